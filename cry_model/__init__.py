@@ -1,0 +1,36 @@
+"""Classify infant cries: build the systems, load a checkpoint, predict.
+
+>>> import cry_model
+>>> cry_model.build_model("resnet18", num_classes=6).fc.out_features
+6
+"""
+
+from cry_model.attention import AttentionMaps
+from cry_model.audio import AudioError, Recording
+from cry_model.checkpoint import CheckpointConfig, CheckpointError, load_checkpoint, save_checkpoint
+from cry_model.classifier import CryClassifier
+from cry_model.evaluation import Estimate, Evaluation
+from cry_model.features import PAPER_FRONT_END, FrontEnd, FrontEndConfig
+from cry_model.prediction import PieceAnswer, Prediction
+from cry_model.registry import UnknownSystemError, build_model, list_models
+
+__all__ = [
+    "PAPER_FRONT_END",
+    "AttentionMaps",
+    "AudioError",
+    "CheckpointConfig",
+    "CheckpointError",
+    "CryClassifier",
+    "Estimate",
+    "Evaluation",
+    "FrontEnd",
+    "FrontEndConfig",
+    "PieceAnswer",
+    "Prediction",
+    "Recording",
+    "UnknownSystemError",
+    "build_model",
+    "list_models",
+    "load_checkpoint",
+    "save_checkpoint",
+]

@@ -1,0 +1,90 @@
+"""Recording in, answer out."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cry_model import audio
+from cry_model.attention import AttentionMaps, concatenate
+from cry_model.checkpoint import CheckpointConfig, find_checkpoint, load_checkpoint
+from cry_model.features import FrontEnd
+from cry_model.prediction import PieceAnswer, Prediction
+
+Source = str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor | audio.Recording
+
+
+class CryClassifier:
+    """A fitted system with its front end.
+
+    Safe to share between threads: prediction changes nothing in it.
+    """
+
+    BATCH = 32  # pieces at a time, so that ten minutes do not need ten minutes' worth of memory
+
+    def __init__(self, model: nn.Module, config: CheckpointConfig, device: str = "cpu"):
+        self.config = config
+        self.device = torch.device(device)
+        self.model = model.eval().to(self.device)
+        self.front_end = FrontEnd(config.front_end).eval().to(self.device)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | os.PathLike, revision: str | None = None, device: str = "cpu"
+    ) -> CryClassifier:
+        """Loads a checkpoint folder or a Hub repository.
+
+        Raises:
+            CheckpointError: see :func:`~cry_model.checkpoint.find_checkpoint` and
+                :func:`~cry_model.checkpoint.load_checkpoint`.
+        """
+        return cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the logits."""
+        return self.config.labels
+
+    def predict(self, source: Source, sample_rate: int | None = None) -> Prediction:
+        """Classifies one recording; one longer than a piece gets the mean over its pieces.
+
+        Args:
+            source: a file's path, its bytes, an open file, or samples (see
+                :func:`cry_model.audio.load`).
+            sample_rate: Hz, needed with samples.
+
+        Raises:
+            AudioError: if the recording cannot be used; the message says why.
+        """
+        recording = audio.load(source, sample_rate)
+        with torch.inference_mode():
+            clip = self.front_end.prepare(self._on_device(recording))
+            pieces = self.front_end.cut(clip)
+            answers = [self._forward(batch) for batch in pieces.waveforms.split(self.BATCH)]
+        probabilities = torch.cat([p for p, _ in answers])
+        return Prediction(
+            probabilities=self._named(probabilities.mean(0)),
+            pieces=tuple(
+                PieceAnswer(start, start + pieces.seconds, self._named(p))
+                for start, p in zip(pieces.starts, probabilities, strict=True)
+            ),
+            system=self.config.system,
+            duration=recording.duration,
+            hop_seconds=self.config.front_end.hop / self.config.front_end.sample_rate,
+            attention=concatenate([maps for _, maps in answers]),
+            evaluation=self.config.evaluation,
+        )
+
+    def _on_device(self, recording: audio.Recording) -> audio.Recording:
+        return audio.Recording(recording.waveform.to(self.device), recording.sample_rate)
+
+    def _forward(self, waveforms: Tensor) -> tuple[Tensor, AttentionMaps]:
+        logits, maps = self.model(self.front_end(waveforms), return_attention=True)
+        return logits.float().softmax(-1).cpu(), maps.cpu()
+
+    def _named(self, probabilities: Tensor) -> dict[str, float]:
+        return dict(zip(self.labels, probabilities.tolist(), strict=True))

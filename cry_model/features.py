@@ -1,0 +1,208 @@
+"""Waveform -> features. What a front end wants of a recording is data, saved with each checkpoint.
+
+The corpora differ in sample rate, codec, loudness and leading silence, and all of these go with
+the label. So a front end hears only the band that every source has, at one level, and every
+decision (how loud, where the silence ends, where to cut) is taken on that band-limited signal.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from cry_model.audio import Recording, require_sound
+from cry_model.torchaudio_compat import import_torchaudio
+
+torchaudio = import_torchaudio()
+
+
+@dataclass(frozen=True)
+class FrontEndConfig:
+    """What a front end declares.
+
+    Attributes:
+        kind: "log-mel" or "mfcc".
+        num_bands: rows of the features: mel bands, or cepstral coefficients.
+        num_filters: mel filters; for "log-mel" the same as ``num_bands``.
+        sample_rate: Hz, what every recording is brought to.
+        low_hz, high_hz: the band that is heard. For an 8 kHz source that was resampled on its
+            way here, soxr, FFmpeg and SciPy agree within 0.1 dB up to 3.4 kHz, and no longer at
+            3.6 kHz (tests/cry_model/test_features.py).
+        window, hop, fft: samples; 40 ms, 20 ms and 64 ms at 8 kHz.
+        floor_db: log floor, relative to the level of the clip's loud frames.
+        trim_db: frames at either end this far below the loudest are cut off.
+        trim_margin: seconds kept on either side of what is loud.
+        piece_seconds: length of a piece; a shorter recording is one piece.
+        min_seconds: a shorter recording is repeated up to this length.
+        overlap: least share that neighbouring pieces have in common.
+    """
+
+    kind: Literal["log-mel", "mfcc"] = "log-mel"
+    num_bands: int = 64
+    num_filters: int = 64
+    sample_rate: int = 8000
+    low_hz: float = 50.0
+    high_hz: float = 3400.0
+    window: int = 320
+    hop: int = 160
+    fft: int = 512
+    floor_db: float = -40.0
+    trim_db: float = 40.0
+    trim_margin: float = 0.1
+    piece_seconds: float = 5.0
+    min_seconds: float = 3.0
+    overlap: float = 0.5
+
+
+PAPER_FRONT_END = FrontEndConfig(kind="mfcc", num_bands=13, num_filters=40)
+"""The paper's 13 MFCC, with its 20 ms hop."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording as a front end wants it.
+
+    Attributes:
+        waveform: (samples,) at the front end's rate, band-limited, loud frames at RMS 1.
+        offset: seconds cut off the recording's beginning.
+    """
+
+    waveform: Tensor
+    offset: float
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A clip cut for the model.
+
+    Attributes:
+        waveforms: (pieces, samples).
+        starts: seconds from the recording's beginning, one a piece.
+        seconds: how much of each piece is recording; less than its length only where a short
+            recording was repeated.
+    """
+
+    waveforms: Tensor
+    starts: tuple[float, ...]
+    seconds: float
+
+
+def resample(waveform: Tensor, rate: int, target: int) -> Tensor:
+    """(..., samples) at ``rate`` Hz -> (..., samples) at ``target`` Hz.
+
+    Windowed-sinc of torchaudio at the quality of librosa's "kaiser_best". Rates without a small
+    common divisor would need a filter bank of thousands of filters; the ratio is then rounded by
+    less than one part in 10,000.
+    """
+    if rate == target:
+        return waveform
+    ratio = Fraction(rate, target).limit_denominator(500)
+    return torchaudio.functional.resample(
+        waveform,
+        ratio.numerator,
+        ratio.denominator,
+        lowpass_filter_width=64,
+        rolloff=0.9475937167399596,
+        resampling_method="sinc_interp_kaiser",
+        beta=14.769656459379492,
+    )
+
+
+def band_pass(waveform: Tensor, rate: int, low_hz: float, high_hz: float) -> Tensor:
+    """Zero-phase band-pass with half-cosine edges, (samples,) -> (samples,); removes DC too."""
+    edge_hz = (min(low_hz, 30.0), 150.0)
+    # Zeros at the end keep the tail from wrapping round; a length of small factors keeps it fast.
+    padded = math.ceil((len(waveform) + rate / 10) / 4096) * 4096
+    spectrum = torch.fft.rfft(waveform, n=padded)
+    hz = torch.linspace(0, rate / 2, len(spectrum), device=waveform.device)
+    rise = ((hz - low_hz + edge_hz[0]) / edge_hz[0]).clamp(0, 1)
+    fall = ((high_hz + edge_hz[1] - hz) / edge_hz[1]).clamp(0, 1)
+    gain = (0.5 - 0.5 * torch.cos(math.pi * rise)) * (0.5 - 0.5 * torch.cos(math.pi * fall))
+    return torch.fft.irfft(spectrum * gain, n=padded)[: len(waveform)]
+
+
+def frame_power(waveform: Tensor, window: int, hop: int) -> Tensor:
+    """Mean power of each frame, (samples,) -> (frames,); frame i starts at sample ``i * hop``."""
+    short = max(0, window - len(waveform))
+    return pad(waveform, (0, short)).unfold(-1, window, hop).square().mean(-1)
+
+
+class FrontEnd(nn.Module):
+    """Recording -> clip -> pieces -> features, as its configuration declares.
+
+    ``forward`` takes waveforms (batch, samples) and gives features (batch, bands, frames) with
+    ``frames = samples // hop``, on the device where the module is.
+    """
+
+    LOUD_DB = 20.0  # frames less than this below the loudest set the level
+
+    def __init__(self, config: FrontEndConfig):
+        super().__init__()
+        self.config = config
+        self.spectrogram = torchaudio.transforms.MelSpectrogram(
+            sample_rate=config.sample_rate,
+            n_fft=config.fft,
+            win_length=config.window,
+            hop_length=config.hop,
+            f_min=config.low_hz,
+            f_max=config.high_hz,
+            n_mels=config.num_filters,
+            normalized=True,  # white noise at RMS 1 has power 1 in each bin
+            mel_scale="htk",
+        )
+        if config.kind == "mfcc":
+            dct = torchaudio.functional.create_dct(config.num_bands, config.num_filters, "ortho")
+            self.register_buffer("dct", dct.T.contiguous(), persistent=False)
+        elif config.kind == "log-mel":
+            if config.num_bands != config.num_filters:
+                raise ValueError("A log-mel front end has as many bands as mel filters.")
+            self.dct = None
+        else:
+            raise ValueError(f"kind is 'log-mel' or 'mfcc', not '{config.kind}'.")
+
+    def prepare(self, recording: Recording) -> Clip:
+        """Resamples, band-limits, levels and trims one recording.
+
+        Raises:
+            SilentAudioError: if nothing is left in the band.
+        """
+        c = self.config
+        wave = resample(recording.waveform, recording.sample_rate, c.sample_rate)
+        wave = band_pass(wave, c.sample_rate, c.low_hz, c.high_hz)
+        require_sound(wave)
+        power = frame_power(wave, c.window, c.hop)
+        peak = power.max()
+        wave = wave / power[power > peak * 10 ** (-self.LOUD_DB / 10)].mean().sqrt()
+        loud = (power > peak * 10 ** (-c.trim_db / 10)).nonzero()
+        margin = round(c.trim_margin * c.sample_rate)
+        start = max(0, int(loud[0]) * c.hop - margin)
+        end = min(len(wave), int(loud[-1]) * c.hop + c.window + margin)
+        return Clip(wave[start:end], start / c.sample_rate)
+
+    def cut(self, clip: Clip) -> Pieces:
+        """Pieces of equal length that overlap and, spread evenly, cover the whole clip."""
+        c = self.config
+        wave, rate = clip.waveform, c.sample_rate
+        length, shortest = round(c.piece_seconds * rate), round(c.min_seconds * rate)
+        seconds = min(len(wave), length) / rate
+        if len(wave) < shortest:
+            wave = wave.repeat(math.ceil(shortest / len(wave)))[:shortest]
+        if len(wave) <= length:
+            return Pieces(wave.unsqueeze(0), (clip.offset,), seconds)
+        count = math.ceil((len(wave) - length) / (length * (1 - c.overlap))) + 1
+        starts = torch.linspace(0, len(wave) - length, count).round().long().tolist()
+        waveforms = torch.stack([wave[s : s + length] for s in starts])
+        return Pieces(waveforms, tuple(clip.offset + s / rate for s in starts), seconds)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        frames = waveforms.shape[-1] // self.config.hop
+        mel = self.spectrogram(waveforms)[..., :frames]
+        decibels = 10 * mel.clamp_min(10 ** (self.config.floor_db / 10)).log10()
+        features = (decibels - self.config.floor_db) / 20  # 0 is the floor
+        return features if self.dct is None else self.dct @ features

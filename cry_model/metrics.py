@@ -1,0 +1,141 @@
+"""The metrics of the results, on labels and probabilities, with bootstrap intervals over groups.
+
+Point values are scikit-learn's. Intervals resample whole groups (babies, source recordings): clips
+of one baby are not independent, and an interval over clips would be too narrow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+
+from cry_model.evaluation import Estimate, Evaluation
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+Metric = Callable[[Labels, Array, Array], float]
+
+
+def accuracy(labels: Labels, probabilities: Array, weights: Array) -> float:
+    """Share of right answers; labels (n,), probabilities (n, classes), weights (n,)."""
+    return float(
+        sk.accuracy_score(labels, probabilities.argmax(1), sample_weight=weights),
+    )
+
+
+def recalls(labels: Labels, probabilities: Array, weights: Array) -> Array:
+    """Recall of each class, (classes,); NaN for a class without weight."""
+    classes = probabilities.shape[1]
+    right = np.bincount(labels, weights * (probabilities.argmax(1) == labels), classes)
+    total = np.bincount(labels, weights, classes)
+    return np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)
+
+
+def balanced_accuracy(labels: Labels, probabilities: Array, weights: Array) -> float:
+    """Mean recall over the classes that occur."""
+    return float(np.nanmean(recalls(labels, probabilities, weights)))
+
+
+def macro_f1(labels: Labels, probabilities: Array, weights: Array) -> float:
+    """Mean F1 over the classes that occur or are predicted; 0 where undefined."""
+    return float(
+        sk.f1_score(
+            labels,
+            probabilities.argmax(1),
+            average="macro",
+            sample_weight=weights,
+            zero_division=0.0,
+        )
+    )
+
+
+def macro_auc(labels: Labels, probabilities: Array, weights: Array) -> float:
+    """Mean one-against-rest area under the ROC curve over the classes that occur."""
+    present = np.unique(labels[weights > 0])
+    if len(present) < 2:
+        return float("nan")
+    area = partial(sk.roc_auc_score, sample_weight=weights)
+    return float(np.mean([area(labels == c, probabilities[:, c]) for c in present]))
+
+
+def expected_calibration_error(
+    labels: Labels, probabilities: Array, weights: Array, bins: int = 10
+) -> float:
+    """Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
+    confidence = probabilities.max(1)
+    right = probabilities.argmax(1) == labels
+    index = np.minimum((confidence * bins).astype(int), bins - 1)
+    gap = np.bincount(index, weights * (right - confidence), bins)
+    return float(np.abs(gap).sum() / weights.sum())
+
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "macro_f1": macro_f1,
+    "macro_auc": macro_auc,
+    "expected_calibration_error": expected_calibration_error,
+}
+
+
+def bootstrap(
+    metric: Metric,
+    labels: Labels,
+    probabilities: Array,
+    groups: Sequence[str],
+    repetitions: int = 1000,
+    seed: int = 0,
+) -> Estimate:
+    """The metric with its 95 % percentile interval over resampled groups.
+
+    Drawing groups with replacement is the same as weighting each clip by how often its group was
+    drawn, so every metric takes weights. Repetitions where it is undefined are left out.
+    """
+    _, member = np.unique(np.asarray(groups), return_inverse=True)
+    count = member.max() + 1
+    rng = np.random.default_rng(seed)
+    values = []
+    for _ in range(repetitions):
+        drawn = np.bincount(rng.integers(count, size=count), minlength=count)
+        weights = drawn[member].astype(float)
+        kept = weights > 0
+        values.append(metric(labels[kept], probabilities[kept], weights[kept]))
+    low, high = np.nanpercentile(values, [2.5, 97.5])
+    return Estimate(metric(labels, probabilities, np.ones(len(labels))), float(low), float(high))
+
+
+def evaluate(
+    labels: Labels,
+    probabilities: Array,
+    groups: Sequence[str],
+    names: Sequence[str],
+    **facts: object,
+) -> Evaluation:
+    """All metrics of one set of predictions.
+
+    Args:
+        labels: (n,) class indices.
+        probabilities: (n, classes).
+        groups: what each recording's interval resamples, n of them.
+        names: class labels, in the order of the columns.
+        **facts: ``dataset``, ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
+    """
+    weights = np.ones(len(labels))
+    support = np.bincount(labels, minlength=len(names))
+    interval = partial(bootstrap, labels=labels, probabilities=probabilities, groups=groups)
+    per_class = recalls(labels, probabilities, weights)
+    return Evaluation(
+        recordings=len(labels),
+        groups=len(set(groups)),
+        chance=1 / len(names),
+        majority_label=names[int(support.argmax())],
+        majority_accuracy=float(support.max() / len(labels)),
+        metrics={name: interval(metric) for name, metric in METRICS.items()},
+        recall={n: float(r) for n, r in zip(names, per_class, strict=True)},
+        support={n: int(s) for n, s in zip(names, support, strict=True)},
+        **facts,
+    )

@@ -1,0 +1,83 @@
+"""ResNet18 on a one-channel spectrogram, the paper's second baseline.
+
+Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. Parameter names are
+torchvision's, so that its public weights load once :func:`single_channel` has summed the first
+convolution over the colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from cry_model.attention import AttentionMaps
+
+
+def single_channel(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's ResNet18 weights for one input channel: a grey image gives the same output.
+
+    ``conv1.weight`` (64, 3, 7, 7) -> (64, 1, 7, 7); everything else is passed on.
+    """
+    return {**weights, "conv1.weight": weights["conv1.weight"].sum(1, keepdim=True)}
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions with a residual. (B, in, H, W) -> (B, out, H / stride, W / stride)."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.downsample = (
+            nn.Sequential(
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(out_channels),
+            )
+            if stride != 1 or in_channels != out_channels
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(out + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet18(nn.Module):
+    """(B, bands, T) -> logits (B, classes); the features are one image of height ``bands``.
+
+    Args:
+        num_classes: number of logits.
+        num_bands: rows of the input features; any number works, so it is checked but not stored.
+    """
+
+    def __init__(self, num_classes: int, num_bands: int):
+        super().__init__()
+        if num_bands < 1:
+            raise ValueError(f"num_bands must be at least 1, not {num_bands}")
+        self.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1 = self._layer(64, 64, stride=1)
+        self.layer2 = self._layer(64, 128, stride=2)
+        self.layer3 = self._layer(128, 256, stride=2)
+        self.layer4 = self._layer(256, 512, stride=2)
+        self.fc = nn.Linear(512, num_classes)
+
+    @staticmethod
+    def _layer(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+        return nn.Sequential(
+            BasicBlock(in_channels, out_channels, stride),
+            BasicBlock(out_channels, out_channels, 1),
+        )
+
+    def forward(
+        self, features: Tensor, return_attention: bool = False
+    ) -> Tensor | tuple[Tensor, AttentionMaps]:
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(features.unsqueeze(1)))))
+        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
+        logits = self.fc(x.mean(dim=(-2, -1)))
+        return (logits, AttentionMaps()) if return_attention else logits

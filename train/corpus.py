@@ -1,0 +1,46 @@
+"""What every dataset reader gives: a table of recordings, and nothing decoded yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DataError(ValueError):
+    """A corpus that is missing or unusable; the message says what to put where."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording.
+
+    Attributes:
+        path: the file.
+        label: its class.
+        recording: a name that no other recording of the corpus has.
+        group: what must not stand on both sides of an honest split: the baby, or the nearest to
+            it that the corpus tells.
+        fold: the official fold, where the corpus has one.
+    """
+
+    path: Path
+    label: str
+    recording: str
+    group: str
+    fold: int | None = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A dataset: its recordings, their labels in the order of the logits, and its terms."""
+
+    name: str
+    labels: tuple[str, ...]
+    items: tuple[Item, ...]
+    licence: str
+
+    def indices(self, items: Sequence[Item] | None = None) -> list[int]:
+        """The label of each item as an index into ``labels``."""
+        order = {label: i for i, label in enumerate(self.labels)}
+        return [order[item.label] for item in (self.items if items is None else items)]

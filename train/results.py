@@ -1,0 +1,110 @@
+"""Result files: ``<dataset>/<protocol>/<system>/run.json`` and ``predictions.csv``.
+
+A row of predictions is a piece: clip, recording, group, fold, seed, label and ``p_<label>`` for
+each class. The score of a recording is the mean of its pieces.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from cry_model.checkpoint import write_atomically
+from cry_model.evaluation import Evaluation
+from cry_model.metrics import evaluate
+from train.corpus import DataError
+
+PREDICTIONS, RUN = "predictions.csv", "run.json"
+
+
+def probability_columns(labels: Sequence[str]) -> list[str]:
+    """The columns that hold the probabilities, in the order of the labels."""
+    return [f"p_{label}" for label in labels]
+
+
+def read_predictions(folder: Path) -> pd.DataFrame:
+    """The predictions of a run, or an empty table if it has none yet."""
+    path = folder / PREDICTIONS
+    return (
+        pd.read_csv(path, dtype={"recording": str, "group": str})
+        if path.exists()
+        else pd.DataFrame()
+    )
+
+
+def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """The columns in the order in which they are documented."""
+    first = ["clip", "recording", "group", "fold", "seed", "label"]
+    return table[[*first, *probability_columns(labels)]]
+
+
+def resume(folder: Path, configuration: dict[str, Any]) -> dict[str, Any]:
+    """The record of a run to go on with, or a new one.
+
+    Raises:
+        DataError: if the folder holds a run of another configuration.
+    """
+    path = folder / RUN
+    if not path.exists():
+        return {"configuration": configuration}
+    record = json.loads(path.read_text(encoding="utf-8"))
+    # Through JSON, as the one on disk went: tuples are lists there.
+    if record["configuration"] != json.loads(json.dumps(configuration)):
+        raise DataError(
+            f"{folder} holds a run with other settings; delete it or choose another --out."
+        )
+    return record
+
+
+def write_predictions(folder: Path, table: pd.DataFrame) -> None:
+    """Replaces the predictions of a run; probabilities keep six decimals."""
+    folder.mkdir(parents=True, exist_ok=True)
+    csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    write_atomically(folder / PREDICTIONS, csv.encode())
+
+
+def per_recording(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Averages the pieces of each recording, within fold and seed."""
+    keys = ["recording", "group", "fold", "seed", "label"]
+    return table.groupby(keys, as_index=False, sort=False)[probability_columns(labels)].mean()
+
+
+def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evaluation:
+    """Metrics of a table of pieces or of recordings, pooled over folds and seeds."""
+    index = {label: i for i, label in enumerate(labels)}
+    return evaluate(
+        table["label"].map(index).to_numpy(),
+        table[probability_columns(labels)].to_numpy(dtype=np.float64),
+        table["group"].tolist(),
+        labels,
+        folds=int(table["fold"].nunique()),
+        seeds=tuple(int(s) for s in sorted(table["seed"].unique())),
+        **facts,
+    )
+
+
+def environment(device: torch.device) -> dict[str, Any]:
+    """Device and versions, for ``run.json``."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    return {
+        "device": device.type,
+        "device_name": name,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def write_run(folder: Path, run: dict[str, Any], scores: dict[str, Evaluation]) -> None:
+    """Writes ``run.json``: configuration, environment, and the metrics per piece and recording."""
+    record = {**run, "metrics": {unit: asdict(e) for unit, e in scores.items()}}
+    write_atomically(folder / RUN, (json.dumps(record, indent=2) + "\n").encode())
