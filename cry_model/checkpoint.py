@@ -19,6 +19,8 @@ from cry_model.registry import UnknownSystemError, build_model
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = 1
+DEFAULT = Path(__file__).parents[1] / "assets" / "checkpoints" / "donateacry-improved-ecapa-tdnn"
+"""The bundled checkpoint that is used when none is named."""
 
 Record = TypeVar("Record")
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cry_model import audio
 from cry_model.attention import AttentionMaps, concatenate
-from cry_model.checkpoint import CheckpointConfig, find_checkpoint, load_checkpoint
+from cry_model.checkpoint import DEFAULT, CheckpointConfig, find_checkpoint, load_checkpoint
 from cry_model.features import FrontEnd
 from cry_model.prediction import PieceAnswer, Prediction
 
@@ -34,9 +34,9 @@ class CryClassifier:
 
     @classmethod
     def from_pretrained(
-        cls, name: str | os.PathLike, revision: str | None = None, device: str = "cpu"
+        cls, name: str | os.PathLike = DEFAULT, revision: str | None = None, device: str = "cpu"
     ) -> CryClassifier:
-        """Loads a checkpoint folder or a Hub repository.
+        """Loads a checkpoint folder or a Hub repository, by default the bundled one.
 
         Raises:
             CheckpointError: see :func:`~cry_model.checkpoint.find_checkpoint` and

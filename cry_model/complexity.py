@@ -61,8 +61,8 @@ def table() -> str:
     return "\n".join(lines) + "\n\n" + NOTE
 
 
-NOTE = """Inputs of 13 MFCC x 250 frames (5 s), six classes. The paper does not state its inputs;
-its figures for ECAPA-TDNN and ResNet18 fit others than those of its improved system."""
+NOTE = """Inputs of 13 MFCC x 250 frames (5 s), six classes. The paper does not
+state the inputs behind its figures."""
 
 
 def _stated(value: float | None, unit: str = "") -> str:

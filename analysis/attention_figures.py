@@ -1,0 +1,147 @@
+"""The attention weights that led to an answer: time x channel, kernel sizes, layer to layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from analysis.style import DIVERGING, HEAT, PALETTE, finish
+from cry_model.ecapa_tdnn import DILATIONS
+from cry_model.layers import MultiScaleChannelAttention
+from cry_model.prediction import Prediction
+
+COLUMNS = 500
+BRANCHES = (*(f"kernel {k}" for k in MultiScaleChannelAttention.KERNELS), "max-pooling")
+TOKENS = ("stem", *(f"block {i + 1}" for i in range(len(DILATIONS))))
+
+
+def time_channel_map(prediction: Prediction, block: int) -> tuple[Tensor, Tensor]:
+    """Times (columns,) in s and A_t A_c^T (channels, columns), channels by descending weight."""
+    a_t = prediction.attention.temporal[block]
+    a_c = prediction.attention.channel[block]
+    times, track = prediction.timeline(a_c.unsqueeze(2) * a_t.unsqueeze(1))
+    step = -(-len(times) // COLUMNS)
+    whole = len(times) - len(times) % step
+    track = track[:, :whole].unflatten(1, (-1, step)).mean(2)
+    return times[:whole:step], track[a_c.mean(0).argsort(descending=True)]
+
+
+def time_channel_figure(prediction: Prediction) -> go.Figure:
+    """Equation 10's weight for each frame and channel, one row a block."""
+    blocks = len(prediction.attention.temporal)
+    figure = make_subplots(
+        blocks,
+        1,
+        shared_xaxes=True,
+        vertical_spacing=0.08,
+        subplot_titles=[f"block {i + 1}" for i in range(blocks)],
+    )
+    for i in range(blocks):
+        times, weights = time_channel_map(prediction, i)
+        figure.add_heatmap(
+            x=times.numpy().round(3),
+            z=(100 * weights).round().numpy().astype(np.uint8),
+            colorscale=HEAT,
+            showscale=i == 0,
+            zmin=0,
+            zmax=100,
+            colorbar={"title": {"text": "weight (%)"}, "thickness": 10},
+            hovertemplate="%{x:.2f} s, channel %{y}: %{z} %<extra></extra>",
+            row=i + 1,
+            col=1,
+        )
+        figure.update_yaxes(title_text="channel", nticks=3, row=i + 1, col=1)
+    figure.update_xaxes(title_text="time (s)", row=blocks, col=1)
+    return finish(figure, height=150 * blocks + 90)
+
+
+def branch_shares(prediction: Prediction) -> Tensor:
+    """Mean MCA gate of each branch as a share of all four, (blocks, stages, branches)."""
+    gates = torch.stack([g.mean(dim=(0, 3)) for g in prediction.attention.multi_scale])
+    return gates / gates.sum(-1, keepdim=True)
+
+
+def multi_scale_figure(prediction: Prediction) -> go.Figure:
+    """How much of each block's gate goes to which kernel size (equation 5)."""
+    shares = branch_shares(prediction)
+    blocks, stages, _ = shares.shape
+    names = [f"block {b + 1}, stage {s + 1}" for b in range(blocks) for s in range(stages)]
+    figure = go.Figure()
+    for branch, name in enumerate(BRANCHES):
+        spans = [_span(branch, block, prediction.hop_seconds) for block in range(blocks)]
+        figure.add_bar(
+            y=names,
+            x=(100 * shares[..., branch]).flatten().numpy().round(1),
+            name=name,
+            orientation="h",
+            marker_color=PALETTE[(1, 2, 0, 4)[branch]],
+            customdata=[span for span in spans for _ in range(stages)],
+            hovertemplate=name + " (%{customdata:.0f} ms): %{x:.0f} %<extra></extra>",
+        )
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(title_text="share of the gates (%)", range=[0, 100])
+    figure.update_yaxes(autorange="reversed")
+    return finish(figure, height=300)
+
+
+def _span(branch: int, block: int, hop: float) -> float:
+    """Milliseconds that a branch sees at once."""
+    kernels = MultiScaleChannelAttention.KERNELS
+    if branch == len(kernels):
+        return 3 * hop * 1000
+    return ((kernels[branch] - 1) * DILATIONS[block] + 1) * hop * 1000
+
+
+def differential_figure(prediction: Prediction) -> go.Figure:
+    """A_1, A_2 and A_1 - lambda A_2 between the layers' outputs, mean over heads and pieces."""
+    maps = prediction.attention
+    weight = float(maps.differential_lambda)
+    panels = (
+        ("A1", maps.differential_1),
+        ("A2", maps.differential_2),
+        (f"A1 − {weight:.2f} A2", maps.differential),
+    )
+    figure = make_subplots(
+        1, 3, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[p[0] for p in panels]
+    )
+    for i, (_, values) in enumerate(panels):
+        figure.add_heatmap(
+            x=TOKENS,
+            y=TOKENS,
+            z=values.mean(dim=(0, 1)).numpy().round(3),
+            texttemplate="%{z:.2f}",
+            colorscale=DIVERGING,
+            zmin=-1,
+            zmax=1,
+            showscale=False,
+            hovertemplate="%{y} takes %{z:.2f} from %{x}<extra></extra>",
+            row=1,
+            col=i + 1,
+        )
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(tickangle=-45)
+    return finish(figure, height=320)
+
+
+def describe_branches(prediction: Prediction) -> str:
+    """The kernel-size figure in words."""
+    shares = branch_shares(prediction).mean(dim=(0, 1))
+    parts = [f"{n} {100 * float(s):.0f} %" for n, s in zip(BRANCHES, shares, strict=True)]
+    return f"Over all blocks: {', '.join(parts)} (25 % each would be no preference)."
+
+
+def describe_differential(prediction: Prediction) -> str:
+    """The differential-attention figure in words, with how far it is from taking all alike."""
+    maps = prediction.attention
+    entropies = [
+        float(-(a * a.clamp_min(1e-9).log()).sum(-1).mean() / np.log(a.shape[-1]))
+        for a in (maps.differential_1, maps.differential_2)
+    ]
+    return (
+        f"Evenness of A1 {entropies[0]:.2f} and of A2 {entropies[1]:.2f} "
+        "(entropy over its greatest value: 1 takes from all layers alike, 0 from one only); "
+        f"lambda is {float(maps.differential_lambda):.2f}."
+    )

@@ -1,0 +1,173 @@
+"""The Classify tab: recording in, answer and figures out."""
+
+from __future__ import annotations
+
+import filecmp
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from analysis import attention_figures as attention
+from analysis.answer import EMPTY, answer_html, error_html
+from analysis.sound_figure import describe_sound, sound_figure
+from cry_model import audio
+from cry_model.classifier import CryClassifier
+from cry_model.prediction import Prediction
+
+EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
+EXAMPLE_NAMES = {
+    "synthetic_rhythmic.wav": "rhythmic cry (synthetic)",
+    "synthetic_high_pitched.wav": "high-pitched cry, abrupt onsets (synthetic)",
+    "synthetic_whimper.wav": "whimper (synthetic)",
+    "synthetic_door_chime.wav": "door chime, not a cry (synthetic)",
+}
+
+SOUND_NOTE = """What was recorded, and when the network listened. In the paper, the curves are the
+temporal gate A_t of each block (equation 10): a frame near 1 passes, a frame near 0 is held back."""
+MAP_NOTE = """When and to which of its 128 channels each block listened: the product A_t A_c^T of
+equation 10. Channels are sorted by their weight; they are learnt and have no fixed frequency."""
+BRANCH_NOTE = """Short sounds or long ones: how each block divides its multi-scale gates (s of
+equation 5) between kernels of 3, 5 and 7 frames and max-pooling."""
+DIFFERENTIAL_NOTE = """What the layers take from each other before the answer: the two attention
+maps of equations 13 and 15 and their difference as used in equation 12. Rows take, columns give."""
+
+
+@dataclass(frozen=True)
+class View:
+    """What the tab shows for one recording; the order of the fields is that of the outputs."""
+
+    answer: str
+    details: Any
+    sound: Any = None
+    sound_words: str = ""
+    time_channel: Any = None
+    branches: Any = None
+    branch_words: str = ""
+    differential: Any = None
+    differential_words: str = ""
+
+    def outputs(self) -> tuple[Any, ...]:
+        """As Gradio wants them."""
+        return tuple(self.__dict__.values())
+
+
+def show(recording: audio.Recording, prediction: Prediction, high_hz: float) -> View:
+    """Answer and figures; a figure whose weights the system does not have is hidden."""
+    maps = prediction.attention
+    return View(
+        answer=answer_html(prediction),
+        details=gr.Column(visible=True),
+        sound=sound_figure(recording, prediction, high_hz),
+        sound_words=describe_sound(recording, prediction),
+        time_channel=_plot(maps.temporal, attention.time_channel_figure, prediction),
+        branches=_plot(maps.multi_scale, attention.multi_scale_figure, prediction),
+        branch_words=attention.describe_branches(prediction) if maps.multi_scale else "",
+        differential=_plot(maps.differential_1, attention.differential_figure, prediction),
+        differential_words=(
+            attention.describe_differential(prediction) if maps.differential_1 is not None else ""
+        ),
+    )
+
+
+def _plot(weights: Any, draw: Callable[[Prediction], Any], prediction: Prediction) -> Any:
+    missing = weights is None or len(weights) == 0
+    return gr.Plot(visible=False) if missing else gr.Plot(draw(prediction), visible=True)
+
+
+def classify(classifier: CryClassifier, path: str | None) -> View:
+    """The view for a file; a file that cannot be used gives its one sentence."""
+    hidden = gr.Column(visible=False)
+    if path is None:
+        return View(EMPTY, hidden)
+    try:
+        recording = audio.load(path)
+        prediction = classifier.predict(recording)
+    except audio.AudioError as error:
+        return View(error_html(str(error)), hidden)
+    return show(recording, prediction, classifier.config.front_end.high_hz)
+
+
+def forget(path: str | None) -> None:
+    """Deletes a visitor's recording from the server; our own examples stay."""
+    if path is None:
+        return
+    file = Path(path)
+    example = EXAMPLES / file.name
+    if not (example.exists() and file.exists() and filecmp.cmp(file, example, shallow=False)):
+        file.unlink(missing_ok=True)
+
+
+def build_classify_tab(classifier: CryClassifier) -> None:
+    """Lays out the tab and its events inside the current page."""
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=2, min_width=300):
+            source = gr.Audio(
+                sources=["upload", "microphone"],
+                type="filepath",
+                label="Record a cry or drop a file",
+                elem_id="recording",
+            )
+            gr.Examples(
+                [[str(EXAMPLES / name)] for name in EXAMPLE_NAMES],
+                inputs=[source],
+                example_labels=list(EXAMPLE_NAMES.values()),
+                label="Examples made by our synthesiser, no child was recorded",
+            )
+        with gr.Column(scale=3, min_width=300):
+            answer = gr.HTML(EMPTY, elem_id="answer")
+    with gr.Column(visible=False, elem_id="details") as details:
+        outputs = [answer, details, *_figures()]
+
+    def on_change(path: str | None) -> tuple[Any, ...]:
+        try:
+            return classify(classifier, path).outputs()
+        finally:
+            forget(path)
+
+    def predict(path: str | None) -> dict[str, Any]:
+        """Label, probabilities, pieces and measured trust for one recording."""
+        try:
+            return classifier.predict(path).to_dict()
+        except audio.AudioError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        finally:
+            forget(path)
+
+    source.change(
+        on_change, source, outputs, api_name="classify", show_progress_on=[answer], queue=True
+    )
+    gr.Button(visible=False).click(predict, source, gr.JSON(visible=False), api_name="predict")
+
+
+def _figures() -> list[gr.components.Component]:
+    """The figures with their captions, in the order of :class:`View`."""
+    gr.Markdown("### What was heard, and when the model listened")
+    sound = gr.Plot(show_label=False, elem_id="sound-figure")
+    sound_words = gr.Markdown(elem_classes="caption")
+    gr.Markdown(SOUND_NOTE, elem_classes="caption")
+    gr.Markdown("### Attention over time and channels")
+    time_channel = gr.Plot(show_label=False, elem_id="map-figure")
+    gr.Markdown(MAP_NOTE, elem_classes="caption")
+    with gr.Row():
+        with gr.Column(min_width=300):
+            gr.Markdown("### Short or long sounds")
+            branches = gr.Plot(show_label=False, elem_id="branch-figure")
+            branch_words = gr.Markdown(elem_classes="caption")
+            gr.Markdown(BRANCH_NOTE, elem_classes="caption")
+        with gr.Column(min_width=300):
+            gr.Markdown("### Between the layers")
+            differential = gr.Plot(show_label=False, elem_id="differential-figure")
+            differential_words = gr.Markdown(elem_classes="caption")
+            gr.Markdown(DIFFERENTIAL_NOTE, elem_classes="caption")
+    return [
+        sound,
+        sound_words,
+        time_channel,
+        branches,
+        branch_words,
+        differential,
+        differential_words,
+    ]

@@ -1,0 +1,55 @@
+"""The page out of its tabs."""
+
+from __future__ import annotations
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from analysis.about_tab import build_about_tab
+from analysis.classify_tab import build_classify_tab
+from cry_model.classifier import CryClassifier
+from cry_model.registry import get_system
+
+CSS = Path(__file__).with_name("page.css")
+TITLE = "Infant cry classifier"
+SWITCH_THEME = "() => { document.body.classList.toggle('dark'); }"
+SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+HOUR = 3600  # s; what a visitor left without an answer goes after one
+
+
+def build_page(classifier: CryClassifier) -> gr.Blocks:
+    """Header and tabs; the queue holds 32 visitors and answers two at a time."""
+    with gr.Blocks(title=TITLE, delete_cache=(HOUR // 4, HOUR), analytics_enabled=False) as page:
+        with gr.Row(elem_id="header"):
+            gr.HTML(header(classifier))
+            theme = gr.Button("Light / dark", size="sm", min_width=110, scale=0, elem_id="theme")
+        with gr.Tab("Classify", id="classify"):
+            build_classify_tab(classifier)
+        with gr.Tab("About", id="about"):
+            build_about_tab(classifier.config)
+        theme.click(None, js=SWITCH_THEME, api_visibility="private")
+    return page.queue(max_size=32, default_concurrency_limit=2)
+
+
+def header(classifier: CryClassifier) -> str:
+    """Title and the name of the model that answers."""
+    config = classifier.config
+    model = f"{get_system(config.system).title}, {config.training.get('dataset', '')}"
+    return f"<h1>{TITLE}</h1><p>{escape(model.rstrip(', '))}</p>"
+
+
+def launch_options() -> dict[str, Any]:
+    """Theme and limits for ``launch``: local fonts, no stack traces, uploads up to 200 MB."""
+    return {
+        "theme": gr.themes.Soft(
+            primary_hue="teal",
+            font=SYSTEM_FONT,
+        ),
+        "css_paths": CSS,
+        "max_file_size": "200mb",
+        "show_error": True,
+        "footer_links": ["api"],
+    }

@@ -1,0 +1,156 @@
+"""Waveform, mel spectrogram and temporal attention on one time axis."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import librosa
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+
+from analysis.style import HEAT, PALETTE, finish
+from cry_model.audio import Recording
+from cry_model.prediction import Prediction
+
+BANDS = 96
+COLUMNS = 900  # more than a screen shows is only weight
+RANGE_DB = 70
+TOP_HZ = 8000
+TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
+
+
+@dataclass(frozen=True)
+class Spectrogram:
+    """decibels (bands, columns) below the loudest, times (columns,) in s, hz (bands,)."""
+
+    decibels: NDArray[np.int8]
+    times: NDArray[np.float64]
+    hz: NDArray[np.float64]
+
+
+def mel_spectrogram(recording: Recording) -> Spectrogram:
+    """The recording's own spectrogram up to 8 kHz, not only the band that a model hears."""
+    wave, rate = recording.waveform.numpy(), recording.sample_rate
+    window = 2 ** round(np.log2(0.046 * rate))
+    hop = max(window // 8, -(-len(wave) // COLUMNS))
+    top = min(TOP_HZ, rate / 2)
+    power = librosa.feature.melspectrogram(
+        y=wave, sr=rate, n_fft=window, hop_length=hop, n_mels=BANDS, fmin=60, fmax=top
+    )
+    decibels = librosa.power_to_db(power, ref=np.max, top_db=RANGE_DB)
+    return Spectrogram(
+        decibels.round().astype(np.int8),
+        librosa.frames_to_time(np.arange(power.shape[1]), sr=rate, hop_length=hop).round(3),
+        librosa.mel_frequencies(BANDS + 2, fmin=60, fmax=top)[1:-1].round(1),
+    )
+
+
+def envelope(recording: Recording) -> tuple[NDArray[np.float64], NDArray, NDArray]:
+    """Times in s, least and greatest sample of each column."""
+    wave = recording.waveform.numpy()
+    step = max(1, -(-len(wave) // COLUMNS))
+    whole = np.pad(wave, (0, -len(wave) % step), mode="edge").reshape(-1, step)
+    times = np.arange(len(whole)) * step / recording.sample_rate
+    return times.round(4), whole.min(1).round(4), whole.max(1).round(4)
+
+
+def sound_figure(recording: Recording, prediction: Prediction, high_hz: float) -> go.Figure:
+    """Three rows on one time axis in seconds; the last one only where the system has A_t."""
+    gates = prediction.attention.temporal
+    rows = 3 if gates else 2
+    figure = make_subplots(
+        rows, 1, shared_xaxes=True, vertical_spacing=0.04, row_heights=[0.2, 0.5, 0.3][:rows]
+    )
+    _add_waveform(figure, recording)
+    _add_spectrogram(figure, mel_spectrogram(recording), high_hz)
+    if gates:
+        _add_gates(figure, prediction)
+    figure.update_xaxes(range=[0, recording.duration])
+    figure.update_xaxes(title_text="time (s)", row=rows, col=1)
+    return finish(figure, height=560)
+
+
+def _add_waveform(figure: go.Figure, recording: Recording) -> None:
+    times, low, high = envelope(recording)
+    line = {"color": PALETTE[1], "width": 0.5}
+    hidden = {"showlegend": False, "hoverinfo": "skip", "line": line, "row": 1, "col": 1}
+    figure.add_scatter(x=times, y=low, **hidden)
+    figure.add_scatter(x=times, y=high, fill="tonexty", **hidden)
+    figure.update_yaxes(title_text="amplitude", nticks=3, row=1, col=1)
+
+
+def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float) -> None:
+    figure.add_heatmap(
+        x=spectrogram.times,
+        y=spectrogram.hz,
+        z=spectrogram.decibels,
+        colorscale=HEAT,
+        showscale=False,
+        hovertemplate="%{x:.2f} s, %{y:.0f} Hz: %{z} dB<extra></extra>",
+        row=2,
+        col=1,
+    )
+    shown = [hz for hz in TICKS_HZ if hz <= spectrogram.hz[-1] * 1.1]
+    figure.update_yaxes(
+        type="log",
+        title_text="frequency (Hz)",
+        tickvals=shown,
+        ticktext=[f"{hz / 1000:g}k" if hz >= 1000 else str(hz) for hz in shown],
+        range=[np.log10(100), np.log10(spectrogram.hz[-1])],
+        row=2,
+        col=1,
+    )
+    if spectrogram.hz[-1] > high_hz:
+        figure.add_hline(
+            y=high_hz,
+            line={"color": "white", "width": 1, "dash": "dot"},
+            annotation={
+                "text": f"the model hears below {high_hz / 1000:g} kHz",
+                "font": {"color": "white", "size": 11},
+                "name": "on-heat",
+            },
+            annotation_position="top left",
+            row=2,
+            col=1,
+        )
+
+
+def _add_gates(figure: go.Figure, prediction: Prediction) -> None:
+    for i, gate in enumerate(prediction.attention.temporal):
+        times, track = prediction.timeline(gate)
+        figure.add_scatter(
+            x=times.numpy().round(3),
+            y=track.numpy().round(4),
+            name=f"A_t, block {i + 1}",
+            line={
+                "color": PALETTE[(0, 2, 4)[i % 3]],
+                "width": 1.5,
+                "dash": ("solid", "dash", "dot")[i % 3],
+            },
+            hovertemplate="%{x:.2f} s: %{y:.2f}",
+            row=3,
+            col=1,
+        )
+    figure.update_yaxes(title_text="attention (0 to 1)", row=3, col=1)
+
+
+def describe_sound(recording: Recording, prediction: Prediction) -> str:
+    """The figure in words, for who cannot see it."""
+    spectrogram = mel_spectrogram(recording)
+    level = spectrogram.decibels.max(0)
+    loudest = spectrogram.times[int(level.argmax())]
+    strongest = spectrogram.hz[int(spectrogram.decibels.mean(1).argmax())]
+    text = (
+        f"A recording of {recording.duration:.1f} s, loudest at {loudest:.1f} s, "
+        f"with most energy near {strongest:.0f} Hz."
+    )
+    for i, gate in enumerate(prediction.attention.temporal):
+        times, track = prediction.timeline(gate)
+        peak = float(times[int(track.argmax())])
+        text += (
+            f" Block {i + 1} attends most at {peak:.1f} s"
+            f" (weights from {float(track.min()):.2f} to {float(track.max()):.2f})."
+        )
+    return text

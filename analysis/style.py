@@ -1,0 +1,43 @@
+"""Colours and layout that every figure shares; readable on light and dark, safe for colour-blind.
+
+Text and grid are set by the page's style sheet, which knows whether the page is dark.
+"""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+# Okabe and Ito 2008, without black and yellow, which vanish on one of the two backgrounds.
+PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
+HEAT = "Magma"  # amounts
+DIVERGING = "RdBu"  # signed values
+TEXT = "#808080"
+GRID = "rgba(128, 128, 128, 0.25)"
+
+
+def class_colour(labels: tuple[str, ...], label: str) -> str:
+    """The colour of a class: by its place in the checkpoint's labels, the same in every figure."""
+    return PALETTE[labels.index(label) % len(PALETTE)]
+
+
+def words(label: str) -> str:
+    """A label as a person writes it: ``belly_pain`` -> ``belly pain``."""
+    return label.replace("_", " ")
+
+
+def finish(figure: go.Figure, height: int) -> go.Figure:
+    """Applies the common layout; ``height`` in pixels, the width is the page's."""
+    figure.update_layout(
+        template="none",
+        height=height,
+        margin={"l": 56, "r": 12, "t": 36, "b": 44},
+        paper_bgcolor="rgba(0, 0, 0, 0)",
+        plot_bgcolor="rgba(0, 0, 0, 0)",
+        font={"family": "system-ui, sans-serif", "size": 12, "color": TEXT},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        hoverlabel={"font_size": 12},
+        dragmode="zoom",
+    )
+    figure.update_xaxes(gridcolor=GRID, zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True)
+    return figure

@@ -1,0 +1,71 @@
+"""The command line: ``python -m cry_model`` and ``python -m cry_model predict cry.wav``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from cry_model.audio import AudioError
+from cry_model.checkpoint import DEFAULT, CheckpointError
+from cry_model.classifier import CryClassifier
+from cry_model.complexity import table
+from cry_model.evaluation import percent
+from cry_model.prediction import Prediction
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command and its options."""
+    main = argparse.ArgumentParser(
+        "python -m cry_model",
+        description="Classify infant cries; without a command, list the systems and their cost.",
+    )
+    commands = main.add_subparsers(dest="command")
+    predict = commands.add_parser("predict", help="classify recordings")
+    predict.add_argument("files", nargs="+", metavar="FILE", help="wav, flac, ogg, mp3, m4a, webm")
+    predict.add_argument(
+        "--model", default=DEFAULT, help="checkpoint folder or Hub repository (default: bundled)"
+    )
+    predict.add_argument("--revision", help="branch, tag or commit of a Hub repository")
+    predict.add_argument("--json", action="store_true", help="one JSON object a line and file")
+    return main
+
+
+def as_text(prediction: Prediction) -> str:
+    """The answer for a terminal."""
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    lines = [f"  {label.replace('_', ' '):14} {percent(p):>5}" for label, p in ranked]
+    if prediction.evaluation is not None:
+        lines += ["", *(f"  {sentence}" for sentence in prediction.evaluation.trust())]
+    return "\n".join([*lines, "  Not a medical device."])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; 2 if a file or the checkpoint could not be used."""
+    args = parser().parse_args(arguments)
+    if args.command is None:
+        print(table())
+        return 0
+    try:
+        classifier = CryClassifier.from_pretrained(args.model, args.revision)
+    except CheckpointError as error:
+        print(error, file=sys.stderr)
+        return 2
+    status = 0
+    for file in args.files:
+        try:
+            prediction = classifier.predict(file)
+        except AudioError as error:
+            print(f"{file}: {error}", file=sys.stderr)
+            status = 2
+            continue
+        if args.json:
+            print(json.dumps({"file": file, **prediction.to_dict()}))
+        else:
+            print(f"{file}\n{as_text(prediction)}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""What every test needs: the real recordings where they are, and no call home."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """The folder of real recordings: CRY_DATA, or ../shared/data beside the repository."""
+    folder = Path(os.environ.get("CRY_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("real recordings are not here; set CRY_DATA to their folder")
+    return folder.resolve()
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The synthetic clips that the page offers."""
+    return ROOT / "assets" / "examples"

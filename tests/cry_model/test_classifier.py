@@ -1,0 +1,189 @@
+"""The way of one recording, with the shipped checkpoint and with fresh small ones."""
+
+import io
+import json
+import random
+import threading
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import cry_model
+from cry_model import CheckpointConfig, CryClassifier, FrontEndConfig, audio
+from cry_model.__main__ import main
+from cry_model.checkpoint import DEFAULT
+
+LABELS = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    return CryClassifier.from_pretrained()
+
+
+@pytest.fixture(scope="module", params=cry_model.list_models())
+def fresh(request):
+    torch.manual_seed(0)
+    config = CheckpointConfig(request.param, LABELS, FrontEndConfig())
+    return CryClassifier(config.build(), config)
+
+
+@pytest.fixture(scope="module")
+def cries(data_root):
+    """Fifty recordings, ten of each reason where there are as many."""
+    random.seed(0)
+    by_label = [sorted(folder.glob("*.wav")) for folder in (data_root / "donateacry").glob("*/")]
+    chosen = [f for files in by_label for f in random.sample(files, min(10, len(files)))]
+    return (chosen + by_label[-1][:10])[:50]
+
+
+def sweep(seconds, rate=16000):
+    t = np.arange(round(seconds * rate)) / rate
+    return 0.3 * np.sin(2 * np.pi * (400 + 100 * np.sin(3 * t)) * t)
+
+
+def test_probabilities_sum_to_one_and_name_the_label(fresh):
+    prediction = fresh.predict(sweep(4), 16000)
+    assert tuple(prediction.probabilities) == LABELS
+    assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-6)
+    assert prediction.label == max(prediction.probabilities, key=prediction.probabilities.get)
+    assert prediction.evaluation is None
+
+
+def test_a_long_recording_is_the_mean_of_its_pieces(fresh):
+    prediction = fresh.predict(sweep(23), 16000)
+    assert len(prediction.pieces) > 4
+    for label, p in prediction.probabilities.items():
+        assert p == pytest.approx(np.mean([q.probabilities[label] for q in prediction.pieces]))
+    assert prediction.pieces[0].start == pytest.approx(0, abs=0.1)
+    assert prediction.pieces[-1].end == pytest.approx(23, abs=0.1)
+
+
+def test_each_piece_is_answered_as_if_alone(fresh):
+    wave = torch.from_numpy(sweep(9)).float()
+    clip = fresh.front_end.prepare(audio.Recording(wave, 16000))
+    pieces = fresh.front_end.cut(clip).waveforms
+    with torch.inference_mode():
+        alone = [fresh.model(fresh.front_end(p[None])).softmax(-1)[0] for p in pieces]
+    for piece, expected in zip(fresh.predict(wave, 16000).pieces, alone, strict=True):
+        assert list(piece.probabilities.values()) == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_timeline_averages_overlapping_pieces(shipped):
+    prediction = shipped.predict(sweep(8), 16000)
+    gate = prediction.attention.temporal[0]
+    times, track = prediction.timeline(gate)
+    assert len(times) == len(track) == pytest.approx(400, abs=2)
+    second = round(prediction.pieces[1].start / prediction.hop_seconds)
+    first = round(prediction.pieces[0].start / prediction.hop_seconds)
+    at = second + 10 - first
+    assert track[at] == pytest.approx(float(gate[0, at] + gate[1, 10]) / 2, abs=1e-6)
+    assert float(times[at]) == pytest.approx((second + 10) * 0.02)
+
+
+@pytest.mark.parametrize("kind", ["path", "bytes", "file", "array", "tensor", "stereo"])
+def test_any_form_of_the_same_recording_gives_the_same_answer(shipped, examples, kind):
+    path = examples / "synthetic_rhythmic.wav"
+    wave, rate = soundfile.read(path, dtype="float32")
+    forms = {
+        "path": (path, None),
+        "bytes": (path.read_bytes(), None),
+        "file": (io.BytesIO(path.read_bytes()), None),
+        "array": (wave, rate),
+        "tensor": (torch.from_numpy(wave), rate),
+        "stereo": (np.stack([wave, wave], 1), rate),
+    }
+    expected = shipped.predict(str(path)).probabilities
+    assert shipped.predict(*forms[kind]).probabilities == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_shipped_config_says_what_was_measured(shipped):
+    e = shipped.config.evaluation
+    assert (e.dataset, e.protocol, e.folds) == ("donateacry", "baby", 5)
+    assert e.groups > 200
+    recall = e.metrics["balanced_accuracy"]
+    assert recall.low <= recall.value <= recall.high
+    assert recall.value == pytest.approx(np.mean(list(e.recall.values())))
+    assert sum(r > 0 for r in e.recall.values()) >= 3
+
+
+def test_shipped_probabilities_are_the_same_by_every_route(shipped, cries):
+    for path in cries[::5]:
+        wave, rate = soundfile.read(path, dtype="float32")
+        expected = shipped.predict(path).probabilities
+        for target in (8000, 16000, 44100, 48000):
+            there = librosa.resample(wave, orig_sr=rate, target_sr=target)
+            for gain in (10 ** (-12 / 20), 1.0, 10 ** (12 / 20)):
+                stereo = np.stack([there, there], axis=1) * gain
+                for form in (there * gain, stereo):
+                    file = io.BytesIO()
+                    soundfile.write(file, form, target, subtype="FLOAT", format="WAV")
+                    answer = shipped.predict(file).probabilities
+                    assert answer == pytest.approx(expected, abs=0.05)
+
+
+def test_shipped_probabilities_vary_between_cries(shipped, cries):
+    answers = [shipped.predict(path) for path in cries]
+    assert len({a.label for a in answers}) >= 3
+    spread = np.std([list(a.probabilities.values()) for a in answers], axis=0)
+    assert (spread > 0.02).all()
+
+
+def test_shipped_differential_maps_differ_between_cries(shipped, cries):
+    first, second = (shipped.predict(path).attention for path in cries[:2])
+    for name in ("differential_1", "differential_2"):
+        a, b = (getattr(m, name).mean(0) for m in (first, second))
+        assert (a - b).abs().max() > 0.01
+
+
+def test_two_threads_share_a_classifier(shipped, examples):
+    paths = sorted(examples.glob("*.wav"))
+    expected = [shipped.predict(p).probabilities for p in paths]
+    results = {}
+
+    def work(i):
+        results[i] = shipped.predict(paths[i % len(paths)]).probabilities
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    for i, answer in results.items():
+        assert answer == pytest.approx(expected[i % len(paths)], abs=1e-6)
+
+
+def test_an_error_leaves_the_classifier_usable(shipped, examples):
+    with pytest.raises(audio.SilentAudioError):
+        shipped.predict(np.zeros(16000), 16000)
+    assert shipped.predict(examples / "synthetic_whimper.wav").label in shipped.labels
+
+
+def test_command_line_answers_in_json(examples, capsys):
+    path = str(examples / "synthetic_rhythmic.wav")
+    assert main(["predict", path, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["file"] == path
+    assert answer["label"] in answer["probabilities"]
+    assert answer["evaluation"]["protocol"] == "baby"
+
+
+def test_command_line_goes_on_after_a_bad_file(examples, tmp_path, capsys):
+    bad, good = tmp_path / "bad.wav", examples / "synthetic_rhythmic.wav"
+    bad.write_text("no sound")
+    assert main(["predict", str(bad), str(good)]) == 2
+    output = capsys.readouterr()
+    assert "bad.wav" in output.err
+    assert "Not a medical device." in output.out
+
+
+def test_command_line_without_a_checkpoint_says_so(tmp_path, capsys):
+    assert main(["predict", "cry.wav", "--model", str(tmp_path)]) == 2
+    assert "config.json" in capsys.readouterr().err
+
+
+def test_the_default_checkpoint_is_small():
+    assert sum(f.stat().st_size for f in DEFAULT.iterdir()) < 10e6

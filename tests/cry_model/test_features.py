@@ -1,0 +1,160 @@
+"""The front end: the same clip by any route, and nothing of the route in the features."""
+
+import librosa
+import numpy as np
+import pytest
+import torch
+
+from cry_model import PAPER_FRONT_END, FrontEnd, FrontEndConfig, Recording, audio
+from cry_model.features import band_pass, resample
+
+RATE = 8000
+
+
+def tone(hz, seconds=4.0, rate=RATE, level=0.1):
+    t = torch.arange(round(seconds * rate), dtype=torch.float64) / rate
+    return (level * torch.sin(2 * torch.pi * hz * t)).float()
+
+
+def noise(seconds, rate=RATE, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return 0.1 * torch.randn(round(seconds * rate), generator=generator)
+
+
+@pytest.fixture(scope="module", params=[FrontEndConfig(), PAPER_FRONT_END], ids=["mel", "mfcc"])
+def front_end(request):
+    return FrontEnd(request.param)
+
+
+def test_frames_are_20_ms_apart_and_bands_as_declared(front_end):
+    features = front_end(noise(5)[None])
+    assert features.shape == (1, front_end.config.num_bands, 250)
+
+
+def test_log_mel_agrees_with_librosa():
+    config = FrontEndConfig()
+    wave = noise(2).numpy()
+    mel = librosa.feature.melspectrogram(
+        y=wave.astype(np.float64),
+        sr=RATE,
+        n_fft=config.fft,
+        win_length=config.window,
+        hop_length=config.hop,
+        n_mels=64,
+        fmin=50,
+        fmax=3400,
+        htk=True,
+        norm=None,
+        pad_mode="reflect",
+    )
+    window = np.hanning(config.window + 1)[:-1]
+    decibels = 10 * np.log10(np.maximum(mel / (window**2).sum(), 10 ** (config.floor_db / 10)))
+    expected = (decibels - config.floor_db)[:, :100] / 20
+    ours = FrontEnd(config)(torch.from_numpy(wave)[None])[0]
+    np.testing.assert_allclose(ours.numpy(), expected, atol=2e-3)
+
+
+def test_mfcc_is_the_cosine_transform_of_the_log_mel_bands():
+    filters = PAPER_FRONT_END.num_filters
+    mel = FrontEnd(FrontEndConfig(num_bands=filters, num_filters=filters))(noise(1)[None])[0]
+    n = (np.arange(filters) + 0.5)[None] * np.arange(13)[:, None]
+    dct = np.sqrt(2 / filters) * np.cos(np.pi / filters * n)
+    dct[0] /= np.sqrt(2)
+    ours = FrontEnd(PAPER_FRONT_END)(noise(1)[None])[0]
+    np.testing.assert_allclose(ours.numpy(), dct @ mel.double().numpy(), atol=1e-4)
+
+
+def test_a_kind_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="gammatone"):
+        FrontEnd(FrontEndConfig(kind="gammatone"))
+
+
+def test_band_pass_keeps_the_band_and_removes_the_rest():
+    inside, dc, hum, above = tone(1000), torch.full((32000,), 0.3), tone(15), tone(3700)
+    kept = band_pass(inside + dc + hum + above, RATE, 50, 3400)
+    middle = slice(2000, -2000)
+    torch.testing.assert_close(kept[middle], inside[middle], rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("rate", [11025, 16000, 22050, 44100, 48000, 44101, 47999])
+def test_resampling_keeps_a_tone_in_place(rate):
+    wave = resample(tone(1000, rate=rate), rate, RATE)
+    assert len(wave) == pytest.approx(4 * RATE, abs=4)
+    spectrum = torch.fft.rfft(wave[:32000] * torch.hann_window(32000)[: len(wave[:32000])]).abs()
+    assert spectrum.argmax() * RATE / 32000 == pytest.approx(1000, abs=0.5)
+    assert wave[4000:-4000].abs().max() == pytest.approx(0.1, rel=0.01)
+
+
+@pytest.mark.parametrize("via", ["soxr_hq", "polyphase"])
+@pytest.mark.parametrize("rate", [16000, 44100, 48000])
+def test_up_to_3400_hz_resamplers_agree_within_a_tenth_of_a_decibel(via, rate):
+    wave = noise(30)
+    there = librosa.resample(wave.numpy(), orig_sr=RATE, target_sr=rate, res_type=via)
+    back = resample(torch.from_numpy(there), rate, RATE)[: len(wave)]
+
+    def level(x, low, high):
+        power = torch.fft.rfft(x.double()).abs().square()
+        return 10 * float(power[low * 30 : high * 30].mean().log10())
+
+    for low in range(100, 3400, 300):
+        assert level(back, low, low + 300) == pytest.approx(level(wave, low, low + 300), abs=0.1)
+
+
+@pytest.mark.parametrize("gain_db", [-12, 12])
+def test_level_changes_nothing(front_end, gain_db):
+    wave = noise(6) * torch.linspace(0.05, 1, 6 * RATE)
+    clips = [front_end.prepare(Recording(wave * g, RATE)) for g in (1.0, 10 ** (gain_db / 20))]
+    torch.testing.assert_close(clips[0].waveform, clips[1].waveform, rtol=1e-3, atol=1e-4)
+
+
+def test_silence_at_the_ends_is_cut_and_the_offset_told(front_end):
+    wave = torch.cat([torch.zeros(RATE), noise(3), torch.zeros(2 * RATE)])
+    clip = front_end.prepare(Recording(wave, RATE))
+    assert clip.offset == pytest.approx(0.9, abs=0.05)
+    assert len(clip.waveform) / RATE == pytest.approx(3.2, abs=0.1)
+
+
+def test_a_pause_inside_stays(front_end):
+    wave = torch.cat([noise(1), torch.zeros(RATE), noise(1)])
+    assert len(front_end.prepare(Recording(wave, RATE)).waveform) / RATE == pytest.approx(
+        3, abs=0.05
+    )
+
+
+def test_sound_outside_the_band_only_is_silence(front_end):
+    fade = torch.hann_window(4 * 44100)  # the click of an abrupt end would be inside the band
+    with pytest.raises(audio.SilentAudioError):
+        front_end.prepare(Recording(fade * tone(9000, rate=44100), 44100))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "count", "length"),
+    [(0.6, 1, 3.0), (3.7, 1, 3.7), (5, 1, 5), (5.1, 2, 5), (20, 7, 5)],
+)
+def test_pieces_cover_the_clip_and_overlap(front_end, seconds, count, length):
+    clip = front_end.prepare(Recording(noise(seconds), RATE))
+    pieces = front_end.cut(clip)
+    assert pieces.waveforms.shape == (count, round(length * RATE))
+    assert pieces.starts[0] == clip.offset
+    assert pieces.starts[-1] + pieces.seconds == pytest.approx(seconds, abs=0.01)
+    steps = np.diff(pieces.starts)
+    assert (steps <= pieces.seconds / 2 + 1e-3).all()
+
+
+def test_a_short_clip_is_repeated(front_end):
+    clip = front_end.prepare(Recording(noise(1), RATE))
+    pieces = front_end.cut(clip)
+    torch.testing.assert_close(pieces.waveforms[0, RATE : 2 * RATE], pieces.waveforms[0, :RATE])
+    assert pieces.seconds == 1
+
+
+def test_the_band_ends_at_3400_hz(front_end):
+    """Energy above the band reaches no feature, whatever the sample rate."""
+    wave = noise(4, rate=48000)
+    above = torch.fft.rfft(noise(4, rate=48000, seed=1))
+    above[: (3700 * 4)] = 0
+    louder = wave + 10 * torch.fft.irfft(above, n=len(wave))
+    a, b = (front_end.prepare(Recording(w, 48000)).waveform for w in (wave, louder))
+    inside = slice(5, -5)  # the ends click
+    a, b = (front_end(w[None])[..., inside] for w in (a, b))
+    torch.testing.assert_close(a, b, rtol=0, atol=5e-3)

@@ -1,0 +1,107 @@
+"""Metrics against a second computation, by hand in numpy or by scikit-learn."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+
+from cry_model import metrics
+
+NAMES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def predictions():
+    rng = np.random.default_rng(0)
+    labels = rng.choice(3, 300, p=[0.7, 0.2, 0.1])
+    logits = rng.normal(size=(300, 3)) + 1.2 * np.eye(3)[labels]
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    groups = [f"g{i}" for i in rng.integers(60, size=300)]
+    return labels, probabilities, groups
+
+
+def test_recalls_and_balanced_accuracy(predictions):
+    labels, p, _ = predictions
+    ones = np.ones(len(labels))
+    by_hand = [np.mean(p.argmax(1)[labels == c] == c) for c in range(3)]
+    np.testing.assert_allclose(metrics.recalls(labels, p, ones), by_hand)
+    expected = balanced_accuracy_score(labels, p.argmax(1))
+    assert metrics.balanced_accuracy(labels, p, ones) == pytest.approx(expected)
+
+
+def test_accuracy_and_macro_f1_by_hand(predictions):
+    labels, p, _ = predictions
+    guess, ones, f1 = p.argmax(1), np.ones(len(labels)), []
+    for c in range(3):
+        hit = np.sum((guess == c) & (labels == c))
+        f1.append(2 * hit / (np.sum(guess == c) + np.sum(labels == c)))
+    assert metrics.macro_f1(labels, p, ones) == pytest.approx(np.mean(f1))
+    assert metrics.accuracy(labels, p, ones) == pytest.approx(np.mean(guess == labels))
+
+
+def test_macro_auc_counts_pairs(predictions):
+    labels, p, _ = predictions
+    areas = []
+    for c in range(3):
+        own, other = p[labels == c, c], p[labels != c, c]
+        areas.append(np.mean(own[:, None] > other[None]) + 0.5 * np.mean(own[:, None] == other))
+    assert metrics.macro_auc(labels, p, np.ones(len(labels))) == pytest.approx(np.mean(areas))
+    assert np.mean(areas) == pytest.approx(roc_auc_score(labels, p, multi_class="ovr"))
+
+
+def test_calibration_error_by_hand(predictions):
+    labels, p, _ = predictions
+    confidence, right, total = p.max(1), p.argmax(1) == labels, 0.0
+    for low in np.arange(10) / 10:
+        inside = (confidence >= low) & (confidence < low + 0.1)
+        if inside.any():
+            total += inside.sum() * abs(confidence[inside].mean() - right[inside].mean())
+    value = metrics.expected_calibration_error(labels, p, np.ones(len(labels)))
+    assert value == pytest.approx(total / len(labels))
+
+
+@pytest.mark.parametrize("name", metrics.METRICS)
+def test_weights_are_the_same_as_repeating_rows(predictions, name):
+    labels, p, _ = predictions
+    times = np.random.default_rng(1).integers(0, 4, len(labels))
+    kept = times > 0
+    weighted = metrics.METRICS[name](labels[kept], p[kept], times[kept].astype(float))
+    repeated = np.repeat(np.arange(len(labels)), times)
+    plain = metrics.METRICS[name](labels[repeated], p[repeated], np.ones(len(repeated)))
+    assert weighted == pytest.approx(plain)
+
+
+def test_bootstrap_resamples_groups_not_clips():
+    """Ten clips of each group agree, so the interval is that of the groups, not of the clips."""
+    rng = np.random.default_rng(2)
+    right = np.repeat(rng.random(40) < 0.5, 10)
+    labels = np.zeros(400, dtype=int)
+    p = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
+    grouped = metrics.bootstrap(metrics.accuracy, labels, p, np.repeat(np.arange(40), 10))
+    single = metrics.bootstrap(metrics.accuracy, labels, p, np.arange(400))
+    assert grouped.low < grouped.value < grouped.high
+    theory = 2 * 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 40)
+    assert grouped.high - grouped.low == pytest.approx(theory, rel=0.2)
+    assert grouped.high - grouped.low > 2.5 * (single.high - single.low)
+
+
+def test_evaluation_knows_majority_chance_and_support(predictions):
+    labels, p, groups = predictions
+    e = metrics.evaluate(
+        labels, p, groups, NAMES, dataset="d", protocol="baby", folds=5, seeds=(0,)
+    )
+    assert (e.chance, e.majority_label) == (pytest.approx(1 / 3), "a")
+    assert e.majority_accuracy == pytest.approx(np.mean(labels == 0))
+    assert e.support == {n: int(np.sum(labels == i)) for i, n in enumerate(NAMES)}
+    assert (e.recordings, e.groups) == (300, len(set(groups)))
+    assert e.better_than_chance
+    assert "better than guessing" in e.trust()[1]
+
+
+def test_an_interval_that_includes_chance_is_said_to_be_guessing(predictions):
+    labels, p, groups = predictions
+    shuffled = np.random.default_rng(3).permutation(p)
+    e = metrics.evaluate(
+        labels, shuffled, groups, NAMES, dataset="d", protocol="baby", folds=5, seeds=(0,)
+    )
+    assert not e.better_than_chance
+    assert "no better than guessing" in e.trust()[1]

@@ -1,0 +1,217 @@
+"""Every system of the registry; a new one is tested by being listed."""
+
+import numpy as np
+import pytest
+import torch
+
+import cry_model
+from cry_model.complexity import MEBI, measure, table
+from cry_model.resnet import single_channel
+
+SYSTEMS = cry_model.list_models()
+PAPER_MEBI = {"improved-ecapa-tdnn": 1.43, "ecapa-tdnn": 0.84, "resnet18": 10.66}
+BLOCKS, FRAMES = 3, 61
+
+
+@pytest.fixture(scope="module", params=SYSTEMS)
+def system(request):
+    torch.manual_seed(0)
+    model = cry_model.build_model(request.param)
+    shake(model)
+    return request.param, model.eval()
+
+
+def shake(model):
+    """Statistics and scales as after some training, so that BatchNorm is not the identity."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.normal_(module.bias, 0, 0.2)
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+
+
+def features(batch=3, frames=FRAMES, bands=13, seed=0):
+    return torch.randn(batch, bands, frames, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7, 250, 333])
+def test_any_length_gives_finite_logits(system, frames):
+    logits = system[1](features(2, frames))
+    assert logits.shape == (2, 6)
+    assert logits.isfinite().all()
+
+
+def test_backward_reaches_every_parameter(system):
+    name, _ = system
+    model = cry_model.build_model(name)
+    loss = torch.nn.functional.cross_entropy(model(features()), torch.tensor([0, 1, 2]))
+    loss.backward()
+    missing = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not missing
+
+
+@torch.inference_mode()
+def test_batch_of_one_equals_the_item_in_a_larger_batch(system):
+    _, model = system
+    batch = features(5)
+    alone = torch.cat([model(item[None]) for item in batch])
+    torch.testing.assert_close(model(batch), alone, rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_asking_for_attention_changes_no_bit(system):
+    _, model = system
+    logits, _ = model(features(), return_attention=True)
+    assert torch.equal(model(features()), logits)
+
+
+@torch.inference_mode()
+def test_attention_has_the_stated_shapes_and_ranges(system):
+    name, model = system
+    _, maps = model(features(), return_attention=True)
+    improved = name.startswith("improved")
+    has_rse = improved and "no-rse" not in name
+    has_mca = improved and "no-mca" not in name
+    has_differential = improved and "no-diff" not in name
+    assert [m.shape for m in maps.temporal] == [(3, FRAMES)] * BLOCKS * has_rse
+    assert [m.shape for m in maps.channel] == [(3, 128)] * BLOCKS * has_rse
+    assert [m.shape for m in maps.multi_scale] == [(3, 2, 4, 64)] * BLOCKS * has_mca
+    for gate in (*maps.temporal, *maps.channel, *maps.multi_scale):
+        assert ((gate > 0) & (gate < 1)).all()
+    if has_differential:
+        for m in (maps.differential_1, maps.differential_2):
+            assert m.shape == (3, 4, 4, 4)
+            torch.testing.assert_close(m.sum(-1), torch.ones(3, 4, 4))
+            assert not torch.allclose(m[0], m[1], atol=1e-3)
+        expected = maps.differential_1 - float(maps.differential_lambda) * maps.differential_2
+        torch.testing.assert_close(maps.differential, expected)
+    else:
+        assert maps.differential is None
+
+
+def test_parameter_counts_meet_the_paper():
+    for name, mebi in PAPER_MEBI.items():
+        count = sum(p.numel() for p in cry_model.build_model(name).parameters())
+        assert count / MEBI == pytest.approx(mebi, rel=0.02), name
+
+
+def test_multiply_adds_of_the_improved_system_meet_the_paper():
+    cost = measure(cry_model.build_model("improved-ecapa-tdnn"))
+    assert cost.multiply_adds == pytest.approx(0.32e9, rel=0.1)
+
+
+def test_multiply_adds_are_counted_right():
+    linear = torch.nn.Sequential(torch.nn.Conv1d(13, 5, 3, padding=1), torch.nn.Flatten())
+    assert measure(linear).multiply_adds == 250 * 13 * 5 * 3
+
+
+def test_table_lists_every_system_with_the_papers_figures():
+    text = table()
+    for name in SYSTEMS:
+        assert name in text
+    row = next(line.split() for line in text.splitlines() if line.startswith("resnet18"))
+    assert row[1:3] == ["10.66", "10.66"]
+
+
+def test_each_ablation_is_smaller_than_the_whole():
+    def count(name):
+        return measure(cry_model.build_model(name)).parameters
+
+    whole = count("improved-ecapa-tdnn")
+    assert all(count(n) < whole for n in SYSTEMS if n.startswith("improved-ecapa-tdnn-no"))
+
+
+def test_overrides_reach_the_system_and_unknown_ones_are_refused(system):
+    name, _ = system
+    assert cry_model.build_model(name, 4, 64)(features(2, bands=64)).shape == (2, 4)
+    with pytest.raises(TypeError, match="colour"):
+        cry_model.build_model(name, colour="red")
+
+
+def test_unknown_system_is_named_with_the_known_ones():
+    with pytest.raises(cry_model.UnknownSystemError, match=r"'vgg'.*resnet18"):
+        cry_model.build_model("vgg")
+
+
+def conv(x, weight, bias=None, dilation=1):
+    """Convolution as one matrix product over shifted copies, float64."""
+    kernel = weight.shape[2]
+    reach = dilation * (kernel - 1)
+    padded = np.pad(x, ((0, 0), (reach // 2, reach - reach // 2)))
+    stack = np.concatenate([padded[:, k * dilation :][:, : x.shape[1]] for k in range(kernel)])
+    out = weight.transpose(0, 2, 1).reshape(len(weight), -1) @ stack
+    return out if bias is None else out + bias[:, None]
+
+
+class NumpyECAPA:
+    """ECAPA-TDNN after Desplanques et al. 2020, written a second time, for one utterance."""
+
+    def __init__(self, state):
+        self.w = {k: v.numpy().astype(np.float64) for k, v in state.items()}
+
+    def tdnn(self, x, name, dilation=1):
+        w = self.w
+        x = np.maximum(conv(x, w[f"{name}.0.weight"], w[f"{name}.0.bias"], dilation), 0)
+        return self.norm(x, f"{name}.2")
+
+    def norm(self, x, name):
+        w = {k: self.w[f"{name}.{k}"] for k in ("weight", "bias", "running_mean", "running_var")}
+        scale = w["weight"] / np.sqrt(w["running_var"] + 1e-5)
+        shift = w["bias"] - w["running_mean"] * scale
+        return x * scale[:, None] + shift[:, None] if x.ndim == 2 else x * scale + shift
+
+    def block(self, x, name, dilation):
+        groups = np.split(self.tdnn(x, f"{name}.expand"), 8)
+        outputs = [groups[0], self.tdnn(groups[1], f"{name}.res2.convs.0", dilation)]
+        for i in range(2, 8):
+            conv_name = f"{name}.res2.convs.{i - 1}"
+            outputs.append(self.tdnn(groups[i] + outputs[-1], conv_name, dilation))
+        merged = self.tdnn(np.concatenate(outputs), f"{name}.merge")
+        w1, b1, w2, b2 = (
+            self.w[f"{name}.se.{n}"] for n in ("w1.weight", "w1.bias", "w2.weight", "w2.bias")
+        )
+        gate = 1 / (1 + np.exp(-(w2 @ np.maximum(w1 @ merged.mean(1) + b1, 0) + b2)))
+        return x + gate[:, None] * merged
+
+    def embedding(self, x):
+        x = self.tdnn(x, "stem")
+        outputs = []
+        for i, dilation in enumerate((2, 3, 4)):
+            x = self.block(x, f"blocks.{i}", dilation)
+            outputs.append(x)
+        h = self.tdnn(np.concatenate(outputs), "mfa")
+        context = [np.repeat(s[:, None], h.shape[1], 1) for s in (h.mean(1), h.std(1))]
+        score = np.tanh(self.tdnn(np.concatenate([h, *context]), "pool.hidden"))
+        score = conv(score, self.w["pool.score.weight"], self.w["pool.score.bias"])
+        alpha = np.exp(score - score.max(1, keepdims=True))
+        alpha /= alpha.sum(1, keepdims=True)
+        mean = (alpha * h).sum(1)
+        std = np.sqrt((alpha * (h - mean[:, None]) ** 2).sum(1))
+        pooled = self.norm(np.concatenate([mean, std]), "pool_norm")
+        return self.w["embed.weight"] @ pooled + self.w["embed.bias"]
+
+
+@torch.inference_mode()
+def test_ecapa_tdnn_embedding_equals_an_independent_implementation():
+    torch.manual_seed(3)
+    model = cry_model.build_model("ecapa-tdnn")
+    shake(model)
+    x = features(2)
+    ours = model.eval().embedding(x)
+    theirs = [NumpyECAPA(model.state_dict()).embedding(i.numpy().astype(np.float64)) for i in x]
+    np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_resnet18_has_torchvisions_names_and_takes_its_weights_for_grey_images():
+    model = cry_model.build_model("resnet18", 1000).eval()
+    names = set(model.state_dict())
+    assert {"conv1.weight", "layer1.0.bn2.running_var", "layer2.0.downsample.1.bias"} <= names
+    assert len(names) == 122  # as many as torchvision's
+    public = {**model.state_dict(), "conv1.weight": torch.randn(64, 3, 7, 7)}
+    model.load_state_dict(single_channel(public), strict=True)
+    grey = features(1, 61, 40)
+    expected = torch.nn.functional.conv2d(
+        grey[:, None].expand(-1, 3, -1, -1), public["conv1.weight"], stride=2, padding=3
+    )
+    torch.testing.assert_close(model.conv1(grey[:, None]), expected, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,49 @@
+"""torchaudio imports with and without its compiled extension."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+BROKEN = """
+import sys
+class Refuse:
+    tries = 0
+    def find_spec(self, name, path=None, target=None):
+        if name == "torchaudio._extension":
+            Refuse.tries += 1
+            raise {error}("the extension does not load here")
+sys.meta_path.insert(0, Refuse())
+from cry_model.torchaudio_compat import import_torchaudio
+t = import_torchaudio()
+assert Refuse.tries == 1
+"""
+USE = """
+import torch
+from cry_model.torchaudio_compat import import_torchaudio
+t = import_torchaudio()
+assert t.functional.resample(torch.ones(100), 2, 1).shape == (50,)
+assert t.transforms.MelSpectrogram(8000)(torch.zeros(8000)).shape[0] == 128
+assert t.functional.create_dct(13, 40, "ortho").shape == (40, 13)
+assert t.functional.highpass_biquad(torch.ones(10), 8000, 100.0).shape == (10,)
+"""
+
+
+@pytest.mark.parametrize("error", ["OSError", "RuntimeError", None])
+def test_what_we_use_works(error):
+    code = (BROKEN.format(error=error) if error else "") + USE
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_another_failure_is_not_hidden():
+    code = BROKEN.format(error="ValueError")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert "ValueError" in done.stderr
