@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from analysis.answer import PRIVACY
-from analysis.style import words
+from analysis.style import dataset_title, words
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.complexity import measure
 from cry_model.registry import get_system
@@ -45,7 +45,7 @@ def about(config: CheckpointConfig) -> str:
         f"It tells apart: {', '.join(map(words, config.labels))}.",
         "",
         f"Fitted on {training.get('recordings', 'an unknown number of')} recordings of "
-        f"{training.get('dataset', 'an unknown dataset')}: "
+        f"{dataset_title(training.get('dataset', 'an unknown dataset'))}: "
         f"{training.get('licence', 'licence unknown')}.",
     ]
     if config.evaluation is not None:

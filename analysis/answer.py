@@ -1,4 +1,4 @@
-"""The answer panel: probabilities, how far to trust them, downloads. Plain HTML, no server files."""
+"""The answer panel: probabilities, how far to trust them, downloads. HTML, no server files."""
 
 from __future__ import annotations
 
@@ -31,12 +31,20 @@ def answer_html(prediction: Prediction) -> str:
     return (
         '<section class="answer" role="status">'
         f"<h2>Sounds most like <em>{escape(words(prediction.label))}</em></h2>"
+        f"{verdict_html(prediction)}"
         f'<div role="list" aria-label="Probability of each reason">{bars}</div>'
         f'<p class="small">{prediction.duration:.1f} s of sound, {heard}.</p>'
         f"{trust_html(prediction)}"
         f"{downloads_html(prediction)}"
         "</section>"
     )
+
+
+def verdict_html(prediction: Prediction) -> str:
+    """The one line that nobody should miss, right under the answer."""
+    if prediction.evaluation is None:
+        return ""
+    return f'<p class="verdict">{escape(prediction.evaluation.verdict)}</p>'
 
 
 def trust_html(prediction: Prediction) -> str:
@@ -48,8 +56,8 @@ def trust_html(prediction: Prediction) -> str:
             "how often it is right.",
         )
     else:
-        first, verdict, majority = map(escape, evaluation.trust())
-        sentences = (first, f"<strong>{verdict}</strong>", majority)
+        measured, _, majority = evaluation.trust()  # the verdict stands under the answer
+        sentences = (escape(measured), escape(majority))
     body = " ".join(sentences)
     return (
         '<div class="trust"><h3>How far to trust this</h3>'

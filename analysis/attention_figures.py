@@ -14,6 +14,13 @@ from cry_model.layers import MultiScaleChannelAttention
 from cry_model.prediction import Prediction
 
 COLUMNS = 500
+COLOUR_BAR = {
+    "title": {"text": "weight (%)", "side": "right"},
+    "orientation": "h",
+    "thickness": 8,
+    "y": -0.16,
+    "yanchor": "top",
+}
 BRANCHES = (*(f"kernel {k}" for k in MultiScaleChannelAttention.KERNELS), "max-pooling")
 TOKENS = ("stem", *(f"block {i + 1}" for i in range(len(DILATIONS))))
 
@@ -48,14 +55,14 @@ def time_channel_figure(prediction: Prediction) -> go.Figure:
             showscale=i == 0,
             zmin=0,
             zmax=100,
-            colorbar={"title": {"text": "weight (%)"}, "thickness": 10},
+            colorbar=COLOUR_BAR,
             hovertemplate="%{x:.2f} s, channel %{y}: %{z} %<extra></extra>",
             row=i + 1,
             col=1,
         )
         figure.update_yaxes(title_text="channel", nticks=3, row=i + 1, col=1)
     figure.update_xaxes(title_text="time (s)", row=blocks, col=1)
-    return finish(figure, height=150 * blocks + 90)
+    return finish(figure, height=150 * blocks + 140).update_layout(margin_b=100)
 
 
 def branch_shares(prediction: Prediction) -> Tensor:
@@ -100,19 +107,22 @@ def differential_figure(prediction: Prediction) -> go.Figure:
     maps = prediction.attention
     weight = float(maps.differential_lambda)
     panels = (
-        ("A1", maps.differential_1),
-        ("A2", maps.differential_2),
-        (f"A1 − {weight:.2f} A2", maps.differential),
+        ("A₁", maps.differential_1),
+        ("A₂", maps.differential_2),
+        (f"A₁ − {weight:.2f} A₂", maps.differential),
     )
     figure = make_subplots(
         1, 3, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[p[0] for p in panels]
     )
     for i, (_, values) in enumerate(panels):
+        mean = values.mean(dim=(0, 1)).numpy().round(3)
         figure.add_heatmap(
             x=TOKENS,
             y=TOKENS,
-            z=values.mean(dim=(0, 1)).numpy().round(3),
-            texttemplate="%{z:.2f}",
+            z=mean,
+            text=[[f"{v:.2f}".replace("0.", ".") for v in row] for row in mean],
+            texttemplate="%{text}",
+            textfont={"size": 10},  # four cells in a third of a phone's width
             colorscale=DIVERGING,
             zmin=-1,
             zmax=1,
@@ -141,7 +151,7 @@ def describe_differential(prediction: Prediction) -> str:
         for a in (maps.differential_1, maps.differential_2)
     ]
     return (
-        f"Evenness of A1 {entropies[0]:.2f} and of A2 {entropies[1]:.2f} "
+        f"Evenness of A₁ {entropies[0]:.2f} and of A₂ {entropies[1]:.2f} "
         "(entropy over its greatest value: 1 takes from all layers alike, 0 from one only); "
         f"lambda is {float(maps.differential_lambda):.2f}."
     )

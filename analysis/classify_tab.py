@@ -25,14 +25,15 @@ EXAMPLE_NAMES = {
     "synthetic_door_chime.wav": "door chime, not a cry (synthetic)",
 }
 
-SOUND_NOTE = """What was recorded, and when the network listened. In the paper, the curves are the
-temporal gate A_t of each block (equation 10): a frame near 1 passes, a frame near 0 is held back."""
-MAP_NOTE = """When and to which of its 128 channels each block listened: the product A_t A_c^T of
-equation 10. Channels are sorted by their weight; they are learnt and have no fixed frequency."""
-BRANCH_NOTE = """Short sounds or long ones: how each block divides its multi-scale gates (s of
-equation 5) between kernels of 3, 5 and 7 frames and max-pooling."""
-DIFFERENTIAL_NOTE = """What the layers take from each other before the answer: the two attention
-maps of equations 13 and 15 and their difference as used in equation 12. Rows take, columns give."""
+SOUND_NOTE = """Loudness, pitch and overtones, and below them when the network listened: near 1 a
+moment counts fully, near 0 it is held back. In the paper: the temporal gate A_t of each block,
+equation 10."""
+MAP_NOTE = """When each block listened, and to which of its 128 learnt channels (these have no fixed
+pitch; they are sorted by weight). In the paper: the product A_t A_cᵀ of equation 10."""
+BRANCH_NOTE = """Whether each block relied on short stretches of sound (small kernels) or on longer
+ones. In the paper: the gate s of equation 5, summed over the channels of each branch."""
+DIFFERENTIAL_NOTE = """What the layers take from each other before the answer; rows take, columns
+give. In the paper: the maps A₁ and A₂ of equations 13 and 15, and equation 12's difference."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,8 @@ def build_classify_tab(classifier: CryClassifier) -> None:
             source = gr.Audio(
                 sources=["upload", "microphone"],
                 type="filepath",
-                label="Record a cry or drop a file",
+                label="Drop a file, or record with the microphone",
+                buttons=[],
                 elem_id="recording",
             )
             gr.Examples(

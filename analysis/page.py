@@ -9,7 +9,8 @@ from typing import Any
 import gradio as gr
 
 from analysis.about_tab import build_about_tab
-from analysis.classify_tab import build_classify_tab
+from analysis.classify_tab import EXAMPLE_NAMES, EXAMPLES, build_classify_tab, classify
+from analysis.style import dataset_title
 from cry_model.classifier import CryClassifier
 from cry_model.registry import get_system
 
@@ -22,6 +23,8 @@ HOUR = 3600  # s; what a visitor left without an answer goes after one
 
 def build_page(classifier: CryClassifier) -> gr.Blocks:
     """Header and tabs; the queue holds 32 visitors and answers two at a time."""
+    # Once through everything: librosa compiles on first use, and no visitor should wait for it.
+    classify(classifier, str(EXAMPLES / next(iter(EXAMPLE_NAMES))))
     with gr.Blocks(title=TITLE, delete_cache=(HOUR // 4, HOUR), analytics_enabled=False) as page:
         with gr.Row(elem_id="header"):
             gr.HTML(header(classifier))
@@ -37,8 +40,9 @@ def build_page(classifier: CryClassifier) -> gr.Blocks:
 def header(classifier: CryClassifier) -> str:
     """Title and the name of the model that answers."""
     config = classifier.config
-    model = f"{get_system(config.system).title}, {config.training.get('dataset', '')}"
-    return f"<h1>{TITLE}</h1><p>{escape(model.rstrip(', '))}</p>"
+    system, dataset = get_system(config.system).title, config.training.get("dataset")
+    model = f"{system}, trained on {dataset_title(dataset)}" if dataset else system
+    return f"<h1>{TITLE}</h1><p>{escape(model)}</p>"
 
 
 def launch_options() -> dict[str, Any]:

@@ -61,7 +61,7 @@ def sound_figure(recording: Recording, prediction: Prediction, high_hz: float) -
     gates = prediction.attention.temporal
     rows = 3 if gates else 2
     figure = make_subplots(
-        rows, 1, shared_xaxes=True, vertical_spacing=0.04, row_heights=[0.2, 0.5, 0.3][:rows]
+        rows, 1, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.2, 0.5, 0.3][:rows]
     )
     _add_waveform(figure, recording)
     _add_spectrogram(figure, mel_spectrogram(recording), high_hz)
@@ -69,7 +69,9 @@ def sound_figure(recording: Recording, prediction: Prediction, high_hz: float) -
         _add_gates(figure, prediction)
     figure.update_xaxes(range=[0, recording.duration])
     figure.update_xaxes(title_text="time (s)", row=rows, col=1)
-    return finish(figure, height=560)
+    finish(figure, height=580)
+    # The legend is that of the last row: it stands right above it.
+    return figure.update_layout(legend_y=0.27, margin_t=12)
 
 
 def _add_waveform(figure: go.Figure, recording: Recording) -> None:
@@ -123,7 +125,7 @@ def _add_gates(figure: go.Figure, prediction: Prediction) -> None:
         figure.add_scatter(
             x=times.numpy().round(3),
             y=track.numpy().round(4),
-            name=f"A_t, block {i + 1}",
+            name=f"block {i + 1}",
             line={
                 "color": PALETTE[(0, 2, 4)[i % 3]],
                 "width": 1.5,
@@ -133,7 +135,7 @@ def _add_gates(figure: go.Figure, prediction: Prediction) -> None:
             row=3,
             col=1,
         )
-    figure.update_yaxes(title_text="attention (0 to 1)", row=3, col=1)
+    figure.update_yaxes(title_text="attention Aₜ", row=3, col=1)
 
 
 def describe_sound(recording: Recording, prediction: Prediction) -> str:

@@ -20,6 +20,14 @@ def class_colour(labels: tuple[str, ...], label: str) -> str:
     return PALETTE[labels.index(label) % len(PALETTE)]
 
 
+DATASETS = {"donateacry": "Donate-a-Cry"}
+
+
+def dataset_title(name: str) -> str:
+    """A dataset as its makers write it."""
+    return DATASETS.get(name, name)
+
+
 def words(label: str) -> str:
     """A label as a person writes it: ``belly_pain`` -> ``belly pain``."""
     return label.replace("_", " ")

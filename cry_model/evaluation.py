@@ -52,29 +52,32 @@ class Evaluation:
         """Whether the interval of the balanced accuracy lies above chance."""
         return self.metrics["balanced_accuracy"].low > self.chance
 
+    @property
+    def verdict(self) -> str:
+        """In so many words, what the interval says beside chance."""
+        whom = f"For {UNSEEN.get(self.protocol, 'a recording')} never heard before"
+        if self.better_than_chance:
+            return f"{whom}, this is better than guessing, and far from certain."
+        return f"{whom}, this is no better than guessing."
+
     def trust(self) -> tuple[str, ...]:
         """What the numbers mean for an answer, sentence by sentence, in words for anyone."""
         recall = self.metrics["balanced_accuracy"]
         asked = f"all {len(self.recall)} reasons counting alike"
-        verdict = (
-            "That is better than guessing, and far from certain."
-            if self.better_than_chance
-            else "For a baby never heard before, this is no better than guessing."
-        )
         return (
-            f"On {UNSEEN.get(self.protocol, 'held-out recordings')}, models trained like this one "
-            f"gave the right reason for {percent(recall.value)} of cries, {asked} "
-            f"(95 % interval {100 * recall.low:.0f} to {percent(recall.high)}); "
+            f"For {UNSEEN.get(self.protocol, 'a recording')} that was never heard in training, "
+            f"models like this one gave the right reason for {percent(recall.value)} of cries, "
+            f"{asked} (95 % interval {100 * recall.low:.0f} to {percent(recall.high)}); "
             f"guessing gives {percent(self.chance)}.",
-            verdict,
+            self.verdict,
             f"Always answering {self.majority_label.replace('_', ' ')} would be right for "
             f"{percent(self.majority_accuracy)} of these {self.recordings} recordings, because "
             "that many were labelled so by their parents.",
         )
 
 
-UNSEEN = {"baby": "babies never heard in training", "recording": "recordings never heard"}
-"""Protocol -> whom the test recordings come from."""
+UNSEEN = {"baby": "a baby", "recording": "a recording"}
+"""Protocol -> what the tested recordings do not share with those of the training."""
 
 
 def percent(share: float) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.server import serve
+
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -24,3 +26,10 @@ def data_root() -> Path:
 def examples() -> Path:
     """The synthetic clips that the page offers."""
     return ROOT / "assets" / "examples"
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """The page, started once for all tests that visit it."""
+    with serve(tmp_path_factory.mktemp("server")) as running:
+        yield running

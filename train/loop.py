@@ -76,10 +76,8 @@ def step_loss(
             features, targets = mixup(features, targets, how.mixup, rng)
     device = features.device.type
     with torch.autocast(device, torch.bfloat16, enabled=supports_bfloat16(device)):
-        logits = model(features)
-    return nn.functional.cross_entropy(
-        logits.float(), targets, label_smoothing=preset.label_smoothing
-    )
+        logits = model(features).float()
+    return nn.functional.cross_entropy(logits, targets, label_smoothing=preset.label_smoothing)
 
 
 def supports_bfloat16(device: str) -> bool:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from sklearn import metrics as sk
 
 from cry_model import metrics
 
@@ -24,7 +24,7 @@ def test_recalls_and_balanced_accuracy(predictions):
     ones = np.ones(len(labels))
     by_hand = [np.mean(p.argmax(1)[labels == c] == c) for c in range(3)]
     np.testing.assert_allclose(metrics.recalls(labels, p, ones), by_hand)
-    expected = balanced_accuracy_score(labels, p.argmax(1))
+    expected = sk.balanced_accuracy_score(labels, p.argmax(1))
     assert metrics.balanced_accuracy(labels, p, ones) == pytest.approx(expected)
 
 
@@ -45,7 +45,7 @@ def test_macro_auc_counts_pairs(predictions):
         own, other = p[labels == c, c], p[labels != c, c]
         areas.append(np.mean(own[:, None] > other[None]) + 0.5 * np.mean(own[:, None] == other))
     assert metrics.macro_auc(labels, p, np.ones(len(labels))) == pytest.approx(np.mean(areas))
-    assert np.mean(areas) == pytest.approx(roc_auc_score(labels, p, multi_class="ovr"))
+    assert np.mean(areas) == pytest.approx(sk.roc_auc_score(labels, p, multi_class="ovr"))
 
 
 def test_calibration_error_by_hand(predictions):
@@ -57,6 +57,19 @@ def test_calibration_error_by_hand(predictions):
             total += inside.sum() * abs(confidence[inside].mean() - right[inside].mean())
     value = metrics.expected_calibration_error(labels, p, np.ones(len(labels)))
     assert value == pytest.approx(total / len(labels))
+
+
+def test_weighted_values_are_those_of_scikit_learn(predictions):
+    labels, p, _ = predictions
+    w = np.random.default_rng(4).integers(1, 4, len(labels)).astype(float)
+    p = p.round(1)  # with many ties
+    guess = p.argmax(1)
+    accuracy = sk.accuracy_score(labels, guess, sample_weight=w)
+    f1 = sk.f1_score(labels, guess, average="macro", sample_weight=w)
+    area = np.mean([sk.roc_auc_score(labels == c, p[:, c], sample_weight=w) for c in range(3)])
+    assert metrics.accuracy(labels, p, w) == pytest.approx(accuracy)
+    assert metrics.macro_f1(labels, p, w) == pytest.approx(f1)
+    assert metrics.macro_auc(labels, p, w) == pytest.approx(area)
 
 
 @pytest.mark.parametrize("name", metrics.METRICS)

@@ -1,0 +1,169 @@
+"""``python -m analysis benchmark``: what one clip of five seconds costs, for every system.
+
+Each system runs in a process of its own, so that the peak of its memory is its own. Times are
+medians; the first runs are not counted.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import platform
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from analysis import attention_figures as attention
+from analysis.sound_figure import sound_figure
+from cry_model import audio
+from cry_model.checkpoint import CheckpointConfig, save_checkpoint
+from cry_model.classifier import CryClassifier
+from cry_model.features import FrontEndConfig
+from cry_model.prediction import Prediction
+from cry_model.registry import get_system, list_models
+
+SECONDS, RATE = 5.0, 44_100
+WARM_UP, RUNS = 3, 20
+LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One system at one number of threads; times in milliseconds, memory in MB.
+
+    Attributes:
+        load: from the checkpoint's files to a classifier.
+        decode: a 44.1 kHz 16-bit wav to samples.
+        features: resampling, band, level, trim, cut, log-mel.
+        forward: features to logits and attention maps.
+        total: file to answer, measured as one, not the sum of the parts.
+        figures: answer to the figures' JSON.
+        real_time_factor: total over the length of the clip.
+        peak_memory: greatest resident size of the process.
+    """
+
+    system: str
+    threads: int
+    load: float
+    decode: float
+    features: float
+    forward: float
+    total: float
+    figures: float
+    real_time_factor: float
+    peak_memory: float
+
+
+def median_ms(work: Callable[[], object]) -> float:
+    """Median wall time of ``work`` in milliseconds."""
+    times = []
+    for i in range(WARM_UP + RUNS):
+        started = time.perf_counter()
+        work()
+        if i >= WARM_UP:
+            times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times)
+
+
+def write_clip(path: Path) -> None:
+    """A sweep with harmonics and noise: nothing in it is silence, so nothing is trimmed."""
+    t = np.arange(round(SECONDS * RATE)) / RATE
+    phase = 2 * np.pi * (400 * t + 20 * np.sin(2 * np.pi * t))
+    wave = sum(np.sin(k * phase) / k for k in range(1, 9))
+    wave += 0.05 * np.random.default_rng(0).standard_normal(len(t))
+    soundfile.write(path, 0.5 * wave / np.abs(wave).max(), RATE, subtype="PCM_16")
+
+
+def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:
+    """Every figure that the page draws for this system, as the JSON that it sends."""
+    figures = [sound_figure(recording, prediction, high_hz)]
+    maps = prediction.attention
+    if maps.temporal:
+        figures.append(attention.time_channel_figure(prediction))
+    if maps.multi_scale:
+        figures.append(attention.multi_scale_figure(prediction))
+    if maps.differential_1 is not None:
+        figures.append(attention.differential_figure(prediction))
+    return [figure.to_json() for figure in figures]
+
+
+def measure_cost(system: str, threads: int) -> Cost:
+    """Times one system in this process."""
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        clip, checkpoint = Path(folder) / "clip.wav", Path(folder) / "checkpoint"
+        write_clip(clip)
+        config = CheckpointConfig(system, LABELS, FrontEndConfig())
+        save_checkpoint(checkpoint, config.build(), config)
+        load = median_ms(lambda: CryClassifier.from_pretrained(checkpoint))
+        classifier = CryClassifier.from_pretrained(checkpoint)
+        front_end, model = classifier.front_end, classifier.model
+        recording = audio.load(clip)
+
+        def features() -> torch.Tensor:
+            return front_end(front_end.cut(front_end.prepare(recording)).waveforms)
+
+        with torch.inference_mode():
+            heard = features()
+            split = {
+                "decode": median_ms(lambda: audio.load(clip)),
+                "features": median_ms(features),
+                "forward": median_ms(lambda: model(heard, return_attention=True)),
+                "total": median_ms(lambda: classifier.predict(clip)),
+            }
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        prediction, high_hz = classifier.predict(clip), config.front_end.high_hz
+        figures = median_ms(lambda: draw(recording, prediction, high_hz))
+    factor = split["total"] / (1000 * SECONDS)
+    return Cost(
+        system, threads, load, figures=figures, real_time_factor=factor, peak_memory=peak, **split
+    )
+
+
+def run_benchmark(out: Path, systems: list[str] | None = None) -> list[Cost]:
+    """Measures every system on one thread and on all, prints a table and writes ``out``."""
+    counts = sorted({1, os.cpu_count() or 1})
+    costs = []
+    print(HEADER)
+    for system in systems or list_models():
+        for threads in counts:
+            context = multiprocessing.get_context("spawn")
+            with ProcessPoolExecutor(1, mp_context=context) as pool:
+                costs.append(pool.submit(measure_cost, system, threads).result())
+            print(row(costs[-1]), flush=True)
+    record = {
+        "clip": f"{SECONDS:g} s, {RATE} Hz, 16-bit mono wav",
+        "runs": RUNS,
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "costs": [asdict(cost) for cost in costs],
+    }
+    out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    return costs
+
+
+HEADER = (
+    f"{'system':46} threads    load  decode features forward   total figures    RTF  peak MB\n"
+    f"{'':46}              ms      ms       ms      ms      ms      ms"
+)
+
+
+def row(cost: Cost) -> str:
+    """One line of the printed table."""
+    return (
+        f"{get_system(cost.system).title:46} {cost.threads:7d} {cost.load:7.1f} {cost.decode:7.1f} "
+        f"{cost.features:8.1f} {cost.forward:7.1f} {cost.total:7.1f} {cost.figures:7.1f} "
+        f"{cost.real_time_factor:6.4f} {cost.peak_memory:8.0f}"
+    )

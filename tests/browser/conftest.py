@@ -1,0 +1,89 @@
+"""A real Chromium on the real page. Skips, with a reason, where Chromium is not installed."""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+)
+
+
+@dataclass
+class Visit:
+    """A browser window on the page, and what went wrong in it."""
+
+    page: object
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def upload(self, path: Path) -> None:
+        """Chooses a file, as through the file dialogue."""
+        self.page.locator("#recording input[type=file]").first.set_input_files(str(path))
+
+    def answered(self) -> None:
+        """Waits for probabilities and all four figures."""
+        self.page.wait_for_selector("#answer .bar", timeout=60_000)
+        for figure in ("sound", "map", "branch", "differential"):
+            self.page.wait_for_selector(f"#{figure}-figure .main-svg", timeout=60_000)
+
+    def clear(self) -> None:
+        """Takes the recording away again, as a visitor does before the next one."""
+        self.page.get_by_role("button", name="Clear").first.click()
+        self.page.wait_for_selector("#answer .waiting")
+
+
+@pytest.fixture(scope="session")
+def browser_type():
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is not installed; apt-get install chromium, or set CHROMIUM")
+    with playwright.sync_playwright() as running:
+        yield running.chromium
+
+
+@pytest.fixture
+def visit(browser_type, server, tmp_path, examples):
+    """Opens the page in a new profile; ``visit(width=390, scheme="dark")``."""
+    contexts = []
+
+    def open_page(width=1280, height=900, scheme="light"):
+        microphone = f"--use-file-for-fake-audio-capture={examples / 'synthetic_rhythmic.wav'}"
+        context = browser_type.launch_persistent_context(
+            tmp_path / f"profile{len(contexts)}",
+            executable_path=CHROMIUM,
+            headless=True,
+            args=[*FLAGS, microphone],
+            viewport={"width": width, "height": height},
+            color_scheme=scheme,
+            permissions=["microphone"],
+        )
+        contexts.append(context)
+        page = context.new_page()
+        result = Visit(page)
+        page.on("console", lambda m: m.type == "error" and result.errors.append(m.text))
+        page.on("pageerror", lambda e: result.errors.append(str(e)))
+        page.on(
+            "request",
+            lambda r: (
+                r.url.startswith((server.url, "data:", "blob:")) or result.outside.append(r.url)
+            ),
+        )
+        page.goto(server.url)
+        page.wait_for_selector("#recording input[type=file]", state="attached")
+        return result
+
+    yield open_page
+    for context in contexts:
+        context.close()

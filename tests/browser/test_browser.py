@@ -1,0 +1,147 @@
+"""What a visitor does, in a real Chromium."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def cry(examples):
+    return examples / "synthetic_rhythmic.wav"
+
+
+def test_an_uploaded_cry_ends_in_probabilities_and_figures(visit, cry, server):
+    seen = visit()
+    seen.upload(cry)
+    seen.answered()
+    values = seen.page.locator("#answer .bar .value").all_inner_texts()
+    assert len(values) == 5
+    assert sum(int(v.split()[0]) for v in values) == pytest.approx(100, abs=3)
+    assert "Not a medical device" in seen.page.locator("#answer").inner_text()
+    assert "never heard before" in seen.page.locator("#answer .verdict").inner_text()
+    assert seen.page.locator("#sound-figure .legendtext").all_inner_texts() != []
+    assert seen.errors == []
+    assert seen.outside == []
+    assert server.recordings() == []
+
+
+def test_playing_needs_nothing_that_was_deleted(visit, cry):
+    seen = visit()
+    failed = []
+    seen.page.on("response", lambda r: r.status >= 400 and failed.append(r.url))
+    seen.upload(cry)
+    seen.answered()
+    seen.page.get_by_role("button", name="Play").first.click()
+    seen.page.wait_for_timeout(1000)
+    assert failed == []
+    assert seen.errors == []
+
+
+def test_a_recording_from_the_microphone_ends_in_probabilities(visit, server):
+    seen = visit()
+    seen.page.get_by_role("button", name="Record audio").or_(
+        seen.page.locator("#recording button[aria-label*='icrophone']")
+    ).first.click()
+    seen.page.locator(
+        "#recording .record-button, #recording button:has-text('Record')"
+    ).first.click()
+    seen.page.wait_for_timeout(3500)
+    seen.page.locator("#recording button:has-text('Stop'):visible").first.click()
+    seen.answered()
+    assert seen.errors == []
+    assert server.recordings() == []
+
+
+def test_a_bad_file_gives_a_sentence_and_the_next_one_works(visit, cry, tmp_path):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"no sound in here")
+    seen = visit()
+    seen.upload(bad)
+    problem = seen.page.wait_for_selector("#answer .problem", timeout=30_000)
+    assert problem.inner_text().strip().count(".") == 1
+    assert not seen.page.locator("#sound-figure").is_visible()
+    seen.clear()
+    seen.upload(cry)
+    seen.answered()
+
+
+def test_every_example_answers_and_can_be_chosen_again(visit):
+    seen = visit()
+    buttons = seen.page.locator("button.gallery-item, .gallery button")
+    assert buttons.count() == 4
+    for i in (0, 1, 2, 3, 0):
+        buttons.nth(i).click()
+        seen.answered()
+        seen.clear()
+    assert seen.errors == []
+
+
+def test_the_json_downloads(visit, cry):
+    seen = visit()
+    seen.upload(cry)
+    seen.answered()
+    with seen.page.expect_download() as download:
+        seen.page.get_by_role("link", name="Download JSON").click()
+    assert download.value.suggested_filename == "cry.json"
+    assert set(json.loads(Path(download.value.path()).read_text())["probabilities"])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_fits_the_screen_and_can_be_read(visit, cry, scheme, width, tmp_path):
+    seen = visit(width=width, scheme=scheme)
+    seen.upload(cry)
+    seen.answered()
+    seen.page.wait_for_timeout(1000)
+    overflow = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert seen.page.evaluate(overflow) <= 1
+    for selector in ("#answer .bar .name", "#answer .trust p", ".caption p", "#header p"):
+        assert contrast(seen.page, selector) >= 4.5, selector
+    assert contrast(seen.page, "#sound-figure .ytitle", "fill") >= 4.5
+    folder = Path(os.environ.get("CRY_SCREENSHOTS", tmp_path))
+    seen.page.screenshot(path=folder / f"page-{scheme}-{width}.png", full_page=True)
+    if (scheme, width) == ("light", 1280):
+        seen.page.screenshot(path=folder / "screenshot.png")
+
+
+def test_the_theme_button_and_the_tabs_work_from_the_keyboard(visit):
+    seen = visit()
+    dark = "() => document.body.classList.contains('dark')"
+    assert not seen.page.evaluate(dark)
+    seen.page.get_by_role("button", name="Light / dark").focus()
+    seen.page.keyboard.press("Enter")
+    assert seen.page.evaluate(dark)
+    seen.page.get_by_role("tab", name="About").focus()
+    seen.page.keyboard.press("Enter")
+    assert seen.page.get_by_text("How it was measured").is_visible()
+    assert seen.page.get_by_text("no copy is kept").last.is_visible()
+
+
+CONTRAST = """(selector_property) => {
+  const [selector, property] = selector_property;
+  const element = document.querySelector(selector);
+  const channel = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const parse = c => (c.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3]));
+  const full = c => c.length > 3 ? c : [...c, 1];
+  let background = [255, 255, 255], opacity = 1;
+  const chain = [];
+  for (let e = element; e; e = e.parentElement) chain.unshift(e);
+  for (const e of chain) {
+    const style = getComputedStyle(e);
+    background = over(full(parse(style.backgroundColor)), background);
+    opacity *= Number(style.opacity);
+  }
+  const colour = full(parse(getComputedStyle(element)[property]));
+  colour[3] *= opacity;
+  const luminance = c => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
+  const [a, b] = [luminance(over(colour, background)), luminance(background)];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}"""
+
+
+def contrast(page, selector: str, colour: str = "color") -> float:
+    """WCAG contrast ratio of the first such element's text against what is behind it."""
+    return page.evaluate(CONTRAST, [selector, colour])

@@ -1,0 +1,68 @@
+"""The page as a visitor meets it: app.py in a process of its own, on a free port."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+START_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the page is, where Gradio keeps its files, and what the process printed."""
+
+    url: str
+    cache: Path
+    log: Path
+
+    def recordings(self) -> list[Path]:
+        """Sound files in Gradio's cache that are not our own examples."""
+        examples = {p.read_bytes() for p in (ROOT / "assets" / "examples").glob("*.wav")}
+        files = [p for p in self.cache.rglob("*") if p.is_file()]
+        return [p for p in files if p.read_bytes() not in examples]
+
+
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[Server]:
+    """Starts app.py with no way out to the network and stops it at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    server = Server(f"http://127.0.0.1:{port}", folder / "cache", folder / "log.txt")
+    environment = {
+        **os.environ,
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_TEMP_DIR": str(server.cache),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_OFFLINE": "1",
+    }
+    with server.log.open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
+        )
+        try:
+            wait_for(server.url, process)
+            yield server
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def wait_for(url: str, process: subprocess.Popen) -> None:
+    """Until the page answers, or the process ended."""
+    for _ in range(10 * START_SECONDS):
+        if process.poll() is not None:
+            raise RuntimeError("app.py ended before the page was there")
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        time.sleep(0.1)
+    raise TimeoutError("the page did not come up")

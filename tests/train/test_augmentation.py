@@ -1,0 +1,64 @@
+"""Augmentation does what its numbers say, and comes from one generator."""
+
+import pytest
+import torch
+
+from train.augmentation import augment_waveforms, coloured_noise, mask, mixup, tilt
+from train.presets import Augmentation
+
+
+@pytest.fixture
+def rng():
+    return torch.Generator().manual_seed(0)
+
+
+def test_noise_has_rms_one_and_several_colours(rng):
+    noise = coloured_noise((16, 8000), rng)
+    torch.testing.assert_close(noise.square().mean(-1), torch.ones(16))
+    power = torch.fft.rfft(noise).abs().square()
+    ratio = (power[:, 10:100].mean(-1) / power[:, 1000:2000].mean(-1)).log10() * 10
+    assert ratio.min() < 6
+    assert ratio.max() > 15
+
+
+def test_gain_and_noise_stay_within_their_bounds(rng):
+    waves = torch.ones(200, 800)
+    how = Augmentation(gain_db=6, noise_db=None)
+    decibels = 20 * augment_waveforms(waves, how, rng)[:, 0].log10()
+    assert decibels.abs().max() <= 6.001
+    assert decibels.std() > 2
+    how = Augmentation(gain_db=0, noise_db=(-30, -20))
+    level = 20 * (augment_waveforms(waves, how, rng) - waves).square().mean(-1).sqrt().log10()
+    assert level.min() >= -30.1
+    assert level.max() <= -19.9
+
+
+@pytest.mark.parametrize(("dim", "longest"), [(1, 8), (2, 30)])
+def test_masks_are_one_stretch_of_at_most_the_length(rng, dim, longest):
+    features = torch.ones(300, 64, 200)
+    hidden = mask(features, longest, dim, rng) == 0
+    along = hidden.any(dim=3 - dim)
+    assert (hidden.all(dim=3 - dim) == along).all()
+    assert along.sum(1).max() <= longest + 1
+    assert along.sum(1).float().mean() > longest / 4
+    assert (along.int().diff(dim=1).clamp_min(0).sum(1) <= 1).all()
+
+
+def test_tilt_is_smooth_and_the_same_for_all_frames(rng):
+    curve = tilt(torch.zeros(400, 64, 5), 3.0, rng)
+    assert (curve == curve[..., :1]).all()
+    assert curve[..., 0].diff(dim=1).abs().max() < 0.1
+    assert 20 * curve[:, 0, 0].std() == pytest.approx(3.0, rel=0.15)
+
+
+def test_mixup_mixes_features_and_targets_alike(rng):
+    features = torch.eye(8)[:, :, None].repeat(1, 1, 4)
+    mixed, targets = mixup(features, torch.eye(8), 0.4, rng)
+    torch.testing.assert_close(mixed[..., 0], targets)
+    torch.testing.assert_close(targets.sum(1), torch.ones(8))
+    assert (targets.max(1).values < 0.999).any()
+
+
+def test_mixup_off_changes_nothing(rng):
+    features, targets = torch.randn(4, 3, 2), torch.eye(4)
+    assert mixup(features, targets, 0.0, rng) == (features, targets)

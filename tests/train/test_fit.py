@@ -1,0 +1,90 @@
+"""``python -m train fit`` from recordings to a checkpoint that answers."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+import cry_model
+from train.__main__ import main
+from train.datasets.donateacry import LABELS
+
+SYSTEM = "improved-ecapa-tdnn-no-mca"  # the smallest
+
+
+def fit(root, out, *more):
+    arguments = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root", str(root)]
+    return main([*arguments, "--folds", "2", "--epochs", "1", "--out", str(out), *more])
+
+
+@pytest.fixture(scope="module")
+def run(made_up_root, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    assert fit(made_up_root, out) == 0
+    return out / "results" / "donateacry" / "baby" / SYSTEM, out
+
+
+def test_predictions_cover_every_recording_once(run):
+    table = pd.read_csv(run[0] / "predictions.csv")
+    columns = ["clip", "recording", "group", "fold", "seed", "label", *(f"p_{n}" for n in LABELS)]
+    assert list(table.columns) == columns
+    assert table["recording"].nunique() == 30
+    assert table.groupby("group")["fold"].nunique().max() == 1
+    np.testing.assert_allclose(table[columns[6:]].sum(axis=1), 1, atol=1e-5)
+
+
+def test_run_json_holds_configuration_cost_and_metrics(run):
+    record = json.loads((run[0] / "run.json").read_text())
+    assert record["configuration"]["preset"]["epochs"] == 1
+    assert record["parameters"] > 800_000
+    assert set(record["wall_seconds"]) == {"seed 0, fold 0", "seed 0, fold 1"}
+    assert record["environment"]["device"] == "cpu"
+    table = pd.read_csv(run[0] / "predictions.csv")
+    columns = [f"p_{n}" for n in LABELS]
+    mean = table.groupby(["recording", "label"], as_index=False)[columns].mean()
+    guess = np.array(LABELS)[mean[columns].to_numpy().argmax(1)]
+    measured = record["metrics"]["recording"]["metrics"]["balanced_accuracy"]["value"]
+    assert measured == pytest.approx(balanced_accuracy_score(mean["label"], guess))
+
+
+def test_the_checkpoint_answers_and_carries_the_measured_numbers(run, made_up_root):
+    classifier = cry_model.CryClassifier.from_pretrained(
+        run[1] / "checkpoints" / f"donateacry-{SYSTEM}"
+    )
+    prediction = classifier.predict(next(made_up_root.rglob("*.wav")))
+    assert tuple(prediction.probabilities) == LABELS
+    record = json.loads((run[0] / "run.json").read_text())
+    assert prediction.evaluation.recall == record["metrics"]["recording"]["recall"]
+    assert classifier.config.training["recordings"] == 30
+
+
+def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(run, made_up_root, tmp_path):
+    assert fit(made_up_root, tmp_path) == 0
+    folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEM
+    whole = (run[0] / "predictions.csv").read_bytes()
+    assert (folder / "predictions.csv").read_bytes() == whole
+    table = pd.read_csv(folder / "predictions.csv")
+    first = table[table["fold"] == 0]
+    first.to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
+    assert fit(made_up_root, tmp_path) == 0
+    assert (folder / "predictions.csv").read_bytes() == whole
+
+
+def test_other_settings_do_not_mix_with_an_earlier_run(run, made_up_root, capsys):
+    assert fit(made_up_root, run[1], "--preset", "paper") == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+def test_a_wrong_folder_is_one_sentence(tmp_path, capsys):
+    assert fit(tmp_path, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "There are no recordings in" in error
+    assert "Traceback" not in error
+
+
+def test_without_a_folder_it_asks_for_one(monkeypatch, capsys):
+    monkeypatch.delenv("CRY_DATA", raising=False)
+    assert main(["fit", "--system", SYSTEM, "--dataset", "donateacry"]) == 2
+    assert "--data-root" in capsys.readouterr().err

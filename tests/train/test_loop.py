@@ -1,0 +1,111 @@
+"""The loop on made-up audio: it learns, repeats itself, and says when it cannot go on."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import cry_model
+from cry_model import FrontEnd, audio
+from train.clips import load_clips
+from train.corpus import Corpus, DataError, Item
+from train.datasets import donateacry
+from train.loop import Bank, TrainingError, fit, schedule
+from train.presets import BEST, PAPER
+
+QUICK = replace(BEST, epochs=1, batch=8)
+
+
+@pytest.fixture(scope="module")
+def clips(made_up_root):
+    return load_clips(donateacry.read(made_up_root), FrontEnd(QUICK.front_end))
+
+
+def fitted(clips, preset, system="improved-ecapa-tdnn", seed=0, **settings):
+    torch.manual_seed(seed)
+    bands = preset.front_end.num_bands
+    model = cry_model.build_model(system, 5, bands, **settings)
+    losses = []
+    model = fit(
+        model, FrontEnd(preset.front_end), clips, 5, preset, seed, lambda _, x: losses.append(x)
+    )
+    return model, losses
+
+
+@pytest.mark.parametrize("system", cry_model.list_models())
+def test_every_system_trains_an_epoch(clips, system):
+    _, losses = fitted(clips, QUICK, system)
+    assert len(losses) == 1
+    assert losses[0] == pytest.approx(1.61, abs=0.7)  # ln 5, before it has learnt
+
+
+def test_the_paper_preset_trains_on_13_mfcc(clips):
+    _, losses = fitted(clips, replace(PAPER, epochs=1, batch=8))
+    assert len(losses) == 1
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(clips):
+    a, b, c = (fitted(clips, QUICK, channels=32, seed=s)[0].state_dict() for s in (1, 1, 2))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert any(not torch.equal(a[k], c[k]) for k in a)
+
+
+def test_the_loss_falls(clips):
+    preset = replace(QUICK, epochs=12, augmentation=None, label_smoothing=0.0, average=0.0)
+    _, losses = fitted(clips, preset, channels=32)
+    assert losses[-1] < 0.6 * losses[0]
+
+
+def test_balanced_drawing_gives_every_class_its_share(clips):
+    uneven = clips.subset([i for i, label in enumerate(clips.labels) if label < 2 or i % 6 == 0])
+    rng = torch.Generator().manual_seed(0)
+    for balance, share in ((1.0, 0.2), (0.0, 1 / len(uneven.items))):
+        bank = Bank(uneven, 5, balance, torch.device("cpu"))
+        _, targets = bank.draw(4000, 80, rng)
+        assert targets.mean(0)[4] == pytest.approx(share, abs=0.03)
+
+
+def test_drawn_pieces_are_stretches_of_one_clip(clips):
+    short = clips.subset([0, 7])
+    bank = Bank(short, 5, 0.0, torch.device("cpu"))
+    for length in (800, 40_000):
+        pieces, targets = bank.draw(6, length, torch.Generator().manual_seed(1))
+        for piece, target in zip(pieces, targets, strict=True):
+            clip = short.waveforms[int(target.argmax() == short.labels[1])]
+            repeated = clip.repeat(length // len(clip) + 2)
+            starts = (repeated[: len(clip)] == piece[0]).nonzero().flatten()
+            assert any(torch.equal(repeated[s : s + length], piece) for s in starts)
+
+
+def test_schedule_rises_then_falls_and_a_constant_one_does_not():
+    factor = schedule(BEST, 100)
+    values = [factor(i) for i in range(100)]
+    assert max(values) == values[24] == 1
+    assert values[0] < 0.1
+    assert values[-1] < 0.01
+    assert {schedule(PAPER, 100)(i) for i in range(100)} == {1.0}
+
+
+def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(clips):
+    broken = replace(QUICK, learning_rate=float("inf"), epochs=2)
+    with pytest.raises(TrainingError, match="not a number after epoch"):
+        fitted(clips, broken, channels=32)
+
+
+def test_an_unreadable_recording_is_left_out_and_named(made_up_root, tmp_path):
+    good = donateacry.read(made_up_root).items[0]
+    bad = Item(tmp_path / "bad.wav", good.label, "bad", "g")
+    bad.path.write_text("nothing to hear")
+    corpus = Corpus("mixed", (good.label,), (good, bad), "none")
+    clips = load_clips(corpus, FrontEnd(QUICK.front_end))
+    assert clips.items == (good,)
+    assert list(clips.left_out) == ["bad"]
+    with pytest.raises(DataError, match="No recording"):
+        load_clips(replace(corpus, items=(bad,)), FrontEnd(QUICK.front_end))
+
+
+def test_training_hears_what_the_classifier_hears(clips):
+    front_end = FrontEnd(QUICK.front_end)
+    clip = front_end.prepare(audio.load(clips.items[0].path))
+    assert torch.equal(clip.waveform, clips.waveforms[0])
+    assert torch.equal(clips.pieces(front_end, 0).waveforms, front_end.cut(clip).waveforms)
