@@ -61,7 +61,7 @@ def sound_figure(recording: Recording, prediction: Prediction, high_hz: float) -
     gates = prediction.attention.temporal
     rows = 3 if gates else 2
     figure = make_subplots(
-        rows, 1, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.2, 0.5, 0.3][:rows]
+        rows, 1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.2, 0.5, 0.3][:rows]
     )
     _add_waveform(figure, recording)
     _add_spectrogram(figure, mel_spectrogram(recording), high_hz)
@@ -71,7 +71,7 @@ def sound_figure(recording: Recording, prediction: Prediction, high_hz: float) -
     figure.update_xaxes(title_text="time (s)", row=rows, col=1)
     finish(figure, height=580)
     # The legend is that of the last row: it stands right above it.
-    return figure.update_layout(legend_y=0.27, margin_t=12)
+    return figure.update_layout(legend_y=0.25, margin_t=12)
 
 
 def _add_waveform(figure: go.Figure, recording: Recording) -> None:

@@ -42,7 +42,15 @@ def finish(figure: go.Figure, height: int) -> go.Figure:
         paper_bgcolor="rgba(0, 0, 0, 0)",
         plot_bgcolor="rgba(0, 0, 0, 0)",
         font={"family": "system-ui, sans-serif", "size": 12, "color": TEXT},
-        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
+        legend={
+            "orientation": "h",
+            "y": 1.0,
+            "yanchor": "bottom",
+            "x": 0,
+            "traceorder": "normal",
+            "itemwidth": 30,  # pixels, the least that plotly allows
+            "font_size": 11,
+        },
         hoverlabel={"font_size": 12},
         dragmode="zoom",
     )

@@ -1,0 +1,119 @@
+"""Writes small files for the tests, in memory, through soundfile and PyAV."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import av
+import numpy as np
+import soundfile
+
+# Container and codec of each file ending: what phones and browsers write, and one container for
+# each kind of sample that FFmpeg can decode to (planar and interleaved, integer and float).
+PYAV_FORMATS = {
+    "m4a": ("ipod", "aac"),
+    "mp4": ("mp4", "aac"),
+    "webm": ("webm", "libopus"),
+    "mka": ("matroska", "pcm_f32le"),
+    "mov": ("mov", "pcm_s24le"),
+    "avi": ("avi", "pcm_u8"),
+    "au": ("au", "pcm_s16be"),
+    "w64": ("w64", "pcm_f64le"),
+}
+SOUNDFILE_FORMATS = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "mp3": "MP3", "aiff": "AIFF"}
+LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
+
+
+def tone(
+    rate: int, seconds: float = 1.0, channels: int = 1, hertz: float = 440.0, peak: float = 0.5
+) -> np.ndarray:
+    """The same sine in every channel, (samples, channels) float32."""
+    time = np.arange(round(rate * seconds)) / rate
+    wave = peak * np.sin(2 * np.pi * hertz * time)
+    return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
+
+
+def encode(samples: np.ndarray, rate: int, ending: str) -> bytes:
+    """The samples (samples, channels) as a file with this ending."""
+    if ending in SOUNDFILE_FORMATS:
+        return with_soundfile(samples, rate, SOUNDFILE_FORMATS[ending])
+    return with_pyav(samples, rate, ending)
+
+
+def with_soundfile(
+    samples: np.ndarray, rate: int, container: str = "WAV", subtype: str | None = None
+) -> bytes:
+    """The samples (samples, channels) as libsndfile writes them."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, rate, format=container, subtype=subtype)
+    return buffer.getvalue()
+
+
+def with_pyav(
+    samples: np.ndarray | None,
+    rate: int,
+    ending: str,
+    *,
+    video: bool = False,
+    live: bool = False,
+    title: str = "",
+) -> bytes:
+    """The samples (samples, channels) as FFmpeg writes them; None for a file without sound.
+
+    ``video`` adds a moving picture; ``live`` writes as MediaRecorder does, without ever going
+    back to the header to fill in the duration.
+    """
+    container_name, codec = PYAV_FORMATS[ending]
+    buffer = _Pipe() if live else io.BytesIO()
+    with av.open(buffer, "w", format=container_name) as container:
+        container.metadata.update({"title": title} if title else {})
+        picture = container.add_stream("mpeg4", rate=10) if video else None
+        if samples is not None:
+            layout = LAYOUTS[samples.shape[1]]
+            sound = container.add_stream(codec, rate=rate, layout=layout)
+        if picture:
+            picture.width = picture.height = 32
+            picture.pix_fmt = "yuv420p"
+            for value in range(10):
+                image = np.full((32, 32, 3), 20 * value, dtype=np.uint8)
+                container.mux(picture.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+            container.mux(picture.encode(None))
+        if samples is not None:
+            for start in range(0, len(samples), 1_024):
+                # Interleaved, for PyAV reads beyond a planar frame of eight channels.
+                block = samples[start : start + 1_024].reshape(1, -1)
+                frame = av.AudioFrame.from_ndarray(block, format="flt", layout=layout)
+                frame.sample_rate, frame.pts = rate, start
+                container.mux(sound.encode(frame))
+            container.mux(sound.encode(None))
+    return buffer.getvalue()
+
+
+def png() -> bytes:
+    """A small grey picture."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + checksum
+
+    header = struct.pack(">IIBBBBB", 16, 16, 8, 0, 0, 0, 0)
+    rows = zlib.compress((b"\0" + bytes(range(16))) * 16)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+class _Pipe:
+    """FFmpeg can write to it but not go back."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def write(self, data: bytes) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def getvalue(self) -> bytes:
+        return b"".join(self._parts)
