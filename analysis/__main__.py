@@ -16,7 +16,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("python -m analysis", description="Measure the product.")
     commands = parser.add_subparsers(dest="command", required=True)
     benchmark = commands.add_parser("benchmark", help="time and memory of every system, per clip")
-    benchmark.add_argument("--system", nargs="+", choices=list_models(), help="only these")
+    benchmark.add_argument(
+        "--system", nargs="+", choices=list_models(), metavar="SYSTEM", help="only these"
+    )
     benchmark.add_argument(
         "--out", type=Path, default=Path("benchmark.json"), help="where the JSON goes"
     )

@@ -6,7 +6,7 @@ import gradio as gr
 
 from analysis.answer import PRIVACY
 from analysis.style import dataset_title, words
-from cry_model.checkpoint import CheckpointConfig
+from cry_model.classifier import CryClassifier
 from cry_model.complexity import measure
 from cry_model.registry import get_system
 
@@ -28,14 +28,15 @@ believed at the time; nobody can check them. It names a reason even for a sound 
 """
 
 
-def build_about_tab(config: CheckpointConfig) -> None:
+def build_about_tab(classifier: CryClassifier) -> None:
     """Lays out the tab inside the current page."""
-    gr.Markdown(about(config) + METHOD + PRIVACY)
+    gr.Markdown(about(classifier) + METHOD + PRIVACY)
 
 
-def about(config: CheckpointConfig) -> str:
+def about(classifier: CryClassifier) -> str:
     """The checkpoint in words, from its own config."""
-    cost = measure(config.build(), config.front_end.num_bands)
+    config = classifier.config
+    cost = measure(classifier.model, config.front_end.num_bands)
     training = config.training
     text = [
         "### The model that answers",

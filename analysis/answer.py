@@ -15,7 +15,7 @@ from cry_model.prediction import Prediction
 EMPTY = """<section class="answer waiting"><p>Record a cry, drop a file, or choose an example.
 The answer appears here within a second or so.</p></section>"""
 
-PRIVACY = "Your recording is analysed and then deleted; no copy is kept."
+PRIVACY = "Your recording is deleted seconds after the answer; no copy is kept."
 
 
 def answer_html(prediction: Prediction) -> str:
@@ -29,7 +29,7 @@ def answer_html(prediction: Prediction) -> str:
     count = len(prediction.pieces)
     heard = "one piece" if count == 1 else f"the mean over {count} overlapping pieces"
     return (
-        '<section class="answer" role="status">'
+        '<section class="answer">'
         f"<h2>Sounds most like <em>{escape(words(prediction.label))}</em></h2>"
         f"{verdict_html(prediction)}"
         f'<div role="list" aria-label="Probability of each reason">{bars}</div>'
@@ -67,7 +67,7 @@ def trust_html(prediction: Prediction) -> str:
 
 def error_html(sentence: str) -> str:
     """One plain sentence in the place of the answer."""
-    return f'<section class="answer problem" role="alert"><p>{escape(sentence)}</p></section>'
+    return f'<section class="answer problem"><p>{escape(sentence)}</p></section>'
 
 
 def downloads_html(prediction: Prediction) -> str:

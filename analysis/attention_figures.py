@@ -61,6 +61,7 @@ def time_channel_figure(prediction: Prediction) -> go.Figure:
             col=1,
         )
         figure.update_yaxes(title_text="channel", nticks=3, row=i + 1, col=1)
+    figure.update_xaxes(range=[0, prediction.duration])
     figure.update_xaxes(title_text="time (s)", row=blocks, col=1)
     return finish(figure, height=150 * blocks + 140).update_layout(margin_b=100)
 
@@ -136,6 +137,16 @@ def differential_figure(prediction: Prediction) -> go.Figure:
     return finish(figure, height=320)
 
 
+def describe_map(prediction: Prediction) -> str:
+    """The time x channel figure in words."""
+    parts = []
+    for i in range(len(prediction.attention.temporal)):
+        times, weights = time_channel_map(prediction, i)
+        moment = float(times[int(weights.mean(0).argmax())])
+        parts.append(f"block {i + 1} {100 * float(weights.mean()):.0f} %, most at {moment:.1f} s")
+    return f"Mean weight over all moments and channels: {'; '.join(parts)}."
+
+
 def describe_branches(prediction: Prediction) -> str:
     """The kernel-size figure in words."""
     shares = branch_shares(prediction).mean(dim=(0, 1))
@@ -151,7 +162,7 @@ def describe_differential(prediction: Prediction) -> str:
         for a in (maps.differential_1, maps.differential_2)
     ]
     return (
-        f"Evenness of A₁ {entropies[0]:.2f} and of A₂ {entropies[1]:.2f} "
+        f"Evenness of A<sub>1</sub> {entropies[0]:.2f} and of A<sub>2</sub> {entropies[1]:.2f} "
         "(entropy over its greatest value: 1 takes from all layers alike, 0 from one only); "
         f"lambda is {float(maps.differential_lambda):.2f}."
     )

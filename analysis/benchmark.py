@@ -7,11 +7,12 @@ medians; the first runs are not counted.
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
 import platform
-import resource
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,7 +25,7 @@ import soundfile
 import torch
 
 from analysis import attention_figures as attention
-from analysis.sound_figure import sound_figure
+from analysis.sound_figure import mel_spectrogram, sound_figure
 from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint
 from cry_model.classifier import CryClassifier
@@ -49,7 +50,8 @@ class Cost:
         total: file to answer, measured as one, not the sum of the parts.
         figures: answer to the figures' JSON.
         real_time_factor: total over the length of the clip.
-        peak_memory: greatest resident size of the process.
+        peak_memory: greatest resident size of the process, the drawing libraries included; NaN
+            where the system does not tell (Windows).
     """
 
     system: str
@@ -86,7 +88,8 @@ def write_clip(path: Path) -> None:
 
 def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:
     """Every figure that the page draws for this system, as the JSON that it sends."""
-    figures = [sound_figure(recording, prediction, high_hz)]
+    spectrogram = mel_spectrogram(recording)
+    figures = [sound_figure(recording, spectrogram, prediction, high_hz)]
     maps = prediction.attention
     if maps.temporal:
         figures.append(attention.time_channel_figure(prediction))
@@ -95,6 +98,16 @@ def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> 
     if maps.differential_1 is not None:
         figures.append(attention.differential_figure(prediction))
     return [figure.to_json() for figure in figures]
+
+
+def peak_memory_mb() -> float:
+    """Greatest resident size of this process so far."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def measure_cost(system: str, threads: int) -> Cost:
@@ -121,7 +134,7 @@ def measure_cost(system: str, threads: int) -> Cost:
                 "forward": median_ms(lambda: model(heard, return_attention=True)),
                 "total": median_ms(lambda: classifier.predict(clip)),
             }
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        peak = peak_memory_mb()
         prediction, high_hz = classifier.predict(clip), config.front_end.high_hz
         figures = median_ms(lambda: draw(recording, prediction, high_hz))
     factor = split["total"] / (1000 * SECONDS)

@@ -17,6 +17,10 @@ from cry_model.registry import get_system
 CSS = Path(__file__).with_name("page.css")
 TITLE = "Infant cry classifier"
 SWITCH_THEME = "() => { document.body.classList.toggle('dark'); }"
+# A screen reader speaks what changes inside a live region, if the region was there before.
+ANNOUNCE_ANSWERS = """() => {
+  document.getElementById("answer").setAttribute("aria-live", "polite");
+}"""
 SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 HOUR = 3600  # s; what a visitor left without an answer goes after one
 
@@ -32,7 +36,8 @@ def build_page(classifier: CryClassifier) -> gr.Blocks:
         with gr.Tab("Classify", id="classify"):
             build_classify_tab(classifier)
         with gr.Tab("About", id="about"):
-            build_about_tab(classifier.config)
+            build_about_tab(classifier)
+        page.load(None, js=ANNOUNCE_ANSWERS, api_visibility="private")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     return page.queue(max_size=32, default_concurrency_limit=2)
 
@@ -46,7 +51,7 @@ def header(classifier: CryClassifier) -> str:
 
 
 def launch_options() -> dict[str, Any]:
-    """Theme and limits for ``launch``: local fonts, no stack traces, uploads up to 200 MB."""
+    """Theme and limits for ``launch``: local fonts, uploads up to 200 MB."""
     return {
         "theme": gr.themes.Soft(
             primary_hue="teal",
@@ -54,6 +59,5 @@ def launch_options() -> dict[str, Any]:
         ),
         "css_paths": CSS,
         "max_file_size": "200mb",
-        "show_error": True,
         "footer_links": ["api"],
     }

@@ -12,6 +12,7 @@ from plotly.subplots import make_subplots
 
 from analysis.style import HEAT, PALETTE, finish
 from cry_model.audio import Recording
+from cry_model.features import resample
 from cry_model.prediction import Prediction
 
 BANDS = 96
@@ -32,17 +33,23 @@ class Spectrogram:
 
 def mel_spectrogram(recording: Recording) -> Spectrogram:
     """The recording's own spectrogram up to 8 kHz, not only the band that a model hears."""
-    wave, rate = recording.waveform.numpy(), recording.sample_rate
+    rate = min(recording.sample_rate, 2 * TOP_HZ)
+    wave = resample(recording.waveform, recording.sample_rate, rate).numpy()
     window = 2 ** round(np.log2(0.046 * rate))
-    hop = max(window // 8, -(-len(wave) // COLUMNS))
-    top = min(TOP_HZ, rate / 2)
+    # A long recording is seen whole, a quarter of a window at a time; each column of the picture
+    # then shows the loudest of its frames.
+    hop = min(window // 4, max(window // 8, -(-len(wave) // COLUMNS)))
+    top = rate / 2
     power = librosa.feature.melspectrogram(
         y=wave, sr=rate, n_fft=window, hop_length=hop, n_mels=BANDS, fmin=60, fmax=top
     )
+    step = -(-power.shape[1] // COLUMNS)
+    power = np.pad(power, ((0, 0), (0, -power.shape[1] % step)))
+    power = power.reshape(BANDS, -1, step).max(2)
     decibels = librosa.power_to_db(power, ref=np.max, top_db=RANGE_DB)
     return Spectrogram(
         decibels.round().astype(np.int8),
-        librosa.frames_to_time(np.arange(power.shape[1]), sr=rate, hop_length=hop).round(3),
+        (np.arange(power.shape[1]) * step * hop / rate).round(3),
         librosa.mel_frequencies(BANDS + 2, fmin=60, fmax=top)[1:-1].round(1),
     )
 
@@ -56,7 +63,9 @@ def envelope(recording: Recording) -> tuple[NDArray[np.float64], NDArray, NDArra
     return times.round(4), whole.min(1).round(4), whole.max(1).round(4)
 
 
-def sound_figure(recording: Recording, prediction: Prediction, high_hz: float) -> go.Figure:
+def sound_figure(
+    recording: Recording, spectrogram: Spectrogram, prediction: Prediction, high_hz: float
+) -> go.Figure:
     """Three rows on one time axis in seconds; the last one only where the system has A_t."""
     gates = prediction.attention.temporal
     rows = 3 if gates else 2
@@ -64,7 +73,7 @@ def sound_figure(recording: Recording, prediction: Prediction, high_hz: float) -
         rows, 1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.2, 0.5, 0.3][:rows]
     )
     _add_waveform(figure, recording)
-    _add_spectrogram(figure, mel_spectrogram(recording), high_hz)
+    _add_spectrogram(figure, spectrogram, high_hz)
     if gates:
         _add_gates(figure, prediction)
     figure.update_xaxes(range=[0, recording.duration])
@@ -105,17 +114,19 @@ def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float
         col=1,
     )
     if spectrogram.hz[-1] > high_hz:
-        figure.add_hline(
-            y=high_hz,
-            line={"color": "white", "width": 1, "dash": "dot"},
-            annotation={
-                "text": f"the model hears below {high_hz / 1000:g} kHz",
-                "font": {"color": "white", "size": 11},
-                "name": "on-heat",
-            },
-            annotation_position="top left",
-            row=2,
-            col=1,
+        line = {"color": "white", "width": 1, "dash": "dot"}
+        figure.add_hline(y=high_hz, line=line, row=2, col=1)
+        figure.add_annotation(
+            text=f"the model hears below {high_hz / 1000:g} kHz",
+            font={"color": "white", "size": 11},
+            bgcolor="rgba(0, 0, 0, 0.55)",
+            showarrow=False,
+            x=0,
+            xref="x2 domain",
+            xanchor="left",
+            y=np.log10(high_hz),  # on a log axis, annotations are placed by the logarithm
+            yref="y2",
+            yanchor="bottom",
         )
 
 
@@ -138,9 +149,8 @@ def _add_gates(figure: go.Figure, prediction: Prediction) -> None:
     figure.update_yaxes(title_text="attention Aₜ", row=3, col=1)
 
 
-def describe_sound(recording: Recording, prediction: Prediction) -> str:
+def describe_sound(recording: Recording, spectrogram: Spectrogram, prediction: Prediction) -> str:
     """The figure in words, for who cannot see it."""
-    spectrogram = mel_spectrogram(recording)
     level = spectrogram.decibels.max(0)
     loudest = spectrogram.times[int(level.argmax())]
     strongest = spectrogram.hz[int(spectrogram.decibels.mean(1).argmax())]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -81,7 +81,7 @@ class DifferentialMaps:
 
     first: Tensor
     second: Tensor
-    weight: Tensor = field(metadata={"symbol": "lambda"})
+    weight: Tensor  # lambda
 
 
 def gather(

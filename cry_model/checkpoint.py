@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from cry_model.evaluation import Estimate, Evaluation
-from cry_model.features import FrontEndConfig
-from cry_model.registry import UnknownSystemError, build_model
+from cry_model.features import FrontEnd, FrontEndConfig
+from cry_model.registry import build_model
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 FORMAT = 1
@@ -81,7 +81,9 @@ class CheckpointConfig:
                     "evaluation": _evaluation(data.get("evaluation")),
                 },
             )
-        except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        except CheckpointError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"The checkpoint's {CONFIG} cannot be read: {error}.") from error
 
 
@@ -96,6 +98,8 @@ def _evaluation(data: Mapping[str, Any] | None) -> Evaluation | None:
     if data is None:
         return None
     metrics = {name: _record(Estimate, value) for name, value in data["metrics"].items()}
+    if "balanced_accuracy" not in metrics:
+        raise KeyError("balanced_accuracy")
     return _record(Evaluation, {**data, "seeds": tuple(data["seeds"]), "metrics": metrics})
 
 
@@ -126,12 +130,14 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise CheckpointError(f"There is no {name} in the checkpoint folder '{folder}'.")
-    config = CheckpointConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
+    config = CheckpointConfig.from_json((folder / CONFIG).read_text("utf-8", errors="replace"))
     try:
+        FrontEnd(config.front_end)
         model = config.build()
-        model.load_state_dict(load_file(folder / WEIGHTS), strict=True)
-    except (UnknownSystemError, TypeError) as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"The checkpoint's system cannot be built: {error}") from error
+    try:
+        model.load_state_dict(load_file(folder / WEIGHTS), strict=True)
     except (SafetensorError, RuntimeError) as error:
         raise CheckpointError(
             f"The weights in '{folder}' are not those of {config.system}: {error}"

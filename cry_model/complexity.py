@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from cry_model.registry import PAPER_BANDS, build_model, get_system, list_models
+from cry_model.registry import PAPER_BANDS, build_model, list_models
 
 FRAMES = 250  # 5 s at the paper's hop of 20 ms
 MEBI = 2**20  # the paper's "Param (MB)": its ResNet18 has 11.18 M parameters, printed as 10.66
@@ -47,7 +47,7 @@ def table() -> str:
         stated = paper.get(name, {})
         rows.append(
             (
-                get_system(name).name,
+                name,
                 f"{cost.parameters / MEBI:.2f}",
                 _stated(stated.get("parameters_mebi")),
                 f"{cost.multiply_adds / 1e9:.2f} G",

@@ -97,12 +97,12 @@ def resample(waveform: Tensor, rate: int, target: int) -> Tensor:
     """(..., samples) at ``rate`` Hz -> (..., samples) at ``target`` Hz.
 
     Windowed-sinc of torchaudio at the quality of librosa's "kaiser_best". Rates without a small
-    common divisor would need a filter bank of thousands of filters; the ratio is then rounded by
-    less than one part in 10,000.
+    common divisor would need a bank of thousands of filters; the ratio is then rounded by less
+    than one part in 1,000. No rate that recorders use is touched.
     """
     if rate == target:
         return waveform
-    ratio = Fraction(rate, target).limit_denominator(500)
+    ratio = Fraction(rate, target).limit_denominator(1000)
     return torchaudio.functional.resample(
         waveform,
         ratio.numerator,

@@ -88,7 +88,9 @@ class MultiScaleChannelAttention(nn.Module):
 
     (B, in_channels, T) -> F_out (B, 4C, T), s (B, 4, C), with C = ``branch_channels`` and the
     branches in the order [F_3, F_5, F_7, M] of equation 2. Equation 5 says 3C where the
-    concatenation has 4C; it is 4C here.
+    concatenation has 4C; it is 4C here. The paper gives no values for d_k: here all three kernels
+    of a block share the dilation that ECAPA-TDNN has there (2, 3, 4), and span different lengths
+    because (k - 1) d + 1 does.
     """
 
     KERNELS = (3, 5, 7)

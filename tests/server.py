@@ -23,8 +23,15 @@ class Server:
     cache: Path
     log: Path
 
+    def kept(self, seconds: float = 10) -> list[Path]:
+        """What is still there of visitors' recordings ``seconds`` after the answer."""
+        end = time.monotonic() + seconds
+        while self.recordings() and time.monotonic() < end:
+            time.sleep(0.2)
+        return self.recordings()
+
     def recordings(self) -> list[Path]:
-        """Sound files in Gradio's cache that are not our own examples."""
+        """Files in Gradio's cache that are not our own examples."""
         examples = {p.read_bytes() for p in (ROOT / "assets" / "examples").glob("*.wav")}
         files = [p for p in self.cache.rglob("*") if p.is_file()]
         return [p for p in files if p.read_bytes() not in examples]
@@ -49,18 +56,18 @@ def serve(folder: Path) -> Iterator[Server]:
             [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
         )
         try:
-            wait_for(server.url, process)
+            wait_for(server.url, process, server.log)
             yield server
         finally:
             process.terminate()
             process.wait(20)
 
 
-def wait_for(url: str, process: subprocess.Popen) -> None:
+def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
     """Until the page answers, or the process ended."""
     for _ in range(10 * START_SECONDS):
         if process.poll() is not None:
-            raise RuntimeError("app.py ended before the page was there")
+            raise RuntimeError(f"app.py ended before the page was there:\n{log.read_text()}")
         with contextlib.suppress(OSError):
             urllib.request.urlopen(url, timeout=5).close()
             return

@@ -1,4 +1,4 @@
 """Fits the systems of :mod:`cry_model` on recordings and measures them: ``python -m train``.
 
-Imports neither Gradio nor plotly nor librosa, so that it runs on a bare PyTorch image.
+Imports neither Gradio nor plotly nor librosa.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,8 +41,8 @@ def parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--protocol", choices=list(PROTOCOLS), default="baby", help="how to split")
     fit.add_argument("--preset", choices=list(PRESETS), default="best", help="how to train")
-    fit.add_argument("--epochs", type=int, help="instead of the preset's")
-    fit.add_argument("--folds", type=int, default=5, help="folds of the cross-validation")
+    fit.add_argument("--epochs", type=at_least(1), help="instead of the preset's")
+    fit.add_argument("--folds", type=at_least(2), default=5, help="folds of the cross-validation")
     fit.add_argument(
         "--seeds", type=int, nargs="+", default=[0], help="one fit of each fold a seed"
     )
@@ -51,6 +51,17 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("runs"), help="results and checkpoints go here"
     )
     return main
+
+
+def at_least(least: int) -> Callable[[str], int]:
+    """A type for argparse: whole numbers from ``least`` on."""
+
+    def whole_number(text: str) -> int:
+        if int(text) < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {text}")
+        return int(text)
+
+    return whole_number
 
 
 def device(name: str) -> torch.device:

@@ -21,14 +21,12 @@ class Item:
         recording: a name that no other recording of the corpus has.
         group: what must not stand on both sides of an honest split: the baby, or the nearest to
             it that the corpus tells.
-        fold: the official fold, where the corpus has one.
     """
 
     path: Path
     label: str
     recording: str
     group: str
-    fold: int | None = None
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from cry_model.features import FrontEnd
 from cry_model.registry import build_model
 from train import results
 from train.clips import Clips, load_clips
-from train.corpus import Corpus
+from train.corpus import Corpus, DataError
 from train.loop import fit
 from train.presets import Preset
 from train.splits import PROTOCOLS
@@ -74,7 +74,7 @@ def run_fit(run: Run) -> Evaluation:
     on where it was.
 
     Raises:
-        DataError: if the results folder holds a run of another configuration.
+        DataError: if the results folder holds a run of another configuration or corpus.
         TrainingError: if the loss is not a number.
     """
     front_end = FrontEnd(run.preset.front_end)
@@ -94,6 +94,7 @@ def cross_validate(run: Run, clips: Clips, front_end: FrontEnd) -> Evaluation:
     """Fits and tests every fold and seed, and writes both result files after each."""
     folder = run.results_folder
     record = results.resume(folder, run.configuration())
+    results.write_run(folder, record)  # before any prediction, which would be nobody's without it
     table = results.read_predictions(folder)
     done = set() if table.empty else set(zip(table["seed"], table["fold"], strict=True))
     for seed in run.seeds:
@@ -109,13 +110,15 @@ def cross_validate(run: Run, clips: Clips, front_end: FrontEnd) -> Evaluation:
             seconds = round(time.perf_counter() - started, 1)
             record.setdefault("wall_seconds", {})[f"seed {seed}, fold {fold}"] = seconds
             results.write_predictions(folder, results.ordered(table, run.corpus.labels))
-            results.write_run(folder, record, {})
+            results.write_run(folder, record)
     return finish(run, record, table, clips)
 
 
 def finish(run: Run, record: dict[str, Any], table: pd.DataFrame, clips: Clips) -> Evaluation:
     """Scores the pooled predictions per piece and per recording and completes ``run.json``."""
     labels = run.corpus.labels
+    if set(table["recording"]) != {item.recording for item in clips.items}:
+        raise DataError(f"{run.results_folder} was made from other recordings; delete it.")
     facts = {"dataset": run.corpus.name, "protocol": run.protocol}
     scores = {
         "piece": results.score(table, labels, **facts),

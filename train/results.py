@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,8 @@ def resume(folder: Path, configuration: dict[str, Any]) -> dict[str, Any]:
     """
     path = folder / RUN
     if not path.exists():
+        if (folder / PREDICTIONS).exists():
+            raise DataError(f"{folder} holds predictions of an unknown run; delete it.")
         return {"configuration": configuration}
     record = json.loads(path.read_text(encoding="utf-8"))
     # Through JSON, as the one on disk went: tuples are lists there.
@@ -78,9 +80,13 @@ def per_recording(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evaluation:
-    """Metrics of a table of pieces or of recordings, pooled over folds and seeds."""
+    """Metrics of a table of pieces or of recordings, pooled over folds and seeds.
+
+    Each recording counts once in ``recordings`` and ``support``, however many seeds and pieces.
+    """
+    once = table.drop_duplicates("recording")["label"].value_counts()
     index = {label: i for i, label in enumerate(labels)}
-    return evaluate(
+    pooled = evaluate(
         table["label"].map(index).to_numpy(),
         table[probability_columns(labels)].to_numpy(dtype=np.float64),
         table["group"].tolist(),
@@ -89,6 +95,8 @@ def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evalua
         seeds=tuple(int(s) for s in sorted(table["seed"].unique())),
         **facts,
     )
+    support = {label: int(once.get(label, 0)) for label in labels}
+    return replace(pooled, recordings=int(once.sum()), support=support)
 
 
 def environment(device: torch.device) -> dict[str, Any]:
@@ -104,7 +112,11 @@ def environment(device: torch.device) -> dict[str, Any]:
     }
 
 
-def write_run(folder: Path, run: dict[str, Any], scores: dict[str, Evaluation]) -> None:
+def write_run(
+    folder: Path, run: dict[str, Any], scores: Mapping[str, Evaluation] | None = None
+) -> None:
     """Writes ``run.json``: configuration, environment, and the metrics per piece and recording."""
-    record = {**run, "metrics": {unit: asdict(e) for unit, e in scores.items()}}
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics = {unit: asdict(evaluation) for unit, evaluation in (scores or {}).items()}
+    record = {**run, "metrics": metrics}
     write_atomically(folder / RUN, (json.dumps(record, indent=2) + "\n").encode())

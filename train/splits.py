@@ -15,6 +15,8 @@ Folds = NDArray[np.int64]
 
 def by_recording(items: Sequence[Item], folds: int, seed: int) -> Folds:
     """Recordings at random, each class spread evenly: no shared recording."""
+    if len(items) < folds:
+        raise DataError(f"{len(items)} recordings cannot be spread over {folds} folds.")
     splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
     labels = [item.label for item in items]
     return _test_folds(splitter.split(labels, labels), len(items))

@@ -95,6 +95,10 @@ def test_damaged_weights_are_refused(saved):
         {"system": "vgg"},
         {"front_end": {"kind": "log-mel", "taps": 3}},
         {"settings": {"colour": 1}},
+        {"settings": {"heads": 3}},
+        {"front_end": {"kind": "gammatone"}},
+        {"front_end": {"sample_rate": "8"}},
+        {"evaluation": {"dataset": "d"}},
         {"labels": None},
     ],
 )
@@ -105,9 +109,9 @@ def test_a_config_with_anything_wrong_is_refused(saved, edit):
         cry_model.load_checkpoint(saved[0])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense", "\udcff"])
 def test_a_config_that_is_no_config_is_refused(saved, text):
-    (saved[0] / CONFIG).write_text(text)
+    (saved[0] / CONFIG).write_text(text, errors="surrogateescape")
     with pytest.raises(CheckpointError):
         cry_model.load_checkpoint(saved[0])
 

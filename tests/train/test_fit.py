@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
+from train import results
 from train.__main__ import main
 from train.datasets.donateacry import LABELS
 
@@ -75,6 +76,30 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(run, made_up_root, tmp
 def test_other_settings_do_not_mix_with_an_earlier_run(run, made_up_root, capsys):
     assert fit(made_up_root, run[1], "--preset", "paper") == 2
     assert "other settings" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [("--folds", "1"), ("--epochs", "0"), ("--epochs", "many")])
+def test_numbers_that_make_no_sense_are_refused(made_up_root, tmp_path, option, capsys):
+    with pytest.raises(SystemExit):
+        fit(made_up_root, tmp_path, *option)
+    assert option[0] in capsys.readouterr().err
+
+
+def test_predictions_without_their_run_are_not_trusted(made_up_root, tmp_path, capsys):
+    folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEM
+    folder.mkdir(parents=True)
+    (folder / "predictions.csv").write_text("clip\n")
+    assert fit(made_up_root, tmp_path) == 2
+    assert "unknown run" in capsys.readouterr().err
+
+
+def test_several_seeds_do_not_multiply_the_recordings(run):
+    table = pd.read_csv(run[0] / "predictions.csv")
+    twice = pd.concat([table, table.assign(seed=1)])
+    evaluation = results.score(twice, LABELS, dataset="donateacry", protocol="baby")
+    assert evaluation.recordings == 30
+    assert set(evaluation.support.values()) == {6}
+    assert evaluation.seeds == (0, 1)
 
 
 def test_a_wrong_folder_is_one_sentence(tmp_path, capsys):

@@ -57,6 +57,11 @@ def test_too_few_babies_are_said_to_be_too_few(items):
         by_baby([i for i in items if i.group in {"g0", "g1"}], 5, 0)
 
 
+def test_too_few_recordings_are_said_to_be_too_few(items):
+    with pytest.raises(DataError, match="3 recordings"):
+        by_recording(items[:3], 5, 0)
+
+
 def test_donateacry_has_the_recordings_and_babies_that_it_should(data_root):
     corpus = donateacry.read(data_root)
     assert Counter(i.label for i in corpus.items) == {
