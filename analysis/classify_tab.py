@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_upload_folder
 
 from analysis import attention_figures as attention
 from analysis.answer import EMPTY, answer_html, error_html
@@ -118,7 +119,9 @@ def forget(path: str | None, after: float = FORGET_SECONDS) -> None:
     """
     if path is None or not Path(path).exists():
         return
-    file = Path(path)
+    file = Path(path).resolve()
+    if not file.is_relative_to(Path(get_upload_folder()).resolve()):
+        return  # not an upload: never delete what is somebody's own
     example = EXAMPLES / file.name
     if example.exists() and filecmp.cmp(file, example, shallow=False):
         return

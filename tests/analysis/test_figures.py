@@ -187,21 +187,32 @@ def test_nothing_chosen_shows_the_invitation(improved):
     assert "Record a cry" in view.answer
 
 
-def test_forget_deletes_a_recording_but_not_our_examples(tmp_path, examples):
-    private, ours = tmp_path / "mine.wav", tmp_path / "synthetic_whimper.wav"
+@pytest.fixture
+def uploads(tmp_path, monkeypatch):
+    """A folder that Gradio takes for its own."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    (tmp_path / "uploads").mkdir()
+    return tmp_path / "uploads"
+
+
+def test_forget_deletes_a_recording_but_not_our_examples(uploads, examples):
+    private, ours = uploads / "mine.wav", uploads / "synthetic_whimper.wav"
+    elsewhere = uploads.parent / "mine.wav"
+    elsewhere.write_bytes(b"not an upload")
     private.write_bytes(b"private")
     ours.write_bytes((examples / ours.name).read_bytes())
-    impostor = tmp_path / "synthetic_rhythmic.wav"
+    impostor = uploads / "synthetic_rhythmic.wav"
     impostor.write_bytes(b"not the example")
-    for path in (private, ours, impostor, tmp_path / "gone.wav"):
+    for path in (private, ours, impostor, elsewhere, uploads / "gone.wav"):
         forget(str(path), after=0.05)
     forget(None)
     time.sleep(0.5)
-    assert [p.name for p in tmp_path.iterdir()] == [ours.name]
+    assert [p.name for p in uploads.iterdir()] == [ours.name]
+    assert elsewhere.exists()
 
 
-def test_a_recording_that_was_sent_again_waits_for_its_own_answer(tmp_path):
-    shared = tmp_path / "cry.wav"
+def test_a_recording_that_was_sent_again_waits_for_its_own_answer(uploads):
+    shared = uploads / "cry.wav"
     shared.write_bytes(b"sound")
     forget(str(shared), after=0.3)
     time.sleep(0.05)

@@ -1,0 +1,82 @@
+"""README and the shipped files say the same, and the numbers follow from the predictions."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+
+import cry_model
+from cry_model.checkpoint import DEFAULT
+from cry_model.complexity import MEBI, measure
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RUN = ROOT / "assets" / "results" / "donateacry" / "baby" / "improved-ecapa-tdnn"
+
+
+@pytest.fixture(scope="module")
+def record():
+    return json.loads((RUN / "run.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pip install -r requirements.txt && python app.py",
+        "pip install -r requirements-dev.txt && pytest",
+    ],
+)
+def test_the_two_commands_are_there(command):
+    assert f"```bash\n{command}\n```" in README
+
+
+def test_the_measured_table_is_that_of_the_results(record):
+    for name, value in record["metrics"]["recording"]["metrics"].items():
+        written = f"{value['value']:.3f} | {value['low']:.3f} to {value['high']:.3f}"
+        assert f"| {name.replace('_', ' ')} | {written} |" in README
+
+
+def test_the_verdict_is_that_of_the_checkpoint():
+    config = cry_model.CheckpointConfig.from_json((DEFAULT / "config.json").read_text("utf-8"))
+    assert config.evaluation.verdict in " ".join(README.split())
+
+
+def test_the_size_table_is_what_is_counted():
+    rows = re.findall(r"^\| (?:Improved|\.\.\.|ECAPA|ResNet).*", README, flags=re.MULTILINE)
+    written = [re.findall(r"\d+\.\d+", row) for row in rows if " G |" in row]
+    for name, numbers in zip(cry_model.list_models(), written, strict=True):
+        cost = measure(cry_model.build_model(name))
+        assert f"{cost.parameters / MEBI:.2f}" == numbers[0]
+        assert f"{cost.multiply_adds / 1e9:.2f}" in numbers[1:]
+
+
+def test_the_checkpoint_carries_the_measured_run(record):
+    config = json.loads((DEFAULT / "config.json").read_text(encoding="utf-8"))
+    assert config["evaluation"] == record["metrics"]["recording"]
+    assert config["training"]["preset"] == record["configuration"]["preset"]
+
+
+def test_the_metrics_follow_from_the_predictions(record):
+    table = pd.read_csv(RUN / "predictions.csv")
+    columns = [f"p_{label}" for label in record["labels"]]
+    mean = table.groupby(["recording", "label"], as_index=False)[columns].mean()
+    guess = np.array(record["labels"])[mean[columns].to_numpy().argmax(1)]
+    expected = {
+        "accuracy": accuracy_score(mean["label"], guess),
+        "balanced_accuracy": balanced_accuracy_score(mean["label"], guess),
+        "macro_f1": f1_score(mean["label"], guess, average="macro"),
+    }
+    measured = record["metrics"]["recording"]["metrics"]
+    for name, value in expected.items():
+        assert measured[name]["value"] == pytest.approx(value, abs=1e-9)
+    assert len(mean) == record["metrics"]["recording"]["recordings"]
+
+
+def test_no_baby_was_tested_by_a_model_that_had_heard_it():
+    table = pd.read_csv(RUN / "predictions.csv")
+    assert table.groupby("group")["fold"].nunique().max() == 1
+    assert table["fold"].nunique() == 5
