@@ -12,10 +12,10 @@ from analysis.style import class_colour, words
 from cry_model.evaluation import percent
 from cry_model.prediction import Prediction
 
-EMPTY = """<section class="answer waiting"><p>Record a cry, drop a file, or choose an example.
-The answer appears here within a second or so.</p></section>"""
-
 PRIVACY = "Your recording is deleted seconds after the answer; no copy is kept."
+EMPTY = f"""<section class="answer waiting"><p>Record a cry, drop a file, or choose an example.
+The answer appears here within a second or so.</p>
+<p>{PRIVACY} This is not a medical device.</p></section>"""
 
 
 def answer_html(prediction: Prediction) -> str:
