@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from analysis.style import DIVERGING, HEAT, PALETTE, finish
+from analysis.tracks import thin
 from cry_model.ecapa_tdnn import DILATIONS
 from cry_model.layers import MultiScaleChannelAttention
 from cry_model.prediction import Prediction
@@ -29,11 +30,8 @@ def time_channel_map(prediction: Prediction, block: int) -> tuple[Tensor, Tensor
     """Times (columns,) in s and A_t A_c^T (channels, columns), channels by descending weight."""
     a_t = prediction.attention.temporal[block]
     a_c = prediction.attention.channel[block]
-    times, track = prediction.timeline(a_c.unsqueeze(2) * a_t.unsqueeze(1))
-    step = -(-len(times) // COLUMNS)
-    whole = len(times) - len(times) % step
-    track = track[:, :whole].unflatten(1, (-1, step)).mean(2)
-    return times[:whole:step], track[a_c.mean(0).argsort(descending=True)]
+    times, track = thin(*prediction.timeline(a_c.unsqueeze(2) * a_t.unsqueeze(1)), COLUMNS)
+    return times, track[a_c.mean(0).argsort(descending=True)]
 
 
 def time_channel_figure(prediction: Prediction) -> go.Figure:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
 from analysis.style import HEAT, PALETTE, finish
+from analysis.tracks import thin
 from cry_model.audio import Recording
 from cry_model.features import resample
 from cry_model.prediction import Prediction
@@ -132,7 +133,7 @@ def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float
 
 def _add_gates(figure: go.Figure, prediction: Prediction) -> None:
     for i, gate in enumerate(prediction.attention.temporal):
-        times, track = prediction.timeline(gate)
+        times, track = thin(*prediction.timeline(gate), 2 * COLUMNS)
         figure.add_scatter(
             x=times.numpy().round(3),
             y=track.numpy().round(4),

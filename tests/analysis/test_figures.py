@@ -17,6 +17,7 @@ from analysis.answer import answer_html, pieces_csv
 from analysis.benchmark import draw, run_benchmark
 from analysis.classify_tab import classify, forget, show
 from analysis.sound_figure import describe_sound, envelope, mel_spectrogram, sound_figure
+from analysis.tracks import thin
 from cry_model import CheckpointConfig, CryClassifier, FrontEndConfig, Recording
 
 LABELS = ("belly_pain", "hungry", "tired")
@@ -118,6 +119,15 @@ def test_the_map_is_the_outer_product_sorted_by_channel(improved):
     expected = np.outer(a_c, maps.temporal[1][0].numpy())
     assert weights.shape == expected.shape == (128, 200)
     np.testing.assert_allclose(weights.numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("frames", "columns", "kept"), [(10, 20, 10), (10, 5, 5), (11, 5, 3)])
+def test_thinning_averages_neighbours(frames, columns, kept):
+    times, track = thin(torch.arange(frames) / 50, torch.arange(2.0 * frames).view(2, -1), columns)
+    step = -(-frames // columns)
+    assert len(times) == track.shape[1] == kept
+    assert track[0, 0] == pytest.approx(np.mean(np.arange(step)))
+    assert track[1, 0] == pytest.approx(frames + np.mean(np.arange(step)))
 
 
 def test_shares_of_the_branches_sum_to_a_hundred(improved, examples):
