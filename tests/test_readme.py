@@ -15,12 +15,12 @@ from cry_model.complexity import MEBI, measure
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-RUN = ROOT / "assets" / "results" / "donateacry" / "baby" / "improved-ecapa-tdnn"
+RESULTS = ROOT / "assets" / "results" / "donateacry"
+RUNS = {p: RESULTS / p / "improved-ecapa-tdnn" for p in ("baby", "recording")}
 
 
-@pytest.fixture(scope="module")
-def record():
-    return json.loads((RUN / "run.json").read_text(encoding="utf-8"))
+def record_of(protocol):
+    return json.loads((RUNS[protocol] / "run.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,9 @@ def test_the_two_commands_are_there(command):
     assert f"```bash\n{command}\n```" in README
 
 
-def test_the_measured_table_is_that_of_the_results(record):
-    for name, value in record["metrics"]["recording"]["metrics"].items():
+@pytest.mark.parametrize("protocol", RUNS)
+def test_the_measured_tables_are_those_of_the_results(protocol):
+    for name, value in record_of(protocol)["metrics"]["recording"]["metrics"].items():
         written = f"{value['value']:.3f} | {value['low']:.3f} to {value['high']:.3f}"
         assert f"| {name.replace('_', ' ')} | {written} |" in README
 
@@ -54,14 +55,17 @@ def test_the_size_table_is_what_is_counted():
         assert f"{cost.multiply_adds / 1e9:.2f}" in numbers[1:]
 
 
-def test_the_checkpoint_carries_the_measured_run(record):
+def test_the_checkpoint_carries_the_measured_run():
+    record = record_of("baby")
     config = json.loads((DEFAULT / "config.json").read_text(encoding="utf-8"))
     assert config["evaluation"] == record["metrics"]["recording"]
     assert config["training"]["preset"] == record["configuration"]["preset"]
 
 
-def test_the_metrics_follow_from_the_predictions(record):
-    table = pd.read_csv(RUN / "predictions.csv")
+@pytest.mark.parametrize("protocol", RUNS)
+def test_the_metrics_follow_from_the_predictions(protocol):
+    record = record_of(protocol)
+    table = pd.read_csv(RUNS[protocol] / "predictions.csv")
     columns = [f"p_{label}" for label in record["labels"]]
     mean = table.groupby(["recording", "label"], as_index=False)[columns].mean()
     guess = np.array(record["labels"])[mean[columns].to_numpy().argmax(1)]
@@ -77,6 +81,11 @@ def test_the_metrics_follow_from_the_predictions(record):
 
 
 def test_no_baby_was_tested_by_a_model_that_had_heard_it():
-    table = pd.read_csv(RUN / "predictions.csv")
+    table = pd.read_csv(RUNS["baby"] / "predictions.csv")
     assert table.groupby("group")["fold"].nunique().max() == 1
     assert table["fold"].nunique() == 5
+
+
+def test_the_protocols_differ_only_in_the_split():
+    baby, recording = (record_of(p)["configuration"] for p in RUNS)
+    assert {k for k in baby if baby[k] != recording[k]} == {"protocol"}
