@@ -5,9 +5,10 @@ from __future__ import annotations
 import gradio as gr
 
 from analysis.answer import PRIVACY
-from analysis.style import dataset_title, words
+from analysis.style import dataset_title
 from cry_model.classifier import CryClassifier
 from cry_model.complexity import measure
+from cry_model.evaluation import words
 from cry_model.registry import get_system
 
 METHOD = """

@@ -8,8 +8,8 @@ import io
 import json
 from html import escape
 
-from analysis.style import class_colour, words
-from cry_model.evaluation import percent
+from analysis.style import class_colour
+from cry_model.evaluation import percent, words
 from cry_model.prediction import Prediction
 
 PRIVACY = "Your recording is deleted seconds after the answer; no copy is kept."

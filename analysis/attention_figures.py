@@ -135,26 +135,44 @@ def differential_figure(prediction: Prediction) -> go.Figure:
     return finish(figure, height=320)
 
 
+def attention_figures(prediction: Prediction) -> tuple[go.Figure | None, ...]:
+    """Time x channel, kernel sizes, layer to layer; None where the system has no such weights."""
+    maps = prediction.attention
+    return (
+        time_channel_figure(prediction) if maps.temporal else None,
+        multi_scale_figure(prediction) if maps.multi_scale else None,
+        differential_figure(prediction) if maps.differential_1 is not None else None,
+    )
+
+
 def describe_map(prediction: Prediction) -> str:
-    """The time x channel figure in words."""
+    """The time x channel figure in words; none if there is no figure."""
+    maps = prediction.attention
+    if not maps.temporal:
+        return ""
     parts = []
-    for i in range(len(prediction.attention.temporal)):
-        times, weights = time_channel_map(prediction, i)
-        moment = float(times[int(weights.mean(0).argmax())])
+    for i, (a_t, a_c) in enumerate(zip(maps.temporal, maps.channel, strict=True)):
+        # The mean over channels of A_t A_c^T, without the map itself.
+        times, weights = prediction.timeline(a_c.mean(1, keepdim=True) * a_t)
+        moment = float(times[int(weights.argmax())])
         parts.append(f"block {i + 1} {100 * float(weights.mean()):.0f} %, most at {moment:.1f} s")
     return f"Mean weight over all moments and channels: {'; '.join(parts)}."
 
 
 def describe_branches(prediction: Prediction) -> str:
-    """The kernel-size figure in words."""
+    """The kernel-size figure in words; none if there is no figure."""
+    if not prediction.attention.multi_scale:
+        return ""
     shares = branch_shares(prediction).mean(dim=(0, 1))
     parts = [f"{n} {100 * float(s):.0f} %" for n, s in zip(BRANCHES, shares, strict=True)]
     return f"Over all blocks: {', '.join(parts)} (25 % each would be no preference)."
 
 
 def describe_differential(prediction: Prediction) -> str:
-    """The differential-attention figure in words, with how far it is from taking all alike."""
+    """The layer-to-layer figure in words; none if there is no figure."""
     maps = prediction.attention
+    if maps.differential_1 is None:
+        return ""
     entropies = [
         float(-(a * a.clamp_min(1e-9).log()).sum(-1).mean() / np.log(a.shape[-1]))
         for a in (maps.differential_1, maps.differential_2)

@@ -24,7 +24,7 @@ import numpy as np
 import soundfile
 import torch
 
-from analysis import attention_figures as attention
+from analysis.attention_figures import attention_figures
 from analysis.sound_figure import mel_spectrogram, sound_figure
 from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint
@@ -89,15 +89,9 @@ def write_clip(path: Path) -> None:
 def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:
     """Every figure that the page draws for this system, as the JSON that it sends."""
     spectrogram = mel_spectrogram(recording)
-    figures = [sound_figure(recording, spectrogram, prediction, high_hz)]
-    maps = prediction.attention
-    if maps.temporal:
-        figures.append(attention.time_channel_figure(prediction))
-    if maps.multi_scale:
-        figures.append(attention.multi_scale_figure(prediction))
-    if maps.differential_1 is not None:
-        figures.append(attention.differential_figure(prediction))
-    return [figure.to_json() for figure in figures]
+    sound = sound_figure(recording, spectrogram, prediction, high_hz)
+    figures = (sound, *attention_figures(prediction))
+    return [figure.to_json() for figure in figures if figure is not None]
 
 
 def peak_memory_mb() -> float:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import plotly.graph_objects as go
 from gradio.utils import get_upload_folder
 
 from analysis import attention_figures as attention
@@ -75,27 +75,24 @@ class View:
 
 def show(recording: audio.Recording, prediction: Prediction, high_hz: float) -> View:
     """Answer and figures; a figure whose weights the system does not have is hidden."""
-    maps = prediction.attention
     spectrogram = mel_spectrogram(recording)
+    time_channel, branches, differential = attention.attention_figures(prediction)
     return View(
         answer=answer_html(prediction),
         details=gr.Column(visible=True),
         sound=sound_figure(recording, spectrogram, prediction, high_hz),
         sound_words=describe_sound(recording, spectrogram, prediction),
-        time_channel=_plot(maps.temporal, attention.time_channel_figure, prediction),
-        time_channel_words=attention.describe_map(prediction) if maps.temporal else "",
-        branches=_plot(maps.multi_scale, attention.multi_scale_figure, prediction),
-        branch_words=attention.describe_branches(prediction) if maps.multi_scale else "",
-        differential=_plot(maps.differential_1, attention.differential_figure, prediction),
-        differential_words=(
-            attention.describe_differential(prediction) if maps.differential_1 is not None else ""
-        ),
+        time_channel=_plot(time_channel),
+        time_channel_words=attention.describe_map(prediction),
+        branches=_plot(branches),
+        branch_words=attention.describe_branches(prediction),
+        differential=_plot(differential),
+        differential_words=attention.describe_differential(prediction),
     )
 
 
-def _plot(weights: Any, draw: Callable[[Prediction], Any], prediction: Prediction) -> Any:
-    missing = weights is None or len(weights) == 0
-    return gr.Plot(visible=False) if missing else gr.Plot(draw(prediction), visible=True)
+def _plot(figure: go.Figure | None) -> gr.Plot:
+    return gr.Plot(figure, visible=figure is not None)
 
 
 def classify(classifier: CryClassifier, path: str | None) -> View:

@@ -28,11 +28,6 @@ def dataset_title(name: str) -> str:
     return DATASETS.get(name, name)
 
 
-def words(label: str) -> str:
-    """A label as a person writes it: ``belly_pain`` -> ``belly pain``."""
-    return label.replace("_", " ")
-
-
 def finish(figure: go.Figure, height: int) -> go.Figure:
     """Applies the common layout; ``height`` in pixels, the width is the page's."""
     figure.update_layout(

@@ -11,7 +11,7 @@ from cry_model.audio import AudioError
 from cry_model.checkpoint import DEFAULT, CheckpointError
 from cry_model.classifier import CryClassifier
 from cry_model.complexity import table
-from cry_model.evaluation import percent
+from cry_model.evaluation import percent, words
 from cry_model.prediction import Prediction
 
 
@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 def as_text(prediction: Prediction) -> str:
     """The answer for a terminal."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    lines = [f"  {label.replace('_', ' '):14} {percent(p):>5}" for label, p in ranked]
+    lines = [f"  {words(label):14} {percent(p):>5}" for label, p in ranked]
     if prediction.evaluation is not None:
         lines += ["", *(f"  {sentence}" for sentence in prediction.evaluation.trust())]
     return "\n".join([*lines, "  Not a medical device."])

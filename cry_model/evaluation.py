@@ -1,6 +1,6 @@
 """How well a checkpoint did, as plain records: measured by ``train``, stored in each config.
 
-Kept apart from :mod:`cry_model.metrics` so that reading a checkpoint needs no scikit-learn.
+Kept apart from :mod:`cry_model.metrics`: who reads a checkpoint computes nothing.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Evaluation:
             f"{asked} (95 % interval {100 * recall.low:.0f} to {percent(recall.high)}); "
             f"guessing gives {percent(self.chance)}.",
             self.verdict,
-            f"Always answering {self.majority_label.replace('_', ' ')} would be right for "
+            f"Always answering {words(self.majority_label)} would be right for "
             f"{percent(self.majority_accuracy)} of these {self.recordings} recordings, because "
             "that many were labelled so by their parents.",
         )
@@ -78,6 +78,11 @@ class Evaluation:
 
 UNSEEN = {"baby": "a baby", "recording": "a recording"}
 """Protocol -> what the tested recordings do not share with those of the training."""
+
+
+def words(label: str) -> str:
+    """A label or a metric as a person writes it: ``belly_pain`` -> ``belly pain``."""
+    return label.replace("_", " ")
 
 
 def percent(share: float) -> str:

@@ -114,6 +114,7 @@ def evaluate(
     labels: Labels,
     probabilities: Array,
     groups: Sequence[str],
+    recordings: Sequence[str],
     names: Sequence[str],
     **facts: object,
 ) -> Evaluation:
@@ -122,20 +123,24 @@ def evaluate(
     Args:
         labels: (n,) class indices.
         probabilities: (n, classes).
-        groups: what each recording's interval resamples, n of them.
+        groups: what each interval resamples, n of them.
+        recordings: which recording each row belongs to, n of them; one counts once in
+            ``recordings`` and ``support``, however many pieces and seeds it has.
         names: class labels, in the order of the columns.
         **facts: ``dataset``, ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
     """
     weights = np.ones(len(labels))
-    support = np.bincount(labels, minlength=len(names))
+    rows = np.bincount(labels, minlength=len(names))
+    _, first = np.unique(np.asarray(recordings), return_index=True)
+    support = np.bincount(labels[first], minlength=len(names))
     interval = partial(bootstrap, labels=labels, probabilities=probabilities, groups=groups)
     per_class = recalls(labels, probabilities, weights)
     return Evaluation(
-        recordings=len(labels),
+        recordings=len(first),
         groups=len(set(groups)),
         chance=1 / len(names),
-        majority_label=names[int(support.argmax())],
-        majority_accuracy=float(support.max() / len(labels)),
+        majority_label=names[int(rows.argmax())],
+        majority_accuracy=float(rows.max() / len(labels)),
         metrics={name: interval(metric) for name, metric in METRICS.items()},
         recall={n: float(r) for n, r in zip(names, per_class, strict=True)},
         support={n: int(s) for n, s in zip(names, support, strict=True)},

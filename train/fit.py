@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint
 from cry_model.complexity import measure
-from cry_model.evaluation import Evaluation
+from cry_model.evaluation import Evaluation, words
 from cry_model.features import FrontEnd
 from cry_model.registry import build_model
 from train import results
@@ -202,10 +202,8 @@ def summary(evaluation: Evaluation) -> str:
     ]
     for name, estimate in evaluation.metrics.items():
         value = f"{estimate.value:.3f}  [{estimate.low:.3f}, {estimate.high:.3f}]"
-        lines.append(f"  {name.replace('_', ' '):28} {value}")
-    lines.append(
-        f"  chance {evaluation.chance:.3f}, always {evaluation.majority_label} is right on"
-    )
-    lines[-1] += f" {evaluation.majority_accuracy:.3f}"
+        lines.append(f"  {words(name):28} {value}")
+    always = f"always {evaluation.majority_label} is right on {evaluation.majority_accuracy:.3f}"
+    lines.append(f"  chance {evaluation.chance:.3f}, {always}")
     recall = ", ".join(f"{label} {value:.2f}" for label, value in evaluation.recall.items())
     return "\n".join([*lines, f"  recall: {recall}"])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -80,23 +80,18 @@ def per_recording(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 
 
 def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evaluation:
-    """Metrics of a table of pieces or of recordings, pooled over folds and seeds.
-
-    Each recording counts once in ``recordings`` and ``support``, however many seeds and pieces.
-    """
-    once = table.drop_duplicates("recording")["label"].value_counts()
+    """Metrics of a table of pieces or of recordings, pooled over folds and seeds."""
     index = {label: i for i, label in enumerate(labels)}
-    pooled = evaluate(
+    return evaluate(
         table["label"].map(index).to_numpy(),
         table[probability_columns(labels)].to_numpy(dtype=np.float64),
         table["group"].tolist(),
+        table["recording"].tolist(),
         labels,
         folds=int(table["fold"].nunique()),
         seeds=tuple(int(s) for s in sorted(table["seed"].unique())),
         **facts,
     )
-    support = {label: int(once.get(label, 0)) for label in labels}
-    return replace(pooled, recordings=int(once.sum()), support=support)
 
 
 def environment(device: torch.device) -> dict[str, Any]:

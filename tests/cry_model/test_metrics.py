@@ -100,7 +100,7 @@ def test_bootstrap_resamples_groups_not_clips():
 def test_evaluation_knows_majority_chance_and_support(predictions):
     labels, p, groups = predictions
     e = metrics.evaluate(
-        labels, p, groups, NAMES, dataset="d", protocol="baby", folds=5, seeds=(0,)
+        labels, p, groups, range(300), NAMES, dataset="d", protocol="baby", folds=5, seeds=(0,)
     )
     assert (e.chance, e.majority_label) == (pytest.approx(1 / 3), "a")
     assert e.majority_accuracy == pytest.approx(np.mean(labels == 0))
@@ -114,7 +114,15 @@ def test_an_interval_that_includes_chance_is_said_to_be_guessing(predictions):
     labels, p, groups = predictions
     shuffled = np.random.default_rng(3).permutation(p)
     e = metrics.evaluate(
-        labels, shuffled, groups, NAMES, dataset="d", protocol="baby", folds=5, seeds=(0,)
+        labels,
+        shuffled,
+        groups,
+        range(300),
+        NAMES,
+        dataset="d",
+        protocol="baby",
+        folds=5,
+        seeds=(0,),
     )
     assert not e.better_than_chance
     assert "no better than guessing" in e.trust()[1]
