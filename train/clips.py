@@ -24,12 +24,14 @@ class Clips:
     Attributes:
         items: which recordings, in the corpus's order.
         labels: (clips,) class indices.
+        seconds: of each recording as it lay in the file, before anything was cut off.
         waveforms: for each clip (samples,), what :meth:`~cry_model.features.FrontEnd.prepare` gave.
         left_out: recording -> why it could not be used.
     """
 
     items: tuple[Item, ...]
     labels: Tensor
+    seconds: tuple[float, ...]
     waveforms: tuple[Tensor, ...]
     left_out: dict[str, str]
 
@@ -38,6 +40,7 @@ class Clips:
         return Clips(
             tuple(self.items[i] for i in indices),
             self.labels[torch.as_tensor(indices, dtype=torch.long)],
+            tuple(self.seconds[i] for i in indices),
             tuple(self.waveforms[i] for i in indices),
             self.left_out,
         )
@@ -53,13 +56,16 @@ def load_clips(corpus: Corpus, front_end: FrontEnd) -> Clips:
     Raises:
         DataError: if none can be used.
     """
-    kept, waveforms, left_out = [], [], {}
+    kept, seconds, waveforms, left_out = [], [], [], {}
     for item in tqdm(corpus.items, desc=f"Reading {corpus.name}", unit="clip"):
         try:
-            waveforms.append(front_end.prepare(audio.load(item.path)).waveform)
+            recording = audio.load(item.path)
+            waveforms.append(front_end.prepare(recording).waveform)
+            seconds.append(recording.duration)
             kept.append(item)
         except audio.AudioError as error:
             left_out[item.recording] = str(error)
     if not kept:
         raise DataError(f"No recording of {corpus.name} could be read.")
-    return Clips(tuple(kept), torch.tensor(corpus.indices(kept)), tuple(waveforms), left_out)
+    labels = torch.tensor(corpus.indices(kept))
+    return Clips(tuple(kept), labels, tuple(seconds), tuple(waveforms), left_out)

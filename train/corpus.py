@@ -17,16 +17,20 @@ class Item:
 
     Attributes:
         path: the file.
-        label: its class.
+        label: its class; None if nobody has named one.
         recording: a name that no other recording of the corpus has.
+        source: the longer recording that it was cut from; its own name where it is whole.
         group: what must not stand on both sides of an honest split: the baby, or the nearest to
             it that the corpus tells.
+        fold: the fold that the corpus's authors put it in, from 0; None where they gave none.
     """
 
     path: Path
-    label: str
+    label: str | None
     recording: str
+    source: str
     group: str
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class Corpus:
     licence: str
 
     def indices(self, items: Sequence[Item] | None = None) -> list[int]:
-        """The label of each item as an index into ``labels``."""
-        order = {label: i for i, label in enumerate(self.labels)}
+        """The label of each item as an index into ``labels``; -1 for an unlabelled one."""
+        order: dict[str | None, int] = {label: i for i, label in enumerate(self.labels)}
+        order[None] = -1
         return [order[item.label] for item in (self.items if items is None else items)]

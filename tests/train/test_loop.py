@@ -94,7 +94,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(clips):
 
 def test_an_unreadable_recording_is_left_out_and_named(made_up_root, tmp_path):
     good = donateacry.read(made_up_root).items[0]
-    bad = Item(tmp_path / "bad.wav", good.label, "bad", "g")
+    bad = Item(tmp_path / "bad.wav", good.label, "bad", "bad", "g")
     bad.path.write_text("nothing to hear")
     corpus = Corpus("mixed", (good.label,), (good, bad), "none")
     clips = load_clips(corpus, FrontEnd(QUICK.front_end))

@@ -16,7 +16,7 @@ def items():
     labels = rng.choice(["a", "b", "c"], 200, p=[0.7, 0.2, 0.1])
     babies = rng.integers(50, size=200)
     return [
-        Item(None, str(label), f"r{i}", f"g{baby}")
+        Item(None, str(label), f"r{i}", f"r{i}", f"g{baby}")
         for i, (label, baby) in enumerate(zip(labels, babies, strict=True))
     ]
 

@@ -23,7 +23,7 @@ def read(root: Path) -> Corpus:
         DataError: if there are none.
     """
     items = tuple(
-        Item(path, label, path.stem, path.name[:INSTALLATION].lower())
+        Item(path, label, path.stem, path.stem, path.name[:INSTALLATION].lower())
         for label in LABELS
         for path in sorted((root / NAME / label).glob("*.wav"))
     )
