@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cry_model import audio
+from cry_model import audio, decoding
 from tests.cry_model.audio_checks import (
     RATE,
     assert_is_for_a_parent,
@@ -78,9 +78,10 @@ def test_joined_files_of_two_rates():
 @pytest.mark.parametrize(("ending", "most"), [("wav", 0), ("flac", 0), ("mp3", 3), ("webm", 3)])
 def test_long_files_are_not_decoded_whole(monkeypatch, ending, most):
     decoded = []
-    mix = audio._mix
-    monkeypatch.setattr(audio, "_mix", lambda block: decoded.append(len(block)) or mix(block))
-    monkeypatch.setattr(audio, "MAX_SECONDS", 2.0)
+    mix = decoding.mix
+    monkeypatch.setattr(decoding, "mix", lambda block: decoded.append(len(block)) or mix(block))
+    for module in (audio, decoding):
+        monkeypatch.setattr(module, "MAX_SECONDS", 2.0)
     data = encode(tone(48_000, 20), 48_000, ending)
     with pytest.raises(audio.TooLongError):
         audio.load(data)
