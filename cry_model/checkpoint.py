@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -78,7 +79,7 @@ class CheckpointConfig:
                     **data,
                     "labels": tuple(data["labels"]),
                     "front_end": _record(FrontEndConfig, data["front_end"]),
-                    "evaluation": _evaluation(data.get("evaluation")),
+                    "evaluation": read_evaluation(data.get("evaluation")),
                 },
             )
         except CheckpointError:
@@ -94,7 +95,8 @@ def _record(cls: type[Record], data: Mapping[str, Any]) -> Record:
     return cls(**data)
 
 
-def _evaluation(data: Mapping[str, Any] | None) -> Evaluation | None:
+def read_evaluation(data: Mapping[str, Any] | None) -> Evaluation | None:
+    """The record out of JSON, of a config or of a ``run.json``; None stays None."""
     if data is None:
         return None
     metrics = {name: _record(Estimate, value) for name, value in data["metrics"].items()}
@@ -104,10 +106,19 @@ def _evaluation(data: Mapping[str, Any] | None) -> Evaluation | None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file whole, so that a crash leaves the old one or the new one."""
+    """Replaces a file whole, so that a crash leaves the old one or the new one.
+
+    Raises:
+        OSError: if the disk is full or may not be written; the old file is still there.
+    """
     temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):  # what is half written only takes room
+            temporary.unlink()
+        raise
 
 
 def save_checkpoint(folder: str | os.PathLike, model: nn.Module, config: CheckpointConfig) -> None:

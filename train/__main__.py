@@ -6,12 +6,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from train.commands import fit
+from train.commands import fit, prepare
 from train.corpus import DataError
 from train.loop import TrainingError
 
 DESCRIPTION = "Fit the cry recogniser's systems on recordings."
-COMMANDS = (fit,)
+COMMANDS = (prepare, fit)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,19 +1,21 @@
-"""Decodes a corpus once, through the front end, and keeps it in memory.
+"""The recordings of a corpus as the front end wants them, in memory.
 
 A 7 s clip is 0.2 MB at the front end's 8 kHz: whole corpora fit on any device.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from cry_model import audio
-from cry_model.features import Clip, FrontEnd, Pieces
+from cry_model.features import Clip, FrontEnd, FrontEndConfig, Pieces
 from train.corpus import Corpus, DataError, Item
 
 
@@ -23,7 +25,7 @@ class Clips:
 
     Attributes:
         items: which recordings, in the corpus's order.
-        labels: (clips,) class indices.
+        labels: (clips,) class indices, -1 where there is no label.
         seconds: of each recording as it lay in the file, before anything was cut off.
         waveforms: for each clip (samples,), what :meth:`~cry_model.features.FrontEnd.prepare` gave.
         left_out: recording -> why it could not be used.
@@ -45,27 +47,76 @@ class Clips:
             self.left_out,
         )
 
+    def labelled(self, are: bool = True) -> Clips:
+        """Those with a label, or those without."""
+        return self.subset([i for i, item in enumerate(self.items) if (item.label is None) != are])
+
     def pieces(self, front_end: FrontEnd, index: int) -> Pieces:
         """Cuts clip ``index`` as the classifier would."""
         return front_end.cut(Clip(self.waveforms[index], 0.0))
+
+    def fingerprint(self) -> str:
+        """16 characters that change when a recording, its label, its group or its length does."""
+        digest = hashlib.sha256()
+        for item, wave in zip(self.items, self.waveforms, strict=True):
+            fact = (item.recording, item.label, item.source, item.group, item.fold, len(wave))
+            digest.update(repr(fact).encode())
+        return digest.hexdigest()[:16]
+
+
+def join(first: Clips, second: Clips) -> Clips:
+    """All clips of both."""
+    return Clips(
+        first.items + second.items,
+        torch.cat([first.labels, second.labels]),
+        first.seconds + second.seconds,
+        first.waveforms + second.waveforms,
+        {**first.left_out, **second.left_out},
+    )
 
 
 def load_clips(corpus: Corpus, front_end: FrontEnd) -> Clips:
     """Reads every recording; one that cannot be used is left out and named.
 
     Raises:
-        DataError: if none can be used.
+        DataError: if none can be used, or the decoders are not installed.
     """
     kept, seconds, waveforms, left_out = [], [], [], {}
     for item in tqdm(corpus.items, desc=f"Reading {corpus.name}", unit="clip"):
         try:
             recording = audio.load(item.path)
             waveforms.append(front_end.prepare(recording).waveform)
-            seconds.append(recording.duration)
-            kept.append(item)
         except audio.AudioError as error:
             left_out[item.recording] = str(error)
+        except ImportError as error:
+            raise DataError(
+                f"Audio files cannot be read without the package '{error.name}'; install it, or "
+                "bring the file that 'python -m train prepare' writes where it is installed."
+            ) from None
+        else:
+            seconds.append(recording.duration)
+            kept.append(item)
     if not kept:
         raise DataError(f"No recording of {corpus.name} could be read.")
     labels = torch.tensor(corpus.indices(kept))
     return Clips(tuple(kept), labels, tuple(seconds), tuple(waveforms), left_out)
+
+
+def cut_before_splitting(clips: Clips, config: FrontEndConfig) -> Clips:
+    """Every recording in equal parts of about 3 to 5 s that do not overlap: the ``clip`` protocol.
+
+    Parts of one recording are clips of their own from here on, and may be split from each other.
+    """
+    items, labels, waveforms, seconds = [], [], [], []
+    for i, (item, wave) in enumerate(zip(clips.items, clips.waveforms, strict=True)):
+        length = len(wave) / config.sample_rate
+        count = max(1, math.ceil(length / config.piece_seconds))
+        if length / count < config.min_seconds:
+            count = max(1, count - 1)
+        for number, part in enumerate(wave.tensor_split(count)):
+            items.append(replace(item, piece=number))
+            labels.append(clips.labels[i])
+            waveforms.append(part)
+            seconds.append(clips.seconds[i] / count)
+    stacked = torch.stack(labels)
+    return Clips(tuple(items), stacked, tuple(seconds), tuple(waveforms), clips.left_out)

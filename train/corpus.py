@@ -23,6 +23,7 @@ class Item:
         group: what must not stand on both sides of an honest split: the baby, or the nearest to
             it that the corpus tells.
         fold: the fold that the corpus's authors put it in, from 0; None where they gave none.
+        piece: which part of the recording, from 0, where recordings were cut before splitting.
     """
 
     path: Path
@@ -31,6 +32,7 @@ class Item:
     source: str
     group: str
     fold: int | None = None
+    piece: int | None = None
 
 
 @dataclass(frozen=True)

@@ -4,165 +4,183 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import nn
 from tqdm import tqdm
 
-from cry_model.checkpoint import CheckpointConfig, save_checkpoint
 from cry_model.complexity import measure
 from cry_model.evaluation import Evaluation, words
 from cry_model.features import FrontEnd
-from cry_model.registry import build_model
 from train import results
-from train.clips import Clips, load_clips
-from train.corpus import Corpus, DataError
-from train.loop import fit
-from train.presets import Preset
-from train.splits import PROTOCOLS
+from train.clips import Clips, join
+from train.corpus import DataError
+from train.loop import Epoch, Lesson, fit
+from train.predicting import piece_probabilities
+from train.run import Run
+from train.ship import ship
+from train.splits import PROTOCOLS, split
 
 
-@dataclass(frozen=True)
-class Run:
-    """What one ``fit`` command is asked to do."""
-
-    system: str
-    corpus: Corpus
-    protocol: str
-    preset: Preset
-    folds: int
-    seeds: tuple[int, ...]
-    device: torch.device
-    out: Path
-
-    @property
-    def results_folder(self) -> Path:
-        """Where ``run.json`` and ``predictions.csv`` go."""
-        return self.out / "results" / self.corpus.name / self.protocol / self.system
-
-    @property
-    def checkpoint_folder(self) -> Path:
-        """Where the weights fitted on everything go."""
-        return self.out / "checkpoints" / f"{self.corpus.name}-{self.system}"
-
-    def model(self, seed: int) -> nn.Module:
-        """The system with weights drawn from ``seed``."""
-        torch.manual_seed(seed)
-        classes, bands = len(self.corpus.labels), self.preset.front_end.num_bands
-        return build_model(self.system, classes, bands).to(self.device)
-
-    def configuration(self) -> dict[str, Any]:
-        """What decides the numbers; two runs of the same configuration are the same run."""
-        return {
-            "system": self.system,
-            "dataset": self.corpus.name,
-            "protocol": self.protocol,
-            "folds": self.folds,
-            "preset": asdict(self.preset),
-        }
-
-
-def run_fit(run: Run) -> Evaluation:
+def run_fit(run: Run) -> Evaluation | None:
     """Cross-validates, writes the results, fits on everything and saves the checkpoint.
 
     Folds that the results folder already has are not fitted again, so a run that was cut off goes
-    on where it was.
+    on where it was. A corpus without any label has nothing to be measured on: None.
 
     Raises:
-        DataError: if the results folder holds a run of another configuration or corpus.
+        DataError: if the results folder holds a run of another configuration or corpus, or there
+            are unlabelled recordings and no teacher.
         TrainingError: if the loss is not a number.
     """
-    front_end = FrontEnd(run.preset.front_end)
-    clips = load_clips(run.corpus, front_end)
-    front_end.to(run.device)
-    for recording, why in clips.left_out.items():
-        print(f"Left out {recording}: {why}")
-    print(f"{len(clips.items)} recordings, {len(clips.left_out)} left out.")
-    evaluation = cross_validate(run, clips, front_end)
-    print(summary(evaluation))
-    ship(run, clips, front_end, evaluation)
-    print(f"Results in {run.results_folder}, checkpoint in {run.checkpoint_folder}.")
+    say = run.accelerator.print
+    if run.unlabelled.items and run.teacher is None:
+        run = replace(run, data=replace(run.data, clips=run.data.clips.labelled()))
+        say("Recordings without a label are left out; a --teacher could label them.")
+    if not run.data.clips.items:
+        raise DataError("No recording has a label; name a --teacher that gives some.")
+    front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
+    evaluation = cross_validate(run, front_end) if run.units.items else None
+    if evaluation is not None:
+        say(summary(run.system, evaluation), f"Results in {run.results_folder}.", sep="\n")
+    if run.checkpoint:
+        ship(run, front_end, train_model)
+        say(f"Checkpoint in {run.checkpoint_folder}.")
     return evaluation
 
 
-def cross_validate(run: Run, clips: Clips, front_end: FrontEnd) -> Evaluation:
+def cross_validate(run: Run, front_end: FrontEnd) -> Evaluation:
     """Fits and tests every fold and seed, and writes both result files after each."""
-    folder = run.results_folder
+    folder, main, units = run.results_folder, run.accelerator.is_main_process, run.units
     record = results.resume(folder, run.configuration())
-    results.write_run(folder, record)  # before any prediction, which would be nobody's without it
     table = results.read_predictions(folder)
+    run.accelerator.wait_for_everyone()  # all have read before one writes
+    if main:  # before any prediction, which would be nobody's without it
+        results.write_run(folder, record)
     done = set() if table.empty else set(zip(table["seed"], table["fold"], strict=True))
     for seed in run.seeds:
-        fold_of = PROTOCOLS[run.protocol](clips.items, run.folds, seed)
+        fold_of = split(units.items, run.protocol, run.folds, seed)
         for fold in range(run.folds):
             if (seed, fold) in done:
                 continue
             started = time.perf_counter()
-            model = train_model(run, clips.subset(np.flatnonzero(fold_of != fold)), front_end, seed)
-            tested = np.flatnonzero(fold_of == fold)
-            rows = predict(model, front_end, clips.subset(tested), run.corpus.labels)
-            table = pd.concat([table, rows.assign(fold=fold, seed=seed)], ignore_index=True)
-            seconds = round(time.perf_counter() - started, 1)
-            record.setdefault("wall_seconds", {})[f"seed {seed}, fold {fold}"] = seconds
-            results.write_predictions(folder, results.ordered(table, run.corpus.labels))
-            results.write_run(folder, record)
-    return finish(run, record, table, clips)
+            tested = units.subset(np.flatnonzero(fold_of == fold))
+            learnt = join(units.subset(np.flatnonzero(fold_of != fold)), apart(run, tested))
+            model = train_model(run, learnt, front_end, seed, fold)
+            if main:
+                rows = predict(model, front_end, tested, run.labels)
+                table = pd.concat([table, rows.assign(fold=fold, seed=seed)], ignore_index=True)
+                seconds = round(time.perf_counter() - started, 1)
+                record.setdefault("wall_seconds", {})[f"seed {seed}, fold {fold}"] = seconds
+                results.write_predictions(folder, results.ordered(table, run.labels))
+                results.write_run(folder, record)
+            run.accelerator.wait_for_everyone()
+            run.memory(seed, fold).forget()
+    return finish(run, record, results.read_predictions(folder))
 
 
-def finish(run: Run, record: dict[str, Any], table: pd.DataFrame, clips: Clips) -> Evaluation:
+def apart(run: Run, tested: Clips) -> Clips:
+    """The unlabelled clips that share with no tested one what the protocol keeps together."""
+    key = PROTOCOLS[run.protocol]
+    taken = {key(item) for item in tested.items}
+    items = run.unlabelled.items
+    return run.unlabelled.subset([i for i, item in enumerate(items) if key(item) not in taken])
+
+
+def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation:
     """Scores the pooled predictions per piece and per recording and completes ``run.json``."""
-    labels = run.corpus.labels
-    if set(table["recording"]) != {item.recording for item in clips.items}:
+    if set(table["recording"]) != {item.recording for item in run.units.items}:
         raise DataError(f"{run.results_folder} was made from other recordings; delete it.")
-    facts = {"dataset": run.corpus.name, "protocol": run.protocol}
+    facts = {"dataset": run.name, "protocol": run.protocol, "folds": run.folds}
     scores = {
-        "piece": results.score(table, labels, **facts),
-        "recording": results.score(results.per_recording(table, labels), labels, **facts),
+        "piece": results.score(table, run.labels, **facts),
+        "recording": results.score(results.per_recording(table, run.labels), run.labels, **facts),
     }
     cost = measure(run.model(0), run.preset.front_end.num_bands)
     facts_of_run = {
-        "labels": list(labels),
+        "labels": list(run.labels),
         "parameters": cost.parameters,
         "multiply_adds_5s": cost.multiply_adds,
-        "environment": results.environment(run.device),
-        "left_out": clips.left_out,
+        "environment": results.environment(run.accelerator),
+        "left_out": run.data.clips.left_out,
     }
-    results.write_run(run.results_folder, {**record, **facts_of_run}, scores)
+    if run.accelerator.is_main_process:
+        results.write_run(run.results_folder, {**record, **facts_of_run}, scores)
     return scores["recording"]
 
 
-def train_model(run: Run, clips: Clips, front_end: FrontEnd, seed: int) -> nn.Module:
-    """One fit with a progress bar."""
-    with tqdm(total=run.preset.epochs, desc=f"Fitting {run.system}", unit="epoch") as bar:
+def train_model(
+    run: Run, clips: Clips, front_end: FrontEnd, seed: int, fold: int | None
+) -> nn.Module:
+    """One fit with a progress bar and, if asked for, live curves; ``fold`` None is the last one."""
+    accelerator, preset = run.accelerator, run.preset
+    clips, validation = hold_back(run, clips, seed)
+    where = f"seed {seed}, " + ("all recordings" if fold is None else f"fold {fold}")
+    memory = run.memory(seed, fold)
+    if run.track:
+        accelerator.init_trackers(f"{run.name}/{run.protocol}/{run.system}/{where}")
+    with tqdm(
+        total=preset.epochs,
+        desc=f"{run.system}, {where}",
+        unit="epoch",
+        disable=not accelerator.is_main_process,
+    ) as bar:
 
-        def progress(_epoch: int, loss: float) -> None:
-            bar.set_postfix(loss=f"{loss:.3f}")
+        def report(epoch: Epoch) -> None:
+            bar.n = epoch.number - 1
+            bar.set_postfix(curves(epoch), refresh=False)
             bar.update()
+            if run.track:
+                accelerator.log(curves(epoch), step=epoch.number)
 
-        model, classes = run.model(seed), len(run.corpus.labels)
-        return fit(model, front_end, clips, classes, run.preset, seed, progress)
+        lesson = Lesson(clips, len(run.labels), validation, run.teacher)
+        model = fit(run.model(seed), front_end, lesson, preset, seed, accelerator, memory, report)
+    if run.track:
+        accelerator.end_training()
+    return model
 
 
-@torch.inference_mode()
+def hold_back(run: Run, clips: Clips, seed: int) -> tuple[Clips, Clips | None]:
+    """Splits the inner validation part off, as the protocol splits; labelled clips only."""
+    if not run.preset.validation:
+        return clips, None
+    items = [replace(item, fold=None) for item in clips.items]
+    labelled = [i for i, item in enumerate(items) if item.label is not None]
+    count = round(1 / run.preset.validation)
+    fold_of = split([items[i] for i in labelled], run.protocol, count, seed)
+    watched = [i for i, fold in zip(labelled, fold_of, strict=True) if fold == 0]
+    key = PROTOCOLS[run.protocol]
+    taken = {key(items[i]) for i in watched}
+    learnt = [i for i, item in enumerate(items) if key(item) not in taken]
+    return clips.subset(learnt), clips.subset(watched)
+
+
+def curves(epoch: Epoch) -> dict[str, float]:
+    """What the bar and the trackers show of an epoch."""
+    values = {"loss": epoch.loss, "rate": epoch.learning_rate}
+    if epoch.score is not None:
+        values["validation loss"] = epoch.score.loss
+        values["validation balanced accuracy"] = epoch.score.balanced_accuracy
+    return values
+
+
 def predict(
     model: nn.Module, front_end: FrontEnd, clips: Clips, labels: tuple[str, ...]
 ) -> pd.DataFrame:
     """Probabilities of every piece of every clip, cut and scored as the classifier does it."""
-    device = next(model.parameters()).device
     rows: list[Mapping[str, object]] = []
-    for i, item in enumerate(clips.items):
-        pieces = clips.pieces(front_end, i).waveforms.to(device)
-        probabilities = model(front_end(pieces)).softmax(-1).cpu().double().numpy()
-        columns = results.probability_columns(labels)
-        for number, row in enumerate(probabilities):
+    columns = results.probability_columns(labels)
+    probabilities = piece_probabilities(model, front_end, clips)
+    for item, pieces in zip(clips.items, probabilities, strict=True):
+        # A unit of the clip protocol that is a little too long for one piece has two.
+        prefix = item.recording if item.piece is None else f"{item.recording}#{item.piece}"
+        for number, row in enumerate(pieces):
             rows.append(
                 {
-                    "clip": f"{item.recording}#{number}",
+                    "clip": f"{prefix}#{number}",
                     "recording": item.recording,
                     "group": item.group,
                     "label": item.label,
@@ -172,33 +190,11 @@ def predict(
     return pd.DataFrame(rows)
 
 
-def ship(run: Run, clips: Clips, front_end: FrontEnd, evaluation: Evaluation) -> None:
-    """Fits on all recordings and saves the checkpoint with what was measured on held-out ones."""
-    seed = run.seeds[0]
-    model = train_model(run, clips, front_end, seed)
-    training = {
-        "dataset": run.corpus.name,
-        "licence": run.corpus.licence,
-        "recordings": len(clips.items),
-        "seed": seed,
-        "preset": asdict(run.preset),
-        "environment": results.environment(run.device),
-    }
-    config = CheckpointConfig(
-        run.system,
-        run.corpus.labels,
-        run.preset.front_end,
-        training=training,
-        evaluation=evaluation,
-    )
-    save_checkpoint(run.checkpoint_folder, model, config)
-
-
-def summary(evaluation: Evaluation) -> str:
+def summary(system: str, evaluation: Evaluation) -> str:
     """The measured numbers as a few lines of text."""
     lines = [
-        f"{evaluation.protocol} protocol, {evaluation.recordings} recordings of "
-        f"{evaluation.groups} babies, {evaluation.folds} folds:"
+        f"{system}, protocol {evaluation.protocol}: {evaluation.recordings} recordings in "
+        f"{evaluation.groups} groups, {evaluation.folds} folds, {len(evaluation.seeds)} seeds:"
     ]
     for name, estimate in evaluation.metrics.items():
         value = f"{estimate.value:.3f}  [{estimate.low:.3f}, {estimate.high:.3f}]"

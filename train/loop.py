@@ -1,143 +1,212 @@
-"""The training loop, readable top to bottom."""
+"""The training loop, readable top to bottom.
+
+Everything runs on the device, in batches: waveforms, features, augmentation and the model, so no
+Python loader is in the way. Under ``accelerate launch`` each process draws the same global batch
+from the same generator and trains on its own part of it.
+"""
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cry_model.features import FrontEnd
-from train.augmentation import augment_features, augment_waveforms, mixup, uniform
+from train.augmentation import augment_features, augment_waveforms, mixup
+from train.bank import Bank
 from train.clips import Clips
+from train.distillation import Teacher
 from train.presets import Preset
-
-Progress = Callable[[int, float], None]
+from train.state import Memory
+from train.validation import Score, Watch
 
 
 class TrainingError(RuntimeError):
     """The training cannot go on; the message says why."""
 
 
-class Bank:
-    """The waveforms of all clips on the device, one after the other, and how often to draw each."""
+@dataclass(frozen=True)
+class Lesson:
+    """What a fit learns from.
 
-    def __init__(self, clips: Clips, classes: int, balance: float, device: torch.device) -> None:
-        lengths = torch.tensor([len(w) for w in clips.waveforms])
-        self.samples = torch.cat(clips.waveforms).to(device)
-        self.lengths = lengths.to(device)
-        self.offsets = (lengths.cumsum(0) - lengths).to(device)
-        self.targets = nn.functional.one_hot(clips.labels, classes).float().to(device)
-        frequency = self.targets.sum(0)[clips.labels.to(device)]
-        self.weights = frequency.pow(-balance)
+    Attributes:
+        clips: all of them; without a teacher every one has a label.
+        classes: number of classes.
+        validation: labelled recordings to watch the fit on; None for none.
+        teacher: a source of soft labels.
+    """
 
-    def draw(self, count: int, length: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Random pieces (count, length) and their targets (count, classes).
-
-        A clip shorter than the piece is repeated, from a random point on.
-        """
-        chosen = torch.multinomial(self.weights, count, replacement=True, generator=rng)
-        sizes = self.lengths[chosen].unsqueeze(1)
-        room = torch.where(sizes > length, sizes - length + 1, sizes)
-        start = (uniform(0, 1, (count, 1), rng) * room).long()
-        at = (start + torch.arange(length, device=rng.device)) % sizes
-        return self.samples[self.offsets[chosen].unsqueeze(1) + at], self.targets[chosen]
+    clips: Clips
+    classes: int
+    validation: Clips | None = None
+    teacher: Teacher | None = None
 
 
-def schedule(preset: Preset, steps: int) -> Callable[[int], float]:
-    """Step -> factor of the learning rate."""
-    if preset.schedule == "constant":
-        return lambda _: 1.0
-    warm = max(1, round(0.25 * steps))
-    return lambda step: (
-        (step + 1) / warm
-        if step < warm
-        else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
-    )
+@dataclass(frozen=True)
+class Epoch:
+    """How an epoch, counted from 1, went."""
+
+    number: int
+    loss: float
+    learning_rate: float
+    score: Score | None
 
 
-def step_loss(
-    model: nn.Module, front_end: FrontEnd, bank: Bank, preset: Preset, rng: torch.Generator
-) -> Tensor:
-    """The loss of one random batch, with everything that augmentation does to it."""
-    config, how = front_end.config, preset.augmentation
-    # One length for the whole batch, another for the next: the model meets 3 to 5 s.
-    seconds = uniform(config.min_seconds, config.piece_seconds, (1,), rng).item()
-    frames = round(seconds * config.sample_rate) // config.hop
-    waves, targets = bank.draw(preset.batch, frames * config.hop, rng)
-    with torch.no_grad():
-        if how is not None:
-            waves = augment_waveforms(waves, how, rng)
-        features = front_end(waves)
-        if how is not None:
-            features = augment_features(features, how, config.kind == "log-mel", rng)
-            features, targets = mixup(features, targets, how.mixup, rng)
-    device = features.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=supports_bfloat16(device)):
-        logits = model(features).float()
-    return nn.functional.cross_entropy(logits, targets, label_smoothing=preset.label_smoothing)
+class Dice:
+    """All randomness of one epoch, from seed and epoch alone: none has to be remembered."""
 
-
-def supports_bfloat16(device: str) -> bool:
-    """Whether bf16 is quicker than float32 there: by hardware, not by emulation."""
-    if device == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    def __init__(self, seed: int, epoch: int, device: torch.device) -> None:
+        self.tensors = torch.Generator(device).manual_seed(seed * 100_003 + epoch)
+        self.numbers = random.Random(f"{seed} {epoch}")  # on the host: asks the device nothing
 
 
 def fit(
     model: nn.Module,
     front_end: FrontEnd,
-    clips: Clips,
-    classes: int,
+    lesson: Lesson,
     preset: Preset,
     seed: int,
-    progress: Progress = lambda _epoch, _loss: None,
+    accelerator: Accelerator,
+    memory: Memory = Memory(),  # noqa: B008 (frozen)
+    report: Callable[[Epoch], None] = lambda _: None,
 ) -> nn.Module:
-    """Trains ``model`` where it is and returns it, or the average of its weights, in eval mode.
+    """Trains ``model`` and returns it, or the average of its weights, in eval mode.
 
     Args:
         model: a freshly built system, on the device to train on.
         front_end: on the same device.
-        clips: what to train on, all of it.
-        classes: number of classes.
+        lesson: what to learn from.
         preset: how.
         seed: with the epoch, the source of all randomness in here.
-        progress: called after each epoch with its number and mean loss.
+        accelerator: the processes and the precision to train with.
+        memory: keeps the state after each epoch; a fit that was cut off goes on from it.
+        report: called after each epoch.
 
     Raises:
         TrainingError: if the loss is not a number.
     """
-    device = next(model.parameters()).device
-    bank = Bank(clips, classes, preset.balance, device)
-    steps = max(1, round(len(clips.items) / preset.batch))
+    device = accelerator.device
+    if accelerator.num_processes > 1 and device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    bank = Bank(lesson.clips, lesson.classes, preset.balance, device)
+    watch = Watch(lesson.validation, preset.patience)
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay
-    )
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, schedule(preset, preset.epochs * steps)
+        model.parameters(),
+        lr=preset.learning_rate,
+        weight_decay=preset.weight_decay,
+        fused=device.type == "cuda",
     )
     averaged = None
     if preset.average:
         average = get_ema_multi_avg_fn(preset.average)
         averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
-    for epoch in range(preset.epochs):
-        rng = torch.Generator(device).manual_seed(seed * 100_003 + epoch)
+    kept = model if averaged is None else averaged.module
+    start = 0
+    if (state := memory.recall()) is not None:
+        start = state["epoch"]
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+        watch.restore(state["watch"])
+        if averaged is not None:
+            averaged.load_state_dict(state["averaged"])
+    plain, (model, optimiser) = model, accelerator.prepare(model, optimiser)
+    steps = max(1, round(len(lesson.clips.items) / preset.batch))
+    for epoch in range(start, preset.epochs):
+        if watch.enough:
+            break
+        dice = Dice(seed, epoch, device)
+        torch.manual_seed(dice.numbers.getrandbits(63))  # for a system with dropout
         model.train()
-        total = 0.0
-        for _ in range(steps):
-            loss = step_loss(model, front_end, bank, preset, rng)
+        total = torch.zeros((), device=device)
+        for step in range(epoch * steps, (epoch + 1) * steps):
+            rate = preset.learning_rate * schedule(preset, step, preset.epochs * steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            loss = step_loss(model, front_end, bank, lesson.teacher, preset, dice, accelerator)
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(model.parameters(), 5.0)
             optimiser.step()
-            scheduler.step()
             if averaged is not None:
-                averaged.update_parameters(model)
-            total += loss.item()
-        if not math.isfinite(total):
-            raise TrainingError(f"The loss is not a number after epoch {epoch + 1}.")
-        progress(epoch + 1, total / steps)
-    return (model if averaged is None else averaged.module).eval()
+                averaged.update_parameters(plain)
+            total += loss.detach()
+        mean = accelerator.reduce(total, "mean").item() / steps
+        if not math.isfinite(mean):
+            raise TrainingError(
+                f"The loss is not a number after epoch {epoch + 1}; try a lower learning rate."
+            )
+        score = agree(accelerator, watch.look(kept.eval(), front_end))
+        watch.note(score, kept)
+        memory.keep(
+            {
+                "epoch": epoch + 1,
+                "model": plain.state_dict(),
+                "optimiser": optimiser.state_dict(),
+                "averaged": None if averaged is None else averaged.state_dict(),
+                "watch": watch.state(),
+            }
+        )
+        report(Epoch(epoch + 1, mean, rate, score))
+    accelerator.free_memory()
+    if watch.best is not None:
+        kept.load_state_dict(watch.best)
+    return accelerator.unwrap_model(kept, keep_fp32_wrapper=False).eval()
+
+
+def agree(accelerator: Accelerator, score: Score | None) -> Score | None:
+    """The first process's score in all of them, so that they stop together."""
+    return broadcast_object_list([score])[0] if accelerator.num_processes > 1 else score
+
+
+def schedule(preset: Preset, step: int, steps: int) -> float:
+    """Factor of the learning rate."""
+    if preset.schedule == "constant":
+        return 1.0
+    warm = max(1, round(0.25 * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
+
+
+def step_loss(
+    model: nn.Module,
+    front_end: FrontEnd,
+    bank: Bank,
+    teacher: Teacher | None,
+    preset: Preset,
+    dice: Dice,
+    accelerator: Accelerator,
+) -> Tensor:
+    """The loss of one random batch, with everything that augmentation does to it.
+
+    This process's part of the batch; the mean over the processes is the loss of the whole batch,
+    also where the parts are not of equal size.
+    """
+    config, how = front_end.config, preset.augmentation
+    # One length for the whole batch, another for the next: the model meets 3 to 5 s.
+    seconds = dice.numbers.uniform(config.min_seconds, config.piece_seconds)
+    frames = round(seconds * config.sample_rate) // config.hop
+    waves, targets = bank.draw(preset.batch, frames * config.hop, dice.tensors)
+    with torch.no_grad():
+        if how is not None:
+            waves = augment_waveforms(waves, how, dice.tensors)
+        if teacher is not None:
+            targets = teacher.teach(waves, targets)
+        features = front_end(waves)
+        if how is not None:
+            log_mel = config.kind == "log-mel"
+            features = augment_features(features, how, log_mel, dice.tensors)
+            features, targets = mixup(features, targets, how.mixup, dice.tensors)
+    mine, of = accelerator.process_index, accelerator.num_processes
+    features, targets = features.tensor_split(of)[mine], targets.tensor_split(of)[mine]
+    losses = nn.functional.cross_entropy(
+        model(features).float(), targets, label_smoothing=preset.label_smoothing, reduction="sum"
+    )
+    return losses * of / preset.batch

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cry_model.features import PAPER_FRONT_END, FrontEndConfig
+from train.corpus import DataError
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Preset:
         label_smoothing: share of the target that is spread over all classes.
         balance: 0 draws recordings as they come, 1 draws every class equally often.
         average: decay of the moving average of the weights that is kept; 0 keeps the last ones.
+        validation: share of the training part of a fold that is held back to watch the fit, split
+            as the protocol splits; 0 for none. The tested part of a fold is never looked at.
+        patience: ends a fit after this many epochs in which the loss on the held-back part did not
+            fall, and keeps the best weights; 0 for never.
         augmentation: see :class:`Augmentation`; None for none.
     """
 
@@ -55,7 +60,15 @@ class Preset:
     label_smoothing: float = 0.05
     balance: float = 1.0
     average: float = 0.99
+    validation: float = 0.0
+    patience: int = 0
     augmentation: Augmentation | None = field(default_factory=Augmentation)
+
+    def __post_init__(self):
+        if self.patience and not self.validation:
+            raise DataError("Patience needs something to watch: set validation to 0.2, say.")
+        if not 0 <= self.validation <= 0.5:
+            raise DataError(f"validation is a share of at most 0.5, not {self.validation}.")
 
 
 BEST = Preset("best")

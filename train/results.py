@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import Accelerator
 
 from cry_model.checkpoint import write_atomically
 from cry_model.evaluation import Evaluation
@@ -61,7 +62,7 @@ def resume(folder: Path, configuration: dict[str, Any]) -> dict[str, Any]:
     # Through JSON, as the one on disk went: tuples are lists there.
     if record["configuration"] != json.loads(json.dumps(configuration)):
         raise DataError(
-            f"{folder} holds a run with other settings; delete it or choose another --out."
+            f"{folder} holds a run with other settings or data; delete it or choose another --out."
         )
     return record
 
@@ -74,8 +75,12 @@ def write_predictions(folder: Path, table: pd.DataFrame) -> None:
 
 
 def per_recording(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Averages the pieces of each recording, within fold and seed."""
-    keys = ["recording", "group", "fold", "seed", "label"]
+    """Averages the pieces of each recording, within a seed.
+
+    Under the ``clip`` protocol they come from several folds, each from the fit that did not learn
+    from it.
+    """
+    keys = ["recording", "group", "seed", "label"]
     return table.groupby(keys, as_index=False, sort=False)[probability_columns(labels)].mean()
 
 
@@ -88,18 +93,20 @@ def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evalua
         table["group"].tolist(),
         table["recording"].tolist(),
         labels,
-        folds=int(table["fold"].nunique()),
         seeds=tuple(int(s) for s in sorted(table["seed"].unique())),
         **facts,
     )
 
 
-def environment(device: torch.device) -> dict[str, Any]:
-    """Device and versions, for ``run.json``."""
+def environment(accelerator: Accelerator) -> dict[str, Any]:
+    """Device, precision and versions, for ``run.json``."""
+    device = accelerator.device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
     return {
         "device": device.type,
         "device_name": name,
+        "precision": {"no": "float32", "bf16": "bfloat16"}[accelerator.mixed_precision],
+        "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -1,4 +1,9 @@
-"""Which recording is tested in which fold."""
+"""Which clip is tested in which fold: the protocols of the evaluation.
+
+``clip`` splits pieces of recordings at random, as papers on these corpora do: pieces of one
+recording stand on both sides. ``recording`` keeps what was cut from one recording together,
+``baby`` also all recordings of one baby (or speaker, or whatever the corpus's groups are).
+"""
 
 from __future__ import annotations
 
@@ -6,40 +11,44 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold
 
 from train.corpus import DataError, Item
 
 Folds = NDArray[np.int64]
 
-
-def by_recording(items: Sequence[Item], folds: int, seed: int) -> Folds:
-    """Recordings at random, each class spread evenly: no shared recording."""
-    if len(items) < folds:
-        raise DataError(f"{len(items)} recordings cannot be spread over {folds} folds.")
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    labels = [item.label for item in items]
-    return _test_folds(splitter.split(labels, labels), len(items))
+PROTOCOLS: Mapping[str, Callable[[Item], str]] = {
+    "clip": lambda item: f"{item.recording}#{item.piece}",
+    "recording": lambda item: item.source,
+    "baby": lambda item: item.group,
+}
+"""From the easiest to the hardest: what is equal for two clips that must not be split."""
 
 
-def by_baby(items: Sequence[Item], folds: int, seed: int) -> Folds:
-    """Whole groups, each class spread as evenly as they allow: a baby never heard before."""
+def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
+    """The fold in which each item is tested, (items,); every class is spread as far as it can be.
+
+    Where the corpus's authors gave folds that keep groups together, ``recording`` and ``baby``
+    take those, whatever the seed.
+
+    Raises:
+        DataError: if there are fewer groups than folds, or other official folds than asked for.
+    """
+    official = {item.fold for item in items}
+    if protocol != "clip" and None not in official:
+        if official != set(range(folds)):
+            raise DataError(
+                f"This corpus comes with {len(official)} folds; ask for as many with --folds."
+            )
+        return np.array([item.fold for item in items])
+    keys = [PROTOCOLS[protocol](item) for item in items]
+    if len(set(keys)) < folds:
+        raise DataError(
+            f"{len(set(keys))} groups cannot be spread over {folds} folds (protocol {protocol})."
+        )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     labels = [item.label for item in items]
-    groups = [item.group for item in items]
-    if len(set(groups)) < folds:
-        raise DataError(f"{len(set(groups))} babies cannot be spread over {folds} folds.")
-    return _test_folds(splitter.split(labels, labels, groups), len(items))
-
-
-def _test_folds(splits: object, count: int) -> Folds:
-    fold_of = np.full(count, -1)
-    for fold, (_, test) in enumerate(splits):
+    fold_of = np.full(len(items), -1)
+    for fold, (_, test) in enumerate(splitter.split(labels, labels, keys)):
         fold_of[test] = fold
     return fold_of
-
-
-PROTOCOLS: Mapping[str, Callable[[Sequence[Item], int, int], Folds]] = {
-    "recording": by_recording,
-    "baby": by_baby,
-}

@@ -4,8 +4,17 @@ from pathlib import Path
 
 import pytest
 import soundfile
+import torch
 
+import cry_model
+from cry_model import FrontEnd
+from train.clips import load_clips
+from train.datasets import donateacry
 from train.datasets.donateacry import LABELS
+from train.devices import make_accelerator
+from train.loop import Lesson, fit
+from train.presets import BEST
+from train.state import Memory
 from train.synthesis import STYLES, synthesise
 
 BABIES, CLIPS = 3, 2  # of each label
@@ -26,3 +35,32 @@ def made_up_root(tmp_path_factory) -> Path:
             name = f"{baby[:36]}-143043{n:04d}-1.0-m-04-hu.wav"
             soundfile.write(folder / name, cry.waveform, 8000, subtype="PCM_16")
     return root
+
+
+@pytest.fixture(scope="session")
+def accelerator():
+    """One process on the CPU, in whatever precision it is quickest in."""
+    return make_accelerator("cpu")
+
+
+@pytest.fixture(scope="session")
+def clips(made_up_root):
+    """The made-up corpus, decoded."""
+    return load_clips(donateacry.read(made_up_root), FrontEnd(BEST.front_end))
+
+
+@pytest.fixture
+def fitted(clips, accelerator):
+    """Fits a system and gives it with its epochs."""
+
+    def run(preset, system="improved-ecapa-tdnn", seed=0, lesson=None, memory=None, **settings):
+        torch.manual_seed(seed)
+        bands = preset.front_end.num_bands
+        model = cry_model.build_model(system, 5, bands, **settings)
+        epochs = []
+        front_end, lesson = FrontEnd(preset.front_end), lesson or Lesson(clips, 5)
+        memory = memory or Memory()
+        model = fit(model, front_end, lesson, preset, seed, accelerator, memory, epochs.append)
+        return model, epochs
+
+    return run

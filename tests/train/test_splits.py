@@ -1,65 +1,128 @@
-"""No group crosses a fold where the protocol forbids it."""
+"""No group crosses a fold where the protocol forbids it, and pieces do where it lets them."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
+from cry_model import FrontEndConfig
+from train.clips import Clips, cut_before_splitting
 from train.corpus import DataError, Item
 from train.datasets import donateacry
-from train.splits import PROTOCOLS, by_baby, by_recording
+from train.splits import PROTOCOLS, split
+
+RATE = FrontEndConfig().sample_rate
 
 
 @pytest.fixture(scope="module")
-def items():
+def clips():
+    """200 recordings of 3 to 16 s, cut out of 120 longer ones, of 50 babies."""
     rng = np.random.default_rng(0)
     labels = rng.choice(["a", "b", "c"], 200, p=[0.7, 0.2, 0.1])
-    babies = rng.integers(50, size=200)
-    return [
-        Item(None, str(label), f"r{i}", f"r{i}", f"g{baby}")
-        for i, (label, baby) in enumerate(zip(labels, babies, strict=True))
-    ]
+    sources = rng.integers(120, size=200)
+    items = tuple(
+        Item(None, str(label), f"r{i}", f"s{source}", f"g{source % 50}")
+        for i, (label, source) in enumerate(zip(labels, sources, strict=True))
+    )
+    seconds = tuple(rng.uniform(2, 16, 200))
+    waves = tuple(torch.rand(round(s * RATE)) for s in seconds)
+    return Clips(items, torch.tensor([ord(x) - 97 for x in labels]), seconds, waves, {})
+
+
+@pytest.fixture(scope="module")
+def units(clips):
+    return {
+        name: cut_before_splitting(clips, FrontEndConfig()) if name == "clip" else clips
+        for name in PROTOCOLS
+    }
+
+
+def folds_of(key, items, folds):
+    where = {}
+    for fold, item in zip(folds, items, strict=True):
+        where.setdefault(key(item), set()).add(int(fold))
+    return where
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_every_recording_is_tested_once_and_classes_are_spread(items, protocol):
-    folds = PROTOCOLS[protocol](items, 5, 0)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_every_clip_is_tested_once_and_classes_are_spread(units, protocol, seed):
+    items = units[protocol].items
+    folds = split(items, protocol, 5, seed)
     assert sorted(set(folds)) == [0, 1, 2, 3, 4]
     for label in "abc":
         counts = Counter(f for f, item in zip(folds, items, strict=True) if item.label == label)
         assert set(counts) == {0, 1, 2, 3, 4}
 
 
-def folds_of_groups(folds, items):
-    where = {}
-    for fold, item in zip(folds, items, strict=True):
-        where.setdefault(item.group, set()).add(fold)
-    return where
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(
+    ("protocol", "together", "crossing"),
+    [
+        ("clip", [], ["recording", "source", "group"]),
+        ("recording", ["recording", "source"], ["group"]),
+        ("baby", ["recording", "source", "group"], []),
+    ],
+)
+def test_what_stays_together_and_what_crosses(units, protocol, together, crossing, seed):
+    items = units[protocol].items
+    folds = split(items, protocol, 5, seed)
+    for name in together:
+        where = folds_of(lambda item, name=name: getattr(item, name), items, folds)
+        assert all(len(f) == 1 for f in where.values())
+    for name in crossing:
+        where = folds_of(lambda item, name=name: getattr(item, name), items, folds)
+        assert any(len(f) > 1 for f in where.values())
 
 
-def test_no_baby_is_in_two_folds(items):
-    assert all(len(f) == 1 for f in folds_of_groups(by_baby(items, 5, 0), items).values())
-
-
-def test_the_recording_protocol_lets_a_baby_cross(items):
-    assert any(len(f) > 1 for f in folds_of_groups(by_recording(items, 5, 0), items).values())
+def test_pieces_of_the_clip_protocol_do_not_overlap_and_lose_nothing(clips):
+    config = FrontEndConfig()
+    cut = cut_before_splitting(clips, config)
+    for item, wave in zip(clips.items, clips.waveforms, strict=True):
+        parts = [
+            (other.piece, part)
+            for other, part in zip(cut.items, cut.waveforms, strict=True)
+            if other.recording == item.recording
+        ]
+        assert [number for number, _ in parts] == list(range(len(parts)))
+        assert torch.equal(torch.cat([part for _, part in parts]), wave)
+        lengths = [len(part) / RATE for _, part in parts]
+        assert max(lengths) - min(lengths) < 2 / RATE
+        if len(wave) > 6 * RATE:
+            assert 3 <= min(lengths) <= max(lengths) <= 5
+        else:
+            assert len(parts) == 1 or min(lengths) >= 3 - 2 / RATE
+    labels = {item.recording: item.label for item in clips.items}
+    assert all(
+        labels[item.recording] == "abc"[label]
+        for item, label in zip(cut.items, cut.labels, strict=True)
+    )
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_seed_decides(items, protocol):
-    split = PROTOCOLS[protocol]
-    assert (split(items, 5, 1) == split(items, 5, 1)).all()
-    assert (split(items, 5, 1) != split(items, 5, 2)).any()
+def test_the_seed_decides(units, protocol):
+    items = units[protocol].items
+    first, again, other = (split(items, protocol, 5, seed) for seed in (1, 1, 2))
+    assert (first == again).all()
+    assert (first != other).any()
 
 
-def test_too_few_babies_are_said_to_be_too_few(items):
-    with pytest.raises(DataError, match="2 babies"):
-        by_baby([i for i in items if i.group in {"g0", "g1"}], 5, 0)
+def test_official_folds_are_taken_where_groups_must_not_cross(clips):
+    items = [replace(item, fold=i % 4) for i, item in enumerate(clips.items)]
+    for protocol in ("recording", "baby"):
+        assert split(items, protocol, 4, 7).tolist() == [item.fold for item in items]
+        with pytest.raises(DataError, match="comes with 4 folds"):
+            split(items, protocol, 5, 0)
+    assert split(items, "clip", 4, 7).tolist() != [item.fold for item in items]
 
 
-def test_too_few_recordings_are_said_to_be_too_few(items):
-    with pytest.raises(DataError, match="3 recordings"):
-        by_recording(items[:3], 5, 0)
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_too_few_groups_are_said_to_be_too_few(units, protocol):
+    few = [item for item in units[protocol].items if item.recording == "r0"][:1]
+    with pytest.raises(DataError, match=f"1 groups cannot .*{protocol}"):
+        split(few, protocol, 5, 0)
 
 
 def test_donateacry_has_the_recordings_and_babies_that_it_should(data_root):
@@ -69,8 +132,9 @@ def test_donateacry_has_the_recordings_and_babies_that_it_should(data_root):
     }  # fmt: skip
     assert len({i.group for i in corpus.items}) == 221
     assert len({i.recording for i in corpus.items}) == 457
-    folds = by_baby(corpus.items, 5, 0)
-    assert all(len(f) == 1 for f in folds_of_groups(folds, corpus.items).values())
+    folds = split(corpus.items, "baby", 5, 0)
+    where = folds_of(lambda item: item.group, corpus.items, folds)
+    assert all(len(f) == 1 for f in where.values())
     for fold in range(5):
         tested = {i.label for f, i in zip(folds, corpus.items, strict=True) if f == fold}
         assert len(tested) == 5

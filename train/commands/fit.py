@@ -6,55 +6,211 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from cry_model.features import FrontEndConfig
 from cry_model.registry import list_models
-from train.commands.options import HelpFormatter, add_data_root, add_device, at_least, device
+from train.cache import SUFFIX, Prepared, cache_path, load, prepare
+from train.clips import join
+from train.commands.options import (
+    HelpFormatter,
+    add_cache,
+    add_data_root,
+    add_device,
+    at_least,
+    share,
+)
 from train.corpus import DataError
 from train.datasets import DATASETS
-from train.fit import Run, run_fit
+from train.devices import make_accelerator
+from train.distillation import load_teacher
+from train.fit import run_fit
+from train.overrides import apply_overrides
 from train.presets import PRESETS
+from train.run import Run
 from train.splits import PROTOCOLS
+
+DESCRIPTION = """Cross-validate systems on a corpus, then fit each on all of it and save a
+checkpoint. What is already in --out is not fitted again: the same command goes on after a crash."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
     """The command's options."""
     fit = commands.add_parser(
         "fit",
-        help="cross-validate a system, then fit it on everything and save a checkpoint",
+        help="cross-validate systems, then fit each on everything and save a checkpoint",
+        description=DESCRIPTION,
         formatter_class=HelpFormatter,
     )
     fit.set_defaults(run=run)
-    fit.add_argument("--system", required=True, choices=list_models(), help="what to fit")
-    fit.add_argument("--dataset", required=True, choices=list(DATASETS), help="on what")
-    add_data_root(fit)
-    fit.add_argument("--protocol", choices=list(PROTOCOLS), default="baby", help="how to split")
-    fit.add_argument("--preset", choices=list(PRESETS), default="best", help="how to train")
-    fit.add_argument("--epochs", type=at_least(1), help="instead of the preset's")
-    fit.add_argument("--folds", type=at_least(2), default=5, help="folds of the cross-validation")
-    fit.add_argument(
-        "--seeds", type=int, nargs="+", default=[0], help="one fit of each fold a seed"
+    what = fit.add_argument_group("what")
+    what.add_argument(
+        "--system",
+        required=True,
+        nargs="+",
+        choices=["all", *list_models()],
+        metavar="SYSTEM",
+        help=f"one or more of {', '.join(list_models())}; or all",
     )
-    add_device(fit)
-    fit.add_argument(
-        "--out", type=Path, default=Path("runs"), help="results and checkpoints go here"
+    what.add_argument(
+        "--dataset",
+        required=True,
+        help=f"one of {', '.join(DATASETS)}; or a file that 'prepare' wrote",
+    )
+    add_data_root(what)
+    add_cache(what)
+    what.add_argument(
+        "--protocol", choices=list(PROTOCOLS), default="baby", help="what stays together in a fold"
+    )
+    what.add_argument("--folds", type=at_least(2), default=5, help="of the cross-validation")
+    what.add_argument("--seeds", type=int, nargs="+", default=[0], help="each fits every fold once")
+    add_how(fit.add_argument_group("how"))
+    add_teacher(fit.add_argument_group("from a teacher (knowledge distillation)"))
+    add_where(fit.add_argument_group("where"))
+
+
+def add_how(how: argparse._ArgumentGroup) -> None:
+    """Preset and what differs from it."""
+    how.add_argument("--preset", choices=list(PRESETS), default="best", help="base settings")
+    how.add_argument("--epochs", type=at_least(1), help="instead of the preset's")
+    how.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="other settings of the preset, its augmentation or the system: "
+        "batch=64 mixup=0 validation=0.2 patience=5 channels=64",
+    )
+    how.add_argument(
+        "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the model"
+    )
+    how.add_argument(
+        "--deterministic", action="store_true", help="the same result twice on CUDA too, slower"
+    )
+
+
+def add_teacher(teacher: argparse._ArgumentGroup) -> None:
+    """Knowledge distillation."""
+    teacher.add_argument(
+        "--teacher", metavar="CHECKPOINT", help="folder or Hub repository to take soft labels from"
+    )
+    teacher.add_argument(
+        "--teacher-weight",
+        type=share,
+        default=0.5,
+        help="share of the teacher's labels where there are others; the rest of 1 is theirs",
+    )
+    teacher.add_argument(
+        "--unlabelled",
+        metavar="DATASET",
+        help="learn from these recordings too, by the teacher's labels alone",
+    )
+
+
+def add_where(where: argparse._ArgumentGroup) -> None:
+    """Device, output and the keeping of state."""
+    add_device(where)
+    where.add_argument(
+        "--out", type=Path, default=Path("runs"), help="results, states and checkpoints go here"
+    )
+    where.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on after the last finished epoch of a fit that was cut off",
+    )
+    where.add_argument(
+        "--checkpoint",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="fit on everything at the end and save the weights",
+    )
+    where.add_argument(
+        "--track", choices=["tensorboard", "trackio"], help="live curves, below OUT/curves"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Fits what was asked for."""
-    if args.data_root is None:
-        raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
+    accelerator = make_accelerator(
+        args.device, args.precision, args.deterministic, args.track, args.out / "curves"
+    )
     preset = PRESETS[args.preset]
     if args.epochs is not None:
         preset = replace(preset, epochs=args.epochs)
-    run_fit(
-        Run(
-            system=args.system,
-            corpus=DATASETS[args.dataset].read(args.data_root),
-            protocol=args.protocol,
-            preset=preset,
-            folds=args.folds,
-            seeds=tuple(args.seeds),
-            device=device(args.device),
-            out=args.out,
+    preset, settings = apply_overrides(preset, args.set)
+    if args.unlabelled and not args.teacher:
+        raise DataError("--unlabelled recordings need a --teacher to label them.")
+    with accelerator.main_process_first():  # the others find the prepared file
+        data = corpus(args, args.dataset, preset.front_end)
+        if args.unlabelled:
+            data = with_unlabelled(data, corpus(args, args.unlabelled, preset.front_end))
+    accelerator.print(describe(data))
+    teacher = None
+    if args.teacher:
+        teacher = load_teacher(
+            args.teacher,
+            args.teacher_weight,
+            data.corpus.labels,
+            preset.front_end,
+            accelerator.device,
         )
+    for system in list_models() if "all" in args.system else args.system:
+        run_fit(
+            Run(
+                system=system,
+                data=data,
+                protocol=args.protocol,
+                preset=preset,
+                folds=args.folds,
+                seeds=tuple(args.seeds),
+                accelerator=accelerator,
+                out=args.out,
+                settings=settings,
+                teacher=teacher,
+                extra=args.unlabelled,
+                resume=args.resume,
+                track=args.track,
+                checkpoint=args.checkpoint,
+            )
+        )
+
+
+def corpus(args: argparse.Namespace, name: str, config: FrontEndConfig) -> Prepared:
+    """A prepared file, a corpus under the data root, or one that was prepared earlier."""
+    if name.endswith(SUFFIX):
+        return load(Path(name), config)
+    if name not in DATASETS:
+        known = ", ".join(DATASETS)
+        raise DataError(f"There is no dataset '{name}'; there are: {known}, or a prepared file.")
+    if args.data_root is not None:
+        return prepare(DATASETS[name], args.data_root, args.cache, config)[0]
+    path = cache_path(args.cache, name, config)
+    if not path.exists():
+        raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
+    return load(path, config)
+
+
+def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
+    """Adds recordings without their labels, but none that the corpus has itself."""
+    own = {item.recording.lower() for item in data.clips.items}
+    clips = extra.clips
+    clips = clips.subset([i for i, x in enumerate(clips.items) if x.recording.lower() not in own])
+    items = tuple(replace(item, label=None) for item in clips.items)
+    clips = replace(clips, items=items, labels=clips.labels * 0 - 1)
+    licences = dict.fromkeys([data.corpus.licence, extra.corpus.licence])
+    terms = replace(data.corpus, licence="; ".join(licences))
+    return Prepared(terms, join(data.clips, clips))
+
+
+def describe(data: Prepared) -> str:
+    """How many recordings there are, and what was left out and why."""
+    clips = data.clips
+    lines = [f"Left out {recording}: {why}" for recording, why in clips.left_out.items()]
+    unlabelled = len(clips.labelled(False).items)
+    return "\n".join(
+        [
+            *lines,
+            f"{data.corpus.name}: {len(clips.items)} recordings in "
+            f"{len({item.group for item in clips.items})} groups, "
+            f"{unlabelled} of them unlabelled, {len(clips.left_out)} left out.",
+        ]
     )

@@ -7,16 +7,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from train.corpus import DataError
-
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, but not those that say nothing."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, argparse.SUPPRESS):
+        if action.default in (None, False, True, [], argparse.SUPPRESS):
             return action.help
         return super()._get_help_string(action)
 
@@ -39,7 +35,10 @@ def share(text: str) -> float:
     return float(text)
 
 
-def add_data_root(parser: argparse.ArgumentParser) -> None:
+Options = argparse._ActionsContainer  # a parser or one of its groups
+
+
+def add_data_root(parser: Options) -> None:
     """``--data-root``, with the variable CRY_DATA as its default."""
     parser.add_argument(
         "--data-root",
@@ -49,21 +48,18 @@ def add_data_root(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
+def add_cache(parser: Options) -> None:
+    """``--cache``."""
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("runs") / "cache",
+        help="folder of prepared corpora, each decoded once",
+    )
+
+
+def add_device(parser: Options) -> None:
     """``--device``."""
     parser.add_argument(
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute"
     )
-
-
-def device(name: str) -> torch.device:
-    """``auto`` is CUDA where there is one.
-
-    Raises:
-        DataError: if CUDA is asked for and there is none.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and not torch.cuda.is_available():
-        raise DataError("There is no CUDA device here; use --device cpu.")
-    return torch.device(name)

@@ -1,0 +1,44 @@
+"""The waveforms of a fit on its device, and what is drawn from them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from train.augmentation import uniform
+from train.clips import Clips
+
+
+class Bank:
+    """All clips on the device, one after the other, and how often to draw each.
+
+    Labels are (clips, classes) one-hot rows; those of unlabelled clips are zero. With ``balance``
+    1 every class is drawn equally often, and the unlabelled as if they were one more; with 0
+    every clip is.
+    """
+
+    def __init__(self, clips: Clips, classes: int, balance: float, device: torch.device) -> None:
+        lengths = torch.tensor([len(w) for w in clips.waveforms])
+        self.samples = torch.cat(clips.waveforms).to(device)
+        self.lengths = lengths.to(device)
+        self.offsets = (lengths.cumsum(0) - lengths).to(device)
+        padded = nn.functional.one_hot(clips.labels % (classes + 1), classes + 1)
+        self.targets = padded[:, :classes].float().to(device)
+        frequency = padded.double().sum(0)[clips.labels % (classes + 1)]
+        # A searched distribution function rather than torch.multinomial, which sums in an order of
+        # its own choosing on CUDA.
+        self.distribution = frequency.pow(-balance).cumsum(0).to(device)
+
+    def draw(self, count: int, length: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Random pieces (count, length) and their targets (count, classes).
+
+        A clip shorter than the piece is repeated, from a random point on.
+        """
+        place = torch.rand(count, generator=rng, device=rng.device, dtype=torch.float64)
+        chosen = torch.searchsorted(self.distribution, place * self.distribution[-1], right=True)
+        chosen = chosen.clamp_max(len(self.lengths) - 1)
+        sizes = self.lengths[chosen].unsqueeze(1)
+        room = torch.where(sizes > length, sizes - length + 1, sizes)
+        start = (uniform(0, 1, (count, 1), rng) * room).long()
+        at = (start + torch.arange(length, device=rng.device)) % sizes
+        return self.samples[self.offsets[chosen].unsqueeze(1) + at], self.targets[chosen]

@@ -1,0 +1,60 @@
+"""Where a fit computes and how exactly, as one Accelerate object."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+from train.corpus import DataError
+
+
+def supports_bfloat16(device: str) -> bool:
+    """Whether bf16 is quicker than float32 there: by hardware, not by emulation."""
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def make_accelerator(
+    device: str = "auto",
+    precision: str = "auto",
+    deterministic: bool = False,
+    track: str | None = None,
+    curves: Path | None = None,
+) -> Accelerator:
+    """The processes and the device to fit on.
+
+    Args:
+        device: "cpu", "cuda", or "auto" for CUDA where there is one.
+        precision: "float32", "bfloat16", or "auto" for bfloat16 where the hardware has it.
+        deterministic: ask CUDA for algorithms that give the same result twice. CPUs always do.
+        track: "tensorboard" or "trackio".
+        curves: folder for TensorBoard's files.
+
+    Raises:
+        DataError: if CUDA is asked for and there is none, or the tracker is not installed.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise DataError("There is no CUDA device here; use --device cpu.")
+    if precision == "auto":
+        precision = "bfloat16" if supports_bfloat16(device) else "float32"
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its start
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+    try:
+        return Accelerator(
+            cpu=device == "cpu",
+            mixed_precision="bf16" if precision == "bfloat16" else "no",
+            log_with=track,
+            project_dir=curves,
+        )
+    except (ImportError, ValueError) as error:
+        if track is None:
+            raise
+        raise DataError(f"--track {track} needs that package: pip install {track}.") from error

@@ -1,0 +1,68 @@
+"""A fitted system as a source of labels (Hinton et al. 2015), for audio with and without its own.
+
+The teacher hears the very pieces that the pupil hears, with everything that augmentation does to
+the waveform, and its probabilities are the targets ("a good teacher is patient and consistent",
+Beyer et al. 2022).
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from torch import Tensor, nn
+
+from cry_model.checkpoint import find_checkpoint, load_checkpoint
+from cry_model.features import FrontEnd, FrontEndConfig
+from train.cache import preparation
+from train.corpus import DataError
+
+
+class Teacher:
+    """Soft labels for waveforms.
+
+    Attributes:
+        name: the checkpoint, as it was given.
+        weight: share of the teacher in the target of a labelled clip; one without a label has
+            the teacher's alone.
+    """
+
+    def __init__(self, name: str, weight: float, model: nn.Module, front_end: FrontEnd) -> None:
+        self.name, self.weight = name, weight
+        self.model, self.front_end = model.eval(), front_end.eval()
+
+    @torch.no_grad()
+    def teach(self, waves: Tensor, targets: Tensor) -> Tensor:
+        """Mixes its own opinion into the targets.
+
+        Args:
+            waves: (batch, samples), prepared and augmented.
+            targets: (batch, classes); rows of zeros where there is no label.
+        """
+        soft = self.model(self.front_end(waves)).float().softmax(-1)
+        labelled = targets.sum(-1, keepdim=True) > 0
+        return torch.where(labelled, torch.lerp(targets, soft, self.weight), soft)
+
+
+def load_teacher(
+    name: str | os.PathLike,
+    weight: float,
+    labels: tuple[str, ...],
+    pupil: FrontEndConfig,
+    device: torch.device,
+) -> Teacher:
+    """A checkpoint folder or Hub repository as the teacher.
+
+    Raises:
+        CheckpointError: if there is no such checkpoint.
+        DataError: if it knows other classes, or wants to hear something else than the pupil.
+    """
+    model, config = load_checkpoint(find_checkpoint(name))
+    if config.labels != labels:
+        raise DataError(
+            f"The teacher tells apart {', '.join(config.labels)}; this corpus has "
+            f"{', '.join(labels)}."
+        )
+    if preparation(config.front_end) != preparation(pupil):
+        raise DataError("The teacher wants its audio prepared in another way than the preset's.")
+    return Teacher(str(name), weight, model.to(device), FrontEnd(config.front_end).to(device))

@@ -1,0 +1,39 @@
+"""Probabilities of clips, cut as the classifier cuts them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from cry_model.features import FrontEnd
+from train.clips import Clips
+
+BATCH = 64  # pieces
+
+
+@torch.inference_mode()
+def piece_probabilities(
+    model: nn.Module, front_end: FrontEnd, clips: Clips
+) -> list[NDArray[np.float64]]:
+    """For each clip (pieces, classes), by a model in eval mode; pieces of equal length go together.
+
+    Nothing is padded, so a piece gets what it would get alone.
+    """
+    device = next(model.parameters()).device
+    by_length = defaultdict(list)
+    for i in range(len(clips.items)):
+        for number, wave in enumerate(clips.pieces(front_end, i).waveforms):
+            by_length[len(wave)].append((i, number, wave))
+    found: list[dict[int, NDArray[np.float64]]] = [{} for _ in clips.items]
+    for pieces in by_length.values():
+        for begin in range(0, len(pieces), BATCH):
+            batch = pieces[begin : begin + BATCH]
+            waves = torch.stack([wave for _, _, wave in batch]).to(device)
+            rows = model(front_end(waves)).float().softmax(-1).cpu().double().numpy()
+            for (i, number, _), row in zip(batch, rows, strict=True):
+                found[i][number] = row
+    return [np.stack([rows[n] for n in sorted(rows)]) for rows in found]

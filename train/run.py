@@ -1,0 +1,123 @@
+"""What one fit of a system on a corpus is asked to do, and where its outcome goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from cry_model.registry import build_model
+from train.cache import Prepared
+from train.clips import Clips, cut_before_splitting
+from train.distillation import Teacher
+from train.presets import Preset
+from train.state import Memory
+
+
+@dataclass(frozen=True)
+class Run:
+    """One system under one protocol.
+
+    Attributes:
+        system, settings: of the registry.
+        data: the corpus; what is unlabelled in it is only learnt from, with a teacher.
+        extra: the name of the corpus that unlabelled clips were taken from, for the record.
+        resume: False fits the fold that was cut off from its beginning.
+        track: "tensorboard" or "trackio" for live curves.
+        checkpoint: whether to fit on everything at the end and save the weights.
+    """
+
+    system: str
+    data: Prepared
+    protocol: str
+    preset: Preset
+    folds: int
+    seeds: tuple[int, ...]
+    accelerator: Accelerator
+    out: Path
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    teacher: Teacher | None = None
+    extra: str | None = None
+    resume: bool = True
+    track: str | None = None
+    checkpoint: bool = True
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the logits."""
+        return self.data.corpus.labels
+
+    @property
+    def name(self) -> str:
+        """Of the corpus."""
+        return self.data.corpus.name
+
+    @cached_property
+    def units(self) -> Clips:
+        """The labelled clips that the protocol splits."""
+        clips = self.data.clips.labelled()
+        if self.protocol == "clip":
+            return cut_before_splitting(clips, self.preset.front_end)
+        return clips
+
+    @cached_property
+    def unlabelled(self) -> Clips:
+        """What only a teacher can label."""
+        return self.data.clips.labelled(False)
+
+    @property
+    def results_folder(self) -> Path:
+        """Where ``run.json`` and ``predictions.csv`` go."""
+        return self.results_of(self.protocol)
+
+    def results_of(self, protocol: str) -> Path:
+        """Where those of this system and corpus under any protocol go."""
+        return self.out / "results" / self.name / protocol / self.system
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where the weights fitted on everything go."""
+        return self.out / "checkpoints" / f"{self.name}-{self.system}"
+
+    def model(self, seed: int) -> nn.Module:
+        """The system with weights drawn from ``seed``."""
+        torch.manual_seed(seed)
+        bands = self.preset.front_end.num_bands
+        model = build_model(self.system, len(self.labels), bands, **self.settings)
+        return model.to(self.accelerator.device)
+
+    def memory(self, seed: int, fold: int | None) -> Memory:
+        """Where the fit of a fold, or (None) of everything, keeps its state."""
+        which = f"seed{seed}-" + ("all" if fold is None else f"fold{fold}")
+        folder = self.out / "state" / self.name / self.protocol / self.system
+        identity = json.dumps([self.configuration(), which], sort_keys=True)
+        writes = self.accelerator.is_main_process
+        return Memory(folder / f"{which}.pt", identity, self.resume, writes)
+
+    def training(self) -> dict[str, Any]:
+        """What decides the weights, besides seed and fold."""
+        teacher = self.teacher and {"name": self.teacher.name, "weight": self.teacher.weight}
+        return {
+            "dataset": self.name,
+            "data": self.data.clips.fingerprint(),
+            "unlabelled": self.extra,
+            "settings": dict(self.settings),
+            "teacher": teacher,
+            "preset": asdict(self.preset),
+        }
+
+    def configuration(self) -> dict[str, Any]:
+        """What decides the numbers; two runs of the same configuration are the same run."""
+        return {
+            "system": self.system,
+            "protocol": self.protocol,
+            "folds": self.folds,
+            **self.training(),
+        }

@@ -1,0 +1,82 @@
+"""The last fit: on everything, saved as a checkpoint with what was measured on held-out clips."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from cry_model.checkpoint import (
+    CheckpointConfig,
+    CheckpointError,
+    load_checkpoint,
+    read_evaluation,
+    save_checkpoint,
+)
+from cry_model.evaluation import Evaluation
+from train import results
+from train.run import Run
+from train.splits import PROTOCOLS
+
+
+def ship(run: Run, front_end: nn.Module, train_model: Callable[..., nn.Module]) -> None:
+    """Fits on all recordings and saves the checkpoint.
+
+    Weights that the same settings have already given are kept. The numbers that go with them are
+    those of the hardest protocol that was measured with the same settings.
+    """
+    seed, folder = run.seeds[0], run.checkpoint_folder
+    training = as_json({**run.training(), "seed": seed, "licence": run.data.corpus.licence})
+    kept = existing(run, training)
+    if kept is not None:
+        model, config = kept
+    else:
+        model = train_model(run, run.data.clips, front_end, seed, None)
+        facts = {
+            "recordings": len(run.data.clips.items),
+            "environment": results.environment(run.accelerator),
+        }
+        config = CheckpointConfig(
+            run.system,
+            run.labels,
+            run.preset.front_end,
+            settings=dict(run.settings),
+            training={**training, **facts},
+        )
+    if run.accelerator.is_main_process:
+        save_checkpoint(folder, model, replace(config, evaluation=hardest(run)))
+    run.memory(seed, None).forget()
+    run.accelerator.wait_for_everyone()
+
+
+def existing(run: Run, training: dict[str, Any]) -> tuple[nn.Module, CheckpointConfig] | None:
+    """The checkpoint that is there, if it is what these settings give."""
+    try:
+        model, config = load_checkpoint(run.checkpoint_folder)
+    except CheckpointError:
+        return None
+    same = all(config.training.get(name) == value for name, value in training.items())
+    return (model, config) if same and config.system == run.system else None
+
+
+def hardest(run: Run) -> Evaluation | None:
+    """What was measured per recording, under the hardest protocol that there is a result of."""
+    for protocol in reversed(PROTOCOLS):
+        path = run.results_of(protocol) / results.RUN
+        if not path.exists():
+            continue
+        record = json.loads(path.read_text(encoding="utf-8"))
+        measured = record.get("metrics", {}).get("recording")
+        expected = as_json(run.training())
+        same = all(record["configuration"].get(n) == value for n, value in expected.items())
+        if measured is not None and same:
+            return read_evaluation(measured)
+    return None
+
+
+def as_json(facts: dict[str, Any]) -> dict[str, Any]:
+    """As it will be read again: tuples are lists there."""
+    return json.loads(json.dumps(facts))
