@@ -17,7 +17,8 @@ SYSTEM = "improved-ecapa-tdnn-no-mca"  # the smallest
 
 def fit(root, out, *more):
     arguments = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root", str(root)]
-    return main([*arguments, "--folds", "2", "--epochs", "1", "--out", str(out), *more])
+    arguments += ["--cache", str(root / "cache"), "--out", str(out)]
+    return main([*arguments, "--folds", "2", "--epochs", "1", *more])
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_predictions_without_their_run_are_not_trusted(made_up_root, tmp_path, c
 def test_several_seeds_do_not_multiply_the_recordings(run):
     table = pd.read_csv(run[0] / "predictions.csv")
     twice = pd.concat([table, table.assign(seed=1)])
-    evaluation = results.score(twice, LABELS, dataset="donateacry", protocol="baby")
+    evaluation = results.score(twice, LABELS, dataset="donateacry", protocol="baby", folds=2)
     assert evaluation.recordings == 30
     assert set(evaluation.support.values()) == {6}
     assert evaluation.seeds == (0, 1)
@@ -109,7 +110,8 @@ def test_a_wrong_folder_is_one_sentence(tmp_path, capsys):
     assert "Traceback" not in error
 
 
-def test_without_a_folder_it_asks_for_one(monkeypatch, capsys):
+def test_without_a_folder_it_asks_for_one(monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CRY_DATA", raising=False)
     assert main(["fit", "--system", SYSTEM, "--dataset", "donateacry"]) == 2
     assert "--data-root" in capsys.readouterr().err
