@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
 
+from cry_model.checkpoint import CheckpointError
 from train.commands import fit, prepare
 from train.corpus import DataError
 from train.loop import TrainingError
@@ -28,10 +30,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         args.run(args)
-    except (DataError, TrainingError, OSError) as error:
+    except (DataError, TrainingError, CheckpointError) as error:
         print(f"{error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(sentence(error), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. What is finished is kept; the same command goes on.", file=sys.stderr)
+        return 130
     return 0
+
+
+def sentence(error: OSError) -> str:
+    """What to do about a disk that does not take what is written."""
+    where = f"'{error.filename}'" if error.filename else "the output folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = "The disk is full: make room and run the same command again, or choose another"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        advice = "This folder may not be written: choose another"
+    else:
+        return f"{where} cannot be used: {error.strerror or error}."
+    return f"{advice} --out or --cache ({where}). What was finished before is kept."
 
 
 if __name__ == "__main__":

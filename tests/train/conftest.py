@@ -53,14 +53,23 @@ def clips(made_up_root):
 def fitted(clips, accelerator):
     """Fits a system and gives it with its epochs."""
 
-    def run(preset, system="improved-ecapa-tdnn", seed=0, lesson=None, memory=None, **settings):
+    def run(
+        preset,
+        system="improved-ecapa-tdnn",
+        seed=0,
+        lesson=None,
+        memory=None,
+        report=None,
+        **settings,
+    ):
         torch.manual_seed(seed)
         bands = preset.front_end.num_bands
         model = cry_model.build_model(system, 5, bands, **settings)
         epochs = []
         front_end, lesson = FrontEnd(preset.front_end), lesson or Lesson(clips, 5)
         memory = memory or Memory()
-        model = fit(model, front_end, lesson, preset, seed, accelerator, memory, epochs.append)
+        report = report or epochs.append
+        model = fit(model, front_end, lesson, preset, seed, accelerator, memory, report)
         return model, epochs
 
     return run

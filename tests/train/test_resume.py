@@ -1,0 +1,86 @@
+"""A fit that was killed ends with the same weights, bit for bit, as one never interrupted."""
+
+import os
+import random
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.killed_fit import SYSTEM, arguments
+from train.__main__ import main
+from train.corpus import DataError
+from train.presets import BEST
+from train.state import Memory
+
+ROOT = Path(__file__).parents[2]
+
+
+def outcome(out):
+    """What a run leaves, by name."""
+    folders = [
+        out / "results" / "donateacry" / "baby" / SYSTEM,
+        out / "checkpoints" / f"donateacry-{SYSTEM}",
+    ]
+    names = ["predictions.csv", "model.safetensors"]
+    return {p.name: p.read_bytes() for f in folders for p in f.iterdir() if p.name in names}
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_weights(made_up_root, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert main(arguments(str(made_up_root), str(whole))) == 0
+    seed = random.randrange(10**6)
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.train.killed_fit", made_up_root, killed, str(seed)],
+        cwd=ROOT, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    said = f"seed {seed}: {done.stdout}\n{done.stderr}"
+    assert done.returncode == 0, said
+    assert ".pt.part" in done.stdout, said  # a kill did hit the writing
+    assert len(outcome(whole)) == 2
+    assert outcome(killed) == outcome(whole), said
+    assert not list(killed.rglob("*.pt"))  # what is done needs no state
+
+
+class Stop(Exception):
+    """Ends a fit after an epoch, as Ctrl-C does."""
+
+
+@pytest.mark.parametrize("changes", [{}, {"average": 0.0, "weight_decay": 0.0}])
+def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
+    preset = replace(BEST, epochs=3, batch=8, **changes)
+    whole, _ = fitted(preset, channels=16)
+    memory = Memory(tmp_path / "fit.pt", "this")
+
+    def stop(_):
+        raise Stop
+
+    with pytest.raises(Stop):
+        fitted(preset, channels=16, memory=memory, report=stop)
+    resumed, epochs = fitted(preset, channels=16, memory=memory)
+    assert [epoch.number for epoch in epochs] == [2, 3]
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    _, epochs = fitted(preset, channels=16, memory=replace(memory, resume=False))
+    assert [epoch.number for epoch in epochs] == [1, 2, 3]
+
+
+def test_a_state_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
+    memory = Memory(tmp_path / "a" / "fit.pt", "this")
+    assert memory.recall() is None
+    memory.keep({"epoch": 1})
+    assert memory.recall() == {"epoch": 1}
+    with pytest.raises(DataError, match="other settings or data"):
+        replace(memory, identity="that").recall()
+    memory.path.write_bytes(memory.path.read_bytes()[:100])
+    with pytest.raises(DataError, match="damaged"):
+        memory.recall()
+    memory.path.write_bytes(b"nonsense")
+    with pytest.raises(DataError, match="damaged"):
+        memory.recall()
+    memory.forget()
+    assert memory.recall() is None
