@@ -80,6 +80,12 @@ UNSEEN = {"baby": "a baby", "recording": "a recording"}
 """Protocol -> what the tested recordings do not share with those of the training."""
 
 
+UNMEASURED = (
+    "This checkpoint was never measured on held-out recordings: nothing is known about how often "
+    "it is right."
+)
+"""In the place of an evaluation, where there is none."""
+
 DATASETS = {"donateacry": "Donate-a-Cry"}
 
 

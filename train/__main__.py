@@ -6,12 +6,14 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from train.commands import fit, prepare
+from cry_model.config import CheckpointError
+from train.commands import fit, prepare, publish, publish_space
 from train.corpus import DataError
+from train.hub import PublishError
 from train.loop import TrainingError
 
-DESCRIPTION = "Fit the cry recogniser's systems on recordings."
-COMMANDS = (prepare, fit)
+DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
+COMMANDS = (prepare, fit, publish, publish_space)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         args.run(args)
-    except (DataError, TrainingError, OSError) as error:
+    except (CheckpointError, DataError, PublishError, TrainingError, OSError) as error:
         print(f"{error}", file=sys.stderr)
         return 2
     return 0
