@@ -50,7 +50,9 @@ def _sentence(error: Exception, name: str, revision: str | None) -> str:
         return f"'{name}' has no branch, tag or commit '{revision}'."
     if isinstance(error, errors.EntryNotFoundError) and status is not None:
         return f"'{name}' on the Hub is no checkpoint of ours: {CONFIG} or {WEIGHTS} is missing."
-    if isinstance(error, errors.RepositoryNotFoundError) or status in (401, 403):
+    if status == 401 and not isinstance(error, errors.RepositoryNotFoundError):
+        return f"'{name}' could not be fetched: the Hub refuses the access token; {LOG_IN} anew."
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 403:
         return f"{nowhere} that the Hub shows you; if it is private, {LOG_IN}."
     if isinstance(error, errors.LocalEntryNotFoundError):
         return (
