@@ -94,7 +94,7 @@ def test_without_a_token_nothing_is_asked(hub, publish):
 
 def test_with_a_refused_token_nothing_is_created(hub, publish):
     assert refused(publish(token="hf_wrong"), "refused the access token", "hf auth login")
-    assert hub.requests == ["GET /api/whoami-v2"]
+    assert (hub.count("whoami"), hub.count("POST")) == (1, 0)
     assert hub.repositories == {}
 
 
