@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
+from analysis.model_choice import choose
 from analysis.page import build_page, launch_options
-from cry_model.classifier import CryClassifier
 
 
 def main() -> None:
-    """Builds the page on the bundled checkpoint and serves it."""
-    build_page(CryClassifier.from_pretrained()).launch(**launch_options())
+    """Builds the page on the checkpoint that CRY_MODEL names, or the bundled one; serves it."""
+    choice = choose(os.environ.get("CRY_MODEL"))
+    build_page(choice.classifier, choice.note).launch(**launch_options())
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from html import escape
+
 import gradio as gr
 
 from analysis.answer import PRIVACY
-from analysis.style import dataset_title
 from cry_model.classifier import CryClassifier
 from cry_model.complexity import measure
-from cry_model.evaluation import words
+from cry_model.evaluation import dataset_title, words
 from cry_model.registry import get_system
 
 METHOD = """
@@ -47,7 +48,7 @@ def about(classifier: CryClassifier) -> str:
         f"It tells apart: {', '.join(map(words, config.labels))}.",
         "",
         f"Fitted on {training.get('recordings', 'an unknown number of')} recordings of "
-        f"{dataset_title(training.get('dataset', 'an unknown dataset'))}: "
+        f"{dataset_title(str(training.get('dataset', 'an unknown dataset')))}: "
         f"{training.get('licence', 'licence unknown')}.",
     ]
     if config.evaluation is not None:
@@ -57,4 +58,4 @@ def about(classifier: CryClassifier) -> str:
             f"| {words(label)} | {config.evaluation.support[label]} | {100 * recall:.0f} % |"
             for label, recall in config.evaluation.recall.items()
         ]
-    return "\n".join(text)
+    return escape("\n".join(text), quote=False)  # a checkpoint from the Hub is anyone's

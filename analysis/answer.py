@@ -9,7 +9,7 @@ import json
 from html import escape
 
 from analysis.style import class_colour
-from cry_model.evaluation import percent, words
+from cry_model.evaluation import UNMEASURED, percent, words
 from cry_model.prediction import Prediction
 
 PRIVACY = "Your recording is deleted seconds after the answer; no copy is kept."
@@ -51,10 +51,7 @@ def trust_html(prediction: Prediction) -> str:
     """How far to trust the answer, from the checkpoint's own measured metrics."""
     evaluation = prediction.evaluation
     if evaluation is None:
-        sentences: tuple[str, ...] = (
-            "This checkpoint was never measured on held-out recordings: nothing is known about "
-            "how often it is right.",
-        )
+        sentences: tuple[str, ...] = (UNMEASURED,)
     else:
         measured, _, majority = evaluation.trust()  # the verdict stands under the answer
         sentences = (escape(measured), escape(majority))

@@ -20,14 +20,6 @@ def class_colour(labels: tuple[str, ...], label: str) -> str:
     return PALETTE[labels.index(label) % len(PALETTE)]
 
 
-DATASETS = {"donateacry": "Donate-a-Cry"}
-
-
-def dataset_title(name: str) -> str:
-    """A dataset as its makers write it."""
-    return DATASETS.get(name, name)
-
-
 def finish(figure: go.Figure, height: int) -> go.Figure:
     """Applies the common layout; ``height`` in pixels, the width is the page's."""
     figure.update_layout(

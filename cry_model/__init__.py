@@ -7,8 +7,9 @@
 
 from cry_model.attention import AttentionMaps
 from cry_model.audio import AudioError, Recording
-from cry_model.checkpoint import CheckpointConfig, CheckpointError, load_checkpoint, save_checkpoint
+from cry_model.checkpoint import load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
+from cry_model.config import CheckpointConfig, CheckpointError
 from cry_model.evaluation import Estimate, Evaluation
 from cry_model.features import PAPER_FRONT_END, FrontEnd, FrontEndConfig
 from cry_model.prediction import PieceAnswer, Prediction

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from cry_model.audio import AudioError
-from cry_model.checkpoint import DEFAULT, CheckpointError
+from cry_model.checkpoint import DEFAULT
 from cry_model.classifier import CryClassifier
 from cry_model.complexity import table
+from cry_model.config import CheckpointError
 from cry_model.evaluation import percent, words
 from cry_model.prediction import Prediction
 

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from cry_model import audio
 from cry_model.attention import AttentionMaps, concatenate
-from cry_model.checkpoint import DEFAULT, CheckpointConfig, find_checkpoint, load_checkpoint
+from cry_model.checkpoint import DEFAULT, load_checkpoint
+from cry_model.config import CheckpointConfig
 from cry_model.features import FrontEnd
+from cry_model.hub import find_checkpoint
 from cry_model.prediction import PieceAnswer, Prediction
 
 Source = str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor | audio.Recording
@@ -39,7 +41,7 @@ class CryClassifier:
         """Loads a checkpoint folder or a Hub repository, by default the bundled one.
 
         Raises:
-            CheckpointError: see :func:`~cry_model.checkpoint.find_checkpoint` and
+            CheckpointError: see :func:`~cry_model.hub.find_checkpoint` and
                 :func:`~cry_model.checkpoint.load_checkpoint`.
         """
         return cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)

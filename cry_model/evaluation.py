@@ -80,6 +80,20 @@ UNSEEN = {"baby": "a baby", "recording": "a recording"}
 """Protocol -> what the tested recordings do not share with those of the training."""
 
 
+UNMEASURED = (
+    "This checkpoint was never measured on held-out recordings: nothing is known about how often "
+    "it is right."
+)
+"""In the place of an evaluation, where there is none."""
+
+DATASETS = {"donateacry": "Donate-a-Cry"}
+
+
+def dataset_title(name: str) -> str:
+    """A dataset as its makers write it."""
+    return DATASETS.get(name, name)
+
+
 def words(label: str) -> str:
     """A label or a metric as a person writes it: ``belly_pain`` -> ``belly pain``."""
     return label.replace("_", " ")

@@ -38,8 +38,8 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(folder: Path) -> Iterator[Server]:
-    """Starts app.py with no way out to the network and stops it at the end."""
+def serve(folder: Path, root: Path = ROOT) -> Iterator[Server]:
+    """Starts the app.py of ``root`` with no way out to the network and stops it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -53,7 +53,7 @@ def serve(folder: Path) -> Iterator[Server]:
     }
     with server.log.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=ROOT, env=environment, stdout=log, stderr=log
+            [sys.executable, "app.py"], cwd=root, env=environment, stdout=log, stderr=log
         )
         try:
             wait_for(server.url, process, server.log)

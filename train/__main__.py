@@ -7,13 +7,14 @@ import errno
 import sys
 from collections.abc import Sequence
 
-from cry_model.checkpoint import CheckpointError
-from train.commands import fit, prepare
+from cry_model.config import CheckpointError
+from train.commands import fit, prepare, publish, publish_space
 from train.corpus import DataError
+from train.hub import PublishError
 from train.loop import TrainingError
 
-DESCRIPTION = "Fit the cry recogniser's systems on recordings."
-COMMANDS = (prepare, fit)
+DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
+COMMANDS = (prepare, fit, publish, publish_space)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     try:
         args.run(args)
-    except (DataError, TrainingError, CheckpointError) as error:
+    except (CheckpointError, DataError, PublishError, TrainingError) as error:
         print(f"{error}", file=sys.stderr)
         return 2
     except OSError as error:

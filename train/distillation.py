@@ -12,8 +12,9 @@ import os
 import torch
 from torch import Tensor, nn
 
-from cry_model.checkpoint import find_checkpoint, load_checkpoint
+from cry_model.checkpoint import load_checkpoint
 from cry_model.features import FrontEnd, FrontEndConfig
+from cry_model.hub import find_checkpoint
 from train.cache import preparation
 from train.corpus import DataError
 

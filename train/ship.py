@@ -9,13 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from cry_model.checkpoint import (
-    CheckpointConfig,
-    CheckpointError,
-    load_checkpoint,
-    read_evaluation,
-    save_checkpoint,
-)
+from cry_model.checkpoint import load_checkpoint, save_checkpoint
+from cry_model.config import CheckpointConfig, CheckpointError, read_evaluation
 from cry_model.evaluation import Evaluation
 from train import results
 from train.run import Run

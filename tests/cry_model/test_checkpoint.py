@@ -1,6 +1,7 @@
 """Checkpoints: bit-exact round trips, and everything that is not exactly right refused."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -8,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation, FrontEndConfig
-from cry_model.checkpoint import CONFIG, WEIGHTS, find_checkpoint
+from cry_model.checkpoint import CONFIG, WEIGHTS
+from cry_model.hub import find_checkpoint
 
 LABELS = ("belly_pain", "hungry", "tired")
 EVALUATION = Evaluation(
@@ -75,8 +77,9 @@ def change_weights(folder, change):
 )
 def test_weights_that_do_not_fit_are_refused(saved, change):
     change_weights(saved[0], change)
-    with pytest.raises(CheckpointError, match="not those of improved-ecapa-tdnn"):
+    with pytest.raises(CheckpointError, match="not those of improved-ecapa-tdnn") as refusal:
         cry_model.load_checkpoint(saved[0])
+    assert "\n" not in str(refusal.value)
 
 
 def test_damaged_weights_are_refused(saved):
@@ -99,7 +102,17 @@ def test_damaged_weights_are_refused(saved):
         {"front_end": {"kind": "gammatone"}},
         {"front_end": {"sample_rate": "8"}},
         {"evaluation": {"dataset": "d"}},
+        {"evaluation": {**asdict(EVALUATION), "support": {}}},
+        {"evaluation": {**asdict(EVALUATION), "recall": {"hungry": "<b>"}}},
+        {"evaluation": {**asdict(EVALUATION), "chance": None}},
         {"labels": None},
+        {"labels": "abc"},
+        {"labels": []},
+        {"labels": ["a", "a", "b"]},
+        {"labels": [1, 2, 3]},
+        {"training": []},
+        {"training": None},
+        {"settings": "none"},
     ],
 )
 def test_a_config_with_anything_wrong_is_refused(saved, edit):

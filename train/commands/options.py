@@ -63,3 +63,12 @@ def add_device(parser: Options) -> None:
     parser.add_argument(
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute"
     )
+
+
+def add_repository(parser: Options) -> None:
+    """``--repo-id``, ``--private`` and ``--dry-run``, for what goes to the Hugging Face Hub."""
+    parser.add_argument("--repo-id", required=True, metavar="USER/NAME", help="where to")
+    parser.add_argument("--private", action="store_true", help="only its owner may see it")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be sent and send nothing"
+    )

@@ -1,0 +1,123 @@
+"""What a checkpoint says about itself: ``config.json``, read strictly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, TypeVar
+
+from torch import nn
+
+from cry_model.evaluation import Estimate, Evaluation
+from cry_model.features import FrontEndConfig
+from cry_model.registry import build_model
+
+CONFIG = "config.json"
+FORMAT = 1
+
+Record = TypeVar("Record")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, incomplete, or not what its config says."""
+
+
+@dataclass(frozen=True)
+class CheckpointConfig:
+    """Everything but the weights.
+
+    Attributes:
+        system: name in the registry.
+        settings: what :func:`~cry_model.registry.build_model` got besides classes and bands.
+        labels: class names, in the order of the logits.
+        front_end: what the model wants of a recording.
+        training: how the weights were fitted, for people to read.
+        evaluation: what was measured on held-out recordings with fits like this one.
+        format: version of this layout.
+    """
+
+    system: str
+    labels: tuple[str, ...]
+    front_end: FrontEndConfig
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    evaluation: Evaluation | None = None
+    format: int = FORMAT
+
+    def build(self) -> nn.Module:
+        """The system that the config describes, with fresh weights."""
+        return build_model(self.system, len(self.labels), self.front_end.num_bands, **self.settings)
+
+    def to_json(self) -> str:
+        """As written to ``config.json``."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> CheckpointConfig:
+        """Reads what :meth:`to_json` wrote.
+
+        Raises:
+            CheckpointError: if a field is missing, unknown or of a later format.
+        """
+        try:
+            data = json.loads(text)
+            if data.get("format") != FORMAT:
+                raise CheckpointError(
+                    f"This checkpoint has format {data.get('format')}; this version reads {FORMAT}."
+                )
+            return _record(
+                cls,
+                {
+                    **data,
+                    "labels": _labels(data["labels"]),
+                    "settings": _object(data.get("settings", {})),
+                    "training": _object(data.get("training", {})),
+                    "front_end": _record(FrontEndConfig, data["front_end"]),
+                    "evaluation": read_evaluation(data.get("evaluation")),
+                },
+            )
+        except CheckpointError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"The checkpoint's {CONFIG} cannot be read: {error}.") from error
+
+
+def _labels(names: Any) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError("the labels are no list of words")
+    if not names or len(set(names)) < len(names):
+        raise ValueError("there are no labels, or one of them occurs twice")
+    return tuple(names)
+
+
+def _object(data: Any) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise TypeError(f"there is {data!r} where an object should be")
+    return data
+
+
+def _record(cls: type[Record], data: Mapping[str, Any]) -> Record:
+    unknown = set(data) - {f.name for f in fields(cls)}
+    if unknown:
+        raise TypeError(f"unknown fields {sorted(unknown)}")
+    return cls(**data)
+
+
+SHARES = ("chance", "majority_accuracy")
+
+
+def read_evaluation(data: Mapping[str, Any] | None) -> Evaluation | None:
+    """The record out of JSON, of a config or of a ``run.json``; None stays None."""
+    if data is None:
+        return None
+    metrics = {name: _record(Estimate, value) for name, value in data["metrics"].items()}
+    if "balanced_accuracy" not in metrics:
+        raise KeyError("balanced_accuracy")
+    if set(data["recall"]) != set(data["support"]):
+        raise ValueError("recall and support are not of the same labels")
+    estimates = [value for estimate in metrics.values() for value in asdict(estimate).values()]
+    for value in (*estimates, *data["recall"].values(), *(data[name] for name in SHARES)):
+        if not isinstance(value, float | int):
+            raise TypeError(f"{value!r} is no number")
+    return _record(Evaluation, {**data, "seeds": tuple(data["seeds"]), "metrics": metrics})

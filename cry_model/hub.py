@@ -1,0 +1,64 @@
+"""Checkpoints by name: a folder, or a repository of the Hugging Face Hub, fetched and kept."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from cry_model.checkpoint import WEIGHTS
+from cry_model.config import CONFIG, CheckpointError
+
+LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
+
+
+def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Path:
+    """A local folder as it is, or a Hub repository's files, downloaded and cached.
+
+    Args:
+        name: a folder, or a repository id such as "user/model".
+        revision: branch, tag or commit of the repository.
+
+    Raises:
+        CheckpointError: if there is neither such a folder nor such a repository, or the Hub
+            cannot be reached and the files are not here from an earlier download.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HTTPError
+
+    try:
+        config = Path(hf_hub_download(str(name), CONFIG, revision=revision))
+        # The folder is named after the commit: the weights must not come from a later one.
+        hf_hub_download(str(name), WEIGHTS, revision=config.parent.name)
+    except (HTTPError, OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(_sentence(error, str(name), revision)) from error
+    return config.parent
+
+
+def _sentence(error: Exception, name: str, revision: str | None) -> str:
+    """What went wrong and what to do, in place of the library's paragraphs."""
+    from huggingface_hub import errors
+
+    nowhere = f"'{name}' is neither a folder nor a model"
+    status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
+    if isinstance(error, errors.HFValidationError):
+        return f"{nowhere} of the Hub, whose names look like user/name."
+    if isinstance(error, errors.GatedRepoError):
+        return f"'{name}' is gated: ask for access on its page on the Hub, then {LOG_IN}."
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"'{name}' has no branch, tag or commit '{revision}'."
+    if isinstance(error, errors.EntryNotFoundError) and status is not None:
+        return f"'{name}' on the Hub is no checkpoint of ours: {CONFIG} or {WEIGHTS} is missing."
+    if status == 401 and not isinstance(error, errors.RepositoryNotFoundError):
+        return f"'{name}' could not be fetched: the Hub refuses the access token; {LOG_IN} anew."
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 403:
+        return f"{nowhere} that the Hub shows you; if it is private, {LOG_IN}."
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        return (
+            f"{nowhere} kept from an earlier download, and the Hub cannot be reached: check the "
+            "connection, and that HF_HUB_OFFLINE is not set."
+        )
+    if status is not None:
+        return f"'{name}' could not be fetched: the Hub answered {status}; try again later."
+    return f"'{name}' could not be fetched from the Hub: {' '.join(str(error).split())}"

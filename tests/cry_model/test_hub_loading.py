@@ -1,0 +1,160 @@
+"""``CryClassifier.from_pretrained`` on a Hub of our own: revisions, refusals, no network."""
+
+import pytest
+import torch
+
+from cry_model import CheckpointConfig, FrontEndConfig, save_checkpoint
+from cry_model.checkpoint import WEIGHTS
+from cry_model.config import CONFIG
+from tests.hub import READER, Repository, running_hub
+from tests.hub_client import hub_client
+
+LOAD = """
+from cry_model import CheckpointError, CryClassifier
+try:
+    classifier = CryClassifier.from_pretrained(arguments[0], revision=arguments[1] or None)
+    answer = list(classifier.labels)
+except CheckpointError as error:
+    answer = str(error)
+"""
+OFFLINE = f"""
+from huggingface_hub import constants
+constants.HF_HUB_OFFLINE = True
+try:
+    exec({LOAD!r})
+finally:
+    constants.HF_HUB_OFFLINE = False
+"""
+CHOOSE = """
+from analysis.model_choice import choose
+choice = choose(arguments[0])
+answer = [list(choice.classifier.labels), choice.note]
+"""
+
+
+def files(folder, *labels):
+    """A small checkpoint with these labels, as the Hub keeps it."""
+    torch.manual_seed(len(labels))
+    config = CheckpointConfig(
+        "improved-ecapa-tdnn-no-mca", labels, FrontEndConfig(), settings={"channels": 32}
+    )
+    save_checkpoint(folder, config.build(), config)
+    return {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    old = files(home / "old", "old", "older")
+    new = files(home / "new", "new", "newer", "newest")
+    with running_hub() as hub:
+        hub.repositories = {
+            "models/user/cry": Repository(
+                commits=[{}, old, new], refs={"main": 2, "v1": 1, "trial/a": 1}
+            ),
+            "models/user/secret": Repository(True, commits=[new]),
+            "models/user/text": Repository(commits=[{"README.md": b"# Text"}]),
+            "models/user/half": Repository(commits=[{CONFIG: new[CONFIG]}]),
+            "models/user/cut": Repository(commits=[{**new, WEIGHTS: new[WEIGHTS][:-4]}]),
+            "models/user/other": Repository(commits=[{**new, CONFIG: b'{"format": 1}'}]),
+        }
+        with hub_client(hub.url, home) as client:
+            yield hub, client
+
+
+@pytest.fixture
+def hub(everything):
+    everything[0].requests.clear()
+    return everything[0]
+
+
+@pytest.fixture
+def load(everything, hub):
+    def run(name, revision="", token=None, code=LOAD):
+        answer = everything[1].python(code, name, revision, token=token)
+        if isinstance(answer, str):
+            assert len(answer.splitlines()) == 1
+            assert name in answer
+            assert "http" not in answer
+        return answer
+
+    return run
+
+
+OLD, NEW = ["old", "older"], ["new", "newer", "newest"]
+
+
+@pytest.mark.parametrize(
+    ("revision", "labels"),
+    [("", NEW), ("main", NEW), ("v1", OLD), ("trial/a", OLD), (Repository.oid(1), OLD)],
+)
+def test_a_branch_a_tag_or_a_commit_gives_its_own_files(load, revision, labels):
+    assert load("user/cry", revision) == labels
+
+
+def test_both_files_come_from_one_commit(hub, load):
+    load("user/cry")
+    asked = [line for line in hub.requests if WEIGHTS in line]
+    assert all(Repository.oid(2) in line for line in asked)
+    assert any("/resolve/main/" in line for line in hub.requests)
+
+
+def test_a_private_repository_wants_a_token(load):
+    assert "if it is private, log in with `hf auth login` or set HF_TOKEN" in load("user/secret")
+    assert load("user/secret", token=READER) == NEW
+
+
+@pytest.mark.parametrize(
+    ("name", "revision", "words"),
+    [
+        ("user/nowhere", "", "neither a folder nor a model"),
+        ("user/cry", "v9", "no branch, tag or commit 'v9'"),
+        ("user/cry", "0" * 40, "no branch, tag or commit"),
+        ("user/text", "", f"no checkpoint of ours: {CONFIG} or {WEIGHTS} is missing"),
+        ("user/half", "", "no checkpoint of ours"),
+        ("not a name!", "", "neither a folder nor a model of the Hub"),
+        ("/no/such/folder", "", "neither a folder nor a model of the Hub"),
+    ],
+)
+def test_what_cannot_be_had_is_one_sentence(load, name, revision, words):
+    assert words in load(name, revision)
+
+
+def test_a_refused_token_is_named(load):
+    assert "refuses the access token; log in" in load("user/text", token="hf_wrong")
+
+
+@pytest.mark.parametrize("name", ["user/cut", "user/other"])
+def test_what_is_damaged_on_the_hub_is_one_sentence(everything, name):
+    answer = everything[1].python(LOAD, name, "")
+    assert "cannot be read" in answer
+    assert "\n" not in answer
+
+
+@pytest.mark.parametrize("revision", ["", "v1", Repository.oid(1)])
+def test_what_was_fetched_once_answers_without_network(hub, load, revision):
+    fetched = load("user/cry", revision)
+    hub.requests.clear()
+    assert load("user/cry", revision, code=OFFLINE) == fetched
+    assert hub.requests == []
+
+
+def test_what_was_never_fetched_is_missed_without_network(load):
+    assert "the Hub cannot be reached" in load("user/nowhere", code=OFFLINE)
+
+
+def test_a_hub_that_fails_is_named_by_its_status(hub, load):
+    hub.fail = {f"GET /user/fresh/resolve/{Repository.oid(0)}/{WEIGHTS}": 500}
+    hub.repositories["models/user/fresh"] = Repository(
+        commits=[hub.repositories["models/user/cry"].files()]
+    )
+    assert "the Hub answered 500" in load("user/fresh")
+    assert load("user/fresh") == NEW
+
+
+def test_the_page_loads_the_revision_that_the_variable_names(everything):
+    labels, note = everything[1].python(CHOOSE, "user/cry@v1")
+    assert (labels, note) == (OLD, "The model user/cry@v1 answers.")
+    labels, note = everything[1].python(CHOOSE, "user/nowhere")
+    assert note == "The model user/nowhere could not be loaded; the bundled one answers."
+    assert len(labels) == 5

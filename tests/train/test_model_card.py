@@ -1,0 +1,118 @@
+"""The model card says what the config says, in a form that the Hub's own classes read back."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+
+from cry_model import CheckpointConfig
+from cry_model.checkpoint import DEFAULT
+from cry_model.config import CONFIG
+from cry_model.evaluation import Estimate
+from train.model_card import model_card
+
+RAW = json.loads((DEFAULT / CONFIG).read_text(encoding="utf-8"))
+BUNDLED = CheckpointConfig.from_json(json.dumps(RAW))
+
+
+def card(config=BUNDLED):
+    return model_card(config, 1_545_545, "user/cry")
+
+
+def metadata(text):
+    return yaml.safe_load(text.split("---\n")[1])
+
+
+@pytest.fixture(scope="module")
+def text():
+    return card()
+
+
+def test_the_metadata_is_what_the_hub_searches(text):
+    data = metadata(text)
+    assert data["license"] == "apache-2.0"
+    assert data["pipeline_tag"] == "audio-classification"
+    assert {"audio-classification", "infant-cry"} <= set(data["tags"])
+    assert data["library_name"]
+    assert "datasets" not in data  # none of those that it could name is on the Hub
+
+
+def test_the_model_index_holds_every_metric_with_dataset_and_protocol(text):
+    (model,) = metadata(text)["model-index"]
+    (result,) = model["results"]
+    assert result["dataset"]["name"] == "Donate-a-Cry, protocol baby"
+    values = {m["type"]: m["value"] for m in result["metrics"]}
+    measured = {k: v["value"] for k, v in RAW["evaluation"]["metrics"].items()}
+    assert sorted(values.values()) == sorted(measured.values())
+    assert values["f1"] == measured["macro_f1"]
+    assert values["roc_auc"] == measured["macro_auc"]
+    for metric in result["metrics"]:
+        assert "Donate-a-Cry, protocol baby" in metric["name"]
+        low, high = metric["args"]["interval_95"]
+        assert low <= metric["value"] <= high
+
+
+def test_the_library_reads_the_card_back(text):
+    read = ModelCard(text)
+    assert str(read) == text
+    values = {r.metric_type: r.metric_value for r in read.data.eval_results}
+    assert values["accuracy"] == RAW["evaluation"]["metrics"]["accuracy"]["value"]
+
+
+def test_metrics_and_recall_stand_in_the_text_with_interval_and_count(text):
+    for value in RAW["evaluation"]["metrics"].values():
+        assert f"| {value['value']:.3f} | {value['low']:.3f} to {value['high']:.3f} |" in text
+    for label, recall in RAW["evaluation"]["recall"].items():
+        count = RAW["evaluation"]["support"][label]
+        assert f"| {label.replace('_', ' ')} | {count} | {recall:.3f} |" in text
+        assert f"`{label}`" in text
+
+
+def test_the_card_is_as_honest_as_the_page(text):
+    for sentence in BUNDLED.evaluation.trust():
+        assert sentence in text
+    for words in ("Not a medical device", "5 folds", "221 groups", "burping, was measured on 8"):
+        assert words in text
+
+
+def test_the_card_says_how_it_was_trained_on_what_and_how_to_load_it(text):
+    for words in (
+        "Fitted on 457 recordings of Donate-a-Cry",
+        RAW["training"]["licence"],
+        "| preset.epochs | 30 |",
+        "| preset.augmentation.mixup | 0.2 |",
+        'CryClassifier.from_pretrained("user/cry", revision="main")',
+        "Zhou, Y. Li and H. Yu",
+        "1,545,545 parameters",
+    ):
+        assert words in text
+
+
+def test_what_was_never_measured_is_said_to_be_so():
+    text = card(replace(BUNDLED, evaluation=None))
+    assert "never measured on held-out recordings" in text
+    assert "model-index" not in text
+    assert "## Measured" not in text
+
+
+def test_a_metric_without_a_value_is_left_out_of_the_index():
+    nan = float("nan")
+    metrics = {**BUNDLED.evaluation.metrics, "macro_auc": Estimate(nan, nan, nan)}
+    recall = {**BUNDLED.evaluation.recall, "burping": nan}
+    evaluation = replace(BUNDLED.evaluation, metrics=metrics, recall=recall)
+    text = card(replace(BUNDLED, evaluation=evaluation))
+    types = {m["type"] for m in metadata(text)["model-index"][0]["results"][0]["metrics"]}
+    assert len(types) == 4
+    assert "roc_auc" not in types
+    assert "| burping | 8 | - |" in text
+
+
+def test_a_config_that_says_little_or_odd_things_still_gives_a_card():
+    odd = "a | <b>\n---"
+    text = card(replace(BUNDLED, labels=("x", odd), training={"note": odd}, evaluation=None))
+    assert "an unknown number of recordings of an unknown dataset" in text
+    assert "| note | a \\| &lt;b> --- |" in text
+    assert "<b>" not in text
+    assert metadata(text)["license"] == "apache-2.0"

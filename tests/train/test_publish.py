@@ -1,0 +1,217 @@
+"""``python -m train publish`` on a Hub of our own: what arrives, what is refused, what fails."""
+
+import pytest
+
+from cry_model.checkpoint import DEFAULT, WEIGHTS
+from cry_model.config import CONFIG
+from tests.hub import READER, WRITER, running_hub
+from tests.hub_client import hub_client
+from train import hub as train_hub
+from train.hub import PublishError, insist
+
+CARD = "README.md"
+COMPARE = """
+from cry_model import CryClassifier
+local, remote = (CryClassifier.from_pretrained(name) for name in arguments[:2])
+answer = [c.predict(arguments[2]).probabilities for c in (local, remote)]
+"""
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory):
+    with running_hub() as hub, hub_client(hub.url, tmp_path_factory.mktemp("home")) as client:
+        yield hub, client
+
+
+@pytest.fixture
+def hub(everything):
+    everything[0].reset()
+    return everything[0]
+
+
+@pytest.fixture
+def publish(everything, hub):
+    def run(*options, repo_id="user/cry", token=WRITER, checkpoint=DEFAULT):
+        arguments = ("publish", checkpoint, "--repo-id", repo_id, *options)
+        return everything[1].train(*arguments, token=token)
+
+    return run
+
+
+def refused(done, *words):
+    """Status 2 and one sentence with these words."""
+    assert done.status == 2
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    for word in words:
+        assert word in done.err
+    return True
+
+
+def complete(hub, repo_id="user/cry", commits=2):
+    """Whether exactly the checkpoint and its card are there, in one commit after the first."""
+    repository = hub.repositories[f"models/{repo_id}"]
+    files = repository.files()
+    assert set(files) == {".gitattributes", CONFIG, WEIGHTS, CARD}
+    assert files[WEIGHTS] == (DEFAULT / WEIGHTS).read_bytes()
+    assert files[CONFIG] == (DEFAULT / CONFIG).read_bytes()
+    assert len(repository.commits) == commits
+    return True
+
+
+def test_what_is_published_is_downloaded_and_answers_alike_to_the_bit(
+    everything, hub, publish, examples
+):
+    done = publish("--private")
+    assert done.status == 0, done.err
+    assert complete(hub)
+    assert hub.repositories["models/user/cry"].private
+    assert f"{hub.url}/user/cry/commit/" in done.out
+    example = str(examples / "synthetic_rhythmic.wav")
+    local, remote = everything[1].python(COMPARE, str(DEFAULT), "user/cry", example, token=READER)
+    assert local == remote
+    assert len(set(local.values())) == 5
+
+
+def test_the_card_that_is_published_is_the_one_that_a_dry_run_shows(hub, publish):
+    shown = publish("--dry-run").out
+    assert hub.requests == []
+    publish()
+    card = hub.repositories["models/user/cry"].files()[CARD].decode()
+    assert card in shown
+
+
+def test_a_dry_run_lists_files_with_sizes_and_needs_no_token(hub, publish):
+    done = publish("--dry-run", token=None)
+    assert done.status == 0
+    assert f"{(DEFAULT / WEIGHTS).stat().st_size:,} bytes" in done.out
+    assert hub.requests == []
+
+
+def test_without_a_token_nothing_is_asked(hub, publish):
+    assert refused(publish(token=None), "no access token", "hf auth login", "HF_TOKEN")
+    assert hub.requests == []
+
+
+def test_with_a_refused_token_nothing_is_created(hub, publish):
+    assert refused(publish(token="hf_wrong"), "refused the access token", "hf auth login")
+    assert (hub.count("whoami"), hub.count("POST")) == (1, 0)
+    assert hub.repositories == {}
+
+
+def test_a_token_that_may_only_read_is_refused(hub, publish):
+    assert refused(publish(token=READER), "no permission", "user/cry")
+    assert hub.repositories == {}
+    publish()
+    before = hub.count("POST")
+    assert refused(publish("--revision", "other", token=READER), "no permission")
+    assert hub.count("POST") == before + 2  # create and branch, once each
+    assert complete(hub)
+
+
+@pytest.mark.parametrize("repo_id", ["cry", "a/b/c", "user/../x", "user/cry.git", "us er/cry", ""])
+def test_a_name_that_the_hub_would_not_take_is_refused_here(hub, publish, repo_id):
+    assert refused(publish(repo_id=repo_id), "no name for a repository", "user/name")
+    assert hub.requests == []
+
+
+def test_a_damaged_checkpoint_is_refused_before_anything_is_created(hub, publish, tmp_path):
+    (tmp_path / CONFIG).write_bytes((DEFAULT / CONFIG).read_bytes())
+    (tmp_path / WEIGHTS).write_bytes((DEFAULT / WEIGHTS).read_bytes()[:-4])
+    assert refused(publish(checkpoint=tmp_path), "weights", "cannot be read")
+    assert hub.requests == []
+
+
+@pytest.mark.parametrize(
+    ("request_line", "failure"),
+    [
+        ("PUT /upload/", "cut"),
+        ("/commit/", "cut"),
+        ("/commit/", "lose"),
+        ("repos/create", "lose"),
+        ("repos/create", 503),
+        ("/commit/", 500),
+        ("whoami", 502),
+    ],
+)
+def test_a_failure_that_passes_is_tried_again(hub, publish, request_line, failure):
+    hub.fail[request_line] = failure
+    done = publish()
+    assert done.status == 0, done.err
+    assert hub.fail == {}
+    assert complete(hub)
+
+
+@pytest.mark.parametrize("status", [400, 402, 404])
+def test_a_refusal_is_not_tried_again(hub, publish, status):
+    hub.fail["/commit/"] = status
+    assert refused(publish())
+    assert hub.count("/commit/") == 1
+
+
+def test_publishing_again_sends_and_commits_nothing(hub, publish):
+    publish()
+    uploads = hub.count("PUT")
+    done = publish()
+    assert done.status == 0
+    assert complete(hub)
+    assert hub.count("PUT") == uploads == 1
+
+
+def test_a_branch_is_made_and_the_main_one_left_alone(hub, publish):
+    assert publish("--revision", "trial").status == 0
+    repository = hub.repositories["models/user/cry"]
+    assert set(repository.files()) == {".gitattributes"}
+    assert WEIGHTS in repository.files("trial")
+
+
+def test_what_should_be_private_is_not_sent_into_a_public_repository(hub, publish):
+    publish()
+    assert refused(publish("--private"), "public", "settings")
+    assert hub.count("/commit/") == 1
+
+
+class Passing:
+    """Something to insist on that fails ``times`` times."""
+
+    def __init__(self, error, times):
+        self.error, self.times, self.calls = error, times, 0
+
+    def __call__(self):
+        self.calls += 1
+        if self.calls <= self.times:
+            raise self.error
+        return "done"
+
+
+@pytest.fixture
+def pauses(monkeypatch):
+    slept = []
+    monkeypatch.setattr(train_hub.time, "sleep", slept.append)
+    return slept
+
+
+def test_the_pauses_grow_and_end(pauses):
+    assert insist("x", Passing(ConnectionResetError("gone"), 3)) == "done"
+    assert pauses == sorted(pauses)
+    assert len(set(pauses)) == 3
+    hopeless = Passing(TimeoutError("slow"), 100)
+    with pytest.raises(PublishError, match="could not be reached while sending it, 4 times"):
+        insist("sending it", hopeless)
+    assert hopeless.calls == 4
+
+
+def test_what_happened_in_an_upload_thread_counts(pauses):
+    wrapped = RuntimeError("Error while uploading 'x' to the Hub.")
+    wrapped.__cause__ = ConnectionResetError("gone")
+    assert insist("x", Passing(wrapped, 1)) == "done"
+    with pytest.raises(PublishError, match="did not accept it while y: no wait"):
+        insist("y", Passing(ValueError("no\n\nwait"), 1))
+    assert len(pauses) == 1
+
+
+def test_offline_mode_is_named(pauses):
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    with pytest.raises(PublishError, match="HF_HUB_OFFLINE is set"):
+        insist("x", Passing(OfflineModeIsEnabled("offline"), 1))
+    assert pauses == []

@@ -1,0 +1,167 @@
+"""What a model card says, section by section, in Markdown."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cry_model.config import CheckpointConfig
+from cry_model.evaluation import UNMEASURED, Estimate, Evaluation, dataset_title, words
+from cry_model.registry import get_system
+
+PAPER = Path(__file__).parents[1] / "assets" / "paper_reference.json"
+TITLES = {
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "macro_f1": "Macro F1",
+    "macro_auc": "Macro AUC",
+    "expected_calibration_error": "Expected calibration error",
+}
+SPLITS = {
+    "baby": "no baby is both in training and in test",
+    "recording": "recordings at random; a baby may be both in training and in test",
+    "clip": "pieces at random; pieces of one recording may be both in training and in test",
+}
+
+
+def sections(config: CheckpointConfig, parameters: int, repo_id: str) -> Iterator[str]:
+    """The text of the card, heading by heading; see :func:`train.model_card.model_card`."""
+    system, front_end = get_system(config.system).title, config.front_end
+    yield f"# {system} for infant cries"
+    yield (
+        "**Not a medical device.** It does not diagnose, and nobody should act on its answer alone."
+    )
+    yield (
+        f"{system} ({config.system}), {parameters:,} parameters. It hears {front_end.num_bands} "
+        f"{front_end.kind} bands of a recording from {front_end.low_hz:g} to "
+        f"{front_end.high_hz:g} Hz, in pieces of up to {front_end.piece_seconds:g} s, and answers "
+        "with a probability for each label; the answer for a recording is the mean over its pieces."
+    )
+    labels = ", ".join(f"{_cell(words(label))} (`{_cell(label)}`)" for label in config.labels)
+    yield f"## Labels\n\n{labels}."
+    yield (
+        "## Intended use\n\nTo study, and to show, what a model hears in an infant's cry and how "
+        "little that may say. Not for deciding what a child needs, and not for monitoring or "
+        "medical purposes."
+    )
+    yield "## How far to trust it\n\n" + _trust(config.evaluation)
+    if config.evaluation is not None:
+        yield _measured(config.evaluation)
+        yield _recall(config.evaluation)
+    yield _training(config)
+    yield _limits(config.evaluation)
+    yield _usage(repo_id)
+    yield _citation()
+
+
+def _trust(evaluation: Evaluation | None) -> str:
+    return UNMEASURED if evaluation is None else _cell(" ".join(evaluation.trust()))
+
+
+def _measured(evaluation: Evaluation) -> str:
+    seeds = ", ".join(map(str, evaluation.seeds))
+    dataset, split = _cell(dataset_title(evaluation.dataset)), SPLITS.get(evaluation.protocol)
+    rows = [(title(name), *_interval(value)) for name, value in evaluation.metrics.items()]
+    return (
+        f"## Measured\n\nOn {dataset}, protocol `{evaluation.protocol}`"
+        f"{f' ({split})' if split else ''}: {evaluation.folds} folds, seeds {seeds}, "
+        f"{evaluation.recordings} recordings of {evaluation.groups} groups (babies, or the nearest "
+        "to them that the corpus tells), scored per recording, by fits like this one. The "
+        "published weights themselves were then fitted on all recordings.\n\n"
+        + _table(("metric", "value", "95 % interval over groups"), rows)
+        + f"\n\nGuessing has a balanced accuracy of {evaluation.chance:.3f}; always answering "
+        f'"{_cell(words(evaluation.majority_label))}" has an accuracy of '
+        f"{evaluation.majority_accuracy:.3f}."
+    )
+
+
+def _recall(evaluation: Evaluation) -> str:
+    rows = [
+        (words(label), evaluation.support[label], "-" if math.isnan(recall) else f"{recall:.3f}")
+        for label, recall in evaluation.recall.items()
+    ]
+    return "## Recall of each label\n\n" + _table(("label", "recordings", "recall"), rows)
+
+
+def _training(config: CheckpointConfig) -> str:
+    training = config.training
+    dataset = dataset_title(str(training.get("dataset", "an unknown dataset")))
+    licence = training.get("licence", "unknown")
+    said = ("dataset", "licence", "recordings")
+    rest = {key: value for key, value in training.items() if key not in said}
+    return (
+        "## Training, data and licences\n\n"
+        f"Fitted on {training.get('recordings', 'an unknown number of')} recordings of "
+        f"{_cell(dataset)}. Licence of the data: {_cell(licence)}. None of the recordings is in "
+        "this repository. Licence of the weights: Apache-2.0.\n\n"
+        + _table(("setting", "value"), list(_flat(rest)))
+    )
+
+
+def _limits(evaluation: Evaluation | None) -> str:
+    lines = [
+        "Each label is what somebody believed about a recording; nobody can check it.",
+        "It names one of its labels even for a sound that is no cry.",
+        "Babies, rooms and microphones unlike those of its corpus are untested.",
+    ]
+    if evaluation is not None:
+        rarest = min(evaluation.support, key=lambda label: evaluation.support[label])
+        lines.append(
+            f"The rarest label, {_cell(words(rarest))}, was measured on "
+            f"{evaluation.support[rarest]} recordings: its recall says little by itself."
+        )
+    return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _usage(repo_id: str) -> str:
+    return f"""## Load it
+
+With the package `cry_model` that belongs to these weights:
+
+```python
+from cry_model import CryClassifier
+
+classifier = CryClassifier.from_pretrained("{repo_id}", revision="main")  # or a tag, or a commit
+prediction = classifier.predict("cry.wav")
+prediction.label, prediction.probabilities
+```"""
+
+
+def _citation() -> str:
+    source = json.loads(PAPER.read_text(encoding="utf-8"))["source"]
+    return (
+        f"## Citation\n\nThe method: {source}. Its authors had no part in fitting or publishing "
+        "these weights."
+    )
+
+
+def title(metric: str) -> str:
+    """A metric as a table writes it."""
+    return TITLES.get(metric, words(metric))
+
+
+def _interval(estimate: Estimate) -> tuple[str, str]:
+    return f"{estimate.value:.3f}", f"{estimate.low:.3f} to {estimate.high:.3f}"
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as rows: ``{"preset": {"epochs": 30}}`` -> ("preset.epochs", 30)."""
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    """Text that neither ends a table's cell nor opens a tag."""
+    text = " ".join(str(value).split())
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
