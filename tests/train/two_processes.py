@@ -1,0 +1,35 @@
+"""Writes the gradients of one global batch, BatchNorm in eval mode: ``ROOT OUT``.
+
+Alone or under a launcher with any number of processes; process 0 writes.
+"""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+import cry_model
+from cry_model import FrontEnd
+from train.bank import Bank
+from train.clips import load_clips
+from train.datasets import donateacry
+from train.devices import make_accelerator
+from train.loop import Dice, step_loss
+from train.presets import BEST
+
+if __name__ == "__main__":
+    root, out = sys.argv[1:]
+    accelerator = make_accelerator("cpu", "float32")
+    front_end = FrontEnd(BEST.front_end)
+    torch.manual_seed(0)
+    plain = cry_model.build_model("improved-ecapa-tdnn", 5, 64, channels=32)
+    model = accelerator.prepare(plain).eval()
+    bank = Bank(load_clips(donateacry.read(Path(root)), front_end), 5, 1.0, accelerator.device)
+    # 9 pieces: no two processes can have equal parts of it.
+    preset, dice = replace(BEST, batch=9), Dice(0, 0, accelerator.device)
+    loss = step_loss(model, front_end, bank, None, preset, dice, accelerator)
+    accelerator.backward(loss)
+    if accelerator.is_main_process:
+        gradients = {name: p.grad for name, p in plain.named_parameters()}
+        torch.save({"processes": accelerator.num_processes, "gradients": gradients}, out)
