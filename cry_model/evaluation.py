@@ -55,7 +55,7 @@ class Evaluation:
     @property
     def verdict(self) -> str:
         """In so many words, what the interval says beside chance."""
-        whom = f"For {UNSEEN.get(self.protocol, 'a recording')} never heard before"
+        whom = f"For {TESTED.get(self.protocol, 'a recording never heard before')}"
         if self.better_than_chance:
             return f"{whom}, this is better than guessing, and far from certain."
         return f"{whom}, this is no better than guessing."
@@ -65,20 +65,23 @@ class Evaluation:
         recall = self.metrics["balanced_accuracy"]
         asked = f"all {len(self.recall)} reasons counting alike"
         return (
-            f"For {UNSEEN.get(self.protocol, 'a recording')} that was never heard in training, "
+            f"For {TESTED.get(self.protocol, 'a recording never heard before')}, "
             f"models like this one gave the right reason for {percent(recall.value)} of cries, "
             f"{asked} (95 % interval {100 * recall.low:.0f} to {percent(recall.high)}); "
             f"guessing gives {percent(self.chance)}.",
             self.verdict,
             f"Always answering {words(self.majority_label)} would be right for "
             f"{percent(self.majority_accuracy)} of these {self.recordings} recordings, because "
-            "that many were labelled so by their parents.",
+            "that many are labelled so.",
         )
 
 
-UNSEEN = {"baby": "a baby", "recording": "a recording"}
-"""Protocol -> what the tested recordings do not share with those of the training."""
-
+TESTED = {
+    "baby": "a baby never heard before",
+    "recording": "a recording never heard before",
+    "clip": "a piece of a recording whose other pieces were heard in training",
+}
+"""Protocol -> what was tested."""
 
 UNMEASURED = (
     "This checkpoint was never measured on held-out recordings: nothing is known about how often "
@@ -86,7 +89,13 @@ UNMEASURED = (
 )
 """In the place of an evaluation, where there is none."""
 
-DATASETS = {"donateacry": "Donate-a-Cry"}
+DATASETS = {
+    "donateacry": "Donate-a-Cry",
+    "donateacry_ios": "Donate-a-Cry (iOS uploads)",
+    "esc10": "ESC-10",
+    "challenge6": "the six-class challenge corpus",
+    "synthetic6": "synthetic cries",
+}
 
 
 def dataset_title(name: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import is_tensorboard_available
 
 from train.corpus import DataError
 
@@ -22,7 +23,6 @@ def make_accelerator(
     device: str = "auto",
     precision: str = "auto",
     deterministic: bool = False,
-    track: str | None = None,
     curves: Path | None = None,
 ) -> Accelerator:
     """The processes and the device to fit on.
@@ -31,11 +31,10 @@ def make_accelerator(
         device: "cpu", "cuda", or "auto" for CUDA where there is one.
         precision: "float32", "bfloat16", or "auto" for bfloat16 where the hardware has it.
         deterministic: ask CUDA for algorithms that give the same result twice. CPUs always do.
-        track: "tensorboard" or "trackio".
-        curves: folder for TensorBoard's files.
+        curves: folder for TensorBoard's files; None writes none.
 
     Raises:
-        DataError: if CUDA is asked for and there is none, or the tracker is not installed.
+        DataError: if CUDA is asked for and there is none, or TensorBoard is not installed.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -47,14 +46,11 @@ def make_accelerator(
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it at its start
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.backends.cudnn.benchmark = False
-    try:
-        return Accelerator(
-            cpu=device == "cpu",
-            mixed_precision="bf16" if precision == "bfloat16" else "no",
-            log_with=track,
-            project_dir=curves,
-        )
-    except (ImportError, ValueError) as error:
-        if track is None:
-            raise
-        raise DataError(f"--track {track} needs that package: pip install {track}.") from error
+    if curves is not None and not is_tensorboard_available():
+        raise DataError("--track needs the package 'tensorboard': pip install tensorboard.")
+    return Accelerator(
+        cpu=device == "cpu",
+        mixed_precision="bf16" if precision == "bfloat16" else "no",
+        log_with=None if curves is None else "tensorboard",
+        project_dir=curves,
+    )

@@ -8,6 +8,7 @@ Beyer et al. 2022).
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,7 @@ class Teacher:
     """Soft labels for waveforms.
 
     Attributes:
-        name: the checkpoint, as it was given.
+        name: of the checkpoint: its folder's, or its repository.
         weight: share of the teacher in the target of a labelled clip; one without a label has
             the teacher's alone.
     """
@@ -66,4 +67,5 @@ def load_teacher(
         )
     if preparation(config.front_end) != preparation(pupil):
         raise DataError("The teacher wants its audio prepared in another way than the preset's.")
-    return Teacher(str(name), weight, model.to(device), FrontEnd(config.front_end).to(device))
+    known_as = Path(name).name if Path(name).is_dir() else str(name)  # it will be published
+    return Teacher(known_as, weight, model.to(device), FrontEnd(config.front_end).to(device))

@@ -30,7 +30,7 @@ class Run:
         data: the corpus; what is unlabelled in it is only learnt from, with a teacher.
         extra: the name of the corpus that unlabelled clips were taken from, for the record.
         resume: False fits the fold that was cut off from its beginning.
-        track: "tensorboard" or "trackio" for live curves.
+        track: whether to write live curves.
         checkpoint: whether to fit on everything at the end and save the weights.
     """
 
@@ -46,7 +46,7 @@ class Run:
     teacher: Teacher | None = None
     extra: str | None = None
     resume: bool = True
-    track: str | None = None
+    track: bool = False
     checkpoint: bool = True
 
     @property

@@ -124,14 +124,17 @@ def add_where(where: argparse._ArgumentGroup) -> None:
         help="fit on everything at the end and save the weights",
     )
     where.add_argument(
-        "--track", choices=["tensorboard", "trackio"], help="live curves, below OUT/curves"
+        "--track", action="store_true", help="live curves: tensorboard --logdir OUT/curves"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Fits what was asked for."""
     accelerator = make_accelerator(
-        args.device, args.precision, args.deterministic, args.track, args.out / "curves"
+        args.device,
+        args.precision,
+        args.deterministic,
+        args.out / "curves" if args.track else None,
     )
     preset = PRESETS[args.preset]
     if args.epochs is not None:

@@ -37,6 +37,8 @@ def run(args: argparse.Namespace) -> None:
     if args.data_root is None:
         raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
     dataset, config = DATASETS[args.dataset], PRESETS[args.preset].front_end
+    if dataset.write is not None and not (args.data_root / dataset.name).exists():
+        dataset.write(args.data_root)
     data, path = prepare(dataset, args.data_root, args.cache, config)
     print(describe(data))
     print(f"{path}, {path.stat().st_size / 1e6:.1f} MB.")

@@ -1,0 +1,150 @@
+"""A teacher's probabilities as targets, on labelled and unlabelled recordings."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import cry_model
+from cry_model import PAPER_FRONT_END, CheckpointConfig, FrontEnd, save_checkpoint
+from train.__main__ import main
+from train.cache import Prepared
+from train.commands.fit import with_unlabelled
+from train.corpus import Corpus, DataError
+from train.datasets import donateacry
+from train.datasets.donateacry import LABELS
+from train.distillation import load_teacher
+from train.loop import Lesson
+from train.predicting import piece_probabilities
+from train.presets import BEST
+
+SYSTEM = "improved-ecapa-tdnn-no-mca"
+QUICK = replace(BEST, epochs=2, batch=8)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An untrained system that has opinions all the same."""
+    folder = tmp_path_factory.mktemp("teacher") / "wise"
+    torch.manual_seed(5)
+    config = CheckpointConfig(SYSTEM, LABELS, BEST.front_end, settings={"channels": 16})
+    model = config.build()
+    torch.nn.init.normal_(model.classifier.bias, std=2.0)
+    save_checkpoint(folder, model, config)
+    return folder
+
+
+@pytest.fixture
+def teacher(checkpoint):
+    def load(weight=0.5, labels=LABELS, pupil=BEST.front_end):
+        return load_teacher(checkpoint, weight, labels, pupil, torch.device("cpu"))
+
+    return load
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+def test_targets_mix_labels_and_opinion(teacher, checkpoint, weight):
+    waves = torch.randn(3, 24_000, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([[0.0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]])
+    found = teacher(weight).teach(waves, targets)
+    model, config = cry_model.load_checkpoint(checkpoint)
+    with torch.no_grad():
+        soft = model(FrontEnd(config.front_end)(waves)).softmax(-1).numpy()
+    expected = (1 - weight) * targets.numpy() + weight * soft
+    expected[1] = soft[1]  # nobody else labels it
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
+
+
+def test_a_teacher_of_other_classes_or_ears_is_refused(teacher):
+    with pytest.raises(DataError, match="tells apart belly_pain"):
+        teacher(labels=("hungry", "tired"))
+    with pytest.raises(DataError, match="prepared in another way"):
+        teacher(pupil=replace(BEST.front_end, sample_rate=16_000))
+    assert teacher(pupil=PAPER_FRONT_END)  # hears other features of the same sound
+
+
+def test_a_pupil_of_unlabelled_recordings_comes_to_agree_with_its_teacher(teacher, clips, fitted):
+    nameless = tuple(replace(item, label=None) for item in clips.items)
+    unlabelled = replace(clips, items=nameless, labels=clips.labels * 0 - 1)
+    preset = replace(
+        QUICK, epochs=15, learning_rate=5e-3, augmentation=None, label_smoothing=0.0, average=0.0
+    )
+    front_end, wise = FrontEnd(preset.front_end), teacher(1.0)
+
+    def gap(model):
+        ours, theirs = (
+            np.concatenate(piece_probabilities(m, front_end, clips)) for m in (model, wise.model)
+        )
+        return np.abs(ours - theirs).mean()
+
+    lesson = Lesson(unlabelled, 5, teacher=wise)
+    untaught, _ = fitted(replace(preset, learning_rate=0.0), channels=16, lesson=lesson)
+    taught, _ = fitted(preset, channels=16, lesson=lesson)
+    assert gap(taught) < 0.5 * gap(untaught)
+
+
+def test_unlabelled_recordings_join_without_those_that_are_there_already(clips):
+    corpus = Corpus("donateacry", LABELS, clips.items, "one licence")
+    more = replace(clips.items[0], recording="NEW", label="hungry")
+    same = replace(clips.items[1], recording=clips.items[1].recording.upper())
+    extra_clips = replace(clips.subset([0, 1]), items=(more, same))
+    extra = Prepared(Corpus("ios", LABELS, (more, same), "another"), extra_clips)
+    data = with_unlabelled(Prepared(corpus, clips), extra)
+    assert len(data.clips.items) == 31
+    assert data.clips.items[-1].label is None
+    assert data.clips.labels[-1] == -1
+    assert data.corpus.licence == "one licence; another"
+
+
+def test_the_command_distils_and_keeps_the_babies_of_a_fold_apart(
+    checkpoint, made_up_root, tmp_path, capsys
+):
+    command = [
+        "fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root", str(made_up_root),
+        "--cache", str(tmp_path / "c"), "--folds", "2", "--epochs", "1", "--set", "channels=16",
+    ]  # fmt: skip
+    taught = [*command, "--teacher", str(checkpoint), "--teacher-weight", "0.9"]
+    assert main([*taught, "--out", str(tmp_path / "taught")]) == 0
+    assert main([*command, "--out", str(tmp_path / "alone")]) == 0
+    name = f"results/donateacry/baby/{SYSTEM}"
+    record = json.loads((tmp_path / "taught" / name / "run.json").read_text())
+    assert record["configuration"]["teacher"] == {"name": "wise", "weight": 0.9}
+    tables = [pd.read_csv(tmp_path / w / name / "predictions.csv") for w in ("taught", "alone")]
+    assert (tables[0]["recording"] == tables[1]["recording"]).all()
+    assert not np.allclose(tables[0]["p_hungry"], tables[1]["p_hungry"], atol=1e-3)
+    capsys.readouterr()
+    assert main([*command, "--unlabelled", "donateacry", "--out", str(tmp_path / "x")]) == 2
+    assert "need a --teacher" in capsys.readouterr().err
+
+
+def test_an_unlabelled_recording_of_a_tested_baby_is_not_learnt_from(
+    clips, accelerator, tmp_path, teacher, monkeypatch
+):
+    from train import fit as fitting
+    from train.run import Run
+
+    first_of_each = [i for i, item in enumerate(clips.items) if i % 2 == 0]
+    items = tuple(
+        item if i in first_of_each else replace(item, label=None)
+        for i, item in enumerate(clips.items)
+    )
+    labels = torch.where(torch.arange(30) % 2 == 0, clips.labels, -1)
+    data = Prepared(
+        Corpus(donateacry.NAME, LABELS, items, ""), replace(clips, items=items, labels=labels)
+    )
+    run = Run(SYSTEM, data, "baby", QUICK, 3, (0,), accelerator, tmp_path, teacher=teacher())
+    lessons = []
+    monkeypatch.setattr(
+        fitting, "fit", lambda model, _front, lesson, *_: lessons.append(lesson) or model.eval()
+    )
+    fitting.cross_validate(run, FrontEnd(QUICK.front_end))
+    table = pd.read_csv(run.results_folder / "predictions.csv")
+    assert table["recording"].nunique() == 15  # only what has a label is tested
+    for fold, lesson in enumerate(lessons):
+        tested = set(table.loc[table["fold"] == fold, "group"])
+        learnt = [item.group for item in lesson.clips.items]
+        assert not tested & set(learnt)
+        assert len(learnt) == 30 - 2 * len(tested)  # labelled and unlabelled of all others
