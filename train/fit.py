@@ -42,6 +42,7 @@ def run_fit(run: Run) -> Evaluation | None:
         say("Recordings without a label are left out; a --teacher could label them.")
     if not run.data.clips.items:
         raise DataError("No recording has a label; name a --teacher that gives some.")
+    run.model(run.seeds[0])  # settings that do not suit are found now, not after an hour
     front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
     evaluation = cross_validate(run, front_end) if run.units.items else None
     if evaluation is not None:

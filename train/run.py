@@ -16,6 +16,7 @@ from torch import nn
 from cry_model.registry import build_model
 from train.cache import Prepared
 from train.clips import Clips, cut_before_splitting
+from train.corpus import DataError
 from train.distillation import Teacher
 from train.presets import Preset
 from train.state import Memory
@@ -87,10 +88,18 @@ class Run:
         return self.out / "checkpoints" / f"{self.name}-{self.system}"
 
     def model(self, seed: int) -> nn.Module:
-        """The system with weights drawn from ``seed``."""
+        """The system with weights drawn from ``seed``.
+
+        Raises:
+            DataError: if the system has not all of the settings, or cannot be built with them.
+        """
         torch.manual_seed(seed)
         bands = self.preset.front_end.num_bands
-        model = build_model(self.system, len(self.labels), bands, **self.settings)
+        try:
+            model = build_model(self.system, len(self.labels), bands, **self.settings)
+        except (TypeError, ValueError, RuntimeError) as error:
+            settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+            raise DataError(f"{self.system} cannot be built with {settings}: {error}") from error
         return model.to(self.accelerator.device)
 
     def memory(self, seed: int, fold: int | None) -> Memory:

@@ -86,6 +86,50 @@ def test_numbers_that_make_no_sense_are_refused(made_up_root, tmp_path, option, 
     assert option[0] in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("setting", ["colour=red", "channels=none", "channels=-1"])
+def test_settings_that_the_system_has_not_are_refused(made_up_root, tmp_path, setting, capsys):
+    assert fit(made_up_root, tmp_path, "--set", setting) == 2
+    error = capsys.readouterr().err
+    assert f"{SYSTEM} cannot be built with {setting}" in error
+    assert "Traceback" not in error
+
+
+def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_path):
+    systems = [SYSTEM, "ecapa-tdnn"]
+    more = ["--system", *systems, "--seeds", "0", "1", "--no-checkpoint", "--protocol", "clip"]
+    assert fit(made_up_root, tmp_path, *more, "--set", "channels=16") == 0
+    for system in systems:
+        folder = tmp_path / "results" / "donateacry" / "clip" / system
+        record = json.loads((folder / "run.json").read_text())
+        assert len(record["wall_seconds"]) == 4
+        assert record["metrics"]["recording"]["seeds"] == [0, 1]
+        assert record["metrics"]["recording"]["recordings"] == 30
+    assert not (tmp_path / "checkpoints").exists()
+
+
+def test_what_is_there_is_not_fitted_again(run, made_up_root, monkeypatch):
+    before = {p: p.read_bytes() for p in run[1].rglob("*.*") if p.is_file()}
+    monkeypatch.setattr("train.fit.fit", None)  # would be called
+    assert fit(made_up_root, run[1]) == 0
+    assert {p: p.read_bytes() for p in run[1].rglob("*.*") if p.is_file()} == before
+
+
+def test_the_checkpoint_carries_the_hardest_protocol_measured(made_up_root, tmp_path):
+    def evaluation():
+        folder = tmp_path / "checkpoints" / f"donateacry-{SYSTEM}"
+        return cry_model.load_checkpoint(folder)[1].evaluation
+
+    small = ("--set", "channels=16")
+    assert fit(made_up_root, tmp_path, *small, "--protocol", "recording") == 0
+    weights = next(tmp_path.rglob("model.safetensors")).read_bytes()
+    assert evaluation().protocol == "recording"
+    assert fit(made_up_root, tmp_path, *small, "--protocol", "baby") == 0
+    assert evaluation().protocol == "baby"
+    assert fit(made_up_root, tmp_path, *small, "--protocol", "clip") == 0
+    assert evaluation().protocol == "baby"
+    assert next(tmp_path.rglob("model.safetensors")).read_bytes() == weights
+
+
 def test_predictions_without_their_run_are_not_trusted(made_up_root, tmp_path, capsys):
     folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEM
     folder.mkdir(parents=True)
