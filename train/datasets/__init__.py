@@ -8,7 +8,7 @@ from pathlib import Path
 
 from train.clips import Clips
 from train.corpus import Corpus, Item
-from train.datasets import donateacry
+from train.datasets import challenge6, donateacry, donateacry_ios, esc10, folder
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,8 @@ class Dataset:
     """One row of the registry.
 
     Attributes:
-        name: as given to ``--dataset``, and the folder of the data root that holds it.
+        name: as given to ``--dataset``, and the folder of the data root that holds it (but
+            "folder" is the data root itself).
         read: lists what is under a data root; raises DataError if that is nothing.
         regroup: the items with better sources and groups, for corpora whose names tell neither:
             found from the sound. None where the names do.
@@ -28,5 +29,12 @@ class Dataset:
 
 
 DATASETS: Mapping[str, Dataset] = {
-    dataset.name: dataset for dataset in (Dataset(donateacry.NAME, donateacry.read),)
+    dataset.name: dataset
+    for dataset in (
+        Dataset(donateacry.NAME, donateacry.read),
+        Dataset(donateacry_ios.NAME, donateacry_ios.read),
+        Dataset(esc10.NAME, esc10.read),
+        Dataset(challenge6.NAME, challenge6.read, challenge6.regroup),
+        Dataset(folder.NAME, folder.read, folder.regroup),
+    )
 }
