@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from train.archive import Archive
 from train.clips import Clips
 from train.corpus import Corpus, Item
 from train.datasets import challenge6, donateacry, donateacry_ios, esc10, folder
@@ -21,19 +22,21 @@ class Dataset:
         read: lists what is under a data root; raises DataError if that is nothing.
         regroup: the items with better sources and groups, for corpora whose names tell neither:
             found from the sound. None where the names do.
+        archive: where it can be downloaded; None if nowhere.
     """
 
     name: str
     read: Callable[[Path], Corpus]
     regroup: Callable[[Clips], tuple[Item, ...]] | None = None
+    archive: Archive | None = None
 
 
 DATASETS: Mapping[str, Dataset] = {
     dataset.name: dataset
     for dataset in (
-        Dataset(donateacry.NAME, donateacry.read),
-        Dataset(donateacry_ios.NAME, donateacry_ios.read),
-        Dataset(esc10.NAME, esc10.read),
+        Dataset(donateacry.NAME, donateacry.read, archive=donateacry.ARCHIVE),
+        Dataset(donateacry_ios.NAME, donateacry_ios.read, archive=donateacry.ARCHIVE),
+        Dataset(esc10.NAME, esc10.read, archive=esc10.ARCHIVE),
         Dataset(challenge6.NAME, challenge6.read, challenge6.regroup),
         Dataset(folder.NAME, folder.read, folder.regroup),
     )

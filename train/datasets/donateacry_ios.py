@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from train.corpus import Corpus, DataError, Item
-from train.datasets.donateacry import INSTALLATION, LICENCE
+from train.datasets.donateacry import INSTALLATION, IOS, LICENCE
 
-NAME = "donateacry_ios"
+NAME = IOS
 SUFFIXES = (".caf", ".flac")  # as upstream ships them, and re-encoded without loss
 REASONS = {
     "bp": "belly_pain",
