@@ -1,6 +1,6 @@
 """The six-class challenge corpus that the paper uses: 918 labelled recordings of 7 to 33 s.
 
-Its names tell no baby, and its recordings appear to be halves of longer ones: nearly each has a
+Its names tell no baby, and its recordings appear to be halves of longer ones: each has a
 partner of the same label and the same length. On the published lengths, chaining those that
 differ by at most 0.7 ms gives 426 groups, none of which has a single member. So groups come from
 length and sound; they keep the halves of a recording together, not all recordings of a baby.
@@ -18,7 +18,7 @@ from train.grouping import equal_lengths, join
 NAME = "challenge6"
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
 LICENCE = "none stated: for fitting and checking, not for passing on"
-SAME_LENGTH = 0.0007  # seconds; halves that were cut at a sample and encoded differ by less
+SAME_LENGTH = 0.0007  # seconds
 
 
 def read(root: Path) -> Corpus:
