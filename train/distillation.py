@@ -25,12 +25,20 @@ class Teacher:
 
     Attributes:
         name: of the checkpoint: its folder's, or its repository.
+        labels: its classes.
         weight: share of the teacher in the target of a labelled clip; one without a label has
             the teacher's alone.
     """
 
-    def __init__(self, name: str, weight: float, model: nn.Module, front_end: FrontEnd) -> None:
-        self.name, self.weight = name, weight
+    def __init__(
+        self,
+        name: str,
+        labels: tuple[str, ...],
+        weight: float,
+        model: nn.Module,
+        front_end: FrontEnd,
+    ) -> None:
+        self.name, self.labels, self.weight = name, labels, weight
         self.model, self.front_end = model.eval(), front_end.eval()
 
     @torch.no_grad()
@@ -55,12 +63,19 @@ def load_teacher(
 ) -> Teacher:
     """A checkpoint folder or Hub repository as the teacher.
 
+    Args:
+        name: the checkpoint.
+        weight: see :class:`Teacher`.
+        labels: of the corpus; none if nothing in it has a label.
+        pupil: the front end of the system that learns.
+        device: where both are.
+
     Raises:
         CheckpointError: if there is no such checkpoint.
         DataError: if it knows other classes, or wants to hear something else than the pupil.
     """
     model, config = load_checkpoint(find_checkpoint(name))
-    if config.labels != labels:
+    if labels and config.labels != labels:
         raise DataError(
             f"The teacher tells apart {', '.join(config.labels)}; this corpus has "
             f"{', '.join(labels)}."
@@ -68,4 +83,6 @@ def load_teacher(
     if preparation(config.front_end) != preparation(pupil):
         raise DataError("The teacher wants its audio prepared in another way than the preset's.")
     known_as = Path(name).name if Path(name).is_dir() else str(name)  # it will be published
-    return Teacher(known_as, weight, model.to(device), FrontEnd(config.front_end).to(device))
+    return Teacher(
+        known_as, config.labels, weight, model.to(device), FrontEnd(config.front_end).to(device)
+    )

@@ -156,6 +156,7 @@ def run(args: argparse.Namespace) -> None:
             preset.front_end,
             accelerator.device,
         )
+        data = replace(data, corpus=replace(data.corpus, labels=teacher.labels))
     for system in list_models() if "all" in args.system else args.system:
         run_fit(
             Run(

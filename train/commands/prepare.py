@@ -9,6 +9,7 @@ from train.commands.fit import describe
 from train.commands.options import HelpFormatter, add_cache, add_data_root
 from train.corpus import DataError
 from train.datasets import DATASETS
+from train.download import download
 from train.presets import PRESETS
 
 DESCRIPTION = """Decode a corpus once into one compact file that 'fit' reads, also on a machine
@@ -28,6 +29,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_data_root(parser)
     add_cache(parser)
     parser.add_argument(
+        "--download",
+        action="store_true",
+        help="fetch the corpus first, from its public archive; goes on with what is there",
+    )
+    parser.add_argument(
         "--preset", choices=list(PRESETS), default="best", help="whose front end will hear it"
     )
 
@@ -37,6 +43,8 @@ def run(args: argparse.Namespace) -> None:
     if args.data_root is None:
         raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
     dataset, config = DATASETS[args.dataset], PRESETS[args.preset].front_end
+    if args.download:
+        download(dataset, args.data_root)
     if dataset.write is not None and not (args.data_root / dataset.name).exists():
         dataset.write(args.data_root)
     data, path = prepare(dataset, args.data_root, args.cache, config)

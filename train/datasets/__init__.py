@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from train.archive import Archive
 from train.clips import Clips
 from train.corpus import Corpus, Item
-from train.datasets import donateacry, synthetic6
+from train.datasets import challenge6, donateacry, donateacry_ios, esc10, folder, synthetic6
 
 
 @dataclass(frozen=True)
@@ -16,23 +17,30 @@ class Dataset:
     """One row of the registry.
 
     Attributes:
-        name: as given to ``--dataset``, and the folder of the data root that holds it.
+        name: as given to ``--dataset``, and the folder of the data root that holds it (but
+            "folder" is the data root itself).
         read: lists what is under a data root; raises DataError if that is nothing.
         regroup: the items with better sources and groups, for corpora whose names tell neither:
             found from the sound. None where the names do.
+        archive: where it can be downloaded; None if nowhere.
         write: makes the corpus under a data root, for one that our own code writes.
     """
 
     name: str
     read: Callable[[Path], Corpus]
     regroup: Callable[[Clips], tuple[Item, ...]] | None = None
+    archive: Archive | None = None
     write: Callable[[Path], None] | None = None
 
 
 DATASETS: Mapping[str, Dataset] = {
     dataset.name: dataset
     for dataset in (
-        Dataset(donateacry.NAME, donateacry.read),
+        Dataset(donateacry.NAME, donateacry.read, archive=donateacry.ARCHIVE),
+        Dataset(donateacry_ios.NAME, donateacry_ios.read, archive=donateacry.ARCHIVE),
+        Dataset(esc10.NAME, esc10.read, archive=esc10.ARCHIVE),
+        Dataset(challenge6.NAME, challenge6.read, challenge6.regroup),
+        Dataset(folder.NAME, folder.read, folder.regroup),
         Dataset(synthetic6.NAME, synthetic6.read, write=synthetic6.write),
     )
 }

@@ -1,0 +1,246 @@
+"""What the readers list, and what they say where there is nothing to list."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from cry_model.features import FrontEnd, FrontEndConfig
+from tests.cry_model.encode import encode
+from train.clips import load_clips
+from train.corpus import DataError
+from train.datasets import DATASETS, challenge6, donateacry, donateacry_ios, esc10, folder
+from train.synthesis import STYLES, synthesise
+
+RATE = 16_000
+UPLOAD = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856-1430742197-1.0-m-04"
+
+
+def touch(path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    return path
+
+
+def cry(seed, seconds=4.0):
+    return synthesise(list(STYLES)[seed % len(STYLES)], seconds, RATE, seed).waveform
+
+
+def write(path: Path, waveform) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, waveform, RATE, subtype="PCM_16")
+    return path
+
+
+def groups(corpus):
+    return {item.recording: item.group for item in corpus.items}
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_an_empty_folder_says_what_to_put_where(name, tmp_path):
+    with pytest.raises(DataError, match=r"There are no recordings in .*Put ") as error:
+        DATASETS[name].read(tmp_path)
+    assert str(tmp_path) in str(error.value)
+
+
+# Donate-a-Cry from iOS
+
+
+def test_ios_names_give_label_and_installation(tmp_path):
+    for n, ending in enumerate(["hu.caf", "bp.flac", "dk.flac", "CH.CAF", "zz.flac"]):
+        touch(tmp_path / "donateacry_ios" / f"{UPLOAD}{n}-{ending}")
+    touch(tmp_path / "donateacry_ios" / "README.md")
+    corpus = donateacry_ios.read(tmp_path)
+    assert [i.label for i in corpus.items] == ["hungry", "belly_pain", None, "cold_hot", None]
+    assert {i.group for i in corpus.items} == {"0d1ad73e-4c5e-45f3-85c4-9a3cb71e8856"}
+    assert corpus.indices() == [corpus.labels.index("hungry"), 0, -1, 2, -1]
+
+
+def test_an_upload_in_both_formats_is_one_recording(tmp_path):
+    for ending in ("caf", "flac"):
+        touch(tmp_path / "donateacry_ios" / f"{UPLOAD}-hu.{ending}")
+    assert len(donateacry_ios.read(tmp_path).items) == 1
+
+
+def test_ios_uploads_are_those_of_donateacry(data_root):
+    corpus = donateacry_ios.read(data_root)
+    assert len(corpus.items) == len({i.recording for i in corpus.items}) == 416
+    assert len({i.group for i in corpus.items}) == 150
+    assert Counter(i.label for i in corpus.items) == {
+        "hungry": 257, None: 60, "tired": 41, "discomfort": 22, "belly_pain": 17,
+        "burping": 9, "lonely": 6, "scared": 2, "cold_hot": 2,
+    }  # fmt: skip
+    cleaned = {i.recording.lower(): i for i in donateacry.read(data_root).items}
+    shared = [i for i in corpus.items if i.recording.lower() in cleaned]
+    assert len(shared) == 182
+    assert all(cleaned[i.recording.lower()].group == i.group for i in shared)
+
+
+# ESC-10
+
+
+def test_esc10_names_give_label_fold_and_source(tmp_path):
+    touch(tmp_path / "esc10" / "004 - Baby cry" / "5-151085-A.ogg")
+    touch(tmp_path / "esc10" / "001 - Dog bark" / "1-100032-A.ogg")
+    touch(tmp_path / "esc10" / "README.md")
+    dog, baby = esc10.read(tmp_path).items
+    assert (dog.label, dog.recording, dog.source, dog.fold) == (
+        "dog_bark", "1-100032-A", "100032", 0,
+    )  # fmt: skip
+    assert (baby.label, baby.group, baby.fold) == ("baby_cry", "151085", 4)
+
+
+@pytest.mark.parametrize("name", ["bark.ogg", "0-100032-A.ogg", "1-rose-A.ogg", "1-100032.ogg"])
+def test_esc10_refuses_other_names(tmp_path, name):
+    touch(tmp_path / "esc10" / "001 - Dog bark" / name)
+    with pytest.raises(DataError, match="fold-FreesoundID-take"):
+        esc10.read(tmp_path)
+
+
+def test_esc10_has_ten_labels_and_five_folds_that_no_source_crosses(data_root):
+    corpus = esc10.read(data_root)
+    assert Counter(i.label for i in corpus.items) == dict.fromkeys(corpus.labels, 40)
+    assert Counter(i.fold for i in corpus.items) == dict.fromkeys(range(5), 80)
+    assert len({(i.source, i.fold) for i in corpus.items}) == len({i.source for i in corpus.items})
+    assert len({i.recording for i in corpus.items}) == 400
+
+
+# The six-class challenge
+
+
+@pytest.fixture(scope="module")
+def challenge_root(tmp_path_factory):
+    """Five cries; the first two have one length, the last is the third again, in another label."""
+    root = tmp_path_factory.mktemp("challenge")
+    train = root / "challenge6" / "train"
+    seconds = [4.0, 4.0 + 10 / RATE, 4.3, 4.6]
+    for n, length in enumerate(seconds):
+        write(train / "hungry" / f"hungry_{n}.wav", cry(n, length))
+    write(train / "awake" / "awake_7.wav", 0.3 * cry(2, 4.3)[RATE // 2 :])
+    write(train / "awake" / "awake_8.wav", cry(8, 4.6))  # as long as one of another label
+    write(train / "awake" / "test_0.wav", cry(9))
+    return root
+
+
+def test_challenge6_lists_what_its_names_tell(challenge_root):
+    corpus = challenge6.read(challenge_root)
+    assert [i.recording for i in corpus.items] == [
+        "awake_7", "awake_8", "hungry_0", "hungry_1", "hungry_2", "hungry_3",
+    ]  # fmt: skip
+    assert [i.label for i in corpus.items] == ["awake"] * 2 + ["hungry"] * 4
+    assert all(i.group == i.source == i.recording for i in corpus.items)
+
+
+def test_challenge6_regroups_by_length_and_by_sound(challenge_root):
+    corpus = challenge6.read(challenge_root)
+    clips = load_clips(corpus, FrontEnd(FrontEndConfig()))
+    regrouped = DATASETS["challenge6"].regroup(clips)
+    assert groups(replace(corpus, items=regrouped)) == {
+        "awake_7": "awake_7", "hungry_2": "awake_7",
+        "hungry_0": "hungry_0", "hungry_1": "hungry_0",
+        "hungry_3": "hungry_3", "awake_8": "awake_8",
+    }  # fmt: skip
+    assert all(i.source == i.group for i in regrouped)
+
+
+# Anyone's folder
+
+
+@pytest.fixture
+def own(tmp_path):
+    root = tmp_path / "Our ward, 2024"
+    for name in ("hungry/a.WAV", "hungry/b/a.m4a", "tired/c.3gp", "loose.ogg"):
+        touch(root / name)
+    for name in (".hidden.wav", "tired/.c.wav", ".trash/d.wav", "notes/e.txt"):
+        touch(root / name)
+    return root
+
+
+ROWS = ["hungry/a.WAV,x", "hungry/b/a.m4a,x", "tired/c.3gp,y", "loose.ogg,z"]
+
+
+def table(root, *rows, head="file,group", encoding="utf-8"):
+    (root / "groups.csv").write_bytes("\n".join([head, *rows]).encode(encoding))
+
+
+def test_folders_are_labels_and_the_root_has_none(own):
+    corpus = folder.read(own)
+    assert {i.recording: i.label for i in corpus.items} == {
+        "hungry/a.WAV": "hungry", "hungry/b/a.m4a": "hungry", "tired/c.3gp": "tired",
+        "loose.ogg": None,
+    }  # fmt: skip
+    assert corpus.labels == ("hungry", "tired")
+    assert (corpus.name, corpus.licence) == ("Our-ward-2024", "unknown")
+    assert all(i.group == i.recording for i in corpus.items)
+
+
+def test_a_name_that_is_no_file_name_is_replaced(tmp_path):
+    touch(tmp_path / "…" / "hungry" / "a.wav")
+    assert folder.read(tmp_path / "…").name == "folder"
+
+
+def test_the_table_gives_the_groups(own):
+    table(own, "hungry\\a.WAV,x", "./hungry/b/a.m4a, x", '"tired/c.3gp",y', "loose.ogg,z",
+          encoding="utf-8-sig")  # fmt: skip
+    assert groups(folder.read(own)) == {
+        "hungry/a.WAV": "x", "hungry/b/a.m4a": "x", "tired/c.3gp": "y", "loose.ogg": "z",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (ROWS[:3], "does not list loose.ogg;"),
+        (ROWS[:1], "does not list hungry/b/a.m4a and 2 more"),
+        ([*ROWS, "tired/gone.wav,y"], "line 6: there is no recording tired/gone.wav"),
+        ([*ROWS, "tired/.c.wav,y"], "no recording tired/.c.wav"),
+        ([*ROWS, "loose.ogg,x"], "line 6: loose.ogg is listed twice"),
+        ([*ROWS[:3], "loose.ogg,"], "line 5: loose.ogg has no group"),
+        ([*ROWS[:3], "loose.ogg"], "line 5: loose.ogg has no group"),
+    ],
+)
+def test_a_table_that_does_not_fit_names_the_file(own, rows, message):
+    table(own, *rows)
+    with pytest.raises(DataError, match=message):
+        folder.read(own)
+
+
+@pytest.mark.parametrize("head", ["file;group", "path,group", ""])
+def test_a_table_without_its_columns_is_refused(own, head):
+    table(own, *ROWS, head=head)
+    with pytest.raises(DataError, match=r"groups\.csv needs the columns file,group"):
+        folder.read(own)
+
+
+def test_a_table_that_is_no_text_is_refused(own):
+    (own / "groups.csv").write_bytes(b"file,group\n\xff\xfe\x00")
+    with pytest.raises(DataError, match=r"groups\.csv could not be read"):
+        folder.read(own)
+
+
+@pytest.fixture
+def cries(tmp_path):
+    """Three cries, of which the last is the first again as an mp3 file."""
+    write(tmp_path / "hungry" / "a.wav", cry(0))
+    write(tmp_path / "tired" / "b.wav", cry(1))
+    (tmp_path / "tired" / "c.mp3").write_bytes(encode(cry(0)[:, None], RATE, "mp3"))
+    return tmp_path
+
+
+def regrouped(root):
+    corpus = folder.read(root)
+    items = DATASETS["folder"].regroup(load_clips(corpus, FrontEnd(FrontEndConfig())))
+    return groups(replace(corpus, items=items))
+
+
+def test_without_a_table_the_same_sound_is_one_group(cries):
+    assert regrouped(cries) == {
+        "hungry/a.wav": "hungry/a.wav", "tired/c.mp3": "hungry/a.wav", "tired/b.wav": "tired/b.wav",
+    }  # fmt: skip
+
+
+def test_groups_of_a_table_stay(cries):
+    table(cries, "hungry/a.wav,x", "tired/b.wav,x", "tired/c.mp3,y")
+    assert regrouped(cries) == {"hungry/a.wav": "x", "tired/b.wav": "x", "tired/c.mp3": "y"}

@@ -1,0 +1,312 @@
+"""Downloads from a server on this machine that behaves in every way a server can."""
+
+import errno
+import hashlib
+import io
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.train.file_server import Site, serve_file
+from train import transfer
+from train.archive import Archive, ArchiveFolder, Part
+from train.corpus import Corpus, DataError
+from train.datasets import DATASETS, Dataset, donateacry
+from train.download import download
+
+FILES = {
+    "hungry/a.wav": os.urandom(200_000),
+    "hungry/b.wav": b"b" * 1000,
+    "tired/c.wav": b"c" * 1000,
+}
+UPLOADS = {"d.caf": b"d" * 10, "e.caf": b"e" * 10}
+
+
+def part(*names):
+    """What is expected, computed as the docstring of Part says."""
+    lines = [f"{n}\0{hashlib.sha256(FILES[n]).hexdigest()}\n" for n in sorted(names)]
+    return Part(len(names), hashlib.sha256("".join(lines).encode()).hexdigest())
+
+
+FOLDERS = (
+    ArchiveFolder(
+        "cries", "clean/data", "*/*.wav",
+        {"hungry": part("hungry/a.wav", "hungry/b.wav"), "tired": part("tired/c.wav")},
+    ),
+    ArchiveFolder("uploads", "bucket", "*.caf", {"": Part(2)}),
+)  # fmt: skip
+
+
+def zipped(files=FILES, uploads=UPLOADS, **more):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("repository-master/README.md", "the licence")
+        archive.writestr("repository-master/clean/data/", "")
+        for name, content in files.items():
+            archive.writestr(f"repository-master/clean/data/{name}", content)
+        for name, content in uploads.items():
+            archive.writestr(f"repository-master/bucket/{name}", content)
+        for name in ("clean/data/notes.wav", "clean/data/hungry/x.txt", "other/hungry/x.wav"):
+            archive.writestr(f"repository-master/{name}", "not wanted")
+        for name, content in more.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+WHOLE = zipped()
+
+
+@pytest.fixture
+def site(monkeypatch):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(transfer, "PAUSES", (0.0, 0.0))
+    with serve_file(Site(WHOLE)) as site:
+        yield site
+
+
+def dataset(url, name="cries"):
+    archive = Archive(url, "repository.zip", FOLDERS)
+    return Dataset(name, lambda root: Corpus(name, (), (), ""), archive=archive)
+
+
+def contents(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def assert_complete(root):
+    assert contents(root / "cries") == {**FILES, "README.md": b"the licence"}
+    assert contents(root / "uploads") == {**UPLOADS, "README.md": b"the licence"}
+    assert sorted(path.name for path in root.iterdir()) == ["cries", "uploads"]
+
+
+def refused(site, root, *messages, name="cries"):
+    """The error's text; no folder has come of it, nor any temporary one."""
+    with pytest.raises(DataError) as error:
+        download(dataset(site.url, name), root)
+    assert all(message in str(error.value) for message in messages), error.value
+    assert not [path for path in root.iterdir() if path.is_dir() and path.name != "uploads"]
+    return str(error.value)
+
+
+# What arrives
+
+
+def test_the_corpus_and_its_sibling_lie_where_their_readers_look(site, tmp_path, capsys):
+    download(dataset(site.url), tmp_path / "new")
+    assert_complete(tmp_path / "new")
+    assert site.asked == [None]
+    assert "3 recordings" in capsys.readouterr().out
+    others_may_read = (tmp_path / "new" / "cries").stat().st_mode & stat.S_IROTH
+    tmp_path.joinpath("made").mkdir()
+    assert others_may_read == (tmp_path / "made").stat().st_mode & stat.S_IROTH
+
+
+def test_a_redirection_is_followed(site, tmp_path):
+    download(dataset(site.url.replace("master", "moved")), tmp_path)
+    assert_complete(tmp_path)
+
+
+def test_what_is_there_is_not_downloaded(site, tmp_path, capsys):
+    (tmp_path / "cries").mkdir()
+    (tmp_path / "cries" / "mine.wav").write_bytes(b"mine")
+    download(dataset(site.url), tmp_path)
+    assert "already there" in capsys.readouterr().out
+    assert site.asked == []
+    download(dataset(site.url, "uploads"), tmp_path)
+    assert contents(tmp_path / "cries") == {"mine.wav": b"mine"}
+    assert set(contents(tmp_path / "uploads")) == {*UPLOADS, "README.md"}
+
+
+def test_an_empty_folder_is_filled(site, tmp_path):
+    (tmp_path / "cries").mkdir()
+    download(dataset(site.url), tmp_path)
+    assert_complete(tmp_path)
+
+
+def test_a_file_fetched_by_hand_is_used(site, tmp_path):
+    (tmp_path / "repository.zip").write_bytes(WHOLE)
+    download(dataset(site.url), tmp_path)
+    assert_complete(tmp_path)
+    assert site.asked == []
+
+
+# A connection that breaks
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_dropped_connection_goes_on_where_it_broke(site, tmp_path, chunked):
+    site.drops, site.after, site.chunked = 2, 50_000, chunked
+    download(dataset(site.url), tmp_path)
+    assert_complete(tmp_path)
+    assert site.asked == [None, "bytes=50000-", "bytes=100000-"]
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_server_without_ranges_starts_over(site, tmp_path, chunked):
+    site.drops, site.after, site.chunked, site.ranges = 1, 50_000, chunked, False
+    download(dataset(site.url), tmp_path)
+    assert_complete(tmp_path)
+    assert site.asked == [None, "bytes=50000-"]
+
+
+def test_an_earlier_runs_part_is_used(site, tmp_path):
+    (tmp_path / "repository.zip.part").write_bytes(WHOLE[:70_000])
+    download(dataset(site.url), tmp_path)
+    assert_complete(tmp_path)
+    assert site.asked == ["bytes=70000-"]
+
+
+def test_a_part_that_is_too_long_is_thrown_away(site, tmp_path):
+    (tmp_path / "repository.zip.part").write_bytes(WHOLE + b"more")
+    download(dataset(site.url), tmp_path)
+    assert_complete(tmp_path)
+    assert site.asked == [f"bytes={len(WHOLE) + 4}-", None]
+
+
+def test_an_answer_from_another_place_is_not_appended(site, tmp_path):
+    (tmp_path / "repository.zip.part").write_bytes(WHOLE[:70_000])
+    site.shift = 10
+    download(dataset(site.url), tmp_path)
+    assert_complete(tmp_path)
+    assert site.asked == ["bytes=70000-", None]
+
+
+def test_a_server_that_is_busy_is_asked_again(site, tmp_path):
+    site.status, site.refusals = 503, 2
+    download(dataset(site.url), tmp_path)
+    assert_complete(tmp_path)
+
+
+def test_a_connection_that_always_breaks_keeps_what_came(site, tmp_path):
+    site.drops, site.after = 3, 1_000
+    refused(site, tmp_path, "the connection breaks", "repository.zip.part is kept", site.url)
+    assert (tmp_path / "repository.zip.part").read_bytes() == WHOLE[:3_000]
+    download(dataset(site.url), tmp_path)
+    assert_complete(tmp_path)
+
+
+def test_a_missing_file_is_not_asked_for_twice(site, tmp_path):
+    site.status = 404
+    text = refused(site, tmp_path, site.url, "404", str(tmp_path / "repository.zip"))
+    assert "kept" not in text
+    assert len(site.asked) == 1
+
+
+def test_without_a_network_it_says_what_to_put_where(monkeypatch, tmp_path):
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with serve_file(Site()) as closed:
+        pass
+    refused(closed, tmp_path, closed.url, "no connection", str(tmp_path / "repository.zip"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
+def test_a_full_disk_is_one_sentence_and_the_part_stays(site, tmp_path):
+    part = tmp_path / "repository.zip.part"
+    part.symlink_to("/dev/full")
+    refused(site, tmp_path, f"The disk of {tmp_path} is full", "run this again")
+    assert part.is_symlink()
+
+
+def test_a_disk_that_fills_up_while_unpacking_leaves_no_half_folder(site, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("train.unpack._copy", full)
+    refused(site, tmp_path, "is full")
+    assert [path.name for path in tmp_path.iterdir()] == ["repository.zip"]
+
+
+# Archives that are not what they should be
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({**FILES, "tired/c.wav": b"C"}, "some of the 1 files in tired differ"),
+        ({**FILES, "tired/x.wav": b""}, "tired has 2 files instead of 1"),
+        ({"hungry/a.wav": b"", "tired/c.wav": FILES["tired/c.wav"]}, "hungry has 1 files instead"),
+        ({**FILES, "lonely/x.wav": b""}, "lonely has 1 files and should not"),
+        ({"hungry/a.wav": b""}, "tired has 0 files instead of 1"),
+    ],
+)
+def test_a_changed_corpus_is_refused_and_kept(site, tmp_path, files, message):
+    site.content = zipped(files)
+    refused(site, tmp_path, message, "kept for a look", str(tmp_path / "repository.zip"))
+    assert contents(tmp_path) == {"repository.zip": site.content}
+
+
+def test_where_no_digest_is_known_more_files_are_welcome_and_fewer_are_not(site, tmp_path):
+    site.content = zipped(uploads={**UPLOADS, "f.caf": b"f"})
+    download(dataset(site.url), tmp_path / "more")
+    assert (tmp_path / "more" / "uploads" / "f.caf").exists()
+    site.content = zipped(uploads={"d.caf": b"d"})
+    (tmp_path / "fewer").mkdir()
+    refused(site, tmp_path / "fewer", "bucket has 1 files instead of 2", name="uploads")
+
+
+@pytest.mark.parametrize("damage", ["bits", "end", "text"])
+def test_a_damaged_archive_is_refused(site, tmp_path, damage):
+    broken = bytearray(WHOLE)
+    middle = WHOLE.index(FILES["hungry/a.wav"]) + 100
+    broken[middle] ^= 1
+    site.content = {"bits": bytes(broken), "end": WHOLE[:-500], "text": b"<html>"}[damage]
+    refused(site, tmp_path, "is damaged", "delete it", str(tmp_path / "repository.zip"))
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.wav", "repository-master/clean/data/../../../evil.wav", "/evil.wav"]
+)
+def test_a_path_that_leads_out_is_refused(site, tmp_path, name):
+    site.content = zipped(**{name: b"evil"})
+    root = tmp_path / "a" / "b"
+    root.mkdir(parents=True)
+    refused(site, root, "leads out of it", name)
+    assert not list(tmp_path.rglob("evil.wav"))
+
+
+@pytest.mark.parametrize("name", ["x/..\\..\\c.wav", "tired/d:c.wav"])
+def test_a_name_that_is_another_folder_on_windows_is_not_taken(site, tmp_path, name):
+    site.content = zipped({**FILES, name: b"evil"})
+    download(dataset(site.url), tmp_path)
+    assert_complete(tmp_path)
+
+
+# The registry
+
+
+@pytest.mark.parametrize("name", [n for n, d in DATASETS.items() if d.archive is None])
+def test_a_corpus_without_an_archive_says_so(name, tmp_path):
+    with pytest.raises(DataError, match=f"no public archive of '{name}'"):
+        download(DATASETS[name], tmp_path)
+
+
+@pytest.mark.parametrize(("name", "files"), [("donateacry", 457), ("esc10", 400)])
+def test_the_digests_are_those_of_the_recordings(data_root, name, files):
+    folder = next(f for f in DATASETS[name].archive.folders if f.name == name)
+    for label, expected in folder.parts.items():
+        names = sorted((data_root / name / label).glob(folder.pattern.split("/")[1]))
+        total = hashlib.sha256()
+        for path in names:
+            own = hashlib.sha256(path.read_bytes()).hexdigest()
+            total.update(f"{label}/{path.name}\0{own}\n".encode())
+        assert expected == Part(len(names), total.hexdigest())
+    assert sum(part.files for part in folder.parts.values()) == files
+
+
+def test_the_real_recordings_pass_through_the_real_archives_checks(data_root, site, tmp_path):
+    buffer = io.BytesIO()
+    clean, uploads = (f"donateacry-corpus-master/{f.source}" for f in donateacry.ARCHIVE.folders)
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted((data_root / "donateacry").glob("*/*.wav")):
+            archive.write(path, f"{clean}/{path.parent.name}/{path.name}")
+        for path in sorted((data_root / "donateacry_ios").glob("*.flac")):
+            archive.writestr(f"{uploads}/{path.stem}.caf", b"")
+    (tmp_path / donateacry.ARCHIVE.file).write_bytes(buffer.getvalue())
+    download(DATASETS["donateacry"], tmp_path)
+    for name, count in (("donateacry", 457), ("donateacry_ios", 416)):
+        assert len(DATASETS[name].read(tmp_path).items) == count
