@@ -40,7 +40,7 @@ def groups(corpus):
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_an_empty_folder_says_what_to_put_where(name, tmp_path):
-    with pytest.raises(DataError, match=r"There are no recordings in .*Put ") as error:
+    with pytest.raises(DataError, match=r"There (are|is) no .* in .*(Put |prepare )") as error:
         DATASETS[name].read(tmp_path)
     assert str(tmp_path) in str(error.value)
 
