@@ -16,7 +16,6 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from cry_model.features import FrontEnd
 from train.augmentation import augment_features, augment_waveforms, mixup
@@ -26,6 +25,7 @@ from train.distillation import Teacher
 from train.presets import Preset
 from train.state import Memory
 from train.validation import Score, Watch
+from train.weights import Weights
 
 
 class TrainingError(RuntimeError):
@@ -97,67 +97,44 @@ def fit(
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     bank = Bank(lesson.clips, lesson.classes, preset.balance, device)
     watch = Watch(lesson.validation, preset.patience)
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=preset.learning_rate,
-        weight_decay=preset.weight_decay,
-        fused=device.type == "cuda",
-    )
-    averaged = None
-    if preset.average:
-        average = get_ema_multi_avg_fn(preset.average)
-        averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
-    kept = model if averaged is None else averaged.module
-    start = 0
+    weights, start = Weights(model, preset, device), 0
     if (state := memory.recall()) is not None:
         start = state["epoch"]
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        weights.restore(state["weights"])
         watch.restore(state["watch"])
-        if averaged is not None:
-            averaged.load_state_dict(state["averaged"])
-    plain, (model, optimiser) = model, accelerator.prepare(model, optimiser)
+    pupil, optimiser = accelerator.prepare(model, weights.optimiser)
     steps = max(1, round(len(lesson.clips.items) / preset.batch))
     for epoch in range(start, preset.epochs):
         if watch.enough:
             break
         dice = Dice(seed, epoch, device)
         torch.manual_seed(dice.numbers.getrandbits(63))  # for a system with dropout
-        model.train()
+        pupil.train()
         total = torch.zeros((), device=device)
         for step in range(epoch * steps, (epoch + 1) * steps):
             rate = preset.learning_rate * schedule(preset, step, preset.epochs * steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss = step_loss(model, front_end, bank, lesson.teacher, preset, dice, accelerator)
+            loss = step_loss(pupil, front_end, bank, lesson.teacher, preset, dice, accelerator)
             optimiser.zero_grad(set_to_none=True)
             accelerator.backward(loss)
-            accelerator.clip_grad_norm_(model.parameters(), 5.0)
+            accelerator.clip_grad_norm_(pupil.parameters(), 5.0)
             optimiser.step()
-            if averaged is not None:
-                averaged.update_parameters(plain)
-            total += loss.detach()
+            weights.follow()
+            total += loss.detach()  # stays on the device: nothing waits for it
         mean = accelerator.reduce(total, "mean").item() / steps
         if not math.isfinite(mean):
             raise TrainingError(
                 f"The loss is not a number after epoch {epoch + 1}; try a lower learning rate."
             )
-        score = agree(accelerator, watch.look(kept.eval(), front_end))
-        watch.note(score, kept)
-        memory.keep(
-            {
-                "epoch": epoch + 1,
-                "model": plain.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "averaged": None if averaged is None else averaged.state_dict(),
-                "watch": watch.state(),
-            }
-        )
+        score = agree(accelerator, watch.look(weights.outcome.eval(), front_end))
+        watch.note(score, weights.outcome)
+        memory.keep({"epoch": epoch + 1, "weights": weights.state(), "watch": watch.state()})
         report(Epoch(epoch + 1, mean, rate, score))
     accelerator.free_memory()
     if watch.best is not None:
-        kept.load_state_dict(watch.best)
-    return accelerator.unwrap_model(kept, keep_fp32_wrapper=False).eval()
+        weights.outcome.load_state_dict(watch.best)
+    return accelerator.unwrap_model(weights.outcome, keep_fp32_wrapper=False).eval()
 
 
 def agree(accelerator: Accelerator, score: Score | None) -> Score | None:
