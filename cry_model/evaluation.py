@@ -27,11 +27,11 @@ class Evaluation:
         recordings, groups: how many were scored, and how many babies (or sources) they come from.
         folds: number of folds that the scores are pooled over.
         seeds: the seeds of the fits.
-        chance: balanced accuracy of guessing, one over the number of classes.
+        chance: balanced accuracy of guessing, one over the number of classes that occur.
         majority_label, majority_accuracy: the most frequent label and its share.
         metrics: name -> estimate; names are those of :data:`cry_model.metrics.METRICS`.
-        recall: label -> recall.
-        support: label -> number of recordings.
+        recall: label -> recall, of the labels that occur.
+        support: label -> number of recordings, of the same.
     """
 
     dataset: str
@@ -55,7 +55,7 @@ class Evaluation:
     @property
     def verdict(self) -> str:
         """In so many words, what the interval says beside chance."""
-        whom = f"For {TESTED.get(self.protocol, 'a recording never heard before')}"
+        whom = f"For {tested(self.dataset, self.protocol)}"
         if self.better_than_chance:
             return f"{whom}, this is better than guessing, and far from certain."
         return f"{whom}, this is no better than guessing."
@@ -65,7 +65,7 @@ class Evaluation:
         recall = self.metrics["balanced_accuracy"]
         asked = f"all {len(self.recall)} reasons counting alike"
         return (
-            f"For {TESTED.get(self.protocol, 'a recording never heard before')}, "
+            f"For {tested(self.dataset, self.protocol)}, "
             f"models like this one gave the right reason for {percent(recall.value)} of cries, "
             f"{asked} (95 % interval {100 * recall.low:.0f} to {percent(recall.high)}); "
             f"guessing gives {percent(self.chance)}.",
@@ -76,12 +76,28 @@ class Evaluation:
         )
 
 
-TESTED = {
-    "baby": "a baby never heard before",
-    "recording": "a recording never heard before",
-    "clip": "a piece of a recording whose other pieces were heard in training",
+GROUPS = {
+    "donateacry": "baby",
+    "donateacry_ios": "baby",
+    "esc10": "source",
+    "challenge6": "recording",
+    "synthetic6": "made-up baby",
 }
-"""Protocol -> what was tested."""
+"""Dataset -> what its groups are, as far as it tells."""
+
+
+def group_name(dataset: str) -> str:
+    """What the ``baby`` protocol keeps together in a dataset."""
+    return GROUPS.get(dataset, "group of recordings")
+
+
+def tested(dataset: str, protocol: str) -> str:
+    """What the scored recordings were to the fits."""
+    if protocol == "clip":
+        return "a piece of a recording whose other pieces were heard in training"
+    what = group_name(dataset) if protocol == "baby" else "recording"
+    return f"a {what} never heard before"
+
 
 UNMEASURED = (
     "This checkpoint was never measured on held-out recordings: nothing is known about how often "

@@ -138,11 +138,11 @@ def evaluate(
     return Evaluation(
         recordings=len(first),
         groups=len(set(groups)),
-        chance=1 / len(names),
+        chance=1 / int((support > 0).sum()),
         majority_label=names[int(rows.argmax())],
         majority_accuracy=float(rows.max() / len(labels)),
         metrics={name: interval(metric) for name, metric in METRICS.items()},
-        recall={n: float(r) for n, r in zip(names, per_class, strict=True)},
-        support={n: int(s) for n, s in zip(names, support, strict=True)},
+        recall={n: float(r) for n, r in zip(names, per_class, strict=True) if not np.isnan(r)},
+        support={n: int(s) for n, s in zip(names, support, strict=True) if s},
         **facts,
     )

@@ -11,7 +11,7 @@ from cry_model.config import CheckpointError
 from train.commands import benchmark, fit, prepare, publish, publish_space
 from train.corpus import DataError
 from train.hub import PublishError
-from train.loop import TrainingError
+from train.predicting import TrainingError
 
 DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
 COMMANDS = (prepare, fit, benchmark, publish, publish_space)

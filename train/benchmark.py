@@ -27,7 +27,7 @@ from cry_model.torchaudio_compat import import_torchaudio
 from train.bank import Bank
 from train.clips import Clips
 from train.corpus import Item
-from train.loop import Dice, step_loss
+from train.loop import MAX_NORM, Dice, step_loss
 from train.presets import PAPER, Preset
 
 CLASSES, CLIPS, SECONDS = 5, 457, 7.0
@@ -116,6 +116,7 @@ def our_steps(
         loss = step_loss(model, front_end, bank, None, preset, dice, accelerator)
         optimiser.zero_grad(set_to_none=True)
         accelerator.backward(loss)
+        accelerator.clip_grad_norm_(model.parameters(), MAX_NORM)
         optimiser.step()
         yield preset.batch
 
@@ -125,8 +126,8 @@ def usual_steps(
 ) -> Iterator[int]:
     """Trains for ever the usual way."""
     loader = DataLoader(
-        ItemByItem(clips), batch, shuffle=True, drop_last=True, num_workers=workers,
-        persistent_workers=True, pin_memory=device.type == "cuda",
+        ItemByItem(clips), batch, shuffle=True, num_workers=workers,
+        persistent_workers=workers > 0, pin_memory=device.type == "cuda",
     )  # fmt: skip
     model = build_model(system, CLASSES, FULL_LENGTH.num_bands).to(device).train()
     optimiser = torch.optim.Adam(model.parameters())

@@ -14,6 +14,7 @@ from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
@@ -71,14 +72,14 @@ def prepare(
     """
     corpus = dataset.read(root)
     path, state = cache_path(folder, corpus.name, config), listing(corpus.items)
-    if path.exists() and read_header(path).get("listing") == state:
-        return load(path, config), path
-    clips = load_clips(corpus, FrontEnd(config))
-    if dataset.regroup is not None:
-        clips = replace(clips, items=dataset.regroup(clips))
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, encode(corpus, clips, config, state))
-    return load(path, config), path
+    with FileLock(path.with_suffix(".lock")):  # who comes second waits, and finds it
+        if not path.exists() or read_header(path).get("listing") != state:
+            clips = load_clips(corpus, FrontEnd(config))
+            if dataset.regroup is not None:
+                clips = replace(clips, items=dataset.regroup(clips))
+            write_atomically(path, encode(corpus, clips, config, state))
+        return load(path, config), path
 
 
 def encode(corpus: Corpus, clips: Clips, config: FrontEndConfig, state: str) -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cry_model.config import CheckpointConfig
-from cry_model.evaluation import UNMEASURED, Estimate, Evaluation, dataset_title, words
+from cry_model.evaluation import UNMEASURED, Estimate, Evaluation, dataset_title, group_name, words
 from cry_model.registry import get_system
 
 PAPER = Path(__file__).parents[1] / "assets" / "paper_reference.json"
@@ -21,8 +21,8 @@ TITLES = {
     "expected_calibration_error": "Expected calibration error",
 }
 SPLITS = {
-    "baby": "no baby is both in training and in test",
-    "recording": "recordings at random; a baby may be both in training and in test",
+    "baby": "no {group} is both in training and in test",
+    "recording": "recordings at random; a {group} may be both in training and in test",
     "clip": "pieces at random; pieces of one recording may be both in training and in test",
 }
 
@@ -63,14 +63,15 @@ def _trust(evaluation: Evaluation | None) -> str:
 
 def _measured(evaluation: Evaluation) -> str:
     seeds = ", ".join(map(str, evaluation.seeds))
-    dataset, split = _cell(dataset_title(evaluation.dataset)), SPLITS.get(evaluation.protocol)
+    group, dataset = group_name(evaluation.dataset), _cell(dataset_title(evaluation.dataset))
+    split = SPLITS.get(evaluation.protocol, "").format(group=group)
     rows = [(title(name), *_interval(value)) for name, value in evaluation.metrics.items()]
     return (
         f"## Measured\n\nOn {dataset}, protocol `{evaluation.protocol}`"
         f"{f' ({split})' if split else ''}: {evaluation.folds} folds, seeds {seeds}, "
-        f"{evaluation.recordings} recordings of {evaluation.groups} groups (babies, or the nearest "
-        "to them that the corpus tells), scored per recording, by fits like this one. The "
-        "published weights themselves were then fitted on all recordings.\n\n"
+        f"{evaluation.recordings} recordings in {evaluation.groups} groups (by {group}), scored "
+        "per recording, by fits like this one. The published weights themselves were then fitted "
+        "on the tested recordings too.\n\n"
         + _table(("metric", "value", "95 % interval over groups"), rows)
         + f"\n\nGuessing has a balanced accuracy of {evaluation.chance:.3f}; always answering "
         f'"{_cell(words(evaluation.majority_label))}" has an accuracy of '

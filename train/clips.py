@@ -56,11 +56,12 @@ class Clips:
         return front_end.cut(Clip(self.waveforms[index], 0.0))
 
     def fingerprint(self) -> str:
-        """16 characters that change when a recording, its label, its group or its length does."""
+        """16 characters that change when the sound, the label or the group of a recording does."""
         digest = hashlib.sha256()
         for item, wave in zip(self.items, self.waveforms, strict=True):
             fact = (item.recording, item.label, item.source, item.group, item.fold, len(wave))
             digest.update(repr(fact).encode())
+            digest.update(wave.numpy())
         return digest.hexdigest()[:16]
 
 
@@ -107,6 +108,8 @@ def cut_before_splitting(clips: Clips, config: FrontEndConfig) -> Clips:
 
     Parts of one recording are clips of their own from here on, and may be split from each other.
     """
+    if not clips.items:
+        return clips
     items, labels, waveforms, seconds = [], [], [], []
     for i, (item, wave) in enumerate(zip(clips.items, clips.waveforms, strict=True)):
         length = len(wave) / config.sample_rate

@@ -11,6 +11,11 @@ class DataError(ValueError):
     """A corpus that is missing or unusable; the message says what to put where."""
 
 
+def related(one: str, other: str) -> bool:
+    """Whether two corpora, by name, hold the same babies: both folders of Donate-a-Cry do."""
+    return one == other or {one, other} == {"donateacry", "donateacry_ios"}
+
+
 @dataclass(frozen=True)
 class Item:
     """One recording.

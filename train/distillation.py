@@ -7,8 +7,10 @@ Beyer et al. 2022).
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ from cry_model.checkpoint import load_checkpoint
 from cry_model.features import FrontEnd, FrontEndConfig
 from cry_model.hub import find_checkpoint
 from train.cache import preparation
-from train.corpus import DataError
+from train.corpus import DataError, related
 
 
 class Teacher:
@@ -26,6 +28,7 @@ class Teacher:
     Attributes:
         name: of the checkpoint: its folder's, or its repository.
         labels: its classes.
+        learnt_from: the corpus that it was fitted on, if its checkpoint says so.
         weight: share of the teacher in the target of a labelled clip; one without a label has
             the teacher's alone.
     """
@@ -37,9 +40,28 @@ class Teacher:
         weight: float,
         model: nn.Module,
         front_end: FrontEnd,
+        learnt_from: str | None = None,
     ) -> None:
         self.name, self.labels, self.weight = name, labels, weight
+        self.learnt_from = learnt_from
         self.model, self.front_end = model.eval(), front_end.eval()
+
+    def facts(self) -> dict[str, Any]:
+        """For the record: which one it is, whatever its name."""
+        digest = hashlib.sha256()
+        for name, tensor in self.model.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().numpy())
+        return {"name": self.name, "weight": self.weight, "digest": digest.hexdigest()[:16]}
+
+    def has_heard(self, *corpora: str | None) -> bool:
+        """Whether it was fitted on one of them, or on one with the same babies.
+
+        Its labels then know the recordings that a fold holds out, and no number is honest.
+        """
+        return self.learnt_from is not None and any(
+            name is not None and related(self.learnt_from, name) for name in corpora
+        )
 
     @torch.no_grad()
     def teach(self, waves: Tensor, targets: Tensor) -> Tensor:
@@ -83,6 +105,6 @@ def load_teacher(
     if preparation(config.front_end) != preparation(pupil):
         raise DataError("The teacher wants its audio prepared in another way than the preset's.")
     known_as = Path(name).name if Path(name).is_dir() else str(name)  # it will be published
-    return Teacher(
-        known_as, config.labels, weight, model.to(device), FrontEnd(config.front_end).to(device)
-    )
+    front_end = FrontEnd(config.front_end).to(device)
+    learnt_from = config.training.get("dataset")
+    return Teacher(known_as, config.labels, weight, model.to(device), front_end, learnt_from)

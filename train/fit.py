@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from torch import nn
-from tqdm import tqdm
 
 from cry_model.complexity import measure
 from cry_model.evaluation import Evaluation, words
@@ -18,7 +17,7 @@ from cry_model.features import FrontEnd
 from train import results
 from train.clips import Clips, join
 from train.corpus import DataError
-from train.loop import Epoch, Lesson, fit
+from train.fitting import train_model
 from train.predicting import piece_probabilities
 from train.run import Run
 from train.ship import ship
@@ -29,11 +28,12 @@ def run_fit(run: Run) -> Evaluation | None:
     """Cross-validates, writes the results, fits on everything and saves the checkpoint.
 
     Folds that the results folder already has are not fitted again, so a run that was cut off goes
-    on where it was. A corpus without any label has nothing to be measured on: None.
+    on where it was. None if there is nothing to be measured on: a corpus without any label, or a
+    teacher that has heard the recordings which a fold would hold out.
 
     Raises:
-        DataError: if the results folder holds a run of another configuration or corpus, or there
-            are unlabelled recordings and no teacher.
+        DataError: if the results folder holds a run of another configuration or corpus, another
+            process writes there, or there are unlabelled recordings only and no teacher.
         TrainingError: if the loss is not a number.
     """
     say = run.accelerator.print
@@ -42,14 +42,20 @@ def run_fit(run: Run) -> Evaluation | None:
         say("Recordings without a label are left out; a --teacher could label them.")
     if not run.data.clips.items:
         raise DataError("No recording has a label; name a --teacher that gives some.")
-    run.model(run.seeds[0])  # settings that do not suit are found now, not after an hour
     front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
-    evaluation = cross_validate(run, front_end) if run.units.items else None
-    if evaluation is not None:
-        say(summary(run.system, evaluation), f"Results in {run.results_folder}.", sep="\n")
-    if run.checkpoint:
-        ship(run, front_end, train_model)
-        say(f"Checkpoint in {run.checkpoint_folder}.")
+    evaluation = None
+    with run.alone():
+        if run.teacher is not None and run.teacher.has_heard(run.name, run.extra):
+            say(
+                f"Not measured: the teacher was fitted on {run.teacher.learnt_from}, so it knows "
+                "what a fold would hold out."
+            )
+        elif run.units.items:
+            evaluation = cross_validate(run, front_end)
+            say(summary(run.system, evaluation), f"Results in {run.results_folder}.", sep="\n")
+        if run.checkpoint:
+            ship(run, front_end)
+            say(f"Checkpoint in {run.checkpoint_folder}.")
     return evaluation
 
 
@@ -65,22 +71,21 @@ def cross_validate(run: Run, front_end: FrontEnd) -> Evaluation:
     for seed in run.seeds:
         fold_of = split(units.items, run.protocol, run.folds, seed)
         for fold in range(run.folds):
-            if (seed, fold) in done:
-                continue
-            started = time.perf_counter()
-            tested = units.subset(np.flatnonzero(fold_of == fold))
-            learnt = join(units.subset(np.flatnonzero(fold_of != fold)), apart(run, tested))
-            model = train_model(run, learnt, front_end, seed, fold)
-            if main:
-                rows = predict(model, front_end, tested, run.labels)
-                table = pd.concat([table, rows.assign(fold=fold, seed=seed)], ignore_index=True)
-                seconds = round(time.perf_counter() - started, 1)
-                record.setdefault("wall_seconds", {})[f"seed {seed}, fold {fold}"] = seconds
-                results.write_predictions(folder, results.ordered(table, run.labels))
-                results.write_run(folder, record)
-            run.accelerator.wait_for_everyone()
+            if (seed, fold) not in done:
+                started = time.perf_counter()
+                tested = units.subset(np.flatnonzero(fold_of == fold))
+                learnt = join(units.subset(np.flatnonzero(fold_of != fold)), apart(run, tested))
+                model = train_model(run, learnt, front_end, seed, fold)
+                if main:
+                    rows = predict(model, front_end, tested, run.labels)
+                    table = pd.concat([table, rows.assign(fold=fold, seed=seed)], ignore_index=True)
+                    seconds = round(time.perf_counter() - started, 1)
+                    record.setdefault("wall_seconds", {})[f"seed {seed}, fold {fold}"] = seconds
+                    results.write_predictions(folder, results.ordered(table, run.labels))
+                    results.write_run(folder, record)
+                run.accelerator.wait_for_everyone()
             run.memory(seed, fold).forget()
-    return finish(run, record, results.read_predictions(folder))
+    return run.of_main(lambda: finish(run, record, results.read_predictions(folder)))
 
 
 def apart(run: Run, tested: Clips) -> Clips:
@@ -92,80 +97,31 @@ def apart(run: Run, tested: Clips) -> Clips:
 
 
 def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation:
-    """Scores the pooled predictions per piece and per recording and completes ``run.json``."""
-    if set(table["recording"]) != {item.recording for item in run.units.items}:
+    """Scores the pooled predictions per piece and per recording and completes ``run.json``.
+
+    Seeds that were cut off in an earlier run and not asked for now are not scored.
+    """
+    folds = table.groupby("seed")["fold"].nunique()
+    whole = table[table["seed"].isin(folds.index[folds == run.folds])]
+    if set(whole["recording"]) != {item.recording for item in run.units.items}:
         raise DataError(f"{run.results_folder} was made from other recordings; delete it.")
     facts = {"dataset": run.name, "protocol": run.protocol, "folds": run.folds}
+    recordings = results.per_recording(whole, run.labels)
     scores = {
-        "piece": results.score(table, run.labels, **facts),
-        "recording": results.score(results.per_recording(table, run.labels), run.labels, **facts),
+        "piece": results.score(whole, run.labels, **facts),
+        "recording": results.score(recordings, run.labels, **facts),
     }
     cost = measure(run.model(0), run.preset.front_end.num_bands)
     facts_of_run = {
         "labels": list(run.labels),
+        "seeds": list(scores["recording"].seeds),
         "parameters": cost.parameters,
         "multiply_adds_5s": cost.multiply_adds,
         "environment": results.environment(run.accelerator),
         "left_out": run.data.clips.left_out,
     }
-    if run.accelerator.is_main_process:
-        results.write_run(run.results_folder, {**record, **facts_of_run}, scores)
+    results.write_run(run.results_folder, {**record, **facts_of_run}, scores)
     return scores["recording"]
-
-
-def train_model(
-    run: Run, clips: Clips, front_end: FrontEnd, seed: int, fold: int | None
-) -> nn.Module:
-    """One fit with a progress bar and, if asked for, live curves; ``fold`` None is the last one."""
-    accelerator, preset = run.accelerator, run.preset
-    clips, validation = hold_back(run, clips, seed)
-    where = f"seed {seed}, " + ("all recordings" if fold is None else f"fold {fold}")
-    memory = run.memory(seed, fold)
-    if run.track:
-        accelerator.init_trackers(f"{run.name}/{run.protocol}/{run.system}/{where}")
-    with tqdm(
-        total=preset.epochs,
-        desc=f"{run.system}, {where}",
-        unit="epoch",
-        disable=not accelerator.is_main_process,
-    ) as bar:
-
-        def report(epoch: Epoch) -> None:
-            bar.n = epoch.number - 1
-            bar.set_postfix(curves(epoch), refresh=False)
-            bar.update()
-            if run.track:
-                accelerator.log(curves(epoch), step=epoch.number)
-
-        lesson = Lesson(clips, len(run.labels), validation, run.teacher)
-        model = fit(run.model(seed), front_end, lesson, preset, seed, accelerator, memory, report)
-    if run.track:
-        accelerator.end_training()
-    return model
-
-
-def hold_back(run: Run, clips: Clips, seed: int) -> tuple[Clips, Clips | None]:
-    """Splits the inner validation part off, as the protocol splits; labelled clips only."""
-    if not run.preset.validation:
-        return clips, None
-    items = [replace(item, fold=None) for item in clips.items]
-    labelled = [i for i, item in enumerate(items) if item.label is not None]
-    count = round(1 / run.preset.validation)
-    fold_of = split([items[i] for i in labelled], run.protocol, count, seed)
-    watched = [i for i, fold in zip(labelled, fold_of, strict=True) if fold == 0]
-    key = PROTOCOLS[run.protocol]
-    taken = {key(items[i]) for i in watched}
-    learnt = [i for i, item in enumerate(items) if key(item) not in taken]
-    return clips.subset(learnt), clips.subset(watched)
-
-
-def curves(epoch: Epoch) -> dict[str, float]:
-    """What the bar and the trackers show of an epoch."""
-    values = {"loss": epoch.loss, "rate": epoch.learning_rate}
-    if epoch.score is not None:
-        values["validation loss"] = epoch.score.loss
-        values["validation balanced accuracy"] = epoch.score.balanced_accuracy
-    return values
 
 
 def predict(

@@ -22,14 +22,13 @@ from train.augmentation import augment_features, augment_waveforms, mixup
 from train.bank import Bank
 from train.clips import Clips
 from train.distillation import Teacher
+from train.predicting import TrainingError
 from train.presets import Preset
 from train.state import Memory
 from train.validation import Score, Watch
 from train.weights import Weights
 
-
-class TrainingError(RuntimeError):
-    """The training cannot go on; the message says why."""
+MAX_NORM = 5.0  # of the gradient
 
 
 @dataclass(frozen=True)
@@ -118,14 +117,15 @@ def fit(
             loss = step_loss(pupil, front_end, bank, lesson.teacher, preset, dice, accelerator)
             optimiser.zero_grad(set_to_none=True)
             accelerator.backward(loss)
-            accelerator.clip_grad_norm_(pupil.parameters(), 5.0)
+            accelerator.clip_grad_norm_(pupil.parameters(), MAX_NORM)
             optimiser.step()
             weights.follow()
             total += loss.detach()  # stays on the device: nothing waits for it
         mean = accelerator.reduce(total, "mean").item() / steps
-        if not math.isfinite(mean):
+        if not (math.isfinite(mean) and weights.finite()):
             raise TrainingError(
-                f"The loss is not a number after epoch {epoch + 1}; try a lower learning rate."
+                f"The loss is not a number after epoch {epoch + 1}; try a lower learning rate. "
+                "The state of the epoch before is kept."
             )
         score = agree(accelerator, watch.look(weights.outcome.eval(), front_end))
         watch.note(score, weights.outcome)

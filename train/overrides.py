@@ -35,9 +35,6 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
             raise DataError(f"--set takes NAME=VALUE, not '{assignment}'.")
         target = changes if name in own else augmenting if name in augmentation else settings
         target[name] = literal(text)
-        present = getattr(preset, name, None)
-        if name in own and isinstance(present, str) != isinstance(target[name], str):
-            raise DataError(f"'{text}' is no value for {name}, which is {present} otherwise.")
     if augmenting:
         changes["augmentation"] = replace(preset.augmentation or Augmentation(), **augmenting)
     return replace(preset, **changes), settings

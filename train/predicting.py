@@ -15,6 +15,10 @@ from train.clips import Clips
 BATCH = 64  # pieces
 
 
+class TrainingError(RuntimeError):
+    """The training cannot go on; the message says why."""
+
+
 @torch.inference_mode()
 def piece_probabilities(
     model: nn.Module, front_end: FrontEnd, clips: Clips
@@ -22,6 +26,9 @@ def piece_probabilities(
     """For each clip (pieces, classes), by a model in eval mode; pieces of equal length go together.
 
     Nothing is padded, so a piece gets what it would get alone.
+
+    Raises:
+        TrainingError: if the model gives anything but numbers.
     """
     device = next(model.parameters()).device
     by_length = defaultdict(list)
@@ -36,4 +43,6 @@ def piece_probabilities(
             rows = model(front_end(waves)).float().softmax(-1).cpu().double().numpy()
             for (i, number, _), row in zip(batch, rows, strict=True):
                 found[i][number] = row
+    if not all(np.isfinite(row).all() for rows in found for row in rows.values()):
+        raise TrainingError("What was fitted gives no numbers; try a lower learning rate.")
     return [np.stack([rows[n] for n in sorted(rows)]) for rows in found]

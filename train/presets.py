@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from cry_model.features import PAPER_FRONT_END, FrontEndConfig
 from train.corpus import DataError
+
+
+def _require(holds: bool, sentence: str) -> None:
+    if not holds:
+        raise DataError(sentence)
+
+
+def _within(value: object, least: float, most: float) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and least <= value <= most
 
 
 @dataclass(frozen=True)
@@ -28,6 +39,17 @@ class Augmentation:
     time_mask: int = 30
     band_mask: int = 8
     mixup: float = 0.2
+
+    def __post_init__(self):
+        for name in ("gain_db", "tilt_db", "time_mask", "band_mask", "mixup"):
+            value = getattr(self, name)
+            _require(_within(value, 0, math.inf), f"{name} is a number from 0 on, not {value}.")
+        noise = self.noise_db
+        pair = isinstance(noise, tuple) and len(noise) == 2
+        _require(
+            noise is None or (pair and all(_within(db, -200, 100) for db in noise)),
+            f"noise_db is two levels, (-45,-20) say, or None, not {noise}.",
+        )
 
 
 @dataclass(frozen=True)
@@ -65,10 +87,22 @@ class Preset:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
-        if self.patience and not self.validation:
-            raise DataError("Patience needs something to watch: set validation to 0.2, say.")
-        if not 0 <= self.validation <= 0.5:
-            raise DataError(f"validation is a share of at most 0.5, not {self.validation}.")
+        for name, least in (("epochs", 1), ("batch", 2), ("patience", 0)):
+            value = getattr(self, name)
+            whole = isinstance(value, int) and _within(value, least, math.inf)
+            _require(whole, f"{name} is a whole number from {least} on, not {value}.")
+        for name in ("learning_rate", "weight_decay", "balance"):
+            value = getattr(self, name)
+            _require(_within(value, 0, math.inf), f"{name} is a number from 0 on, not {value}.")
+        for name, most in (("label_smoothing", 0.99), ("average", 0.99999), ("validation", 0.5)):
+            value = getattr(self, name)
+            _require(_within(value, 0, most), f"{name} lies between 0 and {most}, not {value}.")
+        known = ("one-cycle", "constant")
+        _require(self.schedule in known, f"schedule is one of {known}, not {self.schedule}.")
+        _require(
+            not self.patience or self.validation > 0,
+            "Patience needs something to watch: set validation to 0.2, say.",
+        )
 
 
 BEST = Preset("best")

@@ -24,6 +24,7 @@ from cry_model.metrics import evaluate
 from train.corpus import DataError
 
 PREDICTIONS, RUN = "predictions.csv", "run.json"
+WORDS = ("clip", "recording", "group", "label")  # a group may be called 007, or NA
 
 
 def probability_columns(labels: Sequence[str]) -> list[str]:
@@ -35,7 +36,7 @@ def read_predictions(folder: Path) -> pd.DataFrame:
     """The predictions of a run, or an empty table if it has none yet."""
     path = folder / PREDICTIONS
     return (
-        pd.read_csv(path, dtype={"recording": str, "group": str})
+        pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False)
         if path.exists()
         else pd.DataFrame()
     )
@@ -53,18 +54,32 @@ def resume(folder: Path, configuration: dict[str, Any]) -> dict[str, Any]:
     Raises:
         DataError: if the folder holds a run of another configuration.
     """
-    path = folder / RUN
-    if not path.exists():
-        if (folder / PREDICTIONS).exists():
-            raise DataError(f"{folder} holds predictions of an unknown run; delete it.")
+    if not (folder / PREDICTIONS).exists():  # nothing was fitted: nothing can be mixed up
         return {"configuration": configuration}
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_run(folder)
+    if record is None:
+        raise DataError(f"{folder} holds predictions of an unknown run; delete it.")
     # Through JSON, as the one on disk went: tuples are lists there.
     if record["configuration"] != json.loads(json.dumps(configuration)):
         raise DataError(
             f"{folder} holds a run with other settings or data; delete it or choose another --out."
         )
     return record
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """What :func:`write_run` wrote; None if there is nothing.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    path = folder / RUN
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is damaged; delete {folder}.") from error
 
 
 def write_predictions(folder: Path, table: pd.DataFrame) -> None:
@@ -108,6 +123,7 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "precision": {"no": "float32", "bf16": "bfloat16"}[accelerator.mixed_precision],
         "processes": accelerator.num_processes,
         "threads": torch.get_num_threads(),
+        "deterministic": torch.are_deterministic_algorithms_enabled() or device.type == "cpu",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,

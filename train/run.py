@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from filelock import FileLock, Timeout
 from torch import nn
 
 from cry_model.registry import build_model
@@ -20,6 +23,8 @@ from train.corpus import DataError
 from train.distillation import Teacher
 from train.presets import Preset
 from train.state import Memory
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,11 @@ class Run:
         return clips
 
     @cached_property
+    def fingerprint(self) -> str:
+        """Of the recordings."""
+        return self.data.clips.fingerprint()
+
+    @cached_property
     def unlabelled(self) -> Clips:
         """What only a teacher can label."""
         return self.data.clips.labelled(False)
@@ -102,6 +112,34 @@ class Run:
             raise DataError(f"{self.system} cannot be built with {settings}: {error}") from error
         return model.to(self.accelerator.device)
 
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """While nobody else fits this system on this corpus into the same folder.
+
+        Raises:
+            DataError: if somebody does.
+        """
+        if not self.accelerator.is_main_process:
+            yield
+            return
+        path = self.out / "state" / self.name / self.protocol / f"{self.system}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(path, timeout=0):
+                yield
+        except Timeout:
+            raise DataError(
+                f"Another process fits {self.system} on {self.name} (protocol {self.protocol}) "
+                f"into {self.out}; wait for it, or choose another --out."
+            ) from None
+
+    def of_main(self, compute: Callable[[], Result]) -> Result:
+        """What the first process computes, in all of them."""
+        found = [compute() if self.accelerator.is_main_process else None]
+        if self.accelerator.num_processes > 1:
+            broadcast_object_list(found)
+        return found[0]
+
     def memory(self, seed: int, fold: int | None) -> Memory:
         """Where the fit of a fold, or (None) of everything, keeps its state."""
         which = f"seed{seed}-" + ("all" if fold is None else f"fold{fold}")
@@ -112,13 +150,16 @@ class Run:
 
     def training(self) -> dict[str, Any]:
         """What decides the weights, besides seed and fold."""
-        teacher = self.teacher and {"name": self.teacher.name, "weight": self.teacher.weight}
+        # With a part held back, what is learnt depends on how it is split off.
+        held_back = self.protocol if self.preset.validation else None
         return {
             "dataset": self.name,
-            "data": self.data.clips.fingerprint(),
+            "data": self.fingerprint,
             "unlabelled": self.extra,
             "settings": dict(self.settings),
-            "teacher": teacher,
+            "teacher": self.teacher and self.teacher.facts(),
+            "precision": self.accelerator.mixed_precision,
+            "validation_by": held_back,
             "preset": asdict(self.preset),
         }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,12 +11,14 @@ from torch import nn
 from cry_model.checkpoint import load_checkpoint, save_checkpoint
 from cry_model.config import CheckpointConfig, CheckpointError, read_evaluation
 from cry_model.evaluation import Evaluation
+from cry_model.features import FrontEnd
 from train import results
+from train.fitting import hold_back, train_model
 from train.run import Run
 from train.splits import PROTOCOLS
 
 
-def ship(run: Run, front_end: nn.Module, train_model: Callable[..., nn.Module]) -> None:
+def ship(run: Run, front_end: FrontEnd) -> None:
     """Fits on all recordings and saves the checkpoint.
 
     Weights that the same settings have already given are kept. The numbers that go with them are
@@ -30,8 +31,10 @@ def ship(run: Run, front_end: nn.Module, train_model: Callable[..., nn.Module]) 
         model, config = kept
     else:
         model = train_model(run, run.data.clips, front_end, seed, None)
+        learnt, watched = hold_back(run, run.data.clips, seed)
         facts = {
-            "recordings": len(run.data.clips.items),
+            "recordings": len(learnt.items),
+            "held_back": 0 if watched is None else len(watched.items),
             "environment": results.environment(run.accelerator),
         }
         config = CheckpointConfig(
@@ -60,10 +63,9 @@ def existing(run: Run, training: dict[str, Any]) -> tuple[nn.Module, CheckpointC
 def hardest(run: Run) -> Evaluation | None:
     """What was measured per recording, under the hardest protocol that there is a result of."""
     for protocol in reversed(PROTOCOLS):
-        path = run.results_of(protocol) / results.RUN
-        if not path.exists():
+        record = results.read_run(run.results_of(protocol))
+        if record is None:
             continue
-        record = json.loads(path.read_text(encoding="utf-8"))
         measured = record.get("metrics", {}).get("recording")
         expected = as_json(run.training())
         same = all(record["configuration"].get(n) == value for n, value in expected.items())

@@ -7,6 +7,7 @@ recording stand on both sides. ``recording`` keeps what was cut from one recordi
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -32,13 +33,16 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
     take those, whatever the seed.
 
     Raises:
-        DataError: if there are fewer groups than folds, or other official folds than asked for.
+        DataError: if there are fewer groups, or recordings of every label, than folds, or other
+            official folds than asked for.
     """
     official = {item.fold for item in items}
-    if protocol != "clip" and None not in official:
+    if protocol != "clip" and official and None not in official:
         if official != set(range(folds)):
+            theirs = ", ".join(str(fold + 1) for fold in sorted(official))
             raise DataError(
-                f"This corpus comes with {len(official)} folds; ask for as many with --folds."
+                f"These recordings are in the folds {theirs} of the corpus's authors, but --folds "
+                f"is {folds}."
             )
         return np.array([item.fold for item in items])
     keys = [PROTOCOLS[protocol](item) for item in items]
@@ -49,6 +53,13 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     labels = [item.label for item in items]
     fold_of = np.full(len(items), -1)
-    for fold, (_, test) in enumerate(splitter.split(labels, labels, keys)):
-        fold_of[test] = fold
+    try:
+        with warnings.catch_warnings():  # a rare label that some folds lack is no surprise
+            warnings.simplefilter("ignore", UserWarning)
+            for fold, (_, test) in enumerate(splitter.split(labels, labels, keys)):
+                fold_of[test] = fold
+    except ValueError as error:
+        raise DataError(
+            f"No label has {folds} recordings, so they cannot be spread over {folds} folds."
+        ) from error
     return fold_of

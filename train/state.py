@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +40,7 @@ class Memory:
         try:
             record = torch.load(self.path, map_location="cpu", weights_only=True)
             identity, state = record["identity"], record["state"]
-        except (KeyError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        except Exception as error:  # a damaged pickle can raise anything
             raise DataError(f"'{self.path}' is damaged; delete it or use --no-resume.") from error
         if identity != self.identity:
             raise DataError(

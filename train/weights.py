@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import Tensor, nn
 
 from train.presets import Preset
 
@@ -17,35 +18,46 @@ class Weights:
     Attributes:
         model: the system, as it was built.
         optimiser: AdamW; without weight decay it is Adam.
-        averaged: the moving average of the weights; None if the preset wants none.
+        averaged: a copy of the model with the moving average of parameters and statistics; None
+            if the preset wants none.
     """
 
     def __init__(self, model: nn.Module, preset: Preset, device: torch.device) -> None:
-        self.model = model
+        self.model, self.decay = model, preset.average
         self.optimiser = torch.optim.AdamW(
             model.parameters(),
             lr=preset.learning_rate,
             weight_decay=preset.weight_decay,
             fused=device.type == "cuda",
         )
-        self.averaged = None
-        if preset.average:
-            average = get_ema_multi_avg_fn(preset.average)
-            self.averaged = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+        self.averaged = copy.deepcopy(model) if preset.average else None
+        self.steps = 0
 
     @property
     def outcome(self) -> nn.Module:
         """What the fit is for: the average, or else the model itself."""
-        return self.model if self.averaged is None else self.averaged.module
+        return self.model if self.averaged is None else self.averaged
 
+    @torch.no_grad()
     def follow(self) -> None:
-        """Moves the average after a step."""
+        """Moves the average after a step.
+
+        As torch's AveragedModel does, which asks the device for a counter at each step.
+        """
         if self.averaged is not None:
-            self.averaged.update_parameters(self.model)
+            share = 1 - self.decay if self.steps else 1.0
+            torch._foreach_lerp_(numbers(self.averaged), numbers(self.model), share)
+        self.steps += 1
+
+    def finite(self) -> bool:
+        """Whether all of them still are numbers."""
+        sums = torch.stack([tensor.sum(dtype=torch.float64) for tensor in numbers(self.model)])
+        return bool(sums.isfinite().all())
 
     def state(self) -> dict[str, Any]:
         """To go on with later."""
         return {
+            "steps": self.steps,
             "model": self.model.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
@@ -53,7 +65,13 @@ class Weights:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from :meth:`state`."""
+        self.steps = state["steps"]
         self.model.load_state_dict(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         if self.averaged is not None:
             self.averaged.load_state_dict(state["averaged"])
+
+
+def numbers(model: nn.Module) -> list[Tensor]:
+    """Parameters and BatchNorm's statistics, without its counters."""
+    return [t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point()]

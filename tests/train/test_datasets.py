@@ -172,13 +172,13 @@ def test_folders_are_labels_and_the_root_has_none(own):
         "loose.ogg": None,
     }  # fmt: skip
     assert corpus.labels == ("hungry", "tired")
-    assert (corpus.name, corpus.licence) == ("Our-ward-2024", "unknown")
+    assert (corpus.name, corpus.licence) == ("folder-Our-ward-2024", "unknown")
     assert all(i.group == i.recording for i in corpus.items)
 
 
 def test_a_name_that_is_no_file_name_is_replaced(tmp_path):
     touch(tmp_path / "…" / "hungry" / "a.wav")
-    assert folder.read(tmp_path / "…").name == "folder"
+    assert folder.read(tmp_path / "…").name == "folder-data"
 
 
 def test_the_table_gives_the_groups(own):

@@ -10,16 +10,19 @@ import torch
 
 import cry_model
 from cry_model import PAPER_FRONT_END, CheckpointConfig, FrontEnd, save_checkpoint
+from train import fit as fitting_all
+from train import fitting
 from train.__main__ import main
 from train.cache import Prepared
-from train.commands.fit import with_unlabelled
 from train.corpus import Corpus, DataError
 from train.datasets import donateacry
 from train.datasets.donateacry import LABELS
 from train.distillation import load_teacher
+from train.loading import with_unlabelled
 from train.loop import Lesson
 from train.predicting import piece_probabilities
 from train.presets import BEST
+from train.run import Run
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 QUICK = replace(BEST, epochs=2, batch=8)
@@ -91,12 +94,38 @@ def test_unlabelled_recordings_join_without_those_that_are_there_already(clips):
     more = replace(clips.items[0], recording="NEW", label="hungry")
     same = replace(clips.items[1], recording=clips.items[1].recording.upper())
     extra_clips = replace(clips.subset([0, 1]), items=(more, same))
-    extra = Prepared(Corpus("ios", LABELS, (more, same), "another"), extra_clips)
+    extra = Prepared(Corpus("donateacry_ios", LABELS, (more, same), "another"), extra_clips)
     data = with_unlabelled(Prepared(corpus, clips), extra)
     assert len(data.clips.items) == 31
     assert data.clips.items[-1].label is None
     assert data.clips.labels[-1] == -1
     assert data.corpus.licence == "one licence; another"
+
+
+def test_unlabelled_recordings_are_told_by_their_sound_where_names_say_nothing(clips):
+    corpus = Corpus("mine", LABELS, clips.items[:6], "")
+    own = clips.subset(range(6))
+    renamed = replace(clips.items[0], recording="other name")
+    namesake = replace(clips.items[20], recording=clips.items[1].recording)
+    extra = replace(clips.subset([0, 20]), items=(renamed, namesake))
+    data = with_unlabelled(Prepared(corpus, own), Prepared(replace(corpus, name="theirs"), extra))
+    assert [item.group for item in data.clips.items[6:]] == [namesake.group]
+
+
+def test_a_teacher_that_has_heard_the_corpus_is_not_measured(
+    checkpoint, made_up_root, tmp_path, capsys
+):
+    model, config = cry_model.load_checkpoint(checkpoint)
+    heard = replace(config, training={"dataset": "donateacry_ios"})  # the same babies
+    save_checkpoint(tmp_path / "heard", model, heard)
+    words = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root"]
+    words += [str(made_up_root), "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "out")]
+    words += ["--epochs", "1", "--set", "channels=16", "--teacher", str(tmp_path / "heard")]
+    assert main(words) == 0
+    assert "Not measured: the teacher was fitted on donateacry_ios" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "results").exists()
+    folder = tmp_path / "out" / "checkpoints" / f"donateacry-{SYSTEM}"
+    assert cry_model.load_checkpoint(folder)[1].evaluation is None
 
 
 def test_the_command_distils_and_keeps_the_babies_of_a_fold_apart(
@@ -111,7 +140,9 @@ def test_the_command_distils_and_keeps_the_babies_of_a_fold_apart(
     assert main([*command, "--out", str(tmp_path / "alone")]) == 0
     name = f"results/donateacry/baby/{SYSTEM}"
     record = json.loads((tmp_path / "taught" / name / "run.json").read_text())
-    assert record["configuration"]["teacher"] == {"name": "wise", "weight": 0.9}
+    named = record["configuration"]["teacher"]
+    assert (named["name"], named["weight"]) == ("wise", 0.9)
+    assert str(tmp_path) not in json.dumps(record)
     tables = [pd.read_csv(tmp_path / w / name / "predictions.csv") for w in ("taught", "alone")]
     assert (tables[0]["recording"] == tables[1]["recording"]).all()
     assert not np.allclose(tables[0]["p_hungry"], tables[1]["p_hungry"], atol=1e-3)
@@ -123,8 +154,6 @@ def test_the_command_distils_and_keeps_the_babies_of_a_fold_apart(
 def test_an_unlabelled_recording_of_a_tested_baby_is_not_learnt_from(
     clips, accelerator, tmp_path, teacher, monkeypatch
 ):
-    from train import fit as fitting
-    from train.run import Run
 
     first_of_each = [i for i, item in enumerate(clips.items) if i % 2 == 0]
     items = tuple(
@@ -140,7 +169,7 @@ def test_an_unlabelled_recording_of_a_tested_baby_is_not_learnt_from(
     monkeypatch.setattr(
         fitting, "fit", lambda model, _front, lesson, *_: lessons.append(lesson) or model.eval()
     )
-    fitting.cross_validate(run, FrontEnd(QUICK.front_end))
+    fitting_all.cross_validate(run, FrontEnd(QUICK.front_end))
     table = pd.read_csv(run.results_folder / "predictions.csv")
     assert table["recording"].nunique() == 15  # only what has a label is tested
     for fold, lesson in enumerate(lessons):

@@ -1,10 +1,13 @@
 """``python -m train fit`` from recordings to a checkpoint that answers."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
+from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
@@ -109,9 +112,71 @@ def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_pat
 
 def test_what_is_there_is_not_fitted_again(run, made_up_root, monkeypatch):
     before = {p: p.read_bytes() for p in run[1].rglob("*.*") if p.is_file()}
-    monkeypatch.setattr("train.fit.fit", None)  # would be called
+    monkeypatch.setattr("train.fitting.fit", None)  # would be called
     assert fit(made_up_root, run[1]) == 0
     assert {p: p.read_bytes() for p in run[1].rglob("*.*") if p.is_file()} == before
+
+
+def test_a_seed_counts_once_and_only_if_it_is_whole(made_up_root, tmp_path):
+    small = ("--set", "channels=16", "--no-checkpoint", "--seeds")
+    folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEM
+
+    def measured():
+        record = json.loads((folder / "run.json").read_text())
+        return record["seeds"], record["metrics"]["recording"]["metrics"]["accuracy"]["value"]
+
+    assert fit(made_up_root, tmp_path, *small, "0", "0") == 0
+    table = pd.read_csv(folder / "predictions.csv")
+    assert len(table) == table["clip"].nunique() == 30
+    alone = measured()
+    assert fit(made_up_root, tmp_path, *small, "0", "1") == 0
+    assert measured()[0] == [0, 1]
+    table = pd.read_csv(folder / "predictions.csv")
+    half = table[(table["seed"] == 0) | (table["fold"] == 0)]  # as a kill would leave it
+    half.to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
+    assert fit(made_up_root, tmp_path, *small, "0") == 0
+    assert measured() == alone
+
+
+def test_other_sound_under_the_same_names_is_other_data(made_up_root, tmp_path, capsys):
+    root = tmp_path / "data"
+    shutil.copytree(made_up_root / "donateacry", root / "donateacry")
+    small = ("--set", "channels=16", "--no-checkpoint")
+    assert fit(root, tmp_path, *small) == 0
+    file = next(root.rglob("*.wav"))
+    samples, rate = soundfile.read(file)
+    soundfile.write(file, samples[::-1], rate, subtype="PCM_16")
+    assert fit(root, tmp_path, *small) == 2
+    assert "other settings or data" in capsys.readouterr().err
+
+
+def test_two_fits_into_one_folder_do_not_mix(made_up_root, tmp_path, capsys):
+    lock = tmp_path / "state" / "donateacry" / "baby" / f"{SYSTEM}.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        assert fit(made_up_root, tmp_path, "--set", "channels=16") == 2
+    assert "Another process fits" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("labels", [("0", "1"), ("True", "False"), ("NA", "None")])
+def test_labels_and_groups_that_look_like_something_else(made_up_root, tmp_path, labels):
+    root = tmp_path / "mine"
+    files = sorted(made_up_root.rglob("*.wav"))[:12]
+    rows = ["file,group"]
+    for i, file in enumerate(files):
+        name = f"{labels[i % 2]}/{i}.wav"
+        (root / labels[i % 2]).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, root / name)
+        rows.append(f"{name},{('NA', '007', 'null')[i // 4]}")
+    (root / "groups.csv").write_text("\n".join(rows))
+    words = ["fit", "--system", SYSTEM, "--dataset", "folder", "--data-root", str(root)]
+    words += ["--folds", "3", "--epochs", "1", "--out", str(tmp_path), "--cache", str(tmp_path)]
+    assert main([*words, "--set", "channels=16", "--set", "batch=8"]) == 0
+    folder = tmp_path / "results" / "folder-mine" / "baby" / SYSTEM
+    record = json.loads((folder / "run.json").read_text())
+    assert record["configuration"]["settings"] == {"channels": 16}  # the first --set counts too
+    assert record["metrics"]["recording"]["support"] == dict.fromkeys(sorted(labels), 6)
+    assert record["metrics"]["recording"]["groups"] == 3
 
 
 def test_the_checkpoint_carries_the_hardest_protocol_measured(made_up_root, tmp_path):

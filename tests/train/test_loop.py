@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import cry_model
 from cry_model import FrontEnd, audio
@@ -11,8 +12,11 @@ from train.bank import Bank
 from train.clips import load_clips
 from train.corpus import Corpus, DataError, Item
 from train.datasets import donateacry
-from train.loop import TrainingError, schedule
+from train.loop import schedule
+from train.predicting import TrainingError, piece_probabilities
 from train.presets import BEST, PAPER
+from train.state import Memory
+from train.weights import Weights, numbers
 
 QUICK = replace(BEST, epochs=1, batch=8)
 
@@ -74,6 +78,45 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(fitted):
     broken = replace(QUICK, learning_rate=float("inf"), epochs=2)
     with pytest.raises(TrainingError, match="not a number after epoch"):
         fitted(broken, channels=32)
+
+
+def test_the_state_before_the_trouble_is_kept(fitted, tmp_path, monkeypatch):
+    memory = Memory(tmp_path / "fit.pt", "this")
+    fitted(replace(QUICK, epochs=1), channels=16, memory=memory)
+    before = memory.path.read_bytes()
+
+    def ruin(weights):  # after the last loss of the epoch was measured
+        with torch.no_grad():
+            weights.model.classifier.weight[0, 0] = float("nan")
+
+    monkeypatch.setattr(Weights, "follow", ruin)
+    with pytest.raises(TrainingError, match="after epoch 2"):
+        fitted(replace(QUICK, epochs=2, batch=30), channels=16, memory=memory)
+    assert memory.path.read_bytes() == before
+
+
+def test_a_fit_that_hears_no_numbers_is_refused(clips):
+    model = cry_model.build_model("improved-ecapa-tdnn", 5, 64, channels=16).eval()
+    with torch.no_grad():
+        model.classifier.weight.fill_(float("inf"))
+    with pytest.raises(TrainingError, match="lower learning rate"):
+        piece_probabilities(model, FrontEnd(BEST.front_end), clips.subset([0]))
+
+
+def test_the_average_is_that_of_torch(clips):
+    torch.manual_seed(0)
+    model = cry_model.build_model("improved-ecapa-tdnn", 5, 64, channels=16)
+    average = get_ema_multi_avg_fn(0.9)
+    theirs = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+    ours = Weights(model, replace(BEST, average=0.9), torch.device("cpu"))
+    for _ in range(4):
+        with torch.no_grad():
+            for tensor in numbers(model):
+                tensor.add_(torch.randn_like(tensor))
+        ours.follow()
+        theirs.update_parameters(model)
+    for a, b in zip(numbers(ours.averaged), numbers(theirs.module), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_an_unreadable_recording_is_left_out_and_named(made_up_root, tmp_path):

@@ -24,7 +24,24 @@ def test_augmentation_can_be_switched_on_in_a_preset_without():
     assert preset.augmentation == replace(Augmentation(), mixup=0.5)
 
 
-@pytest.mark.parametrize("words", ["batch", "epochs=many", "schedule=3", "patience=3"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "batch",
+        "batch=1",
+        "batch=2.5",
+        "epochs=many",
+        "epochs=0",
+        "schedule=linear",
+        "patience=3",
+        "mixup=abc",
+        "mixup=-1",
+        "noise_db=3",
+        "label_smoothing=2",
+        "average=2",
+        "balance=None",
+    ],
+)
 def test_what_makes_no_sense_is_one_sentence(words):
     with pytest.raises(DataError):
         apply_overrides(BEST, [words])

@@ -113,7 +113,7 @@ def test_official_folds_are_taken_where_groups_must_not_cross(clips):
     items = [replace(item, fold=i % 4) for i, item in enumerate(clips.items)]
     for protocol in ("recording", "baby"):
         assert split(items, protocol, 4, 7).tolist() == [item.fold for item in items]
-        with pytest.raises(DataError, match="comes with 4 folds"):
+        with pytest.raises(DataError, match="in the folds 1, 2, 3, 4 of"):
             split(items, protocol, 5, 0)
     assert split(items, "clip", 4, 7).tolist() != [item.fold for item in items]
 

@@ -9,7 +9,8 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from torch import nn
 
 from cry_model import FrontEnd
-from train import fit as fitting
+from train import fit as fitting_all
+from train import fitting
 from train.cache import Prepared
 from train.datasets import donateacry
 from train.loop import Lesson
@@ -87,7 +88,7 @@ def test_what_is_watched_is_of_the_training_part_alone(
     monkeypatch.setattr(
         fitting, "fit", lambda model, _front, lesson, *_: lessons.append(lesson) or model.eval()
     )
-    fitting.cross_validate(run, FrontEnd(WATCHED.front_end))
+    fitting_all.cross_validate(run, FrontEnd(WATCHED.front_end))
     fold_of = split(clips.items, "baby", 3, 0)
     assert len(lessons) == 3
     for fold, lesson in enumerate(lessons):

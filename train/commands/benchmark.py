@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--batch", type=at_least(1), default=64, help="pieces in a step")
     parser.add_argument("--rounds", type=at_least(1), default=3, help="medians are over so many")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each recipe in a round")
+    parser.add_argument("--seconds", type=at_least(1), default=10, help="of each recipe in a round")
     add_device(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("runs") / "benchmark.json", help="where the JSON goes"

@@ -6,10 +6,11 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from accelerate import Accelerator
+
 from cry_model.features import FrontEndConfig
 from cry_model.registry import list_models
-from train.cache import SUFFIX, Prepared, cache_path, load, prepare
-from train.clips import join
+from train.cache import Prepared
 from train.commands.options import (
     HelpFormatter,
     add_cache,
@@ -23,6 +24,7 @@ from train.datasets import DATASETS
 from train.devices import make_accelerator
 from train.distillation import load_teacher
 from train.fit import run_fit
+from train.loading import describe, find_corpus, with_unlabelled
 from train.overrides import apply_overrides
 from train.presets import PRESETS
 from train.run import Run
@@ -61,7 +63,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--protocol", choices=list(PROTOCOLS), default="baby", help="what stays together in a fold"
     )
     what.add_argument("--folds", type=at_least(2), default=5, help="of the cross-validation")
-    what.add_argument("--seeds", type=int, nargs="+", default=[0], help="each fits every fold once")
+    what.add_argument(
+        "--seeds", type=at_least(0), nargs="+", default=[0], help="each fits every fold once"
+    )
     add_how(fit.add_argument_group("how"))
     add_teacher(fit.add_argument_group("from a teacher (knowledge distillation)"))
     add_where(fit.add_argument_group("where"))
@@ -73,6 +77,7 @@ def add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument("--epochs", type=at_least(1), help="instead of the preset's")
     how.add_argument(
         "--set",
+        action="extend",
         nargs="+",
         default=[],
         metavar="NAME=VALUE",
@@ -140,81 +145,48 @@ def run(args: argparse.Namespace) -> None:
     if args.epochs is not None:
         preset = replace(preset, epochs=args.epochs)
     preset, settings = apply_overrides(preset, args.set)
-    if args.unlabelled and not args.teacher:
-        raise DataError("--unlabelled recordings need a --teacher to label them.")
-    with accelerator.main_process_first():  # the others find the prepared file
-        data = corpus(args, args.dataset, preset.front_end)
-        if args.unlabelled:
-            data = with_unlabelled(data, corpus(args, args.unlabelled, preset.front_end))
-    accelerator.print(describe(data))
+    data, extra = recordings(args, preset.front_end, accelerator)
     teacher = None
     if args.teacher:
-        teacher = load_teacher(
-            args.teacher,
-            args.teacher_weight,
-            data.corpus.labels,
-            preset.front_end,
-            accelerator.device,
-        )
+        labels, hears = data.corpus.labels, preset.front_end
+        teacher = load_teacher(args.teacher, args.teacher_weight, labels, hears, accelerator.device)
         data = replace(data, corpus=replace(data.corpus, labels=teacher.labels))
-    for system in list_models() if "all" in args.system else args.system:
-        run_fit(
-            Run(
-                system=system,
-                data=data,
-                protocol=args.protocol,
-                preset=preset,
-                folds=args.folds,
-                seeds=tuple(args.seeds),
-                accelerator=accelerator,
-                out=args.out,
-                settings=settings,
-                teacher=teacher,
-                extra=args.unlabelled,
-                resume=args.resume,
-                track=args.track,
-                checkpoint=args.checkpoint,
-            )
+    runs = [
+        Run(
+            system=system,
+            data=data,
+            protocol=args.protocol,
+            preset=preset,
+            folds=args.folds,
+            seeds=tuple(dict.fromkeys(args.seeds)),
+            accelerator=accelerator,
+            out=args.out,
+            settings=settings,
+            teacher=teacher,
+            extra=extra,
+            resume=args.resume,
+            track=args.track,
+            checkpoint=args.checkpoint,
         )
+        for system in (list_models() if "all" in args.system else dict.fromkeys(args.system))
+    ]
+    for one in runs:
+        one.model(0)  # settings that do not suit are found now, not after an hour
+    for one in runs:
+        run_fit(one)
 
 
-def corpus(args: argparse.Namespace, name: str, config: FrontEndConfig) -> Prepared:
-    """A prepared file, a corpus under the data root, or one that was prepared earlier."""
-    if name.endswith(SUFFIX):
-        return load(Path(name), config)
-    if name not in DATASETS:
-        known = ", ".join(DATASETS)
-        raise DataError(f"There is no dataset '{name}'; there are: {known}, or a prepared file.")
-    if args.data_root is not None:
-        return prepare(DATASETS[name], args.data_root, args.cache, config)[0]
-    path = cache_path(args.cache, name, config)
-    if not path.exists():
-        raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
-    return load(path, config)
-
-
-def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
-    """Adds recordings without their labels, but none that the corpus has itself."""
-    own = {item.recording.lower() for item in data.clips.items}
-    clips = extra.clips
-    clips = clips.subset([i for i, x in enumerate(clips.items) if x.recording.lower() not in own])
-    items = tuple(replace(item, label=None) for item in clips.items)
-    clips = replace(clips, items=items, labels=clips.labels * 0 - 1)
-    licences = dict.fromkeys([data.corpus.licence, extra.corpus.licence])
-    terms = replace(data.corpus, licence="; ".join(licences))
-    return Prepared(terms, join(data.clips, clips))
-
-
-def describe(data: Prepared) -> str:
-    """How many recordings there are, and what was left out and why."""
-    clips = data.clips
-    lines = [f"Left out {recording}: {why}" for recording, why in clips.left_out.items()]
-    unlabelled = len(clips.labelled(False).items)
-    return "\n".join(
-        [
-            *lines,
-            f"{data.corpus.name}: {len(clips.items)} recordings in "
-            f"{len({item.group for item in clips.items})} groups, "
-            f"{unlabelled} of them unlabelled, {len(clips.left_out)} left out.",
-        ]
-    )
+def recordings(
+    args: argparse.Namespace, config: FrontEndConfig, accelerator: Accelerator
+) -> tuple[Prepared, str | None]:
+    """What to learn from, and the name of the corpus that the unlabelled part is of."""
+    if args.unlabelled and not args.teacher:
+        raise DataError("--unlabelled recordings need a --teacher to label them.")
+    extra = None
+    with accelerator.local_main_process_first():  # the others find the prepared file
+        data = find_corpus(args.dataset, args.data_root, args.cache, config)
+        if args.unlabelled:
+            more = find_corpus(args.unlabelled, args.data_root, args.cache, config)
+            data, extra = with_unlabelled(data, more), more.corpus.name
+    accelerator.print(describe(data))
+    return data, extra

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +22,8 @@ def at_least(least: int) -> Callable[[str], int]:
     """A type for argparse: whole numbers from ``least`` on."""
 
     def whole_number(text: str) -> int:
-        if int(text) < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, not {text}")
+        if not text.lstrip("-").isdigit() or not least <= int(text) < 2**32:
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} on, not {text}")
         return int(text)
 
     return whole_number
@@ -30,9 +31,10 @@ def at_least(least: int) -> Callable[[str], int]:
 
 def share(text: str) -> float:
     """A type for argparse: a number from 0 to 1."""
-    if not 0 <= float(text) <= 1:
-        raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
-    return float(text)
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
 
 
 Options = argparse._ActionsContainer  # a parser or one of its groups
@@ -43,7 +45,7 @@ def add_data_root(parser: Options) -> None:
     parser.add_argument(
         "--data-root",
         type=Path,
-        default=os.environ.get("CRY_DATA"),
+        default=os.environ.get("CRY_DATA") or None,
         help="folder that holds the datasets; the variable CRY_DATA gives another default",
     )
 

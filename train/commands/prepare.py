@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 
 from train.cache import prepare
-from train.commands.fit import describe
 from train.commands.options import HelpFormatter, add_cache, add_data_root
 from train.corpus import DataError
 from train.datasets import DATASETS
 from train.download import download
+from train.loading import describe
 from train.presets import PRESETS
 
 DESCRIPTION = """Decode a corpus once into one compact file that 'fit' reads, also on a machine

@@ -19,6 +19,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "publish",
         help="put a checkpoint with its model card on the Hugging Face Hub",
+        description="Put a checkpoint on the Hugging Face Hub: weights, config, and a model card "
+        "written from the config. Needs a token with write access: hf auth login, or HF_TOKEN.",
         formatter_class=HelpFormatter,
     )
     parser.set_defaults(run=run)

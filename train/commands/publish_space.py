@@ -15,6 +15,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         "publish-space",
         help="put the page on the Hugging Face Hub as a Space",
+        description="Put the page on the Hugging Face Hub as a Gradio Space, with what it needs "
+        "and nothing else. Needs a token with write access: hf auth login, or HF_TOKEN.",
         formatter_class=HelpFormatter,
     )
     parser.set_defaults(run=run)

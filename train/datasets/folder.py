@@ -41,15 +41,17 @@ def read(root: Path) -> Corpus:
         Item(path, _label(name), name, name, groups.get(name, name)) for name, path in files.items()
     )
     labels = tuple(sorted({item.label for item in items if item.label is not None}))
-    return Corpus(_safe(root.name), labels, items, LICENCE)
+    return Corpus(f"{NAME}-{_safe(root.name)}", labels, items, LICENCE)
 
 
 def regroup(clips: Clips) -> tuple[Item, ...]:
     """The items, with what sounds the same as one source and group.
 
-    Nothing is changed if any group differs from its recording's name: then a table gave them.
+    Nothing is changed if a table gave the groups.
     """
-    if any(item.group != item.recording for item in clips.items):
+    first = clips.items[0]
+    root = first.path.parents[first.recording.count("/")]
+    if (root / TABLE).exists():
         return clips.items
     return join(clips.items, near_duplicates(clips.waveforms))
 
@@ -70,7 +72,7 @@ def _label(name: str) -> str | None:
 
 def _safe(name: str) -> str:
     """A name that may stand in a file's name anywhere."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or NAME
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "data"
 
 
 def _groups(table: Path, recordings: set[str]) -> dict[str, str]:

@@ -1,0 +1,55 @@
+"""What only a GPU can show; skipped where there is none."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+import cry_model
+from cry_model import FrontEnd
+from train.bank import Bank
+from train.devices import make_accelerator
+from train.loop import Dice, Lesson, fit, step_loss
+from train.presets import BEST
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+QUICK = replace(BEST, epochs=2, batch=8)
+
+
+def fitted(clips, system):
+    accelerator = make_accelerator("cuda", deterministic=True)
+    torch.manual_seed(0)
+    model = cry_model.build_model(system, 5, 64).to(accelerator.device)
+    front_end = FrontEnd(BEST.front_end).to(accelerator.device)
+    return fit(model, front_end, Lesson(clips, 5), QUICK, 0, accelerator)
+
+
+@pytest.mark.parametrize("system", cry_model.list_models())
+def test_the_same_seed_gives_the_same_weights(clips, system):
+    first, again = (fitted(clips, system).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_the_gradient_is_the_processors(clips):
+    preset = replace(QUICK, augmentation=None)
+    losses = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        model = cry_model.build_model("improved-ecapa-tdnn", 5, 64).to(device).eval()
+        front_end = FrontEnd(BEST.front_end).to(device)
+        waves = torch.stack([wave[:16_000] for wave in clips.waveforms[:8]]).to(device)
+        losses.append(nn_loss(model, front_end, waves, clips.labels[:8].to(device)))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    bank = Bank(clips, 5, 1.0, torch.device("cuda"))
+    accelerator = make_accelerator("cuda")
+    loss = step_loss(
+        model, front_end, bank, None, preset, Dice(0, 0, torch.device("cuda")), accelerator
+    )
+    assert loss.device.type == "cuda"
+
+
+def nn_loss(model, front_end, waves, labels):
+    loss = torch.nn.functional.cross_entropy(model(front_end(waves)), labels)
+    model.zero_grad()
+    loss.backward()
+    return sum(p.grad.double().abs().sum().item() for p in model.parameters())
