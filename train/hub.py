@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
+from cry_model.hub import LOG_IN
+
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 PAUSES = (1.0, 3.0, 9.0)  # s, before the second, third and fourth attempt
 TIMEOUT = 60.0  # s without a byte; the library itself would wait for ever
-LOG_IN = "log in with `hf auth login`, or put a token into HF_TOKEN"
 
 Result = TypeVar("Result")
 
@@ -116,7 +117,7 @@ def _sentence(what: str, error: Exception) -> str:
     if isinstance(error, OfflineModeIsEnabled):
         return "HF_HUB_OFFLINE is set, so nothing can be published; unset it."
     if status == 401:
-        return f"The Hub refused the access token while {what}; {LOG_IN} that is valid."
+        return f"The Hub refused the access token while {what}; {LOG_IN} anew."
     if status == 402:
         return f"The Hub wants a paid plan for {what}; see huggingface.co/pricing."
     if status == 403:

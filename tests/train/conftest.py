@@ -8,6 +8,8 @@ import torch
 
 import cry_model
 from cry_model import FrontEnd
+from tests.hub import running_hub
+from tests.hub_client import hub_client
 from train.clips import load_clips
 from train.datasets import donateacry
 from train.datasets.donateacry import LABELS
@@ -73,3 +75,17 @@ def fitted(clips, accelerator):
         return model, epochs
 
     return run
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory):
+    """A Hub of our own, and a process with the real client that talks to it."""
+    with running_hub() as hub, hub_client(hub.url, tmp_path_factory.mktemp("home")) as client:
+        yield hub, client
+
+
+@pytest.fixture
+def hub(everything):
+    """That Hub, empty again."""
+    everything[0].reset()
+    return everything[0]

@@ -4,8 +4,7 @@ import pytest
 
 from cry_model.checkpoint import DEFAULT, WEIGHTS
 from cry_model.config import CONFIG
-from tests.hub import READER, WRITER, running_hub
-from tests.hub_client import hub_client
+from tests.hub import READER, WRITER
 from train import hub as train_hub
 from train.hub import PublishError, insist
 
@@ -15,18 +14,6 @@ from cry_model import CryClassifier
 local, remote = (CryClassifier.from_pretrained(name) for name in arguments[:2])
 answer = [c.predict(arguments[2]).probabilities for c in (local, remote)]
 """
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory):
-    with running_hub() as hub, hub_client(hub.url, tmp_path_factory.mktemp("home")) as client:
-        yield hub, client
-
-
-@pytest.fixture
-def hub(everything):
-    everything[0].reset()
-    return everything[0]
 
 
 @pytest.fixture

@@ -6,23 +6,10 @@ import subprocess
 import pytest
 from gradio_client import Client, handle_file
 
-from tests.hub import READER, WRITER, running_hub
-from tests.hub_client import hub_client
+from tests.hub import READER, WRITER
 from tests.server import ROOT, serve
 from train.hub import PublishError
 from train.space import FILES, FOLDERS, space_files
-
-
-@pytest.fixture(scope="module")
-def everything(tmp_path_factory):
-    with running_hub() as hub, hub_client(hub.url, tmp_path_factory.mktemp("home")) as client:
-        yield hub, client
-
-
-@pytest.fixture
-def hub(everything):
-    everything[0].reset()
-    return everything[0]
 
 
 @pytest.fixture
