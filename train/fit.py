@@ -44,7 +44,7 @@ def run_fit(run: Run) -> Evaluation | None:
         raise DataError("No recording has a label; name a --teacher that gives some.")
     front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
     evaluation = None
-    with run.alone():
+    with run.alone(run.results_folder):
         if run.teacher is not None and run.teacher.has_heard(run.name, run.extra):
             say(
                 f"Not measured: the teacher was fitted on {run.teacher.learnt_from}, so it knows "

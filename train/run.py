@@ -113,25 +113,33 @@ class Run:
         return model.to(self.accelerator.device)
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """While nobody else fits this system on this corpus into the same folder.
+    def alone(self, in_folder: Path, patient: bool = False) -> Iterator[None]:
+        """While no other command fits this system into a folder.
+
+        Args:
+            in_folder: one of the folders of this run.
+            patient: waits for the other one instead of giving up.
 
         Raises:
-            DataError: if somebody does.
+            DataError: if another one does.
         """
         if not self.accelerator.is_main_process:
             yield
             return
-        path = self.out / "state" / self.name / self.protocol / f"{self.system}.lock"
+        name = in_folder.relative_to(self.out).as_posix().replace("/", "-")
+        path = self.out / "state" / f"{name}.lock"
         path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path, timeout=-1 if patient else 0)
         try:
-            with FileLock(path, timeout=0):
-                yield
+            lock.acquire()
         except Timeout:
             raise DataError(
-                f"Another process fits {self.system} on {self.name} (protocol {self.protocol}) "
-                f"into {self.out}; wait for it, or choose another --out."
+                f"Another process writes to {in_folder}; wait for it, or choose another --out."
             ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def of_main(self, compute: Callable[[], Result]) -> Result:
         """What the first process computes, in all of them."""

@@ -26,38 +26,45 @@ def ship(run: Run, front_end: FrontEnd) -> None:
     """
     seed, folder = run.seeds[0], run.checkpoint_folder
     training = as_json({**run.training(), "seed": seed, "licence": run.data.corpus.licence})
-    kept = existing(run, training)
-    if kept is not None:
-        model, config = kept
-    else:
-        model = train_model(run, run.data.clips, front_end, seed, None)
-        learnt, watched = hold_back(run, run.data.clips, seed)
-        facts = {
-            "recordings": len(learnt.items),
-            "held_back": 0 if watched is None else len(watched.items),
-            "environment": results.environment(run.accelerator),
-        }
-        config = CheckpointConfig(
-            run.system,
-            run.labels,
-            run.preset.front_end,
-            settings=dict(run.settings),
-            training={**training, **facts},
-        )
-    if run.accelerator.is_main_process:
-        save_checkpoint(folder, model, replace(config, evaluation=hardest(run)))
-    run.memory(seed, None).forget()
-    run.accelerator.wait_for_everyone()
+    with run.alone(folder, patient=True):  # another protocol's run may be at the same
+        if run.of_main(lambda: is_there(run, training)):
+            model, config = load_checkpoint(folder)
+        else:
+            model, config = fit_on_everything(run, front_end, seed, training)
+        if run.accelerator.is_main_process:
+            save_checkpoint(folder, model, replace(config, evaluation=hardest(run)))
+        run.memory(seed, None).forget()
+        run.accelerator.wait_for_everyone()
 
 
-def existing(run: Run, training: dict[str, Any]) -> tuple[nn.Module, CheckpointConfig] | None:
-    """The checkpoint that is there, if it is what these settings give."""
+def fit_on_everything(
+    run: Run, front_end: FrontEnd, seed: int, training: dict[str, Any]
+) -> tuple[nn.Module, CheckpointConfig]:
+    """The weights and, still without any numbers, the config that goes with them."""
+    model = train_model(run, run.data.clips, front_end, seed, None)
+    learnt, watched = hold_back(run, run.data.clips, seed)
+    facts = {
+        "recordings": len(learnt.items),
+        "held_back": 0 if watched is None else len(watched.items),
+        "environment": results.environment(run.accelerator),
+    }
+    return model, CheckpointConfig(
+        run.system,
+        run.labels,
+        run.preset.front_end,
+        settings=dict(run.settings),
+        training={**training, **facts},
+    )
+
+
+def is_there(run: Run, training: dict[str, Any]) -> bool:
+    """Whether the checkpoint folder holds what these settings give."""
     try:
-        model, config = load_checkpoint(run.checkpoint_folder)
+        _, config = load_checkpoint(run.checkpoint_folder)
     except CheckpointError:
-        return None
+        return False
     same = all(config.training.get(name) == value for name, value in training.items())
-    return (model, config) if same and config.system == run.system else None
+    return same and config.system == run.system
 
 
 def hardest(run: Run) -> Evaluation | None:

@@ -151,11 +151,11 @@ def test_other_sound_under_the_same_names_is_other_data(made_up_root, tmp_path, 
 
 
 def test_two_fits_into_one_folder_do_not_mix(made_up_root, tmp_path, capsys):
-    lock = tmp_path / "state" / "donateacry" / "baby" / f"{SYSTEM}.lock"
+    lock = tmp_path / "state" / f"results-donateacry-baby-{SYSTEM}.lock"
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
         assert fit(made_up_root, tmp_path, "--set", "channels=16") == 2
-    assert "Another process fits" in capsys.readouterr().err
+    assert "Another process writes to" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("labels", [("0", "1"), ("True", "False"), ("NA", "None")])
