@@ -70,10 +70,11 @@ def test_a_teacher_of_other_classes_or_ears_is_refused(teacher):
 
 
 def test_a_pupil_of_unlabelled_recordings_comes_to_agree_with_its_teacher(teacher, clips, fitted):
+    clips = clips.subset(range(0, 30, 2))
     nameless = tuple(replace(item, label=None) for item in clips.items)
     unlabelled = replace(clips, items=nameless, labels=clips.labels * 0 - 1)
     preset = replace(
-        QUICK, epochs=15, learning_rate=5e-3, augmentation=None, label_smoothing=0.0, average=0.0
+        QUICK, epochs=20, learning_rate=5e-3, augmentation=None, label_smoothing=0.0, average=0.0
     )
     front_end, wise = FrontEnd(preset.front_end), teacher(1.0)
 

@@ -9,7 +9,6 @@ import pytest
 import cry_model
 from train.__main__ import main
 from train.datasets import DATASETS, challenge6, synthetic6
-from train.splits import PROTOCOLS
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 
@@ -52,7 +51,7 @@ def test_from_files_to_an_answer(corpus, tmp_path, capsys):
     assert main(["prepare", name, *where]) == 0
     assert " MB." in capsys.readouterr().out
     folds = "5" if name == "esc10" else "2"
-    for protocol in PROTOCOLS:
+    for protocol in ("clip", "baby"):
         words = ["fit", "--system", SYSTEM, "--dataset", name, *where, "--protocol", protocol]
         words += ["--folds", folds, "--epochs", "1", "--out", str(tmp_path)]
         assert main([*words, "--set", "channels=16"]) == 0

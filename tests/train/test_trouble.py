@@ -72,7 +72,7 @@ def test_an_output_that_is_no_folder_is_refused_before_training(made_up_root, tm
 def test_ctrl_c_ends_with_a_sentence_and_the_state_is_kept(made_up_root, tmp_path):
     command = [sys.executable, "-m", "train", *arguments(str(made_up_root), str(tmp_path))]
     process = subprocess.Popen(
-        [*command, "epochs=1000"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        [*command, "epochs=1000", "patience=0"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     end = time.monotonic() + 120

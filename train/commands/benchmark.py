@@ -10,7 +10,7 @@ from pathlib import Path
 from cry_model.checkpoint import write_atomically
 from cry_model.registry import list_models
 from train.benchmark import describe, run_benchmark
-from train.commands.options import HelpFormatter, add_device, at_least
+from train.commands.options import HelpFormatter, add_device, at_least, seconds
 from train.devices import make_accelerator
 
 DESCRIPTION = """Measure how many pieces a second the training loop learns from, beside the usual
@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--batch", type=at_least(1), default=64, help="pieces in a step")
     parser.add_argument("--rounds", type=at_least(1), default=3, help="medians are over so many")
-    parser.add_argument("--seconds", type=at_least(1), default=10, help="of each recipe in a round")
+    parser.add_argument("--seconds", type=seconds, default=10.0, help="of each recipe in a round")
     add_device(parser)
     parser.add_argument(
         "--out", type=Path, default=Path("runs") / "benchmark.json", help="where the JSON goes"
