@@ -74,6 +74,8 @@ def test_ctrl_c_ends_with_a_sentence_and_the_state_is_kept(made_up_root, tmp_pat
     process = subprocess.Popen(
         [*command, "epochs=1000", "patience=0"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # What a shell starts in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     end = time.monotonic() + 120
     while not list(tmp_path.rglob("*.pt")) and time.monotonic() < end:
