@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import is_tensorboard_available
+from accelerate.utils import broadcast_object_list, is_tensorboard_available
 
 from train.corpus import DataError
+
+Result = TypeVar("Result")
+
+
+def of_main(accelerator: Accelerator, compute: Callable[[], Result]) -> Result:
+    """What the first process computes, in all of them."""
+    found = [compute() if accelerator.is_main_process else None]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(found)
+    return found[0]
 
 
 def supports_bfloat16(device: str) -> bool:

@@ -17,6 +17,7 @@ from cry_model.features import FrontEnd
 from train import results
 from train.clips import Clips, join
 from train.corpus import DataError
+from train.devices import of_main
 from train.fitting import train_model
 from train.predicting import piece_probabilities
 from train.run import Run
@@ -85,7 +86,7 @@ def cross_validate(run: Run, front_end: FrontEnd) -> Evaluation:
                     results.write_run(folder, record)
                 run.accelerator.wait_for_everyone()
             run.memory(seed, fold).forget()
-    return run.of_main(lambda: finish(run, record, results.read_predictions(folder)))
+    return of_main(run.accelerator, lambda: finish(run, record, results.read_predictions(folder)))
 
 
 def apart(run: Run, tested: Clips) -> Clips:

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
 from cry_model.features import FrontEnd
 from train.augmentation import augment_features, augment_waveforms, mixup
 from train.bank import Bank
 from train.clips import Clips
+from train.devices import of_main
 from train.distillation import Teacher
 from train.predicting import TrainingError
 from train.presets import Preset
@@ -127,19 +127,16 @@ def fit(
                 f"The loss is not a number after epoch {epoch + 1}; try a lower learning rate. "
                 "The state of the epoch before is kept."
             )
-        score = agree(accelerator, watch.look(weights.outcome.eval(), front_end))
-        watch.note(score, weights.outcome)
+        outcome = weights.outcome.eval()
+        # Of one process, so that all stop together.
+        score = of_main(accelerator, lambda model=outcome: watch.look(model, front_end))
+        watch.note(score, outcome)
         memory.keep({"epoch": epoch + 1, "weights": weights.state(), "watch": watch.state()})
         report(Epoch(epoch + 1, mean, rate, score))
     accelerator.free_memory()
     if watch.best is not None:
         weights.outcome.load_state_dict(watch.best)
     return accelerator.unwrap_model(weights.outcome, keep_fp32_wrapper=False).eval()
-
-
-def agree(accelerator: Accelerator, score: Score | None) -> Score | None:
-    """The first process's score in all of them, so that they stop together."""
-    return broadcast_object_list([score])[0] if accelerator.num_processes > 1 else score
 
 
 def schedule(preset: Preset, step: int, steps: int) -> float:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from filelock import FileLock, Timeout
 from torch import nn
 
@@ -23,8 +22,6 @@ from train.corpus import DataError
 from train.distillation import Teacher
 from train.presets import Preset
 from train.state import Memory
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -140,13 +137,6 @@ class Run:
             yield
         finally:
             lock.release()
-
-    def of_main(self, compute: Callable[[], Result]) -> Result:
-        """What the first process computes, in all of them."""
-        found = [compute() if self.accelerator.is_main_process else None]
-        if self.accelerator.num_processes > 1:
-            broadcast_object_list(found)
-        return found[0]
 
     def memory(self, seed: int, fold: int | None) -> Memory:
         """Where the fit of a fold, or (None) of everything, keeps its state."""

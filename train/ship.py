@@ -13,6 +13,7 @@ from cry_model.config import CheckpointConfig, CheckpointError, read_evaluation
 from cry_model.evaluation import Evaluation
 from cry_model.features import FrontEnd
 from train import results
+from train.devices import of_main
 from train.fitting import hold_back, train_model
 from train.run import Run
 from train.splits import PROTOCOLS
@@ -27,7 +28,7 @@ def ship(run: Run, front_end: FrontEnd) -> None:
     seed, folder = run.seeds[0], run.checkpoint_folder
     training = as_json({**run.training(), "seed": seed, "licence": run.data.corpus.licence})
     with run.alone(folder, patient=True):  # another protocol's run may be at the same
-        if run.of_main(lambda: is_there(run, training)):
+        if of_main(run.accelerator, lambda: is_there(run, training)):
             model, config = load_checkpoint(folder)
         else:
             model, config = fit_on_everything(run, front_end, seed, training)
