@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.audio import Recording, require_sound
+from cry_model.pieces import Clip, Pieces, cut
 from cry_model.torchaudio_compat import import_torchaudio
 
 torchaudio = import_torchaudio()
@@ -59,46 +60,31 @@ class FrontEndConfig:
     min_seconds: float = 3.0
     overlap: float = 0.5
 
+    @property
+    def hop_seconds(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.hop / self.sample_rate
+
 
 PAPER_FRONT_END = FrontEndConfig(kind="mfcc", num_bands=13, num_filters=40)
 """The paper's 13 MFCC, with its 20 ms hop."""
 
 
-@dataclass(frozen=True)
-class Clip:
-    """A recording as a front end wants it.
-
-    Attributes:
-        waveform: (samples,) at the front end's rate, band-limited, loud frames at RMS 1.
-        offset: seconds cut off the recording's beginning.
-    """
-
-    waveform: Tensor
-    offset: float
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """A clip cut for the model.
-
-    Attributes:
-        waveforms: (pieces, samples).
-        starts: seconds from the recording's beginning, one a piece.
-        seconds: how much of each piece is recording; less than its length only where a short
-            recording was repeated.
-    """
-
-    waveforms: Tensor
-    starts: tuple[float, ...]
-    seconds: float
-
-
-def resample(waveform: Tensor, rate: int, target: int) -> Tensor:
+def resample(
+    waveform: Tensor, rate: int, target: int, width: int = 64, rolloff: float = 0.9475937167399596
+) -> Tensor:
     """(..., samples) at ``rate`` Hz -> (..., samples) at ``target`` Hz.
 
-    Windowed-sinc of torchaudio at the quality of librosa's "kaiser_best". Rates without a small
-    common divisor would need a bank of thousands of filters; the ratio is then rounded by less
-    than one part in 1,000. No rate that recorders use is touched.
+    Windowed-sinc of torchaudio, by default at the quality of librosa's "kaiser_best". Rates
+    without a small common divisor would need a bank of thousands of filters; the ratio is then
+    rounded by less than one part in 1,000. No rate that recorders use is touched.
+
+    Args:
+        waveform: any number of them.
+        rate: Hz.
+        target: Hz.
+        width: zero crossings of the sinc on either side; more make the cut-off steeper.
+        rolloff: cut-off, a share of half the lower rate.
     """
     if rate == target:
         return waveform
@@ -107,8 +93,8 @@ def resample(waveform: Tensor, rate: int, target: int) -> Tensor:
         waveform,
         ratio.numerator,
         ratio.denominator,
-        lowpass_filter_width=64,
-        rolloff=0.9475937167399596,
+        lowpass_filter_width=width,
+        rolloff=rolloff,
         resampling_method="sinc_interp_kaiser",
         beta=14.769656459379492,
     )
@@ -167,7 +153,7 @@ class FrontEnd(nn.Module):
             raise ValueError(f"kind is 'log-mel' or 'mfcc', not '{config.kind}'.")
 
     def prepare(self, recording: Recording) -> Clip:
-        """Resamples, band-limits, levels and trims one recording.
+        """Resamples, band-limits, levels (loud frames at RMS 1) and trims one recording.
 
         Raises:
             SilentAudioError: if nothing is left in the band.
@@ -186,19 +172,9 @@ class FrontEnd(nn.Module):
         return Clip(wave[start:end], start / c.sample_rate)
 
     def cut(self, clip: Clip) -> Pieces:
-        """Pieces of equal length that overlap and, spread evenly, cover the whole clip."""
+        """See :func:`cry_model.pieces.cut`."""
         c = self.config
-        wave, rate = clip.waveform, c.sample_rate
-        length, shortest = round(c.piece_seconds * rate), round(c.min_seconds * rate)
-        seconds = min(len(wave), length) / rate
-        if len(wave) < shortest:
-            wave = wave.repeat(math.ceil(shortest / len(wave)))[:shortest]
-        if len(wave) <= length:
-            return Pieces(wave.unsqueeze(0), (clip.offset,), seconds)
-        count = math.ceil((len(wave) - length) / (length * (1 - c.overlap))) + 1
-        starts = torch.linspace(0, len(wave) - length, count).round().long().tolist()
-        waveforms = torch.stack([wave[s : s + length] for s in starts])
-        return Pieces(waveforms, tuple(clip.offset + s / rate for s in starts), seconds)
+        return cut(clip, c.sample_rate, c.piece_seconds, c.min_seconds, c.overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         frames = waveforms.shape[-1] // self.config.hop
