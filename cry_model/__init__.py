@@ -5,6 +5,7 @@
 6
 """
 
+from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
 from cry_model.attention import AttentionMaps
 from cry_model.audio import AudioError, Recording
 from cry_model.checkpoint import load_checkpoint, save_checkpoint
@@ -12,11 +13,14 @@ from cry_model.classifier import CryClassifier
 from cry_model.config import CheckpointConfig, CheckpointError
 from cry_model.evaluation import Estimate, Evaluation
 from cry_model.features import PAPER_FRONT_END, FrontEnd, FrontEndConfig
+from cry_model.front_ends import make_front_end
 from cry_model.prediction import PieceAnswer, Prediction
 from cry_model.registry import UnknownSystemError, build_model, list_models
 
 __all__ = [
     "PAPER_FRONT_END",
+    "AcousticConfig",
+    "AcousticFrontEnd",
     "AttentionMaps",
     "AudioError",
     "CheckpointConfig",
@@ -33,5 +37,6 @@ __all__ = [
     "build_model",
     "list_models",
     "load_checkpoint",
+    "make_front_end",
     "save_checkpoint",
 ]

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cry_model.config import CONFIG, CheckpointConfig, CheckpointError
-from cry_model.features import FrontEnd
+from cry_model.front_ends import make_front_end
 
 WEIGHTS = "model.safetensors"
 DEFAULT = Path(__file__).parents[1] / "assets" / "checkpoints" / "donateacry-improved-ecapa-tdnn"
@@ -57,7 +57,7 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
             raise CheckpointError(f"There is no {name} in the checkpoint folder '{folder}'.")
     config = CheckpointConfig.from_json((folder / CONFIG).read_text("utf-8", errors="replace"))
     try:
-        FrontEnd(config.front_end)
+        make_front_end(config.front_end)
         model = config.build()
     except (RuntimeError, TypeError, ValueError) as error:
         raise CheckpointError(f"The checkpoint's system cannot be built: {error}") from error

@@ -13,7 +13,7 @@ from cry_model import audio
 from cry_model.attention import AttentionMaps, concatenate
 from cry_model.checkpoint import DEFAULT, load_checkpoint
 from cry_model.config import CheckpointConfig
-from cry_model.features import FrontEnd
+from cry_model.front_ends import make_front_end
 from cry_model.hub import find_checkpoint
 from cry_model.prediction import PieceAnswer, Prediction
 
@@ -32,7 +32,7 @@ class CryClassifier:
         self.config = config
         self.device = torch.device(device)
         self.model = model.eval().to(self.device)
-        self.front_end = FrontEnd(config.front_end).eval().to(self.device)
+        self.front_end = make_front_end(config.front_end).eval().to(self.device)
 
     @classmethod
     def from_pretrained(
@@ -76,7 +76,7 @@ class CryClassifier:
             ),
             system=self.config.system,
             duration=recording.duration,
-            hop_seconds=self.config.front_end.hop / self.config.front_end.sample_rate,
+            hop_seconds=self.config.front_end.hop_seconds,
             attention=concatenate([maps for _, maps in answers]),
             evaluation=self.config.evaluation,
         )

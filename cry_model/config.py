@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from cry_model.evaluation import Estimate, Evaluation
-from cry_model.features import FrontEndConfig
+from cry_model.front_ends import AnyConfig, config_class
 from cry_model.registry import build_model
 
 CONFIG = "config.json"
@@ -39,7 +39,7 @@ class CheckpointConfig:
 
     system: str
     labels: tuple[str, ...]
-    front_end: FrontEndConfig
+    front_end: AnyConfig
     settings: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Evaluation | None = None
@@ -73,7 +73,7 @@ class CheckpointConfig:
                     "labels": _labels(data["labels"]),
                     "settings": _object(data.get("settings", {})),
                     "training": _object(data.get("training", {})),
-                    "front_end": _record(FrontEndConfig, data["front_end"]),
+                    "front_end": _front_end(data["front_end"]),
                     "evaluation": read_evaluation(data.get("evaluation")),
                 },
             )
@@ -95,6 +95,10 @@ def _object(data: Any) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise TypeError(f"there is {data!r} where an object should be")
     return data
+
+
+def _front_end(data: Any) -> AnyConfig:
+    return _record(config_class(_object(data).get("kind")), data)
 
 
 def _record(cls: type[Record], data: Mapping[str, Any]) -> Record:

@@ -36,7 +36,7 @@ def sections(config: CheckpointConfig, parameters: int, repo_id: str) -> Iterato
     )
     yield (
         f"{system} ({config.system}), {parameters:,} parameters. It hears {front_end.num_bands} "
-        f"{front_end.kind} bands of a recording from {front_end.low_hz:g} to "
+        f"{front_end.kind} features of a recording from {front_end.low_hz:g} to "
         f"{front_end.high_hz:g} Hz, in pieces of up to {front_end.piece_seconds:g} s, and answers "
         "with a probability for each label; the answer for a recording is the mean over its pieces."
     )

@@ -1,0 +1,90 @@
+"""The front end of systems that hear :data:`~cry_model.acoustic_features.FEATURES`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor, nn
+
+from cry_model.acoustic_features import FEATURES, HOP, RATE, AcousticFeatures
+from cry_model.audio import Recording, require_sound
+from cry_model.features import resample
+from cry_model.pieces import Clip, Pieces, cut
+
+
+@dataclass(frozen=True)
+class AcousticConfig:
+    """What the front end declares; see :class:`~cry_model.features.FrontEndConfig`.
+
+    Attributes:
+        kind: "acoustic".
+        num_bands: rows of the features, always 26.
+        sample_rate: Hz, what every recording is brought to, so that the rate it came with (which
+            goes with the label) is not heard. The features themselves are of 22,050 Hz.
+        piece_seconds: length of a piece; a shorter recording is one piece.
+        min_seconds: a shorter recording is repeated up to this length.
+        overlap: least share that neighbouring pieces have in common.
+    """
+
+    kind: Literal["acoustic"] = "acoustic"
+    num_bands: int = len(FEATURES)
+    sample_rate: int = 16_000
+    piece_seconds: float = 15.0
+    min_seconds: float = 0.5
+    overlap: float = 0.5
+
+    @property
+    def low_hz(self) -> float:
+        """Lower edge of the band that is heard."""
+        return 0.0
+
+    @property
+    def high_hz(self) -> float:
+        """Upper edge of the band that is heard."""
+        return self.sample_rate / 2
+
+    @property
+    def hop_seconds(self) -> float:
+        """Seconds from one frame to the next."""
+        return HOP / RATE
+
+
+class AcousticFrontEnd(nn.Module):
+    """Recording -> clip -> pieces -> features.
+
+    ``forward`` takes waveforms (batch, samples) at the configuration's rate and gives features
+    (batch, 26, frames) as :class:`~cry_model.acoustic_features.AcousticFeatures` does.
+    """
+
+    def __init__(self, config: AcousticConfig):
+        super().__init__()
+        if config.kind != "acoustic" or config.num_bands != len(FEATURES):
+            raise ValueError(f"An acoustic front end has {len(FEATURES)} features.")
+        if not (config.sample_rate > 0 and 0 < config.min_seconds <= config.piece_seconds):
+            raise ValueError("The sample rate and the length of a piece must be above 0.")
+        if not 0 <= config.overlap < 1:
+            raise ValueError("The overlap is a share of a piece, from 0 to below 1.")
+        self.config = config
+        self.features = AcousticFeatures()
+
+    def prepare(self, recording: Recording) -> Clip:
+        """Resamples one recording; its level stays, and nothing is cut off.
+
+        Raises:
+            SilentAudioError: if nothing is left in the band.
+        """
+        # Steep, so that a recording that was made at this rate sounds like one brought to it.
+        wave = resample(
+            recording.waveform, recording.sample_rate, self.config.sample_rate, 256, 0.985
+        )
+        require_sound(wave)
+        return Clip(wave, 0.0)
+
+    def cut(self, clip: Clip) -> Pieces:
+        """See :func:`cry_model.pieces.cut`."""
+        c = self.config
+        return cut(clip, c.sample_rate, c.piece_seconds, c.min_seconds, c.overlap)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        return self.features(resample(waveforms, self.config.sample_rate, RATE))

@@ -1,0 +1,28 @@
+"""Every front end that a checkpoint may ask for, by its configuration."""
+
+from __future__ import annotations
+
+from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
+from cry_model.features import FrontEnd, FrontEndConfig
+
+AnyConfig = FrontEndConfig | AcousticConfig
+AnyFrontEnd = FrontEnd | AcousticFrontEnd
+
+
+def config_class(kind: str | None) -> type[FrontEndConfig] | type[AcousticConfig]:
+    """The class of the configuration with this ``kind``.
+
+    :func:`make_front_end` refuses a kind that does not exist.
+    """
+    return AcousticConfig if kind == "acoustic" else FrontEndConfig
+
+
+def make_front_end(config: AnyConfig) -> AnyFrontEnd:
+    """The front end, on the CPU, that the configuration describes.
+
+    Raises:
+        ValueError: if there is no such front end, or its numbers do not fit together.
+    """
+    if isinstance(config, AcousticConfig):
+        return AcousticFrontEnd(config)
+    return FrontEnd(config)

@@ -1,0 +1,200 @@
+"""The 26 features: the challenge's tables and librosa agree, and items keep to themselves."""
+
+import csv
+import json
+
+import librosa
+import numpy as np
+import pytest
+import soxr
+import torch
+
+import cry_model
+from cry_model import AcousticConfig, AcousticFrontEnd, Recording, audio
+from cry_model.acoustic_features import FEATURES, HOP, RATE, AcousticFeatures
+from cry_model.chroma import estimate_tuning
+from cry_model.features import resample
+
+AUTHENTIC = ("sleepy_0.wav", "test_0.wav", "test_1.wav", "test_2.wav", "test_3.wav")
+MFCC = FEATURES.index("mfcc1")
+
+
+def features(wave):
+    with torch.no_grad():
+        return AcousticFeatures()(torch.as_tensor(wave)[None])[0].numpy()
+
+
+def noise(seconds, level=0.1, rate=RATE, seed=0):
+    samples = np.random.default_rng(seed).standard_normal(round(seconds * rate))
+    return (level * samples).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def cry(examples):
+    """Three seconds of a synthetic cry, at 22,050 Hz."""
+    path = sorted(examples.glob("*.wav"))[0]
+    return librosa.load(path, sr=RATE, duration=3)[0]
+
+
+@pytest.fixture
+def clip(request, data_root, cry):
+    if request.param == "cry":
+        return cry
+    if request.param == "noise":
+        return noise(2)
+    if request.param == "pause":
+        return np.concatenate([cry[:RATE], np.zeros(RATE, np.float32), cry[:RATE]])
+    return librosa.load(data_root / "challenge6" / request.param, sr=RATE, duration=5)[0]
+
+
+def by_librosa(wave):
+    """The same, computed with librosa: (26, frames)."""
+    given = {"y": wave, "sr": RATE}
+    return np.vstack(
+        [
+            librosa.feature.chroma_stft(**given).mean(0, keepdims=True),
+            librosa.feature.rms(y=wave),
+            librosa.feature.spectral_centroid(**given),
+            librosa.feature.spectral_bandwidth(**given),
+            librosa.feature.spectral_rolloff(**given),
+            librosa.feature.zero_crossing_rate(wave),
+            librosa.feature.mfcc(**given),
+        ]
+    )
+
+
+@pytest.mark.parametrize("clip", ["cry", "noise", "pause", *AUTHENTIC[::2]], indirect=True)
+def test_every_frame_is_as_librosa_computes_it(clip):
+    ours, theirs = features(clip), by_librosa(clip)
+    assert ours.shape == theirs.shape
+    for name, a, b in zip(FEATURES, ours, theirs, strict=True):
+        if name == "rolloff":  # a sum that just reaches the threshold, or just not: the next bin
+            assert np.abs(a - b).max() < 1.01 * RATE / 2048
+            assert np.mean(np.abs(a - b) > 1) < 0.02
+        else:
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-3 if "mfcc" in name else 1e-5)
+
+
+def test_the_tuning_is_librosas(data_root):
+    for name in AUTHENTIC:
+        wave = librosa.load(data_root / "challenge6" / name, sr=RATE, duration=3)[0]
+        power = np.abs(librosa.stft(wave)) ** 2
+        expected = librosa.estimate_tuning(S=power, sr=RATE)
+        ours = estimate_tuning(torch.from_numpy(power.T[None].copy()), RATE)
+        assert ours.item() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", AUTHENTIC)
+def test_means_are_the_tables(data_root, name):
+    folder = data_root / "challenge6"
+    table = "train" if name == "sleepy_0.wav" else "test"
+    with (folder / f"{table}_features.csv").open() as file:
+        row = next(row for row in csv.DictReader(file) if row["filename"] == name)
+    expected = np.array([float(row[feature]) for feature in FEATURES])
+    recording = audio.load(folder / name)
+    wave = resample(recording.waveform, recording.sample_rate, RATE)[: 15 * RATE]
+    means = features(wave).mean(1)
+    np.testing.assert_allclose(means[:MFCC], expected[:MFCC], rtol=0.005)
+    np.testing.assert_allclose(means[MFCC:], expected[MFCC:], rtol=0, atol=0.2)
+
+
+def test_items_of_a_batch_do_not_depend_on_each_other(cry):
+    waves = np.stack([cry, 0.001 * cry[::-1], noise(3)[: len(cry)], np.zeros_like(cry)])
+    with torch.no_grad():
+        batch = AcousticFeatures()(torch.from_numpy(waves))
+    for wave, together in zip(waves, batch.numpy(), strict=True):
+        np.testing.assert_allclose(together, features(wave), rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("seconds", [0.5, 0.777, 15])
+def test_any_length_and_level_gives_finite_numbers(seconds):
+    module = AcousticFeatures()
+    for level in (0.0, 1e-12, 1e-4, 1.0, 100.0):
+        wave = torch.from_numpy(noise(seconds, level))
+        found = module(torch.stack([wave, wave]))
+        assert found.shape == (2, len(FEATURES), 1 + len(wave) // HOP)
+        assert found.isfinite().all()
+
+
+@pytest.mark.filterwarnings("ignore:Trying to estimate tuning")
+def test_a_tone_below_the_band_of_peaks_is_in_tune():
+    t = np.arange(RATE) / RATE
+    wave = (0.1 * np.sin(2 * np.pi * 60 * t)).astype(np.float32)
+    np.testing.assert_allclose(features(wave)[0], by_librosa(wave)[0], atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def front_end():
+    return AcousticFrontEnd(AcousticConfig())
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+@pytest.mark.parametrize("name", [AUTHENTIC[0], AUTHENTIC[1]])
+def test_the_rate_of_the_recording_is_hardly_heard(front_end, data_root, name, rate):
+    """What is left is the other resampler's own cut-off, below 8 kHz."""
+    recording = audio.load(data_root / "challenge6" / name)
+    wave = recording.waveform[: 5 * recording.sample_rate]
+    other = torch.from_numpy(soxr.resample(wave.numpy(), recording.sample_rate, rate, "VHQ"))
+    with torch.no_grad():
+        native, again = (
+            front_end(front_end.cut(front_end.prepare(Recording(*given))).waveforms)[0].mean(-1)
+            for given in ((wave, recording.sample_rate), (other, rate))
+        )
+    np.testing.assert_allclose(again[:MFCC], native[:MFCC], rtol=0.01)
+    np.testing.assert_allclose(again[MFCC:], native[MFCC:], rtol=0, atol=1.0)
+
+
+def test_level_and_silence_at_the_ends_stay(front_end):
+    silent = np.zeros(8000, np.float32)
+    wave = torch.from_numpy(np.concatenate([silent, noise(1, rate=16_000), silent]))
+    clip = front_end.prepare(Recording(wave, 16_000))
+    assert torch.equal(clip.waveform, wave)
+    assert clip.offset == 0
+
+
+def test_a_long_recording_is_cut_into_pieces_of_15_s(front_end):
+    wave = torch.from_numpy(noise(40, rate=16_000))
+    pieces = front_end.cut(front_end.prepare(Recording(wave, 16_000)))
+    assert pieces.waveforms.shape == (5, 15 * 16_000)
+    assert pieces.starts == pytest.approx((0, 6.25, 12.5, 18.75, 25))
+
+
+def test_silence_is_refused(front_end):
+    with pytest.raises(audio.SilentAudioError):
+        front_end.prepare(Recording(torch.zeros(16_000), 16_000))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    config = cry_model.CheckpointConfig("resnet18", ("hungry", "tired"), AcousticConfig())
+    cry_model.save_checkpoint(tmp_path, config.build(), config)
+    return tmp_path, config
+
+
+def test_a_classifier_hears_what_its_checkpoint_asks_for(saved):
+    folder, config = saved
+    classifier = cry_model.CryClassifier.from_pretrained(folder)
+    assert classifier.config == config
+    prediction = classifier.predict(noise(2, rate=44_100), 44_100)
+    assert sum(prediction.probabilities.values()) == pytest.approx(1)
+    assert prediction.hop_seconds == pytest.approx(512 / 22_050)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"num_bands": 20},
+        {"fft": 512},
+        {"sample_rate": "16000"},
+        {"sample_rate": 0},
+        {"piece_seconds": 0.1},
+        {"overlap": 1},
+        {"kind": "acoustics"},
+    ],
+)
+def test_a_checkpoint_with_another_acoustic_front_end_is_refused(saved, edit):
+    file = saved[0] / "config.json"
+    data = json.loads(file.read_text())
+    file.write_text(json.dumps({**data, "front_end": {**data["front_end"], **edit}}))
+    with pytest.raises(cry_model.CheckpointError):
+        cry_model.load_checkpoint(saved[0])
