@@ -37,8 +37,10 @@ def as_text(prediction: Prediction) -> str:
     """The answer for a terminal."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     lines = [f"  {words(label):14} {percent(p):>5}" for label, p in ranked]
-    if prediction.evaluation is not None:
-        lines += ["", *(f"  {sentence}" for sentence in prediction.evaluation.trust())]
+    record = prediction.evaluation or prediction.agreement
+    sentences = (*prediction.cautions, *(() if record is None else record.trust()))
+    if sentences:
+        lines += ["", *(f"  {sentence}" for sentence in sentences)]
     return "\n".join([*lines, "  Not a medical device."])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import BinaryIO
 
 import numpy as np
@@ -10,12 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from cry_model import audio
+from cry_model.acoustic_features import FEATURES
 from cry_model.attention import AttentionMaps, concatenate
 from cry_model.checkpoint import DEFAULT, load_checkpoint
 from cry_model.config import CheckpointConfig
+from cry_model.feature_mlp import INPUTS, FeatureMLP
 from cry_model.front_ends import make_front_end
 from cry_model.hub import find_checkpoint
-from cry_model.prediction import PieceAnswer, Prediction
+from cry_model.prediction import AcousticReading, PieceAnswer, Prediction
+
+OUTSIDE = (
+    "This recording is unlike those that the model was fitted on: it lies {:.1f} times as far out "
+    "as nearly all of them do, so its answer means little."
+)
+TOO_DULL = (
+    "This recording holds nothing above {:g} kHz, and the model listens up to {:g} kHz, so its "
+    "answer means little; please give one made at a higher sample rate."
+)
 
 Source = str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor | audio.Recording
 
@@ -68,8 +80,12 @@ class CryClassifier:
             pieces = self.front_end.cut(clip)
             answers = [self._forward(batch) for batch in pieces.waveforms.split(self.BATCH)]
         probabilities = torch.cat([p for p, _ in answers])
+        mean = probabilities.mean(0)
+        acoustic = None
+        if isinstance(self.model, FeatureMLP):
+            acoustic = self._read(self.model, pieces.waveforms, int(mean.argmax()))
         return Prediction(
-            probabilities=self._named(probabilities.mean(0)),
+            probabilities=self._named(mean),
             pieces=tuple(
                 PieceAnswer(start, start + pieces.seconds, self._named(p))
                 for start, p in zip(pieces.starts, probabilities, strict=True)
@@ -79,6 +95,34 @@ class CryClassifier:
             hop_seconds=self.config.front_end.hop_seconds,
             attention=concatenate([maps for _, maps in answers]),
             evaluation=self.config.evaluation,
+            agreement=self.config.agreement,
+            cautions=tuple(self._cautions(recording, acoustic)),
+            acoustic=acoustic,
+        )
+
+    def _cautions(
+        self, recording: audio.Recording, acoustic: AcousticReading | None
+    ) -> Iterator[str]:
+        top = recording.sample_rate / 2
+        if top < 0.95 * self.config.front_end.high_hz:
+            yield TOO_DULL.format(top / 1000, self.config.front_end.high_hz / 1000)
+        if acoustic is not None and acoustic.remoteness > 1:
+            yield OUTSIDE.format(acoustic.remoteness)
+
+    def _read(self, model: FeatureMLP, waveforms: Tensor, label: int) -> AcousticReading:
+        """What a feature model makes its answer of; pieces count alike."""
+        with torch.inference_mode():
+            parts = [self.front_end(batch) for batch in waveforms.split(self.BATCH)]
+        # Means over frames now: pieces of one recording are of one length.
+        features = torch.cat([part.mean(-1, keepdim=True) for part in parts])
+        contributions = model.contributions(features, label).mean(0)
+        with torch.inference_mode():
+            remoteness = model.remoteness(features).mean()
+        means = features.mean((0, 2)).tolist()
+        return AcousticReading(
+            dict(zip(FEATURES, means, strict=True)),
+            dict(zip(INPUTS, contributions.tolist(), strict=True)),
+            float(remoteness),
         )
 
     def _on_device(self, recording: audio.Recording) -> audio.Recording:

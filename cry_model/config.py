@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from cry_model.agreement import Agreement
 from cry_model.evaluation import Estimate, Evaluation
 from cry_model.front_ends import AnyConfig, config_class
 from cry_model.registry import build_model
@@ -34,6 +35,7 @@ class CheckpointConfig:
         front_end: what the model wants of a recording.
         training: how the weights were fitted, for people to read.
         evaluation: what was measured on held-out recordings with fits like this one.
+        agreement: for a system that learnt from a teacher alone: how far it answers alike.
         format: version of this layout.
     """
 
@@ -43,6 +45,7 @@ class CheckpointConfig:
     settings: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Evaluation | None = None
+    agreement: Agreement | None = None
     format: int = FORMAT
 
     def build(self) -> nn.Module:
@@ -75,6 +78,7 @@ class CheckpointConfig:
                     "training": _object(data.get("training", {})),
                     "front_end": _front_end(data["front_end"]),
                     "evaluation": read_evaluation(data.get("evaluation")),
+                    "agreement": read_agreement(data.get("agreement")),
                 },
             )
         except CheckpointError:
@@ -120,8 +124,32 @@ def read_evaluation(data: Mapping[str, Any] | None) -> Evaluation | None:
         raise KeyError("balanced_accuracy")
     if set(data["recall"]) != set(data["support"]):
         raise ValueError("recall and support are not of the same labels")
-    estimates = [value for estimate in metrics.values() for value in asdict(estimate).values()]
-    for value in (*estimates, *data["recall"].values(), *(data[name] for name in SHARES)):
-        if not isinstance(value, float | int):
-            raise TypeError(f"{value!r} is no number")
+    _require_numbers(*metrics.values())
+    for value in (*data["recall"].values(), *(data[name] for name in SHARES)):
+        _require_number(value)
     return _record(Evaluation, {**data, "seeds": tuple(data["seeds"]), "metrics": metrics})
+
+
+ESTIMATES = ("agreement", "constant", "gain", "divergence", "constant_divergence")
+
+
+def read_agreement(data: Mapping[str, Any] | None) -> Agreement | None:
+    """As :func:`read_evaluation`, for the record of a pupil."""
+    if data is None:
+        return None
+    estimates = {name: _record(Estimate, data[name]) for name in ESTIMATES}
+    _require_numbers(*estimates.values())
+    teacher = read_evaluation(data.get("teacher_evaluation"))
+    seeds = tuple(data["seeds"])
+    return _record(Agreement, {**data, **estimates, "seeds": seeds, "teacher_evaluation": teacher})
+
+
+def _require_numbers(*estimates: Estimate) -> None:
+    for estimate in estimates:
+        for value in asdict(estimate).values():
+            _require_number(value)
+
+
+def _require_number(value: Any) -> None:
+    if not isinstance(value, float | int):
+        raise TypeError(f"{value!r} is no number")

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cry_model.agreement import Agreement
 from cry_model.attention import AttentionMaps
 from cry_model.evaluation import Evaluation
 
@@ -23,6 +24,22 @@ class PieceAnswer:
 
 
 @dataclass(frozen=True)
+class AcousticReading:
+    """What a :class:`~cry_model.feature_mlp.FeatureMLP` found in a recording; means over pieces.
+
+    Attributes:
+        features: name -> value, those of :data:`~cry_model.acoustic_features.FEATURES`.
+        contributions: name -> what it added to the logarithm of the answered label's probability,
+            those of :data:`~cry_model.feature_mlp.INPUTS`.
+        remoteness: distance from the recordings it was fitted on; above 1 is outside of them.
+    """
+
+    features: Mapping[str, float]
+    contributions: Mapping[str, float]
+    remoteness: float
+
+
+@dataclass(frozen=True)
 class Prediction:
     """The answer for one recording.
 
@@ -34,6 +51,9 @@ class Prediction:
         hop_seconds: seconds from one frame to the next.
         attention: maps of the pieces, the batch dimension running over them.
         evaluation: how well models fitted like this one did; None if never measured.
+        agreement: how far it answers as its teacher; None if it learnt from labels.
+        cautions: sentences on why this recording is none that the model knows how to answer.
+        acoustic: what the answer was made from, for a system that has features and no attention.
     """
 
     probabilities: Mapping[str, float]
@@ -43,6 +63,9 @@ class Prediction:
     hop_seconds: float
     attention: AttentionMaps
     evaluation: Evaluation | None = None
+    agreement: Agreement | None = None
+    cautions: tuple[str, ...] = ()
+    acoustic: AcousticReading | None = None
 
     @property
     def label(self) -> str:
@@ -79,6 +102,9 @@ class Prediction:
             "pieces": [asdict(p) for p in self.pieces],
             "system": self.system,
             "duration_seconds": round(self.duration, 3),
+            "cautions": list(self.cautions),
             "evaluation": None if self.evaluation is None else asdict(self.evaluation),
+            "agreement": None if self.agreement is None else asdict(self.agreement),
+            "acoustic": None if self.acoustic is None else asdict(self.acoustic),
             "note": "Not a medical device.",
         }

@@ -8,7 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from cry_model.acoustic_features import FEATURES
 from cry_model.ecapa_tdnn import ECAPATDNN
+from cry_model.feature_mlp import FeatureMLP
 from cry_model.improved_ecapa_tdnn import ImprovedECAPATDNN
 from cry_model.resnet import ResNet18
 
@@ -22,12 +24,13 @@ class UnknownSystemError(ValueError):
 
 @dataclass(frozen=True)
 class System:
-    """One row of the registry: what to build, and how the page names it."""
+    """One row of the registry: what to build, how the page names it, rows of its features."""
 
     name: str
     title: str
     factory: Callable[..., nn.Module]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    num_bands: int = PAPER_BANDS
 
 
 SYSTEMS: Mapping[str, System] = {
@@ -54,6 +57,7 @@ SYSTEMS: Mapping[str, System] = {
         ),
         System("ecapa-tdnn", "ECAPA-TDNN", ECAPATDNN),
         System("resnet18", "ResNet18", ResNet18),
+        System("feature-mlp", "Feature MLP", FeatureMLP, num_bands=len(FEATURES)),
     )
 }
 
@@ -77,14 +81,14 @@ def get_system(name: str) -> System:
 
 
 def build_model(
-    name: str, num_classes: int = PAPER_CLASSES, num_bands: int = PAPER_BANDS, **overrides: Any
+    name: str, num_classes: int = PAPER_CLASSES, num_bands: int | None = None, **overrides: Any
 ) -> nn.Module:
     """A freshly initialised system.
 
     Args:
         name: one of :func:`list_models`.
         num_classes: number of logits.
-        num_bands: rows of the features, 13 MFCC in the paper.
+        num_bands: rows of the features; None for the paper's 13 MFCC, or what the system takes.
         **overrides: settings of the system's class, such as ``channels=64``.
 
     Returns:
@@ -94,6 +98,8 @@ def build_model(
     Raises:
         UnknownSystemError: if ``name`` is not in :func:`list_models`.
         TypeError: if the system has no such setting.
+        ValueError: if the system cannot be built with these.
     """
     system = get_system(name)
-    return system.factory(num_classes, num_bands, **{**system.settings, **overrides})
+    bands = system.num_bands if num_bands is None else num_bands
+    return system.factory(num_classes, bands, **{**system.settings, **overrides})

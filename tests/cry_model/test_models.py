@@ -6,9 +6,11 @@ import torch
 
 import cry_model
 from cry_model.complexity import MEBI, measure, table
+from cry_model.registry import get_system
 from cry_model.resnet import single_channel
 
 SYSTEMS = cry_model.list_models()
+BANDS = {name: get_system(name).num_bands for name in SYSTEMS}
 PAPER_MEBI = {"improved-ecapa-tdnn": 1.43, "ecapa-tdnn": 0.84, "resnet18": 10.66}
 BLOCKS, FRAMES = 3, 61
 
@@ -37,7 +39,8 @@ def features(batch=3, frames=FRAMES, bands=13, seed=0):
 
 @pytest.mark.parametrize("frames", [1, 2, 7, 250, 333])
 def test_any_length_gives_finite_logits(system, frames):
-    logits = system[1](features(2, frames))
+    name, model = system
+    logits = model(features(2, frames, BANDS[name]))
     assert logits.shape == (2, 6)
     assert logits.isfinite().all()
 
@@ -45,7 +48,7 @@ def test_any_length_gives_finite_logits(system, frames):
 def test_backward_reaches_every_parameter(system):
     name, _ = system
     model = cry_model.build_model(name)
-    loss = torch.nn.functional.cross_entropy(model(features()), torch.tensor([0, 1, 2]))
+    loss = torch.nn.functional.cross_entropy(model(features(bands=BANDS[name])), torch.tensor([0, 1, 2]))
     loss.backward()
     missing = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not missing
@@ -53,23 +56,24 @@ def test_backward_reaches_every_parameter(system):
 
 @torch.inference_mode()
 def test_batch_of_one_equals_the_item_in_a_larger_batch(system):
-    _, model = system
-    batch = features(5)
+    name, model = system
+    batch = features(5, bands=BANDS[name])
     alone = torch.cat([model(item[None]) for item in batch])
     torch.testing.assert_close(model(batch), alone, rtol=0, atol=1e-5)
 
 
 @torch.inference_mode()
 def test_asking_for_attention_changes_no_bit(system):
-    _, model = system
-    logits, _ = model(features(), return_attention=True)
-    assert torch.equal(model(features()), logits)
+    name, model = system
+    batch = features(bands=BANDS[name])
+    logits, _ = model(batch, return_attention=True)
+    assert torch.equal(model(batch), logits)
 
 
 @torch.inference_mode()
 def test_attention_has_the_stated_shapes_and_ranges(system):
     name, model = system
-    _, maps = model(features(), return_attention=True)
+    _, maps = model(features(bands=BANDS[name]), return_attention=True)
     improved = name.startswith("improved")
     has_rse = improved and "no-rse" not in name
     has_mca = improved and "no-mca" not in name
@@ -124,7 +128,8 @@ def test_each_ablation_is_smaller_than_the_whole():
 
 def test_overrides_reach_the_system_and_unknown_ones_are_refused(system):
     name, _ = system
-    assert cry_model.build_model(name, 4, 64)(features(2, bands=64)).shape == (2, 4)
+    bands = 26 if name == "feature-mlp" else 64
+    assert cry_model.build_model(name, 4, bands)(features(2, bands=bands)).shape == (2, 4)
     with pytest.raises(TypeError, match="colour"):
         cry_model.build_model(name, colour="red")
 

@@ -1,0 +1,164 @@
+"""FeatureMLP: the classical baseline on 26 clip-level acoustic features, an ensemble."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from cry_model.acoustic_features import FEATURES, MELS
+from cry_model.attention import AttentionMaps
+
+RMS, MFCC1 = FEATURES.index("rms"), FEATURES.index("mfcc1")
+INPUTS: tuple[str, ...] = tuple(name for name in FEATURES if name != "rms")
+"""What the networks see: without the level, which is the microphone's and not the baby's."""
+
+
+def level_free(features: Tensor) -> Tensor:
+    """(batch, 26) means over frames -> (batch, 25) in the order of :data:`INPUTS`.
+
+    A gain of g dB adds sqrt(128) g to MFCC 1 and g to the level of the RMS; what is left of MFCC 1
+    without that does not change, nor do the others, so neither does any answer.
+    """
+    level = 20 * features[:, RMS].clamp_min(1e-8).log10()
+    without = features.clone()
+    without[:, MFCC1] -= math.sqrt(MELS) * level
+    return without[:, [i for i in range(len(FEATURES)) if i != RMS]]
+
+
+class Members(nn.Module):
+    """Networks of one shape side by side: (batch, inputs) -> (members, batch, classes).
+
+    Args:
+        members: how many.
+        widths: inputs, hidden widths, classes.
+        fourier: None for GELU networks; else the first layer is random Fourier features (Rahimi
+            and Recht 2007) of this bandwidth, learnt from there on: close to a kernel machine.
+        dropout: after every hidden layer.
+    """
+
+    def __init__(
+        self, members: int, widths: tuple[int, ...], fourier: float | None, dropout: float
+    ):
+        super().__init__()
+        self.fourier, self.dropout = fourier is not None, nn.Dropout(dropout)
+        self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
+        for layer, (width, following) in enumerate(pairwise(widths)):
+            last = layer == len(widths) - 2
+            scale = math.sqrt(2 / width) * (0.3 if last else 1.0)
+            bias = torch.zeros(members, 1, following)
+            if layer == 0 and fourier is not None:
+                scale, bias = fourier, 2 * math.pi * torch.rand(members, 1, following)
+            self.weights.append(nn.Parameter(scale * torch.randn(members, width, following)))
+            self.biases.append(nn.Parameter(bias))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Also takes (members, batch, inputs), another batch for each."""
+        x = inputs.expand(len(self.weights[0]), *inputs.shape[-2:])
+        for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            if layer == 1 and self.fourier:
+                x = self.dropout(math.sqrt(2) * x.cos())
+            elif layer:
+                x = self.dropout(nn.functional.gelu(x))
+            x = torch.baddbmm(bias, x, weight)
+        return x
+
+
+class FeatureMLP(nn.Module):
+    """Features (batch, 26, frames) -> log of the members' mean probabilities (batch, classes).
+
+    Half of the members are GELU networks with two hidden layers, half have one layer of Fourier
+    features. What lies outside of what the networks were fitted on is not answered with
+    confidence: the probabilities are mixed with equal ones, the more the further outside.
+
+    Args:
+        num_classes: number of logits.
+        num_bands: 26.
+        members: networks, an even number.
+        hidden: width of each GELU layer; the Fourier layer has twice as many.
+        dropout: of the GELU networks; a third of it in the others.
+
+    Raises:
+        ValueError: if ``num_bands`` is not 26 or ``members`` not even.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        num_bands: int = len(FEATURES),
+        members: int = 16,
+        hidden: int = 256,
+        dropout: float = 0.3,
+    ):
+        super().__init__()
+        if num_bands != len(FEATURES):
+            raise ValueError(f"FeatureMLP takes the {len(FEATURES)} features, not {num_bands}.")
+        if members < 2 or members % 2:
+            raise ValueError(f"FeatureMLP has an even number of members, not {members}.")
+        size = len(INPUTS)
+        self.deep = Members(members // 2, (size, hidden, hidden, num_classes), None, dropout)
+        self.kernel = Members(members // 2, (size, 2 * hidden, num_classes), 0.3, dropout / 3)
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("scale", torch.ones(size))
+        self.register_buffer("precision", torch.eye(size))
+        self.register_buffer("limit", torch.tensor(math.inf))
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """(batch, 26, frames) -> (batch, 25), standardised as the fit's recordings were."""
+        return (level_free(features.mean(-1)) - self.mean) / self.scale
+
+    def member_logits(self, inputs: Tensor) -> Tensor:
+        """(batch, 25) or (members, batch, 25), standardised -> (members, batch, classes)."""
+        # A value far outside says no more than one at the edge.
+        clipped = inputs.clamp(-4, 4)
+        parts = clipped.tensor_split(2) if clipped.dim() == 3 else (clipped, clipped)
+        return torch.cat([self.deep(parts[0]), self.kernel(parts[1])])
+
+    def log_probabilities(self, inputs: Tensor) -> Tensor:
+        """(batch, 25), standardised -> (batch, classes), whatever the distance."""
+        members = self.member_logits(inputs).log_softmax(-1)
+        return members.logsumexp(0) - math.log(len(members))
+
+    def remoteness(self, features: Tensor) -> Tensor:
+        """(batch, 26, frames) -> (batch,): Mahalanobis distance from the fit's recordings, over
+        the distance that 97.5 % of held-out ones stay below; above 1 is outside."""
+        return distance(self.inputs(features), self.precision) / self.limit
+
+    def forward(
+        self, features: Tensor, return_attention: bool = False
+    ) -> Tensor | tuple[Tensor, AttentionMaps]:
+        inputs = self.inputs(features)
+        log_probabilities = self.log_probabilities(inputs)
+        trust = (2 - distance(inputs, self.precision) / self.limit).clamp(0, 1)[:, None]
+        equal = 1 / log_probabilities.shape[-1]
+        logits = (trust * log_probabilities.exp() + (1 - trust) * equal).log()
+        return (logits, AttentionMaps()) if return_attention else logits
+
+    def contributions(self, features: Tensor, label: int, steps: int = 64) -> Tensor:
+        """What each input added to the logarithm of the probability of ``label``.
+
+        Integrated gradients (Sundararajan et al. 2017) on the way from the average recording:
+        they sum to the difference of that logarithm between ``features`` and the average.
+
+        Args:
+            features: (batch, 26, frames).
+            label: index of the class.
+            steps: points on the way.
+
+        Returns:
+            (batch, 25), in the order of :data:`INPUTS`.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            end = self.inputs(features.clone()).detach()
+            shares = (torch.arange(steps, device=end.device) + 0.5) / steps
+            points = (shares[:, None, None] * end).flatten(0, 1).requires_grad_()
+            total = self.log_probabilities(points)[:, label].sum()
+            (gradient,) = torch.autograd.grad(total, points)
+        return gradient.view(steps, *end.shape).mean(0) * end
+
+
+def distance(inputs: Tensor, precision: Tensor) -> Tensor:
+    """Mahalanobis distance of standardised inputs (batch, 25) -> (batch,)."""
+    return ((inputs @ precision) * inputs).sum(-1).clamp_min(0).sqrt()
