@@ -18,14 +18,15 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.checkpoint import write_atomically
-from cry_model.features import FrontEnd, FrontEndConfig
+from cry_model.front_ends import AnyConfig, make_front_end
 from train.clips import Clips, load_clips
 from train.corpus import Corpus, DataError, Item
 from train.datasets import Dataset
 
 SUFFIX = ".safetensors"
-FORMAT = "1"
+FORMAT = "2"
 PREPARES = (
     "sample_rate", "low_hz", "high_hz", "window", "hop", "trim_db", "trim_margin",
 )  # fmt: skip
@@ -40,12 +41,14 @@ class Prepared:
     clips: Clips
 
 
-def preparation(config: FrontEndConfig) -> dict[str, float]:
+def preparation(config: AnyConfig) -> dict[str, float | str]:
     """What of a front end decides the content of the file."""
+    if isinstance(config, AcousticConfig):  # its own level and its whole length
+        return {"kind": config.kind, "sample_rate": config.sample_rate}
     return {name: getattr(config, name) for name in PREPARES}
 
 
-def cache_path(folder: Path, name: str, config: FrontEndConfig) -> Path:
+def cache_path(folder: Path, name: str, config: AnyConfig) -> Path:
     """Where the corpus ``name`` lies in ``folder`` when prepared for this front end."""
     facts = json.dumps(preparation(config)).encode()
     digest = hashlib.sha256(facts).hexdigest()[:8]
@@ -62,9 +65,7 @@ def listing(items: Sequence[Item]) -> str:
     return digest.hexdigest()
 
 
-def prepare(
-    dataset: Dataset, root: Path, folder: Path, config: FrontEndConfig
-) -> tuple[Prepared, Path]:
+def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tuple[Prepared, Path]:
     """The corpus under ``root`` from its file in ``folder``, which is written if need be.
 
     Raises:
@@ -75,14 +76,14 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # who comes second waits, and finds it
         if not path.exists() or read_header(path).get("listing") != state:
-            clips = load_clips(corpus, FrontEnd(config))
+            clips = load_clips(corpus, make_front_end(config))
             if dataset.regroup is not None:
                 clips = replace(clips, items=dataset.regroup(clips))
             write_atomically(path, encode(corpus, clips, config, state))
         return load(path, config), path
 
 
-def encode(corpus: Corpus, clips: Clips, config: FrontEndConfig, state: str) -> bytes:
+def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes:
     """The bytes of the file."""
     peaks = torch.stack([wave.abs().max() for wave in clips.waveforms])
     scaled = [w / p * 32767 for w, p in zip(clips.waveforms, peaks, strict=True)]
@@ -101,6 +102,7 @@ def encode(corpus: Corpus, clips: Clips, config: FrontEndConfig, state: str) -> 
         "lengths": torch.tensor([len(wave) for wave in clips.waveforms]),
         "peaks": peaks,
         "seconds": torch.tensor(clips.seconds, dtype=torch.float64),
+        "rates": torch.tensor(clips.rates),
     }
     return save(tensors, header)
 
@@ -115,7 +117,7 @@ def read_header(path: Path) -> dict[str, str]:
     return header if header.get("format") == FORMAT else {}
 
 
-def load(path: Path, config: FrontEndConfig) -> Prepared:
+def load(path: Path, config: AnyConfig) -> Prepared:
     """Reads what :func:`prepare` wrote.
 
     Raises:
@@ -129,8 +131,8 @@ def load(path: Path, config: FrontEndConfig) -> Prepared:
     if json.loads(header["preparation"]) != preparation(config):
         raise DataError(f"'{path}' was prepared for another front end; prepare it for this one.")
     with safe_open(path, "pt") as file:
-        samples, lengths, peaks, seconds = (
-            file.get_tensor(name) for name in ("samples", "lengths", "peaks", "seconds")
+        samples, lengths, peaks, seconds, rates = (
+            file.get_tensor(name) for name in ("samples", "lengths", "peaks", "seconds", "rates")
         )
     items = tuple(
         Item(**{**fields, "path": Path(fields["path"])}) for fields in json.loads(header["items"])
@@ -141,4 +143,5 @@ def load(path: Path, config: FrontEndConfig) -> Prepared:
         for part, peak in zip(samples.split(lengths.tolist()), peaks, strict=True)
     )
     labels, left_out = torch.tensor(corpus.indices()), json.loads(header["left_out"])
-    return Prepared(corpus, Clips(items, labels, tuple(seconds.tolist()), waveforms, left_out))
+    facts = tuple(seconds.tolist()), tuple(rates.tolist())
+    return Prepared(corpus, Clips(items, labels, *facts, waveforms, left_out))

@@ -9,14 +9,23 @@ import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from cry_model import audio
-from cry_model.features import Clip, FrontEnd, FrontEndConfig, Pieces
+from cry_model.front_ends import AnyConfig, AnyFrontEnd
+from cry_model.pieces import Clip, Pieces
 from train.corpus import Corpus, DataError, Item
+
+
+class Cuts(Protocol):
+    """What can cut a clip: any front end."""
+
+    def cut(self, clip: Clip) -> Pieces:
+        """Clip -> pieces."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,7 @@ class Clips:
         items: which recordings, in the corpus's order.
         labels: (clips,) class indices, -1 where there is no label.
         seconds: of each recording as it lay in the file, before anything was cut off.
+        rates: Hz, of each recording as it lay in the file.
         waveforms: for each clip (samples,), what :meth:`~cry_model.features.FrontEnd.prepare` gave.
         left_out: recording -> why it could not be used.
     """
@@ -34,6 +44,7 @@ class Clips:
     items: tuple[Item, ...]
     labels: Tensor
     seconds: tuple[float, ...]
+    rates: tuple[int, ...]
     waveforms: tuple[Tensor, ...]
     left_out: dict[str, str]
 
@@ -43,6 +54,7 @@ class Clips:
             tuple(self.items[i] for i in indices),
             self.labels[torch.as_tensor(indices, dtype=torch.long)],
             tuple(self.seconds[i] for i in indices),
+            tuple(self.rates[i] for i in indices),
             tuple(self.waveforms[i] for i in indices),
             self.left_out,
         )
@@ -51,7 +63,7 @@ class Clips:
         """Those with a label, or those without."""
         return self.subset([i for i, item in enumerate(self.items) if (item.label is None) != are])
 
-    def pieces(self, front_end: FrontEnd, index: int) -> Pieces:
+    def pieces(self, front_end: Cuts, index: int) -> Pieces:
         """Cuts clip ``index`` as the classifier would."""
         return front_end.cut(Clip(self.waveforms[index], 0.0))
 
@@ -71,18 +83,19 @@ def join(first: Clips, second: Clips) -> Clips:
         first.items + second.items,
         torch.cat([first.labels, second.labels]),
         first.seconds + second.seconds,
+        first.rates + second.rates,
         first.waveforms + second.waveforms,
         {**first.left_out, **second.left_out},
     )
 
 
-def load_clips(corpus: Corpus, front_end: FrontEnd) -> Clips:
+def load_clips(corpus: Corpus, front_end: AnyFrontEnd) -> Clips:
     """Reads every recording; one that cannot be used is left out and named.
 
     Raises:
         DataError: if none can be used, or the decoders are not installed.
     """
-    kept, seconds, waveforms, left_out = [], [], [], {}
+    kept, seconds, rates, waveforms, left_out = [], [], [], [], {}
     for item in tqdm(corpus.items, desc=f"Reading {corpus.name}", unit="clip"):
         try:
             recording = audio.load(item.path)
@@ -96,21 +109,22 @@ def load_clips(corpus: Corpus, front_end: FrontEnd) -> Clips:
             ) from None
         else:
             seconds.append(recording.duration)
+            rates.append(recording.sample_rate)
             kept.append(item)
     if not kept:
         raise DataError(f"No recording of {corpus.name} could be read.")
     labels = torch.tensor(corpus.indices(kept))
-    return Clips(tuple(kept), labels, tuple(seconds), tuple(waveforms), left_out)
+    return Clips(tuple(kept), labels, tuple(seconds), tuple(rates), tuple(waveforms), left_out)
 
 
-def cut_before_splitting(clips: Clips, config: FrontEndConfig) -> Clips:
+def cut_before_splitting(clips: Clips, config: AnyConfig) -> Clips:
     """Every recording in equal parts of about 3 to 5 s that do not overlap: the ``clip`` protocol.
 
     Parts of one recording are clips of their own from here on, and may be split from each other.
     """
     if not clips.items:
         return clips
-    items, labels, waveforms, seconds = [], [], [], []
+    items, labels, waveforms, seconds, rates = [], [], [], [], []
     for i, (item, wave) in enumerate(zip(clips.items, clips.waveforms, strict=True)):
         length = len(wave) / config.sample_rate
         count = max(1, math.ceil(length / config.piece_seconds))
@@ -121,5 +135,8 @@ def cut_before_splitting(clips: Clips, config: FrontEndConfig) -> Clips:
             labels.append(clips.labels[i])
             waveforms.append(part)
             seconds.append(clips.seconds[i] / count)
+            rates.append(clips.rates[i])
     stacked = torch.stack(labels)
-    return Clips(tuple(items), stacked, tuple(seconds), tuple(waveforms), clips.left_out)
+    return Clips(
+        tuple(items), stacked, tuple(seconds), tuple(rates), tuple(waveforms), clips.left_out
+    )

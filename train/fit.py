@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.complexity import measure
 from cry_model.evaluation import Evaluation, words
 from cry_model.features import FrontEnd
@@ -18,8 +19,9 @@ from train import results
 from train.clips import Clips, join
 from train.corpus import DataError
 from train.devices import of_main
+from train.feature_tables import TableFrontEnd
 from train.fitting import train_model
-from train.predicting import piece_probabilities
+from train.predicting import TrainingFrontEnd, piece_probabilities
 from train.run import Run
 from train.ship import ship
 from train.splits import PROTOCOLS, split
@@ -43,7 +45,7 @@ def run_fit(run: Run) -> Evaluation | None:
         say("Recordings without a label are left out; a --teacher could label them.")
     if not run.data.clips.items:
         raise DataError("No recording has a label; name a --teacher that gives some.")
-    front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
+    front_end = front_end_of(run)
     evaluation = None
     with run.alone(run.results_folder):
         if run.teacher is not None and run.teacher.has_heard(run.name, run.extra):
@@ -60,7 +62,14 @@ def run_fit(run: Run) -> Evaluation | None:
     return evaluation
 
 
-def cross_validate(run: Run, front_end: FrontEnd) -> Evaluation:
+def front_end_of(run: Run) -> TrainingFrontEnd:
+    """What stands between the prepared recordings and the system, on the run's device."""
+    config = run.preset.front_end
+    made = TableFrontEnd(config) if isinstance(config, AcousticConfig) else FrontEnd(config)
+    return made.to(run.accelerator.device)
+
+
+def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation:
     """Fits and tests every fold and seed, and writes both result files after each."""
     folder, main, units = run.results_folder, run.accelerator.is_main_process, run.units
     record = results.resume(folder, run.configuration())
@@ -126,7 +135,7 @@ def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation:
 
 
 def predict(
-    model: nn.Module, front_end: FrontEnd, clips: Clips, labels: tuple[str, ...]
+    model: nn.Module, front_end: TrainingFrontEnd, clips: Clips, labels: tuple[str, ...]
 ) -> pd.DataFrame:
     """Probabilities of every piece of every clip, cut and scored as the classifier does it."""
     rows: list[Mapping[str, object]] = []

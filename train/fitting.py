@@ -7,18 +7,22 @@ from dataclasses import replace
 from torch import nn
 from tqdm import tqdm
 
-from cry_model.features import FrontEnd
 from train.clips import Clips
+from train.feature_tables import TableFrontEnd
 from train.loop import Epoch, Lesson, fit
+from train.predicting import TrainingFrontEnd
 from train.run import Run
 from train.splits import PROTOCOLS, split
+from train.table_fit import fit_table
 
 
 def train_model(
-    run: Run, clips: Clips, front_end: FrontEnd, seed: int, fold: int | None
+    run: Run, clips: Clips, front_end: TrainingFrontEnd, seed: int, fold: int | None
 ) -> nn.Module:
     """Fits a fold's training part or, with ``fold`` None, everything; goes on from a kept state."""
     accelerator, preset = run.accelerator, run.preset
+    if isinstance(front_end, TableFrontEnd):
+        return fit_table(run.model(seed), clips, preset, seed)
     learnt, watched = hold_back(run, clips, seed)
     where = f"seed {seed}, " + ("all recordings" if fold is None else f"fold {fold}")
     memory = run.memory(seed, fold)

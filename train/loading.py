@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cry_model.features import FrontEndConfig
+from cry_model.front_ends import AnyConfig
 from train.cache import SUFFIX, Prepared, cache_path, load, prepare
 from train.clips import join
 from train.corpus import DataError, related
@@ -13,7 +13,7 @@ from train.datasets import DATASETS
 from train.duplicates import near_duplicates
 
 
-def find_corpus(name: str, root: Path | None, cache: Path, config: FrontEndConfig) -> Prepared:
+def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) -> Prepared:
     """A prepared file, a corpus under the data root, or one that was prepared earlier.
 
     Args:

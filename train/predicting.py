@@ -11,8 +11,10 @@ from torch import nn
 
 from cry_model.features import FrontEnd
 from train.clips import Clips
+from train.feature_tables import TableFrontEnd
 
 BATCH = 64  # pieces
+TrainingFrontEnd = FrontEnd | TableFrontEnd
 
 
 class TrainingError(RuntimeError):
@@ -21,7 +23,7 @@ class TrainingError(RuntimeError):
 
 @torch.inference_mode()
 def piece_probabilities(
-    model: nn.Module, front_end: FrontEnd, clips: Clips
+    model: nn.Module, front_end: TrainingFrontEnd, clips: Clips
 ) -> list[NDArray[np.float64]]:
     """For each clip (pieces, classes), by a model in eval mode; pieces of equal length go together.
 

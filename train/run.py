@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from filelock import FileLock, Timeout
 from torch import nn
 
+from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.registry import build_model
 from train.cache import Prepared
 from train.clips import Clips, cut_before_splitting
@@ -66,9 +67,14 @@ class Run:
     def units(self) -> Clips:
         """The labelled clips that the protocol splits."""
         clips = self.data.clips.labelled()
-        if self.protocol == "clip":
+        if self.protocol == "clip" and not self.on_features:
             return cut_before_splitting(clips, self.preset.front_end)
         return clips
+
+    @property
+    def on_features(self) -> bool:
+        """Whether recordings are rows of features, which nothing can cut."""
+        return isinstance(self.preset.front_end, AcousticConfig)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -11,15 +11,15 @@ from torch import nn
 from cry_model.checkpoint import load_checkpoint, save_checkpoint
 from cry_model.config import CheckpointConfig, CheckpointError, read_evaluation
 from cry_model.evaluation import Evaluation
-from cry_model.features import FrontEnd
 from train import results
 from train.devices import of_main
 from train.fitting import hold_back, train_model
+from train.predicting import TrainingFrontEnd
 from train.run import Run
 from train.splits import PROTOCOLS
 
 
-def ship(run: Run, front_end: FrontEnd) -> None:
+def ship(run: Run, front_end: TrainingFrontEnd) -> None:
     """Fits on all recordings and saves the checkpoint.
 
     Weights that the same settings have already given are kept. The numbers that go with them are
@@ -39,7 +39,7 @@ def ship(run: Run, front_end: FrontEnd) -> None:
 
 
 def fit_on_everything(
-    run: Run, front_end: FrontEnd, seed: int, training: dict[str, Any]
+    run: Run, front_end: TrainingFrontEnd, seed: int, training: dict[str, Any]
 ) -> tuple[nn.Module, CheckpointConfig]:
     """The weights and, still without any numbers, the config that goes with them."""
     model = train_model(run, run.data.clips, front_end, seed, None)

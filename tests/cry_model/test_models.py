@@ -48,7 +48,9 @@ def test_any_length_gives_finite_logits(system, frames):
 def test_backward_reaches_every_parameter(system):
     name, _ = system
     model = cry_model.build_model(name)
-    loss = torch.nn.functional.cross_entropy(model(features(bands=BANDS[name])), torch.tensor([0, 1, 2]))
+    loss = torch.nn.functional.cross_entropy(
+        model(features(bands=BANDS[name])), torch.tensor([0, 1, 2])
+    )
     loss.backward()
     missing = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not missing

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from accelerate import Accelerator
 
+from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.features import FrontEndConfig
 from cry_model.registry import list_models
 from train.cache import Prepared
+from train.clips import cut_before_splitting
 from train.commands.options import (
     HelpFormatter,
     add_cache,
@@ -23,10 +26,11 @@ from train.corpus import DataError
 from train.datasets import DATASETS
 from train.devices import make_accelerator
 from train.distillation import load_teacher
+from train.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
 from train.fit import run_fit
 from train.loading import describe, find_corpus, with_unlabelled
 from train.overrides import apply_overrides
-from train.presets import PRESETS
+from train.presets import PRESETS, Preset, usual_preset
 from train.run import Run
 from train.splits import PROTOCOLS
 
@@ -55,7 +59,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     what.add_argument(
         "--dataset",
         required=True,
-        help=f"one of {', '.join(DATASETS)}; or a file that 'prepare' wrote",
+        help=f"one of {', '.join((*DATASETS, *TABLES))}; or a file that 'prepare' wrote",
     )
     add_data_root(what)
     add_cache(what)
@@ -73,7 +77,11 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def add_how(how: argparse._ArgumentGroup) -> None:
     """Preset and what differs from it."""
-    how.add_argument("--preset", choices=list(PRESETS), default="best", help="base settings")
+    how.add_argument(
+        "--preset",
+        choices=list(PRESETS),
+        help="base settings (default: best; features for feature-mlp)",
+    )
     how.add_argument("--epochs", type=at_least(1), help="instead of the preset's")
     how.add_argument(
         "--set",
@@ -141,18 +149,42 @@ def run(args: argparse.Namespace) -> None:
         args.deterministic,
         args.out / "curves" if args.track else None,
     )
-    preset = PRESETS[args.preset]
+    systems = list_models() if "all" in args.system else list(dict.fromkeys(args.system))
+    if args.dataset in TABLES and systems != ["feature-mlp"]:
+        raise DataError(f"{args.dataset} has features and no audio: only feature-mlp takes it.")
+    runs = [run for system in systems for run in plan(args, system, accelerator)]
+    for one in runs:
+        one.model(0)  # settings that do not suit are found now, not after an hour
+    for one in runs:
+        run_fit(one)
+
+
+def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Iterator[Run]:
+    """The runs of one system: one, but for the challenge's whole table.
+
+    That is measured on all recordings and on those of one sample rate alone, and what is shipped
+    is fitted on the latter.
+    """
+    preset = PRESETS[args.preset] if args.preset else usual_preset(system)
+    if isinstance(preset.front_end, AcousticConfig) != (system == "feature-mlp"):
+        raise DataError(f"The preset {preset.name} is not one for {system}.")
     if args.epochs is not None:
         preset = replace(preset, epochs=args.epochs)
     preset, settings = apply_overrides(preset, args.set)
-    data, extra = recordings(args, preset.front_end, accelerator)
-    teacher = None
-    if args.teacher:
-        labels, hears = data.corpus.labels, preset.front_end
-        teacher = load_teacher(args.teacher, args.teacher_weight, labels, hears, accelerator.device)
-        data = replace(data, corpus=replace(data.corpus, labels=teacher.labels))
-    runs = [
-        Run(
+    names = (ALL, ONE_RATE) if args.dataset == ALL else (args.dataset,)
+    for name in names:
+        data, extra = recordings(args, name, preset, accelerator)
+        teacher = None
+        if args.teacher:
+            teacher = load_teacher(
+                args.teacher,
+                args.teacher_weight,
+                data.corpus.labels,
+                preset.front_end,
+                accelerator.device,
+            )
+            data = replace(data, corpus=replace(data.corpus, labels=teacher.labels))
+        yield Run(
             system=system,
             data=data,
             protocol=args.protocol,
@@ -166,27 +198,42 @@ def run(args: argparse.Namespace) -> None:
             extra=extra,
             resume=args.resume,
             track=args.track,
-            checkpoint=args.checkpoint,
+            checkpoint=args.checkpoint and name == names[-1],
         )
-        for system in (list_models() if "all" in args.system else dict.fromkeys(args.system))
-    ]
-    for one in runs:
-        one.model(0)  # settings that do not suit are found now, not after an hour
-    for one in runs:
-        run_fit(one)
 
 
 def recordings(
-    args: argparse.Namespace, config: FrontEndConfig, accelerator: Accelerator
+    args: argparse.Namespace, name: str, preset: Preset, accelerator: Accelerator
 ) -> tuple[Prepared, str | None]:
     """What to learn from, and the name of the corpus that the unlabelled part is of."""
     if args.unlabelled and not args.teacher:
         raise DataError("--unlabelled recordings need a --teacher to label them.")
-    extra = None
-    with accelerator.local_main_process_first():  # the others find the prepared file
-        data = find_corpus(args.dataset, args.data_root, args.cache, config)
-        if args.unlabelled:
-            more = find_corpus(args.unlabelled, args.data_root, args.cache, config)
-            data, extra = with_unlabelled(data, more), more.corpus.name
+    config, extra = preset.front_end, None
+    if isinstance(config, AcousticConfig):
+        if args.teacher:
+            raise DataError("feature-mlp learns from labels; leave --teacher out.")
+        data = rows_of_features(args, name, config, accelerator)
+    else:
+        with accelerator.local_main_process_first():  # the others find the prepared file
+            data = find_corpus(name, args.data_root, args.cache, config)
+            if args.unlabelled:
+                more = find_corpus(args.unlabelled, args.data_root, args.cache, config)
+                data, extra = with_unlabelled(data, more), more.corpus.name
     accelerator.print(describe(data))
     return data, extra
+
+
+def rows_of_features(
+    args: argparse.Namespace, name: str, config: AcousticConfig, accelerator: Accelerator
+) -> Prepared:
+    """The challenge's table, or the features of any corpus's audio."""
+    if name in TABLES:
+        if args.data_root is None:
+            raise DataError("Say where the table is: --data-root FOLDER or CRY_DATA.")
+        return read_table(args.data_root, name)
+    with accelerator.local_main_process_first():
+        data = find_corpus(name, args.data_root, args.cache, config)
+    if args.protocol == "clip":  # into parts as long as the other systems'
+        clips = cut_before_splitting(data.clips, FrontEndConfig(sample_rate=config.sample_rate))
+        data = replace(data, clips=clips)
+    return tabulate(data, config)
