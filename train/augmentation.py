@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from cry_model.features import resample
 from train.presets import Augmentation
 
 
@@ -23,9 +24,26 @@ def coloured_noise(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
     return noise / noise.square().mean(-1, keepdim=True).sqrt()
 
 
+def equalise(waves: Tensor, decibels: float, rng: torch.Generator) -> Tensor:
+    """Filters each by a curve of six random points over the band, without delay."""
+    points = torch.randn((len(waves), 1, 6), generator=rng, device=rng.device) * decibels
+    spectrum = torch.fft.rfft(waves)
+    curve = torch.nn.functional.interpolate(
+        points, size=spectrum.shape[-1], mode="linear", align_corners=True
+    )
+    return torch.fft.irfft(spectrum * 10 ** (curve.squeeze(1) / 20), n=waves.shape[-1])
+
+
+def change_speed(waves: Tensor, percent: int, length: int) -> Tensor:
+    """Plays (batch, samples) ``percent`` faster, or slower if below 0; cuts to ``length``."""
+    return resample(waves, 100 + percent, 100)[:, :length]
+
+
 def augment_waveforms(waves: Tensor, how: Augmentation, rng: torch.Generator) -> Tensor:
-    """Level and noise. (batch, samples) -> same; loud frames come in at RMS 1."""
+    """Equaliser, noise, level. (batch, samples) -> same; loud frames come in at RMS 1."""
     batch = len(waves)
+    if how.equaliser_db:
+        waves = equalise(waves, how.equaliser_db, rng)
     if how.noise_db is not None:
         level = 10 ** (uniform(*how.noise_db, (batch, 1), rng) / 20)
         waves = waves + level * coloured_noise(tuple(waves.shape), rng)

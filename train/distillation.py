@@ -15,8 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.checkpoint import load_checkpoint
-from cry_model.features import FrontEnd, FrontEndConfig
+from cry_model.evaluation import Evaluation
+from cry_model.front_ends import AnyConfig, AnyFrontEnd, make_front_end
 from cry_model.hub import find_checkpoint
 from train.cache import preparation
 from train.corpus import DataError, related
@@ -31,6 +33,7 @@ class Teacher:
         learnt_from: the corpus that it was fitted on, if its checkpoint says so.
         weight: share of the teacher in the target of a labelled clip; one without a label has
             the teacher's alone.
+        evaluation: how often it is right, if that was measured.
     """
 
     def __init__(
@@ -39,11 +42,12 @@ class Teacher:
         labels: tuple[str, ...],
         weight: float,
         model: nn.Module,
-        front_end: FrontEnd,
+        front_end: AnyFrontEnd,
         learnt_from: str | None = None,
+        evaluation: Evaluation | None = None,
     ) -> None:
         self.name, self.labels, self.weight = name, labels, weight
-        self.learnt_from = learnt_from
+        self.learnt_from, self.evaluation = learnt_from, evaluation
         self.model, self.front_end = model.eval(), front_end.eval()
 
     def facts(self) -> dict[str, Any]:
@@ -80,7 +84,7 @@ def load_teacher(
     name: str | os.PathLike,
     weight: float,
     labels: tuple[str, ...],
-    pupil: FrontEndConfig,
+    pupil: AnyConfig,
     device: torch.device,
 ) -> Teacher:
     """A checkpoint folder or Hub repository as the teacher.
@@ -102,9 +106,32 @@ def load_teacher(
             f"The teacher tells apart {', '.join(config.labels)}; this corpus has "
             f"{', '.join(labels)}."
         )
-    if preparation(config.front_end) != preparation(pupil):
-        raise DataError("The teacher wants its audio prepared in another way than the preset's.")
+    if not can_hear(config.front_end, pupil):
+        raise DataError(
+            "The teacher wants its audio prepared in another way than the preset's; for one that "
+            "hears acoustic features there is --preset distil."
+        )
     known_as = Path(name).name if Path(name).is_dir() else str(name)  # it will be published
-    front_end = FrontEnd(config.front_end).to(device)
+    front_end = make_front_end(config.front_end).to(device)
     learnt_from = config.training.get("dataset")
-    return Teacher(known_as, config.labels, weight, model.to(device), front_end, learnt_from)
+    return Teacher(
+        known_as,
+        config.labels,
+        weight,
+        model.to(device),
+        front_end,
+        learnt_from,
+        config.evaluation,
+    )
+
+
+def can_hear(teacher: AnyConfig, pupil: AnyConfig) -> bool:
+    """Whether what was prepared for the pupil is what the teacher knows.
+
+    Acoustic features as a FeatureMLP takes them do not depend on the level, so one that hears the
+    rate and nearly the whole band hears enough.
+    """
+    if isinstance(teacher, AcousticConfig):
+        wide = pupil.low_hz <= 30 and pupil.high_hz >= 0.95 * teacher.high_hz
+        return wide and pupil.sample_rate == teacher.sample_rate
+    return preparation(teacher) == preparation(pupil)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pandas as pd
 from torch import nn
 
 from cry_model.acoustic_front_end import AcousticConfig
+from cry_model.agreement import Agreement
 from cry_model.complexity import measure
 from cry_model.evaluation import Evaluation, words
 from cry_model.features import FrontEnd
@@ -21,13 +22,14 @@ from train.corpus import DataError
 from train.devices import of_main
 from train.feature_tables import TableFrontEnd
 from train.fitting import train_model
+from train.opinions import compare
 from train.predicting import TrainingFrontEnd, piece_probabilities
 from train.run import Run
 from train.ship import ship
 from train.splits import PROTOCOLS, split
 
 
-def run_fit(run: Run) -> Evaluation | None:
+def run_fit(run: Run) -> Evaluation | Agreement | None:
     """Cross-validates, writes the results, fits on everything and saves the checkpoint.
 
     Folds that the results folder already has are not fitted again, so a run that was cut off goes
@@ -45,6 +47,8 @@ def run_fit(run: Run) -> Evaluation | None:
         say("Recordings without a label are left out; a --teacher could label them.")
     if not run.data.clips.items:
         raise DataError("No recording has a label; name a --teacher that gives some.")
+    if run.opinions is not None and run.protocol == "clip":
+        raise DataError("A teacher is asked about whole recordings; take --protocol baby.")
     front_end = front_end_of(run)
     evaluation = None
     with run.alone(run.results_folder):
@@ -55,7 +59,7 @@ def run_fit(run: Run) -> Evaluation | None:
             )
         elif run.units.items:
             evaluation = cross_validate(run, front_end)
-            say(summary(run.system, evaluation), f"Results in {run.results_folder}.", sep="\n")
+            say(summary(run, evaluation), f"Results in {run.results_folder}.", sep="\n")
         if run.checkpoint:
             ship(run, front_end)
             say(f"Checkpoint in {run.checkpoint_folder}.")
@@ -69,7 +73,7 @@ def front_end_of(run: Run) -> TrainingFrontEnd:
     return made.to(run.accelerator.device)
 
 
-def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation:
+def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreement:
     """Fits and tests every fold and seed, and writes both result files after each."""
     folder, main, units = run.results_folder, run.accelerator.is_main_process, run.units
     record = results.resume(folder, run.configuration())
@@ -106,7 +110,7 @@ def apart(run: Run, tested: Clips) -> Clips:
     return run.unlabelled.subset([i for i, item in enumerate(items) if key(item) not in taken])
 
 
-def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation:
+def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation | Agreement:
     """Scores the pooled predictions per piece and per recording and completes ``run.json``.
 
     Seeds that were cut off in an earlier run and not asked for now are not scored.
@@ -117,21 +121,40 @@ def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation:
         raise DataError(f"{run.results_folder} was made from other recordings; delete it.")
     facts = {"dataset": run.name, "protocol": run.protocol, "folds": run.folds}
     recordings = results.per_recording(whole, run.labels)
+    if run.opinions is not None and run.teacher is not None:
+        of_fold = whole.drop_duplicates(["recording", "seed"])[["recording", "seed", "fold"]]
+        facts = {"dataset": run.name, "folds": run.folds, "teacher": run.teacher.name}
+        agreement = compare(
+            recordings.merge(of_fold, on=["recording", "seed"]),
+            run.opinions,
+            run.labels,
+            teacher_evaluation=run.teacher.evaluation,
+            **facts,
+        )
+        record = {**record, **facts_of(run, agreement.seeds), "agreement": asdict(agreement)}
+        results.write_run(run.results_folder, record)
+        results.write_opinions(run.results_folder, run.opinions, run.labels)
+        return agreement
     scores = {
         "piece": results.score(whole, run.labels, **facts),
         "recording": results.score(recordings, run.labels, **facts),
     }
+    record = {**record, **facts_of(run, scores["recording"].seeds)}
+    results.write_run(run.results_folder, record, scores)
+    return scores["recording"]
+
+
+def facts_of(run: Run, seeds: tuple[int, ...]) -> dict[str, Any]:
+    """What ``run.json`` says beside the configuration and the scores."""
     cost = measure(run.model(0), run.preset.front_end.num_bands)
-    facts_of_run = {
+    return {
         "labels": list(run.labels),
-        "seeds": list(scores["recording"].seeds),
+        "seeds": list(seeds),
         "parameters": cost.parameters,
         "multiply_adds_5s": cost.multiply_adds,
         "environment": results.environment(run.accelerator),
         "left_out": run.data.clips.left_out,
     }
-    results.write_run(run.results_folder, {**record, **facts_of_run}, scores)
-    return scores["recording"]
 
 
 def predict(
@@ -157,8 +180,17 @@ def predict(
     return pd.DataFrame(rows)
 
 
-def summary(system: str, evaluation: Evaluation) -> str:
+def summary(run: Run, measured: Evaluation | Agreement) -> str:
     """The measured numbers as a few lines of text."""
+    if isinstance(measured, Agreement):
+        gain = measured.gain
+        interval = f"gain {gain.value:.3f} [{gain.low:.3f}, {gain.high:.3f}]"
+        return " ".join([f"{run.system}:", *measured.trust()[:1], interval])
+    return scored(run.system, measured)
+
+
+def scored(system: str, evaluation: Evaluation) -> str:
+    """Metrics line by line."""
     lines = [
         f"{system}, protocol {evaluation.protocol}: {evaluation.recordings} recordings in "
         f"{evaluation.groups} groups, {evaluation.folds} folds, {len(evaluation.seeds)} seeds:"

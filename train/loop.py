@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from cry_model.features import FrontEnd
-from train.augmentation import augment_features, augment_waveforms, mixup
+from train.augmentation import augment_features, augment_waveforms, change_speed, mixup
 from train.bank import Bank
 from train.clips import Clips
 from train.devices import of_main
@@ -167,8 +167,14 @@ def step_loss(
     # One length for the whole batch, another for the next: the model meets 3 to 5 s.
     seconds = dice.numbers.uniform(config.min_seconds, config.piece_seconds)
     frames = round(seconds * config.sample_rate) // config.hop
-    waves, targets = bank.draw(preset.batch, frames * config.hop, dice.tensors)
+    length, faster = frames * config.hop, 0
+    if how is not None and how.speed:
+        faster = round(100 * dice.numbers.uniform(-how.speed, how.speed))
+    drawn = length * (100 + faster) // 100 + 1 if faster else length
+    waves, targets = bank.draw(preset.batch, drawn, dice.tensors)
     with torch.no_grad():
+        if faster:
+            waves = change_speed(waves, faster, length)
         if how is not None:
             waves = augment_waveforms(waves, how, dice.tensors)
         if teacher is not None:

@@ -33,6 +33,8 @@ class Augmentation:
         tilt_db: a smooth random curve over the bands, standard deviation: another microphone.
         time_mask, band_mask: longest masked stretch, in frames and in bands (Park et al. 2019).
         mixup: alpha of the Beta distribution that mixes two pieces (Zhang et al. 2018).
+        equaliser_db: as ``tilt_db``, on the waveform: a teacher hears it too.
+        speed: the sound is played up to this share faster or slower, pitch and all.
     """
 
     gain_db: float = 3.0
@@ -41,11 +43,14 @@ class Augmentation:
     time_mask: int = 30
     band_mask: int = 8
     mixup: float = 0.2
+    equaliser_db: float = 0.0
+    speed: float = 0.0
 
     def __post_init__(self):
-        for name in ("gain_db", "tilt_db", "time_mask", "band_mask", "mixup"):
+        for name in ("gain_db", "tilt_db", "time_mask", "band_mask", "mixup", "equaliser_db"):
             value = getattr(self, name)
             _require(_within(value, 0, math.inf), f"{name} is a number from 0 on, not {value}.")
+        _require(_within(self.speed, 0, 0.5), f"speed lies between 0 and 0.5, not {self.speed}.")
         noise = self.noise_db
         pair = isinstance(noise, tuple) and len(noise) == 2
         _require(
@@ -126,6 +131,39 @@ PAPER = Preset(
     augmentation=None,
 )
 
+WIDE_FRONT_END = FrontEndConfig(
+    sample_rate=16_000,
+    low_hz=30.0,
+    high_hz=7_800.0,
+    window=640,
+    hop=320,
+    fft=1024,
+    floor_db=-70.0,
+    trim_db=60.0,
+)
+"""For recordings made at 16 kHz or more: all that feature-mlp listens to."""
+
+DISTIL = Preset(
+    "distil",
+    front_end=WIDE_FRONT_END,
+    epochs=60,
+    label_smoothing=0.0,
+    weight_decay=0.02,
+    # All that is done to the sound the teacher hears too; masks and mixup would be the pupil's
+    # alone.
+    augmentation=Augmentation(
+        gain_db=0.0,
+        noise_db=(-70.0, -25.0),
+        tilt_db=0.0,
+        time_mask=10,
+        band_mask=4,
+        mixup=0.0,
+        equaliser_db=4.0,
+        speed=0.1,
+    ),
+)
+"""To learn from a teacher on acoustic features (Beyer et al. 2022: patient and consistent)."""
+
 ON_FEATURES = Preset(
     "features",
     front_end=AcousticConfig(),
@@ -142,7 +180,7 @@ ON_FEATURES = Preset(
 """For feature-mlp. Chosen on other divisions of the challenge's table than those that its results
 are of (seeds from 100 on), among about ten ways to fit whose accuracies lay within three points."""
 
-PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, PAPER, ON_FEATURES)}
+PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, PAPER, DISTIL, ON_FEATURES)}
 """By name."""
 
 

@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 
 from cry_model.checkpoint import write_atomically
 from cry_model.evaluation import Evaluation
 from cry_model.metrics import evaluate
 from train.corpus import DataError
 
-PREDICTIONS, RUN = "predictions.csv", "run.json"
+PREDICTIONS, RUN, TEACHER = "predictions.csv", "run.json", "teacher.csv"
 WORDS = ("clip", "recording", "group", "label")  # a group may be called 007, or NA
 
 
@@ -111,6 +112,16 @@ def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evalua
         seeds=tuple(int(s) for s in sorted(table["seed"].unique())),
         **facts,
     )
+
+
+def write_opinions(
+    folder: Path, opinions: Mapping[str, NDArray[np.float64]], labels: Sequence[str]
+) -> None:
+    """``teacher.csv``: what the teacher answered for each recording, ``t_<label>``."""
+    table = pd.DataFrame(opinions.values(), columns=[f"t_{label}" for label in labels])
+    table.insert(0, "recording", list(opinions))
+    csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    write_atomically(folder / TEACHER, csv.encode())
 
 
 def environment(accelerator: Accelerator) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from train.cache import Prepared
 from train.clips import Clips, cut_before_splitting
 from train.corpus import DataError
 from train.distillation import Teacher
+from train.opinions import Opinions
 from train.presets import Preset
 from train.state import Memory
 
@@ -32,6 +33,7 @@ class Run:
     Attributes:
         system, settings: of the registry.
         data: the corpus; what is unlabelled in it is only learnt from, with a teacher.
+        opinions: the teacher's answers, where nothing in the corpus has a label of its own.
         extra: the name of the corpus that unlabelled clips were taken from, for the record.
         resume: False fits the fold that was cut off from its beginning.
         track: whether to write live curves.
@@ -48,6 +50,7 @@ class Run:
     out: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     teacher: Teacher | None = None
+    opinions: Opinions | None = None
     extra: str | None = None
     resume: bool = True
     track: bool = False
@@ -65,7 +68,16 @@ class Run:
 
     @cached_property
     def units(self) -> Clips:
-        """The labelled clips that the protocol splits."""
+        """The clips that the protocol splits: the labelled ones.
+
+        Where none is and a teacher has told its opinions, all, under the teacher's labels; as
+        targets they stay unlabelled.
+        """
+        if self.opinions is not None:
+            told = {name: self.labels[row.argmax()] for name, row in self.opinions.items()}
+            every = self.data.clips
+            items = tuple(replace(item, label=told[item.recording]) for item in every.items)
+            return replace(every, items=items)
         clips = self.data.clips.labelled()
         if self.protocol == "clip" and not self.on_features:
             return cut_before_splitting(clips, self.preset.front_end)
@@ -83,7 +95,9 @@ class Run:
 
     @cached_property
     def unlabelled(self) -> Clips:
-        """What only a teacher can label."""
+        """What only a teacher can label, beside the units."""
+        if self.opinions is not None:
+            return self.data.clips.subset([])
         return self.data.clips.labelled(False)
 
     @property

@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from cry_model.agreement import Agreement
 from cry_model.checkpoint import load_checkpoint, save_checkpoint
-from cry_model.config import CheckpointConfig, CheckpointError, read_evaluation
+from cry_model.config import CheckpointConfig, CheckpointError, read_agreement, read_evaluation
 from cry_model.evaluation import Evaluation
 from train import results
 from train.devices import of_main
@@ -33,7 +34,9 @@ def ship(run: Run, front_end: TrainingFrontEnd) -> None:
         else:
             model, config = fit_on_everything(run, front_end, seed, training)
         if run.accelerator.is_main_process:
-            save_checkpoint(folder, model, replace(config, evaluation=hardest(run)))
+            evaluation, agreement = hardest(run)
+            config = replace(config, evaluation=evaluation, agreement=agreement)
+            save_checkpoint(folder, model, config)
         run.memory(seed, None).forget()
         run.accelerator.wait_for_everyone()
 
@@ -68,18 +71,19 @@ def is_there(run: Run, training: dict[str, Any]) -> bool:
     return same and config.system == run.system
 
 
-def hardest(run: Run) -> Evaluation | None:
+def hardest(run: Run) -> tuple[Evaluation | None, Agreement | None]:
     """What was measured per recording, under the hardest protocol that there is a result of."""
     for protocol in reversed(PROTOCOLS):
         record = results.read_run(run.results_of(protocol))
         if record is None:
             continue
         measured = record.get("metrics", {}).get("recording")
+        alike = record.get("agreement")
         expected = as_json(run.training())
         same = all(record["configuration"].get(n) == value for n, value in expected.items())
-        if measured is not None and same:
-            return read_evaluation(measured)
-    return None
+        if same and (measured or alike):
+            return read_evaluation(measured), read_agreement(alike)
+    return None, None
 
 
 def as_json(facts: dict[str, Any]) -> dict[str, Any]:

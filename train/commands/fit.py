@@ -25,10 +25,11 @@ from train.commands.options import (
 from train.corpus import DataError
 from train.datasets import DATASETS
 from train.devices import make_accelerator
-from train.distillation import load_teacher
+from train.distillation import Teacher, load_teacher
 from train.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
 from train.fit import run_fit
 from train.loading import describe, find_corpus, with_unlabelled
+from train.opinions import Opinions, ask
 from train.overrides import apply_overrides
 from train.presets import PRESETS, Preset, usual_preset
 from train.run import Run
@@ -174,7 +175,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
     names = (ALL, ONE_RATE) if args.dataset == ALL else (args.dataset,)
     for name in names:
         data, extra = recordings(args, name, preset, accelerator)
-        teacher = None
+        teacher, opinions = None, None
         if args.teacher:
             teacher = load_teacher(
                 args.teacher,
@@ -184,6 +185,8 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
                 accelerator.device,
             )
             data = replace(data, corpus=replace(data.corpus, labels=teacher.labels))
+            if not data.clips.labelled().items:
+                opinions = ask_about(args, name, teacher, accelerator)
         yield Run(
             system=system,
             data=data,
@@ -195,6 +198,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             out=args.out,
             settings=settings,
             teacher=teacher,
+            opinions=opinions,
             extra=extra,
             resume=args.resume,
             track=args.track,
@@ -221,6 +225,15 @@ def recordings(
                 data, extra = with_unlabelled(data, more), more.corpus.name
     accelerator.print(describe(data))
     return data, extra
+
+
+def ask_about(
+    args: argparse.Namespace, name: str, teacher: Teacher, accelerator: Accelerator
+) -> Opinions:
+    """The teacher's answer to every recording, prepared as it wants it."""
+    with accelerator.local_main_process_first():
+        data = find_corpus(name, args.data_root, args.cache, teacher.front_end.config)
+    return ask(teacher, data.clips)
 
 
 def rows_of_features(

@@ -9,7 +9,15 @@ from pathlib import Path
 from train.archive import Archive
 from train.clips import Clips
 from train.corpus import Corpus, Item
-from train.datasets import challenge6, donateacry, donateacry_ios, esc10, folder, synthetic6
+from train.datasets import (
+    challenge6,
+    cries,
+    donateacry,
+    donateacry_ios,
+    esc10,
+    folder,
+    synthetic6,
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset(donateacry.NAME, donateacry.read, archive=donateacry.ARCHIVE),
         Dataset(donateacry_ios.NAME, donateacry_ios.read, archive=donateacry.ARCHIVE),
         Dataset(esc10.NAME, esc10.read, archive=esc10.ARCHIVE),
+        Dataset(cries.NAME, cries.read),
         Dataset(challenge6.NAME, challenge6.read, challenge6.regroup),
         Dataset(folder.NAME, folder.read, folder.regroup),
         Dataset(synthetic6.NAME, synthetic6.read, write=synthetic6.write),

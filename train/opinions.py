@@ -1,0 +1,101 @@
+"""What a teacher says about whole recordings, and how far its pupil says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from cry_model.agreement import Agreement
+from cry_model.evaluation import Estimate
+from cry_model.metrics import bootstrap
+from train.clips import Clips
+from train.distillation import Teacher
+from train.results import probability_columns
+
+Opinions = Mapping[str, NDArray[np.float64]]
+"""Recording -> the teacher's probabilities (classes,), as it answers the file itself."""
+
+
+def ask(teacher: Teacher, clips: Clips) -> Opinions:
+    """Answers every clip as :class:`~cry_model.classifier.CryClassifier` would.
+
+    Args:
+        teacher: whom.
+        clips: prepared for the teacher's own front end.
+    """
+    device = next(teacher.model.parameters()).device
+    with torch.no_grad():
+        answers = [
+            teacher.model(
+                teacher.front_end(clips.pieces(teacher.front_end, i).waveforms.to(device))
+            )
+            for i in range(len(clips.items))
+        ]
+    rows = [answer.float().softmax(-1).mean(0).cpu().double().numpy() for answer in answers]
+    return {item.recording: row for item, row in zip(clips.items, rows, strict=True)}
+
+
+def compare(
+    table: pd.DataFrame, opinions: Opinions, labels: tuple[str, ...], **facts: object
+) -> Agreement:
+    """Agreement and divergence per recording, with intervals over groups.
+
+    Args:
+        table: the pupil's predictions per recording, each by a fit that had not heard its group,
+            with the fold.
+        opinions: the teacher's.
+        labels: in the order of the probabilities.
+        **facts: the other fields of :class:`~cry_model.agreement.Agreement`.
+    """
+    pupil = table[probability_columns(labels)].to_numpy(dtype=np.float64)
+    teacher = np.stack([opinions[name] for name in table["recording"]])
+    guess, average = constants(table, teacher)
+    same = pupil.argmax(1) == teacher.argmax(1)
+    always = guess == teacher.argmax(1)
+    groups = table["group"].tolist()
+    return Agreement(
+        recordings=table["recording"].nunique(),
+        groups=len(set(groups)),
+        seeds=tuple(int(seed) for seed in sorted(table["seed"].unique())),
+        agreement=mean(same, groups),
+        constant_label=labels[int(np.bincount(teacher.argmax(1)).argmax())],
+        constant=mean(always, groups),
+        gain=mean(same.astype(float) - always, groups),
+        divergence=mean(divergence(teacher, pupil), groups),
+        constant_divergence=mean(divergence(teacher, average), groups),
+        **facts,
+    )
+
+
+def constants(
+    table: pd.DataFrame, teacher: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each row the teacher's most frequent label and mean answer on all other folds."""
+    guess, average = np.zeros(len(table), dtype=np.int64), np.zeros_like(teacher)
+    for key in table.groupby(["seed", "fold"]).groups:
+        seed, fold = key
+        mine = ((table["seed"] == seed) & (table["fold"] == fold)).to_numpy()
+        others = teacher[((table["seed"] == seed) & (table["fold"] != fold)).to_numpy()]
+        guess[mine] = np.bincount(others.argmax(1)).argmax()
+        average[mine] = others.mean(0)
+    return guess, average
+
+
+def divergence(teacher: NDArray[np.float64], pupil: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Kullback-Leibler divergence in nats, (recordings, classes) twice -> (recordings,)."""
+    kept = teacher.clip(1e-9)
+    return (kept * np.log(kept / pupil.clip(1e-6))).sum(1)
+
+
+def mean(values: NDArray, groups: list[str]) -> Estimate:
+    """The mean of one value a recording, with its interval over groups."""
+    return bootstrap(
+        lambda _, rows, weights: float(weights @ rows[:, 0] / weights.sum()),
+        np.zeros(len(values), dtype=np.int64),
+        np.asarray(values, dtype=np.float64)[:, None],
+        groups,
+    )
