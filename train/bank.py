@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +16,8 @@ class Bank:
 
     Labels are (clips, classes) one-hot rows; those of unlabelled clips are zero. With ``balance``
     1 every class is drawn equally often, and the unlabelled as if they were one more; with 0
-    every clip is.
+    every clip is. The class of a clip is what its item says: where only a teacher labels, that is
+    the teacher's opinion, while the row stays zero.
     """
 
     def __init__(self, clips: Clips, classes: int, balance: float, device: torch.device) -> None:
@@ -24,7 +27,9 @@ class Bank:
         self.offsets = (lengths.cumsum(0) - lengths).to(device)
         padded = nn.functional.one_hot(clips.labels % (classes + 1), classes + 1)
         self.targets = padded[:, :classes].float().to(device)
-        frequency = padded.double().sum(0)[clips.labels % (classes + 1)]
+        names = [item.label for item in clips.items]
+        counts = Counter(names)
+        frequency = torch.tensor([counts[name] for name in names], dtype=torch.float64)
         # A searched distribution function rather than torch.multinomial, which sums in an order of
         # its own choosing on CUDA.
         self.distribution = frequency.pow(-balance).cumsum(0).to(device)
