@@ -14,6 +14,7 @@ from cry_model.features import FrontEndConfig
 from cry_model.registry import list_models
 from train.cache import Prepared
 from train.clips import cut_before_splitting
+from train.commands.fit_publish import add_publishing, find_destination
 from train.commands.options import (
     HelpFormatter,
     add_cache,
@@ -24,7 +25,7 @@ from train.commands.options import (
 )
 from train.corpus import DataError
 from train.datasets import DATASETS
-from train.devices import make_accelerator
+from train.devices import make_accelerator, of_main
 from train.distillation import load_teacher
 from train.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
 from train.fit import run_fit
@@ -73,6 +74,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_how(fit.add_argument_group("how"))
     add_teacher(fit.add_argument_group("from a teacher (knowledge distillation)"))
     add_where(fit.add_argument_group("where"))
+    add_publishing(fit.add_argument_group("on the Hugging Face Hub"))
 
 
 def add_how(how: argparse._ArgumentGroup) -> None:
@@ -143,13 +145,16 @@ def add_where(where: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fits what was asked for."""
+    systems = list_models() if "all" in args.system else list(dict.fromkeys(args.system))
+    destination = find_destination(args, systems)
     accelerator = make_accelerator(
         args.device,
         args.precision,
         args.deterministic,
         args.out / "curves" if args.track else None,
     )
-    systems = list_models() if "all" in args.system else list(dict.fromkeys(args.system))
+    if destination is not None:
+        of_main(accelerator, destination.check)  # now, not after a night
     if args.dataset in TABLES and systems != ["feature-mlp"]:
         raise DataError(f"{args.dataset} has features and no audio: only feature-mlp takes it.")
     runs = [run for system in systems for run in plan(args, system, accelerator)]
@@ -157,6 +162,8 @@ def run(args: argparse.Namespace) -> None:
         one.model(0)  # settings that do not suit are found now, not after an hour
     for one in runs:
         run_fit(one)
+    if destination is not None and accelerator.is_main_process:  # the last run ships
+        print(f"Published: {destination.send(runs[-1].checkpoint_folder)}")
 
 
 def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Iterator[Run]:
