@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-WRITER, READER = "hf_writer", "hf_reader"
+WRITER, READER, LIMITED = "hf_writer", "hf_reader", "hf_limited"
+ROLES = {WRITER: "write", READER: "read", LIMITED: "fineGrained"}  # the last may not write here
 LARGE = (".safetensors", ".wav", ".png")
 
 
@@ -133,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def token(self) -> str | None:
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
-        if token not in (None, WRITER, READER):
+        if token not in (None, *ROLES):
             raise Answer(401, {"error": "Invalid credentials in Authorization header"})
         return token
 
@@ -154,7 +155,8 @@ class Handler(BaseHTTPRequestHandler):
             case ("GET", "api", "whoami-v2"):
                 if self.token() is None:
                     raise Answer(401)
-                raise Answer(200, {"name": "user", "type": "user", "orgs": []})
+                auth = {"type": "access_token", "accessToken": {"role": ROLES[self.token()]}}
+                raise Answer(200, {"name": "user", "type": "user", "orgs": [], "auth": auth})
             case ("POST", "api", "validate-yaml"):
                 raise Answer(200, {"errors": [], "warnings": []})
             case ("POST", "api", "repos", "create"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from safetensors.torch import save
 
 from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.checkpoint import write_atomically
+from cry_model.features import FrontEndConfig
 from cry_model.front_ends import AnyConfig, make_front_end
 from train.clips import Clips, load_clips
 from train.corpus import Corpus, DataError, Item
@@ -78,9 +79,23 @@ def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tu
         if not path.exists() or read_header(path).get("listing") != state:
             clips = load_clips(corpus, make_front_end(config))
             if dataset.regroup is not None:
-                clips = replace(clips, items=dataset.regroup(clips))
+                clips = regrouped(corpus, clips, dataset.regroup, config)
             write_atomically(path, encode(corpus, clips, config, state))
         return load(path, config), path
+
+
+def regrouped(
+    corpus: Corpus, clips: Clips, regroup: Callable[[Clips], tuple[Item, ...]], config: AnyConfig
+) -> Clips:
+    """The clips in the groups that are heard as the standard front end prepares them.
+
+    So that all systems split a corpus alike, whatever they listen to.
+    """
+    heard, standard = clips, FrontEndConfig()
+    if preparation(config) != preparation(standard):
+        heard = load_clips(corpus, make_front_end(standard))
+    found = {item.recording: item for item in regroup(heard)}
+    return replace(clips, items=tuple(found.get(i.recording, i) for i in clips.items))
 
 
 def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes:

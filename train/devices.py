@@ -17,10 +17,18 @@ Result = TypeVar("Result")
 
 
 def of_main(accelerator: Accelerator, compute: Callable[[], Result]) -> Result:
-    """What the first process computes, in all of them."""
-    found = [compute() if accelerator.is_main_process else None]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(found)
+    """What the first process computes, or the error that it ends with, in all of them."""
+    if accelerator.num_processes == 1:
+        return compute()
+    found = [None, None]
+    if accelerator.is_main_process:
+        try:
+            found[0] = compute()
+        except Exception as error:  # the others must not wait for an answer that never comes
+            found[1] = error
+    broadcast_object_list(found)
+    if found[1] is not None:
+        raise found[1]
     return found[0]
 
 

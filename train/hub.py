@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PAUSES = (1.0, 3.0, 9.0)  # s, before the second, third and fourth attempt
 TIMEOUT = 60.0  # s without a byte; the library itself would wait for ever
+TAKE_ANOTHER = "take one with write access from huggingface.co/settings/tokens"
 
 Result = TypeVar("Result")
 
@@ -47,7 +48,8 @@ def log_in() -> HfApi:
     """The Hub, once it has accepted the access token.
 
     Raises:
-        PublishError: without a token, with a refused one, or if the Hub cannot be reached.
+        PublishError: without a token, with one that is refused or may only read, or if the Hub
+            cannot be reached.
     """
     from huggingface_hub import HfApi, get_token
 
@@ -55,7 +57,9 @@ def log_in() -> HfApi:
     if token is None:
         raise PublishError(f"There is no access token for the Hub; {LOG_IN}.")
     api = HfApi(token=token)
-    insist("asking the Hub who you are", api.whoami)
+    who = insist("asking the Hub who you are", api.whoami)
+    if who.get("auth", {}).get("accessToken", {}).get("role") == "read":
+        raise PublishError(f"This access token may only read; {TAKE_ANOTHER}.")
     return api
 
 
@@ -122,11 +126,11 @@ def _sentence(what: str, error: Exception) -> str:
         return f"The Hub wants a paid plan for {what}; see huggingface.co/pricing."
     if status == 403:
         return (
-            f"This access token has no permission for {what}; take one with write access from "
-            "huggingface.co/settings/tokens, or another --repo-id."
+            f"This access token has no permission for {what}; {TAKE_ANOTHER}, or choose another "
+            "repository."
         )
     if status == 404:
-        return f"The Hub found nothing there while {what}; check --repo-id and --revision."
+        return f"The Hub found nothing there while {what}; check the names that you gave."
     if _may_pass(error):
         problem = "could not be reached" if status is None else f"answered {status}"
         return (

@@ -58,6 +58,20 @@ def size(content: Path | bytes) -> int:
     return len(content) if isinstance(content, bytes) else content.stat().st_size
 
 
+def look_ahead(repo_id: str, private: bool) -> None:
+    """Asks the Hub, without changing anything, whether a model can be published there.
+
+    Whether the account may write to this repository shows only when it does.
+
+    Raises:
+        PublishError: if the token is missing, refused or may only read, if what should be private
+            is public already, or if the Hub cannot be reached.
+    """
+    api = log_in()
+    if private and insist(f"looking for {repo_id}", lambda: api.repo_exists(repo_id)):
+        _insist_on_private(api, repo_id, "model")
+
+
 def publish(upload: Upload) -> str:
     """Creates the repository if need be and commits the files; unchanged ones are not sent.
 
@@ -72,12 +86,7 @@ def publish(upload: Upload) -> str:
     repo_id, kind = upload.repo_id, upload.kind
     insist(f"creating {repo_id}", lambda: _create(api, upload))
     if upload.private:
-        info = insist(f"looking at {repo_id}", lambda: api.repo_info(repo_id, repo_type=kind))
-        if info.private is False:
-            raise PublishError(
-                f"{repo_id} is there already and public; make it private on its settings page, "
-                "or choose another --repo-id."
-            )
+        _insist_on_private(api, repo_id, kind)
     if upload.revision is not None:
         branch = upload.revision
         insist(
@@ -87,6 +96,15 @@ def publish(upload: Upload) -> str:
     if upload.variables:
         insist(f"setting the variables of {repo_id}", lambda: _set_variables(api, upload))
     return insist(f"sending the files to {repo_id}", lambda: _commit(api, upload))
+
+
+def _insist_on_private(api: HfApi, repo_id: str, kind: str) -> None:
+    info = insist(f"looking at {repo_id}", lambda: api.repo_info(repo_id, repo_type=kind))
+    if info.private is False:
+        raise PublishError(
+            f"{repo_id} is there already and public; make it private on its settings page, or "
+            "choose another repository."
+        )
 
 
 def _create(api: HfApi, upload: Upload) -> None:

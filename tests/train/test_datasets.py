@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -112,24 +113,38 @@ def test_esc10_has_ten_labels_and_five_folds_that_no_source_crosses(data_root):
 
 @pytest.fixture(scope="module")
 def challenge_root(tmp_path_factory):
-    """Five cries; the first two have one length, the last is the third again, in another label."""
+    """Of the hungry ones two have one length, and one is there again under another label."""
     root = tmp_path_factory.mktemp("challenge")
     train = root / "challenge6" / "train"
     seconds = [4.0, 4.0 + 10 / RATE, 4.3, 4.6]
     for n, length in enumerate(seconds):
         write(train / "hungry" / f"hungry_{n}.wav", cry(n, length))
     write(train / "awake" / "awake_7.wav", 0.3 * cry(2, 4.3)[RATE // 2 :])
-    write(train / "awake" / "awake_8.wav", cry(8, 4.6))  # as long as one of another label
-    write(train / "awake" / "test_0.wav", cry(9))
+    write(train / "awake" / "awake_8.WAV", cry(8, 4.6))  # as long as one of another label
+    for n, label in enumerate(challenge6.LABELS):
+        if label not in ("awake", "hungry"):
+            noise = np.random.default_rng(n).uniform(-0.1, 0.1, 4 * RATE)  # as long as hungry_0
+            write(train / label / f"{label}_0.wav", noise)
+        for stray in (f"._{label}_0.wav", ".DS_Store", "Thumbs.db", f"{label}_0.txt"):
+            (train / label / stray).write_bytes(b"\0\5\x16\7")
+    write(root / "challenge6" / "test" / "test_0.wav", cry(9))
+    return root
+
+
+def layout(root, labels=challenge6.LABELS):
+    """One empty file of each label below ``root``."""
+    for label in labels:
+        touch(root / "train" / label / f"{label}_0.wav")
     return root
 
 
 def test_challenge6_lists_what_its_names_tell(challenge_root):
     corpus = challenge6.read(challenge_root)
-    assert [i.recording for i in corpus.items] == [
-        "awake_7", "awake_8", "hungry_0", "hungry_1", "hungry_2", "hungry_3",
-    ]  # fmt: skip
-    assert [i.label for i in corpus.items] == ["awake"] * 2 + ["hungry"] * 4
+    assert {i.recording: i.label for i in corpus.items} == {
+        "awake_7": "awake", "awake_8.WAV": "awake", "diaper_0": "diaper", "hug_0": "hug",
+        "hungry_0": "hungry", "hungry_1": "hungry", "hungry_2": "hungry", "hungry_3": "hungry",
+        "sleepy_0": "sleepy", "uncomfortable_0": "uncomfortable",
+    }  # fmt: skip
     assert all(i.group == i.source == i.recording for i in corpus.items)
 
 
@@ -137,12 +152,54 @@ def test_challenge6_regroups_by_length_and_by_sound(challenge_root):
     corpus = challenge6.read(challenge_root)
     clips = load_clips(corpus, FrontEnd(FrontEndConfig()))
     regrouped = DATASETS["challenge6"].regroup(clips)
+    alone = ("hungry_3", "awake_8.WAV", "diaper_0", "hug_0", "sleepy_0", "uncomfortable_0")
     assert groups(replace(corpus, items=regrouped)) == {
         "awake_7": "awake_7", "hungry_2": "awake_7",
         "hungry_0": "hungry_0", "hungry_1": "hungry_0",
-        "hungry_3": "hungry_3", "awake_8": "awake_8",
+        **{name: name for name in alone},
     }  # fmt: skip
     assert all(i.source == i.group for i in regrouped)
+
+
+def test_challenge6_is_found_where_it_was_unpacked(challenge_root):
+    above = challenge6.read(challenge_root)
+    assert challenge6.read(challenge_root / "challenge6") == above
+
+
+def test_challenge6_in_two_places_is_one_too_many(tmp_path):
+    layout(tmp_path)
+    layout(tmp_path / "challenge6")
+    with pytest.raises(DataError, match=f"choose the first with --data-root {tmp_path}") as error:
+        challenge6.read(tmp_path)
+    assert str(tmp_path / "train") in str(error.value)
+    assert len(challenge6.read(tmp_path / "challenge6").items) == 6
+
+
+def test_another_folder_called_train_is_not_meant(tmp_path):
+    touch(tmp_path / "train" / "cats" / "cats_0.wav")
+    layout(tmp_path / "challenge6")
+    assert len(challenge6.read(tmp_path).items) == 6
+
+
+def test_challenge6_without_some_label_is_not_whole(tmp_path):
+    layout(tmp_path, ("awake", "diaper", "hungry", "sleepy"))
+    (tmp_path / "train" / "hug").mkdir()
+    with pytest.raises(DataError, match=r"no recordings of hug, uncomfortable in .*Put the six"):
+        challenge6.read(tmp_path)
+
+
+def test_challenge6_refuses_other_names(tmp_path):
+    touch(layout(tmp_path) / "train" / "awake" / "test_0.wav")
+    with pytest.raises(DataError, match=r"test_0\.wav is not named .*\(awake_<n>\.wav\)"):
+        challenge6.read(tmp_path)
+
+
+def test_two_files_that_differ_in_capitals_are_two_recordings(tmp_path):
+    touch(layout(tmp_path) / "train" / "hug" / "hug_0.WAV")
+    if len(list((tmp_path / "train" / "hug").iterdir())) == 1:
+        pytest.skip("here they are one file")
+    corpus = challenge6.read(tmp_path)
+    assert len({i.recording for i in corpus.items}) == len(corpus.items) == 7
 
 
 # Anyone's folder

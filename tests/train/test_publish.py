@@ -4,7 +4,7 @@ import pytest
 
 from cry_model.checkpoint import DEFAULT, WEIGHTS
 from cry_model.config import CONFIG
-from tests.hub import READER, WRITER
+from tests.hub import LIMITED, READER, WRITER
 from train import hub as train_hub
 from train.hub import PublishError, insist
 
@@ -86,11 +86,16 @@ def test_with_a_refused_token_nothing_is_created(hub, publish):
 
 
 def test_a_token_that_may_only_read_is_refused(hub, publish):
-    assert refused(publish(token=READER), "no permission", "user/cry")
+    assert refused(publish(token=READER), "may only read", "write access")
+    assert (hub.count("whoami"), hub.count("POST")) == (1, 0)
+
+
+def test_a_token_that_may_write_elsewhere_only_is_refused(hub, publish):
+    assert refused(publish(token=LIMITED), "no permission", "user/cry")
     assert hub.repositories == {}
     publish()
     before = hub.count("POST")
-    assert refused(publish("--revision", "other", token=READER), "no permission")
+    assert refused(publish("--revision", "other", token=LIMITED), "no permission")
     assert hub.count("POST") == before + 2  # create and branch, once each
     assert complete(hub)
 

@@ -105,7 +105,8 @@ def test_a_dry_run_lists_every_file_and_asks_nothing(hub, publish):
 
 
 @pytest.mark.parametrize(
-    ("token", "words"), [(None, "no access token"), ("hf_wrong", "refused"), (READER, "permission")]
+    ("token", "words"),
+    [(None, "no access token"), ("hf_wrong", "refused"), (READER, "may only read")],
 )
 def test_without_the_right_token_nothing_is_created(hub, publish, token, words):
     done = publish(token=token)

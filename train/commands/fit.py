@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from accelerate import Accelerator
-
-from cry_model.acoustic_front_end import AcousticConfig
-from cry_model.features import FrontEndConfig
 from cry_model.registry import list_models
-from train.cache import Prepared
-from train.clips import cut_before_splitting
+from train.commands.fit_publish import add_publishing, find_destination
 from train.commands.options import (
     HelpFormatter,
     add_cache,
@@ -22,17 +15,13 @@ from train.commands.options import (
     at_least,
     share,
 )
+from train.commands.planning import plan
 from train.corpus import DataError
 from train.datasets import DATASETS
-from train.devices import make_accelerator
-from train.distillation import Teacher, load_teacher
-from train.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
+from train.devices import make_accelerator, of_main
+from train.feature_tables import TABLES
 from train.fit import run_fit
-from train.loading import describe, find_corpus, with_unlabelled
-from train.opinions import Opinions, ask
-from train.overrides import apply_overrides
-from train.presets import PRESETS, Preset, usual_preset
-from train.run import Run
+from train.presets import PRESETS
 from train.splits import PROTOCOLS
 
 DESCRIPTION = """Cross-validate systems on a corpus, then fit each on all of it and save a
@@ -74,6 +63,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_how(fit.add_argument_group("how"))
     add_teacher(fit.add_argument_group("from a teacher (knowledge distillation)"))
     add_where(fit.add_argument_group("where"))
+    add_publishing(fit.add_argument_group("on the Hugging Face Hub"))
 
 
 def add_how(how: argparse._ArgumentGroup) -> None:
@@ -144,13 +134,16 @@ def add_where(where: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fits what was asked for."""
+    systems = list_models() if "all" in args.system else list(dict.fromkeys(args.system))
+    destination = find_destination(args, systems)
     accelerator = make_accelerator(
         args.device,
         args.precision,
         args.deterministic,
         args.out / "curves" if args.track else None,
     )
-    systems = list_models() if "all" in args.system else list(dict.fromkeys(args.system))
+    if destination is not None:
+        of_main(accelerator, destination.check)  # now, not after a night
     if args.dataset in TABLES and systems != ["feature-mlp"]:
         raise DataError(f"{args.dataset} has features and no audio: only feature-mlp takes it.")
     runs = [run for system in systems for run in plan(args, system, accelerator)]
@@ -158,95 +151,5 @@ def run(args: argparse.Namespace) -> None:
         one.model(0)  # settings that do not suit are found now, not after an hour
     for one in runs:
         run_fit(one)
-
-
-def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Iterator[Run]:
-    """The runs of one system: one, but for the challenge's whole table.
-
-    That is measured on all recordings and on those of one sample rate alone, and what is shipped
-    is fitted on the latter.
-    """
-    preset = PRESETS[args.preset] if args.preset else usual_preset(system)
-    if isinstance(preset.front_end, AcousticConfig) != (system == "feature-mlp"):
-        raise DataError(f"The preset {preset.name} is not one for {system}.")
-    if args.epochs is not None:
-        preset = replace(preset, epochs=args.epochs)
-    preset, settings = apply_overrides(preset, args.set)
-    names = (ALL, ONE_RATE) if args.dataset == ALL else (args.dataset,)
-    for name in names:
-        data, extra = recordings(args, name, preset, accelerator)
-        teacher, opinions = None, None
-        if args.teacher:
-            teacher = load_teacher(
-                args.teacher,
-                args.teacher_weight,
-                data.corpus.labels,
-                preset.front_end,
-                accelerator.device,
-            )
-            data = replace(data, corpus=replace(data.corpus, labels=teacher.labels))
-            if not data.clips.labelled().items:
-                opinions = ask_about(args, name, teacher, accelerator)
-        yield Run(
-            system=system,
-            data=data,
-            protocol=args.protocol,
-            preset=preset,
-            folds=args.folds,
-            seeds=tuple(dict.fromkeys(args.seeds)),
-            accelerator=accelerator,
-            out=args.out,
-            settings=settings,
-            teacher=teacher,
-            opinions=opinions,
-            extra=extra,
-            resume=args.resume,
-            track=args.track,
-            checkpoint=args.checkpoint and name == names[-1],
-        )
-
-
-def recordings(
-    args: argparse.Namespace, name: str, preset: Preset, accelerator: Accelerator
-) -> tuple[Prepared, str | None]:
-    """What to learn from, and the name of the corpus that the unlabelled part is of."""
-    if args.unlabelled and not args.teacher:
-        raise DataError("--unlabelled recordings need a --teacher to label them.")
-    config, extra = preset.front_end, None
-    if isinstance(config, AcousticConfig):
-        if args.teacher:
-            raise DataError("feature-mlp learns from labels; leave --teacher out.")
-        data = rows_of_features(args, name, config, accelerator)
-    else:
-        with accelerator.local_main_process_first():  # the others find the prepared file
-            data = find_corpus(name, args.data_root, args.cache, config)
-            if args.unlabelled:
-                more = find_corpus(args.unlabelled, args.data_root, args.cache, config)
-                data, extra = with_unlabelled(data, more), more.corpus.name
-    accelerator.print(describe(data))
-    return data, extra
-
-
-def ask_about(
-    args: argparse.Namespace, name: str, teacher: Teacher, accelerator: Accelerator
-) -> Opinions:
-    """The teacher's answer to every recording, prepared as it wants it."""
-    with accelerator.local_main_process_first():
-        data = find_corpus(name, args.data_root, args.cache, teacher.front_end.config)
-    return ask(teacher, data.clips)
-
-
-def rows_of_features(
-    args: argparse.Namespace, name: str, config: AcousticConfig, accelerator: Accelerator
-) -> Prepared:
-    """The challenge's table, or the features of any corpus's audio."""
-    if name in TABLES:
-        if args.data_root is None:
-            raise DataError("Say where the table is: --data-root FOLDER or CRY_DATA.")
-        return read_table(args.data_root, name)
-    with accelerator.local_main_process_first():
-        data = find_corpus(name, args.data_root, args.cache, config)
-    if args.protocol == "clip":  # into parts as long as the other systems'
-        clips = cut_before_splitting(data.clips, FrontEndConfig(sample_rate=config.sample_rate))
-        data = replace(data, clips=clips)
-    return tabulate(data, config)
+    if destination is not None and accelerator.is_main_process:  # the last run ships
+        print(f"Published: {destination.send(runs[-1].checkpoint_folder)}")

@@ -5,13 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cry_model.checkpoint import WEIGHTS, load_checkpoint
-from cry_model.config import CONFIG
 from train.commands.options import HelpFormatter, add_repository
-from train.model_card import model_card
-from train.upload import Upload, publish
-
-CARD = "README.md"
+from train.publishing import CARD, checkpoint_upload
+from train.upload import publish
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -31,23 +27,9 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Publishes, or shows what would be published."""
-    model, config = load_checkpoint(args.checkpoint)  # a damaged one is refused before all else
-    parameters = sum(p.numel() for p in model.parameters())
-    card = model_card(config, parameters, args.repo_id)
-    upload = Upload(
-        repo_id=args.repo_id,
-        kind="model",
-        files={
-            CARD: card.encode(),
-            CONFIG: args.checkpoint / CONFIG,
-            WEIGHTS: args.checkpoint / WEIGHTS,
-        },
-        message=f"Publish {config.system}",
-        private=args.private,
-        revision=args.revision,
-    )
+    upload = checkpoint_upload(args.checkpoint, args.repo_id, args.private, args.revision)
     print(upload.describe())
     if args.dry_run:
-        print(f"\n{CARD}:\n\n{card}")
+        print(f"\n{CARD}:\n\n{upload.files[CARD].decode()}")
     else:
         print(f"Published: {publish(upload)}")

@@ -22,25 +22,60 @@ SAME_LENGTH = 0.0007  # seconds
 
 
 def read(root: Path) -> Corpus:
-    """Lists the recordings under ``root/challenge6/train/<label>/<label>_<n>.wav``.
+    """Lists the recordings ``train/<label>/<label>_<n>.wav`` of ``root/challenge6`` or ``root``.
 
-    Every recording is its own source and group: :func:`regroup` finds better ones.
+    Every recording is its own source and group: :func:`regroup` finds better ones. The test set
+    beside ``train`` is not read, for it has no labels. Hidden files are ignored.
 
     Raises:
-        DataError: if there are none.
+        DataError: if there are none of some label, if both folders hold some, or if one is named
+            otherwise.
     """
-    folder = root / NAME / "train"
-    items = tuple(
-        Item(path, label, path.stem, path.stem, path.stem)
-        for label in LABELS
-        for path in sorted((folder / label).glob(f"{label}_*.wav"))
-    )
-    if not items:
+    folder = _training_set(root)
+    items = tuple(_item(path, label) for label in LABELS for path in _recordings(folder / label))
+    missing = [label for label in LABELS if label not in {item.label for item in items}]
+    if missing:
         raise DataError(
-            f"There are no recordings in {folder}. Put the six folders of the challenge's training "
-            "set there, as <label>/<label>_<n>.wav, or name another folder with --data-root."
+            f"There are no recordings of {', '.join(missing)} in {folder}. Put the six folders of "
+            "the challenge's training set there, as <label>/<label>_<n>.wav."
         )
     return Corpus(NAME, LABELS, items, LICENCE)
+
+
+def _training_set(root: Path) -> Path:
+    """The folder that holds those of the labels."""
+    below, direct = root / NAME / "train", root / "train"
+    found = [f for f in (below, direct) if any((f / label).is_dir() for label in LABELS)]
+    if not found:
+        raise DataError(
+            f"There are no recordings in {direct}, nor in {below}. Put the six folders of the "
+            "challenge's training set there, or name the folder that holds 'train' with "
+            "--data-root."
+        )
+    if len(found) == 2:
+        raise DataError(
+            f"There are recordings in {below} and in {direct}; choose the first with --data-root "
+            f"{below.parent}, or move it away to use the second."
+        )
+    return found[0]
+
+
+def _recordings(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.glob("*")
+        if path.suffix.lower() == ".wav" and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def _item(path: Path, label: str) -> Item:
+    if not path.name.lower().startswith(f"{label}_"):
+        raise DataError(
+            f"{path} is not named as the challenge names its recordings ({label}_<n>.wav); give "
+            "it its name back or take it away."
+        )
+    name = path.name.removesuffix(".wav")  # one in capitals stays, so that no two are the same
+    return Item(path, label, name, name, name)
 
 
 def regroup(clips: Clips) -> tuple[Item, ...]:
