@@ -110,6 +110,16 @@ def bootstrap(
     return Estimate(metric(labels, probabilities, np.ones(len(labels))), float(low), float(high))
 
 
+def mean(values: Sequence[float] | Array, groups: Sequence[str]) -> Estimate:
+    """The mean of one value a recording, with its interval over groups."""
+    return bootstrap(
+        lambda _, rows, weights: float(weights @ rows[:, 0] / weights.sum()),
+        np.zeros(len(values), dtype=np.int64),
+        np.asarray(values, dtype=np.float64)[:, None],
+        groups,
+    )
+
+
 def evaluate(
     labels: Labels,
     probabilities: Array,

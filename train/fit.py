@@ -17,6 +17,7 @@ from cry_model.complexity import measure
 from cry_model.evaluation import Evaluation, words
 from cry_model.features import FrontEnd
 from train import results
+from train.beside import beside
 from train.clips import Clips, join
 from train.corpus import DataError
 from train.devices import of_main
@@ -139,7 +140,16 @@ def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation 
         "piece": results.score(whole, run.labels, **facts),
         "recording": results.score(recordings, run.labels, **facts),
     }
-    record = {**record, **facts_of(run, scores["recording"].seeds)}
+    rate_of = {item.recording: r for item, r in zip(run.units.items, run.units.rates, strict=True)}
+    rates = sorted(set(rate_of.values()))
+    for rate in rates if len(rates) > 1 else ():
+        part = recordings[recordings["recording"].map(rate_of) == rate]
+        scores[f"recording_{rate}_hz"] = results.score(part, run.labels, **facts)
+    record = {
+        **record,
+        **facts_of(run, scores["recording"].seeds),
+        "beside": beside(run, whole),
+    }
     results.write_run(run.results_folder, record, scores)
     return scores["recording"]
 

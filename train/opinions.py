@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from cry_model.agreement import Agreement
-from cry_model.evaluation import Estimate
-from cry_model.metrics import bootstrap
+from cry_model.metrics import mean
 from train.clips import Clips
 from train.distillation import Teacher
 from train.results import probability_columns
@@ -89,13 +88,3 @@ def divergence(teacher: NDArray[np.float64], pupil: NDArray[np.float64]) -> NDAr
     """Kullback-Leibler divergence in nats, (recordings, classes) twice -> (recordings,)."""
     kept = teacher.clip(1e-9)
     return (kept * np.log(kept / pupil.clip(1e-6))).sum(1)
-
-
-def mean(values: NDArray, groups: list[str]) -> Estimate:
-    """The mean of one value a recording, with its interval over groups."""
-    return bootstrap(
-        lambda _, rows, weights: float(weights @ rows[:, 0] / weights.sum()),
-        np.zeros(len(values), dtype=np.int64),
-        np.asarray(values, dtype=np.float64)[:, None],
-        groups,
-    )

@@ -5,7 +5,10 @@ It takes seconds, so nothing is kept of a fit that is cut off.
 
 from __future__ import annotations
 
+import copy
+
 import torch
+from scipy.optimize import minimize_scalar
 from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
@@ -17,10 +20,11 @@ from train.presets import Preset
 JITTER = 0.1  # noise on the inputs, standard deviations
 SHRINKAGE = 0.02  # added to the variances, which are 1, before the covariance is inverted
 WITHIN = 0.975  # share of held-out recordings that count as inside
+CALIBRATION_FOLDS = 4  # one of which is held out to find the temperature
 
 
 def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> FeatureMLP:
-    """Fits every member on batches of its own, and the range of what they were fitted on.
+    """Fits every member on batches of its own, their calibration, and the range of the rows.
 
     Args:
         model: freshly built.
@@ -36,13 +40,26 @@ def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> Fea
             "feature-mlp is fitted with a one-cycle schedule, without validation or averaging; "
             "leave them out."
         )
-    torch.manual_seed(seed)
     rows = level_free(torch.stack(clips.waveforms))
-    settle(model, rows, [item.group for item in clips.items])
+    groups = [item.group for item in clips.items]
+    settle(model, rows, groups)
     inputs = (rows - model.mean) / model.scale
-    targets = nn.functional.one_hot(clips.labels, model.deep.weights[-1].shape[-1]).float()
-    chances = frequencies(clips.labels, preset.balance)
-    steps = preset.epochs * max(1, len(rows) // preset.batch)
+    trial = copy.deepcopy(model)
+    if len(set(groups)) >= CALIBRATION_FOLDS:
+        learnt, held_out = next(GroupKFold(CALIBRATION_FOLDS).split(rows, groups=groups))
+        fit_members(trial, inputs[learnt], clips.labels[learnt], preset, seed)
+        calibrate(model, trial.log_probabilities(inputs[held_out]), clips.labels[held_out])
+    return fit_members(model, inputs, clips.labels, preset, seed)
+
+
+def fit_members(
+    model: FeatureMLP, inputs: Tensor, labels: Tensor, preset: Preset, seed: int
+) -> FeatureMLP:
+    """Fits the networks alone, on standardised inputs (recordings, 25); gives them in eval mode."""
+    torch.manual_seed(seed)
+    targets = nn.functional.one_hot(labels, model.deep.weights[-1].shape[-1]).float()
+    chances = frequencies(labels, preset.balance)
+    steps = preset.epochs * max(1, len(inputs) // preset.batch)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay
     )
@@ -67,6 +84,23 @@ def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> Fea
         optimiser.step()
         schedule.step()
     return model.eval()
+
+
+@torch.no_grad()
+def calibrate(model: FeatureMLP, log_probabilities: Tensor, labels: Tensor) -> None:
+    """Sets the temperature under which held-out labels are likeliest.
+
+    Args:
+        model: gets it.
+        log_probabilities: (recordings, classes) at temperature 1, of groups that a like fit had
+            not heard.
+        labels: (recordings,).
+    """
+
+    def loss(temperature: float) -> float:
+        return nn.functional.cross_entropy(log_probabilities / temperature, labels).item()
+
+    model.temperature.fill_(minimize_scalar(loss, bounds=(0.25, 4.0), method="bounded").x)
 
 
 def draw(
