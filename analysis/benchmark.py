@@ -29,7 +29,7 @@ from analysis.sound_figure import mel_spectrogram, sound_figure
 from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint
 from cry_model.classifier import CryClassifier
-from cry_model.features import FrontEndConfig
+from cry_model.front_ends import usual_config
 from cry_model.prediction import Prediction
 from cry_model.registry import get_system, list_models
 
@@ -110,7 +110,7 @@ def measure_cost(system: str, threads: int) -> Cost:
     with tempfile.TemporaryDirectory() as folder:
         clip, checkpoint = Path(folder) / "clip.wav", Path(folder) / "checkpoint"
         write_clip(clip)
-        config = CheckpointConfig(system, LABELS, FrontEndConfig())
+        config = CheckpointConfig(system, LABELS, usual_config(system))
         save_checkpoint(checkpoint, config.build(), config)
         load = median_ms(lambda: CryClassifier.from_pretrained(checkpoint))
         classifier = CryClassifier.from_pretrained(checkpoint)

@@ -15,7 +15,9 @@ from cry_model.config import CONFIG, CheckpointConfig, CheckpointError
 from cry_model.front_ends import make_front_end
 
 WEIGHTS = "model.safetensors"
-DEFAULT = Path(__file__).parents[1] / "assets" / "checkpoints" / "donateacry-improved-ecapa-tdnn"
+ASSETS = Path(__file__).parents[1] / "assets" / "checkpoints"
+"""The folder of the bundled checkpoints."""
+DEFAULT = ASSETS / "donateacry-improved-ecapa-tdnn"
 """The bundled checkpoint that is used when none is named."""
 
 

@@ -17,6 +17,11 @@ def config_class(kind: str | None) -> type[FrontEndConfig] | type[AcousticConfig
     return AcousticConfig if kind == "acoustic" else FrontEndConfig
 
 
+def usual_config(system: str) -> AnyConfig:
+    """What a system of the registry listens to unless its checkpoint says otherwise."""
+    return AcousticConfig() if system == "feature-mlp" else FrontEndConfig()
+
+
 def make_front_end(config: AnyConfig) -> AnyFrontEnd:
     """The front end, on the CPU, that the configuration describes.
 

@@ -98,7 +98,8 @@ def noise() -> Clips:
     waves = tuple(torch.randn((CLIPS, length), generator=rng))
     names = [str(i) for i in range(CLIPS)]
     items = tuple(Item(Path(n), str(i % CLASSES), n, n, n) for i, n in enumerate(names))
-    return Clips(items, torch.arange(CLIPS) % CLASSES, (SECONDS,) * CLIPS, waves, {})
+    facts = (SECONDS,) * CLIPS, (FULL_LENGTH.sample_rate,) * CLIPS
+    return Clips(items, torch.arange(CLIPS) % CLASSES, *facts, waves, {})
 
 
 def our_steps(

@@ -68,14 +68,15 @@ class Teacher:
         )
 
     @torch.no_grad()
-    def teach(self, waves: Tensor, targets: Tensor) -> Tensor:
+    def teach(self, waves: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
         """Mixes its own opinion into the targets.
 
         Args:
             waves: (batch, samples), prepared and augmented.
             targets: (batch, classes); rows of zeros where there is no label.
+            temperature: of its opinion.
         """
-        soft = self.model(self.front_end(waves)).float().softmax(-1)
+        soft = (self.model(self.front_end(waves)).float() / temperature).softmax(-1)
         labelled = targets.sum(-1, keepdim=True) > 0
         return torch.where(labelled, torch.lerp(targets, soft, self.weight), soft)
 

@@ -178,7 +178,7 @@ def step_loss(
         if how is not None:
             waves = augment_waveforms(waves, how, dice.tensors)
         if teacher is not None:
-            targets = teacher.teach(waves, targets)
+            targets = teacher.teach(waves, targets, preset.temperature)
         features = front_end(waves)
         if how is not None:
             log_mel = config.kind == "log-mel"
@@ -186,7 +186,8 @@ def step_loss(
             features, targets = mixup(features, targets, how.mixup, dice.tensors)
     mine, of = accelerator.process_index, accelerator.num_processes
     features, targets = features.tensor_split(of)[mine], targets.tensor_split(of)[mine]
+    logits = model(features).float() / (1.0 if teacher is None else preset.temperature)
     losses = nn.functional.cross_entropy(
-        model(features).float(), targets, label_smoothing=preset.label_smoothing, reduction="sum"
+        logits, targets, label_smoothing=preset.label_smoothing, reduction="sum"
     )
     return losses * of / preset.batch

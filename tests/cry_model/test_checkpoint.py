@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import cry_model
-from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation, FrontEndConfig
+from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation
 from cry_model.checkpoint import CONFIG, WEIGHTS
+from cry_model.front_ends import usual_config
 from cry_model.hub import find_checkpoint
 
 LABELS = ("belly_pain", "hungry", "tired")
@@ -21,7 +22,7 @@ EVALUATION = Evaluation(
 
 def config(system="improved-ecapa-tdnn", **changes):
     return CheckpointConfig(
-        system, LABELS, FrontEndConfig(), training={"seed": 0}, evaluation=EVALUATION, **changes
+        system, LABELS, usual_config(system), training={"seed": 0}, evaluation=EVALUATION, **changes
     )
 
 

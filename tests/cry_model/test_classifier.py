@@ -12,9 +12,10 @@ import soundfile
 import torch
 
 import cry_model
-from cry_model import CheckpointConfig, CryClassifier, FrontEndConfig, audio
+from cry_model import CheckpointConfig, CryClassifier, audio
 from cry_model.__main__ import main
 from cry_model.checkpoint import DEFAULT
+from cry_model.front_ends import usual_config
 
 LABELS = ("a", "b", "c")
 
@@ -27,7 +28,7 @@ def shipped():
 @pytest.fixture(scope="module", params=cry_model.list_models())
 def fresh(request):
     torch.manual_seed(0)
-    config = CheckpointConfig(request.param, LABELS, FrontEndConfig())
+    config = CheckpointConfig(request.param, LABELS, usual_config(request.param))
     return CryClassifier(config.build(), config)
 
 

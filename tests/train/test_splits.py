@@ -28,7 +28,8 @@ def clips():
     )
     seconds = tuple(rng.uniform(2, 16, 200))
     waves = tuple(torch.rand(round(s * RATE)) for s in seconds)
-    return Clips(items, torch.tensor([ord(x) - 97 for x in labels]), seconds, waves, {})
+    indices = torch.tensor([ord(x) - 97 for x in labels])
+    return Clips(items, indices, seconds, (RATE,) * len(items), waves, {})
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,158 @@
+"""FeatureMLP: no level, no answer outside of its range, and contributions that add up."""
+
+import math
+
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+import torch
+
+import cry_model
+from cry_model import AcousticConfig, CheckpointConfig, CryClassifier
+from cry_model.acoustic_features import FEATURES
+from cry_model.feature_mlp import INPUTS, level_free
+from train.table_fit import settle
+
+LABELS = ("a", "b", "c", "d", "e", "f")
+BUNDLED = "challenge6-features-16khz-feature-mlp"
+
+
+def rows(count=200, seed=0):
+    """Made-up tables: correlated columns, each with a mean and a spread of its own."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(26, 26))
+    table = rng.normal(size=(count, 26)) @ mixing + 50 * rng.normal(size=26)
+    table[:, FEATURES.index("rms")] = 0.01 + 0.1 * rng.random(count)
+    return torch.tensor(table, dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def settled():
+    """An untrained system that knows the range of a table."""
+    torch.manual_seed(0)
+    model = cry_model.build_model("feature-mlp", 6, hidden=16).eval()
+    settle(model, level_free(rows()), [str(i // 2) for i in range(200)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    """The one that the page offers."""
+    folder = cry_model.checkpoint.ASSETS / BUNDLED
+    return CryClassifier.from_pretrained(folder)
+
+
+def test_a_gain_changes_no_answer(settled, examples):
+    wave, rate = soundfile.read(examples / "synthetic_rhythmic.wav", dtype="float32")
+    config = CheckpointConfig("feature-mlp", LABELS, AcousticConfig())
+    classifier = CryClassifier(settled, config)
+    answers = [classifier.predict(wave * 10 ** (db / 20), rate) for db in (-20, 0, 12)]
+    for answer in answers[1:]:
+        assert answer.probabilities == pytest.approx(answers[0].probabilities, abs=1e-3)
+
+
+def test_the_answer_is_the_mean_of_the_members_in_float64(settled):
+    """Against NumPy, member by member."""
+    table = rows(5, 1)
+    z = ((level_free(table) - settled.mean) / settled.scale).double().numpy().clip(-4, 4)
+    members = []
+    for part in (settled.deep, settled.kernel):
+        weights = [w.detach().double().numpy() for w in part.weights]
+        biases = [b.detach().double().numpy() for b in part.biases]
+        for m in range(len(weights[0])):
+            x = z
+            for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+                if layer:
+                    erf = np.vectorize(math.erf)(x / math.sqrt(2))
+                    x = math.sqrt(2) * np.cos(x) if part is settled.kernel else x * (1 + erf) / 2
+                x = x @ weight[m] + bias[m]
+            exponents = np.exp(x - x.max(1, keepdims=True))
+            members.append(exponents / exponents.sum(1, keepdims=True))
+    found = settled.log_probabilities((level_free(table) - settled.mean) / settled.scale)
+    np.testing.assert_allclose(found.exp().detach(), np.mean(members, 0), atol=1e-5)
+
+
+def test_remoteness_is_the_mahalanobis_distance(settled):
+    learnt = level_free(rows()).double().numpy()
+    table = level_free(rows(7, 3)).double().numpy()
+    spread = learnt.std(0, ddof=1)
+    z = (learnt - learnt.mean(0)) / spread
+    covariance = z.T @ z / len(z) + 0.02 * np.eye(25)
+    apart = (table - learnt.mean(0)) / spread
+    expected = np.sqrt(np.einsum("ij,ij->i", apart, np.linalg.solve(covariance, apart.T).T))
+    found = settled.remoteness(rows(7, 3)[..., None]) * settled.limit
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_most_of_the_table_is_inside_and_far_off_every_label_is_alike(settled):
+    table = rows()[..., None]
+    assert 0.9 < (settled.remoteness(table) < 1).float().mean() < 1.0
+    far = 30 * table
+    assert (settled.remoteness(far) > 2).all()
+    torch.testing.assert_close(settled(far).softmax(-1), torch.full((200, 6), 1 / 6))
+
+
+def test_contributions_add_up_to_what_the_answer_gained(settled):
+    features = rows(8, 4)[..., None]
+    inputs = settled.inputs(features)
+    with torch.inference_mode():
+        gained = settled.log_probabilities(inputs) - settled.log_probabilities(inputs * 0)
+    for label in (0, 3):
+        found = settled.contributions(features, label)
+        assert found.shape == (8, len(INPUTS))
+        torch.testing.assert_close(found.sum(1), gained[:, label], atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("rate", [44_100, 48_000])
+def test_one_clip_at_several_rates_gets_one_answer(bundled, data_root, rate):
+    """The bandwidth of a microphone is no class; resampled by SciPy, not by our code."""
+    for path in sorted((data_root / "donateacry_ios").glob("*.flac"))[::60]:
+        wave, own = soundfile.read(path)
+        assert own == 16_000
+        there = scipy.signal.resample(wave, round(len(wave) * rate / own))
+        ours, theirs = bundled.predict(wave, own), bundled.predict(there, rate)
+        assert theirs.probabilities == pytest.approx(ours.probabilities, abs=0.05)
+
+
+def outside(classifier, wave, rate):
+    prediction = classifier.predict(wave, rate)
+    assert len(prediction.cautions) >= 1
+    assert prediction.acoustic.remoteness > 1
+    return prediction
+
+
+def test_a_tone_and_faint_noise_are_outside_and_not_answered_with_confidence(bundled):
+    t = np.arange(5 * 16_000) / 16_000
+    noise = 2e-3 * np.random.default_rng(0).standard_normal(len(t))
+    for wave in (0.5 * np.sin(2 * np.pi * 440 * t), noise):
+        assert max(outside(bundled, wave, 16_000).probabilities.values()) < 0.3
+    with pytest.raises(cry_model.AudioError, match="silent"):
+        bundled.predict(np.zeros(16_000), 16_000)
+
+
+def test_8_khz_clips_are_outside_and_16_khz_cries_inside(bundled, data_root):
+    narrow = sorted((data_root / "donateacry").glob("*/*.wav"))[::40]
+    wide = sorted((data_root / "donateacry_ios").glob("*.flac"))[::40]
+    for path in narrow:
+        prediction = bundled.predict(path)
+        assert "nothing above 4 kHz" in prediction.cautions[0]
+    inside = [bundled.predict(path).acoustic.remoteness < 1 for path in wide]
+    assert np.mean(inside) > 0.8
+    apart = [bundled.predict(path).acoustic.remoteness > 1 for path in narrow]
+    assert np.mean(apart) > 0.7
+
+
+def test_the_challenges_own_recordings_are_inside(bundled, data_root):
+    for path in (data_root / "challenge6").glob("*.wav"):
+        prediction = bundled.predict(path)
+        assert not prediction.cautions
+        assert set(prediction.acoustic.features) == set(FEATURES)
+    assert bundled.predict(data_root / "challenge6" / "sleepy_0.wav").label == "sleepy"
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(ValueError, match="26 features"):
+        cry_model.build_model("feature-mlp", num_bands=13)
+    with pytest.raises(ValueError, match="even number"):
+        cry_model.build_model("feature-mlp", members=3)

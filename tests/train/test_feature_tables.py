@@ -1,0 +1,176 @@
+"""The challenge's table: its rows, rates and groups, and what is fitted on it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.special import log_softmax
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+
+import cry_model
+from cry_model.acoustic_features import FEATURES
+from train.__main__ import main
+from train.corpus import DataError
+from train.datasets.challenge6 import LABELS
+from train.feature_tables import ALL, ONE_RATE, rate_of, read_table
+from train.presets import ON_FEATURES
+from train.splits import split
+from train.table_fit import calibrate, fit_table
+
+PAIRS, SIZE = 8, 2  # of each label
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """The challenge's tables: each label 8 pairs of equal length, one pair in four at 44.1 kHz."""
+    folder = tmp_path_factory.mktemp("tables") / "challenge6"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    rows, lengths = [], []
+    for k, label in enumerate(LABELS):
+        for pair in range(PAIRS):
+            rate = 44_100 if pair % 4 == 3 else 16_000
+            samples = rate * 10 + 60 * (100 * k + pair) + 1
+            middle = 2.0 * rng.normal(size=26) + 3.0 * np.eye(26)[k]
+            for half in range(SIZE):
+                name = f"{label}_{pair * SIZE + half}.wav"
+                values = middle + 0.2 * rng.normal(size=26)
+                values[1] = 0.02 + 0.01 * rng.random()  # rms
+                rows.append(
+                    {"filename": name, **dict(zip(FEATURES, values, strict=True)), "label": label}
+                )
+                lengths.append({"filename": name, "duration": samples / rate})
+    pd.DataFrame(rows).to_csv(folder / "train_features.csv", index=False)
+    pd.DataFrame(lengths).to_csv(folder / "durations.csv", index=False)
+    return folder.parent
+
+
+def test_the_real_table_is_the_one_that_design_describes(data_root):
+    whole, part = read_table(data_root, ALL), read_table(data_root, ONE_RATE)
+    assert len(whole.clips.items) == 918
+    assert len(part.clips.items) == 720
+    assert len({item.group for item in whole.clips.items}) == 426
+    rates = pd.crosstab([i.label for i in whole.clips.items], list(whole.clips.rates))
+    assert rates.loc["uncomfortable", 44_100] == 104
+    assert rates.loc["awake", 44_100] == 2
+    raw = pd.read_csv(data_root / "challenge6" / "train_features.csv").set_index("filename")
+    for item, row in list(zip(whole.clips.items, whole.clips.waveforms, strict=True))[::100]:
+        expected = raw.loc[item.path.name, list(FEATURES)].to_numpy(dtype=float)
+        np.testing.assert_allclose(row, expected, rtol=1e-5)
+
+
+def test_a_length_tells_its_rate():
+    assert rate_of(160_001 / 16_000) == 16_000
+    assert rate_of(441_001 / 44_100) == 44_100
+    with pytest.raises(DataError, match="no whole number"):
+        rate_of(1.23456789)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "words"),
+    [
+        ("durations.csv", lambda t: t.iloc[1:], "do not name the same"),
+        ("durations.csv", lambda t: pd.concat([t, t.iloc[:1]]), "twice"),
+        ("train_features.csv", lambda t: t.drop(columns="mfcc7"), "no column mfcc7"),
+        ("train_features.csv", lambda t: t.assign(rms=np.nan), "empty cell"),
+        ("train_features.csv", lambda t: t.assign(label="bored"), "do not name the same"),
+    ],
+)
+def test_a_damaged_table_is_one_sentence(root, tmp_path, file, change, words):
+    folder = tmp_path / "challenge6"
+    folder.mkdir()
+    for name in ("train_features.csv", "durations.csv"):
+        table = pd.read_csv(root / "challenge6" / name)
+        (change(table) if name == file else table).to_csv(folder / name, index=False)
+    with pytest.raises(DataError, match=words):
+        read_table(tmp_path, ALL)
+
+
+def test_one_command_measures_both_tables_and_ships_the_one_of_one_rate(root, tmp_path):
+    words = ["fit", "--system", "feature-mlp", "--dataset", ALL, "--data-root", str(root)]
+    words += ["--protocol", "recording", "--folds", "4", "--seeds", "0", "1", "--epochs", "20"]
+    words += ["--set", "hidden=32", "members=4", "batch=16", "--out", str(tmp_path)]
+    assert main(words) == 0
+    for name, count in ((ALL, 96), (ONE_RATE, 72)):
+        folder = tmp_path / "results" / name / "recording" / "feature-mlp"
+        record = json.loads((folder / "run.json").read_text())
+        table = pd.read_csv(folder / "predictions.csv")
+        assert record["metrics"]["recording"]["recordings"] == count
+        assert table.groupby(["seed", "group"])["fold"].nunique().max() == 1
+        assert record["beside"]["rbf_svm"]["accuracy"]["value"] == pytest.approx(
+            svm(read_table(root, name), table), abs=1e-9
+        )
+        assert ("sample_rate" in record["beside"]) == (name == ALL)
+        assert ("recording_16000_hz" in record["metrics"]) == (name == ALL)
+    assert record["metrics"]["recording"]["metrics"]["accuracy"]["value"] > 0.5
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    config = cry_model.CryClassifier.from_pretrained(checkpoint).config
+    assert config.evaluation.dataset == ONE_RATE
+    assert config.training["recordings"] == 72
+
+
+def svm(data, table):
+    """The machine's accuracy on the folds of a table of predictions, by scikit-learn alone."""
+    names = [item.recording for item in data.clips.items]
+    x = torch.stack(data.clips.waveforms).double().numpy()
+    y = data.clips.labels.numpy()
+    right = []
+    for seed in (0, 1):
+        fold_of = table[table["seed"] == seed].set_index("recording")["fold"].loc[names].to_numpy()
+        np.testing.assert_array_equal(fold_of, split(data.clips.items, "recording", 4, seed))
+        for fold in range(4):
+            machine = make_pipeline(StandardScaler(), SVC(C=10, gamma=0.05))
+            machine.fit(x[fold_of != fold], y[fold_of != fold])
+            right += list(machine.predict(x[fold_of == fold]) == y[fold_of == fold])
+    return np.mean(right)
+
+
+def test_calibration_finds_the_temperature_of_made_up_answers():
+    rng = np.random.default_rng(0)
+    logits = 2 * rng.normal(size=(4000, 6))
+    true = np.exp(log_softmax(logits, axis=1))
+    labels = torch.tensor([rng.choice(6, p=row) for row in true])
+    model = cry_model.build_model("feature-mlp", hidden=8)
+    calibrate(model, torch.tensor(log_softmax(2.5 * logits, axis=1)), labels)
+    assert float(model.temperature) == pytest.approx(2.5, rel=0.1)
+
+
+def test_the_same_seed_gives_the_same_weights(root):
+    clips = read_table(root, ONE_RATE).clips
+    preset = replace(ON_FEATURES, epochs=2, batch=16)
+    states = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        model = cry_model.build_model("feature-mlp", hidden=16)
+        states.append(fit_table(model, clips, preset, seed).state_dict())
+    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
+    assert any(not torch.equal(states[0][k], states[2][k]) for k in states[0])
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--system", "ecapa-tdnn", "--dataset", ALL], "only feature-mlp takes it"),
+        (["--system", "feature-mlp", "--dataset", ALL, "--preset", "best"], "not one for"),
+        (["--system", "feature-mlp", "--dataset", ALL, "--set", "average=0.9"], "leave them out"),
+    ],
+)
+def test_what_does_not_fit_together_is_one_sentence(root, tmp_path, capsys, words, sentence):
+    where = ["--data-root", str(root), "--out", str(tmp_path)]
+    assert main(["fit", *words, *where]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_the_features_of_any_audio_are_a_table_too(made_up_root, tmp_path):
+    words = ["fit", "--system", "feature-mlp", "--dataset", "donateacry", "--folds", "3"]
+    words += ["--data-root", str(made_up_root), "--cache", str(tmp_path), "--out", str(tmp_path)]
+    words += ["--epochs", "5", "--set", "hidden=16", "batch=8"]
+    for protocol in ("clip", "baby"):
+        assert main([*words, "--protocol", protocol]) == 0
+    folder = tmp_path / "results" / "donateacry" / "baby" / "feature-mlp"
+    assert json.loads((folder / "run.json").read_text())["metrics"]["recording"]["recordings"] == 30
