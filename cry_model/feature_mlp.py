@@ -89,7 +89,7 @@ class FeatureMLP(nn.Module):
         self,
         num_classes: int,
         num_bands: int = len(FEATURES),
-        members: int = 16,
+        members: int = 8,
         hidden: int = 256,
         dropout: float = 0.3,
     ):

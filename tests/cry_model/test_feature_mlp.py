@@ -87,8 +87,8 @@ def test_remoteness_is_the_mahalanobis_distance(settled):
 
 def test_most_of_the_table_is_inside_and_far_off_every_label_is_alike(settled):
     table = rows()[..., None]
-    assert 0.9 < (settled.remoteness(table) < 1).float().mean() < 1.0
-    far = 30 * table
+    assert (settled.remoteness(table) < 1).float().mean() > 0.95
+    far = table + 1000
     assert (settled.remoteness(far) > 2).all()
     torch.testing.assert_close(settled(far).softmax(-1), torch.full((200, 6), 1 / 6))
 

@@ -3,7 +3,15 @@
 import pytest
 import torch
 
-from train.augmentation import augment_waveforms, coloured_noise, mask, mixup, tilt
+from train.augmentation import (
+    augment_waveforms,
+    change_speed,
+    coloured_noise,
+    equalise,
+    mask,
+    mixup,
+    tilt,
+)
 from train.presets import Augmentation
 
 
@@ -62,3 +70,23 @@ def test_mixup_mixes_features_and_targets_alike(rng):
 def test_mixup_off_changes_nothing(rng):
     features, targets = torch.randn(4, 3, 2), torch.eye(4)
     assert mixup(features, targets, 0.0, rng) == (features, targets)
+
+
+def test_the_equaliser_tilts_the_spectrum_by_its_decibels_and_delays_nothing(rng):
+    click = torch.zeros(200, 4000)
+    click[:, 2000] = 1.0
+    heard = equalise(click, 3.0, rng)
+    assert (heard.abs().argmax(-1) == 2000).all()
+    decibels = 20 * torch.fft.rfft(heard).abs().log10()
+    assert decibels[:, [0, -1]].std() == pytest.approx(3.0, abs=0.4)
+    assert (decibels.diff(dim=-1).abs() < 0.1).all()  # smooth
+
+
+@pytest.mark.parametrize("percent", [-5, 4])
+def test_a_faster_tone_is_higher_by_as_much(percent):
+    t = torch.arange(20_000) / 16_000
+    tone = torch.sin(2 * torch.pi * 1000 * t)[None]
+    heard = change_speed(tone, percent, 16_000)
+    assert heard.shape == (1, 16_000)
+    peak = torch.fft.rfft(heard[0] * torch.hann_window(16_000)).abs().argmax()
+    assert float(peak) == pytest.approx(1000 * (1 + percent / 100), abs=1)

@@ -1,0 +1,182 @@
+"""A pupil of real cries: what it hears, what it is asked, how its agreement is counted."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import torch
+from scipy.stats import entropy
+
+import cry_model
+from cry_model import AcousticConfig, CheckpointConfig, save_checkpoint
+from cry_model.classifier import CryClassifier
+from cry_model.config import CheckpointError, read_agreement
+from train import fitting
+from train.__main__ import main
+from train.corpus import DataError
+from train.datasets import DATASETS, cries
+from train.datasets.donateacry_ios import NAME as IOS
+from train.distillation import load_teacher
+from train.opinions import compare
+from train.presets import BEST, DISTIL
+from train.synthesis import STYLES, synthesise
+
+LABELS = ("awake", "diaper", "hug")
+BABIES, CLIPS = 4, 2
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Uploads of four babies, two each, and two cries of ESC-10 with a dog."""
+    root = tmp_path_factory.mktemp("cries")
+    (root / IOS).mkdir()
+    for n in range(BABIES * CLIPS):
+        cry = synthesise(list(STYLES)[n % 3], 3.0, 16_000, seed=n)
+        baby = f"0000000{n // CLIPS}-0000-0000-0000-{'A' * 12}"
+        soundfile.write(root / IOS / f"{baby}-143043{n:04d}-1.0-m-04-hu.flac", cry.waveform, 16_000)
+    for folder, fold in (("001 - Dog bark", 1), ("004 - Baby cry", 2)):
+        (root / "esc10" / folder).mkdir(parents=True)
+        for take in range(2):
+            cry = synthesise(list(STYLES)[take], 3.0, 44_100, seed=50 + take)
+            name = f"{fold}-{take}-A.ogg"
+            soundfile.write(root / "esc10" / folder / name, cry.waveform, 44_100)
+    return root
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """An untrained feature-mlp with opinions, whatever the recording."""
+    torch.manual_seed(3)
+    config = CheckpointConfig("feature-mlp", LABELS, AcousticConfig(), {"hidden": 16})
+    folder = tmp_path_factory.mktemp("teacher") / "wise"
+    model = config.build()
+    model.mean[0], model.mean[5:] = 0.4, 5.0
+    model.scale.fill_(30.0)
+    save_checkpoint(folder, model, config)
+    return folder
+
+
+def test_the_cries_are_nameless_and_no_other_sound_is_among_them(root):
+    corpus = DATASETS["cries"].read(root)
+    assert len(corpus.items) == BABIES * CLIPS + 2
+    assert {item.label for item in corpus.items} == {None}
+    assert len({item.group for item in corpus.items}) == BABIES + 2
+    assert "ODbL" in corpus.licence
+    assert "CC BY" in corpus.licence
+
+
+def test_the_real_cries_are_those_of_16_khz_and_more(data_root):
+    corpus = cries.read(data_root)
+    assert len(corpus.items) == 416 + 40
+    assert min(soundfile.info(item.path).samplerate for item in corpus.items[::20]) >= 16_000
+
+
+def test_a_pupil_is_measured_against_its_teacher_on_babies_it_has_not_heard(
+    root, checkpoint, tmp_path, monkeypatch, capsys
+):
+    learnt = []
+
+    def remember(run, clips, *rest):
+        learnt.append((clips.labels.tolist(), {item.group for item in clips.items}))
+        return train_model(run, clips, *rest)
+
+    train_model = fitting.train_model
+    monkeypatch.setattr("train.fit.train_model", remember)
+    words = ["fit", "--system", "improved-ecapa-tdnn-no-mca", "--dataset", "cries"]
+    words += ["--data-root", str(root), "--teacher", str(checkpoint), "--preset", "distil"]
+    words += ["--epochs", "1", "--folds", "2", "--set", "channels=16", "--out", str(tmp_path)]
+    assert main([*words, "--cache", str(tmp_path / "cache")]) == 0
+    assert "gave the same answer as its teacher" in capsys.readouterr().out
+    (folder,) = (tmp_path / "results" / "cries" / "baby").iterdir()
+    record = json.loads((folder / "run.json").read_text())
+    table = pd.read_csv(folder / "predictions.csv")
+    told = pd.read_csv(folder / "teacher.csv").set_index("recording")
+    for (labels, groups), fold in zip(learnt, (0, 1), strict=True):
+        assert set(labels) == {-1}  # the teacher's opinion is no label
+        assert not groups & set(table[table["fold"] == fold]["group"])
+    columns = [f"p_{label}" for label in LABELS]
+    mean = table.groupby("recording")[columns].mean()
+    asked = told.loc[mean.index].to_numpy()
+    same = mean.to_numpy().argmax(1) == asked.argmax(1)
+    measured = record["agreement"]
+    assert measured["agreement"]["value"] == pytest.approx(same.mean())
+    divergence = entropy(asked, mean.to_numpy(), axis=1).mean()
+    assert measured["divergence"]["value"] == pytest.approx(divergence, abs=1e-3)
+    classifier = CryClassifier.from_pretrained(checkpoint)
+    for item in DATASETS["cries"].read(root).items:
+        answer = classifier.predict(item.path).probabilities.values()
+        assert told.loc[item.recording].tolist() == pytest.approx(list(answer), abs=2e-3)
+    (pupil,) = (tmp_path / "checkpoints").iterdir()
+    prediction = CryClassifier.from_pretrained(pupil).predict(item.path)
+    assert prediction.evaluation is None
+    assert prediction.agreement == read_agreement(measured)
+
+
+def test_agreement_and_gain_are_what_numpy_counts():
+    rng = np.random.default_rng(0)
+    teacher, pupil = (rng.dirichlet([1, 0.3, 0.3], 60) for _ in range(2))
+    names, folds = [f"r{i}" for i in range(60)], np.arange(60) % 3
+    table = pd.DataFrame({"recording": names, "group": names, "seed": 0, "fold": folds})
+    table[[f"p_{label}" for label in LABELS]] = pupil
+    found = compare(
+        table,
+        dict(zip(names, teacher, strict=True)),
+        LABELS,
+        teacher="t",
+        dataset="cries",
+        folds=3,
+    )
+    guess = np.array([np.bincount(teacher[folds != f].argmax(1)).argmax() for f in folds])
+    same, always = pupil.argmax(1) == teacher.argmax(1), guess == teacher.argmax(1)
+    assert found.agreement.value == pytest.approx(same.mean())
+    assert found.constant.value == pytest.approx(always.mean())
+    assert found.gain.value == pytest.approx(same.mean() - always.mean())
+    assert found.gain.low < found.gain.value < found.gain.high
+    average = np.array([teacher[folds != f].mean(0) for f in folds])
+    assert found.constant_divergence.value == pytest.approx(
+        entropy(teacher, average, axis=1).mean()
+    )
+
+
+def test_the_teacher_hears_the_pupils_waves_at_any_level(checkpoint):
+    teacher = load_teacher(checkpoint, 1.0, (), DISTIL.front_end, torch.device("cpu"))
+    waves = torch.randn(2, 48_000, generator=torch.Generator().manual_seed(0))
+    nameless = torch.zeros(2, 3)
+    torch.testing.assert_close(
+        teacher.teach(waves, nameless), teacher.teach(10 * waves, nameless), atol=1e-3, rtol=0
+    )
+    sharp = teacher.teach(waves, nameless, 0.5)
+    expected = teacher.teach(waves, nameless).square()
+    torch.testing.assert_close(sharp, expected / expected.sum(1, keepdim=True))
+    with pytest.raises(DataError, match="--preset distil"):
+        load_teacher(checkpoint, 1.0, (), BEST.front_end, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda a: a.pop("gain"), lambda a: a["agreement"].update(low="x")]
+)
+def test_a_damaged_record_of_agreement_is_refused(checkpoint, damage):
+    config = json.loads(cry_model.load_checkpoint(checkpoint)[1].to_json())
+    estimate = {"value": 0.5, "low": 0.4, "high": 0.6}
+    names = ("agreement", "constant", "gain", "divergence", "constant_divergence")
+    config["agreement"] = {
+        **{name: dict(estimate) for name in names},
+        **{"teacher": "t", "dataset": "cries", "recordings": 9, "groups": 4, "folds": 2},
+        **{"seeds": [0], "constant_label": "hug", "teacher_evaluation": None},
+    }
+    good = CheckpointConfig.from_json(json.dumps(config))
+    assert "For a" in good.agreement.trust()[0]
+    damage(config["agreement"])
+    with pytest.raises(CheckpointError):
+        CheckpointConfig.from_json(json.dumps(config))
+
+
+def test_what_a_teacher_cannot_do_is_one_sentence(root, checkpoint, tmp_path, capsys):
+    words = ["fit", "--dataset", "cries", "--data-root", str(root), "--out", str(tmp_path)]
+    words += ["--cache", str(tmp_path), "--system", "improved-ecapa-tdnn", "--preset", "distil"]
+    assert main(words) == 2
+    assert "No recording has a label" in capsys.readouterr().err
+    assert main([*words, "--teacher", str(checkpoint), "--protocol", "clip"]) == 2
+    assert "whole recordings" in capsys.readouterr().err
