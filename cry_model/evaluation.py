@@ -81,6 +81,7 @@ GROUPS = {
     "donateacry_ios": "baby",
     "esc10": "source",
     "challenge6": "recording",
+    "cries": "baby",
     "synthetic6": "made-up baby",
 }
 """Dataset -> what its groups are, as far as it tells."""
@@ -110,6 +111,11 @@ DATASETS = {
     "donateacry_ios": "Donate-a-Cry (iOS uploads)",
     "esc10": "ESC-10",
     "challenge6": "the six-class challenge corpus",
+    "challenge6-features": "the six-class challenge corpus (its published features)",
+    "challenge6-features-16khz": (
+        "the six-class challenge corpus (its published features, the 16 kHz recordings)"
+    ),
+    "cries": "real cries without a label (Donate-a-Cry from iOS, ESC-10)",
     "synthetic6": "synthetic cries",
 }
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cry_model.agreement import Agreement
 from cry_model.config import CheckpointConfig
 from cry_model.evaluation import UNMEASURED, Estimate, Evaluation, dataset_title, group_name, words
 from cry_model.registry import get_system
@@ -47,18 +48,43 @@ def sections(config: CheckpointConfig, parameters: int, repo_id: str) -> Iterato
         "little that may say. Not for deciding what a child needs, and not for monitoring or "
         "medical purposes."
     )
-    yield "## How far to trust it\n\n" + _trust(config.evaluation)
+    yield "## How far to trust it\n\n" + _trust(config)
+    if config.agreement is not None:
+        yield _agreed(config.agreement)
     if config.evaluation is not None:
         yield _measured(config.evaluation)
         yield _recall(config.evaluation)
     yield _training(config)
-    yield _limits(config.evaluation)
+    yield _limits(config)
     yield _usage(repo_id)
     yield _citation()
 
 
-def _trust(evaluation: Evaluation | None) -> str:
-    return UNMEASURED if evaluation is None else _cell(" ".join(evaluation.trust()))
+def _trust(config: CheckpointConfig) -> str:
+    if config.evaluation is not None:
+        return _cell(" ".join(config.evaluation.trust()))
+    if config.agreement is not None:
+        return _cell(" ".join((config.agreement.verdict, *config.agreement.trust())))
+    return UNMEASURED
+
+
+def _agreed(agreement: Agreement) -> str:
+    rows = [
+        ("same most probable label", *_interval(agreement.agreement)),
+        ("always the teacher's most frequent label", *_interval(agreement.constant)),
+        ("ahead of that by", *_interval(agreement.gain)),
+        ("Kullback-Leibler divergence, nats", *_interval(agreement.divergence)),
+        ("that of always its mean answer, nats", *_interval(agreement.constant_divergence)),
+    ]
+    seeds, group = ", ".join(map(str, agreement.seeds)), group_name(agreement.dataset)
+    return (
+        f"## Agreement with its teacher\n\nIt learnt from the answers of "
+        f"`{_cell(agreement.teacher)}` alone, on {_cell(dataset_title(agreement.dataset))}, which "
+        "nobody has labelled with these classes. It imitates that model, its mistakes included. "
+        f"Measured on {agreement.recordings} recordings in {agreement.groups} groups (by {group}), "
+        f"{agreement.folds} folds, seeds {seeds}, by fits that had not heard the group:\n\n"
+        + _table(("per recording", "value", "95 % interval over groups"), rows)
+    )
 
 
 def _measured(evaluation: Evaluation) -> str:
@@ -102,12 +128,23 @@ def _training(config: CheckpointConfig) -> str:
     )
 
 
-def _limits(evaluation: Evaluation | None) -> str:
+def _limits(config: CheckpointConfig) -> str:
+    evaluation, high = config.evaluation, config.front_end.high_hz
     lines = [
         "Each label is what somebody believed about a recording; nobody can check it.",
         "It names one of its labels even for a sound that is no cry.",
         "Babies, rooms and microphones unlike those of its corpus are untested.",
     ]
+    if high > 4000:
+        lines.append(
+            f"It listens up to {high / 1000:g} kHz: a recording made at 8,000 samples a second "
+            "holds nothing of that, and what it answers to one means little."
+        )
+    if config.system == "feature-mlp":
+        lines.append(
+            "How far a recording lies outside of those it was fitted on is measured and said; its "
+            "probabilities then go towards equal ones."
+        )
     if evaluation is not None:
         rarest = min(evaluation.support, key=lambda label: evaluation.support[label])
         lines.append(

@@ -17,7 +17,7 @@ from train.grouping import equal_lengths, join
 
 NAME = "challenge6"
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
-LICENCE = "none stated: for fitting and checking, not for passing on"
+LICENCE = "the source of the data states none: for fitting and checking, not for passing on"
 SAME_LENGTH = 0.0007  # seconds
 
 
