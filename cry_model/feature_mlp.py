@@ -131,12 +131,15 @@ class FeatureMLP(nn.Module):
     def forward(
         self, features: Tensor, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionMaps]:
-        inputs = self.inputs(features)
+        logits = self.answer(self.inputs(features))
+        return (logits, AttentionMaps()) if return_attention else logits
+
+    def answer(self, inputs: Tensor) -> Tensor:
+        """(batch, 25), standardised -> logits (batch, classes): less sure the further outside."""
         log_probabilities = self.log_probabilities(inputs)
         trust = (2 - distance(inputs, self.precision) / self.limit).clamp(0, 1)[:, None]
         equal = 1 / log_probabilities.shape[-1]
-        logits = (trust * log_probabilities.exp() + (1 - trust) * equal).log()
-        return (logits, AttentionMaps()) if return_attention else logits
+        return (trust * log_probabilities.exp() + (1 - trust) * equal).log()
 
     def contributions(self, features: Tensor, label: int, steps: int = 64) -> Tensor:
         """What each input added to the logarithm of the probability of ``label``.

@@ -5,6 +5,9 @@ Source: Zhou, Li and Yu, section 2, Figures 1b, 2 and 3. Shapes: B batch, C chan
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +20,7 @@ from cry_model.layers import (
     SqueezeExcitation,
     TemporalChannelAttention,
 )
+from cry_model.reused_classifier import ReusedClassifier
 
 
 class MultiScaleDilatedStage(nn.Module):
@@ -108,6 +112,9 @@ class ImprovedECAPATDNN(nn.Module):
         multi_scale: False for the ablation without MCA.
         rse: False for the ablation without RSE.
         differential_attention: False for the ablation that only concatenates the tokens.
+        reused_classifier: settings of a :class:`~cry_model.feature_mlp.FeatureMLP` whose
+            classifier answers in the place of a linear layer, for a pupil of one; None for the
+            linear layer.
     """
 
     def __init__(
@@ -120,6 +127,7 @@ class ImprovedECAPATDNN(nn.Module):
         multi_scale: bool = True,
         rse: bool = True,
         differential_attention: bool = True,
+        reused_classifier: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         self.stem = ConvReLUBatchNorm(num_bands, channels, kernel=5)
@@ -131,7 +139,13 @@ class ImprovedECAPATDNN(nn.Module):
         self.differential = (
             DifferentialAttention(channels, heads) if differential_attention else None
         )
-        self.classifier = nn.Linear(width, num_classes)
+        if reused_classifier is None:
+            self.classifier: nn.Module = nn.Linear(width, num_classes)
+        else:
+            self.classifier = ReusedClassifier(width, num_classes, **reused_classifier)
+            # Differential attention multiplies two functions of the tokens; around 1 the product
+            # begins linear in them, and features that are linear in the sound are found sooner.
+            nn.init.ones_(self.pool_norm.bias)
 
     def forward(
         self, features: Tensor, return_attention: bool = False

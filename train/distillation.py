@@ -18,10 +18,15 @@ from torch import Tensor, nn
 from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.checkpoint import load_checkpoint
 from cry_model.evaluation import Evaluation
+from cry_model.feature_mlp import FeatureMLP
 from cry_model.front_ends import AnyConfig, AnyFrontEnd, make_front_end
 from cry_model.hub import find_checkpoint
+from cry_model.improved_ecapa_tdnn import ImprovedECAPATDNN
+from cry_model.registry import get_system
 from train.cache import preparation
 from train.corpus import DataError, related
+
+EXTREME = 5.0  # a target further out is taken for this many standard deviations
 
 
 class Teacher:
@@ -34,6 +39,7 @@ class Teacher:
         weight: share of the teacher in the target of a labelled clip; one without a label has
             the teacher's alone.
         evaluation: how often it is right, if that was measured.
+        reused: whether the pupil answers with the teacher's classifier and learns its features.
     """
 
     def __init__(
@@ -45,10 +51,20 @@ class Teacher:
         front_end: AnyFrontEnd,
         learnt_from: str | None = None,
         evaluation: Evaluation | None = None,
+        reused: bool = False,
     ) -> None:
         self.name, self.labels, self.weight = name, labels, weight
-        self.learnt_from, self.evaluation = learnt_from, evaluation
+        self.learnt_from, self.evaluation, self.reused = learnt_from, evaluation, reused
         self.model, self.front_end = model.eval(), front_end.eval()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a pupil that reuses its classifier is built with."""
+        if not self.reused:
+            return {}
+        deep, kernel = self.model.deep.weights, self.model.kernel.weights
+        members, hidden = len(deep[0]) + len(kernel[0]), deep[0].shape[-1]
+        return {"reused_classifier": {"members": members, "hidden": hidden}}
 
     def facts(self) -> dict[str, Any]:
         """For the record: which one it is, whatever its name."""
@@ -56,7 +72,8 @@ class Teacher:
         for name, tensor in self.model.state_dict().items():
             digest.update(name.encode())
             digest.update(tensor.cpu().contiguous().numpy())
-        return {"name": self.name, "weight": self.weight, "digest": digest.hexdigest()[:16]}
+        how = {"reused": True} if self.reused else {"weight": self.weight}
+        return {"name": self.name, **how, "digest": digest.hexdigest()[:16]}
 
     def has_heard(self, *corpora: str | None) -> bool:
         """Whether it was fitted on one of them, or on one with the same babies.
@@ -68,15 +85,20 @@ class Teacher:
         )
 
     @torch.no_grad()
-    def teach(self, waves: Tensor, targets: Tensor, temperature: float = 1.0) -> Tensor:
+    def teach(self, waves: Tensor, targets: Tensor) -> Tensor:
         """Mixes its own opinion into the targets.
 
         Args:
             waves: (batch, samples), prepared and augmented.
             targets: (batch, classes); rows of zeros where there is no label.
-            temperature: of its opinion.
+
+        Returns:
+            (batch, classes); or, for a pupil that reuses the classifier of a FeatureMLP, the
+            standardised features that this one makes its opinion of, (batch, 25).
         """
-        soft = (self.model(self.front_end(waves)).float() / temperature).softmax(-1)
+        if self.reused:
+            return self.model.inputs(self.front_end(waves)).clamp(-EXTREME, EXTREME)
+        soft = self.model(self.front_end(waves)).float().softmax(-1)
         labelled = targets.sum(-1, keepdim=True) > 0
         return torch.where(labelled, torch.lerp(targets, soft, self.weight), soft)
 
@@ -85,6 +107,7 @@ def load_teacher(
     name: str | os.PathLike,
     weight: float,
     labels: tuple[str, ...],
+    system: str,
     pupil: AnyConfig,
     device: torch.device,
 ) -> Teacher:
@@ -94,7 +117,9 @@ def load_teacher(
         name: the checkpoint.
         weight: see :class:`Teacher`.
         labels: of the corpus; none if nothing in it has a label.
-        pupil: the front end of the system that learns.
+        system: the pupil's. An improved ECAPA-TDNN that learns from a FeatureMLP alone reuses its
+            classifier.
+        pupil: the pupil's front end.
         device: where both are.
 
     Raises:
@@ -123,6 +148,9 @@ def load_teacher(
         front_end,
         learnt_from,
         config.evaluation,
+        not labels
+        and isinstance(model, FeatureMLP)
+        and get_system(system).factory is ImprovedECAPATDNN,
     )
 
 

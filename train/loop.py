@@ -178,7 +178,7 @@ def step_loss(
         if how is not None:
             waves = augment_waveforms(waves, how, dice.tensors)
         if teacher is not None:
-            targets = teacher.teach(waves, targets, preset.temperature)
+            targets = teacher.teach(waves, targets)
         features = front_end(waves)
         if how is not None:
             log_mel = config.kind == "log-mel"
@@ -186,8 +186,10 @@ def step_loss(
             features, targets = mixup(features, targets, how.mixup, dice.tensors)
     mine, of = accelerator.process_index, accelerator.num_processes
     features, targets = features.tensor_split(of)[mine], targets.tensor_split(of)[mine]
-    logits = model(features).float() / (1.0 if teacher is None else preset.temperature)
+    if teacher is not None and teacher.reused:  # the targets are features
+        errors = (model(features).float() - targets).square().mean(-1)
+        return errors.sum() * of / preset.batch
     losses = nn.functional.cross_entropy(
-        logits, targets, label_smoothing=preset.label_smoothing, reduction="sum"
+        model(features).float(), targets, label_smoothing=preset.label_smoothing, reduction="sum"
     )
     return losses * of / preset.batch

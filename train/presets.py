@@ -76,8 +76,6 @@ class Preset:
             as the protocol splits; 0 for none. The tested part of a fold is never looked at.
         patience: ends a fit after this many epochs in which the loss on the held-back part did not
             fall, and keeps the best weights; 0 for never.
-        temperature: of distillation (Hinton et al. 2015): a teacher's probabilities are raised to
-            1 / this, and so are the pupil's in the loss; below 1 what it is surest of counts most.
         augmentation: see :class:`Augmentation`; None for none.
     """
 
@@ -93,7 +91,6 @@ class Preset:
     average: float = 0.99
     validation: float = 0.0
     patience: int = 0
-    temperature: float = 1.0
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
@@ -107,8 +104,6 @@ class Preset:
         for name, most in (("label_smoothing", 0.99), ("average", 0.99999), ("validation", 0.5)):
             value = getattr(self, name)
             _require(_within(value, 0, most), f"{name} lies between 0 and {most}, not {value}.")
-        warm = _within(self.temperature, 0.05, 20)
-        _require(warm, f"temperature lies between 0.05 and 20, not {self.temperature}.")
         known = ("one-cycle", "constant")
         _require(self.schedule in known, f"schedule is one of {known}, not {self.schedule}.")
         _require(
@@ -151,20 +146,20 @@ WIDE_FRONT_END = FrontEndConfig(
 DISTIL = Preset(
     "distil",
     front_end=WIDE_FRONT_END,
-    epochs=60,
     label_smoothing=0.0,
     weight_decay=0.02,
+    balance=0.0,
+    epochs=40,
     batch=16,
-    # The teacher is unsure by calibration: as it is, nearly all of the loss is its entropy.
-    temperature=0.33,
+    learning_rate=3e-3,
     # All that is done to the sound the teacher hears too; masks and mixup would be the pupil's
     # alone.
     augmentation=Augmentation(
         gain_db=0.0,
         noise_db=(-70.0, -30.0),
         tilt_db=0.0,
-        time_mask=10,
-        band_mask=4,
+        time_mask=0,
+        band_mask=0,
         mixup=0.0,
         equaliser_db=3.0,
         speed=0.05,

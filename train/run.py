@@ -127,6 +127,8 @@ class Run:
         except (TypeError, ValueError, RuntimeError) as error:
             settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
             raise DataError(f"{self.system} cannot be built with {settings}: {error}") from error
+        if self.teacher is not None and self.teacher.reused:
+            model.classifier.teacher.load_state_dict(self.teacher.model.state_dict())
         return model.to(self.accelerator.device)
 
     @contextlib.contextmanager

@@ -43,7 +43,7 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def teacher(checkpoint):
     def load(weight=0.5, labels=LABELS, pupil=BEST.front_end):
-        return load_teacher(checkpoint, weight, labels, pupil, torch.device("cpu"))
+        return load_teacher(checkpoint, weight, labels, SYSTEM, pupil, torch.device("cpu"))
 
     return load
 

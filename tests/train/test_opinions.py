@@ -1,6 +1,7 @@
 """A pupil of real cries: what it hears, what it is asked, how its agreement is counted."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,15 +11,17 @@ import torch
 from scipy.stats import entropy
 
 import cry_model
-from cry_model import AcousticConfig, CheckpointConfig, save_checkpoint
+from cry_model import AcousticConfig, CheckpointConfig, FrontEnd, save_checkpoint
 from cry_model.classifier import CryClassifier
 from cry_model.config import CheckpointError, read_agreement
 from train import fitting
 from train.__main__ import main
+from train.clips import load_clips
 from train.corpus import DataError
 from train.datasets import DATASETS, cries
 from train.datasets.donateacry_ios import NAME as IOS
 from train.distillation import load_teacher
+from train.loop import Lesson, fit
 from train.opinions import compare
 from train.presets import BEST, DISTIL
 from train.synthesis import STYLES, synthesise
@@ -54,6 +57,7 @@ def checkpoint(tmp_path_factory):
     model = config.build()
     model.mean[0], model.mean[5:] = 0.4, 5.0
     model.scale.fill_(30.0)
+    model.limit.fill_(50.0)
     save_checkpoint(folder, model, config)
     return folder
 
@@ -141,17 +145,49 @@ def test_agreement_and_gain_are_what_numpy_counts():
 
 
 def test_the_teacher_hears_the_pupils_waves_at_any_level(checkpoint):
-    teacher = load_teacher(checkpoint, 1.0, (), DISTIL.front_end, torch.device("cpu"))
+    teacher = load_teacher(
+        checkpoint, 1.0, LABELS, "ecapa-tdnn", DISTIL.front_end, torch.device("cpu")
+    )
     waves = torch.randn(2, 48_000, generator=torch.Generator().manual_seed(0))
     nameless = torch.zeros(2, 3)
     torch.testing.assert_close(
         teacher.teach(waves, nameless), teacher.teach(10 * waves, nameless), atol=1e-3, rtol=0
     )
-    sharp = teacher.teach(waves, nameless, 0.5)
-    expected = teacher.teach(waves, nameless).square()
-    torch.testing.assert_close(sharp, expected / expected.sum(1, keepdim=True))
     with pytest.raises(DataError, match="--preset distil"):
-        load_teacher(checkpoint, 1.0, (), BEST.front_end, torch.device("cpu"))
+        load_teacher(checkpoint, 1.0, (), "ecapa-tdnn", BEST.front_end, torch.device("cpu"))
+
+
+def test_an_improved_pupil_learns_the_features_and_answers_with_the_teachers_classifier(
+    checkpoint, root, accelerator
+):
+    front_end = FrontEnd(DISTIL.front_end)
+    system = "improved-ecapa-tdnn-no-mca"
+    teacher = load_teacher(checkpoint, 1.0, (), system, DISTIL.front_end, accelerator.device)
+    assert teacher.settings == {"reused_classifier": {"members": 8, "hidden": 16}}
+    waves = torch.randn(3, 48_000, generator=torch.Generator().manual_seed(0))
+    features = teacher.teach(waves, torch.zeros(3, 3))
+    inputs = teacher.model.inputs(teacher.front_end(waves))
+    torch.testing.assert_close(features, inputs.clamp(-5, 5))
+    pupil = cry_model.build_model(system, 3, 64, channels=16, **teacher.settings)
+    pupil.classifier.teacher.load_state_dict(teacher.model.state_dict())
+    assert pupil.train()(front_end(waves)).shape == (3, 25)
+    assert not pupil.classifier.teacher.training
+    frozen = [p.clone() for p in pupil.classifier.teacher.parameters()]
+    clips = load_clips(DATASETS["cries"].read(root), front_end)
+    preset = replace(DISTIL, epochs=12, batch=8, average=0.0, augmentation=None)
+    lesson, losses = Lesson(clips, 3, None, teacher), []
+    fit(pupil, front_end, lesson, preset, 0, accelerator, report=lambda e: losses.append(e.loss))
+    assert losses[-1] < 0.7 * losses[0]
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(frozen, pupil.classifier.teacher.parameters(), strict=True)
+    )
+    with torch.no_grad():
+        answer = pupil(front_end(waves))
+        embedding = []
+        pupil.classifier.features.register_forward_hook(lambda _, __, out: embedding.append(out))
+        assert torch.equal(pupil(front_end(waves)), answer)
+        torch.testing.assert_close(answer, teacher.model.answer(embedding[0]))
 
 
 @pytest.mark.parametrize(

@@ -43,9 +43,11 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
                 args.teacher,
                 args.teacher_weight,
                 data.corpus.labels,
+                system,
                 preset.front_end,
                 accelerator.device,
             )
+            settings = {**settings, **teacher.settings}
             data = replace(data, corpus=replace(data.corpus, labels=teacher.labels))
             if not data.clips.labelled().items:
                 opinions = ask_about(args, name, teacher, accelerator)

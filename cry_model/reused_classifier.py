@@ -1,0 +1,38 @@
+"""A pupil that answers with its teacher's classifier (SimKD: Chen et al. 2022)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from cry_model.feature_mlp import INPUTS, FeatureMLP
+
+
+class ReusedClassifier(nn.Module):
+    """Embedding (batch, width) -> logits (batch, classes), by way of 25 predicted features.
+
+    A linear layer predicts the standardised inputs of a :class:`~cry_model.feature_mlp.FeatureMLP`;
+    that one's networks, which a fit does not change, answer. In training mode it gives the
+    predicted features (batch, 25) themselves, for they are what there is a target for.
+
+    Args:
+        width: of the embedding.
+        num_classes: number of logits.
+        **settings: of the FeatureMLP.
+    """
+
+    def __init__(self, width: int, num_classes: int, **settings: Any):
+        super().__init__()
+        self.features = nn.Linear(width, len(INPUTS))
+        self.teacher = FeatureMLP(num_classes, **settings).requires_grad_(False)
+
+    def train(self, mode: bool = True) -> ReusedClassifier:
+        """As usual, but the teacher stays in eval mode: its dropout is over."""
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        predicted = self.features(embedding)
+        return predicted if self.training else self.teacher.answer(predicted)
