@@ -23,10 +23,9 @@ from cry_model.front_ends import AnyConfig, AnyFrontEnd, make_front_end
 from cry_model.hub import find_checkpoint
 from cry_model.improved_ecapa_tdnn import ImprovedECAPATDNN
 from cry_model.registry import get_system
+from cry_model.reused_classifier import EXTREME
 from train.cache import preparation
 from train.corpus import DataError, related
-
-EXTREME = 5.0  # a target further out is taken for this many standard deviations
 
 
 class Teacher:

@@ -187,7 +187,7 @@ def test_an_improved_pupil_learns_the_features_and_answers_with_the_teachers_cla
         embedding = []
         pupil.classifier.features.register_forward_hook(lambda _, __, out: embedding.append(out))
         assert torch.equal(pupil(front_end(waves)), answer)
-        torch.testing.assert_close(answer, teacher.model.answer(embedding[0]))
+        torch.testing.assert_close(answer, teacher.model.answer(embedding[0].clamp(-5, 5)))
 
 
 @pytest.mark.parametrize(
