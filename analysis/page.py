@@ -19,9 +19,32 @@ CSS = Path(__file__).with_name("page.css")
 TITLE = "Infant cry classifier"
 SWITCH_THEME = "() => { document.body.classList.toggle('dark'); }"
 # A screen reader speaks what changes inside a live region, if the region was there before.
-ANNOUNCE_ANSWERS = """() => {
+# Gradio gives each radio button a name of its own, so the browser sees no group to move about in.
+ON_LOAD = """() => {
   document.getElementById("answer").setAttribute("aria-live", "polite");
+  const group = document.getElementById("model");
+  group.setAttribute("role", "radiogroup");
+  group.setAttribute("aria-label", "Which model answers");
+  group.addEventListener("keydown", (event) => {
+    const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1}[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const choices = [...group.querySelectorAll("input")];
+    const next = choices.at((choices.indexOf(document.activeElement) + step) % choices.length);
+    next.focus();
+    next.click();
+  });
 }"""
+# Where the theme's own teal is too pale to be read against white, or white against it.
+READABLE = {
+    "background_fill_primary": "*neutral_50",  # the theme's own, which any set() takes away
+    "block_label_text_color": "*primary_800",
+    "block_title_text_color": "*primary_800",
+    "block_label_background_fill_dark": "*primary_800",
+    "block_title_background_fill_dark": "*primary_800",
+    "checkbox_label_background_fill_selected": "*primary_700",
+    "checkbox_label_background_fill_selected_dark": "*primary_700",
+}
 SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 SESSIONS = 1000  # at a time; the memory of more is not worth having
 
@@ -43,7 +66,7 @@ def build_page(models: Sequence[Model], note: str = "") -> gr.Blocks:
             build_classify_tab(models)
         with gr.Tab("About", id="about"):
             build_about_tab(models)
-        page.load(None, js=ANNOUNCE_ANSWERS, api_visibility="private")
+        page.load(None, js=ON_LOAD, api_visibility="private")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     return page.queue(max_size=32, default_concurrency_limit=2)
 
@@ -58,7 +81,7 @@ def header(models: Sequence[Model], note: str = "") -> str:
 def launch_options() -> dict[str, Any]:
     """Theme, limits and memory for ``launch``: local fonts, uploads up to 200 MB."""
     return {
-        "theme": gr.themes.Soft(primary_hue="teal", font=SYSTEM_FONT),
+        "theme": gr.themes.Soft(primary_hue="teal", font=SYSTEM_FONT).set(**READABLE),
         "css_paths": CSS,
         "max_file_size": "200mb",
         "footer_links": ["api"],

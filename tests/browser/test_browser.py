@@ -106,7 +106,7 @@ def test_the_json_downloads(visit, cry):
     assert set(json.loads(Path(download.value.path()).read_text())["probabilities"])
 
 
-def test_switching_swaps_answer_and_figures(visit, cry, models):
+def test_switching_by_mouse_and_keyboard_swaps_answer_and_figures(visit, cry, models):
     expected = [shown(model.classifier.predict(cry)) for model in models]
     seen = visit()
     seen.upload(cry)
@@ -118,7 +118,7 @@ def test_switching_swaps_answer_and_figures(visit, cry, models):
         assert not seen.page.locator(f"#{place}-section").is_visible()
     seen.page.wait_for_selector("#feature-figure[role=img][aria-label*='All together']")
     assert "The improved ECAPA-TDNN says" in seen.page.locator("#answer .beside").inner_text()
-    seen.page.get_by_label(models[2].label).click()
+    seen.page.keyboard.press("ArrowDown")
     seen.page.wait_for_selector("#feature-section", state="hidden")
     seen.answered()
     assert seen.probabilities() == expected[2]
@@ -172,6 +172,12 @@ def test_it_fits_the_screen_and_can_be_read(visit, cry, scheme, width, tmp_path,
     seen.answered(FEATURES)
     seen.page.wait_for_timeout(500)
     assert seen.page.evaluate(overflow) <= 1
+    for selector in (
+        "label.selected span",
+        "label:not(.selected) span",
+        "[data-testid=block-info]",
+    ):
+        assert contrast(seen.page, f"#model {selector}") >= 4.5, selector
     assert contrast(seen.page, "#feature-figure .ytick text", "fill") >= 4.5
     seen.page.screenshot(path=folder / f"features-{scheme}-{width}.png", full_page=True)
 
