@@ -3,10 +3,12 @@
 import time
 from datetime import datetime, timedelta
 
+import gradio as gr
 import pytest
 from gradio.state_holder import StateHolder
 
 from analysis.forgetting import forget, forget_sessions
+from analysis.page import launch_options
 
 
 @pytest.fixture
@@ -54,3 +56,21 @@ def test_sessions_that_nobody_uses_any_more_are_dropped_whole():
     now["old"] -= timedelta(hours=1)
     forget_sessions(sessions)
     assert (set(sessions.session_data), set(now)) == ({"new"}, {"new"})
+
+
+def test_the_running_server_drops_them_by_itself(monkeypatch):
+    """Through Gradio's own start, so that its lifespan is what calls us."""
+    monkeypatch.setattr("analysis.forgetting.SWEEP_SECONDS", 0.05)
+    with gr.Blocks(analytics_enabled=False) as page:
+        gr.Textbox()
+    options = {"app_kwargs": launch_options()["app_kwargs"], "quiet": True}
+    app, _, _ = page.launch(prevent_thread_lock=True, inbrowser=False, **options)
+    try:
+        app.state_holder.session_data["old"] = object()
+        app.state_holder.time_last_used["old"] = datetime.now() - timedelta(hours=1)
+        end = time.monotonic() + 10
+        while app.state_holder.time_last_used and time.monotonic() < end:
+            time.sleep(0.02)
+        assert "old" not in app.state_holder.session_data
+    finally:
+        page.close()
