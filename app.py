@@ -9,9 +9,9 @@ from analysis.page import build_page, launch_options
 
 
 def main() -> None:
-    """Builds the page on the checkpoint that CRY_MODEL names, or the bundled one; serves it."""
+    """Builds the page on the bundled models and the one that CRY_MODEL names; serves it."""
     choice = choose(os.environ.get("CRY_MODEL"))
-    build_page(choice.classifier, choice.note).launch(**launch_options())
+    build_page(choice.models, choice.note).launch(**launch_options())
 
 
 if __name__ == "__main__":

@@ -1,61 +1,117 @@
-"""The About tab: which model answers, on what it was trained, and what it is not."""
+"""The About tab: which models there are, on what they were trained, and what they are not."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from html import escape
 
 import gradio as gr
 
 from analysis.answer import PRIVACY
-from cry_model.classifier import CryClassifier
+from analysis.models import Model
+from cry_model.agreement import Agreement
 from cry_model.complexity import measure
-from cry_model.evaluation import dataset_title, words
+from cry_model.config import CheckpointConfig
+from cry_model.evaluation import UNMEASURED, Evaluation, dataset_title, words
 from cry_model.registry import get_system
 
 METHOD = """
 ### Method
 
-The systems follow J. Zhou, Y. Li and H. Yu, *Infant Cry Emotion Recognition Using Improved
-ECAPA-TDNN with Multi-scale Feature Fusion and Attention Enhancement*. The recording is brought to
-8 kHz, limited to the band that every source has, levelled, freed of silence at its ends, and cut
-into overlapping pieces of five seconds; the answer is the mean over the pieces.
+The networks follow J. Zhou, Y. Li and H. Yu, *Infant Cry Emotion Recognition Using Improved
+ECAPA-TDNN with Multi-scale Feature Fusion and Attention Enhancement*: the recording is limited to a
+band that every source of theirs has, levelled, and freed of silence at its ends. The feature MLP
+is the classical baseline: a mean over the recording of each of 26 acoustic features, the level
+left out. Every model cuts what is longer into overlapping pieces; the answer is the mean over them.
 
-### What it does not do
+Where two models answer with the same labels, each is shown beside the other, and the page warns
+where they contradict each other: another most probable label, and more than half of the
+probability elsewhere. Answers with different labels cannot be compared.
 
-It does not diagnose, and nobody should act on its answer alone. Its labels are what parents
-believed at the time; nobody can check them. It names a reason even for a sound that is not a cry.
+### What they do not do
+
+They do not diagnose, and nobody should act on their answers alone. Their labels are what somebody
+believed at the time; nobody can check them. The networks name a reason even for a sound that is
+not a cry; the feature MLP says when a recording is unlike those that it knows.
 
 ### Privacy
 
 """
 
 
-def build_about_tab(classifier: CryClassifier) -> None:
+def build_about_tab(models: Sequence[Model]) -> None:
     """Lays out the tab inside the current page."""
-    gr.Markdown(about(classifier) + METHOD + PRIVACY)
+    gr.Markdown("\n\n".join(map(about, models)) + "\n" + METHOD + PRIVACY)
 
 
-def about(classifier: CryClassifier) -> str:
-    """The checkpoint in words, from its own config."""
-    config = classifier.config
-    cost = measure(classifier.model, config.front_end.num_bands)
+def about(model: Model) -> str:
+    """One model in words, from its checkpoint's own config."""
+    config = model.classifier.config
+    paragraphs = [f"### {model.label}", *_facts(model), *_measured(config)]
+    return escape("\n\n".join(paragraphs), quote=False)  # a checkpoint from the Hub is anyone's
+
+
+def _facts(model: Model) -> Iterator[str]:
+    config, front_end = model.classifier.config, model.classifier.config.front_end
+    cost = measure(model.classifier.model, front_end.num_bands)
+    size = f"{cost.parameters / 1e6:.2f} million parameters"
+    if cost.multiply_adds >= 1e7:
+        size += f", {cost.multiply_adds / 1e9:.2f} billion multiply-adds for five seconds"
+    band = f"up to {_hz(front_end.high_hz)}"
+    if front_end.low_hz:
+        band = f"{_hz(front_end.low_hz)} to {_hz(front_end.high_hz)}"
+    yield (
+        f"{get_system(config.system).title}, {size}. It hears {band}, in "
+        f"pieces of up to {front_end.piece_seconds:g} s. "
+        f"It tells apart: {', '.join(map(words, config.labels))}."
+    )
     training = config.training
-    text = [
-        "### The model that answers",
-        "",
-        f"{get_system(config.system).title}, {cost.parameters / 1e6:.2f} million parameters, "
-        f"{cost.multiply_adds / 1e9:.2f} billion multiply-adds for five seconds. "
-        f"It tells apart: {', '.join(map(words, config.labels))}.",
-        "",
+    yield (
         f"Fitted on {training.get('recordings', 'an unknown number of')} recordings of "
-        f"{dataset_title(str(training.get('dataset', 'an unknown dataset')))}: "
-        f"{training.get('licence', 'licence unknown')}.",
-    ]
+        f"{dataset_title(str(training.get('dataset', 'an unknown dataset')))}; licence of the "
+        f"data: {training.get('licence', 'unknown')}."
+    )
+    if config.agreement is not None:
+        yield (
+            f"It learnt to imitate the answers of {config.agreement.teacher} to these recordings, "
+            "which nobody has labelled with its classes, and was never checked against labels."
+        )
+    if model.family is not None and model.family.provenance:
+        yield model.family.provenance
+
+
+def _hz(frequency: float) -> str:
+    return f"{frequency / 1000:g} kHz" if frequency >= 1000 else f"{frequency:g} Hz"
+
+
+def _measured(config: CheckpointConfig) -> Iterator[str]:
+    yield "#### How it was measured"
     if config.evaluation is not None:
-        text += ["", "### How it was measured", "", " ".join(config.evaluation.trust()), ""]
-        text += ["| reason | recordings | found |", "|---|---:|---:|"]
-        text += [
-            f"| {words(label)} | {config.evaluation.support[label]} | {100 * recall:.0f} % |"
-            for label, recall in config.evaluation.recall.items()
-        ]
-    return escape("\n".join(text), quote=False)  # a checkpoint from the Hub is anyone's
+        yield " ".join(config.evaluation.trust())
+        yield _recall(config.evaluation)
+    elif config.agreement is not None:
+        yield " ".join(config.agreement.trust())
+        yield _alike(config.agreement)
+    else:
+        yield UNMEASURED
+
+
+def _recall(evaluation: Evaluation) -> str:
+    rows = [
+        f"| {words(label)} | {evaluation.support[label]} | {100 * recall:.0f} % |"
+        for label, recall in evaluation.recall.items()
+    ]
+    return "\n".join(["| reason | recordings | found |", "|---|---:|---:|", *rows])
+
+
+def _alike(agreement: Agreement) -> str:
+    rows = [
+        f"| {title} | {value.value:.2f} | {value.low:.2f} to {value.high:.2f} |"
+        for title, value in (
+            ("same answer as the teacher (share)", agreement.agreement),
+            (f"always answering {words(agreement.constant_label)}", agreement.constant),
+            ("divergence from the teacher (nats)", agreement.divergence),
+            ("always the teacher's mean answer", agreement.constant_divergence),
+        )
+    ]
+    return "\n".join(["| measured | value | 95 % interval |", "|---|---:|---:|", *rows])

@@ -6,33 +6,48 @@ import base64
 import csv
 import io
 import json
+from collections.abc import Mapping
 from html import escape
 
+from analysis.judgement import disagree_strongly, has_answer
 from analysis.style import class_colour
-from cry_model.evaluation import UNMEASURED, percent, words
+from cry_model.evaluation import UNMEASURED, Evaluation, percent, words
 from cry_model.prediction import Prediction
 
-PRIVACY = "Your recording is deleted seconds after the answer; no copy is kept."
+PRIVACY = (
+    "Your recording is deleted seconds after the answer; no copy is kept. The answers and figures, "
+    "which hold no sound, stay in the server's memory until your next recording, or until you "
+    "have not used the page for an hour."
+)
 EMPTY = f"""<section class="answer waiting"><p>Record a cry, drop a file, or choose an example.
 The answer appears here within a second or so.</p>
 <p>{PRIVACY} This is not a medical device.</p></section>"""
+NO_LONGER_KEPT = (
+    "This recording was deleted and its answers are no longer kept; please choose or record it "
+    "again."
+)
+DISAGREEMENT = "The models disagree strongly about this recording: rely on neither."
+UNLIKE = (
+    "What follows was measured on recordings that the model knows how to answer, unlike this one."
+)
 
 
-def answer_html(prediction: Prediction) -> str:
-    """Ranked probabilities as bars, the trust lines and the download links."""
-    labels = tuple(prediction.probabilities)
-    ranked = sorted(labels, key=lambda label: -prediction.probabilities[label])
-    bars = "".join(
-        _bar(words(label), prediction.probabilities[label], class_colour(labels, label))
-        for label in ranked
-    )
+def answer_html(prediction: Prediction, beside: Mapping[str, Prediction] | None = None) -> str:
+    """Cautions, ranked probabilities as bars, the trust lines and the download links.
+
+    Args:
+        prediction: the answer.
+        beside: who else answered with the same labels (a sentence's subject), and what.
+    """
     count = len(prediction.pieces)
     heard = "one piece" if count == 1 else f"the mean over {count} overlapping pieces"
     return (
         '<section class="answer">'
-        f"<h2>Sounds most like <em>{escape(words(prediction.label))}</em></h2>"
+        f"<h2>{heading_html(prediction)}</h2>"
+        f"{cautions_html(prediction)}"
         f"{verdict_html(prediction)}"
-        f'<div role="list" aria-label="Probability of each reason">{bars}</div>'
+        f"{bars_html(prediction)}"
+        f"{beside_html(prediction, beside or {})}"
         f'<p class="small">{prediction.duration:.1f} s of sound, {heard}.</p>'
         f"{trust_html(prediction)}"
         f"{downloads_html(prediction)}"
@@ -40,25 +55,82 @@ def answer_html(prediction: Prediction) -> str:
     )
 
 
+def heading_html(prediction: Prediction) -> str:
+    """The answer in a line; of a recording that the model does not know, no claim."""
+    label = f"<em>{escape(words(prediction.label))}</em>"
+    if not prediction.cautions:
+        return f"Sounds most like {label}"
+    if not has_answer(prediction):
+        return "Outside of what this model knows; it has no answer"
+    return f"Outside of what this model knows; it would say {label}"
+
+
+def cautions_html(prediction: Prediction) -> str:
+    """Why this recording is none that the model can answer; nothing if it is."""
+    sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in prediction.cautions)
+    return f'<div class="cautions">{sentences}</div>' if sentences else ""
+
+
 def verdict_html(prediction: Prediction) -> str:
     """The one line that nobody should miss, right under the answer."""
-    if prediction.evaluation is None:
+    measured = prediction.evaluation or prediction.agreement
+    if measured is None or prediction.cautions:  # it was measured on what the model knows
         return ""
-    return f'<p class="verdict">{escape(prediction.evaluation.verdict)}</p>'
+    return f'<p class="verdict">{escape(measured.verdict)}</p>'
+
+
+def bars_html(prediction: Prediction) -> str:
+    """A bar for each label, the most probable first."""
+    labels = tuple(prediction.probabilities)
+    ranked = sorted(labels, key=lambda label: -prediction.probabilities[label])
+    bars = "".join(
+        _bar(words(label), prediction.probabilities[label], class_colour(labels, label))
+        for label in ranked
+    )
+    return f'<div role="list" aria-label="Probability of each reason">{bars}</div>'
+
+
+def beside_html(prediction: Prediction, beside: Mapping[str, Prediction]) -> str:
+    """A line for each other model with the same labels; a warning if one contradicts."""
+    lines = []
+    for subject, other in beside.items():
+        label, share = words(other.label), percent(other.probabilities[other.label])
+        says = f"says: {label} ({share})" if has_answer(other) else "has no answer"
+        outside = "; this recording is outside of what it knows" if other.cautions else ""
+        lines.append(f"{subject} {says}{outside}.")
+    text = "".join(f'<p class="beside">{escape(line)}</p>' for line in lines)
+    mine = prediction.probabilities
+    if any(disagree_strongly(mine, other.probabilities) for other in beside.values()):
+        text += f'<p class="disagreement">{DISAGREEMENT}</p>'
+    return text
 
 
 def trust_html(prediction: Prediction) -> str:
-    """How far to trust the answer, from the checkpoint's own measured metrics."""
-    evaluation = prediction.evaluation
-    if evaluation is None:
-        sentences: tuple[str, ...] = (UNMEASURED,)
+    """How far to trust the answer, from what was measured of the checkpoint."""
+    teacher = ""
+    if prediction.evaluation is not None:
+        measured, _, majority = prediction.evaluation.trust()  # the verdict is under the answer
+        sentences: tuple[str, ...] = (measured, majority)
+    elif prediction.agreement is not None:
+        sentences = prediction.agreement.trust()[:1]
+        teacher = _teacher_html(prediction.agreement.teacher_evaluation)
     else:
-        measured, _, majority = evaluation.trust()  # the verdict stands under the answer
-        sentences = (escape(measured), escape(majority))
-    body = " ".join(sentences)
+        sentences = (UNMEASURED,)
+    if prediction.cautions and sentences != (UNMEASURED,):
+        sentences = (UNLIKE, *sentences)
     return (
         '<div class="trust"><h3>How far to trust this</h3>'
-        f"<p>{body}</p><p><strong>Not a medical device.</strong> {PRIVACY}</p></div>"
+        f"<p>{escape(' '.join(sentences))}</p>{teacher}"
+        f"<p><strong>Not a medical device.</strong> {PRIVACY}</p></div>"
+    )
+
+
+def _teacher_html(evaluation: Evaluation | None) -> str:
+    if evaluation is None:
+        return ""
+    return (
+        "<details><summary>How often its teacher is right</summary>"
+        f"<p>{escape(' '.join(evaluation.trust()))}</p></details>"
     )
 
 

@@ -24,8 +24,8 @@ import numpy as np
 import soundfile
 import torch
 
-from analysis.attention_figures import attention_figures
-from analysis.sound_figure import mel_spectrogram, sound_figure
+from analysis.sections import sections
+from analysis.sound import picture
 from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint
 from cry_model.classifier import CryClassifier
@@ -88,10 +88,8 @@ def write_clip(path: Path) -> None:
 
 def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:
     """Every figure that the page draws for this system, as the JSON that it sends."""
-    spectrogram = mel_spectrogram(recording)
-    sound = sound_figure(recording, spectrogram, prediction, high_hz)
-    figures = (sound, *attention_figures(prediction))
-    return [figure.to_json() for figure in figures if figure is not None]
+    shown = sections(picture(recording), prediction, high_hz)
+    return [section.figure.to_json() for section in shown if section.figure is not None]
 
 
 def peak_memory_mb() -> float:

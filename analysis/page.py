@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -9,61 +10,81 @@ from typing import Any
 import gradio as gr
 
 from analysis.about_tab import build_about_tab
-from analysis.classify_tab import EXAMPLE_NAMES, EXAMPLES, build_classify_tab, classify
-from cry_model.classifier import CryClassifier
-from cry_model.evaluation import dataset_title
-from cry_model.registry import get_system
+from analysis.classify_tab import build_classify_tab, classify
+from analysis.examples import EXAMPLE_NAMES, EXAMPLES
+from analysis.forgetting import HOUR, forgetting_sessions
+from analysis.models import Model
 
 CSS = Path(__file__).with_name("page.css")
 TITLE = "Infant cry classifier"
 SWITCH_THEME = "() => { document.body.classList.toggle('dark'); }"
 # A screen reader speaks what changes inside a live region, if the region was there before.
-ANNOUNCE_ANSWERS = """() => {
+# Gradio gives each radio button a name of its own, so the browser sees no group to move about in.
+ON_LOAD = """() => {
   document.getElementById("answer").setAttribute("aria-live", "polite");
+  const group = document.getElementById("model");
+  group.setAttribute("role", "radiogroup");
+  group.setAttribute("aria-label", "Which model answers");
+  group.addEventListener("keydown", (event) => {
+    const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1}[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const choices = [...group.querySelectorAll("input")];
+    const next = choices.at((choices.indexOf(document.activeElement) + step) % choices.length);
+    next.focus();
+    next.click();
+  });
 }"""
+# Where the theme's own teal is too pale to be read against white, or white against it.
+READABLE = {
+    "background_fill_primary": "*neutral_50",  # the theme's own, which any set() takes away
+    "block_label_text_color": "*primary_800",
+    "block_title_text_color": "*primary_800",
+    "block_label_background_fill_dark": "*primary_800",
+    "block_title_background_fill_dark": "*primary_800",
+    "checkbox_label_background_fill_selected": "*primary_700",
+    "checkbox_label_background_fill_selected_dark": "*primary_700",
+}
 SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-HOUR = 3600  # s; what a visitor left without an answer goes after one
+SESSIONS = 1000  # at a time; the memory of more is not worth having
 
 
-def build_page(classifier: CryClassifier, note: str = "") -> gr.Blocks:
+def build_page(models: Sequence[Model], note: str = "") -> gr.Blocks:
     """Header and tabs; the queue holds 32 visitors and answers two at a time.
 
     Args:
-        classifier: the model that answers.
-        note: a sentence for the header, on where that model comes from.
+        models: what visitors can choose from, the default first.
+        note: a sentence for the header, on where the first comes from.
     """
     # Once through everything: librosa compiles on first use, and no visitor should wait for it.
-    classify(classifier, str(EXAMPLES / next(iter(EXAMPLE_NAMES))))
+    classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))))
     with gr.Blocks(title=TITLE, delete_cache=(HOUR // 4, HOUR), analytics_enabled=False) as page:
         with gr.Row(elem_id="header"):
-            gr.HTML(header(classifier, note))
+            gr.HTML(header(models, note))
             theme = gr.Button("Light / dark", size="sm", min_width=110, scale=0, elem_id="theme")
         with gr.Tab("Classify", id="classify"):
-            build_classify_tab(classifier)
+            build_classify_tab(models)
         with gr.Tab("About", id="about"):
-            build_about_tab(classifier)
-        page.load(None, js=ANNOUNCE_ANSWERS, api_visibility="private")
+            build_about_tab(models)
+        page.load(None, js=ON_LOAD, api_visibility="private")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     return page.queue(max_size=32, default_concurrency_limit=2)
 
 
-def header(classifier: CryClassifier, note: str = "") -> str:
-    """Title, the name of the model that answers, and the note if there is one."""
-    config = classifier.config
-    system, dataset = get_system(config.system).title, config.training.get("dataset")
-    model = f"{system}, trained on {dataset_title(str(dataset))}" if dataset else system
-    lines = [f"{model}.", note] if note else [model]
-    return f"<h1>{TITLE}</h1>" + "".join(f"<p>{escape(line)}</p>" for line in lines)
+def header(models: Sequence[Model], note: str = "") -> str:
+    """Title, which labels can be asked for, and the note if there is one."""
+    families = list(dict.fromkeys(model.family.title for model in models if model.family))
+    lines = [f"Answers in the {' or the '.join(families)}.", note] if families else [note]
+    return f"<h1>{TITLE}</h1>" + "".join(f"<p>{escape(line)}</p>" for line in lines if line)
 
 
 def launch_options() -> dict[str, Any]:
-    """Theme and limits for ``launch``: local fonts, uploads up to 200 MB."""
+    """Theme, limits and memory for ``launch``: local fonts, uploads up to 200 MB."""
     return {
-        "theme": gr.themes.Soft(
-            primary_hue="teal",
-            font=SYSTEM_FONT,
-        ),
+        "theme": gr.themes.Soft(primary_hue="teal", font=SYSTEM_FONT).set(**READABLE),
         "css_paths": CSS,
         "max_file_size": "200mb",
         "footer_links": ["api"],
+        "state_session_capacity": SESSIONS,
+        "app_kwargs": {"lifespan": forgetting_sessions},
     }

@@ -2,94 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import librosa
 import numpy as np
 import plotly.graph_objects as go
-from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 
+from analysis.sound import COLUMNS, Envelope, Sound, Spectrogram
 from analysis.style import HEAT, PALETTE, finish
 from analysis.tracks import thin
-from cry_model.audio import Recording
-from cry_model.features import resample
 from cry_model.prediction import Prediction
 
-BANDS = 96
-COLUMNS = 900  # more than a screen shows is only weight
-RANGE_DB = 70
-TOP_HZ = 8000
 TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 
 
-@dataclass(frozen=True)
-class Spectrogram:
-    """decibels (bands, columns) below the loudest, times (columns,) in s, hz (bands,)."""
+def sound_figure(sound: Sound, prediction: Prediction, high_hz: float) -> go.Figure:
+    """Three rows on one time axis in seconds; the last one only where the system has A_t.
 
-    decibels: NDArray[np.int8]
-    times: NDArray[np.float64]
-    hz: NDArray[np.float64]
-
-
-def mel_spectrogram(recording: Recording) -> Spectrogram:
-    """The recording's own spectrogram up to 8 kHz, not only the band that a model hears."""
-    rate = min(recording.sample_rate, 2 * TOP_HZ)
-    wave = resample(recording.waveform, recording.sample_rate, rate).numpy()
-    window = 2 ** round(np.log2(0.046 * rate))
-    # A long recording is seen whole, a quarter of a window at a time; each column of the picture
-    # then shows the loudest of its frames.
-    hop = min(window // 4, max(window // 8, -(-len(wave) // COLUMNS)))
-    top = rate / 2
-    power = librosa.feature.melspectrogram(
-        y=wave, sr=rate, n_fft=window, hop_length=hop, n_mels=BANDS, fmin=60, fmax=top
-    )
-    step = -(-power.shape[1] // COLUMNS)
-    power = np.pad(power, ((0, 0), (0, -power.shape[1] % step)))
-    power = power.reshape(BANDS, -1, step).max(2)
-    decibels = librosa.power_to_db(power, ref=np.max, top_db=RANGE_DB)
-    return Spectrogram(
-        decibels.round().astype(np.int8),
-        (np.arange(power.shape[1]) * step * hop / rate).round(3),
-        librosa.mel_frequencies(BANDS + 2, fmin=60, fmax=top)[1:-1].round(1),
-    )
-
-
-def envelope(recording: Recording) -> tuple[NDArray[np.float64], NDArray, NDArray]:
-    """Times in s, least and greatest sample of each column."""
-    wave = recording.waveform.numpy()
-    step = max(1, -(-len(wave) // COLUMNS))
-    whole = np.pad(wave, (0, -len(wave) % step), mode="edge").reshape(-1, step)
-    times = np.arange(len(whole)) * step / recording.sample_rate
-    return times.round(4), whole.min(1).round(4), whole.max(1).round(4)
-
-
-def sound_figure(
-    recording: Recording, spectrogram: Spectrogram, prediction: Prediction, high_hz: float
-) -> go.Figure:
-    """Three rows on one time axis in seconds; the last one only where the system has A_t."""
+    Args:
+        sound: what was heard.
+        prediction: the answer to it.
+        high_hz: where the model that gave it stops hearing.
+    """
     gates = prediction.attention.temporal
     rows = 3 if gates else 2
     figure = make_subplots(
         rows, 1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.2, 0.5, 0.3][:rows]
     )
-    _add_waveform(figure, recording)
-    _add_spectrogram(figure, spectrogram, high_hz)
+    _add_waveform(figure, sound.envelope)
+    _add_spectrogram(figure, sound.spectrogram, high_hz)
     if gates:
         _add_gates(figure, prediction)
-    figure.update_xaxes(range=[0, recording.duration])
+    figure.update_xaxes(range=[0, sound.duration])
     figure.update_xaxes(title_text="time (s)", row=rows, col=1)
     finish(figure, height=580)
     # The legend is that of the last row: it stands right above it.
     return figure.update_layout(legend_y=0.25, margin_t=12)
 
 
-def _add_waveform(figure: go.Figure, recording: Recording) -> None:
-    times, low, high = envelope(recording)
+def _add_waveform(figure: go.Figure, envelope: Envelope) -> None:
     line = {"color": PALETTE[1], "width": 0.5}
     hidden = {"showlegend": False, "hoverinfo": "skip", "line": line, "row": 1, "col": 1}
-    figure.add_scatter(x=times, y=low, **hidden)
-    figure.add_scatter(x=times, y=high, fill="tonexty", **hidden)
+    figure.add_scatter(x=envelope.times, y=envelope.low, **hidden)
+    figure.add_scatter(x=envelope.times, y=envelope.high, fill="tonexty", **hidden)
     figure.update_yaxes(title_text="amplitude", nticks=3, row=1, col=1)
 
 
@@ -150,13 +103,14 @@ def _add_gates(figure: go.Figure, prediction: Prediction) -> None:
     figure.update_yaxes(title_text="attention Aₜ", row=3, col=1)
 
 
-def describe_sound(recording: Recording, spectrogram: Spectrogram, prediction: Prediction) -> str:
+def describe_sound(sound: Sound, prediction: Prediction) -> str:
     """The figure in words, for who cannot see it."""
+    spectrogram = sound.spectrogram
     level = spectrogram.decibels.max(0)
     loudest = spectrogram.times[int(level.argmax())]
     strongest = spectrogram.hz[int(spectrogram.decibels.mean(1).argmax())]
     text = (
-        f"A recording of {recording.duration:.1f} s, loudest at {loudest:.1f} s, "
+        f"A recording of {sound.duration:.1f} s, loudest at {loudest:.1f} s, "
         f"with most energy near {strongest:.0f} Hz."
     )
     for i, gate in enumerate(prediction.attention.temporal):

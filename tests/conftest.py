@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis.models import load_bundled
 from tests.server import serve
+from tests.stand_ins import checkpoints, page_root
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -30,6 +32,13 @@ def examples() -> Path:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """The page, started once for all tests that visit it."""
-    with serve(tmp_path_factory.mktemp("server")) as running:
+    """The page with all of its models, started once for all tests that visit it."""
+    folder = tmp_path_factory.mktemp("server")
+    with serve(folder, page_root(tmp_path_factory.mktemp("root"))) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory):
+    """All models of the page: those that are bundled, stand-ins for the others."""
+    return load_bundled(checkpoints(tmp_path_factory.mktemp("models")))

@@ -1,7 +1,7 @@
 """CRY_MODEL: what is loaded, what the header says; what a checkpoint says is never markup."""
 
-import json
 import logging
+import shutil
 
 import gradio as gr
 import pytest
@@ -9,10 +9,13 @@ import pytest
 import cry_model
 from analysis.about_tab import about
 from analysis.model_choice import choose
+from analysis.models import CHECKPOINTS, load_bundled
 from analysis.page import build_page, header
-from cry_model.checkpoint import CONFIG, DEFAULT
+from cry_model.checkpoint import CONFIG
+from tests.stand_ins import AGREEMENT
 
 NASTY = "<img src=x onerror=alert(1)>"
+BUNDLED = [model.name for model in load_bundled()]
 
 
 def html_of(page):
@@ -33,27 +36,37 @@ def other(tmp_path):
 
 
 @pytest.mark.parametrize("name", [None, ""])
-def test_without_a_name_the_bundled_one_answers_and_nothing_is_said(name):
+def test_without_a_name_the_bundled_ones_answer_and_nothing_is_said(name):
     choice = choose(name)
-    bundled = json.loads((DEFAULT / CONFIG).read_text(encoding="utf-8"))
-    assert (choice.note, list(choice.classifier.labels)) == ("", bundled["labels"])
+    assert (choice.note, [model.name for model in choice.models]) == ("", BUNDLED)
 
 
-def test_a_folder_answers_and_the_header_names_it(other):
+def test_a_folder_comes_first_and_the_header_names_it(other):
     choice = choose(str(other))
-    assert choice.classifier.labels == ("asleep", NASTY)
-    page = build_page(choice.classifier, choice.note)
-    assert any(f"<p>The model {other} answers.</p>" in html for html in html_of(page))
+    assert [model.name for model in choice.models] == [str(other), *BUNDLED]
+    assert choice.models[0].classifier.labels == ("asleep", NASTY)
+    page = build_page(choice.models, choice.note)
+    assert any(f"<p>The model {other} answers first.</p>" in html for html in html_of(page))
+    (selector,) = (block for block in page.blocks.values() if isinstance(block, gr.Radio))
+    assert selector.value == str(other)
+    assert [name for _, name in selector.choices] == [str(other), *BUNDLED]
+
+
+def test_a_copy_of_a_bundled_one_is_offered_once_and_keeps_its_title(tmp_path):
+    shutil.copytree(CHECKPOINTS / BUNDLED[-1], tmp_path / "published")
+    models = choose(str(tmp_path / "published")).models
+    assert [model.name for model in models] == [BUNDLED[-1], *BUNDLED[:-1]]
+    assert models[0].label == load_bundled()[-1].label
 
 
 @pytest.mark.parametrize("name", ["someone/private-model", "someone/model@v2", "no repository!"])
 def test_what_cannot_be_loaded_is_said_on_the_page_and_why_in_the_log(name, caplog):
     with caplog.at_level(logging.WARNING):
         choice = choose(name)
-    sentence = f"The model {name} could not be loaded; the bundled one answers."
-    assert any(f"<p>{sentence}</p>" in h for h in html_of(build_page(choice.classifier, sentence)))
+    sentence = f"The model {name} could not be loaded; the bundled models answer."
     assert choice.note == sentence
-    assert choice.classifier.config == choose(None).classifier.config
+    assert f"<p>{sentence}</p>" in header(choice.models, choice.note)
+    assert [model.name for model in choice.models] == BUNDLED
     assert name.partition("@")[0] in caplog.text
     assert "Traceback" not in caplog.text
 
@@ -64,7 +77,22 @@ def test_a_damaged_folder_falls_back_too(other):
 
 
 def test_what_the_checkpoint_and_the_variable_say_is_text_and_never_markup(other):
-    classifier = choose(str(other)).classifier
-    for html in (header(classifier, NASTY), about(classifier)):
+    models = choose(str(other)).models
+    for html in (header(models, NASTY), about(models[0])):
         assert "<img" not in html
         assert "&lt;img" in html
+
+
+def test_the_about_tab_says_what_the_configs_say(models):
+    network, features, reasons = (about(model) for model in models)
+    for text in (network, features):
+        assert "whose source states no licence" in text
+        assert "uncomfortable" in text
+    assert "It hears up to 8 kHz" in features
+    assert "50 Hz to 3.4 kHz" in reasons
+    assert "states no licence" not in reasons
+    for model, text in zip(models, (network, features, reasons), strict=True):
+        assert str(model.classifier.config.training["licence"]) in text
+    agreement = models[0].classifier.config.agreement or AGREEMENT
+    assert f"imitate the answers of {agreement.teacher}" in network
+    assert "never checked against labels" in network

@@ -1,6 +1,8 @@
 """The page as an API: what gradio_client gets, and what is left on the server."""
 
+import json
 import threading
+import urllib.request
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from cry_model import CryClassifier
+from analysis.answer import NO_LONGER_KEPT, bars_html
 
 
 @pytest.fixture(scope="module")
@@ -16,16 +18,26 @@ def client(server):
     return Client(server.url, verbose=False)
 
 
-def ask(client, path):
-    return client.predict(handle_file(str(path)), api_name="/predict")
+def ask(client, path, *model):
+    return client.predict(handle_file(str(path)), *model, api_name="/predict")
 
 
-def test_the_api_gives_what_the_classifier_gives(client, examples):
+def test_the_api_gives_what_each_classifier_gives(client, examples, models):
     path = examples / "synthetic_rhythmic.wav"
-    expected = CryClassifier.from_pretrained().predict(path).to_dict()
-    answer = ask(client, path)
-    assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
-    assert answer["evaluation"]["metrics"] == expected["evaluation"]["metrics"]
+    for model in models:
+        expected = json.loads(json.dumps(model.classifier.predict(path).to_dict()))
+        answer = ask(client, path, model.name)
+        assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
+        for fact in ("label", "system", "evaluation", "agreement", "cautions"):
+            assert answer[fact] == expected[fact]
+    assert ask(client, path) == ask(client, path, models[0].name)
+
+
+def test_a_model_that_is_not_there_is_one_sentence(client, examples, server):
+    with pytest.raises(AppError, match="There is no model 'x' here; choose one of") as failure:
+        ask(client, examples / "synthetic_rhythmic.wav", "x")
+    assert str(failure.value).count(".") == 1
+    assert "Traceback" not in server.log.read_text()
 
 
 def test_only_the_two_endpoints_are_public(client):
@@ -35,15 +47,14 @@ def test_only_the_two_endpoints_are_public(client):
     }
 
 
-def test_two_visitors_at_once_each_get_their_own_answer(server, examples, tmp_path):
+def test_two_visitors_at_once_each_get_their_own_answer(server, examples, tmp_path, models):
     """With recordings of their own and with the same one, which Gradio stores once for both."""
     paths = sorted(examples.glob("*.wav"))
     wave, rate = soundfile.read(paths[0])
     for seconds in (3, 4):
         paths.append(tmp_path / f"own{seconds}.wav")
         soundfile.write(paths[-1], wave[: seconds * rate], rate)
-    classifier = CryClassifier.from_pretrained()
-    expected = [classifier.predict(p).probabilities for p in paths]
+    expected = [models[0].classifier.predict(p).probabilities for p in paths]
     clients = [Client(server.url, verbose=False) for _ in range(2)]
     answers = {}
 
@@ -68,6 +79,48 @@ def test_nothing_that_a_visitor_sent_is_kept(server, client, tmp_path):
     client.predict(handle_file(str(path)), api_name="/classify")
     assert server.kept() == []
     assert "private-name" not in server.log.read_text()
+
+
+class Session:
+    """One visitor's page, as the browser speaks to the server: the upload once, then switches."""
+
+    def __init__(self, server, name, path):
+        self.url, self.name = f"{server.url}/gradio_api", name
+        boundary = b"--cry\r\nContent-Disposition: form-data; "
+        form = b'name="files"; filename="cry.wav"\r\n\r\n' + path.read_bytes() + b"\r\n--cry--\r\n"
+        kind = {"Content-Type": "multipart/form-data; boundary=cry"}
+        (self.file,) = json.loads(self._open("/upload", boundary + form, kind))
+
+    def show(self, model):
+        """The answer panel with this model's view of the session's recording."""
+        file = {"path": self.file, "meta": {"_type": "gradio.FileData"}}
+        body = json.dumps({"data": [file, model.name], "session_hash": self.name}).encode()
+        asked = self._open("/call/classify", body, {"Content-Type": "application/json"})
+        events = self._open(f"/call/classify/{json.loads(asked)['event_id']}")
+        return json.loads(events.rpartition("data: ")[2])[0]
+
+    def _open(self, path, body=None, headers=None):
+        request = urllib.request.Request(self.url + path, body, headers or {})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read().decode()
+
+
+def test_two_sessions_switch_without_their_files_and_do_not_mix(server, tmp_path, models):
+    rng, visits = np.random.default_rng(1), []
+    for i in range(2):
+        path = tmp_path / f"own{i}.wav"
+        soundfile.write(path, (0.1 + 0.1 * i) * rng.standard_normal(32000).cumsum() / 200, 16000)
+        expected = {model.name: bars_html(model.classifier.predict(path)) for model in models}
+        visits.append((Session(server, f"session{i}", path), expected))
+    for session, expected in visits:
+        assert expected[models[0].name] in session.show(models[0])
+    assert server.kept() == []
+    for model in models[1:]:
+        for session, expected in visits:
+            assert expected[model.name] in session.show(model)
+    stranger, _ = visits[0]
+    stranger.name = "session9"
+    assert NO_LONGER_KEPT in stranger.show(models[0])
 
 
 BAD = {

@@ -10,6 +10,8 @@ import pytest
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+NETWORK = ("sound", "map", "branch", "differential")
+FEATURES = ("sound", "feature")
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -33,11 +35,17 @@ class Visit:
         """Chooses a file, as through the file dialogue."""
         self.page.locator("#recording input[type=file]").first.set_input_files(str(path))
 
-    def answered(self) -> None:
-        """Waits for probabilities and all four figures."""
+    def answered(self, figures: tuple[str, ...] = NETWORK) -> None:
+        """Waits for probabilities and the figures; those of a network unless others are named."""
         self.page.wait_for_selector("#answer .bar", timeout=60_000)
-        for figure in ("sound", "map", "branch", "differential"):
+        for figure in figures:
             self.page.wait_for_selector(f"#{figure}-figure .main-svg", timeout=60_000)
+
+    def probabilities(self) -> dict[str, int]:
+        """Label -> per cent, as the answer panel shows them."""
+        names = self.page.locator("#answer .bar .name").all_inner_texts()
+        values = self.page.locator("#answer .bar .value").all_inner_texts()
+        return {n: int(v.split()[0]) for n, v in zip(names, values, strict=True)}
 
     def clear(self) -> None:
         """Takes the recording away again, as a visitor does before the next one."""

@@ -4,7 +4,19 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+
+from cry_model.evaluation import words
+
+FEATURES = ("sound", "feature")
+NETWORK_ONLY = ("map", "branch", "differential")
+
+
+def shown(prediction):
+    """Label -> per cent, as a page shows them."""
+    return {words(label): round(100 * p) for label, p in prediction.probabilities.items()}
 
 
 @pytest.fixture
@@ -12,21 +24,21 @@ def cry(examples):
     return examples / "synthetic_rhythmic.wav"
 
 
-def test_an_uploaded_cry_ends_in_probabilities_and_figures(visit, cry, server):
+def test_an_uploaded_cry_ends_in_probabilities_and_figures(visit, cry, server, models):
     seen = visit()
     seen.upload(cry)
     seen.answered()
-    values = seen.page.locator("#answer .bar .value").all_inner_texts()
-    assert len(values) == 5
-    assert sum(int(v.split()[0]) for v in values) == pytest.approx(100, abs=3)
+    expected = models[0].classifier.predict(cry)
+    assert seen.probabilities() == shown(expected)
     assert "Not a medical device" in seen.page.locator("#answer").inner_text()
-    assert "never heard before" in seen.page.locator("#answer .verdict").inner_text()
-    for figure, words in (
+    measured = expected.agreement or expected.evaluation
+    assert seen.page.locator("#answer .verdict").inner_text() == measured.verdict
+    for figure, text in (
         ("sound", "A recording of 6.5 s"),
         ("map", "Mean weight"),
         ("branch", "%"),
     ):
-        seen.page.wait_for_selector(f"#{figure}-figure[role=img][aria-label*='{words}']")
+        seen.page.wait_for_selector(f"#{figure}-figure[role=img][aria-label*='{text}']")
     assert seen.page.locator("#answer[aria-live=polite]").count() == 1
     assert seen.errors == []
     assert seen.outside == []
@@ -94,9 +106,55 @@ def test_the_json_downloads(visit, cry):
     assert set(json.loads(Path(download.value.path()).read_text())["probabilities"])
 
 
+def test_switching_by_mouse_and_keyboard_swaps_answer_and_figures(visit, cry, models):
+    expected = [shown(model.classifier.predict(cry)) for model in models]
+    seen = visit()
+    seen.upload(cry)
+    seen.answered()
+    seen.page.get_by_label(models[1].label).click()
+    seen.answered(FEATURES)
+    assert seen.probabilities() == expected[1]
+    for place in NETWORK_ONLY:
+        assert not seen.page.locator(f"#{place}-section").is_visible()
+    seen.page.wait_for_selector("#feature-figure[role=img][aria-label*='All together']")
+    assert "The improved ECAPA-TDNN says" in seen.page.locator("#answer .beside").inner_text()
+    seen.page.keyboard.press("ArrowDown")
+    seen.page.wait_for_selector("#feature-section", state="hidden")
+    seen.answered()
+    assert seen.probabilities() == expected[2]
+    assert seen.page.get_by_label(models[2].label).is_checked()
+    assert seen.page.locator("#answer .beside").count() == 0
+    seen.page.wait_for_selector("#branch-figure[role=img][aria-label*='Over all blocks']")
+    assert seen.errors == []
+
+
+def test_a_choice_made_before_or_during_the_answer_is_the_one_that_is_shown(visit, cry, models):
+    seen = visit()
+    seen.page.get_by_label(models[1].label).click()
+    seen.upload(cry)
+    seen.page.get_by_label(models[2].label).click()
+    last = shown(models[2].classifier.predict(cry))
+    names = " && ".join(f"document.body.innerText.includes({json.dumps(n)})" for n in last)
+    seen.page.wait_for_function(f"document.querySelector('#answer .bar') && {names}")
+    seen.answered()
+    assert seen.probabilities() == last
+
+
+def test_a_recording_unlike_those_of_the_fit_is_no_answer(visit, models, tmp_path):
+    noise = tmp_path / "noise.wav"
+    soundfile.write(noise, 0.2 * np.random.default_rng(0).standard_normal(24000), 8000)
+    seen = visit(width=390)
+    seen.upload(noise)
+    seen.answered()
+    assert "Outside of what this model knows" in seen.page.locator("#answer h2").inner_text()
+    cautions = models[0].classifier.predict(noise).cautions
+    assert seen.page.locator("#answer .cautions p").all_inner_texts() == list(cautions)
+    assert contrast(seen.page, "#answer .cautions p") >= 4.5
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_it_fits_the_screen_and_can_be_read(visit, cry, scheme, width, tmp_path):
+def test_it_fits_the_screen_and_can_be_read(visit, cry, scheme, width, tmp_path, models):
     seen = visit(width=width, scheme=scheme)
     seen.upload(cry)
     seen.answered()
@@ -110,6 +168,18 @@ def test_it_fits_the_screen_and_can_be_read(visit, cry, scheme, width, tmp_path)
     seen.page.screenshot(path=folder / f"page-{scheme}-{width}.png", full_page=True)
     if (scheme, width) == ("light", 1280):
         seen.page.screenshot(path=folder / "screenshot.png")
+    seen.page.get_by_label(models[1].label).click()
+    seen.answered(FEATURES)
+    seen.page.wait_for_timeout(500)
+    assert seen.page.evaluate(overflow) <= 1
+    for selector in (
+        "label.selected span",
+        "label:not(.selected) span",
+        "[data-testid=block-info]",
+    ):
+        assert contrast(seen.page, f"#model {selector}") >= 4.5, selector
+    assert contrast(seen.page, "#feature-figure .ytick text", "fill") >= 4.5
+    seen.page.screenshot(path=folder / f"features-{scheme}-{width}.png", full_page=True)
 
 
 def test_the_theme_button_and_the_tabs_work_from_the_keyboard(visit):
@@ -121,7 +191,7 @@ def test_the_theme_button_and_the_tabs_work_from_the_keyboard(visit):
     assert seen.page.evaluate(dark)
     seen.page.get_by_role("tab", name="About").focus()
     seen.page.keyboard.press("Enter")
-    assert seen.page.get_by_text("How it was measured").is_visible()
+    assert seen.page.get_by_text("How it was measured").first.is_visible()
     assert seen.page.get_by_text("no copy is kept").last.is_visible()
 
 

@@ -1,0 +1,83 @@
+"""Which acoustic features moved the answer of a model that hears nothing else."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+import plotly.graph_objects as go
+
+from analysis.feature_names import NAMES
+from analysis.style import PALETTE, finish
+from cry_model.evaluation import words
+from cry_model.prediction import AcousticReading, Prediction
+
+SHOWN = 12
+ROW = 38  # pixels: two lines of a feature's name
+FOR, AGAINST = PALETTE[2], PALETTE[3]
+
+
+def ranked(acoustic: AcousticReading) -> list[tuple[str, float]]:
+    """Features and contributions by descending size."""
+    return sorted(acoustic.contributions.items(), key=lambda item: -abs(item[1]))
+
+
+def contributions_figure(prediction: Prediction) -> go.Figure:
+    """A bar for each of the :data:`SHOWN` features that moved the answer most, one for the rest.
+
+    Raises:
+        ValueError: if the model did not answer from acoustic features.
+    """
+    acoustic, order = _require(prediction), ranked(_require(prediction))
+    shown, rest = order[:SHOWN], order[SHOWN:]
+    names = [f"{NAMES[name].plain}<br>({NAMES[name].term})" for name, _ in shown]
+    hover = [
+        f"{NAMES[name].full}: {NAMES[name].value(acoustic.features[name])}" for name, _ in shown
+    ]
+    amounts = [amount for _, amount in shown]
+    if rest:
+        names.append(f"{len(rest)} others<br>together")
+        hover.append(", ".join(NAMES[name].term for name, _ in rest))
+        amounts.append(sum(amount for _, amount in rest))
+    figure = go.Figure()
+    figure.add_bar(
+        y=names,
+        x=[round(amount, 4) for amount in amounts],
+        orientation="h",
+        marker_color=[FOR if amount > 0 else AGAINST for amount in amounts],
+        customdata=hover,
+        hovertemplate="%{customdata}<br>%{x:+.2f}<extra></extra>",
+    )
+    label = escape(words(prediction.label), quote=False)
+    figure.update_xaxes(title_text=f"against ← {label} → for<br>(natural logarithm)", nticks=6)
+    figure.update_yaxes(autorange="reversed")
+    figure.add_vline(x=0, line={"color": "#808080", "width": 1})
+    return finish(figure, height=ROW * len(names) + 132).update_layout(bargap=0.3, margin_b=72)
+
+
+def describe_contributions(prediction: Prediction) -> str:
+    """The figure in words."""
+    order = ranked(_require(prediction))
+    label = escape(words(prediction.label), quote=False)
+    parts = []
+    for direction, sign in (("for", 1), ("against", -1)):
+        most = [(name, amount) for name, amount in order if sign * amount > 0][:3]
+        if most:
+            listed = ", ".join(f"{NAMES[name].full} {_signed(amount)}" for name, amount in most)
+            parts.append(f"Most {direction} {label}: {listed}.")
+    total = sum(amount for _, amount in order)
+    parts.append(
+        f"All together {_signed(total)}: {math.exp(total):.2g} times as probable as it would "
+        "be for an average recording."
+    )
+    return " ".join(parts)
+
+
+def _signed(amount: float) -> str:
+    return f"{amount:+.2f}".replace("-", "−")
+
+
+def _require(prediction: Prediction) -> AcousticReading:
+    if prediction.acoustic is None:
+        raise ValueError(f"{prediction.system} does not answer from acoustic features.")
+    return prediction.acoustic

@@ -1,0 +1,116 @@
+"""The models that the page offers: those that are bundled, in the order in which they are shown."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cry_model.checkpoint import DEFAULT
+from cry_model.classifier import CryClassifier
+from cry_model.config import CheckpointError
+
+CHECKPOINTS = DEFAULT.parent
+LOG = logging.getLogger(__name__)
+
+
+class UnknownModelError(ValueError):
+    """The page has no model of this name; the message says which it has."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models that answer with the same labels: its title, and what to know of these labels."""
+
+    title: str
+    provenance: str = ""
+
+
+SIX = Family(
+    "six classes of the paper",
+    "The six classes were learnt from a published table of features whose source states no "
+    "licence; the recordings behind it are not public.",
+)
+REASONS = Family("reasons of Donate-a-Cry")
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """A checkpoint that may lie in ``assets/checkpoints``: its folder, and how it is shown."""
+
+    folder: str
+    family: Family
+    title: str
+
+
+BUNDLED: tuple[Bundled, ...] = (
+    Bundled("cries-improved-ecapa-tdnn", SIX, "improved ECAPA-TDNN"),
+    Bundled("challenge6-features-16khz-feature-mlp", SIX, "feature MLP"),
+    Bundled("donateacry-improved-ecapa-tdnn", REASONS, "improved ECAPA-TDNN"),
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """One choice of the page.
+
+    Attributes:
+        name: of the checkpoint, what the API calls it.
+        title: of the system in words; for one that is not bundled, the name again.
+        classifier: the loaded checkpoint.
+        family: None for one that is not bundled.
+    """
+
+    name: str
+    title: str
+    classifier: CryClassifier
+    family: Family | None = None
+
+    @property
+    def label(self) -> str:
+        """What the page's selector calls it."""
+        if self.family is None:
+            return self.title
+        return f"{self.family.title[0].upper()}{self.family.title[1:]}: {self.title}"
+
+    @property
+    def subject(self) -> str:
+        """The beginning of a sentence on what it says."""
+        return self.title if self.family is None else f"The {self.title}"
+
+
+def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
+    """Every checkpoint of :data:`BUNDLED` that is there, loaded once.
+
+    Raises:
+        CheckpointError: if none can be loaded; of a damaged one beside others, the log tells.
+    """
+    models = []
+    for entry in BUNDLED:
+        if not (folder / entry.folder).is_dir():
+            continue
+        try:
+            classifier = CryClassifier.from_pretrained(folder / entry.folder)
+        except CheckpointError as error:
+            LOG.warning("A bundled checkpoint is left out: %s", error)
+            continue
+        models.append(Model(entry.folder, entry.title, classifier, entry.family))
+    if not models:
+        raise CheckpointError(f"There is no checkpoint that can be loaded in '{folder}'.")
+    return tuple(models)
+
+
+def find(models: Sequence[Model], name: str | None) -> Model:
+    """The model of this name; the first if none is given.
+
+    Raises:
+        UnknownModelError: if there is none.
+    """
+    if not name:
+        return models[0]
+    for model in models:
+        if model.name == name:
+            return model
+    known = ", ".join(model.name for model in models)
+    raise UnknownModelError(f"There is no model '{name}' here; choose one of {known}.")

@@ -1,0 +1,93 @@
+"""The answer panel against the prediction that it shows."""
+
+import base64
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+
+from analysis.answer import DISAGREEMENT, UNLIKE, answer_html, pieces_csv
+from cry_model import CheckpointConfig, CryClassifier, FrontEndConfig
+from tests.stand_ins import AGREEMENT, EVALUATION
+
+
+def test_the_answer_ranks_and_names(answered):
+    _, prediction = answered
+    html = answer_html(prediction)
+    names = re.findall(r'class="name">([^<]+)<', html)
+    values = [int(v) for v in re.findall(r'class="value">(\d+) %', html)]
+    assert sorted(names) == ["belly pain", "hungry", "tired"]
+    assert values == sorted(values, reverse=True)
+    assert "never measured" in html
+    assert "Not a medical device." in html
+
+
+def test_the_trust_lines_are_the_checkpoints_own(improved, examples):
+    html = answer_html(improved.predict(examples / "synthetic_rhythmic.wav"))
+    recall = improved.config.evaluation.metrics["balanced_accuracy"]
+    assert f"{100 * recall.value:.0f} % of cries" in html
+    assert f"interval {100 * recall.low:.0f} to {100 * recall.high:.0f} %" in html
+    assert improved.config.evaluation.verdict in html
+
+
+def test_downloads_hold_the_result(improved, examples):
+    prediction = improved.predict(examples / "synthetic_rhythmic.wav")
+    links = dict(
+        re.findall(r'download="([^"]+)" href="data:[^;]+;base64,([^"]+)"', answer_html(prediction))
+    )
+    document = json.loads(base64.b64decode(links["cry.json"]))
+    assert document["probabilities"] == dict(prediction.probabilities)
+    rows = list(csv.DictReader(io.StringIO(base64.b64decode(links["cry.csv"]).decode())))
+    assert len(rows) == len(prediction.pieces)
+    assert pieces_csv(prediction).startswith("start_s,end_s,belly_pain")
+
+
+def test_a_recording_that_the_model_does_not_know_gets_no_claim(six, examples):
+    prediction = six[1].classifier.predict(examples / "synthetic_rhythmic.wav")
+    assert "Sounds most like" in answer_html(prediction)
+    doubted = replace(
+        prediction, evaluation=EVALUATION, cautions=("It is <too> far.", "It is dull.")
+    )
+    html = answer_html(doubted)
+    assert "Sounds most like" not in html
+    assert f"it would say <em>{prediction.label}</em>" in html
+    assert html.index("It is &lt;too&gt; far.") < html.index("It is dull.") < html.index("bar")
+    assert "verdict" not in html
+    assert UNLIKE in html
+    flat = replace(doubted, probabilities=dict.fromkeys(prediction.probabilities, 1 / 6))
+    assert "it has no answer" in answer_html(flat)
+
+
+def test_a_pupil_tells_of_its_teacher(six, examples):
+    network = six[0].classifier
+    prediction = network.predict(examples / "synthetic_rhythmic.wav")
+    html = answer_html(replace(prediction, agreement=AGREEMENT, evaluation=None))
+    assert AGREEMENT.verdict in html
+    shown, _, folded = html.partition("<details>")
+    assert "55 % of 400 cries" in shown
+    assert "41 % of cries" in folded
+
+
+def test_others_are_quoted_and_contradiction_is_a_warning(six, examples):
+    prediction = six[0].classifier.predict(examples / "synthetic_rhythmic.wav")
+
+    def says(**values):
+        rest = (1 - sum(values.values())) / (len(prediction.probabilities) - len(values))
+        answer = {label: values.get(label, rest) for label in prediction.probabilities}
+        return replace(prediction, probabilities=answer, cautions=())
+
+    mine = says(hungry=0.9)
+    alike = answer_html(mine, {"The feature MLP": says(hungry=0.41)})
+    assert "The feature MLP says: hungry (41 %)." in alike
+    assert DISAGREEMENT not in alike
+    assert DISAGREEMENT in answer_html(mine, {"The feature MLP": says(sleepy=0.8)})
+    outside = replace(says(sleepy=0.8), cautions=("Too far.",))
+    assert "sleepy (80 %); this recording is outside" in answer_html(mine, {"It": outside})
+    assert "says" not in answer_html(mine)
+
+
+def test_markup_in_a_label_is_shown_not_run(tone):
+    config = CheckpointConfig("resnet18", ("<script>", "b"), FrontEndConfig())
+    prediction = CryClassifier(config.build(), config).predict(tone(500, 2, 8000), 8000)
+    assert "<script>" not in answer_html(prediction)

@@ -1,0 +1,19 @@
+"""``python -m analysis benchmark``."""
+
+import json
+
+import pytest
+
+from analysis.benchmark import run_benchmark
+
+
+def test_the_benchmark_measures_and_saves(tmp_path, capsys):
+    out = tmp_path / "benchmark.json"
+    costs = run_benchmark(out, ["improved-ecapa-tdnn"])
+    record = json.loads(out.read_text())
+    assert record["costs"][0]["threads"] == 1
+    for cost in costs:
+        assert 0 < cost.forward < cost.total
+        assert cost.total == pytest.approx(cost.real_time_factor * 5000)
+        assert cost.peak_memory > 50
+    assert "Improved ECAPA-TDNN" in capsys.readouterr().out

@@ -1,0 +1,123 @@
+"""Checkpoints in the place of bundled ones that are not there: their shape, none of their sense.
+
+So the page is tested with all of its models, whichever of them this copy of the product has.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from analysis.models import BUNDLED, CHECKPOINTS, SIX
+from cry_model import CheckpointConfig, FrontEndConfig, audio, save_checkpoint
+from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
+from cry_model.agreement import Agreement
+from cry_model.evaluation import Estimate, Evaluation
+from cry_model.feature_mlp import level_free
+
+ROOT = Path(__file__).parents[1]
+LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
+REASONS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
+EVALUATION = Evaluation(
+    dataset="challenge6",
+    protocol="baby",
+    recordings=600,
+    groups=300,
+    folds=5,
+    seeds=(0,),
+    chance=1 / 6,
+    majority_label="hungry",
+    majority_accuracy=0.21,
+    metrics={"balanced_accuracy": Estimate(0.41, 0.37, 0.45)},
+    recall=dict.fromkeys(LABELS, 0.41),
+    support=dict.fromkeys(LABELS, 100),
+)
+AGREEMENT = Agreement(
+    teacher="challenge6-features-16khz-feature-mlp",
+    dataset="donateacry_ios",
+    recordings=400,
+    groups=150,
+    folds=5,
+    seeds=(0,),
+    agreement=Estimate(0.55, 0.5, 0.6),
+    constant_label="hungry",
+    constant=Estimate(0.31, 0.26, 0.35),
+    gain=Estimate(0.24, 0.19, 0.29),
+    divergence=Estimate(0.3, 0.27, 0.33),
+    constant_divergence=Estimate(0.5, 0.46, 0.54),
+    teacher_evaluation=EVALUATION,
+)
+
+
+def write(folder, name):
+    """A stand-in for the bundled checkpoint ``name`` as ``folder``/``name``."""
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        if name.endswith("feature-mlp"):
+            config = CheckpointConfig(
+                "feature-mlp",
+                LABELS,
+                AcousticConfig(),
+                training={"dataset": "challenge6", "licence": "none stated", "recordings": 600},
+                evaluation=EVALUATION,
+            )
+            model = config.build()
+            at_home_with_the_examples(model)
+        else:
+            six = any(entry.folder == name and entry.family is SIX for entry in BUNDLED)
+            band = {"sample_rate": 16000, "high_hz": 7800.0, "window": 640, "hop": 320, "fft": 1024}
+            labels = LABELS if six else REASONS
+            reasons = replace(
+                EVALUATION,
+                dataset="donateacry",
+                recall=dict.fromkeys(REASONS, 0.2),
+                support=dict.fromkeys(REASONS, 90),
+            )
+            config = CheckpointConfig(
+                "improved-ecapa-tdnn",
+                labels,
+                FrontEndConfig(**(band if six else {})),
+                training={"dataset": "donateacry_ios", "licence": "ODbL 1.0", "recordings": 400},
+                evaluation=None if six else reasons,
+                agreement=AGREEMENT if six else None,
+            )
+            model = config.build()
+    save_checkpoint(folder / name, model, config)
+    return folder / name
+
+
+def at_home_with_the_examples(model):
+    """Makes a FeatureMLP's recordings be like our examples, noise be outside of them, and its
+    answers be of some decision."""
+    front_end = AcousticFrontEnd(AcousticConfig())
+    features = []
+    for path in sorted((ROOT / "assets" / "examples").glob("*.wav")):
+        clip = front_end.prepare(audio.load(path))
+        features.append(front_end(front_end.cut(clip).waveforms).mean(-1))
+    inputs = level_free(torch.cat(features))
+    model.mean.copy_(inputs.mean(0))
+    model.scale.copy_(3 * inputs.std(0))
+    model.limit.fill_(3.0)
+    for part in (model.deep, model.kernel):
+        part.weights[-1].data.mul_(12)
+
+
+def checkpoints(folder):
+    """``folder`` with every bundled checkpoint, or its stand-in."""
+    for entry in BUNDLED:
+        if (CHECKPOINTS / entry.folder).is_dir():
+            shutil.copytree(CHECKPOINTS / entry.folder, folder / entry.folder)
+        else:
+            write(folder, entry.folder)
+    return folder
+
+
+def page_root(folder):
+    """A copy of what app.py needs, with all models of the page."""
+    shutil.copy(ROOT / "app.py", folder)
+    shutil.copytree(ROOT / "assets" / "examples", folder / "assets" / "examples")
+    for package in ("analysis", "cry_model"):
+        (folder / package).symlink_to(ROOT / package)
+    checkpoints(folder / "assets" / "checkpoints")
+    return folder
