@@ -99,7 +99,7 @@ def test_contributions_add_up_to_what_the_answer_gained(settled):
     with torch.inference_mode():
         gained = settled.log_probabilities(inputs) - settled.log_probabilities(inputs * 0)
     for label in (0, 3):
-        found = settled.contributions(features, label)
+        found = settled.contributions(features, label, steps=512)
         assert found.shape == (8, len(INPUTS))
         torch.testing.assert_close(found.sum(1), gained[:, label], atol=0.02, rtol=0.02)
 
