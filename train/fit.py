@@ -132,7 +132,12 @@ def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation 
             teacher_evaluation=run.teacher.evaluation,
             **facts,
         )
-        record = {**record, **facts_of(run, agreement.seeds), "agreement": asdict(agreement)}
+        record = {
+            **record,
+            **facts_of(run, agreement.seeds),
+            "agreement": asdict(agreement),
+            "teacher_stability": {name: asdict(s) for name, s in run.stability.items()},
+        }
         results.write_run(run.results_folder, record)
         results.write_opinions(run.results_folder, run.opinions, run.labels)
         return agreement

@@ -23,6 +23,7 @@ from train.corpus import DataError
 from train.distillation import Teacher
 from train.opinions import Opinions
 from train.presets import Preset
+from train.stability import Stability
 from train.state import Memory
 
 
@@ -34,6 +35,7 @@ class Run:
         system, settings: of the registry.
         data: the corpus; what is unlabelled in it is only learnt from, with a teacher.
         opinions: the teacher's answers, where nothing in the corpus has a label of its own.
+        stability: how far the teacher stays with them, for the record.
         extra: the name of the corpus that unlabelled clips were taken from, for the record.
         resume: False fits the fold that was cut off from its beginning.
         track: whether to write live curves.
@@ -51,6 +53,7 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
     teacher: Teacher | None = None
     opinions: Opinions | None = None
+    stability: Mapping[str, Stability] = field(default_factory=dict)
     extra: str | None = None
     resume: bool = True
     track: bool = False

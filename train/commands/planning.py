@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from accelerate import Accelerator
@@ -20,6 +20,7 @@ from train.opinions import Opinions, ask
 from train.overrides import apply_overrides
 from train.presets import PRESETS, Preset, usual_preset
 from train.run import Run
+from train.stability import Stability, stability
 
 
 def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Iterator[Run]:
@@ -37,7 +38,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
     names = (ALL, ONE_RATE) if args.dataset == ALL else (args.dataset,)
     for name in names:
         data, extra = recordings(args, name, preset, accelerator)
-        teacher, opinions = None, None
+        teacher, opinions, stays = None, None, {}
         if args.teacher:
             teacher = load_teacher(
                 args.teacher,
@@ -50,7 +51,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             settings = {**settings, **teacher.settings}
             data = replace(data, corpus=replace(data.corpus, labels=teacher.labels))
             if not data.clips.labelled().items:
-                opinions = ask_about(args, name, teacher, accelerator)
+                opinions, stays = ask_about(args, name, teacher, accelerator)
         yield Run(
             system=system,
             data=data,
@@ -63,6 +64,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             settings=settings,
             teacher=teacher,
             opinions=opinions,
+            stability=stays,
             extra=extra,
             resume=args.resume,
             track=args.track,
@@ -93,11 +95,12 @@ def recordings(
 
 def ask_about(
     args: argparse.Namespace, name: str, teacher: Teacher, accelerator: Accelerator
-) -> Opinions:
-    """The teacher's answer to every recording, prepared as it wants it."""
+) -> tuple[Opinions, Mapping[str, Stability]]:
+    """The teacher's answer to every recording, and how far it stays with it."""
     with accelerator.local_main_process_first():
         data = find_corpus(name, args.data_root, args.cache, teacher.front_end.config)
-    return ask(teacher, data.clips)
+    opinions = ask(teacher, data.clips)
+    return opinions, stability(teacher, data.clips, opinions)
 
 
 def rows_of_features(
