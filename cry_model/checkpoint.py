@@ -17,7 +17,7 @@ from cry_model.front_ends import make_front_end
 WEIGHTS = "model.safetensors"
 ASSETS = Path(__file__).parents[1] / "assets" / "checkpoints"
 """The folder of the bundled checkpoints."""
-DEFAULT = ASSETS / "donateacry-improved-ecapa-tdnn"
+DEFAULT = ASSETS / "cries-improved-ecapa-tdnn"
 """The bundled checkpoint that is used when none is named."""
 
 

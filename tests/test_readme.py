@@ -10,8 +10,9 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 import cry_model
-from cry_model.checkpoint import DEFAULT
+from cry_model.checkpoint import ASSETS, DEFAULT
 from cry_model.complexity import MEBI, measure
+from cry_model.registry import get_system
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,23 +51,81 @@ def test_the_measured_table_is_that_of_the_results():
         assert row in README
 
 
-def test_the_verdict_is_that_of_the_checkpoint():
-    config = cry_model.CheckpointConfig.from_json((DEFAULT / "config.json").read_text("utf-8"))
-    assert config.evaluation.verdict in " ".join(README.split())
+@pytest.mark.parametrize("folder", sorted(ASSETS.iterdir()), ids=lambda folder: folder.name)
+def test_the_verdicts_are_those_of_the_checkpoints(folder):
+    config = cry_model.CheckpointConfig.from_json((folder / "config.json").read_text("utf-8"))
+    record = config.evaluation or config.agreement
+    assert record.verdict in " ".join(README.split())
+
+
+SIX = ("challenge6-features", "challenge6-features-16khz")
+COLUMNS = [(dataset, protocol) for protocol in ("clip", "recording") for dataset in SIX]
+
+
+def six(dataset, protocol, system="feature-mlp"):
+    folder = ROOT / "assets" / "results" / dataset / protocol / system
+    return folder, json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
+def cell(estimate):
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+
+
+def test_the_six_class_table_is_that_of_the_results():
+    records = [six(*column)[1] for column in COLUMNS]
+    for name in records[0]["metrics"]["recording"]["metrics"]:
+        cells = [cell(r["metrics"]["recording"]["metrics"][name]) for r in records]
+        assert f"| {name.replace('_', ' ')}, feature MLP | {' | '.join(cells)} |" in README
+    for name, row in (("accuracy", "accuracy, RBF SVM"), ("ahead", "feature MLP ahead of it by")):
+        cells = [cell(r["beside"]["rbf_svm"][name]) for r in records]
+        assert f"| {row} | {' | '.join(cells)} |" in README
+
+
+@pytest.mark.parametrize(("dataset", "protocol"), COLUMNS)
+def test_the_six_class_numbers_follow_from_the_predictions(dataset, protocol):
+    folder, record = six(dataset, protocol)
+    table = pd.read_csv(folder / "predictions.csv")
+    guess = table[[f"p_{label}" for label in record["labels"]]].to_numpy().argmax(1)
+    right = (np.array(record["labels"])[guess] == table["label"]).mean()
+    measured = record["metrics"]["recording"]["metrics"]["accuracy"]["value"]
+    assert measured == pytest.approx(right, abs=1e-9)
+    assert sorted(table["seed"].unique()) == [0, 1, 2, 3, 4]
+    assert (table.groupby("seed")["recording"].nunique() == (918, 720)[SIX.index(dataset)]).all()
+    sides = table.groupby(["seed", "group"])["fold"].nunique().max()
+    assert (sides == 1) == (protocol == "recording")
+
+
+def test_the_pupils_table_follows_from_what_it_and_its_teacher_answered():
+    folder, record = six("cries", "baby", "improved-ecapa-tdnn")
+    columns = record["labels"]
+    table = pd.read_csv(folder / "predictions.csv")
+    mean = table.groupby("recording")[[f"p_{label}" for label in columns]].mean()
+    told = pd.read_csv(folder / "teacher.csv").set_index("recording").loc[mean.index]
+    same = (mean.to_numpy().argmax(1) == told.to_numpy().argmax(1)).mean()
+    measured = record["agreement"]
+    assert measured["agreement"]["value"] == pytest.approx(same)
+    assert table.groupby("group")["fold"].nunique().max() == 1
+    for name in ("agreement", "constant", "gain", "divergence", "constant_divergence"):
+        assert f"| {cell(measured[name])} |" in README
+    for name, stays in record["teacher_stability"].items():
+        assert f"| {name} | {100 * stays['agreement']:.0f} % |" in README
+    config = json.loads((DEFAULT / "config.json").read_text(encoding="utf-8"))
+    assert config["agreement"] == measured
 
 
 def test_the_size_table_is_what_is_counted():
-    rows = re.findall(r"^\| (?:Improved|\.\.\.|ECAPA|ResNet).*", README, flags=re.MULTILINE)
+    rows = re.findall(r"^\| (?:Improved|\.\.\.|ECAPA|ResNet|Feature).*", README, flags=re.MULTILINE)
     written = [re.findall(r"\d+\.\d+", row) for row in rows if " G |" in row]
     for name, numbers in zip(cry_model.list_models(), written, strict=True):
-        cost = measure(cry_model.build_model(name))
+        cost = measure(cry_model.build_model(name), get_system(name).num_bands)
         assert f"{cost.parameters / MEBI:.2f}" == numbers[0]
         assert f"{cost.multiply_adds / 1e9:.2f}" in numbers[1:]
 
 
 def test_the_checkpoint_carries_the_measured_run():
     record = record_of("baby")
-    config = json.loads((DEFAULT / "config.json").read_text(encoding="utf-8"))
+    path = ASSETS / "donateacry-improved-ecapa-tdnn" / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
     assert config["evaluation"] == record["metrics"]["recording"]
     assert config["training"]["preset"] == record["configuration"]["preset"]
 

@@ -8,12 +8,12 @@ import yaml
 from huggingface_hub import ModelCard
 
 from cry_model import CheckpointConfig
-from cry_model.checkpoint import DEFAULT
+from cry_model.checkpoint import ASSETS, DEFAULT
 from cry_model.config import CONFIG
 from cry_model.evaluation import Estimate
 from train.model_card import model_card
 
-RAW = json.loads((DEFAULT / CONFIG).read_text(encoding="utf-8"))
+RAW = json.loads((ASSETS / "donateacry-improved-ecapa-tdnn" / CONFIG).read_text(encoding="utf-8"))
 BUNDLED = CheckpointConfig.from_json(json.dumps(RAW))
 
 
@@ -116,3 +116,24 @@ def test_a_config_that_says_little_or_odd_things_still_gives_a_card():
     assert "| note | a \\| &lt;b> --- |" in text
     assert "<b>" not in text
     assert metadata(text)["license"] == "apache-2.0"
+
+
+def test_the_card_of_a_pupil_says_whom_it_imitates_and_how_far():
+    pupil = CheckpointConfig.from_json((DEFAULT / CONFIG).read_text(encoding="utf-8"))
+    text, alike = card(pupil), pupil.agreement
+    assert "never measured" not in text
+    for sentence in (alike.verdict, *alike.trust()):
+        assert sentence in text
+    for value in (alike.agreement, alike.constant, alike.gain, alike.divergence):
+        assert f"| {value.value:.3f} | {value.low:.3f} to {value.high:.3f} |" in text
+    for words in (alike.teacher, "nobody has labelled", "made at 8,000 samples a second"):
+        assert words in text
+    assert "model-index" not in text  # no metric on labels was measured
+
+
+def test_the_card_of_feature_mlp_says_what_it_was_fitted_on_and_that_no_licence_is_known():
+    folder = ASSETS / "challenge6-features-16khz-feature-mlp"
+    text = card(CheckpointConfig.from_json((folder / CONFIG).read_text(encoding="utf-8")))
+    for words in ("its published features, the 16 kHz recordings", "states none", "26 acoustic"):
+        assert words in text
+    assert "332 groups" in text

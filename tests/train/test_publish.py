@@ -56,7 +56,7 @@ def test_what_is_published_is_downloaded_and_answers_alike_to_the_bit(
     example = str(examples / "synthetic_rhythmic.wav")
     local, remote = everything[1].python(COMPARE, str(DEFAULT), "user/cry", example, token=READER)
     assert local == remote
-    assert len(set(local.values())) == 5
+    assert len(set(local.values())) == 6
 
 
 def test_the_card_that_is_published_is_the_one_that_a_dry_run_shows(hub, publish):
