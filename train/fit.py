@@ -123,10 +123,9 @@ def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation 
     facts = {"dataset": run.name, "protocol": run.protocol, "folds": run.folds}
     recordings = results.per_recording(whole, run.labels)
     if run.opinions is not None and run.teacher is not None:
-        of_fold = whole.drop_duplicates(["recording", "seed"])[["recording", "seed", "fold"]]
         facts = {"dataset": run.name, "folds": run.folds, "teacher": run.teacher.name}
         agreement = compare(
-            recordings.merge(of_fold, on=["recording", "seed"]),
+            recordings,
             run.opinions,
             run.labels,
             teacher_evaluation=run.teacher.evaluation,

@@ -11,6 +11,7 @@ from train.clips import Clips
 from train.feature_tables import TableFrontEnd
 from train.loop import Epoch, Lesson, fit
 from train.predicting import TrainingFrontEnd
+from train.readout import solve_readout
 from train.run import Run
 from train.splits import PROTOCOLS, split
 from train.table_fit import fit_table
@@ -48,6 +49,8 @@ def train_model(
         model = fit(model, front_end, lesson, preset, seed, accelerator, memory, report)
     if run.track:
         accelerator.end_training()
+    if run.teacher is not None and run.teacher.reused:
+        solve_readout(model, front_end, learnt, run.teacher)
     return model
 
 

@@ -44,44 +44,30 @@ def compare(
     """Agreement and divergence per recording, with intervals over groups.
 
     Args:
-        table: the pupil's predictions per recording, each by a fit that had not heard its group,
-            with the fold.
+        table: the pupil's predictions per recording, each by a fit that had not heard its group.
         opinions: the teacher's.
         labels: in the order of the probabilities.
         **facts: the other fields of :class:`~cry_model.agreement.Agreement`.
     """
     pupil = table[probability_columns(labels)].to_numpy(dtype=np.float64)
     teacher = np.stack([opinions[name] for name in table["recording"]])
-    guess, average = constants(table, teacher)
+    # Of these very recordings, which no guess made on others could beat.
+    usual, average = int(np.bincount(teacher.argmax(1)).argmax()), teacher.mean(0)
     same = pupil.argmax(1) == teacher.argmax(1)
-    always = guess == teacher.argmax(1)
+    always = usual == teacher.argmax(1)
     groups = table["group"].tolist()
     return Agreement(
         recordings=table["recording"].nunique(),
         groups=len(set(groups)),
         seeds=tuple(int(seed) for seed in sorted(table["seed"].unique())),
         agreement=mean(same, groups),
-        constant_label=labels[int(np.bincount(teacher.argmax(1)).argmax())],
+        constant_label=labels[usual],
         constant=mean(always, groups),
         gain=mean(same.astype(float) - always, groups),
         divergence=mean(divergence(teacher, pupil), groups),
         constant_divergence=mean(divergence(teacher, average), groups),
         **facts,
     )
-
-
-def constants(
-    table: pd.DataFrame, teacher: NDArray[np.float64]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """For each row the teacher's most frequent label and mean answer on all other folds."""
-    guess, average = np.zeros(len(table), dtype=np.int64), np.zeros_like(teacher)
-    for key in table.groupby(["seed", "fold"]).groups:
-        seed, fold = key
-        mine = ((table["seed"] == seed) & (table["fold"] == fold)).to_numpy()
-        others = teacher[((table["seed"] == seed) & (table["fold"] != fold)).to_numpy()]
-        guess[mine] = np.bincount(others.argmax(1)).argmax()
-        average[mine] = others.mean(0)
-    return guess, average
 
 
 def divergence(teacher: NDArray[np.float64], pupil: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -149,7 +149,7 @@ DISTIL = Preset(
     label_smoothing=0.0,
     weight_decay=0.02,
     balance=0.0,
-    epochs=40,
+    epochs=20,
     batch=16,
     learning_rate=2e-3,
     # All that is done to the sound the teacher hears too; masks and mixup would be the pupil's

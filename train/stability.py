@@ -10,12 +10,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from cry_model.feature_mlp import FeatureMLP
 from cry_model.features import band_pass
 from train.clips import Clips
 from train.distillation import Teacher
 from train.opinions import Opinions, ask, divergence
+
+SAME = "as they are"
 
 
 @dataclass(frozen=True)
@@ -25,17 +29,19 @@ class Stability:
     Attributes:
         agreement: share of recordings with the same most probable label.
         divergence: Kullback-Leibler divergence from the answer to the recording itself, nats.
-        most_frequent: share of the most frequent label among the answers to what was changed.
+        outside: share of the changed recordings that lie outside of what the teacher was fitted
+            on; None for a teacher that cannot tell.
     """
 
     agreement: float
     divergence: float
-    most_frequent: float
+    outside: float | None
 
 
 def changes(rate: int) -> Mapping[str, Callable[[Tensor], Tensor]]:
     """What is done to a waveform (samples,) at ``rate`` Hz."""
     return {
+        SAME: torch.clone,
         "low-passed at 3.4 kHz": lambda wave: band_pass(wave, rate, 1.0, 3400.0),
         "6 dB quieter": lambda wave: wave * 10 ** (-6 / 20),
         "the first 5 s": lambda wave: wave[: 5 * rate],
@@ -51,16 +57,40 @@ def stability(teacher: Teacher, clips: Clips, opinions: Opinions) -> dict[str, S
         opinions: on these, as they are.
     """
     names = [item.recording for item in clips.items]
-    before = np.stack([opinions[name] for name in names])
     found = {}
     for name, change in changes(teacher.front_end.config.sample_rate).items():
-        changed = replace(clips, waveforms=tuple(change(wave) for wave in clips.waveforms))
+        waves = [change(wave) for wave in clips.waveforms]
+        # A clip that is too short to be cut stays as it was and tells nothing.
+        differ = [
+            i
+            for i, (a, b) in enumerate(zip(waves, clips.waveforms, strict=True))
+            if name == SAME or not torch.equal(a, b)
+        ]
+        if not differ:
+            continue
+        changed = replace(clips, waveforms=tuple(waves)).subset(differ)
         told = ask(teacher, changed)
-        after = np.stack([told[name] for name in names])
-        frequency = np.bincount(after.argmax(1)).max() / len(after)
+        before, after = (
+            np.stack([source[names[i]] for i in differ]) for source in (opinions, told)
+        )
         found[name] = Stability(
             float((before.argmax(1) == after.argmax(1)).mean()),
             float(divergence(before, after).mean()),
-            float(frequency),
+            share_outside(teacher, changed),
         )
     return found
+
+
+@torch.no_grad()
+def share_outside(teacher: Teacher, clips: Clips) -> float | None:
+    """Share of the clips, each as its first piece, beyond the teacher's range."""
+    if not isinstance(teacher.model, FeatureMLP):
+        return None
+    device = next(teacher.model.parameters()).device
+    remote = [
+        teacher.model.remoteness(
+            teacher.front_end(clips.pieces(teacher.front_end, i).waveforms[:1].to(device))
+        )
+        for i in range(len(clips.items))
+    ]
+    return float((torch.cat(remote) > 1).float().mean())
