@@ -58,10 +58,10 @@ def answer_html(prediction: Prediction, beside: Mapping[str, Prediction] | None 
 def heading_html(prediction: Prediction) -> str:
     """The answer in a line; of a recording that the model does not know, no claim."""
     label = f"<em>{escape(words(prediction.label))}</em>"
-    if not prediction.cautions:
-        return f"Sounds most like {label}"
     if not has_answer(prediction):
         return "Outside of what this model knows; it has no answer"
+    if not prediction.cautions:
+        return f"Sounds most like {label}"
     return f"Outside of what this model knows; it would say {label}"
 
 
@@ -97,7 +97,9 @@ def beside_html(prediction: Prediction, beside: Mapping[str, Prediction]) -> str
         label, share = words(other.label), percent(other.probabilities[other.label])
         says = f"says: {label} ({share})" if has_answer(other) else "has no answer"
         outside = "; this recording is outside of what it knows" if other.cautions else ""
-        lines.append(f"{subject} {says}{outside}.")
+        taught = prediction.agreement is not None and other.acoustic is not None
+        whose = f"{subject}, which it imitates," if taught else subject
+        lines.append(f"{whose} {says}{outside}.")
     text = "".join(f'<p class="beside">{escape(line)}</p>' for line in lines)
     mine = prediction.probabilities
     if any(disagree_strongly(mine, other.probabilities) for other in beside.values()):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from html import escape
 
 import plotly.graph_objects as go
+import torch
 
 from analysis.feature_names import NAMES
 from analysis.style import PALETTE, finish
+from cry_model.acoustic_features import FEATURES
 from cry_model.evaluation import words
+from cry_model.feature_mlp import INPUTS, level_free
 from cry_model.prediction import AcousticReading, Prediction
 
 SHOWN = 12
@@ -30,10 +32,10 @@ def contributions_figure(prediction: Prediction) -> go.Figure:
     """
     acoustic, order = _require(prediction), ranked(_require(prediction))
     shown, rest = order[:SHOWN], order[SHOWN:]
+    rows = torch.tensor([[acoustic.features[name] for name in FEATURES]])
+    measured = dict(zip(INPUTS, level_free(rows)[0].tolist(), strict=True))
     names = [f"{NAMES[name].plain}<br>({NAMES[name].term})" for name, _ in shown]
-    hover = [
-        f"{NAMES[name].full}: {NAMES[name].value(acoustic.features[name])}" for name, _ in shown
-    ]
+    hover = [f"{NAMES[name].full}: {NAMES[name].value(measured[name])}" for name, _ in shown]
     amounts = [amount for _, amount in shown]
     if rest:
         names.append(f"{len(rest)} others<br>together")
@@ -66,10 +68,7 @@ def describe_contributions(prediction: Prediction) -> str:
             listed = ", ".join(f"{NAMES[name].full} {_signed(amount)}" for name, amount in most)
             parts.append(f"Most {direction} {label}: {listed}.")
     total = sum(amount for _, amount in order)
-    parts.append(
-        f"All together {_signed(total)}: {math.exp(total):.2g} times as probable as it would "
-        "be for an average recording."
-    )
+    parts.append(f"All together {_signed(total)} beside an average recording.")
     return " ".join(parts)
 
 

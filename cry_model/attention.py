@@ -24,6 +24,8 @@ class AttentionMaps:
         differential_1: A_1 of equation 13, (batch, heads, tokens, tokens), rows sum to 1.
         differential_2: A_2 of equation 15, the same shape.
         differential_lambda: the learnt scalar of equation 12, shape ().
+        remoteness: of a system that answers by acoustic features: how far each item lies from what
+            it was fitted on, (batch,), above 1 outside.
     """
 
     temporal: tuple[Tensor, ...] = ()
@@ -32,6 +34,7 @@ class AttentionMaps:
     differential_1: Tensor | None = None
     differential_2: Tensor | None = None
     differential_lambda: Tensor | None = None
+    remoteness: Tensor | None = None
 
     @property
     def differential(self) -> Tensor | None:

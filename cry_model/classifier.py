@@ -21,8 +21,8 @@ from cry_model.hub import find_checkpoint
 from cry_model.prediction import AcousticReading, PieceAnswer, Prediction
 
 OUTSIDE = (
-    "This recording is unlike those that the model was fitted on: it lies {:.1f} times as far out "
-    "as nearly all of them do, so its answer means little."
+    "This recording is unlike those that the model was fitted on ({:.2f} times as far out as all "
+    "but the strangest of them), so its answer means little."
 )
 TOO_DULL = (
     "This recording holds nothing above {:g} kHz, and the model listens up to {:g} kHz, so its "
@@ -81,9 +81,11 @@ class CryClassifier:
             answers = [self._forward(batch) for batch in pieces.waveforms.split(self.BATCH)]
         probabilities = torch.cat([p for p, _ in answers])
         mean = probabilities.mean(0)
+        maps = concatenate([maps for _, maps in answers])
+        remoteness = None if maps.remoteness is None else float(maps.remoteness.mean())
         acoustic = None
         if isinstance(self.model, FeatureMLP):
-            acoustic = self._read(self.model, pieces.waveforms, int(mean.argmax()))
+            acoustic = self._read(self.model, pieces.waveforms, int(mean.argmax()), remoteness)
         return Prediction(
             probabilities=self._named(mean),
             pieces=tuple(
@@ -93,36 +95,34 @@ class CryClassifier:
             system=self.config.system,
             duration=recording.duration,
             hop_seconds=self.config.front_end.hop_seconds,
-            attention=concatenate([maps for _, maps in answers]),
+            attention=maps,
             evaluation=self.config.evaluation,
             agreement=self.config.agreement,
-            cautions=tuple(self._cautions(recording, acoustic)),
+            cautions=tuple(self._cautions(recording, remoteness)),
             acoustic=acoustic,
         )
 
-    def _cautions(
-        self, recording: audio.Recording, acoustic: AcousticReading | None
-    ) -> Iterator[str]:
+    def _cautions(self, recording: audio.Recording, remoteness: float | None) -> Iterator[str]:
         top = recording.sample_rate / 2
         if top < 0.95 * self.config.front_end.high_hz:
             yield TOO_DULL.format(top / 1000, self.config.front_end.high_hz / 1000)
-        if acoustic is not None and acoustic.remoteness > 1:
-            yield OUTSIDE.format(acoustic.remoteness)
+        if remoteness is not None and remoteness > 1:
+            yield OUTSIDE.format(remoteness)
 
-    def _read(self, model: FeatureMLP, waveforms: Tensor, label: int) -> AcousticReading:
+    def _read(
+        self, model: FeatureMLP, waveforms: Tensor, label: int, remoteness: float
+    ) -> AcousticReading:
         """What a feature model makes its answer of; pieces count alike."""
         with torch.inference_mode():
             parts = [self.front_end(batch) for batch in waveforms.split(self.BATCH)]
         # Means over frames now: pieces of one recording are of one length.
         features = torch.cat([part.mean(-1, keepdim=True) for part in parts])
         contributions = model.contributions(features, label).mean(0)
-        with torch.inference_mode():
-            remoteness = model.remoteness(features).mean()
         means = features.mean((0, 2)).tolist()
         return AcousticReading(
             dict(zip(FEATURES, means, strict=True)),
             dict(zip(INPUTS, contributions.tolist(), strict=True)),
-            float(remoteness),
+            remoteness,
         )
 
     def _on_device(self, recording: audio.Recording) -> audio.Recording:

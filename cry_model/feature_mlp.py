@@ -28,6 +28,9 @@ def level_free(features: Tensor) -> Tensor:
     return without[:, [i for i in range(len(FEATURES)) if i != RMS]]
 
 
+FAR = 1e6  # no recording is as far from anything
+
+
 class Members(nn.Module):
     """Networks of one shape side by side: (batch, inputs) -> (members, batch, classes).
 
@@ -104,7 +107,7 @@ class FeatureMLP(nn.Module):
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
         self.register_buffer("precision", torch.eye(size))
-        self.register_buffer("limit", torch.tensor(math.inf))
+        self.register_buffer("limit", torch.tensor(FAR))
         self.register_buffer("temperature", torch.tensor(1.0))
 
     def inputs(self, features: Tensor) -> Tensor:
@@ -123,21 +126,24 @@ class FeatureMLP(nn.Module):
         mean = self.member_logits(inputs).log_softmax(-1).logsumexp(0)
         return (mean / self.temperature).log_softmax(-1)
 
-    def remoteness(self, features: Tensor) -> Tensor:
-        """(batch, 26, frames) -> (batch,): Mahalanobis distance from the fit's recordings, over
-        the distance that 97.5 % of held-out ones stay below; above 1 is outside."""
-        return distance(self.inputs(features), self.precision) / self.limit
+    def remoteness(self, inputs: Tensor) -> Tensor:
+        """(batch, 25), standardised -> (batch,): Mahalanobis distance from the fit's recordings,
+        over the distance that 97.5 % of held-out ones stay below; above 1 is outside."""
+        return distance(inputs, self.precision) / self.limit
 
     def forward(
         self, features: Tensor, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionMaps]:
-        logits = self.answer(self.inputs(features))
-        return (logits, AttentionMaps()) if return_attention else logits
+        inputs = self.inputs(features)
+        logits = self.answer(inputs)
+        if not return_attention:
+            return logits
+        return logits, AttentionMaps(remoteness=self.remoteness(inputs))
 
     def answer(self, inputs: Tensor) -> Tensor:
         """(batch, 25), standardised -> logits (batch, classes): less sure the further outside."""
         log_probabilities = self.log_probabilities(inputs)
-        trust = (2 - distance(inputs, self.precision) / self.limit).clamp(0, 1)[:, None]
+        trust = (2 - self.remoteness(inputs)).clamp(0, 1)[:, None]
         equal = 1 / log_probabilities.shape[-1]
         return (trust * log_probabilities.exp() + (1 - trust) * equal).log()
 

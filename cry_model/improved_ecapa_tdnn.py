@@ -6,6 +6,7 @@ Source: Zhou, Li and Yu, section 2, Figures 1b, 2 and 3. Shapes: B batch, C chan
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -163,4 +164,9 @@ class ImprovedECAPATDNN(nn.Module):
             z, maps = self.differential(z.unflatten(1, (len(tokens), -1)))
             z = z.flatten(1)
         logits = self.classifier(z)
-        return (logits, gather(gates, maps)) if return_attention else logits
+        if not return_attention:
+            return logits
+        found = gather(gates, maps)
+        if isinstance(self.classifier, ReusedClassifier):
+            found = replace(found, remoteness=self.classifier.remoteness(z))
+        return logits, found

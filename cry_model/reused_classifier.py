@@ -36,7 +36,13 @@ class ReusedClassifier(nn.Module):
         return self
 
     def forward(self, embedding: Tensor) -> Tensor:
-        predicted = self.features(embedding)
         if self.training:
-            return predicted
-        return self.teacher.answer(predicted.clamp(-EXTREME, EXTREME))
+            return self.features(embedding)
+        return self.teacher.answer(self._predicted(embedding))
+
+    def remoteness(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> (batch,): of the predicted features, see the teacher's."""
+        return self.teacher.remoteness(self._predicted(embedding))
+
+    def _predicted(self, embedding: Tensor) -> Tensor:
+        return self.features(embedding).clamp(-EXTREME, EXTREME)

@@ -91,6 +91,8 @@ def _measured(evaluation: Evaluation) -> str:
     seeds = ", ".join(map(str, evaluation.seeds))
     group, dataset = group_name(evaluation.dataset), _cell(dataset_title(evaluation.dataset))
     split = SPLITS.get(evaluation.protocol, "").format(group=group)
+    if evaluation.dataset.startswith("challenge6") and evaluation.protocol != "clip":
+        split = "halves of one recording stay together; its baby may be on both sides"
     rows = [(title(name), *_interval(value)) for name, value in evaluation.metrics.items()]
     return (
         f"## Measured\n\nOn {dataset}, protocol `{evaluation.protocol}`"

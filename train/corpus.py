@@ -12,8 +12,16 @@ class DataError(ValueError):
 
 
 def related(one: str, other: str) -> bool:
-    """Whether two corpora, by name, hold the same babies: both folders of Donate-a-Cry do."""
-    return one == other or {one, other} == {"donateacry", "donateacry_ios"}
+    """Whether two corpora, by name, hold recordings of the same babies."""
+    return one == other or any({one, other} <= family for family in FAMILIES)
+
+
+FAMILIES = (
+    {"donateacry", "donateacry_ios", "cries"},
+    {"esc10", "cries"},
+    {"challenge6", "challenge6-features", "challenge6-features-16khz"},
+)
+"""Corpora that share recordings, or have them as features."""
 
 
 @dataclass(frozen=True)

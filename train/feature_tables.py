@@ -1,9 +1,10 @@
 """Recordings as rows of 26 features: the challenge's published table, or computed from audio.
 
 ``challenge6-features`` holds all 918 labelled recordings of the six-class challenge corpus,
-``challenge6-features-16khz`` the 720 of them that were recorded at 16 kHz: the rate goes with the
-label, so what is learnt from both rates is partly the rate. A model for other people's recordings
-is fitted on the second.
+``challenge6-features-16khz`` the 720 of them whose length is a whole number of samples at 16 kHz,
+from which it is inferred that they were recorded at that rate. The rate goes with the label, so
+what is learnt from both rates is partly the rate: a model for other people's recordings is fitted
+on the second.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
+from pandas.api.types import is_numeric_dtype
 from torch import Tensor, nn
 
 from cry_model.acoustic_features import FEATURES
@@ -85,11 +88,17 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
             f"There is no {path}. Put the challenge's train_features.csv and the recordings' "
             "lengths as durations.csv there, or name another folder with --data-root."
         )
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:  # also what pandas' parser and the codec raise
+        raise DataError(f"{path} is no table: {error}".splitlines()[0]) from error
     if missing := [name for name in columns if name not in table]:
         raise DataError(f"{path} has no column {', '.join(missing)}.")
     if table[list(columns)].isna().any(axis=None) or table["filename"].duplicated().any():
         raise DataError(f"{path} has an empty cell or names a recording twice.")
+    values = table[[name for name in columns if name not in ("filename", "label")]]
+    if not all(map(is_numeric_dtype, values.dtypes)) or not np.isfinite(values).all(axis=None):
+        raise DataError(f"{path} has a cell that is no finite number.")
     return table
 
 

@@ -50,6 +50,8 @@ def run_fit(run: Run) -> Evaluation | Agreement | None:
         raise DataError("No recording has a label; name a --teacher that gives some.")
     if run.opinions is not None and run.protocol == "clip":
         raise DataError("A teacher is asked about whole recordings; take --protocol baby.")
+    if run.opinions is not None and run.preset.validation:
+        raise DataError("Without a label there is nothing to watch a fit on; leave validation out.")
     front_end = front_end_of(run)
     evaluation = None
     with run.alone(run.results_folder):

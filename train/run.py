@@ -34,6 +34,8 @@ class Run:
     Attributes:
         system, settings: of the registry.
         data: the corpus; what is unlabelled in it is only learnt from, with a teacher.
+        parts: under the ``clip`` protocol, the features of the parts of the recordings, which
+            cannot be cut out of those of the whole ones.
         opinions: the teacher's answers, where nothing in the corpus has a label of its own.
         stability: how far the teacher stays with them, for the record.
         extra: the name of the corpus that unlabelled clips were taken from, for the record.
@@ -52,6 +54,7 @@ class Run:
     out: Path
     settings: Mapping[str, Any] = field(default_factory=dict)
     teacher: Teacher | None = None
+    parts: Clips | None = None
     opinions: Opinions | None = None
     stability: Mapping[str, Stability] = field(default_factory=dict)
     extra: str | None = None
@@ -82,6 +85,8 @@ class Run:
             items = tuple(replace(item, label=told[item.recording]) for item in every.items)
             return replace(every, items=items)
         clips = self.data.clips.labelled()
+        if self.parts is not None:
+            return self.parts.labelled()
         if self.protocol == "clip" and not self.on_features:
             return cut_before_splitting(clips, self.preset.front_end)
         return clips
@@ -181,7 +186,7 @@ class Run:
             "unlabelled": self.extra,
             "settings": dict(self.settings),
             "teacher": self.teacher and self.teacher.facts(),
-            "precision": self.accelerator.mixed_precision,
+            "precision": "no" if self.on_features else self.accelerator.mixed_precision,
             "validation_by": held_back,
             "preset": asdict(self.preset),
         }

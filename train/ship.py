@@ -45,8 +45,9 @@ def fit_on_everything(
     run: Run, front_end: TrainingFrontEnd, seed: int, training: dict[str, Any]
 ) -> tuple[nn.Module, CheckpointConfig]:
     """The weights and, still without any numbers, the config that goes with them."""
-    model = train_model(run, run.data.clips, front_end, seed, None)
-    learnt, watched = hold_back(run, run.data.clips, seed)
+    clips = run.data.clips if run.opinions is None else run.units  # drawn as the folds' were
+    model = train_model(run, clips, front_end, seed, None)
+    learnt, watched = hold_back(run, clips, seed)
     facts = {
         "recordings": len(learnt.items),
         "held_back": 0 if watched is None else len(watched.items),

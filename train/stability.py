@@ -89,7 +89,9 @@ def share_outside(teacher: Teacher, clips: Clips) -> float | None:
     device = next(teacher.model.parameters()).device
     remote = [
         teacher.model.remoteness(
-            teacher.front_end(clips.pieces(teacher.front_end, i).waveforms[:1].to(device))
+            teacher.model.inputs(
+                teacher.front_end(clips.pieces(teacher.front_end, i).waveforms[:1].to(device))
+            )
         )
         for i in range(len(clips.items))
     ]

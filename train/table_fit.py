@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from cry_model.feature_mlp import FeatureMLP, distance, level_free
 from train.clips import Clips
-from train.corpus import DataError
 from train.presets import Preset
 
 JITTER = 0.1  # noise on the inputs, standard deviations
@@ -31,15 +30,9 @@ def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> Fea
         clips: rows (26,) in the place of waveforms, every one labelled.
         preset: epochs, batch, learning rate, weight decay, label smoothing, mixup; "one-cycle".
         seed: of the batches.
-
-    Raises:
-        DataError: if the preset asks for what has no meaning here.
     """
-    if preset.validation or preset.average or preset.schedule != "one-cycle":
-        raise DataError(
-            "feature-mlp is fitted with a one-cycle schedule, without validation or averaging; "
-            "leave them out."
-        )
+    home = model.mean.device
+    model.cpu()  # hundreds of rows: no work for another device, and one order of sums
     rows = level_free(torch.stack(clips.waveforms))
     groups = [item.group for item in clips.items]
     settle(model, rows, groups)
@@ -49,7 +42,7 @@ def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> Fea
         learnt, held_out = next(GroupKFold(CALIBRATION_FOLDS).split(rows, groups=groups))
         fit_members(trial, inputs[learnt], clips.labels[learnt], preset, seed)
         calibrate(model, trial.log_probabilities(inputs[held_out]), clips.labels[held_out])
-    return fit_members(model, inputs, clips.labels, preset, seed)
+    return fit_members(model, inputs, clips.labels, preset, seed).to(home)
 
 
 def fit_members(

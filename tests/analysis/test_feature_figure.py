@@ -1,6 +1,5 @@
 """The explanation of a model on acoustic features: all of it is drawn, in words too."""
 
-import math
 
 import pytest
 import torch
@@ -29,8 +28,8 @@ def test_the_bars_sum_to_the_gain_over_an_average_recording(read, examples):
         here, average = model.model.log_probabilities(torch.cat([inputs, 0 * inputs]))
     label = model.labels.index(prediction.label)
     assert sum(bars.x) == pytest.approx(float(here[label] - average[label]), abs=0.01)
-    factor = math.exp(float(here[label] - average[label]))
-    assert f"{factor:.2g} times as probable" in describe_contributions(prediction)
+    total = f"{float(here[label] - average[label]):+.2f}".replace("-", "−")
+    assert f"All together {total} beside an average" in describe_contributions(prediction)
 
 
 def test_the_greatest_come_first_and_the_rest_is_one_bar(read):

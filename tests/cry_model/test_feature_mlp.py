@@ -81,15 +81,15 @@ def test_remoteness_is_the_mahalanobis_distance(settled):
     covariance = z.T @ z / len(z) + 0.02 * np.eye(25)
     apart = (table - learnt.mean(0)) / spread
     expected = np.sqrt(np.einsum("ij,ij->i", apart, np.linalg.solve(covariance, apart.T).T))
-    found = settled.remoteness(rows(7, 3)[..., None]) * settled.limit
+    found = settled.remoteness(settled.inputs(rows(7, 3)[..., None])) * settled.limit
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
 def test_most_of_the_table_is_inside_and_far_off_every_label_is_alike(settled):
     table = rows()[..., None]
-    assert (settled.remoteness(table) < 1).float().mean() > 0.95
+    assert (settled.remoteness(settled.inputs(table)) < 1).float().mean() > 0.95
     far = table + 1000
-    assert (settled.remoteness(far) > 2).all()
+    assert (settled.remoteness(settled.inputs(far)) > 2).all()
     torch.testing.assert_close(settled(far).softmax(-1), torch.full((200, 6), 1 / 6))
 
 

@@ -11,7 +11,8 @@ from tests.systems import ON_SPECTROGRAMS
 from train.bank import Bank
 from train.devices import make_accelerator
 from train.loop import Dice, Lesson, fit, step_loss
-from train.presets import BEST
+from train.presets import BEST, ON_FEATURES
+from train.table_fit import fit_table
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 QUICK = replace(BEST, epochs=2, batch=8)
@@ -29,6 +30,14 @@ def fitted(clips, system):
 def test_the_same_seed_gives_the_same_weights(clips, system):
     first, again = (fitted(clips, system).state_dict() for _ in range(2))
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+def test_feature_mlp_is_fitted_beside_cuda_and_comes_back(clips):
+    rows = tuple(torch.randn(26).abs() + 0.1 for _ in clips.items)
+    table = replace(clips, waveforms=rows)
+    model = cry_model.build_model("feature-mlp", 5, hidden=16).cuda()
+    preset = replace(ON_FEATURES, epochs=1, batch=8)
+    assert next(fit_table(model, table, preset, 0).parameters()).device.type == "cuda"
 
 
 def test_the_gradient_is_the_processors(clips):

@@ -80,6 +80,8 @@ def test_a_length_tells_its_rate():
         ("train_features.csv", lambda t: t.drop(columns="mfcc7"), "no column mfcc7"),
         ("train_features.csv", lambda t: t.assign(rms=np.nan), "empty cell"),
         ("train_features.csv", lambda t: t.assign(label="bored"), "do not name the same"),
+        ("train_features.csv", lambda t: t.assign(rms="loud"), "no finite number"),
+        ("train_features.csv", lambda t: t.assign(rms=np.inf), "no finite number"),
     ],
 )
 def test_a_damaged_table_is_one_sentence(root, tmp_path, file, change, words):
@@ -171,7 +173,12 @@ def test_the_features_of_any_audio_are_a_table_too(made_up_root, tmp_path):
     words = ["fit", "--system", "feature-mlp", "--dataset", "donateacry", "--folds", "3"]
     words += ["--data-root", str(made_up_root), "--cache", str(tmp_path), "--out", str(tmp_path)]
     words += ["--epochs", "5", "--set", "hidden=16", "batch=8"]
-    for protocol in ("clip", "baby"):
+    for protocol in ("baby", "clip"):
         assert main([*words, "--protocol", protocol]) == 0
-    folder = tmp_path / "results" / "donateacry" / "baby" / "feature-mlp"
-    assert json.loads((folder / "run.json").read_text())["metrics"]["recording"]["recordings"] == 30
+        folder = tmp_path / "results" / "donateacry" / protocol / "feature-mlp"
+        record = json.loads((folder / "run.json").read_text())
+        assert record["metrics"]["recording"]["recordings"] == 30
+    (checkpoint,) = (tmp_path / "checkpoints").iterdir()
+    config = cry_model.load_checkpoint(checkpoint)[1]
+    assert config.evaluation.protocol == "baby"  # what is shipped is the same under either
+    assert config.training["recordings"] == 30

@@ -15,7 +15,7 @@ from train.commands.options import (
     at_least,
     share,
 )
-from train.commands.planning import plan
+from train.commands.planning import plan, suitable
 from train.corpus import DataError
 from train.datasets import DATASETS
 from train.devices import make_accelerator, of_main
@@ -134,7 +134,7 @@ def add_where(where: argparse._ArgumentGroup) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fits what was asked for."""
-    systems = list_models() if "all" in args.system else list(dict.fromkeys(args.system))
+    systems = suitable(args) if "all" in args.system else list(dict.fromkeys(args.system))
     destination = find_destination(args, systems)
     accelerator = make_accelerator(
         args.device,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 from accelerate import Accelerator
 
 from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.features import FrontEndConfig
-from train.cache import Prepared
-from train.clips import cut_before_splitting
+from cry_model.registry import list_models
+from train.cache import SUFFIX, Prepared
+from train.clips import Clips, cut_before_splitting
 from train.corpus import DataError
+from train.devices import of_main
 from train.distillation import Teacher, load_teacher
 from train.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
 from train.loading import describe, find_corpus, with_unlabelled
@@ -22,6 +25,8 @@ from train.presets import PRESETS, Preset, usual_preset
 from train.run import Run
 from train.stability import Stability, stability
 
+ON_FEATURES = "feature-mlp"
+
 
 def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Iterator[Run]:
     """The runs of one system: one, but for the challenge's whole table.
@@ -29,15 +34,14 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
     That is measured on all recordings and on those of one sample rate alone, and what is shipped
     is fitted on the latter.
     """
-    preset = PRESETS[args.preset] if args.preset else usual_preset(system)
-    if isinstance(preset.front_end, AcousticConfig) != (system == "feature-mlp"):
-        raise DataError(f"The preset {preset.name} is not one for {system}.")
-    if args.epochs is not None:
-        preset = replace(preset, epochs=args.epochs)
-    preset, settings = apply_overrides(preset, args.set)
+    preset, settings = settle(args, system)
     names = (ALL, ONE_RATE) if args.dataset == ALL else (args.dataset,)
     for name in names:
         data, extra = recordings(args, name, preset, accelerator)
+        parts = None
+        if isinstance(preset.front_end, AcousticConfig):
+            data, parts = rows_of_features(args, data, preset.front_end)
+        accelerator.print(describe(data))
         teacher, opinions, stays = None, None, {}
         if args.teacher:
             teacher = load_teacher(
@@ -63,6 +67,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             out=args.out,
             settings=settings,
             teacher=teacher,
+            parts=parts,
             opinions=opinions,
             stability=stays,
             extra=extra,
@@ -72,6 +77,41 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
         )
 
 
+def settle(args: argparse.Namespace, system: str) -> tuple[Preset, Mapping[str, Any]]:
+    """The preset of a system with what was changed in it, and the settings of its class.
+
+    Raises:
+        DataError: if they do not suit the system.
+    """
+    preset = PRESETS[args.preset] if args.preset else usual_preset(system)
+    on_features = isinstance(preset.front_end, AcousticConfig)
+    if on_features != (system == ON_FEATURES):
+        raise DataError(f"The preset {preset.name} is not one for {system}.")
+    if args.epochs is not None:
+        preset = replace(preset, epochs=args.epochs)
+    preset, settings = apply_overrides(preset, args.set)
+    if on_features and args.teacher:
+        raise DataError(f"{system} learns from labels; leave --teacher out.")
+    if on_features and (preset.validation or preset.average or preset.schedule != "one-cycle"):
+        raise DataError(
+            f"{system} is fitted with a one-cycle schedule, without validation or averaging; "
+            "leave them out."
+        )
+    return preset, settings
+
+
+def suitable(args: argparse.Namespace) -> list[str]:
+    """What ``--system all`` means with the other options: without feature-mlp where it differs.
+
+    It hears other features, so a preset or a prepared file of the others is none of its own, and
+    it does not learn from a teacher.
+    """
+    prepared = args.dataset.endswith(SUFFIX)
+    if args.preset or args.teacher or args.set or prepared:
+        return [name for name in list_models() if name != ON_FEATURES]
+    return list_models()
+
+
 def recordings(
     args: argparse.Namespace, name: str, preset: Preset, accelerator: Accelerator
 ) -> tuple[Prepared, str | None]:
@@ -79,17 +119,15 @@ def recordings(
     if args.unlabelled and not args.teacher:
         raise DataError("--unlabelled recordings need a --teacher to label them.")
     config, extra = preset.front_end, None
-    if isinstance(config, AcousticConfig):
-        if args.teacher:
-            raise DataError("feature-mlp learns from labels; leave --teacher out.")
-        data = rows_of_features(args, name, config, accelerator)
-    else:
-        with accelerator.local_main_process_first():  # the others find the prepared file
-            data = find_corpus(name, args.data_root, args.cache, config)
-            if args.unlabelled:
-                more = find_corpus(args.unlabelled, args.data_root, args.cache, config)
-                data, extra = with_unlabelled(data, more), more.corpus.name
-    accelerator.print(describe(data))
+    if name in TABLES:
+        if args.data_root is None:
+            raise DataError("Say where the table is: --data-root FOLDER or CRY_DATA.")
+        return read_table(args.data_root, name), None
+    with accelerator.local_main_process_first():  # the others find the prepared file
+        data = find_corpus(name, args.data_root, args.cache, config)
+        if args.unlabelled:
+            more = find_corpus(args.unlabelled, args.data_root, args.cache, config)
+            data, extra = with_unlabelled(data, more), more.corpus.name
     return data, extra
 
 
@@ -99,21 +137,23 @@ def ask_about(
     """The teacher's answer to every recording, and how far it stays with it."""
     with accelerator.local_main_process_first():
         data = find_corpus(name, args.data_root, args.cache, teacher.front_end.config)
-    opinions = ask(teacher, data.clips)
-    return opinions, stability(teacher, data.clips, opinions)
+
+    def answer() -> tuple[Opinions, Mapping[str, Stability]]:
+        opinions = ask(teacher, data.clips)
+        return opinions, stability(teacher, data.clips, opinions)
+
+    return of_main(accelerator, answer)  # of one process: the folds depend on them
 
 
 def rows_of_features(
-    args: argparse.Namespace, name: str, config: AcousticConfig, accelerator: Accelerator
-) -> Prepared:
-    """The challenge's table, or the features of any corpus's audio."""
-    if name in TABLES:
-        if args.data_root is None:
-            raise DataError("Say where the table is: --data-root FOLDER or CRY_DATA.")
-        return read_table(args.data_root, name)
-    with accelerator.local_main_process_first():
-        data = find_corpus(name, args.data_root, args.cache, config)
-    if args.protocol == "clip":  # into parts as long as the other systems'
-        clips = cut_before_splitting(data.clips, FrontEndConfig(sample_rate=config.sample_rate))
-        data = replace(data, clips=clips)
-    return tabulate(data, config)
+    args: argparse.Namespace, data: Prepared, config: AcousticConfig
+) -> tuple[Prepared, Clips | None]:
+    """Audio as features; under the ``clip`` protocol also those of its parts."""
+    if args.dataset in TABLES:
+        return data, None
+    parts = None
+    if args.protocol == "clip":  # as long as the other systems'
+        standard = FrontEndConfig(sample_rate=config.sample_rate)
+        cut = replace(data, clips=cut_before_splitting(data.clips, standard))
+        parts = tabulate(cut, config).clips
+    return tabulate(data, config), parts
