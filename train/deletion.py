@@ -12,13 +12,15 @@ from torch.nn.functional import pad
 from cry_model.classifier import CryClassifier
 from cry_model.features import Clip
 
+BATCH = 32  # pieces
+
 
 @torch.inference_mode()
-def probabilities(classifier: CryClassifier, clip: Clip) -> Tensor:
-    """What the classifier makes of a prepared clip, (classes,), the mean over its pieces."""
-    waves = classifier.front_end.cut(clip).waveforms
-    logits = torch.cat([classifier.model(classifier.front_end(w)) for w in waves.split(32)])
-    return logits.double().softmax(-1).mean(0)
+def probabilities(classifier: CryClassifier, clips: Sequence[Clip]) -> Tensor:
+    """What the classifier makes of clips of one length, (clips, classes), means over the pieces."""
+    waves = torch.cat([classifier.front_end.cut(clip).waveforms for clip in clips])
+    logits = torch.cat([classifier.model(classifier.front_end(w)) for w in waves.split(BATCH)])
+    return logits.double().softmax(-1).unflatten(0, (len(clips), -1)).mean(1)
 
 
 def silence(clip: Clip, rate: int, begin: float, seconds: float, fade: float) -> Clip:
@@ -42,13 +44,9 @@ def falls(
     Each of the stretches (see :func:`silence`) is silenced alone. The label is the one that the
     untouched clip is given, right or wrong: what is asked is what that answer rests on.
     """
-    before = probabilities(classifier, clip)
-    label = int(before.argmax())
     rate = classifier.config.front_end.sample_rate
-    after = torch.stack(
-        [
-            probabilities(classifier, silence(clip, rate, begin, seconds, fade))[label]
-            for begin in begins
-        ]
-    )
-    return torch.stack([before[label] - after, before[label].log() - after.log()], dim=1).cpu()
+    silenced = [silence(clip, rate, begin, seconds, fade) for begin in begins]
+    before, *after = probabilities(classifier, [clip, *silenced])
+    label = int(before.argmax())
+    found = torch.stack([row[label] for row in after])
+    return torch.stack([before[label] - found, before[label].log() - found.log()], dim=1).cpu()

@@ -60,7 +60,7 @@ def test_probabilities_are_those_of_the_classifier(clip, classifier):
     recording = audio.Recording(clip.waveform / 10, RATE)
     prediction = classifier.predict(recording)
     prepared = classifier.front_end.prepare(recording)
-    found = probabilities(classifier, prepared)
+    (found,) = probabilities(classifier, [prepared])
     assert found.tolist() == pytest.approx(list(prediction.probabilities.values()), abs=1e-6)
 
 
