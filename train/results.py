@@ -33,9 +33,9 @@ def probability_columns(labels: Sequence[str]) -> list[str]:
     return [f"p_{label}" for label in labels]
 
 
-def read_predictions(folder: Path) -> pd.DataFrame:
+def read_predictions(folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:
     """The predictions of a run, or an empty table if it has none yet."""
-    path = folder / PREDICTIONS
+    path = folder / name
     return (
         pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False)
         if path.exists()
@@ -49,13 +49,13 @@ def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     return table[[*first, *probability_columns(labels)]]
 
 
-def resume(folder: Path, configuration: dict[str, Any]) -> dict[str, Any]:
+def resume(folder: Path, configuration: dict[str, Any], name: str = PREDICTIONS) -> dict[str, Any]:
     """The record of a run to go on with, or a new one.
 
     Raises:
         DataError: if the folder holds a run of another configuration.
     """
-    if not (folder / PREDICTIONS).exists():  # nothing was fitted: nothing can be mixed up
+    if not (folder / name).exists():  # nothing was fitted: nothing can be mixed up
         return {"configuration": configuration}
     record = read_run(folder)
     if record is None:
@@ -83,11 +83,11 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         raise DataError(f"{path} is damaged; delete {folder}.") from error
 
 
-def write_predictions(folder: Path, table: pd.DataFrame) -> None:
+def write_predictions(folder: Path, table: pd.DataFrame, name: str = PREDICTIONS) -> None:
     """Replaces the predictions of a run; probabilities keep six decimals."""
     folder.mkdir(parents=True, exist_ok=True)
     csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    write_atomically(folder / PREDICTIONS, csv.encode())
+    write_atomically(folder / name, csv.encode())
 
 
 def per_recording(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

@@ -28,8 +28,15 @@ def test_help_names_the_purpose_and_every_option(name, capsys):
 
 
 def test_all_commands_are_there():
-    assert set(subparsers()) == {"prepare", "fit", "benchmark", "publish", "publish-space"}
-    assert len(COMMANDS) == 5
+    assert set(subparsers()) == {
+        "prepare",
+        "fit",
+        "attention",
+        "benchmark",
+        "publish",
+        "publish-space",
+    }
+    assert len(COMMANDS) == 6
 
 
 @pytest.mark.parametrize(
@@ -39,6 +46,8 @@ def test_all_commands_are_there():
         (["fit", "--system", "resnet18", "--dataset", "cats"], "There is no dataset 'cats'"),
         (["fit", "--system", "resnet18", "--dataset", "x.safetensors"], "There is no file"),
         (["fit", "--system", "resnet18", "--dataset", "esc10"], "Say where the recordings are"),
+        (["attention"], "Say where the recordings are"),
+        (["attention", "--data-root", "."], "python -m train prepare synthetic6' makes it"),
         (["publish", "nowhere", "--repo-id", "a/b"], "There is no config.json"),
     ],
 )
