@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: before torch is imported, and inherited
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from analysis.models import load_bundled

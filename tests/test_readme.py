@@ -108,7 +108,8 @@ def test_the_pupils_table_follows_from_what_it_and_its_teacher_answered():
     for name in ("agreement", "constant", "gain", "divergence", "constant_divergence"):
         assert f"| {cell(measured[name])} |" in README
     for name, stays in record["teacher_stability"].items():
-        assert f"| {name} | {100 * stays['agreement']:.0f} % |" in README
+        row = f"| {name} | {100 * stays['agreement']:.0f} % | {stays['divergence']:.3f} |"
+        assert f"{row} {100 * stays['outside']:.0f} % |" in README
     config = json.loads((DEFAULT / "config.json").read_text(encoding="utf-8"))
     assert config["agreement"] == measured
 

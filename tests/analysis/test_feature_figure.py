@@ -1,6 +1,5 @@
 """The explanation of a model on acoustic features: all of it is drawn, in words too."""
 
-
 import pytest
 import torch
 
