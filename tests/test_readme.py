@@ -159,3 +159,28 @@ def test_the_protocols_differ_only_in_the_split():
     first, *others = (record_of(p)["configuration"] for p in RUNS)
     for other in others:
         assert {k for k in first if first[k] != other[k]} == {"protocol"}
+
+
+@pytest.mark.parametrize(
+    ("system", "track", "row"),
+    [
+        ("improved-ecapa-tdnn", "gate", "improved: A<sub>t</sub>, mean of the blocks"),
+        ("improved-ecapa-tdnn", "gate_3", "improved: A<sub>t</sub> of block 3"),
+        ("improved-ecapa-tdnn", "untrained_gate", "improved, not fitted: A<sub>t</sub>"),
+        ("improved-ecapa-tdnn", "gradient_x_input", "improved: gradient x input"),
+        ("improved-ecapa-tdnn", "loudness", "loudness (improved)"),
+        ("improved-ecapa-tdnn-no-rse", "gradient_x_input", "without RSE: gradient x input"),
+    ],
+)
+def test_the_attention_table_follows_from_the_rows_of_its_recordings(system, track, row):
+    folder, record = six("synthetic6", "attention", system)
+    found = record["attention"]["tracks"][track]
+    names = ("share", "share_minus_shuffled", "fall", "fall_minus_random")
+    assert f"| {row} | {' | '.join(cell(found[name]) for name in names)} |" in README
+    table = pd.read_csv(folder / "attention.csv")
+    share = table[f"share_{track}"]
+    assert found["share"]["value"] == pytest.approx(share.mean(), abs=1e-5)
+    ahead = (share - table[f"shuffled_{track}"]).mean()
+    assert found["share_minus_shuffled"]["value"] == pytest.approx(ahead, abs=1e-5)
+    fell = (table[f"fall_{track}"] - table["fall_random"]).mean()
+    assert found["fall_minus_random"]["value"] == pytest.approx(fell, abs=1e-5)
