@@ -169,6 +169,7 @@ def test_the_protocols_differ_only_in_the_split():
         ("improved-ecapa-tdnn", "untrained_gate", "improved, not fitted: A<sub>t</sub>"),
         ("improved-ecapa-tdnn", "gradient_x_input", "improved: gradient x input"),
         ("improved-ecapa-tdnn", "loudness", "loudness (improved)"),
+        ("improved-ecapa-tdnn", "rise", "rise in loudness (improved)"),
         ("improved-ecapa-tdnn-no-rse", "gradient_x_input", "without RSE: gradient x input"),
     ],
 )
@@ -184,3 +185,15 @@ def test_the_attention_table_follows_from_the_rows_of_its_recordings(system, tra
     assert found["share_minus_shuffled"]["value"] == pytest.approx(ahead, abs=1e-5)
     fell = (table[f"fall_{track}"] - table["fall_random"]).mean()
     assert found["fall_minus_random"]["value"] == pytest.approx(fell, abs=1e-5)
+
+
+def test_what_attention_was_measured_on_is_what_the_runs_say():
+    accuracies = []
+    for system in ("improved-ecapa-tdnn", "improved-ecapa-tdnn-no-rse"):
+        _, record = six("synthetic6", "attention", system)
+        how = record["configuration"]
+        asked = f"--epochs {how['preset']['epochs']} --set batch={how['preset']['batch']}"
+        assert f"{asked} --folds {how['folds']}`" in README
+        accuracies.append(cell(record["metrics"]["recording"]["metrics"]["accuracy"]))
+    said = "accuracy {} for the improved system, {} without RSE".format(*accuracies)
+    assert said in " ".join(README.split())
