@@ -25,7 +25,7 @@ is the classical baseline: a mean over the recording of each of 26 acoustic feat
 left out. Every model cuts what is longer into overlapping pieces; the answer is the mean over them.
 
 Where two models answer with the same labels, each is shown beside the other, and the page warns
-where they contradict each other: another most probable label, and more than half of the
+where they contradict each other: another most probable label, and more than a fifth of the
 probability elsewhere. Answers with different labels cannot be compared.
 
 ### What they do not do

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from cry_model.prediction import Prediction
 
-STRONG = 0.5
+STRONG = 0.2
+"""Of probability. Both six-class models are unsure by calibration, so more would never be reached:
+on 453 held-out cries pupil and teacher are further apart, with different labels, in 2 of 100."""
 UNDECIDED = 0.01
 
 
@@ -30,8 +32,9 @@ def total_variation(first: Mapping[str, float], second: Mapping[str, float]) -> 
 def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
     """Whether two answers, label -> probability, should make a reader trust neither.
 
-    They do if their most probable labels differ and more than half of the probability would have
-    to move from one label to another to make them alike (a total variation distance above 0.5).
+    They do if their most probable labels differ and more than a fifth of the probability would
+    have to move from one label to another to make them alike (a total variation distance above
+    0.2).
     """
     apart = max(first, key=first.__getitem__) != max(second, key=second.__getitem__)
     return total_variation(first, second) > STRONG and apart

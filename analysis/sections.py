@@ -16,7 +16,8 @@ from cry_model.prediction import Prediction
 SOUND_NOTE = "Loudness, pitch and overtones."
 GATES_NOTE = """Loudness, pitch and overtones, and below them when the network listened: near 1 a
 moment counts fully, near 0 it is held back. In the paper: the temporal gate A<sub>t</sub> of each
-block, equation 10."""
+block, equation 10. It shows what the network multiplies, not why it answers: on made-up cries whose
+beginnings are known, the gates mark neither these nor the seconds that the answer rests on."""
 MAP_NOTE = """When each block listened, and to which of its 128 learnt channels (these have no fixed
 pitch; they are sorted by weight). In the paper: the product A<sub>t</sub>A<sub>c</sub>ᵀ of
 equation 10."""

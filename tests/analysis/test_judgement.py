@@ -18,12 +18,12 @@ def answer(*values):
     [
         (answer(1, 0, 0), answer(0, 1, 0), 1.0, True),
         (answer(0.7, 0.2, 0.1), answer(0.1, 0.8, 0.1), 0.6, True),
-        (answer(0.6, 0.3, 0.1), answer(0.2, 0.7, 0.1), 0.4, False),  # two, but not strongly
+        (answer(0.45, 0.35, 0.2), answer(0.35, 0.45, 0.2), 0.1, False),  # two, but not strongly
         (answer(1, 0, 0), answer(0.4, 0.3, 0.3), 0.6, False),  # strongly, but of one mind
         (answer(0.4, 0.3, 0.3), answer(0.4, 0.3, 0.3), 0.0, False),
     ],
 )
-def test_strong_disagreement_is_another_label_and_more_than_half_of_the_probability(
+def test_strong_disagreement_is_another_label_and_more_than_a_fifth_of_the_probability(
     first, second, distance, strongly
 ):
     assert total_variation(first, second) == pytest.approx(distance)
