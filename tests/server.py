@@ -33,8 +33,12 @@ class Server:
     def recordings(self) -> list[Path]:
         """Files in Gradio's cache that are not our own examples."""
         examples = {p.read_bytes() for p in (ROOT / "assets" / "examples").glob("*.wav")}
-        files = [p for p in self.cache.rglob("*") if p.is_file()]
-        return [p for p in files if p.read_bytes() not in examples]
+        found = []
+        for path in self.cache.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # deleted while we look: not kept
+                if path.is_file() and path.read_bytes() not in examples:
+                    found.append(path)
+        return found
 
 
 @contextlib.contextmanager
