@@ -79,13 +79,14 @@ class CryClassifier:
             clip = self.front_end.prepare(self._on_device(recording))
             pieces = self.front_end.cut(clip)
             answers = [self._forward(batch) for batch in pieces.waveforms.split(self.BATCH)]
-        probabilities = torch.cat([p for p, _ in answers])
+        probabilities = torch.cat([p for p, _, _ in answers])
         mean = probabilities.mean(0)
-        maps = concatenate([maps for _, maps in answers])
+        maps = concatenate([maps for _, maps, _ in answers])
         remoteness = None if maps.remoteness is None else float(maps.remoteness.mean())
         acoustic = None
         if isinstance(self.model, FeatureMLP):
-            acoustic = self._read(self.model, pieces.waveforms, int(mean.argmax()), remoteness)
+            features = torch.cat([features for _, _, features in answers])
+            acoustic = _read(self.model, features, int(mean.argmax()), remoteness)
         return Prediction(
             probabilities=self._named(mean),
             pieces=tuple(
@@ -109,28 +110,24 @@ class CryClassifier:
         if remoteness is not None and remoteness > 1:
             yield OUTSIDE.format(remoteness)
 
-    def _read(
-        self, model: FeatureMLP, waveforms: Tensor, label: int, remoteness: float
-    ) -> AcousticReading:
-        """What a feature model makes its answer of; pieces count alike."""
-        with torch.inference_mode():
-            parts = [self.front_end(batch) for batch in waveforms.split(self.BATCH)]
-        # Means over frames now: pieces of one recording are of one length.
-        features = torch.cat([part.mean(-1, keepdim=True) for part in parts])
-        contributions = model.contributions(features, label).mean(0)
-        means = features.mean((0, 2)).tolist()
-        return AcousticReading(
-            dict(zip(FEATURES, means, strict=True)),
-            dict(zip(INPUTS, contributions.tolist(), strict=True)),
-            remoteness,
-        )
-
     def _on_device(self, recording: audio.Recording) -> audio.Recording:
         return audio.Recording(recording.waveform.to(self.device), recording.sample_rate)
 
-    def _forward(self, waveforms: Tensor) -> tuple[Tensor, AttentionMaps]:
-        logits, maps = self.model(self.front_end(waveforms), return_attention=True)
-        return logits.float().softmax(-1).cpu(), maps.cpu()
+    def _forward(self, waveforms: Tensor) -> tuple[Tensor, AttentionMaps, Tensor]:
+        """Probabilities, maps, and the means of the features over frames, (batch, bands, 1)."""
+        features = self.front_end(waveforms)
+        logits, maps = self.model(features, return_attention=True)
+        return logits.float().softmax(-1).cpu(), maps.cpu(), features.mean(-1, keepdim=True)
 
     def _named(self, probabilities: Tensor) -> dict[str, float]:
         return dict(zip(self.labels, probabilities.tolist(), strict=True))
+
+
+def _read(model: FeatureMLP, features: Tensor, label: int, remoteness: float) -> AcousticReading:
+    """What a feature model makes its answer of; pieces (pieces, 26, 1) count alike."""
+    contributions = model.contributions(features, label).mean(0).tolist()
+    return AcousticReading(
+        dict(zip(FEATURES, features.mean((0, 2)).tolist(), strict=True)),
+        dict(zip(INPUTS, contributions, strict=True)),
+        remoteness,
+    )

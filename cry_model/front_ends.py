@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
 from cry_model.features import FrontEnd, FrontEndConfig
+from cry_model.registry import ON_FEATURES
 
 AnyConfig = FrontEndConfig | AcousticConfig
 AnyFrontEnd = FrontEnd | AcousticFrontEnd
@@ -19,7 +20,7 @@ def config_class(kind: str | None) -> type[FrontEndConfig] | type[AcousticConfig
 
 def usual_config(system: str) -> AnyConfig:
     """What a system of the registry listens to unless its checkpoint says otherwise."""
-    return AcousticConfig() if system == "feature-mlp" else FrontEndConfig()
+    return AcousticConfig() if system == ON_FEATURES else FrontEndConfig()
 
 
 def make_front_end(config: AnyConfig) -> AnyFrontEnd:

@@ -62,6 +62,12 @@ SYSTEMS: Mapping[str, System] = {
 }
 
 
+ON_FEATURES = "feature-mlp"
+"""The one system that hears acoustic features of a whole recording."""
+ON_SPECTROGRAMS: tuple[str, ...] = tuple(name for name in SYSTEMS if name != ON_FEATURES)
+"""All others: they hear frames, and learn from crops of them."""
+
+
 def list_models() -> list[str]:
     """The names that :func:`build_model` knows."""
     return list(SYSTEMS)

@@ -11,7 +11,7 @@ from typing import Any
 from cry_model.agreement import Agreement
 from cry_model.config import CheckpointConfig
 from cry_model.evaluation import UNMEASURED, Estimate, Evaluation, dataset_title, group_name, words
-from cry_model.registry import get_system
+from cry_model.registry import ON_FEATURES, get_system
 
 PAPER = Path(__file__).parents[1] / "assets" / "paper_reference.json"
 TITLES = {
@@ -142,7 +142,7 @@ def _limits(config: CheckpointConfig) -> str:
             f"It listens up to {high / 1000:g} kHz: a recording made at 8,000 samples a second "
             "holds nothing of that, and what it answers to one means little."
         )
-    if config.system == "feature-mlp":
+    if config.system == ON_FEATURES:
         lines.append(
             "How far a recording lies outside of those it was fitted on is measured and said; its "
             "probabilities then go towards equal ones."

@@ -9,7 +9,6 @@ on the second.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,9 +128,3 @@ def tabulate(data: Prepared, config: AcousticConfig) -> Prepared:
             for i in range(len(clips.items))
         ]
     return replace(data, clips=replace(clips, waveforms=tuple(row.clone() for row in rows)))
-
-
-def shares_of_rates(clips: Clips) -> Mapping[int, float]:
-    """Sample rate, Hz -> share of the recordings that came with it."""
-    counts = pd.Series(clips.rates).value_counts(normalize=True)
-    return {int(rate): float(share) for rate, share in counts.items()}

@@ -10,6 +10,7 @@ from typing import Literal
 from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.features import PAPER_FRONT_END, FrontEndConfig
 from cry_model.front_ends import AnyConfig
+from cry_model.registry import ON_FEATURES
 from train.corpus import DataError
 
 
@@ -167,7 +168,7 @@ DISTIL = Preset(
 )
 """To learn from a teacher on acoustic features (Beyer et al. 2022: patient and consistent)."""
 
-ON_FEATURES = Preset(
+FEATURES = Preset(
     "features",
     front_end=AcousticConfig(),
     epochs=150,
@@ -183,10 +184,10 @@ ON_FEATURES = Preset(
 """For feature-mlp. Chosen on other divisions of the challenge's table than those that its results
 are of (seeds from 100 on), among about ten ways to fit whose accuracies lay within three points."""
 
-PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, PAPER, DISTIL, ON_FEATURES)}
+PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, PAPER, DISTIL, FEATURES)}
 """By name."""
 
 
 def usual_preset(system: str) -> Preset:
     """What fits a system if nothing else is asked for."""
-    return ON_FEATURES if system == "feature-mlp" else BEST
+    return FEATURES if system == ON_FEATURES else BEST

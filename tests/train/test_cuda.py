@@ -7,11 +7,11 @@ import torch
 
 import cry_model
 from cry_model import FrontEnd
-from tests.systems import ON_SPECTROGRAMS
+from cry_model.registry import ON_SPECTROGRAMS
 from train.bank import Bank
 from train.devices import make_accelerator
 from train.loop import Dice, Lesson, fit, step_loss
-from train.presets import BEST, ON_FEATURES
+from train.presets import BEST, FEATURES
 from train.table_fit import fit_table
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
@@ -36,7 +36,7 @@ def test_feature_mlp_is_fitted_beside_cuda_and_comes_back(clips):
     rows = tuple(torch.randn(26).abs() + 0.1 for _ in clips.items)
     table = replace(clips, waveforms=rows)
     model = cry_model.build_model("feature-mlp", 5, hidden=16).cuda()
-    preset = replace(ON_FEATURES, epochs=1, batch=8)
+    preset = replace(FEATURES, epochs=1, batch=8)
     assert next(fit_table(model, table, preset, 0).parameters()).device.type == "cuda"
 
 

@@ -18,7 +18,7 @@ from train.__main__ import main
 from train.corpus import DataError
 from train.datasets.challenge6 import LABELS
 from train.feature_tables import ALL, ONE_RATE, rate_of, read_table
-from train.presets import ON_FEATURES
+from train.presets import FEATURES as PRESET
 from train.splits import split
 from train.table_fit import calibrate, fit_table
 
@@ -145,7 +145,7 @@ def test_calibration_finds_the_temperature_of_made_up_answers():
 
 def test_the_same_seed_gives_the_same_weights(root):
     clips = read_table(root, ONE_RATE).clips
-    preset = replace(ON_FEATURES, epochs=2, batch=16)
+    preset = replace(PRESET, epochs=2, batch=16)
     states = []
     for seed in (1, 1, 2):
         torch.manual_seed(seed)

@@ -8,7 +8,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import cry_model
 from cry_model import FrontEnd, audio
-from tests.systems import ON_SPECTROGRAMS
+from cry_model.registry import ON_SPECTROGRAMS
 from train.bank import Bank
 from train.clips import load_clips
 from train.corpus import Corpus, DataError, Item

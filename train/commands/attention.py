@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from cry_model.registry import list_models
+from cry_model.registry import ON_SPECTROGRAMS
 from train.attention_check import FOLDER, run_check
 from train.attention_rows import Truth
 from train.attention_scores import describe
@@ -25,7 +25,6 @@ whose onsets are known, and measure on babies held out how much of the temporal 
 near an onset, and how far the answer's probability falls without the most attended second. What is
 already in --out is not fitted again."""
 
-SYSTEMS = [name for name in list_models() if name != "feature-mlp"]  # that one has no frames
 IMPROVED, WITHOUT_GATES = "improved-ecapa-tdnn", "improved-ecapa-tdnn-no-rse"
 
 
@@ -41,11 +40,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--system",
         nargs="+",
-        choices=SYSTEMS,
+        choices=ON_SPECTROGRAMS,
         default=[IMPROVED, WITHOUT_GATES],
         metavar="SYSTEM",
-        help=f"one or more of {', '.join(SYSTEMS)}; one without temporal gates is judged by "
-        "gradient x input",
+        help=f"one or more of {', '.join(ON_SPECTROGRAMS)}; one without temporal gates is judged "
+        "by gradient x input",
     )
     add_data_root(parser)
     add_cache(parser)

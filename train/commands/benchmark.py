@@ -8,15 +8,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from cry_model.checkpoint import write_atomically
-from cry_model.registry import list_models
+from cry_model.registry import ON_SPECTROGRAMS
 from train.benchmark import describe, run_benchmark
 from train.commands.options import HelpFormatter, add_device, at_least, seconds
 from train.devices import make_accelerator
 
 DESCRIPTION = """Measure how many pieces a second the training loop learns from, beside the usual
 recipe: MFCC item by item in a DataLoader with a worker a core, float32. Needs no recordings."""
-
-SYSTEMS = [name for name in list_models() if name != "feature-mlp"]  # that one has no loop
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -29,7 +27,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.set_defaults(run=run)
     parser.add_argument(
-        "--system", choices=SYSTEMS, default="improved-ecapa-tdnn", help="what to train"
+        "--system", choices=ON_SPECTROGRAMS, default="improved-ecapa-tdnn", help="what to train"
     )
     parser.add_argument("--batch", type=at_least(1), default=64, help="pieces in a step")
     parser.add_argument("--rounds", type=at_least(1), default=3, help="medians are over so many")

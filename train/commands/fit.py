@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cry_model.registry import list_models
+from cry_model.registry import ON_FEATURES, list_models
 from train.commands.fit_publish import add_publishing, find_destination
 from train.commands.options import (
     HelpFormatter,
@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> None:
     )
     if destination is not None:
         of_main(accelerator, destination.check)  # now, not after a night
-    if args.dataset in TABLES and systems != ["feature-mlp"]:
+    if args.dataset in TABLES and systems != [ON_FEATURES]:
         raise DataError(f"{args.dataset} has features and no audio: only feature-mlp takes it.")
     runs = [run for system in systems for run in plan(args, system, accelerator)]
     for one in runs:

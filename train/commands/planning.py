@@ -11,7 +11,7 @@ from accelerate import Accelerator
 
 from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.features import FrontEndConfig
-from cry_model.registry import list_models
+from cry_model.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
 from train.cache import SUFFIX, Prepared
 from train.clips import Clips, cut_before_splitting
 from train.corpus import DataError
@@ -24,8 +24,6 @@ from train.overrides import apply_overrides
 from train.presets import PRESETS, Preset, usual_preset
 from train.run import Run
 from train.stability import Stability, stability
-
-ON_FEATURES = "feature-mlp"
 
 
 def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Iterator[Run]:
@@ -108,7 +106,7 @@ def suitable(args: argparse.Namespace) -> list[str]:
     """
     prepared = args.dataset.endswith(SUFFIX)
     if args.preset or args.teacher or args.set or prepared:
-        return [name for name in list_models() if name != ON_FEATURES]
+        return list(ON_SPECTROGRAMS)
     return list_models()
 
 
