@@ -80,7 +80,8 @@ class CryClassifier:
             pieces = self.front_end.cut(clip)
             answers = [self._forward(batch) for batch in pieces.waveforms.split(self.BATCH)]
         probabilities = torch.cat([p for p, _, _ in answers])
-        mean = probabilities.mean(0)
+        mean, calibration = probabilities.mean(0), self.config.calibration
+        named = self._named(mean)
         maps = concatenate([maps for _, maps, _ in answers])
         remoteness = None if maps.remoteness is None else float(maps.remoteness.mean())
         acoustic = None
@@ -88,7 +89,7 @@ class CryClassifier:
             features = torch.cat([features for _, _, features in answers])
             acoustic = _read(self.model, features, int(mean.argmax()), remoteness)
         return Prediction(
-            probabilities=self._named(mean),
+            probabilities=named,
             pieces=tuple(
                 PieceAnswer(start, start + pieces.seconds, self._named(p))
                 for start, p in zip(pieces.starts, probabilities, strict=True)
@@ -101,6 +102,8 @@ class CryClassifier:
             agreement=self.config.agreement,
             cautions=tuple(self._cautions(recording, remoteness)),
             acoustic=acoustic,
+            prediction_set=None if calibration is None else calibration.prediction_set(named),
+            calibration=calibration,
         )
 
     def _cautions(self, recording: audio.Recording, remoteness: float | None) -> Iterator[str]:
@@ -120,7 +123,9 @@ class CryClassifier:
         return logits.float().softmax(-1).cpu(), maps.cpu(), features.mean(-1, keepdim=True)
 
     def _named(self, probabilities: Tensor) -> dict[str, float]:
-        return dict(zip(self.labels, probabilities.tolist(), strict=True))
+        named = dict(zip(self.labels, probabilities.tolist(), strict=True))
+        calibration = self.config.calibration
+        return named if calibration is None else calibration.temper(named)
 
 
 def _read(model: FeatureMLP, features: Tensor, label: int, remoteness: float) -> AcousticReading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from cry_model.agreement import Agreement
+from cry_model.calibration import AGAINST, Calibration
 from cry_model.evaluation import Estimate, Evaluation
 from cry_model.front_ends import AnyConfig, config_class
 from cry_model.registry import build_model
@@ -36,6 +38,8 @@ class CheckpointConfig:
         training: how the weights were fitted, for people to read.
         evaluation: what was measured on held-out recordings with fits like this one.
         agreement: for a system that learnt from a teacher alone: how far it answers alike.
+        calibration: how sure its answers are, and which labels each names; None leaves the
+            probabilities as they are and names no set.
         format: version of this layout.
     """
 
@@ -46,6 +50,7 @@ class CheckpointConfig:
     training: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Evaluation | None = None
     agreement: Agreement | None = None
+    calibration: Calibration | None = None
     format: int = FORMAT
 
     def build(self) -> nn.Module:
@@ -79,6 +84,7 @@ class CheckpointConfig:
                     "front_end": _front_end(data["front_end"]),
                     "evaluation": read_evaluation(data.get("evaluation")),
                     "agreement": read_agreement(data.get("agreement")),
+                    "calibration": read_calibration(data.get("calibration")),
                 },
             )
         except CheckpointError:
@@ -142,6 +148,27 @@ def read_agreement(data: Mapping[str, Any] | None) -> Agreement | None:
     teacher = read_evaluation(data.get("teacher_evaluation"))
     seeds = tuple(data["seeds"])
     return _record(Agreement, {**data, **estimates, "seeds": seeds, "teacher_evaluation": teacher})
+
+
+MEASURED = ("coverage", "size", "error_before", "error_after")
+PROPORTIONS = ("promised", "threshold", "empty", "single", "full", "constant_coverage")
+
+
+def read_calibration(data: Mapping[str, Any] | None) -> Calibration | None:
+    """As :func:`read_evaluation`, for temperature and threshold."""
+    if data is None:
+        return None
+    estimates = {name: _record(Estimate, data[name]) for name in MEASURED}
+    _require_numbers(*estimates.values())
+    for value in (*(data[name] for name in PROPORTIONS), *data["by_label"].values()):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{value!r} does not lie between 0 and 1")
+    if not 0 < data["temperature"] < math.inf:
+        raise ValueError(f"{data['temperature']!r} is no temperature")
+    if data["against"] not in AGAINST:
+        raise ValueError(f"nothing is calibrated against {data['against']!r}")
+    always, seeds = _labels(data["constant_set"]), tuple(data["seeds"])
+    return _record(Calibration, {**data, **estimates, "constant_set": always, "seeds": seeds})
 
 
 def _require_numbers(*estimates: Estimate) -> None:
