@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from cry_model.evaluation import Estimate, percent, tested, words
+from cry_model.evaluation import Estimate, group_name, percent, tested, words
 
 Array = NDArray[np.float64]
 
@@ -116,9 +116,10 @@ class Calibration:
         return (
             f"For {tested(self.dataset, self.protocol)}, the right reason was among those named "
             f"for {percent(self.coverage.value)} of cries{self.condition} (95 % interval {low:.0f} "
-            f"to {high}; promised: {percent(self.promised)}), with {self.size.value:.1f} named on "
-            f'average; always saying "{always}" would hold it for '
-            f"{percent(self.constant_coverage)}.",
+            f"to {high}; promised: {percent(self.promised)}).",
+            f'It named {self.size.value:.1f} on average; always saying "{always}" would be enough '
+            f"for {percent(self.constant_coverage)} (every {group_name(self.dataset)} counting "
+            "alike).",
         )
 
 
