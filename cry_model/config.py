@@ -163,8 +163,9 @@ def read_calibration(data: Mapping[str, Any] | None) -> Calibration | None:
     for value in (*(data[name] for name in PROPORTIONS), *data["by_label"].values()):
         if not 0 <= value <= 1:
             raise ValueError(f"{value!r} does not lie between 0 and 1")
-    if not 0 < data["temperature"] < math.inf:
-        raise ValueError(f"{data['temperature']!r} is no temperature")
+    for value in (data["temperature"], data["teacher_temperature"] or 1):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{value!r} is no temperature")
     if data["against"] not in AGAINST:
         raise ValueError(f"nothing is calibrated against {data['against']!r}")
     always, seeds = _labels(data["constant_set"]), tuple(data["seeds"])
