@@ -163,7 +163,8 @@ def read_calibration(data: Mapping[str, Any] | None) -> Calibration | None:
     for value in (*(data[name] for name in PROPORTIONS), *data["by_label"].values()):
         if not 0 <= value <= 1:
             raise ValueError(f"{value!r} does not lie between 0 and 1")
-    for value in (data["temperature"], data["teacher_temperature"] or 1):
+    teacher = data["teacher_temperature"]
+    for value in (data["temperature"], *(() if teacher is None else (teacher,))):
         if not 0 < value < math.inf:
             raise ValueError(f"{value!r} is no temperature")
     if data["against"] not in AGAINST:

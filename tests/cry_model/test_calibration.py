@@ -184,6 +184,7 @@ def test_the_record_survives_and_a_config_from_before_it_is_read(written):
         {"constant_set": []},
         {"colour": "red"},
         {"teacher_temperature": "warm"},
+        {"teacher_temperature": 0},
         {"empty": "<b>"},
     ],
 )
