@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -64,14 +64,10 @@ def calibrate(
         told = np.stack([opinions[name] for name in rows["recording"]])
         targets = temper(told, teacher_temperature)
     temperature, threshold = settle(probabilities, targets, groups, promised)
-    tempered, sets = np.empty_like(probabilities), np.empty(probabilities.shape, dtype=bool)
-    for _, tested in rows.groupby(["seed", "fold"]).indices.items():
-        others = ~np.isin(groups, groups[tested])
-        own = settle(probabilities[others], targets[others], groups[others], promised)
-        tempered[tested] = temper(probabilities[tested], own[0])
-        sets[tested] = included(tempered[tested], own[1])
-    weights = group_weights(groups)
-    always = constant_set(weights @ targets, promised)
+    folds = rows.groupby(["seed", "fold"]).indices.values()
+    tempered, sets = crossed(probabilities, targets, groups, folds, promised)
+    frequencies = group_weights(groups) @ targets
+    always = constant_set(frequencies, promised)
     return Calibration(
         against=LABELS if opinions is None else TEACHER,
         teacher_temperature=None if opinions is None else teacher_temperature,
@@ -85,11 +81,13 @@ def calibrate(
         error_before=error(probabilities, targets, groups),
         error_after=error(tempered, targets, groups),
         constant_set=tuple(labels[i] for i in always),
-        constant_coverage=float((weights @ targets)[always].sum()),
+        constant_coverage=float(frequencies[always].sum()),
         by_label={
-            label: float((weights * kept) @ target / (weights @ target))
-            for label, kept, target in zip(labels, sets.T, targets.T, strict=True)
-            if target.any()
+            label: float(group_weights(groups) @ (kept * target) / share)
+            for label, kept, target, share in zip(
+                labels, sets.T, targets.T, frequencies, strict=True
+            )
+            if share
         },
         **facts,
     )
@@ -114,6 +112,27 @@ def settle(
     temperature = fit_temperature(probabilities, targets, group_weights(groups))
     tempered = temper(probabilities, temperature)
     return temperature, fit_threshold(tempered, targets, groups, promised)
+
+
+def crossed(
+    probabilities: Array,
+    targets: Array,
+    groups: NDArray[np.str_],
+    folds: Iterable[NDArray[np.int64]],
+    promised: float,
+) -> tuple[Array, NDArray[np.bool_]]:
+    """What each fold (row numbers) is given by the groups that have no recording in it.
+
+    Returns:
+        tempered, sets: (n, classes) each.
+    """
+    tempered, sets = np.empty_like(probabilities), np.empty(probabilities.shape, dtype=bool)
+    for tested in folds:
+        others = ~np.isin(groups, groups[tested])
+        own = settle(probabilities[others], targets[others], groups[others], promised)
+        tempered[tested] = temper(probabilities[tested], own[0])
+        sets[tested] = included(tempered[tested], own[1])
+    return tempered, sets
 
 
 def shares(
