@@ -10,6 +10,7 @@ from html import escape
 
 import pytest
 
+from analysis.about_tab import about
 from analysis.answer import DISAGREEMENT, UNLIKE, answer_html, pieces_csv
 from cry_model import CheckpointConfig, CryClassifier, FrontEndConfig
 from tests.stand_ins import AGREEMENT, CALIBRATION, EVALUATION, LABELS
@@ -137,6 +138,14 @@ def test_others_are_quoted_with_their_sets(six, examples):
     assert f"It says: hug or sleepy {top}." in answer_html(mine, {"It": two})
     full = named(six, examples, LABELS)
     assert f"It can&#x27;t tell {top}." in answer_html(mine, {"It": full})
+
+
+def test_the_about_tab_tells_of_each_reason_how_often_it_is_named(models):
+    for model in models:
+        found, text = model.classifier.config.calibration, about(model)
+        assert all(escape(sentence, quote=False) in text for sentence in found.trust())
+        for label, share in found.by_label.items():
+            assert f"| {label.replace('_', ' ')} | {100 * share:.0f} % |" in text
 
 
 def test_markup_in_a_label_is_shown_not_run(tone):
