@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from cry_model.agreement import Agreement
+from cry_model.calibration import Calibration
 from cry_model.config import CheckpointConfig
-from cry_model.evaluation import UNMEASURED, Estimate, Evaluation, dataset_title, group_name, words
+from cry_model.evaluation import (
+    UNMEASURED,
+    Estimate,
+    Evaluation,
+    dataset_title,
+    group_name,
+    percent,
+    words,
+)
 from cry_model.registry import ON_FEATURES, get_system
 
 PAPER = Path(__file__).parents[1] / "assets" / "paper_reference.json"
@@ -54,6 +63,8 @@ def sections(config: CheckpointConfig, parameters: int, repo_id: str) -> Iterato
     if config.evaluation is not None:
         yield _measured(config.evaluation)
         yield _recall(config.evaluation)
+    if config.calibration is not None:
+        yield _named(config.calibration)
     yield _training(config)
     yield _limits(config)
     yield _usage(repo_id)
@@ -115,6 +126,32 @@ def _recall(evaluation: Evaluation) -> str:
     return "## Recall of each label\n\n" + _table(("label", "recordings", "recall"), rows)
 
 
+def _named(calibration: Calibration) -> str:
+    group = group_name(calibration.dataset)
+    rows = [
+        ("holds the label", *_interval(calibration.coverage)),
+        ("labels in a set", *_interval(calibration.size)),
+        ("expected calibration error before", *_interval(calibration.error_before)),
+        ("expected calibration error after", *_interval(calibration.error_after)),
+    ]
+    held = [(words(label), f"{share:.3f}") for label, share in calibration.by_label.items()]
+    return (
+        "## Calibrated probabilities and prediction sets\n\n"
+        f"Probabilities are tempered ({calibration.temperature:.3f}), and an answer names every "
+        f"label that cannot be ruled out (1 - p up to {calibration.threshold:.3f}), so that the "
+        f"set holds the label of {percent(calibration.promised)} of the recordings of a new "
+        f"{_cell(group)}{_cell(calibration.condition)}: conformal prediction by group (Lee, Barber "
+        "and Willett 2023). With all labels in it, or none, it says nothing. Measured on folds "
+        "that had no part in their own temperature and threshold, every "
+        f"{_cell(group)} counting alike; {100 * calibration.full:.1f} % of sets were full, "
+        f"{100 * calibration.empty:.1f} % empty:\n\n"
+        + _table(("sets", "value", "95 % interval over groups"), rows)
+        + f"\n\n{_cell(' '.join(calibration.trust()))}\n\nThe promise is kept over all labels "
+        "together, not for each:\n\n"
+        + _table(("label", "share of its recordings whose set holds it"), held)
+    )
+
+
 def _training(config: CheckpointConfig) -> str:
     training = config.training
     dataset = dataset_title(str(training.get("dataset", "an unknown dataset")))
@@ -166,7 +203,7 @@ from cry_model import CryClassifier
 
 classifier = CryClassifier.from_pretrained("{repo_id}", revision="main")  # or a tag, or a commit
 prediction = classifier.predict("cry.wav")
-prediction.label, prediction.probabilities
+prediction.label, prediction.probabilities, prediction.prediction_set
 ```"""
 
 

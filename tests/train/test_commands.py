@@ -31,12 +31,13 @@ def test_all_commands_are_there():
     assert set(subparsers()) == {
         "prepare",
         "fit",
+        "calibrate",
         "attention",
         "benchmark",
         "publish",
         "publish-space",
     }
-    assert len(COMMANDS) == 6
+    assert len(COMMANDS) == 7
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,19 @@ def test_the_card_is_as_honest_as_the_page(text):
         assert words in text
 
 
+@pytest.mark.parametrize("folder", sorted(ASSETS.iterdir()), ids=lambda folder: folder.name)
+def test_the_card_says_what_an_answer_names_and_how_often_it_holds_the_label(folder):
+    config = CheckpointConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
+    text, found = card(config), config.calibration
+    for value in (found.coverage, found.size, found.error_before, found.error_after):
+        assert f"| {value.value:.3f} | {value.low:.3f} to {value.high:.3f} |" in text
+    for label, share in found.by_label.items():
+        assert f"| {label.replace('_', ' ')} | {share:.3f} |" in text
+    assert found.trust()[0] in text
+    assert ("if its teacher's probabilities are right" in text) == (found.against == "teacher")
+    assert "## Calibrated" not in card(replace(config, calibration=None))
+
+
 def test_the_card_says_how_it_was_trained_on_what_and_how_to_load_it(text):
     for words in (
         "Fitted on 457 recordings of Donate-a-Cry",
