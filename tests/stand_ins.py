@@ -16,10 +16,13 @@ from cry_model.agreement import Agreement
 from cry_model.calibration import Calibration
 from cry_model.evaluation import Estimate, Evaluation
 from cry_model.feature_mlp import level_free
+from cry_model.gate import DEFAULT_GATE
 from cry_model.gate_record import GateRecord
 from train.presets import GATE_FRONT_END
 
 ROOT = Path(__file__).parents[1]
+CLASSIFIERS = sorted(folder for folder in CHECKPOINTS.iterdir() if folder != DEFAULT_GATE)
+"""The bundled checkpoints but for the gate."""
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
 REASONS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 EVALUATION = Evaluation(

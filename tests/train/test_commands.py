@@ -31,6 +31,7 @@ def test_all_commands_are_there():
     assert set(subparsers()) == {
         "prepare",
         "fit",
+        "gate",
         "calibrate",
         "attention",
         "benchmark",
