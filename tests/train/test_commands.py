@@ -38,7 +38,7 @@ def test_all_commands_are_there():
         "publish",
         "publish-space",
     }
-    assert len(COMMANDS) == 7
+    assert len(COMMANDS) == 8
 
 
 @pytest.mark.parametrize(
