@@ -40,8 +40,8 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "voices": (SPEECH, RAISED_SPEECH, "babble", "laughter"),
     "mewing": ("mew",),
     "tones": ("siren", "beeps", "music", "bird"),
-    "noise": ("fan", "hum", "room", "engine", "bang"),
     "everything made": tuple(everyday_sounds.KINDS),
+    "noise": ("fan", "hum", "room", "engine", "bang"),
 }
 """What is left out in turn: what sounds alike goes together."""
 

@@ -23,6 +23,8 @@ speech and made-up sounds; measure it on folds that it did not hear, on cries wi
 under them, and on whole kinds of sound that it was fitted without. What is already in --out is not
 fitted again."""
 
+SYSTEMS = tuple(name for name in ON_SPECTROGRAMS if name.startswith(tuple(GATE_SETTINGS)))
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """The command's options."""
@@ -35,10 +37,10 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run)
     parser.add_argument(
         "--system",
-        choices=ON_SPECTROGRAMS,
-        default="improved-ecapa-tdnn",
+        choices=SYSTEMS,
+        default="ecapa-tdnn",
         metavar="SYSTEM",
-        help=f"one of {', '.join(ON_SPECTROGRAMS)}",
+        help=f"one of {', '.join(SYSTEMS)}, all of them small",
     )
     add_data_root(parser)
     add_cache(parser)
@@ -71,8 +73,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 def run(args: argparse.Namespace) -> None:
     """Fits, measures, and saves the gate."""
     preset, settings = apply_overrides(replace(GATE, epochs=args.epochs), args.set)
-    if args.system.startswith("improved"):
-        settings = {**GATE_SETTINGS, **settings}
+    base = next(name for name in GATE_SETTINGS if args.system.startswith(name))
+    settings = {**GATE_SETTINGS[base], **settings}
     accelerator = make_accelerator(args.device)
     data = find_corpus(gate.NAME, args.data_root, args.cache, preset.front_end)
     accelerator.print(describe_corpus(data))

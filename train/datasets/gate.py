@@ -28,7 +28,7 @@ LABELS = (CRY, OTHER)
 FOLDS = 5
 APP_CRY, ESC_CRY = "donateacry", "baby_cry"
 SPEECH, RAISED_SPEECH = "speech", "raised_speech"
-MADE = 20  # sounds of each made kind
+MADE = 40  # sounds of each made kind
 SPOKEN = 10  # of each speaker and pitch
 
 
