@@ -57,42 +57,48 @@ def run_check(run: Run, leave_out: bool = True) -> GateScore:
         DataError: if the folder holds a check with other settings or data.
         TrainingError: if the loss is not a number.
     """
-    folder, (seed,) = run.results_folder, run.seeds
     front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
-    with run.alone(folder):
-        record = results.resume(folder, run.configuration(), TABLE)
-        table = results.read_predictions(folder, TABLE)
-        results.write_run(folder, record)
-        done = set() if table.empty else set(zip(table["fold"], table["without"], strict=True))
-        for number, (fold, without) in enumerate(tasks(run.units, leave_out)):
-            if (fold, without) in done:
-                continue
-            started = time.perf_counter()
-            learnt, tested = divide(run.units, fold, without)
-            # Each has a state of its own to go on from after a crash.
-            model = train_model(run, learnt, front_end, seed, number)
-            rows = pd.DataFrame(score_rows(model, front_end, tested, seed, mix=not without))
-            table = pd.concat([table, rows.assign(fold=fold, without=without)], ignore_index=True)
-            seconds = round(time.perf_counter() - started, 1)
-            record.setdefault("wall_seconds", {})[without or f"fold {fold}"] = seconds
-            results.write_predictions(folder, table, TABLE)
-            results.write_run(folder, record)
-            run.memory(seed, number).forget()
-        found = summarise(results.read_predictions(folder, TABLE))
+    with run.alone(run.results_folder):
+        record = fit_missing(run, front_end, leave_out)
+        found = summarise(results.read_predictions(run.results_folder, TABLE))
         facts = {
             "labels": list(run.labels),
             "seeds": list(run.seeds),
+            "parameters": sum(p.numel() for p in run.model(run.seeds[0]).parameters()),
             "environment": results.environment(run.accelerator),
             "left_out": run.data.clips.left_out,
             "gate": asdict(found),
         }
-        results.write_run(folder, {**record, **facts})
+        results.write_run(run.results_folder, {**record, **facts})
         if run.checkpoint:
             ship(run, front_end)
             model, config = load_checkpoint(run.checkpoint_folder)
-            config = replace(config, gate=found.record())
-            save_checkpoint(run.checkpoint_folder, model, config)
+            save_checkpoint(run.checkpoint_folder, model, replace(config, gate=found.record()))
     return found
+
+
+def fit_missing(run: Run, front_end: FrontEnd, leave_out: bool) -> dict[str, Any]:
+    """Fits and tests what is not in ``scores.csv`` yet; the record of all that is, with times."""
+    folder, (seed,) = run.results_folder, run.seeds
+    record = results.resume(folder, run.configuration(), TABLE)
+    table = results.read_predictions(folder, TABLE)
+    results.write_run(folder, record)
+    done = set() if table.empty else set(zip(table["fold"], table["without"], strict=True))
+    for number, (fold, without) in enumerate(tasks(run.units, leave_out)):
+        if (fold, without) in done:
+            continue
+        started = time.perf_counter()
+        learnt, tested = divide(run.units, fold, without)
+        # Each has a state of its own to go on from after a crash.
+        model = train_model(run, learnt, front_end, seed, number)
+        rows = pd.DataFrame(score_rows(model, front_end, tested, seed, mix=not without))
+        table = pd.concat([table, rows.assign(fold=fold, without=without)], ignore_index=True)
+        seconds = round(time.perf_counter() - started, 1)
+        record.setdefault("wall_seconds", {})[without or f"fold {fold}"] = seconds
+        results.write_predictions(folder, table, TABLE)
+        results.write_run(folder, record)
+        run.memory(seed, number).forget()
+    return record
 
 
 def tasks(clips: Clips, leave_out: bool) -> Iterator[tuple[int, str]]:

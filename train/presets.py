@@ -230,7 +230,7 @@ GATE = Preset(
         time_mask=6,
         band_mask=4,
         mixup=0.0,
-        speed=0.1,
+        speed=0.25,  # as high as a cry may be
         under=1,
         damage=0.1,
     ),
