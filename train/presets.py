@@ -218,11 +218,11 @@ are of (seeds from 100 on), among about ten ways to fit whose accuracies lay wit
 GATE = Preset(
     "gate",
     front_end=GATE_FRONT_END,
-    epochs=45,
+    epochs=50,
     batch=32,
     learning_rate=3e-3,
     label_smoothing=0.02,
-    tries=2,
+    tries=3,
     augmentation=Augmentation(
         gain_db=0.0,  # each piece is levelled
         noise_db=(-50.0, -10.0),
@@ -230,7 +230,7 @@ GATE = Preset(
         time_mask=6,
         band_mask=4,
         mixup=0.0,
-        speed=0.25,  # as high as a cry may be
+        speed=0.1,
         under=1,
         damage=0.1,
     ),

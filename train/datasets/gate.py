@@ -2,7 +2,8 @@
 
 Cries are Donate-a-Cry in both folders, each upload once, and ESC-10's. Other sounds are the nine
 other classes of ESC-10, spoken digits joined into speech, at their own pitch and as high as a
-child's, and the sounds of :mod:`train.everyday_sounds`. A recording's name begins with its kind.
+child's, and the sounds of :mod:`train.everyday_sounds`. A few cries are made, too, by our
+synthesiser: higher ones than the corpora have. A recording's name begins with its kind.
 
 Every corpus is spread over five folds: ESC-10 as its authors did, Donate-a-Cry by installation,
 speech by speaker, made sounds by number.
@@ -18,7 +19,7 @@ from pathlib import Path
 import torch
 
 from cry_model import audio
-from train import everyday_sounds, joined_speech
+from train import everyday_sounds, joined_speech, synthesis
 from train.corpus import Corpus, Item
 from train.datasets import donateacry, donateacry_ios, esc10
 
@@ -27,6 +28,7 @@ CRY, OTHER = "cry", "other"
 LABELS = (CRY, OTHER)
 FOLDS = 5
 APP_CRY, ESC_CRY = "donateacry", "baby_cry"
+MADE_CRY = "made_cry"
 SPEECH, RAISED_SPEECH = "speech", "raised_speech"
 MADE = 40  # sounds of each made kind
 SPOKEN = 10  # of each speaker and pitch
@@ -55,6 +57,8 @@ def load(item: Item) -> audio.Recording:
         speaker, _, number = name.partition("/")
         words = tuple(sorted(item.path.glob(f"*_{speaker}_*.wav")))
         return joined_speech.join_speech(words, int(number), kind == RAISED_SPEECH)
+    if kind == MADE_CRY:
+        return _made_cry(int(name))
     if kind in everyday_sounds.KINDS:
         wave = torch.from_numpy(everyday_sounds.make_sound(kind, int(name)))
         return audio.Recording(wave, everyday_sounds.RATE)
@@ -63,7 +67,7 @@ def load(item: Item) -> audio.Recording:
 
 def _item(path: Path, kind: str, name: str, group: str, fold: int) -> Item:
     recording = f"{kind}/{name}"
-    label = CRY if kind in (APP_CRY, ESC_CRY) else OTHER
+    label = CRY if kind in (APP_CRY, ESC_CRY, MADE_CRY) else OTHER
     return Item(path, label, recording, recording, group, fold)
 
 
@@ -93,8 +97,16 @@ def _spoken(root: Path) -> Iterator[Item]:
 
 
 def _made() -> Iterator[Item]:
-    for kind in everyday_sounds.KINDS:
+    """The file of an item is the code that makes it: when that changes, so may the sound."""
+    for kind in (MADE_CRY, *everyday_sounds.KINDS):
+        path = Path((synthesis if kind == MADE_CRY else everyday_sounds).__file__)
         for number in range(MADE):
-            # The file that makes it: when that changes, so may the sound.
-            path, name = Path(everyday_sounds.__file__), str(number)
-            yield _item(path, kind, name, f"{kind}/{number}", number % FOLDS)
+            yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)
+
+
+def _made_cry(number: int) -> audio.Recording:
+    """A cry in one of the synthesiser's styles, by a baby of its own."""
+    style = list(synthesis.STYLES.values())[number % len(synthesis.STYLES)]
+    seed = 1000 + number  # none of the page's examples
+    cry = synthesis.synthesise(style.of_baby(seed), everyday_sounds.SECONDS, seed=seed)
+    return audio.Recording(torch.from_numpy(cry.waveform), cry.sample_rate)

@@ -1,0 +1,73 @@
+"""The gate that is shipped, on real recordings and on what its record says."""
+
+import json
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+
+from cry_model import CryGate, Recording, audio
+from cry_model.gate import DEFAULT_GATE
+
+RESULTS = Path(__file__).parents[2] / "assets" / "results" / "gate" / "baby" / "ecapa-tdnn"
+
+
+@pytest.fixture(scope="module")
+def gate():
+    return CryGate.from_pretrained()
+
+
+def resampled(recording, rate):
+    wave = librosa.resample(
+        recording.waveform.numpy(), orig_sr=recording.sample_rate, target_sr=rate
+    )
+    return audio.load(wave, rate)
+
+
+@pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000])
+@pytest.mark.parametrize("decibels", [-12, 12])
+def test_rate_and_level_do_not_matter(gate, data_root, rate, decibels):
+    files = sorted((data_root / "donateacry_ios").glob("*.flac"))[::100]
+    files += sorted((data_root / "esc10").glob("*/*.ogg"))[::60]
+    for file in files:
+        recording = audio.load(file)
+        other = resampled(recording, rate)
+        louder = Recording(other.waveform * 10 ** (decibels / 20), rate)
+        assert gate.scan(louder).score == pytest.approx(gate.scan(recording).score, abs=0.05)
+
+
+def test_cries_of_a_corpus_that_it_never_heard_are_cries(gate, data_root):
+    for file in sorted((data_root / "challenge6").glob("*.wav")):
+        assert gate.scan(audio.load(file)).is_cry, file.name
+
+
+def test_our_chime_is_none(gate, examples):
+    assert not gate.scan(audio.load(examples / "synthetic_door_chime.wav")).is_cry
+
+
+def test_a_cry_is_found_where_it_is(gate, data_root):
+    file = next(iter(sorted((data_root / "challenge6").glob("test_1.wav"))))
+    cry = resampled(audio.load(file), 16_000).waveform[: 6 * 16_000].numpy()
+    rng = np.random.default_rng(0)
+    wave = 1e-3 * rng.standard_normal(60 * 16_000)
+    wave[20 * 16_000 : 26 * 16_000] += 0.3 * cry / np.abs(cry).max()
+    track = gate.scan(audio.load(wave, 16_000))
+    assert track.is_cry
+    (first, *rest) = track.spans
+    assert 18.5 < first.start < 21.5
+    assert 24 < (rest[-1] if rest else first).end < 27.5
+
+
+def test_its_record_is_that_of_the_results(gate):
+    measured = json.loads((RESULTS / "run.json").read_text(encoding="utf-8"))["gate"]
+    record = gate.config.gate
+    assert record.threshold == measured["threshold"]
+    assert record.unheard == measured["unheard"]
+    for name in ("area", "accepted", "false_accepts"):
+        assert getattr(record, name).value == measured[name]["value"]
+
+
+def test_it_is_small(gate):
+    assert sum(p.numel() for p in gate.model.parameters()) < 300_000
+    assert sum(file.stat().st_size for file in DEFAULT_GATE.iterdir()) < 1e6
