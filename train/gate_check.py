@@ -36,14 +36,16 @@ SNR_DB = (-5, 0, 5, 10, 20)  # of the mixtures that are tested
 MIXED = 60  # cries a fold
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
-    **{kind: (kind,) for kind in ESC10 if kind != ESC_CRY},
+    "rooster": ("rooster",),
+    "chainsaw": ("chainsaw",),
     "voices": (SPEECH, RAISED_SPEECH, "babble", "laughter"),
-    "mewing": ("mew",),
     "tones": ("siren", "beeps", "music", "bird"),
+    "mewing": ("mew",),
     "everything made": tuple(everyday_sounds.KINDS),
-    "noise": ("fan", "hum", "room", "engine", "bang"),
+    **{kind: (kind,) for kind in ESC10 if kind not in (ESC_CRY, "rooster", "chainsaw")},
+    "made noise": ("fan", "hum", "room", "engine", "bang"),
 }
-"""What is left out in turn: what sounds alike goes together."""
+"""What is left out in turn, the hardest first: what sounds alike goes together."""
 
 
 def run_check(run: Run, leave_out: bool = True) -> GateScore:

@@ -218,7 +218,7 @@ are of (seeds from 100 on), among about ten ways to fit whose accuracies lay wit
 GATE = Preset(
     "gate",
     front_end=GATE_FRONT_END,
-    epochs=50,
+    epochs=60,
     batch=32,
     learning_rate=3e-3,
     label_smoothing=0.02,

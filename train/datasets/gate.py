@@ -30,7 +30,7 @@ FOLDS = 5
 APP_CRY, ESC_CRY = "donateacry", "baby_cry"
 MADE_CRY = "made_cry"
 SPEECH, RAISED_SPEECH = "speech", "raised_speech"
-MADE = 40  # sounds of each made kind
+MADE = 20  # sounds of each made kind: more would crowd out the real ones
 SPOKEN = 10  # of each speaker and pitch
 
 
