@@ -12,7 +12,7 @@ from cry_model.evaluation import Estimate, percent
 from cry_model.gate_record import GateRecord
 from cry_model.metrics import auc, bootstrap, mean
 from train.datasets.esc10 import LABELS as ESC10
-from train.datasets.gate import CRY, MADE_CRY
+from train.datasets.gate import CRY
 
 ACCEPTED = 0.95
 """Share of the cries that the threshold lets pass."""
@@ -23,12 +23,12 @@ class GateScore:
     """A gate on held-out recordings, one score each.
 
     Attributes:
-        threshold: that which :data:`ACCEPTED` of all held-out real cries reach.
+        threshold: that which :data:`ACCEPTED` of all held-out cries reach.
         area: AUC on ESC-10, cries against its nine other classes, in its own folds.
         accepted, false_accepts: share of ESC-10's cries, and of its other sounds, that reach the
             threshold.
         at_95: share of ESC-10's other sounds that are accepted where 95 % of its own cries are.
-        area_all: AUC on everything but made cries.
+        area_all: AUC on everything.
         kinds: kind of recording -> share that reaches the threshold.
         mixed: decibels that a cry lies above another sound -> share that still reaches it.
         unheard: kinds that a gate was fitted without -> share of them that it accepts.
@@ -59,13 +59,12 @@ def summarise(table: pd.DataFrame) -> GateScore:
             fitted without (empty for the folds), ``snr_db`` is empty where nothing was mixed.
     """
     folds = table[table["without"] == ""]
-    every = folds[folds["snr_db"] == ""]
-    plain = every[every["kind"] != MADE_CRY]
+    plain = folds[folds["snr_db"] == ""]
     esc = plain[plain["kind"].isin(ESC10)]
     cries, others = esc[esc["label"] == CRY], esc[esc["label"] != CRY]
     threshold = lower_quantile(plain.loc[plain["label"] == CRY, "score"])
     own = lower_quantile(cries["score"])
-    passes = every.assign(passes=every["score"] >= threshold)
+    passes = plain.assign(passes=plain["score"] >= threshold)
     mixed = folds[folds["snr_db"] != ""]
     mixed = mixed.assign(passes=mixed["score"] >= threshold, snr_db=mixed["snr_db"].astype(float))
     unheard = table[table["without"] != ""]

@@ -9,7 +9,7 @@ from train import everyday_sounds, joined_speech
 from train.cache import prepare
 from train.corpus import DataError, related
 from train.datasets import DATASETS, donateacry, donateacry_ios, gate
-from train.datasets.gate import APP_CRY, CRY, ESC_CRY, FOLDS, LABELS, MADE_CRY, kind_of
+from train.datasets.gate import APP_CRY, CRY, ESC_CRY, FOLDS, LABELS, kind_of
 from train.gate_check import FAMILIES
 from train.presets import GATE
 from train.splits import split
@@ -31,7 +31,7 @@ def test_it_holds_every_upload_once(corpus, data_root):
 
 def test_only_cries_are_cries(corpus):
     for item in corpus.items:
-        assert (item.label == CRY) == (kind_of(item.recording) in (APP_CRY, ESC_CRY, MADE_CRY))
+        assert (item.label == CRY) == (kind_of(item.recording) in (APP_CRY, ESC_CRY))
     assert corpus.labels == LABELS
 
 
@@ -50,7 +50,7 @@ def test_folds_keep_groups_together_and_are_those_of_esc10(corpus):
 def test_families_are_of_kinds_that_there_are_and_hold_no_cry(corpus):
     kinds = {kind_of(item.recording) for item in corpus.items}
     named = {kind for family in FAMILIES.values() for kind in family}
-    assert named == kinds - {APP_CRY, ESC_CRY, MADE_CRY}
+    assert named == kinds - {APP_CRY, ESC_CRY}
 
 
 def test_speech_is_of_the_speaker_that_it_names(corpus):

@@ -2,8 +2,8 @@
 
 Cries are Donate-a-Cry in both folders, each upload once, and ESC-10's. Other sounds are the nine
 other classes of ESC-10, spoken digits joined into speech, at their own pitch and as high as a
-child's, and the sounds of :mod:`train.everyday_sounds`. A few cries are made, too, by our
-synthesiser: higher ones than the corpora have. A recording's name begins with its kind.
+child's, and the sounds of :mod:`train.everyday_sounds`. A recording's name begins with its kind.
+No cry is made: with some of our synthesiser's among them, chainsaws and music were taken for cries.
 
 Every corpus is spread over five folds: ESC-10 as its authors did, Donate-a-Cry by installation,
 speech by speaker, made sounds by number.
@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from cry_model import audio
-from train import everyday_sounds, joined_speech, synthesis
+from train import everyday_sounds, joined_speech
 from train.corpus import Corpus, Item
 from train.datasets import donateacry, donateacry_ios, esc10
 
@@ -28,7 +28,6 @@ CRY, OTHER = "cry", "other"
 LABELS = (CRY, OTHER)
 FOLDS = 5
 APP_CRY, ESC_CRY = "donateacry", "baby_cry"
-MADE_CRY = "made_cry"
 SPEECH, RAISED_SPEECH = "speech", "raised_speech"
 MADE = 20  # sounds of each made kind: more would crowd out the real ones
 SPOKEN = 10  # of each speaker and pitch
@@ -57,8 +56,6 @@ def load(item: Item) -> audio.Recording:
         speaker, _, number = name.partition("/")
         words = tuple(sorted(item.path.glob(f"*_{speaker}_*.wav")))
         return joined_speech.join_speech(words, int(number), kind == RAISED_SPEECH)
-    if kind == MADE_CRY:
-        return _made_cry(int(name))
     if kind in everyday_sounds.KINDS:
         wave = torch.from_numpy(everyday_sounds.make_sound(kind, int(name)))
         return audio.Recording(wave, everyday_sounds.RATE)
@@ -67,7 +64,7 @@ def load(item: Item) -> audio.Recording:
 
 def _item(path: Path, kind: str, name: str, group: str, fold: int) -> Item:
     recording = f"{kind}/{name}"
-    label = CRY if kind in (APP_CRY, ESC_CRY, MADE_CRY) else OTHER
+    label = CRY if kind in (APP_CRY, ESC_CRY) else OTHER
     return Item(path, label, recording, recording, group, fold)
 
 
@@ -98,15 +95,7 @@ def _spoken(root: Path) -> Iterator[Item]:
 
 def _made() -> Iterator[Item]:
     """The file of an item is the code that makes it: when that changes, so may the sound."""
-    for kind in (MADE_CRY, *everyday_sounds.KINDS):
-        path = Path((synthesis if kind == MADE_CRY else everyday_sounds).__file__)
+    for kind in everyday_sounds.KINDS:
         for number in range(MADE):
+            path = Path(everyday_sounds.__file__)
             yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)
-
-
-def _made_cry(number: int) -> audio.Recording:
-    """A cry in one of the synthesiser's styles, by a baby of its own."""
-    style = list(synthesis.STYLES.values())[number % len(synthesis.STYLES)]
-    seed = 1000 + number  # none of the page's examples
-    cry = synthesis.synthesise(style.of_baby(seed), everyday_sounds.SECONDS, seed=seed)
-    return audio.Recording(torch.from_numpy(cry.waveform), cry.sample_rate)
