@@ -11,10 +11,12 @@ from cry_model.audio import AudioError, Recording
 from cry_model.checkpoint import load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
 from cry_model.config import CheckpointConfig, CheckpointError
+from cry_model.cry_track import CryTrack, Span
 from cry_model.evaluation import Estimate, Evaluation
 from cry_model.features import PAPER_FRONT_END, FrontEnd, FrontEndConfig
 from cry_model.front_ends import make_front_end
-from cry_model.prediction import PieceAnswer, Prediction
+from cry_model.gate import CryGate
+from cry_model.prediction import PieceAnswer, Prediction, Segment
 from cry_model.registry import UnknownSystemError, build_model, list_models
 
 __all__ = [
@@ -26,6 +28,8 @@ __all__ = [
     "CheckpointConfig",
     "CheckpointError",
     "CryClassifier",
+    "CryGate",
+    "CryTrack",
     "Estimate",
     "Evaluation",
     "FrontEnd",
@@ -33,6 +37,8 @@ __all__ = [
     "PieceAnswer",
     "Prediction",
     "Recording",
+    "Segment",
+    "Span",
     "UnknownSystemError",
     "build_model",
     "list_models",

@@ -81,10 +81,10 @@ class AcousticFrontEnd(nn.Module):
         require_sound(wave)
         return Clip(wave, 0.0)
 
-    def cut(self, clip: Clip) -> Pieces:
-        """See :func:`cry_model.pieces.cut`."""
-        c = self.config
-        return cut(clip, c.sample_rate, c.piece_seconds, c.min_seconds, c.overlap)
+    def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
+        """See :func:`cry_model.pieces.cut`; None is the overlap of the configuration."""
+        c, share = self.config, self.config.overlap if overlap is None else overlap
+        return cut(clip, c.sample_rate, c.piece_seconds, c.min_seconds, share)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         return self.features(resample(waveforms, self.config.sample_rate, RATE))

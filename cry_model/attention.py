@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,18 @@ def combine(
 
 
 def concatenate(parts: Sequence[AttentionMaps]) -> AttentionMaps:
-    """Joins the maps of several batches along the batch dimension; lambda is the same in all."""
-    return combine(lambda t: t[0] if t[0].dim() == 0 else torch.cat(t), parts)
+    """Joins the maps of several batches along the batch dimension; lambda is the same in all.
+
+    Where pieces differ in length, what lies behind the end of the shorter ones is zero.
+    """
+    return combine(_joined, parts)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    if tensors[0].dim() == 0:
+        return tensors[0]
+    longest = max(t.shape[-1] for t in tensors)
+    return torch.cat([pad(t, (0, longest - t.shape[-1])) if t.dim() > 1 else t for t in tensors])
 
 
 @dataclass(frozen=True)

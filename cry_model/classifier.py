@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -15,10 +15,14 @@ from cry_model.acoustic_features import FEATURES
 from cry_model.attention import AttentionMaps, concatenate
 from cry_model.checkpoint import DEFAULT, load_checkpoint
 from cry_model.config import CheckpointConfig
+from cry_model.cry_track import CryTrack, Span
 from cry_model.feature_mlp import INPUTS, FeatureMLP
 from cry_model.front_ends import make_front_end
+from cry_model.gate import CryGate
 from cry_model.hub import find_checkpoint
-from cry_model.prediction import AcousticReading, PieceAnswer, Prediction
+from cry_model.listening import parts, pieces_of
+from cry_model.pieces import Pieces
+from cry_model.prediction import AcousticReading, PieceAnswer, Prediction, Segment
 
 OUTSIDE = (
     "This recording is unlike those that the model was fitted on ({:.2f} times as far out as all "
@@ -40,45 +44,76 @@ class CryClassifier:
 
     BATCH = 32  # pieces at a time, so that ten minutes do not need ten minutes' worth of memory
 
-    def __init__(self, model: nn.Module, config: CheckpointConfig, device: str = "cpu"):
-        self.config = config
+    def __init__(
+        self,
+        model: nn.Module,
+        config: CheckpointConfig,
+        device: str = "cpu",
+        gate: CryGate | None = None,
+    ):
+        self.config, self.gate = config, gate
         self.device = torch.device(device)
         self.model = model.eval().to(self.device)
         self.front_end = make_front_end(config.front_end).eval().to(self.device)
 
     @classmethod
     def from_pretrained(
-        cls, name: str | os.PathLike = DEFAULT, revision: str | None = None, device: str = "cpu"
+        cls,
+        name: str | os.PathLike = DEFAULT,
+        revision: str | None = None,
+        device: str = "cpu",
+        gate: bool = True,
     ) -> CryClassifier:
         """Loads a checkpoint folder or a Hub repository, by default the bundled one.
+
+        Args:
+            name: of the folder or the repository.
+            revision: branch, tag or commit of the repository.
+            device: where to compute.
+            gate: whether the bundled gate hears everything first.
 
         Raises:
             CheckpointError: see :func:`~cry_model.hub.find_checkpoint` and
                 :func:`~cry_model.checkpoint.load_checkpoint`.
         """
-        return cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
+        first = CryGate.from_pretrained(device=device) if gate else None
+        return cls(*load_checkpoint(find_checkpoint(name, revision)), device=device, gate=first)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """Class names, in the order of the logits."""
         return self.config.labels
 
-    def predict(self, source: Source, sample_rate: int | None = None) -> Prediction:
-        """Classifies one recording; one longer than a piece gets the mean over its pieces.
+    def predict(
+        self,
+        source: Source,
+        sample_rate: int | None = None,
+        track: CryTrack | None = None,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> Prediction:
+        """Classifies the cries in one recording; of more pieces than one it gives the mean.
+
+        With a gate, only what lies in the cries that it hears is answered for. Where it hears
+        none, ``is_cry`` of the answer is False, and the probabilities, which mean nothing then, are
+        those of the recording, or of a long one's minute that is most like a cry.
 
         Args:
             source: a file's path, its bytes, an open file, or samples (see
                 :func:`cry_model.audio.load`).
             sample_rate: Hz, needed with samples.
+            track: what the gate made of it, if that is known already.
+            progress: called with the share that is done, now and then.
 
         Raises:
             AudioError: if the recording cannot be used; the message says why.
         """
         recording = audio.load(source, sample_rate)
+        if track is None and self.gate is not None:
+            track = self.gate.scan(recording)
+        found = parts(track, recording.duration)
         with torch.inference_mode():
-            clip = self.front_end.prepare(self._on_device(recording))
-            pieces = self.front_end.cut(clip)
-            answers = [self._forward(batch) for batch in pieces.waveforms.split(self.BATCH)]
+            heard = pieces_of(self.front_end, self._on_device(recording), found)
+            answers = self._answer([pieces for _, pieces in heard], progress)
         probabilities = torch.cat([p for p, _, _ in answers])
         mean = probabilities.mean(0)
         maps = concatenate([maps for _, maps, _ in answers])
@@ -91,7 +126,11 @@ class CryClassifier:
             probabilities=self._named(mean),
             pieces=tuple(
                 PieceAnswer(start, start + pieces.seconds, self._named(p))
-                for start, p in zip(pieces.starts, probabilities, strict=True)
+                for (start, pieces), p in zip(
+                    ((start, pieces) for _, pieces in heard for start in pieces.starts),
+                    probabilities,
+                    strict=True,
+                )
             ),
             system=self.config.system,
             duration=recording.duration,
@@ -101,6 +140,19 @@ class CryClassifier:
             agreement=self.config.agreement,
             cautions=tuple(self._cautions(recording, remoteness)),
             acoustic=acoustic,
+            track=track,
+            segments=self._segments(track, heard, probabilities),
+        )
+
+    def _segments(
+        self, track: CryTrack | None, heard: list[tuple[Span, Pieces]], probabilities: Tensor
+    ) -> tuple[Segment, ...]:
+        if track is None or not track.is_cry:
+            return ()
+        each = probabilities.split([len(pieces.starts) for _, pieces in heard])
+        return tuple(
+            Segment(span.start, span.end, track.peak(span), self._named(rows.mean(0)))
+            for (span, _), rows in zip(heard, each, strict=True)
         )
 
     def _cautions(self, recording: audio.Recording, remoteness: float | None) -> Iterator[str]:
@@ -112,6 +164,17 @@ class CryClassifier:
 
     def _on_device(self, recording: audio.Recording) -> audio.Recording:
         return audio.Recording(recording.waveform.to(self.device), recording.sample_rate)
+
+    def _answer(
+        self, heard: Sequence[Pieces], progress: Callable[[float], None]
+    ) -> list[tuple[Tensor, AttentionMaps, Tensor]]:
+        """What :meth:`_forward` makes of all pieces, in order."""
+        batches = [b for pieces in heard for b in pieces.waveforms.split(self.BATCH)]
+        answers = []
+        for number, batch in enumerate(batches, start=1):
+            answers.append(self._forward(batch))
+            progress(number / len(batches))
+        return answers
 
     def _forward(self, waveforms: Tensor) -> tuple[Tensor, AttentionMaps, Tensor]:
         """Probabilities, maps, and the means of the features over frames, (batch, bands, 1)."""

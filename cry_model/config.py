@@ -12,6 +12,7 @@ from torch import nn
 from cry_model.agreement import Agreement
 from cry_model.evaluation import Estimate, Evaluation
 from cry_model.front_ends import AnyConfig, config_class
+from cry_model.gate_record import RATES, GateRecord
 from cry_model.registry import build_model
 
 CONFIG = "config.json"
@@ -36,6 +37,7 @@ class CheckpointConfig:
         training: how the weights were fitted, for people to read.
         evaluation: what was measured on held-out recordings with fits like this one.
         agreement: for a system that learnt from a teacher alone: how far it answers alike.
+        gate: for a system that tells cries from other sounds: its threshold and what it is worth.
         format: version of this layout.
     """
 
@@ -46,6 +48,7 @@ class CheckpointConfig:
     training: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Evaluation | None = None
     agreement: Agreement | None = None
+    gate: GateRecord | None = None
     format: int = FORMAT
 
     def build(self) -> nn.Module:
@@ -79,6 +82,7 @@ class CheckpointConfig:
                     "front_end": _front_end(data["front_end"]),
                     "evaluation": read_evaluation(data.get("evaluation")),
                     "agreement": read_agreement(data.get("agreement")),
+                    "gate": read_gate(data.get("gate")),
                 },
             )
         except CheckpointError:
@@ -142,6 +146,16 @@ def read_agreement(data: Mapping[str, Any] | None) -> Agreement | None:
     teacher = read_evaluation(data.get("teacher_evaluation"))
     seeds = tuple(data["seeds"])
     return _record(Agreement, {**data, **estimates, "seeds": seeds, "teacher_evaluation": teacher})
+
+
+def read_gate(data: Mapping[str, Any] | None) -> GateRecord | None:
+    """As :func:`read_evaluation`, for the record of a gate."""
+    if data is None:
+        return None
+    rates = {name: _record(Estimate, data[name]) for name in RATES}
+    _require_numbers(*rates.values())
+    _require_number(data["threshold"])
+    return _record(GateRecord, {**data, **rates})
 
 
 def _require_numbers(*estimates: Estimate) -> None:

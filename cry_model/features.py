@@ -36,7 +36,9 @@ class FrontEndConfig:
             way here, soxr, FFmpeg and SciPy agree within 0.1 dB up to 3.4 kHz, and no longer at
             3.6 kHz (tests/cry_model/test_features.py).
         window, hop, fft: samples; 40 ms, 20 ms and 64 ms at 8 kHz.
-        floor_db: log floor, relative to the level of the clip's loud frames.
+        level: whose loud frames are brought to one level: those of the whole "recording", or those
+            of each "piece" again, so that a bang does not hide a faint cry.
+        floor_db: log floor, relative to the level of the loud frames.
         trim_db: frames at either end this far below the loudest are cut off.
         trim_margin: seconds kept on either side of what is loud.
         piece_seconds: length of a piece; a shorter recording is one piece.
@@ -53,6 +55,7 @@ class FrontEndConfig:
     window: int = 320
     hop: int = 160
     fft: int = 512
+    level: Literal["recording", "piece"] = "recording"
     floor_db: float = -40.0
     trim_db: float = 40.0
     trim_margin: float = 0.1
@@ -171,14 +174,37 @@ class FrontEnd(nn.Module):
         end = min(len(wave), int(loud[-1]) * c.hop + c.window + margin)
         return Clip(wave[start:end], start / c.sample_rate)
 
-    def cut(self, clip: Clip) -> Pieces:
-        """See :func:`cry_model.pieces.cut`."""
-        c = self.config
-        return cut(clip, c.sample_rate, c.piece_seconds, c.min_seconds, c.overlap)
+    def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
+        """See :func:`cry_model.pieces.cut`; None is the overlap of the configuration."""
+        c, share = self.config, self.config.overlap if overlap is None else overlap
+        return cut(clip, c.sample_rate, c.piece_seconds, c.min_seconds, share)
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        frames = waveforms.shape[-1] // self.config.hop
-        mel = self.spectrogram(waveforms)[..., :frames]
-        decibels = 10 * mel.clamp_min(10 ** (self.config.floor_db / 10)).log10()
+        return self.look(self.mel_power(waveforms))
+
+    def to_level(self, waveforms: Tensor) -> Tensor:
+        """Each of (batch, samples) with its loud frames at RMS 1; digital silence stays."""
+        c = self.config
+        power = waveforms.unfold(-1, c.window, c.hop).square().mean(-1, keepdim=True)
+        loudness = self._loudness(power.transpose(-1, -2)).squeeze(-1)
+        return waveforms / loudness.sqrt()
+
+    def mel_power(self, waveforms: Tensor) -> Tensor:
+        """Power in each mel band, (..., samples) -> (..., bands, samples // hop)."""
+        return self.spectrogram(waveforms)[..., : waveforms.shape[-1] // self.config.hop]
+
+    def look(self, power: Tensor) -> Tensor:
+        """What the model gets of pieces cut out of :meth:`mel_power`, (..., bands, frames)."""
+        if self.config.level == "piece":
+            power = power / self._loudness(power)
+        decibels = 10 * power.clamp_min(10 ** (self.config.floor_db / 10)).log10()
         features = (decibels - self.config.floor_db) / 20  # 0 is the floor
         return features if self.dct is None else self.dct @ features
+
+    def _loudness(self, power: Tensor) -> Tensor:
+        """Mean power of the loud frames of each piece, (..., 1, 1); 1 for digital silence."""
+        frames = power.mean(-2, keepdim=True)
+        peak = frames.amax(-1, keepdim=True)
+        loud = (frames >= peak * 10 ** (-self.LOUD_DB / 10)).to(power.dtype)
+        loudness = (frames * loud).sum(-1, keepdim=True) / loud.sum(-1, keepdim=True)
+        return torch.where(peak > 0, loudness, 1.0)

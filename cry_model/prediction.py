@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cry_model.agreement import Agreement
 from cry_model.attention import AttentionMaps
+from cry_model.cry_track import CryTrack
 from cry_model.evaluation import Evaluation
 
 
@@ -21,6 +22,27 @@ class PieceAnswer:
     start: float
     end: float
     probabilities: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A cry within a recording.
+
+    Attributes:
+        start, end: seconds from the recording's beginning.
+        gate: the greatest probability that the gate gave to a cry in it.
+        probabilities: label -> probability, the mean over its pieces.
+    """
+
+    start: float
+    end: float
+    gate: float
+    probabilities: Mapping[str, float]
+
+    @property
+    def label(self) -> str:
+        """The most probable label."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
 
 
 @dataclass(frozen=True)
@@ -54,6 +76,9 @@ class Prediction:
         agreement: how far it answers as its teacher; None if it learnt from labels.
         cautions: sentences on why this recording is none that the model knows how to answer.
         acoustic: what the answer was made from, for a system that has features and no attention.
+        track: the gate's probability of a cry over time; None without a gate.
+        segments: the cries; empty where the gate hears none, or there is no gate. Only what lies
+            in them was answered for, if there are any.
     """
 
     probabilities: Mapping[str, float]
@@ -66,6 +91,13 @@ class Prediction:
     agreement: Agreement | None = None
     cautions: tuple[str, ...] = ()
     acoustic: AcousticReading | None = None
+    track: CryTrack | None = None
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def is_cry(self) -> bool | None:
+        """Whether the gate hears a baby crying; None without a gate."""
+        return None if self.track is None else self.track.is_cry
 
     @property
     def label(self) -> str:
@@ -102,6 +134,9 @@ class Prediction:
             "pieces": [asdict(p) for p in self.pieces],
             "system": self.system,
             "duration_seconds": round(self.duration, 3),
+            "is_cry": self.is_cry,
+            "cry_probability": None if self.track is None else self.track.score,
+            "segments": [{**asdict(s), "label": s.label} for s in self.segments],
             "cautions": list(self.cautions),
             "evaluation": None if self.evaluation is None else asdict(self.evaluation),
             "agreement": None if self.agreement is None else asdict(self.agreement),

@@ -7,8 +7,8 @@ from collections import Counter
 import torch
 from torch import Tensor, nn
 
-from train.augmentation import uniform
 from train.clips import Clips
+from train.draws import uniform
 
 
 class Bank:
@@ -34,16 +34,21 @@ class Bank:
         # its own choosing on CUDA.
         self.distribution = frequency.pow(-balance).cumsum(0).to(device)
 
-    def draw(self, count: int, length: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw(
+        self, count: int, length: int, rng: torch.Generator, tries: int = 1
+    ) -> tuple[Tensor, Tensor]:
         """Random pieces (count, length) and their targets (count, classes).
 
-        A clip shorter than the piece is repeated, from a random point on.
+        A clip shorter than the piece is repeated, from a random point on. Of each clip so many
+        pieces are tried, and the one with the most energy is taken.
         """
         place = torch.rand(count, generator=rng, device=rng.device, dtype=torch.float64)
         chosen = torch.searchsorted(self.distribution, place * self.distribution[-1], right=True)
         chosen = chosen.clamp_max(len(self.lengths) - 1)
         sizes = self.lengths[chosen].unsqueeze(1)
         room = torch.where(sizes > length, sizes - length + 1, sizes)
-        start = (uniform(0, 1, (count, 1), rng) * room).long()
-        at = (start + torch.arange(length, device=rng.device)) % sizes
-        return self.samples[self.offsets[chosen].unsqueeze(1) + at], self.targets[chosen]
+        starts = (uniform(0, 1, (count, tries), rng) * room).long()
+        at = (starts.unsqueeze(2) + torch.arange(length, device=rng.device)) % sizes.unsqueeze(2)
+        waves = self.samples[self.offsets[chosen].view(-1, 1, 1) + at]
+        loudest = waves.square().mean(-1).argmax(1)
+        return waves[torch.arange(count, device=rng.device), loudest], self.targets[chosen]

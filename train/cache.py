@@ -77,7 +77,7 @@ def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tu
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # who comes second waits, and finds it
         if not path.exists() or read_header(path).get("listing") != state:
-            clips = load_clips(corpus, make_front_end(config))
+            clips = load_clips(corpus, make_front_end(config), dataset.load)
             if dataset.regroup is not None:
                 clips = regrouped(corpus, clips, dataset.regroup, config)
             write_atomically(path, encode(corpus, clips, config, state))

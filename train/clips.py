@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -89,8 +89,17 @@ def join(first: Clips, second: Clips) -> Clips:
     )
 
 
-def load_clips(corpus: Corpus, front_end: AnyFrontEnd) -> Clips:
-    """Reads every recording; one that cannot be used is left out and named.
+def load_file(item: Item) -> audio.Recording:
+    """What the item's file holds."""
+    return audio.load(item.path)
+
+
+def load_clips(
+    corpus: Corpus,
+    front_end: AnyFrontEnd,
+    load: Callable[[Item], audio.Recording] = load_file,
+) -> Clips:
+    """Reads every recording with ``load``; one that cannot be used is left out and named.
 
     Raises:
         DataError: if none can be used, or the decoders are not installed.
@@ -98,7 +107,7 @@ def load_clips(corpus: Corpus, front_end: AnyFrontEnd) -> Clips:
     kept, seconds, rates, waveforms, left_out = [], [], [], [], {}
     for item in tqdm(corpus.items, desc=f"Reading {corpus.name}", unit="clip"):
         try:
-            recording = audio.load(item.path)
+            recording = load(item)
             waveforms.append(front_end.prepare(recording).waveform)
         except audio.AudioError as error:
             left_out[item.recording] = str(error)

@@ -20,6 +20,7 @@ from cry_model.features import FrontEnd
 from train.augmentation import augment_features, augment_waveforms, change_speed, mixup
 from train.bank import Bank
 from train.clips import Clips
+from train.degradation import degrade, lay_under
 from train.devices import of_main
 from train.distillation import Teacher
 from train.predicting import TrainingError
@@ -171,12 +172,19 @@ def step_loss(
     if how is not None and how.speed:
         faster = round(100 * dice.numbers.uniform(-how.speed, how.speed))
     drawn = length * (100 + faster) // 100 + 1 if faster else length
-    waves, targets = bank.draw(preset.batch, drawn, dice.tensors)
+    waves, targets = bank.draw(preset.batch, drawn, dice.tensors, preset.tries)
     with torch.no_grad():
+        if config.level == "piece":
+            waves = front_end.to_level(waves)
         if faster:
             waves = change_speed(waves, faster, length)
         if how is not None:
+            if how.under is not None:
+                under = waves[targets[:, how.under] == 1]
+                waves = lay_under(waves, under, how.under_db, 0.5, dice.tensors)
             waves = augment_waveforms(waves, how, dice.tensors)
+            if how.damage:
+                waves = degrade(waves, config.sample_rate, how.damage, dice.tensors)
         if teacher is not None:
             targets = teacher.teach(waves, targets)
         features = front_end(waves)

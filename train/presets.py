@@ -36,6 +36,11 @@ class Augmentation:
         mixup: alpha of the Beta distribution that mixes two pieces (Zhang et al. 2018).
         equaliser_db: as ``tilt_db``, on the waveform: a teacher hears it too.
         speed: the sound is played up to this share faster or slower, pitch and all.
+        under: the class, by its number, whose pieces are laid under half of the others; None for
+            none.
+        under_db: (least, most) decibels that a piece lies above what is laid under it.
+        damage: chance of each kind of damage by room, microphone and codec
+            (:mod:`train.degradation`).
     """
 
     gain_db: float = 3.0
@@ -46,12 +51,16 @@ class Augmentation:
     mixup: float = 0.2
     equaliser_db: float = 0.0
     speed: float = 0.0
+    under: int | None = None
+    under_db: tuple[float, float] = (-5.0, 20.0)
+    damage: float = 0.0
 
     def __post_init__(self):
         for name in ("gain_db", "tilt_db", "time_mask", "band_mask", "mixup", "equaliser_db"):
             value = getattr(self, name)
             _require(_within(value, 0, math.inf), f"{name} is a number from 0 on, not {value}.")
         _require(_within(self.speed, 0, 0.5), f"speed lies between 0 and 0.5, not {self.speed}.")
+        _require(_within(self.damage, 0, 1), f"damage lies between 0 and 1, not {self.damage}.")
         noise = self.noise_db
         pair = isinstance(noise, tuple) and len(noise) == 2
         _require(
@@ -72,6 +81,8 @@ class Preset:
         schedule: "one-cycle" (Smith and Topin 2018) or "constant".
         label_smoothing: share of the target that is spread over all classes.
         balance: 0 draws recordings as they come, 1 draws every class equally often.
+        tries: pieces of a recording that are drawn for each one that is learnt from, the loudest:
+            more than 1 passes over pauses.
         average: decay of the moving average of the weights that is kept; 0 keeps the last ones.
         validation: share of the training part of a fold that is held back to watch the fit, split
             as the protocol splits; 0 for none. The tested part of a fold is never looked at.
@@ -89,13 +100,14 @@ class Preset:
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     label_smoothing: float = 0.05
     balance: float = 1.0
+    tries: int = 1
     average: float = 0.99
     validation: float = 0.0
     patience: int = 0
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
-        for name, least in (("epochs", 1), ("batch", 2), ("patience", 0)):
+        for name, least in (("epochs", 1), ("batch", 2), ("patience", 0), ("tries", 1)):
             value = getattr(self, name)
             whole = isinstance(value, int) and _within(value, least, math.inf)
             _require(whole, f"{name} is a whole number from {least} on, not {value}.")
@@ -144,6 +156,20 @@ WIDE_FRONT_END = FrontEndConfig(
 )
 """For recordings made at 16 kHz or more: all that feature-mlp listens to."""
 
+GATE_FRONT_END = FrontEndConfig(
+    num_bands=40,
+    num_filters=40,
+    window=512,
+    hop=256,
+    level="piece",
+    trim_db=60.0,
+    piece_seconds=2.0,
+    min_seconds=2.0,
+    overlap=0.75,
+)
+"""Looks of 2 s, a new one every half second, each levelled on its own; half as fine as the others,
+for the gate has to be cheap."""
+
 DISTIL = Preset(
     "distil",
     front_end=WIDE_FRONT_END,
@@ -184,7 +210,27 @@ FEATURES = Preset(
 """For feature-mlp. Chosen on other divisions of the challenge's table than those that its results
 are of (seeds from 100 on), among about ten ways to fit whose accuracies lay within three points."""
 
-PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, PAPER, DISTIL, FEATURES)}
+GATE = Preset(
+    "gate",
+    front_end=GATE_FRONT_END,
+    epochs=40,
+    batch=64,
+    learning_rate=2e-3,
+    tries=3,
+    augmentation=Augmentation(
+        gain_db=0.0,  # each piece is levelled
+        noise_db=(-50.0, 0.0),
+        equaliser_db=4.0,
+        time_mask=6,
+        band_mask=4,
+        speed=0.1,
+        under=1,
+        damage=0.3,
+    ),
+)
+"""For the gate, which meets sounds of any source."""
+
+PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, PAPER, DISTIL, FEATURES, GATE)}
 """By name."""
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cry_model.audio import Recording
 from train.archive import Archive
-from train.clips import Clips
+from train.clips import Clips, load_file
 from train.corpus import Corpus, Item
 from train.datasets import (
     challenge6,
@@ -16,6 +17,7 @@ from train.datasets import (
     donateacry_ios,
     esc10,
     folder,
+    gate,
     synthetic6,
 )
 
@@ -32,6 +34,7 @@ class Dataset:
             found from the sound. None where the names do.
         archive: where it can be downloaded; None if nowhere.
         write: makes the corpus under a data root, for one that our own code writes.
+        load: the sound of an item; by default what its file holds.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Dataset:
     regroup: Callable[[Clips], tuple[Item, ...]] | None = None
     archive: Archive | None = None
     write: Callable[[Path], None] | None = None
+    load: Callable[[Item], Recording] = load_file
 
 
 DATASETS: Mapping[str, Dataset] = {
@@ -50,6 +54,7 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset(cries.NAME, cries.read),
         Dataset(challenge6.NAME, challenge6.read, challenge6.regroup),
         Dataset(folder.NAME, folder.read, folder.regroup),
+        Dataset(gate.NAME, gate.read, load=gate.load),
         Dataset(synthetic6.NAME, synthetic6.read, write=synthetic6.write),
     )
 }
