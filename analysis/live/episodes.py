@@ -43,13 +43,13 @@ class Episodes:
     """Looks in, finished episodes out.
 
     A cry begins where the gate reaches its threshold and ends when it stayed below for
-    ``KEEP_ON`` seconds. As a look covers ``reach`` seconds before and after its middle, what it
-    says is dated there. Loud sound that the gate calls no cry is an episode of its own kind; one
+    ``KEEP_ON`` seconds. What a probability says is dated ``reach`` seconds back, in the middle
+    of what it is about. Loud sound that the gate calls no cry is an episode of its own kind; one
     that a cry follows closely is that cry's beginning.
 
     Args:
         threshold: of the gate.
-        reach: half of what the gate looks at, in seconds.
+        reach: seconds from the middle of what a probability is about to its end.
     """
 
     def __init__(self, threshold: float, reach: float):

@@ -19,6 +19,7 @@ from cry_model.classifier import CryClassifier
 from cry_model.prediction import Prediction
 
 HELD_BACK = HOP  # samples; the first look is early by these, as a resampler holds some back
+SMOOTHED = 4  # looks whose mean decides: one alone may be a bang
 ANSWER_SECONDS = 5.0  # of a cry that lasts, what an answer is made from
 ANSWER_EVERY = 1.0  # s
 LIMIT_SECONDS = 600.0
@@ -50,9 +51,9 @@ class View:
     Attributes:
         seconds: listened to so far.
         state: what is heard now.
-        probability: the gate's last; None before its first.
+        probability: of a cry, the mean of the gate's last looks; None before its first.
         decibels: (bands, columns), the last 12 s.
-        track: (looks,) the gate's probabilities over the same 12 s, NaN where it has not looked.
+        track: (looks,) that mean over the same 12 s, NaN where the gate had not looked.
         answer: of the cry that lasts.
         lines: the log, oldest first, the last ``MOST_LINES``.
         written: lines since the beginning, those that have been dropped included.
@@ -85,8 +86,10 @@ class Listener:
         self.gate, self.classifier = gate, classifier
         self.sound = Rolling((KEPT,))
         self.spectrogram = RollingSpectrogram()
+        self.looks = Rolling((SMOOTHED,), np.nan)
         self.track = Rolling((KEPT // LOOK,), np.nan)
-        self.episodes = Episodes(gate.threshold, gate.window_seconds / 2)
+        reach = gate.window_seconds / 2 + (SMOOTHED - 1) / 2 * LOOK / RATE
+        self.episodes = Episodes(gate.threshold, reach)
         self.loudness = Loudness()
         self.lines: deque[Line] = deque(maxlen=MOST_LINES)
         self.written = 0
@@ -154,7 +157,7 @@ class Listener:
         )
 
     def _forget_stream(self) -> None:
-        for kept in (self.sound, self.spectrogram, self.track, self.loudness.levels):
+        for kept in (self.sound, self.spectrogram, self.looks, self.track, self.loudness.levels):
             kept.clear()
         self.resampler: Resampler | None = None
         self.pending = np.zeros(0, np.float32)
@@ -177,7 +180,9 @@ class Listener:
         self.sound.push(block)
         self.spectrogram.push(block)
         window = self.sound.values[-round(self.gate.window_seconds * RATE) :]
-        probability = self.gate.probability(torch.from_numpy(window.copy()), RATE)
+        look = self.gate.probability(torch.from_numpy(window.copy()), RATE)
+        self.looks.push(np.array([look]))
+        probability = float(np.nanmean(self.looks.values))
         self.track.push(np.array([probability]))
         self._write(self.episodes.step(self.seconds, probability, self.loudness(block)))
         lasting = self.episodes.open

@@ -13,6 +13,7 @@ from analysis.live.spectrogram import place
 from analysis.live.stream import KEPT, RATE
 from analysis.live.visitors import SILENT_SECONDS, Visitors
 from analysis.models import Model
+from cry_model.classifier import CryClassifier
 from cry_model.evaluation import percent
 
 SCRIPT = Path(__file__).with_name("live.js")
@@ -33,7 +34,9 @@ def build_live_tab(gate: Gate, model: Model) -> None:
         gate: says whether the microphone hears a cry.
         model: names a reason while a cry lasts.
     """
-    visitors = Visitors(lambda: Listener(gate, model.classifier))
+    # What it is asked about is a cry already, by a rule of its own, so no gate hears it again.
+    reasons = CryClassifier(model.classifier.model, model.classifier.config)
+    visitors = Visitors(lambda: Listener(gate, reasons))
 
     def live_hear(request: dict[str, Any]) -> dict[str, Any]:
         return visitors.hear(request)
@@ -53,7 +56,7 @@ def skeleton(threshold: float, model: Model) -> str:
     """What stands there before anything is heard; the page's script fills it."""
     minutes = round(LIMIT_SECONDS / 60)
     return f"""<section class="live" data-live="root" data-state="idle">
-<p>Press the button near a baby: the gate says four times a second whether it hears a cry, and while
+<p>Press the button near a baby: the gate says four times a second whether it hears it cry, and while
 one lasts, the {model.title} says which kind. It stops by itself after {minutes} minutes.</p>
 <div class="live-controls">
 <button type="button" data-live="button">Start listening</button>
@@ -71,7 +74,7 @@ one lasts, the {model.title} says which kind. It stops by itself after {minutes}
 <div class="live-seconds" aria-hidden="true">{_seconds()}<span style="right: 0">now</span></div>
 </div>
 <p class="caption">Above: which pitches sound, brighter is louder. Below: the gate's probability of
-a cry in the two seconds before.</p>
+a cry in the last seconds.</p>
 <div class="live-below">
 <div class="live-answer"><h3>What kind of cry</h3><div data-live="answer">{NO_CRY}</div></div>
 <div class="live-log"><h3>What was heard</h3>
