@@ -8,9 +8,10 @@ from typing import Any
 import gradio as gr
 
 from analysis.live.drawing import NO_CRY
-from analysis.live.listener import LIMIT_SECONDS, Gate, Listener
+from analysis.live.listener import LIMIT_SECONDS, Listener
 from analysis.live.spectrogram import place
 from analysis.live.stream import KEPT, RATE
+from analysis.live.view import Gate
 from analysis.live.visitors import SILENT_SECONDS, Visitors
 from analysis.models import Model
 from cry_model.classifier import CryClassifier
@@ -56,8 +57,8 @@ def skeleton(threshold: float, model: Model) -> str:
     """What stands there before anything is heard; the page's script fills it."""
     minutes = round(LIMIT_SECONDS / 60)
     return f"""<section class="live" data-live="root" data-state="idle">
-<p>Press the button near a baby: the gate says four times a second whether it hears it cry, and while
-one lasts, the {model.title} says which kind. It stops by itself after {minutes} minutes.</p>
+<p>Press the button near a baby: the gate says four times a second whether it hears crying, and
+while that lasts, the {model.title} says which kind. It stops by itself after {minutes} minutes.</p>
 <div class="live-controls">
 <button type="button" data-live="button">Start listening</button>
 <p role="status" data-live="status">Not listening.</p>

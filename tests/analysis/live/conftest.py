@@ -63,8 +63,7 @@ STARTS, LENGTHS = [2, 11, 19], [5, 4, 3]
 
 def feed(listener, wave, rate=16000, seconds=0.25):
     step = round(seconds * rate)
-    views = [listener.hear(wave[i : i + step], rate) for i in range(0, len(wave), step)]
-    return views
+    return [listener.hear(wave[i : i + step], rate) for i in range(0, len(wave), step)]
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.live.drawing import clock, description, log_csv, picture, pieces, track_svg
+from analysis.live.drawing import description, picture, pieces, track_svg
+from analysis.live.log import clock, log_csv
 from analysis.live.spectrogram import place
 from analysis.live.stream import RATE
 from tests.analysis.live.conftest import CRY_HZ, KINDS, feed, silence, story, tone

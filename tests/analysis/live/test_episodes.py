@@ -1,5 +1,7 @@
 """Where a cry begins and ends, from numbers alone."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -59,7 +61,7 @@ def test_no_two_episodes_overlap_whatever_comes():
         walk = np.clip(rng.normal(0, 0.25, 400).cumsum() % 2, 0, 1)
         found, _ = run(list(walk), list(rng.random(400) < 0.4), reach=1.375)
         assert all(e.start < e.end for e in found)
-        assert all(a.end <= b.start for a, b in zip(found, found[1:], strict=False))
+        assert all(a.end <= b.start for a, b in pairwise(found))
 
 
 def test_loudness_learns_the_background():
