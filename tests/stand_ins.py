@@ -15,6 +15,8 @@ from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
 from cry_model.agreement import Agreement
 from cry_model.evaluation import Estimate, Evaluation
 from cry_model.feature_mlp import level_free
+from cry_model.gate_record import GateRecord
+from train.presets import GATE_FRONT_END
 
 ROOT = Path(__file__).parents[1]
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
@@ -48,6 +50,19 @@ AGREEMENT = Agreement(
     constant_divergence=Estimate(0.5, 0.46, 0.54),
     teacher_evaluation=EVALUATION,
 )
+
+
+def gate_config():
+    """Of a gate whose numbers mean nothing."""
+    rate = Estimate(0.9, 0.8, 1.0)
+    record = GateRecord(0.5, rate, Estimate(0.01, 0.0, 0.03), rate, {"rooster": 0.1})
+    return CheckpointConfig(
+        "improved-ecapa-tdnn",
+        ("cry", "other"),
+        GATE_FRONT_END,
+        settings={"channels": 16, "stages": 1},
+        gate=record,
+    )
 
 
 def write(folder, name):

@@ -28,8 +28,8 @@ LABELS = (CRY, OTHER)
 FOLDS = 5
 APP_CRY, ESC_CRY = "donateacry", "baby_cry"
 SPEECH, RAISED_SPEECH = "speech", "raised_speech"
-MADE = 40  # sounds of each made kind
-SPOKEN = 20  # of each speaker and pitch
+MADE = 20  # sounds of each made kind
+SPOKEN = 10  # of each speaker and pitch
 
 
 def kind_of(recording: str) -> str:
