@@ -15,6 +15,7 @@ from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
 from cry_model.agreement import Agreement
 from cry_model.evaluation import Estimate, Evaluation
 from cry_model.feature_mlp import level_free
+from cry_model.gate import DEFAULT_GATE
 from cry_model.gate_record import GateRecord
 from train.presets import GATE_FRONT_END
 
@@ -125,6 +126,8 @@ def checkpoints(folder):
             shutil.copytree(CHECKPOINTS / entry.folder, folder / entry.folder)
         else:
             write(folder, entry.folder)
+    if DEFAULT_GATE.is_dir():
+        shutil.copytree(DEFAULT_GATE, folder / DEFAULT_GATE.name)
     return folder
 
 

@@ -25,7 +25,8 @@ const RECORDER = `registerProcessor("tap", class extends AudioWorkletProcessor {
 });`;
 
 let ear = null; // {stream, context}
-let waiting = [], lost = 0, busy = false, first = false, seen = 0;
+let waiting = [], lost = 0, seen = 0;
+let asking = false, busy = false, first = false;
 
 function say(state, sentence) {
   root.dataset.state = state;
@@ -57,8 +58,9 @@ function show(view) {
 }
 
 async function listen() {
+  if (asking) return;
+  asking = true;
   say("asking", "Please allow the microphone in your browser.");
-  part("button").disabled = true;
   try {
     const sound = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     const stream = await navigator.mediaDevices.getUserMedia({ audio: sound });
@@ -72,7 +74,7 @@ async function listen() {
       ? "The microphone was refused. Allow it in your browser, then start again."
       : "No microphone could be used. Connect one, then start again.");
   } finally {
-    part("button").disabled = false;
+    asking = false;
   }
   [waiting, lost, first] = [[], 0, true];
   part("button").textContent = "Stop";

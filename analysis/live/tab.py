@@ -62,7 +62,8 @@ while that lasts, the {model.title} says which kind. It stops by itself after {m
 <div class="live-controls">
 <button type="button" data-live="button">Start listening</button>
 <p role="status" data-live="status">Not listening.</p>
-<p class="live-numbers"><span data-live="elapsed">0:00</span></p>
+<p class="live-numbers"><span class="live-now">probability of a cry
+<b data-live="probability"></b></span> <span data-live="elapsed">0:00</span></p>
 </div>
 <div class="live-picture" role="img" data-live="frame" aria-label="Nothing was heard yet">
 <div class="live-scale" aria-hidden="true">{_marks()}</div>
@@ -71,7 +72,7 @@ while that lasts, the {model.title} says which kind. It stops by itself after {m
 <span style="bottom: 0">0 %</span></div>
 <div class="live-track"><div data-live="track"></div>
 <span class="live-threshold" style="bottom: {100 * threshold:.0f}%">a cry from
-{percent(threshold)}</span><span class="live-now">now <b data-live="probability"></b></span></div>
+{percent(threshold)}</span></div>
 <div class="live-seconds" aria-hidden="true">{_seconds()}<span style="right: 0">now</span></div>
 </div>
 <p class="caption">Above: which pitches sound, brighter is louder. Below: the gate's probability of
