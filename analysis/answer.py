@@ -9,7 +9,8 @@ import json
 from collections.abc import Mapping
 from html import escape
 
-from analysis.judgement import disagree_strongly, has_answer
+from analysis.decision import heading_html, promise_html, quoted
+from analysis.judgement import disagree_strongly
 from analysis.style import class_colour
 from cry_model.evaluation import UNMEASURED, Evaluation, percent, words
 from cry_model.prediction import Prediction
@@ -33,7 +34,7 @@ UNLIKE = (
 
 
 def answer_html(prediction: Prediction, beside: Mapping[str, Prediction] | None = None) -> str:
-    """Cautions, ranked probabilities as bars, the trust lines and the download links.
+    """The set or why there is none, cautions, bars, the trust lines and the download links.
 
     Args:
         prediction: the answer.
@@ -44,6 +45,7 @@ def answer_html(prediction: Prediction, beside: Mapping[str, Prediction] | None 
     return (
         '<section class="answer">'
         f"<h2>{heading_html(prediction)}</h2>"
+        f"{promise_html(prediction)}"
         f"{cautions_html(prediction)}"
         f"{verdict_html(prediction)}"
         f"{bars_html(prediction)}"
@@ -53,16 +55,6 @@ def answer_html(prediction: Prediction, beside: Mapping[str, Prediction] | None 
         f"{downloads_html(prediction)}"
         "</section>"
     )
-
-
-def heading_html(prediction: Prediction) -> str:
-    """The answer in a line; of a recording that the model does not know, no claim."""
-    label = f"<em>{escape(words(prediction.label))}</em>"
-    if not has_answer(prediction):
-        return "Outside of what this model knows; it has no answer"
-    if not prediction.cautions:
-        return f"Sounds most like {label}"
-    return f"Outside of what this model knows; it would say {label}"
 
 
 def cautions_html(prediction: Prediction) -> str:
@@ -94,12 +86,9 @@ def beside_html(prediction: Prediction, beside: Mapping[str, Prediction]) -> str
     """A line for each other model with the same labels; a warning if one contradicts."""
     lines = []
     for subject, other in beside.items():
-        label, share = words(other.label), percent(other.probabilities[other.label])
-        says = f"says: {label} ({share})" if has_answer(other) else "has no answer"
-        outside = "; this recording is outside of what it knows" if other.cautions else ""
         taught = prediction.agreement is not None and other.acoustic is not None
         whose = f"{subject}, which it imitates," if taught else subject
-        lines.append(f"{whose} {says}{outside}.")
+        lines.append(f"{whose} {quoted(other)}.")
     text = "".join(f'<p class="beside">{escape(line)}</p>' for line in lines)
     mine = prediction.probabilities
     if any(disagree_strongly(mine, other.probabilities) for other in beside.values()):
@@ -110,15 +99,18 @@ def beside_html(prediction: Prediction, beside: Mapping[str, Prediction]) -> str
 def trust_html(prediction: Prediction) -> str:
     """How far to trust the answer, from what was measured of the checkpoint."""
     teacher = ""
+    sentences: tuple[str, ...] = ()
     if prediction.evaluation is not None:
         measured, _, majority = prediction.evaluation.trust()  # the verdict is under the answer
-        sentences: tuple[str, ...] = (measured, majority)
+        sentences = (measured, majority)
     elif prediction.agreement is not None:
         sentences = prediction.agreement.trust()[:1]
         teacher = _teacher_html(prediction.agreement.teacher_evaluation)
-    else:
+    if prediction.calibration is not None:
+        sentences = (*prediction.calibration.trust(), *sentences)
+    if not sentences:
         sentences = (UNMEASURED,)
-    if prediction.cautions and sentences != (UNMEASURED,):
+    elif prediction.cautions:
         sentences = (UNLIKE, *sentences)
     return (
         '<div class="trust"><h3>How far to trust this</h3>'

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from cry_model.audio import AudioError
+from cry_model.calibration import one_of
 from cry_model.checkpoint import DEFAULT
 from cry_model.classifier import CryClassifier
 from cry_model.complexity import table
@@ -33,12 +34,23 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def heading(prediction: Prediction) -> Iterator[str]:
+    """What the answer comes down to; nothing where the checkpoint was never calibrated."""
+    if prediction.undecided is not None:
+        yield f"  Can't tell: {prediction.undecided}."
+    elif prediction.prediction_set is not None and prediction.calibration is not None:
+        yield f"  Sounds like {one_of([words(label) for label in prediction.prediction_set])}."
+        yield f"  {prediction.calibration.promise}"
+
+
 def as_text(prediction: Prediction) -> str:
     """The answer for a terminal."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    lines = [f"  {words(label):14} {percent(p):>5}" for label, p in ranked]
-    record = prediction.evaluation or prediction.agreement
-    sentences = (*prediction.cautions, *(() if record is None else record.trust()))
+    bars = [f"  {words(label):14} {percent(p):>5}" for label, p in ranked]
+    lines = [*heading(prediction), *bars]
+    records = (prediction.evaluation or prediction.agreement, prediction.calibration)
+    trust = (sentence for record in records if record is not None for sentence in record.trust())
+    sentences = (*prediction.cautions, *trust)
     if sentences:
         lines += ["", *(f"  {sentence}" for sentence in sentences)]
     return "\n".join([*lines, "  Not a medical device."])
