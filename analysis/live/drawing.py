@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from analysis.answer import bars_html, cautions_html, data_link, heading_html, verdict_html
+from analysis.answer import bars_html, cautions_html, data_link, verdict_html
+from analysis.decision import heading_html, promise_html
 from analysis.live.log import clock, log_csv, row_html
 from analysis.live.view import View
 from analysis.style import HEAT
@@ -77,7 +78,7 @@ def answer_panel(answer: Prediction | None) -> str:
         return NO_CRY
     return (
         f"<h4>{heading_html(answer)}</h4>"
-        f"{cautions_html(answer)}{verdict_html(answer)}{bars_html(answer)}"
+        f"{promise_html(answer)}{cautions_html(answer)}{verdict_html(answer)}{bars_html(answer)}"
     )
 
 

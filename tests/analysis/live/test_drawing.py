@@ -4,15 +4,18 @@ import base64
 import csv
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from analysis.live.drawing import description, picture, pieces, track_svg
-from analysis.live.log import clock, log_csv
+from analysis.live.episodes import Episode
+from analysis.live.log import clock, in_short, log_csv
 from analysis.live.spectrogram import place
 from analysis.live.stream import RATE
+from analysis.live.view import Line
 from tests.analysis.live.conftest import CRY_HZ, KINDS, feed, silence, story, tone
 
 
@@ -85,3 +88,28 @@ def test_a_view_says_in_words_what_it_shows(listener):
     assert re.search(r"\d %$", description(views["cry"]))
     assert "bar" in pieces(views["cry"], 0.5)["answer"]
     assert "bar" not in pieces(views["sound"], 0.5)["answer"]
+
+
+@pytest.mark.parametrize(
+    ("named", "cautions", "expected"),
+    [
+        (None, (), "hungry 70 %, tired 20 %"),
+        (("hungry", "belly_pain"), (), "hungry or belly pain (hungry 70 %, tired 20 %)"),
+        (("hungry", "tired", "belly_pain"), (), "can't tell (hungry 70 %, tired 20 %)"),
+        ((), (), "can't tell (hungry 70 %, tired 20 %)"),
+        (("hungry",), ("x",), "hungry 70 %, tired 20 % (outside of what the model knows)"),
+    ],
+)
+def test_a_line_names_what_cannot_be_ruled_out(listener, named, cautions, expected):
+    answer = listener.classifier.predict(tone(CRY_HZ, 1), RATE)
+    answer = replace(answer, prediction_set=named, cautions=cautions)
+    assert in_short(answer) == expected
+    line = Line(Episode("cry", 0.0, 1.0, 0.9), answer)
+    (row,) = csv.DictReader(io.StringIO(log_csv([line])))
+    assert row["set"] == " ".join(named or ())
+
+
+def test_where_all_reasons_are_as_probable_there_is_no_answer(listener):
+    answer = listener.classifier.predict(tone(CRY_HZ, 1), RATE)
+    even = replace(answer, probabilities=dict.fromkeys("abcd", 0.25))
+    assert "no answer" in in_short(even)
