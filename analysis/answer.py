@@ -138,8 +138,8 @@ def downloads_html(prediction: Prediction) -> str:
     document = json.dumps(prediction.to_dict(), indent=2)
     return (
         '<p class="downloads">'
-        + _link("Download JSON", "cry.json", "application/json", document)
-        + _link("Download CSV", "cry.csv", "text/csv", pieces_csv(prediction))
+        + data_link("Download JSON", "cry.json", "application/json", document)
+        + data_link("Download CSV", "cry.csv", "text/csv", pieces_csv(prediction))
         + "</p>"
     )
 
@@ -163,6 +163,7 @@ def _bar(name: str, probability: float, colour: str) -> str:
     )
 
 
-def _link(text: str, name: str, kind: str, content: str) -> str:
+def data_link(text: str, name: str, kind: str, content: str) -> str:
+    """A download whose file is in the link itself, so that the server keeps none."""
     data = base64.b64encode(content.encode()).decode()
     return f'<a class="download" download="{name}" href="data:{kind};base64,{data}">{text}</a>'

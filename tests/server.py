@@ -17,11 +17,12 @@ START_SECONDS = 120
 
 @dataclass(frozen=True)
 class Server:
-    """Where the page is, where Gradio keeps its files, and what the process printed."""
+    """Where the page is, where Gradio keeps its files, what the process printed, and its number."""
 
     url: str
     cache: Path
     log: Path
+    pid: int
 
     def kept(self, seconds: float = 10) -> list[Path]:
         """What is still there of visitors' recordings ``seconds`` after the answer."""
@@ -47,21 +48,21 @@ def serve(folder: Path, root: Path = ROOT) -> Iterator[Server]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    server = Server(f"http://127.0.0.1:{port}", folder / "cache", folder / "log.txt")
+    url, cache, written = f"http://127.0.0.1:{port}", folder / "cache", folder / "log.txt"
     environment = {
         **os.environ,
         "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(server.cache),
+        "GRADIO_TEMP_DIR": str(cache),
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_OFFLINE": "1",
     }
-    with server.log.open("w") as log:
+    with written.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "app.py"], cwd=root, env=environment, stdout=log, stderr=log
         )
         try:
-            wait_for(server.url, process, server.log)
-            yield server
+            wait_for(url, process, written)
+            yield Server(url, cache, written, process.pid)
         finally:
             process.terminate()
             process.wait(20)

@@ -161,6 +161,8 @@ def checkpoints(folder):
             shutil.copytree(CHECKPOINTS / entry.folder, folder / entry.folder)
         else:
             write(folder, entry.folder)
+    if DEFAULT_GATE.is_dir():
+        shutil.copytree(DEFAULT_GATE, folder / DEFAULT_GATE.name)
     return folder
 
 

@@ -63,11 +63,12 @@ def browser_type():
 
 @pytest.fixture
 def visit(browser_type, server, tmp_path, examples):
-    """Opens the page in a new profile; ``visit(width=390, scheme="dark")``."""
+    """Opens the page in a new profile; ``visit(width=390, scheme="dark", heard=wav)``."""
     contexts = []
 
-    def open_page(width=1280, height=900, scheme="light"):
-        microphone = f"--use-file-for-fake-audio-capture={examples / 'synthetic_rhythmic.wav'}"
+    def open_page(width=1280, height=900, scheme="light", heard=None):
+        heard = heard or examples / "synthetic_rhythmic.wav"
+        microphone = f"--use-file-for-fake-audio-capture={heard}"
         context = browser_type.launch_persistent_context(
             tmp_path / f"profile{len(contexts)}",
             executable_path=CHROMIUM,

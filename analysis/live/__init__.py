@@ -1,0 +1,1 @@
+"""The Live tab: what the microphone hears, as it hears it."""

@@ -1,0 +1,111 @@
+"""What a view looks like: a picture without a file, and pieces of HTML that replace each other."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from plotly.colors import sample_colorscale, unlabel_rgb
+
+from analysis.answer import bars_html, cautions_html, data_link, verdict_html
+from analysis.decision import heading_html, promise_html
+from analysis.live.log import clock, log_csv, row_html
+from analysis.live.view import View
+from analysis.style import HEAT
+from cry_model.evaluation import percent
+from cry_model.prediction import Prediction
+
+RANGE_DB = 60.0  # between black and the brightest colour
+QUIETEST_DB = -45.0  # the brightest colour of a picture of silence
+SHADES = 32  # a smooth picture of half the size that 256 would need
+NO_CRY = "<p>While a cry lasts, this shows which kind the model takes it for.</p>"
+STATUS = {
+    "quiet": "Listening. It is quiet.",
+    "undecided": "Listening. There is a sound.",
+    "sound": "A sound, not a cry.",
+    "cry": "A cry.",
+}
+
+
+def palette() -> list[int]:
+    """Red, green and blue of every shade, darkest first, in one list as PNG has it."""
+    colours = sample_colorscale(HEAT, [i / (SHADES - 1) for i in range(SHADES)])
+    return [round(value) for colour in colours for value in unlabel_rgb(colour)]
+
+
+PALETTE = palette()
+
+
+def picture(decibels: NDArray[np.float32]) -> str:
+    """(bands, columns) in dB -> a PNG as a data URI, low bands at the bottom."""
+    top = max(float(decibels.max()), QUIETEST_DB)
+    shades = (decibels[::-1] - (top - RANGE_DB)) / RANGE_DB * (SHADES - 1)
+    image = Image.fromarray(shades.clip(0, SHADES - 1).round().astype(np.uint8), "P")
+    image.putpalette(PALETTE)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=6)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def track_svg(track: NDArray[np.float32], threshold: float) -> str:
+    """The gate's probabilities (looks,), 0 to 1, over the threshold's dashed line.
+
+    Drawn in a box of as many units as looks by 100, which the page stretches.
+    """
+    heard = [(i, 100 * (1 - p)) for i, p in enumerate(track.tolist(), 1) if p == p]  # not NaN
+    line = " ".join(f"{x},{y:.1f}" for x, y in heard)
+    level = f"{100 * (1 - threshold):.1f}"
+    area = f'<polygon points="{heard[0][0]},100 {line} {heard[-1][0]},100"/>' if heard else ""
+    return (
+        f'<svg viewBox="0 0 {len(track)} 100" preserveAspectRatio="none" aria-hidden="true">'
+        f'{area}<polyline points="{line}"/>'
+        f'<line x1="0" x2="{len(track)}" y1="{level}" y2="{level}"/></svg>'
+    )
+
+
+def description(view: View) -> str:
+    """The picture in words."""
+    looked = "not yet known" if view.probability is None else percent(view.probability)
+    return f"Spectrogram of the last 12 seconds; probability of a cry {looked}"
+
+
+def answer_panel(answer: Prediction | None) -> str:
+    """The reasons of the cry that lasts."""
+    if answer is None:
+        return NO_CRY
+    return (
+        f"<h4>{heading_html(answer)}</h4>"
+        f"{promise_html(answer)}{cautions_html(answer)}{verdict_html(answer)}{bars_html(answer)}"
+    )
+
+
+def pieces(view: View, threshold: float, seen: int = 0) -> dict[str, object]:
+    """What the page has to change, ready for JSON.
+
+    Args:
+        view: what the listener gave.
+        threshold: of the gate.
+        seen: lines of the log that the page has got already.
+    """
+    changes: dict[str, object] = {
+        "state": view.state,
+        "over": view.over,
+        "status": STATUS[view.state],
+        "elapsed": clock(view.seconds),
+        "probability": "" if view.probability is None else percent(view.probability),
+        "picture": picture(view.decibels),
+        "description": description(view),
+        "track": track_svg(view.track, threshold),
+        "answer": answer_panel(view.answer),
+        "written": view.written,
+    }
+    fresh = min(view.written - seen, len(view.lines))
+    if fresh > 0:
+        changes["rows"] = "".join(row_html(line) for line in reversed(view.lines[-fresh:]))
+        changes["download"] = data_link(
+            "Download the log (CSV)", "heard.csv", "text/csv", log_csv(view.lines)
+        )
+    return changes

@@ -1,0 +1,122 @@
+"""Where a cry begins and ends, and a sound that is none: from looks alone, without any audio."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.live.stream import KEPT, LOOK, RATE, Rolling
+
+KEEP_ON = 1.5  # s below the threshold, or of quiet, that end an episode
+MIN_LOUD = 2  # looks; a single knock is no sound worth a line
+QUIETEST_DB, LOUDEST_DB = -60.0, -40.0  # between these lies what counts as background
+ABOVE_DB = 10.0  # over the background: a sound
+
+Kind = Literal["cry", "sound"]
+State = Literal["quiet", "undecided", "sound", "cry"]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A stretch of sound: seconds since listening began, and the gate's greatest probability."""
+
+    kind: Kind
+    start: float
+    end: float
+    peak: float
+
+
+@dataclass(frozen=True)
+class _Open:
+    kind: Kind
+    start: float
+    last: float  # when it was last heard
+    peak: float
+    loud: int  # looks
+
+
+class Episodes:
+    """Looks in, finished episodes out.
+
+    A cry begins where the gate reaches its threshold and ends when it stayed below for
+    ``KEEP_ON`` seconds. What a probability says is dated ``reach`` seconds back, in the middle
+    of what it is about. Loud sound that the gate calls no cry is an episode of its own kind; one
+    that a cry follows closely is that cry's beginning.
+
+    Args:
+        threshold: of the gate.
+        reach: seconds from the middle of what a probability is about to its end.
+    """
+
+    def __init__(self, threshold: float, reach: float):
+        self.threshold, self.reach = threshold, reach
+        self.open: _Open | None = None
+        self._free = 0.0  # the end of the last episode: none begins before it
+
+    def state(self, time: float) -> State:
+        """What lasts at ``time``; a young sound may yet turn out to be a cry."""
+        if self.open is None:
+            return "quiet"
+        if self.open.kind == "cry":
+            return "cry"
+        return "sound" if time - self.open.start >= KEEP_ON else "undecided"
+
+    def step(self, time: float, probability: float, loud: bool) -> list[Episode]:
+        """Takes the look that ends at ``time`` and gives the episodes that it ends."""
+        if probability >= self.threshold:
+            return self._cry(time, probability)
+        finished = []
+        if self.open is not None and time - self.open.last >= KEEP_ON:
+            finished = self.finish()
+            self._free = max(self._free, time - LOOK / RATE)
+        elif self.open is not None and self.open.kind == "cry":
+            return []
+        if loud:
+            before = self.open or _Open("sound", max(self._free, time - LOOK / RATE), 0, 0, 0)
+            peak = max(before.peak, probability)
+            self.open = replace(before, last=time, peak=peak, loud=before.loud + 1)
+        return finished
+
+    def finish(self) -> list[Episode]:
+        """Ends what lasts, if anything does and it was long enough."""
+        ended, self.open = self.open, None
+        if ended is None or (ended.kind == "sound" and ended.loud < MIN_LOUD):
+            return []
+        end = ended.last - self.reach if ended.kind == "cry" else ended.last
+        end = max(end, ended.start + LOOK / RATE)
+        self._free = end
+        return [Episode(ended.kind, ended.start, end, ended.peak)]
+
+    def _cry(self, time: float, probability: float) -> list[Episode]:
+        finished: list[Episode] = []
+        if self.open is None or self.open.kind == "sound":
+            start = max(self._free, time - self.reach, 0.0)
+            before, self.open = self.open, None
+            if before is not None and start - before.start >= KEEP_ON and before.loud >= MIN_LOUD:
+                end = min(before.last, start)
+                finished = [Episode("sound", before.start, end, before.peak)]
+            elif before is not None:
+                start = min(start, before.start)
+            self.open = _Open("cry", start, time, probability, 0)
+        peak = max(self.open.peak, probability)
+        self.open = replace(self.open, last=time, peak=peak)
+        return finished
+
+
+class Loudness:
+    """Tells sound from background by its level, which it learns from the last seconds."""
+
+    def __init__(self) -> None:
+        self.levels = Rolling((KEPT // LOOK,), math.nan)
+
+    def __call__(self, block: NDArray[np.float32]) -> bool:
+        """Whether (samples,), one look long, is louder than the background."""
+        power = float(np.var(block, dtype=np.float64))
+        level = 10 * math.log10(max(power, 1e-12))
+        self.levels.push(np.array([level]))
+        background = float(np.nanpercentile(self.levels.values, 10))
+        return level >= min(max(background, QUIETEST_DB), LOUDEST_DB) + ABOVE_DB

@@ -1,0 +1,167 @@
+"""Chunks of a microphone in, what to show out: the Live tab without its page."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from analysis.live.episodes import KEEP_ON, Episode, Episodes, Loudness
+from analysis.live.spectrogram import HOP, RollingSpectrogram
+from analysis.live.stream import KEPT, LOOK, RATE, Resampler, Rolling, mono
+from analysis.live.view import Gate, Line, View
+from cry_model.attention import AttentionMaps
+from cry_model.audio import MAX_RATE, AudioError
+from cry_model.classifier import CryClassifier
+from cry_model.prediction import Prediction
+
+HELD_BACK = HOP  # samples; the first look is early by these, as a resampler holds some back
+SMOOTHED = 4  # looks whose mean decides: one alone may be a bang
+ANSWER_SECONDS = 5.0  # of a cry that lasts, what an answer is made from
+ANSWER_EVERY = 1.0  # s
+LIMIT_SECONDS = 600.0
+MOST_LINES = 100
+
+
+class Listener:
+    """One visitor's ear. Keeps 12 s of sound, which :meth:`stop` forgets, and the log.
+
+    How the stream was cut into chunks makes no difference to what is heard. Not for two threads at
+    once.
+
+    Args:
+        gate: says four times a second whether the last seconds hold a cry.
+        classifier: names a reason while a cry lasts.
+    """
+
+    def __init__(self, gate: Gate, classifier: CryClassifier):
+        self.gate, self.classifier = gate, classifier
+        self.sound = Rolling((KEPT,))
+        self.spectrogram = RollingSpectrogram()
+        self.looks = Rolling((SMOOTHED,), np.nan)
+        self.track = Rolling((KEPT // LOOK,), np.nan)
+        reach = gate.window_seconds / 2 + (SMOOTHED - 1) / 2 * LOOK / RATE
+        self.episodes = Episodes(gate.threshold, reach)
+        self.loudness = Loudness()
+        self.lines: deque[Line] = deque(maxlen=MOST_LINES)
+        self.written = 0
+        self.heard = 0  # samples at RATE
+        self.limit = LIMIT_SECONDS
+        self.answer: Prediction | None = None
+        self._forget_stream()
+
+    @property
+    def seconds(self) -> float:
+        """Length of what was heard so far."""
+        return self.heard / RATE
+
+    @property
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.seconds >= self.limit
+
+    def hear(self, chunk: NDArray, rate: int, lost: float = 0.0) -> View:
+        """Takes the next samples.
+
+        Args:
+            chunk: (samples,) or (samples, channels), any length, also none at all.
+            rate: Hz, may change from chunk to chunk.
+            lost: seconds missing before this chunk; they count as silence.
+
+        Raises:
+            AudioError: if these are no samples, or at no rate that a microphone has.
+        """
+        samples = mono(chunk)
+        if lost > KEEP_ON:  # a hole that nothing lasts through
+            self.stop()
+            self.heard += round(lost * RATE)
+        elif lost > 0:
+            self._take(np.zeros(round(lost * RATE), np.float32))
+        if self.resampler is None or self.resampler.rate != rate:
+            self.resampler = Resampler(rate)
+        for part in np.split(samples, range(MAX_RATE, len(samples), MAX_RATE)):
+            self._take(self.resampler(part))
+        return self.view()
+
+    def stop(self) -> View:
+        """Ends what lasts, writes it down and forgets the sound; the log stays."""
+        self._write(self.episodes.finish())
+        self._forget_stream()
+        return self.view()
+
+    def resume(self) -> None:
+        """Lets another ``LIMIT_SECONDS`` be heard."""
+        self.limit = self.seconds + LIMIT_SECONDS
+
+    def view(self) -> View:
+        """What is to be shown now; shares no memory with the listener."""
+        last = float(self.track.values[-1])
+        return View(
+            seconds=self.seconds,
+            state=self.episodes.state(self.seconds),
+            probability=None if np.isnan(last) else last,
+            decibels=self.spectrogram.columns.values.copy(),
+            track=self.track.values.copy(),
+            answer=self.answer,
+            lines=tuple(self.lines),
+            written=self.written,
+            over=self.over,
+        )
+
+    def _forget_stream(self) -> None:
+        for kept in (self.sound, self.spectrogram, self.looks, self.track, self.loudness.levels):
+            kept.clear()
+        self.resampler: Resampler | None = None
+        self.pending = np.zeros(0, np.float32)
+        self.due = LOOK - HELD_BACK  # samples until the next look
+        self.answer = None
+        self.answered = -ANSWER_EVERY
+
+    def _take(self, samples: NDArray[np.float32]) -> None:
+        """Goes from look to look, which come at the same samples however the stream was cut."""
+        self.pending = np.concatenate([self.pending, samples])
+        while len(self.pending) >= self.due:
+            block, self.pending = self.pending[: self.due], self.pending[self.due :].copy()
+            self.due = LOOK
+            self._look(block)
+
+    def _look(self, block: NDArray[np.float32]) -> None:
+        if self.over:
+            return
+        self.heard += len(block)
+        self.sound.push(block)
+        self.spectrogram.push(block)
+        window = self.sound.values[-round(self.gate.window_seconds * RATE) :]
+        look = self.gate.probability(torch.from_numpy(window.copy()), RATE)
+        self.looks.push(np.array([look]))
+        probability = float(np.nanmean(self.looks.values))
+        self.track.push(np.array([probability]))
+        self._write(self.episodes.step(self.seconds, probability, self.loudness(block)))
+        lasting = self.episodes.open
+        if lasting is None or lasting.kind != "cry":
+            self.answer, self.answered = None, -ANSWER_EVERY
+        elif self.seconds - self.answered >= ANSWER_EVERY:
+            self.answered = self.seconds
+            start = max(lasting.start, self.seconds - ANSWER_SECONDS)
+            self.answer = self._ask(start, self.seconds) or self.answer
+
+    def _write(self, episodes: list[Episode]) -> None:
+        for episode in episodes:
+            answer = None
+            if episode.kind == "cry":
+                answer = self._ask(episode.start, episode.end) or self.answer
+            self.lines.append(Line(episode, answer))
+            self.written += 1
+
+    def _ask(self, start: float, end: float) -> Prediction | None:
+        """The reasons for what is still kept of a stretch; None if that is nothing to answer."""
+        first, last = (KEPT + round(t * RATE) - self.heard for t in (start, end))
+        stretch = self.sound.values[max(0, first) : max(0, last)]
+        try:
+            prediction = self.classifier.predict(stretch.copy(), RATE)
+        except AudioError:  # too short, or silent in the band that the model hears
+            return None
+        return replace(prediction, attention=AttentionMaps(), pieces=())

@@ -1,0 +1,98 @@
+"""A microphone's chunks -> one stream of samples at 16 kHz, of which the last seconds are kept."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cry_model import audio
+from cry_model.features import resample
+
+RATE = 16_000  # Hz, of everything that is kept; no bundled model hears above 8 kHz
+LOOK = RATE // 4  # samples from one look to the next
+KEPT = 12 * RATE  # samples
+MARGIN = 0.0085  # s: how far the resampler reaches, at the lowest rate that is accepted
+
+
+class Rolling:
+    """The last values of a stream, newest last, in an array that never grows.
+
+    Args:
+        shape: (..., capacity).
+        fill: what stands where nothing was heard yet.
+    """
+
+    def __init__(self, shape: tuple[int, ...], fill: float = 0.0):
+        self.fill = fill
+        self.values: NDArray[np.float32] = np.full(shape, fill, np.float32)
+
+    def push(self, new: NDArray) -> None:
+        """Appends (..., n); what no longer fits falls out at the other end."""
+        new = new[..., -self.values.shape[-1] :]
+        if not (count := new.shape[-1]):
+            return
+        self.values[..., :-count] = self.values[..., count:]
+        self.values[..., -count:] = new
+
+    def clear(self) -> None:
+        """As it was in the beginning."""
+        self.values.fill(self.fill)
+
+
+def mono(chunk: NDArray) -> NDArray[np.float32]:
+    """Any chunk of real samples -> (samples,) in [-1, 1]; what is no number becomes silence.
+
+    Args:
+        chunk: (samples,) or (samples, channels); integers are scaled by their full scale.
+
+    Raises:
+        InvalidSamplesError: if these are no samples at all.
+    """
+    if chunk.ndim not in (1, 2) or chunk.dtype.kind not in "iuf":
+        raise audio.InvalidSamplesError("The microphone gave no samples; please start it again.")
+    if not chunk.size:
+        return np.zeros(0, np.float32)
+    samples = audio.mix(chunk[:, None] if chunk.ndim == 1 else chunk)
+    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).clip(-1, 1)
+
+
+class Resampler:
+    """Chunks at one rate -> the same samples that resampling the whole at once would give.
+
+    It holds back the last milliseconds, which the filter cannot know yet, so no chunk's edge is
+    heard.
+
+    Args:
+        rate: Hz of the chunks.
+
+    Raises:
+        SampleRateError: if no recorder has this rate.
+    """
+
+    def __init__(self, rate: int):
+        if not audio.MIN_RATE <= rate <= audio.MAX_RATE:
+            raise audio.SampleRateError(
+                f"The microphone's rate of {rate:g} Hz is out of reach; please use another one."
+            )
+        self.rate = int(rate)
+        ratio = Fraction(self.rate, RATE).limit_denominator(1000)  # as resample() rounds it
+        self.taken, self.given = ratio.numerator, ratio.denominator
+        self.margin = math.ceil(MARGIN * RATE / self.given)  # blocks
+        self.raw = np.zeros(self.margin * self.taken, np.float32)
+
+    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(samples,) at ``rate`` -> as many at 16 kHz as can be known."""
+        if self.rate == RATE:
+            return samples
+        self.raw = np.concatenate([self.raw, samples])
+        blocks = len(self.raw) // self.taken - 2 * self.margin
+        if blocks <= 0:
+            return np.zeros(0, np.float32)
+        span = (blocks + 2 * self.margin) * self.taken
+        wave = resample(torch.from_numpy(self.raw[:span]), self.rate, RATE).numpy()
+        self.raw = self.raw[blocks * self.taken :].copy()
+        return wave[self.margin * self.given : (self.margin + blocks) * self.given]

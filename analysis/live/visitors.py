@@ -1,0 +1,151 @@
+"""Whose microphone is whose, how many listen at once, and when a silent one is forgotten."""
+
+from __future__ import annotations
+
+import base64
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from analysis.live.drawing import pieces
+from analysis.live.listener import Listener
+from analysis.live.view import View
+from cry_model.audio import AudioError
+
+MOST_LISTENING = 8  # at once; each costs a few per cent of a core
+MOST_LOGS = 200
+SILENT_SECONDS = 30.0  # without a chunk: the visitor is gone, the sound is forgotten
+LOG_SECONDS = 3600.0  # the same of the log
+SWEEP_SECONDS = 5.0
+LONGEST_NAME = 64  # characters
+LONGEST_CHUNK = 4_000_000  # characters: more than a page ever saves up
+FULL = f"{MOST_LISTENING} visitors are listening already; please try again in a few minutes."
+NOT_A_CHUNK = "The page sent something that is no sound; please reload it."
+
+
+@dataclass
+class Visitor:
+    """One page's listener, and when it was last heard of."""
+
+    listener: Listener
+    used: float
+    listening: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Visitors:
+    """The two functions that the page calls; no sound is written to a file or a log.
+
+    A page names itself by a number that it drew at random, so no page can reach another's.
+
+    Args:
+        make: gives a new listener.
+        now: a clock in seconds.
+    """
+
+    def __init__(self, make: Callable[[], Listener], now: Callable[[], float] = time.monotonic):
+        self.make, self.now = make, now
+        self.known: dict[str, Visitor] = {}
+        self.lock = threading.Lock()
+        self.sweeper: threading.Thread | None = None
+
+    def hear(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Takes a chunk and gives what the page has to change, or ``problem``, a sentence.
+
+        Args:
+            request: ``page``, its name; ``samples``, 16-bit little-endian mono in base64;
+                ``rate`` in Hz; ``lost``, seconds missing before; ``seen``, lines of the log that it
+                has; ``first``, whether the visitor has just pressed the button.
+        """
+        try:
+            page, seen, first = _page(request), int(request["seen"]), bool(request["first"])
+            chunk = np.frombuffer(_bytes(request["samples"]), "<i2")
+            rate, lost = int(request["rate"]), float(request["lost"])
+        except (KeyError, TypeError, ValueError):
+            return {"problem": NOT_A_CHUNK}
+        if (visitor := self._find(page)) is None:
+            return {"problem": FULL}
+        with visitor.lock:
+            listener = visitor.listener
+            if first and listener.over:
+                listener.resume()
+            try:
+                view = listener.hear(chunk, rate, max(0.0, min(lost, LOG_SECONDS)))
+            except AudioError as error:
+                self._rest(visitor)
+                return {"problem": str(error)}
+            if view.over:
+                view = self._rest(visitor)
+            return pieces(view, listener.gate.threshold, seen)
+
+    def stop(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Forgets the sound of ``page``; its log may be added to until an hour later."""
+        try:
+            page, seen = _page(request), int(request["seen"])
+        except (KeyError, TypeError, ValueError):
+            return {"problem": NOT_A_CHUNK}
+        if (visitor := self.known.get(page)) is None:
+            return {}
+        with visitor.lock:
+            view = self._rest(visitor)
+            return pieces(view, visitor.listener.gate.threshold, seen)
+
+    def sweep(self) -> None:
+        """Forgets the sound, and much later the log, of pages that are gone."""
+        with self.lock:
+            visitors = list(self.known.items())
+        for page, visitor in visitors:
+            unused = self.now() - visitor.used
+            with visitor.lock:
+                if visitor.listening and unused >= SILENT_SECONDS:
+                    self._rest(visitor)
+            if unused >= LOG_SECONDS:
+                with self.lock:
+                    self.known.pop(page, None)
+
+    def _find(self, page: str) -> Visitor | None:
+        """The page's visitor, in the number of those who listen; None if they are too many."""
+        with self.lock:
+            visitor = self.known.get(page)
+            if visitor is None or not visitor.listening:
+                if sum(v.listening for v in self.known.values()) >= MOST_LISTENING:
+                    return None
+                if visitor is None:
+                    self._make_room()
+                    visitor = self.known[page] = Visitor(self.make(), self.now())
+                visitor.listening = True
+            visitor.used = self.now()
+            if self.sweeper is None:
+                self.sweeper = threading.Thread(target=self._sweep_for_ever, daemon=True)
+                self.sweeper.start()
+            return visitor
+
+    def _make_room(self) -> None:
+        if len(self.known) >= MOST_LOGS:
+            resting = [name for name, v in self.known.items() if not v.listening]
+            self.known.pop(min(resting, key=lambda name: self.known[name].used))
+
+    def _rest(self, visitor: Visitor) -> View:
+        visitor.listening = False
+        return visitor.listener.stop()
+
+    def _sweep_for_ever(self) -> None:
+        while True:
+            time.sleep(SWEEP_SECONDS)
+            self.sweep()
+
+
+def _page(request: dict[str, Any]) -> str:
+    if not isinstance(page := request["page"], str) or len(page) > LONGEST_NAME:
+        raise ValueError
+    return page
+
+
+def _bytes(samples: str) -> bytes:
+    if len(samples) > LONGEST_CHUNK:
+        raise ValueError
+    return base64.b64decode(samples, validate=True)

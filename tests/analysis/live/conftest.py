@@ -1,0 +1,71 @@
+"""A gate and a classifier that judge tones, so that every test knows what is to be heard."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from analysis.live.listener import Listener
+from cry_model.attention import AttentionMaps
+from cry_model.audio import load
+from cry_model.prediction import Prediction
+
+CRY_HZ, OTHER_HZ = 1000, 300
+
+
+class ToneGate:
+    """A cry is what has its power about 1 kHz."""
+
+    threshold = 0.5
+    window_seconds = 2.0
+
+    def probability(self, waveform, sample_rate):
+        wave = waveform.numpy()
+        if np.abs(wave).max() < 1e-3:
+            return 0.0
+        power = np.abs(np.fft.rfft(wave)) ** 2
+        hz = np.fft.rfftfreq(len(wave), 1 / sample_rate)
+        return float(power[abs(hz - CRY_HZ) < 100].sum() / power.sum() * (wave**2).mean() ** 0.1)
+
+
+@dataclass
+class Reasons:
+    """Answers with the length of what it was asked about, which it writes down."""
+
+    asked: list = field(default_factory=list)
+
+    def predict(self, samples, rate):
+        recording = load(samples, rate)
+        self.asked.append(recording.duration)
+        shares = {"hungry": 0.7, "tired": 0.2, "belly_pain": 0.1}
+        return Prediction(shares, (), "x", recording.duration, 0.02, AttentionMaps())
+
+
+def tone(hz, seconds, rate=16000, level=0.5):
+    return (level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype("f4")
+
+
+def silence(seconds, rate=16000):
+    return np.zeros(round(seconds * rate), np.float32)
+
+
+def story(rate=16000):
+    """Two seconds of silence, then cry, silence, another sound, silence, cry, silence."""
+    parts = [silence(2, rate)]
+    for hz, seconds in ((CRY_HZ, 5), (OTHER_HZ, 4), (CRY_HZ, 3)):
+        parts += [tone(hz, seconds, rate), silence(4, rate)]
+    return np.concatenate(parts)
+
+
+KINDS = ["cry", "sound", "cry"]
+STARTS, LENGTHS = [2, 11, 19], [5, 4, 3]
+
+
+def feed(listener, wave, rate=16000, seconds=0.25):
+    step = round(seconds * rate)
+    return [listener.hear(wave[i : i + step], rate) for i in range(0, len(wave), step)]
+
+
+@pytest.fixture
+def listener():
+    return Listener(ToneGate(), Reasons())

@@ -1,0 +1,115 @@
+"""The picture shows what was heard where it was heard; the log is the same on screen and in CSV."""
+
+import base64
+import csv
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from analysis.live.drawing import description, picture, pieces, track_svg
+from analysis.live.episodes import Episode
+from analysis.live.log import clock, in_short, log_csv
+from analysis.live.spectrogram import place
+from analysis.live.stream import RATE
+from analysis.live.view import Line
+from tests.analysis.live.conftest import CRY_HZ, KINDS, feed, silence, story, tone
+
+
+def image(uri):
+    kind, data = uri.split(",")
+    assert kind == "data:image/png;base64"
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"), float)
+
+
+def test_a_tone_is_a_bright_line_at_its_pitch_and_time(listener):
+    wave = np.concatenate([silence(8), tone(CRY_HZ, 2), silence(2)])
+    pixels = image(picture(listener.hear(wave, RATE).decibels))
+    rows, columns = pixels.shape
+    assert int(pixels.sum(1).argmax()) == pytest.approx((1 - place(CRY_HZ)) * rows, abs=1)
+    bright = np.flatnonzero(pixels.max(0) > 200) / columns * 12
+    assert bright[0] == pytest.approx(8, abs=0.1)
+    assert bright[-1] == pytest.approx(10, abs=0.1)
+
+
+def test_silence_is_dark_and_noise_of_any_level_is_not(listener):
+    assert image(picture(listener.hear(silence(12), RATE).decibels)).max() < 10
+    noise = np.random.default_rng(0).standard_normal(12 * RATE)
+    for level in (0.01, 0.3):
+        assert image(picture(listener.hear(level * noise, RATE).decibels)).mean() > 60
+
+
+@pytest.mark.parametrize(("hz", "where"), [(60, 0), (8000, 1)])
+def test_the_axis_ends_where_the_picture_does(hz, where):
+    assert place(hz) == pytest.approx(where)
+
+
+def test_the_track_starts_where_the_gate_did_and_shows_the_threshold():
+    svg = track_svg(np.array([np.nan, np.nan, 0.25, 1.0], "f4"), 0.6)
+    assert re.search('polyline points="([^"]*)"', svg)[1] == "3,75.0 4,0.0"
+    assert 'y1="40.0" y2="40.0"' in svg
+    assert "polygon" not in track_svg(np.full(4, np.nan, "f4"), 0.6)
+
+
+def test_the_log_on_the_screen_is_the_log_in_the_csv(listener):
+    view = feed(listener, story())[-1]
+    rows = list(csv.DictReader(io.StringIO(log_csv(view.lines))))
+    changes = pieces(view, 0.5)
+    shown = re.findall(r"<td>(\d+:\d\d)</td><td>([\d.]+)&nbsp;s</td>", changes["rows"])
+    assert [row["heard"] for row in rows] == [{"cry": "cry"}.get(k, "rejected") for k in KINDS]
+    assert [(clock(float(r["start_s"])), f"{float(r['length_s']):.1f}") for r in rows] == [
+        *reversed(shown)
+    ]
+    assert [row["hungry"] for row in rows] == ["0.7", "", "0.7"]
+    assert changes["rows"].count("Rejected: a sound, not a cry") == 1
+    assert changes["rows"].count("hungry 70 %, tired 20 %") == 2
+    link = re.search('base64,([^"]+)"', changes["download"])[1]
+    assert base64.b64decode(link).decode() == log_csv(view.lines)
+
+
+def test_only_lines_that_the_page_lacks_are_sent(listener):
+    view = feed(listener, story())[-1]
+    assert pieces(view, 0.5, seen=2)["rows"].count("<tr") == 1
+    assert "rows" not in pieces(view, 0.5, seen=3)
+    assert pieces(view, 0.5, seen=-5)["rows"].count("<tr") == 3
+    assert "download" not in pieces(view, 0.5, seen=99)
+
+
+def test_a_view_says_in_words_what_it_shows(listener):
+    quiet = listener.view()
+    assert "not yet known" in description(quiet)
+    views = {view.state: view for view in feed(listener, story()[: 16 * RATE])}
+    assert set(views) == {"quiet", "undecided", "sound", "cry"}
+    assert pieces(views["cry"], 0.5)["status"] == "A cry."
+    assert pieces(views["sound"], 0.5)["status"] == "A sound, not a cry."
+    assert re.search(r"\d %$", description(views["cry"]))
+    assert "bar" in pieces(views["cry"], 0.5)["answer"]
+    assert "bar" not in pieces(views["sound"], 0.5)["answer"]
+
+
+@pytest.mark.parametrize(
+    ("named", "cautions", "expected"),
+    [
+        (None, (), "hungry 70 %, tired 20 %"),
+        (("hungry", "belly_pain"), (), "hungry or belly pain (hungry 70 %, tired 20 %)"),
+        (("hungry", "tired", "belly_pain"), (), "can't tell (hungry 70 %, tired 20 %)"),
+        ((), (), "can't tell (hungry 70 %, tired 20 %)"),
+        (("hungry",), ("x",), "hungry 70 %, tired 20 % (outside of what the model knows)"),
+    ],
+)
+def test_a_line_names_what_cannot_be_ruled_out(listener, named, cautions, expected):
+    answer = listener.classifier.predict(tone(CRY_HZ, 1), RATE)
+    answer = replace(answer, prediction_set=named, cautions=cautions)
+    assert in_short(answer) == expected
+    line = Line(Episode("cry", 0.0, 1.0, 0.9), answer)
+    (row,) = csv.DictReader(io.StringIO(log_csv([line])))
+    assert row["set"] == " ".join(named or ())
+
+
+def test_where_all_reasons_are_as_probable_there_is_no_answer(listener):
+    answer = listener.classifier.predict(tone(CRY_HZ, 1), RATE)
+    even = replace(answer, probabilities=dict.fromkeys("abcd", 0.25))
+    assert "no answer" in in_short(even)

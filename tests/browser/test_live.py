@@ -1,0 +1,211 @@
+"""The Live tab in a real Chromium whose microphone plays a file."""
+
+import csv
+import io
+import os
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+import soundfile
+
+from analysis.live.visitors import SILENT_SECONDS
+from cry_model import audio
+from cry_model.gate import DEFAULT_GATE, CryGate
+from tests.browser.test_browser import contrast
+
+RATE = 48_000  # Hz, Chromium's own
+REFUSE = """() => { navigator.mediaDevices.getUserMedia =
+  () => Promise.reject(new DOMException("no", "NotAllowedError")); }"""
+
+
+@pytest.fixture(scope="module")
+def gate():
+    if not DEFAULT_GATE.is_dir():
+        pytest.skip("no gate is bundled, so the page has no Live tab")
+    return CryGate.from_pretrained()
+
+
+class Live:
+    """The tab, opened."""
+
+    def __init__(self, visit):
+        self.visit, self.page = visit, visit.page
+        self.page.get_by_role("tab", name="Live").click()
+        self.page.wait_for_selector("[data-live=button]")
+
+    def part(self, name):
+        return self.page.locator(f"[data-live={name}]")
+
+    def press(self, name="Start listening"):
+        self.page.get_by_role("button", name=name).click()
+
+    def reached(self, state):
+        self.page.wait_for_selector(f"[data-live=root][data-state={state}]", timeout=60_000)
+
+    def kinds(self):
+        """Of the log's lines, oldest first."""
+        return self.page.locator("[data-live=rows] tr").evaluate_all(
+            "rows => rows.reverse().map(row => row.className)"
+        )
+
+
+@pytest.fixture
+def live(visit, gate):
+    return lambda **options: Live(visit(**options))
+
+
+def waveform(path):
+    wave, _ = librosa.load(path, sr=RATE)
+    return (0.5 * wave / np.abs(wave).max()).astype("f4")
+
+
+@pytest.fixture(scope="module")
+def played(data_root, gate, tmp_path_factory):
+    """Cry, silence, speech, cry: real ones, those of a few that the gate is surest of as files."""
+
+    def score(wave):
+        return gate.scan(audio.load(wave, RATE)).score
+
+    cries = [waveform(p) for p in sorted((data_root / "esc10" / "004 - Baby cry").iterdir())[:12]]
+    cries.sort(key=score)
+    talks = []
+    for speaker in ("george", "jackson", "nicolas", "theo"):
+        digits = sorted((data_root / "speech").glob(f"*_{speaker}_*.wav"))[:12]
+        pause = np.zeros(RATE // 8, np.float32)
+        talk = np.concatenate([part for path in digits for part in (waveform(path), pause)])
+        talks.append(talk[: 5 * RATE])
+    talk = min(talks, key=score)
+    if score(cries[-2]) < gate.threshold or score(talk) >= gate.threshold:
+        pytest.fail("The gate does not tell these cries from this speech as files already.")
+
+    def silence(seconds):
+        return np.zeros(seconds * RATE, np.float32)
+
+    parts = [silence(1), cries[-1], silence(5), talk, silence(4), cries[-2], silence(5)]
+    path = tmp_path_factory.mktemp("microphone") / "played.wav"
+    soundfile.write(path, np.concatenate(parts), RATE, subtype="PCM_16")
+    return path
+
+
+def test_cry_silence_speech_cry_end_in_the_log_and_nowhere_else(live, played, server):
+    tab = live(heard=played)
+    sent = []
+    tab.page.on("request", lambda r: sent.append(r.url))
+    tab.press()
+    tab.reached("cry")
+    tab.page.wait_for_selector("[data-live=answer] .bar")
+    assert tab.part("picture").get_attribute("src").startswith("data:image/png")
+    assert "cry" in tab.part("frame").get_attribute("aria-label")
+    tab.reached("quiet")
+    tab.reached("sound")
+    assert tab.page.locator("[data-live=answer] .bar").count() == 0
+    tab.page.wait_for_selector("[data-live=rows] tr:nth-child(3)", timeout=60_000)
+    assert server.recordings() == []  # while it listens, too
+    assert tab.kinds()[:3] == ["cry", "sound", "cry"]
+    tab.press("Stop")
+    tab.reached("stopped")
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("link", name="Download the log (CSV)").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
+    assert [row["heard"] for row in rows][:3] == ["cry", "rejected", "cry"]
+    assert rows[0]["hungry"]
+    assert not rows[1]["hungry"]
+    assert not any("upload" in url or "queue/join" in url for url in sent)
+    assert tab.visit.errors == []
+    assert tab.visit.outside == []
+    assert server.kept() == []
+    assert "Traceback" not in server.log.read_text()
+
+
+def test_it_starts_and_stops_by_keyboard_and_goes_on(live):
+    tab = live()
+    tab.part("button").focus()
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_function("document.querySelector('[data-live=elapsed]').innerText > '0:01'")
+    assert tab.part("status").get_attribute("role") == "status"
+    tab.page.keyboard.press("Enter")
+    tab.reached("stopped")
+    assert "forgotten" in tab.part("status").inner_text()
+    heard = tab.part("elapsed").inner_text()
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_function(
+        f"document.querySelector('[data-live=elapsed]').innerText > '{heard}'"
+    )
+    assert tab.visit.errors == []
+
+
+def test_a_refused_microphone_is_a_sentence_and_can_be_tried_again(live):
+    tab = live()
+    tab.page.evaluate(REFUSE)
+    tab.press()
+    tab.reached("refused")
+    assert "Allow it in your browser" in tab.part("status").inner_text()
+    tab.page.evaluate("delete navigator.mediaDevices.getUserMedia")
+    tab.press()
+    tab.page.wait_for_selector("[data-live=picture][src^='data:image/png']")
+
+
+def test_a_server_that_fails_is_a_sentence(live):
+    tab = live()
+    tab.page.route("**/component_server/**", lambda route: route.abort())
+    tab.press()
+    tab.reached("problem")
+    assert "cannot be reached" in tab.part("status").inner_text()
+    assert tab.part("button").inner_text() == "Start listening"
+
+
+def test_when_the_time_is_up_it_says_so_and_offers_to_go_on(live):
+    tab = live()
+    tab.page.route(
+        "**/component_server/**",
+        lambda route: (
+            route.fulfill(json={**route.fetch().json(), "over": True})
+            if "live_hear" in route.request.post_data
+            else route.continue_()
+        ),
+    )
+    tab.press()
+    tab.reached("over")
+    assert "Ten minutes are over" in tab.part("status").inner_text()
+    tab.page.unroute("**/component_server/**")
+    tab.press("Listen for ten more minutes")
+    tab.page.wait_for_selector("[data-live=root]:not([data-state=over]):not([data-state=asking])")
+
+
+def test_classify_answers_while_somebody_listens(live, visit, examples):
+    tab = live()
+    tab.press()
+    tab.page.wait_for_selector("[data-live=picture][src^='data:image/png']")
+    other = visit()
+    other.upload(examples / "synthetic_whimper.wav")
+    other.answered()
+    assert other.errors == []
+    assert tab.part("button").inner_text() == "Stop"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_it_fits_the_screen_and_can_be_read(live, scheme, width, played, tmp_path):
+    tab = live(width=width, scheme=scheme, heard=played)
+    tab.press()
+    tab.page.wait_for_selector("[data-live=rows] tr", timeout=60_000)
+    tab.reached("sound")
+    folder = Path(os.environ.get("CRY_SCREENSHOTS", tmp_path))
+    tab.page.screenshot(path=folder / f"live-{scheme}-{width}.png", full_page=True)
+    tab.page.wait_for_selector("[data-live=answer] .bar", timeout=60_000)
+    tab.page.screenshot(path=folder / f"live-cry-{scheme}-{width}.png", full_page=True)
+    overflow = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert tab.page.evaluate(overflow) <= 1
+    for selector in (
+        "[data-live=button]",
+        "[data-live=status]",
+        ".live-threshold",
+        ".live-scale span",
+        ".live-seconds span",
+        "[data-live=rows] td:last-child",
+        ".live .small",
+    ):
+        assert contrast(tab.page, selector) >= 4.5, selector
+    assert f"{SILENT_SECONDS:.0f} seconds after you left" in tab.page.locator(".live").inner_text()
