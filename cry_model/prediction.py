@@ -126,12 +126,18 @@ class Prediction:
         covered = count > 0
         return torch.arange(frames)[covered] * hop, (total / count.clamp_min(1))[..., covered]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: no tensors; attention is left to the figures."""
+    def to_dict(self, anyway: bool = False) -> dict[str, Any]:
+        """Plain data for JSON: no tensors; attention is left to the figures.
+
+        Args:
+            anyway: whether to tell the label of what is no cry. Without it, who reads the label
+                alone finds None, and no probabilities.
+        """
+        told = anyway or self.is_cry is not False
         return {
-            "label": self.label,
-            "probabilities": dict(self.probabilities),
-            "pieces": [asdict(p) for p in self.pieces],
+            "label": self.label if told else None,
+            "probabilities": dict(self.probabilities) if told else {},
+            "pieces": [asdict(p) for p in self.pieces] if told else [],
             "system": self.system,
             "duration_seconds": round(self.duration, 3),
             "is_cry": self.is_cry,
@@ -140,6 +146,6 @@ class Prediction:
             "cautions": list(self.cautions),
             "evaluation": None if self.evaluation is None else asdict(self.evaluation),
             "agreement": None if self.agreement is None else asdict(self.agreement),
-            "acoustic": None if self.acoustic is None else asdict(self.acoustic),
+            "acoustic": asdict(self.acoustic) if told and self.acoustic is not None else None,
             "note": "Not a medical device.",
         }
