@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 
 from analysis.model_choice import choose
+from analysis.models import load_gate
 from analysis.page import build_page, launch_options
 
 
 def main() -> None:
     """Builds the page on the bundled models and the one that CRY_MODEL names; serves it."""
     choice = choose(os.environ.get("CRY_MODEL"))
-    build_page(choice.models, choice.note).launch(**launch_options())
+    build_page(choice.models, choice.note, gate=load_gate()).launch(**launch_options())
 
 
 if __name__ == "__main__":

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
 from collections.abc import Mapping
 from html import escape
 
+from analysis.data_link import data_link
 from analysis.judgement import disagree_strongly, has_answer
+from analysis.no_cry import detector_trust, no_cry_html
 from analysis.style import class_colour
 from cry_model.evaluation import UNMEASURED, Evaluation, percent, words
+from cry_model.gate_record import GateRecord
 from cry_model.prediction import Prediction
 
 PRIVACY = (
@@ -19,6 +21,7 @@ PRIVACY = (
     "which hold no sound, stay in the server's memory until your next recording, or until you "
     "have not used the page for an hour."
 )
+_PROMISES = f"<p><strong>Not a medical device.</strong> {PRIVACY}</p>"
 EMPTY = f"""<section class="answer waiting"><p>Record a cry, drop a file, or choose an example.
 The answer appears here within a second or so.</p>
 <p>{PRIVACY} This is not a medical device.</p></section>"""
@@ -32,27 +35,54 @@ UNLIKE = (
 )
 
 
-def answer_html(prediction: Prediction, beside: Mapping[str, Prediction] | None = None) -> str:
+def answer_html(
+    prediction: Prediction,
+    beside: Mapping[str, Prediction] | None = None,
+    gate: GateRecord | None = None,
+) -> str:
     """Cautions, ranked probabilities as bars, the trust lines and the download links.
+
+    Of what is no cry, all of that is folded away.
 
     Args:
         prediction: the answer.
         beside: who else answered with the same labels (a sentence's subject), and what.
+        gate: how often what told whether it is a cry is right.
     """
-    count = len(prediction.pieces)
-    heard = "one piece" if count == 1 else f"the mean over {count} overlapping pieces"
+    if prediction.is_cry is False and prediction.track is not None:
+        reasons = _reasons_html(prediction, beside or {}, "h3")
+        told = no_cry_html(prediction.track, gate, reasons) + _PROMISES
+    else:
+        told = _reasons_html(prediction, beside or {}, "h2", gate)
+    return f'<section class="answer">{told}</section>'
+
+
+def _reasons_html(
+    prediction: Prediction,
+    beside: Mapping[str, Prediction],
+    level: str,
+    gate: GateRecord | None = None,
+) -> str:
     return (
-        '<section class="answer">'
-        f"<h2>{heading_html(prediction)}</h2>"
+        f"<{level}>{heading_html(prediction)}</{level}>"
         f"{cautions_html(prediction)}"
         f"{verdict_html(prediction)}"
         f"{bars_html(prediction)}"
-        f"{beside_html(prediction, beside or {})}"
-        f'<p class="small">{prediction.duration:.1f} s of sound, {heard}.</p>'
-        f"{trust_html(prediction)}"
+        f"{beside_html(prediction, beside)}"
+        f'<p class="small">{heard_words(prediction)}</p>'
+        f"{trust_html(prediction, gate)}"
         f"{downloads_html(prediction)}"
-        "</section>"
     )
+
+
+def heard_words(prediction: Prediction) -> str:
+    """How much was heard, and how much of it answered for."""
+    count, text = len(prediction.pieces), f"{prediction.duration:.1f} s of sound"
+    if prediction.segments:
+        seconds = sum(segment.end - segment.start for segment in prediction.segments)
+        text += f", {seconds:.1f} s of it a cry"
+    pieces = "one piece" if count == 1 else f"the mean over {count} pieces"
+    return f"{text}; {pieces}."
 
 
 def heading_html(prediction: Prediction) -> str:
@@ -107,8 +137,8 @@ def beside_html(prediction: Prediction, beside: Mapping[str, Prediction]) -> str
     return text
 
 
-def trust_html(prediction: Prediction) -> str:
-    """How far to trust the answer, from what was measured of the checkpoint."""
+def trust_html(prediction: Prediction, gate: GateRecord | None = None) -> str:
+    """How far to trust the answer, from what was measured of the checkpoint and of the gate."""
     teacher = ""
     if prediction.evaluation is not None:
         measured, _, majority = prediction.evaluation.trust()  # the verdict is under the answer
@@ -120,10 +150,11 @@ def trust_html(prediction: Prediction) -> str:
         sentences = (UNMEASURED,)
     if prediction.cautions and sentences != (UNMEASURED,):
         sentences = (UNLIKE, *sentences)
+    detector = "" if gate is None else f"<p>{escape(detector_trust(gate))}</p>"
     return (
         '<div class="trust"><h3>How far to trust this</h3>'
         f"<p>{escape(' '.join(sentences))}</p>{teacher}"
-        f"<p><strong>Not a medical device.</strong> {PRIVACY}</p></div>"
+        f"{detector}{_PROMISES if prediction.is_cry is not False else ''}</div>"
     )
 
 
@@ -143,11 +174,11 @@ def error_html(sentence: str) -> str:
 
 def downloads_html(prediction: Prediction) -> str:
     """Links that hold the result themselves, so that nothing has to be kept on the server."""
-    document = json.dumps(prediction.to_dict(), indent=2)
+    document = json.dumps(prediction.to_dict(anyway=True), indent=2)
     return (
         '<p class="downloads">'
-        + _link("Download JSON", "cry.json", "application/json", document)
-        + _link("Download CSV", "cry.csv", "text/csv", pieces_csv(prediction))
+        + data_link("Download JSON", "cry.json", "application/json", document)
+        + data_link("Download CSV", "cry.csv", "text/csv", pieces_csv(prediction))
         + "</p>"
     )
 
@@ -169,8 +200,3 @@ def _bar(name: str, probability: float, colour: str) -> str:
         f'style="width: {100 * probability:.1f}%; background: {colour}"></span></span>'
         f'<span class="value">{percent(probability)}</span></div>'
     )
-
-
-def _link(text: str, name: str, kind: str, content: str) -> str:
-    data = base64.b64encode(content.encode()).decode()
-    return f'<a class="download" download="{name}" href="data:{kind};base64,{data}">{text}</a>'

@@ -10,6 +10,7 @@ from pathlib import Path
 from cry_model.checkpoint import DEFAULT
 from cry_model.classifier import CryClassifier
 from cry_model.config import CheckpointError
+from cry_model.gate import DEFAULT_GATE, CryGate
 
 CHECKPOINTS = DEFAULT.parent
 LOG = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Model:
     Attributes:
         name: of the checkpoint, what the API calls it.
         title: of the system in words; for one that is not bundled, the name again.
-        classifier: the loaded checkpoint.
+        classifier: the loaded checkpoint, without a gate: the page's one hears for all.
         family: None for one that is not bundled.
     """
 
@@ -91,7 +92,7 @@ def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
         if not (folder / entry.folder).is_dir():
             continue
         try:
-            classifier = CryClassifier.from_pretrained(folder / entry.folder)
+            classifier = CryClassifier.from_pretrained(folder / entry.folder, gate=False)
         except CheckpointError as error:
             LOG.warning("A bundled checkpoint is left out: %s", error)
             continue
@@ -99,6 +100,17 @@ def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
     if not models:
         raise CheckpointError(f"There is no checkpoint that can be loaded in '{folder}'.")
     return tuple(models)
+
+
+def load_gate(folder: Path = DEFAULT_GATE) -> CryGate | None:
+    """The bundled gate; None if there is none, and of a damaged one the log tells."""
+    if not folder.is_dir():
+        return None
+    try:
+        return CryGate.from_pretrained(folder)
+    except CheckpointError as error:
+        LOG.warning("The bundled gate is left out: %s", error)
+        return None
 
 
 def find(models: Sequence[Model], name: str | None) -> Model:

@@ -14,6 +14,7 @@ from analysis.classify_tab import build_classify_tab, classify
 from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.forgetting import HOUR, forgetting_sessions
 from analysis.models import Model
+from cry_model.gate import CryGate
 
 CSS = Path(__file__).with_name("page.css")
 TITLE = "Infant cry classifier"
@@ -49,21 +50,22 @@ SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 SESSIONS = 1000  # at a time; the memory of more is not worth having
 
 
-def build_page(models: Sequence[Model], note: str = "") -> gr.Blocks:
+def build_page(models: Sequence[Model], note: str = "", gate: CryGate | None = None) -> gr.Blocks:
     """Header and tabs; the queue holds 32 visitors and answers two at a time.
 
     Args:
         models: what visitors can choose from, the default first.
         note: a sentence for the header, on where the first comes from.
+        gate: tells cries from other sounds; without one, every sound is answered for.
     """
     # Once through everything: librosa compiles on first use, and no visitor should wait for it.
-    classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))))
+    classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), gate=gate)
     with gr.Blocks(title=TITLE, delete_cache=(HOUR // 4, HOUR), analytics_enabled=False) as page:
         with gr.Row(elem_id="header"):
             gr.HTML(header(models, note))
             theme = gr.Button("Light / dark", size="sm", min_width=110, scale=0, elem_id="theme")
         with gr.Tab("Classify", id="classify"):
-            build_classify_tab(models)
+            build_classify_tab(models, gate)
         with gr.Tab("About", id="about"):
             build_about_tab(models)
         page.load(None, js=ON_LOAD, api_visibility="private")
