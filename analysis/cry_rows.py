@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from analysis.segments import clock
 from analysis.style import PALETTE
-from cry_model.cry_track import CryTrack
+from cry_model.cry_track import CryTrack, clock
 from cry_model.evaluation import percent
 from cry_model.prediction import Prediction
 
@@ -36,6 +35,7 @@ def add_detector(figure: go.Figure, track: CryTrack, row: int) -> None:
     figure.add_scatter(
         x=edges,
         y=[round(value, 3) for value in (*cells, cells[-1])],
+        mode="lines",
         line={"color": PALETTE[1], "width": 1.5, "shape": "hv"},
         fill="tozeroy",
         fillcolor="rgba(86, 180, 233, 0.25)",
@@ -57,5 +57,6 @@ def describe_cries(track: CryTrack) -> str:
     if not spans:
         return f"Nowhere does it sound like a baby crying ({limit})."
     named = ", ".join(f"{clock(s.start)} to {clock(s.end)}" for s in spans[:NAMED])
-    more = f" and {len(spans) - NAMED} times more" if len(spans) > NAMED else ""
+    rest = len(spans) - NAMED
+    more = "" if rest <= 0 else " and once more" if rest == 1 else f" and {rest} times more"
     return f"It sounds like a baby crying from {named}{more} ({limit})."

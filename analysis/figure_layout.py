@@ -38,7 +38,7 @@ def figure_outputs(sections: Sequence[Section] = ()) -> tuple[Any, ...]:
         heading = f"### {section.heading}" if section.heading else ""
         visible = gr.Column(visible=section.figure is not None)
         html = gr.HTML(section.html, visible=bool(section.html))
-        outputs += [visible, heading, section.figure, section.words, html, section.note]
+        outputs += [visible, heading, section.figure, section.words, section.note, html]
     return tuple(outputs)
 
 
@@ -47,6 +47,6 @@ def _place(name: str) -> tuple[gr.Column | Component, ...]:
         heading = gr.Markdown()
         figure = gr.Plot(show_label=False, elem_id=f"{name}-figure")
         words = gr.Markdown(elem_classes="caption", elem_id=f"{name}-words")
-        html = gr.HTML(visible=False, elem_id=f"{name}-html")
         note = gr.Markdown(elem_classes="caption")
-    return column, heading, figure, words, html, note
+        html = gr.HTML(visible=False, elem_id=f"{name}-html")
+    return column, heading, figure, words, note, html

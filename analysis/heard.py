@@ -19,8 +19,8 @@ from cry_model.prediction import Prediction
 
 SCAN = 0.2  # share of the work
 AT_ONCE = 2
-"""Models at a time, each on one thread: torch's own threads wait for each other so often that on two
-busy cores ten minutes took three times as long."""
+"""Models at a time, each on one thread: torch's own threads wait for each other so often that on
+two busy cores ten minutes took three times as long."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from analysis.segments import clock
-from cry_model.cry_track import CryTrack
+from cry_model.cry_track import CryTrack, clock
 from cry_model.evaluation import percent
 from cry_model.gate_record import GateRecord
 
@@ -36,9 +35,8 @@ def verdict(track: CryTrack) -> str:
     """The gate's probability beside its threshold, in words."""
     likeliest = int(track.cells.argmax()) * track.step
     return (
-        f"The moment most like a cry, at {clock(likeliest)}, is one with a probability of "
-        f"{below(track.score, track.threshold)}; the cry detector calls it a cry from "
-        f"{percent(track.threshold)} on."
+        f"The probability of a cry is {below(track.score, track.threshold)} at its highest, at "
+        f"{clock(likeliest)}; from {percent(track.threshold)} on, the cry detector calls it one."
     )
 
 

@@ -17,8 +17,8 @@ from cry_model.prediction import Prediction
 
 SOUND_NOTE = "Loudness, pitch and overtones."
 DETECTOR_NOTE = """The row "a cry?" is what a small network that hears everything first makes of it,
-half a second at a time; the model hears only the marked stretches, in which it reaches the dashed
-line."""
+half a second at a time."""
+MARKED_NOTE = "The model hears only the marked stretches, in which that reaches the dashed line."
 GATES_NOTE = """Loudness, pitch and overtones, and below them when the network listened: near 1 a
 moment counts fully, near 0 it is held back. In the paper: the temporal gate A<sub>t</sub> of each
 block, equation 10. It shows what the network multiplies, not why it answers: on made-up cries whose
@@ -79,11 +79,14 @@ def sections(sound: Sound, prediction: Prediction, high_hz: float) -> tuple[Sect
 def _sound(sound: Sound, prediction: Prediction, high_hz: float) -> Section:
     attended = attention_shown(prediction)
     note = GATES_NOTE if attended else SOUND_NOTE
+    detector: tuple[str, ...] = () if prediction.track is None else (DETECTOR_NOTE,)
+    if prediction.segments:
+        detector = (DETECTOR_NOTE, MARKED_NOTE)
     return Section(
         sound_figure(sound, prediction, high_hz),
         "What was heard, and when the model listened" if attended else "What was heard",
         describe_sound(sound, prediction),
-        note if prediction.track is None else f"{note} {DETECTOR_NOTE}",
+        " ".join((note, *detector)),
     )
 
 

@@ -7,6 +7,7 @@ import io
 from html import escape
 
 from analysis.data_link import data_link
+from cry_model.cry_track import clock
 from cry_model.evaluation import percent, words
 from cry_model.prediction import Prediction, Segment
 
@@ -18,12 +19,6 @@ def has_timeline(prediction: Prediction) -> bool:
     """Whether there are several cries, or one in a recording where it has to be found."""
     cries = len(prediction.segments)
     return cries > 1 or (cries == 1 and prediction.duration > LONG)
-
-
-def clock(seconds: float) -> str:
-    """Minutes, seconds and tenths: 75.25 -> "1:15.3"."""
-    tenths = round(10 * seconds)
-    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
 def segments_html(prediction: Prediction) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 
 import plotly.graph_objects as go
 
-from analysis.segments import clock
 from analysis.style import class_colour, finish
+from cry_model.cry_track import clock
 from cry_model.evaluation import words
 from cry_model.prediction import Prediction
 
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120)  # s
+MOST_TICKS = 10
 THINNEST = 1 / 250  # of the recording: what a phone can still show
 
 Slice = tuple[float, float, Mapping[str, float]]
@@ -46,6 +48,8 @@ def timeline_figure(prediction: Prediction) -> go.Figure:
             hovertemplate="%{customdata}: %{y:.0f} %",
         )
     figure.update_layout(barmode="stack")
-    figure.update_xaxes(title_text="time (s)", range=[0, prediction.duration])
+    # Plotly would put the ticks under the bars.
+    tick = next((t for t in TICKS if prediction.duration / t <= MOST_TICKS), TICKS[-1])
+    figure.update_xaxes(title_text="time (s)", range=[0, prediction.duration], dtick=tick, tick0=0)
     figure.update_yaxes(title_text="probability (%)", range=[0, 100])
     return finish(figure, height=300).update_layout(margin_t=64)
