@@ -10,9 +10,10 @@ import gradio as gr
 from analysis.answer import PRIVACY
 from analysis.models import Model
 from cry_model.agreement import Agreement
+from cry_model.calibration import Calibration
 from cry_model.complexity import measure
 from cry_model.config import CheckpointConfig
-from cry_model.evaluation import UNMEASURED, Evaluation, dataset_title, words
+from cry_model.evaluation import UNMEASURED, Evaluation, dataset_title, percent, words
 from cry_model.registry import get_system
 
 METHOD = """
@@ -23,6 +24,12 @@ ECAPA-TDNN with Multi-scale Feature Fusion and Attention Enhancement*: the recor
 band that every source of theirs has, levelled, and freed of silence at its ends. The feature MLP
 is the classical baseline: a mean over the recording of each of 26 acoustic features, the level
 left out. Every model cuts what is longer into overlapping pieces; the answer is the mean over them.
+
+The probabilities are calibrated and the heading names every reason that cannot be ruled out: enough
+of them to hold the right one for the promised share of the cries of a baby never heard before
+(conformal prediction by baby; Lee, Barber and Willett 2023). Where none can be ruled out, or the
+recording is unlike those that the model knows, it says "Can't tell". The promise is kept over all
+reasons together, not for each: rare ones are missed more often, as the tables above show.
 
 Where two models answer with the same labels, each is shown beside the other, and the page warns
 where they contradict each other: another most probable label, and more than a fifth of the
@@ -94,6 +101,16 @@ def _measured(config: CheckpointConfig) -> Iterator[str]:
         yield _alike(config.agreement)
     else:
         yield UNMEASURED
+    if config.calibration is not None:
+        yield " ".join(config.calibration.trust())
+        yield _held(config.calibration)
+
+
+def _held(calibration: Calibration) -> str:
+    rows = [
+        f"| {words(label)} | {percent(share)} |" for label, share in calibration.by_label.items()
+    ]
+    return "\n".join(["| reason | of its cries, named for |", "|---|---:|", *rows])
 
 
 def _recall(evaluation: Evaluation) -> str:

@@ -6,10 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 
 from analysis.data_link import data_link
-from analysis.judgement import disagree_strongly, has_answer
+from analysis.decision import heading_html, promise_html, quoted
+from analysis.judgement import disagree_strongly
 from analysis.no_cry import detector_trust, no_cry_html
 from analysis.style import class_colour
 from cry_model.evaluation import UNMEASURED, Evaluation, percent, words
@@ -40,7 +42,7 @@ def answer_html(
     beside: Mapping[str, Prediction] | None = None,
     gate: GateRecord | None = None,
 ) -> str:
-    """Cautions, ranked probabilities as bars, the trust lines and the download links.
+    """The set or why there is none, cautions, bars, the trust lines and the download links.
 
     Of what is no cry, all of that is folded away.
 
@@ -49,29 +51,32 @@ def answer_html(
         beside: who else answered with the same labels (a sentence's subject), and what.
         gate: how often what told whether it is a cry is right.
     """
+    beside, downloads = beside or {}, downloads_html(prediction)
     if prediction.is_cry is False and prediction.track is not None:
-        reasons = _reasons_html(prediction, beside or {}, "h3")
-        told = no_cry_html(prediction.track, gate, reasons) + _PROMISES
+        ungated = replace(prediction, track=None)  # as if nobody had asked whether it is a cry
+        folded = reasons_html(ungated, beside, "h3") + downloads
+        told = no_cry_html(prediction.track, gate, folded) + _PROMISES
     else:
-        told = _reasons_html(prediction, beside or {}, "h2", gate)
+        told = reasons_html(prediction, beside, "h2", gate) + _PROMISES + downloads
     return f'<section class="answer">{told}</section>'
 
 
-def _reasons_html(
+def reasons_html(
     prediction: Prediction,
     beside: Mapping[str, Prediction],
     level: str,
     gate: GateRecord | None = None,
 ) -> str:
+    """The set or why there is none, cautions, bars and the trust lines, below a heading."""
     return (
         f"<{level}>{heading_html(prediction)}</{level}>"
+        f"{promise_html(prediction)}"
         f"{cautions_html(prediction)}"
         f"{verdict_html(prediction)}"
         f"{bars_html(prediction)}"
         f"{beside_html(prediction, beside)}"
         f'<p class="small">{heard_words(prediction)}</p>'
         f"{trust_html(prediction, gate)}"
-        f"{downloads_html(prediction)}"
     )
 
 
@@ -83,16 +88,6 @@ def heard_words(prediction: Prediction) -> str:
         text += f", {seconds:.1f} s of it a cry"
     pieces = "one piece" if count == 1 else f"the mean over {count} pieces"
     return f"{text}; {pieces}."
-
-
-def heading_html(prediction: Prediction) -> str:
-    """The answer in a line; of a recording that the model does not know, no claim."""
-    label = f"<em>{escape(words(prediction.label))}</em>"
-    if not has_answer(prediction):
-        return "Outside of what this model knows; it has no answer"
-    if not prediction.cautions:
-        return f"Sounds most like {label}"
-    return f"Outside of what this model knows; it would say {label}"
 
 
 def cautions_html(prediction: Prediction) -> str:
@@ -124,12 +119,9 @@ def beside_html(prediction: Prediction, beside: Mapping[str, Prediction]) -> str
     """A line for each other model with the same labels; a warning if one contradicts."""
     lines = []
     for subject, other in beside.items():
-        label, share = words(other.label), percent(other.probabilities[other.label])
-        says = f"says: {label} ({share})" if has_answer(other) else "has no answer"
-        outside = "; this recording is outside of what it knows" if other.cautions else ""
         taught = prediction.agreement is not None and other.acoustic is not None
         whose = f"{subject}, which it imitates," if taught else subject
-        lines.append(f"{whose} {says}{outside}.")
+        lines.append(f"{whose} {quoted(other)}.")
     text = "".join(f'<p class="beside">{escape(line)}</p>' for line in lines)
     mine = prediction.probabilities
     if any(disagree_strongly(mine, other.probabilities) for other in beside.values()):
@@ -140,21 +132,24 @@ def beside_html(prediction: Prediction, beside: Mapping[str, Prediction]) -> str
 def trust_html(prediction: Prediction, gate: GateRecord | None = None) -> str:
     """How far to trust the answer, from what was measured of the checkpoint and of the gate."""
     teacher = ""
+    sentences: tuple[str, ...] = ()
     if prediction.evaluation is not None:
         measured, _, majority = prediction.evaluation.trust()  # the verdict is under the answer
-        sentences: tuple[str, ...] = (measured, majority)
+        sentences = (measured, majority)
     elif prediction.agreement is not None:
         sentences = prediction.agreement.trust()[:1]
         teacher = _teacher_html(prediction.agreement.teacher_evaluation)
-    else:
+    if prediction.calibration is not None:
+        sentences = (*prediction.calibration.trust(), *sentences)
+    if not sentences:
         sentences = (UNMEASURED,)
-    if prediction.cautions and sentences != (UNMEASURED,):
+    elif prediction.cautions:
         sentences = (UNLIKE, *sentences)
     detector = "" if gate is None else f"<p>{escape(detector_trust(gate))}</p>"
     return (
         '<div class="trust"><h3>How far to trust this</h3>'
         f"<p>{escape(' '.join(sentences))}</p>{teacher}"
-        f"{detector}{_PROMISES if prediction.is_cry is not False else ''}</div>"
+        f"{detector}</div>"
     )
 
 

@@ -34,8 +34,9 @@ give. In the paper: the maps A<sub>1</sub> and A<sub>2</sub> of equations 13 and
 FEATURE_NOTE = """What each measured property of the sound added to the answer or took from it, on
 the way from the average recording that the model was fitted on to this one (integrated gradients).
 The bars sum to the natural logarithm of the answer's probability less that for an average
-recording, before the answer is evened out for a recording unlike those. The spectral shapes
-describe together how strong low and high sounds are; none has a plain name of its own."""
+recording, before the answer is evened out for a recording unlike those, and calibrated. The
+spectral shapes describe together how strong low and high sounds are; none has a plain name of its
+own."""
 
 
 TIMELINE_NOTE = """Each bar is a cry, as wide as it is long; of a single long cry each is a piece of

@@ -7,6 +7,7 @@ import io
 from html import escape
 
 from analysis.data_link import data_link
+from cry_model.calibration import one_of
 from cry_model.cry_track import clock
 from cry_model.evaluation import percent, words
 from cry_model.prediction import Prediction, Segment
@@ -24,9 +25,9 @@ def has_timeline(prediction: Prediction) -> bool:
 def segments_html(prediction: Prediction) -> str:
     """A table with a row for each cry, and the link to the same as a file."""
     labels = tuple(prediction.probabilities)
-    columns = ("from", "to", "length", "cry detector", "most probable", *map(words, labels))
+    columns = ("from", "to", "length", "cry detector", "sounds like", *map(words, labels))
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
-    rows = "".join(_row(segment) for segment in prediction.segments)
+    rows = "".join(_row(segment, prediction) for segment in prediction.segments)
     count = len(prediction.segments)
     many = " many" if count > FEW else ""
     table = (
@@ -39,24 +40,31 @@ def segments_html(prediction: Prediction) -> str:
     return f'{table}<p class="downloads">{link}</p>'
 
 
-def _row(segment: Segment) -> str:
+def sounds_like(segment: Segment, prediction: Prediction) -> str:
+    """The reasons that cannot be ruled out for a cry, as far as the model knows such recordings."""
+    named = [words(label) for label in prediction.named_in(segment)]
+    return one_of(named) if named else "can't tell"
+
+
+def _row(segment: Segment, prediction: Prediction) -> str:
     times = (clock(segment.start), clock(segment.end), f"{segment.end - segment.start:.1f} s")
     shares = map(percent, segment.probabilities.values())
-    cells = (*times[1:], percent(segment.gate), escape(words(segment.label)), *shares)
+    cells = (*times[1:], percent(segment.gate), escape(sounds_like(segment, prediction)), *shares)
     return f'<tr><th scope="row">{times[0]}</th>{"".join(f"<td>{c}</td>" for c in cells)}</tr>'
 
 
 def segments_csv(prediction: Prediction) -> str:
-    """A row for each cry: seconds, the cry detector's greatest probability, the most probable
-    label, then the probability of each label."""
+    """A row for each cry: start, end and length in seconds, the cry detector's greatest
+    probability, the most probable label, the set, then the probability of each label."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    known = ("start_s", "end_s", "length_s", "cry_probability", "most_probable")
+    known = ("start_s", "end_s", "length_s", "cry_probability", "most_probable", "set")
     writer.writerow([*known, *prediction.probabilities])
     for segment in prediction.segments:
         numbers = (segment.start, segment.end, segment.end - segment.start, segment.gate)
         rounded = (f"{number:.3f}" for number in numbers)
-        writer.writerow([*rounded, segment.label, *segment.probabilities.values()])
+        told = ";".join(segment.prediction_set or ())
+        writer.writerow([*rounded, segment.label, told, *segment.probabilities.values()])
     return buffer.getvalue()
 
 

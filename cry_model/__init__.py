@@ -8,6 +8,7 @@
 from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
 from cry_model.attention import AttentionMaps
 from cry_model.audio import AudioError, Recording
+from cry_model.calibration import Calibration
 from cry_model.checkpoint import load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
 from cry_model.config import CheckpointConfig, CheckpointError
@@ -25,6 +26,7 @@ __all__ = [
     "AcousticFrontEnd",
     "AttentionMaps",
     "AudioError",
+    "Calibration",
     "CheckpointConfig",
     "CheckpointError",
     "CryClassifier",

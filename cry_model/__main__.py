@@ -6,8 +6,10 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from cry_model.audio import AudioError
+from cry_model.calibration import one_of
 from cry_model.checkpoint import DEFAULT
 from cry_model.classifier import CryClassifier
 from cry_model.complexity import table
@@ -43,6 +45,15 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+def heading(prediction: Prediction) -> Iterator[str]:
+    """What the answer comes down to; nothing where the checkpoint was never calibrated."""
+    if prediction.undecided is not None:
+        yield f"  Can't tell: {prediction.undecided}."
+    elif prediction.prediction_set is not None and prediction.calibration is not None:
+        yield f"  Sounds like {one_of([words(label) for label in prediction.prediction_set])}."
+        yield f"  {prediction.calibration.promise}"
+
+
 def detected(prediction: Prediction) -> Iterator[str]:
     """What the gate heard, line by line; nothing without one."""
     if prediction.track is None:
@@ -55,11 +66,9 @@ def detected(prediction: Prediction) -> Iterator[str]:
         )
         return
     for cry in prediction.segments:
-        share = percent(cry.probabilities[cry.label])
-        yield (
-            f"  {clock(cry.start):>7} - {clock(cry.end):>7}  {words(cry.label):14} {share:>5}"
-            f"   (a cry: {percent(cry.gate)})"
-        )
+        named = [words(label) for label in prediction.named_in(cry)]
+        like = one_of(named) if named else "can't tell"
+        yield f"  {clock(cry.start):>7} - {clock(cry.end):>7}  a cry ({percent(cry.gate)}): {like}"
     yield ""
 
 
@@ -68,15 +77,17 @@ def as_text(prediction: Prediction, anyway: bool = False) -> str:
     heard = list(detected(prediction))
     if prediction.is_cry is False and not anyway:
         return "\n".join(heard)
-    return "\n".join([*heard, reasons(prediction)])
+    return "\n".join([*heard, reasons(replace(prediction, track=None))])
 
 
 def reasons(prediction: Prediction) -> str:
-    """Probabilities and how far to trust them."""
+    """The set, the probabilities and how far to trust them."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    lines = [f"  {words(label):14} {percent(p):>5}" for label, p in ranked]
-    record = prediction.evaluation or prediction.agreement
-    sentences = (*prediction.cautions, *(() if record is None else record.trust()))
+    bars = [f"  {words(label):14} {percent(p):>5}" for label, p in ranked]
+    lines = [*heading(prediction), *bars]
+    records = (prediction.evaluation or prediction.agreement, prediction.calibration)
+    trust = (sentence for record in records if record is not None for sentence in record.trust())
+    sentences = (*prediction.cautions, *trust)
     if sentences:
         lines += ["", *(f"  {sentence}" for sentence in sentences)]
     return "\n".join([*lines, "  Not a medical device."])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -110,28 +110,21 @@ class CryClassifier:
         recording = audio.load(source, sample_rate)
         if track is None and self.gate is not None:
             track = self.gate.scan(recording)
-        found = parts(track, recording.duration)
         with torch.inference_mode():
-            heard = pieces_of(self.front_end, self._on_device(recording), found)
+            spans = parts(track, recording.duration)
+            heard = pieces_of(self.front_end, self._on_device(recording), spans)
             answers = self._answer([pieces for _, pieces in heard], progress)
         probabilities = torch.cat([p for p, _, _ in answers])
-        mean = probabilities.mean(0)
         maps = concatenate([maps for _, maps, _ in answers])
         remoteness = None if maps.remoteness is None else float(maps.remoteness.mean())
-        acoustic = None
+        label, acoustic = int(probabilities.mean(0).argmax()), None
         if isinstance(self.model, FeatureMLP):
             features = torch.cat([features for _, _, features in answers])
-            acoustic = _read(self.model, features, int(mean.argmax()), remoteness)
+            acoustic = _read(self.model, features, label, remoteness)
+        named = self._named(probabilities.mean(0))
         return Prediction(
-            probabilities=self._named(mean),
-            pieces=tuple(
-                PieceAnswer(start, start + pieces.seconds, self._named(p))
-                for (start, pieces), p in zip(
-                    ((start, pieces) for _, pieces in heard for start in pieces.starts),
-                    probabilities,
-                    strict=True,
-                )
-            ),
+            probabilities=named,
+            pieces=tuple(self._pieces(heard, probabilities)),
             system=self.config.system,
             duration=recording.duration,
             hop_seconds=self.config.front_end.hop_seconds,
@@ -141,19 +134,33 @@ class CryClassifier:
             cautions=tuple(self._cautions(recording, remoteness)),
             acoustic=acoustic,
             track=track,
-            segments=self._segments(track, heard, probabilities),
+            segments=tuple(self._segments(track, heard, probabilities)),
+            prediction_set=self._set(named),
+            calibration=self.config.calibration,
         )
+
+    def _pieces(
+        self, heard: list[tuple[Span, Pieces]], probabilities: Tensor
+    ) -> Iterator[PieceAnswer]:
+        """The answer for each piece, from probabilities (pieces, classes)."""
+        places = ((start, pieces.seconds) for _, pieces in heard for start in pieces.starts)
+        for (start, seconds), row in zip(places, probabilities, strict=True):
+            yield PieceAnswer(start, start + seconds, self._named(row))
 
     def _segments(
         self, track: CryTrack | None, heard: list[tuple[Span, Pieces]], probabilities: Tensor
-    ) -> tuple[Segment, ...]:
+    ) -> Iterator[Segment]:
+        """The answer for each cry, from probabilities (pieces, classes)."""
         if track is None or not track.is_cry:
-            return ()
+            return
         each = probabilities.split([len(pieces.starts) for _, pieces in heard])
-        return tuple(
-            Segment(span.start, span.end, track.peak(span), self._named(rows.mean(0)))
-            for (span, _), rows in zip(heard, each, strict=True)
-        )
+        for (span, _), rows in zip(heard, each, strict=True):
+            named = self._named(rows.mean(0))
+            yield Segment(span.start, span.end, track.peak(span), named, self._set(named))
+
+    def _set(self, probabilities: Mapping[str, float]) -> tuple[str, ...] | None:
+        calibration = self.config.calibration
+        return None if calibration is None else calibration.prediction_set(probabilities)
 
     def _cautions(self, recording: audio.Recording, remoteness: float | None) -> Iterator[str]:
         top = recording.sample_rate / 2
@@ -184,7 +191,9 @@ class CryClassifier:
         return logits.float().softmax(-1).cpu(), maps.cpu(), features.mean(-1, keepdim=True)
 
     def _named(self, probabilities: Tensor) -> dict[str, float]:
-        return dict(zip(self.labels, probabilities.tolist(), strict=True))
+        named = dict(zip(self.labels, probabilities.tolist(), strict=True))
+        calibration = self.config.calibration
+        return named if calibration is None else calibration.temper(named)
 
 
 def _read(model: FeatureMLP, features: Tensor, label: int, remoteness: float) -> AcousticReading:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from cry_model.agreement import Agreement
+from cry_model.calibration import AGAINST, Calibration
 from cry_model.evaluation import Estimate, Evaluation
 from cry_model.front_ends import AnyConfig, config_class
 from cry_model.gate_record import RATES, GateRecord
@@ -38,6 +40,8 @@ class CheckpointConfig:
         evaluation: what was measured on held-out recordings with fits like this one.
         agreement: for a system that learnt from a teacher alone: how far it answers alike.
         gate: for a system that tells cries from other sounds: its threshold and what it is worth.
+        calibration: how sure its answers are, and which labels each names; None leaves the
+            probabilities as they are and names no set.
         format: version of this layout.
     """
 
@@ -49,6 +53,7 @@ class CheckpointConfig:
     evaluation: Evaluation | None = None
     agreement: Agreement | None = None
     gate: GateRecord | None = None
+    calibration: Calibration | None = None
     format: int = FORMAT
 
     def build(self) -> nn.Module:
@@ -83,6 +88,7 @@ class CheckpointConfig:
                     "evaluation": read_evaluation(data.get("evaluation")),
                     "agreement": read_agreement(data.get("agreement")),
                     "gate": read_gate(data.get("gate")),
+                    "calibration": read_calibration(data.get("calibration")),
                 },
             )
         except CheckpointError:
@@ -156,6 +162,29 @@ def read_gate(data: Mapping[str, Any] | None) -> GateRecord | None:
     _require_numbers(*rates.values())
     _require_number(data["threshold"])
     return _record(GateRecord, {**data, **rates})
+
+
+MEASURED = ("coverage", "size", "error_before", "error_after")
+PROPORTIONS = ("promised", "threshold", "empty", "single", "full", "constant_coverage")
+
+
+def read_calibration(data: Mapping[str, Any] | None) -> Calibration | None:
+    """As :func:`read_evaluation`, for temperature and threshold."""
+    if data is None:
+        return None
+    estimates = {name: _record(Estimate, data[name]) for name in MEASURED}
+    _require_numbers(*estimates.values())
+    for value in (*(data[name] for name in PROPORTIONS), *data["by_label"].values()):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{value!r} does not lie between 0 and 1")
+    teacher = data["teacher_temperature"]
+    for value in (data["temperature"], *(() if teacher is None else (teacher,))):
+        if not 0 < value < math.inf:
+            raise ValueError(f"{value!r} is no temperature")
+    if data["against"] not in AGAINST:
+        raise ValueError(f"nothing is calibrated against {data['against']!r}")
+    always, seeds = _labels(data["constant_set"]), tuple(data["seeds"])
+    return _record(Calibration, {**data, **estimates, "constant_set": always, "seeds": seeds})
 
 
 def _require_numbers(*estimates: Estimate) -> None:

@@ -47,7 +47,7 @@ class CryTrack:
     duration: float
     threshold: float
 
-    MERGE = 1.0  # s: a pause for breath does not end a cry
+    MERGE = 1.5  # s: a pause for breath does not end a cry
 
     @property
     def step(self) -> float:

@@ -17,7 +17,7 @@ from cry_model.cry_track import CryTrack
 from cry_model.features import FrontEnd, FrontEndConfig, resample
 from cry_model.hub import find_checkpoint
 
-DEFAULT_GATE = ASSETS / "gate-improved-ecapa-tdnn"
+DEFAULT_GATE = ASSETS / "gate-ecapa-tdnn"
 """The bundled gate."""
 CRY = "cry"  # the label
 WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard

@@ -68,8 +68,12 @@ def expected_calibration_error(
     labels: Labels, probabilities: Array, weights: Array, bins: int = 10
 ) -> float:
     """Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
-    confidence = probabilities.max(1)
     right = probabilities.argmax(1) == labels
+    return calibration_error(probabilities.max(1), right.astype(np.float64), weights, bins)
+
+
+def calibration_error(confidence: Array, right: Array, weights: Array, bins: int = 10) -> float:
+    """The same of answers that are right with a probability: all of shape (n,)."""
     index = np.minimum((confidence * bins).astype(int), bins - 1)
     gap = np.bincount(index, weights * (right - confidence), bins)
     return float(np.abs(gap).sum() / weights.sum())

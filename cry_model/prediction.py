@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cry_model.agreement import Agreement
 from cry_model.attention import AttentionMaps
+from cry_model.calibration import Calibration
 from cry_model.cry_track import CryTrack
 from cry_model.evaluation import Evaluation
 
@@ -32,12 +33,14 @@ class Segment:
         start, end: seconds from the recording's beginning.
         gate: the greatest probability that the gate gave to a cry in it.
         probabilities: label -> probability, the mean over its pieces.
+        prediction_set: as that of a :class:`Prediction`.
     """
 
     start: float
     end: float
     gate: float
     probabilities: Mapping[str, float]
+    prediction_set: tuple[str, ...] | None = None
 
     @property
     def label(self) -> str:
@@ -66,8 +69,10 @@ class Prediction:
     """The answer for one recording.
 
     Attributes:
-        probabilities: label -> probability, the mean over the pieces; sums to 1.
-        pieces: the answer for each piece, in order.
+        probabilities: label -> probability, the mean over the pieces, calibrated if the
+            checkpoint was; sums to 1.
+        pieces: the answer for each piece, in order, calibrated alike; so of several pieces the
+            mean is close to ``probabilities``, and that of one is the same.
         system: name in the registry.
         duration: seconds of the whole recording.
         hop_seconds: seconds from one frame to the next.
@@ -79,6 +84,9 @@ class Prediction:
         track: the gate's probability of a cry over time; None without a gate.
         segments: the cries; empty where the gate hears none, or there is no gate. Only what lies
             in them was answered for, if there are any.
+        prediction_set: the labels that cannot be ruled out, the most probable first; None if the
+            checkpoint was never calibrated.
+        calibration: what that set is made to hold, and what it held.
     """
 
     probabilities: Mapping[str, float]
@@ -93,6 +101,8 @@ class Prediction:
     acoustic: AcousticReading | None = None
     track: CryTrack | None = None
     segments: tuple[Segment, ...] = ()
+    prediction_set: tuple[str, ...] | None = None
+    calibration: Calibration | None = None
 
     @property
     def is_cry(self) -> bool | None:
@@ -103,6 +113,37 @@ class Prediction:
     def label(self) -> str:
         """The most probable label."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def decides(self) -> bool:
+        """Whether there is a set that names some of the labels and not all."""
+        named = self.prediction_set
+        return named is not None and 0 < len(named) < len(self.probabilities)
+
+    @property
+    def undecided(self) -> str | None:
+        """Why the set says nothing, as a clause; None if it does, or if there is no set."""
+        if self.is_cry is False:
+            return "this does not sound like a baby crying"
+        if self.prediction_set is None:
+            return None
+        if self.cautions:
+            return "this recording is outside of what this model knows"
+        if self.decides:
+            return None
+        if self.prediction_set:
+            return f"none of the {len(self.probabilities)} reasons can be ruled out"
+        return "no reason is likely enough to be named"
+
+    def named_in(self, segment: Segment) -> tuple[str, ...]:
+        """The labels that cannot be ruled out for a cry; without sets, the most probable one.
+
+        None where nothing can be told: the set is full, or the model knows no such recordings.
+        """
+        if segment.prediction_set is None:
+            return (segment.label,)
+        full = len(segment.prediction_set) == len(self.probabilities)
+        return () if full or self.cautions else segment.prediction_set
 
     def timeline(self, gates: Tensor) -> tuple[Tensor, Tensor]:
         """Joins per-piece values into one track over the recording.
@@ -131,12 +172,15 @@ class Prediction:
 
         Args:
             anyway: whether to tell the label of what is no cry. Without it, who reads the label
-                alone finds None, and no probabilities.
+                alone finds None, and no probabilities or set.
         """
         told = anyway or self.is_cry is not False
+        named = self.prediction_set if told else None
         return {
             "label": self.label if told else None,
             "probabilities": dict(self.probabilities) if told else {},
+            "prediction_set": None if named is None else list(named),
+            "decides": told and self.decides,
             "pieces": [asdict(p) for p in self.pieces] if told else [],
             "system": self.system,
             "duration_seconds": round(self.duration, 3),
@@ -146,6 +190,7 @@ class Prediction:
             "cautions": list(self.cautions),
             "evaluation": None if self.evaluation is None else asdict(self.evaluation),
             "agreement": None if self.agreement is None else asdict(self.agreement),
+            "calibration": None if self.calibration is None else asdict(self.calibration),
             "acoustic": asdict(self.acoustic) if told and self.acoustic is not None else None,
             "note": "Not a medical device.",
         }

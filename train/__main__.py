@@ -8,13 +8,22 @@ import sys
 from collections.abc import Sequence
 
 from cry_model.config import CheckpointError
-from train.commands import attention, benchmark, fit, prepare, publish, publish_space
+from train.commands import (
+    attention,
+    benchmark,
+    calibrate,
+    fit,
+    gate,
+    prepare,
+    publish,
+    publish_space,
+)
 from train.corpus import DataError
 from train.hub import PublishError
 from train.predicting import TrainingError
 
 DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
-COMMANDS = (prepare, fit, attention, benchmark, publish, publish_space)
+COMMANDS = (prepare, fit, gate, calibrate, attention, benchmark, publish, publish_space)
 
 
 def parser() -> argparse.ArgumentParser:

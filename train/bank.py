@@ -39,8 +39,8 @@ class Bank:
     ) -> tuple[Tensor, Tensor]:
         """Random pieces (count, length) and their targets (count, classes).
 
-        A clip shorter than the piece is repeated, from a random point on. Of each clip so many
-        pieces are tried, and the one with the most energy is taken.
+        A clip shorter than the piece is repeated, from a random point on. With ``tries`` above 1
+        there are so many pieces of each clip, one after the other: (count * tries, length).
         """
         place = torch.rand(count, generator=rng, device=rng.device, dtype=torch.float64)
         chosen = torch.searchsorted(self.distribution, place * self.distribution[-1], right=True)
@@ -50,5 +50,4 @@ class Bank:
         starts = (uniform(0, 1, (count, tries), rng) * room).long()
         at = (starts.unsqueeze(2) + torch.arange(length, device=rng.device)) % sizes.unsqueeze(2)
         waves = self.samples[self.offsets[chosen].view(-1, 1, 1) + at]
-        loudest = waves.square().mean(-1).argmax(1)
-        return waves[torch.arange(count, device=rng.device), loudest], self.targets[chosen]
+        return waves.flatten(0, 1), self.targets[chosen]

@@ -9,8 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from cry_model.agreement import Agreement
+from cry_model.calibration import Calibration
 from cry_model.config import CheckpointConfig
-from cry_model.evaluation import UNMEASURED, Estimate, Evaluation, dataset_title, group_name, words
+from cry_model.evaluation import (
+    UNMEASURED,
+    Estimate,
+    Evaluation,
+    dataset_title,
+    group_name,
+    percent,
+    words,
+)
 from cry_model.registry import ON_FEATURES, get_system
 
 PAPER = Path(__file__).parents[1] / "assets" / "paper_reference.json"
@@ -41,7 +50,7 @@ def sections(config: CheckpointConfig, parameters: int, repo_id: str) -> Iterato
         f"{front_end.high_hz:g} Hz, in pieces of up to {front_end.piece_seconds:g} s, and answers "
         "with a probability for each label; the answer for a recording is the mean over its pieces."
     )
-    labels = ", ".join(f"{_cell(words(label))} (`{_cell(label)}`)" for label in config.labels)
+    labels = ", ".join(f"{cell(words(label))} (`{cell(label)}`)" for label in config.labels)
     yield f"## Labels\n\n{labels}."
     yield (
         "## Intended use\n\nTo study, and to show, what a model hears in an infant's cry and how "
@@ -54,55 +63,57 @@ def sections(config: CheckpointConfig, parameters: int, repo_id: str) -> Iterato
     if config.evaluation is not None:
         yield _measured(config.evaluation)
         yield _recall(config.evaluation)
-    yield _training(config)
+    if config.calibration is not None:
+        yield _named(config.calibration)
+    yield training_text(config)
     yield _limits(config)
     yield _usage(repo_id)
-    yield _citation()
+    yield citation()
 
 
 def _trust(config: CheckpointConfig) -> str:
     if config.evaluation is not None:
-        return _cell(" ".join(config.evaluation.trust()))
+        return cell(" ".join(config.evaluation.trust()))
     if config.agreement is not None:
-        return _cell(" ".join((config.agreement.verdict, *config.agreement.trust())))
+        return cell(" ".join((config.agreement.verdict, *config.agreement.trust())))
     return UNMEASURED
 
 
 def _agreed(agreement: Agreement) -> str:
     rows = [
-        ("same most probable label", *_interval(agreement.agreement)),
-        ("always the teacher's most frequent label", *_interval(agreement.constant)),
-        ("ahead of that by", *_interval(agreement.gain)),
-        ("Kullback-Leibler divergence, nats", *_interval(agreement.divergence)),
-        ("that of always its mean answer, nats", *_interval(agreement.constant_divergence)),
+        ("same most probable label", *interval(agreement.agreement)),
+        ("always the teacher's most frequent label", *interval(agreement.constant)),
+        ("ahead of that by", *interval(agreement.gain)),
+        ("Kullback-Leibler divergence, nats", *interval(agreement.divergence)),
+        ("that of always its mean answer, nats", *interval(agreement.constant_divergence)),
     ]
     seeds, group = ", ".join(map(str, agreement.seeds)), group_name(agreement.dataset)
     return (
         f"## Agreement with its teacher\n\nIt learnt from the answers of "
-        f"`{_cell(agreement.teacher)}` alone, on {_cell(dataset_title(agreement.dataset))}, which "
+        f"`{cell(agreement.teacher)}` alone, on {cell(dataset_title(agreement.dataset))}, which "
         "nobody has labelled with these classes. It imitates that model, its mistakes included. "
         f"Measured on {agreement.recordings} recordings in {agreement.groups} groups (by {group}), "
         f"{agreement.folds} folds, seeds {seeds}, by fits that had not heard the group:\n\n"
-        + _table(("per recording", "value", "95 % interval over groups"), rows)
+        + table(("per recording", "value", "95 % interval over groups"), rows)
     )
 
 
 def _measured(evaluation: Evaluation) -> str:
     seeds = ", ".join(map(str, evaluation.seeds))
-    group, dataset = group_name(evaluation.dataset), _cell(dataset_title(evaluation.dataset))
+    group, dataset = group_name(evaluation.dataset), cell(dataset_title(evaluation.dataset))
     split = SPLITS.get(evaluation.protocol, "").format(group=group)
     if evaluation.dataset.startswith("challenge6") and evaluation.protocol != "clip":
         split = "halves of one recording stay together; its baby may be on both sides"
-    rows = [(title(name), *_interval(value)) for name, value in evaluation.metrics.items()]
+    rows = [(title(name), *interval(value)) for name, value in evaluation.metrics.items()]
     return (
         f"## Measured\n\nOn {dataset}, protocol `{evaluation.protocol}`"
         f"{f' ({split})' if split else ''}: {evaluation.folds} folds, seeds {seeds}, "
         f"{evaluation.recordings} recordings in {evaluation.groups} groups (by {group}), scored "
         "per recording, by fits like this one. The published weights themselves were then fitted "
         "on the tested recordings too.\n\n"
-        + _table(("metric", "value", "95 % interval over groups"), rows)
+        + table(("metric", "value", "95 % interval over groups"), rows)
         + f"\n\nGuessing has a balanced accuracy of {evaluation.chance:.3f}; always answering "
-        f'"{_cell(words(evaluation.majority_label))}" has an accuracy of '
+        f'"{cell(words(evaluation.majority_label))}" has an accuracy of '
         f"{evaluation.majority_accuracy:.3f}."
     )
 
@@ -112,10 +123,37 @@ def _recall(evaluation: Evaluation) -> str:
         (words(label), evaluation.support[label], "-" if math.isnan(recall) else f"{recall:.3f}")
         for label, recall in evaluation.recall.items()
     ]
-    return "## Recall of each label\n\n" + _table(("label", "recordings", "recall"), rows)
+    return "## Recall of each label\n\n" + table(("label", "recordings", "recall"), rows)
 
 
-def _training(config: CheckpointConfig) -> str:
+def _named(calibration: Calibration) -> str:
+    group = group_name(calibration.dataset)
+    rows = [
+        ("holds the label", *interval(calibration.coverage)),
+        ("labels in a set", *interval(calibration.size)),
+        ("expected calibration error before", *interval(calibration.error_before)),
+        ("expected calibration error after", *interval(calibration.error_after)),
+    ]
+    held = [(words(label), f"{share:.3f}") for label, share in calibration.by_label.items()]
+    return (
+        "## Calibrated probabilities and prediction sets\n\n"
+        f"Probabilities are tempered ({calibration.temperature:.3f}), and an answer names every "
+        f"label that cannot be ruled out (1 - p up to {calibration.threshold:.3f}), so that the "
+        f"set holds the label of {percent(calibration.promised)} of the recordings of a new "
+        f"{cell(group)}{cell(calibration.condition)}: conformal prediction by group (Lee, Barber "
+        "and Willett 2023). With all labels in it, or none, it says nothing. Measured on folds "
+        "that had no part in their own temperature and threshold, every "
+        f"{cell(group)} counting alike; {100 * calibration.full:.1f} % of sets were full, "
+        f"{100 * calibration.empty:.1f} % empty:\n\n"
+        + table(("sets", "value", "95 % interval over groups"), rows)
+        + f"\n\n{cell(' '.join(calibration.trust()))}\n\nThe promise is kept over all labels "
+        "together, not for each:\n\n"
+        + table(("label", "share of its recordings whose set holds it"), held)
+    )
+
+
+def training_text(config: CheckpointConfig) -> str:
+    """What it was fitted on and how, and whose the recordings are."""
     training = config.training
     dataset = dataset_title(str(training.get("dataset", "an unknown dataset")))
     licence = training.get("licence", "unknown")
@@ -124,9 +162,9 @@ def _training(config: CheckpointConfig) -> str:
     return (
         "## Training, data and licences\n\n"
         f"Fitted on {training.get('recordings', 'an unknown number of')} recordings of "
-        f"{_cell(dataset)}. Licence of the data: {_cell(licence)}. None of the recordings is in "
+        f"{cell(dataset)}. Licence of the data: {cell(licence)}. None of the recordings is in "
         "this repository. Licence of the weights: Apache-2.0.\n\n"
-        + _table(("setting", "value"), list(_flat(rest)))
+        + table(("setting", "value"), list(_flat(rest)))
     )
 
 
@@ -134,7 +172,8 @@ def _limits(config: CheckpointConfig) -> str:
     evaluation, high = config.evaluation, config.front_end.high_hz
     lines = [
         "Each label is what somebody believed about a recording; nobody can check it.",
-        "It names one of its labels even for a sound that is no cry.",
+        "By itself it names one of its labels even for a sound that is no cry; the gate of the "
+        "package hears everything first, and says so.",
         "Babies, rooms and microphones unlike those of its corpus are untested.",
     ]
     if high > 4000:
@@ -150,7 +189,7 @@ def _limits(config: CheckpointConfig) -> str:
     if evaluation is not None:
         rarest = min(evaluation.support, key=lambda label: evaluation.support[label])
         lines.append(
-            f"The rarest label, {_cell(words(rarest))}, was measured on "
+            f"The rarest label, {cell(words(rarest))}, was measured on "
             f"{evaluation.support[rarest]} recordings: its recall says little by itself."
         )
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
@@ -166,11 +205,12 @@ from cry_model import CryClassifier
 
 classifier = CryClassifier.from_pretrained("{repo_id}", revision="main")  # or a tag, or a commit
 prediction = classifier.predict("cry.wav")
-prediction.label, prediction.probabilities
+prediction.label, prediction.probabilities, prediction.prediction_set
 ```"""
 
 
-def _citation() -> str:
+def citation() -> str:
+    """Whose method it is."""
     source = json.loads(PAPER.read_text(encoding="utf-8"))["source"]
     return (
         f"## Citation\n\nThe method: {source}. Its authors had no part in fitting or publishing "
@@ -183,7 +223,8 @@ def title(metric: str) -> str:
     return TITLES.get(metric, words(metric))
 
 
-def _interval(estimate: Estimate) -> tuple[str, str]:
+def interval(estimate: Estimate) -> tuple[str, str]:
+    """A value and its interval, as two cells."""
     return f"{estimate.value:.3f}", f"{estimate.low:.3f} to {estimate.high:.3f}"
 
 
@@ -196,12 +237,13 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{key}", value
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """A table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
     """Text that neither ends a table's cell nor opens a tag."""
     text = " ".join(str(value).split())
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")

@@ -55,8 +55,10 @@ def _some(
     chance: float,
     rng: torch.Generator,
 ) -> Tensor:
-    happens = uniform(0, 1, (len(waves), 1), rng) < chance
-    return torch.where(happens, damage(waves, rate, rng), waves)
+    hit = (uniform(0, 1, (len(waves),), rng) < chance).nonzero().squeeze(1)
+    if not len(hit):
+        return waves
+    return waves.index_copy(0, hit, damage(waves[hit], rate, rng))
 
 
 def _reverberate(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cry_model.acoustic_front_end import AcousticConfig
+from cry_model.calibration import Calibration
 from cry_model.checkpoint import load_checkpoint
 from cry_model.evaluation import Evaluation
 from cry_model.feature_mlp import FeatureMLP
@@ -38,6 +39,7 @@ class Teacher:
         weight: share of the teacher in the target of a labelled clip; one without a label has
             the teacher's alone.
         evaluation: how often it is right, if that was measured.
+        calibration: how sure it is, if that was settled; what it teaches is left as it is.
         reused: whether the pupil answers with the teacher's classifier and learns its features.
     """
 
@@ -51,9 +53,11 @@ class Teacher:
         learnt_from: str | None = None,
         evaluation: Evaluation | None = None,
         reused: bool = False,
+        calibration: Calibration | None = None,
     ) -> None:
         self.name, self.labels, self.weight = name, labels, weight
         self.learnt_from, self.evaluation, self.reused = learnt_from, evaluation, reused
+        self.calibration = calibration
         self.model, self.front_end = model.eval(), front_end.eval()
 
     @property
@@ -150,6 +154,7 @@ def load_teacher(
         not labels
         and isinstance(model, FeatureMLP)
         and get_system(system).factory is ImprovedECAPATDNN,
+        config.calibration,
     )
 
 

@@ -22,8 +22,10 @@ def make_sound(kind: str, number: int) -> NDArray[np.float32]:
     """The sound (samples,) at :data:`RATE` that a kind and a number stand for, peak at 0.5.
 
     Raises:
-        KeyError: if there is no such kind.
+        ValueError: if there is no such kind.
     """
+    if kind not in KINDS:
+        raise ValueError(f"There is no sound '{kind}'; there are: {', '.join(KINDS)}.")
     rng = np.random.default_rng([list(KINDS).index(kind), number])
     wave = KINDS[kind](rng) + 10 ** rng.uniform(-4, -2) * _noise(rng, rng.uniform(0, 2))
     return (0.5 * wave / np.abs(wave).max()).astype(np.float32)

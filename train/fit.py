@@ -18,6 +18,7 @@ from cry_model.evaluation import Evaluation, words
 from cry_model.features import FrontEnd
 from train import results
 from train.beside import beside
+from train.calibration import of_run
 from train.clips import Clips, join
 from train.corpus import DataError
 from train.devices import of_main
@@ -118,12 +119,13 @@ def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation 
 
     Seeds that were cut off in an earlier run and not asked for now are not scored.
     """
-    folds = table.groupby("seed")["fold"].nunique()
-    whole = table[table["seed"].isin(folds.index[folds == run.folds])]
+    whole = results.whole_seeds(table, run.folds)
     if set(whole["recording"]) != {item.recording for item in run.units.items}:
         raise DataError(f"{run.results_folder} was made from other recordings; delete it.")
     facts = {"dataset": run.name, "protocol": run.protocol, "folds": run.folds}
     recordings = results.per_recording(whole, run.labels)
+    calibration = of_run(run, whole)
+    record = {**record, "calibration": None if calibration is None else asdict(calibration)}
     if run.opinions is not None and run.teacher is not None:
         facts = {"dataset": run.name, "folds": run.folds, "teacher": run.teacher.name}
         agreement = compare(

@@ -104,6 +104,7 @@ def fit(
         watch.restore(state["watch"])
     pupil, optimiser = accelerator.prepare(model, weights.optimiser)
     steps = max(1, round(len(lesson.clips.items) / preset.batch))
+    chooser = weights.averaged.eval() if preset.tries > 1 else None
     for epoch in range(start, preset.epochs):
         if watch.enough:
             break
@@ -115,7 +116,9 @@ def fit(
             rate = preset.learning_rate * schedule(preset, step, preset.epochs * steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss = step_loss(pupil, front_end, bank, lesson.teacher, preset, dice, accelerator)
+            loss = step_loss(
+                pupil, front_end, bank, lesson.teacher, preset, dice, accelerator, chooser
+            )
             optimiser.zero_grad(set_to_none=True)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(pupil.parameters(), MAX_NORM)
@@ -150,6 +153,17 @@ def schedule(preset: Preset, step: int, steps: int) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
 
 
+def likeliest(chooser: nn.Module, front_end: FrontEnd, waves: Tensor, tries: int) -> Tensor:
+    """Of each clip's pieces (count * tries, samples), the most like the first class: (count, ...).
+
+    "Most" by its logit less the greatest of the others.
+    """
+    logits = chooser(front_end(waves)).float()
+    margin = logits[:, 0] - logits[:, 1:].amax(1)
+    best = margin.view(-1, tries).argmax(1)
+    return waves.view(-1, tries, waves.shape[-1])[torch.arange(len(best), device=best.device), best]
+
+
 def step_loss(
     model: nn.Module,
     front_end: FrontEnd,
@@ -158,6 +172,7 @@ def step_loss(
     preset: Preset,
     dice: Dice,
     accelerator: Accelerator,
+    chooser: nn.Module | None = None,
 ) -> Tensor:
     """The loss of one random batch, with everything that augmentation does to it.
 
@@ -174,6 +189,8 @@ def step_loss(
     drawn = length * (100 + faster) // 100 + 1 if faster else length
     waves, targets = bank.draw(preset.batch, drawn, dice.tensors, preset.tries)
     with torch.no_grad():
+        if chooser is not None:
+            waves = likeliest(chooser, front_end, waves, preset.tries)
         if config.level == "piece":
             waves = front_end.to_level(waves)
         if faster:

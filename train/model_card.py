@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cry_model.config import CheckpointConfig
 from cry_model.evaluation import Evaluation, dataset_title
 from train.card_text import sections, title
+from train.gate_card import gate_sections
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
@@ -26,7 +27,8 @@ def model_card(config: CheckpointConfig, parameters: int, repo_id: str) -> str:
     """
     from huggingface_hub import ModelCard
 
-    body = "\n\n".join(sections(config, parameters, repo_id))
+    write = sections if config.gate is None else gate_sections
+    body = "\n\n".join(write(config, parameters, repo_id))
     return str(ModelCard(f"---\n{metadata(config, repo_id).to_yaml()}\n---\n\n{body}\n"))
 
 

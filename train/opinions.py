@@ -16,11 +16,13 @@ from train.distillation import Teacher
 from train.results import probability_columns
 
 Opinions = Mapping[str, NDArray[np.float64]]
-"""Recording -> the teacher's probabilities (classes,), as it answers the file itself."""
+"""Recording -> the teacher's probabilities (classes,), as it answers the file itself, before any
+calibration."""
 
 
 def ask(teacher: Teacher, clips: Clips) -> Opinions:
-    """Answers every clip as :class:`~cry_model.classifier.CryClassifier` would.
+    """Answers every clip as :class:`~cry_model.classifier.CryClassifier` would, but for
+    its calibration.
 
     Args:
         teacher: whom.

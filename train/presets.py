@@ -81,8 +81,9 @@ class Preset:
         schedule: "one-cycle" (Smith and Topin 2018) or "constant".
         label_smoothing: share of the target that is spread over all classes.
         balance: 0 draws recordings as they come, 1 draws every class equally often.
-        tries: pieces of a recording that are drawn for each one that is learnt from, the loudest:
-            more than 1 passes over pauses.
+        tries: pieces of a recording that are drawn for each one that is learnt from: the one that
+            the averaged weights find most like the first class. For a first class that a recording
+            of it holds somewhere, and one of another nowhere (multiple instance learning).
         average: decay of the moving average of the weights that is kept; 0 keeps the last ones.
         validation: share of the training part of a fold that is held back to watch the fit, split
             as the protocol splits; 0 for none. The tested part of a fold is never looked at.
@@ -119,6 +120,10 @@ class Preset:
             _require(_within(value, 0, most), f"{name} lies between 0 and {most}, not {value}.")
         known = ("one-cycle", "constant")
         _require(self.schedule in known, f"schedule is one of {known}, not {self.schedule}.")
+        _require(
+            self.tries == 1 or self.average > 0,
+            "The averaged weights choose among several tries: set average to 0.99, say.",
+        )
         _require(
             not self.patience or self.validation > 0,
             "Patience needs something to watch: set validation to 0.2, say.",
@@ -213,22 +218,36 @@ are of (seeds from 100 on), among about ten ways to fit whose accuracies lay wit
 GATE = Preset(
     "gate",
     front_end=GATE_FRONT_END,
-    epochs=40,
-    batch=64,
-    learning_rate=2e-3,
-    tries=3,
+    epochs=45,
+    batch=32,
+    learning_rate=3e-3,
+    label_smoothing=0.02,
+    tries=2,
     augmentation=Augmentation(
         gain_db=0.0,  # each piece is levelled
-        noise_db=(-50.0, 0.0),
+        noise_db=(-50.0, -10.0),
         equaliser_db=4.0,
         time_mask=6,
         band_mask=4,
-        speed=0.1,
+        mixup=0.0,
+        speed=0.25,  # as high as a cry may be
         under=1,
-        damage=0.3,
+        damage=0.1,
     ),
 )
 """For the gate, which meets sounds of any source."""
+
+GATE_SETTINGS: Mapping[str, Mapping[str, int]] = {
+    "ecapa-tdnn": {
+        "channels": 64,
+        "mfa_channels": 128,
+        "bottleneck": 32,
+        "embedding": 64,
+        "scale": 2,
+    },
+    "improved-ecapa-tdnn": {"channels": 32, "stages": 1},
+}
+"""What makes a system small enough for a gate; of ablations, that of the whole system."""
 
 PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, PAPER, DISTIL, FEATURES, GATE)}
 """By name."""

@@ -90,6 +90,12 @@ def write_predictions(folder: Path, table: pd.DataFrame, name: str = PREDICTIONS
     write_atomically(folder / name, csv.encode())
 
 
+def whole_seeds(table: pd.DataFrame, folds: int) -> pd.DataFrame:
+    """The predictions of the seeds that have all of their folds."""
+    found = table.groupby("seed")["fold"].nunique()
+    return table[table["seed"].isin(found.index[found == folds])]
+
+
 def per_recording(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """Averages the pieces of each recording, within a seed.
 
@@ -124,6 +130,15 @@ def write_opinions(
     write_atomically(folder / TEACHER, csv.encode())
 
 
+def read_opinions(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
+    """What :func:`write_opinions` wrote; None if there was no teacher."""
+    table = read_predictions(folder, TEACHER)
+    if table.empty:
+        return None
+    rows = table[[f"t_{label}" for label in labels]].to_numpy(dtype=np.float64)
+    return dict(zip(table["recording"], rows, strict=True))
+
+
 def environment(accelerator: Accelerator) -> dict[str, Any]:
     """Device, precision and versions, for ``run.json``."""
     device = accelerator.device
@@ -145,7 +160,11 @@ def write_run(
     folder: Path, run: dict[str, Any], scores: Mapping[str, Evaluation] | None = None
 ) -> None:
     """Writes ``run.json``: configuration, environment, and the metrics per piece and recording."""
-    folder.mkdir(parents=True, exist_ok=True)
     metrics = {unit: asdict(evaluation) for unit, evaluation in (scores or {}).items()}
-    record = {**run, "metrics": metrics}
+    write_record(folder, {**run, "metrics": metrics})
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Replaces ``run.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / RUN, (json.dumps(record, indent=2) + "\n").encode())

@@ -19,6 +19,7 @@ from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.registry import build_model
 from train.cache import Prepared
 from train.clips import Clips, cut_before_splitting
+from train.conformal import PROMISED
 from train.corpus import DataError
 from train.distillation import Teacher
 from train.opinions import Opinions
@@ -38,6 +39,7 @@ class Run:
             cannot be cut out of those of the whole ones.
         opinions: the teacher's answers, where nothing in the corpus has a label of its own.
         stability: how far the teacher stays with them, for the record.
+        coverage: what the prediction sets promise, 0 to 1.
         extra: the name of the corpus that unlabelled clips were taken from, for the record.
         resume: False fits the fold that was cut off from its beginning.
         track: whether to write live curves.
@@ -57,6 +59,7 @@ class Run:
     parts: Clips | None = None
     opinions: Opinions | None = None
     stability: Mapping[str, Stability] = field(default_factory=dict)
+    coverage: float = PROMISED
     extra: str | None = None
     resume: bool = True
     track: bool = False

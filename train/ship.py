@@ -9,8 +9,15 @@ from typing import Any
 from torch import nn
 
 from cry_model.agreement import Agreement
+from cry_model.calibration import Calibration
 from cry_model.checkpoint import load_checkpoint, save_checkpoint
-from cry_model.config import CheckpointConfig, CheckpointError, read_agreement, read_evaluation
+from cry_model.config import (
+    CheckpointConfig,
+    CheckpointError,
+    read_agreement,
+    read_calibration,
+    read_evaluation,
+)
 from cry_model.evaluation import Evaluation
 from train import results
 from train.devices import of_main
@@ -34,8 +41,7 @@ def ship(run: Run, front_end: TrainingFrontEnd) -> None:
         else:
             model, config = fit_on_everything(run, front_end, seed, training)
         if run.accelerator.is_main_process:
-            evaluation, agreement = hardest(run)
-            config = replace(config, evaluation=evaluation, agreement=agreement)
+            config = replace(config, **hardest(run))
             save_checkpoint(folder, model, config)
         run.memory(seed, None).forget()
         run.accelerator.wait_for_everyone()
@@ -72,8 +78,11 @@ def is_there(run: Run, training: dict[str, Any]) -> bool:
     return same and config.system == run.system
 
 
-def hardest(run: Run) -> tuple[Evaluation | None, Agreement | None]:
-    """What was measured per recording, under the hardest protocol that there is a result of."""
+def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
+    """What was measured per recording, under the hardest protocol that there is a result of.
+
+    Name -> record, as the checkpoint's config has them.
+    """
     for protocol in reversed(PROTOCOLS):
         record = results.read_run(run.results_of(protocol))
         if record is None:
@@ -83,8 +92,12 @@ def hardest(run: Run) -> tuple[Evaluation | None, Agreement | None]:
         expected = as_json(run.training())
         same = all(record["configuration"].get(n) == value for n, value in expected.items())
         if same and (measured or alike):
-            return read_evaluation(measured), read_agreement(alike)
-    return None, None
+            return {
+                "evaluation": read_evaluation(measured),
+                "agreement": read_agreement(alike),
+                "calibration": read_calibration(record.get("calibration")),
+            }
+    return {"evaluation": None, "agreement": None, "calibration": None}
 
 
 def as_json(facts: dict[str, Any]) -> dict[str, Any]:

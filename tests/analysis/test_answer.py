@@ -6,10 +6,14 @@ import io
 import json
 import re
 from dataclasses import replace
+from html import escape
 
+import pytest
+
+from analysis.about_tab import about
 from analysis.answer import DISAGREEMENT, UNLIKE, answer_html, pieces_csv
 from cry_model import CheckpointConfig, CryClassifier, FrontEndConfig
-from tests.stand_ins import AGREEMENT, EVALUATION
+from tests.stand_ins import AGREEMENT, CALIBRATION, EVALUATION, LABELS
 
 
 def test_the_answer_ranks_and_names(answered):
@@ -45,6 +49,7 @@ def test_downloads_hold_the_result(improved, examples):
 
 def test_a_recording_that_the_model_does_not_know_gets_no_claim(six, examples):
     prediction = six[1].classifier.predict(examples / "synthetic_rhythmic.wav")
+    prediction = replace(prediction, prediction_set=None, calibration=None)
     assert "Sounds most like" in answer_html(prediction)
     doubted = replace(
         prediction, evaluation=EVALUATION, cautions=("It is <too> far.", "It is dull.")
@@ -72,10 +77,10 @@ def test_a_pupil_tells_of_its_teacher(six, examples):
 def test_others_are_quoted_and_contradiction_is_a_warning(six, examples):
     prediction = six[0].classifier.predict(examples / "synthetic_rhythmic.wav")
 
-    def says(**values):
+    def says(**values):  # as one that was never calibrated
         rest = (1 - sum(values.values())) / (len(prediction.probabilities) - len(values))
         answer = {label: values.get(label, rest) for label in prediction.probabilities}
-        return replace(prediction, probabilities=answer, cautions=())
+        return replace(prediction, probabilities=answer, cautions=(), prediction_set=None)
 
     mine = says(hungry=0.9)
     alike = answer_html(mine, {"The feature MLP": says(hungry=0.41)})
@@ -87,7 +92,68 @@ def test_others_are_quoted_and_contradiction_is_a_warning(six, examples):
     assert "says" not in answer_html(mine)
 
 
+def named(six, examples, labels, **changes):
+    """An answer of the network that names ``labels``."""
+    prediction = six[0].classifier.predict(examples / "synthetic_rhythmic.wav")
+    changes = {"cautions": (), "calibration": CALIBRATION, **changes}
+    return replace(prediction, prediction_set=tuple(labels), **changes)
+
+
+def heading(prediction):
+    return re.search("<h2>(.*?)</h2>", answer_html(prediction)).group(1)
+
+
+def test_the_heading_is_the_set_with_what_it_promises(six, examples):
+    two = named(six, examples, ["hungry", "hug"])
+    assert heading(two) == "Sounds like <em>hungry</em> or <em>hug</em>"
+    html = answer_html(two)
+    assert html.index("</h2>") < html.index(CALIBRATION.promise) < html.index("bar")
+    assert "80 % of cries" in CALIBRATION.promise
+    trust = html[html.index('class="trust"') :]
+    assert all(escape(sentence) in trust for sentence in CALIBRATION.trust())
+    assert trust.index("77 to 85 %") < trust.index("same answer as its teacher")
+    assert heading(named(six, examples, ["hug"])) == "Sounds like <em>hug</em>"
+
+
+@pytest.mark.parametrize(
+    ("labels", "changes", "why"),
+    [
+        (LABELS, {}, "none of the 6 reasons can be ruled out"),
+        ((), {}, "no reason is likely enough to be named"),
+        (LABELS[:2], {"cautions": ("Dull.",)}, "this recording is outside of what this model"),
+    ],
+)
+def test_it_cannot_tell_and_says_why(six, examples, labels, changes, why):
+    prediction = named(six, examples, labels, **changes)
+    assert heading(prediction).startswith(f"Can't tell: {why}")
+    html = answer_html(prediction)
+    assert CALIBRATION.promise not in html
+    assert html.count('role="listitem"') == 6  # the bars stay
+    assert (UNLIKE in html) == bool(changes)
+
+
+def test_others_are_quoted_with_their_sets(six, examples):
+    mine, two = named(six, examples, ["hug"]), named(six, examples, ["hug", "sleepy"])
+    top = f"(most probable: {two.label}, {100 * two.probabilities[two.label]:.0f} %)"
+    assert f"It says: hug or sleepy {top}." in answer_html(mine, {"It": two})
+    full = named(six, examples, LABELS)
+    assert f"It can&#x27;t tell {top}." in answer_html(mine, {"It": full})
+
+
+def test_the_about_tab_tells_of_each_reason_how_often_it_is_named(models):
+    for model in models:
+        found, text = model.classifier.config.calibration, about(model)
+        assert all(escape(sentence, quote=False) in text for sentence in found.trust())
+        for label, share in found.by_label.items():
+            assert f"| {label.replace('_', ' ')} | {100 * share:.0f} % |" in text
+
+
 def test_markup_in_a_label_is_shown_not_run(tone):
     config = CheckpointConfig("resnet18", ("<script>", "b"), FrontEndConfig())
     prediction = CryClassifier(config.build(), config).predict(tone(500, 2, 8000), 8000)
     assert "<script>" not in answer_html(prediction)
+    sure = replace(CALIBRATION, constant_set=("<script>", "b"))
+    named_so = replace(prediction, prediction_set=("<script>",), calibration=sure)
+    html = answer_html(named_so, {"It": named_so})
+    assert "<script>" not in html
+    assert "<em>&lt;script&gt;</em>" in html

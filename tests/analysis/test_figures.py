@@ -40,6 +40,7 @@ def test_every_system_gets_the_figures_that_it_has(answered):
     shown = dict(zip(PLACES, sections(picture(recording), prediction, 3400), strict=True))
     expected = {
         "sound": True,
+        "timeline": False,
         "feature": prediction.system == "feature-mlp",
         "map": bool(maps.temporal),
         "branch": bool(maps.multi_scale),

@@ -31,12 +31,14 @@ def test_all_commands_are_there():
     assert set(subparsers()) == {
         "prepare",
         "fit",
+        "gate",
+        "calibrate",
         "attention",
         "benchmark",
         "publish",
         "publish-space",
     }
-    assert len(COMMANDS) == 6
+    assert len(COMMANDS) == 8
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
+from cry_model.config import read_calibration
 from train import results
 from train.__main__ import main
+from train.calibration import calibrate
 from train.datasets.donateacry import LABELS
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"  # the smallest
@@ -62,6 +64,9 @@ def test_the_checkpoint_answers_and_carries_the_measured_numbers(run, made_up_ro
     assert tuple(prediction.probabilities) == LABELS
     record = json.loads((run[0] / "run.json").read_text())
     assert prediction.evaluation.recall == record["metrics"]["recording"]["recall"]
+    assert prediction.calibration == read_calibration(record["calibration"])
+    assert prediction.calibration.promised == 0.8
+    assert prediction.prediction_set is not None
     assert classifier.config.training["recordings"] == 30
 
 
@@ -104,6 +109,7 @@ def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_pat
     for system in systems:
         folder = tmp_path / "results" / "donateacry" / "clip" / system
         record = json.loads((folder / "run.json").read_text())
+        assert record["calibration"] is None  # the other pieces were heard
         assert len(record["wall_seconds"]) == 4
         assert record["metrics"]["recording"]["seeds"] == [0, 1]
         assert record["metrics"]["recording"]["recordings"] == 30
@@ -148,6 +154,20 @@ def test_other_sound_under_the_same_names_is_other_data(made_up_root, tmp_path, 
     soundfile.write(file, samples[::-1], rate, subtype="PCM_16")
     assert fit(root, tmp_path, *small) == 2
     assert "other settings or data" in capsys.readouterr().err
+
+
+def test_the_promise_is_an_option_and_fits_nothing_again(run, made_up_root, tmp_path, monkeypatch):
+    out = tmp_path / "runs"
+    shutil.copytree(run[1], out)
+    folder = out / run[0].relative_to(run[1])
+    table = results.read_predictions(folder)
+    monkeypatch.setattr("train.fitting.fit", None)  # would be called
+    assert fit(made_up_root, out, "--coverage", "0.5") == 0
+    found = json.loads((folder / "run.json").read_text())["calibration"]
+    expected = calibrate(table, LABELS, 0.5, dataset="donateacry", protocol="baby", folds=2)
+    assert read_calibration(found) == expected
+    weights = out / "checkpoints" / f"donateacry-{SYSTEM}"
+    assert cry_model.load_checkpoint(weights)[1].calibration == expected
 
 
 def test_two_fits_into_one_folder_do_not_mix(made_up_root, tmp_path, capsys):

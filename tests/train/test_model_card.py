@@ -11,6 +11,7 @@ from cry_model import CheckpointConfig
 from cry_model.checkpoint import ASSETS, DEFAULT
 from cry_model.config import CONFIG
 from cry_model.evaluation import Estimate
+from tests.stand_ins import CLASSIFIERS, gate_config
 from train.model_card import model_card
 
 RAW = json.loads((ASSETS / "donateacry-improved-ecapa-tdnn" / CONFIG).read_text(encoding="utf-8"))
@@ -77,6 +78,19 @@ def test_the_card_is_as_honest_as_the_page(text):
         assert words in text
 
 
+@pytest.mark.parametrize("folder", CLASSIFIERS, ids=lambda folder: folder.name)
+def test_the_card_says_what_an_answer_names_and_how_often_it_holds_the_label(folder):
+    config = CheckpointConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"))
+    text, found = card(config), config.calibration
+    for value in (found.coverage, found.size, found.error_before, found.error_after):
+        assert f"| {value.value:.3f} | {value.low:.3f} to {value.high:.3f} |" in text
+    for label, share in found.by_label.items():
+        assert f"| {label.replace('_', ' ')} | {share:.3f} |" in text
+    assert found.trust()[0] in text
+    assert ("if its teacher's probabilities are right" in text) == (found.against == "teacher")
+    assert "## Calibrated" not in card(replace(config, calibration=None))
+
+
 def test_the_card_says_how_it_was_trained_on_what_and_how_to_load_it(text):
     for words in (
         "Fitted on 457 recordings of Donate-a-Cry",
@@ -137,3 +151,19 @@ def test_the_card_of_feature_mlp_says_what_it_was_fitted_on_and_that_no_licence_
     for words in ("its published features, the 16 kHz recordings", "none stated", "26 acoustic"):
         assert words in text
     assert "332 groups" in text
+
+
+def test_the_card_of_a_gate_says_what_it_is_and_what_it_lets_pass():
+    config = gate_config()
+    text = card(config)
+    for words in (
+        "Is it a baby crying?",
+        "no baby monitor",
+        "CryGate.from_pretrained",
+        "| rooster |",
+    ):
+        assert words in text
+    for name in ("area", "accepted", "false_accepts"):
+        value = getattr(config.gate, name)
+        assert f"| {value.value:.3f} | {value.low:.3f} to {value.high:.3f} |" in text
+    assert f"{config.gate.threshold:.3f}" in text

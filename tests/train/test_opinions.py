@@ -13,9 +13,10 @@ from scipy.stats import entropy
 import cry_model
 from cry_model import AcousticConfig, CheckpointConfig, FrontEnd, save_checkpoint
 from cry_model.classifier import CryClassifier
-from cry_model.config import CheckpointError, read_agreement
+from cry_model.config import CheckpointError, read_agreement, read_calibration
 from train import fitting
 from train.__main__ import main
+from train.calibration import calibrate
 from train.clips import load_clips
 from train.corpus import DataError
 from train.datasets import DATASETS, cries
@@ -119,6 +120,13 @@ def test_a_pupil_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     prediction = CryClassifier.from_pretrained(pupil).predict(item.path)
     assert prediction.evaluation is None
     assert prediction.agreement == read_agreement(measured)
+    assert prediction.calibration == read_calibration(record["calibration"])
+    opinions = {name: row.to_numpy() for name, row in told.iterrows()}
+    facts = {"dataset": "cries", "protocol": "baby", "folds": 2}
+    expected = calibrate(table, LABELS, 0.8, opinions, **facts)
+    assert prediction.calibration.against == expected.against == "teacher"
+    assert prediction.calibration.threshold == pytest.approx(expected.threshold, abs=1e-4)
+    assert prediction.calibration.coverage.value == pytest.approx(expected.coverage.value, abs=1e-3)
 
 
 def test_agreement_and_gain_are_what_numpy_counts():

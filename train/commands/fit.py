@@ -10,6 +10,7 @@ from train.commands.fit_publish import add_publishing, find_destination
 from train.commands.options import (
     HelpFormatter,
     add_cache,
+    add_coverage,
     add_data_root,
     add_device,
     at_least,
@@ -60,6 +61,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     what.add_argument(
         "--seeds", type=at_least(0), nargs="+", default=[0], help="each fits every fold once"
     )
+    add_coverage(what)
     add_how(fit.add_argument_group("how"))
     add_teacher(fit.add_argument_group("from a teacher (knowledge distillation)"))
     add_where(fit.add_argument_group("where"))

@@ -9,6 +9,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from train.conformal import PROMISED
+
 
 class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults, but not those that say nothing."""
@@ -34,6 +36,14 @@ def share(text: str) -> float:
     """A type for argparse: a number from 0 to 1."""
     with contextlib.suppress(ValueError):
         if 0 <= float(text) <= 1:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
+
+
+def inside(text: str) -> float:
+    """A type for argparse: a number between 0 and 1, neither of them."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
 
@@ -73,6 +83,17 @@ def add_device(parser: Options) -> None:
     """``--device``."""
     parser.add_argument(
         "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute"
+    )
+
+
+def add_coverage(parser: Options) -> None:
+    """``--coverage``."""
+    parser.add_argument(
+        "--coverage",
+        type=inside,
+        default=PROMISED,
+        metavar="SHARE",
+        help="share of cries for which the right label shall be among those that an answer names",
     )
 
 

@@ -68,6 +68,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             parts=parts,
             opinions=opinions,
             stability=stays,
+            coverage=args.coverage,
             extra=extra,
             resume=args.resume,
             track=args.track,

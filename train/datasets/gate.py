@@ -29,7 +29,7 @@ FOLDS = 5
 APP_CRY, ESC_CRY = "donateacry", "baby_cry"
 SPEECH, RAISED_SPEECH = "speech", "raised_speech"
 MADE = 40  # sounds of each made kind
-SPOKEN = 20  # of each speaker and pitch
+SPOKEN = 10  # of each speaker and pitch
 
 
 def kind_of(recording: str) -> str:

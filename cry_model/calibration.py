@@ -1,0 +1,129 @@
+"""Probabilities as sure as they are right, and the set of reasons that an answer names.
+
+Measured by ``train`` on held-out recordings, stored in each config, applied by
+:class:`~cry_model.classifier.CryClassifier`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cry_model.evaluation import Estimate, group_name, percent, tested, words
+
+Array = NDArray[np.float64]
+
+LABELS, TEACHER = "labels", "teacher"
+AGAINST = (LABELS, TEACHER)
+"""What a calibration can have been made against."""
+FLOOR = 1e-6  # of a probability: result files keep six decimals
+
+
+def temper(probabilities: Array, temperature: float) -> Array:
+    """Divides their logarithms (..., classes) by the temperature (Guo et al. 2017)."""
+    logits = np.log(np.maximum(probabilities, FLOOR)) / temperature
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def included(probabilities: Array, threshold: float) -> NDArray[np.bool_]:
+    """Which labels are in the set (Sadinle et al. 2019): those with 1 - p up to ``threshold``."""
+    return 1 - probabilities <= threshold
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One temperature and one threshold for the probabilities of a recording.
+
+    Both come from all held-out recordings. Everything that was measured comes from recordings of
+    folds that had no part in theirs; each group (baby or source) counts alike in it.
+
+    Attributes:
+        dataset, protocol: as in the results folder.
+        against: ``labels``; or ``teacher``, where nothing has a label: labels drawn from the
+            probabilities that its teacher gives, each counting by its probability.
+        teacher_temperature: what the teacher's own probabilities were tempered by before that;
+            None against labels.
+        recordings, groups: how many, and how many babies (or sources) they come from.
+        folds, seeds: of the cross-validation.
+        temperature: divides the logarithm of the probabilities.
+        promised: share of recordings of a new group whose set holds the right label.
+        threshold: the largest ``1 - p`` of a label in the set.
+        coverage: the share that was promised, as it was measured.
+        size: mean number of labels in a set.
+        empty, single, full: shares of sets with none, one, all of the labels.
+        error_before, error_after: expected calibration error without and with the temperature.
+        constant_set: the fewest labels that would, always named, hold what was promised.
+        constant_coverage: the share that they hold.
+        by_label: label -> share of its recordings whose set holds it.
+    """
+
+    dataset: str
+    protocol: str
+    against: str
+    teacher_temperature: float | None
+    recordings: int
+    groups: int
+    folds: int
+    seeds: tuple[int, ...]
+    temperature: float
+    promised: float
+    threshold: float
+    coverage: Estimate
+    size: Estimate
+    empty: float
+    single: float
+    full: float
+    error_before: Estimate
+    error_after: Estimate
+    constant_set: tuple[str, ...]
+    constant_coverage: float
+    by_label: Mapping[str, float] = field(default_factory=dict)
+
+    def temper(self, probabilities: Mapping[str, float]) -> dict[str, float]:
+        """Label -> probability, calibrated; the order of the labels stays."""
+        tempered = temper(np.array(list(probabilities.values())), self.temperature)
+        return dict(zip(probabilities, tempered.tolist(), strict=True))
+
+    def prediction_set(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
+        """The labels that cannot be ruled out, the most probable first.
+
+        Args:
+            probabilities: of a recording, calibrated.
+        """
+        kept = included(np.array(list(probabilities.values())), self.threshold)
+        names = [name for name, inside in zip(probabilities, kept, strict=True) if inside]
+        return tuple(sorted(names, key=lambda name: -probabilities[name]))
+
+    @property
+    def condition(self) -> str:
+        """What the numbers rest on beside the recordings, as the end of a clause."""
+        return "" if self.against == LABELS else ", if its teacher's probabilities are right"
+
+    @property
+    def promise(self) -> str:
+        """What a set is made to hold, in a sentence for anyone."""
+        share = percent(self.promised)
+        return f"Made to name the right reason, among others, for {share} of cries{self.condition}."
+
+    def trust(self) -> tuple[str, ...]:
+        """What was measured, sentence by sentence, in words for anyone."""
+        low, high = 100 * self.coverage.low, percent(self.coverage.high)
+        always = one_of([words(label) for label in self.constant_set])
+        return (
+            f"For {tested(self.dataset, self.protocol)}, the right reason was among those named "
+            f"for {percent(self.coverage.value)} of cries{self.condition} (95 % interval {low:.0f} "
+            f"to {high}; promised: {percent(self.promised)}).",
+            f'It named {self.size.value:.1f} on average; always saying "{always}" would be enough '
+            f"for {percent(self.constant_coverage)} (every {group_name(self.dataset)} counting "
+            "alike).",
+        )
+
+
+def one_of(names: Sequence[str]) -> str:
+    """("hungry", "tired", "burping") -> "hungry, tired or burping"."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last

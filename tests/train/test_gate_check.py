@@ -1,0 +1,127 @@
+"""``python -m train gate`` on a corpus of a few seconds: what is left out is not learnt from."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from cry_model import CryGate, Recording
+from train import everyday_sounds, gate_check
+from train.cache import Prepared
+from train.clips import Clips
+from train.corpus import Corpus, DataError, Item
+from train.datasets.gate import CRY, FOLDS, LABELS, OTHER, kind_of
+from train.gate_check import FAMILIES, divide, run_check, tasks
+from train.presets import GATE
+from train.run import Run
+from train.synthesis import synthesise
+
+KINDS = {"donateacry": 2, "baby_cry": 1, "rooster": 1, "siren": 1, "fan": 1}  # a fold
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    items, waves = [], []
+    for kind, count in KINDS.items():
+        label = CRY if kind in ("donateacry", "baby_cry") else OTHER
+        for number in range(count * FOLDS):
+            name, fold = f"{kind}/{number}", number % FOLDS
+            items.append(Item(Path(name), label, name, name, name, fold))
+            if label == CRY:
+                waves.append(torch.from_numpy(synthesise("rhythmic", 3.0, 8000, number).waveform))
+            else:
+                made = everyday_sounds.make_sound("bird" if kind == "rooster" else kind, number)
+                waves.append(torch.from_numpy(made[: 3 * 16_000 : 2].copy()))
+    labels = torch.tensor([LABELS.index(item.label) for item in items])
+    clips = Clips(tuple(items), labels, (3.0,) * len(items), (8000,) * len(items), tuple(waves), {})
+    return Prepared(Corpus("gate", LABELS, tuple(items), "none"), clips)
+
+
+@pytest.fixture
+def run(corpus, accelerator, tmp_path):
+    return Run(
+        system="improved-ecapa-tdnn",
+        data=corpus,
+        protocol="baby",
+        preset=replace(GATE, epochs=1, batch=8),
+        folds=FOLDS,
+        seeds=(0,),
+        accelerator=accelerator,
+        out=tmp_path,
+        settings={"channels": 8, "stages": 1},
+    )
+
+
+def test_what_is_tested_is_not_learnt_from(corpus):
+    for fold, without in tasks(corpus.clips, leave_out=True):
+        learnt, tested = divide(corpus.clips, fold, without)
+        names = [{item.recording for item in part.items} for part in (learnt, tested)]
+        assert not names[0] & names[1]
+        assert len(names[0] | names[1]) == len(corpus.clips.items)
+        kinds = {kind_of(name) for name in names[1]}
+        assert kinds <= set(FAMILIES[without]) if without else kinds == set(KINDS)
+    families = [without for _, without in tasks(corpus.clips, leave_out=True) if without]
+    assert families == ["rooster", "tones", "everything made", "noise"]
+
+
+def test_a_gate_is_fitted_measured_and_shipped(run, monkeypatch):
+    monkeypatch.setattr(gate_check, "MIXED", 2)
+    found = run_check(run)
+    table = pd.read_csv(run.results_folder / "scores.csv", keep_default_na=False)
+    plain = table[(table["without"] == "") & (table["snr_db"] == "")]
+    assert sorted(plain["recording"]) == sorted(i.recording for i in run.data.clips.items)
+    mixed = table[table["snr_db"] != ""]
+    assert len(mixed) == 2 * FOLDS * len(gate_check.SNR_DB)
+    assert set(mixed["label"]) == {CRY}
+    unheard = table[table["without"] == "tones"]
+    assert {kind_of(name) for name in unheard["recording"]} == {"siren"}
+    gate = CryGate.from_pretrained(run.checkpoint_folder)
+    assert gate.config.gate == found.record()
+    assert gate.threshold == pytest.approx(found.threshold)
+
+
+def test_the_score_in_the_table_is_that_of_the_gate(run):
+    found = run_check(replace(run, checkpoint=True), leave_out=False)
+    gate = CryGate.from_pretrained(run.checkpoint_folder)
+    wave = run.data.clips.waveforms[0]
+    expected = gate.scan(Recording(wave, 8000)).score
+    assert gate_check.score(gate.model, gate.front_end, wave) == pytest.approx(expected, abs=1e-6)
+    assert found.unheard == {}
+
+
+def test_what_is_there_is_not_fitted_again(run, monkeypatch):
+    first = run_check(replace(run, checkpoint=False), leave_out=False)
+    monkeypatch.setattr(gate_check, "train_model", lambda *_: pytest.fail("fitted again"))
+    again = run_check(replace(run, checkpoint=False), leave_out=False)
+    assert again == first
+
+
+def test_another_configuration_is_refused(run):
+    run_check(replace(run, checkpoint=False), leave_out=False)
+    other = replace(run, preset=replace(run.preset, learning_rate=1e-4), checkpoint=False)
+    with pytest.raises(DataError, match="other settings"):
+        run_check(other, leave_out=False)
+
+
+def test_mixtures_lie_as_far_apart_as_they_say(run, monkeypatch):
+    heard = []
+    monkeypatch.setattr(gate_check, "score", lambda model, front_end, wave: heard.append(wave) or 0)
+    monkeypatch.setattr(gate_check, "MIXED", 1)
+    from cry_model.features import FrontEnd
+
+    front_end = FrontEnd(run.preset.front_end)
+    _, tested = divide(run.data.clips, 0, "")
+    rows = list(gate_check.score_rows(None, front_end, tested, 0, mix=True))
+    mixtures = [(r, w) for r, w in zip(rows, heard, strict=True) if r["snr_db"] != ""]
+    name = mixtures[0][0]["recording"].partition("@")[0]
+    cry = next(
+        w for i, w in zip(tested.items, tested.waveforms, strict=True) if i.recording == name
+    )
+    cry = front_end.to_level(cry[None])[0]
+    for row, wave in mixtures:
+        added = front_end.to_level((wave - cry)[None])[0]
+        gain = float((wave - cry).norm() / added.norm())
+        assert 20 * np.log10(1 / gain) == pytest.approx(row["snr_db"], abs=0.1)

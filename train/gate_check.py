@@ -1,0 +1,160 @@
+"""``python -m train gate``: fit the gate, and find out what it is worth on sounds it never heard.
+
+Each fold of the corpus is fitted without the recordings that it tests. Then, family by family,
+the gate is fitted without a whole kind of sound and asked about that: how it will do on sounds that
+are in no corpus of ours. The threshold comes from the folds and goes with the weights, which are
+fitted on everything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from cry_model.checkpoint import load_checkpoint, save_checkpoint
+from cry_model.cry_track import CryTrack
+from cry_model.features import FrontEnd
+from cry_model.gate import look_at
+from train import everyday_sounds, results
+from train.clips import Clips
+from train.datasets.esc10 import LABELS as ESC10
+from train.datasets.gate import CRY, ESC_CRY, FOLDS, RAISED_SPEECH, SPEECH, kind_of
+from train.fitting import train_model
+from train.gate_scores import GateScore, summarise
+from train.run import Run
+from train.ship import ship
+
+TABLE = "scores.csv"
+SNR_DB = (-5, 0, 5, 10, 20)  # of the mixtures that are tested
+MIXED = 60  # cries a fold
+
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    **{kind: (kind,) for kind in ESC10 if kind != ESC_CRY},
+    "voices": (SPEECH, RAISED_SPEECH, "babble", "laughter"),
+    "mewing": ("mew",),
+    "tones": ("siren", "beeps", "music", "bird"),
+    "everything made": tuple(everyday_sounds.KINDS),
+    "noise": ("fan", "hum", "room", "engine", "bang"),
+}
+"""What is left out in turn: what sounds alike goes together."""
+
+
+def run_check(run: Run, leave_out: bool = True) -> GateScore:
+    """Fits everything that is not in ``scores.csv`` yet, and ships the gate.
+
+    Args:
+        run: of the corpus ``gate``.
+        leave_out: whether kinds of sound are left out in turn.
+
+    Raises:
+        DataError: if the folder holds a check with other settings or data.
+        TrainingError: if the loss is not a number.
+    """
+    front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
+    with run.alone(run.results_folder):
+        record = fit_missing(run, front_end, leave_out)
+        found = summarise(results.read_predictions(run.results_folder, TABLE))
+        facts = {
+            "labels": list(run.labels),
+            "seeds": list(run.seeds),
+            "parameters": sum(p.numel() for p in run.model(run.seeds[0]).parameters()),
+            "environment": results.environment(run.accelerator),
+            "left_out": run.data.clips.left_out,
+            "gate": asdict(found),
+        }
+        results.write_run(run.results_folder, {**record, **facts})
+        if run.checkpoint:
+            ship(run, front_end)
+            model, config = load_checkpoint(run.checkpoint_folder)
+            save_checkpoint(run.checkpoint_folder, model, replace(config, gate=found.record()))
+    return found
+
+
+def fit_missing(run: Run, front_end: FrontEnd, leave_out: bool) -> dict[str, Any]:
+    """Fits and tests what is not in ``scores.csv`` yet; the record of all that is, with times."""
+    folder, (seed,) = run.results_folder, run.seeds
+    record = results.resume(folder, run.configuration(), TABLE)
+    table = results.read_predictions(folder, TABLE)
+    results.write_run(folder, record)
+    done = set() if table.empty else set(zip(table["fold"], table["without"], strict=True))
+    for number, (fold, without) in enumerate(tasks(run.units, leave_out)):
+        if (fold, without) in done:
+            continue
+        started = time.perf_counter()
+        learnt, tested = divide(run.units, fold, without)
+        # Each has a state of its own to go on from after a crash.
+        model = train_model(run, learnt, front_end, seed, number)
+        rows = pd.DataFrame(score_rows(model, front_end, tested, seed, mix=not without))
+        table = pd.concat([table, rows.assign(fold=fold, without=without)], ignore_index=True)
+        seconds = round(time.perf_counter() - started, 1)
+        record.setdefault("wall_seconds", {})[without or f"fold {fold}"] = seconds
+        results.write_predictions(folder, table, TABLE)
+        results.write_run(folder, record)
+        run.memory(seed, number).forget()
+    return record
+
+
+def tasks(clips: Clips, leave_out: bool) -> Iterator[tuple[int, str]]:
+    """Fold and family left out: one of them, the other being -1 or empty."""
+    yield from ((fold, "") for fold in range(FOLDS))
+    kinds = {kind_of(item.recording) for item in clips.items}
+    if leave_out:
+        yield from ((-1, name) for name, family in FAMILIES.items() if kinds & set(family))
+
+
+def divide(clips: Clips, fold: int, without: str) -> tuple[Clips, Clips]:
+    """What to learn from, and what to test on."""
+    if without:
+        out = [kind_of(item.recording) in FAMILIES[without] for item in clips.items]
+    else:
+        out = [item.fold == fold for item in clips.items]
+    return clips.subset(np.flatnonzero(~np.array(out))), clips.subset(np.flatnonzero(out))
+
+
+def score_rows(
+    model: nn.Module, front_end: FrontEnd, tested: Clips, seed: int, mix: bool
+) -> Iterator[dict[str, Any]]:
+    """A row for each recording, and with ``mix`` for cries with another sound under them."""
+    for item, wave in zip(tested.items, tested.waveforms, strict=True):
+        facts = {
+            "recording": item.recording,
+            "kind": kind_of(item.recording),
+            "group": item.group,
+            "label": item.label,
+        }
+        yield {**facts, "snr_db": "", "score": score(model, front_end, wave)}
+    if not mix:
+        return
+    rng = np.random.default_rng(seed)
+    cries = [i for i, item in enumerate(tested.items) if item.label == CRY]
+    others = [i for i, item in enumerate(tested.items) if item.label != CRY]
+    for i in rng.permutation(cries)[:MIXED]:
+        item, wave = tested.items[i], front_end.to_level(tested.waveforms[i][None])[0]
+        for snr in SNR_DB:
+            under = front_end.to_level(tested.waveforms[rng.choice(others)][None])[0]
+            under = under.repeat(-(-len(wave) // len(under)))[: len(wave)]
+            mixture = wave + 10 ** (-snr / 20) * under
+            yield {
+                "recording": f"{item.recording}@{snr}",
+                "kind": kind_of(item.recording),
+                "group": item.group,
+                "label": item.label,
+                "snr_db": snr,
+                "score": score(model, front_end, mixture),
+            }
+
+
+@torch.inference_mode()
+def score(model: nn.Module, front_end: FrontEnd, wave: Tensor) -> float:
+    """What :attr:`~cry_model.cry_track.CryTrack.score` of the shipped gate would be."""
+    device = next(model.parameters()).device
+    starts, probabilities = look_at(model, front_end, wave.to(device), 0)
+    seconds, duration = front_end.config.piece_seconds, len(wave) / front_end.config.sample_rate
+    return CryTrack(tuple(starts), seconds, tuple(probabilities.tolist()), duration, 0.5).score
