@@ -51,7 +51,7 @@ def time_channel_figure(prediction: Prediction) -> go.Figure:
         subplot_titles=[f"block {i + 1}" for i in range(blocks)],
     )
     for i in range(blocks):
-        times, weights = time_channel_map(prediction, i)
+        times, weights = _shortened(*time_channel_map(prediction, i))
         figure.add_heatmap(
             x=times.numpy().round(3),
             z=_compact(100 * weights),
@@ -69,6 +69,15 @@ def time_channel_figure(prediction: Prediction) -> go.Figure:
     figure.update_xaxes(range=[0, prediction.duration])
     figure.update_xaxes(title_text="time (s)", row=blocks, col=1)
     return finish(figure, height=150 * blocks + 140).update_layout(margin_b=100)
+
+
+def _shortened(times: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Leaves out of each gap what lies between its first and its last column: only weight."""
+    heard = ~weights[0].isnan()
+    keep = heard.clone()
+    keep[1:] |= heard[:-1]
+    keep[:-1] |= heard[1:]
+    return times[keep], weights[:, keep]
 
 
 def _compact(percentages: Tensor) -> NDArray[np.uint8] | NDArray[np.float32]:
