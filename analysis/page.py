@@ -67,7 +67,7 @@ def build_page(models: Sequence[Model], note: str = "", gate: CryGate | None = N
         with gr.Tab("Classify", id="classify"):
             build_classify_tab(models, gate)
         with gr.Tab("About", id="about"):
-            build_about_tab(models)
+            build_about_tab(models, gate)
         page.load(None, js=ON_LOAD, api_visibility="private")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     return page.queue(max_size=32, default_concurrency_limit=2)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from analysis.about_tab import about_gate
 from analysis.answer import PRIVACY, answer_html
 from analysis.classify_tab import classify
 from analysis.no_cry import ANYWAY, HEADING, IF_IT_WERE
@@ -100,3 +101,10 @@ def test_without_a_gate_everything_is_answered_for(tmp_path, models):
     assert heard.answers[models[0].name].is_cry is None
     assert heard.answers[models[0].name].to_dict()["label"]
     assert "cry detector" not in view.answer
+
+
+def test_the_about_tab_says_what_the_detector_does_and_how_often_it_is_right(gate):
+    text = about_gate(gate)
+    assert "2 s at a time" in text
+    assert "50 % sure" in text
+    assert GATE_RECORD.trust() in text
