@@ -12,9 +12,10 @@ from html import escape
 from analysis.data_link import data_link
 from analysis.decision import heading_html, promise_html, quoted
 from analysis.judgement import disagree_strongly
-from analysis.no_cry import detector_trust, no_cry_html
+from analysis.no_cry import no_cry_html
 from analysis.style import class_colour
-from cry_model.evaluation import UNMEASURED, Evaluation, percent, words
+from analysis.trust import trust_html
+from cry_model.evaluation import percent, words
 from cry_model.gate_record import GateRecord
 from cry_model.prediction import Prediction
 
@@ -32,9 +33,6 @@ NO_LONGER_KEPT = (
     "again."
 )
 DISAGREEMENT = "The models disagree strongly about this recording: rely on neither."
-UNLIKE = (
-    "What follows was measured on recordings that the model knows how to answer, unlike this one."
-)
 
 
 def answer_html(
@@ -127,39 +125,6 @@ def beside_html(prediction: Prediction, beside: Mapping[str, Prediction]) -> str
     if any(disagree_strongly(mine, other.probabilities) for other in beside.values()):
         text += f'<p class="disagreement">{DISAGREEMENT}</p>'
     return text
-
-
-def trust_html(prediction: Prediction, gate: GateRecord | None = None) -> str:
-    """How far to trust the answer, from what was measured of the checkpoint and of the gate."""
-    teacher = ""
-    sentences: tuple[str, ...] = ()
-    if prediction.evaluation is not None:
-        measured, _, majority = prediction.evaluation.trust()  # the verdict is under the answer
-        sentences = (measured, majority)
-    elif prediction.agreement is not None:
-        sentences = prediction.agreement.trust()[:1]
-        teacher = _teacher_html(prediction.agreement.teacher_evaluation)
-    if prediction.calibration is not None:
-        sentences = (*prediction.calibration.trust(), *sentences)
-    if not sentences:
-        sentences = (UNMEASURED,)
-    elif prediction.cautions:
-        sentences = (UNLIKE, *sentences)
-    detector = "" if gate is None else f"<p>{escape(detector_trust(gate))}</p>"
-    return (
-        '<div class="trust"><h3>How far to trust this</h3>'
-        f"<p>{escape(' '.join(sentences))}</p>{teacher}"
-        f"{detector}</div>"
-    )
-
-
-def _teacher_html(evaluation: Evaluation | None) -> str:
-    if evaluation is None:
-        return ""
-    return (
-        "<details><summary>How often its teacher is right</summary>"
-        f"<p>{escape(' '.join(evaluation.trust()))}</p></details>"
-    )
 
 
 def error_html(sentence: str) -> str:

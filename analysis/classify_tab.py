@@ -14,7 +14,8 @@ from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.figure_layout import DESCRIBE_FIGURES, figure_outputs, lay_out_figures
 from analysis.forgetting import HOUR, forget
 from analysis.heard import Heard, hear
-from analysis.models import Model, UnknownModelError, find
+from analysis.models import Model, find
+from analysis.predict_api import offer_predict
 from analysis.progress import Report, silent
 from analysis.sections import Section, sections
 from cry_model.gate import CryGate
@@ -113,7 +114,7 @@ def build_classify_tab(models: Sequence[Model], gate: CryGate | None = None) -> 
         trigger_mode="always_last",
     )
     changed.then(None, js=DESCRIBE_FIGURES, api_visibility="private")
-    _offer_api(models, source, gate)
+    offer_predict(models, source, gate)
 
 
 def _recorder() -> gr.Audio:
@@ -131,32 +132,3 @@ def _recorder() -> gr.Audio:
         label="Examples made by our synthesiser, no child was recorded",
     )
     return source
-
-
-def _offer_api(models: Sequence[Model], source: gr.Audio, gate: CryGate | None) -> None:
-    """``/predict``, for programs: one model's answer as data."""
-
-    def predict(file: str | None, model: str, anyway: bool) -> dict[str, Any]:
-        """Whether it is a cry, the cries, label, probabilities and measured trust.
-
-        Args:
-            file: the recording.
-            model: name of the model; by default the first.
-            anyway: whether to tell label and probabilities of what is no cry, too.
-        """
-        try:
-            chosen = find(models, model)
-            answer = hear((chosen,), file, gate).answers[chosen.name]
-        except UnknownModelError as error:
-            answer = str(error)
-        finally:
-            forget(file)
-        if isinstance(answer, str):
-            raise gr.Error(answer, print_exception=False)
-        return answer.to_dict(anyway)
-
-    name = gr.Textbox(models[0].name, label="model", visible=False)
-    anyway = gr.Checkbox(False, label="anyway", visible=False)
-    gr.Button(visible=False).click(
-        predict, [source, name, anyway], gr.JSON(visible=False), api_name="predict"
-    )

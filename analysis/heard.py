@@ -33,7 +33,7 @@ class Heard:
         answers: a model's name -> its answer, or the sentence on why it has none.
     """
 
-    file: str
+    file: str | None
     sound: Sound | None
     answers: Mapping[str, Prediction | str]
 
@@ -51,7 +51,7 @@ class Heard:
 
 
 def hear(
-    models: Sequence[Model], file: str, gate: CryGate | None = None, report: Report = silent
+    models: Sequence[Model], file: str | None, gate: CryGate | None = None, report: Report = silent
 ) -> Heard:
     """Asks every model about a file; one that cannot be used gives the same sentence for all.
 
