@@ -14,6 +14,7 @@ from cry_model.calibration import Calibration
 from cry_model.complexity import measure
 from cry_model.config import CheckpointConfig
 from cry_model.evaluation import UNMEASURED, Evaluation, dataset_title, percent, words
+from cry_model.gate import CryGate
 from cry_model.registry import get_system
 
 METHOD = """
@@ -38,17 +39,32 @@ probability elsewhere. Answers with different labels cannot be compared.
 ### What they do not do
 
 They do not diagnose, and nobody should act on their answers alone. Their labels are what somebody
-believed at the time; nobody can check them. The networks name a reason even for a sound that is
-not a cry; the feature MLP says when a recording is unlike those that it knows.
+believed at the time; nobody can check them. Asked for it, the networks name a reason even
+for a sound that is not a cry; the feature MLP says when a recording is unlike those that it knows.
 
 ### Privacy
 
 """
 
 
-def build_about_tab(models: Sequence[Model]) -> None:
+def build_about_tab(models: Sequence[Model], gate: CryGate | None = None) -> None:
     """Lays out the tab inside the current page."""
-    gr.Markdown("\n\n".join(map(about, models)) + "\n" + METHOD + PRIVACY)
+    told = [*([] if gate is None else [about_gate(gate)]), *map(about, models)]
+    gr.Markdown("\n\n".join(told) + "\n" + METHOD + PRIVACY)
+
+
+def about_gate(gate: CryGate) -> str:
+    """The gate in words, from its checkpoint's own config."""
+    config = gate.config
+    cost = measure(gate.model, config.front_end.num_bands)
+    sentences = [
+        f"A small network ({get_system(config.system).title}, {cost.parameters / 1e6:.2f} million "
+        f"parameters) hears everything first, {gate.window_seconds:g} s at a time. Only where it "
+        f"is {percent(gate.threshold)} sure that a baby cries do the models below answer."
+    ]
+    if config.gate is not None:
+        sentences.append(config.gate.trust())
+    return "### Cry detector\n\n" + escape(" ".join(sentences), quote=False)
 
 
 def about(model: Model) -> str:

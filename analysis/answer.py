@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from html import escape
 
+from analysis.data_link import data_link
 from analysis.decision import heading_html, promise_html, quoted
 from analysis.judgement import disagree_strongly
+from analysis.no_cry import no_cry_html
 from analysis.style import class_colour
-from cry_model.evaluation import UNMEASURED, Evaluation, percent, words
+from analysis.trust import trust_html
+from cry_model.evaluation import percent, words
+from cry_model.gate_record import GateRecord
 from cry_model.prediction import Prediction
 
 PRIVACY = (
@@ -20,6 +24,7 @@ PRIVACY = (
     "which hold no sound, stay in the server's memory until your next recording, or until you "
     "have not used the page for an hour."
 )
+_PROMISES = f"<p><strong>Not a medical device.</strong> {PRIVACY}</p>"
 EMPTY = f"""<section class="answer waiting"><p>Record a cry, drop a file, or choose an example.
 The answer appears here within a second or so.</p>
 <p>{PRIVACY} This is not a medical device.</p></section>"""
@@ -28,33 +33,59 @@ NO_LONGER_KEPT = (
     "again."
 )
 DISAGREEMENT = "The models disagree strongly about this recording: rely on neither."
-UNLIKE = (
-    "What follows was measured on recordings that the model knows how to answer, unlike this one."
-)
 
 
-def answer_html(prediction: Prediction, beside: Mapping[str, Prediction] | None = None) -> str:
+def answer_html(
+    prediction: Prediction,
+    beside: Mapping[str, Prediction] | None = None,
+    gate: GateRecord | None = None,
+) -> str:
     """The set or why there is none, cautions, bars, the trust lines and the download links.
+
+    Of what is no cry, all of that is folded away.
 
     Args:
         prediction: the answer.
         beside: who else answered with the same labels (a sentence's subject), and what.
+        gate: how often what told whether it is a cry is right.
     """
-    count = len(prediction.pieces)
-    heard = "one piece" if count == 1 else f"the mean over {count} overlapping pieces"
+    beside, downloads = beside or {}, downloads_html(prediction)
+    if prediction.is_cry is False and prediction.track is not None:
+        ungated = replace(prediction, track=None)  # as if nobody had asked whether it is a cry
+        folded = reasons_html(ungated, beside, "h3") + downloads
+        told = no_cry_html(prediction.track, gate, folded) + _PROMISES
+    else:
+        told = reasons_html(prediction, beside, "h2", gate) + _PROMISES + downloads
+    return f'<section class="answer">{told}</section>'
+
+
+def reasons_html(
+    prediction: Prediction,
+    beside: Mapping[str, Prediction],
+    level: str,
+    gate: GateRecord | None = None,
+) -> str:
+    """The set or why there is none, cautions, bars and the trust lines, below a heading."""
     return (
-        '<section class="answer">'
-        f"<h2>{heading_html(prediction)}</h2>"
+        f"<{level}>{heading_html(prediction)}</{level}>"
         f"{promise_html(prediction)}"
         f"{cautions_html(prediction)}"
         f"{verdict_html(prediction)}"
         f"{bars_html(prediction)}"
-        f"{beside_html(prediction, beside or {})}"
-        f'<p class="small">{prediction.duration:.1f} s of sound, {heard}.</p>'
-        f"{trust_html(prediction)}"
-        f"{downloads_html(prediction)}"
-        "</section>"
+        f"{beside_html(prediction, beside)}"
+        f'<p class="small">{heard_words(prediction)}</p>'
+        f"{trust_html(prediction, gate)}"
     )
+
+
+def heard_words(prediction: Prediction) -> str:
+    """How much was heard, and how much of it answered for."""
+    count, text = len(prediction.pieces), f"{prediction.duration:.1f} s of sound"
+    if prediction.segments:
+        seconds = sum(segment.end - segment.start for segment in prediction.segments)
+        text += f", {seconds:.1f} s of it a cry"
+    pieces = "one piece" if count == 1 else f"the mean over {count} pieces"
+    return f"{text}; {pieces}."
 
 
 def cautions_html(prediction: Prediction) -> str:
@@ -96,38 +127,6 @@ def beside_html(prediction: Prediction, beside: Mapping[str, Prediction]) -> str
     return text
 
 
-def trust_html(prediction: Prediction) -> str:
-    """How far to trust the answer, from what was measured of the checkpoint."""
-    teacher = ""
-    sentences: tuple[str, ...] = ()
-    if prediction.evaluation is not None:
-        measured, _, majority = prediction.evaluation.trust()  # the verdict is under the answer
-        sentences = (measured, majority)
-    elif prediction.agreement is not None:
-        sentences = prediction.agreement.trust()[:1]
-        teacher = _teacher_html(prediction.agreement.teacher_evaluation)
-    if prediction.calibration is not None:
-        sentences = (*prediction.calibration.trust(), *sentences)
-    if not sentences:
-        sentences = (UNMEASURED,)
-    elif prediction.cautions:
-        sentences = (UNLIKE, *sentences)
-    return (
-        '<div class="trust"><h3>How far to trust this</h3>'
-        f"<p>{escape(' '.join(sentences))}</p>{teacher}"
-        f"<p><strong>Not a medical device.</strong> {PRIVACY}</p></div>"
-    )
-
-
-def _teacher_html(evaluation: Evaluation | None) -> str:
-    if evaluation is None:
-        return ""
-    return (
-        "<details><summary>How often its teacher is right</summary>"
-        f"<p>{escape(' '.join(evaluation.trust()))}</p></details>"
-    )
-
-
 def error_html(sentence: str) -> str:
     """One plain sentence in the place of the answer."""
     return f'<section class="answer problem"><p>{escape(sentence)}</p></section>'
@@ -135,7 +134,7 @@ def error_html(sentence: str) -> str:
 
 def downloads_html(prediction: Prediction) -> str:
     """Links that hold the result themselves, so that nothing has to be kept on the server."""
-    document = json.dumps(prediction.to_dict(), indent=2)
+    document = json.dumps(prediction.to_dict(anyway=True), indent=2)
     return (
         '<p class="downloads">'
         + data_link("Download JSON", "cry.json", "application/json", document)
@@ -161,9 +160,3 @@ def _bar(name: str, probability: float, colour: str) -> str:
         f'style="width: {100 * probability:.1f}%; background: {colour}"></span></span>'
         f'<span class="value">{percent(probability)}</span></div>'
     )
-
-
-def data_link(text: str, name: str, kind: str, content: str) -> str:
-    """A download whose file is in the link itself, so that the server keeps none."""
-    data = base64.b64encode(content.encode()).decode()
-    return f'<a class="download" download="{name}" href="data:{kind};base64,{data}">{text}</a>'

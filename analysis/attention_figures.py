@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 import torch
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 from torch import Tensor
 
@@ -27,10 +28,15 @@ TOKENS = ("stem", *(f"block {i + 1}" for i in range(len(DILATIONS))))
 
 
 def time_channel_map(prediction: Prediction, block: int) -> tuple[Tensor, Tensor]:
-    """Times (columns,) in s and A_t A_c^T (channels, columns), channels by descending weight."""
+    """Times (columns,) in s and A_t A_c^T (channels, columns), channels by descending weight.
+
+    NaN where nothing was answered for.
+    """
     a_t = prediction.attention.temporal[block]
     a_c = prediction.attention.channel[block]
-    times, track = thin(*prediction.timeline(a_c.unsqueeze(2) * a_t.unsqueeze(1)), COLUMNS)
+    times, track = thin(
+        *prediction.timeline(a_c.unsqueeze(2) * a_t.unsqueeze(1)), COLUMNS, prediction.hop_seconds
+    )
     return times, track[a_c.mean(0).argsort(descending=True)]
 
 
@@ -45,10 +51,11 @@ def time_channel_figure(prediction: Prediction) -> go.Figure:
         subplot_titles=[f"block {i + 1}" for i in range(blocks)],
     )
     for i in range(blocks):
-        times, weights = time_channel_map(prediction, i)
+        times, weights = _shortened(*time_channel_map(prediction, i))
         figure.add_heatmap(
             x=times.numpy().round(3),
-            z=(100 * weights).round().numpy().astype(np.uint8),
+            z=_compact(100 * weights),
+            hoverongaps=False,
             colorscale=HEAT,
             showscale=i == 0,
             zmin=0,
@@ -62,6 +69,21 @@ def time_channel_figure(prediction: Prediction) -> go.Figure:
     figure.update_xaxes(range=[0, prediction.duration])
     figure.update_xaxes(title_text="time (s)", row=blocks, col=1)
     return finish(figure, height=150 * blocks + 140).update_layout(margin_b=100)
+
+
+def _shortened(times: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Leaves out of each gap what lies between its first and its last column: only weight."""
+    heard = ~weights[0].isnan()
+    keep = heard.clone()
+    keep[1:] |= heard[:-1]
+    keep[:-1] |= heard[1:]
+    return times[keep], weights[:, keep]
+
+
+def _compact(percentages: Tensor) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """As whole numbers, which are a quarter of the page's weight, unless there are gaps."""
+    rounded = percentages.round().numpy()
+    return rounded if np.isnan(rounded).any() else rounded.astype(np.uint8)
 
 
 def branch_shares(prediction: Prediction) -> Tensor:

@@ -1,29 +1,25 @@
 """``python -m analysis benchmark``: what one clip of five seconds costs, for every system.
 
 Each system runs in a process of its own, so that the peak of its memory is its own. Times are
-medians; the first runs are not counted.
+medians; the first runs are not counted. Unless systems are named, :mod:`analysis.long_benchmark` is
+run too.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import multiprocessing
 import os
 import platform
-import statistics
-import sys
 import tempfile
-import time
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-import soundfile
 import torch
 
+from analysis.long_benchmark import run_long_benchmark
+from analysis.measuring import RATE, RUNS, SECONDS, median_ms, peak_memory_mb, write_clip
 from analysis.sections import sections
 from analysis.sound import picture
 from cry_model import audio
@@ -33,8 +29,6 @@ from cry_model.front_ends import usual_config
 from cry_model.prediction import Prediction
 from cry_model.registry import get_system, list_models
 
-SECONDS, RATE = 5.0, 44_100
-WARM_UP, RUNS = 3, 20
 LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 
 
@@ -66,40 +60,10 @@ class Cost:
     peak_memory: float
 
 
-def median_ms(work: Callable[[], object]) -> float:
-    """Median wall time of ``work`` in milliseconds."""
-    times = []
-    for i in range(WARM_UP + RUNS):
-        started = time.perf_counter()
-        work()
-        if i >= WARM_UP:
-            times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times)
-
-
-def write_clip(path: Path) -> None:
-    """A sweep with harmonics and noise: nothing in it is silence, so nothing is trimmed."""
-    t = np.arange(round(SECONDS * RATE)) / RATE
-    phase = 2 * np.pi * (400 * t + 20 * np.sin(2 * np.pi * t))
-    wave = sum(np.sin(k * phase) / k for k in range(1, 9))
-    wave += 0.05 * np.random.default_rng(0).standard_normal(len(t))
-    soundfile.write(path, 0.5 * wave / np.abs(wave).max(), RATE, subtype="PCM_16")
-
-
 def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:
     """Every figure that the page draws for this system, as the JSON that it sends."""
     shown = sections(picture(recording), prediction, high_hz)
     return [section.figure.to_json() for section in shown if section.figure is not None]
-
-
-def peak_memory_mb() -> float:
-    """Greatest resident size of this process so far."""
-    try:
-        import resource
-    except ImportError:
-        return math.nan
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def measure_cost(system: str, threads: int) -> Cost:
@@ -110,8 +74,8 @@ def measure_cost(system: str, threads: int) -> Cost:
         write_clip(clip)
         config = CheckpointConfig(system, LABELS, usual_config(system))
         save_checkpoint(checkpoint, config.build(), config)
-        load = median_ms(lambda: CryClassifier.from_pretrained(checkpoint))
-        classifier = CryClassifier.from_pretrained(checkpoint)
+        load = median_ms(lambda: CryClassifier.from_pretrained(checkpoint, gate=False))
+        classifier = CryClassifier.from_pretrained(checkpoint, gate=False)
         front_end, model = classifier.front_end, classifier.model
         recording = audio.load(clip)
 
@@ -155,6 +119,8 @@ def run_benchmark(out: Path, systems: list[str] | None = None) -> list[Cost]:
         "torch": torch.__version__,
         "costs": [asdict(cost) for cost in costs],
     }
+    if systems is None:
+        record |= run_long_benchmark()
     out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return costs
 

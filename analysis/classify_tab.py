@@ -14,9 +14,13 @@ from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.figure_layout import DESCRIBE_FIGURES, figure_outputs, lay_out_figures
 from analysis.forgetting import HOUR, forget
 from analysis.heard import Heard, hear
-from analysis.models import Model, UnknownModelError, find
+from analysis.models import Model, find
+from analysis.predict_api import offer_predict
+from analysis.progress import Report, silent
 from analysis.sections import Section, sections
-from cry_model import audio
+from cry_model.gate import CryGate
+
+BAR = gr.Progress()  # as a default value: Gradio then hands in the visitor's own
 
 
 @dataclass(frozen=True)
@@ -31,18 +35,24 @@ class View:
         return (self.answer, *figure_outputs(self.sections))
 
 
-def show(heard: Heard, model: Model, models: Sequence[Model]) -> View:
+def show(heard: Heard, model: Model, models: Sequence[Model], gate: CryGate | None = None) -> View:
     """What ``model`` made of a recording, with what the others say to it."""
     answer = heard.answers[model.name]
     if heard.sound is None or isinstance(answer, str):
         return View(error_html(str(answer)))
-    html = answer_html(answer, heard.beside(model, models))
+    record = None if gate is None else gate.config.gate
+    html = answer_html(answer, heard.beside(model, models), record)
     high_hz = model.classifier.config.front_end.high_hz
     return View(html, sections(heard.sound, answer, high_hz))
 
 
 def classify(
-    models: Sequence[Model], file: str | None, name: str | None = None, heard: Heard | None = None
+    models: Sequence[Model],
+    file: str | None,
+    name: str | None = None,
+    heard: Heard | None = None,
+    gate: CryGate | None = None,
+    report: Report = silent,
 ) -> tuple[View, Heard | None]:
     """The view of a file, and what to keep for another model's view of it.
 
@@ -51,6 +61,8 @@ def classify(
         file: the recording; None shows the invitation.
         name: whose view; None for the first model's.
         heard: what was kept of an earlier recording; if of this one, the file is not read.
+        gate: hears the recording first; without one, all of it is answered for.
+        report: told how far it is with a long one.
 
     Raises:
         UnknownModelError: if there is no such model.
@@ -61,11 +73,11 @@ def classify(
     if heard is None or heard.file != file:
         if not Path(file).exists():
             return View(error_html(NO_LONGER_KEPT)), None
-        heard = hear(models, file)
-    return show(heard, model, models), heard
+        heard = hear(models, file, gate, report)
+    return show(heard, model, models, gate), heard
 
 
-def build_classify_tab(models: Sequence[Model]) -> None:
+def build_classify_tab(models: Sequence[Model], gate: CryGate | None = None) -> None:
     """Lays out the tab and its events inside the current page."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
@@ -81,10 +93,12 @@ def build_classify_tab(models: Sequence[Model]) -> None:
     outputs = [answer, *lay_out_figures()]
     kept = gr.State(time_to_live=HOUR)
 
-    def on_change(file: str | None, model: str | None, heard: Heard | None) -> tuple[Any, ...]:
+    def on_change(
+        file: str | None, model: str | None, heard: Heard | None, bar: gr.Progress = BAR
+    ) -> tuple[Any, ...]:
         """Answer and figures, as the page shows them."""
         try:
-            view, heard = classify(models, file, model, heard)
+            view, heard = classify(models, file, model, heard, gate, bar)
             return (*view.outputs(), heard)
         finally:
             forget(file)
@@ -100,7 +114,7 @@ def build_classify_tab(models: Sequence[Model]) -> None:
         trigger_mode="always_last",
     )
     changed.then(None, js=DESCRIBE_FIGURES, api_visibility="private")
-    _offer_api(models, source)
+    offer_predict(models, source, gate)
 
 
 def _recorder() -> gr.Audio:
@@ -118,26 +132,3 @@ def _recorder() -> gr.Audio:
         label="Examples made by our synthesiser, no child was recorded",
     )
     return source
-
-
-def _offer_api(models: Sequence[Model], source: gr.Audio) -> None:
-    """``/predict``, for programs: one model's answer as data."""
-
-    def predict(file: str | None, model: str) -> dict[str, Any]:
-        """Label, probabilities, pieces and measured trust for one recording.
-
-        Args:
-            file: the recording.
-            model: name of the model; by default the first.
-        """
-        try:
-            return find(models, model).classifier.predict(file).to_dict()
-        except (audio.AudioError, UnknownModelError) as error:
-            raise gr.Error(str(error), print_exception=False) from None
-        finally:
-            forget(file)
-
-    name = gr.Textbox(models[0].name, label="model", visible=False)
-    gr.Button(visible=False).click(
-        predict, [source, name], gr.JSON(visible=False), api_name="predict"
-    )

@@ -25,9 +25,9 @@ DESCRIBE_FIGURES = f"""() => {{
 def lay_out_figures() -> list[gr.blocks.Block]:
     """The column of all figures, hidden, and what :func:`figure_outputs` fills."""
     with gr.Column(visible=False, elem_id="details") as details:
-        parts = [_place(place) for place in PLACES[:3]]
+        parts = [_place(place) for place in PLACES[:-2]]
         with gr.Row():
-            parts += [_place(place) for place in PLACES[3:]]
+            parts += [_place(place) for place in PLACES[-2:]]
     return [details, *(block for part in parts for block in part)]
 
 
@@ -37,14 +37,16 @@ def figure_outputs(sections: Sequence[Section] = ()) -> tuple[Any, ...]:
     for section in sections or [HIDDEN] * len(PLACES):
         heading = f"### {section.heading}" if section.heading else ""
         visible = gr.Column(visible=section.figure is not None)
-        outputs += [visible, heading, section.figure, section.words, section.note]
+        html = gr.HTML(section.html, visible=bool(section.html))
+        outputs += [visible, heading, section.figure, section.words, section.note, html]
     return tuple(outputs)
 
 
-def _place(name: str) -> tuple[gr.Column, Component, Component, Component, Component]:
+def _place(name: str) -> tuple[gr.Column | Component, ...]:
     with gr.Column(min_width=300, elem_id=f"{name}-section") as column:
         heading = gr.Markdown()
         figure = gr.Plot(show_label=False, elem_id=f"{name}-figure")
         words = gr.Markdown(elem_classes="caption", elem_id=f"{name}-words")
         note = gr.Markdown(elem_classes="caption")
-    return column, heading, figure, words, note
+        html = gr.HTML(visible=False, elem_id=f"{name}-html")
+    return column, heading, figure, words, note, html

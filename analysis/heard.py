@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+import torch
+
+from analysis.long_recording import is_long, slimmed
 from analysis.models import Model
+from analysis.progress import Progress, Report, silent
 from analysis.sound import Sound, picture
 from cry_model import audio
+from cry_model.cry_track import CryTrack
+from cry_model.gate import CryGate
 from cry_model.prediction import Prediction
+
+SCAN = 0.2  # share of the work
+AT_ONCE = 2
+"""Models at a time, each on one thread: torch's own threads wait for each other so often that on
+two busy cores ten minutes took three times as long."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +33,7 @@ class Heard:
         answers: a model's name -> its answer, or the sentence on why it has none.
     """
 
-    file: str
+    file: str | None
     sound: Sound | None
     answers: Mapping[str, Prediction | str]
 
@@ -38,18 +50,47 @@ class Heard:
         }
 
 
-def hear(models: Sequence[Model], file: str) -> Heard:
-    """Asks every model about a file; one that cannot be used gives the same sentence for all."""
+def hear(
+    models: Sequence[Model], file: str | None, gate: CryGate | None = None, report: Report = silent
+) -> Heard:
+    """Asks every model about a file; one that cannot be used gives the same sentence for all.
+
+    Args:
+        models: who answers.
+        file: the recording.
+        gate: hears it first, once for all of them; None asks them about all of it.
+        report: told how far it is, from 0 to 1 and in a word, of a long recording.
+    """
     try:
         recording = audio.load(file)
     except audio.AudioError as error:
         return Heard(file, None, {model.name: str(error) for model in models})
-    answers = {model.name: _ask(model, recording) for model in models}
-    return Heard(file, picture(recording), answers)
+    progress = Progress(report if is_long(recording) else silent)
+    with ThreadPoolExecutor(AT_ONCE, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        recording = pool.submit(slimmed, recording).result()
+        drawn = pool.submit(picture, recording)
+        track = None
+        if gate is not None:
+            scanned = progress.part(SCAN, "Listening for cries")
+            track = pool.submit(gate.scan, recording, scanned).result()
+        share = (1 - SCAN) / len(models)
+        asked = {
+            model.name: pool.submit(
+                _ask, model, recording, track, progress.part(share, "Asking the models")
+            )
+            for model in models
+        }
+        answers = {name: answer.result() for name, answer in asked.items()}
+        return Heard(file, drawn.result(), answers)
 
 
-def _ask(model: Model, recording: audio.Recording) -> Prediction | str:
+def _ask(
+    model: Model,
+    recording: audio.Recording,
+    track: CryTrack | None,
+    progress: Callable[[float], None],
+) -> Prediction | str:
     try:
-        return model.classifier.predict(recording)
+        return model.classifier.predict(recording, track=track, progress=progress)
     except audio.AudioError as error:  # nothing in the band that this one hears
         return str(error)

@@ -35,7 +35,7 @@ def choose(name: str | None) -> Choice:
         return Choice(bundled)
     repository, _, revision = (name, "", "") if Path(name).is_dir() else name.partition("@")
     try:
-        classifier = CryClassifier.from_pretrained(repository, revision or None)
+        classifier = CryClassifier.from_pretrained(repository, revision or None, gate=False)
     except CheckpointError as error:
         LOG.warning("CRY_MODEL: %s", error)
         return Choice(bundled, f"The model {name} could not be loaded; the bundled models answer.")

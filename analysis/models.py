@@ -59,7 +59,7 @@ class Model:
     Attributes:
         name: of the checkpoint, what the API calls it.
         title: of the system in words; for one that is not bundled, the name again.
-        classifier: the loaded checkpoint.
+        classifier: the loaded checkpoint, without a gate: the page's one hears for all.
         family: None for one that is not bundled.
     """
 

@@ -57,21 +57,22 @@ def build_page(models: Sequence[Model], note: str = "", gate: CryGate | None = N
     Args:
         models: what visitors can choose from, the default first.
         note: a sentence for the header, on where the first comes from.
-        gate: tells cries from other sounds; without one there is no Live tab.
+        gate: tells cries from other sounds; without one, every sound is answered for, and there is
+            no Live tab.
     """
     # Once through everything: librosa compiles on first use, and no visitor should wait for it.
-    classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))))
+    classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), gate=gate)
     with gr.Blocks(title=TITLE, delete_cache=(HOUR // 4, HOUR), analytics_enabled=False) as page:
         with gr.Row(elem_id="header"):
             gr.HTML(header(models, note))
             theme = gr.Button("Light / dark", size="sm", min_width=110, scale=0, elem_id="theme")
         with gr.Tab("Classify", id="classify"):
-            build_classify_tab(models)
+            build_classify_tab(models, gate)
         if gate is not None:
             with gr.Tab("Live", id="live"):
                 build_live_tab(gate, models[0])
         with gr.Tab("About", id="about"):
-            build_about_tab(models)
+            build_about_tab(models, gate)
         page.load(None, js=ON_LOAD, api_visibility="private")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     return page.queue(max_size=32, default_concurrency_limit=2)

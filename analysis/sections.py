@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import plotly.graph_objects as go
 
 from analysis import attention_figures as attention
 from analysis.feature_figure import contributions_figure, describe_contributions
 from analysis.judgement import has_answer
+from analysis.segments import describe_segments, has_timeline, segments_html
 from analysis.sound import Sound
-from analysis.sound_figure import describe_sound, sound_figure
+from analysis.sound_figure import attention_shown, describe_sound, sound_figure
+from analysis.timeline_figure import timeline_figure
 from cry_model.prediction import Prediction
 
 SOUND_NOTE = "Loudness, pitch and overtones."
+DETECTOR_NOTE = """The row "a cry?" is what a small network that hears everything first makes of it,
+half a second at a time."""
+MARKED_NOTE = "The model hears only the marked stretches, in which that reaches the dashed line."
 GATES_NOTE = """Loudness, pitch and overtones, and below them when the network listened: near 1 a
 moment counts fully, near 0 it is held back. In the paper: the temporal gate A<sub>t</sub> of each
 block, equation 10. It shows what the network multiplies, not why it answers: on made-up cries whose
@@ -34,18 +39,27 @@ spectral shapes describe together how strong low and high sounds are; none has a
 own."""
 
 
+TIMELINE_NOTE = """Each bar is a cry, as wide as it is long; of a single long cry each is a piece of
+it. Nothing stands where no cry was heard."""
+IF_A_CRY = "If it were a cry: "
+
+
 @dataclass(frozen=True)
 class Section:
-    """A figure with heading, the sentence that says the same, and a note; hidden without one."""
+    """A figure with heading, the sentence that says the same, a note, and HTML of its own.
+
+    Hidden without a figure.
+    """
 
     figure: go.Figure | None = None
     heading: str = ""
     words: str = ""
     note: str = ""
+    html: str = ""
 
 
 HIDDEN = Section()
-PLACES = ("sound", "feature", "map", "branch", "differential")
+PLACES = ("sound", "timeline", "feature", "map", "branch", "differential")
 """What :func:`sections` gives, in its order."""
 
 
@@ -57,14 +71,42 @@ def sections(sound: Sound, prediction: Prediction, high_hz: float) -> tuple[Sect
         prediction: the answer to it.
         high_hz: where the model that gave it stops hearing.
     """
-    attended = bool(prediction.attention.temporal)
-    heard = Section(
+    explained = (_features(prediction), *_attention(prediction))
+    if prediction.is_cry is False:  # the page shows them below a fold
+        explained = tuple(map(_if_a_cry, explained))
+    return (_sound(sound, prediction, high_hz), _timeline(prediction), *explained)
+
+
+def _sound(sound: Sound, prediction: Prediction, high_hz: float) -> Section:
+    attended = attention_shown(prediction)
+    note = GATES_NOTE if attended else SOUND_NOTE
+    detector: tuple[str, ...] = () if prediction.track is None else (DETECTOR_NOTE,)
+    if prediction.segments:
+        detector = (DETECTOR_NOTE, MARKED_NOTE)
+    return Section(
         sound_figure(sound, prediction, high_hz),
         "What was heard, and when the model listened" if attended else "What was heard",
         describe_sound(sound, prediction),
-        GATES_NOTE if attended else SOUND_NOTE,
+        " ".join((note, *detector)),
     )
-    return (heard, _features(prediction), *_attention(prediction))
+
+
+def _timeline(prediction: Prediction) -> Section:
+    if not has_timeline(prediction):
+        return HIDDEN
+    return Section(
+        timeline_figure(prediction),
+        "Each cry, and what it sounded like",
+        describe_segments(prediction),
+        TIMELINE_NOTE,
+        segments_html(prediction),
+    )
+
+
+def _if_a_cry(section: Section) -> Section:
+    if section == HIDDEN:
+        return section
+    return replace(section, heading=f"{IF_A_CRY}{section.heading[0].lower()}{section.heading[1:]}")
 
 
 def _features(prediction: Prediction) -> Section:

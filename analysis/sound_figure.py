@@ -1,4 +1,4 @@
-"""Waveform, mel spectrogram and temporal attention on one time axis."""
+"""Waveform, mel spectrogram, cries and temporal attention on one time axis."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from analysis.cry_rows import add_detector, describe_cries, shade_cries
 from analysis.sound import COLUMNS, Envelope, Sound, Spectrogram
 from analysis.style import HEAT, PALETTE, finish
 from analysis.tracks import thin
@@ -15,27 +16,38 @@ TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 
 
 def sound_figure(sound: Sound, prediction: Prediction, high_hz: float) -> go.Figure:
-    """Three rows on one time axis in seconds; the last one only where the system has A_t.
+    """Rows on one time axis in seconds: waveform, spectrogram, and what of the others there is.
+
+    These are the gate's probability with bands over the cries, and A_t of the system, which is left
+    out of what is no cry: nobody asked yet what the system would make of it.
 
     Args:
         sound: what was heard.
         prediction: the answer to it.
         high_hz: where the model that gave it stops hearing.
     """
-    gates = prediction.attention.temporal
-    rows = 3 if gates else 2
-    figure = make_subplots(
-        rows, 1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.2, 0.5, 0.3][:rows]
-    )
+    detector, attended = prediction.track is not None, attention_shown(prediction)
+    heights = [0.2, 0.5, *([0.18] * detector), *([0.3] * attended)]
+    rows = len(heights)
+    figure = make_subplots(rows, 1, shared_xaxes=True, vertical_spacing=0.06, row_heights=heights)
     _add_waveform(figure, sound.envelope)
     _add_spectrogram(figure, sound.spectrogram, high_hz)
-    if gates:
-        _add_gates(figure, prediction)
+    if prediction.track is not None:
+        add_detector(figure, prediction.track, 3)
+        shade_cries(figure, prediction)
+    if attended:
+        _add_gates(figure, prediction, rows)
     figure.update_xaxes(range=[0, sound.duration])
     figure.update_xaxes(title_text="time (s)", row=rows, col=1)
-    finish(figure, height=580)
+    finish(figure, height=580 + 90 * detector)
     # The legend is that of the last row: it stands right above it.
-    return figure.update_layout(legend_y=0.25, margin_t=12)
+    above = figure.layout[f"yaxis{rows}"].domain[1]
+    return figure.update_layout(legend_y=above, margin_t=12)
+
+
+def attention_shown(prediction: Prediction) -> bool:
+    """Whether A_t has a row."""
+    return bool(prediction.attention.temporal) and prediction.is_cry is not False
 
 
 def _add_waveform(figure: go.Figure, envelope: Envelope) -> None:
@@ -84,9 +96,9 @@ def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float
         )
 
 
-def _add_gates(figure: go.Figure, prediction: Prediction) -> None:
+def _add_gates(figure: go.Figure, prediction: Prediction, row: int) -> None:
     for i, gate in enumerate(prediction.attention.temporal):
-        times, track = thin(*prediction.timeline(gate), 2 * COLUMNS)
+        times, track = thin(*prediction.timeline(gate), 2 * COLUMNS, prediction.hop_seconds)
         figure.add_scatter(
             x=times.numpy().round(3),
             y=track.numpy().round(4),
@@ -97,10 +109,10 @@ def _add_gates(figure: go.Figure, prediction: Prediction) -> None:
                 "dash": ("solid", "dash", "dot")[i % 3],
             },
             hovertemplate="%{x:.2f} s: %{y:.2f}",
-            row=3,
+            row=row,
             col=1,
         )
-    figure.update_yaxes(title_text="attention Aₜ", row=3, col=1)
+    figure.update_yaxes(title_text="attention Aₜ", row=row, col=1)
 
 
 def describe_sound(sound: Sound, prediction: Prediction) -> str:
@@ -113,6 +125,10 @@ def describe_sound(sound: Sound, prediction: Prediction) -> str:
         f"A recording of {sound.duration:.1f} s, loudest at {loudest:.1f} s, "
         f"with most energy near {strongest:.0f} Hz."
     )
+    if prediction.track is not None:
+        text += f" {describe_cries(prediction.track)}"
+    if not attention_shown(prediction):
+        return text
     for i, gate in enumerate(prediction.attention.temporal):
         times, track = prediction.timeline(gate)
         peak = float(times[int(track.argmax())])

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from cry_model.audio import AudioError
 from cry_model.calibration import one_of
@@ -13,6 +14,7 @@ from cry_model.checkpoint import DEFAULT
 from cry_model.classifier import CryClassifier
 from cry_model.complexity import table
 from cry_model.config import CheckpointError
+from cry_model.cry_track import clock
 from cry_model.evaluation import percent, words
 from cry_model.prediction import Prediction
 
@@ -30,6 +32,15 @@ def parser() -> argparse.ArgumentParser:
         "--model", default=DEFAULT, help="checkpoint folder or Hub repository (default: bundled)"
     )
     predict.add_argument("--revision", help="branch, tag or commit of a Hub repository")
+    predict.add_argument(
+        "--gate",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="first tell whether and where a baby cries, and classify only that",
+    )
+    predict.add_argument(
+        "--anyway", action="store_true", help="classify what does not sound like a cry, too"
+    )
     predict.add_argument("--json", action="store_true", help="one JSON object a line and file")
     return main
 
@@ -43,8 +54,34 @@ def heading(prediction: Prediction) -> Iterator[str]:
         yield f"  {prediction.calibration.promise}"
 
 
-def as_text(prediction: Prediction) -> str:
-    """The answer for a terminal."""
+def detected(prediction: Prediction) -> Iterator[str]:
+    """What the gate heard, line by line; nothing without one."""
+    if prediction.track is None:
+        return
+    if not prediction.is_cry:
+        yield (
+            "  This does not sound like a baby crying (probability of a cry at most "
+            f"{100 * prediction.track.score:.1f} %, and it takes "
+            f"{percent(prediction.track.threshold)})."
+        )
+        return
+    for cry in prediction.segments:
+        named = [words(label) for label in prediction.named_in(cry)]
+        like = one_of(named) if named else "can't tell"
+        yield f"  {clock(cry.start):>7} - {clock(cry.end):>7}  a cry ({percent(cry.gate)}): {like}"
+    yield ""
+
+
+def as_text(prediction: Prediction, anyway: bool = False) -> str:
+    """The answer for a terminal; of what is no cry, no reasons unless they are asked for."""
+    heard = list(detected(prediction))
+    if prediction.is_cry is False and not anyway:
+        return "\n".join(heard)
+    return "\n".join([*heard, reasons(replace(prediction, track=None))])
+
+
+def reasons(prediction: Prediction) -> str:
+    """The set, the probabilities and how far to trust them."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     bars = [f"  {words(label):14} {percent(p):>5}" for label, p in ranked]
     lines = [*heading(prediction), *bars]
@@ -63,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(table())
         return 0
     try:
-        classifier = CryClassifier.from_pretrained(args.model, args.revision)
+        classifier = CryClassifier.from_pretrained(args.model, args.revision, gate=args.gate)
     except CheckpointError as error:
         print(error, file=sys.stderr)
         return 2
@@ -76,9 +113,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = 2
             continue
         if args.json:
-            print(json.dumps({"file": file, **prediction.to_dict()}))
+            print(json.dumps({"file": file, **prediction.to_dict(args.anyway)}))
         else:
-            print(f"{file}\n{as_text(prediction)}")
+            print(f"{file}\n{as_text(prediction, args.anyway)}")
     return status
 
 

@@ -143,7 +143,9 @@ def mix(samples: np.ndarray) -> np.ndarray:
         full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
         samples = np.divide(samples, full_scale, dtype=np.float64) - (samples.dtype.kind == "u")
     with np.errstate(all="ignore"):  # overflow becomes infinite, which is refused
-        return samples.astype(np.float32, copy=False).mean(axis=1)
+        columns = samples.astype(np.float32, copy=False).T
+        # Column by column: over so short an axis NumPy's own mean takes twenty times as long.
+        return sum(columns[1:], columns[0]) / np.float32(len(columns))
 
 
 def _open(source: object) -> BinaryIO:

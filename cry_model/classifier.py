@@ -42,7 +42,7 @@ class CryClassifier:
     Safe to share between threads: prediction changes nothing in it.
     """
 
-    BATCH = 32  # pieces at a time, so that ten minutes do not need ten minutes' worth of memory
+    AT_ONCE = 40.0  # s of sound; more costs memory, and time too, since no cache can hold it
 
     def __init__(
         self,
@@ -176,7 +176,8 @@ class CryClassifier:
         self, heard: Sequence[Pieces], progress: Callable[[float], None]
     ) -> list[tuple[Tensor, AttentionMaps, Tensor]]:
         """What :meth:`_forward` makes of all pieces, in order."""
-        batches = [b for pieces in heard for b in pieces.waveforms.split(self.BATCH)]
+        at_once = max(1, int(self.AT_ONCE / self.config.front_end.piece_seconds))
+        batches = [b for pieces in heard for b in pieces.waveforms.split(at_once)]
         answers = []
         for number, batch in enumerate(batches, start=1):
             answers.append(self._forward(batch))

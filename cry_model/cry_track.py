@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
+
+
+def clock(seconds: float) -> str:
+    """Minutes, seconds and tenths: 75.25 -> "1:15.3"."""
+    tenths = math.floor(10 * seconds + 0.5)
+    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
 @dataclass(frozen=True)

@@ -135,6 +135,16 @@ class Prediction:
             return f"none of the {len(self.probabilities)} reasons can be ruled out"
         return "no reason is likely enough to be named"
 
+    def named_in(self, segment: Segment) -> tuple[str, ...]:
+        """The labels that cannot be ruled out for a cry; without sets, the most probable one.
+
+        None where nothing can be told: the set is full, or the model knows no such recordings.
+        """
+        if segment.prediction_set is None:
+            return (segment.label,)
+        full = len(segment.prediction_set) == len(self.probabilities)
+        return () if full or self.cautions else segment.prediction_set
+
     def timeline(self, gates: Tensor) -> tuple[Tensor, Tensor]:
         """Joins per-piece values into one track over the recording.
 
@@ -157,14 +167,21 @@ class Prediction:
         covered = count > 0
         return torch.arange(frames)[covered] * hop, (total / count.clamp_min(1))[..., covered]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON: no tensors; attention is left to the figures."""
+    def to_dict(self, anyway: bool = False) -> dict[str, Any]:
+        """Plain data for JSON: no tensors; attention is left to the figures.
+
+        Args:
+            anyway: whether to tell the label of what is no cry. Without it, who reads the label
+                alone finds None, and no probabilities or set.
+        """
+        told = anyway or self.is_cry is not False
+        named = self.prediction_set if told else None
         return {
-            "label": self.label,
-            "probabilities": dict(self.probabilities),
-            "prediction_set": None if self.prediction_set is None else list(self.prediction_set),
-            "decides": self.decides,
-            "pieces": [asdict(p) for p in self.pieces],
+            "label": self.label if told else None,
+            "probabilities": dict(self.probabilities) if told else {},
+            "prediction_set": None if named is None else list(named),
+            "decides": told and self.decides,
+            "pieces": [asdict(p) for p in self.pieces] if told else [],
             "system": self.system,
             "duration_seconds": round(self.duration, 3),
             "is_cry": self.is_cry,
@@ -174,6 +191,6 @@ class Prediction:
             "evaluation": None if self.evaluation is None else asdict(self.evaluation),
             "agreement": None if self.agreement is None else asdict(self.agreement),
             "calibration": None if self.calibration is None else asdict(self.calibration),
-            "acoustic": None if self.acoustic is None else asdict(self.acoustic),
+            "acoustic": asdict(self.acoustic) if told and self.acoustic is not None else None,
             "note": "Not a medical device.",
         }

@@ -9,8 +9,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: before torch is impo
 import pytest
 
 from analysis.models import load_bundled
+from cry_model import CryGate
 from tests.server import serve
-from tests.stand_ins import checkpoints, page_root
+from tests.stand_ins import checkpoints, page_root, write_gate
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -45,3 +46,9 @@ def server(tmp_path_factory):
 def models(tmp_path_factory):
     """All models of the page: those that are bundled, stand-ins for the others."""
     return load_bundled(checkpoints(tmp_path_factory.mktemp("models")))
+
+
+@pytest.fixture(scope="session")
+def gate(tmp_path_factory):
+    """The gate of the page that the tests visit."""
+    return CryGate.from_pretrained(write_gate(tmp_path_factory.mktemp("gate")))

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
-from analysis.answer import bars_html, cautions_html, data_link, verdict_html
+from analysis.answer import bars_html, cautions_html, verdict_html
+from analysis.data_link import data_link
 from analysis.decision import heading_html, promise_html
 from analysis.live.log import clock, log_csv, row_html
 from analysis.live.view import View

@@ -11,7 +11,8 @@ from html import escape
 import pytest
 
 from analysis.about_tab import about
-from analysis.answer import DISAGREEMENT, UNLIKE, answer_html, pieces_csv
+from analysis.answer import DISAGREEMENT, answer_html, pieces_csv
+from analysis.trust import UNLIKE
 from cry_model import CheckpointConfig, CryClassifier, FrontEndConfig
 from tests.stand_ins import AGREEMENT, CALIBRATION, EVALUATION, LABELS
 

@@ -42,7 +42,9 @@ def test_switching_gives_what_each_model_gives_without_the_file(models, clip):
         assert heard.answers[model.name].to_dict() == expected[model.name].to_dict()
         assert bars_html(expected[model.name]) in view.answer
         explained = (
-            {"feature"} if expected[model.name].acoustic else set(PLACES) - {"sound", "feature"}
+            {"feature"}
+            if expected[model.name].acoustic
+            else set(PLACES) - {"sound", "timeline", "feature"}
         )
         assert shown(view) == {"sound"} | explained
 

@@ -40,6 +40,7 @@ def test_every_system_gets_the_figures_that_it_has(answered):
     shown = dict(zip(PLACES, sections(picture(recording), prediction, 3400), strict=True))
     expected = {
         "sound": True,
+        "timeline": False,
         "feature": prediction.system == "feature-mlp",
         "map": bool(maps.temporal),
         "branch": bool(maps.multi_scale),
@@ -100,7 +101,8 @@ def test_the_map_is_the_outer_product_sorted_by_channel(improved, tone):
 
 @pytest.mark.parametrize(("frames", "columns", "kept"), [(10, 20, 10), (10, 5, 5), (11, 5, 3)])
 def test_thinning_averages_neighbours(frames, columns, kept):
-    times, track = thin(torch.arange(frames) / 50, torch.arange(2.0 * frames).view(2, -1), columns)
+    values = torch.arange(2.0 * frames).view(2, -1)
+    times, track = thin(torch.arange(frames) / 50, values, columns, 1 / 50)
     step = -(-frames // columns)
     assert len(times) == track.shape[1] == kept
     assert track[0, 0] == pytest.approx(np.mean(np.arange(step)))

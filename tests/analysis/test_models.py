@@ -5,9 +5,18 @@ import shutil
 
 import pytest
 
-from analysis.models import BUNDLED, CHECKPOINTS, UnknownModelError, find, load_bundled
-from cry_model import CheckpointError
+from analysis.models import (
+    BUNDLED,
+    CHECKPOINTS,
+    UnknownModelError,
+    find,
+    load_bundled,
+    load_gate,
+)
+from cry_model import CheckpointError, CryGate
 from cry_model.checkpoint import CONFIG, WEIGHTS
+from cry_model.gate import DEFAULT_GATE
+from tests.stand_ins import GATE_RECORD, write_gate
 
 
 def test_all_are_there_in_order_under_their_names(models):
@@ -21,8 +30,25 @@ def test_all_are_there_in_order_under_their_names(models):
 
 
 @pytest.mark.parametrize("path", sorted(CHECKPOINTS.glob("*/config.json")), ids=lambda p: p.parent)
-def test_whatever_is_bundled_is_offered(path):
-    assert path.parent.name in [model.name for model in load_bundled()]
+def test_whatever_is_bundled_is_offered_or_is_the_gate(path):
+    if path.parent == DEFAULT_GATE:
+        assert isinstance(load_gate(), CryGate)
+    else:
+        assert path.parent.name in [model.name for model in load_bundled()]
+
+
+def test_the_gate_is_loaded_or_the_page_does_without(tmp_path, caplog):
+    assert load_gate(tmp_path / "none") is None
+    assert not caplog.text
+    shutil.copytree(CHECKPOINTS / BUNDLED[-1].folder, tmp_path / "no gate")
+    with caplog.at_level(logging.WARNING):
+        assert load_gate(tmp_path / "no gate") is None
+    assert "is no gate" in caplog.text
+    assert load_gate(write_gate(tmp_path)).threshold == GATE_RECORD.threshold
+
+
+def test_no_model_of_the_page_has_a_gate_of_its_own(models):
+    assert [model.classifier.gate for model in models] == [None] * len(models)
 
 
 def test_the_page_works_with_those_that_are_there(models, tmp_path, caplog):

@@ -11,6 +11,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from analysis.answer import NO_LONGER_KEPT, bars_html
+from cry_model import audio
+from tests.analysis.sounds import RATE, scene, write
+from tests.stand_ins import hum
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +34,28 @@ def test_the_api_gives_what_each_classifier_gives(client, examples, models):
         for fact in ("label", "system", "evaluation", "agreement", "cautions"):
             assert answer[fact] == expected[fact]
     assert ask(client, path) == ask(client, path, models[0].name)
+
+
+def test_what_is_no_cry_has_a_label_only_when_asked_for(client, models, tmp_path):
+    path = write(tmp_path / "hum.wav", hum(4, RATE))
+    answer = ask(client, path)
+    assert (answer["is_cry"], answer["label"], answer["probabilities"]) == (False, None, {})
+    anyway = ask(client, path, models[0].name, True)
+    assert anyway["is_cry"] is False
+    assert anyway["probabilities"] == pytest.approx(
+        models[0].classifier.predict(path).probabilities, abs=1e-5
+    )
+
+
+def test_the_cries_of_a_recording_are_told_with_their_times(client, models, gate, tmp_path):
+    path = write(tmp_path / "scene.wav", scene(6, 4, 7, 4, 6))
+    answer = ask(client, path)
+    assert answer["is_cry"] is True
+    spans = gate.scan(audio.load(path)).spans
+    assert len(spans) == 2
+    for segment, span in zip(answer["segments"], spans, strict=True):
+        assert (segment["start"], segment["end"]) == pytest.approx((span.start, span.end))
+        assert set(segment["probabilities"]) == set(models[0].classifier.labels)
 
 
 def test_a_model_that_is_not_there_is_one_sentence(client, examples, server):

@@ -8,7 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
+from analysis.no_cry import ANYWAY, HEADING
+from analysis.segments import segments_csv
+from cry_model import audio
 from cry_model.evaluation import words
+from tests.analysis.sounds import RATE, scene, write
+from tests.stand_ins import hum
 
 FEATURES = ("sound", "feature")
 NETWORK_ONLY = ("map", "branch", "differential")
@@ -153,6 +158,72 @@ def test_a_recording_unlike_those_of_the_fit_is_no_answer(visit, models, tmp_pat
     cautions = models[0].classifier.predict(noise).cautions
     assert seen.page.locator("#answer .cautions p").all_inner_texts() == list(cautions)
     assert contrast(seen.page, "#answer .cautions p") >= 4.5
+
+
+def test_what_is_no_cry_is_said_and_opens_by_keyboard(visit, models, tmp_path):
+    path = write(tmp_path / "hum.wav", hum(5, RATE))
+    seen = visit()
+    seen.upload(path)
+    seen.page.wait_for_selector("#sound-figure .main-svg")
+    assert seen.page.locator("#answer h2").inner_text() == HEADING
+    bars, figures = seen.page.locator("#answer .bar"), seen.page.locator("#map-figure .main-svg")
+    figures.first.wait_for(state="attached")
+    assert not bars.first.is_visible()
+    assert not figures.first.is_visible()
+    width = seen.page.evaluate("document.querySelector('#branch-figure .main-svg').clientWidth")
+    summary = seen.page.locator("#answer .anyway > summary")
+    assert summary.inner_text() == ANYWAY
+    summary.focus()
+    seen.page.keyboard.press("Enter")
+    seen.answered()
+    assert bars.first.is_visible()
+    assert seen.probabilities() == shown(models[0].classifier.predict(path))
+    column = seen.page.locator("#branch-figure").bounding_box()["width"]
+    assert column - 60 < width <= column  # drawn to its place before it was shown
+    seen.page.keyboard.press("Enter")
+    seen.page.wait_for_selector("#answer .bar", state="hidden")
+    assert not figures.first.is_visible()
+    assert seen.errors == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "dark")])
+def test_several_cries_have_a_table_and_a_timeline(visit, models, gate, tmp_path, width, scheme):
+    path = write(tmp_path / "scene.wav", scene(8, *(5, 7) * 9))
+    track = gate.scan(audio.load(path))
+    expected = models[0].classifier.predict(path, track=track)
+    assert len(expected.segments) == 9
+    seen = visit(width=width, scheme=scheme)
+    seen.upload(path)
+    seen.answered(("sound", "timeline", "map"))
+    assert seen.probabilities() == shown(expected)
+    assert seen.page.locator(".segments tbody tr").count() == 9
+    with seen.page.expect_download() as download:
+        seen.page.get_by_role("link", name="Download segments (CSV)").click()
+    assert Path(download.value.path()).read_text() == segments_csv(expected)
+    region = seen.page.get_by_role("region", name="Table of cries")
+    region.focus()
+    seen.page.keyboard.press("End")
+    seen.page.wait_for_function("document.querySelector('.segments').scrollTop > 0")
+    seen.page.wait_for_selector("#timeline-figure[role=img][aria-label*='9 cries of']")
+    overflow = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert seen.page.evaluate(overflow) <= 1
+    for selector in (".segments caption", ".segments thead th", ".segments td"):
+        assert contrast(seen.page, selector) >= 4.5, selector
+    assert contrast(seen.page, "#timeline-figure .ytitle", "fill") >= 4.5
+    folder = Path(os.environ.get("CRY_SCREENSHOTS", tmp_path))
+    seen.page.screenshot(path=folder / f"timeline-{scheme}-{width}.png", full_page=True)
+    assert seen.errors == []
+
+
+def test_a_long_recording_shows_how_far_it_is(visit, tmp_path):
+    path = write(tmp_path / "long.wav", scene(200, 100, 290))
+    seen = visit()
+    seen.upload(path)
+    seen.page.wait_for_function(
+        "/Listening for cries|Asking the models/.test(document.body.innerText)", timeout=60_000
+    )
+    seen.answered(("sound", "timeline"))
+    assert seen.errors == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

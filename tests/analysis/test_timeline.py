@@ -1,0 +1,212 @@
+"""Several cries in a recording: a table, a file, a figure; nothing where nothing was heard."""
+
+import base64
+import csv
+import io
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from analysis.attention_figures import time_channel_figure
+from analysis.heard import hear
+from analysis.sections import PLACES, sections
+from analysis.segments import FEW, has_timeline, segments_csv, segments_html
+from analysis.sound_figure import sound_figure
+from analysis.style import class_colour
+from analysis.timeline_figure import THINNEST, slices, timeline_figure
+from analysis.tracks import thin
+from cry_model import audio
+from cry_model.evaluation import words
+from cry_model.listening import widened
+from tests.analysis.sounds import scene, write
+
+CRIES = ((6, 11), (17, 20), (28, 34))  # s, where they are put
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("scene") / "scene.wav", scene(6, 5, 6, 3, 8, 6, 4))
+
+
+@pytest.fixture(scope="module")
+def heard(path, models, gate):
+    return hear(models, str(path), gate)
+
+
+@pytest.fixture(scope="module")
+def prediction(heard, models):
+    """The network with the reasons of Donate-a-Cry."""
+    return heard.answers[models[-1].name]
+
+
+def test_each_cry_is_found_where_it_was_put(heard, models):
+    for model in models:
+        segments = heard.answers[model.name].segments
+        assert len(segments) == len(CRIES)
+        for segment, (start, end) in zip(segments, CRIES, strict=True):
+            assert segment.start == pytest.approx(start, abs=1.6)
+            assert segment.end == pytest.approx(end, abs=1.6)
+
+
+def test_every_model_answers_for_the_same_track_and_for_the_cries_alone(heard, models, gate, path):
+    track = gate.scan(audio.load(path))
+    for model in models:
+        expected = model.classifier.predict(path, track=track)
+        assert heard.answers[model.name].to_dict() == expected.to_dict()
+        for piece in expected.pieces:
+            least = model.classifier.front_end.config.min_seconds
+            allowed = [widened(span, least, expected.duration) for span in track.spans]
+            middle = (piece.start + piece.end) / 2
+            assert any(span.start <= middle <= span.end for span in allowed)
+
+
+def table(csv_text):
+    return list(csv.DictReader(io.StringIO(csv_text)))
+
+
+def test_the_file_is_what_the_model_says_to_each_cry_alone(prediction, models, path):
+    recording, classifier = audio.load(path), models[-1].classifier
+    rows = table(segments_csv(prediction))
+    assert len(rows) == len(CRIES)
+    for row in rows:
+        start, end = float(row["start_s"]), float(row["end_s"])
+        assert float(row["length_s"]) == pytest.approx(end - start, abs=2e-3)
+        cells = prediction.track.cells.numpy()
+        middles = (np.arange(len(cells)) + 0.5) * prediction.track.step
+        inside = cells[(middles > start) & (middles < end)]
+        assert float(row["cry_probability"]) == pytest.approx(inside.max(), abs=1e-3)
+        # The same from the cry with half a second on either side, cut out by hand.
+        low, high = (round(s * recording.sample_rate) for s in (start - 0.5, end + 0.5))
+        alone = classifier.predict(recording.waveform[low:high], recording.sample_rate)
+        for label, share in alone.probabilities.items():
+            assert float(row[label]) == pytest.approx(share, abs=1e-3)
+        assert row["most_probable"] == alone.label
+        assert row["set"] == ";".join(alone.prediction_set or ())
+
+
+def test_the_table_says_the_same_and_can_be_read_without_eyes(prediction):
+    html = segments_html(prediction)
+    assert html.count('<th scope="row">') == len(CRIES)
+    assert html.count('scope="col"') == 5 + len(prediction.probabilities)
+    assert "<caption>3 cries" in html
+    assert 'role="region" aria-label="Table of cries" tabindex="0"' in html
+    cells = re.findall(r"<td>([^<]*)</td>", html)
+    first = prediction.segments[0]
+    shares = [f"{100 * p:.0f} %" for p in first.probabilities.values()]
+    assert cells[4 : 4 + len(shares)] == shares
+    (data,) = re.findall(r'download="cries.csv" href="data:[^;]+;base64,([^"]+)"', html)
+    assert base64.b64decode(data).decode() == segments_csv(prediction)
+
+
+def test_only_many_rows_scroll(prediction):
+    few = replace(prediction, segments=prediction.segments[:1] * FEW)
+    many = replace(prediction, segments=prediction.segments[:1] * (FEW + 1))
+    assert "segments many" not in segments_html(few)
+    assert "segments many" in segments_html(many)
+
+
+def test_a_set_is_named_in_the_table_unless_it_says_nothing(prediction):
+    labels = tuple(prediction.probabilities)
+    first = replace(prediction.segments[0], prediction_set=labels[:2])
+
+    def cell(segment, **changes):
+        return re.findall(
+            r"<td>([^<]*)</td>",
+            segments_html(replace(prediction, segments=(segment,), **changes)),
+        )[3]
+
+    assert cell(first, cautions=()) == f"{words(labels[0])} or {words(labels[1])}"
+    assert cell(replace(first, prediction_set=labels), cautions=()) == "can&#x27;t tell"
+    assert cell(first, cautions=("Outside.",)) == "can&#x27;t tell"
+    assert cell(replace(first, prediction_set=None), cautions=()) == words(first.label)
+
+
+def test_markup_in_a_label_is_shown_not_run(prediction):
+    nasty = {"<b>": 0.6, "x": 0.4}
+    segment = replace(prediction.segments[0], probabilities=nasty, prediction_set=None)
+    html = segments_html(replace(prediction, probabilities=nasty, segments=(segment,)))
+    assert "<b>" not in html
+    assert "&lt;b&gt;" in html
+
+
+def test_there_is_a_timeline_where_there_is_something_to_find(prediction):
+    one = replace(prediction, segments=prediction.segments[:1])
+    assert has_timeline(prediction)
+    assert has_timeline(one)
+    assert not has_timeline(replace(one, duration=12.0))
+    assert not has_timeline(replace(prediction, segments=()))
+
+
+def test_the_bars_stand_where_the_cries_are_in_the_colour_of_their_class(prediction):
+    figure = timeline_figure(prediction)
+    labels = tuple(prediction.probabilities)
+    assert [bar.name for bar in figure.data] == list(map(words, labels))
+    for label, bar in zip(labels, figure.data, strict=True):
+        assert bar.marker.color == class_colour(labels, label)
+        for x, width, y, segment in zip(bar.x, bar.width, bar.y, prediction.segments, strict=True):
+            assert (x - width / 2, x + width / 2) == pytest.approx(
+                (segment.start, segment.end), abs=2e-3
+            )
+            assert y == pytest.approx(100 * segment.probabilities[label], abs=0.06)
+    assert figure.layout.xaxis.range == (0, prediction.duration)
+
+
+def test_a_single_cry_is_shown_piece_by_piece_and_a_short_one_is_still_seen(prediction):
+    one = replace(prediction, segments=prediction.segments[:1])
+    found = slices(one)
+    assert len(found) == len(one.pieces)
+    assert [end for _, end, _ in found[:-1]] == [start for start, _, _ in found[1:]]
+    brief = replace(one.segments[0], end=one.segments[0].start + 0.01)
+    figure = timeline_figure(replace(prediction, segments=(brief, brief)))
+    assert figure.data[0].width[0] == pytest.approx(THINNEST * prediction.duration, abs=1e-3)
+
+
+def test_the_sound_figure_marks_the_cries_and_the_threshold(heard, prediction):
+    figure = sound_figure(heard.sound, prediction, 3400)
+    bands = [shape for shape in figure.layout.shapes if shape.type == "rect"]
+    assert [(b.x0, b.x1) for b in bands] == [(s.start, s.end) for s in prediction.segments]
+    (line,) = [s for s in figure.layout.shapes if s.type == "line" and s.yref == "y3"]
+    assert line.y0 == line.y1 == prediction.track.threshold
+    (steps,) = [t for t in figure.select_traces("scatter") if t.line.shape == "hv"]
+    np.testing.assert_allclose(steps.y[:-1], prediction.track.cells.numpy(), atol=1e-3)
+    assert steps.x[1] - steps.x[0] == pytest.approx(prediction.track.step, abs=1e-3)
+    assert steps.x[-1] <= prediction.duration
+
+
+def test_no_line_crosses_a_pause(heard, prediction):
+    figure = sound_figure(heard.sound, prediction, 3400)
+    tracks = [t for t in figure.data if (t.name or "").startswith("block")]
+    assert len(tracks) == 3
+    between = [(13.2, 14.8), (22.5, 25.5)]  # s, well within the pauses
+    for track in tracks:
+        x, y = np.array(track.x, float), np.array(track.y, float)
+        for start, end in between:
+            inside = (x > start) & (x < end)
+            assert inside.sum() > 20
+            assert np.isnan(y[inside]).all()
+        assert not np.isnan(y[(x > 7) & (x < 10)]).any()
+    for heatmap in time_channel_figure(prediction).data:
+        x, z = np.array(heatmap.x, float), np.array(heatmap.z, float)
+        (jumps,) = np.nonzero(np.diff(x) > 1.5 * np.diff(x).min())
+        assert len(jumps) == 2  # between the cries
+        for column in (*jumps, *(jumps + 1)):
+            assert np.isnan(z[:, column]).all()
+        assert 11 < x[jumps[0]] < 13.2
+        assert 14.8 < x[jumps[0] + 1] < 17
+        assert not np.isnan(z[:, (x > 7) & (x < 10)]).any()
+
+
+def test_thinning_keeps_gaps():
+    times = torch.tensor([0.0, 0.02, 0.04, 0.2, 0.22])
+    found, track = thin(times, torch.tensor([1.0, 2.0, 3.0, 8.0, 10.0]), 6, 0.02)
+    assert found.tolist() == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.2])
+    np.testing.assert_allclose(track, [1.5, 3, np.nan, np.nan, np.nan, 9])
+
+
+def test_the_section_has_figure_table_and_words(heard, prediction):
+    shown = dict(zip(PLACES, sections(heard.sound, prediction, 3400), strict=True))
+    assert "3 cries of" in shown["timeline"].words
+    assert shown["timeline"].html == segments_html(prediction)
