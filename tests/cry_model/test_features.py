@@ -7,6 +7,9 @@ import torch
 
 from cry_model import PAPER_FRONT_END, FrontEnd, FrontEndConfig, Recording, audio
 from cry_model.features import band_pass, resample
+from cry_model.torchaudio_compat import import_torchaudio
+
+torchaudio = import_torchaudio()
 
 RATE = 8000
 
@@ -98,6 +101,23 @@ def test_up_to_3400_hz_resamplers_agree_within_a_tenth_of_a_decibel(via, rate):
 
     for low in range(100, 3400, 300):
         assert level(back, low, low + 300) == pytest.approx(level(wave, low, low + 300), abs=0.1)
+
+
+@pytest.mark.parametrize("length", [16000, 16001, 12347])
+@pytest.mark.parametrize(
+    ("rate", "target"),
+    [(16000, 8000), (8000, 16000), (48000, 16000), (44100, 8000), (24000, 16000)],
+)
+def test_a_bank_of_filters_gives_what_torchaudio_gives(rate, target, length):
+    wave = noise(2, 16000)[:length].view(1, -1)
+    settings = {"resampling_method": "sinc_interp_kaiser", "beta": 14.769656459379492}
+    for width, rolloff in ((16, 0.9475937167399596), (64, 0.9475937167399596), (256, 0.985)):
+        expected = torchaudio.functional.resample(
+            wave, rate, target, lowpass_filter_width=width, rolloff=rolloff, **settings
+        )
+        ours = resample(wave, rate, target, width, rolloff)
+        assert ours.shape == expected.shape
+        torch.testing.assert_close(ours, expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("gain_db", [-12, 12])
