@@ -1,8 +1,8 @@
 """``python -m analysis benchmark``: what one clip of five seconds costs, for every system.
 
 Each system runs in a process of its own, so that the peak of its memory is its own. Times are
-medians; the first runs are not counted. Unless systems are named, :mod:`analysis.long_benchmark` is
-run too.
+medians; the first runs are not counted. Unless systems are named, :mod:`analysis.long_benchmark` and
+:mod:`analysis.live_benchmark` are run too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+from analysis.live_benchmark import run_live_benchmark
 from analysis.long_benchmark import run_long_benchmark
 from analysis.measuring import RATE, RUNS, SECONDS, median_ms, peak_memory_mb, write_clip
 from analysis.sections import sections
@@ -120,7 +121,7 @@ def run_benchmark(out: Path, systems: list[str] | None = None) -> list[Cost]:
         "costs": [asdict(cost) for cost in costs],
     }
     if systems is None:
-        record |= run_long_benchmark()
+        record |= run_long_benchmark() | run_live_benchmark()
     out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return costs
 
