@@ -1,8 +1,8 @@
 """``python -m analysis benchmark``: what one clip of five seconds costs, for every system.
 
 Each system runs in a process of its own, so that the peak of its memory is its own. Times are
-medians; the first runs are not counted. Unless systems are named, :mod:`analysis.long_benchmark` and
-:mod:`analysis.live_benchmark` are run too.
+medians; the first runs are not counted. Unless systems are named, ten minutes of sound
+(:mod:`analysis.long_benchmark`) and the live stream (:mod:`analysis.live_benchmark`) follow.
 """
 
 from __future__ import annotations
