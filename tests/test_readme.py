@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 
 import cry_model
 from cry_model.checkpoint import ASSETS, DEFAULT
 from cry_model.complexity import MEBI, measure
 from cry_model.registry import get_system
 from tests.stand_ins import CLASSIFIERS
+from train.datasets.esc10 import LABELS as ESC10
+from train.gate_check import FAMILIES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -273,3 +275,46 @@ def test_what_attention_was_measured_on_is_what_the_runs_say():
         accuracies.append(cell(record["metrics"]["recording"]["metrics"]["accuracy"]))
     said = "accuracy {} for the improved system, {} without RSE".format(*accuracies)
     assert said in " ".join(README.split())
+
+
+GATE = ROOT / "assets" / "results" / "gate" / "baby" / "ecapa-tdnn"
+
+
+def whole(share):
+    return f"{100 * share:.0f} %"
+
+
+def test_the_numbers_of_the_gate_are_those_of_the_results():
+    gate = json.loads((GATE / "run.json").read_text(encoding="utf-8"))["gate"]
+    for words, name in (
+        ("ESC-10: area under the ROC curve", "area"),
+        ("ESC-10: cries taken for cries", "accepted"),
+        ("ESC-10: other sounds taken for cries", "false_accepts"),
+        ("... where 95 % of its cries are", "at_95"),
+        ("everything: area under the ROC curve", "area_all"),
+    ):
+        assert f"| {words} | {cell(gate[name])} |" in README
+    assert f"| still heard | {' | '.join(map(whole, gate['mixed'].values()))} |" in README
+    for family, share in gate["unheard"].items():
+        kinds = FAMILIES[family]
+        known = " / ".join(whole(gate["kinds"][kind]) for kind in kinds) if len(kinds) < 6 else "-"
+        rows = [line for line in README.splitlines() if line.startswith(f"| {title(family)}")]
+        assert any(line.endswith(f"| {known} | {whole(share)} |") for line in rows), family
+
+
+def test_the_scores_of_the_gate_give_its_numbers():
+    gate = json.loads((GATE / "run.json").read_text(encoding="utf-8"))["gate"]
+    table = pd.read_csv(GATE / "scores.csv", keep_default_na=False)
+    plain = table[(table["without"] == "") & (table["snr_db"] == "")]
+    esc = plain[plain["kind"].isin(ESC10)]
+    assert len(esc) == 400
+    assert roc_auc_score(esc["label"] == "cry", esc["score"]) == pytest.approx(
+        gate["area"]["value"], abs=1e-4
+    )
+    rooster = table[table["without"] == "rooster"]
+    share = (rooster["score"] >= gate["threshold"]).mean()
+    assert gate["unheard"]["rooster"] == pytest.approx(share)
+
+
+def title(family):
+    return family.replace("_", " ")

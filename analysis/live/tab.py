@@ -57,7 +57,7 @@ def skeleton(threshold: float, model: Model) -> str:
     """What stands there before anything is heard; the page's script fills it."""
     minutes = round(LIMIT_SECONDS / 60)
     return f"""<section class="live" data-live="root" data-state="idle">
-<p>Press the button near a baby: the gate says four times a second whether it hears crying, and
+<p>Press the button near a baby: the cry detector says four times a second whether it hears crying, and
 while that lasts, the {model.title} says which kind. It stops by itself after {minutes} minutes.</p>
 <div class="live-controls">
 <button type="button" data-live="button">Start listening</button>
@@ -75,7 +75,7 @@ while that lasts, the {model.title} says which kind. It stops by itself after {m
 {percent(threshold)}</span></div>
 <div class="live-seconds" aria-hidden="true">{_seconds()}<span style="right: 0">now</span></div>
 </div>
-<p class="caption">Above: which pitches sound, brighter is louder. Below: the gate's probability of
+<p class="caption">Above: which pitches sound, brighter is louder. Below: the cry detector's probability of
 a cry in the last seconds.</p>
 <div class="live-below">
 <div class="live-answer"><h3>What kind of cry</h3><div data-live="answer">{NO_CRY}</div></div>
