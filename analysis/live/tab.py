@@ -57,8 +57,9 @@ def skeleton(threshold: float, model: Model) -> str:
     """What stands there before anything is heard; the page's script fills it."""
     minutes = round(LIMIT_SECONDS / 60)
     return f"""<section class="live" data-live="root" data-state="idle">
-<p>Press the button near a baby: the cry detector says four times a second whether it hears crying, and
-while that lasts, the {model.title} says which kind. It stops by itself after {minutes} minutes.</p>
+<p>Press the button near a baby: the cry detector says four times a second whether it hears crying,
+and while that lasts, the {model.title} says which kind. It stops by itself after {minutes}
+minutes.</p>
 <div class="live-controls">
 <button type="button" data-live="button">Start listening</button>
 <p role="status" data-live="status">Not listening.</p>
@@ -75,8 +76,8 @@ while that lasts, the {model.title} says which kind. It stops by itself after {m
 {percent(threshold)}</span></div>
 <div class="live-seconds" aria-hidden="true">{_seconds()}<span style="right: 0">now</span></div>
 </div>
-<p class="caption">Above: which pitches sound, brighter is louder. Below: the cry detector's probability of
-a cry in the last seconds.</p>
+<p class="caption">Above: which pitches sound, brighter is louder. Below: the cry detector's
+probability of a cry in the last seconds.</p>
 <div class="live-below">
 <div class="live-answer"><h3>What kind of cry</h3><div data-live="answer">{NO_CRY}</div></div>
 <div class="live-log"><h3>What was heard</h3>

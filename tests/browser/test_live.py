@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import shutil
 from pathlib import Path
 
 import librosa
@@ -14,6 +15,8 @@ from analysis.live.visitors import SILENT_SECONDS
 from cry_model import audio
 from cry_model.gate import DEFAULT_GATE, CryGate
 from tests.browser.test_browser import contrast
+from tests.server import serve
+from tests.stand_ins import page_root
 
 RATE = 48_000  # Hz, Chromium's own
 REFUSE = """() => { navigator.mediaDevices.getUserMedia =
@@ -25,6 +28,16 @@ def gate():
     if not DEFAULT_GATE.is_dir():
         pytest.skip("no gate is bundled, so the page has no Live tab")
     return CryGate.from_pretrained()
+
+
+@pytest.fixture(scope="module")
+def server(gate, tmp_path_factory):
+    """The page with the bundled gate, whose judgement the log rests on."""
+    root = page_root(tmp_path_factory.mktemp("root"))
+    checkpoints = root / "assets" / "checkpoints"
+    shutil.copytree(DEFAULT_GATE, checkpoints / DEFAULT_GATE.name, dirs_exist_ok=True)
+    with serve(tmp_path_factory.mktemp("server"), root) as running:
+        yield running
 
 
 class Live:
@@ -185,8 +198,7 @@ def test_classify_answers_while_somebody_listens(live, visit, examples):
     assert tab.part("button").inner_text() == "Stop"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_it_fits_the_screen_and_can_be_read(live, scheme, width, played, tmp_path):
     tab = live(width=width, scheme=scheme, heard=played)
     tab.press()
