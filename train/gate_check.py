@@ -24,6 +24,7 @@ from cry_model.features import FrontEnd
 from cry_model.gate import look_at
 from train import everyday_sounds, results
 from train.clips import Clips
+from train.corpus import DataError
 from train.datasets.esc10 import LABELS as ESC10
 from train.datasets.gate import CRY, ESC_CRY, FOLDS, RAISED_SPEECH, SPEECH, kind_of
 from train.fitting import train_model
@@ -56,9 +57,12 @@ def run_check(run: Run, leave_out: bool = True) -> GateScore:
         leave_out: whether kinds of sound are left out in turn.
 
     Raises:
-        DataError: if the folder holds a check with other settings or data.
+        DataError: if the folder holds a check with other settings or data, or there are several
+            processes.
         TrainingError: if the loss is not a number.
     """
+    if run.accelerator.num_processes > 1:
+        raise DataError("The gate is small: fit it in one process, without accelerate launch.")
     front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
     with run.alone(run.results_folder):
         record = fit_missing(run, front_end, leave_out)

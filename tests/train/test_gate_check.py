@@ -125,3 +125,11 @@ def test_mixtures_lie_as_far_apart_as_they_say(run, monkeypatch):
         added = front_end.to_level((wave - cry)[None])[0]
         gain = float((wave - cry).norm() / added.norm())
         assert 20 * np.log10(1 / gain) == pytest.approx(row["snr_db"], abs=0.1)
+
+
+def test_several_processes_are_refused(run):
+    class Two:
+        num_processes = 2
+
+    with pytest.raises(DataError, match="one process"):
+        run_check(replace(run, accelerator=Two()))
