@@ -317,3 +317,16 @@ def test_the_scores_of_the_gate_give_its_numbers():
 
 def title(family):
     return family.replace("_", " ")
+
+
+def test_the_costs_of_gate_minutes_and_stream_are_those_of_the_benchmark():
+    path = ROOT / "assets" / "results" / "benchmark.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    gate, live, text = record["gate"], record["live"], " ".join(README.split())
+    assert f"{gate['with_gate']:.1f} ms instead of {gate['without']:.1f} ms" in text
+    assert f"({gate['ratio']:.2f} times)" in text
+    for cost in record["ten_minutes"]["costs"]:
+        assert f"| {cost['recording']} | {cost['cries']} | {cost['seconds']:.1f} |" in README
+    for name in ("quiet", "reasons"):
+        assert f"{live[name]:.0f} ms" in text
+    assert f"{live['memory_10_minutes']:.0f} MB after ten" in text
