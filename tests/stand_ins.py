@@ -213,11 +213,14 @@ def checkpoints(folder):
     return folder
 
 
-def page_root(folder):
-    """A copy of what app.py needs, with all models of the page."""
+def page_root(folder, gate=None):
+    """A copy of what app.py needs, with all models of the page and the gate in the folder ``gate``,
+    by default the stand-in."""
     shutil.copy(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "assets" / "examples", folder / "assets" / "examples")
     for package in ("analysis", "cry_model"):
         (folder / package).symlink_to(ROOT / package)
-    checkpoints(folder / "assets" / "checkpoints")
+    loaded = checkpoints(folder / "assets" / "checkpoints")
+    if gate is not None:
+        shutil.copytree(gate, loaded / DEFAULT_GATE.name, dirs_exist_ok=True)
     return folder

@@ -64,9 +64,10 @@ def browser_type():
 @pytest.fixture
 def visit(browser_type, server, tmp_path, examples):
     """Opens the page in a new profile; ``visit(width=390, scheme="dark", heard=wav)``."""
-    contexts = []
+    contexts, usual = [], server
 
-    def open_page(width=1280, height=900, scheme="light", heard=None):
+    def open_page(width=1280, height=900, scheme="light", heard=None, server=None):
+        server = server or usual
         heard = heard or examples / "synthetic_rhythmic.wav"
         microphone = f"--use-file-for-fake-audio-capture={heard}"
         context = browser_type.launch_persistent_context(

@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 from playwright.sync_api import Page, sync_playwright
 
+from cry_model.gate import DEFAULT_GATE
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.server import Server, serve
 from tests.stand_ins import page_root
@@ -152,7 +153,8 @@ def main() -> None:
         write_bursts(folder / "bursts.wav", args.recording)
         microphone = f"--use-file-for-fake-audio-capture={folder / 'bursts.wav'}"
         (folder / "root").mkdir()
-        with serve(folder, page_root(folder / "root")) as server:
+        gate = DEFAULT_GATE if DEFAULT_GATE.is_dir() else None
+        with serve(folder, page_root(folder / "root", gate)) as server:
             context = running.chromium.launch_persistent_context(
                 folder / "profile",
                 executable_path=CHROMIUM,

@@ -3,7 +3,6 @@
 import csv
 import io
 import os
-import shutil
 from pathlib import Path
 
 import librosa
@@ -14,30 +13,14 @@ import soundfile
 from analysis.live.visitors import SILENT_SECONDS
 from cry_model import audio
 from cry_model.gate import DEFAULT_GATE, CryGate
+from tests.analysis.sounds import cry
 from tests.browser.test_browser import contrast
 from tests.server import serve
-from tests.stand_ins import page_root
+from tests.stand_ins import hum, page_root
 
 RATE = 48_000  # Hz, Chromium's own
 REFUSE = """() => { navigator.mediaDevices.getUserMedia =
   () => Promise.reject(new DOMException("no", "NotAllowedError")); }"""
-
-
-@pytest.fixture(scope="module")
-def gate():
-    if not DEFAULT_GATE.is_dir():
-        pytest.skip("no gate is bundled, so the page has no Live tab")
-    return CryGate.from_pretrained()
-
-
-@pytest.fixture(scope="module")
-def server(gate, tmp_path_factory):
-    """The page with the bundled gate, whose judgement the log rests on."""
-    root = page_root(tmp_path_factory.mktemp("root"))
-    checkpoints = root / "assets" / "checkpoints"
-    shutil.copytree(DEFAULT_GATE, checkpoints / DEFAULT_GATE.name, dirs_exist_ok=True)
-    with serve(tmp_path_factory.mktemp("server"), root) as running:
-        yield running
 
 
 class Live:
@@ -65,8 +48,21 @@ class Live:
 
 
 @pytest.fixture
-def live(visit, gate):
+def live(visit):
     return lambda **options: Live(visit(**options))
+
+
+def silence(seconds):
+    return np.zeros(seconds * RATE, np.float32)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory):
+    """What the stand-in takes for a cry and for none, by turns."""
+    path = tmp_path_factory.mktemp("microphone") / "story.wav"
+    parts = [silence(1), cry(4, RATE), silence(4), hum(5, RATE), silence(4)]
+    soundfile.write(path, np.concatenate(parts), RATE, subtype="PCM_16")
+    return path
 
 
 def waveform(path):
@@ -75,8 +71,19 @@ def waveform(path):
 
 
 @pytest.fixture(scope="module")
-def played(data_root, gate, tmp_path_factory):
+def bundled(tmp_path_factory):
+    """The page with the gate that is bundled, for real cries and speech."""
+    if not DEFAULT_GATE.is_dir():
+        pytest.skip("no gate is bundled")
+    root = page_root(tmp_path_factory.mktemp("root"), DEFAULT_GATE)
+    with serve(tmp_path_factory.mktemp("server"), root) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def played(data_root, bundled, tmp_path_factory):
     """Cry, silence, speech, cry: real ones, those of a few that the gate is surest of as files."""
+    gate = CryGate.from_pretrained()
 
     def score(wave):
         return gate.scan(audio.load(wave, RATE)).score
@@ -92,18 +99,14 @@ def played(data_root, gate, tmp_path_factory):
     talk = min(talks, key=score)
     if score(cries[-2]) < gate.threshold or score(talk) >= gate.threshold:
         pytest.fail("The gate does not tell these cries from this speech as files already.")
-
-    def silence(seconds):
-        return np.zeros(seconds * RATE, np.float32)
-
     parts = [silence(1), cries[-1], silence(5), talk, silence(4), cries[-2], silence(5)]
     path = tmp_path_factory.mktemp("microphone") / "played.wav"
     soundfile.write(path, np.concatenate(parts), RATE, subtype="PCM_16")
     return path
 
 
-def test_cry_silence_speech_cry_end_in_the_log_and_nowhere_else(live, played, server):
-    tab = live(heard=played)
+def test_cry_silence_speech_cry_end_in_the_log_and_nowhere_else(live, played, bundled):
+    tab = live(heard=played, server=bundled)
     sent = []
     tab.page.on("request", lambda r: sent.append(r.url))
     tab.press()
@@ -115,7 +118,7 @@ def test_cry_silence_speech_cry_end_in_the_log_and_nowhere_else(live, played, se
     tab.reached("sound")
     assert tab.page.locator("[data-live=answer] .bar").count() == 0
     tab.page.wait_for_selector("[data-live=rows] tr:nth-child(3)", timeout=60_000)
-    assert server.recordings() == []  # while it listens, too
+    assert bundled.recordings() == []  # while it listens, too
     assert tab.kinds()[:3] == ["cry", "sound", "cry"]
     tab.press("Stop")
     tab.reached("stopped")
@@ -128,8 +131,8 @@ def test_cry_silence_speech_cry_end_in_the_log_and_nowhere_else(live, played, se
     assert not any("upload" in url or "queue/join" in url for url in sent)
     assert tab.visit.errors == []
     assert tab.visit.outside == []
-    assert server.kept() == []
-    assert "Traceback" not in server.log.read_text()
+    assert bundled.kept() == []
+    assert "Traceback" not in bundled.log.read_text()
 
 
 def test_it_starts_and_stops_by_keyboard_and_goes_on(live):
@@ -199,8 +202,8 @@ def test_classify_answers_while_somebody_listens(live, visit, examples):
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
-def test_it_fits_the_screen_and_can_be_read(live, scheme, width, played, tmp_path):
-    tab = live(width=width, scheme=scheme, heard=played)
+def test_it_fits_the_screen_and_can_be_read(live, scheme, width, story, tmp_path):
+    tab = live(width=width, scheme=scheme, heard=story)
     tab.press()
     tab.page.wait_for_selector("[data-live=rows] tr", timeout=60_000)
     tab.reached("sound")
