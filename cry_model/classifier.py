@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from cry_model import audio
 from cry_model.acoustic_features import FEATURES
+from cry_model.acoustic_front_end import AcousticFrontEnd
 from cry_model.attention import AttentionMaps, concatenate
 from cry_model.checkpoint import DEFAULT, load_checkpoint
 from cry_model.config import CheckpointConfig
 from cry_model.cry_track import CryTrack, Span
 from cry_model.feature_mlp import INPUTS, FeatureMLP
+from cry_model.features import resample
 from cry_model.front_ends import make_front_end
 from cry_model.gate import CryGate
 from cry_model.hub import find_checkpoint
@@ -108,11 +110,13 @@ class CryClassifier:
             AudioError: if the recording cannot be used; the message says why.
         """
         recording = audio.load(source, sample_rate)
-        if track is None and self.gate is not None:
-            track = self.gate.scan(recording)
         with torch.inference_mode():
-            spans = parts(track, recording.duration)
-            heard = pieces_of(self.front_end, self._on_device(recording), spans)
+            sound = self._on_device(recording)
+            if track is None and self.gate is not None:
+                sound = self._brought(sound)
+                track = self.gate.scan(sound)
+            spans = parts(track, sound.duration)
+            heard = pieces_of(self.front_end, sound, spans)
             answers = self._answer([pieces for _, pieces in heard], progress)
         probabilities = torch.cat([p for p, _, _ in answers])
         maps = concatenate([maps for _, maps, _ in answers])
@@ -168,6 +172,16 @@ class CryClassifier:
             yield TOO_DULL.format(top / 1000, self.config.front_end.high_hz / 1000)
         if remoteness is not None and remoteness > 1:
             yield OUTSIDE.format(remoteness)
+
+    def _brought(self, recording: audio.Recording) -> audio.Recording:
+        """At the front end's rate already, so that the gate need not start from the file's.
+
+        One on acoustic features resamples in a way of its own, and gets the file's rate.
+        """
+        rate = self.config.front_end.sample_rate
+        if isinstance(self.front_end, AcousticFrontEnd) or recording.sample_rate <= rate:
+            return recording
+        return audio.Recording(resample(recording.waveform, recording.sample_rate, rate), rate)
 
     def _on_device(self, recording: audio.Recording) -> audio.Recording:
         return audio.Recording(recording.waveform.to(self.device), recording.sample_rate)
