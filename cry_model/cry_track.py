@@ -47,6 +47,7 @@ class CryTrack:
     duration: float
     threshold: float
 
+    KEEP = 0.75  # of the threshold: a cry does not end where it is a little less sure
     MERGE = 1.5  # s: a pause for breath does not end a cry
 
     @property
@@ -84,17 +85,22 @@ class CryTrack:
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """The cries in order; those with less than :attr:`MERGE` between them are one."""
-        found: list[Span] = []
-        for cell, value in enumerate(self.cells.tolist()):
-            if value < self.threshold:
-                continue
+        """The cries in order; those with less than :attr:`MERGE` between them are one.
+
+        A cry has to reach the threshold, and lasts while it stays above :attr:`KEEP` of it.
+        """
+        lasting = [
+            (i, v) for i, v in enumerate(self.cells.tolist()) if v >= self.KEEP * self.threshold
+        ]
+        found: list[tuple[Span, float]] = []
+        for cell, value in lasting:
             start, end = cell * self.step, min((cell + 1) * self.step, self.duration)
-            if found and start - found[-1].end < self.MERGE:
-                found[-1] = Span(found[-1].start, end)
+            if found and start - found[-1][0].end < self.MERGE:
+                before, peak = found[-1]
+                found[-1] = (Span(before.start, end), max(peak, value))
             else:
-                found.append(Span(start, end))
-        return tuple(found)
+                found.append((Span(start, end), value))
+        return tuple(span for span, peak in found if peak >= self.threshold)
 
     def peak(self, span: Span) -> float:
         """The greatest probability within a span."""

@@ -28,7 +28,7 @@ def test_a_cell_is_the_mean_of_the_looks_that_cover_it():
 def test_one_look_in_the_middle_makes_no_cry_and_four_do():
     assert track([0, 0, 0, 0, 1, 0, 0, 0, 0]).spans == ()
     quiet = [0.0] * 8
-    found = track([*quiet, 1, 1, 1, 1, *quiet])
+    found = track([*quiet, 1, 1, 1, 1, *quiet], threshold=0.6)
     # Looks from 4.0 to 5.5 s hear it: the cells that at least half of their looks hear.
     assert found.spans == (Span(4.5, 7.0),)
     assert found.peak(found.spans[0]) == 1.0
@@ -58,3 +58,11 @@ def test_a_short_recording_is_one_cell():
 def test_a_cry_ends_with_its_recording():
     found = track([0.9] * 5, duration=3.7)
     assert found.spans == (Span(0.0, 3.7),)
+
+
+def test_a_cry_lasts_while_it_stays_near_the_threshold():
+    found = track([*[0.7] * 8, *[0.95] * 4, *[0.5] * 8, *[0.1] * 8], threshold=0.9)
+    assert len(found.spans) == 1
+    assert found.spans[0].start == 0
+    assert found.spans[0].end == pytest.approx(6.5, abs=1)
+    assert track([0.7] * 20, threshold=0.9).spans == ()
