@@ -81,9 +81,9 @@ def calibrate(
         error_before=error(probabilities, targets, groups),
         error_after=error(tempered, targets, groups),
         constant_set=tuple(labels[i] for i in always),
-        constant_coverage=float(frequencies[always].sum()),
+        constant_coverage=_share(frequencies[always].sum()),
         by_label={
-            label: float(group_weights(groups) @ (kept * target) / share)
+            label: _share(group_weights(groups) @ (kept * target) / share)
             for label, kept, target, share in zip(
                 labels, sets.T, targets.T, frequencies, strict=True
             )
@@ -144,9 +144,9 @@ def shares(
     return {
         "coverage": alike((sets * targets).sum(1)),
         "size": alike(size.astype(np.float64)),
-        "empty": float(weights @ (size == 0)),
-        "single": float(weights @ (size == 1)),
-        "full": float(weights @ (size == sets.shape[1])),
+        "empty": _share(weights @ (size == 0)),
+        "single": _share(weights @ (size == 1)),
+        "full": _share(weights @ (size == sets.shape[1])),
     }
 
 
@@ -173,3 +173,8 @@ def constant_set(frequencies: Array, promised: float) -> NDArray[np.int64]:
     order = np.argsort(-frequencies, kind="stable")
     reached = frequencies[order].cumsum() >= promised - 1e-12
     return order[: int(reached.argmax()) + 1]
+
+
+def _share(total: float) -> float:
+    """A sum of weights that sum to 1, but for rounding."""
+    return min(1.0, float(total))

@@ -8,7 +8,7 @@ import pytest
 
 import cry_model
 from train.__main__ import main
-from train.datasets import DATASETS, challenge6, cries, synthetic6
+from train.datasets import DATASETS, challenge6, cries, gate, synthetic6
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 
@@ -21,7 +21,10 @@ def synthetic(tmp_path_factory):
     return root
 
 
-@pytest.fixture(params=[name for name in DATASETS if name != cries.NAME])  # that has no labels
+OWN = (cries.NAME, gate.NAME)  # no labels; four corpora, and a command of its own
+
+
+@pytest.fixture(params=[name for name in DATASETS if name not in OWN])
 def corpus(request, tmp_path, synthetic):
     """A part of each dataset under a root of its own, real where the recordings are there."""
     name, root = request.param, tmp_path / "data"
