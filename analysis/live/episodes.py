@@ -34,7 +34,8 @@ class Episode:
 class _Open:
     kind: Kind
     start: float
-    last: float  # when it was last heard
+    last: float  # when it last was what it is
+    sounded: float  # when it was last loud; its start if it never was
     peak: float
     loud: int  # looks
 
@@ -68,17 +69,20 @@ class Episodes:
     def step(self, time: float, probability: float, loud: bool) -> list[Episode]:
         """Takes the look that ends at ``time`` and gives the episodes that it ends."""
         if probability >= self.threshold:
-            return self._cry(time, probability)
+            return self._cry(time, probability, loud)
         finished = []
         if self.open is not None and time - self.open.last >= KEEP_ON:
             finished = self.finish()
             self._free = max(self._free, time - LOOK / RATE)
         elif self.open is not None and self.open.kind == "cry":
+            if loud:
+                self.open = replace(self.open, sounded=time)
             return []
         if loud:
-            before = self.open or _Open("sound", max(self._free, time - LOOK / RATE), 0, 0, 0)
+            start = max(self._free, time - LOOK / RATE)
+            before = self.open or _Open("sound", start, time, time, 0, 0)
             peak = max(before.peak, probability)
-            self.open = replace(before, last=time, peak=peak, loud=before.loud + 1)
+            self.open = replace(before, last=time, sounded=time, peak=peak, loud=before.loud + 1)
         return finished
 
     def finish(self) -> list[Episode]:
@@ -87,23 +91,27 @@ class Episodes:
         if ended is None or (ended.kind == "sound" and ended.loud < MIN_LOUD):
             return []
         end = ended.last - self.reach if ended.kind == "cry" else ended.last
+        if ended.sounded > ended.start:  # it was quiet afterwards: that tells better than the gate
+            end = min(end, ended.sounded)
         end = max(end, ended.start + LOOK / RATE)
         self._free = end
         return [Episode(ended.kind, ended.start, end, ended.peak)]
 
-    def _cry(self, time: float, probability: float) -> list[Episode]:
+    def _cry(self, time: float, probability: float, loud: bool) -> list[Episode]:
         finished: list[Episode] = []
         if self.open is None or self.open.kind == "sound":
             start = max(self._free, time - self.reach, 0.0)
-            before, self.open = self.open, None
-            if before is not None and start - before.start >= KEEP_ON and before.loud >= MIN_LOUD:
-                end = min(before.last, start)
-                finished = [Episode("sound", before.start, end, before.peak)]
+            before = self.open
+            if before is not None and start - before.start >= KEEP_ON:
+                if before.loud >= MIN_LOUD:
+                    end = min(before.last, start)
+                    finished = [Episode("sound", before.start, end, before.peak)]
             elif before is not None:
-                start = min(start, before.start)
-            self.open = _Open("cry", start, time, probability, 0)
+                start = before.start
+            self.open = _Open("cry", start, time, start, probability, 0)
         peak = max(self.open.peak, probability)
-        self.open = replace(self.open, last=time, peak=peak)
+        sounded = time if loud else self.open.sounded
+        self.open = replace(self.open, last=time, sounded=sounded, peak=peak)
         return finished
 
 
