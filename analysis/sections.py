@@ -18,7 +18,8 @@ from cry_model.prediction import Prediction
 SOUND_NOTE = "Loudness, pitch and overtones."
 DETECTOR_NOTE = """The row "a cry?" is what a small network that hears everything first makes of it,
 half a second at a time."""
-MARKED_NOTE = "The model hears only the marked stretches, in which that reaches the dashed line."
+MARKED_NOTE = """The model hears only the marked stretches, in which that reaches the dashed line or
+stays near it."""
 GATES_NOTE = """Loudness, pitch and overtones, and below them when the network listened: near 1 a
 moment counts fully, near 0 it is held back. In the paper: the temporal gate A<sub>t</sub> of each
 block, equation 10. It shows what the network multiplies, not why it answers: on made-up cries whose

@@ -138,7 +138,7 @@ class Prediction:
     def named_in(self, segment: Segment) -> tuple[str, ...]:
         """The labels that cannot be ruled out for a cry; without sets, the most probable one.
 
-        None where nothing can be told: the set is full, or the model knows no such recordings.
+        Empty where nothing can be told: the set is full, or the model knows no such recordings.
         """
         if segment.prediction_set is None:
             return (segment.label,)

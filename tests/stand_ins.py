@@ -82,14 +82,12 @@ CALIBRATION = Calibration(
 
 def gate_config():
     """Of a gate whose numbers mean nothing."""
-    rate = Estimate(0.9, 0.8, 1.0)
-    record = GateRecord(0.5, rate, Estimate(0.01, 0.0, 0.03), rate, {"rooster": 0.1})
     return CheckpointConfig(
         "improved-ecapa-tdnn",
         ("cry", "other"),
         GATE_FRONT_END,
         settings={"channels": 16, "stages": 1},
-        gate=record,
+        gate=GATE_RECORD,
     )
 
 
@@ -98,28 +96,17 @@ GATE_RECORD = GateRecord(
     accepted=Estimate(0.95, 0.9, 1.0),
     false_accepts=Estimate(0.03, 0.02, 0.05),
     area=Estimate(0.99, 0.98, 1.0),
+    unheard={"rooster": 0.1},
 )
 HUM_BANDS = 12  # of 40: those below some 600 Hz
 
 
 def write_gate(folder):
     """A gate that hears a cry in whatever sounds above 600 Hz, and none in a hum or in silence."""
-    front_end = FrontEndConfig(
-        num_bands=40,
-        num_filters=40,
-        window=512,
-        hop=256,
-        level="piece",
-        piece_seconds=2.0,
-        min_seconds=2.0,
-        overlap=0.75,
-    )
-    config = CheckpointConfig(
-        "improved-ecapa-tdnn-no-diff-attention",
-        ("cry", "other"),
-        front_end,
+    config = replace(
+        gate_config(),
+        system="improved-ecapa-tdnn-no-diff-attention",
         settings={"channels": 8, "stages": 1},
-        gate=GATE_RECORD,
     )
     model = config.build()
     with torch.no_grad():

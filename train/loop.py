@@ -11,6 +11,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from accelerate import Accelerator
@@ -111,20 +112,13 @@ def fit(
         dice = Dice(seed, epoch, device)
         torch.manual_seed(dice.numbers.getrandbits(63))  # for a system with dropout
         pupil.train()
+        loss_of = partial(
+            step_loss, pupil, front_end, bank, lesson.teacher, preset, dice, accelerator, chooser
+        )
         total = torch.zeros((), device=device)
         for step in range(epoch * steps, (epoch + 1) * steps):
             rate = preset.learning_rate * schedule(preset, step, preset.epochs * steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            loss = step_loss(
-                pupil, front_end, bank, lesson.teacher, preset, dice, accelerator, chooser
-            )
-            optimiser.zero_grad(set_to_none=True)
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(pupil.parameters(), MAX_NORM)
-            optimiser.step()
-            weights.follow()
-            total += loss.detach()  # stays on the device: nothing waits for it
+            total += take_step(loss_of, rate, pupil, optimiser, weights, accelerator)
         mean = accelerator.reduce(total, "mean").item() / steps
         if not (math.isfinite(mean) and weights.finite()):
             raise TrainingError(
@@ -141,6 +135,26 @@ def fit(
     if watch.best is not None:
         weights.outcome.load_state_dict(watch.best)
     return accelerator.unwrap_model(weights.outcome, keep_fp32_wrapper=False).eval()
+
+
+def take_step(
+    loss_of: Callable[[], Tensor],
+    rate: float,
+    pupil: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    weights: Weights,
+    accelerator: Accelerator,
+) -> Tensor:
+    """One step at this learning rate; the loss stays on the device: nothing waits for it."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+    loss = loss_of()
+    optimiser.zero_grad(set_to_none=True)
+    accelerator.backward(loss)
+    accelerator.clip_grad_norm_(pupil.parameters(), MAX_NORM)
+    optimiser.step()
+    weights.follow()
+    return loss.detach()
 
 
 def schedule(preset: Preset, step: int, steps: int) -> float:

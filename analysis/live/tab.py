@@ -14,7 +14,6 @@ from analysis.live.stream import KEPT, RATE
 from analysis.live.view import Gate
 from analysis.live.visitors import SILENT_SECONDS, Visitors
 from analysis.models import Model
-from cry_model.classifier import CryClassifier
 from cry_model.evaluation import percent
 
 SCRIPT = Path(__file__).with_name("live.js")
@@ -35,9 +34,8 @@ def build_live_tab(gate: Gate, model: Model) -> None:
         gate: says whether the microphone hears a cry.
         model: names a reason while a cry lasts.
     """
-    # What it is asked about is a cry already, by a rule of its own, so no gate hears it again.
-    reasons = CryClassifier(model.classifier.model, model.classifier.config)
-    visitors = Visitors(lambda: Listener(gate, reasons))
+    # The page's models have no gate of their own: what they are asked about is a cry already.
+    visitors = Visitors(lambda: Listener(gate, model.classifier))
 
     def live_hear(request: dict[str, Any]) -> dict[str, Any]:
         return visitors.hear(request)

@@ -1,5 +1,6 @@
 """The gate: its looks, its track, and what a classifier makes of it."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -124,10 +125,10 @@ def test_only_a_gate_is_taken_for_one(gate, tmp_path):
 @pytest.mark.parametrize("damage", [{"threshold": "high"}, {"area": None}, {"extra": 1}])
 def test_a_damaged_record_is_refused(damage):
     text = gate_config().to_json()
-    data = __import__("json").loads(text)
+    data = json.loads(text)
     data["gate"].update(damage)
     with pytest.raises(CheckpointError):
-        CheckpointConfig.from_json(__import__("json").dumps(data))
+        CheckpointConfig.from_json(json.dumps(data))
 
 
 def test_a_config_keeps_its_gate():

@@ -10,7 +10,14 @@ from cry_model.registry import ON_SPECTROGRAMS
 from train.attention_check import FOLDER, run_check
 from train.attention_rows import Truth
 from train.attention_scores import describe
-from train.commands.options import HelpFormatter, add_cache, add_data_root, add_device, at_least
+from train.commands.options import (
+    HelpFormatter,
+    add_cache,
+    add_data_root,
+    add_device,
+    add_settings,
+    at_least,
+)
 from train.corpus import DataError
 from train.datasets import synthetic6
 from train.devices import make_accelerator
@@ -53,14 +60,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--epochs", type=at_least(1), default=BEST.epochs, help="of the preset 'best'"
     )
-    parser.add_argument(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="NAME=VALUE",
-        help="other settings of the preset or the system, as for fit: channels=64",
-    )
+    add_settings(parser)
     add_device(parser)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="results and states go here")
 

@@ -13,6 +13,7 @@ from train.commands.options import (
     add_coverage,
     add_data_root,
     add_device,
+    add_settings,
     at_least,
     share,
 )
@@ -76,15 +77,7 @@ def add_how(how: argparse._ArgumentGroup) -> None:
         help="base settings (default: best; features for feature-mlp)",
     )
     how.add_argument("--epochs", type=at_least(1), help="instead of the preset's")
-    how.add_argument(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="NAME=VALUE",
-        help="other settings of the preset, its augmentation or the system: "
-        "batch=64 mixup=0 validation=0.2 patience=5 channels=64",
-    )
+    add_settings(how)
     how.add_argument(
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the model"
     )

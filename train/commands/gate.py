@@ -7,7 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from cry_model.registry import ON_SPECTROGRAMS
-from train.commands.options import HelpFormatter, add_cache, add_data_root, add_device, at_least
+from train.commands.options import (
+    HelpFormatter,
+    add_cache,
+    add_data_root,
+    add_device,
+    add_settings,
+    at_least,
+)
 from train.datasets import gate
 from train.devices import make_accelerator
 from train.gate_check import run_check
@@ -46,14 +53,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_cache(parser)
     parser.add_argument("--seed", type=at_least(0), default=0, help="of weights and draws")
     parser.add_argument("--epochs", type=at_least(1), default=GATE.epochs, help="of each fit")
-    parser.add_argument(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="NAME=VALUE",
-        help="other settings of the preset or the system, as for fit: channels=64",
-    )
+    add_settings(parser)
     parser.add_argument(
         "--leave-out",
         action=argparse.BooleanOptionalAction,

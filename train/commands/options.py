@@ -79,6 +79,19 @@ def add_cache(parser: Options) -> None:
     )
 
 
+def add_settings(parser: Options) -> None:
+    """``--set``."""
+    parser.add_argument(
+        "--set",
+        action="extend",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="other settings of the preset, its augmentation or the system: "
+        "batch=64 mixup=0 validation=0.2 patience=5 channels=64",
+    )
+
+
 def add_device(parser: Options) -> None:
     """``--device``."""
     parser.add_argument(
