@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.audio import Recording, require_sound
+from cry_model.pcen import PCEN
 from cry_model.pieces import Clip, Pieces, cut
 from cry_model.torchaudio_compat import import_torchaudio
 
@@ -28,9 +29,10 @@ class FrontEndConfig:
     """What a front end declares.
 
     Attributes:
-        kind: "log-mel" or "mfcc".
-        num_bands: rows of the features: mel bands, or cepstral coefficients.
-        num_filters: mel filters; for "log-mel" the same as ``num_bands``.
+        kind: "log-mel", "mfcc" or "pcen" (:mod:`cry_model.pcen`).
+        num_bands: rows of the features: mel bands or cepstral coefficients, and their deltas.
+        num_filters: mel filters; but for "mfcc" the number of bands without the deltas.
+        deltas: orders of differences over time that follow the bands, 0, 1 or 2.
         sample_rate: Hz, what every recording is brought to.
         low_hz, high_hz: the band that is heard. For an 8 kHz source that was resampled on its
             way here, soxr, FFmpeg and SciPy agree within 0.1 dB up to 3.4 kHz, and no longer at
@@ -46,9 +48,10 @@ class FrontEndConfig:
         overlap: least share that neighbouring pieces have in common.
     """
 
-    kind: Literal["log-mel", "mfcc"] = "log-mel"
+    kind: Literal["log-mel", "mfcc", "pcen"] = "log-mel"
     num_bands: int = 64
     num_filters: int = 64
+    deltas: int = 0
     sample_rate: int = 8000
     low_hz: float = 50.0
     high_hz: float = 3400.0
@@ -154,15 +157,20 @@ class FrontEnd(nn.Module):
             normalized=True,  # white noise at RMS 1 has power 1 in each bin
             mel_scale="htk",
         )
+        if config.kind not in ("log-mel", "mfcc", "pcen"):
+            raise ValueError(f"kind is 'log-mel', 'mfcc' or 'pcen', not '{config.kind}'.")
+        if config.deltas not in (0, 1, 2) or config.num_bands % (1 + config.deltas):
+            raise ValueError("num_bands is a multiple of 1 + deltas, and deltas is 0, 1 or 2.")
+        rows = config.num_bands // (1 + config.deltas)
+        dct, self.pcen = None, None
         if config.kind == "mfcc":
-            dct = torchaudio.functional.create_dct(config.num_bands, config.num_filters, "ortho")
-            self.register_buffer("dct", dct.T.contiguous(), persistent=False)
-        elif config.kind == "log-mel":
-            if config.num_bands != config.num_filters:
-                raise ValueError("A log-mel front end has as many bands as mel filters.")
-            self.dct = None
-        else:
-            raise ValueError(f"kind is 'log-mel' or 'mfcc', not '{config.kind}'.")
+            dct = torchaudio.functional.create_dct(rows, config.num_filters, "ortho")
+            dct = dct.T.contiguous()
+        elif rows != config.num_filters:
+            raise ValueError(f"A {config.kind} front end has as many bands as mel filters.")
+        elif config.kind == "pcen":
+            self.pcen = PCEN(config.hop_seconds)
+        self.register_buffer("dct", dct, persistent=False)
 
     def prepare(self, recording: Recording) -> Clip:
         """Resamples, band-limits, levels (loud frames at RMS 1) and trims one recording.
@@ -206,9 +214,18 @@ class FrontEnd(nn.Module):
         """What the model gets of pieces cut out of :meth:`mel_power`, (..., bands, frames)."""
         if self.config.level == "piece":
             power = power / self._loudness(power)
-        decibels = 10 * power.clamp_min(10 ** (self.config.floor_db / 10)).log10()
-        features = (decibels - self.config.floor_db) / 20  # 0 is the floor
-        return features if self.dct is None else self.dct @ features
+        floored = power.clamp_min(10 ** (self.config.floor_db / 10))
+        if self.pcen is not None:
+            return self.with_deltas(self.pcen(floored))
+        features = (10 * floored.log10() - self.config.floor_db) / 20  # 0 is the floor
+        return self.with_deltas(features if self.dct is None else self.dct @ features)
+
+    def with_deltas(self, features: Tensor) -> Tensor:
+        """The bands, then their differences over time, (..., bands, frames)."""
+        orders = [features]
+        for _ in range(self.config.deltas):
+            orders.append(torchaudio.functional.compute_deltas(orders[-1]))
+        return torch.cat(orders, dim=-2)
 
     def _loudness(self, power: Tensor) -> Tensor:
         """Mean power of the loud frames of each piece, (..., 1, 1); 1 for digital silence."""

@@ -113,10 +113,18 @@ class ImprovedECAPATDNN(nn.Module):
         multi_scale: False for the ablation without MCA.
         rse: False for the ablation without RSE.
         differential_attention: False for the ablation that only concatenates the tokens.
+        segments: our own: parts of the time that have tokens each, (1 + blocks) x ``segments`` of
+            them; what comes out is averaged over the parts.
+        deviations: our own: the standard deviations over time are tokens beside the averages.
+        token_bias: where BatchNorm's bias of the tokens starts. Differential attention multiplies
+            two functions of the tokens; around 1 the product begins linear in them, and around 0,
+            BatchNorm's own start, with the square of each.
         reused_classifier: settings of a :class:`~cry_model.feature_mlp.FeatureMLP` whose
             classifier answers in the place of a linear layer, for a pupil of one; None for the
             linear layer.
     """
+
+    FLOOR = 1e-6  # of a variance, so that its root has a gradient
 
     def __init__(
         self,
@@ -128,6 +136,9 @@ class ImprovedECAPATDNN(nn.Module):
         multi_scale: bool = True,
         rse: bool = True,
         differential_attention: bool = True,
+        segments: int = 1,
+        deviations: bool = False,
+        token_bias: float = 0.0,
         reused_classifier: Mapping[str, Any] | None = None,
     ):
         super().__init__()
@@ -135,7 +146,11 @@ class ImprovedECAPATDNN(nn.Module):
         self.blocks = nn.ModuleList(
             RSEMCABlock(channels, d, multi_scale, rse, stages) for d in DILATIONS
         )
-        width = (1 + len(DILATIONS)) * channels
+        if segments < 1:
+            raise ValueError(f"segments is a whole number from 1 on, not {segments}")
+        self.segments, self.deviations = segments, deviations
+        self.channels = channels
+        width = (1 + len(DILATIONS)) * (2 if deviations else 1) * channels
         self.pool_norm = nn.BatchNorm1d(width)
         self.differential = (
             DifferentialAttention(channels, heads) if differential_attention else None
@@ -144,25 +159,35 @@ class ImprovedECAPATDNN(nn.Module):
             self.classifier: nn.Module = nn.Linear(width, num_classes)
         else:
             self.classifier = ReusedClassifier(width, num_classes, **reused_classifier)
-            # Differential attention multiplies two functions of the tokens; around 1 the product
-            # begins linear in them, and features that are linear in the sound are found sooner.
-            nn.init.ones_(self.pool_norm.bias)
+            token_bias = 1.0  # features that are linear in the sound are found sooner
+        nn.init.constant_(self.pool_norm.bias, token_bias)
+
+    def pool(self, x: Tensor) -> Tensor:
+        """(B, C, T) -> (B, segments, C), or 2 C with the deviations: the tokens of one layer."""
+        parts = x.tensor_split(self.segments, dim=-1)
+        pooled = torch.stack([part.mean(-1) for part in parts], dim=1)
+        if not self.deviations:
+            return pooled
+        spread = [part.var(-1, correction=0).clamp_min(self.FLOOR).sqrt() for part in parts]
+        return torch.cat([pooled, torch.stack(spread, dim=1)], dim=-1)
 
     def forward(
         self, features: Tensor, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionMaps]:
         x = self.stem(features)
-        tokens, gates = [x.mean(-1)], []
+        tokens, gates = [self.pool(x)], []
         for block in self.blocks:
             out, block_gates = block(x)
             x = x + out  # the next block's input: the sum of all outputs so far
-            tokens.append(out.mean(-1))
+            tokens.append(self.pool(out))
             gates.append(block_gates)
-        z = self.pool_norm(torch.cat(tokens, dim=1))
+        z = self.pool_norm(torch.cat(tokens, dim=-1).flatten(0, 1))
         maps = None
         if self.differential is not None:
-            z, maps = self.differential(z.unflatten(1, (len(tokens), -1)))
-            z = z.flatten(1)
+            per_segment = z.shape[-1] // self.channels
+            tokens = z.view(len(x), self.segments * per_segment, self.channels)
+            z, maps = self.differential(tokens)
+        z = z.reshape(len(x), self.segments, -1).mean(1)
         logits = self.classifier(z)
         if not return_attention:
             return logits

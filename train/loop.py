@@ -220,7 +220,7 @@ def step_loss(
             targets = teacher.teach(waves, targets)
         features = front_end(waves)
         if how is not None:
-            log_mel = config.kind == "log-mel"
+            log_mel = config.kind == "log-mel" and not config.deltas
             features = augment_features(features, how, log_mel, dice.tensors)
             features, targets = mixup(features, targets, how.mixup, dice.tensors)
     mine, of = accelerator.process_index, accelerator.num_processes

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+from cry_model.front_ends import AnyConfig, make_front_end
 from train.corpus import DataError
 from train.presets import Augmentation, Preset
 
@@ -18,26 +19,44 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
 
     Args:
         preset: the base.
-        assignments: "NAME=VALUE", where NAME is a field of the preset or of its augmentation, or
-            else a setting of the system, and VALUE is a Python literal or a word.
+        assignments: "NAME=VALUE", where NAME is a field of the preset, of its front end or of its
+            augmentation, or else a setting of the system, and VALUE is a Python literal or a word.
 
     Raises:
         DataError: if one has no "=", or the value does not suit the field.
     """
     own = {f.name for f in fields(Preset)} - set(FIXED)
     augmentation = {f.name for f in fields(Augmentation)}
+    heard = {f.name for f in fields(preset.front_end)}
     changes: dict[str, Any] = {}
     augmenting: dict[str, Any] = {}
+    hearing: dict[str, Any] = {}
     settings: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise DataError(f"--set takes NAME=VALUE, not '{assignment}'.")
-        target = changes if name in own else augmenting if name in augmentation else settings
+        homes = ((own, changes), (augmentation, augmenting), (heard, hearing))
+        target = next((values for names, values in homes if name in names), settings)
         target[name] = literal(text)
+    if hearing:
+        changes["front_end"] = hears(replace(preset.front_end, **hearing))
     if augmenting:
         changes["augmentation"] = replace(preset.augmentation or Augmentation(), **augmenting)
     return replace(preset, **changes), settings
+
+
+def hears(config: AnyConfig) -> AnyConfig:
+    """The configuration, if a front end can be built of it.
+
+    Raises:
+        DataError: if none can.
+    """
+    try:
+        make_front_end(config)
+    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+        raise DataError(f"No front end can be built so: {error}") from error
+    return config
 
 
 def literal(text: str) -> Any:

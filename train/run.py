@@ -23,6 +23,7 @@ from train.conformal import PROMISED
 from train.corpus import DataError
 from train.distillation import Teacher
 from train.opinions import Opinions
+from train.outer import Outer
 from train.presets import Preset
 from train.stability import Stability
 from train.state import Memory
@@ -41,6 +42,8 @@ class Run:
         stability: how far the teacher stays with them, for the record.
         coverage: what the prediction sets promise, 0 to 1.
         extra: the name of the corpus that unlabelled clips were taken from, for the record.
+        within: only the training part of this fold is looked at, and divided into ``folds``
+            again; for choices that must not see what the fold tests.
         resume: False fits the fold that was cut off from its beginning.
         track: whether to write live curves.
         checkpoint: whether to fit on everything at the end and save the weights.
@@ -61,6 +64,7 @@ class Run:
     stability: Mapping[str, Stability] = field(default_factory=dict)
     coverage: float = PROMISED
     extra: str | None = None
+    within: Outer | None = None
     resume: bool = True
     track: bool = False
     checkpoint: bool = True
@@ -82,6 +86,13 @@ class Run:
         Where none is and a teacher has told its opinions, all, under the teacher's labels; as
         targets they stay unlabelled.
         """
+        if self.within is not None:
+            return self.within.training_part(self.every_unit, self.protocol, self.folds)
+        return self.every_unit
+
+    @property
+    def every_unit(self) -> Clips:
+        """The units of all folds."""
         if self.opinions is not None:
             told = {name: self.labels[row.argmax()] for name, row in self.opinions.items()}
             every = self.data.clips
@@ -200,5 +211,6 @@ class Run:
             "system": self.system,
             "protocol": self.protocol,
             "folds": self.folds,
+            **({} if self.within is None else {"within": asdict(self.within)}),
             **self.training(),
         }

@@ -42,10 +42,12 @@ class Weights:
     def follow(self) -> None:
         """Moves the average after a step.
 
-        As torch's AveragedModel does, which asks the device for a counter at each step.
+        As torch's AveragedModel does, which asks the device for a counter at each step. The decay
+        rises from 0.1 to what the preset says, as in TensorFlow's ExponentialMovingAverage, so
+        that a short fit does not end as an average over its beginning.
         """
         if self.averaged is not None:
-            share = 1 - self.decay if self.steps else 1.0
+            share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 1.0
             torch._foreach_lerp_(numbers(self.averaged), numbers(self.model), share)
         self.steps += 1
 

@@ -60,6 +60,16 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     what.add_argument("--folds", type=at_least(2), default=5, help="of the cross-validation")
     what.add_argument(
+        "--within",
+        type=at_least(0),
+        metavar="FOLD",
+        help="only cross-validate within the training part of this fold (from 0), for choices "
+        "that must not see what it tests; no checkpoint",
+    )
+    what.add_argument(
+        "--inner-folds", type=at_least(2), default=2, help="of the cross-validation --within a fold"
+    )
+    what.add_argument(
         "--seeds", type=at_least(0), nargs="+", default=[0], help="each fits every fold once"
     )
     add_coverage(what)

@@ -20,6 +20,7 @@ from train.distillation import Teacher, load_teacher
 from train.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
 from train.loading import describe, find_corpus, with_unlabelled
 from train.opinions import Opinions, ask
+from train.outer import Outer
 from train.overrides import apply_overrides
 from train.presets import PRESETS, Preset, usual_preset
 from train.run import Run
@@ -59,7 +60,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             data=data,
             protocol=args.protocol,
             preset=preset,
-            folds=args.folds,
+            folds=args.folds if args.within is None else args.inner_folds,
             seeds=tuple(dict.fromkeys(args.seeds)),
             accelerator=accelerator,
             out=args.out,
@@ -70,10 +71,26 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             stability=stays,
             coverage=args.coverage,
             extra=extra,
+            within=within(args),
             resume=args.resume,
             track=args.track,
-            checkpoint=args.checkpoint and name == names[-1],
+            checkpoint=args.checkpoint and name == names[-1] and args.within is None,
         )
+
+
+def within(args: argparse.Namespace) -> Outer | None:
+    """The fold whose tested part is not to be seen.
+
+    Raises:
+        DataError: if there is no such fold, or with recordings that its split does not know.
+    """
+    if args.within is None:
+        return None
+    if args.within >= args.folds:
+        raise DataError(f"--within counts from 0; there are {args.folds} --folds.")
+    if args.teacher:
+        raise DataError("A teacher may know the tested part of the fold; leave --within out.")
+    return Outer(args.within, args.folds)
 
 
 def settle(args: argparse.Namespace, system: str) -> tuple[Preset, Mapping[str, Any]]:
