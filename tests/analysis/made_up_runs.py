@@ -1,4 +1,4 @@
-"""Results folders as ``train fit`` writes them, with answers that were never computed by a model."""
+"""Results folders as ``train fit`` writes them, with answers that no model gave."""
 
 import numpy as np
 import pandas as pd
@@ -47,10 +47,9 @@ def write_run(
     corpus = recordings()
     table = pd.concat([answers(corpus, skill, noise, seed) for seed in seeds], ignore_index=True)
     results.write_predictions(folder, results.ordered(table, LABELS))
-    table = results.read_predictions(folder)
-    score_of = {"piece": table, "recording": results.per_recording(table, LABELS)}
+    table = results.per_recording(results.read_predictions(folder), LABELS)
     facts = {"dataset": dataset, "protocol": protocol, "folds": FOLDS}
-    scores = {unit: results.score(rows, LABELS, **facts) for unit, rows in score_of.items()}
+    scores = {"recording": results.score(table, LABELS, **facts)}
     record = {
         "configuration": {**facts, "system": system, "preset": {**PRESET, **preset}},
         "wall_seconds": {f"seed {s}, fold {f}": 60.0 for s in seeds for f in range(FOLDS)},
