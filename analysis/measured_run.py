@@ -63,3 +63,15 @@ class MeasuredRun:
             ResultsError: as :attr:`predictions`.
         """
         return recording_means(self.predictions, self.labels)
+
+    @cached_property
+    def tested(self) -> frozenset[tuple[object, ...]]:
+        """Seed, recording, fold, group and label: which recording was tested in which fold.
+
+        Systems may cut a recording into different pieces and still be tested on the same.
+
+        Raises:
+            ResultsError: as :attr:`predictions`.
+        """
+        keys = ["seed", "recording", "fold", "group", "label"]
+        return frozenset(self.predictions[keys].itertuples(index=False, name=None))

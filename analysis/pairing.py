@@ -28,7 +28,7 @@ def paired(
     """
     _require_same_task(one, other)
     wanted = _seeds(one, other, seeds)
-    first, second = (_tested(run, wanted) for run in (one, other))
+    first, second = ({row for row in run.tested if row[0] in wanted} for run in (one, other))
     if first != second:
         raise ComparisonError(
             f"{_pair(one, other)} were not tested on the same recordings in the same folds; fit "
@@ -64,13 +64,6 @@ def _seeds(one: MeasuredRun, other: MeasuredRun, seeds: Sequence[int] | None) ->
             f"{_pair(one, other)} have not both seed {_list(wanted)}; fit what is missing."
         )
     return sorted(wanted)
-
-
-def _tested(run: MeasuredRun, seeds: Sequence[int]) -> set[tuple[object, ...]]:
-    """Which recording was tested in which fold; systems may cut it into other pieces."""
-    rows = run.predictions[run.predictions["seed"].isin(seeds)]
-    keys = ["seed", "recording", "fold", "group", "label"]
-    return set(rows[keys].itertuples(index=False, name=None))
 
 
 def _pair(one: MeasuredRun, other: MeasuredRun) -> str:

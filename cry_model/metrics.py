@@ -99,10 +99,10 @@ def resampled(
     """
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     count = member.max() + 1
-    rng = np.random.default_rng(seed)
-    draws = (rng.integers(count, size=count) for _ in range(repetitions))
-    drawn = np.array([np.bincount(draw, minlength=count) for draw in draws], dtype=np.float64)
-    return member, drawn
+    draws = np.random.default_rng(seed).integers(count, size=(repetitions, count))
+    cells = draws + count * np.arange(repetitions)[:, None]  # of the table, row after row
+    drawn = np.bincount(cells.ravel(), minlength=repetitions * count)
+    return member, drawn.reshape(repetitions, count).astype(np.float64)
 
 
 def bootstrap(
