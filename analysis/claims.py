@@ -39,7 +39,8 @@ class Finding:
         p_value: of the claim as a whole, before the correction; None if absent.
         corrected: after it; None if absent.
         verdict: see the module.
-        reason: why it is absent, as the end of a sentence; None otherwise.
+        missing: the systems for want of whose runs it is absent.
+        reason: why its runs cannot be compared, if that is why it is absent.
     """
 
     claim: Claim
@@ -47,6 +48,7 @@ class Finding:
     p_value: float | None = None
     corrected: float | None = None
     verdict: Verdict = Verdict.ABSENT
+    missing: tuple[str, ...] = ()
     reason: str | None = None
 
 
@@ -84,15 +86,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _compared(claim: Claim, runs: Mapping[str, MeasuredRun], metric: str) -> Finding:
-    missing = [system for system in claim.systems if system not in runs]
+    missing = tuple(system for system in claim.systems if system not in runs)
     if missing:
-        return Finding(claim, reason=f"no run of {', '.join(missing)}")
+        return Finding(claim, missing=missing)
     seeds = set.intersection(*(set(runs[system].seeds) for system in claim.systems))
     try:
         worse = runs[claim.worse]
         parts = tuple(compare(runs[b], worse, metric, sorted(seeds)) for b in claim.better)
     except ComparisonError as error:
-        return Finding(claim, reason=str(error).rstrip("."))
+        return Finding(claim, reason=str(error))
     return Finding(claim, parts, _p_value(parts))
 
 

@@ -27,6 +27,7 @@ class MeasuredRun:
         parameters: of the system.
         multiply_adds: for five seconds.
         wall_seconds: of fitting and testing all folds of all seeds.
+        settings: of the system, where they are not the registry's.
         preset: how it was fitted, as ``run.json`` has it: ``name``, ``epochs``, ``batch`` ...
         environment: ``device``, ``precision``, versions.
         evaluation: the metrics per recording, with their intervals over groups.
@@ -42,6 +43,7 @@ class MeasuredRun:
     parameters: int
     multiply_adds: int
     wall_seconds: float
+    settings: Mapping[str, Any] = field(repr=False)
     preset: Mapping[str, Any] = field(repr=False)
     environment: Mapping[str, Any] = field(repr=False)
     evaluation: Evaluation = field(repr=False)

@@ -50,13 +50,13 @@ CLAIMS: tuple[Claim, ...] = (
         "The improved ECAPA-TDNN is better than the ResNet18",
         "Table 2",
     ),
-    Claim("MCA helps", (FULL,), NO_MCA, "Without MCA it is worse", "Table 1"),
-    Claim("RSE helps", (FULL,), NO_RSE, "Without RSE it is worse", "Table 1"),
+    Claim("MCA helps", (FULL,), NO_MCA, "Without MCA the improved ECAPA-TDNN is worse", "Table 1"),
+    Claim("RSE helps", (FULL,), NO_RSE, "Without RSE the improved ECAPA-TDNN is worse", "Table 1"),
     Claim(
         "differential attention helps",
         (FULL,),
         NO_DIFFERENTIAL,
-        "Without differential attention it is worse",
+        "Without differential attention the improved ECAPA-TDNN is worse",
         "Table 1",
     ),
     Claim(

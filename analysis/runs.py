@@ -83,6 +83,7 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
             parameters=int(record["parameters"]),
             multiply_adds=int(record["multiply_adds_5s"]),
             wall_seconds=float(sum(record["wall_seconds"].values())),
+            settings=dict(configuration.get("settings") or {}),
             preset=dict(configuration["preset"]),
             environment=dict(record["environment"]),
             evaluation=evaluation,
