@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import plotly.graph_objects as go
@@ -48,13 +49,21 @@ def write_svgs(figures: Mapping[Path, go.Figure]) -> None:
             browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             page = browser.new_page()
             page.add_script_tag(content=get_plotlyjs())
-            drawn = {p: page.evaluate(DRAW, f.to_plotly_json()) for p, f in figures.items()}
+            drawn = {path: page.evaluate(DRAW, _named(f)) for path, f in figures.items()}
             browser.close()
     except Error as error:
         raise DrawingError(f"Chromium did not draw the figures: {error.message}") from error
     for path, address in drawn.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(_plain(address, path.stem), encoding="utf-8")
+
+
+def _named(figure: go.Figure) -> dict[str, Any]:
+    """The figure for Plotly's script; a trace without a name of its own would get a random one."""
+    drawn = figure.to_plotly_json()
+    for number, trace in enumerate(drawn["data"]):
+        trace["uid"] = f"{number}"
+    return drawn
 
 
 def _plain(address: str, name: str) -> str:
