@@ -27,7 +27,7 @@ class Neutralised:
     """
 
     difference: Estimate
-    changed: float
+    changed: Estimate
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ def read_effect(folder: Path) -> AttentionEffect | None:
         record = json.loads(path.read_text(encoding="utf-8"))
         neutralised = {
             name: Neutralised(
-                Estimate(**one["metrics"]["balanced_accuracy"]["difference"]), float(one["changed"])
+                Estimate(**one["metrics"]["balanced_accuracy"]["difference"]),
+                Estimate(**one["changed"]),
             )
             for name, one in record["neutralised"].items()
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -61,3 +62,12 @@ def cells_of(runs: Sequence[MeasuredRun]) -> tuple[Cell, ...]:
             findings = {metric: judge(by_system, metric) for metric in METRICS}
             found.append(Cell(dataset, protocol, by_system, findings))
     return tuple(found)
+
+
+def listed(cells: Sequence[Cell]) -> str:
+    """Cells by dataset: "ESC-10 (`clip`, `baby`) and Donate-a-Cry (`baby`)"."""
+    protocols: defaultdict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        protocols[dataset_title(cell.dataset)].append(f"`{cell.protocol}`")
+    *first, last = (f"{title} ({', '.join(names)})" for title, names in protocols.items())
+    return f"{', '.join(first)} and {last}" if first else last

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from analysis.attention_effects import AttentionEffect, read_effect
 from analysis.cells import Cell
-from analysis.findings_tables import estimate_text, share, signed, table
+from analysis.findings_tables import estimate_text, signed, table
 from analysis.paper import FULL
-from cry_model.evaluation import words
+from cry_model.evaluation import percent, words
 
 NAMES = {
     "differential": "A1 and A2 uniform",
@@ -48,7 +48,9 @@ def _changes(effects: Mapping[str, AttentionEffect], name: str) -> list[str]:
     cells = []
     for effect in effects.values():
         one = effect.neutralised.get(name)
-        cells.append("-" if one is None else f"{signed(one.difference)}, {share(one.changed)}")
+        cells.append(
+            "-" if one is None else f"{signed(one.difference)}, {percent(one.changed.value)}"
+        )
     return cells
 
 

@@ -9,16 +9,9 @@ from analysis.cells import MAIN, METRICS, Cell
 from analysis.claims import LEVEL
 from analysis.comparison import DRAWS
 from analysis.findings_attention import attention_section
+from analysis.findings_caveats import corpus_line, guessing_line, seeds_line, variant_line
 from analysis.findings_tables import GUESSING, fitting_table, measured_table, verdict_table
-from analysis.findings_words import (
-    absent_lines,
-    claim_line,
-    corpus_line,
-    guessing_line,
-    headline,
-    leakage_lines,
-    seeds_line,
-)
+from analysis.findings_words import absent_lines, claim_line, headline, leakage_lines
 from analysis.paper import Paper
 from analysis.runs import FoundRuns
 from cry_model.evaluation import group_name, words
@@ -52,7 +45,7 @@ def page(found: FoundRuns, cells: Sequence[Cell], paper: Paper, figures: Collect
         "typed by hand but the paper's own numbers.",
         "",
         *dict.fromkeys(f"{headline(cells, metric)}\n" for metric in METRICS),
-        f"{corpus_line(cells)} {guessing_line(cells)}",
+        " ".join(filter(None, (say(cells) for say in (corpus_line, variant_line, guessing_line)))),
         "",
         f"By {words(MAIN)}:",
         "",

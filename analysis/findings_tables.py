@@ -12,7 +12,7 @@ from analysis.claims import Finding, Verdict
 from analysis.comparison import Comparison
 from analysis.measured_run import MeasuredRun
 from analysis.paper import Paper
-from cry_model.evaluation import Estimate, percent, words
+from cry_model.evaluation import Estimate, words
 from cry_model.registry import get_system, list_models
 
 MEASURED = ("accuracy", "balanced_accuracy", "macro_auc")
@@ -78,6 +78,11 @@ def fitting_table(cells: Sequence[Cell], paper: Paper) -> list[str]:
     return table([*heads, "folds", "seeds", "device", "precision", "hours"], rows)
 
 
+def settings_text(run: MeasuredRun) -> str:
+    """How the system differs from the registry's: "deviations=True"; empty if it does not."""
+    return ", ".join(f"{name}={value}" for name, value in run.settings.items())
+
+
 def estimate_text(estimate: Estimate) -> str:
     """0.294 [0.246, 0.339]"""
     return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
@@ -88,11 +93,6 @@ def signed(estimate: Estimate) -> str:
     return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"
 
 
-def share(value: float) -> str:
-    """0.236 -> "24 %"."""
-    return percent(value)
-
-
 def _difference(part: Comparison) -> str:
     return f"{signed(part.difference)} ({part.seeds_agree}/{len(part.by_seed)})"
 
@@ -101,12 +101,13 @@ def _fitting(run: MeasuredRun) -> tuple[str, ...]:
     """What the table shows of it."""
     front_end: Mapping[str, Any] = run.preset.get("front_end", {})
     heard = f"{front_end.get('num_bands', '')} {front_end.get('kind', '')}".strip()
-    settings = (f"{name}={value}" for name, value in run.settings.items())
-    preset = ", ".join([str(run.preset.get("name", "")), *settings])
-    numbers = (str(run.preset.get(name, "")) for name in ("epochs", "batch"))
+    preset = ", ".join(filter(None, [str(run.preset.get("name", "")), settings_text(run)]))
+    epochs, batch = (str(run.preset.get(name, "")) for name in ("epochs", "batch"))
+    if run.preset.get("draws"):  # else an epoch is as many as there are recordings
+        epochs += f" of {run.preset['draws']} pieces"
     seeds = ", ".join(map(str, run.seeds))
     environment = (str(run.environment.get(name, "")) for name in ("device", "precision"))
-    return (preset, *numbers, heard, str(run.folds), seeds, *environment)
+    return (preset, epochs, batch, heard, str(run.folds), seeds, *environment)
 
 
 def _systems(runs: Sequence[MeasuredRun], cell: Cell) -> str:

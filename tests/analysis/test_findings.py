@@ -78,6 +78,7 @@ def test_sentences_are_chosen_by_the_verdicts(written):
     assert "not run on Donate-a-Cry (`clip`, `baby`) and ESC-10 (`baby`)." in resnet
     assert "no system is better than guessing" in written
     assert "`donateacry/baby/resnet18`" in written  # cut off
+    assert "variant" not in written
     assert re.search(r"the improved .* falls, ", written, re.IGNORECASE)
 
 
@@ -106,6 +107,19 @@ def test_systems_fitted_otherwise_have_a_row_of_their_own(root, tmp_path):
         assert f"| Donate-a-Cry, `baby` | {get_system(system).title} | best |" in text
 
 
+def test_a_variant_and_a_short_epoch_are_said(tmp_path):
+    folder = write_run(tmp_path, FULL, dataset="esc10", draws=384)
+    record = json.loads((folder / "run.json").read_text())
+    record["configuration"]["settings"] = {"deviations": True}
+    (folder / "run.json").write_text(json.dumps(record))
+    out = tmp_path / "page.md"
+    write_findings(tmp_path, out, draw=False)
+    text = out.read_text(encoding="utf-8")
+    assert "ESC-10 (`baby`) the improved ECAPA-TDNN is a variant of the paper's (deviations" in text
+    assert "| best, deviations=True | 30 of 384 pieces | 32 |" in text
+    assert "a baby's cry is one of the ten" in text
+
+
 def test_the_figures_show_what_was_measured(root):
     cells, paper = cells_of(find_runs(root).runs), read_paper()
     assert list(figures_of(cells, paper)) == ["leakage.svg", "ablation.svg"]
@@ -130,11 +144,12 @@ def test_the_figures_show_what_was_measured(root):
 def effect_record():
     """As ``train.attention_effect`` documents it; other fields are left out."""
     estimate = {"value": 0.9, "low": 0.85, "high": 0.95}
+    share = {"value": 0.25, "low": 0.2, "high": 0.3}
 
     def change(low, high):
         difference = {"value": (low + high) / 2, "low": low, "high": high}
         metric = {"fitted": estimate, "neutral": estimate, "difference": difference}
-        return {"metrics": {"balanced_accuracy": metric}, "changed": 0.25, "distance": 0.1}
+        return {"metrics": {"balanced_accuracy": metric}, "changed": share, "distance": share}
 
     return {
         "neutralised": {"differential": change(-0.02, 0.02), "temporal": change(-0.2, -0.1)},

@@ -1,0 +1,66 @@
+"""What the verdicts of the findings do not say: sentences, chosen by what was measured."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from analysis.cells import Cell, listed
+from analysis.findings_tables import settings_text
+from analysis.paper import FULL
+from cry_model.evaluation import dataset_title
+
+CORPUS = "challenge6"
+"""The corpus of the paper, whose recordings are not public in full."""
+
+
+def corpus_line(cells: Sequence[Cell]) -> str:
+    """Whose recordings these are."""
+    datasets = {cell.dataset for cell in cells}
+    if CORPUS in datasets:
+        said = f"{dataset_title(CORPUS).capitalize()} is the paper's own."
+    else:
+        said = (
+            "The paper's own recordings are not among them, for their sound is not public: what is "
+            "confirmed or contradicted is the claim on other recordings, not the printed numbers."
+        )
+    if "esc10" in datasets:
+        said += " The classes of ESC-10 are kinds of sound; a baby's cry is one of the ten."
+    return said
+
+
+def guessing_line(cells: Sequence[Cell]) -> str:
+    """Where nothing that was measured is better than guessing."""
+    poor = [
+        cell
+        for cell in cells
+        if not any(run.evaluation.better_than_chance for run in cell.runs.values())
+    ]
+    if not poor:
+        return "On every cell at least one system is better than guessing."
+    return (
+        f"On {listed(poor)} no system is better than guessing (by balanced accuracy), so which of "
+        "them is ahead there says little about cries."
+    )
+
+
+def variant_line(cells: Sequence[Cell]) -> str:
+    """Where the improved system is not built as the paper has it; empty if it is everywhere."""
+    where: defaultdict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if FULL in cell.runs and cell.runs[FULL].settings:
+            where[settings_text(cell.runs[FULL])].append(cell)
+    return " ".join(
+        f"On {listed(built)} the improved ECAPA-TDNN is a variant of the paper's ({settings})."
+        for settings, built in where.items()
+    )
+
+
+def seeds_line(cells: Sequence[Cell]) -> str:
+    """What the intervals know nothing of."""
+    fewest = min(len(run.seeds) for cell in cells for run in cell.runs.values())
+    seeds = "one seed" if fewest == 1 else f"{fewest} seeds"
+    return (
+        "Interval and test take the groups as drawn at random and the fits as they are: how another"
+        f" seed would change a difference is not in them (the least here is {seeds} a system)."
+    )
