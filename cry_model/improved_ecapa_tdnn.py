@@ -81,8 +81,17 @@ class RSEMCABlock(nn.Module):
     residual. With ``rse=False`` the first step is the identity.
     """
 
-    def __init__(self, channels: int, dilation: int, multi_scale: bool, rse: bool, stages: int):
+    def __init__(
+        self,
+        channels: int,
+        dilation: int,
+        multi_scale: bool,
+        rse: bool,
+        stages: int,
+        residual: bool,
+    ):
         super().__init__()
+        self.residual = residual
         bottleneck = channels // 2
         self.attention = TemporalChannelAttention(channels, bottleneck) if rse else None
         self.expand = ConvReLUBatchNorm(channels, channels)
@@ -93,7 +102,8 @@ class RSEMCABlock(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, BlockAttention]:
         hidden, a_t, a_c = (x, None, None) if self.attention is None else self.attention(x)
         hidden, multi_scale = self.res2(self.expand(hidden))
-        return x + self.se(self.merge(hidden)), BlockAttention(a_t, a_c, multi_scale)
+        out = self.se(self.merge(hidden))
+        return x + out if self.residual else out, BlockAttention(a_t, a_c, multi_scale)
 
 
 class ImprovedECAPATDNN(nn.Module):
@@ -138,13 +148,14 @@ class ImprovedECAPATDNN(nn.Module):
         differential_attention: bool = True,
         segments: int = 1,
         deviations: bool = False,
+        block_residual: bool = True,
         token_bias: float = 0.0,
         reused_classifier: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         self.stem = ConvReLUBatchNorm(num_bands, channels, kernel=5)
         self.blocks = nn.ModuleList(
-            RSEMCABlock(channels, d, multi_scale, rse, stages) for d in DILATIONS
+            RSEMCABlock(channels, d, multi_scale, rse, stages, block_residual) for d in DILATIONS
         )
         if segments < 1:
             raise ValueError(f"segments is a whole number from 1 on, not {segments}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from cry_model.acoustic_front_end import AcousticConfig
@@ -75,7 +75,8 @@ class Preset:
 
     Attributes:
         front_end: what the system hears.
-        epochs: passes; an epoch draws as many pieces as there are recordings.
+        epochs: passes.
+        draws: pieces that an epoch draws; 0 for as many as there are recordings.
         batch: pieces in a step.
         learning_rate, weight_decay: of Adam; with a decay above zero it is AdamW.
         schedule: "one-cycle" (Smith and Topin 2018) or "constant".
@@ -95,6 +96,7 @@ class Preset:
     name: str
     front_end: AnyConfig = field(default_factory=FrontEndConfig)
     epochs: int = 30
+    draws: int = 0
     batch: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
@@ -108,7 +110,13 @@ class Preset:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
-        for name, least in (("epochs", 1), ("batch", 2), ("patience", 0), ("tries", 1)):
+        for name, least in (
+            ("epochs", 1),
+            ("draws", 0),
+            ("batch", 2),
+            ("patience", 0),
+            ("tries", 1),
+        ):
             value = getattr(self, name)
             whole = isinstance(value, int) and _within(value, least, math.inf)
             _require(whole, f"{name} is a whole number from {least} on, not {value}.")
@@ -160,6 +168,15 @@ WIDE_FRONT_END = FrontEndConfig(
     trim_db=60.0,
 )
 """For recordings made at 16 kHz or more: all that feature-mlp listens to."""
+
+WIDE = replace(
+    BEST,
+    name="wide",
+    front_end=WIDE_FRONT_END,
+    # Below the floor in a third of the pieces: the cleanest recordings must not be news.
+    augmentation=replace(BEST.augmentation, noise_db=(-95.0, -30.0)),
+)
+"""The best preset for corpora whose recordings all have one sample rate, of 16 kHz or more."""
 
 GATE_FRONT_END = FrontEndConfig(
     num_bands=40,
@@ -249,10 +266,16 @@ GATE_SETTINGS: Mapping[str, Mapping[str, int]] = {
 }
 """What makes a system small enough for a gate; of ablations, that of the whole system."""
 
-PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, PAPER, DISTIL, FEATURES, GATE)}
+PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, WIDE, PAPER, DISTIL, FEATURES, GATE)}
 """By name."""
 
 
-def usual_preset(system: str) -> Preset:
-    """What fits a system if nothing else is asked for."""
-    return FEATURES if system == ON_FEATURES else BEST
+ONE_WIDE_RATE = ("esc10", "donateacry_ios", "synthetic6")
+"""Corpora that "wide" suits."""
+
+
+def usual_preset(system: str, dataset: str) -> Preset:
+    """What fits a system to a corpus if nothing else is asked for."""
+    if system == ON_FEATURES:
+        return FEATURES
+    return WIDE if dataset in ONE_WIDE_RATE else BEST
