@@ -34,7 +34,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
     is fitted on the latter.
     """
     preset, settings = settle(args, system)
-    names = (ALL, ONE_RATE) if args.dataset == ALL else (args.dataset,)
+    names = names_of(args.dataset)
     for name in names:
         data, extra = recordings(args, name, preset, accelerator)
         parts = None
@@ -79,6 +79,23 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
         )
 
 
+def names_of(dataset: str) -> tuple[str, ...]:
+    """The corpora that are measured where this one is asked for."""
+    return (ALL, ONE_RATE) if dataset == ALL else (dataset,)
+
+
+def systems_of(args: argparse.Namespace) -> list[str]:
+    """The systems that ``--system`` names, each once.
+
+    Raises:
+        DataError: if one of them cannot take the dataset.
+    """
+    systems = suitable(args) if "all" in args.system else list(dict.fromkeys(args.system))
+    if args.dataset in TABLES and systems != [ON_FEATURES]:
+        raise DataError(f"{args.dataset} has features and no audio: only feature-mlp takes it.")
+    return systems
+
+
 def within(args: argparse.Namespace) -> Outer | None:
     """The fold whose tested part is not to be seen.
 
@@ -120,9 +137,11 @@ def settle(args: argparse.Namespace, system: str) -> tuple[Preset, Mapping[str, 
 def suitable(args: argparse.Namespace) -> list[str]:
     """What ``--system all`` means with the other options: without feature-mlp where it differs.
 
-    It hears other features, so a preset or a prepared file of the others is none of its own, and
-    it does not learn from a teacher.
+    A table of features is for that alone. It hears other features, so a preset or a prepared file
+    of the others is none of its own, and it does not learn from a teacher.
     """
+    if args.dataset in TABLES:
+        return [ON_FEATURES]
     prepared = args.dataset.endswith(SUFFIX)
     if args.preset or args.teacher or args.set or prepared:
         return list(ON_SPECTROGRAMS)
