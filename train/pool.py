@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-PATIENCE = 10.0  # seconds for processes that are asked to end
+PATIENCE = 3.0  # seconds for processes that are asked to end, before they are made to
 
 
 @dataclass(frozen=True)
