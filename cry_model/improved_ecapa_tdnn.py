@@ -126,6 +126,8 @@ class ImprovedECAPATDNN(nn.Module):
         segments: our own: parts of the time that have tokens each, (1 + blocks) x ``segments`` of
             them; what comes out is averaged over the parts.
         deviations: our own: the standard deviations over time are tokens beside the averages.
+        block_residual: the block's own residual beside the sum over the layers; without it a block
+            gives only what it adds, and the stem is not counted twice in each layer.
         token_bias: where BatchNorm's bias of the tokens starts. Differential attention multiplies
             two functions of the tokens; around 1 the product begins linear in them, and around 0,
             BatchNorm's own start, with the square of each.

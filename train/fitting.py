@@ -33,7 +33,7 @@ def train_model(
         total=preset.epochs,
         desc=f"{run.system}, {where}",
         unit="epoch",
-        disable=not accelerator.is_main_process,
+        disable=not (run.bars and accelerator.is_main_process),
     ) as bar:
 
         def report(epoch: Epoch) -> None:

@@ -30,6 +30,10 @@ from train.start import Start
 from train.state import Memory
 
 
+class BusyError(DataError):
+    """Another process writes to the folder."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One system under one protocol.
@@ -49,6 +53,8 @@ class Run:
         resume: False fits the fold that was cut off from its beginning.
         track: whether to write live curves.
         checkpoint: whether to fit on everything at the end and save the weights.
+        keep_folds: whether to save the weights of each fold.
+        bars: whether to show the progress of each fit.
     """
 
     system: str
@@ -71,6 +77,8 @@ class Run:
     resume: bool = True
     track: bool = False
     checkpoint: bool = True
+    keep_folds: bool = False
+    bars: bool = True
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -167,7 +175,7 @@ class Run:
             patient: waits for the other one instead of giving up.
 
         Raises:
-            DataError: if another one does.
+            BusyError: if another one does.
         """
         if not self.accelerator.is_main_process:
             yield
@@ -179,7 +187,7 @@ class Run:
         try:
             lock.acquire()
         except Timeout:
-            raise DataError(
+            raise BusyError(
                 f"Another process writes to {in_folder}; wait for it, or choose another --out."
             ) from None
         try:

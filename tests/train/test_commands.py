@@ -31,6 +31,7 @@ def test_all_commands_are_there():
     assert set(subparsers()) == {
         "prepare",
         "fit",
+        "grid",
         "gate",
         "calibrate",
         "attention",
@@ -38,7 +39,7 @@ def test_all_commands_are_there():
         "publish",
         "publish-space",
     }
-    assert len(COMMANDS) == 8
+    assert len(COMMANDS) == 9
 
 
 @pytest.mark.parametrize(
