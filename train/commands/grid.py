@@ -151,7 +151,8 @@ def show(
     """A line for each cell, with how far it has come by the files alone."""
     done = 0
     for cell in todo:
-        preset, settings = settle(args, cell.system)
+        here = argparse.Namespace(**{**vars(args), "dataset": cell.dataset})
+        preset, settings = settle(here, cell.system)
         asked = {"folds": args.folds, "settings": dict(settings), "preset": asdict(preset)}
         folders = [
             args.out / "results" / name / cell.protocol / cell.system
