@@ -24,6 +24,7 @@ from train.corpus import DataError
 from train.devices import of_main
 from train.feature_tables import TableFrontEnd
 from train.fitting import train_model
+from train.kept_folds import keep_fold
 from train.opinions import compare
 from train.predicting import TrainingFrontEnd, piece_probabilities
 from train.run import Run
@@ -96,6 +97,8 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
                 model = train_model(run, learnt, front_end, seed, fold)
                 if main:
                     rows = predict(model, front_end, tested, run.labels)
+                    if run.keep_folds:  # before its predictions, which say that the fold is done
+                        keep_fold(run, model, seed, fold, len(learnt.items))
                     table = pd.concat([table, rows.assign(fold=fold, seed=seed)], ignore_index=True)
                     seconds = round(time.perf_counter() - started, 1)
                     record.setdefault("wall_seconds", {})[f"seed {seed}, fold {fold}"] = seconds

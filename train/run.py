@@ -47,6 +47,7 @@ class Run:
         resume: False fits the fold that was cut off from its beginning.
         track: whether to write live curves.
         checkpoint: whether to fit on everything at the end and save the weights.
+        keep_folds: whether to save the weights of each fold.
     """
 
     system: str
@@ -68,6 +69,7 @@ class Run:
     resume: bool = True
     track: bool = False
     checkpoint: bool = True
+    keep_folds: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:

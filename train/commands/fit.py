@@ -133,6 +133,11 @@ def add_where(where: argparse._ArgumentGroup) -> None:
         help="fit on everything at the end and save the weights",
     )
     where.add_argument(
+        "--keep-folds",
+        action="store_true",
+        help="save the weights of each fold that is fitted, in OUT/folds",
+    )
+    where.add_argument(
         "--track", action="store_true", help="live curves: tensorboard --logdir OUT/curves"
     )
 

@@ -75,6 +75,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             resume=args.resume,
             track=args.track,
             checkpoint=args.checkpoint and name == names[-1] and args.within is None,
+            keep_folds=args.keep_folds,
         )
 
 
