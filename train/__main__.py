@@ -12,6 +12,7 @@ from train.commands import (
     attention,
     benchmark,
     calibrate,
+    effect,
     fit,
     gate,
     prepare,
@@ -23,7 +24,17 @@ from train.hub import PublishError
 from train.predicting import TrainingError
 
 DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
-COMMANDS = (prepare, fit, gate, calibrate, attention, benchmark, publish, publish_space)
+COMMANDS = (
+    prepare,
+    fit,
+    gate,
+    calibrate,
+    attention,
+    effect,
+    benchmark,
+    publish,
+    publish_space,
+)
 
 
 def parser() -> argparse.ArgumentParser:
