@@ -131,7 +131,7 @@ def temporal_facts(table: pd.DataFrame) -> tuple[TemporalFacts, ...]:
 
 
 def scale_facts(table: pd.DataFrame) -> dict[str, dict[str, BranchFacts]]:
-    """ "block B, stage S" -> branch -> facts; empty without MCA."""
+    """For each "block B, stage S" its branches by name; empty without MCA."""
     found: dict[str, dict[str, BranchFacts]] = {}
     for column in (name for name in table if name.startswith("scale_")):
         _, block, stage, branch = column.split("_")
