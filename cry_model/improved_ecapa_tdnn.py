@@ -81,8 +81,17 @@ class RSEMCABlock(nn.Module):
     residual. With ``rse=False`` the first step is the identity.
     """
 
-    def __init__(self, channels: int, dilation: int, multi_scale: bool, rse: bool, stages: int):
+    def __init__(
+        self,
+        channels: int,
+        dilation: int,
+        multi_scale: bool,
+        rse: bool,
+        stages: int,
+        residual: bool,
+    ):
         super().__init__()
+        self.residual = residual
         bottleneck = channels // 2
         self.attention = TemporalChannelAttention(channels, bottleneck) if rse else None
         self.expand = ConvReLUBatchNorm(channels, channels)
@@ -93,7 +102,8 @@ class RSEMCABlock(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, BlockAttention]:
         hidden, a_t, a_c = (x, None, None) if self.attention is None else self.attention(x)
         hidden, multi_scale = self.res2(self.expand(hidden))
-        return x + self.se(self.merge(hidden)), BlockAttention(a_t, a_c, multi_scale)
+        out = self.se(self.merge(hidden))
+        return x + out if self.residual else out, BlockAttention(a_t, a_c, multi_scale)
 
 
 class ImprovedECAPATDNN(nn.Module):
@@ -116,6 +126,8 @@ class ImprovedECAPATDNN(nn.Module):
         segments: our own: parts of the time that have tokens each, (1 + blocks) x ``segments`` of
             them; what comes out is averaged over the parts.
         deviations: our own: the standard deviations over time are tokens beside the averages.
+        block_residual: the block's own residual beside the sum over the layers; without it a block
+            gives only what it adds, and the stem is not counted twice in each layer.
         token_bias: where BatchNorm's bias of the tokens starts. Differential attention multiplies
             two functions of the tokens; around 1 the product begins linear in them, and around 0,
             BatchNorm's own start, with the square of each.
@@ -138,13 +150,14 @@ class ImprovedECAPATDNN(nn.Module):
         differential_attention: bool = True,
         segments: int = 1,
         deviations: bool = False,
+        block_residual: bool = True,
         token_bias: float = 0.0,
         reused_classifier: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         self.stem = ConvReLUBatchNorm(num_bands, channels, kernel=5)
         self.blocks = nn.ModuleList(
-            RSEMCABlock(channels, d, multi_scale, rse, stages) for d in DILATIONS
+            RSEMCABlock(channels, d, multi_scale, rse, stages, block_residual) for d in DILATIONS
         )
         if segments < 1:
             raise ValueError(f"segments is a whole number from 1 on, not {segments}")

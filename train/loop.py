@@ -104,7 +104,7 @@ def fit(
         weights.restore(state["weights"])
         watch.restore(state["watch"])
     pupil, optimiser = accelerator.prepare(model, weights.optimiser)
-    steps = max(1, round(len(lesson.clips.items) / preset.batch))
+    steps = max(1, round((preset.draws or len(lesson.clips.items)) / preset.batch))
     chooser = weights.averaged.eval() if preset.tries > 1 else None
     for epoch in range(start, preset.epochs):
         if watch.enough:

@@ -85,6 +85,11 @@ def add_how(how: argparse._ArgumentGroup) -> None:
         choices=list(PRESETS),
         help="base settings (default: best; features for feature-mlp)",
     )
+    how.add_argument(
+        "--start-from",
+        metavar="CHECKPOINT",
+        help="begin with the weights of this one, fitted on another corpus, but for its classifier",
+    )
     how.add_argument("--epochs", type=at_least(1), help="instead of the preset's")
     add_settings(how)
     how.add_argument(
