@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
@@ -17,7 +18,7 @@ from train.datasets.donateacry import LABELS
 from train.grid import Cell, alike, cells, duration, state
 
 SYSTEMS = ("improved-ecapa-tdnn-no-mca", "improved-ecapa-tdnn-no-rse")
-SMALL = ["--folds", "2", "--epochs", "1", "--device", "cpu", "--precision", "float32"]
+SMALL = ["--folds", "2", "--epochs", "1", "--device", "cpu"]
 SETTINGS = ["--set", "channels=8", "stages=1"]
 
 
@@ -46,9 +47,11 @@ def fitted(made_up_root, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two_jobs(made_up_root, tmp_path_factory):
-    """The grid in two processes, each of which has one thread here."""
+    """The grid in two processes, each with as many threads as this one: sums in the same order."""
     out = tmp_path_factory.mktemp("grid")
-    assert grid(made_up_root, out, "--seeds", "0", "1", "--jobs", "2", "--keep-folds") == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.commands.grid.cores", lambda: 2 * torch.get_num_threads())
+        assert grid(made_up_root, out, "--seeds", "0", "1", "--jobs", "2", "--keep-folds") == 0
     return out
 
 

@@ -17,7 +17,7 @@ SYSTEM = "improved-ecapa-tdnn-no-mca"
 def fit(root, out, *more):
     words = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root", str(root)]
     words += ["--cache", str(root / "cache"), "--out", str(out), "--folds", "2", "--epochs", "1"]
-    small = ["--device", "cpu", "--precision", "float32", "--no-checkpoint"]
+    small = ["--device", "cpu", "--no-checkpoint"]
     return main([*words, *small, "--set", "channels=8", "stages=1", *more])
 
 
