@@ -83,7 +83,8 @@ def add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--preset",
         choices=list(PRESETS),
-        help="base settings (default: best; features for feature-mlp)",
+        help="base settings (default: best; wide for corpora of one rate from 16 kHz on; features "
+        "for feature-mlp)",
     )
     how.add_argument(
         "--start-from",
