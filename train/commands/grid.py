@@ -13,7 +13,7 @@ from accelerate import Accelerator
 
 from cry_model.registry import ON_SPECTROGRAMS, list_models
 from train.cache import preparation
-from train.commands.cell import accelerator_of, fit_cell, in_process
+from train.commands.cell import accelerator_of, fit_cell, in_process, options_of
 from train.commands.fit import add_how, add_where
 from train.commands.options import HelpFormatter, add_cache, add_data_root, at_least
 from train.commands.planning import names_of, recordings, settle, systems_of
@@ -151,8 +151,7 @@ def show(
     """A line for each cell, with how far it has come by the files alone."""
     done = 0
     for cell in todo:
-        here = argparse.Namespace(**{**vars(args), "dataset": cell.dataset})
-        preset, settings = settle(here, cell.system)
+        preset, settings = settle(options_of(args, cell), cell.system)
         asked = {"folds": args.folds, "settings": dict(settings), "preset": asdict(preset)}
         folders = [
             args.out / "results" / name / cell.protocol / cell.system
