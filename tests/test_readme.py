@@ -270,8 +270,15 @@ def test_what_attention_was_measured_on_is_what_the_runs_say():
     for system in ("improved-ecapa-tdnn", "improved-ecapa-tdnn-no-rse"):
         _, record = six("synthetic6", "attention", system)
         how = record["configuration"]
-        asked = f"--epochs {how['preset']['epochs']} --set batch={how['preset']['batch']}"
-        assert f"{asked} --folds {how['folds']}`" in README
+        preset = how["preset"]
+        changed = {
+            "batch": preset["batch"],
+            "mixup": preset["augmentation"]["mixup"],
+            "centre": preset["front_end"].get("centre", 0.0),  # older than this field
+        }
+        asked = " ".join(f"{name}={value}" for name, value in changed.items())
+        command = f"--epochs {preset['epochs']} --set {asked} --folds {how['folds']}`"
+        assert command in README
         accuracies.append(cell(record["metrics"]["recording"]["metrics"]["accuracy"]))
     said = "accuracy {} for the improved system, {} without RSE".format(*accuracies)
     assert said in " ".join(README.split())

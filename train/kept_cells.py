@@ -117,7 +117,7 @@ def rebuild(
         system=cell.system,
         data=data,
         protocol=cell.protocol,
-        preset=replace(usual_preset(cell.system), front_end=config.front_end),
+        preset=replace(usual_preset(cell.system, cell.dataset), front_end=config.front_end),
         folds=ran["folds"],
         seeds=tuple(sorted({seed for seed, _, _ in cell.kept})),
         accelerator=accelerator,
