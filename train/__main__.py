@@ -11,6 +11,7 @@ from train.commands import (
     attention,
     benchmark,
     calibrate,
+    costs,
     fit,
     gate,
     grid,
@@ -24,7 +25,18 @@ from train.predicting import TrainingError
 from train.trouble import sentence
 
 DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
-COMMANDS = (prepare, fit, grid, gate, calibrate, attention, benchmark, publish, publish_space)
+COMMANDS = (
+    prepare,
+    fit,
+    grid,
+    costs,
+    gate,
+    calibrate,
+    attention,
+    benchmark,
+    publish,
+    publish_space,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -32,6 +32,7 @@ def test_all_commands_are_there():
         "prepare",
         "fit",
         "grid",
+        "costs",
         "gate",
         "calibrate",
         "attention",
@@ -39,7 +40,7 @@ def test_all_commands_are_there():
         "publish",
         "publish-space",
     }
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 10
 
 
 @pytest.mark.parametrize(
