@@ -54,7 +54,7 @@ class Run:
         track: whether to write live curves.
         checkpoint: whether to fit on everything at the end and save the weights.
         keep_folds: whether to save the weights of each fold.
-        bars: whether to show the progress of each fit.
+        jobs: fits that the command does at once; with several, none shows its progress.
     """
 
     system: str
@@ -78,7 +78,7 @@ class Run:
     track: bool = False
     checkpoint: bool = True
     keep_folds: bool = False
-    bars: bool = True
+    jobs: int = 1
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ def test_all_commands_are_there():
         "prepare",
         "fit",
         "grid",
+        "costs",
         "gate",
         "calibrate",
         "attention",

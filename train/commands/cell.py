@@ -38,7 +38,7 @@ def accelerator_of(args: argparse.Namespace) -> Accelerator:
 def in_process(args: argparse.Namespace, threads: int) -> Callable[[Cell], Outcome]:
     """What a process of the grid does with each cell; called once in it."""
     torch.set_num_threads(threads)
-    return partial(fit_cell, args, accelerator_of(args), False)
+    return partial(fit_cell, args, accelerator_of(args))
 
 
 def options_of(args: argparse.Namespace, cell: Cell) -> argparse.Namespace:
@@ -58,13 +58,13 @@ def options_of(args: argparse.Namespace, cell: Cell) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(args), **changes})
 
 
-def fit_cell(args: argparse.Namespace, accelerator: Accelerator, bars: bool, cell: Cell) -> Outcome:
+def fit_cell(args: argparse.Namespace, accelerator: Accelerator, cell: Cell) -> Outcome:
     """Fits what of a cell is not there; whatever goes wrong is in what it returns."""
     started = time.perf_counter()
     failed = partial(Outcome, cell, "failed")
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # what 'fit' says is in run.json too
-            outcome = fit_missing(options_of(args, cell), accelerator, bars, cell)
+            outcome = fit_missing(options_of(args, cell), accelerator, cell)
     except BusyError:
         outcome = Outcome(cell, "busy")
     except (CheckpointError, DataError, TrainingError) as error:
@@ -80,11 +80,9 @@ def fit_cell(args: argparse.Namespace, accelerator: Accelerator, bars: bool, cel
     return replace(outcome, seconds=time.perf_counter() - started)
 
 
-def fit_missing(
-    options: argparse.Namespace, accelerator: Accelerator, bars: bool, cell: Cell
-) -> Outcome:
+def fit_missing(options: argparse.Namespace, accelerator: Accelerator, cell: Cell) -> Outcome:
     """Fits the cell, or finds that it is there."""
-    runs = [replace(run, bars=bars) for run in plan(options, cell.system, accelerator)]
+    runs = [replace(run, jobs=options.jobs) for run in plan(options, cell.system, accelerator)]
     there = not options.checkpoint and all(
         state(run.results_folder, cell.seed, run.folds, run.configuration()) == "done"
         for run in runs

@@ -179,7 +179,7 @@ def fit_all(
         outcomes = []
         for cell in todo:
             begun(cell)
-            outcomes.append(fit_cell(args, accelerator, True, cell))
+            outcomes.append(fit_cell(args, accelerator, cell))
             ended(outcomes[-1])
         return outcomes
     threads = max(1, cores() // args.jobs)
