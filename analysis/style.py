@@ -13,6 +13,16 @@ HEAT = "Magma"  # amounts
 DIVERGING = "RdBu"  # signed values
 TEXT = "#808080"
 GRID = "rgba(128, 128, 128, 0.25)"
+SYSTEM_COLOURS = {
+    "improved-ecapa-tdnn": "#0072B2",
+    "improved-ecapa-tdnn-no-mca": "#E69F00",
+    "improved-ecapa-tdnn-no-rse": "#009E73",
+    "improved-ecapa-tdnn-no-diff-attention": "#CC79A7",
+    "ecapa-tdnn": "#56B4E9",
+    "resnet18": "#D55E00",
+    "feature-mlp": "#808080",
+}
+"""The colour of a system, the same in every figure."""
 
 
 def class_colour(labels: tuple[str, ...], label: str) -> str:
@@ -44,3 +54,10 @@ def finish(figure: go.Figure, height: int) -> go.Figure:
     figure.update_xaxes(gridcolor=GRID, zeroline=False, automargin=True)
     figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True)
     return figure
+
+
+def on_paper(figure: go.Figure, width: int) -> go.Figure:
+    """For a file, which no style sheet reaches: dark text on white; ``width`` in pixels."""
+    return figure.update_layout(
+        width=width, paper_bgcolor="white", plot_bgcolor="white", font_color="#222222"
+    )

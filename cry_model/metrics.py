@@ -88,6 +88,23 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
+def resampled(
+    groups: Sequence[str], repetitions: int = 1000, seed: int = 0
+) -> tuple[NDArray[np.int64], Array]:
+    """Draws groups with replacement, as many as there are.
+
+    Returns:
+        The number of each row's group, (n,), and how often each repetition drew each group,
+        (repetitions, groups).
+    """
+    _, member = np.unique(np.asarray(groups), return_inverse=True)
+    count = member.max() + 1
+    draws = np.random.default_rng(seed).integers(count, size=(repetitions, count))
+    cells = draws + count * np.arange(repetitions)[:, None]  # of the table, row after row
+    drawn = np.bincount(cells.ravel(), minlength=repetitions * count)
+    return member, drawn.reshape(repetitions, count).astype(np.float64)
+
+
 def bootstrap(
     metric: Metric,
     labels: Labels,
@@ -101,17 +118,19 @@ def bootstrap(
     Drawing groups with replacement is the same as weighting each clip by how often its group was
     drawn, so every metric takes weights. Repetitions where it is undefined are left out.
     """
-    _, member = np.unique(np.asarray(groups), return_inverse=True)
-    count = member.max() + 1
-    rng = np.random.default_rng(seed)
+    member, drawn = resampled(groups, repetitions, seed)
     values = []
-    for _ in range(repetitions):
-        drawn = np.bincount(rng.integers(count, size=count), minlength=count)
-        weights = drawn[member].astype(float)
+    for often in drawn:
+        weights = often[member]
         kept = weights > 0
         values.append(metric(labels[kept], probabilities[kept], weights[kept]))
-    low, high = np.nanpercentile(values, [2.5, 97.5])
-    return Estimate(metric(labels, probabilities, np.ones(len(labels))), float(low), float(high))
+    return interval(metric(labels, probabilities, np.ones(len(labels))), values)
+
+
+def interval(value: float, draws: Sequence[float] | Array) -> Estimate:
+    """The value with the middle 95 % of what the repetitions gave; undefined ones are left out."""
+    low, high = np.nanpercentile(draws, [2.5, 97.5])
+    return Estimate(value, float(low), float(high))
 
 
 def mean(values: Sequence[float] | Array, groups: Sequence[str]) -> Estimate:
@@ -147,7 +166,7 @@ def evaluate(
     rows = np.bincount(labels, minlength=len(names))
     _, first = np.unique(np.asarray(recordings), return_index=True)
     support = np.bincount(labels[first], minlength=len(names))
-    interval = partial(bootstrap, labels=labels, probabilities=probabilities, groups=groups)
+    estimate = partial(bootstrap, labels=labels, probabilities=probabilities, groups=groups)
     per_class = recalls(labels, probabilities, weights)
     return Evaluation(
         recordings=len(first),
@@ -155,7 +174,7 @@ def evaluate(
         chance=1 / int((support > 0).sum()),
         majority_label=names[int(rows.argmax())],
         majority_accuracy=float(rows.max() / len(labels)),
-        metrics={name: interval(metric) for name, metric in METRICS.items()},
+        metrics={name: estimate(metric) for name, metric in METRICS.items()},
         recall={n: float(r) for n, r in zip(names, per_class, strict=True) if not np.isnan(r)},
         support={n: int(s) for n, s in zip(names, support, strict=True) if s},
         **facts,

@@ -1,0 +1,118 @@
+"""What the paper claims of its systems, and what measured runs say to each claim.
+
+A claim is that each of some systems is better than another one. It is confirmed if the 95 %
+intervals of all its paired differences lie above zero, contradicted if one lies below, and in
+both cases only if its p-value is at most 0.05 after Holm's correction (1979) over all claims that
+could be judged in one cell, that is on one dataset under one protocol. Else it is undecided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from analysis.comparison import Comparison, compare
+from analysis.measured_run import MeasuredRun
+from analysis.pairing import ComparisonError
+from analysis.paper import CLAIMS, Claim
+
+LEVEL = 0.05
+
+
+class Verdict(str, Enum):
+    """What the runs of one cell say to a claim."""
+
+    CONFIRMED = "confirmed"
+    CONTRADICTED = "contradicted"
+    UNDECIDED = "undecided"
+    ABSENT = "not run"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim in one cell.
+
+    Attributes:
+        claim: which.
+        comparisons: of each better system with the worse one, in this order; empty if absent.
+        p_value: of the claim as a whole, before the correction; None if absent.
+        corrected: after it; None if absent.
+        verdict: see the module.
+        missing: the systems for want of whose runs it is absent.
+        reason: why its runs cannot be compared, if that is why it is absent.
+    """
+
+    claim: Claim
+    comparisons: tuple[Comparison, ...] = ()
+    p_value: float | None = None
+    corrected: float | None = None
+    verdict: Verdict = Verdict.ABSENT
+    missing: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def judge(
+    runs: Mapping[str, MeasuredRun],
+    metric: str = "balanced_accuracy",
+    claims: Sequence[Claim] = CLAIMS,
+) -> tuple[Finding, ...]:
+    """A finding for every claim, in their order.
+
+    Args:
+        runs: system -> its run, all of one cell. Of two, the seeds that both have are compared.
+        metric: one of :data:`analysis.weightings.COMPARED`.
+        claims: what to look at; Holm's correction is over those of them that can be judged.
+
+    Raises:
+        ResultsError: if the predictions of a run cannot be read.
+    """
+    found = [_compared(claim, runs, metric) for claim in claims]
+    judged = [i for i, finding in enumerate(found) if finding.p_value is not None]
+    corrected = holm([found[i].p_value for i in judged])
+    for i, p_value in zip(judged, corrected, strict=True):
+        verdict = _verdict(found[i].comparisons, p_value)
+        found[i] = replace(found[i], corrected=p_value, verdict=verdict)
+    return tuple(found)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrected for their number by Holm's step-down method, in the order given."""
+    corrected, least = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = least
+    return corrected
+
+
+def _compared(claim: Claim, runs: Mapping[str, MeasuredRun], metric: str) -> Finding:
+    missing = tuple(system for system in claim.systems if system not in runs)
+    if missing:
+        return Finding(claim, missing=missing)
+    seeds = set.intersection(*(set(runs[system].seeds) for system in claim.systems))
+    try:
+        worse = runs[claim.worse]
+        parts = tuple(compare(runs[b], worse, metric, sorted(seeds)) for b in claim.better)
+    except ComparisonError as error:
+        return Finding(claim, reason=str(error))
+    return Finding(claim, parts, _p_value(parts))
+
+
+def _p_value(parts: Sequence[Comparison]) -> float:
+    """Of a claim of several parts, all of which must hold.
+
+    If all point the claim's way, that of the weakest; else that of the strongest part against it,
+    times the number of parts, for any of them could have spoken against it.
+    """
+    against = [part.p_value for part in parts if part.difference.value < 0]
+    if against:
+        return min(1.0, len(parts) * min(against))
+    return max(part.p_value for part in parts)
+
+
+def _verdict(parts: Sequence[Comparison], corrected: float) -> Verdict:
+    if corrected <= LEVEL and all(part.difference.low > 0 for part in parts):
+        return Verdict.CONFIRMED
+    if corrected <= LEVEL and any(part.difference.high < 0 for part in parts):
+        return Verdict.CONTRADICTED
+    return Verdict.UNDECIDED

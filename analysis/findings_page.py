@@ -1,0 +1,119 @@
+"""The page of the findings, put together from tables and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from analysis.cells import MAIN, METRICS, Cell
+from analysis.claims import LEVEL
+from analysis.comparison import DRAWS
+from analysis.findings_attention import attention_section
+from analysis.findings_tables import GUESSING, fitting_table, measured_table, verdict_table
+from analysis.findings_words import (
+    absent_lines,
+    claim_line,
+    corpus_line,
+    guessing_line,
+    headline,
+    leakage_lines,
+    seeds_line,
+)
+from analysis.paper import Paper
+from analysis.runs import FoundRuns
+from cry_model.evaluation import group_name, words
+
+
+class Figure(NamedTuple):
+    """A file and what it shows."""
+
+    name: str
+    words: str
+
+
+LEAKAGE = Figure(
+    "leakage.svg",
+    f"{words(MAIN).capitalize()} per recording under each split, with 95 % intervals over groups; "
+    "the dotted line is guessing.",
+)
+ABLATION = Figure(
+    "ablation.svg",
+    f"{words(MAIN).capitalize()} that the improved ECAPA-TDNN loses without each module, with 95 % "
+    "intervals of the paired difference; the paper prints accuracies without intervals.",
+)
+
+
+def page(found: FoundRuns, cells: Sequence[Cell], paper: Paper, figures: Collection[str]) -> str:
+    """The whole page, in Markdown; ``figures`` are the names of those that were drawn."""
+    lines = [
+        "# Does the paper's story hold?",
+        "",
+        "Written by `python -m analysis findings` from the files of the results; nothing here was "
+        "typed by hand but the paper's own numbers.",
+        "",
+        *dict.fromkeys(f"{headline(cells, metric)}\n" for metric in METRICS),
+        f"{corpus_line(cells)} {guessing_line(cells)}",
+        "",
+        f"By {words(MAIN)}:",
+        "",
+        *(claim_line(cells, MAIN, i, paper) for i in range(len(cells[0].findings[MAIN]))),
+        "",
+        *_verdicts(cells),
+        *_measured(cells),
+        *_pictured("What a split lets through", leakage_lines(cells), LEAKAGE, figures),
+        *_pictured("What a module is worth", [], ABLATION, figures),
+        *attention_section(cells),
+        "## What was reduced",
+        "",
+        *fitting_table(cells, paper),
+        "",
+        f"Epochs of the paper: {paper.epochs_where}. Hours are those of all folds and seeds on the "
+        "device that is named.",
+    ]
+    if found.unfinished:
+        names = (f"`{'/'.join(folder.parts[-3:])}`" for folder in found.unfinished)
+        lines += ["", f"Not finished, and left out: {', '.join(names)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _verdicts(cells: Sequence[Cell]) -> list[str]:
+    lines = ["## Verdicts", ""]
+    for metric in METRICS:
+        lines += [*verdict_table(cells, metric), ""]
+    groups = " or ".join(dict.fromkeys(group_name(cell.dataset) for cell in cells))
+    return [
+        *lines,
+        'The better system minus the worse one as the claim has it (of "MCA helps most": without '
+        "RSE minus without MCA; without differential attention minus without MCA), scored per "
+        "recording on the same folds and seeds. In brackets the 95 % interval of the paired "
+        f"difference over {DRAWS} draws of whole groups ({groups}), the same for both; in "
+        "parentheses in how many of the seeds the difference has this sign. p: both systems' "
+        f"answers swapped at random within groups, {DRAWS} times, two-sided, after Holm's "
+        "correction over the claims of the column. Confirmed or contradicted: the interval "
+        f"excludes zero and p is at most {LEVEL}. {seeds_line(cells)} {GUESSING}: none of "
+        "the systems is better than guessing there.",
+        "",
+        *_with_blank(absent_lines(cells, MAIN)),
+    ]
+
+
+def _measured(cells: Sequence[Cell]) -> list[str]:
+    lines = ["## Measured", ""]
+    for cell in cells:
+        e = cell.evaluation
+        title = f"**{cell.title}**: {e.recordings} recordings, {e.groups} groups, {e.folds} folds"
+        lines += [title, "", *measured_table(cell), ""]
+    return lines
+
+
+def _pictured(
+    heading: str, lines: Sequence[str], figure: Figure, figures: Collection[str]
+) -> list[str]:
+    if figure.name not in figures:
+        return []
+    image = f"![{figure.words}](figures/{figure.name})"
+    return [f"## {heading}", "", *_with_blank(lines), image, "", figure.words, ""]
+
+
+def _with_blank(lines: Sequence[str]) -> list[str]:
+    return [*lines, ""] if lines else []

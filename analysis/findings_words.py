@@ -1,0 +1,141 @@
+"""The sentences of the findings, chosen by what was measured."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from analysis.cells import Cell
+from analysis.claims import Verdict
+from analysis.findings_tables import estimate_text
+from analysis.paper import FULL, Claim, Paper
+from analysis.runs import PROTOCOLS
+from cry_model.evaluation import Estimate, dataset_title, tested, words
+from cry_model.registry import get_system, list_models
+
+CORPUS = "challenge6"
+"""The corpus of the paper, whose recordings are not public in full."""
+
+
+def headline(cells: Sequence[Cell], metric: str) -> str:
+    """How much of the story holds, as a count and in a word."""
+    count = Counter(f.verdict for cell in cells for f in cell.findings[metric])
+    judged = sum(count.values()) - count[Verdict.ABSENT]
+    if not judged:
+        return "Nothing can be said yet: no claim has all of its systems measured on one cell."
+    confirmed, contradicted = count[Verdict.CONFIRMED], count[Verdict.CONTRADICTED]
+    if confirmed == judged:
+        word = "The paper's story holds"
+    elif confirmed:
+        word = "The paper's story holds in part"
+    else:
+        word = "Nothing of the paper's story is confirmed"
+    return (
+        f"{word}: by {words(metric)}, of {judged} judgements (a claim on one dataset under one "
+        f"protocol) {confirmed} {'is' if confirmed == 1 else 'are'} confirmed, {contradicted} "
+        f"contradicted and {count[Verdict.UNDECIDED]} undecided."
+    )
+
+
+def claim_line(cells: Sequence[Cell], metric: str, number: int, paper: Paper) -> str:
+    """One claim with the paper's numbers, and where it stands how."""
+    claim = cells[0].findings[metric][number].claim
+    parts = []
+    for verdict in Verdict:
+        where = [c for c in cells if c.findings[metric][number].verdict is verdict]
+        if where:
+            parts.append(f"{verdict.value} on {_listed(where)}")
+    return f"- {claim.sentence} ({_printed(claim, paper)}, {claim.where}): {'; '.join(parts)}."
+
+
+def guessing_line(cells: Sequence[Cell]) -> str:
+    """Where nothing that was measured is better than guessing."""
+    poor = [
+        cell
+        for cell in cells
+        if not any(run.evaluation.better_than_chance for run in cell.runs.values())
+    ]
+    if not poor:
+        return "On every cell at least one system is better than guessing."
+    return (
+        f"On {_listed(poor)} no system is better than guessing (by balanced accuracy), so which of "
+        "them is ahead there says little about cries."
+    )
+
+
+def absent_lines(cells: Sequence[Cell], metric: str) -> list[str]:
+    """What was not run where, and what was run and cannot be compared."""
+    where: defaultdict[tuple[str, ...], list[Cell]] = defaultdict(list)
+    lines = []
+    for cell in cells:
+        missing = {name for finding in cell.findings[metric] for name in finding.missing}
+        if missing:
+            where[tuple(name for name in list_models() if name in missing)].append(cell)
+        lines += [f"- {f.claim.name}: {f.reason}" for f in cell.findings[metric] if f.reason]
+    for names, absent in where.items():
+        titles = ", ".join(get_system(name).title for name in names)
+        lines.append(f"- Not run on {_listed(absent)}: {titles}.")
+    return lines
+
+
+def corpus_line(cells: Sequence[Cell]) -> str:
+    """Whether the paper's own corpus is among them."""
+    if any(cell.dataset == CORPUS for cell in cells):
+        return f"{dataset_title(CORPUS).capitalize()} is the paper's own."
+    return (
+        "The paper's own recordings are not among them, for their sound is not public: what is "
+        "confirmed or contradicted here is the claim on other recordings, not the printed numbers."
+    )
+
+
+def seeds_line(cells: Sequence[Cell]) -> str:
+    """What the intervals know nothing of."""
+    fewest = min(len(run.seeds) for cell in cells for run in cell.runs.values())
+    seeds = "one seed" if fewest == 1 else f"{fewest} seeds"
+    return (
+        "Interval and test take the groups as drawn at random and the fits as they are: how another"
+        f" seed would change a difference is not in them (the least here is {seeds} a system)."
+    )
+
+
+def leakage_lines(cells: Sequence[Cell]) -> list[str]:
+    """What the improved system scores from the laxest split to the strictest."""
+    lines = []
+    for dataset in dict.fromkeys(cell.dataset for cell in cells):
+        runs = {c.protocol: c.runs[FULL] for c in cells if c.dataset == dataset and FULL in c.runs}
+        protocols = [protocol for protocol in PROTOCOLS if protocol in runs]
+        if len(protocols) < 2:
+            continue
+        first, last = protocols[0], protocols[-1]
+        lax, strict = (
+            runs[protocol].evaluation.metrics["balanced_accuracy"] for protocol in (first, last)
+        )
+        lines.append(
+            f"- {dataset_title(dataset)}: the balanced accuracy of the {get_system(FULL).title} "
+            f"{_moves(lax, strict)}, {estimate_text(lax)} under `{first}` "
+            f"({tested(dataset, first)}) and {estimate_text(strict)} under `{last}` "
+            f"({tested(dataset, last)}); guessing gives {runs[last].evaluation.chance:.3f}."
+        )
+    return lines
+
+
+def _moves(lax: Estimate, strict: Estimate) -> str:
+    if strict.high < lax.low:
+        return "falls"
+    if strict.low > lax.high:
+        return "rises"
+    return "changes by no more than its intervals"
+
+
+def _printed(claim: Claim, paper: Paper) -> str:
+    better = " and ".join(f"{100 * paper.accuracy[name]:.2f} %" for name in claim.better)
+    return f"accuracy {better} against {100 * paper.accuracy[claim.worse]:.2f} %"
+
+
+def _listed(cells: Sequence[Cell]) -> str:
+    """Cells by dataset: "ESC-10 (`clip`, `baby`) and Donate-a-Cry (`baby`)"."""
+    protocols: defaultdict[str, list[str]] = defaultdict(list)
+    for cell in cells:
+        protocols[dataset_title(cell.dataset)].append(f"`{cell.protocol}`")
+    *first, last = (f"{title} ({', '.join(names)})" for title, names in protocols.items())
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,79 @@
+"""One run of the results: what ``run.json`` says is there at once, the tables when asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.run_tables import read_predictions, recording_means
+from cry_model.evaluation import Evaluation
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """One system under one protocol, scored on recordings that it had not learnt from.
+
+    Attributes:
+        folder: where the files are.
+        dataset, protocol, system: which run it is.
+        labels: in the order of the columns ``p_<label>``.
+        seeds: those that have all of their folds.
+        folds: how many.
+        parameters: of the system.
+        multiply_adds: for five seconds.
+        wall_seconds: of fitting and testing all folds of all seeds.
+        settings: of the system, where they are not the registry's.
+        preset: how it was fitted, as ``run.json`` has it: ``name``, ``epochs``, ``batch`` ...
+        environment: ``device``, ``precision``, versions.
+        evaluation: the metrics per recording, with their intervals over groups.
+    """
+
+    folder: Path
+    dataset: str
+    protocol: str
+    system: str
+    labels: tuple[str, ...]
+    seeds: tuple[int, ...]
+    folds: int
+    parameters: int
+    multiply_adds: int
+    wall_seconds: float
+    settings: Mapping[str, Any] = field(repr=False)
+    preset: Mapping[str, Any] = field(repr=False)
+    environment: Mapping[str, Any] = field(repr=False)
+    evaluation: Evaluation = field(repr=False)
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """A row per piece: clip, recording, group, fold, seed, label and ``p_<label>``.
+
+        Raises:
+            ResultsError: if the file is missing, malformed or lacks folds.
+        """
+        return read_predictions(self.folder, self.labels, self.seeds, self.folds)
+
+    @cached_property
+    def recordings(self) -> pd.DataFrame:
+        """A row per seed and recording, sorted by them: the mean of its pieces.
+
+        Raises:
+            ResultsError: as :attr:`predictions`.
+        """
+        return recording_means(self.predictions, self.labels)
+
+    @cached_property
+    def tested(self) -> frozenset[tuple[object, ...]]:
+        """Seed, recording, fold, group and label: which recording was tested in which fold.
+
+        Systems may cut a recording into different pieces and still be tested on the same.
+
+        Raises:
+            ResultsError: as :attr:`predictions`.
+        """
+        keys = ["seed", "recording", "fold", "group", "label"]
+        return frozenset(self.predictions[keys].itertuples(index=False, name=None))

@@ -1,0 +1,112 @@
+"""Finds and reads the measured runs of a results folder: ``<dataset>/<protocol>/<system>/``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.measured_run import MeasuredRun
+from analysis.run_tables import PREDICTIONS, ResultsError
+from cry_model.config import read_evaluation
+
+RUN = "run.json"
+PROTOCOLS = ("clip", "recording", "baby")
+"""From what is shared between training and test to what is not."""
+
+
+class UnfinishedRunError(ResultsError):
+    """The run has predictions and no scores yet: it was cut off, or is going on."""
+
+
+@dataclass(frozen=True)
+class FoundRuns:
+    """What a results folder holds.
+
+    Attributes:
+        runs: those that were scored against labels, by dataset, protocol and system.
+        unfinished: folders that have predictions and no scores yet.
+    """
+
+    runs: tuple[MeasuredRun, ...]
+    unfinished: tuple[Path, ...]
+
+
+def find_runs(root: Path) -> FoundRuns:
+    """Reads ``run.json`` of every run below ``root``.
+
+    Pupils of a teacher, whose answers nobody has checked against labels, are left out.
+
+    Raises:
+        ResultsError: if there is no such folder, or one of the files is malformed.
+    """
+    if not root.is_dir():
+        raise ResultsError(f"There is no results folder {root}; name another one with --results.")
+    runs, unfinished = [], []
+    for protocol in PROTOCOLS:
+        for path in root.glob(f"*/{protocol}/*/{PREDICTIONS}"):
+            try:
+                record = read_record(path.parent)
+                if "agreement" not in record:
+                    runs.append(_measured(path.parent, record))
+            except UnfinishedRunError:
+                unfinished.append(path.parent)
+    runs.sort(key=lambda run: (run.dataset, PROTOCOLS.index(run.protocol), run.system))
+    return FoundRuns(tuple(runs), tuple(sorted(unfinished)))
+
+
+def read_run(folder: Path) -> MeasuredRun:
+    """One run, by its folder.
+
+    Raises:
+        ResultsError: if ``run.json`` is missing or malformed.
+        UnfinishedRunError: if the run was not scored yet.
+    """
+    return _measured(folder, read_record(folder))
+
+
+def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
+    if not record.get("metrics"):
+        raise UnfinishedRunError(f"The run in {folder} is not finished; start its fit again.")
+    try:
+        evaluation = read_evaluation(record["metrics"]["recording"])
+        configuration = record["configuration"]
+        return MeasuredRun(
+            folder=folder,
+            dataset=str(configuration["dataset"]),
+            protocol=str(configuration["protocol"]),
+            system=str(configuration["system"]),
+            labels=tuple(record["labels"]),
+            seeds=evaluation.seeds,
+            folds=int(configuration["folds"]),
+            parameters=int(record["parameters"]),
+            multiply_adds=int(record["multiply_adds_5s"]),
+            wall_seconds=float(sum(record["wall_seconds"].values())),
+            settings=dict(configuration.get("settings") or {}),
+            preset=dict(configuration["preset"]),
+            environment=dict(record["environment"]),
+            evaluation=evaluation,
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ResultsError(
+            f"{folder / RUN} is not as train fit writes it ({error!r}); fit the run again."
+        ) from error
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """``run.json`` as it is.
+
+    Raises:
+        ResultsError: if it is missing or no JSON object.
+    """
+    path = folder / RUN
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultsError(f"There is no readable {path}; name the folder of a run.") from error
+    except ValueError as error:
+        raise ResultsError(f"{path} is damaged; fit the run again.") from error
+    if not isinstance(record, dict):
+        raise ResultsError(f"{path} holds no record of a run; fit the run again.")
+    return record

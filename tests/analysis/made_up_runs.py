@@ -1,0 +1,81 @@
+"""Results folders as ``train fit`` writes them, with answers that no model gave."""
+
+import numpy as np
+import pandas as pd
+
+from cry_model.evaluation import Evaluation
+from cry_model.metrics import METRICS, bootstrap
+from train import results
+
+LABELS = ("burping", "hungry", "tired")
+FOLDS = 3
+PRESET = {"name": "best", "epochs": 30, "batch": 32, "front_end": {"kind": "log-mel"}}
+
+
+def recordings(count=90, babies=30, seed=0):
+    """Names, babies and labels of a corpus; ``hungry`` is the usual label."""
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame(
+        {
+            "recording": [f"r{i:03d}" for i in range(count)],
+            "group": [f"{i:03d}" for i in rng.integers(babies, size=count)],  # 007 stays a word
+            "label": rng.choice(LABELS, count, p=[0.15, 0.6, 0.25]),
+        }
+    )
+
+
+def answers(corpus, skill, seed, fit_seed, pieces=2):
+    """Predictions of one seed: the higher ``skill``, the more often they are right."""
+    rng = np.random.default_rng((seed, fit_seed))
+    table = corpus.loc[corpus.index.repeat(pieces)].reset_index(drop=True)
+    truth = np.eye(len(LABELS))[[LABELS.index(label) for label in table["label"]]]
+    logits = rng.normal(size=truth.shape) + skill * truth
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    fold_of = {g: int(g) % FOLDS for g in corpus["group"]}
+    return table.assign(
+        clip=[f"{r}#{i % pieces}" for i, r in enumerate(table["recording"])],
+        fold=table["group"].map(fold_of),
+        seed=fit_seed,
+        **dict(zip(results.probability_columns(LABELS), shares.T, strict=True)),
+    )
+
+
+def evaluation(table, **facts):
+    """As ``train.results.score``, with few repetitions, for tests write many runs."""
+    labels = table["label"].map(LABELS.index).to_numpy()
+    p = table[results.probability_columns(LABELS)].to_numpy()
+    rows, groups = (labels, p), table["group"].tolist()
+    return Evaluation(
+        recordings=table["recording"].nunique(),
+        groups=len(set(groups)),
+        chance=1 / len(LABELS),
+        majority_label="hungry",
+        majority_accuracy=float((table["label"] == "hungry").mean()),
+        metrics={n: bootstrap(m, *rows, groups, repetitions=40) for n, m in METRICS.items()},
+        **facts,
+    )
+
+
+def write_run(
+    root, system, skill=1.0, seeds=(0,), dataset="donateacry", protocol="baby", noise=None, **preset
+):
+    """One run below ``root``, scored and written by the functions of ``train``."""
+    folder = root / dataset / protocol / system
+    noise = sum(map(ord, system)) if noise is None else noise
+    corpus = recordings()
+    table = pd.concat([answers(corpus, skill, noise, seed) for seed in seeds], ignore_index=True)
+    results.write_predictions(folder, results.ordered(table, LABELS))
+    table = results.per_recording(results.read_predictions(folder), LABELS)
+    facts = {"dataset": dataset, "protocol": protocol, "folds": FOLDS}
+    scores = {"recording": evaluation(table, seeds=tuple(seeds), **facts)}
+    record = {
+        "configuration": {**facts, "system": system, "preset": {**PRESET, **preset}},
+        "wall_seconds": {f"seed {s}, fold {f}": 60.0 for s in seeds for f in range(FOLDS)},
+        "labels": list(LABELS),
+        "seeds": list(seeds),
+        "parameters": 1000,
+        "multiply_adds_5s": 2000,
+        "environment": {"device": "cpu", "precision": "float32"},
+    }
+    results.write_run(folder, record, scores)
+    return folder

@@ -1,0 +1,176 @@
+"""The page of findings: the committed one, and one from runs that were made up."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from analysis.__main__ import main
+from analysis.ablation_figure import ablation_figure
+from analysis.attention_effects import read_effect
+from analysis.cells import cells_of
+from analysis.findings import figures_of, write_findings
+from analysis.leakage_figure import leakage_figure
+from analysis.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
+from analysis.run_tables import ResultsError
+from analysis.runs import find_runs
+from cry_model.registry import get_system
+from tests.analysis.made_up_runs import write_run
+from tests.conftest import ROOT
+
+COMMITTED = ROOT / "analysis" / "FINDINGS.md"
+SKILLS = {FULL: 2.6, NO_MCA: 0.2, NO_RSE: 2.6, NO_DIFFERENTIAL: 2.5, "ecapa-tdnn": -0.5}
+
+
+def tables(text):
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Donate-a-Cry under two protocols, ESC-10 under one; one run that was cut off."""
+    root = tmp_path_factory.mktemp("results")
+    for system, skill in SKILLS.items():
+        write_run(root, system, skill, seeds=(0, 1), protocol="clip", epochs=12)
+        write_run(root, system, min(skill, 0.0), seeds=(0,), protocol="baby")
+    write_run(root, FULL, -1.0, dataset="esc10", protocol="baby")
+    folder = write_run(root, "resnet18", protocol="baby")
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "metrics": {}}))
+    return root
+
+
+@pytest.fixture(scope="module")
+def written(root, tmp_path_factory):
+    out = tmp_path_factory.mktemp("page") / "FINDINGS.md"
+    write_findings(root, out, draw=False)
+    return out.read_text(encoding="utf-8")
+
+
+def test_the_committed_page_is_what_the_results_say(tmp_path):
+    out = tmp_path / "FINDINGS.md"
+    write_findings(ROOT / "assets" / "results", out, draw=False)
+    written, committed = (path.read_text(encoding="utf-8") for path in (out, COMMITTED))
+    assert tables(written) == tables(committed)
+    assert written == committed, "run python -m analysis findings"
+
+
+def test_the_committed_figures_are_there_and_small():
+    named = re.findall(r"\]\((figures/.*?\.svg)\)", COMMITTED.read_text(encoding="utf-8"))
+    assert named
+    for name in named:
+        path = COMMITTED.parent / name
+        assert 0 < path.stat().st_size < 150_000
+        assert path.read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_sentences_are_chosen_by_the_verdicts(written):
+    lines = {line.split(" (accuracy")[0]: line for line in written.splitlines()}
+    helps = lines["- Without MCA the improved ECAPA-TDNN is worse"]
+    assert "82.20 % against 78.37 %, Table 1" in helps
+    assert "confirmed on Donate-a-Cry (`clip`)" in helps
+    assert "not run on ESC-10 (`baby`)" in helps
+    same = lines["- Without RSE the improved ECAPA-TDNN is worse"]
+    assert "confirmed" not in same
+    assert "undecided on Donate-a-Cry (`clip`, `baby`)" in same
+    resnet = lines["- The ECAPA-TDNN is better than the ResNet18"]
+    assert "not run on Donate-a-Cry (`clip`, `baby`) and ESC-10 (`baby`)." in resnet
+    assert "no system is better than guessing" in written
+    assert "`donateacry/baby/resnet18`" in written  # cut off
+    assert re.search(r"the improved .* falls, ", written, re.IGNORECASE)
+
+
+def test_the_tables_hold_the_numbers_of_the_files(written, root):
+    record = json.loads((root / "donateacry" / "clip" / NO_RSE / "run.json").read_text())
+    measured = record["metrics"]["recording"]["metrics"]
+    cells = [
+        f"{m['value']:.3f} [{m['low']:.3f}, {m['high']:.3f}]"
+        for m in (measured[n] for n in ("accuracy", "balanced_accuracy", "macro_auc"))
+    ]
+    row = f"| {get_system(NO_RSE).title} | 0, 1 | {' | '.join(cells)} | 0.00 M |"
+    assert row in written
+    share = record["metrics"]["recording"]["majority_accuracy"]
+    assert f'| always "hungry" |  | {share:.3f} | 0.333 | 0.500 |  |' in written
+    assert "| Donate-a-Cry, `clip` | all | best | 12 | 32 | log-mel | 3 | 0, 1 |" in written
+    assert "| Donate-a-Cry, `baby` | all | best | 30 | 32 | log-mel | 3 | 0 |" in written
+
+
+def test_systems_fitted_otherwise_have_a_row_of_their_own(root, tmp_path):
+    write_run(tmp_path, FULL, seeds=(0,))
+    write_run(tmp_path, "resnet18", seeds=(0,), learning_rate=0.5)
+    out = tmp_path / "page.md"
+    write_findings(tmp_path, out, draw=False)
+    text = out.read_text(encoding="utf-8")
+    for system in (FULL, "resnet18"):
+        assert f"| Donate-a-Cry, `baby` | {get_system(system).title} | best |" in text
+
+
+def test_the_figures_show_what_was_measured(root):
+    cells, paper = cells_of(find_runs(root).runs), read_paper()
+    assert list(figures_of(cells, paper)) == ["leakage.svg", "ablation.svg"]
+    drops = [d for f in cells[0].findings["balanced_accuracy"] for d in f.comparisons]
+    figure = ablation_figure(drops, paper)
+    stated, bars = (bar for bar in figure.data if bar.offsetgroup == NO_MCA)
+    assert stated.y[0] == pytest.approx(82.20 - 78.37)
+    values = [
+        cells[0].runs[s].evaluation.metrics["balanced_accuracy"].value for s in (FULL, NO_MCA)
+    ]
+    assert bars.y[0] == pytest.approx(100 * (values[0] - values[1]))
+    drop = next(d for d in drops if (d.one, d.other) == (FULL, NO_MCA))
+    assert bars.y[0] + bars.error_y.array[0] == pytest.approx(100 * drop.difference.high)
+    assert bars.y[0] - bars.error_y.arrayminus[0] == pytest.approx(100 * drop.difference.low)
+    runs = [run for cell in cells for run in cell.runs.values()]
+    line = next(t for t in leakage_figure(runs).data if t.legendgroup == FULL)
+    assert list(line.x) == ["clip", "baby"]
+    expected = [c.runs[FULL].evaluation.metrics["balanced_accuracy"].value for c in cells[:2]]
+    np.testing.assert_allclose(line.y, expected)
+
+
+def effect_record():
+    """As ``train.attention_effect`` documents it; other fields are left out."""
+    estimate = {"value": 0.9, "low": 0.85, "high": 0.95}
+
+    def change(low, high):
+        difference = {"value": (low + high) / 2, "low": low, "high": high}
+        metric = {"fitted": estimate, "neutral": estimate, "difference": difference}
+        return {"metrics": {"balanced_accuracy": metric}, "changed": 0.25, "distance": 0.1}
+
+    return {
+        "neutralised": {"differential": change(-0.02, 0.02), "temporal": change(-0.2, -0.1)},
+        "differential": {
+            "tokens": 4,
+            "entropy_1": estimate,
+            "entropy_2": estimate,
+            "weight": {"seed 0, fold 0": 0.7, "seed 0, fold 1": 0.5},
+        },
+    }
+
+
+def test_attention_is_a_section_where_it_was_measured(root, written, tmp_path):
+    assert "Does the attention do anything?" not in written
+    folder = write_run(tmp_path, FULL)
+    assert read_effect(folder) is None
+    (folder / "attention_effect.json").write_text(json.dumps(effect_record()))
+    out = tmp_path / "page.md"
+    write_findings(tmp_path, out, draw=False)
+    text = out.read_text(encoding="utf-8")
+    assert "| A1 and A2 uniform | +0.000 [-0.020, +0.020], 25 % |" in text
+    assert "| lambda, least to greatest | 0.500 to 0.700 |" in text
+    assert "- A1 and A2 uniform: no interval excludes zero." in text
+    worse = "over time: worse than fitted on Donate-a-Cry, `baby`."
+    assert worse in text
+    (folder / "attention_effect.json").write_text('{"neutralised": 3}')
+    with pytest.raises(ResultsError, match=r"attention_effect\.json"):
+        read_effect(folder)
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    out = tmp_path / "page.md"
+    arguments = ["findings", "--results", str(tmp_path / "none"), "--out", str(out), "--no-figures"]
+    assert main(arguments) == 2
+    assert "no results folder" in capsys.readouterr().err
+    assert not out.exists()
+    (tmp_path / "none").mkdir()
+    assert main(arguments) == 2
+    assert "No system of the paper" in capsys.readouterr().err
