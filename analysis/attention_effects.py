@@ -58,7 +58,8 @@ def read_effect(folder: Path) -> AttentionEffect | None:
         record = json.loads(path.read_text(encoding="utf-8"))
         neutralised = {
             name: Neutralised(
-                Estimate(**one["metrics"]["balanced_accuracy"]["difference"]), float(one["changed"])
+                Estimate(**one["metrics"]["balanced_accuracy"]["difference"]),
+                float(one["changed"]["value"]),
             )
             for name, one in record["neutralised"].items()
         }

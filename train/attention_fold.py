@@ -10,7 +10,8 @@ from cry_model.checkpoint import load_checkpoint
 from train.attention_facts import piece_facts
 from train.clips import Clips
 from train.corpus import DataError
-from train.fit import front_end_of, predict
+from train.fit import front_end_of
+from train.fold import predict
 from train.kept_cells import Kept
 from train.neutral import averaging, neutralisations, neutralised
 from train.predicting import TrainingFrontEnd

@@ -134,7 +134,10 @@ def effect_record():
     def change(low, high):
         difference = {"value": (low + high) / 2, "low": low, "high": high}
         metric = {"fitted": estimate, "neutral": estimate, "difference": difference}
-        return {"metrics": {"balanced_accuracy": metric}, "changed": 0.25, "distance": 0.1}
+        return {
+            "metrics": {"balanced_accuracy": metric},
+            "changed": {"value": 0.25, "low": 0.2, "high": 0.3},
+        }
 
     return {
         "neutralised": {"differential": change(-0.02, 0.02), "temporal": change(-0.2, -0.1)},

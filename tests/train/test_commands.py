@@ -41,7 +41,7 @@ def test_all_commands_are_there():
         "publish",
         "publish-space",
     }
-    assert len(COMMANDS) == 10
+    assert len(COMMANDS) == 11
 
 
 @pytest.mark.parametrize(
