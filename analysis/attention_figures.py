@@ -24,7 +24,7 @@ COLOUR_BAR = {
     "yanchor": "top",
 }
 BRANCHES = (*(f"kernel {k}" for k in MultiScaleChannelAttention.KERNELS), "max-pooling")
-TOKENS = ("stem", *(f"block {i + 1}" for i in range(len(DILATIONS))))
+LAYERS = ("stem", *(f"block {i + 1}" for i in range(len(DILATIONS))))
 
 
 def time_channel_map(prediction: Prediction, block: int) -> tuple[Tensor, Tensor]:
@@ -123,6 +123,14 @@ def _span(branch: int, block: int, hop: float) -> float:
     return ((kernels[branch] - 1) * DILATIONS[block] + 1) * hop * 1000
 
 
+def token_names(count: int) -> tuple[str, ...]:
+    """Of the tokens that differential attention weighs: each layer's average over time, or that and
+    the deviation from it, side by side."""
+    if count == len(LAYERS):
+        return LAYERS
+    return tuple(f"{layer}, {part}" for layer in LAYERS for part in ("mean", "spread"))
+
+
 def differential_figure(prediction: Prediction) -> go.Figure:
     """A_1, A_2 and A_1 - lambda A_2 between the layers' outputs, mean over heads and pieces."""
     maps = prediction.attention
@@ -135,15 +143,18 @@ def differential_figure(prediction: Prediction) -> go.Figure:
     figure = make_subplots(
         1, 3, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[p[0] for p in panels]
     )
+    names = token_names(maps.differential_1.shape[-1])
+    few = len(names) == len(LAYERS)
     for i, (_, values) in enumerate(panels):
         mean = values.mean(dim=(0, 1)).numpy().round(3)
         figure.add_heatmap(
-            x=TOKENS,
-            y=TOKENS,
+            x=names,
+            y=names,
             z=mean,
-            text=[[f"{v:.2f}".replace("0.", ".") for v in row] for row in mean],
-            texttemplate="%{text}",
-            textfont={"size": 10},  # four cells in a third of a phone's width
+            # Four numbers have room in a third of a phone's width, and eight have none.
+            text=[[f"{v:.2f}".replace("0.", ".") for v in row] for row in mean] if few else None,
+            texttemplate="%{text}" if few else None,
+            textfont={"size": 10},
             colorscale=DIVERGING,
             zmin=-1,
             zmax=1,

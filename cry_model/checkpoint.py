@@ -37,11 +37,22 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
-def save_checkpoint(folder: str | os.PathLike, model: nn.Module, config: CheckpointConfig) -> None:
-    """Writes the weights and the config into ``folder``, which is made if need be."""
+def save_checkpoint(
+    folder: str | os.PathLike, model: nn.Module, config: CheckpointConfig, half: bool = False
+) -> None:
+    """Writes the weights and the config into ``folder``, which is made if need be.
+
+    Args:
+        folder: where to.
+        model: a system.
+        config: what it is and what was measured.
+        half: stores the weights as float16; a loaded model computes in float32 all the same.
+    """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
+    if half:
+        weights = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
     write_atomically(folder / WEIGHTS, save(weights))
     write_atomically(folder / CONFIG, config.to_json().encode())
 

@@ -41,6 +41,7 @@ class FrontEndConfig:
         level: whose loud frames are brought to one level: those of the whole "recording", or those
             of each "piece" again, so that a bang does not hide a faint cry.
         floor_db: log floor, relative to the level of the loud frames.
+        centre: what is taken off the features, so that they lie around zero.
         trim_db: frames at either end this far below the loudest are cut off.
         trim_margin: seconds kept on either side of what is loud.
         piece_seconds: length of a piece; a shorter recording is one piece.
@@ -60,6 +61,7 @@ class FrontEndConfig:
     fft: int = 512
     level: Literal["recording", "piece"] = "recording"
     floor_db: float = -40.0
+    centre: float = 0.0
     trim_db: float = 40.0
     trim_margin: float = 0.1
     piece_seconds: float = 5.0
@@ -221,8 +223,8 @@ class FrontEnd(nn.Module):
         return self.with_deltas(features if self.dct is None else self.dct @ features)
 
     def with_deltas(self, features: Tensor) -> Tensor:
-        """The bands, then their differences over time, (..., bands, frames)."""
-        orders = [features]
+        """The bands around zero, then their differences over time, (..., bands, frames)."""
+        orders = [features - self.config.centre]
         for _ in range(self.config.deltas):
             orders.append(torchaudio.functional.compute_deltas(orders[-1]))
         return torch.cat(orders, dim=-2)

@@ -81,8 +81,17 @@ class RSEMCABlock(nn.Module):
     residual. With ``rse=False`` the first step is the identity.
     """
 
-    def __init__(self, channels: int, dilation: int, multi_scale: bool, rse: bool, stages: int):
+    def __init__(
+        self,
+        channels: int,
+        dilation: int,
+        multi_scale: bool,
+        rse: bool,
+        stages: int,
+        residual: bool,
+    ):
         super().__init__()
+        self.residual = residual
         bottleneck = channels // 2
         self.attention = TemporalChannelAttention(channels, bottleneck) if rse else None
         self.expand = ConvReLUBatchNorm(channels, channels)
@@ -93,7 +102,8 @@ class RSEMCABlock(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, BlockAttention]:
         hidden, a_t, a_c = (x, None, None) if self.attention is None else self.attention(x)
         hidden, multi_scale = self.res2(self.expand(hidden))
-        return x + self.se(self.merge(hidden)), BlockAttention(a_t, a_c, multi_scale)
+        out = self.se(self.merge(hidden))
+        return x + out if self.residual else out, BlockAttention(a_t, a_c, multi_scale)
 
 
 class ImprovedECAPATDNN(nn.Module):
@@ -113,9 +123,10 @@ class ImprovedECAPATDNN(nn.Module):
         multi_scale: False for the ablation without MCA.
         rse: False for the ablation without RSE.
         differential_attention: False for the ablation that only concatenates the tokens.
-        segments: our own: parts of the time that have tokens each, (1 + blocks) x ``segments`` of
-            them; what comes out is averaged over the parts.
-        deviations: our own: the standard deviations over time are tokens beside the averages.
+        deviations: our own: the standard deviations over time are tokens beside the averages, the
+            two of a layer side by side, N = 8.
+        block_residual: the block's own residual beside the sum over the layers; without it a block
+            gives only what it adds, and the stem is not counted twice in each layer.
         token_bias: where BatchNorm's bias of the tokens starts. Differential attention multiplies
             two functions of the tokens; around 1 the product begins linear in them, and around 0,
             BatchNorm's own start, with the square of each.
@@ -136,19 +147,17 @@ class ImprovedECAPATDNN(nn.Module):
         multi_scale: bool = True,
         rse: bool = True,
         differential_attention: bool = True,
-        segments: int = 1,
         deviations: bool = False,
+        block_residual: bool = True,
         token_bias: float = 0.0,
         reused_classifier: Mapping[str, Any] | None = None,
     ):
         super().__init__()
         self.stem = ConvReLUBatchNorm(num_bands, channels, kernel=5)
         self.blocks = nn.ModuleList(
-            RSEMCABlock(channels, d, multi_scale, rse, stages) for d in DILATIONS
+            RSEMCABlock(channels, d, multi_scale, rse, stages, block_residual) for d in DILATIONS
         )
-        if segments < 1:
-            raise ValueError(f"segments is a whole number from 1 on, not {segments}")
-        self.segments, self.deviations = segments, deviations
+        self.deviations = deviations
         self.channels = channels
         width = (1 + len(DILATIONS)) * (2 if deviations else 1) * channels
         self.pool_norm = nn.BatchNorm1d(width)
@@ -163,13 +172,11 @@ class ImprovedECAPATDNN(nn.Module):
         nn.init.constant_(self.pool_norm.bias, token_bias)
 
     def pool(self, x: Tensor) -> Tensor:
-        """(B, C, T) -> (B, segments, C), or 2 C with the deviations: the tokens of one layer."""
-        parts = x.tensor_split(self.segments, dim=-1)
-        pooled = torch.stack([part.mean(-1) for part in parts], dim=1)
+        """(B, C, T) -> the tokens of one layer, (B, C), or (B, 2 C) with the deviations."""
+        mean = x.mean(-1)
         if not self.deviations:
-            return pooled
-        spread = [part.var(-1, correction=0).clamp_min(self.FLOOR).sqrt() for part in parts]
-        return torch.cat([pooled, torch.stack(spread, dim=1)], dim=-1)
+            return mean
+        return torch.cat([mean, x.var(-1, correction=0).clamp_min(self.FLOOR).sqrt()], dim=-1)
 
     def forward(
         self, features: Tensor, return_attention: bool = False
@@ -181,13 +188,11 @@ class ImprovedECAPATDNN(nn.Module):
             x = x + out  # the next block's input: the sum of all outputs so far
             tokens.append(self.pool(out))
             gates.append(block_gates)
-        z = self.pool_norm(torch.cat(tokens, dim=-1).flatten(0, 1))
+        z = self.pool_norm(torch.cat(tokens, dim=1))
         maps = None
         if self.differential is not None:
-            per_segment = z.shape[-1] // self.channels
-            tokens = z.view(len(x), self.segments * per_segment, self.channels)
-            z, maps = self.differential(tokens)
-        z = z.reshape(len(x), self.segments, -1).mean(1)
+            z, maps = self.differential(z.unflatten(1, (-1, self.channels)))
+            z = z.flatten(1)
         logits = self.classifier(z)
         if not return_attention:
             return logits

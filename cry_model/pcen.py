@@ -10,8 +10,8 @@ class PCEN(nn.Module):
     """(E / (eps + M)^alpha + delta)^r - delta^r, with M the smoothed past of E, (..., frames).
 
     Source: Wang et al. 2017, "Trainable frontend for robust and far-field keyword spotting",
-    equations 1 and 2, with its constants (alpha 0.98, delta 2, r 0.5). Where there is no past yet, M
-    is the first frame.
+    equations 1 and 2, with its constants (alpha 0.98, delta 2, r 0.5). Where there is no past yet,
+    M is the first frame.
     """
 
     ALPHA, DELTA, ROOT, EPSILON = 0.98, 2.0, 0.5, 1e-6

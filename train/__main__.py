@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import sys
 from collections.abc import Sequence
 
@@ -12,8 +11,11 @@ from train.commands import (
     attention,
     benchmark,
     calibrate,
+    costs,
+    effect,
     fit,
     gate,
+    grid,
     prepare,
     publish,
     publish_space,
@@ -21,9 +23,22 @@ from train.commands import (
 from train.corpus import DataError
 from train.hub import PublishError
 from train.predicting import TrainingError
+from train.trouble import sentence
 
 DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
-COMMANDS = (prepare, fit, gate, calibrate, attention, benchmark, publish, publish_space)
+COMMANDS = (
+    prepare,
+    fit,
+    grid,
+    costs,
+    gate,
+    calibrate,
+    attention,
+    effect,
+    benchmark,
+    publish,
+    publish_space,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,18 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\nStopped. What is finished is kept; the same command goes on.", file=sys.stderr)
         return 130
     return 0
-
-
-def sentence(error: OSError) -> str:
-    """What to do about a disk that does not take what is written."""
-    where = f"'{error.filename}'" if error.filename else "the output folder"
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        advice = "The disk is full: make room and run the same command again, or choose another"
-    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        advice = "This folder may not be written: choose another"
-    else:
-        return f"{where} cannot be used: {error.strerror or error}."
-    return f"{advice} --out or --cache ({where}). What was finished before is kept."
 
 
 if __name__ == "__main__":

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from torch import nn
 
 from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.agreement import Agreement
@@ -19,16 +16,15 @@ from cry_model.features import FrontEnd
 from train import results
 from train.beside import beside
 from train.calibration import of_run
-from train.clips import Clips, join
 from train.corpus import DataError
 from train.devices import of_main
 from train.feature_tables import TableFrontEnd
-from train.fitting import train_model
+from train.fold import fit_fold
 from train.opinions import compare
-from train.predicting import TrainingFrontEnd, piece_probabilities
+from train.predicting import TrainingFrontEnd
 from train.run import Run
 from train.ship import ship
-from train.splits import PROTOCOLS, split
+from train.splits import split
 
 
 def run_fit(run: Run) -> Evaluation | Agreement | None:
@@ -91,27 +87,17 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
         for fold in range(run.folds):
             if (seed, fold) not in done:
                 started = time.perf_counter()
-                tested = units.subset(np.flatnonzero(fold_of == fold))
-                learnt = join(units.subset(np.flatnonzero(fold_of != fold)), apart(run, tested))
-                model = train_model(run, learnt, front_end, seed, fold)
+                rows, cost = fit_fold(run, front_end, fold_of, seed, fold)
                 if main:
-                    rows = predict(model, front_end, tested, run.labels)
                     table = pd.concat([table, rows.assign(fold=fold, seed=seed)], ignore_index=True)
-                    seconds = round(time.perf_counter() - started, 1)
-                    record.setdefault("wall_seconds", {})[f"seed {seed}, fold {fold}"] = seconds
+                    seconds, name = time.perf_counter() - started, f"seed {seed}, fold {fold}"
+                    record.setdefault("wall_seconds", {})[name] = round(seconds, 1)
+                    record.setdefault("cost", {})[name] = asdict(cost)
                     results.write_predictions(folder, results.ordered(table, run.labels))
                     results.write_run(folder, record)
                 run.accelerator.wait_for_everyone()
             run.memory(seed, fold).forget()
     return of_main(run.accelerator, lambda: finish(run, record, results.read_predictions(folder)))
-
-
-def apart(run: Run, tested: Clips) -> Clips:
-    """The unlabelled clips that share with no tested one what the protocol keeps together."""
-    key = PROTOCOLS[run.protocol]
-    taken = {key(item) for item in tested.items}
-    items = run.unlabelled.items
-    return run.unlabelled.subset([i for i, item in enumerate(items) if key(item) not in taken])
 
 
 def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation | Agreement:
@@ -173,29 +159,6 @@ def facts_of(run: Run, seeds: tuple[int, ...]) -> dict[str, Any]:
         "environment": results.environment(run.accelerator),
         "left_out": run.data.clips.left_out,
     }
-
-
-def predict(
-    model: nn.Module, front_end: TrainingFrontEnd, clips: Clips, labels: tuple[str, ...]
-) -> pd.DataFrame:
-    """Probabilities of every piece of every clip, cut and scored as the classifier does it."""
-    rows: list[Mapping[str, object]] = []
-    columns = results.probability_columns(labels)
-    probabilities = piece_probabilities(model, front_end, clips)
-    for item, pieces in zip(clips.items, probabilities, strict=True):
-        # A unit of the clip protocol that is a little too long for one piece has two.
-        prefix = item.recording if item.piece is None else f"{item.recording}#{item.piece}"
-        for number, row in enumerate(pieces):
-            rows.append(
-                {
-                    "clip": f"{prefix}#{number}",
-                    "recording": item.recording,
-                    "group": item.group,
-                    "label": item.label,
-                    **dict(zip(columns, row, strict=True)),
-                }
-            )
-    return pd.DataFrame(rows)
 
 
 def summary(run: Run, measured: Evaluation | Agreement) -> str:

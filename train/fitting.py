@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from torch import nn
@@ -18,9 +19,17 @@ from train.table_fit import fit_table
 
 
 def train_model(
-    run: Run, clips: Clips, front_end: TrainingFrontEnd, seed: int, fold: int | None
+    run: Run,
+    clips: Clips,
+    front_end: TrainingFrontEnd,
+    seed: int,
+    fold: int | None,
+    note: Callable[[Epoch], None] = lambda _: None,
 ) -> nn.Module:
-    """Fits a fold's training part or, with ``fold`` None, everything; goes on from a kept state."""
+    """Fits a fold's training part or, with ``fold`` None, everything; goes on from a kept state.
+
+    ``note`` is called after each epoch; there are none where the recordings are rows of features.
+    """
     accelerator, preset = run.accelerator, run.preset
     if isinstance(front_end, TableFrontEnd):
         return fit_table(run.model(seed), clips, preset, seed)
@@ -33,10 +42,11 @@ def train_model(
         total=preset.epochs,
         desc=f"{run.system}, {where}",
         unit="epoch",
-        disable=not accelerator.is_main_process,
+        disable=run.jobs > 1 or not accelerator.is_main_process,
     ) as bar:
 
         def report(epoch: Epoch) -> None:
+            note(epoch)
             if not bar.n:  # the first after a resume: what came before took none of this time
                 bar.initial = bar.n = epoch.number - 1
             bar.set_postfix(curves(epoch), refresh=False)

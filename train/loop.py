@@ -52,12 +52,13 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Epoch:
-    """How an epoch, counted from 1, went."""
+    """How an epoch, counted from 1, went, and from how many pieces it learnt."""
 
     number: int
     loss: float
     learning_rate: float
     score: Score | None
+    pieces: int
 
 
 class Dice:
@@ -104,7 +105,7 @@ def fit(
         weights.restore(state["weights"])
         watch.restore(state["watch"])
     pupil, optimiser = accelerator.prepare(model, weights.optimiser)
-    steps = max(1, round(len(lesson.clips.items) / preset.batch))
+    steps = max(1, round((preset.draws or len(lesson.clips.items)) / preset.batch))
     chooser = weights.averaged.eval() if preset.tries > 1 else None
     for epoch in range(start, preset.epochs):
         if watch.enough:
@@ -130,7 +131,7 @@ def fit(
         score = of_main(accelerator, lambda model=outcome: watch.look(model, front_end))
         watch.note(score, outcome)
         memory.keep({"epoch": epoch + 1, "weights": weights.state(), "watch": watch.state()})
-        report(Epoch(epoch + 1, mean, rate, score))
+        report(Epoch(epoch + 1, mean, rate, score, steps * preset.batch))
     accelerator.free_memory()
     if watch.best is not None:
         weights.outcome.load_state_dict(watch.best)

@@ -1,4 +1,4 @@
-"""The training part of one fold, divided again: where choices are made (nested cross-validation)."""
+"""The training part of one fold, divided again: nested cross-validation, to make choices in."""
 
 from __future__ import annotations
 

@@ -40,23 +40,28 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
         target = next((values for names, values in homes if name in names), settings)
         target[name] = literal(text)
     if hearing:
-        changes["front_end"] = hears(replace(preset.front_end, **hearing))
+        changes["front_end"] = hears(preset.front_end, hearing)
     if augmenting:
         changes["augmentation"] = replace(preset.augmentation or Augmentation(), **augmenting)
     return replace(preset, **changes), settings
 
 
-def hears(config: AnyConfig) -> AnyConfig:
-    """The configuration, if a front end can be built of it.
+def hears(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
+    """The configuration with some fields changed.
 
     Raises:
-        DataError: if none can.
+        DataError: if no front end can be built of it.
     """
+    for name, value in changes.items():
+        kind = type(getattr(config, name))
+        if not isinstance(value, (int, float) if kind is float else kind):
+            raise DataError(f"No front end can be built so: {name} is not a {kind.__name__}.")
+    changed = replace(config, **changes)
     try:
-        make_front_end(config)
+        make_front_end(changed)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise DataError(f"No front end can be built so: {error}") from error
-    return config
+    return changed
 
 
 def literal(text: str) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from cry_model.features import FrontEnd
 from train.clips import Clips
@@ -22,17 +23,22 @@ class TrainingError(RuntimeError):
 
 
 @torch.inference_mode()
-def piece_probabilities(
-    model: nn.Module, front_end: TrainingFrontEnd, clips: Clips
+def of_each_piece(
+    compute: Callable[[Tensor], Tensor],
+    front_end: TrainingFrontEnd,
+    clips: Clips,
+    device: torch.device,
 ) -> list[NDArray[np.float64]]:
-    """For each clip (pieces, classes), by a model in eval mode; pieces of equal length go together.
+    """For each clip (pieces, values), what is computed from features; equal lengths go together.
 
     Nothing is padded, so a piece gets what it would get alone.
 
-    Raises:
-        TrainingError: if the model gives anything but numbers.
+    Args:
+        compute: features (batch, bands, frames) -> (batch, values), for each item on its own.
+        front_end: cuts the clips and gives the features.
+        clips: any.
+        device: of the front end.
     """
-    device = next(model.parameters()).device
     by_length = defaultdict(list)
     for i in range(len(clips.items)):
         for number, wave in enumerate(clips.pieces(front_end, i).waveforms):
@@ -42,9 +48,26 @@ def piece_probabilities(
         for begin in range(0, len(pieces), BATCH):
             batch = pieces[begin : begin + BATCH]
             waves = torch.stack([wave for _, _, wave in batch]).to(device)
-            rows = model(front_end(waves)).float().softmax(-1).cpu().double().numpy()
+            rows = compute(front_end(waves)).cpu().double().numpy()
             for (i, number, _), row in zip(batch, rows, strict=True):
                 found[i][number] = row
-    if not all(np.isfinite(row).all() for rows in found for row in rows.values()):
-        raise TrainingError("What was fitted gives no numbers; try a lower learning rate.")
     return [np.stack([rows[n] for n in sorted(rows)]) for rows in found]
+
+
+def piece_probabilities(
+    model: nn.Module, front_end: TrainingFrontEnd, clips: Clips
+) -> list[NDArray[np.float64]]:
+    """For each clip (pieces, classes), by a model in eval mode.
+
+    Raises:
+        TrainingError: if the model gives anything but numbers.
+    """
+    found = of_each_piece(
+        lambda features: model(features).float().softmax(-1),
+        front_end,
+        clips,
+        next(model.parameters()).device,
+    )
+    if not all(np.isfinite(rows).all() for rows in found):
+        raise TrainingError("What was fitted gives no numbers; try a lower learning rate.")
+    return found

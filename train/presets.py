@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.features import PAPER_FRONT_END, FrontEndConfig
@@ -75,7 +75,8 @@ class Preset:
 
     Attributes:
         front_end: what the system hears.
-        epochs: passes; an epoch draws as many pieces as there are recordings.
+        epochs: passes.
+        draws: pieces that an epoch draws; 0 for as many as there are recordings.
         batch: pieces in a step.
         learning_rate, weight_decay: of Adam; with a decay above zero it is AdamW.
         schedule: "one-cycle" (Smith and Topin 2018) or "constant".
@@ -95,6 +96,7 @@ class Preset:
     name: str
     front_end: AnyConfig = field(default_factory=FrontEndConfig)
     epochs: int = 30
+    draws: int = 0
     batch: int = 32
     learning_rate: float = 1e-3
     weight_decay: float = 0.05
@@ -108,7 +110,13 @@ class Preset:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
-        for name, least in (("epochs", 1), ("batch", 2), ("patience", 0), ("tries", 1)):
+        for name, least in (
+            ("epochs", 1),
+            ("draws", 0),
+            ("batch", 2),
+            ("patience", 0),
+            ("tries", 1),
+        ):
             value = getattr(self, name)
             whole = isinstance(value, int) and _within(value, least, math.inf)
             _require(whole, f"{name} is a whole number from {least} on, not {value}.")
@@ -130,7 +138,13 @@ class Preset:
         )
 
 
-BEST = Preset("best")
+BEST = Preset(
+    "best",
+    front_end=FrontEndConfig(centre=1.0),
+    batch=16,
+    augmentation=Augmentation(mixup=0.0),
+)
+"""Chosen on inner folds; what was tried, and what each gave, stands in train/EXPERIMENTS.md."""
 
 PAPER = Preset(
     "paper",
@@ -157,9 +171,19 @@ WIDE_FRONT_END = FrontEndConfig(
     hop=320,
     fft=1024,
     floor_db=-70.0,
+    centre=2.5,
     trim_db=60.0,
 )
 """For recordings made at 16 kHz or more: all that feature-mlp listens to."""
+
+WIDE = replace(
+    BEST,
+    name="wide",
+    front_end=WIDE_FRONT_END,
+    # Below the floor in a third of the pieces: the cleanest recordings must not be news.
+    augmentation=replace(BEST.augmentation, noise_db=(-95.0, -30.0)),
+)
+"""The best preset for corpora whose recordings all have one sample rate, of 16 kHz or more."""
 
 GATE_FRONT_END = FrontEndConfig(
     num_bands=40,
@@ -249,10 +273,31 @@ GATE_SETTINGS: Mapping[str, Mapping[str, int]] = {
 }
 """What makes a system small enough for a gate; of ablations, that of the whole system."""
 
-PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, PAPER, DISTIL, FEATURES, GATE)}
+BEST_SETTINGS: Mapping[str, Any] = {
+    "block_residual": False,
+    "token_bias": 1.0,
+    "deviations": True,
+}
+"""What the improved system and its ablations are built with where the preset is a best one: the
+block's own residual beside the cross-layer sum would double the stem's part in each layer, and the
+averages over time alone say too little."""
+
+PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, WIDE, PAPER, DISTIL, FEATURES, GATE)}
 """By name."""
 
 
-def usual_preset(system: str) -> Preset:
-    """What fits a system if nothing else is asked for."""
-    return FEATURES if system == ON_FEATURES else BEST
+ONE_WIDE_RATE = ("esc10", "donateacry_ios", "synthetic6")
+"""Corpora that "wide" suits."""
+
+
+def usual_settings(preset: Preset, system: str) -> Mapping[str, Any]:
+    """What a system is built with under a preset if nothing else is asked for."""
+    best = preset.name in (BEST.name, WIDE.name) and system.startswith("improved-ecapa-tdnn")
+    return BEST_SETTINGS if best else {}
+
+
+def usual_preset(system: str, dataset: str) -> Preset:
+    """What fits a system to a corpus if nothing else is asked for."""
+    if system == ON_FEATURES:
+        return FEATURES
+    return WIDE if dataset in ONE_WIDE_RATE else BEST

@@ -26,7 +26,12 @@ from train.opinions import Opinions
 from train.outer import Outer
 from train.presets import Preset
 from train.stability import Stability
+from train.start import Start
 from train.state import Memory
+
+
+class BusyError(DataError):
+    """Another process writes to the folder."""
 
 
 @dataclass(frozen=True)
@@ -42,11 +47,14 @@ class Run:
         stability: how far the teacher stays with them, for the record.
         coverage: what the prediction sets promise, 0 to 1.
         extra: the name of the corpus that unlabelled clips were taken from, for the record.
+        start: the weights to begin with; None for fresh ones.
         within: only the training part of this fold is looked at, and divided into ``folds``
             again; for choices that must not see what the fold tests.
         resume: False fits the fold that was cut off from its beginning.
         track: whether to write live curves.
         checkpoint: whether to fit on everything at the end and save the weights.
+        keep_folds: whether to save the weights of each fold.
+        jobs: fits that the command does at once; with several, none shows its progress.
     """
 
     system: str
@@ -64,10 +72,13 @@ class Run:
     stability: Mapping[str, Stability] = field(default_factory=dict)
     coverage: float = PROMISED
     extra: str | None = None
+    start: Start | None = None
     within: Outer | None = None
     resume: bool = True
     track: bool = False
     checkpoint: bool = True
+    keep_folds: bool = False
+    jobs: int = 1
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -151,6 +162,8 @@ class Run:
             raise DataError(f"{self.system} cannot be built with {settings}: {error}") from error
         if self.teacher is not None and self.teacher.reused:
             model.classifier.teacher.load_state_dict(self.teacher.model.state_dict())
+        if self.start is not None:
+            self.start.begin(model)
         return model.to(self.accelerator.device)
 
     @contextlib.contextmanager
@@ -162,7 +175,7 @@ class Run:
             patient: waits for the other one instead of giving up.
 
         Raises:
-            DataError: if another one does.
+            BusyError: if another one does.
         """
         if not self.accelerator.is_main_process:
             yield
@@ -174,7 +187,7 @@ class Run:
         try:
             lock.acquire()
         except Timeout:
-            raise DataError(
+            raise BusyError(
                 f"Another process writes to {in_folder}; wait for it, or choose another --out."
             ) from None
         try:
@@ -200,6 +213,7 @@ class Run:
             "unlabelled": self.extra,
             "settings": dict(self.settings),
             "teacher": self.teacher and self.teacher.facts(),
+            **({} if self.start is None else {"start": self.start.facts()}),
             "precision": "no" if self.on_features else self.accelerator.mixed_precision,
             "validation_by": held_back,
             "preset": asdict(self.preset),

@@ -22,6 +22,7 @@ from cry_model.evaluation import Evaluation
 from train import results
 from train.devices import of_main
 from train.fitting import hold_back, train_model
+from train.halving import UNNOTICED, change_by_halving
 from train.predicting import TrainingFrontEnd
 from train.run import Run
 from train.splits import PROTOCOLS
@@ -42,7 +43,8 @@ def ship(run: Run, front_end: TrainingFrontEnd) -> None:
             model, config = fit_on_everything(run, front_end, seed, training)
         if run.accelerator.is_main_process:
             config = replace(config, **hardest(run))
-            save_checkpoint(folder, model, config)
+            half = config.training.get("stored_as") == "float16"
+            save_checkpoint(folder, model, config, half)
         run.memory(seed, None).forget()
         run.accelerator.wait_for_everyone()
 
@@ -54,7 +56,9 @@ def fit_on_everything(
     clips = run.data.clips if run.opinions is None else run.units  # drawn as the folds' were
     model = train_model(run, clips, front_end, seed, None)
     learnt, watched = hold_back(run, clips, seed)
+    change = change_by_halving(model, front_end, clips)
     facts = {
+        "stored_as": "float16" if change <= UNNOTICED else "float32",
         "recordings": len(learnt.items),
         "held_back": 0 if watched is None else len(watched.items),
         "environment": results.environment(run.accelerator),

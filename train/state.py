@@ -29,13 +29,18 @@ class Memory:
     resume: bool = True
     writes: bool = True
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is a state to go on from."""
+        return self.path is not None and self.resume and self.path.exists()
+
     def recall(self) -> dict[str, Any] | None:
         """The state to go on from, on the CPU; None if there is none.
 
         Raises:
             DataError: if the file is damaged, or is the state of another fit.
         """
-        if self.path is None or not self.resume or not self.path.exists():
+        if not self.waits:
             return None
         try:
             record = torch.load(self.path, map_location="cpu", weights_only=True)

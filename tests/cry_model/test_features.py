@@ -67,6 +67,35 @@ def test_mfcc_is_the_cosine_transform_of_the_log_mel_bands():
     np.testing.assert_allclose(ours.numpy(), dct @ mel.double().numpy(), atol=1e-4)
 
 
+def test_pcen_is_its_recursion_over_time():
+    config = FrontEndConfig(kind="pcen")
+    front_end = FrontEnd(config)
+    power = front_end.mel_power(noise(2)[None])[0].double().numpy()
+    power = np.maximum(power, 10 ** (config.floor_db / 10))
+    share = config.hop_seconds / 0.4
+    past, expected = power[:, 0], []
+    for frame in power.T:
+        past = (1 - share) * past + share * frame
+        expected.append(np.sqrt(frame / (1e-6 + past) ** 0.98 + 2) - np.sqrt(2))
+    ours = front_end(noise(2)[None])[0]
+    np.testing.assert_allclose(ours.numpy(), np.stack(expected, axis=1), atol=1e-5)
+
+
+def test_deltas_are_regressions_over_five_frames():
+    plain = FrontEnd(FrontEndConfig())(noise(1)[None])[0].numpy()
+    ours = FrontEnd(FrontEndConfig(num_bands=128, deltas=1, centre=1.5))(noise(1)[None])[0].numpy()
+    np.testing.assert_allclose(ours[:64], plain - 1.5, atol=1e-6)
+    padded = np.pad(plain, ((0, 0), (2, 2)), mode="edge")
+    slope = sum(n * padded[:, 2 + n : 2 + n + plain.shape[1]] for n in (-2, -1, 1, 2)) / 10
+    np.testing.assert_allclose(ours[64:], slope, atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"deltas": 3}, {"deltas": 1, "num_bands": 63}, {"deltas": 1}])
+def test_bands_that_do_not_fit_together_are_refused(wrong):
+    with pytest.raises(ValueError, match="bands"):
+        FrontEnd(FrontEndConfig(**wrong))
+
+
 def test_a_kind_that_does_not_exist_is_refused():
     with pytest.raises(ValueError, match="gammatone"):
         FrontEnd(FrontEndConfig(kind="gammatone"))

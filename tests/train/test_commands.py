@@ -31,14 +31,17 @@ def test_all_commands_are_there():
     assert set(subparsers()) == {
         "prepare",
         "fit",
+        "grid",
+        "costs",
         "gate",
         "calibrate",
         "attention",
+        "effect",
         "benchmark",
         "publish",
         "publish-space",
     }
-    assert len(COMMANDS) == 8
+    assert len(COMMANDS) == 11
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,7 @@ def test_all_commands_are_there():
         (["fit", "--system", "resnet18", "--dataset", "cats"], "There is no dataset 'cats'"),
         (["fit", "--system", "resnet18", "--dataset", "x.safetensors"], "There is no file"),
         (["fit", "--system", "resnet18", "--dataset", "esc10"], "Say where the recordings are"),
+        (["effect"], "There are no weights of such folds in"),
         (["attention"], "Say where the recordings are"),
         (["attention", "--data-root", "."], "python -m train prepare synthetic6' makes it"),
         (["publish", "nowhere", "--repo-id", "a/b"], "There is no config.json"),

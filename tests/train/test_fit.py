@@ -98,7 +98,8 @@ def test_numbers_that_make_no_sense_are_refused(made_up_root, tmp_path, option, 
 def test_settings_that_the_system_has_not_are_refused(made_up_root, tmp_path, setting, capsys):
     assert fit(made_up_root, tmp_path, "--set", setting) == 2
     error = capsys.readouterr().err
-    assert f"{SYSTEM} cannot be built with {setting}" in error
+    assert f"{SYSTEM} cannot be built with" in error
+    assert setting in error
     assert "Traceback" not in error
 
 

@@ -104,20 +104,33 @@ def test_a_fit_that_hears_no_numbers_is_refused(clips):
         piece_probabilities(model, FrontEnd(BEST.front_end), clips.subset([0]))
 
 
-def test_the_average_is_that_of_torch(clips):
+def test_the_average_is_that_of_torch_whose_decay_rises(clips):
     torch.manual_seed(0)
     model = cry_model.build_model("improved-ecapa-tdnn", 5, 64, channels=16)
-    average = get_ema_multi_avg_fn(0.9)
-    theirs = AveragedModel(model, multi_avg_fn=average, use_buffers=True)
-    ours = Weights(model, replace(BEST, average=0.9), torch.device("cpu"))
-    for _ in range(4):
+    theirs = AveragedModel(model, use_buffers=True)
+    ours = Weights(model, replace(BEST, average=0.25), torch.device("cpu"))
+    for decay in (0.0, 2 / 11, 3 / 12, 0.25, 0.25):  # the first is a copy
+        theirs.multi_avg_fn = get_ema_multi_avg_fn(decay)
         with torch.no_grad():
             for tensor in numbers(model):
                 tensor.add_(torch.randn_like(tensor))
         ours.follow()
         theirs.update_parameters(model)
     for a, b in zip(numbers(ours.averaged), numbers(theirs.module), strict=True):
-        assert torch.equal(a, b)
+        torch.testing.assert_close(a, b)
+
+
+def test_an_epoch_draws_as_many_pieces_as_the_preset_says(fitted, monkeypatch):
+    drawn = []
+    draw = Bank.draw
+
+    def count(self, count, *rest):
+        drawn.append(count)
+        return draw(self, count, *rest)
+
+    monkeypatch.setattr(Bank, "draw", count)
+    fitted(replace(QUICK, epochs=2, draws=24), "improved-ecapa-tdnn-no-mca", channels=16)
+    assert drawn == [8] * 6
 
 
 def test_an_unreadable_recording_is_left_out_and_named(made_up_root, tmp_path):

@@ -88,7 +88,7 @@ def test_a_pupil_is_measured_against_its_teacher_on_babies_it_has_not_heard(
         return train_model(run, clips, *rest)
 
     train_model = fitting.train_model
-    monkeypatch.setattr("train.fit.train_model", remember)
+    monkeypatch.setattr("train.fold.train_model", remember)
     words = ["fit", "--system", "improved-ecapa-tdnn-no-mca", "--dataset", "cries"]
     words += ["--data-root", str(root), "--teacher", str(checkpoint), "--preset", "distil"]
     words += ["--epochs", "1", "--folds", "2", "--set", "channels=16", "--out", str(tmp_path)]

@@ -6,7 +6,17 @@ import pytest
 
 from train.corpus import DataError
 from train.overrides import apply_overrides
-from train.presets import BEST, PAPER, Augmentation, Preset
+from train.presets import (
+    BEST,
+    BEST_SETTINGS,
+    FEATURES,
+    PAPER,
+    WIDE,
+    Augmentation,
+    Preset,
+    usual_preset,
+    usual_settings,
+)
 
 
 def test_each_name_goes_where_it_belongs():
@@ -45,6 +55,26 @@ def test_augmentation_can_be_switched_on_in_a_preset_without():
 def test_what_makes_no_sense_is_one_sentence(words):
     with pytest.raises(DataError):
         apply_overrides(BEST, [words])
+
+
+def test_the_front_end_can_be_changed():
+    preset, settings = apply_overrides(BEST, ["kind=pcen", "floor_db=-60", "channels=32"])
+    assert preset == replace(BEST, front_end=replace(BEST.front_end, kind="pcen", floor_db=-60))
+    assert settings == {"channels": 32}
+
+
+@pytest.mark.parametrize("words", ["kind=gammatone", "num_bands=63", "hop=none", "deltas=5"])
+def test_a_front_end_that_cannot_be_is_one_sentence(words):
+    with pytest.raises(DataError, match="No front end can be built so"):
+        apply_overrides(BEST, [words])
+
+
+def test_what_is_usual_depends_on_system_and_corpus():
+    assert usual_preset("feature-mlp", "esc10") is FEATURES
+    assert usual_preset("resnet18", "donateacry") is BEST
+    assert usual_preset("resnet18", "esc10") is WIDE
+    assert usual_settings(WIDE, "improved-ecapa-tdnn-no-rse") == BEST_SETTINGS
+    assert usual_settings(BEST, "ecapa-tdnn") == usual_settings(PAPER, "improved-ecapa-tdnn") == {}
 
 
 def test_patience_needs_something_to_watch():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cry_model.registry import ON_FEATURES, list_models
+from cry_model.registry import list_models
 from train.commands.fit_publish import add_publishing, find_destination
 from train.commands.options import (
     HelpFormatter,
@@ -17,8 +17,7 @@ from train.commands.options import (
     at_least,
     share,
 )
-from train.commands.planning import plan, suitable
-from train.corpus import DataError
+from train.commands.planning import plan, systems_of
 from train.datasets import DATASETS
 from train.devices import make_accelerator, of_main
 from train.feature_tables import TABLES
@@ -84,7 +83,13 @@ def add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--preset",
         choices=list(PRESETS),
-        help="base settings (default: best; features for feature-mlp)",
+        help="base settings (default: best; wide for corpora of one rate from 16 kHz on; features "
+        "for feature-mlp)",
+    )
+    how.add_argument(
+        "--start-from",
+        metavar="CHECKPOINT",
+        help="begin with the weights of this one, fitted on another corpus, but for its classifier",
     )
     how.add_argument("--epochs", type=at_least(1), help="instead of the preset's")
     add_settings(how)
@@ -133,13 +138,18 @@ def add_where(where: argparse._ArgumentGroup) -> None:
         help="fit on everything at the end and save the weights",
     )
     where.add_argument(
+        "--keep-folds",
+        action="store_true",
+        help="save the weights of each fold that is fitted, in OUT/folds",
+    )
+    where.add_argument(
         "--track", action="store_true", help="live curves: tensorboard --logdir OUT/curves"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Fits what was asked for."""
-    systems = suitable(args) if "all" in args.system else list(dict.fromkeys(args.system))
+    systems = systems_of(args)
     destination = find_destination(args, systems)
     accelerator = make_accelerator(
         args.device,
@@ -149,8 +159,6 @@ def run(args: argparse.Namespace) -> None:
     )
     if destination is not None:
         of_main(accelerator, destination.check)  # now, not after a night
-    if args.dataset in TABLES and systems != [ON_FEATURES]:
-        raise DataError(f"{args.dataset} has features and no audio: only feature-mlp takes it.")
     runs = [run for system in systems for run in plan(args, system, accelerator)]
     for one in runs:
         one.model(0)  # settings that do not suit are found now, not after an hour

@@ -22,9 +22,10 @@ from train.loading import describe, find_corpus, with_unlabelled
 from train.opinions import Opinions, ask
 from train.outer import Outer
 from train.overrides import apply_overrides
-from train.presets import PRESETS, Preset, usual_preset
+from train.presets import PRESETS, Preset, usual_preset, usual_settings
 from train.run import Run
 from train.stability import Stability, stability
+from train.start import Start, load_start
 
 
 def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Iterator[Run]:
@@ -34,7 +35,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
     is fitted on the latter.
     """
     preset, settings = settle(args, system)
-    names = (ALL, ONE_RATE) if args.dataset == ALL else (args.dataset,)
+    names = names_of(args.dataset)
     for name in names:
         data, extra = recordings(args, name, preset, accelerator)
         parts = None
@@ -71,11 +72,37 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             stability=stays,
             coverage=args.coverage,
             extra=extra,
+            start=start_of(args, data, system, preset),
             within=within(args),
             resume=args.resume,
             track=args.track,
             checkpoint=args.checkpoint and name == names[-1] and args.within is None,
+            keep_folds=args.keep_folds,
         )
+
+
+def start_of(args: argparse.Namespace, data: Prepared, system: str, preset: Preset) -> Start | None:
+    """The weights to begin with, if some were named."""
+    if args.start_from is None:
+        return None
+    return load_start(args.start_from, data.corpus.name, system, preset.front_end)
+
+
+def names_of(dataset: str) -> tuple[str, ...]:
+    """The corpora that are measured where this one is asked for."""
+    return (ALL, ONE_RATE) if dataset == ALL else (dataset,)
+
+
+def systems_of(args: argparse.Namespace) -> list[str]:
+    """The systems that ``--system`` names, each once.
+
+    Raises:
+        DataError: if one of them cannot take the dataset.
+    """
+    systems = suitable(args) if "all" in args.system else list(dict.fromkeys(args.system))
+    if args.dataset in TABLES and systems != [ON_FEATURES]:
+        raise DataError(f"{args.dataset} has features and no audio: only feature-mlp takes it.")
+    return systems
 
 
 def within(args: argparse.Namespace) -> Outer | None:
@@ -99,13 +126,14 @@ def settle(args: argparse.Namespace, system: str) -> tuple[Preset, Mapping[str, 
     Raises:
         DataError: if they do not suit the system.
     """
-    preset = PRESETS[args.preset] if args.preset else usual_preset(system)
+    preset = PRESETS[args.preset] if args.preset else usual_preset(system, args.dataset)
     on_features = isinstance(preset.front_end, AcousticConfig)
     if on_features != (system == ON_FEATURES):
         raise DataError(f"The preset {preset.name} is not one for {system}.")
     if args.epochs is not None:
         preset = replace(preset, epochs=args.epochs)
-    preset, settings = apply_overrides(preset, args.set)
+    preset, changed = apply_overrides(preset, args.set)
+    settings = {**usual_settings(preset, system), **changed}
     if on_features and args.teacher:
         raise DataError(f"{system} learns from labels; leave --teacher out.")
     if on_features and (preset.validation or preset.average or preset.schedule != "one-cycle"):
@@ -119,9 +147,11 @@ def settle(args: argparse.Namespace, system: str) -> tuple[Preset, Mapping[str, 
 def suitable(args: argparse.Namespace) -> list[str]:
     """What ``--system all`` means with the other options: without feature-mlp where it differs.
 
-    It hears other features, so a preset or a prepared file of the others is none of its own, and
-    it does not learn from a teacher.
+    A table of features is for that alone. It hears other features, so a preset or a prepared file
+    of the others is none of its own, and it does not learn from a teacher.
     """
+    if args.dataset in TABLES:
+        return [ON_FEATURES]
     prepared = args.dataset.endswith(SUFFIX)
     if args.preset or args.teacher or args.set or prepared:
         return list(ON_SPECTROGRAMS)

@@ -1,0 +1,39 @@
+"""The table of trials says what their files say."""
+
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "train" / "EXPERIMENTS.md").read_text(encoding="utf-8")
+ROW = re.compile(
+    r"^\| `(?P<trial>[\w-]+)` \|[^|]*\|[^|]*\| (?P<value>[\d.]+) \[(?P<low>[\d.]+), "
+    r"(?P<high>[\d.]+)\] \| (?P<auc>[\d.]+) \|",
+    re.MULTILINE,
+)
+ROWS = {row["trial"]: row for row in ROW.finditer(PAGE)}
+FOLDERS = sorted((ROOT / "assets" / "search").iterdir())
+
+
+def test_every_trial_has_a_row_and_every_row_a_trial():
+    assert set(ROWS) == {folder.name for folder in FOLDERS}
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+def test_a_row_says_what_was_measured(folder):
+    row, record = ROWS[folder.name], json.loads((folder / "run.json").read_text())
+    assert record["configuration"]["within"] == {"fold": 0, "folds": 5, "seed": 0}
+    table = pd.read_csv(folder / "predictions.csv", dtype={"recording": str, "clip": str})
+    assert not table["recording"].str.startswith("1-").any()  # the fold that was put aside
+    columns = [name for name in table if name.startswith("p_")]
+    mean = table.groupby(["recording", "label"], as_index=False)[columns].mean()
+    guess = mean[columns].idxmax(axis=1).str.removeprefix("p_")
+    assert f"{accuracy_score(mean['label'], guess):.3f}" == row["value"]
+    metrics = record["metrics"]["recording"]["metrics"]
+    assert f"{metrics['accuracy']['low']:.3f}" == row["low"]
+    assert f"{metrics['accuracy']['high']:.3f}" == row["high"]
+    assert f"{metrics['macro_auc']['value']:.3f}" == row["auc"]

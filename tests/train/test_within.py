@@ -1,0 +1,66 @@
+"""Choices are made within the training part of a fold, and never see what it tests."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from train.__main__ import main
+from train.clips import cut_before_splitting
+from train.corpus import DataError
+from train.outer import Outer
+from train.presets import BEST
+from train.splits import PROTOCOLS, split
+
+SYSTEM = "improved-ecapa-tdnn-no-mca"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_nothing_that_the_fold_tests_is_left(clips, protocol):
+    units = cut_before_splitting(clips, BEST.front_end) if protocol == "clip" else clips
+    key = PROTOCOLS[protocol]
+    part = Outer(1, 3).training_part(units, protocol, 2)
+    tested = units.subset(np.flatnonzero(split(units.items, protocol, 3, 0) == 1))
+    assert len(part.items) + len(tested.items) == len(units.items)
+    assert not {key(item) for item in part.items} & {key(item) for item in tested.items}
+
+
+def test_official_folds_are_dealt_out_whole(clips):
+    items = tuple(replace(item, fold=i % 5) for i, item in enumerate(clips.items))
+    part = Outer(2, 5).training_part(replace(clips, items=items), "recording", 2)
+    was = {item.recording: item.fold for item in items}
+    dealt = {(was[item.recording], item.fold) for item in part.items}
+    assert dealt == {(0, 0), (1, 1), (3, 0), (4, 1)}
+
+
+@pytest.fixture(scope="module")
+def arguments(made_up_root, tmp_path_factory):
+    out = tmp_path_factory.mktemp("within")
+    words = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root", str(made_up_root)]
+    words += ["--cache", str(made_up_root / "cache"), "--out", str(out), "--folds", "3"]
+    return [*words, "--epochs", "1", "--set", "channels=16"], out
+
+
+def test_a_trial_is_scored_on_inner_folds_and_ships_nothing(arguments, clips):
+    words, out = arguments
+    assert main([*words, "--within", "0"]) == 0
+    folder = out / "results" / "donateacry" / "baby" / SYSTEM
+    table = pd.read_csv(folder / "predictions.csv")
+    tested = np.flatnonzero(split(clips.items, "baby", 3, 0) == 0)
+    assert set(table["fold"]) == {0, 1}
+    assert len(table["recording"].unique()) == len(clips.items) - len(tested)
+    assert not set(table["recording"]) & {clips.items[i].recording for i in tested}
+    assert json.loads((folder / "run.json").read_text())["configuration"]["within"]["fold"] == 0
+    assert not (out / "checkpoints").exists()
+
+
+def test_a_fold_that_there_is_not_is_one_sentence(arguments, capsys):
+    assert main([*arguments[0], "--within", "3"]) == 2
+    assert "--within counts from 0" in capsys.readouterr().err
+
+
+def test_a_corpus_is_too_small_for_some_folds(clips):
+    with pytest.raises(DataError):
+        Outer(0, 40).training_part(clips, "baby", 2)
