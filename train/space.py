@@ -18,6 +18,8 @@ ASSETS = (
     "examples/synthetic_*.wav",
     "results/**/*.csv",
     "results/**/*.json",
+    "search/**/*.csv",
+    "search/**/*.json",
     "paper_reference.json",
     "screenshot.png",
 )

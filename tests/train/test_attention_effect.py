@@ -175,12 +175,12 @@ def test_what_the_attention_is_like_is_what_its_maps_say(out, tested):
     found = read(out)
     assert found["pieces"] == len(maps) == 2 * 20
     for which in "12":
-        rows = [getattr(one, f"differential_{which}").numpy().reshape(-1, 4) for one in maps]
-        expected = np.mean([scipy.stats.entropy(row, axis=1).mean() / math.log(4) for row in rows])
+        rows = [getattr(one, f"differential_{which}").numpy().reshape(-1, 8) for one in maps]
+        expected = np.mean([scipy.stats.entropy(row, axis=1).mean() / math.log(8) for row in rows])
         value = found["differential"][f"entropy_{which}"]
         assert value["value"] == pytest.approx(expected, abs=1e-6)
         assert value["low"] <= value["value"] <= value["high"]
-    assert found["differential"]["tokens"] == 4
+    assert found["differential"]["tokens"] == 8
     weights = {f"seed {s}, fold {f}": m.differential.lambda_.item() for s, f, m, *_ in tested}
     assert found["differential"]["weight"] == pytest.approx(weights)
     assert len(found["temporal"]) == len(found["multi_scale"]) == 3

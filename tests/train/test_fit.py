@@ -16,6 +16,7 @@ from train import results
 from train.__main__ import main
 from train.calibration import calibrate
 from train.datasets.donateacry import LABELS
+from train.presets import BEST_SETTINGS
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"  # the smallest
 
@@ -195,7 +196,8 @@ def test_labels_and_groups_that_look_like_something_else(made_up_root, tmp_path,
     assert main([*words, "--set", "channels=16", "--set", "batch=8"]) == 0
     folder = tmp_path / "results" / "folder-mine" / "baby" / SYSTEM
     record = json.loads((folder / "run.json").read_text())
-    assert record["configuration"]["settings"] == {"channels": 16}  # the first --set counts too
+    # The first --set counts too.
+    assert record["configuration"]["settings"] == {**BEST_SETTINGS, "channels": 16}
     assert record["metrics"]["recording"]["support"] == dict.fromkeys(sorted(labels), 6)
     assert record["metrics"]["recording"]["groups"] == 3
 

@@ -23,7 +23,7 @@ WITHOUT = {
 ALL = WITHOUT["ecapa-tdnn"]
 SETTINGS = [
     {"stages": 1},
-    {"stages": 2, "segments": 2, "deviations": True, "heads": 2, "token_bias": 1.0},
+    {"stages": 2, "deviations": True, "heads": 2, "token_bias": 1.0, "block_residual": False},
 ]
 
 
@@ -90,10 +90,11 @@ def by_hand(model, features, name, gates=None):
         hidden = block.expand(temporal_channel(block.attention, x, number))
         for which, part in enumerate(block.res2.stages):
             hidden = stage(part, hidden, number, which)
-        out = x + block.se(block.merge(hidden))
+        added = block.se(block.merge(hidden))
+        out = x + added if block.residual else added
         x = x + out
         tokens.append(model.pool(out))
-    z = model.pool_norm(torch.cat(tokens, dim=-1).flatten(0, 1))
+    z = model.pool_norm(torch.cat(tokens, dim=-1))
     z = z.view(len(features), -1, model.channels)
     if name == "differential":
         weight, count = model.differential.lambda_, z.shape[1]
@@ -101,7 +102,7 @@ def by_hand(model, features, name, gates=None):
         z = (1 - weight) / count * values.sum(1, keepdim=True) * z
     else:
         z = model.differential(z)[0]
-    return model.classifier(z.reshape(len(features), model.segments, -1).mean(1))
+    return model.classifier(z.flatten(1))
 
 
 def average_gates(model, features, name):
@@ -112,7 +113,7 @@ def average_gates(model, features, name):
     return [s.numpy().mean(0).reshape(s.shape[1], -1) for s in maps.multi_scale]
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["4 tokens", "16 tokens"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=["4 tokens", "8 tokens"])
 @pytest.mark.parametrize("name", sorted(ALL))
 @torch.no_grad()
 def test_the_answer_is_that_of_the_network_by_hand(settings, name, features):
@@ -126,10 +127,10 @@ def test_the_answer_is_that_of_the_network_by_hand(settings, name, features):
     with neutralised(model, name, averages):
         found = model(features)
     torch.testing.assert_close(found, by_hand(model, features, name, gates), rtol=0, atol=1e-10)
-    assert (found - fitted).abs().max() > 1e-4  # it does make a difference here
+    assert (found - fitted).abs().max() > 1e-5  # it does make a difference here
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["4 tokens", "16 tokens"])
+@pytest.mark.parametrize("settings", SETTINGS, ids=["4 tokens", "8 tokens"])
 @torch.no_grad()
 def test_the_maps_show_what_is_neutral_and_nothing_else(settings, features):
     model = build(**settings)
@@ -139,7 +140,7 @@ def test_the_maps_show_what_is_neutral_and_nothing_else(settings, features):
         with neutralised(model, name, averages):
             maps = model(features, return_attention=True)[1]
         count = maps.differential_1.shape[-1]
-        assert count == (4 if "segments" not in settings else 16)
+        assert count == (8 if settings.get("deviations") else 4)
         across_time = max(a_t.std(1).max() for a_t in maps.temporal)
         across_channels = max(a_c.std(1).max() for a_c in maps.channel)
         within_s = max(s.flatten(2).std(2).max() for s in maps.multi_scale)
