@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -44,13 +45,19 @@ def write_svgs(figures: Mapping[Path, go.Figure]) -> None:
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
     if chromium is None:
         raise DrawingError("Chromium is missing; apt-get install chromium, or set CHROMIUM.")
-    try:
+
+    def draw() -> dict[Path, str]:
         with sync_playwright() as running:
             browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             page = browser.new_page()
             page.add_script_tag(content=get_plotlyjs())
-            drawn = {path: page.evaluate(DRAW, _named(f)) for path, f in figures.items()}
+            found = {path: page.evaluate(DRAW, _named(f)) for path, f in figures.items()}
             browser.close()
+            return found
+
+    try:
+        with ThreadPoolExecutor(1) as apart:  # the caller's thread may have an event loop
+            drawn = apart.submit(draw).result()
     except Error as error:
         raise DrawingError(f"Chromium did not draw the figures: {error.message}") from error
     for path, address in drawn.items():

@@ -53,11 +53,12 @@ def test_ctrl_c_ends_every_process(tmp_path):
         wait_for(lambda: list(tmp_path.glob("*.pid")))
         raise KeyboardInterrupt
 
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
         run_all([("a", 1, "forever"), ("b", 2, "")], 2, 1, plan(tmp_path, ended=stop))
     (running,) = (int(path.stem) for path in tmp_path.glob("*.pid"))
     assert gone(running)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_no_process_outlives_a_parent_that_is_killed(tmp_path):
