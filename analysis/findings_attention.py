@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from analysis.attention_effects import AttentionEffect, read_effect
 from analysis.cells import Cell
-from analysis.findings_tables import estimate_text, signed, table
+from analysis.findings_tables import signed, table
 from analysis.paper import FULL
 from cry_model.evaluation import percent, words
 
@@ -57,7 +57,7 @@ def _changes(effects: Mapping[str, AttentionEffect], name: str) -> list[str]:
 def _map_rows(effects: Mapping[str, AttentionEffect]) -> list[list[str]]:
     rows = [["entropy of A1"], ["entropy of A2"], ["lambda, least to greatest"]]
     for effect in effects.values():
-        shown = ["-", "-"] if effect.entropies is None else map(estimate_text, effect.entropies)
+        shown = ["-", "-"] if effect.entropies is None else map(str, effect.entropies)
         least_to_greatest = "-"
         if effect.weights:
             least_to_greatest = f"{effect.weights[0]:.3f} to {effect.weights[-1]:.3f}"

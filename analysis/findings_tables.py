@@ -53,7 +53,7 @@ def measured_table(cell: Cell) -> list[str]:
         [
             get_system(run.system).title,
             ", ".join(map(str, run.seeds)),
-            *(estimate_text(run.evaluation.metrics[name]) for name in MEASURED),
+            *(str(run.evaluation.metrics[name]) for name in MEASURED),
             f"{run.parameters / 1e6:.2f} M",
         ]
         for run in cell.runs.values()
@@ -81,11 +81,6 @@ def fitting_table(cells: Sequence[Cell], paper: Paper) -> list[str]:
 def settings_text(run: MeasuredRun) -> str:
     """How the system differs from the registry's: "deviations=True"; empty if it does not."""
     return ", ".join(f"{name}={value}" for name, value in run.settings.items())
-
-
-def estimate_text(estimate: Estimate) -> str:
-    """0.294 [0.246, 0.339]"""
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
 
 
 def signed(estimate: Estimate) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from analysis.cells import Cell, listed
 from analysis.claims import Verdict
-from analysis.findings_tables import estimate_text
 from analysis.paper import FULL, Claim, Paper
 from analysis.runs import PROTOCOLS
 from cry_model.evaluation import Estimate, dataset_title, tested, words
@@ -74,8 +73,8 @@ def leakage_lines(cells: Sequence[Cell]) -> list[str]:
         )
         lines.append(
             f"- {dataset_title(dataset)}: the balanced accuracy of the {get_system(FULL).title} "
-            f"{_moves(lax, strict)}, {estimate_text(lax)} under `{first}` "
-            f"({tested(dataset, first)}) and {estimate_text(strict)} under `{last}` "
+            f"{_moves(lax, strict)}, {lax} under `{first}` "
+            f"({tested(dataset, first)}) and {strict} under `{last}` "
             f"({tested(dataset, last)}); guessing gives {runs[last].evaluation.chance:.3f}."
         )
     return lines

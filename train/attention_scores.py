@@ -132,17 +132,12 @@ def describe(system: str, found: AttentionScore) -> str:
     lines = [
         f"{system}: {found.recordings} recordings of {found.groups} babies; the headline is "
         f"{found.headline}.",
-        f"  {written(found.time_share)} of the time is near an onset; a random second costs "
-        f"{written(found.random_fall)} of the probability.",
+        f"  {found.time_share} of the time is near an onset; a random second costs "
+        f"{found.random_fall} of the probability.",
         f"  {'':26} {'mass near onsets':>22} {'less shuffled':>23} {'fall without second':>23} "
         f"{'less random second':>23}",
     ]
     for name, score in found.tracks.items():
         cells = (score.share, score.share_minus_shuffled, score.fall, score.fall_minus_random)
-        lines.append(" ".join([f"  {name:26}", *(f"{written(cell):>23}" for cell in cells)]))
+        lines.append(" ".join([f"  {name:26}", *(f"{cell!s:>23}" for cell in cells)]))
     return "\n".join(lines)
-
-
-def written(estimate: Estimate) -> str:
-    """0.123 [0.100, 0.150]."""
-    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

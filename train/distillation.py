@@ -7,7 +7,6 @@ Beyer et al. 2022).
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from cry_model.registry import get_system
 from cry_model.reused_classifier import EXTREME
 from train.cache import preparation
 from train.corpus import DataError, related
+from train.weights import digest
 
 
 class Teacher:
@@ -71,12 +71,8 @@ class Teacher:
 
     def facts(self) -> dict[str, Any]:
         """For the record: which one it is, whatever its name."""
-        digest = hashlib.sha256()
-        for name, tensor in self.model.state_dict().items():
-            digest.update(name.encode())
-            digest.update(tensor.cpu().contiguous().numpy())
         how = {"reused": True} if self.reused else {"weight": self.weight}
-        return {"name": self.name, **how, "digest": digest.hexdigest()[:16]}
+        return {"name": self.name, **how, "digest": digest(self.model.state_dict())}
 
     def has_heard(self, *corpora: str | None) -> bool:
         """Whether it was fitted on one of them, or on one with the same babies.

@@ -165,7 +165,7 @@ def summary(run: Run, measured: Evaluation | Agreement) -> str:
     """The measured numbers as a few lines of text."""
     if isinstance(measured, Agreement):
         gain = measured.gain
-        interval = f"gain {gain.value:.3f} [{gain.low:.3f}, {gain.high:.3f}]"
+        interval = f"gain {gain}"
         return " ".join([f"{run.system}:", *measured.trust()[:1], interval])
     return scored(run.system, measured)
 

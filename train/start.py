@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from cry_model.checkpoint import load_checkpoint
 from cry_model.front_ends import AnyConfig
 from cry_model.hub import find_checkpoint
 from train.corpus import DataError, related
+from train.weights import digest
 
 CLASSIFIER = "classifier."  # its classes were others
 
@@ -34,11 +34,7 @@ class Start:
 
     def facts(self) -> dict[str, str]:
         """For the record: which one it is, whatever its name."""
-        digest = hashlib.sha256()
-        for name, tensor in self.weights.items():
-            digest.update(name.encode())
-            digest.update(tensor.contiguous().numpy())
-        return {"name": self.name, "digest": digest.hexdigest()[:16]}
+        return {"name": self.name, "digest": digest(self.weights)}
 
     def begin(self, model: nn.Module) -> None:
         """Puts the weights into a freshly built system.

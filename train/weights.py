@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
@@ -77,3 +79,12 @@ class Weights:
 def numbers(model: nn.Module) -> list[Tensor]:
     """Parameters and BatchNorm's statistics, without its counters."""
     return [t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point()]
+
+
+def digest(weights: Mapping[str, Tensor]) -> str:
+    """16 characters that change when a name or a number does."""
+    found = hashlib.sha256()
+    for name, tensor in weights.items():
+        found.update(name.encode())
+        found.update(tensor.cpu().contiguous().numpy())
+    return found.hexdigest()[:16]

@@ -103,7 +103,7 @@ def describe(found: Calibration) -> str:
     return (
         f"temperature {found.temperature:.3f}, threshold {found.threshold:.3f}, against "
         f"{found.against}; on held-out groups ({found.groups}):\n"
-        f"  coverage {coverage.value:.3f} [{coverage.low:.3f}, {coverage.high:.3f}], "
+        f"  coverage {coverage}, "
         f"promised {found.promised:g}\n"
         f"  labels in a set {size.value:.2f} [{size.low:.2f}, {size.high:.2f}]; empty "
         f"{found.empty:.3f}, single {found.single:.3f}, full {found.full:.3f}\n"

@@ -15,24 +15,13 @@ import torch
 from accelerate import Accelerator
 
 from cry_model.config import CheckpointError
-from train.commands.planning import plan
+from train.commands.planning import accelerator_of, plan
 from train.corpus import DataError
-from train.devices import make_accelerator
 from train.fit import run_fit
 from train.grid import Cell, Outcome, score, state
 from train.predicting import TrainingError
 from train.run import BusyError
 from train.trouble import sentence
-
-
-def accelerator_of(args: argparse.Namespace) -> Accelerator:
-    """The device that the options name.
-
-    Raises:
-        DataError: if there is none, or TensorBoard is missing.
-    """
-    curves = args.out / "curves" if args.track else None
-    return make_accelerator(args.device, args.precision, args.deterministic, curves)
 
 
 def in_process(args: argparse.Namespace, threads: int) -> Callable[[Cell], Outcome]:

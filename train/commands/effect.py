@@ -11,7 +11,6 @@ from cry_model.checkpoint import load_checkpoint
 from cry_model.config import CheckpointError
 from cry_model.registry import list_models
 from train.attention_effect import EFFECT, AttentionEffect, measure, write_effect
-from train.attention_scores import written
 from train.commands.options import HelpFormatter, add_cache, add_data_root, add_device
 from train.corpus import DataError
 from train.devices import make_accelerator
@@ -94,11 +93,11 @@ def describe(effect: AttentionEffect) -> str:
     for name, found in effect.neutralised.items():
         recall = found.metrics["balanced_accuracy"]
         lines.append(
-            f"  {name} neutral: balanced accuracy {written(recall.neutral)}, as fitted "
-            f"{written(recall.fitted)}, difference {written(recall.difference)}; another answer "
-            f"for {written(found.changed)}, distance {written(found.distance)}"
+            f"  {name} neutral: balanced accuracy {recall.neutral}, as fitted "
+            f"{recall.fitted}, difference {recall.difference}; another answer "
+            f"for {found.changed}, distance {found.distance}"
         )
     if effect.differential is not None:
         entropies = effect.differential.entropy_1, effect.differential.entropy_2
-        lines.append("  entropy of A1 and A2 over log N: " + ", ".join(map(written, entropies)))
+        lines.append("  entropy of A1 and A2 over log N: " + ", ".join(map(str, entropies)))
     return "\n".join(lines)

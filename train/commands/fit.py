@@ -17,9 +17,9 @@ from train.commands.options import (
     at_least,
     share,
 )
-from train.commands.planning import plan, systems_of
+from train.commands.planning import accelerator_of, plan, systems_of
 from train.datasets import DATASETS
-from train.devices import make_accelerator, of_main
+from train.devices import of_main
 from train.feature_tables import TABLES
 from train.fit import run_fit
 from train.presets import PRESETS
@@ -151,12 +151,7 @@ def run(args: argparse.Namespace) -> None:
     """Fits what was asked for."""
     systems = systems_of(args)
     destination = find_destination(args, systems)
-    accelerator = make_accelerator(
-        args.device,
-        args.precision,
-        args.deterministic,
-        args.out / "curves" if args.track else None,
-    )
+    accelerator = accelerator_of(args)
     if destination is not None:
         of_main(accelerator, destination.check)  # now, not after a night
     runs = [run for system in systems for run in plan(args, system, accelerator)]

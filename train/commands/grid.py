@@ -13,10 +13,10 @@ from accelerate import Accelerator
 
 from cry_model.registry import ON_SPECTROGRAMS, list_models
 from train.cache import preparation
-from train.commands.cell import accelerator_of, fit_cell, in_process, options_of
+from train.commands.cell import fit_cell, in_process, options_of
 from train.commands.fit import add_how, add_where
 from train.commands.options import HelpFormatter, add_cache, add_data_root, at_least
-from train.commands.planning import names_of, recordings, settle, systems_of
+from train.commands.planning import accelerator_of, names_of, recordings, settle, systems_of
 from train.conformal import PROMISED
 from train.corpus import DataError
 from train.datasets import DATASETS
