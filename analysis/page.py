@@ -11,10 +11,12 @@ import gradio as gr
 
 from analysis.about_tab import build_about_tab
 from analysis.classify_tab import build_classify_tab, classify
+from analysis.dashboard.tab import build_analysis_tab
 from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.forgetting import HOUR, forgetting_sessions
 from analysis.live.tab import build_live_tab
 from analysis.models import Model
+from analysis.runs import NO_RUNS, FoundRuns
 from cry_model.gate import CryGate
 
 CSS = Path(__file__).with_name("page.css")
@@ -51,7 +53,12 @@ SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 SESSIONS = 1000  # at a time; the memory of more is not worth having
 
 
-def build_page(models: Sequence[Model], note: str = "", gate: CryGate | None = None) -> gr.Blocks:
+def build_page(
+    models: Sequence[Model],
+    note: str = "",
+    gate: CryGate | None = None,
+    found: FoundRuns = NO_RUNS,
+) -> gr.Blocks:
     """Header and tabs; the queue holds 32 visitors and answers two at a time.
 
     Args:
@@ -59,6 +66,7 @@ def build_page(models: Sequence[Model], note: str = "", gate: CryGate | None = N
         note: a sentence for the header, on where the first comes from.
         gate: tells cries from other sounds; without one, every sound is answered for, and there is
             no Live tab.
+        found: what the Analysis tab shows.
     """
     # Once through everything: librosa compiles on first use, and no visitor should wait for it.
     classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), gate=gate)
@@ -71,6 +79,8 @@ def build_page(models: Sequence[Model], note: str = "", gate: CryGate | None = N
         if gate is not None:
             with gr.Tab("Live", id="live"):
                 build_live_tab(gate, models[0])
+        with gr.Tab("Analysis", id="analysis") as analysis:
+            build_analysis_tab(found, analysis)
         with gr.Tab("About", id="about"):
             build_about_tab(models, gate)
         page.load(None, js=ON_LOAD, api_visibility="private")

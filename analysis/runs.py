@@ -10,7 +10,9 @@ from typing import Any
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import PREDICTIONS, ResultsError
 from cry_model.config import read_evaluation
+from cry_model.registry import list_models
 
+RESULTS = Path(__file__).parents[1] / "assets" / "results"
 RUN = "run.json"
 PROTOCOLS = ("clip", "recording", "baby")
 """From what is shared between training and test to what is not."""
@@ -27,23 +29,47 @@ class FoundRuns:
     Attributes:
         runs: those that were scored against labels, by dataset, protocol and system.
         unfinished: folders that have predictions and no scores yet.
+        problems: a sentence for each run that cannot be read, where such are passed over.
     """
 
     runs: tuple[MeasuredRun, ...]
     unfinished: tuple[Path, ...]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> tuple[tuple[str, str], ...]:
+        """Each dataset with each protocol that was measured, in the order of the runs."""
+        return tuple(dict.fromkeys((run.dataset, run.protocol) for run in self.runs))
+
+    def of(self, dataset: str, protocol: str) -> dict[str, MeasuredRun]:
+        """System -> its run on this dataset under this protocol, in the order of the registry."""
+        own = {r.system: r for r in self.runs if (r.dataset, r.protocol) == (dataset, protocol)}
+        known = [name for name in list_models() if name in own]
+        return {name: own[name] for name in (*known, *(own.keys() - set(known)))}
 
 
-def find_runs(root: Path) -> FoundRuns:
+NO_RUNS = FoundRuns((), ())
+
+
+def find_runs(root: Path, strict: bool = True) -> FoundRuns:
     """Reads ``run.json`` of every run below ``root``.
 
     Pupils of a teacher, whose answers nobody has checked against labels, are left out.
 
+    Args:
+        root: the results folder.
+        strict: False passes over what cannot be read and says so in ``problems``.
+
     Raises:
-        ResultsError: if there is no such folder, or one of the files is malformed.
+        ResultsError: if there is no such folder, or one of the files is malformed; never if not
+            ``strict``.
     """
     if not root.is_dir():
-        raise ResultsError(f"There is no results folder {root}; name another one with --results.")
-    runs, unfinished = [], []
+        missing = f"There is no results folder {root}; name another one with --results."
+        if strict:
+            raise ResultsError(missing)
+        return FoundRuns((), (), (missing,))
+    runs, unfinished, problems = [], [], []
     for protocol in PROTOCOLS:
         for path in root.glob(f"*/{protocol}/*/{PREDICTIONS}"):
             try:
@@ -52,8 +78,12 @@ def find_runs(root: Path) -> FoundRuns:
                     runs.append(_measured(path.parent, record))
             except UnfinishedRunError:
                 unfinished.append(path.parent)
+            except ResultsError as error:
+                if strict:
+                    raise
+                problems.append(str(error))
     runs.sort(key=lambda run: (run.dataset, PROTOCOLS.index(run.protocol), run.system))
-    return FoundRuns(tuple(runs), tuple(sorted(unfinished)))
+    return FoundRuns(tuple(runs), tuple(sorted(unfinished)), tuple(sorted(problems)))
 
 
 def read_run(folder: Path) -> MeasuredRun:

@@ -205,8 +205,8 @@ def page_root(folder, gate=None):
     by default the stand-in."""
     shutil.copy(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "assets" / "examples", folder / "assets" / "examples")
-    for package in ("analysis", "cry_model"):
-        (folder / package).symlink_to(ROOT / package)
+    for shared in ("analysis", "cry_model", "assets/results", "assets/paper_reference.json"):
+        (folder / shared).symlink_to(ROOT / shared)
     loaded = checkpoints(folder / "assets" / "checkpoints")
     if gate is not None:
         shutil.copytree(gate, loaded / DEFAULT_GATE.name, dirs_exist_ok=True)

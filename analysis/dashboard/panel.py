@@ -1,0 +1,100 @@
+"""A panel of the dashboard, without Gradio: what can be chosen and what is drawn for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from analysis.dashboard.exhibit import Exhibit
+from analysis.measured_run import MeasuredRun
+from analysis.runs import FoundRuns
+
+
+class CellKey(NamedTuple):
+    """A dataset under a protocol, by their names in the results folder."""
+
+    dataset: str
+    protocol: str
+
+
+def cells_with(
+    found: FoundRuns, fits: Callable[[Mapping[str, MeasuredRun]], bool] = bool
+) -> tuple[CellKey, ...]:
+    """The cells whose runs, by system, fit; those with most systems first."""
+    cells = [CellKey(*cell) for cell in found.cells if fits(found.of(*cell))]
+    return tuple(sorted(cells, key=lambda cell: -len(found.of(*cell))))  # keeps the order of equals
+
+
+class Option(NamedTuple):
+    """What a selector offers: its title for a reader, and its value."""
+
+    title: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Something to choose beside dataset and protocol.
+
+    Attributes:
+        name: the keyword under which ``draw`` is given the choice.
+        label: what it is called on the page.
+        options: (runs, cell) -> what can be chosen there; unused by a switch.
+        first: which of the options is chosen at the beginning, if there are as many.
+        kind: "dropdown" chooses one of the options, "switch" True or False.
+    """
+
+    name: str
+    label: str
+    options: Callable[[FoundRuns, CellKey], Sequence[Option]] = lambda *_: ()
+    first: int = 0
+    kind: Literal["dropdown", "switch"] = "dropdown"
+
+    def settle(self, found: FoundRuns, cell: CellKey, value: object = None) -> Any:
+        """The value if it can be chosen in this cell, else what is chosen at the beginning."""
+        if self.kind == "switch":
+            return bool(value)
+        values = [option.value for option in self.options(found, cell)]
+        if value in values:
+            return value
+        return values[min(self.first, len(values) - 1)] if values else None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One sub-tab of the Analysis tab, one chapter of the report.
+
+    Attributes:
+        name: letters and hyphens; its id on the page.
+        title: of the sub-tab.
+        lead: a sentence or two on what question it answers; Markdown.
+        draw: (runs, cell, **choices) -> as many exhibits as ``places``.
+        cells: runs -> the datasets and protocols for which it has something to show.
+        places: how many exhibits it has.
+        selectors: what else can be chosen.
+        by_protocol: False if it shows all protocols of a dataset at once; the protocol of the
+            cell is then the first that the dataset has.
+    """
+
+    name: str
+    title: str
+    lead: str
+    draw: Callable[..., tuple[Exhibit, ...]]
+    cells: Callable[[FoundRuns], Sequence[CellKey]]
+    places: int = 1
+    selectors: tuple[Selector, ...] = field(default=())
+    by_protocol: bool = True
+
+    def exhibits(
+        self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None
+    ) -> tuple[Exhibit, ...]:
+        """What it shows for a cell; what is not chosen, or cannot be there, is as at the beginning.
+
+        Raises:
+            ResultsError: if the predictions of a run cannot be read.
+            ComparisonError: if two runs cannot be set against each other.
+        """
+        given = dict(choices or {})
+        settled = {s.name: s.settle(found, cell, given.get(s.name)) for s in self.selectors}
+        return self.draw(found, cell, **settled)

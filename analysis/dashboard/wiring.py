@@ -1,0 +1,229 @@
+"""A panel as a Gradio sub-tab: selectors above, a place for each exhibit below."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+from gradio.blocks import Block
+from gradio.components import Component
+
+from analysis.dashboard.exhibit import Exhibit
+from analysis.dashboard.panel import CellKey, Panel, Selector
+from analysis.dashboard.take_away import FORMATS, SAVE_FIGURE, csv_link
+from analysis.pairing import ComparisonError
+from analysis.run_tables import ResultsError
+from analysis.runs import FoundRuns
+from cry_model.evaluation import dataset_title
+
+NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
+# Without the queue, whose places may be taken by recordings; of quick clicks the last one counts.
+EVENT: dict[str, Any] = {
+    "queue": False,
+    "show_progress": "hidden",
+    "trigger_mode": "always_last",
+    "api_visibility": "private",
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an exhibit stands: what :func:`filled` gives values to, in this order."""
+
+    column: gr.Column
+    heading: gr.Markdown
+    figure: gr.Plot
+    table: gr.Dataframe
+    note: gr.Markdown
+    images: gr.Row
+    link: gr.HTML
+
+    @property
+    def blocks(self) -> list[Block]:
+        """All of them."""
+        return list(vars(self).values())
+
+
+@dataclass(frozen=True)
+class Wired:
+    """A panel on the page, for what is added to it.
+
+    Attributes:
+        panel: which.
+        dataset, protocol: the choice of the cell.
+        selectors: those of the panel, in its order.
+        problem: where a sentence stands if nothing can be drawn.
+        places: one for each exhibit.
+    """
+
+    panel: Panel
+    dataset: gr.Dropdown
+    protocol: gr.Dropdown
+    selectors: tuple[Component, ...]
+    problem: gr.HTML
+    places: tuple[Place, ...]
+
+    @property
+    def chosen(self) -> list[Component]:
+        """The values that say what to draw."""
+        return [self.dataset, self.protocol, *self.selectors]
+
+    @property
+    def outputs(self) -> list[Block]:
+        """What a choice changes."""
+        blocks = [block for place in self.places for block in place.blocks]
+        return [*self.chosen, self.problem, *blocks]
+
+
+def build_panel(panel: Panel, found: FoundRuns, tabs: Sequence[gr.Tab], shared: gr.State) -> Wired:
+    """Lays a panel out in the current block and connects it.
+
+    Args:
+        panel: what to show.
+        found: of which runs.
+        tabs: the panel is drawn when one of these is chosen.
+        shared: the cell that was last chosen in any panel, or None.
+    """
+    wired = _lay_out(panel, found)
+
+    def choose(dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
+        cell = CellKey(dataset, protocol)
+        return (cell, *values(panel, found, cell, chosen))
+
+    def arrive(cell: CellKey | None, dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
+        return values(panel, found, CellKey(*cell or (dataset, protocol)), chosen)
+
+    inputs = wired.chosen
+    gr.on(
+        [component.input for component in inputs], choose, inputs, [shared, *wired.outputs], **EVENT
+    )
+    gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], wired.outputs, **EVENT)
+    return wired
+
+
+def values(panel: Panel, found: FoundRuns, cell: CellKey, chosen: Sequence[Any]) -> tuple[Any, ...]:
+    """For :attr:`Wired.outputs`: the panel of a cell, or the sentence that says why there is none."""
+    cells = panel.cells(found)
+    if not cells:
+        same = [gr.skip()] * (2 + len(panel.selectors))
+        return (*same, _problem(NOTHING), *_filled(panel, ()))
+    cell = settled(cells, cell)
+    choices = {
+        selector.name: selector.settle(found, cell, value)
+        for selector, value in zip(panel.selectors, chosen, strict=True)
+    }
+    try:
+        exhibits, problem = panel.exhibits(found, cell, choices), ""
+    except (ResultsError, ComparisonError) as error:
+        exhibits, problem = (), str(error)
+    return (
+        gr.Dropdown(_datasets(cells), value=cell.dataset),
+        gr.Dropdown(_protocols(cells, cell), value=cell.protocol),
+        *(_selected(selector, found, cell, choices[selector.name]) for selector in panel.selectors),
+        _problem(problem),
+        *_filled(panel, exhibits),
+    )
+
+
+def settled(cells: Sequence[CellKey], wanted: CellKey) -> CellKey:
+    """The wanted cell; else another protocol of its dataset; else the first."""
+    if wanted in cells:
+        return wanted
+    return next((cell for cell in cells if cell.dataset == wanted.dataset), cells[0])
+
+
+def _lay_out(panel: Panel, found: FoundRuns) -> Wired:
+    cells = panel.cells(found)
+    first = cells[0] if cells else CellKey("", "")
+    gr.Markdown(panel.lead)
+    with gr.Row(elem_classes="choices", visible=bool(cells)):
+        dataset = gr.Dropdown(
+            _datasets(cells), value=first.dataset, label="Corpus", elem_id=f"{panel.name}-dataset"
+        )
+        protocol = gr.Dropdown(
+            _protocols(cells, first),
+            value=first.protocol,
+            label="What is split",
+            visible=panel.by_protocol,
+            elem_id=f"{panel.name}-protocol",
+        )
+        selectors = tuple(_component(panel, selector, found, first) for selector in panel.selectors)
+    problem = gr.HTML(visible=False, elem_id=f"{panel.name}-problem")
+    places = tuple(_place(f"{panel.name}-{number}") for number in range(panel.places))
+    return Wired(panel, dataset, protocol, selectors, problem, places)
+
+
+def _place(name: str) -> Place:
+    with gr.Column(elem_id=name, elem_classes="exhibit", visible=False) as column:
+        heading = gr.Markdown(elem_id=f"{name}-heading")
+        figure = gr.Plot(show_label=False, elem_id=f"{name}-figure")
+        table = gr.Dataframe(interactive=False, show_label=False, elem_id=f"{name}-table")
+        note = gr.Markdown(elem_classes="caption", elem_id=f"{name}-words")
+        with gr.Row(elem_classes="take-away"):
+            link = gr.HTML()
+            with gr.Row() as images:
+                for kind in FORMATS:
+                    text = f"Figure ({kind.upper()})"
+                    button = gr.Button(text, size="sm", scale=0, elem_classes="download")
+                    save = f"() => ({SAVE_FIGURE})('{name}', '{kind}')"
+                    button.click(None, js=save, api_visibility="private")
+    return Place(column, heading, figure, table, note, images, link)
+
+
+def _filled(panel: Panel, exhibits: Sequence[Exhibit]) -> list[Any]:
+    """Values for the places of a panel; those without an exhibit are hidden."""
+    shown = [value for exhibit in exhibits for value in filled(exhibit)]
+    hidden = [gr.Column(visible=False), *[gr.skip()] * 6]
+    return shown + hidden * (panel.places - len(exhibits))
+
+
+def filled(exhibit: Exhibit) -> list[Any]:
+    """Values for :attr:`Place.blocks`."""
+    pictured, tabled = exhibit.figure is not None, exhibit.table is not None
+    return [
+        gr.Column(visible=True),
+        f"### {escape(exhibit.title, quote=False)}",
+        gr.Plot(exhibit.figure, visible=pictured),
+        gr.Dataframe(exhibit.table, visible=tabled),
+        exhibit.note,
+        gr.Row(visible=pictured),
+        csv_link(exhibit),
+    ]
+
+
+def _problem(sentence: str) -> gr.HTML:
+    html = f'<div class="answer problem"><p>{escape(sentence)}</p></div>'
+    return gr.HTML(html, visible=bool(sentence))
+
+
+def _datasets(cells: Sequence[CellKey]) -> list[tuple[str, str]]:
+    return [(dataset_title(name), name) for name in dict.fromkeys(c.dataset for c in cells)]
+
+
+def _protocols(cells: Sequence[CellKey], cell: CellKey) -> list[tuple[str, str]]:
+    names = [own.protocol for own in cells if own.dataset == cell.dataset]
+    return [(PROTOCOL_TITLES.get(name, name), name) for name in names]
+
+
+PROTOCOL_TITLES = {
+    "clip": "clip: pieces at random, as published numbers do",
+    "recording": "recording: whole recordings",
+    "baby": "baby: babies never heard before",
+}
+
+
+def _component(panel: Panel, selector: Selector, found: FoundRuns, cell: CellKey) -> Component:
+    elem_id, value = f"{panel.name}-{selector.name}", selector.settle(found, cell)
+    if selector.kind == "switch":
+        return gr.Checkbox(value, label=selector.label, elem_id=elem_id)
+    options = list(selector.options(found, cell)) if cell.dataset else []
+    return gr.Dropdown(options, value=value, label=selector.label, elem_id=elem_id)
+
+
+def _selected(selector: Selector, found: FoundRuns, cell: CellKey, value: object) -> Component:
+    if selector.kind == "switch":
+        return gr.Checkbox(value)
+    return gr.Dropdown([tuple(o) for o in selector.options(found, cell)], value=value)
