@@ -24,7 +24,7 @@ SAVE_FIGURE = """(place, format) => {
   layout.margin = { ...layout.margin, t: (layout.margin?.t ?? 36) + 20 * lines.length + 12 };
   layout.height = plot.clientHeight + 20 * lines.length + 12;
   Object.assign(plot._context.toImageButtonOptions, {
-    format, filename: link ? link.download.replace(/\.csv$/, "") : place,
+    format, filename: link ? link.download.replace(/\\.csv$/, "") : place,
     width: plot.clientWidth, height: layout.height, scale: format === "png" ? 2 : 1 });
   button.click();
   for (const name of Object.keys(layout)) delete layout[name];

@@ -105,7 +105,7 @@ def build_panel(panel: Panel, found: FoundRuns, tabs: Sequence[gr.Tab], shared: 
 
 
 def values(panel: Panel, found: FoundRuns, cell: CellKey, chosen: Sequence[Any]) -> tuple[Any, ...]:
-    """For :attr:`Wired.outputs`: the panel of a cell, or the sentence that says why there is none."""
+    """For :attr:`Wired.outputs`: a panel, or the sentence that says why there is none."""
     cells = panel.cells(found)
     if not cells:
         same = [gr.skip()] * (2 + len(panel.selectors))
