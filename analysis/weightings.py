@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ def weighted(
         groups: how many there are.
     """
     if metric == "macro_auc":
-        return partial(_macro_auc, *_pairs(labels, probabilities, member, groups))
+        return partial(_macro_auc, _pairs(labels, probabilities, member, groups))
     return partial(_from_confusion, metric, _confusion(labels, probabilities, member, groups))
 
 
@@ -71,37 +72,59 @@ COMPARED = (*_OF_CONFUSION, "macro_auc")
 """The metrics that :func:`weighted` knows, by their names in :data:`cry_model.metrics.METRICS`."""
 
 
-def _pairs(
-    labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
-) -> tuple[Array, Array]:
+class _Pairs(NamedTuple):
     """What the areas under the curves are sums of.
 
-    Returns:
-        For each class, how many pairs of a row of it in one group (first axis) and a row of
-        another class in another (second axis) are in the right order, ties counting half,
-        (classes, groups, groups); and the rows of each class in each group, (classes, groups).
+    A group is paired with all others, in a line for each class that it has rows of; or of the
+    other classes, if fewer groups have those.
+
+    Attributes:
+        group: number of the group of each line, (lines,).
+        of_class: 1 where the line is of the class, else 0, (lines, classes).
+        right: how many pairs of a row of the class and a row of another, one of them in the group
+            of the line and one in each group, are in the right order, ties counting half, (groups,
+            lines).
+        counts: rows of each class in each group, (groups, classes).
     """
-    classes = probabilities.shape[1]
+
+    group: NDArray[np.int64]
+    of_class: Array
+    right: Array
+    counts: Array
+
+
+def _pairs(labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int) -> _Pairs:
     order = np.argsort(member, kind="stable")
     labels, probabilities, member = labels[order], probabilities[order], member[order]
-    counts = np.zeros((classes, groups))
-    np.add.at(counts, (labels, member), 1)
-    right = np.zeros((classes, groups, groups))
-    for c in range(classes):
-        own, other = labels == c, labels != c
-        if own.any() and other.any():
-            ours, theirs = probabilities[own, c][:, None], probabilities[other, c]
-            rows, starts = np.unique(member[own], return_index=True)
-            columns, other_starts = np.unique(member[other], return_index=True)
-            wins = (ours > theirs) + 0.5 * (ours == theirs)
-            wins = np.add.reduceat(np.add.reduceat(wins, starts, 0), other_starts, 1)
-            right[c][np.ix_(rows, columns)] = wins
-    return right, counts
+    classes = probabilities.shape[1]
+    lines = [_lines(labels == c, probabilities[:, c], member, groups) for c in range(classes)]
+    of_class = np.repeat(np.eye(classes), [len(group) for group, _ in lines], axis=0)
+    group, right = (np.concatenate(parts) for parts in zip(*lines, strict=True))
+    counts = np.zeros((groups, classes))
+    np.add.at(counts, (member, labels), 1)
+    return _Pairs(group, of_class, np.ascontiguousarray(right.T), counts)
 
 
-def _macro_auc(right: Array, counts: Array, weights: Array) -> Array:
-    won = np.stack([((weights @ wins) * weights).sum(1) for wins in right], axis=1)
-    own = weights @ counts.T
+def _lines(
+    own: NDArray[np.bool_], scores: Array, member: NDArray[np.int64], groups: int
+) -> tuple[NDArray[np.int64], Array]:
+    """Those of one class; the rows must stand in the order of their groups."""
+    ours, theirs = scores[own][:, None], scores[~own]
+    rows, starts = np.unique(member[own], return_index=True)
+    columns, other_starts = np.unique(member[~own], return_index=True)
+    twice = (ours > theirs).view(np.int8) + (ours >= theirs).view(np.int8)
+    twice = np.add.reduceat(twice, other_starts, 1, dtype=np.int32)
+    right = np.add.reduceat(twice, starts, 0) / 2
+    if len(columns) < len(rows):
+        rows, columns, right = columns, rows, right.T
+    everywhere = np.zeros((len(rows), groups))
+    everywhere[:, columns] = right
+    return rows, everywhere
+
+
+def _macro_auc(pairs: _Pairs, weights: Array) -> Array:
+    won = (weights @ pairs.right * weights[:, pairs.group]) @ pairs.of_class
+    own = weights @ pairs.counts
     return _mean_of_defined(won, own * (own.sum(1, keepdims=True) - own))
 
 
