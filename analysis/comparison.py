@@ -125,5 +125,5 @@ def _comparison(
         p_value=p_value,
         by_seed=answers.by_seed(metric),
         recordings=recordings,
-        groups=answers.drawn.shape[1],
+        groups=answers.groups,
     )

@@ -1,22 +1,20 @@
-"""Two sets of answers to the same recordings, and a metric of both under weightings of the groups.
-
-The rows of both stand below each other, and the groups of the second count as groups of their own,
-after those of the first: weights (draws, 2 groups) choose whose answers count.
-"""
+"""Two sets of answers to the same recordings, and how far a metric sets them apart."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.run_tables import probability_columns
-from analysis.weightings import Values, weighted
+from analysis.swaps import exchanged
+from analysis.weightings import weighted
 from cry_model.evaluation import Estimate
-from cry_model.metrics import Array, Labels, interval, resampled
+from cry_model.metrics import METRICS, Array, Labels, interval, resampled
 
 SEED = 0
 ROUNDING = 1e-12  # two sums of the same counts may differ by this much
@@ -40,6 +38,7 @@ class PairedAnswers:
         seeds: of the fits, (n,).
         member: the number of each row's group, (n,).
         drawn: how often each repetition drew each group, (draws, groups).
+        coins: 1 where a repetition exchanges the answers of a group, else 0, (draws, groups).
         one, other: probabilities, (n, classes).
     """
 
@@ -47,6 +46,7 @@ class PairedAnswers:
     seeds: NDArray[np.int64]
     member: NDArray[np.int64]
     drawn: Array
+    coins: Array
     one: Array
     other: Array
 
@@ -63,19 +63,23 @@ class PairedAnswers:
             draws: how often groups are resampled, the same for both.
         """
         columns = probability_columns(labels)
-        member, drawn = resampled(table["group"].tolist(), draws, SEED)
+        member, drawn, coins = _drawn(tuple(table["group"]), draws)
         return cls(
             labels=pd.Categorical(table["label"], categories=list(labels)).codes.astype(np.int64),
             seeds=table["seed"].to_numpy(np.int64),
             member=member,
             drawn=drawn,
+            coins=coins,
             one=table[columns].to_numpy(np.float64),
             other=other[columns].to_numpy(np.float64),
         )
 
     def difference(self, metric: str) -> Difference:
         """Of one of :data:`analysis.weightings.COMPARED`, over all seeds."""
-        return self._difference(self._values(metric))
+        of = partial(weighted, metric, self.labels, member=self.member, groups=self.groups)
+        one, other = (self._value(metric, answers) for answers in (self.one, self.other))
+        spread = of(self.one)(self.drawn) - of(self.other)(self.drawn)
+        return Difference(one, other, interval(one - other, spread))
 
     def tested_difference(self, metric: str) -> tuple[Difference, float]:
         """The same, and its p-value: the share of swaps that set both at least as far apart.
@@ -83,10 +87,9 @@ class PairedAnswers:
         A swap exchanges the answers within a group by the toss of a coin, for all of its rows at
         once. The real difference is counted among them.
         """
-        values = self._values(metric)
-        difference = self._difference(values)
-        coins = np.random.default_rng(SEED).integers(2, size=self.drawn.shape).astype(np.float64)
-        changed = values(_beside(1 - coins, coins)) - values(_beside(coins, 1 - coins))
+        difference = self.difference(metric)
+        values = exchanged(metric, self.labels, self.one, self.other, self.member, self.groups)
+        changed = values(self.coins)
         real = abs(difference.estimate.value) - ROUNDING
         return difference, float((1 + (np.abs(changed) >= real).sum()) / (1 + len(changed)))
 
@@ -95,33 +98,25 @@ class PairedAnswers:
         found = {}
         for seed in np.unique(self.seeds):
             rows = self.seeds == seed
-            first, second = self._of_rows(metric, rows, np.zeros(rows.sum(), np.int64), 1)(
-                np.eye(2)  # all rows are one group
-            )
-            found[int(seed)] = float(first - second)
+            one, other = (self._value(metric, answers, rows) for answers in (self.one, self.other))
+            found[int(seed)] = one - other
         return found
 
-    def _difference(self, values: Values) -> Difference:
-        nobody, every = np.zeros_like(self.drawn), np.ones((1, self.drawn.shape[1]))
-        spread = values(_beside(self.drawn, nobody)) - values(_beside(nobody, self.drawn))
-        one = float(values(_beside(every, 0 * every))[0])
-        other = float(values(_beside(0 * every, every))[0])
-        return Difference(one, other, interval(one - other, spread))
+    @property
+    def groups(self) -> int:
+        """How many there are."""
+        return self.drawn.shape[1]
 
-    def _values(self, metric: str) -> Values:
-        return self._of_rows(metric, slice(None), self.member, self.drawn.shape[1])
-
-    def _of_rows(
-        self,
-        metric: str,
-        rows: slice | NDArray[np.bool_],
-        member: NDArray[np.int64],
-        groups: int,
-    ) -> Values:
-        probabilities = np.concatenate([self.one[rows], self.other[rows]])
-        both = np.concatenate([member, member + groups])
-        return weighted(metric, np.tile(self.labels[rows], 2), probabilities, both, 2 * groups)
+    def _value(
+        self, metric: str, answers: Array, rows: slice | NDArray[np.bool_] = slice(None)
+    ) -> float:
+        labels = self.labels[rows]
+        return METRICS[metric](labels, answers[rows], np.ones(len(labels)))
 
 
-def _beside(weights: Array, other: Array) -> Array:
-    return np.concatenate([weights, other], axis=1)
+@lru_cache(maxsize=8)
+def _drawn(groups: tuple[str, ...], draws: int) -> tuple[NDArray[np.int64], Array, Array]:
+    """The number of each row's group, how often each is drawn, and whether it is exchanged."""
+    member, drawn = resampled(groups, draws, SEED)
+    coins = np.random.default_rng(SEED).integers(2, size=drawn.shape).astype(np.float64)
+    return member, drawn, coins
