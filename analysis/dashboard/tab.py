@@ -25,7 +25,7 @@ def build_analysis_tab(found: FoundRuns, tab: gr.Tab, panels: Sequence[Panel] = 
     if found.problems:
         gr.Markdown("\n".join(f"- {problem}" for problem in found.problems), elem_id="problems")
     shared = gr.State(None)
-    with gr.Tabs():
+    with gr.Tabs(elem_id="panels"):
         for number, panel in enumerate(panels):
             with gr.Tab(panel.title, id=panel.name) as own:
                 build_panel(panel, found, [own] if number else [own, tab], shared)

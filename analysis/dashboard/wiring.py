@@ -139,7 +139,7 @@ def _lay_out(panel: Panel, found: FoundRuns) -> Wired:
     cells = panel.cells(found)
     first = cells[0] if cells else CellKey("", "")
     gr.Markdown(panel.lead)
-    with gr.Row(elem_classes="choices", visible=bool(cells)):
+    with gr.Row(elem_id=f"{panel.name}-choices", visible=bool(cells)):
         dataset = gr.Dropdown(
             _datasets(cells), value=first.dataset, label="Corpus", elem_id=f"{panel.name}-dataset"
         )
