@@ -1,8 +1,8 @@
-"""``python -m tests.browser.measure_analysis``: how quickly the Analysis tab answers, in a Chromium.
+"""``python -m tests.browser.measure_analysis``: how quickly the Analysis tab answers.
 
-The page is that of the repository with all of its results. A time runs from a click to the last
-change of the page before it stays as it is for half a second, a frame later: what the visitor waits
-for, the server, the way and the drawing in one.
+The page is that of the repository with all of its results, in a Chromium. A time runs from a click
+to the last change of the page before it stays as it is for half a second, a frame later: what the
+visitor waits for, the server, the way and the drawing in one.
 """
 
 from __future__ import annotations
@@ -30,11 +30,8 @@ NOTE_CHANGES = """() => {
   const note = () => { window.clicked = performance.now(); };
   document.addEventListener("pointerdown", note, {capture: true, once: true});
 }"""
-SETTLED = (
-    """() => window.clicked !== null && window.changed !== null
-  && performance.now() - Math.max(window.changed, window.clicked) > %d"""
-    % QUIET
-)
+SETTLED = f"""() => window.clicked !== null && window.changed !== null
+  && performance.now() - Math.max(window.changed, window.clicked) > {QUIET}"""
 TIME = "() => Math.max(0, window.changed - window.clicked) + 1000 / 60"
 
 
