@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from analysis.dashboard.leakage import LEAKAGE
 from analysis.dashboard.panel import Panel
+from analysis.dashboard.two_runs import COMPARE
 
-PANELS: tuple[Panel, ...] = (LEAKAGE,)
+PANELS: tuple[Panel, ...] = (LEAKAGE, COMPARE)
