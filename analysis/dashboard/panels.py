@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from analysis.dashboard.ablation import ABLATION
 from analysis.dashboard.leakage import LEAKAGE
 from analysis.dashboard.panel import Panel
+from analysis.dashboard.systems_panel import SYSTEMS
 
-PANELS: tuple[Panel, ...] = (LEAKAGE,)
+PANELS: tuple[Panel, ...] = (ABLATION, SYSTEMS, LEAKAGE)
