@@ -117,7 +117,7 @@ def _paper(own: pd.DataFrame, places: Mapping[str, float]) -> go.Scatter:
         y=own["system"].map(places) + BESIDE,
         mode="markers",
         marker={"size": 10, "color": TEXT, "symbol": "diamond-open", "line": {"width": 2}},
-        name="the paper, another corpus",
+        name="the paper",
         legendrank=3,
         hovertemplate="the paper: %{x:.2f} %<extra></extra>",
     )

@@ -93,13 +93,17 @@ def _excluding(drops: Sequence[Drop], metric: str) -> str:
     missed = [MODULES[drop.system] for drop in found if _harm(drop, metric) > 0]
     useless = [MODULES[drop.system] for drop in found if _harm(drop, metric) < 0]
     parts = [
-        f"without {listed(names)} it is {word}, and the interval excludes zero"
+        f"without {listed(names)} it is {word}, and the interval{_excludes(len(names))} zero"
         for names, word in ((missed, "worse"), (useless, "better"))
         if names
     ]
     if all(drop.corrected > LEVEL for drop in found):
         parts.append("after Holm's correction nothing is beyond chance")
     return "; ".join(parts)
+
+
+def _excludes(count: int) -> str:
+    return " excludes" if count == 1 else "s exclude"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -28,7 +28,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     told = FULL if FULL in pairs else next(iter(pairs))
     lost = next(leak.lost for leak in leaks if leak.system == told)
     beside = [yardstick for run in runs for yardstick in yardsticks(run, metric)]
-    end = f"{cell.dataset}-{metric.replace('_', '-')}"
+    end = f"{cell.dataset}-{metric}".replace("_", "-")
     return (
         Exhibit(
             f"leakage-{end}",

@@ -91,8 +91,8 @@ def _names(
             "font": {"size": 11},
             "showarrow": True,
             "arrowhead": 0,
-            "arrowwidth": 0.8,
-            "arrowcolor": TEXT,
+            "arrowwidth": 1,
+            "arrowcolor": SYSTEM_COLOURS.get(row.system, TEXT),
             "standoff": 7,
         }
         for row, point, place in zip(rows, points, places, strict=True)

@@ -56,7 +56,7 @@ def two_runs(
     told = {seed: answers(one, other, seed) for seed in seeds}
     tests = [mcnemar_of(table, seed) for seed, table in told.items()]
     flips = pd.concat([flipped_of(table).assign(seed=seed) for seed, table in told.items()])
-    end = "-".join((*cell, run_a, run_b))
+    end = "-".join((*cell, run_a, run_b)).replace("_", "-")
     return (
         Exhibit(
             f"difference-{end}",

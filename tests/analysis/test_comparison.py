@@ -1,10 +1,7 @@
 """Comparisons of two runs against plain loops over scikit-learn's metrics."""
 
-import warnings
-
 import numpy as np
 import pytest
-from sklearn import metrics as sk
 
 from analysis.comparison import compare
 from analysis.flips import flipped, mcnemar
@@ -14,26 +11,10 @@ from analysis.swaps import exchanged
 from analysis.weightings import COMPARED, weighted
 from cry_model.metrics import METRICS
 from tests.analysis.made_up_runs import LABELS, answers, recordings, write_run
+from tests.analysis.plain_metrics import plain
 from train import results
 
 COLUMNS = [f"p_{label}" for label in LABELS]
-
-
-def plain(metric, truth, p):
-    """The metric by scikit-learn, over the classes that occur; the calibration error by bins."""
-    guess = p.argmax(1)
-    if metric == "expected_calibration_error":
-        sure, right = p.max(1), guess == truth
-        bins = np.digitize(sure, np.arange(1, 10) / 10)
-        return sum(abs((right - sure)[bins == b].sum()) for b in range(10)) / len(truth)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a draw may lack a class that is answered
-        if metric == "macro_auc":
-            return np.mean([sk.roc_auc_score(truth == c, p[:, c]) for c in np.unique(truth)])
-        if metric == "macro_f1":
-            return sk.f1_score(truth, guess, average="macro")
-        name = {"accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}
-        return name[metric](truth, guess)
 
 
 @pytest.fixture(scope="module")

@@ -89,7 +89,7 @@ def test_the_committed_results_make_a_page_of_less_than_ten_megabytes(tmp_path):
     found = find_runs(COMMITTED)
     count = sum(len(panel.cells(found)) for panel in PANELS)
     assert text.count("<h3>") == count
-    assert 'class="problem"' not in text
+    assert '<p class="problem">' not in text
 
 
 def test_every_panel_is_there_for_every_cell_and_can_be_reached(root, tmp_path):
