@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import gradio as gr
 
+from analysis.dashboard.analysis_api import offer_analysis
 from analysis.dashboard.leakage import LEAKAGE
 from analysis.dashboard.panel import Panel
 from analysis.dashboard.wiring import build_panel
@@ -25,7 +26,8 @@ def build_analysis_tab(found: FoundRuns, tab: gr.Tab, panels: Sequence[Panel] = 
     if found.problems:
         gr.Markdown("\n".join(f"- {problem}" for problem in found.problems), elem_id="problems")
     shared = gr.State(None)
-    with gr.Tabs():
+    with gr.Tabs(elem_id="panels"):
         for number, panel in enumerate(panels):
             with gr.Tab(panel.title, id=panel.name) as own:
                 build_panel(panel, found, [own] if number else [own, tab], shared)
+    offer_analysis(found, panels)

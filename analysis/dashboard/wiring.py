@@ -16,7 +16,7 @@ from analysis.dashboard.panel import CellKey, Panel, Selector
 from analysis.dashboard.take_away import FORMATS, SAVE_FIGURE, csv_link
 from analysis.pairing import ComparisonError
 from analysis.run_tables import ResultsError
-from analysis.runs import FoundRuns
+from analysis.runs import PROTOCOLS, FoundRuns
 from cry_model.evaluation import dataset_title
 
 NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
@@ -139,7 +139,7 @@ def _lay_out(panel: Panel, found: FoundRuns) -> Wired:
     cells = panel.cells(found)
     first = cells[0] if cells else CellKey("", "")
     gr.Markdown(panel.lead)
-    with gr.Row(elem_classes="choices", visible=bool(cells)):
+    with gr.Row(elem_id=f"{panel.name}-choices", visible=bool(cells)):
         dataset = gr.Dropdown(
             _datasets(cells), value=first.dataset, label="Corpus", elem_id=f"{panel.name}-dataset"
         )
@@ -204,8 +204,8 @@ def _datasets(cells: Sequence[CellKey]) -> list[tuple[str, str]]:
 
 
 def _protocols(cells: Sequence[CellKey], cell: CellKey) -> list[tuple[str, str]]:
-    names = [own.protocol for own in cells if own.dataset == cell.dataset]
-    return [(PROTOCOL_TITLES.get(name, name), name) for name in names]
+    own = {known.protocol for known in cells if known.dataset == cell.dataset}
+    return [(PROTOCOL_TITLES[name], name) for name in PROTOCOLS if name in own]
 
 
 PROTOCOL_TITLES = {

@@ -65,8 +65,9 @@ def test_a_model_that_is_not_there_is_one_sentence(client, examples, server):
     assert "Traceback" not in server.log.read_text()
 
 
-def test_only_the_two_endpoints_are_public(client):
+def test_only_the_three_endpoints_are_public(client):
     assert set(client.view_api(return_format="dict")["named_endpoints"]) == {
+        "/analysis",
         "/classify",
         "/predict",
     }

@@ -56,6 +56,21 @@ def test_an_unfinished_run_is_told_apart_from_a_damaged_one(tmp_path):
         find_runs(tmp_path)
 
 
+def test_what_cannot_be_read_leaves_a_sentence_and_the_rest_if_that_is_wanted(tmp_path):
+    write_run(tmp_path, "ecapa-tdnn", protocol="baby")
+    write_run(tmp_path, "resnet18", protocol="baby")
+    damaged = write_run(tmp_path, "resnet18", protocol="clip")
+    (damaged / "run.json").write_text("{")
+    found = find_runs(tmp_path, strict=False)
+    assert [run.system for run in found.runs] == ["ecapa-tdnn", "resnet18"]
+    assert found.problems == (f"{damaged / 'run.json'} is damaged; fit the run again.",)
+    assert found.cells == (("donateacry", "baby"),)
+    assert list(found.of("donateacry", "baby")) == ["ecapa-tdnn", "resnet18"]  # as registered
+    assert found.of("donateacry", "clip") == {}
+    (problem,) = find_runs(tmp_path / "missing", strict=False).problems
+    assert "There is no results folder" in problem
+
+
 @pytest.mark.parametrize("field", ["configuration", "labels", "parameters", "wall_seconds"])
 def test_a_record_without_a_field_is_malformed(tmp_path, field):
     folder = write_run(tmp_path, "resnet18")
