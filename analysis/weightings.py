@@ -7,16 +7,19 @@ matrix product. The values are the same; the tests hold them against that module
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cry_model.metrics import Array, Labels
+from cry_model.metrics import BINS, Array, Labels, bin_of
 
 Values = Callable[[Array], Array]
 """Weights (draws, groups) -> the metric of each draw, (draws,); NaN where it is undefined."""
+Counted = tuple[Callable[[Array, Array], Array], Array, Array]
+"""How a metric follows from two sums over rows, and what is added to them."""
 
 
 def weighted(
@@ -33,76 +36,119 @@ def weighted(
     """
     if metric == "macro_auc":
         return partial(_macro_auc, *_pairs(labels, probabilities, member, groups))
-    return partial(_from_confusion, metric, _confusion(labels, probabilities, member, groups))
+    combine, parts, totals = counted(metric, labels, probabilities, member, groups)
+    return lambda weights: combine(weights @ parts, weights @ totals)
 
 
-def _confusion(
-    labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
-) -> Array:
-    """Rows of each group by label and answer, (groups, classes, classes)."""
-    counts = np.zeros((groups, probabilities.shape[1], probabilities.shape[1]))
-    np.add.at(counts, (member, labels, probabilities.argmax(1)), 1)
-    return counts
+def counted(
+    metric: str, labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
+) -> Counted:
+    """What a metric other than the area under the curves follows from.
+
+    Everything is given as to :func:`weighted`.
+
+    Returns:
+        How it follows from two sums over rows, (draws, columns) each, and what each group adds to
+        them, (groups, columns) each.
+    """
+    combine, parts, totals = _COUNTED[metric](labels, probabilities)
+    return combine, by_group(parts, member, groups), by_group(totals, member, groups)
 
 
-def _from_confusion(metric: str, confusion: Array, weights: Array) -> Array:
-    return _OF_CONFUSION[metric](np.tensordot(weights, confusion, 1))
+def by_group(columns: Array, member: NDArray[np.int64], groups: int) -> Array:
+    """The sum of the rows of each group, (n, columns) -> (groups, columns)."""
+    sums = np.zeros((groups, columns.shape[1]))
+    np.add.at(sums, member, columns)
+    return sums
 
 
-def _accuracy(counts: Array) -> Array:
-    return np.trace(counts, axis1=1, axis2=2) / counts.sum((1, 2))
+def _accuracy(labels: Labels, probabilities: Array) -> Counted:
+    right = (probabilities.argmax(1) == labels)[:, None]
+    return _mean_of_defined, right.astype(np.float64), np.ones(right.shape)
 
 
-def _balanced_accuracy(counts: Array) -> Array:
-    return _mean_of_defined(np.diagonal(counts, axis1=1, axis2=2), counts.sum(2))
+def _balanced_accuracy(labels: Labels, probabilities: Array) -> Counted:
+    right = (probabilities.argmax(1) == labels)[:, None]
+    truth = np.eye(probabilities.shape[1])[labels]
+    return _mean_of_defined, right * truth, truth
 
 
-def _macro_f1(counts: Array) -> Array:
-    twice = 2 * np.diagonal(counts, axis1=1, axis2=2)
-    return _mean_of_defined(twice, counts.sum(1) + counts.sum(2))
+def _macro_f1(labels: Labels, probabilities: Array) -> Counted:
+    truth, guess = (np.eye(probabilities.shape[1])[c] for c in (labels, probabilities.argmax(1)))
+    return _mean_of_defined, 2 * truth * guess, truth + guess
 
 
-_OF_CONFUSION: Mapping[str, Values] = {
+def _calibration_error(labels: Labels, probabilities: Array) -> Counted:
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    bins = np.eye(BINS)[bin_of(confidence, BINS)]
+    return _gaps, bins * (right - confidence)[:, None], np.ones((len(labels), 1))
+
+
+def _gaps(parts: Array, totals: Array) -> Array:
+    """The absolute sums of the bins over the number of rows."""
+    size = totals[:, 0]
+    return np.divide(np.abs(parts).sum(1), size, out=np.full(len(size), np.nan), where=size > 0)
+
+
+_COUNTED: Mapping[str, Callable[[Labels, Array], Counted]] = {
     "accuracy": _accuracy,
     "balanced_accuracy": _balanced_accuracy,
     "macro_f1": _macro_f1,
+    "expected_calibration_error": _calibration_error,
 }
-COMPARED = (*_OF_CONFUSION, "macro_auc")
-"""The metrics that :func:`weighted` knows, by their names in :data:`cry_model.metrics.METRICS`."""
+COMPARED = (*_COUNTED, "macro_auc")
+"""The metrics that :func:`weighted` knows: those of :data:`cry_model.metrics.METRICS`."""
+
+
+class Wins(NamedTuple):
+    """Of one class, how many pairs with another class are in the right order, ties counting half.
+
+    Attributes:
+        rows: the groups that have the class.
+        columns: the groups that have another one.
+        counts: of a row of the class in one group and of another class in another, (rows, columns);
+            halves, which single precision holds without rounding, at twice the speed.
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    counts: NDArray[np.float32]
 
 
 def _pairs(
     labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
-) -> tuple[Array, Array]:
+) -> tuple[tuple[Wins, ...], Array]:
     """What the areas under the curves are sums of.
 
     Returns:
-        For each class, how many pairs of a row of it in one group (first axis) and a row of
-        another class in another (second axis) are in the right order, ties counting half,
-        (classes, groups, groups); and the rows of each class in each group, (classes, groups).
+        The pairs of each class, and the rows of each class in each group, (groups, classes).
     """
-    classes = probabilities.shape[1]
     order = np.argsort(member, kind="stable")
     labels, probabilities, member = labels[order], probabilities[order], member[order]
-    counts = np.zeros((classes, groups))
-    np.add.at(counts, (labels, member), 1)
-    right = np.zeros((classes, groups, groups))
-    for c in range(classes):
-        own, other = labels == c, labels != c
-        if own.any() and other.any():
-            ours, theirs = probabilities[own, c][:, None], probabilities[other, c]
-            rows, starts = np.unique(member[own], return_index=True)
-            columns, other_starts = np.unique(member[other], return_index=True)
-            wins = (ours > theirs) + 0.5 * (ours == theirs)
-            wins = np.add.reduceat(np.add.reduceat(wins, starts, 0), other_starts, 1)
-            right[c][np.ix_(rows, columns)] = wins
-    return right, counts
+    counts = by_group(np.eye(probabilities.shape[1])[labels], member, groups)
+    found = []
+    for c, scores in enumerate(probabilities.T):
+        own = labels == c
+        rows, starts = np.unique(member[own], return_index=True)
+        columns, other_starts = np.unique(member[~own], return_index=True)
+        wins = np.zeros((len(rows), len(columns)))
+        if wins.size:
+            ours, theirs = scores[own][:, None], scores[~own]
+            right = (ours > theirs) + 0.5 * (ours == theirs)
+            wins = np.add.reduceat(np.add.reduceat(right, starts, 0), other_starts, 1)
+        found.append(Wins(rows, columns, wins.astype(np.float32)))
+    return tuple(found), counts
 
 
-def _macro_auc(right: Array, counts: Array, weights: Array) -> Array:
-    won = np.stack([((weights @ wins) * weights).sum(1) for wins in right], axis=1)
-    own = weights @ counts.T
-    return _mean_of_defined(won, own * (own.sum(1, keepdims=True) - own))
+def _macro_auc(pairs: Sequence[Wins], counts: Array, weights: Array) -> Array:
+    # Few groups have a given class, so that this is one product of all groups, not one for each.
+    often = weights.astype(np.float32)
+    won = [
+        ((often[:, columns] @ wins.T) * often[:, rows]).sum(1, dtype=np.float64)
+        for rows, columns, wins in pairs
+    ]
+    own = weights @ counts
+    return _mean_of_defined(np.stack(won, 1), own * (own.sum(1, keepdims=True) - own))
 
 
 def _mean_of_defined(parts: Array, totals: Array) -> Array:

@@ -19,6 +19,8 @@ from cry_model.evaluation import Estimate, Evaluation
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Metric = Callable[[Labels, Array, Array], float]
+BINS = 10
+"""Into how many bins of equal width confidences are put."""
 
 
 def accuracy(labels: Labels, probabilities: Array, weights: Array) -> float:
@@ -65,18 +67,22 @@ def auc(positive: NDArray[np.bool_], scores: Array, weights: Array) -> float:
 
 
 def expected_calibration_error(
-    labels: Labels, probabilities: Array, weights: Array, bins: int = 10
+    labels: Labels, probabilities: Array, weights: Array, bins: int = BINS
 ) -> float:
     """Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
     right = probabilities.argmax(1) == labels
     return calibration_error(probabilities.max(1), right.astype(np.float64), weights, bins)
 
 
-def calibration_error(confidence: Array, right: Array, weights: Array, bins: int = 10) -> float:
+def calibration_error(confidence: Array, right: Array, weights: Array, bins: int = BINS) -> float:
     """The same of answers that are right with a probability: all of shape (n,)."""
-    index = np.minimum((confidence * bins).astype(int), bins - 1)
-    gap = np.bincount(index, weights * (right - confidence), bins)
+    gap = np.bincount(bin_of(confidence, bins), weights * (right - confidence), bins)
     return float(np.abs(gap).sum() / weights.sum())
+
+
+def bin_of(confidence: Array, bins: int = BINS) -> Labels:
+    """The number of the bin of each confidence, (n,); that of 1 is the last."""
+    return np.minimum((confidence * bins).astype(np.int64), bins - 1)
 
 
 METRICS: Mapping[str, Metric] = {

@@ -10,6 +10,14 @@ from analysis.dashboard.exhibit import Exhibit
 from analysis.measured_run import MeasuredRun
 from analysis.runs import FoundRuns
 
+NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
+"""Of a panel without cells."""
+PROTOCOL_TITLES = {
+    "clip": "clip: pieces at random, as published numbers do",
+    "recording": "recording: whole recordings",
+    "baby": "baby: babies never heard before",
+}
+
 
 class CellKey(NamedTuple):
     """A dataset under a protocol, by their names in the results folder."""

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 import gradio as gr
 
 from analysis.dashboard.analysis_api import offer_analysis
-from analysis.dashboard.leakage import LEAKAGE
 from analysis.dashboard.panel import Panel
+from analysis.dashboard.panels import PANELS
 from analysis.dashboard.wiring import build_panel
 from analysis.runs import FoundRuns
-
-PANELS: tuple[Panel, ...] = (LEAKAGE,)
 
 
 def build_analysis_tab(found: FoundRuns, tab: gr.Tab, panels: Sequence[Panel] = PANELS) -> None:

@@ -12,14 +12,13 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from analysis.dashboard.exhibit import Exhibit
-from analysis.dashboard.panel import CellKey, Panel, Selector
+from analysis.dashboard.panel import NOTHING, PROTOCOL_TITLES, CellKey, Panel, Selector
 from analysis.dashboard.take_away import FORMATS, SAVE_FIGURE, csv_link
 from analysis.pairing import ComparisonError
 from analysis.run_tables import ResultsError
 from analysis.runs import PROTOCOLS, FoundRuns
 from cry_model.evaluation import dataset_title
 
-NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
 # Without the queue, whose places may be taken by recordings; of quick clicks the last one counts.
 EVENT: dict[str, Any] = {
     "queue": False,
@@ -206,13 +205,6 @@ def _datasets(cells: Sequence[CellKey]) -> list[tuple[str, str]]:
 def _protocols(cells: Sequence[CellKey], cell: CellKey) -> list[tuple[str, str]]:
     own = {known.protocol for known in cells if known.dataset == cell.dataset}
     return [(PROTOCOL_TITLES[name], name) for name in PROTOCOLS if name in own]
-
-
-PROTOCOL_TITLES = {
-    "clip": "clip: pieces at random, as published numbers do",
-    "recording": "recording: whole recordings",
-    "baby": "baby: babies never heard before",
-}
 
 
 def _component(panel: Panel, selector: Selector, found: FoundRuns, cell: CellKey) -> Component:

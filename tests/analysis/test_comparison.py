@@ -10,6 +10,7 @@ from analysis.comparison import compare
 from analysis.flips import flipped, mcnemar
 from analysis.pairing import ComparisonError
 from analysis.runs import read_run
+from analysis.swaps import exchanged
 from analysis.weightings import COMPARED, weighted
 from cry_model.metrics import METRICS
 from tests.analysis.made_up_runs import LABELS, answers, recordings, write_run
@@ -19,8 +20,12 @@ COLUMNS = [f"p_{label}" for label in LABELS]
 
 
 def plain(metric, truth, p):
-    """The metric by scikit-learn, over the classes that occur."""
+    """The metric by scikit-learn, over the classes that occur; the calibration error by bins."""
     guess = p.argmax(1)
+    if metric == "expected_calibration_error":
+        sure, right = p.max(1), guess == truth
+        bins = np.digitize(sure, np.arange(1, 10) / 10)
+        return sum(abs((right - sure)[bins == b].sum()) for b in range(10)) / len(truth)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a draw may lack a class that is answered
         if metric == "macro_auc":
@@ -59,6 +64,21 @@ def test_many_weightings_are_the_metric_of_each(metric):
     lacking = [len(np.unique(labels[row > 0])) < 3 for row in weights[:, member]]
     assert 5 < sum(lacking) < 40
     np.testing.assert_allclose(weighted(metric, labels, p, member, 12)(weights), expected)
+
+
+@pytest.mark.parametrize("metric", COMPARED)
+def test_many_swaps_are_the_difference_of_each(metric):
+    rng = np.random.default_rng(6)
+    labels, member = rng.choice(3, 80, p=[0.05, 0.7, 0.25]), rng.integers(12, size=80)
+    one, other = (rng.dirichlet(np.ones(3), 80).round(1) for _ in range(2))  # with many ties
+    swapped = rng.integers(2, size=(30, 12)).astype(float)
+    expected = []
+    for row in swapped[:, member, None]:
+        first, second = np.where(row, other, one), np.where(row, one, other)
+        expected.append(plain(metric, labels, first) - plain(metric, labels, second))
+    assert np.std(expected) > 0.01
+    found = exchanged(metric, labels, one, other, member, 12)(swapped)
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("metric", COMPARED)
