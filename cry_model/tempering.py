@@ -33,14 +33,14 @@ def fit_temperature(probabilities: Array, targets: Array, weights: Array) -> flo
 
     if not len(weights):
         return 1.0
-    weighted, floor = weights[:, None] * targets, np.log(FLOOR)
-    logits = np.log(np.maximum(probabilities, FLOOR))
-    logits -= logits.max(1, keepdims=True)
+    weighted, floor = np.ascontiguousarray((weights[:, None] * targets).T), np.log(FLOOR)
+    logits = np.ascontiguousarray(np.log(np.maximum(probabilities, FLOOR)).T)
+    logits -= logits.max(0)
 
     def loss(logarithm: float) -> float:
         scaled = logits / np.exp(logarithm)
-        scaled -= np.log(np.exp(scaled).sum(1, keepdims=True))
-        return float(-(weighted * np.maximum(scaled, floor)).sum())
+        scaled -= np.log(np.exp(scaled).sum(0))
+        return -float(np.vdot(weighted, np.maximum(scaled, floor)))
 
     return float(np.exp(minimize_scalar(loss, bounds=np.log(RANGE), method="bounded").x))
 
