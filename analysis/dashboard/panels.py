@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from analysis.dashboard.leakage import LEAKAGE
 from analysis.dashboard.panel import Panel
+from analysis.dashboard.per_class import PER_CLASS
 
-PANELS: tuple[Panel, ...] = (LEAKAGE,)
+PANELS: tuple[Panel, ...] = (PER_CLASS, LEAKAGE)
