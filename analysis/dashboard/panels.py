@@ -5,5 +5,6 @@ from __future__ import annotations
 from analysis.dashboard.leakage import LEAKAGE
 from analysis.dashboard.panel import Panel
 from analysis.dashboard.per_class import PER_CLASS
+from analysis.dashboard.trust_panel import TRUST
 
-PANELS: tuple[Panel, ...] = (PER_CLASS, LEAKAGE)
+PANELS: tuple[Panel, ...] = (PER_CLASS, TRUST, LEAKAGE)
