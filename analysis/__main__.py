@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from analysis.benchmark import run_benchmark
+from analysis.dashboard.report import write_report
 from analysis.findings import write_findings
 from analysis.run_tables import ResultsError
 from analysis.svg import DrawingError
@@ -20,6 +21,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "python -m analysis", description="Measure the product, and say what was measured."
     )
     commands = parser.add_subparsers(dest="command", required=True)
+    _add_benchmark(commands)
+    _add_findings(commands)
+    _add_report(commands)
+    args = parser.parse_args(arguments)
+    try:
+        args.run(args)
+    except (ResultsError, DrawingError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{args.out} cannot be written: {error.strerror}.", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _add_benchmark(commands: Any) -> None:
     benchmark = commands.add_parser("benchmark", help="time and memory of every system, per clip")
     benchmark.add_argument(
         "--system", nargs="+", choices=list_models(), metavar="SYSTEM", help="only these"
@@ -27,27 +44,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
     benchmark.add_argument(
         "--out", type=Path, default=Path("benchmark.json"), help="where the JSON goes"
     )
+    benchmark.set_defaults(run=_benchmark)
+
+
+def _add_findings(commands: Any) -> None:
     findings = commands.add_parser("findings", help="what the results say to the paper's claims")
-    findings.add_argument(
-        "--results", type=Path, default=Path("assets/results"), help="the results folder"
-    )
+    _add_results(findings)
     findings.add_argument(
         "--out", type=Path, default=Path("analysis/FINDINGS.md"), help="where the page goes"
     )
     findings.add_argument(
         "--no-figures", action="store_true", help="leave the figures beside it as they are"
     )
-    args = parser.parse_args(arguments)
-    if args.command == "benchmark":
-        run_benchmark(args.out, args.system)
-        return 0
-    try:
-        write_findings(args.results, args.out, draw=not args.no_figures)
-    except (ResultsError, DrawingError) as error:
-        print(error, file=sys.stderr)
-        return 2
+    findings.set_defaults(run=_findings)
+
+
+def _add_report(commands: Any) -> None:
+    report = commands.add_parser("report", help="the Analysis tab as one page for any browser")
+    _add_results(report)
+    report.add_argument("--out", type=Path, required=True, help="the HTML file to write")
+    report.set_defaults(run=_report)
+
+
+def _add_results(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--results", type=Path, default=Path("assets/results"), help="the results folder"
+    )
+
+
+def _benchmark(args: argparse.Namespace) -> None:
+    from analysis.benchmark import run_benchmark  # with the page, which the others do not need
+
+    run_benchmark(args.out, args.system)
+
+
+def _findings(args: argparse.Namespace) -> None:
+    write_findings(args.results, args.out, draw=not args.no_figures)
     print(f"Findings in {args.out}.")
-    return 0
+
+
+def _report(args: argparse.Namespace) -> None:
+    write_report(args.results, args.out)
+    print(f"Report in {args.out}.")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ from analysis.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, Paper
 from analysis.style import SYSTEM_COLOURS, TEXT, finish
 from cry_model.evaluation import dataset_title, words
 
-WITHOUT = {
-    NO_MCA: "without MCA",
-    NO_RSE: "without RSE",
-    NO_DIFFERENTIAL: "without differential attention",
-}
+MODULES = {NO_MCA: "MCA", NO_RSE: "RSE", NO_DIFFERENTIAL: "differential attention"}
+"""Ablation -> the module that it lacks."""
+WITHOUT = {system: f"without {module}" for system, module in MODULES.items()}
+PATTERNS = dict(zip(MODULES, ("", "/", "."), strict=True))
+"""What tells the bars apart where colours do not."""
 
 
 def ablation_figure(drops: Sequence[Comparison], paper: Paper | None = None) -> go.Figure:
@@ -27,23 +27,26 @@ def ablation_figure(drops: Sequence[Comparison], paper: Paper | None = None) -> 
         paper: whose drops in accuracy stand first, without intervals, for it gives none.
     """
     drops = [drop for drop in drops if drop.one == FULL and drop.other in WITHOUT]
-    figure = go.Figure()
+    bars = []
     for system, name in WITHOUT.items():
         own = [drop for drop in drops if drop.other == system]
         if paper is not None:
-            stated = go.Bar(x=["the paper<br>(accuracy)"], y=[100 * paper_drop(paper, system)])
-            figure.add_trace(stated.update(_looks(system, name), showlegend=not own))
-        figure.add_bar(
-            x=[cell_title(drop.dataset, drop.protocol) for drop in own],
-            y=[100 * drop.difference.value for drop in own],
-            error_y=_whiskers(own),
-            showlegend=bool(own),
-            **_looks(system, name),
-        )
-    figure.add_hline(y=0, line={"color": TEXT, "width": 1})
+            stated = 100 * paper_drop(paper, system)
+            bars.append(_bar(system, name, x=["the paper<br>(accuracy)"], y=[stated]))
+            bars[-1].showlegend = not own
+        x = [cell_title(drop.dataset, drop.protocol) for drop in own]
+        y = [100 * drop.difference.value for drop in own]
+        bars.append(_bar(system, name, x=x, y=y, error_y=_whiskers(own), showlegend=bool(own)))
     metric = words(drops[0].metric) if drops else "accuracy"
-    figure.update_yaxes(title_text=f"{metric} lost (points)")
-    return finish(figure, height=340).update_layout(barmode="group", bargap=0.3, margin_b=64)
+    layout = {
+        "yaxis": {"title": {"text": f"{metric} lost (points)"}},
+        "barmode": "group",
+        "bargap": 0.3,
+    }
+    figure = finish(go.Figure(bars, layout), height=340)
+    figure.layout.yaxis.update(zeroline=True, zerolinecolor=TEXT, zerolinewidth=1)
+    figure.layout.margin.b = 64
+    return figure
 
 
 def paper_drop(paper: Paper, system: str) -> float:
@@ -56,13 +59,23 @@ def cell_title(dataset: str, protocol: str) -> str:
     return f"{dataset_title(dataset)}<br>{protocol}"
 
 
-def _looks(system: str, name: str) -> dict[str, object]:
-    return {
-        "name": name,
-        "offsetgroup": system,
-        "marker": {"color": SYSTEM_COLOURS[system], "line": {"width": 0}},
-        "hovertemplate": "%{x}: %{y:.1f} points",
-    }
+def _bar(system: str, name: str, **values: object) -> go.Bar:
+    return go.Bar(
+        name=name,
+        offsetgroup=system,
+        marker={
+            "color": SYSTEM_COLOURS[system],
+            "line": {"width": 0},
+            "pattern": {
+                "shape": PATTERNS[system],
+                "fillmode": "overlay",
+                "size": 7,
+                "solidity": 0.2,
+            },
+        },
+        hovertemplate="%{x}: %{y:.1f} points",
+        **values,
+    )
 
 
 def _whiskers(drops: Sequence[Comparison]) -> dict[str, object]:

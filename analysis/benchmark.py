@@ -13,11 +13,12 @@ import os
 import platform
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
+from analysis.costs import Cost
 from analysis.live_benchmark import run_live_benchmark
 from analysis.long_benchmark import run_long_benchmark
 from analysis.measuring import RATE, RUNS, SECONDS, median_ms, peak_memory_mb, write_clip
@@ -31,34 +32,6 @@ from cry_model.prediction import Prediction
 from cry_model.registry import get_system, list_models
 
 LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """One system at one number of threads; times in milliseconds, memory in MB.
-
-    Attributes:
-        load: from the checkpoint's files to a classifier.
-        decode: a 44.1 kHz 16-bit wav to samples.
-        features: resampling, band, level, trim, cut, log-mel.
-        forward: features to logits and attention maps.
-        total: file to answer, measured as one, not the sum of the parts.
-        figures: answer to the figures' JSON.
-        real_time_factor: total over the length of the clip.
-        peak_memory: greatest resident size of the process, the drawing libraries included; NaN
-            where the system does not tell (Windows).
-    """
-
-    system: str
-    threads: int
-    load: float
-    decode: float
-    features: float
-    forward: float
-    total: float
-    figures: float
-    real_time_factor: float
-    peak_memory: float
 
 
 def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:

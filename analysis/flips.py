@@ -14,17 +14,20 @@ from analysis.run_tables import probability_columns
 
 @dataclass(frozen=True)
 class McNemar:
-    """The recordings of one seed that only one of two systems got right.
+    """The recordings of one seed by which of two systems got them right.
 
     Attributes:
         seed: of both fits.
-        only_one, only_other: how many.
-        p_value: exact and two-sided, of as uneven a division if either were as likely.
+        both, only_one, only_other, neither: how many.
+        p_value: exact and two-sided, of as uneven a division of those that only one got right, if
+            either were as likely.
     """
 
     seed: int
+    both: int
     only_one: int
     only_other: int
+    neither: int
     p_value: float
 
 
@@ -39,14 +42,7 @@ def mcnemar(one: MeasuredRun, other: MeasuredRun, seed: int) -> McNemar:
         ComparisonError: if the runs are not of the same task, or one has not this seed.
         ResultsError: if the predictions of one cannot be read.
     """
-    from scipy.stats import binomtest
-
-    table = answers(one, other, seed)
-    right, other_right = table["one"] == table["label"], table["other"] == table["label"]
-    only_one, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
-    differ = only_one + only_other
-    p_value = float(binomtest(only_one, differ, 0.5).pvalue) if differ else 1.0
-    return McNemar(seed, only_one, only_other, p_value)
+    return mcnemar_of(answers(one, other, seed), seed)
 
 
 def flipped(one: MeasuredRun, other: MeasuredRun, seed: int) -> pd.DataFrame:
@@ -59,10 +55,7 @@ def flipped(one: MeasuredRun, other: MeasuredRun, seed: int) -> pd.DataFrame:
     Raises:
         ComparisonError, ResultsError: as :func:`mcnemar`.
     """
-    table = answers(one, other, seed)
-    table = table[table["one"] != table["other"]].reset_index(drop=True)
-    right = [table["one"] == table["label"], table["other"] == table["label"]]
-    return table.assign(right=np.select(right, ["one", "other"], "neither"))
+    return flipped_of(answers(one, other, seed))
 
 
 def answers(one: MeasuredRun, other: MeasuredRun, seed: int) -> pd.DataFrame:
@@ -78,3 +71,27 @@ def answers(one: MeasuredRun, other: MeasuredRun, seed: int) -> pd.DataFrame:
     columns, labels = probability_columns(one.labels), np.array(one.labels)
     first, second = (labels[t[columns].to_numpy().argmax(1)] for t in (table, other_table))
     return table[["recording", "group", "label"]].assign(one=first, other=second)
+
+
+def mcnemar_of(table: pd.DataFrame, seed: int) -> McNemar:
+    """:func:`mcnemar` of what :func:`answers` gave."""
+    from scipy.stats import binomtest
+
+    right, other_right = table["one"] == table["label"], table["other"] == table["label"]
+    only_one, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
+    differ = only_one + only_other
+    return McNemar(
+        seed=seed,
+        both=int((right & other_right).sum()),
+        only_one=only_one,
+        only_other=only_other,
+        neither=int((~right & ~other_right).sum()),
+        p_value=float(binomtest(only_one, differ, 0.5).pvalue) if differ else 1.0,
+    )
+
+
+def flipped_of(table: pd.DataFrame) -> pd.DataFrame:
+    """:func:`flipped` of what :func:`answers` gave."""
+    table = table[table["one"] != table["other"]].reset_index(drop=True)
+    right = [table["one"] == table["label"], table["other"] == table["label"]]
+    return table.assign(right=np.select(right, ["one", "other"], "neither"))

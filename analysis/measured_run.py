@@ -73,6 +73,17 @@ class MeasuredRun:
         return recording_means(self.predictions, self.labels)
 
     @cached_property
+    def fold_recordings(self) -> pd.DataFrame:
+        """A row per seed, fold and recording, sorted by them: the mean of its pieces there.
+
+        Under the ``clip`` protocol a recording may have pieces in several folds.
+
+        Raises:
+            ResultsError: as :attr:`predictions`.
+        """
+        return recording_means(self.predictions, self.labels, by=("seed", "fold"))
+
+    @cached_property
     def class_scores(self) -> tuple[ClassScores, ...]:
         """What was measured of each class, in the order of the labels.
 

@@ -41,6 +41,36 @@ def paired(
     return table, other_table
 
 
+def paired_across(lax: MeasuredRun, strict: MeasuredRun) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The recordings of one system under two protocols, row for row the same seed and recording.
+
+    They may have been tested in other folds, in other pieces and by other fits: that is what the
+    protocols differ by.
+
+    Returns:
+        Two tables as :attr:`MeasuredRun.recordings`, of the seeds that both have.
+
+    Raises:
+        ComparisonError: if they are not of the same dataset, seeds, recordings, groups and labels.
+        ResultsError: if the predictions of one cannot be read.
+    """
+    pair = f"{lax.system} on {lax.dataset}, protocols {lax.protocol} and {strict.protocol},"
+    if lax.dataset != strict.dataset or lax.labels != strict.labels:
+        raise ComparisonError(f"{pair} has not the same labels; fit both again.")
+    seeds = set(lax.seeds) & set(strict.seeds)
+    table, other_table = (
+        run.recordings[run.recordings["seed"].isin(seeds)].reset_index(drop=True)
+        for run in (lax, strict)
+    )
+    keys = ["seed", "recording", "group", "label"]
+    if not seeds or not table[keys].equals(other_table[keys]):
+        raise ComparisonError(
+            f"{pair} was not tested on the same recordings with the same seeds; fit both on the "
+            "same data."
+        )
+    return table, other_table
+
+
 def _require_same_task(one: MeasuredRun, other: MeasuredRun) -> None:
     if (one.dataset, one.protocol) != (other.dataset, other.protocol):
         raise ComparisonError(

@@ -62,16 +62,23 @@ def read_predictions(
     return table
 
 
-def recording_means(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+def recording_means(
+    table: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ("seed",)
+) -> pd.DataFrame:
     """A row per seed and recording, sorted by them: the mean probabilities of its pieces.
 
     Under the ``clip`` protocol the pieces come from several folds, each from the fit that did not
     learn from it.
 
+    Args:
+        table: as :func:`read_predictions` gives it.
+        labels: in the order of the columns.
+        by: what to keep apart; with "fold" in it, a row has the pieces of one fold.
+
     Returns:
-        Columns seed, recording, group, label and ``p_<label>``.
+        The columns of ``by``, recording, group, label and ``p_<label>``.
     """
-    keys = ["seed", "recording", "group", "label"]
+    keys = [*by, "recording", "group", "label"]
     return table.groupby(keys, as_index=False, sort=True)[probability_columns(labels)].mean()
 
 

@@ -5,6 +5,9 @@ Text and grid are set by the page's style sheet, which knows whether the page is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import plotly.graph_objects as go
 
 # Okabe and Ito 2008, without black and yellow, which vanish on one of the two backgrounds.
@@ -56,30 +59,43 @@ def class_symbol(labels: tuple[str, ...], label: str) -> str:
     return SYMBOLS[labels.index(label) % len(SYMBOLS)]
 
 
+LAYOUT: Mapping[str, Any] = {
+    "template": "none",
+    "margin": {"l": 56, "r": 12, "t": 36, "b": 44},
+    "paper_bgcolor": "rgba(0, 0, 0, 0)",
+    "plot_bgcolor": "rgba(0, 0, 0, 0)",
+    "font": {"family": "system-ui, sans-serif", "size": 12, "color": TEXT},
+    "legend": {
+        "orientation": "h",
+        "y": 1.0,
+        "yanchor": "bottom",
+        "x": 0,
+        "traceorder": "normal",
+        "itemwidth": 30,  # pixels, the least that plotly allows
+        "font": {"size": 11},
+    },
+    "hoverlabel": {"font": {"size": 12}},
+    "dragmode": "zoom",
+}
+AXIS: Mapping[str, Any] = {"gridcolor": GRID, "zeroline": False, "automargin": True}
+
+
 def finish(figure: go.Figure, height: int) -> go.Figure:
     """Applies the common layout; ``height`` in pixels, the width is the page's."""
-    figure.update_layout(
-        template="none",
-        height=height,
-        margin={"l": 56, "r": 12, "t": 36, "b": 44},
-        paper_bgcolor="rgba(0, 0, 0, 0)",
-        plot_bgcolor="rgba(0, 0, 0, 0)",
-        font={"family": "system-ui, sans-serif", "size": 12, "color": TEXT},
-        legend={
-            "orientation": "h",
-            "y": 1.0,
-            "yanchor": "bottom",
-            "x": 0,
-            "traceorder": "normal",
-            "itemwidth": 30,  # pixels, the least that plotly allows
-            "font_size": 11,
-        },
-        hoverlabel={"font_size": 12},
-        dragmode="zoom",
-    )
-    figure.update_xaxes(gridcolor=GRID, zeroline=False, automargin=True)
-    figure.update_yaxes(gridcolor=GRID, zeroline=False, automargin=True)
+    own = figure.layout.to_plotly_json()
+    axes = {name for name in figure.layout if name.startswith(("xaxis", "yaxis"))}
+    common = {**LAYOUT, "height": height, **dict.fromkeys(axes, AXIS)}
+    figure.layout = _laid_over(own, common)  # update_layout() takes several times as long
     return figure
+
+
+def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Both; where both have a value, that of ``over``."""
+    merged = {**under, **over}
+    for name in under.keys() & over.keys():
+        if isinstance(under[name], dict) and isinstance(over[name], dict):
+            merged[name] = _laid_over(under[name], over[name])
+    return merged
 
 
 def on_paper(figure: go.Figure, width: int) -> go.Figure:

@@ -1,47 +1,84 @@
-"""The same systems under every split: what a number owes to babies that were heard in training."""
+"""The same systems under every split: what a number owes to what was heard in training."""
 
 from __future__ import annotations
 
-import pandas as pd
-
 from analysis.dashboard.exhibit import Exhibit
+from analysis.dashboard.leakage_notes import loss_note, score_note
+from analysis.dashboard.leakage_tables import loss_data, loss_table, score_data, score_table
+from analysis.dashboard.leakage_words import finding, loss_finding
 from analysis.dashboard.panel import CellKey, Option, Panel, Selector, cells_with
+from analysis.difference_figure import Dot, broken, difference_figure
+from analysis.guessing import SCORES
+from analysis.leak import Leak, leak, under_two_splits
 from analysis.leakage_figure import leakage_figure
+from analysis.measured_run import MeasuredRun
+from analysis.paper import FULL
 from analysis.runs import FoundRuns
-from cry_model.evaluation import dataset_title, words
-from cry_model.metrics import METRICS
+from analysis.style import SYSTEM_COLOURS
+from analysis.yardsticks import yardsticks
+from cry_model.evaluation import words
+from cry_model.registry import get_system, list_models
 
 
 def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]:
-    """One metric of every system on a dataset, under each protocol that was measured."""
-    runs = [run for run in found.runs if run.dataset == cell.dataset]
-    rows = [
-        (run.protocol, run.system, e.value, e.low, e.high)
-        for run in runs
-        for e in [run.evaluation.metrics[metric]]
-    ]
-    data = pd.DataFrame(rows, columns=["protocol", "system", metric, "low", "high"])
-    figure = leakage_figure(runs, metric, chance=metric == "balanced_accuracy")
-    title = f"{words(metric).capitalize()} on {dataset_title(cell.dataset)} under each split"
-    return (Exhibit(f"leakage-{cell.dataset}-{metric}", title, data, figure),)
+    """One metric of every system under each protocol, and what is lost between them."""
+    runs = _of_dataset(found, cell.dataset)
+    pairs = under_two_splits(runs)
+    leaks = [leak(*pair, metric) for pair in pairs.values()]
+    told = FULL if FULL in pairs else next(iter(pairs))
+    lost = next(leak.lost for leak in leaks if leak.system == told)
+    beside = [yardstick for run in runs for yardstick in yardsticks(run, metric)]
+    end = f"{cell.dataset}-{metric.replace('_', '-')}"
+    return (
+        Exhibit(
+            f"leakage-{end}",
+            finding(*pairs[told], metric, lost),
+            score_data(runs, metric, beside),
+            leakage_figure(runs, metric, beside),
+            score_table(runs, metric, beside),
+            score_note(runs, beside),
+        ),
+        Exhibit(
+            f"leakage-lost-{end}",
+            loss_finding(leaks, metric),
+            loss_data(leaks, metric),
+            difference_figure([_dot(leak) for leak in leaks], "points lost"),
+            loss_table(leaks, metric),
+            loss_note(leaks, cell.dataset),
+        ),
+    )
 
 
 def leakage_cells(found: FoundRuns) -> tuple[CellKey, ...]:
-    """A cell for each dataset."""
+    """A cell for each dataset on which a system was measured under two splits or more."""
     first: dict[str, CellKey] = {}
     for cell in cells_with(found):
-        first.setdefault(cell.dataset, cell)
+        if under_two_splits(_of_dataset(found, cell.dataset)):
+            first.setdefault(cell.dataset, cell)
     return tuple(first.values())
+
+
+def _of_dataset(found: FoundRuns, dataset: str) -> list[MeasuredRun]:
+    known = list_models()
+    return [run for run in found.runs if run.dataset == dataset and run.system in known]
+
+
+def _dot(leak: Leak) -> Dot:
+    span = (100 * leak.lost.low, 100 * leak.lost.high)
+    name = broken(get_system(leak.system).title)
+    return Dot(name, 100 * leak.lost.value, span, SYSTEM_COLOURS[leak.system])
 
 
 LEAKAGE = Panel(
     name="leakage",
     title="Leakage",
-    lead="How much of a score is owed to what a split lets through.",
+    lead="How much of a score is owed to what a split lets through: the same systems, tested on "
+    "pieces of recordings that they know, on new recordings, and on new babies.",
     draw=leakage,
     cells=leakage_cells,
+    places=2,
     selectors=(
-        Selector("metric", "Metric", lambda *_: [Option(words(m), m) for m in METRICS], first=1),
+        Selector("metric", "Metric", lambda *_: [Option(words(m), m) for m in SCORES], first=1),
     ),
     by_protocol=False,
 )

@@ -1,0 +1,45 @@
+"""What ``run.json`` has beside a run: simpler ways to answer, measured on the same folds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analysis.measured_run import MeasuredRun
+from analysis.run_tables import ResultsError
+from analysis.runs import RUN, read_record
+from cry_model.evaluation import Estimate
+
+TITLES = {"sample_rate": "the sample rate alone", "rbf_svm": "RBF SVM on the same features"}
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """One such way under one protocol; ``name`` is that in ``run.json``."""
+
+    name: str
+    protocol: str
+    estimate: Estimate
+
+    @property
+    def title(self) -> str:
+        """In words."""
+        return TITLES.get(self.name, self.name)
+
+
+def yardsticks(run: MeasuredRun, metric: str) -> tuple[Yardstick, ...]:
+    """Those that were measured by this metric; often none.
+
+    Raises:
+        ResultsError: if ``run.json`` cannot be read or has them in another form.
+    """
+    record = read_record(run.folder).get("beside") or {}
+    try:
+        return tuple(
+            Yardstick(name, run.protocol, Estimate(**measured[metric]))
+            for name, measured in record.items()
+            if metric in measured
+        )
+    except (AttributeError, TypeError) as error:
+        raise ResultsError(
+            f"{run.folder / RUN} is not as train fit writes it ({error!r}); fit the run again."
+        ) from error
