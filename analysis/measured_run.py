@@ -10,7 +10,11 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.class_scores import ClassScores, class_scores
+from analysis.coverage import Coverage, coverage
+from analysis.reliability import tempered
 from analysis.run_tables import read_predictions, recording_means
+from cry_model.calibration import Array, Calibration
 from cry_model.evaluation import Evaluation
 
 
@@ -31,6 +35,7 @@ class MeasuredRun:
         preset: how it was fitted, as ``run.json`` has it: ``name``, ``epochs``, ``batch`` ...
         environment: ``device``, ``precision``, versions.
         evaluation: the metrics per recording, with their intervals over groups.
+        calibration: what was measured of temperature and sets of labels; None if nothing was.
     """
 
     folder: Path
@@ -47,6 +52,7 @@ class MeasuredRun:
     preset: Mapping[str, Any] = field(repr=False)
     environment: Mapping[str, Any] = field(repr=False)
     evaluation: Evaluation = field(repr=False)
+    calibration: Calibration | None = field(default=None, repr=False)
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
@@ -76,6 +82,37 @@ class MeasuredRun:
             ResultsError: as :attr:`predictions`.
         """
         return recording_means(self.predictions, self.labels, by=("seed", "fold"))
+
+    @cached_property
+    def class_scores(self) -> tuple[ClassScores, ...]:
+        """What was measured of each class, in the order of the labels.
+
+        Raises:
+            ResultsError: as :attr:`predictions`.
+        """
+        return class_scores(self.recordings, self.labels)
+
+    @cached_property
+    def tempered(self) -> Array | None:
+        """The probabilities of :attr:`recordings` after temperature scaling across folds.
+
+        None under ``clip``, whose folds share all recordings.
+
+        Raises:
+            ResultsError: as :attr:`predictions`, or if a recording is in several folds.
+        """
+        if self.protocol == "clip":
+            return None
+        return tempered(self.predictions, self.recordings, self.labels)
+
+    @cached_property
+    def coverage(self) -> Coverage:
+        """How right the surest answers are, for every share of them.
+
+        Raises:
+            ResultsError: as :attr:`tempered`.
+        """
+        return coverage(self.recordings, self.labels, self.tempered)
 
     @cached_property
     def tested(self) -> frozenset[tuple[object, ...]]:

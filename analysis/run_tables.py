@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 PREDICTIONS = "predictions.csv"
 WORDS = ("clip", "recording", "group", "label")  # a group may be called 007, or NA
@@ -20,6 +21,16 @@ class ResultsError(ValueError):
 def probability_columns(labels: Sequence[str]) -> list[str]:
     """The columns that hold the probabilities, in the order of the labels."""
     return [f"p_{label}" for label in labels]
+
+
+def label_numbers(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int64]:
+    """(n,) The place of each row's label among the labels."""
+    return table["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
+
+
+def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.float64]:
+    """(n, classes) The probabilities of each row, in the order of the labels."""
+    return table[probability_columns(labels)].to_numpy(np.float64)
 
 
 def read_predictions(

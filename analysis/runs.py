@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import PREDICTIONS, ResultsError
-from cry_model.config import read_evaluation
+from cry_model.config import read_calibration, read_evaluation
 from cry_model.registry import list_models
 
 RESULTS = Path(__file__).parents[1] / "assets" / "results"
@@ -117,6 +117,7 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
             preset=dict(configuration["preset"]),
             environment=dict(record["environment"]),
             evaluation=evaluation,
+            calibration=read_calibration(record.get("calibration")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ResultsError(

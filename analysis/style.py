@@ -28,9 +28,35 @@ SYSTEM_COLOURS = {
 """The colour of a system, the same in every figure."""
 
 
+DASHES = ("solid", "7px,3px", "2px,2px", "8px,3px,2px,3px", "13px,3px")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
+"""Of lines and of points, beside colours. There are six colours, so that classes or systems that
+share one differ in these."""
+
+
+LEGEND_BELOW = {"y": 0, "yref": "container", "yanchor": "bottom"}
+"""For a legend of many names: at the foot of the figure, where it grows into the margin."""
+
+
+def system_dash(system: str) -> str:
+    """The dashes of a system, the same in every figure."""
+    known = list(SYSTEM_COLOURS)
+    return DASHES[known.index(system) % len(DASHES)] if system in known else "dot"
+
+
 def class_colour(labels: tuple[str, ...], label: str) -> str:
     """The colour of a class: by its place in the checkpoint's labels, the same in every figure."""
     return PALETTE[labels.index(label) % len(PALETTE)]
+
+
+def class_dash(labels: tuple[str, ...], label: str) -> str:
+    """The dashes of a class, by its place as its colour."""
+    return DASHES[labels.index(label) % len(DASHES)]
+
+
+def class_symbol(labels: tuple[str, ...], label: str) -> str:
+    """The symbol of a class, by its place as its colour."""
+    return SYMBOLS[labels.index(label) % len(SYMBOLS)]
 
 
 LAYOUT: Mapping[str, Any] = {

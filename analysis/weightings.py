@@ -35,7 +35,7 @@ def weighted(
         groups: how many there are.
     """
     if metric == "macro_auc":
-        return partial(_macro_auc, *_pairs(labels, probabilities, member, groups))
+        return partial(_macro_auc, *pairs_of(labels, probabilities, member, groups))
     combine, parts, totals = counted(metric, labels, probabilities, member, groups)
     return lambda weights: combine(weights @ parts, weights @ totals)
 
@@ -67,15 +67,22 @@ def _accuracy(labels: Labels, probabilities: Array) -> Counted:
     return _mean_of_defined, right.astype(np.float64), np.ones(right.shape)
 
 
-def _balanced_accuracy(labels: Labels, probabilities: Array) -> Counted:
-    right = (probabilities.argmax(1) == labels)[:, None]
-    truth = np.eye(probabilities.shape[1])[labels]
-    return _mean_of_defined, right * truth, truth
+def recalls(labels: Labels, probabilities: Array) -> tuple[Array, Array]:
+    """What recall is a share of, parts and totals of each row and class: (n, classes) each."""
+    truth, guess = one_hot(labels, probabilities)
+    return truth * guess, truth
 
 
-def _macro_f1(labels: Labels, probabilities: Array) -> Counted:
-    truth, guess = (np.eye(probabilities.shape[1])[c] for c in (labels, probabilities.argmax(1)))
-    return _mean_of_defined, 2 * truth * guess, truth + guess
+def f1s(labels: Labels, probabilities: Array) -> tuple[Array, Array]:
+    """The same of F1."""
+    truth, guess = one_hot(labels, probabilities)
+    return 2 * truth * guess, truth + guess
+
+
+def one_hot(labels: Labels, probabilities: Array) -> tuple[Array, Array]:
+    """Labels and answers, (n, classes) each."""
+    every = np.eye(probabilities.shape[1])
+    return every[labels], every[probabilities.argmax(1)]
 
 
 def _calibration_error(labels: Labels, probabilities: Array) -> Counted:
@@ -92,8 +99,8 @@ def _gaps(parts: Array, totals: Array) -> Array:
 
 _COUNTED: Mapping[str, Callable[[Labels, Array], Counted]] = {
     "accuracy": _accuracy,
-    "balanced_accuracy": _balanced_accuracy,
-    "macro_f1": _macro_f1,
+    "balanced_accuracy": lambda *rows: (_mean_of_defined, *recalls(*rows)),
+    "macro_f1": lambda *rows: (_mean_of_defined, *f1s(*rows)),
     "expected_calibration_error": _calibration_error,
 }
 COMPARED = (*_COUNTED, "macro_auc")
@@ -115,7 +122,7 @@ class Wins(NamedTuple):
     counts: NDArray[np.float32]
 
 
-def _pairs(
+def pairs_of(
     labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
 ) -> tuple[tuple[Wins, ...], Array]:
     """What the areas under the curves are sums of.
@@ -143,6 +150,17 @@ def _pairs(
 
 
 def _macro_auc(pairs: Sequence[Wins], counts: Array, weights: Array) -> Array:
+    return _mean_of_defined(*pairs_won(pairs, counts, weights))
+
+
+def pairs_won(pairs: Sequence[Wins], counts: Array, weights: Array) -> tuple[Array, Array]:
+    """How many pairs of each class are in the right order, of how many, (draws, classes) each.
+
+    Args:
+        pairs: of :func:`pairs_of`.
+        counts: the same.
+        weights: (draws, groups).
+    """
     # Few groups have a given class, so that this is one product of all groups, not one for each.
     often = weights.astype(np.float32)
     won = [
@@ -150,12 +168,17 @@ def _macro_auc(pairs: Sequence[Wins], counts: Array, weights: Array) -> Array:
         for rows, columns, wins in pairs
     ]
     own = weights @ counts
-    return _mean_of_defined(np.stack(won, 1), own * (own.sum(1, keepdims=True) - own))
+    return np.stack(won, 1), own * (own.sum(1, keepdims=True) - own)
+
+
+def shares(parts: Array, totals: Array) -> Array:
+    """Parts / totals; NaN where there is no total."""
+    return np.divide(parts, totals, out=np.full(parts.shape, np.nan), where=totals > 0)
 
 
 def _mean_of_defined(parts: Array, totals: Array) -> Array:
     """Mean over the classes of parts / totals, leaving out those without a total."""
     defined = totals > 0
-    shares = np.divide(parts, totals, out=np.zeros(parts.shape), where=defined)
+    each = np.divide(parts, totals, out=np.zeros(parts.shape), where=defined)
     number = defined.sum(1)
-    return np.divide(shares.sum(1), number, out=np.full(len(number), np.nan), where=number > 0)
+    return np.divide(each.sum(1), number, out=np.full(len(number), np.nan), where=number > 0)

@@ -22,8 +22,11 @@ AGAINST = (LABELS, TEACHER)
 FLOOR = 1e-6  # of a probability: result files keep six decimals
 
 
-def temper(probabilities: Array, temperature: float) -> Array:
-    """Divides their logarithms (..., classes) by the temperature (Guo et al. 2017)."""
+def temper(probabilities: Array, temperature: float | Array) -> Array:
+    """Divides their logarithms (..., classes) by the temperature (Guo et al. 2017).
+
+    Temperatures of the rows are of shape (..., 1).
+    """
     logits = np.log(np.maximum(probabilities, FLOOR)) / temperature
     powers = np.exp(logits - logits.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)

@@ -139,6 +139,16 @@ def interval(value: float, draws: Sequence[float] | Array) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
+def intervals(values: Array, draws: Array) -> tuple[Estimate, ...]:
+    """The same of several values (k,) and their draws (draws, k); of an undefined one, NaN."""
+    known = ~(np.isnan(values) | np.isnan(draws).all(0))
+    ends = np.full((2, len(values)), np.nan)
+    ends[:, known] = np.nanpercentile(draws[:, known], [2.5, 97.5], axis=0)
+    return tuple(
+        Estimate(float(v), *map(float, both)) for v, both in zip(values, ends.T, strict=True)
+    )
+
+
 def mean(values: Sequence[float] | Array, groups: Sequence[str]) -> Estimate:
     """The mean of one value a recording, with its interval over groups."""
     return bootstrap(

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from cry_model.calibration import LABELS, TEACHER, Array, Calibration, included, temper
 from cry_model.evaluation import Estimate
 from cry_model.metrics import bootstrap, calibration_error, mean
-from train.conformal import PROMISED, fit_temperature, fit_threshold, group_weights
+from cry_model.tempering import apart, fit_temperature, group_weights
+from train.conformal import PROMISED, fit_threshold
 from train.corpus import DataError
 from train.opinions import Opinions
 from train.results import per_recording, probability_columns
@@ -127,8 +128,7 @@ def crossed(
         tempered, sets: (n, classes) each.
     """
     tempered, sets = np.empty_like(probabilities), np.empty(probabilities.shape, dtype=bool)
-    for tested in folds:
-        others = ~np.isin(groups, groups[tested])
+    for tested, others in apart(groups, folds):
         own = settle(probabilities[others], targets[others], groups[others], promised)
         tempered[tested] = temper(probabilities[tested], own[0])
         sets[tested] = included(tempered[tested], own[1])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from analysis.dashboard.ablation import ABLATION
 from analysis.dashboard.leakage import LEAKAGE
 from analysis.dashboard.panel import Panel
+from analysis.dashboard.per_class import PER_CLASS
 from analysis.dashboard.systems_panel import SYSTEMS
+from analysis.dashboard.trust_panel import TRUST
 from analysis.dashboard.two_runs import COMPARE
 
-PANELS: tuple[Panel, ...] = (ABLATION, SYSTEMS, LEAKAGE, COMPARE)
+PANELS: tuple[Panel, ...] = (ABLATION, SYSTEMS, PER_CLASS, TRUST, LEAKAGE, COMPARE)

@@ -1,10 +1,11 @@
-"""Temperature and threshold against plain computations; the promise against simulated babies."""
+"""The threshold against plain computations; the promise against simulated babies."""
 
 import numpy as np
 import pytest
 from scipy.special import softmax
 
-from train.conformal import EVERYTHING, fit_temperature, fit_threshold, group_weights
+from cry_model.tempering import fit_temperature, group_weights
+from train.conformal import EVERYTHING, fit_threshold
 
 
 def one_hot(labels, classes):
@@ -27,11 +28,6 @@ def babies(rng, count):
         labels.append(truth)
         groups += [f"baby{baby}"] * size
     return np.concatenate(rows), np.concatenate(labels), np.array(groups)
-
-
-def test_every_group_weighs_alike_and_so_do_its_recordings():
-    weights = group_weights(["a", "b", "a", "c", "a"])
-    np.testing.assert_allclose(weights, [1 / 9, 1 / 3, 1 / 9, 1 / 3, 1 / 9])
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -81,28 +77,6 @@ def test_four_groups_promise_four_fifths():
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3], [0.6, 0.4]])
     targets = one_hot(np.zeros(4, dtype=int), 2)
     assert fit_threshold(probabilities, targets, list("abcd"), 0.8) == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_the_temperature_that_labels_were_drawn_with_is_found(temperature):
-    rng = np.random.default_rng(1)
-    logits = rng.normal(0, 2, (20_000, 4))
-    labels = (softmax(logits / temperature, axis=1).cumsum(1) < rng.random((20_000, 1))).sum(1)
-    probabilities = softmax(logits, axis=1)
-    weights = np.full(20_000, 1 / 20_000)
-    found = fit_temperature(probabilities, one_hot(labels.clip(max=3), 4), weights)
-    assert found == pytest.approx(temperature, rel=0.05)
-
-
-def test_a_large_group_has_one_voice_in_the_temperature():
-    sure = np.array([[0.9, 0.1]])
-    probabilities = np.repeat(sure, 100, axis=0)
-    wrong_at_first = one_hot((np.arange(100) >= 98).astype(int), 2)  # 98 right of one baby, then 2
-    groups = np.array(["big"] * 98 + ["small"] * 2)
-    apart = fit_temperature(probabilities, wrong_at_first, group_weights(groups))
-    together = fit_temperature(probabilities, wrong_at_first, np.full(100, 0.01))
-    assert apart > 10  # right for one baby and wrong for the other: sure of nothing
-    assert together < 1
 
 
 def test_the_promise_holds_for_a_new_baby_and_not_where_recordings_are_taken_for_babies():
