@@ -70,12 +70,33 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 @dataclass(frozen=True)
+class PrintedConfusion:
+    """How often the improved system confuses two labels, 0 to 1; which way round is not said."""
+
+    labels: tuple[str, str]
+    value: float
+    note: str
+    where: str
+
+
+@dataclass(frozen=True)
 class Paper:
-    """Printed numbers: accuracy of each system, 0 to 1; epochs of training; where they stand."""
+    """Printed numbers, and where they stand.
+
+    Attributes:
+        accuracy: of each system, 0 to 1.
+        epochs, epochs_where: of training.
+        labels: the six classes.
+        protocol: how training and test were divided, in words.
+        confusions: what is printed of the improved system's confusion matrix.
+    """
 
     accuracy: dict[str, float]
     epochs: int
     epochs_where: str
+    labels: tuple[str, ...]
+    protocol: str
+    confusions: tuple[PrintedConfusion, ...]
 
 
 def read_paper() -> Paper:
@@ -83,4 +104,15 @@ def read_paper() -> Paper:
     reference: dict[str, Any] = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))
     accuracy = {name: stated["accuracy"] for name, stated in reference["systems"].items()}
     training = reference["training"]
-    return Paper(accuracy, training["epochs"], training["where"])
+    confusions = tuple(
+        PrintedConfusion(tuple(stated["labels"]), stated["value"], stated["note"], stated["where"])
+        for stated in reference["confusion"]
+    )
+    return Paper(
+        accuracy,
+        training["epochs"],
+        training["where"],
+        tuple(reference["labels"]),
+        reference["protocol"],
+        confusions,
+    )

@@ -72,6 +72,7 @@ class Panel:
         draw: (runs, cell, **choices) -> as many exhibits as ``places``.
         cells: runs -> the datasets and protocols for which it has something to show.
         places: how many exhibits it has.
+        abreast: how many of the first of them stand side by side where the page is wide.
         selectors: what else can be chosen.
         by_protocol: False if it shows all protocols of a dataset at once; the protocol of the
             cell is then the first that the dataset has.
@@ -83,6 +84,7 @@ class Panel:
     draw: Callable[..., tuple[Exhibit, ...]]
     cells: Callable[[FoundRuns], Sequence[CellKey]]
     places: int = 1
+    abreast: int = 1
     selectors: tuple[Selector, ...] = field(default=())
     by_protocol: bool = True
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
+from gradio.events import Dependency
 
 from analysis.dashboard.exhibit import Exhibit
 from analysis.dashboard.panel import CellKey, Panel, Selector
@@ -57,6 +58,7 @@ class Wired:
         selectors: those of the panel, in its order.
         problem: where a sentence stands if nothing can be drawn.
         places: one for each exhibit.
+        drawn: the events after which the exhibits are new.
     """
 
     panel: Panel
@@ -65,6 +67,7 @@ class Wired:
     selectors: tuple[Component, ...]
     problem: gr.HTML
     places: tuple[Place, ...]
+    drawn: tuple[Dependency, ...] = ()
 
     @property
     def chosen(self) -> list[Component]:
@@ -97,11 +100,11 @@ def build_panel(panel: Panel, found: FoundRuns, tabs: Sequence[gr.Tab], shared: 
         return values(panel, found, CellKey(*cell or (dataset, protocol)), chosen)
 
     inputs = wired.chosen
-    gr.on(
+    chosen = gr.on(
         [component.input for component in inputs], choose, inputs, [shared, *wired.outputs], **EVENT
     )
-    gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], wired.outputs, **EVENT)
-    return wired
+    arrived = gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], wired.outputs, **EVENT)
+    return replace(wired, drawn=(chosen, arrived))
 
 
 def values(panel: Panel, found: FoundRuns, cell: CellKey, chosen: Sequence[Any]) -> tuple[Any, ...]:
@@ -152,12 +155,15 @@ def _lay_out(panel: Panel, found: FoundRuns) -> Wired:
         )
         selectors = tuple(_component(panel, selector, found, first) for selector in panel.selectors)
     problem = gr.HTML(visible=False, elem_id=f"{panel.name}-problem")
-    places = tuple(_place(f"{panel.name}-{number}") for number in range(panel.places))
+    names = [f"{panel.name}-{number}" for number in range(panel.places)]
+    with gr.Row(equal_height=False):
+        abreast = [_place(name) for name in names[: panel.abreast]]
+    places = (*abreast, *map(_place, names[panel.abreast :]))
     return Wired(panel, dataset, protocol, selectors, problem, places)
 
 
 def _place(name: str) -> Place:
-    with gr.Column(elem_id=name, elem_classes="exhibit", visible=False) as column:
+    with gr.Column(elem_id=name, elem_classes="exhibit", min_width=320, visible=False) as column:
         heading = gr.Markdown(elem_id=f"{name}-heading")
         figure = gr.Plot(show_label=False, elem_id=f"{name}-figure")
         table = gr.Dataframe(interactive=False, show_label=False, elem_id=f"{name}-table")
