@@ -82,7 +82,7 @@ def build_page(
                 with gr.Tab("Live", id="live"):
                     build_live_tab(gate, models[0])
             with gr.Tab("Analysis", id="analysis") as analysis:
-                build_analysis_tab(found, analysis, classify_tab)
+                build_analysis_tab(found, analysis, classify=classify_tab)
             with gr.Tab("About", id="about"):
                 build_about_tab(models, gate)
         page.load(None, js=ON_LOAD, api_visibility="private")

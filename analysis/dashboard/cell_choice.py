@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
@@ -12,7 +13,7 @@ from analysis.dashboard.cell_list import MOST, cell_list, list_title
 from analysis.dashboard.confusion import display_order
 from analysis.dashboard.listening import ClassifyTab, add_listening
 from analysis.dashboard.panel import CellKey
-from analysis.dashboard.wiring import EVENT, Wired
+from analysis.dashboard.wiring import EVENT, Below, Wired
 from analysis.run_tables import ResultsError
 from analysis.runs import FoundRuns
 
@@ -24,7 +25,7 @@ TO_THE_LIST = """() => document.getElementById("confusion-list-heading")
   ?.scrollIntoView({ behavior: "smooth", block: "start" })"""
 
 
-def add_cell_choice(wired: Wired, found: FoundRuns, classify: ClassifyTab) -> None:
+def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
     """Lays it out in the current block and connects it to the panel."""
     gr.Markdown(INVITATION)
     grid = gr.HTML(js_on_load=ON_LOAD, elem_id="confusion-cells")
@@ -32,35 +33,30 @@ def add_cell_choice(wired: Wired, found: FoundRuns, classify: ClassifyTab) -> No
     table = gr.Dataframe(
         interactive=False, show_label=False, visible=False, elem_id="confusion-list"
     )
+    listening = add_listening("confusion", wired.dataset, [table], classify)
 
-    def renew(dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
-        html = _grid(wired, found, CellKey(dataset, protocol), chosen)
-        return html, gr.Markdown(visible=False), gr.Dataframe(visible=False)
+    def renew(cell: CellKey, choices: Mapping[str, Any]) -> tuple[Any, ...]:
+        hidden = gr.Markdown(visible=False), gr.Dataframe(visible=False)
+        return _grid(wired, found, cell, choices), *hidden, *listening.below.fill(cell, choices)
 
     def choose(dataset: str, protocol: str, event: gr.SelectData) -> tuple[Any, ...]:
         system, label, answer = event.index
         run = found.of(dataset, protocol)[system]
         listed = cell_list(run, label, answer)
         title = f"### {list_title(run, label, answer, len(listed))}"
-        return gr.Markdown(title, visible=True), gr.Dataframe(listed[:MOST], visible=True)
+        shown = gr.Markdown(title, visible=True), gr.Dataframe(listed[:MOST], visible=True)
+        return *shown, *listening.waiting()
 
-    cell = [wired.dataset, wired.protocol]
-    renewed = [
-        event.then(renew, wired.chosen, [grid, heading, table], **EVENT) for event in wired.drawn
-    ]
-    chosen = grid.select(choose, cell, [heading, table], **EVENT)
+    outputs = [heading, table, *listening.below.blocks]
+    chosen = grid.select(choose, [wired.dataset, wired.protocol], outputs, **EVENT)
     chosen.then(None, js=TO_THE_LIST, api_visibility="private")
-    add_listening("confusion", wired.dataset, [table], [*renewed, chosen], classify)
+    return Below([grid, *outputs], renew)
 
 
-def _grid(wired: Wired, found: FoundRuns, cell: CellKey, chosen: tuple[Any, ...]) -> str:
+def _grid(wired: Wired, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any]) -> str:
     """The tables of what is drawn above; nothing where nothing can be drawn."""
     if cell not in wired.panel.cells(found):
         return ""
-    choices = {
-        selector.name: selector.settle(found, cell, value)
-        for selector, value in zip(wired.panel.selectors, chosen, strict=True)
-    }
     systems = list(dict.fromkeys((choices["system"], choices["beside"])))
     try:
         confusions = [confusion_of(found.of(*cell)[system]) for system in systems]

@@ -13,20 +13,27 @@ from analysis.confusion_matrix import Confusion
 from analysis.dashboard.systems import system_title
 from cry_model.evaluation import words
 
-# A click on a heat map presses the button of the cell under the pointer: Plotly tells what it
-# hovers over, and Gradio's figures report no clicks.
+# A click on a heat map presses the button of the cell under the pointer: Plotly keeps what it
+# hovers over in the element itself, and Gradio's figures report no clicks. The listener for it may
+# outlive our element.
 ON_LOAD = """
-const press = (button) => {
-  for (const other of element.querySelectorAll("[aria-pressed]")) {
+element.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (!button) return;
+  for (const other of element.querySelectorAll("button")) {
     other.setAttribute("aria-pressed", other === button);
   }
   const { system, label, answer } = button.dataset;
   trigger("select", { index: [system, label, answer], value: button.textContent });
-};
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (button) press(button);
 });
+document.addEventListener("click", (event) => {
+  const place = event.target.closest?.("[id^=confusion-][id$=-figure]")?.id.match(/\\d/)[0];
+  const point = event.target.closest?.(".js-plotly-plot")?._hoverdata?.[0];
+  const table = element.querySelectorAll("table")[place];
+  if (!point || !table || !element.isConnected) return;
+  const [row, column] = point.pointNumber;
+  table.rows[row + 1].cells[column + 1].querySelector("button")?.click();
+}, true);
 """
 
 

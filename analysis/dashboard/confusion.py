@@ -148,11 +148,11 @@ CONFUSION = Panel(
             "unit",
             "In each cell",
             lambda *_: (
-                Option("Per cent of the true class", SHARES),
-                Option("Number of recordings", COUNTS),
+                Option("% of the true class", SHARES),
+                Option("Recordings", COUNTS),
             ),
         ),
-        Selector("zero_diagonal", "Zero the diagonal, so that confusions show", kind="switch"),
+        Selector("zero_diagonal", "Zero the diagonal", kind="switch"),
         Selector("by_similarity", "Order the classes by similarity", kind="switch"),
     ),
 )

@@ -13,8 +13,9 @@ from analysis.style import DIVERGING, HEAT, finish
 from cry_model.evaluation import words
 from cry_model.metrics import Array
 
-SIDE, MOST = 330, 58  # pixels: of the matrix, but its cells grow no larger than this
-BELOW = 118  # for the names of the answers, which stand aslant
+SIDE, MOST = 270, 54  # pixels: of the matrix, but its cells grow no larger than this
+BELOW = 106  # for the names of the answers, which stand aslant
+MANY = 7  # labels, for two lines of which a phone's rows are too low
 
 
 @dataclass(frozen=True, eq=False)  # comparing arrays gives no bool
@@ -89,15 +90,21 @@ def _square(heatmap: go.Heatmap, cells: Cells) -> go.Figure:
     """Cells as high as they are wide, whatever the width of the page."""
     names = [words(label) for label in cells.labels]
     unit = "recordings" if cells.in_counts else "% of the true label"
-    axis = {"showgrid": False, "fixedrange": True, "constrain": "domain"}
+    many = len(names) >= MANY
+    axis = {
+        "showgrid": False,
+        "fixedrange": True,
+        "constrain": "domain",
+        "tickfont": {"size": 10 if many else 12},
+    }
     across = {"title": {"text": f"answer ({unit})"}, "tickangle": -45}
     down = {
-        "title": {"text": "true label"},
+        "title": {"text": "true label", "standoff": 4},
         "autorange": "reversed",
         "scaleanchor": "x",
         "constraintoward": "top",
         "tickvals": names,
-        "ticktext": [name.replace(" ", "<br>") for name in names],
+        "ticktext": names if many else [name.replace(" ", "<br>") for name in names],
     }
     figure = go.Figure(heatmap, {"xaxis": {**axis, **across}, "yaxis": {**axis, **down}})
     finish(figure, height=round(min(SIDE, MOST * len(names))) + BELOW)

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from gradio.events import Dependency
 
 from analysis.dashboard.audio_at_hand import NotAtHandError, sound_of
 from analysis.dashboard.player import player_html, sentence_html, sixteen_bits
-from analysis.dashboard.wiring import EVENT
+from analysis.dashboard.wiring import EVENT, Below, Wired
 from analysis.forgetting import forget
+from analysis.runs import FoundRuns
 
 FORGET_SECONDS = 600
 """When a copy goes that Classify did not forget: if what was opened twice is answered only once."""
 CHOOSE_AGAIN = "What you chose is no longer known here; please choose the recording again."
+WAITING = '<p class="small">Choose a row to hear its recording.</p>'
 TO_THE_TOP = "() => window.scrollTo(0, 0)"
 
 
@@ -33,33 +34,55 @@ class ClassifyTab:
     tabs: gr.Tabs
 
 
+@dataclass(frozen=True)
+class Listening:
+    """The player on the page.
+
+    Attributes:
+        below: what hides it when the lists are others.
+    """
+
+    below: Below
+
+    @staticmethod
+    def waiting() -> tuple[Any, ...]:
+        """Values for the blocks of ``below`` that show it before anything was chosen.
+
+        It then has its height below a list, and covers none of it when a row is chosen.
+        """
+        return gr.Row(visible=True), WAITING, gr.Button(visible=False), None
+
+
+def hear_tables(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
+    """The player below a panel whose tables are all lists of recordings."""
+    tables = [place.table for place in wired.places]
+    return add_listening(wired.panel.name, wired.dataset, tables, classify).below
+
+
 def add_listening(
-    name: str,
-    dataset: gr.Dropdown,
-    lists: Sequence[gr.Dataframe],
-    renewed: Sequence[Dependency],
-    classify: ClassifyTab,
-) -> None:
+    name: str, dataset: gr.Dropdown, lists: Sequence[gr.Dataframe], classify: ClassifyTab
+) -> Listening:
     """Lays out the player in the current block and connects it.
 
     Args:
         name: of the panel; begins the ids.
         dataset: the choice of the dataset.
         lists: whose first column names a recording of the dataset.
-        renewed: the events after which these are other lists.
         classify: where a recording is opened.
     """
     with gr.Row(elem_classes="listening", elem_id=f"{name}-listening", visible=False) as row:
         player = gr.HTML(elem_id=f"{name}-player")
-        opener = gr.Button("Open in Classify", scale=0, min_width=150, elem_id=f"{name}-open")
+        opener = gr.Button(
+            "Open in Classify", size="sm", scale=0, min_width=150, elem_id=f"{name}-open"
+        )
     chosen = gr.State(None)
+    blocks = [row, player, opener, chosen]
     for table in lists:
-        table.select(_play, [dataset], [row, player, opener, chosen], **EVENT)
-    for event in renewed:
-        event.then(lambda: (gr.Row(visible=False), "", None), None, [row, player, chosen], **EVENT)
+        table.select(_play, [dataset], blocks, **EVENT)
     opened = opener.click(_open, [chosen], [classify.recorder, classify.tabs], **EVENT)
     opened.then(None, js=TO_THE_TOP, api_visibility="private")
     opened.then(_forget_later, [classify.recorder], None, **EVENT)
+    return Listening(Below(blocks, lambda *_: (gr.Row(visible=False), "", gr.skip(), None)))
 
 
 def _play(dataset: str, event: gr.SelectData) -> tuple[Any, ...]:

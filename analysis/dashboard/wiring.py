@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
-from gradio.events import Dependency
 
 from analysis.dashboard.exhibit import Exhibit
 from analysis.dashboard.panel import CellKey, Panel, Selector
@@ -58,7 +57,6 @@ class Wired:
         selectors: those of the panel, in its order.
         problem: where a sentence stands if nothing can be drawn.
         places: one for each exhibit.
-        drawn: the events after which the exhibits are new.
     """
 
     panel: Panel
@@ -67,7 +65,6 @@ class Wired:
     selectors: tuple[Component, ...]
     problem: gr.HTML
     places: tuple[Place, ...]
-    drawn: tuple[Dependency, ...] = ()
 
     @property
     def chosen(self) -> list[Component]:
@@ -81,7 +78,26 @@ class Wired:
         return [*self.chosen, self.problem, *blocks]
 
 
-def build_panel(panel: Panel, found: FoundRuns, tabs: Sequence[gr.Tab], shared: gr.State) -> Wired:
+@dataclass(frozen=True)
+class Below:
+    """What stands below the exhibits of a panel and changes with them.
+
+    Attributes:
+        blocks: what changes.
+        fill: (cell, choices) -> a value for each of these, after the exhibits were drawn anew.
+    """
+
+    blocks: Sequence[Block] = ()
+    fill: Callable[[CellKey, Mapping[str, Any]], Sequence[Any]] = lambda *_: ()
+
+
+def build_panel(
+    panel: Panel,
+    found: FoundRuns,
+    tabs: Sequence[gr.Tab],
+    shared: gr.State,
+    below: Callable[[Wired], Below] = lambda _: Below(),
+) -> Wired:
     """Lays a panel out in the current block and connects it.
 
     Args:
@@ -89,22 +105,28 @@ def build_panel(panel: Panel, found: FoundRuns, tabs: Sequence[gr.Tab], shared: 
         found: of which runs.
         tabs: the panel is drawn when one of these is chosen.
         shared: the cell that was last chosen in any panel, or None.
+        below: lays out more, below the exhibits.
     """
     wired = _lay_out(panel, found)
+    more = below(wired)
+
+    def draw(cell: CellKey, chosen: Sequence[Any]) -> tuple[Any, ...]:
+        cell = settled(panel.cells(found) or [cell], cell)
+        names = [selector.name for selector in panel.selectors]
+        choices = panel.settle(found, cell, dict(zip(names, chosen, strict=True)))
+        return (*values(panel, found, cell, chosen), *more.fill(cell, choices))
 
     def choose(dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
         cell = CellKey(dataset, protocol)
-        return (cell, *values(panel, found, cell, chosen))
+        return (cell, *draw(cell, chosen))
 
     def arrive(cell: CellKey | None, dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
-        return values(panel, found, CellKey(*cell or (dataset, protocol)), chosen)
+        return draw(CellKey(*cell or (dataset, protocol)), chosen)
 
-    inputs = wired.chosen
-    chosen = gr.on(
-        [component.input for component in inputs], choose, inputs, [shared, *wired.outputs], **EVENT
-    )
-    arrived = gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], wired.outputs, **EVENT)
-    return replace(wired, drawn=(chosen, arrived))
+    inputs, outputs = wired.chosen, [*wired.outputs, *more.blocks]
+    gr.on([component.input for component in inputs], choose, inputs, [shared, *outputs], **EVENT)
+    gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], outputs, **EVENT)
+    return wired
 
 
 def values(panel: Panel, found: FoundRuns, cell: CellKey, chosen: Sequence[Any]) -> tuple[Any, ...]:
