@@ -77,8 +77,12 @@ def classify(
     return show(heard, model, models, gate), heard
 
 
-def build_classify_tab(models: Sequence[Model], gate: CryGate | None = None) -> None:
-    """Lays out the tab and its events inside the current page."""
+def build_classify_tab(models: Sequence[Model], gate: CryGate | None = None) -> gr.Audio:
+    """Lays out the tab and its events inside the current page.
+
+    Returns:
+        The recording: whatever sets it is answered.
+    """
     with gr.Row(equal_height=False):
         with gr.Column(scale=2, min_width=300):
             chosen = gr.Radio(
@@ -115,6 +119,7 @@ def build_classify_tab(models: Sequence[Model], gate: CryGate | None = None) -> 
     )
     changed.then(None, js=DESCRIBE_FIGURES, api_visibility="private")
     offer_predict(models, source, gate)
+    return source
 
 
 def _recorder() -> gr.Audio:

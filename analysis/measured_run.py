@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.class_scores import ClassScores, class_scores
 from analysis.coverage import Coverage, coverage
+from analysis.judged import judged, over_seeds
 from analysis.reliability import tempered
 from analysis.run_tables import read_predictions, recording_means
 from cry_model.calibration import Array, Calibration
@@ -82,6 +83,24 @@ class MeasuredRun:
             ResultsError: as :attr:`predictions`.
         """
         return recording_means(self.predictions, self.labels, by=("seed", "fold"))
+
+    @cached_property
+    def judged(self) -> pd.DataFrame:
+        """:attr:`recordings` held against their labels, see :func:`analysis.judged.judged`.
+
+        Raises:
+            ResultsError: as :attr:`predictions`.
+        """
+        return judged(self.recordings, self.labels)
+
+    @cached_property
+    def judged_over_seeds(self) -> pd.DataFrame:
+        """The same with one row per recording: the mean of its probabilities over the seeds.
+
+        Raises:
+            ResultsError: as :attr:`predictions`.
+        """
+        return judged(over_seeds(self.recordings, self.labels), self.labels)
 
     @cached_property
     def class_scores(self) -> tuple[ClassScores, ...]:

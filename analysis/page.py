@@ -11,6 +11,7 @@ import gradio as gr
 
 from analysis.about_tab import build_about_tab
 from analysis.classify_tab import build_classify_tab, classify
+from analysis.dashboard.listening import ClassifyTab
 from analysis.dashboard.tab import build_analysis_tab
 from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.forgetting import HOUR, forgetting_sessions
@@ -74,15 +75,16 @@ def build_page(
         with gr.Row(elem_id="header"):
             gr.HTML(header(models, note))
             theme = gr.Button("Light / dark", size="sm", min_width=110, scale=0, elem_id="theme")
-        with gr.Tab("Classify", id="classify"):
-            build_classify_tab(models, gate)
-        if gate is not None:
-            with gr.Tab("Live", id="live"):
-                build_live_tab(gate, models[0])
-        with gr.Tab("Analysis", id="analysis") as analysis:
-            build_analysis_tab(found, analysis)
-        with gr.Tab("About", id="about"):
-            build_about_tab(models, gate)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Classify", id="classify"):
+                classify_tab = ClassifyTab(build_classify_tab(models, gate), tabs)
+            if gate is not None:
+                with gr.Tab("Live", id="live"):
+                    build_live_tab(gate, models[0])
+            with gr.Tab("Analysis", id="analysis") as analysis:
+                build_analysis_tab(found, analysis, classify=classify_tab)
+            with gr.Tab("About", id="about"):
+                build_about_tab(models, gate)
         page.load(None, js=ON_LOAD, api_visibility="private")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     return page.queue(max_size=32, default_concurrency_limit=2)

@@ -70,6 +70,16 @@ CLAIMS: tuple[Claim, ...] = (
 
 
 @dataclass(frozen=True)
+class PrintedConfusion:
+    """How often the improved system confuses two labels, 0 to 1; which way round is not said."""
+
+    labels: tuple[str, str]
+    value: float
+    note: str
+    where: str
+
+
+@dataclass(frozen=True)
 class Paper:
     """Printed numbers.
 
@@ -80,6 +90,8 @@ class Paper:
         protocol: what it was measured on, in words.
         parameters_mebi: of the systems of Table 2, in units of 2^20.
         flops_giga: of the same, in units of 10^9, for inputs that it does not state.
+        labels: the six classes.
+        confusions: what is printed of the improved system's confusion matrix.
     """
 
     accuracy: dict[str, float]
@@ -88,6 +100,8 @@ class Paper:
     protocol: str
     parameters_mebi: dict[str, float]
     flops_giga: dict[str, float]
+    labels: tuple[str, ...]
+    confusions: tuple[PrintedConfusion, ...]
 
 
 def read_paper() -> Paper:
@@ -98,6 +112,10 @@ def read_paper() -> Paper:
     def stated(what: str) -> dict[str, float]:
         return {name: row[what] for name, row in reference["systems"].items() if what in row}
 
+    confusions = tuple(
+        PrintedConfusion(tuple(row["labels"]), row["value"], row["note"], row["where"])
+        for row in reference["confusion"]
+    )
     return Paper(
         accuracy=stated("accuracy"),
         epochs=training["epochs"],
@@ -105,4 +123,6 @@ def read_paper() -> Paper:
         protocol=reference["protocol"],
         parameters_mebi=stated("parameters_mebi"),
         flops_giga=stated("flops_giga"),
+        labels=tuple(reference["labels"]),
+        confusions=confusions,
     )

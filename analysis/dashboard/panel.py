@@ -83,6 +83,7 @@ class Panel:
         selectors: what else can be chosen.
         by_protocol: False if it shows all protocols of a dataset at once; the protocol of the
             cell is then the first that the dataset has.
+        abreast: how many of the first exhibits stand side by side where the page is wide.
     """
 
     name: str
@@ -93,16 +94,22 @@ class Panel:
     places: int = 1
     selectors: tuple[Selector, ...] = field(default=())
     by_protocol: bool = True
+    abreast: int = 1
+
+    def settle(
+        self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """For each selector what is chosen; what is not, or cannot be, is as at the beginning."""
+        given = choices or {}
+        return {s.name: s.settle(found, cell, given.get(s.name)) for s in self.selectors}
 
     def exhibits(
         self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None
     ) -> tuple[Exhibit, ...]:
-        """What it shows for a cell; what is not chosen, or cannot be there, is as at the beginning.
+        """What it shows for a cell, with the choices that :meth:`settle` makes of the given ones.
 
         Raises:
             ResultsError: if the predictions of a run cannot be read.
             ComparisonError: if two runs cannot be set against each other.
         """
-        given = dict(choices or {})
-        settled = {s.name: s.settle(found, cell, given.get(s.name)) for s in self.selectors}
-        return self.draw(found, cell, **settled)
+        return self.draw(found, cell, **self.settle(found, cell, choices))

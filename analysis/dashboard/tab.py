@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import gradio as gr
 
 from analysis.dashboard.analysis_api import offer_analysis
+from analysis.dashboard.cell_choice import add_cell_choice
+from analysis.dashboard.confusion import CONFUSION
+from analysis.dashboard.errors import ERRORS
+from analysis.dashboard.listening import ClassifyTab, hear_tables
 from analysis.dashboard.panel import Panel
 from analysis.dashboard.panels import PANELS
-from analysis.dashboard.wiring import build_panel
+from analysis.dashboard.wiring import Below, Wired, build_panel
 from analysis.runs import FoundRuns
 
+BELOW: Mapping[str, Callable[[FoundRuns, ClassifyTab, Wired], Below]] = {
+    CONFUSION.name: add_cell_choice,
+    ERRORS.name: hear_tables,
+}
+"""Panel -> what lays out more below its exhibits."""
 
-def build_analysis_tab(found: FoundRuns, tab: gr.Tab, panels: Sequence[Panel] = PANELS) -> None:
+
+def build_analysis_tab(
+    found: FoundRuns,
+    tab: gr.Tab,
+    panels: Sequence[Panel] = PANELS,
+    classify: ClassifyTab | None = None,
+) -> None:
     """Lays out the tab inside the current block.
 
     Args:
         found: the runs to show, and what was wrong with others.
         tab: the tab itself; choosing it draws the first panel.
         panels: a sub-tab for each.
+        classify: where a recording of the results is opened; None offers none to listen to.
     """
     if found.problems:
         gr.Markdown("\n".join(f"- {problem}" for problem in found.problems), elem_id="problems")
@@ -27,5 +44,8 @@ def build_analysis_tab(found: FoundRuns, tab: gr.Tab, panels: Sequence[Panel] = 
     with gr.Tabs(elem_id="panels"):
         for number, panel in enumerate(panels):
             with gr.Tab(panel.title, id=panel.name) as own:
-                build_panel(panel, found, [own] if number else [own, tab], shared)
+                tabs, more = [own] if number else [own, tab], {}
+                if classify is not None and panel.name in BELOW:
+                    more["below"] = partial(BELOW[panel.name], found, classify)
+                build_panel(panel, found, tabs, shared, **more)
     offer_analysis(found, panels)

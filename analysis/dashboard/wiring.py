@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -77,7 +77,26 @@ class Wired:
         return [*self.chosen, self.problem, *blocks]
 
 
-def build_panel(panel: Panel, found: FoundRuns, tabs: Sequence[gr.Tab], shared: gr.State) -> Wired:
+@dataclass(frozen=True)
+class Below:
+    """What stands below the exhibits of a panel and changes with them.
+
+    Attributes:
+        blocks: what changes.
+        fill: (cell, choices) -> a value for each of these, after the exhibits were drawn anew.
+    """
+
+    blocks: Sequence[Block] = ()
+    fill: Callable[[CellKey, Mapping[str, Any]], Sequence[Any]] = lambda *_: ()
+
+
+def build_panel(
+    panel: Panel,
+    found: FoundRuns,
+    tabs: Sequence[gr.Tab],
+    shared: gr.State,
+    below: Callable[[Wired], Below] = lambda _: Below(),
+) -> Wired:
     """Lays a panel out in the current block and connects it.
 
     Args:
@@ -85,21 +104,27 @@ def build_panel(panel: Panel, found: FoundRuns, tabs: Sequence[gr.Tab], shared: 
         found: of which runs.
         tabs: the panel is drawn when one of these is chosen.
         shared: the cell that was last chosen in any panel, or None.
+        below: lays out more, below the exhibits.
     """
     wired = _lay_out(panel, found)
+    more = below(wired)
+
+    def draw(cell: CellKey, chosen: Sequence[Any]) -> tuple[Any, ...]:
+        cell = settled(panel.cells(found) or [cell], cell)
+        names = [selector.name for selector in panel.selectors]
+        choices = panel.settle(found, cell, dict(zip(names, chosen, strict=True)))
+        return (*values(panel, found, cell, chosen), *more.fill(cell, choices))
 
     def choose(dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
         cell = CellKey(dataset, protocol)
-        return (cell, *values(panel, found, cell, chosen))
+        return (cell, *draw(cell, chosen))
 
     def arrive(cell: CellKey | None, dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
-        return values(panel, found, CellKey(*cell or (dataset, protocol)), chosen)
+        return draw(CellKey(*cell or (dataset, protocol)), chosen)
 
-    inputs = wired.chosen
-    gr.on(
-        [component.input for component in inputs], choose, inputs, [shared, *wired.outputs], **EVENT
-    )
-    gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], wired.outputs, **EVENT)
+    inputs, outputs = wired.chosen, [*wired.outputs, *more.blocks]
+    gr.on([component.input for component in inputs], choose, inputs, [shared, *outputs], **EVENT)
+    gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], outputs, **EVENT)
     return wired
 
 
@@ -151,12 +176,15 @@ def _lay_out(panel: Panel, found: FoundRuns) -> Wired:
         )
         selectors = tuple(_component(panel, selector, found, first) for selector in panel.selectors)
     problem = gr.HTML(visible=False, elem_id=f"{panel.name}-problem")
-    places = tuple(_place(f"{panel.name}-{number}") for number in range(panel.places))
+    names = [f"{panel.name}-{number}" for number in range(panel.places)]
+    with gr.Row(equal_height=False):
+        abreast = [_place(name) for name in names[: panel.abreast]]
+    places = (*abreast, *map(_place, names[panel.abreast :]))
     return Wired(panel, dataset, protocol, selectors, problem, places)
 
 
 def _place(name: str) -> Place:
-    with gr.Column(elem_id=name, elem_classes="exhibit", visible=False) as column:
+    with gr.Column(elem_id=name, elem_classes="exhibit", min_width=320, visible=False) as column:
         heading = gr.Markdown(elem_id=f"{name}-heading")
         figure = gr.Plot(show_label=False, elem_id=f"{name}-figure")
         table = gr.Dataframe(interactive=False, show_label=False, elem_id=f"{name}-table")
