@@ -22,9 +22,9 @@ class UnfinishedRunError(ResultsError):
     """The run has predictions and no scores yet: it was cut off, or is going on."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FoundRuns:
-    """What a results folder holds.
+    """What a results folder holds; equal only to itself, so that figures of it can be kept.
 
     Attributes:
         runs: those that were scored against labels, by dataset, protocol and system.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from analysis.dashboard.exhibit import Exhibit
@@ -112,4 +113,11 @@ class Panel:
             ResultsError: if the predictions of a run cannot be read.
             ComparisonError: if two runs cannot be set against each other.
         """
-        return self.draw(found, cell, **self.settle(found, cell, choices))
+        return _drawn(self, found, cell, tuple(self.settle(found, cell, choices).items()))
+
+
+@lru_cache(maxsize=512)  # some 100 kB each
+def _drawn(
+    panel: Panel, found: FoundRuns, cell: CellKey, choices: tuple[tuple[str, Any], ...]
+) -> tuple[Exhibit, ...]:
+    return panel.draw(found, cell, **dict(choices))

@@ -14,6 +14,7 @@ from analysis.dashboard.errors import ERRORS
 from analysis.dashboard.listening import ClassifyTab, hear_tables
 from analysis.dashboard.panel import Panel
 from analysis.dashboard.panels import PANELS
+from analysis.dashboard.warming import Warming
 from analysis.dashboard.wiring import Below, Wired, build_panel
 from analysis.runs import FoundRuns
 
@@ -48,4 +49,6 @@ def build_analysis_tab(
                 if classify is not None and panel.name in BELOW:
                     more["below"] = partial(BELOW[panel.name], found, classify)
                 build_panel(panel, found, tabs, shared, **more)
+    warming = Warming(found, panels)
+    tab.select(warming.start, queue=False, show_progress="hidden", api_visibility="private")
     offer_analysis(found, panels)
