@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -70,7 +70,7 @@ def _contents(chapters: Sequence[Chapter]) -> str:
 def _entry(chapter: Chapter) -> str:
     panel = chapter.panel
     parts = "".join(
-        f'<li><a href="#{panel.name}-{number}">{escape(_cell_title(panel, part.cell))}</a></li>'
+        f'<li><a href="#{panel.name}-{number}">{escape(_cell_title(panel, part.cell, {}))}</a></li>'
         for number, part in enumerate(chapter.parts)
     )
     return f'<li><a href="#{panel.name}">{escape(panel.title)}</a><ul>{parts}</ul></li>'
@@ -125,9 +125,8 @@ def _figure(exhibit: Exhibit) -> str:
     )
 
 
-def _cell_title(panel: Panel, cell: CellKey) -> str:
+def _cell_title(panel: Panel, cell: CellKey, protocols: Mapping[str, str] = PROTOCOL_TITLES) -> str:
+    """The dataset, and the protocol by its name or what ``protocols`` calls it."""
     title = dataset_title(cell.dataset)
     title = title[:1].upper() + title[1:]
-    if not panel.by_protocol:
-        return title
-    return f"{title}, {PROTOCOL_TITLES.get(cell.protocol, cell.protocol)}"
+    return f"{title}, {protocols.get(cell.protocol, cell.protocol)}" if panel.by_protocol else title

@@ -55,7 +55,7 @@ def test_every_figure_is_drawn_without_a_network(browser, report, scheme, width)
     assert page.locator(".plot.js-plotly-plot").count() < count  # drawn when in view
     for number in range(count):
         places.nth(number).scroll_into_view_if_needed()
-        places.nth(number).locator(".main-svg").first.wait_for(timeout=30_000)
+        places.nth(number).locator(".main-svg").first.wait_for(timeout=60_000)
     word = page.locator(".plot .xtick text").first
     assert word.evaluate("e => getComputedStyle(e).fill") == page.locator("body").evaluate(
         "e => getComputedStyle(e).color"
@@ -74,12 +74,13 @@ def test_a_figure_and_its_data_can_be_taken_away(browser, report):
     context = browser.new_context(offline=True, accept_downloads=True)
     page = context.new_page()
     page.goto(report.as_uri(), timeout=60_000)
-    first = page.locator("article").first
-    first.locator(".main-svg").first.wait_for(timeout=30_000)
+    shown = page.locator("#leakage-0-0")
+    shown.scroll_into_view_if_needed()
+    shown.locator(".main-svg").first.wait_for(timeout=60_000)
     contents = {}
     for name in ("Figure (SVG)", "Figure (PNG)", "Data (CSV)"):
         with page.expect_download(timeout=30_000) as download:
-            first.get_by_text(name).click()
+            shown.get_by_text(name).click()
         path = Path(download.value.path())
         contents[name[-4:-1]] = (download.value.suggested_filename, path.read_bytes())
     stems = {name.rpartition(".")[0] for name, _ in contents.values()}
@@ -87,6 +88,6 @@ def test_a_figure_and_its_data_can_be_taken_away(browser, report):
     assert contents["SVG"][1].startswith(b"<svg")
     assert contents["PNG"][1].startswith(b"\x89PNG")
     assert contents["CSV"][1].startswith(b"mark,name,protocol")
-    title = first.locator("h4").inner_text()
+    title = shown.locator("h4").inner_text()
     assert title[:30] in contents["SVG"][1].decode()
     context.close()
