@@ -141,8 +141,10 @@ def pairs_of(
         wins = np.zeros((len(rows), len(columns)))
         if wins.size:
             ours, theirs = scores[own][:, None], scores[~own]
-            right = (ours > theirs) + 0.5 * (ours == theirs)
-            wins = np.add.reduceat(np.add.reduceat(right, starts, 0), other_starts, 1)
+            # Of every pair twice, in a byte: a quarter of the time that halves take.
+            twice = (ours > theirs).view(np.int8) + (ours >= theirs).view(np.int8)
+            twice = np.add.reduceat(twice, other_starts, 1, dtype=np.int32)
+            wins = np.add.reduceat(twice, starts, 0) / 2
         found.append(Wins(rows, columns, wins.astype(np.float32)))
     return tuple(found), counts
 
