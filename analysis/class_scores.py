@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.rankings import average_precision
+from analysis.average_precision import average_precision
 from analysis.run_tables import label_numbers, probabilities_of
 from analysis.weightings import by_group, f1s, one_hot, pairs_of, pairs_won, recalls, shares
 from cry_model.evaluation import Estimate

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.rankings import cumulated, in_chunks
 from analysis.run_tables import label_numbers, probabilities_of
 from cry_model.evaluation import Estimate
 from cry_model.metrics import Array, interval, intervals, resampled
@@ -17,6 +16,7 @@ SHARES = np.arange(1, 101) / 100
 """How much is answered: the surest 1 %, 2 %, ... of the recordings."""
 HALF, ALL = 49, 99  # places in it
 DRAWN = slice(4, None)  # from 5 % on: fewer answers say nothing
+AT_ONCE = 150_000  # weighted rows, so that what they need stays near the processor
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,8 @@ def accuracy_of_surest(confidence: Array, right: Array, member: Array, weights: 
     _, rows = np.unique(-confidence, return_counts=True)
     levels = np.append(0, rows.cumsum())
     parts = [
-        _at_shares(*(cumulated(part)[levels] for part in (own, own * right)))
-        for own in (columns[member] for columns in in_chunks(weights, len(member)))
+        _at_shares(*(_cumulated(part)[levels] for part in (own, own * right)))
+        for own in (columns[member] for columns in _in_chunks(weights, len(member)))
     ]
     return np.concatenate(parts)
 
@@ -97,3 +97,16 @@ def _at_shares(given: Array, right: Array) -> Array:
     apart = 2 * given.max() * np.arange(len(given))[:, None]  # draws behind each other on one axis
     given += apart
     return np.interp(wanted + apart, given.ravel(), right.ravel()) / wanted
+
+
+def _in_chunks(weights: Array, rows: int) -> list[Array]:
+    """Weights (draws, groups) as columns (groups, some draws), for so many rows at once."""
+    chunks = max(1, min(len(weights), len(weights) * rows // AT_ONCE))
+    return [np.ascontiguousarray(part.T) for part in np.array_split(weights, chunks)]
+
+
+def _cumulated(weights: Array) -> Array:
+    """The weight of the first 0, 1, ... rows: (n, draws) -> (n + 1, draws)."""
+    sums = np.zeros((len(weights) + 1, weights.shape[1]))
+    np.cumsum(weights, axis=0, out=sums[1:])
+    return sums
