@@ -30,7 +30,8 @@ def table_title(
     word, pick = ("lowest", min) if metric in LOWER_IS_BETTER else ("highest", max)
     best = pick(ours, key=lambda row: row.score.value)
     which = f"the {word} of {len(ours)} systems" if len(ours) > 1 else "the only system run here"
-    parts = [f"{best.title}: {hundredths(best.score.value)} % {metric_words(metric)}, {which}"]
+    named = best.title[0].upper() + best.title[1:]  # "without MCA" begins a sentence here
+    parts = [f"{named}: {hundredths(best.score.value)} % {metric_words(metric)}, {which}"]
     guess = guessing(runs[best.system].evaluation, metric)
     if guess is not None:
         parts.append(f"{guess.words} scores {hundredths(guess.value)} %")
