@@ -11,7 +11,7 @@ from analysis.confusion_matrix import confusion_of
 from analysis.dashboard.cell_grid import ON_LOAD, grid_html
 from analysis.dashboard.cell_list import MOST, cell_list, list_title
 from analysis.dashboard.confusion import display_order
-from analysis.dashboard.listening import ClassifyTab, add_listening
+from analysis.dashboard.listening import ClassifyTab, add_listening, waiting
 from analysis.dashboard.panel import CellKey
 from analysis.dashboard.wiring import EVENT, Below, Wired
 from analysis.run_tables import ResultsError
@@ -37,7 +37,7 @@ def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Be
 
     def renew(cell: CellKey, choices: Mapping[str, Any]) -> tuple[Any, ...]:
         hidden = gr.Markdown(visible=False), gr.Dataframe(visible=False)
-        return _grid(wired, found, cell, choices), *hidden, *listening.below.fill(cell, choices)
+        return _grid(wired, found, cell, choices), *hidden, *listening.fill(cell, choices)
 
     def choose(dataset: str, protocol: str, event: gr.SelectData) -> tuple[Any, ...]:
         system, label, answer = event.index
@@ -45,9 +45,9 @@ def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Be
         listed = cell_list(run, label, answer)
         title = f"### {list_title(run, label, answer, len(listed))}"
         shown = gr.Markdown(title, visible=True), gr.Dataframe(listed[:MOST], visible=True)
-        return *shown, *listening.waiting()
+        return *shown, *waiting()
 
-    outputs = [heading, table, *listening.below.blocks]
+    outputs = [heading, table, *listening.blocks]
     chosen = grid.select(choose, [wired.dataset, wired.protocol], outputs, **EVENT)
     chosen.then(None, js=TO_THE_LIST, api_visibility="private")
     return Below([grid, *outputs], renew)

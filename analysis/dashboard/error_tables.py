@@ -86,22 +86,22 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     """
     if len({run.labels for run in runs.values()}) > 1:
         raise ComparisonError("The systems here have not the same labels; fit them all again.")
-    wanted = ["true_probability", "loss", "wrong"]
-    each = [run.judged.groupby(KEYS, as_index=False)[wanted].mean() for run in runs.values()]
-    table = pd.concat(each, ignore_index=True)
-    found = table.groupby(KEYS, as_index=False).agg(
-        wrong=("wrong", "min"),
-        systems=("wrong", "size"),
-        true_probability=("true_probability", "mean"),
-        loss=("loss", "mean"),
-    )
-    classes = len(next(iter(runs.values())).labels)
-    by_all = (found["wrong"] == 1) & (found["systems"] == len(runs))
-    found = found[by_all & (found["loss"] > log(classes))].drop(columns="wrong")
-    suggested, votes = _suggested(runs, found["recording"].tolist())
-    found = found.assign(suggested=suggested, votes=votes)
-    found = found[[*KEYS, "suggested", "votes", "systems", "true_probability", "loss"]]
-    return found.sort_values("loss", ascending=False, kind="stable").reset_index(drop=True)
+    means = [_over_seeds(run) for run in runs.values()]
+    first = next(iter(runs.values()))
+    by_all = sorted(set.intersection(*(set(own.index[own["wrong"] == 1]) for own in means)))
+    values = np.mean([own.loc[by_all, ["true_probability", "loss"]] for own in means], axis=0)
+    suggested, votes = _suggested(runs, by_all)
+    table = first.judged_over_seeds[KEYS].set_index("recording").loc[by_all].reset_index()
+    table = table.assign(suggested=suggested, votes=votes, systems=len(runs))
+    table = table.assign(true_probability=values[:, 0], loss=values[:, 1])
+    table = table[table["loss"] > log(len(first.labels))]
+    return table.sort_values("loss", ascending=False, kind="stable").reset_index(drop=True)
+
+
+def _over_seeds(run: MeasuredRun) -> pd.DataFrame:
+    """Recording -> the means of what each seed makes of it."""
+    table = run.judged.set_index("recording")[["true_probability", "loss", "wrong"]]
+    return table if len(run.seeds) == 1 else table.groupby(level=0).mean()
 
 
 def _suggested(

@@ -4,21 +4,25 @@ that every system contradicts."""
 from __future__ import annotations
 
 from collections import Counter
-from math import log
 
 import pandas as pd
 
 from analysis.dashboard.error_tables import errors, suspects, verdicts
+from analysis.dashboard.error_words import (
+    MOST,
+    errors_note,
+    errors_title,
+    suspects_note,
+    suspects_title,
+)
 from analysis.dashboard.exhibit import Exhibit
 from analysis.dashboard.panel import CellKey, Option, Panel, Selector, cells_with
 from analysis.dashboard.systems import system_title, systems_there
 from analysis.runs import FoundRuns
-from cry_model.evaluation import group_name, percent, words
+from cry_model.evaluation import group_name, words
 
 ALL = "all"
-MOST = 100  # rows of a table
 GROUPS = 12  # to choose from
-SURE = 0.9
 
 
 def errors_to_listen_to(
@@ -31,22 +35,22 @@ def errors_to_listen_to(
     whose = None if system == ALL else system
     wrong = errors(table, whose)
     seeds = max(len(run.seeds) for run in runs.values())
-    note = _note(wrong, whose, len(first.labels), seeds)
+    note = errors_note(wrong, whose, len(first.labels), seeds)
     if len(runs) == 1:
         note += " Which labels every system contradicts is not shown: only one was run here."
     name = f"errors-{cell.dataset}-{cell.protocol}-{system}"
     shown = _error_table(wrong[:MOST], cell.dataset, whose is None, len(runs) > 1)
-    exhibits = [Exhibit(name, _title(table, wrong, whose), wrong, table=shown, note=note)]
-    if len(runs) > 1:
+    exhibits = [Exhibit(name, errors_title(table, wrong, whose), wrong, table=shown, note=note)]
+    if len(runs) > 1 and not table.empty:
         found_suspects = _chosen(suspects(runs), label, group)
         guessing = not any(run.evaluation.better_than_chance for run in runs.values())
         exhibits.append(
             Exhibit(
                 f"suspects-{cell.dataset}-{cell.protocol}",
-                _suspects_title(len(found_suspects), table["recording"].nunique()),
+                suspects_title(len(found_suspects), table["recording"].nunique()),
                 found_suspects,
                 table=_suspect_table(found_suspects[:MOST], cell.dataset),
-                note=_suspects_note(len(runs), len(first.labels), guessing, len(found_suspects)),
+                note=suspects_note(len(runs), len(first.labels), guessing, len(found_suspects)),
             )
         )
     return tuple(exhibits)
@@ -58,33 +62,6 @@ def _chosen(table: pd.DataFrame, label: str, group: str) -> pd.DataFrame:
     if group != ALL:
         table = table[table["group"] == group]
     return table
-
-
-def _title(table: pd.DataFrame, wrong: pd.DataFrame, system: str | None) -> str:
-    count, of = len(wrong), table["recording"].nunique()
-    if system is None:
-        every = int((wrong["wrong_systems"] == wrong["systems"]).sum())
-        if not count:
-            return f"Every system is right on all {of} recordings"
-        return f"At least one system is wrong on {count} of {of} recordings, every one on {every}"
-    if not count:
-        return f"{system_title(system)} is right on all {of} recordings"
-    sure = int((wrong["confidence"] >= SURE).sum())
-    how = f"{sure} of them at {percent(SURE)} confidence or more"
-    if not sure:
-        how = f"at {percent(wrong['confidence'].max())} confidence at most"
-    return f"{system_title(system)} is wrong on {count} of {of} recordings, {how}"
-
-
-def _note(wrong: pd.DataFrame, system: str | None, classes: int, seeds: int) -> str:
-    over = " and of its seeds" if seeds > 1 else ""
-    which = "" if system else ", with the system that is most confident of a wrong answer"
-    cut = f" The {MOST} most confident of {len(wrong)} are shown; the CSV has all."
-    return (
-        f"A row per recording{which}; probabilities are the mean of its pieces{over}. The log loss "
-        "is minus the natural logarithm of the true label's probability; guessing loses "
-        f"{log(classes):.2f}.{cut if len(wrong) > MOST else ''} Choose a row to hear it."
-    )
 
 
 def _error_table(
@@ -106,29 +83,6 @@ def _error_table(
         ]
         shown["Other systems"] = wrong["others"].map(words)
     return shown
-
-
-def _suspects_title(count: int, of: int) -> str:
-    if not count:
-        return f"None of {of} recordings is contradicted by every system"
-    are = "recording is" if count == 1 else "recordings are"
-    return (
-        f"{count} of {of} {are} contradicted by every system: worth a listen, and no proof of a "
-        "wrong label"
-    )
-
-
-def _suspects_note(systems: int, classes: int, guessing: bool, count: int) -> str:
-    no_better = (
-        " No system here is better than guessing (the interval of its balanced accuracy includes "
-        "chance), so this list says little about the labels."
-    )
-    cut = f" The {MOST} of the highest loss are shown; the CSV has all {count}."
-    return (
-        f"Wrong by all {systems} systems in every seed, at a mean log loss above that of guessing "
-        f"({log(classes):.2f}). Systems that learnt from the same recordings err alike, most of "
-        f"all on rare classes.{no_better if guessing else ''}{cut if count > MOST else ''}"
-    )
 
 
 def _suspect_table(found: pd.DataFrame, dataset: str) -> pd.DataFrame | None:

@@ -34,34 +34,15 @@ class ClassifyTab:
     tabs: gr.Tabs
 
 
-@dataclass(frozen=True)
-class Listening:
-    """The player on the page.
-
-    Attributes:
-        below: what hides it when the lists are others.
-    """
-
-    below: Below
-
-    @staticmethod
-    def waiting() -> tuple[Any, ...]:
-        """Values for the blocks of ``below`` that show it before anything was chosen.
-
-        It then has its height below a list, and covers none of it when a row is chosen.
-        """
-        return gr.Row(visible=True), WAITING, gr.Button(visible=False), None
-
-
 def hear_tables(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
     """The player below a panel whose tables are all lists of recordings."""
     tables = [place.table for place in wired.places]
-    return add_listening(wired.panel.name, wired.dataset, tables, classify).below
+    return add_listening(wired.panel.name, wired.dataset, tables, classify)
 
 
 def add_listening(
     name: str, dataset: gr.Dropdown, lists: Sequence[gr.Dataframe], classify: ClassifyTab
-) -> Listening:
+) -> Below:
     """Lays out the player in the current block and connects it.
 
     Args:
@@ -69,6 +50,9 @@ def add_listening(
         dataset: the choice of the dataset.
         lists: whose first column names a recording of the dataset.
         classify: where a recording is opened.
+
+    Returns:
+        What hides the player when the lists are others.
     """
     with gr.Row(elem_classes="listening", elem_id=f"{name}-listening", visible=False) as row:
         player = gr.HTML(elem_id=f"{name}-player")
@@ -82,7 +66,15 @@ def add_listening(
     opened = opener.click(_open, [chosen], [classify.recorder, classify.tabs], **EVENT)
     opened.then(None, js=TO_THE_TOP, api_visibility="private")
     opened.then(_forget_later, [classify.recorder], None, **EVENT)
-    return Listening(Below(blocks, lambda *_: (gr.Row(visible=False), "", gr.skip(), None)))
+    return Below(blocks, lambda *_: (gr.Row(visible=False), "", gr.skip(), None))
+
+
+def waiting() -> tuple[Any, ...]:
+    """Values for the blocks of :func:`add_listening`: the player before anything was chosen.
+
+    It then has its height below a list, and covers none of it when a row is chosen.
+    """
+    return gr.Row(visible=True), WAITING, gr.Button(visible=False), None
 
 
 def _play(dataset: str, event: gr.SelectData) -> tuple[Any, ...]:

@@ -124,7 +124,9 @@ def build_panel(
 
     inputs, outputs = wired.chosen, [*wired.outputs, *more.blocks]
     gr.on([component.input for component in inputs], choose, inputs, [shared, *outputs], **EVENT)
-    gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], outputs, **EVENT)
+    # Gradio reports some choices of a tab twice; the second would draw the same again.
+    once = {**EVENT, "trigger_mode": "once"}
+    gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], outputs, **once)
     return wired
 
 

@@ -1,0 +1,163 @@
+"""From a cell of a confusion matrix to the sound of a recording and its answer, in a Chromium.
+
+The recordings are made up, under the names that the results have: what is tested is the way.
+"""
+
+import pytest
+
+from analysis.confusion_matrix import confusion_of
+from analysis.dashboard.audio_at_hand import NOT_AT_HAND
+from analysis.dashboard.cell_list import cell_list, list_title
+from analysis.dashboard.errors import ERRORS
+from analysis.dashboard.panel import cells_with
+from analysis.paper import FULL
+from analysis.runs import RESULTS, find_runs
+from cry_model.evaluation import words
+from tests.server import serve
+from tests.stand_ins import page_root
+
+DURATION = "document.querySelector('#{}-player audio')?.duration"
+
+
+@pytest.fixture(scope="module")
+def found():
+    return find_runs(RESULTS)
+
+
+@pytest.fixture(scope="module")
+def cell(found):
+    """The first that the page shows, if it has what is chosen here."""
+    first = cells_with(found)[0]
+    if FULL not in found.of(*first) or len(found.of(*first)) < 2:
+        pytest.skip("the results have no cell with the improved system and another one")
+    return first
+
+
+@pytest.fixture(scope="module")
+def silent(found, cell):
+    """The most confident error, whose recording is kept away from the page."""
+    return ERRORS.exhibits(found, cell)[0].table["Recording"].iloc[0]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, found, cell, silent, examples):
+    """In the place of the usual one: with a sound for each recording of the cell but one."""
+    data = tmp_path_factory.mktemp("data")
+    folder = data / cell.dataset / "all"
+    folder.mkdir(parents=True)
+    for name in set(found.of(*cell)[FULL].recordings["recording"]) - {silent}:
+        (folder / f"{name}.wav").symlink_to(examples / "synthetic_rhythmic.wav")
+    root = page_root(tmp_path_factory.mktemp("root"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CRY_DATA", str(data))
+        with serve(tmp_path_factory.mktemp("server"), root) as running:
+            yield running
+
+
+def open_panel(seen, name):
+    """Chooses the panel and waits until it is drawn; drawing it again would clear the list."""
+    seen.page.get_by_role("tab", name="Analysis", exact=True).click()
+    seen.page.locator("#panels .exhibit:visible").first.wait_for()
+    if not seen.page.locator(f"#{name}-0").is_visible():
+        seen.page.get_by_role("tab", name=name.capitalize(), exact=True).first.click()
+        seen.page.locator(f"#{name}-0").wait_for()
+
+
+def busiest(run):
+    """True label and answer of the largest confusion, and of the next."""
+    counts = confusion_of(run).counts.copy()
+    counts[range(len(counts)), range(len(counts))] = 0
+    for place in counts.ravel().argsort()[::-1][:2]:
+        true, answer = divmod(int(place), len(counts))
+        yield run.labels[true], run.labels[answer]
+
+
+def choose_row(seen, table, recording):
+    """A click on the recording's row, wherever the list has been scrolled to."""
+    seen.page.locator(f"#{table} [role=gridcell]", has_text=recording).first.click()
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_a_cell_is_listed_heard_and_answered(
+    visit, server, found, cell, models, examples, width, scheme, silent
+):
+    run = found.of(*cell)[FULL]
+    label, answer = next(busiest(run))
+    listed = cell_list(run, label, answer)
+    recording = next(name for name in listed["Recording"] if name != silent)
+    seen = visit(width=width, scheme=scheme)
+    seen.page.set_default_timeout(60_000)
+    open_panel(seen, "confusion")
+    button = f"#confusion-cells [data-system={FULL}][data-label={label}][data-answer={answer}]"
+    seen.page.locator(button).press("Enter")
+    title = list_title(run, label, answer, len(listed))
+    seen.page.locator("#confusion-list-heading h3", has_text=title).wait_for()
+    assert seen.page.locator(f"{button}[aria-pressed=true]").count() == 1
+    rows = seen.page.locator("#confusion-list [role=grid]").get_attribute("aria-rowcount")
+    assert int(rows) == 1 + len(listed)
+    choose_row(seen, "confusion-list", recording)
+    seen.page.wait_for_function(f"{DURATION.format('confusion')} > 0")
+    assert seen.page.evaluate(DURATION.format("confusion")) == pytest.approx(6.5, abs=0.1)
+    assert seen.page.locator("#confusion-player .name").inner_text() == recording
+    assert server.recordings() == []  # nothing was written to play it
+    seen.page.get_by_role("button", name="Open in Classify").click()
+    seen.answered()
+    assert seen.page.get_by_role("tab", name="Classify").get_attribute("aria-selected") == "true"
+    expected = models[0].classifier.predict(examples / "synthetic_rhythmic.wav").probabilities
+    assert seen.probabilities() == {words(k): round(100 * p) for k, p in expected.items()}
+    assert server.kept() == []
+    overflow = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert seen.page.evaluate(overflow) <= 1
+    assert seen.errors == []
+    assert seen.outside == []
+
+
+def test_a_click_on_the_heat_map_chooses_the_cell_under_it(visit, server, found, cell):
+    run = found.of(*cell)[FULL]
+    label, answer = list(busiest(run))[1]
+    seen = visit()
+    open_panel(seen, "confusion")
+    seen.page.locator("#confusion-cells button").first.wait_for()
+    heat = seen.page.locator("#confusion-0-figure .heatmaplayer image").first
+    heat.scroll_into_view_if_needed()
+    box, size = heat.bounding_box(), len(run.labels)
+    x = box["x"] + box["width"] * (run.labels.index(answer) + 0.5) / size
+    y = box["y"] + box["height"] * (run.labels.index(label) + 0.5) / size
+    seen.page.mouse.move(x - 2, y)
+    seen.page.mouse.move(x, y)
+    seen.page.wait_for_selector("#confusion-0-figure .hoverlayer text")
+    seen.page.mouse.click(x, y)
+    title = list_title(run, label, answer, len(cell_list(run, label, answer)))
+    seen.page.locator("#confusion-list-heading h3", has_text=title).wait_for()
+    assert seen.errors == []
+
+
+def test_an_error_that_is_not_at_hand_says_so_and_another_is_played(
+    visit, server, found, cell, silent
+):
+    other = ERRORS.exhibits(found, cell)[0].table["Recording"].iloc[1]
+    seen = visit()
+    open_panel(seen, "errors")
+    choose_row(seen, "errors-0-table", silent)
+    seen.page.locator("#errors-player", has_text=NOT_AT_HAND).wait_for()
+    assert not seen.page.locator("#errors-open").is_visible()
+    choose_row(seen, "errors-0-table", other)
+    seen.page.wait_for_function(f"{DURATION.format('errors')} > 0")
+    assert seen.page.locator("#errors-open").is_visible()
+    seen.page.locator("#errors-label input").click()
+    seen.page.get_by_role("option").nth(1).click()
+    seen.page.wait_for_selector("#errors-listening", state="hidden")
+    assert seen.errors == []
+
+
+def test_what_is_opened_twice_leaves_no_copy(visit, server, found, cell, silent):
+    other = ERRORS.exhibits(found, cell)[0].table["Recording"].iloc[1]
+    seen = visit()
+    for _ in range(2):
+        open_panel(seen, "errors")
+        choose_row(seen, "errors-0-table", other)
+        seen.page.wait_for_function(f"{DURATION.format('errors')} > 0")
+        seen.page.get_by_role("button", name="Open in Classify").click()
+        seen.answered()
+    assert server.kept(30) == []
+    assert seen.errors == []
