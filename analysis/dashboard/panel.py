@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from analysis.dashboard.exhibit import Exhibit
 from analysis.measured_run import MeasuredRun
+from analysis.run_tables import ResultsError
 from analysis.runs import FoundRuns
 
 NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
@@ -60,11 +61,18 @@ class Selector:
     first: int = 0
     kind: Literal["dropdown", "switch"] = "dropdown"
 
+    def offered(self, found: FoundRuns, cell: CellKey) -> list[Option]:
+        """What can be chosen there; nothing where a run cannot be read, which drawing it says."""
+        try:
+            return list(self.options(found, cell))
+        except ResultsError:
+            return []
+
     def settle(self, found: FoundRuns, cell: CellKey, value: object = None) -> Any:
         """The value if it can be chosen in this cell, else what is chosen at the beginning."""
         if self.kind == "switch":
             return bool(value)
-        values = [option.value for option in self.options(found, cell)]
+        values = [option.value for option in self.offered(found, cell)]
         if value in values:
             return value
         return values[min(self.first, len(values) - 1)] if values else None

@@ -60,6 +60,6 @@ def _choices(panel: Panel, found: FoundRuns, cell: CellKey) -> tuple[str, ...]:
         if selector.kind == "switch":
             words.append(f"{selector.label}: {'on' if value else 'off'}")
         else:
-            titles = {option.value: option.title for option in selector.options(found, cell)}
+            titles = {option.value: option.title for option in selector.offered(found, cell)}
             words.append(f"{selector.label}: {titles.get(value, 'none')}")
     return tuple(words)

@@ -241,11 +241,11 @@ def _component(panel: Panel, selector: Selector, found: FoundRuns, cell: CellKey
     elem_id, value = f"{panel.name}-{selector.name}", selector.settle(found, cell)
     if selector.kind == "switch":
         return gr.Checkbox(value, label=selector.label, elem_id=elem_id)
-    options = list(selector.options(found, cell)) if cell.dataset else []
+    options = selector.offered(found, cell) if cell.dataset else []
     return gr.Dropdown(options, value=value, label=selector.label, elem_id=elem_id)
 
 
 def _selected(selector: Selector, found: FoundRuns, cell: CellKey, value: object) -> Component:
     if selector.kind == "switch":
         return gr.Checkbox(value)
-    return gr.Dropdown([tuple(o) for o in selector.options(found, cell)], value=value)
+    return gr.Dropdown([tuple(o) for o in selector.offered(found, cell)], value=value)

@@ -7,6 +7,7 @@ import pytest
 
 from analysis.dashboard.exhibit import Exhibit
 from analysis.dashboard.panel import CellKey, Option, Panel, Selector, cells_with
+from analysis.dashboard.tab import build_analysis_tab
 from analysis.dashboard.wiring import NOTHING, settled, values
 from analysis.run_tables import ResultsError
 from analysis.runs import NO_RUNS, find_runs
@@ -106,6 +107,18 @@ def test_a_run_that_cannot_be_read_is_a_sentence_and_the_choice_stays(found):
     assert not any(place[0].visible for place in places)
 
 
+def test_choices_that_cannot_be_read_leave_the_page_as_it_is(found):
+    def broken(found, cell, group=None):
+        raise ResultsError("Its predictions cannot be read.")
+
+    panel = Panel("b", "B", "", broken, cells_with, 1, (Selector("group", "Group", broken),))
+    shown = values(panel, found, CellKey("donateacry", "baby"), ["007"])
+    assert shown[2].value is None
+    assert "cannot be read" in shown[3].value
+    with gr.Blocks(), gr.Tabs(), gr.Tab("Analysis") as tab:
+        build_analysis_tab(found, tab, [panel])
+
+
 def test_without_runs_there_is_a_sentence():
     shown = values(PANEL, NO_RUNS, CellKey("", ""), ["", False])
     _, problem, places = parts(shown)
@@ -132,8 +145,6 @@ def test_the_cells_with_most_systems_come_first(found):
 
 
 def test_the_wiring_builds_on_a_page(found):
-    from analysis.dashboard.tab import build_analysis_tab
-
     with gr.Blocks() as page, gr.Tabs(), gr.Tab("Analysis") as tab:
         build_analysis_tab(found, tab, [PANEL])
     config = page.get_config_file()
