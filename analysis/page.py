@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import plotly.graph_objects as go
 
 from analysis.about_tab import build_about_tab
 from analysis.classify_tab import build_classify_tab, classify
@@ -85,7 +86,11 @@ def build_page(
                 build_analysis_tab(found, analysis, classify=classify_tab)
             with gr.Tab("About", id="about"):
                 build_about_tab(models, gate)
-        page.load(None, js=ON_LOAD, api_visibility="private")
+        # Gradio fetches Plotly with the first figure; none of the visitor's should wait for that.
+        ahead = gr.Plot(show_label=False, elem_id="ahead")
+        page.load(None, js=ON_LOAD, api_visibility="private").then(
+            go.Figure, None, ahead, queue=False, show_progress="hidden", api_visibility="private"
+        )
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     return page.queue(max_size=32, default_concurrency_limit=2)
 

@@ -141,6 +141,7 @@ ERRORS = Panel(
     title="Errors",
     lead="Errors to listen to: the recordings that are most confidently mistaken, and those whose "
     "label every system contradicts. Choose one to hear it.",
+    grids=True,
     draw=errors_to_listen_to,
     cells=cells_with,
     places=2,

@@ -93,6 +93,7 @@ class Panel:
         by_protocol: False if it shows all protocols of a dataset at once; the protocol of the
             cell is then the first that the dataset has.
         abreast: how many of the first exhibits stand side by side where the page is wide.
+        grids: whether its tables sort and their rows can be chosen; such ones are slow to draw.
     """
 
     name: str
@@ -104,6 +105,7 @@ class Panel:
     selectors: tuple[Selector, ...] = field(default=())
     by_protocol: bool = True
     abreast: int = 1
+    grids: bool = False
 
     def settle(
         self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None

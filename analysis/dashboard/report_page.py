@@ -11,10 +11,10 @@ from markdown_it import MarkdownIt
 from plotly.offline import get_plotlyjs
 
 from analysis.dashboard.exhibit import Exhibit
+from analysis.dashboard.html_table import table_html
 from analysis.dashboard.panel import NOTHING, PROTOCOL_TITLES, CellKey, Panel
 from analysis.dashboard.report_chapters import Chapter, Part
 from analysis.dashboard.report_state import state, without_folder
-from analysis.dashboard.report_table import table_html
 from analysis.dashboard.take_away import FORMATS, SAVE_FIGURE, csv_link
 from analysis.runs import FoundRuns
 from cry_model.evaluation import dataset_title

@@ -100,6 +100,7 @@ SYSTEMS = Panel(
     title="Systems",
     lead="The paper's Table 2: what each system scores, and what it costs in weights, "
     "multiplications and time. The menu in the head of a column sorts by it.",
+    grids=True,
     draw=systems,
     cells=cells_with,
     places=2,

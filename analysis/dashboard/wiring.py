@@ -12,6 +12,7 @@ from gradio.blocks import Block
 from gradio.components import Component
 
 from analysis.dashboard.exhibit import Exhibit
+from analysis.dashboard.html_table import table_html
 from analysis.dashboard.panel import NOTHING, PROTOCOL_TITLES, CellKey, Panel, Selector
 from analysis.dashboard.take_away import FORMATS, SAVE_FIGURE, csv_link
 from analysis.pairing import ComparisonError
@@ -35,7 +36,7 @@ class Place:
     column: gr.Column
     heading: gr.Markdown
     figure: gr.Plot
-    table: gr.Dataframe
+    table: gr.Dataframe | gr.HTML
     note: gr.Markdown
     images: gr.Row
     link: gr.HTML
@@ -123,7 +124,9 @@ def build_panel(
         return draw(CellKey(*cell or (dataset, protocol)), chosen)
 
     inputs, outputs = wired.chosen, [*wired.outputs, *more.blocks]
-    gr.on([component.input for component in inputs], choose, inputs, [shared, *outputs], **EVENT)
+    # Of a dropdown Gradio reports an input twice and a selection once.
+    chosen = [c.input if isinstance(c, gr.Checkbox) else c.select for c in inputs]
+    gr.on(chosen, choose, inputs, [shared, *outputs], **EVENT)
     # Gradio reports some choices of a tab twice; the second would draw the same again.
     once = {**EVENT, "trigger_mode": "once"}
     gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], outputs, **once)
@@ -167,11 +170,14 @@ def _lay_out(panel: Panel, found: FoundRuns) -> Wired:
     gr.Markdown(panel.lead)
     with gr.Row(elem_id=f"{panel.name}-choices", visible=bool(cells)):
         dataset = gr.Dropdown(
-            _datasets(cells), value=first.dataset, label="Corpus", elem_id=f"{panel.name}-dataset"
+            _datasets(cells),
+            value=first.dataset or None,
+            label="Corpus",
+            elem_id=f"{panel.name}-dataset",
         )
         protocol = gr.Dropdown(
             _protocols(cells, first),
-            value=first.protocol,
+            value=first.protocol or None,
             label="What is split",
             visible=panel.by_protocol,
             elem_id=f"{panel.name}-protocol",
@@ -180,16 +186,20 @@ def _lay_out(panel: Panel, found: FoundRuns) -> Wired:
     problem = gr.HTML(visible=False, elem_id=f"{panel.name}-problem")
     names = [f"{panel.name}-{number}" for number in range(panel.places)]
     with gr.Row(equal_height=False):
-        abreast = [_place(name) for name in names[: panel.abreast]]
-    places = (*abreast, *map(_place, names[panel.abreast :]))
+        abreast = [_place(name, panel.grids) for name in names[: panel.abreast]]
+    places = (*abreast, *(_place(name, panel.grids) for name in names[panel.abreast :]))
     return Wired(panel, dataset, protocol, selectors, problem, places)
 
 
-def _place(name: str) -> Place:
+def _place(name: str, grid: bool) -> Place:
     with gr.Column(elem_id=name, elem_classes="exhibit", min_width=320, visible=False) as column:
         heading = gr.Markdown(elem_id=f"{name}-heading")
         figure = gr.Plot(show_label=False, elem_id=f"{name}-figure")
-        table = gr.Dataframe(interactive=False, show_label=False, elem_id=f"{name}-table")
+        table: gr.Dataframe | gr.HTML
+        if grid:
+            table = gr.Dataframe(interactive=False, show_label=False, elem_id=f"{name}-table")
+        else:
+            table = gr.HTML(elem_id=f"{name}-table")
         note = gr.Markdown(elem_classes="caption", elem_id=f"{name}-words")
         with gr.Row(elem_classes="take-away"):
             link = gr.HTML()
@@ -204,23 +214,31 @@ def _place(name: str) -> Place:
 
 def _filled(panel: Panel, exhibits: Sequence[Exhibit]) -> list[Any]:
     """Values for the places of a panel; those without an exhibit are hidden."""
-    shown = [value for exhibit in exhibits for value in filled(exhibit)]
+    shown = [value for exhibit in exhibits for value in filled(exhibit, panel.grids)]
     hidden = [gr.Column(visible=False), *[gr.skip()] * 6]
     return shown + hidden * (panel.places - len(exhibits))
 
 
-def filled(exhibit: Exhibit) -> list[Any]:
+def filled(exhibit: Exhibit, grid: bool) -> list[Any]:
     """Values for :attr:`Place.blocks`."""
-    pictured, tabled = exhibit.figure is not None, exhibit.table is not None
+    pictured = exhibit.figure is not None
     return [
         gr.Column(visible=True),
         f"### {escape(exhibit.title, quote=False)}",
         gr.Plot(exhibit.figure, visible=pictured),
-        gr.Dataframe(exhibit.table, visible=tabled),
+        _table(exhibit, grid),
         exhibit.note,
         gr.Row(visible=pictured),
         csv_link(exhibit),
     ]
+
+
+def _table(exhibit: Exhibit, grid: bool) -> gr.Dataframe | gr.HTML:
+    if grid:
+        return gr.Dataframe(exhibit.table, visible=exhibit.table is not None)
+    if exhibit.table is None:
+        return gr.HTML(visible=False)
+    return gr.HTML(table_html(exhibit.table, exhibit.title), visible=True)
 
 
 def _problem(sentence: str) -> gr.HTML:
@@ -241,7 +259,7 @@ def _component(panel: Panel, selector: Selector, found: FoundRuns, cell: CellKey
     elem_id, value = f"{panel.name}-{selector.name}", selector.settle(found, cell)
     if selector.kind == "switch":
         return gr.Checkbox(value, label=selector.label, elem_id=elem_id)
-    options = selector.offered(found, cell) if cell.dataset else []
+    options = selector.offered(found, cell)
     return gr.Dropdown(options, value=value, label=selector.label, elem_id=elem_id)
 
 

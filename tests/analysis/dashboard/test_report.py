@@ -15,13 +15,13 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.dashboard.exhibit import Exhibit
+from analysis.dashboard.html_table import MOST_ROWS, table_html
 from analysis.dashboard.panel import CellKey, Option, Panel, Selector, cells_with
 from analysis.dashboard.panels import PANELS
 from analysis.dashboard.report import write_report
 from analysis.dashboard.report_chapters import chapters
 from analysis.dashboard.report_page import page
 from analysis.dashboard.report_state import digest, state
-from analysis.dashboard.report_table import MOST_ROWS, table_html
 from analysis.paper import FULL
 from analysis.run_tables import ResultsError
 from analysis.runs import find_runs

@@ -1,4 +1,4 @@
-"""Tables of the report. HTML."""
+"""Plain tables, of the report and of the page. HTML."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def table_html(table: pd.DataFrame, caption: str) -> str:
         table: of more than ``MOST_ROWS`` rows, the first are shown.
         caption: what it shows; plain text.
     """
-    shown = table.head(MOST_ROWS)
-    if len(table) > MOST_ROWS:
+    shown, cut = table.head(MOST_ROWS), len(table) > MOST_ROWS
+    if cut:
         caption += f" (the first {MOST_ROWS} of {len(table)} rows; the data below has all)"
     columns = {name: _column(shown[name]) for name in shown}
     numbers = [_is_number(shown[name]) for name in shown]
@@ -31,8 +31,9 @@ def table_html(table: pd.DataFrame, caption: str) -> str:
     rows = "".join(
         f"<tr>{_row(cells, numbers)}</tr>" for cells in zip(*columns.values(), strict=True)
     )
+    kind = "table cut" if cut else "table"
     return (
-        f'<div class="table" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
+        f'<div class="{kind}" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
         f"<caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
