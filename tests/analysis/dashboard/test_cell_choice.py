@@ -56,7 +56,7 @@ def outputs(fn, values):
 
 
 def chosen(page, *choices):
-    fn = handler(page, "confusion-system", "input")
+    fn = handler(page, "confusion-system", "select")
     return outputs(fn, fn.fn(*choices))
 
 
@@ -81,7 +81,7 @@ def test_what_was_listed_and_played_goes_when_something_else_is_drawn(page):
     for place in ("confusion-list-heading", "confusion-list", "confusion-listening"):
         assert shown[place].visible is False
     assert shown["confusion-player"] == ""
-    fn = handler(page, "errors-system", "input")
+    fn = handler(page, "errors-system", "select")
     shown = outputs(fn, fn.fn("donateacry", "baby", "all", "all", "all"))
     assert shown["errors-listening"].visible is False
     assert shown["errors-player"] == ""
@@ -115,7 +115,7 @@ def test_none_of_it_is_offered_to_programs(page):
 
 def test_without_runs_or_without_a_classify_tab_the_page_is_built(found):
     empty = page_with(NO_RUNS)
-    fn = handler(empty, "confusion-system", "input")
+    fn = handler(empty, "confusion-system", "select")
     shown = outputs(fn, fn.fn("", "", None, None, None, False, False))
     assert shown["confusion-cells"] == ""
     with gr.Blocks(analytics_enabled=False) as page, gr.Tab("Analysis") as tab:
