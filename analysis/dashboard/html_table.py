@@ -20,8 +20,7 @@ def table_html(table: pd.DataFrame, caption: str) -> str:
         caption: what it shows; plain text.
     """
     shown, cut = table.head(MOST_ROWS), len(table) > MOST_ROWS
-    if cut:
-        caption += f" (the first {MOST_ROWS} of {len(table)} rows; the data below has all)"
+    less = f" (the first {MOST_ROWS} of {len(table)} rows; the data below has all)" if cut else ""
     columns = {name: _column(shown[name]) for name in shown}
     numbers = [_is_number(shown[name]) for name in shown]
     heads = "".join(
@@ -33,8 +32,9 @@ def table_html(table: pd.DataFrame, caption: str) -> str:
     )
     kind = "table cut" if cut else "table"
     return (
-        f'<div class="{kind}" tabindex="0" role="region" aria-label="{escape(caption)}"><table>'
-        f"<caption>{escape(caption)}</caption><thead><tr>{heads}</tr></thead>"
+        f'<div class="{kind}" tabindex="0" role="region" '
+        f'aria-label="{escape(caption + less)}"><table>'
+        f"<caption><span>{escape(caption)}</span>{less}</caption><thead><tr>{heads}</tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
 
