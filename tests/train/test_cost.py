@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.conftest import ROOT
 from train.__main__ import main
 from train.energy import Counter, Energy, counters_of, gpu_counters, package_counters
 
@@ -254,3 +255,9 @@ def test_a_real_run_has_a_row(fitted, capsys):
     assert float(row["total_seconds"]) == sum(record(fitted)["wall_seconds"].values())
     assert (row["epochs"], row["folds"], row["seeds"]) == (str(EPOCHS), "2", "0")
     assert row["joules"] == row["gpu_seconds"] == ""
+
+
+def test_the_table_of_the_committed_runs_is_theirs(tmp_path):
+    results, out = ROOT / "assets" / "results", tmp_path / "costs.csv"
+    assert main(["costs", str(results), "--csv", str(out)]) == 0
+    assert out.read_text() == (results / "costs.csv").read_text()
