@@ -64,7 +64,7 @@ class Selector:
     def offered(self, found: FoundRuns, cell: CellKey) -> list[Option]:
         """What can be chosen there; nothing where a run cannot be read, which drawing it says."""
         try:
-            return list(self.options(found, cell))
+            return list(_options(self, found, cell))
         except ResultsError:
             return []
 
@@ -76,6 +76,11 @@ class Selector:
         if value in values:
             return value
         return values[min(self.first, len(values) - 1)] if values else None
+
+
+@lru_cache(maxsize=512)  # asked for several times a choice, and some look through all answers
+def _options(selector: Selector, found: FoundRuns, cell: CellKey) -> tuple[Option, ...]:
+    return tuple(selector.options(found, cell))
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,7 @@ def build_panel(
 
     def draw(cell: CellKey, chosen: Sequence[Any]) -> tuple[Any, ...]:
         cell = settled(panel.cells(found) or [cell], cell)
-        names = [selector.name for selector in panel.selectors]
-        choices = panel.settle(found, cell, dict(zip(names, chosen, strict=True)))
+        choices = chosen_in(panel, found, cell, chosen)
         return (*values(panel, found, cell, chosen), *more.fill(cell, choices))
 
     def choose(dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
@@ -140,10 +139,7 @@ def values(panel: Panel, found: FoundRuns, cell: CellKey, chosen: Sequence[Any])
         same = [gr.skip()] * (2 + len(panel.selectors))
         return (*same, _problem(NOTHING), *_filled(panel, ()))
     cell = settled(cells, cell)
-    choices = {
-        selector.name: selector.settle(found, cell, value)
-        for selector, value in zip(panel.selectors, chosen, strict=True)
-    }
+    choices = chosen_in(panel, found, cell, chosen)
     try:
         exhibits, problem = panel.exhibits(found, cell, choices), ""
     except (ResultsError, ComparisonError) as error:
@@ -155,6 +151,14 @@ def values(panel: Panel, found: FoundRuns, cell: CellKey, chosen: Sequence[Any])
         _problem(problem),
         *_filled(panel, exhibits),
     )
+
+
+def chosen_in(
+    panel: Panel, found: FoundRuns, cell: CellKey, chosen: Sequence[Any]
+) -> dict[str, Any]:
+    """What the panel's selectors have, in its order, by name, as far as the cell offers it."""
+    names = [selector.name for selector in panel.selectors]
+    return panel.settle(found, cell, dict(zip(names, chosen, strict=True)))
 
 
 def settled(cells: Sequence[CellKey], wanted: CellKey) -> CellKey:
