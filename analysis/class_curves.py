@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from analysis.class_scores import ClassScores
 from analysis.curves import Curve
-from analysis.style import LEGEND_BELOW, TEXT, class_colour, class_dash, finish
+from analysis.style import LEGEND_BELOW, class_colour, class_dash, diagonal, finish
 from cry_model.evaluation import words
 
 Trace = dict[str, Any]
@@ -23,17 +23,11 @@ def roc_figure(curves: Mapping[str, Curve], scores: Sequence[ClassScores]) -> go
         curves: label -> its ROC curve.
         scores: of all classes, in the order of the labels.
     """
-    guessing = {
-        "x": [0, 1],
-        "y": [0, 1],
-        "mode": "lines",
-        "line": {"color": TEXT, "dash": "dot", "width": 1.5},
-        "name": "guessing 0.50",
-        "hoverinfo": "skip",
-    }
     hover = "%{y:.0%} found, %{x:.0%} of the others taken for it"
     lines = _lines(curves, scores, "auc", "linear", hover)
-    return _of_curves([guessing, *lines], "false positive rate", "true positive rate (recall)")
+    return _of_curves(
+        [diagonal("guessing 0.50"), *lines], "false positive rate", "true positive rate (recall)"
+    )
 
 
 def precision_recall_figure(

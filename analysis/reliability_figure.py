@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from analysis.reliability import Reliability
-from analysis.style import LEGEND_BELOW, SYSTEM_COLOURS, TEXT, finish
+from analysis.style import LEGEND_BELOW, SYSTEM_COLOURS, TEXT, diagonal, finish
 from cry_model.metrics import BINS
 
 BEFORE, AFTER = "as the system says", "after temperature scaling"
@@ -26,18 +26,12 @@ def reliability_figure(found: Mapping[str, Reliability], system: str) -> go.Figu
     """
     colour = SYSTEM_COLOURS.get(system, TEXT)
     figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.8, 0.2], vertical_spacing=0.03)
-    diagonal = {
-        "x": [0, 1],
-        "y": [0, 1],
-        "mode": "lines",
-        "line": {"color": TEXT, "dash": "dot", "width": 1.5},
-        "name": "as right as sure",
-        "hoverinfo": "skip",
-    }
     points = [_points(name, own, colour) for name, own in found.items()]
     bars = [_bars(name, own, colour) for name, own in found.items()]
     rows = [1] * (1 + len(points)) + [2] * len(bars)
-    figure.add_traces([diagonal, *points, *bars], rows=rows, cols=[1] * len(rows))
+    figure.add_traces(
+        [diagonal("as right as sure"), *points, *bars], rows=rows, cols=[1] * len(rows)
+    )
     finish(figure, height=470)
     return figure.update_layout(
         xaxis={"range": [-0.01, 1.01]},

@@ -103,3 +103,15 @@ def on_paper(figure: go.Figure, width: int) -> go.Figure:
     return figure.update_layout(
         width=width, paper_bgcolor="white", plot_bgcolor="white", font_color="#222222"
     )
+
+
+def diagonal(name: str) -> dict[str, object]:
+    """The dotted line from (0, 0) to (1, 1) as a scatter trace, under its name in the legend."""
+    return {
+        "x": [0, 1],
+        "y": [0, 1],
+        "mode": "lines",
+        "line": {"color": TEXT, "dash": "dot", "width": 1.5},
+        "name": name,
+        "hoverinfo": "skip",
+    }
