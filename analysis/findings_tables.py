@@ -101,7 +101,7 @@ def _fitting(run: MeasuredRun) -> tuple[str, ...]:
     if run.preset.get("draws"):  # else an epoch is as many as there are recordings
         epochs += f" of {run.preset['draws']} pieces"
     seeds = ", ".join(map(str, run.seeds))
-    environment = (str(run.environment.get(name, "")) for name in ("device", "precision"))
+    environment = map(run.fitted_with, ("device", "precision"))
     return (preset, epochs, batch, heard, str(run.folds), seeds, *environment)
 
 

@@ -34,7 +34,8 @@ class MeasuredRun:
         wall_seconds: of fitting and testing all folds of all seeds.
         settings: of the system, where they are not the registry's.
         preset: how it was fitted, as ``run.json`` has it: ``name``, ``epochs``, ``batch`` ...
-        environment: ``device``, ``precision``, versions.
+        environments: ``device``, ``precision``, versions; several where seeds that were fitted on
+            several machines were joined.
         evaluation: the metrics per recording, with their intervals over groups.
         calibration: what was measured of temperature and sets of labels; None if nothing was.
     """
@@ -51,9 +52,14 @@ class MeasuredRun:
     wall_seconds: float
     settings: Mapping[str, Any] = field(repr=False)
     preset: Mapping[str, Any] = field(repr=False)
-    environment: Mapping[str, Any] = field(repr=False)
+    environments: tuple[Mapping[str, Any], ...] = field(repr=False)
     evaluation: Evaluation = field(repr=False)
     calibration: Calibration | None = field(default=None, repr=False)
+
+    def fitted_with(self, name: str) -> str:
+        """What the environments call ``name``, each once; empty if nothing is known."""
+        known = [str(one[name]) for one in self.environments if name in one]
+        return ", ".join(dict.fromkeys(known))
 
     @cached_property
     def predictions(self) -> pd.DataFrame:

@@ -115,7 +115,10 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
             wall_seconds=float(sum(record["wall_seconds"].values())),
             settings=dict(configuration.get("settings") or {}),
             preset=dict(configuration["preset"]),
-            environment=dict(record["environment"]),
+            environments=(
+                dict(record["environment"]),
+                *(dict(part["environment"]) for part in record.get("joined", [])),
+            ),
             evaluation=evaluation,
             calibration=read_calibration(record.get("calibration")),
         )

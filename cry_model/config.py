@@ -84,7 +84,7 @@ class CheckpointConfig:
                     "labels": _labels(data["labels"]),
                     "settings": _object(data.get("settings", {})),
                     "training": _object(data.get("training", {})),
-                    "front_end": _front_end(data["front_end"]),
+                    "front_end": read_front_end(data["front_end"]),
                     "evaluation": read_evaluation(data.get("evaluation")),
                     "agreement": read_agreement(data.get("agreement")),
                     "gate": read_gate(data.get("gate")),
@@ -111,7 +111,13 @@ def _object(data: Any) -> dict[str, Any]:
     return data
 
 
-def _front_end(data: Any) -> AnyConfig:
+def read_front_end(data: Any) -> AnyConfig:
+    """The configuration out of JSON, of a config or of a ``run.json``.
+
+    Raises:
+        TypeError: if it is none.
+        ValueError: if its numbers do not fit together.
+    """
     return _record(config_class(_object(data).get("kind")), data)
 
 

@@ -26,7 +26,7 @@ class Row:
         seeds: that were asked for and are whole.
         folds: of each seed.
         epochs: of each fit.
-        device: that the last command fitted on.
+        device: that it was fitted on last; several where seeds were joined.
         precision: of the model.
         jobs: fits that shared the device.
         resumed: folds whose fit went on from a kept state. What they cost in all is not known, so
@@ -91,7 +91,9 @@ def row_of(path: Path, record: dict[str, Any]) -> Row:
     resumed = [name for name, cost in costs.items() if cost["resumed"]]
     jobs = {name: costs[name]["jobs"] if name in costs else 1 for name in wall}
     whole = {} if resumed else wall
-    cuda = where.get("device") == "cuda"
+    first = {"environment": where, "precision": asked.get("precision")}
+    parts = [first, *record.get("joined", [])]
+    cuda = all(part["environment"].get("device") == "cuda" for part in parts)
     return Row(
         dataset=asked["dataset"],
         protocol=path.parents[1].name,
@@ -99,8 +101,8 @@ def row_of(path: Path, record: dict[str, Any]) -> Row:
         seeds=" ".join(map(str, record["seeds"])) if "seeds" in record else None,
         folds=asked["folds"],
         epochs=asked["preset"]["epochs"],
-        device=where.get("device_name"),
-        precision=PRECISIONS.get(asked.get("precision")),
+        device=each(part["environment"].get("device_name") for part in parts),
+        precision=each(PRECISIONS.get(part.get("precision")) for part in parts),
         jobs=max((cost["jobs"] for cost in costs.values()), default=None),
         resumed=len(resumed),
         seconds_per_fold=middle(s for name, s in wall.items() if name not in resumed),
@@ -120,6 +122,11 @@ def energy(cost: dict[str, Any] | None) -> float | None:
     if cost is None or cost["fit_joules"] is None:
         return None
     return cost["fit_joules"] / cost["jobs"]
+
+
+def each(words: Iterable[str | None]) -> str | None:
+    """Each once, in their order; None if there is none."""
+    return ", ".join(dict.fromkeys(filter(None, words))) or None
 
 
 def middle(values: Iterable[float | None]) -> float | None:

@@ -93,6 +93,7 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
                     seconds, name = time.perf_counter() - started, f"seed {seed}, fold {fold}"
                     record.setdefault("wall_seconds", {})[name] = round(seconds, 1)
                     record.setdefault("cost", {})[name] = asdict(cost)
+                    record["environment"] = results.environment(run.accelerator)
                     results.write_predictions(folder, results.ordered(table, run.labels))
                     results.write_run(folder, record)
                 run.accelerator.wait_for_everyone()
@@ -156,7 +157,6 @@ def facts_of(run: Run, seeds: tuple[int, ...]) -> dict[str, Any]:
         "seeds": list(seeds),
         "parameters": cost.parameters,
         "multiply_adds_5s": cost.multiply_adds,
-        "environment": results.environment(run.accelerator),
         "left_out": run.data.clips.left_out,
     }
 

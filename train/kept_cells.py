@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
 from cry_model.checkpoint import WEIGHTS
 from cry_model.config import CheckpointConfig
+from cry_model.front_ends import AnyConfig
 from train import results
 from train.corpus import DataError
 from train.datasets import DATASETS, folder
@@ -104,24 +106,43 @@ def rebuild(
     record = results.read_run(cell.results_folder)
     if record is None:
         raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
+    seeds = tuple(sorted({seed for seed, _, _ in cell.kept}))
+    run = run_of(cell, record, seeds, config.front_end, root, cache, accelerator)
+    if run.fingerprint != record["configuration"]["data"]:
+        raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
+    return run
+
+
+def run_of(
+    cell: Cell,
+    record: Mapping[str, Any],
+    seeds: tuple[int, ...],
+    front_end: AnyConfig,
+    root: Path | None,
+    cache: Path,
+    accelerator: Accelerator,
+) -> Run:
+    """The run that a ``run.json`` is of, with the recordings as they are here.
+
+    Raises:
+        DataError: as :func:`rebuild`.
+    """
     ran = record["configuration"]
     if ran["teacher"] is not None:  # it may have named the labels that the folds were made by
         raise DataError("This learnt from a teacher; only what learnt from labels can be rebuilt.")
     of_folders = cell.dataset.startswith(f"{folder.NAME}-") and cell.dataset not in DATASETS
     name = folder.NAME if of_folders else cell.dataset
-    data = find_corpus(name, root, cache, config.front_end)
+    data = find_corpus(name, root, cache, front_end)
     data = replace(data, clips=data.clips.labelled())  # without a teacher a fit leaves out the rest
-    if data.clips.fingerprint() != ran["data"]:
-        raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
     return Run(
         system=cell.system,
         data=data,
         protocol=cell.protocol,
-        preset=replace(usual_preset(cell.system, cell.dataset), front_end=config.front_end),
+        preset=replace(usual_preset(cell.system, cell.dataset), front_end=front_end),
         folds=ran["folds"],
-        seeds=tuple(sorted({seed for seed, _, _ in cell.kept})),
+        seeds=seeds,
         accelerator=accelerator,
         out=cell.out,
-        settings=config.settings,
+        settings=ran["settings"],
         within=Outer(**ran["within"]) if "within" in ran else None,
     )

@@ -39,7 +39,8 @@ def digest(results: Path) -> str:
 def _software(found: FoundRuns) -> str:
     used = []
     for key, name in SOFTWARE.items():
-        versions = {str(run.environment[key]) for run in found.runs if key in run.environment}
+        every = [one for run in found.runs for one in run.environments]
+        versions = {str(one[key]) for one in every if key in one}
         if versions:
             used.append(f"{name} {' and '.join(sorted(versions))}")
     return f"Fitted with {', '.join(used)}." if used else ""

@@ -17,7 +17,7 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
     assert (run.dataset, run.protocol, run.system) == ("donateacry", "baby", "ecapa-tdnn")
     assert (run.labels, run.seeds, run.folds) == (LABELS, (0, 2), 3)
     assert (run.parameters, run.multiply_adds, run.wall_seconds) == (1000, 2000, 360.0)
-    assert (run.preset["epochs"], run.environment["device"]) == (7, "cpu")
+    assert (run.preset["epochs"], run.fitted_with("device")) == (7, "cpu")
     assert len(run.predictions) == 2 * 2 * 90
 
 

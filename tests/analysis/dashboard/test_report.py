@@ -138,7 +138,7 @@ def test_the_bytes_depend_on_the_results_and_nothing_else(root, tmp_path):
 def test_the_header_says_which_results_these_are(root):
     found = find_runs(root)
     for number, run in enumerate(found.runs):
-        run.environment["torch"] = f"2.{number % 2}"
+        run.environments[0]["torch"] = f"2.{number % 2}"
     said = state(found, root)
     assert said.startswith("4 measured runs (Donate-a-Cry: 4). Fitted with PyTorch 2.0 and 2.1.")
     assert digest(root)[:16] in said
