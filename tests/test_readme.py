@@ -185,7 +185,7 @@ def test_the_table_of_coverage_is_that_of_the_results_and_of_the_checkpoints():
         row("measured coverage", lambda c: cell(c["coverage"])),
         row("labels named", lambda c: cell(c["size"])),
         row('all named: "can\'t tell"', lambda c: f"{100 * c['full']:.1f} %"),
-        row("labels that always named would do", lambda c: str(len(c["constant_set"]))),
+        row("labels to name each time for as much", lambda c: str(len(c["constant_set"]))),
         row("expected calibration error before", lambda c: cell(c["error_before"])),
         row("expected calibration error after", lambda c: cell(c["error_after"])),
         row("temperature", lambda c: f"{c['temperature']:.3f}"),
@@ -199,8 +199,8 @@ def test_the_table_of_coverage_is_that_of_the_results_and_of_the_checkpoints():
         f"{features['size']['value']:.1f} and {pupil['size']['value']:.1f} of six labels named",
         f'"uncomfortable" is among those that the feature MLP names for {100 * rare:.0f} %',
         f'"belly pain" for {100 * reasons["by_label"]["belly_pain"]:.0f} % of those',
-        f'always saying "hungry" would be enough for {100 * always:.0f} % of cries, so sets of '
-        f"{size:.1f} reasons that hold {100 * held:.0f} %",
+        f'always saying "hungry" would be enough for {100 * always:.0f} %, every baby counting '
+        f"alike, so sets of {size:.1f} reasons that hold {100 * held:.0f} %",
     ):
         assert sentence in words
     assert reasons["constant_set"] == ["hungry"]
