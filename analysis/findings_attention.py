@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from analysis.attention_effects import AttentionEffect, read_effect
 from analysis.cells import Cell
 from analysis.findings_tables import signed, table
+from analysis.measured_run import MeasuredRun
 from analysis.paper import FULL
 from cry_model.evaluation import percent, words
+from cry_model.layers import DifferentialAttention
+from cry_model.registry import get_system
 
 NAMES = {
     "differential": "A1 and A2 uniform",
@@ -22,26 +25,34 @@ NAMES = {
 
 def attention_section(cells: Sequence[Cell]) -> list[str]:
     """Lines of the section; none if nothing was measured."""
-    found = {c.title: read_effect(c.runs[FULL].folder) for c in cells if FULL in c.runs}
-    effects = {title: effect for title, effect in found.items() if effect is not None}
+    effects = {_title(c, run): read_effect(run.folder) for c in cells for run in c.runs.values()}
+    effects = {title: effect for title, effect in effects.items() if effect and effect.neutralised}
     if not effects:
         return []
     names = list(dict.fromkeys(name for e in effects.values() for name in e.neutralised))
     rows = [[NAMES.get(name, words(name)), *_changes(effects, name)] for name in names]
     rows += _map_rows(effects)
+    count = sum(len(effect.neutralised) for effect in effects.values())
     return [
         "## Does the attention do anything?",
         "",
-        "The fitted improved ECAPA-TDNN, with one of its attentions made neutral: the change of "
-        "the balanced accuracy per recording (below zero where the attention helps), with its "
-        "interval over groups, and the share of recordings that get another answer. The entropy "
-        "of A1 and A2 is 1 where they are uniform.",
+        "Fitted systems, with one of their attentions made neutral: the change of the balanced "
+        "accuracy per recording (below zero where the attention helps), with its interval over "
+        "groups, and the share of recordings that get another answer. The entropy of A1 and A2 is "
+        f"1 where they are uniform; lambda begins at {DifferentialAttention.LAMBDA_START:g}.",
         "",
-        *table(["the improved system", *effects], rows),
+        *table(["neutral", *effects], rows),
         "",
         *(_sentence(effects, name) for name in names),
         "",
+        f"The intervals are not corrected for their number, {count}: of so many, about "
+        f"{count / 20:.0f} would exclude zero by chance where no attention did anything.",
+        "",
     ]
+
+
+def _title(cell: Cell, run: MeasuredRun) -> str:
+    return cell.title if run.system == FULL else f"{cell.title}, {get_system(run.system).title}"
 
 
 def _changes(effects: Mapping[str, AttentionEffect], name: str) -> list[str]:

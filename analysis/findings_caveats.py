@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from statistics import fmean
 
 from analysis.cells import Cell, listed
 from analysis.findings_tables import settings_text
+from analysis.fold_scores import fold_scores
 from analysis.paper import FULL
 from cry_model.evaluation import dataset_title
+from cry_model.registry import get_system
 
+PUT_ASIDE = {"esc10": 0}
+"""Corpus on whose other folds choices were made -> the fold that was put aside for it."""
 CORPUS = "challenge6"
 """The corpus of the paper, whose recordings are not public in full."""
 
@@ -56,11 +61,41 @@ def variant_line(cells: Sequence[Cell]) -> str:
     )
 
 
+def precision_line(cells: Sequence[Cell]) -> str:
+    """Where systems of one cell were fitted in different precisions; empty if nowhere."""
+    mixed = [c for c in cells if len({run.fitted_with("precision") for run in c.runs.values()}) > 1]
+    if not mixed:
+        return ""
+    return (
+        f"On {listed(mixed)} not all systems were fitted in the same precision (see the last "
+        "table); whatever that changes is in their differences."
+    )
+
+
+def put_aside_line(cell: Cell) -> str:
+    """What each system scores on the fold that no choice has seen; empty where there is none."""
+    fold = PUT_ASIDE.get(cell.dataset)
+    if fold is None:
+        return ""
+    scored = {
+        run.system: [s.value for s in fold_scores(run, "accuracy") if s.fold == fold]
+        for run in cell.runs.values()
+    }
+    said = ", ".join(
+        f"{get_system(system).title} {fmean(values):.3f}" for system, values in scored.items()
+    )
+    return (
+        f"On fold {fold + 1} alone, the only one that no choice of preset and settings has seen "
+        f"(train/EXPERIMENTS.md), accuracy is: {said}."
+    )
+
+
 def seeds_line(cells: Sequence[Cell]) -> str:
     """What the intervals know nothing of."""
     fewest = min(len(run.seeds) for cell in cells for run in cell.runs.values())
     seeds = "one seed" if fewest == 1 else f"{fewest} seeds"
     return (
         "Interval and test take the groups as drawn at random and the fits as they are: how another"
-        f" seed would change a difference is not in them (the least here is {seeds} a system)."
+        f" seed would change a difference is not in them (the least here is {seeds} a system). Of "
+        "two systems the seeds that both have are compared."
     )

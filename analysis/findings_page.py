@@ -9,12 +9,21 @@ from analysis.cells import MAIN, METRICS, Cell
 from analysis.claims import LEVEL
 from analysis.comparison import DRAWS
 from analysis.findings_attention import attention_section
-from analysis.findings_caveats import corpus_line, guessing_line, seeds_line, variant_line
+from analysis.findings_caveats import (
+    corpus_line,
+    guessing_line,
+    precision_line,
+    put_aside_line,
+    seeds_line,
+    variant_line,
+)
 from analysis.findings_tables import GUESSING, fitting_table, measured_table, verdict_table
-from analysis.findings_words import absent_lines, claim_line, headline, leakage_lines
+from analysis.findings_words import absent_lines, ahead_lines, claim_line, headline, leakage_lines
 from analysis.paper import Paper
 from analysis.runs import FoundRuns
 from cry_model.evaluation import group_name, words
+
+CAVEATS = (corpus_line, variant_line, guessing_line, precision_line)
 
 
 class Figure(NamedTuple):
@@ -45,10 +54,11 @@ def page(found: FoundRuns, cells: Sequence[Cell], paper: Paper, figures: Collect
         "typed by hand but the paper's own numbers.",
         "",
         *dict.fromkeys(f"{headline(cells, metric)}\n" for metric in METRICS),
-        " ".join(filter(None, (say(cells) for say in (corpus_line, variant_line, guessing_line)))),
+        " ".join(filter(None, (say(cells) for say in CAVEATS))),
         "",
         f"By {words(MAIN)}:",
         "",
+        *ahead_lines(cells, MAIN),
         *(claim_line(cells, MAIN, i, paper) for i in range(len(cells[0].findings[MAIN]))),
         "",
         *_verdicts(cells),
@@ -95,7 +105,7 @@ def _measured(cells: Sequence[Cell]) -> list[str]:
     for cell in cells:
         e = cell.evaluation
         title = f"**{cell.title}**: {e.recordings} recordings, {e.groups} groups, {e.folds} folds"
-        lines += [title, "", *measured_table(cell), ""]
+        lines += [title, "", *measured_table(cell), "", *_with_blank(_said(put_aside_line(cell)))]
     return lines
 
 
@@ -106,6 +116,10 @@ def _pictured(
         return []
     image = f"![{figure.words}](figures/{figure.name})"
     return [f"## {heading}", "", *_with_blank(lines), image, "", figure.words, ""]
+
+
+def _said(sentence: str) -> list[str]:
+    return [sentence] if sentence else []
 
 
 def _with_blank(lines: Sequence[str]) -> list[str]:

@@ -29,8 +29,46 @@ def headline(cells: Sequence[Cell], metric: str) -> str:
     return (
         f"{word}: by {words(metric)}, of {judged} judgements (a claim on one dataset under one "
         f"protocol) {confirmed} {'is' if confirmed == 1 else 'are'} confirmed, {contradicted} "
-        f"contradicted and {count[Verdict.UNDECIDED]} undecided."
+        f"contradicted and {count[Verdict.UNDECIDED]} undecided.{_below_majority(cells, metric)}"
     )
+
+
+def _below_majority(cells: Sequence[Cell], metric: str) -> str:
+    """How many confirmations by accuracy are of systems that a constant answer beats."""
+    if metric != "accuracy":
+        return ""
+    below = sum(
+        finding.verdict is Verdict.CONFIRMED
+        and all(
+            run.evaluation.metrics[metric].value < run.evaluation.majority_accuracy
+            for run in map(cell.runs.__getitem__, finding.claim.systems)
+        )
+        for cell in cells
+        for finding in cell.findings[metric]
+    )
+    if not below:
+        return ""
+    confirmed = sum(f.verdict is Verdict.CONFIRMED for cell in cells for f in cell.findings[metric])
+    which = "all" if below == confirmed else f"{below}"
+    return (
+        f" But in {which} of the confirmed ones always giving the most frequent label would be "
+        "right more often than the systems that are compared, so these show little but which of "
+        "them gives that label more often."
+    )
+
+
+def ahead_lines(cells: Sequence[Cell], metric: str) -> list[str]:
+    """Which system scores highest on each cell, whatever that is worth."""
+    lines = []
+    for cell in cells:
+        if len(cell.runs) < 2:
+            continue
+        best = max(cell.runs.values(), key=lambda run: run.evaluation.metrics[metric].value)
+        chance = "" if best.evaluation.better_than_chance else ", which is no better than guessing"
+        title = get_system(best.system).title
+        value = best.evaluation.metrics[metric]
+        lines.append(f"- Highest on {cell.title}: {title}, {value}{chance}.")
+    return lines
 
 
 def claim_line(cells: Sequence[Cell], metric: str, number: int, paper: Paper) -> str:

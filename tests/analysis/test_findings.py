@@ -4,6 +4,7 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.__main__ import main
@@ -11,6 +12,7 @@ from analysis.ablation_figure import ablation_figure
 from analysis.attention_effects import read_effect
 from analysis.cells import cells_of
 from analysis.findings import figures_of, write_findings
+from analysis.findings_words import headline
 from analysis.leakage_figure import leakage_figure
 from analysis.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
 from analysis.run_tables import ResultsError
@@ -175,9 +177,50 @@ def test_attention_is_a_section_where_it_was_measured(root, written, tmp_path):
     assert "- A1 and A2 uniform: no interval excludes zero." in text
     worse = "over time: worse than fitted on Donate-a-Cry, `baby`."
     assert worse in text
+    assert "lambda begins at 0.2." in text
+    assert "not corrected for their number, 2: of so many, about 0 would" in text
+    other = write_run(tmp_path, NO_MCA)
+    (other / "attention_effect.json").write_text(json.dumps(effect_record()))
+    write_findings(tmp_path, out, draw=False)
+    heads = f"Donate-a-Cry, `baby` | Donate-a-Cry, `baby`, {get_system(NO_MCA).title} |"
+    assert f"| neutral | {heads}" in out.read_text(encoding="utf-8")
     (folder / "attention_effect.json").write_text('{"neutralised": 3}')
     with pytest.raises(ResultsError, match=r"attention_effect\.json"):
         read_effect(folder)
+
+
+def test_confirmations_below_the_majority_are_said_to_be_worth_little(tmp_path):
+    """By accuracy, where a constant answer would be right more often than either system."""
+    for system, skill in (("ecapa-tdnn", 0.0), ("resnet18", -9.0)):
+        folder = write_run(tmp_path, system, skill)
+        record = json.loads((folder / "run.json").read_text())
+        record["metrics"]["recording"]["majority_accuracy"] = 0.99
+        (folder / "run.json").write_text(json.dumps(record))
+    cells = cells_of(find_runs(tmp_path).runs)
+    assert headline(cells, "accuracy").endswith("gives that label more often.")
+    assert "in all of the confirmed ones" in headline(cells, "accuracy")
+    assert "most frequent" not in headline(cells, "balanced_accuracy")
+
+
+def test_the_fold_that_was_put_aside_and_the_mixed_precision_are_said(tmp_path):
+    folders = [write_run(tmp_path, s, dataset="esc10") for s in ("ecapa-tdnn", "resnet18")]
+    out = tmp_path / "page.md"
+    write_findings(tmp_path, out, draw=False)
+    text = out.read_text(encoding="utf-8")
+    assert "same precision" not in text
+    for folder, system in zip(folders, ("ecapa-tdnn", "resnet18"), strict=True):
+        table = pd.read_csv(folder / "predictions.csv")
+        columns = [name for name in table if name.startswith("p_")]
+        mean = table[table["fold"] == 0].groupby(["recording", "label"])[columns].mean()
+        guess = mean.idxmax(axis=1).str.removeprefix("p_")
+        share = (guess == mean.index.get_level_values("label")).mean()
+        assert f"{get_system(system).title} {share:.3f}" in text
+    record = json.loads((folders[0] / "run.json").read_text())
+    record["environment"]["precision"] = "bfloat16"
+    (folders[0] / "run.json").write_text(json.dumps(record))
+    write_findings(tmp_path, out, draw=False)
+    said = "On ESC-10 (`baby`) not all systems were fitted in the same precision"
+    assert said in out.read_text(encoding="utf-8")
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
