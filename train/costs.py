@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, fields
+from math import fsum
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,6 +27,7 @@ class Row:
         seeds: that were asked for and are whole.
         folds: of each seed.
         epochs: of each fit.
+        draws: pieces in an epoch; 0 for as many as there are recordings.
         device: that it was fitted on last; several where seeds were joined.
         precision: of the model.
         jobs: fits that shared the device.
@@ -45,6 +47,7 @@ class Row:
     seeds: str | None
     folds: int
     epochs: int
+    draws: int
     device: str | None
     precision: str | None
     jobs: int | None
@@ -101,6 +104,7 @@ def row_of(path: Path, record: dict[str, Any]) -> Row:
         seeds=" ".join(map(str, record["seeds"])) if "seeds" in record else None,
         folds=asked["folds"],
         epochs=asked["preset"]["epochs"],
+        draws=asked["preset"].get("draws", 0),  # older than this field
         device=each(part["environment"].get("device_name") for part in parts),
         precision=each(PRECISIONS.get(part.get("precision")) for part in parts),
         jobs=max((cost["jobs"] for cost in costs.values()), default=None),
@@ -138,7 +142,7 @@ def middle(values: Iterable[float | None]) -> float | None:
 def total(values: Iterable[float | None]) -> float | None:
     """The sum; None if there is nothing, or one is not known."""
     every = list(values)
-    return None if not every or None in every else sum(every)
+    return None if not every or None in every else fsum(every)
 
 
 def markdown(rows: Sequence[Row]) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,12 +192,12 @@ def cost(seconds, joules, **changes):
     }
 
 
-def write(out, system, costs, wall, **changes):
+def write(out, system, costs, wall, draws=0, **changes):
     place = out / "results" / "esc10" / "baby" / system
     place.mkdir(parents=True)
     asked = {"dataset": "esc10", "protocol": "baby", "system": system, "folds": 3}
     run = {
-        "configuration": {**asked, "precision": "bf16", "preset": {"epochs": 7}},
+        "configuration": {**asked, "precision": "bf16", "preset": {"epochs": 7, "draws": draws}},
         "environment": {"device": "cuda", "device_name": "A GPU", "processes": 1},
         "seeds": [0, 1],
         "parameters": 1234,
@@ -225,7 +226,7 @@ def test_the_table_follows_from_the_records(tmp_path, capsys):
     resumed = {"resumed": True, "pieces_per_second": None}
     write(tmp_path, "b", [*costs[:2], cost(4, 70.0, **resumed)], [11, 21, 5])
     write(tmp_path, "c", [cost(10, None)], [11], environment={"device": "cpu"})
-    write(tmp_path, "d", [], [11, 21, 43], cost={}, seeds=[0])
+    write(tmp_path, "d", [], [11.1, 21.2, 42.8], cost={}, seeds=[0], draws=384)
     write(tmp_path, "e", [], [], environment={})
     rows = table(tmp_path, capsys)
     a, b, c, d, e = rows.values()
@@ -237,8 +238,9 @@ def test_the_table_follows_from_the_records(tmp_path, capsys):
     assert (float(a["total_seconds"]), float(a["gpu_seconds"])) == (74, 37)
     assert (b["resumed"], b["seconds_per_fold"], b["pieces_per_second"]) == ("1", "16.0", "75.0")
     assert b["joules"] == b["total_seconds"] == b["gpu_seconds"] == ""
-    assert (c["total_seconds"], c["gpu_seconds"], c["joules"]) == ("11", "", "")
-    assert (d["total_seconds"], d["pieces_per_second"], d["joules"]) == ("75", "", "")
+    assert (c["total_seconds"], c["gpu_seconds"], c["joules"]) == ("11.0", "", "")
+    assert (d["total_seconds"], d["pieces_per_second"], d["joules"]) == ("75.1", "", "")
+    assert (a["draws"], d["draws"]) == ("0", "384")
     assert e["total_seconds"] == e["seconds_per_fold"] == e["device"] == ""
 
 
@@ -252,7 +254,7 @@ def test_a_folder_without_runs_is_one_sentence(tmp_path, capsys):
 
 def test_a_real_run_has_a_row(fitted, capsys):
     row = table(fitted, capsys)[SYSTEM]
-    assert float(row["total_seconds"]) == sum(record(fitted)["wall_seconds"].values())
+    assert float(row["total_seconds"]) == math.fsum(record(fitted)["wall_seconds"].values())
     assert (row["epochs"], row["folds"], row["seeds"]) == (str(EPOCHS), "2", "0")
     assert row["joules"] == row["gpu_seconds"] == ""
 
