@@ -6,6 +6,7 @@ import shutil
 import pandas as pd
 import pytest
 
+from cry_model.checkpoint import load_checkpoint
 from train.__main__ import main
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
@@ -19,7 +20,8 @@ def command(root, *words):
 
 def fit(root, out, seeds, *more, protocol="baby", settings=SETTINGS):
     what = ["fit", "--dataset", "donateacry", "--system", SYSTEM, "--protocol", protocol]
-    where = ["--device", "cpu", "--precision", "float32", "--no-checkpoint", "--out", out]
+    where = ["--device", "cpu", "--precision", "float32", "--out", out]
+    more = more or ["--no-checkpoint"]
     assert command(root, *what, "--seeds", *seeds, *settings, *where, *more) == 0
     return out
 
@@ -119,6 +121,18 @@ def test_pieces_that_were_split_apart_join_too(made_up_root, tmp_path):
     assert command(made_up_root, "join", folders[1], "--out", folders[0]) == 0
     place = folders[0] / PLACE.replace("/baby/", "/clip/")
     assert json.loads((place / "run.json").read_text())["seeds"] == [0, 1]
+
+
+def test_the_checkpoint_then_carries_the_numbers_of_all_seeds(made_up_root, fitted, tmp_path):
+    out = fit(made_up_root, tmp_path / "first", (0,), "--checkpoint")
+    checkpoint = out / "checkpoints" / f"donateacry-{SYSTEM}"
+    assert load_checkpoint(checkpoint)[1].evaluation.seeds == (0,)
+    assert command(made_up_root, "join", fitted["second"], "--out", out) == 0
+    assert main(["calibrate", str(out / PLACE), "--checkpoint", str(checkpoint)]) == 0
+    carried = json.loads((checkpoint / "config.json").read_text())
+    assert carried["evaluation"] == record(out)["metrics"]["recording"]
+    assert carried["calibration"] == record(out)["calibration"]
+    assert carried["evaluation"]["seeds"] == [0, 1]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from typing import Any
 
 from cry_model.calibration import Calibration
 from cry_model.checkpoint import load_checkpoint, write_atomically
-from cry_model.config import CONFIG, CheckpointConfig
+from cry_model.config import CONFIG, CheckpointConfig, read_evaluation
+from cry_model.evaluation import Evaluation
 from cry_model.hub import find_checkpoint
 from train import results
 from train.calibration import calibrate
@@ -36,7 +37,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         "results", type=Path, help="folder with run.json, which gets the numbers, and predictions"
     )
     parser.add_argument(
-        "--checkpoint", type=Path, help="folder of the weights of that run, to carry them too"
+        "--checkpoint",
+        type=Path,
+        help="folder of the weights of that run, to carry them and the metrics of all its seeds",
     )
     parser.add_argument(
         "--teacher",
@@ -56,8 +59,8 @@ def run(args: argparse.Namespace) -> None:
     results.write_record(args.results, {**record, "calibration": asdict(found)})
     print(describe(found), f"Written to {args.results / results.RUN}.", sep="\n")
     if config is not None:
-        text = replace(config, calibration=found).to_json()
-        write_atomically(args.checkpoint / CONFIG, text.encode())
+        carried = replace(config, calibration=found, evaluation=measured(config, record))
+        write_atomically(args.checkpoint / CONFIG, carried.to_json().encode())
         print(f"Written to {args.checkpoint / CONFIG}.")
 
 
@@ -79,6 +82,13 @@ def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
             "results of that."
         )
     return config
+
+
+def measured(config: CheckpointConfig, record: dict[str, Any]) -> Evaluation | None:
+    """What the checkpoint carries of its metrics: of all seeds that the run has by now."""
+    if config.evaluation is None:
+        return None
+    return read_evaluation(record["metrics"]["recording"])
 
 
 def calibrated(args: argparse.Namespace, record: dict[str, Any]) -> Calibration:
