@@ -41,6 +41,11 @@ class Cell:
         return f"{dataset_title(self.dataset)}, `{self.protocol}`"
 
     @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those that all systems have."""
+        return tuple(sorted(set.intersection(*(set(run.seeds) for run in self.runs.values()))))
+
+    @property
     def evaluation(self) -> Evaluation:
         """Of the first system, for what all of them share: recordings, groups, chance."""
         return next(iter(self.runs.values())).evaluation

@@ -72,6 +72,15 @@ def precision_line(cells: Sequence[Cell]) -> str:
     )
 
 
+def own_seeds_line(cell: Cell) -> str:
+    """Where the rows of the table are of different seeds; empty where they are of the same."""
+    if len({run.seeds for run in cell.runs.values()}) < 2:
+        return ""
+    return (
+        "Each row is over all seeds of its system, so only rows of the same seeds can be compared."
+    )
+
+
 def put_aside_line(cell: Cell) -> str:
     """What each system scores on the fold that no choice has seen; empty where there is none."""
     fold = PUT_ASIDE.get(cell.dataset)

@@ -12,6 +12,7 @@ from analysis.findings_attention import attention_section
 from analysis.findings_caveats import (
     corpus_line,
     guessing_line,
+    own_seeds_line,
     precision_line,
     put_aside_line,
     seeds_line,
@@ -105,7 +106,8 @@ def _measured(cells: Sequence[Cell]) -> list[str]:
     for cell in cells:
         e = cell.evaluation
         title = f"**{cell.title}**: {e.recordings} recordings, {e.groups} groups, {e.folds} folds"
-        lines += [title, "", *measured_table(cell), "", *_with_blank(_said(put_aside_line(cell)))]
+        said = filter(None, (own_seeds_line(cell), put_aside_line(cell)))
+        lines += [title, "", *measured_table(cell), "", *_with_blank([" ".join(said)])]
     return lines
 
 
@@ -118,9 +120,5 @@ def _pictured(
     return [f"## {heading}", "", *_with_blank(lines), image, "", figure.words, ""]
 
 
-def _said(sentence: str) -> list[str]:
-    return [sentence] if sentence else []
-
-
 def _with_blank(lines: Sequence[str]) -> list[str]:
-    return [*lines, ""] if lines else []
+    return [*lines, ""] if any(lines) else []

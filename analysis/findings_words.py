@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from analysis.cells import Cell, listed
 from analysis.claims import Verdict
+from analysis.fold_scores import score_of_seeds
 from analysis.paper import FULL, Claim, Paper
 from analysis.runs import PROTOCOLS
 from cry_model.evaluation import Estimate, dataset_title, tested, words
@@ -58,16 +59,25 @@ def _below_majority(cells: Sequence[Cell], metric: str) -> str:
 
 
 def ahead_lines(cells: Sequence[Cell], metric: str) -> list[str]:
-    """Which system scores highest on each cell, whatever that is worth."""
+    """Which system scores highest on each cell, over the seeds that all have there."""
     lines = []
     for cell in cells:
-        if len(cell.runs) < 2:
+        if len(cell.runs) < 2 or not cell.seeds:
             continue
-        best = max(cell.runs.values(), key=lambda run: run.evaluation.metrics[metric].value)
-        chance = "" if best.evaluation.better_than_chance else ", which is no better than guessing"
-        title = get_system(best.system).title
-        value = best.evaluation.metrics[metric]
-        lines.append(f"- Highest on {cell.title}: {title}, {value}{chance}.")
+        scores = {
+            system: score_of_seeds(run, metric, cell.seeds) for system, run in cell.runs.items()
+        }
+        best = max(scores, key=scores.__getitem__)
+        chance = (
+            ""
+            if cell.runs[best].evaluation.better_than_chance
+            else ", which is no better than guessing"
+        )
+        seeds = ", ".join(map(str, cell.seeds))
+        lines.append(
+            f"- Highest on {cell.title} (seed {seeds}, which all have): "
+            f"{get_system(best).title}, {scores[best]:.3f}{chance}."
+        )
     return lines
 
 

@@ -1,7 +1,8 @@
-"""The metric of every fold of every seed: how far one fit of a system differs from another."""
+"""The metric of single folds and seeds: how far one fit of a system differs from another."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,18 @@ class FoldScore(NamedTuple):
     fold: int
     recordings: int
     value: float
+
+
+def score_of_seeds(run: MeasuredRun, metric: str, seeds: Collection[int]) -> float:
+    """The metric per recording, pooled over these seeds of a run.
+
+    Raises:
+        ResultsError: if the predictions of the run cannot be read.
+    """
+    table = run.recordings[run.recordings["seed"].isin(list(seeds))]
+    labels = table["label"].map({label: i for i, label in enumerate(run.labels)}).to_numpy()
+    answers = table[probability_columns(run.labels)].to_numpy(np.float64)
+    return METRICS[metric](labels, answers, np.ones(len(table)))
 
 
 def fold_scores(run: MeasuredRun, metric: str) -> tuple[FoldScore, ...]:

@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import balanced_accuracy_score
 
 from analysis.__main__ import main
 from analysis.ablation_figure import ablation_figure
@@ -221,6 +222,27 @@ def test_the_fold_that_was_put_aside_and_the_mixed_precision_are_said(tmp_path):
     write_findings(tmp_path, out, draw=False)
     said = "On ESC-10 (`baby`) not all systems were fitted in the same precision"
     assert said in out.read_text(encoding="utf-8")
+
+
+def test_only_the_seeds_that_all_have_are_compared_in_one_line(tmp_path):
+    write_run(tmp_path, "ecapa-tdnn", 1.0, seeds=(0, 1))
+    write_run(tmp_path, "resnet18", 0.5, seeds=(1,))
+    out = tmp_path / "page.md"
+    write_findings(tmp_path, out, draw=False)
+    text = out.read_text(encoding="utf-8")
+    scores = {}
+    for system in ("ecapa-tdnn", "resnet18"):
+        table = pd.read_csv(tmp_path / "donateacry" / "baby" / system / "predictions.csv")
+        columns = [name for name in table if name.startswith("p_")]
+        mean = table[table["seed"] == 1].groupby(["recording", "label"])[columns].mean()
+        guess = mean.idxmax(axis=1).str.removeprefix("p_")
+        scores[get_system(system).title] = balanced_accuracy_score(
+            mean.index.get_level_values("label"), guess
+        )
+    title, score = max(scores.items(), key=lambda pair: pair[1])
+    line = "- Highest on Donate-a-Cry, `baby` (seed 1, which all have): "
+    assert f"{line}{title}, {score:.3f}" in text
+    assert "only rows of the same seeds can be compared" in text
 
 
 def test_the_command_says_what_is_wrong(tmp_path, capsys):
