@@ -6,9 +6,10 @@ import pandas as pd
 from tests.analysis.test_comparison import plain
 
 
-def scored(run):
+def scored(run, seeds=None):
     """Truth, probabilities and groups, a row per seed and recording, out of the file."""
     table = pd.read_csv(run.folder / "predictions.csv", dtype={"group": str, "recording": str})
+    table = table if seeds is None else table[table["seed"].isin(seeds)]
     columns = [f"p_{label}" for label in run.labels]
     means = table.groupby(["seed", "recording"], sort=True)[columns].mean()
     facts = table.drop_duplicates(["seed", "recording"]).set_index(["seed", "recording"])
@@ -17,9 +18,9 @@ def scored(run):
     return truth, means.to_numpy(), facts["group"].to_numpy()
 
 
-def score(run, metric):
-    """One metric over all seeds."""
-    truth, p, _ = scored(run)
+def score(run, metric, seeds=None):
+    """One metric over all seeds, or over some."""
+    truth, p, _ = scored(run, seeds)
     return plain(metric, truth, p)
 
 

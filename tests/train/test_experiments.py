@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
@@ -15,6 +16,12 @@ ROW = re.compile(
     r"(?P<high>[\d.]+)\] \| (?P<auc>[\d.]+) \|",
     re.MULTILINE,
 )
+AHEAD = re.compile(
+    r"^\| `(?P<trial>[\w-]+)` \|.*\| (?P<value>[+-][\d.]+) \[(?P<low>[+-][\d.]+), "
+    r"(?P<high>[+-][\d.]+)\] \|",
+    re.MULTILINE,
+)
+WORDS = ("clip", "recording", "group")
 SCORES = {
     "esc10": ("accuracy", accuracy_score),
     "donateacry": ("balanced_accuracy", balanced_accuracy_score),
@@ -46,8 +53,27 @@ def test_a_row_says_what_was_measured(folder):
     assert f"{metrics['macro_auc']['value']:.3f}" == row["auc"]
 
 
+@pytest.mark.parametrize("row", AHEAD.finditer(PAGE), ids=lambda row: row["trial"])
+def test_how_far_a_trial_is_ahead_follows_from_both(row):
+    answers = []
+    for trial in (row["trial"], "new"):
+        table = read(ROOT / "assets" / "search" / trial)
+        columns = [name for name in table if name.startswith("p_")]
+        mean = table.groupby(["recording", "group", "label"])[columns].mean().reset_index()
+        guess = mean[columns].idxmax(axis=1).str.removeprefix("p_")
+        mean["right"] = (guess == mean["label"]).astype(float)
+        answers.append(mean.set_index("recording"))
+    one, other = answers
+    ahead = one["right"] - other["right"].loc[one.index]
+    assert f"{ahead.mean():+.3f}" == row["value"]
+    sums = ahead.groupby(one["group"]).agg(["sum", "size"]).to_numpy()
+    drawn = sums[np.random.default_rng(1).integers(len(sums), size=(4000, len(sums)))].sum(1)
+    bounds = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
+    np.testing.assert_allclose(bounds, [float(row["low"]), float(row["high"])], atol=0.01)
+
+
 def read(folder):
-    return pd.read_csv(folder / "predictions.csv", dtype={"recording": str, "clip": str})
+    return pd.read_csv(folder / "predictions.csv", dtype=dict.fromkeys(WORDS, str))
 
 
 def put_aside(dataset, protocol):
