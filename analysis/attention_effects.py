@@ -35,11 +35,13 @@ class AttentionEffect:
     """Of one run.
 
     Attributes:
+        seeds: of the fits that were asked.
         neutralised: name of the attention -> what is lost without it.
         entropies: of the rows of A1 and of A2, 1 where uniform; None without the module.
         weights: lambda of every fit, in rising order; empty without the module.
     """
 
+    seeds: tuple[int, ...]
     neutralised: Mapping[str, Neutralised]
     entropies: tuple[Estimate, Estimate] | None
     weights: tuple[float, ...]
@@ -63,11 +65,12 @@ def read_effect(folder: Path) -> AttentionEffect | None:
             )
             for name, one in record["neutralised"].items()
         }
-        maps = record["differential"]
+        seeds, maps = tuple(map(int, record["seeds"])), record["differential"]
         if maps is None:
-            return AttentionEffect(neutralised, None, ())
+            return AttentionEffect(seeds, neutralised, None, ())
         entropies = (Estimate(**maps["entropy_1"]), Estimate(**maps["entropy_2"]))
-        return AttentionEffect(neutralised, entropies, tuple(sorted(maps["weight"].values())))
+        weights = tuple(sorted(maps["weight"].values()))
+        return AttentionEffect(seeds, neutralised, entropies, weights)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ResultsError(
             f"{path} is not as train effect writes it ({error!r}); measure it again."

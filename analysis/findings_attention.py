@@ -66,13 +66,14 @@ def _changes(effects: Mapping[str, AttentionEffect], name: str) -> list[str]:
 
 
 def _map_rows(effects: Mapping[str, AttentionEffect]) -> list[list[str]]:
-    rows = [["entropy of A1"], ["entropy of A2"], ["lambda, least to greatest"]]
+    rows = [["seeds"], ["entropy of A1"], ["entropy of A2"], ["lambda, least to greatest"]]
     for effect in effects.values():
+        seeds = ", ".join(map(str, effect.seeds))
         shown = ["-", "-"] if effect.entropies is None else map(str, effect.entropies)
         least_to_greatest = "-"
         if effect.weights:
             least_to_greatest = f"{effect.weights[0]:.3f} to {effect.weights[-1]:.3f}"
-        for row, text in zip(rows, [*shown, least_to_greatest], strict=True):
+        for row, text in zip(rows, [seeds, *shown, least_to_greatest], strict=True):
             row.append(text)
     return rows
 

@@ -155,6 +155,7 @@ def effect_record():
         return {"metrics": {"balanced_accuracy": metric}, "changed": share, "distance": share}
 
     return {
+        "seeds": [0],
         "neutralised": {"differential": change(-0.02, 0.02), "temporal": change(-0.2, -0.1)},
         "differential": {
             "tokens": 4,
@@ -179,6 +180,7 @@ def test_attention_is_a_section_where_it_was_measured(root, written, tmp_path):
     worse = "over time: worse than fitted on Donate-a-Cry, `baby`."
     assert worse in text
     assert "lambda begins at 0.2." in text
+    assert "| seeds | 0 |" in text
     assert "not corrected for their number, 2: of so many, about 0 would" in text
     other = write_run(tmp_path, NO_MCA)
     (other / "attention_effect.json").write_text(json.dumps(effect_record()))
