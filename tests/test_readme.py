@@ -136,6 +136,15 @@ def test_what_the_readme_says_of_the_claims_stands_in_the_findings():
     assert f"the fitted system is {better} and {worse}" in " ".join(README.split())
 
 
+def test_what_pcen_gives_is_that_of_the_trials():
+    found = []
+    for name in ("pcen-folds", "pcen-folds-ecapa"):
+        record = json.loads((ROOT / "assets" / "search" / name / "run.json").read_text("utf-8"))
+        found.append(cell(record["metrics"]["recording"]["metrics"]["accuracy"]))
+    said = "the improved system reaches {} on ESC-10 and ECAPA-TDNN {}".format(*found)
+    assert said in " ".join(README.split())
+
+
 @pytest.mark.parametrize("folder", CLASSIFIERS, ids=lambda folder: folder.name)
 def test_the_verdicts_are_those_of_the_checkpoints(folder):
     config = cry_model.CheckpointConfig.from_json((folder / "config.json").read_text("utf-8"))

@@ -29,6 +29,11 @@ SCORES = {
 """What the table of a corpus shows beside the macro AUC."""
 ROWS = {row["trial"]: row for row in ROW.finditer(PAGE)}
 FOLDERS = sorted((ROOT / "assets" / "search").iterdir())
+FOLDS = [
+    folder
+    for folder in FOLDERS
+    if "within" not in json.loads((folder / "run.json").read_text())["configuration"]
+]
 
 
 def test_every_trial_has_a_row_and_every_row_a_trial():
@@ -56,7 +61,11 @@ def test_a_row_says_what_was_measured(folder):
     assert f"{metrics['macro_auc']['value']:.3f}" == row["auc"]
 
 
-@pytest.mark.parametrize("row", AHEAD.finditer(PAGE), ids=lambda row: row["trial"])
+@pytest.mark.parametrize(
+    "row",
+    [row for row in AHEAD.finditer(PAGE) if row["trial"] not in {folder.name for folder in FOLDS}],
+    ids=lambda row: row["trial"],
+)
 def test_how_far_a_trial_is_ahead_follows_from_both(row):
     answers = []
     for trial in (row["trial"], "new"):
@@ -94,13 +103,6 @@ def put_aside(ran):
     return tested
 
 
-FOLDS = [
-    folder
-    for folder in FOLDERS
-    if "within" not in json.loads((folder / "run.json").read_text())["configuration"]
-]
-
-
 @pytest.mark.parametrize("folder", FOLDS, ids=lambda folder: folder.name)
 def test_all_folds_of_a_choice_beside_the_reported_ones(folder):
     ran = json.loads((folder / "run.json").read_text())["configuration"]
@@ -115,4 +117,6 @@ def test_all_folds_of_a_choice_beside_the_reported_ones(folder):
     ahead = tried["right"].mean() - before["right"].mean()
     first = tried[tried["fold"] == 0]["right"].mean(), before[before["fold"] == 0]["right"].mean()
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{folder.name}` |"))
-    assert f"| {first[0]:.3f} ({first[1]:.3f}) | {ahead:+.3f} [" in row
+    written = re.search(r"\| ([\d.]+) \(([\d.]+)\) \| ([+-][\d.]+) \[", row).groups()
+    # Of 80 and of 400 recordings: some lie in the middle of two thousandths.
+    np.testing.assert_allclose([float(w) for w in written], [*first, ahead], atol=0.000501)
