@@ -47,6 +47,11 @@ class Item:
     fold: int | None = None
     piece: int | None = None
 
+    @property
+    def unit(self) -> str:
+        """What a fit is tested on as a whole: the recording, or the part of it that was cut."""
+        return self.recording if self.piece is None else f"{self.recording}#{self.piece}"
+
 
 @dataclass(frozen=True)
 class Corpus:

@@ -57,11 +57,10 @@ def predict(
     probabilities = piece_probabilities(model, front_end, clips)
     for item, pieces in zip(clips.items, probabilities, strict=True):
         # A unit of the clip protocol that is a little too long for one piece has two.
-        prefix = item.recording if item.piece is None else f"{item.recording}#{item.piece}"
         for number, row in enumerate(pieces):
             rows.append(
                 {
-                    "clip": f"{prefix}#{number}",
+                    "clip": f"{item.unit}#{number}",
                     "recording": item.recording,
                     "group": item.group,
                     "label": item.label,

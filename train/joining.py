@@ -92,17 +92,13 @@ def check_split(run: Run, part: Part) -> None:
     found = {r: (g, label) for r, g, label in part.table[columns].itertuples(index=False)}
     if found != facts:
         raise DataError(f"{part.folder} was made from other recordings, groups or labels.")
+    units = [item.unit for item in run.units.items]
     for seed in part.seeds:
         rows = part.table[part.table["seed"] == seed]
         tested = zip(rows["clip"].str.rsplit("#", n=1).str[0], rows["fold"], strict=True)
         fold_of = split(run.units.items, run.protocol, run.folds, seed)
-        if set(tested) != set(zip(map(name, run.units.items), fold_of.tolist(), strict=True)):
+        if set(tested) != set(zip(units, fold_of.tolist(), strict=True)):
             raise DataError(f"Seed {seed} of {part.folder} has other folds than it has here.")
-
-
-def name(item: Any) -> str:
-    """What the pieces of a unit are called, without their number."""
-    return item.recording if item.piece is None else f"{item.recording}#{item.piece}"
 
 
 def join(run: Run, own: Part, other: Part) -> Evaluation:
