@@ -32,6 +32,7 @@ def test_all_commands_are_there():
         "prepare",
         "fit",
         "grid",
+        "join",
         "costs",
         "gate",
         "calibrate",
@@ -41,7 +42,7 @@ def test_all_commands_are_there():
         "publish",
         "publish-space",
     }
-    assert len(COMMANDS) == 11
+    assert len(COMMANDS) == 12
 
 
 @pytest.mark.parametrize(
