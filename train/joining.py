@@ -35,11 +35,13 @@ class Part:
         folder: which.
         record: its ``run.json``.
         table: the predictions of the seeds that have all of their folds.
+        rest: those of seeds that were cut off.
     """
 
     folder: Path
     record: Mapping[str, Any]
     table: pd.DataFrame
+    rest: pd.DataFrame
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -56,10 +58,10 @@ def read_part(folder: Path) -> Part:
     record, table = results.read_run(folder), results.read_predictions(folder)
     if record is None or table.empty:
         raise DataError(f"There is no run in {folder}.")
-    table = results.whole_seeds(table, record["configuration"]["folds"])
-    if table.empty:
+    whole = results.whole_seeds(table, record["configuration"]["folds"])
+    if whole.empty:
         raise DataError(f"No seed in {folder} has all of its folds; finish its fit first.")
-    return Part(folder, record, table)
+    return Part(folder, record, whole, table.drop(whole.index))
 
 
 def check_alike(own: Part, other: Part) -> None:
@@ -74,7 +76,8 @@ def check_alike(own: Part, other: Part) -> None:
         raise DataError(
             f"{other.folder} was fitted otherwise than {own.folder}: {', '.join(differ)} differ."
         )
-    if both := sorted({*own.seeds} & {*other.seeds}):
+    begun = {*own.seeds, *own.rest["seed"].tolist()}
+    if both := sorted(begun & {*other.seeds}):
         raise DataError(
             f"{own.folder} and {other.folder} both have seed {', '.join(map(str, both))}; "
             "join seeds that only one of them has."
@@ -118,18 +121,19 @@ def join(run: Run, own: Part, other: Part) -> Evaluation:
     check_alike(own, other)
     for part in (own, other):
         check_split(run, part)
-    asked = other.record["configuration"]
+    asked, earlier = other.record["configuration"], other.record.get("joined", [])
+    elsewhere = {seed for part in earlier for seed in part["seeds"]}
     came = {
-        "seeds": list(other.seeds),
+        "seeds": [seed for seed in other.seeds if seed not in elsewhere],
         **{key: asked[key] for key in MAY_DIFFER},
         "environment": other.record.get("environment", {}),
     }
     record = {
         **own.record,
         **{key: {**own.record.get(key, {}), **costs_of(other, key)} for key in COSTS},
-        "joined": [*own.record.get("joined", []), came, *other.record.get("joined", [])],
+        "joined": [*own.record.get("joined", []), came, *earlier],
     }
-    table = pd.concat([own.table, other.table], ignore_index=True)
+    table = pd.concat([own.table, other.table, own.rest], ignore_index=True)
     results.write_predictions(run.results_folder, results.ordered(table, run.labels))
     if (other.folder / EFFECT).exists() and not (own.folder / EFFECT).exists():
         shutil.copy2(other.folder / EFFECT, own.folder / EFFECT)

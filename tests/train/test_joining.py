@@ -107,6 +107,32 @@ def test_a_joined_run_goes_on(made_up_root, apart):
     assert record(first)["joined"][0]["seeds"] == [1]
 
 
+def test_a_seed_that_was_cut_off_is_kept_and_not_scored(made_up_root, apart, capsys):
+    first, second = apart
+    path = first / PLACE / "predictions.csv"
+    table = pd.read_csv(path)
+    cut = table[table["fold"] == 0].assign(seed=2)
+    pd.concat([table, cut]).to_csv(path, index=False)
+    assert command(made_up_root, "join", second, "--out", first) == 0
+    assert record(first)["seeds"] == [0, 1]
+    assert len(pd.read_csv(path).query("seed == 2")) == len(cut)
+    other = pd.read_csv(second / PLACE / "predictions.csv").assign(seed=2)
+    other.to_csv(second / PLACE / "predictions.csv", index=False)
+    assert command(made_up_root, "join", second, "--out", first) == 2
+    assert "both have seed 2" in capsys.readouterr().err
+
+
+def test_what_was_joined_before_keeps_where_it_came_from(made_up_root, fitted, apart, tmp_path):
+    first, second = apart
+    third = fit(made_up_root, tmp_path / "third", (2,))
+    change(third, lambda found: found["configuration"].update(data="a third machine"))
+    assert command(made_up_root, "join", third, "--out", second) == 0
+    assert command(made_up_root, "join", second, "--out", first) == 0
+    assert record(first)["seeds"] == [0, 1, 2]
+    came = [(part["seeds"], part["data"]) for part in record(first)["joined"]]
+    assert came == [([1], record(second)["configuration"]["data"]), ([2], "a third machine")]
+
+
 def test_a_second_time_changes_nothing(made_up_root, apart, capsys):
     first, second = apart
     assert command(made_up_root, "join", second, "--out", first) == 0

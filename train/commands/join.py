@@ -74,6 +74,7 @@ def join_cell(args: argparse.Namespace, cell: Cell, place: Path, accelerator: Ac
     if measured is not None:
         one = replace(one, coverage=measured["promised"])
     with one.alone(cell.results_folder):
+        own = read_part(cell.results_folder)  # a fit may have gone on until now
         return f"seeds {', '.join(map(str, seeds))}.\n{summary(one, join(one, own, other))}"
 
 
