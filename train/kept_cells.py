@@ -20,6 +20,7 @@ from train.loading import find_corpus
 from train.outer import Outer
 from train.presets import usual_preset
 from train.run import Run
+from train.shuffling import shuffled
 
 Kept = tuple[int, int, Path]
 """Seed, fold and checkpoint folder."""
@@ -133,7 +134,10 @@ def run_of(
     of_folders = cell.dataset.startswith(f"{folder.NAME}-") and cell.dataset not in DATASETS
     name = folder.NAME if of_folders else cell.dataset
     data = find_corpus(name, root, cache, front_end)
-    data = replace(data, clips=data.clips.labelled())  # without a teacher a fit leaves out the rest
+    clips = data.clips.labelled()  # without a teacher a fit leaves out the rest
+    if "shuffled" in ran:
+        clips = shuffled(clips, data.corpus.labels, ran["shuffled"])
+    data = replace(data, clips=clips)
     return Run(
         system=cell.system,
         data=data,
@@ -145,4 +149,5 @@ def run_of(
         out=cell.out,
         settings=ran["settings"],
         within=Outer(**ran["within"]) if "within" in ran else None,
+        shuffled=ran.get("shuffled"),
     )

@@ -50,6 +50,8 @@ class Run:
         start: the weights to begin with; None for fresh ones.
         within: only the training part of this fold is looked at, and divided into ``folds``
             again; for choices that must not see what the fold tests.
+        shuffled: the seed by which labels were dealt out anew, for the record; None for the true
+            ones.
         resume: False fits the fold that was cut off from its beginning.
         track: whether to write live curves.
         checkpoint: whether to fit on everything at the end and save the weights.
@@ -74,6 +76,7 @@ class Run:
     extra: str | None = None
     start: Start | None = None
     within: Outer | None = None
+    shuffled: int | None = None
     resume: bool = True
     track: bool = False
     checkpoint: bool = True
@@ -226,5 +229,6 @@ class Run:
             "protocol": self.protocol,
             "folds": self.folds,
             **({} if self.within is None else {"within": asdict(self.within)}),
+            **({} if self.shuffled is None else {"shuffled": self.shuffled}),
             **self.training(),
         }

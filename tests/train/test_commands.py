@@ -36,13 +36,14 @@ def test_all_commands_are_there():
         "costs",
         "gate",
         "calibrate",
+        "chance",
         "attention",
         "effect",
         "benchmark",
         "publish",
         "publish-space",
     }
-    assert len(COMMANDS) == 12
+    assert len(COMMANDS) == 13
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,7 @@ def test_all_commands_are_there():
         (["fit", "--system", "resnet18", "--dataset", "cats"], "There is no dataset 'cats'"),
         (["fit", "--system", "resnet18", "--dataset", "x.safetensors"], "There is no file"),
         (["fit", "--system", "resnet18", "--dataset", "esc10"], "Say where the recordings are"),
+        (["chance", "--dataset", "esc10"], "Say where the recordings are"),
         (["effect"], "There are no weights of such folds in"),
         (["attention"], "Say where the recordings are"),
         (["attention", "--data-root", "."], "python -m train prepare synthetic6' makes it"),

@@ -68,6 +68,7 @@ def test_what_was_fitted_is_published_with_its_numbers(hub, fit, checkpoint):
     [
         (("--private",), "name a place with --publish"),
         ((*TO, "--no-checkpoint"), "leave out --no-checkpoint"),
+        ((*TO, "--within", "0"), "leave out --no-checkpoint, --within"),
         (("--publish", "cry"), "no name for a repository"),
     ],
 )

@@ -69,6 +69,13 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--inner-folds", type=at_least(2), default=2, help="of the cross-validation --within a fold"
     )
     what.add_argument(
+        "--shuffle-labels",
+        type=at_least(0),
+        metavar="SEED",
+        help="deal the labels out anew among groups first: what is scored then, the protocol "
+        "gives without anything to learn; no checkpoint",
+    )
+    what.add_argument(
         "--seeds", type=at_least(0), nargs="+", default=[0], help="each fits every fold once"
     )
     add_coverage(what)

@@ -30,8 +30,11 @@ def find_destination(args: argparse.Namespace, systems: Sequence[str]) -> Destin
         if args.private:
             raise PublishError("--private is about what is published; name a place with --publish.")
         return None
-    if not args.checkpoint:
-        raise PublishError("--publish sends the checkpoint, so leave out --no-checkpoint.")
+    if not args.checkpoint or args.within is not None or args.shuffle_labels is not None:
+        raise PublishError(
+            "--publish sends the checkpoint, so leave out --no-checkpoint, --within and "
+            "--shuffle-labels."
+        )
     if len(systems) > 1:
         raise PublishError(
             f"--publish sends one system, and these are {len(systems)}; name one, or fit without "

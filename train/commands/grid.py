@@ -85,6 +85,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         checkpoint=False,
         coverage=PROMISED,
         within=None,
+        shuffle_labels=None,
         teacher=None,
         unlabelled=None,
     )

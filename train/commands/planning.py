@@ -24,6 +24,7 @@ from train.outer import Outer
 from train.overrides import apply_overrides
 from train.presets import PRESETS, Preset, usual_preset, usual_settings
 from train.run import Run
+from train.shuffling import shuffled
 from train.stability import Stability, stability
 from train.start import Start, load_start
 
@@ -48,6 +49,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
     names = names_of(args.dataset)
     for name in names:
         data, extra = recordings(args, name, preset, accelerator)
+        data = with_labels(args, data)
         parts = None
         if isinstance(preset.front_end, AcousticConfig):
             data, parts = rows_of_features(args, data, preset.front_end)
@@ -84,9 +86,10 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             extra=extra,
             start=start_of(args, data, system, preset),
             within=within(args),
+            shuffled=args.shuffle_labels,
             resume=args.resume,
             track=args.track,
-            checkpoint=args.checkpoint and name == names[-1] and args.within is None,
+            checkpoint=args.checkpoint and name == names[-1] and not apart(args),
             keep_folds=args.keep_folds,
         )
 
@@ -128,6 +131,25 @@ def within(args: argparse.Namespace) -> Outer | None:
     if args.teacher:
         raise DataError("A teacher may know the tested part of the fold; leave --within out.")
     return Outer(args.within, args.folds)
+
+
+def with_labels(args: argparse.Namespace, data: Prepared) -> Prepared:
+    """The corpus with the labels that are asked for: its own, or those dealt out anew.
+
+    Raises:
+        DataError: if a teacher would tell what the labels are.
+    """
+    if args.shuffle_labels is None:
+        return data
+    if args.teacher:
+        raise DataError("A teacher knows the true labels; leave --shuffle-labels out.")
+    whole = data.clips.labelled()
+    return replace(data, clips=shuffled(whole, data.corpus.labels, args.shuffle_labels))
+
+
+def apart(args: argparse.Namespace) -> bool:
+    """Whether the fit answers a question of its own, of which nothing is to be shipped."""
+    return args.within is not None or args.shuffle_labels is not None
 
 
 def settle(args: argparse.Namespace, system: str) -> tuple[Preset, Mapping[str, Any]]:

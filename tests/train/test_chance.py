@@ -1,0 +1,218 @@
+"""Labels that are dealt out anew among groups, and what each protocol still gives then."""
+
+import json
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from cry_model import FrontEnd, load_checkpoint
+from train.__main__ import main
+from train.chance import against, scores, statistics
+from train.clips import Clips, cut_before_splitting
+from train.corpus import Item
+from train.datasets.donateacry import LABELS
+from train.devices import make_accelerator
+from train.kept_cells import Cell, rebuild
+from train.kept_folds import kept_folds
+from train.presets import BEST
+from train.shuffling import shuffled
+from train.splits import split
+
+SYSTEM = "improved-ecapa-tdnn-no-mca"
+SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 5)
+"""Recordings of each group: one group has a size of its own."""
+
+
+def made_up(sizes, labels="abc", pieces=1):
+    """Groups of recordings, their labels at random, without sound."""
+    draw, items = np.random.default_rng(0), []
+    for group, size in enumerate(sizes):
+        for number in range(size):
+            name, label = f"{group}-{number}", str(draw.choice(list(labels)))
+            for piece in range(pieces):
+                items.append(Item(Path(name), label, name, name, str(group), piece=piece))
+    indices = torch.tensor([labels.index(item.label) for item in items])
+    none = (0.0,) * len(items)
+    return Clips(
+        tuple(items), indices, none, (8000,) * len(items), (torch.zeros(1),) * len(items), {}
+    )
+
+
+def of_groups(clips):
+    found = defaultdict(list)
+    for item in {item.recording: item for item in clips.items}.values():
+        found[item.group].append(item.label)
+    return {group: tuple(sorted(labels)) for group, labels in found.items()}
+
+
+def test_every_group_gets_the_labels_of_one_that_is_as_large():
+    clips = made_up(SIZES)
+    dealt = [shuffled(clips, "abc", seed) for seed in range(30)]
+    before = of_groups(clips)
+    for one in dealt:
+        assert Counter(of_groups(one).values()) == Counter(before.values())
+        assert {g: len(v) for g, v in of_groups(one).items()} == {
+            g: len(v) for g, v in before.items()
+        }
+        assert [(i.recording, i.group) for i in one.items] == [
+            (i.recording, i.group) for i in clips.items
+        ]
+        assert [("abc")[k] for k in one.labels] == [item.label for item in one.items]
+        assert of_groups(one)["9"] == before["9"]  # none other has five
+    assert len({tuple(item.label for item in one.items) for one in dealt}) > 20
+    orders = {tuple(i.label for i in one.items if i.group == "9") for one in dealt}
+    assert len(orders) > 1
+    again = shuffled(clips, "abc", 3)
+    assert again.items == dealt[3].items
+
+
+def test_every_group_is_as_likely_a_donor():
+    clips = made_up((2,) * 4, "wxyz")
+    items = tuple(
+        Item(i.path, "wxyz"[int(i.group)], i.recording, i.source, i.group) for i in clips.items
+    )
+    clips = Clips(items, clips.labels, clips.seconds, clips.rates, clips.waveforms, {})
+    first = Counter(shuffled(clips, "wxyz", seed).items[0].label for seed in range(400))
+    assert all(70 < first[label] < 130 for label in "wxyz")  # 100 expected, deviation 9
+
+
+def test_the_parts_of_a_recording_keep_one_label():
+    dealt = shuffled(made_up(SIZES, pieces=3), "abc", 1)
+    named = defaultdict(set)
+    for item in dealt.items:
+        named[item.recording].add(item.label)
+    assert all(len(labels) == 1 for labels in named.values())
+
+
+@pytest.mark.parametrize("protocol", ["clip", "recording"])
+def test_scores_are_those_of_scikit_learn(clips, protocol):
+    units = cut_before_splitting(clips, BEST.front_end) if protocol == "clip" else clips
+    rows = np.random.default_rng(0).normal(size=(len(units.items), 6))
+    rows[:, 0] += units.labels.numpy()
+    found = scores(units, rows, LABELS, protocol, 3)
+    machine = make_pipeline(
+        StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000)
+    )
+    parts = PredefinedSplit(split(units.items, protocol, 3, 0))
+    told = cross_val_predict(machine, rows, units.labels, cv=parts, method="predict_proba")
+    table = pd.DataFrame(told).assign(
+        recording=[item.recording for item in units.items], label=units.labels
+    )
+    mean = table.groupby(["recording", "label"]).mean().reset_index()
+    truth, share = mean["label"], mean[list(range(5))].to_numpy()
+    assert found == {
+        "accuracy": pytest.approx(accuracy_score(truth, share.argmax(1))),
+        "balanced_accuracy": pytest.approx(balanced_accuracy_score(truth, share.argmax(1))),
+        "macro_auc": pytest.approx(roc_auc_score(truth, share, multi_class="ovr"), abs=1e-3),
+    }
+
+
+def test_knowing_the_group_again_looks_like_knowledge_unless_groups_are_kept_apart():
+    units = made_up((4,) * 40)
+    draw = np.random.default_rng(5)
+    group = np.array([int(item.group) for item in units.items])
+    rows = draw.normal(size=(40, 60))[group] + 0.1 * draw.normal(size=(len(group), 60))
+    items = tuple(
+        Item(i.path, "abc"[int(i.group) % 3], i.recording, i.source, i.group) for i in units.items
+    )
+    labels = torch.tensor(group % 3)
+    units = Clips(items, labels, units.seconds, units.rates, units.waveforms, {})
+
+    def dealt(protocol):
+        found = [scores(shuffled(units, "abc", s), rows, "abc", protocol, 5) for s in range(10)]
+        return np.mean([one["balanced_accuracy"] for one in found])
+
+    assert dealt("recording") > 0.9
+    assert dealt("baby") < 0.45
+
+
+def test_the_statistics_are_the_mean_and_the_deviation_of_each_band(clips):
+    front_end = FrontEnd(BEST.front_end)
+    few = clips.subset([0, 7])
+    rows = statistics(few, front_end)
+    pieces = few.pieces(front_end, 1).waveforms
+    bands = [front_end(wave[None])[0].double().numpy() for wave in pieces]
+    mean = np.mean([band.mean(1) for band in bands], axis=0)
+    spread = np.mean([band.std(1, ddof=1) for band in bands], axis=0)
+    np.testing.assert_allclose(rows[1], np.concatenate([mean, spread]), atol=1e-4)
+
+
+def test_the_true_labels_count_as_one_dealing():
+    found = against(0.5, [0.1, 0.5, 0.6, 0.2])
+    assert found.p == 3 / 5
+    assert found.mean == pytest.approx(0.35)
+    assert against(0.7, [0.1] * 19).p == 1 / 20
+
+
+def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys):
+    words = ["chance", "--dataset", "donateacry", "--data-root", str(made_up_root)]
+    words += ["--cache", str(made_up_root / "cache"), "--out", str(tmp_path), "--folds", "3"]
+    assert main([*words, "--shuffles", "20", "--protocols", "clip", "baby"]) == 0
+    said = capsys.readouterr().out
+    for protocol in ("clip", "baby"):
+        path = tmp_path / "results" / "donateacry" / protocol / "chance.json"
+        record = json.loads(path.read_text(encoding="utf-8"))
+        assert (record["protocol"], record["folds"], record["shuffles"]) == (protocol, 3, 20)
+        one = record["scores"]["macro_auc"]
+        assert one["low"] <= one["mean"] <= one["high"]
+        assert (
+            f"{protocol}, macro auc: {one['value']:.3f}; labels dealt out {one['mean']:.3f}" in said
+        )
+    assert not (tmp_path / "results" / "donateacry" / "recording").exists()
+
+
+@pytest.fixture(scope="module")
+def fit(made_up_root, tmp_path_factory):
+    out = tmp_path_factory.mktemp("dealt")
+
+    def run(*more):
+        words = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--protocol", "clip"]
+        words += ["--data-root", str(made_up_root), "--cache", str(made_up_root / "cache")]
+        words += ["--out", str(out), "--folds", "2", "--epochs", "1", "--device", "cpu"]
+        return main([*words, "--set", "channels=8", "stages=1", "--shuffle-labels", "4", *more])
+
+    return run, out
+
+
+def test_a_system_is_fitted_to_labels_that_were_dealt_out(fit, clips, made_up_root):
+    run, out = fit
+    assert run("--keep-folds") == 0
+    place = out / "results" / "donateacry" / "clip" / SYSTEM
+    table = pd.read_csv(place / "predictions.csv")
+    told = dict(zip(table["recording"], table["label"], strict=True))
+    dealt = {item.recording: item.label for item in shuffled(clips, LABELS, 4).items}
+    assert told == dealt
+    assert told != {item.recording: item.label for item in clips.items}
+    assert json.loads((place / "run.json").read_text())["configuration"]["shuffled"] == 4
+    assert not (out / "checkpoints").exists()
+    cell = Cell(out, "donateacry", "clip", SYSTEM)
+    _, config = load_checkpoint(next(kept_folds(*fit[1:], "donateacry", "clip", SYSTEM))[2])
+    built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))
+    assert {item.recording: item.label for item in built.units.items} == dealt
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--teacher", "somewhere"), "leave --shuffle-labels out"),
+        (("--publish", "user/cry"), "leave out --no-checkpoint, --within and --shuffle-labels"),
+    ],
+)
+def test_what_makes_no_sense_with_dealt_labels_is_one_sentence(fit, capsys, more, said):
+    assert fit[0](*more) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_too_few_dealings_say_nothing(capsys):
+    with pytest.raises(SystemExit):
+        main(["chance", "--dataset", "esc10", "--shuffles", "5"])
+    assert "from 20 on" in capsys.readouterr().err
