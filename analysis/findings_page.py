@@ -18,6 +18,7 @@ from analysis.findings_caveats import (
     seeds_line,
     variant_line,
 )
+from analysis.findings_chance import chance_lines
 from analysis.findings_tables import GUESSING, fitting_table, measured_table, verdict_table
 from analysis.findings_words import absent_lines, ahead_lines, claim_line, headline, leakage_lines
 from analysis.paper import Paper
@@ -65,6 +66,7 @@ def page(found: FoundRuns, cells: Sequence[Cell], paper: Paper, figures: Collect
         *_verdicts(cells),
         *_measured(cells),
         *_pictured("What a split lets through", leakage_lines(cells), LEAKAGE, figures),
+        *_with_blank(chance_lines(cells)),
         *_pictured("What a module is worth", [], ABLATION, figures),
         *attention_section(cells),
         "## What was reduced",

@@ -33,7 +33,7 @@ def leakage_figure(
     Args:
         runs: all to be shown; several datasets get a panel each.
         metric: one of :data:`analysis.guessing.SCORES`.
-        beside: other ways to answer on the same recordings, where there is one dataset.
+        beside: other ways to answer on the same recordings.
     """
     datasets = sorted({run.dataset for run in runs})
     figure = _panels(datasets)
@@ -42,16 +42,17 @@ def leakage_figure(
     for number, dataset in enumerate(datasets, 1):
         axis = "" if number == 1 else str(number)
         own = [run for run in runs if run.dataset == dataset]
+        ways = [yardstick for yardstick in beside if yardstick.dataset == dataset]
         named = {line["legendgroup"] for line in lines}
         lines += [
             {**line, "xaxis": f"x{axis}", "yaxis": f"y{axis}"}
-            for line in _systems(own, metric, named)
+            for line in (*_systems(own, metric, named), *_yardsticks(ways, named))
         ]
         shape, label = _guessing(own[0], metric, axis)
         marks["shapes"].append(shape)
         marks["annotations"].append(label)
         marks[f"xaxis{axis}"] = _splits(dataset)
-    figure.add_traces([*lines, *_yardsticks(beside)])
+    figure.add_traces(lines)
     finish(figure, height=360 + 12 * len(figure.data))
     marks["yaxis_title_text"] = f"{words(metric)} per recording"
     if len(datasets) > 1:  # whose names and the legend would share the line above the panels
@@ -90,7 +91,8 @@ def _systems(runs: Sequence[MeasuredRun], metric: str, named: set[str]) -> list[
     return lines
 
 
-def _yardsticks(beside: Sequence[Yardstick]) -> list[Part]:
+def _yardsticks(beside: Sequence[Yardstick], named: set[str]) -> list[Part]:
+    """As :func:`_systems`, in grey and with dashes."""
     lines = []
     for number, name in enumerate(dict.fromkeys(yardstick.name for yardstick in beside)):
         own = sorted(
@@ -104,6 +106,8 @@ def _yardsticks(beside: Sequence[Yardstick]) -> list[Part]:
                 "marker": {"size": 8, "symbol": symbol, "color": TEXT},
                 "line": {"width": 1.2, "color": TEXT, "dash": dash},
                 "name": own[0].title,
+                "legendgroup": name,
+                "showlegend": name not in named,
             }
         )
     return lines

@@ -9,14 +9,19 @@ from analysis.run_tables import ResultsError
 from analysis.runs import RUN, read_record
 from cry_model.evaluation import Estimate
 
-TITLES = {"sample_rate": "the sample rate alone", "rbf_svm": "RBF SVM on the same features"}
+TITLES = {
+    "sample_rate": "the sample rate alone",
+    "rbf_svm": "RBF SVM on the same features",
+    "labels_dealt_out": "linear classifier, labels dealt out anew",
+}
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """One such way under one protocol; ``name`` is that in ``run.json``."""
+    """One such way on one dataset under one protocol; ``name`` is that in ``run.json``."""
 
     name: str
+    dataset: str
     protocol: str
     estimate: Estimate
 
@@ -35,7 +40,7 @@ def yardsticks(run: MeasuredRun, metric: str) -> tuple[Yardstick, ...]:
     record = read_record(run.folder).get("beside") or {}
     try:
         return tuple(
-            Yardstick(name, run.protocol, Estimate(**measured[metric]))
+            Yardstick(name, run.dataset, run.protocol, Estimate(**measured[metric]))
             for name, measured in record.items()
             if metric in measured
         )

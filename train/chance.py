@@ -29,7 +29,7 @@ from train.predicting import TrainingFrontEnd, of_each_piece
 from train.shuffling import shuffled
 from train.splits import split
 
-SCORES = ("accuracy", "balanced_accuracy", "macro_auc")
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
 Rows = NDArray[np.float64]
 
 

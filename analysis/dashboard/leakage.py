@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analysis.chance_level import dealt
 from analysis.dashboard.exhibit import Exhibit
 from analysis.dashboard.leakage_notes import loss_note, score_note
 from analysis.dashboard.leakage_tables import loss_data, loss_table, score_data, score_table
@@ -28,6 +29,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     told = FULL if FULL in pairs else next(iter(pairs))
     lost = next(leak.lost for leak in leaks if leak.system == told)
     beside = [yardstick for run in runs for yardstick in yardsticks(run, metric)]
+    beside += dealt(runs, metric)
     end = f"{cell.dataset}-{metric}".replace("_", "-")
     return (
         Exhibit(

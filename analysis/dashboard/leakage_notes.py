@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from analysis.chance_level import DEALT
 from analysis.dashboard.leakage_tables import protocols_of
 from analysis.leak import DRAWS, Leak
 from analysis.measured_run import MeasuredRun
@@ -20,7 +21,7 @@ def score_note(runs: Sequence[MeasuredRun], beside: Sequence[Yardstick]) -> str:
         f"What is tested: {meant}. Scored per recording, the mean of its pieces; 95 % intervals "
         f"over {kept_apart(dataset, 'baby')}.",
         *_corpus(runs[0]),
-        *_beside({yardstick.name for yardstick in beside}),
+        *_beside({yardstick.name for yardstick in beside}, kept_apart(dataset, "baby")),
         _seeds(sorted({len(run.seeds) for run in runs})),
     ]
     return " ".join(lines)
@@ -48,11 +49,18 @@ def _corpus(run: MeasuredRun) -> Iterator[str]:
         )
 
 
-def _beside(names: set[str]) -> Iterator[str]:
+def _beside(names: set[str], groups: str) -> Iterator[str]:
     if "sample_rate" in names:
         yield (
             "The sample rate goes with the label here: answering by it alone, without hearing "
             "anything, is already better than guessing."
+        )
+    if DEALT in names:
+        yield (
+            f"Labels dealt out anew: among {groups} with as many recordings, many times, so that "
+            "they say nothing about the sound. What a linear classifier on the mean and deviation "
+            f"of each band then scores (mean and middle 95 %) comes from knowing recordings or "
+            f"{groups} again."
         )
 
 

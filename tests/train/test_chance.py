@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -111,6 +111,7 @@ def test_scores_are_those_of_scikit_learn(clips, protocol):
     truth, share = mean["label"], mean[list(range(5))].to_numpy()
     assert found == {
         "accuracy": pytest.approx(accuracy_score(truth, share.argmax(1))),
+        "macro_f1": pytest.approx(f1_score(truth, share.argmax(1), average="macro")),
         "balanced_accuracy": pytest.approx(balanced_accuracy_score(truth, share.argmax(1))),
         "macro_auc": pytest.approx(roc_auc_score(truth, share, multi_class="ovr"), abs=1e-3),
     }
