@@ -43,6 +43,27 @@ def test_the_table_of_all_systems_is_that_of_the_results(system):
     assert f"| {SYSTEMS[system]} | {' | '.join(cells)} |" in README
 
 
+def test_the_table_of_reasons_that_mean_nothing_is_that_of_the_results():
+    asked = [
+        json.loads((RESULTS / protocol / "chance.json").read_text("utf-8"))["scores"]
+        for protocol in ("clip", "recording", "baby")
+    ]
+    for name in ("balanced_accuracy", "macro_auc"):
+        found = [one[name] for one in asked]
+        dealt = [cell({**one, "value": one["mean"]}) for one in found]
+        head = f"{name.replace('_', ' ')}, reasons dealt out anew"
+        true = [f"{one['value']:.3f} (p = {one['p']:.2f})" for one in found]
+        assert (
+            f"| {head} | {' | '.join(dealt)} |\n| ... the true ones | {' | '.join(true)} |"
+            in README
+        )
+    ends = [f"{asked[2]['macro_auc'][end]:.2f}" for end in ("low", "high")]
+    record = json.loads((RESULTS / "baby" / "improved-ecapa-tdnn" / "run.json").read_text("utf-8"))
+    auc = record["metrics"]["recording"]["metrics"]["macro_auc"]["value"]
+    said = "nothing give macro AUCs from {} to {}, so one of {:.3f} says nothing"
+    assert said.format(*ends, auc) in " ".join(README.split())
+
+
 def of_seed(folder, labels, seed):
     """Truth, probabilities and groups, a row per recording."""
     table = pd.read_csv(folder / "predictions.csv", dtype={"recording": str, "group": str})
