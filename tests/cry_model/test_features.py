@@ -207,20 +207,3 @@ def test_the_band_ends_at_3400_hz(front_end):
     inside = slice(5, -5)  # the ends click
     a, b = (front_end(w[None])[..., inside] for w in (a, b))
     torch.testing.assert_close(a, b, rtol=0, atol=5e-3)
-
-
-@pytest.mark.parametrize("deltas", [0, 1])
-def test_both_kinds_stand_one_above_the_other(deltas):
-    wave = noise(1)[None]
-    both = FrontEnd(
-        FrontEndConfig(
-            kind="log-mel+pcen", num_bands=128 * (1 + deltas), centre=1.5, deltas=deltas
-        )
-    )(wave)[0]
-    log_mel = FrontEnd(FrontEndConfig(centre=1.5))(wave)[0]
-    pcen = FrontEnd(FrontEndConfig(kind="pcen"))(wave)[0]
-    np.testing.assert_allclose(both[:64].numpy(), log_mel.numpy(), atol=1e-6)
-    np.testing.assert_allclose(both[64:128].numpy(), pcen.numpy() - 0.3, atol=1e-6)
-    assert both.shape[0] == 128 * (1 + deltas)
-    with pytest.raises(ValueError, match="as many bands"):
-        FrontEnd(FrontEndConfig(kind="log-mel+pcen"))
