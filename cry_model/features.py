@@ -29,11 +29,9 @@ class FrontEndConfig:
     """What a front end declares.
 
     Attributes:
-        kind: "log-mel", "mfcc", "pcen" (:mod:`cry_model.pcen`), or "log-mel+pcen": both, one
-            above the other.
+        kind: "log-mel", "mfcc" or "pcen" (:mod:`cry_model.pcen`).
         num_bands: rows of the features: mel bands or cepstral coefficients, and their deltas.
-        num_filters: mel filters; but for "mfcc" the number of bands without the deltas, and
-            without those of PCEN where they follow.
+        num_filters: mel filters; but for "mfcc" the number of bands without the deltas.
         deltas: orders of differences over time that follow the bands, 0, 1 or 2.
         sample_rate: Hz, what every recording is brought to.
         low_hz, high_hz: the band that is heard. For an 8 kHz source that was resampled on its
@@ -51,7 +49,7 @@ class FrontEndConfig:
         overlap: least share that neighbouring pieces have in common.
     """
 
-    kind: Literal["log-mel", "mfcc", "pcen", "log-mel+pcen"] = "log-mel"
+    kind: Literal["log-mel", "mfcc", "pcen"] = "log-mel"
     num_bands: int = 64
     num_filters: int = 64
     deltas: int = 0
@@ -161,22 +159,18 @@ class FrontEnd(nn.Module):
             normalized=True,  # white noise at RMS 1 has power 1 in each bin
             mel_scale="htk",
         )
-        if config.kind not in ("log-mel", "mfcc", "pcen", "log-mel+pcen"):
-            raise ValueError(
-                f"kind is 'log-mel', 'mfcc', 'pcen' or 'log-mel+pcen', not '{config.kind}'."
-            )
+        if config.kind not in ("log-mel", "mfcc", "pcen"):
+            raise ValueError(f"kind is 'log-mel', 'mfcc' or 'pcen', not '{config.kind}'.")
         if config.deltas not in (0, 1, 2) or config.num_bands % (1 + config.deltas):
             raise ValueError("num_bands is a multiple of 1 + deltas, and deltas is 0, 1 or 2.")
         rows = config.num_bands // (1 + config.deltas)
-        if config.kind == "log-mel+pcen":
-            rows //= 2
         dct, self.pcen = None, None
         if config.kind == "mfcc":
             dct = torchaudio.functional.create_dct(rows, config.num_filters, "ortho")
             dct = dct.T.contiguous()
         elif rows != config.num_filters:
             raise ValueError(f"A {config.kind} front end has as many bands as mel filters.")
-        elif config.kind != "log-mel":
+        elif config.kind == "pcen":
             self.pcen = PCEN(config.hop_seconds)
         self.register_buffer("dct", dct, persistent=False)
 
@@ -223,12 +217,9 @@ class FrontEnd(nn.Module):
         if self.config.level == "piece":
             power = power / self._loudness(power)
         floored = power.clamp_min(10 ** (self.config.floor_db / 10))
-        if self.config.kind == "pcen":
+        if self.pcen is not None:
             return self.with_deltas(self.pcen(floored))
         features = (10 * floored.log10() - self.config.floor_db) / 20  # 0 is the floor
-        if self.pcen is not None:
-            beside = self.pcen(floored) - PCEN.USUAL + self.config.centre
-            features = torch.cat([features, beside], dim=-2)
         return self.with_deltas(features if self.dct is None else self.dct @ features)
 
     def with_deltas(self, features: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ class PCEN(nn.Module):
     """
 
     ALPHA, DELTA, ROOT, EPSILON = 0.98, 2.0, 0.5, 1e-6
-    USUAL = 0.3  # about what it gives on average
     SECONDS = 0.4  # of M: s = 0.025 at a hop of 10 ms, as there
 
     def __init__(self, hop_seconds: float):
