@@ -61,7 +61,21 @@ def test_the_table_of_reasons_that_mean_nothing_is_that_of_the_results():
     record = json.loads((RESULTS / "baby" / "improved-ecapa-tdnn" / "run.json").read_text("utf-8"))
     auc = record["metrics"]["recording"]["metrics"]["macro_auc"]["value"]
     said = "nothing give macro AUCs from {} to {}, so one of {:.3f} says nothing"
-    assert said.format(*ends, auc) in " ".join(README.split())
+    words = " ".join(README.split())
+    assert said.format(*ends, auc) in words
+    ios = {
+        protocol: json.loads(path.read_text("utf-8"))["scores"]["macro_auc"]
+        for protocol in ("clip", "baby")
+        for path in [RESULTS.parent / "donateacry_ios" / protocol / "chance.json"]
+    }
+    clip, baby = (f"{one['value']:.3f}" for one in ios.values())
+    other, same = (cell({**one, "value": one["mean"]}) for one in ios.values())
+    assert (
+        f"{clip} under `clip`, {other} with reasons dealt out anew; of {baby} and {same}" in words
+    )
+    path = RESULTS.parent / "esc10" / "recording" / "chance.json"
+    assert json.loads(path.read_text("utf-8"))["scores"]["macro_auc"]["p"] < 0.005
+    assert "finds what there is to learn (p = 0.005)" in words
 
 
 def of_seed(folder, labels, seed):
