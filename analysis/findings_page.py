@@ -38,8 +38,8 @@ class Figure(NamedTuple):
 LEAKAGE = Figure(
     "leakage.svg",
     f"{words(MAIN).capitalize()} per recording under each split, with 95 % intervals over groups; "
-    "the dotted line is guessing. In grey, where it was asked, what a linear classifier scores with "
-    "labels that were dealt out anew: the mean and the middle 95 %.",
+    "the dotted line is guessing. In grey, where it was asked, what a linear classifier scores "
+    "with labels that were dealt out anew: the mean and the middle 95 %.",
 )
 ABLATION = Figure(
     "ablation.svg",
