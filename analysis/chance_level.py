@@ -1,4 +1,4 @@
-"""``chance.json`` beside the runs of a protocol: what it gives where labels say nothing.
+"""``chance.json`` beside the runs of a protocol: what it gives where labels hardly go with sound.
 
 ``python -m train chance`` writes it; :mod:`train.chance` describes its fields.
 """
@@ -8,15 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+from analysis.guessing import SCORES
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
-from analysis.yardsticks import Yardstick
+from analysis.yardsticks import DEALT, Yardstick
 from cry_model.evaluation import Estimate
 
 CHANCE = "chance.json"
-DEALT = "labels_dealt_out"
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Level:
     Attributes:
         value: with the true labels.
         dealt: with labels that are dealt out anew among groups, the mean and the middle 95 %.
-        p: how often dealt labels score at least as well.
+        p: how often dealt labels score at least as well, the true ones counted among them.
     """
 
     value: float
@@ -39,45 +38,67 @@ class ChanceLevel:
     """Of one dataset under one protocol.
 
     Attributes:
+        folds: of the cross-validations.
         shuffles: how often labels were dealt out.
-        scores: metric -> its :class:`Level`.
+        front_end: the kind of bands that were heard.
+        kept: share of the recordings of each label that got it again, the mean over the labels.
+        scores: each metric of :data:`analysis.guessing.SCORES` -> its :class:`Level`.
     """
 
+    folds: int
     shuffles: int
+    front_end: str
+    kept: float
     scores: Mapping[str, Level]
 
 
-def read_chance(folder: Path) -> ChanceLevel | None:
-    """What was measured; None if it was not.
+def read_chance(run: MeasuredRun) -> ChanceLevel | None:
+    """What was measured on the dataset and under the protocol of a run, in as many folds.
 
-    Args:
-        folder: of a protocol, which holds those of its runs.
+    Returns:
+        None if that was not.
 
     Raises:
         ResultsError: if the file is malformed.
     """
-    path = folder / CHANCE
+    path = run.folder.parent / CHANCE
     if not path.is_file():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        scores = {
-            name: Level(one["value"], Estimate(one["mean"], one["low"], one["high"]), one["p"])
-            for name, one in record["scores"].items()
-        }
-        return ChanceLevel(int(record["shuffles"]), scores)
-    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        level = _level(json.loads(path.read_text(encoding="utf-8")))
+    except (AttributeError, KeyError, OSError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ResultsError(
             f"{path} is not as train chance writes it ({error!r}); write it again."
         ) from error
+    return level if level.folds == run.folds else None
+
+
+def _level(record: Mapping) -> ChanceLevel:
+    kept = [float(share) for share in record["kept"].values()]
+    measured = {name: record["scores"][name] for name in SCORES}
+    return ChanceLevel(
+        folds=int(record["folds"]),
+        shuffles=int(record["shuffles"]),
+        front_end=str(record["front_end"]),
+        kept=sum(kept) / len(kept),
+        scores={
+            name: Level(one["value"], Estimate(one["mean"], one["low"], one["high"]), one["p"])
+            for name, one in measured.items()
+        },
+    )
 
 
 def dealt(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:
-    """What dealt labels score under each protocol of the runs; of what was not asked, nothing."""
+    """What dealt labels score under each protocol of the runs; of what was not asked, nothing.
+
+    Args:
+        runs: any.
+        metric: one of :data:`analysis.guessing.SCORES`.
+    """
     found = []
-    for folder, run in {run.folder.parent: run for run in runs}.items():
-        level = read_chance(folder)
-        if level is not None and metric in level.scores:
+    for run in {run.folder.parent: run for run in runs}.values():
+        level = read_chance(run)
+        if level is not None:
             told = level.scores[metric].dealt
             found.append(Yardstick(DEALT, run.dataset, run.protocol, told))
     return tuple(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ NO_RUNS = FoundRuns((), ())
 def find_runs(root: Path, strict: bool = True) -> FoundRuns:
     """Reads ``run.json`` of every run below ``root``.
 
-    Pupils of a teacher, whose answers nobody has checked against labels, are left out.
+    Pupils of a teacher, whose answers nobody has checked against labels, are left out, and so is
+    what was fitted to answer another question: within a fold, or to labels that were dealt out.
 
     Args:
         root: the results folder.
@@ -74,7 +76,7 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
         for path in root.glob(f"*/{protocol}/*/{PREDICTIONS}"):
             try:
                 record = read_record(path.parent)
-                if "agreement" not in record:
+                if reported(record):
                     runs.append(_measured(path.parent, record))
             except UnfinishedRunError:
                 unfinished.append(path.parent)
@@ -84,6 +86,12 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
                 problems.append(str(error))
     runs.sort(key=lambda run: (run.dataset, PROTOCOLS.index(run.protocol), run.system))
     return FoundRuns(tuple(runs), tuple(sorted(unfinished)), tuple(sorted(problems)))
+
+
+def reported(record: Mapping[str, Any]) -> bool:
+    """Whether a ``run.json`` is of a system that was measured on true labels and whole folds."""
+    ran = record.get("configuration") or {}
+    return not ("agreement" in record or "within" in ran or "shuffled" in ran)
 
 
 def read_run(folder: Path) -> MeasuredRun:

@@ -9,10 +9,12 @@ from analysis.run_tables import ResultsError
 from analysis.runs import RUN, read_record
 from cry_model.evaluation import Estimate
 
+DEALT = "labels_dealt_out"
+"""That of :mod:`analysis.chance_level`."""
 TITLES = {
     "sample_rate": "the sample rate alone",
     "rbf_svm": "RBF SVM on the same features",
-    "labels_dealt_out": "linear classifier, labels dealt out anew",
+    DEALT: "linear classifier, labels dealt out anew",
 }
 
 

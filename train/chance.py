@@ -1,17 +1,19 @@
-"""What a protocol gives where labels say nothing about the sound: a permutation test.
+"""What a protocol gives where labels hardly go with the sound: a permutation test.
 
-Ojala and Garriga 2010, "Permutation tests for studying classifier performance", JMLR 11. The
-classifier is a linear one on the mean and the deviation over time of each band, which is fitted in
-a moment; what is asked is not how good it is, but how good it seems when there is nothing to learn
-but who is heard, and where.
+After Ojala and Garriga 2010, "Permutation tests for studying classifier performance", JMLR 11, in
+blocks: labels are dealt out among groups (:mod:`train.shuffling`). The classifier is a linear one
+on the mean and the deviation over time of each band, which is fitted in a moment; what is asked is
+not how good it is, but how good it seems where all that it can know is who is heard, and where.
+
+A corpus's own folds stay as they are, so where these balance the labels a dealing may not: there
+the test is approximate.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,13 +25,19 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from tqdm import tqdm
 
+from cry_model.features import FrontEnd
 from cry_model.metrics import METRICS
-from train.clips import Clips
+from train.clips import Clips, cut_before_splitting
+from train.corpus import DataError
 from train.predicting import TrainingFrontEnd, of_each_piece
 from train.shuffling import shuffled
 from train.splits import split
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
+SEED = 0
+"""Of the split."""
+ALIKE = 1e-12
+"""Scores that differ by less are the same."""
 Rows = NDArray[np.float64]
 
 
@@ -40,7 +48,7 @@ class Against:
     Attributes:
         value: with the true labels.
         mean, low, high: with dealt ones, the mean and the middle 95 %.
-        p: how often dealt labels score at least as well, the true ones counted among them.
+        p: how often dealt labels score at least as well; the true ones count as one dealing.
     """
 
     value: float
@@ -50,31 +58,73 @@ class Against:
     p: float
 
 
+@dataclass(frozen=True)
+class Chance:
+    """What ``chance.json`` holds.
+
+    Attributes:
+        dataset, data: the corpus and its fingerprint.
+        protocol, folds, seed: of the split, made anew for each dealing.
+        shuffles: how often labels were dealt out.
+        front_end: the kind of bands.
+        kept: label -> share of its recordings that got it again, in the mean over the dealings.
+        scores: metric -> :class:`Against`, per recording.
+    """
+
+    dataset: str
+    data: str
+    protocol: str
+    folds: int
+    seed: int
+    shuffles: int
+    front_end: str
+    kept: Mapping[str, float]
+    scores: Mapping[str, Against]
+
+
 def chance(
-    units: Clips,
+    clips: Clips,
+    dataset: str,
     labels: Sequence[str],
-    front_end: TrainingFrontEnd,
+    front_end: FrontEnd,
     protocol: str,
     folds: int,
     shuffles: int,
-) -> Mapping[str, Against]:
-    """Score -> :class:`Against`, per recording, under seed 0 of the protocol.
+) -> Chance:
+    """Asks under one protocol.
 
     Args:
-        units: what the protocol splits, all labelled.
+        clips: all labelled, whole.
+        dataset: their corpus.
         labels: in the order of the indices.
         front_end: gives the bands.
         protocol: of :mod:`train.splits`.
         folds: how many.
         shuffles: how often labels are dealt out.
+
+    Raises:
+        DataError: if there are too few labels or groups for that.
     """
+    cut = protocol == "clip"
+    units = cut_before_splitting(clips, front_end.config) if cut else clips
     rows = statistics(units, front_end)
     true = scores(units, rows, labels, protocol, folds)
-    dealt = [
-        scores(shuffled(units, labels, seed), rows, labels, protocol, folds)
-        for seed in tqdm(range(shuffles), desc=f"Labels dealt out, {protocol}", unit="time")
-    ]
-    return {name: against(true[name], [one[name] for one in dealt]) for name in SCORES}
+    kept, dealt = [], []
+    for seed in tqdm(range(shuffles), desc=f"Labels dealt out, {protocol}", unit="time"):
+        other = shuffled(units, labels, seed)
+        dealt.append(scores(other, rows, labels, protocol, folds))
+        kept.append(kept_labels(units, other))
+    return Chance(
+        dataset=dataset,
+        data=clips.fingerprint(),
+        protocol=protocol,
+        folds=folds,
+        seed=SEED,
+        shuffles=shuffles,
+        front_end=front_end.config.kind,
+        kept={label: float(np.mean([one[label] for one in kept])) for label in kept[0]},
+        scores={name: against(true[name], [one[name] for one in dealt]) for name in SCORES},
+    )
 
 
 def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
@@ -90,12 +140,18 @@ def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
 def scores(
     units: Clips, rows: Rows, labels: Sequence[str], protocol: str, folds: int
 ) -> Mapping[str, float]:
-    """Those of a cross-validation, per recording."""
+    """Those of a cross-validation, per recording.
+
+    Raises:
+        DataError: if what a fold learns from has one label alone.
+    """
     truth = units.labels.numpy()
     probabilities = np.zeros((len(truth), len(labels)))
-    fold_of = split(units.items, protocol, folds, seed=0)
+    fold_of = split(units.items, protocol, folds, SEED)
     for fold in range(folds):
         learnt, tested = fold_of != fold, fold_of == fold
+        if len(set(truth[learnt])) < 2:
+            raise DataError("What a fold learns from has one label alone; there is nothing to ask.")
         machine = make_pipeline(
             StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=200)
         )
@@ -112,14 +168,17 @@ def scores(
     return {name: METRICS[name](truth[first], of_recording, alike) for name in SCORES}
 
 
+def kept_labels(before: Clips, after: Clips) -> Mapping[str, float]:
+    """Label -> share of its clips that have it in both, for the labels that occur."""
+    same = {item.label: [] for item in before.items}
+    for one, other in zip(before.items, after.items, strict=True):
+        same[one.label].append(one.label == other.label)
+    return {label: float(np.mean(hits)) for label, hits in same.items()}
+
+
 def against(value: float, dealt: Sequence[float]) -> Against:
     """A score beside those of dealt labels."""
     low, high = np.percentile(dealt, [2.5, 97.5])
-    as_good = sum(one >= value for one in dealt)
+    as_good = sum(one >= value - ALIKE for one in dealt)
     p = (1 + as_good) / (1 + len(dealt))
     return Against(value, float(np.mean(dealt)), float(low), float(high), p)
-
-
-def record(found: Mapping[str, Against], **facts: Any) -> dict[str, Any]:
-    """What ``chance.json`` holds."""
-    return {**facts, "scores": {name: asdict(one) for name, one in found.items()}}

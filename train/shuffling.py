@@ -1,4 +1,4 @@
-"""Labels dealt out anew among groups: the same sounds, and nothing about them to learn."""
+"""Labels dealt out anew among groups: the same sounds, under labels of other ones."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ def shuffled(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
     """Every group gets the labels of another one with as many recordings, in any order.
 
     So a group is as much of one label as before, and all labels are as frequent. If labels have
-    nothing to do with the sound, one such dealing is as likely as another. A group that no other
-    is as large as keeps its labels, but not their order.
+    nothing to do with the sound but through how many recordings a group has, one such dealing is
+    as likely as another. A group may get its own labels; one that no other is as large as always
+    does, in another order.
 
     Args:
         clips: all labelled; those of one recording, which have one label, keep one.

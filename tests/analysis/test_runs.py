@@ -44,6 +44,16 @@ def test_runs_are_found_and_the_tables_are_not_read(tmp_path):
         _ = found.runs[0].predictions
 
 
+@pytest.mark.parametrize("question", [{"within": {"fold": 0}}, {"shuffled": 0}])
+def test_what_answers_another_question_is_not_reported(tmp_path, question):
+    write_run(tmp_path, "resnet18", protocol="baby")
+    folder = write_run(tmp_path, "ecapa-tdnn", protocol="baby")
+    record = json.loads((folder / "run.json").read_text())
+    record["configuration"] |= question
+    (folder / "run.json").write_text(json.dumps(record))
+    assert [run.system for run in find_runs(tmp_path).runs] == ["resnet18"]
+
+
 def test_an_unfinished_run_is_told_apart_from_a_damaged_one(tmp_path):
     folder = write_run(tmp_path, "resnet18")
     record = json.loads((folder / "run.json").read_text())

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter, defaultdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ from sklearn.preprocessing import StandardScaler
 
 from cry_model import FrontEnd, load_checkpoint
 from train.__main__ import main
-from train.chance import against, scores, statistics
+from train.chance import against, chance, kept_labels, scores, statistics
 from train.clips import Clips, cut_before_splitting
-from train.corpus import Item
+from train.corpus import DataError, Item
 from train.datasets.donateacry import LABELS
 from train.devices import make_accelerator
 from train.kept_cells import Cell, rebuild
@@ -154,7 +155,48 @@ def test_the_true_labels_count_as_one_dealing():
     assert against(0.7, [0.1] * 19).p == 1 / 20
 
 
-def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys):
+def rows_of_noise(monkeypatch, units, planted):
+    """Recordings that sound like nothing, or like their label."""
+    rows = np.random.default_rng(1).normal(size=(len(units.items), 4))
+    if planted:
+        rows[:, 0] += 3 * units.labels.numpy()
+    monkeypatch.setattr("train.chance.statistics", lambda *_: rows)
+
+
+@pytest.mark.parametrize(("planted", "least", "most"), [(True, 0, 0.05), (False, 0.1, 1)])
+def test_what_is_there_to_learn_is_found(monkeypatch, planted, least, most):
+    units = made_up((1, 2) * 30)
+    rows_of_noise(monkeypatch, units, planted)
+    found = chance(units, "x", "abc", FrontEnd(BEST.front_end), "baby", 3, 30)
+    assert all(least <= one.p <= most for one in found.scores.values())
+    assert found.scores["accuracy"].mean < 0.55
+    assert (found.seed, found.shuffles, found.folds, found.front_end) == (0, 30, 3, "log-mel")
+
+
+def test_what_got_its_own_label_back_is_counted(monkeypatch):
+    units = made_up((2, 2, 2, 2, 9))
+    items = tuple(
+        replace(i, label="c" if i.group == "4" else "ab"[int(i.group) % 2]) for i in units.items
+    )
+    units = replace(units, items=items, labels=torch.tensor(["abc".index(i.label) for i in items]))
+    rows_of_noise(monkeypatch, units, True)
+    found = chance(units, "x", "abc", FrontEnd(BEST.front_end), "recording", 2, 200)
+    assert found.kept["c"] == 1  # its group is alone in its size
+    assert found.kept["a"] == pytest.approx(0.5, abs=0.1)  # two of four groups have it
+    one = shuffled(units, "abc", 0)
+    same = [i.label == j.label for i, j in zip(units.items, one.items, strict=True)]
+    a = [hit for hit, item in zip(same, units.items, strict=True) if item.label == "a"]
+    assert kept_labels(units, one)["a"] == np.mean(a)
+
+
+def test_one_label_alone_is_one_sentence(monkeypatch):
+    units = made_up((1,) * 6, labels="a")
+    rows_of_noise(monkeypatch, units, True)
+    with pytest.raises(DataError, match="one label alone"):
+        chance(units, "x", "a", FrontEnd(BEST.front_end), "baby", 2, 20)
+
+
+def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys, clips):
     words = ["chance", "--dataset", "donateacry", "--data-root", str(made_up_root)]
     words += ["--cache", str(made_up_root / "cache"), "--out", str(tmp_path), "--folds", "3"]
     assert main([*words, "--shuffles", "20", "--protocols", "clip", "baby"]) == 0
@@ -162,13 +204,26 @@ def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys):
     for protocol in ("clip", "baby"):
         path = tmp_path / "results" / "donateacry" / protocol / "chance.json"
         record = json.loads(path.read_text(encoding="utf-8"))
-        assert (record["protocol"], record["folds"], record["shuffles"]) == (protocol, 3, 20)
-        one = record["scores"]["macro_auc"]
-        assert one["low"] <= one["mean"] <= one["high"]
-        assert (
-            f"{protocol}, macro auc: {one['value']:.3f}; labels dealt out {one['mean']:.3f}" in said
+        front_end = FrontEnd(BEST.front_end)
+        found = chance(clips, "donateacry", LABELS, front_end, protocol, 3, 20)
+        assert record["scores"]["macro_auc"] == pytest.approx(
+            asdict(found)["scores"]["macro_auc"], abs=1e-3
         )
+        assert record["kept"] == found.kept
+        value = record["scores"]["macro_auc"]["value"]
+        assert f"donateacry, {protocol}, a linear classifier" in said
+        assert f"macro auc: true labels {value:.3f}; dealt out" in said
     assert not (tmp_path / "results" / "donateacry" / "recording").exists()
+
+
+def test_a_folder_of_ones_own_is_asked_under_its_name(made_up_root, tmp_path):
+    words = ["chance", "--dataset", "folder", "--data-root", str(made_up_root / "donateacry")]
+    words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path), "--folds", "2"]
+    assert main([*words, "--shuffles", "20", "--protocols", "recording"]) == 0
+    (path,) = (tmp_path / "results").glob("*/recording/chance.json")
+    name = path.parent.parent.name
+    assert name.startswith("folder-")
+    assert json.loads(path.read_text(encoding="utf-8"))["dataset"] == name
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from cry_model.checkpoint import write_atomically
+from cry_model.evaluation import words
 from cry_model.front_ends import make_front_end
-from train.chance import Against, chance, record
-from train.clips import Clips, cut_before_splitting
+from train.chance import Against, chance
 from train.commands.options import HelpFormatter, add_cache, add_data_root, at_least
 from train.corpus import DataError
 from train.datasets import DATASETS
@@ -18,10 +19,11 @@ from train.presets import usual_preset
 from train.splits import PROTOCOLS
 
 CHANCE = "chance.json"
-DESCRIPTION = """Show what each protocol gives where labels say nothing: they are dealt out anew
-among babies (or whatever the corpus's groups are) many times, and a linear classifier is
-cross-validated each time. What it still scores comes from knowing the recording or the baby again.
-Nothing is fitted on a GPU; minutes."""
+DESCRIPTION = """Show what each protocol gives where labels hardly go with the sound: they are dealt
+out anew among babies (or whatever the corpus's groups are) with as many recordings, many times, and
+a linear classifier is cross-validated each time, beside the true labels. What it still scores under
+a lax split comes from hearing the recording or the baby again. Minutes, without a GPU; every call
+begins anew."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -33,9 +35,17 @@ def add(commands: argparse._SubParsersAction) -> None:
         formatter_class=HelpFormatter,
     )
     parser.set_defaults(run=run)
-    parser.add_argument("--dataset", required=True, choices=list(DATASETS), help="which corpus")
     parser.add_argument(
-        "--protocols", nargs="+", choices=list(PROTOCOLS), default=list(PROTOCOLS), help="which"
+        "--dataset",
+        required=True,
+        help=f"one of {', '.join(DATASETS)}; or a file that 'prepare' wrote",
+    )
+    parser.add_argument(
+        "--protocols",
+        nargs="+",
+        choices=list(PROTOCOLS),
+        default=list(PROTOCOLS),
+        help="which splits; where a corpus has folds of its own, the last two are the same",
     )
     parser.add_argument("--folds", type=at_least(2), default=5, help="of the cross-validation")
     parser.add_argument(
@@ -52,25 +62,23 @@ def run(args: argparse.Namespace) -> None:
     """Asks under each protocol, and writes it down."""
     config = usual_preset("improved-ecapa-tdnn", args.dataset).front_end
     data = find_corpus(args.dataset, args.data_root, args.cache, config)
-    whole, front_end = data.clips.labelled(), make_front_end(config)
-    if not whole.items:
-        raise DataError(f"The recordings of {args.dataset} have no labels to deal out.")
+    name, clips, front_end = data.corpus.name, data.clips.labelled(), make_front_end(config)
+    if not clips.items:
+        raise DataError(f"The recordings of {name} have no labels to deal out.")
     for protocol in args.protocols:
-        cut = protocol == "clip"
-        units: Clips = cut_before_splitting(whole, config) if cut else whole
-        found = chance(units, data.corpus.labels, front_end, protocol, args.folds, args.shuffles)
-        facts = {"dataset": args.dataset, "data": data.clips.fingerprint(), "protocol": protocol}
-        facts |= {"folds": args.folds, "shuffles": args.shuffles, "front_end": config.kind}
-        folder = args.out / "results" / args.dataset / protocol
+        found = chance(
+            clips, name, data.corpus.labels, front_end, protocol, args.folds, args.shuffles
+        )
+        folder = args.out / "results" / name / protocol
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(record(found, **facts), indent=2) + "\n"
-        write_atomically(folder / CHANCE, text.encode())
-        print(*(line(protocol, name, one) for name, one in found.items()), sep="\n")
+        write_atomically(folder / CHANCE, (json.dumps(asdict(found), indent=2) + "\n").encode())
+        print(f"{name}, {protocol}, a linear classifier, per recording:")
+        print(*(line(metric, one) for metric, one in found.scores.items()), sep="\n")
 
 
-def line(protocol: str, name: str, one: Against) -> str:
+def line(metric: str, one: Against) -> str:
     """One score in words."""
     return (
-        f"{protocol}, {name.replace('_', ' ')}: {one.value:.3f}; labels dealt out "
-        f"{one.mean:.3f} [{one.low:.3f}, {one.high:.3f}], p = {one.p:.3f}"
+        f"  {words(metric)}: true labels {one.value:.3f}; dealt out {one.mean:.3f}, middle 95 % "
+        f"{one.low:.3f} to {one.high:.3f}; p = {one.p:.3f}"
     )

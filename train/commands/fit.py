@@ -72,8 +72,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "--shuffle-labels",
         type=at_least(0),
         metavar="SEED",
-        help="deal the labels out anew among groups first: what is scored then, the protocol "
-        "gives without anything to learn; no checkpoint",
+        help="deal the labels out anew among groups first, to see what the protocol gives where "
+        "they hardly go with the sound; no checkpoint, and an --out of its own",
     )
     what.add_argument(
         "--seeds", type=at_least(0), nargs="+", default=[0], help="each fits every fold once"
