@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from analysis.guessing import SCORES
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
-from analysis.yardsticks import DEALT, Yardstick
+from analysis.yardsticks import Yardstick
 from cry_model.evaluation import Estimate
 
 CHANCE = "chance.json"
+DEALT = "labels_dealt_out"
+TITLE = "linear classifier, labels dealt out anew"
 
 
 @dataclass(frozen=True)
@@ -100,5 +102,5 @@ def dealt(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:
         level = read_chance(run)
         if level is not None:
             told = level.scores[metric].dealt
-            found.append(Yardstick(DEALT, run.dataset, run.protocol, told))
+            found.append(Yardstick(DEALT, TITLE, run.dataset, run.protocol, told))
     return tuple(found)

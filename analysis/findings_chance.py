@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from analysis.cells import MAIN, Cell, listed
+from analysis.cells import Cell, listed
 from analysis.chance_level import ChanceLevel, read_chance
 from analysis.claims import LEVEL
+from analysis.findings_dealt import SHOWN, dealt_lines
 from analysis.findings_tables import table
 from analysis.measured_run import MeasuredRun
 from cry_model.evaluation import percent, words
 from cry_model.registry import get_system
-
-SHOWN = (MAIN, "macro_auc")
 
 
 class Asked(NamedTuple):
@@ -45,6 +44,7 @@ def chance_lines(cells: Sequence[Cell]) -> list[str]:
         *table(heads, rows),
         "",
         *filter(None, (_unproven(asked), _inside(asked), _above(asked))),
+        *dealt_lines(cells),
     ]
 
 

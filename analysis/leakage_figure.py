@@ -13,17 +13,19 @@ from analysis.measured_run import MeasuredRun
 from analysis.runs import PROTOCOLS
 from analysis.split_words import tick
 from analysis.style import SYSTEM_COLOURS, TEXT, finish
-from analysis.yardsticks import DEALT, Yardstick
+from analysis.yardsticks import Yardstick
 from cry_model.evaluation import Estimate, dataset_title, words
 from cry_model.registry import get_system, list_models
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "x", "star")
-BESIDE = {
-    "sample_rate": ("dash", "diamond-open"),
-    "rbf_svm": ("dashdot", "square-open"),
-    DEALT: ("dot", "circle-open"),
-}
-"""Dashes and symbol of each yardstick."""
+BESIDE = (
+    ("dash", "diamond-open"),
+    ("dashdot", "square-open"),
+    ("dot", "circle-open"),
+    ("longdash", "x-open"),
+    ("longdashdot", "star-open"),
+)
+"""Dashes and symbol of the yardsticks."""
 Part = dict[str, Any]
 """Of a figure, for Plotly: put together as plain dicts, which it checks in a tenth of the time."""
 
@@ -42,6 +44,7 @@ def leakage_figure(
     """
     datasets = sorted({run.dataset for run in runs})
     figure = _panels(datasets)
+    order = list(dict.fromkeys(yardstick.name for yardstick in beside))
     lines: list[Part] = []
     marks: Part = {"shapes": [], "annotations": list(figure.layout.annotations)}
     for number, dataset in enumerate(datasets, 1):
@@ -51,7 +54,7 @@ def leakage_figure(
         named = {line["legendgroup"] for line in lines}
         lines += [
             {**line, "xaxis": f"x{axis}", "yaxis": f"y{axis}"}
-            for line in (*_systems(own, metric, named), *_yardsticks(ways, named))
+            for line in (*_systems(own, metric, named), *_yardsticks(ways, order, named))
         ]
         shape, label = _guessing(own[0], metric, axis)
         marks["shapes"].append(shape)
@@ -96,7 +99,7 @@ def _systems(runs: Sequence[MeasuredRun], metric: str, named: set[str]) -> list[
     return lines
 
 
-def _yardsticks(beside: Sequence[Yardstick], named: set[str]) -> list[Part]:
+def _yardsticks(beside: Sequence[Yardstick], order: Sequence[str], named: set[str]) -> list[Part]:
     """As :func:`_systems`, in grey and with dashes."""
     lines = []
     for name in dict.fromkeys(yardstick.name for yardstick in beside):
@@ -104,7 +107,7 @@ def _yardsticks(beside: Sequence[Yardstick], named: set[str]) -> list[Part]:
             (yardstick for yardstick in beside if yardstick.name == name),
             key=lambda yardstick: PROTOCOLS.index(yardstick.protocol),
         )
-        dash, symbol = BESIDE.get(name, ("longdash", "x-open"))
+        dash, symbol = BESIDE[order.index(name) % len(BESIDE)]
         lines.append(
             {
                 **_line([y.protocol for y in own], [y.estimate for y in own]),

@@ -9,28 +9,28 @@ from analysis.run_tables import ResultsError
 from analysis.runs import RUN, read_record
 from cry_model.evaluation import Estimate
 
-DEALT = "labels_dealt_out"
-"""That of :mod:`analysis.chance_level`."""
 TITLES = {
     "sample_rate": "the sample rate alone",
     "rbf_svm": "RBF SVM on the same features",
-    DEALT: "linear classifier, labels dealt out anew",
 }
 
 
 @dataclass(frozen=True)
 class Yardstick:
-    """One such way on one dataset under one protocol; ``name`` is that in ``run.json``."""
+    """Another way to answer on one dataset under one protocol.
+
+    Attributes:
+        name: for files.
+        title: for people.
+        dataset, protocol: of the runs that it stands beside.
+        estimate: of one metric.
+    """
 
     name: str
+    title: str
     dataset: str
     protocol: str
     estimate: Estimate
-
-    @property
-    def title(self) -> str:
-        """In words."""
-        return TITLES.get(self.name, self.name)
 
 
 def yardsticks(run: MeasuredRun, metric: str) -> tuple[Yardstick, ...]:
@@ -42,7 +42,13 @@ def yardsticks(run: MeasuredRun, metric: str) -> tuple[Yardstick, ...]:
     record = read_record(run.folder).get("beside") or {}
     try:
         return tuple(
-            Yardstick(name, run.dataset, run.protocol, Estimate(**measured[metric]))
+            Yardstick(
+                name,
+                TITLES.get(name, name),
+                run.dataset,
+                run.protocol,
+                Estimate(**measured[metric]),
+            )
             for name, measured in record.items()
             if metric in measured
         )

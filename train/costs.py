@@ -99,7 +99,7 @@ def row_of(path: Path, record: dict[str, Any]) -> Row:
     cuda = all(part["environment"].get("device") == "cuda" for part in parts)
     return Row(
         dataset=asked["dataset"],
-        protocol=path.parents[1].name,
+        protocol=f"{asked['protocol']}, shuffled" if "shuffled" in asked else path.parents[1].name,
         system=asked["system"],
         seeds=" ".join(map(str, record["seeds"])) if "seeds" in record else None,
         folds=asked["folds"],

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from analysis.chance_level import DEALT
 from analysis.dashboard.leakage_tables import protocols_of
+from analysis.dealt_runs import FITTED
 from analysis.leak import DRAWS, Leak
 from analysis.measured_run import MeasuredRun
 from analysis.split_words import kept_apart
-from analysis.yardsticks import DEALT, Yardstick
+from analysis.yardsticks import Yardstick
 from cry_model.evaluation import tested
 
 
@@ -62,6 +64,8 @@ def _beside(names: set[str], groups: str) -> Iterator[str]:
             f"recordings or {groups} again where the split lets it, and a little from those that "
             "got their own labels back."
         )
+    if any(name.startswith(FITTED) for name in names):
+        yield "A system with labels dealt out anew was fitted to one dealing by the same recipe."
 
 
 def _seeds(counts: Sequence[int]) -> str:

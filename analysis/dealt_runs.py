@@ -1,0 +1,48 @@
+"""Systems that were fitted to labels dealt out anew: ``shuffled-*/`` beside the run's own files.
+
+What ``python -m train fit --shuffle-labels SEED`` writes, put there by whoever keeps the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analysis.measured_run import MeasuredRun
+from analysis.run_tables import ResultsError
+from analysis.runs import RUN, read_run
+from analysis.yardsticks import Yardstick
+from cry_model.registry import get_system
+
+FITTED = "fitted_to_dealt_"
+"""How the names of the yardsticks begin; a system's follows."""
+
+
+def dealt_runs(run: MeasuredRun) -> tuple[MeasuredRun, ...]:
+    """The same system under the same split, with other labels: a run for each dealing, often none.
+
+    Raises:
+        ResultsError: if one is malformed, unfinished or of something else.
+    """
+    found = []
+    for path in sorted(run.folder.glob(f"shuffled-*/{RUN}")):
+        dealt = read_run(path.parent)
+        same = ("dataset", "protocol", "system", "folds", "settings", "preset")
+        if any(getattr(dealt, name) != getattr(run, name) for name in same):
+            raise ResultsError(f"{path.parent} was not fitted as {run.folder} was; move it away.")
+        found.append(dealt)
+    return tuple(found)
+
+
+def fitted_to_dealt(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:
+    """What the first dealing of each run scores, to stand beside it."""
+    return tuple(
+        Yardstick(
+            name=f"{FITTED}{run.system}",
+            title=f"{get_system(run.system).title}, labels dealt out anew",
+            dataset=run.dataset,
+            protocol=run.protocol,
+            estimate=first,
+        )
+        for run in runs
+        for first in [dealt.evaluation.metrics[metric] for dealt in dealt_runs(run)][:1]
+    )

@@ -1,0 +1,92 @@
+"""Systems that were fitted to dealt labels, beside the same ones with the true labels."""
+
+import json
+import shutil
+
+import pytest
+
+from analysis.cells import cells_of
+from analysis.dashboard.leakage import LEAKAGE
+from analysis.dealt_runs import dealt_runs, fitted_to_dealt
+from analysis.findings_dealt import as_good_line, dealt_lines
+from analysis.paper import FULL
+from analysis.run_tables import ResultsError
+from analysis.runs import find_runs
+from tests.analysis.made_up_runs import write_run
+from train.costs import read_costs
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Under two splits; a dealing that is learnt as well, and one that is not."""
+    root = tmp_path / "results"
+    for protocol in ("clip", "baby"):
+        write_run(root, FULL, 0.5, protocol=protocol)
+    move(write_run(tmp_path / "a", FULL, 2.5, protocol="clip"), root, 0)
+    move(write_run(tmp_path / "b", FULL, -2.0, protocol="baby"), root, 3)
+    return root
+
+
+def move(folder, root, dealing):
+    record = json.loads((folder / "run.json").read_text())
+    record["configuration"]["shuffled"] = dealing
+    (folder / "run.json").write_text(json.dumps(record))
+    shutil.move(folder, root / "donateacry" / folder.parent.name / FULL / f"shuffled-{dealing}")
+
+
+def test_they_are_found_beside_the_run_and_are_no_runs_of_their_own(root):
+    found = find_runs(root)
+    assert [run.protocol for run in found.runs] == ["clip", "baby"]
+    for run in found.runs:
+        (dealt,) = dealt_runs(run)
+        assert dealt.folder.parent == run.folder
+    (clip, baby) = fitted_to_dealt(found.runs, "macro_auc")
+    assert clip.estimate == dealt_runs(found.runs[0])[0].evaluation.metrics["macro_auc"]
+    assert clip.title == "Improved ECAPA-TDNN, labels dealt out anew"
+    assert (clip.protocol, baby.protocol) == ("clip", "baby")
+
+
+def test_the_findings_say_where_a_dealing_is_learnt_as_well(root):
+    cells = cells_of(find_runs(root).runs)
+    said = as_good_line(cells)
+    assert said.startswith("On Donate-a-Cry (`clip`) a system scores as much with labels that")
+    text = "\n".join(dealt_lines(cells))
+    run = find_runs(root).of("donateacry", "clip")[FULL]
+    true, dealt = (r.evaluation.metrics["macro_auc"] for r in (run, dealt_runs(run)[0]))
+    row = f"| Donate-a-Cry, `clip`, Improved ECAPA-TDNN, macro auc | {true} | {dealt} |"
+    assert row in text
+    assert said in text
+    shutil.rmtree(root / "donateacry" / "clip" / FULL / "shuffled-0")
+    cells = cells_of(find_runs(root).runs)
+    assert as_good_line(cells) == ""
+    assert "`baby`" in "\n".join(dealt_lines(cells))
+    shutil.rmtree(root / "donateacry" / "baby" / FULL / "shuffled-3")
+    assert dealt_lines(cells_of(find_runs(root).runs)) == []
+
+
+def test_the_panel_shows_them_in_grey(root):
+    found = find_runs(root)
+    scores = LEAKAGE.exhibits(found, LEAKAGE.cells(found)[0], {"metric": "accuracy"})[0]
+    line = next(t for t in scores.figure.data if "dealt out" in t.name)
+    values = [y.estimate.value for y in fitted_to_dealt(found.runs, "accuracy")]
+    assert list(line.y) == pytest.approx(values)
+    assert "fitted to one dealing" in scores.note
+    assert line.name in list(scores.table["accuracy"])
+
+
+def test_what_was_fitted_otherwise_is_refused(root):
+    path = root / "donateacry" / "clip" / FULL / "shuffled-0" / "run.json"
+    record = json.loads(path.read_text())
+    record["configuration"]["preset"]["epochs"] = 99
+    path.write_text(json.dumps(record))
+    with pytest.raises(ResultsError, match="was not fitted as"):
+        dealt_runs(find_runs(root).of("donateacry", "clip")[FULL])
+
+
+def test_their_costs_are_told_apart(root):
+    assert [row.protocol for row in read_costs(root)] == [
+        "baby",
+        "baby, shuffled",
+        "clip",
+        "clip, shuffled",
+    ]
