@@ -2,12 +2,15 @@
 
 import json
 import re
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from train.presets import usual_preset, usual_settings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "train" / "EXPERIMENTS.md").read_text(encoding="utf-8")
@@ -84,6 +87,17 @@ def test_how_far_a_trial_is_ahead_follows_from_both(row):
     drawn = sums[np.random.default_rng(1).integers(len(sums), size=(4000, len(sums)))].sum(1)
     bounds = np.percentile(drawn[:, 0] / drawn[:, 1], [2.5, 97.5])
     np.testing.assert_allclose(bounds, [float(row["low"]), float(row["high"])], atol=0.01)
+
+
+@pytest.mark.parametrize("dataset", ["esc10", "donateacry"])
+def test_the_reported_results_were_fitted_with_the_preset_that_was_decided(dataset):
+    for path in (ROOT / "assets" / "results" / dataset).glob("*/*/run.json"):
+        ran = json.loads(path.read_text())["configuration"]
+        preset = usual_preset(ran["system"], dataset)
+        assert ran["preset"] == json.loads(
+            json.dumps(asdict(replace(preset, epochs=10, draws=384)))
+        )
+        assert ran["settings"] == dict(usual_settings(preset, ran["system"]))
 
 
 def read(folder):
