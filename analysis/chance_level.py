@@ -40,7 +40,7 @@ class ChanceLevel:
     """Of one dataset under one protocol.
 
     Attributes:
-        folds: of the cross-validations.
+        folds, seed: of the splits.
         shuffles: how often labels were dealt out.
         front_end: the kind of bands that were heard.
         kept: share of the recordings of each label that got it again, the mean over the labels.
@@ -48,6 +48,7 @@ class ChanceLevel:
     """
 
     folds: int
+    seed: int
     shuffles: int
     front_end: str
     kept: float
@@ -80,6 +81,7 @@ def _level(record: Mapping) -> ChanceLevel:
     measured = {name: record["scores"][name] for name in SCORES}
     return ChanceLevel(
         folds=int(record["folds"]),
+        seed=int(record["seed"]),
         shuffles=int(record["shuffles"]),
         front_end=str(record["front_end"]),
         kept=sum(kept) / len(kept),

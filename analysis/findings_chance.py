@@ -10,6 +10,7 @@ from analysis.chance_level import ChanceLevel, read_chance
 from analysis.claims import LEVEL
 from analysis.findings_dealt import SHOWN, dealt_lines
 from analysis.findings_tables import table
+from analysis.fold_scores import score_of_seeds
 from analysis.measured_run import MeasuredRun
 from cry_model.evaluation import percent, words
 from cry_model.registry import get_system
@@ -99,7 +100,9 @@ def _above(asked: Sequence[Asked]) -> str:
 
 
 def _beyond(run: MeasuredRun, chance: ChanceLevel, metric: str) -> bool:
-    return run.evaluation.metrics[metric].value > chance.scores[metric].dealt.high
+    """Under the seed of the dealings, where the run has it."""
+    seeds = [chance.seed] if chance.seed in run.seeds else run.seeds
+    return score_of_seeds(run, metric, seeds) > chance.scores[metric].dealt.high
 
 
 def _who(asked: Sequence[Asked], holds: Callable[[MeasuredRun, ChanceLevel], bool]) -> str:

@@ -3,7 +3,6 @@
 import json
 from dataclasses import asdict
 
-import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
@@ -70,8 +69,11 @@ def test_what_the_readme_says_of_dealt_reasons_follows_from_them():
     said = "as recordings ({:.3f} to {:.3f}) and then babies ({:.3f}) are kept apart"
     assert said.format(*means) in words
     assert means == sorted(means, reverse=True)
-    kept = min(100 * np.mean(list(one["kept"].values())) for one in (clip, recording, baby))
-    assert f"{kept:.0f} % of the recordings of a reason, in the mean, get their own back" in words
+    kept = {label: 100 * share for label, share in baby["kept"].items()}
+    hungry, rare = kept.pop("hungry"), kept.values()
+    assert (
+        f"{hungry:.0f} % of the hungry recordings and {min(rare):.0f} to {max(rare):.0f} %" in words
+    )
     auc = baby["scores"]["macro_auc"]
     improved = [
         json.loads((RESULTS / p / "improved-ecapa-tdnn" / "run.json").read_text("utf-8"))[
@@ -94,15 +96,27 @@ def test_what_a_system_scores_with_dealt_reasons_follows_from_its_answers():
     record = json.loads((folder / "shuffled-0" / "run.json").read_text("utf-8"))
     found = record["metrics"]["recording"]["metrics"]
     truth, probabilities, _ = of_seed(folder / "shuffled-0", record["labels"], 0)
-    true = json.loads((folder / "run.json").read_text("utf-8"))["metrics"]["recording"]["metrics"]
-    for name in ("balanced_accuracy", "macro_auc"):
+    names = ("balanced_accuracy", "macro_auc")
+    for name in names:
         assert plain(name, truth, probabilities) == pytest.approx(found[name]["value"], abs=1e-6)
-        assert found[name]["value"] > true[name]["value"]
+        assert found[name]["low"] > (0.2 if name == "balanced_accuracy" else 0.5)
     words = " ".join(README.split())
-    balanced, auc = (cell(found[name]) for name in ("balanced_accuracy", "macro_auc"))
-    assert f"a balanced accuracy of {balanced} and a macro AUC of {auc}, with the true" in words
-    more = [f"{true[name]['value']:.3f}" for name in ("balanced_accuracy", "macro_auc")]
-    assert f"(above) {more[0]} and {more[1]}" in words
+    balanced, auc = (cell(found[name]) for name in names)
+    assert f"a balanced accuracy of {balanced} and a macro AUC of {auc}; with the true" in words
+    by_seed = []
+    for seed in (0, 1):
+        truth, probabilities, _ = of_seed(folder, record["labels"], seed)
+        balanced, auc = (plain(name, truth, probabilities) for name in names)
+        by_seed.append(f"{balanced:.3f} and {auc:.3f} (seed {seed})")
+    assert f"with the true reasons it has {', '.join(by_seed)}." in words
+    labels = [
+        pd.read_csv(path / "predictions.csv", dtype=str).drop_duplicates("recording")
+        for path in (folder, folder / "shuffled-0")
+    ]
+    own, dealt_out = (table.set_index("recording")["label"] for table in labels)
+    rare = own != "hungry"
+    same = (dealt_out.loc[own.index] == own) & rare
+    assert f"was fitted to, {same.sum()} of {rare.sum()})" in words
 
 
 def test_what_the_readme_says_of_other_corpora_follows_from_theirs():
@@ -173,15 +187,22 @@ def test_what_the_readme_says_of_the_claims_stands_in_the_findings():
     )
     assert "Improved ECAPA-TDNN 0.838, " in findings
     assert ", ECAPA-TDNN 0.863, " in findings
-    assert "on the first fold alone, which no choice has seen, 0.838 against 0.863" in words
+    assert "on the first fold alone, which had no part in the trials, 0.838 against 0.863" in words
     uniform = next(line for line in findings.splitlines() if line.startswith("| A1 and A2 uniform"))
     assert uniform.startswith("| A1 and A2 uniform | -0.071 [-0.189, -0.011], 21 % |")
-    assert "with A1 and A2 made uniform 0.071 [0.011, 0.189] under `clip`" in words
+    assert "0.071 [0.011, 0.189] under `clip` (seed 1) with A1 and A2 made uniform" in words
+    assert "not corrected for their number, 36: of so many, about 2 would" in findings
+    assert "Of 36 intervals on single attentions three exclude zero" in words
+    before = json.loads(
+        (ROOT / "assets" / "search" / "log-mel-folds" / "attention_effect.json").read_text("utf-8")
+    )
+    gained = before["neutralised"]["differential"]["metrics"]["balanced_accuracy"]["difference"]
+    assert f"uniform had gained {cell(gained)} on ESC-10" in words
     over_time = next(
         line for line in findings.splitlines() if line.startswith("| A<sub>t</sub> its mean over")
     )
     assert "| -0.035 [-0.057, -0.014], 5 % |" in over_time
-    assert "loses 0.035 [0.014, 0.057] on ESC-10" in words
+    assert "loses 0.035 [0.014, 0.057] on ESC-10 with A<sub>t</sub> replaced" in words
 
 
 def test_what_log_mel_gave_is_that_of_the_trials():

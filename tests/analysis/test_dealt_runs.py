@@ -49,12 +49,12 @@ def test_they_are_found_beside_the_run_and_are_no_runs_of_their_own(root):
 def test_the_findings_say_where_a_dealing_is_learnt_as_well(root):
     cells = cells_of(find_runs(root).runs)
     said = as_good_line(cells)
-    assert said.startswith("On Donate-a-Cry (`clip`) a system scores as much with labels that")
+    assert said.startswith("On Donate-a-Cry (`clip`) a system that was fitted to one dealing")
     text = "\n".join(dealt_lines(cells))
     run = find_runs(root).of("donateacry", "clip")[FULL]
     true, dealt = (r.evaluation.metrics["macro_auc"] for r in (run, dealt_runs(run)[0]))
-    row = f"| Donate-a-Cry, `clip`, Improved ECAPA-TDNN, macro auc | {true} | {dealt} |"
-    assert row in text
+    row = f"macro auc | {true.value:.3f} (seed 0) | {dealt} (seed 0) |"
+    assert f"| Donate-a-Cry, `clip`, Improved ECAPA-TDNN, {row}" in text
     assert said in text
     shutil.rmtree(root / "donateacry" / "clip" / FULL / "shuffled-0")
     cells = cells_of(find_runs(root).runs)
