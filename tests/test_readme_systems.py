@@ -109,6 +109,12 @@ def test_what_a_system_scores_with_dealt_reasons_follows_from_its_answers():
         balanced, auc = (plain(name, truth, probabilities) for name in names)
         by_seed.append(f"{balanced:.3f} and {auc:.3f} (seed {seed})")
     assert f"with the true reasons it has {', '.join(by_seed)}." in words
+    other = RESULTS / "clip" / "ecapa-tdnn"
+    found = json.loads((other / "shuffled-0" / "run.json").read_text("utf-8"))["metrics"]
+    reached = " and ".join(cell(found["recording"]["metrics"][name]) for name in names)
+    truth, probabilities, _ = of_seed(other, record["labels"], 0)
+    true = " and ".join(f"{plain(name, truth, probabilities):.3f}" for name in names)
+    assert f"ECAPA-TDNN reaches {reached} with that dealing, {true} with the true reasons" in words
     labels = [
         pd.read_csv(path / "predictions.csv", dtype=str).drop_duplicates("recording")
         for path in (folder, folder / "shuffled-0")
