@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from analysis.guessing import SCORES
 from analysis.measured_run import MeasuredRun
@@ -76,7 +77,7 @@ def read_chance(run: MeasuredRun) -> ChanceLevel | None:
     return level if level.folds == run.folds else None
 
 
-def _level(record: Mapping) -> ChanceLevel:
+def _level(record: Mapping[str, Any]) -> ChanceLevel:
     kept = [float(share) for share in record["kept"].values()]
     measured = {name: record["scores"][name] for name in SCORES}
     return ChanceLevel(

@@ -29,6 +29,7 @@ def chance_lines(cells: Sequence[Cell]) -> list[str]:
     if not asked:
         return []
     shuffles = ", ".join(dict.fromkeys(str(one.chance.shuffles) for one in asked))
+    seeds = ", ".join(dict.fromkeys(str(one.chance.seed) for one in asked))
     rows = [_row(one, metric) for one in asked for metric in SHOWN]
     heads = ["linear classifier, per recording", "true labels", "labels dealt out anew", "p"]
     kept = ", ".join(f"{percent(one.chance.kept)} on {one.cell.title}" for one in asked)
@@ -36,11 +37,11 @@ def chance_lines(cells: Sequence[Cell]) -> list[str]:
         "What each split gives where labels hardly go with the sound: they are dealt out anew "
         f"among groups with as many recordings, {shuffles} times, and a linear classifier on the "
         "mean and the deviation of each band is fitted each time (`python -m train chance`; mean "
-        "and middle 95 %, seed 0 of the split). What it scores above guessing then comes from "
-        "hearing recordings or groups again where the split lets it, and a little from what goes "
-        "with how many recordings a group has and from recordings that got their own label back "
-        f"(of each label, in the mean: {kept}). p: how often dealt labels score at least as well "
-        "as the true ones, which count as one dealing.",
+        f"and middle 95 %, seed {seeds} of the split). What it scores above guessing then comes "
+        "from hearing recordings or groups again where the split lets it, and a little from what "
+        "goes with how many recordings a group has and from recordings that got their own label "
+        f"back (of each label, in the mean: {kept}). p: how often dealt labels score at least as "
+        "well as the true ones, which count as one dealing.",
         "",
         *table(heads, rows),
         "",

@@ -251,7 +251,7 @@ def test_a_system_is_fitted_to_labels_that_were_dealt_out(fit, clips, made_up_ro
     assert json.loads((place / "run.json").read_text())["configuration"]["shuffled"] == 4
     assert not (out / "checkpoints").exists()
     cell = Cell(out, "donateacry", "clip", SYSTEM)
-    _, config = load_checkpoint(next(kept_folds(*fit[1:], "donateacry", "clip", SYSTEM))[2])
+    _, config = load_checkpoint(next(kept_folds(out, "donateacry", "clip", SYSTEM))[2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))
     assert {item.recording: item.label for item in built.units.items} == dealt
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from train.commands.planning import apart
 from train.hub import PublishError
 from train.publishing import Destination
 
@@ -30,7 +31,7 @@ def find_destination(args: argparse.Namespace, systems: Sequence[str]) -> Destin
         if args.private:
             raise PublishError("--private is about what is published; name a place with --publish.")
         return None
-    if not args.checkpoint or args.within is not None or args.shuffle_labels is not None:
+    if not args.checkpoint or apart(args):
         raise PublishError(
             "--publish sends the checkpoint, so leave out --no-checkpoint, --within and "
             "--shuffle-labels."
