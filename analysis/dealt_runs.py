@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from analysis.chance_level import dealt
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
 from analysis.runs import RUN, read_run
@@ -46,3 +47,12 @@ def fitted_to_dealt(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick
         for run in runs
         for first in [dealt.evaluation.metrics[metric] for dealt in dealt_runs(run)][:1]
     )
+
+
+def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:
+    """All that was scored beside these runs with labels that were dealt out anew.
+
+    Raises:
+        ResultsError: if a file of them is malformed.
+    """
+    return *dealt(runs, metric), *fitted_to_dealt(runs, metric)

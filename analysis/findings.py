@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 
 from analysis.ablation_figure import WITHOUT, ablation_figure
 from analysis.cells import MAIN, Cell, cells_of
-from analysis.chance_level import dealt
-from analysis.dealt_runs import fitted_to_dealt
+from analysis.dealt_runs import without_truth
 from analysis.findings_page import ABLATION, LEAKAGE, page
 from analysis.leakage_figure import leakage_figure
 from analysis.paper import Paper, read_paper
@@ -51,8 +50,7 @@ def write_findings(results: Path, out: Path, draw: bool = True) -> None:
 def figures_of(cells: Sequence[Cell], paper: Paper) -> Mapping[str, go.Figure]:
     """Name of the file -> figure; no ablation where no module was left out."""
     runs = [run for cell in cells for run in cell.runs.values()]
-    beside = (*dealt(runs, MAIN), *fitted_to_dealt(runs, MAIN))
-    figures = {LEAKAGE.name: leakage_figure(runs, MAIN, beside)}
+    figures = {LEAKAGE.name: leakage_figure(runs, MAIN, without_truth(runs, MAIN))}
     drops = [d for cell in cells for f in cell.findings[MAIN] for d in f.comparisons]
     if any(drop.other in WITHOUT for drop in drops):
         figures[ABLATION.name] = ablation_figure(drops, paper)

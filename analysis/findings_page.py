@@ -10,6 +10,7 @@ from analysis.claims import LEVEL
 from analysis.comparison import DRAWS
 from analysis.findings_attention import attention_section
 from analysis.findings_caveats import (
+    control_line,
     corpus_line,
     guessing_line,
     own_seeds_line,
@@ -26,7 +27,14 @@ from analysis.paper import Paper
 from analysis.runs import FoundRuns
 from cry_model.evaluation import group_name, words
 
-CAVEATS = (corpus_line, variant_line, guessing_line, as_good_line, precision_line)
+CAVEATS = (
+    corpus_line,
+    variant_line,
+    guessing_line,
+    control_line,
+    as_good_line,
+    precision_line,
+)
 
 
 class Figure(NamedTuple):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from analysis.chance_level import dealt
 from analysis.dashboard.exhibit import Exhibit
 from analysis.dashboard.leakage_notes import loss_note, score_note
 from analysis.dashboard.leakage_tables import loss_data, loss_table, score_data, score_table
 from analysis.dashboard.leakage_words import finding, loss_finding
 from analysis.dashboard.panel import CellKey, Option, Panel, Selector, cells_with
-from analysis.dealt_runs import fitted_to_dealt
+from analysis.dealt_runs import without_truth
 from analysis.difference_figure import Dot, broken, difference_figure
 from analysis.guessing import SCORES
 from analysis.leak import Leak, leak, under_two_splits
@@ -30,7 +29,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     told = FULL if FULL in pairs else next(iter(pairs))
     lost = next(leak.lost for leak in leaks if leak.system == told)
     beside = [yardstick for run in runs for yardstick in yardsticks(run, metric)]
-    beside += (*dealt(runs, metric), *fitted_to_dealt(runs, metric))
+    beside += without_truth(runs, metric)
     end = f"{cell.dataset}-{metric}".replace("_", "-")
     return (
         Exhibit(

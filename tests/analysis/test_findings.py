@@ -226,6 +226,21 @@ def test_the_fold_that_was_put_aside_and_the_mixed_precision_are_said(tmp_path):
     assert said in out.read_text(encoding="utf-8")
 
 
+def test_made_up_cries_are_said_to_be_a_control(tmp_path, written):
+    assert "formulas" not in written
+    folder = write_run(tmp_path, "ecapa-tdnn", 1.0, dataset="synthetic6")
+    out = tmp_path / "page.md"
+    write_findings(tmp_path, out, draw=False)
+    table = pd.read_csv(folder / "predictions.csv")
+    columns = [name for name in table if name.startswith("p_")]
+    mean = table.groupby(["recording", "label"])[columns].mean()
+    guess = mean.idxmax(axis=1).str.removeprefix("p_")
+    score = balanced_accuracy_score(mean.index.get_level_values("label"), guess)
+    text = out.read_text(encoding="utf-8")
+    assert f"They are a control: under `baby` ECAPA-TDNN {score:.3f} [" in text
+    assert f"guessing gives {1 / len(columns):.3f})" in text
+
+
 def test_only_the_seeds_that_all_have_are_compared_in_one_line(tmp_path):
     write_run(tmp_path, "ecapa-tdnn", 1.0, seeds=(0, 1))
     write_run(tmp_path, "resnet18", 0.5, seeds=(1,))
