@@ -17,6 +17,8 @@ METRICS = ("balanced_accuracy", "accuracy")
 one class is frequent, the balanced accuracy is what is like it."""
 MAIN = METRICS[0]
 """What the figures and the summary show."""
+MADE_UP = "synthetic6"
+"""The corpus whose sounds are made by formulas, other ones for each label."""
 PAPER_SYSTEMS = frozenset(system for claim in CLAIMS for system in claim.systems)
 
 
@@ -39,6 +41,11 @@ class Cell:
     def title(self) -> str:
         """As the page names it."""
         return f"{dataset_title(self.dataset)}, `{self.protocol}`"
+
+    @property
+    def is_control(self) -> bool:
+        """Whether its sounds are made up, so that it says nothing of real cries."""
+        return self.dataset == MADE_UP
 
     @property
     def seeds(self) -> tuple[int, ...]:

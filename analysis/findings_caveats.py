@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
-from analysis.cells import MAIN, Cell, listed
+from analysis.cells import MADE_UP, MAIN, Cell, listed
 from analysis.findings_tables import settings_text
 from analysis.fold_scores import fold_scores
 from analysis.paper import FULL
@@ -17,8 +17,6 @@ PUT_ASIDE = {"esc10": 0}
 """Corpus on whose other folds choices were made -> the fold that was put aside for it."""
 CORPUS = "challenge6"
 """The corpus of the paper, whose recordings are not public in full."""
-MADE_UP = "synthetic6"
-"""The corpus whose sounds are made by formulas, one for each label."""
 
 
 def corpus_line(cells: Sequence[Cell]) -> str:
@@ -53,7 +51,7 @@ def guessing_line(cells: Sequence[Cell]) -> str:
 
 def control_line(cells: Sequence[Cell]) -> str:
     """What the same recipes learn where each label is a sound; empty where nobody asked."""
-    controls = [cell for cell in cells if cell.dataset == MADE_UP]
+    controls = [cell for cell in cells if cell.is_control]
     if not controls:
         return ""
     scored = "; ".join(
@@ -68,8 +66,8 @@ def control_line(cells: Sequence[Cell]) -> str:
     return (
         f"{title.capitalize()} are no recordings of children: formulas make them, other ones for "
         f"each label, so there the labels do go with the sound. They are a control: {scored} (by "
-        f"{words(MAIN)}; guessing gives {controls[0].evaluation.chance:.3f}). What is learnt from "
-        "them says that the recipe can learn, and nothing of real cries."
+        f"{words(MAIN)}; guessing gives {controls[0].evaluation.chance:.3f}). That such fits learn "
+        "from them says that they can learn, and nothing of real cries."
     )
 
 

@@ -16,8 +16,9 @@ from cry_model.registry import get_system, list_models
 
 def headline(cells: Sequence[Cell], metric: str) -> str:
     """How much of the story holds, as a count and in a word."""
-    count = Counter(f.verdict for cell in cells for f in cell.findings[metric])
-    judged = sum(count.values()) - count[Verdict.ABSENT]
+    real = [cell for cell in cells if not cell.is_control]
+    count = _verdicts(real, metric)
+    judged = _judged(count)
     if not judged:
         return "Nothing can be said yet: no claim has all of its systems measured on one cell."
     confirmed, contradicted = count[Verdict.CONFIRMED], count[Verdict.CONTRADICTED]
@@ -30,7 +31,29 @@ def headline(cells: Sequence[Cell], metric: str) -> str:
     return (
         f"{word}: by {words(metric)}, of {judged} judgements (a claim on one dataset under one "
         f"protocol) {confirmed} {'is' if confirmed == 1 else 'are'} confirmed, {contradicted} "
-        f"contradicted and {count[Verdict.UNDECIDED]} undecided.{_below_majority(cells, metric)}"
+        f"contradicted and {count[Verdict.UNDECIDED]} undecided.{_below_majority(real, metric)}"
+        f"{_of_controls(cells, metric)}"
+    )
+
+
+def _verdicts(cells: Sequence[Cell], metric: str) -> Counter[Verdict]:
+    return Counter(f.verdict for cell in cells for f in cell.findings[metric])
+
+
+def _judged(count: Counter[Verdict]) -> int:
+    return sum(count.values()) - count[Verdict.ABSENT]
+
+
+def _of_controls(cells: Sequence[Cell], metric: str) -> str:
+    """The same of made-up sounds, which are counted apart."""
+    controls = [cell for cell in cells if cell.is_control]
+    count = _verdicts(controls, metric)
+    if not _judged(count):
+        return ""
+    return (
+        f" Not counted in this are {_judged(count)} on {listed(controls)}: "
+        f"{count[Verdict.CONFIRMED]} confirmed, {count[Verdict.CONTRADICTED]} contradicted, "
+        f"{count[Verdict.UNDECIDED]} undecided."
     )
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import balanced_accuracy_score
 from analysis.__main__ import main
 from analysis.ablation_figure import ablation_figure
 from analysis.attention_effects import read_effect
-from analysis.cells import cells_of
+from analysis.cells import MAIN, cells_of
 from analysis.findings import figures_of, write_findings
 from analysis.findings_words import headline
 from analysis.leakage_figure import leakage_figure
@@ -239,6 +239,20 @@ def test_made_up_cries_are_said_to_be_a_control(tmp_path, written):
     text = out.read_text(encoding="utf-8")
     assert f"They are a control: under `baby` ECAPA-TDNN {score:.3f} [" in text
     assert f"guessing gives {1 / len(columns):.3f})" in text
+
+
+def test_made_up_cries_are_counted_apart(tmp_path):
+    for system, skill in (("ecapa-tdnn", 2.6), ("resnet18", -2.0)):
+        write_run(tmp_path, system, skill, dataset="synthetic6")
+    assert headline(cells_of(find_runs(tmp_path).runs), MAIN).startswith("Nothing can be said yet")
+    for system in ("ecapa-tdnn", "resnet18"):
+        write_run(tmp_path, system, 0.0)
+    said = headline(cells_of(find_runs(tmp_path).runs), MAIN)
+    assert "of 1 judgements (a claim on one dataset under one protocol) 0 are confirmed" in said
+    assert said.endswith(
+        "Not counted in this are 1 on synthetic cries (`baby`): 1 confirmed, 0 contradicted, 0 "
+        "undecided."
+    )
 
 
 def test_only_the_seeds_that_all_have_are_compared_in_one_line(tmp_path):
