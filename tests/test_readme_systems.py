@@ -195,6 +195,15 @@ def test_what_the_readme_says_of_the_claims_stands_in_the_findings():
         signed = f"+{value} [{low if low[0] == '-' else f'+{low}'}, +{high}]"
         assert f"**undecided** {signed}" in verdicts(findings)[claim, "ESC-10, `recording`"]
         assert f"{value} [{low}, {high}]" in words
+    modules = {
+        "MCA": ("0.050", "0.011", "0.094"),
+        "differential attention": ("0.033", "0.005", "0.065"),
+        "RSE": ("0.028", "0.002", "0.056"),
+    }
+    for module, (value, low, high) in modules.items():
+        found = verdicts(findings)[f"{module} helps", "synthetic cries, `baby`"]
+        assert f"**undecided** +{value} [+{low}, +{high}] (1/1)" in found
+        assert f"{module} {value} [{low}, {high}]" in words
     assert (
         "Highest on ESC-10, `recording` (seed 0, which all have): Improved ECAPA-TDNN w/o diff"
         in (findings)
