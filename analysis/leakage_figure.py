@@ -43,7 +43,7 @@ def leakage_figure(
         beside: other ways to answer on the same recordings.
     """
     datasets = sorted({run.dataset for run in runs})
-    figure = _panels(datasets)
+    figure = _panels(datasets, runs)
     order = list(dict.fromkeys(yardstick.name for yardstick in beside))
     lines: list[Part] = []
     marks: Part = {"shapes": [], "annotations": list(figure.layout.annotations)}
@@ -68,11 +68,18 @@ def leakage_figure(
     return figure.update_layout(scattermode="group", scattergap=0.5, **marks)
 
 
-def _panels(datasets: Sequence[str]) -> go.Figure:
+def _panels(datasets: Sequence[str], runs: Sequence[MeasuredRun]) -> go.Figure:
+    """One beside the other, each as wide as it has splits."""
     if len(datasets) < 2:
         return go.Figure()
-    titles = [dataset_title(name) for name in datasets]
-    return make_subplots(1, len(datasets), shared_yaxes=True, subplot_titles=titles)
+    return make_subplots(
+        1,
+        len(datasets),
+        shared_yaxes=True,
+        subplot_titles=[dataset_title(name) for name in datasets],
+        column_widths=[len({r.protocol for r in runs if r.dataset == d}) for d in datasets],
+        horizontal_spacing=0.04,
+    )
 
 
 def _systems(runs: Sequence[MeasuredRun], metric: str, named: set[str]) -> list[Part]:

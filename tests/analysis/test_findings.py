@@ -138,7 +138,10 @@ def test_the_figures_show_what_was_measured(root):
     assert bars.y[0] + bars.error_y.array[0] == pytest.approx(100 * drop.difference.high)
     assert bars.y[0] - bars.error_y.arrayminus[0] == pytest.approx(100 * drop.difference.low)
     runs = [run for cell in cells for run in cell.runs.values()]
-    line = next(t for t in leakage_figure(runs).data if t.legendgroup == FULL)
+    leakage = leakage_figure(runs)
+    wide, narrow = (b - a for a, b in (leakage.layout[x].domain for x in ("xaxis", "xaxis2")))
+    assert wide == pytest.approx(2 * narrow)  # two splits, and one
+    line = next(t for t in leakage.data if t.legendgroup == FULL)
     assert list(line.x) == ["clip", "baby"]
     expected = [c.runs[FULL].evaluation.metrics["balanced_accuracy"].value for c in cells[:2]]
     np.testing.assert_allclose(line.y, expected)
