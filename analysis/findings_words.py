@@ -72,7 +72,7 @@ def _below_majority(cells: Sequence[Cell], metric: str) -> str:
     )
     if not below:
         return ""
-    confirmed = sum(f.verdict is Verdict.CONFIRMED for cell in cells for f in cell.findings[metric])
+    confirmed = _verdicts(cells, metric)[Verdict.CONFIRMED]
     which = "all" if below == confirmed else f"{below}"
     return (
         f" But in {which} of the confirmed ones always giving the most frequent label would be "
