@@ -12,6 +12,7 @@ from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
 from analysis.runs import RUN, read_run
 from analysis.yardsticks import Yardstick
+from cry_model.evaluation import Estimate
 from cry_model.registry import get_system
 
 FITTED = "fitted_to_dealt_"
@@ -35,18 +36,26 @@ def dealt_runs(run: MeasuredRun) -> tuple[MeasuredRun, ...]:
 
 
 def fitted_to_dealt(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:
-    """What the first dealing of each run scores, to stand beside it."""
+    """What each run's dealings score, to stand beside it."""
     return tuple(
         Yardstick(
             name=f"{FITTED}{run.system}",
             title=f"{get_system(run.system).title}, labels dealt out anew",
             dataset=run.dataset,
             protocol=run.protocol,
-            estimate=first,
+            estimate=_together([one.evaluation.metrics[metric] for one in found]),
         )
         for run in runs
-        for first in [dealt.evaluation.metrics[metric] for dealt in dealt_runs(run)][:1]
+        if (found := dealt_runs(run))
     )
+
+
+def _together(scores: Sequence[Estimate]) -> Estimate:
+    """Of one dealing its interval; of several their mean, the least and the greatest."""
+    if len(scores) == 1:
+        return scores[0]
+    values = [score.value for score in scores]
+    return Estimate(sum(values) / len(values), min(values), max(values))
 
 
 def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:

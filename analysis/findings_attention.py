@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from analysis.attention_effects import AttentionEffect, read_effect
+from analysis.ablation_figure import WITHOUT
+from analysis.attention_effects import AttentionEffect, Neutralised, read_effect
 from analysis.cells import Cell
 from analysis.findings_tables import signed, table
-from analysis.measured_run import MeasuredRun
-from analysis.paper import FULL
 from cry_model.evaluation import percent, words
 from cry_model.layers import DifferentialAttention
 from cry_model.registry import get_system
@@ -23,72 +22,91 @@ NAMES = {
 }
 
 
+Effects = Mapping[tuple[str, str], AttentionEffect]
+"""By the title of the cell and the system."""
+
+
 def attention_section(cells: Sequence[Cell]) -> list[str]:
     """Lines of the section; none if nothing was measured."""
-    effects = {_title(c, run): read_effect(run.folder) for c in cells for run in c.runs.values()}
-    effects = {title: effect for title, effect in effects.items() if effect and effect.neutralised}
+    found = {
+        (c.title, run.system): read_effect(run.folder) for c in cells for run in c.runs.values()
+    }
+    effects = {key: effect for key, effect in found.items() if effect and effect.neutralised}
     if not effects:
         return []
     names = list(dict.fromkeys(name for e in effects.values() for name in e.neutralised))
-    rows = [[NAMES.get(name, words(name)), *_changes(effects, name)] for name in names]
-    rows += _map_rows(effects)
     count = sum(len(effect.neutralised) for effect in effects.values())
     return [
         "## Does the attention do anything?",
         "",
         "Fitted systems, with one of their attentions made neutral: the change of the balanced "
         "accuracy per recording (below zero where the attention helps), with its interval over "
-        "groups, and the share of recordings that get another answer. The entropy of A1 and A2 is "
-        f"1 where they are uniform; lambda begins at {DifferentialAttention.LAMBDA_START:g}.",
+        "groups, and the share of recordings that get another answer. Bold: the interval excludes "
+        "zero.",
         "",
-        *table(["neutral", *effects], rows),
+        *table(
+            ["neutral", *(NAMES.get(name, words(name)) for name in names)],
+            ([_row_title(*key), *_changes(effect, names)] for key, effect in effects.items()),
+        ),
         "",
         *(_sentence(effects, name) for name in names),
         "",
         f"The intervals are not corrected for their number, {count}: of so many, about "
         f"{count / 20:.0f} would exclude zero by chance where no attention did anything.",
         "",
+        "What the maps are like. The entropy of A1 and A2 is 1 where they are uniform; lambda "
+        f"begins at {DifferentialAttention.LAMBDA_START:g}.",
+        "",
+        *table(
+            ["map", "seeds", "entropy of A1", "entropy of A2", "lambda, least to greatest"],
+            (
+                [_row_title(*key), ", ".join(map(str, effect.seeds)), *_maps(effect)]
+                for key, effect in effects.items()
+                if effect.entropies is not None
+            ),
+        ),
+        "",
     ]
 
 
-def _title(cell: Cell, run: MeasuredRun) -> str:
-    return cell.title if run.system == FULL else f"{cell.title}, {get_system(run.system).title}"
+def _row_title(cell: str, system: str) -> str:
+    return f"{cell}, {get_system(system).title}"
 
 
-def _changes(effects: Mapping[str, AttentionEffect], name: str) -> list[str]:
-    cells = []
-    for effect in effects.values():
-        one = effect.neutralised.get(name)
-        cells.append(
-            "-" if one is None else f"{signed(one.difference)}, {percent(one.changed.value)}"
-        )
-    return cells
+def _changes(effect: AttentionEffect, names: Sequence[str]) -> list[str]:
+    return [_change(effect.neutralised.get(name)) for name in names]
 
 
-def _map_rows(effects: Mapping[str, AttentionEffect]) -> list[list[str]]:
-    rows = [["seeds"], ["entropy of A1"], ["entropy of A2"], ["lambda, least to greatest"]]
-    for effect in effects.values():
-        seeds = ", ".join(map(str, effect.seeds))
-        shown = ["-", "-"] if effect.entropies is None else map(str, effect.entropies)
-        least_to_greatest = "-"
-        if effect.weights:
-            least_to_greatest = f"{effect.weights[0]:.3f} to {effect.weights[-1]:.3f}"
-        for row, text in zip(rows, [seeds, *shown, least_to_greatest], strict=True):
-            row.append(text)
-    return rows
+def _change(one: Neutralised | None) -> str:
+    if one is None:
+        return "-"
+    said = f"{signed(one.difference)}, {percent(one.changed.value)}"
+    return said if one.difference.low <= 0 <= one.difference.high else f"**{said}**"
 
 
-def _sentence(effects: Mapping[str, AttentionEffect], name: str) -> str:
+def _maps(effect: AttentionEffect) -> list[str]:
+    least, *_, greatest = effect.weights
+    return [*map(str, effect.entropies or ()), f"{least:.3f} to {greatest:.3f}"]
+
+
+def _sentence(effects: Effects, name: str) -> str:
     """What the intervals say, all cells together; they are not corrected for their number."""
-    measured = {t: e.neutralised[name] for t, e in effects.items() if name in e.neutralised}
-    helps = [title for title, one in measured.items() if one.difference.high < 0]
-    harms = [title for title, one in measured.items() if one.difference.low > 0]
-    if not helps and not harms:
-        said = "no interval excludes zero"
-    else:
-        said = "; ".join(
-            f"{word} on {', '.join(titles)}"
-            for word, titles in (("worse than fitted", helps), ("better than fitted", harms))
-            if titles
-        )
-    return f"- {NAMES.get(name, words(name))}: {said}."
+    measured = {key: e.neutralised[name] for key, e in effects.items() if name in e.neutralised}
+    helps = [key for key, one in measured.items() if one.difference.high < 0]
+    harms = [key for key, one in measured.items() if one.difference.low > 0]
+    said = [
+        f"{how} on {_listed(keys)}"
+        for how, keys in (("worse than fitted", helps), ("better than fitted", harms))
+        if keys
+    ]
+    outcome = "; ".join(said) or "no interval excludes zero"
+    return f"- {NAMES.get(name, words(name))}, of {len(measured)}: {outcome}."
+
+
+def _listed(keys: Sequence[tuple[str, str]]) -> str:
+    """Systems by cell: "ESC-10, `recording` (whole, without MCA) and ..."."""
+    systems: dict[str, list[str]] = {}
+    for cell, system in keys:
+        systems.setdefault(cell, []).append(WITHOUT.get(system, "whole"))
+    *first, last = (f"{cell} ({', '.join(names)})" for cell, names in systems.items())
+    return f"{', '.join(first)} and {last}" if first else last

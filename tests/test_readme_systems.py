@@ -263,40 +263,35 @@ def test_what_the_readme_says_of_attention_stands_in_the_findings():
     part = FINDINGS.split("## Does the attention do anything?")[1]
     table = part[part.index("| neutral |") :].split("\n\n")[0].splitlines()
     head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table)
-    found = {
-        (row[0], name): [float(n) for n in re.findall(r"[-+]\d\.\d{3}", said)]
+    said = {
+        (name, row[0]): one
         for row in rows
-        for name, said in zip(head[1:], row[1:], strict=True)
-        if "%" in said
+        for name, one in zip(head[1:], row[1:], strict=True)
+        if one != "-"
     }
-    clip, uniform = "Donate-a-Cry, `clip`", "A1 and A2 uniform"
+    found = {
+        key: [float(n) for n in re.findall(r"[-+]\d\.\d{3}", one)] for key, one in said.items()
+    }
+    clip = "Donate-a-Cry, `clip`, Improved ECAPA-TDNN"
+    uniform = "A1 and A2 uniform"
     assert found[uniform, clip] == [-0.109, -0.187, -0.040]
     assert "loses 0.109 [0.040, 0.187] with A1 and A2 made uniform" in words
     for system, lost in (("MCA", 0.131), ("RSE", 0.086)):
-        value, _, high = found[uniform, f"{clip}, Improved ECAPA-TDNN w/o {system}"]
+        value, _, high = found[uniform, f"{clip} w/o {system}"]
         assert (value, high < 0) == (-lost, True)
     assert "(0.131 and 0.086)" in words
-    low, high = found[uniform, "ESC-10, `recording`"][1:]
+    low, high = found[uniform, "ESC-10, `recording`, Improved ECAPA-TDNN"][1:]
     assert low < 0 < high
-    over_time = found["A<sub>t</sub> its mean over time", "synthetic cries, `baby`"]
+    over_time = found[
+        "A<sub>t</sub> its mean over time", "synthetic cries, `baby`, Improved ECAPA-TDNN"
+    ]
     assert over_time == [-0.117, -0.187, -0.053]
     assert "over time it loses 0.117 [0.053, 0.187] on the made-up cries" in words
     assert "not corrected for their number, 90: of so many, about 4 would" in FINDINGS
     assert len(found) == 90
-    # Counted from the sentences, which know the bounds better than three digits do.
-    worse = better = 0
-    for line in part.splitlines():
-        if " than fitted on " in line:
-            bad, _, good = line.partition("; better than fitted on ")
-            worse += cells_in(bad.partition("worse than fitted on ")[2])
-            better += cells_in(good or line.partition(": better than fitted on ")[2])
-    assert (worse, better) == (12, 6)
+    bold = [key for key, one in said.items() if one.startswith("**")]
+    assert (len(bold), sum(found[key][0] > 0 for key in bold)) == (18, 6)
     assert "Of 90 such intervals 18 exclude zero, six of them because the fitted" in words
-
-
-def cells_in(said):
-    """How many cells a list of them names: each begins with a corpus and its split."""
-    return len(re.findall(r"(?:Donate-a-Cry|ESC-10|synthetic cries), `", said))
 
 
 def verdicts(findings):

@@ -65,7 +65,10 @@ def _beside(names: set[str], groups: str) -> Iterator[str]:
             "got their own labels back."
         )
     if any(name.startswith(FITTED) for name in names):
-        yield "A system with labels dealt out anew was fitted to one dealing by the same recipe."
+        yield (
+            "A system with labels dealt out anew was fitted to a dealing by the same recipe: the "
+            "score of one with its interval, or the mean of several with the least and greatest."
+        )
 
 
 def _seeds(counts: Sequence[int]) -> str:

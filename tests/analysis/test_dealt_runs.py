@@ -8,7 +8,7 @@ import pytest
 from analysis.cells import cells_of
 from analysis.dashboard.leakage import LEAKAGE
 from analysis.dealt_runs import dealt_runs, fitted_to_dealt
-from analysis.findings_dealt import as_good_line, dealt_lines
+from analysis.findings_dealt import as_good_line, dealt_lines, lead_lines
 from analysis.paper import FULL
 from analysis.run_tables import ResultsError
 from analysis.runs import find_runs
@@ -27,11 +27,11 @@ def root(tmp_path):
     return root
 
 
-def move(folder, root, dealing):
+def move(folder, root, dealing, system=FULL):
     record = json.loads((folder / "run.json").read_text())
     record["configuration"]["shuffled"] = dealing
     (folder / "run.json").write_text(json.dumps(record))
-    shutil.move(folder, root / "donateacry" / folder.parent.name / FULL / f"shuffled-{dealing}")
+    shutil.move(folder, root / "donateacry" / folder.parent.name / system / f"shuffled-{dealing}")
 
 
 def test_they_are_found_beside_the_run_and_are_no_runs_of_their_own(root):
@@ -64,13 +64,49 @@ def test_the_findings_say_where_a_dealing_is_learnt_as_well(root):
     assert dealt_lines(cells_of(find_runs(root).runs)) == []
 
 
+def test_of_several_dealings_it_is_the_mean_and_how_far_they_reach(root, tmp_path):
+    move(write_run(tmp_path / "c", FULL, 1.0, protocol="clip"), root, 4)
+    found = find_runs(root)
+    every = [run.evaluation.metrics["accuracy"] for run in dealt_runs(found.runs[0])]
+    assert len(every) == 2
+    values = [one.value for one in every]
+    (shown,) = (y for y in fitted_to_dealt(found.runs, "accuracy") if y.protocol == "clip")
+    assert shown.estimate.value == pytest.approx(sum(values) / 2)
+    assert (shown.estimate.low, shown.estimate.high) == (min(values), max(values))
+    text = "\n".join(dealt_lines(cells_of(found.runs)))
+    assert ", ".join(f"{run.evaluation.metrics['macro_auc']} (seed 0)" for run in dealt_runs(
+        found.runs[0])) in text  # fmt: skip
+    assert lead_lines(cells_of(found.runs)) == []
+
+
+def test_the_lead_of_one_system_is_told_with_the_same_dealings(root, tmp_path):
+    write_run(root, "ecapa-tdnn", -1.0, protocol="clip")
+    move(write_run(tmp_path / "c", "ecapa-tdnn", 0.0, protocol="clip"), root, 7, "ecapa-tdnn")
+    assert lead_lines(cells_of(find_runs(root).runs)) == []  # of another dealing
+    shutil.move(
+        root / "donateacry" / "clip" / "ecapa-tdnn" / "shuffled-7",
+        root / "donateacry" / "clip" / "ecapa-tdnn" / "shuffled-0",
+    )
+    runs = find_runs(root).of("donateacry", "clip")
+    true, dealt = (
+        one.evaluation.metrics["balanced_accuracy"].value
+        - other.evaluation.metrics["balanced_accuracy"].value
+        for one, other in (
+            (runs[FULL], runs["ecapa-tdnn"]),
+            (dealt_runs(runs[FULL])[0], dealt_runs(runs["ecapa-tdnn"])[0]),
+        )
+    )
+    (said,) = lead_lines(cells_of(find_runs(root).runs))
+    assert f"by {true:+.3f} with the true labels and by {dealt:+.3f} with dealt ones" in said
+
+
 def test_the_panel_shows_them_in_grey(root):
     found = find_runs(root)
     scores = LEAKAGE.exhibits(found, LEAKAGE.cells(found)[0], {"metric": "accuracy"})[0]
     line = next(t for t in scores.figure.data if "dealt out" in t.name)
     values = [y.estimate.value for y in fitted_to_dealt(found.runs, "accuracy")]
     assert list(line.y) == pytest.approx(values)
-    assert "fitted to one dealing" in scores.note
+    assert "was fitted to a dealing by the same recipe" in scores.note
     assert line.name in list(scores.table["accuracy"])
 
 

@@ -177,19 +177,24 @@ def test_attention_is_a_section_where_it_was_measured(root, written, tmp_path):
     out = tmp_path / "page.md"
     write_findings(tmp_path, out, draw=False)
     text = out.read_text(encoding="utf-8")
-    assert "| A1 and A2 uniform | +0.000 [-0.020, +0.020], 25 % |" in text
-    assert "| lambda, least to greatest | 0.500 to 0.700 |" in text
-    assert "- A1 and A2 uniform: no interval excludes zero." in text
-    worse = "over time: worse than fitted on Donate-a-Cry, `baby`."
+    full = f"| Donate-a-Cry, `baby`, {get_system(FULL).title} |"
+    changes = "+0.000 [-0.020, +0.020], 25 % | **-0.150 [-0.200, -0.100], 25 %** |"
+    assert "| neutral | A1 and A2 uniform | A<sub>t</sub> its mean over time |" in text
+    assert f"{full} {changes}" in text
+    assert f"{full} 0 | 0.900 [0.850, 0.950] | 0.900 [0.850, 0.950] | 0.500 to 0.700 |" in text
+    assert "- A1 and A2 uniform, of 1: no interval excludes zero." in text
+    worse = "over time, of 1: worse than fitted on Donate-a-Cry, `baby` (whole)."
     assert worse in text
     assert "lambda begins at 0.2." in text
-    assert "| seeds | 0 |" in text
     assert "not corrected for their number, 2: of so many, about 0 would" in text
     other = write_run(tmp_path, NO_MCA)
     (other / "attention_effect.json").write_text(json.dumps(effect_record()))
     write_findings(tmp_path, out, draw=False)
-    heads = f"Donate-a-Cry, `baby` | Donate-a-Cry, `baby`, {get_system(NO_MCA).title} |"
-    assert f"| neutral | {heads}" in out.read_text(encoding="utf-8")
+    text = out.read_text(encoding="utf-8")
+    assert (
+        f"{full} {changes}\n| Donate-a-Cry, `baby`, {get_system(NO_MCA).title} | {changes}" in text
+    )
+    assert "of 2: worse than fitted on Donate-a-Cry, `baby` (whole, without MCA)." in text
     (folder / "attention_effect.json").write_text('{"neutralised": 3}')
     with pytest.raises(ResultsError, match=r"attention_effect\.json"):
         read_effect(folder)

@@ -262,7 +262,10 @@ def test_every_committed_cell_is_drawn():
     for cell in cells:
         levels, drops = ABLATION.exhibits(found, cell)
         seeds = {run.seeds for run in found.of(*cell).values()}
-        said = "Not all systems have the same seeds" if len(seeds) > 1 else "One seed"
+        each = [", ".join(map(str, own)) for own in seeds]
+        said = (
+            f"Pooled over seeds {each[0]}." if len(each) == 1 else "Not all systems have the same"
+        )
         assert said in levels.note
         assert "another corpus" in levels.note
         for row in marks(levels, "measured").itertuples():
