@@ -40,7 +40,7 @@ def fitted_to_dealt(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick
     return tuple(
         Yardstick(
             name=f"{FITTED}{run.system}",
-            title=f"{get_system(run.system).title}, labels dealt out anew",
+            title=f"{get_system(run.system).title}, labels dealt out anew{_how_many(found)}",
             dataset=run.dataset,
             protocol=run.protocol,
             estimate=_together([one.evaluation.metrics[metric] for one in found]),
@@ -48,6 +48,10 @@ def fitted_to_dealt(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick
         for run in runs
         if (found := dealt_runs(run))
     )
+
+
+def _how_many(found: Sequence[MeasuredRun]) -> str:
+    return f" (mean and range of {len(found)})" if len(found) > 1 else ""
 
 
 def _together(scores: Sequence[Estimate]) -> Estimate:

@@ -52,7 +52,9 @@ def attention_section(cells: Sequence[Cell]) -> list[str]:
         *(_sentence(effects, name) for name in names),
         "",
         f"The intervals are not corrected for their number, {count}: of so many, about "
-        f"{count / 20:.0f} would exclude zero by chance where no attention did anything.",
+        f"{count / 20:g} would exclude zero by chance where no attention did anything, and more "
+        "where a label has few groups, whose intervals are narrower than they should be. Those of "
+        "one cell are not independent.",
         "",
         "What the maps are like. The entropy of A1 and A2 is 1 where they are uniform; lambda "
         f"begins at {DifferentialAttention.LAMBDA_START:g}.",
@@ -85,8 +87,9 @@ def _change(one: Neutralised | None) -> str:
 
 
 def _maps(effect: AttentionEffect) -> list[str]:
-    least, *_, greatest = effect.weights
-    return [*map(str, effect.entropies or ()), f"{least:.3f} to {greatest:.3f}"]
+    weights = effect.weights
+    between = f"{weights[0]:.3f} to {weights[-1]:.3f}" if weights else "-"
+    return [*map(str, effect.entropies or ()), between]
 
 
 def _sentence(effects: Effects, name: str) -> str:

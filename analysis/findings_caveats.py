@@ -104,7 +104,7 @@ def own_seeds_line(cell: Cell) -> str:
 
 
 def put_aside_line(cell: Cell) -> str:
-    """What each system scores on the fold that no choice has seen; empty where there is none."""
+    """What each system scores on the fold that nothing was chosen by; empty where there is none."""
     fold = PUT_ASIDE.get(cell.dataset)
     if fold is None:
         return ""
@@ -116,8 +116,8 @@ def put_aside_line(cell: Cell) -> str:
         f"{get_system(system).title} {fmean(values):.3f}" for system, values in scored.items()
     )
     return (
-        f"On fold {fold + 1} alone, the only one that no choice of preset and settings has seen "
-        f"(train/EXPERIMENTS.md), accuracy is: {said}."
+        f"On fold {fold + 1} alone, the only one that no preset or setting was chosen by (trials "
+        f"on all folds had scored it: train/EXPERIMENTS.md), accuracy is: {said}."
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 
-from analysis.cells import MAIN, Cell, listed
+from analysis.cells import MAIN, Cell
 from analysis.dealt_runs import dealt_runs
 from analysis.findings_tables import table
 from analysis.fold_scores import score_of_seeds
@@ -50,46 +50,56 @@ def dealt_lines(cells: Sequence[Cell]) -> list[str]:
 
 
 def lead_lines(cells: Sequence[Cell]) -> list[str]:
-    """How far one system is ahead of another with the true labels and with the same dealings."""
+    """What one system scores more than another with the true labels and with the same dealings."""
     said = []
     for cell in cells:
         found = [(run, dealt) for run in cell.runs.values() if (dealt := dealt_runs(run))]
         for (one, mine), (other, theirs) in combinations(found, 2):
-            seeds = set(one.seeds) & set(other.seeds)
-            true = score_of_seeds(one, MAIN, seeds) - score_of_seeds(other, MAIN, seeds)
-            leads = _leads(mine, theirs)
-            if not leads:
-                continue
-            said.append(
-                f"- On {cell.title} the {get_system(one.system).title} is ahead of the "
-                f"{get_system(other.system).title} by {true:+.3f} with the true labels and by "
-                f"{', '.join(f'{lead:+.3f}' for lead in leads)} with dealt ones. As far as dealt "
-                "labels give a lead too, it is no sign that labels are recognised better."
-            )
+            if dealt := _dealt_leads(mine, theirs):
+                said.append(
+                    f"- {words(MAIN).capitalize()} of {get_system(one.system).title} less that of "
+                    f"{get_system(other.system).title} on {cell.title}: "
+                    f"{', '.join(_true_leads(one, other))} with the true labels, "
+                    f"{', '.join(dealt)} with dealt ones. As far as dealt labels give a lead too, "
+                    "it is no sign that labels are recognised better."
+                )
     return said
 
 
-def _leads(mine: Sequence[MeasuredRun], theirs: Sequence[MeasuredRun]) -> list[float]:
-    """For each dealing that both were fitted to; its folder's name says which it is."""
-    one, other = (
-        {run.folder.name: run.evaluation.metrics[MAIN] for run in runs} for runs in (mine, theirs)
-    )
-    return [one[name].value - other[name].value for name in one if name in other]
+def _true_leads(one: MeasuredRun, other: MeasuredRun) -> list[str]:
+    """For each seed that both have: the dealings have one each."""
+    return [_lead(one, other, [seed]) for seed in sorted(set(one.seeds) & set(other.seeds))]
+
+
+def _dealt_leads(mine: Sequence[MeasuredRun], theirs: Sequence[MeasuredRun]) -> list[str]:
+    """For each dealing that both were fitted to under the same seeds.
+
+    The name of its folder says which it is.
+    """
+    of = {run.folder.name: run for run in theirs}
+    pairs = [(run, of[run.folder.name]) for run in mine if run.folder.name in of]
+    return [_lead(a, b, a.seeds) for a, b in pairs if a.seeds == b.seeds]
+
+
+def _lead(one: MeasuredRun, other: MeasuredRun, seeds: Collection[int]) -> str:
+    lead = score_of_seeds(one, MAIN, seeds) - score_of_seeds(other, MAIN, seeds)
+    return f"{lead:+.3f} (seed {', '.join(map(str, seeds))})"
 
 
 def as_good_line(cells: Sequence[Cell]) -> str:
-    """Where a system scores as much with dealt labels; empty where none does."""
-    where = [
-        cell
-        for cell in cells
-        if any(_as_good(run, dealt) for run in cell.runs.values() for dealt in dealt_runs(run))
-    ]
-    if not where:
+    """Where systems score as much with dealt labels; empty where none does."""
+    said = []
+    for cell in cells:
+        runs = cell.runs.values()
+        found = [_as_good(run, dealt) for run in runs for dealt in dealt_runs(run)]
+        if any(found):
+            said.append(f"{cell.title} ({sum(found)} of {len(found)} such fits)")
+    if not said:
         return ""
     return (
-        f"On {listed(where)} a system that was fitted to one dealing of the labels among groups "
-        "scores no less than with the true ones: scores of that size can come from hearing "
-        "recordings and groups again, and do not show that labels are recognised; one dealing "
+        f"On {', '.join(said)} systems that were fitted to labels dealt out anew among groups "
+        "score no less than with the true ones: scores of that size can come from hearing "
+        "recordings and groups again, and do not show that labels are recognised; so few dealings "
         "cannot exclude that they add something."
     )
 

@@ -49,7 +49,8 @@ LEAKAGE = Figure(
     f"{words(MAIN).capitalize()} per recording under each split, with 95 % intervals over groups; "
     "the dotted line is guessing. In grey, where it was asked, what is scored with labels that "
     "were dealt out anew: by a linear classifier, the mean and the middle 95 % of many dealings, "
-    "and by a system that was fitted to one.",
+    "and by systems that were fitted to some, the mean, the least and the greatest (of one: its "
+    "interval).",
 )
 ABLATION = Figure(
     "ablation.svg",
@@ -85,7 +86,7 @@ def page(found: FoundRuns, cells: Sequence[Cell], paper: Paper, figures: Collect
         *fitting_table(cells, paper),
         "",
         f"Epochs of the paper: {paper.epochs_where}. Hours are those of all folds and seeds on the "
-        "device that is named.",
+        "device that is named, each fit's own; many of them shared it.",
     ]
     if found.unfinished:
         names = (f"`{'/'.join(folder.parts[-3:])}`" for folder in found.unfinished)

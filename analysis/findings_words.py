@@ -23,13 +23,13 @@ def headline(cells: Sequence[Cell], metric: str) -> str:
         return "Nothing can be said yet: no claim has all of its systems measured on one cell."
     confirmed, contradicted = count[Verdict.CONFIRMED], count[Verdict.CONTRADICTED]
     if confirmed == judged:
-        word = "The paper's story holds"
+        word = "the paper's story holds"
     elif confirmed:
-        word = "The paper's story holds in part"
+        word = "the paper's story holds in part"
     else:
-        word = "Nothing of the paper's story is confirmed"
+        word = "nothing of the paper's story is confirmed"
     return (
-        f"{word}: by {words(metric)}, of {judged} judgements (a claim on one dataset under one "
+        f"By {words(metric)} {word}: of {judged} judgements (a claim on one dataset under one "
         f"protocol) {confirmed} {'is' if confirmed == 1 else 'are'} confirmed, {contradicted} "
         f"contradicted and {count[Verdict.UNDECIDED]} undecided.{_below_majority(real, metric)}"
         f"{_of_controls(cells, metric)}"
@@ -58,24 +58,28 @@ def _of_controls(cells: Sequence[Cell], metric: str) -> str:
 
 
 def _below_majority(cells: Sequence[Cell], metric: str) -> str:
-    """How many confirmations by accuracy are of systems that a constant answer beats."""
+    """How many of the decided claims by accuracy are of systems that a constant answer beats."""
     if metric != "accuracy":
         return ""
-    below = sum(
-        finding.verdict is Verdict.CONFIRMED
+    below = Counter(
+        finding.verdict
+        for cell in cells
+        for finding in cell.findings[metric]
+        if finding.verdict in (Verdict.CONFIRMED, Verdict.CONTRADICTED)
         and all(
             run.evaluation.metrics[metric].value < run.evaluation.majority_accuracy
             for run in map(cell.runs.__getitem__, finding.claim.systems)
         )
-        for cell in cells
-        for finding in cell.findings[metric]
     )
     if not below:
         return ""
-    confirmed = _verdicts(cells, metric)[Verdict.CONFIRMED]
-    which = "all" if below == confirmed else f"{below}"
+    counts = _verdicts(cells, metric)
+    which = " and ".join(
+        f"{'all' if number == counts[verdict] else number} of the {verdict.value} ones"
+        for verdict, number in below.items()
+    )
     return (
-        f" But in {which} of the confirmed ones always giving the most frequent label would be "
+        f" But in {which} always giving the most frequent label would be "
         "right more often than the systems that are compared, so these show little but which of "
         "them gives that label more often."
     )

@@ -49,7 +49,7 @@ def test_they_are_found_beside_the_run_and_are_no_runs_of_their_own(root):
 def test_the_findings_say_where_a_dealing_is_learnt_as_well(root):
     cells = cells_of(find_runs(root).runs)
     said = as_good_line(cells)
-    assert said.startswith("On Donate-a-Cry (`clip`) a system that was fitted to one dealing")
+    assert said.startswith("On Donate-a-Cry, `clip` (1 of 1 such fits) systems that were fitted to")
     text = "\n".join(dealt_lines(cells))
     run = find_runs(root).of("donateacry", "clip")[FULL]
     true, dealt = (r.evaluation.metrics["macro_auc"] for r in (run, dealt_runs(run)[0]))
@@ -73,6 +73,7 @@ def test_of_several_dealings_it_is_the_mean_and_how_far_they_reach(root, tmp_pat
     (shown,) = (y for y in fitted_to_dealt(found.runs, "accuracy") if y.protocol == "clip")
     assert shown.estimate.value == pytest.approx(sum(values) / 2)
     assert (shown.estimate.low, shown.estimate.high) == (min(values), max(values))
+    assert shown.title.endswith("labels dealt out anew (mean and range of 2)")
     text = "\n".join(dealt_lines(cells_of(found.runs)))
     assert ", ".join(f"{run.evaluation.metrics['macro_auc']} (seed 0)" for run in dealt_runs(
         found.runs[0])) in text  # fmt: skip
@@ -97,7 +98,7 @@ def test_the_lead_of_one_system_is_told_with_the_same_dealings(root, tmp_path):
         )
     )
     (said,) = lead_lines(cells_of(find_runs(root).runs))
-    assert f"by {true:+.3f} with the true labels and by {dealt:+.3f} with dealt ones" in said
+    assert f"{true:+.3f} (seed 0) with the true labels, {dealt:+.3f} (seed 0) with dealt" in said
 
 
 def test_the_panel_shows_them_in_grey(root):

@@ -186,7 +186,7 @@ def test_attention_is_a_section_where_it_was_measured(root, written, tmp_path):
     worse = "over time, of 1: worse than fitted on Donate-a-Cry, `baby` (whole)."
     assert worse in text
     assert "lambda begins at 0.2." in text
-    assert "not corrected for their number, 2: of so many, about 0 would" in text
+    assert "not corrected for their number, 2: of so many, about 0.1 would" in text
     other = write_run(tmp_path, NO_MCA)
     (other / "attention_effect.json").write_text(json.dumps(effect_record()))
     write_findings(tmp_path, out, draw=False)

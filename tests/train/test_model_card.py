@@ -95,7 +95,7 @@ def test_the_card_says_how_it_was_trained_on_what_and_how_to_load_it(text):
     for words in (
         "Fitted on 457 recordings of Donate-a-Cry",
         RAW["training"]["licence"],
-        "| preset.epochs | 10 |",
+        "| preset.epochs | 30 |",
         "| preset.augmentation.mixup | 0.0 |",
         'CryClassifier.from_pretrained("user/cry", revision="main")',
         "Zhou, Y. Li and H. Yu",
