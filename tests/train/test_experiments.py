@@ -161,3 +161,11 @@ def test_the_rule_of_the_seventh_round_gives_the_preset():
     chosen = json.loads(json.dumps(asdict(WIDE)))
     assert {**tried["configuration"]["preset"], "draws": 0} == chosen
     assert tried["configuration"]["preset"]["draws"] == 320  # a fold of ESC-10 has as many to learn
+
+
+def test_what_log_mel_says_of_differential_attention_is_in_its_file():
+    folder = ROOT / "assets" / "search" / "log-mel-folds"
+    found = json.loads((folder / "attention_effect.json").read_text())["neutralised"]
+    gain = found["differential"]["metrics"]["balanced_accuracy"]["difference"]
+    said = "uniform the fitted system gains {value:.3f} [{low:.3f}, {high:.3f}]".format(**gain)
+    assert said in " ".join(PAGE.split())
