@@ -86,7 +86,7 @@ def page(found: FoundRuns, cells: Sequence[Cell], paper: Paper, figures: Collect
         *fitting_table(cells, paper),
         "",
         f"Epochs of the paper: {paper.epochs_where}. Hours are those of all folds and seeds on the "
-        "device that is named, each fit's own; many of them shared it.",
+        "device that is named, each fit's own, also where several shared it.",
     ]
     if found.unfinished:
         names = (f"`{'/'.join(folder.parts[-3:])}`" for folder in found.unfinished)

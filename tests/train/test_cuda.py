@@ -48,9 +48,8 @@ def test_the_gradient_is_the_processors(clips):
         model = cry_model.build_model("improved-ecapa-tdnn", 5, 64).to(device).eval()
         front_end = FrontEnd(BEST.front_end).to(device)
         waves = torch.stack([wave[:16_000] for wave in clips.waveforms[:8]]).to(device)
-        with torch.backends.cudnn.flags(
-            enabled=True, allow_tf32=False
-        ):  # its ten bits would be seen
+        # The ten bits of TF32 would be seen.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             losses.append(nn_loss(model, front_end, waves, clips.labels[:8].to(device)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     bank = Bank(clips, 5, 1.0, torch.device("cuda"))
