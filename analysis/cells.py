@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from analysis.claims import Finding, judge
+from analysis.lists import grouped
 from analysis.measured_run import MeasuredRun
 from analysis.paper import CLAIMS
 from cry_model.evaluation import Evaluation, dataset_title
@@ -78,8 +78,4 @@ def cells_of(runs: Sequence[MeasuredRun]) -> tuple[Cell, ...]:
 
 def listed(cells: Sequence[Cell]) -> str:
     """Cells by dataset: "ESC-10 (`clip`, `baby`) and Donate-a-Cry (`baby`)"."""
-    protocols: defaultdict[str, list[str]] = defaultdict(list)
-    for cell in cells:
-        protocols[dataset_title(cell.dataset)].append(f"`{cell.protocol}`")
-    *first, last = (f"{title} ({', '.join(names)})" for title, names in protocols.items())
-    return f"{', '.join(first)} and {last}" if first else last
+    return grouped((dataset_title(cell.dataset), f"`{cell.protocol}`") for cell in cells)

@@ -8,7 +8,8 @@ from analysis.ablation_figure import WITHOUT
 from analysis.attention_effects import AttentionEffect, Neutralised, read_effect
 from analysis.cells import Cell
 from analysis.findings_tables import signed, table
-from cry_model.evaluation import percent, words
+from analysis.lists import grouped
+from cry_model.evaluation import Estimate, percent, words
 from cry_model.layers import DifferentialAttention
 from cry_model.registry import get_system
 
@@ -20,8 +21,6 @@ NAMES = {
     "multi_scale": "MCA gate its mean over channels and branches",
     "multi_scale_fixed": "MCA gate its mean over pieces",
 }
-
-
 Effects = Mapping[tuple[str, str], AttentionEffect]
 """By the title of the cell and the system."""
 
@@ -62,7 +61,7 @@ def attention_section(cells: Sequence[Cell]) -> list[str]:
         *table(
             ["map", "seeds", "entropy of A1", "entropy of A2", "lambda, least to greatest"],
             (
-                [_row_title(*key), ", ".join(map(str, effect.seeds)), *_maps(effect)]
+                [_row_title(*key), *_maps(effect, effect.entropies)]
                 for key, effect in effects.items()
                 if effect.entropies is not None
             ),
@@ -86,10 +85,10 @@ def _change(one: Neutralised | None) -> str:
     return said if one.difference.low <= 0 <= one.difference.high else f"**{said}**"
 
 
-def _maps(effect: AttentionEffect) -> list[str]:
+def _maps(effect: AttentionEffect, entropies: tuple[Estimate, Estimate]) -> list[str]:
     weights = effect.weights
     between = f"{weights[0]:.3f} to {weights[-1]:.3f}" if weights else "-"
-    return [*map(str, effect.entropies or ()), between]
+    return [", ".join(map(str, effect.seeds)), *map(str, entropies), between]
 
 
 def _sentence(effects: Effects, name: str) -> str:
@@ -98,18 +97,9 @@ def _sentence(effects: Effects, name: str) -> str:
     helps = [key for key, one in measured.items() if one.difference.high < 0]
     harms = [key for key, one in measured.items() if one.difference.low > 0]
     said = [
-        f"{how} on {_listed(keys)}"
+        f"{how} on {grouped((cell, WITHOUT.get(system, 'whole')) for cell, system in keys)}"
         for how, keys in (("worse than fitted", helps), ("better than fitted", harms))
         if keys
     ]
     outcome = "; ".join(said) or "no interval excludes zero"
     return f"- {NAMES.get(name, words(name))}, of {len(measured)}: {outcome}."
-
-
-def _listed(keys: Sequence[tuple[str, str]]) -> str:
-    """Systems by cell: "ESC-10, `recording` (whole, without MCA) and ..."."""
-    systems: dict[str, list[str]] = {}
-    for cell, system in keys:
-        systems.setdefault(cell, []).append(WITHOUT.get(system, "whole"))
-    *first, last = (f"{cell} ({', '.join(names)})" for cell, names in systems.items())
-    return f"{', '.join(first)} and {last}" if first else last

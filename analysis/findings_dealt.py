@@ -23,11 +23,10 @@ def dealt_lines(cells: Sequence[Cell]) -> list[str]:
         [
             f"{cell.title}, {get_system(run.system).title}, {words(metric)}",
             ", ".join(
-                f"{score_of_seeds(run, metric, [seed]):.3f} (seed {seed})" for seed in run.seeds
+                f"{score_of_seeds(run, metric, [seed]):.3f} {_under([seed])}" for seed in run.seeds
             ),
             ", ".join(
-                f"{dealt.evaluation.metrics[metric]} (seed {', '.join(map(str, dealt.seeds))})"
-                for dealt in found
+                f"{dealt.evaluation.metrics[metric]} {_under(dealt.seeds)}" for dealt in found
             ),
         ]
         for cell in cells
@@ -67,7 +66,7 @@ def lead_lines(cells: Sequence[Cell]) -> list[str]:
 
 
 def _true_leads(one: MeasuredRun, other: MeasuredRun) -> list[str]:
-    """For each seed that both have: the dealings have one each."""
+    """For each seed that both have, as a dealing is of some of them."""
     return [_lead(one, other, [seed]) for seed in sorted(set(one.seeds) & set(other.seeds))]
 
 
@@ -83,7 +82,11 @@ def _dealt_leads(mine: Sequence[MeasuredRun], theirs: Sequence[MeasuredRun]) -> 
 
 def _lead(one: MeasuredRun, other: MeasuredRun, seeds: Collection[int]) -> str:
     lead = score_of_seeds(one, MAIN, seeds) - score_of_seeds(other, MAIN, seeds)
-    return f"{lead:+.3f} (seed {', '.join(map(str, seeds))})"
+    return f"{lead:+.3f} {_under(seeds)}"
+
+
+def _under(seeds: Collection[int]) -> str:
+    return f"(seed {', '.join(map(str, seeds))})"
 
 
 def as_good_line(cells: Sequence[Cell]) -> str:

@@ -9,6 +9,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_sco
 
 from tests.test_readme import README, RESULTS, ROOT, cell
 
+WORDS = " ".join(README.split())
 FINDINGS = (ROOT / "analysis" / "FINDINGS.md").read_text(encoding="utf-8")
 SYSTEMS = {
     "improved-ecapa-tdnn": "Improved ECAPA-TDNN",
@@ -29,9 +30,17 @@ GRID_COLUMNS = (
 )
 
 
-def ran(dataset, protocol, system):
-    """Folder and record of a reported run."""
-    folder = RESULTS.parent / dataset / protocol / system
+def ran(*place):
+    """Folder and record of a reported run: dataset, protocol, system."""
+    return found_in(RESULTS.parent.joinpath(*place))
+
+
+def tried(name):
+    """Folder and record of a trial."""
+    return found_in(ROOT / "assets" / "search" / name)
+
+
+def found_in(folder):
     return folder, json.loads((folder / "run.json").read_text(encoding="utf-8"))
 
 
@@ -66,9 +75,7 @@ def test_each_seed_of_resnet18_is_above_each_of_the_others_on_esc10():
         ]
     least = min(scores.pop("resnet18"))
     assert least > max(score for row in scores.values() for score in row)
-    assert "On ESC-10 each seed of ResNet18 is above each seed of the others" in " ".join(
-        README.split()
-    )
+    assert "On ESC-10 each seed of ResNet18 is above each seed of the others" in WORDS
 
 
 def asked(dataset, protocol):
@@ -90,26 +97,20 @@ def test_the_table_of_reasons_dealt_out_anew_is_that_of_the_results():
 
 
 def test_what_the_readme_says_of_dealt_reasons_follows_from_them():
-    words = " ".join(README.split())
     clip, recording, baby = (asked("donateacry", protocol) for protocol in PROTOCOLS)
     means = [one["scores"]["balanced_accuracy"]["mean"] for one in (clip, recording, baby)]
     said = "as recordings ({:.3f} to {:.3f}) and then babies ({:.3f}) are kept apart"
-    assert said.format(*means) in words
+    assert said.format(*means) in WORDS
     assert means == sorted(means, reverse=True)
     kept = {label: 100 * share for label, share in baby["kept"].items()}
     hungry, rare = kept.pop("hungry"), kept.values()
     assert (
-        f"{hungry:.0f} % of the hungry recordings and {min(rare):.0f} to {max(rare):.0f} %" in words
+        f"{hungry:.0f} % of the hungry recordings and {min(rare):.0f} to {max(rare):.0f} %" in WORDS
     )
     auc = baby["scores"]["macro_auc"]
-    improved = [
-        json.loads((RESULTS / p / "improved-ecapa-tdnn" / "run.json").read_text("utf-8"))[
-            "metrics"
-        ]["recording"]["metrics"]
-        for p in ("clip", "baby")
-    ]
-    own = improved[1]["macro_auc"]["value"]
-    assert f"from {auc['low']:.2f} to {auc['high']:.2f}, so one of {own:.3f} can" in words
+    measured = ran("donateacry", "baby", "improved-ecapa-tdnn")[1]["metrics"]["recording"]
+    own = measured["metrics"]["macro_auc"]["value"]
+    assert f"from {auc['low']:.2f} to {auc['high']:.2f}, so one of {own:.3f} can" in WORDS
     assert auc["low"] < own < auc["high"]
     assert min(
         one["scores"][name]["p"]
@@ -123,14 +124,16 @@ def listed(values):
     return "{:.3f}, {:.3f} and {:.3f}".format(*values)
 
 
+SCORED = ("balanced_accuracy", "macro_auc")
+
+
 def both(folder, labels, seed):
-    """Balanced accuracy and macro AUC."""
+    """Of :data:`SCORED`."""
     table = of_seed(folder, labels, seed)[:2]
-    return plain("balanced_accuracy", *table), plain("macro_auc", *table)
+    return tuple(plain(name, *table) for name in SCORED)
 
 
 def test_what_systems_score_with_dealt_reasons_follows_from_their_answers():
-    words = " ".join(README.split())
     true, anew, own = {}, {}, []
     for system in ("improved-ecapa-tdnn", "ecapa-tdnn"):
         folder, record = ran("donateacry", "clip", system)
@@ -139,6 +142,11 @@ def test_what_systems_score_with_dealt_reasons_follows_from_their_answers():
             both(folder / f"shuffled-{dealing}", record["labels"], 0) for dealing in range(3)
         ]
         assert min(balanced for balanced, _ in true[system]) > max(b for b, _ in anew[system])
+        for dealing, scores in enumerate(anew[system]):
+            _, dealt_out = found_in(folder / f"shuffled-{dealing}")
+            written = [dealt_out["metrics"]["recording"]["metrics"][n] for n in SCORED]
+            assert [one["value"] for one in written] == pytest.approx(scores, abs=1e-6)
+            assert all(one["low"] > guess for one, guess in zip(written, (0.2, 0.5), strict=True))
     for dealing in range(3):
         tables = [
             pd.read_csv(path / "predictions.csv", dtype=str).drop_duplicates("recording")
@@ -163,24 +171,23 @@ def test_what_systems_score_with_dealt_reasons_follows_from_their_answers():
         ]
         for number in (0, 1)
     )
-    assert "{:.3f} and {:.3f} with the true reasons".format(*lead[0]) in words
-    assert f"reasons, {listed(lead[1])} with dealt ones; in macro AUC there is hardly any" in words
+    assert "{:.3f} and {:.3f} with the true reasons".format(*lead[0]) in WORDS
+    assert f"reasons, {listed(lead[1])} with dealt ones; in macro AUC there is hardly any" in WORDS
     assert max(by_auc[0]) < 0.02 < max(by_auc[1])
-    assert "were fitted to, {}, {} and {} of".format(*own) + f" {rare.sum()})" in words
+    assert "were fitted to, {}, {} and {} of".format(*own) + f" {rare.sum()})" in WORDS
 
 
 def test_what_the_readme_says_of_other_corpora_follows_from_theirs():
-    words = " ".join(README.split())
     clip, baby = (asked("donateacry_ios", p)["scores"]["macro_auc"] for p in ("clip", "baby"))
     for one, protocol in ((clip, "clip"), (baby, "baby")):
         said = f"under `{protocol}` (p = {one['p']:.2f})"
-        assert f"{dealt(one)} {said}" in words
+        assert f"{dealt(one)} {said}" in WORDS
         assert one["p"] > 0.05
-    assert f"macro AUC {clip['value']:.3f} and, dealt out," in words
-    assert f"{baby['value']:.3f} and {dealt(baby)}" in words
+    assert f"macro AUC {clip['value']:.3f} and, dealt out," in WORDS
+    assert f"{baby['value']:.3f} and {dealt(baby)}" in WORDS
     made_up = asked("synthetic6", "baby")["scores"]["balanced_accuracy"]
     said = f"a linear classifier with {made_up['value']:.3f} ({dealt(made_up)} with kinds dealt out"
-    assert said in words
+    assert said in WORDS
     assert made_up["p"] < 0.05
     scores = []
     for system in SYSTEMS:
@@ -188,11 +195,11 @@ def test_what_the_readme_says_of_other_corpora_follows_from_theirs():
         scores.append(measured["balanced_accuracy"]["value"])
     improved, *others = scores
     said = f"{improved:.3f}, the others with {min(others):.3f} to {max(others):.3f} and"
-    assert f"the kind of cry with a balanced accuracy of {said}" in words
+    assert f"the kind of cry with a balanced accuracy of {said}" in WORDS
     esc10 = asked("esc10", "recording")
     assert esc10["shuffles"] == 200
     assert esc10["scores"]["macro_auc"]["p"] == pytest.approx(1 / 201)  # none
-    assert "none of 200 dealings scores as much" in words
+    assert "none of 200 dealings scores as much" in WORDS
 
 
 def of_seed(folder, labels, seed):
@@ -233,7 +240,7 @@ CLAIMED = (
 def test_what_the_readme_says_of_a_claim_stands_in_the_findings(
     claim, column, verdict, sign, numbers
 ):
-    assert numbers in " ".join(README.split())
+    assert numbers in WORDS
     assert f"**{verdict}** {signed(numbers, sign)}" in verdicts(FINDINGS)[claim, column]
 
 
@@ -245,9 +252,8 @@ def signed(numbers, sign):
 
 
 def test_what_the_readme_says_of_all_claims_stands_in_the_findings():
-    words = " ".join(README.split())
     assert "0 are confirmed, 1 contradicted and 27 undecided" in FINDINGS
-    assert "by balanced accuracy no claim of the paper is confirmed, and one contradicted" in words
+    assert "by balanced accuracy no claim of the paper is confirmed, and one contradicted" in WORDS
     found = verdicts(FINDINGS)
     for claim, column, p in (
         ("improved beats ResNet18", "ESC-10, `recording`", "p = 0.228"),
@@ -255,19 +261,18 @@ def test_what_the_readme_says_of_all_claims_stands_in_the_findings():
         ("improved beats ECAPA-TDNN", "Donate-a-Cry, `clip`", "p = 0.063"),
     ):
         assert p in found[claim, column]
-    assert "(paired, balanced accuracy; p = 0.23 after correction)" in words
-    assert "ahead of ECAPA-TDNN (p = 0.045)" in words
-    assert "ahead of ECAPA-TDNN (p = 0.063 after correction)" in words
+    assert "(paired, balanced accuracy; p = 0.23 after correction)" in WORDS
+    assert "ahead of ECAPA-TDNN (p = 0.045)" in WORDS
+    assert "ahead of ECAPA-TDNN (p = 0.063 after correction)" in WORDS
     first = re.search("On fold 1 alone, (.*)", FINDINGS)[1]
     improved, ecapa, resnet = (
         re.search(rf"[ ,]{name} ([\d.]+\d)", first)[1]
         for name in ("is: Improved ECAPA-TDNN", " ECAPA-TDNN", " ResNet18")
     )
-    assert f"it is {resnet} against {improved} and {ecapa}." in words
+    assert f"it is {resnet} against {improved} and {ecapa}." in WORDS
 
 
 def test_what_the_readme_says_of_attention_stands_in_the_findings():
-    words = " ".join(README.split())
     part = FINDINGS.split("## Does the attention do anything?")[1]
     table = part[part.index("| neutral |") :].split("\n\n")[0].splitlines()
     head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table)
@@ -283,11 +288,11 @@ def test_what_the_readme_says_of_attention_stands_in_the_findings():
     clip = "Donate-a-Cry, `clip`, Improved ECAPA-TDNN"
     uniform = "A1 and A2 uniform"
     assert found[uniform, clip] == [-0.109, -0.187, -0.040]
-    assert "loses 0.109 [0.040, 0.187] with A1 and A2 made uniform" in words
+    assert "loses 0.109 [0.040, 0.187] with A1 and A2 made uniform" in WORDS
     for system, lost in (("MCA", 0.131), ("RSE", 0.086)):
         value, _, high = found[uniform, f"{clip} w/o {system}"]
         assert (value, high < 0) == (-lost, True)
-    assert "(0.131 and 0.086)" in words
+    assert "(0.131 and 0.086)" in WORDS
     for cell_title in ("Donate-a-Cry, `recording`", "Donate-a-Cry, `baby`", "ESC-10, `recording`"):
         low, high = found[uniform, f"{cell_title}, Improved ECAPA-TDNN"][1:]
         assert low < 0 < high
@@ -295,18 +300,18 @@ def test_what_the_readme_says_of_attention_stands_in_the_findings():
         n[0] for (name, _), n in found.items() if "MCA gate" in name or "A<sub>c</sub>" in name
     ]
     assert max(map(abs, gates)) == 0.031
-    assert "move the score by at most 0.031, in both directions" in words
+    assert "move the score by at most 0.031, in both directions" in WORDS
     over_time = found[
         "A<sub>t</sub> its mean over time", "synthetic cries, `baby`, Improved ECAPA-TDNN"
     ]
     assert over_time == [-0.117, -0.187, -0.053]
-    assert "over time it loses 0.117 [0.053, 0.187] on the made-up cries" in words
-    assert "and its two ablations there 0.044 each" in words
+    assert "over time it loses 0.117 [0.053, 0.187] on the made-up cries" in WORDS
+    assert "and its two ablations there 0.044 each" in WORDS
     assert "not corrected for their number, 90: of so many, about 4.5 would" in FINDINGS
     assert len(found) == 90
     bold = [key for key, one in said.items() if one.startswith("**")]
     assert (len(bold), sum(found[key][0] > 0 for key in bold)) == (18, 6)
-    assert "Of 90 such intervals 18 exclude zero, and in six of these the neutral one" in words
+    assert "Of 90 such intervals 18 exclude zero, and in six of these the neutral one" in WORDS
 
 
 def verdicts(findings):
@@ -321,36 +326,41 @@ def verdicts(findings):
 
 
 def test_how_long_the_fits_are_is_that_of_the_trials():
-    words, found = " ".join(README.split()), []
-    for name in ("steps600", "steps1200", "steps1200-augmented", "augmented-folds"):
-        record = json.loads((ROOT / "assets" / "search" / name / "run.json").read_text("utf-8"))
+    found = []
+    for name, steps, pieces, augmentation in (
+        ("steps600", 600, 320, (0.0, 0.0)),
+        ("steps1200", 1200, 320, (0.0, 0.0)),
+        ("steps1200-augmented", 1200, 320, (0.1, 0.2)),
+        ("augmented-folds", 1200, 384, (0.1, 0.2)),
+    ):
+        record = tried(name)[1]
+        preset = record["configuration"]["preset"]
+        assert (preset["draws"], preset["epochs"] * pieces // 16) == (pieces, steps)
+        how = preset["augmentation"]
+        assert (how["speed"], how["mixup"]) == augmentation
         found.append(record["metrics"]["recording"]["metrics"]["accuracy"])
     *three, before = found
     first, second, third = (one["value"] for one in three)
-    assert f"{first:.3f} with 600 steps, {second:.3f} with 1200, {third:.3f} with 1200 and" in words
-    assert f"the latter had reached {cell(before)} before" in words
-    short = []
-    for name, system in (
-        ("pcen-folds-resnet18", "resnet18"),
-        ("pcen-folds", "improved-ecapa-tdnn"),
-    ):
-        folder = ROOT / "assets" / "search" / name
-        record = json.loads((folder / "run.json").read_text("utf-8"))
-        short.append(plain("accuracy", *of_seed(folder, record["labels"], 0)[:2]))
-        folder, record = ran("esc10", "recording", system)
-        short.append(plain("accuracy", *of_seed(folder, record["labels"], 0)[:2]))
+    assert f"{first:.3f} with 600 steps, {second:.3f} with 1200, {third:.3f} with 1200 and" in WORDS
+    assert f"the latter had reached {cell(before)} before" in WORDS
+    short = [
+        plain("accuracy", *of_seed(folder, record["labels"], 0)[:2])
+        for folder, record in (
+            tried("pcen-folds-resnet18"),
+            ran("esc10", "recording", "resnet18"),
+            tried("pcen-folds"),
+            ran("esc10", "recording", "improved-ecapa-tdnn"),
+        )
+    ]
     assert short == pytest.approx([0.835, 0.927, 0.877, 0.902], abs=0.0006)
-    assert "last there, 0.835 (now 0.927), and the improved system had 0.877 (now 0.902)" in words
+    assert "last there, 0.835 (now 0.927), and the improved system had 0.877 (now 0.902)" in WORDS
 
 
 def test_what_log_mel_gave_is_that_of_the_trials():
     right = {}
     for name in ("log-mel-folds", "log-mel-folds-ecapa"):
-        folder = ROOT / "assets" / "search" / name
-        labels = json.loads((folder / "run.json").read_text("utf-8"))["labels"]
-        right[name] = plain("accuracy", *of_seed(folder, labels, 0)[:2])
+        folder, record = tried(name)
+        right[name] = plain("accuracy", *of_seed(folder, record["labels"], 0)[:2])
     behind = right["log-mel-folds-ecapa"] - right["log-mel-folds"]
     assert behind == pytest.approx(0.0675)
-    assert "the improved system had been 0.068 [0.034, 0.101] behind ECAPA-TDNN" in " ".join(
-        README.split()
-    )
+    assert "the improved system had been 0.068 [0.034, 0.101] behind ECAPA-TDNN" in WORDS

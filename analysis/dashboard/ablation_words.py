@@ -15,6 +15,7 @@ from analysis.dashboard.scores import (
     metric_words,
     turned,
 )
+from analysis.lists import enumerated
 from analysis.measured_run import MeasuredRun
 from analysis.paper import FULL, Paper
 
@@ -61,7 +62,7 @@ def holm_line(drops: Sequence[Drop]) -> str:
     elif len(names) == len(drops):
         left = "each difference is"
     else:
-        left = f"only the difference without {listed(names)} is"
+        left = f"only the difference without {enumerated(names)} is"
     return f"After Holm's correction for {len(drops)} comparisons {left} beyond chance ({LEVEL})."
 
 
@@ -93,7 +94,7 @@ def _excluding(drops: Sequence[Drop], metric: str) -> str:
     missed = [MODULES[drop.system] for drop in found if _harm(drop, metric) > 0]
     useless = [MODULES[drop.system] for drop in found if _harm(drop, metric) < 0]
     parts = [
-        f"without {listed(names)} it is {word}, and the interval{_excludes(len(names))} zero"
+        f"without {enumerated(names)} it is {word}, and the interval{_excludes(len(names))} zero"
         for names, word in ((missed, "worse"), (useless, "better"))
         if names
     ]
@@ -104,9 +105,3 @@ def _excluding(drops: Sequence[Drop], metric: str) -> str:
 
 def _excludes(count: int) -> str:
     return " excludes" if count == 1 else "s exclude"
-
-
-def listed(names: Sequence[str]) -> str:
-    """ "MCA, RSE and differential attention" """
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

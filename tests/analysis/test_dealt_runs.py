@@ -75,8 +75,8 @@ def test_of_several_dealings_it_is_the_mean_and_how_far_they_reach(root, tmp_pat
     assert (shown.estimate.low, shown.estimate.high) == (min(values), max(values))
     assert shown.title.endswith("labels dealt out anew (mean and range of 2)")
     text = "\n".join(dealt_lines(cells_of(found.runs)))
-    assert ", ".join(f"{run.evaluation.metrics['macro_auc']} (seed 0)" for run in dealt_runs(
-        found.runs[0])) in text  # fmt: skip
+    scores = [run.evaluation.metrics["macro_auc"] for run in dealt_runs(found.runs[0])]
+    assert ", ".join(f"{score} (seed 0)" for score in scores) in text
     assert lead_lines(cells_of(found.runs)) == []
 
 
