@@ -19,7 +19,7 @@ def related(one: str, other: str) -> bool:
 FAMILIES = (
     {"donateacry", "donateacry_ios", "cries", "gate"},
     {"esc10", "cries", "gate"},
-    {"challenge6", "challenge6-features", "challenge6-features-16khz"},
+    {"challenge6", "challenge6_cuts", "challenge6-features", "challenge6-features-16khz"},
 )
 """Corpora that share recordings, or have them as features."""
 

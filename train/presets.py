@@ -292,7 +292,7 @@ PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, WIDE, PAPER, DISTIL, 
 """By name."""
 
 
-ONE_WIDE_RATE = ("esc10", "donateacry_ios", "synthetic6")
+ONE_WIDE_RATE = ("esc10", "donateacry_ios", "synthetic6", "challenge6_cuts")
 """Corpora that "wide" suits."""
 
 

@@ -12,6 +12,7 @@ from train.clips import Clips, load_file
 from train.corpus import Corpus, Item
 from train.datasets import (
     challenge6,
+    challenge6_cuts,
     cries,
     donateacry,
     donateacry_ios,
@@ -53,6 +54,7 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset(esc10.NAME, esc10.read, archive=esc10.ARCHIVE),
         Dataset(cries.NAME, cries.read),
         Dataset(challenge6.NAME, challenge6.read, challenge6.regroup),
+        Dataset(challenge6_cuts.NAME, challenge6_cuts.read, challenge6_cuts.regroup),
         Dataset(folder.NAME, folder.read, folder.regroup),
         Dataset(gate.NAME, gate.read, load=gate.load),
         Dataset(synthetic6.NAME, synthetic6.read, write=synthetic6.write),
