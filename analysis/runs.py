@@ -11,6 +11,7 @@ from typing import Any
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import PREDICTIONS, ResultsError
 from cry_model.config import read_calibration, read_evaluation
+from cry_model.evaluation import dataset_order
 from cry_model.registry import list_models
 
 RESULTS = Path(__file__).parents[1] / "assets" / "results"
@@ -84,7 +85,9 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
                 if strict:
                     raise
                 problems.append(str(error))
-    runs.sort(key=lambda run: (run.dataset, PROTOCOLS.index(run.protocol), run.system))
+    runs.sort(
+        key=lambda run: (dataset_order(run.dataset), PROTOCOLS.index(run.protocol), run.system)
+    )
     return FoundRuns(tuple(runs), tuple(sorted(unfinished)), tuple(sorted(problems)))
 
 

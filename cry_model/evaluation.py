@@ -84,6 +84,7 @@ GROUPS = {
     "donateacry_ios": "baby",
     "esc10": "source",
     "challenge6": "recording",
+    "challenge6_cuts": "recording",
     "cries": "baby",
     "synthetic6": "made-up baby",
 }
@@ -112,17 +113,24 @@ UNMEASURED = (
 """In the place of an evaluation, where there is none."""
 
 DATASETS = {
+    "challenge6_cuts": "the paper's corpus in part (220 cuts, five of six classes)",
+    "challenge6": "the six-class challenge corpus",
     "donateacry": "Donate-a-Cry",
     "donateacry_ios": "Donate-a-Cry (iOS uploads)",
     "esc10": "ESC-10",
-    "challenge6": "the six-class challenge corpus",
+    "synthetic6": "synthetic cries",
     "challenge6-features": "the six-class challenge corpus (its published features)",
     "challenge6-features-16khz": (
         "the six-class challenge corpus (its published features, the 16 kHz recordings)"
     ),
     "cries": "real cries without a label (Donate-a-Cry from iOS, ESC-10)",
-    "synthetic6": "synthetic cries",
 }
+"""Dataset -> its title, in the order in which results are shown: the paper's own corpus first."""
+
+
+def dataset_order(name: str) -> tuple[int, str]:
+    """Sort key: known datasets in the order of :data:`DATASETS`, then others by name."""
+    return (list(DATASETS).index(name) if name in DATASETS else len(DATASETS), name)
 
 
 def dataset_title(name: str) -> str:

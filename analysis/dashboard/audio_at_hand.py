@@ -16,8 +16,9 @@ from cry_model import audio
 
 VARIABLE = "CRY_DATA"
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".webm", ".3gp", ".caf")
-FOLDERS = {"challenge6-features": "challenge6", "challenge6-features-16khz": "challenge6"}
-"""Dataset -> the folder of its recordings, where it is called otherwise."""
+UNLICENSED = "challenge6"
+"""Beginning of the datasets of the paper's corpus, whose source states no licence."""
+NOT_TO_BE_PLAYED = "The source of these recordings states no licence, so they are not played here."
 NOT_AT_HAND = (
     "The sound of this recording is not at hand: audio is not kept with the results. Start the "
     f"page with {VARIABLE} set to the folder of recordings to hear it."
@@ -36,8 +37,11 @@ def sound_of(dataset: str, recording: str) -> audio.Recording:
         recording: its name in the predictions.
 
     Raises:
-        NotAtHandError: if ``CRY_DATA`` does not hold it, or not as sound.
+        NotAtHandError: if ``CRY_DATA`` does not hold it, or not as sound, or if its source states
+            no licence.
     """
+    if dataset.startswith(UNLICENSED):
+        raise NotAtHandError(NOT_TO_BE_PLAYED)
     path = find_recording(dataset, recording)
     if path is None:
         raise NotAtHandError(NOT_AT_HAND)
@@ -63,8 +67,8 @@ def find_recording(dataset: str, recording: str) -> Path | None:
 def _folder(root: Path, dataset: str) -> Path | None:
     if dataset == f"folder-{root.resolve().name}":  # somebody's own: the data root is the corpus
         return root
-    name = FOLDERS.get(dataset, dataset)
-    return root / name if name != ".." and PurePath(name).parts == (name,) else None
+    own = dataset != ".." and PurePath(dataset).parts == (dataset,)
+    return root / dataset if own else None
 
 
 @lru_cache(maxsize=16)
