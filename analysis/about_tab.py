@@ -95,9 +95,10 @@ def _facts(model: Model) -> Iterator[str]:
         f"data: {training.get('licence', 'unknown')}."
     )
     if config.agreement is not None:
+        unchecked = ", and was never checked against labels" if config.evaluation is None else ""
         yield (
             f"It learnt to imitate the answers of {config.agreement.teacher} to these recordings, "
-            "which nobody has labelled with its classes, and was never checked against labels."
+            f"which nobody has labelled with its classes{unchecked}."
         )
     if model.family is not None and model.family.provenance:
         yield model.family.provenance
@@ -112,10 +113,10 @@ def _measured(config: CheckpointConfig) -> Iterator[str]:
     if config.evaluation is not None:
         yield " ".join(config.evaluation.trust())
         yield _recall(config.evaluation)
-    elif config.agreement is not None:
+    if config.agreement is not None:
         yield " ".join(config.agreement.trust())
         yield _alike(config.agreement)
-    else:
+    if config.evaluation is None and config.agreement is None:
         yield UNMEASURED
     if config.calibration is not None:
         yield " ".join(config.calibration.trust())

@@ -61,7 +61,7 @@ def sections(config: CheckpointConfig, parameters: int, repo_id: str) -> Iterato
     if config.agreement is not None:
         yield _agreed(config.agreement)
     if config.evaluation is not None:
-        yield _measured(config.evaluation)
+        yield _measured(config.evaluation, imitates=config.agreement is not None)
         yield _recall(config.evaluation)
     if config.calibration is not None:
         yield _named(config.calibration)
@@ -98,19 +98,27 @@ def _agreed(agreement: Agreement) -> str:
     )
 
 
-def _measured(evaluation: Evaluation) -> str:
+def _measured(evaluation: Evaluation, imitates: bool) -> str:
     seeds = ", ".join(map(str, evaluation.seeds))
     group, dataset = group_name(evaluation.dataset), cell(dataset_title(evaluation.dataset))
     split = SPLITS.get(evaluation.protocol, "").format(group=group)
     if evaluation.dataset.startswith("challenge6") and evaluation.protocol != "clip":
         split = "halves of one recording stay together; its baby may be on both sides"
+    fits = (
+        "by fits like this one. The published weights themselves were then fitted on the tested "
+        "recordings too."
+    )
+    if imitates:
+        fits = (
+            "by this network with classifiers of its teacher's kind that were fitted without the "
+            "tested recordings. The published classifier was fitted with the features of all."
+        )
     rows = [(title(name), *interval(value)) for name, value in evaluation.metrics.items()]
     return (
         f"## Measured\n\nOn {dataset}, protocol `{evaluation.protocol}`"
         f"{f' ({split})' if split else ''}: {evaluation.folds} folds, seeds {seeds}, "
         f"{evaluation.recordings} recordings in {evaluation.groups} groups (by {group}), scored "
-        "per recording, by fits like this one. The published weights themselves were then fitted "
-        "on the tested recordings too.\n\n"
+        f"per recording, {fits}\n\n"
         + table(("metric", "value", "95 % interval over groups"), rows)
         + f"\n\nGuessing has a balanced accuracy of {evaluation.chance:.3f}; always answering "
         f'"{cell(words(evaluation.majority_label))}" has an accuracy of '
