@@ -140,9 +140,16 @@ class FeatureMLP(nn.Module):
             return logits
         return logits, AttentionMaps(remoteness=self.remoteness(inputs))
 
-    def answer(self, inputs: Tensor) -> Tensor:
-        """(batch, 25), standardised -> logits (batch, classes): less sure the further outside."""
+    def answer(self, inputs: Tensor, shift: Tensor | None = None) -> Tensor:
+        """(batch, 25), standardised -> logits (batch, classes): less sure the further outside.
+
+        Args:
+            inputs: of the recording.
+            shift: (batch, classes) to add to the logarithm of the probabilities; None for none.
+        """
         log_probabilities = self.log_probabilities(inputs)
+        if shift is not None:
+            log_probabilities = (log_probabilities + shift).log_softmax(-1)
         trust = (2 - self.remoteness(inputs)).clamp(0, 1)[:, None]
         equal = 1 / log_probabilities.shape[-1]
         return (trust * log_probabilities.exp() + (1 - trust) * equal).log()

@@ -21,11 +21,14 @@ class ReusedClassifier(nn.Module):
     Args:
         width: of the embedding.
         num_classes: number of logits.
+        adapted: whether a linear layer of the embedding, fitted to labels, is added to the
+            logarithm of the classifier's probabilities.
         **settings: of the FeatureMLP.
     """
 
-    def __init__(self, width: int, num_classes: int, **settings: Any):
+    def __init__(self, width: int, num_classes: int, adapted: bool = False, **settings: Any):
         super().__init__()
+        self.adaptation = nn.Linear(width, num_classes) if adapted else None
         self.features = nn.Linear(width, len(INPUTS))
         self.teacher = FeatureMLP(num_classes, **settings).requires_grad_(False)
 
@@ -38,7 +41,12 @@ class ReusedClassifier(nn.Module):
     def forward(self, embedding: Tensor) -> Tensor:
         if self.training:
             return self.features(embedding)
-        return self.teacher.answer(self._predicted(embedding))
+        shift = None if self.adaptation is None else self.adaptation(embedding)
+        return self.teacher.answer(self._predicted(embedding), shift)
+
+    def log_probabilities(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> (batch, classes): of the classifier alone, whatever the distance."""
+        return self.teacher.log_probabilities(self._predicted(embedding))
 
     def remoteness(self, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch,): of the predicted features, see the teacher's."""

@@ -12,23 +12,26 @@ import copy
 import csv
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from cry_model.calibration import Calibration
 from cry_model.classifier import CryClassifier
 from cry_model.config import CheckpointConfig
 from cry_model.evaluation import Estimate
 from cry_model.feature_mlp import FeatureMLP
+from cry_model.metrics import Array, Labels, balanced_accuracy, bootstrap
 from cry_model.registry import build_model
 from cry_model.reused_classifier import ReusedClassifier
 from train import results
-from train.calibration import held_out, settle, shares
+from train.adaptation import Pieces, adapt, adapted
+from train.calibration import crossed, held_out, settle, shares
 from train.clips import Clips
 from train.corpus import DataError, Item
 from train.datasets import challenge6_cuts
@@ -190,7 +193,7 @@ def calibration_without(
     return replace(calibration, temperature=temperature, threshold=threshold)
 
 
-def student_with(student: torch.nn.Module, teacher: FeatureMLP) -> torch.nn.Module:
+def student_with(student: nn.Module, teacher: FeatureMLP) -> nn.Module:
     """Give a student the classifier of another teacher, in place; return it.
 
     The features that the student predicts are standardised as its own teacher's recordings were;
@@ -209,7 +212,7 @@ def student_with(student: torch.nn.Module, teacher: FeatureMLP) -> torch.nn.Modu
 
 
 def answers(
-    model: torch.nn.Module, config: CheckpointConfig, fold: Fold
+    model: nn.Module, config: CheckpointConfig, fold: Fold
 ) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
     """Answer the cuts of a fold as :class:`CryClassifier` does; rows of predictions, and sets."""
     classifier = CryClassifier(model, config)
@@ -232,34 +235,91 @@ def answers(
     return pd.DataFrame(rows), sets
 
 
-def check(
-    folds: Sequence[Fold],
-    teacher: CheckpointConfig,
-    predictions: pd.DataFrame,
-    student: tuple[torch.nn.Module, CheckpointConfig] | None = None,
-) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
-    """Answer every cut by the clean fit of its fold, or by the student with that one's classifier.
+Answerer = Callable[[Fold], tuple[nn.Module, CheckpointConfig]]
+"""What answers the cuts of a fold, with a config whose calibration is applied."""
+
+
+def of_teacher(teacher: CheckpointConfig, predictions: pd.DataFrame) -> Answerer:
+    """Answer by the feature MLP of the fold; ``predictions`` are what its calibration is from."""
+
+    def make(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
+        calibration = calibration_without(
+            teacher.calibration, predictions, teacher.labels, fold.groups
+        )
+        return fold.model, replace(teacher, calibration=calibration)
+
+    return make
+
+
+def of_student(student: nn.Module, config: CheckpointConfig) -> Answerer:
+    """Answer by the student with the classifier of the fold.
+
+    Its calibration was made against its teacher on other recordings and stays as it is.
+    """
+    return lambda fold: (student_with(copy.deepcopy(student), fold.model), config)
+
+
+def of_adapted(
+    student: nn.Module, config: CheckpointConfig, labelled: Pieces, others: Pieces
+) -> Answerer:
+    """Answer by the student with the classifier of the fold, adapted to the other folds' labels.
 
     Args:
-        folds: see :func:`clean_folds`.
-        teacher: config of the feature MLP.
-        predictions: the held-out ones that its calibration was made from.
-        student: its model and config; None checks the feature MLP. Its calibration was made
-            against its teacher on other recordings and stays as it is.
+        student: not adapted.
+        config: its own.
+        labelled: every cut.
+        others: cries without a label.
     """
+
+    def make(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
+        clean = student_with(copy.deepcopy(student), fold.model)
+        tested = {cut.item.group for cut in fold.tested}
+        known = labelled.where([group not in tested for group in labelled.groups])
+        layer = adapt(clean.classifier, known, others)
+        return adapted(clean, replace(config, calibration=None), layer)
+
+    return make
+
+
+def check(folds: Sequence[Fold], answerer: Answerer) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
+    """Answer every cut by what ``answerer`` makes of its fold; rows of predictions, and sets."""
     tables, sets = [], []
     for fold in folds:
-        if student is None:
-            calibration = calibration_without(
-                teacher.calibration, predictions, teacher.labels, fold.groups
-            )
-            model, config = fold.model, replace(teacher, calibration=calibration)
-        else:
-            model, config = student_with(copy.deepcopy(student[0]), fold.model), student[1]
-        rows, named = answers(model, config, fold)
+        rows, named = answers(*answerer(fold), fold)
         tables.append(rows)
         sets += named
     return pd.concat(tables, ignore_index=True), sets
+
+
+def crossed_sets(
+    table: pd.DataFrame, labels: Sequence[str], promised: float
+) -> list[tuple[str, ...]]:
+    """Return the prediction set of each row, calibrated on the groups of the other folds."""
+    targets = (table["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
+    probabilities = table[results.probability_columns(labels)].to_numpy(dtype=np.float64)
+    folds = table.groupby(["seed", "fold"]).indices.values()
+    groups = table["group"].to_numpy(dtype=str)
+    _, inside = crossed(probabilities, targets, groups, folds, promised)
+    return [tuple(np.asarray(labels)[row]) for row in inside]
+
+
+def lead(one: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str]) -> Estimate:
+    """Return how far the balanced accuracy of one table is ahead of another's, paired.
+
+    Both have the same recordings and seeds, in the same order.
+    """
+    order = {label: i for i, label in enumerate(labels)}
+    truth = one["label"].map(order).to_numpy()
+    columns = results.probability_columns(labels)
+    both = np.concatenate([one[columns].to_numpy(), other[columns].to_numpy()], axis=1)
+
+    def ahead(wanted: Labels, rows: Array, weights: Array) -> float:
+        first, second = np.split(rows, 2, axis=1)
+        return balanced_accuracy(wanted, first, weights) - balanced_accuracy(
+            wanted, second, weights
+        )
+
+    return bootstrap(ahead, truth, both, one["group"].tolist())
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ def test_all_commands_are_there():
         "gate",
         "calibrate",
         "chance",
+        "check-labels",
         "attention",
         "effect",
         "benchmark",

@@ -3,28 +3,52 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict, replace
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
+from torch import nn
 from tqdm import tqdm
 
-from cry_model.checkpoint import load_checkpoint, write_atomically
-from cry_model.config import CONFIG
+from cry_model.checkpoint import load_checkpoint, save_checkpoint
+from cry_model.config import CheckpointConfig
 from cry_model.evaluation import Estimate, Evaluation
+from cry_model.front_ends import make_front_end
 from train import results
+from train.adaptation import adapt, adapted, embed, without_layer
+from train.calibration import calibrate
 from train.commands.options import HelpFormatter, add_cache, add_data_root, at_least
+from train.conformal import PROMISED
 from train.corpus import DataError
-from train.datasets import challenge6_cuts
+from train.datasets import challenge6_cuts, cries
 from train.feature_tables import ALL, read_table
-from train.label_check import LEAVE_OUT, PROBABLE, Checked, check, clean_folds, describe, read_cuts
+from train.label_check import (
+    LEAVE_OUT,
+    PROBABLE,
+    Answerer,
+    Checked,
+    Fold,
+    check,
+    clean_folds,
+    crossed_sets,
+    describe,
+    lead,
+    of_adapted,
+    of_student,
+    of_teacher,
+    read_cuts,
+)
 from train.loading import find_corpus
 from train.presets import FEATURES
 from train.weights import digest
 
 DESCRIPTION = """Check the feature MLP and its student against the labels of the cuts of the paper's
 corpus. Each fold is answered by a feature MLP that is fitted anew without the recordings which the
-tested cuts were taken from, and by the student with that one's classifier. Writes predictions.csv
-and run.json to OUT/results/challenge6_cuts/checked."""
+tested cuts were taken from, by the student with that one's classifier, and by the student adapted
+to the labels of the other folds. Writes predictions.csv and run.json for each to
+OUT/results/challenge6_cuts/checked."""
 CHECKED = "checked"
 
 
@@ -53,7 +77,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         "between those of the cuts before and after",
     )
     parser.add_argument(
-        "--carry", action="store_true", help="write the student's numbers into its checkpoint too"
+        "--save",
+        type=Path,
+        metavar="FOLDER",
+        help="write the adapted student there, if it is better than the one that is not",
     )
     parser.add_argument("--folds", type=at_least(2), default=5, help="of the cuts")
     parser.add_argument("--seeds", type=at_least(0), nargs="+", default=[0, 1, 2], help="of both")
@@ -99,34 +126,89 @@ def run(args: argparse.Namespace) -> None:
         "table": config.training["dataset"],
         "rows": [fold.rows for fold in folds],
     }
-    models = {args.teacher.name: (None, teacher, config)}
-    if args.student is not None:
-        student, own = load_checkpoint(args.student)
-        models[args.student.name] = ((student, own), student, own)
     sure = {cut.item.recording for cut in cuts if cut.original is not None}
-    for name, (taught, model, own) in models.items():
-        answered, sets = check(folds, config, predictions, taught)
-        scored = {"dataset": facts["dataset"], "protocol": "recording", "folds": args.folds}
-        found = describe(answered, sets, own.labels, own.calibration.promised)
+    report = Report(args, facts, folds, sure)
+    report.write(args.teacher.name, teacher, config, of_teacher(config, predictions))
+    if args.student is None:
+        return
+    student, own = without_layer(*load_checkpoint(args.student))
+    name = args.student.name
+    before = report.write(name, student, own, of_student(student, own))
+    front_end = make_front_end(own.front_end)
+    labelled, others = (
+        embed(student, front_end, find_corpus(*where, args.cache, own.front_end).clips, own.labels)
+        for where in ((challenge6_cuts.NAME, root), (cries.NAME, root))
+    )
+    way = of_adapted(student, own, labelled, others)
+    after = report.write(f"{name}-adapted", student, replace(own, calibration=None), way)
+    ahead = lead(after, before, own.labels)
+    print(f"The adapted student is ahead of the other by {ahead} (balanced accuracy, paired).")
+    if args.save is None:
+        return
+    if ahead.low <= 0:
+        raise DataError("The adapted student is not shown to be better, so it is not saved.")
+    layer = adapt(student.classifier, labelled, others)
+    model, made = adapted(student, own, layer)
+    made = replace(
+        made,
+        evaluation=results.score(after, own.labels, **report.scored),
+        agreement=None,
+        calibration=calibrate(after, own.labels, PROMISED, **report.scored),
+        training={**own.training, "adapted": {**facts, "penalty": layer.penalty}},
+    )
+    save_checkpoint(args.save, model, made, half=True)
+    print(f"Checkpoint in {args.save}.")
+
+
+@dataclass(frozen=True)
+class Report:
+    """Writes what was found of each model.
+
+    Attributes:
+        args: where to.
+        facts: of the folds, for the record.
+        folds: that answer.
+        sure: the recordings whose originals are known.
+    """
+
+    args: argparse.Namespace
+    facts: dict[str, Any]
+    folds: Sequence[Fold]
+    sure: Collection[str]
+
+    @property
+    def scored(self) -> dict[str, Any]:
+        """Facts of an evaluation."""
+        return {name: self.facts[name] for name in ("dataset", "protocol", "folds")}
+
+    def write(
+        self, name: str, model: nn.Module, config: CheckpointConfig, answerer: Answerer
+    ) -> pd.DataFrame:
+        """Answer all cuts, write both files, print the numbers; return the predictions."""
+        answered, sets = check(self.folds, answerer)
+        if config.calibration is None:
+            sets = crossed_sets(answered, config.labels, PROMISED)
+        found = describe(answered, sets, config.labels, PROMISED)
+        known = answered[answered["recording"].isin(self.sure)]
         metrics = {
-            "recording": results.score(answered, own.labels, **scored),
-            "recording_sure": results.score(
-                answered[answered["recording"].isin(sure)], own.labels, **scored
-            ),
+            "recording": results.score(answered, config.labels, **self.scored),
+            "recording_sure": results.score(known, config.labels, **self.scored),
         }
-        folder = args.out / "results" / challenge6_cuts.NAME / CHECKED / args.leave_out / name
+        folder = self.args.out / "results" / challenge6_cuts.NAME / CHECKED
+        folder = folder / self.args.leave_out / name
         record = {
-            "configuration": {**facts, "checkpoint": name, "digest": digest(model.state_dict())},
-            "labels": list(own.labels),
+            "configuration": {
+                **self.facts,
+                "checkpoint": name,
+                "digest": digest(model.state_dict()),
+            },
+            "labels": list(config.labels),
             "checked": asdict(found),
         }
-        results.write_predictions(folder, results.ordered(answered, own.labels))
+        results.write_predictions(folder, results.ordered(answered, config.labels))
         results.write_run(folder, record, metrics)
         print(*told(name, metrics["recording"], found), f"Written to {folder}.", sep="\n")
-        if args.carry and taught is not None:
-            carried = replace(own, evaluation=metrics["recording"])
-            write_atomically(args.student / CONFIG, carried.to_json().encode())
-            print(f"Written to {args.student / CONFIG}.")
+        return answered
 
 
 def told(name: str, scored: Evaluation, found: Checked) -> list[str]:
