@@ -107,7 +107,7 @@ def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation 
     Seeds that were cut off in an earlier run and not asked for now are not scored.
     """
     whole = results.whole_seeds(table, run.folds)
-    if set(whole["recording"]) != {item.recording for item in run.units.items}:
+    if set(whole["recording"]) != {item.recording for item in run.tested}:
         raise DataError(f"{run.results_folder} was made from other recordings; delete it.")
     facts = {"dataset": run.name, "protocol": run.protocol, "folds": run.folds}
     recordings = results.per_recording(whole, run.labels)
