@@ -57,7 +57,7 @@ def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
         pairs = near_duplicates([*data.clips.waveforms, *clips.waveforms])
         known = {j - before for i, j in pairs if i < before <= j}
     clips = clips.subset([i for i in range(len(clips.items)) if i not in known])
-    items = tuple(replace(item, label=None) for item in clips.items)
+    items = tuple(replace(item, label=None, fold=None) for item in clips.items)
     clips = replace(clips, items=items, labels=clips.labels * 0 - 1)
     licences = dict.fromkeys([data.corpus.licence, extra.corpus.licence])
     terms = replace(data.corpus, licence="; ".join(licences))

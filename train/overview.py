@@ -110,4 +110,4 @@ def _test_part(items: Sequence[Item]) -> list[str]:
 
 def _few(sentences: Sequence[str]) -> list[str]:
     more = len(sentences) - SHOWN
-    return [*sentences[:SHOWN], *([f"... and {more} more"] if more > 0 else [])]
+    return [*sentences[:SHOWN], *([f"{more} more like these"] if more > 0 else [])]

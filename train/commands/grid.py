@@ -24,7 +24,7 @@ from train.feature_tables import TABLES
 from train.grid import Cell, Outcome, Place, alike, cells, state
 from train.loading import with_folds
 from train.pool import Work, run_all
-from train.splits import FOLDS, PROTOCOLS
+from train.splits import FOLDS, PROTOCOLS, has_test_part
 
 DESCRIPTION = """Cross-validate many systems on many corpora under many protocols, one seed after
 the other, several at once if the machine is large enough. What is already in --out is not fitted
@@ -133,7 +133,9 @@ def find(args: argparse.Namespace, dataset: str, accelerator: Accelerator) -> As
     systems = systems_of(args)
     presets = {str(preparation(p.front_end)): p for p in (settle(args, s)[0] for s in systems)}
     read = [recordings(args, dataset, preset, accelerator)[0] for preset in presets.values()]
-    data, _ = with_folds(read[0], "baby", args.folds)  # over everything
+    if has_test_part(read[0].clips.items):
+        print(f"{dataset}: cross-validated over everything; 'fit' can take its own test part.")
+    data, _ = with_folds(read[0], "baby", args.folds)
     items = data.clips.labelled().items
     protocols = tuple(dict.fromkeys(args.protocols))
     same = alike(items, protocols, args.folds, args.seeds)

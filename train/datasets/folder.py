@@ -51,7 +51,8 @@ def read(root: Path) -> Corpus:
     if not found.recordings:
         raise DataError(
             f"There are no recordings in {root}. Put them into one folder a label there "
-            f"({root.name}/hungry/1.wav); {', '.join(s[1:] for s in SUFFIXES)} files are read."
+            f"({root.name}/hungry/1.wav); wav, mp3, m4a, mp4 and {len(SUFFIXES) - 4} other kinds of "
+            "files are read."
         )
     tables = {name: read_table(path, _needed(path)) for name, path in found.tables.items()}
     told, layout = _told(tables, found), layout_of(found.recordings)
@@ -159,12 +160,15 @@ def _notes(tables: Mapping[str, Table], layout: Layout, items: list[Item], told:
         for name, table in tables.items()
         if table.guessed
     ]
+    labels = sorted({item.label for item in items if item.label is not None})
     if layout.splits:
-        notes.append(f"The folders {', '.join(sorted(layout.splits))} are read as a split.")
-    called = [] if told.labels else sorted({i.label for i in items if i.label})
-    notes += [
-        f"The folder {label} is read as a label, for folders of other names lie beside it."
-        for label in called
-        if not layout.splits and part_of(label)
-    ]
+        notes.append(f"Read as a split, not as labels: {', '.join(sorted(layout.splits))}.")
+        if not labels:
+            notes.append("Nothing has a label: in a split, labels are the folders below.")
+    elif not told.labels:
+        notes += [
+            f"The folder {label} is read as a label, for folders of other names lie beside it."
+            for label in labels
+            if part_of(label)
+        ]
     return notes

@@ -77,11 +77,16 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> Table:
         else:
             columns, rows = _csv(text, set(needed))
     except (OSError, ValueError, csv.Error) as error:  # of Unicode and of JSON too
-        raise DataError(f"{path} could not be read as a table ({error}); {WANTED}.") from None
+        wish = "mend it" if path.suffix.lower() == ".jsonl" else WANTED
+        raise DataError(f"{path} could not be read as a table ({error}); {wish}.") from None
     name = next((name for name in NAME_COLUMNS if name in columns), None)
     if name is None or not set(needed) <= columns:
-        kind = "file" if "group" in needed else "file_name"
-        raise DataError(f"{path} needs the columns {','.join([kind, *needed])} in its first line.")
+        if "group" in needed:
+            raise DataError(f"{path} needs the columns file,group in its first line.")
+        raise DataError(
+            f"{path} needs the columns file_name and label; if it is no table of recordings, give "
+            "it another name."
+        )
     found = tuple(Row(line, cells.get(name, ""), cells) for line, cells in rows)
     return Table(path, frozenset(columns), found, guessed)
 
