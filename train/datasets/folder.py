@@ -51,8 +51,8 @@ def read(root: Path) -> Corpus:
     if not found.recordings:
         raise DataError(
             f"There are no recordings in {root}. Put them into one folder a label there "
-            f"({root.name}/hungry/1.wav); wav, mp3, m4a, mp4 and {len(SUFFIXES) - 4} other kinds of "
-            "files are read."
+            f"({root.name}/hungry/1.wav); wav, mp3, m4a, mp4 and {len(SUFFIXES) - 4} other kinds "
+            "are read."
         )
     tables = {name: read_table(path, _needed(path)) for name, path in found.tables.items()}
     told, layout = _told(tables, found), layout_of(found.recordings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -16,7 +16,7 @@ from train.datasets.tables import composed
 TABLES = ("groups.csv", "metadata.csv", "metadata.jsonl")
 SYSTEM_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
-BETWEEN = ("data", "audio")  # a folder that the labels or the split may lie in
+BETWEEN = ("data/", "audio/")  # a folder that the labels may lie in
 SPLITS: Mapping[str, str] = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
@@ -97,19 +97,23 @@ def find(root: Path) -> Found:
 def layout_of(names: Iterable[str]) -> Layout:
     """Tells a split from labels: no other folder lies beside those of a split.
 
+    Both may lie in a folder that has nothing beside it, labels only if that is called data.
+
     Args:
         names: of the recordings.
 
     Raises:
         DataError: if other folders lie beside those of a split.
     """
-    base, names = "", list(names)
+    base, below, names = "", "", list(names)
     while True:
         folders = {name.split("/")[0] for name in names if "/" in name}
         parts = {folder: part for folder in folders if (part := part_of(folder))}
-        inner = _inner(folders, names) if not parts else None
-        if inner is None:
+        if base.lower().endswith(BETWEEN) and folders and all("/" in name for name in names):
+            below = base
+        if parts or len(folders) != 1 or not all("/" in name for name in names):
             break
+        inner = f"{folders.pop()}/"
         base, names = base + inner, [name.removeprefix(inner) for name in names]
     others = sorted(folders - set(parts))
     if others and len(set(parts.values())) > 1:
@@ -117,20 +121,7 @@ def layout_of(names: Iterable[str]) -> Layout:
             f"The folders {' and '.join(sorted(parts))} are a split, but {others[0]} lies beside "
             "them; move it into one of them, or elsewhere."
         )
-    return Layout(base, {} if others else parts)
-
-
-def _inner(folders: set[str], names: Sequence[str]) -> str | None:
-    """The only folder, with a slash, if labels or a split lie in it and not beside it."""
-    if len(folders) != 1 or not all("/" in name for name in names):
-        return None
-    (folder,) = folders
-    below = [name.partition("/")[2] for name in names]
-    deeper = {name.split("/")[0] for name in below if "/" in name}
-    if deeper and all(map(part_of, deeper)):
-        return f"{folder}/"
-    labels = folder.lower() in BETWEEN and all("/" in name for name in below)
-    return f"{folder}/" if labels else None
+    return Layout(base, parts) if parts and not others else Layout(below, {})
 
 
 def part_of(folder: str) -> str | None:
