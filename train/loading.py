@@ -75,9 +75,10 @@ def with_folds(data: Prepared, protocol: str, folds: int | None) -> tuple[Prepar
         protocol: of :mod:`train.splits`.
         folds: that were asked for; None or 1 for what suits the corpus.
     """
-    if not has_test_part(data.clips.items):
+    official = {item.fold for item in data.clips.items} - {None}
+    if len(official) > 1 and ONLY_LEARNT not in official:
         return data, folds or FOLDS
-    if folds in (None, 1) and protocol != "clip":
+    if has_test_part(data.clips.items) and folds in (None, 1) and protocol != "clip":
         return data, 1
     items = tuple(replace(item, fold=None) for item in data.clips.items)
     return replace(data, clips=replace(data.clips, items=items)), folds or FOLDS

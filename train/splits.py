@@ -79,8 +79,8 @@ def learnt_from(fold_of: Folds, fold: int) -> NDArray[np.int64]:
 
 
 def has_test_part(items: Sequence[Item]) -> bool:
-    """Whether the corpus's authors told what to test, once and for all."""
-    return any(item.fold == ONLY_LEARNT for item in items)
+    """Whether the corpus's authors told what to test, once and for all, and what to learn from."""
+    return {item.fold for item in items} >= {0, ONLY_LEARNT}
 
 
 def _test_part(items: Sequence[Item], key: Callable[[Item], str]) -> Folds:

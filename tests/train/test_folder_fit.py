@@ -15,7 +15,9 @@ from train.cache import prepare
 from train.clips import load_clips
 from train.corpus import DataError
 from train.datasets import DATASETS, folder
+from train.loading import with_folds
 from train.overview import cautions
+from train.splits import split
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"  # the smallest
 
@@ -161,3 +163,16 @@ def test_a_split_with_nothing_of_its_own_to_learn_is_one_sentence(tmp_path, caps
     words = ["fit", "--system", SYSTEM, "--dataset", "folder", "--data-root", str(root)]
     assert main([*words, "--cache", str(tmp_path / "c"), "--out", str(tmp_path)]) == 2
     assert "fewer than two labels are left to learn" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("broken", ["train", "test"])
+def test_a_part_of_which_nothing_can_be_read_is_no_part(tmp_path, broken):
+    for i, part in enumerate(["train", "test"]):
+        for j in range(4):
+            file = write(tmp_path / "ward" / part / "ab"[j % 2] / f"{j}.wav", cry(4 * i + j, 1.0))
+            if part == broken:
+                file.write_bytes(b"no sound")
+    data, _ = prepare(DATASETS["folder"], tmp_path / "ward", tmp_path / "cache", FrontEndConfig())
+    whole, folds = with_folds(data, "baby", None)
+    assert folds == 5
+    assert sorted(split(whole.clips.items, "baby", 2, 0)) == [0, 0, 1, 1]

@@ -36,6 +36,7 @@ def test_the_table_gives_the_groups(own):
     [
         (ROWS[:3], "does not list loose.ogg;"),
         (ROWS[:1], "does not list hungry/b/a.m4a and 2 more"),
+        ([], "does not list hungry/a.WAV and 3 more"),
         ([*ROWS, "tired/gone.wav,y"], "line 6: there is no recording tired/gone.wav"),
         ([*ROWS, "tired/.c.wav,y"], "no recording tired/.c.wav"),
         ([*ROWS, "loose.ogg,x"], "line 6: loose.ogg is listed twice"),
@@ -118,6 +119,7 @@ def test_metadata_without_labels_leaves_the_folders(tmp_path):
         (["file_name,label", "data/0.wav,a", "data/2.wav,b"], "line 3: there is no recording"),
         (["file_name,label", "data/0.wav,a,c"], "line 2 has more cells"),
         (["file_name,label,group", "data/0.wav,a,"], "data/0.wav has no group"),
+        (["file_name,label,Label", "data/0.wav,a,b"], "two columns are called label"),
         (["id,age", "1,2"], "needs the columns file_name and label"),
         ([""], "needs the columns file_name and label"),
     ],

@@ -105,7 +105,7 @@ def _told(tables: Mapping[str, Table], found: Found) -> Told:
             _add(labels, {n: composed(listed[n]["label"]) for n in listed}, table)
         if "group" in table.columns:
             _add(groups, {n: composed(listed[n]["group"]) for n in listed}, table)
-    if groups:
+    if grouping:
         _check_complete(grouping[0], names.names, groups)
     return Told(labels, groups)
 

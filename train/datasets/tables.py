@@ -154,6 +154,8 @@ def _csv(text: str, needed: set[str]) -> tuple[set[str], list[tuple[int, Cells]]
             break
     else:
         return set(columns), []
+    if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
+        raise ValueError(f"two columns are called {twice[0]}")
     rows = []
     for cells in lines:
         cells = [cell.strip() for cell in cells]
