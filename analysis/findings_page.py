@@ -119,7 +119,7 @@ def _measured(cells: Sequence[Cell]) -> list[str]:
     lines = ["## Measured", ""]
     for cell in cells:
         e = cell.evaluation
-        title = f"**{cell.title}**: {e.recordings} recordings, {e.groups} groups, {e.folds} folds"
+        title = f"**{cell.title}**: {e.recordings} recordings, {e.groups} groups, {e.split}"
         said = filter(None, (own_seeds_line(cell), put_aside_line(cell)))
         lines += [title, "", *measured_table(cell), "", *_with_blank([" ".join(said)])]
     return lines

@@ -15,6 +15,16 @@ import torch
 MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
 MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
 SILENCE_PEAK = 1e-3  # -60 dB relative to full scale
+# What a file holds decides how it is read; these only tell which files are worth trying.
+# fmt: off
+SUFFIXES: tuple[str, ...] = (
+    ".3g2", ".3ga", ".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".au", ".avi",
+    ".awb", ".bw64", ".caf", ".flac", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov",
+    ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".rf64", ".snd",
+    ".w64", ".wav", ".wave", ".weba", ".webm", ".wma", ".wmv", ".wv",
+)
+# fmt: on
+"""Endings, in lower case, of the files that are read: sound, and films with sound."""
 
 UNREADABLE = "This file could not be read as sound; please give a wav, mp3, m4a or webm file."
 _NOT_SAMPLES = "The samples must be real numbers in one or two dimensions; please convert them."

@@ -28,7 +28,7 @@ class Evaluation:
     Attributes:
         dataset, protocol: as in the results folder.
         recordings, groups: how many were scored, and how many babies (or sources) they come from.
-        folds: number of folds that the scores are pooled over.
+        folds: number of folds that the scores are pooled over; 1 for a test part of the corpus.
         seeds: the seeds of the fits.
         chance: balanced accuracy of guessing, one over the number of classes that occur.
         majority_label, majority_accuracy: the most frequent label and its share.
@@ -49,6 +49,11 @@ class Evaluation:
     metrics: Mapping[str, Estimate] = field(default_factory=dict)
     recall: Mapping[str, float] = field(default_factory=dict)
     support: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def split(self) -> str:
+        """What was tested, in words: so many folds, or the corpus's own test part."""
+        return "its own test part" if self.folds == 1 else f"{self.folds} folds"
 
     @property
     def better_than_chance(self) -> bool:

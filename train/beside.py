@@ -20,7 +20,7 @@ from cry_model.metrics import accuracy, balanced_accuracy, bootstrap, mean
 from train.clips import Clips
 from train.results import per_recording, probability_columns
 from train.run import Run
-from train.splits import split
+from train.splits import learnt_from, split
 
 Guesses = NDArray[np.int64]  # a class index for each tested recording
 
@@ -74,7 +74,7 @@ def guesses(run: Run, way: Callable[[Clips, Clips], Guesses], table: pd.DataFram
     for seed in sorted(table["seed"].unique()):
         fold_of = split(units.items, run.protocol, run.folds, int(seed))
         for fold in range(run.folds):
-            learnt = units.subset(np.flatnonzero(fold_of != fold))
+            learnt = units.subset(learnt_from(fold_of, fold))
             tested = units.subset(np.flatnonzero(fold_of == fold))
             names = [item.recording for item in tested.items]
             found = way(learnt, tested)

@@ -81,7 +81,9 @@ def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tu
             if dataset.regroup is not None:
                 clips = regrouped(corpus, clips, dataset.regroup, config)
             write_atomically(path, encode(corpus, clips, config, state))
-        return load(path, config), path
+            del clips  # two copies of a large corpus may not fit
+        data = load(path, config)
+    return replace(data, corpus=replace(data.corpus, notes=corpus.notes)), path
 
 
 def regrouped(
@@ -101,7 +103,10 @@ def regrouped(
 def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes:
     """The bytes of the file."""
     peaks = torch.stack([wave.abs().max() for wave in clips.waveforms])
-    scaled = [w / p * 32767 for w, p in zip(clips.waveforms, peaks, strict=True)]
+    scaled = [
+        (wave / peak * 32767).round().to(torch.int16)
+        for wave, peak in zip(clips.waveforms, peaks, strict=True)
+    ]
     header = {
         "format": FORMAT,
         "name": corpus.name,
@@ -113,7 +118,7 @@ def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes
         "listing": state,
     }
     tensors = {
-        "samples": torch.cat(scaled).round().to(torch.int16),
+        "samples": torch.cat(scaled),
         "lengths": torch.tensor([len(wave) for wave in clips.waveforms]),
         "peaks": peaks,
         "seconds": torch.tensor(clips.seconds, dtype=torch.float64),

@@ -116,7 +116,7 @@ def _measured(evaluation: Evaluation, imitates: bool) -> str:
     rows = [(title(name), *interval(value)) for name, value in evaluation.metrics.items()]
     return (
         f"## Measured\n\nOn {dataset}, protocol `{evaluation.protocol}`"
-        f"{f' ({split})' if split else ''}: {evaluation.folds} folds, seeds {seeds}, "
+        f"{f' ({split})' if split else ''}: {evaluation.split}, seeds {seeds}, "
         f"{evaluation.recordings} recordings in {evaluation.groups} groups (by {group}), scored "
         f"per recording, {fits}\n\n"
         + table(("metric", "value", "95 % interval over groups"), rows)

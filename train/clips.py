@@ -121,7 +121,8 @@ def load_clips(
             rates.append(recording.sample_rate)
             kept.append(item)
     if not kept:
-        raise DataError(f"No recording of {corpus.name} could be read.")
+        first, why = next(iter(left_out.items()))
+        raise DataError(f"No recording of {corpus.name} could be read. Of {first}: {why}")
     labels = torch.tensor(corpus.indices(kept))
     return Clips(tuple(kept), labels, tuple(seconds), tuple(rates), tuple(waveforms), left_out)
 

@@ -24,6 +24,10 @@ FAMILIES = (
 """Corpora that share recordings, or have them as features."""
 
 
+ONLY_LEARNT = -1
+"""The fold of a recording that its authors put outside of their test part."""
+
+
 @dataclass(frozen=True)
 class Item:
     """One recording.
@@ -35,7 +39,8 @@ class Item:
         source: the longer recording that it was cut from; its own name where it is whole.
         group: what must not stand on both sides of an honest split: the baby, or the nearest to
             it that the corpus tells.
-        fold: the fold that the corpus's authors put it in, from 0; None where they gave none.
+        fold: the fold that the corpus's authors put it in, from 0; :data:`ONLY_LEARNT` for what
+            they never test; None where they gave none.
         piece: which part of the recording, from 0, where recordings were cut before splitting.
     """
 
@@ -55,12 +60,17 @@ class Item:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A dataset: its recordings, their labels in the order of the logits, and its terms."""
+    """A dataset: its recordings, their labels in the order of the logits, and its terms.
+
+    Attributes:
+        notes: sentences for who reads the corpus, about what was found and passed over.
+    """
 
     name: str
     labels: tuple[str, ...]
     items: tuple[Item, ...]
     licence: str
+    notes: tuple[str, ...] = ()
 
     def indices(self, items: Sequence[Item] | None = None) -> list[int]:
         """The label of each item as an index into ``labels``; -1 for an unlabelled one."""

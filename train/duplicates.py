@@ -34,6 +34,7 @@ from scipy import fft
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
+from tqdm import tqdm
 
 from cry_model.features import FrontEnd, FrontEndConfig
 from train.grouping import Pair
@@ -57,23 +58,33 @@ def near_duplicates(waveforms: Sequence[Tensor]) -> list[Pair]:
         waveforms: (samples,) each, 8 kHz, band-limited and levelled as
             :meth:`~cry_model.features.FrontEnd.prepare` gives them.
     """
-    front_end = FrontEnd(FRONT_END)
-    with torch.inference_mode():
-        spectrograms = [front_end(wave.unsqueeze(0))[0].cpu().numpy() for wave in waveforms]
-    changes = [spectral_changes(spectrogram) for spectrogram in spectrograms]
-    return [(i, j) for i, j in candidates(spectrograms) if _same(changes[i], changes[j])]
-
-
-def candidates(spectrograms: Sequence[NDArray[np.float32]]) -> list[Pair]:
-    """Pairs worth a closer look: near in the mean and the deviation of each band."""
-    if len(spectrograms) < 2:
+    if len(waveforms) < 2:
         return []
-    table = np.stack([np.r_[s.mean(axis=1), s.std(axis=1)] for s in spectrograms])
-    table = StandardScaler().fit_transform(table)
+    front_end, changes, statistics = FrontEnd(FRONT_END), [], []
+    for wave in tqdm(waveforms, desc="Equal sounds, spectrograms", unit="clip", delay=1):
+        with torch.inference_mode():
+            spectrogram = front_end(wave.unsqueeze(0))[0].cpu().numpy()
+        changes.append(spectral_changes(spectrogram))
+        statistics.append(np.r_[spectrogram.mean(axis=1), spectrogram.std(axis=1)])
+    pairs = candidates(np.stack(statistics))
+    bar = tqdm(pairs, desc="Equal sounds, pairs", unit="pair", delay=1)
+    return [(int(i), int(j)) for i, j in bar if _same(changes[i], changes[j])]
+
+
+def candidates(statistics: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Pairs worth a closer look: near in the mean and the deviation of each band.
+
+    Args:
+        statistics: (recordings, 2 x bands).
+
+    Returns:
+        (pairs, 2), each once and in order.
+    """
+    table = StandardScaler().fit_transform(statistics)
     count = min(NEIGHBOURS, len(table) - 1)
     nearest = NearestNeighbors(n_neighbors=count).fit(table).kneighbors(return_distance=False)
-    near = {(min(i, j), max(i, j)) for i, row in enumerate(nearest.tolist()) for j in row}
-    return sorted(near)
+    pairs = np.column_stack([np.repeat(np.arange(len(table)), count), nearest.ravel()])
+    return np.unique(np.sort(pairs, axis=1), axis=0)
 
 
 def spectral_changes(spectrogram: NDArray[np.float32]) -> Changes:

@@ -107,7 +107,7 @@ def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation 
     Seeds that were cut off in an earlier run and not asked for now are not scored.
     """
     whole = results.whole_seeds(table, run.folds)
-    if set(whole["recording"]) != {item.recording for item in run.units.items}:
+    if set(whole["recording"]) != {item.recording for item in run.tested}:
         raise DataError(f"{run.results_folder} was made from other recordings; delete it.")
     facts = {"dataset": run.name, "protocol": run.protocol, "folds": run.folds}
     recordings = results.per_recording(whole, run.labels)
@@ -174,7 +174,7 @@ def scored(system: str, evaluation: Evaluation) -> str:
     """Metrics line by line."""
     lines = [
         f"{system}, protocol {evaluation.protocol}: {evaluation.recordings} recordings in "
-        f"{evaluation.groups} groups, {evaluation.folds} folds, {len(evaluation.seeds)} seeds:"
+        f"{evaluation.groups} groups, {evaluation.split}, {len(evaluation.seeds)} seeds:"
     ]
     for name, estimate in evaluation.metrics.items():
         value = f"{estimate.value:.3f}  [{estimate.low:.3f}, {estimate.high:.3f}]"

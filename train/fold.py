@@ -15,7 +15,7 @@ from train.fitting import train_model
 from train.kept_folds import keep_fold
 from train.predicting import TrainingFrontEnd, piece_probabilities
 from train.run import Run
-from train.splits import PROTOCOLS, Folds
+from train.splits import PROTOCOLS, Folds, learnt_from
 
 
 def fit_fold(
@@ -27,7 +27,7 @@ def fit_fold(
     """
     units = run.units
     tested = units.subset(np.flatnonzero(fold_of == fold))
-    learnt = join(units.subset(np.flatnonzero(fold_of != fold)), apart(run, tested))
+    learnt = join(units.subset(learnt_from(fold_of, fold)), apart(run, tested))
     meter = Meter(run.accelerator.device, run.memory(seed, fold).waits, run.jobs)
     model = train_model(run, learnt, front_end, seed, fold, meter.note)
     meter.fitted()

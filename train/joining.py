@@ -90,7 +90,7 @@ def check_split(run: Run, part: Part) -> None:
     Raises:
         DataError: if recordings, groups, labels or folds differ.
     """
-    facts = {item.recording: (item.group, item.label) for item in run.units.items}
+    facts = {item.recording: (item.group, item.label) for item in run.tested}
     columns = ["recording", "group", "label"]
     found = {r: (g, label) for r, g, label in part.table[columns].itertuples(index=False)}
     if found != facts:
@@ -100,7 +100,8 @@ def check_split(run: Run, part: Part) -> None:
         rows = part.table[part.table["seed"] == seed]
         tested = zip(rows["clip"].str.rsplit("#", n=1).str[0], rows["fold"], strict=True)
         fold_of = split(run.units.items, run.protocol, run.folds, seed)
-        if set(tested) != set(zip(units, fold_of.tolist(), strict=True)):
+        asked = zip(units, fold_of.tolist(), strict=True)
+        if set(tested) != {(unit, fold) for unit, fold in asked if fold >= 0}:
             raise DataError(f"Seed {seed} of {part.folder} has other folds than it has here.")
 
 

@@ -16,7 +16,7 @@ from train import results
 from train.corpus import DataError
 from train.datasets import DATASETS, folder
 from train.kept_folds import kept_folds
-from train.loading import find_corpus
+from train.loading import find_corpus, with_folds
 from train.outer import Outer
 from train.presets import usual_preset
 from train.run import Run
@@ -137,13 +137,13 @@ def run_of(
     clips = data.clips.labelled()  # without a teacher a fit leaves out the rest
     if "shuffled" in ran:
         clips = shuffled(clips, data.corpus.labels, ran["shuffled"])
-    data = replace(data, clips=clips)
+    data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
     return Run(
         system=cell.system,
         data=data,
         protocol=cell.protocol,
         preset=replace(usual_preset(cell.system, cell.dataset), front_end=front_end),
-        folds=ran["folds"],
+        folds=folds,
         seeds=seeds,
         accelerator=accelerator,
         out=cell.out,

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from train.clips import Clips
-from train.splits import split
+from train.corpus import ONLY_LEARNT
+from train.splits import learnt_from, split
 
 
 @dataclass(frozen=True)
@@ -28,11 +27,11 @@ class Outer:
         """What the fold learns from.
 
         Official folds are dealt out to ``inner`` new ones, so that what their authors kept together
-        stays together.
+        stays together; what they never test is split anew.
         """
         fold_of = split(units.items, protocol, self.folds, self.seed)
-        learnt = units.subset(np.flatnonzero(fold_of != self.fold))
-        left = sorted({item.fold for item in learnt.items if item.fold is not None})
+        learnt = units.subset(learnt_from(fold_of, self.fold))
+        left = sorted({item.fold for item in learnt.items} - {None, ONLY_LEARNT})
         dealt = {fold: i % inner for i, fold in enumerate(left)}
         items = tuple(replace(item, fold=dealt.get(item.fold)) for item in learnt.items)
         return replace(learnt, items=items)

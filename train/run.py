@@ -20,7 +20,7 @@ from cry_model.registry import build_model
 from train.cache import Prepared
 from train.clips import Clips, cut_before_splitting
 from train.conformal import PROMISED
-from train.corpus import DataError
+from train.corpus import ONLY_LEARNT, DataError, Item
 from train.distillation import Teacher
 from train.opinions import Opinions
 from train.outer import Outer
@@ -118,6 +118,11 @@ class Run:
         if self.protocol == "clip" and not self.on_features:
             return cut_before_splitting(clips, self.preset.front_end)
         return clips
+
+    @property
+    def tested(self) -> tuple[Item, ...]:
+        """The units that some fold tests: all, unless the corpus has a test part of its own."""
+        return tuple(item for item in self.units.items if item.fold != ONLY_LEARNT)
 
     @property
     def on_features(self) -> bool:

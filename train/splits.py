@@ -14,9 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from train.corpus import DataError, Item
+from train.corpus import ONLY_LEARNT, DataError, Item
 
 Folds = NDArray[np.int64]
+
+FOLDS = 5
+"""Of a cross-validation, unless another number is asked for."""
+NEITHER = -2
+"""The fold of what is not learnt from, for it shares a group with a test part, and not tested."""
 
 PROTOCOLS: Mapping[str, Callable[[Item], str]] = {
     "clip": lambda item: f"{item.recording}#{item.piece}",
@@ -30,7 +35,8 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
     """The fold in which each item is tested, (items,); every class is spread as far as it can be.
 
     Where the corpus's authors gave folds that keep groups together, ``recording`` and ``baby``
-    take those, whatever the seed.
+    take those, whatever the seed. Where they gave one test part, the rest has the fold
+    :data:`ONLY_LEARNT`, or :data:`NEITHER` if it belongs with something tested.
 
     Raises:
         DataError: if there are fewer groups, or recordings of every label, than folds, or other
@@ -38,6 +44,8 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
     """
     official = {item.fold for item in items}
     if protocol != "clip" and official and None not in official:
+        if ONLY_LEARNT in official:
+            return _test_part(items, PROTOCOLS[protocol])
         if official != set(range(folds)):
             theirs = ", ".join(str(fold + 1) for fold in sorted(official))
             raise DataError(
@@ -62,4 +70,29 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
         raise DataError(
             f"No label has {folds} recordings, so they cannot be spread over {folds} folds."
         ) from error
+    return fold_of
+
+
+def learnt_from(fold_of: Folds, fold: int) -> NDArray[np.int64]:
+    """The places of what a fold learns from."""
+    return np.flatnonzero((fold_of != fold) & (fold_of != NEITHER))
+
+
+def has_test_part(items: Sequence[Item]) -> bool:
+    """Whether the corpus's authors told what to test, once and for all, and what to learn from."""
+    return {item.fold for item in items} >= {0, ONLY_LEARNT}
+
+
+def _test_part(items: Sequence[Item], key: Callable[[Item], str]) -> Folds:
+    tested = {key(item) for item in items if item.fold != ONLY_LEARNT}
+    free = [item.fold != ONLY_LEARNT or key(item) not in tested for item in items]
+    fold_of = np.array(
+        [item.fold if one else NEITHER for item, one in zip(items, free, strict=True)]
+    )
+    if len({items[i].label for i in np.flatnonzero(fold_of == ONLY_LEARNT)}) < 2:
+        raise DataError(
+            "The recordings beside the test part are too few: without those that share a group or "
+            "their sound with it, fewer than two labels are left to learn. Give a number of "
+            "--folds to cross-validate over all recordings instead."
+        )
     return fold_of

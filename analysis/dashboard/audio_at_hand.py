@@ -7,6 +7,7 @@ for training: ``<CRY_DATA>/<dataset>/**/<recording>.<ending>``.
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import lru_cache
@@ -15,7 +16,6 @@ from pathlib import Path, PurePath
 from cry_model import audio
 
 VARIABLE = "CRY_DATA"
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".webm", ".3gp", ".caf")
 UNLICENSED = "challenge6"
 """Beginning of the datasets of the paper's corpus, whose source states no licence."""
 NOT_TO_BE_PLAYED = "The source of these recordings states no licence, so they are not played here."
@@ -78,9 +78,9 @@ def _index(folder: Path) -> Mapping[str, Path]:
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
         hidden = any(part.startswith(".") for part in below.parts)
-        if path.suffix.lower() in SUFFIXES and not hidden and path.is_file():
+        if path.suffix.lower() in audio.SUFFIXES and not hidden and path.is_file():
             for name in {path.stem, path.name, below.as_posix()}:
-                named[name].append(path)
+                named[unicodedata.normalize("NFC", name)].append(path)
     return {
         name: paths[0] for name, paths in named.items() if len({path.parent for path in paths}) == 1
     }

@@ -16,6 +16,6 @@ def scored_on(run: MeasuredRun) -> str:
     each = "" if group.startswith("group") else f", each one {group}"
     seeds = "one seed" if len(e.seeds) == 1 else f"{len(e.seeds)} seeds, whose rows are pooled"
     return (
-        f"{e.recordings} recordings, `{run.protocol}` protocol, {e.folds} folds, {seeds}. "
+        f"{e.recordings} recordings, `{run.protocol}` protocol, {e.split}, {seeds}. "
         f"Intervals: 95 %, of 1,000 resamplings of the {e.groups} groups{each}."
     )

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from cry_model.tempering import crossed_temperatures, fit_temperature, group_weights
+from cry_model.tempering import apart, crossed_temperatures, fit_temperature, group_weights
 
 
 def one_hot(labels, classes):
@@ -62,6 +62,20 @@ def test_each_fold_gets_the_temperature_of_the_groups_that_are_not_in_it():
         expected = by_scipy(p[outside], labels[outside], weights)
         assert found[rows] == pytest.approx(expected, rel=1e-3)
     assert len(set(found)) == 5
+
+
+def test_the_only_fold_is_calibrated_by_halves_that_share_no_group():
+    rng = np.random.default_rng(6)
+    labels, groups = rng.integers(3, size=90), rng.integers(20, size=90).astype(str)
+    p = softmax(1.5 * one_hot(labels, 3) + rng.normal(0, 2, (90, 3)), axis=1)
+    rows = rng.permutation(90)
+    halves = list(apart(groups, [rows]))
+    assert sorted(np.concatenate([tested for tested, _ in halves])) == list(range(90))
+    found = crossed_temperatures(p, one_hot(labels, 3), groups, [rows])
+    for tested, others in halves:
+        assert not set(groups[tested]) & set(groups[others])
+        expected = by_scipy(p[others], labels[others], group_weights(groups[others]))
+        assert found[tested] == pytest.approx(expected, rel=1e-3)
 
 
 def test_without_other_groups_nothing_is_changed():

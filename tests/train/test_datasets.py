@@ -9,10 +9,9 @@ import pytest
 import soundfile
 
 from cry_model.features import FrontEnd, FrontEndConfig
-from tests.cry_model.encode import encode
 from train.clips import load_clips
 from train.corpus import DataError
-from train.datasets import DATASETS, challenge6, donateacry, donateacry_ios, esc10, folder
+from train.datasets import DATASETS, challenge6, donateacry, donateacry_ios, esc10
 from train.synthesis import STYLES, synthesise
 
 RATE = 16_000
@@ -200,104 +199,3 @@ def test_two_files_that_differ_in_capitals_are_two_recordings(tmp_path):
         pytest.skip("here they are one file")
     corpus = challenge6.read(tmp_path)
     assert len({i.recording for i in corpus.items}) == len(corpus.items) == 7
-
-
-# Anyone's folder
-
-
-@pytest.fixture
-def own(tmp_path):
-    root = tmp_path / "Our ward, 2024"
-    for name in ("hungry/a.WAV", "hungry/b/a.m4a", "tired/c.3gp", "loose.ogg"):
-        touch(root / name)
-    for name in (".hidden.wav", "tired/.c.wav", ".trash/d.wav", "notes/e.txt"):
-        touch(root / name)
-    return root
-
-
-ROWS = ["hungry/a.WAV,x", "hungry/b/a.m4a,x", "tired/c.3gp,y", "loose.ogg,z"]
-
-
-def table(root, *rows, head="file,group", encoding="utf-8"):
-    (root / "groups.csv").write_bytes("\n".join([head, *rows]).encode(encoding))
-
-
-def test_folders_are_labels_and_the_root_has_none(own):
-    corpus = folder.read(own)
-    assert {i.recording: i.label for i in corpus.items} == {
-        "hungry/a.WAV": "hungry", "hungry/b/a.m4a": "hungry", "tired/c.3gp": "tired",
-        "loose.ogg": None,
-    }  # fmt: skip
-    assert corpus.labels == ("hungry", "tired")
-    assert (corpus.name, corpus.licence) == ("folder-Our-ward-2024", "unknown")
-    assert all(i.group == i.recording for i in corpus.items)
-
-
-def test_a_name_that_is_no_file_name_is_replaced(tmp_path):
-    touch(tmp_path / "…" / "hungry" / "a.wav")
-    assert folder.read(tmp_path / "…").name == "folder-data"
-
-
-def test_the_table_gives_the_groups(own):
-    table(own, "hungry\\a.WAV,x", "./hungry/b/a.m4a, x", '"tired/c.3gp",y', "loose.ogg,z",
-          encoding="utf-8-sig")  # fmt: skip
-    assert groups(folder.read(own)) == {
-        "hungry/a.WAV": "x", "hungry/b/a.m4a": "x", "tired/c.3gp": "y", "loose.ogg": "z",
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("rows", "message"),
-    [
-        (ROWS[:3], "does not list loose.ogg;"),
-        (ROWS[:1], "does not list hungry/b/a.m4a and 2 more"),
-        ([*ROWS, "tired/gone.wav,y"], "line 6: there is no recording tired/gone.wav"),
-        ([*ROWS, "tired/.c.wav,y"], "no recording tired/.c.wav"),
-        ([*ROWS, "loose.ogg,x"], "line 6: loose.ogg is listed twice"),
-        ([*ROWS[:3], "loose.ogg,"], "line 5: loose.ogg has no group"),
-        ([*ROWS[:3], "loose.ogg"], "line 5: loose.ogg has no group"),
-    ],
-)
-def test_a_table_that_does_not_fit_names_the_file(own, rows, message):
-    table(own, *rows)
-    with pytest.raises(DataError, match=message):
-        folder.read(own)
-
-
-@pytest.mark.parametrize("head", ["file;group", "path,group", ""])
-def test_a_table_without_its_columns_is_refused(own, head):
-    table(own, *ROWS, head=head)
-    with pytest.raises(DataError, match=r"groups\.csv needs the columns file,group"):
-        folder.read(own)
-
-
-def test_a_table_that_is_no_text_is_refused(own):
-    (own / "groups.csv").write_bytes(b"file,group\n\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"groups\.csv could not be read"):
-        folder.read(own)
-
-
-@pytest.fixture
-def cries(tmp_path):
-    """Three cries, of which the last is the first again as an mp3 file."""
-    write(tmp_path / "hungry" / "a.wav", cry(0))
-    write(tmp_path / "tired" / "b.wav", cry(1))
-    (tmp_path / "tired" / "c.mp3").write_bytes(encode(cry(0)[:, None], RATE, "mp3"))
-    return tmp_path
-
-
-def regrouped(root):
-    corpus = folder.read(root)
-    items = DATASETS["folder"].regroup(load_clips(corpus, FrontEnd(FrontEndConfig())))
-    return groups(replace(corpus, items=items))
-
-
-def test_without_a_table_the_same_sound_is_one_group(cries):
-    assert regrouped(cries) == {
-        "hungry/a.wav": "hungry/a.wav", "tired/c.mp3": "hungry/a.wav", "tired/b.wav": "tired/b.wav",
-    }  # fmt: skip
-
-
-def test_groups_of_a_table_stay(cries):
-    table(cries, "hungry/a.wav,x", "tired/b.wav,x", "tired/c.mp3,y")
-    assert regrouped(cries) == {"hungry/a.wav": "x", "tired/b.wav": "x", "tired/c.mp3": "y"}

@@ -9,9 +9,9 @@ import torch
 
 from cry_model import FrontEndConfig
 from train.clips import Clips, cut_before_splitting
-from train.corpus import DataError, Item
+from train.corpus import ONLY_LEARNT, DataError, Item
 from train.datasets import donateacry
-from train.splits import PROTOCOLS, split
+from train.splits import NEITHER, PROTOCOLS, learnt_from, split
 
 RATE = FrontEndConfig().sample_rate
 
@@ -117,6 +117,28 @@ def test_official_folds_are_taken_where_groups_must_not_cross(clips):
         with pytest.raises(DataError, match="in the folds 1, 2, 3, 4 of"):
             split(items, protocol, 5, 0)
     assert split(items, "clip", 4, 7).tolist() != [item.fold for item in items]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("protocol", ["recording", "baby"])
+def test_a_test_part_is_tested_and_nothing_of_it_is_learnt(clips, protocol, seed):
+    key = PROTOCOLS[protocol]
+    items = [replace(item, fold=0 if i < 8 else ONLY_LEARNT) for i, item in enumerate(clips.items)]
+    fold_of = split(items, protocol, 1, seed)
+    learnt = learnt_from(fold_of, 0)
+    assert np.flatnonzero(fold_of == 0).tolist() == list(range(8))
+    tested = {key(item) for item in items[:8]}
+    free = [i for i, item in enumerate(items) if key(item) not in tested]
+    assert learnt.tolist() == free
+    assert 0 < len(free) < len(items) - 8  # some are neither
+    assert set(fold_of) == {0, ONLY_LEARNT, NEITHER}
+
+
+def test_a_test_part_that_leaves_nothing_to_learn_is_refused(clips):
+    items = [replace(item, fold=ONLY_LEARNT) for item in clips.items]
+    items += [replace(item, fold=0) for item in clips.items]
+    with pytest.raises(DataError, match="fewer than two labels are left"):
+        split(items, "baby", 1, 0)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -9,7 +9,7 @@ import pytest
 
 from train.__main__ import main
 from train.clips import cut_before_splitting
-from train.corpus import DataError
+from train.corpus import ONLY_LEARNT, DataError
 from train.outer import Outer
 from train.presets import BEST
 from train.splits import PROTOCOLS, split
@@ -33,6 +33,14 @@ def test_official_folds_are_dealt_out_whole(clips):
     was = {item.recording: item.fold for item in items}
     dealt = {(was[item.recording], item.fold) for item in part.items}
     assert dealt == {(0, 0), (1, 1), (3, 0), (4, 1)}
+
+
+def test_what_a_test_part_leaves_is_split_anew(clips):
+    tested = {item.group for item in clips.items[::6]}
+    items = [replace(i, fold=0 if i.group in tested else ONLY_LEARNT) for i in clips.items]
+    part = Outer(0, 1).training_part(replace(clips, items=tuple(items)), "baby", 2)
+    assert {item.group for item in part.items} == {item.group for item in items} - tested
+    assert set(split(part.items, "baby", 2, 0)) == {0, 1}
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from train.chance import Against, chance
 from train.commands.options import HelpFormatter, add_cache, add_data_root, at_least
 from train.corpus import DataError
 from train.datasets import DATASETS
-from train.loading import find_corpus
+from train.loading import find_corpus, with_folds
 from train.presets import usual_preset
-from train.splits import PROTOCOLS
+from train.splits import FOLDS, PROTOCOLS
 
 CHANCE = "chance.json"
 DESCRIPTION = """Show what each protocol gives where labels hardly go with the sound: they are dealt
@@ -47,7 +47,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         default=list(PROTOCOLS),
         help="which splits; where a corpus has folds of its own, the last two are the same",
     )
-    parser.add_argument("--folds", type=at_least(2), default=5, help="of the cross-validation")
+    parser.add_argument("--folds", type=at_least(2), default=FOLDS, help="of the cross-validation")
     parser.add_argument(
         "--shuffles", type=at_least(20), default=200, help="how often labels are dealt out"
     )
@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> None:
     """Asks under each protocol, and writes it down."""
     config = usual_preset("improved-ecapa-tdnn", args.dataset).front_end
     data = find_corpus(args.dataset, args.data_root, args.cache, config)
+    data, _ = with_folds(data, "clip", args.folds)  # over everything
     name, clips, front_end = data.corpus.name, data.clips.labelled(), make_front_end(config)
     if not clips.items:
         raise DataError(f"The recordings of {name} have no labels to deal out.")

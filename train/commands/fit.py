@@ -23,10 +23,11 @@ from train.devices import of_main
 from train.feature_tables import TABLES
 from train.fit import run_fit
 from train.presets import PRESETS
-from train.splits import PROTOCOLS
+from train.splits import FOLDS, PROTOCOLS
 
 DESCRIPTION = """Cross-validate systems on a corpus, then fit each on all of it and save a
-checkpoint. What is already in --out is not fitted again: the same command goes on after a crash."""
+checkpoint. A corpus with a test part of its own is tested on that alone. What is already in --out
+is not fitted again: the same command goes on after a crash."""
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -57,7 +58,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     what.add_argument(
         "--protocol", choices=list(PROTOCOLS), default="baby", help="what stays together in a fold"
     )
-    what.add_argument("--folds", type=at_least(2), default=5, help="of the cross-validation")
+    what.add_argument(
+        "--folds",
+        type=at_least(2),
+        help=f"of the cross-validation (default: {FOLDS}, or the corpus's own test part alone)",
+    )
     what.add_argument(
         "--within",
         type=at_least(0),

@@ -22,8 +22,9 @@ from train.corpus import DataError
 from train.datasets import DATASETS
 from train.feature_tables import TABLES
 from train.grid import Cell, Outcome, Place, alike, cells, state
+from train.loading import with_folds
 from train.pool import Work, run_all
-from train.splits import PROTOCOLS
+from train.splits import FOLDS, PROTOCOLS, has_test_part
 
 DESCRIPTION = """Cross-validate many systems on many corpora under many protocols, one seed after
 the other, several at once if the machine is large enough. What is already in --out is not fitted
@@ -63,7 +64,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     add_data_root(what)
     add_cache(what)
-    what.add_argument("--folds", type=at_least(2), default=5, help="of the cross-validation")
+    what.add_argument("--folds", type=at_least(2), default=FOLDS, help="of the cross-validation")
     what.add_argument(
         "--seeds", type=at_least(0), nargs="+", default=[0], help="each fits every fold once"
     )
@@ -132,7 +133,10 @@ def find(args: argparse.Namespace, dataset: str, accelerator: Accelerator) -> As
     systems = systems_of(args)
     presets = {str(preparation(p.front_end)): p for p in (settle(args, s)[0] for s in systems)}
     read = [recordings(args, dataset, preset, accelerator)[0] for preset in presets.values()]
-    items = read[0].clips.labelled().items
+    if has_test_part(read[0].clips.items):
+        print(f"{dataset}: cross-validated over everything; 'fit' can take its own test part.")
+    data, _ = with_folds(read[0], "baby", args.folds)
+    items = data.clips.labelled().items
     protocols = tuple(dict.fromkeys(args.protocols))
     same = alike(items, protocols, args.folds, args.seeds)
     for protocol, first in same.items():

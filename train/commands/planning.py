@@ -18,10 +18,11 @@ from train.corpus import DataError
 from train.devices import make_accelerator, of_main
 from train.distillation import Teacher, load_teacher
 from train.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
-from train.loading import describe, find_corpus, with_unlabelled
+from train.loading import describe, find_corpus, with_folds, with_unlabelled
 from train.opinions import Opinions, ask
 from train.outer import Outer
 from train.overrides import apply_overrides
+from train.overview import cautions
 from train.presets import PRESETS, Preset, usual_preset, usual_settings
 from train.run import Run
 from train.shuffling import shuffled
@@ -49,11 +50,12 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
     names = names_of(args.dataset)
     for name in names:
         data, extra = recordings(args, name, preset, accelerator)
+        data, folds = with_folds(data, args.protocol, args.folds)
         data = with_labels(args, data)
         parts = None
         if isinstance(preset.front_end, AcousticConfig):
             data, parts = rows_of_features(args, data, preset.front_end)
-        accelerator.print(describe(data))
+        accelerator.print(describe(data), *cautions(data, folds), sep="\n")
         teacher, opinions, stays = None, None, {}
         if args.teacher:
             teacher = load_teacher(
@@ -73,7 +75,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             data=data,
             protocol=args.protocol,
             preset=preset,
-            folds=args.folds if args.within is None else args.inner_folds,
+            folds=folds if args.within is None else args.inner_folds,
             seeds=tuple(dict.fromkeys(args.seeds)),
             accelerator=accelerator,
             out=args.out,
@@ -85,7 +87,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             coverage=args.coverage,
             extra=extra,
             start=start_of(args, data, system, preset),
-            within=within(args),
+            within=within(args, folds),
             shuffled=args.shuffle_labels,
             resume=args.resume,
             track=args.track,
@@ -118,7 +120,7 @@ def systems_of(args: argparse.Namespace) -> list[str]:
     return systems
 
 
-def within(args: argparse.Namespace) -> Outer | None:
+def within(args: argparse.Namespace, folds: int) -> Outer | None:
     """The fold whose tested part is not to be seen.
 
     Raises:
@@ -126,11 +128,11 @@ def within(args: argparse.Namespace) -> Outer | None:
     """
     if args.within is None:
         return None
-    if args.within >= args.folds:
-        raise DataError(f"--within counts from 0; there are {args.folds} --folds.")
+    if args.within >= folds:
+        raise DataError(f"--within counts from 0; the folds are {folds}.")
     if args.teacher:
         raise DataError("A teacher may know the tested part of the fold; leave --within out.")
-    return Outer(args.within, args.folds)
+    return Outer(args.within, folds)
 
 
 def with_labels(args: argparse.Namespace, data: Prepared) -> Prepared:

@@ -10,7 +10,9 @@ from train.corpus import DataError
 from train.datasets import DATASETS
 from train.download import download
 from train.loading import describe
+from train.overview import cautions, overview
 from train.presets import PRESETS
+from train.splits import FOLDS, has_test_part
 
 DESCRIPTION = """Decode a corpus once into one compact file that 'fit' reads, also on a machine
 without audio libraries: copy the file there and give its name to --dataset."""
@@ -48,5 +50,6 @@ def run(args: argparse.Namespace) -> None:
     if dataset.write is not None and not (args.data_root / dataset.name).exists():
         dataset.write(args.data_root)
     data, path = prepare(dataset, args.data_root, args.cache, config)
-    print(describe(data))
+    folds = 1 if has_test_part(data.clips.items) else FOLDS
+    print(overview(data), describe(data), *cautions(data, folds), sep="\n")
     print(f"{path}, {path.stat().st_size / 1e6:.1f} MB.")
