@@ -44,7 +44,7 @@ def test_all_commands_are_there():
         "publish",
         "publish-space",
     }
-    assert len(COMMANDS) == 13
+    assert len(COMMANDS) == len(subparsers())
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,8 @@ def read(root: Path) -> Corpus:
             rows = list(csv.DictReader(stream))
     except OSError:
         raise DataError(
-            f"There is no {folder / TABLE}. Put the folder {NAME} with its table there, or name "
-            "another folder with --data-root."
+            f"There is no {TABLE} in {folder}. Put the folder {NAME} with its table into the data "
+            "root, or name another one with --data-root."
         ) from None
     items = tuple(_item(folder, row) for row in rows)
     if not items:
