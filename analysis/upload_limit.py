@@ -54,6 +54,7 @@ class UploadLimit:
         elif not await self._has_room(size, scope["app"].get_blocks()):
             refusal = PlainTextResponse(FULL, 503)
         if refusal is not None:
+            await _drain(receive)
             await refusal(scope, receive, send)
             return
         try:
@@ -92,6 +93,15 @@ def _whole(receive: Receive, size: int) -> Receive:
         return message
 
     return checked
+
+
+async def _drain(receive: Receive) -> None:
+    """Reads what nobody wants: who is cut off while sending never sees the answer."""
+    got, more = 0, True
+    while more and got <= UPLOAD_BYTES:
+        message = await receive()
+        got += len(message.get("body", b""))
+        more = message.get("more_body", False)
 
 
 class NoCopies:

@@ -10,6 +10,7 @@ import soundfile
 
 from analysis.no_cry import ANYWAY, HEADING
 from analysis.segments import segments_csv
+from analysis.upload_limit import FULL
 from cry_model import audio
 from cry_model.evaluation import words
 from tests.analysis.sounds import RATE, scene, write
@@ -320,3 +321,10 @@ def test_nothing_of_the_visitor_stays_in_the_browser(visit, cry, tmp_path):
     files = [file for file in (tmp_path / "profile0").rglob("*") if file.is_file()]
     assert files
     assert [file for file in files if any(bit in file.read_bytes() for bit in told)] == []
+
+
+def test_why_an_upload_is_refused_can_be_read(visit, cry):
+    seen = visit()
+    seen.page.route("**/upload?*", lambda route: route.fulfill(status=503, body=FULL))
+    seen.upload(cry)
+    seen.page.get_by_text(FULL).first.wait_for(timeout=30_000)
