@@ -11,13 +11,14 @@ from analysis.model_choice import choose
 from analysis.models import load_gate
 from analysis.page import build_page, launch_options
 from analysis.runs import RESULTS, find_runs
-from analysis.uploads import dump_no_memory, upload_folder
+from analysis.traces import leave_no_traces
+from analysis.uploads import upload_folder
 
 
 def main() -> None:
     """Builds the page on the bundled models and the one that CRY_MODEL names; serves it."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
-    dump_no_memory()
+    leave_no_traces()
     with contextlib.suppress(KeyboardInterrupt), upload_folder():
         choice = choose(os.environ.get("CRY_MODEL"))
         found = find_runs(RESULTS, strict=False)

@@ -67,16 +67,6 @@ def upload_folder() -> Iterator[Path]:
                 os.environ[VARIABLE] = before
 
 
-def dump_no_memory() -> None:
-    """Keeps a crash of the decoder from writing the process's memory, sound included, to a file."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-
-
 def own_path(name: str) -> Path:
     """A path in Gradio's folder that nobody else is given, for a file of this name."""
     _folder().mkdir(parents=True, exist_ok=True)
