@@ -98,7 +98,6 @@ class Small:
 def small(folder, monkeypatch):
     """``small(most)``: the page, which forgets at once."""
     monkeypatch.setattr("analysis.forgetting.LOOK_SECONDS", 0.01)
-    monkeypatch.setattr("analysis.uploads.FORGET_SECONDS", 0.0)
     monkeypatch.setattr("analysis.uploads.forget", lambda path: FORGET(path, 0.0))
     pages = []
 
