@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import threading
 
 from analysis.model_choice import choose
 from analysis.models import load_gate
 from analysis.page import build_page, launch_options
 from analysis.runs import RESULTS, find_runs
+from analysis.traces import leave_no_traces
+from analysis.uploads import upload_folder
 
 
 def main() -> None:
     """Builds the page on the bundled models and the one that CRY_MODEL names; serves it."""
-    choice = choose(os.environ.get("CRY_MODEL"))
-    found = find_runs(RESULTS, strict=False)
-    build_page(choice.models, choice.note, load_gate(), found).launch(**launch_options())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    leave_no_traces()
+    with contextlib.suppress(KeyboardInterrupt), upload_folder():
+        choice = choose(os.environ.get("CRY_MODEL"))
+        found = find_runs(RESULTS, strict=False)
+        page = build_page(choice.models, choice.note, load_gate(), found)
+        page.launch(prevent_thread_lock=True, **launch_options())
+        try:
+            threading.Event().wait()
+        finally:
+            page.close()
 
 
 if __name__ == "__main__":

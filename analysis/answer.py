@@ -20,7 +20,8 @@ from cry_model.gate_record import GateRecord
 from cry_model.prediction import Prediction
 
 PRIVACY = (
-    "Your recording is deleted seconds after the answer; no copy is kept. The answers and figures, "
+    "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
+    "none; no copy is kept, nor anything in your browser. The answers and figures, "
     "which hold no sound, stay in the server's memory until your next recording, or until you "
     "have not used the page for an hour."
 )

@@ -12,12 +12,13 @@ import gradio as gr
 from analysis.answer import EMPTY, NO_LONGER_KEPT, answer_html, error_html
 from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.figure_layout import DESCRIBE_FIGURES, figure_outputs, lay_out_figures
-from analysis.forgetting import HOUR, forget
+from analysis.forgetting import HOUR
 from analysis.heard import Heard, hear
 from analysis.models import Model, find
 from analysis.predict_api import offer_predict
 from analysis.progress import Report, silent
 from analysis.sections import Section, sections
+from analysis.uploads import needing
 from cry_model.gate import CryGate
 
 BAR = gr.Progress()  # as a default value: Gradio then hands in the visitor's own
@@ -101,11 +102,9 @@ def build_classify_tab(models: Sequence[Model], gate: CryGate | None = None) -> 
         file: str | None, model: str | None, heard: Heard | None, bar: gr.Progress = BAR
     ) -> tuple[Any, ...]:
         """Answer and figures, as the page shows them."""
-        try:
+        with needing(file):
             view, heard = classify(models, file, model, heard, gate, bar)
             return (*view.outputs(), heard)
-        finally:
-            forget(file)
 
     # One event for both: of a switch during an answer, the last choice is what is shown.
     changed = gr.on(

@@ -9,16 +9,18 @@ from typing import Any
 
 import gradio as gr
 import plotly.graph_objects as go
+from starlette.middleware import Middleware
 
 from analysis.about_tab import build_about_tab
 from analysis.classify_tab import build_classify_tab, classify
 from analysis.dashboard.listening import ClassifyTab
 from analysis.dashboard.tab import build_analysis_tab
 from analysis.examples import EXAMPLE_NAMES, EXAMPLES
-from analysis.forgetting import HOUR, forgetting_sessions
+from analysis.forgetting import forgetting
 from analysis.live.tab import build_live_tab
 from analysis.models import Model
 from analysis.runs import NO_RUNS, FoundRuns
+from analysis.upload_limit import NoCopies, UploadLimit
 from cry_model.gate import CryGate
 
 CSS = Path(__file__).with_name("page.css")
@@ -72,7 +74,7 @@ def build_page(
     """
     # Once through everything: librosa compiles on first use, and no visitor should wait for it.
     classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), gate=gate)
-    with gr.Blocks(title=TITLE, delete_cache=(HOUR // 4, HOUR), analytics_enabled=False) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_id="header"):
             gr.HTML(header(models, note))
             theme = gr.Button("Light / dark", size="sm", min_width=110, scale=0, elem_id="theme")
@@ -103,12 +105,21 @@ def header(models: Sequence[Model], note: str = "") -> str:
 
 
 def launch_options() -> dict[str, Any]:
-    """Theme, limits and memory for ``launch``: local fonts, uploads up to 200 MB."""
+    """Theme, limits and memory for ``launch``: local fonts, uploads up to 200 MB.
+
+    Nothing is kept in the browser. Gradio's own workers, which would take uploads past our limit,
+    stay off.
+    """
     return {
         "theme": gr.themes.Soft(primary_hue="teal", font=SYSTEM_FONT).set(**READABLE),
         "css_paths": CSS,
         "max_file_size": "200mb",
         "footer_links": ["api"],
         "state_session_capacity": SESSIONS,
-        "app_kwargs": {"lifespan": forgetting_sessions},
+        "run_history": False,
+        "num_workers": 0,
+        "app_kwargs": {
+            "lifespan": forgetting,
+            "middleware": [Middleware(NoCopies), Middleware(UploadLimit)],
+        },
     }

@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from analysis.forgetting import forget
 from analysis.heard import hear
 from analysis.models import Model, UnknownModelError, find
+from analysis.uploads import needing
 from cry_model.gate import CryGate
 
 
@@ -25,12 +25,11 @@ def offer_predict(models: Sequence[Model], source: gr.Audio, gate: CryGate | Non
             anyway: whether to tell label and probabilities of what is no cry, too.
         """
         try:
-            chosen = find(models, model)
-            answer = hear((chosen,), file, gate).answers[chosen.name]
+            with needing(file):
+                chosen = find(models, model)
+                answer = hear((chosen,), file, gate).answers[chosen.name]
         except UnknownModelError as error:
             answer = str(error)
-        finally:
-            forget(file)
         if isinstance(answer, str):
             raise gr.Error(answer, print_exception=False)
         return answer.to_dict(anyway)

@@ -65,7 +65,7 @@ def serve(folder: Path, root: Path = ROOT) -> Iterator[Server]:
             yield Server(url, cache, written, process.pid)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)  # answers that still run are waited for
 
 
 def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+import soundfile
 
 from analysis.dashboard.audio_at_hand import NotAtHandError, sound_of
 from analysis.dashboard.player import player_html, sentence_html, sixteen_bits
 from analysis.dashboard.wiring import EVENT, Below, Wired
-from analysis.forgetting import forget
 from analysis.runs import FoundRuns
+from analysis.uploads import own_path
 
-FORGET_SECONDS = 600
-"""When a copy goes that Classify did not forget: if what was opened twice is answered only once."""
 CHOOSE_AGAIN = "What you chose is no longer known here; please choose the recording again."
 WAITING = '<p class="small">Choose a row to hear its recording.</p>'
 TO_THE_TOP = "() => window.scrollTo(0, 0)"
@@ -65,7 +64,6 @@ def add_listening(
         table.select(_play, [dataset], blocks, **EVENT)
     opened = opener.click(_open, [chosen], [classify.recorder, classify.tabs], **EVENT)
     opened.then(None, js=TO_THE_TOP, api_visibility="private")
-    opened.then(_forget_later, [classify.recorder], None, **EVENT)
     return Below(blocks, lambda *_: (gr.Row(visible=False), "", gr.skip(), None))
 
 
@@ -89,15 +87,13 @@ def _play(dataset: str, event: gr.SelectData) -> tuple[Any, ...]:
 
 
 def _open(chosen: tuple[str, str] | None) -> tuple[Any, Any]:
-    """The recording for Classify, as samples: Gradio refuses paths outside of its own folders."""
+    """The recording for Classify, as a copy: Gradio refuses paths outside of its own folder."""
     if chosen is None:  # the session was dropped
         raise gr.Error(CHOOSE_AGAIN, print_exception=False)
     try:
         sound = sound_of(*chosen)
     except NotAtHandError as error:  # it went in the meantime
         raise gr.Error(str(error), print_exception=False) from error
-    return (sound.sample_rate, sixteen_bits(sound)), gr.Tabs(selected="classify")
-
-
-def _forget_later(copy: str | None) -> None:
-    forget(copy, FORGET_SECONDS)
+    copy = own_path("recording.wav")
+    soundfile.write(copy, sixteen_bits(sound), sound.sample_rate)
+    return str(copy), gr.Tabs(selected="classify")

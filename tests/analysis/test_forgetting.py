@@ -2,47 +2,55 @@
 
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import gradio as gr
 import pytest
+from gradio.processing_utils import save_file_to_cache
 from gradio.state_holder import StateHolder
 
-from analysis.forgetting import forget, forget_sessions
+from analysis.forgetting import forget_sessions
 from analysis.page import launch_options
+from analysis.uploads import delete_forgotten, forget
 
 
 @pytest.fixture
 def uploads(tmp_path, monkeypatch):
     """A folder that Gradio takes for its own."""
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
-    (tmp_path / "uploads").mkdir()
-    return tmp_path / "uploads"
+    folder = tmp_path.resolve() / "uploads"
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    folder.mkdir()
+    return folder
 
 
 def test_forget_deletes_a_recording_but_not_our_examples(uploads, examples):
-    private, ours = uploads / "mine.wav", uploads / "synthetic_whimper.wav"
-    elsewhere = uploads.parent / "mine.wav"
-    elsewhere.write_bytes(b"not an upload")
-    private.write_bytes(b"private")
-    ours.write_bytes((examples / ours.name).read_bytes())
-    impostor = uploads / "synthetic_rhythmic.wav"
-    impostor.write_bytes(b"not the example")
-    for path in (private, ours, impostor, elsewhere, uploads / "gone.wav"):
-        forget(str(path), after=0.05)
-    forget(None)
-    time.sleep(0.5)
-    assert [p.name for p in uploads.iterdir()] == [ours.name]
+    ours = Path(save_file_to_cache(examples / "synthetic_whimper.wav", str(uploads)))
+    copy = uploads / "sent" / ours.name  # by a visitor, of our own example
+    private, elsewhere = uploads / "mine.wav", uploads.parent / "mine.wav"
+    copy.parent.mkdir()
+    for path in (private, elsewhere, copy):
+        path.write_bytes(ours.read_bytes())
+    (uploads / "link.wav").symlink_to(elsewhere)
+    outward = uploads / ".." / elsewhere.name
+    for path in (private, ours, copy, elsewhere, outward, uploads / "link.wav", uploads / "gone"):
+        forget(str(path), after=0)
+    for path in (None, "", "a\0b", "x" * 5000):
+        forget(path, after=0)
+    delete_forgotten(set())
+    assert {path for path in uploads.rglob("*.wav") if not path.is_symlink()} == {ours}
     assert elsewhere.exists()
 
 
-def test_a_recording_that_was_sent_again_waits_for_its_own_answer(uploads):
-    shared = uploads / "cry.wav"
-    shared.write_bytes(b"sound")
-    forget(str(shared), after=0.3)
-    time.sleep(0.05)
-    shared.write_bytes(b"sound")  # the second visitor's upload
-    time.sleep(0.6)
-    assert shared.exists()
+def test_a_recording_goes_when_its_time_has_come_and_nobody_needs_it(uploads):
+    soon, later = uploads / "soon.wav", uploads / "later.wav"
+    for path, after in ((soon, 0), (later, 3600)):
+        path.write_bytes(b"sound")
+        forget(str(path), after)
+    delete_forgotten({soon})
+    assert soon.exists()
+    delete_forgotten(set())
+    assert not soon.exists()
+    assert later.exists()
 
 
 def test_sessions_that_nobody_uses_any_more_are_dropped_whole():

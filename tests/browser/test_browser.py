@@ -10,6 +10,7 @@ import soundfile
 
 from analysis.no_cry import ANYWAY, HEADING
 from analysis.segments import segments_csv
+from analysis.upload_limit import FULL
 from cry_model import audio
 from cry_model.evaluation import words
 from tests.analysis.sounds import RATE, scene, write
@@ -295,3 +296,35 @@ CONTRAST = """(selector_property) => {
 def contrast(page, selector: str, colour: str = "color") -> float:
     """WCAG contrast ratio of the first such element's text against what is behind it."""
     return page.evaluate(CONTRAST, [selector, colour])
+
+
+STORED = """async () => [
+  ...Object.entries(localStorage),
+  ...Object.entries(sessionStorage),
+  ...(await indexedDB.databases()),
+  ...(await caches.keys()),
+  ...document.cookie.split(";").filter(Boolean),
+]"""
+
+
+def test_nothing_of_the_visitor_stays_in_the_browser(visit, cry, tmp_path):
+    """Neither where the page could read it again, nor in any file of the profile."""
+    path = tmp_path / "given-name-of-a-child.wav"
+    wave, rate = soundfile.read(cry)
+    soundfile.write(path, wave[: 5 * rate], rate)
+    seen = visit()
+    seen.upload(path)
+    seen.answered()
+    assert seen.page.evaluate(STORED) == []
+    seen.page.context.close()
+    told = (path.stem.encode(), path.read_bytes()[-1000:-900])
+    files = [file for file in (tmp_path / "profile0").rglob("*") if file.is_file()]
+    assert files
+    assert [file for file in files if any(bit in file.read_bytes() for bit in told)] == []
+
+
+def test_why_an_upload_is_refused_can_be_read(visit, cry):
+    seen = visit()
+    seen.page.route("**/upload?*", lambda route: route.fulfill(status=503, body=FULL))
+    seen.upload(cry)
+    seen.page.get_by_text(FULL).first.wait_for(timeout=30_000)

@@ -1,0 +1,225 @@
+"""Uploads: a folder of this process's own, who still needs a file, when it goes, how much fits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+from gradio import route_utils
+from gradio.processing_utils import hash_file
+from gradio.utils import get_upload_folder
+
+from analysis.examples import EXAMPLE_NAMES, EXAMPLES
+
+VARIABLE = "GRADIO_TEMP_DIR"  # where Gradio is told of its folder
+PREFIX = "infant-cry-page-"
+FORGET_SECONDS = 5.0  # after the answer: the browser may still fetch what it plays
+KEPT_SECONDS = 15 * 60.0  # what nobody needed for so long is not asked for any more
+SETTLED_SECONDS = 60.0  # the request for what is younger may be on its way
+MOST_BYTES = 2_000_000_000
+ENTRY_BYTES = 4096  # what a file takes besides its content
+
+
+class _OwnPath(route_utils.GradioUploadFile):
+    """An upload at a path of its own: Gradio names it by its content, so equal files share one."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.sha.update(secrets.token_bytes(16))
+
+
+route_utils.GradioUploadFile = _OwnPath
+
+_running: Counter[Path] = Counter()  # a file -> how many functions use it now
+_due: dict[Path, float] = {}  # a file -> when it goes, by the monotonic clock
+_lock = threading.Lock()
+_examples = {name: hash_file(EXAMPLES / name) for name in EXAMPLE_NAMES}
+
+
+@contextlib.contextmanager
+def upload_folder() -> Iterator[Path]:
+    """Gives Gradio a new folder that only this user can read, and deletes it at the end.
+
+    It lies in ``GRADIO_TEMP_DIR``, or where the system keeps temporary files.
+    """
+    before = os.environ.get(VARIABLE)
+    above = Path(before or tempfile.gettempdir()).resolve()
+    above.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix=PREFIX, dir=above, ignore_cleanup_errors=True
+    ) as folder:
+        os.environ[VARIABLE] = folder
+        try:
+            yield Path(folder)
+        finally:
+            if before is None:
+                del os.environ[VARIABLE]
+            else:
+                os.environ[VARIABLE] = before
+
+
+def own_path(name: str) -> Path:
+    """A path in Gradio's folder that nobody else is given, for a file of this name."""
+    _folder().mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(dir=_folder())) / name
+
+
+@contextlib.contextmanager
+def needing(path: str | None) -> Iterator[None]:
+    """Keeps an upload as long as the block runs, and tells :func:`forget` of it at the end."""
+    if (file := _upload(path)) is None:
+        yield
+        return
+    with _lock:
+        _running[file] += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _running[file] -= 1
+            if not _running[file]:
+                del _running[file]
+        forget(path)
+
+
+def forget(path: str | None, after: float = FORGET_SECONDS) -> None:
+    """Has :func:`delete_forgotten` delete an upload in ``after`` seconds; our examples stay."""
+    file = _upload(path)
+    if file is not None and file not in examples() and file.exists():
+        _due[file] = time.monotonic() + after
+
+
+def delete_forgotten(needed: Collection[Path]) -> None:
+    """Deletes each upload that :func:`forget` was told of, when it is time and nobody needs it.
+
+    Args:
+        needed: files that stay for now.
+    """
+    for file, when in list(_due.items()):
+        if time.monotonic() >= when and file not in needed:
+            _due.pop(file, None)
+            _delete(file)
+
+
+def needed_files(blocks: Any) -> set[Path]:
+    """The uploads of every request of ``blocks`` that waits or runs, and our examples.
+
+    To be called where the queue itself runs, in the event loop: there no request is ever between
+    waiting and running.
+    """
+    queue = blocks._queue
+    jobs = [waiting.queue for waiting in queue.event_queue_per_concurrency_id.values()]
+    jobs += [job for job in queue.active_jobs if job is not None]
+    data = [event.data.data for job in jobs for event in job if event.data is not None]
+    asked = {file for path in _paths(data) if (file := _upload(path)) is not None}
+    with _lock:
+        return asked | _running.keys() | examples()
+
+
+def examples() -> set[Path]:
+    """Gradio's copies of our examples."""
+    return {_folder() / digest / name for name, digest in _examples.items()}
+
+
+def sweep(needed: Collection[Path], most: int = MOST_BYTES) -> int:
+    """Deletes what is old, then the oldest until the rest fits; also what killed processes left.
+
+    It looks into folders of :func:`upload_folder` only. What is needed is touched, and so young to
+    other processes, too.
+
+    Args:
+        needed: files that stay, whatever their age.
+        most: bytes that may stay.
+
+    Returns:
+        How many bytes stay.
+    """
+    own = _folder()
+    if not own.name.startswith(PREFIX):
+        return 0  # Gradio's usual folder, which others share
+    for file in (own, *needed):
+        with contextlib.suppress(OSError):
+            os.utime(file)
+    now, left, total = time.time(), [], 0
+    for file, status in _entries(own.parent):
+        age = abs(now - status.st_ctime)  # ahead of now if the clock was set back
+        old = age >= KEPT_SECONDS and file not in needed
+        if stat.S_ISDIR(status.st_mode):
+            if old:
+                with contextlib.suppress(OSError):  # not empty
+                    file.rmdir()
+        elif not (old and _delete(file)):
+            size = status.st_size + ENTRY_BYTES
+            total += size
+            received = not file.parent.name.startswith(PREFIX)  # not while it is coming in
+            if received and age >= SETTLED_SECONDS and file not in needed:
+                left.append((status.st_ctime, size, file))
+    for _, size, file in sorted(left):
+        if total <= most:
+            break
+        total -= size * _delete(file)
+    return total
+
+
+def _entries(above: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Whatever lies in the folders of all processes, these included, the deepest first.
+
+    No link is followed; it is an entry like any other.
+    """
+    for folder in above.glob(f"{PREFIX}*"):
+        if not folder.is_symlink():
+            for place, folders, files in os.walk(folder, topdown=False):
+                for name in files + folders:
+                    path = Path(place, name)
+                    with contextlib.suppress(OSError):  # gone in the meantime
+                        yield path, path.lstat()
+            with contextlib.suppress(OSError):
+                yield folder, folder.lstat()
+
+
+def _delete(file: Path) -> bool:
+    """Deletes a file, and its folder if that is empty now; False if it is not allowed."""
+    try:
+        file.unlink(missing_ok=True)
+    except OSError:
+        return False
+    if not file.parent.name.startswith(PREFIX):
+        with contextlib.suppress(OSError):
+            file.parent.rmdir()
+    return True
+
+
+def _folder() -> Path:
+    return Path(get_upload_folder()).resolve()
+
+
+def _upload(path: str | None) -> Path | None:
+    """Where an upload really lies; None if outside of the folder: that is never ours to delete."""
+    try:
+        file = Path(path or "").resolve()
+    except (OSError, RuntimeError, ValueError):  # no path at all
+        return None
+    folder = _folder()
+    return file if folder in file.parents else None
+
+
+def _paths(data: Any) -> Iterator[str]:
+    """Each ``path`` of a file anywhere in what a request sent."""
+    left = [data]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            if isinstance(path := value.get("path"), str):
+                yield path
+            left += value.values()
+        elif isinstance(value, list | tuple):
+            left += value
