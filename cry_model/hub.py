@@ -53,7 +53,7 @@ def _sentence(error: Exception, name: str, revision: str | None) -> str:
         return f"'{name}' is gated: ask for access on its page on the Hub, then {LOG_IN}."
     if isinstance(error, errors.RevisionNotFoundError):
         return f"'{name}' has no branch, tag or commit '{revision}'."
-    if isinstance(error, errors.EntryNotFoundError) and status is not None:
+    if isinstance(error, errors.RemoteEntryNotFoundError):
         return f"'{name}' on the Hub is no checkpoint of ours: {CONFIG} or {WEIGHTS} is missing."
     if status == 401 and not isinstance(error, errors.RepositoryNotFoundError):
         return f"{failed}: the Hub refuses the access token; {LOG_IN} anew."
@@ -68,6 +68,8 @@ def _sentence(error: Exception, name: str, revision: str | None) -> str:
             f"{nowhere} kept from an earlier download, and the Hub cannot be reached: check the "
             "connection, and that HF_HUB_OFFLINE is not set."
         )
+    if isinstance(error, errors.HTTPError):
+        return f"{failed}: the connection to the Hub broke; try again later."
     return (
         f"{failed}: what answered does not speak as the Hub does, or was cut; a login page of the "
         "network may be in the way. Try again later."
