@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.run_tables import ResultsError
 from cry_model.evaluation import Estimate
+from cry_model.run_files import read_object
 
 EFFECT = "attention_effect.json"
 
@@ -57,7 +57,7 @@ def read_effect(folder: Path) -> AttentionEffect | None:
     if not path.is_file():
         return None
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_object(path)
         neutralised = {
             name: Neutralised(
                 Estimate(**one["metrics"]["balanced_accuracy"]["difference"]),

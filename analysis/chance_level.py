@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
 from analysis.yardsticks import Yardstick
 from cry_model.evaluation import Estimate
+from cry_model.run_files import read_object
 
 CHANCE = "chance.json"
 DEALT = "labels_dealt_out"
@@ -69,7 +69,7 @@ def read_chance(run: MeasuredRun) -> ChanceLevel | None:
     if not path.is_file():
         return None
     try:
-        level = _level(json.loads(path.read_text(encoding="utf-8")))
+        level = _level(read_object(path))
     except (AttributeError, KeyError, OSError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ResultsError(
             f"{path} is not as train chance writes it ({error!r}); write it again."
@@ -87,7 +87,11 @@ def _level(record: Mapping[str, Any]) -> ChanceLevel:
         front_end=str(record["front_end"]),
         kept=sum(kept) / len(kept),
         scores={
-            name: Level(one["value"], Estimate(one["mean"], one["low"], one["high"]), one["p"])
+            name: Level(
+                float(one["value"]),
+                Estimate(*(float(one[end]) for end in ("mean", "low", "high"))),
+                float(one["p"]),
+            )
             for name, one in measured.items()
         },
     )

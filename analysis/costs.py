@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.run_tables import ResultsError
 from analysis.runs import RESULTS
+from cry_model.run_files import read_object
 
 BENCHMARK = RESULTS / "benchmark.json"
 
@@ -78,17 +78,17 @@ def read_costs(path: Path = BENCHMARK) -> Costs:
     Raises:
         ResultsError: if the file is missing or malformed.
     """
+    if not path.exists():
+        raise ResultsError(
+            f"There is no {path.name}; run python -m analysis benchmark --out "
+            f"assets/results/{path.name}."
+        )
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_object(path)
         measured = tuple(Cost(**cost) for cost in record["costs"])
         if not measured or not all(cost.total > 0 for cost in measured):
             raise ValueError("no times")
         return Costs(record["clip"], record["machine"], record["torch"], measured)
-    except OSError as error:
-        raise ResultsError(
-            f"There is no readable {path.name}; run python -m analysis benchmark --out "
-            f"assets/results/{path.name}."
-        ) from error
     except (KeyError, TypeError, ValueError) as error:
         raise ResultsError(
             f"{path.name} is not as python -m analysis benchmark writes it ({error!r}); run it "

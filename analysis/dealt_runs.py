@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from analysis.chance_level import dealt
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
-from analysis.runs import RUN, read_run
+from analysis.runs import read_run
 from analysis.yardsticks import Yardstick
 from cry_model.evaluation import Estimate
 from cry_model.registry import get_system
+from cry_model.run_files import RUN
 
 FITTED = "fitted_to_dealt_"
 """How the names of the yardsticks begin; a system's follows."""

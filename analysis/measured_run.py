@@ -14,9 +14,10 @@ from analysis.class_scores import ClassScores, class_scores
 from analysis.coverage import Coverage, coverage
 from analysis.judged import judged, over_seeds
 from analysis.reliability import tempered
-from analysis.run_tables import read_predictions, recording_means
+from analysis.run_tables import ResultsError, read_predictions, recording_means
 from cry_model.calibration import Array, Calibration
 from cry_model.evaluation import Evaluation
+from cry_model.run_files import PREDICTIONS, RUN
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,15 @@ class MeasuredRun:
         """A row per piece: clip, recording, group, fold, seed, label and ``p_<label>``.
 
         Raises:
-            ResultsError: if the file is missing, malformed or lacks folds.
+            ResultsError: if the file is missing, malformed, or lacks folds or recordings.
         """
-        return read_predictions(self.folder, self.labels, self.seeds, self.folds)
+        table = read_predictions(self.folder, self.labels, self.seeds, self.folds)
+        if (table.groupby("seed")["recording"].nunique() != self.evaluation.recordings).any():
+            raise ResultsError(
+                f"{self.folder / PREDICTIONS} has not the {self.evaluation.recordings} recordings "
+                f"of {RUN}; fit the run again, or copy its folder."
+            )
+        return table
 
     @cached_property
     def recordings(self) -> pd.DataFrame:

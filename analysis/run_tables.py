@@ -9,18 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-PREDICTIONS = "predictions.csv"
-WORDS = ("clip", "recording", "group", "label")  # a group may be called 007, or NA
-NUMBERS = ("fold", "seed")
+from cry_model.run_files import PREDICTIONS, DamagedFileError, probability_columns
+from cry_model.run_files import read_predictions as read
 
 
 class ResultsError(ValueError):
     """A results folder is missing, malformed or partial; one sentence says what to do."""
-
-
-def probability_columns(labels: Sequence[str]) -> list[str]:
-    """The columns that hold the probabilities, in the order of the labels."""
-    return [f"p_{label}" for label in labels]
 
 
 def label_numbers(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int64]:
@@ -45,20 +39,19 @@ def read_predictions(
         ResultsError: if the file is missing, unreadable or not that of such a run.
     """
     path = folder / PREDICTIONS
-    if not path.is_file():
+    if not path.exists():
         raise ResultsError(f"There is no {path}; fit the run again, or copy its whole folder.")
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise ResultsError(f"{path} cannot be read as a table; fit the run again.") from error
-    wanted = [*WORDS, *NUMBERS, *probability_columns(labels)]
-    missing = [name for name in wanted if name not in table.columns]
-    if missing:
-        raise ResultsError(f"{path} has no column {', '.join(missing)}; fit the run again.")
+        table = read(path, labels)
+    except DamagedFileError as error:
+        raise ResultsError(f"{path} {error}; fit the run again, or copy its folder.") from error
     table = table[table["seed"].isin(list(seeds))].reset_index(drop=True)
-    wrong = _wrong(table, labels, seeds, folds)
-    if wrong:
-        raise ResultsError(f"{path} {wrong}; fit the run again.")
+    found = table.groupby("seed")["fold"].nunique()
+    lacking = [seed for seed in seeds if found.get(seed, 0) != folds]
+    if lacking:
+        raise ResultsError(
+            f"{path} has not all {folds} folds of seed {lacking[0]}; fit the run again."
+        )
     return table
 
 
@@ -80,24 +73,3 @@ def recording_means(
     """
     keys = [*by, "recording", "group", "label"]
     return table.groupby(keys, as_index=False, sort=True)[probability_columns(labels)].mean()
-
-
-def _wrong(
-    table: pd.DataFrame, labels: Sequence[str], seeds: Sequence[int], folds: int
-) -> str | None:
-    """What is wrong with the predictions, as the end of a sentence."""
-    found = table.groupby("seed")["fold"].nunique()
-    lacking = [seed for seed in seeds if found.get(seed, 0) != folds]
-    if lacking:
-        return f"has not all {folds} folds of seed {lacking[0]}"
-    unknown = set(table["label"]) - set(labels)
-    if unknown:
-        return f"has labels that run.json has not ({', '.join(sorted(unknown))})"
-    values = table[probability_columns(labels)]
-    if not all(kind.kind in "fi" for kind in values.dtypes) or not np.isfinite(values).all(None):
-        return "has probabilities that are no numbers"
-    if table.duplicated(["seed", "clip"]).any():
-        return "has a piece twice"
-    if table.drop_duplicates(["recording", "group", "label"])["recording"].duplicated().any():
-        return "has a recording with two labels or groups"
-    return None

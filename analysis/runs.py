@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from analysis.measured_run import MeasuredRun
-from analysis.run_tables import PREDICTIONS, ResultsError
+from analysis.run_tables import ResultsError
 from cry_model.config import read_calibration, read_evaluation
 from cry_model.evaluation import dataset_order
+from cry_model.metrics import METRICS
 from cry_model.registry import list_models
+from cry_model.run_files import PREDICTIONS, RUN, DamagedFileError
+from cry_model.run_files import read_record as read
 
 RESULTS = Path(__file__).parents[1] / "assets" / "results"
-RUN = "run.json"
 PROTOCOLS = ("clip", "recording", "baby")
 """From what is shared between training and test to what is not."""
 
@@ -61,7 +62,8 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
 
     Args:
         root: the results folder.
-        strict: False passes over what cannot be read and says so in ``problems``.
+        strict: False reads the predictions, too, passes over what cannot be read and says so in
+            ``problems``.
 
     Raises:
         ResultsError: if there is no such folder, or one of the files is malformed; never if not
@@ -78,7 +80,10 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
             try:
                 record = read_record(path.parent)
                 if reported(record):
-                    runs.append(_measured(path.parent, record))
+                    run = _measured(path.parent, record)
+                    if not strict:
+                        _check(run)
+                    runs.append(run)
             except UnfinishedRunError:
                 unfinished.append(path.parent)
             except ResultsError as error:
@@ -97,6 +102,14 @@ def reported(record: Mapping[str, Any]) -> bool:
     return not ("agreement" in record or "within" in ran or "shuffled" in ran)
 
 
+def _check(run: MeasuredRun) -> None:
+    """Refuse a run that no card could show, or that its folder names otherwise."""
+    named = (run.dataset, run.protocol, run.system)
+    if run.folder.parts[-3:] != named:
+        raise ResultsError(f"{run.folder / RUN} is of {'/'.join(named)}; move it there.")
+    _ = run.predictions
+
+
 def read_run(folder: Path) -> MeasuredRun:
     """One run, by its folder.
 
@@ -112,17 +125,22 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
         raise UnfinishedRunError(f"The run in {folder} is not finished; start its fit again.")
     try:
         evaluation = read_evaluation(record["metrics"]["recording"])
-        configuration = record["configuration"]
+        configuration, labels = record["configuration"], tuple(record["labels"])
+        if evaluation is None or not {*evaluation.recall, evaluation.majority_label} <= {*labels}:
+            raise ValueError("metrics of other labels")
+        if not METRICS.keys() <= evaluation.metrics.keys() or not evaluation.seeds:
+            raise ValueError("not all metrics and seeds")
+        _positive(evaluation.recordings)
         return MeasuredRun(
             folder=folder,
-            dataset=str(configuration["dataset"]),
-            protocol=str(configuration["protocol"]),
-            system=str(configuration["system"]),
-            labels=tuple(record["labels"]),
-            seeds=evaluation.seeds,
-            folds=int(configuration["folds"]),
-            parameters=int(record["parameters"]),
-            multiply_adds=int(record["multiply_adds_5s"]),
+            dataset=configuration["dataset"],
+            protocol=configuration["protocol"],
+            system=configuration["system"],
+            labels=labels,
+            seeds=tuple(map(int, evaluation.seeds)),
+            folds=configuration["folds"],
+            parameters=_positive(record["parameters"]),
+            multiply_adds=_positive(record["multiply_adds_5s"]),
             wall_seconds=float(sum(record["wall_seconds"].values())),
             settings=dict(configuration.get("settings") or {}),
             preset=dict(configuration["preset"]),
@@ -133,25 +151,28 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
             evaluation=evaluation,
             calibration=read_calibration(record.get("calibration")),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ResultsError(
             f"{folder / RUN} is not as train fit writes it ({error!r}); fit the run again."
         ) from error
+
+
+def _positive(count: Any) -> int:
+    if not 0 < int(count) < 2**63:
+        raise ValueError(f"{count} is no count")
+    return int(count)
 
 
 def read_record(folder: Path) -> dict[str, Any]:
     """``run.json`` as it is.
 
     Raises:
-        ResultsError: if it is missing or no JSON object.
+        ResultsError: if it is missing or damaged.
     """
     path = folder / RUN
+    if not path.exists():
+        raise ResultsError(f"There is no readable {path}; name the folder of a run.")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ResultsError(f"There is no readable {path}; name the folder of a run.") from error
-    except ValueError as error:
-        raise ResultsError(f"{path} is damaged; fit the run again.") from error
-    if not isinstance(record, dict):
-        raise ResultsError(f"{path} holds no record of a run; fit the run again.")
-    return record
+        return read(path)
+    except DamagedFileError as error:
+        raise ResultsError(f"{path} {error}; fit the run again, or copy its folder.") from error

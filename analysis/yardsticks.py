@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
-from analysis.runs import RUN, read_record
+from analysis.runs import read_record
 from cry_model.evaluation import Estimate
+from cry_model.run_files import RUN
 
 TITLES = {
     "sample_rate": "the sample rate alone",
@@ -47,12 +48,12 @@ def yardsticks(run: MeasuredRun, metric: str) -> tuple[Yardstick, ...]:
                 TITLES.get(name, name),
                 run.dataset,
                 run.protocol,
-                Estimate(**measured[metric]),
+                Estimate(**{end: float(value) for end, value in measured[metric].items()}),
             )
             for name, measured in record.items()
             if metric in measured
         )
-    except (AttributeError, TypeError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise ResultsError(
             f"{run.folder / RUN} is not as train fit writes it ({error!r}); fit the run again."
         ) from error

@@ -22,7 +22,7 @@ DEFAULT = ASSETS / "cries-improved-ecapa-tdnn"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file whole, so that a crash leaves the old one or the new one.
+    """Replaces a file whole, so that a crash or a power cut leaves the old one or the new one.
 
     Raises:
         OSError: if the disk is full or may not be written; the old file is still there.
@@ -30,11 +30,32 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.write_bytes(content)
-        temporary.replace(path)
+        move_into_place(temporary, path)
     except OSError:
         with contextlib.suppress(OSError):  # what is half written only takes room
             temporary.unlink()
         raise
+
+
+def move_into_place(whole: Path, path: Path) -> None:
+    """Give a whole file in the same folder the name ``path``, once its content is on the disk.
+
+    Raises:
+        OSError: if it cannot be written; what had that name is still there.
+    """
+    _sync(whole)
+    whole.replace(path)
+    with contextlib.suppress(OSError):  # not every system opens a folder; the file is whole
+        _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def save_checkpoint(

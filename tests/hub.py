@@ -54,15 +54,18 @@ class Hub:
         url: where it answers.
         repositories: "models/user/name" or "spaces/user/name" -> repository.
         requests: "METHOD /path" of all that came in.
-        fail: part of a request's line -> what to do the next time: a status, "cut" (close the
-            connection in the middle of the body), or "lose" (do it, close before answering).
+        fail: part of a request's line -> what to do the next time: a status, another answer, "cut"
+            (close the connection in the middle of the body), "half" (in the middle of the answer),
+            or "lose" (do it, close before answering).
+        always: the same for every such request.
     """
 
     url: str = ""
     repositories: dict[str, Repository] = field(default_factory=dict)
     large: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
-    fail: dict[str, int | str] = field(default_factory=dict)
+    fail: dict[str, int | str | Answer] = field(default_factory=dict)
+    always: dict[str, int | str | Answer] = field(default_factory=dict)
 
     def count(self, part: str) -> int:
         """How many requests had ``part`` in their line."""
@@ -70,7 +73,7 @@ class Hub:
 
     def reset(self) -> None:
         """An empty Hub again."""
-        for state in (self.repositories, self.large, self.requests, self.fail):
+        for state in (self.repositories, self.large, self.requests, self.fail, self.always):
             state.clear()
 
 
@@ -106,6 +109,8 @@ class Handler(BaseHTTPRequestHandler):
         self.hub.requests.append(line)
         planned = next((part for part in self.hub.fail if part in line), None)
         failure = self.hub.fail.pop(planned, None) if planned else None
+        if failure is None:
+            failure = next((f for part, f in self.hub.always.items() if part in line), None)
         length = int(self.headers.get("Content-Length", 0))
         if failure == "cut":
             self.rfile.read(length // 2)
@@ -113,6 +118,8 @@ class Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(length)
         try:
+            if isinstance(failure, Answer):
+                raise failure
             if isinstance(failure, int):
                 raise Answer(failure, {"error": "planned"})
             path = urlsplit(self.path).path.strip("/").split("/")
@@ -126,7 +133,9 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_header(key, value)
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(answer.body)
+                half = len(answer.body) // 2 if failure == "half" else len(answer.body)
+                self.wfile.write(answer.body[:half])
+                self.close_connection = failure == "half"
 
     do_GET = do_HEAD = do_POST = do_PUT = answer
 

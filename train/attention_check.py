@@ -26,6 +26,7 @@ from train.run import Run
 from train.splits import split
 
 FOLDER, TABLE = "attention", "attention.csv"
+WORDS = ("recording", "group", "label")
 
 
 def run_check(run: Run, truth: Truth, how: Check = Check()) -> AttentionScore:  # noqa: B008 (frozen)
@@ -42,7 +43,7 @@ def run_check(run: Run, truth: Truth, how: Check = Check()) -> AttentionScore:  
     front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
     with run.alone(run.results_folder):  # a fit of the same folds keeps its state in the same place
         record = results.resume(folder, {**run.configuration(), "check": asdict(how)}, TABLE)
-        table = results.read_predictions(folder, TABLE)
+        table = results.read_predictions(folder, run.labels, TABLE, WORDS)
         run.accelerator.wait_for_everyone()  # all have read before one writes
         if main:
             results.write_run(folder, record)
@@ -69,10 +70,11 @@ def run_check(run: Run, truth: Truth, how: Check = Check()) -> AttentionScore:  
 def finish(run: Run, record: dict[str, Any]) -> AttentionScore:
     """Computes everything from the table as it was written and completes ``run.json``."""
     folder = run.results_of(FOLDER)
-    table = results.read_predictions(folder, TABLE)
+    table = results.read_predictions(folder, run.labels, TABLE, WORDS)
     facts = {"dataset": run.name, "protocol": run.protocol, "folds": run.folds}
     scores = {"recording": results.score(table, run.labels, **facts)}
-    found = summarise(table)
+    with results.trusting(folder / TABLE):
+        found = summarise(table)
     facts_of_run = {
         "labels": list(run.labels),
         "seeds": list(run.seeds),

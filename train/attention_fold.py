@@ -39,7 +39,7 @@ def look_at_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
         name: rows.assign(seed=seed, fold=fold).round(decimals)
         for name, rows in look_at(model, front_end_of(run), tested, run.labels).items()
     }
-    written = read_predictions(run.results_folder)
+    written = read_predictions(run.results_folder, run.labels)
     if not same(tables[FITTED], written, run.labels):
         raise DataError(
             f"Weights and predictions are not of the same run: '{folder}' answers otherwise than "

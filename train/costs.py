@@ -60,11 +60,11 @@ class Row:
     parameters: int | None
 
 
-def read_costs(folder: Path) -> list[Row]:
-    """A row for every ``run.json`` below ``folder``, by the paths.
+def read_costs(folder: Path) -> tuple[list[Row], list[str]]:
+    """A row for every ``run.json`` below ``folder``, by the paths; a sentence for a damaged one.
 
     Raises:
-        DataError: if there is none, or one is damaged or not of a run.
+        DataError: if there is none.
     """
     paths = sorted(folder.rglob(results.RUN))
     if not paths:
@@ -72,13 +72,14 @@ def read_costs(folder: Path) -> list[Row]:
             f"There is no {results.RUN} below '{folder}'; name the folder of results that 'fit' "
             "or 'grid' wrote, OUT/results."
         )
-    rows = []
+    rows, problems = [], []
     for path in paths:
         try:
-            rows.append(row_of(path.resolve(), results.read_run(path.parent) or {}))
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} is not of a run; take it out of the folder.") from error
-    return rows
+            with results.trusting(path):
+                rows.append(row_of(path.resolve(), results.read_run(path.parent) or {}))
+        except DataError as error:
+            problems.append(str(error))
+    return rows, problems
 
 
 def row_of(path: Path, record: dict[str, Any]) -> Row:

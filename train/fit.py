@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -77,7 +78,9 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
     """Fits and tests every fold and seed, and writes both result files after each."""
     folder, main, units = run.results_folder, run.accelerator.is_main_process, run.units
     record = results.resume(folder, run.configuration())
-    table = results.read_predictions(folder)
+    table = results.read_predictions(folder, run.labels)
+    if not table.empty:
+        check_split(run, folder, table)
     run.accelerator.wait_for_everyone()  # all have read before one writes
     if main:  # before any prediction, which would be nobody's without it
         results.write_run(folder, record)
@@ -98,14 +101,42 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
                     results.write_run(folder, record)
                 run.accelerator.wait_for_everyone()
             run.memory(seed, fold).forget()
-    return of_main(run.accelerator, lambda: finish(run, record, results.read_predictions(folder)))
+    return of_main(run.accelerator, lambda: finish(run, record))
 
 
-def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation | Agreement:
+def check_split(run: Run, folder: Path, table: pd.DataFrame) -> None:
+    """Refuse predictions of other recordings or folds than here, and folds that were cut.
+
+    Args:
+        run: with the recordings that are here.
+        folder: that the predictions come from.
+        table: some of its folds.
+
+    Raises:
+        DataError: if recordings, groups, labels or folds differ.
+    """
+    facts = {(item.recording, item.group, item.label) for item in run.units.items}
+    found = table[["recording", "group", "label"]].drop_duplicates()
+    if not facts.issuperset(found.itertuples(index=False, name=None)):
+        raise DataError(f"{folder} was made from other recordings, groups or labels.")
+    units = [item.unit for item in run.units.items]
+    for seed, rows in table.groupby("seed"):
+        tested = set(zip(rows["clip"].str.rsplit("#", n=1).str[0], rows["fold"], strict=True))
+        fold_of = split(run.units.items, run.protocol, run.folds, int(seed)).tolist()
+        there = set(rows["fold"])
+        if tested != {pair for pair in zip(units, fold_of, strict=True) if pair[1] in there}:
+            raise DataError(
+                f"Seed {seed} in {folder / results.PREDICTIONS} has other folds than it has here, "
+                f"or recordings are missing; restore the file, or delete {folder}."
+            )
+
+
+def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     """Scores the pooled predictions per piece and per recording and completes ``run.json``.
 
     Seeds that were cut off in an earlier run and not asked for now are not scored.
     """
+    table = results.read_predictions(run.results_folder, run.labels)
     whole = results.whole_seeds(table, run.folds)
     if set(whole["recording"]) != {item.recording for item in run.tested}:
         raise DataError(f"{run.results_folder} was made from other recordings; delete it.")

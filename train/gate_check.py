@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from cry_model.checkpoint import load_checkpoint, save_checkpoint
 from cry_model.cry_track import CryTrack
 from cry_model.features import FrontEnd
 from cry_model.gate import look_at
+from cry_model.run_files import read_table, require_columns, require_unique
 from train import everyday_sounds, results
 from train.clips import Clips
 from train.corpus import DataError
@@ -66,7 +68,8 @@ def run_check(run: Run, leave_out: bool = True) -> GateScore:
     front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
     with run.alone(run.results_folder):
         record = fit_missing(run, front_end, leave_out)
-        found = summarise(results.read_predictions(run.results_folder, TABLE))
+        with results.trusting(run.results_folder / TABLE):
+            found = summarise(read_scores(run.results_folder))
         facts = {
             "labels": list(run.labels),
             "seeds": list(run.seeds),
@@ -87,7 +90,7 @@ def fit_missing(run: Run, front_end: FrontEnd, leave_out: bool) -> dict[str, Any
     """Fits and tests what is not in ``scores.csv`` yet; the record of all that is, with times."""
     folder, (seed,) = run.results_folder, run.seeds
     record = results.resume(folder, run.configuration(), TABLE)
-    table = results.read_predictions(folder, TABLE)
+    table = read_scores(folder)
     results.write_run(folder, record)
     done = set() if table.empty else set(zip(table["fold"], table["without"], strict=True))
     for number, (fold, without) in enumerate(tasks(run.units, leave_out)):
@@ -105,6 +108,22 @@ def fit_missing(run: Run, front_end: FrontEnd, leave_out: bool) -> dict[str, Any
         results.write_run(folder, record)
         run.memory(seed, number).forget()
     return record
+
+
+def read_scores(folder: Path) -> pd.DataFrame:
+    """Read ``scores.csv``; an empty table if there is none yet.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    path = folder / TABLE
+    if not path.exists():
+        return pd.DataFrame()
+    with results.trusting(path):
+        table = read_table(path)
+        require_columns(table, ("recording", "kind", "group", "label"), numbers=("fold", "score"))
+        require_unique(table, "fold", "without", "recording")
+        return table
 
 
 def tasks(clips: Clips, leave_out: bool) -> Iterator[tuple[int, str]]:

@@ -108,7 +108,7 @@ def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any])
         "done", "to do", "3 of 5 folds", or "other settings" if the folder is another run's.
 
     Raises:
-        DataError: if ``run.json`` is damaged.
+        DataError: if ``run.json`` or the predictions are damaged.
     """
     record, table = results.read_run(folder), results.read_predictions(folder)
     if table.empty or record is None:
@@ -124,7 +124,7 @@ def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any])
 
 def score(folder: Path, labels: Sequence[str], seed: int) -> float:
     """Balanced accuracy of the recordings under one seed."""
-    table = results.read_predictions(folder)
+    table = results.read_predictions(folder, labels)
     rows = results.per_recording(table[table["seed"] == seed], labels)
     wanted = rows["label"].map({label: i for i, label in enumerate(labels)}).to_numpy()
     probabilities = rows[results.probability_columns(labels)].to_numpy(dtype=np.float64)

@@ -19,9 +19,8 @@ from cry_model.evaluation import Evaluation
 from train import results
 from train.attention_effect import EFFECT
 from train.corpus import DataError
-from train.fit import finish
+from train.fit import check_split, finish
 from train.run import Run
-from train.splits import split
 
 MAY_DIFFER = ("precision", "data")
 """Of two configurations; all else decides what is measured."""
@@ -55,7 +54,8 @@ def read_part(folder: Path) -> Part:
     Raises:
         DataError: if it has none, or is damaged.
     """
-    record, table = results.read_run(folder), results.read_predictions(folder)
+    record = results.read_run(folder)
+    table = results.read_predictions(folder, None if record is None else record.get("labels"))
     if record is None or table.empty:
         raise DataError(f"There is no run in {folder}.")
     whole = results.whole_seeds(table, record["configuration"]["folds"])
@@ -84,27 +84,6 @@ def check_alike(own: Part, other: Part) -> None:
         )
 
 
-def check_split(run: Run, part: Part) -> None:
-    """Refuses predictions of other recordings than those here, or of other folds.
-
-    Raises:
-        DataError: if recordings, groups, labels or folds differ.
-    """
-    facts = {item.recording: (item.group, item.label) for item in run.tested}
-    columns = ["recording", "group", "label"]
-    found = {r: (g, label) for r, g, label in part.table[columns].itertuples(index=False)}
-    if found != facts:
-        raise DataError(f"{part.folder} was made from other recordings, groups or labels.")
-    units = [item.unit for item in run.units.items]
-    for seed in part.seeds:
-        rows = part.table[part.table["seed"] == seed]
-        tested = zip(rows["clip"].str.rsplit("#", n=1).str[0], rows["fold"], strict=True)
-        fold_of = split(run.units.items, run.protocol, run.folds, seed)
-        asked = zip(units, fold_of.tolist(), strict=True)
-        if set(tested) != {(unit, fold) for unit, fold in asked if fold >= 0}:
-            raise DataError(f"Seed {seed} of {part.folder} has other folds than it has here.")
-
-
 def join(run: Run, own: Part, other: Part) -> Evaluation:
     """Adds the seeds of ``other`` to ``own`` and scores all of them again.
 
@@ -121,7 +100,9 @@ def join(run: Run, own: Part, other: Part) -> Evaluation:
     """
     check_alike(own, other)
     for part in (own, other):
-        check_split(run, part)
+        check_split(run, part.folder, part.table)
+        if {*part.table["recording"]} != {item.recording for item in run.units.items}:
+            raise DataError(f"{part.folder} was made from other recordings.")
     asked, earlier = other.record["configuration"], other.record.get("joined", [])
     elsewhere = {seed for part in earlier for seed in part["seeds"]}
     came = {
@@ -138,7 +119,7 @@ def join(run: Run, own: Part, other: Part) -> Evaluation:
     results.write_predictions(run.results_folder, results.ordered(table, run.labels))
     if (other.folder / EFFECT).exists() and not (own.folder / EFFECT).exists():
         shutil.copy2(other.folder / EFFECT, own.folder / EFFECT)
-    return finish(run, record, results.read_predictions(run.results_folder))
+    return finish(run, record)
 
 
 COSTS = ("wall_seconds", "cost")

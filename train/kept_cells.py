@@ -109,7 +109,7 @@ def rebuild(
         raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
     seeds = tuple(sorted({seed for seed, _, _ in cell.kept}))
     run = run_of(cell, record, seeds, config.front_end, root, cache, accelerator)
-    if run.fingerprint != record["configuration"]["data"]:
+    if run.fingerprint != record["configuration"].get("data"):
         raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
     return run
 
@@ -129,14 +129,18 @@ def run_of(
         DataError: as :func:`rebuild`.
     """
     ran = record["configuration"]
-    if ran["teacher"] is not None:  # it may have named the labels that the folds were made by
+    with results.trusting(cell.results_folder / results.RUN):
+        teacher, settings = ran["teacher"], dict(ran["settings"])
+        within = Outer(**ran["within"]) if "within" in ran else None
+        dealt = int(ran["shuffled"]) if "shuffled" in ran else None
+    if teacher is not None:  # it may have named the labels that the folds were made by
         raise DataError("This learnt from a teacher; only what learnt from labels can be rebuilt.")
     of_folders = cell.dataset.startswith(f"{folder.NAME}-") and cell.dataset not in DATASETS
     name = folder.NAME if of_folders else cell.dataset
     data = find_corpus(name, root, cache, front_end)
     clips = data.clips.labelled()  # without a teacher a fit leaves out the rest
-    if "shuffled" in ran:
-        clips = shuffled(clips, data.corpus.labels, ran["shuffled"])
+    if dealt is not None:
+        clips = shuffled(clips, data.corpus.labels, dealt)
     data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
     return Run(
         system=cell.system,
@@ -147,7 +151,7 @@ def run_of(
         seeds=seeds,
         accelerator=accelerator,
         out=cell.out,
-        settings=ran["settings"],
-        within=Outer(**ran["within"]) if "within" in ran else None,
-        shuffled=ran.get("shuffled"),
+        settings=settings,
+        within=within,
+        shuffled=dealt,
     )

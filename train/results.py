@@ -6,9 +6,10 @@ each class. The score of a recording is the mean of its pieces.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,25 +23,63 @@ from numpy.typing import NDArray
 from cry_model.checkpoint import write_atomically
 from cry_model.evaluation import Evaluation
 from cry_model.metrics import evaluate
+from cry_model.run_files import (
+    PREDICTIONS,
+    RUN,
+    WORDS,
+    DamagedFileError,
+    probability_columns,
+    read_record,
+    read_table,
+    require_columns,
+    require_unique,
+)
+from cry_model.run_files import read_predictions as read
 from train.corpus import DataError
 
-PREDICTIONS, RUN, TEACHER = "predictions.csv", "run.json", "teacher.csv"
-WORDS = ("clip", "recording", "group", "label")  # a group may be called 007, or NA
+TEACHER = "teacher.csv"
 
 
-def probability_columns(labels: Sequence[str]) -> list[str]:
-    """The columns that hold the probabilities, in the order of the labels."""
-    return [f"p_{label}" for label in labels]
+@contextlib.contextmanager
+def trusting(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with the contents of a result file into a sentence about it.
+
+    Raises:
+        DataError: if they are not what was written there; it says what to do.
+    """
+    try:
+        yield
+    except DataError:
+        raise
+    except DamagedFileError as error:
+        raise DataError(f"{path} {error}; restore the file, or delete {path.parent}.") from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged: it is not as 'python -m train' writes it ({error!r}); restore "
+            f"the file, or delete {path.parent}."
+        ) from error
 
 
-def read_predictions(folder: Path, name: str = PREDICTIONS) -> pd.DataFrame:
-    """The predictions of a run, or an empty table if it has none yet."""
+def read_predictions(
+    folder: Path,
+    labels: Sequence[str] | None = None,
+    name: str = PREDICTIONS,
+    words: Sequence[str] = WORDS,
+) -> pd.DataFrame:
+    """The predictions of a run, or an empty table if it has none yet.
+
+    Args:
+        folder: of the run.
+        labels: of the run; None takes those that have a column.
+        name: of the file.
+        words: its columns of text.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
     path = folder / name
-    return (
-        pd.read_csv(path, dtype=dict.fromkeys(WORDS, str), keep_default_na=False)
-        if path.exists()
-        else pd.DataFrame()
-    )
+    with trusting(path):
+        return read(path, labels, words) if path.exists() else pd.DataFrame()
 
 
 def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
@@ -75,12 +114,8 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         DataError: if the file is damaged.
     """
     path = folder / RUN
-    if not path.exists():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} is damaged; delete {folder}.") from error
+    with trusting(path):
+        return read_record(path) if path.exists() else None
 
 
 def write_predictions(folder: Path, table: pd.DataFrame, name: str = PREDICTIONS) -> None:
@@ -131,12 +166,20 @@ def write_opinions(
 
 
 def read_opinions(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
-    """What :func:`write_opinions` wrote; None if there was no teacher."""
-    table = read_predictions(folder, TEACHER)
-    if table.empty:
+    """What :func:`write_opinions` wrote; None if there was no teacher.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    path, columns = folder / TEACHER, [f"t_{label}" for label in labels]
+    if not path.exists():
         return None
-    rows = table[[f"t_{label}" for label in labels]].to_numpy(dtype=np.float64)
-    return dict(zip(table["recording"], rows, strict=True))
+    with trusting(path):
+        table = read_table(path)
+        require_columns(table, ["recording"], numbers=columns)
+        rows = table[columns].to_numpy(dtype=np.float64)
+        require_unique(table, "recording")
+        return dict(zip(table["recording"], rows, strict=True))
 
 
 def environment(accelerator: Accelerator) -> dict[str, Any]:

@@ -88,7 +88,8 @@ def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
     Name -> record, as the checkpoint's config has them.
     """
     for protocol in reversed(PROTOCOLS):
-        record = results.read_run(run.results_of(protocol))
+        folder = run.results_of(protocol)
+        record = results.read_run(folder)
         if record is None:
             continue
         measured = record.get("metrics", {}).get("recording")
@@ -96,11 +97,12 @@ def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
         expected = as_json(run.training())
         same = all(record["configuration"].get(n) == value for n, value in expected.items())
         if same and (measured or alike):
-            return {
-                "evaluation": read_evaluation(measured),
-                "agreement": read_agreement(alike),
-                "calibration": read_calibration(record.get("calibration")),
-            }
+            with results.trusting(folder / results.RUN):
+                return {
+                    "evaluation": read_evaluation(measured),
+                    "agreement": read_agreement(alike),
+                    "calibration": read_calibration(record.get("calibration")),
+                }
     return {"evaluation": None, "agreement": None, "calibration": None}
 
 

@@ -11,6 +11,8 @@ from urllib.request import Request, urlopen
 
 from tqdm import tqdm
 
+from cry_model.checkpoint import move_into_place
+
 PAUSES = (1.0, 3.0, 9.0, 27.0)  # seconds before each further try
 TIMEOUT = 30.0  # seconds without a byte
 BLOCK = 2**16  # bytes
@@ -38,7 +40,7 @@ def fetch(url: str, target: Path) -> None:
         time.sleep(pause)
         try:
             _attempt(url, part)
-            part.replace(target)
+            move_into_place(part, target)
             return
         except HTTPError as error:
             failure = f"the server answers {error.code} {error.reason}"

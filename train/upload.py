@@ -95,12 +95,24 @@ def publish(upload: Upload) -> str:
         )
     if upload.variables:
         insist(f"setting the variables of {repo_id}", lambda: _set_variables(api, upload))
-    return insist(f"sending the files to {repo_id}", lambda: _commit(api, upload))
+    oid, address = insist(f"sending the files to {repo_id}", lambda: _commit(api, upload))
+    there = insist(
+        f"looking at what arrived in {repo_id}",
+        lambda: set(api.list_repo_files(repo_id, repo_type=kind, revision=oid)),
+    )
+    if missing := [path for path in upload.files if path not in there]:
+        raise PublishError(
+            f"{repo_id} lacks {', '.join(missing)}: its .gitignore may leave them out; change "
+            "that, or choose another repository."
+        )
+    return address
 
 
 def _insist_on_private(api: HfApi, repo_id: str, kind: str) -> None:
     info = insist(f"looking at {repo_id}", lambda: api.repo_info(repo_id, repo_type=kind))
-    if info.private is False:
+    if info.private not in (True, False):
+        raise PublishError(f"The Hub does not say whether {repo_id} is private; try again later.")
+    if not info.private:
         raise PublishError(
             f"{repo_id} is there already and public; make it private on its settings page, or "
             "choose another repository."
@@ -125,8 +137,11 @@ def _set_variables(api: HfApi, upload: Upload) -> None:
             api.add_space_variable(upload.repo_id, key, value)
 
 
-def _commit(api: HfApi, upload: Upload) -> str:
-    """One commit; built anew in each attempt, because the library marks what it has sent."""
+def _commit(api: HfApi, upload: Upload) -> tuple[str, str]:
+    """The name and address of one commit.
+
+    Built anew in each attempt, because the library marks what it has sent.
+    """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
     there = {"repo_id": upload.repo_id, "repo_type": upload.kind, "revision": upload.revision}
@@ -142,4 +157,4 @@ def _commit(api: HfApi, upload: Upload) -> str:
     info = api.create_commit(
         operations=[*additions, *deletions], commit_message=upload.message, **there
     )
-    return str(info.commit_url)
+    return info.oid, str(info.commit_url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from analysis.dashboard.exhibit import Exhibit
 from analysis.dashboard.leakage_notes import loss_note, score_note
 from analysis.dashboard.leakage_tables import loss_data, loss_table, score_data, score_table
@@ -14,9 +16,10 @@ from analysis.leak import Leak, leak, under_two_splits
 from analysis.leakage_figure import leakage_figure
 from analysis.measured_run import MeasuredRun
 from analysis.paper import FULL
+from analysis.run_tables import ResultsError
 from analysis.runs import FoundRuns
 from analysis.style import SYSTEM_COLOURS
-from analysis.yardsticks import yardsticks
+from analysis.yardsticks import Yardstick, yardsticks
 from cry_model.evaluation import words
 from cry_model.registry import get_system, list_models
 
@@ -28,8 +31,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     leaks = [leak(*pair, metric) for pair in pairs.values()]
     told = FULL if FULL in pairs else next(iter(pairs))
     lost = next(leak.lost for leak in leaks if leak.system == told)
-    beside = [yardstick for run in runs for yardstick in yardsticks(run, metric)]
-    beside += without_truth(runs, metric)
+    beside, problems = _beside(runs, metric)
     end = f"{cell.dataset}-{metric}".replace("_", "-")
     return (
         Exhibit(
@@ -38,7 +40,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
             score_data(runs, metric, beside),
             leakage_figure(runs, metric, beside),
             score_table(runs, metric, beside),
-            score_note(runs, beside),
+            " ".join([score_note(runs, beside), *problems]),
         ),
         Exhibit(
             f"leakage-lost-{end}",
@@ -49,6 +51,17 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
             loss_note(leaks, cell.dataset),
         ),
     )
+
+
+def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Yardstick], list[str]]:
+    """What stands beside the runs, and a sentence for what cannot be read of it."""
+    found, problems = [], []
+    for read in (*(partial(yardsticks, run) for run in runs), partial(without_truth, runs)):
+        try:
+            found += read(metric)
+        except ResultsError as error:
+            problems.append(str(error))
+    return found, problems
 
 
 def leakage_cells(found: FoundRuns) -> tuple[CellKey, ...]:

@@ -73,7 +73,8 @@ def test_what_cannot_be_read_leaves_a_sentence_and_the_rest_if_that_is_wanted(tm
     (damaged / "run.json").write_text("{")
     found = find_runs(tmp_path, strict=False)
     assert [run.system for run in found.runs] == ["ecapa-tdnn", "resnet18"]
-    assert found.problems == (f"{damaged / 'run.json'} is damaged; fit the run again.",)
+    (problem,) = found.problems
+    assert problem.startswith(f"{damaged / 'run.json'} is damaged: ")
     assert found.cells == (("donateacry", "baby"),)
     assert list(found.of("donateacry", "baby")) == ["ecapa-tdnn", "resnet18"]  # as registered
     assert found.of("donateacry", "clip") == {}
@@ -122,7 +123,7 @@ def two_groups(table):
         (unknown_label, "labels that run.json has not"),
         (no_number, "no numbers"),
         (not_finite, "no numbers"),
-        (doubled, "a piece twice"),
+        (doubled, "a clip twice"),
         (two_groups, "two labels or groups"),
         (lambda table: table.drop(columns="p_tired"), "no column p_tired"),
     ],

@@ -1,7 +1,11 @@
 """Checkpoints: bit-exact round trips, and everything that is not exactly right refused."""
 
+import errno
 import json
+import os
+import stat
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation
-from cry_model.checkpoint import CONFIG, WEIGHTS
+from cry_model.checkpoint import CONFIG, WEIGHTS, write_atomically
 from cry_model.front_ends import usual_config
 from cry_model.hub import find_checkpoint
 
@@ -128,6 +132,39 @@ def test_a_config_that_is_no_config_is_refused(saved, text):
     (saved[0] / CONFIG).write_text(text, errors="surrogateescape")
     with pytest.raises(CheckpointError):
         cry_model.load_checkpoint(saved[0])
+
+
+def test_a_file_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
+    path, done = tmp_path / "run.json", []
+    sync, replace = os.fsync, Path.replace
+
+    def syncing(handle):
+        sync(handle)
+        folder = stat.S_ISDIR(os.fstat(handle).st_mode)
+        done.append("folder" if folder else os.pread(handle, 99, 0))
+
+    def replacing(self, target):
+        done.append("replace")
+        return replace(self, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(Path, "replace", replacing)
+    path.write_bytes(b"old")
+    write_atomically(path, b"new")
+    assert done == [b"new", "replace", "folder"]
+    assert path.read_bytes() == b"new"
+
+
+def test_what_cannot_be_synced_leaves_the_old_file_alone(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = tmp_path / "run.json"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("run.json", b"old")]
 
 
 def test_saving_again_replaces_and_leaves_nothing_behind(saved):

@@ -1,12 +1,15 @@
 """``CryClassifier.from_pretrained`` on a Hub of our own: revisions, refusals, no network."""
 
+import time
+
 import pytest
 import torch
 
 from cry_model import CheckpointConfig, FrontEndConfig, save_checkpoint
+from cry_model import hub_client as hub_client_module
 from cry_model.checkpoint import WEIGHTS
 from cry_model.config import CONFIG
-from tests.hub import READER, Repository, running_hub
+from tests.hub import READER, Answer, Repository, running_hub
 from tests.hub_client import hub_client
 
 LOAD = """
@@ -150,6 +153,68 @@ def test_a_hub_that_fails_is_named_by_its_status(hub, load):
     )
     assert "the Hub answered 500" in load("user/fresh")
     assert load("user/fresh") == NEW
+
+
+@pytest.fixture
+def broken(hub):
+    """The hub with a repository that was never fetched; what goes wrong is forgotten after."""
+    number = len(hub.repositories)
+    hub.repositories[f"models/user/n{number}"] = Repository(
+        commits=[hub.repositories["models/user/cry"].files()]
+    )
+    yield hub, f"user/n{number}"
+    hub.fail, hub.always = {}, {}
+
+
+PORTAL = Answer(200, b"<!doctype html><title>Log in</title>", ETag='"0"')
+ELSEWHERE = Answer(302, b"", Location="http://127.0.0.1:9/login")
+
+
+@pytest.mark.parametrize(
+    ("method", "failure", "words"),
+    [
+        ("HEAD", PORTAL, "does not speak as the Hub does"),
+        ("HEAD", Answer(200, b"[]"), "does not speak as the Hub does"),
+        ("HEAD", ELSEWHERE, "does not speak as the Hub does"),
+        ("HEAD", "lose", "the Hub cannot be reached"),
+        ("HEAD", 500, "the Hub answered 500"),
+        ("HEAD", Answer(429, b"", Retry_After="86400"), "wants a pause; try again after 2"),
+        ("HEAD", Answer(429, b"", Retry_After="30"), "wants a pause; try again in 30 s"),
+        ("HEAD", Answer(503, b"", Retry_After="9" * 99), "wants a pause; try again after 2"),
+        ("GET", PORTAL, "does not speak as the Hub does"),
+        ("GET", "lose", "the Hub cannot be reached"),
+        ("GET", 502, "the Hub answered 502"),
+        ("GET", Answer(429, b"[5]", Retry_After="86400"), "wants a pause; try again after 2"),
+        ("GET", Answer(400, b"[]"), "the Hub answered 400"),
+    ],
+)
+def test_a_fault_of_the_network_is_one_sentence_at_once(broken, load, method, failure, words):
+    hub, name = broken
+    hub.always = {f"{method} /{name}/": failure}
+    started = time.monotonic()
+    assert words in load(name)
+    assert time.monotonic() - started < 10
+    assert hub.count(f"{method} /{name}/") <= 2
+    hub.always = {}
+    assert load(name) == NEW
+
+
+def test_a_download_that_breaks_goes_on_and_ends(broken, load):
+    hub, name = broken
+    hub.fail = {f"GET /{name}/": "half"}
+    assert load(name) == NEW
+    hub.repositories["models/user/never"] = hub.repositories[f"models/{name}"]
+    hub.always = {"GET /user/never/": "half"}  # from the beginning each time, without an end
+    assert "the connection to the Hub broke" in load("user/never")
+    assert hub.count("GET /user/never/") == hub_client_module.AGAIN
+
+
+def test_what_was_fetched_once_answers_while_the_hub_fails(hub, load):
+    fetched = load("user/cry")
+    for failure in ("lose", 503, PORTAL, Answer(429, b"", Retry_After="86400")):
+        hub.always = {"HEAD /user/cry/": failure}
+        assert load("user/cry") == fetched
+    hub.always = {}
 
 
 def test_the_page_loads_the_revision_that_the_variable_names(everything):

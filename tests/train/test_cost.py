@@ -249,7 +249,7 @@ def test_a_folder_without_runs_is_one_sentence(tmp_path, capsys):
     assert "There is no run.json below" in capsys.readouterr().err
     (tmp_path / "run.json").write_text("{}")
     assert main(["costs", str(tmp_path)]) == 2
-    assert "is not of a run" in capsys.readouterr().err
+    assert f"{tmp_path / 'run.json'} is damaged" in capsys.readouterr().err
 
 
 def test_a_real_run_has_a_row(fitted, capsys):

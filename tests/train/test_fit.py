@@ -202,6 +202,48 @@ def test_labels_and_groups_that_look_like_something_else(made_up_root, tmp_path,
     assert record["metrics"]["recording"]["groups"] == 3
 
 
+DAMAGES = {
+    "empty": lambda table: "",
+    "cut in a row": lambda table: table[: table.rindex(",")],
+    "cut between rows": lambda table: "".join(table.splitlines(keepends=True)[:-9]),
+    "rows twice": lambda table: table + table.split("\n", 1)[1],
+    "another column": lambda table: table.replace(f"p_{LABELS[0]}", "p_other"),
+    "no number": lambda table: table.replace(",0,0,", ",zero,0,"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_table_is_refused_before_anything_is_fitted(
+    run, made_up_root, tmp_path, capsys, damage
+):
+    out = shutil.copytree(run[1], tmp_path / "runs")
+    folder = out / run[0].relative_to(run[1])
+    path = folder / "predictions.csv"
+    path.write_text(DAMAGES[damage](path.read_text()))
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    capsys.readouterr()
+    assert fit(made_up_root, out, "--seeds", "0", "1") == 2
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert "restore" in said
+    assert "epoch" not in said
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"configuration": {}}', '{"configuration": NaN}'])
+def test_a_damaged_record_is_refused_before_anything_is_fitted(
+    run, made_up_root, tmp_path, capsys, content
+):
+    out = shutil.copytree(run[1], tmp_path / "runs")
+    path = out / run[0].relative_to(run[1]) / "run.json"
+    path.write_text(content)
+    capsys.readouterr()
+    assert fit(made_up_root, out) == 2
+    said = capsys.readouterr().err
+    assert str(path) in said
+    assert "epoch" not in said
+
+
 def test_the_checkpoint_carries_the_hardest_protocol_measured(made_up_root, tmp_path):
     def evaluation():
         folder = tmp_path / "checkpoints" / f"donateacry-{SYSTEM}"

@@ -80,10 +80,13 @@ def test_the_state_of_a_cell_is_read_from_its_files(tmp_path):
         return state(tmp_path, seed, 2, {"folds": 2, **configuration})
 
     assert at(0) == "to do"
-    record = {"configuration": {"folds": 2, "bands": [1, 2]}, "seeds": [0]}
+    place = {"dataset": "d", "protocol": "baby", "system": "resnet18", "preset": {}}
+    record = {"configuration": {**place, "folds": 2, "bands": [1, 2]}, "seeds": [0]}
     results.write_record(tmp_path, record)
-    pd.DataFrame({"seed": [0, 0, 1, 2, 2], "fold": [0, 1, 1, 0, 1]}).to_csv(
-        tmp_path / "predictions.csv"
+    table = pd.DataFrame({"seed": [0, 0, 1, 2, 2], "fold": [0, 1, 1, 0, 1], "p_a": 0.3, "p_b": 0.7})
+    names = [f"r{number}" for number in table.index]
+    results.write_predictions(
+        tmp_path, table.assign(clip=names, recording=names, group="g", label="a")
     )
     assert [at(seed) for seed in range(4)] == ["done", "1 of 2 folds", "2 of 2 folds", "to do"]
     assert at(0, bands=(1, 2)) == "done"
@@ -150,7 +153,8 @@ def test_what_another_command_fits_is_skipped_and_said(made_up_root, tmp_path, c
 
 def test_what_fails_does_not_stop_the_rest(two_jobs, made_up_root, tmp_path, capsys):
     folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEMS[0]
-    results.write_record(folder, {"configuration": {}})
+    asked = results.read_run(two_jobs / folder.relative_to(tmp_path))["configuration"]
+    results.write_record(folder, {"configuration": {**asked, "folds": 9}})
     (folder / "predictions.csv").write_bytes(predictions(two_jobs, SYSTEMS[0]))
     assert grid(made_up_root, tmp_path) == 2
     said = capsys.readouterr()

@@ -199,6 +199,17 @@ def test_other_recordings_or_folds_are_refused(made_up_root, apart, capsys, colu
     assert contents(first) == before
 
 
+@pytest.mark.parametrize("file", ["predictions.csv", "run.json"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_damaged_file_is_named_and_nothing_is_joined(made_up_root, apart, capsys, file, which):
+    path = apart[which] / PLACE / file
+    path.write_bytes(path.read_bytes()[:-150])
+    before = contents(apart[0])
+    assert command(made_up_root, "join", apart[1], "--out", apart[0]) == 2
+    assert str(path) in capsys.readouterr().err
+    assert contents(apart[0]) == before
+
+
 def test_nothing_to_join(made_up_root, apart, tmp_path, capsys):
     assert command(made_up_root, "join", tmp_path / "none", "--out", apart[0]) == 2
     assert "There are no results in" in capsys.readouterr().err

@@ -1,10 +1,13 @@
 """``python -m train publish`` on a Hub of our own: what arrives, what is refused, what fails."""
 
+import time
+
 import pytest
+from huggingface_hub.utils import get_session
 
 from cry_model.checkpoint import DEFAULT, WEIGHTS
 from cry_model.config import CONFIG
-from tests.hub import LIMITED, READER, WRITER
+from tests.hub import LIMITED, READER, WRITER, Answer
 from train import hub as train_hub
 from train.hub import PublishError, insist
 
@@ -160,6 +163,133 @@ def test_what_should_be_private_is_not_sent_into_a_public_repository(hub, publis
     publish()
     assert refused(publish("--private"), "public", "settings")
     assert hub.count("/commit/") == 1
+
+
+@pytest.fixture
+def quick(everything):
+    """The client with pauses that a test can wait for."""
+    code = "import train.hub; train.hub.PAUSES, answer = {}, None"
+    everything[1].python(code.format((0.01, 0.02, 0.03)))
+    yield
+    everything[1].python(code.format(train_hub.PAUSES))
+
+
+PORTAL = b"<!doctype html><title>Log in to the train's network</title>"
+WRONG = b"""{"name": 5, "url": 5, "private": "no", "files": [5], "objects": 5, "sha": [],
+"commitUrl": 5, "commitOid": [], "errors": 5, "warnings": 5, "auth": []}"""
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "whoami",
+        "repos/create",
+        "GET /api/models/user/cry",
+        "validate-yaml",
+        "/preupload/",
+        "objects/batch",
+        "/commit/",
+    ],
+)
+@pytest.mark.parametrize("body", [b"[]", b"", b"null", b'{"url": "htt', PORTAL, WRONG])
+def test_what_does_not_speak_as_the_hub_is_one_sentence(hub, publish, request_line, body):
+    hub.fail[request_line] = Answer(200, body)
+    assert refused(publish("--private"))
+    assert hub.fail == {}
+    commits = [c for r in hub.repositories.values() for c in r.commits]
+    assert all(set(files) == {".gitattributes"} for files in commits)
+    assert publish("--private").status == 0
+    assert complete(hub)
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", PORTAL, b'{"error": "You already created it"}'])
+def test_a_conflict_without_an_address_is_one_sentence(hub, publish, body):
+    hub.fail["repos/create"] = Answer(409, body)
+    assert refused(publish(), "creating user/cry")
+
+
+def test_an_upload_that_never_reached_the_hub_is_not_committed(hub, publish, quick):
+    hub.always["PUT /upload/"] = Answer(200, PORTAL)
+    done = publish()
+    assert (done.status, "Traceback" in done.err) == (2, False)
+    assert hub.repositories["models/user/cry"].commits == [{".gitattributes": b""}]
+
+
+def test_a_repository_that_may_be_public_is_sent_nothing_private(hub, publish):
+    hub.fail["GET /api/models/user/cry"] = Answer(200, {"id": "user/cry", "sha": "0" * 40})
+    assert refused(publish("--private"), "does not say whether user/cry is private")
+    assert hub.count("/commit/") == 0
+
+
+def test_what_the_repository_ignores_is_missed(hub, publish):
+    ignored = {"path": WEIGHTS, "uploadMode": "lfs", "shouldIgnore": True}
+    others = [
+        {"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in (CARD, CONFIG)
+    ]
+    hub.fail["/preupload/"] = Answer(200, {"files": [ignored, *others]})
+    assert refused(publish(), f"user/cry lacks {WEIGHTS}", ".gitignore")
+
+
+@pytest.mark.parametrize("failure", ["cut", 503, 429])
+@pytest.mark.parametrize("request_line", ["whoami", "/preupload/", "PUT /upload/", "/commit/"])
+def test_one_layer_tries_again_and_says_so(hub, publish, quick, request_line, failure):
+    hub.always[request_line] = failure
+    done = publish()
+    *waits, sentence = done.err.strip().splitlines()
+    assert done.status == 2
+    assert "4 times in a row" in sentence
+    assert len(waits) == 3
+    assert all("once more in" in line for line in waits)
+    assert hub.count(request_line) == 4
+
+
+def test_a_conflict_with_another_command_is_waited_for(hub, publish, quick):
+    busy = "Cannot create repo: another conflicting operation is in progress"
+    hub.fail["repos/create"] = Answer(409, {"error": busy})
+    done = publish()
+    assert (done.status, done.err.count("once more in")) == (0, 1)
+    assert complete(hub)
+
+
+@pytest.mark.parametrize("request_line", ["whoami", "/preupload/", "/commit/"])
+@pytest.mark.parametrize(
+    "headers",
+    [{"Retry_After": "1"}, {"RateLimit": '"api";r=0;t=1'}],
+)
+def test_a_pause_that_the_hub_asks_for_is_kept_and_announced(
+    hub, publish, quick, request_line, headers
+):
+    hub.fail[request_line] = Answer(429, {"error": "slow down"}, **headers)
+    started = time.monotonic()
+    done = publish()
+    assert time.monotonic() - started >= 1
+    assert done.status == 0, done.err
+    assert "wants a pause" in done.err
+    assert "once more in 1 s" in done.err
+    assert complete(hub)
+
+
+@pytest.mark.parametrize("request_line", ["whoami", "/preupload/", "PUT /upload/", "/commit/"])
+@pytest.mark.parametrize("asked", ["86400", "9" * 400, "Fri, 31 Dec 2117 23:59:59 GMT"])
+def test_a_pause_of_a_day_is_told_and_not_kept(hub, publish, request_line, asked):
+    hub.fail[request_line] = Answer(429, PORTAL, Retry_After=asked)
+    assert refused(publish(), "wants a pause", "run the command again after 2")
+    assert hub.count(request_line) == 1
+
+
+@pytest.mark.parametrize("asked", ["soon", "-5", "", "1.5", "Fri, 99 Foo 2117", "0"])
+def test_a_pause_that_nobody_understands_is_our_own(hub, publish, quick, asked):
+    hub.fail["/commit/"] = Answer(429, Retry_After=asked)
+    assert publish().status == 0
+    assert complete(hub)
+
+
+def test_the_library_is_left_as_it_was():
+    client = get_session()
+    before = (client.send, client.timeout)
+    with pytest.raises(PublishError, match="does not speak as the Hub does"):
+        insist("x", Passing(KeyError("url"), 1))
+    assert (client.send, client.timeout) == before
 
 
 class Passing:

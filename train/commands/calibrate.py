@@ -55,11 +55,12 @@ def run(args: argparse.Namespace) -> None:
     if record is None or "labels" not in record:
         raise DataError(f"There is no finished run in '{args.results}'; 'fit' makes one.")
     config = None if args.checkpoint is None else config_of(args.checkpoint, record)
+    evaluation = None if config is None else measured(config, record, args.results)
     found = calibrated(args, record)
     results.write_record(args.results, {**record, "calibration": asdict(found)})
     print(describe(found), f"Written to {args.results / results.RUN}.", sep="\n")
     if config is not None:
-        carried = replace(config, calibration=found, evaluation=measured(config, record))
+        carried = replace(config, calibration=found, evaluation=evaluation)
         write_atomically(args.checkpoint / CONFIG, carried.to_json().encode())
         print(f"Written to {args.checkpoint / CONFIG}.")
 
@@ -84,17 +85,22 @@ def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
     return config
 
 
-def measured(config: CheckpointConfig, record: dict[str, Any]) -> Evaluation | None:
-    """What the checkpoint carries of its metrics: of all seeds that the run has by now."""
+def measured(config: CheckpointConfig, record: dict[str, Any], folder: Path) -> Evaluation | None:
+    """What the checkpoint carries of its metrics: of all seeds that the run has by now.
+
+    Raises:
+        DataError: if they are damaged.
+    """
     if config.evaluation is None:
         return None
-    return read_evaluation(record["metrics"]["recording"])
+    with results.trusting(folder / results.RUN):
+        return read_evaluation(record["metrics"]["recording"])
 
 
 def calibrated(args: argparse.Namespace, record: dict[str, Any]) -> Calibration:
     """From the predictions of the run of ``record``."""
     ran, labels = record["configuration"], record["labels"]
-    table = results.whole_seeds(results.read_predictions(args.results), ran["folds"])
+    table = results.whole_seeds(results.read_predictions(args.results, labels), ran["folds"])
     opinions = results.read_opinions(args.results, labels)
     temperature = 1.0
     if args.teacher is not None:

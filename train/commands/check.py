@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
         raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
     root = Path(args.data_root)
     teacher, config = load_checkpoint(args.teacher)
-    predictions = results.read_predictions(args.results)
+    predictions = results.read_predictions(args.results, config.labels)
     if predictions.empty or config.calibration is None:
         raise DataError(f"There are no predictions in {args.results} to calibrate with.")
     prepared = find_corpus(challenge6_cuts.NAME, root, args.cache, FEATURES.front_end)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cry_model.checkpoint import write_atomically
 from train.commands.options import HelpFormatter
+from train.corpus import DataError
 from train.costs import as_csv, markdown, read_costs
 
 DESCRIPTION = """Show what the runs of a results folder cost, as a Markdown table: time, throughput,
@@ -29,8 +30,14 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Reads, prints, writes."""
-    rows = read_costs(args.folder)
-    print(markdown(rows))
+    """Reads, prints, writes.
+
+    Raises:
+        DataError: if there are no runs or, after the table of the others, one is damaged.
+    """
+    rows, problems = read_costs(args.folder)
+    print(markdown(rows), flush=True)
+    if problems:
+        raise DataError("\n".join(problems))
     if args.csv is not None:
         write_atomically(args.csv, as_csv(rows).encode())

@@ -162,7 +162,10 @@ def show(
             args.out / "results" / name / cell.protocol / cell.system
             for name in names[cell.dataset]
         ]
-        states = {state(folder, cell.seed, args.folds, asked) for folder in folders}
+        try:
+            states = {state(folder, cell.seed, args.folds, asked) for folder in folders}
+        except DataError as error:  # the other cells may be well
+            states = {str(error)}
         done += states == {"done"}
         print(f"{cell}: {', '.join(sorted(states))}")
     print(f"{len(todo)} fits of {args.folds} folds, {done} of them done.")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from cry_model.config import read_front_end
+from cry_model.config import read_calibration, read_front_end
+from train import results
 from train.commands.options import HelpFormatter, add_cache, add_data_root
 from train.corpus import DataError
 from train.devices import make_accelerator
@@ -67,12 +68,13 @@ def join_cell(args: argparse.Namespace, cell: Cell, place: Path, accelerator: Ac
     own, other = read_part(cell.results_folder), read_part(place)
     if contains(own, other):
         return "is joined already."
-    front_end = read_front_end(own.record["configuration"]["preset"]["front_end"])
+    with results.trusting(own.folder / results.RUN):
+        front_end = read_front_end(own.record["configuration"]["preset"]["front_end"])
+        calibration = read_calibration(own.record.get("calibration"))
     seeds = tuple(sorted({*own.seeds, *other.seeds}))
     one = run_of(cell, own.record, seeds, front_end, args.data_root, args.cache, accelerator)
-    measured = own.record.get("calibration")
-    if measured is not None:
-        one = replace(one, coverage=measured["promised"])
+    if calibration is not None:
+        one = replace(one, coverage=calibration.promised)
     with one.alone(cell.results_folder):
         own = read_part(cell.results_folder)  # a fit may have gone on until now
         return f"seeds {', '.join(map(str, seeds))}.\n{summary(one, join(one, own, other))}"

@@ -1,5 +1,6 @@
 """The scores and curves of classes, against scikit-learn on the same predictions."""
 
+import json
 import warnings
 
 import numpy as np
@@ -257,8 +258,14 @@ def test_the_panel_draws_and_tabulates_every_class(made_up):
 def test_a_class_without_recordings_or_answers_is_shown_as_undefined(tmp_path):
     folder = write_run(tmp_path, "resnet18")
     table = pd.read_csv(folder / "predictions.csv", dtype={"group": str})
-    table = table[table["label"] != "burping"].assign(p_burping=0.0)
+    table = table[table["label"] != "burping"]
+    rest = table["p_hungry"] + table["p_tired"]
+    shares = {name: table[name] / rest for name in ("p_hungry", "p_tired")}
+    table = table.assign(p_burping=0.0, **shares)
     table.to_csv(folder / "predictions.csv", index=False)
+    record = json.loads((folder / "run.json").read_text())
+    record["metrics"]["recording"]["recordings"] = table["recording"].nunique()
+    (folder / "run.json").write_text(json.dumps(record))
     dots, roc, precision_recall = PER_CLASS.exhibits(find_runs(tmp_path), CELL)
     row = dots.table.set_index("Class").loc["burping"]
     assert list(row) == [0, "–", "–", "–", "–", "–"]

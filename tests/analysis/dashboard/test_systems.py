@@ -180,7 +180,7 @@ def test_a_single_system_is_called_that(tmp_path):
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "There is no readable"),
+        (None, "There is no benchmark.json"),
         ("{", "is not as"),
         ("[]", "is not as"),
         ('{"costs": []}', "is not as"),

@@ -1,0 +1,206 @@
+"""Read the files of a run with distrust: a disk may be full, a copy cut, a text edited by hand."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+PREDICTIONS, RUN = "predictions.csv", "run.json"
+WORDS = ("clip", "recording", "group", "label")  # a group may be called 007, or NA
+WHOLE = ("fold", "seed")
+LARGEST_JSON, LARGEST_TABLE = 2**25, 2**29  # bytes: a hundred times what a large corpus needs
+ROUNDING = 1e-6  # of one probability in a table
+
+CONFIGURATION: Mapping[str, type] = {
+    "dataset": str,
+    "protocol": str,
+    "system": str,
+    "folds": int,
+    "preset": dict,
+}
+"""What every configuration has, and of which kind."""
+RECORD: Mapping[str, type] = {
+    "configuration": dict,
+    "environment": dict,
+    "wall_seconds": dict,
+    "cost": dict,
+    "metrics": dict,
+    "labels": list,
+    "seeds": list,
+    "joined": list,
+}
+"""What a record may have, and of which kind."""
+KINDS = {str: "text", int: "whole number", dict: "object", list: "list"}
+
+
+class DamagedFileError(ValueError):
+    """A file of a run is damaged; the message goes on where a sentence began with its path."""
+
+
+def probability_columns(labels: Sequence[str]) -> list[str]:
+    """Return the columns that hold the probabilities, in the order of the labels."""
+    return [f"p_{label}" for label in labels]
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object; NaN and infinity are no JSON.
+
+    Raises:
+        DamagedFileError: if there is none, or it is no such object.
+    """
+    content = _read(path, LARGEST_JSON)
+    try:
+        record = json.loads(content, parse_constant=_finite, parse_float=_finite)
+        json.dumps(record, ensure_ascii=False).encode()  # half a character cannot be written again
+    except (RecursionError, ValueError) as error:
+        raise DamagedFileError(f"is damaged: it is no JSON ({error})") from error
+    if not isinstance(record, dict):
+        raise DamagedFileError("is damaged: it holds no JSON object")
+    return record
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Read a ``run.json`` whose parts are of the kinds that ``python -m train fit`` writes.
+
+    Raises:
+        DamagedFileError: if it is none.
+    """
+    record = read_object(path)
+    _require_kinds(record, {name: RECORD[name] for name in RECORD if name in record})
+    if "configuration" not in record:
+        raise DamagedFileError("is damaged: it has no configuration")
+    _require_kinds(record["configuration"], CONFIGURATION)
+    if not all(isinstance(label, str) for label in record.get("labels", [])):
+        raise DamagedFileError("is damaged: a label is no text")
+    if not all(type(seed) is int for seed in record.get("seeds", [])):
+        raise DamagedFileError("is damaged: a seed is no whole number")
+    for number in record.get("wall_seconds", {}).values():
+        if type(number) not in (int, float):
+            raise DamagedFileError("is damaged: wall_seconds holds no numbers")
+    for part in record.get("joined", []):
+        _require_kinds(part, {"environment": dict, "seeds": list})
+    return record
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """Read a CSV table in UTF-8 with a name above each column.
+
+    Raises:
+        DamagedFileError: if it is none.
+    """
+    content, texts = _read(path, LARGEST_TABLE), dict.fromkeys(WORDS, str)
+    try:
+        names = pd.read_csv(io.BytesIO(content), header=None, nrows=1, dtype=str).iloc[0]
+        table = pd.read_csv(io.BytesIO(content), dtype=texts, keep_default_na=False)
+    except (OverflowError, ValueError) as error:
+        raise DamagedFileError("is damaged: it is no table in UTF-8") from error
+    if names.duplicated().any():
+        raise DamagedFileError("is damaged: it has a column twice")
+    return table
+
+
+def require_columns(
+    table: pd.DataFrame,
+    words: Sequence[str] = (),
+    whole: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+) -> None:
+    """Refuse a table without these columns, or with gaps in them.
+
+    Args:
+        table: as :func:`read_table` gives it.
+        words: columns of text.
+        whole: columns of whole numbers from 0 on.
+        numbers: columns of finite numbers.
+
+    Raises:
+        DamagedFileError: if a column or every row is missing, or a value is not of its kind.
+    """
+    if missing := [name for name in (*words, *whole, *numbers) if name not in table]:
+        raise DamagedFileError(f"is damaged: it has no column {', '.join(missing)}")
+    if table.empty:
+        raise DamagedFileError("is damaged: it has no rows")
+    for name in words:
+        if (table[name].isna() | (table[name] == "")).any():
+            raise DamagedFileError(f"is damaged: it has a row without {name}")
+    for name in whole:
+        if table[name].dtype.kind != "i" or (table[name] < 0).any():
+            raise DamagedFileError(f"is damaged: it has a {name} that is no whole number")
+    for name in numbers:
+        if table[name].dtype.kind not in "fi" or not np.isfinite(table[name]).all():
+            raise DamagedFileError(f"is damaged: it has values under {name} that are no numbers")
+
+
+def require_unique(table: pd.DataFrame, *keys: str) -> None:
+    """Refuse a table in which two rows are of the same thing.
+
+    Raises:
+        DamagedFileError: if two rows have the same values in all of these columns.
+    """
+    if table.duplicated([*keys]).any():
+        raise DamagedFileError(f"is damaged: it has a {keys[-1]} twice")
+
+
+def read_predictions(
+    path: Path, labels: Sequence[str] | None = None, words: Sequence[str] = WORDS
+) -> pd.DataFrame:
+    """Read the predictions of a run, a row for each piece.
+
+    Args:
+        path: of the file.
+        labels: of the run; None takes those that have a column.
+        words: its columns of text; without "clip", a row is a recording.
+
+    Raises:
+        DamagedFileError: if it is no such table, if probabilities do not sum to 1, a row is there
+            twice, or a recording has two labels or groups.
+    """
+    table = read_table(path)
+    if labels is None:
+        labels = [name.removeprefix("p_") for name in table if name.startswith("p_")]
+    columns = probability_columns(labels)
+    require_columns(table, words, WHOLE, columns)
+    require_unique(table, "seed", "clip" if "clip" in words else "recording")
+    if unknown := sorted(set(table["label"]) - set(labels)):
+        raise DamagedFileError(f"has labels that {RUN} has not ({', '.join(unknown)})")
+    values = table[columns].to_numpy(np.float64)
+    far = abs(values.sum(1) - 1) > ROUNDING * (len(labels) + 1)
+    if far.any() or (values < 0).any():
+        raise DamagedFileError("is damaged: it has probabilities that do not sum to 1")
+    if table.drop_duplicates(["recording", "group", "label"])["recording"].duplicated().any():
+        raise DamagedFileError("is damaged: it has a recording with two labels or groups")
+    return table
+
+
+def _read(path: Path, largest: int) -> bytes:
+    try:
+        if not path.is_file():
+            raise DamagedFileError("is no file")
+        if path.stat().st_size > largest:
+            raise DamagedFileError(f"is damaged: it has more than {largest // 2**20} MB")
+        content = path.read_bytes()
+    except OSError as error:
+        raise DamagedFileError(f"cannot be read ({error.strerror or error})") from error
+    if not content.strip():
+        raise DamagedFileError("is damaged: it is empty")
+    return content
+
+
+def _require_kinds(data: Any, kinds: Mapping[str, type]) -> None:
+    for name, kind in kinds.items():
+        if not isinstance(data, dict) or type(data.get(name)) is not kind:
+            raise DamagedFileError(f"is damaged: its '{name}' is no {KINDS[kind]}")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number")
+    return number

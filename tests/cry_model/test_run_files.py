@@ -1,0 +1,271 @@
+"""Result files that a full disk, a copy or an editor has spoilt, as both readers meet them."""
+
+import json
+import os
+
+import pytest
+
+from analysis.dashboard.panels import PANELS
+from analysis.dashboard.report import write_report
+from analysis.run_tables import ResultsError
+from analysis.runs import find_runs
+from cry_model.run_files import LARGEST_JSON
+from tests.analysis.made_up_runs import write_run
+from train import results
+from train.__main__ import main
+from train.corpus import DataError
+
+PLACE = ("donateacry", "baby", "resnet18")
+
+
+def lines_of(table):
+    return table.decode().splitlines(keepends=True)
+
+
+def cell(column, value):
+    """Another value in the fifth row."""
+
+    def change(table):
+        lines = lines_of(table)
+        fields = lines[5].rstrip("\n").split(",")
+        fields[column] = value
+        return "".join([*lines[:5], ",".join(fields) + "\n", *lines[6:]]).encode()
+
+    return change
+
+
+TABLES = {
+    "empty": lambda t: b"",
+    "blank": lambda t: b"\n\n\n",
+    "header alone": lambda t: lines_of(t)[0].encode(),
+    "no header": lambda t: "".join(lines_of(t)[1:]).encode(),
+    "cut in a row": lambda t: t[: t.rindex(b",")],
+    "cut in a number": lambda t: t[:-4],
+    "binary": lambda t: bytes(range(256)) * 9,
+    "zeros": lambda t: bytes(4096),
+    "all rows twice": lambda t: t + "".join(lines_of(t)[1:]).encode(),
+    "one row twice": lambda t: t + lines_of(t)[3].encode(),
+    "two files": lambda t: t + t,
+    "another column": lambda t: t.replace(b"p_hungry", b"p_angry"),
+    "a column twice": lambda t: t.replace(b"p_hungry", b"p_tired"),
+    "semicolons": lambda t: t.replace(b",", b";"),
+    "a longer row": lambda t: t.replace(b"\n", b",1\n").replace(b",1\n", b"\n", 1),
+    "latin-1": lambda t: t.replace(b"r003", b"b\xe9b\xe9"),
+    "utf-16": lambda t: t.decode().encode("utf-16"),
+    "a login page": lambda t: b"<!doctype html><title>Log in</title>",
+    "an open quote": lambda t: t.replace(b"r003#0", b'"r003#0'),
+    "a probability in words": cell(6, "much"),
+    "no probability": cell(6, ""),
+    "NaN": cell(6, "nan"),
+    "infinity": cell(6, "inf"),
+    "below 0": cell(6, "-0.5"),
+    "a sum far from 1": cell(6, "1.0"),
+    "huge": cell(6, "1e308"),
+    "a fold in words": cell(3, "two"),
+    "half a fold": cell(3, "0.5"),
+    "a huge seed": cell(4, "9" * 30),
+    "an unknown label": cell(5, "bored"),
+    "no recording": cell(1, ""),
+    "another group": cell(2, "999"),
+}
+HARMLESS = {
+    "a byte order mark": lambda t: b"\xef\xbb\xbf" + t,
+    "CRLF": lambda t: t.replace(b"\n", b"\r\n"),
+    "no last newline": lambda t: t.rstrip(b"\n"),
+    "blank lines": lambda t: t + b"\n\n",
+}
+RECORDS = {
+    "empty": b"",
+    "a list": b"[]",
+    "an empty object": b"{}",
+    "null": b"null",
+    "deep": b"[" * 100_000,
+    "binary": bytes(range(256)),
+    "a login page": b"<!doctype html><title>Log in</title>",
+    "huge": b'{"a": "' + b"x" * LARGEST_JSON + b'"}',
+    "an endless number": b'{"a": ' + b"9" * 5000 + b"}",
+}
+CHANGES = {
+    "NaN": {"parameters": float("nan")},
+    "infinity": {"wall_seconds": {"seed 0, fold 0": float("inf")}},
+    "half a character": {"environment": {"device_name": "\ud800"}},
+    "configuration": {"configuration": []},
+    "no folds": {"configuration": {"dataset": "d", "protocol": "baby", "system": "resnet18"}},
+    "labels": {"labels": {"a": 1}},
+    "labels of numbers": {"labels": [1, 2, 3]},
+    "seeds": {"seeds": "0"},
+    "metrics": {"metrics": [1]},
+    "times": {"wall_seconds": {"seed 0, fold 0": "long"}},
+    "joined": {"joined": [5]},
+}
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Three runs and one under another split."""
+    for system in ("resnet18", "improved-ecapa-tdnn", "ecapa-tdnn"):
+        write_run(tmp_path, system, 2.0)
+    write_run(tmp_path, "improved-ecapa-tdnn", 3.0, protocol="clip")
+    return tmp_path
+
+
+def spoil_record(path, damage):
+    if damage in RECORDS:
+        path.write_bytes(RECORDS[damage])
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:200])
+    else:
+        path.write_text(json.dumps({**json.loads(path.read_text()), **CHANGES[damage]}))
+
+
+def left_out(root, file):
+    """The others are found, and one sentence names this file."""
+    found = find_runs(root, strict=False)
+    (problem,) = found.problems
+    assert str(root.joinpath(*PLACE, file)) in problem
+    assert "\n" not in problem
+    assert len(found.runs) == 3
+    assert all(run.system != "resnet18" for run in found.runs)
+    return found
+
+
+def refused_in_train(folder, file, read):
+    with pytest.raises(DataError) as caught:
+        read(folder)
+    assert str(folder / file) in str(caught.value)
+    assert "restore" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", TABLES)
+def test_a_damaged_table_is_named_and_takes_no_other_run_with_it(root, damage):
+    path = root.joinpath(*PLACE, "predictions.csv")
+    path.write_bytes(TABLES[damage](path.read_bytes()))
+    refused_in_train(
+        path.parent,
+        path.name,
+        lambda f: results.read_predictions(f, ("burping", "hungry", "tired")),
+    )
+    left_out(root, path.name)
+
+
+@pytest.mark.parametrize("harmless", HARMLESS)
+def test_what_an_editor_does_to_line_ends_changes_nothing(root, harmless):
+    path = root.joinpath(*PLACE, "predictions.csv")
+    before = results.read_predictions(path.parent)
+    path.write_bytes(HARMLESS[harmless](path.read_bytes()))
+    assert results.read_predictions(path.parent).equals(before)
+    assert len(find_runs(root, strict=False).runs) == 4
+
+
+@pytest.mark.parametrize("damage", ["cut", *RECORDS, *CHANGES])
+def test_a_damaged_record_is_named_and_takes_no_other_run_with_it(root, damage):
+    path = root.joinpath(*PLACE, "run.json")
+    spoil_record(path, damage)
+    refused_in_train(path.parent, path.name, results.read_run)
+    left_out(root, path.name)
+
+
+@pytest.mark.parametrize("file", ["predictions.csv", "run.json"])
+def test_a_folder_in_its_place_is_named(root, file):
+    path = root.joinpath(*PLACE, file)
+    path.unlink()
+    path.mkdir()
+    read = results.read_run if file == "run.json" else results.read_predictions
+    refused_in_train(path.parent, file, read)
+    left_out(root, file)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="who may read everything can't")
+@pytest.mark.parametrize("file", ["predictions.csv", "run.json"])
+def test_a_file_that_may_not_be_read_is_named(root, file):
+    path = root.joinpath(*PLACE, file)
+    path.chmod(0)
+    read = results.read_run if file == "run.json" else results.read_predictions
+    refused_in_train(path.parent, file, read)
+    left_out(root, file)
+
+
+@pytest.mark.parametrize("file", ["predictions.csv", "run.json"])
+def test_a_read_error_of_the_disk_is_named(root, file, monkeypatch):
+    path, read_bytes = root.joinpath(*PLACE, file), type(root).read_bytes
+
+    def failing(self):
+        if self == path:
+            raise OSError(5, "Input/output error")
+        return read_bytes(self)
+
+    monkeypatch.setattr(type(root), "read_bytes", failing)
+    read = results.read_run if file == "run.json" else results.read_predictions
+    refused_in_train(path.parent, file, read)
+    found = left_out(root, file)
+    write_report(root, root / "report.html", PANELS[:1])
+    assert file in (root / "report.html").read_text()
+    assert found.cells == (("donateacry", "clip"), ("donateacry", "baby"))
+
+
+def test_rows_that_are_gone_without_a_trace_are_missed(root):
+    path = root.joinpath(*PLACE, "predictions.csv")
+    path.write_text("".join(lines_of(path.read_bytes())[:-2]))
+    left_out(root, path.name)
+    with pytest.raises(ResultsError, match="has not the 90 recordings"):
+        _ = find_runs(root).of(*PLACE[:2])["resnet18"].predictions
+
+
+@pytest.mark.parametrize("part", ["dataset", "protocol", "system"])
+def test_a_record_of_another_run_is_told_to_move(root, part):
+    path = root.joinpath(*PLACE, "run.json")
+    record = json.loads(path.read_text())
+    record["configuration"][part] = "other"
+    path.write_text(json.dumps(record))
+    left_out(root, path.name)
+
+
+@pytest.mark.parametrize("damage", ["beside", "chance.json", "shuffled"])
+def test_what_stands_beside_the_runs_takes_none_of_them_away(root, damage):
+    folder = root.joinpath("donateacry", "clip", "improved-ecapa-tdnn")
+    if damage == "beside":
+        record = json.loads((folder / "run.json").read_text())
+        record["beside"] = {"sample_rate": {"accuracy": {"value": "high"}}}
+        (folder / "run.json").write_text(json.dumps(record))
+    elif damage == "chance.json":
+        (folder.parent / damage).write_text("[]")
+    else:
+        (folder / "shuffled-0").mkdir()
+        (folder / "shuffled-0" / "run.json").write_text("{")
+    found = find_runs(root, strict=False)
+    (panel,) = (panel for panel in PANELS if panel.name == "leakage")
+    scores, lost = panel.exhibits(found, panel.cells(found)[0], {"metric": "accuracy"})
+    assert "json is " in scores.note
+    assert len(scores.data[scores.data["mark"] == "system"]) == 4
+    assert len(lost.data)
+
+
+@pytest.mark.parametrize("damage", ["empty", "a list", "labels", "times"])
+def test_costs_shows_the_other_runs(root, damage, capsys, tmp_path):
+    path = root.joinpath(*PLACE, "run.json")
+    spoil_record(path, damage)
+    table = tmp_path / "costs.csv"
+    assert main(["costs", str(root), "--csv", str(table)]) == 2
+    said = capsys.readouterr()
+    assert said.out.count("| donateacry |") == 3
+    assert str(path) in said.err
+    assert not table.exists()
+
+
+@pytest.mark.parametrize("damage", ["cut in a row", "one row twice", "a sum far from 1"])
+def test_calibrate_names_the_table(root, damage, capsys):
+    path = root.joinpath(*PLACE, "predictions.csv")
+    path.write_bytes(TABLES[damage](path.read_bytes()))
+    before = (path.parent / "run.json").read_bytes()
+    assert main(["calibrate", str(path.parent)]) == 2
+    assert str(path) in capsys.readouterr().err
+    assert (path.parent / "run.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"recording\nr1\n", b"recording,t_a\nr1,x\n", b"recording,t_a\nr1,1\nr1,1\n"]
+)
+def test_a_damaged_table_of_a_teacher_is_named(tmp_path, content):
+    (tmp_path / "teacher.csv").write_bytes(content)
+    refused_in_train(tmp_path, "teacher.csv", lambda f: results.read_opinions(f, ("a",)))
