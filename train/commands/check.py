@@ -128,19 +128,18 @@ def run(args: argparse.Namespace) -> None:
     }
     sure = {cut.item.recording for cut in cuts if cut.original is not None}
     report = Report(args, facts, folds, sure)
-    report.write(args.teacher.name, teacher, config, of_teacher(config, predictions))
+    report.write("feature-mlp", teacher, config, of_teacher(config, predictions))
     if args.student is None:
         return
     student, own = without_layer(*load_checkpoint(args.student))
-    name = args.student.name
-    before = report.write(name, student, own, of_student(student, own))
+    before = report.write("student", student, own, of_student(student, own))
     front_end = make_front_end(own.front_end)
     labelled, others = (
         embed(student, front_end, find_corpus(*where, args.cache, own.front_end).clips, own.labels)
         for where in ((challenge6_cuts.NAME, root), (cries.NAME, root))
     )
     way = of_adapted(student, own, labelled, others)
-    after = report.write(f"{name}-adapted", student, replace(own, calibration=None), way)
+    after = report.write("adapted-student", student, replace(own, calibration=None), way)
     ahead = lead(after, before, own.labels)
     print(f"The adapted student is ahead of the other by {ahead} (balanced accuracy, paired).")
     if args.save is None:
@@ -154,7 +153,11 @@ def run(args: argparse.Namespace) -> None:
         evaluation=results.score(after, own.labels, **report.scored),
         agreement=None,
         calibration=calibrate(after, own.labels, PROMISED, **report.scored),
-        training={**own.training, "adapted": {**facts, "penalty": layer.penalty}},
+        training={
+            **own.training,
+            "adapted": {**facts, "penalty": layer.penalty, "recordings": len(labelled.names)},
+            "licence": f"{own.training['licence']}; {challenge6_cuts.LICENCE}",
+        },
     )
     save_checkpoint(args.save, model, made, half=True)
     print(f"Checkpoint in {args.save}.")
@@ -199,7 +202,7 @@ class Report:
         record = {
             "configuration": {
                 **self.facts,
-                "checkpoint": name,
+                "model": name,
                 "digest": digest(model.state_dict()),
             },
             "labels": list(config.labels),
