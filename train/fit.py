@@ -17,7 +17,7 @@ from train import results
 from train.beside import beside
 from train.calibration import of_run
 from train.corpus import DataError
-from train.devices import of_main
+from train.devices import as_found, of_main, same_threads
 from train.feature_tables import TableFrontEnd
 from train.fold import fit_fold
 from train.opinions import compare
@@ -27,6 +27,7 @@ from train.ship import ship
 from train.splits import split
 
 
+@as_found()
 def run_fit(run: Run) -> Evaluation | Agreement | None:
     """Cross-validates, writes the results, fits on everything and saves the checkpoint.
 
@@ -82,6 +83,10 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
     if main:  # before any prediction, which would be nobody's without it
         results.write_run(folder, record)
     done = set() if table.empty else set(zip(table["seed"], table["fold"], strict=True))
+    if done and any((seed, fold) not in done for seed in run.seeds for fold in range(run.folds)):
+        known = record.get("environment", {})
+        before = known.get("threads") if known.get("device") == "cpu" else None
+        same_threads(before, run.threads, str(folder))
     for seed in run.seeds:
         fold_of = split(units.items, run.protocol, run.folds, seed)
         for fold in range(run.folds):

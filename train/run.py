@@ -209,7 +209,13 @@ class Run:
         folder = self.out / "state" / self.name / self.protocol / self.system
         identity = json.dumps([self.configuration(), which], sort_keys=True)
         writes = self.accelerator.is_main_process
-        return Memory(folder / f"{which}.pt", identity, self.resume, writes)
+        return Memory(folder / f"{which}.pt", identity, self.resume, writes, self.threads)
+
+    @property
+    def threads(self) -> int | None:
+        """How many compute a fit, where that decides the last bit: on a CPU."""
+        cpu = self.on_features or self.accelerator.device.type == "cpu"
+        return torch.get_num_threads() if cpu else None
 
     def training(self) -> dict[str, Any]:
         """What decides the weights, besides seed and fold."""

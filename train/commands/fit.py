@@ -109,7 +109,9 @@ def add_how(how: argparse._ArgumentGroup) -> None:
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the model"
     )
     how.add_argument(
-        "--deterministic", action="store_true", help="the same result twice on CUDA too, slower"
+        "--deterministic",
+        action="store_true",
+        help="the same result twice on CUDA too, slower; on a CPU with the same number of threads",
     )
 
 
