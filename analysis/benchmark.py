@@ -7,7 +7,6 @@ medians; the first runs are not counted. Unless systems are named, ten minutes o
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import platform
@@ -25,8 +24,9 @@ from analysis.measuring import RATE, RUNS, SECONDS, median_ms, peak_memory_mb, w
 from analysis.sections import sections
 from analysis.sound import picture
 from cry_model import audio
-from cry_model.checkpoint import CheckpointConfig, save_checkpoint
+from cry_model.checkpoint import CheckpointConfig, save_checkpoint, write_atomically
 from cry_model.classifier import CryClassifier
+from cry_model.documents import to_json
 from cry_model.front_ends import usual_config
 from cry_model.prediction import Prediction
 from cry_model.registry import get_system, list_models
@@ -95,7 +95,7 @@ def run_benchmark(out: Path, systems: list[str] | None = None) -> list[Cost]:
     }
     if systems is None:
         record |= run_long_benchmark() | run_live_benchmark()
-    out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_atomically(out, (to_json(record) + "\n").encode())
     return costs
 
 

@@ -24,7 +24,7 @@ from train.opinions import compare
 from train.predicting import TrainingFrontEnd
 from train.run import Run
 from train.ship import ship
-from train.splits import split
+from train.splits import require_two_labels, split
 
 
 @as_found()
@@ -50,6 +50,7 @@ def run_fit(run: Run) -> Evaluation | Agreement | None:
         raise DataError("A teacher is asked about whole recordings; take --protocol baby.")
     if run.opinions is not None and run.preset.validation:
         raise DataError("Without a label there is nothing to watch a fit on; leave validation out.")
+    run.check()
     front_end = front_end_of(run)
     evaluation = None
     with run.alone(run.results_folder):
@@ -77,6 +78,7 @@ def front_end_of(run: Run) -> TrainingFrontEnd:
 def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreement:
     """Fits and tests every fold and seed, and writes both result files after each."""
     folder, main, units = run.results_folder, run.accelerator.is_main_process, run.units
+    require_labels(run)
     record = results.resume(folder, run.configuration())
     table = results.read_predictions(folder)
     run.accelerator.wait_for_everyone()  # all have read before one writes
@@ -104,6 +106,24 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
                 run.accelerator.wait_for_everyone()
             run.memory(seed, fold).forget()
     return of_main(run.accelerator, lambda: finish(run, record, results.read_predictions(folder)))
+
+
+def require_labels(run: Run) -> None:
+    """Refuse a run that would be measured on, or learn in a fold from, one label alone.
+
+    Raises:
+        DataError: if it would.
+    """
+    if run.opinions is not None:  # measured by the teacher's answers
+        return
+    items = run.units.items
+    require_two_labels(items, f"What can be read of {run.name}")
+    for seed in run.seeds if run.teacher is None else ():
+        fold_of = split(items, run.protocol, run.folds, seed)
+        for fold in range(run.folds):
+            learnt = [item for item, at in zip(items, fold_of, strict=True) if at != fold]
+            what = f"What fold {fold} of seed {seed} learns from"
+            require_two_labels(learnt, what, ", or take other --folds or another --protocol")
 
 
 def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation | Agreement:
@@ -144,6 +164,8 @@ def finish(run: Run, record: dict[str, Any], table: pd.DataFrame) -> Evaluation 
     rates = sorted(set(rate_of.values()))
     for rate in rates if len(rates) > 1 else ():
         part = recordings[recordings["recording"].map(rate_of) == rate]
+        if part["label"].nunique() < 2:  # nothing that a score could tell apart
+            continue
         scores[f"recording_{rate}_hz"] = results.score(part, run.labels, **facts)
     record = {
         **record,

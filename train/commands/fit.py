@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> None:
         of_main(accelerator, destination.check)  # now, not after a night
     runs = [run for system in systems for run in plan(args, system, accelerator)]
     for one in runs:
-        one.model(0)  # settings that do not suit are found now, not after an hour
+        one.check()
     for one in runs:
         run_fit(one)
     if destination is not None and accelerator.is_main_process:  # the last run ships
