@@ -44,7 +44,7 @@ FRONT_END: Mapping[str, Range] = {
     "num_filters": (1, 512),
     "deltas": (0, 2),
     "sample_rate": (1000, 96_000),
-    "low_hz": (0, 48_000),
+    "low_hz": (1, 48_000),
     "high_hz": (1, 48_000),
     "window": (16, 16_384),
     "hop": (16, 16_384),

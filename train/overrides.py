@@ -78,7 +78,7 @@ def hears(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
         features = made(pieces[:1, : int(changed.min_seconds * rate)])
     except DataError:
         raise
-    except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise DataError(f"{NONE} {error}") from error
     require(bool(features.isfinite().all()), f"{NONE} noise of a second gives no numbers.")
     return changed
