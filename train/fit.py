@@ -24,7 +24,7 @@ from train.opinions import compare
 from train.predicting import TrainingFrontEnd
 from train.run import Run
 from train.ship import ship
-from train.splits import require_two_labels, split
+from train.splits import learnt_from, require_two_labels, split
 
 
 @as_found()
@@ -118,10 +118,11 @@ def require_labels(run: Run) -> None:
         return
     items = run.units.items
     require_two_labels(items, f"What can be read of {run.name}")
+    require_two_labels(run.tested, f"What is tested of {run.name}")
     for seed in run.seeds if run.teacher is None else ():
         fold_of = split(items, run.protocol, run.folds, seed)
         for fold in range(run.folds):
-            learnt = [item for item, at in zip(items, fold_of, strict=True) if at != fold]
+            learnt = [items[i] for i in learnt_from(fold_of, fold)]
             what = f"What fold {fold} of seed {seed} learns from"
             require_two_labels(learnt, what, ", or take other --folds or another --protocol")
 

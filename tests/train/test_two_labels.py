@@ -69,6 +69,18 @@ def test_a_fold_that_would_learn_one_label_is_refused(made_up_root, tmp_path, ca
     assert "--folds" in said
 
 
+def test_a_test_part_with_one_label_is_refused(made_up_root, tmp_path, capsys):
+    root, files = tmp_path / "mine", iter(sorted(made_up_root.rglob("*.wav")))
+    for place in ("train/hungry", "train/tired", "test/hungry"):
+        (root / place).mkdir(parents=True)
+        for number in range(3):
+            shutil.copyfile(next(files), root / place / f"{number}.wav")
+    words = ["fit", "--system", SYSTEM, "--dataset", "folder", "--data-root", str(root), "--epochs"]
+    words += ["1", "--out", str(tmp_path / "out"), "--cache", str(tmp_path / "cache")]
+    assert main(words) == 2
+    assert "the label 'hungry' alone" in refused(capsys, tmp_path / "out")
+
+
 def test_what_is_left_to_learn_beside_a_part_that_is_watched(made_up_root, tmp_path, capsys):
     """Each label has two groups: one is tested, the other held back."""
     root = corpus(made_up_root, tmp_path / "mine", {"hungry": "aabbccddee", "tired": "fg"})
