@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from html import escape
@@ -15,6 +14,7 @@ from analysis.judgement import disagree_strongly
 from analysis.no_cry import no_cry_html
 from analysis.style import class_colour
 from analysis.trust import trust_html
+from cry_model.documents import to_json
 from cry_model.evaluation import percent, words
 from cry_model.gate_record import GateRecord
 from cry_model.prediction import Prediction
@@ -135,7 +135,7 @@ def error_html(sentence: str) -> str:
 
 def downloads_html(prediction: Prediction) -> str:
     """Links that hold the result themselves, so that nothing has to be kept on the server."""
-    document = json.dumps(prediction.to_dict(anyway=True), indent=2)
+    document = to_json(prediction.to_dict(anyway=True))
     return (
         '<p class="downloads">'
         + data_link("Download JSON", "cry.json", "application/json", document)

@@ -7,7 +7,6 @@ medians; the first runs are not counted. Unless systems are named, ten minutes o
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import platform
@@ -27,6 +26,7 @@ from analysis.sound import picture
 from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint, write_atomically
 from cry_model.classifier import CryClassifier
+from cry_model.documents import to_json
 from cry_model.front_ends import usual_config
 from cry_model.prediction import Prediction
 from cry_model.registry import get_system, list_models
@@ -95,7 +95,7 @@ def run_benchmark(out: Path, systems: list[str] | None = None) -> list[Cost]:
     }
     if systems is None:
         record |= run_long_benchmark() | run_live_benchmark()
-    write_atomically(out, (json.dumps(record, indent=2) + "\n").encode())
+    write_atomically(out, (to_json(record) + "\n").encode())
     return costs
 
 

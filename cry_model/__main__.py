@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from cry_model.classifier import CryClassifier
 from cry_model.complexity import table
 from cry_model.config import CheckpointError
 from cry_model.cry_track import clock
+from cry_model.documents import to_json
 from cry_model.evaluation import percent, words
 from cry_model.prediction import Prediction
 
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             status = 2
             continue
         if args.json:
-            print(json.dumps({"file": file, **prediction.to_dict(args.anyway)}))
+            print(to_json({"file": file, **prediction.to_dict(args.anyway)}, None))
         else:
             print(f"{file}\n{as_text(prediction, args.anyway)}")
     return status

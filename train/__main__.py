@@ -24,6 +24,7 @@ from train.commands import (
     publish_space,
 )
 from train.corpus import DataError
+from train.devices import as_found
 from train.hub import PublishError
 from train.predicting import TrainingError
 from train.trouble import sentence
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
     return main
 
 
+@as_found()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 2 and a sentence on standard error if it cannot be done."""
     args = parser().parse_args(arguments)

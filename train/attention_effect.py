@@ -25,7 +25,6 @@ pooled over folds and seeds as predictions are. A measured value is
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,6 +34,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from cry_model.checkpoint import write_atomically
+from cry_model.documents import to_json
 from train.attention_facts import (
     BranchFacts,
     DifferentialFacts,
@@ -117,4 +117,4 @@ def whole_seeds(kept: Sequence[Kept], folds: int) -> list[Kept]:
 
 def write_effect(folder: Path, effect: AttentionEffect) -> None:
     """Replaces the file in a results folder."""
-    write_atomically(folder / EFFECT, (json.dumps(asdict(effect), indent=2) + "\n").encode())
+    write_atomically(folder / EFFECT, (to_json(asdict(effect)) + "\n").encode())

@@ -72,7 +72,9 @@ def mixup(
     if not alpha:
         return features, targets
     # A Beta(alpha, alpha) number out of two Gamma numbers, which torch can draw from a generator.
-    gamma = torch._standard_gamma(torch.full((2, len(features)), alpha, device=rng.device), rng)
+    gamma = torch._standard_gamma(
+        torch.full((2, len(features)), float(alpha), device=rng.device), rng
+    )
     share = gamma[0] / gamma.sum(0)
     other = torch.randperm(len(features), generator=rng, device=rng.device)
     weight = share.view(-1, 1, 1)

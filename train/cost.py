@@ -25,6 +25,7 @@ class Cost:
         fit_joules: that the device took during the fit, for whatever else it did too; None where
             no counter can be read. With several processes it is the first one's.
         jobs: fits that the command did at once, which share the device.
+        threads: that computed; on a CPU they decide the last bit of the weights.
     """
 
     fit_seconds: float
@@ -34,6 +35,7 @@ class Cost:
     peak_gpu_bytes: int | None
     fit_joules: float | None
     jobs: int
+    threads: int
 
 
 class Meter:
@@ -71,4 +73,5 @@ class Meter:
             peak_gpu_bytes=torch.cuda.max_memory_allocated(self.device) if cuda else None,
             fit_joules=None if joules is None else round(joules, 1),
             jobs=self.jobs,
+            threads=torch.get_num_threads(),
         )

@@ -18,16 +18,17 @@ from train import results
 from train.beside import beside
 from train.calibration import of_run
 from train.corpus import DataError
-from train.devices import of_main
+from train.devices import as_found, of_main, same_threads
 from train.feature_tables import TableFrontEnd
 from train.fold import fit_fold
 from train.opinions import compare
 from train.predicting import TrainingFrontEnd
 from train.run import Run
 from train.ship import ship
-from train.splits import split
+from train.splits import learnt_from, require_two_labels, split
 
 
+@as_found()
 def run_fit(run: Run) -> Evaluation | Agreement | None:
     """Cross-validates, writes the results, fits on everything and saves the checkpoint.
 
@@ -50,6 +51,7 @@ def run_fit(run: Run) -> Evaluation | Agreement | None:
         raise DataError("A teacher is asked about whole recordings; take --protocol baby.")
     if run.opinions is not None and run.preset.validation:
         raise DataError("Without a label there is nothing to watch a fit on; leave validation out.")
+    run.check()
     front_end = front_end_of(run)
     evaluation = None
     with run.alone(run.results_folder):
@@ -77,6 +79,7 @@ def front_end_of(run: Run) -> TrainingFrontEnd:
 def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreement:
     """Fits and tests every fold and seed, and writes both result files after each."""
     folder, main, units = run.results_folder, run.accelerator.is_main_process, run.units
+    require_labels(run)
     record = results.resume(folder, run.configuration())
     table = results.read_predictions(folder, run.labels)
     if not table.empty:
@@ -85,6 +88,10 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
     if main:  # before any prediction, which would be nobody's without it
         results.write_run(folder, record)
     done = set() if table.empty else set(zip(table["seed"], table["fold"], strict=True))
+    if done and any((seed, fold) not in done for seed in run.seeds for fold in range(run.folds)):
+        known = record.get("environment", {})
+        before = known.get("threads") if known.get("device") == "cpu" else None
+        same_threads(before, run.threads, str(folder))
     for seed in run.seeds:
         fold_of = split(units.items, run.protocol, run.folds, seed)
         for fold in range(run.folds):
@@ -131,6 +138,25 @@ def check_split(run: Run, folder: Path, table: pd.DataFrame) -> None:
             )
 
 
+def require_labels(run: Run) -> None:
+    """Refuse a run that would be measured on, or learn in a fold from, one label alone.
+
+    Raises:
+        DataError: if it would.
+    """
+    if run.opinions is not None:  # measured by the teacher's answers
+        return
+    items = run.units.items
+    require_two_labels(items, f"What can be read of {run.name}")
+    require_two_labels(run.tested, f"What is tested of {run.name}")
+    for seed in run.seeds if run.teacher is None else ():
+        fold_of = split(items, run.protocol, run.folds, seed)
+        for fold in range(run.folds):
+            learnt = [items[i] for i in learnt_from(fold_of, fold)]
+            what = f"What fold {fold} of seed {seed} learns from"
+            require_two_labels(learnt, what, ", or take other --folds or another --protocol")
+
+
 def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     """Scores the pooled predictions per piece and per recording and completes ``run.json``.
 
@@ -170,6 +196,8 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     rates = sorted(set(rate_of.values()))
     for rate in rates if len(rates) > 1 else ():
         part = recordings[recordings["recording"].map(rate_of) == rate]
+        if part["label"].nunique() < 2:  # nothing that a score could tell apart
+            continue
         scores[f"recording_{rate}_hz"] = results.score(part, run.labels, **facts)
     record = {
         **record,

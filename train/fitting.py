@@ -14,7 +14,7 @@ from train.loop import Epoch, Lesson, fit
 from train.predicting import TrainingFrontEnd
 from train.readout import solve_readout
 from train.run import Run
-from train.splits import PROTOCOLS, split
+from train.splits import PROTOCOLS, require_two_labels, split
 from train.table_fit import fit_table
 
 
@@ -31,9 +31,11 @@ def train_model(
     ``note`` is called after each epoch; there are none where the recordings are rows of features.
     """
     accelerator, preset = run.accelerator, run.preset
+    learnt, watched = hold_back(run, clips, seed)
+    if run.teacher is None:
+        require_two_labels(learnt.items, "What this fit learns from")
     if isinstance(front_end, TableFrontEnd):
         return fit_table(run.model(seed), clips, preset, seed)
-    learnt, watched = hold_back(run, clips, seed)
     where = f"seed {seed}, " + ("all recordings" if fold is None else f"fold {fold}")
     memory = run.memory(seed, fold)
     if run.track:

@@ -22,7 +22,7 @@ from train.augmentation import augment_features, augment_waveforms, change_speed
 from train.bank import Bank
 from train.clips import Clips
 from train.degradation import degrade, lay_under
-from train.devices import of_main
+from train.devices import as_found, of_main, prepare
 from train.distillation import Teacher
 from train.predicting import TrainingError
 from train.presets import Preset
@@ -69,6 +69,7 @@ class Dice:
         self.numbers = random.Random(f"{seed} {epoch}")  # on the host: asks the device nothing
 
 
+@as_found()
 def fit(
     model: nn.Module,
     front_end: FrontEnd,
@@ -104,7 +105,7 @@ def fit(
         start = state["epoch"]
         weights.restore(state["weights"])
         watch.restore(state["watch"])
-    pupil, optimiser = accelerator.prepare(model, weights.optimiser)
+    pupil, optimiser = prepare(accelerator, model, weights.optimiser)
     steps = max(1, round((preset.draws or len(lesson.clips.items)) / preset.batch))
     chooser = weights.averaged.eval() if preset.tries > 1 else None
     for epoch in range(start, preset.epochs):

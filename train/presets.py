@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from cry_model.acoustic_front_end import AcousticConfig
 from cry_model.features import PAPER_FRONT_END, FrontEndConfig
 from cry_model.front_ends import AnyConfig
 from cry_model.registry import ON_FEATURES
-from train.corpus import DataError
+from train.limits import AUGMENTATION, PRESET, Range, require, require_number, within
 
 
-def _require(holds: bool, sentence: str) -> None:
-    if not holds:
-        raise DataError(sentence)
+def _require_numbers(record: object, ranges: Mapping[str, Range]) -> None:
+    kinds = {f.name: f.type for f in fields(record)}
+    for name, limits in ranges.items():
+        require_number(name, getattr(record, name), limits, kinds[name] == "int")
 
 
-def _within(value: object, least: float, most: float) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and least <= value <= most
+def _require_levels(name: str, levels: object) -> None:
+    pair = isinstance(levels, tuple) and len(levels) == 2
+    holds = pair and all(within(db, (-200, 100)) for db in levels)
+    require(holds, f"{name} is two levels from -200 to 100, (-45,-20) say, not {levels!r:.60}.")
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,12 @@ class Augmentation:
     damage: float = 0.0
 
     def __post_init__(self):
-        for name in ("gain_db", "tilt_db", "time_mask", "band_mask", "mixup", "equaliser_db"):
-            value = getattr(self, name)
-            _require(_within(value, 0, math.inf), f"{name} is a number from 0 on, not {value}.")
-        _require(_within(self.speed, 0, 0.5), f"speed lies between 0 and 0.5, not {self.speed}.")
-        _require(_within(self.damage, 0, 1), f"damage lies between 0 and 1, not {self.damage}.")
-        noise = self.noise_db
-        pair = isinstance(noise, tuple) and len(noise) == 2
-        _require(
-            noise is None or (pair and all(_within(db, -200, 100) for db in noise)),
-            f"noise_db is two levels, (-45,-20) say, or None, not {noise}.",
-        )
+        _require_numbers(self, AUGMENTATION)
+        if self.noise_db is not None:
+            _require_levels("noise_db", self.noise_db)
+        _require_levels("under_db", self.under_db)
+        if self.under is not None:  # whether there is such a class, the run sees
+            require_number("under", self.under, (0, 1000), True)
 
 
 @dataclass(frozen=True)
@@ -110,29 +106,18 @@ class Preset:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
-        for name, least in (
-            ("epochs", 1),
-            ("draws", 0),
-            ("batch", 2),
-            ("patience", 0),
-            ("tries", 1),
-        ):
-            value = getattr(self, name)
-            whole = isinstance(value, int) and _within(value, least, math.inf)
-            _require(whole, f"{name} is a whole number from {least} on, not {value}.")
-        for name in ("learning_rate", "weight_decay", "balance"):
-            value = getattr(self, name)
-            _require(_within(value, 0, math.inf), f"{name} is a number from 0 on, not {value}.")
-        for name, most in (("label_smoothing", 0.99), ("average", 0.99999), ("validation", 0.5)):
-            value = getattr(self, name)
-            _require(_within(value, 0, most), f"{name} lies between 0 and {most}, not {value}.")
+        _require_numbers(self, PRESET)
         known = ("one-cycle", "constant")
-        _require(self.schedule in known, f"schedule is one of {known}, not {self.schedule}.")
-        _require(
+        require(self.schedule in known, f"schedule is one of {known}, not {self.schedule!r:.60}.")
+        require(
+            not 0 < self.validation < 0.01,
+            f"validation holds back a share of at least 0.01, or 0 for none: {self.validation}.",
+        )
+        require(
             self.tries == 1 or self.average > 0,
             "The averaged weights choose among several tries: set average to 0.99, say.",
         )
-        _require(
+        require(
             not self.patience or self.validation > 0,
             "Patience needs something to watch: set validation to 0.2, say.",
         )

@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from cry_model.checkpoint import write_atomically
+from cry_model.documents import to_json
 from cry_model.evaluation import Evaluation
 from cry_model.metrics import evaluate
 from cry_model.run_files import (
@@ -210,4 +211,4 @@ def write_run(
 def write_record(folder: Path, record: dict[str, Any]) -> None:
     """Replaces ``run.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / RUN, (json.dumps(record, indent=2) + "\n").encode())
+    write_atomically(folder / RUN, (to_json(record) + "\n").encode())

@@ -22,6 +22,8 @@ from train.clips import Clips, cut_before_splitting
 from train.conformal import PROMISED
 from train.corpus import ONLY_LEARNT, DataError, Item
 from train.distillation import Teacher
+from train.footprint import of_step, require_room
+from train.limits import require_settings
 from train.opinions import Opinions
 from train.outer import Outer
 from train.presets import Preset
@@ -162,17 +164,40 @@ class Run:
             DataError: if the system has not all of the settings, or cannot be built with them.
         """
         torch.manual_seed(seed)
-        bands = self.preset.front_end.num_bands
-        try:
-            model = build_model(self.system, len(self.labels), bands, **self.settings)
-        except (TypeError, ValueError, RuntimeError) as error:
-            settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
-            raise DataError(f"{self.system} cannot be built with {settings}: {error}") from error
+        model = self.build()
         if self.teacher is not None and self.teacher.reused:
             model.classifier.teacher.load_state_dict(self.teacher.model.state_dict())
         if self.start is not None:
             self.start.begin(model)
         return model.to(self.accelerator.device)
+
+    def build(self) -> nn.Module:
+        """The system, on torch's device, with whatever weights."""
+        bands = self.preset.front_end.num_bands
+        try:
+            return build_model(self.system, len(self.labels), bands, **self.settings)
+        except (TypeError, ValueError, RuntimeError) as error:
+            settings = ", ".join(f"{name}={value}" for name, value in self.settings.items())
+            raise DataError(f"{self.system} cannot be built with {settings}: {error}") from error
+
+    def check(self) -> None:
+        """Find what does not suit now, not after an hour.
+
+        Raises:
+            DataError: as :meth:`model`; or if there is too little memory, or no class ``under``.
+        """
+        preset, how = self.preset, self.preset.augmentation
+        require_settings(self.system, self.settings)
+        if "reused_classifier" in self.settings and (
+            self.teacher is None or not self.teacher.reused
+        ):
+            raise DataError("reused_classifier comes with a --teacher; leave it out.")
+        if how is not None and how.under is not None and how.under >= len(self.labels):
+            raise DataError(f"under={how.under}, but there are {len(self.labels)} classes, from 0.")
+        with torch.device("meta"):
+            needed = of_step(self.build(), preset.front_end, preset.batch, preset.tries)
+        require_room(needed, torch.device("cpu") if self.on_features else self.accelerator.device)
+        self.model(0)
 
     @contextlib.contextmanager
     def alone(self, in_folder: Path, patient: bool = False) -> Iterator[None]:
@@ -209,7 +234,13 @@ class Run:
         folder = self.out / "state" / self.name / self.protocol / self.system
         identity = json.dumps([self.configuration(), which], sort_keys=True)
         writes = self.accelerator.is_main_process
-        return Memory(folder / f"{which}.pt", identity, self.resume, writes)
+        return Memory(folder / f"{which}.pt", identity, self.resume, writes, self.threads)
+
+    @property
+    def threads(self) -> int | None:
+        """How many compute a fit, where that decides the last bit: on a CPU."""
+        cpu = self.on_features or self.accelerator.device.type == "cpu"
+        return torch.get_num_threads() if cpu else None
 
     def training(self) -> dict[str, Any]:
         """What decides the weights, besides seed and fold."""

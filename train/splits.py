@@ -31,6 +31,23 @@ PROTOCOLS: Mapping[str, Callable[[Item], str]] = {
 """From the easiest to the hardest: what is equal for two clips that must not be split."""
 
 
+def require_two_labels(items: Sequence[Item], what: str, remedy: str = "") -> None:
+    """Refuse to learn from, or to measure on, recordings that are all alike.
+
+    Args:
+        items: some of them may have no label.
+        what: they are, as the beginning of a sentence.
+        remedy: what else to do, as the end of one.
+
+    Raises:
+        DataError: if fewer than two labels occur.
+    """
+    labels = sorted({item.label for item in items if item.label is not None})
+    if len(labels) < 2:
+        only = f"the label '{labels[0]}' alone" if labels else "no label"
+        raise DataError(f"{what} has {only}: there is nothing to tell apart. Add others{remedy}.")
+
+
 def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
     """The fold in which each item is tested, (items,); every class is spread as far as it can be.
 

@@ -11,6 +11,7 @@ import torch
 
 from cry_model.checkpoint import write_atomically
 from train.corpus import DataError
+from train.devices import same_threads
 
 
 @dataclass(frozen=True)
@@ -22,12 +23,14 @@ class Memory:
         identity: what must be the same for a kept state to be gone on with.
         resume: False begins anew, and overwrites what is there.
         writes: whether this process is the one that writes.
+        threads: that compute the fit; None where their number changes nothing.
     """
 
     path: Path | None = None
     identity: str = ""
     resume: bool = True
     writes: bool = True
+    threads: int | None = None
 
     @property
     def waits(self) -> bool:
@@ -38,7 +41,8 @@ class Memory:
         """The state to go on from, on the CPU; None if there is none.
 
         Raises:
-            DataError: if the file is damaged, or is the state of another fit.
+            DataError: if the file is damaged, or is the state of another fit; or if determinism
+                was asked for and it was begun with another number of threads.
         """
         if not self.waits:
             return None
@@ -52,6 +56,7 @@ class Memory:
                 f"'{self.path}' is the state of a fit with other settings or data; delete it or "
                 "use --no-resume."
             )
+        same_threads(record.get("threads"), self.threads, f"'{self.path}'")
         return state
 
     def keep(self, state: dict[str, Any]) -> None:
@@ -59,7 +64,8 @@ class Memory:
         if self.path is None or not self.writes:
             return
         buffer = io.BytesIO()
-        torch.save({"identity": self.identity, "state": state}, buffer)
+        kept = {"identity": self.identity, "state": state, "threads": self.threads}
+        torch.save(kept, buffer)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path, buffer.getvalue())
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cry_model.feature_mlp import FeatureMLP, distance, level_free
 from train.clips import Clips
+from train.devices import as_found
 from train.presets import Preset
 
 JITTER = 0.1  # noise on the inputs, standard deviations
@@ -22,6 +23,7 @@ WITHIN = 0.975  # share of held-out recordings that count as inside
 CALIBRATION_FOLDS = 4  # one of which is held out to find the temperature
 
 
+@as_found()
 def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> FeatureMLP:
     """Fits every member on batches of its own, their calibration, and the range of the rows.
 

@@ -67,6 +67,14 @@ def test_mixup_mixes_features_and_targets_alike(rng):
     assert (targets.max(1).values < 0.999).any()
 
 
+def test_mixup_takes_a_whole_number_as_well():
+    features, targets = torch.randn(8, 4, 10), torch.eye(8)
+    whole, same = (
+        mixup(features, targets, alpha, torch.Generator().manual_seed(0)) for alpha in (1, 1.0)
+    )
+    assert torch.equal(whole[0], same[0])
+
+
 def test_mixup_off_changes_nothing(rng):
     features, targets = torch.randn(4, 3, 2), torch.eye(4)
     assert mixup(features, targets, 0.0, rng) == (features, targets)

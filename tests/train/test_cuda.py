@@ -9,7 +9,7 @@ import cry_model
 from cry_model import FrontEnd
 from cry_model.registry import ON_SPECTROGRAMS
 from train.bank import Bank
-from train.devices import make_accelerator
+from train.devices import as_found, ask_for_determinism, make_accelerator
 from train.loop import Dice, Lesson, fit, step_loss
 from train.presets import BEST, FEATURES
 from train.table_fit import fit_table
@@ -18,8 +18,10 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 QUICK = replace(BEST, epochs=2, batch=8)
 
 
+@as_found()
 def fitted(clips, system):
-    accelerator = make_accelerator("cuda", deterministic=True)
+    accelerator = make_accelerator("cuda")
+    ask_for_determinism()
     torch.manual_seed(0)
     model = cry_model.build_model(system, 5, 64).to(accelerator.device)
     front_end = FrontEnd(BEST.front_end).to(accelerator.device)

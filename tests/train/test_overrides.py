@@ -1,10 +1,19 @@
 """``--set`` changes the preset, its augmentation, or goes to the system."""
 
+import ast
+import inspect
+import json
+import math
 from dataclasses import replace
 
 import pytest
+import torch
 
+from cry_model import FrontEnd
+from cry_model.registry import get_system, list_models
+from tests.conftest import ROOT
 from train.corpus import DataError
+from train.limits import AUGMENTATION, FRONT_END, PRESET, require_settings
 from train.overrides import apply_overrides
 from train.presets import (
     BEST,
@@ -50,11 +59,55 @@ def test_augmentation_can_be_switched_on_in_a_preset_without():
         "label_smoothing=2",
         "average=2",
         "balance=None",
+        "batch=1000000000",
+        "batch=True",
+        "draws=1000000000000",
+        "epochs=1000000000",
+        "tries=1000000",
+        "learning_rate=1e400",
+        "weight_decay=1e300",
+        "balance=1e9",
+        "validation=1e-9",
+        "patience=1e9",
+        "gain_db=1e400",
+        "time_mask=2.5",
+        "band_mask=1000000000",
+        "mixup=1e300",
+        "noise_db=(1e400,1)",
+        "under_db=3",
+        "under=-1",
+        "under=1.5",
+        "schedule=[]",
+        pytest.param("epochs=" + "9" * 5000, id="digits"),
+        pytest.param("epochs=" + "(" * 1000, id="parentheses"),
+        pytest.param("epochs=" + "-" * 100_000 + "1", id="signs"),
+        "epochs={[]:1}",
     ],
 )
 def test_what_makes_no_sense_is_one_sentence(words):
-    with pytest.raises(DataError):
+    with pytest.raises(DataError) as refused:
         apply_overrides(BEST, [words])
+    assert words.split("=")[0] in str(refused.value).lower()
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["batch=2", "epochs=1", "tries=100"],
+        ["learning_rate=0", "weight_decay=0", "balance=0"],
+        ["learning_rate=10", "weight_decay=10", "balance=2"],
+        ["mixup=1", "gain_db=0", "time_mask=0"],
+        ["validation=0.01", "patience=1"],
+        ["under=0", "under_db=(0,0)", "noise_db=(-200,100)"],
+    ],
+)
+def test_the_ends_of_a_range_are_within(words):
+    preset, settings = apply_overrides(BEST, words)
+    assert settings == {}
+    values = {**vars(preset), **vars(preset.augmentation)}
+    for name, value in (word.split("=") for word in words):
+        assert values[name] == ast.literal_eval(value)
 
 
 def test_the_front_end_can_be_changed():
@@ -63,10 +116,102 @@ def test_the_front_end_can_be_changed():
     assert settings == {"channels": 32}
 
 
-@pytest.mark.parametrize("words", ["kind=gammatone", "num_bands=63", "hop=none", "deltas=5"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("kind=gammatone", "kind=7", "kind=acoustic", "level=loud", "level=5"),
+        *("num_bands=63", "num_bands=0", "num_bands=True", "num_bands=1000000000"),
+        *("num_filters=0", "num_filters=1000000000", "deltas=5", "deltas=True", "deltas=1"),
+        *("hop=none", "hop=0", "hop=16", "hop=4000", "hop=1000000000", "hop=-160"),
+        *("window=0", "window=1000000000", "window=1024", "fft=0", "fft=100", "fft=1000000000"),
+        *("sample_rate=0", "sample_rate=8000.5", "sample_rate=1000000000", "sample_rate=2000"),
+        *(
+            "low_hz=-1",
+            "low_hz=0",
+            "low_hz=3400",
+            "low_hz=1e400",
+            "high_hz=0",
+            "high_hz=1e9",
+            "high_hz=5000",
+        ),
+        *("floor_db=1e400", "floor_db=1e9", "centre=1e400", "trim_db=-1", "trim_margin=1e9"),
+        *("piece_seconds=0", "piece_seconds=1e9", "piece_seconds=1", "min_seconds=0"),
+        *("min_seconds=6", "overlap=1", "overlap=-1"),
+    ],
+)
 def test_a_front_end_that_cannot_be_is_one_sentence(words):
     with pytest.raises(DataError, match="No front end can be built so"):
         apply_overrides(BEST, [words])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["min_seconds=0.1"],
+        ["min_seconds=0.1", "deltas=2", "num_bands=192"],
+        ["sample_rate=4000", "high_hz=2000"],
+        ["kind=mfcc", "num_bands=13"],
+        ["window=512", "hop=32"],
+        ["piece_seconds=60", "overlap=0.95"],
+    ],
+)
+def test_what_is_taken_makes_features_of_the_shortest_piece(words):
+    config = apply_overrides(BEST, words)[0].front_end
+    front_end = FrontEnd(config)
+    shortest = int(config.min_seconds * config.sample_rate) // config.hop * config.hop
+    features = front_end(torch.randn(2, shortest))
+    assert features.shape == (2, config.num_bands, shortest // config.hop)
+    assert features.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("system", "setting"),
+    [
+        *(
+            ("improved-ecapa-tdnn", {"channels": value})
+            for value in (0, -4, 2.5, True, None, 10**9)
+        ),
+        *(("improved-ecapa-tdnn", {"stages": value}) for value in (0, -1, 10**9, "two")),
+        *(("improved-ecapa-tdnn", {"heads": value}) for value in (0, -4, 10**6)),
+        *(("improved-ecapa-tdnn", {"rse": value}) for value in (1, None, "maybe")),
+        *(("improved-ecapa-tdnn", {"token_bias": value}) for value in (math.inf, math.nan, "abc")),
+        *(("ecapa-tdnn", {"scale": value}) for value in (0, 10**9)),
+        *(("ecapa-tdnn", {name: 0}) for name in ("mfa_channels", "bottleneck", "embedding")),
+        *(("ecapa-tdnn", {name: 10**9}) for name in ("mfa_channels", "bottleneck", "embedding")),
+        *(("feature-mlp", {"members": value}) for value in (0, 10**9)),
+        *(("feature-mlp", {"hidden": value}) for value in (0, 10**9)),
+        *(("feature-mlp", {"dropout": value}) for value in (1, 2, -1, "abc")),
+        ("resnet18", {"channels": 64}),
+        ("resnet18", {"num_classes": 3}),
+    ],
+)
+def test_settings_that_no_system_can_have_are_one_sentence(system, setting):
+    with pytest.raises(DataError, match=f"{system} cannot be built with") as refused:
+        require_settings(system, setting)
+    assert next(iter(setting)) in str(refused.value)
+
+
+@pytest.mark.parametrize("system", list_models())
+def test_what_systems_are_built_with_by_default_is_taken(system):
+    known = inspect.signature(get_system(system).factory).parameters
+    usual = {n: p.default for n, p in known.items() if p.default is not p.empty}
+    usual.pop("num_bands", None)
+    require_settings(
+        system, {**usual, **get_system(system).settings, **usual_settings(BEST, system)}
+    )
+
+
+@pytest.mark.parametrize("folder", ["results", "search"])
+def test_no_run_that_is_committed_lies_outside(folder):
+    """Each number of every preset that was ever used."""
+    ranges = {**PRESET, **AUGMENTATION, **FRONT_END}
+    runs = list((ROOT / "assets" / folder).rglob("run.json"))
+    assert runs
+    for path in runs:
+        preset = json.loads(path.read_text()).get("configuration", {}).get("preset", {})
+        used = {**preset, **(preset.get("augmentation") or {}), **preset.get("front_end", {})}
+        for name in set(used) & set(ranges):
+            assert ranges[name][0] <= used[name] <= ranges[name][1], (path, name)
 
 
 def test_what_is_usual_depends_on_system_and_corpus():

@@ -1,5 +1,7 @@
 """A fit that was killed ends with the same weights, bit for bit, as one never interrupted."""
 
+import itertools
+import json
 import os
 import random
 import subprocess
@@ -13,6 +15,7 @@ import torch
 from tests.train.killed_fit import SYSTEM, arguments
 from train.__main__ import main
 from train.corpus import DataError
+from train.devices import as_found, ask_for_determinism
 from train.presets import BEST
 from train.state import Memory
 
@@ -44,6 +47,72 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(made_up_root, tm
     assert len(outcome(whole)) == 2
     assert outcome(killed) == outcome(whole), said
     assert not list(killed.rglob("*.pt"))  # what is done needs no state
+
+
+@pytest.fixture
+def threads():
+    """Sets their number, which is as before at the end."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+def broken_off(root, out, monkeypatch, epoch):
+    """A small fit of 2 folds of 2 epochs, stopped after so many of all these."""
+    words = arguments(str(root), str(out))
+    words[words.index("--epochs") + 1] = "2"
+    words = [
+        *words,
+        "--precision",
+        "float32",
+        "--no-checkpoint",
+        "--set",
+        "validation=0",
+        "patience=0",
+    ]
+    count = itertools.count(1)
+
+    def stop(_):
+        if next(count) == epoch:
+            raise KeyboardInterrupt
+        return {}
+
+    with monkeypatch.context() as patch:
+        patch.setattr("train.fitting.curves", stop)
+        assert main(words) == 130
+    return words
+
+
+@pytest.mark.parametrize("epoch", [1, 3], ids=["within a fold", "after a fold"])
+@pytest.mark.parametrize("now", [1, 2])
+def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
+    made_up_root, tmp_path, monkeypatch, capsys, threads, epoch, now
+):
+    threads(1)
+    words = broken_off(made_up_root, tmp_path, monkeypatch, epoch)
+    capsys.readouterr()
+    threads(now)
+    if now != 1:
+        assert main([*words, "--deterministic"]) == 2
+        error = capsys.readouterr().err
+        assert "OMP_NUM_THREADS=1" in error
+        assert "Traceback" not in error
+    assert main(words) == 0
+    assert ("OMP_NUM_THREADS=1" in capsys.readouterr().err) == (now != 1)
+    record = json.loads((tmp_path / f"results/donateacry/baby/{SYSTEM}/run.json").read_text())
+    assert record["environment"]["threads"] == now
+    assert record["cost"]["seed 0, fold 1"]["threads"] == now
+    assert main([*words, "--deterministic"]) == 0  # nothing is left to do
+
+
+def test_threads_do_not_matter_where_a_gpu_computes(tmp_path):
+    memory = Memory(tmp_path / "fit.pt", "this", threads=4)
+    memory.keep({"epoch": 1})
+    with as_found():
+        ask_for_determinism()
+        assert replace(memory, threads=None).recall() == {"epoch": 1}
+        with pytest.raises(DataError, match="threads at 4, and it is 8 now"):
+            replace(memory, threads=8).recall()
 
 
 class Stop(Exception):

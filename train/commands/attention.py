@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
         for system in dict.fromkeys(args.system)
     ]
     for one in runs:
-        one.model(0)  # settings that do not suit are found now, not after an hour
+        one.check()
     for one in runs:
         found = run_check(one, truth)
         accelerator.print(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from cry_model.checkpoint import write_atomically
+from cry_model.documents import to_json
 from cry_model.registry import ON_SPECTROGRAMS
 from train.benchmark import describe, run_benchmark
 from train.commands.options import HelpFormatter, add_device, at_least, seconds
@@ -29,7 +29,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--system", choices=ON_SPECTROGRAMS, default="improved-ecapa-tdnn", help="what to train"
     )
-    parser.add_argument("--batch", type=at_least(1), default=64, help="pieces in a step")
+    parser.add_argument("--batch", type=at_least(1, 1024), default=64, help="pieces in a step")
     parser.add_argument("--rounds", type=at_least(1), default=3, help="medians are over so many")
     parser.add_argument("--seconds", type=seconds, default=10.0, help="of each recipe in a round")
     add_device(parser)
@@ -44,5 +44,5 @@ def run(args: argparse.Namespace) -> None:
     found = run_benchmark(args.system, args.batch, accelerator, args.rounds, args.seconds)
     print(describe(found))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(args.out, (json.dumps(asdict(found), indent=2) + "\n").encode())
+    write_atomically(args.out, (to_json(asdict(found)) + "\n").encode())
     print(f"Written to {args.out}.")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 from cry_model.checkpoint import write_atomically
+from cry_model.documents import to_json
 from cry_model.evaluation import words
 from cry_model.front_ends import make_front_end
 from train.chance import Against, chance
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
         )
         folder = args.out / "results" / name / protocol
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / CHANCE, (json.dumps(asdict(found), indent=2) + "\n").encode())
+        write_atomically(folder / CHANCE, (to_json(asdict(found)) + "\n").encode())
         print(f"{name}, {protocol}, a linear classifier, per recording:")
         print(*(line(metric, one) for metric, one in found.scores.items()), sep="\n")
 

@@ -109,7 +109,9 @@ def add_how(how: argparse._ArgumentGroup) -> None:
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="of the model"
     )
     how.add_argument(
-        "--deterministic", action="store_true", help="the same result twice on CUDA too, slower"
+        "--deterministic",
+        action="store_true",
+        help="the same result twice on CUDA too, slower; on a CPU with the same number of threads",
     )
 
 
@@ -168,7 +170,7 @@ def run(args: argparse.Namespace) -> None:
         of_main(accelerator, destination.check)  # now, not after a night
     runs = [run for system in systems for run in plan(args, system, accelerator)]
     for one in runs:
-        one.model(0)  # settings that do not suit are found now, not after an hour
+        one.check()
     for one in runs:
         run_fit(one)
     if destination is not None and accelerator.is_main_process:  # the last run ships

@@ -90,6 +90,6 @@ def run(args: argparse.Namespace) -> None:
         settings=settings,
         checkpoint=args.checkpoint,
     )
-    one.model(0)  # settings that do not suit are found now, not after an hour
+    one.check()
     found = run_check(one, args.leave_out)
     accelerator.print(describe(found), f"Results in {one.results_folder}.", sep="\n")

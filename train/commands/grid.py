@@ -73,7 +73,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     add_where(where)
     where.add_argument(
         "--jobs",
-        type=at_least(1),
+        type=at_least(1, 4 * cores()),
         default=1,
         help="fits at once: they share the GPU, or each takes its part of the cores",
     )

@@ -21,13 +21,16 @@ class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
-def at_least(least: int) -> Callable[[str], int]:
-    """A type for argparse: whole numbers from ``least`` on."""
+def at_least(least: int, most: int = 2**32 - 1) -> Callable[[str], int]:
+    """A type for argparse: whole numbers from ``least`` on, to ``most``."""
 
     def whole_number(text: str) -> int:
-        if not text.lstrip("-").isdigit() or not least <= int(text) < 2**32:
-            raise argparse.ArgumentTypeError(f"must be a whole number from {least} on, not {text}")
-        return int(text)
+        with contextlib.suppress(ValueError):
+            if least <= int(text) <= most:
+                return int(text)
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from {least} on, {most:,} at most, not {text:.40}"
+        )
 
     return whole_number
 

@@ -15,7 +15,7 @@ from cry_model.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
 from train.cache import SUFFIX, Prepared
 from train.clips import Clips, cut_before_splitting
 from train.corpus import DataError
-from train.devices import make_accelerator, of_main
+from train.devices import ask_for_determinism, make_accelerator, of_main
 from train.distillation import Teacher, load_teacher
 from train.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
 from train.loading import describe, find_corpus, with_folds, with_unlabelled
@@ -37,7 +37,9 @@ def accelerator_of(args: argparse.Namespace) -> Accelerator:
         DataError: if there is none, or TensorBoard is missing.
     """
     curves = args.out / "curves" if args.track else None
-    return make_accelerator(args.device, args.precision, args.deterministic, curves)
+    if args.deterministic:
+        ask_for_determinism()
+    return make_accelerator(args.device, args.precision, curves)
 
 
 def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Iterator[Run]:
