@@ -19,6 +19,7 @@ from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.forgetting import forgetting
 from analysis.live.tab import build_live_tab
 from analysis.models import Model
+from analysis.routes import OnlyOpenRoutes
 from analysis.runs import NO_RUNS, FoundRuns
 from analysis.upload_limit import NoCopies, UploadLimit
 from cry_model.gate import CryGate
@@ -94,7 +95,8 @@ def build_page(
             go.Figure, None, ahead, queue=False, show_progress="hidden", api_visibility="private"
         )
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
-    return page.queue(max_size=32, default_concurrency_limit=2)
+    # Open, the API would let programs skip the queue.
+    return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
 
 
 def header(models: Sequence[Model], note: str = "") -> str:
@@ -117,9 +119,15 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "state_session_capacity": SESSIONS,
         "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,  # one server only: another would have routes that are not listed
         "num_workers": 0,
         "app_kwargs": {
             "lifespan": forgetting,
-            "middleware": [Middleware(NoCopies), Middleware(UploadLimit)],
+            "middleware": [
+                Middleware(OnlyOpenRoutes),
+                Middleware(NoCopies),
+                Middleware(UploadLimit),
+            ],
         },
     }
