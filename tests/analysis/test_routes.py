@@ -1,4 +1,4 @@
-"""What the page answers of all that Gradio serves."""
+"""Only the listed routes of Gradio answer, however a request is spelt."""
 
 import http.client
 import json
@@ -47,7 +47,7 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 
 
 def ask(server, request, headers=None, body=None):
-    """Status and body of ``"METHOD /path"``, sent as it is written."""
+    """Send ``"METHOD /path"`` as it is written; return status and body."""
     method, path = request.split(" ", 1)
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     try:
@@ -62,14 +62,14 @@ def ask(server, request, headers=None, body=None):
 
 
 def filled(path):
-    """A path of the template, with something in each place."""
+    """Put something into each place of a path's template."""
     parts = path.replace(":path}", "}").split("{")
     return parts[0] + "".join("x" + part.split("}", 1)[1] for part in parts[1:])
 
 
 @pytest.fixture(scope="module")
 def served():
-    """Each ``"METHOD /path"`` that Gradio serves with the options of the page."""
+    """List each ``"METHOD /path"`` that Gradio serves with the options of the page."""
     app = App.create_app(gr.Blocks(), app_kwargs=launch_options()["app_kwargs"])
     # Newer FastAPI lists the routes of an included router only there.
     routes = getattr(fastapi.routing, "iter_route_contexts", iter)(app.routes)
@@ -95,7 +95,7 @@ def test_every_entry_of_the_list_is_a_route_of_gradio_once(served):
 
 
 def variants(path):
-    """Other spellings of a path, as somebody would try them to get around the list."""
+    """Spell a path as somebody would to get around the list."""
     last = path.rsplit("/", 1)[1]
     return (
         path,
@@ -162,7 +162,7 @@ def test_other_methods_than_the_listed_are_not_there(server, method, path):
 
 
 def test_a_preflight_runs_no_route(server):
-    """Gradio answers it before, alike for what is there and what is not."""
+    """Let Gradio answer it before, alike for what is there and what is not."""
     headers = {"Origin": "https://elsewhere.test", "Access-Control-Request-Method": "POST"}
     paths = ("process_recording", "upload", "nonsense")
     assert len({ask(server, f"OPTIONS {API}/{path}", headers) for path in paths}) == 1
@@ -193,7 +193,7 @@ def test_the_fitting_headers_of_a_proxy_or_a_websocket_open_nothing(server):
 
 @pytest.fixture
 def below():
-    """A server of the given routes, behind the middleware of the page."""
+    """Serve given routes behind the middleware of the page."""
     middleware = launch_options()["app_kwargs"]["middleware"]
     return lambda routes, **options: TestClient(
         Starlette(routes=routes, middleware=middleware), **options
@@ -228,7 +228,7 @@ def test_it_works_below_a_prefix(below, path):
 
 
 def test_nobody_skips_the_queue(server):
-    """Gradio would run a queued function at once for whoever posts to ``run`` on an own machine."""
+    """Refuse to run a queued function at once: outside of a Space Gradio would."""
     config = json.loads(ask(server, "GET /config")[1])
     queued = [d for d in config["dependencies"] if d["queue"] is not False and d["backend_fn"]]
     assert queued
@@ -245,7 +245,7 @@ def test_nobody_skips_the_queue(server):
 
 
 def test_no_other_server_runs_beside_it(monkeypatch):
-    """Whatever the environment asks of Gradio: they would have routes of their own."""
+    """Start none, whatever the environment asks: it would have routes of its own."""
     monkeypatch.setenv("GRADIO_SSR_MODE", "true")
     monkeypatch.setenv("GRADIO_NUM_WORKERS", "1")
     before = multiprocessing.active_children()
