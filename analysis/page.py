@@ -19,11 +19,14 @@ from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.forgetting import forgetting
 from analysis.live.tab import build_live_tab
 from analysis.models import Model
+from analysis.routes import OnlyOpenRoutes
 from analysis.runs import NO_RUNS, FoundRuns
 from analysis.upload_limit import NoCopies, UploadLimit
+from cry_model.audio import SUFFIXES
 from cry_model.gate import CryGate
 
 CSS = Path(__file__).with_name("page.css")
+RECORDING = Path(__file__).with_name("recording.js")
 TITLE = "Infant cry classifier"
 SWITCH_THEME = "() => { document.body.classList.toggle('dark'); }"
 # A screen reader speaks what changes inside a live region, if the region was there before.
@@ -90,11 +93,19 @@ def build_page(
                 build_about_tab(models, gate)
         # Gradio fetches Plotly with the first figure; none of the visitor's should wait for that.
         ahead = gr.Plot(show_label=False, elem_id="ahead")
+        page.load(None, js=recording_script(), api_visibility="private")
         page.load(None, js=ON_LOAD, api_visibility="private").then(
             go.Figure, None, ahead, queue=False, show_progress="hidden", api_visibility="private"
         )
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
-    return page.queue(max_size=32, default_concurrency_limit=2)
+    # Open, the API would let programs skip the queue.
+    return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
+
+
+def recording_script() -> str:
+    """Return the script that takes every file with sound and leaves a microphone's sound alone."""
+    accepted = ("audio/*", "video/*", *SUFFIXES)
+    return RECORDING.read_text(encoding="utf-8").replace("ACCEPTED", ",".join(accepted))
 
 
 def header(models: Sequence[Model], note: str = "") -> str:
@@ -117,9 +128,15 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "state_session_capacity": SESSIONS,
         "run_history": False,
+        "enable_monitoring": False,
+        "ssr_mode": False,  # one server only: another would have routes that are not listed
         "num_workers": 0,
         "app_kwargs": {
             "lifespan": forgetting,
-            "middleware": [Middleware(NoCopies), Middleware(UploadLimit)],
+            "middleware": [
+                Middleware(OnlyOpenRoutes),
+                Middleware(NoCopies),
+                Middleware(UploadLimit),
+            ],
         },
     }

@@ -1,7 +1,7 @@
 // Runs when the Live tab is first shown; Gradio gives `element` and `server`.
 // The microphone's sound goes to the server in chunks of a quarter of a second, one request after
-// another. Gradio's own streaming recorder would write every chunk to a file on the server, drop
-// one that arrives while another is worked on, and let the browser clean the sound up for speech.
+// another. Gradio's own streaming recorder would write every chunk to a file on the server,
+// and drop one that arrives while another is worked on.
 const part = (name) => element.querySelector(`[data-live="${name}"]`);
 const root = part("root");
 const page = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("-");
@@ -62,8 +62,7 @@ async function listen() {
   asking = true;
   say("asking", "Please allow the microphone in your browser.");
   try {
-    const sound = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: sound });
+    const stream = await navigator.mediaDevices.getUserMedia({ audio: true }); // see recording.js
     ear = { stream };
     ear.context = await tap(stream);
     stream.getTracks()[0].onended = () => stop("The microphone was taken away.");

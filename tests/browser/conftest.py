@@ -1,5 +1,7 @@
 """A real Chromium on the real page. Skips, with a reason, where Chromium is not installed."""
 
+import contextlib
+import itertools
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -47,6 +49,11 @@ class Visit:
         values = self.page.locator("#answer .bar .value").all_inner_texts()
         return {n: int(v.split()[0]) for n, v in zip(names, values, strict=True)}
 
+    def play(self) -> None:
+        """Play the recording, until some of it was heard."""
+        self.page.get_by_role("button", name="Play", exact=True).click()
+        self.page.wait_for_function("document.querySelector('#recording #time').innerText > '0:00'")
+
     def clear(self) -> None:
         """Takes the recording away again, as a visitor does before the next one."""
         self.page.get_by_role("button", name="Clear").first.click()
@@ -61,25 +68,19 @@ def browser_type():
         yield running.chromium
 
 
-@pytest.fixture
-def visit(browser_type, server, tmp_path, examples):
-    """Opens the page in a new profile; ``visit(width=390, scheme="dark", heard=wav)``."""
-    contexts, usual = [], server
-
-    def open_page(width=1280, height=900, scheme="light", heard=None, server=None):
-        server = server or usual
-        heard = heard or examples / "synthetic_rhythmic.wav"
-        microphone = f"--use-file-for-fake-audio-capture={heard}"
-        context = browser_type.launch_persistent_context(
-            tmp_path / f"profile{len(contexts)}",
-            executable_path=CHROMIUM,
-            headless=True,
-            args=[*FLAGS, microphone],
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
-            permissions=["microphone"],
-        )
-        contexts.append(context)
+@contextlib.contextmanager
+def opened(browser_type, folder, server, heard, width=1280, height=900, scheme="light"):
+    """Open the page of ``server`` with a new profile; the microphone plays ``heard``."""
+    context = browser_type.launch_persistent_context(
+        folder,
+        executable_path=CHROMIUM,
+        headless=True,
+        args=[*FLAGS, f"--use-file-for-fake-audio-capture={heard}"],
+        viewport={"width": width, "height": height},
+        color_scheme=scheme,
+        permissions=["microphone"],
+    )
+    with contextlib.closing(context):
         page = context.new_page()
         result = Visit(page)
         page.on("console", lambda m: m.type == "error" and result.errors.append(m.text))
@@ -92,8 +93,21 @@ def visit(browser_type, server, tmp_path, examples):
         )
         page.goto(server.url)
         page.wait_for_selector("#recording input[type=file]", state="attached")
-        return result
+        yield result
 
-    yield open_page
-    for context in contexts:
-        context.close()
+
+@pytest.fixture
+def visit(browser_type, server, tmp_path, examples):
+    """Opens the page in a new profile; ``visit(width=390, scheme="dark", heard=wav)``."""
+    usual = server
+    with contextlib.ExitStack() as visits:
+        numbers = itertools.count()
+
+        def open_page(heard=None, server=None, **options):
+            heard = heard or examples / "synthetic_rhythmic.wav"
+            profile = tmp_path / f"profile{next(numbers)}"
+            return visits.enter_context(
+                opened(browser_type, profile, server or usual, heard, **options)
+            )
+
+        yield open_page

@@ -57,8 +57,7 @@ def test_playing_needs_nothing_that_was_deleted(visit, cry):
     seen.page.on("response", lambda r: r.status >= 400 and failed.append(r.url))
     seen.upload(cry)
     seen.answered()
-    seen.page.get_by_role("button", name="Play").first.click()
-    seen.page.wait_for_timeout(1000)
+    seen.play()
     assert failed == []
     assert seen.errors == []
 

@@ -22,6 +22,19 @@ PYAV_FORMATS = {
     "au": ("au", "pcm_s16be"),
     "w64": ("w64", "pcm_f64le"),
 }
+# What else people have, each kind of file once.
+FURTHER_FORMATS = {
+    "3gp": ("3gp", "aac"),
+    "aac": ("adts", "aac"),
+    "amr": ("amr", "libopencore_amrnb"),
+    "caf": ("caf", "pcm_s16le"),
+    "m4v": ("mp4", "aac"),
+    "mkv": ("matroska", "libopus"),
+    "oga": ("ogg", "libopus"),
+    "opus": ("ogg", "libopus"),
+    "wma": ("asf", "wmav2"),
+    "wv": ("wv", "wavpack"),
+}
 SOUNDFILE_FORMATS = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "mp3": "MP3", "aiff": "AIFF"}
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
@@ -65,14 +78,17 @@ def with_pyav(
     ``video`` adds a moving picture; ``live`` writes as MediaRecorder does, without ever going
     back to the header to fill in the duration.
     """
-    container_name, codec = PYAV_FORMATS[ending]
+    container_name, codec = {**PYAV_FORMATS, **FURTHER_FORMATS}[ending]
     buffer = _Pipe() if live else io.BytesIO()
     with av.open(buffer, "w", format=container_name) as container:
         container.metadata.update({"title": title} if title else {})
-        picture = container.add_stream("mpeg4", rate=10) if video else None
+        moving = "libvpx" if ending == "webm" else "mpeg4"
+        picture = container.add_stream(moving, rate=10) if video else None
         if samples is not None:
             layout = LAYOUTS[samples.shape[1]]
             sound = container.add_stream(codec, rate=rate, layout=layout)
+            if codec == "wmav2":  # which has no default
+                sound.bit_rate = 64_000
         if picture:
             picture.width = picture.height = 32
             picture.pix_fmt = "yuv420p"

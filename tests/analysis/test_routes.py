@@ -1,0 +1,259 @@
+"""Only the listed routes of Gradio answer, however a request is spelt."""
+
+import http.client
+import json
+import multiprocessing
+from collections import Counter
+from urllib.parse import quote, urlsplit
+
+import fastapi.routing
+import gradio as gr
+import pytest
+from gradio.routes import App
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient, WebSocketDenialResponse
+
+from analysis.page import launch_options
+from analysis.routes import OPEN_ROUTES
+
+API = "/gradio_api"
+OPEN = [route for routes in OPEN_ROUTES.values() for route in routes]
+CLOSED = (
+    f"POST {API}/process_recording",
+    f"GET {API}/deep_link",
+    f"GET {API}/dev/reload",
+    f"POST {API}/vibe-edit",
+    f"POST {API}/undo-vibe-edit/",
+    f"GET {API}/vibe-code",
+    f"POST {API}/vibe-code/",
+    f"POST {API}/vibe-starter-queries",
+    f"GET {API}/runs",
+    f"POST {API}/run-history/connect",
+    f"GET {API}/run-history/buckets",
+    f"GET {API}/run-history/records",
+    f"GET {API}/proxy={{url_path:path}}",
+    f"HEAD {API}/proxy={{url_path:path}}",
+    f"GET {API}/file/{{path:path}}",
+    "GET /monitoring",
+    "GET /monitoring/summary",
+    "GET /monitoring/{key}",
+    "GET /openapi.json",
+    "POST /login",
+)
+"""Some of those that must not answer, so that an empty walk is no success."""
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO")
+
+
+def ask(server, request, headers=None, body=None):
+    """Send ``"METHOD /path"`` as it is written; return status and body."""
+    method, path = request.split(" ", 1)
+    connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
+    try:
+        connection.putrequest(method, path, skip_accept_encoding=True)
+        for name, value in {"Content-Length": str(len(body or b"")), **(headers or {})}.items():
+            connection.putheader(name, value)
+        connection.endheaders(body)
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+    finally:
+        connection.close()
+
+
+def filled(path):
+    """Put something into each place of a path's template."""
+    parts = path.replace(":path}", "}").split("{")
+    return parts[0] + "".join("x" + part.split("}", 1)[1] for part in parts[1:])
+
+
+@pytest.fixture(scope="module")
+def served():
+    """List each ``"METHOD /path"`` that Gradio serves with the options of the page."""
+    app = App.create_app(gr.Blocks(), app_kwargs=launch_options()["app_kwargs"])
+    # Newer FastAPI lists the routes of an included router only there.
+    routes = getattr(fastapi.routing, "iter_route_contexts", iter)(app.routes)
+    return [
+        f"{method} {route.path}"
+        for route in routes
+        for method in getattr(route, "methods", None) or ("GET", "POST")
+    ]
+
+
+def test_whatever_is_not_on_the_list_is_not_there(server, served):
+    assert set(CLOSED) <= set(served)
+    walked = [route for route in served if route not in OPEN]
+    answers = {route: ask(server, filled(route)) for route in walked}
+    there = {r: a for r, a in answers.items() if a not in ((404, b"Not Found"), (404, b""))}
+    assert there == {}
+    assert len(answers) > len(OPEN)
+
+
+def test_every_entry_of_the_list_is_a_route_of_gradio_once(served):
+    assert set(OPEN) <= set(served)
+    assert set(Counter(OPEN).values()) == {1}
+
+
+def variants(path):
+    """Spell a path as somebody would to get around the list."""
+    last = path.rsplit("/", 1)[1]
+    return (
+        path,
+        path + "/",
+        path + "//",
+        "/" + path,
+        path.replace("/", "//"),
+        path.replace("/", "/./"),
+        "/assets/.." + path,
+        "/assets/..%2f" + path[1:],
+        "/static/%2e%2e" + path,
+        API + "/upload/.." + path,
+        API + path,
+        API + API + path,
+        path.removeprefix(API),
+        path.upper(),
+        path.replace("/gradio_api", "/Gradio_API"),
+        path.replace(last, last.capitalize()),
+        "/%2f" + path[1:],
+        path[0] + path[1:].replace("/", "%2f"),
+        path[0] + quote(path[1:]).replace("r", "%72"),
+        path + "%00",
+        path + "%0a",
+        path + "%20",
+        path + ";x",
+        path + "?x=/config",
+        path + "%3f",
+        "/config" + path,
+        "/config/.." + path,
+        "http://127.0.0.1" + path,
+        path.replace("/", "\\"),
+        path.replace("/", "%5c"),
+    )
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/gradio_api/process_recording",
+        "/gradio_api/deep_link",
+        "/gradio_api/vibe-code",
+        "/gradio_api/dev/reload",
+        "/monitoring/summary",
+        "/openapi.json",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_no_spelling_of_a_path_gets_around_the_list(server, target, method):
+    allowed = ("/assets/", "/static/")  # whose files Gradio looks for itself, and finds none
+    for path in variants(target):
+        status, body = ask(server, f"{method} {path}")
+        if method == "GET" and path.startswith(allowed):
+            assert status in (403, 404), path
+        else:
+            assert (status, body) == (404, b"Not Found"), path
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("path", ["/gradio_api/process_recording", "/config", "/gradio_api/upload"])
+def test_other_methods_than_the_listed_are_not_there(server, method, path):
+    if f"{method} {path}" not in OPEN:
+        status, _ = ask(server, f"{method} {path}")
+        assert status in ((404,) if method != "CONNECT" else (400, 404))
+
+
+def test_a_preflight_runs_no_route(server):
+    """Let Gradio answer it before, alike for what is there and what is not."""
+    headers = {"Origin": "https://elsewhere.test", "Access-Control-Request-Method": "POST"}
+    paths = ("process_recording", "upload", "nonsense")
+    assert len({ask(server, f"OPTIONS {API}/{path}", headers) for path in paths}) == 1
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:{port}/config", "https://example.org/x.wav"])
+@pytest.mark.parametrize("spelling", ["{}", "{quoted}"])
+@pytest.mark.parametrize("route", ["file=", "proxy=", "file/"])
+def test_no_address_is_fetched_for_a_stranger(server, address, spelling, route):
+    address = address.format(port=urlsplit(server.url).port)
+    path = f"{API}/{route}" + spelling.format(address, quoted=quote(address, safe=""))
+    assert ask(server, f"GET {path}") == (404, b"Not Found")
+
+
+def test_the_fitting_headers_of_a_proxy_or_a_websocket_open_nothing(server):
+    upgrade = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    rewrite = {"X-Original-URL": "/config", "X-Rewrite-URL": "/config", "X-Forwarded-Path": "/"}
+    method = {"X-HTTP-Method-Override": "GET"}
+    for headers in (upgrade, rewrite, method):
+        assert ask(server, f"GET {API}/vibe-code", headers) == (404, b"Not Found")
+        assert ask(server, f"GET {API}/queue/nonsense", headers) == (404, b"Not Found")
+
+
+@pytest.fixture
+def below():
+    """Serve given routes behind the middleware of the page."""
+    middleware = launch_options()["app_kwargs"]["middleware"]
+    return lambda routes, **options: TestClient(
+        Starlette(routes=routes, middleware=middleware), **options
+    )
+
+
+def there(request):
+    return PlainTextResponse("there")
+
+
+async def talk(socket):
+    await socket.accept()
+
+
+def test_what_a_next_gradio_adds_stays_closed(below):
+    new = [Route("/new", there), WebSocketRoute("/socket", talk), Route("/config", there)]
+    routes = [*new, Mount("/mounted", routes=new), Mount(API, routes=new)]
+    page = below(routes)
+    assert page.get("/config").text == "there"
+    for path in ("/new", "/mounted/new", "/mounted/config", f"{API}/new", f"{API}/config"):
+        assert page.get(path).status_code == 404
+    for path in ("/socket", "/mounted/socket", f"{API}/socket", "/config"):
+        with pytest.raises(WebSocketDenialResponse), page.websocket_connect(path):
+            pass
+
+
+@pytest.mark.parametrize("path", ["/cry/config", "/config"])
+def test_it_works_below_a_prefix(below, path):
+    page = below([Route("/config", there), Route("/new", there)], root_path="/cry")
+    assert page.get(path).text == "there"
+    assert page.get(path.replace("config", "new")).status_code == 404
+
+
+def test_nobody_skips_the_queue(server):
+    """Refuse to run a queued function at once: outside of a Space Gradio would."""
+    config = json.loads(ask(server, "GET /config")[1])
+    queued = [d for d in config["dependencies"] if d["queue"] is not False and d["backend_fn"]]
+    assert queued
+    for dependency in queued:
+        body = {"data": [None] * len(dependency["inputs"]), "fn_index": dependency["id"]}
+        for name in {"predict", dependency["api_name"] or "predict"}:
+            status, _ = ask(
+                server,
+                f"POST {API}/run/{name}",
+                {"Content-Type": "application/json"},
+                json.dumps(body).encode(),
+            )
+            assert status == 404, dependency["api_name"]
+
+
+def test_no_other_server_runs_beside_it(monkeypatch):
+    """Start none, whatever the environment asks: it would have routes of its own."""
+    monkeypatch.setenv("GRADIO_SSR_MODE", "true")
+    monkeypatch.setenv("GRADIO_NUM_WORKERS", "1")
+    before = multiprocessing.active_children()
+    with gr.Blocks(analytics_enabled=False) as page:
+        gr.HTML("")
+    try:
+        page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+        assert not page.ssr_mode
+        assert multiprocessing.active_children() == before
+    finally:
+        page.close()
