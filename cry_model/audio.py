@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections import defaultdict
 from dataclasses import dataclass
 from numbers import Real
 from typing import BinaryIO
@@ -159,22 +158,34 @@ class Mixer:
         channel: taken alone, instead of the mean.
     """
 
+    RUN, EVERY = 64, 8  # samples; one run of eight, or one block of eight, tells the channels
+
     def __init__(self, channel: int | None = None):
         self.channel = channel
-        # Number, sum and squares of the samples: of the mean, then of each channel.
-        self.sums: defaultdict[int, np.ndarray] = defaultdict(lambda: np.zeros(3))
+        self.blocks, self.count, self.total, self.products = 0, 0, np.zeros(0), 0.0
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         columns = samples.T
         if self.channel is not None:
             return columns[min(self.channel, len(columns) - 1)].copy()
         with np.errstate(all="ignore"):  # overflow becomes infinite, which is refused
+            if len(columns) > 1 and (self.blocks % self.EVERY == 0 or len(samples) >= 2**14):
+                self._judge(samples)
+            self.blocks += 1
             # Column by column: over so short an axis NumPy's own mean takes twenty times as long.
-            mono = sum(columns[1:], columns[0]) / np.float32(len(columns))
-            if len(columns) > 1:
-                for number, column in enumerate((mono, *columns)):
-                    self.sums[number] += len(column), column.sum(), column @ column
-        return mono
+            return sum(columns[1:], columns[0]) / np.float32(len(columns))
+
+    def _judge(self, samples: np.ndarray) -> None:
+        span = self.RUN * self.EVERY
+        if whole := len(samples) // span * span:
+            runs = samples[:whole].reshape(-1, span, samples.shape[1])[:, : self.RUN]
+            samples = runs.reshape(-1, samples.shape[1])
+        columns = samples.T.astype(np.float64, order="C")
+        if len(self.total) != len(columns):  # a new layout is judged anew
+            self.count, self.total, self.products = 0, np.zeros(len(columns)), 0.0
+        self.count += columns.shape[1]
+        self.total += columns.sum(1)
+        self.products += columns @ columns.T
 
     @property
     def loudest(self) -> int | None:
@@ -182,17 +193,15 @@ class Mixer:
 
         So of channels in opposite phase, or of a single live one among six.
         """
-        if not self.sums:
+        if not self.count:
             return None
         with np.errstate(all="ignore"):
-            number, total, squares = np.array([self.sums[i] for i in sorted(self.sums)]).T
-            mean, *power = squares / number - (total / number) ** 2
-        peak = max(power)
-        if not mean < peak * 10 ** (-CANCELLED_DB / 10):
+            mean = self.total / self.count
+            covariance = self.products / self.count - np.outer(mean, mean)
+        power = np.diag(covariance)
+        if not covariance.mean() < power.max() * 10 ** (-CANCELLED_DB / 10):
             return None
-        return next(
-            i for i, value in enumerate(power) if value >= 0.9 * peak
-        )  # of equals the first
+        return int(np.argmax(power >= 0.9 * power.max()))  # of equals the first
 
 
 def mix(samples: np.ndarray) -> np.ndarray:
