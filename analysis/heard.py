@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from cry_model.cry_track import CryTrack
 from cry_model.gate import CryGate
 from cry_model.prediction import Prediction
 
+LOG = logging.getLogger(__name__)
+
 SCAN = 0.2  # share of the work
+UNEXPECTED = "Something went wrong with this recording; please try another one."
 AT_ONCE = 2
 """Models at a time, each on one thread: torch's own threads wait for each other so often that on
 two busy cores ten minutes took three times as long."""
@@ -62,9 +66,17 @@ def hear(
         report: told how far it is, from 0 to 1 and in a word, of a long recording.
     """
     try:
-        recording = audio.load(file)
+        return _hear(models, file, gate, report)
     except audio.AudioError as error:
-        return Heard(file, None, {model.name: str(error) for model in models})
+        reason = str(error)
+    except Exception:  # one sentence for this visitor, and the trace in the log
+        LOG.exception("A recording could not be answered.")
+        reason = UNEXPECTED
+    return Heard(file, None, {model.name: reason for model in models})
+
+
+def _hear(models: Sequence[Model], file: str | None, gate: CryGate | None, report: Report) -> Heard:
+    recording = audio.load(file)
     progress = Progress(report if is_long(recording) else silent)
     with ThreadPoolExecutor(AT_ONCE, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         recording = pool.submit(slimmed, recording).result()
@@ -94,3 +106,6 @@ def _ask(
         return model.classifier.predict(recording, track=track, progress=progress)
     except audio.AudioError as error:  # nothing in the band that this one hears
         return str(error)
+    except Exception:  # the other models answer all the same
+        LOG.exception("A model could not answer.")
+        return UNEXPECTED

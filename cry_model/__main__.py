@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,6 +19,8 @@ from cry_model.documents import to_json
 from cry_model.evaluation import percent, words
 from cry_model.prediction import Prediction
 
+UNEXPECTED = "This file could not be classified ({}); please give another one, and report it."
+
 
 def parser() -> argparse.ArgumentParser:
     """The command and its options."""
@@ -27,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = main.add_subparsers(dest="command")
     predict = commands.add_parser("predict", help="classify recordings")
-    predict.add_argument("files", nargs="+", metavar="FILE", help="wav, flac, ogg, mp3, m4a, webm")
+    predict.add_argument("files", nargs="+", metavar="FILE", help="recordings, or films with sound")
     predict.add_argument(
         "--model", default=DEFAULT, help="checkpoint folder or Hub repository (default: bundled)"
     )
@@ -104,12 +107,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CheckpointError as error:
         print(error, file=sys.stderr)
         return 2
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that cannot be printed ends nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
     status = 0
     for file in args.files:
         try:
             prediction = classifier.predict(file)
         except AudioError as error:
             print(f"{file}: {error}", file=sys.stderr)
+            status = 2
+            continue
+        except Exception as error:  # the other files are answered all the same
+            print(f"{file}: {UNEXPECTED.format(type(error).__name__)}", file=sys.stderr)
             status = 2
             continue
         if args.json:

@@ -12,6 +12,8 @@ from cry_model.audio import Recording, require_sound
 from cry_model.features import resample
 from cry_model.pieces import Clip, Pieces, cut
 
+DC_SHARE = 0.005  # of the standard deviation: a mean above it comes from the recorder
+
 
 @dataclass(frozen=True)
 class AcousticConfig:
@@ -69,15 +71,19 @@ class AcousticFrontEnd(nn.Module):
         self.features = AcousticFeatures()
 
     def prepare(self, recording: Recording) -> Clip:
-        """Resamples one recording; its level stays, and nothing is cut off.
+        """Resamples one recording and removes DC; its level stays, and nothing is cut off.
+
+        Without DC the samples stay as they are, digital silence too, so the features are the
+        public table's.
 
         Raises:
             SilentAudioError: if nothing is left in the band.
         """
+        wave = recording.waveform
+        if (mean := wave.mean()).abs() > DC_SHARE * wave.std():
+            wave = wave - mean
         # Steep, so that a recording that was made at this rate sounds like one brought to it.
-        wave = resample(
-            recording.waveform, recording.sample_rate, self.config.sample_rate, 256, 0.985
-        )
+        wave = resample(wave, recording.sample_rate, self.config.sample_rate, 256, 0.985)
         require_sound(wave)
         return Clip(wave, 0.0)
 

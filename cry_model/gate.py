@@ -22,6 +22,7 @@ DEFAULT_GATE = ASSETS / "gate-ecapa-tdnn"
 CRY = "cry"  # the label
 WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard
 BATCH = 256  # looks
+HUM_HZ = 160.0  # bands below may hold the hum of the mains, and no cry
 
 
 class CryGate:
@@ -97,6 +98,18 @@ class CryGate:
             return float(look_at(self.model, self.front_end, wave, self.cry)[1].max())
 
 
+def without_hum(front_end: FrontEnd, power: Tensor) -> Tensor:
+    """No mel band below ``HUM_HZ`` is louder than the next one, (..., bands, frames).
+
+    A high-pass would leave bands emptier than any that the system was fitted on, and did worse.
+    """
+    filters = front_end.spectrogram.mel_scale.fb  # (bins, bands)
+    hz = torch.linspace(0, front_end.config.sample_rate / 2, len(filters), device=filters.device)
+    low = int((hz @ filters / filters.sum(0) < HUM_HZ).sum())
+    capped = power[..., : low + 1, :].flip(-2).cummin(-2).values.flip(-2)
+    return torch.cat([capped, power[..., low + 1 :, :]], -2)
+
+
 def look_at(
     model: nn.Module,
     front_end: FrontEnd,
@@ -120,7 +133,8 @@ def look_at(
         wave = wave.repeat(math.ceil(samples / len(wave)))[:samples]
     count = max(1, math.ceil((len(wave) - samples) / (step * c.hop)) + 1)
     wave = pad(wave, (0, (count - 1) * step * c.hop + samples - len(wave)))
-    looks = front_end.mel_power(wave).unfold(-1, length, step).transpose(0, 1)
+    power = without_hum(front_end, front_end.mel_power(wave))
+    looks = power.unfold(-1, length, step).transpose(0, 1)
     answers = []
     for begin in range(0, count, BATCH):
         answers.append(model(front_end.look(looks[begin : begin + BATCH])).float().softmax(-1))

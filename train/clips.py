@@ -20,6 +20,8 @@ from cry_model.front_ends import AnyConfig, AnyFrontEnd
 from cry_model.pieces import Clip, Pieces
 from train.corpus import Corpus, DataError, Item
 
+UNEXPECTED = "This recording could not be read ({}); please give another one, and report it."
+
 
 class Cuts(Protocol):
     """What can cut a clip: any front end."""
@@ -116,6 +118,8 @@ def load_clips(
                 f"Audio files cannot be read without the package '{error.name}'; install it, or "
                 "bring the file that 'python -m train prepare' writes where it is installed."
             ) from None
+        except Exception as error:  # the other recordings are read all the same
+            left_out[item.recording] = UNEXPECTED.format(type(error).__name__)
         else:
             seconds.append(recording.duration)
             rates.append(recording.sample_rate)

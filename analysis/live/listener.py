@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from dataclasses import replace
 
@@ -17,6 +18,8 @@ from cry_model.attention import AttentionMaps
 from cry_model.audio import MAX_RATE, AudioError
 from cry_model.classifier import CryClassifier
 from cry_model.prediction import Prediction
+
+LOG = logging.getLogger(__name__)
 
 HELD_BACK = HOP  # samples; the first look is early by these, as a resampler holds some back
 SMOOTHED = 4  # looks whose mean decides: one alone may be a bang
@@ -163,5 +166,8 @@ class Listener:
         try:
             prediction = self.classifier.predict(stretch.copy(), RATE)
         except AudioError:  # too short, or silent in the band that the model hears
+            return None
+        except Exception:  # the sound goes on, and so do the other visitors
+            LOG.exception("A cry could not be answered.")
             return None
         return replace(prediction, attention=AttentionMaps(), pieces=())

@@ -65,7 +65,7 @@ class Visitors:
             page, seen, first = _page(request), int(request["seen"]), bool(request["first"])
             chunk = np.frombuffer(_bytes(request["samples"]), "<i2")
             rate, lost = int(request["rate"]), float(request["lost"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return {"problem": NOT_A_CHUNK}
         if (visitor := self._find(page)) is None:
             return {"problem": FULL}
@@ -86,7 +86,7 @@ class Visitors:
         """Forgets the sound of ``page``; its log may be added to until an hour later."""
         try:
             page, seen = _page(request), int(request["seen"])
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return {"problem": NOT_A_CHUNK}
         if (visitor := self.known.get(page)) is None:
             return {}

@@ -7,7 +7,7 @@ import torch
 
 from analysis.answer import EMPTY, NO_LONGER_KEPT, bars_html
 from analysis.classify_tab import classify
-from analysis.heard import hear
+from analysis.heard import UNEXPECTED, hear
 from analysis.sections import PLACES
 from analysis.sound import Sound
 
@@ -112,3 +112,23 @@ def test_what_is_kept_holds_a_picture_and_no_samples(models, clip):
         assert all(t.numel() < samples for t in tensors)
     assert len(heard.sound.envelope.times) <= 900
     assert heard.sound.spectrogram.decibels.shape[1] <= 900
+
+
+def test_a_fault_in_one_model_leaves_the_others_their_answers(models, clip, monkeypatch):
+    odd, *others = models
+    monkeypatch.setattr(odd.classifier, "predict", lambda *_, **__: torch.zeros(0)[0])
+    heard = hear(models, str(clip))
+    assert heard.answers[odd.name] == UNEXPECTED
+    assert heard.sound is not None
+    for model in others:
+        assert heard.answers[model.name].label in model.classifier.labels
+
+
+def test_a_fault_in_the_detector_is_a_sentence(models, clip):
+    class Gate:
+        def scan(self, *_):
+            raise IndexError("index 0 is out of bounds")
+
+    heard = hear(models, str(clip), Gate())
+    assert set(heard.answers.values()) == {UNEXPECTED}
+    assert heard.sound is None

@@ -22,17 +22,31 @@ PYAV_FORMATS = {
     "au": ("au", "pcm_s16be"),
     "w64": ("w64", "pcm_f64le"),
 }
-# What else people have, each kind of file once.
-FURTHER_FORMATS = {
+# Of the endings that hold the same as another one, or that only few programs write.
+OTHER_FORMATS = {
+    "3g2": ("3g2", "aac"),
+    "3ga": ("3gp", "aac"),
     "3gp": ("3gp", "aac"),
     "aac": ("adts", "aac"),
+    "aif": ("aiff", "pcm_s16be"),
+    "aifc": ("aiff", "pcm_mulaw"),
     "amr": ("amr", "libopencore_amrnb"),
-    "caf": ("caf", "pcm_s16le"),
+    "bw64": ("wav", "pcm_s16le"),
+    "caf": ("caf", "pcm_s16be"),
+    "m4b": ("ipod", "aac"),
     "m4v": ("mp4", "aac"),
-    "mkv": ("matroska", "libopus"),
-    "oga": ("ogg", "libopus"),
-    "opus": ("ogg", "libopus"),
-    "wma": ("asf", "wmav2"),
+    "mkv": ("matroska", "aac"),
+    "mp2": ("mp2", "mp2"),
+    "mpeg": ("mpeg", "mp2"),
+    "mpg": ("mpeg", "mp2"),
+    "oga": ("oga", "flac"),
+    "opus": ("opus", "libopus"),
+    "rf64": ("wav", "pcm_s16le"),
+    "snd": ("au", "pcm_s16be"),
+    "wave": ("wav", "pcm_s24le"),
+    "weba": ("webm", "libopus"),
+    "wma": ("asf", "libmp3lame"),
+    "wmv": ("asf", "libmp3lame"),
     "wv": ("wv", "wavpack"),
 }
 SOUNDFILE_FORMATS = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "mp3": "MP3", "aiff": "AIFF"}
@@ -72,15 +86,16 @@ def with_pyav(
     video: bool = False,
     live: bool = False,
     title: str = "",
+    options: dict[str, str] | None = None,
 ) -> bytes:
     """The samples (samples, channels) as FFmpeg writes them; None for a file without sound.
 
     ``video`` adds a moving picture; ``live`` writes as MediaRecorder does, without ever going
-    back to the header to fill in the duration.
+    back to the header to fill in the duration. ``options`` are the container's.
     """
-    container_name, codec = {**PYAV_FORMATS, **FURTHER_FORMATS}[ending]
+    container_name, codec = {**PYAV_FORMATS, **OTHER_FORMATS}[ending]
     buffer = _Pipe() if live else io.BytesIO()
-    with av.open(buffer, "w", format=container_name) as container:
+    with av.open(buffer, "w", format=container_name, options=options or {}) as container:
         container.metadata.update({"title": title} if title else {})
         moving = "libvpx" if ending == "webm" else "mpeg4"
         picture = container.add_stream(moving, rate=10) if video else None

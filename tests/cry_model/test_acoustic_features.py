@@ -152,6 +152,29 @@ def test_level_and_silence_at_the_ends_stay(front_end):
     assert clip.offset == 0
 
 
+@pytest.mark.parametrize("offset", [0.002, -0.03, 0.2])
+@pytest.mark.parametrize("name", [AUTHENTIC[0], AUTHENTIC[3], "cry"])
+def test_dc_is_not_heard(front_end, data_root, examples, name, offset):
+    """At the level of a faint cry, RMS 0.0185."""
+    path = sorted(examples.glob("*.wav"))[0] if name == "cry" else data_root / "challenge6" / name
+    recording = audio.load(path)
+    wave = recording.waveform[: 5 * recording.sample_rate]
+    wave = 0.0185 * (wave - wave.mean()) / wave.std()
+    with torch.no_grad():
+        without, having = (
+            front_end(front_end.prepare(Recording(given, recording.sample_rate)).waveform[None])
+            for given in (wave, wave + offset)
+        )
+    np.testing.assert_allclose(having, without, rtol=0.01, atol=0.02)
+
+
+@pytest.mark.parametrize("name", AUTHENTIC)
+def test_recordings_without_dc_stay_as_they_are(front_end, data_root, name):
+    recording = audio.load(data_root / "challenge6" / name)
+    given = resample(recording.waveform, recording.sample_rate, 16_000, 256, 0.985)
+    assert torch.equal(front_end.prepare(recording).waveform, given)
+
+
 def test_a_long_recording_is_cut_into_pieces_of_15_s(front_end):
     wave = torch.from_numpy(noise(40, rate=16_000))
     pieces = front_end.cut(front_end.prepare(Recording(wave, 16_000)))

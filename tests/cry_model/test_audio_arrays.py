@@ -9,7 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from cry_model import audio
+from cry_model import CryClassifier, audio
+from cry_model.checkpoint import ASSETS
 from tests.cry_model.audio_checks import (
     RATE,
 )
@@ -114,6 +115,20 @@ def test_sample_rates(rate):
     recording = audio.load(tone(RATE), rate)
     assert type(recording.sample_rate) is int
     assert recording.sample_rate == RATE
+
+
+@pytest.mark.parametrize("scale", [2.0**15, 2.0**31, 2.0**32])
+def test_integers_stored_as_floats_are_answered(scale):
+    """No finite sample that is let in may end in anything but an answer."""
+    classifier = CryClassifier.from_pretrained(gate=True)
+    features = CryClassifier.from_pretrained(
+        ASSETS / "challenge6-features-16khz-feature-mlp", gate=False
+    )
+    samples = tone(RATE)[:, 0] * np.float32(2 * scale)
+    for model in (classifier, features):
+        assert sum(model.predict(samples, RATE).probabilities.values()) == pytest.approx(1)
+    with pytest.raises(audio.InvalidSamplesError):
+        audio.load(samples * np.float32(2**33 / scale), RATE)
 
 
 def test_limits_are_allowed():

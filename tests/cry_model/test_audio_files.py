@@ -17,7 +17,15 @@ from tests.cry_model.audio_checks import (
     level,
     loudest_frequency,
 )
-from tests.cry_model.encode import PYAV_FORMATS, encode, tone, with_pyav, with_soundfile
+from tests.cry_model.encode import (
+    OTHER_FORMATS,
+    PYAV_FORMATS,
+    SOUNDFILE_FORMATS,
+    encode,
+    tone,
+    with_pyav,
+    with_soundfile,
+)
 
 DATA = Path(os.environ.get("CRY_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
@@ -44,6 +52,81 @@ FILES = [(ending, rate) for ending, rates in RATES.items() for rate in rates]
 @pytest.mark.parametrize(("ending", "rate"), FILES)
 def test_files(ending, rate, channels):
     assert_is_tone(audio.load(encode(tone(rate, channels=channels), rate, ending)), rate)
+
+
+@pytest.mark.parametrize("ending", [suffix[1:] for suffix in audio.SUFFIXES])
+def test_every_suffix_is_read(tmp_path, ending):
+    path = tmp_path / f"cry.{ending}"
+    if ending == "awb":  # nothing here writes one: frames of 20 ms with any bits
+        bits = np.random.default_rng(0)
+        path.write_bytes(b"#!AMR-WB\n" + b"".join(b"\x44" + bits.bytes(60) for _ in range(50)))
+        assert audio.load(path).duration == pytest.approx(1, abs=0.1)
+        return
+    if ending == "amr":  # a voice codec, which keeps no level
+        path.write_bytes(with_pyav(tone(8_000), 8_000, ending))
+        waveform = audio.load(path).waveform.numpy()
+        assert loudest_frequency(waveform, 8_000) == pytest.approx(440, abs=2)
+        return
+    rate = 48_000
+    samples = tone(rate)
+    if ending in ("rf64", "bw64"):
+        data = with_pyav(samples, rate, ending, options={"rf64": "always"})
+        assert data.startswith(b"RF64")
+        path.write_bytes(data.replace(b"RF64", ending.upper().encode(), 1))
+    elif ending in OTHER_FORMATS:
+        film = ending in ("3gp", "m4v", "mkv", "wmv")
+        path.write_bytes(with_pyav(samples, rate, ending, video=film))
+    else:
+        path.write_bytes(encode(samples, rate, ending))
+    assert_is_tone(audio.load(path), rate)
+
+
+def test_no_format_of_these_tests_lacks_its_suffix():
+    written = {f".{ending}" for ending in (*SOUNDFILE_FORMATS, *PYAV_FORMATS, *OTHER_FORMATS)}
+    assert written <= set(audio.SUFFIXES)
+    assert sorted(audio.SUFFIXES) == list(audio.SUFFIXES)
+
+
+@pytest.mark.parametrize("ending", ["wav", "flac", "mka", "mov", "aiff"])
+@pytest.mark.parametrize(
+    ("gains", "expected"),
+    [
+        ((1, -1), 1),
+        ((-1, 1), -1),
+        ((1, -0.7), 1),
+        ((0.4, -0.5), -0.5),
+        ((0, 0, 1, 0, 0, 0), 1),
+        ((1, 0, 0, 0, 0, 0, 0, 0), 1),
+        ((1, -1, 0.5, -0.5, 0.2, -0.2), 1),
+        ((1, 0), 0.5),
+        ((1, 0.8), 0.9),
+        ((1, -0.4), 0.3),
+        ((1, 1, 1, 0, 1, 1), 5 / 6),
+    ],
+)
+def test_channels_that_cancel_each_other(ending, gains, expected):
+    wave = tone(48_000)[:, :1] * np.linspace(0.1, 1, 48_000, dtype=np.float32)[:, None]
+    samples = wave * np.array(gains, np.float32)
+    recording = audio.load(encode(samples, 48_000, ending))
+    waveform = recording.waveform.numpy()
+    np.testing.assert_allclose(waveform, expected * wave[:, 0], atol=2e-4)
+    again = audio.load(samples, 48_000).waveform.numpy()
+    np.testing.assert_allclose(again, expected * wave[:, 0], atol=1e-6)
+    np.testing.assert_array_equal(audio.load(samples.T, 48_000).waveform.numpy(), again)
+
+
+def test_an_offset_does_not_hide_that_channels_cancel():
+    samples = tone(16_000) * np.array([1, -1], np.float32) + np.float32(0.4)
+    waveform = audio.load(samples, 16_000).waveform.numpy()
+    np.testing.assert_array_equal(waveform, samples[:, 0])
+
+
+def test_channels_are_judged_over_the_whole_file():
+    """In phase for a short while, as a bang in the room is, and opposite otherwise."""
+    samples = tone(16_000, 60) * np.array([1, -1], np.float32)
+    samples[-1_000:, 1] *= -1
+    waveform = audio.load(with_soundfile(samples, 16_000, "FLAC")).waveform.numpy()
+    np.testing.assert_allclose(waveform, samples[:, 0], atol=1e-4)
 
 
 @pytest.mark.parametrize("channels", [6, 8])

@@ -6,6 +6,7 @@ from pathlib import Path
 import librosa
 import numpy as np
 import pytest
+import torch
 
 from cry_model import CryGate, Recording, audio
 from cry_model.gate import DEFAULT_GATE
@@ -44,6 +45,41 @@ def test_cries_of_a_corpus_that_it_never_heard_are_cries(gate, data_root):
 
 def test_our_chime_is_none(gate, examples):
     assert not gate.scan(audio.load(examples / "synthetic_door_chime.wav")).is_cry
+
+
+@pytest.fixture(scope="module")
+def faint(gate, data_root):
+    """Cries at RMS 0.0185 that are heard."""
+    files = sorted(data_root.glob("donateacry/*/*.wav"))[::45]
+    files += sorted(data_root.glob("esc10/*Baby cry/*.ogg"))[::8]
+    found = []
+    for recording in map(audio.load, files):
+        wave = recording.waveform[: 4 * recording.sample_rate]
+        wave = 0.0185 * (wave - wave.mean()) / wave.std()
+        found.append(Recording(wave, recording.sample_rate))
+    found = [recording for recording in found if gate.scan(recording).is_cry]
+    assert len(found) > 12
+    return found
+
+
+@pytest.mark.parametrize("hertz", [50, 60, 100, 120])
+@pytest.mark.parametrize("peak", [0.01, 0.03])
+def test_hum_of_the_mains_hides_no_cry(gate, faint, hertz, peak):
+    heard = 0
+    for recording in faint:
+        time = torch.arange(len(recording.waveform)) / recording.sample_rate
+        wave = recording.waveform + peak * torch.sin(2 * torch.pi * hertz * time)
+        heard += gate.scan(Recording(wave, recording.sample_rate)).is_cry
+    assert heard >= 0.8 * len(faint)
+
+
+def test_hum_alone_is_no_cry(gate):
+    time = torch.arange(4 * 16_000) / 16_000
+    for hertz in (50, 60, 100, 120):
+        hum = torch.sin(2 * torch.pi * hertz * time)
+        hiss = 1e-3 * torch.randn(len(time), generator=torch.Generator().manual_seed(hertz))
+        for peak in (0.003, 0.03, 0.3):
+            assert not gate.scan(Recording(peak * hum + hiss, 16_000)).is_cry
 
 
 def test_a_cry_is_found_where_it_is(gate, data_root):

@@ -224,6 +224,36 @@ def test_command_line_goes_on_after_a_bad_file(examples, tmp_path, capsys):
     assert "Not a medical device." in output.out
 
 
+def test_command_line_answers_the_others_whatever_one_file_does(
+    examples, tmp_path, capsys, monkeypatch
+):
+    good = examples / "synthetic_rhythmic.wav"
+    huge, odd, strange = tmp_path / "huge.wav", tmp_path / "odd.wav", tmp_path / "\udcff.wav"
+    samples, rate = soundfile.read(good, dtype="float32")
+    soundfile.write(huge, samples * np.float32(1e30), rate, subtype="FLOAT")
+    odd.write_bytes(good.read_bytes())
+    try:
+        strange.write_bytes(good.read_bytes())
+    except (OSError, UnicodeError):
+        strange = good  # a file system of names in UTF-8 only
+    predict = CryClassifier.predict
+
+    def unlucky(self, source, *args, **more):
+        if str(source) == str(odd):
+            raise IndexError("index 0 is out of bounds")
+        return predict(self, source, *args, **more)
+
+    monkeypatch.setattr(CryClassifier, "predict", unlucky)
+    files = [str(file) for file in (huge, good, odd, strange, tmp_path / "gone.wav", good)]
+    assert main(["predict", "--no-gate", *files]) == 2
+    output = capsys.readouterr()
+    assert output.out.count("Not a medical device.") == 3
+    lines = output.err.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [files[0], files[2], files[4]]
+    assert "impossible values" in lines[0]
+    assert "IndexError" in lines[1]
+
+
 def test_command_line_without_a_checkpoint_says_so(tmp_path, capsys):
     assert main(["predict", "cry.wav", "--model", str(tmp_path)]) == 2
     assert "config.json" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import torch
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, CryGate, Recording, save_checkpoint
 from cry_model.features import FrontEndConfig
-from cry_model.gate import look_at
+from cry_model.gate import HUM_HZ, look_at, without_hum
 from tests.stand_ins import gate_config
 from train.presets import GATE
 
@@ -51,6 +51,19 @@ def test_a_look_is_what_the_model_says_of_that_stretch_alone(gate):
         expected = gate.model(alone).softmax(-1)[0, 0]
     # The frames at its edges hear what lies beyond them.
     assert float(probabilities[5]) == pytest.approx(float(expected), abs=0.02)
+
+
+def test_no_low_band_is_louder_than_the_next(gate):
+    power = torch.rand(3, 40, 50, generator=torch.Generator().manual_seed(0))
+    found = without_hum(gate.front_end, power)
+    expected = power.numpy().copy()
+    c = gate.config.front_end
+    mel = np.linspace(*2595 * np.log10(1 + np.array([c.low_hz, c.high_hz]) / 700), 42)[1:-1]
+    low = int((700 * (10 ** (mel / 2595) - 1) < HUM_HZ).sum())
+    assert low == 3
+    for band in reversed(range(low)):
+        expected[:, band] = np.minimum(expected[:, band], expected[:, band + 1])
+    np.testing.assert_array_equal(found.numpy(), expected)
 
 
 def test_the_features_of_a_look_are_those_of_an_independent_computation(gate):

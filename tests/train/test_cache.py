@@ -6,7 +6,7 @@ import pytest
 import soundfile
 import torch
 
-from cry_model import PAPER_FRONT_END, FrontEndConfig
+from cry_model import PAPER_FRONT_END, FrontEndConfig, audio
 from train.__main__ import main
 from train.cache import cache_path, load, prepare
 from train.corpus import DataError
@@ -72,6 +72,26 @@ def test_what_cannot_be_read_is_left_out_and_named(root, tmp_path, capsys):
         assert "Left out broken:" in said
         assert "5 recordings in 5 groups, 0 of them unlabelled, 1 left out." in said
         assert " MB." in said
+
+
+def test_one_recording_takes_no_other_with_it(root, tmp_path, capsys, monkeypatch):
+    folder = root / "donateacry" / "tired"
+    samples = synthesise("rhythmic", 2.0, 8000, seed=9).waveform.astype("float32")
+    soundfile.write(folder / "huge.wav", samples * 1e30, 8000, subtype="FLOAT")
+    soundfile.write(folder / "odd.wav", samples, 8000)
+    load_one = audio.load
+
+    def unlucky(source, *args):
+        if source == folder / "odd.wav":
+            raise IndexError("index 0 is out of bounds")
+        return load_one(source, *args)
+
+    monkeypatch.setattr(audio, "load", unlucky)
+    assert main(["prepare", "donateacry", "--data-root", str(root), "--cache", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "Left out huge: The recording holds impossible values" in said
+    assert "Left out odd: This recording could not be read (IndexError)" in said
+    assert "5 recordings in 5 groups, 0 of them unlabelled, 3 left out." in said
 
 
 def test_a_missing_or_damaged_file_is_one_sentence(root, tmp_path):

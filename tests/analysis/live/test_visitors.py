@@ -137,6 +137,8 @@ BAD = {
     "too much": request(silence(0.1), samples="A" * 4_000_004),
     "a long name": request(silence(0.1), page="x" * 65),
     "no rate": request(silence(0.1), rate=None),
+    "an endless rate": request(silence(0.1), rate=float("inf")),
+    "endless lines": request(silence(0.1), seen=float("inf")),
 }
 
 
@@ -152,6 +154,28 @@ def test_a_rate_out_of_reach_is_a_sentence_and_does_not_block(visitors):
     assert not visitors.known["a"].listening
 
 
-@pytest.mark.parametrize("body", [{"page": "stranger", "seen": 0}, {"page": "a"}, {}, None])
+class Failing:
+    """A classifier with a fault of its own."""
+
+    def predict(self, samples, rate):
+        raise IndexError("index 0 is out of bounds")
+
+
+def test_a_fault_in_one_answer_ends_neither_the_log_nor_the_sweeping(clock):
+    visitors = Visitors(lambda: Listener(ToneGate(), Failing()), clock)
+    for page in ("a", "b"):
+        for part in np.split(np.concatenate([silence(2), tone(CRY_HZ, 4)]), 12):
+            assert "problem" not in visitors.hear(request(part, page))
+    clock.time += SILENT_SECONDS
+    visitors.sweep()
+    for page in ("a", "b"):
+        assert not visitors.known[page].listening
+        assert [line.episode.kind for line in visitors.known[page].listener.lines] == ["cry"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"page": "stranger", "seen": 0}, {"page": "a"}, {"page": "a", "seen": float("inf")}, {}, None],
+)
 def test_stopping_what_never_began_does_nothing(visitors, body):
     assert visitors.stop(body) in ({}, {"problem": NOT_A_CHUNK})

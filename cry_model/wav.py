@@ -1,0 +1,122 @@
+"""A part of a file as a stream of its own, and a wav file reduced to its format and samples.
+
+libsndfile 1.2.2 never returns from a LIST chunk with a note of almost 2**32 bytes, and gives up at
+an odd chunk without its padding byte. So it is shown neither.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from collections.abc import Callable
+from typing import BinaryIO
+
+MOST_CHUNKS = 1000  # before the samples
+LONGEST_FORMAT = 1024  # bytes
+
+
+class Part(io.RawIOBase):
+    """Bytes ``start`` to ``end`` of a stream, after a header of our own.
+
+    Args:
+        stream: seekable; stays open.
+        start: where the part begins.
+        end: where it ends; None is the end of the stream.
+        header: comes first.
+        stopped: from when on this is true, the stream is at its end.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        start: int = 0,
+        end: int | None = None,
+        header: bytes = b"",
+        stopped: Callable[[], bool] = lambda: False,
+    ):
+        self.stream, self.start, self.header, self.stopped = stream, start, header, stopped
+        end = stream.seek(0, os.SEEK_END) if end is None else end
+        self.size, self.position = len(header) + max(0, end - start), 0
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def tell(self) -> int:
+        """Bytes from the beginning of the header."""
+        return self.position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Goes to a place, which may lie beyond the end; gives it."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence]
+        self.position = max(0, base + offset)
+        return self.position
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fills what it can of a buffer; 0 at the end."""
+        if self.stopped():
+            return 0
+        view = memoryview(buffer)[: max(0, self.size - self.position)]
+        found = self.header[self.position :][: len(view)]
+        view[: len(found)] = found
+        count = len(found)
+        if rest := view[count:]:
+            self.stream.seek(self.start + self.position + count - len(self.header))
+            count += self.stream.readinto(rest)
+        self.position += count
+        return count
+
+
+def plain_wav(stream: BinaryIO, start: int, stopped: Callable[[], bool]) -> Part | None:
+    """The wav file that begins at ``start``, without any chunk that no sound needs.
+
+    Returns:
+        None if there is none, or none whose format and samples can be found.
+    """
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(start)
+    name, form = struct.unpack("4s4x4s", stream.read(12).ljust(12, b"\0"))
+    if name not in (b"RIFF", b"RIFX") or form != b"WAVE":
+        return None
+    order, at, found = "<>"[name == b"RIFX"], start + 12, {}
+    for _ in range(MOST_CHUNKS):
+        stream.seek(at)
+        if len(head := stream.read(8)) < 8:
+            return None
+        chunk, length = struct.unpack(f"{order}4sI", head)
+        at += 8
+        length = min(length, size - at)
+        found.setdefault(chunk, (at, length))
+        if b"fmt " in found and b"data" in found:
+            break
+        at += length
+        stream.seek(at)
+        at += length % 2 and not stream.read(1).isalnum()  # some writers leave the padding out
+    else:
+        return None
+    (at, length), (begin, count) = found[b"fmt "], found[b"data"]
+    if length > LONGEST_FORMAT:
+        return None
+    stream.seek(at)
+    body = struct.pack(f"{order}4sI", b"fmt ", length) + stream.read(length) + b"\0" * (length % 2)
+    body += struct.pack(f"{order}4sI", b"data", count)
+    header = struct.pack(f"{order}4sI4s", name, min(len(body) + 4 + count, 2**32 - 1), form) + body
+    return Part(stream, begin, begin + count, header, stopped)
+
+
+def after_tags(stream: BinaryIO) -> int:
+    """Where an ID3v2 tag before the sound ends; 0 without one."""
+    start = 0
+    for _ in range(10):  # some programs write a second one before the first
+        stream.seek(start)
+        head = stream.read(10)
+        if len(head) < 10 or head[:3] != b"ID3" or max(head[6:]) > 127:
+            break
+        size = sum(byte << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
+        start += 10 + size + (10 if head[5] & 0x10 else 0)  # a footer
+    return start
