@@ -56,8 +56,8 @@ def hears(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
         kind = type(getattr(config, name))
         if not isinstance(value, (int, float) if kind is float else kind):
             raise DataError(f"No front end can be built so: {name} is not a {kind.__name__}.")
-    changed = replace(config, **changes)
     try:
+        changed = replace(config, **changes)
         make_front_end(changed)
     except (TypeError, ValueError, RuntimeError, ZeroDivisionError) as error:
         raise DataError(f"No front end can be built so: {error}") from error
