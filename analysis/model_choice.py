@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from analysis.models import Model, load_bundled
 from cry_model.classifier import CryClassifier
@@ -33,7 +33,8 @@ def choose(name: str | None) -> Choice:
     bundled = load_bundled()
     if not name:
         return Choice(bundled)
-    repository, _, revision = (name, "", "") if Path(name).is_dir() else name.partition("@")
+    is_folder = os.path.isdir(name)  # noqa: PTH112 - pathlib's raises where a name is too long
+    repository, _, revision = (name, "", "") if is_folder else name.partition("@")
     try:
         classifier = CryClassifier.from_pretrained(repository, revision or None, gate=False)
     except CheckpointError as error:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from torch import Tensor, nn
 
 from cry_model.acoustic_features import FEATURES, HOP, RATE, AcousticFeatures
 from cry_model.audio import Recording, require_sound
+from cry_model.declared import Within, require, require_declared
 from cry_model.features import resample
 from cry_model.pieces import Clip, Pieces, cut
 
@@ -27,14 +28,22 @@ class AcousticConfig:
         piece_seconds: length of a piece; a shorter recording is one piece.
         min_seconds: a shorter recording is repeated up to this length.
         overlap: least share that neighbouring pieces have in common.
+
+    Raises:
+        ValueError: if one is out of its range, or they do not fit together.
     """
 
     kind: Literal["acoustic"] = "acoustic"
-    num_bands: int = len(FEATURES)
-    sample_rate: int = 16_000
-    piece_seconds: float = 15.0
-    min_seconds: float = 0.5
-    overlap: float = 0.5
+    num_bands: Annotated[int, Within(len(FEATURES), len(FEATURES))] = len(FEATURES)
+    sample_rate: Annotated[int, Within(8000, 48_000)] = 16_000
+    piece_seconds: Annotated[float, Within(0.1, 60)] = 15.0
+    min_seconds: Annotated[float, Within(0.1, 60)] = 0.5
+    overlap: Annotated[float, Within(0, 0.95)] = 0.5
+
+    def __post_init__(self):
+        require_declared(self)
+        fits = self.min_seconds <= self.piece_seconds
+        require(fits, "min_seconds is at most piece_seconds")
 
     @property
     def low_hz(self) -> float:
@@ -61,12 +70,6 @@ class AcousticFrontEnd(nn.Module):
 
     def __init__(self, config: AcousticConfig):
         super().__init__()
-        if config.kind != "acoustic" or config.num_bands != len(FEATURES):
-            raise ValueError(f"An acoustic front end has {len(FEATURES)} features.")
-        if not (config.sample_rate > 0 and 0 < config.min_seconds <= config.piece_seconds):
-            raise ValueError("The sample rate and the length of a piece must be above 0.")
-        if not 0 <= config.overlap < 1:
-            raise ValueError("The overlap is a share of a piece, from 0 to below 1.")
         self.config = config
         self.features = AcousticFeatures()
 

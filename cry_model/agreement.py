@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cry_model.declared import Count, Name, Seed
 from cry_model.evaluation import Estimate, Evaluation, group_name, percent, words
 
 
@@ -30,14 +31,14 @@ class Agreement:
         teacher_evaluation: how often the teacher itself is right; None if nobody measured.
     """
 
-    teacher: str
-    dataset: str
-    recordings: int
-    groups: int
-    folds: int
-    seeds: tuple[int, ...]
+    teacher: Name
+    dataset: Name
+    recordings: Count
+    groups: Count
+    folds: Count
+    seeds: tuple[Seed, ...]
     agreement: Estimate
-    constant_label: str
+    constant_label: Name
     constant: Estimate
     gain: Estimate
     divergence: Estimate

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cry_model.declared import Count, Name, Names, Seed, Share, Within
 from cry_model.evaluation import Estimate, group_name, percent, tested, words
 
 Array = NDArray[np.float64]
 
 LABELS, TEACHER = "labels", "teacher"
-AGAINST = (LABELS, TEACHER)
-"""What a calibration can have been made against."""
+Temperature = Annotated[float, Within(0.01, 100)]
 FLOOR = 1e-6  # of a probability: result files keep six decimals
 
 
@@ -64,27 +65,27 @@ class Calibration:
         by_label: label -> share of its recordings whose set holds it.
     """
 
-    dataset: str
-    protocol: str
-    against: str
-    teacher_temperature: float | None
-    recordings: int
-    groups: int
-    folds: int
-    seeds: tuple[int, ...]
-    temperature: float
-    promised: float
-    threshold: float
+    dataset: Name
+    protocol: Name
+    against: Literal["labels", "teacher"]
+    teacher_temperature: Temperature | None
+    recordings: Count
+    groups: Count
+    folds: Count
+    seeds: tuple[Seed, ...]
+    temperature: Temperature
+    promised: Share
+    threshold: Share
     coverage: Estimate
     size: Estimate
-    empty: float
-    single: float
-    full: float
+    empty: Share
+    single: Share
+    full: Share
     error_before: Estimate
     error_after: Estimate
-    constant_set: tuple[str, ...]
-    constant_coverage: float
-    by_label: Mapping[str, float] = field(default_factory=dict)
+    constant_set: Names
+    constant_coverage: Share
+    by_label: Mapping[Name, Share] = field(default_factory=dict)
 
     def temper(self, probabilities: Mapping[str, float]) -> dict[str, float]:
         """Label -> probability, calibrated; the order of the labels stays."""

@@ -14,7 +14,7 @@ from cry_model import audio
 from cry_model.acoustic_features import FEATURES
 from cry_model.acoustic_front_end import AcousticFrontEnd
 from cry_model.attention import AttentionMaps, concatenate
-from cry_model.checkpoint import DEFAULT, load_checkpoint
+from cry_model.checkpoint import DEFAULT, load_checkpoint, try_out
 from cry_model.config import CheckpointConfig
 from cry_model.cry_track import CryTrack, Span
 from cry_model.feature_mlp import INPUTS, FeatureMLP
@@ -35,7 +35,13 @@ TOO_DULL = (
     "answer means little; please give one made at a higher sample rate."
 )
 
+NO_ANSWER = "This model has no answer to this recording; please choose another model."
+
 Source = str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor | audio.Recording
+
+
+class NoAnswerError(audio.AudioError):
+    """The model's answer to a recording is no number: its weights are damaged."""
 
 
 class CryClassifier:
@@ -75,11 +81,14 @@ class CryClassifier:
             gate: whether the bundled gate hears everything first.
 
         Raises:
-            CheckpointError: see :func:`~cry_model.hub.find_checkpoint` and
-                :func:`~cry_model.checkpoint.load_checkpoint`.
+            CheckpointError: see :func:`~cry_model.hub.find_checkpoint`,
+                :func:`~cry_model.checkpoint.load_checkpoint` and
+                :func:`~cry_model.checkpoint.try_out`.
         """
-        first = CryGate.from_pretrained(device=device) if gate else None
-        return cls(*load_checkpoint(find_checkpoint(name, revision)), device=device, gate=first)
+        classifier = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
+        try_out(lambda sound: classifier.predict(sound).probabilities.values())
+        classifier.gate = CryGate.from_pretrained(device=device) if gate else None
+        return classifier
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -107,7 +116,8 @@ class CryClassifier:
             progress: called with the share that is done, now and then.
 
         Raises:
-            AudioError: if the recording cannot be used; the message says why.
+            AudioError: if the recording cannot be used, or the model has no answer to it; the
+                message says why.
         """
         recording = audio.load(source, sample_rate)
         with torch.inference_mode():
@@ -119,6 +129,8 @@ class CryClassifier:
             heard = pieces_of(self.front_end, sound, spans)
             answers = self._answer([pieces for _, pieces in heard], progress)
         probabilities = torch.cat([p for p, _, _ in answers])
+        if not probabilities.isfinite().all():
+            raise NoAnswerError(NO_ANSWER)
         maps = concatenate([maps for _, maps, _ in answers])
         remoteness = None if maps.remoteness is None else float(maps.remoteness.mean())
         label, acoustic = int(probabilities.mean(0).argmax()), None

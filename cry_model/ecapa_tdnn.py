@@ -7,10 +7,13 @@ Shapes: B batch, C channels, T frames.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from cry_model.attention import AttentionMaps
+from cry_model.declared import Bands, Classes, Within, declared
 from cry_model.layers import ConvReLUBatchNorm, SqueezeExcitation
 
 DILATIONS = (2, 3, 4)
@@ -98,15 +101,16 @@ class ECAPATDNN(nn.Module):
         scale: number of channel groups in each Res2 convolution.
     """
 
+    @declared
     def __init__(
         self,
-        num_classes: int,
-        num_bands: int,
-        channels: int = 128,
-        mfa_channels: int = 512,
-        bottleneck: int = 128,
-        embedding: int = 192,
-        scale: int = 8,
+        num_classes: Classes,
+        num_bands: Bands,
+        channels: Annotated[int, Within(1, 4096)] = 128,
+        mfa_channels: Annotated[int, Within(1, 4096)] = 512,
+        bottleneck: Annotated[int, Within(1, 4096)] = 128,
+        embedding: Annotated[int, Within(1, 4096)] = 192,
+        scale: Annotated[int, Within(1, 64)] = 8,
     ):
         super().__init__()
         self.stem = ConvReLUBatchNorm(num_bands, channels, kernel=5)

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from cry_model.declared import Count, Name, Seed, Share, Within, require
+
+Measured = Annotated[float, Within(-1000, 1000)]
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A measured value and its 95 % bootstrap interval."""
 
-    value: float
-    low: float
-    high: float
+    value: Measured
+    low: Measured
+    high: Measured
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
@@ -37,18 +42,23 @@ class Evaluation:
         support: label -> number of recordings, of the same.
     """
 
-    dataset: str
-    protocol: str
-    recordings: int
-    groups: int
-    folds: int
-    seeds: tuple[int, ...]
-    chance: float
-    majority_label: str
-    majority_accuracy: float
-    metrics: Mapping[str, Estimate] = field(default_factory=dict)
-    recall: Mapping[str, float] = field(default_factory=dict)
-    support: Mapping[str, int] = field(default_factory=dict)
+    dataset: Name
+    protocol: Name
+    recordings: Count
+    groups: Count
+    folds: Count
+    seeds: tuple[Seed, ...]
+    chance: Share
+    majority_label: Name
+    majority_accuracy: Share
+    metrics: Mapping[Name, Estimate] = field(default_factory=dict)
+    recall: Mapping[Name, Share] = field(default_factory=dict)
+    support: Mapping[Name, Count] = field(default_factory=dict)
+
+    def __post_init__(self):
+        require("balanced_accuracy" in self.metrics, "an evaluation needs its balanced_accuracy")
+        same = set(self.recall) == set(self.support)
+        require(same, "an evaluation's recall and support must be of the same labels")
 
     @property
     def split(self) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
 from cry_model.acoustic_features import FEATURES, MELS
 from cry_model.attention import AttentionMaps
+from cry_model.declared import Classes, Share, Within, declared
 
 RMS, MFCC1 = FEATURES.index("rms"), FEATURES.index("mfcc1")
 INPUTS: tuple[str, ...] = tuple(name for name in FEATURES if name != "rms")
@@ -88,18 +90,17 @@ class FeatureMLP(nn.Module):
         ValueError: if ``num_bands`` is not 26 or ``members`` not even.
     """
 
+    @declared
     def __init__(
         self,
-        num_classes: int,
-        num_bands: int = len(FEATURES),
-        members: int = 8,
-        hidden: int = 256,
-        dropout: float = 0.3,
+        num_classes: Classes,
+        num_bands: Annotated[int, Within(len(FEATURES), len(FEATURES))] = len(FEATURES),
+        members: Annotated[int, Within(2, 64)] = 8,
+        hidden: Annotated[int, Within(1, 4096)] = 256,
+        dropout: Share = 0.3,
     ):
         super().__init__()
-        if num_bands != len(FEATURES):
-            raise ValueError(f"FeatureMLP takes the {len(FEATURES)} features, not {num_bands}.")
-        if members < 2 or members % 2:
+        if members % 2:
             raise ValueError(f"FeatureMLP has an even number of members, not {members}.")
         size = len(INPUTS)
         self.deep = Members(members // 2, (size, hidden, hidden, num_classes), None, dropout)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.audio import Recording, require_sound
+from cry_model.declared import Within, require, require_declared
 from cry_model.pcen import PCEN
 from cry_model.pieces import Clip, Pieces, cut
 from cry_model.torchaudio_compat import import_torchaudio
@@ -47,26 +48,53 @@ class FrontEndConfig:
         piece_seconds: length of a piece; a shorter recording is one piece.
         min_seconds: a shorter recording is repeated up to this length.
         overlap: least share that neighbouring pieces have in common.
+
+    Raises:
+        ValueError: if one is out of its range, or they do not fit together.
     """
 
     kind: Literal["log-mel", "mfcc", "pcen"] = "log-mel"
-    num_bands: int = 64
-    num_filters: int = 64
-    deltas: int = 0
-    sample_rate: int = 8000
-    low_hz: float = 50.0
-    high_hz: float = 3400.0
-    window: int = 320
-    hop: int = 160
-    fft: int = 512
+    num_bands: Annotated[int, Within(1, 1024)] = 64
+    num_filters: Annotated[int, Within(1, 512)] = 64
+    deltas: Annotated[int, Within(0, 2)] = 0
+    sample_rate: Annotated[int, Within(4000, 48_000)] = 8000
+    low_hz: Annotated[float, Within(1, 24_000)] = 50.0
+    high_hz: Annotated[float, Within(1, 24_000)] = 3400.0
+    window: Annotated[int, Within(16, 4096)] = 320
+    hop: Annotated[int, Within(16, 4096)] = 160
+    fft: Annotated[int, Within(16, 4096)] = 512
     level: Literal["recording", "piece"] = "recording"
-    floor_db: float = -40.0
-    centre: float = 0.0
-    trim_db: float = 40.0
-    trim_margin: float = 0.1
-    piece_seconds: float = 5.0
-    min_seconds: float = 3.0
-    overlap: float = 0.5
+    floor_db: Annotated[float, Within(-200, 0)] = -40.0
+    centre: Annotated[float, Within(-100, 100)] = 0.0
+    trim_db: Annotated[float, Within(1, 200)] = 40.0
+    trim_margin: Annotated[float, Within(0, 10)] = 0.1
+    piece_seconds: Annotated[float, Within(0.1, 60)] = 5.0
+    min_seconds: Annotated[float, Within(0.1, 60)] = 3.0
+    overlap: Annotated[float, Within(0, 0.95)] = 0.5
+
+    MOST_FRAMES = 4096  # of a piece: PCEN takes the square of it
+
+    def __post_init__(self):
+        require_declared(self)
+        shortest, rows = self.min_seconds * self.sample_rate, self.num_bands // (1 + self.deltas)
+        for holds, sentence in (
+            (self.low_hz < self.high_hz, "low_hz must lie below high_hz"),
+            (2 * self.high_hz <= self.sample_rate, "high_hz is at most half the sample_rate"),
+            (self.hop <= self.window <= self.fft, "hop, window and fft must not grow smaller"),
+            (0.0025 <= self.hop_seconds <= 0.25, "a hop must take 0.0025 to 0.25 s"),
+            (self.fft <= shortest, "min_seconds must be as long as fft, or longer"),
+            (self.min_seconds <= self.piece_seconds, "min_seconds is at most piece_seconds"),
+            (
+                self.piece_seconds <= self.MOST_FRAMES * self.hop_seconds,
+                f"piece_seconds must be at most {self.MOST_FRAMES} hops",
+            ),
+            (not self.num_bands % (1 + self.deltas), "num_bands is a multiple of 1 + deltas"),
+            (
+                rows == self.num_filters or (self.kind == "mfcc" and rows < self.num_filters),
+                "num_bands without the deltas must equal num_filters, for mfcc be no more",
+            ),
+        ):
+            require(holds, sentence)
 
     @property
     def hop_seconds(self) -> float:
@@ -159,17 +187,11 @@ class FrontEnd(nn.Module):
             normalized=True,  # white noise at RMS 1 has power 1 in each bin
             mel_scale="htk",
         )
-        if config.kind not in ("log-mel", "mfcc", "pcen"):
-            raise ValueError(f"kind is 'log-mel', 'mfcc' or 'pcen', not '{config.kind}'.")
-        if config.deltas not in (0, 1, 2) or config.num_bands % (1 + config.deltas):
-            raise ValueError("num_bands is a multiple of 1 + deltas, and deltas is 0, 1 or 2.")
-        rows = config.num_bands // (1 + config.deltas)
         dct, self.pcen = None, None
         if config.kind == "mfcc":
+            rows = config.num_bands // (1 + config.deltas)
             dct = torchaudio.functional.create_dct(rows, config.num_filters, "ortho")
             dct = dct.T.contiguous()
-        elif rows != config.num_filters:
-            raise ValueError(f"A {config.kind} front end has as many bands as mel filters.")
         elif config.kind == "pcen":
             self.pcen = PCEN(config.hop_seconds)
         self.register_buffer("dct", dct, persistent=False)

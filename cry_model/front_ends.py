@@ -13,7 +13,7 @@ AnyFrontEnd = FrontEnd | AcousticFrontEnd
 def config_class(kind: str | None) -> type[FrontEndConfig] | type[AcousticConfig]:
     """The class of the configuration with this ``kind``.
 
-    :func:`make_front_end` refuses a kind that does not exist.
+    That class refuses a kind that does not exist.
     """
     return AcousticConfig if kind == "acoustic" else FrontEndConfig
 
@@ -24,11 +24,7 @@ def usual_config(system: str) -> AnyConfig:
 
 
 def make_front_end(config: AnyConfig) -> AnyFrontEnd:
-    """The front end, on the CPU, that the configuration describes.
-
-    Raises:
-        ValueError: if there is no such front end, or its numbers do not fit together.
-    """
+    """The front end, on the CPU, that the configuration describes."""
     if isinstance(config, AcousticConfig):
         return AcousticFrontEnd(config)
     return FrontEnd(config)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import max_pool1d, pad
 
 from cry_model import audio
-from cry_model.checkpoint import ASSETS, load_checkpoint
+from cry_model.checkpoint import ASSETS, load_checkpoint, try_out
 from cry_model.config import CheckpointConfig, CheckpointError
 from cry_model.cry_track import CryTrack
 from cry_model.features import FrontEnd, FrontEndConfig, resample
@@ -53,9 +53,11 @@ class CryGate:
         """Loads a checkpoint folder or a Hub repository, by default the bundled one.
 
         Raises:
-            CheckpointError: if it cannot be loaded, or is no gate.
+            CheckpointError: if it cannot be loaded, is no gate, or gives no numbers.
         """
-        return cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
+        gate = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
+        try_out(lambda sound: gate.scan(sound).probabilities)
+        return gate
 
     @property
     def window_seconds(self) -> float:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cry_model.declared import Name, Share
 from cry_model.evaluation import Estimate, percent
-
-RATES = ("accepted", "false_accepts", "area")
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,11 @@ class GateRecord:
             without that kind.
     """
 
-    threshold: float
+    threshold: Share
     accepted: Estimate
     false_accepts: Estimate
     area: Estimate
-    unheard: Mapping[str, float] = field(default_factory=dict)
+    unheard: Mapping[Name, Share] = field(default_factory=dict)
 
     def trust(self) -> str:
         """The rates in a sentence."""

@@ -22,7 +22,7 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
         CheckpointError: if there is neither such a folder nor such a repository, or the Hub
             cannot be reached and the files are not here from an earlier download.
     """
-    if Path(name).is_dir():
+    if os.path.isdir(name):  # noqa: PTH112 - pathlib's raises where a name is too long
         return Path(name)
     from huggingface_hub import hf_hub_download
 

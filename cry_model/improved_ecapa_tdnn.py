@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
 from cry_model.attention import AttentionMaps, BlockAttention, gather
+from cry_model.declared import Bands, Classes, Within, declared
 from cry_model.ecapa_tdnn import DILATIONS
 from cry_model.layers import (
     ConvReLUBatchNorm,
@@ -137,19 +138,20 @@ class ImprovedECAPATDNN(nn.Module):
 
     FLOOR = 1e-6  # of a variance, so that its root has a gradient
 
+    @declared
     def __init__(
         self,
-        num_classes: int,
-        num_bands: int,
-        channels: int = 128,
-        stages: int = 2,
-        heads: int = 4,
+        num_classes: Classes,
+        num_bands: Bands,
+        channels: Annotated[int, Within(4, 4096)] = 128,
+        stages: Annotated[int, Within(1, 16)] = 2,
+        heads: Annotated[int, Within(1, 64)] = 4,
         multi_scale: bool = True,
         rse: bool = True,
         differential_attention: bool = True,
         deviations: bool = False,
         block_residual: bool = True,
-        token_bias: float = 0.0,
+        token_bias: Annotated[float, Within(-100, 100)] = 0.0,
         reused_classifier: Mapping[str, Any] | None = None,
     ):
         super().__init__()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from cry_model.attention import AttentionMaps
+from cry_model.declared import Bands, Classes, declared
 
 
 def single_channel(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -54,10 +55,9 @@ class ResNet18(nn.Module):
         num_bands: rows of the input features; any number works, so it is checked but not stored.
     """
 
-    def __init__(self, num_classes: int, num_bands: int):
+    @declared
+    def __init__(self, num_classes: Classes, num_bands: Bands):
         super().__init__()
-        if num_bands < 1:
-            raise ValueError(f"num_bands must be at least 1, not {num_bands}")
         self.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)

@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from cry_model.declared import Classes, declared
 from cry_model.feature_mlp import INPUTS, FeatureMLP
 
 EXTREME = 5.0  # standard deviations; no target lies further out
@@ -26,7 +27,8 @@ class ReusedClassifier(nn.Module):
         **settings: of the FeatureMLP.
     """
 
-    def __init__(self, width: int, num_classes: int, adapted: bool = False, **settings: Any):
+    @declared
+    def __init__(self, width: int, num_classes: Classes, adapted: bool = False, **settings: Any):
         super().__init__()
         self.adaptation = nn.Linear(width, num_classes) if adapted else None
         self.features = nn.Linear(width, len(INPUTS))

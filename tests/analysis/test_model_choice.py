@@ -1,17 +1,20 @@
 """CRY_MODEL: what is loaded, what the header says; what a checkpoint says is never markup."""
 
+import json
 import logging
 import shutil
 
 import gradio as gr
 import pytest
+from safetensors.torch import load_file, save_file
 
 import cry_model
 from analysis.about_tab import about
 from analysis.model_choice import choose
-from analysis.models import CHECKPOINTS, load_bundled
+from analysis.models import CHECKPOINTS, Model, load_bundled
 from analysis.page import build_page, header
-from cry_model.checkpoint import CONFIG
+from cry_model import CryClassifier, load_checkpoint
+from cry_model.checkpoint import CONFIG, WEIGHTS
 from tests.stand_ins import AGREEMENT
 
 NASTY = "<img src=x onerror=alert(1)>"
@@ -59,7 +62,9 @@ def test_a_copy_of_a_bundled_one_is_offered_once_and_keeps_its_title(tmp_path):
     assert models[0].label == load_bundled()[-1].label
 
 
-@pytest.mark.parametrize("name", ["someone/private-model", "someone/model@v2", "no repository!"])
+@pytest.mark.parametrize(
+    "name", ["someone/private-model", "someone/model@v2", "no repository!", "x" * 5000]
+)
 def test_what_cannot_be_loaded_is_said_on_the_page_and_why_in_the_log(name, caplog):
     with caplog.at_level(logging.WARNING):
         choice = choose(name)
@@ -74,6 +79,51 @@ def test_what_cannot_be_loaded_is_said_on_the_page_and_why_in_the_log(name, capl
 def test_a_damaged_folder_falls_back_too(other):
     (other / CONFIG).write_text("{}")
     assert "could not be loaded" in choose(str(other)).note
+
+
+def without_answer(folder):
+    """Turns a variance negative: the weights are finite, and the answers are not."""
+    weights = load_file(folder / WEIGHTS)
+    weights["stem.2.running_var"] -= 10
+    save_file(weights, folder / WEIGHTS)
+
+
+def edit(folder, **changes):
+    data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        data[name] = {**data[name], **value} if isinstance(value, dict) else value
+    (folder / CONFIG).write_text(json.dumps(data), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        without_answer,
+        lambda folder: edit(folder, front_end={"hop": 0}),
+        lambda folder: edit(folder, front_end={"overlap": 1}),
+        lambda folder: edit(folder, front_end={"num_filters": 10**9}),
+        lambda folder: edit(folder, front_end={"window": 10**9}),
+        lambda folder: edit(folder, settings={"channels": 10**5}),
+        lambda folder: edit(folder, labels=[f"{i}" for i in range(10**6)]),
+        lambda folder: (folder / WEIGHTS).write_bytes((2**60).to_bytes(8, "little")),
+    ],
+)
+def test_what_loads_and_cannot_answer_falls_back_too(other, damage, caplog):
+    damage(other)
+    choice = choose(str(other))
+    assert choice.note == f"The model {other} could not be loaded; the bundled models answer."
+    assert [model.name for model in choice.models] == BUNDLED
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].isprintable()
+
+
+@pytest.mark.parametrize("value", [None, [], {"a": [1]}, -1, 10**400, NASTY, "a\nb", "x" * 10**5])
+@pytest.mark.parametrize("field", ["dataset", "licence", "recordings", "preset"])
+def test_whatever_stands_in_the_notes_on_training_is_shown_as_text(other, field, value):
+    edit(other, training={field: value})
+    config, model = load_checkpoint(other)[::-1]
+    text = about(Model("x", "x", CryClassifier(model, config)))
+    assert "<img" not in text
 
 
 def test_what_the_checkpoint_and_the_variable_say_is_text_and_never_markup(other):

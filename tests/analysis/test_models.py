@@ -4,6 +4,7 @@ import logging
 import shutil
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from analysis.models import (
     BUNDLED,
@@ -44,7 +45,14 @@ def test_the_gate_is_loaded_or_the_page_does_without(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert load_gate(tmp_path / "no gate") is None
     assert "is no gate" in caplog.text
-    assert load_gate(write_gate(tmp_path)).threshold == GATE_RECORD.threshold
+    folder = write_gate(tmp_path)
+    assert load_gate(folder).threshold == GATE_RECORD.threshold
+    weights = load_file(folder / WEIGHTS)
+    weights["stem.2.running_var"] -= 10  # every answer NaN
+    save_file(weights, folder / WEIGHTS)
+    with caplog.at_level(logging.WARNING):
+        assert load_gate(folder) is None
+    assert "no numbers" in caplog.text
 
 
 def test_no_model_of_the_page_has_a_gate_of_its_own(models):

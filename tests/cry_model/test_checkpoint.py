@@ -1,7 +1,9 @@
 """Checkpoints: bit-exact round trips, and everything that is not exactly right refused."""
 
 import errno
+import io
 import json
+import math
 import os
 import stat
 from dataclasses import asdict
@@ -13,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation
-from cry_model.checkpoint import CONFIG, WEIGHTS, write_atomically
+from cry_model.checkpoint import CONFIG, WEIGHTS, try_out, write_atomically
 from cry_model.front_ends import usual_config
 from cry_model.hub import find_checkpoint
 
@@ -87,11 +89,155 @@ def test_weights_that_do_not_fit_are_refused(saved, change):
     assert "\n" not in str(refusal.value)
 
 
-def test_damaged_weights_are_refused(saved):
+def refused(folder):
+    """The one sentence with which a checkpoint is refused."""
+    with pytest.raises(CheckpointError) as refusal:
+        cry_model.load_checkpoint(folder)
+    assert str(refusal.value).isprintable()  # no line breaks
+    assert len(str(refusal.value)) < 600
+    return str(refusal.value)
+
+
+def pickled(content):
+    buffer = io.BytesIO()
+    torch.save({"stem.0.bias": torch.zeros(4)}, buffer)
+    return buffer.getvalue()
+
+
+def with_header(change):
+    """A change of a file's bytes by a change of the JSON that it begins with."""
+
+    def changed(content):
+        end = 8 + int.from_bytes(content[:8], "little")
+        header = change(json.loads(content[8:end]))
+        text = header if isinstance(header, bytes) else json.dumps(header).encode()
+        return len(text).to_bytes(8, "little") + text + content[end:]
+
+    return changed
+
+
+def edit_tensor(**values):
+    return with_header(lambda h: {**h, "stem.0.bias": {**h["stem.0.bias"], **values}})
+
+
+@pytest.mark.parametrize(
+    "damage",
+    {
+        **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 1, 7, 8, 9, 1000, 10**6, -1)},
+        **{f"header of {n}": lambda c, n=n: n.to_bytes(8, "little") + c[8:]
+           for n in (0, 2**21, 2**31, 2**60, 2**64 - 1)},
+        "more at the end": lambda c: c + b"0",
+        "pickle": pickled,
+        "web page": lambda c: b"<!DOCTYPE html><html>" * 50,
+        "noughts": lambda c: bytes(len(c)),
+        "Git LFS": lambda c: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+        "no object": with_header(lambda h: []),
+        "no JSON": with_header(lambda h: b"{"),
+        "nested": with_header(lambda h: b"[" * 10**5),
+        "empty": with_header(lambda h: {}),
+        "long header": with_header(lambda h: {**h, "__metadata__": {"a": "x" * 2**21}}),
+        "long name": with_header(lambda h: {**h, "x\n" * 10**4: h["stem.0.bias"]}),
+        "overlap": edit_tensor(data_offsets=[0, 512]),
+        "outside": edit_tensor(data_offsets=[2**40, 2**40 + 512]),
+        "backwards": edit_tensor(data_offsets=[512, 0]),
+        "shape of 2**60": edit_tensor(shape=[2**60]),
+        "shape that overflows": edit_tensor(shape=[2**62, 2**62]),
+        "negative shape": edit_tensor(shape=[-128]),
+        "zero size": edit_tensor(shape=[0], data_offsets=[0, 0]),
+        "whole numbers": edit_tensor(dtype="I32"),
+        "dtype of nobody": edit_tensor(dtype="PICKLE"),
+    }.items(),
+    ids=lambda case: case[0],
+)  # fmt: skip
+def test_damaged_weights_are_refused(saved, damage):
     file = saved[0] / WEIGHTS
-    file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(CheckpointError):
-        cry_model.load_checkpoint(saved[0])
+    file.write_bytes(damage[1](file.read_bytes()))
+    assert str(saved[0]) in refused(saved[0])
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.full((128,), math.nan),
+        torch.full((128,), math.inf).half(),
+        torch.cat([torch.zeros(127), torch.tensor([-math.inf])]).bfloat16(),
+        torch.full((128,), 1e300, dtype=torch.float64),  # in float32 infinite
+        torch.zeros(128, dtype=torch.int64),
+        torch.zeros(128, dtype=torch.bool),
+        torch.zeros(128, dtype=torch.float8_e4m3fn),
+        torch.zeros(128, dtype=torch.complex64),
+        torch.zeros(1, 128),
+        torch.zeros(()),
+    ],
+    ids=lambda tensor: f"{tensor.dtype} {[*tensor.shape]}",
+)
+def test_weights_that_are_no_finite_numbers_of_a_shape_are_refused(saved, tensor):
+    change_weights(saved[0], lambda t: t.update({"stem.0.bias": tensor}))
+    assert "'stem.0.bias'" in refused(saved[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floats_are_computed_with_in_float32(saved, dtype):
+    change_weights(saved[0], lambda t: t.update({"stem.0.bias": t["stem.0.bias"].to(dtype)}))
+    loaded, _ = cry_model.load_checkpoint(saved[0])
+    assert {t.dtype for t in loaded.parameters()} == {torch.float32}
+    ours = saved[1].stem[0].bias.to(dtype).float()
+    assert torch.equal(loaded.stem[0].bias, ours)
+
+
+def test_loading_draws_no_random_numbers_and_keeps_nothing_of_the_file(saved):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    loaded, _ = cry_model.load_checkpoint(saved[0])
+    assert torch.equal(torch.rand(1), expected)
+    with (saved[0] / WEIGHTS).open("r+b") as file:
+        file.write(bytes(file.seek(0, 2)))
+        file.truncate(0)
+    assert torch.equal(loaded.stem[0].weight, saved[1].stem[0].weight)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+@pytest.mark.parametrize("stand_in", ["folder", "pipe", "nowhere", "itself", "endless", "text"])
+def test_what_is_no_file_of_ours_is_refused(saved, tmp_path, name, stand_in):
+    path = saved[0] / name
+    path.unlink()
+    (tmp_path / "text").write_text("root:x:0:0:root:/root:/bin/sh")
+    targets = {"nowhere": tmp_path / "no", "itself": path, "text": tmp_path / "text",
+               "endless": Path(os.devnull).with_name("zero")}  # fmt: skip
+    if stand_in == "folder":
+        path.mkdir()
+    elif stand_in == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(targets[stand_in])
+    assert "root" not in refused(saved[0]).replace(str(tmp_path), "")
+
+
+def test_a_link_to_a_file_of_ours_is_followed_as_the_cache_of_the_hub_needs(saved, tmp_path):
+    for name in (CONFIG, WEIGHTS):
+        (saved[0] / name).rename(tmp_path / name)
+        (saved[0] / name).symlink_to(tmp_path / name)
+    assert cry_model.load_checkpoint(saved[0])[1] == config()
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
+def test_a_file_that_may_not_be_read_is_one_sentence(saved, name, monkeypatch):
+    opened = Path.open
+
+    def closed(path, *args, **kwargs):
+        if path.name == name:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", closed)
+    assert "cannot be read" in refused(saved[0])
+
+
+def test_a_file_larger_than_any_system_is_not_read(saved):
+    with (saved[0] / WEIGHTS).open("r+b") as file:
+        file.truncate(2**40)  # a hole: it takes no room
+    assert "larger" in refused(saved[0])
 
 
 @pytest.mark.parametrize(
@@ -127,11 +273,58 @@ def test_a_config_with_anything_wrong_is_refused(saved, edit):
         cry_model.load_checkpoint(saved[0])
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", "nonsense", "\udcff"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", "nonsense", "\udcff", "null", "1", '"a"', "NaN", "\ufeff{}", "[" * 10**5,
+     '{"a":' * 10**4, "{" + " " * 10**6 + "}", "9" * 5000, "<!DOCTYPE html>", "\0" * 100],
+    ids=lambda text: text[:20],
+)  # fmt: skip
 def test_a_config_that_is_no_config_is_refused(saved, text):
     (saved[0] / CONFIG).write_text(text, errors="surrogateescape")
-    with pytest.raises(CheckpointError):
-        cry_model.load_checkpoint(saved[0])
+    refused(saved[0])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('"seed": 0', '"seed": 0, "seed": 1'),
+        ('"format": 1', '"format": 1, "format": 1'),
+        ('"format": 1', '"format": 1.0'),
+        ('"format": 1', '"format": true'),
+        ('"seed": 0', '"seed": NaN'),
+        ('"seed": 0', '"seed": -Infinity'),
+        ('"seed": 0', '"seed": 1e999'),
+        ('"seed": 0', '"seed": "\\ud800"'),
+        ('"seed": 0', '"seed": ' + "[" * 21 + "]" * 21),
+        ('"seed": 0', '"seed": "' + "x" * 300_000 + '"'),
+        ('"seed": 0', '"\\ud800": 0'),
+        ('"seed": 0', '"seed": ' + "9" * 5000),
+    ],
+)
+def test_json_that_is_not_plain_is_refused(saved, old, new):
+    file = saved[0] / CONFIG
+    text = file.read_text()
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new))
+    refused(saved[0])
+
+
+@pytest.mark.parametrize("error", [IndexError("a\nb."), RuntimeError("x" * 10**5), KeyError()])
+def test_a_checkpoint_that_cannot_answer_is_refused_in_a_sentence(error):
+    def answer(recording):
+        assert recording.duration == 1
+        raise error
+
+    with pytest.raises(CheckpointError, match=r"^The checkpoint loads but.*\.$") as refusal:
+        try_out(answer)
+    assert len(str(refusal.value)) < 400
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+def test_answers_that_are_no_numbers_are_refused(wrong):
+    with pytest.raises(CheckpointError, match="no numbers"):
+        try_out(lambda _: [0.5, wrong])
+    try_out(lambda _: [0.5, 0.5])
 
 
 def test_a_file_is_on_the_disk_before_it_takes_the_name(tmp_path, monkeypatch):
@@ -173,7 +366,9 @@ def test_saving_again_replaces_and_leaves_nothing_behind(saved):
     assert sorted(f.name for f in folder.iterdir()) == [CONFIG, WEIGHTS]
 
 
-@pytest.mark.parametrize("name", ["no/such-model", "not a repository id!", "/no/such/folder"])
+@pytest.mark.parametrize(
+    "name", ["no/such-model", "not a repository id!", "/no/such/folder", "x" * 5000, "a\0b"]
+)
 def test_a_name_that_leads_nowhere_is_one_sentence(name):
     with pytest.raises(CheckpointError, match="neither a folder nor a model"):
         find_checkpoint(name)

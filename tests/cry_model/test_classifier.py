@@ -1,7 +1,9 @@
 """The way of one recording, with the shipped checkpoint and with fresh small ones."""
 
+import copy
 import io
 import json
+import math
 import random
 import threading
 
@@ -204,6 +206,15 @@ def test_an_error_leaves_the_classifier_usable(shipped, examples):
     with pytest.raises(audio.SilentAudioError):
         shipped.predict(np.zeros(16000), 16000)
     assert shipped.predict(examples / "synthetic_whimper.wav").label in shipped.labels
+
+
+def test_an_answer_that_is_no_number_is_a_sentence(fresh):
+    broken = CryClassifier(copy.deepcopy(fresh.model), fresh.config)
+    with torch.no_grad():
+        next(broken.model.parameters()).fill_(math.nan)
+    with pytest.raises(audio.AudioError, match="choose another model"):
+        broken.predict(sweep(1.0), 16000)
+    assert fresh.predict(sweep(1.0), 16000).label in LABELS
 
 
 def test_command_line_answers_in_json(examples, capsys):

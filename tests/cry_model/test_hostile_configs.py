@@ -1,0 +1,162 @@
+"""Every value of every bundled config replaced by what it must not be: a sentence, or an answer."""
+
+import copy
+import json
+import math
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from cry_model import CheckpointConfig, CheckpointError, CryClassifier, CryGate, Recording
+from cry_model.__main__ import as_text
+from cry_model.checkpoint import ASSETS, WEIGHTS
+from cry_model.config import CONFIG
+
+ROOT = Path(__file__).parents[2]
+CHECKPOINTS = sorted(path.parent for path in ASSETS.glob(f"*/{CONFIG}"))
+DELETED = object()
+VALUES = (
+    0, -1, 0.5, 10**9, 1e308, math.nan, math.inf, 10**400, True, None, DELETED,
+    "x", "", "a\nb", "<b>", "\ud800", "x" * 10**5, [], {}, {"x": {}},
+    ["x", "x"], ["a_b", "a b"], ["", "x"], [f"{i}" for i in range(1001)],
+)  # fmt: skip
+FREE = (math.nan, 10**400, "\ud800", "<b>", {}, DELETED)  # where people may note what they like
+LARGE = (100, 4096, 10**9, 1e308, [f"{i}" for i in range(1000)], ["x"] * 10**6)
+HEARD = ("system", "labels", "front_end", "settings")  # all that an answer depends on
+TRY_LARGE = """
+import sys
+from tests.cry_model.test_hostile_configs import try_large
+try_large(sys.argv[1])
+"""
+ROOM = 500 * 2**20  # bytes that a refusal may take, and a loaded model
+
+
+def places(data, path=()):
+    """The path of every value, objects and lists included."""
+    if path:
+        yield path
+    keys = data if isinstance(data, dict) else range(len(data)) if isinstance(data, list) else ()
+    for key in keys:
+        yield from places(data[key], (*path, key))
+
+
+def mutants(data, values_of):
+    """Copies with another value, or none, at one place; the path tells which."""
+    for *above, last in places(data):
+        for value in values_of((*above, last)):
+            mutant = copy.deepcopy(data)
+            home = mutant
+            for key in above:
+                home = home[key]
+            home[last] = value
+            if value is DELETED:
+                del home[last]
+            yield (*above, last), mutant
+
+
+def copied(checkpoint, folder):
+    """A checkpoint to change, with the same weights."""
+    folder.mkdir(exist_ok=True)
+    (folder / CONFIG).write_bytes((checkpoint / CONFIG).read_bytes())
+    (folder / WEIGHTS).symlink_to(checkpoint / WEIGHTS)
+    return folder
+
+
+def second():
+    return Recording(0.2 * torch.sin(torch.arange(8000) ** 1.3), 8000)
+
+
+def answer(folder):
+    """What a checkpoint says of a second of sound, after looking at the numbers."""
+    classifier = CryClassifier.from_pretrained(folder, gate=False)
+    prediction = classifier.predict(second())
+    assert all(map(math.isfinite, prediction.probabilities.values()))
+    assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-4)
+    if classifier.config.gate is not None:
+        assert all(map(math.isfinite, CryGate.from_pretrained(folder).scan(second()).probabilities))
+    return prediction
+
+
+def one_sentence(error):
+    assert str(error).isprintable()  # no line breaks
+    assert str(error).endswith(".")
+    assert len(str(error)) < 600
+
+
+@pytest.mark.parametrize("checkpoint", CHECKPOINTS, ids=lambda path: path.name)
+def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, tmp_path):
+    folder = copied(checkpoint, tmp_path / "c")
+    answers, outcomes = {}, Counter()
+    original = json.loads((checkpoint / CONFIG).read_text())
+    for path, mutant in mutants(original, lambda path: FREE if "training" in path[:-1] else VALUES):
+        text = json.dumps(mutant)
+        try:
+            config = CheckpointConfig.from_json(text)
+            heard = repr([getattr(config, name) for name in HEARD])
+            if heard not in answers:
+                (folder / CONFIG).write_text(text)
+                answers[heard] = answer(folder)
+        except CheckpointError as error:
+            one_sentence(error)
+            outcomes["refused"] += 1
+            continue
+        told = replace(
+            answers[heard],
+            evaluation=config.evaluation,
+            agreement=config.agreement,
+            calibration=config.calibration,
+        )
+        assert len(as_text(told)) < 10_000, path
+        json.dumps([told.to_dict(), config.to_json()], allow_nan=False)
+        outcomes["accepted"] += 1
+    assert min(outcomes["refused"], outcomes["accepted"]) > 100
+
+
+def test_the_cases_at_hand_are_refused(data_root, tmp_path):
+    cases = sorted((data_root / "../cases/checkpoint_configs").glob("*.json"))
+    if not cases:
+        pytest.skip("the cases are not beside the recordings")
+    for case in cases:
+        folder = copied(ASSETS / "donateacry-improved-ecapa-tdnn", tmp_path / case.stem)
+        (folder / CONFIG).write_bytes(case.read_bytes())
+        with pytest.raises(CheckpointError) as refusal:
+            answer(folder)
+        one_sentence(refusal.value)
+
+
+def try_large(home):
+    """In a process of its own: prints the processor seconds that the dearest config took."""
+    import resource
+
+    folders = {path: copied(path, Path(home) / path.name) for path in CHECKPOINTS}
+    for folder in folders.values():  # whatever is loaded or kept at a first answer
+        answer(folder)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))
+    dearest = 0.0
+    for checkpoint, folder in folders.items():
+        original = json.loads((checkpoint / CONFIG).read_text())
+        for path, mutant in mutants(original, lambda path: LARGE if path[0] in HEARD else ()):
+            (folder / CONFIG).write_text(json.dumps(mutant))
+            begin = time.process_time()
+            try:
+                answer(folder)
+            except CheckpointError as error:
+                if "memory" in repr(error.__cause__).lower():
+                    raise MemoryError(path) from error
+            dearest = max(dearest, time.process_time() - begin)
+    print(dearest)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux limits memory")
+def test_large_numbers_are_refused_before_they_take_memory_or_time(tmp_path):
+    words = [sys.executable, "-c", TRY_LARGE, str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.splitlines()[-1]) < 5
