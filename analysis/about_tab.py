@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from html import escape
 
@@ -95,10 +96,15 @@ def _facts(model: Model) -> Iterator[str]:
         f"data: {training.get('licence', 'unknown')}."
     )
     if config.agreement is not None:
-        unchecked = ", and was never checked against labels" if config.evaluation is None else ""
         yield (
             f"It learnt to imitate the answers of {config.agreement.teacher} to these recordings, "
-            f"which nobody has labelled with its classes{unchecked}."
+            "which nobody has labelled with its classes, and was never checked against labels."
+        )
+    if adapted := training.get("adapted"):
+        yield (
+            f"It learnt to imitate the answers of {training['teacher']['name']} to these "
+            "recordings, which nobody has labelled with its classes, and was then adapted to the "
+            f"labels of {adapted['recordings']} recordings of {dataset_title(adapted['dataset'])}."
         )
     if model.family is not None and model.family.provenance:
         yield model.family.provenance
@@ -112,11 +118,11 @@ def _measured(config: CheckpointConfig) -> Iterator[str]:
     yield "#### How it was measured"
     if config.evaluation is not None:
         yield " ".join(config.evaluation.trust())
-        yield _recall(config.evaluation)
-    if config.agreement is not None:
+        yield _recall(config.evaluation, config.labels)
+    elif config.agreement is not None:
         yield " ".join(config.agreement.trust())
         yield _alike(config.agreement)
-    if config.evaluation is None and config.agreement is None:
+    else:
         yield UNMEASURED
     if config.calibration is not None:
         yield " ".join(config.calibration.trust())
@@ -130,11 +136,12 @@ def _held(calibration: Calibration) -> str:
     return "\n".join(["| reason | of its cries, named for |", "|---|---:|", *rows])
 
 
-def _recall(evaluation: Evaluation) -> str:
-    rows = [
-        f"| {words(label)} | {evaluation.support[label]} | {100 * recall:.0f} % |"
-        for label, recall in evaluation.recall.items()
-    ]
+def _recall(evaluation: Evaluation, labels: Sequence[str]) -> str:
+    rows = []
+    for label in labels:
+        recall = evaluation.recall.get(label, math.nan)
+        found = "not measured" if math.isnan(recall) else percent(recall)
+        rows.append(f"| {words(label)} | {evaluation.support.get(label, 0)} | {found} |")
     return "\n".join(["| reason | recordings | found |", "|---|---:|---:|", *rows])
 
 

@@ -24,7 +24,7 @@ LARGEST, HEADER = 512 * 2**20, 2**20
 FLOATS = ("F16", "BF16", "F32", "F64")
 ASSETS = Path(__file__).parents[1] / "assets" / "checkpoints"
 """The folder of the bundled checkpoints."""
-DEFAULT = ASSETS / "cries-improved-ecapa-tdnn"
+DEFAULT = ASSETS / "six-class-improved-ecapa-tdnn"
 """The bundled checkpoint that is used when none is named."""
 
 

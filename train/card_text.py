@@ -61,8 +61,8 @@ def sections(config: CheckpointConfig, parameters: int, repo_id: str) -> Iterato
     if config.agreement is not None:
         yield _agreed(config.agreement)
     if config.evaluation is not None:
-        yield _measured(config.evaluation, imitates=config.agreement is not None)
-        yield _recall(config.evaluation)
+        yield _measured(config.evaluation, adapted="adapted" in config.training)
+        yield _recall(config.evaluation, config.labels)
     if config.calibration is not None:
         yield _named(config.calibration)
     yield training_text(config)
@@ -98,7 +98,7 @@ def _agreed(agreement: Agreement) -> str:
     )
 
 
-def _measured(evaluation: Evaluation, imitates: bool) -> str:
+def _measured(evaluation: Evaluation, adapted: bool) -> str:
     seeds = ", ".join(map(str, evaluation.seeds))
     group, dataset = group_name(evaluation.dataset), cell(dataset_title(evaluation.dataset))
     split = SPLITS.get(evaluation.protocol, "").format(group=group)
@@ -108,10 +108,10 @@ def _measured(evaluation: Evaluation, imitates: bool) -> str:
         "by fits like this one. The published weights themselves were then fitted on the tested "
         "recordings too."
     )
-    if imitates:
+    if adapted:
         fits = (
-            "by this network with classifiers of its teacher's kind that were fitted without the "
-            "tested recordings. The published classifier was fitted with the features of all."
+            "by this network with classifiers fitted without the tested recordings. The published "
+            "classifier was fitted with all of them."
         )
     rows = [(title(name), *interval(value)) for name, value in evaluation.metrics.items()]
     return (
@@ -126,10 +126,14 @@ def _measured(evaluation: Evaluation, imitates: bool) -> str:
     )
 
 
-def _recall(evaluation: Evaluation) -> str:
+def _recall(evaluation: Evaluation, labels: Sequence[str]) -> str:
     rows = [
-        (words(label), evaluation.support[label], "-" if math.isnan(recall) else f"{recall:.3f}")
-        for label, recall in evaluation.recall.items()
+        (
+            words(label),
+            evaluation.support.get(label, 0),
+            measured(evaluation.recall.get(label, math.nan)),
+        )
+        for label in labels
     ]
     return "## Recall of each label\n\n" + table(("label", "recordings", "recall"), rows)
 
@@ -229,6 +233,11 @@ def citation() -> str:
 def title(metric: str) -> str:
     """A metric as a table writes it."""
     return TITLES.get(metric, words(metric))
+
+
+def measured(value: float) -> str:
+    """A number, if there is one."""
+    return "not measured" if math.isnan(value) else f"{value:.3f}"
 
 
 def interval(estimate: Estimate) -> tuple[str, str]:

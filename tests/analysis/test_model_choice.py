@@ -15,7 +15,6 @@ from analysis.models import CHECKPOINTS, Model, load_bundled
 from analysis.page import build_page, header
 from cry_model import CryClassifier, load_checkpoint
 from cry_model.checkpoint import CONFIG, WEIGHTS
-from tests.stand_ins import AGREEMENT
 
 NASTY = "<img src=x onerror=alert(1)>"
 BUNDLED = [model.name for model in load_bundled()]
@@ -136,13 +135,22 @@ def test_what_the_checkpoint_and_the_variable_say_is_text_and_never_markup(other
 def test_the_about_tab_says_what_the_configs_say(models):
     network, features, reasons = (about(model) for model in models)
     for text in (network, features):
-        assert "whose source states no licence" in text
+        assert "ource states no licence" in text
         assert "uncomfortable" in text
     assert "It hears up to 8 kHz" in features
     assert "50 Hz to 3.4 kHz" in reasons
     assert "states no licence" not in reasons
     for model, text in zip(models, (network, features, reasons), strict=True):
         assert str(model.classifier.config.training["licence"]) in text
-    agreement = models[0].classifier.config.agreement or AGREEMENT
-    assert f"imitate the answers of {agreement.teacher}" in network
-    assert "never checked against labels" in network
+    config = models[0].classifier.config
+    if config.agreement is not None:
+        assert f"imitate the answers of {config.agreement.teacher}" in network
+        assert "never checked against labels" in network
+
+
+def test_the_about_tab_says_what_the_bundled_network_was_adapted_to():
+    text = about(load_bundled()[0])
+    assert "imitate the answers of challenge6-features-16khz-feature-mlp" in text
+    assert "adapted to the labels of 220 recordings" in text
+    assert "never checked" not in text
+    assert "| hungry | 0 | not measured |" in text

@@ -11,7 +11,7 @@ from cry_model import CheckpointConfig
 from cry_model.checkpoint import ASSETS, DEFAULT
 from cry_model.config import CONFIG
 from cry_model.evaluation import Estimate
-from tests.stand_ins import CLASSIFIERS, gate_config
+from tests.stand_ins import AGREEMENT, CLASSIFIERS, gate_config
 from train.model_card import model_card
 
 RAW = json.loads((ASSETS / "donateacry-improved-ecapa-tdnn" / CONFIG).read_text(encoding="utf-8"))
@@ -120,7 +120,7 @@ def test_a_metric_without_a_value_is_left_out_of_the_index():
     types = {m["type"] for m in metadata(text)["model-index"][0]["results"][0]["metrics"]}
     assert len(types) == 4
     assert "roc_auc" not in types
-    assert "| burping | 8 | - |" in text
+    assert "| burping | 8 | not measured |" in text
 
 
 def test_a_config_that_says_little_or_odd_things_still_gives_a_card():
@@ -133,7 +133,8 @@ def test_a_config_that_says_little_or_odd_things_still_gives_a_card():
 
 
 def test_the_card_of_a_pupil_says_whom_it_imitates_and_how_far():
-    pupil = CheckpointConfig.from_json((DEFAULT / CONFIG).read_text(encoding="utf-8"))
+    config = CheckpointConfig.from_json((DEFAULT / CONFIG).read_text(encoding="utf-8"))
+    pupil = replace(config, agreement=AGREEMENT, evaluation=None)
     text, alike = card(pupil), pupil.agreement
     assert "never measured" not in text
     for sentence in (alike.verdict, *alike.trust()):
@@ -143,6 +144,19 @@ def test_the_card_of_a_pupil_says_whom_it_imitates_and_how_far():
     for words in (alike.teacher, "nobody has labelled", "made at 8,000 samples a second"):
         assert words in text
     assert "model-index" not in text  # no metric on labels was measured
+
+
+def test_the_card_of_the_adapted_network_says_how_often_it_is_right_and_what_is_not_known():
+    config = CheckpointConfig.from_json((DEFAULT / CONFIG).read_text(encoding="utf-8"))
+    text, measured = card(config), config.evaluation
+    for name in ("accuracy", "balanced_accuracy", "macro_auc"):
+        found = measured.metrics[name]
+        assert f"| {found.value:.3f} | {found.low:.3f} to {found.high:.3f} |" in text
+    for label in config.labels:
+        if label in measured.recall:
+            assert f"| {label} | 44 | {measured.recall[label]:.3f} |" in text
+    assert "| hungry | 0 | not measured |" in text
+    assert "states none" in text  # the licence of the recordings
 
 
 def test_the_card_of_feature_mlp_says_what_it_was_fitted_on_and_that_no_licence_is_known():

@@ -141,6 +141,8 @@ def run(args: argparse.Namespace) -> None:
     way = of_adapted(student, own, labelled, others)
     after = report.write("adapted-student", student, replace(own, calibration=None), way)
     ahead = lead(after, before, own.labels)
+    folder = report.folder("adapted-student")
+    results.write_record(folder, {**results.read_run(folder), "ahead_of_student": asdict(ahead)})
     print(f"The adapted student is ahead of the other by {ahead} (balanced accuracy, paired).")
     if args.save is None:
         return
@@ -184,6 +186,11 @@ class Report:
         """Facts of an evaluation."""
         return {name: self.facts[name] for name in ("dataset", "protocol", "folds")}
 
+    def folder(self, name: str) -> Path:
+        """Return where the files of a model go."""
+        where = self.args.out / "results" / challenge6_cuts.NAME / CHECKED
+        return where / self.args.leave_out / name
+
     def write(
         self, name: str, model: nn.Module, config: CheckpointConfig, answerer: Answerer
     ) -> pd.DataFrame:
@@ -197,11 +204,12 @@ class Report:
             "recording": results.score(answered, config.labels, **self.scored),
             "recording_sure": results.score(known, config.labels, **self.scored),
         }
-        folder = self.args.out / "results" / challenge6_cuts.NAME / CHECKED
-        folder = folder / self.args.leave_out / name
+        folder = self.folder(name)
         record = {
             "configuration": {
                 **self.facts,
+                "system": config.system,
+                "preset": config.training["preset"],
                 "model": name,
                 "digest": digest(model.state_dict()),
             },
