@@ -119,5 +119,5 @@ def require_settings(system: str, settings: Mapping[str, Any]) -> None:
                 limits = SYSTEM.get(name, (-math.inf, math.inf))
                 require_number(name, value, limits, isinstance(usual, int))
         except DataError as error:
-            given = f"{name}={reprlib.repr(value)}"
+            given = f"{name}={value!s:.60}"
             raise DataError(f"{system} cannot be built with {given}: {error}") from None
