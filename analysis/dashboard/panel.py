@@ -31,8 +31,9 @@ class CellKey(NamedTuple):
 def cells_with(
     found: FoundRuns, fits: Callable[[Mapping[str, MeasuredRun]], bool] = bool
 ) -> tuple[CellKey, ...]:
-    """The cells whose runs, by system, fit, in the order of the runs."""
-    return tuple(CellKey(*cell) for cell in found.cells if fits(found.of(*cell)))
+    """The cells whose runs, by system, fit; those with most systems first."""
+    cells = [CellKey(*cell) for cell in found.cells if fits(found.of(*cell))]
+    return tuple(sorted(cells, key=lambda cell: -len(found.of(*cell))))  # keeps the order of equals
 
 
 class Option(NamedTuple):
