@@ -76,7 +76,9 @@ def read_costs(folder: Path) -> tuple[list[Row], list[str]]:
     for path in paths:
         try:
             with results.trusting(path):
-                rows.append(row_of(path.resolve(), results.read_run(path.parent) or {}))
+                record = results.read_run(path.parent) or {}
+                if "checked" not in record:  # answers of several fits, no fit of its own
+                    rows.append(row_of(path.resolve(), record))
         except DataError as error:
             problems.append(str(error))
     return rows, problems

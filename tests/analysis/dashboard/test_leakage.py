@@ -127,7 +127,8 @@ def sentence(found, lax, strict, lost=(0.1, 0.3), metric="balanced_accuracy"):
     for protocol, (low, high) in (("clip", lax), ("baby", strict)):
         run = found.of("donateacry", protocol)[FULL]
         estimate = Estimate((low + high) / 2, low, high)
-        evaluation = replace(run.evaluation, metrics={metric: estimate}, majority_accuracy=0.5)
+        metrics = {**run.evaluation.metrics, metric: estimate}
+        evaluation = replace(run.evaluation, metrics=metrics, majority_accuracy=0.5)
         runs.append(replace(run, evaluation=evaluation))
     return finding(*runs, metric, Estimate(sum(lost) / 2, *lost))
 
