@@ -23,7 +23,6 @@ from train.conformal import PROMISED
 from train.corpus import ONLY_LEARNT, DataError, Item
 from train.distillation import Teacher
 from train.footprint import of_step, require_room
-from train.limits import require_settings
 from train.opinions import Opinions
 from train.outer import Outer
 from train.presets import Preset
@@ -187,7 +186,6 @@ class Run:
             DataError: as :meth:`model`; or if there is too little memory, or no class ``under``.
         """
         preset, how = self.preset, self.preset.augmentation
-        require_settings(self.system, self.settings)
         if "reused_classifier" in self.settings and (
             self.teacher is None or not self.teacher.reused
         ):

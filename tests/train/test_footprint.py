@@ -49,9 +49,9 @@ def test_what_is_more_than_free_is_one_sentence(monkeypatch):
         (SYSTEM, ["channels=4096", "stages=16"]),
         (SYSTEM, ["tries=100", "batch=5000", "channels=8", "stages=1"]),
         ("improved-ecapa-tdnn", ["channels=4096", "stages=16"]),
-        ("ecapa-tdnn", ["mfa_channels=16384", "batch=10000"]),
+        ("ecapa-tdnn", ["mfa_channels=4096", "batch=10000"]),
         ("resnet18", ["batch=30000"]),
-        ("feature-mlp", ["members=100", "hidden=4096", "batch=50000"]),
+        ("feature-mlp", ["members=64", "hidden=4096", "batch=50000"]),
     ],
 )
 def test_it_is_refused_at_once(made_up_root, tmp_path, capsys, monkeypatch, system, settings):
@@ -74,7 +74,7 @@ def test_it_is_refused_at_once(made_up_root, tmp_path, capsys, monkeypatch, syst
         (["under=99"], "there are 5 classes"),
         (["reused_classifier={}"], "--teacher"),
         (["reused_classifier={'hidden':8}"], "--teacher"),
-        (["channels=0"], "channels is a whole number from 4"),
+        (["channels=0"], "channels must be a whole number from 4"),
         (["heads=3", "channels=8"], "cannot be split"),
         (["batch=1000000000"], "batch is a whole number"),
     ],
