@@ -16,17 +16,22 @@ from analysis.svg import DrawingError
 from cry_model.registry import list_models
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the commands and their options."""
+    main = argparse.ArgumentParser(
         "python -m analysis", description="Measure the product, and say what was measured."
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = main.add_subparsers(dest="command", required=True)
     _add_benchmark(commands)
     _add_findings(commands)
     _add_report(commands)
     _add_table(commands)
-    args = parser.parse_args(arguments)
+    return main
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command."""
+    args = parser().parse_args(arguments)
     try:
         args.run(args)
     except (ResultsError, DrawingError) as error:
