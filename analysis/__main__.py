@@ -10,21 +10,28 @@ from typing import Any
 
 from analysis.dashboard.report import write_report
 from analysis.findings import write_findings
+from analysis.readme_table import write_table
 from analysis.run_tables import ResultsError
 from analysis.svg import DrawingError
 from cry_model.registry import list_models
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the commands and their options."""
+    main = argparse.ArgumentParser(
         "python -m analysis", description="Measure the product, and say what was measured."
     )
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = main.add_subparsers(dest="command", required=True)
     _add_benchmark(commands)
     _add_findings(commands)
     _add_report(commands)
-    args = parser.parse_args(arguments)
+    _add_table(commands)
+    return main
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command."""
+    args = parser().parse_args(arguments)
     try:
         args.run(args)
     except (ResultsError, DrawingError) as error:
@@ -51,7 +58,7 @@ def _add_findings(commands: Any) -> None:
     findings = commands.add_parser("findings", help="what the results say to the paper's claims")
     _add_results(findings)
     findings.add_argument(
-        "--out", type=Path, default=Path("analysis/FINDINGS.md"), help="where the page goes"
+        "--out", type=Path, default=Path("docs/results.md"), help="where the page goes"
     )
     findings.add_argument(
         "--no-figures", action="store_true", help="leave the figures beside it as they are"
@@ -64,6 +71,13 @@ def _add_report(commands: Any) -> None:
     _add_results(report)
     report.add_argument("--out", type=Path, required=True, help="the HTML file to write")
     report.set_defaults(run=_report)
+
+
+def _add_table(commands: Any) -> None:
+    command = commands.add_parser("table", help="bring the results table of README up to date")
+    _add_results(command)
+    command.add_argument("--out", type=Path, default=Path("README.md"), help="where it stands")
+    command.set_defaults(run=_table)
 
 
 def _add_results(command: argparse.ArgumentParser) -> None:
@@ -86,6 +100,11 @@ def _findings(args: argparse.Namespace) -> None:
 def _report(args: argparse.Namespace) -> None:
     write_report(args.results, args.out)
     print(f"Report in {args.out}.")
+
+
+def _table(args: argparse.Namespace) -> None:
+    write_table(args.results, args.out)
+    print(f"Table in {args.out}.")
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def put_aside_line(cell: Cell) -> str:
     )
     return (
         f"On fold {fold + 1} alone, the only one that no preset or setting was chosen by (trials "
-        f"on all folds had scored it: train/EXPERIMENTS.md), accuracy is: {said}."
+        f"on all folds had scored it: docs/experiments.md), accuracy is: {said}."
     )
 
 

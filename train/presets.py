@@ -129,7 +129,7 @@ BEST = Preset(
     batch=16,
     augmentation=Augmentation(mixup=0.0),
 )
-"""Chosen on inner folds; what was tried, and what each gave, stands in train/EXPERIMENTS.md."""
+"""Chosen on inner folds; what was tried, and what each gave, stands in docs/experiments.md."""
 
 PAPER = Preset(
     "paper",
@@ -169,7 +169,7 @@ no better."""
 WIDE = replace(
     BEST,
     name="wide",
-    epochs=60,  # see train/EXPERIMENTS.md, seventh round
+    epochs=60,  # see docs/experiments.md, seventh round
     front_end=WIDE_PCEN,
     # Below the floor in a third of the pieces: the cleanest recordings must not be news.
     augmentation=replace(BEST.augmentation, noise_db=(-95.0, -30.0)),

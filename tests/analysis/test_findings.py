@@ -22,7 +22,7 @@ from cry_model.registry import get_system
 from tests.analysis.made_up_runs import write_run
 from tests.conftest import ROOT
 
-COMMITTED = ROOT / "analysis" / "FINDINGS.md"
+COMMITTED = ROOT / "docs" / "results.md"
 SKILLS = {FULL: 2.6, NO_MCA: 0.2, NO_RSE: 2.6, NO_DIFFERENTIAL: 2.5, "ecapa-tdnn": -0.5}
 
 
@@ -46,13 +46,13 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(root, tmp_path_factory):
-    out = tmp_path_factory.mktemp("page") / "FINDINGS.md"
+    out = tmp_path_factory.mktemp("page") / "results.md"
     write_findings(root, out, draw=False)
     return out.read_text(encoding="utf-8")
 
 
 def test_the_committed_page_is_what_the_results_say(tmp_path):
-    out = tmp_path / "FINDINGS.md"
+    out = tmp_path / "results.md"
     write_findings(ROOT / "assets" / "results", out, draw=False)
     written, committed = (path.read_text(encoding="utf-8") for path in (out, COMMITTED))
     assert tables(written) == tables(committed)

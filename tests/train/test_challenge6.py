@@ -22,8 +22,8 @@ from tests.hub import WRITER
 from train.datasets import synthetic6
 from train.datasets.challenge6 import LABELS
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-COMMAND = re.search(r"^python -m train (fit .*--dataset challenge6 .*)$", README, re.MULTILINE)[1]
+TRAINING = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+COMMAND = re.search(r"^python -m train (fit .*--dataset challenge6 .*)$", TRAINING, re.MULTILINE)[1]
 TOGETHER = [  # what must never be on both sides
     {"awake_10", "awake_11"},  # halves, 16 kHz
     {"hungry_10", "hungry_11"},  # halves, 44.1 kHz
@@ -107,7 +107,7 @@ def out(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(everything, unpacked, out):
-    """README's command, made quick; before it, the same under the other honest protocol."""
+    """The documented command, made quick; before it, the same under the other honest protocol."""
     hub, client = everything
     hub.reset()
     placeholders = {"FOLDER": str(unpacked), "user/name": "user/cry6"}

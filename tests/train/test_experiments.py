@@ -14,7 +14,7 @@ from train.presets import WIDE, usual_preset, usual_settings
 from train.splits import PROTOCOLS
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "train" / "EXPERIMENTS.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
 ROW = re.compile(
     r"^\| `(?P<trial>[\w-]+)` \|[^|]*\|[^|]*\| (?P<value>[\d.]+) \[(?P<low>[\d.]+), "
     r"(?P<high>[\d.]+)\] \| (?P<auc>[\d.]+) \|",
