@@ -87,6 +87,10 @@ def test_what_readme_found_is_so():
         unseen = (run.dataset, run.protocol) == ("donateacry", "baby")
         assert run.evaluation.better_than_chance != unseen, (run.dataset, run.protocol, run.system)
     text = README[README.index("### The paper's own corpus") : README.index("## Train")]
+    for protocol in ("clip", "recording"):
+        record = read_record(RESULTS / "challenge6_cuts" / protocol / "feature-mlp" / "run.json")
+        found = record["metrics"]["recording"]["metrics"]["balanced_accuracy"]["value"]
+        assert f"{found:.2f}" in text
     for model in ("adapted-student", "student", "feature-mlp"):
         record = read_record(
             RESULTS / "challenge6_cuts" / "checked" / "probable" / model / "run.json"
