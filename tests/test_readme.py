@@ -82,8 +82,9 @@ def test_a_page_without_a_place_for_the_table_stays_as_it_is(text, tmp_path):
 
 
 def test_what_readme_found_is_so():
-    """No model is better than chance on unseen babies; elsewhere each is."""
-    for run in find_runs(RESULTS).runs:
+    """No model is better than chance on unseen babies; on the other splits each is."""
+    corpora = ("donateacry", "esc10", "synthetic6")
+    for run in (run for run in find_runs(RESULTS).runs if run.dataset in corpora):
         unseen = (run.dataset, run.protocol) == ("donateacry", "baby")
         assert run.evaluation.better_than_chance != unseen, (run.dataset, run.protocol, run.system)
     text = README[README.index("### The paper's own corpus") : README.index("## Train")]
@@ -99,6 +100,8 @@ def test_what_readme_found_is_so():
         assert f"{scores['metrics']['balanced_accuracy']['value']:.2f}" in text
         assert f"chance level is {scores['chance']:.2f}" in " ".join(text.split())
         assert "hungry" not in scores["support"]
+    page = " ".join(TEXTS["results.md"].split())
+    assert ("0 are confirmed, 1 contradicted" in page) == ("one is contradicted" in README)
 
 
 @pytest.mark.parametrize("line", commands())
