@@ -22,7 +22,8 @@ DEFAULT_GATE = ASSETS / "gate-ecapa-tdnn"
 CRY = "cry"  # the label
 WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard
 BATCH = 256  # looks
-HUM_HZ = 160.0  # bands below may hold the hum of the mains, and no cry
+HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # of the mains and its overtones, below any cry
+HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise to all
 
 
 class CryGate:
@@ -100,16 +101,19 @@ class CryGate:
             return float(look_at(self.model, self.front_end, wave, self.cry)[1].max())
 
 
-def without_hum(front_end: FrontEnd, power: Tensor) -> Tensor:
-    """No mel band below ``HUM_HZ`` is louder than the next one, (..., bands, frames).
+def without_hum(wave: Tensor, rate: int) -> Tensor:
+    """(samples,) with a notch at each of ``HUM_HZ``, zero-phase.
 
     A high-pass would leave bands emptier than any that the system was fitted on, and did worse.
     """
-    filters = front_end.spectrogram.mel_scale.fb  # (bins, bands)
-    hz = torch.linspace(0, front_end.config.sample_rate / 2, len(filters), device=filters.device)
-    low = int((hz @ filters / filters.sum(0) < HUM_HZ).sum())
-    capped = power[..., : low + 1, :].flip(-2).cummin(-2).values.flip(-2)
-    return torch.cat([capped, power[..., low + 1 :, :]], -2)
+    padded = math.ceil((len(wave) + rate / 2) / 4096) * 4096  # as in features.band_pass
+    spectrum = torch.fft.rfft(wave, n=padded)
+    low = spectrum[: math.ceil((HUM_HZ[-1] + HUM_WIDTH + HUM_EDGE) / rate * padded)]
+    hz = torch.arange(len(low), device=wave.device) * (rate / padded)
+    distance = (hz.unsqueeze(1) - torch.tensor(HUM_HZ, device=wave.device)).abs().amin(1)
+    rise = ((distance - HUM_WIDTH) / HUM_EDGE).clamp(0, 1)
+    low *= 0.5 - 0.5 * torch.cos(math.pi * rise)
+    return torch.fft.irfft(spectrum, n=padded)[: len(wave)]
 
 
 def look_at(
@@ -121,7 +125,8 @@ def look_at(
 ) -> tuple[list[float], Tensor]:
     """Looks at (samples,) at the front end's rate, in steps that its overlap tells.
 
-    The spectrogram is computed once and cut. A wave shorter than a look is repeated.
+    The hum of the mains is taken off. The spectrogram is computed once and cut. A wave shorter
+    than a look is repeated.
 
     Returns:
         starts: seconds, one a look; the last look reaches the end, if need be beyond it.
@@ -131,12 +136,12 @@ def look_at(
     length = round(c.piece_seconds * c.sample_rate) // c.hop  # frames
     step = max(1, round(length * (1 - c.overlap)))
     samples = length * c.hop
+    wave = without_hum(wave, c.sample_rate)
     if len(wave) < samples:
         wave = wave.repeat(math.ceil(samples / len(wave)))[:samples]
     count = max(1, math.ceil((len(wave) - samples) / (step * c.hop)) + 1)
     wave = pad(wave, (0, (count - 1) * step * c.hop + samples - len(wave)))
-    power = without_hum(front_end, front_end.mel_power(wave))
-    looks = power.unfold(-1, length, step).transpose(0, 1)
+    looks = front_end.mel_power(wave).unfold(-1, length, step).transpose(0, 1)
     answers = []
     for begin in range(0, count, BATCH):
         answers.append(model(front_end.look(looks[begin : begin + BATCH])).float().softmax(-1))

@@ -124,7 +124,7 @@ def write_gate(folder):
 
 def hum(seconds, rate):
     """What the stand-in hears no cry in, (samples,)."""
-    return 0.3 * np.sin(2 * np.pi * 300 * np.arange(round(seconds * rate)) / rate)
+    return 0.3 * np.sin(2 * np.pi * 120 * np.arange(round(seconds * rate)) / rate)
 
 
 def write(folder, name):

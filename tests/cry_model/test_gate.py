@@ -53,17 +53,26 @@ def test_a_look_is_what_the_model_says_of_that_stretch_alone(gate):
     assert float(probabilities[5]) == pytest.approx(float(expected), abs=0.02)
 
 
-def test_no_low_band_is_louder_than_the_next(gate):
-    power = torch.rand(3, 40, 50, generator=torch.Generator().manual_seed(0))
-    found = without_hum(gate.front_end, power)
-    expected = power.numpy().copy()
-    c = gate.config.front_end
-    mel = np.linspace(*2595 * np.log10(1 + np.array([c.low_hz, c.high_hz]) / 700), 42)[1:-1]
-    low = int((700 * (10 ** (mel / 2595) - 1) < HUM_HZ).sum())
-    assert low == 3
-    for band in reversed(range(low)):
-        expected[:, band] = np.minimum(expected[:, band], expected[:, band + 1])
-    np.testing.assert_array_equal(found.numpy(), expected)
+@pytest.mark.parametrize("rate", [8000, 16_000])
+@pytest.mark.parametrize("seconds", [2, 7.3])
+def test_the_notches_take_the_hum_and_leave_the_rest(rate, seconds):
+    def level(hertz):
+        time = torch.arange(round(seconds * rate)) / rate
+        wave = without_hum(torch.sin(2 * torch.pi * hertz * time), rate)
+        middle = wave[len(wave) // 4 : -len(wave) // 4]  # at its ends a tone is no tone
+        return 20 * np.log10(np.sqrt(2) * middle.std().item())
+
+    for hertz in (*HUM_HZ, 50.1, 59.9):
+        assert level(hertz) < -15
+    for hertz in (30, 55, 80, 110, 170, 220, 260, 300, 440, 1000, 3000):
+        assert level(hertz) == pytest.approx(0, abs=0.5)
+
+
+def test_a_sound_without_hum_stays(gate):
+    wave = sound(20.0, 8000).waveform
+    found = without_hum(wave, 8000)
+    assert found.shape == wave.shape
+    assert 10 * torch.log10((found - wave).square().mean() / wave.square().mean()) < -15
 
 
 def test_the_features_of_a_look_are_those_of_an_independent_computation(gate):
