@@ -96,7 +96,8 @@ def test_others_are_quoted_and_contradiction_is_a_warning(six, examples):
 def named(six, examples, labels, **changes):
     """An answer of the network that names ``labels``."""
     prediction = six[0].classifier.predict(examples / "synthetic_rhythmic.wav")
-    changes = {"cautions": (), "calibration": CALIBRATION, **changes}
+    imitates = {"agreement": AGREEMENT, "evaluation": None}
+    changes = {"cautions": (), "calibration": CALIBRATION, **imitates, **changes}
     return replace(prediction, prediction_set=tuple(labels), **changes)
 
 

@@ -166,8 +166,7 @@ def test_what_cannot_be_paired_is_refused(pair, tmp_path):
     fewer = read_run(write_run(root, "resnet18", seeds=(0,)))
     folder = write_run(root, "ecapa-tdnn", seeds=(0, 1))
     path = folder / "predictions.csv"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join(line for line in lines if "r007#" not in line))
+    path.write_text(path.read_text().replace("r007", "x007"))
     for other, sentence in (
         (elsewhere, "esc10"),
         (fewer, "not the same seeds"),

@@ -14,8 +14,12 @@ from tests.server import ROOT, wait_for
 
 # The real main() with a page of one field: only the models, which take long to load, are left out.
 SCRIPT = """
+import signal
+
 import gradio as gr
 import app
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 
 def build_page(*_):
     with gr.Blocks(analytics_enabled=False) as page:

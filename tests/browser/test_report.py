@@ -1,6 +1,5 @@
 """The report in a real Chromium that has no network."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,10 @@ from analysis.paper import FULL
 from tests.analysis.made_up_runs import write_run
 from tests.browser.conftest import CHROMIUM, FLAGS
 
-EVIL = '</script><script>document.title = "taken"</script><img src="http://127.0.0.1:9/x.png">'
+EVIL = '"><img src=x onerror=document.title="taken">'  # a folder's name has no slash
+EVIL_LABEL = (
+    "</script><script>document.title = 'taken'</script><img src='http://127.0.0.1:9/x.png'>"
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,18 +20,12 @@ def report(tmp_path_factory):
     root = tmp_path_factory.mktemp("results")
     for protocol in ("clip", "baby"):
         for system in (FULL, "ecapa-tdnn"):
-            folder = write_run(root, system, protocol=protocol)
-            rename(folder)
+            folder = write_run(root, system, protocol=protocol, dataset=EVIL)
+            for path in folder.iterdir():
+                path.write_text(path.read_text().replace("burping", EVIL_LABEL))
     out = tmp_path_factory.mktemp("out") / "report.html"
     write_report(root, out)
     return out
-
-
-def rename(folder: Path) -> None:
-    """Another dataset, whose name would be an element if it were not escaped."""
-    record = json.loads((folder / "run.json").read_text())
-    record["configuration"]["dataset"] = EVIL
-    (folder / "run.json").write_text(json.dumps(record))
 
 
 @pytest.fixture(scope="module")

@@ -203,7 +203,7 @@ def test_a_record_with_a_gap_is_refused(written, name):
 
 def test_the_default_checkpoint_names_a_set(examples):
     prediction = CryClassifier.from_pretrained().predict(examples / "synthetic_rhythmic.wav")
-    assert prediction.calibration.against == "teacher"
+    assert prediction.calibration.against == "labels"
     kept = {
         k for k, p in prediction.probabilities.items() if 1 - p <= prediction.calibration.threshold
     }
