@@ -10,7 +10,7 @@ from analysis.cells import MADE_UP, MAIN, Cell, listed
 from analysis.findings_tables import settings_text
 from analysis.fold_scores import fold_scores
 from analysis.paper import FULL
-from cry_model.evaluation import dataset_title, words
+from cry_model.evaluation import dataset_order, dataset_title, words
 from cry_model.registry import get_system
 
 PUT_ASIDE = {"esc10": 0}
@@ -22,8 +22,10 @@ CORPUS = "challenge6"
 def corpus_line(cells: Sequence[Cell]) -> str:
     """Whose recordings these are."""
     datasets = {cell.dataset for cell in cells}
-    if CORPUS in datasets:
-        said = f"{dataset_title(CORPUS).capitalize()} is the paper's own."
+    own = sorted((d for d in datasets if d.startswith(CORPUS)), key=dataset_order)
+    if own:
+        title = dataset_title(own[0])
+        said = f"{title[0].upper()}{title[1:]} are among them; all others are other recordings."
     else:
         said = (
             "The paper's own recordings are not among them, for their sound is not public: what is "

@@ -128,7 +128,7 @@ UNMEASURED = (
 """In the place of an evaluation, where there is none."""
 
 DATASETS = {
-    "challenge6_cuts": "the paper's corpus in part (220 cuts, five of six classes)",
+    "challenge6_cuts": "220 cuts of the paper's corpus",
     "challenge6": "the six-class challenge corpus",
     "donateacry": "Donate-a-Cry",
     "donateacry_ios": "Donate-a-Cry (iOS uploads)",
