@@ -81,8 +81,9 @@ def save_checkpoint(
     weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     if half:
         weights = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
+    text = config.to_json().encode()  # before anything is written: it may be refused
     write_atomically(folder / WEIGHTS, save(weights))
-    write_atomically(folder / CONFIG, config.to_json().encode())
+    write_atomically(folder / CONFIG, text)
 
 
 def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointConfig]:

@@ -62,8 +62,12 @@ class CheckpointConfig:
         return build_model(self.system, len(self.labels), self.front_end.num_bands, **self.settings)
 
     def to_json(self) -> str:
-        """As written to ``config.json``."""
-        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+        """As written to ``config.json``.
+
+        Raises:
+            ValueError: if a number is none, which :meth:`from_json` would refuse.
+        """
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> CheckpointConfig:

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import stat
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,15 @@ def test_round_trip_is_exact_to_the_bit(tmp_path, name):
     ):
         assert key == key_read
         assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_what_could_not_be_loaded_again_does_not_replace_what_can(saved, number):
+    folder, model = saved
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ValueError, match="JSON compliant"):
+        cry_model.save_checkpoint(folder, model, replace(config(), training={"loss": number}))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_settings_of_the_system_survive(tmp_path):
