@@ -60,7 +60,7 @@ def calibrate(
     groups = rows["group"].to_numpy(dtype=str)
     probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
     if opinions is None:
-        targets = (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
+        targets = one_hot(rows, labels)
     else:
         told = np.stack([opinions[name] for name in rows["recording"]])
         targets = temper(told, teacher_temperature)
@@ -92,6 +92,11 @@ def calibrate(
         },
         **facts,
     )
+
+
+def one_hot(rows: pd.DataFrame, labels: Sequence[str]) -> Array:
+    """Return the label of each row as probabilities, (n, classes)."""
+    return (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
 
 
 def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

@@ -31,7 +31,7 @@ from cry_model.registry import build_model
 from cry_model.reused_classifier import ReusedClassifier
 from train import results
 from train.adaptation import Pieces, adapt, adapted
-from train.calibration import crossed, held_out, settle, shares
+from train.calibration import crossed, held_out, one_hot, settle, shares
 from train.clips import Clips
 from train.corpus import DataError, Item
 from train.datasets import challenge6_cuts
@@ -187,7 +187,7 @@ def calibration_without(
     """
     rows = held_out(predictions[~predictions["group"].isin(groups)], labels)
     probabilities = rows[results.probability_columns(labels)].to_numpy(dtype=np.float64)
-    targets = (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
+    targets = one_hot(rows, labels)
     own = rows["group"].to_numpy(dtype=str)
     temperature, threshold = settle(probabilities, targets, own, calibration.promised)
     return replace(calibration, temperature=temperature, threshold=threshold)
@@ -295,7 +295,7 @@ def crossed_sets(
     table: pd.DataFrame, labels: Sequence[str], promised: float
 ) -> list[tuple[str, ...]]:
     """Return the prediction set of each row, calibrated on the groups of the other folds."""
-    targets = (table["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
+    targets = one_hot(table, labels)
     probabilities = table[results.probability_columns(labels)].to_numpy(dtype=np.float64)
     folds = table.groupby(["seed", "fold"]).indices.values()
     groups = table["group"].to_numpy(dtype=str)
@@ -348,7 +348,7 @@ def describe(
 ) -> Checked:
     """Summarise answers (a row for each recording and seed) and their prediction sets."""
     truth = table["label"].to_numpy()
-    targets = (truth[:, None] == np.asarray(labels)).astype(np.float64)
+    targets = one_hot(table, labels)
     probabilities = table[results.probability_columns(labels)].to_numpy(dtype=np.float64)
     inside = np.array([[label in named for label in labels] for named in sets])
     held = shares(inside, targets, table["group"].to_numpy(dtype=str))

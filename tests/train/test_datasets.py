@@ -6,15 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from cry_model.features import FrontEnd, FrontEndConfig
+from tests.train.folders import RATE, cry, groups, write
 from train.clips import load_clips
 from train.corpus import DataError
 from train.datasets import DATASETS, challenge6, donateacry, donateacry_ios, esc10
-from train.synthesis import STYLES, synthesise
 
-RATE = 16_000
 UPLOAD = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856-1430742197-1.0-m-04"
 
 
@@ -22,20 +20,6 @@ def touch(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     return path
-
-
-def cry(seed, seconds=4.0):
-    return synthesise(list(STYLES)[seed % len(STYLES)], seconds, RATE, seed).waveform
-
-
-def write(path: Path, waveform) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, waveform, RATE, subtype="PCM_16")
-    return path
-
-
-def groups(corpus):
-    return {item.recording: item.group for item in corpus.items}
 
 
 @pytest.mark.parametrize("name", DATASETS)

@@ -129,14 +129,22 @@ def run(args: argparse.Namespace) -> None:
     sure = {cut.item.recording for cut in cuts if cut.original is not None}
     report = Report(args, facts, folds, sure)
     report.write("feature-mlp", teacher, config, of_teacher(config, predictions))
-    if args.student is None:
-        return
+    if args.student is not None:
+        check_student(args, report)
+
+
+def check_student(args: argparse.Namespace, report: Report) -> None:
+    """Check the student as it is and adapted; save the adapted one if it is better.
+
+    Raises:
+        DataError: if it is to be saved and is not shown to be better.
+    """
     student, own = without_layer(*load_checkpoint(args.student))
     before = report.write("student", student, own, of_student(student, own))
     front_end = make_front_end(own.front_end)
     labelled, others = (
         embed(student, front_end, find_corpus(*where, args.cache, own.front_end).clips, own.labels)
-        for where in ((challenge6_cuts.NAME, root), (cries.NAME, root))
+        for where in ((challenge6_cuts.NAME, args.data_root), (cries.NAME, args.data_root))
     )
     way = of_adapted(student, own, labelled, others)
     after = report.write("adapted-student", student, replace(own, calibration=None), way)
@@ -157,7 +165,11 @@ def run(args: argparse.Namespace) -> None:
         calibration=calibrate(after, own.labels, PROMISED, **report.scored),
         training={
             **own.training,
-            "adapted": {**facts, "penalty": layer.penalty, "recordings": len(labelled.names)},
+            "adapted": {
+                **report.facts,
+                "penalty": layer.penalty,
+                "recordings": len(labelled.names),
+            },
             "licence": f"{own.training['licence']}; {challenge6_cuts.LICENCE}",
         },
     )
