@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cry_model.evaluation import Estimate
 from cry_model.metrics import Array, Labels, bootstrap
+from cry_model.records import Estimate
 from train.tracks import GATE, GRADIENT, LOUDNESS, UNTRAINED
 
 

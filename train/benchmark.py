@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from cry_model.features import FrontEnd
+from cry_model.frontend import FrontEnd
 from cry_model.registry import build_model
 from cry_model.torchaudio_compat import import_torchaudio
 from train.bank import Bank

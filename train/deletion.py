@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from cry_model.classifier import CryClassifier
-from cry_model.features import Clip
+from cry_model.frontend import Clip
 
 BATCH = 32  # pieces
 

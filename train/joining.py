@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from cry_model.evaluation import Evaluation
+from cry_model.records import Evaluation
 from train import results
 from train.attention_effect import EFFECT
 from train.corpus import DataError

@@ -9,9 +9,8 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from cry_model.checkpoint import WEIGHTS
-from cry_model.config import CheckpointConfig
-from cry_model.front_ends import AnyConfig
+from cry_model.checkpoint import WEIGHTS, CheckpointConfig
+from cry_model.registry import AnyConfig
 from train import results
 from train.corpus import DataError
 from train.datasets import DATASETS, folder

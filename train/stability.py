@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cry_model.feature_mlp import FeatureMLP
-from cry_model.features import band_pass
+from cry_model.frontend import band_pass
 from train.clips import Clips
 from train.distillation import Teacher
 from train.opinions import Opinions, ask, divergence

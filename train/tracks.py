@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cry_model import audio
 from cry_model.classifier import CryClassifier
-from cry_model.features import Clip
+from cry_model.frontend import Clip
 from cry_model.prediction import Prediction
 
 Array = NDArray[np.float64]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cry_model import CheckpointConfig, CryClassifier, FrontEndConfig, audio
-from cry_model.features import Clip
+from cry_model.frontend import Clip
 from train.deletion import falls, probabilities, silence
 
 RATE, OFFSET, FADE = 8_000, 2.345, 0.01

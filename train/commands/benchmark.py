@@ -6,8 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from cry_model.checkpoint import write_atomically
-from cry_model.documents import to_json
+from cry_model.checkpoint import to_json, write_atomically
 from cry_model.registry import ON_SPECTROGRAMS
 from train.benchmark import describe, run_benchmark
 from train.commands.options import HelpFormatter, add_device, at_least, seconds

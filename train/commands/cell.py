@@ -14,7 +14,7 @@ from functools import partial
 import torch
 from accelerate import Accelerator
 
-from cry_model.config import CheckpointError
+from cry_model.checkpoint import CheckpointError
 from train.commands.planning import accelerator_of, plan
 from train.corpus import DataError
 from train.fit import run_fit

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from cry_model.config import read_calibration, read_front_end
+from cry_model.checkpoint import read_calibration, read_front_end
 from train import results
 from train.commands.options import HelpFormatter, add_cache, add_data_root
 from train.corpus import DataError
