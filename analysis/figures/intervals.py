@@ -19,7 +19,7 @@ from analysis.figures.theme import (
     finish,
 )
 from analysis.stats.comparison import Comparison
-from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, Paper
+from analysis.stats.paper import FULL, MODULES, WITHOUT, Paper, paper_drop
 from analysis.stats.per_class import ANSWERED, ClassScores
 from cry_model.records import Estimate, dataset_title, words
 
@@ -109,9 +109,6 @@ def _whiskers(dots: Sequence[Dot]) -> dict[str, Any]:
     }
 
 
-MODULES = {NO_MCA: "MCA", NO_RSE: "RSE", NO_DIFFERENTIAL: "differential attention"}
-"""Ablation -> the module that it lacks."""
-WITHOUT = {system: f"without {module}" for system, module in MODULES.items()}
 PATTERNS = dict(zip(MODULES, ("", "/", "."), strict=True))
 """What tells the bars apart where colours do not."""
 
@@ -147,11 +144,6 @@ def ablation_figure(drops: Sequence[Comparison], paper: Paper | None = None) -> 
     figure.layout.yaxis.update(zeroline=True, zerolinecolor=TEXT, zerolinewidth=1)
     figure.layout.margin.b = 64
     return figure
-
-
-def paper_drop(paper: Paper, system: str) -> float:
-    """The accuracy that the paper loses without the module, 0 to 1."""
-    return paper.accuracy[FULL] - paper.accuracy[system]
 
 
 def cell_title(dataset: str, protocol: str) -> str:

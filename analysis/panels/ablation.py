@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.figures.intervals import MODULES, WITHOUT, ablation_figure, paper_drop
+from analysis.figures.intervals import ablation_figure
 from analysis.figures.theme import SYSTEM_COLOURS, TEXT, finish
-from analysis.findings_tables import settings_text
 from analysis.lists import enumerated
 from analysis.panels.base import CellKey, Exhibit, Panel, cells_with
 from analysis.panels.scores import (
@@ -29,8 +28,8 @@ from analysis.stats.claims import LEVEL, holm
 from analysis.stats.claims import METRICS as LIKE_ACCURACY
 from analysis.stats.comparison import DRAWS, Comparison, compare, fold_scores
 from analysis.stats.paired import ComparisonError
-from analysis.stats.paper import FULL, Paper, read_paper
-from analysis.stats.runs import FoundRuns, MeasuredRun
+from analysis.stats.paper import FULL, MODULES, WITHOUT, Paper, paper_drop, read_paper
+from analysis.stats.runs import FoundRuns, MeasuredRun, settings_text
 from cry_model.records import Estimate
 
 NAMES = {FULL: "all modules", **WITHOUT}

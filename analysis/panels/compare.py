@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from analysis.figures.intervals import Dot, difference_figure
-from analysis.figures.theme import PALETTE, TEXT
-from analysis.findings_tables import signed
+from analysis.figures.theme import PALETTE, TEXT, signed
 from analysis.panels.base import (
     CellKey,
     Exhibit,

@@ -9,8 +9,7 @@ import pandas as pd
 
 from analysis.figures.intervals import Dot, broken, difference_figure
 from analysis.figures.leakage import leakage_figure
-from analysis.figures.theme import SYSTEM_COLOURS
-from analysis.findings_tables import signed
+from analysis.figures.theme import SYSTEM_COLOURS, signed
 from analysis.panels.base import CellKey, Exhibit, Option, Panel, Selector, cells_with
 from analysis.points import number, points, span
 from analysis.split_words import kept_apart, on_what

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from analysis.findings_caveats import CORPUS
 from analysis.panels.base import Option, Selector
-from analysis.stats.paper import Paper
+from analysis.stats.paper import CORPUS, Paper
 from analysis.stats.runs import MeasuredRun
 from cry_model.metrics import METRICS
 from cry_model.records import Estimate, Evaluation, dataset_title, group_name, tested, words

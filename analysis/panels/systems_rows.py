@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from analysis.figures.intervals import WITHOUT
 from analysis.panels.scores import between, metric_words
-from analysis.stats.paper import Paper
+from analysis.stats.paper import WITHOUT, Paper
 from analysis.stats.runs import MeasuredRun
 from analysis.stats.side_results import Cost, Costs
 from cry_model.records import Estimate
