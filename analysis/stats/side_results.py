@@ -34,8 +34,9 @@ def _parse(
     except ResultsError:
         raise
     except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        place = path.name if path.name == BENCHMARK.name else path  # a page shows the sentence
         raise ResultsError(
-            f"{path} is not as {writer} writes it ({error!r}); run it again."
+            f"{place} is not as {writer} writes it ({error!r}); run it again."
         ) from error
 
 
