@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from cry_model.metrics import accuracy, balanced_accuracy, bootstrap, mean
+from cry_model.metrics import bootstrap, mean
 from train.clips import Clips
 from train.results import per_recording, probability_columns
 from train.run import Run
@@ -92,7 +92,7 @@ def scored(run: Run, answers: pd.DataFrame, found: pd.Series) -> Mapping[str, An
     certain = np.eye(len(run.labels))[guess]
     ahead = own.astype(float) - (guess == labels)
     return {
-        "accuracy": asdict(bootstrap(accuracy, labels, certain, groups)),
-        "balanced_accuracy": asdict(bootstrap(balanced_accuracy, labels, certain, groups)),
+        "accuracy": asdict(bootstrap("accuracy", labels, certain, groups)),
+        "balanced_accuracy": asdict(bootstrap("balanced_accuracy", labels, certain, groups)),
         "ahead": asdict(mean(ahead, groups)),
     }

@@ -20,7 +20,7 @@ from cry_model.calibration import (
     included,
     temper,
 )
-from cry_model.metrics import bootstrap, calibration_error, mean
+from cry_model.metrics import bootstrap_sums, calibration_sums, mean
 from cry_model.records import Estimate
 from train.conformal import PROMISED, fit_threshold
 from train.corpus import DataError
@@ -174,12 +174,7 @@ def error(probabilities: Array, targets: Array, groups: NDArray[np.str_]) -> Est
     """Expected calibration error, groups counting alike, with its interval."""
     guess, weights = probabilities.argmax(1), group_weights(groups)
     right = np.take_along_axis(targets, guess[:, None], 1)[:, 0]
-    return bootstrap(
-        lambda _, rows, drawn: calibration_error(rows[:, 0], rows[:, 1], drawn * rows[:, 2]),
-        guess,
-        np.column_stack([probabilities.max(1), right, weights]),
-        groups.tolist(),
-    )
+    return bootstrap_sums(calibration_sums(probabilities.max(1), right, weights), groups.tolist())
 
 
 def constant_set(frequencies: Array, promised: float) -> NDArray[np.int64]:

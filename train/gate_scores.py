@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
-from cry_model.metrics import auc, bootstrap, mean
+from cry_model.metrics import bootstrap, mean
 from cry_model.records import Estimate, GateRecord, percent
 from train.datasets.esc10 import LABELS as ESC10
 from train.datasets.gate import CRY
@@ -113,8 +112,6 @@ def _share(table: pd.DataFrame, threshold: float) -> Estimate:
 
 
 def _area(table: pd.DataFrame) -> Estimate:
-    labels = (table["label"] == CRY).to_numpy()
-    metric: Callable = lambda y, rows, weights: auc(y == 1, rows[:, 0], weights)  # noqa: E731
-    return bootstrap(
-        metric, labels.astype(np.int64), table[["score"]].to_numpy(), table["group"].tolist()
-    )
+    labels, score = (table["label"] == CRY).to_numpy(np.int64), table["score"].to_numpy()
+    both = np.column_stack([-score, score])  # of two classes, both areas are the same
+    return bootstrap("macro_auc", labels, both, table["group"].tolist())

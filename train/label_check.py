@@ -26,7 +26,7 @@ from cry_model.checkpoint import CheckpointConfig
 from cry_model.classifier import CryClassifier
 from cry_model.feature_mlp import FeatureMLP
 from cry_model.improved_ecapa_tdnn import ReusedClassifier
-from cry_model.metrics import Array, Labels, balanced_accuracy, bootstrap
+from cry_model.metrics import bootstrap_difference
 from cry_model.records import Estimate
 from cry_model.registry import build_model
 from train import results
@@ -311,15 +311,8 @@ def lead(one: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str]) -> Estim
     order = {label: i for i, label in enumerate(labels)}
     truth = one["label"].map(order).to_numpy()
     columns = results.probability_columns(labels)
-    both = np.concatenate([one[columns].to_numpy(), other[columns].to_numpy()], axis=1)
-
-    def ahead(wanted: Labels, rows: Array, weights: Array) -> float:
-        first, second = np.split(rows, 2, axis=1)
-        return balanced_accuracy(wanted, first, weights) - balanced_accuracy(
-            wanted, second, weights
-        )
-
-    return bootstrap(ahead, truth, both, one["group"].tolist())
+    first, second = one[columns].to_numpy(), other[columns].to_numpy()
+    return bootstrap_difference("balanced_accuracy", truth, first, second, one["group"].tolist())
 
 
 @dataclass(frozen=True)

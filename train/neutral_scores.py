@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cry_model.metrics import METRICS, Array, Labels, Metric, bootstrap, mean
+from cry_model.metrics import bootstrap, bootstrap_difference, mean
 from cry_model.records import Estimate
 from train.corpus import DataError
 from train.results import per_recording, probability_columns
@@ -68,15 +68,15 @@ def compare(
     rows = per_recording(fitted, labels)
     truth, groups = rows["label"].map(index).to_numpy(), rows["group"].tolist()
     before = rows[columns].to_numpy(dtype=np.float64)
-    scores = {name: bootstrap(METRICS[name], truth, before, groups) for name in SCORED}
+    scores = {name: bootstrap(name, truth, before, groups) for name in SCORED}
     found = {}
     for name, table in neutral.items():
         after = per_recording(table, labels)[columns].to_numpy(dtype=np.float64)
         metrics = {
             metric: Paired(
                 scores[metric],
-                bootstrap(METRICS[metric], truth, after, groups),
-                difference(METRICS[metric], truth, before, after, groups),
+                bootstrap(metric, truth, after, groups),
+                bootstrap_difference(metric, truth, after, before, groups),
             )
             for metric in SCORED
         }
@@ -84,17 +84,3 @@ def compare(
         distance = np.abs(before - after).sum(1) / 2
         found[name] = Neutralisation(metrics, mean(changed, groups), mean(distance, groups))
     return found
-
-
-def difference(
-    metric: Metric, labels: Labels, before: Array, after: Array, groups: Sequence[str]
-) -> Estimate:
-    """The metric of ``after`` less that of ``before``, (n, classes) each, with its interval."""
-    classes = before.shape[1]
-
-    def gain(labels: Labels, both: Array, weights: Array) -> float:
-        return metric(labels, both[:, classes:], weights) - metric(
-            labels, both[:, :classes], weights
-        )
-
-    return bootstrap(gain, labels, np.hstack([before, after]), groups)

@@ -51,7 +51,7 @@ def evaluation(table, **facts):
         chance=1 / len(LABELS),
         majority_label="hungry",
         majority_accuracy=float((table["label"] == "hungry").mean()),
-        metrics={n: bootstrap(m, *rows, groups, repetitions=40) for n, m in METRICS.items()},
+        metrics={n: bootstrap(n, *rows, groups, repetitions=40) for n in METRICS},
         **facts,
     )
 

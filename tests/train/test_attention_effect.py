@@ -24,7 +24,7 @@ from train.corpus import DataError
 from train.datasets.donateacry import LABELS
 from train.kept_cells import Cell, find_cells
 from train.kept_folds import kept_folds
-from train.neutral_scores import compare, difference
+from train.neutral_scores import compare
 
 DRAWS = 50  # of a bootstrap
 WHOLE, PLAIN = "improved-ecapa-tdnn", "improved-ecapa-tdnn-no-diff-attention"
@@ -249,7 +249,7 @@ def test_an_interval_of_a_difference_draws_the_same_groups_for_both():
     truth = rng.integers(3, size=48)
     before = rng.dirichlet(np.ones(3), 48)
     after = 0.7 * before + 0.3 * np.eye(3)[truth]
-    found = difference(metrics.balanced_accuracy, truth, before, after, groups.tolist())
+    found = metrics.bootstrap_difference("balanced_accuracy", truth, after, before, groups.tolist())
     names, drawing, gains = np.unique(groups), np.random.default_rng(0), []
     for _ in range(DRAWS):
         drawn = names[drawing.integers(12, size=12)]
