@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 from cry_model.config import CheckpointError
 from train.commands import (
-    attention,
     benchmark,
     calibrate,
     chance,
@@ -40,7 +39,6 @@ COMMANDS = (
     calibrate,
     chance,
     check,
-    attention,
     effect,
     benchmark,
     publish,

@@ -38,7 +38,6 @@ def test_all_commands_are_there():
         "calibrate",
         "chance",
         "check-labels",
-        "attention",
         "effect",
         "benchmark",
         "publish",
@@ -56,8 +55,6 @@ def test_all_commands_are_there():
         (["fit", "--system", "resnet18", "--dataset", "esc10"], "Say where the recordings are"),
         (["chance", "--dataset", "esc10"], "Say where the recordings are"),
         (["effect"], "There are no weights of such folds in"),
-        (["attention"], "Say where the recordings are"),
-        (["attention", "--data-root", "."], "python -m train prepare synthetic6' makes it"),
         (["publish", "nowhere", "--repo-id", "a/b"], "There is no config.json"),
     ],
 )
