@@ -8,16 +8,13 @@ from collections.abc import Sequence
 
 from cry_model.config import CheckpointError
 from train.commands import (
-    benchmark,
     calibrate,
     chance,
     check,
-    costs,
     effect,
     fit,
     gate,
     grid,
-    join,
     prepare,
     publish,
     publish_space,
@@ -33,14 +30,11 @@ COMMANDS = (
     prepare,
     fit,
     grid,
-    join,
-    costs,
     gate,
     calibrate,
     chance,
     check,
     effect,
-    benchmark,
     publish,
     publish_space,
 )
