@@ -35,7 +35,7 @@ def train_model(
         total=preset.epochs,
         desc=f"{run.system}, {where}",
         unit="epoch",
-        disable=run.jobs > 1 or not accelerator.is_main_process,
+        **({} if accelerator.is_main_process else {"disable": True}),  # or as TQDM_DISABLE has it
     ) as bar:
 
         def report(epoch: Epoch) -> None:

@@ -55,7 +55,6 @@ class Run:
         track: whether to write live curves.
         checkpoint: whether to fit on everything at the end and save the weights.
         keep_folds: whether to save the weights of each fold.
-        jobs: fits that the command does at once; with several, none shows its progress.
     """
 
     system: str
@@ -79,7 +78,6 @@ class Run:
     track: bool = False
     checkpoint: bool = True
     keep_folds: bool = False
-    jobs: int = 1
 
     @property
     def labels(self) -> tuple[str, ...]:
