@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from analysis.comparison import Comparison
 from analysis.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, Paper
 from analysis.style import SYSTEM_COLOURS, TEXT, finish
-from cry_model.evaluation import dataset_title, words
+from cry_model.records import dataset_title, words
 
 MODULES = {NO_MCA: "MCA", NO_RSE: "RSE", NO_DIFFERENTIAL: "differential attention"}
 """Ablation -> the module that it lacks."""

@@ -10,13 +10,11 @@ import gradio as gr
 
 from analysis.answer import PRIVACY
 from analysis.models import Model
-from cry_model.agreement import Agreement
 from cry_model.calibration import Calibration
-from cry_model.complexity import measure
-from cry_model.config import CheckpointConfig
-from cry_model.evaluation import UNMEASURED, Evaluation, dataset_title, percent, words
-from cry_model.gate import CryGate
-from cry_model.registry import get_system
+from cry_model.checkpoint import CheckpointConfig
+from cry_model.detector import CryGate
+from cry_model.records import UNMEASURED, Agreement, Evaluation, dataset_title, percent, words
+from cry_model.registry import get_system, measure
 
 METHOD = """
 ### Method

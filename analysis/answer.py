@@ -14,10 +14,9 @@ from analysis.judgement import disagree_strongly
 from analysis.no_cry import no_cry_html
 from analysis.style import class_colour
 from analysis.trust import trust_html
-from cry_model.documents import to_json
-from cry_model.evaluation import percent, words
-from cry_model.gate_record import GateRecord
+from cry_model.checkpoint import to_json
 from cry_model.prediction import Prediction
+from cry_model.records import GateRecord, percent, words
 
 PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.run_tables import ResultsError
-from cry_model.evaluation import Estimate
+from cry_model.records import Estimate
 from cry_model.run_files import read_object
 
 EFFECT = "attention_effect.json"

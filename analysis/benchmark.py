@@ -24,12 +24,10 @@ from analysis.measuring import RATE, RUNS, SECONDS, median_ms, peak_memory_mb, w
 from analysis.sections import sections
 from analysis.sound import picture
 from cry_model import audio
-from cry_model.checkpoint import CheckpointConfig, save_checkpoint, write_atomically
+from cry_model.checkpoint import CheckpointConfig, save_checkpoint, to_json, write_atomically
 from cry_model.classifier import CryClassifier
-from cry_model.documents import to_json
-from cry_model.front_ends import usual_config
 from cry_model.prediction import Prediction
-from cry_model.registry import get_system, list_models
+from cry_model.registry import get_system, list_models, usual_config
 
 LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 

@@ -9,7 +9,7 @@ from analysis.claims import Finding, judge
 from analysis.lists import grouped
 from analysis.measured_run import MeasuredRun
 from analysis.paper import CLAIMS
-from cry_model.evaluation import Evaluation, dataset_title
+from cry_model.records import Evaluation, dataset_title
 from cry_model.registry import list_models
 
 METRICS = ("balanced_accuracy", "accuracy")

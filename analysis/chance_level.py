@@ -13,7 +13,7 @@ from analysis.guessing import SCORES
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
 from analysis.yardsticks import Yardstick
-from cry_model.evaluation import Estimate
+from cry_model.records import Estimate
 from cry_model.run_files import read_object
 
 CHANCE = "chance.json"

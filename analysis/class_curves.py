@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from analysis.class_scores import ClassScores
 from analysis.curves import Curve
 from analysis.style import LEGEND_BELOW, class_colour, class_dash, diagonal, finish
-from cry_model.evaluation import words
+from cry_model.records import words
 
 Trace = dict[str, Any]
 """A scatter as Plotly takes it; an object of its own would be built twice."""

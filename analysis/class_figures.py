@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 
 from analysis.class_scores import ANSWERED, ClassScores
 from analysis.style import LEGEND_BELOW, TEXT, class_colour, class_symbol, finish
-from cry_model.evaluation import Estimate, words
+from cry_model.records import Estimate, words
 
 MEASURE_TITLES = {
     "recall": "recall",

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from analysis.average_precision import average_precision
 from analysis.run_tables import label_numbers, probabilities_of
 from analysis.weightings import by_group, f1s, one_hot, pairs_of, pairs_won, recalls, shares
-from cry_model.evaluation import Estimate
 from cry_model.metrics import Array, Labels, intervals, resampled
+from cry_model.records import Estimate
 
 Rows = NDArray[np.int64]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analysis.class_scores import ClassScores
-from cry_model.evaluation import words
+from cry_model.records import words
 
 NAMED = 3  # more classes than these are counted
 

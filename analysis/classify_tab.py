@@ -19,7 +19,7 @@ from analysis.predict_api import offer_predict
 from analysis.progress import Report, silent
 from analysis.sections import Section, sections
 from analysis.uploads import needing
-from cry_model.gate import CryGate
+from cry_model.detector import CryGate
 
 BAR = gr.Progress()  # as a default value: Gradio then hands in the visitor's own
 

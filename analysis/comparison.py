@@ -17,7 +17,7 @@ from analysis.measured_run import MeasuredRun
 from analysis.paired_answers import PairedAnswers
 from analysis.pairing import ComparisonError, paired
 from analysis.weightings import COMPARED
-from cry_model.evaluation import Estimate
+from cry_model.records import Estimate
 
 DRAWS = 2000
 

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.run_tables import label_numbers, probabilities_of
-from cry_model.evaluation import Estimate
 from cry_model.metrics import Array, interval, intervals, resampled
+from cry_model.records import Estimate
 
 SHARES = np.arange(1, 101) / 100
 """How much is answered: the surest 1 %, 2 %, ... of the recordings."""

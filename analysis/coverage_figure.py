@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from analysis.coverage import ALL, DRAWN, SHARES, Coverage
 from analysis.style import LEGEND_BELOW, SYSTEM_COLOURS, TEXT, finish, system_dash
-from cry_model.evaluation import words
+from cry_model.records import words
 from cry_model.registry import SYSTEMS
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import plotly.graph_objects as go
 
 from analysis.style import PALETTE
-from cry_model.cry_track import CryTrack, clock
-from cry_model.evaluation import percent
+from cry_model.detector import CryTrack, clock
 from cry_model.prediction import Prediction
+from cry_model.records import percent
 
 NAMED = 4  # cries; more are only counted
 BAND = {

@@ -12,7 +12,7 @@ from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
 from analysis.runs import read_run
 from analysis.yardsticks import Yardstick
-from cry_model.evaluation import Estimate
+from cry_model.records import Estimate
 from cry_model.registry import get_system
 from cry_model.run_files import RUN
 

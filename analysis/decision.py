@@ -6,8 +6,8 @@ from html import escape
 
 from analysis.judgement import has_answer
 from cry_model.calibration import one_of
-from cry_model.evaluation import percent, words
 from cry_model.prediction import Prediction
+from cry_model.records import percent, words
 
 
 def heading_html(prediction: Prediction) -> str:

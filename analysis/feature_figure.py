@@ -10,9 +10,9 @@ import torch
 from analysis.feature_names import NAMES
 from analysis.style import PALETTE, finish
 from cry_model.acoustic_features import FEATURES
-from cry_model.evaluation import words
 from cry_model.feature_mlp import INPUTS, level_free
 from cry_model.prediction import AcousticReading, Prediction
+from cry_model.records import words
 
 SHOWN = 12
 ROW = 38  # pixels: two lines of a feature's name

@@ -9,8 +9,8 @@ from analysis.attention_effects import AttentionEffect, Neutralised, read_effect
 from analysis.cells import Cell
 from analysis.findings_tables import signed, table
 from analysis.lists import grouped
-from cry_model.evaluation import Estimate, percent, words
 from cry_model.layers import DifferentialAttention
+from cry_model.records import Estimate, percent, words
 from cry_model.registry import get_system
 
 NAMES = {

@@ -10,7 +10,7 @@ from analysis.cells import MADE_UP, MAIN, Cell, listed
 from analysis.findings_tables import settings_text
 from analysis.fold_scores import fold_scores
 from analysis.paper import FULL
-from cry_model.evaluation import dataset_order, dataset_title, words
+from cry_model.records import dataset_order, dataset_title, words
 from cry_model.registry import get_system
 
 PUT_ASIDE = {"esc10": 0}

@@ -12,7 +12,7 @@ from analysis.findings_dealt import SHOWN, dealt_lines
 from analysis.findings_tables import table
 from analysis.fold_scores import score_of_seeds
 from analysis.measured_run import MeasuredRun
-from cry_model.evaluation import percent, words
+from cry_model.records import percent, words
 from cry_model.registry import get_system
 
 

@@ -10,7 +10,7 @@ from analysis.dealt_runs import dealt_runs
 from analysis.findings_tables import table
 from analysis.fold_scores import score_of_seeds
 from analysis.measured_run import MeasuredRun
-from cry_model.evaluation import words
+from cry_model.records import words
 from cry_model.registry import get_system
 
 SHOWN = (MAIN, "macro_auc")

@@ -25,7 +25,7 @@ from analysis.findings_tables import GUESSING, fitting_table, measured_table, ve
 from analysis.findings_words import absent_lines, ahead_lines, claim_line, headline, leakage_lines
 from analysis.paper import Paper
 from analysis.runs import FoundRuns
-from cry_model.evaluation import group_name, words
+from cry_model.records import group_name, words
 
 CAVEATS = (
     corpus_line,

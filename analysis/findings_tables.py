@@ -12,7 +12,7 @@ from analysis.claims import Finding, Verdict
 from analysis.comparison import Comparison
 from analysis.measured_run import MeasuredRun
 from analysis.paper import Paper
-from cry_model.evaluation import Estimate, words
+from cry_model.records import Estimate, words
 from cry_model.registry import get_system, list_models
 
 MEASURED = ("accuracy", "balanced_accuracy", "macro_auc")

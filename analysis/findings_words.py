@@ -10,7 +10,7 @@ from analysis.claims import Verdict
 from analysis.fold_scores import score_of_seeds
 from analysis.paper import FULL, Claim, Paper
 from analysis.runs import PROTOCOLS
-from cry_model.evaluation import Estimate, dataset_title, tested, words
+from cry_model.records import Estimate, dataset_title, tested, words
 from cry_model.registry import get_system, list_models
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from cry_model.evaluation import Evaluation, words
+from cry_model.records import Evaluation, words
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
 """The metrics that guessing has a value of; more is better."""

@@ -14,8 +14,7 @@ from analysis.models import Model
 from analysis.progress import Progress, Report, silent
 from analysis.sound import Sound, picture
 from cry_model import audio
-from cry_model.cry_track import CryTrack
-from cry_model.gate import CryGate
+from cry_model.detector import CryGate, CryTrack
 from cry_model.prediction import Prediction
 
 LOG = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from analysis.measured_run import MeasuredRun
 from analysis.paired_answers import PairedAnswers
 from analysis.pairing import paired_across
 from analysis.runs import PROTOCOLS
-from cry_model.evaluation import Estimate
+from cry_model.records import Estimate
 from cry_model.registry import list_models
 
 DRAWS = 1000

@@ -14,7 +14,7 @@ from analysis.runs import PROTOCOLS
 from analysis.split_words import tick
 from analysis.style import SYSTEM_COLOURS, TEXT, finish
 from analysis.yardsticks import Yardstick
-from cry_model.evaluation import Estimate, dataset_title, words
+from cry_model.records import Estimate, dataset_title, words
 from cry_model.registry import get_system, list_models
 
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "x", "star")

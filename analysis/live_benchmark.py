@@ -25,8 +25,8 @@ from analysis.live.listener import LIMIT_SECONDS, Listener
 from analysis.live.stream import LOOK, RATE
 from cry_model import audio
 from cry_model.classifier import CryClassifier
-from cry_model.features import resample
-from cry_model.gate import CryGate
+from cry_model.detector import CryGate
+from cry_model.frontend import resample
 
 MICROPHONE = 48_000  # Hz
 WARM_UP = 40  # steps

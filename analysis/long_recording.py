@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from cry_model.acoustic_front_end import AcousticConfig
+from cry_model.acoustic_features import AcousticConfig
 from cry_model.audio import Recording
-from cry_model.features import resample
-from cry_model.listening import LONGEST
+from cry_model.classifier import LONGEST
+from cry_model.frontend import resample
 
 RATE = AcousticConfig().sample_rate  # Hz: all that any model hears is below half of it
 

@@ -16,7 +16,7 @@ from analysis.judged import judged, over_seeds
 from analysis.reliability import tempered
 from analysis.run_tables import ResultsError, read_predictions, recording_means
 from cry_model.calibration import Array, Calibration
-from cry_model.evaluation import Evaluation
+from cry_model.records import Evaluation
 from cry_model.run_files import PREDICTIONS, RUN
 
 

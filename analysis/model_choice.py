@@ -7,8 +7,8 @@ import os
 from dataclasses import dataclass, replace
 
 from analysis.models import Model, load_bundled
+from cry_model.checkpoint import CheckpointError
 from cry_model.classifier import CryClassifier
-from cry_model.config import CheckpointError
 
 LOG = logging.getLogger(__name__)
 

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cry_model.checkpoint import DEFAULT
+from cry_model.checkpoint import DEFAULT, CheckpointError
 from cry_model.classifier import CryClassifier
-from cry_model.config import CheckpointError
-from cry_model.gate import DEFAULT_GATE, CryGate
+from cry_model.detector import DEFAULT_GATE, CryGate
 
 CHECKPOINTS = DEFAULT.parent
 LOG = logging.getLogger(__name__)

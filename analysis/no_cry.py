@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from cry_model.cry_track import CryTrack, clock
-from cry_model.evaluation import percent
-from cry_model.gate_record import GateRecord
+from cry_model.detector import CryTrack, clock
+from cry_model.records import GateRecord, percent
 
 HEADING = "This does not sound like a baby crying"
 ANYWAY = "Classify anyway"

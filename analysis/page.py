@@ -23,7 +23,7 @@ from analysis.routes import OnlyOpenRoutes
 from analysis.runs import NO_RUNS, FoundRuns
 from analysis.upload_limit import NoCopies, UploadLimit
 from cry_model.audio import SUFFIXES
-from cry_model.gate import CryGate
+from cry_model.detector import CryGate
 
 CSS = Path(__file__).with_name("page.css")
 RECORDING = Path(__file__).with_name("recording.js")

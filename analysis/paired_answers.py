@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from analysis.run_tables import probability_columns
 from analysis.swaps import exchanged
 from analysis.weightings import weighted
-from cry_model.evaluation import Estimate
 from cry_model.metrics import METRICS, Array, Labels, interval, resampled
+from cry_model.records import Estimate
 
 SEED = 0
 ROUNDING = 1e-12  # two sums of the same counts may differ by this much

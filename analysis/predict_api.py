@@ -10,7 +10,7 @@ import gradio as gr
 from analysis.heard import hear
 from analysis.models import Model, UnknownModelError, find
 from analysis.uploads import needing
-from cry_model.gate import CryGate
+from cry_model.detector import CryGate
 
 
 def offer_predict(models: Sequence[Model], source: gr.Audio, gate: CryGate | None) -> None:

@@ -12,7 +12,7 @@ from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
 from analysis.runs import find_runs
 from cry_model.checkpoint import write_atomically
-from cry_model.evaluation import dataset_title
+from cry_model.records import dataset_title
 from cry_model.registry import get_system, list_models
 
 BEGIN, END = "<!-- results: python -m analysis table -->", "<!-- end of results -->"

@@ -10,10 +10,9 @@ import pandas as pd
 
 from analysis.run_tables import ResultsError, label_numbers, probabilities_of
 from analysis.weightings import by_group, shares
-from cry_model.calibration import temper
-from cry_model.evaluation import Estimate
+from cry_model.calibration import crossed_temperatures, temper
 from cry_model.metrics import BINS, Array, Labels, bin_of, interval, intervals, resampled
-from cry_model.tempering import crossed_temperatures
+from cry_model.records import Estimate
 
 
 @dataclass(frozen=True)

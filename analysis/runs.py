@@ -9,9 +9,9 @@ from typing import Any
 
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
-from cry_model.config import read_calibration, read_evaluation
-from cry_model.evaluation import dataset_order
+from cry_model.checkpoint import read_calibration, read_evaluation
 from cry_model.metrics import METRICS
+from cry_model.records import dataset_order
 from cry_model.registry import list_models
 from cry_model.run_files import PREDICTIONS, RUN, DamagedFileError
 from cry_model.run_files import read_record as read

@@ -8,9 +8,9 @@ from html import escape
 
 from analysis.data_link import data_link
 from cry_model.calibration import one_of
-from cry_model.cry_track import clock
-from cry_model.evaluation import percent, words
+from cry_model.detector import clock
 from cry_model.prediction import Prediction, Segment
+from cry_model.records import percent, words
 
 LONG = 15.0  # s: in a shorter recording, a single cry needs no timeline
 FEW = 8  # rows; more scroll

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import plotly.graph_objects as go
 
 from analysis.style import class_colour, finish
-from cry_model.cry_track import clock
-from cry_model.evaluation import words
+from cry_model.detector import clock
 from cry_model.prediction import Prediction
+from cry_model.records import words
 
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120)  # s
 MOST_TICKS = 10

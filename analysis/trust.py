@@ -5,9 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from analysis.no_cry import detector_trust
-from cry_model.evaluation import UNMEASURED, Evaluation
-from cry_model.gate_record import GateRecord
 from cry_model.prediction import Prediction
+from cry_model.records import UNMEASURED, Evaluation, GateRecord
 
 UNLIKE = (
     "What follows was measured on recordings that the model knows how to answer, unlike this one."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.coverage import ALL, HALF, Coverage
 from analysis.reliability import Reliability
 from cry_model.calibration import Calibration
-from cry_model.evaluation import Estimate, percent, words
+from cry_model.records import Estimate, percent, words
 
 
 def reliability_finding(system: str, before: Reliability, after: Reliability | None) -> str:

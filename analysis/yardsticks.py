@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import ResultsError
 from analysis.runs import read_record
-from cry_model.evaluation import Estimate
+from cry_model.records import Estimate
 from cry_model.run_files import RUN
 
 TITLES = {

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from cry_model.evaluation import Estimate, Evaluation
+from cry_model.records import Estimate, Evaluation
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -12,13 +12,11 @@ import torch
 
 from analysis.models import BUNDLED, CHECKPOINTS, SIX
 from cry_model import CheckpointConfig, FrontEndConfig, audio, save_checkpoint
-from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
-from cry_model.agreement import Agreement
+from cry_model.acoustic_features import AcousticConfig, AcousticFrontEnd
 from cry_model.calibration import Calibration
-from cry_model.evaluation import Estimate, Evaluation
+from cry_model.detector import DEFAULT_GATE
 from cry_model.feature_mlp import level_free
-from cry_model.gate import DEFAULT_GATE
-from cry_model.gate_record import GateRecord
+from cry_model.records import Agreement, Estimate, Evaluation, GateRecord
 from train.presets import GATE_FRONT_END
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from cry_model.config import CheckpointError
+from cry_model.checkpoint import CheckpointError
 from train.commands import (
     calibrate,
     chance,

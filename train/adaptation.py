@@ -18,9 +18,9 @@ import torch
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 
-from cry_model.config import CheckpointConfig
-from cry_model.features import FrontEnd
-from cry_model.reused_classifier import ReusedClassifier
+from cry_model.checkpoint import CheckpointConfig
+from cry_model.frontend import FrontEnd
+from cry_model.improved_ecapa_tdnn import ReusedClassifier
 from train.clips import Clips
 
 PENALTIES = (10.0, 30.0, 100.0, 300.0)

@@ -33,8 +33,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from cry_model.checkpoint import write_atomically
-from cry_model.documents import to_json
+from cry_model.checkpoint import to_json, write_atomically
 from train.attention_facts import (
     BranchFacts,
     DifferentialFacts,

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from cry_model.attention import AttentionMaps
-from cry_model.evaluation import Estimate
 from cry_model.metrics import mean
+from cry_model.records import Estimate
 from train.clips import Clips
 from train.predicting import TrainingFrontEnd, of_each_piece
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from cry_model.features import resample
+from cry_model.frontend import resample
 from train.draws import coloured_noise, uniform
 from train.presets import Augmentation
 

@@ -1,6 +1,6 @@
 """A corpus decoded once: one safetensors file of int16 samples that training reads.
 
-The samples are what :meth:`cry_model.features.FrontEnd.prepare` gave (one rate, one band, one
+The samples are what :meth:`cry_model.frontend.FrontEnd.prepare` gave (one rate, one band, one
 level, ends trimmed), scaled to each clip's peak, so the rounding lies 96 dB below it. Front ends
 that prepare recordings alike (the log-mel and the MFCC one do) share a file.
 """
@@ -18,10 +18,10 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from cry_model.acoustic_front_end import AcousticConfig
+from cry_model.acoustic_features import AcousticConfig
 from cry_model.checkpoint import write_atomically
-from cry_model.features import FrontEndConfig
-from cry_model.front_ends import AnyConfig, make_front_end
+from cry_model.frontend import FrontEndConfig
+from cry_model.registry import AnyConfig, make_front_end
 from train.clips import Clips, load_clips
 from train.corpus import Corpus, DataError, Item
 from train.datasets import Dataset

@@ -9,10 +9,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cry_model.calibration import LABELS, TEACHER, Array, Calibration, included, temper
-from cry_model.evaluation import Estimate
+from cry_model.calibration import (
+    LABELS,
+    TEACHER,
+    Array,
+    Calibration,
+    apart,
+    fit_temperature,
+    group_weights,
+    included,
+    temper,
+)
 from cry_model.metrics import bootstrap, calibration_error, mean
-from cry_model.tempering import apart, fit_temperature, group_weights
+from cry_model.records import Estimate
 from train.conformal import PROMISED, fit_threshold
 from train.corpus import DataError
 from train.opinions import Opinions

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from cry_model.agreement import Agreement
 from cry_model.calibration import Calibration
-from cry_model.config import CheckpointConfig
-from cry_model.evaluation import (
+from cry_model.checkpoint import CheckpointConfig
+from cry_model.records import (
     UNMEASURED,
+    Agreement,
     Estimate,
     Evaluation,
     dataset_title,

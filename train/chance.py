@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from tqdm import tqdm
 
-from cry_model.features import FrontEnd
+from cry_model.frontend import FrontEnd
 from cry_model.metrics import METRICS
 from train.clips import Clips, cut_before_splitting
 from train.corpus import DataError

@@ -16,8 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cry_model import audio
-from cry_model.front_ends import AnyConfig, AnyFrontEnd
-from cry_model.pieces import Clip, Pieces
+from cry_model.frontend import Clip, Pieces
+from cry_model.registry import AnyConfig, AnyFrontEnd
 from train.corpus import Corpus, DataError, Item
 
 UNEXPECTED = "This recording could not be read ({}); please give another one, and report it."
@@ -39,7 +39,7 @@ class Clips:
         labels: (clips,) class indices, -1 where there is no label.
         seconds: of each recording as it lay in the file, before anything was cut off.
         rates: Hz, of each recording as it lay in the file.
-        waveforms: for each clip (samples,), what :meth:`~cry_model.features.FrontEnd.prepare` gave.
+        waveforms: for each clip (samples,), what :meth:`~cry_model.frontend.FrontEnd.prepare` gave.
         left_out: recording -> why it could not be used.
     """
 

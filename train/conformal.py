@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from cry_model.calibration import Array
-from cry_model.tempering import group_weights
+from cry_model.calibration import Array, group_weights
 
 PROMISED = 0.8
 """Share of a new group's recordings whose set is made to hold the right label."""

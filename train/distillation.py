@@ -14,16 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cry_model.acoustic_front_end import AcousticConfig
+from cry_model.acoustic_features import AcousticConfig
 from cry_model.calibration import Calibration
 from cry_model.checkpoint import load_checkpoint
-from cry_model.evaluation import Evaluation
 from cry_model.feature_mlp import FeatureMLP
-from cry_model.front_ends import AnyConfig, AnyFrontEnd, make_front_end
 from cry_model.hub import find_checkpoint
-from cry_model.improved_ecapa_tdnn import ImprovedECAPATDNN
-from cry_model.registry import get_system
-from cry_model.reused_classifier import EXTREME
+from cry_model.improved_ecapa_tdnn import EXTREME, ImprovedECAPATDNN
+from cry_model.records import Evaluation
+from cry_model.registry import AnyConfig, AnyFrontEnd, get_system, make_front_end
 from train.cache import preparation
 from train.corpus import DataError, related
 from train.weights import digest

@@ -36,7 +36,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from tqdm import tqdm
 
-from cry_model.features import FrontEnd, FrontEndConfig
+from cry_model.frontend import FrontEnd, FrontEndConfig
 from train.grouping import Pair
 
 # 80 ms windows every 40 ms: long enough that a shift by half a hop changes little.
@@ -56,7 +56,7 @@ def near_duplicates(waveforms: Sequence[Tensor]) -> list[Pair]:
 
     Args:
         waveforms: (samples,) each, 8 kHz, band-limited and levelled as
-            :meth:`~cry_model.features.FrontEnd.prepare` gives them.
+            :meth:`~cry_model.frontend.FrontEnd.prepare` gives them.
     """
     if len(waveforms) < 2:
         return []

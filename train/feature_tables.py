@@ -18,9 +18,8 @@ import torch
 from pandas.api.types import is_numeric_dtype
 from torch import Tensor, nn
 
-from cry_model.acoustic_features import FEATURES
-from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
-from cry_model.pieces import Clip, Pieces
+from cry_model.acoustic_features import FEATURES, AcousticConfig, AcousticFrontEnd
+from cry_model.frontend import Clip, Pieces
 from train.cache import Prepared
 from train.clips import Clips
 from train.corpus import Corpus, DataError, Item

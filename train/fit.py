@@ -9,11 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from cry_model.acoustic_front_end import AcousticConfig
-from cry_model.agreement import Agreement
-from cry_model.complexity import measure
-from cry_model.evaluation import Evaluation, words
-from cry_model.features import FrontEnd
+from cry_model.acoustic_features import AcousticConfig
+from cry_model.frontend import FrontEnd
+from cry_model.records import Agreement, Evaluation, words
+from cry_model.registry import measure
 from train import results
 from train.beside import beside
 from train.calibration import of_run

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from cry_model.front_ends import AnyConfig
+from cry_model.registry import AnyConfig
 from train.corpus import DataError
 from train.predicting import BATCH
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from cry_model.config import CheckpointConfig
-from cry_model.evaluation import words
+from cry_model.checkpoint import CheckpointConfig
+from cry_model.records import words
 from cry_model.registry import get_system
 from train.card_text import citation, interval, table, training_text
 

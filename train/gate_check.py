@@ -20,9 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from cry_model.checkpoint import load_checkpoint, save_checkpoint
-from cry_model.cry_track import CryTrack
-from cry_model.features import FrontEnd
-from cry_model.gate import look_at
+from cry_model.detector import CryTrack, look_at
+from cry_model.frontend import FrontEnd
 from cry_model.run_files import read_table, require_columns, require_unique
 from train import everyday_sounds, results
 from train.clips import Clips
@@ -178,7 +177,7 @@ def score_rows(
 
 @torch.inference_mode()
 def score(model: nn.Module, front_end: FrontEnd, wave: Tensor) -> float:
-    """What :attr:`~cry_model.cry_track.CryTrack.score` of the shipped gate would be."""
+    """What :attr:`~cry_model.detector.CryTrack.score` of the shipped gate would be."""
     device = next(model.parameters()).device
     starts, probabilities = look_at(model, front_end, wave.to(device), 0)
     seconds, duration = front_end.config.piece_seconds, len(wave) / front_end.config.sample_rate

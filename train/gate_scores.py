@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from cry_model.evaluation import Estimate, percent
-from cry_model.gate_record import GateRecord
 from cry_model.metrics import auc, bootstrap, mean
+from cry_model.records import Estimate, GateRecord, percent
 from train.datasets.esc10 import LABELS as ESC10
 from train.datasets.gate import CRY
 

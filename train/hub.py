@@ -76,7 +76,7 @@ def insist(what: str, action: Callable[[], Result]) -> Result:
         PublishError: if it failed for good, or the Hub asks for more than :data:`LONGEST_PAUSE`;
             ``what`` names it in the message.
     """
-    from cry_model.hub_client import one_attempt, pause_asked
+    from cry_model.hub import one_attempt, pause_asked
 
     pauses = iter(PAUSES)
     while True:
@@ -96,7 +96,7 @@ def _may_pass(error: Exception) -> bool:
     """Whether the same request can succeed a moment later."""
     from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 
-    from cry_model.hub_client import UnreachableError, causes, may_pass, response_of
+    from cry_model.hub import UnreachableError, causes, may_pass, response_of
 
     response, chain = response_of(error), tuple(causes(error))
     if response is not None:
@@ -112,7 +112,7 @@ def _sentence(what: str, error: Exception) -> str:
     """What went wrong and what to do, in place of the library's paragraphs."""
     from huggingface_hub.errors import OfflineModeIsEnabled
 
-    from cry_model.hub_client import is_foreign, pause_asked, response_of, when
+    from cry_model.hub import is_foreign, pause_asked, response_of, when
 
     response, pause = response_of(error), pause_asked(error)
     status = None if response is None else response.status_code

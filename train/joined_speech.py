@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from cry_model import audio
-from cry_model.features import resample
+from cry_model.frontend import resample
 from train.corpus import DataError
 
 NAME = "speech"
@@ -60,7 +60,7 @@ def join_speech(files: Sequence[Path], number: int, raised: bool) -> audio.Recor
 
 def _word(path: Path) -> NDArray[np.float32]:
     """One digit, many of which are shorter than a recording that a visitor may send."""
-    from cry_model.decoding import decode  # here only: a bare image fits what was joined already
+    from cry_model.audio import decode  # here only: a bare image fits what was joined already
 
     with path.open("rb") as file:
         wave, rate = decode(file)

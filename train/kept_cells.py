@@ -8,8 +8,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from cry_model.checkpoint import WEIGHTS
-from cry_model.config import CheckpointConfig
+from cry_model.checkpoint import WEIGHTS, CheckpointConfig
 from train import results
 from train.corpus import DataError
 from train.datasets import DATASETS, folder

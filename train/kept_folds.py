@@ -12,8 +12,7 @@ from pathlib import Path
 
 from torch import nn
 
-from cry_model.checkpoint import save_checkpoint
-from cry_model.config import CONFIG, CheckpointConfig
+from cry_model.checkpoint import CONFIG, CheckpointConfig, save_checkpoint
 from train import results
 from train.run import Run
 

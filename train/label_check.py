@@ -22,13 +22,13 @@ import torch
 from torch import nn
 
 from cry_model.calibration import Calibration
+from cry_model.checkpoint import CheckpointConfig
 from cry_model.classifier import CryClassifier
-from cry_model.config import CheckpointConfig
-from cry_model.evaluation import Estimate
 from cry_model.feature_mlp import FeatureMLP
+from cry_model.improved_ecapa_tdnn import ReusedClassifier
 from cry_model.metrics import Array, Labels, balanced_accuracy, bootstrap
+from cry_model.records import Estimate
 from cry_model.registry import build_model
-from cry_model.reused_classifier import ReusedClassifier
 from train import results
 from train.adaptation import Pieces, adapt, adapted
 from train.calibration import crossed, held_out, one_hot, settle, shares

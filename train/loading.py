@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from cry_model.front_ends import AnyConfig
+from cry_model.registry import AnyConfig
 from train.cache import SUFFIX, Prepared, cache_path, load, prepare
 from train.clips import join
 from train.corpus import ONLY_LEARNT, DataError, Item, related

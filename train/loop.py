@@ -17,7 +17,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from cry_model.features import FrontEnd
+from cry_model.frontend import FrontEnd
 from train.augmentation import augment_features, augment_waveforms, change_speed, mixup
 from train.bank import Bank
 from train.clips import Clips

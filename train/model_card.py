@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cry_model.config import CheckpointConfig
-from cry_model.evaluation import Evaluation, dataset_title
+from cry_model.checkpoint import CheckpointConfig
+from cry_model.records import Evaluation, dataset_title
 from train.card_text import sections, title
 from train.gate_card import gate_sections
 

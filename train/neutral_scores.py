@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from cry_model.evaluation import Estimate
 from cry_model.metrics import METRICS, Array, Labels, Metric, bootstrap, mean
+from cry_model.records import Estimate
 from train.corpus import DataError
 from train.results import per_recording, probability_columns
 

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from cry_model.agreement import Agreement
 from cry_model.metrics import mean
+from cry_model.records import Agreement
 from train.clips import Clips
 from train.distillation import Teacher
 from train.results import probability_columns
@@ -49,7 +49,7 @@ def compare(
         table: the pupil's predictions per recording, each by a fit that had not heard its group.
         opinions: the teacher's.
         labels: in the order of the probabilities.
-        **facts: the other fields of :class:`~cry_model.agreement.Agreement`.
+        **facts: the other fields of :class:`~cry_model.records.Agreement`.
     """
     pupil = table[probability_columns(labels)].to_numpy(dtype=np.float64)
     teacher = np.stack([opinions[name] for name in table["recording"]])

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from cry_model.front_ends import AnyConfig
+from cry_model.registry import AnyConfig
 from train.corpus import DataError
 from train.presets import Augmentation, Preset
 

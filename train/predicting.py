@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cry_model.features import FrontEnd
+from cry_model.frontend import FrontEnd
 from train.clips import Clips
 from train.feature_tables import TableFrontEnd
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
-from cry_model.acoustic_front_end import AcousticConfig
-from cry_model.features import PAPER_FRONT_END, FrontEndConfig
-from cry_model.front_ends import AnyConfig
-from cry_model.registry import ON_FEATURES
+from cry_model.acoustic_features import AcousticConfig
+from cry_model.frontend import PAPER_FRONT_END, FrontEndConfig
+from cry_model.registry import ON_FEATURES, AnyConfig
 from train.limits import AUGMENTATION, PRESET, Range, require, require_number, within
 
 

@@ -6,8 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from cry_model.checkpoint import WEIGHTS, load_checkpoint
-from cry_model.config import CONFIG
+from cry_model.checkpoint import CONFIG, WEIGHTS, load_checkpoint
 from train.hub import PublishError, check_repo_id
 from train.model_card import model_card
 from train.upload import Upload, look_ahead, publish

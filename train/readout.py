@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
-from cry_model.features import FrontEnd
+from cry_model.frontend import FrontEnd
 from train.clips import Clips
 from train.distillation import Teacher
 
@@ -22,7 +22,7 @@ PENALTIES = np.logspace(0, 5, 11)  # on standardised embeddings
 
 @torch.no_grad()
 def solve_readout(model: nn.Module, front_end: FrontEnd, clips: Clips, teacher: Teacher) -> None:
-    """Replaces the layer of a :class:`~cry_model.reused_classifier.ReusedClassifier`.
+    """Replaces the layer of a :class:`~cry_model.improved_ecapa_tdnn.ReusedClassifier`.
 
     Args:
         model: the fitted pupil, in eval mode.

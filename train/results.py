@@ -20,10 +20,9 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from cry_model.checkpoint import write_atomically
-from cry_model.documents import to_json
-from cry_model.evaluation import Evaluation
+from cry_model.checkpoint import to_json, write_atomically
 from cry_model.metrics import evaluate
+from cry_model.records import Evaluation
 from cry_model.run_files import (
     PREDICTIONS,
     RUN,

@@ -15,7 +15,7 @@ from accelerate import Accelerator
 from filelock import FileLock, Timeout
 from torch import nn
 
-from cry_model.acoustic_front_end import AcousticConfig
+from cry_model.acoustic_features import AcousticConfig
 from cry_model.registry import build_model
 from train.cache import Prepared
 from train.clips import Clips, cut_before_splitting

@@ -8,17 +8,17 @@ from typing import Any
 
 from torch import nn
 
-from cry_model.agreement import Agreement
 from cry_model.calibration import Calibration
-from cry_model.checkpoint import load_checkpoint, save_checkpoint
-from cry_model.config import (
+from cry_model.checkpoint import (
     CheckpointConfig,
     CheckpointError,
+    load_checkpoint,
     read_agreement,
     read_calibration,
     read_evaluation,
+    save_checkpoint,
 )
-from cry_model.evaluation import Evaluation
+from cry_model.records import Agreement, Evaluation
 from train import results
 from train.devices import of_main
 from train.fitting import hold_back, train_model

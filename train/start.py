@@ -10,8 +10,8 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from cry_model.checkpoint import load_checkpoint
-from cry_model.front_ends import AnyConfig
 from cry_model.hub import find_checkpoint
+from cry_model.registry import AnyConfig
 from train.corpus import DataError, related
 from train.weights import digest
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from cry_model.features import FrontEnd
+from cry_model.frontend import FrontEnd
 from cry_model.metrics import balanced_accuracy
 from train.clips import Clips
 from train.predicting import piece_probabilities

@@ -11,7 +11,7 @@ from html import escape
 
 from analysis.confusion_matrix import Confusion
 from analysis.dashboard.systems import system_title
-from cry_model.evaluation import words
+from cry_model.records import words
 
 # A click on a heat map presses the button of the cell under the pointer: Plotly keeps what it
 # hovers over in the element itself, and Gradio's figures report no clicks. The listener for it may

@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.dashboard.systems import system_title
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import probability_columns
-from cry_model.evaluation import group_name, words
+from cry_model.records import group_name, words
 
 MOST = 200  # rows; nobody listens to more
 

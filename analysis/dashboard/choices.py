@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.dashboard.panel import Selector
 from analysis.dashboard.systems import systems_there
 from analysis.measured_run import MeasuredRun
-from cry_model.evaluation import group_name
+from cry_model.records import group_name
 
 SYSTEM = Selector("system", "System", systems_there)
 

@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 from numpy.typing import NDArray
 
 from analysis.style import DIVERGING, HEAT, finish
-from cry_model.evaluation import words
 from cry_model.metrics import Array
+from cry_model.records import words
 
 SIDE, MOST = 270, 54  # pixels: of the matrix, but its cells grow no larger than this
 BELOW = 106  # for the names of the answers, which stand aslant

@@ -10,7 +10,7 @@ from analysis.confusion_matrix import Confusion
 from analysis.dashboard.confusion_figure import Cells
 from analysis.measured_run import MeasuredRun
 from analysis.paper import Paper
-from cry_model.evaluation import percent, words
+from cry_model.records import percent, words
 
 
 def matrix_title(system: str, confusion: Confusion, in_counts: bool) -> str:

@@ -11,7 +11,7 @@ from analysis.comparison import Comparison, compare
 from analysis.measured_run import MeasuredRun
 from analysis.pairing import ComparisonError
 from analysis.paper import FULL
-from cry_model.evaluation import Estimate
+from cry_model.records import Estimate
 
 DRAWS = 1000
 """As many as for the interval of a single score; half of what the page of findings takes."""

@@ -7,7 +7,7 @@ from math import log
 import pandas as pd
 
 from analysis.dashboard.systems import system_title
-from cry_model.evaluation import percent
+from cry_model.records import percent
 
 MOST = 100  # rows of a table
 SURE = 0.9

@@ -19,7 +19,7 @@ from analysis.dashboard.exhibit import Exhibit
 from analysis.dashboard.panel import CellKey, Option, Panel, Selector, cells_with
 from analysis.dashboard.systems import system_title, systems_there
 from analysis.runs import FoundRuns
-from cry_model.evaluation import group_name, words
+from cry_model.records import group_name, words
 
 ALL = "all"
 GROUPS = 12  # to choose from

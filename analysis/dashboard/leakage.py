@@ -20,7 +20,7 @@ from analysis.run_tables import ResultsError
 from analysis.runs import FoundRuns
 from analysis.style import SYSTEM_COLOURS
 from analysis.yardsticks import Yardstick, yardsticks
-from cry_model.evaluation import words
+from cry_model.records import words
 from cry_model.registry import get_system, list_models
 
 

@@ -11,7 +11,7 @@ from analysis.leak import DRAWS, Leak
 from analysis.measured_run import MeasuredRun
 from analysis.split_words import kept_apart
 from analysis.yardsticks import Yardstick
-from cry_model.evaluation import tested
+from cry_model.records import tested
 
 
 def score_note(runs: Sequence[MeasuredRun], beside: Sequence[Yardstick]) -> str:

@@ -12,7 +12,7 @@ from analysis.leak import Leak
 from analysis.measured_run import MeasuredRun
 from analysis.runs import PROTOCOLS
 from analysis.yardsticks import Yardstick
-from cry_model.evaluation import Estimate, words
+from cry_model.records import Estimate, words
 from cry_model.registry import get_system, list_models
 
 NOT_RUN = "not run"

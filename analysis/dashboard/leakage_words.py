@@ -9,7 +9,7 @@ from analysis.leak import Leak
 from analysis.measured_run import MeasuredRun
 from analysis.points import number, points, span
 from analysis.split_words import on_what
-from cry_model.evaluation import Estimate, words
+from cry_model.records import Estimate, words
 from cry_model.registry import get_system
 
 

@@ -19,7 +19,7 @@ from analysis.dashboard.systems import system_title
 from analysis.measured_run import MeasuredRun
 from analysis.run_tables import label_numbers, probabilities_of
 from analysis.runs import FoundRuns
-from cry_model.evaluation import Estimate, words
+from cry_model.records import Estimate, words
 
 POINTS = (
     "At random each class is answered as often as any other. Recall alone rewards answering a "

@@ -17,7 +17,7 @@ from analysis.dashboard.report_chapters import Chapter, Part
 from analysis.dashboard.report_state import state, without_folder
 from analysis.dashboard.take_away import FORMATS, SAVE_FIGURE, csv_link
 from analysis.runs import FoundRuns
-from cry_model.evaluation import dataset_title
+from cry_model.records import dataset_title
 
 HERE = Path(__file__).parent
 TITLE = "Infant cry classifier: what was measured"

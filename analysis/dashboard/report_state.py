@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from analysis.runs import FoundRuns
-from cry_model.evaluation import dataset_title
+from cry_model.records import dataset_title
 
 READ = (".csv", ".json")
 SOFTWARE = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}

@@ -9,8 +9,8 @@ from analysis.dashboard.panel import Option, Selector
 from analysis.findings_caveats import CORPUS
 from analysis.measured_run import MeasuredRun
 from analysis.paper import Paper
-from cry_model.evaluation import Estimate, Evaluation, dataset_title, group_name, tested, words
 from cry_model.metrics import METRICS
+from cry_model.records import Estimate, Evaluation, dataset_title, group_name, tested, words
 
 LOWER_IS_BETTER = frozenset({"expected_calibration_error"})
 

@@ -12,9 +12,8 @@ from analysis.costs import Cost, Costs
 from analysis.dashboard.scores import between, metric_words
 from analysis.measured_run import MeasuredRun
 from analysis.paper import Paper
-from cry_model.complexity import MEBI
-from cry_model.evaluation import Estimate
-from cry_model.registry import get_system, list_models
+from cry_model.records import Estimate
+from cry_model.registry import MEBI, get_system, list_models
 
 FLOAT32 = 4  # bytes
 STATED = " (paper)"

@@ -18,8 +18,8 @@ from analysis.run_tables import ResultsError, label_numbers, probabilities_of
 from analysis.runs import FoundRuns
 from analysis.trust_words import coverage_finding, reliability_finding, sets_finding
 from cry_model.calibration import Calibration
-from cry_model.evaluation import group_name, percent
 from cry_model.metrics import BINS
+from cry_model.records import group_name, percent
 
 BINNED = (
     f"{BINS} bins of equal width; every recording counts once. An error that is summed over bins "

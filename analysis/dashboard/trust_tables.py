@@ -9,8 +9,8 @@ import pandas as pd
 from analysis.coverage import DRAWN, SHARES, Coverage
 from analysis.reliability import Reliability
 from cry_model.calibration import Calibration
-from cry_model.evaluation import words
 from cry_model.metrics import BINS
+from cry_model.records import words
 
 NOTHING = "–"
 

@@ -12,7 +12,7 @@ from analysis.dashboard.two_runs_words import metric_name
 from analysis.findings_tables import signed
 from analysis.flips import McNemar
 from analysis.points import p_text
-from cry_model.evaluation import words
+from cry_model.records import words
 
 
 def difference_data(compared: Sequence[Comparison]) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from analysis.flips import McNemar
 from analysis.measured_run import MeasuredRun
 from analysis.points import p_text, points, span
 from analysis.split_words import kept_apart
-from cry_model.evaluation import words
+from cry_model.records import words
 
 LESS_IS_BETTER = "expected_calibration_error"
 

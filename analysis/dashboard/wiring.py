@@ -18,7 +18,7 @@ from analysis.dashboard.take_away import FORMATS, SAVE_FIGURE, csv_link
 from analysis.pairing import ComparisonError
 from analysis.run_tables import ResultsError
 from analysis.runs import PROTOCOLS, FoundRuns
-from cry_model.evaluation import dataset_title
+from cry_model.records import dataset_title
 
 # Without the queue, whose places may be taken by recordings; of quick clicks the last one counts.
 EVENT: dict[str, Any] = {

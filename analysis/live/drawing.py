@@ -16,8 +16,8 @@ from analysis.decision import heading_html, promise_html
 from analysis.live.log import clock, log_csv, row_html
 from analysis.live.view import View
 from analysis.style import HEAT
-from cry_model.evaluation import percent
 from cry_model.prediction import Prediction
+from cry_model.records import percent
 
 RANGE_DB = 60.0  # between black and the brightest colour
 QUIETEST_DB = -45.0  # the brightest colour of a picture of silence

@@ -10,8 +10,8 @@ from html import escape
 from analysis.judgement import has_answer
 from analysis.live.view import Line
 from cry_model.calibration import one_of
-from cry_model.evaluation import percent, words
 from cry_model.prediction import Prediction
+from cry_model.records import percent, words
 
 CANT_TELL = "can't tell"
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from cry_model import audio
-from cry_model.features import resample
+from cry_model.frontend import resample
 
 RATE = 16_000  # Hz, of everything that is kept; no bundled model hears above 8 kHz
 LOOK = RATE // 4  # samples from one look to the next

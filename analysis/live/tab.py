@@ -14,7 +14,7 @@ from analysis.live.stream import KEPT, RATE
 from analysis.live.view import Gate
 from analysis.live.visitors import SILENT_SECONDS, Visitors
 from analysis.models import Model
-from cry_model.evaluation import percent
+from cry_model.records import percent
 
 SCRIPT = Path(__file__).with_name("live.js")
 PRIVACY = (

@@ -3,8 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from cry_model.evaluation import Evaluation
 from cry_model.metrics import METRICS, bootstrap
+from cry_model.records import Evaluation
 from train import results
 
 LABELS = ("burping", "hungry", "tired")

@@ -19,8 +19,8 @@ from analysis.style import class_colour
 from analysis.timeline_figure import THINNEST, slices, timeline_figure
 from analysis.tracks import thin
 from cry_model import audio
-from cry_model.evaluation import words
-from cry_model.listening import widened
+from cry_model.classifier import widened
+from cry_model.records import words
 from tests.analysis.sounds import scene, write
 
 CRIES = ((6, 11), (17, 20), (28, 34))  # s, where they are put

@@ -9,7 +9,7 @@ from analysis.dashboard.panels import PANELS
 from analysis.dashboard.wiring import settled
 from analysis.pairing import ComparisonError
 from analysis.runs import RESULTS, find_runs
-from cry_model.evaluation import dataset_title
+from cry_model.records import dataset_title
 
 FOUND = find_runs(RESULTS)
 UNTIL_DRAWN = 60_000

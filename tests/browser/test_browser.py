@@ -12,7 +12,7 @@ from analysis.no_cry import ANYWAY, HEADING
 from analysis.segments import segments_csv
 from analysis.upload_limit import FULL
 from cry_model import audio
-from cry_model.evaluation import words
+from cry_model.records import words
 from tests.analysis.sounds import RATE, scene, write
 from tests.stand_ins import hum
 

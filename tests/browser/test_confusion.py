@@ -12,7 +12,7 @@ from analysis.dashboard.errors import ERRORS
 from analysis.dashboard.panel import cells_with
 from analysis.paper import FULL
 from analysis.runs import RESULTS, find_runs
-from cry_model.evaluation import words
+from cry_model.records import words
 from tests.server import serve
 from tests.stand_ins import page_root
 

@@ -16,8 +16,7 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from cry_model.checkpoint import WEIGHTS
-from cry_model.config import CONFIG, CheckpointConfig
+from cry_model.checkpoint import CONFIG, WEIGHTS, CheckpointConfig
 from tests.hub import WRITER
 from train.datasets import synthetic6
 from train.datasets.challenge6 import LABELS

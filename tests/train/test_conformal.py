@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from cry_model.tempering import fit_temperature, group_weights
+from cry_model.calibration import fit_temperature, group_weights
 from train.conformal import EVERYTHING, fit_threshold
 
 

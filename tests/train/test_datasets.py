@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cry_model.features import FrontEnd, FrontEndConfig
+from cry_model.frontend import FrontEnd, FrontEndConfig
 from tests.train.folders import RATE, cry, groups, write
 from train.clips import load_clips
 from train.corpus import DataError

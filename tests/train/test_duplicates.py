@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cry_model import audio
-from cry_model.features import FrontEnd, FrontEndConfig
+from cry_model.frontend import FrontEnd, FrontEndConfig
 from tests.cry_model.encode import encode
 from train import duplicates
 from train.datasets import donateacry, donateacry_ios

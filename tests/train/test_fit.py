@@ -11,7 +11,7 @@ from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
-from cry_model.config import read_calibration
+from cry_model.checkpoint import read_calibration
 from train import results
 from train.__main__ import main
 from train.calibration import calibrate

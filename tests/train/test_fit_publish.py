@@ -5,8 +5,7 @@ import shlex
 import pytest
 
 import cry_model
-from cry_model.checkpoint import WEIGHTS
-from cry_model.config import CONFIG
+from cry_model.checkpoint import CONFIG, WEIGHTS
 from tests.hub import LIMITED, READER, WRITER, Repository
 from tests.train.test_fit import SYSTEM
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from cry_model.features import FrontEnd, FrontEndConfig
+from cry_model.frontend import FrontEnd, FrontEndConfig
 from tests.cry_model.encode import encode
 from tests.train.folders import RATE, cry, groups, table, touch, write
 from train.__main__ import main

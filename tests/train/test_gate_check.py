@@ -110,7 +110,7 @@ def test_mixtures_lie_as_far_apart_as_they_say(run, monkeypatch):
     heard = []
     monkeypatch.setattr(gate_check, "score", lambda model, front_end, wave: heard.append(wave) or 0)
     monkeypatch.setattr(gate_check, "MIXED", 1)
-    from cry_model.features import FrontEnd
+    from cry_model.frontend import FrontEnd
 
     front_end = FrontEnd(run.preset.front_end)
     _, tested = divide(run.data.clips, 0, "")

@@ -7,8 +7,7 @@ import torch
 
 import cry_model
 from cry_model import FrontEnd
-from cry_model.checkpoint import WEIGHTS, load_checkpoint, save_checkpoint
-from cry_model.config import CheckpointConfig
+from cry_model.checkpoint import WEIGHTS, CheckpointConfig, load_checkpoint, save_checkpoint
 from train.halving import UNNOTICED, change_by_halving, halved
 from train.predicting import piece_probabilities
 from train.presets import BEST

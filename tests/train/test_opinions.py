@@ -12,8 +12,8 @@ from scipy.stats import entropy
 
 import cry_model
 from cry_model import AcousticConfig, CheckpointConfig, FrontEnd, save_checkpoint
+from cry_model.checkpoint import CheckpointError, read_agreement, read_calibration
 from cry_model.classifier import CryClassifier
-from cry_model.config import CheckpointError, read_agreement, read_calibration
 from train import fitting
 from train.__main__ import main
 from train.calibration import calibrate

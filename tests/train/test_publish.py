@@ -5,8 +5,7 @@ import time
 import pytest
 from huggingface_hub.utils import get_session
 
-from cry_model.checkpoint import DEFAULT, WEIGHTS
-from cry_model.config import CONFIG
+from cry_model.checkpoint import CONFIG, DEFAULT, WEIGHTS
 from tests.hub import LIMITED, READER, WRITER, Answer
 from train import hub as train_hub
 from train.hub import PublishError, insist

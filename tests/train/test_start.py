@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from cry_model import FrontEndConfig, build_model
-from cry_model.checkpoint import save_checkpoint
-from cry_model.config import CheckpointConfig
+from cry_model.checkpoint import CheckpointConfig, save_checkpoint
 from train.__main__ import main
 from train.corpus import DataError
 from train.presets import BEST, BEST_SETTINGS

@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from cry_model.features import FrontEnd, FrontEndConfig
+from cry_model.frontend import FrontEnd, FrontEndConfig
 from train.clips import load_clips
 from train.corpus import DataError
 from train.cry_kinds import KINDS

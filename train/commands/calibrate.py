@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from cry_model.calibration import Calibration
-from cry_model.checkpoint import load_checkpoint, write_atomically
-from cry_model.config import CONFIG, CheckpointConfig, read_evaluation
-from cry_model.evaluation import Evaluation
+from cry_model.checkpoint import (
+    CONFIG,
+    CheckpointConfig,
+    load_checkpoint,
+    read_evaluation,
+    write_atomically,
+)
 from cry_model.hub import find_checkpoint
+from cry_model.records import Evaluation
 from train import results
 from train.calibration import calibrate
 from train.commands.options import HelpFormatter, add_coverage

@@ -17,7 +17,7 @@ from threading import Event
 
 from accelerate import Accelerator
 
-from cry_model.config import CheckpointError
+from cry_model.checkpoint import CheckpointError
 from train.commands.planning import plan
 from train.corpus import DataError
 from train.grid import Cell, Outcome, score, state

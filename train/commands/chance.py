@@ -6,10 +6,9 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from cry_model.checkpoint import write_atomically
-from cry_model.documents import to_json
-from cry_model.evaluation import words
-from cry_model.front_ends import make_front_end
+from cry_model.checkpoint import to_json, write_atomically
+from cry_model.records import words
+from cry_model.registry import make_front_end
 from train.chance import Against, chance
 from train.commands.options import HelpFormatter, add_cache, add_data_root, at_least
 from train.corpus import DataError

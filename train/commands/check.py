@@ -12,10 +12,9 @@ import pandas as pd
 from torch import nn
 from tqdm import tqdm
 
-from cry_model.checkpoint import load_checkpoint, save_checkpoint
-from cry_model.config import CheckpointConfig
-from cry_model.evaluation import Estimate, Evaluation
-from cry_model.front_ends import make_front_end
+from cry_model.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from cry_model.records import Estimate, Evaluation
+from cry_model.registry import make_front_end
 from train import results
 from train.adaptation import adapt, adapted, embed, without_layer
 from train.calibration import calibrate

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
-from cry_model.checkpoint import load_checkpoint
-from cry_model.config import CheckpointError
+from cry_model.checkpoint import CheckpointError, load_checkpoint
 from cry_model.registry import list_models
 from train.attention_effect import EFFECT, AttentionEffect, measure, write_effect
 from train.commands.options import HelpFormatter, add_cache, add_data_root, add_device

@@ -9,8 +9,8 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from cry_model.acoustic_front_end import AcousticConfig
-from cry_model.features import FrontEndConfig
+from cry_model.acoustic_features import AcousticConfig
+from cry_model.frontend import FrontEndConfig
 from cry_model.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
 from train.cache import SUFFIX, Prepared
 from train.clips import Clips, cut_before_splitting

@@ -16,8 +16,8 @@ from analysis.fold_scores import fold_scores
 from analysis.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE
 from analysis.run_tables import ResultsError
 from analysis.runs import NO_RUNS, RESULTS, find_runs, read_run
-from cry_model.evaluation import Estimate
 from cry_model.metrics import METRICS
+from cry_model.records import Estimate
 from tests.analysis.made_up_runs import LABELS, write_run
 from tests.analysis.plain_metrics import plain, rows_of, score_of
 

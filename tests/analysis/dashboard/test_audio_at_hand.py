@@ -16,7 +16,7 @@ from analysis.dashboard.player import SECONDS, player_html, sixteen_bits, wav_by
 from analysis.runs import RESULTS, find_runs
 from analysis.uploads import delete_forgotten, forget
 from cry_model import Recording, audio
-from cry_model.evaluation import DATASETS
+from cry_model.records import DATASETS
 
 RATE = 8000
 

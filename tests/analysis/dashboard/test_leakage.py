@@ -19,7 +19,7 @@ from analysis.run_tables import ResultsError
 from analysis.runs import NO_RUNS, find_runs
 from analysis.split_words import kept_apart, on_what
 from analysis.yardsticks import yardsticks
-from cry_model.evaluation import Estimate
+from cry_model.records import Estimate
 from tests.analysis.made_up_runs import write_run
 from tests.analysis.plain_scores import difference_bounds, score, scored
 from tests.conftest import ROOT

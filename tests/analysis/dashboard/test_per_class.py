@@ -16,7 +16,7 @@ from analysis.dashboard.per_class import PER_CLASS
 from analysis.run_tables import ResultsError
 from analysis.runs import NO_RUNS, RESULTS, find_runs, read_run
 from analysis.style import class_colour, class_dash, class_symbol
-from cry_model.evaluation import Estimate
+from cry_model.records import Estimate
 from tests.analysis.made_up_runs import LABELS, write_run
 
 CELL = CellKey("donateacry", "baby")

@@ -14,9 +14,9 @@ from analysis.dashboard.systems_rows import system_rows
 from analysis.dashboard.systems_scatter import HEIGHT, plotted
 from analysis.paper import FULL, NO_MCA, read_paper
 from analysis.runs import NO_RUNS, RESULTS, FoundRuns, find_runs
-from cry_model.complexity import MEBI, PAPER_REFERENCE
-from cry_model.evaluation import Estimate
 from cry_model.metrics import METRICS
+from cry_model.records import Estimate
+from cry_model.registry import MEBI, PAPER_REFERENCE
 from tests.analysis.made_up_runs import LABELS, write_run
 from tests.analysis.plain_metrics import score_of
 

@@ -17,8 +17,8 @@ from analysis.run_tables import ResultsError, label_numbers, probabilities_of
 from analysis.runs import RESULTS, find_runs, read_run
 from analysis.trust_words import coverage_finding, reliability_finding, sets_finding
 from cry_model.calibration import Calibration
-from cry_model.evaluation import Estimate
 from cry_model.metrics import BINS
+from cry_model.records import Estimate
 from tests.analysis.made_up_runs import LABELS, write_run
 from train import results
 from train.calibration import calibrate

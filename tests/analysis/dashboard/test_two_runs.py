@@ -17,7 +17,7 @@ from analysis.paper import FULL
 from analysis.run_tables import ResultsError
 from analysis.runs import NO_RUNS, find_runs
 from analysis.weightings import COMPARED
-from cry_model.evaluation import Estimate
+from cry_model.records import Estimate
 from tests.analysis.made_up_runs import LABELS, write_run
 from tests.analysis.plain_scores import difference_bounds, score, scored
 from tests.conftest import ROOT

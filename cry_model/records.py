@@ -161,3 +161,82 @@ def words(label: str) -> str:
 def percent(share: float) -> str:
     """0.236 -> "24 %"."""
     return f"{100 * share:.0f} %"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of pupil and teacher on recordings of babies that the pupil had never heard.
+
+    Attributes:
+        teacher: name of its checkpoint.
+        dataset: of the recordings.
+        recordings, groups: how many, and how many babies or sources they come from.
+        folds, seeds: of the cross-validation.
+        agreement: share of recordings with the same most probable label.
+        constant_label, constant: the teacher's most frequent label, and the agreement of always
+            answering it.
+        gain: ``agreement - constant``.
+        divergence: Kullback-Leibler divergence of the pupil's probabilities from the teacher's,
+            nats, mean over recordings.
+        constant_divergence: that of always answering the teacher's mean probabilities.
+        teacher_evaluation: how often the teacher itself is right; None if nobody measured.
+    """
+
+    teacher: Name
+    dataset: Name
+    recordings: Count
+    groups: Count
+    folds: Count
+    seeds: tuple[Seed, ...]
+    agreement: Estimate
+    constant_label: Name
+    constant: Estimate
+    gain: Estimate
+    divergence: Estimate
+    constant_divergence: Estimate
+    teacher_evaluation: Evaluation | None = None
+
+    @property
+    def verdict(self) -> str:
+        """In so many words, what it says about an answer."""
+        return "This network imitates another model; nobody has checked its answers against labels."
+
+    def trust(self) -> tuple[str, ...]:
+        """What the numbers mean for an answer, sentence by sentence, in words for anyone."""
+        low, high = 100 * self.agreement.low, percent(self.agreement.high)
+        sentences = [
+            f"For a {group_name(self.dataset)} it had never heard, it gave the same answer as its "
+            f"teacher ({self.teacher}) for {percent(self.agreement.value)} of "
+            f"{self.recordings} cries (95 % interval {low:.0f} to {high}); always answering "
+            f"{words(self.constant_label)} would agree on {percent(self.constant.value)}."
+        ]
+        if self.teacher_evaluation is not None:
+            sentences += ["Its teacher in turn:", *self.teacher_evaluation.trust()]
+        return tuple(sentences)
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """A threshold, and rates on recordings of sources that were not learnt from.
+
+    Attributes:
+        threshold: probability from which on it is a cry.
+        accepted: share of the cries of ESC-10 that reach it.
+        false_accepts: share of the other sounds of ESC-10 that reach it.
+        area: AUC on ESC-10, whose own folds hold both out.
+        unheard: kind of sound -> share of it that reaches the threshold of a gate which was fitted
+            without that kind.
+    """
+
+    threshold: Share
+    accepted: Estimate
+    false_accepts: Estimate
+    area: Estimate
+    unheard: Mapping[Name, Share] = field(default_factory=dict)
+
+    def trust(self) -> str:
+        """The rates in a sentence."""
+        return (
+            f"Of sounds that it had not heard, it took {percent(self.accepted.value)} of the cries "
+            f"for cries, and {percent(self.false_accepts.value)} of the others."
+        )

@@ -18,9 +18,88 @@ from torch.nn.functional import pad
 
 from cry_model.audio import Recording, require_sound
 from cry_model.declared import Within, require, require_declared
-from cry_model.pcen import PCEN
-from cry_model.pieces import Clip, Pieces, cut
 from cry_model.torchaudio_compat import import_torchaudio
+
+
+class PCEN(nn.Module):
+    """(E / (eps + M)^alpha + delta)^r - delta^r, with M the smoothed past of E, (..., frames).
+
+    Source: Wang et al. 2017, "Trainable frontend for robust and far-field keyword spotting",
+    equations 1 and 2, with its constants (alpha 0.98, delta 2, r 0.5). Where there is no past yet,
+    M is the first frame.
+    """
+
+    ALPHA, DELTA, ROOT, EPSILON = 0.98, 2.0, 0.5, 1e-6
+    SECONDS = 0.4  # of M: s = 0.025 at a hop of 10 ms, as there
+
+    def __init__(self, hop_seconds: float):
+        super().__init__()
+        self.keep = 1 - hop_seconds / self.SECONDS
+
+    def smooth(self, power: Tensor) -> Tensor:
+        """M[t] = keep M[t-1] + (1 - keep) E[t], M[0] = E[0]; as one product, (..., frames)."""
+        frames = torch.arange(power.shape[-1], device=power.device)
+        behind = (frames.unsqueeze(0) - frames.unsqueeze(1)).to(power.dtype)  # from row to column
+        weight = (1 - self.keep) * self.keep**behind
+        weight[0] /= 1 - self.keep
+        return power @ weight.triu()
+
+    def forward(self, power: Tensor) -> Tensor:
+        normalised = power / (self.EPSILON + self.smooth(power)) ** self.ALPHA
+        return (normalised + self.DELTA) ** self.ROOT - self.DELTA**self.ROOT
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording as a front end wants it.
+
+    Attributes:
+        waveform: (samples,) at the front end's rate, as its ``prepare`` says.
+        offset: seconds cut off the recording's beginning.
+    """
+
+    waveform: Tensor
+    offset: float
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A clip cut for the model.
+
+    Attributes:
+        waveforms: (pieces, samples).
+        starts: seconds from the recording's beginning, one a piece.
+        seconds: how much of each piece is recording; less than its length only where a short
+            recording was repeated.
+    """
+
+    waveforms: Tensor
+    starts: tuple[float, ...]
+    seconds: float
+
+
+def cut(clip: Clip, rate: int, piece_seconds: float, min_seconds: float, overlap: float) -> Pieces:
+    """Pieces of equal length that overlap and, spread evenly, cover the whole clip.
+
+    Args:
+        clip: at ``rate`` Hz.
+        rate: Hz.
+        piece_seconds: length of a piece; a shorter clip is one piece.
+        min_seconds: a shorter clip is repeated up to this length.
+        overlap: least share that neighbouring pieces have in common.
+    """
+    wave = clip.waveform
+    length, shortest = round(piece_seconds * rate), round(min_seconds * rate)
+    seconds = min(len(wave), length) / rate
+    if len(wave) < shortest:
+        wave = wave.repeat(math.ceil(shortest / len(wave)))[:shortest]
+    if len(wave) <= length:
+        return Pieces(wave.unsqueeze(0), (clip.offset,), seconds)
+    count = math.ceil((len(wave) - length) / (length * (1 - overlap))) + 1
+    starts = torch.linspace(0, len(wave) - length, count).round().long().tolist()
+    waveforms = torch.stack([wave[s : s + length] for s in starts])
+    return Pieces(waveforms, tuple(clip.offset + s / rate for s in starts), seconds)
+
 
 torchaudio = import_torchaudio()
 
@@ -30,7 +109,7 @@ class FrontEndConfig:
     """What a front end declares.
 
     Attributes:
-        kind: "log-mel", "mfcc" or "pcen" (:mod:`cry_model.pcen`).
+        kind: "log-mel", "mfcc" or "pcen" (:mod:`cry_model.frontend`).
         num_bands: rows of the features: mel bands or cepstral coefficients, and their deltas.
         num_filters: mel filters; but for "mfcc" the number of bands without the deltas.
         deltas: orders of differences over time that follow the bands, 0, 1 or 2.
@@ -216,7 +295,7 @@ class FrontEnd(nn.Module):
         return Clip(wave[start:end], start / c.sample_rate)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.pieces.cut`; None is the overlap of the configuration."""
+        """See :func:`cry_model.frontend.cut`; None is the overlap of the configuration."""
         c, share = self.config, self.config.overlap if overlap is None else overlap
         return cut(clip, c.sample_rate, c.piece_seconds, c.min_seconds, share)
 
