@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.live.drawing import pieces
 from analysis.live.listener import LIMIT_SECONDS, Listener
 from analysis.live.stream import LOOK, RATE
+from analysis.models import EXAMPLE_NAMES, EXAMPLES
 from cry_model import audio
 from cry_model.classifier import CryClassifier
 from cry_model.detector import CryGate

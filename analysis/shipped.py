@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.measured_run import MeasuredRun
+from analysis.stats.runs import MeasuredRun
 from cry_model.checkpoint import ASSETS, CONFIG, WEIGHTS, CheckpointConfig, CheckpointError
 from cry_model.registry import MEBI
 

@@ -15,9 +15,7 @@ from functools import partial
 from numbers import Real
 from typing import BinaryIO
 
-import av
 import numpy as np
-import soundfile
 import torch
 
 from cry_model.wav import Part, after_tags, plain_wav
@@ -261,7 +259,6 @@ def _read_all(source: object) -> memoryview:
 _SOUNDFILE_MAGIC = (b"OggS", b"fLaC")
 # FFmpeg would also read pictures, text, and playlists that open other files of this machine.
 _FORMATS = "aac,ac3,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav,wv"
-av.logging.set_level(None)
 
 _INSIDE = re.compile(rb"RIF[FX]....WAVE|fLaC\0", re.DOTALL)
 _SEARCHED = 2**16  # bytes of junk before a file
@@ -328,6 +325,8 @@ def _read(
     if whole.read(4) in _SOUNDFILE_MAGIC:
         source = whole
     if source is not None:
+        import soundfile  # here: what never opens a file needs no decoder
+
         source.seek(0)
         try:
             return _gather(_soundfile_blocks(source), failure, work, mixer)
@@ -343,8 +342,10 @@ def _gather(
     blocks: Iterator[_Block], failure: AudioError, work: _Work, mixer: Mixer
 ) -> tuple[np.ndarray, int, int | None]:
     """Joins a file's blocks, up to where FFmpeg fails; raises ``failure`` if there are none."""
+    from av.error import FFmpegError
+
     parts, length = [], 0
-    with contextlib.closing(blocks), contextlib.suppress(av.error.FFmpegError):
+    with contextlib.closing(blocks), contextlib.suppress(FFmpegError):
         for block, rate in blocks:
             parts.append(mixer(block))
             length += len(block)
@@ -361,6 +362,8 @@ def _gather(
 
 
 def _soundfile_blocks(stream: Part) -> Iterator[_Block]:
+    import soundfile
+
     # libsndfile reads little at a time, and each time would cost a step through Python.
     with soundfile.SoundFile(io.BufferedReader(stream, 2**17)) as file:
         if not file.frames and file.format != "OGG":  # which states no length: it may be cut
@@ -372,6 +375,9 @@ def _soundfile_blocks(stream: Part) -> Iterator[_Block]:
 
 
 def _ffmpeg_blocks(stream: Part, stopped: Callable[[], bool]) -> Iterator[_Block]:
+    import av
+
+    av.logging.set_level(None)
     with av.open(stream, metadata_errors="ignore", options={"format_whitelist": _FORMATS}) as file:
         if not file.streams.audio:
             raise UndecodableAudioError("There is no sound in this file; please give another one.")

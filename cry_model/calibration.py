@@ -182,8 +182,8 @@ def apart(
             yield held_out, others
             continue
         half = np.isin(groups, np.unique(groups[held_out])[::2])
-        yield held_out[half[tested]], ~half
-        yield held_out[~half[tested]], half
+        yield held_out[half[held_out]], ~half
+        yield held_out[~half[held_out]], half
 
 
 def crossed_temperatures(

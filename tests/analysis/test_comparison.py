@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from analysis.comparison import compare
-from analysis.flips import flipped, mcnemar
-from analysis.pairing import ComparisonError
-from analysis.runs import read_run
-from analysis.swaps import exchanged
-from analysis.weightings import COMPARED, weighted
+from analysis.stats.bootstrap import COMPARED, weighted
+from analysis.stats.comparison import compare
+from analysis.stats.paired import ComparisonError, exchanged, flipped, mcnemar
+from analysis.stats.runs import read_run
 from cry_model.metrics import METRICS
 from tests.analysis.made_up_runs import LABELS, answers, recordings, write_run
 from tests.analysis.plain_metrics import plain

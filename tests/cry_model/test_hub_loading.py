@@ -28,7 +28,7 @@ finally:
     constants.HF_HUB_OFFLINE = False
 """
 CHOOSE = """
-from analysis.model_choice import choose
+from analysis.models import choose
 choice = choose(arguments[0])
 answer = [list(choice.models[0].classifier.labels), choice.note]
 """

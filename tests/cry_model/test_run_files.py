@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from analysis.dashboard.panels import PANELS
-from analysis.dashboard.report import write_report
-from analysis.run_tables import ResultsError
-from analysis.runs import find_runs
+from analysis.panels import PANELS
+from analysis.report import write_report
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import find_runs
 from cry_model.run_files import LARGEST_JSON
 from tests.analysis.made_up_runs import write_run
 from train import results
