@@ -8,25 +8,23 @@ from collections.abc import Sequence
 
 from cry_model.checkpoint import CheckpointError
 from train.commands import (
-    attention,
-    benchmark,
     calibrate,
     chance,
     check,
-    costs,
     effect,
     fit,
     gate,
     grid,
-    join,
     prepare,
     publish,
     publish_space,
 )
+from train.commands.cell import BUSY
 from train.corpus import DataError
 from train.devices import as_found
 from train.hub import PublishError
 from train.predicting import TrainingError
+from train.run import BusyError
 from train.trouble import sentence
 
 DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
@@ -34,15 +32,11 @@ COMMANDS = (
     prepare,
     fit,
     grid,
-    join,
-    costs,
     gate,
     calibrate,
     chance,
     check,
-    attention,
     effect,
-    benchmark,
     publish,
     publish_space,
 )
@@ -59,10 +53,13 @@ def parser() -> argparse.ArgumentParser:
 
 @as_found()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; 2 and a sentence on standard error if it cannot be done."""
+    """Runs one command; 2, or 75 if another is at it, and a sentence on standard error if not."""
     args = parser().parse_args(arguments)
     try:
         args.run(args)
+    except BusyError as error:
+        print(f"{error}", file=sys.stderr)
+        return BUSY
     except (CheckpointError, DataError, PublishError, TrainingError) as error:
         print(f"{error}", file=sys.stderr)
         return 2

@@ -96,12 +96,11 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
         for fold in range(run.folds):
             if (seed, fold) not in done:
                 started = time.perf_counter()
-                rows, cost = fit_fold(run, front_end, fold_of, seed, fold)
+                rows = fit_fold(run, front_end, fold_of, seed, fold)
                 if main:
                     table = pd.concat([table, rows.assign(fold=fold, seed=seed)], ignore_index=True)
                     seconds, name = time.perf_counter() - started, f"seed {seed}, fold {fold}"
                     record.setdefault("wall_seconds", {})[name] = round(seconds, 1)
-                    record.setdefault("cost", {})[name] = asdict(cost)
                     record["environment"] = results.environment(run.accelerator)
                     results.write_predictions(folder, results.ordered(table, run.labels))
                     results.write_run(folder, record)
@@ -182,7 +181,6 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
             **record,
             **facts_of(run, agreement.seeds),
             "agreement": asdict(agreement),
-            "teacher_stability": {name: asdict(s) for name, s in run.stability.items()},
         }
         results.write_run(run.results_folder, record)
         results.write_opinions(run.results_folder, run.opinions, run.labels)

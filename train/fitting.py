@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from torch import nn
@@ -19,17 +18,9 @@ from train.table_fit import fit_table
 
 
 def train_model(
-    run: Run,
-    clips: Clips,
-    front_end: TrainingFrontEnd,
-    seed: int,
-    fold: int | None,
-    note: Callable[[Epoch], None] = lambda _: None,
+    run: Run, clips: Clips, front_end: TrainingFrontEnd, seed: int, fold: int | None
 ) -> nn.Module:
-    """Fits a fold's training part or, with ``fold`` None, everything; goes on from a kept state.
-
-    ``note`` is called after each epoch; there are none where the recordings are rows of features.
-    """
+    """Fits a fold's training part or, with ``fold`` None, everything; goes on from a kept state."""
     accelerator, preset = run.accelerator, run.preset
     learnt, watched = hold_back(run, clips, seed)
     if run.teacher is None:
@@ -44,11 +35,10 @@ def train_model(
         total=preset.epochs,
         desc=f"{run.system}, {where}",
         unit="epoch",
-        disable=run.jobs > 1 or not accelerator.is_main_process,
+        **({} if accelerator.is_main_process else {"disable": True}),  # or as TQDM_DISABLE has it
     ) as bar:
 
         def report(epoch: Epoch) -> None:
-            note(epoch)
             if not bar.n:  # the first after a resume: what came before took none of this time
                 bar.initial = bar.n = epoch.number - 1
             bar.set_postfix(curves(epoch), refresh=False)

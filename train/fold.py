@@ -10,7 +10,6 @@ from torch import nn
 
 from train import results
 from train.clips import Clips, join
-from train.cost import Cost, Meter
 from train.fitting import train_model
 from train.kept_folds import keep_fold
 from train.predicting import TrainingFrontEnd, piece_probabilities
@@ -20,24 +19,21 @@ from train.splits import PROTOCOLS, Folds, learnt_from
 
 def fit_fold(
     run: Run, front_end: TrainingFrontEnd, fold_of: Folds, seed: int, fold: int
-) -> tuple[pd.DataFrame, Cost]:
-    """Fits what a fold learns from; what it answers for the rest, and what both cost.
+) -> pd.DataFrame:
+    """Fits what a fold learns from; what it answers for the rest.
 
     Of the processes only the first one answers: the table of the others is empty.
     """
     units = run.units
     tested = units.subset(np.flatnonzero(fold_of == fold))
     learnt = join(units.subset(learnt_from(fold_of, fold)), apart(run, tested))
-    meter = Meter(run.accelerator.device, run.memory(seed, fold).waits, run.jobs)
-    model = train_model(run, learnt, front_end, seed, fold, meter.note)
-    meter.fitted()
+    model = train_model(run, learnt, front_end, seed, fold)
     rows = pd.DataFrame()
     if run.accelerator.is_main_process:
         rows = predict(model, front_end, tested, run.labels)
-    cost = meter.cost()
     if run.keep_folds and run.accelerator.is_main_process:  # before the results say "done"
         keep_fold(run, model, seed, fold, len(learnt.items))
-    return rows, cost
+    return rows
 
 
 def apart(run: Run, tested: Clips) -> Clips:

@@ -122,8 +122,15 @@ def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any])
     return f"{there} of {folds} folds" if there else "to do"
 
 
-def score(folder: Path, labels: Sequence[str], seed: int) -> float:
-    """Balanced accuracy of the recordings under one seed."""
+def score(folder: Path, seed: int) -> float:
+    """Balanced accuracy of the recordings under one seed.
+
+    Raises:
+        DataError: if the results are damaged.
+    """
+    record = results.read_run(folder)
+    with results.trusting(folder / results.RUN):
+        labels = record["labels"]
     table = results.read_predictions(folder, labels)
     rows = results.per_recording(table[table["seed"] == seed], labels)
     wanted = rows["label"].map({label: i for i, label in enumerate(labels)}).to_numpy()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from accelerate import Accelerator
 
 from cry_model.checkpoint import WEIGHTS, CheckpointConfig
-from cry_model.registry import AnyConfig
 from train import results
 from train.corpus import DataError
 from train.datasets import DATASETS, folder
@@ -107,27 +105,7 @@ def rebuild(
     if record is None:
         raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
     seeds = tuple(sorted({seed for seed, _, _ in cell.kept}))
-    run = run_of(cell, record, seeds, config.front_end, root, cache, accelerator)
-    if run.fingerprint != record["configuration"].get("data"):
-        raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
-    return run
-
-
-def run_of(
-    cell: Cell,
-    record: Mapping[str, Any],
-    seeds: tuple[int, ...],
-    front_end: AnyConfig,
-    root: Path | None,
-    cache: Path,
-    accelerator: Accelerator,
-) -> Run:
-    """The run that a ``run.json`` is of, with the recordings as they are here.
-
-    Raises:
-        DataError: as :func:`rebuild`.
-    """
-    ran = record["configuration"]
+    front_end, ran = config.front_end, record["configuration"]
     with results.trusting(cell.results_folder / results.RUN):
         teacher, settings = ran["teacher"], dict(ran["settings"])
         within = Outer(**ran["within"]) if "within" in ran else None
@@ -141,7 +119,7 @@ def run_of(
     if dealt is not None:
         clips = shuffled(clips, data.corpus.labels, dealt)
     data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
-    return Run(
+    run = Run(
         system=cell.system,
         data=data,
         protocol=cell.protocol,
@@ -154,3 +132,6 @@ def run_of(
         within=within,
         shuffled=dealt,
     )
+    if run.fingerprint != ran.get("data"):
+        raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
+    return run

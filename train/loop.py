@@ -52,13 +52,12 @@ class Lesson:
 
 @dataclass(frozen=True)
 class Epoch:
-    """How an epoch, counted from 1, went, and from how many pieces it learnt."""
+    """How an epoch, counted from 1, went."""
 
     number: int
     loss: float
     learning_rate: float
     score: Score | None
-    pieces: int
 
 
 class Dice:
@@ -132,7 +131,7 @@ def fit(
         score = of_main(accelerator, lambda model=outcome: watch.look(model, front_end))
         watch.note(score, outcome)
         memory.keep({"epoch": epoch + 1, "weights": weights.state(), "watch": watch.state()})
-        report(Epoch(epoch + 1, mean, rate, score, steps * preset.batch))
+        report(Epoch(epoch + 1, mean, rate, score))
     accelerator.free_memory()
     if watch.best is not None:
         weights.outcome.load_state_dict(watch.best)

@@ -26,7 +26,6 @@ from cry_model.records import Evaluation
 from cry_model.run_files import (
     PREDICTIONS,
     RUN,
-    WORDS,
     DamagedFileError,
     probability_columns,
     read_record,
@@ -63,23 +62,19 @@ def trusting(path: Path) -> Iterator[None]:
 def read_predictions(
     folder: Path,
     labels: Sequence[str] | None = None,
-    name: str = PREDICTIONS,
-    words: Sequence[str] = WORDS,
 ) -> pd.DataFrame:
     """The predictions of a run, or an empty table if it has none yet.
 
     Args:
         folder: of the run.
         labels: of the run; None takes those that have a column.
-        name: of the file.
-        words: its columns of text.
 
     Raises:
         DataError: if the file is damaged.
     """
-    path = folder / name
+    path = folder / PREDICTIONS
     with trusting(path):
-        return read(path, labels, words) if path.exists() else pd.DataFrame()
+        return read(path, labels) if path.exists() else pd.DataFrame()
 
 
 def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

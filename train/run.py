@@ -26,7 +26,6 @@ from train.footprint import of_step, require_room
 from train.opinions import Opinions
 from train.outer import Outer
 from train.presets import Preset
-from train.stability import Stability
 from train.start import Start
 from train.state import Memory
 
@@ -45,7 +44,6 @@ class Run:
         parts: under the ``clip`` protocol, the features of the parts of the recordings, which
             cannot be cut out of those of the whole ones.
         opinions: the teacher's answers, where nothing in the corpus has a label of its own.
-        stability: how far the teacher stays with them, for the record.
         coverage: what the prediction sets promise, 0 to 1.
         extra: the name of the corpus that unlabelled clips were taken from, for the record.
         start: the weights to begin with; None for fresh ones.
@@ -57,7 +55,6 @@ class Run:
         track: whether to write live curves.
         checkpoint: whether to fit on everything at the end and save the weights.
         keep_folds: whether to save the weights of each fold.
-        jobs: fits that the command does at once; with several, none shows its progress.
     """
 
     system: str
@@ -72,7 +69,6 @@ class Run:
     teacher: Teacher | None = None
     parts: Clips | None = None
     opinions: Opinions | None = None
-    stability: Mapping[str, Stability] = field(default_factory=dict)
     coverage: float = PROMISED
     extra: str | None = None
     start: Start | None = None
@@ -82,7 +78,6 @@ class Run:
     track: bool = False
     checkpoint: bool = True
     keep_folds: bool = False
-    jobs: int = 1
 
     @property
     def labels(self) -> tuple[str, ...]:

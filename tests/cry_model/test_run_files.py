@@ -241,18 +241,6 @@ def test_what_stands_beside_the_runs_takes_none_of_them_away(root, damage):
     assert len(lost.data)
 
 
-@pytest.mark.parametrize("damage", ["empty", "a list", "labels", "times"])
-def test_costs_shows_the_other_runs(root, damage, capsys, tmp_path):
-    path = root.joinpath(*PLACE, "run.json")
-    spoil_record(path, damage)
-    table = tmp_path / "costs.csv"
-    assert main(["costs", str(root), "--csv", str(table)]) == 2
-    said = capsys.readouterr()
-    assert said.out.count("| donateacry |") == 3
-    assert str(path) in said.err
-    assert not table.exists()
-
-
 @pytest.mark.parametrize("damage", ["cut in a row", "one row twice", "a sum far from 1"])
 def test_calibrate_names_the_table(root, damage, capsys):
     path = root.joinpath(*PLACE, "predictions.csv")

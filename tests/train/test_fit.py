@@ -15,6 +15,7 @@ from cry_model.checkpoint import read_calibration
 from train import results
 from train.__main__ import main
 from train.calibration import calibrate
+from train.commands.cell import BUSY
 from train.datasets.donateacry import LABELS
 from train.presets import BEST_SETTINGS
 
@@ -176,7 +177,7 @@ def test_two_fits_into_one_folder_do_not_mix(made_up_root, tmp_path, capsys):
     lock = tmp_path / "state" / f"results-donateacry-baby-{SYSTEM}.lock"
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
-        assert fit(made_up_root, tmp_path, "--set", "channels=16") == 2
+        assert fit(made_up_root, tmp_path, "--set", "channels=16") == BUSY
     assert "Another process writes to" in capsys.readouterr().err
 
 

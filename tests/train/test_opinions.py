@@ -109,9 +109,6 @@ def test_a_pupil_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     assert measured["agreement"]["value"] == pytest.approx(same.mean())
     divergence = entropy(asked, mean.to_numpy(), axis=1).mean()
     assert measured["divergence"]["value"] == pytest.approx(divergence, abs=1e-3)
-    stays = record["teacher_stability"]
-    assert stays["6 dB quieter"]["agreement"] == 1
-    assert stays["low-passed at 3.4 kHz"]["divergence"] > stays["6 dB quieter"]["divergence"]
     classifier = CryClassifier.from_pretrained(checkpoint)
     for item in DATASETS["cries"].read(root).items:
         answer = classifier.predict(item.path).probabilities.values()

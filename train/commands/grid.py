@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass
-from functools import partial
-from operator import attrgetter
+from pathlib import Path
 
 from accelerate import Accelerator
 
 from cry_model.registry import ON_SPECTROGRAMS, list_models
 from train.cache import preparation
-from train.commands.cell import fit_cell, in_process, options_of
+from train.commands.cell import Child, options_of, start, stop, was_there
 from train.commands.fit import add_how, add_where
 from train.commands.options import HelpFormatter, add_cache, add_data_root, at_least
 from train.commands.planning import accelerator_of, names_of, recordings, settle, systems_of
@@ -23,7 +23,6 @@ from train.datasets import DATASETS
 from train.feature_tables import TABLES
 from train.grid import Cell, Outcome, Place, alike, cells, state
 from train.loading import with_folds
-from train.pool import Work, run_all
 from train.splits import FOLDS, PROTOCOLS, has_test_part
 
 DESCRIPTION = """Cross-validate many systems on many corpora under many protocols, one seed after
@@ -105,10 +104,9 @@ def run(args: argparse.Namespace) -> None:
     corpora = [find(args, name, accelerator) for name in dict.fromkeys(args.datasets)]
     todo = cells((place for corpus in corpora for place in corpus.places), args.seeds)
     if args.dry_run:
-        names = {corpus.dataset: corpus.names for corpus in corpora}
-        show(args, todo, names)
+        show(args, todo, corpora)
         return
-    outcomes = fit_all(args, todo, accelerator)
+    outcomes = fit_all(args, todo, corpora, accelerator)
     if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
         lines = [f"{len(failed)} of {len(todo)} fits failed; the same command tries them again:"]
         raise DataError("\n".join([*lines, *(f"{one.cell}: {one.sentence}" for one in failed)]))
@@ -150,56 +148,76 @@ def find(args: argparse.Namespace, dataset: str, accelerator: Accelerator) -> As
     )
 
 
-def show(
-    args: argparse.Namespace, todo: Sequence[Cell], names: Mapping[str, tuple[str, ...]]
-) -> None:
+def show(args: argparse.Namespace, todo: Sequence[Cell], corpora: Sequence[Asked]) -> None:
     """A line for each cell, with how far it has come by the files alone."""
     done = 0
     for cell in todo:
-        preset, settings = settle(options_of(args, cell), cell.system)
-        asked = {"folds": args.folds, "settings": dict(settings), "preset": asdict(preset)}
-        folders = [
-            args.out / "results" / name / cell.protocol / cell.system
-            for name in names[cell.dataset]
-        ]
-        try:
-            states = {state(folder, cell.seed, args.folds, asked) for folder in folders}
-        except DataError as error:  # the other cells may be well
-            states = {str(error)}
+        states = states_of(args, cell, corpora)
         done += states == {"done"}
         print(f"{cell}: {', '.join(sorted(states))}")
     print(f"{len(todo)} fits of {args.folds} folds, {done} of them done.")
 
 
-def fit_all(
-    args: argparse.Namespace, todo: Sequence[Cell], accelerator: Accelerator
-) -> list[Outcome]:
-    """Fits the cells, here or in processes; says when each begins and how it ended."""
-    number = {cell: f"[{i}/{len(todo)}]" for i, cell in enumerate(todo, 1)}
+def folders_of(args: argparse.Namespace, cell: Cell, corpora: Sequence[Asked]) -> list[Path]:
+    """Where the results of a cell go; the last one is that of what is shipped."""
+    names = next(corpus.names for corpus in corpora if corpus.dataset == cell.dataset)
+    return [args.out / "results" / name / cell.protocol / cell.system for name in names]
 
-    def begun(cell: Cell) -> None:
-        print(f"{number[cell]} {cell} ...", flush=True)
+
+def states_of(args: argparse.Namespace, cell: Cell, corpora: Sequence[Asked]) -> set[str]:
+    """How far a cell has come in each of its folders, by the files alone."""
+    preset, settings = settle(options_of(args, cell), cell.system)
+    asked = {"folds": args.folds, "settings": dict(settings), "preset": asdict(preset)}
+    folders = folders_of(args, cell, corpora)
+    try:
+        return {state(folder, cell.seed, args.folds, asked) for folder in folders}
+    except DataError as error:  # the other cells may be well
+        return {str(error)}
+
+
+def fit_all(
+    args: argparse.Namespace,
+    todo: Sequence[Cell],
+    corpora: Sequence[Asked],
+    accelerator: Accelerator,
+) -> list[Outcome]:
+    """Fits the cells, each in a process; says when each begins and how it ended.
+
+    They begin in their order, as far as none runs that shares a results folder.
+    """
+    number = {cell: f"[{i}/{len(todo)}]" for i, cell in enumerate(todo, 1)}
+    threads = max(1, cores() // args.jobs) if args.jobs > 1 else None
+    waiting, outcomes = list(todo), []
+    running: dict[Future[Outcome], Child] = {}
 
     def ended(outcome: Outcome) -> None:
         print(f"{number[outcome.cell]} {outcome}", flush=True)
+        outcomes.append(outcome)
 
-    if args.jobs == 1:
-        outcomes = []
-        for cell in todo:
-            begun(cell)
-            outcomes.append(fit_cell(args, accelerator, cell))
-            ended(outcomes[-1])
-        return outcomes
-    threads = max(1, cores() // args.jobs)
-    start = partial(in_process, args, threads)
-    work = Work(start, attrgetter("place"), begun, lost, ended)
-    return run_all(todo, args.jobs, threads, work)
+    with ThreadPoolExecutor(args.jobs) as pool:
+        try:
+            while waiting or running:
+                while len(running) < args.jobs and (cell := next_of(waiting, running.values())):
+                    waiting.remove(cell)
+                    done = states_of(args, cell, corpora) == {"done"}
+                    if done and (outcome := was_there(args, cell, accelerator)) is not None:
+                        ended(outcome)
+                        continue
+                    print(f"{number[cell]} {cell} ...", flush=True)
+                    child = start(args, cell, folders_of(args, cell, corpora)[-1], threads)
+                    running[pool.submit(child.follow)] = child
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    ended(future.result())
+                    del running[future]
+        finally:
+            stop(running.values())
+    return outcomes
 
 
-def lost(cell: Cell, status: int) -> Outcome:
-    """What becomes of a cell whose process was killed."""
-    how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-    return Outcome(cell, "failed", sentence=f"Its process {how}; the memory may be too small.")
+def next_of(waiting: Iterable[Cell], running: Iterable[Child]) -> Cell | None:
+    """The first cell whose results folder no running fit writes to."""
+    taken = {child.cell.place for child in running}
+    return next((cell for cell in waiting if cell.place not in taken), None)
 
 
 def cores() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import math
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -49,14 +48,6 @@ def inside(text: str) -> float:
         if 0 < float(text) < 1:
             return float(text)
     raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
-
-
-def seconds(text: str) -> float:
-    """A type for argparse: a time of at least a tenth of a second."""
-    with contextlib.suppress(ValueError):
-        if 0.1 <= float(text) < math.inf:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must be at least 0.1, not {text}")
 
 
 Options = argparse._ActionsContainer  # a parser or one of its groups

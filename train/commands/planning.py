@@ -26,7 +26,6 @@ from train.overview import cautions
 from train.presets import PRESETS, Preset, usual_preset, usual_settings
 from train.run import Run
 from train.shuffling import shuffled
-from train.stability import Stability, stability
 from train.start import Start, load_start
 
 
@@ -58,7 +57,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
         if isinstance(preset.front_end, AcousticConfig):
             data, parts = rows_of_features(args, data, preset.front_end)
         accelerator.print(describe(data), *cautions(data, folds), sep="\n")
-        teacher, opinions, stays = None, None, {}
+        teacher, opinions = None, None
         if args.teacher:
             teacher = load_teacher(
                 args.teacher,
@@ -71,7 +70,7 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             settings = {**settings, **teacher.settings}
             data = replace(data, corpus=replace(data.corpus, labels=teacher.labels))
             if not data.clips.labelled().items:
-                opinions, stays = ask_about(args, name, teacher, accelerator)
+                opinions = ask_about(args, name, teacher, accelerator)
         yield Run(
             system=system,
             data=data,
@@ -85,7 +84,6 @@ def plan(args: argparse.Namespace, system: str, accelerator: Accelerator) -> Ite
             teacher=teacher,
             parts=parts,
             opinions=opinions,
-            stability=stays,
             coverage=args.coverage,
             extra=extra,
             start=start_of(args, data, system, preset),
@@ -215,16 +213,12 @@ def recordings(
 
 def ask_about(
     args: argparse.Namespace, name: str, teacher: Teacher, accelerator: Accelerator
-) -> tuple[Opinions, Mapping[str, Stability]]:
-    """The teacher's answer to every recording, and how far it stays with it."""
+) -> Opinions:
+    """The teacher's answer to every recording."""
     with accelerator.local_main_process_first():
         data = find_corpus(name, args.data_root, args.cache, teacher.front_end.config)
-
-    def answer() -> tuple[Opinions, Mapping[str, Stability]]:
-        opinions = ask(teacher, data.clips)
-        return opinions, stability(teacher, data.clips, opinions)
-
-    return of_main(accelerator, answer)  # of one process: the folds depend on them
+    # Of one process: the folds depend on them.
+    return of_main(accelerator, lambda: ask(teacher, data.clips))
 
 
 def rows_of_features(

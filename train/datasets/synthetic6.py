@@ -159,23 +159,3 @@ def read(root: Path) -> Corpus:
     paths = {folder / file: baby for file, baby in babies.items()}
     items = (Item(p, p.parent.name, p.stem, p.stem, baby) for p, baby in paths.items())
     return Corpus(NAME, LABELS, tuple(items), LICENCE)
-
-
-def read_onsets(root: Path) -> dict[str, np.ndarray]:
-    """Recording -> when each of its expirations begins, (expirations,), s from the file's start.
-
-    Raises:
-        DataError: if ``root/synthetic6/truth.csv`` is not as :func:`write` left it.
-    """
-    table = root / NAME / "truth.csv"
-    onsets: dict[str, list[float]] = {item.recording: [] for item in read(root).items}
-    with table.open(newline="", encoding="utf-8", errors="replace") as file:
-        for row in csv.DictReader(file):
-            try:
-                onsets[Path(row["file"]).stem].append(float(row["onset_seconds"]))
-            except (KeyError, TypeError, ValueError):
-                raise DataError(
-                    f"{table} is damaged: a row has no onset. Delete {table.parent}; "
-                    f"'python -m train prepare {NAME}' makes it anew."
-                ) from None
-    return {recording: np.array(times) for recording, times in onsets.items()}
