@@ -7,25 +7,17 @@ import sys
 from collections.abc import Sequence
 
 from cry_model.checkpoint import CheckpointError
-from train.commands import (
-    calibrate,
-    chance,
-    check,
-    effect,
-    fit,
-    gate,
-    grid,
-    prepare,
-    publish,
-    publish_space,
-)
-from train.commands.cell import BUSY
-from train.corpus import DataError
-from train.devices import as_found
-from train.hub import PublishError
-from train.predicting import TrainingError
-from train.run import BusyError
-from train.trouble import sentence
+from train.cli import ablate_attention as effect
+from train.cli import calibrate, fit, grid, prepare, publish, publish_space
+from train.cli import check_labels as check
+from train.cli import permutation_test as chance
+from train.cli import train_detector as gate
+from train.cli.grid import BUSY
+from train.data.corpus import DataError, sentence
+from train.fit.devices import as_found
+from train.fit.predict import TrainingError
+from train.fit.run import BusyError
+from train.publish.hub import PublishError
 
 DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
 COMMANDS = (

@@ -5,7 +5,7 @@ import pandas as pd
 
 from cry_model.metrics import METRICS, bootstrap
 from cry_model.records import Evaluation
-from train import results
+from train.scoring import results
 
 LABELS = ("burping", "hungry", "tired")
 FOLDS = 3
@@ -41,7 +41,7 @@ def answers(corpus, skill, seed, fit_seed, pieces=2):
 
 
 def evaluation(table, **facts):
-    """As ``train.results.score``, with few repetitions, for tests write many runs."""
+    """As ``train.scoring.results.score``, with few repetitions, for tests write many runs."""
     labels = table["label"].map(LABELS.index).to_numpy()
     p = table[results.probability_columns(LABELS)].to_numpy()
     rows, groups = (labels, p), table["group"].tolist()

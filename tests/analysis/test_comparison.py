@@ -9,7 +9,7 @@ from analysis.stats.runs import read_run
 from cry_model.metrics import METRICS, weighted
 from tests.analysis.made_up_runs import LABELS, answers, recordings, write_run
 from tests.analysis.plain_metrics import plain
-from train import results
+from train.scoring import results
 
 COLUMNS = [f"p_{label}" for label in LABELS]
 

@@ -11,9 +11,9 @@ from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
 from cry_model.run_files import LARGEST_JSON
 from tests.analysis.made_up_runs import write_run
-from train import results
 from train.__main__ import main
-from train.corpus import DataError
+from train.data.corpus import DataError
+from train.scoring import results
 
 PLACE = ("donateacry", "baby", "resnet18")
 

@@ -16,14 +16,13 @@ from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
 from tests.conftest import ROOT
-from train import results
 from train.__main__ import main, parser
-from train.commands.cell import Child, options_of, words_of
-from train.commands.grid import next_of
-from train.corpus import Item
-from train.datasets import donateacry, esc10
-from train.datasets.donateacry import LABELS
-from train.grid import Cell, alike, cells, duration, state
+from train.cli.grid import Child, next_of, options_of, words_of
+from train.data.corpus import Item
+from train.data.datasets import donateacry, esc10
+from train.data.datasets.donateacry import LABELS
+from train.scoring import results
+from train.studies.grid import Cell, alike, cells, duration, state
 
 SYSTEMS = ("improved-ecapa-tdnn-no-mca", "improved-ecapa-tdnn-no-rse")
 BUSY = "improved-ecapa-tdnn-no-diff-attention"
@@ -59,7 +58,7 @@ def two_jobs(made_up_root, tmp_path_factory):
     """The grid in two processes, each with as many threads as this one: sums in the same order."""
     out = tmp_path_factory.mktemp("grid")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.commands.grid.cores", lambda: 2 * torch.get_num_threads())
+        patch.setattr("train.cli.grid.cores", lambda: 2 * torch.get_num_threads())
         more = ["--seeds", "1", "0", "--jobs", "2", "--keep-folds", "--checkpoint"]
         assert grid(made_up_root, out, *more) == 0
     return out
@@ -122,7 +121,7 @@ def test_two_processes_give_what_fit_gives(two_jobs, fitted):
 
 def test_what_is_there_is_only_read(two_jobs, made_up_root, monkeypatch, capsys):
     before = {path: path.read_bytes() for path in two_jobs.rglob("*.*") if path.is_file()}
-    monkeypatch.setattr("train.commands.grid.start", None)  # would be called
+    monkeypatch.setattr("train.cli.grid.start", None)  # would be called
     assert grid(made_up_root, two_jobs, "--seeds", "0") == 0
     said = capsys.readouterr().out
     for system in SYSTEMS:

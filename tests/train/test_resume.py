@@ -14,10 +14,10 @@ import torch
 
 from tests.train.killed_fit import SYSTEM, arguments
 from train.__main__ import main
-from train.corpus import DataError
-from train.devices import as_found, ask_for_determinism
-from train.presets import BEST
-from train.state import Memory
+from train.data.corpus import DataError
+from train.fit.devices import as_found, ask_for_determinism
+from train.fit.presets import BEST
+from train.fit.state import Memory
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +78,7 @@ def broken_off(root, out, monkeypatch, epoch):
         return {}
 
     with monkeypatch.context() as patch:
-        patch.setattr("train.fitting.curves", stop)
+        patch.setattr("train.fit.trainer.curves", stop)
         assert main(words) == 130
     return words
 

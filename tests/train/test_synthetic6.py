@@ -14,11 +14,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 from cry_model.frontend import FrontEnd, FrontEndConfig
-from train.clips import load_clips
-from train.corpus import DataError
-from train.cry_kinds import KINDS
-from train.datasets import DATASETS, synthetic6
-from train.datasets.synthetic6 import LABELS, plan, read, write
+from train.data.clips import load_clips
+from train.data.corpus import DataError
+from train.data.datasets import DATASETS, synthetic6
+from train.data.datasets.synthetic6 import LABELS, plan, read, write
+from train.data.synthesis import KINDS
 
 RECORDINGS, SECONDS = 18, 4.0  # large enough for the classifier, small enough for a test
 
