@@ -158,7 +158,7 @@ def test_the_page_has_a_section_for_what_was_measured_alone(root):
 
 
 def effect_record():
-    """As ``train.attention_effect`` documents it; other fields are left out."""
+    """As ``train.studies.attention_ablation`` documents it; other fields are left out."""
     estimate = {"value": 0.9, "low": 0.85, "high": 0.95}
     share = {"value": 0.25, "low": 0.2, "high": 0.3}
 
