@@ -156,29 +156,14 @@ def claim_rows(cells: Sequence[Cell], paper: Paper) -> list[Row]:
 
 
 def count_rows(cells: Sequence[Cell]) -> Iterable[Row]:
-    """Yield how many claims have which verdict; the synthetic corpus is counted apart.
-
-    A verdict by accuracy is "below the constant answer" if always giving the most frequent label is
-    more often right than each model that is compared.
-    """
+    """Yield how many claims have which verdict; the synthetic corpus is counted apart."""
     for metric in METRICS:
         for name, synthetic in (("recordings", False), ("synthetic cries", True)):
             own = [cell for cell in cells if cell.is_synthetic == synthetic]
-            found = [(cell, finding) for cell in own for finding in cell.findings[metric]]
-            count = Counter(finding.verdict for _, finding in found)
-            below = Counter(f.verdict for c, f in found if _below_constant(c, f, metric))
-            row = {"verdicts": f"{METRIC_TITLES[metric]}, {name}"}
-            for verdict in Verdict:
-                row[verdict.value] = f"{count[verdict]}"
-                if metric == "accuracy" and verdict in (Verdict.CONFIRMED, Verdict.CONTRADICTED):
-                    row[verdict.value] += f" ({below[verdict]} below the constant answer)"
+            count = Counter(finding.verdict for cell in own for finding in cell.findings[metric])
             if own:
-                yield row
-
-
-def _below_constant(cell: Cell, finding: Finding, metric: str) -> bool:
-    evaluations = [cell.runs[s].evaluation for s in finding.claim.systems if s in cell.runs]
-    return all(e.metrics[metric].value < e.majority_accuracy for e in evaluations)
+                counts = {verdict.value: str(count[verdict]) for verdict in Verdict}
+                yield {"verdicts": f"{METRIC_TITLES[metric]}, {name}", **counts}
 
 
 def verdict_rows(cells: Sequence[Cell], metric: str) -> list[Row]:
@@ -186,17 +171,19 @@ def verdict_rows(cells: Sequence[Cell], metric: str) -> list[Row]:
     return [
         {
             METRIC_TITLES[metric]: finding.claim.name,
-            **{cell.title: _verdict(cell, cell.findings[metric][i]) for cell in cells},
+            **{cell.title: _verdict(cell, cell.findings[metric][i], metric) for cell in cells},
         }
         for i, finding in enumerate(cells[0].findings[metric])
     ]
 
 
-def _verdict(cell: Cell, finding: Finding) -> str:
+def _verdict(cell: Cell, finding: Finding, metric: str) -> str:
     if finding.verdict is Verdict.ABSENT:
         return finding.reason or finding.verdict.value
-    systems = [cell.runs[system].evaluation for system in finding.claim.systems]
-    mark = "" if any(e.better_than_chance for e in systems) else "°"
+    of = [cell.runs[system].evaluation for system in finding.claim.systems]
+    mark = "" if any(e.better_than_chance for e in of) else "°"
+    if metric == "accuracy" and all(e.metrics[metric].value < e.majority_accuracy for e in of):
+        mark += "†"
     parts = "; ".join(
         f"{signed(part.difference)} ({part.seeds_agree}/{len(part.by_seed)})"
         for part in finding.comparisons

@@ -33,38 +33,13 @@ class Claim:
 
 
 CLAIMS: tuple[Claim, ...] = (
-    Claim(
-        "improved beats ECAPA-TDNN",
-        (FULL,),
-        "ecapa-tdnn",
-        "Table 2",
-    ),
-    Claim(
-        "ECAPA-TDNN beats ResNet18",
-        ("ecapa-tdnn",),
-        "resnet18",
-        "Table 2",
-    ),
-    Claim(
-        "improved beats ResNet18",
-        (FULL,),
-        "resnet18",
-        "Table 2",
-    ),
+    Claim("improved beats ECAPA-TDNN", (FULL,), "ecapa-tdnn", "Table 2"),
+    Claim("ECAPA-TDNN beats ResNet18", ("ecapa-tdnn",), "resnet18", "Table 2"),
+    Claim("improved beats ResNet18", (FULL,), "resnet18", "Table 2"),
     Claim("MCA helps", (FULL,), NO_MCA, "Table 1"),
     Claim("RSE helps", (FULL,), NO_RSE, "Table 1"),
-    Claim(
-        "differential attention helps",
-        (FULL,),
-        NO_DIFFERENTIAL,
-        "Table 1",
-    ),
-    Claim(
-        "MCA helps most",
-        (NO_RSE, NO_DIFFERENTIAL),
-        NO_MCA,
-        "Table 1",
-    ),
+    Claim("differential attention helps", (FULL,), NO_DIFFERENTIAL, "Table 1"),
+    Claim("MCA helps most", (NO_RSE, NO_DIFFERENTIAL), NO_MCA, "Table 1"),
 )
 
 
