@@ -1,4 +1,4 @@
-"""Two systems on the same recordings: the paired difference of a metric, its interval, a test.
+"""Compare two models on the same recordings: a paired difference, its interval, a test.
 
 The interval resamples whole groups (babies, source recordings), the same for both systems. The test
 swaps the answers of both within a group by the toss of a coin, for all of its recordings and seeds
@@ -66,7 +66,7 @@ def compare(
     seeds: Sequence[int] | None = None,
     draws: int = DRAWS,
 ) -> Comparison:
-    """Sets two runs against each other, recording by recording.
+    """Compare two runs, recording by recording.
 
     Args:
         one: a run.
@@ -90,7 +90,7 @@ def compare_all(
     seeds: Sequence[int] | None = None,
     draws: int = DRAWS,
 ) -> tuple[Comparison, ...]:
-    """The same by several metrics, for less than the time of each.
+    """Compare two runs by several metrics, for less than the time of each.
 
     Args:
         one: a run.
@@ -194,7 +194,7 @@ class Leak:
 
 
 def leak(lax: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS) -> Leak:
-    """Pairs the recordings of two runs of one system.
+    """Pair the recordings of two runs of one model.
 
     Args:
         lax: the run that may have heard more of what it was tested on.
@@ -220,7 +220,7 @@ def leak(lax: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS)
 
 
 def under_two_splits(runs: Sequence[MeasuredRun]) -> dict[str, tuple[MeasuredRun, MeasuredRun]]:
-    """System -> its runs under the laxest and the strictest protocol, where it has two or more.
+    """Return system -> its runs under the laxest and the strictest protocol, if it has several.
 
     Args:
         runs: of one dataset.

@@ -1,4 +1,4 @@
-"""What the paper claims of its systems, as data, and the numbers that it prints for them."""
+"""Hold the claims of the paper as data, and read the numbers that it prints."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Paper:
 
 
 def read_paper() -> Paper:
-    """Out of ``assets/paper_reference.json``."""
+    """Read ``assets/paper_reference.json``."""
     reference: dict[str, Any] = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))
     training = reference["training"]
 
