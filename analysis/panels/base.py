@@ -46,9 +46,9 @@ class Exhibit:
 NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
 """Of a panel without cells."""
 PROTOCOL_TITLES = {
-    "clip": "clip: pieces at random, as published numbers do",
-    "recording": "recording: whole recordings",
-    "baby": "baby: babies never heard before",
+    "clip": "random segments",
+    "recording": "by recording",
+    "baby": "unseen babies",
 }
 
 

@@ -107,7 +107,6 @@ def test_the_panel_shows_them_in_grey(root):
     line = next(t for t in scores.figure.data if "dealt out" in t.name)
     values = [y.estimate.value for y in fitted_to_dealt(found.runs, "accuracy")]
     assert list(line.y) == pytest.approx(values)
-    assert "was fitted to a dealing by the same recipe" in scores.note
     assert line.name in list(scores.table["accuracy"])
 
 
