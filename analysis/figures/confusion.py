@@ -26,7 +26,8 @@ def confusion_figure(
         cells: a row for each cell, row by row: ``true`` and ``answer`` (labels), ``value`` (NaN
             where there is no recording of the true label) and the two columns of ``hover``.
         value: the column that is drawn.
-        hover: two columns, shown as "first / second" for the cell under the pointer.
+        hover: two columns, for the cell under the pointer: a count and its total, or, if
+            ``signed``, the two values that are compared.
         unit: of the values, for the axis.
         signed: whether zero is the middle of the colour scale and numbers have a sign.
     """
@@ -47,12 +48,12 @@ def confusion_figure(
         text=np.array([_text(own, signed) for own in values]).reshape(shape),
         texttemplate="%{text}",
         customdata=cells[list(hover)].to_numpy().reshape(*shape, 2),
-        hovertemplate="%{y} classified as %{x}:<br>%{customdata[0]} / %{customdata[1]}"
-        "<extra></extra>",
+        hovertemplate="%{y} classified as %{x}:<br>%{customdata[0]} "
+        f"{'against' if signed else 'of'} %{{customdata[1]}}<extra></extra>",
         xgap=1,
         ygap=1,
     )
-    return _square(figure, names, f"predicted label ({unit})")
+    return _square(figure, names, f"predicted ({unit})")
 
 
 def _text(value: float, signed: bool) -> str:

@@ -8,7 +8,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from analysis.figures.theme import SYMBOLS, SYSTEM_COLOURS, TEXT, finish
+from analysis.figures.theme import LEGEND_BELOW, SYMBOLS, SYSTEM_COLOURS, TEXT, finish
 
 DASHES = ("dash", "dashdot", "dot", "longdash", "longdashdot")
 OPEN = ("diamond-open", "square-open", "circle-open", "x-open", "star-open")
@@ -66,11 +66,17 @@ def leakage_figure(
         annotation={"text": f"{name} {value:.3f}", "font_size": 11},
         annotation_position="top left",
     )
-    finish(figure, height=360 + 12 * len(figure.data))
+    finish(figure, height=400 + 14 * len(figure.data))
     return figure.update_layout(
-        xaxis={"title": None, "range": [-0.5, len(splits) - 0.5]},
+        xaxis={
+            "title": None,
+            "range": [-0.5, len(splits) - 0.5],
+            "tickvals": list(splits),
+            "ticktext": [split.replace(" ", "<br>") for split in splits],
+        },
         yaxis_title=f"{metric} per recording",
-        legend_title=None,
+        legend={**LEGEND_BELOW, "title": None},
+        margin_t=12,
         scattermode="group",
         scattergap=0.5,
     )

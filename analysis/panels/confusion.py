@@ -26,7 +26,7 @@ from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import words
 
 SHARES, COUNTS = "shares", "counts"
-UNITS = {SHARES: "% of the true label", COUNTS: "recordings"}
+UNITS = {SHARES: "% of true label", COUNTS: "recordings"}
 MATRIX = (
     "Rows are true labels, columns predicted labels: the most probable label of each recording, "
     "from the mean over its segments. An empty cell is zero; a row without colours is a label that "

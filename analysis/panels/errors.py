@@ -234,7 +234,7 @@ def _suspect_table(found: pd.DataFrame, dataset: str) -> pd.DataFrame | None:
     if found.empty:
         return None
     shown = _recordings(found, dataset)
-    shown["Most systems say"] = found["suggested"].map(words)
+    shown["Most models predict"] = found["suggested"].map(words)
     shown["Agreeing"] = [
         f"{n} of {of}" for n, of in zip(found["votes"], found["systems"], strict=True)
     ]
