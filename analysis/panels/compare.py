@@ -21,11 +21,11 @@ from analysis.panels.base import (
 )
 from analysis.points import p_text, points, span
 from analysis.split_words import kept_apart
-from analysis.stats.bootstrap import COMPARED
 from analysis.stats.claims import LEVEL
 from analysis.stats.comparison import DRAWS, Comparison, compare_all
 from analysis.stats.paired import ComparisonError, McNemar, answers, flipped_of, mcnemar_of
 from analysis.stats.runs import FoundRuns, MeasuredRun
+from cry_model.metrics import METRICS
 from cry_model.records import words
 
 LESS_IS_BETTER = "expected_calibration_error"
@@ -221,7 +221,7 @@ def two_runs(
     runs = found.of(*cell)
     one, other = runs[run_a], runs[run_b]
     seeds = sorted(set(one.seeds) & set(other.seeds))
-    compared = compare_all(one, other, COMPARED, seeds, DRAWS)
+    compared = compare_all(one, other, tuple(METRICS), seeds, DRAWS)
     told = {seed: answers(one, other, seed) for seed in seeds}
     tests = [mcnemar_of(table, seed) for seed, table in told.items()]
     flips = pd.concat([flipped_of(table).assign(seed=seed) for seed, table in told.items()])
@@ -280,8 +280,8 @@ COMPARE = Panel(
         Selector(
             "metric",
             "Metric",
-            lambda *_: [Option(metric_name(metric), metric) for metric in COMPARED],
-            first=COMPARED.index("balanced_accuracy"),
+            lambda *_: [Option(metric_name(metric), metric) for metric in METRICS],
+            first=list(METRICS).index("balanced_accuracy"),
         ),
     ),
 )

@@ -24,8 +24,8 @@ from analysis.stats.recordings import ResultsError, label_numbers, probabilities
 from analysis.stats.runs import RESULTS, find_runs, read_run
 from cry_model.metrics import BINS
 from tests.analysis.made_up_runs import LABELS, write_run
-from train import results
-from train.calibration import calibrate
+from train.scoring import results
+from train.scoring.calibration import calibrate
 
 CELL = CellKey("donateacry", "baby")
 
