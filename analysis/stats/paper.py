@@ -8,8 +8,13 @@ from typing import Any
 
 from cry_model.registry import PAPER_REFERENCE
 
+CORPUS = "challenge6"
+"""Prefix of the datasets made of the paper's corpus, whose sound is not public in full."""
 FULL = "improved-ecapa-tdnn"
 NO_MCA, NO_RSE, NO_DIFFERENTIAL = (f"{FULL}-no-{part}" for part in ("mca", "rse", "diff-attention"))
+MODULES = {NO_MCA: "MCA", NO_RSE: "RSE", NO_DIFFERENTIAL: "differential attention"}
+"""Ablation -> the module that it lacks."""
+WITHOUT = {system: f"without {module}" for system, module in MODULES.items()}
 
 
 @dataclass(frozen=True)
@@ -126,3 +131,8 @@ def read_paper() -> Paper:
         labels=tuple(reference["labels"]),
         confusions=confusions,
     )
+
+
+def paper_drop(paper: Paper, system: str) -> float:
+    """Return the accuracy that the paper loses without the module of an ablation, 0 to 1."""
+    return paper.accuracy[FULL] - paper.accuracy[system]
