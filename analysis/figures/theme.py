@@ -10,6 +10,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from cry_model.records import Estimate
+
 # Okabe and Ito 2008, without black and yellow, which vanish on one of the two backgrounds.
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
 HEAT = "Magma"  # amounts
@@ -115,3 +117,8 @@ def diagonal(name: str) -> dict[str, object]:
         "name": name,
         "hoverinfo": "skip",
     }
+
+
+def signed(difference: Estimate) -> str:
+    """Write a difference with its interval: "+0.024 [-0.010, +0.060]"."""
+    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"

@@ -7,10 +7,9 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.figures.intervals import Dot, broken, difference_figure
+from analysis.figures.intervals import difference_figure
 from analysis.figures.leakage import leakage_figure
-from analysis.figures.theme import SYSTEM_COLOURS
-from analysis.findings_tables import signed
+from analysis.figures.theme import SYSTEM_COLOURS, signed
 from analysis.panels.base import CellKey, Exhibit, Option, Panel, Selector, cells_with
 from analysis.points import number, points, span
 from analysis.split_words import kept_apart, on_what
@@ -241,7 +240,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
             f"leakage-lost-{end}",
             loss_finding(leaks, metric),
             loss_data(leaks, metric),
-            difference_figure([_dot(leak) for leak in leaks], "points lost"),
+            difference_figure(_dots(leaks), "points lost"),
             loss_table(leaks, metric),
             loss_note(leaks, cell.dataset),
         ),
@@ -273,10 +272,18 @@ def _of_dataset(found: FoundRuns, dataset: str) -> list[MeasuredRun]:
     return [run for run in found.runs if run.dataset == dataset and run.system in known]
 
 
-def _dot(leak: Leak) -> Dot:
-    span = (100 * leak.lost.low, 100 * leak.lost.high)
-    name = broken(get_system(leak.system).title)
-    return Dot(name, 100 * leak.lost.value, span, SYSTEM_COLOURS[leak.system])
+def _dots(leaks: Sequence[Leak]) -> pd.DataFrame:
+    rows = [
+        {
+            "name": get_system(leak.system).title.replace(" w", "<br>w"),
+            "value": leak.lost.value,
+            "low": leak.lost.low,
+            "high": leak.lost.high,
+            "colour": SYSTEM_COLOURS[leak.system],
+        }
+        for leak in leaks
+    ]
+    return pd.DataFrame(rows)
 
 
 LEAKAGE = Panel(
