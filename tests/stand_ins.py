@@ -17,7 +17,7 @@ from cry_model.calibration import Calibration
 from cry_model.detector import DEFAULT_GATE
 from cry_model.feature_mlp import level_free
 from cry_model.records import Agreement, Estimate, Evaluation, GateRecord
-from train.presets import GATE_FRONT_END
+from train.fit.presets import GATE_FRONT_END
 
 ROOT = Path(__file__).parents[1]
 CLASSIFIERS = sorted(folder for folder in CHECKPOINTS.iterdir() if folder != DEFAULT_GATE)

@@ -20,7 +20,7 @@ from analysis.stats.runs import find_runs
 from cry_model.run_files import read_record
 from tests.analysis.made_up_runs import write_run
 from tests.conftest import ROOT
-from train.space import space_files
+from train.publish.hub import space_files
 
 RESULTS = ROOT / "assets" / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -88,7 +88,7 @@ def drops_of(
 
     Args:
         runs: model -> its run, all of one cell, the improved model among them.
-        metric: one of :data:`analysis.stats.bootstrap.COMPARED`.
+        metric: one of :data:`cry_model.metrics.METRICS`.
         draws: of the bootstrap and of the permutation test.
 
     Returns:

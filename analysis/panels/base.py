@@ -192,10 +192,10 @@ def systems_there(found: FoundRuns, cell: CellKey) -> tuple[Option, ...]:
 SYSTEM = Selector("system", "Model", systems_there)
 
 
-def metric_selector(first: str = "accuracy", metrics: Sequence[str] = tuple(METRICS)) -> Selector:
-    """Offer ``metrics``; ``first`` is chosen at the beginning."""
-    options = [Option(METRIC_TITLES[name], name) for name in metrics]
-    return Selector("metric", "Metric", lambda *_: options, first=list(metrics).index(first))
+def metric_selector(first: str = "accuracy") -> Selector:
+    """Offer every metric; ``first`` is chosen at the beginning."""
+    options = [Option(METRIC_TITLES[name], name) for name in METRICS]
+    return Selector("metric", "Metric", lambda *_: options, first=list(METRICS).index(first))
 
 
 def percent_text(estimate: Estimate) -> str:

@@ -22,11 +22,11 @@ from analysis.panels.base import (
     system_title,
     systems_there,
 )
-from analysis.stats.bootstrap import COMPARED
 from analysis.stats.comparison import DRAWS, Comparison, compare_all
 from analysis.stats.paired import ComparisonError, McNemar, answers, flipped_of, mcnemar_of
 from analysis.stats.recordings import METRIC_TITLES
 from analysis.stats.runs import FoundRuns
+from cry_model.metrics import METRICS
 from cry_model.records import words
 
 DIFFERENCE_NOTE = (
@@ -99,7 +99,7 @@ def difference_rows(data: pd.DataFrame, metric: str) -> pd.DataFrame:
     """
     chosen = data["metric"] == metric
     rows = data[data["seed"].isna() | chosen].rename(columns={"a_minus_b": "value"})
-    rows = rows.assign(place=rows["metric"].map(COMPARED.index)).sort_values("place", kind="stable")
+    rows = rows.sort_values("metric", key=lambda name: name.map(list(METRICS).index), kind="stable")
     names = rows["metric"].map(lambda name: metric_name(name).replace(" (", "<br>("))
     names = names.mask(rows["metric"] == metric, "<b>" + names + "</b>")
     return rows.assign(
@@ -166,8 +166,8 @@ def two_runs(
     one, other = (found.of(*cell)[name] for name in (run_a, run_b))
     names = f"A ({short_title(run_a)}) and B ({short_title(run_b)})"
     seeds = sorted(set(one.seeds) & set(other.seeds))
-    compared = compare_all(one, other, COMPARED, seeds, DRAWS)
-    chosen = compared[COMPARED.index(metric)]
+    compared = compare_all(one, other, tuple(METRICS), seeds, DRAWS)
+    chosen = next(c for c in compared if c.metric == metric)
     told = {seed: answers(one, other, seed) for seed in seeds}
     tests = [mcnemar_of(table, seed) for seed, table in told.items()]
     flips = pd.concat([flipped_of(table).assign(seed=seed) for seed, table in told.items()])
@@ -216,6 +216,6 @@ COMPARE = Panel(
     selectors=(
         Selector("run_a", "Model (A)", systems_there),
         Selector("run_b", "Compare with (B)", systems_there, first=1),
-        metric_selector("balanced_accuracy", COMPARED),
+        metric_selector("balanced_accuracy"),
     ),
 )

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analysis.stats.bootstrap import COMPARED
 from analysis.stats.paired import ComparisonError, PairedAnswers, paired, paired_across
 from analysis.stats.recordings import probability_columns
 from analysis.stats.runs import PROTOCOLS, MeasuredRun
@@ -71,7 +70,7 @@ def compare(
     Args:
         one: a run.
         other: another one of the same dataset and protocol, with the same folds.
-        metric: one of :data:`analysis.stats.bootstrap.COMPARED`.
+        metric: one of :data:`cry_model.metrics.METRICS`.
         seeds: only these, which both have; None for all, which must then be the same.
         draws: how often groups are resampled, and how often answers are swapped.
 
@@ -86,7 +85,7 @@ def compare(
 def compare_all(
     one: MeasuredRun,
     other: MeasuredRun,
-    metrics: Sequence[str] = COMPARED,
+    metrics: Sequence[str] = tuple(METRICS),
     seeds: Sequence[int] | None = None,
     draws: int = DRAWS,
 ) -> tuple[Comparison, ...]:
@@ -95,7 +94,7 @@ def compare_all(
     Args:
         one: a run.
         other: another one, as for :func:`compare`.
-        metrics: of :data:`analysis.stats.bootstrap.COMPARED`.
+        metrics: of :data:`cry_model.metrics.METRICS`.
         seeds: only these, which both have; None for all.
         draws: as for :func:`compare`.
 
@@ -103,8 +102,8 @@ def compare_all(
         ComparisonError, ResultsError: as :func:`compare`.
     """
     for metric in metrics:
-        if metric not in COMPARED:
-            known = ", ".join(COMPARED)
+        if metric not in METRICS:
+            known = ", ".join(METRICS)
             raise ComparisonError(f"'{metric}' cannot be compared; take one of {known}.")
     table, other_table = paired(one, other, seeds)
     answers = PairedAnswers.of(one.labels, table, other_table, draws)
@@ -209,7 +208,7 @@ def leak(lax: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS)
     Args:
         lax: the run that may have heard more of what it was tested on.
         strict: the other one.
-        metric: one of :data:`analysis.stats.bootstrap.COMPARED`.
+        metric: one of :data:`cry_model.metrics.METRICS`.
         draws: how often the groups are resampled.
 
     Raises:

@@ -10,10 +10,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.stats.bootstrap import Values, by_group, counted, weighted
 from analysis.stats.recordings import probability_columns
 from analysis.stats.runs import MeasuredRun
-from cry_model.metrics import METRICS, Array, Labels, interval, resampled
+from cry_model.metrics import (
+    METRICS,
+    SUMS,
+    Array,
+    Labels,
+    Values,
+    by_group,
+    interval,
+    resampled,
+    weighted,
+)
 from cry_model.records import Estimate
 
 
@@ -123,7 +132,7 @@ def exchanged(
     """Prepares the difference of a metric between two systems for many exchanges.
 
     Args:
-        metric: one of :data:`analysis.stats.bootstrap.COMPARED`.
+        metric: one of :data:`cry_model.metrics.METRICS`.
         labels: (n,) class indices.
         one: (n, classes) probabilities of a system.
         other: those of another one, row for row.
@@ -137,8 +146,8 @@ def exchanged(
     if metric == "macro_auc":
         worth = _auc_worth(labels, one, other, member, groups)
         return lambda swapped: (1 - 2 * swapped) @ worth
-    combine, parts, totals = counted(metric, labels, one, member, groups)
-    _, other_parts, other_totals = counted(metric, labels, other, member, groups)
+    combine, parts, totals = SUMS[metric](labels, one).by_group(member, groups)
+    _, other_parts, other_totals = SUMS[metric](labels, other).by_group(member, groups)
 
     def differences(swapped: Array) -> Array:
         moved, all_moved = swapped @ (other_parts - parts), swapped @ (other_totals - totals)
@@ -234,7 +243,7 @@ class PairedAnswers:
         )
 
     def difference(self, metric: str) -> Difference:
-        """Of one of :data:`analysis.stats.bootstrap.COMPARED`, over all seeds."""
+        """Of one of :data:`cry_model.metrics.METRICS`, over all seeds."""
         of = partial(weighted, metric, self.labels, member=self.member, groups=self.groups)
         one, other = (self._value(metric, answers) for answers in (self.one, self.other))
         spread = of(self.one)(self.drawn) - of(self.other)(self.drawn)

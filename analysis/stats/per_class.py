@@ -10,9 +10,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.stats.bootstrap import by_group, f1s, one_hot, pairs_of, pairs_won, recalls, shares
 from analysis.stats.recordings import label_numbers, probabilities_of
-from cry_model.metrics import Array, Labels, intervals, resampled
+from cry_model.metrics import (
+    Array,
+    Labels,
+    Sums,
+    f1_sums,
+    intervals,
+    mean_share,
+    one_hot,
+    pairs_of,
+    pairs_won,
+    recall_sums,
+    resampled,
+    shares,
+)
 from cry_model.records import Estimate
 
 UNSEEN = 1 / 400  # of an axis: what is left out lies this near to what is drawn
@@ -122,20 +134,17 @@ def _reached(
 Rows = NDArray[np.int64]
 
 
-def _counted(count: Callable[[Labels, Array], tuple[Array, Array]]) -> Callable[..., Array]:
+def _counted(count: Callable[[Labels, Array], Sums]) -> Callable[..., Array]:
     def measure(labels: Labels, probabilities: Array, member: Rows, weights: Array) -> Array:
-        parts, totals = (
-            weights @ by_group(sums, member, weights.shape[1])
-            for sums in count(labels, probabilities)
-        )
-        return shares(parts, totals)
+        _, parts, totals = count(labels, probabilities).by_group(member, weights.shape[1])
+        return shares(weights @ parts, weights @ totals)
 
     return measure
 
 
-def _precisions(labels: Labels, probabilities: Array) -> tuple[Array, Array]:
+def _precisions(labels: Labels, probabilities: Array) -> Sums:
     truth, guess = one_hot(labels, probabilities)
-    return truth * guess, guess
+    return Sums(mean_share, truth * guess, guess)
 
 
 def _aucs(labels: Labels, probabilities: Array, member: Rows, weights: Array) -> Array:
@@ -156,9 +165,9 @@ ANSWERED = ("recall", "precision", "f1")
 RANKED = ("auc", "average_precision")
 """Of the probability of a class, one against the rest."""
 MEASURES: Mapping[str, Callable[[Labels, Array, Rows, Array], Array]] = {
-    "recall": _counted(recalls),
+    "recall": _counted(recall_sums),
     "precision": _counted(_precisions),
-    "f1": _counted(f1s),
+    "f1": _counted(f1_sums),
     "auc": _aucs,
     "average_precision": _average_precisions,
 }

@@ -14,7 +14,7 @@ from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
 from analysis.stats.side_results import dealt, read_chance
 from tests.analysis.made_up_runs import FOLDS, write_run
-from train.chance import Chance, against
+from train.studies.permutation_test import Chance, against
 
 CLIP = [0.30 + 0.001 * i for i in range(100)]
 BABY = [0.30 + 0.0005 * i for i in range(100)]

@@ -148,7 +148,7 @@ def test_the_figures_show_what_was_measured(root):
 
 
 def effect_record():
-    """As ``train.attention_effect`` documents it; other fields are left out."""
+    """As ``train.studies.attention_ablation`` documents it; other fields are left out."""
     estimate = {"value": 0.9, "low": 0.85, "high": 0.95}
     share = {"value": 0.25, "low": 0.2, "high": 0.3}
 

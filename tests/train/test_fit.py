@@ -12,11 +12,12 @@ from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
 from cry_model.checkpoint import read_calibration
-from train import results
 from train.__main__ import main
-from train.calibration import calibrate
-from train.datasets.donateacry import LABELS
-from train.presets import BEST_SETTINGS
+from train.cli.grid import BUSY
+from train.data.datasets.donateacry import LABELS
+from train.fit.presets import BEST_SETTINGS
+from train.scoring import results
+from train.scoring.calibration import calibrate
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"  # the smallest
 
@@ -120,7 +121,7 @@ def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_pat
 
 def test_what_is_there_is_not_fitted_again(run, made_up_root, monkeypatch):
     before = {p: p.read_bytes() for p in run[1].rglob("*.*") if p.is_file()}
-    monkeypatch.setattr("train.fitting.fit", None)  # would be called
+    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
     assert fit(made_up_root, run[1]) == 0
     assert {p: p.read_bytes() for p in run[1].rglob("*.*") if p.is_file()} == before
 
@@ -163,7 +164,7 @@ def test_the_promise_is_an_option_and_fits_nothing_again(run, made_up_root, tmp_
     shutil.copytree(run[1], out)
     folder = out / run[0].relative_to(run[1])
     table = results.read_predictions(folder)
-    monkeypatch.setattr("train.fitting.fit", None)  # would be called
+    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
     assert fit(made_up_root, out, "--coverage", "0.5") == 0
     found = json.loads((folder / "run.json").read_text())["calibration"]
     expected = calibrate(table, LABELS, 0.5, dataset="donateacry", protocol="baby", folds=2)
@@ -176,7 +177,7 @@ def test_two_fits_into_one_folder_do_not_mix(made_up_root, tmp_path, capsys):
     lock = tmp_path / "state" / f"results-donateacry-baby-{SYSTEM}.lock"
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
-        assert fit(made_up_root, tmp_path, "--set", "channels=16") == 2
+        assert fit(made_up_root, tmp_path, "--set", "channels=16") == BUSY
     assert "Another process writes to" in capsys.readouterr().err
 
 

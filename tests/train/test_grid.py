@@ -2,7 +2,12 @@
 
 import io
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -10,14 +15,17 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
-from train import results
-from train.__main__ import main
-from train.corpus import Item
-from train.datasets import donateacry, esc10
-from train.datasets.donateacry import LABELS
-from train.grid import Cell, alike, cells, duration, state
+from tests.conftest import ROOT
+from train.__main__ import main, parser
+from train.cli.grid import Child, next_of, options_of, words_of
+from train.data.corpus import Item
+from train.data.datasets import donateacry, esc10
+from train.data.datasets.donateacry import LABELS
+from train.scoring import results
+from train.studies.grid import Cell, alike, cells, duration, state
 
 SYSTEMS = ("improved-ecapa-tdnn-no-mca", "improved-ecapa-tdnn-no-rse")
+BUSY = "improved-ecapa-tdnn-no-diff-attention"
 SMALL = ["--folds", "2", "--epochs", "1", "--device", "cpu"]
 SETTINGS = ["--set", "channels=8", "stages=1"]
 
@@ -40,7 +48,7 @@ def predictions(out, system):
 def fitted(made_up_root, tmp_path_factory):
     """What ``fit`` makes of one of the systems and both seeds."""
     out = tmp_path_factory.mktemp("fitted")
-    what = ["--dataset", "donateacry", "--system", SYSTEMS[0], "--seeds", "0", "1"]
+    what = ["--dataset", "donateacry", "--system", SYSTEMS[0], "--seeds", "1", "0"]
     assert command("fit", made_up_root, out, *what, "--no-checkpoint") == 0
     return out
 
@@ -50,8 +58,9 @@ def two_jobs(made_up_root, tmp_path_factory):
     """The grid in two processes, each with as many threads as this one: sums in the same order."""
     out = tmp_path_factory.mktemp("grid")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.commands.grid.cores", lambda: 2 * torch.get_num_threads())
-        assert grid(made_up_root, out, "--seeds", "0", "1", "--jobs", "2", "--keep-folds") == 0
+        patch.setattr("train.cli.grid.cores", lambda: 2 * torch.get_num_threads())
+        more = ["--seeds", "1", "0", "--jobs", "2", "--keep-folds", "--checkpoint"]
+        assert grid(made_up_root, out, *more) == 0
     return out
 
 
@@ -107,12 +116,12 @@ def test_two_processes_give_what_fit_gives(two_jobs, fitted):
         record = two_jobs / "results" / "donateacry" / "baby" / system / "run.json"
         assert json.loads(record.read_text())["seeds"] == [0, 1]
         assert len(list((two_jobs / "folds" / "donateacry" / "baby" / system).iterdir())) == 4
-    assert not (two_jobs / "checkpoints").exists()
+    assert len(list((two_jobs / "checkpoints").iterdir())) == 2
 
 
 def test_what_is_there_is_only_read(two_jobs, made_up_root, monkeypatch, capsys):
     before = {path: path.read_bytes() for path in two_jobs.rglob("*.*") if path.is_file()}
-    monkeypatch.setattr("train.commands.cell.run_fit", None)  # would be called
+    monkeypatch.setattr("train.cli.grid.start", None)  # would be called
     assert grid(made_up_root, two_jobs, "--seeds", "0") == 0
     said = capsys.readouterr().out
     for system in SYSTEMS:
@@ -140,36 +149,79 @@ def test_a_dry_run_lists_the_cells_and_touches_nothing(two_jobs, made_up_root, t
     assert not (tmp_path / "none").exists()
 
 
-def test_what_another_command_fits_is_skipped_and_said(made_up_root, tmp_path, capsys):
-    lock = tmp_path / "state" / f"results-donateacry-baby-{SYSTEMS[0]}.lock"
-    lock.parent.mkdir()
-    with FileLock(lock):
-        assert grid(made_up_root, tmp_path) == 0
-    said = capsys.readouterr().out
-    assert f"{SYSTEMS[0]}, seed 0: skipped, another command is fitting it" in said
-    assert predictions(tmp_path, SYSTEMS[1])
-    assert not (tmp_path / "results" / "donateacry" / "baby" / SYSTEMS[0]).exists()
-
-
-def test_what_fails_does_not_stop_the_rest(two_jobs, made_up_root, tmp_path, capsys):
+def test_what_fails_or_is_busy_does_not_stop_the_rest(two_jobs, made_up_root, tmp_path, capsys):
     folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEMS[0]
     asked = results.read_run(two_jobs / folder.relative_to(tmp_path))["configuration"]
     results.write_record(folder, {"configuration": {**asked, "folds": 9}})
     (folder / "predictions.csv").write_bytes(predictions(two_jobs, SYSTEMS[0]))
-    assert grid(made_up_root, tmp_path) == 2
+    lock = tmp_path / "state" / f"results-donateacry-baby-{BUSY}.lock"
+    lock.parent.mkdir()
+    with FileLock(lock):
+        assert grid(made_up_root, tmp_path, "--system", SYSTEMS[0], BUSY, SYSTEMS[1]) == 2
     said = capsys.readouterr()
     assert predictions(tmp_path, SYSTEMS[1])
-    assert "1 of 2 fits failed" in said.err
+    assert f"[2/3] donateacry, baby, {BUSY}, seed 0: skipped, another command" in said.out
+    assert not (tmp_path / "results" / "donateacry" / "baby" / BUSY).exists()
+    assert "1 of 3 fits failed" in said.err
     assert f"{SYSTEMS[0]}, seed 0: {folder} holds a run with other settings" in said.err
+    assert "Traceback" not in said.err
 
 
-def test_a_checkpoint_is_of_the_first_seed_with_the_numbers_of_all(made_up_root, tmp_path):
-    more = ["--seeds", "1", "0", "--checkpoint", "--system", SYSTEMS[0]]
-    assert grid(made_up_root, tmp_path, *more) == 0
-    (folder,) = (tmp_path / "checkpoints").iterdir()
-    config = json.loads((folder / "config.json").read_text())
-    assert config["training"]["seed"] == 1
-    assert config["evaluation"]["seeds"] == [0, 1]
+def test_a_checkpoint_is_of_the_first_seed_with_the_numbers_of_all(two_jobs):
+    for folder in (two_jobs / "checkpoints").iterdir():
+        config = json.loads((folder / "config.json").read_text())
+        assert config["training"]["seed"] == 1
+        assert config["evaluation"]["seeds"] == [0, 1]
+
+
+def test_the_words_are_those_of_fit(tmp_path):
+    words = ["--datasets", "esc10", "--seeds", "4", "2", "--checkpoint", "--track", "--no-resume"]
+    words += ["--set", "batch=4", "mixup=0", "--data-root", str(tmp_path), "--precision", "float32"]
+    args = parser().parse_args(["grid", *words])
+    for seed, seeds in ((4, [4]), (2, [4, 2])):
+        options = options_of(args, Cell("esc10", "clip", "resnet18", seed))
+        found = parser().parse_args(words_of(options))
+        assert (found.command, found.seeds, found.checkpoint) == ("fit", seeds, seed == 2)
+        for name in vars(found).keys() & vars(options).keys() - {"command", "run"}:
+            assert getattr(found, name) == getattr(options, name), name
+
+
+def test_cells_of_one_folder_never_run_at_once():
+    first, other, later = Cell("d", "p", "s", 0), Cell("d", "p", "t", 0), Cell("d", "p", "s", 1)
+    running = [SimpleNamespace(cell=first)]
+    assert next_of([later, other], running) == other
+    assert next_of([later], running) is None
+    assert next_of([later, other], []) == later
+
+
+def test_a_process_that_is_killed_loses_its_own_cell_alone(tmp_path):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    outcome = Child(Cell("d", "p", "s", 0), tmp_path, process).follow()
+    assert outcome.state == "failed"
+    assert "signal 9" in outcome.sentence
+
+
+def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_path):
+    words = [sys.executable, "-m", "train", "grid", "--datasets", "donateacry", "--jobs", "2"]
+    words += ["--protocols", "baby", "--system", *SYSTEMS, "--data-root", str(made_up_root)]
+    words += ["--cache", str(made_up_root / "cache"), "--out", str(tmp_path), "--device", "cpu"]
+    words += ["--folds", "2", "--epochs", "10000", *SETTINGS]
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
+        until = time.monotonic() + 120
+        while len(list(tmp_path.glob("state/donateacry/baby/*/*.pt"))) < 2:
+            assert parent.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        parent.send_signal(signal.SIGINT)
+        said = parent.communicate(timeout=60)[1]
+    assert parent.returncode == 130
+    assert said.count("the same command goes on") == 1
+    assert "Traceback" not in said
+    for system in SYSTEMS:  # their locks are free: the fits are gone
+        with FileLock(tmp_path / "state" / f"results-donateacry-baby-{system}.lock", timeout=0):
+            pass
+    assert not list(tmp_path.rglob("*.part"))
 
 
 @pytest.mark.parametrize("words", [("--set", "batch"), ("--datasets", "cats")])

@@ -6,10 +6,10 @@ import pytest
 
 import cry_model
 from train.__main__ import main
-from train.kept_folds import kept_folds
-from train.loading import find_corpus
-from train.predicting import piece_probabilities
-from train.presets import BEST
+from train.data.cache import find_corpus
+from train.fit.cross_validation import kept_folds
+from train.fit.predict import piece_probabilities
+from train.fit.presets import BEST
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 
@@ -50,7 +50,7 @@ def test_each_fold_answers_for_what_it_has_not_heard(out, made_up_root):
 def test_what_results_have_is_not_fitted_again_for_its_weights(out, made_up_root, monkeypatch):
     folder = next(folder for _, _, folder in kept_folds(out, "donateacry", "baby", SYSTEM))
     (folder / "config.json").unlink()  # as if the writing had been cut off
-    monkeypatch.setattr("train.fitting.fit", None)  # would be called
+    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
     assert fit(made_up_root, out, "--keep-folds") == 0
     assert [fold for _, fold, _ in kept_folds(out, "donateacry", "baby", SYSTEM)] == [1]
 

@@ -8,9 +8,9 @@ import torch
 from cry_model import FrontEndConfig, build_model
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint
 from train.__main__ import main
-from train.corpus import DataError
-from train.presets import BEST, BEST_SETTINGS
-from train.start import load_start
+from train.data.corpus import DataError
+from train.fit.distillation import load_start
+from train.fit.presets import BEST, BEST_SETTINGS
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 SETTINGS = {**BEST_SETTINGS, "channels": 16}

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 
 from train.__main__ import main
-from train.clips import cut_before_splitting
-from train.corpus import ONLY_LEARNT, DataError
-from train.outer import Outer
-from train.presets import BEST
-from train.splits import PROTOCOLS, split
+from train.data.clips import cut_before_splitting
+from train.data.corpus import ONLY_LEARNT, DataError
+from train.data.splits import PROTOCOLS, Outer, split
+from train.fit.presets import BEST
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 

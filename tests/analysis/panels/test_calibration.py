@@ -28,8 +28,8 @@ from cry_model.calibration import Calibration
 from cry_model.metrics import BINS
 from cry_model.records import Estimate
 from tests.analysis.made_up_runs import LABELS, write_run
-from train import results
-from train.calibration import calibrate
+from train.scoring import results
+from train.scoring.calibration import calibrate
 
 CELL = CellKey("donateacry", "baby")
 

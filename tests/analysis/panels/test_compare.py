@@ -9,12 +9,12 @@ from scipy.stats import binom
 from analysis.panels import compare as two_runs
 from analysis.panels.base import CellKey
 from analysis.panels.compare import COMPARE, difference_finding, mcnemar_finding
-from analysis.stats.bootstrap import COMPARED
 from analysis.stats.comparison import compare_all
 from analysis.stats.paired import ComparisonError, McNemar, mcnemar
 from analysis.stats.paper import FULL
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import NO_RUNS, find_runs
+from cry_model.metrics import METRICS
 from cry_model.records import Estimate
 from tests.analysis.made_up_runs import LABELS, write_run
 from tests.analysis.plain_scores import difference_bounds, score, scored
@@ -51,7 +51,7 @@ def right(run, seed):
     return p[rows].argmax(1) == truth[rows]
 
 
-@pytest.mark.parametrize("metric", COMPARED)
+@pytest.mark.parametrize("metric", METRICS)
 def test_the_difference_is_that_of_a_plain_loop(found, metric):
     data = shown(found)[0].data
     row = data[(data["metric"] == metric) & data["seed"].isna()].iloc[0]
@@ -82,7 +82,7 @@ def test_the_figure_marks_the_chosen_metric(found):
     exhibit = shown(found, metric="macro_f1")[0]
     names = list(exhibit.figure.data[0].y)
     assert [name for name in names if "<b>" in name] == ["<b>macro f1</b>"]
-    assert len(names) == len(COMPARED)
+    assert len(names) == len(METRICS)
     pooled = exhibit.data[exhibit.data["seed"].isna()]
     np.testing.assert_allclose(exhibit.figure.data[0].x, 100 * pooled["a_minus_b"])
 
@@ -232,7 +232,7 @@ def test_the_committed_results_are_compared():
         data = exhibits[0].data
         data = data[data["seed"].isna()].set_index("metric")
         seeds = set(one.seeds) & set(other.seeds)
-        for metric in COMPARED:
+        for metric in METRICS:
             expected = score(one, metric, seeds) - score(other, metric, seeds)
             assert data.loc[metric, "a_minus_b"] == pytest.approx(expected)
         test = mcnemar(one, other, one.seeds[0])
