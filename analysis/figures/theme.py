@@ -100,13 +100,6 @@ def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def on_paper(figure: go.Figure, width: int) -> go.Figure:
-    """For a file, which no style sheet reaches: dark text on white; ``width`` in pixels."""
-    return figure.update_layout(
-        width=width, paper_bgcolor="white", plot_bgcolor="white", font_color="#222222"
-    )
-
-
 def diagonal(name: str) -> dict[str, object]:
     """The dotted line from (0, 0) to (1, 1) as a scatter trace, under its name in the legend."""
     return {
