@@ -7,9 +7,9 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.figures.intervals import Dot, broken, difference_figure
+from analysis.figures.intervals import difference_figure
 from analysis.figures.leakage import leakage_figure
-from analysis.figures.theme import SYSTEM_COLOURS
+from analysis.figures.theme import SYSTEM_COLOURS, signed
 from analysis.panels.base import (
     PROTOCOL_TITLES,
     CellKey,
@@ -22,10 +22,10 @@ from analysis.panels.base import (
 )
 from analysis.stats.comparison import Leak, leak, under_two_splits
 from analysis.stats.paper import FULL
-from analysis.stats.recordings import SCORES, Guess, ResultsError, guess
+from analysis.stats.recordings import METRIC_TITLES, SCORES, Chance, ResultsError, chance_level
 from analysis.stats.runs import PROTOCOLS, FoundRuns, MeasuredRun
 from analysis.stats.side_results import DEALT, FITTED, Yardstick, without_truth, yardsticks
-from cry_model.records import Estimate, words
+from cry_model.records import Estimate
 from cry_model.registry import list_models
 
 NOT_RUN = "not run"
@@ -58,7 +58,7 @@ LOSS_CAPTION = (
 
 
 def score_data(
-    runs: Sequence[MeasuredRun], metric: str, beside: Sequence[Yardstick]
+    runs: Sequence[MeasuredRun], metric: str, beside: Sequence[Yardstick], level: Chance
 ) -> pd.DataFrame:
     """Return a row for each mark: models, baselines, and the line of the chance level."""
     rows = [
@@ -66,13 +66,12 @@ def score_data(
         for run in runs
     ]
     rows += [("beside", y.name, y.protocol, *_bounds(y.estimate)) for y in beside]
-    level = guess(runs[0].evaluation, metric)
-    rows.append(("line", level.who, None, level.value, None, None))
+    rows.append(("line", level.name, None, level.value, None, None))
     return pd.DataFrame(rows, columns=["mark", "name", "protocol", metric, "low", "high"])
 
 
 def score_table(
-    drawn: pd.DataFrame, metric: str, splits: Sequence[str], level: Guess
+    drawn: pd.DataFrame, metric: str, splits: Sequence[str], level: Chance
 ) -> pd.DataFrame:
     """Return a row for each model and baseline, a column for each split.
 
@@ -86,8 +85,8 @@ def score_table(
         text=[str(Estimate(r.value, r.low, r.high)) for r in drawn.itertuples()]
     ).pivot(index="title", columns="split", values="text")
     table = texts.reindex(index=drawn["title"].unique(), columns=list(splits)).fillna(NOT_RUN)
-    table.loc[level.who] = f"{level.value:.3f}"
-    return table.rename_axis(index=words(metric), columns=None).reset_index()
+    table.loc[level.name] = f"{level.value:.3f}"
+    return table.rename_axis(index=METRIC_TITLES[metric], columns=None).reset_index()
 
 
 def loss_data(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
@@ -106,11 +105,11 @@ def loss_table(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
         (
             system_title(leak.system),
             f"{PROTOCOL_TITLES[leak.lax]} minus {PROTOCOL_TITLES[leak.strict]}",
-            f"{leak.lost.value:+.3f} [{leak.lost.low:+.3f}, {leak.lost.high:+.3f}]",
+            signed(leak.lost),
         )
         for leak in leaks
     ]
-    return pd.DataFrame(rows, columns=["model", "difference", words(metric)])
+    return pd.DataFrame(rows, columns=["model", "difference", METRIC_TITLES[metric]])
 
 
 def _bounds(estimate: Estimate) -> tuple[float, float, float]:
@@ -123,7 +122,9 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     pairs = under_two_splits(runs)
     leaks = [leak(*pair, metric) for pair in pairs.values()]
     beside, problems = _beside(runs, metric)
-    data, level = score_data(runs, metric, beside), guess(runs[0].evaluation, metric)
+    level = chance_level(runs[0].evaluation, metric)
+    assert level is not None  # every one of SCORES has one
+    data = score_data(runs, metric, beside, level)
     drawn = _drawn(data, metric, {y.name: y.title for y in beside})
     splits = [PROTOCOL_TITLES[p] for p in PROTOCOLS if p in set(drawn["protocol"])]
     captions = [SCORE_CAPTION, *([CORPUS_CAPTION] if cell.dataset.startswith("challenge6") else [])]
@@ -133,21 +134,21 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
         if any(own.name.startswith(name) for own in beside)
     ]
     end = f"{cell.dataset}-{metric}".replace("_", "-")
-    name = words(metric)
+    name = METRIC_TITLES[metric]
     return (
         Exhibit(
             f"leakage-{end}",
             f"{name[0].upper()}{name[1:]} under each split",
             data,
-            leakage_figure(drawn, splits, name, (level.value, level.who)),
+            leakage_figure(drawn, splits, name, (level.value, level.name)),
             score_table(drawn, metric, splits, level),
-            f"{_above_chance(pairs, metric)}\n\n{' '.join([*captions, *problems])}",
+            f"{_above_chance(pairs, metric, level)}\n\n{' '.join([*captions, *problems])}",
         ),
         Exhibit(
             f"leakage-lost-{end}",
             f"Drop in {name} from the loosest split to the strictest",
             loss_data(leaks, metric),
-            difference_figure([_dot(leak) for leak in leaks], "drop (points)"),
+            difference_figure(_dots(leaks), "drop (points)"),
             loss_table(leaks, metric),
             f"Models with a drop whose interval is above zero: "
             f"{sum(leak.lost.low > 0 for leak in leaks)} of {len(leaks)}. Recordings: "
@@ -169,16 +170,20 @@ def _drawn(data: pd.DataFrame, metric: str, baselines: Mapping[str, str]) -> pd.
     )
 
 
-def _above_chance(pairs: dict[str, tuple[MeasuredRun, MeasuredRun]], metric: str) -> str:
+def _above_chance(
+    pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str, level: Chance
+) -> str:
     """Write what the improved model, or else the first, has above chance under both splits."""
     system = FULL if FULL in pairs else next(iter(pairs))
     parts = [
-        f"{PROTOCOL_TITLES[run.protocol]} {e.value - level:+.3f} "
-        f"[{e.low - level:+.3f}, {e.high - level:+.3f}]"
+        f"{PROTOCOL_TITLES[run.protocol]} {signed(_above(run, metric, level))}"
         for run in pairs[system]
-        for e, level in [(run.evaluation.metrics[metric], guess(run.evaluation, metric).value)]
     ]
-    return f"{system_title(system)}, {words(metric)} above chance: {', '.join(parts)}."
+    return f"{system_title(system)}, {METRIC_TITLES[metric]} above chance: {', '.join(parts)}."
+
+
+def _above(run: MeasuredRun, metric: str, level: Chance) -> Estimate:
+    return Estimate(*(end - level.value for end in _bounds(run.evaluation.metrics[metric])))
 
 
 def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Yardstick], list[str]]:
@@ -206,10 +211,18 @@ def _of_dataset(found: FoundRuns, dataset: str) -> list[MeasuredRun]:
     return [run for run in found.runs if run.dataset == dataset and run.system in known]
 
 
-def _dot(leak: Leak) -> Dot:
-    span = (100 * leak.lost.low, 100 * leak.lost.high)
-    name = broken(system_title(leak.system))
-    return Dot(name, 100 * leak.lost.value, span, SYSTEM_COLOURS[leak.system])
+def _dots(leaks: Sequence[Leak]) -> pd.DataFrame:
+    rows = [
+        {
+            "name": system_title(leak.system).replace(" w", "<br>w"),
+            "value": leak.lost.value,
+            "low": leak.lost.low,
+            "high": leak.lost.high,
+            "colour": SYSTEM_COLOURS[leak.system],
+        }
+        for leak in leaks
+    ]
+    return pd.DataFrame(rows)
 
 
 LEAKAGE = Panel(
@@ -221,7 +234,9 @@ LEAKAGE = Panel(
     cells=leakage_cells,
     places=2,
     selectors=(
-        Selector("metric", "Metric", lambda *_: [Option(words(m), m) for m in SCORES], first=1),
+        Selector(
+            "metric", "Metric", lambda *_: [Option(METRIC_TITLES[m], m) for m in SCORES], first=1
+        ),
     ),
     by_protocol=False,
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures.curves import precision_recall_figure, roc_figure
-from analysis.figures.intervals import MEASURE_TITLES, class_dots, guessing
+from analysis.figures.intervals import MEASURE_TITLES, class_dots
 from analysis.panels.base import (
     SYSTEM,
     CellKey,
@@ -62,7 +62,7 @@ def per_class(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ..
             f"per-class-{name}",
             f"Recall, precision and F1 of each class: {title}",
             score_data(scores, chance),
-            class_dots(scores, chance),
+            class_dots(score_data(scores, chance), ANSWERED),
             score_table(scores),
             f"{scored_on(run)}\n\n{POINTS}",
         ),
@@ -104,8 +104,13 @@ def score_data(scores: Sequence[ClassScores], chance: float) -> pd.DataFrame:
 def _at_random(own: ClassScores, measure: str, chance: float) -> float:
     if not own.support:
         return float("nan")
-    ranked = {"auc": 0.5, "average_precision": own.share}
-    return ranked[measure] if measure in RANKED else guessing(measure, own.share, chance)
+    return {
+        "recall": chance,
+        "precision": own.share,
+        "f1": 2 * own.share * chance / (own.share + chance),
+        "auc": 0.5,
+        "average_precision": own.share,
+    }[measure]
 
 
 def score_table(scores: Sequence[ClassScores]) -> pd.DataFrame:

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from analysis.lists import grouped
 from analysis.stats.comparison import Comparison, compare
 from analysis.stats.paired import ComparisonError
 from analysis.stats.paper import CLAIMS, Claim
-from analysis.stats.runs import MeasuredRun
+from analysis.stats.runs import SPLITS, MeasuredRun
 from cry_model.records import Evaluation, dataset_title
 from cry_model.registry import list_models
 
@@ -126,7 +125,7 @@ METRICS = ("balanced_accuracy", "accuracy")
 one class is frequent, the balanced accuracy is what is like it."""
 MAIN = METRICS[0]
 """What the figures and the summary show."""
-MADE_UP = "synthetic6"
+SYNTHETIC = "synthetic6"
 """The corpus whose sounds are made by formulas, other ones for each label."""
 PAPER_SYSTEMS = frozenset(system for claim in CLAIMS for system in claim.systems)
 
@@ -149,12 +148,12 @@ class Cell:
     @property
     def title(self) -> str:
         """As the page names it."""
-        return f"{dataset_title(self.dataset)}, `{self.protocol}`"
+        return f"{dataset_title(self.dataset)}, {SPLITS[self.protocol]}"
 
     @property
-    def is_control(self) -> bool:
+    def is_synthetic(self) -> bool:
         """Whether its sounds are made up, so that it says nothing of real cries."""
-        return self.dataset == MADE_UP
+        return self.dataset == SYNTHETIC
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -183,8 +182,3 @@ def cells_of(runs: Sequence[MeasuredRun]) -> tuple[Cell, ...]:
             findings = {metric: judge(by_system, metric) for metric in METRICS}
             found.append(Cell(dataset, protocol, by_system, findings))
     return tuple(found)
-
-
-def listed(cells: Sequence[Cell]) -> str:
-    """Cells by dataset: "ESC-10 (`clip`, `baby`) and Donate-a-Cry (`baby`)"."""
-    return grouped((dataset_title(cell.dataset), f"`{cell.protocol}`") for cell in cells)

@@ -21,7 +21,7 @@ from cry_model.metrics import METRICS
 from cry_model.records import Estimate
 from cry_model.registry import list_models
 
-DRAWS = 1000
+DRAWS = 2000
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from analysis.panels import PANELS
 from analysis.panels.base import CellKey, Exhibit, Panel, system_title
 from analysis.panels.confusion import CONFUSION
 from analysis.panels.errors import ERRORS
-from analysis.panels.warming import Warming
 from analysis.stats.paired import ComparisonError
 from analysis.stats.recordings import ResultsError, probability_columns
 from analysis.stats.runs import FoundRuns, MeasuredRun
@@ -264,6 +263,4 @@ def build_analysis_tab(
                 if classify is not None and panel.name in BELOW:
                     more["below"] = partial(BELOW[panel.name], found, classify)
                 build_panel(panel, found, tabs, shared, **more)
-    warming = Warming(found, panels)
-    tab.select(warming.start, queue=False, show_progress="hidden", api_visibility="private")
     offer_analysis(found, panels)

@@ -372,7 +372,7 @@ class Destination:
 ROOT = Path(__file__).parents[2]
 FILES = ("app.py", "README.md", "requirements.txt", "LICENSE")
 PACKAGES = ("cry_model", "analysis")
-CODE = (".py", ".css", ".js")
+CODE = (".py", ".css", ".js", ".j2")
 # By name: whatever else somebody keeps there, a recording perhaps, stays at home.
 ASSETS = (
     "checkpoints/*/config.json",

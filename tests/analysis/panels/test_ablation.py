@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.figures.intervals import WITHOUT
 from analysis.panels.ablation import (
     ABLATION,
     DRAWS,
@@ -19,7 +18,7 @@ from analysis.panels.ablation import (
 )
 from analysis.panels.base import CellKey
 from analysis.stats.comparison import fold_scores
-from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE
+from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, WITHOUT
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import NO_RUNS, RESULTS, find_runs, read_run
 from cry_model.metrics import METRICS

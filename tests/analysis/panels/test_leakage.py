@@ -11,7 +11,7 @@ from analysis.panels.leakage import BASELINE_CAPTIONS, CORPUS_CAPTION, LEAKAGE
 from analysis.stats.comparison import leak, under_two_splits
 from analysis.stats.paired import ComparisonError
 from analysis.stats.paper import FULL, NO_MCA
-from analysis.stats.recordings import SCORES, ResultsError, guess
+from analysis.stats.recordings import SCORES, ResultsError, chance_level
 from analysis.stats.runs import NO_RUNS, find_runs
 from analysis.stats.side_results import yardsticks
 from tests.analysis.made_up_runs import write_run
@@ -76,7 +76,7 @@ def test_the_table_has_every_split_and_says_what_was_not_run(found):
     assert table.loc["ECAPA-TDNN", "unseen babies"] == str(
         run.evaluation.metrics["balanced_accuracy"]
     )
-    assert list(table.loc["guessing"]) == ["0.333"] * 3
+    assert list(table.loc["chance"]) == ["0.333"] * 3
 
 
 def test_the_figure_shows_what_the_data_has(found):
@@ -91,8 +91,8 @@ def test_the_figure_shows_what_the_data_has(found):
         np.testing.assert_allclose(line.y + np.array(line.error_y.array), own["high"])
         np.testing.assert_allclose(line.y - np.array(line.error_y.arrayminus), own["low"])
     (level,) = figure.layout.shapes
-    assert level.y0 == level.y1 == data.set_index("name").loc["guessing", "balanced_accuracy"]
-    assert [note.text for note in figure.layout.annotations] == ["guessing 0.333"]  # no dataset
+    assert level.y0 == level.y1 == data.set_index("name").loc["chance", "balanced_accuracy"]
+    assert [note.text for note in figure.layout.annotations] == ["chance 0.333"]  # no dataset
     np.testing.assert_allclose(lost.figure.data[0].x, 100 * lost.data["lost"])
 
 
@@ -106,8 +106,8 @@ def test_what_guessing_scores_is_that_of_the_constant_answer(found):
         ("macro_f1", f1_score(truth, constant, average="macro")),
         ("macro_auc", 0.5),
     ):
-        assert guess(run.evaluation, metric).value == pytest.approx(plain)
-    assert guess(run.evaluation, "accuracy").who == "always answering “hungry”"
+        assert chance_level(run.evaluation, metric).value == pytest.approx(plain)
+    assert chance_level(run.evaluation, "accuracy").name == "always “hungry”"
 
 
 def test_a_dataset_under_one_split_is_left_out(found):

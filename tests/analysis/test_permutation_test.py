@@ -1,17 +1,17 @@
-"""What dealt labels score, as the page and the findings show it."""
+"""Scores of permuted labels, as the page and docs/results.md show them."""
 
 import json
 from dataclasses import asdict
 
 import pytest
 
-from analysis.findings_chance import chance_lines
 from analysis.panels.leakage import LEAKAGE
+from analysis.results_page import permutation_rows
 from analysis.stats.claims import cells_of
 from analysis.stats.paper import FULL
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
-from analysis.stats.side_results import dealt, read_chance
+from analysis.stats.side_results import read_permutation_test, without_truth
 from tests.analysis.made_up_runs import FOLDS, write_run
 from train.studies.permutation_test import Chance, against
 
@@ -42,60 +42,54 @@ def root(tmp_path):
 
 def test_each_protocol_has_its_own_and_none_where_none_was_asked(root):
     found = find_runs(root)
-    level = read_chance(found.of("donateacry", "clip")[FULL])
+    level = read_permutation_test(found.of("donateacry", "clip")[FULL])
     one = level.scores["macro_auc"]
-    assert level.shuffles == 100
-    assert (one.value, one.dealt.value) == (0.35, pytest.approx(0.3495))
-    assert (one.dealt.low, one.dealt.high) == (pytest.approx(0.302475), pytest.approx(0.396525))
+    assert level.permutations == 100
+    assert (one.value, one.permuted.value) == (0.35, pytest.approx(0.3495))
+    assert (one.permuted.low, one.permuted.high) == (
+        pytest.approx(0.302475),
+        pytest.approx(0.396525),
+    )
     assert one.p == pytest.approx(51 / 101)
-    assert (level.kept, level.front_end) == (pytest.approx(0.4), "log-mel")
-    assert read_chance(found.of("esc10", "recording")[FULL]) is None
-    ways = dealt(found.runs, "macro_f1")
+    assert (level.unchanged, level.front_end) == (pytest.approx(0.4), "log-mel")
+    assert read_permutation_test(found.of("esc10", "recording")[FULL]) is None
+    ways = without_truth(found.runs, "macro_f1")
     assert sorted((way.dataset, way.protocol) for way in ways) == [
         ("donateacry", "baby"),
         ("donateacry", "clip"),
     ]
     write_chance(root, "clip", 0.35, CLIP, folds=FOLDS + 1)
-    assert [way.protocol for way in dealt(found.runs, "macro_f1")] == ["baby"]
+    assert [way.protocol for way in without_truth(found.runs, "macro_f1")] == ["baby"]
 
 
 def test_the_panel_shows_them_beside_the_systems(root):
     found = find_runs(root)
     cell = next(cell for cell in LEAKAGE.cells(found) if cell.dataset == "donateacry")
     scores = LEAKAGE.exhibits(found, cell, {"metric": "balanced_accuracy"})[0]
-    line = next(t for t in scores.figure.data if "dealt out" in t.name)
+    line = next(t for t in scores.figure.data if "permuted" in t.name)
     assert list(line.x) == ["random segments", "unseen babies"]
     assert list(line.y) == pytest.approx([0.3495, 0.32475])
-    row = scores.table.set_index("balanced accuracy").loc[
-        "linear classifier, labels dealt out anew"
-    ]
+    row = scores.table.set_index("balanced accuracy").loc["linear classifier, permuted labels"]
     assert row["random segments"] == "0.350 [0.302, 0.397]"
 
 
-def test_the_findings_say_where_nothing_need_have_been_learnt(root):
-    text = "\n".join(chance_lines(cells_of(find_runs(root).runs)))
-    assert (
-        "| Donate-a-Cry, `clip`, log-mel, macro auc | 0.350 | 0.350 [0.302, 0.397] | 0.505 |"
-        in text
-    )
-    assert "| Donate-a-Cry, `baby`, log-mel, macro auc | 0.900 |" in text
-    assert "On Donate-a-Cry (`clip`) the linear classifier is not shown to do better" in text
-    assert "(`baby`) the linear" not in text
-    within = next(line for line in text.splitlines() if line.startswith("- Within what dealt"))
-    assert "scores on Donate-a-Cry, `baby` of Improved ECAPA-TDNN. Those" in within
-    above = next(line for line in text.splitlines() if line.startswith("- Above what dealt"))
-    assert "on Donate-a-Cry, `clip` of all systems; on Donate-a-Cry, `baby` of ECAPA-TDNN." in above
-    assert "100 times" in text
-    assert "40 % on Donate-a-Cry, `clip`" in text
+def test_the_page_has_a_row_for_each_split_and_metric(root):
+    rows = list(permutation_rows(cells_of(find_runs(root).runs)))
+    assert [row["metric"] for row in rows] == ["balanced accuracy", "macro AUC"] * 2
+    clip, baby = rows[1], rows[3]
+    assert clip["linear classifier, per recording"] == "Donate-a-Cry, random segments"
+    assert (clip["true labels"], clip["permuted labels"]) == ("0.350", "0.350 [0.302, 0.397]")
+    assert (clip["p"], clip["permutations"], clip["labels unchanged"]) == ("0.505", "100", "40%")
+    assert baby["true labels"] == "0.900"
 
 
-def test_without_the_test_the_findings_say_nothing(tmp_path):
+def test_without_the_test_there_are_no_rows(tmp_path):
     write_run(tmp_path, FULL)
-    assert chance_lines(cells_of(find_runs(tmp_path).runs)) == []
+    assert list(permutation_rows(cells_of(find_runs(tmp_path).runs))) == []
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"scores": {"macro_auc": {"value": 1}}}'])
 def test_a_damaged_file_is_one_sentence(root, text):
     (root / "donateacry" / "clip" / "chance.json").write_text(text)
-    with pytest.raises(ResultsError, match=r"chance\.json is not as train chance writes it"):
-        read_chance(find_runs(root).of("donateacry", "clip")[FULL])
+    with pytest.raises(ResultsError, match=r"chance\.json is not as .* chance writes it"):
+        read_permutation_test(find_runs(root).of("donateacry", "clip")[FULL])
