@@ -5,11 +5,11 @@ import math
 from dataclasses import replace
 
 import pytest
+from analysis.panels.systems_rows import COST_AXES, system_rows
+from analysis.panels.systems_scatter import HEIGHT, plotted
 
 from analysis.panels.base import CellKey
 from analysis.panels.systems import SYSTEMS, systems
-from analysis.panels.systems_rows import COST_AXES, system_rows
-from analysis.panels.systems_scatter import HEIGHT, plotted
 from analysis.stats.paper import FULL, NO_MCA, read_paper
 from analysis.stats.runs import NO_RUNS, RESULTS, FoundRuns, find_runs
 from analysis.stats.side_results import BENCHMARK
