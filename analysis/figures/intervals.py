@@ -49,27 +49,33 @@ def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
             high the dot is open) and colour.
         axis: title of the x axis, in points.
     """
-    data = with_bars(data)
+    data = with_bars(data).assign(
+        symbol=data["low"].isna().map({False: "circle", True: "circle-open"})
+    )
     figure = px.scatter(
-        data.assign(bare=data["low"].isna()),
+        data,
         x="value",
         y="name",
         error_x="above",
         error_x_minus="below",
-        color="colour",
-        color_discrete_map="identity",
-        symbol="bare",
-        symbol_map={False: "circle", True: "circle-open"},
+        symbol="symbol",
+        symbol_map="identity",
         custom_data=["low", "high"],
         template="none",
     )
-    figure.update_traces(
-        error_x=BAR, marker={"size": 10, "line": {"width": 0}}, hovertemplate=_hover("x", "points")
-    )
-    figure.update_traces(
-        {"hovertemplate": "%{y}: %{x:+.1f} points<extra></extra>", "marker.line.width": 2},
-        selector={"marker.symbol": "circle-open"},
-    )
+    for trace in figure.data:
+        open_mark = trace.marker.symbol == "circle-open"
+        trace.update(
+            error_x=BAR,
+            marker={
+                "size": 10,
+                "color": data.loc[data["symbol"] == trace.marker.symbol, "colour"],
+                "line": {"width": 2 * open_mark},
+            },
+            hovertemplate="%{y}: %{x:+.1f} points<extra></extra>"
+            if open_mark
+            else _hover("x", "points"),
+        )
     figure.add_vline(0, line=ZERO)
     finish(figure, height=90 + ROW * len(data))
     return figure.update_layout(
@@ -230,19 +236,21 @@ def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
         hovertemplate="%{y}, chance level: %{x:.2f}<extra></extra>",
     )
     random.data[0].showlegend = True
-    nothing = data["value"].isna()
-    undefined = px.scatter(
-        data.assign(at=nothing.map({True: 0.0}), text="undefined"),
-        x="at",
-        y="name",
-        text="text",
-        template="none",
-        **facets,
-    )
-    undefined.update_traces(
-        mode="text", textposition="middle right", textfont_size=10, hoverinfo="skip"
-    )
-    figure.add_traces([*random.data, *undefined.data])
+    figure.add_traces(random.data)
+    for column, measure in enumerate(measures, 1):
+        missing = data.loc[(data["measure"] == measure) & data["value"].isna(), "name"]
+        figure.add_scatter(
+            x=[0] * len(missing),
+            y=missing,
+            mode="text",
+            text="undefined",
+            textposition="middle right",
+            textfont_size=10,
+            hoverinfo="skip",
+            showlegend=False,
+            row=1,
+            col=column,
+        )
     finish(figure, height=130 + 26 * len(labels))
     figure.update_xaxes(
         title=None, range=[-0.04, 1.04], tickvals=[0, 0.5, 1], ticktext=["0", "0.5", "1"]

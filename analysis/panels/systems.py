@@ -168,7 +168,8 @@ def systems(
         times = TIMES_NOTE.format(costs.clip, costs.machine, costs.torch)
         threads = sorted({costs.threads[0], costs.threads[-1]})
     except ResultsError as error:
-        costs, times, threads = None, f"No times: {error}", []
+        problem = str(error).replace(str(benchmark), benchmark.name)
+        costs, times, threads = None, f"No times: {problem}", []
     rows = score_rows(runs, metric, paper, costs)
     name = f"{cell.dataset}-{cell.protocol}-{metric}".replace("_", "-")
     table = Exhibit(
