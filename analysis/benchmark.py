@@ -20,9 +20,9 @@ import torch
 from analysis.live_benchmark import run_live_benchmark
 from analysis.long_benchmark import run_long_benchmark
 from analysis.measuring import RATE, RUNS, SECONDS, median_ms, peak_memory_mb, write_clip
-from analysis.sound import picture
+from analysis.sound import compute_display
 from analysis.stats.side_results import Cost
-from analysis.tabs.classify import sections
+from analysis.tabs.classify import make_cards
 from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint, to_json, write_atomically
 from cry_model.classifier import CryClassifier
@@ -34,8 +34,8 @@ LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 
 def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:
     """Every figure that the page draws for this system, as the JSON that it sends."""
-    shown = sections(picture(recording), prediction, high_hz)
-    return [section.figure.to_json() for section in shown if section.figure is not None]
+    cards = make_cards(compute_display(recording), prediction, high_hz)
+    return [card.figure.to_json() for card in cards.values()]
 
 
 def measure_cost(system: str, threads: int) -> Cost:

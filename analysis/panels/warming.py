@@ -35,13 +35,14 @@ class Warming:
         return self._thread is not None and not self._thread.is_alive()
 
     def _draw(self) -> None:
+        found = self._found.readable
         # The cell that is shown first comes first in every panel.
-        cells = {panel.name: list(panel.cells(self._found)) for panel in self._panels}
+        cells = {panel.name: list(panel.cells(found)) for panel in self._panels}
         for number in range(max(map(len, cells.values()), default=0)):
             for panel in self._panels:
                 if number < len(cells[panel.name]):
                     cell = cells[panel.name][number]
                     try:
-                        panel.exhibits(self._found, cell)
+                        panel.exhibits(found, cell)
                     except (ResultsError, ComparisonError) as problem:  # whoever looks is told
                         LOG.info("%s, %s: %s", panel.name, "/".join(cell), problem)
