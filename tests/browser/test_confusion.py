@@ -11,7 +11,7 @@ from analysis.stats.confusion import confusion_of
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
 from analysis.tabs.analysis import cell_list, list_title
-from analysis.tabs.recordings import NOT_AT_HAND
+from analysis.tabs.recordings import NOT_FOUND
 from cry_model.records import words
 from tests.server import serve
 from tests.stand_ins import page_root
@@ -145,7 +145,7 @@ def test_an_error_that_is_not_at_hand_says_so_and_another_is_played(
     seen = visit()
     open_panel(seen, "errors")
     choose_row(seen, "errors-0-table", silent)
-    seen.page.locator("#errors-player", has_text=NOT_AT_HAND).wait_for()
+    seen.page.locator("#errors-player", has_text=NOT_FOUND).wait_for()
     assert not seen.page.locator("#errors-open").is_visible()
     choose_row(seen, "errors-0-table", other)
     seen.page.wait_for_function(f"{DURATION.format('errors')} > 0")
