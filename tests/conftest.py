@@ -11,7 +11,7 @@ import pytest
 from analysis.models import load_bundled
 from cry_model import CryGate
 from tests.server import serve
-from tests.stand_ins import checkpoints, page_root, write_gate
+from tests.stand_ins import checkpoints, page_root, recordings, write_gate
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -37,8 +37,9 @@ def examples() -> Path:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The page with all of its models, started once for all tests that visit it."""
-    folder = tmp_path_factory.mktemp("server")
-    with serve(folder, page_root(tmp_path_factory.mktemp("root"))) as running:
+    folder, root = (tmp_path_factory.mktemp(name) for name in ("server", "root"))
+    data = recordings(tmp_path_factory.mktemp("recordings"))
+    with serve(folder, page_root(root), CRY_DATA=str(data)) as running:
         yield running
 
 

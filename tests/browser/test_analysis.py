@@ -11,6 +11,8 @@ from analysis.pairing import ComparisonError
 from analysis.runs import RESULTS, find_runs
 from cry_model.evaluation import dataset_title
 
+pytestmark = pytest.mark.browser
+
 FOUND = find_runs(RESULTS)
 UNTIL_DRAWN = 60_000
 
