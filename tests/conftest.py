@@ -1,10 +1,12 @@
 """What every test needs: the real recordings where they are, and no call home."""
 
+import gc
 import os
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: before torch is imported, and inherited
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave the core to others
 
 import pytest
 
@@ -17,6 +19,12 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_finish():
+    """Take what was imported out of garbage collection, which every fit asks for several times."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
+from tests.train.small_fit import RESULTS, SYSTEM, words
 from train import results
 from train.__main__ import main
 from train.corpus import Item
@@ -17,19 +18,13 @@ from train.datasets import donateacry, esc10
 from train.datasets.donateacry import LABELS
 from train.grid import Cell, alike, cells, duration, state
 
-SYSTEMS = ("improved-ecapa-tdnn-no-mca", "improved-ecapa-tdnn-no-rse")
-SMALL = ["--folds", "2", "--epochs", "1", "--device", "cpu"]
-SETTINGS = ["--set", "channels=8", "stages=1"]
+SYSTEMS = (SYSTEM, "improved-ecapa-tdnn-no-rse")
 
 
-def command(name, root, out, *more):
-    where = ["--data-root", str(root), "--cache", str(root / "cache"), "--out", str(out)]
-    return main([name, *where, *SMALL, *SETTINGS, *more])
-
-
-def grid(root, out, *more):
-    what = ["--datasets", "donateacry", "--system", *SYSTEMS, "--protocols", "baby"]
-    return command("grid", root, out, *what, *more)
+def grid(root, out, *more, systems=SYSTEMS):
+    what = ["grid", "--datasets", "donateacry", "--system", *systems, "--protocols", "baby"]
+    given = words(root, out, *more)
+    return main([*what, *given[given.index("--data-root") :]])
 
 
 def predictions(out, system):
@@ -37,21 +32,10 @@ def predictions(out, system):
 
 
 @pytest.fixture(scope="module")
-def fitted(made_up_root, tmp_path_factory):
-    """What ``fit`` makes of one of the systems and both seeds."""
-    out = tmp_path_factory.mktemp("fitted")
-    what = ["--dataset", "donateacry", "--system", SYSTEMS[0], "--seeds", "0", "1"]
-    assert command("fit", made_up_root, out, *what, "--no-checkpoint") == 0
-    return out
-
-
-@pytest.fixture(scope="module")
-def two_jobs(made_up_root, tmp_path_factory):
-    """The grid in two processes, each with as many threads as this one: sums in the same order."""
+def done(made_up_root, tmp_path_factory):
+    """The grid in this process."""
     out = tmp_path_factory.mktemp("grid")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.commands.grid.cores", lambda: 2 * torch.get_num_threads())
-        assert grid(made_up_root, out, "--seeds", "0", "1", "--jobs", "2", "--keep-folds") == 0
+    assert grid(made_up_root, out, "--seeds", "0", "1", "--keep-folds", "--no-checkpoint") == 0
     return out
 
 
@@ -94,46 +78,60 @@ def test_the_state_of_a_cell_is_read_from_its_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "said"),
     [(0.4, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")],
 )
-def test_durations_are_for_people(seconds, words):
-    assert duration(seconds) == words
+def test_durations_are_for_people(seconds, said):
+    assert duration(seconds) == said
 
 
-def test_two_processes_give_what_fit_gives(two_jobs, fitted):
-    assert predictions(two_jobs, SYSTEMS[0]) == predictions(fitted, SYSTEMS[0])
+def test_it_gives_what_fit_gives(done, finished_fit):
+    ours = pd.read_csv(io.BytesIO(predictions(done, SYSTEM)))
+    theirs = pd.read_csv(finished_fit / RESULTS / "predictions.csv")
+    pd.testing.assert_frame_equal(ours[ours["seed"] == 0].reset_index(drop=True), theirs)
     for system in SYSTEMS:
-        record = two_jobs / "results" / "donateacry" / "baby" / system / "run.json"
+        record = done / "results" / "donateacry" / "baby" / system / "run.json"
         assert json.loads(record.read_text())["seeds"] == [0, 1]
-        assert len(list((two_jobs / "folds" / "donateacry" / "baby" / system).iterdir())) == 4
-    assert not (two_jobs / "checkpoints").exists()
+        assert len(list((done / "folds" / "donateacry" / "baby" / system).iterdir())) == 4
+    assert not (done / "checkpoints").exists()
 
 
-def test_what_is_there_is_only_read(two_jobs, made_up_root, monkeypatch, capsys):
-    before = {path: path.read_bytes() for path in two_jobs.rglob("*.*") if path.is_file()}
+@pytest.mark.slow
+def test_two_processes_give_the_same(done, made_up_root, tmp_path, monkeypatch):
+    """Each with as many threads as this one: sums in the same order."""
+    monkeypatch.setattr("train.commands.grid.cores", lambda: 2 * torch.get_num_threads())
+    more = ("--seeds", "0", "1", "--jobs", "2", "--keep-folds", "--no-checkpoint")
+    assert grid(made_up_root, tmp_path, *more) == 0
+    for system in SYSTEMS:
+        assert predictions(tmp_path, system) == predictions(done, system)
+    names = {path.relative_to(done) for path in done.glob("folds/**/*")}
+    assert {path.relative_to(tmp_path) for path in tmp_path.glob("folds/**/*")} == names
+
+
+def test_what_is_there_is_only_read(done, made_up_root, monkeypatch, capsys):
+    before = {path: path.read_bytes() for path in done.rglob("*.*") if path.is_file()}
     monkeypatch.setattr("train.commands.cell.run_fit", None)  # would be called
-    assert grid(made_up_root, two_jobs, "--seeds", "0") == 0
+    assert grid(made_up_root, done, "--seeds", "0") == 0
     said = capsys.readouterr().out
     for system in SYSTEMS:
-        table = pd.read_csv(io.BytesIO(predictions(two_jobs, system)))
+        table = pd.read_csv(io.BytesIO(predictions(done, system)))
         own = table[table["seed"] == 0]
         guess = own[[f"p_{label}" for label in LABELS]].to_numpy().argmax(1)
         right = balanced_accuracy_score(own["label"], [LABELS[i] for i in guess])
         line = f"donateacry, baby, {system}, seed 0: was there, balanced accuracy {right:.3f}"
         assert line in said
-    assert {p: p.read_bytes() for p in two_jobs.rglob("*.*") if p.is_file()} == before
+    assert {p: p.read_bytes() for p in done.rglob("*.*") if p.is_file()} == before
 
 
-def test_a_dry_run_lists_the_cells_and_touches_nothing(two_jobs, made_up_root, tmp_path, capsys):
-    assert grid(made_up_root, two_jobs, "--seeds", "1", "2", "--dry-run") == 0
+def test_a_dry_run_lists_the_cells_and_touches_nothing(done, made_up_root, tmp_path, capsys):
+    assert grid(made_up_root, done, "--seeds", "1", "2", "--dry-run") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "seed" in line]
     states = [(seed, system) for seed in (1, 2) for system in SYSTEMS]
     assert lines == [
         f"donateacry, baby, {system}, seed {seed}: {'done' if seed == 1 else 'to do'}"
         for seed, system in states
     ]
-    assert grid(made_up_root, two_jobs, "--dry-run", "--set", "batch=5") == 0
+    assert grid(made_up_root, done, "--dry-run", "--set", "batch=5") == 0
     assert "2 fits of 2 folds, 0 of them done" in (said := capsys.readouterr().out)
     assert said.count("other settings") == 2
     assert grid(made_up_root, tmp_path / "none", "--dry-run") == 0
@@ -151,11 +149,11 @@ def test_what_another_command_fits_is_skipped_and_said(made_up_root, tmp_path, c
     assert not (tmp_path / "results" / "donateacry" / "baby" / SYSTEMS[0]).exists()
 
 
-def test_what_fails_does_not_stop_the_rest(two_jobs, made_up_root, tmp_path, capsys):
+def test_what_fails_does_not_stop_the_rest(done, made_up_root, tmp_path, capsys):
     folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEMS[0]
-    asked = results.read_run(two_jobs / folder.relative_to(tmp_path))["configuration"]
+    asked = results.read_run(done / folder.relative_to(tmp_path))["configuration"]
     results.write_record(folder, {"configuration": {**asked, "folds": 9}})
-    (folder / "predictions.csv").write_bytes(predictions(two_jobs, SYSTEMS[0]))
+    (folder / "predictions.csv").write_bytes(predictions(done, SYSTEMS[0]))
     assert grid(made_up_root, tmp_path) == 2
     said = capsys.readouterr()
     assert predictions(tmp_path, SYSTEMS[1])
@@ -164,16 +162,16 @@ def test_what_fails_does_not_stop_the_rest(two_jobs, made_up_root, tmp_path, cap
 
 
 def test_a_checkpoint_is_of_the_first_seed_with_the_numbers_of_all(made_up_root, tmp_path):
-    more = ["--seeds", "1", "0", "--checkpoint", "--system", SYSTEMS[0]]
-    assert grid(made_up_root, tmp_path, *more) == 0
+    more = ("--seeds", "1", "0", "--checkpoint")
+    assert grid(made_up_root, tmp_path, *more, systems=SYSTEMS[:1]) == 0
     (folder,) = (tmp_path / "checkpoints").iterdir()
     config = json.loads((folder / "config.json").read_text())
     assert config["training"]["seed"] == 1
     assert config["evaluation"]["seeds"] == [0, 1]
 
 
-@pytest.mark.parametrize("words", [("--set", "batch"), ("--datasets", "cats")])
-def test_a_mistake_is_found_before_anything_is_fitted(made_up_root, tmp_path, words, capsys):
-    assert grid(made_up_root, tmp_path, *words) == 2
+@pytest.mark.parametrize("more", [("--set", "batch"), ("--datasets", "cats")])
+def test_a_mistake_is_found_before_anything_is_fitted(made_up_root, tmp_path, more, capsys):
+    assert grid(made_up_root, tmp_path, *more) == 2
     assert "Traceback" not in capsys.readouterr().err
     assert not (tmp_path / "results").exists()

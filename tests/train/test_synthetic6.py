@@ -20,7 +20,7 @@ from train.cry_kinds import KINDS
 from train.datasets import DATASETS, synthetic6
 from train.datasets.synthetic6 import LABELS, plan, read, read_onsets, write
 
-RECORDINGS, SECONDS = 18, 4.0  # large enough for the classifier, small enough for a test
+RECORDINGS, SECONDS = 12, 3.0  # large enough for the classifier, small enough for a test
 
 
 @pytest.fixture(scope="module")
