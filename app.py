@@ -7,11 +7,10 @@ import os
 import signal
 import threading
 
-from analysis.model_choice import choose
-from analysis.models import load_gate
+from analysis.models import choose, load_gate
 from analysis.page import build_page, launch_options
-from analysis.runs import RESULTS, find_runs
-from analysis.traces import leave_no_traces
+from analysis.server import leave_no_traces
+from analysis.stats.runs import RESULTS, find_runs
 from analysis.uploads import upload_folder
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from analysis.dashboard.report import write_report
 from analysis.findings import write_findings
 from analysis.readme_table import write_table
-from analysis.run_tables import ResultsError
+from analysis.report import write_report
+from analysis.stats.recordings import ResultsError
 from analysis.svg import DrawingError
 from cry_model.registry import list_models
 

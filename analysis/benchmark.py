@@ -17,19 +17,17 @@ from pathlib import Path
 
 import torch
 
-from analysis.costs import Cost
 from analysis.live_benchmark import run_live_benchmark
 from analysis.long_benchmark import run_long_benchmark
 from analysis.measuring import RATE, RUNS, SECONDS, median_ms, peak_memory_mb, write_clip
-from analysis.sections import sections
 from analysis.sound import picture
+from analysis.stats.side_results import Cost
+from analysis.tabs.classify import sections
 from cry_model import audio
-from cry_model.checkpoint import CheckpointConfig, save_checkpoint, write_atomically
+from cry_model.checkpoint import CheckpointConfig, save_checkpoint, to_json, write_atomically
 from cry_model.classifier import CryClassifier
-from cry_model.documents import to_json
-from cry_model.front_ends import usual_config
 from cry_model.prediction import Prediction
-from cry_model.registry import get_system, list_models
+from cry_model.registry import get_system, list_models, usual_config
 
 LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 
-from analysis.ablation_figure import WITHOUT, ablation_figure
-from analysis.cells import MAIN, Cell, cells_of
-from analysis.dealt_runs import without_truth
+from analysis.figures.intervals import WITHOUT, ablation_figure
+from analysis.figures.leakage import leakage_figure
+from analysis.figures.theme import on_paper
 from analysis.findings_page import ABLATION, LEAKAGE, page
-from analysis.leakage_figure import leakage_figure
-from analysis.paper import Paper, read_paper
-from analysis.run_tables import ResultsError
-from analysis.runs import find_runs
-from analysis.style import on_paper
+from analysis.stats.claims import MAIN, Cell, cells_of
+from analysis.stats.paper import Paper, read_paper
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import find_runs
+from analysis.stats.side_results import without_truth
 from cry_model.checkpoint import write_atomically
 
 WIDTH = 760  # pixels of a figure

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from analysis.ablation_figure import WITHOUT
-from analysis.attention_effects import AttentionEffect, Neutralised, read_effect
-from analysis.cells import Cell
+from analysis.figures.intervals import WITHOUT
 from analysis.findings_tables import signed, table
 from analysis.lists import grouped
-from cry_model.evaluation import Estimate, percent, words
+from analysis.stats.claims import Cell
+from analysis.stats.side_results import AttentionEffect, Neutralised, read_effect
 from cry_model.layers import DifferentialAttention
+from cry_model.records import Estimate, percent, words
 from cry_model.registry import get_system
 
 NAMES = {

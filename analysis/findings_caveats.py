@@ -6,11 +6,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean
 
-from analysis.cells import MADE_UP, MAIN, Cell, listed
 from analysis.findings_tables import settings_text
-from analysis.fold_scores import fold_scores
-from analysis.paper import FULL
-from cry_model.evaluation import dataset_order, dataset_title, words
+from analysis.stats.claims import MADE_UP, MAIN, Cell, listed
+from analysis.stats.comparison import fold_scores
+from analysis.stats.paper import FULL
+from cry_model.records import dataset_order, dataset_title, words
 from cry_model.registry import get_system
 
 PUT_ASIDE = {"esc10": 0}

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from analysis.cells import Cell, listed
-from analysis.chance_level import ChanceLevel, read_chance
-from analysis.claims import LEVEL
 from analysis.findings_dealt import SHOWN, dealt_lines
 from analysis.findings_tables import table
-from analysis.fold_scores import score_of_seeds
-from analysis.measured_run import MeasuredRun
-from cry_model.evaluation import percent, words
+from analysis.stats.claims import LEVEL, Cell, listed
+from analysis.stats.comparison import score_of_seeds
+from analysis.stats.runs import MeasuredRun
+from analysis.stats.side_results import ChanceLevel, read_chance
+from cry_model.records import percent, words
 from cry_model.registry import get_system
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from itertools import combinations
 
-from analysis.cells import MAIN, Cell
-from analysis.dealt_runs import dealt_runs
 from analysis.findings_tables import table
-from analysis.fold_scores import score_of_seeds
-from analysis.measured_run import MeasuredRun
-from cry_model.evaluation import words
+from analysis.stats.claims import MAIN, Cell
+from analysis.stats.comparison import score_of_seeds
+from analysis.stats.runs import MeasuredRun
+from analysis.stats.side_results import dealt_runs
+from cry_model.records import words
 from cry_model.registry import get_system
 
 SHOWN = (MAIN, "macro_auc")

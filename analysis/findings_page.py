@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from analysis.cells import MAIN, METRICS, Cell
-from analysis.claims import LEVEL
-from analysis.comparison import DRAWS
 from analysis.findings_attention import attention_section
 from analysis.findings_caveats import (
     control_line,
@@ -23,9 +20,11 @@ from analysis.findings_chance import chance_lines
 from analysis.findings_dealt import as_good_line
 from analysis.findings_tables import GUESSING, fitting_table, measured_table, verdict_table
 from analysis.findings_words import absent_lines, ahead_lines, claim_line, headline, leakage_lines
-from analysis.paper import Paper
-from analysis.runs import FoundRuns
-from cry_model.evaluation import group_name, words
+from analysis.stats.claims import LEVEL, MAIN, METRICS, Cell
+from analysis.stats.comparison import DRAWS
+from analysis.stats.paper import Paper
+from analysis.stats.runs import FoundRuns
+from cry_model.records import group_name, words
 
 CAVEATS = (
     corpus_line,

@@ -7,12 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from analysis.cells import Cell
-from analysis.claims import Finding, Verdict
-from analysis.comparison import Comparison
-from analysis.measured_run import MeasuredRun
-from analysis.paper import Paper
-from cry_model.evaluation import Estimate, words
+from analysis.stats.claims import Cell, Finding, Verdict
+from analysis.stats.comparison import Comparison
+from analysis.stats.paper import Paper
+from analysis.stats.runs import MeasuredRun
+from cry_model.records import Estimate, words
 from cry_model.registry import get_system, list_models
 
 MEASURED = ("accuracy", "balanced_accuracy", "macro_auc")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from analysis.cells import Cell, listed
-from analysis.claims import Verdict
-from analysis.fold_scores import score_of_seeds
-from analysis.paper import FULL, Claim, Paper
-from analysis.runs import PROTOCOLS
-from cry_model.evaluation import Estimate, dataset_title, tested, words
+from analysis.stats.claims import Cell, Verdict, listed
+from analysis.stats.comparison import score_of_seeds
+from analysis.stats.paper import FULL, Claim, Paper
+from analysis.stats.runs import PROTOCOLS
+from cry_model.records import Estimate, dataset_title, tested, words
 from cry_model.registry import get_system, list_models
 
 

@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.live.drawing import pieces
 from analysis.live.listener import LIMIT_SECONDS, Listener
 from analysis.live.stream import LOOK, RATE
+from analysis.models import EXAMPLE_NAMES, EXAMPLES
 from cry_model import audio
 from cry_model.classifier import CryClassifier
-from cry_model.features import resample
-from cry_model.gate import CryGate
+from cry_model.detector import CryGate
+from cry_model.frontend import resample
 
 MICROPHONE = 48_000  # Hz
 WARM_UP = 40  # steps

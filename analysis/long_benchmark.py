@@ -22,14 +22,12 @@ import numpy as np
 import soundfile
 import torch
 
-from analysis.classify_tab import classify
-from analysis.examples import EXAMPLE_NAMES, EXAMPLES
 from analysis.measuring import median_ms, peak_memory_mb, write_clip
-from analysis.models import load_bundled, load_gate
+from analysis.models import EXAMPLE_NAMES, EXAMPLES, load_bundled, load_gate
+from analysis.tabs.classify import classify
 from cry_model import audio
 from cry_model.classifier import CryClassifier
-from cry_model.cry_track import CryTrack
-from cry_model.gate import CryGate
+from cry_model.detector import CryGate, CryTrack
 
 LENGTH = 600  # s
 EVERY = 30.0  # s from one cry to the next where there are pauses

@@ -11,19 +11,17 @@ import gradio as gr
 import plotly.graph_objects as go
 from starlette.middleware import Middleware
 
-from analysis.about_tab import build_about_tab
-from analysis.classify_tab import build_classify_tab, classify
-from analysis.dashboard.listening import ClassifyTab
-from analysis.dashboard.tab import build_analysis_tab
-from analysis.examples import EXAMPLE_NAMES, EXAMPLES
-from analysis.forgetting import forgetting
 from analysis.live.tab import build_live_tab
-from analysis.models import Model
-from analysis.routes import OnlyOpenRoutes
-from analysis.runs import NO_RUNS, FoundRuns
-from analysis.upload_limit import NoCopies, UploadLimit
+from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model
+from analysis.server import NoCopies, OnlyOpenRoutes, UploadLimit
+from analysis.stats.runs import NO_RUNS, FoundRuns
+from analysis.tabs.about import build_about_tab
+from analysis.tabs.analysis import build_analysis_tab
+from analysis.tabs.classify import build_classify_tab, classify
+from analysis.tabs.recordings import ClassifyTab
+from analysis.uploads import forgetting
 from cry_model.audio import SUFFIXES
-from cry_model.gate import CryGate
+from cry_model.detector import CryGate
 
 CSS = Path(__file__).with_name("page.css")
 RECORDING = Path(__file__).with_name("recording.js")

@@ -6,13 +6,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from analysis.cells import MAIN, PAPER_SYSTEMS
 from analysis.findings_tables import table
-from analysis.measured_run import MeasuredRun
-from analysis.run_tables import ResultsError
-from analysis.runs import find_runs
+from analysis.stats.claims import MAIN, PAPER_SYSTEMS
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import MeasuredRun, find_runs
 from cry_model.checkpoint import write_atomically
-from cry_model.evaluation import dataset_title
+from cry_model.records import dataset_title
 from cry_model.registry import get_system, list_models
 
 BEGIN, END = "<!-- results: python -m analysis table -->", "<!-- end of results -->"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from analysis.measured_run import MeasuredRun
-from cry_model.checkpoint import ASSETS, WEIGHTS
-from cry_model.complexity import MEBI
-from cry_model.config import CONFIG, CheckpointConfig, CheckpointError
+from analysis.stats.runs import MeasuredRun
+from cry_model.checkpoint import ASSETS, CONFIG, WEIGHTS, CheckpointConfig, CheckpointError
+from cry_model.registry import MEBI
 
 
 @dataclass(frozen=True)

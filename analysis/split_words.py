@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cry_model.evaluation import group_name
+from cry_model.records import group_name
 
 
 def kept_apart(dataset: str, protocol: str) -> str:

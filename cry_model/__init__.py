@@ -5,20 +5,17 @@
 6
 """
 
-from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
+from cry_model.acoustic_features import AcousticConfig, AcousticFrontEnd
 from cry_model.attention import AttentionMaps
 from cry_model.audio import AudioError, Recording
 from cry_model.calibration import Calibration
-from cry_model.checkpoint import load_checkpoint, save_checkpoint
+from cry_model.checkpoint import CheckpointConfig, CheckpointError, load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
-from cry_model.config import CheckpointConfig, CheckpointError
-from cry_model.cry_track import CryTrack, Span
-from cry_model.evaluation import Estimate, Evaluation
-from cry_model.features import PAPER_FRONT_END, FrontEnd, FrontEndConfig
-from cry_model.front_ends import make_front_end
-from cry_model.gate import CryGate
+from cry_model.detector import CryGate, CryTrack, Span
+from cry_model.frontend import PAPER_FRONT_END, FrontEnd, FrontEndConfig
 from cry_model.prediction import PieceAnswer, Prediction, Segment
-from cry_model.registry import UnknownSystemError, build_model, list_models
+from cry_model.records import Estimate, Evaluation
+from cry_model.registry import UnknownSystemError, build_model, list_models, make_front_end
 
 __all__ = [
     "PAPER_FRONT_END",

@@ -10,14 +10,12 @@ from dataclasses import replace
 
 from cry_model.audio import AudioError
 from cry_model.calibration import one_of
-from cry_model.checkpoint import DEFAULT
+from cry_model.checkpoint import DEFAULT, CheckpointError, to_json
 from cry_model.classifier import CryClassifier
-from cry_model.complexity import table
-from cry_model.config import CheckpointError
-from cry_model.cry_track import clock
-from cry_model.documents import to_json
-from cry_model.evaluation import percent, words
+from cry_model.detector import clock
 from cry_model.prediction import Prediction
+from cry_model.records import percent, words
+from cry_model.registry import table
 
 UNEXPECTED = "This file could not be classified ({}); please give another one, and report it."
 

@@ -6,12 +6,86 @@ the first 15 s is the table's value (tests/cry_model/test_acoustic_features.py).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from cry_model.chroma import mean_chroma
+from cry_model.audio import Recording, require_sound
+from cry_model.declared import Within, require, require_declared
+from cry_model.frontend import Clip, Pieces, cut, resample
 from cry_model.torchaudio_compat import import_torchaudio
+
+CLASSES = 12  # semitones of an octave
+A0_HZ = 27.5
+PEAK_HZ = (150.0, 4000.0)  # where peaks are looked for
+PEAK_SHARE = 0.1  # of the loudest bin's power: what counts as a peak
+CELLS = 100  # of the histogram: the resolution of the tuning is a cent
+CENTRE_OCTAVE, OCTAVE_WIDTH = 5.0, 2.0  # octaves above A0 that count, as a Gaussian
+
+
+def mean_chroma(power: Tensor, rate: int) -> Tensor:
+    """(batch, frames, bins) power -> (batch, frames): mean over the classes, the loudest being 1.
+
+    As ``librosa.feature.chroma_stft`` of 0.11, averaged over its rows; silent frames give 0.
+    """
+    filters = chroma_filters(estimate_tuning(power, rate), power.shape[-1], rate).to(power.dtype)
+    chroma = power @ filters.transpose(1, 2)
+    return chroma.mean(-1) / chroma.amax(-1).clamp_min(torch.finfo(chroma.dtype).tiny)
+
+
+def estimate_tuning(power: Tensor, rate: int) -> Tensor:
+    """(batch, frames, bins) power -> (batch,) semitones off A440, -0.5 to 0.49; 0 without a peak.
+
+    As ``librosa.estimate_tuning``: the commonest deviation from the nearest semitone among the
+    louder half of the item's spectral peaks.
+    """
+    batch, step = len(power), rate / (2 * (power.shape[-1] - 1))
+    low, high = (int(-(-hz // step)) for hz in PEAK_HZ)
+    left, here, right = (power[..., low + by : high + by] for by in (-1, 0, 1))
+    floor = PEAK_SHARE * power.amax(-1, keepdim=True)
+    peaks = ((here > left) & (here >= right) & (here > floor)).nonzero(as_tuple=True)
+    item, _, position = peaks
+    left, here, right = (values[peaks].double() for values in (left, here, right))
+    # The vertex of the parabola through the three bins.
+    slope = (right - left) / 2
+    shift = slope / (2 * here - left - right)
+    semitones = CLASSES * ((low + position + shift) * step / A0_HZ).log2()
+    cell = ((semitones + 0.5).remainder(1) * CELLS).long().clamp_max(CELLS - 1)
+
+    # Sorted by height within each item, the louder half are those of the higher ranks.
+    order = (here + slope * shift / 2).argsort()
+    order = order[item[order].argsort(stable=True)]
+    item, cell = item[order], cell[order]
+    count = item.bincount(minlength=batch)
+    rank = torch.arange(len(item), device=item.device) - (count.cumsum(0) - count)[item]
+    louder = (item * CELLS + cell)[rank >= count[item] // 2]
+    histogram = louder.bincount(minlength=batch * CELLS).view(batch, CELLS)
+    # Of equally full cells the first: each gets a rank of its own.
+    fullest = (histogram * CELLS - torch.arange(CELLS, device=item.device)).argmax(-1)
+    return torch.where(count > 0, fullest / CELLS - 0.5, 0.0)
+
+
+def chroma_filters(tuning: Tensor, bins: int, rate: int) -> Tensor:
+    """(batch,) semitones -> (batch, 12, bins) double, the weight of each bin in each pitch class.
+
+    As ``librosa.filters.chroma``, but beginning with A.
+    """
+    step = rate / (2 * (bins - 1))
+    number = torch.arange(1, bins + 1, dtype=torch.double, device=tuning.device)
+    semitones = CLASSES * (number * step / A0_HZ).log2()
+    semitones = torch.cat([semitones[:1] - 1.5 * CLASSES, semitones])  # a value for 0 Hz
+    width = semitones.diff().clamp_min(1)
+    semitones = semitones[:-1] - tuning.double()[:, None, None]
+    classes = torch.arange(CLASSES, dtype=torch.double, device=tuning.device)[:, None]
+    half = CLASSES / 2
+    distance = (semitones - classes + half).remainder(CLASSES) - half
+    bumps = (-0.5 * (2 * distance / width) ** 2).exp()
+    octaves = (semitones / CLASSES - CENTRE_OCTAVE) / OCTAVE_WIDTH
+    return bumps / bumps.norm(dim=1, keepdim=True) * (-0.5 * octaves**2).exp()
+
 
 torchaudio = import_torchaudio()
 
@@ -95,3 +169,89 @@ def _zero_crossing_rate(waveforms: Tensor) -> Tensor:
     negative = pad(waveforms, (FFT // 2, FFT // 2), mode="replicate") < -ZERO
     changes = (negative[:, 1:] != negative[:, :-1]).to(waveforms.dtype)
     return changes.unfold(-1, FFT - 1, HOP).sum(-1) / FFT
+
+
+DC_SHARE = 0.005  # of the standard deviation: a mean above it comes from the recorder
+
+
+@dataclass(frozen=True)
+class AcousticConfig:
+    """What the front end declares; see :class:`~cry_model.frontend.FrontEndConfig`.
+
+    Attributes:
+        kind: "acoustic".
+        num_bands: rows of the features, always 26.
+        sample_rate: Hz, what every recording is brought to, so that the rate it came with (which
+            goes with the label) is not heard. The features themselves are of 22,050 Hz.
+        piece_seconds: length of a piece; a shorter recording is one piece.
+        min_seconds: a shorter recording is repeated up to this length.
+        overlap: least share that neighbouring pieces have in common.
+
+    Raises:
+        ValueError: if one is out of its range, or they do not fit together.
+    """
+
+    kind: Literal["acoustic"] = "acoustic"
+    num_bands: Annotated[int, Within(len(FEATURES), len(FEATURES))] = len(FEATURES)
+    sample_rate: Annotated[int, Within(8000, 48_000)] = 16_000
+    piece_seconds: Annotated[float, Within(0.1, 60)] = 15.0
+    min_seconds: Annotated[float, Within(0.1, 60)] = 0.5
+    overlap: Annotated[float, Within(0, 0.95)] = 0.5
+
+    def __post_init__(self):
+        require_declared(self)
+        fits = self.min_seconds <= self.piece_seconds
+        require(fits, "min_seconds is at most piece_seconds")
+
+    @property
+    def low_hz(self) -> float:
+        """Lower edge of the band that is heard."""
+        return 0.0
+
+    @property
+    def high_hz(self) -> float:
+        """Upper edge of the band that is heard."""
+        return self.sample_rate / 2
+
+    @property
+    def hop_seconds(self) -> float:
+        """Seconds from one frame to the next."""
+        return HOP / RATE
+
+
+class AcousticFrontEnd(nn.Module):
+    """Recording -> clip -> pieces -> features.
+
+    ``forward`` takes waveforms (batch, samples) at the configuration's rate and gives features
+    (batch, 26, frames) as :class:`~cry_model.acoustic_features.AcousticFeatures` does.
+    """
+
+    def __init__(self, config: AcousticConfig):
+        super().__init__()
+        self.config = config
+        self.features = AcousticFeatures()
+
+    def prepare(self, recording: Recording) -> Clip:
+        """Resamples one recording and removes DC; its level stays, and nothing is cut off.
+
+        Without DC the samples stay as they are, digital silence too, so the features are the
+        public table's.
+
+        Raises:
+            SilentAudioError: if nothing is left in the band.
+        """
+        wave = recording.waveform
+        if (mean := wave.mean()).abs() > DC_SHARE * wave.std():
+            wave = wave - mean
+        # Steep, so that a recording that was made at this rate sounds like one brought to it.
+        wave = resample(wave, recording.sample_rate, self.config.sample_rate, 256, 0.985)
+        require_sound(wave)
+        return Clip(wave, 0.0)
+
+    def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
+        """See :func:`cry_model.frontend.cut`; None is the overlap of the configuration."""
+        c, share = self.config, self.config.overlap if overlap is None else overlap
+        return cut(clip, c.sample_rate, c.piece_seconds, c.min_seconds, share)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        return self.features(resample(waveforms, self.config.sample_rate, RATE))

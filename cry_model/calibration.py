@@ -6,7 +6,7 @@ Measured by ``train`` on held-out recordings, stored in each config, applied by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cry_model.declared import Count, Name, Names, Seed, Share, Within
-from cry_model.evaluation import Estimate, group_name, percent, tested, words
+from cry_model.records import Estimate, group_name, percent, tested, words
 
 Array = NDArray[np.float64]
 
@@ -131,3 +131,80 @@ def one_of(names: Sequence[str]) -> str:
     """("hungry", "tired", "burping") -> "hungry, tired or burping"."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
+
+
+RANGE = (0.05, 20.0)  # of a temperature
+
+
+def group_weights(groups: Sequence[str] | NDArray[np.str_]) -> Array:
+    """Of n recordings: one over the size of its group and the number of groups; they sum to 1."""
+    _, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    return 1 / (sizes[member] * len(sizes))
+
+
+def fit_temperature(probabilities: Array, targets: Array, weights: Array) -> float:
+    """The temperature under which the labels are likeliest (Guo et al. 2017).
+
+    Args:
+        probabilities: (n, classes) of recordings.
+        targets: (n, classes), rows that sum to 1: where the label is, or how probable each is.
+        weights: (n,).
+
+    Returns:
+        1 if there is nothing to fit it on.
+    """
+    from scipy.optimize import minimize_scalar
+
+    if not len(weights):
+        return 1.0
+    weighted, floor = np.ascontiguousarray((weights[:, None] * targets).T), np.log(FLOOR)
+    logits = np.ascontiguousarray(np.log(np.maximum(probabilities, FLOOR)).T)
+    logits -= logits.max(0)
+
+    def loss(logarithm: float) -> float:
+        scaled = logits / np.exp(logarithm)
+        scaled -= np.log(np.exp(scaled).sum(0))
+        return -float(np.vdot(weighted, np.maximum(scaled, floor)))
+
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(RANGE), method="bounded").x))
+
+
+def apart(
+    groups: NDArray[np.str_], folds: Iterable[NDArray[np.int64]]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+    """Each fold (row numbers), and which rows are of groups that have no recording in it.
+
+    A fold that has every group, as the only test part has, comes in two halves by groups.
+    """
+    for held_out in folds:
+        others = ~np.isin(groups, groups[held_out])
+        if others.any():
+            yield held_out, others
+            continue
+        half = np.isin(groups, np.unique(groups[held_out])[::2])
+        yield held_out[half[held_out]], ~half
+        yield held_out[~half[held_out]], half
+
+
+def crossed_temperatures(
+    probabilities: Array,
+    targets: Array,
+    groups: NDArray[np.str_],
+    folds: Iterable[NDArray[np.int64]],
+) -> Array:
+    """The temperature of each row, fitted on the groups that have no recording in its fold.
+
+    Args:
+        probabilities: as for :func:`fit_temperature`.
+        targets: the same.
+        groups: of the recordings, (n,).
+        folds: the rows of each; every row is in one.
+
+    Returns:
+        (n,).
+    """
+    found = np.empty(len(probabilities))
+    for held_out, others in apart(groups, folds):
+        rows = probabilities[others], targets[others]
+        found[held_out] = fit_temperature(*rows, group_weights(groups[others]))
+    return found

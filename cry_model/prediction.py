@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cry_model.agreement import Agreement
 from cry_model.attention import AttentionMaps
 from cry_model.calibration import Calibration
-from cry_model.cry_track import CryTrack
-from cry_model.evaluation import Evaluation
+from cry_model.detector import CryTrack
+from cry_model.records import Agreement, Evaluation
 
 
 @dataclass(frozen=True)

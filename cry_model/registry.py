@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from cry_model.acoustic_features import FEATURES
+from cry_model.acoustic_features import FEATURES, AcousticConfig, AcousticFrontEnd
 from cry_model.ecapa_tdnn import ECAPATDNN
 from cry_model.feature_mlp import FeatureMLP
+from cry_model.frontend import FrontEnd, FrontEndConfig
 from cry_model.improved_ecapa_tdnn import ImprovedECAPATDNN
 from cry_model.resnet import ResNet18
 
@@ -109,3 +114,84 @@ def build_model(
     system = get_system(name)
     bands = system.num_bands if num_bands is None else num_bands
     return system.factory(num_classes, bands, **{**system.settings, **overrides})
+
+
+AnyConfig = FrontEndConfig | AcousticConfig
+AnyFrontEnd = FrontEnd | AcousticFrontEnd
+
+
+def config_class(kind: str | None) -> type[FrontEndConfig] | type[AcousticConfig]:
+    """The class of the configuration with this ``kind``.
+
+    That class refuses a kind that does not exist.
+    """
+    return AcousticConfig if kind == "acoustic" else FrontEndConfig
+
+
+def usual_config(system: str) -> AnyConfig:
+    """What a system of the registry listens to unless its checkpoint says otherwise."""
+    return AcousticConfig() if system == ON_FEATURES else FrontEndConfig()
+
+
+def make_front_end(config: AnyConfig) -> AnyFrontEnd:
+    """The front end, on the CPU, that the configuration describes."""
+    if isinstance(config, AcousticConfig):
+        return AcousticFrontEnd(config)
+    return FrontEnd(config)
+
+
+FRAMES = 250  # 5 s at the paper's hop of 20 ms
+MEBI = 2**20  # the paper's "Param (MB)": its ResNet18 has 11.18 M parameters, printed as 10.66
+PAPER_REFERENCE = Path(__file__).parents[1] / "assets" / "paper_reference.json"
+
+
+@dataclass(frozen=True)
+class Complexity:
+    """Parameters, and multiply-adds for one input."""
+
+    parameters: int
+    multiply_adds: int
+
+
+def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES) -> Complexity:
+    """Counts the parameters of ``model`` and its multiply-adds for (1, num_bands, frames).
+
+    torch's counter takes convolutions and matrix products, two operations a multiply-add.
+    """
+    was_training = model.training
+    features = torch.zeros(1, num_bands, frames, device=next(model.parameters()).device)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        model.eval()(features)
+    model.train(was_training)
+    return Complexity(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
+
+
+def table() -> str:
+    """Every system with six classes and 13 MFCC, the paper's figures beside ours, as text."""
+    paper = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["systems"]
+    rows = [("system", "parameters / 2^20", "paper", "multiply-adds, 5 s", "paper")]
+    for name in list_models():
+        cost = measure(build_model(name), get_system(name).num_bands)
+        stated = paper.get(name, {})
+        rows.append(
+            (
+                name,
+                f"{cost.parameters / MEBI:.2f}",
+                _stated(stated.get("parameters_mebi")),
+                f"{cost.multiply_adds / 1e9:.2f} G",
+                _stated(stated.get("flops_giga"), " G"),
+            )
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
+    ]
+    return "\n".join(lines) + "\n\n" + NOTE
+
+
+NOTE = """Inputs of 13 MFCC x 250 frames (5 s), six classes; feature-mlp has 26 features, whose
+own cost is not counted. The paper does not state the inputs behind its figures."""
+
+
+def _stated(value: float | None, unit: str = "") -> str:
+    return "-" if value is None else f"{value:.2f}{unit}"

@@ -10,20 +10,18 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from analysis.dashboard.errors import ERRORS
-from analysis.dashboard.panel import cells_with
 from analysis.models import BUNDLED, CHECKPOINTS, SIX
-from analysis.paper import FULL
-from analysis.runs import RESULTS, find_runs
+from analysis.panels.base import cells_with
+from analysis.panels.errors import ERRORS
+from analysis.stats.paper import FULL
+from analysis.stats.runs import RESULTS, find_runs
 from cry_model import CheckpointConfig, FrontEndConfig, audio, save_checkpoint
-from cry_model.acoustic_front_end import AcousticConfig, AcousticFrontEnd
-from cry_model.agreement import Agreement
+from cry_model.acoustic_features import AcousticConfig, AcousticFrontEnd
 from cry_model.calibration import Calibration
-from cry_model.evaluation import Estimate, Evaluation
+from cry_model.detector import DEFAULT_GATE
 from cry_model.feature_mlp import level_free
-from cry_model.gate import DEFAULT_GATE
-from cry_model.gate_record import GateRecord
-from train.presets import GATE_FRONT_END
+from cry_model.records import Agreement, Estimate, Evaluation, GateRecord
+from train.fit.presets import GATE_FRONT_END
 
 ROOT = Path(__file__).parents[1]
 CLASSIFIERS = sorted(folder for folder in CHECKPOINTS.iterdir() if folder != DEFAULT_GATE)

@@ -15,12 +15,12 @@ import analysis.__main__
 import cry_model.__main__
 import train.__main__
 from analysis.readme_table import BEGIN, END, write_table
-from analysis.run_tables import ResultsError
-from analysis.runs import find_runs
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import find_runs
 from cry_model.run_files import read_record
 from tests.analysis.made_up_runs import write_run
 from tests.conftest import ROOT
-from train.space import space_files
+from train.publish.hub import space_files
 
 RESULTS = ROOT / "assets" / "results"
 README = (ROOT / "README.md").read_text(encoding="utf-8")

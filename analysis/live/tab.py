@@ -8,13 +8,11 @@ from typing import Any
 import gradio as gr
 
 from analysis.live.drawing import NO_CRY
-from analysis.live.listener import LIMIT_SECONDS, Listener
-from analysis.live.spectrogram import place
-from analysis.live.stream import KEPT, RATE
-from analysis.live.view import Gate
+from analysis.live.listener import LIMIT_SECONDS, Gate, Listener
+from analysis.live.stream import KEPT, RATE, place
 from analysis.live.visitors import SILENT_SECONDS, Visitors
 from analysis.models import Model
-from cry_model.evaluation import percent
+from cry_model.records import percent
 
 SCRIPT = Path(__file__).with_name("live.js")
 PRIVACY = (

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.live.drawing import pieces
-from analysis.live.listener import Listener
-from analysis.live.view import View
+from analysis.live.listener import Listener, View
 from cry_model.audio import AudioError
 
 MOST_LISTENING = 8  # at once; each costs a few per cent of a core

@@ -6,7 +6,7 @@ import torch
 import cry_model
 from analysis.models import SIX
 from cry_model import CheckpointConfig, CryClassifier, Recording
-from cry_model.front_ends import usual_config
+from cry_model.registry import usual_config
 
 LABELS = ("belly_pain", "hungry", "tired")
 

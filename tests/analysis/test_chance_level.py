@@ -5,16 +5,16 @@ from dataclasses import asdict
 
 import pytest
 
-from analysis.cells import cells_of
-from analysis.chance_level import dealt, read_chance
-from analysis.dashboard.leakage import LEAKAGE
+from analysis.figures.leakage import leakage_figure
 from analysis.findings_chance import chance_lines
-from analysis.leakage_figure import leakage_figure
-from analysis.paper import FULL
-from analysis.run_tables import ResultsError
-from analysis.runs import find_runs
+from analysis.panels.leakage import LEAKAGE
+from analysis.stats.claims import cells_of
+from analysis.stats.paper import FULL
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import find_runs
+from analysis.stats.side_results import dealt, read_chance
 from tests.analysis.made_up_runs import FOLDS, write_run
-from train.chance import Chance, against
+from train.studies.permutation_test import Chance, against
 
 CLIP = [0.30 + 0.001 * i for i in range(100)]
 BABY = [0.30 + 0.0005 * i for i in range(100)]

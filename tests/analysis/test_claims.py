@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.claims import LEVEL, Verdict, holm, judge
-from analysis.comparison import compare
-from analysis.paper import CLAIMS, FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
-from analysis.runs import read_run
+from analysis.stats.claims import LEVEL, Verdict, holm, judge
+from analysis.stats.comparison import compare
+from analysis.stats.paper import CLAIMS, FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
+from analysis.stats.runs import read_run
 from cry_model.registry import list_models
 from tests.analysis.made_up_runs import write_run
 from tests.conftest import ROOT

@@ -3,16 +3,13 @@
 import numpy as np
 import pytest
 
-from analysis.comparison import compare
-from analysis.flips import flipped, mcnemar
-from analysis.pairing import ComparisonError
-from analysis.runs import read_run
-from analysis.swaps import exchanged
-from analysis.weightings import COMPARED, weighted
-from cry_model.metrics import METRICS
+from analysis.stats.comparison import compare
+from analysis.stats.paired import ComparisonError, exchanged, flipped, mcnemar
+from analysis.stats.runs import read_run
+from cry_model.metrics import METRICS, weighted
 from tests.analysis.made_up_runs import LABELS, answers, recordings, write_run
 from tests.analysis.plain_metrics import plain
-from train import results
+from train.scoring import results
 
 COLUMNS = [f"p_{label}" for label in LABELS]
 
@@ -32,7 +29,7 @@ def arrays(run):
     return truth, table[COLUMNS].to_numpy(), table["group"].to_numpy()
 
 
-@pytest.mark.parametrize("metric", COMPARED)
+@pytest.mark.parametrize("metric", METRICS)
 def test_many_weightings_are_the_metric_of_each(metric):
     rng = np.random.default_rng(5)
     labels, member = rng.choice(3, 80, p=[0.05, 0.7, 0.25]), rng.integers(12, size=80)
@@ -47,7 +44,7 @@ def test_many_weightings_are_the_metric_of_each(metric):
     np.testing.assert_allclose(weighted(metric, labels, p, member, 12)(weights), expected)
 
 
-@pytest.mark.parametrize("metric", COMPARED)
+@pytest.mark.parametrize("metric", METRICS)
 def test_many_swaps_are_the_difference_of_each(metric):
     rng = np.random.default_rng(6)
     labels, member = rng.choice(3, 80, p=[0.05, 0.7, 0.25]), rng.integers(12, size=80)
@@ -62,7 +59,7 @@ def test_many_swaps_are_the_difference_of_each(metric):
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("metric", COMPARED)
+@pytest.mark.parametrize("metric", METRICS)
 def test_the_difference_and_its_interval_are_those_of_a_plain_loop(pair, metric):
     (truth, p, groups), (_, other, _) = map(arrays, pair)
     found = compare(*pair, metric, draws=60)
@@ -78,7 +75,7 @@ def test_the_difference_and_its_interval_are_those_of_a_plain_loop(pair, metric)
     assert (found.difference.low, found.difference.high) == pytest.approx((low, high))
 
 
-@pytest.mark.parametrize("metric", COMPARED)
+@pytest.mark.parametrize("metric", METRICS)
 def test_the_p_value_counts_swaps_within_groups(pair, metric):
     (truth, p, groups), (_, other, _) = map(arrays, pair)
     found = compare(*pair, metric, draws=200)

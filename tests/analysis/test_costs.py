@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from analysis.costs import BENCHMARK, read_costs
-from analysis.run_tables import ResultsError
-from analysis.runs import RESULTS, read_run
 from analysis.shipped import shipped_checkpoint
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import RESULTS, read_run
+from analysis.stats.side_results import BENCHMARK, read_costs
 from cry_model.checkpoint import ASSETS
 from cry_model.registry import list_models
 

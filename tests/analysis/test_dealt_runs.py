@@ -5,15 +5,14 @@ import shutil
 
 import pytest
 
-from analysis.cells import cells_of
-from analysis.dashboard.leakage import LEAKAGE
-from analysis.dealt_runs import dealt_runs, fitted_to_dealt
 from analysis.findings_dealt import as_good_line, dealt_lines, lead_lines
-from analysis.paper import FULL
-from analysis.run_tables import ResultsError
-from analysis.runs import find_runs
+from analysis.panels.leakage import LEAKAGE
+from analysis.stats.claims import cells_of
+from analysis.stats.paper import FULL
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import find_runs
+from analysis.stats.side_results import dealt_runs, fitted_to_dealt
 from tests.analysis.made_up_runs import write_run
-from train.costs import read_costs
 
 
 @pytest.fixture
@@ -118,12 +117,3 @@ def test_what_was_fitted_otherwise_is_refused(root):
     path.write_text(json.dumps(record))
     with pytest.raises(ResultsError, match="was not fitted as"):
         dealt_runs(find_runs(root).of("donateacry", "clip")[FULL])
-
-
-def test_their_costs_are_told_apart(root):
-    assert [row.protocol for row in read_costs(root)[0]] == [
-        "baby",
-        "baby, shuffled",
-        "clip",
-        "clip, shuffled",
-    ]

@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from analysis.feature_figure import SHOWN, contributions_figure, describe_contributions
-from analysis.feature_names import NAMES
+from analysis.figures.features import NAMES, SHOWN, contributions_figure, describe_contributions
 from cry_model import audio
 from cry_model.acoustic_features import FEATURES
 from cry_model.feature_mlp import INPUTS

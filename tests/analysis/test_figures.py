@@ -8,12 +8,11 @@ import pytest
 import torch
 
 import cry_model
-from analysis import attention_figures as attention
 from analysis.benchmark import draw
-from analysis.sections import HIDDEN, PLACES, sections
+from analysis.figures import attention as attention
+from analysis.figures.sound import describe_sound, sound_figure, thin
 from analysis.sound import envelope, mel_spectrogram, picture
-from analysis.sound_figure import describe_sound, sound_figure
-from analysis.tracks import thin
+from analysis.tabs.classify import HIDDEN, PLACES, sections
 from cry_model import Recording
 
 

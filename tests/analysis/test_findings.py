@@ -9,15 +9,15 @@ import pytest
 from sklearn.metrics import balanced_accuracy_score
 
 from analysis.__main__ import main
-from analysis.ablation_figure import ablation_figure
-from analysis.attention_effects import read_effect
-from analysis.cells import MAIN, cells_of
+from analysis.figures.intervals import ablation_figure
+from analysis.figures.leakage import leakage_figure
 from analysis.findings import figures_of, write_findings
 from analysis.findings_words import headline
-from analysis.leakage_figure import leakage_figure
-from analysis.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
-from analysis.run_tables import ResultsError
-from analysis.runs import find_runs
+from analysis.stats.claims import MAIN, cells_of
+from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import find_runs
+from analysis.stats.side_results import read_effect
 from cry_model.registry import get_system
 from tests.analysis.made_up_runs import write_run
 from tests.conftest import ROOT
@@ -148,7 +148,7 @@ def test_the_figures_show_what_was_measured(root):
 
 
 def effect_record():
-    """As ``train.attention_effect`` documents it; other fields are left out."""
+    """As ``train.studies.attention_ablation`` documents it; other fields are left out."""
     estimate = {"value": 0.9, "low": 0.85, "high": 0.95}
     share = {"value": 0.25, "low": 0.2, "high": 0.3}
 

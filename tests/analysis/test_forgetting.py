@@ -9,9 +9,8 @@ import pytest
 from gradio.processing_utils import save_file_to_cache
 from gradio.state_holder import StateHolder
 
-from analysis.forgetting import forget_sessions
 from analysis.page import launch_options
-from analysis.uploads import delete_forgotten, forget
+from analysis.uploads import delete_forgotten, forget, forget_sessions
 
 
 @pytest.fixture
@@ -68,7 +67,7 @@ def test_sessions_that_nobody_uses_any_more_are_dropped_whole():
 
 def test_the_running_server_drops_them_by_itself(monkeypatch):
     """Through Gradio's own start, so that its lifespan is what calls us."""
-    monkeypatch.setattr("analysis.forgetting.SWEEP_SECONDS", 0.05)
+    monkeypatch.setattr("analysis.uploads.SWEEP_SECONDS", 0.05)
     with gr.Blocks(analytics_enabled=False) as page:
         gr.Textbox()
     options = {"app_kwargs": launch_options()["app_kwargs"], "quiet": True}

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from analysis.dashboard.cost_axes import COST_AXES
-from analysis.dashboard.systems_panel import SYSTEMS
 from analysis.label_places import MARK, Place, Point, boxes_of, label_places
-from analysis.runs import RESULTS, find_runs
+from analysis.panels.systems import SYSTEMS
+from analysis.panels.systems_rows import COST_AXES
+from analysis.stats.runs import RESULTS, find_runs
 
 HEIGHT = 388
 

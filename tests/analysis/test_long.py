@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.heard import hear
-from analysis.long_recording import RATE, slimmed
-from analysis.progress import Progress
+from analysis.session import RATE, Progress, hear, slimmed
 from cry_model import CryClassifier, audio
 from cry_model.audio import Recording
 from tests.analysis.sounds import cry, scene, write

@@ -9,10 +9,9 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import cry_model
-from analysis.about_tab import about
-from analysis.model_choice import choose
-from analysis.models import CHECKPOINTS, Model, load_bundled
+from analysis.models import CHECKPOINTS, Model, choose, load_bundled
 from analysis.page import build_page, header
+from analysis.tabs.about import about
 from cry_model import CryClassifier, load_checkpoint
 from cry_model.checkpoint import CONFIG, WEIGHTS
 

@@ -16,7 +16,7 @@ from analysis.models import (
 )
 from cry_model import CheckpointError, CryGate
 from cry_model.checkpoint import CONFIG, WEIGHTS
-from cry_model.gate import DEFAULT_GATE
+from cry_model.detector import DEFAULT_GATE
 from tests.stand_ins import GATE_RECORD, write_gate
 
 

@@ -10,7 +10,7 @@ import soundfile
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-from analysis.answer import NO_LONGER_KEPT, bars_html
+from analysis.tabs.answer import NO_LONGER_KEPT, bars_html
 from cry_model import audio
 from tests.analysis.sounds import RATE, scene, write
 from tests.stand_ins import hum

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 
 from analysis.page import launch_options
-from analysis.routes import OPEN_ROUTES
+from analysis.server import OPEN_ROUTES
 
 API = "/gradio_api"
 OPEN = [route for routes in OPEN_ROUTES.values() for route in routes]

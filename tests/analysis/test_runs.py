@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.run_tables import ResultsError
-from analysis.runs import UnfinishedRunError, find_runs, read_run
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import UnfinishedRunError, find_runs, read_run
 from tests.analysis.made_up_runs import LABELS, write_run
 from tests.conftest import ROOT
 

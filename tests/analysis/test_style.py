@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from analysis.style import GRID, TEXT, finish
+from analysis.figures.theme import GRID, TEXT, finish
 
 
 def test_the_common_layout_wins_and_the_rest_stays():

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 import plotly.graph_objects as go
 import pytest
 
-from analysis.style import SYSTEM_COLOURS, on_paper
+from analysis.figures.theme import SYSTEM_COLOURS, on_paper
 from analysis.svg import DrawingError, write_svgs
 from cry_model.registry import list_models
 

@@ -10,17 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from analysis.attention_figures import time_channel_figure
-from analysis.heard import hear
-from analysis.sections import PLACES, sections
-from analysis.segments import FEW, has_timeline, segments_csv, segments_html
-from analysis.sound_figure import sound_figure
-from analysis.style import class_colour
-from analysis.timeline_figure import THINNEST, slices, timeline_figure
-from analysis.tracks import thin
+from analysis.figures.attention import time_channel_figure
+from analysis.figures.sound import sound_figure, thin
+from analysis.figures.theme import class_colour
+from analysis.figures.timeline import THINNEST, slices, timeline_figure
+from analysis.session import hear
+from analysis.tabs.answer import FEW, has_timeline, segments_csv, segments_html
+from analysis.tabs.classify import PLACES, sections
 from cry_model import audio
-from cry_model.evaluation import words
-from cry_model.listening import widened
+from cry_model.classifier import widened
+from cry_model.records import words
 from tests.analysis.sounds import scene, write
 
 CRIES = ((6, 11), (17, 20), (28, 34))  # s, where they are put

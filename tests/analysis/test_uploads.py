@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 
 from analysis import uploads
 from analysis.page import launch_options
-from analysis.upload_limit import ELSEWHERE, FULL, TOO_LARGE, UploadLimit
+from analysis.server import ELSEWHERE, FULL, TOO_LARGE, UploadLimit
 from analysis.uploads import PREFIX, needing, own_path, sweep, upload_folder
 
 PATIENCE = 60  # s, on a busy machine
@@ -97,7 +97,7 @@ class Small:
 @pytest.fixture
 def small(folder, monkeypatch):
     """``small(most)``: the page, which forgets at once."""
-    monkeypatch.setattr("analysis.forgetting.LOOK_SECONDS", 0.01)
+    monkeypatch.setattr("analysis.uploads.LOOK_SECONDS", 0.01)
     monkeypatch.setattr("analysis.uploads.forget", lambda path: FORGET(path, 0.0))
     pages = []
 
@@ -218,14 +218,14 @@ def test_files_are_taken_at_one_place_only(small, folder, place):
 
 
 def test_more_than_one_file_may_have_is_refused_in_words(small, folder, monkeypatch):
-    monkeypatch.setattr("analysis.upload_limit.UPLOAD_BYTES", 100_000)
+    monkeypatch.setattr("analysis.server.UPLOAD_BYTES", 100_000)
     told = small().send(b"x" * 100_000)
     assert (told.status_code, told.text) == (413, TOO_LARGE)
     assert files(folder) == set()
 
 
 def test_answers_that_nobody_fetches_and_names_of_files_are_forgotten(small, folder, monkeypatch):
-    monkeypatch.setattr("analysis.forgetting.SWEEP_SECONDS", 0.02)
+    monkeypatch.setattr("analysis.uploads.SWEEP_SECONDS", 0.02)
     page = small()
     path = page.send(b"A", "given-name.wav").json()[0]
     page.ask(path)

@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 from playwright.sync_api import Page, sync_playwright
 
-from cry_model.gate import DEFAULT_GATE
+from cry_model.detector import DEFAULT_GATE
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.server import Server, serve
 from tests.stand_ins import page_root

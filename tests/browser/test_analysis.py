@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from analysis.dashboard.panels import PANELS
-from analysis.dashboard.wiring import settled
-from analysis.pairing import ComparisonError
-from analysis.runs import RESULTS, find_runs
-from cry_model.evaluation import dataset_title
+from analysis.panels import PANELS
+from analysis.stats.paired import ComparisonError
+from analysis.stats.runs import RESULTS, find_runs
+from analysis.tabs.panel_view import settled
+from cry_model.records import dataset_title
 
 pytestmark = pytest.mark.browser
 

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from analysis.no_cry import ANYWAY, HEADING
-from analysis.segments import segments_csv
-from analysis.upload_limit import FULL
+from analysis.server import FULL
+from analysis.tabs.answer import ANYWAY, HEADING, segments_csv
 from cry_model import audio
-from cry_model.evaluation import words
+from cry_model.records import words
 from tests.analysis.sounds import RATE, scene, write
 from tests.browser.conftest import CHROMIUM, FLAGS, visit_page
 from tests.stand_ins import hum

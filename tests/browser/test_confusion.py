@@ -5,14 +5,14 @@ The recordings are made up, under the names that the results have: what is teste
 
 import pytest
 
-from analysis.confusion_matrix import confusion_of
-from analysis.dashboard.audio_at_hand import NOT_AT_HAND
-from analysis.dashboard.cell_list import cell_list, list_title
-from analysis.dashboard.errors import ERRORS
-from analysis.dashboard.panel import cells_with
-from analysis.paper import FULL
-from analysis.runs import RESULTS, find_runs
-from cry_model.evaluation import words
+from analysis.panels.base import cells_with
+from analysis.panels.errors import ERRORS
+from analysis.stats.confusion import confusion_of
+from analysis.stats.paper import FULL
+from analysis.stats.runs import RESULTS, find_runs
+from analysis.tabs.analysis import cell_list, list_title
+from analysis.tabs.recordings import NOT_AT_HAND
+from cry_model.records import words
 from tests.stand_ins import most_confident_error
 
 pytestmark = pytest.mark.browser

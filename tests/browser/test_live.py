@@ -12,7 +12,7 @@ import soundfile
 
 from analysis.live.visitors import SILENT_SECONDS
 from cry_model import audio
-from cry_model.gate import DEFAULT_GATE, CryGate
+from cry_model.detector import DEFAULT_GATE, CryGate
 from tests.analysis.sounds import cry
 from tests.browser.test_browser import contrast
 from tests.server import serve

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from analysis.dashboard.report import write_report
-from analysis.paper import FULL
+from analysis.report import write_report
+from analysis.stats.paper import FULL
 from tests.analysis.made_up_runs import write_run
 
 pytestmark = pytest.mark.browser

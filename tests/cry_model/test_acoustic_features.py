@@ -11,9 +11,8 @@ import torch
 
 import cry_model
 from cry_model import AcousticConfig, AcousticFrontEnd, Recording, audio
-from cry_model.acoustic_features import FEATURES, HOP, RATE, AcousticFeatures
-from cry_model.chroma import estimate_tuning
-from cry_model.features import resample
+from cry_model.acoustic_features import FEATURES, HOP, RATE, AcousticFeatures, estimate_tuning
+from cry_model.frontend import resample
 
 AUTHENTIC = ("sleepy_0.wav", "test_0.wav", "test_1.wav", "test_2.wav", "test_3.wav")
 MFCC = FEATURES.index("mfcc1")

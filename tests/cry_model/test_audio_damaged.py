@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cry_model import audio, decoding
+from cry_model import audio
+from cry_model import audio as decoding
 from tests.cry_model.audio_checks import (
     RATE,
     assert_is_for_a_parent,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cry_model import CryGate, Recording, audio
-from cry_model.gate import DEFAULT_GATE
+from cry_model.detector import DEFAULT_GATE
 
 RESULTS = Path(__file__).parents[2] / "assets" / "results" / "gate" / "baby" / "ecapa-tdnn"
 

@@ -11,7 +11,7 @@ import cry_model
 from cry_model import Calibration, CheckpointConfig, CheckpointError, CryClassifier, Estimate
 from cry_model.__main__ import as_text
 from cry_model.calibration import one_of, temper
-from cry_model.front_ends import usual_config
+from cry_model.registry import usual_config
 
 LABELS = ("a", "b_c", "d")
 MADE_UP = Calibration(

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation
 from cry_model.checkpoint import CONFIG, WEIGHTS, try_out, write_atomically
-from cry_model.front_ends import usual_config
 from cry_model.hub import find_checkpoint
+from cry_model.registry import usual_config
 
 LABELS = ("belly_pain", "hungry", "tired")
 EVALUATION = Evaluation(

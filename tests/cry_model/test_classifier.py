@@ -18,7 +18,7 @@ import cry_model
 from cry_model import CheckpointConfig, CryClassifier, audio
 from cry_model.__main__ import main
 from cry_model.checkpoint import ASSETS, DEFAULT
-from cry_model.front_ends import usual_config
+from cry_model.registry import usual_config
 
 LABELS = ("a", "b", "c")
 

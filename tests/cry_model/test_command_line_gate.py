@@ -6,7 +6,7 @@ import pytest
 
 from cry_model import CryGate, audio
 from cry_model.__main__ import main
-from cry_model.cry_track import clock
+from cry_model.detector import clock
 from tests.analysis.sounds import RATE, scene, write
 from tests.stand_ins import hum
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from cry_model.documents import to_json
+from cry_model.checkpoint import to_json
 
 
 def strict(text):

@@ -9,10 +9,10 @@ import torch
 
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, CryGate, Recording, save_checkpoint
-from cry_model.features import FrontEndConfig
-from cry_model.gate import HUM_HZ, look_at, without_hum
+from cry_model.detector import HUM_HZ, look_at, without_hum
+from cry_model.frontend import FrontEndConfig
 from tests.stand_ins import gate_config
-from train.presets import GATE
+from train.fit.presets import GATE
 
 RATE = 16_000
 

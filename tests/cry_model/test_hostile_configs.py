@@ -15,8 +15,7 @@ import torch
 
 from cry_model import CheckpointConfig, CheckpointError, CryClassifier, CryGate, Recording
 from cry_model.__main__ import as_text
-from cry_model.checkpoint import ASSETS, DEFAULT, WEIGHTS
-from cry_model.config import CONFIG
+from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT, WEIGHTS
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINTS = sorted(path.parent for path in ASSETS.glob(f"*/{CONFIG}"))

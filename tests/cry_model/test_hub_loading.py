@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from cry_model import CheckpointConfig, FrontEndConfig, save_checkpoint
-from cry_model import hub_client as hub_client_module
-from cry_model.checkpoint import WEIGHTS
-from cry_model.config import CONFIG
+from cry_model import hub as hub_client_module
+from cry_model.checkpoint import CONFIG, WEIGHTS
 from tests.hub import READER, Answer, Repository, running_hub
 from tests.hub_client import hub_client
 
@@ -29,7 +28,7 @@ finally:
     constants.HF_HUB_OFFLINE = False
 """
 CHOOSE = """
-from analysis.model_choice import choose
+from analysis.models import choose
 choice = choose(arguments[0])
 answer = [list(choice.models[0].classifier.labels), choice.note]
 """

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from cry_model import CryTrack, FrontEnd, FrontEndConfig, Recording, Span, audio
-from cry_model.listening import LONGEST, parts, pieces_of, widened
+from cry_model.classifier import LONGEST, parts, pieces_of, widened
 
 RATE = 8000
 

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 import cry_model
-from cry_model.complexity import MEBI, measure, table
-from cry_model.registry import get_system
+from cry_model.registry import MEBI, get_system, measure, table
 from cry_model.resnet import single_channel
 
 SYSTEMS = cry_model.list_models()

@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from cry_model.tempering import apart, crossed_temperatures, fit_temperature, group_weights
+from cry_model.calibration import apart, crossed_temperatures, fit_temperature, group_weights
 
 
 def one_hot(labels, classes):

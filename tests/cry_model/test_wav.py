@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from cry_model import audio, decoding
+from cry_model import audio
+from cry_model import audio as decoding
 from cry_model.wav import Part
 from tests.cry_model.audio_checks import RATE, assert_is_for_a_parent, assert_is_tone
 from tests.cry_model.encode import encode, tone, with_soundfile

@@ -12,14 +12,14 @@ from cry_model import FrontEnd
 from tests.hub import running_hub
 from tests.hub_client import hub_client
 from tests.train import small_fit
-from train.clips import load_clips
-from train.datasets import donateacry
-from train.datasets.donateacry import LABELS
-from train.devices import make_accelerator
-from train.loop import Lesson, fit
-from train.presets import BEST
-from train.state import Memory
-from train.synthesis import STYLES, synthesise
+from train.data.clips import load_clips
+from train.data.datasets import donateacry
+from train.data.datasets.donateacry import LABELS
+from train.data.synthesis import STYLES, synthesise
+from train.fit.devices import make_accelerator
+from train.fit.presets import BEST
+from train.fit.state import Memory
+from train.fit.trainer import Lesson, fit
 
 BABIES, CLIPS = 3, 2  # of each label
 

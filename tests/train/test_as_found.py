@@ -25,11 +25,11 @@ from tests.conftest import ROOT
 from tests.train import small_fit
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM
 from train.__main__ import main
-from train.commands.planning import plan
-from train.devices import as_found, ask_for_determinism, make_accelerator
-from train.fit import run_fit
-from train.loop import Lesson, fit
-from train.presets import BEST
+from train.cli.planning import plan
+from train.fit.cross_validation import run_fit
+from train.fit.devices import as_found, ask_for_determinism, make_accelerator
+from train.fit.presets import BEST
+from train.fit.trainer import Lesson, fit
 
 QUICK = replace(BEST, epochs=1, batch=8)
 
@@ -77,7 +77,7 @@ def test_auto_follows_the_hardware_whatever_was_before(
 ):
     other, expected = ("float32", "bfloat16") if hardware else ("bfloat16", "float32")
     make_accelerator("cpu", other)
-    monkeypatch.setattr("train.devices.supports_bfloat16", lambda device: hardware)
+    monkeypatch.setattr("train.fit.devices.supports_bfloat16", lambda device: hardware)
     assert main(words(made_up_root, tmp_path, "--no-checkpoint")) == 0
     record = json.loads((tmp_path / RESULTS / "run.json").read_text())
     assert record["environment"]["precision"] == expected
@@ -175,7 +175,7 @@ def test_a_fit_that_breaks_off_does_so_too(made_up_root, tmp_path, monkeypatch, 
     def stop(epoch):
         raise error
 
-    monkeypatch.setattr("train.fitting.curves", stop)
+    monkeypatch.setattr("train.fit.trainer.curves", stop)
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     before = settings()
     try:

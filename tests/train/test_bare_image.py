@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.train.small_fit import CHECKPOINT, words
-from train.cache import cache_path, prepare
-from train.datasets import DATASETS
-from train.presets import BEST
+from train.data.cache import cache_path, prepare
+from train.data.datasets import DATASETS
+from train.fit.presets import BEST
 
 ROOT = Path(__file__).parents[2]
 ABSENT = ("gradio", "plotly", "librosa", "soundfile", "av", "soxr", "matplotlib", "tensorboard")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from cry_model.tempering import fit_temperature, group_weights
-from train.conformal import EVERYTHING, fit_threshold
+from cry_model.calibration import fit_temperature, group_weights
+from train.scoring.calibration import EVERYTHING, fit_threshold
 
 
 def one_hot(labels, classes):

@@ -11,18 +11,17 @@ import torch
 import cry_model
 from cry_model import PAPER_FRONT_END, CheckpointConfig, FrontEnd, save_checkpoint
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit
-from train import fit as fitting_all
-from train import fitting
-from train.cache import Prepared
-from train.corpus import Corpus, DataError
-from train.datasets import donateacry
-from train.datasets.donateacry import LABELS
-from train.distillation import load_teacher
-from train.loading import with_unlabelled
-from train.loop import Lesson
-from train.predicting import piece_probabilities
-from train.presets import BEST
-from train.run import Run
+from train.data.cache import Prepared, with_unlabelled
+from train.data.corpus import Corpus, DataError
+from train.data.datasets import donateacry
+from train.data.datasets.donateacry import LABELS
+from train.fit import cross_validation as fitting_all
+from train.fit import trainer as fitting
+from train.fit.distillation import load_teacher
+from train.fit.predict import piece_probabilities
+from train.fit.presets import BEST
+from train.fit.run import Run
+from train.fit.trainer import Lesson
 
 QUICK = replace(BEST, epochs=2, batch=8)
 

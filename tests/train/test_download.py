@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.train.file_server import Site, serve_file
-from train import transfer
-from train.archive import Archive, ArchiveFolder, Part
-from train.corpus import Corpus, DataError
-from train.datasets import DATASETS, Dataset, donateacry
-from train.download import download
+from train.data import download as transfer
+from train.data.corpus import Archive, ArchiveFolder, Corpus, DataError, Part
+from train.data.datasets import DATASETS, Dataset, donateacry
+from train.data.fetch import download
 
 FILES = {
     "hungry/a.wav": os.urandom(200_000),
@@ -216,7 +215,7 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_no_half_folder(site, tmp_pa
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("train.unpack._copy", full)
+    monkeypatch.setattr("train.data.download._copy", full)
     refused(site, tmp_path, "is full")
     assert [path.name for path in tmp_path.iterdir()] == ["repository.zip"]
 

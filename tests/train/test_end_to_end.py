@@ -9,7 +9,9 @@ import pytest
 
 import cry_model
 from train.__main__ import main
-from train.datasets import DATASETS, challenge6, challenge6_cuts, cries, gate, synthetic6
+from train.data.datasets import DATASETS, challenge6, challenge6_cuts, synthetic6
+from train.data.datasets import detector as gate
+from train.data.datasets import unlabelled as cries
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 

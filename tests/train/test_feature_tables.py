@@ -15,12 +15,12 @@ from sklearn.svm import SVC
 import cry_model
 from cry_model.acoustic_features import FEATURES
 from train.__main__ import main
-from train.corpus import DataError
-from train.datasets.challenge6 import LABELS
-from train.feature_tables import ALL, ONE_RATE, rate_of, read_table
-from train.presets import FEATURES as PRESET
-from train.splits import split
-from train.table_fit import calibrate, fit_table
+from train.data.corpus import DataError
+from train.data.datasets.challenge6 import LABELS
+from train.data.feature_tables import ALL, ONE_RATE, rate_of, read_table
+from train.data.splits import split
+from train.fit.feature_mlp import calibrate, fit_table
+from train.fit.presets import FEATURES as PRESET
 
 PAIRS, SIZE = 8, 2  # of each label
 

@@ -11,16 +11,17 @@ from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
-from cry_model.config import read_calibration
+from cry_model.checkpoint import read_calibration
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit
-from train import results
 from train.__main__ import main
-from train.calibration import calibrate
-from train.datasets.donateacry import LABELS
-from train.kept_folds import kept_folds
-from train.loading import find_corpus
-from train.predicting import piece_probabilities
-from train.presets import BEST, BEST_SETTINGS
+from train.cli.grid import BUSY
+from train.data.cache import find_corpus
+from train.data.datasets.donateacry import LABELS
+from train.fit.cross_validation import kept_folds
+from train.fit.predict import piece_probabilities
+from train.fit.presets import BEST, BEST_SETTINGS
+from train.scoring import results
+from train.scoring.calibration import calibrate
 
 
 @pytest.fixture
@@ -113,7 +114,7 @@ def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_pat
 
 def test_what_is_there_is_not_fitted_again(finished_fit, made_up_root, monkeypatch):
     before = {p: p.read_bytes() for p in finished_fit.rglob("*.*") if p.is_file()}
-    monkeypatch.setattr("train.fitting.fit", None)  # would be called
+    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
     assert fit(made_up_root, finished_fit) == 0
     assert {p: p.read_bytes() for p in finished_fit.rglob("*.*") if p.is_file()} == before
 
@@ -152,7 +153,7 @@ def test_other_sound_under_the_same_names_is_other_data(
 
 def test_the_promise_is_an_option_and_fits_nothing_again(copied_fit, made_up_root, monkeypatch):
     table = results.read_predictions(copied_fit / RESULTS)
-    monkeypatch.setattr("train.fitting.fit", None)  # would be called
+    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
     assert fit(made_up_root, copied_fit, "--coverage", "0.5") == 0
     found = json.loads((copied_fit / RESULTS / "run.json").read_text())["calibration"]
     expected = calibrate(table, LABELS, 0.5, dataset="donateacry", protocol="baby", folds=2)
@@ -164,7 +165,7 @@ def test_two_fits_into_one_folder_do_not_mix(made_up_root, tmp_path, capsys):
     lock = tmp_path / "state" / f"results-donateacry-baby-{SYSTEM}.lock"
     lock.parent.mkdir(parents=True)
     with FileLock(lock):
-        assert fit(made_up_root, tmp_path) == 2
+        assert fit(made_up_root, tmp_path) == BUSY
     assert "Another process writes to" in capsys.readouterr().err
 
 
@@ -299,6 +300,6 @@ def test_what_results_have_is_not_fitted_again_for_its_weights(
 ):
     folder = next(folder for *_, folder in kept_folds(copied_fit, "donateacry", "baby", SYSTEM))
     (folder / "config.json").unlink()  # as if the writing had been cut off
-    monkeypatch.setattr("train.fitting.fit", None)  # would be called
+    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
     assert fit(made_up_root, copied_fit, "--keep-folds") == 0
     assert [fold for _, fold, _ in kept_folds(copied_fit, "donateacry", "baby", SYSTEM)] == [1]

@@ -6,8 +6,7 @@ from functools import partial
 import pytest
 
 import cry_model
-from cry_model.checkpoint import WEIGHTS
-from cry_model.config import CONFIG
+from cry_model.checkpoint import CONFIG, WEIGHTS
 from tests.hub import LIMITED, READER, WRITER, Repository
 from tests.train import small_fit
 from tests.train.small_fit import CHECKPOINT, SYSTEM

@@ -9,15 +9,16 @@ import pytest
 import torch
 
 from cry_model import CryGate, Recording
-from train import everyday_sounds, gate_check
-from train.cache import Prepared
-from train.clips import Clips
-from train.corpus import Corpus, DataError, Item
-from train.datasets.gate import CRY, FOLDS, LABELS, OTHER, kind_of
-from train.gate_check import FAMILIES, divide, run_check, tasks
-from train.presets import GATE
-from train.run import Run
-from train.synthesis import synthesise
+from train.data import other_sounds as everyday_sounds
+from train.data.cache import Prepared
+from train.data.clips import Clips
+from train.data.corpus import Corpus, DataError, Item
+from train.data.datasets.detector import CRY, FOLDS, LABELS, OTHER, kind_of
+from train.data.synthesis import synthesise
+from train.fit.presets import GATE
+from train.fit.run import Run
+from train.studies import detector as gate_check
+from train.studies.detector import FAMILIES, divide, run_check, tasks
 
 KINDS = {"donateacry": 2, "baby_cry": 1, "rooster": 1, "siren": 1, "fan": 1}  # a fold
 
@@ -112,7 +113,7 @@ def test_mixtures_lie_as_far_apart_as_they_say(run, monkeypatch):
     heard = []
     monkeypatch.setattr(gate_check, "score", lambda model, front_end, wave: heard.append(wave) or 0)
     monkeypatch.setattr(gate_check, "MIXED", 1)
-    from cry_model.features import FrontEnd
+    from cry_model.frontend import FrontEnd
 
     front_end = FrontEnd(run.preset.front_end)
     _, tested = divide(run.data.clips, 0, "")

@@ -9,15 +9,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 import cry_model
 from cry_model import FrontEnd, audio
 from cry_model.registry import ON_SPECTROGRAMS
-from train.bank import Bank
-from train.clips import load_clips
-from train.corpus import Corpus, DataError, Item
-from train.datasets import donateacry
-from train.loop import schedule
-from train.predicting import TrainingError, piece_probabilities
-from train.presets import BEST, PAPER
-from train.state import Memory
-from train.weights import Weights, numbers
+from train.data.clips import load_clips
+from train.data.corpus import Corpus, DataError, Item
+from train.data.datasets import donateacry
+from train.fit.predict import TrainingError, piece_probabilities
+from train.fit.presets import BEST, PAPER
+from train.fit.state import Memory
+from train.fit.trainer import Bank, schedule
+from train.fit.weights import Weights, numbers
 
 QUICK = replace(BEST, epochs=1, batch=8)
 NARROW = {
@@ -80,7 +79,7 @@ def test_schedule_rises_then_falls_and_a_constant_one_does_not():
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(fitted, monkeypatch):
-    monkeypatch.setattr("train.loop.schedule", lambda *_: float("inf"))
+    monkeypatch.setattr("train.fit.trainer.schedule", lambda *_: float("inf"))
     broken = replace(QUICK, epochs=2)
     with pytest.raises(TrainingError, match="not a number after epoch"):
         fitted(broken, channels=8, stages=1)

@@ -8,11 +8,10 @@ import yaml
 from huggingface_hub import ModelCard
 
 from cry_model import CheckpointConfig
-from cry_model.checkpoint import ASSETS, DEFAULT
-from cry_model.config import CONFIG
-from cry_model.evaluation import Estimate
+from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT
+from cry_model.records import Estimate
 from tests.stand_ins import AGREEMENT, CLASSIFIERS, gate_config
-from train.model_card import model_card
+from train.publish.card import model_card
 
 RAW = json.loads((ASSETS / "donateacry-improved-ecapa-tdnn" / CONFIG).read_text(encoding="utf-8"))
 BUNDLED = CheckpointConfig.from_json(json.dumps(RAW))

@@ -15,8 +15,8 @@ from tests.hub import WRITER
 from tests.hub_client import environment
 from tests.train.killed_fit import arguments
 from tests.train.small_fit import CHECKPOINT, RESULTS
-from train import devices
-from train.corpus import DataError
+from train.data.corpus import DataError
+from train.fit import devices
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]

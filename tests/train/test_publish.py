@@ -5,11 +5,10 @@ import time
 import pytest
 from huggingface_hub.utils import get_session
 
-from cry_model.checkpoint import DEFAULT, WEIGHTS
-from cry_model.config import CONFIG
+from cry_model.checkpoint import CONFIG, DEFAULT, WEIGHTS
 from tests.hub import LIMITED, READER, WRITER, Answer
-from train import hub as train_hub
-from train.hub import PublishError, insist
+from train.publish import hub as train_hub
+from train.publish.hub import PublishError, insist
 
 CARD = "README.md"
 COMPARE = """
@@ -168,7 +167,7 @@ def test_what_should_be_private_is_not_sent_into_a_public_repository(hub, publis
 @pytest.fixture
 def quick(everything):
     """The client with pauses that a test can wait for."""
-    code = "import train.hub; train.hub.PAUSES, answer = {}, None"
+    code = "import train.publish.hub; train.publish.hub.PAUSES, answer = {}, None"
     everything[1].python(code.format((0.01, 0.02, 0.03)))
     yield
     everything[1].python(code.format(train_hub.PAUSES))

@@ -8,8 +8,7 @@ from gradio_client import Client, handle_file
 
 from tests.hub import READER, WRITER
 from tests.server import ROOT, serve
-from train.hub import PublishError
-from train.space import FILES, FOLDERS, space_files
+from train.publish.hub import FILES, FOLDERS, PublishError, space_files
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def test_what_lies_around_is_left_at_home(tmp_path):
         "cry_model/__pycache__/audio.cpython-312.pyc",
         "analysis/.ipynb_checkpoints/page.py",
         "tests/test_x.py",
-        "train/loop.py",
+        "train/fit/trainer.py",
         "runs/results/run.json",
         ".ci/run",
         ".env",

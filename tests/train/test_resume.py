@@ -15,10 +15,10 @@ import torch
 from tests.train.killed_fit import arguments
 from tests.train.small_fit import CHECKPOINT, RESULTS
 from train.__main__ import main
-from train.corpus import DataError
-from train.devices import as_found, ask_for_determinism
-from train.presets import BEST
-from train.state import Memory
+from train.data.corpus import DataError
+from train.fit.devices import as_found, ask_for_determinism
+from train.fit.presets import BEST
+from train.fit.state import Memory
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +69,7 @@ def broken_off(root, out, monkeypatch, epoch):
         return {}
 
     with monkeypatch.context() as patch:
-        patch.setattr("train.fitting.curves", stop)
+        patch.setattr("train.fit.trainer.curves", stop)
         assert main(words) == 130
     return words
 
@@ -95,7 +95,6 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
     assert ("OMP_NUM_THREADS=1" in capsys.readouterr().err) == (now != 1)
     record = json.loads((tmp_path / RESULTS / "run.json").read_text())
     assert record["environment"]["threads"] == now
-    assert record["cost"]["seed 0, fold 1"]["threads"] == now
     assert main([*words, "--deterministic"]) == 0  # nothing is left to do
 
 

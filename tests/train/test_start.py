@@ -6,12 +6,11 @@ import pytest
 import torch
 
 from cry_model import FrontEndConfig, build_model
-from cry_model.checkpoint import save_checkpoint
-from cry_model.config import CheckpointConfig
+from cry_model.checkpoint import CheckpointConfig, save_checkpoint
 from tests.train.small_fit import RESULTS, SYSTEM, fit
-from train.corpus import DataError
-from train.presets import BEST, BEST_SETTINGS
-from train.start import load_start
+from train.data.corpus import DataError
+from train.fit.distillation import load_start
+from train.fit.presets import BEST, BEST_SETTINGS
 
 SETTINGS = {**BEST_SETTINGS, "channels": 8, "stages": 1}
 

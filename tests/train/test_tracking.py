@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.train.small_fit import RESULTS, SYSTEM, fit
-from train.corpus import DataError
-from train.devices import make_accelerator
+from train.data.corpus import DataError
+from train.fit.devices import make_accelerator
 
 
 def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
@@ -27,6 +27,6 @@ def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
 
 
 def test_tensorboard_that_is_not_installed_is_one_sentence(monkeypatch):
-    monkeypatch.setattr("train.devices.is_tensorboard_available", lambda: False)
+    monkeypatch.setattr("train.fit.devices.is_tensorboard_available", lambda: False)
     with pytest.raises(DataError, match="pip install tensorboard"):
         make_accelerator("cpu", curves=Path("nowhere"))

@@ -13,7 +13,7 @@ import pytest
 
 from tests.train.killed_fit import arguments
 from train.__main__ import main, sentence
-from train.state import Memory
+from train.fit.state import Memory
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,12 +9,11 @@ import pytest
 
 import cry_model
 from tests.train.small_fit import RESULTS, SYSTEM, fit
-from train.clips import cut_before_splitting
-from train.corpus import ONLY_LEARNT, DataError
-from train.kept_folds import kept_folds
-from train.outer import Outer
-from train.presets import BEST
-from train.splits import PROTOCOLS, split
+from train.data.clips import cut_before_splitting
+from train.data.corpus import ONLY_LEARNT, DataError
+from train.data.splits import PROTOCOLS, Outer, split
+from train.fit.cross_validation import kept_folds
+from train.fit.presets import BEST
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

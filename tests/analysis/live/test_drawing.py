@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.live.drawing import description, picture, pieces, track_svg
+from analysis.live.drawing import clock, description, in_short, log_csv, picture, pieces, track_svg
 from analysis.live.episodes import Episode
-from analysis.live.log import clock, in_short, log_csv
-from analysis.live.spectrogram import place
-from analysis.live.stream import RATE
-from analysis.live.view import Line
+from analysis.live.listener import Line
+from analysis.live.stream import RATE, place
 from tests.analysis.live.conftest import CRY_HZ, KINDS, feed, silence, story, tone
 
 

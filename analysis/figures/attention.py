@@ -1,0 +1,217 @@
+"""The attention weights that led to an answer: time x channel, kernel sizes, layer to layer."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from numpy.typing import NDArray
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from analysis.figures.sound import thin
+from analysis.figures.theme import DIVERGING, HEAT, PALETTE, finish
+from cry_model.ecapa_tdnn import DILATIONS
+from cry_model.layers import MultiScaleChannelAttention
+from cry_model.prediction import Prediction
+
+COLUMNS = 500
+COLOUR_BAR = {
+    "title": {"text": "weight (%)", "side": "right"},
+    "orientation": "h",
+    "thickness": 8,
+    "y": -0.16,
+    "yanchor": "top",
+}
+BRANCHES = (*(f"kernel {k}" for k in MultiScaleChannelAttention.KERNELS), "max-pooling")
+LAYERS = ("stem", *(f"block {i + 1}" for i in range(len(DILATIONS))))
+
+
+def time_channel_map(prediction: Prediction, block: int) -> tuple[Tensor, Tensor]:
+    """Times (columns,) in s and A_t A_c^T (channels, columns), channels by descending weight.
+
+    NaN where nothing was answered for.
+    """
+    a_t = prediction.attention.temporal[block]
+    a_c = prediction.attention.channel[block]
+    times, track = thin(
+        *prediction.timeline(a_c.unsqueeze(2) * a_t.unsqueeze(1)), COLUMNS, prediction.hop_seconds
+    )
+    return times, track[a_c.mean(0).argsort(descending=True)]
+
+
+def time_channel_figure(prediction: Prediction) -> go.Figure:
+    """Equation 10's weight for each frame and channel, one row a block."""
+    blocks = len(prediction.attention.temporal)
+    figure = make_subplots(
+        blocks,
+        1,
+        shared_xaxes=True,
+        vertical_spacing=0.08,
+        subplot_titles=[f"block {i + 1}" for i in range(blocks)],
+    )
+    for i in range(blocks):
+        times, weights = _shortened(*time_channel_map(prediction, i))
+        figure.add_heatmap(
+            x=times.numpy().round(3),
+            z=_compact(100 * weights),
+            hoverongaps=False,
+            colorscale=HEAT,
+            showscale=i == 0,
+            zmin=0,
+            zmax=100,
+            colorbar=COLOUR_BAR,
+            hovertemplate="%{x:.2f} s, channel %{y}: %{z} %<extra></extra>",
+            row=i + 1,
+            col=1,
+        )
+        figure.update_yaxes(title_text="channel", nticks=3, row=i + 1, col=1)
+    figure.update_xaxes(range=[0, prediction.duration])
+    figure.update_xaxes(title_text="time (s)", row=blocks, col=1)
+    return finish(figure, height=150 * blocks + 140).update_layout(margin_b=100)
+
+
+def _shortened(times: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Leaves out of each gap what lies between its first and its last column: only weight."""
+    heard = ~weights[0].isnan()
+    keep = heard.clone()
+    keep[1:] |= heard[:-1]
+    keep[:-1] |= heard[1:]
+    return times[keep], weights[:, keep]
+
+
+def _compact(percentages: Tensor) -> NDArray[np.uint8] | NDArray[np.float32]:
+    """As whole numbers, which are a quarter of the page's weight, unless there are gaps."""
+    rounded = percentages.round().numpy()
+    return rounded if np.isnan(rounded).any() else rounded.astype(np.uint8)
+
+
+def branch_shares(prediction: Prediction) -> Tensor:
+    """Mean MCA gate of each branch as a share of all four, (blocks, stages, branches)."""
+    gates = torch.stack([g.mean(dim=(0, 3)) for g in prediction.attention.multi_scale])
+    return gates / gates.sum(-1, keepdim=True)
+
+
+def multi_scale_figure(prediction: Prediction) -> go.Figure:
+    """How much of each block's gate goes to which kernel size (equation 5)."""
+    shares = branch_shares(prediction)
+    blocks, stages, _ = shares.shape
+    names = [f"block {b + 1}, stage {s + 1}" for b in range(blocks) for s in range(stages)]
+    figure = go.Figure()
+    for branch, name in enumerate(BRANCHES):
+        spans = [_span(branch, block, prediction.hop_seconds) for block in range(blocks)]
+        figure.add_bar(
+            y=names,
+            x=(100 * shares[..., branch]).flatten().numpy().round(1),
+            name=name,
+            orientation="h",
+            marker_color=PALETTE[(1, 2, 0, 4)[branch]],
+            customdata=[span for span in spans for _ in range(stages)],
+            hovertemplate=name + " (%{customdata:.0f} ms): %{x:.0f} %<extra></extra>",
+        )
+    figure.update_layout(barmode="stack")
+    figure.update_xaxes(title_text="share of the gates (%)", range=[0, 100])
+    figure.update_yaxes(autorange="reversed")
+    return finish(figure, height=300)
+
+
+def _span(branch: int, block: int, hop: float) -> float:
+    """Milliseconds that a branch sees at once."""
+    kernels = MultiScaleChannelAttention.KERNELS
+    if branch == len(kernels):
+        return 3 * hop * 1000
+    return ((kernels[branch] - 1) * DILATIONS[block] + 1) * hop * 1000
+
+
+def token_names(count: int) -> tuple[str, ...]:
+    """Of the tokens that differential attention weighs: each layer's average over time, or that and
+    the deviation from it, side by side."""
+    if count == len(LAYERS):
+        return LAYERS
+    return tuple(f"{layer}, {part}" for layer in LAYERS for part in ("mean", "spread"))
+
+
+def differential_figure(prediction: Prediction) -> go.Figure:
+    """A_1, A_2 and A_1 - lambda A_2 between the layers' outputs, mean over heads and pieces."""
+    maps = prediction.attention
+    weight = float(maps.differential_lambda)
+    panels = (
+        ("A₁", maps.differential_1),
+        ("A₂", maps.differential_2),
+        (f"A₁ − {weight:.2f} A₂", maps.differential),
+    )
+    figure = make_subplots(
+        1, 3, shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=[p[0] for p in panels]
+    )
+    names = token_names(maps.differential_1.shape[-1])
+    few = len(names) == len(LAYERS)
+    for i, (_, values) in enumerate(panels):
+        mean = values.mean(dim=(0, 1)).numpy().round(3)
+        figure.add_heatmap(
+            x=names,
+            y=names,
+            z=mean,
+            # Four numbers have room in a third of a phone's width, and eight have none.
+            text=[[f"{v:.2f}".replace("0.", ".") for v in row] for row in mean] if few else None,
+            texttemplate="%{text}" if few else None,
+            textfont={"size": 10},
+            colorscale=DIVERGING,
+            zmin=-1,
+            zmax=1,
+            showscale=False,
+            hovertemplate="%{y} takes %{z:.2f} from %{x}<extra></extra>",
+            row=1,
+            col=i + 1,
+        )
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(tickangle=-45)
+    return finish(figure, height=320)
+
+
+def attention_figures(prediction: Prediction) -> tuple[go.Figure | None, ...]:
+    """Time x channel, kernel sizes, layer to layer; None where the system has no such weights."""
+    maps = prediction.attention
+    return (
+        time_channel_figure(prediction) if maps.temporal else None,
+        multi_scale_figure(prediction) if maps.multi_scale else None,
+        differential_figure(prediction) if maps.differential_1 is not None else None,
+    )
+
+
+def describe_map(prediction: Prediction) -> str:
+    """The time x channel figure in words; none if there is no figure."""
+    maps = prediction.attention
+    if not maps.temporal:
+        return ""
+    parts = []
+    for i, (a_t, a_c) in enumerate(zip(maps.temporal, maps.channel, strict=True)):
+        # The mean over channels of A_t A_c^T, without the map itself.
+        times, weights = prediction.timeline(a_c.mean(1, keepdim=True) * a_t)
+        moment = float(times[int(weights.argmax())])
+        parts.append(f"block {i + 1} {100 * float(weights.mean()):.0f} %, most at {moment:.1f} s")
+    return f"Mean weight over all moments and channels: {'; '.join(parts)}."
+
+
+def describe_branches(prediction: Prediction) -> str:
+    """The kernel-size figure in words; none if there is no figure."""
+    if not prediction.attention.multi_scale:
+        return ""
+    shares = branch_shares(prediction).mean(dim=(0, 1))
+    parts = [f"{n} {100 * float(s):.0f} %" for n, s in zip(BRANCHES, shares, strict=True)]
+    return f"Over all blocks: {', '.join(parts)} (25 % each would be no preference)."
+
+
+def describe_differential(prediction: Prediction) -> str:
+    """The layer-to-layer figure in words; none if there is no figure."""
+    maps = prediction.attention
+    if maps.differential_1 is None:
+        return ""
+    entropies = [
+        float(-(a * a.clamp_min(1e-9).log()).sum(-1).mean() / np.log(a.shape[-1]))
+        for a in (maps.differential_1, maps.differential_2)
+    ]
+    return (
+        f"Evenness of A<sub>1</sub> {entropies[0]:.2f} and of A<sub>2</sub> {entropies[1]:.2f} "
+        "(entropy over its greatest value: 1 takes from all layers alike, 0 from one only); "
+        f"lambda is {float(maps.differential_lambda):.2f}."
+    )

@@ -1,0 +1,217 @@
+"""Waveform, mel spectrogram, cries and temporal attention on one time axis."""
+
+from __future__ import annotations
+
+import numpy as np
+import plotly.graph_objects as go
+import torch
+from plotly.subplots import make_subplots
+from torch import Tensor
+
+from analysis.figures.theme import HEAT, PALETTE, finish
+from analysis.sound import COLUMNS, Envelope, Sound, Spectrogram
+from cry_model.detector import CryTrack, clock
+from cry_model.prediction import Prediction
+from cry_model.records import percent
+
+NAMED = 4  # cries; more are only counted
+BAND = {
+    "type": "rect",
+    "xref": "x",
+    "yref": "paper",
+    "y0": 0,
+    "y1": 1,
+    "fillcolor": "rgba(86, 180, 233, 0.22)",
+    "line": {"color": PALETTE[1], "width": 1},
+}
+
+
+def shade_cries(figure: go.Figure, prediction: Prediction) -> None:
+    """A band over all rows from the beginning to the end of each cry."""
+    # At once: to add them one by one takes a second for a hundred.
+    bands = tuple({**BAND, "x0": s.start, "x1": s.end} for s in prediction.segments)
+    figure.layout.shapes = (*figure.layout.shapes, *bands)
+
+
+def add_detector(figure: go.Figure, track: CryTrack, row: int) -> None:
+    """The gate's probability in steps, and the threshold, as a row of its own."""
+    cells = track.cells.tolist()
+    edges = [round(min(i * track.step, track.duration), 3) for i in range(len(cells) + 1)]
+    figure.add_scatter(
+        x=edges,
+        y=[round(value, 3) for value in (*cells, cells[-1])],
+        mode="lines",
+        line={"color": PALETTE[1], "width": 1.5, "shape": "hv"},
+        fill="tozeroy",
+        fillcolor="rgba(86, 180, 233, 0.25)",
+        showlegend=False,
+        hovertemplate="%{x:.1f} s: a cry with %{y:.0%}<extra></extra>",
+        row=row,
+        col=1,
+    )
+    line = {"color": PALETTE[3], "width": 1.5, "dash": "dash"}
+    figure.add_hline(y=track.threshold, line=line, row=row, col=1)
+    figure.update_yaxes(title_text="a cry?", range=[0, 1.02], nticks=3, row=row, col=1)
+    figure.update_yaxes(tickformat=".0%", row=row, col=1)
+
+
+def describe_cries(track: CryTrack) -> str:
+    """What the gate heard, in words."""
+    spans = track.spans
+    limit = f"the dashed line is at {percent(track.threshold)}"
+    if not spans:
+        return f"Nowhere does it sound like a baby crying ({limit})."
+    named = ", ".join(f"{clock(s.start)} to {clock(s.end)}" for s in spans[:NAMED])
+    rest = len(spans) - NAMED
+    more = "" if rest <= 0 else " and once more" if rest == 1 else f" and {rest} times more"
+    return f"It sounds like a baby crying from {named}{more} ({limit})."
+
+
+def thin(times: Tensor, track: Tensor, columns: int, hop: float) -> tuple[Tensor, Tensor]:
+    """Averages neighbours until at most ``columns`` are left.
+
+    Args:
+        times: (frames,) seconds; where frames are missing, nothing was answered for.
+        track: (..., frames).
+        columns: how many to keep at most.
+        hop: seconds from one frame to the next.
+
+    Returns:
+        The first time of each run of neighbours, and the mean of those that are there, NaN where
+        none is; a last run that is not full is left out.
+    """
+    frame = ((times - times[0]) / hop).round().long()
+    length = int(frame[-1]) + 1
+    step = -(-length // columns)
+    whole = length - length % step
+    spread = torch.full((*track.shape[:-1], length), torch.nan)
+    spread[..., frame] = track
+    runs = spread[..., :whole].unflatten(-1, (-1, step))
+    return times[0] + hop * torch.arange(0, whole, step), runs.nanmean(-1)
+
+
+TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
+
+
+def sound_figure(sound: Sound, prediction: Prediction, high_hz: float) -> go.Figure:
+    """Rows on one time axis in seconds: waveform, spectrogram, and what of the others there is.
+
+    These are the gate's probability with bands over the cries, and A_t of the system, which is left
+    out of what is no cry: nobody asked yet what the system would make of it.
+
+    Args:
+        sound: what was heard.
+        prediction: the answer to it.
+        high_hz: where the model that gave it stops hearing.
+    """
+    detector, attended = prediction.track is not None, attention_shown(prediction)
+    heights = [0.2, 0.5, *([0.18] * detector), *([0.3] * attended)]
+    rows = len(heights)
+    figure = make_subplots(rows, 1, shared_xaxes=True, vertical_spacing=0.06, row_heights=heights)
+    _add_waveform(figure, sound.envelope)
+    _add_spectrogram(figure, sound.spectrogram, high_hz)
+    if prediction.track is not None:
+        add_detector(figure, prediction.track, 3)
+        shade_cries(figure, prediction)
+    if attended:
+        _add_gates(figure, prediction, rows)
+    figure.update_xaxes(range=[0, sound.duration])
+    figure.update_xaxes(title_text="time (s)", row=rows, col=1)
+    finish(figure, height=580 + 90 * detector)
+    # The legend is that of the last row: it stands right above it.
+    above = figure.layout[f"yaxis{rows}"].domain[1]
+    return figure.update_layout(legend_y=above, margin_t=12)
+
+
+def attention_shown(prediction: Prediction) -> bool:
+    """Whether A_t has a row."""
+    return bool(prediction.attention.temporal) and prediction.is_cry is not False
+
+
+def _add_waveform(figure: go.Figure, envelope: Envelope) -> None:
+    line = {"color": PALETTE[1], "width": 0.5}
+    hidden = {"showlegend": False, "hoverinfo": "skip", "line": line, "row": 1, "col": 1}
+    figure.add_scatter(x=envelope.times, y=envelope.low, **hidden)
+    figure.add_scatter(x=envelope.times, y=envelope.high, fill="tonexty", **hidden)
+    figure.update_yaxes(title_text="amplitude", nticks=3, row=1, col=1)
+
+
+def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float) -> None:
+    figure.add_heatmap(
+        x=spectrogram.times,
+        y=spectrogram.hz,
+        z=spectrogram.decibels,
+        colorscale=HEAT,
+        showscale=False,
+        hovertemplate="%{x:.2f} s, %{y:.0f} Hz: %{z} dB<extra></extra>",
+        row=2,
+        col=1,
+    )
+    shown = [hz for hz in TICKS_HZ if hz <= spectrogram.hz[-1] * 1.1]
+    figure.update_yaxes(
+        type="log",
+        title_text="frequency (Hz)",
+        tickvals=shown,
+        ticktext=[f"{hz / 1000:g}k" if hz >= 1000 else str(hz) for hz in shown],
+        range=[np.log10(100), np.log10(spectrogram.hz[-1])],
+        row=2,
+        col=1,
+    )
+    if spectrogram.hz[-1] > high_hz:
+        line = {"color": "white", "width": 1, "dash": "dot"}
+        figure.add_hline(y=high_hz, line=line, row=2, col=1)
+        figure.add_annotation(
+            text=f"the model hears below {high_hz / 1000:g} kHz",
+            font={"color": "white", "size": 11},
+            bgcolor="rgba(0, 0, 0, 0.55)",
+            showarrow=False,
+            x=0,
+            xref="x2 domain",
+            xanchor="left",
+            y=np.log10(high_hz),  # on a log axis, annotations are placed by the logarithm
+            yref="y2",
+            yanchor="bottom",
+        )
+
+
+def _add_gates(figure: go.Figure, prediction: Prediction, row: int) -> None:
+    for i, gate in enumerate(prediction.attention.temporal):
+        times, track = thin(*prediction.timeline(gate), 2 * COLUMNS, prediction.hop_seconds)
+        figure.add_scatter(
+            x=times.numpy().round(3),
+            y=track.numpy().round(4),
+            name=f"block {i + 1}",
+            line={
+                "color": PALETTE[(0, 2, 4)[i % 3]],
+                "width": 1.5,
+                "dash": ("solid", "dash", "dot")[i % 3],
+            },
+            hovertemplate="%{x:.2f} s: %{y:.2f}",
+            row=row,
+            col=1,
+        )
+    figure.update_yaxes(title_text="attention Aₜ", row=row, col=1)
+
+
+def describe_sound(sound: Sound, prediction: Prediction) -> str:
+    """The figure in words, for who cannot see it."""
+    spectrogram = sound.spectrogram
+    level = spectrogram.decibels.max(0)
+    loudest = spectrogram.times[int(level.argmax())]
+    strongest = spectrogram.hz[int(spectrogram.decibels.mean(1).argmax())]
+    text = (
+        f"A recording of {sound.duration:.1f} s, loudest at {loudest:.1f} s, "
+        f"with most energy near {strongest:.0f} Hz."
+    )
+    if prediction.track is not None:
+        text += f" {describe_cries(prediction.track)}"
+    if not attention_shown(prediction):
+        return text
+    for i, gate in enumerate(prediction.attention.temporal):
+        times, track = prediction.timeline(gate)
+        peak = float(times[int(track.argmax())])
+        text += (
+            f" Block {i + 1} attends most at {peak:.1f} s"
+            f" (weights from {float(track.min()):.2f} to {float(track.max()):.2f})."
+        )
+    return text

@@ -1,0 +1,24 @@
+"""Which panels there are, in their order on the page and in the report; without Gradio."""
+
+from __future__ import annotations
+
+from analysis.panels.ablation import ABLATION
+from analysis.panels.base import Panel
+from analysis.panels.calibration import TRUST
+from analysis.panels.compare import COMPARE
+from analysis.panels.confusion import CONFUSION
+from analysis.panels.errors import ERRORS
+from analysis.panels.leakage import LEAKAGE
+from analysis.panels.per_class import PER_CLASS
+from analysis.panels.systems import SYSTEMS
+
+PANELS: tuple[Panel, ...] = (
+    ABLATION,
+    SYSTEMS,
+    CONFUSION,
+    PER_CLASS,
+    TRUST,
+    LEAKAGE,
+    ERRORS,
+    COMPARE,
+)

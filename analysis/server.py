@@ -1,0 +1,206 @@
+"""What passes between page and visitor: whole uploads for which there is room; no copies."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import traceback
+from typing import Any
+
+from gradio.route_utils import API_PREFIX
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.formparsers import MultiPartException
+from starlette.responses import PlainTextResponse
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from analysis.uploads import ENTRY_BYTES, MOST_BYTES, needed_files, sweep
+
+UPLOAD_BYTES = 200 * 2**20 + 2**16
+"""One file of 200 MB and its form; also what an upload is taken for that tells no size."""
+FULL = "The page holds as many recordings as it can; please try again in a few minutes."
+TOO_LARGE = "An upload may have 200 MB; please send a shorter recording."
+ELSEWHERE = "Files are taken by the upload address only; please send them there."
+
+
+class UploadLimit:
+    """Stands before the page: refuses uploads while there is no room, and drops broken ones.
+
+    Gradio deletes what it has of an upload if that is malformed, but not if the visitor goes
+    away; so this is told to it as the former. Elsewhere it spools what is sent in forms to files
+    outside of its folder, so they are not let through.
+
+    Args:
+        app: Gradio's.
+        most: bytes that may lie there.
+    """
+
+    def __init__(self, app: ASGIApp, most: int = MOST_BYTES):
+        self.app, self.most = app, most
+        self.coming = 0  # bytes of the uploads that run
+        self.taken = 0  # these, what came since the last sweep, and what that one left
+        self.lock = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI wants it."""
+        headers = Headers(scope=scope) if scope["type"] == "http" else {}
+        if not headers.get("content-type", "").lower().startswith("multipart/"):
+            await self.app(scope, receive, send)
+            return
+        told = headers.get("content-length", "")
+        size = int(told) if told.isdecimal() else UPLOAD_BYTES
+        refusal = None
+        if not scope["path"].rstrip("/").endswith("/upload"):
+            refusal = PlainTextResponse(ELSEWHERE, 415)
+        elif size > UPLOAD_BYTES:
+            refusal = PlainTextResponse(TOO_LARGE, 413)
+        elif not await self._has_room(size, scope["app"].get_blocks()):
+            refusal = PlainTextResponse(FULL, 503)
+        if refusal is not None:
+            await _drain(receive)
+            await refusal(scope, receive, send)
+            return
+        try:
+            await self.app(scope, _whole(receive, size), send)
+        finally:
+            self.coming -= size + ENTRY_BYTES
+
+    async def _has_room(self, size: int, blocks: Any) -> bool:
+        """Reserves ``size`` bytes; sweeps first if they do not fit."""
+        size += ENTRY_BYTES
+        async with self.lock:
+            if self.taken + size > self.most:
+                room = self.most - self.coming - size
+                left = await asyncio.to_thread(sweep, needed_files(blocks), room)
+                self.taken = left + self.coming
+            if self.taken + size > self.most:
+                return False
+            self.taken += size
+            self.coming += size
+            return True
+
+
+def _whole(receive: Receive, size: int) -> Receive:
+    """A body of at most ``size`` bytes; one that breaks off, or is longer, is no form."""
+    got, over = 0, False
+
+    async def checked() -> Message:
+        nonlocal got, over
+        message = await receive()
+        if message["type"] == "http.request":
+            got, over = got + len(message.get("body", b"")), not message.get("more_body", False)
+            if got > size:
+                raise MultiPartException("The upload is larger than its maximum allowed size.")
+        elif not over:
+            raise MultiPartException("The upload broke off.")
+        return message
+
+    return checked
+
+
+async def _drain(receive: Receive) -> None:
+    """Reads what nobody wants: who is cut off while sending never sees the answer."""
+    got, more = 0, True
+    while more and got <= UPLOAD_BYTES:
+        message = await receive()
+        got += len(message.get("body", b""))
+        more = message.get("more_body", False)
+
+
+class NoCopies:
+    """Asks the browser to keep no copy of what it fetches for a visitor, sound included.
+
+    Args:
+        app: Gradio's.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI wants it."""
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["cache-control"] = "no-store"
+            await send(message)
+
+        own = scope["type"] == "http" and f"{API_PREFIX}/" in scope["path"]
+        await self.app(scope, receive, marked if own else send)
+
+
+OPEN_ROUTES = {
+    "page": (
+        "GET /",
+        "HEAD /",
+        "GET /assets/{path:path}",
+        "GET /static/{path:path}",
+        "GET /theme.css",
+        "GET /favicon.ico",
+        "GET /manifest.json",
+    ),
+    "start": ("GET /gradio_api/startup-events",),
+    "upload": ("POST /gradio_api/upload", "GET /gradio_api/upload_progress"),
+    "player": ("GET /gradio_api/file={path_or_url:path}",),
+    "answers": ("POST /gradio_api/queue/join", "GET /gradio_api/queue/data"),
+    "unqueued": ("POST /gradio_api/run/{api_name}",),
+    "cancel": ("POST /gradio_api/cancel", "POST /gradio_api/reset"),
+    "session": ("GET /gradio_api/heartbeat/{session_hash}",),
+    "reconnect": ("GET /gradio_api/app_id",),
+    "live": ("POST /gradio_api/component_server/",),
+    "clients": ("GET /config", "GET /gradio_api/info"),
+    "curl": ("POST /gradio_api/call/{api_name}", "GET /gradio_api/call/{api_name}/{event_id}"),
+}
+"""What for -> method and path, as Gradio writes them."""
+_OPEN = [
+    (method, compile_path(path)[0])
+    for routes in OPEN_ROUTES.values()
+    for method, path in map(str.split, routes)
+]
+
+
+class OnlyOpenRoutes:
+    """Answer 404, as a middleware, to every request that is for none of ``OPEN_ROUTES``."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand ``scope`` on if it is open, or the server's own start and end."""
+        passed = scope["type"] == "lifespan" or is_open(scope)
+        app = self.app if passed else PlainTextResponse("Not Found", 404)
+        await app(scope, receive, send)
+
+
+def is_open(scope: Scope) -> bool:
+    """Tell whether a request is for an open route; none of them takes an address, nor a websocket.
+
+    Gradio would fetch the address in ``file=https://...`` for whoever asks.
+    """
+    if scope["type"] != "http" or "://" in scope["path"]:
+        return False
+    path = scope["path"].removeprefix(scope.get("root_path", "")) or "/"
+    return any(scope["method"] == method and route.match(path) for method, route in _OPEN)
+
+
+def leave_no_traces() -> None:
+    """Keeps sound out of core dumps, and names of files out of the tracebacks that Gradio prints.
+
+    A crash of the decoder would write the memory to a file; the message of an error may repeat
+    what the visitor sent.
+    """
+    traceback.print_exc = _print_without_message
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+def _print_without_message(*_: Any, **__: Any) -> None:
+    """Prints where the current exception arose, and its type."""
+    kind, _, place = sys.exc_info()
+    if kind is not None:
+        told = "".join(traceback.format_tb(place))
+        print(f"Traceback (most recent call last):\n{told}{kind.__name__}", file=sys.stderr)

@@ -1,0 +1,165 @@
+"""What a session keeps of its recording: every model's answer and a picture, and no sound."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from analysis.models import Model
+from analysis.sound import Sound, picture
+from cry_model import audio
+from cry_model.acoustic_features import AcousticConfig
+from cry_model.audio import Recording
+from cry_model.classifier import LONGEST
+from cry_model.detector import CryGate, CryTrack
+from cry_model.frontend import resample
+from cry_model.prediction import Prediction
+
+Report = Callable[[float, str], None]
+"""Told the share that is done, 0 to 1, and what is being done."""
+
+
+def silent(share: float, doing: str) -> None:
+    """Reports to nobody."""
+
+
+class Progress:
+    """One bar for parts that may run in several threads; it never goes back.
+
+    ``report`` runs in the context where the bar was made: Gradio finds the visitor by it.
+    """
+
+    def __init__(self, report: Report):
+        self._report, self._context = report, contextvars.copy_context()
+        self._lock, self._done = threading.Lock(), 0.0
+
+    def part(self, weight: float, doing: str) -> Callable[[float], None]:
+        """A callback for a share of the work; the weights of all parts sum to 1."""
+        reached = 0.0
+
+        def tell(share: float) -> None:
+            nonlocal reached
+            with self._lock:
+                self._done += weight * max(0.0, share - reached)
+                reached = max(reached, share)
+                self._context.run(self._report, min(1.0, self._done), doing)
+
+        return tell
+
+
+RATE = AcousticConfig().sample_rate  # Hz: all that any model hears is below half of it
+
+
+def is_long(recording: Recording) -> bool:
+    """Whether it is longer than a minute."""
+    return recording.duration > LONGEST
+
+
+def slimmed(recording: Recording) -> Recording:
+    """A long recording at 16 kHz, so that not every model brings all of it there anew.
+
+    As steep as the front end of the acoustic features does it: what lies below 7.9 kHz stays.
+    """
+    if not is_long(recording) or recording.sample_rate <= RATE:
+        return recording
+    wave = resample(recording.waveform, recording.sample_rate, RATE, 256, 0.985)
+    return Recording(wave, RATE)
+
+
+LOG = logging.getLogger(__name__)
+
+SCAN = 0.2  # share of the work
+UNEXPECTED = "Something went wrong with this recording; please try another one."
+AT_ONCE = 2
+"""Models at a time, each on one thread: torch's own threads wait for each other so often that on
+two busy cores ten minutes took three times as long."""
+
+
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """Enough to show any model's view of a recording that is no longer there.
+
+    Attributes:
+        file: where the upload was, to know it again.
+        sound: what is drawn of it; None if it could not be read.
+        answers: a model's name -> its answer, or the sentence on why it has none.
+    """
+
+    file: str | None
+    sound: Sound | None
+    answers: Mapping[str, Prediction | str]
+
+    def beside(self, model: Model, models: Sequence[Model]) -> dict[str, Prediction]:
+        """Who else answered with the same labels (:attr:`Model.subject`), and what."""
+        own = self.answers[model.name]
+        others = ((m.subject, self.answers[m.name]) for m in models if m.name != model.name)
+        return {
+            subject: answer
+            for subject, answer in others
+            if isinstance(answer, Prediction)
+            and isinstance(own, Prediction)
+            and answer.probabilities.keys() == own.probabilities.keys()
+        }
+
+
+def hear(
+    models: Sequence[Model], file: str | None, gate: CryGate | None = None, report: Report = silent
+) -> Heard:
+    """Asks every model about a file; one that cannot be used gives the same sentence for all.
+
+    Args:
+        models: who answers.
+        file: the recording.
+        gate: hears it first, once for all of them; None asks them about all of it.
+        report: told how far it is, from 0 to 1 and in a word, of a long recording.
+    """
+    try:
+        return _hear(models, file, gate, report)
+    except audio.AudioError as error:
+        reason = str(error)
+    except Exception:  # one sentence for this visitor, and the trace in the log
+        LOG.exception("A recording could not be answered.")
+        reason = UNEXPECTED
+    return Heard(file, None, {model.name: reason for model in models})
+
+
+def _hear(models: Sequence[Model], file: str | None, gate: CryGate | None, report: Report) -> Heard:
+    recording = audio.load(file)
+    progress = Progress(report if is_long(recording) else silent)
+    with ThreadPoolExecutor(AT_ONCE, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        recording = pool.submit(slimmed, recording).result()
+        drawn = pool.submit(picture, recording)
+        track = None
+        if gate is not None:
+            scanned = progress.part(SCAN, "Listening for cries")
+            track = pool.submit(gate.scan, recording, scanned).result()
+        share = (1 - SCAN) / len(models)
+        asked = {
+            model.name: pool.submit(
+                _ask, model, recording, track, progress.part(share, "Asking the models")
+            )
+            for model in models
+        }
+        answers = {name: answer.result() for name, answer in asked.items()}
+        return Heard(file, drawn.result(), answers)
+
+
+def _ask(
+    model: Model,
+    recording: audio.Recording,
+    track: CryTrack | None,
+    progress: Callable[[float], None],
+) -> Prediction | str:
+    try:
+        return model.classifier.predict(recording, track=track, progress=progress)
+    except audio.AudioError as error:  # nothing in the band that this one hears
+        return str(error)
+    except Exception:  # the other models answer all the same
+        LOG.exception("A model could not answer.")
+        return UNEXPECTED

@@ -1,0 +1,1 @@
+"""Read the measured runs and compute what the panels show."""

@@ -1,0 +1,190 @@
+"""What the paper claims of its systems, and what measured runs say to each claim.
+
+A claim is that each of some systems is better than another one. It is confirmed if the 95 %
+intervals of all its paired differences lie above zero, contradicted if one lies below, and in
+both cases only if its p-value is at most 0.05 after Holm's correction (1979) over all claims that
+could be judged in one cell, that is on one dataset under one protocol. Else it is undecided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from analysis.lists import grouped
+from analysis.stats.comparison import Comparison, compare
+from analysis.stats.paired import ComparisonError
+from analysis.stats.paper import CLAIMS, Claim
+from analysis.stats.runs import MeasuredRun
+from cry_model.records import Evaluation, dataset_title
+from cry_model.registry import list_models
+
+LEVEL = 0.05
+
+
+class Verdict(str, Enum):
+    """What the runs of one cell say to a claim."""
+
+    CONFIRMED = "confirmed"
+    CONTRADICTED = "contradicted"
+    UNDECIDED = "undecided"
+    ABSENT = "not run"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim in one cell.
+
+    Attributes:
+        claim: which.
+        comparisons: of each better system with the worse one, in this order; empty if absent.
+        p_value: of the claim as a whole, before the correction; None if absent.
+        corrected: after it; None if absent.
+        verdict: see the module.
+        missing: the systems for want of whose runs it is absent.
+        reason: why its runs cannot be compared, if that is why it is absent.
+    """
+
+    claim: Claim
+    comparisons: tuple[Comparison, ...] = ()
+    p_value: float | None = None
+    corrected: float | None = None
+    verdict: Verdict = Verdict.ABSENT
+    missing: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+def judge(
+    runs: Mapping[str, MeasuredRun],
+    metric: str = "balanced_accuracy",
+    claims: Sequence[Claim] = CLAIMS,
+) -> tuple[Finding, ...]:
+    """A finding for every claim, in their order.
+
+    Args:
+        runs: system -> its run, all of one cell. Of two, the seeds that both have are compared.
+        metric: one of :data:`analysis.stats.bootstrap.COMPARED`.
+        claims: what to look at; Holm's correction is over those of them that can be judged.
+
+    Raises:
+        ResultsError: if the predictions of a run cannot be read.
+    """
+    found = [_compared(claim, runs, metric) for claim in claims]
+    judged = [i for i, finding in enumerate(found) if finding.p_value is not None]
+    corrected = holm([found[i].p_value for i in judged])
+    for i, p_value in zip(judged, corrected, strict=True):
+        verdict = _verdict(found[i].comparisons, p_value)
+        found[i] = replace(found[i], corrected=p_value, verdict=verdict)
+    return tuple(found)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrected for their number by Holm's step-down method, in the order given."""
+    corrected, least = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = least
+    return corrected
+
+
+def _compared(claim: Claim, runs: Mapping[str, MeasuredRun], metric: str) -> Finding:
+    missing = tuple(system for system in claim.systems if system not in runs)
+    if missing:
+        return Finding(claim, missing=missing)
+    seeds = set.intersection(*(set(runs[system].seeds) for system in claim.systems))
+    try:
+        worse = runs[claim.worse]
+        parts = tuple(compare(runs[b], worse, metric, sorted(seeds)) for b in claim.better)
+    except ComparisonError as error:
+        return Finding(claim, reason=str(error))
+    return Finding(claim, parts, _p_value(parts))
+
+
+def _p_value(parts: Sequence[Comparison]) -> float:
+    """Of a claim of several parts, all of which must hold.
+
+    If all point the claim's way, that of the weakest; else that of the strongest part against it,
+    times the number of parts, for any of them could have spoken against it.
+    """
+    against = [part.p_value for part in parts if part.difference.value < 0]
+    if against:
+        return min(1.0, len(parts) * min(against))
+    return max(part.p_value for part in parts)
+
+
+def _verdict(parts: Sequence[Comparison], corrected: float) -> Verdict:
+    if corrected <= LEVEL and all(part.difference.low > 0 for part in parts):
+        return Verdict.CONFIRMED
+    if corrected <= LEVEL and any(part.difference.high < 0 for part in parts):
+        return Verdict.CONTRADICTED
+    return Verdict.UNDECIDED
+
+
+METRICS = ("balanced_accuracy", "accuracy")
+"""In which claims are judged: accuracy is the paper's, on a corpus of classes of like size; where
+one class is frequent, the balanced accuracy is what is like it."""
+MAIN = METRICS[0]
+"""What the figures and the summary show."""
+MADE_UP = "synthetic6"
+"""The corpus whose sounds are made by formulas, other ones for each label."""
+PAPER_SYSTEMS = frozenset(system for claim in CLAIMS for system in claim.systems)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One dataset under one protocol.
+
+    Attributes:
+        dataset, protocol: which.
+        runs: system -> its run, in the order of the registry.
+        findings: metric of :data:`METRICS` -> a finding for each claim.
+    """
+
+    dataset: str
+    protocol: str
+    runs: Mapping[str, MeasuredRun]
+    findings: Mapping[str, tuple[Finding, ...]]
+
+    @property
+    def title(self) -> str:
+        """As the page names it."""
+        return f"{dataset_title(self.dataset)}, `{self.protocol}`"
+
+    @property
+    def is_control(self) -> bool:
+        """Whether its sounds are made up, so that it says nothing of real cries."""
+        return self.dataset == MADE_UP
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those that all systems have."""
+        return tuple(sorted(set.intersection(*(set(run.seeds) for run in self.runs.values()))))
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """Of the first system, for what all of them share: recordings, groups, chance."""
+        return next(iter(self.runs.values())).evaluation
+
+
+def cells_of(runs: Sequence[MeasuredRun]) -> tuple[Cell, ...]:
+    """The cells in which a system of the paper was measured, in the order of the runs.
+
+    Raises:
+        ResultsError: if the predictions of a run cannot be read.
+    """
+    order, found = list_models(), []
+    for dataset, protocol in dict.fromkeys((run.dataset, run.protocol) for run in runs):
+        own = [run for run in runs if (run.dataset, run.protocol) == (dataset, protocol)]
+        known = [run for run in own if run.system in order]
+        known.sort(key=lambda run: order.index(run.system))
+        by_system = {run.system: run for run in known}
+        if PAPER_SYSTEMS & set(by_system):
+            findings = {metric: judge(by_system, metric) for metric in METRICS}
+            found.append(Cell(dataset, protocol, by_system, findings))
+    return tuple(found)
+
+
+def listed(cells: Sequence[Cell]) -> str:
+    """Cells by dataset: "ESC-10 (`clip`, `baby`) and Donate-a-Cry (`baby`)"."""
+    return grouped((dataset_title(cell.dataset), f"`{cell.protocol}`") for cell in cells)

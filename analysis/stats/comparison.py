@@ -1,0 +1,245 @@
+"""Two systems on the same recordings: the paired difference of a metric, its interval, a test.
+
+The interval resamples whole groups (babies, source recordings), the same for both systems. The test
+swaps the answers of both within a group by the toss of a coin, for all of its recordings and seeds
+at once: if the systems were alike, that would change nothing (Good 2005, permutation tests).
+Neither knows how far another seed of the same fit would differ; ``by_seed`` shows that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from analysis.stats.paired import ComparisonError, PairedAnswers, paired, paired_across
+from analysis.stats.recordings import probability_columns
+from analysis.stats.runs import PROTOCOLS, MeasuredRun
+from cry_model.metrics import METRICS
+from cry_model.records import Estimate
+from cry_model.registry import list_models
+
+DRAWS = 1000
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One system minus another one under one protocol, scored per recording.
+
+    Attributes:
+        dataset, protocol, metric: what was compared.
+        one, other: the systems.
+        value_one, value_other: the metric of each, pooled over folds and seeds.
+        difference: one minus other, with its 95 % interval over groups.
+        p_value: of the swaps, two-sided.
+        by_seed: seed -> the difference of its fits alone.
+        recordings, groups: how many of each.
+    """
+
+    dataset: str
+    protocol: str
+    metric: str
+    one: str
+    other: str
+    value_one: float
+    value_other: float
+    difference: Estimate
+    p_value: float
+    by_seed: Mapping[int, float]
+    recordings: int
+    groups: int
+
+    @property
+    def seeds_agree(self) -> int:
+        """In how many seeds the difference has the sign of the pooled one."""
+        sign = np.sign(self.difference.value)
+        return sum(bool(np.sign(value) == sign) for value in self.by_seed.values())
+
+
+def compare(
+    one: MeasuredRun,
+    other: MeasuredRun,
+    metric: str = "balanced_accuracy",
+    seeds: Sequence[int] | None = None,
+    draws: int = DRAWS,
+) -> Comparison:
+    """Sets two runs against each other, recording by recording.
+
+    Args:
+        one: a run.
+        other: another one of the same dataset and protocol, with the same folds.
+        metric: one of :data:`cry_model.metrics.METRICS`.
+        seeds: only these, which both have; None for all, which must then be the same.
+        draws: how often groups are resampled, and how often answers are swapped.
+
+    Raises:
+        ComparisonError: if there is no such metric, or the runs are not of the same dataset,
+            protocol, seeds, recordings, labels and folds.
+        ResultsError: if the predictions of one cannot be read.
+    """
+    return compare_all(one, other, (metric,), seeds, draws)[0]
+
+
+def compare_all(
+    one: MeasuredRun,
+    other: MeasuredRun,
+    metrics: Sequence[str] = tuple(METRICS),
+    seeds: Sequence[int] | None = None,
+    draws: int = DRAWS,
+) -> tuple[Comparison, ...]:
+    """The same by several metrics, for less than the time of each.
+
+    Args:
+        one: a run.
+        other: another one, as for :func:`compare`.
+        metrics: of :data:`cry_model.metrics.METRICS`.
+        seeds: only these, which both have; None for all.
+        draws: as for :func:`compare`.
+
+    Raises:
+        ComparisonError, ResultsError: as :func:`compare`.
+    """
+    for metric in metrics:
+        if metric not in METRICS:
+            known = ", ".join(METRICS)
+            raise ComparisonError(f"'{metric}' cannot be compared; take one of {known}.")
+    table, other_table = paired(one, other, seeds)
+    answers = PairedAnswers.of(one.labels, table, other_table, draws)
+    recordings = table["recording"].nunique()
+    return tuple(_comparison(one, other, metric, answers, recordings) for metric in metrics)
+
+
+def _comparison(
+    one: MeasuredRun, other: MeasuredRun, metric: str, answers: PairedAnswers, recordings: int
+) -> Comparison:
+    difference, p_value = answers.tested_difference(metric)
+    return Comparison(
+        dataset=one.dataset,
+        protocol=one.protocol,
+        metric=metric,
+        one=one.system,
+        other=other.system,
+        value_one=difference.one,
+        value_other=difference.other,
+        difference=difference.estimate,
+        p_value=p_value,
+        by_seed=answers.by_seed(metric),
+        recordings=recordings,
+        groups=answers.groups,
+    )
+
+
+class FoldScore(NamedTuple):
+    """One fit on what it had not learnt from; the value is NaN if that has too few classes."""
+
+    seed: int
+    fold: int
+    recordings: int
+    value: float
+
+
+def score_of_seeds(run: MeasuredRun, metric: str, seeds: Collection[int]) -> float:
+    """The metric per recording, pooled over these seeds of a run.
+
+    Raises:
+        ResultsError: if the predictions of the run cannot be read.
+    """
+    table = run.recordings[run.recordings["seed"].isin(list(seeds))]
+    labels = table["label"].map({label: i for i, label in enumerate(run.labels)}).to_numpy()
+    answers = table[probability_columns(run.labels)].to_numpy(np.float64)
+    return METRICS[metric](labels, answers, np.ones(len(table)))
+
+
+def fold_scores(run: MeasuredRun, metric: str) -> tuple[FoldScore, ...]:
+    """One for each fold of each seed, scored per recording; in their order.
+
+    Under the ``clip`` protocol a recording may have pieces in several folds; in each it counts as
+    the mean of those that are there.
+
+    Raises:
+        ResultsError: if the predictions of the run cannot be read.
+    """
+    table = run.fold_recordings
+    number = {label: i for i, label in enumerate(run.labels)}
+    labels = np.array([number[label] for label in table["label"]])
+    answers = table[probability_columns(run.labels)].to_numpy(np.float64)
+    _, starts = np.unique(table[["seed", "fold"]].to_numpy(), axis=0, return_index=True)
+    rows = np.split(np.arange(len(table)), starts[1:])  # the table is sorted
+    seeds, folds = table["seed"].to_numpy(), table["fold"].to_numpy()
+    score = METRICS[metric]
+    return tuple(
+        FoldScore(
+            int(seeds[own[0]]),
+            int(folds[own[0]]),
+            len(own),
+            score(labels[own], answers[own], np.ones(len(own))),
+        )
+        for own in rows
+    )
+
+
+@dataclass(frozen=True)
+class Leak:
+    """One system under two protocols, scored per recording.
+
+    Attributes:
+        system: which.
+        lax, strict: the protocols.
+        lost: the metric under the lax one minus the strict one, with its 95 % interval; the groups
+            are resampled, the same for both.
+        recordings, groups: how many of each.
+        seeds: those that both have.
+    """
+
+    system: str
+    lax: str
+    strict: str
+    lost: Estimate
+    recordings: int
+    groups: int
+    seeds: tuple[int, ...]
+
+
+def leak(lax: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS) -> Leak:
+    """Pairs the recordings of two runs of one system.
+
+    Args:
+        lax: the run that may have heard more of what it was tested on.
+        strict: the other one.
+        metric: one of :data:`cry_model.metrics.METRICS`.
+        draws: how often the groups are resampled.
+
+    Raises:
+        ComparisonError: as :func:`analysis.stats.paired.paired_across`.
+        ResultsError: likewise.
+    """
+    table, other = paired_across(lax, strict)
+    answers = PairedAnswers.of(lax.labels, table, other, draws)
+    return Leak(
+        system=lax.system,
+        lax=lax.protocol,
+        strict=strict.protocol,
+        lost=answers.difference(metric).estimate,
+        recordings=table["recording"].nunique(),
+        groups=answers.groups,
+        seeds=tuple(int(seed) for seed in table["seed"].unique()),
+    )
+
+
+def under_two_splits(runs: Sequence[MeasuredRun]) -> dict[str, tuple[MeasuredRun, MeasuredRun]]:
+    """System -> its runs under the laxest and the strictest protocol, where it has two or more.
+
+    Args:
+        runs: of one dataset.
+    """
+    found = {}
+    for system in list_models():
+        own = sorted(
+            (run for run in runs if run.system == system),
+            key=lambda run: PROTOCOLS.index(run.protocol),
+        )
+        if len(own) > 1:
+            found[system] = (own[0], own[-1])
+    return found

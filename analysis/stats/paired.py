@@ -1,0 +1,375 @@
+"""Two sets of answers to the same recordings, and how far a metric sets them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.stats.recordings import probability_columns
+from analysis.stats.runs import MeasuredRun
+from cry_model.metrics import (
+    METRICS,
+    SUMS,
+    Array,
+    Labels,
+    Values,
+    by_group,
+    interval,
+    resampled,
+    weighted,
+)
+from cry_model.records import Estimate
+
+
+class ComparisonError(ValueError):
+    """The runs cannot be set against each other; one sentence says why."""
+
+
+def paired(
+    one: MeasuredRun, other: MeasuredRun, seeds: Sequence[int] | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The recordings of both runs, row for row the same seed and recording.
+
+    Returns:
+        Two tables as :attr:`MeasuredRun.recordings`.
+
+    Raises:
+        ComparisonError: if the runs are not of the same dataset, protocol, seeds, recordings,
+            labels and folds.
+        ResultsError: if the predictions of one cannot be read.
+    """
+    _require_same_task(one, other)
+    wanted = _seeds(one, other, seeds)
+    first, second = ({row for row in run.tested if row[0] in wanted} for run in (one, other))
+    if first != second:
+        raise ComparisonError(
+            f"{_pair(one, other)} were not tested on the same recordings in the same folds; fit "
+            "both on the same data with the same --folds."
+        )
+    table, other_table = (
+        run.recordings[run.recordings["seed"].isin(wanted)].reset_index(drop=True)
+        for run in (one, other)
+    )
+    return table, other_table
+
+
+def paired_across(lax: MeasuredRun, strict: MeasuredRun) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The recordings of one system under two protocols, row for row the same seed and recording.
+
+    They may have been tested in other folds, in other pieces and by other fits: that is what the
+    protocols differ by.
+
+    Returns:
+        Two tables as :attr:`MeasuredRun.recordings`, of the seeds that both have.
+
+    Raises:
+        ComparisonError: if they are not of the same dataset, seeds, recordings, groups and labels.
+        ResultsError: if the predictions of one cannot be read.
+    """
+    pair = f"{lax.system} on {lax.dataset}, protocols {lax.protocol} and {strict.protocol},"
+    if lax.dataset != strict.dataset or lax.labels != strict.labels:
+        raise ComparisonError(f"{pair} has not the same labels; fit both again.")
+    seeds = set(lax.seeds) & set(strict.seeds)
+    table, other_table = (
+        run.recordings[run.recordings["seed"].isin(seeds)].reset_index(drop=True)
+        for run in (lax, strict)
+    )
+    keys = ["seed", "recording", "group", "label"]
+    if not seeds or not table[keys].equals(other_table[keys]):
+        raise ComparisonError(
+            f"{pair} was not tested on the same recordings with the same seeds; fit both on the "
+            "same data."
+        )
+    return table, other_table
+
+
+def _require_same_task(one: MeasuredRun, other: MeasuredRun) -> None:
+    if (one.dataset, one.protocol) != (other.dataset, other.protocol):
+        raise ComparisonError(
+            f"{one.system} was measured on {one.dataset}, protocol {one.protocol}, and "
+            f"{other.system} on {other.dataset}, protocol {other.protocol}; take two runs of the "
+            "same."
+        )
+    if one.labels != other.labels:
+        raise ComparisonError(f"{_pair(one, other)} have not the same labels; fit both again.")
+
+
+def _seeds(one: MeasuredRun, other: MeasuredRun, seeds: Sequence[int] | None) -> list[int]:
+    if seeds is None and set(one.seeds) != set(other.seeds):
+        raise ComparisonError(
+            f"{_pair(one, other)} have not the same seeds ({_list(one.seeds)} and "
+            f"{_list(other.seeds)}); name those to compare."
+        )
+    wanted = set(one.seeds if seeds is None else seeds)
+    if not wanted or not wanted <= set(one.seeds) & set(other.seeds):
+        raise ComparisonError(
+            f"{_pair(one, other)} have not both seed {_list(wanted)}; fit what is missing."
+        )
+    return sorted(wanted)
+
+
+def _pair(one: MeasuredRun, other: MeasuredRun) -> str:
+    return f"{one.system} and {other.system} on {one.dataset}, protocol {one.protocol},"
+
+
+def _list(seeds: Iterable[int]) -> str:
+    return ", ".join(str(seed) for seed in sorted(seeds)) or "(none)"
+
+
+def exchanged(
+    metric: str,
+    labels: Labels,
+    one: Array,
+    other: Array,
+    member: NDArray[np.int64],
+    groups: int,
+) -> Values:
+    """Prepares the difference of a metric between two systems for many exchanges.
+
+    Args:
+        metric: one of :data:`cry_model.metrics.METRICS`.
+        labels: (n,) class indices.
+        one: (n, classes) probabilities of a system.
+        other: those of another one, row for row.
+        member: (n,) the number of each row's group.
+        groups: how many there are.
+
+    Returns:
+        Which groups are exchanged, 0 or 1, (draws, groups) -> the metric of the first system less
+        that of the second, (draws,).
+    """
+    if metric == "macro_auc":
+        worth = _auc_worth(labels, one, other, member, groups)
+        return lambda swapped: (1 - 2 * swapped) @ worth
+    combine, parts, totals = SUMS[metric](labels, one).by_group(member, groups)
+    _, other_parts, other_totals = SUMS[metric](labels, other).by_group(member, groups)
+
+    def differences(swapped: Array) -> Array:
+        moved, all_moved = swapped @ (other_parts - parts), swapped @ (other_totals - totals)
+        first = combine(parts.sum(0) + moved, totals.sum(0) + all_moved)
+        return first - combine(other_parts.sum(0) - moved, other_totals.sum(0) - all_moved)
+
+    return differences
+
+
+def _auc_worth(
+    labels: Labels, one: Array, other: Array, member: NDArray[np.int64], groups: int
+) -> Array:
+    """What each group adds to the difference while it is not exchanged, (groups,)."""
+    defined = [c for c in range(one.shape[1]) if 0 < (labels == c).sum() < len(labels)]
+    worth = np.zeros((len(labels), 1))
+    for c in defined:
+        own = labels == c
+        pairs = 2 * own.sum() * (~own).sum()
+        wins = _wins(one[:, c], other[:, c], own), _wins(other[:, c], one[:, c], own)
+        worth[:, 0] += (wins[0] - wins[1]) / pairs
+    return by_group(worth, member, groups)[:, 0] / len(defined)
+
+
+def _wins(scores: Array, others: Array, own: NDArray[np.bool_]) -> Array:
+    """How many pairs each row wins against rows of either system, ties counting half, (n,)."""
+    both, ours = np.concatenate([scores, others]), np.concatenate([own, own])
+    positive, negative = np.sort(both[ours]), np.sort(both[~ours])
+    above = len(positive) - _below(positive, scores)
+    return np.where(own, _below(negative, scores), above)
+
+
+def _below(ordered: Array, scores: Array) -> Array:
+    """How many of the ordered values lie below each score, those that are equal counting half."""
+    return (ordered.searchsorted(scores) + ordered.searchsorted(scores, "right")) / 2
+
+
+SEED = 0
+ROUNDING = 1e-12  # two sums of the same counts may differ by this much
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The metric of each, and first minus second with its 95 % interval over groups."""
+
+    one: float
+    other: float
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class PairedAnswers:
+    """Row for row the same seed and recording.
+
+    Attributes:
+        labels: class indices, (n,).
+        seeds: of the fits, (n,).
+        member: the number of each row's group, (n,).
+        drawn: how often each repetition drew each group, (draws, groups).
+        coins: 1 where a repetition exchanges the answers of a group, else 0, (draws, groups).
+        one, other: probabilities, (n, classes).
+    """
+
+    labels: Labels
+    seeds: NDArray[np.int64]
+    member: NDArray[np.int64]
+    drawn: Array
+    coins: Array
+    one: Array
+    other: Array
+
+    @classmethod
+    def of(
+        cls, labels: Sequence[str], table: pd.DataFrame, other: pd.DataFrame, draws: int
+    ) -> PairedAnswers:
+        """Out of two tables as :attr:`analysis.stats.runs.MeasuredRun.recordings`.
+
+        Args:
+            labels: in the order of the columns ``p_<label>``.
+            table: a row per seed and recording.
+            other: row for row the same seeds, recordings, groups and labels.
+            draws: how often groups are resampled, the same for both.
+        """
+        columns = probability_columns(labels)
+        member, drawn, coins = _drawn(tuple(table["group"]), draws)
+        return cls(
+            labels=pd.Categorical(table["label"], categories=list(labels)).codes.astype(np.int64),
+            seeds=table["seed"].to_numpy(np.int64),
+            member=member,
+            drawn=drawn,
+            coins=coins,
+            one=table[columns].to_numpy(np.float64),
+            other=other[columns].to_numpy(np.float64),
+        )
+
+    def difference(self, metric: str) -> Difference:
+        """Of one of :data:`cry_model.metrics.METRICS`, over all seeds."""
+        of = partial(weighted, metric, self.labels, member=self.member, groups=self.groups)
+        one, other = (self._value(metric, answers) for answers in (self.one, self.other))
+        spread = of(self.one)(self.drawn) - of(self.other)(self.drawn)
+        return Difference(one, other, interval(one - other, spread))
+
+    def tested_difference(self, metric: str) -> tuple[Difference, float]:
+        """The same, and its p-value: the share of swaps that set both at least as far apart.
+
+        A swap exchanges the answers within a group by the toss of a coin, for all of its rows at
+        once. The real difference is counted among them.
+        """
+        difference = self.difference(metric)
+        values = exchanged(metric, self.labels, self.one, self.other, self.member, self.groups)
+        changed = values(self.coins)
+        real = abs(difference.estimate.value) - ROUNDING
+        return difference, float((1 + (np.abs(changed) >= real).sum()) / (1 + len(changed)))
+
+    def by_seed(self, metric: str) -> dict[int, float]:
+        """Seed -> first minus second in its fits alone."""
+        found = {}
+        for seed in np.unique(self.seeds):
+            rows = self.seeds == seed
+            one, other = (self._value(metric, answers, rows) for answers in (self.one, self.other))
+            found[int(seed)] = one - other
+        return found
+
+    @property
+    def groups(self) -> int:
+        """How many there are."""
+        return self.drawn.shape[1]
+
+    def _value(
+        self, metric: str, answers: Array, rows: slice | NDArray[np.bool_] = slice(None)
+    ) -> float:
+        labels = self.labels[rows]
+        return METRICS[metric](labels, answers[rows], np.ones(len(labels)))
+
+
+@lru_cache(maxsize=8)
+def _drawn(groups: tuple[str, ...], draws: int) -> tuple[NDArray[np.int64], Array, Array]:
+    """The number of each row's group, how often each is drawn, and whether it is exchanged."""
+    member, drawn = resampled(groups, draws, SEED)
+    coins = np.random.default_rng(SEED).integers(2, size=drawn.shape).astype(np.float64)
+    return member, drawn, coins
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """The recordings of one seed by which of two systems got them right.
+
+    Attributes:
+        seed: of both fits.
+        both, only_one, only_other, neither: how many.
+        p_value: exact and two-sided, of as uneven a division of those that only one got right, if
+            either were as likely.
+    """
+
+    seed: int
+    both: int
+    only_one: int
+    only_other: int
+    neither: int
+    p_value: float
+
+
+def mcnemar(one: MeasuredRun, other: MeasuredRun, seed: int) -> McNemar:
+    """McNemar's exact test (1947) on the recordings of one seed.
+
+    It takes recordings as independent and ignores that several are of one baby, so with groups of
+    many recordings its p-value is too small; :func:`analysis.stats.comparison.compare` has one that
+    knows them.
+
+    Raises:
+        ComparisonError: if the runs are not of the same task, or one has not this seed.
+        ResultsError: if the predictions of one cannot be read.
+    """
+    return mcnemar_of(answers(one, other, seed), seed)
+
+
+def flipped(one: MeasuredRun, other: MeasuredRun, seed: int) -> pd.DataFrame:
+    """The recordings of one seed that the two systems answer differently.
+
+    Returns:
+        Columns recording, group, label, ``one`` and ``other`` (their answers), and ``right``:
+        which of them is right, "one", "other" or "neither".
+
+    Raises:
+        ComparisonError, ResultsError: as :func:`mcnemar`.
+    """
+    return flipped_of(answers(one, other, seed))
+
+
+def answers(one: MeasuredRun, other: MeasuredRun, seed: int) -> pd.DataFrame:
+    """The most probable label of each recording of one seed, by both systems.
+
+    Returns:
+        Columns recording, group, label, ``one`` and ``other``.
+
+    Raises:
+        ComparisonError, ResultsError: as :func:`mcnemar`.
+    """
+    table, other_table = paired(one, other, [seed])
+    columns, labels = probability_columns(one.labels), np.array(one.labels)
+    first, second = (labels[t[columns].to_numpy().argmax(1)] for t in (table, other_table))
+    return table[["recording", "group", "label"]].assign(one=first, other=second)
+
+
+def mcnemar_of(table: pd.DataFrame, seed: int) -> McNemar:
+    """:func:`mcnemar` of what :func:`answers` gave."""
+    from scipy.stats import binomtest
+
+    right, other_right = table["one"] == table["label"], table["other"] == table["label"]
+    only_one, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
+    differ = only_one + only_other
+    return McNemar(
+        seed=seed,
+        both=int((right & other_right).sum()),
+        only_one=only_one,
+        only_other=only_other,
+        neither=int((~right & ~other_right).sum()),
+        p_value=float(binomtest(only_one, differ, 0.5).pvalue) if differ else 1.0,
+    )
+
+
+def flipped_of(table: pd.DataFrame) -> pd.DataFrame:
+    """:func:`flipped` of what :func:`answers` gave."""
+    table = table[table["one"] != table["other"]].reset_index(drop=True)
+    right = [table["one"] == table["label"], table["other"] == table["label"]]
+    return table.assign(right=np.select(right, ["one", "other"], "neither"))

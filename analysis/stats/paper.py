@@ -1,0 +1,128 @@
+"""What the paper claims of its systems, as data, and the numbers that it prints for them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from cry_model.registry import PAPER_REFERENCE
+
+FULL = "improved-ecapa-tdnn"
+NO_MCA, NO_RSE, NO_DIFFERENTIAL = (f"{FULL}-no-{part}" for part in ("mca", "rse", "diff-attention"))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Every system of ``better`` is better than ``worse``; ``where`` the paper says so."""
+
+    name: str
+    better: tuple[str, ...]
+    worse: str
+    sentence: str
+    where: str
+
+    @property
+    def systems(self) -> tuple[str, ...]:
+        """All that have to be measured."""
+        return (*self.better, self.worse)
+
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "improved beats ECAPA-TDNN",
+        (FULL,),
+        "ecapa-tdnn",
+        "The improved ECAPA-TDNN is better than the ECAPA-TDNN",
+        "Table 2",
+    ),
+    Claim(
+        "ECAPA-TDNN beats ResNet18",
+        ("ecapa-tdnn",),
+        "resnet18",
+        "The ECAPA-TDNN is better than the ResNet18",
+        "Table 2",
+    ),
+    Claim(
+        "improved beats ResNet18",
+        (FULL,),
+        "resnet18",
+        "The improved ECAPA-TDNN is better than the ResNet18",
+        "Table 2",
+    ),
+    Claim("MCA helps", (FULL,), NO_MCA, "Without MCA the improved ECAPA-TDNN is worse", "Table 1"),
+    Claim("RSE helps", (FULL,), NO_RSE, "Without RSE the improved ECAPA-TDNN is worse", "Table 1"),
+    Claim(
+        "differential attention helps",
+        (FULL,),
+        NO_DIFFERENTIAL,
+        "Without differential attention the improved ECAPA-TDNN is worse",
+        "Table 1",
+    ),
+    Claim(
+        "MCA helps most",
+        (NO_RSE, NO_DIFFERENTIAL),
+        NO_MCA,
+        "Leaving MCA out costs more than leaving out either of the other two",
+        "Table 1",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class PrintedConfusion:
+    """How often the improved system confuses two labels, 0 to 1; which way round is not said."""
+
+    labels: tuple[str, str]
+    value: float
+    note: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Printed numbers.
+
+    Attributes:
+        accuracy: of each system, 0 to 1.
+        epochs: of training.
+        epochs_where: where the paper says so.
+        protocol: what it was measured on, in words.
+        parameters_mebi: of the systems of Table 2, in units of 2^20.
+        flops_giga: of the same, in units of 10^9, for inputs that it does not state.
+        labels: the six classes.
+        confusions: what is printed of the improved system's confusion matrix.
+    """
+
+    accuracy: dict[str, float]
+    epochs: int
+    epochs_where: str
+    protocol: str
+    parameters_mebi: dict[str, float]
+    flops_giga: dict[str, float]
+    labels: tuple[str, ...]
+    confusions: tuple[PrintedConfusion, ...]
+
+
+def read_paper() -> Paper:
+    """Out of ``assets/paper_reference.json``."""
+    reference: dict[str, Any] = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))
+    training = reference["training"]
+
+    def stated(what: str) -> dict[str, float]:
+        return {name: row[what] for name, row in reference["systems"].items() if what in row}
+
+    confusions = tuple(
+        PrintedConfusion(tuple(row["labels"]), row["value"], row["note"], row["where"])
+        for row in reference["confusion"]
+    )
+    return Paper(
+        accuracy=stated("accuracy"),
+        epochs=training["epochs"],
+        epochs_where=training["where"],
+        protocol=reference["protocol"],
+        parameters_mebi=stated("parameters_mebi"),
+        flops_giga=stated("flops_giga"),
+        labels=tuple(reference["labels"]),
+        confusions=confusions,
+    )

@@ -1,0 +1,225 @@
+"""How well each class is found: recall, precision, F1 and two areas, with intervals over groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from analysis.stats.recordings import label_numbers, probabilities_of
+from cry_model.metrics import (
+    Array,
+    Labels,
+    Sums,
+    f1_sums,
+    intervals,
+    mean_share,
+    one_hot,
+    pairs_of,
+    pairs_won,
+    recall_sums,
+    resampled,
+    shares,
+)
+from cry_model.records import Estimate
+
+UNSEEN = 1 / 400  # of an axis: what is left out lies this near to what is drawn
+
+
+class Curve(NamedTuple):
+    """Points of a curve, in its order: (n,) each."""
+
+    x: Array
+    y: Array
+
+
+def roc_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
+    """True over false positive rate, from (0, 0) to (1, 1).
+
+    Args:
+        positive: (n,) which rows are of the class.
+        scores: (n,) of which the class should have the higher ones; equal ones make one step.
+
+    Returns:
+        Its corners; None if no row is of the class, or all are.
+    """
+    if positive.all() or not positive.any():
+        return None
+    levels, at = np.unique(-scores, return_inverse=True)
+    hits, alarms = (
+        np.append(0, np.bincount(at[rows], minlength=len(levels)).cumsum())
+        for rows in (positive, ~positive)
+    )
+    right, up = np.diff(alarms), np.diff(hits)
+    corner = np.append(True, np.append(up[1:] * right[:-1] != up[:-1] * right[1:], True))
+    return Curve(alarms[corner] / alarms[-1], hits[corner] / hits[-1])
+
+
+def precision_recall_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
+    """Precision over recall; between two points the precision is that of the second.
+
+    So the area under it is the average precision.
+
+    Args:
+        positive: as for :func:`roc_curve`.
+        scores: as for :func:`roc_curve`.
+
+    Returns:
+        A point for each score that rows of the class have, after one at recall 0 with the
+        precision of the first; None if no row is of the class.
+    """
+    if not positive.any():
+        return None
+    levels, own = np.unique(-scores[positive], return_counts=True)
+    hits = own.cumsum()
+    answered = np.searchsorted(np.sort(-scores), levels, "right")
+    precision = hits / answered
+    return Curve(np.append(0, hits / hits[-1]), np.append(precision[0], precision))
+
+
+def thinned(curve: Curve) -> Curve:
+    """Without the points that are nearer than :data:`UNSEEN` to one that stays, along the curve."""
+    moved = np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y))
+    passed = np.append(0, moved.cumsum()) // UNSEEN
+    kept = np.append(True, np.diff(passed) > 0)
+    kept[-1] = True
+    return Curve(curve.x[kept], curve.y[kept])
+
+
+def average_precision(
+    positive: NDArray[np.bool_], scores: Array, member: NDArray[np.int64], weights: Array
+) -> Array:
+    """The mean precision at the rows of a class, ranked by score, under each weighting.
+
+    As scikit-learn defines it; rows of one score are answered together.
+
+    Args:
+        positive: (n,) which rows are of the class.
+        scores: (n,) what should be higher for them.
+        member: (n,) the number of each row's group.
+        weights: how often each group counts, (draws, groups).
+
+    Returns:
+        (draws,); NaN where the class has no weight.
+    """
+    levels, own = np.unique(-scores[positive], return_inverse=True)
+    other = np.searchsorted(levels, -scores[~positive])  # the first level that answers it too
+    often = np.ascontiguousarray(weights.T, dtype=np.float32)
+    found, wrong = (
+        (_reached(at, len(levels), member[rows], len(often)) @ often).astype(np.float64)
+        for at, rows in ((own, positive), (other, ~positive))
+    )
+    steps, answered = np.diff(found, axis=0, prepend=0), found + wrong
+    precision = np.divide(found, answered, out=found, where=answered > 0)
+    hits = np.einsum("ij,ij->j", steps, precision)
+    return np.divide(hits, steps.sum(0), out=np.full(len(hits), np.nan), where=steps.any(0))
+
+
+def _reached(
+    at: NDArray[np.int64], levels: int, member: NDArray[np.int64], groups: int
+) -> NDArray[np.float32]:
+    """How many rows of each group are at each level or a better one, (levels, groups).
+
+    Single precision holds counts without rounding, and multiplies them at twice the speed.
+    """
+    size = (levels + 1) * groups  # behind the last level are rows that none reaches
+    counts = np.bincount(at * groups + member, minlength=size).reshape(levels + 1, groups)
+    return counts[:-1].cumsum(0).astype(np.float32)
+
+
+Rows = NDArray[np.int64]
+
+
+def _counted(count: Callable[[Labels, Array], Sums]) -> Callable[..., Array]:
+    def measure(labels: Labels, probabilities: Array, member: Rows, weights: Array) -> Array:
+        _, parts, totals = count(labels, probabilities).by_group(member, weights.shape[1])
+        return shares(weights @ parts, weights @ totals)
+
+    return measure
+
+
+def _precisions(labels: Labels, probabilities: Array) -> Sums:
+    truth, guess = one_hot(labels, probabilities)
+    return Sums(mean_share, truth * guess, guess)
+
+
+def _aucs(labels: Labels, probabilities: Array, member: Rows, weights: Array) -> Array:
+    pairs, counts = pairs_of(labels, probabilities, member, weights.shape[1])
+    return shares(*pairs_won(pairs, counts, weights))
+
+
+def _average_precisions(
+    labels: Labels, probabilities: Array, member: Rows, weights: Array
+) -> Array:
+    scored = enumerate(probabilities.T)
+    found = [average_precision(labels == c, scores, member, weights) for c, scores in scored]
+    return np.stack(found, axis=1)
+
+
+ANSWERED = ("recall", "precision", "f1")
+"""Of the answers, the most probable label of each recording."""
+RANKED = ("auc", "average_precision")
+"""Of the probability of a class, one against the rest."""
+MEASURES: Mapping[str, Callable[[Labels, Array, Rows, Array], Array]] = {
+    "recall": _counted(recall_sums),
+    "precision": _counted(_precisions),
+    "f1": _counted(f1_sums),
+    "auc": _aucs,
+    "average_precision": _average_precisions,
+}
+"""Labels (n,), probabilities (n, classes), numbers of groups (n,), weights (draws, groups) -> the
+measure of each class, (draws, classes); NaN where it is undefined."""
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """What was measured of one class.
+
+    Attributes:
+        label: which.
+        support: how many recordings have it; one counts once, however many seeds there are.
+        share: of all rows, 0 to 1: what the average precision of guessing comes to.
+        measures: each of :data:`ANSWERED` and :data:`RANKED`; NaN where it is undefined: the recall
+            and the areas of a class that does not occur, the precision of one never answered.
+    """
+
+    label: str
+    support: int
+    share: float
+    measures: Mapping[str, Estimate]
+
+
+def class_scores(
+    table: pd.DataFrame, labels: Sequence[str], draws: int = 1000
+) -> tuple[ClassScores, ...]:
+    """The scores of each class, in the order of the labels.
+
+    Args:
+        table: a row per seed and recording, as the ``recordings`` of a run; the rows of several
+            seeds are pooled.
+        labels: all that can be answered.
+        draws: how often groups are resampled.
+    """
+    rows = label_numbers(table, labels), probabilities_of(table, labels)
+    member, drawn = resampled(table["group"].tolist(), draws)
+    weights = np.concatenate([np.ones((1, drawn.shape[1])), drawn])  # as they are, then the draws
+    values = [measure(*rows, member, weights) for measure in MEASURES.values()]
+    estimates = {
+        name: intervals(of_classes[0], of_classes[1:])
+        for name, of_classes in zip(MEASURES, values, strict=True)
+    }
+    support = table.drop_duplicates("recording")["label"].value_counts()
+    shares = np.bincount(rows[0], minlength=len(labels)) / len(table)
+    return tuple(
+        ClassScores(
+            label=label,
+            support=int(support.get(label, 0)),
+            share=float(shares[c]),
+            measures={name: found[c] for name, found in estimates.items()},
+        )
+        for c, label in enumerate(labels)
+    )

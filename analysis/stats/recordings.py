@@ -1,0 +1,151 @@
+"""Probabilities held against the label: what was answered, how surely, and at what loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cry_model.records import Evaluation, words
+from cry_model.run_files import PREDICTIONS, DamagedFileError, probability_columns
+from cry_model.run_files import read_predictions as read
+
+
+class ResultsError(ValueError):
+    """A results folder is missing, malformed or partial; one sentence says what to do."""
+
+
+def label_numbers(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int64]:
+    """(n,) The place of each row's label among the labels."""
+    return table["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
+
+
+def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.float64]:
+    """(n, classes) The probabilities of each row, in the order of the labels."""
+    return table[probability_columns(labels)].to_numpy(np.float64)
+
+
+def read_predictions(
+    folder: Path, labels: Sequence[str], seeds: Sequence[int], folds: int
+) -> pd.DataFrame:
+    """The predictions of the given seeds, a row per piece.
+
+    Returns:
+        Columns clip, recording, group, fold, seed, label and ``p_<label>``, as in the file.
+
+    Raises:
+        ResultsError: if the file is missing, unreadable or not that of such a run.
+    """
+    path = folder / PREDICTIONS
+    if not path.exists():
+        raise ResultsError(f"There is no {path}; fit the run again, or copy its whole folder.")
+    try:
+        table = read(path, labels)
+    except DamagedFileError as error:
+        raise ResultsError(f"{path} {error}; fit the run again, or copy its folder.") from error
+    table = table[table["seed"].isin(list(seeds))].reset_index(drop=True)
+    found = table.groupby("seed")["fold"].nunique()
+    lacking = [seed for seed in seeds if found.get(seed, 0) != folds]
+    if lacking:
+        raise ResultsError(
+            f"{path} has not all {folds} folds of seed {lacking[0]}; fit the run again."
+        )
+    return table
+
+
+def recording_means(
+    table: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ("seed",)
+) -> pd.DataFrame:
+    """A row per seed and recording, sorted by them: the mean probabilities of its pieces.
+
+    Under the ``clip`` protocol the pieces come from several folds, each from the fit that did not
+    learn from it.
+
+    Args:
+        table: as :func:`read_predictions` gives it.
+        labels: in the order of the columns.
+        by: what to keep apart; with "fold" in it, a row has the pieces of one fold.
+
+    Returns:
+        The columns of ``by``, recording, group, label and ``p_<label>``.
+    """
+    keys = [*by, "recording", "group", "label"]
+    return table.groupby(keys, as_index=False, sort=True)[probability_columns(labels)].mean()
+
+
+LEAST = 5e-7
+"""The least probability that a loss is taken of: half of the last digit that predictions.csv
+keeps, so that a 0.000000 costs 14.5 and not infinitely much."""
+
+
+def judged(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """The table with what its probabilities amount to.
+
+    Args:
+        table: columns ``label`` and ``p_<label>``.
+        labels: in the order of these columns.
+
+    Returns:
+        The same rows with the columns ``answer`` (the most probable label, of equals the first),
+        ``confidence`` (its probability), ``true_probability`` (that of the label), ``loss``
+        (minus the natural logarithm of that) and ``wrong``.
+    """
+    p, names = table[probability_columns(labels)].to_numpy(), np.array(labels, dtype=object)
+    label = table["label"].to_numpy(dtype=object)
+    place = {name: number for number, name in enumerate(labels)}
+    own = p[np.arange(len(p)), [place[name] for name in label]]
+    answer = names[p.argmax(1)]
+    return table.assign(
+        answer=answer,
+        confidence=p.max(1, initial=0.0),
+        true_probability=own,
+        loss=-np.log(np.maximum(own, LEAST)),
+        wrong=answer != label,
+    )
+
+
+def over_seeds(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """One row per recording, sorted by it: the mean of its probabilities over the seeds.
+
+    Args:
+        table: a row per seed and recording, as :func:`recording_means` has it.
+        labels: in the order of the columns ``p_<label>``.
+
+    Returns:
+        Columns recording, group, label and ``p_<label>``.
+    """
+    keys, columns = ["recording", "group", "label"], probability_columns(labels)
+    if table["seed"].nunique() == 1:
+        return table[[*keys, *columns]]
+    return table.groupby(keys, as_index=False, sort=True)[columns].mean()
+
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
+"""The metrics that guessing has a value of; more is better."""
+
+
+class Guess(NamedTuple):
+    """A score, and who has it: "guessing" or 'always answering "hungry"'."""
+
+    value: float
+    who: str
+
+
+def guess(evaluation: Evaluation, metric: str) -> Guess:
+    """By accuracy and F1 the most frequent label is hard to beat; else any guess scores alike.
+
+    Args:
+        evaluation: of any run on the recordings.
+        metric: one of :data:`SCORES`.
+    """
+    share = evaluation.majority_accuracy
+    always = f"always answering “{words(evaluation.majority_label)}”"
+    if metric == "accuracy":
+        return Guess(share, always)
+    if metric == "macro_f1":  # of that label 2 share / (1 + share), of all others 0
+        return Guess(evaluation.chance * 2 * share / (1 + share), always)
+    return Guess(evaluation.chance if metric == "balanced_accuracy" else 0.5, "guessing")

@@ -1,0 +1,1 @@
+"""Build the tabs of the page."""

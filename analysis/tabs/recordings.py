@@ -1,0 +1,216 @@
+"""Lists of recordings: choosing a row plays it and offers to open it in the Classify tab."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import unicodedata
+import wave
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from pathlib import Path, PurePath
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from analysis.stats.runs import FoundRuns
+from analysis.tabs.panel_view import EVENT, Below, Wired
+from analysis.uploads import own_path
+from cry_model import audio
+from cry_model.audio import Recording
+
+SECONDS = 60  # at most, for the sound travels inside of the page
+
+
+def player_html(name: str, sound: Recording) -> str:
+    """A player that starts at once, under the recording's name."""
+    cut = f" (the first {SECONDS} s)" if sound.duration > SECONDS else ""
+    data = base64.b64encode(wav_bytes(sound)).decode()
+    return (
+        f'<p class="name" role="status">{escape(name)}{cut}</p>'
+        f'<audio controls autoplay aria-label="{escape(name)}" src="data:audio/wav;base64,{data}">'
+        "</audio>"
+    )
+
+
+def sentence_html(name: str, sentence: str) -> str:
+    """Why a recording is not played."""
+    return f'<p class="name">{escape(name)}</p><p role="status">{escape(sentence)}</p>'
+
+
+def sixteen_bits(sound: Recording) -> NDArray[np.int16]:
+    """The samples at their own level; floating-point ones Gradio would bring to full scale."""
+    return np.clip(np.round(32768 * sound.waveform.numpy()), -32768, 32767).astype(np.int16)
+
+
+def wav_bytes(sound: Recording) -> bytes:
+    """The first :data:`SECONDS` as a mono file of 16 bits."""
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(sound.sample_rate)
+        file.writeframes(sixteen_bits(sound)[: SECONDS * sound.sample_rate].tobytes())
+    return buffer.getvalue()
+
+
+VARIABLE = "CRY_DATA"
+UNLICENSED = "challenge6"
+"""Beginning of the datasets of the paper's corpus, whose source states no licence."""
+NOT_TO_BE_PLAYED = "The source of these recordings states no licence, so they are not played here."
+NOT_AT_HAND = (
+    "The sound of this recording is not at hand: audio is not kept with the results. Start the "
+    f"page with {VARIABLE} set to the folder of recordings to hear it."
+)
+
+
+class NotAtHandError(LookupError):
+    """There is no such recording here that can be read; one sentence says why."""
+
+
+def sound_of(dataset: str, recording: str) -> audio.Recording:
+    """A recording of the results, read from its file.
+
+    Args:
+        dataset: its name in the results folder.
+        recording: its name in the predictions.
+
+    Raises:
+        NotAtHandError: if ``CRY_DATA`` does not hold it, or not as sound, or if its source states
+            no licence.
+    """
+    if dataset.startswith(UNLICENSED):
+        raise NotAtHandError(NOT_TO_BE_PLAYED)
+    path = find_recording(dataset, recording)
+    if path is None:
+        raise NotAtHandError(NOT_AT_HAND)
+    try:
+        return audio.load(path)
+    except audio.AudioError as error:
+        raise NotAtHandError(str(error)) from error
+
+
+def find_recording(dataset: str, recording: str) -> Path | None:
+    """The file of a recording below ``CRY_DATA``, by the end of its path without its ending.
+
+    Names are only looked up among the files of the dataset's folder, so none leads out of it. If
+    two folders hold a file of that name, it is unknown which is meant, and neither is taken.
+    """
+    root = os.environ.get(VARIABLE)
+    if not root:
+        return None
+    folder = _folder(Path(root), dataset)
+    return None if folder is None else _index(folder).get(recording)
+
+
+def _folder(root: Path, dataset: str) -> Path | None:
+    if dataset == f"folder-{root.resolve().name}":  # somebody's own: the data root is the corpus
+        return root
+    own = dataset != ".." and PurePath(dataset).parts == (dataset,)
+    return root / dataset if own else None
+
+
+@lru_cache(maxsize=16)
+def _index(folder: Path) -> Mapping[str, Path]:
+    """Name -> file: its stem, its name with the ending, and its path below ``folder``."""
+    named: defaultdict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.rglob("*")):
+        below = path.relative_to(folder)
+        hidden = any(part.startswith(".") for part in below.parts)
+        if path.suffix.lower() in audio.SUFFIXES and not hidden and path.is_file():
+            for name in {path.stem, path.name, below.as_posix()}:
+                named[unicodedata.normalize("NFC", name)].append(path)
+    return {
+        name: paths[0] for name, paths in named.items() if len({path.parent for path in paths}) == 1
+    }
+
+
+CHOOSE_AGAIN = "What you chose is no longer known here; please choose the recording again."
+WAITING = '<p class="small">Choose a row to hear its recording.</p>'
+TO_THE_TOP = "() => window.scrollTo(0, 0)"
+
+
+@dataclass(frozen=True)
+class ClassifyTab:
+    """Where a recording is opened.
+
+    Attributes:
+        recorder: the recording of the Classify tab; what changes it is answered.
+        tabs: those of the page, of which "classify" is one.
+    """
+
+    recorder: gr.Audio
+    tabs: gr.Tabs
+
+
+def hear_tables(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
+    """The player below a panel whose tables are all lists of recordings."""
+    tables = [place.table for place in wired.places]
+    return add_listening(wired.panel.name, wired.dataset, tables, classify)
+
+
+def add_listening(
+    name: str, dataset: gr.Dropdown, lists: Sequence[gr.Dataframe], classify: ClassifyTab
+) -> Below:
+    """Lays out the player in the current block and connects it.
+
+    Args:
+        name: of the panel; begins the ids.
+        dataset: the choice of the dataset.
+        lists: whose first column names a recording of the dataset.
+        classify: where a recording is opened.
+
+    Returns:
+        What hides the player when the lists are others.
+    """
+    with gr.Row(elem_classes="listening", elem_id=f"{name}-listening", visible=False) as row:
+        player = gr.HTML(elem_id=f"{name}-player")
+        opener = gr.Button(
+            "Open in Classify", size="sm", scale=0, min_width=150, elem_id=f"{name}-open"
+        )
+    chosen = gr.State(None)
+    blocks = [row, player, opener, chosen]
+    for table in lists:
+        table.select(_play, [dataset], blocks, **EVENT)
+    opened = opener.click(_open, [chosen], [classify.recorder, classify.tabs], **EVENT)
+    opened.then(None, js=TO_THE_TOP, api_visibility="private")
+    return Below(blocks, lambda *_: (gr.Row(visible=False), "", gr.skip(), None))
+
+
+def waiting() -> tuple[Any, ...]:
+    """Values for the blocks of :func:`add_listening`: the player before anything was chosen.
+
+    It then has its height below a list, and covers none of it when a row is chosen.
+    """
+    return gr.Row(visible=True), WAITING, gr.Button(visible=False), None
+
+
+def _play(dataset: str, event: gr.SelectData) -> tuple[Any, ...]:
+    """Row, player, button, and what the button would open."""
+    recording = str(event.row_value[0])
+    try:
+        html, found = player_html(recording, sound_of(dataset, recording)), True
+    except NotAtHandError as error:
+        html, found = sentence_html(recording, str(error)), False
+    chosen = (dataset, recording) if found else None
+    return gr.Row(visible=True), html, gr.Button(visible=found), chosen
+
+
+def _open(chosen: tuple[str, str] | None) -> tuple[Any, Any]:
+    """The recording for Classify, as a copy: Gradio refuses paths outside of its own folder."""
+    if chosen is None:  # the session was dropped
+        raise gr.Error(CHOOSE_AGAIN, print_exception=False)
+    try:
+        sound = sound_of(*chosen)
+    except NotAtHandError as error:  # it went in the meantime
+        raise gr.Error(str(error), print_exception=False) from error
+    copy = own_path("recording.wav")
+    soundfile.write(copy, sixteen_bits(sound), sound.sample_rate)
+    return str(copy), gr.Tabs(selected="classify")

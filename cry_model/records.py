@@ -1,0 +1,242 @@
+"""How well a checkpoint did, as plain records: measured by ``train``, stored in each config.
+
+Kept apart from :mod:`cry_model.metrics`: who reads a checkpoint computes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from cry_model.declared import Count, Name, Seed, Share, Within, require
+
+Measured = Annotated[float, Within(-1000, 1000)]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured value and its 95 % bootstrap interval."""
+
+    value: Measured
+    low: Measured
+    high: Measured
+
+    def __str__(self) -> str:
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Metrics of a system under one protocol, scored per recording.
+
+    Attributes:
+        dataset, protocol: as in the results folder.
+        recordings, groups: how many were scored, and how many babies (or sources) they come from.
+        folds: number of folds that the scores are pooled over; 1 for a test part of the corpus.
+        seeds: the seeds of the fits.
+        chance: balanced accuracy of guessing, one over the number of classes that occur.
+        majority_label, majority_accuracy: the most frequent label and its share.
+        metrics: name -> estimate; names are those of :data:`cry_model.metrics.METRICS`.
+        recall: label -> recall, of the labels that occur.
+        support: label -> number of recordings, of the same.
+    """
+
+    dataset: Name
+    protocol: Name
+    recordings: Count
+    groups: Count
+    folds: Count
+    seeds: tuple[Seed, ...]
+    chance: Share
+    majority_label: Name
+    majority_accuracy: Share
+    metrics: Mapping[Name, Estimate] = field(default_factory=dict)
+    recall: Mapping[Name, Share] = field(default_factory=dict)
+    support: Mapping[Name, Count] = field(default_factory=dict)
+
+    def __post_init__(self):
+        require("balanced_accuracy" in self.metrics, "an evaluation needs its balanced_accuracy")
+        same = set(self.recall) == set(self.support)
+        require(same, "an evaluation's recall and support must be of the same labels")
+
+    @property
+    def split(self) -> str:
+        """What was tested, in words: so many folds, or the corpus's own test part."""
+        return "its own test part" if self.folds == 1 else f"{self.folds} folds"
+
+    @property
+    def better_than_chance(self) -> bool:
+        """Whether the interval of the balanced accuracy lies above chance."""
+        return self.metrics["balanced_accuracy"].low > self.chance
+
+    @property
+    def verdict(self) -> str:
+        """In so many words, what the interval says beside chance."""
+        whom = f"For {tested(self.dataset, self.protocol)}"
+        if self.better_than_chance:
+            return f"{whom}, this is better than guessing, and far from certain."
+        return f"{whom}, this is no better than guessing."
+
+    def trust(self) -> tuple[str, ...]:
+        """What the numbers mean for an answer, sentence by sentence, in words for anyone."""
+        recall = self.metrics["balanced_accuracy"]
+        asked = f"all {len(self.recall)} reasons counting alike"
+        return (
+            f"For {tested(self.dataset, self.protocol)}, "
+            f"models like this one gave the right reason for {percent(recall.value)} of cries, "
+            f"{asked} (95 % interval {100 * recall.low:.0f} to {percent(recall.high)}); "
+            f"guessing gives {percent(self.chance)}.",
+            self.verdict,
+            f"Always answering {words(self.majority_label)} would be right for "
+            f"{percent(self.majority_accuracy)} of these {self.recordings} recordings, because "
+            "that many are labelled so.",
+        )
+
+
+GROUPS = {
+    "donateacry": "baby",
+    "donateacry_ios": "baby",
+    "esc10": "source",
+    "challenge6": "recording",
+    "challenge6_cuts": "recording",
+    "cries": "baby",
+    "synthetic6": "made-up baby",
+}
+"""Dataset -> what its groups are, as far as it tells."""
+
+
+def group_name(dataset: str) -> str:
+    """What the ``baby`` protocol keeps together in a dataset."""
+    return GROUPS.get(dataset, "group of recordings")
+
+
+def tested(dataset: str, protocol: str) -> str:
+    """What the scored recordings were to the fits."""
+    if protocol == "clip":
+        return "a piece of a recording whose other pieces were heard in training"
+    what = group_name(dataset) if protocol == "baby" else "recording"
+    if dataset.startswith("challenge6"):  # names no baby, and has several recordings of one
+        return "a recording never heard before (its baby may have been)"
+    return f"a {what} never heard before"
+
+
+UNMEASURED = (
+    "This checkpoint was never measured on held-out recordings: nothing is known about how often "
+    "it is right."
+)
+"""In the place of an evaluation, where there is none."""
+
+DATASETS = {
+    "challenge6_cuts": "220 cuts of the paper's corpus",
+    "challenge6": "the six-class challenge corpus",
+    "donateacry": "Donate-a-Cry",
+    "donateacry_ios": "Donate-a-Cry (iOS uploads)",
+    "esc10": "ESC-10",
+    "synthetic6": "synthetic cries",
+    "challenge6-features": "the six-class challenge corpus (its published features)",
+    "challenge6-features-16khz": (
+        "the six-class challenge corpus (its published features, the 16 kHz recordings)"
+    ),
+    "cries": "real cries without a label (Donate-a-Cry from iOS, ESC-10)",
+}
+"""Dataset -> its title, in the order in which results are shown: the paper's own corpus first."""
+
+
+def dataset_order(name: str) -> tuple[int, str]:
+    """Sort key: known datasets in the order of :data:`DATASETS`, then others by name."""
+    return (list(DATASETS).index(name) if name in DATASETS else len(DATASETS), name)
+
+
+def dataset_title(name: str) -> str:
+    """A dataset as its makers write it."""
+    return DATASETS.get(name, name)
+
+
+def words(label: str) -> str:
+    """A label or a metric as a person writes it: ``belly_pain`` -> ``belly pain``."""
+    return label.replace("_", " ")
+
+
+def percent(share: float) -> str:
+    """0.236 -> "24 %"."""
+    return f"{100 * share:.0f} %"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of pupil and teacher on recordings of babies that the pupil had never heard.
+
+    Attributes:
+        teacher: name of its checkpoint.
+        dataset: of the recordings.
+        recordings, groups: how many, and how many babies or sources they come from.
+        folds, seeds: of the cross-validation.
+        agreement: share of recordings with the same most probable label.
+        constant_label, constant: the teacher's most frequent label, and the agreement of always
+            answering it.
+        gain: ``agreement - constant``.
+        divergence: Kullback-Leibler divergence of the pupil's probabilities from the teacher's,
+            nats, mean over recordings.
+        constant_divergence: that of always answering the teacher's mean probabilities.
+        teacher_evaluation: how often the teacher itself is right; None if nobody measured.
+    """
+
+    teacher: Name
+    dataset: Name
+    recordings: Count
+    groups: Count
+    folds: Count
+    seeds: tuple[Seed, ...]
+    agreement: Estimate
+    constant_label: Name
+    constant: Estimate
+    gain: Estimate
+    divergence: Estimate
+    constant_divergence: Estimate
+    teacher_evaluation: Evaluation | None = None
+
+    @property
+    def verdict(self) -> str:
+        """In so many words, what it says about an answer."""
+        return "This network imitates another model; nobody has checked its answers against labels."
+
+    def trust(self) -> tuple[str, ...]:
+        """What the numbers mean for an answer, sentence by sentence, in words for anyone."""
+        low, high = 100 * self.agreement.low, percent(self.agreement.high)
+        sentences = [
+            f"For a {group_name(self.dataset)} it had never heard, it gave the same answer as its "
+            f"teacher ({self.teacher}) for {percent(self.agreement.value)} of "
+            f"{self.recordings} cries (95 % interval {low:.0f} to {high}); always answering "
+            f"{words(self.constant_label)} would agree on {percent(self.constant.value)}."
+        ]
+        if self.teacher_evaluation is not None:
+            sentences += ["Its teacher in turn:", *self.teacher_evaluation.trust()]
+        return tuple(sentences)
+
+
+@dataclass(frozen=True)
+class GateRecord:
+    """A threshold, and rates on recordings of sources that were not learnt from.
+
+    Attributes:
+        threshold: probability from which on it is a cry.
+        accepted: share of the cries of ESC-10 that reach it.
+        false_accepts: share of the other sounds of ESC-10 that reach it.
+        area: AUC on ESC-10, whose own folds hold both out.
+        unheard: kind of sound -> share of it that reaches the threshold of a gate which was fitted
+            without that kind.
+    """
+
+    threshold: Share
+    accepted: Estimate
+    false_accepts: Estimate
+    area: Estimate
+    unheard: Mapping[Name, Share] = field(default_factory=dict)
+
+    def trust(self) -> str:
+        """The rates in a sentence."""
+        return (
+            f"Of sounds that it had not heard, it took {percent(self.accepted.value)} of the cries "
+            f"for cries, and {percent(self.false_accepts.value)} of the others."
+        )

@@ -1,0 +1,340 @@
+"""Calibration, coverage and sets, against plain loops over the same predictions."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+from analysis.panels.base import CellKey
+from analysis.panels.calibration import TRUST
+from analysis.panels.trust_words import coverage_finding, reliability_finding, sets_finding
+from analysis.stats.calibration import (
+    ALL,
+    DRAWN,
+    HALF,
+    SHARES,
+    Coverage,
+    Reliability,
+    coverage,
+    reliability,
+)
+from analysis.stats.recordings import ResultsError, label_numbers, probabilities_of
+from analysis.stats.runs import RESULTS, find_runs, read_run
+from cry_model.calibration import Calibration
+from cry_model.metrics import BINS
+from cry_model.records import Estimate
+from tests.analysis.made_up_runs import LABELS, write_run
+from train.scoring import results
+from train.scoring.calibration import calibrate
+
+CELL = CellKey("donateacry", "baby")
+
+
+@pytest.fixture(scope="module")
+def committed():
+    return find_runs(RESULTS)
+
+
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    for system, skill in (("ecapa-tdnn", 1.0), ("resnet18", 0.3)):
+        write_run(root, system, skill, seeds=(0, 1))
+    write_run(root, "ecapa-tdnn", protocol="clip")
+    return find_runs(root)
+
+
+def arrays(run):
+    rows = run.recordings
+    return label_numbers(rows, run.labels), probabilities_of(rows, run.labels)
+
+
+def plain_error(truth, p, weights):
+    """The expected calibration error, bin by bin."""
+    confidence, right = p.max(1), p.argmax(1) == truth
+    total = 0.0
+    for k in range(10):
+        last = confidence <= 1 if k == 9 else confidence < (k + 1) / 10
+        inside = (confidence >= k / 10) & last
+        if inside.any():
+            w = weights[inside]
+            gap = np.average(confidence[inside], weights=w) - np.average(right[inside], weights=w)
+            total += w.sum() * abs(gap)
+    return total / weights.sum()
+
+
+def test_the_error_before_is_that_of_run_json_with_its_interval(committed):
+    for run in committed.runs:
+        found = reliability(*arrays(run), run.recordings["group"].tolist())
+        expected = run.evaluation.metrics["expected_calibration_error"]
+        for end in ("value", "low", "high"):
+            assert getattr(found.error, end) == pytest.approx(getattr(expected, end), abs=1e-9)
+
+
+def test_the_error_after_is_that_of_run_json_if_groups_count_alike(committed):
+    calibrated = [run for run in committed.runs if run.calibration is not None]
+    assert len(calibrated) >= 10
+    for run in calibrated:
+        truth, p = arrays(run)
+        groups = run.recordings["group"]
+        weights = (1 / groups.map(groups.value_counts())).to_numpy()
+        before, after = (plain_error(truth, q, weights) for q in (p, run.tempered))
+        assert before == pytest.approx(run.calibration.error_before.value, abs=1e-9)
+        assert after == pytest.approx(run.calibration.error_after.value, abs=1e-9)
+
+
+def test_no_fold_has_a_part_in_its_own_temperature(made_up):
+    run = made_up.of(*CELL)["ecapa-tdnn"]
+    truth, p = arrays(run)
+    rows = run.recordings.reset_index(drop=True)
+    fold = run.predictions.drop_duplicates("recording").set_index("recording")["fold"]
+    rows["fold"] = rows["recording"].map(fold)
+    for _, tested in rows.groupby(["seed", "fold"]):
+        others = rows[~rows["group"].isin(tested["group"])]
+        assert set(others["seed"]) == {0, 1}
+        weights = 1 / others["group"].map(others["group"].value_counts()).to_numpy()
+        logs, labels = np.log(p[others.index]), truth[others.index]
+
+        def loss(inverse, logs=logs, labels=labels, weights=weights):
+            chosen = log_softmax(logs * inverse, axis=1)[np.arange(len(labels)), labels]
+            return -(weights * chosen).mean()
+
+        inverse = minimize(loss, [1.0], method="BFGS", tol=1e-9).x[0]
+        expected = softmax(np.log(p[tested.index]) * inverse, axis=1)
+        np.testing.assert_allclose(run.tempered[tested.index], expected, atol=2e-4)
+
+
+def test_bins_and_their_intervals_are_counted_one_by_one(made_up):
+    run = made_up.of(*CELL)["ecapa-tdnn"]
+    (truth, p), groups = arrays(run), run.recordings["group"].to_numpy()
+    found = reliability(truth, p, groups.tolist(), draws=60)
+    confidence, right = p.max(1), p.argmax(1) == truth
+    names, rng = np.unique(groups), np.random.default_rng(0)
+    drawn = [names[rng.integers(len(names), size=len(names))] for _ in range(60)]
+    samples = [np.concatenate([np.flatnonzero(groups == n) for n in own]) for own in drawn]
+    occupied = 0
+    for k in range(BINS):
+        inside = (confidence * 10).astype(int) == k
+        assert found.answers[k] == inside.sum()
+        if not inside.any():
+            assert np.isnan(found.confidence[k])
+            assert np.isnan(found.accuracy[k].value)
+            continue
+        occupied += 1
+        assert found.confidence[k] == pytest.approx(confidence[inside].mean())
+        assert found.accuracy[k].value == pytest.approx(right[inside].mean())
+        values = [right[rows][inside[rows]].mean() for rows in samples if inside[rows].any()]
+        ends = np.percentile(values, [2.5, 97.5])
+        assert (found.accuracy[k].low, found.accuracy[k].high) == pytest.approx(tuple(ends))
+    assert occupied >= 5
+    excess = [(confidence[rows] - right[rows]).mean() for rows in samples]
+    assert found.excess.value == pytest.approx(confidence.mean() - right.mean())
+    ends = np.percentile(excess, [2.5, 97.5])
+    assert (found.excess.low, found.excess.high) == pytest.approx(tuple(ends))
+    errors = [plain_error(truth[rows], p[rows], np.ones(len(rows))) for rows in samples]
+    np.testing.assert_allclose(found.errors, errors)
+
+
+def surest(confidence, right, share):
+    """Accuracy of the surest answers, one after the other; ties in the mean of all their orders."""
+    wanted, hits, left = share * len(right), 0.0, share * len(right)
+    for level in np.unique(confidence)[::-1]:
+        tied = right[confidence == level]
+        taken = min(left, len(tied))
+        hits, left = hits + taken * tied.mean(), left - taken
+    return hits / wanted
+
+
+@pytest.mark.parametrize("digits", [1, 6])
+def test_coverage_and_its_intervals_are_those_of_a_plain_loop(made_up, digits):
+    run = made_up.of(*CELL)["ecapa-tdnn"]
+    truth, groups = label_numbers(run.recordings, LABELS), run.recordings["group"].to_numpy()
+    p = run.tempered.round(digits)
+    found = coverage(run.recordings, LABELS, p, draws=30)
+    confidence, right = p.max(1), p.argmax(1) == truth
+    hungry = truth == LABELS.index("hungry")
+    names, rng = np.unique(groups), np.random.default_rng(0)
+    curves = []
+    for _ in range(30):
+        drawn = names[rng.integers(len(names), size=len(names))]
+        rows = np.concatenate([np.flatnonzero(groups == name) for name in drawn])
+        curves.append([surest(confidence[rows], right[rows], share) for share in SHARES])
+    plain = [surest(confidence, right, share) for share in SHARES]
+    np.testing.assert_allclose([e.value for e in found.accuracy], plain)
+    low, high = np.percentile(curves, [2.5, 97.5], axis=0)
+    np.testing.assert_allclose([e.low for e in found.accuracy], low)
+    np.testing.assert_allclose([e.high for e in found.accuracy], high)
+    assert plain[ALL] == pytest.approx(right.mean())
+    assert found.gain.value == pytest.approx(plain[HALF] - plain[ALL])
+    gains = np.percentile([c[HALF] - c[ALL] for c in curves], [2.5, 97.5])
+    assert (found.gain.low, found.gain.high) == pytest.approx(tuple(gains))
+    assert found.error.value == pytest.approx(np.mean(1 - np.array(plain)))
+    assert found.usual == "hungry"
+    usual = [surest(confidence, hungry, share) for share in SHARES]
+    np.testing.assert_allclose(found.usual_accuracy, usual)
+
+
+def test_the_order_of_rows_says_nothing_even_of_ties(made_up):
+    table = made_up.of(*CELL)["ecapa-tdnn"].recordings
+    columns = [f"p_{label}" for label in LABELS]
+    rough = table.assign(**{c: table[c].round(1) for c in columns})
+    one = coverage(rough, LABELS, None, draws=20)
+    other = coverage(rough.sample(frac=1, random_state=3), LABELS, None, draws=20)
+    assert rough[columns].max(axis=1).nunique() < 10
+    for name in ("gain", "error"):
+        assert asdict(getattr(one, name)) == pytest.approx(asdict(getattr(other, name)))
+    values = ([(e.value, e.low, e.high) for e in found.accuracy] for found in (one, other))
+    np.testing.assert_allclose(*values)
+
+
+def errors(value, low, high, shift=0.0):
+    """A reliability with such an error; its draws are those of another one, shifted."""
+    draws = np.linspace(0.1, 0.2, 101) + shift
+    some = Estimate(value, low, high)
+    return Reliability(np.ones(1), np.ones(1), (some,), some, some, draws)
+
+
+def test_the_sentence_on_scaling_says_which_way_and_whether_it_is_sure():
+    before = errors(0.15, 0.1, 0.2)
+    lower = reliability_finding("ResNet18", before, errors(0.1, 0.05, 0.15, shift=-0.05))
+    assert lower == (
+        "Temperature scaling lowers the calibration error of ResNet18, from 0.150 [0.100, 0.200] "
+        "to 0.100 [0.050, 0.150]; the interval of the change excludes zero"
+    )
+    spread = errors(0.2, 0.1, 0.3)
+    unsure = Reliability(**{**vars(spread), "errors": spread.errors[::-1]})
+    higher = reliability_finding("ResNet18", before, unsure)
+    assert "raises" in higher
+    assert higher.endswith("the interval of the change includes zero")
+    assert "hardly changes" in reliability_finding("x", before, errors(0.1502, 0.1, 0.2))
+
+
+def test_without_scaling_the_sentence_says_how_sure_and_how_right():
+    assert "5.0 points surer than right" in reliability_finding("x", errors(0.05, 0.01, 0.1), None)
+    less = errors(-0.05, -0.1, -0.01)
+    assert "5.0 points less sure than right" in reliability_finding("x", less, None)
+    assert "about as sure as" in reliability_finding("x", errors(0.05, -0.01, 0.1), None)
+
+
+def covered(half, every, gain, usual):
+    accuracy = [Estimate(every, 0, 1)] * 100
+    accuracy[HALF] = Estimate(half, 0, 1)
+    return Coverage(
+        tuple(accuracy), Estimate(*gain), Estimate(0, 0, 0), "hungry", usual + 0 * SHARES
+    )
+
+
+def test_the_sentence_on_coverage_says_what_the_surer_half_gains():
+    up = coverage_finding("ResNet18", covered(0.58, 0.51, (0.07, -0.01, 0.1), usual=0.3))
+    assert up == (
+        "Answering only the surer half raises the accuracy of ResNet18 from 51 % to 58 %; the "
+        "interval of the change includes zero"
+    )
+    down = coverage_finding("x", covered(0.5, 0.6, (-0.1, -0.2, -0.01), usual=0.84))
+    assert "lowers the accuracy of x from 60 % to 50 %; the interval of the change excludes" in down
+    assert down.endswith("and always “hungry” is right for 84 % of that half")
+    assert "leaves the accuracy of x at 50 %" in coverage_finding(
+        "x", covered(0.501, 0.5, (0.001, -0.1, 0.1), usual=0.1)
+    )
+
+
+@pytest.fixture
+def calibrated(tmp_path):
+    """A folder of a run with the calibration that ``train fit`` writes."""
+    folder = write_run(tmp_path, "resnet18", 0.6)
+    table = results.read_predictions(folder)
+    found = calibrate(table, LABELS, dataset="donateacry", protocol="baby", folds=3)
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "calibration": asdict(found)}))
+    return tmp_path, found
+
+
+def test_the_sets_are_shown_as_run_json_has_them(calibrated):
+    root, found = calibrated
+    before_after, _, sets = TRUST.exhibits(find_runs(root), CELL)
+    assert read_run(root / "donateacry" / "baby" / "resnet18").calibration == found
+    assert list(sets.table["Label"]) == ["all", *found.by_label]
+    assert list(sets.table["Measured"]) == [
+        f"{share:.2f}" for share in (found.coverage.value, *found.by_label.values())
+    ]
+    assert list(sets.table["Promised"]) == ["0.80", *"–" * len(found.by_label)]
+    assert sets.data["measured"].tolist() == [found.coverage.value, *found.by_label.values()]
+    assert sets.data["mean_size"][0] == found.size.value
+    least = min(found.by_label, key=found.by_label.get)
+    assert f"least often for {least} ({100 * found.by_label[least]:.0f} %)" in sets.title
+    assert f"{100 * found.coverage.value:.0f} % [{100 * found.coverage.low:.0f}, " in sets.title
+    assert f"the error is {found.error_before} before and {found.error_after}" in before_after.note
+
+
+def test_the_sentence_on_sets_holds_the_numbers(committed):
+    found = committed.of(*CELL)["improved-ecapa-tdnn"].calibration
+    assert isinstance(found, Calibration)
+    assert f"with {found.size.value:.1f} labels on average" in sets_finding(found)
+    assert sets_finding(found).startswith("Promised to hold the right label for 80 % of recordings")
+
+
+def test_a_damaged_calibration_is_named(calibrated):
+    root, found = calibrated
+    folder = root / "donateacry" / "baby" / "resnet18"
+    record = json.loads((folder / "run.json").read_text())
+    record["calibration"]["by_label"] = {"hungry": 2}
+    (folder / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ResultsError, match="not as train fit writes it"):
+        read_run(folder)
+    assert found.by_label["hungry"] <= 1
+
+
+def test_all_systems_are_drawn_and_the_chosen_one_stands_out(made_up):
+    diagram, curves = TRUST.exhibits(made_up, CELL, {"system": "resnet18"})
+    lines = {line.name: line for line in curves.figure.data if line.name}
+    assert lines["ResNet18"].line.width > lines["ECAPA-TDNN"].line.width
+    assert set(curves.data["system"]) == {"ecapa-tdnn", "resnet18"}
+    own = curves.data[curves.data["system"] == "resnet18"]
+    run = made_up.of(*CELL)["resnet18"]
+    values = [e.value for e in run.coverage.accuracy[DRAWN]]
+    np.testing.assert_allclose(own["accuracy"], values, atol=1e-5)
+    np.testing.assert_allclose(lines["ResNet18"].y, values, atol=1e-4)
+    assert own["answered"].tolist() == SHARES[DRAWN].tolist()
+    assert lines["always “hungry”, of all"].y[0] == pytest.approx(run.evaluation.majority_accuracy)
+    assert set(diagram.data["probabilities"]) == {
+        "as the system says",
+        "after temperature scaling",
+    }
+    assert diagram.data.groupby("probabilities")["answers"].sum().tolist() == [180, 180]
+    assert diagram.name == "reliability-donateacry-baby-resnet18"
+
+
+def test_under_clip_nothing_is_scaled_and_the_note_says_why(made_up):
+    diagram, curves = TRUST.exhibits(made_up, CellKey("donateacry", "clip"))
+    assert set(diagram.data["probabilities"]) == {"as the system says"}
+    assert diagram.title.startswith("The calibration error of ECAPA-TDNN is")
+    assert "no temperature is fitted" in diagram.note
+    assert "Confidence before temperature scaling" in curves.note
+    run = made_up.of("donateacry", "clip")["ecapa-tdnn"]
+    plain = coverage(run.recordings, LABELS, None)
+    assert plain.accuracy == run.coverage.accuracy
+
+
+def test_one_damaged_system_leaves_the_others(tmp_path):
+    write_run(tmp_path, "ecapa-tdnn")
+    folder = write_run(tmp_path, "resnet18")
+    (folder / "predictions.csv").write_text("nothing that can be read\n")
+    found = find_runs(tmp_path)
+    _, curves = TRUST.exhibits(found, CELL, {"system": "ecapa-tdnn"})
+    assert set(curves.data["system"]) == {"ecapa-tdnn"}
+    assert "ResNet18 is left out" in curves.note
+    with pytest.raises(ResultsError, match="has no column"):
+        TRUST.exhibits(found, CELL, {"system": "resnet18"})
+
+
+def test_pieces_of_a_recording_in_several_folds_are_refused(tmp_path):
+    folder = write_run(tmp_path, "ecapa-tdnn")
+    table = pd.read_csv(folder / "predictions.csv", dtype={"group": str})
+    table["fold"] = np.arange(len(table)) % 3
+    table.to_csv(folder / "predictions.csv", index=False)
+    with pytest.raises(ResultsError, match="one recording in several folds"):
+        TRUST.exhibits(find_runs(tmp_path), CELL)

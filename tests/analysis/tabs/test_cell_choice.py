@@ -1,0 +1,124 @@
+"""What stands below the exhibits: the cells to choose, their lists and the player."""
+
+import gradio as gr
+import pytest
+
+from analysis.panels.confusion import CONFUSION
+from analysis.panels.errors import ERRORS
+from analysis.stats.runs import NO_RUNS, find_runs
+from analysis.tabs.analysis import build_analysis_tab, cell_list
+from analysis.tabs.recordings import ClassifyTab
+from tests.analysis.made_up_runs import write_run
+
+ONE, OTHER = "improved-ecapa-tdnn", "ecapa-tdnn"
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    write_run(root, ONE)
+    write_run(root, OTHER, 0.5)
+    write_run(root, "feature-mlp", protocol="clip")
+    return find_runs(root)
+
+
+def page_with(found):
+    with gr.Blocks(analytics_enabled=False) as page, gr.Tabs() as tabs:
+        with gr.Tab("Classify", id="classify"):
+            recorder = gr.Audio(type="filepath", elem_id="recording")
+        with gr.Tab("Analysis", id="analysis") as tab:
+            classify = ClassifyTab(recorder, tabs)
+            build_analysis_tab(found, tab, [CONFUSION, ERRORS], classify)
+    return page
+
+
+@pytest.fixture(scope="module")
+def page(found):
+    return page_with(found)
+
+
+def handler(page, elem_id, event):
+    """The event's function, and its outputs by the id that they have on the page."""
+    (fn,) = (
+        fn
+        for fn in page.fns.values()
+        for block, name in fn.targets
+        if name == event and getattr(page.blocks.get(block), "elem_id", None) == elem_id and fn.fn
+    )
+    return fn
+
+
+def outputs(fn, values):
+    """Id on the page -> what the event puts there."""
+    assert len(values) == len(fn.outputs)
+    return {block.elem_id: value for block, value in zip(fn.outputs, values, strict=True)}
+
+
+def chosen(page, *choices):
+    fn = handler(page, "confusion-system", "select")
+    return outputs(fn, fn.fn(*choices))
+
+
+def cell(*index):
+    return gr.SelectData(None, {"index": list(index), "value": "1"})
+
+
+def test_the_cells_are_those_of_the_systems_that_are_drawn(page):
+    shown = chosen(page, "donateacry", "baby", ONE, OTHER, "shares", False, False)
+    assert shown["confusion-cells"].count("<table") == 2
+    assert f'data-system="{OTHER}"' in shown["confusion-cells"]
+    alone = chosen(page, "donateacry", "baby", OTHER, OTHER, "shares", False, False)
+    assert alone["confusion-cells"].count("<table") == 1
+    # Another protocol, which has neither of the systems.
+    other = chosen(page, "donateacry", "clip", ONE, OTHER, "shares", False, False)
+    assert other["confusion-cells"].count("<table") == 1
+    assert 'data-system="feature-mlp"' in other["confusion-cells"]
+
+
+def test_what_was_listed_and_played_goes_when_something_else_is_drawn(page):
+    shown = chosen(page, "donateacry", "baby", ONE, OTHER, "shares", False, True)
+    for place in ("confusion-list-heading", "confusion-list", "confusion-listening"):
+        assert shown[place].visible is False
+    assert shown["confusion-player"] == ""
+    fn = handler(page, "errors-system", "select")
+    shown = outputs(fn, fn.fn("donateacry", "baby", "all", "all", "all"))
+    assert shown["errors-listening"].visible is False
+    assert shown["errors-player"] == ""
+
+
+def test_choosing_a_cell_lists_its_recordings_and_awaits_a_row(page, found):
+    fn = handler(page, "confusion-cells", "select")
+    shown = outputs(fn, fn.fn("donateacry", "baby", cell(ONE, "tired", "hungry")))
+    expected = cell_list(found.of("donateacry", "baby")[ONE], "tired", "hungry")
+    assert len(expected) > 0
+    assert f"tired taken for hungry: {len(expected)} of" in shown["confusion-list-heading"].value
+    assert shown["confusion-list"].value["data"] == expected.values.tolist()
+    assert shown["confusion-listening"].visible
+    assert not shown["confusion-open"].visible
+
+
+def test_lists_can_be_heard_and_opened(page):
+    for table in ("confusion-list", "errors-0-table", "errors-1-table"):
+        assert handler(page, table, "select").inputs[0].elem_id == f"{table.split('-')[0]}-dataset"
+    for name in ("confusion", "errors"):
+        opened = handler(page, f"{name}-open", "click")
+        assert opened.outputs[0].elem_id == "recording"
+
+
+def test_none_of_it_is_offered_to_programs(page):
+    names = {
+        name for fn in page.fns.values() if (name := fn.api_name) and fn.api_visibility == "public"
+    }
+    assert names == {"analysis"}
+
+
+def test_without_runs_or_without_a_classify_tab_the_page_is_built(found):
+    empty = page_with(NO_RUNS)
+    fn = handler(empty, "confusion-system", "select")
+    shown = outputs(fn, fn.fn("", "", None, None, None, False, False))
+    assert shown["confusion-cells"] == ""
+    with gr.Blocks(analytics_enabled=False) as page, gr.Tab("Analysis") as tab:
+        build_analysis_tab(found, tab, [CONFUSION, ERRORS])
+    ids = {getattr(block, "elem_id", None) for block in page.blocks.values()}
+    assert "confusion-cells" not in ids
+    assert "confusion-0" in ids

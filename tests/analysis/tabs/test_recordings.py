@@ -1,0 +1,222 @@
+"""Which file is the recording that the results name, and what the page makes of it."""
+
+import io
+import json
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+import soundfile
+
+from analysis.stats.runs import RESULTS, find_runs
+from analysis.tabs import recordings as audio_at_hand
+from analysis.tabs.recordings import (
+    CHOOSE_AGAIN,
+    NOT_AT_HAND,
+    SECONDS,
+    NotAtHandError,
+    _open,
+    _play,
+    find_recording,
+    player_html,
+    sixteen_bits,
+    sound_of,
+    wav_bytes,
+)
+from analysis.uploads import delete_forgotten, forget
+from cry_model import Recording, audio
+from cry_model.records import DATASETS
+
+RATE = 8000
+
+
+def tone(hz=400, seconds=1.0, rate=RATE):
+    return 0.3 * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch):
+    """A data root with some recordings of each layout, and files that must not be taken."""
+    root = tmp_path / "data"
+    for name in (
+        "donateacry/hungry/AB-1.0-m-hu.wav",
+        "donateacry/tired/CD.WAV",
+        "donateacry/hungry/.hidden.wav",
+        "donateacry/.git/inside.wav",
+        "donateacry/hungry/twice.wav",
+        "donateacry/tired/twice.wav",
+        "donateacry_ios/EF.flac",
+        "esc10/001 - Dog bark/1-100-A.ogg",
+        "challenge6/train/awake/awake_7.wav",
+        "../outside/secret.wav",
+    ):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, tone(), RATE)
+    (root / "donateacry" / "hungry" / "notes.txt").write_text("no sound")
+    (root / "donateacry" / "hungry" / "broken.wav").write_bytes(b"no sound in here")
+    monkeypatch.setenv("CRY_DATA", str(root))
+    audio_at_hand._index.cache_clear()
+    yield root
+    audio_at_hand._index.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("dataset", "recording", "path"),
+    [
+        ("donateacry", "AB-1.0-m-hu", "donateacry/hungry/AB-1.0-m-hu.wav"),
+        ("donateacry", "CD", "donateacry/tired/CD.WAV"),
+        ("donateacry", "CD.WAV", "donateacry/tired/CD.WAV"),
+        ("donateacry_ios", "EF", "donateacry_ios/EF.flac"),
+        ("esc10", "1-100-A", "esc10/001 - Dog bark/1-100-A.ogg"),
+        ("folder-data", "donateacry/tired/CD.WAV", "donateacry/tired/CD.WAV"),
+    ],
+)
+def test_recordings_are_found_as_the_readers_name_them(data, dataset, recording, path):
+    assert find_recording(dataset, recording) == data / path
+    if dataset != "folder-data":
+        expected = audio.load(data / path)
+        np.testing.assert_array_equal(sound_of(dataset, recording).waveform, expected.waveform)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "recording"),
+    [
+        ("donateacry", "../../outside/secret"),
+        ("donateacry", "../../outside/secret.wav"),
+        ("donateacry", "/etc/passwd"),
+        ("..", "secret"),
+        ("../outside", "secret"),
+        ("donateacry/../../outside", "secret"),
+        ("", "AB-1.0-m-hu"),
+        (".", "AB-1.0-m-hu"),
+        ("donateacry", ""),
+        ("donateacry", ".hidden"),
+        ("donateacry", "inside"),
+        ("donateacry", "notes"),
+        ("donateacry", "twice"),  # in two folders: nobody knows which is meant
+        ("donateacry", "gone"),
+        ("nowhere", "AB-1.0-m-hu"),
+        ("folder-other", "donateacry/tired/CD.WAV"),
+    ],
+)
+def test_nothing_else_is(data, dataset, recording):
+    assert find_recording(dataset, recording) is None
+    with pytest.raises(NotAtHandError) as told:
+        sound_of(dataset, recording)
+    assert str(told.value) == NOT_AT_HAND
+
+
+@pytest.mark.parametrize("dataset", [name for name in DATASETS if name.startswith("challenge6")])
+def test_recordings_without_a_licence_are_not_played(data, dataset):
+    path = data / dataset / "awake" / "awake_7.wav"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, tone(), RATE)
+    with pytest.raises(NotAtHandError, match="licence"):
+        sound_of(dataset, "awake_7")
+
+
+def test_a_path_from_elsewhere_leads_nowhere(data):
+    """The outside folder as absolute path, in the place of a dataset's name."""
+    assert find_recording(str(data.parent / "outside"), "secret") is None
+
+
+def test_without_the_variable_nothing_is_at_hand(data, monkeypatch):
+    for value in (None, ""):
+        monkeypatch.setenv("CRY_DATA", "") if value == "" else monkeypatch.delenv("CRY_DATA")
+        assert find_recording("donateacry", "CD") is None
+
+
+def test_a_folder_is_read_once(data):
+    assert find_recording("donateacry", "late") is None
+    soundfile.write(data / "donateacry" / "hungry" / "late.wav", tone(), RATE)
+    assert find_recording("donateacry", "late") is None
+    (data / "donateacry" / "tired" / "CD.WAV").unlink()
+    with pytest.raises(NotAtHandError, match="could not be opened"):
+        sound_of("donateacry", "CD")
+
+
+def test_what_is_no_sound_gives_the_sentence_of_the_page(data):
+    with pytest.raises(NotAtHandError, match="could not be read as sound"):
+        sound_of("donateacry", "broken")
+
+
+def test_every_recording_of_the_repository_is_found_under_its_label(data_root, monkeypatch):
+    monkeypatch.setenv("CRY_DATA", str(data_root))
+    runs = [run for run in find_runs(RESULTS).runs if run.dataset in ("donateacry", "esc10")]
+    assert runs
+    for run in {run.dataset: run for run in runs}.values():
+        for row in run.recordings.itertuples():
+            folder = find_recording(run.dataset, row.recording).parent.name
+            assert folder.split(" - ")[-1].lower().replace(" ", "_") == row.label
+
+
+def test_the_player_holds_the_sound_at_its_level():
+    sound = audio.load(0.5 * tone().astype(np.float32), RATE)
+    samples, rate = soundfile.read(io.BytesIO(wav_bytes(sound)))
+    assert rate == RATE
+    np.testing.assert_allclose(samples, sound.waveform, atol=1 / 32768)
+    assert "data:audio/wav;base64," in player_html("r", sound)
+    assert "<b>" not in player_html("<b>", sound)
+
+
+def test_sixteen_bits_neither_wrap_nor_are_scaled():
+    wave = np.array([-1.5, -1, -0.25, 0, 0.25, 1, 1.5] * RATE, np.float32)
+    found = sixteen_bits(audio.load(wave, RATE))
+    assert list(found[:7]) == [-32768, -32768, -8192, 0, 8192, 32767, 32767]
+
+
+def test_of_a_long_recording_the_first_minute_is_played():
+    import torch
+
+    sound = Recording(torch.zeros((SECONDS + 5) * RATE), RATE)
+    samples, _ = soundfile.read(io.BytesIO(wav_bytes(sound)))
+    assert len(samples) == SECONDS * RATE
+    assert "the first 60 s" in player_html("r", sound)
+    assert "the first" not in player_html("r", Recording(torch.zeros(RATE), RATE))
+
+
+def selected(*row):
+    return gr.SelectData(None, {"index": [0, 0], "value": row[0], "row_value": list(row)})
+
+
+def test_choosing_a_row_plays_or_says_why_not(data):
+    _, html, button, chosen = _play("donateacry", selected("CD", "baby"))
+    assert "<audio" in html
+    assert chosen == ("donateacry", "CD")
+    assert button.visible
+    _, html, button, chosen = _play("donateacry", selected("<gone>", "baby"))
+    assert NOT_AT_HAND in html
+    assert "&lt;gone&gt;" in html
+    assert "<audio" not in html
+    assert chosen is None
+    assert not button.visible
+
+
+def test_a_copy_for_classify_is_as_loud_and_is_forgotten(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "uploads"))
+    value, tabs = _open(("donateacry", "CD"))
+    assert tabs.selected == "classify"
+    copy = gr.Audio(type="filepath").postprocess(value).path
+    assert _open(("donateacry", "CD"))[0] != value  # nobody else's
+    original = audio.load(data / "donateacry" / "tired" / "CD.WAV")
+    np.testing.assert_allclose(audio.load(copy).waveform, original.waveform, atol=1 / 32768)
+    for path in (copy, str(find_recording("donateacry", "CD"))):
+        forget(path, after=0)
+    delete_forgotten(set())
+    assert not Path(copy).exists()
+    assert find_recording("donateacry", "CD").exists()
+
+
+def test_a_dropped_session_and_a_lost_file_give_a_sentence(data):
+    with pytest.raises(gr.Error, match=CHOOSE_AGAIN[:20]):
+        _open(None)
+    with pytest.raises(gr.Error, match="not at hand"):
+        _open(("donateacry", "gone"))
+
+
+def test_nothing_of_the_page_names_the_folder(data):
+    """What a visitor gets says no path of this machine."""
+    outputs = [_play("donateacry", selected(name, "baby"))[1] for name in ("CD", "broken", "gone")]
+    assert str(data) not in json.dumps(outputs)

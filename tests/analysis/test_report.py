@@ -1,0 +1,245 @@
+"""The report: one page with everything in it, the same bytes each time, and what it cannot show."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html import unescape
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from analysis.__main__ import main
+from analysis.panels import PANELS
+from analysis.panels.base import CellKey, Exhibit, Option, Panel, Selector, cells_with
+from analysis.report import chapters, digest, page, state, write_report
+from analysis.stats.paper import FULL
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import find_runs
+from analysis.tabs.panel_view import MOST_ROWS, table_html
+from tests.analysis.made_up_runs import write_run
+from tests.conftest import ROOT
+
+COMMITTED = ROOT / "assets" / "results"
+MEGABYTES = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    for protocol in ("clip", "baby"):
+        for system in (FULL, "ecapa-tdnn"):
+            write_run(root, system, protocol=protocol)
+    return root
+
+
+@pytest.fixture
+def spoilt(root, tmp_path):
+    """The same with a run that is malformed, one cut off, and one without readable predictions."""
+    copy = shutil.copytree(root, tmp_path / "copy")
+    write_run(copy, "resnet18")
+    (copy / "donateacry" / "baby" / "resnet18" / "run.json").write_text("{")
+    folder = write_run(copy, "resnet18", protocol="clip")
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "metrics": {}}))
+    (copy / "donateacry" / "baby" / FULL / "predictions.csv").write_text("nothing\n")
+    return copy
+
+
+def written(root, out):
+    write_report(root, out)
+    return out.read_text(encoding="utf-8")
+
+
+def draw(found, cell, system, counts):
+    if cell.protocol == "clip":
+        raise ResultsError("The file of <clip> is damaged; fit the run again.")
+    data = pd.DataFrame({"cell": ["/".join(cell)], "system": [system]})
+    title, note = f"{system} & <others>", "How, *exactly*. <script>alert(1)</script>"
+    figure = go.Figure(go.Bar(x=["</script><script>alert(2)</script>"], y=[1]))
+    return (Exhibit("made", title, data, figure, data, note),)
+
+
+def made(name="made"):
+    """A panel whose words would end up as elements if they were not escaped."""
+    options = [Option("Everything", "all"), Option("<Nothing>", "none")]
+    selectors = (
+        Selector("system", "System", lambda *_: options, first=1),
+        Selector("counts", "Counts", kind="switch"),
+    )
+    return Panel(name, "Made & up", "For **tests**.", draw, cells_with, 1, selectors)
+
+
+def test_the_committed_results_make_a_page_of_less_than_ten_megabytes(tmp_path):
+    text = written(COMMITTED, tmp_path / "report.html")
+    assert len(text.encode()) < 10 * MEGABYTES
+    outside = re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)  # Plotly's own names
+    loaded = re.findall(r"<(?:img|link|iframe|source|script)\b[^>]*(?:src|href)=", outside)
+    assert loaded == []
+    for panel in PANELS:
+        assert f'<section id="{panel.name}">' in text
+    found = find_runs(COMMITTED)
+    count = sum(len(panel.cells(found)) for panel in PANELS)
+    assert text.count("<h3>") == count
+    assert '<p class="problem">' not in text
+
+
+def test_every_panel_is_there_for_every_cell_and_can_be_reached(root, tmp_path):
+    text = written(root, tmp_path / "report.html")
+    for panel in PANELS:
+        exhibits = [panel.exhibits(find_runs(root), cell) for cell in panel.cells(find_runs(root))]
+        for number, shown in enumerate(exhibits):
+            for place, exhibit in enumerate(shown):
+                heading = re.search(
+                    rf'<h4 id="{panel.name}-{number}-{place}-heading">(.*?)</h4>', text
+                )
+                assert unescape(heading[1]) == exhibit.title
+    names = re.findall(r' id="([^"]*)"', text)
+    assert len(set(names)) == len(names)
+    links = re.findall(r'<a href="#([^"]*)"', text)
+    assert links
+    assert set(links) <= set(names)
+
+
+def test_the_data_of_an_exhibit_is_in_its_link(root, tmp_path):
+    text = written(root, tmp_path / "report.html")
+    links = re.findall(r'download="([^"]*)" href="data:text/csv;base64,(.*?)"', text)
+    files = {name: base64.b64decode(content).decode() for name, content in links}
+    found = find_runs(root)
+    for panel in PANELS:
+        for cell in panel.cells(found):
+            for exhibit in panel.exhibits(found, cell):
+                assert files[f"{exhibit.name}.csv"] == exhibit.csv
+    assert all(str(root) not in content for content in files.values())
+
+
+def test_the_bytes_depend_on_the_results_and_nothing_else(root, tmp_path):
+    first = written(root, tmp_path / "one.html")
+    moved = shutil.copytree(root, tmp_path / "elsewhere" / "results")
+    for path in moved.rglob("*"):
+        os.utime(path, (1, 1))
+    (moved / ".hidden").write_text("a lock")
+    assert written(moved, tmp_path / "two.html") == first
+    assert str(root) not in first
+    assert digest(moved) == digest(root)
+    path = moved / "donateacry" / "baby" / FULL / "run.json"
+    path.write_text(path.read_text() + "\n")
+    assert digest(moved) != digest(root)
+
+
+def test_the_header_says_which_results_these_are(root):
+    found = find_runs(root)
+    for number, run in enumerate(found.runs):
+        run.environments[0]["torch"] = f"2.{number % 2}"
+    said = state(found, root)
+    assert said.startswith("4 measured runs (Donate-a-Cry: 4). Fitted with PyTorch 2.0 and 2.1.")
+    assert digest(root)[:16] in said
+
+
+def test_what_cannot_be_shown_is_said_and_the_rest_is_drawn(spoilt, tmp_path):
+    text = written(spoilt, tmp_path / "report.html")
+    problems = re.search(r'<ul class="problem" id="problems">(.*?)</ul>', text)[1]
+    assert "donateacry/baby/resnet18/run.json is damaged: it is no JSON" in problems
+    assert f"donateacry/baby/{FULL}/predictions.csv is damaged: it has no column" in problems
+    assert "donateacry/clip/resnet18 is not finished" in problems
+    assert not re.findall(r'<p class="problem">(.*?)</p>', text)
+    assert str(spoilt) not in text
+    found = find_runs(spoilt, strict=False)
+    parts = [part for chapter in chapters(found, PANELS) for part in chapter.parts]
+    assert parts  # those of `clip`, where nothing is wrong
+    assert all(part.exhibits and not part.problem for part in parts)
+
+
+def test_words_stay_words(root):
+    found = find_runs(root)
+    text = page(found, chapters(found, [made()]), root)
+    assert "none &amp; &lt;others&gt;" in text
+    assert "<p>For <strong>tests</strong>.</p>" in text
+    assert "How, <em>exactly</em>. &lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "alert(2)" in text
+    assert "<script>alert" not in text
+    assert "System: &lt;Nothing&gt;; Counts: off" in text
+    assert "The file of &lt;clip&gt; is damaged" in text
+
+
+def test_a_panel_without_cells_says_so(root):
+    empty = Panel("empty", "Empty", "", draw, lambda _: ())
+    text = page(find_runs(root), chapters(find_runs(root), [empty]), root)
+    assert "There is nothing to show yet" in text
+
+
+def test_a_table_is_cut_aligned_and_escaped():
+    rows = MOST_ROWS + 5
+    table = pd.DataFrame(
+        {
+            "name": ["<b>", None, *["x"] * (rows - 2)],
+            "share": [0.25, float("nan"), *[1.0] * (rows - 2)],
+            "count": range(rows),
+        }
+    )
+    html = table_html(table, "A & b")
+    assert html.count("<tr>") == MOST_ROWS + 1
+    assert f"A &amp; b (the first {MOST_ROWS} of {rows} rows; the data below has all)" in html
+    first, second, third = re.findall(r"<tr>(.*?)</tr>", html)[1:4]
+    assert first == (
+        '<th scope="row">&lt;b&gt;</th><td class="number">0.25</td><td class="number">0</td>'
+    )
+    assert '<th scope="row"></th><td class="number"></td>' in second
+    assert '<td class="number">1.00</td>' in third
+
+
+def test_numbers_keep_their_digits():
+    table = pd.DataFrame({"n": ["a", "b"], "parameters": [11_173_962, 5], "small": [0.00004, 2.5]})
+    cells = re.findall(r'<td class="number">(.*?)</td>', table_html(table, ""))
+    assert cells == ["11,173,962", "0.0", "5", "2.5"]
+
+
+def test_the_command_writes_the_page(root, tmp_path, capsys):
+    out = tmp_path / "new" / "report.html"
+    assert main(["report", "--results", str(root), "--out", str(out)]) == 0
+    assert f"Report in {out}." in capsys.readouterr().out
+    assert out.read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+
+
+def test_the_command_says_what_is_wrong(root, tmp_path, capsys):
+    out = tmp_path / "report.html"
+    empty, file = tmp_path / "empty", tmp_path / "file"
+    empty.mkdir()
+    file.write_text("")
+    for results, place, sentence in (
+        (tmp_path / "none", out, "There is no results folder"),
+        (empty, out, "No finished run is below"),
+        (root, empty, "cannot be written: Is a directory."),
+        (root, file / "report.html", "cannot be written:"),
+    ):
+        assert main(["report", "--results", str(results), "--out", str(place)]) == 2
+        said = capsys.readouterr().err
+        assert sentence in said
+        assert said.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file"]
+
+
+def test_one_damaged_run_alone_is_named(tmp_path, capsys):
+    folder = write_run(tmp_path, FULL)
+    (folder / "run.json").write_text("{")
+    assert main(["report", "--results", str(tmp_path), "--out", str(tmp_path / "r.html")]) == 2
+    assert "run.json is damaged" in capsys.readouterr().err
+
+
+def test_the_report_needs_no_gradio():
+    script = "import sys, analysis.report; sys.exit('gradio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0
+
+
+def test_choices_are_told_in_words(root):
+    (chapter,) = chapters(find_runs(root), [made()])
+    assert {part.cell for part in chapter.parts} == {
+        CellKey("donateacry", "clip"),
+        CellKey("donateacry", "baby"),
+    }
+    assert all(part.choices == ("System: <Nothing>", "Counts: off") for part in chapter.parts)
