@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import replace
 from html import escape
 
 from analysis.figures.theme import class_colour
+from analysis.panels.markup import data_link
 from cry_model.calibration import one_of
 from cry_model.checkpoint import to_json
 from cry_model.detector import CryTrack, clock
@@ -175,13 +175,6 @@ def quoted(prediction: Prediction) -> str:
 
 def _stressed(label: str) -> str:
     return f"<em>{escape(words(label))}</em>"
-
-
-def data_link(text: str, name: str, kind: str, content: str) -> str:
-    """A download whose file is in the link itself, so that the server keeps none."""
-    data = base64.b64encode(content.encode()).decode()
-    address = f"data:{kind};base64,{data}"
-    return f'<a class="download" download="{escape(name)}" href="{address}">{escape(text)}</a>'
 
 
 PRIVACY = (

@@ -8,114 +8,15 @@ from html import escape
 from typing import Any
 
 import gradio as gr
-import numpy as np
-import pandas as pd
 from gradio.blocks import Block
 from gradio.components import Component
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from analysis.panels.base import NOTHING, PROTOCOL_TITLES, CellKey, Exhibit, Panel, Selector
+from analysis.panels.markup import FORMATS, SAVE_FIGURE, csv_link, table_html
 from analysis.stats.paired import ComparisonError
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import PROTOCOLS, FoundRuns
-from analysis.tabs.answer import data_link
 from cry_model.records import dataset_title
-
-FORMATS = ("svg", "png")
-# Plotly keeps what its camera button saves in the element itself. Dark words on white, with the
-# finding above them, for the length of the click: the file must be readable anywhere.
-SAVE_FIGURE = """(place, format) => {
-  const plot = document.querySelector(`#${place} .js-plotly-plot`);
-  const button = plot?.querySelector("[data-attr='toImage'], .modebar-btn");
-  if (!button) return;
-  const link = document.querySelector(`#${place} a.download`);
-  const heading = document.querySelector(`#${place}-heading`)?.textContent.trim() ?? "";
-  const lines = (heading.match(/.{1,90}(\\s|$)/g) ?? []).map((line) => line.trim());
-  const { layout } = plot;
-  const kept = { ...layout };
-  layout.paper_bgcolor = layout.plot_bgcolor = "white";
-  layout.font = { ...layout.font, color: "#222222" };
-  layout.title = { text: lines.join("<br>"), x: 0.01, xanchor: "left", y: 0.98, yanchor: "top",
-                   font: { size: 14 } };
-  layout.margin = { ...layout.margin, t: (layout.margin?.t ?? 36) + 20 * lines.length + 12 };
-  layout.height = plot.clientHeight + 20 * lines.length + 12;
-  Object.assign(plot._context.toImageButtonOptions, {
-    format, filename: link ? link.download.replace(/\\.csv$/, "") : place,
-    width: plot.clientWidth, height: layout.height, scale: format === "png" ? 2 : 1 });
-  button.click();
-  for (const name of Object.keys(layout)) delete layout[name];
-  Object.assign(layout, kept);
-}"""
-
-
-def csv_link(exhibit: Exhibit) -> str:
-    """The data as a download that the server keeps no file of. HTML."""
-    if exhibit.data.empty:
-        return ""
-    link = data_link("Data (CSV)", f"{exhibit.name}.csv", "text/csv", exhibit.csv)
-    return f'<p class="downloads">{link}</p>'
-
-
-MOST_ROWS = 100
-DIGITS = 4  # after the point, at most
-
-
-def table_html(table: pd.DataFrame, caption: str) -> str:
-    """A table that scrolls in its own box, its head in sight.
-
-    Args:
-        table: of more than ``MOST_ROWS`` rows, the first are shown.
-        caption: what it shows; plain text.
-    """
-    shown, cut = table.head(MOST_ROWS), len(table) > MOST_ROWS
-    less = f" (the first {MOST_ROWS} of {len(table)} rows; the data below has all)" if cut else ""
-    columns = {name: _column(shown[name]) for name in shown}
-    numbers = [_is_number(shown[name]) for name in shown]
-    heads = "".join(
-        f'<th scope="col"{_side(number)}>{escape(str(name))}</th>'
-        for name, number in zip(shown, numbers, strict=True)
-    )
-    rows = "".join(
-        f"<tr>{_row(cells, numbers)}</tr>" for cells in zip(*columns.values(), strict=True)
-    )
-    kind = "table cut" if cut else "table"
-    return (
-        f'<div class="{kind}" tabindex="0" role="region" '
-        f'aria-label="{escape(caption + less)}"><table>'
-        f"<caption><span>{escape(caption)}</span>{less}</caption><thead><tr>{heads}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _row(cells: tuple[str, ...], numbers: list[bool]) -> str:
-    first, *others = cells
-    return f'<th scope="row"{_side(numbers[0])}>{escape(first)}</th>' + "".join(
-        f"<td{_side(number)}>{escape(cell)}</td>"
-        for cell, number in zip(others, numbers[1:], strict=True)
-    )
-
-
-def _side(number: bool) -> str:
-    return ' class="number"' if number else ""
-
-
-def _is_number(column: pd.Series) -> bool:
-    return is_numeric_dtype(column) and not is_bool_dtype(column)
-
-
-def _column(column: pd.Series) -> list[str]:
-    """As text, numbers with as many digits as the one that needs most."""
-    if not _is_number(column):
-        return ["" if pd.isna(value) else str(value) for value in column]
-    values = [None if pd.isna(value) else float(value) for value in column]
-    digits = max((_digits(value) for value in values if value is not None), default=0)
-    return ["" if value is None else f"{value:,.{digits}f}" for value in values]
-
-
-def _digits(value: float) -> int:
-    text = np.format_float_positional(round(value, DIGITS), trim="-")
-    return len(text.partition(".")[2])
-
 
 # Without the queue, whose places may be taken by recordings; of quick clicks the last one counts.
 EVENT: dict[str, Any] = {

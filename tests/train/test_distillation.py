@@ -15,8 +15,8 @@ from train.data.cache import Prepared, with_unlabelled
 from train.data.corpus import Corpus, DataError
 from train.data.datasets import donateacry
 from train.data.datasets.donateacry import LABELS
-from train.fit.cross_validation import cross_validation as fitting_all
-from train.fit.cross_validation import trainer as fitting
+from train.fit import cross_validation as fitting_all
+from train.fit import trainer as fitting
 from train.fit.distillation import load_teacher
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST

@@ -21,7 +21,7 @@ from train.data.datasets import DATASETS
 from train.data.datasets import unlabelled as cries
 from train.data.datasets.donateacry_ios import NAME as IOS
 from train.data.synthesis import STYLES, synthesise
-from train.fit.cross_validation import trainer as fitting
+from train.fit import trainer as fitting
 from train.fit.distillation import compare, load_teacher
 from train.fit.presets import BEST, DISTIL
 from train.fit.trainer import Lesson, fit

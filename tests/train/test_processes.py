@@ -15,7 +15,7 @@ from tests.hub import WRITER
 from tests.hub_client import environment
 from tests.train.killed_fit import SYSTEM, arguments
 from train.data.corpus import DataError
-from train.fit.cross_validation import devices
+from train.fit import devices
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]

@@ -12,8 +12,8 @@ from cry_model import FrontEnd
 from train.data.cache import Prepared
 from train.data.datasets import donateacry
 from train.data.splits import split
-from train.fit.cross_validation import cross_validation as fitting_all
-from train.fit.cross_validation import trainer as fitting
+from train.fit import cross_validation as fitting_all
+from train.fit import trainer as fitting
 from train.fit.presets import BEST
 from train.fit.run import Run
 from train.fit.trainer import Lesson, Score, Watch, score

@@ -53,6 +53,7 @@ SPACE = (
     "analysis/**/*.py",
     "analysis/**/*.css",
     "analysis/**/*.js",
+    "analysis/**/*.j2",
     # By name: whatever else somebody keeps there, a recording perhaps, stays at home.
     "assets/checkpoints/*/config.json",
     "assets/checkpoints/*/model.safetensors",
