@@ -253,8 +253,13 @@ def build_analysis_tab(
         panels: a sub-tab for each.
         classify: where a recording of the results is opened; None offers none to listen to.
     """
-    if found.problems:
-        gr.Markdown("\n".join(f"- {problem}" for problem in found.problems), elem_id="problems")
+    problems = gr.Markdown(visible=False, elem_id="problems")
+
+    def name_problems() -> gr.Markdown:
+        lines = [f"- {problem}" for problem in found.readable.problems]
+        return gr.Markdown("\n".join(lines), visible=bool(lines))
+
+    tab.select(name_problems, None, problems, **EVENT)
     shared = gr.State(None)
     with gr.Tabs(elem_id="panels"):
         for number, panel in enumerate(panels):

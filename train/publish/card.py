@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cry_model.checkpoint import CheckpointConfig
-from cry_model.records import UNMEASURED, Evaluation, dataset_title, group_name, words
+from cry_model.records import (
+    UNMEASURED,
+    Evaluation,
+    dataset_title,
+    group_name,
+    percent,
+    percent_interval,
+    tested,
+    words,
+)
 from cry_model.registry import ON_FEATURES, PAPER_REFERENCE, get_system
 
 if TYPE_CHECKING:
@@ -56,6 +65,9 @@ def model_card(config: CheckpointConfig, parameters: int, repo_id: str) -> str:
         paper=json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["source"],
         dataset_title=dataset_title,
         group_name=group_name,
+        percent=percent,
+        percent_interval=percent_interval,
+        tested=tested,
         text=escape,
         title=title,
         words=words,
