@@ -1,4 +1,4 @@
-"""Keep the state of a run's files in train: read or refuse, resume, teacher predictions, environment."""
+"""Read or refuse a run to go on with; keep teacher predictions and the environment."""
 
 from __future__ import annotations
 
