@@ -37,7 +37,7 @@ def test_every_panel_of_every_cell_is_drawn_once_and_the_first_cells_first(found
     assert warming.wait(60)
     first, second = CellKey("donateacry", "clip"), CellKey("donateacry", "baby")
     assert drawn == [("one", first), ("two", first), ("one", second), ("two", second)]
-    shown = two.exhibits(found.readable, second)
+    shown = two.exhibits(found, second)
     assert len(drawn) == 4  # what was drawn is kept
     assert shown is two.exhibits(found, second)
     with pytest.raises(ResultsError, match="cannot be read"):
