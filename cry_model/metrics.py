@@ -1,15 +1,18 @@
-"""The metrics of the results, on labels and probabilities, with bootstrap intervals over groups.
+"""Compute every metric of the results once, weighted, with bootstrap intervals over groups.
 
-Written here rather than taken from a library because an interval needs a thousand weighted
-evaluations of each; the tests hold them against scikit-learn. Intervals resample whole groups
-(babies, source recordings): clips of one baby are not independent, and an interval over clips would
-be too narrow.
+Intervals resample whole groups (babies, source recordings): clips of one baby are not independent,
+and an interval over clips would be too narrow. Drawing groups with replacement is the same as
+weighting each row by how often its group was drawn, so every metric takes weights. All but the area
+under the ROC curve follow from two weighted sums over rows, so that a thousand resamplings are one
+matrix product; the area follows from counts of ordered pairs. The tests hold both against
+scikit-learn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,38 +22,129 @@ from cry_model.records import Estimate, Evaluation
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 Metric = Callable[[Labels, Array, Array], float]
+Values = Callable[[Array], Array]
+"""Weights (draws, groups) -> the metric of each draw, (draws,); NaN where it is undefined."""
 BINS = 10
 """Into how many bins of equal width confidences are put."""
 
 
-def accuracy(labels: Labels, probabilities: Array, weights: Array) -> float:
-    """Share of right answers; labels (n,), probabilities (n, classes), weights (n,)."""
-    return float(weights @ (probabilities.argmax(1) == labels) / weights.sum())
+class Sums(NamedTuple):
+    """Hold what a metric follows from.
+
+    Attributes:
+        combine: two sums, (draws, columns) each -> the metric of each draw, (draws,).
+        parts, totals: what each row, or each group, adds to them, (n, columns) each.
+    """
+
+    combine: Callable[[Array, Array], Array]
+    parts: Array
+    totals: Array
+
+    def of(self, weights: Array) -> Array:
+        """Return the metric under each weighting of the rows, (draws, n) -> (draws,)."""
+        return self.combine(weights @ self.parts, weights @ self.totals)
+
+    def by_group(self, member: NDArray[np.int64], groups: int) -> Sums:
+        """Return the sums with a row for each group; ``member`` is the number of a row's group."""
+        both = (by_group(columns, member, groups) for columns in (self.parts, self.totals))
+        return Sums(self.combine, *both)
+
+
+def by_group(columns: Array, member: NDArray[np.int64], groups: int) -> Array:
+    """Sum the rows of each group, (n, columns) -> (groups, columns)."""
+    sums = np.zeros((groups, columns.shape[1]))
+    np.add.at(sums, member, columns)
+    return sums
+
+
+def one_hot(labels: Labels, probabilities: Array) -> tuple[Array, Array]:
+    """Return labels and answers, (n, classes) each."""
+    every = np.eye(probabilities.shape[1])
+    return every[labels], every[probabilities.argmax(1)]
+
+
+def recall_sums(labels: Labels, probabilities: Array) -> Sums:
+    """Return what recall is a share of, with a column for each class."""
+    truth, guess = one_hot(labels, probabilities)
+    return Sums(mean_share, truth * guess, truth)
+
+
+def f1_sums(labels: Labels, probabilities: Array) -> Sums:
+    """Return what F1 is a share of, with a column for each class."""
+    truth, guess = one_hot(labels, probabilities)
+    return Sums(mean_share, 2 * truth * guess, truth + guess)
+
+
+def mean_sums(values: Array) -> Sums:
+    """Return what the mean of one value a row, (n,), is a share of."""
+    return Sums(mean_share, np.asarray(values, np.float64)[:, None], np.ones((len(values), 1)))
+
+
+def calibration_sums(confidence: Array, right: Array, weights: Array) -> Sums:
+    """Return what the expected calibration error (Guo et al. 2017) follows from.
+
+    Args:
+        confidence: of the answers, (n,).
+        right: whether each is right, or how probably, (n,).
+        weights: of the rows, (n,).
+    """
+    gaps = np.eye(BINS)[bin_of(confidence)] * (weights * (right - confidence))[:, None]
+    return Sums(_gaps, gaps, weights[:, None])
+
+
+def _accuracy_sums(labels: Labels, probabilities: Array) -> Sums:
+    return mean_sums(probabilities.argmax(1) == labels)
+
+
+def _error_sums(labels: Labels, probabilities: Array) -> Sums:
+    right = (probabilities.argmax(1) == labels).astype(np.float64)
+    return calibration_sums(probabilities.max(1), right, np.ones(len(labels)))
+
+
+SUMS: Mapping[str, Callable[[Labels, Array], Sums]] = {
+    "accuracy": _accuracy_sums,
+    "balanced_accuracy": recall_sums,
+    "macro_f1": f1_sums,
+    "expected_calibration_error": _error_sums,
+}
+"""Every metric but the area under the ROC curve."""
+
+
+def mean_share(parts: Array, totals: Array) -> Array:
+    """Return the mean over the columns of parts / totals, without those that have no total."""
+    defined = totals > 0
+    each = np.divide(parts, totals, out=np.zeros(parts.shape), where=defined)
+    number = defined.sum(1)
+    return np.divide(each.sum(1), number, out=np.full(len(number), np.nan), where=number > 0)
+
+
+def shares(parts: Array, totals: Array) -> Array:
+    """Return parts / totals; NaN where there is no total."""
+    return np.divide(parts, totals, out=np.full(parts.shape, np.nan), where=totals > 0)
+
+
+def _gaps(parts: Array, totals: Array) -> Array:
+    size = totals[:, 0]
+    return np.divide(np.abs(parts).sum(1), size, out=np.full(len(size), np.nan), where=size > 0)
+
+
+def bin_of(confidence: Array) -> Labels:
+    """Return the number of the bin of each confidence, (n,); that of 1 is the last."""
+    return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
+
+
+def _summed(metric: str, labels: Labels, probabilities: Array, weights: Array) -> float:
+    return float(SUMS[metric](labels, probabilities).of(weights[None])[0])
 
 
 def recalls(labels: Labels, probabilities: Array, weights: Array) -> Array:
-    """Recall of each class, (classes,); NaN for a class without weight."""
-    classes = probabilities.shape[1]
-    right = np.bincount(labels, weights * (probabilities.argmax(1) == labels), classes)
-    total = np.bincount(labels, weights, classes)
-    return np.divide(right, total, out=np.full(classes, np.nan), where=total > 0)
-
-
-def balanced_accuracy(labels: Labels, probabilities: Array, weights: Array) -> float:
-    """Mean recall over the classes that occur."""
-    return float(np.nanmean(recalls(labels, probabilities, weights)))
-
-
-def macro_f1(labels: Labels, probabilities: Array, weights: Array) -> float:
-    """Mean F1 over the classes that occur or are predicted."""
-    guess, classes = probabilities.argmax(1), probabilities.shape[1]
-    hits = np.bincount(labels, weights * (guess == labels), classes)
-    total = np.bincount(labels, weights, classes) + np.bincount(guess, weights, classes)
-    return float(np.mean(2 * hits[total > 0] / total[total > 0]))
+    """Return the recall of each class, (classes,); NaN for a class without weight."""
+    _, right, total = recall_sums(labels, probabilities)
+    return shares(weights @ right, weights @ total)
 
 
 def macro_auc(labels: Labels, probabilities: Array, weights: Array) -> float:
-    """Mean one-against-rest area under the ROC curve over the classes that occur."""
+    """Return the mean one-against-rest area under the ROC curve over the classes that occur."""
     present = np.unique(labels)
     if len(present) < 2:
         return float("nan")
@@ -58,7 +152,7 @@ def macro_auc(labels: Labels, probabilities: Array, weights: Array) -> float:
 
 
 def auc(positive: NDArray[np.bool_], scores: Array, weights: Array) -> float:
-    """Weight of the pairs that ``scores`` puts in the right order, ties counting half."""
+    """Return the weight of the pairs that ``scores`` puts in the right order, ties a half."""
     _, rank = np.unique(scores, return_inverse=True)
     own = np.bincount(rank, weights * positive)
     other = np.bincount(rank, weights * ~positive)
@@ -66,25 +160,14 @@ def auc(positive: NDArray[np.bool_], scores: Array, weights: Array) -> float:
     return float(own @ (below + other / 2) / (own.sum() * other.sum()))
 
 
-def expected_calibration_error(
-    labels: Labels, probabilities: Array, weights: Array, bins: int = BINS
-) -> float:
-    """Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
-    right = probabilities.argmax(1) == labels
-    return calibration_error(probabilities.max(1), right.astype(np.float64), weights, bins)
-
-
-def calibration_error(confidence: Array, right: Array, weights: Array, bins: int = BINS) -> float:
-    """The same of answers that are right with a probability: all of shape (n,)."""
-    gap = np.bincount(bin_of(confidence, bins), weights * (right - confidence), bins)
-    return float(np.abs(gap).sum() / weights.sum())
-
-
-def bin_of(confidence: Array, bins: int = BINS) -> Labels:
-    """The number of the bin of each confidence, (n,); that of 1 is the last."""
-    return np.minimum((confidence * bins).astype(np.int64), bins - 1)
-
-
+accuracy: Metric = partial(_summed, "accuracy")
+"""Share of right answers; labels (n,), probabilities (n, classes), weights (n,)."""
+balanced_accuracy: Metric = partial(_summed, "balanced_accuracy")
+"""Mean recall over the classes that occur."""
+macro_f1: Metric = partial(_summed, "macro_f1")
+"""Mean F1 over the classes that occur or are predicted."""
+expected_calibration_error: Metric = partial(_summed, "expected_calibration_error")
+"""Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
 METRICS: Mapping[str, Metric] = {
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
@@ -94,10 +177,88 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
+class Wins(NamedTuple):
+    """Count the pairs of one class with another that are in the right order, ties counting half.
+
+    Attributes:
+        rows: the groups that have the class.
+        columns: the groups that have another one.
+        counts: of a row of the class in one group and of another class in another, (rows, columns);
+            halves, which single precision holds without rounding, at twice the speed.
+    """
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    counts: NDArray[np.float32]
+
+
+def pairs_of(
+    labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
+) -> tuple[tuple[Wins, ...], Array]:
+    """Count what the areas under the ROC curves are sums of.
+
+    Returns:
+        The pairs of each class, and the rows of each class in each group, (groups, classes).
+    """
+    order = np.argsort(member, kind="stable")
+    labels, probabilities, member = labels[order], probabilities[order], member[order]
+    counts = by_group(np.eye(probabilities.shape[1])[labels], member, groups)
+    found = []
+    for c, scores in enumerate(probabilities.T):
+        own = labels == c
+        rows, starts = np.unique(member[own], return_index=True)
+        columns, other_starts = np.unique(member[~own], return_index=True)
+        wins = np.zeros((len(rows), len(columns)))
+        if wins.size:
+            ours, theirs = scores[own][:, None], scores[~own]
+            # Twice as many as there are, in bytes: there may be millions of pairs.
+            twice = (ours > theirs).view(np.int8) + (ours >= theirs).view(np.int8)
+            wins = np.add.reduceat(twice, other_starts, 1, dtype=np.int32)
+            wins = np.add.reduceat(wins, starts, 0) / 2
+        found.append(Wins(rows, columns, wins.astype(np.float32)))
+    return tuple(found), counts
+
+
+def pairs_won(pairs: Sequence[Wins], counts: Array, weights: Array) -> tuple[Array, Array]:
+    """Count the pairs of each class in the right order, and all, (draws, classes) each.
+
+    Args:
+        pairs: of :func:`pairs_of`.
+        counts: the same.
+        weights: (draws, groups).
+    """
+    # Few groups have a given class, so that this is one product of all groups, not one for each.
+    often = weights.astype(np.float32)
+    won = [
+        ((often[:, columns] @ wins.T) * often[:, rows]).sum(1, dtype=np.float64)
+        for rows, columns, wins in pairs
+    ]
+    own = weights @ counts
+    return np.stack(won, 1), own * (own.sum(1, keepdims=True) - own)
+
+
+def weighted(
+    metric: str, labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
+) -> Values:
+    """Prepare a metric for many weightings of the groups.
+
+    Args:
+        metric: of :data:`METRICS`.
+        labels: (n,) class indices.
+        probabilities: (n, classes).
+        member: (n,) the number of each row's group.
+        groups: how many there are.
+    """
+    if metric == "macro_auc":
+        pairs, counts = pairs_of(labels, probabilities, member, groups)
+        return lambda weights: mean_share(*pairs_won(pairs, counts, weights))
+    return SUMS[metric](labels, probabilities).by_group(member, groups).of
+
+
 def resampled(
     groups: Sequence[str], repetitions: int = 1000, seed: int = 0
 ) -> tuple[NDArray[np.int64], Array]:
-    """Draws groups with replacement, as many as there are.
+    """Draw groups with replacement, as many as there are.
 
     Returns:
         The number of each row's group, (n,), and how often each repetition drew each group,
@@ -112,50 +273,55 @@ def resampled(
 
 
 def bootstrap(
-    metric: Metric,
+    metric: str,
     labels: Labels,
     probabilities: Array,
     groups: Sequence[str],
     repetitions: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """The metric with its 95 % percentile interval over resampled groups.
-
-    Drawing groups with replacement is the same as weighting each clip by how often its group was
-    drawn, so every metric takes weights. Repetitions where it is undefined are left out.
-    """
+    """Return a metric of :data:`METRICS` with its 95% percentile interval over resampled groups."""
     member, drawn = resampled(groups, repetitions, seed)
-    values = []
-    for often in drawn:
-        weights = often[member]
-        kept = weights > 0
-        values.append(metric(labels[kept], probabilities[kept], weights[kept]))
-    return interval(metric(labels, probabilities, np.ones(len(labels))), values)
+    draws = weighted(metric, labels, probabilities, member, drawn.shape[1])(drawn)
+    return interval(METRICS[metric](labels, probabilities, np.ones(len(labels))), draws)
+
+
+def bootstrap_difference(
+    metric: str, labels: Labels, one: Array, other: Array, groups: Sequence[str]
+) -> Estimate:
+    """Return the metric of ``one`` less that of ``other``, of the same groups in every draw."""
+    member, drawn = resampled(groups)
+    first, second = (weighted(metric, labels, p, member, drawn.shape[1]) for p in (one, other))
+    alike = np.ones(len(labels))
+    values = (METRICS[metric](labels, p, alike) for p in (one, other))
+    return interval(float(np.subtract(*values)), first(drawn) - second(drawn))
+
+
+def bootstrap_sums(sums: Sums, groups: Sequence[str]) -> Estimate:
+    """Return what follows from sums over rows, with its interval over groups."""
+    member, drawn = resampled(groups)
+    value = sums.of(np.ones((1, len(member))))[0]
+    return interval(float(value), sums.by_group(member, drawn.shape[1]).of(drawn))
+
+
+def mean(values: Sequence[float] | Array, groups: Sequence[str]) -> Estimate:
+    """Return the mean of one value a recording, with its interval over groups."""
+    return bootstrap_sums(mean_sums(np.asarray(values, dtype=np.float64)), groups)
 
 
 def interval(value: float, draws: Sequence[float] | Array) -> Estimate:
-    """The value with the middle 95 % of what the repetitions gave; undefined ones are left out."""
+    """Return the value with the middle 95% of its draws; undefined ones are left out."""
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return Estimate(value, float(low), float(high))
 
 
 def intervals(values: Array, draws: Array) -> tuple[Estimate, ...]:
-    """The same of several values (k,) and their draws (draws, k); of an undefined one, NaN."""
+    """Return it for several values (k,), draws (draws, k); NaN where a value is undefined."""
     known = ~(np.isnan(values) | np.isnan(draws).all(0))
     ends = np.full((2, len(values)), np.nan)
     ends[:, known] = np.nanpercentile(draws[:, known], [2.5, 97.5], axis=0)
     return tuple(
         Estimate(float(v), *map(float, both)) for v, both in zip(values, ends.T, strict=True)
-    )
-
-
-def mean(values: Sequence[float] | Array, groups: Sequence[str]) -> Estimate:
-    """The mean of one value a recording, with its interval over groups."""
-    return bootstrap(
-        lambda _, rows, weights: float(weights @ rows[:, 0] / weights.sum()),
-        np.zeros(len(values), dtype=np.int64),
-        np.asarray(values, dtype=np.float64)[:, None],
-        groups,
     )
 
 
@@ -167,7 +333,7 @@ def evaluate(
     names: Sequence[str],
     **facts: object,
 ) -> Evaluation:
-    """All metrics of one set of predictions.
+    """Compute all metrics of one set of predictions.
 
     Args:
         labels: (n,) class indices.
@@ -178,19 +344,17 @@ def evaluate(
         names: class labels, in the order of the columns.
         **facts: ``dataset``, ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
     """
-    weights = np.ones(len(labels))
     rows = np.bincount(labels, minlength=len(names))
     _, first = np.unique(np.asarray(recordings), return_index=True)
     support = np.bincount(labels[first], minlength=len(names))
-    estimate = partial(bootstrap, labels=labels, probabilities=probabilities, groups=groups)
-    per_class = recalls(labels, probabilities, weights)
+    per_class = recalls(labels, probabilities, np.ones(len(labels)))
     return Evaluation(
         recordings=len(first),
         groups=len(set(groups)),
         chance=1 / int((support > 0).sum()),
         majority_label=names[int(rows.argmax())],
         majority_accuracy=float(rows.max() / len(labels)),
-        metrics={name: estimate(metric) for name, metric in METRICS.items()},
+        metrics={name: bootstrap(name, labels, probabilities, groups) for name in METRICS},
         recall={n: float(r) for n, r in zip(names, per_class, strict=True) if not np.isnan(r)},
         support={n: int(s) for n, s in zip(names, support, strict=True) if s},
         **facts,

@@ -7,42 +7,28 @@ import sys
 from collections.abc import Sequence
 
 from cry_model.checkpoint import CheckpointError
-from train.commands import (
-    attention,
-    benchmark,
-    calibrate,
-    chance,
-    check,
-    costs,
-    effect,
-    fit,
-    gate,
-    grid,
-    join,
-    prepare,
-    publish,
-    publish_space,
-)
-from train.corpus import DataError
-from train.devices import as_found
-from train.hub import PublishError
-from train.predicting import TrainingError
-from train.trouble import sentence
+from train.cli import ablate_attention as effect
+from train.cli import calibrate, fit, grid, prepare, publish, publish_space
+from train.cli import check_labels as check
+from train.cli import permutation_test as chance
+from train.cli import train_detector as gate
+from train.cli.grid import BUSY
+from train.data.corpus import DataError, sentence
+from train.fit.devices import as_found
+from train.fit.predict import TrainingError
+from train.fit.run import BusyError
+from train.publish.hub import PublishError
 
 DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
 COMMANDS = (
     prepare,
     fit,
     grid,
-    join,
-    costs,
     gate,
     calibrate,
     chance,
     check,
-    attention,
     effect,
-    benchmark,
     publish,
     publish_space,
 )
@@ -59,10 +45,13 @@ def parser() -> argparse.ArgumentParser:
 
 @as_found()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; 2 and a sentence on standard error if it cannot be done."""
+    """Runs one command; 2, or 75 if another is at it, and a sentence on standard error if not."""
     args = parser().parse_args(arguments)
     try:
         args.run(args)
+    except BusyError as error:
+        print(f"{error}", file=sys.stderr)
+        return BUSY
     except (CheckpointError, DataError, PublishError, TrainingError) as error:
         print(f"{error}", file=sys.stderr)
         return 2

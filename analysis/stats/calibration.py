@@ -8,10 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.stats.bootstrap import by_group, shares
 from analysis.stats.recordings import ResultsError, label_numbers, probabilities_of
 from cry_model.calibration import crossed_temperatures, temper
-from cry_model.metrics import BINS, Array, Labels, bin_of, interval, intervals, resampled
+from cry_model.metrics import (
+    BINS,
+    Array,
+    Labels,
+    bin_of,
+    by_group,
+    interval,
+    intervals,
+    resampled,
+    shares,
+)
 from cry_model.records import Estimate
 
 

@@ -170,6 +170,8 @@ class MeasuredRun:
 RESULTS = Path(__file__).parents[2] / "assets" / "results"
 PROTOCOLS = ("clip", "recording", "baby")
 """From what is shared between training and test to what is not."""
+SPLITS = {"clip": "random segments", "recording": "by recording", "baby": "unseen babies"}
+"""Protocol -> its name for a reader."""
 
 
 class UnfinishedRunError(ResultsError):
@@ -327,6 +329,11 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
         raise ResultsError(
             f"{folder / RUN} is not as train fit writes it ({error!r}); fit the run again."
         ) from error
+
+
+def settings_text(run: MeasuredRun) -> str:
+    """Write how the model differs from the registry's: "deviations=True"; empty if it does not."""
+    return ", ".join(f"{name}={value}" for name, value in run.settings.items())
 
 
 def _positive(count: Any) -> int:

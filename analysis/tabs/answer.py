@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import replace
 from html import escape
 
 from analysis.figures.theme import class_colour
+from analysis.panels.markup import data_link
 from cry_model.calibration import Calibration, one_of
 from cry_model.checkpoint import to_json
 from cry_model.detector import CryTrack, clock
@@ -288,13 +288,6 @@ def trust_html(prediction: Prediction, record: GateRecord | None = None) -> str:
 
 
 # Downloads, whose files are in the links themselves: nothing has to be kept on the server.
-
-
-def data_link(text: str, name: str, kind: str, content: str) -> str:
-    """Write a link that downloads ``content`` as a file of this name and MIME type."""
-    data = base64.b64encode(content.encode()).decode()
-    address = f"data:{kind};base64,{data}"
-    return f'<a class="download" download="{escape(name)}" href="{address}">{escape(text)}</a>'
 
 
 def downloads_html(prediction: Prediction) -> str:

@@ -8,105 +8,15 @@ from html import escape
 from typing import Any, NamedTuple
 
 import gradio as gr
-import numpy as np
-import pandas as pd
 from gradio.blocks import Block
 from gradio.components import Component
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from analysis.panels.base import NOTHING, PROTOCOL_TITLES, CellKey, Exhibit, Panel, Selector
+from analysis.panels.markup import FORMATS, SAVE_FIGURE, csv_link, table_html
 from analysis.stats.paired import ComparisonError
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import PROTOCOLS, FoundRuns
-from analysis.tabs.answer import data_link
 from cry_model.records import dataset_title
-
-FORMATS = ("svg", "png")
-# Plotly keeps what its camera button saves in the element itself. Dark words on white, with the
-# finding above them, for the length of the click: the file must be readable anywhere.
-SAVE_FIGURE = """(place, format) => {
-  const plot = document.querySelector(`#${place} .js-plotly-plot`);
-  const button = plot?.querySelector("[data-attr='toImage'], .modebar-btn");
-  if (!button) return;
-  const link = document.querySelector(`#${place} a.download`);
-  const heading = document.querySelector(`#${place}-heading`)?.textContent.trim() ?? "";
-  const lines = (heading.match(/.{1,90}(\\s|$)/g) ?? []).map((line) => line.trim());
-  const { layout } = plot;
-  const kept = { ...layout };
-  layout.paper_bgcolor = layout.plot_bgcolor = "white";
-  layout.font = { ...layout.font, color: "#222222" };
-  layout.title = { text: lines.join("<br>"), x: 0.01, xanchor: "left", y: 0.98, yanchor: "top",
-                   font: { size: 14 } };
-  layout.margin = { ...layout.margin, t: (layout.margin?.t ?? 36) + 20 * lines.length + 12 };
-  layout.height = plot.clientHeight + 20 * lines.length + 12;
-  Object.assign(plot._context.toImageButtonOptions, {
-    format, filename: link ? link.download.replace(/\\.csv$/, "") : place,
-    width: plot.clientWidth, height: layout.height, scale: format === "png" ? 2 : 1 });
-  button.click();
-  for (const name of Object.keys(layout)) delete layout[name];
-  Object.assign(layout, kept);
-}"""
-
-
-def csv_link(exhibit: Exhibit) -> str:
-    """Write the link to the data, whose file is in the link itself."""
-    if exhibit.data.empty:
-        return ""
-    link = data_link("Data (CSV)", f"{exhibit.name}.csv", "text/csv", exhibit.csv)
-    return f'<p class="downloads">{link}</p>'
-
-
-MOST_ROWS = 100
-DIGITS = 4  # after the point, at most
-
-
-def table_html(table: pd.DataFrame, caption: str) -> str:
-    """Write a table that scrolls in its own box, its head in sight.
-
-    Args:
-        table: of more than ``MOST_ROWS`` rows, the first are shown.
-        caption: what it shows; plain text.
-    """
-    shown, cut = table.head(MOST_ROWS), len(table) > MOST_ROWS
-    less = f" (the first {MOST_ROWS} of {len(table)} rows; the data below has all)" if cut else ""
-    sides = [' class="number"' if _is_number(shown[name]) else "" for name in shown]
-    head = "".join(
-        f'<th scope="col"{side}>{escape(str(name))}</th>'
-        for name, side in zip(shown, sides, strict=True)
-    )
-    rows = []
-    for first, *others in zip(*(_texts(shown[name]) for name in shown), strict=True):
-        cells = zip(others, sides[1:], strict=True)
-        rows.append(
-            f'<tr><th scope="row"{sides[0]}>{escape(first)}</th>'
-            + "".join(f"<td{side}>{escape(cell)}</td>" for cell, side in cells)
-            + "</tr>"
-        )
-    return (
-        f'<div class="table{" cut" if cut else ""}" tabindex="0" role="region" '
-        f'aria-label="{escape(caption + less)}"><table>'
-        f"<caption><span>{escape(caption)}</span>{less}</caption><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
-
-
-def _is_number(column: pd.Series) -> bool:
-    return is_numeric_dtype(column) and not is_bool_dtype(column)
-
-
-def _texts(column: pd.Series) -> list[str]:
-    """Write the values, numbers with as many digits as the one that needs most."""
-    if not _is_number(column):
-        return ["" if pd.isna(value) else str(value) for value in column]
-    values = [None if pd.isna(value) else float(value) for value in column]
-    digits = max((_digits(value) for value in values if value is not None), default=0)
-    return ["" if value is None else f"{value:,.{digits}f}" for value in values]
-
-
-def _digits(value: float) -> int:
-    text = np.format_float_positional(round(value, DIGITS), trim="-")
-    return len(text.partition(".")[2])
-
 
 # Without the queue, whose places may be taken by recordings; of quick clicks the last one counts.
 EVENT: dict[str, Any] = {

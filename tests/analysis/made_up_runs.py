@@ -5,7 +5,7 @@ import pandas as pd
 
 from cry_model.metrics import METRICS, bootstrap
 from cry_model.records import Evaluation
-from train import results
+from train.scoring import results
 
 LABELS = ("burping", "hungry", "tired")
 FOLDS = 3
@@ -41,7 +41,7 @@ def answers(corpus, skill, seed, fit_seed, pieces=2):
 
 
 def evaluation(table, **facts):
-    """As ``train.results.score``, with few repetitions, for tests write many runs."""
+    """As ``train.scoring.results.score``, with few repetitions, for tests write many runs."""
     labels = table["label"].map(LABELS.index).to_numpy()
     p = table[results.probability_columns(LABELS)].to_numpy()
     rows, groups = (labels, p), table["group"].tolist()
@@ -51,7 +51,7 @@ def evaluation(table, **facts):
         chance=1 / len(LABELS),
         majority_label="hungry",
         majority_accuracy=float((table["label"] == "hungry").mean()),
-        metrics={n: bootstrap(m, *rows, groups, repetitions=40) for n, m in METRICS.items()},
+        metrics={n: bootstrap(n, *rows, groups, repetitions=40) for n in METRICS},
         **facts,
     )
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from analysis.stats.bootstrap import COMPARED, weighted
 from analysis.stats.comparison import compare
-from analysis.stats.paired import ComparisonError, exchanged, flipped, mcnemar
+from analysis.stats.paired import ComparisonError, exchanged, flipped_of, mcnemar_of
+from analysis.stats.paired import answers as labelled
 from analysis.stats.runs import read_run
-from cry_model.metrics import METRICS
+from cry_model.metrics import METRICS, weighted
 from tests.analysis.made_up_runs import LABELS, answers, recordings, write_run
 from tests.analysis.plain_metrics import plain
-from train import results
+from train.scoring import results
 
 COLUMNS = [f"p_{label}" for label in LABELS]
 
@@ -30,7 +30,7 @@ def arrays(run):
     return truth, table[COLUMNS].to_numpy(), table["group"].to_numpy()
 
 
-@pytest.mark.parametrize("metric", COMPARED)
+@pytest.mark.parametrize("metric", METRICS)
 def test_many_weightings_are_the_metric_of_each(metric):
     rng = np.random.default_rng(5)
     labels, member = rng.choice(3, 80, p=[0.05, 0.7, 0.25]), rng.integers(12, size=80)
@@ -45,7 +45,7 @@ def test_many_weightings_are_the_metric_of_each(metric):
     np.testing.assert_allclose(weighted(metric, labels, p, member, 12)(weights), expected)
 
 
-@pytest.mark.parametrize("metric", COMPARED)
+@pytest.mark.parametrize("metric", METRICS)
 def test_many_swaps_are_the_difference_of_each(metric):
     rng = np.random.default_rng(6)
     labels, member = rng.choice(3, 80, p=[0.05, 0.7, 0.25]), rng.integers(12, size=80)
@@ -60,7 +60,7 @@ def test_many_swaps_are_the_difference_of_each(metric):
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("metric", COMPARED)
+@pytest.mark.parametrize("metric", METRICS)
 def test_the_difference_and_its_interval_are_those_of_a_plain_loop(pair, metric):
     (truth, p, groups), (_, other, _) = map(arrays, pair)
     found = compare(*pair, metric, draws=60)
@@ -76,7 +76,7 @@ def test_the_difference_and_its_interval_are_those_of_a_plain_loop(pair, metric)
     assert (found.difference.low, found.difference.high) == pytest.approx((low, high))
 
 
-@pytest.mark.parametrize("metric", COMPARED)
+@pytest.mark.parametrize("metric", METRICS)
 def test_the_p_value_counts_swaps_within_groups(pair, metric):
     (truth, p, groups), (_, other, _) = map(arrays, pair)
     found = compare(*pair, metric, draws=200)
@@ -138,14 +138,14 @@ def test_flips_and_mcnemar_by_counting(pair):
     of_seed = (pair[0].recordings["seed"] == 1).to_numpy()
     right, other_right = (q[of_seed].argmax(1) == truth[of_seed] for q in (p, other))
     only, only_other = (right & ~other_right).sum(), (~right & other_right).sum()
-    found = mcnemar(*pair, seed=1)
+    found = mcnemar_of(table := labelled(*pair, 1), 1)
     assert (found.only_one, found.only_other) == (only, only_other)
     n, least = only + only_other, min(only, only_other)
     choose = np.array([1.0])
     for _ in range(n):  # Pascal's triangle
         choose = np.convolve(choose, [0.5, 0.5])
     assert found.p_value == pytest.approx(min(1, 2 * choose[: least + 1].sum()))
-    table = flipped(*pair, seed=1)
+    table = flipped_of(table)
     assert len(table) == (p[of_seed].argmax(1) != other[of_seed].argmax(1)).sum()
     assert (table["right"] == "one").sum() == only
     assert (table["right"] == "other").sum() == only_other
@@ -154,8 +154,8 @@ def test_flips_and_mcnemar_by_counting(pair):
 
 
 def test_nothing_differs_and_mcnemar_is_sure_of_nothing(pair):
-    assert mcnemar(pair[0], pair[0], seed=0).p_value == 1
-    assert flipped(pair[0], pair[0], seed=0).empty
+    assert mcnemar_of(labelled(pair[0], pair[0], 0), 0).p_value == 1
+    assert flipped_of(labelled(pair[0], pair[0], 0)).empty
 
 
 def test_what_cannot_be_paired_is_refused(pair, tmp_path):

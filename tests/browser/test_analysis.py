@@ -11,6 +11,8 @@ from analysis.stats.runs import RESULTS, find_runs
 from analysis.tabs.panel_view import resolve_cell
 from cry_model.records import dataset_title
 
+pytestmark = pytest.mark.browser
+
 FOUND = find_runs(RESULTS)
 UNTIL_DRAWN = 60_000
 

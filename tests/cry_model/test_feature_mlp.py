@@ -12,7 +12,7 @@ import cry_model
 from cry_model import AcousticConfig, CheckpointConfig, CryClassifier
 from cry_model.acoustic_features import FEATURES
 from cry_model.feature_mlp import INPUTS, level_free
-from train.table_fit import settle
+from train.fit.feature_mlp import settle
 
 LABELS = ("a", "b", "c", "d", "e", "f")
 BUNDLED = "challenge6-features-16khz-feature-mlp"

@@ -12,7 +12,7 @@ from cry_model import CheckpointConfig, CheckpointError, CryGate, Recording, sav
 from cry_model.detector import HUM_HZ, look_at, without_hum
 from cry_model.frontend import FrontEndConfig
 from tests.stand_ins import gate_config
-from train.presets import GATE
+from train.fit.presets import GATE
 
 RATE = 16_000
 

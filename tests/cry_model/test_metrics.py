@@ -89,8 +89,8 @@ def test_bootstrap_resamples_groups_not_clips():
     right = np.repeat(rng.random(40) < 0.5, 10)
     labels = np.zeros(400, dtype=int)
     p = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9])
-    grouped = metrics.bootstrap(metrics.accuracy, labels, p, np.repeat(np.arange(40), 10))
-    single = metrics.bootstrap(metrics.accuracy, labels, p, np.arange(400))
+    grouped = metrics.bootstrap("accuracy", labels, p, np.repeat(np.arange(40), 10))
+    single = metrics.bootstrap("accuracy", labels, p, np.arange(400))
     assert grouped.low < grouped.value < grouped.high
     theory = 2 * 1.96 * np.sqrt(right.mean() * (1 - right.mean()) / 40)
     assert grouped.high - grouped.low == pytest.approx(theory, rel=0.2)

@@ -11,9 +11,9 @@ from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
 from cry_model.run_files import LARGEST_JSON
 from tests.analysis.made_up_runs import write_run
-from train import results
 from train.__main__ import main
-from train.corpus import DataError
+from train.data.corpus import DataError
+from train.scoring import results
 
 PLACE = ("donateacry", "baby", "resnet18")
 
@@ -239,18 +239,6 @@ def test_what_stands_beside_the_runs_takes_none_of_them_away(root, damage):
     assert "json is " in scores.note
     assert len(scores.data[scores.data["mark"] == "system"]) == 4
     assert len(lost.data)
-
-
-@pytest.mark.parametrize("damage", ["empty", "a list", "labels", "times"])
-def test_costs_shows_the_other_runs(root, damage, capsys, tmp_path):
-    path = root.joinpath(*PLACE, "run.json")
-    spoil_record(path, damage)
-    table = tmp_path / "costs.csv"
-    assert main(["costs", str(root), "--csv", str(table)]) == 2
-    said = capsys.readouterr()
-    assert said.out.count("| donateacry |") == 3
-    assert str(path) in said.err
-    assert not table.exists()
 
 
 @pytest.mark.parametrize("damage", ["cut in a row", "one row twice", "a sum far from 1"])

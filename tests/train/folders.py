@@ -4,7 +4,7 @@ from pathlib import Path
 
 import soundfile
 
-from train.synthesis import STYLES, synthesise
+from train.data.synthesis import STYLES, synthesise
 
 RATE = 16_000
 

@@ -6,7 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from cry_model import CheckpointConfig, FrontEnd
-from train.adaptation import (
+from train.data.datasets.donateacry import LABELS as DONATEACRY
+from train.fit.presets import WIDE_FRONT_END
+from train.studies.adaptation import (
     PENALTIES,
     Pieces,
     adapt,
@@ -16,8 +18,6 @@ from train.adaptation import (
     fit_layer,
     without_layer,
 )
-from train.datasets.donateacry import LABELS as DONATEACRY
-from train.presets import WIDE_FRONT_END
 
 LABELS = ("a", "b", "c")
 CONFIG = CheckpointConfig(

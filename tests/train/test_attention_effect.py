@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shutil
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,15 +17,13 @@ import cry_model
 from cry_model import metrics
 from cry_model.layers import DifferentialAttention
 from train.__main__ import main
-from train.attention_facts import facts_of, scale_facts
-from train.attention_fold import same
-from train.corpus import DataError
-from train.datasets.donateacry import LABELS
-from train.kept_cells import Cell, find_cells
-from train.kept_folds import kept_folds
-from train.neutral_scores import compare, difference
+from train.data.corpus import DataError
+from train.data.datasets.donateacry import LABELS
+from train.fit.cross_validation import kept_folds
+from train.studies.attention_ablation import Cell, facts_of, find_cells, same, scale_facts
+from train.studies.neutral import compare
 
-DRAWS = 50  # of a bootstrap
+DRAWS = 1000  # of a bootstrap
 WHOLE, PLAIN = "improved-ecapa-tdnn", "improved-ecapa-tdnn-no-diff-attention"
 NARROW = {"channels": 8, "mfa_channels": 8, "bottleneck": 8, "embedding": 8}
 COLUMNS = [f"p_{label}" for label in LABELS]
@@ -36,17 +33,6 @@ SCORES = {
     "balanced_accuracy": lambda y, p: balanced_accuracy_score(y, p.argmax(1)),
     "macro_auc": lambda y, p: np.mean([roc_auc_score(y == c, p[:, c]) for c in range(len(LABELS))]),
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_draws():
-    """Fifty instead of a thousand, for the tests to be quick."""
-    with pytest.MonkeyPatch.context() as patch:
-        quick = partial(metrics.bootstrap, repetitions=DRAWS)
-        patch.setattr(metrics, "bootstrap", quick)
-        patch.setattr("train.neutral_scores.bootstrap", quick)
-        patch.setattr("train.calibration.bootstrap", quick)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -249,7 +235,7 @@ def test_an_interval_of_a_difference_draws_the_same_groups_for_both():
     truth = rng.integers(3, size=48)
     before = rng.dirichlet(np.ones(3), 48)
     after = 0.7 * before + 0.3 * np.eye(3)[truth]
-    found = difference(metrics.balanced_accuracy, truth, before, after, groups.tolist())
+    found = metrics.bootstrap_difference("balanced_accuracy", truth, after, before, groups.tolist())
     names, drawing, gains = np.unique(groups), np.random.default_rng(0), []
     for _ in range(DRAWS):
         drawn = names[drawing.integers(12, size=12)]
@@ -274,7 +260,7 @@ def copied(out, tmp_path):
 
 
 def test_what_is_there_and_newer_is_not_measured_again(root, copied, monkeypatch, capsys):
-    monkeypatch.setattr("train.commands.effect.measure", None)  # would be called
+    monkeypatch.setattr("train.cli.ablate_attention.measure", None)  # would be called
     assert effect(root, copied) == 0
     shown = capsys.readouterr().out
     assert shown.count("is measured already") == 2

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from train.augmentation import (
+from train.data.augmentation import (
     augment_waveforms,
     change_speed,
     coloured_noise,
@@ -12,7 +12,7 @@ from train.augmentation import (
     mixup,
     tilt,
 )
-from train.presets import Augmentation
+from train.fit.presets import Augmentation
 
 
 @pytest.fixture

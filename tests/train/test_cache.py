@@ -8,10 +8,10 @@ import torch
 
 from cry_model import PAPER_FRONT_END, FrontEndConfig, audio
 from train.__main__ import main
-from train.cache import cache_path, load, prepare
-from train.corpus import DataError
-from train.datasets import DATASETS, donateacry
-from train.synthesis import synthesise
+from train.data.cache import cache_path, load, prepare
+from train.data.corpus import DataError
+from train.data.datasets import DATASETS, donateacry
+from train.data.synthesis import synthesise
 
 DATASET = DATASETS["donateacry"]
 CONFIG = FrontEndConfig()

@@ -12,8 +12,8 @@ import cry_model
 from cry_model import CheckpointConfig, FrontEndConfig, save_checkpoint
 from cry_model.calibration import Calibration
 from train.__main__ import main
-from train.calibration import calibrate
-from train.corpus import DataError
+from train.data.corpus import DataError
+from train.scoring.calibration import calibrate
 
 LABELS = ("awake", "hug", "hungry")
 P = [f"p_{label}" for label in LABELS]

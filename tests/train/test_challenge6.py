@@ -18,8 +18,8 @@ from scipy.signal import resample_poly
 
 from cry_model.checkpoint import CONFIG, WEIGHTS, CheckpointConfig
 from tests.hub import WRITER
-from train.datasets import synthetic6
-from train.datasets.challenge6 import LABELS
+from train.data.datasets import synthetic6
+from train.data.datasets.challenge6 import LABELS
 
 TRAINING = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
 COMMAND = re.search(r"^python -m train (fit .*--dataset challenge6 .*)$", TRAINING, re.MULTILINE)[1]

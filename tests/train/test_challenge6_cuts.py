@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from train.cache import prepare
-from train.corpus import DataError
-from train.datasets import DATASETS
-from train.datasets.challenge6_cuts import LABELS, read
-from train.presets import WIDE, usual_preset
-from train.splits import split
+from train.data.cache import prepare
+from train.data.corpus import DataError
+from train.data.datasets import DATASETS
+from train.data.datasets.challenge6_cuts import LABELS, read
+from train.data.splits import split
+from train.fit.presets import WIDE, usual_preset
 
 RATE = 16_000
 

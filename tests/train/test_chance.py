@@ -16,19 +16,26 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cry_model import FrontEnd, load_checkpoint
+from tests.train import small_fit
+from tests.train.small_fit import SYSTEM
 from train.__main__ import main
-from train.chance import against, chance, kept_labels, scores, statistics
-from train.clips import Clips, cut_before_splitting
-from train.corpus import DataError, Item
-from train.datasets.donateacry import LABELS
-from train.devices import make_accelerator
-from train.kept_cells import Cell, rebuild
-from train.kept_folds import kept_folds
-from train.presets import BEST
-from train.shuffling import shuffled
-from train.splits import split
+from train.data.clips import Clips, cut_before_splitting
+from train.data.corpus import DataError, Item
+from train.data.datasets.donateacry import LABELS
+from train.data.splits import split
+from train.fit.cross_validation import kept_folds
+from train.fit.devices import make_accelerator
+from train.fit.presets import BEST
+from train.studies.attention_ablation import Cell, rebuild
+from train.studies.permutation_test import (
+    against,
+    chance,
+    kept_labels,
+    scores,
+    shuffled,
+    statistics,
+)
 
-SYSTEM = "improved-ecapa-tdnn-no-mca"
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 5)
 """Recordings of each group: one group has a size of its own."""
 
@@ -160,7 +167,7 @@ def rows_of_noise(monkeypatch, units, planted):
     rows = np.random.default_rng(1).normal(size=(len(units.items), 4))
     if planted:
         rows[:, 0] += 3 * units.labels.numpy()
-    monkeypatch.setattr("train.chance.statistics", lambda *_: rows)
+    monkeypatch.setattr("train.studies.permutation_test.statistics", lambda *_: rows)
 
 
 @pytest.mark.parametrize(("planted", "least", "most"), [(True, 0, 0.05), (False, 0.1, 1)])
@@ -231,10 +238,9 @@ def fit(made_up_root, tmp_path_factory):
     out = tmp_path_factory.mktemp("dealt")
 
     def run(*more):
-        words = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--protocol", "clip"]
-        words += ["--data-root", str(made_up_root), "--cache", str(made_up_root / "cache")]
-        words += ["--out", str(out), "--folds", "2", "--epochs", "1", "--device", "cpu"]
-        return main([*words, "--set", "channels=8", "stages=1", "--shuffle-labels", "4", *more])
+        return small_fit.fit(
+            made_up_root, out, "--protocol", "clip", "--shuffle-labels", "4", *more
+        )
 
     return run, out
 

@@ -11,8 +11,8 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, r
 from cry_model.checkpoint import ASSETS, DEFAULT
 from cry_model.records import words
 from tests.conftest import ROOT
-from train.calibration import calibrate
-from train.datasets.esc10 import LABELS as ESC10
+from train.data.datasets.esc10 import LABELS as ESC10
+from train.scoring.calibration import calibrate
 
 RESULTS = ROOT / "assets" / "results"
 CUTS = RESULTS / "challenge6_cuts" / "checked" / "probable"

@@ -5,7 +5,7 @@ import pytest
 from scipy.special import softmax
 
 from cry_model.calibration import fit_temperature, group_weights
-from train.conformal import EVERYTHING, fit_threshold
+from train.scoring.calibration import EVERYTHING, fit_threshold
 
 
 def one_hot(labels, classes):

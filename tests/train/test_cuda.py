@@ -8,11 +8,10 @@ import torch
 import cry_model
 from cry_model import FrontEnd
 from cry_model.registry import ON_SPECTROGRAMS
-from train.bank import Bank
-from train.devices import as_found, ask_for_determinism, make_accelerator
-from train.loop import Dice, Lesson, fit, step_loss
-from train.presets import BEST, FEATURES
-from train.table_fit import fit_table
+from train.fit.devices import as_found, ask_for_determinism, make_accelerator
+from train.fit.feature_mlp import fit_table
+from train.fit.presets import BEST, FEATURES
+from train.fit.trainer import Bank, Dice, Lesson, fit, step_loss
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 QUICK = replace(BEST, epochs=2, batch=8)

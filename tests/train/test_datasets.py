@@ -9,9 +9,9 @@ import pytest
 
 from cry_model.frontend import FrontEnd, FrontEndConfig
 from tests.train.folders import RATE, cry, groups, write
-from train.clips import load_clips
-from train.corpus import DataError
-from train.datasets import DATASETS, challenge6, donateacry, donateacry_ios, esc10
+from train.data.clips import load_clips
+from train.data.corpus import DataError
+from train.data.datasets import DATASETS, challenge6, donateacry, donateacry_ios, esc10
 
 UPLOAD = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856-1430742197-1.0-m-04"
 

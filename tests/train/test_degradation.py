@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from train import degradation
-from train.degradation import degrade, lay_under
+from train.data import augmentation as degradation
+from train.data.augmentation import degrade, lay_under
 
 RATE = 8000
 DAMAGES = ("_reverberate", "_band_limit", "_overload", "_quantise", "_spectral_holes")

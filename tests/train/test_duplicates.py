@@ -6,10 +6,10 @@ import pytest
 from cry_model import audio
 from cry_model.frontend import FrontEnd, FrontEndConfig
 from tests.cry_model.encode import encode
-from train import duplicates
-from train.datasets import donateacry, donateacry_ios
-from train.duplicates import near_duplicates, similarity
-from train.synthesis import STYLES, synthesise
+from train.data import grouping as duplicates
+from train.data.datasets import donateacry, donateacry_ios
+from train.data.grouping import near_duplicates, similarity
+from train.data.synthesis import STYLES, synthesise
 
 RATE = 16_000
 FRONT_END = FrontEnd(FrontEndConfig())

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from train.presets import WIDE, usual_preset, usual_settings
-from train.splits import PROTOCOLS
+from train.data.splits import PROTOCOLS
+from train.fit.presets import WIDE, usual_preset, usual_settings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")

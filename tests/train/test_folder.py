@@ -7,8 +7,8 @@ import pytest
 
 from cry_model import audio
 from tests.train.folders import folds, groups, labels, table, touch
-from train.corpus import ONLY_LEARNT, DataError
-from train.datasets import folder
+from train.data.corpus import ONLY_LEARNT, DataError
+from train.data.datasets import folder
 
 
 def test_folders_are_labels_and_the_root_has_none(tmp_path):

@@ -11,13 +11,12 @@ from cry_model.frontend import FrontEnd, FrontEndConfig
 from tests.cry_model.encode import encode
 from tests.train.folders import RATE, cry, groups, table, touch, write
 from train.__main__ import main
-from train.cache import prepare
-from train.clips import load_clips
-from train.corpus import DataError
-from train.datasets import DATASETS, folder
-from train.loading import with_folds
-from train.overview import cautions
-from train.splits import split
+from train.cli.prepare import cautions
+from train.data.cache import prepare, with_folds
+from train.data.clips import load_clips
+from train.data.corpus import DataError
+from train.data.datasets import DATASETS, folder
+from train.data.splits import split
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"  # the smallest
 

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from tests.train.folders import folds, groups, labels, table, touch
-from train.corpus import DataError
-from train.datasets import folder
+from train.data.corpus import DataError
+from train.data.datasets import folder
 
 
 @pytest.fixture

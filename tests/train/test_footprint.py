@@ -10,8 +10,8 @@ from torch import nn
 
 from cry_model.frontend import FrontEndConfig
 from train.__main__ import main
-from train.corpus import DataError
-from train.footprint import PER_BIN, PER_SAMPLE, PER_WEIGHT, of_step, require_room
+from train.data.corpus import DataError
+from train.fit.run import PER_BIN, PER_SAMPLE, PER_WEIGHT, of_step, require_room
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 

@@ -5,14 +5,16 @@ from collections import Counter, defaultdict
 import pytest
 import torch
 
-from train import everyday_sounds, joined_speech
-from train.cache import prepare
-from train.corpus import DataError, related
-from train.datasets import DATASETS, donateacry, donateacry_ios, gate
-from train.datasets.gate import APP_CRY, CRY, ESC_CRY, FOLDS, LABELS, kind_of
-from train.gate_check import FAMILIES
-from train.presets import GATE
-from train.splits import split
+from train.data import joined_speech
+from train.data import other_sounds as everyday_sounds
+from train.data.cache import prepare
+from train.data.corpus import DataError, related
+from train.data.datasets import DATASETS, donateacry, donateacry_ios
+from train.data.datasets import detector as gate
+from train.data.datasets.detector import APP_CRY, CRY, ESC_CRY, FOLDS, LABELS, kind_of
+from train.data.splits import split
+from train.fit.presets import GATE
+from train.studies.detector import FAMILIES
 
 
 @pytest.fixture(scope="module")

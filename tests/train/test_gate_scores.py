@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from train.gate_scores import describe, lower_quantile, summarise
+from train.studies.detector import describe, lower_quantile, summarise
 
 
 @pytest.fixture(scope="module")

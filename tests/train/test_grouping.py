@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from train.corpus import Item
-from train.datasets.challenge6 import SAME_LENGTH
-from train.grouping import equal_lengths, join
+from train.data.corpus import Item
+from train.data.datasets.challenge6 import SAME_LENGTH
+from train.data.grouping import equal_lengths, join
 
 
 def item(name, label="hungry"):

@@ -8,9 +8,9 @@ import torch
 import cry_model
 from cry_model import FrontEnd
 from cry_model.checkpoint import WEIGHTS, CheckpointConfig, load_checkpoint, save_checkpoint
-from train.halving import UNNOTICED, change_by_halving, halved
-from train.predicting import piece_probabilities
-from train.presets import BEST
+from train.fit.final import UNNOTICED, change_by_halving, halved
+from train.fit.predict import piece_probabilities
+from train.fit.presets import BEST
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 

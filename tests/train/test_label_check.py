@@ -12,10 +12,11 @@ from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
 from cry_model.feature_mlp import FeatureMLP
-from train import label_check
-from train.clips import Clips
-from train.corpus import Item
-from train.label_check import (
+from train.data.clips import Clips
+from train.data.corpus import Item
+from train.fit.presets import FEATURES
+from train.studies import label_check
+from train.studies.label_check import (
     NEIGHBOURS,
     PROBABLE,
     Cut,
@@ -26,7 +27,6 @@ from train.label_check import (
     read_cuts,
     student_with,
 )
-from train.presets import FEATURES
 
 MLP = {"members": 2, "hidden": 8}
 

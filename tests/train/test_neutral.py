@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import conv1d
 
 import cry_model
-from train.neutral import averaging, neutralisations, neutralised
+from train.studies.neutral import averaging, neutralisations, neutralised
 
 TEMPORAL = {"temporal", "channel", "channel_fixed"}
 MULTI_SCALE = {"multi_scale", "multi_scale_fixed"}

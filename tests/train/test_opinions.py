@@ -14,18 +14,18 @@ import cry_model
 from cry_model import AcousticConfig, CheckpointConfig, FrontEnd, save_checkpoint
 from cry_model.checkpoint import CheckpointError, read_agreement, read_calibration
 from cry_model.classifier import CryClassifier
-from train import fitting
 from train.__main__ import main
-from train.calibration import calibrate
-from train.clips import load_clips
-from train.corpus import DataError
-from train.datasets import DATASETS, cries
-from train.datasets.donateacry_ios import NAME as IOS
-from train.distillation import load_teacher
-from train.loop import Lesson, fit
-from train.opinions import compare
-from train.presets import BEST, DISTIL
-from train.synthesis import STYLES, synthesise
+from train.data.clips import load_clips
+from train.data.corpus import DataError
+from train.data.datasets import DATASETS
+from train.data.datasets import unlabelled as cries
+from train.data.datasets.donateacry_ios import NAME as IOS
+from train.data.synthesis import STYLES, synthesise
+from train.fit import trainer as fitting
+from train.fit.distillation import compare, load_teacher
+from train.fit.presets import BEST, DISTIL
+from train.fit.trainer import Lesson, fit
+from train.scoring.calibration import calibrate
 
 LABELS = ("awake", "diaper", "hug")
 BABIES, CLIPS = 4, 2
@@ -88,7 +88,7 @@ def test_a_pupil_is_measured_against_its_teacher_on_babies_it_has_not_heard(
         return train_model(run, clips, *rest)
 
     train_model = fitting.train_model
-    monkeypatch.setattr("train.fold.train_model", remember)
+    monkeypatch.setattr("train.fit.cross_validation.train_model", remember)
     words = ["fit", "--system", "improved-ecapa-tdnn-no-mca", "--dataset", "cries"]
     words += ["--data-root", str(root), "--teacher", str(checkpoint), "--preset", "distil"]
     words += ["--epochs", "1", "--folds", "2", "--set", "channels=16", "--out", str(tmp_path)]
@@ -109,9 +109,6 @@ def test_a_pupil_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     assert measured["agreement"]["value"] == pytest.approx(same.mean())
     divergence = entropy(asked, mean.to_numpy(), axis=1).mean()
     assert measured["divergence"]["value"] == pytest.approx(divergence, abs=1e-3)
-    stays = record["teacher_stability"]
-    assert stays["6 dB quieter"]["agreement"] == 1
-    assert stays["low-passed at 3.4 kHz"]["divergence"] > stays["6 dB quieter"]["divergence"]
     classifier = CryClassifier.from_pretrained(checkpoint)
     for item in DATASETS["cries"].read(root).items:
         answer = classifier.predict(item.path).probabilities.values()

@@ -12,10 +12,9 @@ import torch
 
 from cry_model import FrontEnd
 from tests.conftest import ROOT
-from train.corpus import DataError
-from train.limits import AUGMENTATION, PRESET
-from train.overrides import apply_overrides
-from train.presets import (
+from train.data.corpus import DataError
+from train.fit.limits import AUGMENTATION, PRESET
+from train.fit.presets import (
     BEST,
     BEST_SETTINGS,
     FEATURES,
@@ -23,10 +22,11 @@ from train.presets import (
     WIDE,
     Augmentation,
     Preset,
+    apply_overrides,
     usual_preset,
     usual_settings,
 )
-from train.run import Run
+from train.fit.run import Run
 
 
 def test_each_name_goes_where_it_belongs():

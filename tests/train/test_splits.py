@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from cry_model import FrontEndConfig
-from train.clips import Clips, cut_before_splitting
-from train.corpus import ONLY_LEARNT, DataError, Item
-from train.datasets import donateacry
-from train.splits import NEITHER, PROTOCOLS, learnt_from, split
+from train.data.clips import Clips, cut_before_splitting
+from train.data.corpus import ONLY_LEARNT, DataError, Item
+from train.data.datasets import donateacry
+from train.data.splits import NEITHER, PROTOCOLS, learnt_from, split
 
 RATE = FrontEndConfig().sample_rate
 

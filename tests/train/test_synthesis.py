@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from train.synthesis import STYLES, CryStyle, synthesise, write_examples
+from train.data.synthesis import STYLES, CryStyle, synthesise, write_examples
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 F0_RANGE = {"rhythmic": (330, 560), "high_pitched": (580, 1_080), "whimper": (240, 430)}  # Hz
@@ -212,7 +212,7 @@ def test_examples_are_16_bit_mono_with_headroom():
 
 def test_import_needs_only_numpy_and_scipy():
     code = (
-        "import sys; sys.modules.update(soundfile=None, librosa=None); import train.synthesis;"
+        "import sys; sys.modules.update(soundfile=None, librosa=None); import train.data.synthesis;"
         "assert not {'torch', 'pandas', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=EXAMPLES.parents[1], check=True)

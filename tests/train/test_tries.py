@@ -5,10 +5,9 @@ import torch
 from torch import nn
 
 from cry_model import FrontEnd, build_model
-from train.bank import Bank
-from train.corpus import DataError
-from train.loop import Lesson, fit, likeliest
-from train.presets import GATE, Preset
+from train.data.corpus import DataError
+from train.fit.presets import GATE, Preset
+from train.fit.trainer import Bank, Lesson, fit, likeliest
 
 
 class Louder(nn.Module):

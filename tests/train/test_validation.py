@@ -9,15 +9,14 @@ from sklearn.metrics import balanced_accuracy_score, log_loss
 from torch import nn
 
 from cry_model import FrontEnd
-from train import fit as fitting_all
-from train import fitting
-from train.cache import Prepared
-from train.datasets import donateacry
-from train.loop import Lesson
-from train.presets import BEST
-from train.run import Run
-from train.splits import split
-from train.validation import Score, Watch, score
+from train.data.cache import Prepared
+from train.data.datasets import donateacry
+from train.data.splits import split
+from train.fit import cross_validation as fitting_all
+from train.fit import trainer as fitting
+from train.fit.presets import BEST
+from train.fit.run import Run
+from train.fit.trainer import Lesson, Score, Watch, score
 
 WATCHED = replace(BEST, epochs=4, batch=8, validation=0.34, patience=2)
 

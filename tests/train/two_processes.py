@@ -11,12 +11,11 @@ import torch
 
 import cry_model
 from cry_model import FrontEnd
-from train.bank import Bank
-from train.clips import load_clips
-from train.datasets import donateacry
-from train.devices import make_accelerator
-from train.loop import Dice, step_loss
-from train.presets import BEST
+from train.data.clips import load_clips
+from train.data.datasets import donateacry
+from train.fit.devices import make_accelerator
+from train.fit.presets import BEST
+from train.fit.trainer import Bank, Dice, step_loss
 
 if __name__ == "__main__":
     root, out = sys.argv[1:]

@@ -1,0 +1,1 @@
+"""Parse the commands of ``python -m train`` and run them."""

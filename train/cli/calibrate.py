@@ -1,0 +1,133 @@
+"""``python -m train calibrate``."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from cry_model.calibration import Calibration
+from cry_model.checkpoint import (
+    CONFIG,
+    CheckpointConfig,
+    load_checkpoint,
+    read_evaluation,
+    write_atomically,
+)
+from cry_model.hub import find_checkpoint
+from cry_model.records import Evaluation
+from train.cli.options import HelpFormatter, add_coverage
+from train.data.corpus import DataError
+from train.scoring import results
+from train.scoring.calibration import calibrate
+
+DESCRIPTION = """Calibrate on the held-out predictions of a run: the temperature that makes
+probabilities as sure as they are right, and the threshold above which an answer names a label, so
+that new babies get what is promised. 'fit' does this by itself; nothing is fitted again."""
+SHARED = ("system", "dataset", "data", "settings", "preset")
+"""What a checkpoint's weights and a run's predictions were made with, in both of their records."""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """The command's options."""
+    parser = commands.add_parser(
+        "calibrate",
+        help="calibrate probabilities and prediction sets on the results of a run",
+        description=DESCRIPTION,
+        formatter_class=HelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "results", type=Path, help="folder with run.json, which gets the numbers, and predictions"
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        help="folder of the weights of that run, to carry them and the metrics of all its seeds",
+    )
+    parser.add_argument(
+        "--teacher",
+        metavar="CHECKPOINT",
+        help="of a pupil's: its answers are calibrated as this says before the pupil's are",
+    )
+    add_coverage(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Calibrates, and writes it down."""
+    record = results.read_run(args.results)
+    if record is None or "labels" not in record:
+        raise DataError(f"There is no finished run in '{args.results}'; 'fit' makes one.")
+    config = None if args.checkpoint is None else config_of(args.checkpoint, record)
+    evaluation = None if config is None else measured(config, record, args.results)
+    found = calibrated(args, record)
+    results.write_record(args.results, {**record, "calibration": asdict(found)})
+    print(describe(found), f"Written to {args.results / results.RUN}.", sep="\n")
+    if config is not None:
+        carried = replace(config, calibration=found, evaluation=evaluation)
+        write_atomically(args.checkpoint / CONFIG, carried.to_json().encode())
+        print(f"Written to {args.checkpoint / CONFIG}.")
+
+
+def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
+    """The config of a checkpoint.
+
+    Raises:
+        CheckpointError: if it cannot be loaded.
+        DataError: if its weights are not those that the run of ``record`` is about.
+    """
+    _, config = load_checkpoint(folder)
+    ran, made = record["configuration"], {**config.training, "system": config.system}
+    measured = config.evaluation
+    if any(made.get(name) != ran.get(name) for name in SHARED):
+        raise DataError(f"'{folder}' was not fitted as this run was; name that of the same fit.")
+    if measured is not None and measured.protocol != ran["protocol"]:
+        raise DataError(
+            f"'{folder}' carries the numbers of protocol {measured.protocol}; calibrate it on the "
+            "results of that."
+        )
+    return config
+
+
+def measured(config: CheckpointConfig, record: dict[str, Any], folder: Path) -> Evaluation | None:
+    """What the checkpoint carries of its metrics: of all seeds that the run has by now.
+
+    Raises:
+        DataError: if they are damaged.
+    """
+    if config.evaluation is None:
+        return None
+    with results.trusting(folder / results.RUN):
+        return read_evaluation(record["metrics"]["recording"])
+
+
+def calibrated(args: argparse.Namespace, record: dict[str, Any]) -> Calibration:
+    """From the predictions of the run of ``record``."""
+    ran, labels = record["configuration"], record["labels"]
+    table = results.whole_seeds(results.read_predictions(args.results, labels), ran["folds"])
+    opinions = results.read_opinions(args.results, labels)
+    temperature = 1.0
+    if args.teacher is not None:
+        if opinions is None:
+            raise DataError("This run learnt from labels; leave --teacher out.")
+        _, teacher = load_checkpoint(find_checkpoint(args.teacher))
+        if teacher.calibration is not None:
+            temperature = teacher.calibration.temperature
+    facts = {name: ran[name] for name in ("dataset", "protocol", "folds")}
+    return calibrate(table, labels, args.coverage, opinions, temperature, **facts)
+
+
+def describe(found: Calibration) -> str:
+    """The numbers in a few lines."""
+    coverage, size = found.coverage, found.size
+    return (
+        f"temperature {found.temperature:.3f}, threshold {found.threshold:.3f}, against "
+        f"{found.against}; on held-out groups ({found.groups}):\n"
+        f"  coverage {coverage}, "
+        f"promised {found.promised:g}\n"
+        f"  labels in a set {size.value:.2f} [{size.low:.2f}, {size.high:.2f}]; empty "
+        f"{found.empty:.3f}, single {found.single:.3f}, full {found.full:.3f}\n"
+        f"  expected calibration error {found.error_before.value:.3f} -> "
+        f"{found.error_after.value:.3f}"
+    )

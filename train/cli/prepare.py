@@ -1,0 +1,159 @@
+"""``python -m train prepare``."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+
+import pandas as pd
+
+from train.cli.options import HelpFormatter, add_cache, add_data_root
+from train.data.cache import Prepared, describe, prepare
+from train.data.corpus import ONLY_LEARNT, DataError, Item
+from train.data.datasets import DATASETS
+from train.data.datasets.tables import plain
+from train.data.download import download
+from train.data.splits import FOLDS, has_test_part
+from train.fit.presets import PRESETS
+
+SHOWN = 5  # of many alike
+
+
+def overview(data: Prepared) -> str:
+    """A line a label: recordings, groups and seconds, and what the corpus's own split tests."""
+    clips = data.clips
+    table = pd.DataFrame(
+        {
+            "label": [item.label or "(none)" for item in clips.items],
+            "group": [item.group for item in clips.items],
+            "seconds": clips.seconds,
+            "tested": [item.fold == 0 for item in clips.items],
+        }
+    )
+    lines = table.groupby("label", sort=True).agg(
+        recordings=("group", "size"),
+        groups=("group", "nunique"),
+        seconds=("seconds", "sum"),
+        tested=("tested", "sum"),
+    )
+    if not has_test_part(clips.items):
+        lines = lines.drop(columns="tested")
+    return lines.rename_axis(None).to_string(float_format="{:.1f}".format)
+
+
+def cautions(data: Prepared, folds: int) -> list[str]:
+    """Sentences about labels, groups and sounds that do not look as they were meant.
+
+    Args:
+        data: the corpus, with its official folds if they will be taken.
+        folds: how many; 1 for the corpus's own test part.
+    """
+    items = data.clips.labelled().items
+    found = [
+        *_twins("labels", {item.label for item in items if item.label}, r"[\s_-]+"),
+        *_twins("groups", {item.group for item in items if item.group != item.recording}, r"\s+"),
+        *_crossing(items, "labels", lambda item: item.label),
+        *_crossing(items, "groups", lambda item: item.group),
+        *(_test_part(items) if has_test_part(items) else _few_groups(items, folds)),
+    ]
+    return [f"Please check: {sentence}" for sentence in found]
+
+
+def _twins(kind: str, names: Iterable[str], blanks: str) -> list[str]:
+    """Names that differ by case or blanks alone."""
+    alike = defaultdict(list)
+    for name in sorted(names):
+        alike[re.sub(blanks, "", plain(name)) or name].append(name)
+    twins = [", ".join(map(repr, same)) for same in alike.values() if same[1:]]
+    return [f"the {kind} {same} differ only by case or blanks." for same in _few(twins)]
+
+
+def _crossing(items: Sequence[Item], kind: str, of: Callable[[Item], str | None]) -> list[str]:
+    """Equal sounds with different labels, or in different groups."""
+    same: dict[str, dict[str | None, Item]] = defaultdict(dict)
+    for item in items:
+        same[item.source].setdefault(of(item), item)
+    pairs = [
+        " and ".join(item.recording for item in list(members.values())[:2])
+        for members in same.values()
+        if len(members) > 1
+    ]
+    return [f"one sound has two {kind}: {pair}." for pair in _few(pairs)]
+
+
+def _few_groups(items: Sequence[Item], folds: int) -> list[str]:
+    groups = defaultdict(set)
+    for item in items:
+        groups[item.label].add(item.group)
+    few = [f"{label} ({len(own)})" for label, own in sorted(groups.items()) if len(own) < folds]
+    if not few:
+        return []
+    return [f"fewer groups than the {folds} folds, so some lack the label: {', '.join(few)}."]
+
+
+def _test_part(items: Sequence[Item]) -> list[str]:
+    """A test part that shares labels too little, or groups at all, with the rest."""
+    learnt = [item for item in items if item.fold == ONLY_LEARNT]
+    tested = [item for item in items if item.fold != ONLY_LEARNT]
+    labels = {item.label for item in learnt}, {item.label for item in tested}
+    groups = {item.group for item in tested}
+    both = sum(item.group in groups for item in learnt)
+    found = []
+    if unknown := sorted(labels[1] - labels[0]):
+        found.append(f"labels that are tested but never learnt: {', '.join(unknown)}.")
+    if untested := sorted(labels[0] - labels[1]):
+        found.append(f"labels that are never tested: {', '.join(untested)}.")
+    if both:
+        found.append(
+            f"{both} recordings share a group or their sound with the test part; under the "
+            "protocol baby the test is of fits without them."
+        )
+    return found
+
+
+def _few(sentences: Sequence[str]) -> list[str]:
+    more = len(sentences) - SHOWN
+    return [*sentences[:SHOWN], *([f"{more} more like these"] if more > 0 else [])]
+
+
+DESCRIPTION = """Decode a corpus once into one compact file that 'fit' reads, also on a machine
+without audio libraries: copy the file there and give its name to --dataset."""
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """The command's options."""
+    parser = commands.add_parser(
+        "prepare",
+        help="decode a corpus once into one compact file",
+        description=DESCRIPTION,
+        formatter_class=HelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("dataset", choices=list(DATASETS), help="which corpus")
+    add_data_root(parser)
+    add_cache(parser)
+    parser.add_argument(
+        "--download",
+        action="store_true",
+        help="fetch the corpus first, from its public archive; what is there stays",
+    )
+    parser.add_argument(
+        "--preset", choices=list(PRESETS), default="best", help="whose front end will hear it"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prepares the corpus and says what is in it."""
+    if args.data_root is None:
+        raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
+    dataset, config = DATASETS[args.dataset], PRESETS[args.preset].front_end
+    if args.download:
+        download(dataset, args.data_root)
+    if dataset.write is not None and not (args.data_root / dataset.name).exists():
+        dataset.write(args.data_root)
+    data, path = prepare(dataset, args.data_root, args.cache, config)
+    folds = 1 if has_test_part(data.clips.items) else FOLDS
+    print(overview(data), describe(data), *cautions(data, folds), sep="\n")
+    print(f"{path}, {path.stat().st_size / 1e6:.1f} MB.")

@@ -1,0 +1,1 @@
+"""Read, fetch, group, split and augment recordings."""

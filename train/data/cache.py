@@ -1,0 +1,267 @@
+"""A corpus decoded once: one safetensors file of int16 samples that training reads.
+
+The samples are what :meth:`cry_model.frontend.FrontEnd.prepare` gave (one rate, one band, one
+level, ends trimmed), scaled to each clip's peak, so the rounding lies 96 dB below it. Front ends
+that prepare recordings alike (the log-mel and the MFCC one do) share a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from cry_model.acoustic_features import AcousticConfig
+from cry_model.checkpoint import write_atomically
+from cry_model.frontend import FrontEndConfig
+from cry_model.registry import AnyConfig, make_front_end
+from train.data.clips import Clips, join, load_clips
+from train.data.corpus import ONLY_LEARNT, Corpus, DataError, Item, related
+from train.data.datasets import DATASETS, Dataset
+from train.data.grouping import near_duplicates
+from train.data.splits import FOLDS, has_test_part
+
+SUFFIX = ".safetensors"
+FORMAT = "2"
+PREPARES = (
+    "sample_rate", "low_hz", "high_hz", "window", "hop", "trim_db", "trim_margin",
+)  # fmt: skip
+"""The fields of a front end's configuration that decide what ``prepare`` gives."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus's name, labels and terms, and what of it can be used, in memory."""
+
+    corpus: Corpus
+    clips: Clips
+
+
+def preparation(config: AnyConfig) -> dict[str, float | str]:
+    """What of a front end decides the content of the file."""
+    if isinstance(config, AcousticConfig):  # its own level and its whole length
+        return {"kind": config.kind, "sample_rate": config.sample_rate}
+    return {name: getattr(config, name) for name in PREPARES}
+
+
+def cache_path(folder: Path, name: str, config: AnyConfig) -> Path:
+    """Where the corpus ``name`` lies in ``folder`` when prepared for this front end."""
+    facts = json.dumps(preparation(config)).encode()
+    digest = hashlib.sha256(facts).hexdigest()[:8]
+    return folder / f"{name}-{config.sample_rate}hz-{digest}{SUFFIX}"
+
+
+def listing(items: Sequence[Item]) -> str:
+    """Changes when a file of the corpus, its label or its group does."""
+    digest = hashlib.sha256()
+    for item in items:
+        status = item.path.stat()
+        facts = (*astuple(replace(item, path=None)), status.st_size, status.st_mtime_ns)
+        digest.update(repr(facts).encode())
+    return digest.hexdigest()
+
+
+def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tuple[Prepared, Path]:
+    """The corpus under ``root`` from its file in ``folder``, which is written if need be.
+
+    Raises:
+        DataError: if there is no such corpus, or nothing in it can be used.
+    """
+    corpus = dataset.read(root)
+    path, state = cache_path(folder, corpus.name, config), listing(corpus.items)
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):  # who comes second waits, and finds it
+        if not path.exists() or read_header(path).get("listing") != state:
+            clips = load_clips(corpus, make_front_end(config), dataset.load)
+            if dataset.regroup is not None:
+                clips = regrouped(corpus, clips, dataset.regroup, config)
+            write_atomically(path, encode(corpus, clips, config, state))
+            del clips  # two copies of a large corpus may not fit
+        data = load(path, config)
+    return replace(data, corpus=replace(data.corpus, notes=corpus.notes)), path
+
+
+def regrouped(
+    corpus: Corpus, clips: Clips, regroup: Callable[[Clips], tuple[Item, ...]], config: AnyConfig
+) -> Clips:
+    """The clips in the groups that are heard as the standard front end prepares them.
+
+    So that all systems split a corpus alike, whatever they listen to.
+    """
+    heard, standard = clips, FrontEndConfig()
+    if preparation(config) != preparation(standard):
+        heard = load_clips(corpus, make_front_end(standard))
+    found = {item.recording: item for item in regroup(heard)}
+    return replace(clips, items=tuple(found.get(i.recording, i) for i in clips.items))
+
+
+def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes:
+    """The bytes of the file."""
+    peaks = torch.stack([wave.abs().max() for wave in clips.waveforms])
+    scaled = [
+        (wave / peak * 32767).round().to(torch.int16)
+        for wave, peak in zip(clips.waveforms, peaks, strict=True)
+    ]
+    header = {
+        "format": FORMAT,
+        "name": corpus.name,
+        "labels": json.dumps(corpus.labels),
+        "licence": corpus.licence,
+        "items": json.dumps([{**asdict(item), "path": item.path.name} for item in clips.items]),
+        "left_out": json.dumps(clips.left_out),
+        "preparation": json.dumps(preparation(config)),
+        "listing": state,
+    }
+    tensors = {
+        "samples": torch.cat(scaled),
+        "lengths": torch.tensor([len(wave) for wave in clips.waveforms]),
+        "peaks": peaks,
+        "seconds": torch.tensor(clips.seconds, dtype=torch.float64),
+        "rates": torch.tensor(clips.rates),
+    }
+    return save(tensors, header)
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """What is written before the samples; empty for a file that is damaged or not one of ours."""
+    try:
+        with safe_open(path, "pt") as file:
+            header = file.metadata() or {}
+    except (SafetensorError, OSError):
+        return {}
+    return header if header.get("format") == FORMAT else {}
+
+
+def load(path: Path, config: AnyConfig) -> Prepared:
+    """Reads what :func:`prepare` wrote.
+
+    Raises:
+        DataError: if the file is missing, damaged, or was prepared for another front end.
+    """
+    if not path.exists():
+        raise DataError(f"There is no file '{path}'; 'python -m train prepare' writes one.")
+    header = read_header(path)
+    if not header:
+        raise DataError(f"'{path}' is damaged or not a prepared corpus; prepare it again.")
+    if json.loads(header["preparation"]) != preparation(config):
+        raise DataError(f"'{path}' was prepared for another front end; prepare it for this one.")
+    with safe_open(path, "pt") as file:
+        samples, lengths, peaks, seconds, rates = (
+            file.get_tensor(name) for name in ("samples", "lengths", "peaks", "seconds", "rates")
+        )
+    items = tuple(
+        Item(**{**fields, "path": Path(fields["path"])}) for fields in json.loads(header["items"])
+    )
+    corpus = Corpus(header["name"], tuple(json.loads(header["labels"])), items, header["licence"])
+    waveforms = tuple(
+        part.float() * (peak / 32767)
+        for part, peak in zip(samples.split(lengths.tolist()), peaks, strict=True)
+    )
+    labels, left_out = torch.tensor(corpus.indices()), json.loads(header["left_out"])
+    facts = tuple(seconds.tolist()), tuple(rates.tolist())
+    return Prepared(corpus, Clips(items, labels, *facts, waveforms, left_out))
+
+
+def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) -> Prepared:
+    """A prepared file, a corpus under the data root, or one that was prepared earlier.
+
+    Args:
+        name: of a dataset, or the path of a file that ``prepare`` wrote.
+        root: the data root, if there is one.
+        cache: the folder of prepared files.
+        config: of the front end that will hear it.
+
+    Raises:
+        DataError: if there is no such thing.
+    """
+    if name.endswith(SUFFIX):
+        return load(Path(name), config)
+    if name not in DATASETS:
+        known = ", ".join(DATASETS)
+        raise DataError(f"There is no dataset '{name}'; there are: {known}, or a prepared file.")
+    if root is not None:
+        return prepare(DATASETS[name], root, cache, config)[0]
+    path = cache_path(cache, name, config)
+    if not path.exists():
+        raise DataError(
+            "Say where the recordings are: --data-root FOLDER or CRY_DATA; or give --dataset a "
+            "file that 'python -m train prepare' wrote."
+        )
+    return load(path, config)
+
+
+def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
+    """Adds recordings without their labels, but none that the corpus has itself.
+
+    Those are told by their names where both corpora name the same uploads, else by their sound.
+    """
+    clips = extra.clips
+    if related(data.corpus.name, extra.corpus.name):
+        own = {item.recording.lower() for item in data.clips.items}
+        known = {i for i, item in enumerate(clips.items) if item.recording.lower() in own}
+    else:
+        before = len(data.clips.items)
+        pairs = near_duplicates([*data.clips.waveforms, *clips.waveforms])
+        known = {j - before for i, j in pairs if i < before <= j}
+    clips = clips.subset([i for i in range(len(clips.items)) if i not in known])
+    items = tuple(replace(item, label=None, fold=None) for item in clips.items)
+    clips = replace(clips, items=items, labels=clips.labels * 0 - 1)
+    licences = dict.fromkeys([data.corpus.licence, extra.corpus.licence])
+    terms = replace(data.corpus, licence="; ".join(licences))
+    return Prepared(terms, join(data.clips, clips))
+
+
+def with_folds(data: Prepared, protocol: str, folds: int | None) -> tuple[Prepared, int]:
+    """The corpus as it will be split, and the number of its folds.
+
+    A corpus with a test part of its own is tested on that alone: one fold. With a number of folds,
+    or under ``clip``, it is cross-validated over everything instead.
+
+    Args:
+        data: the corpus.
+        protocol: of :mod:`train.data.splits`.
+        folds: that were asked for; None or 1 for what suits the corpus.
+    """
+    official = {item.fold for item in data.clips.items} - {None}
+    if len(official) > 1 and ONLY_LEARNT not in official:
+        return data, folds or FOLDS
+    if has_test_part(data.clips.items) and folds in (None, 1) and protocol != "clip":
+        return data, 1
+    items = tuple(replace(item, fold=None) for item in data.clips.items)
+    return replace(data, clips=replace(data.clips, items=items)), folds or FOLDS
+
+
+def describe(data: Prepared) -> str:
+    """How many recordings there are, what was left out and why, and how they are split."""
+    clips = data.clips
+    lines = [f"Left out {recording}: {why}" for recording, why in clips.left_out.items()]
+    unlabelled = len(clips.labelled(False).items)
+    groups = len({item.group for item in clips.items})
+    return "\n".join(
+        [
+            *lines,
+            f"{data.corpus.name}: {len(clips.items)} recordings in {groups} groups, "
+            f"{unlabelled} of them unlabelled, {len(clips.left_out)} left out.",
+            *_own_split(clips.items),
+            *data.corpus.notes,
+        ]
+    )
+
+
+def _own_split(items: Sequence[Item]) -> list[str]:
+    """A sentence about the corpus's own test part, if there is one."""
+    if not has_test_part(items):
+        return []
+    learnt = sum(item.fold == ONLY_LEARNT for item in items)
+    tested = sum(item.fold == 0 for item in items)
+    return [
+        f"Its own split: {learnt} recordings are learnt from, {tested} are tested. 'fit --folds "
+        f"{FOLDS}' cross-validates over all of them instead."
+    ]

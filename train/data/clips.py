@@ -1,0 +1,156 @@
+"""The recordings of a corpus as the front end wants them, in memory.
+
+A 7 s clip is 0.2 MB at the front end's 8 kHz: whole corpora fit on any device.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from cry_model import audio
+from cry_model.frontend import Clip, Pieces
+from cry_model.registry import AnyConfig, AnyFrontEnd
+from train.data.corpus import Corpus, DataError, Item
+
+UNEXPECTED = "This recording could not be read ({}); please give another one, and report it."
+
+
+class Cuts(Protocol):
+    """What can cut a clip: any front end."""
+
+    def cut(self, clip: Clip) -> Pieces:
+        """Clip -> pieces."""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """The usable recordings of a corpus, ready for the front end.
+
+    Attributes:
+        items: which recordings, in the corpus's order.
+        labels: (clips,) class indices, -1 where there is no label.
+        seconds: of each recording as it lay in the file, before anything was cut off.
+        rates: Hz, of each recording as it lay in the file.
+        waveforms: for each clip (samples,), what :meth:`~cry_model.frontend.FrontEnd.prepare` gave.
+        left_out: recording -> why it could not be used.
+    """
+
+    items: tuple[Item, ...]
+    labels: Tensor
+    seconds: tuple[float, ...]
+    rates: tuple[int, ...]
+    waveforms: tuple[Tensor, ...]
+    left_out: dict[str, str]
+
+    def subset(self, indices: Sequence[int]) -> Clips:
+        """Some of the clips, in the order of ``indices``."""
+        return Clips(
+            tuple(self.items[i] for i in indices),
+            self.labels[torch.as_tensor(indices, dtype=torch.long)],
+            tuple(self.seconds[i] for i in indices),
+            tuple(self.rates[i] for i in indices),
+            tuple(self.waveforms[i] for i in indices),
+            self.left_out,
+        )
+
+    def labelled(self, are: bool = True) -> Clips:
+        """Those with a label, or those without."""
+        return self.subset([i for i, item in enumerate(self.items) if (item.label is None) != are])
+
+    def pieces(self, front_end: Cuts, index: int) -> Pieces:
+        """Cuts clip ``index`` as the classifier would."""
+        return front_end.cut(Clip(self.waveforms[index], 0.0))
+
+    def fingerprint(self) -> str:
+        """16 characters that change when the sound, the label or the group of a recording does."""
+        digest = hashlib.sha256()
+        for item, wave in zip(self.items, self.waveforms, strict=True):
+            fact = (item.recording, item.label, item.source, item.group, item.fold, len(wave))
+            digest.update(repr(fact).encode())
+            digest.update(wave.numpy())
+        return digest.hexdigest()[:16]
+
+
+def join(first: Clips, second: Clips) -> Clips:
+    """All clips of both."""
+    return Clips(
+        first.items + second.items,
+        torch.cat([first.labels, second.labels]),
+        first.seconds + second.seconds,
+        first.rates + second.rates,
+        first.waveforms + second.waveforms,
+        {**first.left_out, **second.left_out},
+    )
+
+
+def load_file(item: Item) -> audio.Recording:
+    """What the item's file holds."""
+    return audio.load(item.path)
+
+
+def load_clips(
+    corpus: Corpus,
+    front_end: AnyFrontEnd,
+    load: Callable[[Item], audio.Recording] = load_file,
+) -> Clips:
+    """Reads every recording with ``load``; one that cannot be used is left out and named.
+
+    Raises:
+        DataError: if none can be used, or the decoders are not installed.
+    """
+    kept, seconds, rates, waveforms, left_out = [], [], [], [], {}
+    for item in tqdm(corpus.items, desc=f"Reading {corpus.name}", unit="clip"):
+        try:
+            recording = load(item)
+            waveforms.append(front_end.prepare(recording).waveform)
+        except audio.AudioError as error:
+            left_out[item.recording] = str(error)
+        except ImportError as error:
+            raise DataError(
+                f"Audio files cannot be read without the package '{error.name}'; install it, or "
+                "bring the file that 'python -m train prepare' writes where it is installed."
+            ) from None
+        except Exception as error:  # the other recordings are read all the same
+            left_out[item.recording] = UNEXPECTED.format(type(error).__name__)
+        else:
+            seconds.append(recording.duration)
+            rates.append(recording.sample_rate)
+            kept.append(item)
+    if not kept:
+        first, why = next(iter(left_out.items()))
+        raise DataError(f"No recording of {corpus.name} could be read. Of {first}: {why}")
+    labels = torch.tensor(corpus.indices(kept))
+    return Clips(tuple(kept), labels, tuple(seconds), tuple(rates), tuple(waveforms), left_out)
+
+
+def cut_before_splitting(clips: Clips, config: AnyConfig) -> Clips:
+    """Every recording in equal parts of about 3 to 5 s that do not overlap: the ``clip`` protocol.
+
+    Parts of one recording are clips of their own from here on, and may be split from each other.
+    """
+    if not clips.items:
+        return clips
+    items, labels, waveforms, seconds, rates = [], [], [], [], []
+    for i, (item, wave) in enumerate(zip(clips.items, clips.waveforms, strict=True)):
+        length = len(wave) / config.sample_rate
+        count = max(1, math.ceil(length / config.piece_seconds))
+        if length / count < config.min_seconds:
+            count = max(1, count - 1)
+        for number, part in enumerate(wave.tensor_split(count)):
+            items.append(replace(item, piece=number))
+            labels.append(clips.labels[i])
+            waveforms.append(part)
+            seconds.append(clips.seconds[i] / count)
+            rates.append(clips.rates[i])
+    stacked = torch.stack(labels)
+    return Clips(
+        tuple(items), stacked, tuple(seconds), tuple(rates), tuple(waveforms), clips.left_out
+    )

@@ -1,0 +1,128 @@
+"""What every dataset reader gives: a table of recordings, and nothing decoded yet."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class DataError(ValueError):
+    """A corpus that is missing or unusable; the message says what to put where."""
+
+
+def related(one: str, other: str) -> bool:
+    """Whether two corpora, by name, hold recordings of the same babies."""
+    return one == other or any({one, other} <= family for family in FAMILIES)
+
+
+FAMILIES = (
+    {"donateacry", "donateacry_ios", "cries", "gate"},
+    {"esc10", "cries", "gate"},
+    {"challenge6", "challenge6_cuts", "challenge6-features", "challenge6-features-16khz"},
+)
+"""Corpora that share recordings, or have them as features."""
+
+
+ONLY_LEARNT = -1
+"""The fold of a recording that its authors put outside of their test part."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One recording.
+
+    Attributes:
+        path: the file.
+        label: its class; None if nobody has named one.
+        recording: a name that no other recording of the corpus has.
+        source: the longer recording that it was cut from; its own name where it is whole.
+        group: what must not stand on both sides of an honest split: the baby, or the nearest to
+            it that the corpus tells.
+        fold: the fold that the corpus's authors put it in, from 0; :data:`ONLY_LEARNT` for what
+            they never test; None where they gave none.
+        piece: which part of the recording, from 0, where recordings were cut before splitting.
+    """
+
+    path: Path
+    label: str | None
+    recording: str
+    source: str
+    group: str
+    fold: int | None = None
+    piece: int | None = None
+
+    @property
+    def unit(self) -> str:
+        """What a fit is tested on as a whole: the recording, or the part of it that was cut."""
+        return self.recording if self.piece is None else f"{self.recording}#{self.piece}"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A dataset: its recordings, their labels in the order of the logits, and its terms.
+
+    Attributes:
+        notes: sentences for who reads the corpus, about what was found and passed over.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    items: tuple[Item, ...]
+    licence: str
+    notes: tuple[str, ...] = ()
+
+    def indices(self, items: Sequence[Item] | None = None) -> list[int]:
+        """The label of each item as an index into ``labels``; -1 for an unlabelled one."""
+        order: dict[str | None, int] = {label: i for i, label in enumerate(self.labels)}
+        order[None] = -1
+        return [order[item.label] for item in (self.items if items is None else items)]
+
+
+@dataclass(frozen=True)
+class ArchiveFolder:
+    """One folder of a data root that an archive fills.
+
+    Attributes:
+        name: of the folder.
+        source: where its contents lie in the archive, below the archive's one top folder; empty
+            for that folder itself.
+        pattern: which files below ``source`` are taken, one wildcard for each level.
+        files: how many recordings are expected; the least that is accepted without a digest.
+        digest: SHA-256 over a line ``name NUL sha256 LF`` for each recording, sorted by name, the
+            name relative to the folder; None where it is not known.
+    """
+
+    name: str
+    source: str
+    pattern: str
+    files: int
+    digest: str | None = None
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip file as GitHub makes it of a repository: one top folder, with a README.
+
+    Attributes:
+        url: its address.
+        file: its name while it lies in the data root.
+        folders: what is taken out of it. A README goes into each, for the licence.
+    """
+
+    url: str
+    file: str
+    folders: tuple[ArchiveFolder, ...]
+
+
+def sentence(error: OSError) -> str:
+    """What to do about a disk that does not take what is written."""
+    where = f"'{error.filename}'" if error.filename else "the output folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = "The disk is full: make room and run the same command again, or choose another"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        advice = "This folder may not be written: choose another"
+    else:
+        return f"{where} cannot be used: {error.strerror or error}."
+    return f"{advice} --out or --cache ({where}). What was finished before is kept."

@@ -1,0 +1,61 @@
+"""Readers of the corpora, by name: one module each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from cry_model.audio import Recording
+from train.data.clips import Clips, load_file
+from train.data.corpus import Archive, Corpus, Item
+from train.data.datasets import (
+    challenge6,
+    challenge6_cuts,
+    donateacry,
+    donateacry_ios,
+    esc10,
+    folder,
+    synthetic6,
+)
+from train.data.datasets import detector as gate
+from train.data.datasets import unlabelled as cries
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One row of the registry.
+
+    Attributes:
+        name: as given to ``--dataset``, and the folder of the data root that holds it (but
+            "folder" is the data root itself).
+        read: lists what is under a data root; raises DataError if that is nothing.
+        regroup: the items with better sources and groups, for corpora whose names tell neither:
+            found from the sound. None where the names do.
+        archive: where it can be downloaded; None if nowhere.
+        write: makes the corpus under a data root, for one that our own code writes.
+        load: the sound of an item; by default what its file holds.
+    """
+
+    name: str
+    read: Callable[[Path], Corpus]
+    regroup: Callable[[Clips], tuple[Item, ...]] | None = None
+    archive: Archive | None = None
+    write: Callable[[Path], None] | None = None
+    load: Callable[[Item], Recording] = load_file
+
+
+DATASETS: Mapping[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(donateacry.NAME, donateacry.read, archive=donateacry.ARCHIVE),
+        Dataset(donateacry_ios.NAME, donateacry_ios.read, archive=donateacry.ARCHIVE),
+        Dataset(esc10.NAME, esc10.read, archive=esc10.ARCHIVE),
+        Dataset(cries.NAME, cries.read),
+        Dataset(challenge6.NAME, challenge6.read, challenge6.regroup),
+        Dataset(challenge6_cuts.NAME, challenge6_cuts.read, challenge6_cuts.regroup),
+        Dataset(folder.NAME, folder.read, folder.regroup),
+        Dataset(gate.NAME, gate.read, load=gate.load),
+        Dataset(synthetic6.NAME, synthetic6.read, write=synthetic6.write),
+    )
+}

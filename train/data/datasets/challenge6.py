@@ -1,0 +1,83 @@
+"""The six-class challenge corpus that the paper uses: 918 labelled recordings of 7 to 33 s.
+
+Its names tell no baby, and its recordings appear to be halves of longer ones: each has a
+partner of the same label and the same length. On the published lengths, chaining those that
+differ by at most 0.7 ms gives 426 groups, none of which has a single member. So groups come from
+length and sound; they keep the halves of a recording together, not all recordings of a baby.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from train.data.clips import Clips
+from train.data.corpus import Corpus, DataError, Item
+from train.data.grouping import equal_lengths, join, near_duplicates
+
+NAME = "challenge6"
+LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
+LICENCE = "the source of the data states none: for fitting and checking, not for passing on"
+SAME_LENGTH = 0.0007  # seconds
+
+
+def read(root: Path) -> Corpus:
+    """Lists the recordings ``train/<label>/<label>_<n>.wav`` of ``root/challenge6`` or ``root``.
+
+    Every recording is its own source and group: :func:`regroup` finds better ones. The test set
+    beside ``train`` is not read, for it has no labels. Hidden files are ignored.
+
+    Raises:
+        DataError: if there are none of some label, if both folders hold some, or if one is named
+            otherwise.
+    """
+    folder = _training_set(root)
+    items = tuple(_item(path, label) for label in LABELS for path in _recordings(folder / label))
+    missing = [label for label in LABELS if label not in {item.label for item in items}]
+    if missing:
+        raise DataError(
+            f"There are no recordings of {', '.join(missing)} in {folder}. Put the six folders of "
+            "the challenge's training set there, as <label>/<label>_<n>.wav."
+        )
+    return Corpus(NAME, LABELS, items, LICENCE)
+
+
+def _training_set(root: Path) -> Path:
+    """The folder that holds those of the labels."""
+    below, direct = root / NAME / "train", root / "train"
+    found = [f for f in (below, direct) if any((f / label).is_dir() for label in LABELS)]
+    if not found:
+        raise DataError(
+            f"There are no recordings in {direct}, nor in {below}. Put the six folders of the "
+            "challenge's training set there, or name the folder that holds 'train' with "
+            "--data-root."
+        )
+    if len(found) == 2:
+        raise DataError(
+            f"There are recordings in {below} and in {direct}; choose the first with --data-root "
+            f"{below.parent}, or move it away to use the second."
+        )
+    return found[0]
+
+
+def _recordings(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.glob("*")
+        if path.suffix.lower() == ".wav" and path.is_file() and not path.name.startswith(".")
+    )
+
+
+def _item(path: Path, label: str) -> Item:
+    if not path.name.lower().startswith(f"{label}_"):
+        raise DataError(
+            f"{path} is not named as the challenge names its recordings ({label}_<n>.wav); give "
+            "it its name back or take it away."
+        )
+    name = path.name.removesuffix(".wav")  # one in capitals stays, so that no two are the same
+    return Item(path, label, name, name, name)
+
+
+def regroup(clips: Clips) -> tuple[Item, ...]:
+    """The items, with what has the same length or the same sound as one source and group."""
+    lengths = equal_lengths(clips.items, clips.seconds, SAME_LENGTH)
+    return join(clips.items, [*lengths, *near_duplicates(clips.waveforms)])

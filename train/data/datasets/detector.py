@@ -1,0 +1,102 @@
+"""Cries against everything else that we have or can make, for the gate that tells them apart.
+
+Cries are Donate-a-Cry in both folders, each upload once, and ESC-10's. Other sounds are the nine
+other classes of ESC-10, spoken digits joined into speech, at their own pitch and as high as a
+child's, and the sounds of :mod:`train.data.other_sounds`. A recording's name begins with its kind.
+No cry is made: with some of our synthesiser's among them, chainsaws and music were taken for cries.
+
+Every corpus is spread over five folds: ESC-10 as its authors did, Donate-a-Cry by installation,
+speech by speaker, made sounds by number.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from cry_model import audio
+from train.data import joined_speech
+from train.data import other_sounds as everyday_sounds
+from train.data.corpus import Corpus, Item
+from train.data.datasets import donateacry, donateacry_ios, esc10
+
+NAME = "gate"
+CRY, OTHER = "cry", "other"
+LABELS = (CRY, OTHER)
+FOLDS = 5
+APP_CRY, ESC_CRY = "donateacry", "baby_cry"
+SPEECH, RAISED_SPEECH = "speech", "raised_speech"
+MADE = 20  # sounds of each made kind: more would crowd out the real ones
+SPOKEN = 10  # of each speaker and pitch
+
+
+def kind_of(recording: str) -> str:
+    """What a recording holds, by its name: ``rooster``, ``speech``, ``donateacry``."""
+    return recording.partition("/")[0]
+
+
+def read(root: Path) -> Corpus:
+    """Lists what is under ``root`` in the folders of the four corpora, and what is made.
+
+    Raises:
+        DataError: if one of them is missing.
+    """
+    items = (*_uploads(root), *_esc10(root), *_spoken(root), *_made())
+    licences = (donateacry.LICENCE, esc10.LICENCE, joined_speech.LICENCE)
+    return Corpus(NAME, LABELS, items, "; ".join(licences))
+
+
+def load(item: Item) -> audio.Recording:
+    """The sound of an item: read, joined or made."""
+    kind, _, name = item.recording.partition("/")
+    if kind in (SPEECH, RAISED_SPEECH):
+        speaker, _, number = name.partition("/")
+        words = tuple(sorted(item.path.glob(f"*_{speaker}_*.wav")))
+        return joined_speech.join_speech(words, int(number), kind == RAISED_SPEECH)
+    if kind in everyday_sounds.KINDS:
+        wave = torch.from_numpy(everyday_sounds.make_sound(kind, int(name)))
+        return audio.Recording(wave, everyday_sounds.RATE)
+    return audio.load(item.path)
+
+
+def _item(path: Path, kind: str, name: str, group: str, fold: int) -> Item:
+    recording = f"{kind}/{name}"
+    label = CRY if kind in (APP_CRY, ESC_CRY) else OTHER
+    return Item(path, label, recording, recording, group, fold)
+
+
+def _uploads(root: Path) -> Iterator[Item]:
+    """Both folders of Donate-a-Cry; of an upload that is in both, the original."""
+    originals = {item.recording.lower(): item for item in donateacry_ios.read(root).items}
+    cleaned = {item.recording.lower(): item for item in donateacry.read(root).items}
+    for item in {**cleaned, **originals}.values():
+        fold = zlib.crc32(item.group.encode()) % FOLDS
+        yield _item(item.path, APP_CRY, item.recording, item.group, fold)
+
+
+def _esc10(root: Path) -> Iterator[Item]:
+    for item in esc10.read(root).items:
+        yield replace(
+            _item(item.path, str(item.label), item.recording, item.group, item.fold or 0),
+            source=item.source,
+        )
+
+
+def _spoken(root: Path) -> Iterator[Item]:
+    for fold, speaker in enumerate(sorted(joined_speech.read_speakers(root))):
+        for kind in (SPEECH, RAISED_SPEECH):
+            for number in range(SPOKEN):
+                name = f"{speaker}/{number}"
+                yield _item(root / joined_speech.NAME, kind, name, speaker, fold % FOLDS)
+
+
+def _made() -> Iterator[Item]:
+    """The file of an item is the code that makes it: when that changes, so may the sound."""
+    for kind in everyday_sounds.KINDS:
+        for number in range(MADE):
+            path = Path(everyday_sounds.__file__)
+            yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)

@@ -1,0 +1,1 @@
+"""Fit models, with kept state, on one device or several."""

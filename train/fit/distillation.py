@@ -1,0 +1,326 @@
+"""A fitted system as a source of labels (Hinton et al. 2015), for audio with and without its own.
+
+The teacher hears the very pieces that the pupil hears, with everything that augmentation does to
+the waveform, and its probabilities are the targets ("a good teacher is patient and consistent",
+Beyer et al. 2022).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor, nn
+
+from cry_model.acoustic_features import AcousticConfig
+from cry_model.calibration import Calibration
+from cry_model.checkpoint import load_checkpoint
+from cry_model.feature_mlp import FeatureMLP
+from cry_model.frontend import FrontEnd
+from cry_model.hub import find_checkpoint
+from cry_model.improved_ecapa_tdnn import EXTREME, ImprovedECAPATDNN
+from cry_model.metrics import mean
+from cry_model.records import Agreement, Evaluation
+from cry_model.registry import AnyConfig, AnyFrontEnd, get_system, make_front_end
+from train.data.cache import preparation
+from train.data.clips import Clips
+from train.data.corpus import DataError, related
+from train.fit.weights import digest
+from train.scoring.results import Opinions, probability_columns
+
+
+class Teacher:
+    """Soft labels for waveforms.
+
+    Attributes:
+        name: of the checkpoint: its folder's, or its repository.
+        labels: its classes.
+        learnt_from: the corpus that it was fitted on, if its checkpoint says so.
+        weight: share of the teacher in the target of a labelled clip; one without a label has
+            the teacher's alone.
+        evaluation: how often it is right, if that was measured.
+        calibration: how sure it is, if that was settled; what it teaches is left as it is.
+        reused: whether the pupil answers with the teacher's classifier and learns its features.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        labels: tuple[str, ...],
+        weight: float,
+        model: nn.Module,
+        front_end: AnyFrontEnd,
+        learnt_from: str | None = None,
+        evaluation: Evaluation | None = None,
+        reused: bool = False,
+        calibration: Calibration | None = None,
+    ) -> None:
+        self.name, self.labels, self.weight = name, labels, weight
+        self.learnt_from, self.evaluation, self.reused = learnt_from, evaluation, reused
+        self.calibration = calibration
+        self.model, self.front_end = model.eval(), front_end.eval()
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a pupil that reuses its classifier is built with."""
+        if not self.reused:
+            return {}
+        deep, kernel = self.model.deep.weights, self.model.kernel.weights
+        members, hidden = len(deep[0]) + len(kernel[0]), deep[0].shape[-1]
+        return {"reused_classifier": {"members": members, "hidden": hidden}}
+
+    def facts(self) -> dict[str, Any]:
+        """For the record: which one it is, whatever its name."""
+        how = {"reused": True} if self.reused else {"weight": self.weight}
+        return {"name": self.name, **how, "digest": digest(self.model.state_dict())}
+
+    def has_heard(self, *corpora: str | None) -> bool:
+        """Whether it was fitted on one of them, or on one with the same babies.
+
+        Its labels then know the recordings that a fold holds out, and no number is honest.
+        """
+        return self.learnt_from is not None and any(
+            name is not None and related(self.learnt_from, name) for name in corpora
+        )
+
+    @torch.no_grad()
+    def teach(self, waves: Tensor, targets: Tensor) -> Tensor:
+        """Mixes its own opinion into the targets.
+
+        Args:
+            waves: (batch, samples), prepared and augmented.
+            targets: (batch, classes); rows of zeros where there is no label.
+
+        Returns:
+            (batch, classes); or, for a pupil that reuses the classifier of a FeatureMLP, the
+            standardised features that this one makes its opinion of, (batch, 25).
+        """
+        if self.reused:
+            return self.model.inputs(self.front_end(waves)).clamp(-EXTREME, EXTREME)
+        soft = self.model(self.front_end(waves)).float().softmax(-1)
+        labelled = targets.sum(-1, keepdim=True) > 0
+        return torch.where(labelled, torch.lerp(targets, soft, self.weight), soft)
+
+
+def load_teacher(
+    name: str | os.PathLike,
+    weight: float,
+    labels: tuple[str, ...],
+    system: str,
+    pupil: AnyConfig,
+    device: torch.device,
+) -> Teacher:
+    """A checkpoint folder or Hub repository as the teacher.
+
+    Args:
+        name: the checkpoint.
+        weight: see :class:`Teacher`.
+        labels: of the corpus; none if nothing in it has a label.
+        system: the pupil's. An improved ECAPA-TDNN that learns from a FeatureMLP alone reuses its
+            classifier.
+        pupil: the pupil's front end.
+        device: where both are.
+
+    Raises:
+        CheckpointError: if there is no such checkpoint.
+        DataError: if it knows other classes, or wants to hear something else than the pupil.
+    """
+    model, config = load_checkpoint(find_checkpoint(name))
+    if labels and config.labels != labels:
+        raise DataError(
+            f"The teacher tells apart {', '.join(config.labels)}; this corpus has "
+            f"{', '.join(labels)}."
+        )
+    if not can_hear(config.front_end, pupil):
+        raise DataError(
+            "The teacher wants its audio prepared in another way than the preset's; for one that "
+            "hears acoustic features there is --preset distil."
+        )
+    known_as = Path(name).name if Path(name).is_dir() else str(name)  # it will be published
+    front_end = make_front_end(config.front_end).to(device)
+    learnt_from = config.training.get("dataset")
+    return Teacher(
+        known_as,
+        config.labels,
+        weight,
+        model.to(device),
+        front_end,
+        learnt_from,
+        config.evaluation,
+        not labels
+        and isinstance(model, FeatureMLP)
+        and get_system(system).factory is ImprovedECAPATDNN,
+        config.calibration,
+    )
+
+
+def can_hear(teacher: AnyConfig, pupil: AnyConfig) -> bool:
+    """Whether what was prepared for the pupil is what the teacher knows.
+
+    Acoustic features as a FeatureMLP takes them do not depend on the level, so one that hears the
+    rate and nearly the whole band hears enough.
+    """
+    if isinstance(teacher, AcousticConfig):
+        wide = pupil.low_hz <= 30 and pupil.high_hz >= 0.95 * teacher.high_hz
+        return wide and pupil.sample_rate == teacher.sample_rate
+    return preparation(teacher) == preparation(pupil)
+
+
+def ask(teacher: Teacher, clips: Clips) -> Opinions:
+    """Answers every clip as :class:`~cry_model.classifier.CryClassifier` would, but for
+    its calibration.
+
+    Args:
+        teacher: whom.
+        clips: prepared for the teacher's own front end.
+    """
+    device = next(teacher.model.parameters()).device
+    with torch.no_grad():
+        answers = [
+            teacher.model(
+                teacher.front_end(clips.pieces(teacher.front_end, i).waveforms.to(device))
+            )
+            for i in range(len(clips.items))
+        ]
+    rows = [answer.float().softmax(-1).mean(0).cpu().double().numpy() for answer in answers]
+    return {item.recording: row for item, row in zip(clips.items, rows, strict=True)}
+
+
+def compare(
+    table: pd.DataFrame, opinions: Opinions, labels: tuple[str, ...], **facts: object
+) -> Agreement:
+    """Agreement and divergence per recording, with intervals over groups.
+
+    Args:
+        table: the pupil's predictions per recording, each by a fit that had not heard its group.
+        opinions: the teacher's.
+        labels: in the order of the probabilities.
+        **facts: the other fields of :class:`~cry_model.records.Agreement`.
+    """
+    pupil = table[probability_columns(labels)].to_numpy(dtype=np.float64)
+    teacher = np.stack([opinions[name] for name in table["recording"]])
+    # Of these very recordings, which no guess made on others could beat.
+    usual, average = int(np.bincount(teacher.argmax(1)).argmax()), teacher.mean(0)
+    same = pupil.argmax(1) == teacher.argmax(1)
+    always = usual == teacher.argmax(1)
+    groups = table["group"].tolist()
+    return Agreement(
+        recordings=table["recording"].nunique(),
+        groups=len(set(groups)),
+        seeds=tuple(int(seed) for seed in sorted(table["seed"].unique())),
+        agreement=mean(same, groups),
+        constant_label=labels[usual],
+        constant=mean(always, groups),
+        gain=mean(same.astype(float) - always, groups),
+        divergence=mean(divergence(teacher, pupil), groups),
+        constant_divergence=mean(divergence(teacher, average), groups),
+        **facts,
+    )
+
+
+def divergence(teacher: NDArray[np.float64], pupil: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Kullback-Leibler divergence in nats, (recordings, classes) twice -> (recordings,)."""
+    kept = teacher.clip(1e-9)
+    return (kept * np.log(kept / pupil.clip(1e-6))).sum(1)
+
+
+PENALTIES = np.logspace(0, 5, 11)  # on standardised embeddings
+
+
+@torch.no_grad()
+def solve_readout(model: nn.Module, front_end: FrontEnd, clips: Clips, teacher: Teacher) -> None:
+    """Replaces the layer of a :class:`~cry_model.improved_ecapa_tdnn.ReusedClassifier`.
+
+    Args:
+        model: the fitted pupil, in eval mode.
+        front_end: its own.
+        clips: what it was fitted on; each of their pieces is one equation.
+        teacher: whose features are the targets.
+    """
+    device = next(model.parameters()).device
+    layer: nn.Linear = model.classifier.features
+    seen: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].cpu()))
+    targets = []
+    for i in range(len(clips.items)):
+        waves = clips.pieces(front_end, i).waveforms.to(device)
+        targets.append(teacher.teach(waves, torch.zeros(len(waves), 1, device=device)).cpu())
+        model(front_end(waves))
+    hook.remove()
+    ridge = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
+    ridge.fit(torch.cat(seen).double().numpy(), torch.cat(targets).double().numpy())
+    scaler, solved = ridge[0], ridge[-1]
+    weight = solved.coef_ / scaler.scale_
+    layer.weight.copy_(torch.from_numpy(weight))
+    layer.bias.copy_(torch.from_numpy(solved.intercept_ - weight @ scaler.mean_))
+
+
+CLASSIFIER = "classifier."  # its classes were others
+
+
+@dataclass(frozen=True)
+class Start:
+    """A fitted system, without its classifier, as the beginning of another fit.
+
+    Attributes:
+        name: of the checkpoint.
+        learnt_from: the corpus that it was fitted on, if its checkpoint says so.
+        weights: name -> parameter or statistic.
+    """
+
+    name: str
+    learnt_from: str | None
+    weights: Mapping[str, Tensor]
+
+    def facts(self) -> dict[str, str]:
+        """For the record: which one it is, whatever its name."""
+        return {"name": self.name, "digest": digest(self.weights)}
+
+    def begin(self, model: nn.Module) -> None:
+        """Puts the weights into a freshly built system.
+
+        Raises:
+            DataError: if they do not fit into it.
+        """
+        kept = {n: t for n, t in model.state_dict().items() if n.startswith(CLASSIFIER)}
+        try:
+            model.load_state_dict({**self.weights, **kept})
+        except RuntimeError as error:
+            raise DataError(
+                f"The weights of {self.name} do not fit into this system; --start-from takes a "
+                "checkpoint of the same system, front end and settings."
+            ) from error
+
+
+def load_start(name: str | os.PathLike, corpus: str, system: str, hears: AnyConfig) -> Start:
+    """A checkpoint folder or Hub repository to begin with.
+
+    Raises:
+        CheckpointError: if there is no such checkpoint.
+        DataError: if it is of another system or hears something else; or if it was fitted on
+            recordings of the corpus, so that it knows what a fold would hold out.
+    """
+    model, config = load_checkpoint(find_checkpoint(name))
+    if (config.system, config.front_end) != (system, hears):
+        raise DataError(
+            f"{name} is a {config.system}, or has another front end than the preset; --start-from "
+            f"takes a {system} with the same."
+        )
+    learnt_from = config.training.get("dataset")
+    if learnt_from is not None and related(learnt_from, corpus):
+        raise DataError(
+            f"{name} was fitted on {learnt_from}, so it knows what a fold of {corpus} would hold "
+            "out; leave --start-from out."
+        )
+    weights = {n: t for n, t in model.state_dict().items() if not n.startswith(CLASSIFIER)}
+    return Start(Path(name).name, learnt_from, weights)

@@ -1,0 +1,142 @@
+"""Fitting a FeatureMLP on rows of features.
+
+It takes seconds, so nothing is kept of a fit that is cut off.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.model_selection import GroupKFold
+from torch import Tensor, nn
+
+from cry_model.feature_mlp import FeatureMLP, distance, level_free
+from train.data.clips import Clips
+from train.fit.devices import as_found
+from train.fit.presets import Preset
+
+JITTER = 0.1  # noise on the inputs, standard deviations
+SHRINKAGE = 0.02  # added to the variances, which are 1, before the covariance is inverted
+WITHIN = 0.975  # share of held-out recordings that count as inside
+CALIBRATION_FOLDS = 4  # one of which is held out to find the temperature
+
+
+@as_found()
+def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> FeatureMLP:
+    """Fits every member on batches of its own, their calibration, and the range of the rows.
+
+    Args:
+        model: freshly built.
+        clips: rows (26,) in the place of waveforms, every one labelled.
+        preset: epochs, batch, learning rate, weight decay, label smoothing, mixup; "one-cycle".
+        seed: of the batches.
+    """
+    home = model.mean.device
+    model.cpu()  # hundreds of rows: no work for another device, and one order of sums
+    rows = level_free(torch.stack(clips.waveforms))
+    groups = [item.group for item in clips.items]
+    settle(model, rows, groups)
+    inputs = (rows - model.mean) / model.scale
+    trial = copy.deepcopy(model)
+    if len(set(groups)) >= CALIBRATION_FOLDS:
+        learnt, held_out = next(GroupKFold(CALIBRATION_FOLDS).split(rows, groups=groups))
+        fit_members(trial, inputs[learnt], clips.labels[learnt], preset, seed)
+        calibrate(model, trial.log_probabilities(inputs[held_out]), clips.labels[held_out])
+    return fit_members(model, inputs, clips.labels, preset, seed).to(home)
+
+
+def fit_members(
+    model: FeatureMLP, inputs: Tensor, labels: Tensor, preset: Preset, seed: int
+) -> FeatureMLP:
+    """Fits the networks alone, on standardised inputs (recordings, 25); gives them in eval mode."""
+    torch.manual_seed(seed)
+    targets = nn.functional.one_hot(labels, model.deep.weights[-1].shape[-1]).float()
+    chances = frequencies(labels, preset.balance)
+    steps = preset.epochs * max(1, len(inputs) // preset.batch)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, preset.learning_rate, total_steps=steps + 1
+    )
+    alpha = 0.0 if preset.augmentation is None else preset.augmentation.mixup
+    members = len(model.deep.weights[0]) + len(model.kernel.weights[0])
+    model.train()
+    for _ in range(steps):
+        size = (members, preset.batch)
+        x, y = draw(inputs, targets, chances, size, alpha)
+        logits = model.member_logits(x + JITTER * torch.randn_like(x))
+        losses = nn.functional.cross_entropy(
+            logits.flatten(0, 1),
+            y.flatten(0, 1),
+            label_smoothing=preset.label_smoothing,
+            reduction="sum",
+        )
+        optimiser.zero_grad(set_to_none=True)
+        (losses / preset.batch).backward()  # a sum over members: each learns for itself
+        optimiser.step()
+        schedule.step()
+    return model.eval()
+
+
+@torch.no_grad()
+def calibrate(model: FeatureMLP, log_probabilities: Tensor, labels: Tensor) -> None:
+    """Sets the temperature under which held-out labels are likeliest.
+
+    Args:
+        model: gets it.
+        log_probabilities: (recordings, classes) at temperature 1, of groups that a like fit had
+            not heard.
+        labels: (recordings,).
+    """
+
+    def loss(temperature: float) -> float:
+        return nn.functional.cross_entropy(log_probabilities / temperature, labels).item()
+
+    model.temperature.fill_(minimize_scalar(loss, bounds=(0.25, 4.0), method="bounded").x)
+
+
+def draw(
+    inputs: Tensor, targets: Tensor, chances: Tensor, size: tuple[int, int], alpha: float
+) -> tuple[Tensor, Tensor]:
+    """(members, batch, ...) rows and targets, each mixed with another (Zhang et al. 2018)."""
+    first, second = torch.multinomial(chances, 2 * size[0] * size[1], replacement=True).view(
+        2, *size
+    )
+    if not alpha:
+        return inputs[first], targets[first]
+    share = torch.distributions.Beta(alpha, alpha).sample((*size, 1))
+    return torch.lerp(inputs[second], inputs[first], share), torch.lerp(
+        targets[second], targets[first], share
+    )
+
+
+def frequencies(labels: Tensor, balance: float) -> Tensor:
+    """How often to draw each row: as it comes (0), or every class alike (1)."""
+    return torch.bincount(labels).double()[labels].pow(-balance)
+
+
+def settle(model: FeatureMLP, rows: Tensor, groups: list[str]) -> None:
+    """Takes over the mean, the spread and the range of level-free rows (recordings, 25)."""
+    model.mean.copy_(rows.mean(0))
+    model.scale.copy_(rows.std(0).clamp_min(1e-6))
+    model.precision.copy_(precision((rows - model.mean) / model.scale))
+    folds = min(5, len(set(groups)))
+    if folds < 2:
+        return  # nothing tells how far out others lie
+    held_out = []
+    for learnt, tested in GroupKFold(folds).split(rows, groups=groups):
+        part = rows[torch.as_tensor(learnt)]
+        mean, scale = part.mean(0), part.std(0).clamp_min(1e-6)
+        others = (rows[torch.as_tensor(tested)] - mean) / scale
+        held_out.append(distance(others, precision((part - mean) / scale)))
+    model.limit.copy_(torch.cat(held_out).quantile(WITHIN))
+
+
+def precision(standardised: Tensor) -> Tensor:
+    """Inverse of the shrunk covariance of standardised rows (recordings, 25) -> (25, 25)."""
+    rows = standardised.double()
+    covariance = rows.T @ rows / len(rows)
+    return torch.linalg.inv(covariance + SHRINKAGE * torch.eye(rows.shape[1]).double()).float()

@@ -1,0 +1,73 @@
+"""Probabilities of clips, cut as the classifier cuts them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cry_model.frontend import FrontEnd
+from train.data.clips import Clips
+from train.data.feature_tables import TableFrontEnd
+
+BATCH = 64  # pieces
+TrainingFrontEnd = FrontEnd | TableFrontEnd
+
+
+class TrainingError(RuntimeError):
+    """The training cannot go on; the message says why."""
+
+
+@torch.inference_mode()
+def of_each_piece(
+    compute: Callable[[Tensor], Tensor],
+    front_end: TrainingFrontEnd,
+    clips: Clips,
+    device: torch.device,
+) -> list[NDArray[np.float64]]:
+    """For each clip (pieces, values), what is computed from features; equal lengths go together.
+
+    Nothing is padded, so a piece gets what it would get alone.
+
+    Args:
+        compute: features (batch, bands, frames) -> (batch, values), for each item on its own.
+        front_end: cuts the clips and gives the features.
+        clips: any.
+        device: of the front end.
+    """
+    by_length = defaultdict(list)
+    for i in range(len(clips.items)):
+        for number, wave in enumerate(clips.pieces(front_end, i).waveforms):
+            by_length[len(wave)].append((i, number, wave))
+    found: list[dict[int, NDArray[np.float64]]] = [{} for _ in clips.items]
+    for pieces in by_length.values():
+        for begin in range(0, len(pieces), BATCH):
+            batch = pieces[begin : begin + BATCH]
+            waves = torch.stack([wave for _, _, wave in batch]).to(device)
+            rows = compute(front_end(waves)).cpu().double().numpy()
+            for (i, number, _), row in zip(batch, rows, strict=True):
+                found[i][number] = row
+    return [np.stack([rows[n] for n in sorted(rows)]) for rows in found]
+
+
+def piece_probabilities(
+    model: nn.Module, front_end: TrainingFrontEnd, clips: Clips
+) -> list[NDArray[np.float64]]:
+    """For each clip (pieces, classes), by a model in eval mode.
+
+    Raises:
+        TrainingError: if the model gives anything but numbers.
+    """
+    found = of_each_piece(
+        lambda features: model(features).float().softmax(-1),
+        front_end,
+        clips,
+        next(model.parameters()).device,
+    )
+    if not all(np.isfinite(rows).all() for rows in found):
+        raise TrainingError("What was fitted gives no numbers; try a lower learning rate.")
+    return found

@@ -1,0 +1,350 @@
+"""How to train, as data. A variant is a preset plus a line."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, Literal
+
+from cry_model.acoustic_features import AcousticConfig
+from cry_model.frontend import PAPER_FRONT_END, FrontEndConfig
+from cry_model.registry import ON_FEATURES, AnyConfig
+from train.data.corpus import DataError
+from train.fit.limits import AUGMENTATION, PRESET, Range, require, require_number, within
+
+
+def _require_numbers(record: object, ranges: Mapping[str, Range]) -> None:
+    kinds = {f.name: f.type for f in fields(record)}
+    for name, limits in ranges.items():
+        require_number(name, getattr(record, name), limits, kinds[name] == "int")
+
+
+def _require_levels(name: str, levels: object) -> None:
+    pair = isinstance(levels, tuple) and len(levels) == 2
+    holds = pair and all(within(db, (-200, 100)) for db in levels)
+    require(holds, f"{name} is two levels from -200 to 100, (-45,-20) say, not {levels!r:.60}.")
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Changes that a cry may undergo and stay the same cry; zero switches one off.
+
+    Attributes:
+        gain_db: level of a whole piece, uniform in +- this.
+        noise_db: (least, most) noise level relative to the loud frames, uniform; coloured noise.
+        tilt_db: a smooth random curve over the bands, standard deviation: another microphone.
+        time_mask, band_mask: longest masked stretch, in frames and in bands (Park et al. 2019).
+        mixup: alpha of the Beta distribution that mixes two pieces (Zhang et al. 2018).
+        equaliser_db: as ``tilt_db``, on the waveform: a teacher hears it too.
+        speed: the sound is played up to this share faster or slower, pitch and all.
+        under: the class, by its number, whose pieces are laid under half of the others; None for
+            none.
+        under_db: (least, most) decibels that a piece lies above what is laid under it.
+        damage: chance of each kind of damage by room, microphone and codec
+            (:mod:`train.data.augmentation`).
+    """
+
+    gain_db: float = 3.0
+    noise_db: tuple[float, float] | None = (-45.0, -20.0)
+    tilt_db: float = 2.0
+    time_mask: int = 30
+    band_mask: int = 8
+    mixup: float = 0.2
+    equaliser_db: float = 0.0
+    speed: float = 0.0
+    under: int | None = None
+    under_db: tuple[float, float] = (-5.0, 20.0)
+    damage: float = 0.0
+
+    def __post_init__(self):
+        _require_numbers(self, AUGMENTATION)
+        if self.noise_db is not None:
+            _require_levels("noise_db", self.noise_db)
+        _require_levels("under_db", self.under_db)
+        if self.under is not None:  # whether there is such a class, the run sees
+            require_number("under", self.under, (0, 1000), True)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way of fitting a system.
+
+    Attributes:
+        front_end: what the system hears.
+        epochs: passes.
+        draws: pieces that an epoch draws; 0 for as many as there are recordings.
+        batch: pieces in a step.
+        learning_rate, weight_decay: of Adam; with a decay above zero it is AdamW.
+        schedule: "one-cycle" (Smith and Topin 2018) or "constant".
+        label_smoothing: share of the target that is spread over all classes.
+        balance: 0 draws recordings as they come, 1 draws every class equally often.
+        tries: pieces of a recording that are drawn for each one that is learnt from: the one that
+            the averaged weights find most like the first class. For a first class that a recording
+            of it holds somewhere, and one of another nowhere (multiple instance learning).
+        average: decay of the moving average of the weights that is kept; 0 keeps the last ones.
+        validation: share of the training part of a fold that is held back to watch the fit, split
+            as the protocol splits; 0 for none. The tested part of a fold is never looked at.
+        patience: ends a fit after this many epochs in which the loss on the held-back part did not
+            fall, and keeps the best weights; 0 for never.
+        augmentation: see :class:`Augmentation`; None for none.
+    """
+
+    name: str
+    front_end: AnyConfig = field(default_factory=FrontEndConfig)
+    epochs: int = 30
+    draws: int = 0
+    batch: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    label_smoothing: float = 0.05
+    balance: float = 1.0
+    tries: int = 1
+    average: float = 0.99
+    validation: float = 0.0
+    patience: int = 0
+    augmentation: Augmentation | None = field(default_factory=Augmentation)
+
+    def __post_init__(self):
+        _require_numbers(self, PRESET)
+        known = ("one-cycle", "constant")
+        require(self.schedule in known, f"schedule is one of {known}, not {self.schedule!r:.60}.")
+        require(
+            not 0 < self.validation < 0.01,
+            f"validation holds back a share of at least 0.01, or 0 for none: {self.validation}.",
+        )
+        require(
+            self.tries == 1 or self.average > 0,
+            "The averaged weights choose among several tries: set average to 0.99, say.",
+        )
+        require(
+            not self.patience or self.validation > 0,
+            "Patience needs something to watch: set validation to 0.2, say.",
+        )
+
+
+BEST = Preset(
+    "best",
+    front_end=FrontEndConfig(centre=1.0),
+    batch=16,
+    augmentation=Augmentation(mixup=0.0),
+)
+"""Chosen on inner folds; what was tried, and what each gave, stands in docs/experiments.md."""
+
+PAPER = Preset(
+    "paper",
+    front_end=PAPER_FRONT_END,
+    epochs=700,
+    batch=64,
+    # The paper prints 2^{-5}. Read as a power of two it is 0.03, at which Adam does not train a
+    # network of this kind; 2e-5 is what the typesetting most likely lost. (The authors' published
+    # code has 1.9e-4, which is neither.)
+    learning_rate=2e-5,
+    weight_decay=0.0,
+    schedule="constant",
+    label_smoothing=0.0,
+    balance=0.0,
+    average=0.0,
+    augmentation=None,
+)
+
+WIDE_FRONT_END = FrontEndConfig(
+    sample_rate=16_000,
+    low_hz=30.0,
+    high_hz=7_800.0,
+    window=640,
+    hop=320,
+    fft=1024,
+    floor_db=-70.0,
+    centre=2.5,
+    trim_db=60.0,
+)
+"""For recordings made at 16 kHz or more: all that feature-mlp listens to."""
+
+WIDE_PCEN = replace(WIDE_FRONT_END, kind="pcen", centre=0.3)
+"""The same in per-channel energy normalisation: nine points better than log-mel for the improved
+system within the training part of ESC-10's first fold; on Donate-a-Cry, for which "best" is used,
+no better."""
+
+WIDE = replace(
+    BEST,
+    name="wide",
+    epochs=60,  # see docs/experiments.md, seventh round
+    front_end=WIDE_PCEN,
+    # Below the floor in a third of the pieces: the cleanest recordings must not be news.
+    augmentation=replace(BEST.augmentation, noise_db=(-95.0, -30.0)),
+)
+"""The best preset for corpora whose recordings all have one sample rate, of 16 kHz or more."""
+
+GATE_FRONT_END = FrontEndConfig(
+    num_bands=40,
+    num_filters=40,
+    window=512,
+    hop=256,
+    level="piece",
+    trim_db=60.0,
+    piece_seconds=2.0,
+    min_seconds=2.0,
+    overlap=0.75,
+)
+"""Looks of 2 s, a new one every half second, each levelled on its own; half as fine as the others,
+for the gate has to be cheap."""
+
+DISTIL = Preset(
+    "distil",
+    front_end=WIDE_FRONT_END,
+    label_smoothing=0.0,
+    weight_decay=0.02,
+    balance=0.0,
+    epochs=20,
+    batch=16,
+    learning_rate=2e-3,
+    # All that is done to the sound the teacher hears too; masks and mixup would be the pupil's
+    # alone.
+    augmentation=Augmentation(
+        gain_db=0.0,
+        noise_db=(-95.0, -30.0),  # below the floor in a third of the pieces
+        tilt_db=0.0,
+        time_mask=0,
+        band_mask=0,
+        mixup=0.0,
+        equaliser_db=3.0,
+        speed=0.05,
+    ),
+)
+"""To learn from a teacher on acoustic features (Beyer et al. 2022: patient and consistent)."""
+
+FEATURES = Preset(
+    "features",
+    front_end=AcousticConfig(),
+    epochs=150,
+    batch=128,
+    learning_rate=3e-3,
+    weight_decay=1e-2,
+    balance=0.0,
+    average=0.0,
+    augmentation=Augmentation(
+        gain_db=0.0, noise_db=None, tilt_db=0.0, time_mask=0, band_mask=0, mixup=0.4
+    ),
+)
+"""For feature-mlp. Chosen on other divisions of the challenge's table than those that its results
+are of (seeds from 100 on), among about ten ways to fit whose accuracies lay within three points."""
+
+GATE = Preset(
+    "gate",
+    front_end=GATE_FRONT_END,
+    epochs=60,
+    batch=32,
+    learning_rate=3e-3,
+    label_smoothing=0.02,
+    tries=3,
+    augmentation=Augmentation(
+        gain_db=0.0,  # each piece is levelled
+        noise_db=(-50.0, -10.0),
+        equaliser_db=4.0,
+        time_mask=6,
+        band_mask=4,
+        mixup=0.0,
+        speed=0.1,
+        under=1,
+        damage=0.1,
+    ),
+)
+"""For the gate, which meets sounds of any source."""
+
+GATE_SETTINGS: Mapping[str, Mapping[str, int]] = {
+    "ecapa-tdnn": {
+        "channels": 64,
+        "mfa_channels": 128,
+        "bottleneck": 32,
+        "embedding": 64,
+        "scale": 2,
+    },
+    "improved-ecapa-tdnn": {"channels": 32, "stages": 1},
+}
+"""What makes a system small enough for a gate; of ablations, that of the whole system."""
+
+BEST_SETTINGS: Mapping[str, Any] = {
+    "block_residual": False,
+    "token_bias": 1.0,
+    "deviations": True,
+}
+"""What the improved system and its ablations are built with where the preset is a best one: the
+block's own residual beside the cross-layer sum would double the stem's part in each layer, and the
+averages over time alone say too little."""
+
+PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, WIDE, PAPER, DISTIL, FEATURES, GATE)}
+"""By name."""
+
+
+ONE_WIDE_RATE = ("esc10", "donateacry_ios", "synthetic6", "challenge6_cuts")
+"""Corpora that "wide" suits."""
+
+
+def usual_settings(preset: Preset, system: str) -> Mapping[str, Any]:
+    """What a system is built with under a preset if nothing else is asked for."""
+    best = preset.name in (BEST.name, WIDE.name) and system.startswith("improved-ecapa-tdnn")
+    return BEST_SETTINGS if best else {}
+
+
+def usual_preset(system: str, dataset: str) -> Preset:
+    """What fits a system to a corpus if nothing else is asked for."""
+    if system == ON_FEATURES:
+        return FEATURES
+    return WIDE if dataset in ONE_WIDE_RATE else BEST
+
+
+FIXED = ("name", "front_end", "augmentation")
+
+
+def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset, Mapping[str, Any]]:
+    """The preset with some fields changed, and what is left for the system's class.
+
+    Args:
+        preset: the base.
+        assignments: "NAME=VALUE", where NAME is a field of the preset, of its front end or of its
+            augmentation, or else a setting of the system, and VALUE is a Python literal or a word.
+
+    Raises:
+        DataError: if one has no "=", or the value does not suit the field.
+    """
+    own = {f.name for f in fields(Preset)} - set(FIXED)
+    augmentation = {f.name for f in fields(Augmentation)}
+    heard = {f.name for f in fields(preset.front_end)}
+    changes: dict[str, Any] = {}
+    augmenting: dict[str, Any] = {}
+    hearing: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not equals:
+            raise DataError(f"--set takes NAME=VALUE, not '{assignment}'.")
+        homes = ((own, changes), (augmentation, augmenting), (heard, hearing))
+        target = next((values for names, values in homes if name in names), settings)
+        target[name] = literal(text)
+    if hearing:
+        changes["front_end"] = hears(preset.front_end, hearing)
+    if augmenting:
+        changes["augmentation"] = replace(preset.augmentation or Augmentation(), **augmenting)
+    return replace(preset, **changes), settings
+
+
+def hears(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
+    """The configuration with some fields changed.
+
+    Raises:
+        DataError: if no front end can be built of it.
+    """
+    try:
+        return replace(config, **changes)
+    except ValueError as error:
+        raise DataError(f"No front end can be built so: {error}.") from error
+
+
+def literal(text: str) -> Any:
+    """A number, a tuple, True, None, or else the text itself."""
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        return text

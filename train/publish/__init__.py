@@ -1,0 +1,1 @@
+"""Write model cards and send checkpoints to the Hugging Face Hub."""

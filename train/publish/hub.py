@@ -1,0 +1,371 @@
+"""Publish checkpoints and the page on the Hugging Face Hub; each failure is one sentence."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+
+from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEnabled
+from huggingface_hub.utils import validate_repo_id
+
+from cry_model.checkpoint import CONFIG, WEIGHTS, load_checkpoint
+from cry_model.hub import (
+    LOG_IN,
+    UnreachableError,
+    causes,
+    is_foreign,
+    may_pass,
+    one_attempt,
+    pause_asked,
+    response_of,
+    when,
+)
+from train.publish.card import model_card
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+ROOT = Path(__file__).parents[2]
+CARD = "README.md"
+PAUSES = (1.0, 3.0, 9.0)  # s, before the second, third and fourth attempt
+LONGEST_PAUSE = 60.0  # s that the Hub may ask for; for longer, people come back themselves
+TAKE_ANOTHER = "take one with write access from huggingface.co/settings/tokens"
+REFUSALS = {
+    401: f"The Hub refused the access token while {{}}; {LOG_IN} anew.",
+    402: "The Hub wants a paid plan for {}; see huggingface.co/pricing.",
+    403: f"This access token has no permission for {{}}; {TAKE_ANOTHER}, or choose another "
+    "repository.",
+    404: "The Hub found nothing there while {}; check the names that you gave.",
+}
+FOLDERS = ("cry_model/", "analysis/", "assets/")
+"""Folders of a Space that are ours: a file there that is not in the list is out of date."""
+SPACE = (
+    "app.py",
+    "README.md",
+    "requirements.txt",
+    "LICENSE",
+    "cry_model/**/*.py",
+    "analysis/**/*.py",
+    "analysis/**/*.css",
+    "analysis/**/*.js",
+    "analysis/**/*.j2",
+    # By name: whatever else somebody keeps there, a recording perhaps, stays at home.
+    "assets/checkpoints/*/config.json",
+    "assets/checkpoints/*/model.safetensors",
+    "assets/examples/README.md",
+    "assets/examples/synthetic_*.wav",
+    "assets/results/**/*.csv",
+    "assets/results/**/*.json",
+    "assets/paper_reference.json",
+    "assets/screenshot.png",
+)
+"""Files of a Space; what the searches for settings left (assets/search) is no part of the page."""
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+class PublishError(RuntimeError):
+    """Nothing, or not all, was published; the message says why and what to do."""
+
+
+def check_repo_id(repo_id: str) -> None:
+    """Refuse what the Hub would not take as a name.
+
+    Raises:
+        PublishError: if ``repo_id`` is not of the form "user/name".
+    """
+    try:
+        validate_repo_id(repo_id)
+        valid = repo_id.count("/") == 1
+    except HFValidationError:
+        valid = False
+    if not valid:
+        raise PublishError(
+            f"'{repo_id}' is no name for a repository; write user/name, with letters, digits, "
+            "'-', '_' and '.' in each part."
+        )
+
+
+def retry(what: str, action: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
+    """Call ``action``, again after a pause while the connection drops, or the Hub fails or is busy.
+
+    The only place where a request is repeated; each pause is announced.
+
+    Raises:
+        PublishError: if it failed for good, or the Hub asks for more than :data:`LONGEST_PAUSE`;
+            ``what`` names it in the message.
+    """
+    pauses = iter(PAUSES)
+    while True:
+        try:
+            with one_attempt():
+                return action(*args, **kwargs)
+        except Exception as error:  # what does not come from the Hub can make the library raise any
+            pause, asked = next(pauses, None), pause_asked(error)
+            if pause is None or asked > LONGEST_PAUSE or not _may_pass(error):
+                raise PublishError(_sentence(what, error)) from error
+        pause, why = max(pause, asked), "wants a pause" if asked else "cannot be reached or fails"
+        print(f"The Hub {why} while {what}; once more in {pause:.0f} s.", file=sys.stderr)
+        time.sleep(pause)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Return whether the same request can succeed a moment later."""
+    if (response := response_of(error)) is not None:
+        return may_pass(response)
+    chain = tuple(causes(error))
+    if any(isinstance(e, OfflineModeIsEnabled) for e in chain):
+        return any(isinstance(e, UnreachableError) for e in chain)
+    return any(isinstance(e, HTTPError | ConnectionError | TimeoutError) for e in chain)
+
+
+def _sentence(what: str, error: Exception) -> str:
+    """Return what went wrong and what to do, in place of the library's paragraphs."""
+    response, pause = response_of(error), pause_asked(error)
+    status = None if response is None else response.status_code
+    if status in REFUSALS:
+        return REFUSALS[status].format(what)
+    if pause > LONGEST_PAUSE:
+        return f"The Hub wants a pause while {what}; run the command again {when(pause)}."
+    if _may_pass(error):
+        problem = "could not be reached" if status is None else f"answered {status}"
+        return (
+            f"The Hub {problem} while {what}, {len(PAUSES) + 1} times in a row; run the command "
+            "again later, it sends only what is missing."
+        )
+    if isinstance(error, OfflineModeIsEnabled):
+        return "HF_HUB_OFFLINE is set, so nothing can be published; unset it."
+    why = " ".join(f"{error}"[:500].split())
+    if is_foreign(error):
+        return (
+            f"What answered while {what} does not speak as the Hub does ({why}); a login page of "
+            "the network may be in the way. Run the command again later."
+        )
+    return f"The Hub did not accept it while {what}: {why}"
+
+
+def log_in() -> HfApi:
+    """Return the Hub, once it has accepted the access token.
+
+    Raises:
+        PublishError: without a token, with one that is refused or may only read, or if the Hub
+            cannot be reached.
+    """
+    from huggingface_hub import HfApi, get_token
+
+    token = get_token()
+    if token is None:
+        raise PublishError(f"There is no access token for the Hub; {LOG_IN}.")
+    api = HfApi(token=token)
+    if retry("asking the Hub who you are", _role, api) == "read":
+        raise PublishError(f"This access token may only read; {TAKE_ANOTHER}.")
+    return api
+
+
+def _role(api: HfApi) -> str | None:
+    """Return what the token may do, if the Hub says so; any answer of the Hub has a name."""
+    who = api.whoami()
+    return who["name"] and who.get("auth", {}).get("accessToken", {}).get("role")
+
+
+def _check_private(api: HfApi, repo_id: str, kind: str) -> None:
+    private = retry(f"looking at {repo_id}", api.repo_info, repo_id, repo_type=kind).private
+    if private not in (True, False):
+        raise PublishError(f"The Hub does not say whether {repo_id} is private; try again later.")
+    if not private:
+        raise PublishError(
+            f"{repo_id} is there already and public; make it private on its settings page, or "
+            "choose another repository."
+        )
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Say what goes where.
+
+    Attributes:
+        repo_id: "user/name".
+        kind: a model, or a Space of the Gradio kind.
+        files: path in the repository -> a local file, or the content itself.
+        message: of the commit.
+        private: whether only the owner may see the repository.
+        revision: branch, made if need be; None for the main one.
+        owned: folders (ending in "/") in which nothing but ``files`` is left.
+        variables: environment of the Space.
+    """
+
+    repo_id: str
+    kind: Literal["model", "space"]
+    files: Mapping[str, Path | bytes]
+    message: str
+    private: bool = False
+    revision: str | None = None
+    owned: Sequence[str] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self):
+        check_repo_id(self.repo_id)
+
+    def describe(self) -> str:
+        """Return the files with their sizes, for people to read."""
+        private = ", private" if self.private else ""
+        branch = f", branch {self.revision}" if self.revision else ""
+        sizes = {
+            path: len(content) if isinstance(content, bytes) else content.stat().st_size
+            for path, content in self.files.items()
+        }
+        width = max(map(len, sizes))
+        lines = [f"{self.kind} {self.repo_id}{private}{branch}, {len(sizes)} files:"]
+        sizes["total"] = sum(sizes.values())
+        lines += [f"  {path:{width}} {count:>12,} bytes" for path, count in sizes.items()]
+        lines += [f"  variable {key} = {value}" for key, value in self.variables.items()]
+        return "\n".join(lines)
+
+
+def publish(upload: Upload) -> str:
+    """Create the repository if need be and commit the files; unchanged ones are not sent.
+
+    Returns:
+        The address of the commit that holds the files.
+
+    Raises:
+        PublishError: if the Hub refused something or stayed unreachable; the token is checked
+            before anything is created.
+    """
+    api, repo_id, kind, branch = log_in(), upload.repo_id, upload.kind, upload.revision
+    retry(
+        f"creating {repo_id}",
+        api.create_repo,
+        repo_id,
+        private=upload.private or None,
+        repo_type=kind,
+        space_sdk="gradio" if kind == "space" else None,
+        exist_ok=True,
+    )
+    if upload.private:
+        _check_private(api, repo_id, kind)
+    if branch is not None:
+        where: dict[str, Any] = {"branch": branch, "repo_type": kind, "exist_ok": True}
+        retry(f"making the branch {branch}", api.create_branch, repo_id, **where)
+    if upload.variables:
+        retry(f"setting the variables of {repo_id}", _set_variables, api, upload)
+    oid, address = retry(f"sending the files to {repo_id}", _commit, api, upload)
+    what = f"looking at what arrived in {repo_id}"
+    there = set(retry(what, api.list_repo_files, repo_id, repo_type=kind, revision=oid))
+    if missing := [path for path in upload.files if path not in there]:
+        raise PublishError(
+            f"{repo_id} lacks {', '.join(missing)}: its .gitignore may leave them out; change "
+            "that, or choose another repository."
+        )
+    return address
+
+
+def _set_variables(api: HfApi, upload: Upload) -> None:
+    """Set those that differ: each change restarts the Space."""
+    present = api.get_space_variables(upload.repo_id)
+    for key, value in upload.variables.items():
+        if key not in present or present[key].value != value:
+            api.add_space_variable(upload.repo_id, key, value)
+
+
+def _commit(api: HfApi, upload: Upload) -> tuple[str, str]:
+    """Return the name and address of one commit that holds everything.
+
+    Unlike ``upload_folder``, which sends many files as several commits: a Space would restart on
+    half a page. Built anew in each attempt, because the library marks what it has sent.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    repo_id, files, owned = upload.repo_id, upload.files, tuple(upload.owned)
+    where: dict[str, Any] = {"repo_type": upload.kind, "revision": upload.revision}
+    there = api.list_repo_files(repo_id, **where) if owned else []
+    stale = [path for path in there if path.startswith(owned) and path not in files]
+    operations = [
+        *(CommitOperationAdd(path, content) for path, content in files.items()),
+        *map(CommitOperationDelete, stale),
+    ]
+    info = api.create_commit(repo_id, operations, commit_message=upload.message, **where)
+    return info.oid, str(info.commit_url)
+
+
+def checkpoint_upload(
+    folder: Path, repo_id: str, private: bool = False, revision: str | None = None
+) -> Upload:
+    """Return the weights, the config and the model card that is written from it.
+
+    Raises:
+        CheckpointError: if the checkpoint is damaged.
+        PublishError: if ``repo_id`` is no name for a repository.
+    """
+    model, config = load_checkpoint(folder)
+    card = model_card(config, sum(p.numel() for p in model.parameters()), repo_id)
+    files = {CARD: card.encode(), CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
+    return Upload(repo_id, "model", files, f"Publish {config.system}", private, revision)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Say where a fit publishes its checkpoint.
+
+    Attributes:
+        repo_id: "user/name".
+        private: whether only the owner may see the repository.
+
+    Raises:
+        PublishError: if ``repo_id`` is no name for a repository.
+    """
+
+    repo_id: str
+    private: bool = False
+
+    def __post_init__(self):
+        check_repo_id(self.repo_id)
+
+    def check(self) -> None:
+        """Find out before a long fit what would stand in the way after it; create nothing.
+
+        Whether the account may write to this repository shows only when it does.
+
+        Raises:
+            PublishError: if the token is missing, refused or may only read, if what should be
+                private is public already, or if the Hub cannot be reached.
+        """
+        api = log_in()
+        if self.private and retry(f"looking for {self.repo_id}", api.repo_exists, self.repo_id):
+            _check_private(api, self.repo_id, "model")
+
+    def send(self, folder: Path) -> str:
+        """Publish the checkpoint in ``folder``; return the address of the commit.
+
+        Raises:
+            PublishError: if that failed; the message says where the checkpoint is kept.
+        """
+        try:
+            return publish(checkpoint_upload(folder, self.repo_id, self.private))
+        except PublishError as error:
+            later = ["publish", str(folder), "--repo-id", self.repo_id]
+            command = shlex.join([*later, *(["--private"] if self.private else [])])
+            raise PublishError(
+                f"{error} The checkpoint is kept in {folder}; later, 'python -m train {command}' "
+                "sends it."
+            ) from error
+
+
+def space_files(root: Path = ROOT) -> dict[str, Path]:
+    """Return the page: path in the Space -> local file, sorted by path.
+
+    Raises:
+        PublishError: if ``root`` is not a whole copy of the product.
+    """
+    found = {pattern: [p for p in root.glob(pattern) if p.is_file()] for pattern in SPACE}
+    if missing := [pattern for pattern, paths in found.items() if not paths]:
+        raise PublishError(f"{root} is not a whole copy of the product: no {', '.join(missing)}.")
+    names = {path.relative_to(root).as_posix(): path for paths in found.values() for path in paths}
+    # An editor's own copies live in hidden folders.
+    return {name: names[name] for name in sorted(names) if "/." not in f"/{name}"}

@@ -1,0 +1,1 @@
+"""Score predictions: tables in, records out."""

@@ -1,0 +1,116 @@
+"""What simpler ways score on the very folds of a run, to stand beside its numbers.
+
+``sample_rate`` answers the most frequent label of a recording's native rate and hears nothing;
+``rbf_svm`` is a plain support vector machine on the 26 standardised features, for systems that
+have these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from cry_model.metrics import bootstrap, mean
+from train.data.clips import Clips
+from train.data.splits import learnt_from, split
+from train.scoring.results import per_recording, probability_columns
+
+Guesses = NDArray[np.int64]  # a class index for each tested recording
+
+
+def of_rate(learnt: Clips, tested: Clips) -> Guesses:
+    """The most frequent label among the learnt recordings of the same rate, or of all."""
+    labels, rates = learnt.labels.numpy(), np.array(learnt.rates)
+    usual = np.bincount(labels).argmax()
+    known = {rate: np.bincount(labels[rates == rate]).argmax() for rate in set(learnt.rates)}
+    return np.array([known.get(rate, usual) for rate in tested.rates])
+
+
+def of_svm(learnt: Clips, tested: Clips) -> Guesses:
+    """RBF kernel, C=10, gamma=0.05, on standardised features."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import SVC
+
+    machine = make_pipeline(StandardScaler(), SVC(C=10, gamma=0.05))
+    rows = torch.stack(learnt.waveforms).double().numpy()
+    machine.fit(rows, learnt.labels.numpy())
+    return machine.predict(torch.stack(tested.waveforms).double().numpy())
+
+
+def baselines(
+    units: Clips,
+    labels: Sequence[str],
+    protocol: str,
+    folds: int,
+    table: pd.DataFrame,
+    on_features: bool,
+) -> dict[str, Any]:
+    """Score each baseline on the folds of ``table``, and how far the model is ahead.
+
+    Args:
+        units: the labelled clips that the protocol splits.
+        labels: in the order of the probabilities.
+        protocol: of :data:`train.data.splits.PROTOCOLS`.
+        folds: how many.
+        table: predictions of a model, whole seeds.
+        on_features: whether the clips are rows of the 26 features.
+
+    Returns:
+        Name -> ``accuracy``, ``balanced_accuracy`` and ``ahead`` (accuracy of the system minus
+        this one's), each with its interval over groups. Empty where neither way applies: all
+        recordings came at one rate, and the system hears no features.
+    """
+    ways: dict[str, Callable[[Clips, Clips], Guesses]] = {}
+    if len(set(units.rates)) > 1:
+        ways["sample_rate"] = of_rate
+    if on_features:
+        ways["rbf_svm"] = of_svm
+    seeds = sorted(int(seed) for seed in table["seed"].unique())
+    answers = per_recording(table, labels).set_index(["seed", "recording"])
+    return {
+        name: scored(labels, answers, guesses(units, way, protocol, folds, seeds))
+        for name, way in ways.items()
+    }
+
+
+def guesses(
+    units: Clips,
+    way: Callable[[Clips, Clips], Guesses],
+    protocol: str,
+    folds: int,
+    seeds: Iterable[int],
+) -> pd.Series:
+    """(seed, recording) -> class index; a recording in pieces gets the most frequent guess."""
+    parts = []
+    for seed in seeds:
+        fold_of = split(units.items, protocol, folds, seed)
+        for fold in range(folds):
+            learnt = units.subset(learnt_from(fold_of, fold))
+            tested = units.subset(np.flatnonzero(fold_of == fold))
+            names = [item.recording for item in tested.items]
+            found = way(learnt, tested)
+            parts.append(pd.DataFrame({"seed": seed, "recording": names, "guess": found}))
+    every = pd.concat(parts)
+    return every.groupby(["seed", "recording"])["guess"].agg(lambda g: g.mode().iloc[0])
+
+
+def scored(labels: Sequence[str], answers: pd.DataFrame, found: pd.Series) -> Mapping[str, Any]:
+    """Estimates of one way, paired with the system's answers."""
+    index = {label: i for i, label in enumerate(labels)}
+    truth, groups = answers["label"].map(index).to_numpy(), answers["group"].tolist()
+    own = answers[probability_columns(labels)].to_numpy().argmax(1) == truth
+    guess = found.loc[answers.index].to_numpy()
+    certain = np.eye(len(labels))[guess]
+    ahead = own.astype(float) - (guess == truth)
+    return {
+        "accuracy": asdict(bootstrap("accuracy", truth, certain, groups)),
+        "balanced_accuracy": asdict(bootstrap("balanced_accuracy", truth, certain, groups)),
+        "ahead": asdict(mean(ahead, groups)),
+    }

@@ -1,0 +1,204 @@
+"""How sure, and which set: calibrated on held-out predictions, and measured on other groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from cry_model.calibration import (
+    LABELS,
+    TEACHER,
+    Array,
+    Calibration,
+    apart,
+    fit_temperature,
+    group_weights,
+    included,
+    temper,
+)
+from cry_model.metrics import bootstrap_sums, calibration_sums, mean
+from cry_model.records import Estimate
+from train.data.corpus import DataError
+from train.scoring.results import Opinions, per_recording, probability_columns
+
+PROMISED = 0.8
+"""Share of a new group's recordings whose set is made to hold the right label."""
+EVERYTHING = 1.0  # no score is above it, so every label is in the set
+
+
+def fit_threshold(
+    probabilities: Array, targets: Array, groups: Sequence[str] | NDArray[np.str_], coverage: float
+) -> float:
+    """The threshold of 1 - p under which a new group's sets hold what is promised.
+
+    The score of a recording is ``1 - p`` of its label (LAC; Sadinle, Lei and Wasserman 2019). K
+    groups share the weight ``K / (K + 1)`` alike, and within one its recordings do; what is left
+    lies at infinity, in the place of the group that is to come. Of that distribution it is the
+    quantile ``coverage``.
+
+    Args:
+        probabilities: (n, classes) of recordings, calibrated.
+        targets: (n, classes), rows that sum to 1; a score counts by the probability of its label.
+        groups: of the recordings, n.
+        coverage: what is promised, 0 to 1.
+
+    Returns:
+        The threshold; :data:`EVERYTHING` if there are too few groups to promise that much.
+    """
+    count = len(set(groups))
+    weights = group_weights(groups) * count / (count + 1)
+    scores, shares = (1 - probabilities).ravel(), (weights[:, None] * targets).ravel()
+    order = scores.argsort()
+    reached = shares[order].cumsum() >= coverage - 1e-12  # sums are not exact
+    return float(scores[order][reached.argmax()]) if reached.any() else EVERYTHING
+
+
+def calibrate(
+    table: pd.DataFrame,
+    labels: Sequence[str],
+    promised: float = PROMISED,
+    opinions: Opinions | None = None,
+    teacher_temperature: float = 1.0,
+    **facts: object,
+) -> Calibration:
+    """Temperature and threshold from all predictions; their worth by cross-conformal prediction.
+
+    For that, each fold is given those of the groups that have no recording in it (of every seed).
+
+    Args:
+        table: predictions per piece, each by a fit that had not heard the recording.
+        labels: in the order of the probabilities.
+        promised: coverage, 0 to 1.
+        opinions: a teacher's, in the place of labels.
+        teacher_temperature: of the teacher's own calibration, applied to them first.
+        **facts: ``dataset``, ``protocol``, ``folds`` of the :class:`Calibration`.
+
+    Raises:
+        DataError: if the pieces of one recording are in several folds.
+    """
+    rows = held_out(table, labels)
+    groups = rows["group"].to_numpy(dtype=str)
+    probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
+    if opinions is None:
+        targets = one_hot(rows, labels)
+    else:
+        told = np.stack([opinions[name] for name in rows["recording"]])
+        targets = temper(told, teacher_temperature)
+    temperature, threshold = settle(probabilities, targets, groups, promised)
+    folds = rows.groupby(["seed", "fold"]).indices.values()
+    tempered, sets = crossed(probabilities, targets, groups, folds, promised)
+    frequencies = group_weights(groups) @ targets
+    always = constant_set(frequencies, promised)
+    return Calibration(
+        against=LABELS if opinions is None else TEACHER,
+        teacher_temperature=None if opinions is None else teacher_temperature,
+        recordings=rows["recording"].nunique(),
+        groups=len(set(groups)),
+        seeds=tuple(int(seed) for seed in sorted(rows["seed"].unique())),
+        temperature=temperature,
+        promised=promised,
+        threshold=threshold,
+        **shares(sets, targets, groups),
+        error_before=error(probabilities, targets, groups),
+        error_after=error(tempered, targets, groups),
+        constant_set=tuple(labels[i] for i in always),
+        constant_coverage=_share(frequencies[always].sum()),
+        by_label={
+            label: _share(group_weights(groups) @ (kept * target) / share)
+            for label, kept, target, share in zip(
+                labels, sets.T, targets.T, frequencies, strict=True
+            )
+            if share
+        },
+        **facts,
+    )
+
+
+def one_hot(rows: pd.DataFrame, labels: Sequence[str]) -> Array:
+    """Return the label of each row as probabilities, (n, classes)."""
+    return (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
+
+
+def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """One row for each recording and seed, with its fold."""
+    folds = table.groupby(["recording", "seed"])["fold"]
+    if (folds.nunique() > 1).any():
+        raise DataError(
+            "Pieces of one recording are in several folds, so each was tested by fits that know "
+            "the others; calibrate on the results of another protocol than clip."
+        )
+    fold = folds.first().rename("fold").reset_index()
+    return per_recording(table, labels).merge(fold, on=["recording", "seed"])
+
+
+def settle(
+    probabilities: Array, targets: Array, groups: NDArray[np.str_], promised: float
+) -> tuple[float, float]:
+    """Temperature, and the threshold for what it makes of the probabilities."""
+    temperature = fit_temperature(probabilities, targets, group_weights(groups))
+    tempered = temper(probabilities, temperature)
+    return temperature, fit_threshold(tempered, targets, groups, promised)
+
+
+def crossed(
+    probabilities: Array,
+    targets: Array,
+    groups: NDArray[np.str_],
+    folds: Iterable[NDArray[np.int64]],
+    promised: float,
+) -> tuple[Array, NDArray[np.bool_]]:
+    """What each fold (row numbers) is given by the groups that have no recording in it.
+
+    Returns:
+        tempered, sets: (n, classes) each.
+    """
+    tempered, sets = np.empty_like(probabilities), np.empty(probabilities.shape, dtype=bool)
+    for tested, others in apart(groups, folds):
+        own = settle(probabilities[others], targets[others], groups[others], promised)
+        tempered[tested] = temper(probabilities[tested], own[0])
+        sets[tested] = included(tempered[tested], own[1])
+    return tempered, sets
+
+
+def shares(
+    sets: NDArray[np.bool_], targets: Array, groups: NDArray[np.str_]
+) -> dict[str, Estimate | float]:
+    """What the sets (n, classes) hold and how large they are; groups count alike."""
+    size, weights = sets.sum(1), group_weights(groups)
+    alike = partial(mean_of_groups, groups=groups)
+    return {
+        "coverage": alike((sets * targets).sum(1)),
+        "size": alike(size.astype(np.float64)),
+        "empty": _share(weights @ (size == 0)),
+        "single": _share(weights @ (size == 1)),
+        "full": _share(weights @ (size == sets.shape[1])),
+    }
+
+
+def mean_of_groups(values: Array, groups: NDArray[np.str_]) -> Estimate:
+    """The mean over groups of the means within them, with its interval."""
+    means = pd.Series(values).groupby(groups).mean()
+    return mean(means.to_numpy(), list(means.index))
+
+
+def error(probabilities: Array, targets: Array, groups: NDArray[np.str_]) -> Estimate:
+    """Expected calibration error, groups counting alike, with its interval."""
+    guess, weights = probabilities.argmax(1), group_weights(groups)
+    right = np.take_along_axis(targets, guess[:, None], 1)[:, 0]
+    return bootstrap_sums(calibration_sums(probabilities.max(1), right, weights), groups.tolist())
+
+
+def constant_set(frequencies: Array, promised: float) -> NDArray[np.int64]:
+    """The fewest classes whose frequencies (classes,) sum to what is promised."""
+    order = np.argsort(-frequencies, kind="stable")
+    reached = frequencies[order].cumsum() >= promised - 1e-12
+    return order[: int(reached.argmax()) + 1]
+
+
+def _share(total: float) -> float:
+    """A sum of weights that sum to 1, but for rounding."""
+    return min(1.0, float(total))

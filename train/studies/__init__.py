@@ -1,0 +1,1 @@
+"""Measure what a fit does not: permutation tests, ablations, the detector."""

@@ -1,0 +1,447 @@
+"""Does attention do anything? ``attention_effect.json`` beside the ``predictions.csv`` of a run.
+
+Every fold's fitted model answers the pieces that it has not heard, as fitted and with each of its
+attentions made neutral (:mod:`train.studies.neutral`), and its gates and maps are looked at.
+Everything is pooled over folds and seeds as predictions are. A measured value is
+``{"value": ..., "low": ..., "high": ...}`` with a 95 % interval over groups.
+
+- ``dataset``, ``protocol``, ``system``, ``folds``, ``seeds``: which run; seeds that kept all folds.
+- ``recordings``, ``groups``, ``pieces``: how many were tested; a piece counts once a seed.
+- ``neutralised``: name (``differential``, ``temporal``, ``channel``, ``channel_fixed``,
+  ``multi_scale``, ``multi_scale_fixed``, those that the system has) ->
+
+  - ``metrics``: ``accuracy``, ``balanced_accuracy``, ``macro_auc`` per recording -> ``fitted``,
+    ``neutral``, ``difference`` (neutral less fitted, paired: below 0 where the attention helps),
+  - ``changed``: share of recordings whose answer is another,
+  - ``distance``: mean total variation distance of a recording's probabilities, 0 to 1.
+
+- ``differential``: null without it; ``tokens`` (N), ``entropy_1``, ``entropy_2`` (of a row of A_1
+  and of A_2 over log N, 0 to 1), ``weight``: "seed S, fold F" -> lambda.
+- ``temporal``: for each block ``mean``, ``deviation``, ``entropy`` of A_t over time (the entropy of
+  A_t scaled to the sum 1, over log T); empty without it.
+- ``multi_scale``: "block B, stage S" -> branch (``3``, ``5``, ``7``, ``pool``) -> ``share`` of the
+  gate s and its standard ``deviation`` over the pieces of a fit (a number); empty without it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from cry_model.attention import AttentionMaps
+from cry_model.checkpoint import (
+    WEIGHTS,
+    CheckpointConfig,
+    load_checkpoint,
+    to_json,
+    write_atomically,
+)
+from cry_model.metrics import mean
+from cry_model.records import Estimate
+from train.data.cache import find_corpus, with_folds
+from train.data.clips import Clips
+from train.data.corpus import DataError
+from train.data.datasets import DATASETS, folder
+from train.data.splits import Outer, split
+from train.fit.cross_validation import front_end_of, kept_folds, predict
+from train.fit.predict import TrainingFrontEnd, of_each_piece
+from train.fit.presets import usual_preset
+from train.fit.run import Run
+from train.scoring import results
+from train.scoring.results import probability_columns, read_predictions
+from train.studies.neutral import Neutralisation, averaging, compare, neutralisations, neutralised
+from train.studies.permutation_test import shuffled
+
+BRANCHES = ("3", "5", "7", "pool")  # kernels, and max-pooling: in the order of the gate s
+
+
+@dataclass(frozen=True)
+class DifferentialFacts:
+    """Of A_1 and A_2: means over heads, rows and pieces, with intervals over groups.
+
+    Attributes:
+        tokens: N.
+        entropy_1, entropy_2: of a row, in nats over log N: 0 where it looks at one token only, 1
+            where it is uniform.
+        weight: "seed S, fold F" -> lambda of that fit.
+    """
+
+    tokens: int
+    entropy_1: Estimate
+    entropy_2: Estimate
+    weight: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class TemporalFacts:
+    """Of A_t of one block: means over pieces, with intervals over groups.
+
+    Attributes:
+        mean: over time.
+        deviation: standard deviation over time.
+        entropy: of A_t scaled to the sum 1, in nats over log T: 1 where all frames are alike.
+    """
+
+    mean: Estimate
+    deviation: Estimate
+    entropy: Estimate
+
+
+@dataclass(frozen=True)
+class BranchFacts:
+    """Of one branch in the gate s of one stage.
+
+    Attributes:
+        share: of the sum of s, mean over pieces with its interval over groups; 0.25 where no
+            branch is preferred.
+        deviation: standard deviation of that share over the pieces of one fit, over all fits: 0
+            where it does not depend on the input.
+    """
+
+    share: Estimate
+    deviation: float
+
+
+def row_entropy(weights: Tensor) -> Tensor:
+    """Entropy over the last axis in nats, over the log of its length: (..., n) -> (...)."""
+    return torch.special.entr(weights).sum(-1) / math.log(weights.shape[-1])
+
+
+def facts_of(maps: AttentionMaps) -> dict[str, Tensor]:
+    """Name -> (batch,), for what the system has; blocks and stages are counted from 1."""
+    facts = {}
+    if maps.differential_1 is not None:
+        for which, attention in (("1", maps.differential_1), ("2", maps.differential_2)):
+            facts[f"entropy_{which}"] = row_entropy(attention.double()).mean((1, 2))
+        same = torch.ones_like(facts["entropy_1"])  # of every piece that the model hears
+        facts["tokens"] = same * maps.differential_1.shape[-1]
+        facts["lambda"] = same * maps.differential_lambda
+    for block, gate in enumerate(maps.temporal, start=1):
+        a_t = gate.double()
+        facts[f"temporal_{block}_mean"] = a_t.mean(-1)
+        facts[f"temporal_{block}_deviation"] = a_t.std(-1, correction=0)
+        facts[f"temporal_{block}_entropy"] = row_entropy(a_t / a_t.sum(-1, keepdim=True))
+    for block, gates in enumerate(maps.multi_scale, start=1):
+        total = gates.double().sum(-1)  # (batch, stages, branches)
+        shares = total / total.sum(-1, keepdim=True)
+        for stage in range(shares.shape[1]):
+            for branch, name in enumerate(BRANCHES):
+                facts[f"scale_{block}_{stage + 1}_{name}"] = shares[:, stage, branch]
+    return facts
+
+
+def piece_facts(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -> pd.DataFrame:
+    """A row for each piece, in the order of the clips, with the columns of :func:`facts_of`."""
+    names: dict[str, None] = {}
+
+    def compute(features: Tensor) -> Tensor:
+        facts = facts_of(model(features, return_attention=True)[1])
+        names.update(dict.fromkeys(facts))
+        return torch.stack(list(facts.values()), dim=1)
+
+    rows = of_each_piece(compute, front_end, clips, next(model.parameters()).device)
+    return pd.DataFrame(np.concatenate(rows), columns=list(names))
+
+
+def differential_facts(table: pd.DataFrame) -> DifferentialFacts | None:
+    """From rows of :func:`piece_facts` with group, seed and fold; None without such attention."""
+    if "tokens" not in table:
+        return None
+    weights = table.groupby(["seed", "fold"])["lambda"].first()
+    return DifferentialFacts(
+        int(table["tokens"].iloc[0]),
+        estimate(table, "entropy_1"),
+        estimate(table, "entropy_2"),
+        {f"seed {seed}, fold {fold}": float(weight) for (seed, fold), weight in weights.items()},
+    )
+
+
+def temporal_facts(table: pd.DataFrame) -> tuple[TemporalFacts, ...]:
+    """Of each block; empty without A_t."""
+    blocks = [name.split("_")[1] for name in table if name.endswith("_entropy")]
+    values = ("mean", "deviation", "entropy")
+    return tuple(
+        TemporalFacts(*(estimate(table, f"temporal_{b}_{v}") for v in values)) for b in blocks
+    )
+
+
+def scale_facts(table: pd.DataFrame) -> dict[str, dict[str, BranchFacts]]:
+    """For each "block B, stage S" its branches by name; empty without MCA."""
+    found: dict[str, dict[str, BranchFacts]] = {}
+    for column in (name for name in table if name.startswith("scale_")):
+        _, block, stage, branch = column.split("_")
+        # Two fits may prefer different branches; that is no dependence on the input.
+        spread = table[column] - table.groupby(["seed", "fold"])[column].transform("mean")
+        facts = BranchFacts(estimate(table, column), float(np.sqrt((spread**2).mean())))
+        found.setdefault(f"block {block}, stage {stage}", {})[branch] = facts
+    return found
+
+
+def estimate(table: pd.DataFrame, column: str) -> Estimate:
+    """The mean over the rows with its 95 % interval over their groups."""
+    return mean(table[column].to_numpy(), table["group"].tolist())
+
+
+Kept = tuple[int, int, Path]
+"""Seed, fold and checkpoint folder."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What was fitted with ``--keep-folds`` into the folder ``out``."""
+
+    out: Path
+    dataset: str
+    protocol: str
+    system: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.protocol}/{self.system}"
+
+    @property
+    def results_folder(self) -> Path:
+        """Where its predictions are."""
+        return self.out / "results" / self.dataset / self.protocol / self.system
+
+    @property
+    def kept(self) -> list[Kept]:
+        """Its folds."""
+        return list(kept_folds(self.out, self.dataset, self.protocol, self.system))
+
+    def newer(self, name: str) -> bool:
+        """Whether a file of its results is there and newer than predictions and weights."""
+        made_of = [self.results_folder / results.PREDICTIONS]
+        made_of += [place / WEIGHTS for _, _, place in self.kept]
+        path = self.results_folder / name
+        if not all(one.exists() for one in (path, *made_of)):
+            return False
+        return path.stat().st_mtime_ns > max(one.stat().st_mtime_ns for one in made_of)
+
+
+def find_cells(
+    out: Path,
+    datasets: Sequence[str] | None = None,
+    protocols: Sequence[str] | None = None,
+    systems: Sequence[str] | None = None,
+) -> list[Cell]:
+    """All cells with a kept fold, or those of the given names, in alphabetical order.
+
+    Raises:
+        DataError: if there is none.
+    """
+    every = [Cell(out, *path.parts[-3:]) for path in sorted((out / "folds").glob("*/*/*"))]
+    asked = [
+        cell
+        for cell in every
+        if (not datasets or cell.dataset in datasets)
+        and (not protocols or cell.protocol in protocols)
+        and (not systems or cell.system in systems)
+        and cell.kept
+    ]
+    if not asked:
+        raise DataError(
+            f"There are no weights of such folds in {out / 'folds'}; 'fit --keep-folds' keeps them."
+        )
+    return asked
+
+
+def rebuild(
+    cell: Cell,
+    config: CheckpointConfig,
+    root: Path | None,
+    cache: Path,
+    accelerator: Accelerator,
+) -> Run:
+    """The run of a cell, for its recordings and for how they were split.
+
+    Args:
+        cell: which.
+        config: of any of its folds.
+        root: the data root, if there is one.
+        cache: the folder of prepared files.
+        accelerator: where to compute.
+
+    Raises:
+        DataError: if its recordings are not here, or it learnt from a teacher.
+    """
+    record = results.read_run(cell.results_folder)
+    if record is None:
+        raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
+    seeds = tuple(sorted({seed for seed, _, _ in cell.kept}))
+    front_end, ran = config.front_end, record["configuration"]
+    with results.trusting(cell.results_folder / results.RUN):
+        teacher, settings = ran["teacher"], dict(ran["settings"])
+        within = Outer(**ran["within"]) if "within" in ran else None
+        dealt = int(ran["shuffled"]) if "shuffled" in ran else None
+    if teacher is not None:  # it may have named the labels that the folds were made by
+        raise DataError("This learnt from a teacher; only what learnt from labels can be rebuilt.")
+    of_folders = cell.dataset.startswith(f"{folder.NAME}-") and cell.dataset not in DATASETS
+    name = folder.NAME if of_folders else cell.dataset
+    data = find_corpus(name, root, cache, front_end)
+    clips = data.clips.labelled()  # without a teacher a fit leaves out the rest
+    if dealt is not None:
+        clips = shuffled(clips, data.corpus.labels, dealt)
+    data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
+    run = Run(
+        system=cell.system,
+        data=data,
+        protocol=cell.protocol,
+        preset=replace(usual_preset(cell.system, cell.dataset), front_end=front_end),
+        folds=folds,
+        seeds=seeds,
+        accelerator=accelerator,
+        out=cell.out,
+        settings=settings,
+        within=within,
+        shuffled=dealt,
+    )
+    if run.fingerprint != ran.get("data"):
+        raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
+    return run
+
+
+TOLERANCE = 1e-4  # of a probability; both are of float32, and a CSV keeps six decimals
+FITTED = "as fitted"
+
+
+def look_at_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
+    """The tables of :func:`look_at` for what a kept fold has not heard, with seed and fold.
+
+    Raises:
+        CheckpointError: if the checkpoint cannot be loaded.
+        DataError: if weights and predictions are not of the same run.
+    """
+    seed, fold, folder = kept
+    model = load_checkpoint(folder)[0].to(run.accelerator.device)
+    fold_of = split(run.units.items, run.protocol, run.folds, seed)
+    tested = run.units.subset(np.flatnonzero(fold_of == fold))
+    decimals = dict.fromkeys(probability_columns(run.labels), 6)
+    tables = {  # rounded as the CSV is, so that ties, and with them the AUC, are those of the run
+        name: rows.assign(seed=seed, fold=fold).round(decimals)
+        for name, rows in look_at(model, front_end_of(run), tested, run.labels).items()
+    }
+    written = read_predictions(run.results_folder, run.labels)
+    if not same(tables[FITTED], written, run.labels):
+        raise DataError(
+            f"Weights and predictions are not of the same run: '{folder}' answers otherwise than "
+            f"{run.results_folder} says (on another --device it may); fit again with --keep-folds."
+        )
+    return tables
+
+
+def look_at(
+    model: nn.Module, front_end: TrainingFrontEnd, tested: Clips, labels: tuple[str, ...]
+) -> dict[str, pd.DataFrame]:
+    """What a fitted model answers to clips, with each attention neutral and as fitted.
+
+    Args:
+        model: in eval mode, with some attention.
+        front_end: its own.
+        tested: what it has not heard.
+        labels: in the order of its logits.
+
+    Returns:
+        Name of the neutralisation, or :data:`FITTED` -> predictions per piece; beside those as
+        fitted stand the columns of :func:`train.studies.attention_ablation.piece_facts`.
+    """
+    with averaging(model) as averages:
+        fitted = predict(model, front_end, tested, labels)
+    tables = {FITTED: pd.concat([fitted, piece_facts(model, front_end, tested)], axis=1)}
+    for name in neutralisations(model):
+        with neutralised(model, name, averages):
+            tables[name] = predict(model, front_end, tested, labels)
+    return tables
+
+
+def same(found: pd.DataFrame, written: pd.DataFrame, labels: tuple[str, ...]) -> bool:
+    """Whether ``predictions.csv`` has what was found for a fold, and nothing else of that fold."""
+    keys, columns = ["seed", "fold", "clip"], probability_columns(labels)
+    if not {*keys, *columns} <= set(written):
+        return False
+    seed, fold = found["seed"].iloc[0], found["fold"].iloc[0]
+    rows = written[(written["seed"] == seed) & (written["fold"] == fold)]
+    theirs, ours = (table.set_index(keys)[columns].sort_index() for table in (rows, found))
+    if not theirs.index.equals(ours.index):
+        return False
+    return bool(np.abs(theirs.to_numpy() - ours.to_numpy()).max() <= TOLERANCE)
+
+
+EFFECT = "attention_effect.json"
+
+
+@dataclass(frozen=True)
+class AttentionEffect:
+    """Everything that the file says; see the module."""
+
+    dataset: str
+    protocol: str
+    system: str
+    folds: int
+    seeds: tuple[int, ...]
+    recordings: int
+    groups: int
+    pieces: int
+    neutralised: Mapping[str, Neutralisation]
+    differential: DifferentialFacts | None
+    temporal: tuple[TemporalFacts, ...]
+    multi_scale: Mapping[str, Mapping[str, BranchFacts]]
+
+
+def measure(run: Run, kept: Sequence[Kept]) -> AttentionEffect:
+    """Looks at every fold of the seeds that kept all of theirs.
+
+    Args:
+        run: that the folds are of; its results have their predictions.
+        kept: the folds.
+
+    Raises:
+        CheckpointError: if a checkpoint cannot be loaded.
+        DataError: if no seed kept all folds, or weights and predictions are not of the same run.
+    """
+    whole = whole_seeds(kept, run.folds)
+    if not whole:
+        raise DataError(
+            f"No seed kept the weights of all {run.folds} folds; fit with --keep-folds into "
+            "another --out."
+        )
+    tables = defaultdict(list)
+    for one in tqdm(whole, desc=f"Looking at {run.system}", unit="fold"):
+        for name, rows in look_at_fold(run, one).items():
+            tables[name].append(rows)
+    pooled = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
+    fitted = pooled.pop(FITTED)
+    return AttentionEffect(
+        run.name,
+        run.protocol,
+        run.system,
+        run.folds,
+        tuple(sorted({seed for seed, _, _ in whole})),
+        fitted["recording"].nunique(),
+        fitted["group"].nunique(),
+        len(fitted),
+        compare(fitted, pooled, run.labels),
+        differential_facts(fitted),
+        temporal_facts(fitted),
+        scale_facts(fitted),
+    )
+
+
+def whole_seeds(kept: Sequence[Kept], folds: int) -> list[Kept]:
+    """The folds of the seeds that have all of them."""
+    count = pd.Series([seed for seed, _, _ in kept]).value_counts()
+    return [one for one in kept if count[one[0]] == folds]
+
+
+def write_effect(folder: Path, effect: AttentionEffect) -> None:
+    """Replaces the file in a results folder."""
+    write_atomically(folder / EFFECT, (to_json(asdict(effect)) + "\n").encode())

@@ -1,0 +1,215 @@
+"""What a protocol gives where labels hardly go with the sound: a permutation test.
+
+After Ojala and Garriga 2010, "Permutation tests for studying classifier performance", JMLR 11, in
+blocks: labels are permuted among groups. The classifier is a linear one
+on the mean and the deviation over time of each band, which is fitted in a moment; what is asked is
+not how good it is, but how good it seems where all that it can know is who is heard, and where.
+
+A corpus's own folds stay as they are, so where these balance the labels a dealing may not: there
+the test is approximate.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from tqdm import tqdm
+
+from cry_model.frontend import FrontEnd
+from cry_model.metrics import METRICS
+from train.data.clips import Clips, cut_before_splitting
+from train.data.corpus import DataError
+from train.data.splits import split
+from train.fit.predict import TrainingFrontEnd, of_each_piece
+
+
+def shuffled(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
+    """Every group gets the labels of another one with as many recordings, in any order.
+
+    So a group is as much of one label as before, and all labels are as frequent. If labels have
+    nothing to do with the sound but through how many recordings a group has, one such dealing is
+    as likely as another. A group may get its own labels; one that no other is as large as always
+    does, in another order.
+
+    Args:
+        clips: all labelled; those of one recording, which have one label, keep one.
+        labels: of the corpus, in the order of the indices.
+        seed: of the dealing.
+    """
+    label_of = {item.recording: item.label for item in clips.items}
+    of_group: dict[str, list[str]] = defaultdict(list)
+    for name, group in {item.recording: item.group for item in clips.items}.items():
+        of_group[group].append(name)
+    alike: dict[int, list[list[str]]] = defaultdict(list)
+    for names in of_group.values():
+        alike[len(names)].append(names)
+    chance, dealt = np.random.default_rng(seed), {}
+    for groups in alike.values():
+        for names, donor in zip(groups, chance.permutation(len(groups)), strict=True):
+            own = [label_of[name] for name in groups[donor]]
+            dealt.update(zip(names, chance.permutation(own).tolist(), strict=True))
+    items = tuple(replace(item, label=dealt[item.recording]) for item in clips.items)
+    indices = torch.tensor([labels.index(item.label) for item in items])
+    return replace(clips, items=items, labels=indices)
+
+
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
+SEED = 0
+"""Of the split."""
+ALIKE = 1e-12
+"""Scores that differ by less are the same."""
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Against:
+    """A score with the true labels, and with labels that were dealt out anew.
+
+    Attributes:
+        value: with the true labels.
+        mean, low, high: with dealt ones, the mean and the middle 95 %.
+        p: how often dealt labels score at least as well; the true ones count as one dealing.
+    """
+
+    value: float
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What ``chance.json`` holds.
+
+    Attributes:
+        dataset, data: the corpus and its fingerprint.
+        protocol, folds, seed: of the split, made anew for each dealing.
+        shuffles: how often labels were dealt out.
+        front_end: the kind of bands.
+        kept: label -> share of its recordings that got it again, in the mean over the dealings.
+        scores: metric -> :class:`Against`, per recording.
+    """
+
+    dataset: str
+    data: str
+    protocol: str
+    folds: int
+    seed: int
+    shuffles: int
+    front_end: str
+    kept: Mapping[str, float]
+    scores: Mapping[str, Against]
+
+
+def chance(
+    clips: Clips,
+    dataset: str,
+    labels: Sequence[str],
+    front_end: FrontEnd,
+    protocol: str,
+    folds: int,
+    shuffles: int,
+) -> Chance:
+    """Asks under one protocol.
+
+    Args:
+        clips: all labelled, whole.
+        dataset: their corpus.
+        labels: in the order of the indices.
+        front_end: gives the bands.
+        protocol: of :mod:`train.data.splits`.
+        folds: how many.
+        shuffles: how often labels are dealt out.
+
+    Raises:
+        DataError: if there are too few labels or groups for that.
+    """
+    cut = protocol == "clip"
+    units = cut_before_splitting(clips, front_end.config) if cut else clips
+    rows = statistics(units, front_end)
+    true = scores(units, rows, labels, protocol, folds)
+    kept, dealt = [], []
+    for seed in tqdm(range(shuffles), desc=f"Labels dealt out, {protocol}", unit="time"):
+        other = shuffled(units, labels, seed)
+        dealt.append(scores(other, rows, labels, protocol, folds))
+        kept.append(kept_labels(units, other))
+    return Chance(
+        dataset=dataset,
+        data=clips.fingerprint(),
+        protocol=protocol,
+        folds=folds,
+        seed=SEED,
+        shuffles=shuffles,
+        front_end=front_end.config.kind,
+        kept={label: float(np.mean([one[label] for one in kept])) for label in kept[0]},
+        scores={name: against(true[name], [one[name] for one in dealt]) for name in SCORES},
+    )
+
+
+def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
+    """(units, 2 x bands): the mean and the standard deviation over time of every band."""
+
+    def both(features: Tensor) -> Tensor:
+        return torch.cat([features.mean(-1), features.std(-1)], dim=1)
+
+    found = of_each_piece(both, front_end, units, torch.device("cpu"))
+    return np.stack([pieces.mean(0) for pieces in found])
+
+
+def scores(
+    units: Clips, rows: Rows, labels: Sequence[str], protocol: str, folds: int
+) -> Mapping[str, float]:
+    """Those of a cross-validation, per recording.
+
+    Raises:
+        DataError: if what a fold learns from has one label alone.
+    """
+    truth = units.labels.numpy()
+    probabilities = np.zeros((len(truth), len(labels)))
+    fold_of = split(units.items, protocol, folds, SEED)
+    for fold in range(folds):
+        learnt, tested = fold_of != fold, fold_of == fold
+        if len(set(truth[learnt])) < 2:
+            raise DataError("What a fold learns from has one label alone; there is nothing to ask.")
+        machine = make_pipeline(
+            StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=200)
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # near enough
+            machine.fit(rows[learnt], truth[learnt])
+        probabilities[np.ix_(tested, machine.classes_)] = machine.predict_proba(rows[tested])
+    names = [item.recording for item in units.items]
+    _, first, recording = np.unique(names, return_index=True, return_inverse=True)
+    of_recording = np.zeros((len(first), len(labels)))
+    np.add.at(of_recording, recording, probabilities)
+    of_recording /= np.bincount(recording)[:, None]
+    alike = np.ones(len(first))
+    return {name: METRICS[name](truth[first], of_recording, alike) for name in SCORES}
+
+
+def kept_labels(before: Clips, after: Clips) -> Mapping[str, float]:
+    """Label -> share of its clips that have it in both, for the labels that occur."""
+    same = {item.label: [] for item in before.items}
+    for one, other in zip(before.items, after.items, strict=True):
+        same[one.label].append(one.label == other.label)
+    return {label: float(np.mean(hits)) for label, hits in same.items()}
+
+
+def against(value: float, dealt: Sequence[float]) -> Against:
+    """A score beside those of dealt labels."""
+    low, high = np.percentile(dealt, [2.5, 97.5])
+    as_good = sum(one >= value - ALIKE for one in dealt)
+    p = (1 + as_good) / (1 + len(dealt))
+    return Against(value, float(np.mean(dealt)), float(low), float(high), p)
