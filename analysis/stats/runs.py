@@ -204,8 +204,10 @@ class FoundRuns:
         The same object every time, so that figures of it can be kept.
         """
         told = [(run, _problem(run)) for run in self.runs]
-        problems = sorted((*self.problems, *(problem for _, problem in told if problem)))
         runs = tuple(run for run, problem in told if not problem)
+        if len(runs) == len(told):
+            return self
+        problems = sorted((*self.problems, *(problem for _, problem in told if problem)))
         return FoundRuns(runs, self.unfinished, tuple(problems))
 
 
