@@ -12,15 +12,15 @@ import torch
 
 from cry_model import FrontEnd
 from tests.conftest import ROOT
+from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
-from train.fit.limits import AUGMENTATION, PRESET
+from train.data.limits import AUGMENTATION, PRESET
 from train.fit.presets import (
     BEST,
     BEST_SETTINGS,
     FEATURES,
     PAPER,
     WIDE,
-    Augmentation,
     Preset,
     apply_overrides,
     usual_preset,

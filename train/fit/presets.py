@@ -10,60 +10,9 @@ from typing import Any, Literal
 from cry_model.acoustic_features import AcousticConfig
 from cry_model.frontend import PAPER_FRONT_END, FrontEndConfig
 from cry_model.registry import ON_FEATURES, AnyConfig
+from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
-from train.fit.limits import AUGMENTATION, PRESET, Range, require, require_number, within
-
-
-def _require_numbers(record: object, ranges: Mapping[str, Range]) -> None:
-    kinds = {f.name: f.type for f in fields(record)}
-    for name, limits in ranges.items():
-        require_number(name, getattr(record, name), limits, kinds[name] == "int")
-
-
-def _require_levels(name: str, levels: object) -> None:
-    pair = isinstance(levels, tuple) and len(levels) == 2
-    holds = pair and all(within(db, (-200, 100)) for db in levels)
-    require(holds, f"{name} is two levels from -200 to 100, (-45,-20) say, not {levels!r:.60}.")
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Changes that a cry may undergo and stay the same cry; zero switches one off.
-
-    Attributes:
-        gain_db: level of a whole piece, uniform in +- this.
-        noise_db: (least, most) noise level relative to the loud frames, uniform; coloured noise.
-        tilt_db: a smooth random curve over the bands, standard deviation: another microphone.
-        time_mask, band_mask: longest masked stretch, in frames and in bands (Park et al. 2019).
-        mixup: alpha of the Beta distribution that mixes two pieces (Zhang et al. 2018).
-        equaliser_db: as ``tilt_db``, on the waveform: a teacher hears it too.
-        speed: the sound is played up to this share faster or slower, pitch and all.
-        under: the class, by its number, whose pieces are laid under half of the others; None for
-            none.
-        under_db: (least, most) decibels that a piece lies above what is laid under it.
-        damage: chance of each kind of damage by room, microphone and codec
-            (:mod:`train.data.augmentation`).
-    """
-
-    gain_db: float = 3.0
-    noise_db: tuple[float, float] | None = (-45.0, -20.0)
-    tilt_db: float = 2.0
-    time_mask: int = 30
-    band_mask: int = 8
-    mixup: float = 0.2
-    equaliser_db: float = 0.0
-    speed: float = 0.0
-    under: int | None = None
-    under_db: tuple[float, float] = (-5.0, 20.0)
-    damage: float = 0.0
-
-    def __post_init__(self):
-        _require_numbers(self, AUGMENTATION)
-        if self.noise_db is not None:
-            _require_levels("noise_db", self.noise_db)
-        _require_levels("under_db", self.under_db)
-        if self.under is not None:  # whether there is such a class, the run sees
-            require_number("under", self.under, (0, 1000), True)
+from train.data.limits import PRESET, require, require_numbers
 
 
 @dataclass(frozen=True)
@@ -107,7 +56,7 @@ class Preset:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
-        _require_numbers(self, PRESET)
+        require_numbers(self, PRESET)
         known = ("one-cycle", "constant")
         require(self.schedule in known, f"schedule is one of {known}, not {self.schedule!r:.60}.")
         require(
