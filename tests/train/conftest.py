@@ -16,8 +16,8 @@ from train.data.datasets.donateacry import LABELS
 from train.data.synthesis import STYLES, synthesise
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
-from train.fit.state import Memory
-from train.fit.trainer import Lesson, fit
+from train.fit.state import TrainingState
+from train.fit.trainer import TrainingData, fit
 
 BABIES, CLIPS = 3, 2  # of each label
 
@@ -68,8 +68,8 @@ def fitted(clips, accelerator):
         bands = preset.front_end.num_bands
         model = cry_model.build_model(system, 5, bands, **settings)
         epochs = []
-        front_end, lesson = FrontEnd(preset.front_end), lesson or Lesson(clips, 5)
-        memory = memory or Memory()
+        front_end, lesson = FrontEnd(preset.front_end), lesson or TrainingData(clips, 5)
+        memory = memory or TrainingState()
         report = report or epochs.append
         model = fit(model, front_end, lesson, preset, seed, accelerator, memory, report)
         return model, epochs

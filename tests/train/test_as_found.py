@@ -26,7 +26,7 @@ from train.cli.planning import plan
 from train.fit.cross_validation import run_fit
 from train.fit.devices import as_found, ask_for_determinism, make_accelerator
 from train.fit.presets import BEST
-from train.fit.trainer import Lesson, fit
+from train.fit.trainer import TrainingData, fit
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 PLACE = f"results/donateacry/baby/{SYSTEM}/run.json"
@@ -87,7 +87,7 @@ def test_an_older_accelerator_keeps_its_precision(clips):
     def result(accelerator):
         torch.manual_seed(0)
         model = cry_model.build_model(SYSTEM, 5, 64, channels=8, stages=1)
-        fitted = fit(model, FrontEnd(BEST.front_end), Lesson(clips, 5), QUICK, 0, accelerator)
+        fitted = fit(model, FrontEnd(BEST.front_end), TrainingData(clips, 5), QUICK, 0, accelerator)
         return fitted.classifier.weight
 
     older = make_accelerator("cpu", "bfloat16")

@@ -21,7 +21,7 @@ from train.data.clips import Clips, cut_before_splitting
 from train.data.corpus import DataError, Item
 from train.data.datasets.donateacry import LABELS
 from train.data.splits import split
-from train.fit.cross_validation import kept_folds
+from train.fit.cross_validation import saved_folds
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
 from train.studies.attention_ablation import Cell, rebuild
@@ -257,7 +257,7 @@ def test_a_system_is_fitted_to_labels_that_were_dealt_out(fit, clips, made_up_ro
     assert json.loads((place / "run.json").read_text())["configuration"]["shuffled"] == 4
     assert not (out / "checkpoints").exists()
     cell = Cell(out, "donateacry", "clip", SYSTEM)
-    _, config = load_checkpoint(next(kept_folds(out, "donateacry", "clip", SYSTEM))[2])
+    _, config = load_checkpoint(next(saved_folds(out, "donateacry", "clip", SYSTEM))[2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))
     assert {item.recording: item.label for item in built.units.items} == dealt
 

@@ -21,7 +21,7 @@ from train.fit.distillation import load_teacher
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST
 from train.fit.run import Run
-from train.fit.trainer import Lesson
+from train.fit.trainer import TrainingData
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 QUICK = replace(BEST, epochs=2, batch=8)
@@ -29,7 +29,7 @@ QUICK = replace(BEST, epochs=2, batch=8)
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """An untrained system that has opinions all the same."""
+    """An untrained system that has teacher_predictions all the same."""
     folder = tmp_path_factory.mktemp("teacher") / "wise"
     torch.manual_seed(5)
     config = CheckpointConfig(SYSTEM, LABELS, BEST.front_end, settings={"channels": 16})
@@ -83,7 +83,7 @@ def test_a_pupil_of_unlabelled_recordings_comes_to_agree_with_its_teacher(teache
         )
         return np.abs(ours - theirs).mean()
 
-    lesson = Lesson(unlabelled, 5, teacher=wise)
+    lesson = TrainingData(unlabelled, 5, teacher=wise)
     untaught, _ = fitted(replace(preset, learning_rate=0.0), channels=16, lesson=lesson)
     taught, _ = fitted(preset, channels=16, lesson=lesson)
     assert gap(taught) < 0.5 * gap(untaught)

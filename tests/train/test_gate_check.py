@@ -15,7 +15,7 @@ from train.data.clips import Clips
 from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets.detector import CRY, FOLDS, LABELS, OTHER, kind_of
 from train.data.synthesis import synthesise
-from train.fit.presets import GATE
+from train.fit.presets import DETECTOR
 from train.fit.run import Run
 from train.studies import detector as gate_check
 from train.studies.detector import FAMILIES, divide, run_check, tasks
@@ -47,7 +47,7 @@ def run(corpus, accelerator, tmp_path):
         system="improved-ecapa-tdnn",
         data=corpus,
         protocol="baby",
-        preset=replace(GATE, epochs=1, batch=8),
+        preset=replace(DETECTOR, epochs=1, batch=8),
         folds=FOLDS,
         seeds=(0,),
         accelerator=accelerator,

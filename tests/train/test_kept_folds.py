@@ -7,7 +7,7 @@ import pytest
 import cry_model
 from train.__main__ import main
 from train.data.cache import find_corpus
-from train.fit.cross_validation import kept_folds
+from train.fit.cross_validation import saved_folds
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST
 
@@ -30,7 +30,7 @@ def out(made_up_root, tmp_path_factory):
 
 def test_each_fold_answers_for_what_it_has_not_heard(out, made_up_root):
     table = pd.read_csv(out / "results" / "donateacry" / "baby" / SYSTEM / "predictions.csv")
-    folds = list(kept_folds(out, "donateacry", "baby", SYSTEM))
+    folds = list(saved_folds(out, "donateacry", "baby", SYSTEM))
     assert [(seed, fold) for seed, fold, _ in folds] == [(0, 0), (0, 1)]
     clips = find_corpus("donateacry", None, made_up_root / "cache", BEST.front_end).clips
     for _, fold, folder in folds:
@@ -48,17 +48,17 @@ def test_each_fold_answers_for_what_it_has_not_heard(out, made_up_root):
 
 
 def test_what_results_have_is_not_fitted_again_for_its_weights(out, made_up_root, monkeypatch):
-    folder = next(folder for _, _, folder in kept_folds(out, "donateacry", "baby", SYSTEM))
+    folder = next(folder for _, _, folder in saved_folds(out, "donateacry", "baby", SYSTEM))
     (folder / "config.json").unlink()  # as if the writing had been cut off
     monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
     assert fit(made_up_root, out, "--keep-folds") == 0
-    assert [fold for _, fold, _ in kept_folds(out, "donateacry", "baby", SYSTEM)] == [1]
+    assert [fold for _, fold, _ in saved_folds(out, "donateacry", "baby", SYSTEM)] == [1]
 
 
 def test_weights_are_only_kept_if_asked_for_also_within_a_fold(made_up_root, tmp_path):
     assert fit(made_up_root, tmp_path / "a") == 0
     assert not (tmp_path / "a" / "folds").exists()
-    assert list(kept_folds(tmp_path / "a", "donateacry", "baby", SYSTEM)) == []
+    assert list(saved_folds(tmp_path / "a", "donateacry", "baby", SYSTEM)) == []
     assert fit(made_up_root, tmp_path / "b", "--within", "1", "--keep-folds") == 0
-    (_, _, folder), _ = kept_folds(tmp_path / "b", "donateacry", "baby", SYSTEM)
+    (_, _, folder), _ = saved_folds(tmp_path / "b", "donateacry", "baby", SYSTEM)
     assert cry_model.load_checkpoint(folder)[1].training["within"]["fold"] == 1

@@ -14,8 +14,8 @@ from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets import donateacry
 from train.fit.predict import TrainingError, piece_probabilities
 from train.fit.presets import BEST, PAPER
-from train.fit.state import Memory
-from train.fit.trainer import Bank, schedule
+from train.fit.state import TrainingState
+from train.fit.trainer import DeviceDataset, schedule
 from train.fit.weights import Weights, numbers
 
 QUICK = replace(BEST, epochs=1, batch=8)
@@ -49,14 +49,14 @@ def test_balanced_drawing_gives_every_class_its_share(clips):
     uneven = clips.subset([i for i, label in enumerate(clips.labels) if label < 2 or i % 6 == 0])
     rng = torch.Generator().manual_seed(0)
     for balance, share in ((1.0, 0.2), (0.0, 1 / len(uneven.items))):
-        bank = Bank(uneven, 5, balance, torch.device("cpu"))
+        bank = DeviceDataset(uneven, 5, balance, torch.device("cpu"))
         _, targets = bank.draw(4000, 80, rng)
         assert targets.mean(0)[4] == pytest.approx(share, abs=0.03)
 
 
 def test_drawn_pieces_are_stretches_of_one_clip(clips):
     short = clips.subset([0, 7])
-    bank = Bank(short, 5, 0.0, torch.device("cpu"))
+    bank = DeviceDataset(short, 5, 0.0, torch.device("cpu"))
     for length in (800, 40_000):
         pieces, targets = bank.draw(6, length, torch.Generator().manual_seed(1))
         for piece, target in zip(pieces, targets, strict=True):
@@ -82,7 +82,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(fitted, monkeypat
 
 
 def test_the_state_before_the_trouble_is_kept(fitted, tmp_path, monkeypatch):
-    memory = Memory(tmp_path / "fit.pt", "this")
+    memory = TrainingState(tmp_path / "fit.pt", "this")
     fitted(replace(QUICK, epochs=1), channels=16, memory=memory)
     before = memory.path.read_bytes()
 
@@ -122,13 +122,13 @@ def test_the_average_is_that_of_torch_whose_decay_rises(clips):
 
 def test_an_epoch_draws_as_many_pieces_as_the_preset_says(fitted, monkeypatch):
     drawn = []
-    draw = Bank.draw
+    draw = DeviceDataset.draw
 
     def count(self, count, *rest):
         drawn.append(count)
         return draw(self, count, *rest)
 
-    monkeypatch.setattr(Bank, "draw", count)
+    monkeypatch.setattr(DeviceDataset, "draw", count)
     fitted(replace(QUICK, epochs=2, draws=24), "improved-ecapa-tdnn-no-mca", channels=16)
     assert drawn == [8] * 6
 

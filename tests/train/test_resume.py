@@ -17,7 +17,7 @@ from train.__main__ import main
 from train.data.corpus import DataError
 from train.fit.devices import as_found, ask_for_determinism
 from train.fit.presets import BEST
-from train.fit.state import Memory
+from train.fit.state import TrainingState
 
 ROOT = Path(__file__).parents[2]
 
@@ -105,7 +105,7 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
 
 
 def test_threads_do_not_matter_where_a_gpu_computes(tmp_path):
-    memory = Memory(tmp_path / "fit.pt", "this", threads=4)
+    memory = TrainingState(tmp_path / "fit.pt", "this", threads=4)
     memory.keep({"epoch": 1})
     with as_found():
         ask_for_determinism()
@@ -122,7 +122,7 @@ class Stop(Exception):
 def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
     preset = replace(BEST, epochs=2, batch=8, **changes)
     whole, _ = fitted(preset, channels=16)
-    memory = Memory(tmp_path / "fit.pt", "this")
+    memory = TrainingState(tmp_path / "fit.pt", "this")
 
     def stop(_):
         raise Stop
@@ -138,7 +138,7 @@ def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
 
 
 def test_a_state_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
-    memory = Memory(tmp_path / "a" / "fit.pt", "this")
+    memory = TrainingState(tmp_path / "a" / "fit.pt", "this")
     assert memory.recall() is None
     memory.keep({"epoch": 1})
     assert memory.recall() == {"epoch": 1}

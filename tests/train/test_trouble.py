@@ -13,13 +13,13 @@ import pytest
 
 from tests.train.killed_fit import arguments
 from train.__main__ import main, sentence
-from train.fit.state import Memory
+from train.fit.state import TrainingState
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path):
-    memory = Memory(tmp_path / "fit.pt", "this")
+    memory = TrainingState(tmp_path / "fit.pt", "this")
     memory.keep({"epoch": 1})
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -16,7 +16,7 @@ from train.fit.cross_validation import cross_validation as fitting_all
 from train.fit.cross_validation import trainer as fitting
 from train.fit.presets import BEST
 from train.fit.run import Run
-from train.fit.trainer import Lesson, Score, Watch, score
+from train.fit.trainer import TrainingData, Score, EarlyStopping, score
 
 WATCHED = replace(BEST, epochs=4, batch=8, validation=0.34, patience=2)
 
@@ -50,14 +50,14 @@ def test_the_score_is_that_of_scikit_learn(clips):
 
 
 def test_the_watch_keeps_the_best_and_says_when_it_is_enough():
-    watch, model = Watch(None, patience=2), Fixed([0.0] * 5)
+    watch, model = EarlyStopping(None, patience=2), Fixed([0.0] * 5)
     for loss, enough in ((1.0, False), (0.8, False), (0.9, False), (0.8, True)):
         with torch.no_grad():
             model.logits.fill_(loss)
         watch.note(Score(0.5, loss), model)
         assert watch.enough == enough
     assert watch.best["logits"].tolist() == pytest.approx([0.8] * 5)
-    copy = Watch(None, patience=2)
+    copy = EarlyStopping(None, patience=2)
     copy.restore(watch.state())
     assert copy.enough
     assert copy.best_loss == 0.8
@@ -65,7 +65,7 @@ def test_the_watch_keeps_the_best_and_says_when_it_is_enough():
 
 def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitted):
     held = clips.subset(range(0, 30, 6))
-    lesson = Lesson(clips.subset([i for i in range(30) if i % 6]), 5, held)
+    lesson = TrainingData(clips.subset([i for i in range(30) if i % 6]), 5, held)
     # Such steps do nothing but harm.
     preset = replace(WATCHED, epochs=12, learning_rate=0.5, average=0.0, schedule="constant")
     model, epochs = fitted(preset, channels=16, lesson=lesson)

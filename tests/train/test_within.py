@@ -10,7 +10,7 @@ import pytest
 from train.__main__ import main
 from train.data.clips import cut_before_splitting
 from train.data.corpus import ONLY_LEARNT, DataError
-from train.data.splits import PROTOCOLS, Outer, split
+from train.data.splits import PROTOCOLS, OuterFold, split
 from train.fit.presets import BEST
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
@@ -20,7 +20,7 @@ SYSTEM = "improved-ecapa-tdnn-no-mca"
 def test_nothing_that_the_fold_tests_is_left(clips, protocol):
     units = cut_before_splitting(clips, BEST.front_end) if protocol == "clip" else clips
     key = PROTOCOLS[protocol]
-    part = Outer(1, 3).training_part(units, protocol, 2)
+    part = OuterFold(1, 3).training_part(units, protocol, 2)
     tested = units.subset(np.flatnonzero(split(units.items, protocol, 3, 0) == 1))
     assert len(part.items) + len(tested.items) == len(units.items)
     assert not {key(item) for item in part.items} & {key(item) for item in tested.items}
@@ -28,7 +28,7 @@ def test_nothing_that_the_fold_tests_is_left(clips, protocol):
 
 def test_official_folds_are_dealt_out_whole(clips):
     items = tuple(replace(item, fold=i % 5) for i, item in enumerate(clips.items))
-    part = Outer(2, 5).training_part(replace(clips, items=items), "recording", 2)
+    part = OuterFold(2, 5).training_part(replace(clips, items=items), "recording", 2)
     was = {item.recording: item.fold for item in items}
     dealt = {(was[item.recording], item.fold) for item in part.items}
     assert dealt == {(0, 0), (1, 1), (3, 0), (4, 1)}
@@ -37,7 +37,7 @@ def test_official_folds_are_dealt_out_whole(clips):
 def test_what_a_test_part_leaves_is_split_anew(clips):
     tested = {item.group for item in clips.items[::6]}
     items = [replace(i, fold=0 if i.group in tested else ONLY_LEARNT) for i in clips.items]
-    part = Outer(0, 1).training_part(replace(clips, items=tuple(items)), "baby", 2)
+    part = OuterFold(0, 1).training_part(replace(clips, items=tuple(items)), "baby", 2)
     assert {item.group for item in part.items} == {item.group for item in items} - tested
     assert set(split(part.items, "baby", 2, 0)) == {0, 1}
 
@@ -70,4 +70,4 @@ def test_a_fold_that_there_is_not_is_one_sentence(arguments, capsys):
 
 def test_a_corpus_is_too_small_for_some_folds(clips):
     with pytest.raises(DataError):
-        Outer(0, 40).training_part(clips, "baby", 2)
+        OuterFold(0, 40).training_part(clips, "baby", 2)

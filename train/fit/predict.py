@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cry_model.frontend import FrontEnd
+from cry_model.run_files import probability_columns
 from train.data.clips import Clips
 from train.data.feature_tables import TableFrontEnd
 
@@ -71,3 +73,25 @@ def piece_probabilities(
     if not all(np.isfinite(rows).all() for rows in found):
         raise TrainingError("What was fitted gives no numbers; try a lower learning rate.")
     return found
+
+
+def predict(
+    model: nn.Module, front_end: TrainingFrontEnd, clips: Clips, labels: tuple[str, ...]
+) -> pd.DataFrame:
+    """Return the probabilities of every piece of every clip, cut as the classifier cuts them."""
+    rows: list[Mapping[str, object]] = []
+    columns = probability_columns(labels)
+    probabilities = piece_probabilities(model, front_end, clips)
+    for item, pieces in zip(clips.items, probabilities, strict=True):
+        # A unit of the clip protocol that is a little too long for one piece has two.
+        for number, row in enumerate(pieces):
+            rows.append(
+                {
+                    "clip": f"{item.unit}#{number}",
+                    "recording": item.recording,
+                    "group": item.group,
+                    "label": item.label,
+                    **dict(zip(columns, row, strict=True)),
+                }
+            )
+    return pd.DataFrame(rows)

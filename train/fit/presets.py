@@ -126,7 +126,7 @@ WIDE = replace(
 )
 """The best preset for corpora whose recordings all have one sample rate, of 16 kHz or more."""
 
-GATE_FRONT_END = FrontEndConfig(
+DETECTOR_FRONT_END = FrontEndConfig(
     num_bands=40,
     num_filters=40,
     window=512,
@@ -149,7 +149,7 @@ DISTIL = Preset(
     epochs=20,
     batch=16,
     learning_rate=2e-3,
-    # All that is done to the sound the teacher hears too; masks and mixup would be the pupil's
+    # All that is done to the sound the teacher hears too; masks and mixup would be the student's
     # alone.
     augmentation=Augmentation(
         gain_db=0.0,
@@ -180,9 +180,9 @@ FEATURES = Preset(
 """For feature-mlp. Chosen on other divisions of the challenge's table than those that its results
 are of (seeds from 100 on), among about ten ways to fit whose accuracies lay within three points."""
 
-GATE = Preset(
+DETECTOR = Preset(
     "gate",
-    front_end=GATE_FRONT_END,
+    front_end=DETECTOR_FRONT_END,
     epochs=60,
     batch=32,
     learning_rate=3e-3,
@@ -202,7 +202,7 @@ GATE = Preset(
 )
 """For the gate, which meets sounds of any source."""
 
-GATE_SETTINGS: Mapping[str, Mapping[str, int]] = {
+DETECTOR_SETTINGS: Mapping[str, Mapping[str, int]] = {
     "ecapa-tdnn": {
         "channels": 64,
         "mfa_channels": 128,
@@ -223,7 +223,7 @@ BEST_SETTINGS: Mapping[str, Any] = {
 block's own residual beside the cross-layer sum would double the stem's part in each layer, and the
 averages over time alone say too little."""
 
-PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, WIDE, PAPER, DISTIL, FEATURES, GATE)}
+PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, WIDE, PAPER, DISTIL, FEATURES, DETECTOR)}
 """By name."""
 
 
