@@ -59,8 +59,8 @@ def fitted(clips, accelerator):
         preset,
         system="improved-ecapa-tdnn",
         seed=0,
-        lesson=None,
-        memory=None,
+        data=None,
+        state=None,
         report=None,
         **settings,
     ):
@@ -68,10 +68,10 @@ def fitted(clips, accelerator):
         bands = preset.front_end.num_bands
         model = cry_model.build_model(system, 5, bands, **settings)
         epochs = []
-        front_end, lesson = FrontEnd(preset.front_end), lesson or TrainingData(clips, 5)
-        memory = memory or TrainingState()
+        front_end, data = FrontEnd(preset.front_end), data or TrainingData(clips, 5)
+        state = state or TrainingState()
         report = report or epochs.append
-        model = fit(model, front_end, lesson, preset, seed, accelerator, memory, report)
+        model = fit(model, front_end, data, preset, seed, accelerator, state, report)
         return model, epochs
 
     return run

@@ -21,7 +21,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 import cry_model
 from cry_model import FrontEnd
 from tests.conftest import ROOT
-from train.__main__ import main
+from train.__main__ import main, parse
 from train.cli.planning import plan
 from train.fit.cross_validation import run_fit
 from train.fit.devices import as_found, ask_for_determinism, make_accelerator
@@ -129,9 +129,7 @@ def command(*more):
 
 
 def library(root, out):
-    from train.__main__ import parser
-
-    args = parser().parse_args(words(root, out, "--precision", "bfloat16", "--no-resume"))
+    args = parse(words(root, out, "--precision", "bfloat16", "--no-resume"))
     run_fit(next(plan(args, SYSTEM, make_accelerator("cpu", "bfloat16"))))
 
 

@@ -19,7 +19,7 @@ from cry_model.layers import DifferentialAttention
 from train.__main__ import main
 from train.data.corpus import DataError
 from train.data.datasets.donateacry import LABELS
-from train.fit.cross_validation import saved_folds
+from train.fit.fold_checkpoints import saved_folds
 from train.studies.attention_ablation import Cell, facts_of, find_cells, same, scale_facts
 from train.studies.neutral import compare
 
@@ -54,11 +54,11 @@ def root(tmp_path_factory):
 def fit(root, out, *more):
     words = ["fit", "--dataset", "donateacry", "--data-root", str(root), "--out", str(out)]
     words += ["--cache", str(root / "cache"), "--folds", "2", "--epochs", "2", "--device", "cpu"]
-    return main([*words, "--keep-folds", "--no-checkpoint", "--protocol", "clip", *more])
+    return main([*words, "--save-folds", "--no-checkpoint", "--protocol", "clip", *more])
 
 
 def effect(root, out, *more):
-    words = ["effect", "--out", str(out), "--data-root", str(root), "--device", "cpu"]
+    words = ["ablate-attention", "--out", str(out), "--data-root", str(root), "--device", "cpu"]
     return main([*words, "--cache", str(root / "cache"), *more])
 
 
@@ -337,5 +337,5 @@ def test_other_recordings_are_refused(root, copied, tmp_path, capsys):
 def test_cells_are_found_by_name(out, capsys):
     assert [str(one) for one in find_cells(out, systems=[WHOLE])] == [f"donateacry/clip/{WHOLE}"]
     assert len(find_cells(out)) == 3
-    assert main(["effect", "--out", str(out), "--protocol", "baby"]) == 2
+    assert main(["ablate-attention", "--out", str(out), "--protocol", "baby"]) == 2
     assert "There are no weights of such folds" in capsys.readouterr().err

@@ -216,8 +216,7 @@ def test_what_does_not_belong_together_is_one_sentence(finished, change, words, 
 
 @pytest.mark.parametrize("coverage", ["0", "1", "80", "most", "nan"])
 def test_a_promise_lies_between_none_and_all(finished, coverage, capsys):
-    with pytest.raises(SystemExit):
-        main(["calibrate", str(finished[0]), "--coverage", coverage])
+    assert main(["calibrate", str(finished[0]), "--coverage", coverage]) == 2
     assert "must lie between 0 and 1" in capsys.readouterr().err
 
 

@@ -53,10 +53,10 @@ def test_the_gradient_is_the_processors(clips):
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             losses.append(nn_loss(model, front_end, waves, clips.labels[:8].to(device)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    bank = DeviceDataset(clips, 5, 1.0, torch.device("cuda"))
+    dataset = DeviceDataset(clips, 5, 1.0, torch.device("cuda"))
     accelerator = make_accelerator("cuda")
     loss = step_loss(
-        model, front_end, bank, None, preset, EpochRng(0, 0, torch.device("cuda")), accelerator
+        model, front_end, dataset, None, preset, EpochRng(0, 0, torch.device("cuda")), accelerator
     )
     assert loss.device.type == "cuda"
 

@@ -15,6 +15,7 @@ from train.data.clips import Clips
 from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets.detector import CRY, FOLDS, LABELS, OTHER, kind_of
 from train.data.synthesis import synthesise
+from train.fit.experiment import Experiment
 from train.fit.presets import DETECTOR
 from train.fit.run import Run
 from train.studies import detector as gate_check
@@ -43,17 +44,16 @@ def corpus():
 
 @pytest.fixture
 def run(corpus, accelerator, tmp_path):
-    return Run(
+    experiment = Experiment(
         system="improved-ecapa-tdnn",
         data=corpus,
         protocol="baby",
         preset=replace(DETECTOR, epochs=1, batch=8),
         folds=FOLDS,
-        seeds=(0,),
         accelerator=accelerator,
-        out=tmp_path,
         settings={"channels": 8, "stages": 1},
     )
+    return Run(experiment, (0,), tmp_path)
 
 
 def test_what_is_tested_is_not_learnt_from(corpus):
@@ -73,7 +73,9 @@ def test_a_gate_is_fitted_measured_and_shipped(run, monkeypatch):
     found = run_check(run)
     table = pd.read_csv(run.results_folder / "scores.csv", keep_default_na=False)
     plain = table[(table["without"] == "") & (table["snr_db"] == "")]
-    assert sorted(plain["recording"]) == sorted(i.recording for i in run.data.clips.items)
+    assert sorted(plain["recording"]) == sorted(
+        i.recording for i in run.experiment.data.clips.items
+    )
     mixed = table[table["snr_db"] != ""]
     assert len(mixed) == 2 * FOLDS * len(gate_check.SNR_DB)
     assert set(mixed["label"]) == {CRY}
@@ -87,7 +89,7 @@ def test_a_gate_is_fitted_measured_and_shipped(run, monkeypatch):
 def test_the_score_in_the_table_is_that_of_the_gate(run):
     found = run_check(replace(run, checkpoint=True), leave_out=False)
     gate = CryGate.from_pretrained(run.checkpoint_folder)
-    wave = run.data.clips.waveforms[0]
+    wave = run.experiment.data.clips.waveforms[0]
     expected = gate.scan(Recording(wave, 8000)).score
     assert gate_check.score(gate.model, gate.front_end, wave) == pytest.approx(expected, abs=1e-6)
     assert found.unheard == {}
@@ -102,7 +104,8 @@ def test_what_is_there_is_not_fitted_again(run, monkeypatch):
 
 def test_another_configuration_is_refused(run):
     run_check(replace(run, checkpoint=False), leave_out=False)
-    other = replace(run, preset=replace(run.preset, learning_rate=1e-4), checkpoint=False)
+    faster = replace(run.experiment.preset, learning_rate=1e-4)
+    other = replace(run, experiment=replace(run.experiment, preset=faster), checkpoint=False)
     with pytest.raises(DataError, match="other settings"):
         run_check(other, leave_out=False)
 
@@ -113,8 +116,8 @@ def test_mixtures_lie_as_far_apart_as_they_say(run, monkeypatch):
     monkeypatch.setattr(gate_check, "MIXED", 1)
     from cry_model.frontend import FrontEnd
 
-    front_end = FrontEnd(run.preset.front_end)
-    _, tested = divide(run.data.clips, 0, "")
+    front_end = FrontEnd(run.experiment.preset.front_end)
+    _, tested = divide(run.experiment.data.clips, 0, "")
     rows = list(gate_check.score_rows(None, front_end, tested, 0, mix=True))
     mixtures = [(r, w) for r, w in zip(rows, heard, strict=True) if r["snr_db"] != ""]
     name = mixtures[0][0]["recording"].partition("@")[0]
@@ -133,4 +136,4 @@ def test_several_processes_are_refused(run):
         num_processes = 2
 
     with pytest.raises(DataError, match="one process"):
-        run_check(replace(run, accelerator=Two()))
+        run_check(replace(run, experiment=replace(run.experiment, accelerator=Two())))

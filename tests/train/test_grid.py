@@ -16,8 +16,8 @@ from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
 from tests.conftest import ROOT
-from train.__main__ import main, parser
-from train.cli.grid import Child, next_of, options_of, words_of
+from train.__main__ import main, parse
+from train.cli.grid import Child, next_of, words_of
 from train.data.corpus import Item
 from train.data.datasets import donateacry, esc10
 from train.data.datasets.donateacry import LABELS
@@ -59,7 +59,7 @@ def two_jobs(made_up_root, tmp_path_factory):
     out = tmp_path_factory.mktemp("grid")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("train.cli.grid.cores", lambda: 2 * torch.get_num_threads())
-        more = ["--seeds", "1", "0", "--jobs", "2", "--keep-folds", "--checkpoint"]
+        more = ["--seeds", "1", "0", "--jobs", "2", "--save-folds", "--checkpoint"]
         assert grid(made_up_root, out, *more) == 0
     return out
 
@@ -160,7 +160,7 @@ def test_what_fails_or_is_busy_does_not_stop_the_rest(two_jobs, made_up_root, tm
         assert grid(made_up_root, tmp_path, "--system", SYSTEMS[0], BUSY, SYSTEMS[1]) == 2
     said = capsys.readouterr()
     assert predictions(tmp_path, SYSTEMS[1])
-    assert f"[2/3] donateacry, baby, {BUSY}, seed 0: skipped, another command" in said.out
+    assert f"[3/3] donateacry, baby, {BUSY}, seed 0: skipped, another command" in said.out
     assert not (tmp_path / "results" / "donateacry" / "baby" / BUSY).exists()
     assert "1 of 3 fits failed" in said.err
     assert f"{SYSTEMS[0]}, seed 0: {folder} holds a run with other settings" in said.err
@@ -177,13 +177,12 @@ def test_a_checkpoint_is_of_the_first_seed_with_the_numbers_of_all(two_jobs):
 def test_the_words_are_those_of_fit(tmp_path):
     words = ["--datasets", "esc10", "--seeds", "4", "2", "--checkpoint", "--track", "--no-resume"]
     words += ["--set", "batch=4", "mixup=0", "--data-root", str(tmp_path), "--precision", "float32"]
-    args = parser().parse_args(["grid", *words])
-    for seed, seeds in ((4, [4]), (2, [4, 2])):
-        options = options_of(args, Cell("esc10", "clip", "resnet18", seed))
-        found = parser().parse_args(words_of(options))
-        assert (found.command, found.seeds, found.checkpoint) == ("fit", seeds, seed == 2)
-        for name in vars(found).keys() & vars(options).keys() - {"command", "run"}:
-            assert getattr(found, name) == getattr(options, name), name
+    options = parse(["grid", *words])
+    for seed, seeds in ((4, (4,)), (2, (4, 2))):
+        asked = options.options_of(Cell("esc10", "clip", "resnet18", seed))
+        assert words_of(asked)[0] == "fit"
+        assert (asked.seeds, asked.checkpoint) == (seeds, seed == 2)
+        assert parse(words_of(asked)) == asked
 
 
 def test_cells_of_one_folder_never_run_at_once():

@@ -8,7 +8,7 @@ import torch
 import cry_model
 from cry_model import FrontEnd
 from cry_model.checkpoint import WEIGHTS, CheckpointConfig, load_checkpoint, save_checkpoint
-from train.fit.final import MAX_FP16_ERROR, fp16_error, as_float16
+from train.fit.final import MAX_FP16_ERROR, as_float16, fp16_error
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST
 

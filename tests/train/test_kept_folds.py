@@ -7,7 +7,7 @@ import pytest
 import cry_model
 from train.__main__ import main
 from train.data.cache import find_corpus
-from train.fit.cross_validation import saved_folds
+from train.fit.fold_checkpoints import saved_folds
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST
 
@@ -24,7 +24,7 @@ def fit(root, out, *more):
 @pytest.fixture(scope="module")
 def out(made_up_root, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs")
-    assert fit(made_up_root, out, "--keep-folds") == 0
+    assert fit(made_up_root, out, "--save-folds") == 0
     return out
 
 
@@ -51,7 +51,7 @@ def test_what_results_have_is_not_fitted_again_for_its_weights(out, made_up_root
     folder = next(folder for _, _, folder in saved_folds(out, "donateacry", "baby", SYSTEM))
     (folder / "config.json").unlink()  # as if the writing had been cut off
     monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
-    assert fit(made_up_root, out, "--keep-folds") == 0
+    assert fit(made_up_root, out, "--save-folds") == 0
     assert [fold for _, fold, _ in saved_folds(out, "donateacry", "baby", SYSTEM)] == [1]
 
 
@@ -59,6 +59,6 @@ def test_weights_are_only_kept_if_asked_for_also_within_a_fold(made_up_root, tmp
     assert fit(made_up_root, tmp_path / "a") == 0
     assert not (tmp_path / "a" / "folds").exists()
     assert list(saved_folds(tmp_path / "a", "donateacry", "baby", SYSTEM)) == []
-    assert fit(made_up_root, tmp_path / "b", "--within", "1", "--keep-folds") == 0
+    assert fit(made_up_root, tmp_path / "b", "--outer-fold", "1", "--save-folds") == 0
     (_, _, folder), _ = saved_folds(tmp_path / "b", "donateacry", "baby", SYSTEM)
     assert cry_model.load_checkpoint(folder)[1].training["within"]["fold"] == 1

@@ -21,7 +21,7 @@ from train.data.datasets import DATASETS
 from train.data.datasets import unlabelled as cries
 from train.data.datasets.donateacry_ios import NAME as IOS
 from train.data.synthesis import STYLES, synthesise
-from train.fit.cross_validation import trainer as fitting
+from train.fit import trainer as fitting
 from train.fit.distillation import compare, load_teacher
 from train.fit.presets import BEST, DISTIL
 from train.fit.trainer import TrainingData, fit
@@ -181,8 +181,8 @@ def test_an_improved_pupil_learns_the_features_and_answers_with_the_teachers_cla
     frozen = [p.clone() for p in pupil.classifier.teacher.parameters()]
     clips = load_clips(DATASETS["cries"].read(root), front_end)
     preset = replace(DISTIL, epochs=12, batch=8, average=0.0, augmentation=None)
-    lesson, losses = TrainingData(clips, 3, None, teacher), []
-    fit(pupil, front_end, lesson, preset, 0, accelerator, report=lambda e: losses.append(e.loss))
+    data, losses = TrainingData(clips, 3, None, teacher), []
+    fit(pupil, front_end, data, preset, 0, accelerator, report=lambda e: losses.append(e.loss))
     assert losses[-1] < 0.7 * losses[0]
     assert all(
         torch.equal(a, b)

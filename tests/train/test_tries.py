@@ -31,8 +31,8 @@ def test_the_likeliest_piece_of_each_clip_is_taken():
 
 
 def test_tries_of_a_clip_follow_each_other(clips):
-    bank = DeviceDataset(clips, 5, 0.0, torch.device("cpu"))
-    waves, targets = bank.draw(6, 800, torch.Generator().manual_seed(0), tries=4)
+    dataset = DeviceDataset(clips, 5, 0.0, torch.device("cpu"))
+    waves, targets = dataset.draw(6, 800, torch.Generator().manual_seed(0), candidates=4)
     assert waves.shape == (24, 800)
     assert targets.shape == (6, 5)
     for number in range(6):

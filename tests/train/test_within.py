@@ -52,7 +52,7 @@ def arguments(made_up_root, tmp_path_factory):
 
 def test_a_trial_is_scored_on_inner_folds_and_ships_nothing(arguments, clips):
     words, out = arguments
-    assert main([*words, "--within", "0"]) == 0
+    assert main([*words, "--outer-fold", "0"]) == 0
     folder = out / "results" / "donateacry" / "baby" / SYSTEM
     table = pd.read_csv(folder / "predictions.csv")
     tested = np.flatnonzero(split(clips.items, "baby", 3, 0) == 0)
@@ -64,8 +64,8 @@ def test_a_trial_is_scored_on_inner_folds_and_ships_nothing(arguments, clips):
 
 
 def test_a_fold_that_there_is_not_is_one_sentence(arguments, capsys):
-    assert main([*arguments[0], "--within", "3"]) == 2
-    assert "--within counts from 0" in capsys.readouterr().err
+    assert main([*arguments[0], "--outer-fold", "3"]) == 2
+    assert "--outer-fold counts from 0" in capsys.readouterr().err
 
 
 def test_a_corpus_is_too_small_for_some_folds(clips):
