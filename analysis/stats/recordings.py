@@ -124,28 +124,41 @@ def over_seeds(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     return table.groupby(keys, as_index=False, sort=True)[columns].mean()
 
 
+METRIC_TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "macro_auc": "macro AUC",
+    "expected_calibration_error": "expected calibration error",
+}
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
-"""The metrics that guessing has a value of; more is better."""
+"""Metrics that have a chance level; higher is better."""
 
 
-class Guess(NamedTuple):
-    """A score, and who has it: "guessing" or 'always answering "hungry"'."""
+class Chance(NamedTuple):
+    """Score of a constant or random answer, 0 to 1, and its name for a legend."""
 
     value: float
-    who: str
+    name: str
 
 
-def guess(evaluation: Evaluation, metric: str) -> Guess:
-    """By accuracy and F1 the most frequent label is hard to beat; else any guess scores alike.
+def chance_level(evaluation: Evaluation, metric: str) -> Chance | None:
+    """Return the best score of an answer that does not depend on the sound.
+
+    Accuracy and macro F1 are those of always giving the most frequent label; balanced accuracy and
+    macro AUC are the same for every such answer.
 
     Args:
         evaluation: of any run on the recordings.
-        metric: one of :data:`SCORES`.
+        metric: a name in :data:`METRIC_TITLES`; None is returned if it is not in :data:`SCORES`.
     """
     share = evaluation.majority_accuracy
-    always = f"always answering “{words(evaluation.majority_label)}”"
-    if metric == "accuracy":
-        return Guess(share, always)
-    if metric == "macro_f1":  # of that label 2 share / (1 + share), of all others 0
-        return Guess(evaluation.chance * 2 * share / (1 + share), always)
-    return Guess(evaluation.chance if metric == "balanced_accuracy" else 0.5, "guessing")
+    always = f"always “{words(evaluation.majority_label)}”"
+    levels = {
+        "accuracy": Chance(share, always),
+        # F1 of that label is 2 share / (1 + share), of all others 0.
+        "macro_f1": Chance(evaluation.chance * 2 * share / (1 + share), always),
+        "balanced_accuracy": Chance(evaluation.chance, "chance"),
+        "macro_auc": Chance(0.5, "chance"),
+    }
+    return levels.get(metric)

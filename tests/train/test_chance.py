@@ -16,6 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cry_model import FrontEnd, load_checkpoint
+from tests.train import small_fit
+from tests.train.small_fit import SYSTEM
 from train.__main__ import main
 from train.data.clips import Clips, cut_before_splitting
 from train.data.corpus import DataError, Item
@@ -34,7 +36,6 @@ from train.studies.permutation_test import (
     statistics,
 )
 
-SYSTEM = "improved-ecapa-tdnn-no-mca"
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 5)
 """Recordings of each group: one group has a size of its own."""
 
@@ -223,13 +224,8 @@ def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys, clips):
 
 
 def test_a_folder_of_ones_own_is_asked_under_its_name(made_up_root, tmp_path):
-    words = [
-        "permutation-test",
-        "--dataset",
-        "folder",
-        "--data-root",
-        str(made_up_root / "donateacry"),
-    ]
+    root = str(made_up_root / "donateacry")
+    words = ["permutation-test", "--dataset", "folder", "--data-root", root]
     words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path), "--folds", "2"]
     assert main([*words, "--permutations", "20", "--protocols", "recording"]) == 0
     (path,) = (tmp_path / "results").glob("*/recording/chance.json")
@@ -243,10 +239,9 @@ def fit(made_up_root, tmp_path_factory):
     out = tmp_path_factory.mktemp("dealt")
 
     def run(*more):
-        words = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--protocol", "clip"]
-        words += ["--data-root", str(made_up_root), "--cache", str(made_up_root / "cache")]
-        words += ["--out", str(out), "--folds", "2", "--epochs", "1", "--device", "cpu"]
-        return main([*words, "--set", "channels=8", "stages=1", "--permute-labels", "4", *more])
+        return small_fit.fit(
+            made_up_root, out, "--protocol", "clip", "--permute-labels", "4", *more
+        )
 
     return run, out
 
@@ -281,5 +276,6 @@ def test_what_makes_no_sense_with_dealt_labels_is_one_sentence(fit, capsys, more
 
 
 def test_too_few_dealings_say_nothing(capsys):
-    assert main(["permutation-test", "--dataset", "esc10", "--permutations", "5"]) == 2
+    with pytest.raises(SystemExit):
+        main(["permutation-test", "--dataset", "esc10", "--permutations", "5"])
     assert "from 20 on" in capsys.readouterr().err

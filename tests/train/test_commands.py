@@ -25,9 +25,8 @@ def test_help_names_the_purpose_and_every_option(name, capsys, monkeypatch):
 def test_the_commands_are_shown_in_groups(capsys):
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
-    places = [
-        shown.index(f" {word} ") for word in ("Prepare and fit", "grid", "Measure", "Publish")
-    ]
+    panels = ("Prepare and fit", "grid", "Measure", "Publish")
+    places = [shown.index(f" {word} ") for word in panels]
     assert places == sorted(places)
     assert all(f" {name} " in shown for name in COMMANDS)
 

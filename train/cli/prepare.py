@@ -14,7 +14,7 @@ from train.data.cache import Prepared, describe, prepare
 from train.data.corpus import ONLY_LEARNT, DataError, Item
 from train.data.datasets import DATASETS
 from train.data.datasets.tables import plain
-from train.data.fetch import download
+from train.data.download import download
 from train.data.splits import FOLDS, has_test_part
 from train.fit.presets import PRESETS
 
@@ -133,7 +133,7 @@ class PrepareOptions(CorpusOptions):
         bool,
         flag(
             "--download",
-            "fetch the corpus first, from its public archive; goes on with what is there",
+            "fetch the corpus first, from its public archive; what is there stays",
         ),
     ] = False
     preset: Annotated[str, option("whose front end will hear it", parser=one_of(PRESETS))] = "best"

@@ -264,7 +264,7 @@ def facts_of(experiment: Experiment, seeds: tuple[int, ...]) -> dict[str, Any]:
 def summary(system: str, measured: Evaluation | Agreement) -> str:
     """Put the measured numbers into a few lines of text."""
     if isinstance(measured, Agreement):
-        return " ".join([f"{system}:", *measured.trust()[:1], f"gain {measured.gain}"])
+        return f"{system}: agreement {measured.agreement}, gain {measured.gain}"
     return scored(system, measured)
 
 
