@@ -1,4 +1,4 @@
-"""``python -m train ablate-attention``: every number beside one that was computed without its code."""
+"""``python -m train ablate-attention``: every number beside one computed without its code."""
 
 import json
 import math

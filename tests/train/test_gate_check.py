@@ -1,4 +1,4 @@
-"""``python -m train train-detector`` on a corpus of a few seconds: what is left out is not learnt from."""
+"""``python -m train train-detector`` on a tiny corpus: what is left out is not learnt from."""
 
 from dataclasses import replace
 from pathlib import Path
