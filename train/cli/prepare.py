@@ -62,7 +62,7 @@ def cautions(data: Prepared, folds: int) -> list[str]:
 
 
 def _twins(kind: str, names: Iterable[str], blanks: str) -> list[str]:
-    """Names that differ by case or blanks alone."""
+    """Find names that differ by case or blanks alone."""
     alike = defaultdict(list)
     for name in sorted(names):
         alike[re.sub(blanks, "", plain(name)) or name].append(name)
@@ -71,7 +71,7 @@ def _twins(kind: str, names: Iterable[str], blanks: str) -> list[str]:
 
 
 def _crossing(items: Sequence[Item], kind: str, of: Callable[[Item], str | None]) -> list[str]:
-    """Equal sounds with different labels, or in different groups."""
+    """Find equal sounds with different labels, or in different groups."""
     same: dict[str, dict[str | None, Item]] = defaultdict(dict)
     for item in items:
         same[item.source].setdefault(of(item), item)
@@ -94,7 +94,7 @@ def _few_groups(items: Sequence[Item], folds: int) -> list[str]:
 
 
 def _test_part(items: Sequence[Item]) -> list[str]:
-    """A test part that shares labels too little, or groups at all, with the rest."""
+    """Find a test part that shares labels too little, or groups at all, with the rest."""
     learnt = [item for item in items if item.fold == ONLY_LEARNT]
     tested = [item for item in items if item.fold != ONLY_LEARNT]
     labels = {item.label for item in learnt}, {item.label for item in tested}

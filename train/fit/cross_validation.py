@@ -67,7 +67,7 @@ def run_fit(run: Run) -> Evaluation | Agreement | None:
 
     Folds that the results folder already has are not fitted again, so a run that was cut off goes
     on where it was. None if there is nothing to be measured on: a corpus without any label, or a
-    teacher that has heard the recordings which a fold would hold out.
+    teacher that was fitted on the recordings which a fold would hold out.
 
     Raises:
         DataError: if the results folder holds a run of another configuration or corpus, another

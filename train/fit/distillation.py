@@ -1,4 +1,4 @@
-"""A fitted system as a source of labels (Hinton et al. 2015), for audio with and without its own.
+"""Distil a fitted system (Hinton et al. 2015) on audio with labels of its own and without.
 
 The teacher hears the very pieces that the student hears, with everything that augmentation does to
 the waveform, and its probabilities are the targets ("a good teacher is patient and consistent",
@@ -80,12 +80,12 @@ class Teacher:
         return {"reused_classifier": {"members": members, "hidden": hidden}}
 
     def facts(self) -> dict[str, Any]:
-        """For the record: which one it is, whatever its name."""
+        """Return for the record which one it is, whatever its name."""
         how = {"reused": True} if self.reused else {"weight": self.weight}
         return {"name": self.name, **how, "digest": digest(self.model.state_dict())}
 
     def overlaps_training_data(self, *corpora: str | None) -> bool:
-        """Whether it was fitted on one of them, or on one with the same babies.
+        """Return whether it was fitted on one of them, or on one with the same babies.
 
         Its labels then know the recordings that a fold holds out, and no number is honest.
         """
@@ -120,7 +120,7 @@ def load_teacher(
     student: AnyConfig,
     device: torch.device,
 ) -> Teacher:
-    """A checkpoint folder or Hub repository as the teacher.
+    """Load a checkpoint folder or Hub repository as the teacher.
 
     Args:
         name: the checkpoint.
@@ -165,7 +165,7 @@ def load_teacher(
 
 
 def can_hear(teacher: AnyConfig, student: AnyConfig) -> bool:
-    """Whether what was prepared for the student is what the teacher knows.
+    """Return whether what was prepared for the student is what the teacher knows.
 
     Acoustic features as a FeatureMLP takes them do not depend on the level, so one that hears the
     rate and nearly the whole band hears enough.
@@ -232,7 +232,7 @@ def compare(
 
 
 def divergence(teacher: NDArray[np.float64], student: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Kullback-Leibler divergence in nats, (recordings, classes) twice -> (recordings,)."""
+    """Return Kullback-Leibler divergences in nats, (recordings, classes) twice -> (recordings,)."""
     kept = teacher.clip(1e-9)
     return (kept * np.log(kept / student.clip(1e-6))).sum(1)
 
@@ -288,11 +288,11 @@ class Start:
     weights: Mapping[str, Tensor]
 
     def facts(self) -> dict[str, str]:
-        """For the record: which one it is, whatever its name."""
+        """Return for the record which one it is, whatever its name."""
         return {"name": self.name, "digest": digest(self.weights)}
 
     def begin(self, model: nn.Module) -> None:
-        """Puts the weights into a freshly built system.
+        """Put the weights into a freshly built system.
 
         Raises:
             DataError: if they do not fit into it.
@@ -308,7 +308,7 @@ class Start:
 
 
 def load_start(name: str | os.PathLike, corpus: str, system: str, hears: AnyConfig) -> Start:
-    """A checkpoint folder or Hub repository to begin with.
+    """Load a checkpoint folder or Hub repository to begin with.
 
     Raises:
         CheckpointError: if there is no such checkpoint.

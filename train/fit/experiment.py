@@ -1,4 +1,4 @@
-"""What decides the numbers of a fit: system, recordings, split and settings."""
+"""Describe what decides the numbers of a fit: system, recordings, split and settings."""
 
 from __future__ import annotations
 

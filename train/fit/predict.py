@@ -1,4 +1,4 @@
-"""Probabilities of clips, cut as the classifier cuts them."""
+"""Predict clips, cut as the classifier cuts them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def of_each_piece(
     clips: Clips,
     device: torch.device,
 ) -> list[NDArray[np.float64]]:
-    """For each clip (pieces, values), what is computed from features; equal lengths go together.
+    """Compute for each clip (pieces, values) from features; equal lengths go together.
 
     Nothing is padded, so a piece gets what it would get alone.
 
@@ -59,7 +59,7 @@ def of_each_piece(
 def piece_probabilities(
     model: nn.Module, front_end: TrainingFrontEnd, clips: Clips
 ) -> list[NDArray[np.float64]]:
-    """For each clip (pieces, classes), by a model in eval mode.
+    """Return for each clip (pieces, classes), by a model in eval mode.
 
     Raises:
         TrainingError: if the model gives anything but numbers.

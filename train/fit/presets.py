@@ -1,4 +1,4 @@
-"""How to train, as data. A variant is a preset plus a line."""
+"""Declare how to train, as data. A variant is a preset plus a line."""
 
 from __future__ import annotations
 
@@ -232,13 +232,13 @@ ONE_WIDE_RATE = ("esc10", "donateacry_ios", "synthetic6", "challenge6_cuts")
 
 
 def usual_settings(preset: Preset, system: str) -> Mapping[str, Any]:
-    """What a system is built with under a preset if nothing else is asked for."""
+    """Return what a system is built with under a preset if nothing else is asked for."""
     best = preset.name in (BEST.name, WIDE.name) and system.startswith("improved-ecapa-tdnn")
     return BEST_SETTINGS if best else {}
 
 
 def usual_preset(system: str, dataset: str) -> Preset:
-    """What fits a system to a corpus if nothing else is asked for."""
+    """Return what fits a system to a corpus if nothing else is asked for."""
     if system == ON_FEATURES:
         return FEATURES
     return WIDE if dataset in ONE_WIDE_RATE else BEST
@@ -248,7 +248,7 @@ FIXED = ("name", "front_end", "augmentation")
 
 
 def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset, Mapping[str, Any]]:
-    """The preset with some fields changed, and what is left for the system's class.
+    """Return the preset with some fields changed, and what is left for the system's class.
 
     Args:
         preset: the base.
@@ -260,7 +260,7 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
     """
     own = {f.name for f in fields(Preset)} - set(FIXED)
     augmentation = {f.name for f in fields(Augmentation)}
-    heard = {f.name for f in fields(preset.front_end)}
+    front_end = {f.name for f in fields(preset.front_end)}
     changes: dict[str, Any] = {}
     augmenting: dict[str, Any] = {}
     hearing: dict[str, Any] = {}
@@ -269,18 +269,18 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
         name, equals, text = assignment.partition("=")
         if not equals:
             raise DataError(f"--set takes NAME=VALUE, not '{assignment}'.")
-        homes = ((own, changes), (augmentation, augmenting), (heard, hearing))
+        homes = ((own, changes), (augmentation, augmenting), (front_end, hearing))
         target = next((values for names, values in homes if name in names), settings)
         target[name] = literal(text)
     if hearing:
-        changes["front_end"] = hears(preset.front_end, hearing)
+        changes["front_end"] = change_front_end(preset.front_end, hearing)
     if augmenting:
         changes["augmentation"] = replace(preset.augmentation or Augmentation(), **augmenting)
     return replace(preset, **changes), settings
 
 
-def hears(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
-    """The configuration with some fields changed.
+def change_front_end(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
+    """Return the configuration with some fields changed.
 
     Raises:
         DataError: if no front end can be built of it.
@@ -292,7 +292,7 @@ def hears(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
 
 
 def literal(text: str) -> Any:
-    """A number, a tuple, True, None, or else the text itself."""
+    """Read a number, a tuple, True, None, or else the text itself."""
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):

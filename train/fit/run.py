@@ -1,4 +1,4 @@
-"""Where the outcome of an experiment goes, and who may write there."""
+"""Give the outcome of an experiment its folders, and keep others from writing there."""
 
 from __future__ import annotations
 

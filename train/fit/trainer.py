@@ -1,4 +1,4 @@
-"""The training loop, readable top to bottom.
+"""Run the training loop, readable top to bottom.
 
 Everything runs on the device, in batches: waveforms, features, augmentation and the model, so no
 Python loader is in the way. Under ``accelerate launch`` each process draws the same global batch

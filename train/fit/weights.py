@@ -1,4 +1,4 @@
-"""The weights in training: of the model, their moving average, and the optimiser's memory."""
+"""Hold the weights in training: the model, its moving average, and the optimiser."""
 
 from __future__ import annotations
 
