@@ -215,7 +215,7 @@ def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
     path = run.folder.parent / "chance.json"
     if not path.is_file():
         return None
-    test = _parse(path, "python -m train chance", _permutation_test)
+    test = _parse(path, "python -m train permutation-test", _permutation_test)
     return test if test.folds == run.folds else None
 
 
@@ -333,7 +333,7 @@ def read_attention_ablation(folder: Path) -> AttentionAblation | None:
         ResultsError: if the file is malformed.
     """
     path = folder / "attention_effect.json"
-    return _parse(path, "python -m train effect", _ablation) if path.is_file() else None
+    return _parse(path, "python -m train ablate-attention", _ablation) if path.is_file() else None
 
 
 def _ablation(record: Record) -> AttentionAblation:
