@@ -16,8 +16,7 @@ from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
 from cry_model.results import write_predictions, write_record
-from tests.conftest import ROOT
-from tests.train.small_fit import SYSTEM, fit, words
+from tests.train.small_fit import SYSTEM, fit, started, words
 from train.__main__ import main, parse
 from train.cli.grid import Child, next_of, words_of
 from train.data.corpus import Item
@@ -191,9 +190,9 @@ def test_a_process_that_is_killed_loses_its_own_cell_alone(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_path):
     small = words(made_up_root, tmp_path, "--epochs", "10000")
-    command = [sys.executable, "-m", "train", "grid", "--datasets", "donateacry", "--jobs", "2"]
-    command += ["--protocols", "baby", "--system", *SYSTEMS, *small[small.index("--data-root") :]]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
+    command = ["grid", "--datasets", "donateacry", "--jobs", "2", "--protocols", "baby"]
+    command += ["--system", *SYSTEMS, *small[small.index("--data-root") :]]
+    with started(*command) as parent:
         until = time.monotonic() + 120
         while len(list(tmp_path.glob("state/donateacry/baby/*/*.pt"))) < 2:
             assert parent.poll() is None

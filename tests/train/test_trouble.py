@@ -4,18 +4,15 @@ import errno
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.train.killed_fit import arguments
+from tests.train.small_fit import started
 from train.__main__ import main, sentence
 from train.fit.state import TrainingState
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path):
@@ -71,18 +68,13 @@ def test_an_output_that_is_no_folder_is_refused_before_training(made_up_root, tm
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_a_sentence_and_the_state_is_kept(made_up_root, tmp_path):
-    command = [sys.executable, "-m", "train", *arguments(str(made_up_root), str(tmp_path))]
-    process = subprocess.Popen(
-        [*command, "epochs=1000", "patience=0"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        # What a shell starts in the background ignores Ctrl-C, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    end = time.monotonic() + 120
-    while not list(tmp_path.rglob("*.pt")) and time.monotonic() < end:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    words = arguments(str(made_up_root), str(tmp_path))
+    with started(*words, "epochs=1000", "patience=0") as process:
+        end = time.monotonic() + 120
+        while not list(tmp_path.rglob("*.pt")) and time.monotonic() < end:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on" in said
     assert "Traceback" not in said
