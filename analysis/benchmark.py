@@ -24,9 +24,9 @@ import pandas as pd
 import soundfile
 import torch
 
-from analysis.sound import picture
+from analysis.sound import compute_display
 from analysis.stats.side_results import Cost
-from analysis.tabs.classify import sections
+from analysis.tabs.classify import make_cards
 from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint, to_json, write_atomically
 from cry_model.classifier import CryClassifier
@@ -91,8 +91,8 @@ def measure_cost(system: str, threads: int) -> Cost:
 
 def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:
     """Return every figure that the page draws for a prediction, as the JSON that it sends."""
-    shown = sections(picture(recording), prediction, high_hz)
-    return [section.figure.to_json() for section in shown if section.figure is not None]
+    cards = make_cards(compute_display(recording), prediction, high_hz)
+    return [card.figure.to_json() for card in cards.values()]
 
 
 def median_ms(work: Callable[[], object]) -> float:

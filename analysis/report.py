@@ -73,7 +73,7 @@ def write_report(results: Path, out: Path, panels: Sequence[Panel] = PANELS) -> 
         ResultsError: if no run of the folder can be shown.
         OSError: if ``out`` cannot be written.
     """
-    found = find_runs(results, strict=False)
+    found = find_runs(results, strict=False).readable
     if not found.runs:
         reason = found.problems[0] if found.problems else "Fit some first."
         raise ResultsError(f"No finished run is below {results}. {reason}")

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from cry_model.acoustic_features import FEATURES, AcousticConfig, AcousticFrontEnd
+from cry_model.declared import Count
 from cry_model.ecapa_tdnn import ECAPATDNN
 from cry_model.feature_mlp import FeatureMLP
 from cry_model.frontend import FrontEnd, FrontEndConfig
@@ -149,8 +149,8 @@ PAPER_REFERENCE = Path(__file__).parents[1] / "assets" / "paper_reference.json"
 class Complexity:
     """Parameters, and multiply-adds for one input."""
 
-    parameters: int
-    multiply_adds: int
+    parameters: Count
+    multiply_adds: Count
 
 
 def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES) -> Complexity:
@@ -158,6 +158,8 @@ def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES
 
     torch's counter takes convolutions and matrix products, two operations a multiply-add.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # a second, with what it counts
+
     was_training = model.training
     features = torch.zeros(1, num_bands, frames, device=next(model.parameters()).device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:

@@ -1,22 +1,30 @@
 """What every test needs: the real recordings where they are, and no call home."""
 
+import gc
 import os
 from pathlib import Path
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: before torch is imported, and inherited
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave the core to others
 
 import pytest
 
 from analysis.models import load_bundled
 from cry_model import CryGate
 from tests.server import serve
-from tests.stand_ins import checkpoints, page_root, write_gate
+from tests.stand_ins import checkpoints, page_root, recordings, write_gate
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_collection_finish():
+    """Take what was imported out of garbage collection, which every fit asks for several times."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +45,9 @@ def examples() -> Path:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
     """The page with all of its models, started once for all tests that visit it."""
-    folder = tmp_path_factory.mktemp("server")
-    with serve(folder, page_root(tmp_path_factory.mktemp("root"))) as running:
+    folder, root = (tmp_path_factory.mktemp(name) for name in ("server", "root"))
+    data = recordings(tmp_path_factory.mktemp("recordings"))
+    with serve(folder, page_root(root), CRY_DATA=str(data)) as running:
         yield running
 
 

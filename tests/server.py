@@ -43,7 +43,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def serve(folder: Path, root: Path = ROOT) -> Iterator[Server]:
+def serve(folder: Path, root: Path = ROOT, **variables: str) -> Iterator[Server]:
     """Starts the app.py of ``root`` with no way out to the network and stops it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -55,6 +55,7 @@ def serve(folder: Path, root: Path = ROOT) -> Iterator[Server]:
         "GRADIO_TEMP_DIR": str(cache),
         "GRADIO_ANALYTICS_ENABLED": "False",
         "HF_HUB_OFFLINE": "1",
+        **variables,
     }
     with written.open("w") as log:
         process = subprocess.Popen(

@@ -11,6 +11,10 @@ import numpy as np
 import torch
 
 from analysis.models import BUNDLED, CHECKPOINTS, SIX
+from analysis.panels.base import cells_with
+from analysis.panels.errors import ERRORS
+from analysis.stats.paper import FULL
+from analysis.stats.runs import RESULTS, find_runs
 from cry_model import CheckpointConfig, FrontEndConfig, audio, save_checkpoint
 from cry_model.acoustic_features import AcousticConfig, AcousticFrontEnd
 from cry_model.calibration import Calibration
@@ -208,4 +212,21 @@ def page_root(folder, gate=None):
     loaded = checkpoints(folder / "assets" / "checkpoints")
     if gate is not None:
         shutil.copytree(gate, loaded / DEFAULT_GATE.name, dirs_exist_ok=True)
+    return folder
+
+
+def most_confident_error(found, cell):
+    """The recording at the top of the list of errors."""
+    return ERRORS.exhibits(found, cell)[0].table["Recording"].iloc[0]
+
+
+def recordings(folder):
+    """A sound for each recording of the cell that the page shows first, but for one."""
+    found = find_runs(RESULTS)
+    cell = cells_with(found)[0]
+    names = set(found.of(*cell)[FULL].recordings["recording"])
+    (folder / cell.dataset / "all").mkdir(parents=True)
+    for name in names - {most_confident_error(found, cell)}:
+        sound = folder / cell.dataset / "all" / f"{name}.wav"
+        sound.symlink_to(ROOT / "assets" / "examples" / "synthetic_rhythmic.wav")
     return folder

@@ -162,18 +162,3 @@ def chance_level(evaluation: Evaluation, metric: str) -> Chance | None:
         "macro_auc": Chance(0.5, "chance"),
     }
     return levels.get(metric)
-
-
-class Guess(NamedTuple):
-    """As :class:`Chance`, for the panels that still name it so."""
-
-    value: float
-    who: str
-
-
-def guess(evaluation: Evaluation, metric: str) -> Guess:
-    """As :func:`chance_level`, for the panels that still call it so."""
-    level = chance_level(evaluation, metric)
-    return Guess(
-        level.value, {"chance": "guessing"}.get(level.name, f"always answering {level.name[7:]}")
-    )

@@ -203,6 +203,17 @@ class FoundRuns:
         known = [name for name in list_models() if name in own]
         return {name: own[name] for name in (*known, *(own.keys() - set(known)))}
 
+    @cached_property
+    def readable(self) -> FoundRuns:
+        """Read all predictions; return the runs that have theirs, with a problem for each other.
+
+        The same object every time, so that figures of it can be kept.
+        """
+        told = [(run, _problem(run)) for run in self.runs]
+        problems = sorted((*self.problems, *(problem for _, problem in told if problem)))
+        runs = tuple(run for run, problem in told if not problem)
+        return FoundRuns(runs, self.unfinished, tuple(problems))
+
 
 NO_RUNS = FoundRuns((), ())
 
@@ -215,8 +226,8 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
 
     Args:
         root: the results folder.
-        strict: False reads the predictions, too, passes over what cannot be read and says so in
-            ``problems``.
+        strict: False passes over what cannot be read and says so in ``problems``; the predictions
+            are read by :attr:`FoundRuns.readable`.
 
     Raises:
         ResultsError: if there is no such folder, or one of the files is malformed; never if not
@@ -235,7 +246,7 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
                 if reported(record):
                     run = _measured(path.parent, record)
                     if not strict:
-                        _check(run)
+                        _require_own_folder(run)
                     runs.append(run)
             except UnfinishedRunError:
                 unfinished.append(path.parent)
@@ -255,12 +266,20 @@ def reported(record: Mapping[str, Any]) -> bool:
     return not ("agreement" in record or "within" in ran or "shuffled" in ran)
 
 
-def _check(run: MeasuredRun) -> None:
-    """Refuse a run that no card could show, or that its folder names otherwise."""
+def _require_own_folder(run: MeasuredRun) -> None:
+    """Refuse a run that its folder names otherwise."""
     named = (run.dataset, run.protocol, run.system)
     if run.folder.parts[-3:] != named:
         raise ResultsError(f"{run.folder / RUN} is of {'/'.join(named)}; move it there.")
-    _ = run.predictions
+
+
+def _problem(run: MeasuredRun) -> str:
+    """Return why the predictions of a run cannot be read; empty if they can."""
+    try:
+        _ = run.predictions
+    except ResultsError as error:
+        return str(error)
+    return ""
 
 
 def read_run(folder: Path) -> MeasuredRun:

@@ -1,7 +1,6 @@
 """A real Chromium on the real page. Skips, with a reason, where Chromium is not installed."""
 
 import contextlib
-import itertools
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -47,7 +46,7 @@ class Visit:
         """Label -> per cent, as the answer panel shows them."""
         names = self.page.locator("#answer .bar .name").all_inner_texts()
         values = self.page.locator("#answer .bar .value").all_inner_texts()
-        return {n: int(v.split()[0]) for n, v in zip(names, values, strict=True)}
+        return {n: int(v.rstrip("%")) for n, v in zip(names, values, strict=True)}
 
     def play(self) -> None:
         """Play the recording, until some of it was heard."""
@@ -68,46 +67,49 @@ def browser_type():
         yield running.chromium
 
 
-@contextlib.contextmanager
-def opened(browser_type, folder, server, heard, width=1280, height=900, scheme="light"):
-    """Open the page of ``server`` with a new profile; the microphone plays ``heard``."""
-    context = browser_type.launch_persistent_context(
-        folder,
-        executable_path=CHROMIUM,
-        headless=True,
-        args=[*FLAGS, f"--use-file-for-fake-audio-capture={heard}"],
-        viewport={"width": width, "height": height},
-        color_scheme=scheme,
-        permissions=["microphone"],
+@pytest.fixture(scope="session")
+def microphone(tmp_path_factory):
+    """The file that the browser's microphone plays; it is read anew whenever one is opened."""
+    return tmp_path_factory.mktemp("microphone") / "heard.wav"
+
+
+@pytest.fixture(scope="session")
+def browser(browser_type, microphone):
+    """One Chromium for all visits, each of which has a profile of its own, in memory."""
+    flags = [*FLAGS, f"--use-file-for-fake-audio-capture={microphone}"]
+    with contextlib.closing(browser_type.launch(executable_path=CHROMIUM, args=flags)) as browser:
+        yield browser
+
+
+def visit_page(context, server):
+    """Open the page of ``server`` in a window of ``context``."""
+    page = context.new_page()
+    result = Visit(page)
+    page.on("console", lambda m: m.type == "error" and result.errors.append(m.text))
+    page.on("pageerror", lambda e: result.errors.append(str(e)))
+    page.on(
+        "request",
+        lambda r: r.url.startswith((server.url, "data:", "blob:")) or result.outside.append(r.url),
     )
-    with contextlib.closing(context):
-        page = context.new_page()
-        result = Visit(page)
-        page.on("console", lambda m: m.type == "error" and result.errors.append(m.text))
-        page.on("pageerror", lambda e: result.errors.append(str(e)))
-        page.on(
-            "request",
-            lambda r: (
-                r.url.startswith((server.url, "data:", "blob:")) or result.outside.append(r.url)
-            ),
-        )
-        page.goto(server.url)
-        page.wait_for_selector("#recording input[type=file]", state="attached")
-        yield result
+    page.goto(server.url)
+    page.wait_for_selector("#recording input[type=file]", state="attached")
+    return result
 
 
 @pytest.fixture
-def visit(browser_type, server, tmp_path, examples):
+def visit(browser, microphone, server, examples):
     """Opens the page in a new profile; ``visit(width=390, scheme="dark", heard=wav)``."""
     usual = server
     with contextlib.ExitStack() as visits:
-        numbers = itertools.count()
 
-        def open_page(heard=None, server=None, **options):
-            heard = heard or examples / "synthetic_rhythmic.wav"
-            profile = tmp_path / f"profile{next(numbers)}"
-            return visits.enter_context(
-                opened(browser_type, profile, server or usual, heard, **options)
+        def open_page(heard=None, server=None, width=1280, height=900, scheme="light"):
+            shutil.copyfile(heard or examples / "synthetic_rhythmic.wav", microphone)
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=scheme,
+                permissions=["microphone"],
             )
+            visits.enter_context(contextlib.closing(context))
+            return visit_page(context, server or usual)
 
         yield open_page

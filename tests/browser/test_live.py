@@ -18,6 +18,8 @@ from tests.browser.test_browser import contrast
 from tests.server import serve
 from tests.stand_ins import page_root
 
+pytestmark = pytest.mark.browser
+
 RATE = 48_000  # Hz, Chromium's own
 REFUSE = """() => { navigator.mediaDevices.getUserMedia =
   () => Promise.reject(new DOMException("no", "NotAllowedError")); }"""

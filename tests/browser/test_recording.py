@@ -1,13 +1,17 @@
 """Files of every kind, and the microphone, get into the Classify tab as they are."""
 
+import contextlib
 import hashlib
+import shutil
 
 import pytest
 
 from cry_model.audio import SUFFIXES
 from tests.analysis.sounds import cry
-from tests.browser.conftest import opened
+from tests.browser.conftest import visit_page
 from tests.cry_model.encode import encode, with_pyav
+
+pytestmark = pytest.mark.browser
 
 FILMS = ("3gp", "avi", "m4v", "mkv", "mov", "mp4", "webm")
 SOUNDS = ("aac", "aiff", "amr", "caf", "flac", "m4a", "mka", "mp3", "oga", "ogg", "opus", "wav")
@@ -64,14 +68,13 @@ GIVE = {"chosen": lambda seen, path: seen.upload(path), "dropped": drop}
 
 
 @pytest.fixture(scope="module")
-def watched(browser_type, server, examples, tmp_path_factory):
+def watched(browser, server, microphone, examples):
     """Open one page that sends no file, and tells what it asked of the microphone and got."""
-    heard = examples / "synthetic_rhythmic.wav"
-    with opened(browser_type, tmp_path_factory.mktemp("profile"), server, heard) as seen:
-        seen.page.add_init_script(CATCH_UPLOADS)
-        seen.page.add_init_script(WATCH_MICROPHONE)
-        again(seen)
-        yield seen
+    shutil.copyfile(examples / "synthetic_rhythmic.wav", microphone)
+    with contextlib.closing(browser.new_context(permissions=["microphone"])) as context:
+        context.add_init_script(CATCH_UPLOADS)
+        context.add_init_script(WATCH_MICROPHONE)
+        yield visit_page(context, server)
 
 
 def again(seen):

@@ -7,7 +7,8 @@ import pytest
 from analysis.report import write_report
 from analysis.stats.paper import FULL
 from tests.analysis.made_up_runs import write_run
-from tests.browser.conftest import CHROMIUM, FLAGS
+
+pytestmark = pytest.mark.browser
 
 EVIL = '"><img src=x onerror=document.title="taken">'  # a folder's name has no slash
 EVIL_LABEL = (
@@ -26,13 +27,6 @@ def report(tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "report.html"
     write_report(root, out)
     return out
-
-
-@pytest.fixture(scope="module")
-def browser(browser_type):
-    browser = browser_type.launch(executable_path=CHROMIUM, args=FLAGS)
-    yield browser
-    browser.close()
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])

@@ -129,7 +129,7 @@ def test_the_shipped_config_says_what_was_measured(shipped):
 
 
 def test_shipped_probabilities_are_the_same_by_every_route(shipped, cries):
-    for path in cries[::5]:
+    for path in cries[::20]:
         wave, rate = soundfile.read(path, dtype="float32")
         expected = shipped.predict(path).probabilities
         for target in (8000, 16000, 44100, 48000):

@@ -15,7 +15,7 @@ import torch
 
 from cry_model import CheckpointConfig, CheckpointError, CryClassifier, CryGate, Recording
 from cry_model.__main__ import as_text
-from cry_model.checkpoint import ASSETS, CONFIG, WEIGHTS
+from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT, WEIGHTS
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINTS = sorted(path.parent for path in ASSETS.glob(f"*/{CONFIG}"))
@@ -88,7 +88,15 @@ def one_sentence(error):
     assert len(str(error)) < 600
 
 
-@pytest.mark.parametrize("checkpoint", CHECKPOINTS, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "checkpoint",
+    [
+        pytest.param(
+            path, id=path.name, marks=[pytest.mark.slow] if path.name == DEFAULT.name else []
+        )
+        for path in CHECKPOINTS
+    ],
+)
 def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, tmp_path):
     folder = copied(checkpoint, tmp_path / "c")
     answers, outcomes = {}, Counter()
@@ -153,6 +161,7 @@ def try_large(home):
     print(dearest)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux limits memory")
 def test_large_numbers_are_refused_before_they_take_memory_or_time(tmp_path):
     words = [sys.executable, "-c", TRY_LARGE, str(tmp_path)]

@@ -1,4 +1,4 @@
-"""torchaudio imports with and without its compiled extension."""
+"""torchaudio imports without its compiled extension, as everywhere else with it."""
 
 import subprocess
 import sys
@@ -32,9 +32,9 @@ assert t.functional.highpass_biquad(torch.ones(10), 8000, 100.0).shape == (10,)
 """
 
 
-@pytest.mark.parametrize("error", ["OSError", "RuntimeError", None])
+@pytest.mark.parametrize("error", ["OSError", "RuntimeError"])
 def test_what_we_use_works(error):
-    code = (BROKEN.format(error=error) if error else "") + USE
+    code = BROKEN.format(error=error) + USE
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -1,5 +1,6 @@
 """A corpus in the layout of Donate-a-Cry, made by our synthesiser."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import cry_model
 from cry_model import FrontEnd
 from tests.hub import running_hub
 from tests.hub_client import hub_client
+from tests.train import small_fit
 from train.data.clips import load_clips
 from train.data.datasets import donateacry
 from train.data.datasets.donateacry import LABELS
@@ -24,18 +26,20 @@ BABIES, CLIPS = 3, 2  # of each label
 
 @pytest.fixture(scope="session")
 def made_up_root(tmp_path_factory) -> Path:
-    """``donateacry/<label>/*.wav``: five labels, three babies each, two clips of 3 s a baby."""
+    """``donateacry/<label>/*.wav``: five labels, three babies each, two clips of 3 s a baby,
+    of which one is the other backwards."""
     root = tmp_path_factory.mktemp("data")
     styles = list(STYLES)
     for i, label in enumerate(LABELS):
         folder = root / "donateacry" / label
         folder.mkdir(parents=True)
         for n in range(BABIES * CLIPS):
-            cry = synthesise(styles[i % len(styles)], 3.0, 8000, seed=100 * i + n)
+            if n % CLIPS == 0:
+                wave = synthesise(styles[i % len(styles)], 3.0, 8000, seed=100 * i + n).waveform
             baby = f"{i:04d}{n // CLIPS:04d}-0000-0000-0000-{'A' * 17}"
             assert len(baby) == 41
             name = f"{baby[:36]}-143043{n:04d}-1.0-m-04-hu.wav"
-            soundfile.write(folder / name, cry.waveform, 8000, subtype="PCM_16")
+            soundfile.write(folder / name, wave[:: 1 - 2 * (n % CLIPS)], 8000, subtype="PCM_16")
     return root
 
 
@@ -49,6 +53,20 @@ def accelerator():
 def clips(made_up_root):
     """The made-up corpus, decoded."""
     return load_clips(donateacry.read(made_up_root), FrontEnd(BEST.front_end))
+
+
+@pytest.fixture(scope="session")
+def finished_fit(made_up_root, tmp_path_factory):
+    """What the smallest fit leaves, with the weights of its folds; not to be changed."""
+    out = tmp_path_factory.mktemp("finished")
+    assert small_fit.fit(made_up_root, out, "--keep-folds") == 0
+    return out
+
+
+@pytest.fixture
+def copied_fit(finished_fit, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(finished_fit, tmp_path / "runs")
 
 
 @pytest.fixture

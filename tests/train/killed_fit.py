@@ -11,19 +11,14 @@ import sys
 import time
 from pathlib import Path
 
+from tests.train.small_fit import words
 from train.__main__ import main
-
-SYSTEM = "improved-ecapa-tdnn-no-mca"
 
 
 def arguments(root, out):
-    options = {
-        "--system": SYSTEM, "--dataset": "donateacry", "--data-root": root, "--out": out,
-        "--cache": f"{root}/cache", "--folds": "2", "--epochs": "10", "--device": "cpu",
-    }  # fmt: skip
-    words = [word for option in options.items() for word in option]
     # Mixup, balanced drawing and averaged weights are those of the best preset.
-    return ["fit", *words, "--set", "channels=16", "batch=8", "validation=0.34", "patience=4"]
+    more = ("--epochs", "10", "--set", "batch=8", "validation=0.34", "patience=4")
+    return words(Path(root), Path(out), *more)
 
 
 def die_while_writing(nth):

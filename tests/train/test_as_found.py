@@ -20,7 +20,10 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 
 import cry_model
 from cry_model import FrontEnd
+from cry_model.checkpoint import WEIGHTS
 from tests.conftest import ROOT
+from tests.train import small_fit
+from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM
 from train.__main__ import main
 from train.cli.planning import plan
 from train.fit.cross_validation import run_fit
@@ -28,21 +31,16 @@ from train.fit.devices import as_found, ask_for_determinism, make_accelerator
 from train.fit.presets import BEST
 from train.fit.trainer import Lesson, fit
 
-SYSTEM = "improved-ecapa-tdnn-no-mca"
-PLACE = f"results/donateacry/baby/{SYSTEM}/run.json"
-WEIGHTS = f"checkpoints/donateacry-{SYSTEM}/model.safetensors"
 QUICK = replace(BEST, epochs=1, batch=8)
 
 
 def words(root, out, *more):
-    given = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root", str(root)]
-    given += ["--cache", str(root / "cache"), "--out", str(out), "--folds", "2", "--epochs", "1"]
-    return [*given, "--device", "cpu", "--set", "channels=8", "stages=1", "batch=8", *more]
+    return small_fit.words(root, out, "--set", "batch=8", *more)
 
 
 def weights(root, out, precision):
     assert main(words(root, out, "--precision", precision)) == 0
-    return (out / WEIGHTS).read_bytes()
+    return (out / CHECKPOINT / WEIGHTS).read_bytes()
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +56,11 @@ def fresh(made_up_root, tmp_path_factory):
             check=True,
             capture_output=True,
         )
-        found[precision] = (out / WEIGHTS).read_bytes()
+        found[precision] = (out / CHECKPOINT / WEIGHTS).read_bytes()
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", ["float32", "bfloat16"])
 def test_one_precision_after_the_other_gives_the_weights_of_a_fresh_process(
     fresh, made_up_root, tmp_path, first
@@ -80,7 +79,8 @@ def test_auto_follows_the_hardware_whatever_was_before(
     make_accelerator("cpu", other)
     monkeypatch.setattr("train.fit.devices.supports_bfloat16", lambda device: hardware)
     assert main(words(made_up_root, tmp_path, "--no-checkpoint")) == 0
-    assert json.loads((tmp_path / PLACE).read_text())["environment"]["precision"] == expected
+    record = json.loads((tmp_path / RESULTS / "run.json").read_text())
+    assert record["environment"]["precision"] == expected
 
 
 def test_an_older_accelerator_keeps_its_precision(clips):
@@ -136,8 +136,10 @@ def library(root, out):
 
 
 def features(root, out):
-    given = words(root, out, "--no-checkpoint")
-    given[2], given[given.index("--set") :] = "feature-mlp", ["--set", "members=2", "hidden=8"]
+    given = words(root, out, "--no-checkpoint", "--system", "feature-mlp")
+    place = given.index("--set")
+    given[place + 1 : place + 3] = "members=2", "hidden=8"
+    given[given.index("batch=8") - 1 : given.index("batch=8") + 1] = []
     assert main(given) == 0
 
 
@@ -145,17 +147,16 @@ def failing(root, out):
     assert command("--set", "channels=7", "--deterministic")(root, out) == 2
 
 
-@pytest.mark.parametrize(
-    "do",
-    [
-        command("--precision", "bfloat16", "--deterministic"),
-        command("--precision", "float32"),
-        library,
-        features,
-        failing,
-    ],
-)
-@pytest.mark.parametrize("used", [True, False], ids=["with Accelerate", "without"])
+DO = [
+    command("--precision", "bfloat16", "--deterministic"),
+    command("--precision", "float32"),
+    library,
+    features,
+    failing,
+]
+
+
+@pytest.mark.parametrize(("do", "used"), [*((do, True) for do in DO), (DO[0], False)])
 def test_a_fit_leaves_the_process_as_it_found_it(made_up_root, tmp_path, monkeypatch, do, used):
     with as_found():
         if used:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.train.killed_fit import SYSTEM, arguments
+from tests.train.small_fit import CHECKPOINT, words
 from train.data.cache import cache_path, prepare
 from train.data.datasets import DATASETS
 from train.fit.presets import BEST
@@ -22,11 +22,11 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def bare(*words):
+def bare(*given):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     environment.pop("CRY_DATA", None)
     return subprocess.run(
-        [sys.executable, "-c", MAIN, *map(str, words)],
+        [sys.executable, "-c", MAIN, *map(str, given)],
         cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
 
@@ -38,21 +38,20 @@ def prepared(made_up_root, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", ["by its dataset", "by its file"])
 def test_a_fit_from_a_prepared_corpus(prepared, tmp_path, named):
     path = cache_path(prepared, "donateacry", BEST.front_end)
     dataset = "donateacry" if named == "by its dataset" else path
-    done = bare(
-        "fit", "--system", SYSTEM, "--dataset", dataset, "--cache", prepared, "--folds", 2,
-        "--epochs", 1, "--out", tmp_path, "--set", "channels=16",
-    )  # fmt: skip
+    given = words(prepared, tmp_path, "--cache", prepared, "--dataset", dataset)
+    where = given.index("--data-root")
+    done = bare(*given[:where], *given[where + 2 :])
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "checkpoints" / f"donateacry-{SYSTEM}" / "model.safetensors").exists()
+    assert (tmp_path / CHECKPOINT / "model.safetensors").exists()
 
 
 def test_without_decoders_it_says_what_is_missing(made_up_root, tmp_path):
-    words = arguments(str(made_up_root), str(tmp_path))
-    done = bare(*words, "--cache", tmp_path, "--set", "channels=16")
+    done = bare(*words(made_up_root, tmp_path, "--cache", tmp_path))
     assert done.returncode == 2
     assert "without the package 'av'" in done.stderr
     assert "Traceback" not in done.stderr

@@ -16,6 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cry_model import FrontEnd, load_checkpoint
+from tests.train import small_fit
+from tests.train.small_fit import SYSTEM
 from train.__main__ import main
 from train.data.clips import Clips, cut_before_splitting
 from train.data.corpus import DataError, Item
@@ -34,7 +36,6 @@ from train.studies.permutation_test import (
     statistics,
 )
 
-SYSTEM = "improved-ecapa-tdnn-no-mca"
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 5)
 """Recordings of each group: one group has a size of its own."""
 
@@ -237,10 +238,9 @@ def fit(made_up_root, tmp_path_factory):
     out = tmp_path_factory.mktemp("dealt")
 
     def run(*more):
-        words = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--protocol", "clip"]
-        words += ["--data-root", str(made_up_root), "--cache", str(made_up_root / "cache")]
-        words += ["--out", str(out), "--folds", "2", "--epochs", "1", "--device", "cpu"]
-        return main([*words, "--set", "channels=8", "stages=1", "--shuffle-labels", "4", *more])
+        return small_fit.fit(
+            made_up_root, out, "--protocol", "clip", "--shuffle-labels", "4", *more
+        )
 
     return run, out
 

@@ -10,7 +10,7 @@ import torch
 
 import cry_model
 from cry_model import PAPER_FRONT_END, CheckpointConfig, FrontEnd, save_checkpoint
-from train.__main__ import main
+from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit
 from train.data.cache import Prepared, with_unlabelled
 from train.data.corpus import Corpus, DataError
 from train.data.datasets import donateacry
@@ -23,7 +23,6 @@ from train.fit.presets import BEST
 from train.fit.run import Run
 from train.fit.trainer import Lesson
 
-SYSTEM = "improved-ecapa-tdnn-no-mca"
 QUICK = replace(BEST, epochs=2, batch=8)
 
 
@@ -84,7 +83,8 @@ def test_a_pupil_of_unlabelled_recordings_comes_to_agree_with_its_teacher(teache
         return np.abs(ours - theirs).mean()
 
     lesson = Lesson(unlabelled, 5, teacher=wise)
-    untaught, _ = fitted(replace(preset, learning_rate=0.0), channels=16, lesson=lesson)
+    idle = replace(preset, epochs=1, learning_rate=0.0)
+    untaught, _ = fitted(idle, channels=16, lesson=lesson)
     taught, _ = fitted(preset, channels=16, lesson=lesson)
     assert gap(taught) < 0.5 * gap(untaught)
 
@@ -118,36 +118,26 @@ def test_a_teacher_that_has_heard_the_corpus_is_not_measured(
     model, config = cry_model.load_checkpoint(checkpoint)
     heard = replace(config, training={"dataset": "donateacry_ios"})  # the same babies
     save_checkpoint(tmp_path / "heard", model, heard)
-    words = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root"]
-    words += [str(made_up_root), "--cache", str(tmp_path / "c"), "--out", str(tmp_path / "out")]
-    words += ["--epochs", "1", "--set", "channels=16", "--teacher", str(tmp_path / "heard")]
-    assert main(words) == 0
+    assert fit(made_up_root, tmp_path / "out", "--teacher", tmp_path / "heard") == 0
     assert "Not measured: the teacher was fitted on donateacry_ios" in capsys.readouterr().out
     assert not (tmp_path / "out" / "results").exists()
-    folder = tmp_path / "out" / "checkpoints" / f"donateacry-{SYSTEM}"
-    assert cry_model.load_checkpoint(folder)[1].evaluation is None
+    assert cry_model.load_checkpoint(tmp_path / "out" / CHECKPOINT)[1].evaluation is None
 
 
 def test_the_command_distils_and_keeps_the_babies_of_a_fold_apart(
-    checkpoint, made_up_root, tmp_path, capsys
+    checkpoint, finished_fit, made_up_root, tmp_path, capsys
 ):
-    command = [
-        "fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root", str(made_up_root),
-        "--cache", str(tmp_path / "c"), "--folds", "2", "--epochs", "1", "--set", "channels=16",
-    ]  # fmt: skip
-    taught = [*command, "--teacher", str(checkpoint), "--teacher-weight", "0.9"]
-    assert main([*taught, "--out", str(tmp_path / "taught")]) == 0
-    assert main([*command, "--out", str(tmp_path / "alone")]) == 0
-    name = f"results/donateacry/baby/{SYSTEM}"
-    record = json.loads((tmp_path / "taught" / name / "run.json").read_text())
+    taught = ("--teacher", checkpoint, "--teacher-weight", "0.9", "--no-checkpoint")
+    assert fit(made_up_root, tmp_path, *taught) == 0
+    record = json.loads((tmp_path / RESULTS / "run.json").read_text())
     named = record["configuration"]["teacher"]
     assert (named["name"], named["weight"]) == ("wise", 0.9)
     assert str(tmp_path) not in json.dumps(record)
-    tables = [pd.read_csv(tmp_path / w / name / "predictions.csv") for w in ("taught", "alone")]
+    tables = [pd.read_csv(out / RESULTS / "predictions.csv") for out in (tmp_path, finished_fit)]
     assert (tables[0]["recording"] == tables[1]["recording"]).all()
     assert not np.allclose(tables[0]["p_hungry"], tables[1]["p_hungry"], atol=1e-3)
     capsys.readouterr()
-    assert main([*command, "--unlabelled", "donateacry", "--out", str(tmp_path / "x")]) == 2
+    assert fit(made_up_root, tmp_path / "x", "--unlabelled", "donateacry") == 2
     assert "need a --teacher" in capsys.readouterr().err
 
 

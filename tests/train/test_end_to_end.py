@@ -27,7 +27,13 @@ def synthetic(tmp_path_factory):
 OWN = (cries.NAME, gate.NAME)  # no labels; four corpora, and a command of its own
 
 
-@pytest.fixture(params=[name for name in DATASETS if name not in OWN])
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] if name != synthetic6.NAME else [])
+        for name in DATASETS
+        if name not in OWN
+    ]
+)
 def corpus(request, tmp_path, synthetic):
     """A part of each dataset under a root of its own, real where the recordings are there."""
     name, root = request.param, tmp_path / "data"
@@ -67,7 +73,7 @@ def test_from_files_to_an_answer(corpus, tmp_path, capsys):
     for protocol in ("clip", "baby"):
         words = ["fit", "--system", SYSTEM, "--dataset", name, *where, "--protocol", protocol]
         words += ["--folds", folds, "--epochs", "1", "--out", str(tmp_path)]
-        assert main([*words, "--set", "channels=16"]) == 0
+        assert main([*words, "--set", "channels=8", "stages=1"]) == 0
         (folder,) = (tmp_path / "results").glob(f"*/{protocol}/{SYSTEM}")
         record = json.loads((folder / "run.json").read_text())
         assert record["metrics"]["recording"]["folds"] == int(folds)

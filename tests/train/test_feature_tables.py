@@ -96,8 +96,8 @@ def test_a_damaged_table_is_one_sentence(root, tmp_path, file, change, words):
 
 def test_one_command_measures_both_tables_and_ships_the_one_of_one_rate(root, tmp_path):
     words = ["fit", "--system", "feature-mlp", "--dataset", ALL, "--data-root", str(root)]
-    words += ["--protocol", "recording", "--folds", "4", "--seeds", "0", "1", "--epochs", "20"]
-    words += ["--set", "hidden=32", "members=4", "batch=16", "--out", str(tmp_path)]
+    words += ["--protocol", "recording", "--folds", "2", "--seeds", "0", "1", "--epochs", "10"]
+    words += ["--set", "hidden=32", "members=2", "batch=16", "--out", str(tmp_path)]
     assert main(words) == 0
     for name, count in ((ALL, 96), (ONE_RATE, 72)):
         folder = tmp_path / "results" / name / "recording" / "feature-mlp"
@@ -125,8 +125,8 @@ def svm(data, table):
     right = []
     for seed in (0, 1):
         fold_of = table[table["seed"] == seed].set_index("recording")["fold"].loc[names].to_numpy()
-        np.testing.assert_array_equal(fold_of, split(data.clips.items, "recording", 4, seed))
-        for fold in range(4):
+        np.testing.assert_array_equal(fold_of, split(data.clips.items, "recording", 2, seed))
+        for fold in range(2):
             machine = make_pipeline(StandardScaler(), SVC(C=10, gamma=0.05))
             machine.fit(x[fold_of != fold], y[fold_of != fold])
             right += list(machine.predict(x[fold_of == fold]) == y[fold_of == fold])

@@ -1,28 +1,23 @@
 """``python -m train fit --publish``: refused before the fit, sent after it, kept if that fails."""
 
 import shlex
+from functools import partial
 
 import pytest
 
 import cry_model
 from cry_model.checkpoint import CONFIG, WEIGHTS
 from tests.hub import LIMITED, READER, WRITER, Repository
-from tests.train.test_fit import SYSTEM
+from tests.train import small_fit
+from tests.train.small_fit import CHECKPOINT, SYSTEM
 
 TO = ("--publish", "user/cry")
 
 
 @pytest.fixture
 def words(made_up_root, tmp_path):
-    """The command, which takes a few seconds."""
-
-    def command(*more, system=SYSTEM):
-        words = ["fit", "--system", *system.split(), "--dataset", "donateacry", "--folds", "2"]
-        words += ["--data-root", str(made_up_root), "--cache", str(made_up_root / "cache")]
-        words += ["--out", str(tmp_path), "--epochs", "1", "--set", "channels=16"]
-        return [*words, *more]
-
-    return command
+    """The command."""
+    return partial(small_fit.words, made_up_root, tmp_path)
 
 
 @pytest.fixture
@@ -35,7 +30,7 @@ def fit(everything, hub, words):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    return tmp_path / "checkpoints" / f"donateacry-{SYSTEM}"
+    return tmp_path / CHECKPOINT
 
 
 def refused_before_the_fit(done, folder, *words):

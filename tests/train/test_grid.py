@@ -16,6 +16,7 @@ from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
 from tests.conftest import ROOT
+from tests.train.small_fit import SYSTEM, fit, words
 from train.__main__ import main, parser
 from train.cli.grid import Child, next_of, options_of, words_of
 from train.data.corpus import Item
@@ -24,43 +25,28 @@ from train.data.datasets.donateacry import LABELS
 from train.scoring import results
 from train.studies.grid import Cell, alike, cells, duration, state
 
-SYSTEMS = ("improved-ecapa-tdnn-no-mca", "improved-ecapa-tdnn-no-rse")
+SYSTEMS = (SYSTEM, "improved-ecapa-tdnn-no-rse")
 BUSY = "improved-ecapa-tdnn-no-diff-attention"
-SMALL = ["--folds", "2", "--epochs", "1", "--device", "cpu"]
-SETTINGS = ["--set", "channels=8", "stages=1"]
 
 
-def command(name, root, out, *more):
-    where = ["--data-root", str(root), "--cache", str(root / "cache"), "--out", str(out)]
-    return main([name, *where, *SMALL, *SETTINGS, *more])
-
-
-def grid(root, out, *more):
-    what = ["--datasets", "donateacry", "--system", *SYSTEMS, "--protocols", "baby"]
-    return command("grid", root, out, *what, *more)
+def grid(root, out, *more, systems=SYSTEMS):
+    what = ["grid", "--datasets", "donateacry", "--system", *systems, "--protocols", "baby"]
+    given = words(root, out, *more)
+    return main([*what, *given[given.index("--data-root") :]])
 
 
 def predictions(out, system):
     return (out / "results" / "donateacry" / "baby" / system / "predictions.csv").read_bytes()
 
 
+MORE = ("--seeds", "1", "0", "--keep-folds", "--checkpoint")
+
+
 @pytest.fixture(scope="module")
 def fitted(made_up_root, tmp_path_factory):
-    """What ``fit`` makes of one of the systems and both seeds."""
+    """What ``fit`` makes of both systems and both seeds."""
     out = tmp_path_factory.mktemp("fitted")
-    what = ["--dataset", "donateacry", "--system", SYSTEMS[0], "--seeds", "1", "0"]
-    assert command("fit", made_up_root, out, *what, "--no-checkpoint") == 0
-    return out
-
-
-@pytest.fixture(scope="module")
-def two_jobs(made_up_root, tmp_path_factory):
-    """The grid in two processes, each with as many threads as this one: sums in the same order."""
-    out = tmp_path_factory.mktemp("grid")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.cli.grid.cores", lambda: 2 * torch.get_num_threads())
-        more = ["--seeds", "1", "0", "--jobs", "2", "--keep-folds", "--checkpoint"]
-        assert grid(made_up_root, out, *more) == 0
+    assert fit(made_up_root, out, *MORE, system=" ".join(SYSTEMS)) == 0
     return out
 
 
@@ -103,61 +89,70 @@ def test_the_state_of_a_cell_is_read_from_its_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "said"),
     [(0.4, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")],
 )
-def test_durations_are_for_people(seconds, words):
-    assert duration(seconds) == words
+def test_durations_are_for_people(seconds, said):
+    assert duration(seconds) == said
 
 
-def test_two_processes_give_what_fit_gives(two_jobs, fitted):
-    assert predictions(two_jobs, SYSTEMS[0]) == predictions(fitted, SYSTEMS[0])
+@pytest.mark.slow
+def test_two_processes_give_what_fit_gives(fitted, made_up_root, tmp_path, monkeypatch):
+    """Each with as many threads as this one: sums in the same order."""
+    monkeypatch.setattr("train.cli.grid.cores", lambda: 2 * torch.get_num_threads())
+    assert grid(made_up_root, tmp_path, *MORE, "--jobs", "2") == 0
     for system in SYSTEMS:
-        record = two_jobs / "results" / "donateacry" / "baby" / system / "run.json"
+        assert predictions(tmp_path, system) == predictions(fitted, system)
+        record = tmp_path / "results" / "donateacry" / "baby" / system / "run.json"
         assert json.loads(record.read_text())["seeds"] == [0, 1]
-        assert len(list((two_jobs / "folds" / "donateacry" / "baby" / system).iterdir())) == 4
-    assert len(list((two_jobs / "checkpoints").iterdir())) == 2
+        assert len(list((tmp_path / "folds" / "donateacry" / "baby" / system).iterdir())) == 4
+    for folder in (tmp_path / "checkpoints").iterdir():
+        config = json.loads((folder / "config.json").read_text())
+        assert config["training"]["seed"] == 1  # the first, with the numbers of all
+        assert config["evaluation"]["seeds"] == [0, 1]
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
-def test_what_is_there_is_only_read(two_jobs, made_up_root, monkeypatch, capsys):
-    before = {path: path.read_bytes() for path in two_jobs.rglob("*.*") if path.is_file()}
+def test_what_is_there_is_only_read(fitted, made_up_root, monkeypatch, capsys):
+    before = {path: path.read_bytes() for path in fitted.rglob("*.*") if path.is_file()}
     monkeypatch.setattr("train.cli.grid.start", None)  # would be called
-    assert grid(made_up_root, two_jobs, "--seeds", "0") == 0
+    assert grid(made_up_root, fitted, "--seeds", "0") == 0
     said = capsys.readouterr().out
     for system in SYSTEMS:
-        table = pd.read_csv(io.BytesIO(predictions(two_jobs, system)))
+        table = pd.read_csv(io.BytesIO(predictions(fitted, system)))
         own = table[table["seed"] == 0]
         guess = own[[f"p_{label}" for label in LABELS]].to_numpy().argmax(1)
         right = balanced_accuracy_score(own["label"], [LABELS[i] for i in guess])
         line = f"donateacry, baby, {system}, seed 0: was there, balanced accuracy {right:.3f}"
         assert line in said
-    assert {p: p.read_bytes() for p in two_jobs.rglob("*.*") if p.is_file()} == before
+    assert {p: p.read_bytes() for p in fitted.rglob("*.*") if p.is_file()} == before
 
 
-def test_a_dry_run_lists_the_cells_and_touches_nothing(two_jobs, made_up_root, tmp_path, capsys):
-    assert grid(made_up_root, two_jobs, "--seeds", "1", "2", "--dry-run") == 0
+def test_a_dry_run_lists_the_cells_and_touches_nothing(fitted, made_up_root, tmp_path, capsys):
+    assert grid(made_up_root, fitted, "--seeds", "1", "2", "--dry-run") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "seed" in line]
     states = [(seed, system) for seed in (1, 2) for system in SYSTEMS]
     assert lines == [
         f"donateacry, baby, {system}, seed {seed}: {'done' if seed == 1 else 'to do'}"
         for seed, system in states
     ]
-    assert grid(made_up_root, two_jobs, "--dry-run", "--set", "batch=5") == 0
+    assert grid(made_up_root, fitted, "--dry-run", "--set", "batch=5") == 0
     assert "2 fits of 2 folds, 0 of them done" in (said := capsys.readouterr().out)
     assert said.count("other settings") == 2
     assert grid(made_up_root, tmp_path / "none", "--dry-run") == 0
     assert not (tmp_path / "none").exists()
 
 
-def test_what_fails_or_is_busy_does_not_stop_the_rest(two_jobs, made_up_root, tmp_path, capsys):
+@pytest.mark.slow
+def test_what_fails_or_is_busy_does_not_stop_the_rest(fitted, made_up_root, tmp_path, capsys):
     folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEMS[0]
-    asked = results.read_run(two_jobs / folder.relative_to(tmp_path))["configuration"]
+    asked = results.read_run(fitted / folder.relative_to(tmp_path))["configuration"]
     results.write_record(folder, {"configuration": {**asked, "folds": 9}})
-    (folder / "predictions.csv").write_bytes(predictions(two_jobs, SYSTEMS[0]))
+    (folder / "predictions.csv").write_bytes(predictions(fitted, SYSTEMS[0]))
     lock = tmp_path / "state" / f"results-donateacry-baby-{BUSY}.lock"
     lock.parent.mkdir()
     with FileLock(lock):
-        assert grid(made_up_root, tmp_path, "--system", SYSTEMS[0], BUSY, SYSTEMS[1]) == 2
+        assert grid(made_up_root, tmp_path, systems=(SYSTEMS[0], BUSY, SYSTEMS[1])) == 2
     said = capsys.readouterr()
     assert predictions(tmp_path, SYSTEMS[1])
     assert f"[2/3] donateacry, baby, {BUSY}, seed 0: skipped, another command" in said.out
@@ -167,17 +162,10 @@ def test_what_fails_or_is_busy_does_not_stop_the_rest(two_jobs, made_up_root, tm
     assert "Traceback" not in said.err
 
 
-def test_a_checkpoint_is_of_the_first_seed_with_the_numbers_of_all(two_jobs):
-    for folder in (two_jobs / "checkpoints").iterdir():
-        config = json.loads((folder / "config.json").read_text())
-        assert config["training"]["seed"] == 1
-        assert config["evaluation"]["seeds"] == [0, 1]
-
-
 def test_the_words_are_those_of_fit(tmp_path):
-    words = ["--datasets", "esc10", "--seeds", "4", "2", "--checkpoint", "--track", "--no-resume"]
-    words += ["--set", "batch=4", "mixup=0", "--data-root", str(tmp_path), "--precision", "float32"]
-    args = parser().parse_args(["grid", *words])
+    given = ["--datasets", "esc10", "--seeds", "4", "2", "--checkpoint", "--track", "--no-resume"]
+    given += ["--set", "batch=4", "mixup=0", "--data-root", str(tmp_path), "--precision", "float32"]
+    args = parser().parse_args(["grid", *given])
     for seed, seeds in ((4, [4]), (2, [4, 2])):
         options = options_of(args, Cell("esc10", "clip", "resnet18", seed))
         found = parser().parse_args(words_of(options))
@@ -202,12 +190,12 @@ def test_a_process_that_is_killed_loses_its_own_cell_alone(tmp_path):
     assert "signal 9" in outcome.sentence
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_path):
-    words = [sys.executable, "-m", "train", "grid", "--datasets", "donateacry", "--jobs", "2"]
-    words += ["--protocols", "baby", "--system", *SYSTEMS, "--data-root", str(made_up_root)]
-    words += ["--cache", str(made_up_root / "cache"), "--out", str(tmp_path), "--device", "cpu"]
-    words += ["--folds", "2", "--epochs", "10000", *SETTINGS]
-    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
+    small = words(made_up_root, tmp_path, "--epochs", "10000")
+    command = [sys.executable, "-m", "train", "grid", "--datasets", "donateacry", "--jobs", "2"]
+    command += ["--protocols", "baby", "--system", *SYSTEMS, *small[small.index("--data-root") :]]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
         until = time.monotonic() + 120
         while len(list(tmp_path.glob("state/donateacry/baby/*/*.pt"))) < 2:
             assert parent.poll() is None
@@ -224,8 +212,8 @@ def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_pa
     assert not list(tmp_path.rglob("*.part"))
 
 
-@pytest.mark.parametrize("words", [("--set", "batch"), ("--datasets", "cats")])
-def test_a_mistake_is_found_before_anything_is_fitted(made_up_root, tmp_path, words, capsys):
-    assert grid(made_up_root, tmp_path, *words) == 2
+@pytest.mark.parametrize("more", [("--set", "batch"), ("--datasets", "cats")])
+def test_a_mistake_is_found_before_anything_is_fitted(made_up_root, tmp_path, more, capsys):
+    assert grid(made_up_root, tmp_path, *more) == 2
     assert "Traceback" not in capsys.readouterr().err
     assert not (tmp_path / "results").exists()

@@ -209,7 +209,7 @@ def test_a_damaged_record_of_agreement_is_refused(checkpoint, damage):
         **{"seeds": [0], "constant_label": "hug", "teacher_evaluation": None},
     }
     good = CheckpointConfig.from_json(json.dumps(config))
-    assert "For a" in good.agreement.trust()[0]
+    assert good.agreement.agreement.value == 0.5
     damage(config["agreement"])
     with pytest.raises(CheckpointError):
         CheckpointConfig.from_json(json.dumps(config))

@@ -13,7 +13,8 @@ import torch
 import cry_model
 from tests.hub import WRITER
 from tests.hub_client import environment
-from tests.train.killed_fit import SYSTEM, arguments
+from tests.train.killed_fit import arguments
+from tests.train.small_fit import CHECKPOINT, RESULTS
 from train.data.corpus import DataError
 from train.fit import devices
 
@@ -34,6 +35,7 @@ def python(*words, **variables):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(made_up_root, tmp_path):
     one, two = tmp_path / "one.pt", tmp_path / "two.pt"
     python("-m", "tests.train.two_processes", made_up_root, one)
@@ -46,6 +48,7 @@ def test_two_processes_give_the_gradients_of_one(made_up_root, tmp_path):
     assert max(g.abs().max() for g in one["gradients"].values()) > 0.01
 
 
+@pytest.mark.slow
 def test_a_fit_on_two_processes_runs_to_its_end_and_one_of_them_publishes(
     made_up_root, tmp_path, hub
 ):
@@ -53,9 +56,9 @@ def test_a_fit_on_two_processes_runs_to_its_end_and_one_of_them_publishes(
     variables = environment(hub.url, tmp_path / "home", HF_TOKEN=WRITER)
     said = python(*LAUNCH, "-m", "train", *words, **variables)
     assert said.count("balanced accuracy") == said.count("Published: ") == 1  # one process speaks
-    table = pd.read_csv(tmp_path / "results" / "donateacry" / "baby" / SYSTEM / "predictions.csv")
+    table = pd.read_csv(tmp_path / RESULTS / "predictions.csv")
     assert table["recording"].nunique() == 30
-    checkpoint = tmp_path / "checkpoints" / f"donateacry-{SYSTEM}"
+    checkpoint = tmp_path / CHECKPOINT
     config = cry_model.load_checkpoint(checkpoint)[1]
     assert config.training["environment"]["processes"] == 2
     weights = hub.repositories["models/user/cry"].files()["model.safetensors"]

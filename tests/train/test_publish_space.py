@@ -23,6 +23,7 @@ def contents():
     return {name: path.read_bytes() for name, path in space_files().items()}
 
 
+@pytest.mark.slow
 def test_the_page_runs_on_these_files_alone_and_answers(tmp_path, examples):
     for name, path in space_files().items():
         copy = tmp_path / "space" / name

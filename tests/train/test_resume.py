@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train.killed_fit import SYSTEM, arguments
+from tests.train.killed_fit import arguments
+from tests.train.small_fit import CHECKPOINT, RESULTS
 from train.__main__ import main
 from train.data.corpus import DataError
 from train.fit.devices import as_found, ask_for_determinism
@@ -24,14 +25,12 @@ ROOT = Path(__file__).parents[2]
 
 def outcome(out):
     """What a run leaves, by name."""
-    folders = [
-        out / "results" / "donateacry" / "baby" / SYSTEM,
-        out / "checkpoints" / f"donateacry-{SYSTEM}",
-    ]
+    folders = [out / RESULTS, out / CHECKPOINT]
     names = ["predictions.csv", "model.safetensors"]
     return {p.name: p.read_bytes() for f in folders for p in f.iterdir() if p.name in names}
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_weights(made_up_root, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(arguments(str(made_up_root), str(whole))) == 0
@@ -61,15 +60,7 @@ def broken_off(root, out, monkeypatch, epoch):
     """A small fit of 2 folds of 2 epochs, stopped after so many of all these."""
     words = arguments(str(root), str(out))
     words[words.index("--epochs") + 1] = "2"
-    words = [
-        *words,
-        "--precision",
-        "float32",
-        "--no-checkpoint",
-        "--set",
-        "validation=0",
-        "patience=0",
-    ]
+    words += ["--precision", "float32", "--no-checkpoint", "--set", "validation=0", "patience=0"]
     count = itertools.count(1)
 
     def stop(_):
@@ -83,8 +74,11 @@ def broken_off(root, out, monkeypatch, epoch):
     return words
 
 
-@pytest.mark.parametrize("epoch", [1, 3], ids=["within a fold", "after a fold"])
-@pytest.mark.parametrize("now", [1, 2])
+@pytest.mark.parametrize(
+    ("epoch", "now"),
+    [(1, 1), (1, 2), (3, 2)],
+    ids=["same threads", "within a fold", "after a fold"],
+)
 def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
     made_up_root, tmp_path, monkeypatch, capsys, threads, epoch, now
 ):
@@ -99,7 +93,7 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
         assert "Traceback" not in error
     assert main(words) == 0
     assert ("OMP_NUM_THREADS=1" in capsys.readouterr().err) == (now != 1)
-    record = json.loads((tmp_path / f"results/donateacry/baby/{SYSTEM}/run.json").read_text())
+    record = json.loads((tmp_path / RESULTS / "run.json").read_text())
     assert record["environment"]["threads"] == now
     assert main([*words, "--deterministic"]) == 0  # nothing is left to do
 
@@ -121,19 +115,19 @@ class Stop(Exception):
 @pytest.mark.parametrize("changes", [{}, {"average": 0.0, "weight_decay": 0.0}])
 def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
     preset = replace(BEST, epochs=2, batch=8, **changes)
-    whole, _ = fitted(preset, channels=16)
+    whole, _ = fitted(preset, channels=8, stages=1)
     memory = Memory(tmp_path / "fit.pt", "this")
 
     def stop(_):
         raise Stop
 
     with pytest.raises(Stop):
-        fitted(preset, channels=16, memory=memory, report=stop)
-    resumed, epochs = fitted(preset, channels=16, memory=memory)
+        fitted(preset, channels=8, stages=1, memory=memory, report=stop)
+    resumed, epochs = fitted(preset, channels=8, stages=1, memory=memory)
     assert [epoch.number for epoch in epochs] == [2]
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
-    _, epochs = fitted(preset, channels=16, memory=replace(memory, resume=False))
+    _, epochs = fitted(preset, channels=8, stages=1, memory=replace(memory, resume=False))
     assert [epoch.number for epoch in epochs] == [1, 2]
 
 

@@ -7,13 +7,12 @@ import torch
 
 from cry_model import FrontEndConfig, build_model
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint
-from train.__main__ import main
+from tests.train.small_fit import RESULTS, SYSTEM, fit
 from train.data.corpus import DataError
 from train.fit.distillation import load_start
 from train.fit.presets import BEST, BEST_SETTINGS
 
-SYSTEM = "improved-ecapa-tdnn-no-mca"
-SETTINGS = {**BEST_SETTINGS, "channels": 16}
+SETTINGS = {**BEST_SETTINGS, "channels": 8, "stages": 1}
 
 
 def checkpoint(folder, dataset="esc10", front_end=BEST.front_end, settings=SETTINGS):
@@ -62,9 +61,7 @@ def test_other_settings_are_one_sentence(tmp_path):
 
 def test_a_fit_says_what_it_began_with(made_up_root, tmp_path):
     checkpoint(tmp_path / "start")
-    words = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root", str(made_up_root)]
-    words += ["--cache", str(made_up_root / "cache"), "--out", str(tmp_path), "--folds", "2"]
-    words += ["--epochs", "1", "--set", "channels=16", "--start-from", str(tmp_path / "start")]
-    assert main([*words, "--no-checkpoint"]) == 0
-    record = tmp_path / "results" / "donateacry" / "baby" / SYSTEM / "run.json"
+    more = ("--start-from", tmp_path / "start", "--no-checkpoint")
+    assert fit(made_up_root, tmp_path, *more) == 0
+    record = tmp_path / RESULTS / "run.json"
     assert json.loads(record.read_text())["configuration"]["start"]["name"] == "start"

@@ -20,7 +20,7 @@ from train.data.datasets import DATASETS, synthetic6
 from train.data.datasets.synthetic6 import LABELS, plan, read, write
 from train.data.synthesis import KINDS
 
-RECORDINGS, SECONDS = 18, 4.0  # large enough for the classifier, small enough for a test
+RECORDINGS, SECONDS = 12, 3.0  # large enough for the classifier, small enough for a test
 
 
 @pytest.fixture(scope="module")

@@ -69,6 +69,7 @@ def test_an_output_that_is_no_folder_is_refused_before_training(made_up_root, tm
     assert "cannot be used" in error.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_with_a_sentence_and_the_state_is_kept(made_up_root, tmp_path):
     command = [sys.executable, "-m", "train", *arguments(str(made_up_root), str(tmp_path))]
     process = subprocess.Popen(

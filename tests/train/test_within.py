@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from train.__main__ import main
+import cry_model
+from tests.train.small_fit import RESULTS, SYSTEM, fit
 from train.data.clips import cut_before_splitting
 from train.data.corpus import ONLY_LEARNT, DataError
 from train.data.splits import PROTOCOLS, Outer, split
+from train.fit.cross_validation import kept_folds
 from train.fit.presets import BEST
-
-SYSTEM = "improved-ecapa-tdnn-no-mca"
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -42,29 +42,23 @@ def test_what_a_test_part_leaves_is_split_anew(clips):
     assert set(split(part.items, "baby", 2, 0)) == {0, 1}
 
 
-@pytest.fixture(scope="module")
-def arguments(made_up_root, tmp_path_factory):
-    out = tmp_path_factory.mktemp("within")
-    words = ["fit", "--system", SYSTEM, "--dataset", "donateacry", "--data-root", str(made_up_root)]
-    words += ["--cache", str(made_up_root / "cache"), "--out", str(out), "--folds", "3"]
-    return [*words, "--epochs", "1", "--set", "channels=16"], out
-
-
-def test_a_trial_is_scored_on_inner_folds_and_ships_nothing(arguments, clips):
-    words, out = arguments
-    assert main([*words, "--within", "0"]) == 0
-    folder = out / "results" / "donateacry" / "baby" / SYSTEM
-    table = pd.read_csv(folder / "predictions.csv")
+def test_a_trial_is_scored_on_inner_folds_and_keeps_no_final_model(made_up_root, tmp_path, clips):
+    more = ("--folds", "3", "--within", "0", "--keep-folds")
+    assert fit(made_up_root, tmp_path, *more) == 0
+    table = pd.read_csv(tmp_path / RESULTS / "predictions.csv")
     tested = np.flatnonzero(split(clips.items, "baby", 3, 0) == 0)
     assert set(table["fold"]) == {0, 1}
     assert len(table["recording"].unique()) == len(clips.items) - len(tested)
     assert not set(table["recording"]) & {clips.items[i].recording for i in tested}
-    assert json.loads((folder / "run.json").read_text())["configuration"]["within"]["fold"] == 0
-    assert not (out / "checkpoints").exists()
+    record = json.loads((tmp_path / RESULTS / "run.json").read_text())
+    assert record["configuration"]["within"]["fold"] == 0
+    assert not (tmp_path / "checkpoints").exists()
+    (_, _, folder), _ = kept_folds(tmp_path, "donateacry", "baby", SYSTEM)
+    assert cry_model.load_checkpoint(folder)[1].training["within"]["fold"] == 0
 
 
-def test_a_fold_that_there_is_not_is_one_sentence(arguments, capsys):
-    assert main([*arguments[0], "--within", "3"]) == 2
+def test_a_fold_that_there_is_not_is_one_sentence(made_up_root, tmp_path, capsys):
+    assert fit(made_up_root, tmp_path, "--folds", "3", "--within", "3") == 2
     assert "--within counts from 0" in capsys.readouterr().err
 
 

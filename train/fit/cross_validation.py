@@ -329,9 +329,7 @@ def facts_of(run: Run, seeds: tuple[int, ...]) -> dict[str, Any]:
 def summary(run: Run, measured: Evaluation | Agreement) -> str:
     """The measured numbers as a few lines of text."""
     if isinstance(measured, Agreement):
-        gain = measured.gain
-        interval = f"gain {gain}"
-        return " ".join([f"{run.system}:", *measured.trust()[:1], interval])
+        return f"{run.system}: agreement {measured.agreement}, gain {measured.gain}"
     return scored(run.system, measured)
 
 

@@ -18,6 +18,8 @@ from cry_model.records import (
     dataset_title,
     group_name,
     percent,
+    percent_interval,
+    tested,
     words,
 )
 from cry_model.registry import ON_FEATURES, get_system
@@ -77,10 +79,24 @@ def sections(config: CheckpointConfig, parameters: int, repo_id: str) -> Iterato
 
 def _trust(config: CheckpointConfig) -> str:
     if config.evaluation is not None:
-        return cell(" ".join(config.evaluation.trust()))
-    if config.agreement is not None:
-        return cell(" ".join((config.agreement.verdict, *config.agreement.trust())))
+        return cell(_recall_line(config.evaluation))
+    if (a := config.agreement) is not None:
+        teacher = "" if a.teacher_evaluation is None else f" {_recall_line(a.teacher_evaluation)}"
+        return cell(
+            "It imitates another model; its answers were never checked against labels. Same answer "
+            f"as its teacher ({a.teacher}): {percent_interval(a.agreement)}."
+            + teacher.replace("Balanced", "The teacher's balanced")
+        )
     return UNMEASURED
+
+
+def _recall_line(evaluation: Evaluation) -> str:
+    recall = percent_interval(evaluation.metrics["balanced_accuracy"])
+    beats = "Better" if evaluation.better_than_chance else "No better"
+    return (
+        f"Balanced accuracy on {tested(evaluation.dataset, evaluation.protocol)}: {recall}; chance "
+        f"level {percent(evaluation.chance)}. {beats} than chance."
+    )
 
 
 def _agreed(agreement: Agreement) -> str:
@@ -162,8 +178,7 @@ def _named(calibration: Calibration) -> str:
         f"{cell(group)} counting alike; {100 * calibration.full:.1f} % of sets were full, "
         f"{100 * calibration.empty:.1f} % empty:\n\n"
         + table(("sets", "value", "95 % interval over groups"), rows)
-        + f"\n\n{cell(' '.join(calibration.trust()))}\n\nThe promise is kept over all labels "
-        "together, not for each:\n\n"
+        + "\n\nThe promise is kept over all labels together, not for each:\n\n"
         + table(("label", "share of its recordings whose set holds it"), held)
     )
 
