@@ -142,7 +142,9 @@ def make_front_end(config: AnyConfig) -> AnyFrontEnd:
 
 FRAMES = 250  # 5 s at the paper's hop of 20 ms
 MEBI = 2**20  # the paper's "Param (MB)": its ResNet18 has 11.18 M parameters, printed as 10.66
-PAPER_REFERENCE = Path(__file__).parents[1] / "assets" / "paper_reference.json"
+_INSTALLED = Path(__file__).with_name("assets")  # as pyproject.toml puts it into the package
+ASSETS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "assets"
+PAPER_REFERENCE = ASSETS / "paper_reference.json"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ import cry_model.__main__
 import train.__main__
 from analysis.stats.claims import MAIN, Verdict, cells_of
 from analysis.stats.runs import find_runs
-from cry_model.run_files import read_record
+from cry_model.results import read_record
 from tests.conftest import ROOT
 from train.publish.hub import space_files
 

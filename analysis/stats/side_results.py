@@ -11,7 +11,7 @@ from analysis.stats.recordings import SCORES, ResultsError
 from analysis.stats.runs import RESULTS, MeasuredRun, read_record, read_run
 from cry_model.records import Estimate
 from cry_model.registry import get_system
-from cry_model.run_files import RUN, read_object
+from cry_model.results import RUN, read_object
 
 BENCHMARK = RESULTS / "benchmark.json"
 Record = Mapping[str, Any]

@@ -9,7 +9,7 @@ from analysis.panels import PANELS
 from analysis.report import write_report
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
-from cry_model.run_files import LARGEST_JSON
+from cry_model.results import LARGEST_JSON
 from tests.analysis.made_up_runs import write_run
 from train.__main__ import main
 from train.data.corpus import DataError
