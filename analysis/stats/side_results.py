@@ -67,11 +67,6 @@ class Cost:
     real_time_factor: float
     peak_memory: float
 
-    @property
-    def clips_per_second(self) -> float:
-        """Answered one after the other."""
-        return 1000 / self.total
-
 
 @dataclass(frozen=True)
 class Costs:
