@@ -22,7 +22,8 @@ State = Literal["quiet", "undecided", "sound", "cry"]
 
 @dataclass(frozen=True)
 class Episode:
-    """A stretch of sound: seconds since listening began, and the gate's greatest probability."""
+    """A stretch of sound: seconds since listening began, and the detector's greatest
+    probability."""
 
     kind: Kind
     start: float
@@ -43,13 +44,13 @@ class _Open:
 class Episodes:
     """Looks in, finished episodes out.
 
-    A cry begins where the gate reaches its threshold and ends when it stayed below for
+    A cry begins where the detector reaches its threshold and ends when it stayed below for
     ``KEEP_ON`` seconds. What a probability says is dated ``reach`` seconds back, in the middle
-    of what it is about. Loud sound that the gate calls no cry is an episode of its own kind; one
-    that a cry follows closely is that cry's beginning.
+    of what it is about. Loud sound that the detector calls no cry is an episode of its own kind;
+    one that a cry follows closely is that cry's beginning.
 
     Args:
-        threshold: of the gate.
+        threshold: of the detector.
         reach: seconds from the middle of what a probability is about to its end.
     """
 
@@ -59,7 +60,7 @@ class Episodes:
         self._free = 0.0  # the end of the last episode: none begins before it
 
     def state(self, time: float) -> State:
-        """What lasts at ``time``; a young sound may yet turn out to be a cry."""
+        """Return what lasts at ``time``; a young sound may yet turn out to be a cry."""
         if self.open is None:
             return "quiet"
         if self.open.kind == "cry":
@@ -67,7 +68,7 @@ class Episodes:
         return "sound" if time - self.open.start >= KEEP_ON else "undecided"
 
     def step(self, time: float, probability: float, loud: bool) -> list[Episode]:
-        """Takes the look that ends at ``time`` and gives the episodes that it ends."""
+        """Take the look that ends at ``time`` and gives the episodes that it ends."""
         if probability >= self.threshold:
             return self._cry(time, probability, loud)
         finished = []
@@ -91,7 +92,9 @@ class Episodes:
         if ended is None or (ended.kind == "sound" and ended.loud < MIN_LOUD):
             return []
         end = ended.last - self.reach if ended.kind == "cry" else ended.last
-        if ended.sounded > ended.start:  # it was quiet afterwards: that tells better than the gate
+        if (
+            ended.sounded > ended.start
+        ):  # it was quiet afterwards: that tells better than the detector
             end = min(end, ended.sounded)
         end = max(end, ended.start + LOOK / RATE)
         self._free = end

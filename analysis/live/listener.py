@@ -20,7 +20,7 @@ from cry_model.prediction import Prediction
 
 
 class Gate(Protocol):
-    """What the listener needs of a gate."""
+    """What the listener needs of a detector."""
 
     threshold: float
     window_seconds: float
@@ -44,9 +44,9 @@ class View:
     Attributes:
         seconds: listened to so far.
         state: what is heard now.
-        probability: of a cry, the mean of the gate's last looks; None before its first.
+        probability: of a cry, the mean of the detector's last looks; None before its first.
         decibels: (bands, columns), the last 12 s.
-        track: (looks,) that mean over the same 12 s, NaN where the gate had not looked.
+        track: (looks,) that mean over the same 12 s, NaN where the detector had not looked.
         answer: of the cry that lasts.
         lines: the log, oldest first; only the last hundred are kept.
         written: lines since the beginning, those that have been dropped included.
@@ -81,18 +81,18 @@ class Listener:
     once.
 
     Args:
-        gate: says four times a second whether the last seconds hold a cry.
+        detector: says four times a second whether the last seconds hold a cry.
         classifier: names a reason while a cry lasts.
     """
 
-    def __init__(self, gate: Gate, classifier: CryClassifier):
-        self.gate, self.classifier = gate, classifier
+    def __init__(self, detector: Gate, classifier: CryClassifier):
+        self.detector, self.classifier = detector, classifier
         self.sound = Rolling((KEPT,))
         self.spectrogram = RollingSpectrogram()
         self.looks = Rolling((SMOOTHED,), np.nan)
         self.track = Rolling((KEPT // LOOK,), np.nan)
-        reach = gate.window_seconds / 2 + (SMOOTHED - 1) / 2 * LOOK / RATE
-        self.episodes = Episodes(gate.threshold, reach)
+        reach = detector.window_seconds / 2 + (SMOOTHED - 1) / 2 * LOOK / RATE
+        self.episodes = Episodes(detector.threshold, reach)
         self.loudness = Loudness()
         self.lines: deque[Line] = deque(maxlen=MOST_LINES)
         self.written = 0
@@ -112,7 +112,7 @@ class Listener:
         return self.seconds >= self.limit
 
     def hear(self, chunk: NDArray, rate: int, lost: float = 0.0) -> View:
-        """Takes the next samples.
+        """Take the next samples.
 
         Args:
             chunk: (samples,) or (samples, channels), any length, also none at all.
@@ -145,7 +145,7 @@ class Listener:
         self.limit = self.seconds + LIMIT_SECONDS
 
     def view(self) -> View:
-        """What is to be shown now; shares no memory with the listener."""
+        """Return what is to be shown now; shares no memory with the listener."""
         last = float(self.track.values[-1])
         return View(
             seconds=self.seconds,
@@ -182,8 +182,8 @@ class Listener:
         self.heard += len(block)
         self.sound.push(block)
         self.spectrogram.push(block)
-        window = self.sound.values[-round(self.gate.window_seconds * RATE) :]
-        look = self.gate.probability(torch.from_numpy(window.copy()), RATE)
+        window = self.sound.values[-round(self.detector.window_seconds * RATE) :]
+        look = self.detector.probability(torch.from_numpy(window.copy()), RATE)
         self.looks.push(np.array([look]))
         probability = float(np.nanmean(self.looks.values))
         self.track.push(np.array([probability]))
@@ -205,7 +205,8 @@ class Listener:
             self.written += 1
 
     def _ask(self, start: float, end: float) -> Prediction | None:
-        """The reasons for what is still kept of a stretch; None if that is nothing to answer."""
+        """Return the reasons for what is still kept of a stretch; None if that is nothing to
+        answer."""
         first, last = (KEPT + round(t * RATE) - self.heard for t in (start, end))
         stretch = self.sound.values[max(0, first) : max(0, last)]
         try:

@@ -86,7 +86,7 @@ class Resampler:
         self.raw = np.zeros(self.margin * self.taken, np.float32)
 
     def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(samples,) at ``rate`` -> as many at 16 kHz as can be known."""
+        """Return (samples,) at ``rate`` -> as many at 16 kHz as can be known."""
         if self.rate == RATE:
             return samples
         self.raw = np.concatenate([self.raw, samples])
@@ -122,7 +122,7 @@ class RollingSpectrogram:
         )
 
     def push(self, samples: NDArray[np.float32]) -> None:
-        """Adds (samples,) at 16 kHz, a whole number of hops."""
+        """Add (samples,) at 16 kHz, a whole number of hops."""
         wave = np.concatenate([self._tail, samples])
         self._tail = wave[-len(self._tail) :].copy()
         frames = np.lib.stride_tricks.sliding_window_view(wave, FFT)[::HOP] * self._window

@@ -53,7 +53,7 @@ class Visitors:
         self.sweeper: threading.Thread | None = None
 
     def hear(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Takes a chunk and gives what the page has to change, or ``problem``, a sentence.
+        """Take a chunk and gives what the page has to change, or ``problem``, a sentence.
 
         Args:
             request: ``page``, its name; ``samples``, 16-bit little-endian mono in base64;
@@ -79,7 +79,7 @@ class Visitors:
                 return {"problem": str(error)}
             if view.over:
                 view = self._rest(visitor)
-            return pieces(view, listener.gate.threshold, seen)
+            return pieces(view, listener.detector.threshold, seen)
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Forgets the sound of ``page``; its log may be added to until an hour later."""
@@ -91,7 +91,7 @@ class Visitors:
             return {}
         with visitor.lock:
             view = self._rest(visitor)
-            return pieces(view, visitor.listener.gate.threshold, seen)
+            return pieces(view, visitor.listener.detector.threshold, seen)
 
     def sweep(self) -> None:
         """Forgets the sound, and much later the log, of pages that are gone."""
@@ -107,7 +107,8 @@ class Visitors:
                     self.known.pop(page, None)
 
     def _find(self, page: str) -> Visitor | None:
-        """The page's visitor, in the number of those who listen; None if they are too many."""
+        """Return the page's visitor, in the number of those who listen; None if they are too
+        many."""
         with self.lock:
             visitor = self.known.get(page)
             if visitor is None or not visitor.listening:

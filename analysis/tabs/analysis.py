@@ -29,7 +29,8 @@ def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:
     def analysis(
         panel: str, dataset: str, protocol: str, choices: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """What a panel of the Analysis tab shows: name, title, note and rows of each exhibit.
+        """Return what a panel of the Analysis tab shows: name, title, note and rows of each
+        exhibit.
 
         Args:
             panel: its name.
@@ -52,7 +53,7 @@ def exhibits_of(
     cell: CellKey,
     choices: dict[str, Any] | None,
 ) -> list[dict[str, Any]]:
-    """The exhibits of one panel as JSON.
+    """Return the exhibits of one panel as JSON.
 
     Raises:
         ResultsError: if there is no such panel, it has nothing for the cell or no such choice, or
@@ -133,7 +134,7 @@ def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
     Raises:
         ResultsError: if the predictions of the run cannot be read.
     """
-    table = run.judged
+    table = run.with_errors
     table = table[(table["label"] == label) & (table["answer"] == answer)]
     table = table.sort_values("confidence", ascending=False, kind="stable")
     shares = (100 * table[probability_columns(run.labels)]).round(1)

@@ -26,7 +26,7 @@ def build_page(*_):
         gr.Button().click(lambda sound, text: text, [gr.Audio(), gr.Textbox()], api_name="read")
     return page.queue()
 
-app.build_page, app.load_gate = build_page, lambda: None
+app.build_page, app.load_detector = build_page, lambda: None
 app.choose = lambda _: type("Choice", (), {"models": (), "note": ""})
 app.main()
 """

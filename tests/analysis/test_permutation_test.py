@@ -12,7 +12,7 @@ from analysis.stats.paper import FULL
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
 from analysis.stats.side_results import read_permutation_test, without_truth
-from tests.analysis.made_up_runs import FOLDS, write_run
+from tests.analysis.synthetic_runs import FOLDS, write_run
 from train.studies.permutation_test import Chance, against
 
 CLIP = [0.30 + 0.001 * i for i in range(100)]

@@ -11,7 +11,7 @@ from analysis.panels.errors import ERRORS
 from analysis.stats.runs import NO_RUNS, find_runs
 from analysis.tabs.analysis import build_analysis_tab, cell_list, cell_value
 from analysis.tabs.recordings import ClassifyTab
-from tests.analysis.made_up_runs import write_run
+from tests.analysis.synthetic_runs import write_run
 
 ONE, OTHER = "improved-ecapa-tdnn", "ecapa-tdnn"
 
