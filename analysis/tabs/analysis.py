@@ -211,7 +211,8 @@ def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Be
 
     outputs = [heading, table, *listening.blocks]
     chosen = [
-        cells.select(choose, [wired.dataset, wired.protocol, cells], outputs, **EVENT),
+        # Of a dropdown Gradio reports no selection by the keyboard.
+        cells.input(choose, [wired.dataset, wired.protocol, cells], outputs, **EVENT),
         clicks.select(click, wired.chosen, [cells, *outputs], **EVENT),
     ]
     for event in chosen:
