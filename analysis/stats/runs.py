@@ -12,20 +12,14 @@ import pandas as pd
 
 from analysis.stats.calibration import Coverage, coverage, tempered
 from analysis.stats.per_class import ClassScores, class_scores
-from analysis.stats.recordings import (
-    ResultsError,
-    judged,
-    over_seeds,
-    read_predictions,
-    recording_means,
-)
+from analysis.stats.recordings import ResultsError, judged, over_seeds, read_predictions
 from cry_model.calibration import Array, Calibration
 from cry_model.checkpoint import read_calibration, read_evaluation
 from cry_model.metrics import METRICS
 from cry_model.records import Evaluation, dataset_order
 from cry_model.registry import list_models
-from cry_model.run_files import PREDICTIONS, RUN, DamagedFileError
-from cry_model.run_files import read_record as read_json
+from cry_model.results import PREDICTIONS, RUN, DamagedFileError, recording_means
+from cry_model.results import read_record as read_json
 
 
 @dataclass(frozen=True)
@@ -210,8 +204,10 @@ class FoundRuns:
         The same object every time, so that figures of it can be kept.
         """
         told = [(run, _problem(run)) for run in self.runs]
-        problems = sorted((*self.problems, *(problem for _, problem in told if problem)))
         runs = tuple(run for run, problem in told if not problem)
+        if len(runs) == len(told):
+            return self
+        problems = sorted((*self.problems, *(problem for _, problem in told if problem)))
         return FoundRuns(runs, self.unfinished, tuple(problems))
 
 

@@ -87,9 +87,10 @@ def _facts(model: Model) -> Iterator[str]:
     size = f"{cost.parameters / 1e6:.2f} million parameters"
     if cost.multiply_adds >= 1e7:
         size += f", {cost.multiply_adds / 1e9:.2f} billion multiply-adds for five seconds"
+    band = f"{_hz(front_end.low_hz)} to" if front_end.low_hz else "up to"
     yield (
-        f"{get_system(config.system).title}, {size}. Input: {_hz(front_end.low_hz)} to "
-        f"{_hz(front_end.high_hz)}, in pieces of up to {front_end.piece_seconds:g} s. "
+        f"{get_system(config.system).title}, {size}. Input: {band} {_hz(front_end.high_hz)}, in "
+        f"pieces of up to {front_end.piece_seconds:g} s. "
         f"Labels: {', '.join(map(words, config.labels))}."
     )
     training = config.training
