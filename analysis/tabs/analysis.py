@@ -175,7 +175,7 @@ TO_THE_LIST = """() => document.getElementById("confusion-list-heading")
 
 def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
     """Lay out the choice of a cell and its list of recordings, and connect them to the panel."""
-    clicks = gr.HTML(CELLS, js_on_load=ON_LOAD, padding=False, elem_id="confusion-clicks")
+    clicks = gr.HTML(CELLS, js_on_load=ON_LOAD, elem_id="confusion-clicks")
     cells = gr.Dropdown([], label="Cell", elem_id="confusion-cell")
     heading = gr.Markdown(visible=False, elem_id="confusion-list-heading")
     table = gr.Dataframe(
