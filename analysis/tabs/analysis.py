@@ -176,7 +176,7 @@ TO_THE_LIST = """() => document.getElementById("confusion-list-heading")
 
 def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
     """Lay out the choice of a cell and its list of recordings, and connect them to the panel."""
-    clicks = gr.HTML(CELLS, js_on_load=ON_LOAD, padding=False, elem_id="confusion-clicks")
+    clicks = gr.HTML(CELLS, js_on_load=ON_LOAD, elem_id="confusion-clicks")
     cells = gr.Dropdown([], label="Cell", elem_id="confusion-cell")
     heading = gr.Markdown(visible=False, elem_id="confusion-list-heading")
     table = gr.Dataframe(
@@ -213,7 +213,8 @@ def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Be
 
     outputs = [heading, table, *listening.blocks]
     chosen = [
-        cells.select(choose, [wired.dataset, wired.protocol, cells], outputs, **EVENT),
+        # Of a dropdown Gradio reports no selection by the keyboard.
+        cells.input(choose, [wired.dataset, wired.protocol, cells], outputs, **EVENT),
         clicks.select(click, wired.chosen, [cells, *outputs], **EVENT),
     ]
     for event in chosen:

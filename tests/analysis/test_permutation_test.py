@@ -91,5 +91,5 @@ def test_without_the_test_there_are_no_rows(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", '{"scores": {"macro_auc": {"value": 1}}}'])
 def test_a_damaged_file_is_one_sentence(root, text):
     (root / "donateacry" / "clip" / "chance.json").write_text(text)
-    with pytest.raises(ResultsError, match=r"chance\.json is not as .* chance writes it"):
+    with pytest.raises(ResultsError, match=r"chance\.json is not as .* permutation-test writes it"):
         read_permutation_test(find_runs(root).of("donateacry", "clip")[FULL])
