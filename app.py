@@ -1,29 +1,35 @@
-"""Entry point of the page, locally and as a Hugging Face Space."""
+"""Serve the page, locally and as a Hugging Face Space."""
 
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import threading
 
-from analysis.models import choose, load_gate
-from analysis.page import build_page, launch_options
-from analysis.server import leave_no_traces
-from analysis.stats.runs import RESULTS, find_runs
-from analysis.uploads import upload_folder
-
 
 def main() -> None:
-    """Builds the page on the bundled models and the one that CRY_MODEL names; serves it."""
+    """Build the page on the bundled models and the one that CRY_MODEL names; serve it."""
+    print("Loading libraries and models; the address follows in some seconds.", flush=True)
+    gc.disable()  # until all is loaded, since none of it is garbage: a fifth of the time
+    from analysis.models import choose, load_gate
+    from analysis.page import build_page, launch_options, warm_up
+    from analysis.server import leave_no_traces
+    from analysis.stats.runs import RESULTS, find_runs
+    from analysis.uploads import upload_folder
+
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     leave_no_traces()
     with contextlib.suppress(KeyboardInterrupt), upload_folder():
-        choice = choose(os.environ.get("CRY_MODEL"))
+        choice, detector = choose(os.environ.get("CRY_MODEL")), load_gate()
         found = find_runs(RESULTS, strict=False)
-        page = build_page(choice.models, choice.note, load_gate(), found)
+        page = build_page(choice.models, choice.note, detector, found)
         page.launch(prevent_thread_lock=True, **launch_options())
+        gc.freeze()
+        gc.enable()
         try:
+            warm_up(choice.models, detector, found)
             threading.Event().wait()
         finally:
             page.close()

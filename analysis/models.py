@@ -1,4 +1,4 @@
-"""The models that the page offers: those that are bundled, in the order in which they are shown."""
+"""Load the models that the page offers: the bundled ones, and the one that CRY_MODEL names."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ LOG = logging.getLogger(__name__)
 
 
 class UnknownModelError(ValueError):
-    """The page has no model of this name; the message says which it has."""
+    """Say that the page has no model of this name, and which it has."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """Models that answer with the same labels: its title, and what to know of these labels."""
+    """Group models with the same labels: its title, and what to know of these labels."""
 
     title: str
     provenance: str = ""
@@ -38,7 +38,7 @@ REASONS = Family("reasons of Donate-a-Cry")
 
 @dataclass(frozen=True)
 class Bundled:
-    """A checkpoint that may lie in ``assets/checkpoints``: its folder, and how it is shown."""
+    """Name a checkpoint that may lie in ``assets/checkpoints``: its folder, and how it is shown."""
 
     folder: str
     family: Family
@@ -54,12 +54,12 @@ BUNDLED: tuple[Bundled, ...] = (
 
 @dataclass(frozen=True)
 class Model:
-    """One choice of the page.
+    """Hold one choice of the page.
 
     Attributes:
         name: of the checkpoint, what the API calls it.
-        title: of the system in words; for one that is not bundled, the name again.
-        classifier: the loaded checkpoint, without a gate: the page's one hears for all.
+        title: of the architecture in words; for one that is not bundled, the name again.
+        classifier: the loaded checkpoint, without a cry detector: the page has one for all.
         family: None for one that is not bundled.
     """
 
@@ -70,19 +70,19 @@ class Model:
 
     @property
     def label(self) -> str:
-        """What the page's selector calls it."""
+        """Return what the page's selector calls it."""
         if self.family is None:
             return self.title
         return f"{self.family.title[0].upper()}{self.family.title[1:]}: {self.title}"
 
     @property
     def subject(self) -> str:
-        """The beginning of a sentence on what it says."""
+        """Return the beginning of a sentence on what it says."""
         return self.title if self.family is None else f"The {self.title}"
 
 
 def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
-    """Every checkpoint of :data:`BUNDLED` that is there, loaded once.
+    """Load every checkpoint of :data:`BUNDLED` that is there.
 
     Raises:
         CheckpointError: if none can be loaded; of a damaged one beside others, the log tells.
@@ -103,7 +103,7 @@ def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
 
 
 def load_gate(folder: Path = DEFAULT_GATE) -> CryGate | None:
-    """The bundled gate; None if there is none, and of a damaged one the log tells."""
+    """Load the bundled cry detector; None if there is none, and of a damaged one the log tells."""
     if not folder.is_dir():
         return None
     try:
@@ -114,7 +114,7 @@ def load_gate(folder: Path = DEFAULT_GATE) -> CryGate | None:
 
 
 def find(models: Sequence[Model], name: str | None) -> Model:
-    """The model of this name; the first if none is given.
+    """Return the model of this name; the first if none is given.
 
     Raises:
         UnknownModelError: if there is none.
@@ -137,19 +137,16 @@ EXAMPLE_NAMES = {
 }
 
 
-_LOG = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True)
 class Choice:
-    """The models, the default first, and a sentence on CRY_MODEL; none where it is not set."""
+    """Hold the models, the default first, and a sentence on CRY_MODEL; none where it is not set."""
 
     models: tuple[Model, ...]
     note: str = ""
 
 
 def choose(name: str | None) -> Choice:
-    """Loads the bundled models and what ``name`` says; if that fails, the note admits it.
+    """Load the bundled models and what ``name`` says; if that fails, the note admits it.
 
     Args:
         name: a folder, "user/name" or "user/name@revision"; None or "" for the bundled ones only.
@@ -165,7 +162,7 @@ def choose(name: str | None) -> Choice:
     try:
         classifier = CryClassifier.from_pretrained(repository, revision or None, gate=False)
     except CheckpointError as error:
-        _LOG.warning("CRY_MODEL: %s", error)
+        LOG.warning("CRY_MODEL: %s", error)
         return Choice(bundled, f"The model {name} could not be loaded; the bundled models answer.")
     return Choice(put_first(name, classifier, bundled), f"The model {name} answers first.")
 
@@ -173,7 +170,7 @@ def choose(name: str | None) -> Choice:
 def put_first(
     name: str, classifier: CryClassifier, bundled: tuple[Model, ...]
 ) -> tuple[Model, ...]:
-    """``classifier`` before the others; a copy of a bundled one, such as its publication on the
+    """Put ``classifier`` before the others; a copy of a bundled one, such as its publication on the
     Hub, takes that one's place and keeps its title."""
     alike = [model for model in bundled if model.classifier.config == classifier.config]
     first = replace(alike[0], classifier=classifier) if alike else Model(name, name, classifier)

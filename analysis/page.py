@@ -1,7 +1,8 @@
-"""The page out of its tabs."""
+"""Build the page out of its tabs."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -19,7 +20,7 @@ from analysis.tabs.about import build_about_tab
 from analysis.tabs.analysis import build_analysis_tab
 from analysis.tabs.classify import build_classify_tab, classify
 from analysis.tabs.recordings import ClassifyTab
-from analysis.uploads import forgetting
+from analysis.uploads import retention
 from cry_model.audio import SUFFIXES
 from cry_model.detector import CryGate
 
@@ -33,7 +34,7 @@ ON_LOAD = """() => {
   document.getElementById("answer").setAttribute("aria-live", "polite");
   const group = document.getElementById("model");
   group.setAttribute("role", "radiogroup");
-  group.setAttribute("aria-label", "Which model answers");
+  group.setAttribute("aria-label", "Model");
   group.addEventListener("keydown", (event) => {
     const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1}[event.key];
     if (!step) return;
@@ -64,7 +65,7 @@ def build_page(
     gate: CryGate | None = None,
     found: FoundRuns = NO_RUNS,
 ) -> gr.Blocks:
-    """Header and tabs; the queue holds 32 visitors and answers two at a time.
+    """Lay out header and tabs; the queue holds 32 visitors and answers two at a time.
 
     Args:
         models: what visitors can choose from, the default first.
@@ -73,8 +74,6 @@ def build_page(
             no Live tab.
         found: what the Analysis tab shows.
     """
-    # Once through everything: librosa compiles on first use, and no visitor should wait for it.
-    classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), gate=gate)
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_id="header"):
             gr.HTML(header(models, note))
@@ -100,6 +99,21 @@ def build_page(
     return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
 
 
+def warm_up(models: Sequence[Model], gate: CryGate | None, found: FoundRuns) -> threading.Thread:
+    """Classify an example and read all predictions, in the background.
+
+    Libraries load and compile on first use, and no visitor should wait for that.
+    """
+
+    def work() -> None:
+        classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), gate=gate)
+        _ = found.readable
+
+    thread = threading.Thread(target=work, name="warm-up", daemon=True)
+    thread.start()
+    return thread
+
+
 def recording_script() -> str:
     """Return the script that takes every file with sound and leaves a microphone's sound alone."""
     accepted = ("audio/*", "video/*", *SUFFIXES)
@@ -107,14 +121,14 @@ def recording_script() -> str:
 
 
 def header(models: Sequence[Model], note: str = "") -> str:
-    """Title, which labels can be asked for, and the note if there is one."""
+    """Write the title, which labels can be asked for, and the note if there is one."""
     families = list(dict.fromkeys(model.family.title for model in models if model.family))
     lines = [f"Answers in the {' or the '.join(families)}.", note] if families else [note]
     return f"<h1>{TITLE}</h1>" + "".join(f"<p>{escape(line)}</p>" for line in lines if line)
 
 
 def launch_options() -> dict[str, Any]:
-    """Theme, limits and memory for ``launch``: local fonts, uploads up to 200 MB.
+    """Set theme, limits and memory for ``launch``: local fonts, uploads up to 200 MB.
 
     Nothing is kept in the browser. Gradio's own workers, which would take uploads past our limit,
     stay off.
@@ -130,7 +144,7 @@ def launch_options() -> dict[str, Any]:
         "ssr_mode": False,  # one server only: another would have routes that are not listed
         "num_workers": 0,
         "app_kwargs": {
-            "lifespan": forgetting,
+            "lifespan": retention,
             "middleware": [
                 Middleware(OnlyOpenRoutes),
                 Middleware(NoCopies),

@@ -1,4 +1,4 @@
-"""What passes between page and visitor: whole uploads for which there is room; no copies."""
+"""Guard what passes between page and visitor: open routes, whole uploads that fit, no copies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ELSEWHERE = "Files are taken by the upload address only; please send them there.
 
 
 class UploadLimit:
-    """Stands before the page: refuses uploads while there is no room, and drops broken ones.
+    """Refuse uploads while there is no room, and drop broken ones, as a middleware.
 
     Gradio deletes what it has of an upload if that is malformed, but not if the visitor goes
     away; so this is told to it as the former. Elsewhere it spools what is sent in forms to files
@@ -42,7 +42,7 @@ class UploadLimit:
         self.lock = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI wants it."""
+        """Handle a request as ASGI wants it."""
         headers = Headers(scope=scope) if scope["type"] == "http" else {}
         if not headers.get("content-type", "").lower().startswith("multipart/"):
             await self.app(scope, receive, send)
@@ -66,7 +66,7 @@ class UploadLimit:
             self.coming -= size + ENTRY_BYTES
 
     async def _has_room(self, size: int, blocks: Any) -> bool:
-        """Reserves ``size`` bytes; sweeps first if they do not fit."""
+        """Reserve ``size`` bytes; sweeps first if they do not fit."""
         size += ENTRY_BYTES
         async with self.lock:
             if self.taken + size > self.most:
@@ -81,7 +81,7 @@ class UploadLimit:
 
 
 def _whole(receive: Receive, size: int) -> Receive:
-    """A body of at most ``size`` bytes; one that breaks off, or is longer, is no form."""
+    """Pass a body of at most ``size`` bytes; one that breaks off, or is longer, is no form."""
     got, over = 0, False
 
     async def checked() -> Message:
@@ -99,7 +99,7 @@ def _whole(receive: Receive, size: int) -> Receive:
 
 
 async def _drain(receive: Receive) -> None:
-    """Reads what nobody wants: who is cut off while sending never sees the answer."""
+    """Read what nobody wants: who is cut off while sending never sees the answer."""
     got, more = 0, True
     while more and got <= UPLOAD_BYTES:
         message = await receive()
@@ -108,7 +108,7 @@ async def _drain(receive: Receive) -> None:
 
 
 class NoCopies:
-    """Asks the browser to keep no copy of what it fetches for a visitor, sound included.
+    """Ask the browser to keep no copy of what it fetches for a visitor, sound included.
 
     Args:
         app: Gradio's.
@@ -118,7 +118,7 @@ class NoCopies:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI wants it."""
+        """Handle a request as ASGI wants it."""
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -184,7 +184,7 @@ def is_open(scope: Scope) -> bool:
 
 
 def leave_no_traces() -> None:
-    """Keeps sound out of core dumps, and names of files out of the tracebacks that Gradio prints.
+    """Keep sound out of core dumps, and names of files out of the tracebacks that Gradio prints.
 
     A crash of the decoder would write the memory to a file; the message of an error may repeat
     what the visitor sent.
@@ -199,7 +199,7 @@ def leave_no_traces() -> None:
 
 
 def _print_without_message(*_: Any, **__: Any) -> None:
-    """Prints where the current exception arose, and its type."""
+    """Print where the current exception arose, and its type."""
     kind, _, place = sys.exc_info()
     if kind is not None:
         told = "".join(traceback.format_tb(place))

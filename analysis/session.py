@@ -1,4 +1,4 @@
-"""What a session keeps of its recording: every model's answer and a picture, and no sound."""
+"""Classify a recording with every model; keep the answers and what is drawn, and no sound."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 
 from analysis.models import Model
-from analysis.sound import Sound, picture
+from analysis.sound import Display, compute_display
 from cry_model import audio
 from cry_model.acoustic_features import AcousticConfig
 from cry_model.audio import Recording
@@ -21,16 +21,24 @@ from cry_model.detector import CryGate, CryTrack
 from cry_model.frontend import resample
 from cry_model.prediction import Prediction
 
+LOG = logging.getLogger(__name__)
+RATE = AcousticConfig().sample_rate  # Hz: all that any model hears is below half of it
+SCAN = 0.2  # share of the work
+UNEXPECTED = "Something went wrong with this recording; please try another one."
+AT_ONCE = 2
+"""Models at a time, each on one thread: torch's own threads wait for each other so often that on
+two busy cores ten minutes took three times as long."""
+
 Report = Callable[[float, str], None]
-"""Told the share that is done, 0 to 1, and what is being done."""
+"""Called with the share that is done, 0 to 1, and what is being done."""
 
 
-def silent(share: float, doing: str) -> None:
-    """Reports to nobody."""
+def no_progress(share: float, doing: str) -> None:
+    """Report to nobody."""
 
 
 class Progress:
-    """One bar for parts that may run in several threads; it never goes back.
+    """Join parts that may run in several threads into one bar that never goes back.
 
     ``report`` runs in the context where the bar was made: Gradio finds the visitor by it.
     """
@@ -39,8 +47,8 @@ class Progress:
         self._report, self._context = report, contextvars.copy_context()
         self._lock, self._done = threading.Lock(), 0.0
 
-    def part(self, weight: float, doing: str) -> Callable[[float], None]:
-        """A callback for a share of the work; the weights of all parts sum to 1."""
+    def subtask(self, weight: float, doing: str) -> Callable[[float], None]:
+        """Return a callback for a share of the work; the weights of all subtasks sum to 1."""
         reached = 0.0
 
         def tell(share: float) -> None:
@@ -53,16 +61,13 @@ class Progress:
         return tell
 
 
-RATE = AcousticConfig().sample_rate  # Hz: all that any model hears is below half of it
-
-
 def is_long(recording: Recording) -> bool:
-    """Whether it is longer than a minute."""
+    """Tell whether it is longer than a minute."""
     return recording.duration > LONGEST
 
 
-def slimmed(recording: Recording) -> Recording:
-    """A long recording at 16 kHz, so that not every model brings all of it there anew.
+def downsample(recording: Recording) -> Recording:
+    """Bring a long recording to 16 kHz, once for all models.
 
     As steep as the front end of the acoustic features does it: what lies below 7.9 kHz stays.
     """
@@ -72,31 +77,22 @@ def slimmed(recording: Recording) -> Recording:
     return Recording(wave, RATE)
 
 
-LOG = logging.getLogger(__name__)
-
-SCAN = 0.2  # share of the work
-UNEXPECTED = "Something went wrong with this recording; please try another one."
-AT_ONCE = 2
-"""Models at a time, each on one thread: torch's own threads wait for each other so often that on
-two busy cores ten minutes took three times as long."""
-
-
 @dataclass(frozen=True, eq=False)
-class Heard:
-    """Enough to show any model's view of a recording that is no longer there.
+class Session:
+    """Hold enough to show any model's answer to a recording that is no longer there.
 
     Attributes:
         file: where the upload was, to know it again.
-        sound: what is drawn of it; None if it could not be read.
+        display: what is drawn of it; None if it could not be read.
         answers: a model's name -> its answer, or the sentence on why it has none.
     """
 
     file: str | None
-    sound: Sound | None
+    display: Display | None
     answers: Mapping[str, Prediction | str]
 
-    def beside(self, model: Model, models: Sequence[Model]) -> dict[str, Prediction]:
-        """Who else answered with the same labels (:attr:`Model.subject`), and what."""
+    def others(self, model: Model, models: Sequence[Model]) -> dict[str, Prediction]:
+        """Return who else answered with the same labels (:attr:`Model.subject`), and what."""
         own = self.answers[model.name]
         others = ((m.subject, self.answers[m.name]) for m in models if m.name != model.name)
         return {
@@ -108,53 +104,55 @@ class Heard:
         }
 
 
-def hear(
-    models: Sequence[Model], file: str | None, gate: CryGate | None = None, report: Report = silent
-) -> Heard:
-    """Asks every model about a file; one that cannot be used gives the same sentence for all.
+def classify_all(
+    models: Sequence[Model],
+    file: str | None,
+    gate: CryGate | None = None,
+    report: Report = no_progress,
+) -> Session:
+    """Classify a file with every model; one that cannot be used gives the same sentence for all.
 
     Args:
         models: who answers.
         file: the recording.
-        gate: hears it first, once for all of them; None asks them about all of it.
-        report: told how far it is, from 0 to 1 and in a word, of a long recording.
+        gate: scans it first, once for all models; None has them classify all of it.
+        report: told how far it is with a long recording.
     """
     try:
-        return _hear(models, file, gate, report)
+        return _classify_all(models, file, gate, report)
     except audio.AudioError as error:
         reason = str(error)
     except Exception:  # one sentence for this visitor, and the trace in the log
         LOG.exception("A recording could not be answered.")
         reason = UNEXPECTED
-    return Heard(file, None, {model.name: reason for model in models})
+    return Session(file, None, {model.name: reason for model in models})
 
 
-def _hear(models: Sequence[Model], file: str | None, gate: CryGate | None, report: Report) -> Heard:
+def _classify_all(
+    models: Sequence[Model], file: str | None, gate: CryGate | None, report: Report
+) -> Session:
     recording = audio.load(file)
-    progress = Progress(report if is_long(recording) else silent)
+    progress = Progress(report if is_long(recording) else no_progress)
     with ThreadPoolExecutor(AT_ONCE, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        recording = pool.submit(slimmed, recording).result()
-        drawn = pool.submit(picture, recording)
+        recording = pool.submit(downsample, recording).result()
+        display = pool.submit(compute_display, recording)
         track = None
         if gate is not None:
-            scanned = progress.part(SCAN, "Listening for cries")
+            scanned = progress.subtask(SCAN, "Listening for cries")
             track = pool.submit(gate.scan, recording, scanned).result()
         share = (1 - SCAN) / len(models)
         asked = {
             model.name: pool.submit(
-                _ask, model, recording, track, progress.part(share, "Asking the models")
+                _classify, model, recording, track, progress.subtask(share, "Asking the models")
             )
             for model in models
         }
         answers = {name: answer.result() for name, answer in asked.items()}
-        return Heard(file, drawn.result(), answers)
+        return Session(file, display.result(), answers)
 
 
-def _ask(
-    model: Model,
-    recording: audio.Recording,
-    track: CryTrack | None,
-    progress: Callable[[float], None],
+def _classify(
+    model: Model, recording: Recording, track: CryTrack | None, progress: Callable[[float], None]
 ) -> Prediction | str:
     try:
         return model.classifier.predict(recording, track=track, progress=progress)

@@ -1,4 +1,4 @@
-"""A recording as the picture that is drawn of it, and no longer sound."""
+"""Turn a recording into what is drawn of it, which is no longer sound."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOP_HZ = 8000
 
 @dataclass(frozen=True, eq=False)  # comparing arrays gives no bool
 class Spectrogram:
-    """decibels (bands, columns) below the loudest, times (columns,) in s, hz (bands,)."""
+    """Hold decibels (bands, columns) below the loudest, times (columns,) in s, hz (bands,)."""
 
     decibels: NDArray[np.int8]
     times: NDArray[np.float64]
@@ -28,7 +28,7 @@ class Spectrogram:
 
 @dataclass(frozen=True, eq=False)
 class Envelope:
-    """Least and greatest sample of each column, and its time in s; each (columns,)."""
+    """Hold the least and greatest sample of each column, and its time in s; each (columns,)."""
 
     times: NDArray[np.float64]
     low: NDArray[np.float32]
@@ -36,21 +36,21 @@ class Envelope:
 
 
 @dataclass(frozen=True, eq=False)
-class Sound:
-    """What is drawn of a recording of ``duration`` seconds; it cannot be played."""
+class Display:
+    """Hold what is drawn of a recording of ``duration`` seconds; it cannot be played."""
 
     duration: float
     spectrogram: Spectrogram
     envelope: Envelope
 
 
-def picture(recording: Recording) -> Sound:
-    """What the page keeps of a recording to draw it again beside another model's answer."""
-    return Sound(recording.duration, mel_spectrogram(recording), envelope(recording))
+def compute_display(recording: Recording) -> Display:
+    """Compute what the page keeps of a recording, to draw it again with another model's answer."""
+    return Display(recording.duration, mel_spectrogram(recording), envelope(recording))
 
 
 def mel_spectrogram(recording: Recording) -> Spectrogram:
-    """The recording's own spectrogram up to 8 kHz, not only the band that a model hears."""
+    """Compute a spectrogram up to 8 kHz, not only of the band that a model hears."""
     rate = min(recording.sample_rate, 2 * TOP_HZ)
     wave = resample(recording.waveform, recording.sample_rate, rate).numpy()
     window = 2 ** round(np.log2(0.046 * rate))
@@ -73,7 +73,7 @@ def mel_spectrogram(recording: Recording) -> Spectrogram:
 
 
 def envelope(recording: Recording) -> Envelope:
-    """The outline of the waveform."""
+    """Compute the outline of the waveform."""
     wave = recording.waveform.numpy()
     step = max(1, -(-len(wave) // COLUMNS))
     whole = np.pad(wave, (0, -len(wave) % step), mode="edge").reshape(-1, step)

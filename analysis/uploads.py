@@ -1,4 +1,4 @@
-"""Uploads: a folder of this process's own, who still needs a file, when it goes, how much fits."""
+"""Keep uploads in a folder of this process's own, and delete them when nobody needs them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from analysis.models import EXAMPLE_NAMES, EXAMPLES
 
 VARIABLE = "GRADIO_TEMP_DIR"  # where Gradio is told of its folder
 PREFIX = "infant-cry-page-"
-FORGET_SECONDS = 5.0  # after the answer: the browser may still fetch what it plays
+DELETE_SECONDS = 5.0  # after the answer: the browser may still fetch what it plays
 KEPT_SECONDS = 15 * 60.0  # what nobody needed for so long is not asked for any more
 SETTLED_SECONDS = 60.0  # the request for what is younger may be on its way
 MOST_BYTES = 2_000_000_000
@@ -34,7 +34,7 @@ ENTRY_BYTES = 4096  # what a file takes besides its content
 
 
 class _OwnPath(route_utils.GradioUploadFile):
-    """An upload at a path of its own: Gradio names it by its content, so equal files share one."""
+    """Store an upload at a path of its own; Gradio's name for equal files would be the same."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -51,7 +51,7 @@ _examples = {name: hash_file(EXAMPLES / name) for name in EXAMPLE_NAMES}
 
 @contextlib.contextmanager
 def upload_folder() -> Iterator[Path]:
-    """Gives Gradio a new folder that only this user can read, and deletes it at the end.
+    """Give Gradio a new folder that only this user can read, and deletes it at the end.
 
     It lies in ``GRADIO_TEMP_DIR``, or where the system keeps temporary files.
     """
@@ -72,14 +72,14 @@ def upload_folder() -> Iterator[Path]:
 
 
 def own_path(name: str) -> Path:
-    """A path in Gradio's folder that nobody else is given, for a file of this name."""
+    """Return a path in Gradio's folder that nobody else is given, for a file of this name."""
     _folder().mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(dir=_folder())) / name
 
 
 @contextlib.contextmanager
 def needing(path: str | None) -> Iterator[None]:
-    """Keeps an upload as long as the block runs, and tells :func:`forget` of it at the end."""
+    """Keep an upload as long as the block runs, and have it deleted afterwards."""
     if (file := _upload(path)) is None:
         yield
         return
@@ -92,18 +92,18 @@ def needing(path: str | None) -> Iterator[None]:
             _running[file] -= 1
             if not _running[file]:
                 del _running[file]
-        forget(path)
+        delete_upload(path)
 
 
-def forget(path: str | None, after: float = FORGET_SECONDS) -> None:
-    """Has :func:`delete_forgotten` delete an upload in ``after`` seconds; our examples stay."""
+def delete_upload(path: str | None, after: float = DELETE_SECONDS) -> None:
+    """Have :func:`delete_due` delete an upload in ``after`` seconds; our examples stay."""
     file = _upload(path)
     if file is not None and file not in examples() and file.exists():
         _due[file] = time.monotonic() + after
 
 
-def delete_forgotten(needed: Collection[Path]) -> None:
-    """Deletes each upload that :func:`forget` was told of, when it is time and nobody needs it.
+def delete_due(needed: Collection[Path]) -> None:
+    """Delete each upload of :func:`delete_upload` when it is time and nobody needs it.
 
     Args:
         needed: files that stay for now.
@@ -115,7 +115,7 @@ def delete_forgotten(needed: Collection[Path]) -> None:
 
 
 def needed_files(blocks: Any) -> set[Path]:
-    """The uploads of every request of ``blocks`` that waits or runs, and our examples.
+    """Return the uploads of every request of ``blocks`` that waits or runs, and our examples.
 
     To be called where the queue itself runs, in the event loop: there no request is ever between
     waiting and running.
@@ -130,12 +130,12 @@ def needed_files(blocks: Any) -> set[Path]:
 
 
 def examples() -> set[Path]:
-    """Gradio's copies of our examples."""
+    """Return Gradio's copies of our examples."""
     return {_folder() / digest / name for name, digest in _examples.items()}
 
 
 def sweep(needed: Collection[Path], most: int = MOST_BYTES) -> int:
-    """Deletes what is old, then the oldest until the rest fits; also what killed processes left.
+    """Delete what is old, then the oldest until the rest fits; also what killed processes left.
 
     It looks into folders of :func:`upload_folder` only. What is needed is touched, and so young to
     other processes, too.
@@ -175,7 +175,7 @@ def sweep(needed: Collection[Path], most: int = MOST_BYTES) -> int:
 
 
 def _entries(above: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Whatever lies in the folders of all processes, these included, the deepest first.
+    """Yield whatever lies in the folders of all processes, these included, the deepest first.
 
     No link is followed; it is an entry like any other.
     """
@@ -191,7 +191,7 @@ def _entries(above: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 
 def _delete(file: Path) -> bool:
-    """Deletes a file, and its folder if that is empty now; False if it is not allowed."""
+    """Delete a file, and its folder if that is empty now; False if it is not allowed."""
     try:
         file.unlink(missing_ok=True)
     except OSError:
@@ -207,7 +207,7 @@ def _folder() -> Path:
 
 
 def _upload(path: str | None) -> Path | None:
-    """Where an upload really lies; None if outside of the folder: that is never ours to delete."""
+    """Return where an upload really lies; None outside of the folder: never ours to delete."""
     try:
         file = Path(path or "").resolve()
     except (OSError, RuntimeError, ValueError):  # no path at all
@@ -217,7 +217,7 @@ def _upload(path: str | None) -> Path | None:
 
 
 def _paths(data: Any) -> Iterator[str]:
-    """Each ``path`` of a file anywhere in what a request sent."""
+    """Yield each ``path`` of a file anywhere in what a request sent."""
     left = [data]
     while left:
         value = left.pop()
@@ -234,8 +234,8 @@ SWEEP_SECONDS = 60
 LOOK_SECONDS = 1
 
 
-def forget_sessions(sessions: StateHolder, unused: float = HOUR) -> list[str]:
-    """Drops every session that was not used for ``unused`` seconds; returns their names.
+def delete_sessions(sessions: StateHolder, unused: float = HOUR) -> list[str]:
+    """Drop every session that was not used for ``unused`` seconds; returns their names.
 
     Gradio keeps the last inputs and outputs of each session, API calls included, until thousands
     of newer ones push it out: answers and figures would stay for days on a quiet server.
@@ -253,8 +253,8 @@ def forget_sessions(sessions: StateHolder, unused: float = HOUR) -> list[str]:
     return dropped
 
 
-def forget_messages(blocks: Any, sessions: list[str]) -> None:
-    """Drops the answers that ``sessions`` never fetched, and the names of files that are gone."""
+def delete_messages(blocks: Any, sessions: list[str]) -> None:
+    """Drop the answers that ``sessions`` never fetched, and the names of files that are gone."""
     queue = blocks._queue
     for name in sessions:
         queue.pending_messages_per_session.pop(name, None)
@@ -264,14 +264,14 @@ def forget_messages(blocks: Any, sessions: list[str]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def forgetting(app: Any) -> AsyncIterator[None]:
-    """While the server ``app`` (Gradio's) runs: forgets uploads and sessions when it is time."""
+async def retention(app: Any) -> AsyncIterator[None]:
+    """Delete uploads and sessions when it is time, while the server ``app`` (Gradio's) runs."""
 
     async def uploads() -> None:
-        delete_forgotten(needed_files(app.get_blocks()))
+        delete_due(needed_files(app.get_blocks()))
 
     async def rest() -> None:
-        forget_messages(app.get_blocks(), forget_sessions(app.state_holder))
+        delete_messages(app.get_blocks(), delete_sessions(app.state_holder))
         await asyncio.to_thread(sweep, needed_files(app.get_blocks()))
 
     tasks = [
@@ -290,5 +290,5 @@ async def _again_and_again(job: Callable[[], Awaitable[None]], seconds: float) -
         try:
             await job()
         except Exception as error:  # the next time must come; no name of a file goes to the log
-            print(f"Forgetting failed: {type(error).__name__}.", file=sys.stderr)
+            print(f"Deleting failed: {type(error).__name__}.", file=sys.stderr)
         await asyncio.sleep(seconds)

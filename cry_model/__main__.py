@@ -1,4 +1,4 @@
-"""The command line: ``python -m cry_model`` and ``python -m cry_model predict cry.wav``."""
+"""Run ``cry-model`` or ``python -m cry_model``: classify recordings, list the models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cry_model.checkpoint import DEFAULT, CheckpointError, to_json
 from cry_model.classifier import CryClassifier
 from cry_model.detector import clock
 from cry_model.prediction import Prediction
-from cry_model.records import percent, words
+from cry_model.records import percent, percent_interval, tested, words
 from cry_model.registry import table
 
 UNEXPECTED = "This file could not be classified ({}); please give another one, and report it."
@@ -23,10 +23,10 @@ UNEXPECTED = "This file could not be classified ({}); please give another one, a
 def parser() -> argparse.ArgumentParser:
     """The command and its options."""
     main = argparse.ArgumentParser(
-        "python -m cry_model",
-        description="Classify infant cries; without a command, list the systems and their cost.",
+        "cry-model", description="Classify infant cries; without a command, list the models."
     )
     commands = main.add_subparsers(dest="command")
+    commands.add_parser("models", help="list the models, their size and cost")
     predict = commands.add_parser("predict", help="classify recordings")
     predict.add_argument("files", nargs="+", metavar="FILE", help="recordings, or films with sound")
     predict.add_argument(
@@ -47,12 +47,28 @@ def parser() -> argparse.ArgumentParser:
 
 
 def heading(prediction: Prediction) -> Iterator[str]:
-    """What the answer comes down to; nothing where the checkpoint was never calibrated."""
-    if prediction.undecided is not None:
-        yield f"  Can't tell: {prediction.undecided}."
-    elif prediction.prediction_set is not None and prediction.calibration is not None:
+    """Yield what the answer comes down to; nothing where the checkpoint was never calibrated."""
+    if prediction.abstain_reason is not None:
+        yield f"  Can't tell: {prediction.abstain_reason}."
+    elif prediction.prediction_set is not None:
         yield f"  Sounds like {one_of([words(label) for label in prediction.prediction_set])}."
-        yield f"  {prediction.calibration.promise}"
+
+
+def measured(prediction: Prediction) -> Iterator[str]:
+    """Yield what was measured of the checkpoint, a line a record."""
+    if (e := prediction.evaluation) is not None:
+        recall = percent_interval(e.metrics["balanced_accuracy"])
+        yield (
+            f"Balanced accuracy on {tested(e.dataset, e.protocol)}: {recall}; chance level "
+            f"{percent(e.chance)}."
+        )
+    elif (a := prediction.agreement) is not None:
+        yield f"Same answer as its teacher, {a.teacher}: {percent_interval(a.agreement)}."
+    if (c := prediction.calibration) is not None:
+        yield (
+            f"{percent(c.promised)} prediction set; measured coverage on "
+            f"{tested(c.dataset, c.protocol)}{c.condition}: {percent_interval(c.coverage)}."
+        )
 
 
 def detected(prediction: Prediction) -> Iterator[str]:
@@ -62,7 +78,7 @@ def detected(prediction: Prediction) -> Iterator[str]:
     if not prediction.is_cry:
         yield (
             "  This does not sound like a baby crying (probability of a cry at most "
-            f"{100 * prediction.track.score:.1f} %, and it takes "
+            f"{100 * prediction.track.score:.1f}%, and it takes "
             f"{percent(prediction.track.threshold)})."
         )
         return
@@ -86,9 +102,7 @@ def reasons(prediction: Prediction) -> str:
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     bars = [f"  {words(label):14} {percent(p):>5}" for label, p in ranked]
     lines = [*heading(prediction), *bars]
-    records = (prediction.evaluation or prediction.agreement, prediction.calibration)
-    trust = (sentence for record in records if record is not None for sentence in record.trust())
-    sentences = (*prediction.cautions, *trust)
+    sentences = (*prediction.cautions, *measured(prediction))
     if sentences:
         lines += ["", *(f"  {sentence}" for sentence in sentences)]
     return "\n".join([*lines, "  Not a medical device."])
@@ -97,7 +111,7 @@ def reasons(prediction: Prediction) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 2 if a file or the checkpoint could not be used."""
     args = parser().parse_args(arguments)
-    if args.command is None:
+    if args.command != "predict":
         print(table())
         return 0
     try:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cry_model.declared import Count, Name, Names, Seed, Share, Within
-from cry_model.records import Estimate, group_name, percent, tested, words
+from cry_model.records import Estimate
 
 Array = NDArray[np.float64]
 
@@ -104,27 +104,8 @@ class Calibration:
 
     @property
     def condition(self) -> str:
-        """What the numbers rest on beside the recordings, as the end of a clause."""
+        """Name what the numbers rest on besides the recordings, as the end of a clause."""
         return "" if self.against == LABELS else ", if its teacher's probabilities are right"
-
-    @property
-    def promise(self) -> str:
-        """What a set is made to hold, in a sentence for anyone."""
-        share = percent(self.promised)
-        return f"Made to name the right reason, among others, for {share} of cries{self.condition}."
-
-    def trust(self) -> tuple[str, ...]:
-        """What was measured, sentence by sentence, in words for anyone."""
-        low, high = 100 * self.coverage.low, percent(self.coverage.high)
-        always = one_of([words(label) for label in self.constant_set])
-        return (
-            f"For {tested(self.dataset, self.protocol)}, the right reason was among those named "
-            f"for {percent(self.coverage.value)} of cries{self.condition} (95 % interval {low:.0f} "
-            f"to {high}; promised: {percent(self.promised)}).",
-            f'It named {self.size.value:.1f} on average; always saying "{always}" would be enough '
-            f"for {percent(self.constant_coverage)} (every {group_name(self.dataset)} counting "
-            "alike).",
-        )
 
 
 def one_of(names: Sequence[str]) -> str:

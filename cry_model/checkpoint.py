@@ -8,7 +8,7 @@ import math
 import os
 import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from cry_model import registry
 from cry_model.audio import Recording
 from cry_model.calibration import Calibration
 from cry_model.declared import Name, Names, read, require
 from cry_model.records import Agreement, Evaluation, GateRecord
-from cry_model.registry import AnyConfig, build_model, config_class, make_front_end
+from cry_model.registry import (
+    AnyConfig,
+    Complexity,
+    build_model,
+    config_class,
+    make_front_end,
+    measure,
+)
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -49,6 +57,7 @@ class CheckpointConfig:
         gate: for a system that tells cries from other sounds: its threshold and what it is worth.
         calibration: how sure its answers are, and which labels each names; None leaves the
             probabilities as they are and names no set.
+        complexity: parameters and multiply-adds; None in a config from before they were stored.
         format: version of this layout.
     """
 
@@ -61,6 +70,7 @@ class CheckpointConfig:
     agreement: Agreement | None = None
     gate: GateRecord | None = None
     calibration: Calibration | None = None
+    complexity: Complexity | None = field(default=None, compare=False)
     format: int = FORMAT
 
     def build(self) -> nn.Module:
@@ -149,7 +159,7 @@ WEIGHTS = "model.safetensors"
 LARGEST, HEADER = 512 * 2**20, 2**20
 """Bytes of the weights' file and of its header: ten times what any of our systems has, and more."""
 FLOATS = ("F16", "BF16", "F32", "F64")
-ASSETS = Path(__file__).parents[1] / "assets" / "checkpoints"
+ASSETS = registry.ASSETS / "checkpoints"
 """The folder of the bundled checkpoints."""
 DEFAULT = ASSETS / "six-class-improved-ecapa-tdnn"
 """The bundled checkpoint that is used when none is named."""
@@ -208,6 +218,8 @@ def save_checkpoint(
     weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
     if half:
         weights = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
+    if config.complexity is None:
+        config = replace(config, complexity=measure(model, config.front_end.num_bands))
     text = config.to_json().encode()  # before anything is written: it may be refused
     write_atomically(folder / WEIGHTS, save(weights))
     write_atomically(folder / CONFIG, text)

@@ -54,9 +54,12 @@ class Members(nn.Module):
             last = layer == len(widths) - 2
             scale = math.sqrt(2 / width) * (0.3 if last else 1.0)
             bias = torch.zeros(members, 1, following)
-            if layer == 0 and fourier is not None:
-                scale, bias = fourier, 2 * math.pi * torch.rand(members, 1, following)
-            self.weights.append(nn.Parameter(scale * torch.randn(members, width, following)))
+            weight = torch.empty(members, width, following)
+            if not weight.is_meta:  # there, drawing would make torch import its compiler: a second
+                if layer == 0 and fourier is not None:
+                    scale, bias = fourier, 2 * math.pi * torch.rand(members, 1, following)
+                weight.normal_().mul_(scale)
+            self.weights.append(nn.Parameter(weight))
             self.biases.append(nn.Parameter(bias))
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -107,7 +110,7 @@ class FeatureMLP(nn.Module):
         self.kernel = Members(members // 2, (size, 2 * hidden, num_classes), 0.3, dropout / 3)
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("scale", torch.ones(size))
-        self.register_buffer("precision", torch.eye(size))
+        self.register_buffer("precision", torch.zeros(size, size).fill_diagonal_(1))
         self.register_buffer("limit", torch.tensor(FAR))
         self.register_buffer("temperature", torch.tensor(1.0))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,10 @@ from cry_model.attention import AttentionMaps
 from cry_model.calibration import Calibration
 from cry_model.detector import CryTrack
 from cry_model.records import Agreement, Evaluation
+
+AbstainReason = Literal[
+    "no cry", "out of distribution", "every reason possible", "no reason likely"
+]
 
 
 @dataclass(frozen=True)
@@ -120,19 +124,17 @@ class Prediction:
         return named is not None and 0 < len(named) < len(self.probabilities)
 
     @property
-    def undecided(self) -> str | None:
-        """Why the set says nothing, as a clause; None if it does, or if there is no set."""
+    def abstain_reason(self) -> AbstainReason | None:
+        """Tell why the set names no reason; None if it names some, or if there is no set."""
         if self.is_cry is False:
-            return "this does not sound like a baby crying"
+            return "no cry"
         if self.prediction_set is None:
             return None
         if self.cautions:
-            return "this recording is outside of what this model knows"
+            return "out of distribution"
         if self.decides:
             return None
-        if self.prediction_set:
-            return f"none of the {len(self.probabilities)} reasons can be ruled out"
-        return "no reason is likely enough to be named"
+        return "every reason possible" if self.prediction_set else "no reason likely"
 
     def named_in(self, segment: Segment) -> tuple[str, ...]:
         """The labels that cannot be ruled out for a cry; without sets, the most probable one.

@@ -70,29 +70,6 @@ class Evaluation:
         """Whether the interval of the balanced accuracy lies above chance."""
         return self.metrics["balanced_accuracy"].low > self.chance
 
-    @property
-    def verdict(self) -> str:
-        """In so many words, what the interval says beside chance."""
-        whom = f"For {tested(self.dataset, self.protocol)}"
-        if self.better_than_chance:
-            return f"{whom}, this is better than guessing, and far from certain."
-        return f"{whom}, this is no better than guessing."
-
-    def trust(self) -> tuple[str, ...]:
-        """What the numbers mean for an answer, sentence by sentence, in words for anyone."""
-        recall = self.metrics["balanced_accuracy"]
-        asked = f"all {len(self.recall)} reasons counting alike"
-        return (
-            f"For {tested(self.dataset, self.protocol)}, "
-            f"models like this one gave the right reason for {percent(recall.value)} of cries, "
-            f"{asked} (95 % interval {100 * recall.low:.0f} to {percent(recall.high)}); "
-            f"guessing gives {percent(self.chance)}.",
-            self.verdict,
-            f"Always answering {words(self.majority_label)} would be right for "
-            f"{percent(self.majority_accuracy)} of these {self.recordings} recordings, because "
-            "that many are labelled so.",
-        )
-
 
 GROUPS = {
     "donateacry": "baby",
@@ -101,7 +78,7 @@ GROUPS = {
     "challenge6": "recording",
     "challenge6_cuts": "recording",
     "cries": "baby",
-    "synthetic6": "made-up baby",
+    "synthetic6": "synthetic baby",
 }
 """Dataset -> what its groups are, as far as it tells."""
 
@@ -111,21 +88,25 @@ def group_name(dataset: str) -> str:
     return GROUPS.get(dataset, "group of recordings")
 
 
+PLURALS = {
+    "baby": "babies",
+    "synthetic baby": "synthetic babies",
+    "group of recordings": "groups of recordings",
+}
+
+
 def tested(dataset: str, protocol: str) -> str:
-    """What the scored recordings were to the fits."""
+    """Say on what a model was tested: "unseen babies"."""
     if protocol == "clip":
-        return "a piece of a recording whose other pieces were heard in training"
-    what = group_name(dataset) if protocol == "baby" else "recording"
+        return "other segments of recordings heard in training"
     if dataset.startswith("challenge6"):  # names no baby, and has several recordings of one
-        return "a recording never heard before (its baby may have been)"
-    return f"a {what} never heard before"
+        return "unseen recordings (their babies may have been heard)"
+    group = group_name(dataset) if protocol == "baby" else "recording"
+    return f"unseen {PLURALS.get(group, f'{group}s')}"
 
 
-UNMEASURED = (
-    "This checkpoint was never measured on held-out recordings: nothing is known about how often "
-    "it is right."
-)
-"""In the place of an evaluation, where there is none."""
+UNMEASURED = "This checkpoint was never measured on held-out recordings."
+"""Shown in the place of an evaluation, where there is none."""
 
 DATASETS = {
     "challenge6_cuts": "220 cuts of the paper's corpus",
@@ -159,8 +140,14 @@ def words(label: str) -> str:
 
 
 def percent(share: float) -> str:
-    """0.236 -> "24 %"."""
-    return f"{100 * share:.0f} %"
+    """Write a share in per cent: 0.236 -> "24%"."""
+    return f"{100 * share:.0f}%"
+
+
+def percent_interval(estimate: Estimate) -> str:
+    """Write a share with its interval: "24% (95% interval 20% to 27%)"."""
+    low, high = percent(estimate.low), percent(estimate.high)
+    return f"{percent(estimate.value)} (95% interval {low} to {high})"
 
 
 @dataclass(frozen=True)
@@ -196,24 +183,6 @@ class Agreement:
     constant_divergence: Estimate
     teacher_evaluation: Evaluation | None = None
 
-    @property
-    def verdict(self) -> str:
-        """In so many words, what it says about an answer."""
-        return "This network imitates another model; nobody has checked its answers against labels."
-
-    def trust(self) -> tuple[str, ...]:
-        """What the numbers mean for an answer, sentence by sentence, in words for anyone."""
-        low, high = 100 * self.agreement.low, percent(self.agreement.high)
-        sentences = [
-            f"For a {group_name(self.dataset)} it had never heard, it gave the same answer as its "
-            f"teacher ({self.teacher}) for {percent(self.agreement.value)} of "
-            f"{self.recordings} cries (95 % interval {low:.0f} to {high}); always answering "
-            f"{words(self.constant_label)} would agree on {percent(self.constant.value)}."
-        ]
-        if self.teacher_evaluation is not None:
-            sentences += ["Its teacher in turn:", *self.teacher_evaluation.trust()]
-        return tuple(sentences)
-
 
 @dataclass(frozen=True)
 class GateRecord:
@@ -233,10 +202,3 @@ class GateRecord:
     false_accepts: Estimate
     area: Estimate
     unheard: Mapping[Name, Share] = field(default_factory=dict)
-
-    def trust(self) -> str:
-        """The rates in a sentence."""
-        return (
-            f"Of sounds that it had not heard, it took {percent(self.accepted.value)} of the cries "
-            f"for cries, and {percent(self.false_accepts.value)} of the others."
-        )

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from cry_model.acoustic_features import FEATURES, AcousticConfig, AcousticFrontEnd
+from cry_model.declared import Count
 from cry_model.ecapa_tdnn import ECAPATDNN
 from cry_model.feature_mlp import FeatureMLP
 from cry_model.frontend import FrontEnd, FrontEndConfig
@@ -142,15 +142,17 @@ def make_front_end(config: AnyConfig) -> AnyFrontEnd:
 
 FRAMES = 250  # 5 s at the paper's hop of 20 ms
 MEBI = 2**20  # the paper's "Param (MB)": its ResNet18 has 11.18 M parameters, printed as 10.66
-PAPER_REFERENCE = Path(__file__).parents[1] / "assets" / "paper_reference.json"
+_INSTALLED = Path(__file__).with_name("assets")  # as pyproject.toml puts it into the package
+ASSETS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "assets"
+PAPER_REFERENCE = ASSETS / "paper_reference.json"
 
 
 @dataclass(frozen=True)
 class Complexity:
     """Parameters, and multiply-adds for one input."""
 
-    parameters: int
-    multiply_adds: int
+    parameters: Count
+    multiply_adds: Count
 
 
 def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES) -> Complexity:
@@ -158,6 +160,8 @@ def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES
 
     torch's counter takes convolutions and matrix products, two operations a multiply-add.
     """
+    from torch.utils.flop_counter import FlopCounterMode  # a second, with what it counts
+
     was_training = model.training
     features = torch.zeros(1, num_bands, frames, device=next(model.parameters()).device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:

@@ -1,4 +1,4 @@
-"""The attention weights that led to an answer: time x channel, kernel sizes, layer to layer."""
+"""Draw the attention weights of an answer: time x channel, kernel sizes, layer to layer."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ LAYERS = ("stem", *(f"block {i + 1}" for i in range(len(DILATIONS))))
 
 
 def time_channel_map(prediction: Prediction, block: int) -> tuple[Tensor, Tensor]:
-    """Times (columns,) in s and A_t A_c^T (channels, columns), channels by descending weight.
+    """Return times (columns,) in s and A_t A_c^T (channels, columns).
 
-    NaN where nothing was answered for.
+    Channels are sorted by descending weight; NaN where nothing was answered for.
     """
     a_t = prediction.attention.temporal[block]
     a_c = prediction.attention.channel[block]
@@ -41,7 +41,7 @@ def time_channel_map(prediction: Prediction, block: int) -> tuple[Tensor, Tensor
 
 
 def time_channel_figure(prediction: Prediction) -> go.Figure:
-    """Equation 10's weight for each frame and channel, one row a block."""
+    """Draw equation 10's weight for each frame and channel, one row a block."""
     blocks = len(prediction.attention.temporal)
     figure = make_subplots(
         blocks,
@@ -61,7 +61,7 @@ def time_channel_figure(prediction: Prediction) -> go.Figure:
             zmin=0,
             zmax=100,
             colorbar=COLOUR_BAR,
-            hovertemplate="%{x:.2f} s, channel %{y}: %{z} %<extra></extra>",
+            hovertemplate="%{x:.2f} s, channel %{y}: %{z}%<extra></extra>",
             row=i + 1,
             col=1,
         )
@@ -72,7 +72,7 @@ def time_channel_figure(prediction: Prediction) -> go.Figure:
 
 
 def _shortened(times: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Leaves out of each gap what lies between its first and its last column: only weight."""
+    """Leave out of each gap what lies between its first and its last column: only weight."""
     heard = ~weights[0].isnan()
     keep = heard.clone()
     keep[1:] |= heard[:-1]
@@ -81,19 +81,19 @@ def _shortened(times: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _compact(percentages: Tensor) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """As whole numbers, which are a quarter of the page's weight, unless there are gaps."""
+    """Round to whole numbers, which are a quarter of the page's weight, unless there are gaps."""
     rounded = percentages.round().numpy()
     return rounded if np.isnan(rounded).any() else rounded.astype(np.uint8)
 
 
 def branch_shares(prediction: Prediction) -> Tensor:
-    """Mean MCA gate of each branch as a share of all four, (blocks, stages, branches)."""
+    """Return the mean MCA gate of each branch as a share of all: (blocks, stages, branches)."""
     gates = torch.stack([g.mean(dim=(0, 3)) for g in prediction.attention.multi_scale])
     return gates / gates.sum(-1, keepdim=True)
 
 
 def multi_scale_figure(prediction: Prediction) -> go.Figure:
-    """How much of each block's gate goes to which kernel size (equation 5)."""
+    """Draw how much of each block's gate goes to which kernel size (equation 5)."""
     shares = branch_shares(prediction)
     blocks, stages, _ = shares.shape
     names = [f"block {b + 1}, stage {s + 1}" for b in range(blocks) for s in range(stages)]
@@ -107,7 +107,7 @@ def multi_scale_figure(prediction: Prediction) -> go.Figure:
             orientation="h",
             marker_color=PALETTE[(1, 2, 0, 4)[branch]],
             customdata=[span for span in spans for _ in range(stages)],
-            hovertemplate=name + " (%{customdata:.0f} ms): %{x:.0f} %<extra></extra>",
+            hovertemplate=name + " (%{customdata:.0f} ms): %{x:.0f}%<extra></extra>",
         )
     figure.update_layout(barmode="stack")
     figure.update_xaxes(title_text="share of the gates (%)", range=[0, 100])
@@ -116,7 +116,7 @@ def multi_scale_figure(prediction: Prediction) -> go.Figure:
 
 
 def _span(branch: int, block: int, hop: float) -> float:
-    """Milliseconds that a branch sees at once."""
+    """Return the receptive field of a branch in ms."""
     kernels = MultiScaleChannelAttention.KERNELS
     if branch == len(kernels):
         return 3 * hop * 1000
@@ -124,15 +124,15 @@ def _span(branch: int, block: int, hop: float) -> float:
 
 
 def token_names(count: int) -> tuple[str, ...]:
-    """Of the tokens that differential attention weighs: each layer's average over time, or that and
-    the deviation from it, side by side."""
+    """Name the tokens of differential attention: the mean over time of each layer, or that and the
+    deviation from it."""
     if count == len(LAYERS):
         return LAYERS
     return tuple(f"{layer}, {part}" for layer in LAYERS for part in ("mean", "spread"))
 
 
 def differential_figure(prediction: Prediction) -> go.Figure:
-    """A_1, A_2 and A_1 - lambda A_2 between the layers' outputs, mean over heads and pieces."""
+    """Draw A_1, A_2 and A_1 - lambda A_2 between the layers: means over heads and pieces."""
     maps = prediction.attention
     weight = float(maps.differential_lambda)
     panels = (
@@ -168,50 +168,34 @@ def differential_figure(prediction: Prediction) -> go.Figure:
     return finish(figure, height=320)
 
 
-def attention_figures(prediction: Prediction) -> tuple[go.Figure | None, ...]:
-    """Time x channel, kernel sizes, layer to layer; None where the system has no such weights."""
-    maps = prediction.attention
-    return (
-        time_channel_figure(prediction) if maps.temporal else None,
-        multi_scale_figure(prediction) if maps.multi_scale else None,
-        differential_figure(prediction) if maps.differential_1 is not None else None,
-    )
-
-
 def describe_map(prediction: Prediction) -> str:
-    """The time x channel figure in words; none if there is no figure."""
+    """Describe the time x channel figure."""
     maps = prediction.attention
-    if not maps.temporal:
-        return ""
     parts = []
     for i, (a_t, a_c) in enumerate(zip(maps.temporal, maps.channel, strict=True)):
         # The mean over channels of A_t A_c^T, without the map itself.
         times, weights = prediction.timeline(a_c.mean(1, keepdim=True) * a_t)
         moment = float(times[int(weights.argmax())])
-        parts.append(f"block {i + 1} {100 * float(weights.mean()):.0f} %, most at {moment:.1f} s")
+        parts.append(f"block {i + 1} {100 * float(weights.mean()):.0f}%, most at {moment:.1f} s")
     return f"Mean weight over all moments and channels: {'; '.join(parts)}."
 
 
 def describe_branches(prediction: Prediction) -> str:
-    """The kernel-size figure in words; none if there is no figure."""
-    if not prediction.attention.multi_scale:
-        return ""
+    """Describe the kernel-size figure."""
     shares = branch_shares(prediction).mean(dim=(0, 1))
-    parts = [f"{n} {100 * float(s):.0f} %" for n, s in zip(BRANCHES, shares, strict=True)]
-    return f"Over all blocks: {', '.join(parts)} (25 % each would be no preference)."
+    parts = [f"{n} {100 * float(s):.0f}%" for n, s in zip(BRANCHES, shares, strict=True)]
+    return f"Over all blocks: {', '.join(parts)} (25% each: no preference)."
 
 
 def describe_differential(prediction: Prediction) -> str:
-    """The layer-to-layer figure in words; none if there is no figure."""
+    """Describe the layer-to-layer figure."""
     maps = prediction.attention
-    if maps.differential_1 is None:
-        return ""
     entropies = [
         float(-(a * a.clamp_min(1e-9).log()).sum(-1).mean() / np.log(a.shape[-1]))
         for a in (maps.differential_1, maps.differential_2)
     ]
     return (
-        f"Evenness of A<sub>1</sub> {entropies[0]:.2f} and of A<sub>2</sub> {entropies[1]:.2f} "
-        "(entropy over its greatest value: 1 takes from all layers alike, 0 from one only); "
-        f"lambda is {float(maps.differential_lambda):.2f}."
+        f"Normalised entropy of A<sub>1</sub> {entropies[0]:.2f}, of A<sub>2</sub> "
+        f"{entropies[1]:.2f} (1: uniform, 0: one layer only); lambda "
+        f"{float(maps.differential_lambda):.2f}."
     )

@@ -1,4 +1,4 @@
-"""Which acoustic features moved the answer of a model that hears nothing else."""
+"""Draw which acoustic features moved the answer of a model that has no other input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cry_model.records import words
 
 @dataclass(frozen=True)
 class Name:
-    """A feature: plain words, the field's term, the unit if it has one."""
+    """Name a feature: plain words, the field's term, the unit if it has one."""
 
     plain: str
     term: str
@@ -26,11 +26,11 @@ class Name:
 
     @property
     def full(self) -> str:
-        """Both, as in "brightness (spectral centroid)"."""
+        """Join both, as in "brightness (spectral centroid)"."""
         return f"{self.plain} ({self.term})"
 
     def value(self, number: float) -> str:
-        """A value as a person reads it: "2,310 Hz", "0.42"."""
+        """Write a value: "2,310 Hz", "0.42"."""
         text = f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
         return f"{text} {self.unit}".rstrip()
 
@@ -53,12 +53,12 @@ FOR, AGAINST = PALETTE[2], PALETTE[3]
 
 
 def ranked(acoustic: AcousticReading) -> list[tuple[str, float]]:
-    """Features and contributions by descending size."""
+    """Return features and contributions by descending size."""
     return sorted(acoustic.contributions.items(), key=lambda item: -abs(item[1]))
 
 
 def contributions_figure(prediction: Prediction) -> go.Figure:
-    """A bar for each of the :data:`SHOWN` features that moved the answer most, one for the rest.
+    """Draw the contributions of the :data:`SHOWN` greatest features, and of the rest together.
 
     Raises:
         ValueError: if the model did not answer from acoustic features.
@@ -91,7 +91,7 @@ def contributions_figure(prediction: Prediction) -> go.Figure:
 
 
 def describe_contributions(prediction: Prediction) -> str:
-    """The figure in words."""
+    """Describe the figure."""
     order = ranked(_require(prediction))
     label = escape(words(prediction.label), quote=False)
     parts = []
@@ -101,7 +101,7 @@ def describe_contributions(prediction: Prediction) -> str:
             listed = ", ".join(f"{NAMES[name].full} {_signed(amount)}" for name, amount in most)
             parts.append(f"Most {direction} {label}: {listed}.")
     total = sum(amount for _, amount in order)
-    parts.append(f"All together {_signed(total)} beside an average recording.")
+    parts.append(f"All together {_signed(total)} compared with an average recording.")
     return " ".join(parts)
 
 

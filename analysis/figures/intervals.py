@@ -1,14 +1,12 @@
-"""Differences as dots with intervals, one below the other, around a line at zero."""
+"""Draw scores and differences with their 95% intervals: a DataFrame in, a ``go.Figure`` out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-import numpy as np
+import pandas as pd
+import plotly.express as px
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from analysis.figures.theme import (
     LEGEND_BELOW,
@@ -18,178 +16,178 @@ from analysis.figures.theme import (
     class_symbol,
     finish,
 )
-from analysis.stats.comparison import Comparison
-from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, Paper
-from analysis.stats.per_class import ANSWERED, ClassScores
-from cry_model.records import Estimate, dataset_title, words
+from cry_model.records import words
 
 ROW = 34  # pixels
+SCORE_ROW = 72  # pixels: a score, above it the paper's, below it those of the folds
+OFFSET = 0.24  # of such a row
+BAR = {"color": TEXT, "thickness": 1.4, "width": 4}
+ZERO = {"color": TEXT, "width": 1.5, "dash": "dot"}
+MARKS = {
+    "measured": ("all folds, 95% interval", "square", 12),
+    "fold": ("one fold of one seed", "circle", 6),
+    "paper": ("the paper", "diamond-open", 10),
+}
+"""Mark of a score -> name in the legend, symbol, pixels."""
+PATTERNS = ("", "/", ".")
+"""Of bars, which tell them apart where colours do not."""
 
 
-@dataclass(frozen=True)
-class Dot:
-    """One difference, in points (hundredths of the metric).
-
-    Attributes:
-        name: on the axis; ``<br>`` breaks it.
-        value: the difference.
-        span: the ends of its interval; None if it has none, and then the dot is open.
-        colour: of the dot.
-    """
-
-    name: str
-    value: float
-    span: tuple[float, float] | None
-    colour: str
-
-
-def difference_figure(dots: Sequence[Dot], axis: str) -> go.Figure:
-    """The first dot on top; ``axis`` says what is less what, in points."""
-    names = [dot.name for dot in dots]
-    open_dots, closed = ([d for d in dots if (d.span is None) is bare] for bare in (True, False))
-    figure = go.Figure(
-        [
-            {**_marks(closed, "circle"), "error_x": _whiskers(closed)},
-            _marks(open_dots, "circle-open"),
-        ]
+def with_bars(data: pd.DataFrame, scale: float = 100) -> pd.DataFrame:
+    """Scale value, low and high, and add ``above`` and ``below``: the lengths of the error bars."""
+    scaled = data.assign(**{name: scale * data[name] for name in ("value", "low", "high")})
+    return scaled.assign(
+        above=scaled["high"] - scaled["value"], below=scaled["value"] - scaled["low"]
     )
-    finish(figure, height=90 + ROW * len(dots))
-    zero = {"type": "line", "x0": 0, "x1": 0, "y0": 0, "y1": 1, "yref": "y domain"}
+
+
+def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
+    """Draw differences as dots around a line at zero, the first row on top.
+
+    Args:
+        data: columns name (``<br>`` breaks it), value, low, high (shares of one; without low and
+            high the dot is open) and colour.
+        axis: title of the x axis, in points.
+    """
+    data = with_bars(data).assign(
+        symbol=data["low"].isna().map({False: "circle", True: "circle-open"})
+    )
+    figure = px.scatter(
+        data,
+        x="value",
+        y="name",
+        error_x="above",
+        error_x_minus="below",
+        symbol="symbol",
+        symbol_map="identity",
+        custom_data=["low", "high"],
+        template="none",
+    )
+    for trace in figure.data:
+        open_mark = trace.marker.symbol == "circle-open"
+        trace.update(
+            error_x=BAR,
+            marker={
+                "size": 10,
+                "color": data.loc[data["symbol"] == trace.marker.symbol, "colour"],
+                "line": {"width": 2 * open_mark},
+            },
+            hovertemplate="%{y}: %{x:+.1f} points<extra></extra>"
+            if open_mark
+            else _hover("x", "points"),
+        )
+    figure.add_vline(0, line=ZERO)
+    finish(figure, height=90 + ROW * len(data))
     return figure.update_layout(
-        shapes=[{**zero, "line": {"color": TEXT, "width": 1.5, "dash": "dot"}}],
         xaxis={"title": {"text": axis}, "rangemode": "tozero"},
         yaxis={
+            "title": None,
             "categoryorder": "array",
-            "categoryarray": names[::-1],
-            "range": [-0.6, len(dots) - 0.4],
+            "categoryarray": data["name"].tolist()[::-1],
+            "range": [-0.6, len(data) - 0.4],
         },
         margin_t=12,
         showlegend=False,
     )
 
 
-def broken(title: str) -> str:
-    """A system's title on two lines, where it is one of an ablation."""
-    return title.replace(" w/o ", "<br>w/o ")
-
-
-def _marks(dots: Sequence[Dot], symbol: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "x": [dot.value for dot in dots],
-        "y": [dot.name for dot in dots],
-        "mode": "markers",
-        "marker": {
-            "size": 10,
-            "symbol": symbol,
-            "color": [dot.colour for dot in dots],
-            "line": {"width": 2},
-        },
-        "customdata": [_written(dot) for dot in dots],
-        "hovertemplate": "%{y}: %{customdata}<extra></extra>",
-    }
-
-
-def _written(dot: Dot) -> str:
-    if dot.span is None:
-        return f"{dot.value:+.1f} points"
-    return f"{dot.value:+.1f} points [{dot.span[0]:+.1f}, {dot.span[1]:+.1f}]"
-
-
-def _whiskers(dots: Sequence[Dot]) -> dict[str, Any]:
-    spans = [dot.span or (dot.value, dot.value) for dot in dots]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [high - dot.value for dot, (_, high) in zip(dots, spans, strict=True)],
-        "arrayminus": [dot.value - low for dot, (low, _) in zip(dots, spans, strict=True)],
-        "thickness": 1.4,
-        "width": 4,
-        "color": TEXT,
-    }
-
-
-MODULES = {NO_MCA: "MCA", NO_RSE: "RSE", NO_DIFFERENTIAL: "differential attention"}
-"""Ablation -> the module that it lacks."""
-WITHOUT = {system: f"without {module}" for system, module in MODULES.items()}
-PATTERNS = dict(zip(MODULES, ("", "/", "."), strict=True))
-"""What tells the bars apart where colours do not."""
-
-
-def ablation_figure(drops: Sequence[Comparison], paper: Paper | None = None) -> go.Figure:
-    """Bars with intervals, a group for each dataset and protocol.
+def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go.Figure:
+    """Draw the scores of models, a row each: all folds, each fold, the paper's, the chance level.
 
     Args:
-        drops: the improved system minus one of :data:`WITHOUT`, all in one metric; others are
-            passed over.
-        paper: whose drops in accuracy stand first, without intervals, for it gives none.
+        data: columns mark (of :data:`MARKS`, or "chance"), system (of "chance": its name), seed,
+            fold, value, low and high; the last three 0 to 1.
+        names: model -> name at the axis; the first is on top.
+        axis: title of the x axis.
     """
-    drops = [drop for drop in drops if drop.one == FULL and drop.other in WITHOUT]
-    bars = []
-    for system, name in WITHOUT.items():
-        own = [drop for drop in drops if drop.other == system]
-        if paper is not None:
-            stated = 100 * paper_drop(paper, system)
-            bars.append(_bar(system, name, x=["the paper<br>(accuracy)"], y=[stated]))
-            bars[-1].showlegend = not own
-        x = [cell_title(drop.dataset, drop.protocol) for drop in own]
-        y = [100 * drop.difference.value for drop in own]
-        bars.append(
-            _bar(system, name, x=x, y=y, error_y=_ablation_whiskers(own), showlegend=bool(own))
-        )
-    metric = words(drops[0].metric) if drops else "accuracy"
-    layout = {
-        "yaxis": {"title": {"text": f"{metric} lost (points)"}},
-        "barmode": "group",
-        "bargap": 0.3,
+    shown = [system for system in names if system in set(data["system"])]
+    rows = with_bars(data[data["mark"].isin(list(MARKS))])
+    shift = rows["mark"].map({"measured": 0, "fold": -OFFSET, "paper": OFFSET})
+    figure = px.scatter(
+        rows.assign(row=shift - rows["system"].map(shown.index)),
+        x="value",
+        y="row",
+        error_x="above",
+        error_x_minus="below",
+        symbol="mark",
+        symbol_map={mark: symbol for mark, (_, symbol, _) in MARKS.items()},
+        category_orders={"mark": list(MARKS)},
+        custom_data=["low", "high", "seed", "fold"],
+        template="none",
+    )
+    hover = {
+        "measured": "%{x:.1f}% [%{customdata[0]:.1f}, %{customdata[1]:.1f}]",
+        "fold": "%{x:.1f}%, seed %{customdata[2]}, fold %{customdata[3]}",
+        "paper": "the paper: %{x:.2f}%",
     }
-    figure = finish(go.Figure(bars, layout), height=340)
-    figure.layout.yaxis.update(zeroline=True, zerolinecolor=TEXT, zerolinewidth=1)
-    figure.layout.margin.b = 64
-    return figure
-
-
-def paper_drop(paper: Paper, system: str) -> float:
-    """The accuracy that the paper loses without the module, 0 to 1."""
-    return paper.accuracy[FULL] - paper.accuracy[system]
-
-
-def cell_title(dataset: str, protocol: str) -> str:
-    """A dataset and a protocol, on two lines."""
-    return f"{dataset_title(dataset)}<br>{protocol}"
-
-
-def _bar(system: str, name: str, **values: object) -> go.Bar:
-    return go.Bar(
-        name=name,
-        offsetgroup=system,
-        marker={
-            "color": SYSTEM_COLOURS[system],
-            "line": {"width": 0},
-            "pattern": {
-                "shape": PATTERNS[system],
-                "fillmode": "overlay",
-                "size": 7,
-                "solidity": 0.2,
-            },
+    for trace in figure.data:
+        name, _, size = MARKS[trace.name]
+        own = rows.loc[rows["mark"] == trace.name, "system"]
+        colour = own.map(SYSTEM_COLOURS).fillna(TEXT) if trace.name == "measured" else TEXT
+        trace.update(
+            name=name,
+            error_x=BAR,
+            marker={"size": size, "color": colour, "line": {"width": 2 * (trace.name == "paper")}},
+            hovertemplate=f"{hover[trace.name]}<extra></extra>",
+        )
+    for level in data[data["mark"] == "chance"].itertuples():
+        name = f"{level.system}: {100 * level.value:.1f}%"
+        figure.add_vline(100 * level.value, line=ZERO, name=name, showlegend=True)
+    finish(figure, height=142 + SCORE_ROW * len(shown))
+    return figure.update_layout(
+        xaxis={"title": {"text": axis}},
+        yaxis={
+            "title": None,
+            "tickvals": [-place for place in range(len(shown))],
+            "ticktext": [names[system].replace(" ", "<br>") for system in shown],
+            "range": [0.5 - len(shown), 0.5],
+            "showgrid": False,
         },
-        hovertemplate="%{x}: %{y:.1f} points",
-        **values,
+        legend_title=None,
+        margin_b=56,
+        hovermode="closest",
     )
 
 
-def _ablation_whiskers(drops: Sequence[Comparison]) -> dict[str, object]:
-    """From each bar to the ends of its interval."""
-    estimates = [drop.difference for drop in drops]
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": [100 * (e.high - e.value) for e in estimates],
-        "arrayminus": [100 * (e.value - e.low) for e in estimates],
-        "color": TEXT,
-        "thickness": 1,
-        "width": 3,
-    }
+def ablation_figure(data: pd.DataFrame, axis: str) -> go.Figure:
+    """Draw as bars what is lost without each module, a group of bars for each place.
+
+    Args:
+        data: columns where (name of the group of bars), system, name (of the bar), difference, low
+            and high; shares of one, low and high NaN where there is no interval.
+        axis: title of the y axis, in points.
+    """
+    data = with_bars(data.rename(columns={"difference": "value"}))
+    names = list(dict.fromkeys(data["name"]))
+    figure = px.bar(
+        data,
+        x="where",
+        y="value",
+        error_y="above",
+        error_y_minus="below",
+        color="name",
+        color_discrete_map={row.name: SYSTEM_COLOURS[row.system] for row in data.itertuples()},
+        pattern_shape="name",
+        pattern_shape_sequence=PATTERNS,
+        category_orders={"name": names, "where": list(dict.fromkeys(data["where"]))},
+        barmode="group",
+        custom_data=["low", "high"],
+        template="none",
+    )
+    pattern = {"fillmode": "overlay", "size": 7, "solidity": 0.2}
+    figure.update_traces(
+        error_y={"color": TEXT, "thickness": 1, "width": 3},
+        marker={"line": {"width": 0}, "pattern": pattern},
+        hovertemplate="%{x}: %{y:+.1f} points [%{customdata[0]:+.1f}, %{customdata[1]:+.1f}]",
+    )
+    finish(figure, height=340)
+    return figure.update_layout(
+        xaxis={"title": None},
+        yaxis={"title": {"text": axis}, "zeroline": True, "zerolinecolor": TEXT},
+        bargap=0.3,
+        legend_title=None,
+        margin_b=64,
+    )
 
 
 MEASURE_TITLES = {
@@ -201,95 +199,69 @@ MEASURE_TITLES = {
 }
 
 
-def guessing(measure: str, share: float, chance: float) -> float:
-    """What answering each class as often as any other would score.
+def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
+    """Draw measures of each class side by side, with the values of a random answer.
 
     Args:
-        measure: of :data:`ANSWERED`.
-        share: of the class among the recordings.
-        chance: one over the number of classes.
+        data: columns class, measure, value, low, high and at_random, 0 to 1; the classes in the
+            order of the labels, NaN where a measure is undefined.
+        measures: which, from left to right.
     """
-    harmonic = 2 * share * chance / (share + chance)
-    return {"recall": chance, "precision": share, "f1": harmonic}[measure]
-
-
-def class_dots(scores: Sequence[ClassScores], chance: float) -> go.Figure:
-    """Recall, precision and F1 of each class, beside those of guessing.
-
-    Args:
-        scores: in the order of the labels.
-        chance: as for :func:`guessing`.
-    """
-    titles = [MEASURE_TITLES[measure] for measure in ANSWERED]
-    figure = make_subplots(1, 3, shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.04)
-    labels = tuple(own.label for own in scores)
-    traces = []
-    for measure in ANSWERED:
-        estimates = [own.measures[measure] for own in scores]
-        guessed = [guessing(measure, own.share, chance) if own.share else None for own in scores]
-        traces += [
-            _guess_marks(guessed, labels, shown=not traces),
-            _dots(estimates, labels),
-            _words_for_missing(estimates, labels),
-        ]
-    figure.add_traces(traces, rows=[1] * 9, cols=[1, 1, 1, 2, 2, 2, 3, 3, 3])
-    finish(figure, height=130 + 26 * len(labels))
-    figure.update_xaxes(range=[-0.04, 1.04], tickvals=[0, 0.5, 1], ticktext=["0", "0.5", "1"])
-    figure.update_annotations(font_size=13)
-    order = [words(label) for label in reversed(labels)]
-    figure.update_yaxes(categoryorder="array", categoryarray=order, ticklabelstandoff=4)
-    return figure.update_layout(legend=LEGEND_BELOW)
-
-
-def _guess_marks(
-    values: Sequence[float | None], labels: tuple[str, ...], shown: bool
-) -> go.Scatter:
-    return go.Scatter(
-        x=values,
-        y=[words(label) for label in labels],
-        mode="markers",
+    labels = tuple(dict.fromkeys(data["class"]))
+    data = with_bars(data[data["measure"].isin(list(measures))], scale=1)
+    data = data.assign(name=data["class"].map(words))
+    order = {"measure": list(measures), "name": [words(label) for label in labels]}
+    facets = {"facet_col": "measure", "facet_col_spacing": 0.04, "category_orders": order}
+    figure = px.scatter(
+        data,
+        x="value",
+        y="name",
+        error_x="above",
+        error_x_minus="below",
+        color="name",
+        color_discrete_map={words(label): class_colour(labels, label) for label in labels},
+        symbol="name",
+        symbol_map={words(label): class_symbol(labels, label) for label in labels},
+        custom_data=["low", "high"],
+        template="none",
+        **facets,
+    )
+    figure.update_traces(
+        error_x=BAR, marker_size=9, showlegend=False, hovertemplate=_hover("x", "", ".2f")
+    )
+    random = px.scatter(data, x="at_random", y="name", template="none", **facets)
+    random.update_traces(
         marker={"symbol": "line-ns", "size": 14, "line": {"color": TEXT, "width": 2}},
-        name="answering at random",
-        showlegend=shown,
-        hovertemplate="%{y} at random: %{x:.2f}<extra></extra>",
+        name="chance level",
+        hovertemplate="%{y}, chance level: %{x:.2f}<extra></extra>",
     )
-
-
-def _dots(estimates: Sequence[Estimate], labels: tuple[str, ...]) -> go.Scatter:
-    return go.Scatter(
-        x=[e.value for e in estimates],
-        y=[words(label) for label in labels],
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": [e.high - e.value for e in estimates],
-            "arrayminus": [e.value - e.low for e in estimates],
-            "color": TEXT,
-            "thickness": 1.5,
-            "width": 3,
-        },
-        mode="markers",
-        marker={
-            "color": [class_colour(labels, label) for label in labels],
-            "symbol": [class_symbol(labels, label) for label in labels],
-            "size": 9,
-        },
-        showlegend=False,
-        customdata=[f"{e.low:.2f} to {e.high:.2f}" for e in estimates],
-        hovertemplate="%{y}: %{x:.2f} (%{customdata})<extra></extra>",
+    random.data[0].showlegend = True
+    figure.add_traces(random.data)
+    for column, measure in enumerate(measures, 1):
+        missing = data.loc[(data["measure"] == measure) & data["value"].isna(), "name"]
+        figure.add_scatter(
+            x=[0] * len(missing),
+            y=missing,
+            mode="text",
+            text="undefined",
+            textposition="middle right",
+            textfont_size=10,
+            hoverinfo="skip",
+            showlegend=False,
+            row=1,
+            col=column,
+        )
+    finish(figure, height=130 + 26 * len(labels))
+    figure.update_xaxes(
+        title=None, range=[-0.04, 1.04], tickvals=[0, 0.5, 1], ticktext=["0", "0.5", "1"]
     )
-
-
-def _words_for_missing(estimates: Sequence[Estimate], labels: tuple[str, ...]) -> go.Scatter:
-    pairs = zip(labels, estimates, strict=True)
-    missing = [words(label) for label, e in pairs if np.isnan(e.value)]
-    return go.Scatter(
-        x=[0] * len(missing),
-        y=missing,
-        mode="text",
-        text="undefined",
-        textposition="middle right",
-        textfont={"size": 10},
-        showlegend=False,
-        hoverinfo="skip",
+    figure.for_each_annotation(
+        lambda note: note.update(text=MEASURE_TITLES[note.text.partition("=")[2]], font_size=13)
     )
+    figure.update_yaxes(title=None, ticklabelstandoff=4, range=[-0.6, len(labels) - 0.4])
+    return figure.update_layout(legend={**LEGEND_BELOW, "title": None})
+
+
+def _hover(axis: str, unit: str, digits: str = "+.1f") -> str:
+    ends = f"[%{{customdata[0]:{digits}}}, %{{customdata[1]:{digits}}}]"
+    return f"%{{y}}: %{{{axis}:{digits}}} {unit} {ends}<extra></extra>".replace("  ", " ")

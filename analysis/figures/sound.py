@@ -1,4 +1,4 @@
-"""Waveform, mel spectrogram, cries and temporal attention on one time axis."""
+"""Draw waveform, mel spectrogram, cries and temporal attention on one time axis."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from torch import Tensor
 
 from analysis.figures.theme import HEAT, PALETTE, finish
-from analysis.sound import COLUMNS, Envelope, Sound, Spectrogram
+from analysis.sound import COLUMNS, Display, Envelope, Spectrogram
 from cry_model.detector import CryTrack, clock
 from cry_model.prediction import Prediction
 from cry_model.records import percent
@@ -27,14 +27,14 @@ BAND = {
 
 
 def shade_cries(figure: go.Figure, prediction: Prediction) -> None:
-    """A band over all rows from the beginning to the end of each cry."""
+    """Shade all rows from the beginning to the end of each cry."""
     # At once: to add them one by one takes a second for a hundred.
     bands = tuple({**BAND, "x0": s.start, "x1": s.end} for s in prediction.segments)
     figure.layout.shapes = (*figure.layout.shapes, *bands)
 
 
 def add_detector(figure: go.Figure, track: CryTrack, row: int) -> None:
-    """The gate's probability in steps, and the threshold, as a row of its own."""
+    """Draw the probability of a cry in steps, and the threshold, as a row of its own."""
     cells = track.cells.tolist()
     edges = [round(min(i * track.step, track.duration), 3) for i in range(len(cells) + 1)]
     figure.add_scatter(
@@ -56,19 +56,19 @@ def add_detector(figure: go.Figure, track: CryTrack, row: int) -> None:
 
 
 def describe_cries(track: CryTrack) -> str:
-    """What the gate heard, in words."""
+    """List the cries in words."""
     spans = track.spans
     limit = f"the dashed line is at {percent(track.threshold)}"
     if not spans:
-        return f"Nowhere does it sound like a baby crying ({limit})."
+        return f"No cry ({limit})."
     named = ", ".join(f"{clock(s.start)} to {clock(s.end)}" for s in spans[:NAMED])
     rest = len(spans) - NAMED
-    more = "" if rest <= 0 else " and once more" if rest == 1 else f" and {rest} times more"
-    return f"It sounds like a baby crying from {named}{more} ({limit})."
+    more = f" and {rest} more" if rest > 0 else ""
+    return f"Cries from {named}{more} ({limit})."
 
 
 def thin(times: Tensor, track: Tensor, columns: int, hop: float) -> tuple[Tensor, Tensor]:
-    """Averages neighbours until at most ``columns`` are left.
+    """Average neighbours until at most ``columns`` are left.
 
     Args:
         times: (frames,) seconds; where frames are missing, nothing was answered for.
@@ -93,14 +93,13 @@ def thin(times: Tensor, track: Tensor, columns: int, hop: float) -> tuple[Tensor
 TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 
 
-def sound_figure(sound: Sound, prediction: Prediction, high_hz: float) -> go.Figure:
-    """Rows on one time axis in seconds: waveform, spectrogram, and what of the others there is.
+def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go.Figure:
+    """Draw waveform and spectrogram, and the probability of a cry and A_t where there are any.
 
-    These are the gate's probability with bands over the cries, and A_t of the system, which is left
-    out of what is no cry: nobody asked yet what the system would make of it.
+    A_t is left out of what is no cry: nobody asked yet what the model would make of it.
 
     Args:
-        sound: what was heard.
+        display: of the recording.
         prediction: the answer to it.
         high_hz: where the model that gave it stops hearing.
     """
@@ -108,14 +107,14 @@ def sound_figure(sound: Sound, prediction: Prediction, high_hz: float) -> go.Fig
     heights = [0.2, 0.5, *([0.18] * detector), *([0.3] * attended)]
     rows = len(heights)
     figure = make_subplots(rows, 1, shared_xaxes=True, vertical_spacing=0.06, row_heights=heights)
-    _add_waveform(figure, sound.envelope)
-    _add_spectrogram(figure, sound.spectrogram, high_hz)
+    _add_waveform(figure, display.envelope)
+    _add_spectrogram(figure, display.spectrogram, high_hz)
     if prediction.track is not None:
         add_detector(figure, prediction.track, 3)
         shade_cries(figure, prediction)
     if attended:
         _add_gates(figure, prediction, rows)
-    figure.update_xaxes(range=[0, sound.duration])
+    figure.update_xaxes(range=[0, display.duration])
     figure.update_xaxes(title_text="time (s)", row=rows, col=1)
     finish(figure, height=580 + 90 * detector)
     # The legend is that of the last row: it stands right above it.
@@ -124,7 +123,7 @@ def sound_figure(sound: Sound, prediction: Prediction, high_hz: float) -> go.Fig
 
 
 def attention_shown(prediction: Prediction) -> bool:
-    """Whether A_t has a row."""
+    """Tell whether A_t has a row."""
     return bool(prediction.attention.temporal) and prediction.is_cry is not False
 
 
@@ -193,14 +192,14 @@ def _add_gates(figure: go.Figure, prediction: Prediction, row: int) -> None:
     figure.update_yaxes(title_text="attention Aₜ", row=row, col=1)
 
 
-def describe_sound(sound: Sound, prediction: Prediction) -> str:
-    """The figure in words, for who cannot see it."""
-    spectrogram = sound.spectrogram
+def describe_sound(display: Display, prediction: Prediction) -> str:
+    """Describe the figure for who cannot see it."""
+    spectrogram = display.spectrogram
     level = spectrogram.decibels.max(0)
     loudest = spectrogram.times[int(level.argmax())]
     strongest = spectrogram.hz[int(spectrogram.decibels.mean(1).argmax())]
     text = (
-        f"A recording of {sound.duration:.1f} s, loudest at {loudest:.1f} s, "
+        f"A recording of {display.duration:.1f} s, loudest at {loudest:.1f} s, "
         f"with most energy near {strongest:.0f} Hz."
     )
     if prediction.track is not None:
@@ -211,7 +210,7 @@ def describe_sound(sound: Sound, prediction: Prediction) -> str:
         times, track = prediction.timeline(gate)
         peak = float(times[int(track.argmax())])
         text += (
-            f" Block {i + 1} attends most at {peak:.1f} s"
-            f" (weights from {float(track.min()):.2f} to {float(track.max()):.2f})."
+            f" Block {i + 1} attends most at {peak:.1f} s (A<sub>t</sub> from "
+            f"{float(track.min()):.2f} to {float(track.max()):.2f})."
         )
     return text

@@ -10,6 +10,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from cry_model.records import Estimate
+
 # Okabe and Ito 2008, without black and yellow, which vanish on one of the two backgrounds.
 PALETTE = ("#E69F00", "#56B4E9", "#009E73", "#D55E00", "#CC79A7", "#0072B2")
 HEAT = "Magma"  # amounts
@@ -98,13 +100,6 @@ def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
     return merged
 
 
-def on_paper(figure: go.Figure, width: int) -> go.Figure:
-    """For a file, which no style sheet reaches: dark text on white; ``width`` in pixels."""
-    return figure.update_layout(
-        width=width, paper_bgcolor="white", plot_bgcolor="white", font_color="#222222"
-    )
-
-
 def diagonal(name: str) -> dict[str, object]:
     """The dotted line from (0, 0) to (1, 1) as a scatter trace, under its name in the legend."""
     return {
@@ -115,3 +110,8 @@ def diagonal(name: str) -> dict[str, object]:
         "name": name,
         "hoverinfo": "skip",
     }
+
+
+def signed(difference: Estimate) -> str:
+    """Write a difference with its interval: "+0.024 [-0.010, +0.060]"."""
+    return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"

@@ -1,4 +1,4 @@
-"""The probability of each reason over time, cry by cry."""
+"""Draw the probability of each reason over time, cry by cry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Slice = tuple[float, float, Mapping[str, float]]
 
 
 def slices(prediction: Prediction) -> list[Slice]:
-    """Start and end in s, and probabilities, of each cry; of a single one, piece by piece.
+    """Return start and end in s, and probabilities, of each cry; of a single one, piece by piece.
 
     A piece ends where the next one begins, though both hear what they have in common.
     """
@@ -31,7 +31,7 @@ def slices(prediction: Prediction) -> list[Slice]:
 
 
 def timeline_figure(prediction: Prediction) -> go.Figure:
-    """Stacked bars as wide as each cry is long; nothing stands where no cry was heard."""
+    """Draw stacked bars as wide as each cry is long; nothing stands where no cry was heard."""
     found = slices(prediction)
     least = THINNEST * prediction.duration
     spans = [f"{clock(start)} to {clock(end)}" for start, end, _ in found]
@@ -45,7 +45,7 @@ def timeline_figure(prediction: Prediction) -> go.Figure:
             name=words(label),
             marker={"color": class_colour(labels, label), "line_width": 0},
             customdata=spans,
-            hovertemplate="%{customdata}: %{y:.0f} %",
+            hovertemplate="%{customdata}: %{y:.0f}%",
         )
     figure.update_layout(barmode="stack")
     # Plotly would put the ticks under the bars.

@@ -1,9 +1,8 @@
-"""What a view looks like: a picture without a file, and pieces of HTML that replace each other."""
+"""Draw a view: a picture without a file, and pieces of HTML that replace each other."""
 
 from __future__ import annotations
 
 import base64
-import csv
 import io
 from collections.abc import Sequence
 from html import escape
@@ -15,15 +14,7 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 
 from analysis.figures.theme import HEAT
 from analysis.live.listener import Line, View
-from analysis.tabs.answer import (
-    bars_html,
-    cautions_html,
-    data_link,
-    has_answer,
-    heading_html,
-    promise_html,
-    verdict_html,
-)
+from analysis.tabs.answer import claim_html, csv_text, data_link, has_answer, heading_html
 from cry_model.calibration import one_of
 from cry_model.prediction import Prediction
 from cry_model.records import percent, words
@@ -32,14 +23,14 @@ CANT_TELL = "can't tell"
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds since listening began."""
+    """Write minutes and seconds since listening began."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def row_html(line: Line) -> str:
-    """One line of the log."""
+    """Write one line of the log."""
     episode = line.episode
-    what = "Cry" if episode.kind == "cry" else "Rejected: a sound, not a cry"
+    what = "Cry" if episode.kind == "cry" else "Not a cry"
     notes = [f"probability of a cry up to {percent(episode.peak)}"]
     if line.answer is not None:
         notes.insert(0, in_short(line.answer))
@@ -51,10 +42,7 @@ def row_html(line: Line) -> str:
 
 
 def in_short(answer: Prediction) -> str:
-    """The reasons that cannot be ruled out, if the model tells; the two most probable in any case.
-
-    Of a cry that the model does not know, no claim.
-    """
+    """Write the prediction set, if there is one, and the two most probable reasons."""
     if not has_answer(answer):
         return "outside of what the model knows, it has no answer"
     ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])[:2]
@@ -68,20 +56,18 @@ def in_short(answer: Prediction) -> str:
 
 
 def log_csv(lines: Sequence[Line]) -> str:
-    """A row a line: start and length in s, what, the gate's peak, and of a cry the reasons that
-    cannot be ruled out and the probability of each."""
+    """Write a row a line: start and length in s, kind, peak, prediction set, probabilities."""
     labels = next((tuple(line.answer.probabilities) for line in lines if line.answer), ())
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["start_s", "length_s", "heard", "peak_cry_probability", "set", *labels])
+    rows = []
     for line in lines:
         e = line.episode
         shares = line.answer.probabilities.values() if line.answer else [""] * len(labels)
         named = " ".join((line.answer and line.answer.prediction_set) or ())
         heard = "cry" if e.kind == "cry" else "rejected"
         numbers = f"{e.start:.2f}", f"{e.end - e.start:.2f}", heard, f"{e.peak:.4f}"
-        writer.writerow([*numbers, named, *shares])
-    return buffer.getvalue()
+        rows.append([*numbers, named, *shares])
+    head = ("start_s", "length_s", "heard", "peak_cry_probability", "set", *labels)
+    return csv_text(head, *rows)
 
 
 RANGE_DB = 60.0  # between black and the brightest colour
@@ -97,7 +83,7 @@ STATUS = {
 
 
 def palette() -> list[int]:
-    """Red, green and blue of every shade, darkest first, in one list as PNG has it."""
+    """Return red, green and blue of every shade, darkest first, in one list as PNG has it."""
     colours = sample_colorscale(HEAT, [i / (SHADES - 1) for i in range(SHADES)])
     return [round(value) for colour in colours for value in unlabel_rgb(colour)]
 
@@ -117,9 +103,9 @@ def picture(decibels: NDArray[np.float32]) -> str:
 
 
 def track_svg(track: NDArray[np.float32], threshold: float) -> str:
-    """The gate's probabilities (looks,), 0 to 1, over the threshold's dashed line.
+    """Draw probabilities (looks,), 0 to 1, and the threshold as a dashed line.
 
-    Drawn in a box of as many units as looks by 100, which the page stretches.
+    In a box of as many units as looks by 100, which the page stretches.
     """
     heard = [(i, 100 * (1 - p)) for i, p in enumerate(track.tolist(), 1) if p == p]  # not NaN
     line = " ".join(f"{x},{y:.1f}" for x, y in heard)
@@ -133,23 +119,20 @@ def track_svg(track: NDArray[np.float32], threshold: float) -> str:
 
 
 def description(view: View) -> str:
-    """The picture in words."""
+    """Describe the picture."""
     looked = "not yet known" if view.probability is None else percent(view.probability)
     return f"Spectrogram of the last 12 seconds; probability of a cry {looked}"
 
 
 def answer_panel(answer: Prediction | None) -> str:
-    """The reasons of the cry that lasts."""
+    """Write the answer to the cry that lasts."""
     if answer is None:
         return NO_CRY
-    return (
-        f"<h4>{heading_html(answer)}</h4>"
-        f"{promise_html(answer)}{cautions_html(answer)}{verdict_html(answer)}{bars_html(answer)}"
-    )
+    return f"<h4>{heading_html(answer)}</h4>{claim_html(answer)}"
 
 
 def pieces(view: View, threshold: float, seen: int = 0) -> dict[str, object]:
-    """What the page has to change, ready for JSON.
+    """Collect what the page has to change, ready for JSON.
 
     Args:
         view: what the listener gave.

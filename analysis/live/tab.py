@@ -1,4 +1,4 @@
-"""The Live tab: a button, the rolling picture, what is heard, and the log."""
+"""Lay out the Live tab: a button, the rolling picture, what is heard, and the log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECONDS = (12, 9, 6, 3)
 
 
 def build_live_tab(gate: Gate, model: Model) -> None:
-    """Lays out the tab inside the current page.
+    """Lay out the tab inside the current page.
 
     Args:
         gate: says whether the microphone hears a cry.
@@ -50,7 +50,7 @@ def build_live_tab(gate: Gate, model: Model) -> None:
 
 
 def skeleton(threshold: float, model: Model) -> str:
-    """What stands there before anything is heard; the page's script fills it."""
+    """Write what stands there before anything is heard; the page's script fills it."""
     minutes = round(LIMIT_SECONDS / 60)
     return f"""<section class="live" data-live="root" data-state="idle">
 <p>Press the button near a baby: the cry detector says four times a second whether it hears crying,
@@ -65,8 +65,8 @@ minutes.</p>
 <div class="live-picture" role="img" data-live="frame" aria-label="Nothing was heard yet">
 <div class="live-scale" aria-hidden="true">{_marks()}</div>
 <div class="live-sound"><img alt="" data-live="picture" src="{BLANK}"></div>
-<div class="live-scale" aria-hidden="true"><span style="bottom: 100%">100 %</span>
-<span style="bottom: 0">0 %</span></div>
+<div class="live-scale" aria-hidden="true"><span style="bottom: 100%">100%</span>
+<span style="bottom: 0">0%</span></div>
 <div class="live-track"><div data-live="track"></div>
 <span class="live-threshold" style="bottom: {100 * threshold:.0f}%">a cry from
 {percent(threshold)}</span></div>

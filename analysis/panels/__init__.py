@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis.panels.ablation import ABLATION
 from analysis.panels.base import Panel
-from analysis.panels.calibration import TRUST
+from analysis.panels.calibration import CALIBRATION
 from analysis.panels.compare import COMPARE
 from analysis.panels.confusion import CONFUSION
 from analysis.panels.errors import ERRORS
@@ -17,7 +17,7 @@ PANELS: tuple[Panel, ...] = (
     SYSTEMS,
     CONFUSION,
     PER_CLASS,
-    TRUST,
+    CALIBRATION,
     LEAKAGE,
     ERRORS,
     COMPARE,

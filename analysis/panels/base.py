@@ -1,4 +1,4 @@
-"""A panel of the dashboard, without Gradio: what can be chosen and what is drawn for it."""
+"""Define a panel of the Analysis tab, without Gradio: its selectors, its cards, what they share."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from typing import Any, Literal, NamedTuple
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.stats.paper import FULL
-from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import FoundRuns, MeasuredRun
-from cry_model.records import group_name
+from analysis.stats.paper import FULL, WITHOUT
+from analysis.stats.recordings import METRIC_TITLES, ResultsError, chance_level
+from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun
+from cry_model.metrics import METRICS
+from cry_model.records import Estimate, group_name
 from cry_model.registry import get_system, list_models
 
 
 @dataclass(frozen=True)
 class Exhibit:
-    """One figure, one table, or both of the same.
+    """Hold one figure, one table, or both of the same data.
 
     Attributes:
-        name: what its downloads are called, without an ending: letters, digits and hyphens.
-        title: what it shows, as a finding where there is one; plain text.
+        name: of its downloads, without an ending: letters, digits and hyphens.
+        title: what it shows, the same for all data; plain text.
         data: all that the figure or the table was drawn from, a row for each mark.
         figure: None for a table alone.
         table: what is shown in rows; None for a figure alone.
-        note: how it was measured and what it does not say; Markdown.
+        note: a line of its main numbers if it has one, and a caption, the same for all data: how it
+            was measured and what it does not say; Markdown.
     """
 
     name: str
@@ -39,21 +41,17 @@ class Exhibit:
 
     @property
     def csv(self) -> str:
-        """The data as the download has it."""
+        """Write the data for the download."""
         return self.data.to_csv(index=False)
 
 
 NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
-"""Of a panel without cells."""
-PROTOCOL_TITLES = {
-    "clip": "clip: pieces at random, as published numbers do",
-    "recording": "recording: whole recordings",
-    "baby": "baby: babies never heard before",
-}
+"""Shown by a panel without cells."""
+PROTOCOL_TITLES = SPLITS
 
 
 class CellKey(NamedTuple):
-    """A dataset under a protocol, by their names in the results folder."""
+    """Name a dataset and its split (protocol), as in the results folder."""
 
     dataset: str
     protocol: str
@@ -62,13 +60,13 @@ class CellKey(NamedTuple):
 def cells_with(
     found: FoundRuns, fits: Callable[[Mapping[str, MeasuredRun]], bool] = bool
 ) -> tuple[CellKey, ...]:
-    """The cells whose runs, by system, fit; those with most systems first."""
+    """List the cells whose runs, by model, fit; those with most models first."""
     cells = [CellKey(*cell) for cell in found.cells if fits(found.of(*cell))]
     return tuple(sorted(cells, key=lambda cell: -len(found.of(*cell))))  # keeps the order of equals
 
 
 class Option(NamedTuple):
-    """What a selector offers: its title for a reader, and its value."""
+    """Offer a value of a selector under its title for a reader."""
 
     title: str
     value: str
@@ -76,10 +74,10 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True)
 class Selector:
-    """Something to choose beside dataset and protocol.
+    """Offer something to choose besides dataset and split.
 
     Attributes:
-        name: the keyword under which ``draw`` is given the choice.
+        name: keyword under which ``draw`` is given the choice.
         label: what it is called on the page.
         options: (runs, cell) -> what can be chosen there; unused by a switch.
         first: which of the options is chosen at the beginning, if there are as many.
@@ -93,14 +91,14 @@ class Selector:
     kind: Literal["dropdown", "switch"] = "dropdown"
 
     def offered(self, found: FoundRuns, cell: CellKey) -> list[Option]:
-        """What can be chosen there; nothing where a run cannot be read, which drawing it says."""
+        """List what can be chosen there; nothing where a run cannot be read (drawing says why)."""
         try:
             return list(_options(self, found, cell))
         except ResultsError:
             return []
 
     def settle(self, found: FoundRuns, cell: CellKey, value: object = None) -> Any:
-        """The value if it can be chosen in this cell, else what is chosen at the beginning."""
+        """Return the value if it can be chosen in this cell, else the one of the beginning."""
         if self.kind == "switch":
             return bool(value)
         values = [option.value for option in self.offered(found, cell)]
@@ -116,18 +114,18 @@ def _options(selector: Selector, found: FoundRuns, cell: CellKey) -> tuple[Optio
 
 @dataclass(frozen=True)
 class Panel:
-    """One sub-tab of the Analysis tab, one chapter of the report.
+    """Describe one sub-tab of the Analysis tab, one chapter of the report.
 
     Attributes:
         name: letters and hyphens; its id on the page.
         title: of the sub-tab.
-        lead: a sentence or two on what question it answers; Markdown.
+        lead: what question it answers, in a sentence or two; Markdown.
         draw: (runs, cell, **choices) -> as many exhibits as ``places``.
-        cells: runs -> the datasets and protocols for which it has something to show.
+        cells: runs -> the datasets and splits for which it has something to show.
         places: how many exhibits it has.
         selectors: what else can be chosen.
-        by_protocol: False if it shows all protocols of a dataset at once; the protocol of the
-            cell is then the first that the dataset has.
+        by_protocol: False if it shows all splits of a dataset at once; that of the cell is then the
+            first that the dataset has.
         abreast: how many of the first exhibits stand side by side where the page is wide.
         grids: whether its tables sort and their rows can be chosen; such ones are slow to draw.
     """
@@ -146,14 +144,14 @@ class Panel:
     def settle(
         self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """For each selector what is chosen; what is not, or cannot be, is as at the beginning."""
+        """Return the choice of each selector; what is missing or impossible is the first."""
         given = choices or {}
         return {s.name: s.settle(found, cell, given.get(s.name)) for s in self.selectors}
 
     def exhibits(
         self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None
     ) -> tuple[Exhibit, ...]:
-        """What it shows for a cell, with the choices that :meth:`settle` makes of the given ones.
+        """Draw its cards for a cell, with the choices that :meth:`settle` makes of the given ones.
 
         Raises:
             ResultsError: if the predictions of a run cannot be read.
@@ -170,22 +168,64 @@ def _drawn(
 
 
 COMPARED = (FULL, "ecapa-tdnn", "resnet18")
-"""The systems whose matrices the paper shows, in its order."""
+"""The models whose confusion matrices the paper shows, in its order."""
+LOWER_IS_BETTER = frozenset({"expected_calibration_error"})
 
 
 def system_title(name: str) -> str:
-    """A system as a reader knows it; one that the registry lacks by its name."""
+    """Return the title of a model; its name if the registry lacks it."""
     return get_system(name).title if name in list_models() else name
 
 
+def short_title(name: str) -> str:
+    """Return the title of a model for tables and figures; of an ablation what it lacks."""
+    return WITHOUT.get(name, system_title(name))
+
+
 def systems_there(found: FoundRuns, cell: CellKey) -> tuple[Option, ...]:
-    """Those that were measured in a cell, the paper's comparison first."""
+    """List the models that were measured in a cell, those of the paper's comparison first."""
     there = list(found.of(*cell))
     there.sort(key=lambda name: COMPARED.index(name) if name in COMPARED else len(COMPARED))
     return tuple(Option(system_title(name), name) for name in there)
 
 
-SYSTEM = Selector("system", "System", systems_there)
+SYSTEM = Selector("system", "Model", systems_there)
+
+
+def metric_selector(first: str = "accuracy") -> Selector:
+    """Offer every metric; ``first`` is chosen at the beginning."""
+    options = [Option(METRIC_TITLES[name], name) for name in METRICS]
+    return Selector("metric", "Metric", lambda *_: options, first=list(METRICS).index(first))
+
+
+def percent_text(estimate: Estimate) -> str:
+    """Write a score in per cent with its interval: "61.8% [56.8, 66.9]"."""
+    e = estimate
+    return f"{100 * e.value:.1f}% [{100 * e.low:.1f}, {100 * e.high:.1f}]"
+
+
+def points_text(difference: Estimate) -> str:
+    """Write a difference in points with its interval: "+2.2 points [-1.0, +5.4]"."""
+    d = difference
+    return f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
+
+
+def p_text(p_value: float) -> str:
+    """Write a p-value: "p = 0.031"."""
+    return "p < 0.001" if p_value < 0.0005 else f"p = {p_value:.3f}"
+
+
+def chance_text(run: MeasuredRun, metric: str) -> str:
+    """Write the chance level of a metric: "chance level 25.0%"."""
+    level = chance_level(run.evaluation, metric)
+    return "no chance level" if level is None else f"chance level {100 * level.value:.1f}%"
+
+
+def sample_text(runs: Sequence[MeasuredRun]) -> str:
+    """Write on what the models of a cell were scored: recordings, groups, and each set of seeds."""
+    e = runs[0].evaluation
+    seeds = " or ".join(", ".join(map(str, own)) for own in sorted({run.seeds for run in runs}))
+    return f"{e.recordings} recordings, {e.groups} groups, seeds {seeds}"
 
 
 def scored_on(run: MeasuredRun) -> str:

@@ -1,4 +1,4 @@
-"""How far to trust a confidence: reliability, accuracy against coverage, sets of labels."""
+"""Show how well confidence is calibrated: reliability, accuracy against coverage, label sets."""
 
 from __future__ import annotations
 
@@ -16,20 +16,27 @@ from analysis.panels.base import (
     scored_on,
     system_title,
 )
-from analysis.panels.class_words import names
-from analysis.panels.trust_words import coverage_finding, reliability_finding, sets_finding
-from analysis.stats.calibration import DRAWN, SHARES, Coverage, Reliability, reliability
-from analysis.stats.recordings import ResultsError, label_numbers, probabilities_of
+from analysis.stats.calibration import (
+    ALL,
+    DRAWN,
+    HALF,
+    SHARES,
+    Coverage,
+    Reliability,
+    reliability,
+)
+from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.calibration import Calibration
 from cry_model.metrics import BINS
-from cry_model.records import group_name, percent, words
+from cry_model.records import words
+from cry_model.results import label_numbers, probabilities_of
 
 NOTHING = "–"
 
 
 def bin_rows(which: str, own: Reliability) -> pd.DataFrame:
-    """A row for each bin of a reliability diagram; ``which`` says of what probabilities."""
+    """Return a row for each bin of a diagram; ``which`` is :data:`BEFORE` or :data:`AFTER`."""
     return pd.DataFrame(
         {
             "probabilities": which,
@@ -48,7 +55,7 @@ def bin_rows(which: str, own: Reliability) -> pd.DataFrame:
 
 
 def share_rows(system: str, own: Coverage) -> pd.DataFrame:
-    """A row for each share that is drawn of one system."""
+    """Return a row for each share that is drawn of one model."""
     drawn = own.accuracy[DRAWN]
     return pd.DataFrame(
         {
@@ -66,7 +73,7 @@ def share_rows(system: str, own: Coverage) -> pd.DataFrame:
 
 
 def set_rows(calibration: Calibration, support: Mapping[str, int]) -> pd.DataFrame:
-    """A row for all labels together, with what was promised of it, and one for each label.
+    """Return a row for all labels together, with the target coverage, and one for each label.
 
     Args:
         calibration: of a run.
@@ -83,12 +90,12 @@ def set_rows(calibration: Calibration, support: Mapping[str, int]) -> pd.DataFra
 
 
 def set_table(data: pd.DataFrame) -> pd.DataFrame:
-    """The same for reading; of one width, so that text sorts as numbers do."""
+    """Return the same for reading; texts are of one width, so that they sort as numbers do."""
     return pd.DataFrame(
         {
             "Label": [words(label) for label in data["label"]],
             "Recordings": data["recordings"],
-            "Promised": [NOTHING if pd.isna(p) else f"{p:.2f}" for p in data["promised"]],
+            "Target": [NOTHING if pd.isna(p) else f"{p:.2f}" for p in data["promised"]],
             "Measured": [f"{share:.2f}" for share in data["measured"]],
             "Interval": [
                 NOTHING if pd.isna(low) else f"[{low:.2f}, {high:.2f}]"
@@ -98,29 +105,35 @@ def set_table(data: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-BINNED = (
-    f"{BINS} bins of equal width; every recording counts once. An error that is summed over bins "
-    "comes out too large in a small sample, and larger in its resamplings, so that the interval "
-    "lies high and may miss the value; bins of few groups have intervals that are too short."
+RELIABILITY = (
+    f"Accuracy of the answers of each confidence, in {BINS} bins of equal width. The expected "
+    "calibration error is the mean distance from the dotted line. It is biased upwards in a small "
+    "sample and more so in resamples, so its interval lies high and may miss the value. Bins of "
+    "few groups have intervals that are too short."
 )
 SCALED = (
-    "The temperature of a fold is fitted on the recordings of groups that have none in it, and "
-    "kept in the resamplings."
+    "The temperature of a fold is fitted on the groups outside it, and kept when groups are "
+    "resampled."
 )
 NOT_SCALED = (
-    "Under `clip` no temperature is fitted: what is tested in a fold has parts or partners in the "
-    "others, so that it would promise nothing for a new recording."
+    "With random segments no temperature is fitted: segments of one recording are in several "
+    "folds, so it would say nothing about a new recording."
 )
-RANKED = (
-    "The answers of all folds (and seeds) are ranked together by their confidence, of equal ones "
-    "each counts in part. The dash-dotted line is what always giving the most frequent label would "
-    "score on the same recordings: where one label is frequent, the surest answers may just be "
-    "those to it. Below 5 % there are too few answers to draw."
+COVERAGE = (
+    "Accuracy if only the most confident answers are given, ranked over all folds and seeds; of "
+    "equally confident ones each counts in part. The dash-dotted line is what always giving the "
+    "most frequent label would score on the same recordings: where one label is frequent, the most "
+    "confident answers may just be those to it. Below 5% there are too few answers to draw."
+)
+SETS = (
+    "Sets of labels that contain the true one with a target probability (conformal prediction by "
+    "group), measured on groups that had no part in their threshold; each group counts alike. The "
+    "target holds for all labels together, not for each."
 )
 
 
-def trust(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ...]:
-    """The reliability diagram, accuracy against coverage and, where there are any, the sets."""
+def calibration_cards(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ...]:
+    """Draw the reliability diagram, accuracy against coverage and, if there are any, the sets."""
     runs = found.of(*cell)
     run, name = runs[system], f"{cell.dataset}-{cell.protocol}-{system}"
     exhibits = (_reliability(run, name), _coverage(runs, run, name))
@@ -132,62 +145,69 @@ def trust(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ...]:
 def _reliability(run: MeasuredRun, name: str) -> Exhibit:
     truth, groups = label_numbers(run.recordings, run.labels), run.recordings["group"].tolist()
     before = reliability(truth, probabilities_of(run.recordings, run.labels), groups)
-    drawn, scaled = {BEFORE: before}, NOT_SCALED
+    drawn, caption = {BEFORE: before}, NOT_SCALED
+    line = f"Expected calibration error {before.error}, confidence minus accuracy {before.excess}."
     if run.tempered is not None:
-        drawn[AFTER], scaled = reliability(truth, run.tempered, groups), SCALED
+        after = reliability(truth, run.tempered, groups)
+        drawn[AFTER], caption = after, SCALED
+        line += f" After temperature scaling {after.error}, change {after.less(before)}."
     if run.calibration is not None:
-        scaled += (
-            f" If each {group_name(run.dataset)} counts alike, as it does in the fit, the error is "
-            f"{run.calibration.error_before} before and {run.calibration.error_after} after."
+        line += (
+            f" If each group counts alike: {run.calibration.error_before} before and "
+            f"{run.calibration.error_after} after."
         )
+    data = pd.concat([bin_rows(which, own) for which, own in drawn.items()], ignore_index=True)
     return Exhibit(
         f"reliability-{name}",
-        reliability_finding(system_title(run.system), before, drawn.get(AFTER)),
-        pd.concat([bin_rows(which, own) for which, own in drawn.items()], ignore_index=True),
-        reliability_figure(drawn, run.system),
-        note=f"{scored_on(run)} {BINNED} {scaled}",
+        f"Reliability diagram: {system_title(run.system)}",
+        data,
+        reliability_figure(data, run.system),
+        note=f"{line}\n\n{RELIABILITY} {caption} {scored_on(run)}",
     )
 
 
-def _coverage(runs: dict[str, MeasuredRun], run: MeasuredRun, name: str) -> Exhibit:
-    curves, left_out = {run.system: run.coverage}, ""
+def _coverage(runs: Mapping[str, MeasuredRun], run: MeasuredRun, name: str) -> Exhibit:
+    own = run.coverage
+    curves, left_out = {run.system: own}, ""
     for system, other in runs.items():
         try:
             curves[system] = other.coverage
         except ResultsError as error:
             left_out += f" {system_title(system)} is left out: {error}"
-    tempered = "before" if run.tempered is None else "after"
+    data = pd.concat([share_rows(system, of) for system, of in curves.items()], ignore_index=True)
+    half = own.accuracy[HALF]
     return Exhibit(
         f"coverage-{name}",
-        coverage_finding(system_title(run.system), run.coverage),
-        pd.concat([share_rows(system, own) for system, own in curves.items()], ignore_index=True),
-        coverage_figure(curves, run.system),
-        note=f"Confidence {tempered} temperature scaling. {RANKED} Mean error over all shares (the "
-        f"area under the risk-coverage curve): {run.coverage.error}.{left_out}",
+        f"Accuracy against coverage: {system_title(run.system)}",
+        data,
+        coverage_figure(data.assign(name=data["system"].map(system_title)), run.system, own.usual),
+        note=f"Accuracy of all answers {own.accuracy[ALL]}, of the more confident half {half}, "
+        f"difference {own.gain}; always “{words(own.usual)}” on that half "
+        f"{own.usual_accuracy[HALF]:.3f}. Area under the risk-coverage curve {own.error}."
+        f"\n\n{COVERAGE}{left_out}",
     )
 
 
 def _sets(run: MeasuredRun, calibration: Calibration, name: str) -> Exhibit:
     data = set_rows(calibration, run.evaluation.support)
+    constant = ", ".join(map(words, calibration.constant_set))
     return Exhibit(
         f"sets-{name}",
-        sets_finding(calibration),
+        f"Prediction sets: {system_title(run.system)}",
         data,
         table=set_table(data),
-        note="The sets of labels that an answer names (conformal prediction by group), measured on "
-        f"groups that had no part in their threshold, each {group_name(run.dataset)} counting "
-        "alike, as `run.json` has it. Nothing is promised for a label by itself. Always naming "
-        f"{names(calibration.constant_set)} would hold the right one for "
-        f"{percent(calibration.constant_coverage)}.",
+        note=f"Target coverage {calibration.promised:.0%}, measured {calibration.coverage}, mean "
+        f"size {calibration.size.value:.1f}. Always the same set ({constant}): "
+        f"{calibration.constant_coverage:.3f}.\n\n{SETS}",
     )
 
 
-TRUST = Panel(
-    name="trust",
-    title="Trust",
-    lead="Whether an answer that is called 80 % sure is right four times in five, and what is "
-    "gained by leaving the unsure ones unanswered.",
-    draw=trust,
+CALIBRATION = Panel(
+    name="calibration",
+    title="Calibration",
+    lead="Whether an answer with 80% confidence is right four times in five, and how accuracy "
+    "rises if the least confident answers are withheld.",
+    draw=calibration_cards,
     cells=cells_with,
     places=3,
     selectors=(SYSTEM,),

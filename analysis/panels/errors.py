@@ -1,5 +1,5 @@
-"""Recordings that are answered wrongly, to listen to: the most confident errors, and the labels
-that every system contradicts."""
+"""List misclassified recordings to play: the most confident errors, and the labels that every model
+contradicts."""
 
 from __future__ import annotations
 
@@ -21,23 +21,16 @@ from analysis.panels.base import (
     system_title,
     systems_there,
 )
-from analysis.panels.error_words import (
-    MOST,
-    errors_note,
-    errors_title,
-    suspects_note,
-    suspects_title,
-)
 from analysis.stats.paired import ComparisonError
-from analysis.stats.recordings import probability_columns
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import group_name, words
+from cry_model.results import probability_columns
 
 KEYS = ["recording", "group", "label"]
 
 
 def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
-    """What each system answers to each recording, by the mean of its probabilities over seeds.
+    """Return what each model predicts of each recording, from its mean probabilities over seeds.
 
     Args:
         runs: system -> its run, all of one cell.
@@ -55,12 +48,12 @@ def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 
 
 def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
-    """The recordings that a system answers wrongly, the most confident first.
+    """Return the recordings that a model misclassifies, the most confident first.
 
     Args:
         table: of :func:`verdicts`.
-        system: whose errors; None for those of any, each recording with the system that is the
-            most confident of a wrong answer to it.
+        system: whose errors; None for those of any, each recording with the model that is the
+            most confident of a wrong label.
 
     Returns:
         Columns of ``table`` and ``wrong_systems`` and ``systems`` (how many of how many are
@@ -87,10 +80,10 @@ def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
 
 
 def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
-    """Recordings whose label every system contradicts: wrong in all seeds, at a high loss.
+    """Return recordings whose label every model contradicts: wrong in all seeds, at a high loss.
 
-    High is a mean log loss, over the seeds of each system and then over the systems, above that
-    of guessing, which is the logarithm of the number of classes.
+    High is a mean log loss, over the seeds of each model and then over the models, above that at
+    chance, which is the logarithm of the number of classes.
 
     Args:
         runs: system -> its run, all of one cell.
@@ -119,7 +112,7 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 
 
 def _over_seeds(run: MeasuredRun) -> pd.DataFrame:
-    """Recording -> the means of what each seed makes of it."""
+    """Return for each recording the means over the seeds."""
     table = run.judged.set_index("recording")[["true_probability", "loss", "wrong"]]
     return table if len(run.seeds) == 1 else table.groupby(level=0).mean()
 
@@ -127,7 +120,7 @@ def _over_seeds(run: MeasuredRun) -> pd.DataFrame:
 def _suggested(
     runs: Mapping[str, MeasuredRun], recordings: Sequence[str]
 ) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
-    """For each recording the label that most systems answer, and how many of them."""
+    """Return for each recording the label that most models predict, and how many do."""
     labels = next(iter(runs.values())).labels
     columns = probability_columns(labels)
     tables = [run.judged_over_seeds.set_index("recording") for run in runs.values()]
@@ -138,7 +131,7 @@ def _suggested(
 
 
 def _others(said: Mapping[str, int], own: str) -> str:
-    """Answers with how many systems give them, without the one that gives ``own``."""
+    """Write labels with how many models predict them, without the one that predicts ``own``."""
     rest = {answer: number - (answer == own) for answer, number in said.items()}
     ranked = sorted((answer for answer in rest if rest[answer]), key=lambda answer: -rest[answer])
     return ", ".join(
@@ -148,34 +141,61 @@ def _others(said: Mapping[str, int], own: str) -> str:
 
 ALL = "all"
 GROUPS = 12  # to choose from
+MOST = 100  # rows of a table
+SURE = 0.9
+LISTED = f"At most {MOST} rows are shown, the CSV has all. Choose a row to play it."
+ERROR_CAPTION = (
+    "A row for each misclassified recording, the most confident first. Probabilities are means "
+    "over its segments and seeds. For all models together, each recording is shown with the model "
+    "that is most confident of a wrong label. The log loss is minus the natural logarithm of the "
+    f"true label's probability. {LISTED}"
+)
+SUSPECT_CAPTION = (
+    "Recordings that every model misclassifies in every seed, at a mean log loss above chance. The "
+    "label may be wrong, or the recording hard: models trained on the same recordings err alike, "
+    "most of all on rare classes. Where no model is better than chance, this list says little "
+    f"about the labels. {LISTED}"
+)
 
 
 def errors_to_listen_to(
     found: FoundRuns, cell: CellKey, system: str, label: str, group: str
 ) -> tuple[Exhibit, ...]:
-    """The most confident errors; and where there are several systems, the label suspects."""
+    """List the most confident errors, and where there are several models the suspect labels."""
     runs = found.of(*cell)
-    first = next(iter(runs.values()))
     table = _chosen(verdicts(runs), label, group)
     whose = None if system == ALL else system
     wrong = errors(table, whose)
-    seeds = max(len(run.seeds) for run in runs.values())
-    note = errors_note(wrong, whose, len(first.labels), seeds)
-    if len(runs) == 1:
-        note += " Which labels every system contradicts is not shown: only one was run here."
-    name = f"errors-{cell.dataset}-{cell.protocol}-{system}"
-    shown = _error_table(wrong[:MOST], cell.dataset, whose is None, len(runs) > 1)
-    exhibits = [Exhibit(name, errors_title(table, wrong, whose), wrong, table=shown, note=note)]
-    if len(runs) > 1 and not table.empty:
+    recordings, several = table["recording"].nunique(), len(runs) > 1
+    line = (
+        f"Misclassified: {len(wrong)} of {recordings} recordings, "
+        f"{(wrong['confidence'] >= SURE).sum()} with a confidence of {SURE:.0%} or more, "
+        f"{(wrong['wrong_systems'] == wrong['systems']).sum()} by every model."
+    )
+    chance = f"Log loss at chance {log(len(next(iter(runs.values())).labels)):.2f}."
+    exhibits = [
+        Exhibit(
+            f"errors-{cell.dataset}-{cell.protocol}-{system}",
+            f"Most confident errors: {system_title(whose) if whose else 'all models'}",
+            wrong,
+            table=_error_table(wrong[:MOST], cell.dataset, whose is None, several),
+            note=f"{line} {chance}\n\n{ERROR_CAPTION}",
+        )
+    ]
+    if several:
         found_suspects = _chosen(suspects(runs), label, group)
-        guessing = not any(run.evaluation.better_than_chance for run in runs.values())
+        better = sum(run.evaluation.better_than_chance for run in runs.values())
+        line = (
+            f"Suspect labels: {len(found_suspects)} of {recordings} recordings. Models better than "
+            f"chance: {better} of {len(runs)}. {chance}"
+        )
         exhibits.append(
             Exhibit(
                 f"suspects-{cell.dataset}-{cell.protocol}",
-                suspects_title(len(found_suspects), table["recording"].nunique()),
+                "Labels that every model contradicts",
                 found_suspects,
                 table=_suspect_table(found_suspects[:MOST], cell.dataset),
-                note=suspects_note(len(runs), len(first.labels), guessing, len(found_suspects)),
+                note=f"{line}\n\n{SUSPECT_CAPTION}",
             )
         )
     return tuple(exhibits)
@@ -192,21 +212,21 @@ def _chosen(table: pd.DataFrame, label: str, group: str) -> pd.DataFrame:
 def _error_table(
     wrong: pd.DataFrame, dataset: str, any_system: bool, several: bool
 ) -> pd.DataFrame | None:
-    """The rows as a reader sees them; None if there are none."""
+    """Return the rows as a reader sees them; None if there are none."""
     if wrong.empty:
         return None
     shown = _recordings(wrong, dataset)
-    shown["Answer"] = wrong["answer"].map(words)
+    shown["Predicted label"] = wrong["answer"].map(words)
     shown["Confidence (%)"] = (100 * wrong["confidence"]).round(1)
     shown["True label (%)"] = (100 * wrong["true_probability"]).round(1)
     shown["Log loss"] = wrong["loss"].round(2)
     if any_system and several:
-        shown["System"] = wrong["system"].map(system_title)
+        shown["Model"] = wrong["system"].map(system_title)
     if several:
-        shown["Systems wrong"] = [
+        shown["Models wrong"] = [
             f"{n} of {of}" for n, of in zip(wrong["wrong_systems"], wrong["systems"], strict=True)
         ]
-        shown["Other systems"] = wrong["others"].map(words)
+        shown["Other models"] = wrong["others"].map(words)
     return shown
 
 
@@ -214,7 +234,7 @@ def _suspect_table(found: pd.DataFrame, dataset: str) -> pd.DataFrame | None:
     if found.empty:
         return None
     shown = _recordings(found, dataset)
-    shown["Most systems say"] = found["suggested"].map(words)
+    shown["Most models predict"] = found["suggested"].map(words)
     shown["Agreeing"] = [
         f"{n} of {of}" for n, of in zip(found["votes"], found["systems"], strict=True)
     ]
@@ -224,7 +244,7 @@ def _suspect_table(found: pd.DataFrame, dataset: str) -> pd.DataFrame | None:
 
 
 def _recordings(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The columns that every list begins with."""
+    """Return the columns that every list begins with."""
     return pd.DataFrame(
         {
             "Recording": table["recording"],
@@ -236,7 +256,7 @@ def _recordings(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 def _systems(found: FoundRuns, cell: CellKey) -> list[Option]:
     there = list(systems_there(found, cell))
-    return [Option("All systems", ALL), *there] if len(there) > 1 else there
+    return [Option("All models", ALL), *there] if len(there) > 1 else there
 
 
 def _labels(found: FoundRuns, cell: CellKey) -> list[Option]:
@@ -245,7 +265,7 @@ def _labels(found: FoundRuns, cell: CellKey) -> list[Option]:
 
 
 def _groups(found: FoundRuns, cell: CellKey) -> list[Option]:
-    """All, and those with the most wrong answers of any system."""
+    """Return all, and those with the most errors of any model."""
     count: Counter[str] = Counter()
     for run in found.of(*cell).values():
         table = run.judged_over_seeds
@@ -253,7 +273,7 @@ def _groups(found: FoundRuns, cell: CellKey) -> list[Option]:
     ranked = sorted(count.items(), key=lambda item: (-item[1], item[0]))[:GROUPS]
     return [
         Option("All", ALL),
-        *(Option(f"{_short(name)} ({n} wrong answers)", name) for name, n in ranked),
+        *(Option(f"{_short(name)} ({n} errors)", name) for name, n in ranked),
     ]
 
 
@@ -264,14 +284,14 @@ def _short(name: str) -> str:
 ERRORS = Panel(
     name="errors",
     title="Errors",
-    lead="Errors to listen to: the recordings that are most confidently mistaken, and those whose "
-    "label every system contradicts. Choose one to hear it.",
+    lead="Misclassified recordings to play: the most confident errors, and those whose label every "
+    "model contradicts.",
     grids=True,
     draw=errors_to_listen_to,
     cells=cells_with,
     places=2,
     selectors=(
-        Selector("system", "System", _systems),
+        Selector("system", "Model", _systems),
         Selector("label", "True label", _labels),
         Selector("group", "Baby or source", _groups),
     ),

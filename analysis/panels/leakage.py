@@ -1,69 +1,96 @@
-"""The same systems under every split: what a number owes to what was heard in training."""
+"""Compare the splits: how much of a score comes from recordings or babies known from training."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
 
-from analysis.figures.intervals import Dot, broken, difference_figure
+from analysis.figures.intervals import difference_figure
 from analysis.figures.leakage import leakage_figure
-from analysis.figures.theme import SYSTEM_COLOURS
-from analysis.findings_tables import signed
-from analysis.panels.base import CellKey, Exhibit, Option, Panel, Selector, cells_with
-from analysis.points import number, points, span
-from analysis.split_words import kept_apart, on_what
-from analysis.stats.comparison import DRAWS, Leak, leak, under_two_splits
+from analysis.figures.theme import SYSTEM_COLOURS, signed
+from analysis.panels.base import (
+    PROTOCOL_TITLES,
+    CellKey,
+    Exhibit,
+    Option,
+    Panel,
+    Selector,
+    cells_with,
+    system_title,
+)
+from analysis.stats.comparison import Leak, leak, under_two_splits
 from analysis.stats.paper import FULL
-from analysis.stats.recordings import SCORES, Guess, ResultsError, guess
+from analysis.stats.recordings import METRIC_TITLES, SCORES, Chance, ResultsError, chance_level
 from analysis.stats.runs import PROTOCOLS, FoundRuns, MeasuredRun
 from analysis.stats.side_results import DEALT, FITTED, Yardstick, without_truth, yardsticks
-from cry_model.records import Estimate, tested, words
-from cry_model.registry import get_system, list_models
+from cry_model.records import Estimate
+from cry_model.registry import list_models
 
 NOT_RUN = "not run"
+SCORE_CAPTION = (
+    "Each recording counts once, with its mean over segments. Random segments: other segments of "
+    "the same recording were in training. By recording: the whole recording was held out. Unseen "
+    "babies: all recordings of a baby (or of a source, where none is named) were held out. "
+    "Intervals: 95%, resampling babies or sources; all seeds of a model are pooled."
+)
+CORPUS_CAPTION = (
+    "The recordings of this corpus appear to be halves of longer ones, and it names no baby. By "
+    "recording keeps those of one label and one length together; random segments may test a half "
+    "whose other half was in training."
+)
+BASELINE_CAPTIONS = {
+    "sample_rate": "The sample rate is correlated with the label here: it alone, without the "
+    "sound, is already better than chance.",
+    DEALT: "Permuted labels: labels are permuted many times among babies (or sources) with equal "
+    "numbers of recordings. What a linear classifier on the mean and deviation of each band then "
+    "scores above chance (mean, 2.5th to 97.5th percentile) comes from recognising recordings or "
+    "babies, and a little from labels that a permutation leaves unchanged.",
+    FITTED: "A model with permuted labels was fitted by the same recipe: one fit with its "
+    "interval, or the mean of several with the smallest and the largest.",
+}
+LOSS_CAPTION = (
+    "Paired by recording, in percentage points; the interval resamples babies or sources, the same "
+    "for both splits. The fits under two splits are different ones; the variation between seeds is "
+    "not in the interval."
+)
 
 
 def score_data(
-    runs: Sequence[MeasuredRun], metric: str, beside: Sequence[Yardstick]
+    runs: Sequence[MeasuredRun], metric: str, beside: Sequence[Yardstick], level: Chance
 ) -> pd.DataFrame:
-    """A row for each mark: systems, yardsticks beside them, and the line of guessing."""
+    """Return a row for each mark: models, baselines, and the line of the chance level."""
     rows = [
         ("system", run.system, run.protocol, *_bounds(run.evaluation.metrics[metric]))
         for run in runs
     ]
     rows += [("beside", y.name, y.protocol, *_bounds(y.estimate)) for y in beside]
-    level = guess(runs[0].evaluation, metric)
-    rows.append(("line", level.who, None, level.value, None, None))
+    rows.append(("line", level.name, None, level.value, None, None))
     return pd.DataFrame(rows, columns=["mark", "name", "protocol", metric, "low", "high"])
 
 
 def score_table(
-    runs: Sequence[MeasuredRun], metric: str, beside: Sequence[Yardstick]
+    drawn: pd.DataFrame, metric: str, splits: Sequence[str], level: Chance
 ) -> pd.DataFrame:
-    """A row for each of these, a column for each protocol that was measured."""
-    measured: dict[str, dict[str, Estimate]] = {
-        get_system(system).title: {
-            run.protocol: run.evaluation.metrics[metric] for run in runs if run.system == system
-        }
-        for system in list_models()
-    }
-    for yardstick in beside:
-        measured.setdefault(yardstick.title, {})[yardstick.protocol] = yardstick.estimate
-    protocols = protocols_of(runs)
-    rows = [
-        [title, *(str(own[p]) if p in own else NOT_RUN for p in protocols)]
-        for title, own in measured.items()
-        if own
-    ]
-    level = guess(runs[0].evaluation, metric)
-    rows.append([level.who, *[f"{level.value:.3f}"] * len(protocols)])
-    return pd.DataFrame(rows, columns=[words(metric), *protocols])
+    """Return a row for each model and baseline, a column for each split.
+
+    Args:
+        drawn: as :func:`analysis.figures.leakage.leakage_figure` takes it.
+        metric: heads the column of names.
+        splits: their titles, in order.
+        level: of chance, the last row.
+    """
+    texts = drawn.assign(
+        text=[str(Estimate(r.value, r.low, r.high)) for r in drawn.itertuples()]
+    ).pivot(index="title", columns="split", values="text")
+    table = texts.reindex(index=drawn["title"].unique(), columns=list(splits)).fillna(NOT_RUN)
+    table.loc[level.name] = f"{level.value:.3f}"
+    return table.rename_axis(index=METRIC_TITLES[metric], columns=None).reset_index()
 
 
 def loss_data(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
-    """A row for each system; shares of one, not points."""
+    """Return a row for each model; shares of one, not points."""
     rows = [
         (leak.system, metric, leak.lax, leak.strict, *_bounds(leak.lost), leak.recordings)
         for leak in leaks
@@ -73,183 +100,94 @@ def loss_data(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
 
 
 def loss_table(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
-    """A row for each system."""
+    """Return a row for each model."""
     rows = [
-        (get_system(leak.system).title, f"{leak.lax} minus {leak.strict}", signed(leak.lost))
+        (
+            system_title(leak.system),
+            f"{PROTOCOL_TITLES[leak.lax]} minus {PROTOCOL_TITLES[leak.strict]}",
+            signed(leak.lost),
+        )
         for leak in leaks
     ]
-    return pd.DataFrame(rows, columns=["system", "difference", words(metric)])
-
-
-def protocols_of(runs: Sequence[MeasuredRun]) -> list[str]:
-    """Those that were measured, the laxest first."""
-    return [name for name in PROTOCOLS if name in {run.protocol for run in runs}]
+    return pd.DataFrame(rows, columns=["model", "difference", METRIC_TITLES[metric]])
 
 
 def _bounds(estimate: Estimate) -> tuple[float, float, float]:
     return estimate.value, estimate.low, estimate.high
 
 
-def finding(lax: MeasuredRun, strict: MeasuredRun, metric: str, lost: Estimate) -> str:
-    """How much of what one system has above guessing is left under the strictest split.
-
-    Args:
-        lax: its run under the laxest split.
-        strict: its run under the strictest.
-        metric: one of :data:`analysis.stats.recordings.SCORES`.
-        lost: the paired difference of the two.
-    """
-    known, new = (on_what(run.dataset, run.protocol) for run in (lax, strict))
-    title, name = get_system(lax.system).title, words(metric)
-    first, last = (run.evaluation.metrics[metric] for run in (lax, strict))
-    base, floor = guess(lax.evaluation, metric), guess(strict.evaluation, metric)
-    if first.low <= base.value:
-        return _nothing_to_lose(title, name, first, base, known)
-    above = (
-        f"Of the {title}’s {points(first.value - base.value)} of {name} above {base.who} on "
-        f"{known}, "
-    )
-    left = number(last.value - floor.value)
-    interval = span(last.low - floor.value, last.high - floor.value)
-    if last.high < floor.value:
-        return f"{above}none are left for {new}: there it scores below {floor.who} ({interval})"
-    if last.low <= floor.value:
-        return f"{above}none can be shown for {new} ({left}; {interval})"
-    if lost.low <= 0:
-        return f"{above}no loss can be shown for {new} ({left}; {interval})"
-    return f"{above}{left} are left for {new} ({interval})"
-
-
-def _nothing_to_lose(title: str, name: str, first: Estimate, base: Guess, known: str) -> str:
-    if first.high < base.value:
-        return (
-            f"Even on {known} the {title} scores below {base.who} ({name} {first.value:.3f} "
-            f"against {base.value:.3f})"
-        )
-    return f"Even on {known} the {name} of the {title} ({first}) cannot be told from {base.who}"
-
-
-def loss_finding(leaks: Sequence[Leak], metric: str) -> str:
-    """How many of the systems lose measurably from the laxest split to the strictest."""
-    name = words(metric)
-    falls = [leak for leak in leaks if leak.lost.low > 0]
-    splits = {(leak.lax, leak.strict) for leak in leaks}
-    lax, strict = splits.pop() if len(splits) == 1 else ("the laxest", "the strictest split")
-    between = f"{lax} and {strict}"
-    if len(leaks) == 1:
-        one, title = leaks[0].lost, get_system(leaks[0].system).title
-        amount, interval = points(one.value), span(one.low, one.high)
-        if falls:
-            return f"Between {between} the {title} loses {amount} of {name} ({interval})"
-        return (
-            f"Between {between} no loss of {name} can be shown for the {title} ({amount}; "
-            f"{interval})"
-        )
-    if not falls:
-        return f"Between {between} no loss of {name} can be shown for any of {len(leaks)} systems"
-    who = f"{len(falls)} of {len(leaks)} systems"
-    if len(falls) == len(leaks):
-        who = "both systems" if len(leaks) == 2 else f"all {len(leaks)} systems"
-    verb = "loses" if len(falls) == 1 else "lose"
-    least, most = (number(f(leak.lost.value for leak in falls)) for f in (min, max))
-    amount = points(falls[0].lost.value) if least == most else f"{least} to {most} points"
-    return f"Between {between} {who} {verb} {name}, {amount}"
-
-
-def score_note(runs: Sequence[MeasuredRun], beside: Sequence[Yardstick]) -> str:
-    """Of all systems under all protocols."""
-    dataset = runs[0].dataset
-    meant = "; ".join(f"`{p}`: {tested(dataset, p)}" for p in protocols_of(runs))
-    lines = [
-        f"What is tested: {meant}. Scored per recording, the mean of its pieces; 95 % intervals "
-        f"over {kept_apart(dataset, 'baby')}.",
-        *_corpus(runs[0]),
-        *_notes_beside({yardstick.name for yardstick in beside}, kept_apart(dataset, "baby")),
-        _seeds(sorted({len(run.seeds) for run in runs})),
-    ]
-    return " ".join(lines)
-
-
-def loss_note(leaks: Sequence[Leak], dataset: str) -> str:
-    """Of what is lost between two of them."""
-    one = leaks[0]
-    return (
-        f"Paired: each of the {one.recordings} recordings under both splits. The interval draws "
-        f"the {one.groups} {kept_apart(dataset, 'baby')} anew {DRAWS} times, the same for both. "
-        "The fits are others under each split; how another seed would move them is not in it. "
-        f"{_seeds(sorted({len(leak.seeds) for leak in leaks}))}"
-    )
-
-
-def _corpus(run: MeasuredRun) -> Iterator[str]:
-    """What a reader must know of the six-class corpus."""
-    if run.dataset.startswith("challenge6"):
-        yield (
-            f"The {run.evaluation.recordings} recordings appear to be halves of longer ones. A "
-            f"group ({run.evaluation.groups} of them) is those of one label and one length, and "
-            "stays together under `recording`; `clip` may test a half whose other half was "
-            "learnt. The corpus names no baby."
-        )
-
-
-def _notes_beside(names: set[str], groups: str) -> Iterator[str]:
-    if "sample_rate" in names:
-        yield (
-            "The sample rate goes with the label here: answering by it alone, without hearing "
-            "anything, is already better than guessing."
-        )
-    if DEALT in names:
-        yield (
-            f"Labels dealt out anew: among {groups} with as many recordings, many times, so that "
-            "they hardly go with the sound. What a linear classifier on the mean and deviation of "
-            f"each band then scores above guessing (mean and middle 95 %) comes from hearing "
-            f"recordings or {groups} again where the split lets it, and a little from those that "
-            "got their own labels back."
-        )
-    if any(name.startswith(FITTED) for name in names):
-        yield (
-            "A system with labels dealt out anew was fitted to a dealing by the same recipe: the "
-            "score of one with its interval, or the mean of several with the least and greatest."
-        )
-
-
-def _seeds(counts: Sequence[int]) -> str:
-    if list(counts) == [1]:
-        return "One seed a system."
-    return f"All seeds of a system pooled ({' or '.join(map(str, counts))})."
-
-
 def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]:
-    """One metric of every system under each protocol, and what is lost between them."""
+    """Draw one metric of every model under each split, and the drop between the two ends."""
     runs = _of_dataset(found, cell.dataset)
     pairs = under_two_splits(runs)
     leaks = [leak(*pair, metric) for pair in pairs.values()]
-    told = FULL if FULL in pairs else next(iter(pairs))
-    lost = next(leak.lost for leak in leaks if leak.system == told)
     beside, problems = _beside(runs, metric)
+    level = chance_level(runs[0].evaluation, metric)
+    assert level is not None  # every one of SCORES has one
+    data = score_data(runs, metric, beside, level)
+    drawn = _drawn(data, metric, {y.name: y.title for y in beside})
+    splits = [PROTOCOL_TITLES[p] for p in PROTOCOLS if p in set(drawn["protocol"])]
+    captions = [SCORE_CAPTION, *([CORPUS_CAPTION] if cell.dataset.startswith("challenge6") else [])]
+    captions += [
+        caption
+        for name, caption in BASELINE_CAPTIONS.items()
+        if any(own.name.startswith(name) for own in beside)
+    ]
     end = f"{cell.dataset}-{metric}".replace("_", "-")
+    name = METRIC_TITLES[metric]
     return (
         Exhibit(
             f"leakage-{end}",
-            finding(*pairs[told], metric, lost),
-            score_data(runs, metric, beside),
-            leakage_figure(runs, metric, beside),
-            score_table(runs, metric, beside),
-            " ".join([score_note(runs, beside), *problems]),
+            f"{name[0].upper()}{name[1:]} under each split",
+            data,
+            leakage_figure(drawn, splits, name, (level.value, level.name)),
+            score_table(drawn, metric, splits, level),
+            f"{_above_chance(pairs, metric, level)}\n\n{' '.join([*captions, *problems])}",
         ),
         Exhibit(
             f"leakage-lost-{end}",
-            loss_finding(leaks, metric),
+            f"Drop in {name} from the loosest split to the strictest",
             loss_data(leaks, metric),
-            difference_figure([_dot(leak) for leak in leaks], "points lost"),
+            difference_figure(_dots(leaks), "drop (points)"),
             loss_table(leaks, metric),
-            loss_note(leaks, cell.dataset),
+            f"Models with a drop whose interval is above zero: "
+            f"{sum(leak.lost.low > 0 for leak in leaks)} of {len(leaks)}. Recordings: "
+            f"{leaks[0].recordings}, babies or sources: {leaks[0].groups}.\n\n{LOSS_CAPTION}",
         ),
     )
 
 
+def _drawn(data: pd.DataFrame, metric: str, baselines: Mapping[str, str]) -> pd.DataFrame:
+    """Return the models, then the baselines, each in the order of the splits, for the figure."""
+    titles = {system: system_title(system) for system in list_models()} | dict(baselines)
+    order = {name: number for number, name in enumerate(titles)}
+    drawn = data[data["mark"] != "line"].rename(columns={metric: "value"})
+    return drawn.assign(
+        title=drawn["name"].map(titles), split=drawn["protocol"].map(PROTOCOL_TITLES)
+    ).sort_values(
+        ["name", "protocol"],
+        key=lambda own: own.map(order if own.name == "name" else PROTOCOLS.index),
+    )
+
+
+def _above_chance(
+    pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str, level: Chance
+) -> str:
+    """Write what the improved model, or else the first, has above chance under both splits."""
+    system = FULL if FULL in pairs else next(iter(pairs))
+    parts = [
+        f"{PROTOCOL_TITLES[run.protocol]} {signed(_above(run, metric, level))}"
+        for run in pairs[system]
+    ]
+    return f"{system_title(system)}, {METRIC_TITLES[metric]} above chance: {', '.join(parts)}."
+
+
+def _above(run: MeasuredRun, metric: str, level: Chance) -> Estimate:
+    return Estimate(*(end - level.value for end in _bounds(run.evaluation.metrics[metric])))
+
+
 def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Yardstick], list[str]]:
-    """What stands beside the runs, and a sentence for what cannot be read of it."""
+    """Return the baselines of the runs, and the errors of what cannot be read of them."""
     found, problems = [], []
     for read in (*(partial(yardsticks, run) for run in runs), partial(without_truth, runs)):
         try:
@@ -260,7 +198,7 @@ def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Yardstick], list
 
 
 def leakage_cells(found: FoundRuns) -> tuple[CellKey, ...]:
-    """A cell for each dataset on which a system was measured under two splits or more."""
+    """Return a cell for each dataset on which a model was measured under two splits or more."""
     first: dict[str, CellKey] = {}
     for cell in cells_with(found):
         if under_two_splits(_of_dataset(found, cell.dataset)):
@@ -273,22 +211,32 @@ def _of_dataset(found: FoundRuns, dataset: str) -> list[MeasuredRun]:
     return [run for run in found.runs if run.dataset == dataset and run.system in known]
 
 
-def _dot(leak: Leak) -> Dot:
-    span = (100 * leak.lost.low, 100 * leak.lost.high)
-    name = broken(get_system(leak.system).title)
-    return Dot(name, 100 * leak.lost.value, span, SYSTEM_COLOURS[leak.system])
+def _dots(leaks: Sequence[Leak]) -> pd.DataFrame:
+    rows = [
+        {
+            "name": system_title(leak.system).replace(" w", "<br>w"),
+            "value": leak.lost.value,
+            "low": leak.lost.low,
+            "high": leak.lost.high,
+            "colour": SYSTEM_COLOURS[leak.system],
+        }
+        for leak in leaks
+    ]
+    return pd.DataFrame(rows)
 
 
 LEAKAGE = Panel(
     name="leakage",
     title="Leakage",
-    lead="How much of a score is owed to what a split lets through: the same systems, tested on "
-    "pieces of recordings that they know, on new recordings, and on new babies.",
+    lead="How much of a score depends on the split: the same models, tested on random segments of "
+    "known recordings, on new recordings, and on unseen babies.",
     draw=leakage,
     cells=leakage_cells,
     places=2,
     selectors=(
-        Selector("metric", "Metric", lambda *_: [Option(words(m), m) for m in SCORES], first=1),
+        Selector(
+            "metric", "Metric", lambda *_: [Option(METRIC_TITLES[m], m) for m in SCORES], first=1
+        ),
     ),
     by_protocol=False,
 )

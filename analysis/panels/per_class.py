@@ -1,14 +1,14 @@
-"""How well a system finds each class: precision, recall, F1, and the curves of its ranking."""
+"""Show how well a model finds each class: precision, recall, F1, and the curves of its ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from analysis.figures.curves import precision_recall_figure, roc_figure
-from analysis.figures.intervals import MEASURE_TITLES, class_dots, guessing
+from analysis.figures.intervals import MEASURE_TITLES, class_dots
 from analysis.panels.base import (
     SYSTEM,
     CellKey,
@@ -18,7 +18,6 @@ from analysis.panels.base import (
     scored_on,
     system_title,
 )
-from analysis.panels.class_words import auc_finding, precision_finding, recall_finding
 from analysis.stats.per_class import (
     ANSWERED,
     RANKED,
@@ -28,60 +27,64 @@ from analysis.stats.per_class import (
     roc_curve,
     thinned,
 )
-from analysis.stats.recordings import label_numbers, probabilities_of
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import Estimate, words
+from cry_model.results import label_numbers, probabilities_of
 
 POINTS = (
-    "At random each class is answered as often as any other. Recall alone rewards answering a "
-    "class often; read it beside the precision. Undefined (–): a class that is never answered has "
-    "no precision, one that does not occur has no recall."
+    "The grey marks are what choosing a label at random would score. Recall alone rewards "
+    "predicting a class often, so read it with the precision. A dash means undefined: a class that "
+    "is never predicted has no precision, one that does not occur has no recall."
 )
 CURVES = (
-    "The probabilities of all folds (and seeds) are ranked together as they are. That alone pushes "
-    "an area below that of guessing where nothing is learnt: of a class that is tested much in a "
-    "fold, little was left to learn from (Parker et al. 2007). A click on a name hides its curve."
+    "The probabilities of all folds and seeds are ranked together. Where nothing is learnt, this "
+    "alone pushes the area below chance, because a class that is frequent in a test fold was rare "
+    "in its training folds (Parker et al. 2007). Click a name to hide its curve."
+)
+ROC = f"Each class against the rest, with the area under its curve in the legend. {CURVES}"
+PRECISION = (
+    "Each class against the rest, with its average precision in the legend. The thin line is the "
+    "share of the class, the chance level. With few recordings of a class the average precision "
+    f"tends to be too high. {CURVES}"
 )
 
 
 def per_class(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ...]:
-    """The table with its points, the ROC curves, the precision-recall curves."""
+    """Draw the scores with their table, the ROC curves and the precision-recall curves."""
     run = found.of(*cell)[system]
     scores, name = run.class_scores, f"{cell.dataset}-{cell.protocol}-{system}"
-    rocs, precision_recalls = (_curves(run, of) for of in (roc_curve, precision_recall_curve))
-    chance = run.evaluation.chance
+    chance, title = run.evaluation.chance, system_title(system)
+    rocs = curve_data(run, roc_curve, "false_positive_rate", "true_positive_rate")
+    precisions = curve_data(run, precision_recall_curve, "recall", "precision")
+    precisions["share"] = precisions["class"].map({own.label: own.share for own in scores})
     return (
         Exhibit(
             f"per-class-{name}",
-            recall_finding(system_title(system), scores, chance),
+            f"Recall, precision and F1 of each class: {title}",
             score_data(scores, chance),
-            class_dots(scores, chance),
+            class_dots(score_data(scores, chance), ANSWERED),
             score_table(scores),
-            f"{scored_on(run)} {POINTS}",
+            f"{scored_on(run)}\n\n{POINTS}",
         ),
         Exhibit(
             f"roc-{name}",
-            auc_finding(scores),
-            _curve_data(rocs, "false_positive_rate", "true_positive_rate"),
-            roc_figure(rocs, scores),
-            note=f"Each class against the rest, with the area under its curve. {CURVES}",
+            f"ROC curves: {title}",
+            rocs,
+            roc_figure(_named(rocs, scores, "auc"), run.labels),
+            note=f"Macro AUC {run.evaluation.metrics['macro_auc']}, chance 0.500.\n\n{ROC}",
         ),
         Exhibit(
             f"precision-recall-{name}",
-            precision_finding(scores),
-            _curve_data(precision_recalls, "recall", "precision").assign(
-                share=lambda data: data["class"].map({own.label: own.share for own in scores})
-            ),
-            precision_recall_figure(precision_recalls, scores),
-            note="Each class against the rest, with its average precision; the thin line is its "
-            "share of the recordings, where guessing lies. With few recordings of a class its "
-            f"average precision tends to be too high, resampled ones more so. {CURVES}",
+            f"Precision-recall curves: {title}",
+            precisions,
+            precision_recall_figure(_named(precisions, scores, "average_precision"), run.labels),
+            note=PRECISION,
         ),
     )
 
 
 def score_data(scores: Sequence[ClassScores], chance: float) -> pd.DataFrame:
-    """A row for each class and measure."""
+    """Return a row for each class and measure."""
     rows = [
         {
             "class": own.label,
@@ -101,12 +104,17 @@ def score_data(scores: Sequence[ClassScores], chance: float) -> pd.DataFrame:
 def _at_random(own: ClassScores, measure: str, chance: float) -> float:
     if not own.support:
         return float("nan")
-    ranked = {"auc": 0.5, "average_precision": own.share}
-    return ranked[measure] if measure in RANKED else guessing(measure, own.share, chance)
+    return {
+        "recall": chance,
+        "precision": own.share,
+        "f1": 2 * own.share * chance / (own.share + chance),
+        "auc": 0.5,
+        "average_precision": own.share,
+    }[measure]
 
 
 def score_table(scores: Sequence[ClassScores]) -> pd.DataFrame:
-    """A row for each class, with intervals; of one width, so that text sorts as numbers do."""
+    """Return a row for each class; texts are of one width, so that they sort as numbers do."""
     return pd.DataFrame(
         {
             "Class": [words(own.label) for own in scores],
@@ -127,26 +135,33 @@ def _text(e: Estimate) -> str:
     return "–" if np.isnan(e.value) else f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
 
 
-def _curves(run: MeasuredRun, curve_of: Callable[..., Curve | None]) -> dict[str, Curve]:
+def curve_data(
+    run: MeasuredRun, curve_of: Callable[..., Curve | None], x: str, y: str
+) -> pd.DataFrame:
+    """Return the points of the curve of each class that has one: columns class, ``x`` and ``y``."""
     truth = label_numbers(run.recordings, run.labels)
     probabilities = probabilities_of(run.recordings, run.labels)
-    found = {label: curve_of(truth == c, probabilities[:, c]) for c, label in enumerate(run.labels)}
-    return {label: thinned(curve) for label, curve in found.items() if curve is not None}
+    parts = [pd.DataFrame(columns=["class", x, y])]
+    for number, label in enumerate(run.labels):
+        curve = curve_of(truth == number, probabilities[:, number])
+        if curve is not None:
+            points = dict(zip((x, y), thinned(curve), strict=True))
+            parts.append(pd.DataFrame({"class": label, **points}).round(5))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def _curve_data(curves: Mapping[str, Curve], x: str, y: str) -> pd.DataFrame:
-    parts = [
-        pd.DataFrame({"class": label, x: curve.x.round(5), y: curve.y.round(5)})
-        for label, curve in curves.items()
-    ]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["class", x, y])
+def _named(curves: pd.DataFrame, scores: Sequence[ClassScores], area: str) -> pd.DataFrame:
+    """Add what the legend says: the class and the area under its curve."""
+    areas = {own.label: own.measures[area] for own in scores}
+    names = {c: f"{words(c)} {e.value:.2f} [{e.low:.2f}, {e.high:.2f}]" for c, e in areas.items()}
+    return curves.assign(name=curves["class"].map(names))
 
 
 PER_CLASS = Panel(
     name="per-class",
     title="Per class",
-    lead="Which reasons a system finds and which it misses, and whether its probabilities put the "
-    "right recordings first.",
+    lead="Which classes a model finds and which it misses, and how well its probabilities rank the "
+    "recordings of a class.",
     draw=per_class,
     cells=cells_with,
     places=3,

@@ -1,105 +1,227 @@
-"""The paper's Table 2: what each system scores and what it costs."""
+"""Draw the paper's Table 2: what each model scores and what it costs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from analysis.panels.base import CellKey, Exhibit, Option, Panel, Selector, cells_with
-from analysis.panels.scores import metric_selector, paper_conditions, scored_on, seeds_of
-from analysis.panels.systems_rows import COST_AXES, shown_table, system_rows, tidy
-from analysis.panels.systems_scatter import plotted, systems_scatter
-from analysis.panels.systems_words import cost_title, table_title
-from analysis.shipped import shipped_checkpoint
+import pandas as pd
+
+from analysis.figures.scatter import cost_figure
+from analysis.panels.base import (
+    LOWER_IS_BETTER,
+    CellKey,
+    Exhibit,
+    Option,
+    Panel,
+    Selector,
+    cells_with,
+    chance_text,
+    metric_selector,
+    percent_text,
+    sample_text,
+    short_title,
+)
 from analysis.stats.paper import Paper, read_paper
-from analysis.stats.recordings import ResultsError
+from analysis.stats.recordings import METRIC_TITLES, ResultsError
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from analysis.stats.side_results import BENCHMARK, Costs, read_costs
+from cry_model.records import Estimate
+from cry_model.registry import MEBI, list_models
 
-UNITS = (
-    "Param (MB): the count over 2^20, as the paper has it. Multiply-adds: for 5 s as each system "
-    "was fitted to hear them (of Feature MLP without its features); the paper's are FLOPs for "
-    "inputs that it does not state. On disk: four bytes a parameter."
+FLOAT32 = 4  # bytes
+TABLE_NOTE = (
+    "The table shows how often each model is right, and how large and how slow it is. Intervals: "
+    "95%, from 1,000 bootstrap resamplings of whole groups (babies or source recordings); seeds "
+    "are pooled. Param (MB): parameters over 2^20, as in the paper. Multiply-adds: for 5 s of "
+    "sound with each model's own front end, without the features of Feature MLP; the paper gives "
+    "FLOPs for inputs it does not describe. On disk: 4 bytes per parameter. Rows marked (paper) "
+    "were measured on other recordings or another split: compare their order, not their level."
 )
+SCATTER_NOTE = (
+    "A good model stands high and to the left: it is right often and costs little. Bars: 95% "
+    "intervals over whole groups. Open markers: values published in the paper, measured on other "
+    "recordings or another split."
+)
+TIMES_NOTE = "Times: a file ({}) to its answer, median on one machine ({}, torch {}), clip by clip."
 
 
-HOLLOW = "Hollow points are the paper's; bars are the intervals."
+class CostAxis(NamedTuple):
+    """Name a column of :func:`score_rows`, how much of it is one unit, and the axis in units."""
+
+    column: str
+    unit: float
+    title: str
+
+
+COST_AXES: Mapping[str, CostAxis] = {
+    "parameters": CostAxis("parameters", 1e6, "parameters (millions)"),
+    "multiply_adds": CostAxis("multiply_adds_5s", 1e9, "multiply-adds for 5 s (billions)"),
+    "milliseconds": CostAxis("ms_per_clip_1_threads", 1, "ms per clip of 5 s, one thread"),
+}
+
+
+def score_rows(
+    runs: Mapping[str, MeasuredRun], metric: str, paper: Paper, costs: Costs | None
+) -> pd.DataFrame:
+    """Tabulate each model that was run or stands in the paper's Table 2; ours above the paper's.
+
+    Args:
+        runs: model -> its run, all of one cell.
+        metric: of :data:`cry_model.metrics.METRICS`.
+        paper: its printed numbers.
+        costs: None if the times of a clip are not known.
+
+    Returns:
+        Columns system, source ("measured" or "paper"), accuracy, metric, value, low, high (shares
+        of one), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``.
+    """
+    rows = []
+    for system in dict.fromkeys([*list_models(), *runs]):
+        if system in runs:
+            rows.append(_measured(runs[system], metric, costs))
+        if system in paper.accuracy and (system in runs or system in paper.parameters_mebi):
+            rows.append(_stated(system, metric, paper))
+    return pd.DataFrame(rows)
+
+
+def _measured(run: MeasuredRun, metric: str, costs: Costs | None) -> dict[str, Any]:
+    score = run.evaluation.metrics[metric]
+    row = {
+        "system": run.system,
+        "source": "measured",
+        "accuracy": run.evaluation.metrics["accuracy"].value,
+        "metric": metric,
+        "value": score.value,
+        "low": score.low,
+        "high": score.high,
+        "parameters": run.parameters,
+        "multiply_adds_5s": run.multiply_adds,
+        "mebibytes_float32": FLOAT32 * run.parameters / MEBI,
+    }
+    for threads in costs.threads if costs else ():
+        cost = costs.of(run.system, threads)
+        row[f"ms_per_clip_{threads}_threads"] = None if cost is None else cost.total
+    return row
+
+
+def _stated(system: str, metric: str, paper: Paper) -> dict[str, Any]:
+    mebi, giga = paper.parameters_mebi.get(system), paper.flops_giga.get(system)
+    return {
+        "system": system,
+        "source": "paper",
+        "accuracy": paper.accuracy[system],
+        "metric": metric,
+        "value": paper.accuracy[system] if metric == "accuracy" else None,
+        "parameters": None if mebi is None else mebi * MEBI,
+        "multiply_adds_5s": None if giga is None else giga * 1e9,
+    }
+
+
+def shown_table(rows: pd.DataFrame, metric: str, threads: Sequence[int]) -> pd.DataFrame:
+    """Write :func:`score_rows` for the page; numbers stay numbers, so that columns can be sorted.
+
+    Args:
+        rows: of :func:`score_rows`.
+        metric: the same.
+        threads: for which the times are shown.
+    """
+    stated = rows["source"] == "paper"
+    percent = 100 * rows["accuracy"]
+    shown = pd.DataFrame(
+        {
+            "model": _titles(rows),
+            "accuracy (%)": percent.round(1).mask(stated, percent.round(2)),  # as it prints them
+        }
+    )
+    if metric != "accuracy":
+        shown[f"{METRIC_TITLES[metric]} (%)"] = (100 * rows["value"]).round(1)
+    shown["95% interval"] = [
+        "" if row.source == "paper" else f"{100 * row.low:.1f} to {100 * row.high:.1f}"
+        for row in rows.itertuples()
+    ]
+    parameters, multiply_adds = rows["parameters"], 1e-9 * rows["multiply_adds_5s"]
+    shown["parameters (M)"] = (1e-6 * parameters).round(2)
+    shown["Param (MB)"] = (parameters / MEBI).round(2)
+    shown["multiply-adds (G)"] = [float(f"{value:.4g}") for value in multiply_adds]
+    shown["on disk (MiB)"] = rows["mebibytes_float32"].round(2)
+    for number in threads:
+        milliseconds = rows[f"ms_per_clip_{number}_threads"].astype(float)
+        which = f", {number} thread{'s' * (number > 1)}"
+        shown[f"ms per clip{which}"] = milliseconds.round(1)
+        shown[f"clips/s{which}"] = (1000 / milliseconds).round(1)
+    return shown
+
+
+def _titles(rows: pd.DataFrame) -> list[str]:
+    return [short_title(r.system) + " (paper)" * (r.source == "paper") for r in rows.itertuples()]
 
 
 def systems(
     found: FoundRuns, cell: CellKey, metric: str, cost: str, benchmark: Path = BENCHMARK
 ) -> tuple[Exhibit, ...]:
-    """A table of all systems, and a figure of their scores against one of their costs."""
+    """Draw a table of all models, and their scores against one of their costs if any is known."""
     runs, paper = found.of(*cell), read_paper()
     try:
-        costs, problem = read_costs(benchmark), ""
+        costs = read_costs(benchmark)
+        times = TIMES_NOTE.format(costs.clip, costs.machine, costs.torch)
+        threads = sorted({costs.threads[0], costs.threads[-1]})
     except ResultsError as error:
-        costs, problem = None, f"No times: {error}"
-    rows = system_rows(runs, metric, paper, costs)
+        problem = str(error).replace(str(benchmark), benchmark.name)
+        costs, times, threads = None, f"No times: {problem}", []
+    rows = score_rows(runs, metric, paper, costs)
     name = f"{cell.dataset}-{cell.protocol}-{metric}".replace("_", "-")
-    conditions = _conditions(runs, paper)
     table = Exhibit(
         name=f"systems-{name}",
-        title=table_title(rows, runs, metric, paper),
-        data=tidy(rows, metric),
-        table=shown_table(rows, metric, _threads(costs)),
-        note=" ".join(filter(None, [*conditions, UNITS, *_shipped(runs), _times(costs), problem])),
+        title="Scores and costs of the models",
+        data=rows,
+        table=shown_table(rows, metric, threads),
+        note=f"{_best(rows, runs, metric)}\n\n{TABLE_NOTE} {times}",
     )
-    axis = COST_AXES[cost]
-    shown = plotted(rows, axis)
-    if not any(not row.stated for row in shown):
+    column, unit, title = COST_AXES[cost]
+    plotted = rows.reindex(columns=list(dict.fromkeys([*rows, column]))).dropna(
+        subset=["value", column]
+    )
+    measured = plotted[plotted["source"] == "measured"]
+    if measured.empty:
         return (table,)
+    units = plotted.assign(cost=plotted[column] / unit, title=_titles(plotted))
+    ends = [
+        "{0.cost:.3g} ({0.title})".format(units.loc[measured[column].agg(which)])
+        for which in ("idxmin", "idxmax")
+    ]
     scatter = Exhibit(
         name=f"systems-{cost.replace('_', '-')}-{name}",
-        title=cost_title(rows, runs, metric, axis),
-        data=tidy(shown, metric),
-        figure=systems_scatter(shown, metric, axis),
-        note=f"{' '.join(conditions)} {HOLLOW}",
+        title="Score against cost",
+        data=plotted,
+        figure=cost_figure(units, title, f"{METRIC_TITLES[metric]} per recording (%)"),
+        note=f"{title}: {' to '.join(ends)}\n\n{SCATTER_NOTE}",
     )
     return (table, scatter)
 
 
-def _conditions(runs: Mapping[str, MeasuredRun], paper: Paper) -> list[str]:
-    every = list(runs.values())
-    return [scored_on(every[0]), seeds_of(every), paper_conditions(paper, every[0].dataset)]
-
-
-def _threads(costs: Costs | None) -> tuple[int, ...]:
-    """One and all."""
-    return tuple(sorted({costs.threads[0], costs.threads[-1]})) if costs else ()
-
-
-def _shipped(runs: Mapping[str, MeasuredRun]) -> list[str]:
-    found = filter(None, map(shipped_checkpoint, runs.values()))
-    return [
-        f"The shipped checkpoint `{own.name}` is a file of {own.mebibytes:.2f} MiB "
-        f"({own.stored_as})."
-        for own in found
-    ]
-
-
-def _times(costs: Costs | None) -> str:
-    if costs is None:
-        return ""
+def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> str:
+    values = rows.loc[rows["source"] == "measured", "value"]
+    row = rows.loc[values.idxmin() if metric in LOWER_IS_BETTER else values.idxmax()]
+    score = percent_text(Estimate(row["value"], row["low"], row["high"]))
     return (
-        f"Times: a file ({costs.clip}) to its answer, medians on one machine ({costs.machine}, "
-        f"torch {costs.torch}), each system with its usual front end and settings; clips one "
-        "after the other."
+        f"Best {METRIC_TITLES[metric]}: {short_title(row['system'])}, {score}; "
+        f"{chance_text(runs[row['system']], metric)}; {sample_text(list(runs.values()))}"
     )
-
-
-def _cost_options(found: FoundRuns, cell: CellKey) -> list[Option]:
-    return [Option(axis.axis, name) for name, axis in COST_AXES.items()]
 
 
 SYSTEMS = Panel(
     name="systems",
-    title="Systems",
-    lead="The paper's Table 2: what each system scores, and what it costs in weights, "
+    title="Models",
+    lead="The paper's Table 2: what each model scores, and what it costs in parameters, "
     "multiplications and time. The menu in the head of a column sorts by it.",
     grids=True,
     draw=systems,
     cells=cells_with,
     places=2,
-    selectors=(metric_selector(), Selector("cost", "Cost", _cost_options)),
+    selectors=(
+        metric_selector(),
+        Selector("cost", "Cost", lambda *_: [Option(a.title, key) for key, a in COST_AXES.items()]),
+    ),
 )

@@ -1,4 +1,4 @@
-"""What the paper claims of its systems, and what measured runs say to each claim.
+"""Judge what the paper claims of its models by measured runs.
 
 A claim is that each of some systems is better than another one. It is confirmed if the 95 %
 intervals of all its paired differences lie above zero, contradicted if one lies below, and in
@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from analysis.lists import grouped
 from analysis.stats.comparison import Comparison, compare
 from analysis.stats.paired import ComparisonError
 from analysis.stats.paper import CLAIMS, Claim
-from analysis.stats.runs import MeasuredRun
+from analysis.stats.runs import SPLITS, MeasuredRun
 from cry_model.records import Evaluation, dataset_title
 from cry_model.registry import list_models
 
@@ -24,7 +23,7 @@ LEVEL = 0.05
 
 
 class Verdict(str, Enum):
-    """What the runs of one cell say to a claim."""
+    """Say what the runs of one cell make of a claim."""
 
     CONFIRMED = "confirmed"
     CONTRADICTED = "contradicted"
@@ -34,7 +33,7 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim in one cell.
+    """Hold the verdict on a claim in one cell.
 
     Attributes:
         claim: which.
@@ -60,7 +59,7 @@ def judge(
     metric: str = "balanced_accuracy",
     claims: Sequence[Claim] = CLAIMS,
 ) -> tuple[Finding, ...]:
-    """A finding for every claim, in their order.
+    """Return a finding for every claim, in their order.
 
     Args:
         runs: system -> its run, all of one cell. Of two, the seeds that both have are compared.
@@ -80,7 +79,7 @@ def judge(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Corrected for their number by Holm's step-down method, in the order given."""
+    """Correct p-values for their number by Holm's step-down method, in the order given."""
     corrected, least = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
         least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
@@ -102,7 +101,7 @@ def _compared(claim: Claim, runs: Mapping[str, MeasuredRun], metric: str) -> Fin
 
 
 def _p_value(parts: Sequence[Comparison]) -> float:
-    """Of a claim of several parts, all of which must hold.
+    """Return the p-value of a claim of several parts, all of which must hold.
 
     If all point the claim's way, that of the weakest; else that of the strongest part against it,
     times the number of parts, for any of them could have spoken against it.
@@ -125,15 +124,15 @@ METRICS = ("balanced_accuracy", "accuracy")
 """In which claims are judged: accuracy is the paper's, on a corpus of classes of like size; where
 one class is frequent, the balanced accuracy is what is like it."""
 MAIN = METRICS[0]
-"""What the figures and the summary show."""
-MADE_UP = "synthetic6"
+"""The metric of the ablation and of README."""
+SYNTHETIC = "synthetic6"
 """The corpus whose sounds are made by formulas, other ones for each label."""
 PAPER_SYSTEMS = frozenset(system for claim in CLAIMS for system in claim.systems)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One dataset under one protocol.
+    """Hold the runs and findings on one dataset under one protocol.
 
     Attributes:
         dataset, protocol: which.
@@ -148,18 +147,13 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """As the page names it."""
-        return f"{dataset_title(self.dataset)}, `{self.protocol}`"
+        """Dataset and split, for a reader."""
+        return f"{dataset_title(self.dataset)}, {SPLITS[self.protocol]}"
 
     @property
-    def is_control(self) -> bool:
+    def is_synthetic(self) -> bool:
         """Whether its sounds are made up, so that it says nothing of real cries."""
-        return self.dataset == MADE_UP
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Those that all systems have."""
-        return tuple(sorted(set.intersection(*(set(run.seeds) for run in self.runs.values()))))
+        return self.dataset == SYNTHETIC
 
     @property
     def evaluation(self) -> Evaluation:
@@ -168,23 +162,16 @@ class Cell:
 
 
 def cells_of(runs: Sequence[MeasuredRun]) -> tuple[Cell, ...]:
-    """The cells in which a system of the paper was measured, in the order of the runs.
+    """Return the cells in which a model of the paper was measured, in the order of the runs.
 
     Raises:
         ResultsError: if the predictions of a run cannot be read.
     """
-    order, found = list_models(), []
-    for dataset, protocol in dict.fromkeys((run.dataset, run.protocol) for run in runs):
-        own = [run for run in runs if (run.dataset, run.protocol) == (dataset, protocol)]
-        known = [run for run in own if run.system in order]
-        known.sort(key=lambda run: order.index(run.system))
-        by_system = {run.system: run for run in known}
-        if PAPER_SYSTEMS & set(by_system):
-            findings = {metric: judge(by_system, metric) for metric in METRICS}
-            found.append(Cell(dataset, protocol, by_system, findings))
+    found = []
+    for split in dict.fromkeys((run.dataset, run.protocol) for run in runs):
+        own = {run.system: run for run in runs if (run.dataset, run.protocol) == split}
+        known = {system: own[system] for system in list_models() if system in own}
+        if PAPER_SYSTEMS & known.keys():
+            findings = {metric: judge(known, metric) for metric in METRICS}
+            found.append(Cell(*split, known, findings))
     return tuple(found)
-
-
-def listed(cells: Sequence[Cell]) -> str:
-    """Cells by dataset: "ESC-10 (`clip`, `baby`) and Donate-a-Cry (`baby`)"."""
-    return grouped((dataset_title(cell.dataset), f"`{cell.protocol}`") for cell in cells)

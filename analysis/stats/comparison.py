@@ -1,4 +1,4 @@
-"""Two systems on the same recordings: the paired difference of a metric, its interval, a test.
+"""Compare two models on the same recordings: a paired difference, its interval, a test.
 
 The interval resamples whole groups (babies, source recordings), the same for both systems. The test
 swaps the answers of both within a group by the toss of a coin, for all of its recordings and seeds
@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from analysis.stats.paired import ComparisonError, PairedAnswers, paired, paired_across
-from analysis.stats.recordings import probability_columns
 from analysis.stats.runs import PROTOCOLS, MeasuredRun
 from cry_model.metrics import METRICS
 from cry_model.records import Estimate
 from cry_model.registry import list_models
+from cry_model.results import label_numbers, probabilities_of
 
-DRAWS = 1000
+DRAWS = 2000
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def compare(
     seeds: Sequence[int] | None = None,
     draws: int = DRAWS,
 ) -> Comparison:
-    """Sets two runs against each other, recording by recording.
+    """Compare two runs, recording by recording.
 
     Args:
         one: a run.
@@ -89,7 +90,7 @@ def compare_all(
     seeds: Sequence[int] | None = None,
     draws: int = DRAWS,
 ) -> tuple[Comparison, ...]:
-    """The same by several metrics, for less than the time of each.
+    """Compare two runs by several metrics, for less than the time of each.
 
     Args:
         one: a run.
@@ -114,17 +115,18 @@ def compare_all(
 def _comparison(
     one: MeasuredRun, other: MeasuredRun, metric: str, answers: PairedAnswers, recordings: int
 ) -> Comparison:
-    difference, p_value = answers.tested_difference(metric)
+    value_one, value_other = answers.values(metric)
+    difference = answers.difference(metric)
     return Comparison(
         dataset=one.dataset,
         protocol=one.protocol,
         metric=metric,
         one=one.system,
         other=other.system,
-        value_one=difference.one,
-        value_other=difference.other,
-        difference=difference.estimate,
-        p_value=p_value,
+        value_one=value_one,
+        value_other=value_other,
+        difference=difference,
+        p_value=answers.p_value(metric, difference.value),
         by_seed=answers.by_seed(metric),
         recordings=recordings,
         groups=answers.groups,
@@ -141,19 +143,16 @@ class FoldScore(NamedTuple):
 
 
 def score_of_seeds(run: MeasuredRun, metric: str, seeds: Collection[int]) -> float:
-    """The metric per recording, pooled over these seeds of a run.
+    """Return the metric per recording, pooled over these seeds of a run.
 
     Raises:
         ResultsError: if the predictions of the run cannot be read.
     """
-    table = run.recordings[run.recordings["seed"].isin(list(seeds))]
-    labels = table["label"].map({label: i for i, label in enumerate(run.labels)}).to_numpy()
-    answers = table[probability_columns(run.labels)].to_numpy(np.float64)
-    return METRICS[metric](labels, answers, np.ones(len(table)))
+    return _score(run.recordings[run.recordings["seed"].isin(list(seeds))], run, metric)
 
 
 def fold_scores(run: MeasuredRun, metric: str) -> tuple[FoldScore, ...]:
-    """One for each fold of each seed, scored per recording; in their order.
+    """Return a score for each fold of each seed, per recording; in their order.
 
     Under the ``clip`` protocol a recording may have pieces in several folds; in each it counts as
     the mean of those that are there.
@@ -161,23 +160,15 @@ def fold_scores(run: MeasuredRun, metric: str) -> tuple[FoldScore, ...]:
     Raises:
         ResultsError: if the predictions of the run cannot be read.
     """
-    table = run.fold_recordings
-    number = {label: i for i, label in enumerate(run.labels)}
-    labels = np.array([number[label] for label in table["label"]])
-    answers = table[probability_columns(run.labels)].to_numpy(np.float64)
-    _, starts = np.unique(table[["seed", "fold"]].to_numpy(), axis=0, return_index=True)
-    rows = np.split(np.arange(len(table)), starts[1:])  # the table is sorted
-    seeds, folds = table["seed"].to_numpy(), table["fold"].to_numpy()
-    score = METRICS[metric]
     return tuple(
-        FoldScore(
-            int(seeds[own[0]]),
-            int(folds[own[0]]),
-            len(own),
-            score(labels[own], answers[own], np.ones(len(own))),
-        )
-        for own in rows
+        FoldScore(int(seed), int(fold), len(own), _score(own, run, metric))
+        for (seed, fold), own in run.fold_recordings.groupby(["seed", "fold"])
     )
+
+
+def _score(table: pd.DataFrame, run: MeasuredRun, metric: str) -> float:
+    labels, probabilities = label_numbers(table, run.labels), probabilities_of(table, run.labels)
+    return METRICS[metric](labels, probabilities, np.ones(len(table)))
 
 
 @dataclass(frozen=True)
@@ -203,7 +194,7 @@ class Leak:
 
 
 def leak(lax: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS) -> Leak:
-    """Pairs the recordings of two runs of one system.
+    """Pair the recordings of two runs of one model.
 
     Args:
         lax: the run that may have heard more of what it was tested on.
@@ -221,7 +212,7 @@ def leak(lax: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS)
         system=lax.system,
         lax=lax.protocol,
         strict=strict.protocol,
-        lost=answers.difference(metric).estimate,
+        lost=answers.difference(metric),
         recordings=table["recording"].nunique(),
         groups=answers.groups,
         seeds=tuple(int(seed) for seed in table["seed"].unique()),
@@ -229,7 +220,7 @@ def leak(lax: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS)
 
 
 def under_two_splits(runs: Sequence[MeasuredRun]) -> dict[str, tuple[MeasuredRun, MeasuredRun]]:
-    """System -> its runs under the laxest and the strictest protocol, where it has two or more.
+    """Return system -> its runs under the laxest and the strictest protocol, if it has several.
 
     Args:
         runs: of one dataset.

@@ -1,16 +1,15 @@
-"""Two sets of answers to the same recordings, and how far a metric sets them apart."""
+"""Pair the answers of two runs to the same recordings, and test how far a metric differs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.stats.recordings import probability_columns
 from analysis.stats.runs import MeasuredRun
 from cry_model.metrics import (
     METRICS,
@@ -24,6 +23,7 @@ from cry_model.metrics import (
     weighted,
 )
 from cry_model.records import Estimate
+from cry_model.results import label_numbers, probabilities_of, probability_columns
 
 
 class ComparisonError(ValueError):
@@ -33,7 +33,7 @@ class ComparisonError(ValueError):
 def paired(
     one: MeasuredRun, other: MeasuredRun, seeds: Sequence[int] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The recordings of both runs, row for row the same seed and recording.
+    """Return the recordings of both runs, row for row the same seed and recording.
 
     Returns:
         Two tables as :attr:`MeasuredRun.recordings`.
@@ -59,7 +59,7 @@ def paired(
 
 
 def paired_across(lax: MeasuredRun, strict: MeasuredRun) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The recordings of one system under two protocols, row for row the same seed and recording.
+    """Return the recordings of one model under two protocols, row for row the same.
 
     They may have been tested in other folds, in other pieces and by other fits: that is what the
     protocols differ by.
@@ -129,7 +129,7 @@ def exchanged(
     member: NDArray[np.int64],
     groups: int,
 ) -> Values:
-    """Prepares the difference of a metric between two systems for many exchanges.
+    """Prepare the difference of a metric between two systems for many exchanges.
 
     Args:
         metric: one of :data:`cry_model.metrics.METRICS`.
@@ -160,7 +160,7 @@ def exchanged(
 def _auc_worth(
     labels: Labels, one: Array, other: Array, member: NDArray[np.int64], groups: int
 ) -> Array:
-    """What each group adds to the difference while it is not exchanged, (groups,)."""
+    """Return what each group adds to the difference while it is not exchanged, (groups,)."""
     defined = [c for c in range(one.shape[1]) if 0 < (labels == c).sum() < len(labels)]
     worth = np.zeros((len(labels), 1))
     for c in defined:
@@ -172,7 +172,7 @@ def _auc_worth(
 
 
 def _wins(scores: Array, others: Array, own: NDArray[np.bool_]) -> Array:
-    """How many pairs each row wins against rows of either system, ties counting half, (n,)."""
+    """Return how many pairs each row wins against rows of either, ties counting half, (n,)."""
     both, ours = np.concatenate([scores, others]), np.concatenate([own, own])
     positive, negative = np.sort(both[ours]), np.sort(both[~ours])
     above = len(positive) - _below(positive, scores)
@@ -180,21 +180,12 @@ def _wins(scores: Array, others: Array, own: NDArray[np.bool_]) -> Array:
 
 
 def _below(ordered: Array, scores: Array) -> Array:
-    """How many of the ordered values lie below each score, those that are equal counting half."""
+    """Return how many ordered values lie below each score, equal ones counting half."""
     return (ordered.searchsorted(scores) + ordered.searchsorted(scores, "right")) / 2
 
 
 SEED = 0
 ROUNDING = 1e-12  # two sums of the same counts may differ by this much
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The metric of each, and first minus second with its 95 % interval over groups."""
-
-    one: float
-    other: float
-    estimate: Estimate
 
 
 @dataclass(frozen=True)
@@ -222,7 +213,7 @@ class PairedAnswers:
     def of(
         cls, labels: Sequence[str], table: pd.DataFrame, other: pd.DataFrame, draws: int
     ) -> PairedAnswers:
-        """Out of two tables as :attr:`analysis.stats.runs.MeasuredRun.recordings`.
+        """Pair two tables as :attr:`analysis.stats.runs.MeasuredRun.recordings`.
 
         Args:
             labels: in the order of the columns ``p_<label>``.
@@ -230,61 +221,60 @@ class PairedAnswers:
             other: row for row the same seeds, recordings, groups and labels.
             draws: how often groups are resampled, the same for both.
         """
-        columns = probability_columns(labels)
         member, drawn, coins = _drawn(tuple(table["group"]), draws)
         return cls(
-            labels=pd.Categorical(table["label"], categories=list(labels)).codes.astype(np.int64),
+            labels=label_numbers(table, labels),
             seeds=table["seed"].to_numpy(np.int64),
             member=member,
             drawn=drawn,
             coins=coins,
-            one=table[columns].to_numpy(np.float64),
-            other=other[columns].to_numpy(np.float64),
+            one=probabilities_of(table, labels),
+            other=probabilities_of(other, labels),
         )
 
-    def difference(self, metric: str) -> Difference:
-        """Of one of :data:`cry_model.metrics.METRICS`, over all seeds."""
-        of = partial(weighted, metric, self.labels, member=self.member, groups=self.groups)
-        one, other = (self._value(metric, answers) for answers in (self.one, self.other))
-        spread = of(self.one)(self.drawn) - of(self.other)(self.drawn)
-        return Difference(one, other, interval(one - other, spread))
+    def values(
+        self, metric: str, rows: slice | NDArray[np.bool_] = slice(None)
+    ) -> tuple[float, float]:
+        """Return a metric of :data:`cry_model.metrics.METRICS` of each."""
+        labels = self.labels[rows]
+        alike = np.ones(len(labels))
+        one, other = (METRICS[metric](labels, p[rows], alike) for p in (self.one, self.other))
+        return one, other
 
-    def tested_difference(self, metric: str) -> tuple[Difference, float]:
-        """The same, and its p-value: the share of swaps that set both at least as far apart.
+    def difference(self, metric: str) -> Estimate:
+        """Return first minus second over all seeds, with its 95% interval over groups."""
+        one, other = self.values(metric)
+        first, second = (
+            weighted(metric, self.labels, p, self.member, self.groups)(self.drawn)
+            for p in (self.one, self.other)
+        )
+        return interval(one - other, first - second)
 
-        A swap exchanges the answers within a group by the toss of a coin, for all of its rows at
+    def p_value(self, metric: str, difference: float) -> float:
+        """Return the share of exchanges that set both at least as far apart as they are.
+
+        An exchange swaps the answers within a group by the toss of a coin, for all of its rows at
         once. The real difference is counted among them.
         """
-        difference = self.difference(metric)
         values = exchanged(metric, self.labels, self.one, self.other, self.member, self.groups)
-        changed = values(self.coins)
-        real = abs(difference.estimate.value) - ROUNDING
-        return difference, float((1 + (np.abs(changed) >= real).sum()) / (1 + len(changed)))
+        found = np.abs(values(self.coins)) >= abs(difference) - ROUNDING
+        return float((1 + found.sum()) / (1 + len(found)))
 
     def by_seed(self, metric: str) -> dict[int, float]:
-        """Seed -> first minus second in its fits alone."""
-        found = {}
-        for seed in np.unique(self.seeds):
-            rows = self.seeds == seed
-            one, other = (self._value(metric, answers, rows) for answers in (self.one, self.other))
-            found[int(seed)] = one - other
-        return found
+        """Return seed -> first minus second in its fits alone."""
+        seeds = map(int, np.unique(self.seeds))
+        values = {seed: self.values(metric, self.seeds == seed) for seed in seeds}
+        return {seed: one - other for seed, (one, other) in values.items()}
 
     @property
     def groups(self) -> int:
         """How many there are."""
         return self.drawn.shape[1]
 
-    def _value(
-        self, metric: str, answers: Array, rows: slice | NDArray[np.bool_] = slice(None)
-    ) -> float:
-        labels = self.labels[rows]
-        return METRICS[metric](labels, answers[rows], np.ones(len(labels)))
-
 
 @lru_cache(maxsize=8)
 def _drawn(groups: tuple[str, ...], draws: int) -> tuple[NDArray[np.int64], Array, Array]:
-    """The number of each row's group, how often each is drawn, and whether it is exchanged."""
+    """Return the number of each row's group, how often each is drawn, whether it is exchanged."""
     member, drawn = resampled(groups, draws, SEED)
     coins = np.random.default_rng(SEED).integers(2, size=drawn.shape).astype(np.float64)
     return member, drawn, coins
@@ -309,41 +299,15 @@ class McNemar:
     p_value: float
 
 
-def mcnemar(one: MeasuredRun, other: MeasuredRun, seed: int) -> McNemar:
-    """McNemar's exact test (1947) on the recordings of one seed.
-
-    It takes recordings as independent and ignores that several are of one baby, so with groups of
-    many recordings its p-value is too small; :func:`analysis.stats.comparison.compare` has one that
-    knows them.
-
-    Raises:
-        ComparisonError: if the runs are not of the same task, or one has not this seed.
-        ResultsError: if the predictions of one cannot be read.
-    """
-    return mcnemar_of(answers(one, other, seed), seed)
-
-
-def flipped(one: MeasuredRun, other: MeasuredRun, seed: int) -> pd.DataFrame:
-    """The recordings of one seed that the two systems answer differently.
-
-    Returns:
-        Columns recording, group, label, ``one`` and ``other`` (their answers), and ``right``:
-        which of them is right, "one", "other" or "neither".
-
-    Raises:
-        ComparisonError, ResultsError: as :func:`mcnemar`.
-    """
-    return flipped_of(answers(one, other, seed))
-
-
 def answers(one: MeasuredRun, other: MeasuredRun, seed: int) -> pd.DataFrame:
-    """The most probable label of each recording of one seed, by both systems.
+    """Return the most probable label of each recording of one seed, by both systems.
 
     Returns:
         Columns recording, group, label, ``one`` and ``other``.
 
     Raises:
-        ComparisonError, ResultsError: as :func:`mcnemar`.
+        ComparisonError: if the runs are not of the same task, or one has not this seed.
+        ResultsError: if the predictions of one cannot be read.
     """
     table, other_table = paired(one, other, [seed])
     columns, labels = probability_columns(one.labels), np.array(one.labels)
@@ -352,7 +316,12 @@ def answers(one: MeasuredRun, other: MeasuredRun, seed: int) -> pd.DataFrame:
 
 
 def mcnemar_of(table: pd.DataFrame, seed: int) -> McNemar:
-    """:func:`mcnemar` of what :func:`answers` gave."""
+    """Apply McNemar's exact test (1947) to the :func:`answers` of one seed.
+
+    It takes recordings as independent and ignores that several are of one baby, so with groups of
+    many recordings its p-value is too small; :func:`analysis.stats.comparison.compare` has one that
+    knows them.
+    """
     from scipy.stats import binomtest
 
     right, other_right = table["one"] == table["label"], table["other"] == table["label"]
@@ -369,7 +338,11 @@ def mcnemar_of(table: pd.DataFrame, seed: int) -> McNemar:
 
 
 def flipped_of(table: pd.DataFrame) -> pd.DataFrame:
-    """:func:`flipped` of what :func:`answers` gave."""
+    """Return those of the :func:`answers` in which the two models differ.
+
+    Returns:
+        Its columns, and ``right``: which of them is right, "one", "other" or "neither".
+    """
     table = table[table["one"] != table["other"]].reset_index(drop=True)
     right = [table["one"] == table["label"], table["other"] == table["label"]]
     return table.assign(right=np.select(right, ["one", "other"], "neither"))

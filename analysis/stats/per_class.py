@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.stats.recordings import label_numbers, probabilities_of
 from cry_model.metrics import (
     Array,
     Labels,
@@ -26,6 +25,7 @@ from cry_model.metrics import (
     shares,
 )
 from cry_model.records import Estimate
+from cry_model.results import label_numbers, probabilities_of
 
 UNSEEN = 1 / 400  # of an axis: what is left out lies this near to what is drawn
 
@@ -38,7 +38,7 @@ class Curve(NamedTuple):
 
 
 def roc_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
-    """True over false positive rate, from (0, 0) to (1, 1).
+    """Return the true over the false positive rate, from (0, 0) to (1, 1).
 
     Args:
         positive: (n,) which rows are of the class.
@@ -47,20 +47,15 @@ def roc_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
     Returns:
         Its corners; None if no row is of the class, or all are.
     """
+    from sklearn import metrics  # a second, once
+
     if positive.all() or not positive.any():
         return None
-    levels, at = np.unique(-scores, return_inverse=True)
-    hits, alarms = (
-        np.append(0, np.bincount(at[rows], minlength=len(levels)).cumsum())
-        for rows in (positive, ~positive)
-    )
-    right, up = np.diff(alarms), np.diff(hits)
-    corner = np.append(True, np.append(up[1:] * right[:-1] != up[:-1] * right[1:], True))
-    return Curve(alarms[corner] / alarms[-1], hits[corner] / hits[-1])
+    return Curve(*metrics.roc_curve(positive, scores)[:2])
 
 
 def precision_recall_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
-    """Precision over recall; between two points the precision is that of the second.
+    """Return precision over recall; between two points the precision is that of the second.
 
     So the area under it is the average precision.
 
@@ -69,16 +64,17 @@ def precision_recall_curve(positive: NDArray[np.bool_], scores: Array) -> Curve 
         scores: as for :func:`roc_curve`.
 
     Returns:
-        A point for each score that rows of the class have, after one at recall 0 with the
-        precision of the first; None if no row is of the class.
+        A point for each recall that is reached, of the highest precision there, after one at recall
+        0 with the precision of the first; None if no row is of the class.
     """
+    from sklearn import metrics
+
     if not positive.any():
         return None
-    levels, own = np.unique(-scores[positive], return_counts=True)
-    hits = own.cumsum()
-    answered = np.searchsorted(np.sort(-scores), levels, "right")
-    precision = hits / answered
-    return Curve(np.append(0, hits / hits[-1]), np.append(precision[0], precision))
+    precision, recall = (v[::-1] for v in metrics.precision_recall_curve(positive, scores)[:2])
+    reached = np.append(True, np.diff(recall) > 0)
+    recall, precision = recall[reached], precision[reached]
+    return Curve(recall, np.append(precision[1], precision[1:]))
 
 
 def thinned(curve: Curve) -> Curve:

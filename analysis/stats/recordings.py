@@ -8,25 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from cry_model.records import Evaluation, words
-from cry_model.run_files import PREDICTIONS, DamagedFileError, probability_columns
-from cry_model.run_files import read_predictions as read
+from cry_model.results import PREDICTIONS, DamagedFileError, probability_columns
+from cry_model.results import read_predictions as read
 
 
 class ResultsError(ValueError):
     """A results folder is missing, malformed or partial; one sentence says what to do."""
-
-
-def label_numbers(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int64]:
-    """(n,) The place of each row's label among the labels."""
-    return table["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
-
-
-def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.float64]:
-    """(n, classes) The probabilities of each row, in the order of the labels."""
-    return table[probability_columns(labels)].to_numpy(np.float64)
 
 
 def read_predictions(
@@ -55,26 +44,6 @@ def read_predictions(
             f"{path} has not all {folds} folds of seed {lacking[0]}; fit the run again."
         )
     return table
-
-
-def recording_means(
-    table: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ("seed",)
-) -> pd.DataFrame:
-    """A row per seed and recording, sorted by them: the mean probabilities of its pieces.
-
-    Under the ``clip`` protocol the pieces come from several folds, each from the fit that did not
-    learn from it.
-
-    Args:
-        table: as :func:`read_predictions` gives it.
-        labels: in the order of the columns.
-        by: what to keep apart; with "fold" in it, a row has the pieces of one fold.
-
-    Returns:
-        The columns of ``by``, recording, group, label and ``p_<label>``.
-    """
-    keys = [*by, "recording", "group", "label"]
-    return table.groupby(keys, as_index=False, sort=True)[probability_columns(labels)].mean()
 
 
 LEAST = 5e-7
@@ -124,28 +93,41 @@ def over_seeds(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     return table.groupby(keys, as_index=False, sort=True)[columns].mean()
 
 
+METRIC_TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "macro_auc": "macro AUC",
+    "expected_calibration_error": "expected calibration error",
+}
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
-"""The metrics that guessing has a value of; more is better."""
+"""Metrics that have a chance level; higher is better."""
 
 
-class Guess(NamedTuple):
-    """A score, and who has it: "guessing" or 'always answering "hungry"'."""
+class Chance(NamedTuple):
+    """Score of a constant or random answer, 0 to 1, and its name for a legend."""
 
     value: float
-    who: str
+    name: str
 
 
-def guess(evaluation: Evaluation, metric: str) -> Guess:
-    """By accuracy and F1 the most frequent label is hard to beat; else any guess scores alike.
+def chance_level(evaluation: Evaluation, metric: str) -> Chance | None:
+    """Return the best score of an answer that does not depend on the sound.
+
+    Accuracy and macro F1 are those of always giving the most frequent label; balanced accuracy and
+    macro AUC are the same for every such answer.
 
     Args:
         evaluation: of any run on the recordings.
-        metric: one of :data:`SCORES`.
+        metric: a name in :data:`METRIC_TITLES`; None is returned if it is not in :data:`SCORES`.
     """
     share = evaluation.majority_accuracy
-    always = f"always answering “{words(evaluation.majority_label)}”"
-    if metric == "accuracy":
-        return Guess(share, always)
-    if metric == "macro_f1":  # of that label 2 share / (1 + share), of all others 0
-        return Guess(evaluation.chance * 2 * share / (1 + share), always)
-    return Guess(evaluation.chance if metric == "balanced_accuracy" else 0.5, "guessing")
+    always = f"always “{words(evaluation.majority_label)}”"
+    levels = {
+        "accuracy": Chance(share, always),
+        # F1 of that label is 2 share / (1 + share), of all others 0.
+        "macro_f1": Chance(evaluation.chance * 2 * share / (1 + share), always),
+        "balanced_accuracy": Chance(evaluation.chance, "chance"),
+        "macro_auc": Chance(0.5, "chance"),
+    }
+    return levels.get(metric)

@@ -12,20 +12,14 @@ import pandas as pd
 
 from analysis.stats.calibration import Coverage, coverage, tempered
 from analysis.stats.per_class import ClassScores, class_scores
-from analysis.stats.recordings import (
-    ResultsError,
-    judged,
-    over_seeds,
-    read_predictions,
-    recording_means,
-)
+from analysis.stats.recordings import ResultsError, judged, over_seeds, read_predictions
 from cry_model.calibration import Array, Calibration
 from cry_model.checkpoint import read_calibration, read_evaluation
 from cry_model.metrics import METRICS
 from cry_model.records import Evaluation, dataset_order
 from cry_model.registry import list_models
-from cry_model.run_files import PREDICTIONS, RUN, DamagedFileError
-from cry_model.run_files import read_record as read_json
+from cry_model.results import PREDICTIONS, RUN, DamagedFileError, recording_means
+from cry_model.results import read_record as read_json
 
 
 @dataclass(frozen=True)
@@ -170,6 +164,8 @@ class MeasuredRun:
 RESULTS = Path(__file__).parents[2] / "assets" / "results"
 PROTOCOLS = ("clip", "recording", "baby")
 """From what is shared between training and test to what is not."""
+SPLITS = {"clip": "random segments", "recording": "by recording", "baby": "unseen babies"}
+"""Protocol -> its name for a reader."""
 
 
 class UnfinishedRunError(ResultsError):
@@ -201,6 +197,19 @@ class FoundRuns:
         known = [name for name in list_models() if name in own]
         return {name: own[name] for name in (*known, *(own.keys() - set(known)))}
 
+    @cached_property
+    def readable(self) -> FoundRuns:
+        """Read all predictions; return the runs that have theirs, with a problem for each other.
+
+        The same object every time, so that figures of it can be kept.
+        """
+        told = [(run, _problem(run)) for run in self.runs]
+        runs = tuple(run for run, problem in told if not problem)
+        if len(runs) == len(told):
+            return self
+        problems = sorted((*self.problems, *(problem for _, problem in told if problem)))
+        return FoundRuns(runs, self.unfinished, tuple(problems))
+
 
 NO_RUNS = FoundRuns((), ())
 
@@ -213,8 +222,8 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
 
     Args:
         root: the results folder.
-        strict: False reads the predictions, too, passes over what cannot be read and says so in
-            ``problems``.
+        strict: False passes over what cannot be read and says so in ``problems``; the predictions
+            are read by :attr:`FoundRuns.readable`.
 
     Raises:
         ResultsError: if there is no such folder, or one of the files is malformed; never if not
@@ -233,7 +242,7 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
                 if reported(record):
                     run = _measured(path.parent, record)
                     if not strict:
-                        _check(run)
+                        _require_own_folder(run)
                     runs.append(run)
             except UnfinishedRunError:
                 unfinished.append(path.parent)
@@ -253,12 +262,20 @@ def reported(record: Mapping[str, Any]) -> bool:
     return not ("agreement" in record or "within" in ran or "shuffled" in ran)
 
 
-def _check(run: MeasuredRun) -> None:
-    """Refuse a run that no card could show, or that its folder names otherwise."""
+def _require_own_folder(run: MeasuredRun) -> None:
+    """Refuse a run that its folder names otherwise."""
     named = (run.dataset, run.protocol, run.system)
     if run.folder.parts[-3:] != named:
         raise ResultsError(f"{run.folder / RUN} is of {'/'.join(named)}; move it there.")
-    _ = run.predictions
+
+
+def _problem(run: MeasuredRun) -> str:
+    """Return why the predictions of a run cannot be read; empty if they can."""
+    try:
+        _ = run.predictions
+    except ResultsError as error:
+        return str(error)
+    return ""
 
 
 def read_run(folder: Path) -> MeasuredRun:
@@ -306,6 +323,11 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
         raise ResultsError(
             f"{folder / RUN} is not as train fit writes it ({error!r}); fit the run again."
         ) from error
+
+
+def settings_text(run: MeasuredRun) -> str:
+    """Write how the model differs from the registry's: "deviations=True"; empty if it does not."""
+    return ", ".join(f"{name}={value}" for name, value in run.settings.items())
 
 
 def _positive(count: Any) -> int:

@@ -1,24 +1,48 @@
-"""What one clip costs, as :mod:`analysis.benchmark` measured it: written there, read here."""
+"""Read what was measured besides the runs: costs, baselines, permuted labels, attention."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from analysis.stats.recordings import SCORES, ResultsError
 from analysis.stats.runs import RESULTS, MeasuredRun, read_record, read_run
 from cry_model.records import Estimate
 from cry_model.registry import get_system
-from cry_model.run_files import RUN, read_object
+from cry_model.results import RUN, read_object
 
 BENCHMARK = RESULTS / "benchmark.json"
+Record = Mapping[str, Any]
+Parsed = TypeVar("Parsed")
+
+
+def _parse(
+    path: Path,
+    writer: str,
+    parse: Callable[[Record], Parsed],
+    read: Callable[[Path], Record] = read_object,
+) -> Parsed:
+    """Return what ``parse`` makes of a file of results.
+
+    Raises:
+        ResultsError: if the file is not as the command ``writer`` writes it.
+    """
+    try:
+        return parse(read(path))
+    except ResultsError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        place = path.name if path.name == BENCHMARK.name else path  # a page shows the sentence
+        raise ResultsError(
+            f"{place} is not as {writer} writes it ({error!r}); run it again."
+        ) from error
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One system at one number of threads; times in milliseconds, memory in MB.
+    """Cost of one clip with one model and number of threads; times in milliseconds, memory in MB.
 
     Attributes:
         load: from the checkpoint's files to a classifier.
@@ -51,13 +75,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class Costs:
-    """Those of all systems on one machine.
+    """Costs of all models on one machine.
 
     Attributes:
         clip: what was classified, in words.
         machine: kind of processor.
         torch: version.
-        measured: a cost for each system and number of threads.
+        measured: a cost for each model and number of threads.
     """
 
     clip: str
@@ -71,13 +95,13 @@ class Costs:
         return tuple(sorted({cost.threads for cost in self.measured}))
 
     def of(self, system: str, threads: int) -> Cost | None:
-        """None if it was not measured."""
+        """Return one cost; None if it was not measured."""
         found = (cost for cost in self.measured if (cost.system, cost.threads) == (system, threads))
         return next(found, None)
 
 
 def read_costs(path: Path = BENCHMARK) -> Costs:
-    """Out of what ``python -m analysis benchmark`` wrote.
+    """Read what ``python -m analysis benchmark`` wrote.
 
     Raises:
         ResultsError: if the file is missing or malformed.
@@ -87,17 +111,14 @@ def read_costs(path: Path = BENCHMARK) -> Costs:
             f"There is no {path.name}; run python -m analysis benchmark --out "
             f"assets/results/{path.name}."
         )
-    try:
-        record = read_object(path)
-        measured = tuple(Cost(**cost) for cost in record["costs"])
-        if not measured or not all(cost.total > 0 for cost in measured):
-            raise ValueError("no times")
-        return Costs(record["clip"], record["machine"], record["torch"], measured)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ResultsError(
-            f"{path.name} is not as python -m analysis benchmark writes it ({error!r}); run it "
-            "again."
-        ) from error
+    return _parse(path, "python -m analysis benchmark", _costs)
+
+
+def _costs(record: Record) -> Costs:
+    measured = tuple(Cost(**cost) for cost in record["costs"])
+    if not measured or not all(cost.total > 0 for cost in measured):
+        raise ValueError("no times")
+    return Costs(record["clip"], record["machine"], record["torch"], measured)
 
 
 TITLES = {
@@ -108,12 +129,12 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Yardstick:
-    """Another way to answer on one dataset under one protocol.
+    """Baseline on one dataset under one protocol.
 
     Attributes:
         name: for files.
         title: for people.
-        dataset, protocol: of the runs that it stands beside.
+        dataset, protocol: of the runs that it is shown with.
         estimate: of one metric.
     """
 
@@ -125,13 +146,13 @@ class Yardstick:
 
 
 def yardsticks(run: MeasuredRun, metric: str) -> tuple[Yardstick, ...]:
-    """Those that were measured by this metric; often none.
+    """Return the baselines of a run that were measured by this metric; often none.
 
     Raises:
         ResultsError: if ``run.json`` cannot be read or has them in another form.
     """
-    record = read_record(run.folder).get("beside") or {}
-    try:
+
+    def parse(record: Record) -> tuple[Yardstick, ...]:
         return tuple(
             Yardstick(
                 name,
@@ -140,87 +161,75 @@ def yardsticks(run: MeasuredRun, metric: str) -> tuple[Yardstick, ...]:
                 run.protocol,
                 Estimate(**{end: float(value) for end, value in measured[metric].items()}),
             )
-            for name, measured in record.items()
+            for name, measured in (record.get("beside") or {}).items()
             if metric in measured
         )
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ResultsError(
-            f"{run.folder / RUN} is not as train fit writes it ({error!r}); fit the run again."
-        ) from error
 
-
-CHANCE = "chance.json"
-DEALT = "labels_dealt_out"
-TITLE = "linear classifier, labels dealt out anew"
+    return _parse(run.folder / RUN, "train fit", parse, lambda path: read_record(path.parent))
 
 
 @dataclass(frozen=True)
-class Level:
-    """A score of a linear classifier.
+class PermutationScore:
+    """Score of a linear classifier.
 
     Attributes:
         value: with the true labels.
-        dealt: with labels that are dealt out anew among groups, the mean and the middle 95 %.
-        p: how often dealt labels score at least as well, the true ones counted among them.
+        permuted: with labels that are permuted among groups, the mean and the middle 95%.
+        p: the share of permutations that score at least as well, the true labels counted as one.
     """
 
     value: float
-    dealt: Estimate
+    permuted: Estimate
     p: float
 
 
 @dataclass(frozen=True)
-class ChanceLevel:
-    """Of one dataset under one protocol.
+class PermutationTest:
+    """Permutation test of the labels of one dataset under one protocol.
 
     Attributes:
         folds, seed: of the splits.
-        shuffles: how often labels were dealt out.
-        front_end: the kind of bands that were heard.
-        kept: share of the recordings of each label that got it again, the mean over the labels.
-        scores: each metric of :data:`analysis.stats.recordings.SCORES` -> its :class:`Level`.
+        permutations: how many.
+        front_end: the kind of features.
+        unchanged: share of the recordings of each label that kept it, the mean over the labels.
+        scores: of each metric of :data:`analysis.stats.recordings.SCORES`.
     """
 
     folds: int
     seed: int
-    shuffles: int
+    permutations: int
     front_end: str
-    kept: float
-    scores: Mapping[str, Level]
+    unchanged: float
+    scores: Mapping[str, PermutationScore]
 
 
-def read_chance(run: MeasuredRun) -> ChanceLevel | None:
-    """What was measured on the dataset and under the protocol of a run, in as many folds.
+def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
+    """Read the test on the dataset and under the protocol of a run, in as many folds.
 
     Returns:
-        None if that was not.
+        None if there is none.
 
     Raises:
         ResultsError: if the file is malformed.
     """
-    path = run.folder.parent / CHANCE
+    path = run.folder.parent / "chance.json"
     if not path.is_file():
         return None
-    try:
-        level = _level(read_object(path))
-    except (AttributeError, KeyError, OSError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise ResultsError(
-            f"{path} is not as train chance writes it ({error!r}); write it again."
-        ) from error
-    return level if level.folds == run.folds else None
+    test = _parse(path, "python -m train chance", _permutation_test)
+    return test if test.folds == run.folds else None
 
 
-def _level(record: Mapping[str, Any]) -> ChanceLevel:
-    kept = [float(share) for share in record["kept"].values()]
+def _permutation_test(record: Record) -> PermutationTest:
+    unchanged = [float(share) for share in record["kept"].values()]
     measured = {name: record["scores"][name] for name in SCORES}
-    return ChanceLevel(
+    return PermutationTest(
         folds=int(record["folds"]),
         seed=int(record["seed"]),
-        shuffles=int(record["shuffles"]),
+        permutations=int(record["shuffles"]),
         front_end=str(record["front_end"]),
-        kept=sum(kept) / len(kept),
+        unchanged=sum(unchanged) / len(unchanged),
         scores={
-            name: Level(
+            name: PermutationScore(
                 float(one["value"]),
                 Estimate(*(float(one[end]) for end in ("mean", "low", "high"))),
                 float(one["p"]),
@@ -230,89 +239,70 @@ def _level(record: Mapping[str, Any]) -> ChanceLevel:
     )
 
 
-def dealt(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:
-    """What dealt labels score under each protocol of the runs; of what was not asked, nothing.
-
-    Args:
-        runs: any.
-        metric: one of :data:`analysis.stats.recordings.SCORES`.
-    """
-    found = []
-    for run in {run.folder.parent: run for run in runs}.values():
-        level = read_chance(run)
-        if level is not None:
-            told = level.scores[metric].dealt
-            found.append(Yardstick(DEALT, TITLE, run.dataset, run.protocol, told))
-    return tuple(found)
-
-
-FITTED = "fitted_to_dealt_"
-"""How the names of the yardsticks begin; a system's follows."""
-
-
-def dealt_runs(run: MeasuredRun) -> tuple[MeasuredRun, ...]:
-    """The same system under the same split, with other labels: a run for each dealing, often none.
+def permuted_label_runs(run: MeasuredRun) -> tuple[MeasuredRun, ...]:
+    """Return the runs of the same model and split with permuted labels, often none.
 
     Raises:
         ResultsError: if one is malformed, unfinished or of something else.
     """
     found = []
     for path in sorted(run.folder.glob(f"shuffled-*/{RUN}")):
-        dealt = read_run(path.parent)
+        permuted = read_run(path.parent)
         same = ("dataset", "protocol", "system", "folds", "settings", "preset")
-        if any(getattr(dealt, name) != getattr(run, name) for name in same):
+        if any(getattr(permuted, name) != getattr(run, name) for name in same):
             raise ResultsError(f"{path.parent} was not fitted as {run.folder} was; move it away.")
-        found.append(dealt)
+        found.append(permuted)
     return tuple(found)
 
 
-def fitted_to_dealt(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:
-    """What each run's dealings score, to stand beside it."""
-    return tuple(
-        Yardstick(
-            name=f"{FITTED}{run.system}",
-            title=f"{get_system(run.system).title}, labels dealt out anew{_how_many(found)}",
-            dataset=run.dataset,
-            protocol=run.protocol,
-            estimate=_together([one.evaluation.metrics[metric] for one in found]),
-        )
-        for run in runs
-        if (found := dealt_runs(run))
-    )
+DEALT = "labels_dealt_out"
+"""Name of the baseline that a permutation test gives."""
+FITTED = "fitted_to_dealt_"
+"""How the names of those that permuted runs give begin; the model's follows."""
 
 
-def _how_many(found: Sequence[MeasuredRun]) -> str:
-    return f" (mean and range of {len(found)})" if len(found) > 1 else ""
+def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:
+    """Return all baselines of these runs with permuted labels.
+
+    Args:
+        runs: any.
+        metric: one of :data:`analysis.stats.recordings.SCORES`.
+
+    Raises:
+        ResultsError: if a file of them is malformed.
+    """
+    title, found = "linear classifier, permuted labels", []
+    for run in {run.folder.parent: run for run in runs}.values():
+        test = read_permutation_test(run)
+        if test is not None:
+            score = test.scores[metric].permuted
+            found.append(Yardstick(DEALT, title, run.dataset, run.protocol, score))
+    for run in runs:
+        scores = [one.evaluation.metrics[metric] for one in permuted_label_runs(run)]
+        if scores:
+            many = f" (mean and range of {len(scores)})" if len(scores) > 1 else ""
+            title = f"{get_system(run.system).title}, permuted labels{many}"
+            name, pooled = f"{FITTED}{run.system}", _pooled(scores)
+            found.append(Yardstick(name, title, run.dataset, run.protocol, pooled))
+    return tuple(found)
 
 
-def _together(scores: Sequence[Estimate]) -> Estimate:
-    """Of one dealing its interval; of several their mean, the least and the greatest."""
+def _pooled(scores: Sequence[Estimate]) -> Estimate:
+    """Return a single score with its interval; of several the mean, the least and the greatest."""
     if len(scores) == 1:
         return scores[0]
     values = [score.value for score in scores]
     return Estimate(sum(values) / len(values), min(values), max(values))
 
 
-def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:
-    """All that was scored beside these runs with labels that were dealt out anew.
-
-    Raises:
-        ResultsError: if a file of them is malformed.
-    """
-    return *dealt(runs, metric), *fitted_to_dealt(runs, metric)
-
-
-EFFECT = "attention_effect.json"
-
-
 @dataclass(frozen=True)
-class Neutralised:
-    """One attention made neutral.
+class AttentionEffect:
+    """Change when one attention is replaced by its mean or made uniform.
 
     Attributes:
-        difference: balanced accuracy per recording, neutral less fitted: below 0 where the
+        difference: balanced accuracy per recording, ablated less fitted: below 0 where the
             attention helps.
-        changed: share of recordings whose answer is another, 0 to 1.
+        changed: share of recordings whose answer changes, 0 to 1.
     """
 
     difference: Estimate
@@ -320,47 +310,42 @@ class Neutralised:
 
 
 @dataclass(frozen=True)
-class AttentionEffect:
-    """Of one run.
+class AttentionAblation:
+    """Attention ablation of one run.
 
     Attributes:
-        seeds: of the fits that were asked.
-        neutralised: name of the attention -> what is lost without it.
+        seeds: of the fits that were ablated.
+        effects: by the name of the attention.
         entropies: of the rows of A1 and of A2, 1 where uniform; None without the module.
         weights: lambda of every fit, in rising order; empty without the module.
     """
 
     seeds: tuple[int, ...]
-    neutralised: Mapping[str, Neutralised]
+    effects: Mapping[str, AttentionEffect]
     entropies: tuple[Estimate, Estimate] | None
     weights: tuple[float, ...]
 
 
-def read_effect(folder: Path) -> AttentionEffect | None:
-    """What was measured of a run's attention; None if it was not.
+def read_attention_ablation(folder: Path) -> AttentionAblation | None:
+    """Read the ablation of a run by its folder; None if there is none.
 
     Raises:
         ResultsError: if the file is malformed.
     """
-    path = folder / EFFECT
-    if not path.is_file():
-        return None
-    try:
-        record = read_object(path)
-        neutralised = {
-            name: Neutralised(
-                Estimate(**one["metrics"]["balanced_accuracy"]["difference"]),
-                Estimate(**one["changed"]),
-            )
-            for name, one in record["neutralised"].items()
-        }
-        seeds, maps = tuple(map(int, record["seeds"])), record["differential"]
-        if maps is None:
-            return AttentionEffect(seeds, neutralised, None, ())
-        entropies = (Estimate(**maps["entropy_1"]), Estimate(**maps["entropy_2"]))
-        weights = tuple(sorted(maps["weight"].values()))
-        return AttentionEffect(seeds, neutralised, entropies, weights)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ResultsError(
-            f"{path} is not as train effect writes it ({error!r}); measure it again."
-        ) from error
+    path = folder / "attention_effect.json"
+    return _parse(path, "python -m train effect", _ablation) if path.is_file() else None
+
+
+def _ablation(record: Record) -> AttentionAblation:
+    effects = {
+        name: AttentionEffect(
+            Estimate(**one["metrics"]["balanced_accuracy"]["difference"]),
+            Estimate(**one["changed"]),
+        )
+        for name, one in record["neutralised"].items()
+    }
+    seeds, maps = tuple(map(int, record["seeds"])), record["differential"]
+    if maps is None:
+        return AttentionAblation(seeds, effects, None, ())
+    entropies = (Estimate(**maps["entropy_1"]), Estimate(**maps["entropy_2"]))
+    return AttentionAblation(seeds, effects, entropies, tuple(sorted(maps["weight"].values())))

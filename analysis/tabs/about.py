@@ -1,45 +1,51 @@
-"""The About tab: which models there are, on what they were trained, and what they are not."""
+"""Lay out the About tab: the models, how they were trained and measured, and their limits."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 import gradio as gr
+from torch import nn
 
 from analysis.models import Model
-from analysis.tabs.answer import PRIVACY
-from cry_model.calibration import Calibration
+from analysis.tabs.answer import (
+    IMITATES,
+    PRIVACY,
+    agreement_text,
+    calibration_text,
+    detector_text,
+    evaluation_text,
+    verdict,
+)
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.detector import CryGate
-from cry_model.records import UNMEASURED, Agreement, Evaluation, dataset_title, percent, words
-from cry_model.registry import get_system, measure
+from cry_model.records import UNMEASURED, Agreement, dataset_title, percent, words
+from cry_model.registry import Complexity, get_system, measure
 
 METHOD = """
 ### Method
 
 The networks follow J. Zhou, Y. Li and H. Yu, *Infant Cry Emotion Recognition Using Improved
-ECAPA-TDNN with Multi-scale Feature Fusion and Attention Enhancement*: the recording is limited to a
-band that every source of theirs has, levelled, and freed of silence at its ends. The feature MLP
-is the classical baseline: a mean over the recording of each of 26 acoustic features, the level
-left out. Every model cuts what is longer into overlapping pieces; the answer is the mean over them.
+ECAPA-TDNN with Multi-scale Feature Fusion and Attention Enhancement*. A recording is band-limited,
+normalised in level, and trimmed of silence at its ends. The feature MLP is the classical baseline:
+the means over time of 26 acoustic features, without the level. Every model cuts longer recordings
+into overlapping pieces; the answer is their mean.
 
-The probabilities are calibrated and the heading names every reason that cannot be ruled out: enough
-of them to hold the right one for the promised share of the cries of a baby never heard before
-(conformal prediction by baby; Lee, Barber and Willett 2023). Where none can be ruled out, or the
-recording is unlike those that the model knows, it says "Can't tell". The promise is kept over all
-reasons together, not for each: rare ones are missed more often, as the tables above show.
+Probabilities are calibrated by temperature scaling. The heading names the prediction set: enough
+reasons to hold the right one for a target share of the cries of an unseen baby (conformal
+prediction by baby; Lee, Barber and Willett 2023). If no reason can be ruled out, or the recording
+is out of distribution, it says "Can't tell". The target holds over all reasons together, not for
+each: rare ones are missed more often, as the tables above show.
 
-Where two models answer with the same labels, each is shown beside the other, and the page warns
-where they contradict each other: another most probable label, and more than a fifth of the
-probability elsewhere. Answers with different labels cannot be compared.
+Two models with the same labels are compared, and the page warns if they disagree strongly: another
+most probable label, and a total variation distance above 0.2.
 
-### What they do not do
+### Limits
 
-They do not diagnose, and nobody should act on their answers alone. Their labels are what somebody
-believed at the time; nobody can check them. Asked for it, the networks name a reason even
-for a sound that is not a cry; the feature MLP says when a recording is unlike those that it knows.
+The models do not diagnose, and nobody should act on their answers alone. Their labels are what
+somebody believed at the time; nobody can check them. The networks name a reason even for a sound
+that is not a cry; the feature MLP says when a recording is out of distribution.
 
 ### Privacy
 
@@ -47,62 +53,59 @@ for a sound that is not a cry; the feature MLP says when a recording is unlike t
 
 
 def build_about_tab(models: Sequence[Model], gate: CryGate | None = None) -> None:
-    """Lays out the tab inside the current page."""
-    told = [*([] if gate is None else [about_gate(gate)]), *map(about, models)]
+    """Lay out the tab inside the current page."""
+    told = [*([] if gate is None else [about_detector(gate)]), *map(about, models)]
     gr.Markdown("\n\n".join(told) + "\n" + METHOD + PRIVACY)
 
 
-def about_gate(gate: CryGate) -> str:
-    """The gate in words, from its checkpoint's own config."""
-    config = gate.config
-    cost = measure(gate.model, config.front_end.num_bands)
+def about_detector(gate: CryGate) -> str:
+    """Describe the cry detector, from its checkpoint's own config."""
+    config, millions = gate.config, _complexity(gate.model, gate.config).parameters / 1e6
     sentences = [
-        f"A small network ({get_system(config.system).title}, {cost.parameters / 1e6:.2f} million "
-        f"parameters) hears everything first, {gate.window_seconds:g} s at a time. Only where it "
-        f"is {percent(gate.threshold)} sure that a baby cries do the models below answer."
+        f"A small network ({get_system(config.system).title}, {millions:.2f} million parameters) "
+        f"scans everything first, {gate.window_seconds:g} s at a time. The models below answer "
+        f"only where the probability of a cry reaches {percent(gate.threshold)}."
     ]
     if config.gate is not None:
-        sentences.append(config.gate.trust())
+        sentences.append(detector_text(config.gate))
     return "### Cry detector\n\n" + escape(" ".join(sentences), quote=False)
 
 
 def about(model: Model) -> str:
-    """One model in words, from its checkpoint's own config."""
-    config = model.classifier.config
-    paragraphs = [f"### {model.label}", *_facts(model), *_measured(config)]
+    """Describe a model, from its checkpoint's own config."""
+    paragraphs = [f"### {model.label}", *_facts(model), *_measured(model.classifier.config)]
     return escape("\n\n".join(paragraphs), quote=False)  # a checkpoint from the Hub is anyone's
+
+
+def _complexity(model: nn.Module, config: CheckpointConfig) -> Complexity:
+    return config.complexity or measure(model, config.front_end.num_bands)
 
 
 def _facts(model: Model) -> Iterator[str]:
     config, front_end = model.classifier.config, model.classifier.config.front_end
-    cost = measure(model.classifier.model, front_end.num_bands)
+    cost = _complexity(model.classifier.model, config)
     size = f"{cost.parameters / 1e6:.2f} million parameters"
     if cost.multiply_adds >= 1e7:
         size += f", {cost.multiply_adds / 1e9:.2f} billion multiply-adds for five seconds"
-    band = f"up to {_hz(front_end.high_hz)}"
-    if front_end.low_hz:
-        band = f"{_hz(front_end.low_hz)} to {_hz(front_end.high_hz)}"
+    band = f"{_hz(front_end.low_hz)} to" if front_end.low_hz else "up to"
     yield (
-        f"{get_system(config.system).title}, {size}. It hears {band}, in "
+        f"{get_system(config.system).title}, {size}. Input: {band} {_hz(front_end.high_hz)}, in "
         f"pieces of up to {front_end.piece_seconds:g} s. "
-        f"It tells apart: {', '.join(map(words, config.labels))}."
+        f"Labels: {', '.join(map(words, config.labels))}."
     )
     training = config.training
     yield (
-        f"Fitted on {training.get('recordings', 'an unknown number of')} recordings of "
+        f"Trained on {training.get('recordings', 'an unknown number of')} recordings of "
         f"{dataset_title(str(training.get('dataset', 'an unknown dataset')))}; licence of the "
         f"data: {training.get('licence', 'unknown')}."
     )
     if config.agreement is not None:
-        yield (
-            f"It learnt to imitate the answers of {config.agreement.teacher} to these recordings, "
-            "which nobody has labelled with its classes, and was never checked against labels."
-        )
+        yield f"Student of {config.agreement.teacher}, on recordings without its labels. {IMITATES}"
     if adapted := training.get("adapted"):
         yield (
-            f"It learnt to imitate the answers of {training['teacher']['name']} to these "
-            "recordings, which nobody has labelled with its classes, and was then adapted to the "
-            f"labels of {adapted['recordings']} recordings of {dataset_title(adapted['dataset'])}."
+            f"Student of {training['teacher']['name']}, on recordings without its labels; then "
+            f"adapted to the labels of {adapted['recordings']} recordings of "
+            f"{dataset_title(adapted['dataset'])}."
         )
     if model.family is not None and model.family.provenance:
         yield model.family.provenance
@@ -114,43 +117,40 @@ def _hz(frequency: float) -> str:
 
 def _measured(config: CheckpointConfig) -> Iterator[str]:
     yield "#### How it was measured"
-    if config.evaluation is not None:
-        yield " ".join(config.evaluation.trust())
-        yield _recall(config.evaluation, config.labels)
-    elif config.agreement is not None:
-        yield " ".join(config.agreement.trust())
-        yield _alike(config.agreement)
+    if (evaluation := config.evaluation) is not None:
+        yield f"{verdict(evaluation)} {evaluation_text(evaluation)}"
+        found = evaluation.recall
+        rows = [
+            (words(label), evaluation.support.get(label, 0), percent(found[label]))
+            if label in found
+            else (words(label), 0, "not measured")
+            for label in config.labels
+        ]
+        yield _table(("reason", "recordings", "recall"), rows)
+    elif (agreement := config.agreement) is not None:
+        yield agreement_text(agreement)
+        if agreement.teacher_evaluation is not None:
+            yield f"Its teacher: {evaluation_text(agreement.teacher_evaluation)}"
+        yield _table(("measured", "value", "95% interval"), _agreement_rows(agreement))
     else:
         yield UNMEASURED
-    if config.calibration is not None:
-        yield " ".join(config.calibration.trust())
-        yield _held(config.calibration)
+    if (calibration := config.calibration) is not None:
+        yield calibration_text(calibration)
+        rows = [(words(label), percent(share)) for label, share in calibration.by_label.items()]
+        yield _table(("reason", "coverage of its cries"), rows)
 
 
-def _held(calibration: Calibration) -> str:
-    rows = [
-        f"| {words(label)} | {percent(share)} |" for label, share in calibration.by_label.items()
-    ]
-    return "\n".join(["| reason | of its cries, named for |", "|---|---:|", *rows])
+def _agreement_rows(agreement: Agreement) -> Iterator[tuple[str, ...]]:
+    for title, value in (
+        ("same answer as the teacher (share)", agreement.agreement),
+        (f"always answering {words(agreement.constant_label)}", agreement.constant),
+        ("divergence from the teacher (nats)", agreement.divergence),
+        ("always the teacher's mean answer", agreement.constant_divergence),
+    ):
+        yield title, f"{value.value:.2f}", f"{value.low:.2f} to {value.high:.2f}"
 
 
-def _recall(evaluation: Evaluation, labels: Sequence[str]) -> str:
-    rows = []
-    for label in labels:
-        recall = evaluation.recall.get(label, math.nan)
-        found = "not measured" if math.isnan(recall) else percent(recall)
-        rows.append(f"| {words(label)} | {evaluation.support.get(label, 0)} | {found} |")
-    return "\n".join(["| reason | recordings | found |", "|---|---:|---:|", *rows])
-
-
-def _alike(agreement: Agreement) -> str:
-    rows = [
-        f"| {title} | {value.value:.2f} | {value.low:.2f} to {value.high:.2f} |"
-        for title, value in (
-            ("same answer as the teacher (share)", agreement.agreement),
-            (f"always answering {words(agreement.constant_label)}", agreement.constant),
-            ("divergence from the teacher (nats)", agreement.divergence),
-            ("always the teacher's mean answer", agreement.constant_divergence),
-        )
-    ]
-    return "\n".join(["| measured | value | 95 % interval |", "|---|---:|---:|", *rows])
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a Markdown table whose first column is left-aligned."""
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

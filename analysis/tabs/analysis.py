@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from html import escape
 from typing import Any
 
 import gradio as gr
@@ -13,16 +12,15 @@ import pandas as pd
 
 from analysis.panels import PANELS
 from analysis.panels.base import CellKey, Exhibit, Panel, system_title
-from analysis.panels.confusion import CONFUSION, display_order
+from analysis.panels.confusion import CONFUSION
 from analysis.panels.errors import ERRORS
-from analysis.panels.warming import Warming
-from analysis.stats.confusion import Confusion, confusion_of
 from analysis.stats.paired import ComparisonError
-from analysis.stats.recordings import ResultsError, probability_columns
+from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from analysis.tabs.panel_view import EVENT, Below, Wired, build_panel
 from analysis.tabs.recordings import ClassifyTab, add_listening, hear_tables, waiting
 from cry_model.records import group_name, words
+from cry_model.results import probability_columns
 
 
 def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:
@@ -84,69 +82,49 @@ def _record(exhibit: Exhibit) -> dict[str, Any]:
     return {"name": exhibit.name, "title": exhibit.title, "note": exhibit.note, "rows": rows}
 
 
-# A click on a heat map presses the button of the cell under the pointer: Plotly keeps what it
-# hovers over in the element itself, and Gradio's figures report no clicks. The listener for it may
-# outlive our element.
+# Gradio's figures report no clicks, but Plotly keeps what it hovers over in the element itself. The
+# listener may outlive our element.
 ON_LOAD = """
-element.addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (!button) return;
-  for (const other of element.querySelectorAll("button")) {
-    other.setAttribute("aria-pressed", other === button);
-  }
-  const { system, label, answer } = button.dataset;
-  trigger("select", { index: [system, label, answer], value: button.textContent });
-});
 document.addEventListener("click", (event) => {
   const place = event.target.closest?.("[id^=confusion-][id$=-figure]")?.id.match(/\\d/)[0];
   const point = event.target.closest?.(".js-plotly-plot")?._hoverdata?.[0];
-  const table = element.querySelectorAll("table")[place];
-  if (!point || !table || !element.isConnected) return;
-  const [row, column] = point.pointNumber;
-  table.rows[row + 1].cells[column + 1].querySelector("button")?.click();
+  if (!point || !element.isConnected) return;
+  trigger("select", { index: [Number(place), ...point.pointNumber], value: "" });
 }, true);
 """
+CELLS = (
+    "<h3>Recordings of a cell</h3><p>Click a cell of a matrix, or choose it here: true label, "
+    "predicted label and number of recordings.</p>"
+)
 
 
-def grid_html(systems: Sequence[str], confusions: Sequence[Confusion], order: list[int]) -> str:
-    """A table of counts for each system; the rows are true labels, the columns answers."""
-    tables = (_table(*pair, order) for pair in zip(systems, confusions, strict=True))
-    return f'<div class="cell-grids">{"".join(tables)}</div>'
+def cell_options(matrices: Sequence[pd.DataFrame]) -> list[tuple[str, str]]:
+    """Return what can be chosen for the cells that have recordings: title and :func:`cell_value`.
+
+    Args:
+        matrices: of each model, as :func:`analysis.panels.confusion.matrix_data` has it, with its
+            ``system``.
+    """
+    rows = [row for data in matrices for row in data[data["count"] > 0].itertuples()]
+    return [
+        (
+            f"{words(row.true)} → {words(row.answer)}: {row.count} ({system_title(row.system)})",
+            cell_value(row.system, row.true, row.answer),
+        )
+        for row in rows
+    ]
 
 
-def _table(system: str, confusion: Confusion, order: list[int]) -> str:
-    names = [words(confusion.labels[place]) for place in order]
-    head = "".join(f'<th scope="col"><span>{escape(name)}</span></th>' for name in names)
-    rows = "".join(
-        f'<tr><th scope="row">{escape(words(confusion.labels[true]))}</th>'
-        + "".join(f"<td>{_button(system, confusion, true, answer)}</td>" for answer in order)
-        + "</tr>"
-        for true in order
-    )
-    return (
-        f'<table class="cell-grid"><caption>{escape(system_title(system))}</caption>'
-        f"<thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    )
+def cell_value(system: str, label: str, answer: str) -> str:
+    """Return a cell as the dropdown holds it."""
+    return json.dumps([system, label, answer])
 
 
-def _button(system: str, confusion: Confusion, true: int, answer: int) -> str:
-    count = int(confusion.counts[true, answer])
-    if not count:
-        return ""
-    label, answered = confusion.labels[true], confusion.labels[answer]
-    what = f"{count} of {words(label)} answered as {words(answered)}, {system_title(system)}"
-    return (
-        f'<button type="button" aria-pressed="false" aria-label="{escape(what)}" '
-        f'data-system="{escape(system)}" data-label="{escape(label)}" '
-        f'data-answer="{escape(answered)}">{count}</button>'
-    )
-
-
-MOST = 200  # rows; nobody listens to more
+LISTED = 200  # rows; nobody listens to more
 
 
 def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
-    """Recordings of a true label that were answered alike, the surest first; titles for a reader.
+    """Return the recordings of one cell, the most confident first, with titles for a reader.
 
     Returns:
         Recording, its group, the folds in which its pieces were tested, seed, true label, answer
@@ -166,7 +144,7 @@ def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
             "Fold": _folds(run, table),
             "Seed": table["seed"],
             "True label": table["label"].map(words),
-            "Answer": table["answer"].map(words),
+            "Predicted label": table["answer"].map(words),
         }
     )
     shown[[f"{words(name)} (%)" for name in run.labels]] = shares
@@ -174,13 +152,11 @@ def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
 
 
 def list_title(run: MeasuredRun, label: str, answer: str, count: int) -> str:
-    """What is listed, as a heading."""
-    what = f"{words(label)} answered rightly"
-    if label != answer:
-        what = f"{words(label)} taken for {words(answer)}"
-    seeds = f" over {len(run.seeds)} seeds" if len(run.seeds) > 1 else ""
-    only = f", the {MOST} surest of them" if count > MOST else ""
-    return f"{system_title(run.system)}, {what}: {count} of its recordings{seeds}{only}"
+    """Return the heading of a list; of more than :data:`LISTED` recordings that many are shown."""
+    return (
+        f"{system_title(run.system)}, {words(label)} classified as {words(answer)}: "
+        f"{min(count, LISTED)} of {count}"
+    )
 
 
 def _folds(run: MeasuredRun, table: pd.DataFrame) -> pd.Series:
@@ -193,18 +169,14 @@ def _folds(run: MeasuredRun, table: pd.DataFrame) -> pd.Series:
     return pd.Series(folds.reindex(keys).to_numpy(), index=table.index)
 
 
-INVITATION = (
-    "### Hear what was confused\n\nHow many recordings stand in each cell: true labels down, "
-    "answers across. Choose one to list them."
-)
 TO_THE_LIST = """() => document.getElementById("confusion-list-heading")
   ?.scrollIntoView({ behavior: "smooth", block: "start" })"""
 
 
 def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
-    """Lays it out in the current block and connects it to the panel."""
-    gr.Markdown(INVITATION)
-    grid = gr.HTML(js_on_load=ON_LOAD, elem_id="confusion-cells")
+    """Lay out the choice of a cell and its list of recordings, and connect them to the panel."""
+    clicks = gr.HTML(CELLS, js_on_load=ON_LOAD, padding=False, elem_id="confusion-clicks")
+    cells = gr.Dropdown([], label="Cell", elem_id="confusion-cell")
     heading = gr.Markdown(visible=False, elem_id="confusion-list-heading")
     table = gr.Dataframe(
         interactive=False, show_label=False, visible=False, elem_id="confusion-list"
@@ -212,33 +184,53 @@ def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Be
     listening = add_listening("confusion", wired.dataset, [table], classify)
 
     def renew(cell: CellKey, choices: Mapping[str, Any]) -> tuple[Any, ...]:
+        options = cell_options(_matrices(wired.panel, found, cell, choices))
         hidden = gr.Markdown(visible=False), gr.Dataframe(visible=False)
-        return _grid(wired, found, cell, choices), *hidden, *listening.fill(cell, choices)
+        return gr.Dropdown(options, value=None), *hidden, *listening.fill(cell, choices)
 
-    def choose(dataset: str, protocol: str, event: gr.SelectData) -> tuple[Any, ...]:
-        system, label, answer = event.index
+    def choose(dataset: str, protocol: str, value: str) -> tuple[Any, ...]:
+        system, label, answer = json.loads(value)
         run = found.of(dataset, protocol)[system]
         listed = cell_list(run, label, answer)
         title = f"### {list_title(run, label, answer, len(listed))}"
-        shown = gr.Markdown(title, visible=True), gr.Dataframe(listed[:MOST], visible=True)
+        shown = gr.Markdown(title, visible=True), gr.Dataframe(listed[:LISTED], visible=True)
         return *shown, *waiting()
 
+    def click(event: gr.SelectData, dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
+        names = [selector.name for selector in wired.panel.selectors]
+        choices = dict(zip(names, chosen, strict=True))
+        matrices = _matrices(wired.panel, found, CellKey(dataset, protocol), choices)
+        place, true, answer = event.index
+        if place >= len(matrices):  # the difference, whose cells are no recordings of one model
+            return gr.skip(), *[gr.skip()] * len(outputs)
+        data = matrices[place]
+        row = data.iloc[true * data["true"].nunique() + answer]
+        if not row["count"]:
+            return gr.skip(), *[gr.skip()] * len(outputs)
+        value = cell_value(row["system"], row["true"], row["answer"])
+        return value, *choose(dataset, protocol, value)
+
     outputs = [heading, table, *listening.blocks]
-    chosen = grid.select(choose, [wired.dataset, wired.protocol], outputs, **EVENT)
-    chosen.then(None, js=TO_THE_LIST, api_visibility="private")
-    return Below([grid, *outputs], renew)
+    chosen = [
+        cells.select(choose, [wired.dataset, wired.protocol, cells], outputs, **EVENT),
+        clicks.select(click, wired.chosen, [cells, *outputs], **EVENT),
+    ]
+    for event in chosen:
+        event.then(None, js=TO_THE_LIST, api_visibility="private")
+    return Below([cells, *outputs], renew)
 
 
-def _grid(wired: Wired, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any]) -> str:
-    """The tables of what is drawn above; nothing where nothing can be drawn."""
-    if cell not in wired.panel.cells(found):
-        return ""
-    systems = list(dict.fromkeys((choices["system"], choices["beside"])))
+def _matrices(
+    panel: Panel, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any]
+) -> list[pd.DataFrame]:
+    """Return the matrices that are drawn above; none where nothing can be drawn."""
+    if cell not in panel.cells(found):
+        return []
     try:
-        confusions = [confusion_of(found.of(*cell)[system]) for system in systems]
-    except ResultsError:
-        return ""  # the panel says why
-    return grid_html(systems, confusions, display_order(confusions, choices["by_similarity"]))
+        exhibits = panel.exhibits(found, cell, choices)
+    except (ResultsError, ComparisonError):
+        return []  # the panel says why
+    return [exhibit.data for exhibit in exhibits if "count" in exhibit.data]
 
 
 BELOW: Mapping[str, Callable[[FoundRuns, ClassifyTab, Wired], Below]] = {
@@ -262,8 +254,13 @@ def build_analysis_tab(
         panels: a sub-tab for each.
         classify: where a recording of the results is opened; None offers none to listen to.
     """
-    if found.problems:
-        gr.Markdown("\n".join(f"- {problem}" for problem in found.problems), elem_id="problems")
+    problems = gr.Markdown(visible=False, elem_id="problems")
+
+    def name_problems() -> gr.Markdown:
+        lines = [f"- {problem}" for problem in found.readable.problems]
+        return gr.Markdown("\n".join(lines), visible=bool(lines))
+
+    tab.select(name_problems, None, problems, **EVENT)
     shared = gr.State(None)
     with gr.Tabs(elem_id="panels"):
         for number, panel in enumerate(panels):
@@ -272,6 +269,4 @@ def build_analysis_tab(
                 if classify is not None and panel.name in BELOW:
                     more["below"] = partial(BELOW[panel.name], found, classify)
                 build_panel(panel, found, tabs, shared, **more)
-    warming = Warming(found, panels)
-    tab.select(warming.start, queue=False, show_progress="hidden", api_visibility="private")
     offer_analysis(found, panels)

@@ -1,121 +1,22 @@
-"""A panel as a Gradio sub-tab: selectors above, a place for each exhibit below."""
+"""Show a panel as a Gradio sub-tab: selectors above, its cards below."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import gradio as gr
-import numpy as np
-import pandas as pd
 from gradio.blocks import Block
 from gradio.components import Component
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from analysis.panels.base import NOTHING, PROTOCOL_TITLES, CellKey, Exhibit, Panel, Selector
+from analysis.panels.markup import FORMATS, SAVE_FIGURE, csv_link, table_html
 from analysis.stats.paired import ComparisonError
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import PROTOCOLS, FoundRuns
-from analysis.tabs.answer import data_link
 from cry_model.records import dataset_title
-
-FORMATS = ("svg", "png")
-# Plotly keeps what its camera button saves in the element itself. Dark words on white, with the
-# finding above them, for the length of the click: the file must be readable anywhere.
-SAVE_FIGURE = """(place, format) => {
-  const plot = document.querySelector(`#${place} .js-plotly-plot`);
-  const button = plot?.querySelector("[data-attr='toImage'], .modebar-btn");
-  if (!button) return;
-  const link = document.querySelector(`#${place} a.download`);
-  const heading = document.querySelector(`#${place}-heading`)?.textContent.trim() ?? "";
-  const lines = (heading.match(/.{1,90}(\\s|$)/g) ?? []).map((line) => line.trim());
-  const { layout } = plot;
-  const kept = { ...layout };
-  layout.paper_bgcolor = layout.plot_bgcolor = "white";
-  layout.font = { ...layout.font, color: "#222222" };
-  layout.title = { text: lines.join("<br>"), x: 0.01, xanchor: "left", y: 0.98, yanchor: "top",
-                   font: { size: 14 } };
-  layout.margin = { ...layout.margin, t: (layout.margin?.t ?? 36) + 20 * lines.length + 12 };
-  layout.height = plot.clientHeight + 20 * lines.length + 12;
-  Object.assign(plot._context.toImageButtonOptions, {
-    format, filename: link ? link.download.replace(/\\.csv$/, "") : place,
-    width: plot.clientWidth, height: layout.height, scale: format === "png" ? 2 : 1 });
-  button.click();
-  for (const name of Object.keys(layout)) delete layout[name];
-  Object.assign(layout, kept);
-}"""
-
-
-def csv_link(exhibit: Exhibit) -> str:
-    """The data as a download that the server keeps no file of. HTML."""
-    if exhibit.data.empty:
-        return ""
-    link = data_link("Data (CSV)", f"{exhibit.name}.csv", "text/csv", exhibit.csv)
-    return f'<p class="downloads">{link}</p>'
-
-
-MOST_ROWS = 100
-DIGITS = 4  # after the point, at most
-
-
-def table_html(table: pd.DataFrame, caption: str) -> str:
-    """A table that scrolls in its own box, its head in sight.
-
-    Args:
-        table: of more than ``MOST_ROWS`` rows, the first are shown.
-        caption: what it shows; plain text.
-    """
-    shown, cut = table.head(MOST_ROWS), len(table) > MOST_ROWS
-    less = f" (the first {MOST_ROWS} of {len(table)} rows; the data below has all)" if cut else ""
-    columns = {name: _column(shown[name]) for name in shown}
-    numbers = [_is_number(shown[name]) for name in shown]
-    heads = "".join(
-        f'<th scope="col"{_side(number)}>{escape(str(name))}</th>'
-        for name, number in zip(shown, numbers, strict=True)
-    )
-    rows = "".join(
-        f"<tr>{_row(cells, numbers)}</tr>" for cells in zip(*columns.values(), strict=True)
-    )
-    kind = "table cut" if cut else "table"
-    return (
-        f'<div class="{kind}" tabindex="0" role="region" '
-        f'aria-label="{escape(caption + less)}"><table>'
-        f"<caption><span>{escape(caption)}</span>{less}</caption><thead><tr>{heads}</tr></thead>"
-        f"<tbody>{rows}</tbody></table></div>"
-    )
-
-
-def _row(cells: tuple[str, ...], numbers: list[bool]) -> str:
-    first, *others = cells
-    return f'<th scope="row"{_side(numbers[0])}>{escape(first)}</th>' + "".join(
-        f"<td{_side(number)}>{escape(cell)}</td>"
-        for cell, number in zip(others, numbers[1:], strict=True)
-    )
-
-
-def _side(number: bool) -> str:
-    return ' class="number"' if number else ""
-
-
-def _is_number(column: pd.Series) -> bool:
-    return is_numeric_dtype(column) and not is_bool_dtype(column)
-
-
-def _column(column: pd.Series) -> list[str]:
-    """As text, numbers with as many digits as the one that needs most."""
-    if not _is_number(column):
-        return ["" if pd.isna(value) else str(value) for value in column]
-    values = [None if pd.isna(value) else float(value) for value in column]
-    digits = max((_digits(value) for value in values if value is not None), default=0)
-    return ["" if value is None else f"{value:,.{digits}f}" for value in values]
-
-
-def _digits(value: float) -> int:
-    text = np.format_float_positional(round(value, DIGITS), trim="-")
-    return len(text.partition(".")[2])
-
 
 # Without the queue, whose places may be taken by recordings; of quick clicks the last one counts.
 EVENT: dict[str, Any] = {
@@ -126,9 +27,8 @@ EVENT: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where an exhibit stands: what :func:`filled` gives values to, in this order."""
+class CardBlocks(NamedTuple):
+    """Hold the blocks of a card, in the order of the values of :func:`_card_values`."""
 
     column: gr.Column
     heading: gr.Markdown
@@ -138,22 +38,17 @@ class Place:
     images: gr.Row
     link: gr.HTML
 
-    @property
-    def blocks(self) -> list[Block]:
-        """All of them."""
-        return list(vars(self).values())
-
 
 @dataclass(frozen=True)
 class Wired:
-    """A panel on the page, for what is added to it.
+    """Hold a panel on the page, for what is added to it.
 
     Attributes:
         panel: which.
         dataset, protocol: the choice of the cell.
         selectors: those of the panel, in its order.
         problem: where a sentence stands if nothing can be drawn.
-        places: one for each exhibit.
+        places: one for each card.
     """
 
     panel: Panel
@@ -161,27 +56,21 @@ class Wired:
     protocol: gr.Dropdown
     selectors: tuple[Component, ...]
     problem: gr.HTML
-    places: tuple[Place, ...]
+    places: tuple[CardBlocks, ...]
 
     @property
     def chosen(self) -> list[Component]:
-        """The values that say what to draw."""
+        """Return the components that say what to draw."""
         return [self.dataset, self.protocol, *self.selectors]
-
-    @property
-    def outputs(self) -> list[Block]:
-        """What a choice changes."""
-        blocks = [block for place in self.places for block in place.blocks]
-        return [*self.chosen, self.problem, *blocks]
 
 
 @dataclass(frozen=True)
 class Below:
-    """What stands below the exhibits of a panel and changes with them.
+    """Hold what stands below the cards of a panel and changes with them.
 
     Attributes:
         blocks: what changes.
-        fill: (cell, choices) -> a value for each of these, after the exhibits were drawn anew.
+        fill: (cell, choices) -> a value for each of these, after the cards were drawn anew.
     """
 
     blocks: Sequence[Block] = ()
@@ -195,22 +84,21 @@ def build_panel(
     shared: gr.State,
     below: Callable[[Wired], Below] = lambda _: Below(),
 ) -> Wired:
-    """Lays a panel out in the current block and connects it.
+    """Lay out a panel in the current block and bind its events.
 
     Args:
         panel: what to show.
-        found: of which runs.
+        found: of which runs; their predictions are read with the first event.
         tabs: the panel is drawn when one of these is chosen.
         shared: the cell that was last chosen in any panel, or None.
-        below: lays out more, below the exhibits.
+        below: lays out more, below the cards.
     """
     wired = _lay_out(panel, found)
     more = below(wired)
 
-    def draw(cell: CellKey, chosen: Sequence[Any]) -> tuple[Any, ...]:
-        cell = settled(panel.cells(found) or [cell], cell)
-        choices = chosen_in(panel, found, cell, chosen)
-        return (*values(panel, found, cell, chosen), *more.fill(cell, choices))
+    def draw(wanted: CellKey, chosen: Sequence[Any]) -> tuple[Any, ...]:
+        cell, choices = resolve(panel, found.readable, wanted, chosen)
+        return (*values(panel, found.readable, cell, choices), *more.fill(cell, choices))
 
     def choose(dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
         cell = CellKey(dataset, protocol)
@@ -219,7 +107,8 @@ def build_panel(
     def arrive(cell: CellKey | None, dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
         return draw(CellKey(*cell or (dataset, protocol)), chosen)
 
-    inputs, outputs = wired.chosen, [*wired.outputs, *more.blocks]
+    inputs, cards = wired.chosen, [block for place in wired.places for block in place]
+    outputs = [*inputs, wired.problem, *cards, *more.blocks]
     # Of a dropdown Gradio reports an input twice and a selection once.
     chosen = [c.input if isinstance(c, gr.Checkbox) else c.select for c in inputs]
     gr.on(chosen, choose, inputs, [shared, *outputs], **EVENT)
@@ -229,70 +118,101 @@ def build_panel(
     return wired
 
 
-def values(panel: Panel, found: FoundRuns, cell: CellKey, chosen: Sequence[Any]) -> tuple[Any, ...]:
-    """For :attr:`Wired.outputs`: a panel, or the sentence that says why there is none."""
-    cells = panel.cells(found)
-    if not cells:
-        same = [gr.skip()] * (2 + len(panel.selectors))
-        return (*same, _problem(NOTHING), *_filled(panel, ()))
-    cell = settled(cells, cell)
-    choices = chosen_in(panel, found, cell, chosen)
-    try:
-        exhibits, problem = panel.exhibits(found, cell, choices), ""
-    except (ResultsError, ComparisonError) as error:
-        exhibits, problem = (), str(error)
-    return (
-        gr.Dropdown(_datasets(cells), value=cell.dataset),
-        gr.Dropdown(_protocols(cells, cell), value=cell.protocol),
-        *(_selected(selector, found, cell, choices[selector.name]) for selector in panel.selectors),
-        _problem(problem),
-        *_filled(panel, exhibits),
-    )
+def resolve(
+    panel: Panel, found: FoundRuns, wanted: CellKey, chosen: Sequence[Any]
+) -> tuple[CellKey, dict[str, Any]]:
+    """Return the nearest cell that the panel has, and the choices that can be made there.
 
-
-def chosen_in(
-    panel: Panel, found: FoundRuns, cell: CellKey, chosen: Sequence[Any]
-) -> dict[str, Any]:
-    """What the panel's selectors have, in its order, by name, as far as the cell offers it."""
+    Args:
+        panel: whose selectors.
+        found: the runs.
+        wanted: if the panel lacks it, the first cell of its dataset, or of all, is taken.
+        chosen: the values of the selectors, in the order of the panel.
+    """
+    cell = resolve_cell(panel.cells(found) or [wanted], wanted)
     names = [selector.name for selector in panel.selectors]
-    return panel.settle(found, cell, dict(zip(names, chosen, strict=True)))
+    return cell, panel.settle(found, cell, dict(zip(names, chosen, strict=True)))
 
 
-def settled(cells: Sequence[CellKey], wanted: CellKey) -> CellKey:
-    """The wanted cell; else another protocol of its dataset; else the first."""
+def resolve_cell(cells: Sequence[CellKey], wanted: CellKey) -> CellKey:
+    """Return the wanted cell; else another split of its dataset; else the first."""
     if wanted in cells:
         return wanted
     return next((cell for cell in cells if cell.dataset == wanted.dataset), cells[0])
 
 
+def values(
+    panel: Panel, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """Return the values of the selectors, the problem and the cards, as :func:`resolve` has them.
+
+    What cannot be drawn gives the sentence that says why.
+    """
+    cells = panel.cells(found)
+    exhibits: Sequence[Exhibit] = ()
+    problem = "" if cells else NOTHING
+    if cells:
+        try:
+            exhibits = panel.exhibits(found, cell, choices)
+        except (ResultsError, ComparisonError) as error:
+            problem = str(error)
+    html = f'<div class="answer problem"><p>{escape(problem)}</p></div>'
+    hidden = [gr.Column(visible=False), *[gr.skip()] * (len(CardBlocks._fields) - 1)]
+    return (
+        *_cell_selectors(cells, cell),
+        *(_selector(selector, found, cell, choices[selector.name]) for selector in panel.selectors),
+        gr.HTML(html, visible=bool(problem)),
+        *(value for exhibit in exhibits for value in _card_values(exhibit, panel.grids)),
+        *hidden * (panel.places - len(exhibits)),
+    )
+
+
+def _card_values(exhibit: Exhibit, grid: bool) -> tuple[Any, ...]:
+    """Return the values for :class:`CardBlocks`."""
+    pictured, table = exhibit.figure is not None, exhibit.table
+    if table is None:
+        shown = gr.Dataframe(visible=False) if grid else gr.HTML(visible=False)
+    elif grid:
+        shown = gr.Dataframe(table, visible=True)
+    else:
+        shown = gr.HTML(table_html(table, exhibit.title), visible=True)
+    return (
+        gr.Column(visible=True),
+        f"### {escape(exhibit.title, quote=False)}",
+        gr.Plot(exhibit.figure, visible=pictured),
+        shown,
+        exhibit.note,
+        gr.Row(visible=pictured),
+        csv_link(exhibit),
+    )
+
+
 def _lay_out(panel: Panel, found: FoundRuns) -> Wired:
     cells = panel.cells(found)
-    first = cells[0] if cells else CellKey("", "")
+    cell = cells[0] if cells else CellKey("", "")
     gr.Markdown(panel.lead)
     with gr.Row(elem_id=f"{panel.name}-choices", visible=bool(cells)):
-        dataset = gr.Dropdown(
-            _datasets(cells),
-            value=first.dataset or None,
-            label="Corpus",
-            elem_id=f"{panel.name}-dataset",
+        dataset, protocol = _cell_selectors(cells, cell, panel)
+        selectors = tuple(
+            _selector(
+                selector,
+                found,
+                cell,
+                selector.settle(found, cell),
+                label=selector.label,
+                elem_id=f"{panel.name}-{selector.name}",
+            )
+            for selector in panel.selectors
         )
-        protocol = gr.Dropdown(
-            _protocols(cells, first),
-            value=first.protocol or None,
-            label="What is split",
-            visible=panel.by_protocol,
-            elem_id=f"{panel.name}-protocol",
-        )
-        selectors = tuple(_component(panel, selector, found, first) for selector in panel.selectors)
     problem = gr.HTML(visible=False, elem_id=f"{panel.name}-problem")
     names = [f"{panel.name}-{number}" for number in range(panel.places)]
     with gr.Row(equal_height=False):
-        abreast = [_place(name, panel.grids) for name in names[: panel.abreast]]
-    places = (*abreast, *(_place(name, panel.grids) for name in names[panel.abreast :]))
+        abreast = [_lay_out_card(name, panel.grids) for name in names[: panel.abreast]]
+    places = (*abreast, *(_lay_out_card(name, panel.grids) for name in names[panel.abreast :]))
     return Wired(panel, dataset, protocol, selectors, problem, places)
 
 
-def _place(name: str, grid: bool) -> Place:
+def _lay_out_card(name: str, grid: bool) -> CardBlocks:
     with gr.Column(elem_id=name, elem_classes="exhibit", min_width=320, visible=False) as column:
         heading = gr.Markdown(elem_id=f"{name}-heading")
         figure = gr.Plot(show_label=False, elem_id=f"{name}-figure")
@@ -310,61 +230,33 @@ def _place(name: str, grid: bool) -> Place:
                     button = gr.Button(text, size="sm", scale=0, elem_classes="download")
                     save = f"() => ({SAVE_FIGURE})('{name}', '{kind}')"
                     button.click(None, js=save, api_visibility="private")
-    return Place(column, heading, figure, table, note, images, link)
+    return CardBlocks(column, heading, figure, table, note, images, link)
 
 
-def _filled(panel: Panel, exhibits: Sequence[Exhibit]) -> list[Any]:
-    """Values for the places of a panel; those without an exhibit are hidden."""
-    shown = [value for exhibit in exhibits for value in filled(exhibit, panel.grids)]
-    hidden = [gr.Column(visible=False), *[gr.skip()] * 6]
-    return shown + hidden * (panel.places - len(exhibits))
-
-
-def filled(exhibit: Exhibit, grid: bool) -> list[Any]:
-    """Values for :attr:`Place.blocks`."""
-    pictured = exhibit.figure is not None
-    return [
-        gr.Column(visible=True),
-        f"### {escape(exhibit.title, quote=False)}",
-        gr.Plot(exhibit.figure, visible=pictured),
-        _table(exhibit, grid),
-        exhibit.note,
-        gr.Row(visible=pictured),
-        csv_link(exhibit),
-    ]
-
-
-def _table(exhibit: Exhibit, grid: bool) -> gr.Dataframe | gr.HTML:
-    if grid:
-        return gr.Dataframe(exhibit.table, visible=exhibit.table is not None)
-    if exhibit.table is None:
-        return gr.HTML(visible=False)
-    return gr.HTML(table_html(exhibit.table, exhibit.title), visible=True)
-
-
-def _problem(sentence: str) -> gr.HTML:
-    html = f'<div class="answer problem"><p>{escape(sentence)}</p></div>'
-    return gr.HTML(html, visible=bool(sentence))
-
-
-def _datasets(cells: Sequence[CellKey]) -> list[tuple[str, str]]:
-    return [(dataset_title(name), name) for name in dict.fromkeys(c.dataset for c in cells)]
-
-
-def _protocols(cells: Sequence[CellKey], cell: CellKey) -> list[tuple[str, str]]:
+def _cell_selectors(
+    cells: Sequence[CellKey], cell: CellKey, panel: Panel | None = None
+) -> tuple[gr.Dropdown, gr.Dropdown]:
+    """Make the choice of the corpus and of its split; with ``panel`` anew, else as an update."""
     own = {known.protocol for known in cells if known.dataset == cell.dataset}
-    return [(PROTOCOL_TITLES[name], name) for name in PROTOCOLS if name in own]
+    datasets = [(dataset_title(name), name) for name in dict.fromkeys(c.dataset for c in cells)]
+    protocols = [(PROTOCOL_TITLES[name], name) for name in PROTOCOLS if name in own]
+    first: dict[str, Any] = {}
+    second: dict[str, Any] = {}
+    if panel is not None:
+        first = {"label": "Corpus", "elem_id": f"{panel.name}-dataset"}
+        second = {"label": "Split", "elem_id": f"{panel.name}-protocol"}
+        second["visible"] = panel.by_protocol
+    return (
+        gr.Dropdown(datasets, value=cell.dataset or None, **first),
+        gr.Dropdown(protocols, value=cell.protocol or None, **second),
+    )
 
 
-def _component(panel: Panel, selector: Selector, found: FoundRuns, cell: CellKey) -> Component:
-    elem_id, value = f"{panel.name}-{selector.name}", selector.settle(found, cell)
+def _selector(
+    selector: Selector, found: FoundRuns, cell: CellKey, value: object, **names: str
+) -> Component:
+    """Make a selector of a panel; without ``names`` (label, id), an update of one."""
     if selector.kind == "switch":
-        return gr.Checkbox(value, label=selector.label, elem_id=elem_id)
-    options = selector.offered(found, cell)
-    return gr.Dropdown(options, value=value, label=selector.label, elem_id=elem_id)
-
-
-def _selected(selector: Selector, found: FoundRuns, cell: CellKey, value: object) -> Component:
-    if selector.kind == "switch":
-        return gr.Checkbox(value)
-    return gr.Dropdown([tuple(o) for o in selector.offered(found, cell)], value=value)
+        return gr.Checkbox(value, **names)
+    options = [tuple(option) for option in selector.offered(found, cell)]
+    return gr.Dropdown(options, value=value, **names)

@@ -1,4 +1,4 @@
-"""Lists of recordings: choosing a row plays it and offers to open it in the Classify tab."""
+"""Play the recording of a chosen row and offer to open it in the Classify tab."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import base64
 import io
 import os
 import unicodedata
-import wave
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,7 @@ SECONDS = 60  # at most, for the sound travels inside of the page
 
 
 def player_html(name: str, sound: Recording) -> str:
-    """A player that starts at once, under the recording's name."""
+    """Write a player that starts at once, under the recording's name."""
     cut = f" (the first {SECONDS} s)" if sound.duration > SECONDS else ""
     data = base64.b64encode(wav_bytes(sound)).decode()
     return (
@@ -40,65 +39,57 @@ def player_html(name: str, sound: Recording) -> str:
     )
 
 
-def sentence_html(name: str, sentence: str) -> str:
-    """Why a recording is not played."""
-    return f'<p class="name">{escape(name)}</p><p role="status">{escape(sentence)}</p>'
-
-
 def sixteen_bits(sound: Recording) -> NDArray[np.int16]:
-    """The samples at their own level; floating-point ones Gradio would bring to full scale."""
+    """Return the samples at their own level; floating-point ones Gradio would rescale."""
     return np.clip(np.round(32768 * sound.waveform.numpy()), -32768, 32767).astype(np.int16)
 
 
 def wav_bytes(sound: Recording) -> bytes:
-    """The first :data:`SECONDS` as a mono file of 16 bits."""
+    """Write the first :data:`SECONDS` as a mono file of 16 bits."""
     buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(sound.sample_rate)
-        file.writeframes(sixteen_bits(sound)[: SECONDS * sound.sample_rate].tobytes())
+    samples = sixteen_bits(sound)[: SECONDS * sound.sample_rate]
+    soundfile.write(buffer, samples, sound.sample_rate, format="WAV")
     return buffer.getvalue()
 
 
 VARIABLE = "CRY_DATA"
 UNLICENSED = "challenge6"
-"""Beginning of the datasets of the paper's corpus, whose source states no licence."""
+"""Prefix of the datasets of the paper's corpus, whose source states no licence."""
 NOT_TO_BE_PLAYED = "The source of these recordings states no licence, so they are not played here."
-NOT_AT_HAND = (
-    "The sound of this recording is not at hand: audio is not kept with the results. Start the "
-    f"page with {VARIABLE} set to the folder of recordings to hear it."
+NOT_FOUND = (
+    f"Audio is not kept with the results. Start the page with {VARIABLE} set to the folder of "
+    "recordings to play it."
 )
 
 
-class NotAtHandError(LookupError):
-    """There is no such recording here that can be read; one sentence says why."""
+class AudioNotFoundError(LookupError):
+    """Say in one sentence why a recording cannot be read here."""
 
 
-def sound_of(dataset: str, recording: str) -> audio.Recording:
-    """A recording of the results, read from its file.
+def find_audio(dataset: str, recording: str) -> Recording:
+    """Read a recording of the results from its file.
 
     Args:
         dataset: its name in the results folder.
         recording: its name in the predictions.
 
     Raises:
-        NotAtHandError: if ``CRY_DATA`` does not hold it, or not as sound, or if its source states
-            no licence.
+        AudioNotFoundError: if ``CRY_DATA`` does not hold it, or not as sound, or if its source
+            states no licence.
     """
     if dataset.startswith(UNLICENSED):
-        raise NotAtHandError(NOT_TO_BE_PLAYED)
+        raise AudioNotFoundError(NOT_TO_BE_PLAYED)
     path = find_recording(dataset, recording)
     if path is None:
-        raise NotAtHandError(NOT_AT_HAND)
+        raise AudioNotFoundError(NOT_FOUND)
     try:
         return audio.load(path)
     except audio.AudioError as error:
-        raise NotAtHandError(str(error)) from error
+        raise AudioNotFoundError(str(error)) from error
 
 
 def find_recording(dataset: str, recording: str) -> Path | None:
-    """The file of a recording below ``CRY_DATA``, by the end of its path without its ending.
+    """Return the file of a recording below ``CRY_DATA``, by the end of its path without its ending.
 
     Names are only looked up among the files of the dataset's folder, so none leads out of it. If
     two folders hold a file of that name, it is unknown which is meant, and neither is taken.
@@ -119,7 +110,7 @@ def _folder(root: Path, dataset: str) -> Path | None:
 
 @lru_cache(maxsize=16)
 def _index(folder: Path) -> Mapping[str, Path]:
-    """Name -> file: its stem, its name with the ending, and its path below ``folder``."""
+    """Map names to files: its stem, its name with the ending, and its path below ``folder``."""
     named: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
@@ -139,7 +130,7 @@ TO_THE_TOP = "() => window.scrollTo(0, 0)"
 
 @dataclass(frozen=True)
 class ClassifyTab:
-    """Where a recording is opened.
+    """Hold where a recording is opened.
 
     Attributes:
         recorder: the recording of the Classify tab; what changes it is answered.
@@ -151,7 +142,7 @@ class ClassifyTab:
 
 
 def hear_tables(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
-    """The player below a panel whose tables are all lists of recordings."""
+    """Lay out the player below a panel whose tables are all lists of recordings."""
     tables = [place.table for place in wired.places]
     return add_listening(wired.panel.name, wired.dataset, tables, classify)
 
@@ -159,7 +150,7 @@ def hear_tables(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
 def add_listening(
     name: str, dataset: gr.Dropdown, lists: Sequence[gr.Dataframe], classify: ClassifyTab
 ) -> Below:
-    """Lays out the player in the current block and connects it.
+    """Lay out the player in the current block and bind its events.
 
     Args:
         name: of the panel; begins the ids.
@@ -185,7 +176,7 @@ def add_listening(
 
 
 def waiting() -> tuple[Any, ...]:
-    """Values for the blocks of :func:`add_listening`: the player before anything was chosen.
+    """Return values for the blocks of :func:`add_listening`: the player before anything was chosen.
 
     It then has its height below a list, and covers none of it when a row is chosen.
     """
@@ -193,23 +184,24 @@ def waiting() -> tuple[Any, ...]:
 
 
 def _play(dataset: str, event: gr.SelectData) -> tuple[Any, ...]:
-    """Row, player, button, and what the button would open."""
+    """Return row, player, button, and what the button would open."""
     recording = str(event.row_value[0])
     try:
-        html, found = player_html(recording, sound_of(dataset, recording)), True
-    except NotAtHandError as error:
-        html, found = sentence_html(recording, str(error)), False
-    chosen = (dataset, recording) if found else None
-    return gr.Row(visible=True), html, gr.Button(visible=found), chosen
+        html = player_html(recording, find_audio(dataset, recording))
+    except AudioNotFoundError as error:
+        name, reason = escape(recording), escape(str(error))
+        html = f'<p class="name">{name}</p><p role="status">{reason}</p>'
+        return gr.Row(visible=True), html, gr.Button(visible=False), None
+    return gr.Row(visible=True), html, gr.Button(visible=True), (dataset, recording)
 
 
 def _open(chosen: tuple[str, str] | None) -> tuple[Any, Any]:
-    """The recording for Classify, as a copy: Gradio refuses paths outside of its own folder."""
+    """Copy the recording for Classify: Gradio refuses paths outside of its own folder."""
     if chosen is None:  # the session was dropped
         raise gr.Error(CHOOSE_AGAIN, print_exception=False)
     try:
-        sound = sound_of(*chosen)
-    except NotAtHandError as error:  # it went in the meantime
+        sound = find_audio(*chosen)
+    except AudioNotFoundError as error:  # it went in the meantime
         raise gr.Error(str(error), print_exception=False) from error
     copy = own_path("recording.wav")
     soundfile.write(copy, sixteen_bits(sound), sound.sample_rate)

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from analysis.stats.comparison import compare
-from analysis.stats.paired import ComparisonError, exchanged, flipped, mcnemar
+from analysis.stats.paired import ComparisonError, exchanged, flipped_of, mcnemar_of
+from analysis.stats.paired import answers as labelled
 from analysis.stats.runs import read_run
 from cry_model.metrics import METRICS, weighted
+from cry_model.results import write_predictions
 from tests.analysis.made_up_runs import LABELS, answers, recordings, write_run
 from tests.analysis.plain_metrics import plain
-from train.scoring import results
 
 COLUMNS = [f"p_{label}" for label in LABELS]
 
@@ -122,7 +123,7 @@ def test_under_no_difference_small_p_values_are_rare(tmp_path):
     folder, runs = write_run(tmp_path, "resnet18"), []
     for noise in range(60):
         table = answers(recordings(), 0.8, noise, fit_seed=0)
-        results.write_predictions(folder, table)
+        write_predictions(folder, table)
         runs.append(read_run(folder))
         assert len(runs[-1].recordings) == 90  # read before the next ones are written
     small = sum(
@@ -137,14 +138,14 @@ def test_flips_and_mcnemar_by_counting(pair):
     of_seed = (pair[0].recordings["seed"] == 1).to_numpy()
     right, other_right = (q[of_seed].argmax(1) == truth[of_seed] for q in (p, other))
     only, only_other = (right & ~other_right).sum(), (~right & other_right).sum()
-    found = mcnemar(*pair, seed=1)
+    found = mcnemar_of(table := labelled(*pair, 1), 1)
     assert (found.only_one, found.only_other) == (only, only_other)
     n, least = only + only_other, min(only, only_other)
     choose = np.array([1.0])
     for _ in range(n):  # Pascal's triangle
         choose = np.convolve(choose, [0.5, 0.5])
     assert found.p_value == pytest.approx(min(1, 2 * choose[: least + 1].sum()))
-    table = flipped(*pair, seed=1)
+    table = flipped_of(table)
     assert len(table) == (p[of_seed].argmax(1) != other[of_seed].argmax(1)).sum()
     assert (table["right"] == "one").sum() == only
     assert (table["right"] == "other").sum() == only_other
@@ -153,8 +154,8 @@ def test_flips_and_mcnemar_by_counting(pair):
 
 
 def test_nothing_differs_and_mcnemar_is_sure_of_nothing(pair):
-    assert mcnemar(pair[0], pair[0], seed=0).p_value == 1
-    assert flipped(pair[0], pair[0], seed=0).empty
+    assert mcnemar_of(labelled(pair[0], pair[0], 0), 0).p_value == 1
+    assert flipped_of(labelled(pair[0], pair[0], 0)).empty
 
 
 def test_what_cannot_be_paired_is_refused(pair, tmp_path):

@@ -27,7 +27,7 @@ def test_the_bars_sum_to_the_gain_over_an_average_recording(read, examples):
     label = model.labels.index(prediction.label)
     assert sum(bars.x) == pytest.approx(float(here[label] - average[label]), abs=0.01)
     total = f"{float(here[label] - average[label]):+.2f}".replace("-", "−")
-    assert f"All together {total} beside an average" in describe_contributions(prediction)
+    assert f"All together {total} " in describe_contributions(prediction)
 
 
 def test_the_greatest_come_first_and_the_rest_is_one_bar(read):

@@ -11,8 +11,8 @@ import cry_model
 from analysis.benchmark import draw
 from analysis.figures import attention as attention
 from analysis.figures.sound import describe_sound, sound_figure, thin
-from analysis.sound import envelope, mel_spectrogram, picture
-from analysis.tabs.classify import HIDDEN, PLACES, sections
+from analysis.sound import compute_display, envelope, mel_spectrogram
+from analysis.tabs.classify import make_cards
 from cry_model import Recording
 
 
@@ -36,7 +36,7 @@ def test_the_envelope_holds_every_peak(tone):
 def test_every_system_gets_the_figures_that_it_has(answered):
     recording, prediction = answered
     maps = prediction.attention
-    shown = dict(zip(PLACES, sections(picture(recording), prediction, 3400), strict=True))
+    shown = make_cards(compute_display(recording), prediction, 3400)
     expected = {
         "sound": True,
         "timeline": False,
@@ -45,9 +45,8 @@ def test_every_system_gets_the_figures_that_it_has(answered):
         "branch": bool(maps.multi_scale),
         "differential": maps.differential is not None,
     }
-    assert {name: section.figure is not None for name, section in shown.items()} == expected
-    for section in shown.values():
-        assert section == HIDDEN or (section.heading and section.words and section.note)
+    assert set(shown) == {name for name, there in expected.items() if there}
+    assert all(card.heading and card.words and card.note for card in shown.values())
     assert len(draw(recording, prediction, 3400)) == sum(expected.values())
     rows = {axis for axis in shown["sound"].figure.layout if "yaxis" in axis}
     assert len(rows) == (3 if maps.temporal else 2)
@@ -79,7 +78,7 @@ def test_a_short_burst_in_a_long_recording_is_seen(tone):
 def test_the_gate_is_drawn_on_the_recordings_time_axis(improved, tone):
     wave = torch.cat([torch.zeros(8000), tone(600, 3, 8000), torch.zeros(8000)])
     recording = Recording(wave, 8000)
-    figure = sound_figure(picture(recording), improved.predict(recording), 3400)
+    figure = sound_figure(compute_display(recording), improved.predict(recording), 3400)
     gates = [t for t in figure.data if t.name and t.name.startswith("block")]
     assert len(gates) == 3
     assert gates[0].x[0] == pytest.approx(0.9, abs=0.05)
@@ -127,7 +126,7 @@ def test_the_difference_is_drawn_with_the_learnt_lambda(improved, examples):
 
 def test_figures_have_words_too(answered):
     recording, prediction = answered
-    text = describe_sound(picture(recording), prediction)
+    text = describe_sound(compute_display(recording), prediction)
     assert "8.0 s" in text
     found = float(re.search(r"near (\d+) Hz", text)[1])
     assert found == pytest.approx(700, rel=0.08)

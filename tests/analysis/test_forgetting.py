@@ -10,7 +10,7 @@ from gradio.processing_utils import save_file_to_cache
 from gradio.state_holder import StateHolder
 
 from analysis.page import launch_options
-from analysis.uploads import delete_forgotten, forget, forget_sessions
+from analysis.uploads import delete_due, delete_sessions, delete_upload
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def test_forget_deletes_a_recording_but_not_our_examples(uploads, examples):
     (uploads / "link.wav").symlink_to(elsewhere)
     outward = uploads / ".." / elsewhere.name
     for path in (private, ours, copy, elsewhere, outward, uploads / "link.wav", uploads / "gone"):
-        forget(str(path), after=0)
+        delete_upload(str(path), after=0)
     for path in (None, "", "a\0b", "x" * 5000):
-        forget(path, after=0)
-    delete_forgotten(set())
+        delete_upload(path, after=0)
+    delete_due(set())
     assert {path for path in uploads.rglob("*.wav") if not path.is_symlink()} == {ours}
     assert elsewhere.exists()
 
@@ -44,10 +44,10 @@ def test_a_recording_goes_when_its_time_has_come_and_nobody_needs_it(uploads):
     soon, later = uploads / "soon.wav", uploads / "later.wav"
     for path, after in ((soon, 0), (later, 3600)):
         path.write_bytes(b"sound")
-        forget(str(path), after)
-    delete_forgotten({soon})
+        delete_upload(str(path), after)
+    delete_due({soon})
     assert soon.exists()
-    delete_forgotten(set())
+    delete_due(set())
     assert not soon.exists()
     assert later.exists()
 
@@ -58,10 +58,10 @@ def test_sessions_that_nobody_uses_any_more_are_dropped_whole():
         sessions.session_data[name] = object()
     now = sessions.time_last_used
     now["new"] = now["old"] = datetime.now()
-    forget_sessions(sessions)
+    delete_sessions(sessions)
     assert set(sessions.session_data) == {"old", "new"}
     now["old"] -= timedelta(hours=1)
-    forget_sessions(sessions)
+    delete_sessions(sessions)
     assert (set(sessions.session_data), set(now)) == ({"new"}, {"new"})
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from analysis.session import RATE, Progress, hear, slimmed
+from analysis.session import RATE, Progress, classify_all, downsample
 from cry_model import CryClassifier, audio
 from cry_model.audio import Recording
 from tests.analysis.sounds import cry, scene, write
@@ -30,7 +30,7 @@ def reported(ten_minutes, models, gate):
 
     network._forward = counting
     try:
-        heard = hear(models, str(ten_minutes), gate, lambda *what: told.append(what))
+        heard = classify_all(models, str(ten_minutes), gate, lambda *what: told.append(what))
     finally:
         del network._forward
     return told, batches, heard
@@ -60,27 +60,27 @@ def test_work_and_memory_are_bounded(reported, models):
     assert len(long_one) <= 121 / 5 + 2  # of two minutes, no second is heard twice
 
 
-def test_a_short_recording_is_not_reported_and_not_slimmed(tmp_path, models, gate):
+def test_a_short_recording_is_not_reported_and_not_downsample(tmp_path, models, gate):
     told = []
     path = write(tmp_path / "short.wav", cry(4, 44100), 44100)
-    hear(models, str(path), gate, lambda *what: told.append(what))
+    classify_all(models, str(path), gate, lambda *what: told.append(what))
     assert told == []
     recording = audio.load(path)
-    assert slimmed(recording) is recording
+    assert downsample(recording) is recording
 
 
 def test_slimming_keeps_what_the_models_hear():
     rate = 44100
     t = np.arange(61 * rate) / rate
     wave = 0.1 * np.sin(2 * np.pi * 7600 * t) + 0.1 * np.sin(2 * np.pi * 9000 * t)
-    slim = slimmed(audio.load(wave, rate))
+    slim = downsample(audio.load(wave, rate))
     assert slim.sample_rate == RATE
     assert slim.duration == pytest.approx(61, abs=1e-3)
     spectrum = np.abs(np.fft.rfft(slim.waveform.numpy()[: 60 * RATE])) / (30 * RATE)
     assert spectrum[7600 * 60] == pytest.approx(0.1, abs=0.002)
     assert spectrum[7000 * 60] < 1e-3  # where 9 kHz would have been folded to
     telephone = Recording(slim.waveform[: 8000 * 61], 8000)
-    assert slimmed(telephone) is telephone
+    assert downsample(telephone) is telephone
 
 
 def test_a_long_recording_is_answered_as_without_slimming(tmp_path, models, gate):
@@ -88,7 +88,7 @@ def test_a_long_recording_is_answered_as_without_slimming(tmp_path, models, gate
     track = gate.scan(audio.load(path))
     for model in models:
         expected = model.classifier.predict(path, track=track)
-        found = hear((model,), str(path), gate).answers[model.name]
+        found = classify_all((model,), str(path), gate).answers[model.name]
         assert found.probabilities == pytest.approx(expected.probabilities, abs=0.02)
         assert len(found.cautions) == len(expected.cautions)
 
@@ -96,7 +96,7 @@ def test_a_long_recording_is_answered_as_without_slimming(tmp_path, models, gate
 def test_parts_share_one_bar():
     told = []
     progress = Progress(lambda *what: told.append(what))
-    first, second = progress.part(0.25, "a"), progress.part(0.75, "b")
+    first, second = progress.subtask(0.25, "a"), progress.subtask(0.75, "b")
     for tell, share in ((first, 0.5), (second, 0.5), (second, 0.4), (first, 1.0), (second, 1.0)):
         tell(share)
     assert told == [(0.125, "a"), (0.5, "b"), (0.5, "b"), (0.625, "a"), (1.0, "b")]

@@ -136,20 +136,20 @@ def test_the_about_tab_says_what_the_configs_say(models):
     for text in (network, features):
         assert "ource states no licence" in text
         assert "uncomfortable" in text
-    assert "It hears up to 8 kHz" in features
+    assert "Input: up to 8 kHz" in features
     assert "50 Hz to 3.4 kHz" in reasons
     assert "states no licence" not in reasons
     for model, text in zip(models, (network, features, reasons), strict=True):
         assert str(model.classifier.config.training["licence"]) in text
     config = models[0].classifier.config
     if config.agreement is not None:
-        assert f"imitate the answers of {config.agreement.teacher}" in network
+        assert f"Student of {config.agreement.teacher}" in network
         assert "never checked against labels" in network
 
 
 def test_the_about_tab_says_what_the_bundled_network_was_adapted_to():
     text = about(load_bundled()[0])
-    assert "imitate the answers of challenge6-features-16khz-feature-mlp" in text
+    assert "Student of challenge6-features-16khz-feature-mlp" in text
     assert "adapted to the labels of 220 recordings" in text
     assert "never checked" not in text
     assert "| hungry | 0 | not measured |" in text

@@ -16,11 +16,11 @@ import pytest
 from analysis.__main__ import main
 from analysis.panels import PANELS
 from analysis.panels.base import CellKey, Exhibit, Option, Panel, Selector, cells_with
+from analysis.panels.markup import MOST_ROWS, table_html
 from analysis.report import chapters, digest, page, state, write_report
 from analysis.stats.paper import FULL
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
-from analysis.tabs.panel_view import MOST_ROWS, table_html
 from tests.analysis.made_up_runs import write_run
 from tests.conftest import ROOT
 
@@ -148,15 +148,15 @@ def test_what_cannot_be_shown_is_said_and_the_rest_is_drawn(spoilt, tmp_path):
     assert "donateacry/clip/resnet18 is not finished" in problems
     assert not re.findall(r'<p class="problem">(.*?)</p>', text)
     assert str(spoilt) not in text
-    found = find_runs(spoilt, strict=False)
-    parts = [part for chapter in chapters(found, PANELS) for part in chapter.parts]
+    found = find_runs(spoilt, strict=False).readable
+    parts = [part for chapter in chapters(found, PANELS, spoilt) for part in chapter.parts]
     assert parts  # those of `clip`, where nothing is wrong
     assert all(part.exhibits and not part.problem for part in parts)
 
 
 def test_words_stay_words(root):
     found = find_runs(root)
-    text = page(found, chapters(found, [made()]), root)
+    text = page(found, chapters(found, [made()], root), root)
     assert "none &amp; &lt;others&gt;" in text
     assert "<p>For <strong>tests</strong>.</p>" in text
     assert "How, <em>exactly</em>. &lt;script&gt;alert(1)&lt;/script&gt;" in text
@@ -168,7 +168,7 @@ def test_words_stay_words(root):
 
 def test_a_panel_without_cells_says_so(root):
     empty = Panel("empty", "Empty", "", draw, lambda _: ())
-    text = page(find_runs(root), chapters(find_runs(root), [empty]), root)
+    text = page(find_runs(root), chapters(find_runs(root), [empty], root), root)
     assert "There is nothing to show yet" in text
 
 
@@ -237,7 +237,7 @@ def test_the_report_needs_no_gradio():
 
 
 def test_choices_are_told_in_words(root):
-    (chapter,) = chapters(find_runs(root), [made()])
+    (chapter,) = chapters(find_runs(root), [made()], root)
     assert {part.cell for part in chapter.parts} == {
         CellKey("donateacry", "clip"),
         CellKey("donateacry", "baby"),

@@ -73,6 +73,8 @@ def test_what_cannot_be_read_leaves_a_sentence_and_the_rest_if_that_is_wanted(tm
     (damaged / "run.json").write_text("{")
     found = find_runs(tmp_path, strict=False)
     assert [run.system for run in found.runs] == ["ecapa-tdnn", "resnet18"]
+    assert [run.system for run in found.readable.runs] == ["ecapa-tdnn", "resnet18"]
+    assert found.readable is found  # figures are kept by it
     (problem,) = found.problems
     assert problem.startswith(f"{damaged / 'run.json'} is damaged: ")
     assert found.cells == (("donateacry", "baby"),)

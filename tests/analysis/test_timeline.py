@@ -1,4 +1,4 @@
-"""Several cries in a recording: a table, a file, a figure; nothing where nothing was heard."""
+"""Several cries in a recording: a table, a file, a figure; nothing where nothing was session."""
 
 import base64
 import csv
@@ -14,9 +14,9 @@ from analysis.figures.attention import time_channel_figure
 from analysis.figures.sound import sound_figure, thin
 from analysis.figures.theme import class_colour
 from analysis.figures.timeline import THINNEST, slices, timeline_figure
-from analysis.session import hear
+from analysis.session import classify_all
 from analysis.tabs.answer import FEW, has_timeline, segments_csv, segments_html
-from analysis.tabs.classify import PLACES, sections
+from analysis.tabs.classify import make_cards
 from cry_model import audio
 from cry_model.classifier import widened
 from cry_model.records import words
@@ -31,30 +31,30 @@ def path(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def heard(path, models, gate):
-    return hear(models, str(path), gate)
+def session(path, models, gate):
+    return classify_all(models, str(path), gate)
 
 
 @pytest.fixture(scope="module")
-def prediction(heard, models):
+def prediction(session, models):
     """The network with the reasons of Donate-a-Cry."""
-    return heard.answers[models[-1].name]
+    return session.answers[models[-1].name]
 
 
-def test_each_cry_is_found_where_it_was_put(heard, models):
+def test_each_cry_is_found_where_it_was_put(session, models):
     for model in models:
-        segments = heard.answers[model.name].segments
+        segments = session.answers[model.name].segments
         assert len(segments) == len(CRIES)
         for segment, (start, end) in zip(segments, CRIES, strict=True):
             assert segment.start == pytest.approx(start, abs=1.6)
             assert segment.end == pytest.approx(end, abs=1.6)
 
 
-def test_every_model_answers_for_the_same_track_and_for_the_cries_alone(heard, models, gate, path):
+def test_every_model_answers_for_the_same_track_and_the_cries_alone(session, models, gate, path):
     track = gate.scan(audio.load(path))
     for model in models:
         expected = model.classifier.predict(path, track=track)
-        assert heard.answers[model.name].to_dict() == expected.to_dict()
+        assert session.answers[model.name].to_dict() == expected.to_dict()
         for piece in expected.pieces:
             least = model.classifier.front_end.config.min_seconds
             allowed = [widened(span, least, expected.duration) for span in track.spans]
@@ -94,7 +94,7 @@ def test_the_table_says_the_same_and_can_be_read_without_eyes(prediction):
     assert 'role="region" aria-label="Table of cries" tabindex="0"' in html
     cells = re.findall(r"<td>([^<]*)</td>", html)
     first = prediction.segments[0]
-    shares = [f"{100 * p:.0f} %" for p in first.probabilities.values()]
+    shares = [f"{100 * p:.0f}%" for p in first.probabilities.values()]
     assert cells[4 : 4 + len(shares)] == shares
     (data,) = re.findall(r'download="cries.csv" href="data:[^;]+;base64,([^"]+)"', html)
     assert base64.b64decode(data).decode() == segments_csv(prediction)
@@ -163,8 +163,8 @@ def test_a_single_cry_is_shown_piece_by_piece_and_a_short_one_is_still_seen(pred
     assert figure.data[0].width[0] == pytest.approx(THINNEST * prediction.duration, abs=1e-3)
 
 
-def test_the_sound_figure_marks_the_cries_and_the_threshold(heard, prediction):
-    figure = sound_figure(heard.sound, prediction, 3400)
+def test_the_sound_figure_marks_the_cries_and_the_threshold(session, prediction):
+    figure = sound_figure(session.display, prediction, 3400)
     bands = [shape for shape in figure.layout.shapes if shape.type == "rect"]
     assert [(b.x0, b.x1) for b in bands] == [(s.start, s.end) for s in prediction.segments]
     (line,) = [s for s in figure.layout.shapes if s.type == "line" and s.yref == "y3"]
@@ -175,8 +175,8 @@ def test_the_sound_figure_marks_the_cries_and_the_threshold(heard, prediction):
     assert steps.x[-1] <= prediction.duration
 
 
-def test_no_line_crosses_a_pause(heard, prediction):
-    figure = sound_figure(heard.sound, prediction, 3400)
+def test_no_line_crosses_a_pause(session, prediction):
+    figure = sound_figure(session.display, prediction, 3400)
     tracks = [t for t in figure.data if (t.name or "").startswith("block")]
     assert len(tracks) == 3
     between = [(13.2, 14.8), (22.5, 25.5)]  # s, well within the pauses
@@ -205,7 +205,7 @@ def test_thinning_keeps_gaps():
     np.testing.assert_allclose(track, [1.5, 3, np.nan, np.nan, np.nan, 9])
 
 
-def test_the_section_has_figure_table_and_words(heard, prediction):
-    shown = dict(zip(PLACES, sections(heard.sound, prediction, 3400), strict=True))
+def test_the_card_has_figure_table_and_words(session, prediction):
+    shown = make_cards(session.display, prediction, 3400)
     assert "3 cries of" in shown["timeline"].words
     assert shown["timeline"].html == segments_html(prediction)

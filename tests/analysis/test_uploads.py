@@ -98,7 +98,7 @@ class Small:
 def small(folder, monkeypatch):
     """``small(most)``: the page, which forgets at once."""
     monkeypatch.setattr("analysis.uploads.LOOK_SECONDS", 0.01)
-    monkeypatch.setattr("analysis.uploads.forget", lambda path: FORGET(path, 0.0))
+    monkeypatch.setattr("analysis.uploads.delete_upload", lambda path: FORGET(path, 0.0))
     pages = []
 
     def start(most=10**9):
@@ -110,7 +110,7 @@ def small(folder, monkeypatch):
         small.page.close(verbose=False)
 
 
-FORGET = uploads.forget
+FORGET = uploads.delete_upload
 
 
 def answer(address):
@@ -126,7 +126,7 @@ def test_a_file_stays_for_a_request_that_still_waits(small, folder):
     first, between, last = (page.ask(path) for path in (shared, other, shared))
     page.gates[b"A"].set()
     assert answer(first) == ["A"]
-    uploads.forget(mark)  # when this one is gone, the other's time has come as well
+    uploads.delete_upload(mark)  # when this one is gone, the other's time has come as well
     assert until(lambda: not Path(mark).exists())
     assert Path(shared).exists()
     page.gates[b"C"].set()
@@ -325,8 +325,8 @@ def test_a_file_that_may_not_be_deleted_stops_no_other(folder, monkeypatch):
     old(monkeypatch)
     assert sweep(set()) == 5 + uploads.ENTRY_BYTES
     assert files(folder) == {"1.wav"}
-    uploads.forget(str(paths[1]), 0.0)
-    uploads.delete_forgotten(set())
+    uploads.delete_upload(str(paths[1]), 0.0)
+    uploads.delete_due(set())
 
 
 def test_several_sweeps_at_once_and_writers_between_them(folder, monkeypatch):

@@ -46,7 +46,7 @@ class Visit:
         """Label -> per cent, as the answer panel shows them."""
         names = self.page.locator("#answer .bar .name").all_inner_texts()
         values = self.page.locator("#answer .bar .value").all_inner_texts()
-        return {n: int(v.split()[0]) for n, v in zip(names, values, strict=True)}
+        return {n: int(v.rstrip("%")) for n, v in zip(names, values, strict=True)}
 
     def play(self) -> None:
         """Play the recording, until some of it was heard."""

@@ -8,7 +8,7 @@ import pytest
 from analysis.panels import PANELS
 from analysis.stats.paired import ComparisonError
 from analysis.stats.runs import RESULTS, find_runs
-from analysis.tabs.panel_view import settled
+from analysis.tabs.panel_view import resolve_cell
 from cry_model.records import dataset_title
 
 pytestmark = pytest.mark.browser
@@ -81,7 +81,7 @@ def panels(visit):
 
 def expected(panel, cell=None, **choices):
     cells = panel.cells(FOUND)
-    return panel.exhibits(FOUND, settled(cells, cell) if cell else cells[0], choices)
+    return panel.exhibits(FOUND, resolve_cell(cells, cell) if cell else cells[0], choices)
 
 
 def can_be_drawn(panel, cell, selector, value, now):
@@ -137,7 +137,7 @@ def test_the_cell_that_was_chosen_goes_along_to_the_next_sub_tab(panels):
     other = next(c for c in cells if c.dataset != cells[0].dataset)
     panels.go(first)
     panels.choose(first, "dataset", dataset_title(other.dataset))
-    cell = settled(cells, other._replace(protocol=cells[0].protocol))
+    cell = resolve_cell(cells, other._replace(protocol=cells[0].protocol))
     panels.told(first, expected(first, cell)[0].title)
     panels.go(second)
     panels.told(second, expected(second, cell)[0].title)

@@ -5,13 +5,13 @@ The recordings are made up, under the names that the results have: what is teste
 
 import pytest
 
-from analysis.panels.base import cells_with
+from analysis.panels.base import cells_with, system_title
 from analysis.panels.errors import ERRORS
 from analysis.stats.confusion import confusion_of
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
 from analysis.tabs.analysis import cell_list, list_title
-from analysis.tabs.recordings import NOT_AT_HAND
+from analysis.tabs.recordings import NOT_FOUND
 from cry_model.records import words
 from tests.stand_ins import most_confident_error
 
@@ -80,11 +80,12 @@ def test_a_cell_is_listed_heard_and_answered(
     recording = next(name for name in listed["Recording"] if name != silent)
     seen = visit(width=width, scheme=scheme)
     open_panel(seen, "confusion")
-    button = f"#confusion-cells [data-system={FULL}][data-label={label}][data-answer={answer}]"
-    seen.page.locator(button).press("Enter")
+    option = f"{words(label)} → {words(answer)}: {len(listed)} ({system_title(FULL)})"
+    dropdown = seen.page.locator("#confusion-cell input")
+    dropdown.fill(option)  # by keyboard alone
+    dropdown.press("Enter")
     title = list_title(run, label, answer, len(listed))
     seen.page.locator("#confusion-list-heading h3", has_text=title).wait_for()
-    assert seen.page.locator(f"{button}[aria-pressed=true]").count() == 1
     rows = seen.page.locator("#confusion-list [role=grid]").get_attribute("aria-rowcount")
     assert int(rows) == 1 + len(listed)
     choose_row(seen, "confusion-list", recording)
@@ -109,7 +110,6 @@ def test_a_click_on_the_heat_map_chooses_the_cell_under_it(visit, server, found,
     label, answer = list(busiest(run))[1]
     seen = visit()
     open_panel(seen, "confusion")
-    seen.page.locator("#confusion-cells button").first.wait_for()
     heat = seen.page.locator("#confusion-0-figure .heatmaplayer image").first
     heat.scroll_into_view_if_needed()
     box, size = heat.bounding_box(), len(run.labels)
@@ -131,7 +131,7 @@ def test_an_error_that_is_not_at_hand_says_so_and_another_is_played(
     seen = visit()
     open_panel(seen, "errors")
     choose_row(seen, "errors-0-table", silent)
-    seen.page.locator("#errors-player", has_text=NOT_AT_HAND).wait_for()
+    seen.page.locator("#errors-player", has_text=NOT_FOUND).wait_for()
     assert not seen.page.locator("#errors-open").is_visible()
     choose_row(seen, "errors-0-table", other)
     seen.page.wait_for_function(f"{DURATION.format('errors')} > 0")

@@ -107,7 +107,6 @@ def test_evaluation_knows_majority_chance_and_support(predictions):
     assert e.support == {n: int(np.sum(labels == i)) for i, n in enumerate(NAMES)}
     assert (e.recordings, e.groups) == (300, len(set(groups)))
     assert e.better_than_chance
-    assert "better than guessing" in e.trust()[1]
 
 
 def test_an_interval_that_includes_chance_is_said_to_be_guessing(predictions):
@@ -125,4 +124,3 @@ def test_an_interval_that_includes_chance_is_said_to_be_guessing(predictions):
         seeds=(0,),
     )
     assert not e.better_than_chance
-    assert "no better than guessing" in e.trust()[1]

@@ -5,33 +5,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @dataclass
 class Site:
-    """What is served and how; ``asked`` collects the Range header of every request.
+    """What is served and how; ``asked`` counts the requests for it.
 
     Attributes:
         content: the file.
-        ranges: whether requests for a range are answered with that range.
         drops: how many answers break off after ``after`` bytes of content.
         chunked: whether the length is not told beforehand.
         status: an error to answer instead, for the first ``refusals`` requests.
-        shift: bytes by which an answered range starts too late.
     """
 
     content: bytes = b""
-    ranges: bool = True
     drops: int = 0
     after: int = 0
     chunked: bool = False
     status: int = 0
     refusals: int = 1_000
-    shift: int = 0
     url: str = ""
-    asked: list[str | None] = field(default_factory=list)
+    asked: int = 0
 
 
 @contextmanager
@@ -52,23 +48,12 @@ def serve_file(site: Site) -> Iterator[Site]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            asked = self.headers.get("Range")
-            site.asked.append(asked)
-            if len(site.asked) <= site.refusals and site.status:
+            site.asked += 1
+            if site.asked <= site.refusals and site.status:
                 self.send_error(site.status)
                 return
-            start = int(asked[6:-1]) if asked and site.ranges else 0
-            if start >= len(site.content):
-                self.send_error(416)
-                return
-            self.answer(start + site.shift if start else 0, resumed=bool(start))
-
-        def answer(self, start, resumed):
-            body = site.content[start:]
-            self.send_response(206 if resumed else 200)
-            if resumed:
-                last = len(site.content) - 1
-                self.send_header("Content-Range", f"bytes {start}-{last}/{len(site.content)}")
+            body = site.content
+            self.send_response(200)
             if site.chunked:
                 self.send_header("Transfer-Encoding", "chunked")
             else:

@@ -12,6 +12,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
 from cry_model.checkpoint import read_calibration
+from cry_model.results import score
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit
 from train.__main__ import main
 from train.cli.grid import BUSY
@@ -256,7 +257,7 @@ def test_predictions_without_their_run_are_not_trusted(made_up_root, tmp_path, c
 def test_several_seeds_do_not_multiply_the_recordings(results_folder):
     table = pd.read_csv(results_folder / "predictions.csv")
     twice = pd.concat([table, table.assign(seed=1)])
-    evaluation = results.score(twice, LABELS, dataset="donateacry", protocol="baby", folds=2)
+    evaluation = score(twice, LABELS, dataset="donateacry", protocol="baby", folds=2)
     assert evaluation.recordings == 30
     assert set(evaluation.support.values()) == {6}
     assert evaluation.seeds == (0, 1)

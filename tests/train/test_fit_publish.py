@@ -114,7 +114,7 @@ def test_what_was_not_allowed_is_kept_and_the_command_that_is_named_sends_it(
 
 IMPATIENT = """
 import contextlib, io
-from train import hub
+from train.publish import hub
 from train.__main__ import main
 said, hub.PAUSES, pauses = io.StringIO(), (), hub.PAUSES
 with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):

@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
+from cry_model.results import write_predictions, write_record
 from tests.train.small_fit import SYSTEM, fit, started, words
 from train.__main__ import main, parser
 from train.cli.grid import Child, next_of, options_of, words_of
@@ -76,12 +77,10 @@ def test_the_state_of_a_cell_is_read_from_its_files(tmp_path):
     assert at(0) == "to do"
     place = {"dataset": "d", "protocol": "baby", "system": "resnet18", "preset": {}}
     record = {"configuration": {**place, "folds": 2, "bands": [1, 2]}, "seeds": [0]}
-    results.write_record(tmp_path, record)
+    write_record(tmp_path, record)
     table = pd.DataFrame({"seed": [0, 0, 1, 2, 2], "fold": [0, 1, 1, 0, 1], "p_a": 0.3, "p_b": 0.7})
     names = [f"r{number}" for number in table.index]
-    results.write_predictions(
-        tmp_path, table.assign(clip=names, recording=names, group="g", label="a")
-    )
+    write_predictions(tmp_path, table.assign(clip=names, recording=names, group="g", label="a"))
     assert [at(seed) for seed in range(4)] == ["done", "1 of 2 folds", "2 of 2 folds", "to do"]
     assert at(0, bands=(1, 2)) == "done"
     assert at(0, bands=(1, 3)) == "other settings"
@@ -146,7 +145,7 @@ def test_a_dry_run_lists_the_cells_and_touches_nothing(fitted, made_up_root, tmp
 def test_what_fails_or_is_busy_does_not_stop_the_rest(fitted, made_up_root, tmp_path, capsys):
     folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEMS[0]
     asked = results.read_run(fitted / folder.relative_to(tmp_path))["configuration"]
-    results.write_record(folder, {"configuration": {**asked, "folds": 9}})
+    write_record(folder, {"configuration": {**asked, "folds": 9}})
     (folder / "predictions.csv").write_bytes(predictions(fitted, SYSTEMS[0]))
     lock = tmp_path / "state" / f"results-donateacry-baby-{BUSY}.lock"
     lock.parent.mkdir()

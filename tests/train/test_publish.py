@@ -8,7 +8,7 @@ from huggingface_hub.utils import get_session
 from cry_model.checkpoint import CONFIG, DEFAULT, WEIGHTS
 from tests.hub import LIMITED, READER, WRITER, Answer
 from train.publish import hub as train_hub
-from train.publish.hub import PublishError, insist
+from train.publish.hub import PublishError, retry
 
 CARD = "README.md"
 COMPARE = """
@@ -287,12 +287,12 @@ def test_the_library_is_left_as_it_was():
     client = get_session()
     before = (client.send, client.timeout)
     with pytest.raises(PublishError, match="does not speak as the Hub does"):
-        insist("x", Passing(KeyError("url"), 1))
+        retry("x", Passing(KeyError("url"), 1))
     assert (client.send, client.timeout) == before
 
 
 class Passing:
-    """Something to insist on that fails ``times`` times."""
+    """Something to retry that fails ``times`` times."""
 
     def __init__(self, error, times):
         self.error, self.times, self.calls = error, times, 0
@@ -312,21 +312,21 @@ def pauses(monkeypatch):
 
 
 def test_the_pauses_grow_and_end(pauses):
-    assert insist("x", Passing(ConnectionResetError("gone"), 3)) == "done"
+    assert retry("x", Passing(ConnectionResetError("gone"), 3)) == "done"
     assert pauses == sorted(pauses)
     assert len(set(pauses)) == 3
     hopeless = Passing(TimeoutError("slow"), 100)
     with pytest.raises(PublishError, match="could not be reached while sending it, 4 times"):
-        insist("sending it", hopeless)
+        retry("sending it", hopeless)
     assert hopeless.calls == 4
 
 
 def test_what_happened_in_an_upload_thread_counts(pauses):
     wrapped = RuntimeError("Error while uploading 'x' to the Hub.")
     wrapped.__cause__ = ConnectionResetError("gone")
-    assert insist("x", Passing(wrapped, 1)) == "done"
+    assert retry("x", Passing(wrapped, 1)) == "done"
     with pytest.raises(PublishError, match="did not accept it while y: no wait"):
-        insist("y", Passing(ValueError("no\n\nwait"), 1))
+        retry("y", Passing(ValueError("no\n\nwait"), 1))
     assert len(pauses) == 1
 
 
@@ -334,5 +334,5 @@ def test_offline_mode_is_named(pauses):
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     with pytest.raises(PublishError, match="HF_HUB_OFFLINE is set"):
-        insist("x", Passing(OfflineModeIsEnabled("offline"), 1))
+        retry("x", Passing(OfflineModeIsEnabled("offline"), 1))
     assert pauses == []

@@ -17,6 +17,7 @@ from cry_model.checkpoint import (
 )
 from cry_model.hub import find_checkpoint
 from cry_model.records import Evaluation
+from cry_model.results import RUN, whole_seeds, write_record
 from train.cli.options import HelpFormatter, add_coverage
 from train.data.corpus import DataError
 from train.scoring import results
@@ -62,8 +63,8 @@ def run(args: argparse.Namespace) -> None:
     config = None if args.checkpoint is None else config_of(args.checkpoint, record)
     evaluation = None if config is None else measured(config, record, args.results)
     found = calibrated(args, record)
-    results.write_record(args.results, {**record, "calibration": asdict(found)})
-    print(describe(found), f"Written to {args.results / results.RUN}.", sep="\n")
+    write_record(args.results, {**record, "calibration": asdict(found)})
+    print(describe(found), f"Written to {args.results / RUN}.", sep="\n")
     if config is not None:
         carried = replace(config, calibration=found, evaluation=evaluation)
         write_atomically(args.checkpoint / CONFIG, carried.to_json().encode())
@@ -98,14 +99,14 @@ def measured(config: CheckpointConfig, record: dict[str, Any], folder: Path) -> 
     """
     if config.evaluation is None:
         return None
-    with results.trusting(folder / results.RUN):
+    with results.trusting(folder / RUN):
         return read_evaluation(record["metrics"]["recording"])
 
 
 def calibrated(args: argparse.Namespace, record: dict[str, Any]) -> Calibration:
     """From the predictions of the run of ``record``."""
     ran, labels = record["configuration"], record["labels"]
-    table = results.whole_seeds(results.read_predictions(args.results, labels), ran["folds"])
+    table = whole_seeds(results.read_predictions(args.results, labels), ran["folds"])
     opinions = results.read_opinions(args.results, labels)
     temperature = 1.0
     if args.teacher is not None:

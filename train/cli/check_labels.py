@@ -15,6 +15,7 @@ from tqdm import tqdm
 from cry_model.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
 from cry_model.records import Estimate, Evaluation
 from cry_model.registry import make_front_end
+from cry_model.results import ordered, score, write_predictions, write_record, write_run
 from train.cli.options import HelpFormatter, add_cache, add_data_root, at_least
 from train.data.cache import find_corpus
 from train.data.corpus import DataError
@@ -149,7 +150,7 @@ def check_student(args: argparse.Namespace, report: Report) -> None:
     after = report.write("adapted-student", student, replace(own, calibration=None), way)
     ahead = lead(after, before, own.labels)
     folder = report.folder("adapted-student")
-    results.write_record(folder, {**results.read_run(folder), "ahead_of_student": asdict(ahead)})
+    write_record(folder, {**results.read_run(folder), "ahead_of_student": asdict(ahead)})
     print(f"The adapted student is ahead of the other by {ahead} (balanced accuracy, paired).")
     if args.save is None:
         return
@@ -159,7 +160,7 @@ def check_student(args: argparse.Namespace, report: Report) -> None:
     model, made = adapted(student, own, layer)
     made = replace(
         made,
-        evaluation=results.score(after, own.labels, **report.scored),
+        evaluation=score(after, own.labels, **report.scored),
         agreement=None,
         calibration=calibrate(after, own.labels, PROMISED, **report.scored),
         training={
@@ -212,8 +213,8 @@ class Report:
         found = describe(answered, sets, config.labels, PROMISED)
         known = answered[answered["recording"].isin(self.sure)]
         metrics = {
-            "recording": results.score(answered, config.labels, **self.scored),
-            "recording_sure": results.score(known, config.labels, **self.scored),
+            "recording": score(answered, config.labels, **self.scored),
+            "recording_sure": score(known, config.labels, **self.scored),
         }
         folder = self.folder(name)
         record = {
@@ -227,8 +228,8 @@ class Report:
             "labels": list(config.labels),
             "checked": asdict(found),
         }
-        results.write_predictions(folder, results.ordered(answered, config.labels))
-        results.write_run(folder, record, metrics)
+        write_predictions(folder, ordered(answered, config.labels))
+        write_run(folder, record, metrics)
         print(*told(name, metrics["recording"], found), f"Written to {folder}.", sep="\n")
         return answered
 

@@ -14,7 +14,7 @@ from train.data.cache import Prepared, describe, prepare
 from train.data.corpus import ONLY_LEARNT, DataError, Item
 from train.data.datasets import DATASETS
 from train.data.datasets.tables import plain
-from train.data.fetch import download
+from train.data.download import download
 from train.data.splits import FOLDS, has_test_part
 from train.fit.presets import PRESETS
 
@@ -137,7 +137,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--download",
         action="store_true",
-        help="fetch the corpus first, from its public archive; goes on with what is there",
+        help="fetch the corpus first, from its public archive; what is there stays",
     )
     parser.add_argument(
         "--preset", choices=list(PRESETS), default="best", help="whose front end will hear it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,20 +81,6 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Part:
-    """What one folder of recordings should hold.
-
-    Attributes:
-        files: how many; the least that is accepted where no digest is known.
-        digest: SHA-256 over a line ``name NUL sha256 LF`` for each file, sorted by name, the name
-            relative to the corpus's folder.
-    """
-
-    files: int
-    digest: str | None = None
-
-
-@dataclass(frozen=True)
 class ArchiveFolder:
     """One folder of a data root that an archive fills.
 
@@ -103,13 +89,16 @@ class ArchiveFolder:
         source: where its contents lie in the archive, below the archive's one top folder; empty
             for that folder itself.
         pattern: which files below ``source`` are taken, one wildcard for each level.
-        parts: what is expected, by sub-folder; an empty name is the folder itself.
+        files: how many recordings are expected; the least that is accepted without a digest.
+        digest: SHA-256 over a line ``name NUL sha256 LF`` for each recording, sorted by name, the
+            name relative to the folder; None where it is not known.
     """
 
     name: str
     source: str
     pattern: str
-    parts: Mapping[str, Part]
+    files: int
+    digest: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,113 +1,109 @@
-"""Fetches one file over HTTP, going on where an earlier try broke off."""
+"""Download a corpus from its public archive and put it where its reader looks."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import time
 import zlib
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 from zipfile import BadZipFile, ZipFile, ZipInfo
-
-from tqdm import tqdm
 
 from cry_model.checkpoint import move_into_place
 from train.data.corpus import ArchiveFolder, DataError
+from train.data.datasets import Dataset
 
-PAUSES = (1.0, 3.0, 9.0, 27.0)  # seconds before each further try
-TIMEOUT = 30.0  # seconds without a byte
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+PAUSES = (1.0, 3.0, 9.0, 27.0)  # s, before each further attempt
+TIMEOUT = 30.0  # s without a byte
 BLOCK = 2**16  # bytes
+README = "README.md"
 
 
-class TransferError(Exception):
-    """Nothing more can be fetched; the message is why, in a few words."""
+def download(dataset: Dataset, root: Path) -> None:
+    """Put ``root/dataset.name`` there, and what else its archive holds.
+
+    A folder that is already there, and not empty, is left as it is. The archive stays in ``root``
+    until everything has been taken from it, so that a second call does not fetch it again.
+
+    Raises:
+        DataError: if the corpus has no archive, the archive cannot be fetched or is not as
+            expected, or the disk is full.
+        OSError: if ``root`` cannot be written for another reason.
+    """
+    archive = dataset.archive
+    if archive is None:
+        raise DataError(
+            f"There is no public archive of '{dataset.name}' to download; put your copy of the "
+            f"recordings into {root} yourself."
+        )
+    if _is_there(root / dataset.name):
+        print(f"{root / dataset.name} is already there; nothing was downloaded.")
+        return
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        file = root / archive.file
+        if file.exists():
+            print(f"Using {file}.")
+        else:
+            fetch(archive.url, file)
+        for folder in sorted(archive.folders, key=lambda folder: folder.name != dataset.name):
+            if not _is_there(root / folder.name):
+                recordings = unpack(file, folder, root)
+                print(f"{recordings} recordings are now in {root / folder.name}.")
+        file.unlink()
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        raise DataError(f"The disk of {root} is full; make room and run this again.") from None
 
 
-def part_of(target: Path) -> Path:
-    """Where a file lies until it is whole."""
-    return target.with_name(target.name + ".part")
+def _is_there(folder: Path) -> bool:
+    return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
 
 
 def fetch(url: str, target: Path) -> None:
-    """Downloads ``url`` to ``target``, by way of a ``.part`` file beside it that a failure leaves.
+    """Download ``url`` to ``target``, whole or not at all; start over where the connection breaks.
 
     Raises:
-        TransferError: if there is no connection, if the server refuses, or if it drops the
-            connection again and again.
+        DataError: if there is no connection, if the server refuses, or if the connection breaks
+            again and again.
         OSError: if the file cannot be written.
     """
-    part, failure = part_of(target), ""
-    for number, pause in enumerate((0.0, *PAUSES)):
-        time.sleep(pause)
-        try:
-            _attempt(url, part)
-            move_into_place(part, target)
-            return
-        except HTTPError as error:
-            failure = f"the server answers {error.code} {error.reason}"
-            if error.code == 416:  # there is nothing behind this part: it is not of this file
-                part.unlink(missing_ok=True)
-            elif error.code < 500:
-                raise TransferError(failure) from None
-        except URLError as error:
-            failure = f"no connection: {error.reason}"
-            if not number:
-                raise TransferError(failure) from None
-        except (HTTPException, ConnectionError, TimeoutError) as error:
-            failure = f"the connection breaks: {error or type(error).__name__}"
-    raise TransferError(failure)
+    from pooch import HTTPDownloader
+    from requests.exceptions import ConnectionError, HTTPError, RequestException
 
-
-def _attempt(url: str, part: Path) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    request = Request(url, headers={"Range": f"bytes={have}-"} if have else {})
-    with urlopen(request, timeout=TIMEOUT) as response:
-        resumed = response.status == 206
-        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            part.unlink()
-            raise ConnectionError("the server goes on at another place")
-        start = have if resumed else 0
-        length = response.headers.get("Content-Length")
-        total = None if length is None else start + int(length)
-        size = _append(response, part, start, total)
-    if total is not None and size < total:  # which http.client does not mind
-        raise ConnectionError(f"{size} of {total} bytes came")
-
-
-def _append(response: HTTPResponse, part: Path, start: int, total: int | None) -> int:
-    """Writes the response behind the first ``start`` bytes; returns the size of the file."""
-    bar = tqdm(total=total, initial=start, desc=part.stem, unit="B", unit_scale=True)
-    with part.open("ab" if start else "wb") as file, bar:
-        for block in _blocks(response):
-            file.write(block)
-            bar.update(len(block))
-        return file.tell()
-
-
-def _blocks(response: HTTPResponse) -> Iterator[bytes]:
-    while True:
-        try:
-            block = response.read1(BLOCK)  # what has come, so that a break loses nothing
-        except OSError as error:  # so that it is not taken for the disk's
-            raise ConnectionError(str(error)) from None
-        if not block:
-            return
-        yield block
-
-
-README = "README.md"
-_BLOCK = 2**20  # bytes
-
-Digests = dict[str, str]  # file, relative to the corpus's folder -> SHA-256
+    part, failure = target.with_name(f"{target.name}.part"), ""
+    get = HTTPDownloader(progressbar=True, chunk_size=BLOCK, timeout=TIMEOUT)
+    try:
+        for pause in (0.0, *PAUSES):
+            time.sleep(pause)
+            try:
+                get(url, str(part), None)
+                move_into_place(part, target)
+                return
+            except HTTPError as error:
+                failure = f"the server answers {error.response.status_code}"
+                if error.response.status_code < 500:
+                    break
+            except ConnectionError:
+                failure = "no connection"
+                if not (pause or part.stat().st_size):  # nothing came, at the first attempt
+                    break
+            except RequestException:
+                failure = "the connection breaks"
+    finally:
+        part.unlink(missing_ok=True)
+    raise DataError(
+        f"{url} could not be downloaded ({failure}); run this again later, or fetch that file by "
+        f"other means, save it as {target} and run this again."
+    )
 
 
 def unpack(file: Path, folder: ArchiveFolder, root: Path) -> int:
-    """Fills ``root/folder.name``, whole or not at all; returns how many recordings it holds.
+    """Fill ``root/folder.name``, whole or not at all; return how many recordings it holds.
 
     Raises:
         DataError: if the archive is damaged, names a path outside itself, or holds other
@@ -123,23 +119,32 @@ def unpack(file: Path, folder: ArchiveFolder, root: Path) -> int:
             raise DataError(
                 f"{file} is damaged ({error}); delete it and download it again."
             ) from None
-        differences = _differences(digests, folder)
-        if differences:
+        found, wanted, difference = len(digests), folder.files, ""
+        if found < wanted or (folder.digest and found > wanted):
+            difference = f"{found} files instead of {wanted}"
+        elif folder.digest and digest(digests) != folder.digest:
+            difference = f"the contents of some of its {found} files differ"
+        if difference:
             raise DataError(
-                f"{file} holds another {folder.name} than we know ({'; '.join(differences)}); "
-                "it is kept for a look and nothing was taken from it: delete it to fetch it again."
+                f"{file} holds another {folder.name} than we know ({difference}); it is kept for "
+                "a look and nothing was taken from it: delete it to fetch it again."
             )
         unpacked.rename(root / folder.name)
-    return len(digests)
+    return found
 
 
-def digest(digests: Digests) -> str:
-    """One SHA-256 for several files, as :class:`~train.data.corpus.Part` defines it."""
+def digest(digests: dict[str, str]) -> str:
+    """Return one SHA-256 for several files.
+
+    Args:
+        digests: file, relative to the corpus's folder -> its SHA-256.
+    """
     lines = (f"{name}\0{digests[name]}\n" for name in sorted(digests))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
-def _extract(file: Path, folder: ArchiveFolder, target: Path) -> Digests:
+def _extract(file: Path, folder: ArchiveFolder, target: Path) -> dict[str, str]:
+    """Write what is wanted below ``target``; return recording -> SHA-256."""
     digests = {}
     with ZipFile(file) as archive:
         members = [(member, _name(file, member, folder)) for member in archive.infolist()]
@@ -152,7 +157,7 @@ def _extract(file: Path, folder: ArchiveFolder, target: Path) -> Digests:
 
 
 def _name(file: Path, member: ZipInfo, folder: ArchiveFolder) -> str | None:
-    """Where a member goes, relative to the corpus's folder; None if it is not wanted."""
+    """Return where a member goes, relative to the corpus's folder; None if it is not wanted."""
     path = PurePosixPath(member.filename)
     if path.is_absolute() or ".." in path.parts:
         raise DataError(
@@ -173,29 +178,11 @@ def _name(file: Path, member: ZipInfo, folder: ArchiveFolder) -> str | None:
 
 
 def _copy(archive: ZipFile, member: ZipInfo, target: Path) -> str:
-    """Writes a member, whose CRC is checked on the way; returns its SHA-256."""
+    """Write a member, whose CRC is checked on the way; return its SHA-256."""
     target.parent.mkdir(exist_ok=True)
     sha256 = hashlib.sha256()
     with archive.open(member) as source, target.open("wb") as sink:
-        while block := source.read(_BLOCK):
+        while block := source.read(BLOCK):
             sha256.update(block)
             sink.write(block)
     return sha256.hexdigest()
-
-
-def _differences(digests: Digests, folder: ArchiveFolder) -> list[str]:
-    """What is not as expected, a few words a sub-folder."""
-    found: dict[str, Digests] = {}
-    for name, sha256 in digests.items():
-        found.setdefault(name.rpartition("/")[0], {})[name] = sha256
-    differences = []
-    for name in sorted(set(found) | set(folder.parts)):
-        files, part = found.get(name, {}), folder.parts.get(name)
-        where = name or folder.source
-        if part is None:
-            differences.append(f"{where} has {len(files)} files and should not be there")
-        elif len(files) < part.files or (part.digest and len(files) > part.files):
-            differences.append(f"{where} has {len(files)} files instead of {part.files}")
-        elif part.digest and digest(files) != part.digest:
-            differences.append(f"the contents of some of the {len(files)} files in {where} differ")
-    return differences

@@ -18,6 +18,16 @@ from cry_model.checkpoint import CONFIG, CheckpointConfig, save_checkpoint
 from cry_model.frontend import FrontEnd
 from cry_model.records import Agreement, Evaluation, words
 from cry_model.registry import measure
+from cry_model.results import (
+    PREDICTIONS,
+    ordered,
+    probability_columns,
+    recording_means,
+    score,
+    whole_seeds,
+    write_predictions,
+    write_run,
+)
 from train.data.clips import Clips, join
 from train.data.corpus import DataError
 from train.data.feature_tables import TableFrontEnd
@@ -115,7 +125,7 @@ def predict(
 ) -> pd.DataFrame:
     """Probabilities of every piece of every clip, cut and scored as the classifier does it."""
     rows: list[Mapping[str, object]] = []
-    columns = results.probability_columns(labels)
+    columns = probability_columns(labels)
     probabilities = piece_probabilities(model, front_end, clips)
     for item, pieces in zip(clips.items, probabilities, strict=True):
         # A unit of the clip protocol that is a little too long for one piece has two.
@@ -190,7 +200,7 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
         check_split(run, folder, table)
     run.accelerator.wait_for_everyone()  # all have read before one writes
     if main:  # before any prediction, which would be nobody's without it
-        results.write_run(folder, record)
+        write_run(folder, record)
     done = set() if table.empty else set(zip(table["seed"], table["fold"], strict=True))
     if done and any((seed, fold) not in done for seed in run.seeds for fold in range(run.folds)):
         known = record.get("environment", {})
@@ -207,8 +217,8 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
                     seconds, name = time.perf_counter() - started, f"seed {seed}, fold {fold}"
                     record.setdefault("wall_seconds", {})[name] = round(seconds, 1)
                     record["environment"] = results.environment(run.accelerator)
-                    results.write_predictions(folder, results.ordered(table, run.labels))
-                    results.write_run(folder, record)
+                    write_predictions(folder, ordered(table, run.labels))
+                    write_run(folder, record)
                 run.accelerator.wait_for_everyone()
             run.memory(seed, fold).forget()
     return of_main(run.accelerator, lambda: finish(run, record))
@@ -236,7 +246,7 @@ def check_split(run: Run, folder: Path, table: pd.DataFrame) -> None:
         there = set(rows["fold"])
         if tested != {pair for pair in zip(units, fold_of, strict=True) if pair[1] in there}:
             raise DataError(
-                f"Seed {seed} in {folder / results.PREDICTIONS} has other folds than it has here, "
+                f"Seed {seed} in {folder / PREDICTIONS} has other folds than it has here, "
                 f"or recordings are missing; restore the file, or delete {folder}."
             )
 
@@ -266,11 +276,11 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     Seeds that were cut off in an earlier run and not asked for now are not scored.
     """
     table = results.read_predictions(run.results_folder, run.labels)
-    whole = results.whole_seeds(table, run.folds)
+    whole = whole_seeds(table, run.folds)
     if set(whole["recording"]) != {item.recording for item in run.tested}:
         raise DataError(f"{run.results_folder} was made from other recordings; delete it.")
     facts = {"dataset": run.name, "protocol": run.protocol, "folds": run.folds}
-    recordings = results.per_recording(whole, run.labels)
+    recordings = recording_means(whole, run.labels)
     calibration = None
     if run.protocol != "clip":  # there a recording is tested by fits that know its other pieces
         taught = None if run.teacher is None else run.teacher.calibration
@@ -291,12 +301,12 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
             **facts_of(run, agreement.seeds),
             "agreement": asdict(agreement),
         }
-        results.write_run(run.results_folder, record)
+        write_run(run.results_folder, record)
         results.write_opinions(run.results_folder, run.opinions, run.labels)
         return agreement
     scores = {
-        "piece": results.score(whole, run.labels, **facts),
-        "recording": results.score(recordings, run.labels, **facts),
+        "piece": score(whole, run.labels, **facts),
+        "recording": score(recordings, run.labels, **facts),
     }
     rate_of = {item.recording: r for item, r in zip(run.units.items, run.units.rates, strict=True)}
     rates = sorted(set(rate_of.values()))
@@ -304,13 +314,13 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
         part = recordings[recordings["recording"].map(rate_of) == rate]
         if part["label"].nunique() < 2:  # nothing that a score could tell apart
             continue
-        scores[f"recording_{rate}_hz"] = results.score(part, run.labels, **facts)
+        scores[f"recording_{rate}_hz"] = score(part, run.labels, **facts)
     record = {
         **record,
         **facts_of(run, scores["recording"].seeds),
         "beside": baselines(run.units, run.labels, run.protocol, run.folds, whole, run.on_features),
     }
-    results.write_run(run.results_folder, record, scores)
+    write_run(run.results_folder, record, scores)
     return scores["recording"]
 
 
@@ -329,9 +339,7 @@ def facts_of(run: Run, seeds: tuple[int, ...]) -> dict[str, Any]:
 def summary(run: Run, measured: Evaluation | Agreement) -> str:
     """The measured numbers as a few lines of text."""
     if isinstance(measured, Agreement):
-        gain = measured.gain
-        interval = f"gain {gain}"
-        return " ".join([f"{run.system}:", *measured.trust()[:1], interval])
+        return f"{run.system}: agreement {measured.agreement}, gain {measured.gain}"
     return scored(run.system, measured)
 
 

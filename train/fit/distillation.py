@@ -32,11 +32,12 @@ from cry_model.improved_ecapa_tdnn import EXTREME, ImprovedECAPATDNN
 from cry_model.metrics import mean
 from cry_model.records import Agreement, Evaluation
 from cry_model.registry import AnyConfig, AnyFrontEnd, get_system, make_front_end
+from cry_model.results import probability_columns
 from train.data.cache import preparation
 from train.data.clips import Clips
 from train.data.corpus import DataError, related
 from train.fit.weights import digest
-from train.scoring.results import Opinions, probability_columns
+from train.scoring.results import Opinions
 
 
 class Teacher:

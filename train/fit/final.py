@@ -22,6 +22,7 @@ from cry_model.checkpoint import (
     save_checkpoint,
 )
 from cry_model.records import Agreement, Evaluation
+from cry_model.results import RUN
 from train.data.clips import Clips
 from train.data.splits import PROTOCOLS
 from train.fit.devices import of_main
@@ -123,7 +124,7 @@ def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
         expected = as_json(run.training())
         same = all(record["configuration"].get(n) == value for n, value in expected.items())
         if same and (measured or alike):
-            with results.trusting(folder / results.RUN):
+            with results.trusting(folder / RUN):
                 return {
                     "evaluation": read_evaluation(measured),
                     "agreement": read_agreement(alike),

@@ -22,8 +22,9 @@ from cry_model.calibration import (
 )
 from cry_model.metrics import bootstrap_sums, calibration_sums, mean
 from cry_model.records import Estimate
+from cry_model.results import probability_columns, recording_means
 from train.data.corpus import DataError
-from train.scoring.results import Opinions, per_recording, probability_columns
+from train.scoring.results import Opinions
 
 PROMISED = 0.8
 """Share of a new group's recordings whose set is made to hold the right label."""
@@ -132,7 +133,7 @@ def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
             "the others; calibrate on the results of another protocol than clip."
         )
     fold = folds.first().rename("fold").reset_index()
-    return per_recording(table, labels).merge(fold, on=["recording", "seed"])
+    return recording_means(table, labels).merge(fold, on=["recording", "seed"])
 
 
 def settle(

@@ -48,6 +48,7 @@ from cry_model.checkpoint import (
 )
 from cry_model.metrics import mean
 from cry_model.records import Estimate
+from cry_model.results import PREDICTIONS, RUN, probability_columns
 from train.data.cache import find_corpus, with_folds
 from train.data.clips import Clips
 from train.data.corpus import DataError
@@ -58,7 +59,7 @@ from train.fit.predict import TrainingFrontEnd, of_each_piece
 from train.fit.presets import usual_preset
 from train.fit.run import Run
 from train.scoring import results
-from train.scoring.results import probability_columns, read_predictions
+from train.scoring.results import read_predictions
 from train.studies.neutral import Neutralisation, averaging, compare, neutralisations, neutralised
 from train.studies.permutation_test import shuffled
 
@@ -220,7 +221,7 @@ class Cell:
 
     def newer(self, name: str) -> bool:
         """Whether a file of its results is there and newer than predictions and weights."""
-        made_of = [self.results_folder / results.PREDICTIONS]
+        made_of = [self.results_folder / PREDICTIONS]
         made_of += [place / WEIGHTS for _, _, place in self.kept]
         path = self.results_folder / name
         if not all(one.exists() for one in (path, *made_of)):
@@ -279,7 +280,7 @@ def rebuild(
         raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
     seeds = tuple(sorted({seed for seed, _, _ in cell.kept}))
     front_end, ran = config.front_end, record["configuration"]
-    with results.trusting(cell.results_folder / results.RUN):
+    with results.trusting(cell.results_folder / RUN):
         teacher, settings = ran["teacher"], dict(ran["settings"])
         within = Outer(**ran["within"]) if "within" in ran else None
         dealt = int(ran["shuffled"]) if "shuffled" in ran else None

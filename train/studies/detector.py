@@ -24,7 +24,13 @@ from cry_model.detector import CryTrack, look_at
 from cry_model.frontend import FrontEnd
 from cry_model.metrics import bootstrap, mean
 from cry_model.records import Estimate, GateRecord, percent
-from cry_model.run_files import read_table, require_columns, require_unique
+from cry_model.results import (
+    read_table,
+    require_columns,
+    require_unique,
+    write_predictions,
+    write_run,
+)
 from train.data import other_sounds as everyday_sounds
 from train.data.clips import Clips
 from train.data.corpus import DataError
@@ -184,7 +190,7 @@ def run_check(run: Run, leave_out: bool = True) -> GateScore:
             "left_out": run.data.clips.left_out,
             "gate": asdict(found),
         }
-        results.write_run(run.results_folder, {**record, **facts})
+        write_run(run.results_folder, {**record, **facts})
         if run.checkpoint:
             ship(run, front_end)
             model, config = load_checkpoint(run.checkpoint_folder)
@@ -197,7 +203,7 @@ def fit_missing(run: Run, front_end: FrontEnd, leave_out: bool) -> dict[str, Any
     folder, (seed,) = run.results_folder, run.seeds
     record = results.resume(folder, run.configuration(), TABLE)
     table = read_scores(folder)
-    results.write_run(folder, record)
+    write_run(folder, record)
     done = set() if table.empty else set(zip(table["fold"], table["without"], strict=True))
     for number, (fold, without) in enumerate(tasks(run.units, leave_out)):
         if (fold, without) in done:
@@ -210,8 +216,8 @@ def fit_missing(run: Run, front_end: FrontEnd, leave_out: bool) -> dict[str, Any
         table = pd.concat([table, rows.assign(fold=fold, without=without)], ignore_index=True)
         seconds = round(time.perf_counter() - started, 1)
         record.setdefault("wall_seconds", {})[without or f"fold {fold}"] = seconds
-        results.write_predictions(folder, table, TABLE)
-        results.write_run(folder, record)
+        write_predictions(folder, table, TABLE)
+        write_run(folder, record)
         run.memory(seed, number).forget()
     return record
 

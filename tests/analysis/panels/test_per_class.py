@@ -10,12 +10,10 @@ from sklearn import metrics as sk
 
 from analysis.figures.theme import class_colour, class_dash, class_symbol
 from analysis.panels.base import CellKey
-from analysis.panels.class_words import auc_finding, precision_finding, recall_finding
 from analysis.panels.per_class import PER_CLASS
 from analysis.stats.per_class import (
     MEASURES,
     UNSEEN,
-    ClassScores,
     class_scores,
     precision_recall_curve,
     roc_curve,
@@ -23,7 +21,6 @@ from analysis.stats.per_class import (
 )
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import NO_RUNS, RESULTS, find_runs, read_run
-from cry_model.records import Estimate
 from tests.analysis.made_up_runs import LABELS, write_run
 
 CELL = CellKey("donateacry", "baby")
@@ -111,12 +108,8 @@ def with_ties(seed, count=300):
 
 
 @pytest.mark.parametrize("digits", [1, 2, 6])
-def test_curves_lie_on_those_of_scikit_learn_and_span_the_same_area(digits):
+def test_the_area_under_precision_over_recall_is_the_average_precision(digits):
     positive, scores = with_ties(digits)
-    x, y = roc_curve(positive, scores)
-    points = set(zip(*(v.round(9) for v in sk.roc_curve(positive, scores)[:2]), strict=True))
-    assert set(zip(x.round(9), y.round(9), strict=True)) <= points
-    assert sk.auc(x, y) == pytest.approx(sk.roc_auc_score(positive, scores))
     recall, precision = precision_recall_curve(positive, scores)
     theirs = sk.precision_recall_curve(positive, scores)
     points = set(zip(theirs[1].round(9), theirs[0].round(9), strict=True))
@@ -167,69 +160,6 @@ def test_what_is_undefined_is_nan_and_not_nothing():
     assert np.isnan(lows).all()
 
 
-def scores_of(**values):
-    """Label -> (recall, AUC) as (value, low, high) each."""
-    return [
-        ClassScores(label, 10, 0.25, {"recall": Estimate(*recall), "auc": Estimate(*auc)})
-        for label, (recall, auc) in values.items()
-    ]
-
-
-def test_the_recall_sentence_names_best_and_worst_and_counts():
-    auc = (0.5, 0.4, 0.6)
-    found = scores_of(
-        belly_pain=((0.9, 0.8, 1.0), auc),
-        hungry=((0.1, 0.0, 0.3), auc),
-        tired=((0.1, 0.0, 0.2), auc),
-    )
-    sentence = recall_finding("ResNet18", found, 1 / 3)
-    assert sentence == (
-        "ResNet18 finds belly pain best (recall 0.90) and hungry and tired worst (0.10); the "
-        "interval of 1 of 3 classes lies above answering at random (0.33)"
-    )
-    assert "no class's interval lies" in recall_finding("x", found, 0.95)
-    assert "all 3 classes lie above" in recall_finding("x", found, -0.1)
-    alike = scores_of(a=((0.5, 0.1, 0.9), auc), b=((0.5, 0.3, 0.9), auc))
-    assert "finds every class equally often (recall 0.50)" in recall_finding("x", alike, 0.5)
-
-
-def test_the_sentence_on_areas_says_which_exclude_a_half():
-    recall, nan = (0.5, 0.1, 0.9), float("nan")
-    above, below, across = (0.8, 0.7, 0.9), (0.3, 0.2, 0.4), (0.5, 0.4, 0.6)
-    ones = scores_of(a=(recall, above), b=(recall, (0.6, 0.51, 0.7)), c=(recall, (nan, nan, nan)))
-    assert auc_finding(ones) == (
-        "The AUC intervals of all 2 classes lie above 0.5, from 0.60 (b) to 0.80 (a)"
-    )
-    none = scores_of(a=(recall, across), b=(recall, (0.6, 0.5, 0.7)))
-    assert auc_finding(none).startswith("The AUC interval of every class includes 0.5")
-    mixed = scores_of(a=(recall, above), b=(recall, below), c=(recall, across))
-    assert auc_finding(mixed) == (
-        "The AUC interval of a lies above 0.5; the AUC interval of b lies below 0.5; the other one "
-        "includes it"
-    )
-    many = dict.fromkeys("abcd", (recall, above)) | dict.fromkeys("ef", (recall, across))
-    assert "of 4 of 6 classes lie above 0.5; the other 2 include it" in auc_finding(
-        scores_of(**many)
-    )
-    nothing = scores_of(a=(recall, (nan, nan, nan)))
-    assert auc_finding(nothing) == "No ROC curve can be drawn, for all recordings have one label"
-
-
-def test_the_sentence_on_precision_compares_with_the_share():
-    found = [
-        ClassScores(label, support, share, {"average_precision": Estimate(value, 0, 1)})
-        for label, support, share, value in (
-            ("hungry", 80, 0.8, 0.85),
-            ("tired", 20, 0.2, 0.4),
-            ("absent", 0, 0.0, float("nan")),
-        )
-    ]
-    assert precision_finding(found) == (
-        "Average precision gains most over the share of the class for tired (0.40 against 0.20), "
-        "least for hungry (0.85 against 0.80)"
-    )
-
-
 def test_the_panel_draws_and_tabulates_every_class(made_up):
     dots, roc, precision_recall = PER_CLASS.exhibits(made_up, CELL)
     run = made_up.of(*CELL)["ecapa-tdnn"]
@@ -276,7 +206,6 @@ def test_a_class_without_recordings_or_answers_is_shown_as_undefined(tmp_path):
     dots, roc, precision_recall = PER_CLASS.exhibits(find_runs(tmp_path), CELL)
     row = dots.table.set_index("Class").loc["burping"]
     assert list(row) == [0, "–", "–", "–", "–", "–"]
-    assert "burping" not in dots.title + roc.title + precision_recall.title
     assert set(roc.data["class"]) == set(precision_recall.data["class"]) == {"hungry", "tired"}
     words = [list(trace.y) for trace in dots.figure.data if trace.mode == "text"]
     assert words == [["burping"]] * 3

@@ -11,8 +11,18 @@ from html import escape
 import pytest
 
 from analysis.tabs.about import about
-from analysis.tabs.answer import DISAGREEMENT, UNLIKE, answer_html, pieces_csv
-from cry_model import CheckpointConfig, CryClassifier, FrontEndConfig
+from analysis.tabs.answer import (
+    DISAGREEMENT,
+    IMITATES,
+    UNLIKE,
+    agreement_text,
+    answer_html,
+    calibration_text,
+    evaluation_text,
+    pieces_csv,
+    verdict,
+)
+from cry_model import CheckpointConfig, CryClassifier, Estimate, FrontEndConfig
 from tests.stand_ins import AGREEMENT, CALIBRATION, EVALUATION, LABELS
 
 
@@ -20,7 +30,7 @@ def test_the_answer_ranks_and_names(answered):
     _, prediction = answered
     html = answer_html(prediction)
     names = re.findall(r'class="name">([^<]+)<', html)
-    values = [int(v) for v in re.findall(r'class="value">(\d+) %', html)]
+    values = [int(v) for v in re.findall(r'class="value">(\d+)%', html)]
     assert sorted(names) == ["belly pain", "hungry", "tired"]
     assert values == sorted(values, reverse=True)
     assert "never measured" in html
@@ -29,10 +39,18 @@ def test_the_answer_ranks_and_names(answered):
 
 def test_the_trust_lines_are_the_checkpoints_own(improved, examples):
     html = answer_html(improved.predict(examples / "synthetic_rhythmic.wav"))
-    recall = improved.config.evaluation.metrics["balanced_accuracy"]
-    assert f"{100 * recall.value:.0f} % of cries" in html
-    assert f"interval {100 * recall.low:.0f} to {100 * recall.high:.0f} %" in html
-    assert improved.config.evaluation.verdict in html
+    evaluation = improved.config.evaluation
+    recall = evaluation.metrics["balanced_accuracy"]
+    assert evaluation_text(evaluation) in html
+    assert f"{100 * recall.value:.0f}%" in evaluation_text(evaluation)
+    assert f"{100 * recall.low:.0f}% to {100 * recall.high:.0f}%" in evaluation_text(evaluation)
+    assert verdict(evaluation) in html
+
+
+def test_better_than_chance_is_said_only_where_the_interval_lies_above_it():
+    assert "no better" not in verdict(EVALUATION)
+    even = {"balanced_accuracy": Estimate(0.2, 0.1, 0.3)}
+    assert "no better" in verdict(replace(EVALUATION, metrics=even))
 
 
 def test_downloads_hold_the_result(improved, examples):
@@ -68,10 +86,11 @@ def test_a_pupil_tells_of_its_teacher(six, examples):
     network = six[0].classifier
     prediction = network.predict(examples / "synthetic_rhythmic.wav")
     html = answer_html(replace(prediction, agreement=AGREEMENT, evaluation=None))
-    assert AGREEMENT.verdict in html
+    assert IMITATES in html
     shown, _, folded = html.partition("<details>")
-    assert "55 % of 400 cries" in shown
-    assert "41 % of cries" in folded
+    assert escape(agreement_text(AGREEMENT)) in shown
+    assert "55% (95% interval 50% to 60%) of 400" in agreement_text(AGREEMENT)
+    assert escape(evaluation_text(EVALUATION)) in folded
 
 
 def test_others_are_quoted_and_contradiction_is_a_warning(six, examples):
@@ -84,11 +103,11 @@ def test_others_are_quoted_and_contradiction_is_a_warning(six, examples):
 
     mine = says(hungry=0.9)
     alike = answer_html(mine, {"The feature MLP": says(hungry=0.41)})
-    assert "The feature MLP says: hungry (41 %)." in alike
+    assert "The feature MLP says: hungry (41%)." in alike
     assert DISAGREEMENT not in alike
     assert DISAGREEMENT in answer_html(mine, {"The feature MLP": says(sleepy=0.8)})
     outside = replace(says(sleepy=0.8), cautions=("Too far.",))
-    assert "sleepy (80 %); this recording is outside" in answer_html(mine, {"It": outside})
+    assert "sleepy (80%); this recording is outside" in answer_html(mine, {"It": outside})
     assert "says" not in answer_html(mine)
 
 
@@ -108,18 +127,21 @@ def test_the_heading_is_the_set_with_what_it_promises(six, examples):
     two = named(six, examples, ["hungry", "hug"])
     assert heading(two) == "Sounds like <em>hungry</em> or <em>hug</em>"
     html = answer_html(two)
-    assert html.index("</h2>") < html.index(CALIBRATION.promise) < html.index("bar")
-    assert "80 % of cries" in CALIBRATION.promise
+    assert html.index("</h2>") < html.index("80% prediction set.") < html.index("bar")
     trust = html[html.index('class="trust"') :]
-    assert all(escape(sentence) in trust for sentence in CALIBRATION.trust())
-    assert trust.index("77 to 85 %") < trust.index("same answer as its teacher")
+    assert escape(calibration_text(CALIBRATION)) in trust
+    assert "81% (95% interval 77% to 85%)" in calibration_text(CALIBRATION)
+    taught = replace(CALIBRATION, against="teacher", teacher_temperature=1.0)
+    assert "teacher" not in calibration_text(CALIBRATION)
+    assert "if its teacher" in calibration_text(taught)
+    assert trust.index("77% to 85%") < trust.index("Same answer as its teacher")
     assert heading(named(six, examples, ["hug"])) == "Sounds like <em>hug</em>"
 
 
 @pytest.mark.parametrize(
     ("labels", "changes", "why"),
     [
-        (LABELS, {}, "none of the 6 reasons can be ruled out"),
+        (LABELS, {}, "no reason can be ruled out"),
         ((), {}, "no reason is likely enough to be named"),
         (LABELS[:2], {"cautions": ("Dull.",)}, "this recording is outside of what this model"),
     ],
@@ -128,14 +150,14 @@ def test_it_cannot_tell_and_says_why(six, examples, labels, changes, why):
     prediction = named(six, examples, labels, **changes)
     assert heading(prediction).startswith(f"Can't tell: {why}")
     html = answer_html(prediction)
-    assert CALIBRATION.promise not in html
+    assert "prediction set" not in html
     assert html.count('role="listitem"') == 6  # the bars stay
     assert (UNLIKE in html) == bool(changes)
 
 
 def test_others_are_quoted_with_their_sets(six, examples):
     mine, two = named(six, examples, ["hug"]), named(six, examples, ["hug", "sleepy"])
-    top = f"(most probable: {two.label}, {100 * two.probabilities[two.label]:.0f} %)"
+    top = f"(most probable: {two.label}, {100 * two.probabilities[two.label]:.0f}%)"
     assert f"It says: hug or sleepy {top}." in answer_html(mine, {"It": two})
     full = named(six, examples, LABELS)
     assert f"It can&#x27;t tell {top}." in answer_html(mine, {"It": full})
@@ -144,9 +166,9 @@ def test_others_are_quoted_with_their_sets(six, examples):
 def test_the_about_tab_tells_of_each_reason_how_often_it_is_named(models):
     for model in models:
         found, text = model.classifier.config.calibration, about(model)
-        assert all(escape(sentence, quote=False) in text for sentence in found.trust())
+        assert escape(calibration_text(found), quote=False) in text
         for label, share in found.by_label.items():
-            assert f"| {label.replace('_', ' ')} | {100 * share:.0f} % |" in text
+            assert f"| {label.replace('_', ' ')} | {100 * share:.0f}% |" in text
 
 
 def test_markup_in_a_label_is_shown_not_run(tone):

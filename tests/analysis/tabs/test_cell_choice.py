@@ -1,12 +1,15 @@
-"""What stands below the exhibits: the cells to choose, their lists and the player."""
+"""Below the cards: the cells to choose, by dropdown or click, their lists and the player."""
+
+import json
 
 import gradio as gr
 import pytest
 
+from analysis.panels.base import CellKey
 from analysis.panels.confusion import CONFUSION
 from analysis.panels.errors import ERRORS
 from analysis.stats.runs import NO_RUNS, find_runs
-from analysis.tabs.analysis import build_analysis_tab, cell_list
+from analysis.tabs.analysis import build_analysis_tab, cell_list, cell_value
 from analysis.tabs.recordings import ClassifyTab
 from tests.analysis.made_up_runs import write_run
 
@@ -59,20 +62,19 @@ def chosen(page, *choices):
     return outputs(fn, fn.fn(*choices))
 
 
-def cell(*index):
-    return gr.SelectData(None, {"index": list(index), "value": "1"})
+def offered(shown):
+    """The models whose cells the dropdown offers."""
+    return {json.loads(value)[0] for _, value in shown["confusion-cell"].choices}
 
 
 def test_the_cells_are_those_of_the_systems_that_are_drawn(page):
     shown = chosen(page, "donateacry", "baby", ONE, OTHER, "shares", False, False)
-    assert shown["confusion-cells"].count("<table") == 2
-    assert f'data-system="{OTHER}"' in shown["confusion-cells"]
+    assert offered(shown) == {ONE, OTHER}
     alone = chosen(page, "donateacry", "baby", OTHER, OTHER, "shares", False, False)
-    assert alone["confusion-cells"].count("<table") == 1
+    assert offered(alone) == {OTHER}
     # Another protocol, which has neither of the systems.
     other = chosen(page, "donateacry", "clip", ONE, OTHER, "shares", False, False)
-    assert other["confusion-cells"].count("<table") == 1
-    assert 'data-system="feature-mlp"' in other["confusion-cells"]
+    assert offered(other) == {"feature-mlp"}
 
 
 def test_what_was_listed_and_played_goes_when_something_else_is_drawn(page):
@@ -87,14 +89,35 @@ def test_what_was_listed_and_played_goes_when_something_else_is_drawn(page):
 
 
 def test_choosing_a_cell_lists_its_recordings_and_awaits_a_row(page, found):
-    fn = handler(page, "confusion-cells", "select")
-    shown = outputs(fn, fn.fn("donateacry", "baby", cell(ONE, "tired", "hungry")))
+    fn = handler(page, "confusion-cell", "select")
+    shown = outputs(fn, fn.fn("donateacry", "baby", cell_value(ONE, "tired", "hungry")))
     expected = cell_list(found.of("donateacry", "baby")[ONE], "tired", "hungry")
     assert len(expected) > 0
-    assert f"tired taken for hungry: {len(expected)} of" in shown["confusion-list-heading"].value
+    heading = shown["confusion-list-heading"].value
+    assert heading.endswith(f"tired classified as hungry: {len(expected)} of {len(expected)}")
     assert shown["confusion-list"].value["data"] == expected.values.tolist()
     assert shown["confusion-listening"].visible
     assert not shown["confusion-open"].visible
+
+
+@pytest.mark.parametrize("by_similarity", [False, True])
+def test_a_click_on_a_heat_map_chooses_the_cell_that_is_drawn_there(page, found, by_similarity):
+    drawn = ["donateacry", "baby", ONE, OTHER, "shares", False, by_similarity]
+    fn = handler(page, "confusion-clicks", "select")
+    cell, choices = CellKey("donateacry", "baby"), {"by_similarity": by_similarity}
+    labels = CONFUSION.exhibits(found, cell, choices)[1].data["true"].unique()
+    for row, true in enumerate(labels):
+        for column, answer in enumerate(labels):
+            event = gr.SelectData(None, {"index": [1, row, column], "value": ""})
+            shown = outputs(fn, fn.fn(event, *drawn))
+            listed = cell_list(found.of("donateacry", "baby")[OTHER], true, answer)
+            if len(listed):
+                assert shown["confusion-cell"] == cell_value(OTHER, true, answer)
+                assert shown["confusion-list"].value["data"] == listed.values.tolist()
+            else:
+                assert set(map(str, shown.values())) == {str(gr.skip())}
+    event = gr.SelectData(None, {"index": [2, 0, 0], "value": ""})  # the difference
+    assert set(map(str, fn.fn(event, *drawn))) == {str(gr.skip())}
 
 
 def test_lists_can_be_heard_and_opened(page):
@@ -116,9 +139,9 @@ def test_without_runs_or_without_a_classify_tab_the_page_is_built(found):
     empty = page_with(NO_RUNS)
     fn = handler(empty, "confusion-system", "select")
     shown = outputs(fn, fn.fn("", "", None, None, None, False, False))
-    assert shown["confusion-cells"] == ""
+    assert shown["confusion-cell"].choices == []
     with gr.Blocks(analytics_enabled=False) as page, gr.Tab("Analysis") as tab:
         build_analysis_tab(found, tab, [CONFUSION, ERRORS])
     ids = {getattr(block, "elem_id", None) for block in page.blocks.values()}
-    assert "confusion-cells" not in ids
+    assert "confusion-cell" not in ids
     assert "confusion-0" in ids

@@ -9,7 +9,7 @@ from analysis.panels.base import CellKey, Exhibit, Option, Panel, Selector, cell
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import NO_RUNS, find_runs
 from analysis.tabs.analysis import build_analysis_tab
-from analysis.tabs.panel_view import NOTHING, settled, values
+from analysis.tabs.panel_view import NOTHING, resolve, resolve_cell, values
 from tests.analysis.made_up_runs import write_run
 
 PLACES, BLOCKS = 2, 7
@@ -50,6 +50,10 @@ def found(tmp_path_factory):
     return find_runs(root)
 
 
+def show(panel, found, cell, chosen):
+    return values(panel, found, *resolve(panel, found, cell, chosen))
+
+
 def parts(shown):
     """Dataset, protocol, the two selectors, the problem, and the blocks of each place."""
     *head, problem = shown[:5]
@@ -60,7 +64,7 @@ def parts(shown):
 
 def test_what_is_chosen_is_drawn_and_places_without_an_exhibit_are_hidden(found):
     head, problem, places = parts(
-        values(PANEL, found, CellKey("donateacry", "baby"), ["improved-ecapa-tdnn", True])
+        show(PANEL, found, CellKey("donateacry", "baby"), ["improved-ecapa-tdnn", True])
     )
     assert [component.value for component in head] == [
         "donateacry",
@@ -82,7 +86,7 @@ def test_what_is_chosen_is_drawn_and_places_without_an_exhibit_are_hidden(found)
 
 def test_a_system_that_the_new_cell_lacks_gives_way_to_the_first_choice(found):
     head, _, places = parts(
-        values(PANEL, found, CellKey("esc10", "recording"), ["improved-ecapa-tdnn", False])
+        show(PANEL, found, CellKey("esc10", "recording"), ["improved-ecapa-tdnn", False])
     )
     assert head[2].value == "ecapa-tdnn"
     assert [value for _, value in head[2].choices] == ["ecapa-tdnn"]
@@ -90,7 +94,7 @@ def test_a_system_that_the_new_cell_lacks_gives_way_to_the_first_choice(found):
 
 
 def test_the_protocols_are_those_of_the_dataset(found):
-    head, _, _ = parts(values(PANEL, found, CellKey("donateacry", "baby"), [None, False]))
+    head, _, _ = parts(show(PANEL, found, CellKey("donateacry", "baby"), [None, False]))
     assert [value for _, value in head[1].choices] == ["clip", "baby"]  # from most shared to none
     assert [value for _, value in head[0].choices] == ["donateacry", "esc10"]
     assert head[2].value == "ecapa-tdnn"  # the second in the order of the registry is the first
@@ -98,7 +102,7 @@ def test_the_protocols_are_those_of_the_dataset(found):
 
 def test_a_run_that_cannot_be_read_is_a_sentence_and_the_choice_stays(found):
     head, problem, places = parts(
-        values(PANEL, found, CellKey("donateacry", "baby"), ["resnet18", False])
+        show(PANEL, found, CellKey("donateacry", "baby"), ["resnet18", False])
     )
     assert head[2].value == "resnet18"
     assert problem.visible
@@ -111,7 +115,7 @@ def test_choices_that_cannot_be_read_leave_the_page_as_it_is(found):
         raise ResultsError("Its predictions cannot be read.")
 
     panel = Panel("b", "B", "", broken, cells_with, 1, (Selector("group", "Group", broken),))
-    shown = values(panel, found, CellKey("donateacry", "baby"), ["007"])
+    shown = show(panel, found, CellKey("donateacry", "baby"), ["007"])
     assert shown[2].value is None
     assert "cannot be read" in shown[3].value
     with gr.Blocks(), gr.Tabs(), gr.Tab("Analysis") as tab:
@@ -119,7 +123,7 @@ def test_choices_that_cannot_be_read_leave_the_page_as_it_is(found):
 
 
 def test_without_runs_there_is_a_sentence():
-    shown = values(PANEL, NO_RUNS, CellKey("", ""), ["", False])
+    shown = show(PANEL, NO_RUNS, CellKey("", ""), ["", False])
     _, problem, places = parts(shown)
     assert NOTHING in problem.value
     assert not any(place[0].visible for place in places)
@@ -135,7 +139,7 @@ def test_without_runs_there_is_a_sentence():
 )
 def test_a_cell_that_is_not_there_gives_way_to_one_of_its_dataset(wanted, expected):
     cells = [CellKey("b", "clip"), CellKey("a", "baby"), CellKey("a", "clip")]
-    assert settled(cells, CellKey(*wanted)) == expected
+    assert resolve_cell(cells, CellKey(*wanted)) == expected
 
 
 def test_the_cells_with_most_systems_come_first(found):

@@ -10,21 +10,21 @@ import pytest
 import soundfile
 
 from analysis.stats.runs import RESULTS, find_runs
-from analysis.tabs import recordings as audio_at_hand
+from analysis.tabs import recordings
 from analysis.tabs.recordings import (
     CHOOSE_AGAIN,
-    NOT_AT_HAND,
+    NOT_FOUND,
     SECONDS,
-    NotAtHandError,
+    AudioNotFoundError,
     _open,
     _play,
+    find_audio,
     find_recording,
     player_html,
     sixteen_bits,
-    sound_of,
     wav_bytes,
 )
-from analysis.uploads import delete_forgotten, forget
+from analysis.uploads import delete_due, delete_upload
 from cry_model import Recording, audio
 from cry_model.records import DATASETS
 
@@ -57,9 +57,9 @@ def data(tmp_path, monkeypatch):
     (root / "donateacry" / "hungry" / "notes.txt").write_text("no sound")
     (root / "donateacry" / "hungry" / "broken.wav").write_bytes(b"no sound in here")
     monkeypatch.setenv("CRY_DATA", str(root))
-    audio_at_hand._index.cache_clear()
+    recordings._index.cache_clear()
     yield root
-    audio_at_hand._index.cache_clear()
+    recordings._index.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_recordings_are_found_as_the_readers_name_them(data, dataset, recording,
     assert find_recording(dataset, recording) == data / path
     if dataset != "folder-data":
         expected = audio.load(data / path)
-        np.testing.assert_array_equal(sound_of(dataset, recording).waveform, expected.waveform)
+        np.testing.assert_array_equal(find_audio(dataset, recording).waveform, expected.waveform)
 
 
 @pytest.mark.parametrize(
@@ -103,9 +103,9 @@ def test_recordings_are_found_as_the_readers_name_them(data, dataset, recording,
 )
 def test_nothing_else_is(data, dataset, recording):
     assert find_recording(dataset, recording) is None
-    with pytest.raises(NotAtHandError) as told:
-        sound_of(dataset, recording)
-    assert str(told.value) == NOT_AT_HAND
+    with pytest.raises(AudioNotFoundError) as told:
+        find_audio(dataset, recording)
+    assert str(told.value) == NOT_FOUND
 
 
 @pytest.mark.parametrize("dataset", [name for name in DATASETS if name.startswith("challenge6")])
@@ -113,8 +113,8 @@ def test_recordings_without_a_licence_are_not_played(data, dataset):
     path = data / dataset / "awake" / "awake_7.wav"
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, tone(), RATE)
-    with pytest.raises(NotAtHandError, match="licence"):
-        sound_of(dataset, "awake_7")
+    with pytest.raises(AudioNotFoundError, match="licence"):
+        find_audio(dataset, "awake_7")
 
 
 def test_a_path_from_elsewhere_leads_nowhere(data):
@@ -133,13 +133,13 @@ def test_a_folder_is_read_once(data):
     soundfile.write(data / "donateacry" / "hungry" / "late.wav", tone(), RATE)
     assert find_recording("donateacry", "late") is None
     (data / "donateacry" / "tired" / "CD.WAV").unlink()
-    with pytest.raises(NotAtHandError, match="could not be opened"):
-        sound_of("donateacry", "CD")
+    with pytest.raises(AudioNotFoundError, match="could not be opened"):
+        find_audio("donateacry", "CD")
 
 
 def test_what_is_no_sound_gives_the_sentence_of_the_page(data):
-    with pytest.raises(NotAtHandError, match="could not be read as sound"):
-        sound_of("donateacry", "broken")
+    with pytest.raises(AudioNotFoundError, match="could not be read as sound"):
+        find_audio("donateacry", "broken")
 
 
 def test_every_recording_of_the_repository_is_found_under_its_label(data_root, monkeypatch):
@@ -187,7 +187,7 @@ def test_choosing_a_row_plays_or_says_why_not(data):
     assert chosen == ("donateacry", "CD")
     assert button.visible
     _, html, button, chosen = _play("donateacry", selected("<gone>", "baby"))
-    assert NOT_AT_HAND in html
+    assert NOT_FOUND in html
     assert "&lt;gone&gt;" in html
     assert "<audio" not in html
     assert chosen is None
@@ -203,8 +203,8 @@ def test_a_copy_for_classify_is_as_loud_and_is_forgotten(data, tmp_path, monkeyp
     original = audio.load(data / "donateacry" / "tired" / "CD.WAV")
     np.testing.assert_allclose(audio.load(copy).waveform, original.waveform, atol=1 / 32768)
     for path in (copy, str(find_recording("donateacry", "CD"))):
-        forget(path, after=0)
-    delete_forgotten(set())
+        delete_upload(path, after=0)
+    delete_due(set())
     assert not Path(copy).exists()
     assert find_recording("donateacry", "CD").exists()
 
@@ -212,7 +212,7 @@ def test_a_copy_for_classify_is_as_loud_and_is_forgotten(data, tmp_path, monkeyp
 def test_a_dropped_session_and_a_lost_file_give_a_sentence(data):
     with pytest.raises(gr.Error, match=CHOOSE_AGAIN[:20]):
         _open(None)
-    with pytest.raises(gr.Error, match="not at hand"):
+    with pytest.raises(gr.Error, match="not kept"):
         _open(("donateacry", "gone"))
 
 

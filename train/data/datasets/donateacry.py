@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from train.data.corpus import Archive, ArchiveFolder, Corpus, DataError, Item, Part
+from train.data.corpus import Archive, ArchiveFolder, Corpus, DataError, Item
 
 NAME = "donateacry"
 LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
@@ -16,19 +16,18 @@ LICENCE = "ODbL 1.0, contents DbCL 1.0 (github.com/gveres/donateacry-corpus)"
 INSTALLATION = 36  # characters
 IOS = "donateacry_ios"
 
-_PARTS = {
-    "belly_pain": Part(16, "69ddb7c7b8ed02663ada327bc2a5fbd48be21e57deea5c23969dd4c419ce0ead"),
-    "burping": Part(8, "670020667a8cf08d4da4ff56d96ca78accc527cb0f848ec67742a7d92c33875c"),
-    "discomfort": Part(27, "368bf5c4db68ea9403c58468e4c3860532e4ae95fbdb8df918ffcdcb0a0596a7"),
-    "hungry": Part(382, "cf592eb07f3d11774920c3e9010d6238cdceba3206f7b627e0cb9b939a63797b"),
-    "tired": Part(24, "2dd6eed980096e7a630f43f552652e410db917ccd197d708c194ee24efc8c0f1"),
-}
 ARCHIVE = Archive(
     "https://github.com/gveres/donateacry-corpus/archive/refs/heads/master.zip",
     "donateacry-corpus.zip",
     (
-        ArchiveFolder(NAME, "donateacry_corpus_cleaned_and_updated_data", "*/*.wav", _PARTS),
-        ArchiveFolder(IOS, "donateacry-ios-upload-bucket", "*.caf", {"": Part(416)}),
+        ArchiveFolder(
+            NAME,
+            "donateacry_corpus_cleaned_and_updated_data",
+            "*/*.wav",
+            457,
+            "e0f34efa8564836c3de7f05093a29be8ccafbd0e4c27c5f5c124a6380181080f",
+        ),
+        ArchiveFolder(IOS, "donateacry-ios-upload-bucket", "*.caf", 416),
     ),
 )
 

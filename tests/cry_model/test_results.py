@@ -9,7 +9,7 @@ from analysis.panels import PANELS
 from analysis.report import write_report
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
-from cry_model.run_files import LARGEST_JSON
+from cry_model.results import LARGEST_JSON
 from tests.analysis.made_up_runs import write_run
 from train.__main__ import main
 from train.data.corpus import DataError
@@ -120,7 +120,7 @@ def spoil_record(path, damage):
 
 def left_out(root, file):
     """The others are found, and one sentence names this file."""
-    found = find_runs(root, strict=False)
+    found = find_runs(root, strict=False).readable
     (problem,) = found.problems
     assert str(root.joinpath(*PLACE, file)) in problem
     assert "\n" not in problem
@@ -155,7 +155,7 @@ def test_what_an_editor_does_to_line_ends_changes_nothing(root, harmless):
     before = results.read_predictions(path.parent)
     path.write_bytes(HARMLESS[harmless](path.read_bytes()))
     assert results.read_predictions(path.parent).equals(before)
-    assert len(find_runs(root, strict=False).runs) == 4
+    assert len(find_runs(root, strict=False).readable.runs) == 4
 
 
 @pytest.mark.parametrize("damage", ["cut", *RECORDS, *CHANGES])
@@ -233,7 +233,7 @@ def test_what_stands_beside_the_runs_takes_none_of_them_away(root, damage):
     else:
         (folder / "shuffled-0").mkdir()
         (folder / "shuffled-0" / "run.json").write_text("{")
-    found = find_runs(root, strict=False)
+    found = find_runs(root, strict=False).readable
     (panel,) = (panel for panel in PANELS if panel.name == "leakage")
     scores, lost = panel.exhibits(found, panel.cells(found)[0], {"metric": "accuracy"})
     assert "json is " in scores.note

@@ -1,0 +1,367 @@
+"""Write docs/results.md and the table of README from the files of the results."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import jinja2
+
+from analysis.figures.theme import signed
+from analysis.stats.claims import MAIN, METRICS, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
+from analysis.stats.comparison import DRAWS, fold_scores, score_of_seeds
+from analysis.stats.paper import FULL, MODULES, Paper, paper_drop, read_paper
+from analysis.stats.recordings import METRIC_TITLES, ResultsError
+from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun, find_runs, settings_text
+from analysis.stats.side_results import (
+    AttentionAblation,
+    AttentionEffect,
+    permuted_label_runs,
+    read_attention_ablation,
+    read_permutation_test,
+)
+from cry_model.checkpoint import write_atomically
+from cry_model.records import dataset_title, words
+from cry_model.registry import get_system, list_models
+
+BEGIN, END = "<!-- results: python -m analysis results -->", "<!-- end of results -->"
+TEMPLATE = Path(__file__).with_name("results.md.j2")
+MEASURED = ("accuracy", "balanced_accuracy", "macro_auc")
+PERMUTED = (MAIN, "macro_auc")
+"""The metrics that are shown of permuted labels."""
+HELD_OUT = ("esc10", 0)
+"""Corpus, and the fold of it by which nothing was chosen."""
+ATTENTIONS = {
+    "differential": "A1 and A2 uniform",
+    "temporal": "A<sub>t</sub> its mean over time",
+    "channel": "A<sub>c</sub> its mean over channels",
+    "channel_fixed": "A<sub>c</sub> its mean over pieces",
+    "multi_scale": "MCA gate its mean over channels and branches",
+    "multi_scale_fixed": "MCA gate its mean over pieces",
+}
+Row = Mapping[str, str]
+"""Head of a column -> what stands there."""
+
+
+def write_results(results: Path, out: Path) -> None:
+    """Write all tables to ``out``, a Markdown file.
+
+    Args:
+        results: the results folder.
+        out: the page.
+
+    Raises:
+        ResultsError: if results are missing or malformed, or hold no model of the paper.
+    """
+    text = page(find_runs(results), read_paper())
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(out, text.encode())
+
+
+def write_readme_table(results: Path, out: Path) -> None:
+    """Replace what stands between the two markers of ``out`` by :func:`scores_by_split`.
+
+    Args:
+        results: the results folder.
+        out: a Markdown file with both markers.
+
+    Raises:
+        ResultsError: as :func:`write_results`, or if ``out`` has not the two markers.
+    """
+    text = out.read_text(encoding="utf-8")
+    parts = re.fullmatch(f"(.*{BEGIN}\n).*({END}.*)", text, re.DOTALL)
+    if parts is None:
+        raise ResultsError(f"{out} has no place for the table: put {BEGIN} and {END} into it.")
+    table = markdown(scores_by_split(find_runs(results).runs))
+    write_atomically(out, f"{parts[1]}\n{table}\n\n{parts[2]}".encode())
+
+
+def page(found: FoundRuns, paper: Paper) -> str:
+    """Return the page: the tables of this module in the captions of the template.
+
+    Raises:
+        ResultsError: if results are malformed or hold no model of the paper.
+    """
+    scores, cells = scores_by_split(found.runs), cells_of(found.runs)
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["table"] = markdown
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    unfinished = ["/".join(folder.parts[-3:]) for folder in found.unfinished]
+    return (
+        template.render(
+            draws=DRAWS,
+            scores=scores,
+            claims=claim_rows(cells, paper),
+            counts=list(count_rows(cells)),
+            verdicts={METRIC_TITLES[metric]: verdict_rows(cells, metric) for metric in METRICS},
+            ablation=ablation_rows(cells, paper),
+            cells=[(cell, measured_rows(cell)) for cell in cells],
+            held_out=held_out_rows(cells),
+            permutation=list(permutation_rows(cells)),
+            permuted=list(permuted_label_rows(cells)),
+            attention=attention_rows(cells),
+            maps=map_rows(cells),
+            fitting=list(fitting_rows(cells, paper)),
+            unfinished=unfinished,
+        ).rstrip()
+        + "\n"
+    )
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """Return a Markdown table; all columns but the first are aligned to the right."""
+    heads = list(rows[0])
+    rule = ["---", *["---:"] * (len(heads) - 1)]
+    lines = [heads, rule, *([row[head] for head in heads] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def scores_by_split(runs: Sequence[MeasuredRun]) -> list[Row]:
+    """Return balanced accuracies: a row for each model of the paper, a column for each split.
+
+    Raises:
+        ResultsError: if no model of the paper was measured.
+    """
+    models = [name for name in list_models() if name in PAPER_SYSTEMS]
+    scored = {(run.dataset, run.protocol, run.system): run.evaluation for run in runs}
+    splits = dict.fromkeys((r.dataset, r.protocol) for r in runs if r.system in models)
+    if not splits:
+        raise ResultsError("No model of the paper was measured there; fit some first.")
+    rows = [{METRIC_TITLES[MAIN]: get_system(name).title} for name in models]
+    chance = {METRIC_TITLES[MAIN]: "chance level"}
+    for dataset, protocol in splits:
+        head = f"{dataset_title(dataset)}, {SPLITS[protocol]}"
+        column = [scored.get((dataset, protocol, name)) for name in models]
+        for row, evaluation in zip(rows, column, strict=True):
+            row[head] = "-" if evaluation is None else str(evaluation.metrics[MAIN])
+        chance[head] = f"{next(filter(None, column)).chance:.3f}"
+    return [*rows, chance]
+
+
+def claim_rows(cells: Sequence[Cell], paper: Paper) -> list[Row]:
+    """Return the claims as the paper has them."""
+    return [
+        {
+            "claim": claim.name,
+            "accuracy in the paper": " and ".join(f"{paper.accuracy[b]:.2%}" for b in claim.better)
+            + f" against {paper.accuracy[claim.worse]:.2%}",
+            "where": claim.where,
+        }
+        for claim in (finding.claim for finding in cells[0].findings[MAIN])
+    ]
+
+
+def count_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+    """Yield how many claims have which verdict; the synthetic corpus is counted apart."""
+    for metric in METRICS:
+        for name, synthetic in (("recordings", False), ("synthetic cries", True)):
+            own = [cell for cell in cells if cell.is_synthetic == synthetic]
+            count = Counter(finding.verdict for cell in own for finding in cell.findings[metric])
+            if own:
+                counts = {verdict.value: str(count[verdict]) for verdict in Verdict}
+                yield {"verdicts": f"{METRIC_TITLES[metric]}, {name}", **counts}
+
+
+def verdict_rows(cells: Sequence[Cell], metric: str) -> list[Row]:
+    """Return the verdicts by one metric: a row for each claim, a column for each split."""
+    return [
+        {
+            METRIC_TITLES[metric]: finding.claim.name,
+            **{cell.title: _verdict(cell, cell.findings[metric][i], metric) for cell in cells},
+        }
+        for i, finding in enumerate(cells[0].findings[metric])
+    ]
+
+
+def _verdict(cell: Cell, finding: Finding, metric: str) -> str:
+    if finding.verdict is Verdict.ABSENT:
+        return finding.reason or finding.verdict.value
+    of = [cell.runs[system].evaluation for system in finding.claim.systems]
+    mark = "" if any(e.better_than_chance for e in of) else "°"
+    if metric == "accuracy" and all(e.metrics[metric].value < e.majority_accuracy for e in of):
+        mark += "†"
+    parts = "; ".join(
+        f"{signed(part.difference)} ({part.seeds_agree}/{len(part.by_seed)})"
+        for part in finding.comparisons
+    )
+    return f"**{finding.verdict.value}**{mark} {parts}, p = {finding.corrected:.3f}"
+
+
+def ablation_rows(cells: Sequence[Cell], paper: Paper) -> list[Row]:
+    """Return what the improved model loses without each module; none where none was left out."""
+    lost = {
+        (cell.title, part.other): signed(part.difference)
+        for cell in cells
+        for finding in cell.findings[MAIN]
+        for part in finding.comparisons
+        if part.one == FULL and part.other in MODULES
+    }
+    titles = dict.fromkeys(title for title, _ in lost)
+    return [
+        {
+            "lost without": module,
+            "the paper (accuracy)": f"{paper_drop(paper, system):+.3f}",
+            **{title: lost.get((title, system), "-") for title in titles},
+        }
+        for system, module in MODULES.items()
+        if lost
+    ]
+
+
+def measured_rows(cell: Cell) -> list[Row]:
+    """Return the scores of each model on one split, and those of a constant answer."""
+    e = cell.evaluation
+    rows = [
+        {
+            "per recording": get_system(run.system).title,
+            "seeds": _seeds(run.seeds),
+            **{METRIC_TITLES[name]: str(run.evaluation.metrics[name]) for name in MEASURED},
+            "parameters": f"{run.parameters / 1e6:.2f} M",
+        }
+        for run in cell.runs.values()
+    ]
+    constant = [f"{e.majority_accuracy:.3f}", f"{e.chance:.3f}", "0.500"]
+    titles = (METRIC_TITLES[name] for name in MEASURED)
+    always = f'always "{words(e.majority_label)}"'
+    scores = dict(zip(titles, constant, strict=True))
+    return [*rows, {"per recording": always, "seeds": "", **scores, "parameters": ""}]
+
+
+def held_out_rows(cells: Sequence[Cell]) -> list[Row]:
+    """Return the accuracies on the fold by which nothing was chosen, the mean over seeds."""
+    dataset, fold = HELD_OUT
+    return [
+        {
+            "accuracy": get_system(run.system).title,
+            f"{cell.title}, fold {fold + 1}": f"{fmean(values):.3f}",
+        }
+        for cell in cells
+        if cell.dataset == dataset
+        for run in cell.runs.values()
+        if (values := [s.value for s in fold_scores(run, "accuracy") if s.fold == fold])
+    ]
+
+
+def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+    """Yield what a linear classifier scores with true and with permuted labels."""
+    for cell in cells:
+        test = read_permutation_test(next(iter(cell.runs.values())))
+        if test is None:
+            continue
+        for metric in PERMUTED:
+            score = test.scores[metric]
+            yield {
+                "linear classifier, per recording": cell.title,
+                "features": test.front_end,
+                "metric": METRIC_TITLES[metric],
+                "true labels": f"{score.value:.3f}",
+                "permuted labels": str(score.permuted),
+                "p": f"{score.p:.3f}",
+                "permutations": f"{test.permutations}",
+                "labels unchanged": f"{test.unchanged:.0%}",
+                "seed": f"{test.seed}",
+            }
+
+
+def permuted_label_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+    """Yield what models score that were fitted to permuted labels."""
+    for cell in cells:
+        for run in cell.runs.values():
+            permuted = permuted_label_runs(run)
+            for metric in PERMUTED if permuted else ():
+                by_seed = ((seed, score_of_seeds(run, metric, [seed])) for seed in run.seeds)
+                null = ((one.seeds, one.evaluation.metrics[metric]) for one in permuted)
+                yield {
+                    "per recording": f"{cell.title}, {get_system(run.system).title}",
+                    "metric": METRIC_TITLES[metric],
+                    "true labels": ", ".join(f"{s:.3f} (seed {seed})" for seed, s in by_seed),
+                    "permuted labels": ", ".join(f"{s} (seed {_seeds(of)})" for of, s in null),
+                }
+
+
+def attention_rows(cells: Sequence[Cell]) -> list[Row]:
+    """Return what changes in balanced accuracy without each attention; bold: not zero."""
+    ablations = _attention_ablations(cells)
+    names = dict.fromkeys(name for one in ablations.values() for name in one.effects)
+    return [
+        {
+            "ablated": title,
+            **{ATTENTIONS.get(name, name): _change(one.effects.get(name)) for name in names},
+        }
+        for title, one in ablations.items()
+    ]
+
+
+def _change(effect: AttentionEffect | None) -> str:
+    if effect is None:
+        return "-"
+    text = f"{signed(effect.difference)}, {effect.changed.value:.0%}"
+    return text if effect.difference.low <= 0 <= effect.difference.high else f"**{text}**"
+
+
+def map_rows(cells: Sequence[Cell]) -> list[Row]:
+    """Return the entropies of A1 and A2 and the range of lambda."""
+    return [
+        {
+            "map": title,
+            "seeds": _seeds(one.seeds),
+            "entropy of A1": str(one.entropies[0]),
+            "entropy of A2": str(one.entropies[1]),
+            "lambda": f"{one.weights[0]:.3f} to {one.weights[-1]:.3f}" if one.weights else "-",
+        }
+        for title, one in _attention_ablations(cells).items()
+        if one.entropies is not None
+    ]
+
+
+def _attention_ablations(cells: Sequence[Cell]) -> dict[str, AttentionAblation]:
+    """Return what was measured, by split and model."""
+    found = {
+        f"{cell.title}, {get_system(run.system).title}": read_attention_ablation(run.folder)
+        for cell in cells
+        for run in cell.runs.values()
+    }
+    return {title: one for title, one in found.items() if one is not None and one.effects}
+
+
+def fitting_rows(cells: Sequence[Cell], paper: Paper) -> Iterable[Row]:
+    """Yield how models were fitted: a row for all on one split that were fitted alike."""
+    for cell in cells:
+        alike: defaultdict[str, list[MeasuredRun]] = defaultdict(list)
+        for run in cell.runs.values():
+            key = (_fitting(run, paper), run.preset)
+            alike[json.dumps(key, sort_keys=True)].append(run)
+        for runs in alike.values():
+            every = len(runs) == len(cell.runs) > 1
+            titles = ", ".join(get_system(run.system).title for run in runs)
+            yield {
+                "split": cell.title,
+                "models": "all" if every else titles,
+                **_fitting(runs[0], paper),
+                "hours": f"{sum(run.wall_seconds for run in runs) / 3600:.1f}",
+            }
+
+
+def _fitting(run: MeasuredRun, paper: Paper) -> dict[str, str]:
+    preset = run.preset
+    front_end = preset.get("front_end", {})
+    epochs = str(preset.get("epochs", ""))
+    if preset.get("draws"):  # else an epoch is as many pieces as there are recordings
+        epochs += f" of {preset['draws']} pieces"
+    return {
+        "preset": ", ".join(filter(None, [str(preset.get("name", "")), settings_text(run)])),
+        f"epochs (paper: {paper.epochs})": epochs,
+        "batch": str(preset.get("batch", "")),
+        "front end": f"{front_end.get('num_bands', '')} {front_end.get('kind', '')}".strip(),
+        "folds": str(run.folds),
+        "seeds": _seeds(run.seeds),
+        **{name: run.fitted_with(name) for name in ("device", "precision")},
+    }
+
+
+def _seeds(seeds: Iterable[int]) -> str:
+    return ", ".join(map(str, seeds))

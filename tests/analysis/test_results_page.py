@@ -1,0 +1,243 @@
+"""docs/results.md and the table of README: the committed ones, and some of made-up runs."""
+
+import json
+from itertools import takewhile
+
+import numpy as np
+import pytest
+
+from analysis.__main__ import main
+from analysis.results_page import (
+    BEGIN,
+    END,
+    ablation_rows,
+    attention_rows,
+    count_rows,
+    fitting_rows,
+    held_out_rows,
+    map_rows,
+    measured_rows,
+    page,
+    scores_by_split,
+    verdict_rows,
+    write_readme_table,
+)
+from analysis.stats.claims import MAIN, cells_of
+from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
+from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import find_runs
+from cry_model.registry import get_system
+from tests.analysis.made_up_runs import write_run
+from tests.conftest import ROOT
+
+RESULTS = ROOT / "assets" / "results"
+SKILLS = {FULL: 2.6, NO_MCA: 0.2, NO_RSE: 2.6, NO_DIFFERENTIAL: 2.5, "ecapa-tdnn": -0.5}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Donate-a-Cry under two protocols, ESC-10 under one; one run that was cut off."""
+    root = tmp_path_factory.mktemp("results")
+    for system, skill in SKILLS.items():
+        write_run(root, system, skill, seeds=(0, 1), protocol="clip", epochs=12)
+        write_run(root, system, min(skill, 0.0), seeds=(0,), protocol="baby")
+    write_run(root, FULL, -1.0, dataset="esc10", protocol="baby")
+    folder = write_run(root, "resnet18", protocol="baby")
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, "metrics": {}}))
+    return root
+
+
+@pytest.fixture(scope="module")
+def cells(root):
+    return cells_of(find_runs(root).runs)
+
+
+def test_what_is_generated_equals_what_is_committed(tmp_path, capsys):
+    out, readme = tmp_path / "results.md", tmp_path / "README.md"
+    readme.write_bytes((ROOT / "README.md").read_bytes())
+    arguments = ["--results", str(RESULTS), "--out", str(out), "--readme", str(readme)]
+    assert main(["results", *arguments]) == 0
+    for written, committed in ((out, "docs/results.md"), (readme, "README.md")):
+        assert written.read_bytes() == (ROOT / committed).read_bytes(), "python -m analysis results"
+    lines = out.read_text(encoding="utf-8").splitlines()
+    first = takewhile(lambda line: line.startswith("|"), lines[lines.index("## Settings") + 4 :])
+    assert next(first).startswith("| 220 cuts of the paper's corpus")
+
+
+def test_verdicts_are_those_of_the_claims(cells):
+    rows = {row["balanced accuracy"]: row for row in verdict_rows(cells, MAIN)}
+    clip, baby, esc10 = (cell.title for cell in cells)
+    assert rows["MCA helps"][clip].startswith("**confirmed** +")
+    assert rows["MCA helps"][baby].startswith("**undecided**° ")  # no better than chance
+    assert rows["RSE helps"][clip].startswith("**undecided** ")
+    assert rows["MCA helps"][esc10] == "not run"
+    assert {row[clip] for name, row in rows.items() if "ResNet18" in name} == {"not run"}
+    for metric in ("balanced accuracy", "accuracy"):
+        row = next(row for row in count_rows(cells) if row["verdicts"] == f"{metric}, recordings")
+        counts = [int(row[name]) for name in ("confirmed", "contradicted", "undecided")]
+        assert sum(counts) + int(row["not run"]) == 3 * 7
+
+
+def test_verdicts_on_synthetic_cries_are_counted_apart(tmp_path):
+    for system, skill in (("ecapa-tdnn", 2.6), ("resnet18", -2.0)):
+        write_run(tmp_path, system, skill, dataset="synthetic6")
+        write_run(tmp_path, system, 0.0)
+    real, synthetic, *_ = count_rows(cells_of(find_runs(tmp_path).runs))
+    assert (real["verdicts"], real["confirmed"]) == ("balanced accuracy, recordings", "0")
+    assert (synthetic["verdicts"], synthetic["confirmed"]) == (
+        "balanced accuracy, synthetic cries",
+        "1",
+    )
+
+
+def test_verdicts_below_the_constant_answer_are_marked(tmp_path):
+    """By accuracy, where always giving one label is right more often than either model."""
+    for system, skill in (("ecapa-tdnn", 0.0), ("resnet18", -9.0)):
+        folder = write_run(tmp_path, system, skill)
+        record = json.loads((folder / "run.json").read_text())
+        record["metrics"]["recording"]["majority_accuracy"] = 0.99
+        (folder / "run.json").write_text(json.dumps(record))
+    cells = cells_of(find_runs(tmp_path).runs)
+    for metric, marked in (("accuracy", True), ("balanced_accuracy", False)):
+        row = verdict_rows(cells, metric)[1]
+        assert row[cells[0].title].startswith("**confirmed**")
+        assert ("†" in row[cells[0].title]) == marked
+
+
+def test_the_scores_are_those_of_the_files(cells, root):
+    record = json.loads((root / "donateacry" / "clip" / NO_RSE / "run.json").read_text())
+    measured = record["metrics"]["recording"]["metrics"]
+    rows = {row["per recording"]: row for row in measured_rows(cells[0])}
+    row = rows[get_system(NO_RSE).title]
+    titles = ("accuracy", "balanced accuracy", "macro AUC")
+    for title, name in zip(titles, ("accuracy", "balanced_accuracy", "macro_auc"), strict=True):
+        one = measured[name]
+        assert row[title] == f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
+    assert (row["seeds"], row["parameters"]) == ("0, 1", "0.00 M")
+    share = record["metrics"]["recording"]["majority_accuracy"]
+    constant = rows['always "hungry"']
+    assert [constant[title] for title in titles] == [f"{share:.3f}", "0.333", "0.500"]
+
+
+def test_an_ablation_is_the_difference_of_two_scores(cells):
+    row = ablation_rows(cells, read_paper())[0]
+    assert (row["lost without"], row["the paper (accuracy)"]) == ("MCA", "+0.038")
+    values = [cells[0].runs[s].evaluation.metrics[MAIN].value for s in (FULL, NO_MCA)]
+    assert row[cells[0].title].startswith(f"{values[0] - values[1]:+.3f} [")
+    assert ablation_rows(cells[2:], read_paper()) == []
+
+
+def test_models_fitted_otherwise_have_a_row_of_their_own(cells, tmp_path):
+    clip, baby = list(fitting_rows(cells, read_paper()))[:2]
+    assert (clip["models"], clip["epochs (paper: 700)"], clip["seeds"]) == ("all", "12", "0, 1")
+    assert (baby["models"], baby["epochs (paper: 700)"], baby["seeds"]) == ("all", "30", "0")
+    assert (clip["batch"], clip["front end"], clip["folds"]) == ("32", "log-mel", "3")
+    write_run(tmp_path, FULL, seeds=(0,))
+    folder = write_run(tmp_path, "resnet18", seeds=(0,), draws=384)
+    record = json.loads((folder / "run.json").read_text())
+    record["configuration"]["settings"] = {"width": 8}
+    (folder / "run.json").write_text(json.dumps(record))
+    first, second = fitting_rows(cells_of(find_runs(tmp_path).runs), read_paper())
+    assert (first["models"], first["preset"]) == (get_system(FULL).title, "best")
+    assert (second["models"], second["preset"]) == ("ResNet18", "best, width=8")
+    assert second["epochs (paper: 700)"] == "30 of 384 pieces"
+
+
+def test_the_held_out_fold_is_scored_alone(cells):
+    (row,) = held_out_rows(cells)
+    table = cells[2].runs[FULL].fold_recordings.query("fold == 0")
+    columns = [name for name in table if name.startswith("p_")]
+    right = table[columns].idxmax(axis=1).str.removeprefix("p_") == table["label"]
+    assert list(row.values()) == [get_system(FULL).title, f"{right.mean():.3f}"]
+
+
+def test_the_page_has_a_section_for_what_was_measured_alone(root):
+    text = page(find_runs(root), read_paper())
+    assert "## Attention ablation" not in text
+    assert "## Permutation test" not in text
+    assert "Not finished, and left out: donateacry/baby/resnet18." in text
+
+
+def effect_record():
+    """As ``train.studies.attention_ablation`` documents it; other fields are left out."""
+    estimate = {"value": 0.9, "low": 0.85, "high": 0.95}
+    share = {"value": 0.25, "low": 0.2, "high": 0.3}
+
+    def change(low, high):
+        difference = {"value": (low + high) / 2, "low": low, "high": high}
+        metric = {"fitted": estimate, "neutral": estimate, "difference": difference}
+        return {"metrics": {"balanced_accuracy": metric}, "changed": share, "distance": share}
+
+    return {
+        "seeds": [0],
+        "neutralised": {"differential": change(-0.02, 0.02), "temporal": change(-0.2, -0.1)},
+        "differential": {
+            "tokens": 4,
+            "entropy_1": estimate,
+            "entropy_2": estimate,
+            "weight": {"seed 0, fold 0": 0.7, "seed 0, fold 1": 0.5},
+        },
+    }
+
+
+def test_an_attention_ablation_is_two_tables(tmp_path):
+    folder = write_run(tmp_path, FULL)
+    (folder / "attention_effect.json").write_text(json.dumps(effect_record()))
+    cells = cells_of(find_runs(tmp_path).runs)
+    (row,) = attention_rows(cells)
+    assert list(row.values())[1:] == [
+        "+0.000 [-0.020, +0.020], 25%",
+        "**-0.150 [-0.200, -0.100], 25%**",
+    ]
+    (row,) = map_rows(cells)
+    assert row["entropy of A1"] == "0.900 [0.850, 0.950]"
+    assert row["lambda"] == "0.500 to 0.700"
+
+
+def test_an_ablation_without_differential_attention_has_no_maps(tmp_path):
+    folder = write_run(tmp_path, NO_DIFFERENTIAL)
+    record = {**effect_record(), "differential": None}
+    (folder / "attention_effect.json").write_text(json.dumps(record))
+    cells = cells_of(find_runs(tmp_path).runs)
+    assert len(attention_rows(cells)) == 1
+    assert map_rows(cells) == []
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"seeds": [0]}', '{"neutralised": {"x": 1}}'])
+def test_a_damaged_ablation_is_one_sentence(tmp_path, text):
+    folder = write_run(tmp_path, FULL)
+    (folder / "attention_effect.json").write_text(text)
+    with pytest.raises(ResultsError, match=r"attention_effect\.json is not as .* writes it"):
+        attention_rows(cells_of(find_runs(tmp_path).runs))
+
+
+def test_a_model_that_was_not_measured_has_a_dash(tmp_path):
+    write_run(tmp_path, "ecapa-tdnn")
+    rows = scores_by_split(find_runs(tmp_path).runs)
+    column = {row["balanced accuracy"]: row["Donate-a-Cry, unseen babies"] for row in rows}
+    assert (column["ResNet18"], column["chance level"]) == ("-", "0.333")
+    score = find_runs(tmp_path).runs[0].evaluation.metrics[MAIN]
+    assert column["ECAPA-TDNN"] == str(score)
+    assert np.isfinite(score.value)
+
+
+@pytest.mark.parametrize("text", ["no place", BEGIN, f"{END}\n{BEGIN}\n"])
+def test_a_page_without_a_place_for_the_table_stays_as_it_is(text, tmp_path):
+    (tmp_path / "page.md").write_text(text, encoding="utf-8")
+    with pytest.raises(ResultsError, match="no place for the table"):
+        write_readme_table(RESULTS, tmp_path / "page.md")
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == text
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    out = tmp_path / "page.md"
+    arguments = ["results", "--results", str(tmp_path / "none"), "--out", str(out)]
+    assert main(arguments) == 2
+    assert "no results folder" in capsys.readouterr().err
+    assert not out.exists()
+    (tmp_path / "none").mkdir()
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert "No model of the paper" in said
+    assert said.count("\n") == 1
