@@ -7,6 +7,7 @@ import pytest
 from analysis.benchmark import run_benchmark
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_and_saves(tmp_path, capsys):
     out = tmp_path / "benchmark.json"
     costs = run_benchmark(out, ["improved-ecapa-tdnn"])
