@@ -44,19 +44,19 @@ SYSTEMS: Mapping[str, System] = {
         System("improved-ecapa-tdnn", "Improved ECAPA-TDNN", ImprovedECAPATDNN),
         System(
             "improved-ecapa-tdnn-no-mca",
-            "Improved ECAPA-TDNN w/o MCA",
+            "Improved ECAPA-TDNN without MCA",
             ImprovedECAPATDNN,
             {"multi_scale": False},
         ),
         System(
             "improved-ecapa-tdnn-no-rse",
-            "Improved ECAPA-TDNN w/o RSE",
+            "Improved ECAPA-TDNN without RSE",
             ImprovedECAPATDNN,
             {"rse": False},
         ),
         System(
             "improved-ecapa-tdnn-no-diff-attention",
-            "Improved ECAPA-TDNN w/o differential attention",
+            "Improved ECAPA-TDNN without differential attention",
             ImprovedECAPATDNN,
             {"differential_attention": False},
         ),

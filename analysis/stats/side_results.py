@@ -67,11 +67,6 @@ class Cost:
     real_time_factor: float
     peak_memory: float
 
-    @property
-    def clips_per_second(self) -> float:
-        """Answered one after the other."""
-        return 1000 / self.total
-
 
 @dataclass(frozen=True)
 class Costs:
@@ -215,7 +210,7 @@ def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
     path = run.folder.parent / "chance.json"
     if not path.is_file():
         return None
-    test = _parse(path, "python -m train chance", _permutation_test)
+    test = _parse(path, "python -m train permutation-test", _permutation_test)
     return test if test.folds == run.folds else None
 
 
@@ -333,7 +328,7 @@ def read_attention_ablation(folder: Path) -> AttentionAblation | None:
         ResultsError: if the file is malformed.
     """
     path = folder / "attention_effect.json"
-    return _parse(path, "python -m train effect", _ablation) if path.is_file() else None
+    return _parse(path, "python -m train ablate-attention", _ablation) if path.is_file() else None
 
 
 def _ablation(record: Record) -> AttentionAblation:

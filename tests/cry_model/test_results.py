@@ -256,4 +256,4 @@ def test_calibrate_names_the_table(root, damage, capsys):
 )
 def test_a_damaged_table_of_a_teacher_is_named(tmp_path, content):
     (tmp_path / "teacher.csv").write_bytes(content)
-    refused_in_train(tmp_path, "teacher.csv", lambda f: results.read_opinions(f, ("a",)))
+    refused_in_train(tmp_path, "teacher.csv", lambda f: results.read_teacher(f, ("a",)))

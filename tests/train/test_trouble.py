@@ -12,22 +12,22 @@ import pytest
 from tests.train.killed_fit import arguments
 from tests.train.small_fit import started
 from train.__main__ import main, sentence
-from train.fit.state import Memory
+from train.fit.state import TrainingState
 
 
 def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path):
-    memory = Memory(tmp_path / "fit.pt", "this")
-    memory.keep({"epoch": 1})
+    state = TrainingState(tmp_path / "fit.pt", "this")
+    state.save({"epoch": 1})
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:  # the system itself refuses to let the file grow
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
         with pytest.raises(OSError, match="File too large") as caught:
-            memory.keep({"epoch": 2, "blob": "x" * 100_000})
+            state.save({"epoch": 2, "blob": "x" * 100_000})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert memory.recall() == {"epoch": 1}
+    assert state.load() == {"epoch": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["fit.pt"]
     assert "disk is full" in sentence(caught.value)
 

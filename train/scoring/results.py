@@ -29,7 +29,7 @@ from cry_model.results import read_predictions as read
 from train.data.corpus import DataError
 
 TEACHER = "teacher.csv"
-Opinions = Mapping[str, NDArray[np.float64]]
+TeacherPredictions = Mapping[str, NDArray[np.float64]]
 """Recording -> what a teacher answered, (classes,)."""
 
 
@@ -101,16 +101,18 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         return read_record(path) if path.exists() else None
 
 
-def write_opinions(folder: Path, opinions: Opinions, labels: Sequence[str]) -> None:
+def write_teacher(
+    folder: Path, teacher_predictions: TeacherPredictions, labels: Sequence[str]
+) -> None:
     """``teacher.csv``: what the teacher answered for each recording, ``t_<label>``."""
-    table = pd.DataFrame(opinions.values(), columns=[f"t_{label}" for label in labels])
-    table.insert(0, "recording", list(opinions))
+    table = pd.DataFrame(teacher_predictions.values(), columns=[f"t_{label}" for label in labels])
+    table.insert(0, "recording", list(teacher_predictions))
     csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     write_atomically(folder / TEACHER, csv.encode())
 
 
-def read_opinions(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
-    """What :func:`write_opinions` wrote; None if there was no teacher.
+def read_teacher(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
+    """What :func:`write_teacher` wrote; None if there was no teacher.
 
     Raises:
         DataError: if the file is damaged.
