@@ -1,4 +1,4 @@
-"""The command line: ``python -m cry_model`` and ``python -m cry_model predict cry.wav``."""
+"""Run ``cry-model`` or ``python -m cry_model``: classify recordings, list the models."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ UNEXPECTED = "This file could not be classified ({}); please give another one, a
 def parser() -> argparse.ArgumentParser:
     """The command and its options."""
     main = argparse.ArgumentParser(
-        "python -m cry_model",
-        description="Classify infant cries; without a command, list the systems and their cost.",
+        "cry-model", description="Classify infant cries; without a command, list the models."
     )
     commands = main.add_subparsers(dest="command")
+    commands.add_parser("models", help="list the models, their size and cost")
     predict = commands.add_parser("predict", help="classify recordings")
     predict.add_argument("files", nargs="+", metavar="FILE", help="recordings, or films with sound")
     predict.add_argument(
@@ -111,7 +111,7 @@ def reasons(prediction: Prediction) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; 2 if a file or the checkpoint could not be used."""
     args = parser().parse_args(arguments)
-    if args.command is None:
+    if args.command != "predict":
         print(table())
         return 0
     try:

@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from cry_model import registry
 from cry_model.audio import Recording
 from cry_model.calibration import Calibration
 from cry_model.declared import Name, Names, read, require
@@ -158,7 +159,7 @@ WEIGHTS = "model.safetensors"
 LARGEST, HEADER = 512 * 2**20, 2**20
 """Bytes of the weights' file and of its header: ten times what any of our systems has, and more."""
 FLOATS = ("F16", "BF16", "F32", "F64")
-ASSETS = Path(__file__).parents[1] / "assets" / "checkpoints"
+ASSETS = registry.ASSETS / "checkpoints"
 """The folder of the bundled checkpoints."""
 DEFAULT = ASSETS / "six-class-improved-ecapa-tdnn"
 """The bundled checkpoint that is used when none is named."""

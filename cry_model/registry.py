@@ -44,19 +44,19 @@ SYSTEMS: Mapping[str, System] = {
         System("improved-ecapa-tdnn", "Improved ECAPA-TDNN", ImprovedECAPATDNN),
         System(
             "improved-ecapa-tdnn-no-mca",
-            "Improved ECAPA-TDNN w/o MCA",
+            "Improved ECAPA-TDNN without MCA",
             ImprovedECAPATDNN,
             {"multi_scale": False},
         ),
         System(
             "improved-ecapa-tdnn-no-rse",
-            "Improved ECAPA-TDNN w/o RSE",
+            "Improved ECAPA-TDNN without RSE",
             ImprovedECAPATDNN,
             {"rse": False},
         ),
         System(
             "improved-ecapa-tdnn-no-diff-attention",
-            "Improved ECAPA-TDNN w/o differential attention",
+            "Improved ECAPA-TDNN without differential attention",
             ImprovedECAPATDNN,
             {"differential_attention": False},
         ),
@@ -142,7 +142,9 @@ def make_front_end(config: AnyConfig) -> AnyFrontEnd:
 
 FRAMES = 250  # 5 s at the paper's hop of 20 ms
 MEBI = 2**20  # the paper's "Param (MB)": its ResNet18 has 11.18 M parameters, printed as 10.66
-PAPER_REFERENCE = Path(__file__).parents[1] / "assets" / "paper_reference.json"
+_INSTALLED = Path(__file__).with_name("assets")  # as pyproject.toml puts it into the package
+ASSETS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "assets"
+PAPER_REFERENCE = ASSETS / "paper_reference.json"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from cry_model.calibration import Calibration
 from cry_model.detector import DEFAULT_GATE
 from cry_model.feature_mlp import level_free
 from cry_model.records import Agreement, Estimate, Evaluation, GateRecord
-from train.fit.presets import GATE_FRONT_END
+from train.fit.presets import DETECTOR_FRONT_END
 
 ROOT = Path(__file__).parents[1]
 CLASSIFIERS = sorted(folder for folder in CHECKPOINTS.iterdir() if folder != DEFAULT_GATE)
@@ -87,7 +87,7 @@ def gate_config():
     return CheckpointConfig(
         "improved-ecapa-tdnn",
         ("cry", "other"),
-        GATE_FRONT_END,
+        DETECTOR_FRONT_END,
         settings={"channels": 16, "stages": 1},
         gate=GATE_RECORD,
     )

@@ -2,56 +2,87 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import typer
 
 from cry_model.checkpoint import CheckpointError
-from train.cli import ablate_attention as effect
-from train.cli import calibrate, fit, grid, prepare, publish, publish_space
-from train.cli import check_labels as check
-from train.cli import permutation_test as chance
-from train.cli import train_detector as gate
-from train.cli.grid import BUSY
+from train.cli import (
+    ablate_attention,
+    calibrate,
+    check_labels,
+    fit,
+    grid,
+    permutation_test,
+    prepare,
+    publish,
+    train_detector,
+)
+from train.cli.options import FitOptions, Options, repeat
 from train.data.corpus import DataError, sentence
 from train.fit.devices import as_found
 from train.fit.predict import TrainingError
 from train.fit.run import BusyError
 from train.publish.hub import PublishError
 
-DESCRIPTION = "Fit the cry recogniser's systems on recordings, and publish them."
-COMMANDS = (
-    prepare,
-    fit,
-    grid,
-    gate,
-    calibrate,
-    chance,
-    check,
-    effect,
-    publish,
-    publish_space,
-)
+FITTING, MEASURING, PUBLISHING = "Prepare and fit", "Measure", "Publish"
+COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
+    "prepare": (prepare.PrepareOptions, prepare.run, FITTING),
+    "fit": (FitOptions, fit.run, FITTING),
+    "grid": (grid.GridOptions, grid.run, FITTING),
+    "train-detector": (train_detector.TrainDetectorOptions, train_detector.run, FITTING),
+    "calibrate": (calibrate.CalibrateOptions, calibrate.run, MEASURING),
+    "permutation-test": (
+        permutation_test.PermutationTestOptions,
+        permutation_test.run,
+        MEASURING,
+    ),
+    "ablate-attention": (
+        ablate_attention.AblateAttentionOptions,
+        ablate_attention.run,
+        MEASURING,
+    ),
+    "check-labels": (check_labels.CheckLabelsOptions, check_labels.run, MEASURING),
+    "publish": (publish.PublishOptions, publish.run, PUBLISHING),
+}
+"""Name -> the options that it makes, what it does with them, its panel in the help."""
+USAGE_ERROR: type[Exception] = typer.BadParameter.__base__
+"""Click's, which typer brings along since version 0.27."""
+
+app = typer.Typer(add_completion=False, help="Fit the cry recogniser's models, and publish them.")
+for name, (options_class, _, panel) in COMMANDS.items():
+    app.command(name, rich_help_panel=panel)(options_class)
+COMMAND_LINE = typer.main.get_command(app)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The commands and their options."""
-    main = argparse.ArgumentParser("python -m train", description=DESCRIPTION)
-    commands = main.add_subparsers(dest="command", required=True)
-    for command in COMMANDS:
-        command.add(commands)
-    return main
+def parse(words: Sequence[str]) -> Options | int:
+    """Return the options of a command line, or the exit code where it only shows help.
+
+    Raises:
+        USAGE_ERROR: if it makes no sense.
+    """
+    several = COMMANDS[words[0]][0].several() if words and words[0] in COMMANDS else ()
+    words = repeat(words, several)
+    return COMMAND_LINE(args=words, prog_name="python -m train", standalone_mode=False)
 
 
 @as_found()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; 2, or 75 if another is at it, and a sentence on standard error if not."""
-    args = parser().parse_args(arguments)
+    """Run one command; 2, or 75 if another is at it, and a sentence on standard error if not."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        args.run(args)
+        options = parse(words)
+        if isinstance(options, int):
+            return options
+        COMMANDS[words[0]][1](options)
+    except USAGE_ERROR as error:
+        print(f"{error.format_message()} (python -m train --help)", file=sys.stderr)
+        return 2
     except BusyError as error:
         print(f"{error}", file=sys.stderr)
-        return BUSY
+        return grid.BUSY
     except (CheckpointError, DataError, PublishError, TrainingError) as error:
         print(f"{error}", file=sys.stderr)
         return 2

@@ -218,16 +218,19 @@ def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
         y="name",
         error_x="above",
         error_x_minus="below",
-        color="name",
-        color_discrete_map={words(label): class_colour(labels, label) for label in labels},
-        symbol="name",
-        symbol_map={words(label): class_symbol(labels, label) for label in labels},
         custom_data=["low", "high"],
         template="none",
         **facets,
     )
     figure.update_traces(
-        error_x=BAR, marker_size=9, showlegend=False, hovertemplate=_hover("x", "", ".2f")
+        error_x=BAR,
+        marker={
+            "size": 9,
+            "color": [class_colour(labels, label) for label in labels],
+            "symbol": [class_symbol(labels, label) for label in labels],
+        },
+        showlegend=False,
+        hovertemplate=_hover("x", "", ".2f"),
     )
     random = px.scatter(data, x="at_random", y="name", template="none", **facets)
     random.update_traces(

@@ -25,11 +25,12 @@ from analysis.stats.calibration import (
     Reliability,
     reliability,
 )
-from analysis.stats.recordings import ResultsError, label_numbers, probabilities_of
+from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.calibration import Calibration
 from cry_model.metrics import BINS
 from cry_model.records import words
+from cry_model.results import label_numbers, probabilities_of
 
 NOTHING = "–"
 

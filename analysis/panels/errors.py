@@ -22,9 +22,9 @@ from analysis.panels.base import (
     systems_there,
 )
 from analysis.stats.paired import ComparisonError
-from analysis.stats.recordings import probability_columns
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import group_name, words
+from cry_model.results import probability_columns
 
 KEYS = ["recording", "group", "label"]
 

@@ -27,9 +27,9 @@ from analysis.stats.per_class import (
     roc_curve,
     thinned,
 )
-from analysis.stats.recordings import label_numbers, probabilities_of
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import Estimate, words
+from cry_model.results import label_numbers, probabilities_of
 
 POINTS = (
     "The grey marks are what choosing a label at random would score. Recall alone rewards "

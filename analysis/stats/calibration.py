@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analysis.stats.recordings import ResultsError, label_numbers, probabilities_of
+from analysis.stats.recordings import ResultsError
 from cry_model.calibration import crossed_temperatures, temper
 from cry_model.metrics import (
     BINS,
@@ -22,6 +22,7 @@ from cry_model.metrics import (
     shares,
 )
 from cry_model.records import Estimate
+from cry_model.results import label_numbers, probabilities_of
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats.paired import ComparisonError, PairedAnswers, paired, paired_across
-from analysis.stats.recordings import label_numbers, probabilities_of
 from analysis.stats.runs import PROTOCOLS, MeasuredRun
 from cry_model.metrics import METRICS
 from cry_model.records import Estimate
 from cry_model.registry import list_models
+from cry_model.results import label_numbers, probabilities_of
 
 DRAWS = 2000
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.stats.recordings import label_numbers, probabilities_of, probability_columns
 from analysis.stats.runs import MeasuredRun
 from cry_model.metrics import (
     METRICS,
@@ -24,6 +23,7 @@ from cry_model.metrics import (
     weighted,
 )
 from cry_model.records import Estimate
+from cry_model.results import label_numbers, probabilities_of, probability_columns
 
 
 class ComparisonError(ValueError):

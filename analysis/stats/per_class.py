@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.stats.recordings import label_numbers, probabilities_of
 from cry_model.metrics import (
     Array,
     Labels,
@@ -26,6 +25,7 @@ from cry_model.metrics import (
     shares,
 )
 from cry_model.records import Estimate
+from cry_model.results import label_numbers, probabilities_of
 
 UNSEEN = 1 / 400  # of an axis: what is left out lies this near to what is drawn
 

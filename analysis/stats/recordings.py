@@ -8,25 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from cry_model.records import Evaluation, words
-from cry_model.run_files import PREDICTIONS, DamagedFileError, probability_columns
-from cry_model.run_files import read_predictions as read
+from cry_model.results import PREDICTIONS, DamagedFileError, probability_columns
+from cry_model.results import read_predictions as read
 
 
 class ResultsError(ValueError):
     """A results folder is missing, malformed or partial; one sentence says what to do."""
-
-
-def label_numbers(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int64]:
-    """(n,) The place of each row's label among the labels."""
-    return table["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
-
-
-def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.float64]:
-    """(n, classes) The probabilities of each row, in the order of the labels."""
-    return table[probability_columns(labels)].to_numpy(np.float64)
 
 
 def read_predictions(
@@ -55,26 +44,6 @@ def read_predictions(
             f"{path} has not all {folds} folds of seed {lacking[0]}; fit the run again."
         )
     return table
-
-
-def recording_means(
-    table: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ("seed",)
-) -> pd.DataFrame:
-    """A row per seed and recording, sorted by them: the mean probabilities of its pieces.
-
-    Under the ``clip`` protocol the pieces come from several folds, each from the fit that did not
-    learn from it.
-
-    Args:
-        table: as :func:`read_predictions` gives it.
-        labels: in the order of the columns.
-        by: what to keep apart; with "fold" in it, a row has the pieces of one fold.
-
-    Returns:
-        The columns of ``by``, recording, group, label and ``p_<label>``.
-    """
-    keys = [*by, "recording", "group", "label"]
-    return table.groupby(keys, as_index=False, sort=True)[probability_columns(labels)].mean()
 
 
 LEAST = 5e-7

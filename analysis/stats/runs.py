@@ -12,20 +12,14 @@ import pandas as pd
 
 from analysis.stats.calibration import Coverage, coverage, tempered
 from analysis.stats.per_class import ClassScores, class_scores
-from analysis.stats.recordings import (
-    ResultsError,
-    judged,
-    over_seeds,
-    read_predictions,
-    recording_means,
-)
+from analysis.stats.recordings import ResultsError, judged, over_seeds, read_predictions
 from cry_model.calibration import Array, Calibration
 from cry_model.checkpoint import read_calibration, read_evaluation
 from cry_model.metrics import METRICS
 from cry_model.records import Evaluation, dataset_order
 from cry_model.registry import list_models
-from cry_model.run_files import PREDICTIONS, RUN, DamagedFileError
-from cry_model.run_files import read_record as read_json
+from cry_model.results import PREDICTIONS, RUN, DamagedFileError, recording_means
+from cry_model.results import read_record as read_json
 
 
 @dataclass(frozen=True)

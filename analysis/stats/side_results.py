@@ -11,7 +11,7 @@ from analysis.stats.recordings import SCORES, ResultsError
 from analysis.stats.runs import RESULTS, MeasuredRun, read_record, read_run
 from cry_model.records import Estimate
 from cry_model.registry import get_system
-from cry_model.run_files import RUN, read_object
+from cry_model.results import RUN, read_object
 
 BENCHMARK = RESULTS / "benchmark.json"
 Record = Mapping[str, Any]
@@ -66,11 +66,6 @@ class Cost:
     figures: float
     real_time_factor: float
     peak_memory: float
-
-    @property
-    def clips_per_second(self) -> float:
-        """Answered one after the other."""
-        return 1000 / self.total
 
 
 @dataclass(frozen=True)
@@ -215,7 +210,7 @@ def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
     path = run.folder.parent / "chance.json"
     if not path.is_file():
         return None
-    test = _parse(path, "python -m train chance", _permutation_test)
+    test = _parse(path, "python -m train permutation-test", _permutation_test)
     return test if test.folds == run.folds else None
 
 
@@ -333,7 +328,7 @@ def read_attention_ablation(folder: Path) -> AttentionAblation | None:
         ResultsError: if the file is malformed.
     """
     path = folder / "attention_effect.json"
-    return _parse(path, "python -m train effect", _ablation) if path.is_file() else None
+    return _parse(path, "python -m train ablate-attention", _ablation) if path.is_file() else None
 
 
 def _ablation(record: Record) -> AttentionAblation:

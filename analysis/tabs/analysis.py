@@ -15,11 +15,12 @@ from analysis.panels.base import CellKey, Exhibit, Panel, system_title
 from analysis.panels.confusion import CONFUSION
 from analysis.panels.errors import ERRORS
 from analysis.stats.paired import ComparisonError
-from analysis.stats.recordings import ResultsError, probability_columns
+from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from analysis.tabs.panel_view import EVENT, Below, Wired, build_panel
 from analysis.tabs.recordings import ClassifyTab, add_listening, hear_tables, waiting
 from cry_model.records import group_name, words
+from cry_model.results import probability_columns
 
 
 def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:

@@ -3,8 +3,15 @@
 import numpy as np
 import pandas as pd
 
+from cry_model import results as schema
 from cry_model.metrics import METRICS, bootstrap
 from cry_model.records import Evaluation
+from cry_model.results import (
+    ordered,
+    probability_columns,
+    recording_means,
+    write_predictions,
+)
 from train.scoring import results
 
 LABELS = ("burping", "hungry", "tired")
@@ -36,14 +43,14 @@ def answers(corpus, skill, seed, fit_seed, pieces=2):
         clip=[f"{r}#{i % pieces}" for i, r in enumerate(table["recording"])],
         fold=table["group"].map(fold_of),
         seed=fit_seed,
-        **dict(zip(results.probability_columns(LABELS), shares.T, strict=True)),
+        **dict(zip(probability_columns(LABELS), shares.T, strict=True)),
     )
 
 
 def evaluation(table, **facts):
-    """As ``train.scoring.results.score``, with few repetitions, for tests write many runs."""
+    """As ``train.scoring.score``, with few repetitions, for tests write many runs."""
     labels = table["label"].map(LABELS.index).to_numpy()
-    p = table[results.probability_columns(LABELS)].to_numpy()
+    p = table[probability_columns(LABELS)].to_numpy()
     rows, groups = (labels, p), table["group"].tolist()
     return Evaluation(
         recordings=table["recording"].nunique(),
@@ -64,8 +71,8 @@ def write_run(
     noise = sum(map(ord, system)) if noise is None else noise
     corpus = recordings()
     table = pd.concat([answers(corpus, skill, noise, seed) for seed in seeds], ignore_index=True)
-    results.write_predictions(folder, results.ordered(table, LABELS))
-    table = results.per_recording(results.read_predictions(folder), LABELS)
+    write_predictions(folder, ordered(table, LABELS))
+    table = recording_means(results.read_predictions(folder), LABELS)
     facts = {"dataset": dataset, "protocol": protocol, "folds": FOLDS}
     scores = {"recording": evaluation(table, seeds=tuple(seeds), **facts)}
     record = {
@@ -77,5 +84,5 @@ def write_run(
         "multiply_adds_5s": 2000,
         "environment": {"device": "cpu", "precision": "float32"},
     }
-    results.write_run(folder, record, scores)
+    schema.write_run(folder, record, scores)
     return folder

@@ -8,9 +8,9 @@ from analysis.stats.paired import ComparisonError, exchanged, flipped_of, mcnema
 from analysis.stats.paired import answers as labelled
 from analysis.stats.runs import read_run
 from cry_model.metrics import METRICS, weighted
+from cry_model.results import write_predictions
 from tests.analysis.made_up_runs import LABELS, answers, recordings, write_run
 from tests.analysis.plain_metrics import plain
-from train.scoring import results
 
 COLUMNS = [f"p_{label}" for label in LABELS]
 
@@ -123,7 +123,7 @@ def test_under_no_difference_small_p_values_are_rare(tmp_path):
     folder, runs = write_run(tmp_path, "resnet18"), []
     for noise in range(60):
         table = answers(recordings(), 0.8, noise, fit_seed=0)
-        results.write_predictions(folder, table)
+        write_predictions(folder, table)
         runs.append(read_run(folder))
         assert len(runs[-1].recordings) == 90  # read before the next ones are written
     small = sum(

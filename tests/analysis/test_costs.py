@@ -17,7 +17,6 @@ def test_the_committed_times_are_read():
     for written in record["costs"]:
         cost = costs.of(written["system"], written["threads"])
         assert vars(cost) == written
-        assert cost.clips_per_second * cost.total == pytest.approx(1000)
     assert costs.of("resnet18", 99) is None
 
 

@@ -12,7 +12,7 @@ from cry_model import CheckpointConfig, CheckpointError, CryGate, Recording, sav
 from cry_model.detector import HUM_HZ, look_at, without_hum
 from cry_model.frontend import FrontEndConfig
 from tests.stand_ins import gate_config
-from train.fit.presets import GATE
+from train.fit.presets import DETECTOR
 
 RATE = 16_000
 
@@ -230,4 +230,4 @@ def test_pieces_of_different_length_keep_their_maps(classifier):
 def test_the_system_is_small_enough():
     config = gate_config()
     assert sum(p.numel() for p in config.build().parameters()) < 300_000
-    assert isinstance(GATE.front_end, FrontEndConfig)
+    assert isinstance(DETECTOR.front_end, FrontEndConfig)

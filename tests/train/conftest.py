@@ -18,8 +18,8 @@ from train.data.datasets.donateacry import LABELS
 from train.data.synthesis import STYLES, synthesise
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
-from train.fit.state import Memory
-from train.fit.trainer import Lesson, fit
+from train.fit.state import TrainingState
+from train.fit.trainer import TrainingData, fit
 
 BABIES, CLIPS = 3, 2  # of each label
 
@@ -59,7 +59,7 @@ def clips(made_up_root):
 def finished_fit(made_up_root, tmp_path_factory):
     """What the smallest fit leaves, with the weights of its folds; not to be changed."""
     out = tmp_path_factory.mktemp("finished")
-    assert small_fit.fit(made_up_root, out, "--keep-folds") == 0
+    assert small_fit.fit(made_up_root, out, "--save-folds") == 0
     return out
 
 
@@ -77,8 +77,8 @@ def fitted(clips, accelerator):
         preset,
         system="improved-ecapa-tdnn",
         seed=0,
-        lesson=None,
-        memory=None,
+        data=None,
+        state=None,
         report=None,
         **settings,
     ):
@@ -86,10 +86,10 @@ def fitted(clips, accelerator):
         bands = preset.front_end.num_bands
         model = cry_model.build_model(system, 5, bands, **settings)
         epochs = []
-        front_end, lesson = FrontEnd(preset.front_end), lesson or Lesson(clips, 5)
-        memory = memory or Memory()
+        front_end, data = FrontEnd(preset.front_end), data or TrainingData(clips, 5)
+        state = state or TrainingState()
         report = report or epochs.append
-        model = fit(model, front_end, lesson, preset, seed, accelerator, memory, report)
+        model = fit(model, front_end, data, preset, seed, accelerator, state, report)
         return model, epochs
 
     return run

@@ -1,7 +1,13 @@
 """The command ``fit`` in its smallest form: two folds and one epoch of a system of 8 channels."""
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
+from tests.conftest import ROOT
 from train.__main__ import main
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
@@ -20,3 +26,22 @@ def words(root, out, *more, system=SYSTEM):
 def fit(root, out, *more, system=SYSTEM):
     """Run it; return its exit status."""
     return main(words(root, out, *more, system=system))
+
+
+@contextlib.contextmanager
+def started(*words):
+    """Start ``python -m train``; it hears Ctrl-C, and ends with the test with all that it started.
+
+    What a shell starts in the background ignores Ctrl-C, and so would its children.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "train", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()

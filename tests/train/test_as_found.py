@@ -24,12 +24,12 @@ from cry_model.checkpoint import WEIGHTS
 from tests.conftest import ROOT
 from tests.train import small_fit
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM
-from train.__main__ import main
+from train.__main__ import main, parse
 from train.cli.planning import plan
 from train.fit.cross_validation import run_fit
 from train.fit.devices import as_found, ask_for_determinism, make_accelerator
 from train.fit.presets import BEST
-from train.fit.trainer import Lesson, fit
+from train.fit.trainer import TrainingData, fit
 
 QUICK = replace(BEST, epochs=1, batch=8)
 
@@ -87,7 +87,7 @@ def test_an_older_accelerator_keeps_its_precision(clips):
     def result(accelerator):
         torch.manual_seed(0)
         model = cry_model.build_model(SYSTEM, 5, 64, channels=8, stages=1)
-        fitted = fit(model, FrontEnd(BEST.front_end), Lesson(clips, 5), QUICK, 0, accelerator)
+        fitted = fit(model, FrontEnd(BEST.front_end), TrainingData(clips, 5), QUICK, 0, accelerator)
         return fitted.classifier.weight
 
     older = make_accelerator("cpu", "bfloat16")
@@ -129,9 +129,7 @@ def command(*more):
 
 
 def library(root, out):
-    from train.__main__ import parser
-
-    args = parser().parse_args(words(root, out, "--precision", "bfloat16", "--no-resume"))
+    args = parse(words(root, out, "--precision", "bfloat16", "--no-resume"))
     run_fit(next(plan(args, SYSTEM, make_accelerator("cpu", "bfloat16"))))
 
 

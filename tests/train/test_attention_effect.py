@@ -1,4 +1,4 @@
-"""``python -m train effect``: every number beside one that was computed without its code."""
+"""``python -m train ablate-attention``: every number beside one computed without its code."""
 
 import json
 import math
@@ -19,7 +19,7 @@ from cry_model.layers import DifferentialAttention
 from train.__main__ import main
 from train.data.corpus import DataError
 from train.data.datasets.donateacry import LABELS
-from train.fit.cross_validation import kept_folds
+from train.fit.fold_checkpoints import saved_folds
 from train.studies.attention_ablation import Cell, facts_of, find_cells, same, scale_facts
 from train.studies.neutral import compare
 
@@ -54,11 +54,11 @@ def root(tmp_path_factory):
 def fit(root, out, *more):
     words = ["fit", "--dataset", "donateacry", "--data-root", str(root), "--out", str(out)]
     words += ["--cache", str(root / "cache"), "--folds", "2", "--epochs", "2", "--device", "cpu"]
-    return main([*words, "--keep-folds", "--no-checkpoint", "--protocol", "clip", *more])
+    return main([*words, "--save-folds", "--no-checkpoint", "--protocol", "clip", *more])
 
 
 def effect(root, out, *more):
-    words = ["effect", "--out", str(out), "--data-root", str(root), "--device", "cpu"]
+    words = ["ablate-attention", "--out", str(out), "--data-root", str(root), "--device", "cpu"]
     return main([*words, "--cache", str(root / "cache"), *more])
 
 
@@ -91,7 +91,7 @@ def tested(out, root):
     """
     table = pd.read_csv(cell(out) / "predictions.csv")
     found = []
-    for seed, fold, folder in kept_folds(out, "donateacry", "clip", WHOLE):
+    for seed, fold, folder in saved_folds(out, "donateacry", "clip", WHOLE):
         model, config = cry_model.load_checkpoint(folder)
         front_end = cry_model.FrontEnd(config.front_end)
         rows = table[(table["seed"] == seed) & (table["fold"] == fold)]
@@ -271,7 +271,7 @@ def test_what_is_there_and_newer_is_not_measured_again(root, copied, monkeypatch
     path.write_text("{}")
     assert effect(root, copied) == 0
     assert path.read_text() == "{}"
-    weights = next(folder for *_, folder in kept_folds(copied, "donateacry", "clip", PLAIN))
+    weights = next(folder for *_, folder in saved_folds(copied, "donateacry", "clip", PLAIN))
     now = path.stat().st_mtime_ns
     os.utime(weights / "model.safetensors", ns=(now, now))
     assert not Cell(copied, "donateacry", "clip", PLAIN).newer(path.name)
@@ -280,7 +280,7 @@ def test_what_is_there_and_newer_is_not_measured_again(root, copied, monkeypatch
 
 
 def test_weights_of_another_fit_are_told_and_the_other_cells_go_on(root, copied, capsys):
-    folder = next(folder for *_, folder in kept_folds(copied, "donateacry", "clip", WHOLE))
+    folder = next(folder for *_, folder in saved_folds(copied, "donateacry", "clip", WHOLE))
     model, config = cry_model.load_checkpoint(folder)
     with torch.no_grad():
         model.classifier.bias[0] += 0.05
@@ -312,7 +312,7 @@ def test_predictions_are_the_same_to_a_ten_thousandth(out, change, alike):
 
 
 def test_a_seed_with_a_fold_missing_is_left_out(root, copied, capsys):
-    seeds = {(s, f): folder for s, f, folder in kept_folds(copied, "donateacry", "clip", WHOLE)}
+    seeds = {(s, f): folder for s, f, folder in saved_folds(copied, "donateacry", "clip", WHOLE)}
     (cell(copied) / "attention_effect.json").unlink()
     shutil.rmtree(seeds[1, 0])
     assert effect(root, copied, "--system", WHOLE) == 0
@@ -337,5 +337,5 @@ def test_other_recordings_are_refused(root, copied, tmp_path, capsys):
 def test_cells_are_found_by_name(out, capsys):
     assert [str(one) for one in find_cells(out, systems=[WHOLE])] == [f"donateacry/clip/{WHOLE}"]
     assert len(find_cells(out)) == 3
-    assert main(["effect", "--out", str(out), "--protocol", "baby"]) == 2
+    assert main(["ablate-attention", "--out", str(out), "--protocol", "baby"]) == 2
     assert "There are no weights of such folds" in capsys.readouterr().err

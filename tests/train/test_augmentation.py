@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from train.data.augmentation import (
+    Augmentation,
     augment_waveforms,
     change_speed,
     coloured_noise,
@@ -12,7 +13,6 @@ from train.data.augmentation import (
     mixup,
     tilt,
 )
-from train.fit.presets import Augmentation
 
 
 @pytest.fixture

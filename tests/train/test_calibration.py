@@ -182,8 +182,8 @@ def test_a_pupil_is_calibrated_against_its_calibrated_teacher(finished, tmp_path
 
     raw = measured()
     assert (raw["against"], raw["teacher_temperature"]) == ("teacher", 1.0)
-    opinions = dict(zip(told["recording"], told.iloc[:, 1:].to_numpy(), strict=True))
-    expected = calibrate(made_up(), LABELS, 0.8, opinions, 1.0, **FACTS)
+    teacher_predictions = dict(zip(told["recording"], told.iloc[:, 1:].to_numpy(), strict=True))
+    expected = calibrate(made_up(), LABELS, 0.8, teacher_predictions, 1.0, **FACTS)
     assert raw["threshold"] == pytest.approx(expected.threshold, abs=1e-4)
     surer = replace(expected, temperature=0.4)
     save_checkpoint(teacher, config.build(), replace(config, calibration=surer))
@@ -216,8 +216,7 @@ def test_what_does_not_belong_together_is_one_sentence(finished, change, words, 
 
 @pytest.mark.parametrize("coverage", ["0", "1", "80", "most", "nan"])
 def test_a_promise_lies_between_none_and_all(finished, coverage, capsys):
-    with pytest.raises(SystemExit):
-        main(["calibrate", str(finished[0]), "--coverage", coverage])
+    assert main(["calibrate", str(finished[0]), "--coverage", coverage]) == 2
     assert "must lie between 0 and 1" in capsys.readouterr().err
 
 

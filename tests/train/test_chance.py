@@ -23,8 +23,8 @@ from train.data.clips import Clips, cut_before_splitting
 from train.data.corpus import DataError, Item
 from train.data.datasets.donateacry import LABELS
 from train.data.splits import split
-from train.fit.cross_validation import kept_folds
 from train.fit.devices import make_accelerator
+from train.fit.fold_checkpoints import saved_folds
 from train.fit.presets import BEST
 from train.studies.attention_ablation import Cell, rebuild
 from train.studies.permutation_test import (
@@ -204,9 +204,9 @@ def test_one_label_alone_is_one_sentence(monkeypatch):
 
 
 def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys, clips):
-    words = ["chance", "--dataset", "donateacry", "--data-root", str(made_up_root)]
+    words = ["permutation-test", "--dataset", "donateacry", "--data-root", str(made_up_root)]
     words += ["--cache", str(made_up_root / "cache"), "--out", str(tmp_path), "--folds", "3"]
-    assert main([*words, "--shuffles", "20", "--protocols", "clip", "baby"]) == 0
+    assert main([*words, "--permutations", "20", "--protocols", "clip", "baby"]) == 0
     said = capsys.readouterr().out
     for protocol in ("clip", "baby"):
         path = tmp_path / "results" / "donateacry" / protocol / "chance.json"
@@ -224,9 +224,10 @@ def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys, clips):
 
 
 def test_a_folder_of_ones_own_is_asked_under_its_name(made_up_root, tmp_path):
-    words = ["chance", "--dataset", "folder", "--data-root", str(made_up_root / "donateacry")]
+    root = str(made_up_root / "donateacry")
+    words = ["permutation-test", "--dataset", "folder", "--data-root", root]
     words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path), "--folds", "2"]
-    assert main([*words, "--shuffles", "20", "--protocols", "recording"]) == 0
+    assert main([*words, "--permutations", "20", "--protocols", "recording"]) == 0
     (path,) = (tmp_path / "results").glob("*/recording/chance.json")
     name = path.parent.parent.name
     assert name.startswith("folder-")
@@ -239,7 +240,7 @@ def fit(made_up_root, tmp_path_factory):
 
     def run(*more):
         return small_fit.fit(
-            made_up_root, out, "--protocol", "clip", "--shuffle-labels", "4", *more
+            made_up_root, out, "--protocol", "clip", "--permute-labels", "4", *more
         )
 
     return run, out
@@ -247,7 +248,7 @@ def fit(made_up_root, tmp_path_factory):
 
 def test_a_system_is_fitted_to_labels_that_were_dealt_out(fit, clips, made_up_root):
     run, out = fit
-    assert run("--keep-folds") == 0
+    assert run("--save-folds") == 0
     place = out / "results" / "donateacry" / "clip" / SYSTEM
     table = pd.read_csv(place / "predictions.csv")
     told = dict(zip(table["recording"], table["label"], strict=True))
@@ -257,7 +258,7 @@ def test_a_system_is_fitted_to_labels_that_were_dealt_out(fit, clips, made_up_ro
     assert json.loads((place / "run.json").read_text())["configuration"]["shuffled"] == 4
     assert not (out / "checkpoints").exists()
     cell = Cell(out, "donateacry", "clip", SYSTEM)
-    _, config = load_checkpoint(next(kept_folds(out, "donateacry", "clip", SYSTEM))[2])
+    _, config = load_checkpoint(next(saved_folds(out, "donateacry", "clip", SYSTEM))[2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))
     assert {item.recording: item.label for item in built.units.items} == dealt
 
@@ -265,8 +266,8 @@ def test_a_system_is_fitted_to_labels_that_were_dealt_out(fit, clips, made_up_ro
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (("--teacher", "somewhere"), "leave --shuffle-labels out"),
-        (("--publish", "user/cry"), "leave out --no-checkpoint, --within and --shuffle-labels"),
+        (("--teacher", "somewhere"), "leave --permute-labels out"),
+        (("--publish", "user/cry"), "leave out --no-checkpoint, --outer-fold and --permute-labels"),
     ],
 )
 def test_what_makes_no_sense_with_dealt_labels_is_one_sentence(fit, capsys, more, said):
@@ -276,5 +277,5 @@ def test_what_makes_no_sense_with_dealt_labels_is_one_sentence(fit, capsys, more
 
 def test_too_few_dealings_say_nothing(capsys):
     with pytest.raises(SystemExit):
-        main(["chance", "--dataset", "esc10", "--shuffles", "5"])
+        main(["permutation-test", "--dataset", "esc10", "--permutations", "5"])
     assert "from 20 on" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from cry_model.registry import ON_SPECTROGRAMS
 from train.fit.devices import as_found, ask_for_determinism, make_accelerator
 from train.fit.feature_mlp import fit_table
 from train.fit.presets import BEST, FEATURES
-from train.fit.trainer import Bank, Dice, Lesson, fit, step_loss
+from train.fit.trainer import DeviceDataset, EpochRng, TrainingData, fit, step_loss
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
 QUICK = replace(BEST, epochs=2, batch=8)
@@ -24,7 +24,7 @@ def fitted(clips, system):
     torch.manual_seed(0)
     model = cry_model.build_model(system, 5, 64).to(accelerator.device)
     front_end = FrontEnd(BEST.front_end).to(accelerator.device)
-    return fit(model, front_end, Lesson(clips, 5), QUICK, 0, accelerator)
+    return fit(model, front_end, TrainingData(clips, 5), QUICK, 0, accelerator)
 
 
 @pytest.mark.parametrize("system", ON_SPECTROGRAMS)
@@ -53,10 +53,10 @@ def test_the_gradient_is_the_processors(clips):
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             losses.append(nn_loss(model, front_end, waves, clips.labels[:8].to(device)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
-    bank = Bank(clips, 5, 1.0, torch.device("cuda"))
+    dataset = DeviceDataset(clips, 5, 1.0, torch.device("cuda"))
     accelerator = make_accelerator("cuda")
     loss = step_loss(
-        model, front_end, bank, None, preset, Dice(0, 0, torch.device("cuda")), accelerator
+        model, front_end, dataset, None, preset, EpochRng(0, 0, torch.device("cuda")), accelerator
     )
     assert loss.device.type == "cuda"
 

@@ -18,17 +18,18 @@ from train.data.datasets.donateacry import LABELS
 from train.fit import cross_validation as fitting_all
 from train.fit import trainer as fitting
 from train.fit.distillation import load_teacher
+from train.fit.experiment import Experiment
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST
 from train.fit.run import Run
-from train.fit.trainer import Lesson
+from train.fit.trainer import TrainingData
 
 QUICK = replace(BEST, epochs=2, batch=8)
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """An untrained system that has opinions all the same."""
+    """An untrained system that has teacher_predictions all the same."""
     folder = tmp_path_factory.mktemp("teacher") / "wise"
     torch.manual_seed(5)
     config = CheckpointConfig(SYSTEM, LABELS, BEST.front_end, settings={"channels": 16})
@@ -82,10 +83,10 @@ def test_a_pupil_of_unlabelled_recordings_comes_to_agree_with_its_teacher(teache
         )
         return np.abs(ours - theirs).mean()
 
-    lesson = Lesson(unlabelled, 5, teacher=wise)
+    data = TrainingData(unlabelled, 5, teacher=wise)
     idle = replace(preset, epochs=1, learning_rate=0.0)
-    untaught, _ = fitted(idle, channels=16, lesson=lesson)
-    taught, _ = fitted(preset, channels=16, lesson=lesson)
+    untaught, _ = fitted(idle, channels=16, data=data)
+    taught, _ = fitted(preset, channels=16, data=data)
     assert gap(taught) < 0.5 * gap(untaught)
 
 
@@ -154,16 +155,17 @@ def test_an_unlabelled_recording_of_a_tested_baby_is_not_learnt_from(
     data = Prepared(
         Corpus(donateacry.NAME, LABELS, items, ""), replace(clips, items=items, labels=labels)
     )
-    run = Run(SYSTEM, data, "baby", QUICK, 3, (0,), accelerator, tmp_path, teacher=teacher())
+    experiment = Experiment(SYSTEM, data, "baby", QUICK, 3, accelerator, teacher=teacher())
+    run = Run(experiment, (0,), tmp_path)
     lessons = []
     monkeypatch.setattr(
-        fitting, "fit", lambda model, _front, lesson, *_: lessons.append(lesson) or model.eval()
+        fitting, "fit", lambda model, _front, data, *_: lessons.append(data) or model.eval()
     )
     fitting_all.cross_validate(run, FrontEnd(QUICK.front_end))
     table = pd.read_csv(run.results_folder / "predictions.csv")
     assert table["recording"].nunique() == 15  # only what has a label is tested
-    for fold, lesson in enumerate(lessons):
+    for fold, data in enumerate(lessons):
         tested = set(table.loc[table["fold"] == fold, "group"])
-        learnt = [item.group for item in lesson.clips.items]
+        learnt = [item.group for item in data.clips.items]
         assert not tested & set(learnt)
         assert len(learnt) == 30 - 2 * len(tested)  # labelled and unlabelled of all others

@@ -12,12 +12,13 @@ from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
 from cry_model.checkpoint import read_calibration
+from cry_model.results import score
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit
 from train.__main__ import main
 from train.cli.grid import BUSY
 from train.data.cache import find_corpus
 from train.data.datasets.donateacry import LABELS
-from train.fit.cross_validation import kept_folds
+from train.fit.fold_checkpoints import saved_folds
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST, BEST_SETTINGS
 from train.scoring import results
@@ -83,8 +84,7 @@ def test_other_settings_do_not_mix_with_an_earlier_run(finished_fit, made_up_roo
 
 @pytest.mark.parametrize("option", [("--folds", "1"), ("--epochs", "0"), ("--epochs", "many")])
 def test_numbers_that_make_no_sense_are_refused(made_up_root, tmp_path, option, capsys):
-    with pytest.raises(SystemExit):
-        fit(made_up_root, tmp_path, *option)
+    assert fit(made_up_root, tmp_path, *option) == 2
     assert option[0] in capsys.readouterr().err
 
 
@@ -256,7 +256,7 @@ def test_predictions_without_their_run_are_not_trusted(made_up_root, tmp_path, c
 def test_several_seeds_do_not_multiply_the_recordings(results_folder):
     table = pd.read_csv(results_folder / "predictions.csv")
     twice = pd.concat([table, table.assign(seed=1)])
-    evaluation = results.score(twice, LABELS, dataset="donateacry", protocol="baby", folds=2)
+    evaluation = score(twice, LABELS, dataset="donateacry", protocol="baby", folds=2)
     assert evaluation.recordings == 30
     assert set(evaluation.support.values()) == {6}
     assert evaluation.seeds == (0, 1)
@@ -278,7 +278,7 @@ def test_without_a_folder_it_asks_for_one(monkeypatch, tmp_path, capsys):
 
 def test_each_fold_answers_for_what_it_has_not_heard(finished_fit, results_folder, made_up_root):
     table = pd.read_csv(results_folder / "predictions.csv")
-    folds = list(kept_folds(finished_fit, "donateacry", "baby", SYSTEM))
+    folds = list(saved_folds(finished_fit, "donateacry", "baby", SYSTEM))
     assert [(seed, fold) for seed, fold, _ in folds] == [(0, 0), (0, 1)]
     clips = find_corpus("donateacry", None, made_up_root / "cache", BEST.front_end).clips
     for _, fold, folder in folds:
@@ -298,8 +298,8 @@ def test_each_fold_answers_for_what_it_has_not_heard(finished_fit, results_folde
 def test_what_results_have_is_not_fitted_again_for_its_weights(
     copied_fit, made_up_root, monkeypatch
 ):
-    folder = next(folder for *_, folder in kept_folds(copied_fit, "donateacry", "baby", SYSTEM))
+    folder = next(folder for *_, folder in saved_folds(copied_fit, "donateacry", "baby", SYSTEM))
     (folder / "config.json").unlink()  # as if the writing had been cut off
     monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
-    assert fit(made_up_root, copied_fit, "--keep-folds") == 0
-    assert [fold for _, fold, _ in kept_folds(copied_fit, "donateacry", "baby", SYSTEM)] == [1]
+    assert fit(made_up_root, copied_fit, "--save-folds") == 0
+    assert [fold for _, fold, _ in saved_folds(copied_fit, "donateacry", "baby", SYSTEM)] == [1]

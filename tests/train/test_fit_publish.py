@@ -62,7 +62,7 @@ def test_what_was_fitted_is_published_with_its_numbers(hub, fit, checkpoint):
     [
         (("--private",), "name a place with --publish"),
         ((*TO, "--no-checkpoint"), "leave out --no-checkpoint"),
-        ((*TO, "--within", "0"), "leave out --no-checkpoint, --within"),
+        ((*TO, "--outer-fold", "0"), "leave out --no-checkpoint, --outer-fold"),
         (("--publish", "cry"), "no name for a repository"),
     ],
 )

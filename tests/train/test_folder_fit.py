@@ -130,7 +130,7 @@ def fit(root, out, *more):
 
 
 def test_a_fit_learns_from_one_part_and_tests_the_other(split_root, tmp_path, capsys):
-    table, record = fit(split_root, tmp_path, "--keep-folds")
+    table, record = fit(split_root, tmp_path, "--save-folds")
     printed = capsys.readouterr().out
     tested = {path.relative_to(split_root).as_posix() for path in split_root.glob("test/*/*")}
     assert set(table["recording"]) == tested

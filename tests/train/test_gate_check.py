@@ -1,4 +1,4 @@
-"""``python -m train gate`` on a corpus of a few seconds: what is left out is not learnt from."""
+"""``python -m train train-detector`` on a tiny corpus: what is left out is not learnt from."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from train.data.clips import Clips
 from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets.detector import CRY, FOLDS, LABELS, OTHER, kind_of
 from train.data.synthesis import synthesise
-from train.fit.presets import GATE
+from train.fit.experiment import Experiment
+from train.fit.presets import DETECTOR
 from train.fit.run import Run
 from train.studies import detector as gate_check
 from train.studies.detector import FAMILIES, divide, run_check, tasks
@@ -43,17 +44,16 @@ def corpus():
 
 @pytest.fixture(scope="module")
 def run(corpus, accelerator, tmp_path_factory):
-    return Run(
+    experiment = Experiment(
         system="improved-ecapa-tdnn",
         data=corpus,
         protocol="baby",
-        preset=replace(GATE, epochs=1, batch=8),
+        preset=replace(DETECTOR, epochs=1, batch=8),
         folds=FOLDS,
-        seeds=(0,),
         accelerator=accelerator,
-        out=tmp_path_factory.mktemp("gate"),
         settings={"channels": 8, "stages": 1},
     )
+    return Run(experiment, (0,), tmp_path_factory.mktemp("gate"))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_what_is_tested_is_not_learnt_from(corpus):
 def test_a_gate_is_fitted_measured_and_shipped(run, found):
     table = pd.read_csv(run.results_folder / "scores.csv", keep_default_na=False)
     plain = table[(table["without"] == "") & (table["snr_db"] == "")]
-    assert sorted(plain["recording"]) == sorted(i.recording for i in run.data.clips.items)
+    assert sorted(plain["recording"]) == sorted(i.recording for i in run.experiment.units.items)
     mixed = table[table["snr_db"] != ""]
     assert len(mixed) == 2 * FOLDS * len(gate_check.SNR_DB)
     assert set(mixed["label"]) == {CRY}
@@ -93,7 +93,7 @@ def test_a_gate_is_fitted_measured_and_shipped(run, found):
 
 def test_the_score_in_the_table_is_that_of_the_gate(run, found):
     gate = CryGate.from_pretrained(run.checkpoint_folder)
-    wave = run.data.clips.waveforms[0]
+    wave = run.experiment.data.clips.waveforms[0]
     expected = gate.scan(Recording(wave, 8000)).score
     assert gate_check.score(gate.model, gate.front_end, wave) == pytest.approx(expected, abs=1e-6)
 
@@ -104,7 +104,8 @@ def test_what_is_there_is_not_fitted_again(run, found, monkeypatch):
 
 
 def test_another_configuration_is_refused(run, found):
-    other = replace(run, preset=replace(run.preset, learning_rate=1e-4), checkpoint=False)
+    faster = replace(run.experiment.preset, learning_rate=1e-4)
+    other = replace(run, experiment=replace(run.experiment, preset=faster), checkpoint=False)
     with pytest.raises(DataError, match="other settings"):
         run_check(other)
 
@@ -115,8 +116,8 @@ def test_mixtures_lie_as_far_apart_as_they_say(run, monkeypatch):
     monkeypatch.setattr(gate_check, "MIXED", 1)
     from cry_model.frontend import FrontEnd
 
-    front_end = FrontEnd(run.preset.front_end)
-    _, tested = divide(run.data.clips, 0, "")
+    front_end = FrontEnd(run.experiment.preset.front_end)
+    _, tested = divide(run.experiment.data.clips, 0, "")
     rows = list(gate_check.score_rows(None, front_end, tested, 0, mix=True))
     mixtures = [(r, w) for r, w in zip(rows, heard, strict=True) if r["snr_db"] != ""]
     name = mixtures[0][0]["recording"].partition("@")[0]
@@ -135,4 +136,4 @@ def test_several_processes_are_refused(run):
         num_processes = 2
 
     with pytest.raises(DataError, match="one process"):
-        run_check(replace(run, accelerator=Two()))
+        run_check(replace(run, experiment=replace(run.experiment, accelerator=Two())))

@@ -13,7 +13,7 @@ from train.data.datasets import DATASETS, donateacry, donateacry_ios
 from train.data.datasets import detector as gate
 from train.data.datasets.detector import APP_CRY, CRY, ESC_CRY, FOLDS, LABELS, kind_of
 from train.data.splits import split
-from train.fit.presets import GATE
+from train.fit.presets import DETECTOR
 from train.studies.detector import FAMILIES
 
 
@@ -93,6 +93,6 @@ def test_whoever_has_heard_it_has_heard_its_parts():
 
 def test_a_missing_part_is_named(tmp_path):
     with pytest.raises(DataError, match="donateacry"):
-        prepare(DATASETS["gate"], tmp_path, tmp_path / "cache", GATE.front_end)
+        prepare(DATASETS["gate"], tmp_path, tmp_path / "cache", DETECTOR.front_end)
     with pytest.raises(DataError, match="spoken digits"):
         joined_speech.read_speakers(tmp_path)

@@ -15,10 +15,10 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
-from tests.conftest import ROOT
-from tests.train.small_fit import SYSTEM, fit, words
-from train.__main__ import main, parser
-from train.cli.grid import Child, next_of, options_of, words_of
+from cry_model.results import write_predictions, write_record
+from tests.train.small_fit import SYSTEM, fit, started, words
+from train.__main__ import main, parse
+from train.cli.grid import Child, next_of, words_of
 from train.data.corpus import Item
 from train.data.datasets import donateacry, esc10
 from train.data.datasets.donateacry import LABELS
@@ -39,7 +39,7 @@ def predictions(out, system):
     return (out / "results" / "donateacry" / "baby" / system / "predictions.csv").read_bytes()
 
 
-MORE = ("--seeds", "1", "0", "--keep-folds", "--checkpoint")
+MORE = ("--seeds", "1", "0", "--save-folds", "--checkpoint")
 
 
 @pytest.fixture(scope="module")
@@ -77,12 +77,10 @@ def test_the_state_of_a_cell_is_read_from_its_files(tmp_path):
     assert at(0) == "to do"
     place = {"dataset": "d", "protocol": "baby", "system": "resnet18", "preset": {}}
     record = {"configuration": {**place, "folds": 2, "bands": [1, 2]}, "seeds": [0]}
-    results.write_record(tmp_path, record)
+    write_record(tmp_path, record)
     table = pd.DataFrame({"seed": [0, 0, 1, 2, 2], "fold": [0, 1, 1, 0, 1], "p_a": 0.3, "p_b": 0.7})
     names = [f"r{number}" for number in table.index]
-    results.write_predictions(
-        tmp_path, table.assign(clip=names, recording=names, group="g", label="a")
-    )
+    write_predictions(tmp_path, table.assign(clip=names, recording=names, group="g", label="a"))
     assert [at(seed) for seed in range(4)] == ["done", "1 of 2 folds", "2 of 2 folds", "to do"]
     assert at(0, bands=(1, 2)) == "done"
     assert at(0, bands=(1, 3)) == "other settings"
@@ -147,7 +145,7 @@ def test_a_dry_run_lists_the_cells_and_touches_nothing(fitted, made_up_root, tmp
 def test_what_fails_or_is_busy_does_not_stop_the_rest(fitted, made_up_root, tmp_path, capsys):
     folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEMS[0]
     asked = results.read_run(fitted / folder.relative_to(tmp_path))["configuration"]
-    results.write_record(folder, {"configuration": {**asked, "folds": 9}})
+    write_record(folder, {"configuration": {**asked, "folds": 9}})
     (folder / "predictions.csv").write_bytes(predictions(fitted, SYSTEMS[0]))
     lock = tmp_path / "state" / f"results-donateacry-baby-{BUSY}.lock"
     lock.parent.mkdir()
@@ -165,13 +163,12 @@ def test_what_fails_or_is_busy_does_not_stop_the_rest(fitted, made_up_root, tmp_
 def test_the_words_are_those_of_fit(tmp_path):
     given = ["--datasets", "esc10", "--seeds", "4", "2", "--checkpoint", "--track", "--no-resume"]
     given += ["--set", "batch=4", "mixup=0", "--data-root", str(tmp_path), "--precision", "float32"]
-    args = parser().parse_args(["grid", *given])
-    for seed, seeds in ((4, [4]), (2, [4, 2])):
-        options = options_of(args, Cell("esc10", "clip", "resnet18", seed))
-        found = parser().parse_args(words_of(options))
-        assert (found.command, found.seeds, found.checkpoint) == ("fit", seeds, seed == 2)
-        for name in vars(found).keys() & vars(options).keys() - {"command", "run"}:
-            assert getattr(found, name) == getattr(options, name), name
+    options = parse(["grid", *given])
+    for seed, seeds in ((4, (4,)), (2, (4, 2))):
+        asked = options.options_of(Cell("esc10", "clip", "resnet18", seed))
+        assert words_of(asked)[0] == "fit"
+        assert (asked.seeds, asked.checkpoint) == (seeds, seed == 2)
+        assert parse(words_of(asked)) == asked
 
 
 def test_cells_of_one_folder_never_run_at_once():
@@ -193,9 +190,9 @@ def test_a_process_that_is_killed_loses_its_own_cell_alone(tmp_path):
 @pytest.mark.slow
 def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_path):
     small = words(made_up_root, tmp_path, "--epochs", "10000")
-    command = [sys.executable, "-m", "train", "grid", "--datasets", "donateacry", "--jobs", "2"]
-    command += ["--protocols", "baby", "--system", *SYSTEMS, *small[small.index("--data-root") :]]
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as parent:
+    command = ["grid", "--datasets", "donateacry", "--jobs", "2", "--protocols", "baby"]
+    command += ["--system", *SYSTEMS, *small[small.index("--data-root") :]]
+    with started(*command) as parent:
         until = time.monotonic() + 120
         while len(list(tmp_path.glob("state/donateacry/baby/*/*.pt"))) < 2:
             assert parent.poll() is None

@@ -8,7 +8,7 @@ import torch
 import cry_model
 from cry_model import FrontEnd
 from cry_model.checkpoint import WEIGHTS, CheckpointConfig, load_checkpoint, save_checkpoint
-from train.fit.final import UNNOTICED, change_by_halving, halved
+from train.fit.final import MAX_FP16_ERROR, as_float16, fp16_error
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST
 
@@ -33,8 +33,8 @@ def test_the_change_is_that_of_what_is_loaded_again(clips, tmp_path):
         strict=True,
     )
     expected = max(np.abs(a - b).max() for a, b in pairs)
-    assert change_by_halving(model, front_end, few) == expected
-    assert 0 < expected < UNNOTICED
+    assert fp16_error(model, front_end, few) == expected
+    assert 0 < expected < MAX_FP16_ERROR
 
 
 def test_the_model_itself_stays(clips):
@@ -42,7 +42,7 @@ def test_the_model_itself_stays(clips):
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert any(
         not torch.equal(a, b)
-        for a, b in zip(before.values(), halved(model).state_dict().values(), strict=True)
+        for a, b in zip(before.values(), as_float16(model).state_dict().values(), strict=True)
     )
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
@@ -51,7 +51,7 @@ def test_a_weight_that_16_bits_cannot_hold_is_seen(clips):
     model = system()
     with torch.no_grad():
         model.classifier.bias.fill_(1e5)
-    assert change_by_halving(model, FrontEnd(BEST.front_end), clips.subset([0])) == float("inf")
+    assert fp16_error(model, FrontEnd(BEST.front_end), clips.subset([0])) == float("inf")
 
 
 def test_a_half_file_takes_half_the_room(tmp_path):

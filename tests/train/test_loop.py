@@ -14,9 +14,9 @@ from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets import donateacry
 from train.fit.predict import TrainingError, piece_probabilities
 from train.fit.presets import BEST, PAPER
-from train.fit.state import Memory
-from train.fit.trainer import Bank, schedule
-from train.fit.weights import Weights, numbers
+from train.fit.state import TrainingState
+from train.fit.trainer import DeviceDataset, schedule
+from train.fit.weights import Ema, numbers
 
 QUICK = replace(BEST, epochs=1, batch=8)
 NARROW = {
@@ -53,16 +53,16 @@ def test_balanced_drawing_gives_every_class_its_share(clips):
     uneven = clips.subset([i for i, label in enumerate(clips.labels) if label < 2 or i % 6 == 0])
     rng = torch.Generator().manual_seed(0)
     for balance, share in ((1.0, 0.2), (0.0, 1 / len(uneven.items))):
-        bank = Bank(uneven, 5, balance, torch.device("cpu"))
-        _, targets = bank.draw(4000, 80, rng)
+        dataset = DeviceDataset(uneven, 5, balance, torch.device("cpu"))
+        _, targets = dataset.draw(4000, 80, rng)
         assert targets.mean(0)[4] == pytest.approx(share, abs=0.03)
 
 
 def test_drawn_pieces_are_stretches_of_one_clip(clips):
     short = clips.subset([0, 7])
-    bank = Bank(short, 5, 0.0, torch.device("cpu"))
+    dataset = DeviceDataset(short, 5, 0.0, torch.device("cpu"))
     for length in (800, 40_000):
-        pieces, targets = bank.draw(6, length, torch.Generator().manual_seed(1))
+        pieces, targets = dataset.draw(6, length, torch.Generator().manual_seed(1))
         for piece, target in zip(pieces, targets, strict=True):
             clip = short.waveforms[int(target.argmax() == short.labels[1])]
             repeated = clip.repeat(length // len(clip) + 2)
@@ -86,18 +86,18 @@ def test_a_loss_that_is_no_number_ends_the_run_with_a_sentence(fitted, monkeypat
 
 
 def test_the_state_before_the_trouble_is_kept(fitted, tmp_path, monkeypatch):
-    memory = Memory(tmp_path / "fit.pt", "this")
-    fitted(replace(QUICK, epochs=1), channels=16, memory=memory)
-    before = memory.path.read_bytes()
+    state = TrainingState(tmp_path / "fit.pt", "this")
+    fitted(replace(QUICK, epochs=1), channels=16, state=state)
+    before = state.path.read_bytes()
 
-    def ruin(weights):  # after the last loss of the epoch was measured
+    def ruin(ema):  # after the last loss of the epoch was measured
         with torch.no_grad():
-            weights.model.classifier.weight[0, 0] = float("nan")
+            ema.source.classifier.weight[0, 0] = float("nan")
 
-    monkeypatch.setattr(Weights, "follow", ruin)
+    monkeypatch.setattr(Ema, "update", ruin)
     with pytest.raises(TrainingError, match="after epoch 2"):
-        fitted(replace(QUICK, epochs=2, batch=30), channels=16, memory=memory)
-    assert memory.path.read_bytes() == before
+        fitted(replace(QUICK, epochs=2, batch=30), channels=16, state=state)
+    assert state.path.read_bytes() == before
 
 
 def test_a_fit_that_hears_no_numbers_is_refused(clips):
@@ -112,27 +112,27 @@ def test_the_average_is_that_of_torch_whose_decay_rises(clips):
     torch.manual_seed(0)
     model = cry_model.build_model("improved-ecapa-tdnn", 5, 64, channels=16)
     theirs = AveragedModel(model, use_buffers=True)
-    ours = Weights(model, replace(BEST, average=0.25), torch.device("cpu"))
+    ours = Ema(model, 0.25)
     for decay in (0.0, 2 / 11, 3 / 12, 0.25, 0.25):  # the first is a copy
         theirs.multi_avg_fn = get_ema_multi_avg_fn(decay)
         with torch.no_grad():
             for tensor in numbers(model):
                 tensor.add_(torch.randn_like(tensor))
-        ours.follow()
+        ours.update()
         theirs.update_parameters(model)
-    for a, b in zip(numbers(ours.averaged), numbers(theirs.module), strict=True):
+    for a, b in zip(numbers(ours.model), numbers(theirs.module), strict=True):
         torch.testing.assert_close(a, b)
 
 
 def test_an_epoch_draws_as_many_pieces_as_the_preset_says(fitted, monkeypatch):
     drawn = []
-    draw = Bank.draw
+    draw = DeviceDataset.draw
 
     def count(self, count, *rest):
         drawn.append(count)
         return draw(self, count, *rest)
 
-    monkeypatch.setattr(Bank, "draw", count)
+    monkeypatch.setattr(DeviceDataset, "draw", count)
     fitted(replace(QUICK, epochs=2, draws=24), "improved-ecapa-tdnn-no-mca", channels=16)
     assert drawn == [8] * 6
 

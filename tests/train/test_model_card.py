@@ -83,6 +83,7 @@ def test_the_card_says_what_an_answer_names_and_how_often_it_holds_the_label(fol
     for label, share in found.by_label.items():
         assert f"| {label.replace('_', ' ')} | {share:.3f} |" in text
     assert found.condition in text
+    assert f"{100 * found.constant_coverage:.0f}%" in text
     assert "prediction set" not in card(replace(config, calibration=None)).lower()
 
 

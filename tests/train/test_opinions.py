@@ -24,7 +24,7 @@ from train.data.synthesis import STYLES, synthesise
 from train.fit import trainer as fitting
 from train.fit.distillation import compare, load_teacher
 from train.fit.presets import BEST, DISTIL
-from train.fit.trainer import Lesson, fit
+from train.fit.trainer import TrainingData, fit
 from train.scoring.calibration import calibrate
 
 LABELS = ("awake", "diaper", "hug")
@@ -51,7 +51,7 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """An untrained feature-mlp with opinions, whatever the recording."""
+    """An untrained feature-mlp with teacher_predictions, whatever the recording."""
     torch.manual_seed(3)
     config = CheckpointConfig("feature-mlp", LABELS, AcousticConfig(), {"hidden": 16})
     folder = tmp_path_factory.mktemp("teacher") / "wise"
@@ -118,9 +118,9 @@ def test_a_pupil_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     assert prediction.evaluation is None
     assert prediction.agreement == read_agreement(measured)
     assert prediction.calibration == read_calibration(record["calibration"])
-    opinions = {name: row.to_numpy() for name, row in told.iterrows()}
+    teacher_predictions = {name: row.to_numpy() for name, row in told.iterrows()}
     facts = {"dataset": "cries", "protocol": "baby", "folds": 2}
-    expected = calibrate(table, LABELS, 0.8, opinions, **facts)
+    expected = calibrate(table, LABELS, 0.8, teacher_predictions, **facts)
     assert prediction.calibration.against == expected.against == "teacher"
     assert prediction.calibration.threshold == pytest.approx(expected.threshold, abs=1e-4)
     assert prediction.calibration.coverage.value == pytest.approx(expected.coverage.value, abs=1e-3)
@@ -181,8 +181,8 @@ def test_an_improved_pupil_learns_the_features_and_answers_with_the_teachers_cla
     frozen = [p.clone() for p in pupil.classifier.teacher.parameters()]
     clips = load_clips(DATASETS["cries"].read(root), front_end)
     preset = replace(DISTIL, epochs=12, batch=8, average=0.0, augmentation=None)
-    lesson, losses = Lesson(clips, 3, None, teacher), []
-    fit(pupil, front_end, lesson, preset, 0, accelerator, report=lambda e: losses.append(e.loss))
+    data, losses = TrainingData(clips, 3, None, teacher), []
+    fit(pupil, front_end, data, preset, 0, accelerator, report=lambda e: losses.append(e.loss))
     assert losses[-1] < 0.7 * losses[0]
     assert all(
         torch.equal(a, b)

@@ -4,7 +4,6 @@ import ast
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -12,21 +11,21 @@ import torch
 
 from cry_model import FrontEnd
 from tests.conftest import ROOT
+from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
-from train.fit.limits import AUGMENTATION, PRESET
+from train.data.limits import AUGMENTATION, PRESET
+from train.fit.experiment import Experiment
 from train.fit.presets import (
     BEST,
     BEST_SETTINGS,
     FEATURES,
     PAPER,
     WIDE,
-    Augmentation,
     Preset,
     apply_overrides,
     usual_preset,
     usual_settings,
 )
-from train.fit.run import Run
 
 
 def test_each_name_goes_where_it_belongs():
@@ -189,12 +188,12 @@ def test_what_is_taken_makes_features_of_the_shortest_piece(words):
 def test_settings_that_no_system_can_have_are_one_sentence(system, setting):
     data = SimpleNamespace(corpus=SimpleNamespace(labels=("a", "b", "c")))
     preset = usual_preset(system, "donateacry")
-    run = Run(system, data, "baby", preset, 2, (0,), None, Path("runs"), setting)
+    experiment = Experiment(system, data, "baby", preset, 2, None, setting)
     with (
         torch.device("meta"),
         pytest.raises(DataError, match=f"{system} cannot be built with") as refused,
     ):
-        run.build()
+        experiment.build()
     assert next(iter(setting)) in str(refused.value)
 
 

@@ -1,4 +1,4 @@
-"""``python -m train publish-space``: exactly what the page needs, and a page that runs on it."""
+"""``python -m train publish --space``: exactly what the page needs, and a page that runs on it."""
 
 import shutil
 import subprocess
@@ -14,7 +14,9 @@ from train.publish.hub import FOLDERS, SPACE, PublishError, space_files
 @pytest.fixture
 def publish(everything, hub):
     def run(*options, token=WRITER):
-        return everything[1].train("publish-space", "--repo-id", "user/page", *options, token=token)
+        return everything[1].train(
+            "publish", "--space", "--repo-id", "user/page", *options, token=token
+        )
 
     return run
 

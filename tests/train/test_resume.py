@@ -18,7 +18,7 @@ from train.__main__ import main
 from train.data.corpus import DataError
 from train.fit.devices import as_found, ask_for_determinism
 from train.fit.presets import BEST
-from train.fit.state import Memory
+from train.fit.state import TrainingState
 
 ROOT = Path(__file__).parents[2]
 
@@ -99,13 +99,13 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
 
 
 def test_threads_do_not_matter_where_a_gpu_computes(tmp_path):
-    memory = Memory(tmp_path / "fit.pt", "this", threads=4)
-    memory.keep({"epoch": 1})
+    state = TrainingState(tmp_path / "fit.pt", "this", threads=4)
+    state.save({"epoch": 1})
     with as_found():
         ask_for_determinism()
-        assert replace(memory, threads=None).recall() == {"epoch": 1}
+        assert replace(state, threads=None).load() == {"epoch": 1}
         with pytest.raises(DataError, match="threads at 4, and it is 8 now"):
-            replace(memory, threads=8).recall()
+            replace(state, threads=8).load()
 
 
 class Stop(Exception):
@@ -116,33 +116,33 @@ class Stop(Exception):
 def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
     preset = replace(BEST, epochs=2, batch=8, **changes)
     whole, _ = fitted(preset, channels=8, stages=1)
-    memory = Memory(tmp_path / "fit.pt", "this")
+    state = TrainingState(tmp_path / "fit.pt", "this")
 
     def stop(_):
         raise Stop
 
     with pytest.raises(Stop):
-        fitted(preset, channels=8, stages=1, memory=memory, report=stop)
-    resumed, epochs = fitted(preset, channels=8, stages=1, memory=memory)
+        fitted(preset, channels=8, stages=1, state=state, report=stop)
+    resumed, epochs = fitted(preset, channels=8, stages=1, state=state)
     assert [epoch.number for epoch in epochs] == [2]
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
-    _, epochs = fitted(preset, channels=8, stages=1, memory=replace(memory, resume=False))
+    _, epochs = fitted(preset, channels=8, stages=1, state=replace(state, resume=False))
     assert [epoch.number for epoch in epochs] == [1, 2]
 
 
 def test_a_state_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
-    memory = Memory(tmp_path / "a" / "fit.pt", "this")
-    assert memory.recall() is None
-    memory.keep({"epoch": 1})
-    assert memory.recall() == {"epoch": 1}
+    state = TrainingState(tmp_path / "a" / "fit.pt", "this")
+    assert state.load() is None
+    state.save({"epoch": 1})
+    assert state.load() == {"epoch": 1}
     with pytest.raises(DataError, match="other settings or data"):
-        replace(memory, identity="that").recall()
-    memory.path.write_bytes(memory.path.read_bytes()[:100])
+        replace(state, identity="that").load()
+    state.path.write_bytes(state.path.read_bytes()[:100])
     with pytest.raises(DataError, match="damaged"):
-        memory.recall()
-    memory.path.write_bytes(b"nonsense")
+        state.load()
+    state.path.write_bytes(b"nonsense")
     with pytest.raises(DataError, match="damaged"):
-        memory.recall()
-    memory.forget()
-    assert memory.recall() is None
+        state.load()
+    state.delete()
+    assert state.load() is None

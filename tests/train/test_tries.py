@@ -6,8 +6,8 @@ from torch import nn
 
 from cry_model import FrontEnd, build_model
 from train.data.corpus import DataError
-from train.fit.presets import GATE, Preset
-from train.fit.trainer import Bank, Lesson, fit, likeliest
+from train.fit.presets import DETECTOR, Preset
+from train.fit.trainer import DeviceDataset, TrainingData, fit, likeliest
 
 
 class Louder(nn.Module):
@@ -24,15 +24,15 @@ def test_the_likeliest_piece_of_each_clip_is_taken():
     colours = [0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 2, 1]  # which of each three is the fullest
     for i, colour in enumerate(colours):
         waves[i, : 6000 * (2 - colour)] *= 1e-3
-    front_end = FrontEnd(GATE.front_end)
+    front_end = FrontEnd(DETECTOR.front_end)
     found = likeliest(Louder(), front_end, waves, 3)
     expected = torch.stack([waves[i] for i in range(12) if colours[i] == 2])
     assert torch.equal(found, expected)
 
 
 def test_tries_of_a_clip_follow_each_other(clips):
-    bank = Bank(clips, 5, 0.0, torch.device("cpu"))
-    waves, targets = bank.draw(6, 800, torch.Generator().manual_seed(0), tries=4)
+    dataset = DeviceDataset(clips, 5, 0.0, torch.device("cpu"))
+    waves, targets = dataset.draw(6, 800, torch.Generator().manual_seed(0), candidates=4)
     assert waves.shape == (24, 800)
     assert targets.shape == (6, 5)
     for number in range(6):
@@ -47,11 +47,11 @@ def _holds(clip, piece):
 
 
 def test_a_fit_with_tries_learns(clips, accelerator):
-    preset = Preset("tries", epochs=1, batch=4, tries=2, front_end=GATE.front_end)
+    preset = Preset("tries", epochs=1, batch=4, tries=2, front_end=DETECTOR.front_end)
     torch.manual_seed(0)
     model = build_model("ecapa-tdnn", 5, 40, channels=8, mfa_channels=16, scale=2)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
-    fitted = fit(model, FrontEnd(preset.front_end), Lesson(clips, 5), preset, 0, accelerator)
+    fitted = fit(model, FrontEnd(preset.front_end), TrainingData(clips, 5), preset, 0, accelerator)
     assert not fitted.training
     assert any(not torch.equal(w, before[name]) for name, w in fitted.named_parameters())
 

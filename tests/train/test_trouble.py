@@ -4,33 +4,30 @@ import errno
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.train.killed_fit import arguments
+from tests.train.small_fit import started
 from train.__main__ import main, sentence
-from train.fit.state import Memory
-
-ROOT = Path(__file__).parents[2]
+from train.fit.state import TrainingState
 
 
 def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path):
-    memory = Memory(tmp_path / "fit.pt", "this")
-    memory.keep({"epoch": 1})
+    state = TrainingState(tmp_path / "fit.pt", "this")
+    state.save({"epoch": 1})
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:  # the system itself refuses to let the file grow
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
         with pytest.raises(OSError, match="File too large") as caught:
-            memory.keep({"epoch": 2, "blob": "x" * 100_000})
+            state.save({"epoch": 2, "blob": "x" * 100_000})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert memory.recall() == {"epoch": 1}
+    assert state.load() == {"epoch": 1}
     assert [p.name for p in tmp_path.iterdir()] == ["fit.pt"]
     assert "disk is full" in sentence(caught.value)
 
@@ -71,18 +68,13 @@ def test_an_output_that_is_no_folder_is_refused_before_training(made_up_root, tm
 
 @pytest.mark.slow
 def test_ctrl_c_ends_with_a_sentence_and_the_state_is_kept(made_up_root, tmp_path):
-    command = [sys.executable, "-m", "train", *arguments(str(made_up_root), str(tmp_path))]
-    process = subprocess.Popen(
-        [*command, "epochs=1000", "patience=0"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        # What a shell starts in the background ignores Ctrl-C, and so would its children.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    end = time.monotonic() + 120
-    while not list(tmp_path.rglob("*.pt")) and time.monotonic() < end:
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    words = arguments(str(made_up_root), str(tmp_path))
+    with started(*words, "epochs=1000", "patience=0") as process:
+        end = time.monotonic() + 120
+        while not list(tmp_path.rglob("*.pt")) and time.monotonic() < end:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "the same command goes on" in said
     assert "Traceback" not in said

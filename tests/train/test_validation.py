@@ -14,9 +14,11 @@ from train.data.datasets import donateacry
 from train.data.splits import split
 from train.fit import cross_validation as fitting_all
 from train.fit import trainer as fitting
+from train.fit.early_stopping import EarlyStopping, Score, score
+from train.fit.experiment import Experiment
 from train.fit.presets import BEST
 from train.fit.run import Run
-from train.fit.trainer import Lesson, Score, Watch, score
+from train.fit.trainer import TrainingData
 
 WATCHED = replace(BEST, epochs=4, batch=8, validation=0.34, patience=2)
 
@@ -50,25 +52,25 @@ def test_the_score_is_that_of_scikit_learn(clips):
 
 
 def test_the_watch_keeps_the_best_and_says_when_it_is_enough():
-    watch, model = Watch(None, patience=2), Fixed([0.0] * 5)
+    watch, model = EarlyStopping(None, patience=2), Fixed([0.0] * 5)
     for loss, enough in ((1.0, False), (0.8, False), (0.9, False), (0.8, True)):
         with torch.no_grad():
             model.logits.fill_(loss)
-        watch.note(Score(0.5, loss), model)
-        assert watch.enough == enough
+        watch.update(Score(0.5, loss), model)
+        assert watch.stop == enough
     assert watch.best["logits"].tolist() == pytest.approx([0.8] * 5)
-    copy = Watch(None, patience=2)
+    copy = EarlyStopping(None, patience=2)
     copy.restore(watch.state())
-    assert copy.enough
+    assert copy.stop
     assert copy.best_loss == 0.8
 
 
 def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitted):
     held = clips.subset(range(0, 30, 6))
-    lesson = Lesson(clips.subset([i for i in range(30) if i % 6]), 5, held)
+    data = TrainingData(clips.subset([i for i in range(30) if i % 6]), 5, held)
     # Such steps do nothing but harm.
     preset = replace(WATCHED, epochs=12, learning_rate=0.5, average=0.0, schedule="constant")
-    model, epochs = fitted(preset, channels=16, lesson=lesson)
+    model, epochs = fitted(preset, channels=16, data=data)
     losses = [epoch.score.loss for epoch in epochs]
     best = int(np.argmin(losses))
     assert len(epochs) == best + 1 + preset.patience < 12
@@ -80,20 +82,19 @@ def test_what_is_watched_is_of_the_training_part_alone(
     made_up_root, clips, accelerator, tmp_path, monkeypatch
 ):
     corpus = donateacry.read(made_up_root)
-    run = Run(
-        "ecapa-tdnn", Prepared(corpus, clips), "baby", WATCHED, 3, (0,), accelerator, tmp_path
-    )
+    experiment = Experiment("ecapa-tdnn", Prepared(corpus, clips), "baby", WATCHED, 3, accelerator)
+    run = Run(experiment, (0,), tmp_path)
     lessons = []
     monkeypatch.setattr(
-        fitting, "fit", lambda model, _front, lesson, *_: lessons.append(lesson) or model.eval()
+        fitting, "fit", lambda model, _front, data, *_: lessons.append(data) or model.eval()
     )
     fitting_all.cross_validate(run, FrontEnd(WATCHED.front_end))
     fold_of = split(clips.items, "baby", 3, 0)
     assert len(lessons) == 3
-    for fold, lesson in enumerate(lessons):
+    for fold, data in enumerate(lessons):
         tested = {i.group for i, f in zip(clips.items, fold_of, strict=True) if f == fold}
-        watched = {item.group for item in lesson.validation.items}
-        learnt = {item.group for item in lesson.clips.items}
+        watched = {item.group for item in data.validation.items}
+        learnt = {item.group for item in data.clips.items}
         assert watched
         assert learnt
         assert not watched & learnt

@@ -15,7 +15,7 @@ from train.data.clips import load_clips
 from train.data.datasets import donateacry
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
-from train.fit.trainer import Bank, Dice, step_loss
+from train.fit.trainer import DeviceDataset, EpochRng, step_loss
 
 if __name__ == "__main__":
     root, out = sys.argv[1:]
@@ -24,10 +24,12 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     plain = cry_model.build_model("improved-ecapa-tdnn", 5, 64, channels=32)
     model = accelerator.prepare(plain).eval()
-    bank = Bank(load_clips(donateacry.read(Path(root)), front_end), 5, 1.0, accelerator.device)
+    dataset = DeviceDataset(
+        load_clips(donateacry.read(Path(root)), front_end), 5, 1.0, accelerator.device
+    )
     # 9 pieces: no two processes can have equal parts of it.
-    preset, dice = replace(BEST, batch=9), Dice(0, 0, accelerator.device)
-    loss = step_loss(model, front_end, bank, None, preset, dice, accelerator)
+    preset, rng = replace(BEST, batch=9), EpochRng(0, 0, accelerator.device)
+    loss = step_loss(model, front_end, dataset, None, preset, rng, accelerator)
     accelerator.backward(loss)
     if accelerator.is_main_process:
         gradients = {name: p.grad for name, p in plain.named_parameters()}

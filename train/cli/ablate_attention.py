@@ -1,15 +1,14 @@
-"""``python -m train effect``."""
+"""``python -m train ablate-attention``."""
 
-from __future__ import annotations
-
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from accelerate import Accelerator
 
 from cry_model.checkpoint import CheckpointError, load_checkpoint
 from cry_model.registry import list_models
-from train.cli.options import HelpFormatter, add_cache, add_data_root, add_device
+from train.cli.options import SYSTEMS, CorpusOptions, Device, one_of, option
 from train.data.corpus import DataError
 from train.data.splits import PROTOCOLS
 from train.fit.devices import make_accelerator
@@ -24,76 +23,69 @@ from train.studies.attention_ablation import (
 )
 from train.studies.neutral import neutralisations
 
-DESCRIPTION = """Does attention do anything? Ask the weights that 'fit --keep-folds' kept once more,
-with each attention made neutral, and write what becomes of the held-out answers, and what the
-attention is like, as attention_effect.json beside the predictions. What is there and newer than
-weights and predictions is not measured again."""
+
+@dataclass(frozen=True, kw_only=True)
+class AblateAttentionOptions(CorpusOptions):
+    """Measure what each attention does to the answers of saved folds.
+
+    The weights that 'fit --save-folds' saved answer once more, with each attention replaced by a
+    mean or uniform one; what becomes of the held-out answers, and what the attention is like, goes
+    to attention_effect.json beside the predictions. What is there and newer than weights and
+    predictions is not measured again.
+    """
+
+    out: Annotated[Path, option("where 'fit' put results and saved folds")] = Path("runs")
+    dataset: Annotated[
+        list[str], option("only these; by default all that are there", metavar="DATASET")
+    ] = ()
+    protocol: Annotated[
+        list[str], option("only these; by default all", parser=one_of(PROTOCOLS))
+    ] = ()
+    system: Annotated[
+        list[str],
+        option(
+            f"only these, by default all; of {SYSTEMS}",
+            parser=one_of(list_models()),
+            metavar="SYSTEM",
+        ),
+    ] = ()
+    device: Device = "auto"
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """The command's options."""
-    parser = commands.add_parser(
-        "effect",
-        help="measure what each attention does to the answers of kept folds",
-        description=DESCRIPTION,
-        formatter_class=HelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument(
-        "--out", type=Path, default=Path("runs"), help="where 'fit' put results and kept folds"
-    )
-    parser.add_argument(
-        "--dataset", nargs="+", metavar="DATASET", help="only these; by default all that are there"
-    )
-    parser.add_argument(
-        "--protocol", nargs="+", choices=list(PROTOCOLS), help="only these; by default all"
-    )
-    parser.add_argument(
-        "--system",
-        nargs="+",
-        choices=list_models(),
-        metavar="SYSTEM",
-        help=f"only these, by default all; of {', '.join(list_models())}",
-    )
-    add_data_root(parser)
-    add_cache(parser)
-    add_device(parser)
-
-
-def run(args: argparse.Namespace) -> None:
-    """Measures cell by cell; what is wrong with one does not stop the others.
+def run(options: AblateAttentionOptions) -> None:
+    """Measure cell by cell; what is wrong with one does not stop the others.
 
     Raises:
         DataError: at the end, with a sentence for each that could not be measured.
     """
-    accelerator = make_accelerator(args.device)  # its precision is for fitting
+    accelerator = make_accelerator(options.device)  # its precision is for fitting
     wrong = []
-    for cell in find_cells(args.out, args.dataset, args.protocol, args.system):
+    for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
         try:
-            print(f"{cell}: {look(args, cell, accelerator)}", flush=True)
+            print(f"{cell}: {look(options, cell, accelerator)}", flush=True)
         except (CheckpointError, DataError) as error:
             wrong.append(f"{cell}: {error}")
     if wrong:
         raise DataError("\n".join(wrong))
 
 
-def look(args: argparse.Namespace, cell: Cell, accelerator: Accelerator) -> str:
-    """Measures one cell, unless it is done or has nothing to measure, and says what was found."""
+def look(options: AblateAttentionOptions, cell: Cell, accelerator: Accelerator) -> str:
+    """Measure one cell, unless it is done or has nothing to measure, and say what was found."""
     if cell.newer(EFFECT):
         return "is measured already."
     kept = cell.kept
     model, config = load_checkpoint(kept[0][2])
     if not neutralisations(model):
-        return "has no attention that could be made neutral."
-    one = rebuild(cell, config, args.data_root, args.cache, accelerator)
-    with one.alone(cell.results_folder):  # a fit would change the predictions meanwhile
+        return "has no attention that could be ablated."
+    one = rebuild(cell, config, options.data_root, options.cache, accelerator)
+    with one.lock(cell.results_folder):  # a fit would change the predictions meanwhile
         effect = measure(one, kept)
         write_effect(cell.results_folder, effect)
     return describe(effect)
 
 
 def describe(effect: AttentionEffect) -> str:
-    """What became of the answers, a line for each neutralisation."""
+    """Put what became of the answers into lines, one for each ablation."""
     seeds = ", ".join(map(str, effect.seeds))
     lines = [f"{effect.recordings} recordings in {effect.groups} groups, seeds {seeds}."]
     for name, found in effect.neutralised.items():

@@ -1,11 +1,10 @@
 """``python -m train calibrate``."""
 
-from __future__ import annotations
-
-import argparse
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from cry_model.calibration import Calibration
 from cry_model.checkpoint import (
@@ -17,61 +16,60 @@ from cry_model.checkpoint import (
 )
 from cry_model.hub import find_checkpoint
 from cry_model.records import Evaluation
-from train.cli.options import HelpFormatter, add_coverage
+from cry_model.results import RUN, whole_seeds, write_record
+from train.cli.options import Coverage, Options, option
 from train.data.corpus import DataError
 from train.scoring import results
-from train.scoring.calibration import calibrate
+from train.scoring.calibration import PROMISED, calibrate
 
-DESCRIPTION = """Calibrate on the held-out predictions of a run: the temperature that makes
-probabilities as sure as they are right, and the threshold above which an answer names a label, so
-that new babies get what is promised. 'fit' does this by itself; nothing is fitted again."""
 SHARED = ("system", "dataset", "data", "settings", "preset")
 """What a checkpoint's weights and a run's predictions were made with, in both of their records."""
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """The command's options."""
-    parser = commands.add_parser(
-        "calibrate",
-        help="calibrate probabilities and prediction sets on the results of a run",
-        description=DESCRIPTION,
-        formatter_class=HelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument(
-        "results", type=Path, help="folder with run.json, which gets the numbers, and predictions"
-    )
-    parser.add_argument(
-        "--checkpoint",
-        type=Path,
-        help="folder of the weights of that run, to carry them and the metrics of all its seeds",
-    )
-    parser.add_argument(
-        "--teacher",
-        metavar="CHECKPOINT",
-        help="of a pupil's: its answers are calibrated as this says before the pupil's are",
-    )
-    add_coverage(parser)
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(Options):
+    """Calibrate probabilities and prediction sets on the held-out predictions of a run.
+
+    That is the temperature that makes probabilities as sure as they are right, and the threshold
+    above which an answer names a label, so that new babies get what is promised. 'fit' does this by
+    itself; nothing is fitted again.
+    """
+
+    results: Annotated[
+        Path, typer.Argument(help="folder with run.json, which gets the numbers, and predictions")
+    ]
+    checkpoint: Annotated[
+        Path | None,
+        option("folder of the weights of that run, to carry them and the metrics of all its seeds"),
+    ] = None
+    teacher: Annotated[
+        str | None,
+        option(
+            "of a student's: its answers are calibrated as this says before the student's are",
+            metavar="CHECKPOINT",
+        ),
+    ] = None
+    coverage: Coverage = PROMISED
 
 
-def run(args: argparse.Namespace) -> None:
-    """Calibrates, and writes it down."""
-    record = results.read_run(args.results)
+def run(options: CalibrateOptions) -> None:
+    """Calibrate, and write it down."""
+    record = results.read_run(options.results)
     if record is None or "labels" not in record:
-        raise DataError(f"There is no finished run in '{args.results}'; 'fit' makes one.")
-    config = None if args.checkpoint is None else config_of(args.checkpoint, record)
-    evaluation = None if config is None else measured(config, record, args.results)
-    found = calibrated(args, record)
-    results.write_record(args.results, {**record, "calibration": asdict(found)})
-    print(describe(found), f"Written to {args.results / results.RUN}.", sep="\n")
+        raise DataError(f"There is no finished run in '{options.results}'; 'fit' makes one.")
+    config = None if options.checkpoint is None else config_of(options.checkpoint, record)
+    evaluation = None if config is None else measured(config, record, options.results)
+    found = calibrated(options, record)
+    write_record(options.results, {**record, "calibration": asdict(found)})
+    print(describe(found), f"Written to {options.results / RUN}.", sep="\n")
     if config is not None:
         carried = replace(config, calibration=found, evaluation=evaluation)
-        write_atomically(args.checkpoint / CONFIG, carried.to_json().encode())
-        print(f"Written to {args.checkpoint / CONFIG}.")
+        write_atomically(options.checkpoint / CONFIG, carried.to_json().encode())
+        print(f"Written to {options.checkpoint / CONFIG}.")
 
 
 def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
-    """The config of a checkpoint.
+    """Read the config of a checkpoint.
 
     Raises:
         CheckpointError: if it cannot be loaded.
@@ -91,35 +89,35 @@ def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
 
 
 def measured(config: CheckpointConfig, record: dict[str, Any], folder: Path) -> Evaluation | None:
-    """What the checkpoint carries of its metrics: of all seeds that the run has by now.
+    """Return what the checkpoint carries of its metrics: of all seeds that the run has by now.
 
     Raises:
         DataError: if they are damaged.
     """
     if config.evaluation is None:
         return None
-    with results.trusting(folder / results.RUN):
+    with results.trusting(folder / RUN):
         return read_evaluation(record["metrics"]["recording"])
 
 
-def calibrated(args: argparse.Namespace, record: dict[str, Any]) -> Calibration:
-    """From the predictions of the run of ``record``."""
+def calibrated(options: CalibrateOptions, record: dict[str, Any]) -> Calibration:
+    """Calibrate from the predictions of the run of ``record``."""
     ran, labels = record["configuration"], record["labels"]
-    table = results.whole_seeds(results.read_predictions(args.results, labels), ran["folds"])
-    opinions = results.read_opinions(args.results, labels)
+    table = whole_seeds(results.read_predictions(options.results, labels), ran["folds"])
+    predicted = results.read_teacher(options.results, labels)
     temperature = 1.0
-    if args.teacher is not None:
-        if opinions is None:
+    if options.teacher is not None:
+        if predicted is None:
             raise DataError("This run learnt from labels; leave --teacher out.")
-        _, teacher = load_checkpoint(find_checkpoint(args.teacher))
+        _, teacher = load_checkpoint(find_checkpoint(options.teacher))
         if teacher.calibration is not None:
             temperature = teacher.calibration.temperature
     facts = {name: ran[name] for name in ("dataset", "protocol", "folds")}
-    return calibrate(table, labels, args.coverage, opinions, temperature, **facts)
+    return calibrate(table, labels, options.coverage, predicted, temperature, **facts)
 
 
 def describe(found: Calibration) -> str:
-    """The numbers in a few lines."""
+    """Put the numbers into a few lines."""
     coverage, size = found.coverage, found.size
     return (
         f"temperature {found.temperature:.3f}, threshold {found.threshold:.3f}, against "

@@ -1,113 +1,334 @@
-"""Options and types that several commands share."""
+"""Options of the commands as frozen dataclasses, whose fields typer reads.
 
-from __future__ import annotations
+Annotations stay objects here and in the other modules that declare options (no import of
+``annotations``): typer evaluates what a subclass inherits in the subclass's own module.
+"""
 
-import argparse
 import contextlib
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
+import typer
+
+from cry_model.registry import list_models
+from train.data.datasets import DATASETS
+from train.data.feature_tables import TABLES
+from train.data.splits import FOLDS, PROTOCOLS
+from train.fit.presets import PRESETS
 from train.scoring.calibration import PROMISED
 
-
-class HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Shows defaults, but not those that say nothing."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, True, [], argparse.SUPPRESS):
-            return action.help
-        return super()._get_help_string(action)
+WHAT, HOW, TEACHER = "What", "How", "From a teacher (knowledge distillation)"
+WHERE, HUB = "Where", "On the Hugging Face Hub"
+SYSTEMS = ", ".join(list_models())
+CORPORA = ", ".join(DATASETS)
 
 
-def at_least(least: int, most: int = 2**32 - 1) -> Callable[[str], int]:
-    """A type for argparse: whole numbers from ``least`` on, to ``most``."""
+Parser = Callable[[str], Any]
 
-    def whole_number(text: str) -> int:
+
+def option(
+    help: str, *, panel: str | None = None, parser: Parser | None = None, **more: Any
+) -> Any:
+    """Declare an option; where its parser has a metavar, the help shows that."""
+    more = {"metavar": getattr(parser, "metavar", None), "show_envvar": False, **more}
+    return typer.Option(help=help, rich_help_panel=panel, parser=parser, **more)
+
+
+def flag(name: str, help: str, *, panel: str | None = None) -> Any:
+    """Declare an option that is on if it is given."""
+    return typer.Option(name, help=help, rich_help_panel=panel)
+
+
+def spelling(field: str) -> str:
+    """Spell a field as on the command line: ``data_root`` -> ``--data-root``."""
+    return f"--{field.replace('_', '-')}"
+
+
+def whole_number(least: int = 0, most: int = 2**32 - 1) -> Parser:
+    """Return a parser of whole numbers from ``least`` to ``most``."""
+
+    def parse(text: str) -> int:
         with contextlib.suppress(ValueError):
             if least <= int(text) <= most:
                 return int(text)
-        raise argparse.ArgumentTypeError(
+        raise typer.BadParameter(
             f"must be a whole number from {least} on, {most:,} at most, not {text:.40}"
         )
 
-    return whole_number
+    parse.metavar = "N"
+    return parse
 
 
-def share(text: str) -> float:
-    """A type for argparse: a number from 0 to 1."""
-    with contextlib.suppress(ValueError):
-        if 0 <= float(text) <= 1:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
+def share(ends: bool) -> Parser:
+    """Return a parser of numbers from 0 to 1, with or without these ends."""
+
+    def parse(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            value = float(text)
+            if 0 < value < 1 or (ends and value in (0, 1)):
+                return value
+        raise typer.BadParameter(f"must lie between 0 and 1, not {text:.40}")
+
+    parse.metavar = "SHARE"
+    return parse
 
 
-def inside(text: str) -> float:
-    """A type for argparse: a number between 0 and 1, neither of them."""
-    with contextlib.suppress(ValueError):
-        if 0 < float(text) < 1:
-            return float(text)
-    raise argparse.ArgumentTypeError(f"must lie between 0 and 1, not {text}")
+def one_of(names: Iterable[str]) -> Parser:
+    """Return a parser that takes these names and no others."""
+    known = tuple(names)
+
+    def parse(text: str) -> str:
+        if text not in known:
+            raise typer.BadParameter(f"must be one of {', '.join(known)}, not {text:.40}")
+        return text
+
+    parse.metavar = "|".join(known)
+    return parse
 
 
-Options = argparse._ActionsContainer  # a parser or one of its groups
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of a command; those that take several words are declared as lists.
+
+    They are tuples in the object, as everything in it is frozen.
+    """
+
+    def __post_init__(self):
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, list):
+                object.__setattr__(self, field.name, tuple(value))
+
+    @classmethod
+    def several(cls) -> frozenset[str]:
+        """Return the options that take several words."""
+        kinds = {field.name: get_args(field.type)[0] for field in fields(cls)}
+        return frozenset(spelling(name) for name, kind in kinds.items() if get_origin(kind) is list)
 
 
-def add_data_root(parser: Options) -> None:
-    """``--data-root``, with the variable CRY_DATA as its default."""
-    parser.add_argument(
-        "--data-root",
-        type=Path,
-        default=os.environ.get("CRY_DATA") or None,
-        help="folder that holds the datasets; the variable CRY_DATA gives another default",
+def repeat(words: Sequence[str], several: Collection[str]) -> list[str]:
+    """Repeat an option before each of its words: ``--seeds 0 1`` -> ``--seeds 0 --seeds 1``."""
+    found: list[str] = []
+    for word in words:
+        if not word.startswith("--") and len(found) > 1 and found[-2] in several:
+            found.append(found[-2])
+        found.append(word)
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusOptions(Options):
+    """Where recordings are, and where they are kept prepared."""
+
+    data_root: Annotated[
+        Path | None,
+        option(
+            "folder that holds the datasets; the variable CRY_DATA gives another default",
+            panel=WHAT,
+            envvar="CRY_DATA",
+        ),
+    ] = None
+    cache: Annotated[Path, option("folder of prepared corpora, each decoded once", panel=WHAT)] = (
+        Path("runs") / "cache"
     )
 
 
-def add_cache(parser: Options) -> None:
-    """``--cache``."""
-    parser.add_argument(
-        "--cache",
-        type=Path,
-        default=Path("runs") / "cache",
-        help="folder of prepared corpora, each decoded once",
-    )
-
-
-def add_settings(parser: Options) -> None:
-    """``--set``."""
-    parser.add_argument(
-        "--set",
-        action="extend",
-        nargs="+",
-        default=[],
-        metavar="NAME=VALUE",
-        help="other settings of the preset, its augmentation or the system: "
+Device = Annotated[
+    str, option("where to compute", panel=WHERE, parser=one_of(["auto", "cpu", "cuda"]))
+]
+Settings = Annotated[
+    list[str],
+    option(
+        "other settings of the preset, its augmentation or the system: "
         "batch=64 mixup=0 validation=0.2 patience=5 channels=64",
+        panel=HOW,
+        metavar="NAME=VALUE",
+    ),
+]
+Seeds = Annotated[
+    list[int],
+    option(
+        "one or more; each fits every fold once", panel=WHAT, parser=whole_number(), metavar="SEED"
+    ),
+]
+Coverage = Annotated[
+    float,
+    option(
+        "share of cries for which the right label shall be among those that an answer names",
+        panel=WHAT,
+        parser=share(ends=False),
+    ),
+]
+Protocols = Annotated[
+    list[str],
+    option(
+        "what stays together in a fold; those that split a corpus alike are fitted once",
+        panel=WHAT,
+        parser=one_of(PROTOCOLS),
+    ),
+]
+Systems = Annotated[
+    list[str],
+    option(
+        f"one or more of {SYSTEMS}; or all",
+        panel=WHAT,
+        parser=one_of(["all", *list_models()]),
+        metavar="SYSTEM",
+    ),
+]
+Checkpoint = Annotated[
+    bool, option("fit on everything at the end and save the weights", panel=WHERE)
+]
+Private = Annotated[bool, flag("--private", "only its owner may see it", panel=HUB)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittingOptions(CorpusOptions):
+    """How ``fit`` and ``grid`` fit, and where."""
+
+    preset: Annotated[
+        str | None,
+        option(
+            "base settings (default: best; wide for corpora of one rate from 16 kHz on; "
+            "features for feature-mlp)",
+            panel=HOW,
+            parser=one_of(PRESETS),
+        ),
+    ] = None
+    start_from: Annotated[
+        str | None,
+        option(
+            "begin with the weights of this one, fitted on another corpus, but for its classifier",
+            panel=HOW,
+            metavar="CHECKPOINT",
+        ),
+    ] = None
+    epochs: Annotated[
+        int | None, option("instead of the preset's", panel=HOW, parser=whole_number(1))
+    ] = None
+    set: Settings = ()
+    precision: Annotated[
+        str, option("of the model", panel=HOW, parser=one_of(["auto", "float32", "bfloat16"]))
+    ] = "auto"
+    deterministic: Annotated[
+        bool,
+        flag(
+            "--deterministic",
+            "the same result twice on CUDA too, slower; on a CPU with the same number of threads",
+            panel=HOW,
+        ),
+    ] = False
+    device: Device = "auto"
+    out: Annotated[Path, option("results, states and checkpoints go here", panel=WHERE)] = Path(
+        "runs"
     )
+    resume: Annotated[
+        bool, option("go on after the last finished epoch of a fit that was cut off", panel=WHERE)
+    ] = True
+    checkpoint: Checkpoint = True
+    save_folds: Annotated[
+        bool,
+        flag(
+            "--save-folds",
+            "save the weights of each fold that is fitted, in OUT/folds",
+            panel=WHERE,
+        ),
+    ] = False
+    track: Annotated[
+        bool, flag("--track", "live curves: tensorboard --logdir OUT/curves", panel=WHERE)
+    ] = False
 
 
-def add_device(parser: Options) -> None:
-    """``--device``."""
-    parser.add_argument(
-        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to compute"
-    )
+@dataclass(frozen=True, kw_only=True)
+class FitOptions(FittingOptions):
+    """Cross-validate systems on a corpus, then fit each on all of it and save a checkpoint.
 
+    A corpus with a test part of its own is tested on that alone. What is already in --out is not
+    fitted again: the same command goes on after a crash.
+    """
 
-def add_coverage(parser: Options) -> None:
-    """``--coverage``."""
-    parser.add_argument(
-        "--coverage",
-        type=inside,
-        default=PROMISED,
-        metavar="SHARE",
-        help="share of cries for which the right label shall be among those that an answer names",
-    )
+    system: Systems
+    dataset: Annotated[
+        str,
+        option(
+            f"one of {', '.join((*DATASETS, *TABLES))}; or a file that 'prepare' wrote", panel=WHAT
+        ),
+    ]
+    protocol: Annotated[
+        str, option("what stays together in a fold", panel=WHAT, parser=one_of(PROTOCOLS))
+    ] = "baby"
+    folds: Annotated[
+        int | None,
+        option(
+            f"of the cross-validation (default: {FOLDS}, or the corpus's own test part alone)",
+            panel=WHAT,
+            parser=whole_number(2),
+        ),
+    ] = None
+    outer_fold: Annotated[
+        int | None,
+        option(
+            "only cross-validate within the training part of this fold (from 0; nested "
+            "cross-validation), for choices that must not see what it tests; no checkpoint",
+            panel=WHAT,
+            parser=whole_number(),
+            metavar="FOLD",
+        ),
+    ] = None
+    inner_folds: Annotated[
+        int,
+        option(
+            "of the cross-validation within an --outer-fold", panel=WHAT, parser=whole_number(2)
+        ),
+    ] = 2
+    permute_labels: Annotated[
+        int | None,
+        option(
+            "permute the labels among groups first, to see what the protocol gives where "
+            "they hardly go with the sound; no checkpoint, and an --out of its own",
+            panel=WHAT,
+            parser=whole_number(),
+            metavar="SEED",
+        ),
+    ] = None
+    seeds: Seeds = (0,)
+    coverage: Coverage = PROMISED
+    teacher: Annotated[
+        str | None,
+        option(
+            "folder or Hub repository to take soft labels from", panel=TEACHER, metavar="CHECKPOINT"
+        ),
+    ] = None
+    teacher_weight: Annotated[
+        float,
+        option(
+            "share of the teacher's labels where there are others; the rest of 1 is theirs",
+            panel=TEACHER,
+            parser=share(ends=True),
+        ),
+    ] = 0.5
+    unlabelled: Annotated[
+        str | None,
+        option(
+            "learn from these recordings too, by the teacher's labels alone",
+            panel=TEACHER,
+            metavar="DATASET",
+        ),
+    ] = None
+    publish: Annotated[
+        str | None,
+        option(
+            "send the checkpoint there at the end, as the command 'publish' does; the access "
+            "token is looked at before the fit",
+            panel=HUB,
+            metavar="USER/NAME",
+        ),
+    ] = None
+    private: Private = False
 
-
-def add_repository(parser: Options) -> None:
-    """``--repo-id``, ``--private`` and ``--dry-run``, for what goes to the Hugging Face Hub."""
-    parser.add_argument("--repo-id", required=True, metavar="USER/NAME", help="where to")
-    parser.add_argument("--private", action="store_true", help="only its owner may see it")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="show what would be sent and send nothing"
-    )
+    @property
+    def reports_only(self) -> bool:
+        """Whether the fit answers a question of its own, of which no checkpoint is saved."""
+        return self.outer_fold is not None or self.permute_labels is not None

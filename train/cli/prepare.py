@@ -1,15 +1,15 @@
 """``python -m train prepare``."""
 
-from __future__ import annotations
-
-import argparse
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 import pandas as pd
+import typer
 
-from train.cli.options import HelpFormatter, add_cache, add_data_root
+from train.cli.options import CORPORA, CorpusOptions, flag, one_of, option
 from train.data.cache import Prepared, describe, prepare
 from train.data.corpus import ONLY_LEARNT, DataError, Item
 from train.data.datasets import DATASETS
@@ -22,7 +22,7 @@ SHOWN = 5  # of many alike
 
 
 def overview(data: Prepared) -> str:
-    """A line a label: recordings, groups and seconds, and what the corpus's own split tests."""
+    """Write a line a label: recordings, groups, seconds, and what the corpus's own split tests."""
     clips = data.clips
     table = pd.DataFrame(
         {
@@ -44,7 +44,7 @@ def overview(data: Prepared) -> str:
 
 
 def cautions(data: Prepared, folds: int) -> list[str]:
-    """Sentences about labels, groups and sounds that do not look as they were meant.
+    """Write sentences about labels, groups and sounds that do not look as they were meant.
 
     Args:
         data: the corpus, with its official folds if they will be taken.
@@ -62,7 +62,7 @@ def cautions(data: Prepared, folds: int) -> list[str]:
 
 
 def _twins(kind: str, names: Iterable[str], blanks: str) -> list[str]:
-    """Names that differ by case or blanks alone."""
+    """Find names that differ by case or blanks alone."""
     alike = defaultdict(list)
     for name in sorted(names):
         alike[re.sub(blanks, "", plain(name)) or name].append(name)
@@ -71,7 +71,7 @@ def _twins(kind: str, names: Iterable[str], blanks: str) -> list[str]:
 
 
 def _crossing(items: Sequence[Item], kind: str, of: Callable[[Item], str | None]) -> list[str]:
-    """Equal sounds with different labels, or in different groups."""
+    """Find equal sounds with different labels, or in different groups."""
     same: dict[str, dict[str | None, Item]] = defaultdict(dict)
     for item in items:
         same[item.source].setdefault(of(item), item)
@@ -94,7 +94,7 @@ def _few_groups(items: Sequence[Item], folds: int) -> list[str]:
 
 
 def _test_part(items: Sequence[Item]) -> list[str]:
-    """A test part that shares labels too little, or groups at all, with the rest."""
+    """Find a test part that shares labels too little, or groups at all, with the rest."""
     learnt = [item for item in items if item.fold == ONLY_LEARNT]
     tested = [item for item in items if item.fold != ONLY_LEARNT]
     labels = {item.label for item in learnt}, {item.label for item in tested}
@@ -118,42 +118,37 @@ def _few(sentences: Sequence[str]) -> list[str]:
     return [*sentences[:SHOWN], *([f"{more} more like these"] if more > 0 else [])]
 
 
-DESCRIPTION = """Decode a corpus once into one compact file that 'fit' reads, also on a machine
-without audio libraries: copy the file there and give its name to --dataset."""
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions(CorpusOptions):
+    """Decode a corpus once into one compact file.
+
+    'fit' reads it, also on a machine without audio libraries: copy the file there and give its
+    name to --dataset.
+    """
+
+    dataset: Annotated[
+        str, typer.Argument(parser=one_of(DATASETS), metavar="DATASET", help=f"one of {CORPORA}")
+    ]
+    download: Annotated[
+        bool,
+        flag(
+            "--download",
+            "fetch the corpus first, from its public archive; what is there stays",
+        ),
+    ] = False
+    preset: Annotated[str, option("whose front end will hear it", parser=one_of(PRESETS))] = "best"
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """The command's options."""
-    parser = commands.add_parser(
-        "prepare",
-        help="decode a corpus once into one compact file",
-        description=DESCRIPTION,
-        formatter_class=HelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument("dataset", choices=list(DATASETS), help="which corpus")
-    add_data_root(parser)
-    add_cache(parser)
-    parser.add_argument(
-        "--download",
-        action="store_true",
-        help="fetch the corpus first, from its public archive; what is there stays",
-    )
-    parser.add_argument(
-        "--preset", choices=list(PRESETS), default="best", help="whose front end will hear it"
-    )
-
-
-def run(args: argparse.Namespace) -> None:
-    """Prepares the corpus and says what is in it."""
-    if args.data_root is None:
+def run(options: PrepareOptions) -> None:
+    """Prepare the corpus and say what is in it."""
+    if options.data_root is None:
         raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
-    dataset, config = DATASETS[args.dataset], PRESETS[args.preset].front_end
-    if args.download:
-        download(dataset, args.data_root)
-    if dataset.write is not None and not (args.data_root / dataset.name).exists():
-        dataset.write(args.data_root)
-    data, path = prepare(dataset, args.data_root, args.cache, config)
+    dataset, config = DATASETS[options.dataset], PRESETS[options.preset].front_end
+    if options.download:
+        download(dataset, options.data_root)
+    if dataset.write is not None and not (options.data_root / dataset.name).exists():
+        dataset.write(options.data_root)
+    data, path = prepare(dataset, options.data_root, options.cache, config)
     folds = 1 if has_test_part(data.clips.items) else FOLDS
     print(overview(data), describe(data), *cautions(data, folds), sep="\n")
     print(f"{path}, {path.stat().st_size / 1e6:.1f} MB.")

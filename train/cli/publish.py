@@ -1,34 +1,84 @@
 """``python -m train publish``."""
 
-from __future__ import annotations
-
-import argparse
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from train.cli.options import HelpFormatter, add_repository
-from train.publish.hub import CARD, checkpoint_upload, publish
+import typer
 
-
-def add(commands: argparse._SubParsersAction) -> None:
-    """The command's options."""
-    parser = commands.add_parser(
-        "publish",
-        help="put a checkpoint with its model card on the Hugging Face Hub",
-        description="Put a checkpoint on the Hugging Face Hub: weights, config, and a model card "
-        "written from the config. Needs a token with write access: hf auth login, or HF_TOKEN.",
-        formatter_class=HelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument("checkpoint", type=Path, help="folder of the checkpoint")
-    add_repository(parser)
-    parser.add_argument("--revision", metavar="BRANCH", help="branch to commit to, made if need be")
+from train.cli.options import Options, Private, flag, option
+from train.publish.hub import (
+    CARD,
+    FOLDERS,
+    PublishError,
+    Upload,
+    check_repo_id,
+    checkpoint_upload,
+    publish,
+    space_files,
+)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Publishes, or shows what would be published."""
-    upload = checkpoint_upload(args.checkpoint, args.repo_id, args.private, args.revision)
+@dataclass(frozen=True, kw_only=True)
+class PublishOptions(Options):
+    """Put a checkpoint, or with --space the page, on the Hugging Face Hub.
+
+    A checkpoint goes there with its config and a model card written from that; the page as a
+    Gradio Space, with what it needs and nothing else. Needs a token with write access: hf auth
+    login, or HF_TOKEN.
+    """
+
+    checkpoint: Annotated[Path | None, typer.Argument(help="folder of the checkpoint")] = None
+    repo_id: Annotated[str, option("where to", metavar="USER/NAME")]
+    private: Private = False
+    dry_run: Annotated[bool, flag("--dry-run", "show what would be sent and send nothing")] = False
+    revision: Annotated[
+        str | None, option("branch to commit a checkpoint to, made if need be", metavar="BRANCH")
+    ] = None
+    space: Annotated[bool, flag("--space", "publish the page instead of a checkpoint")] = False
+    model: Annotated[
+        str | None,
+        option(
+            "published checkpoint that answers on a --space, set as its variable CRY_MODEL, "
+            "with or without a revision; without --model, that variable is left as it is, and a "
+            "new Space answers with the bundled one",
+            metavar="USER/NAME@REVISION",
+        ),
+    ] = None
+
+    def upload(self) -> Upload:
+        """Collect what is to be sent.
+
+        Raises:
+            PublishError: if the options do not go together, or a name is none.
+            CheckpointError: if there is no such checkpoint.
+        """
+        if not self.space:
+            if self.checkpoint is None:
+                raise PublishError("Name the folder of a checkpoint, or give --space.")
+            if self.model is not None:
+                raise PublishError("--model is about a --space; leave it out.")
+            return checkpoint_upload(self.checkpoint, self.repo_id, self.private, self.revision)
+        if self.checkpoint is not None or self.revision is not None:
+            raise PublishError("--space sends the page; leave out the checkpoint and --revision.")
+        if self.model is not None:
+            check_repo_id(self.model.partition("@")[0])
+        return Upload(
+            repo_id=self.repo_id,
+            kind="space",
+            files=space_files(),
+            message="Publish the page",
+            private=self.private,
+            owned=FOLDERS,
+            variables={} if self.model is None else {"CRY_MODEL": self.model},
+        )
+
+
+def run(options: PublishOptions) -> None:
+    """Publish, or show what would be published."""
+    upload = options.upload()
     print(upload.describe())
-    if args.dry_run:
-        print(f"\n{CARD}:\n\n{upload.files[CARD].decode()}")
-    else:
+    if not options.dry_run:
         print(f"Published: {publish(upload)}")
+    elif CARD in upload.files and not options.space:
+        print(f"\n{CARD}:\n\n{upload.files[CARD].decode()}")

@@ -1,93 +1,77 @@
-"""``python -m train gate``."""
+"""``python -m train train-detector``."""
 
-from __future__ import annotations
-
-import argparse
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated
 
 from cry_model.registry import ON_SPECTROGRAMS
 from train.cli.options import (
-    HelpFormatter,
-    add_cache,
-    add_data_root,
-    add_device,
-    add_settings,
-    at_least,
+    Checkpoint,
+    CorpusOptions,
+    Device,
+    Settings,
+    one_of,
+    option,
+    whole_number,
 )
 from train.data.cache import describe as describe_corpus
 from train.data.cache import find_corpus
-from train.data.datasets import detector as gate
+from train.data.datasets import detector
 from train.fit.devices import make_accelerator
-from train.fit.presets import GATE, GATE_SETTINGS, apply_overrides
+from train.fit.experiment import Experiment
+from train.fit.presets import DETECTOR, DETECTOR_SETTINGS, apply_overrides
 from train.fit.run import Run
 from train.studies.detector import describe, run_check
 
-DESCRIPTION = """Fit the gate, which tells a baby's cry from other sounds, on Donate-a-Cry, ESC-10,
-speech and made-up sounds; measure it on folds that it did not hear, on cries with other sounds
-under them, and on whole kinds of sound that it was fitted without. What is already in --out is not
-fitted again."""
-
-SYSTEMS = tuple(name for name in ON_SPECTROGRAMS if name.startswith(tuple(GATE_SETTINGS)))
+SYSTEMS = tuple(name for name in ON_SPECTROGRAMS if name.startswith(tuple(DETECTOR_SETTINGS)))
 
 
-def add(commands: argparse._SubParsersAction) -> None:
-    """The command's options."""
-    parser = commands.add_parser(
-        "gate",
-        help="fit and measure the gate that tells cries from other sounds",
-        description=DESCRIPTION,
-        formatter_class=HelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    parser.add_argument(
-        "--system",
-        choices=SYSTEMS,
-        default="ecapa-tdnn",
-        metavar="SYSTEM",
-        help=f"one of {', '.join(SYSTEMS)}, all of them small",
-    )
-    add_data_root(parser)
-    add_cache(parser)
-    parser.add_argument("--seed", type=at_least(0), default=0, help="of weights and draws")
-    parser.add_argument("--epochs", type=at_least(1), default=GATE.epochs, help="of each fit")
-    add_settings(parser)
-    parser.add_argument(
-        "--leave-out",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="fit it without each kind of sound in turn, too",
-    )
-    parser.add_argument(
-        "--checkpoint",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="fit on everything at the end and save the weights",
-    )
-    add_device(parser)
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="results and states go here")
+@dataclass(frozen=True, kw_only=True)
+class TrainDetectorOptions(CorpusOptions):
+    """Fit and measure the detector that tells a baby's cry from other sounds.
+
+    It is fitted on Donate-a-Cry, ESC-10, speech and synthetic sounds, and measured on folds that it
+    did not hear, on cries with other sounds under them, and on whole kinds of sound that it was
+    fitted without. What is already in --out is not fitted again.
+    """
+
+    system: Annotated[
+        str,
+        option(
+            f"one of {', '.join(SYSTEMS)}, all of them small",
+            parser=one_of(SYSTEMS),
+            metavar="SYSTEM",
+        ),
+    ] = "ecapa-tdnn"
+    seed: Annotated[
+        int, option("of weights and random pieces", parser=whole_number(), metavar="SEED")
+    ] = 0
+    epochs: Annotated[int, option("of each fit", parser=whole_number(1))] = DETECTOR.epochs
+    set: Settings = ()
+    leave_out: Annotated[bool, option("fit it without each kind of sound in turn, too")] = True
+    checkpoint: Checkpoint = True
+    device: Device = "auto"
+    out: Annotated[Path, option("results and states go here")] = Path("runs")
 
 
-def run(args: argparse.Namespace) -> None:
-    """Fits, measures, and saves the gate."""
-    preset, settings = apply_overrides(replace(GATE, epochs=args.epochs), args.set)
-    base = next(name for name in GATE_SETTINGS if args.system.startswith(name))
-    settings = {**GATE_SETTINGS[base], **settings}
-    accelerator = make_accelerator(args.device)
-    data = find_corpus(gate.NAME, args.data_root, args.cache, preset.front_end)
+def run(options: TrainDetectorOptions) -> None:
+    """Fit, measure, and save the detector."""
+    preset, settings = apply_overrides(replace(DETECTOR, epochs=options.epochs), options.set)
+    base = next(name for name in DETECTOR_SETTINGS if options.system.startswith(name))
+    settings = {**DETECTOR_SETTINGS[base], **settings}
+    accelerator = make_accelerator(options.device)
+    data = find_corpus(detector.NAME, options.data_root, options.cache, preset.front_end)
     accelerator.print(describe_corpus(data))
-    one = Run(
-        system=args.system,
+    experiment = Experiment(
+        system=options.system,
         data=data,
         protocol="baby",
         preset=preset,
-        folds=gate.FOLDS,
-        seeds=(args.seed,),
+        folds=detector.FOLDS,
         accelerator=accelerator,
-        out=args.out,
         settings=settings,
-        checkpoint=args.checkpoint,
     )
-    one.check()
-    found = run_check(one, args.leave_out)
+    experiment.check()
+    one = Run(experiment, (options.seed,), options.out, checkpoint=options.checkpoint)
+    found = run_check(one, options.leave_out)
     accelerator.print(describe(found), f"Results in {one.results_folder}.", sep="\n")

@@ -3,12 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cry_model.frontend import resample
-from train.fit.presets import Augmentation
+from train.data.limits import AUGMENTATION, require_levels, require_number, require_numbers
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Changes that a cry may undergo and stay the same cry; zero switches one off.
+
+    Attributes:
+        gain_db: level of a whole piece, uniform in +- this.
+        noise_db: (least, most) noise level relative to the loud frames, uniform; coloured noise.
+        tilt_db: a smooth random curve over the bands, standard deviation: another microphone.
+        time_mask, band_mask: longest masked stretch, in frames and in bands (Park et al. 2019).
+        mixup: alpha of the Beta distribution that mixes two pieces (Zhang et al. 2018).
+        equaliser_db: as ``tilt_db``, on the waveform: a teacher hears it too.
+        speed: the sound is played up to this share faster or slower, pitch and all.
+        under: the class, by its number, whose pieces are laid under half of the others; None for
+            none.
+        under_db: (least, most) decibels that a piece lies above what is laid under it.
+        damage: chance of each kind of damage by room, microphone and codec (:func:`degrade`).
+    """
+
+    gain_db: float = 3.0
+    noise_db: tuple[float, float] | None = (-45.0, -20.0)
+    tilt_db: float = 2.0
+    time_mask: int = 30
+    band_mask: int = 8
+    mixup: float = 0.2
+    equaliser_db: float = 0.0
+    speed: float = 0.0
+    under: int | None = None
+    under_db: tuple[float, float] = (-5.0, 20.0)
+    damage: float = 0.0
+
+    def __post_init__(self):
+        require_numbers(self, AUGMENTATION)
+        if self.noise_db is not None:
+            require_levels("noise_db", self.noise_db)
+        require_levels("under_db", self.under_db)
+        if self.under is not None:  # whether there is such a class, the run sees
+            require_number("under", self.under, (0, 1000), True)
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

@@ -118,7 +118,7 @@ def _test_part(items: Sequence[Item], key: Callable[[Item], str]) -> Folds:
 
 
 @dataclass(frozen=True)
-class Outer:
+class OuterFold:
     """A fold of the cross-validation that is reported, whose tested part stays unseen.
 
     Attributes:

@@ -1,204 +1,147 @@
-"""``python -m train fit``: cross-validate a system, then fit it on everything and save it."""
+"""Cross-validate a system, then fit it on everything and save it."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 from cry_model.acoustic_features import AcousticConfig
-from cry_model.checkpoint import CONFIG, CheckpointConfig, save_checkpoint
 from cry_model.frontend import FrontEnd
 from cry_model.records import Agreement, Evaluation, words
 from cry_model.registry import measure
+from cry_model.results import (
+    PREDICTIONS,
+    ordered,
+    recording_means,
+    score,
+    whole_seeds,
+    write_predictions,
+    write_run,
+)
 from train.data.clips import Clips, join
 from train.data.corpus import DataError
 from train.data.feature_tables import TableFrontEnd
 from train.data.splits import PROTOCOLS, Folds, learnt_from, require_two_labels, split
 from train.fit.devices import as_found, of_main, same_threads
 from train.fit.distillation import compare
-from train.fit.final import ship
-from train.fit.predict import TrainingFrontEnd, piece_probabilities
+from train.fit.experiment import Experiment
+from train.fit.final import final_fit
+from train.fit.fold_checkpoints import save_fold
+from train.fit.predict import TrainingFrontEnd, predict
 from train.fit.run import Run
 from train.fit.trainer import train_model
 from train.scoring import results
 from train.scoring.baselines import baselines
 from train.scoring.calibration import calibrate
 
-NAME = re.compile(r"seed(\d+)-fold(\d+)")
-
-
-def folds_folder(out: Path, dataset: str, protocol: str, system: str) -> Path:
-    """Where the folds of a system are kept."""
-    return out / "folds" / dataset / protocol / system
-
-
-def keep_fold(run: Run, model: nn.Module, seed: int, fold: int, recordings: int) -> None:
-    """Saves what a fold was fitted to.
-
-    Args:
-        run: that the fold is of.
-        model: the fitted system.
-        seed: of the fit.
-        fold: which was held out.
-        recordings: how many clips it learnt from.
-    """
-    folder = folds_folder(run.out, run.name, run.protocol, run.system)
-    config = CheckpointConfig(
-        run.system,
-        run.labels,
-        run.preset.front_end,
-        settings=dict(run.settings),
-        training={
-            **run.configuration(),
-            "seed": seed,
-            "fold": fold,
-            "recordings": recordings,
-            "licence": run.data.corpus.licence,
-            "environment": results.environment(run.accelerator),
-        },
-    )
-    save_checkpoint(folder / f"seed{seed}-fold{fold}", model, config)
-
-
-def kept_folds(
-    out: Path, dataset: str, protocol: str, system: str
-) -> Iterator[tuple[int, int, Path]]:
-    """Seed, fold and checkpoint folder of every fold that was kept, in the order of the numbers.
-
-    A folder without a config, whose writing was cut off, is passed over.
-    """
-    found = []
-    for folder in folds_folder(out, dataset, protocol, system).glob("seed*-fold*"):
-        name = NAME.fullmatch(folder.name)
-        if name and (folder / CONFIG).is_file():
-            found.append((int(name[1]), int(name[2]), folder))
-    yield from sorted(found)
-
 
 def fit_fold(
     run: Run, front_end: TrainingFrontEnd, fold_of: Folds, seed: int, fold: int
 ) -> pd.DataFrame:
-    """Fits what a fold learns from; what it answers for the rest.
+    """Fit what a fold learns from, and return what it answers for the rest.
 
     Of the processes only the first one answers: the table of the others is empty.
     """
-    units = run.units
+    experiment = run.experiment
+    units = experiment.units
     tested = units.subset(np.flatnonzero(fold_of == fold))
-    learnt = join(units.subset(learnt_from(fold_of, fold)), apart(run, tested))
+    learnt = join(units.subset(learnt_from(fold_of, fold)), apart(experiment, tested))
     model = train_model(run, learnt, front_end, seed, fold)
     rows = pd.DataFrame()
     if run.accelerator.is_main_process:
-        rows = predict(model, front_end, tested, run.labels)
-    if run.keep_folds and run.accelerator.is_main_process:  # before the results say "done"
-        keep_fold(run, model, seed, fold, len(learnt.items))
+        rows = predict(model, front_end, tested, experiment.labels)
+    if run.save_folds and run.accelerator.is_main_process:  # before the results say "done"
+        save_fold(run, model, seed, fold, len(learnt.items))
     return rows
 
 
-def apart(run: Run, tested: Clips) -> Clips:
-    """The unlabelled clips that share with no tested one what the protocol keeps together."""
-    key = PROTOCOLS[run.protocol]
+def apart(experiment: Experiment, tested: Clips) -> Clips:
+    """Return the unlabelled clips that share no group of the protocol with a tested one."""
+    key = PROTOCOLS[experiment.protocol]
     taken = {key(item) for item in tested.items}
-    items = run.unlabelled.items
-    return run.unlabelled.subset([i for i, item in enumerate(items) if key(item) not in taken])
-
-
-def predict(
-    model: nn.Module, front_end: TrainingFrontEnd, clips: Clips, labels: tuple[str, ...]
-) -> pd.DataFrame:
-    """Probabilities of every piece of every clip, cut and scored as the classifier does it."""
-    rows: list[Mapping[str, object]] = []
-    columns = results.probability_columns(labels)
-    probabilities = piece_probabilities(model, front_end, clips)
-    for item, pieces in zip(clips.items, probabilities, strict=True):
-        # A unit of the clip protocol that is a little too long for one piece has two.
-        for number, row in enumerate(pieces):
-            rows.append(
-                {
-                    "clip": f"{item.unit}#{number}",
-                    "recording": item.recording,
-                    "group": item.group,
-                    "label": item.label,
-                    **dict(zip(columns, row, strict=True)),
-                }
-            )
-    return pd.DataFrame(rows)
+    clips = experiment.unlabelled
+    return clips.subset([i for i, item in enumerate(clips.items) if key(item) not in taken])
 
 
 @as_found()
 def run_fit(run: Run) -> Evaluation | Agreement | None:
-    """Cross-validates, writes the results, fits on everything and saves the checkpoint.
+    """Cross-validate, write the results, fit on everything and save the checkpoint.
 
     Folds that the results folder already has are not fitted again, so a run that was cut off goes
     on where it was. None if there is nothing to be measured on: a corpus without any label, or a
-    teacher that has heard the recordings which a fold would hold out.
+    teacher that was fitted on the recordings which a fold would hold out.
 
     Raises:
         DataError: if the results folder holds a run of another configuration or corpus, another
             process writes there, or there are unlabelled recordings only and no teacher.
         TrainingError: if the loss is not a number.
     """
-    say = run.accelerator.print
-    if run.unlabelled.items and run.teacher is None:
-        run = replace(run, data=replace(run.data, clips=run.data.clips.labelled()))
+    say, experiment = run.accelerator.print, run.experiment
+    if experiment.unlabelled.items and experiment.teacher is None:
+        labelled = replace(experiment.data, clips=experiment.data.clips.labelled())
+        experiment = replace(experiment, data=labelled)
+        run = replace(run, experiment=experiment)
         say("Recordings without a label are left out; a --teacher could label them.")
-    if not run.data.clips.items:
+    if not experiment.data.clips.items:
         raise DataError("No recording has a label; name a --teacher that gives some.")
-    if run.opinions is not None and run.protocol == "clip":
+    if experiment.teacher_predictions is not None and experiment.protocol == "clip":
         raise DataError("A teacher is asked about whole recordings; take --protocol baby.")
-    if run.opinions is not None and run.preset.validation:
+    if experiment.teacher_predictions is not None and experiment.preset.validation:
         raise DataError("Without a label there is nothing to watch a fit on; leave validation out.")
-    run.check()
-    front_end = front_end_of(run)
+    experiment.check()
+    front_end, teacher = front_end_of(experiment), experiment.teacher
     evaluation = None
-    with run.alone(run.results_folder):
-        if run.teacher is not None and run.teacher.has_heard(run.name, run.extra):
+    with run.lock(run.results_folder):
+        known = experiment.name, experiment.unlabelled_corpus
+        if teacher is not None and teacher.overlaps_training_data(*known):
             say(
-                f"Not measured: the teacher was fitted on {run.teacher.learnt_from}, so it knows "
+                f"Not measured: the teacher was fitted on {teacher.trained_on}, so it knows "
                 "what a fold would hold out."
             )
-        elif run.units.items:
+        elif experiment.units.items:
             evaluation = cross_validate(run, front_end)
-            say(summary(run, evaluation), f"Results in {run.results_folder}.", sep="\n")
+            say(summary(experiment.system, evaluation))
+            say(f"Results in {run.results_folder}.")
         if run.checkpoint:
-            ship(run, front_end)
+            final_fit(run, front_end)
             say(f"Checkpoint in {run.checkpoint_folder}.")
     return evaluation
 
 
-def front_end_of(run: Run) -> TrainingFrontEnd:
-    """What stands between the prepared recordings and the system, on the run's device."""
-    config = run.preset.front_end
+def front_end_of(experiment: Experiment) -> TrainingFrontEnd:
+    """Return what stands between the prepared recordings and the system, on the device."""
+    config = experiment.preset.front_end
     made = TableFrontEnd(config) if isinstance(config, AcousticConfig) else FrontEnd(config)
-    return made.to(run.accelerator.device)
+    return made.to(experiment.accelerator.device)
 
 
 def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreement:
-    """Fits and tests every fold and seed, and writes both result files after each."""
-    folder, main, units = run.results_folder, run.accelerator.is_main_process, run.units
-    require_labels(run)
-    record = results.resume(folder, run.configuration())
-    table = results.read_predictions(folder, run.labels)
+    """Fit and test every fold and seed, and write both result files after each."""
+    experiment, accelerator, folder = run.experiment, run.accelerator, run.results_folder
+    main, units = accelerator.is_main_process, experiment.units
+    require_labels(experiment, run.seeds)
+    record = results.resume(folder, experiment.configuration())
+    table = results.read_predictions(folder, experiment.labels)
     if not table.empty:
-        check_split(run, folder, table)
-    run.accelerator.wait_for_everyone()  # all have read before one writes
+        check_split(experiment, folder, table)
+    accelerator.wait_for_everyone()  # all have read before one writes
     if main:  # before any prediction, which would be nobody's without it
-        results.write_run(folder, record)
+        write_run(folder, record)
     done = set() if table.empty else set(zip(table["seed"], table["fold"], strict=True))
-    if done and any((seed, fold) not in done for seed in run.seeds for fold in range(run.folds)):
+    if done and not done.issuperset(product(run.seeds, range(experiment.folds))):
         known = record.get("environment", {})
         before = known.get("threads") if known.get("device") == "cpu" else None
-        same_threads(before, run.threads, str(folder))
+        same_threads(before, experiment.threads, str(folder))
     for seed in run.seeds:
-        fold_of = split(units.items, run.protocol, run.folds, seed)
-        for fold in range(run.folds):
+        fold_of = split(units.items, experiment.protocol, experiment.folds, seed)
+        for fold in range(experiment.folds):
             if (seed, fold) not in done:
                 started = time.perf_counter()
                 rows = fit_fold(run, front_end, fold_of, seed, fold)
@@ -206,135 +149,136 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
                     table = pd.concat([table, rows.assign(fold=fold, seed=seed)], ignore_index=True)
                     seconds, name = time.perf_counter() - started, f"seed {seed}, fold {fold}"
                     record.setdefault("wall_seconds", {})[name] = round(seconds, 1)
-                    record["environment"] = results.environment(run.accelerator)
-                    results.write_predictions(folder, results.ordered(table, run.labels))
-                    results.write_run(folder, record)
-                run.accelerator.wait_for_everyone()
-            run.memory(seed, fold).forget()
-    return of_main(run.accelerator, lambda: finish(run, record))
+                    record["environment"] = results.environment(accelerator)
+                    write_predictions(folder, ordered(table, experiment.labels))
+                    write_run(folder, record)
+                accelerator.wait_for_everyone()
+            run.state(seed, fold).delete()
+    return of_main(accelerator, lambda: finish(run, record))
 
 
-def check_split(run: Run, folder: Path, table: pd.DataFrame) -> None:
+def check_split(experiment: Experiment, folder: Path, table: pd.DataFrame) -> None:
     """Refuse predictions of other recordings or folds than here, and folds that were cut.
 
     Args:
-        run: with the recordings that are here.
+        experiment: with the recordings that are here.
         folder: that the predictions come from.
         table: some of its folds.
 
     Raises:
         DataError: if recordings, groups, labels or folds differ.
     """
-    facts = {(item.recording, item.group, item.label) for item in run.units.items}
+    items = experiment.units.items
+    facts = {(item.recording, item.group, item.label) for item in items}
     found = table[["recording", "group", "label"]].drop_duplicates()
     if not facts.issuperset(found.itertuples(index=False, name=None)):
         raise DataError(f"{folder} was made from other recordings, groups or labels.")
-    units = [item.unit for item in run.units.items]
+    units = [item.unit for item in items]
     for seed, rows in table.groupby("seed"):
         tested = set(zip(rows["clip"].str.rsplit("#", n=1).str[0], rows["fold"], strict=True))
-        fold_of = split(run.units.items, run.protocol, run.folds, int(seed)).tolist()
+        fold_of = split(items, experiment.protocol, experiment.folds, int(seed)).tolist()
         there = set(rows["fold"])
         if tested != {pair for pair in zip(units, fold_of, strict=True) if pair[1] in there}:
             raise DataError(
-                f"Seed {seed} in {folder / results.PREDICTIONS} has other folds than it has here, "
+                f"Seed {seed} in {folder / PREDICTIONS} has other folds than it has here, "
                 f"or recordings are missing; restore the file, or delete {folder}."
             )
 
 
-def require_labels(run: Run) -> None:
+def require_labels(experiment: Experiment, seeds: Sequence[int]) -> None:
     """Refuse a run that would be measured on, or learn in a fold from, one label alone.
 
     Raises:
         DataError: if it would.
     """
-    if run.opinions is not None:  # measured by the teacher's answers
+    if experiment.teacher_predictions is not None:  # measured by the teacher's answers
         return
-    items = run.units.items
-    require_two_labels(items, f"What can be read of {run.name}")
-    require_two_labels(run.tested, f"What is tested of {run.name}")
-    for seed in run.seeds if run.teacher is None else ():
-        fold_of = split(items, run.protocol, run.folds, seed)
-        for fold in range(run.folds):
+    items = experiment.units.items
+    require_two_labels(items, f"What can be read of {experiment.name}")
+    require_two_labels(experiment.tested, f"What is tested of {experiment.name}")
+    for seed in seeds if experiment.teacher is None else ():
+        fold_of = split(items, experiment.protocol, experiment.folds, seed)
+        for fold in range(experiment.folds):
             learnt = [items[i] for i in learnt_from(fold_of, fold)]
             what = f"What fold {fold} of seed {seed} learns from"
             require_two_labels(learnt, what, ", or take other --folds or another --protocol")
 
 
 def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
-    """Scores the pooled predictions per piece and per recording and completes ``run.json``.
+    """Score the pooled predictions per piece and per recording, and complete ``run.json``.
 
     Seeds that were cut off in an earlier run and not asked for now are not scored.
     """
-    table = results.read_predictions(run.results_folder, run.labels)
-    whole = results.whole_seeds(table, run.folds)
-    if set(whole["recording"]) != {item.recording for item in run.tested}:
-        raise DataError(f"{run.results_folder} was made from other recordings; delete it.")
-    facts = {"dataset": run.name, "protocol": run.protocol, "folds": run.folds}
-    recordings = results.per_recording(whole, run.labels)
+    experiment, folder = run.experiment, run.results_folder
+    labels, protocol, folds = experiment.labels, experiment.protocol, experiment.folds
+    predicted, teacher = experiment.teacher_predictions, experiment.teacher
+    table = results.read_predictions(folder, labels)
+    whole = whole_seeds(table, folds)
+    if set(whole["recording"]) != {item.recording for item in experiment.tested}:
+        raise DataError(f"{folder} was made from other recordings; delete it.")
+    facts = {"dataset": experiment.name, "protocol": protocol, "folds": folds}
+    recordings = recording_means(whole, labels)
     calibration = None
-    if run.protocol != "clip":  # there a recording is tested by fits that know its other pieces
-        taught = None if run.teacher is None else run.teacher.calibration
+    if protocol != "clip":  # there a recording is tested by fits that know its other pieces
+        taught = None if teacher is None else teacher.calibration
         temperature = 1.0 if taught is None else taught.temperature
-        calibration = calibrate(whole, run.labels, run.coverage, run.opinions, temperature, **facts)
+        calibration = calibrate(whole, labels, run.coverage, predicted, temperature, **facts)
     record = {**record, "calibration": None if calibration is None else asdict(calibration)}
-    if run.opinions is not None and run.teacher is not None:
-        facts = {"dataset": run.name, "folds": run.folds, "teacher": run.teacher.name}
+    if predicted is not None and teacher is not None:
+        facts = {"dataset": experiment.name, "folds": folds, "teacher": teacher.name}
         agreement = compare(
             recordings,
-            run.opinions,
-            run.labels,
-            teacher_evaluation=run.teacher.evaluation,
+            predicted,
+            labels,
+            teacher_evaluation=teacher.evaluation,
             **facts,
         )
-        record = {
-            **record,
-            **facts_of(run, agreement.seeds),
-            "agreement": asdict(agreement),
-        }
-        results.write_run(run.results_folder, record)
-        results.write_opinions(run.results_folder, run.opinions, run.labels)
+        facts = facts_of(experiment, agreement.seeds)
+        write_run(folder, {**record, **facts, "agreement": asdict(agreement)})
+        results.write_teacher(folder, predicted, labels)
         return agreement
     scores = {
-        "piece": results.score(whole, run.labels, **facts),
-        "recording": results.score(recordings, run.labels, **facts),
+        "piece": score(whole, labels, **facts),
+        "recording": score(recordings, labels, **facts),
     }
-    rate_of = {item.recording: r for item, r in zip(run.units.items, run.units.rates, strict=True)}
+    units = experiment.units
+    rate_of = {item.recording: r for item, r in zip(units.items, units.rates, strict=True)}
     rates = sorted(set(rate_of.values()))
     for rate in rates if len(rates) > 1 else ():
         part = recordings[recordings["recording"].map(rate_of) == rate]
         if part["label"].nunique() < 2:  # nothing that a score could tell apart
             continue
-        scores[f"recording_{rate}_hz"] = results.score(part, run.labels, **facts)
+        scores[f"recording_{rate}_hz"] = score(part, labels, **facts)
     record = {
         **record,
-        **facts_of(run, scores["recording"].seeds),
-        "beside": baselines(run.units, run.labels, run.protocol, run.folds, whole, run.on_features),
+        **facts_of(experiment, scores["recording"].seeds),
+        "beside": baselines(units, labels, protocol, folds, whole, experiment.on_features),
     }
-    results.write_run(run.results_folder, record, scores)
+    write_run(folder, record, scores)
     return scores["recording"]
 
 
-def facts_of(run: Run, seeds: tuple[int, ...]) -> dict[str, Any]:
-    """What ``run.json`` says beside the configuration and the scores."""
-    cost = measure(run.model(0), run.preset.front_end.num_bands)
+def facts_of(experiment: Experiment, seeds: tuple[int, ...]) -> dict[str, Any]:
+    """Return what ``run.json`` says beside the configuration and the scores."""
+    cost = measure(experiment.model(0), experiment.preset.front_end.num_bands)
     return {
-        "labels": list(run.labels),
+        "labels": list(experiment.labels),
         "seeds": list(seeds),
         "parameters": cost.parameters,
         "multiply_adds_5s": cost.multiply_adds,
-        "left_out": run.data.clips.left_out,
+        "left_out": experiment.data.clips.left_out,
     }
 
 
-def summary(run: Run, measured: Evaluation | Agreement) -> str:
-    """The measured numbers as a few lines of text."""
+def summary(system: str, measured: Evaluation | Agreement) -> str:
+    """Put the measured numbers into a few lines of text."""
     if isinstance(measured, Agreement):
-        return f"{run.system}: agreement {measured.agreement}, gain {measured.gain}"
-    return scored(run.system, measured)
+        return f"{system}: agreement {measured.agreement}, gain {measured.gain}"
+    return scored(system, measured)
 
 
 def scored(system: str, evaluation: Evaluation) -> str:
-    """Metrics line by line."""
+    """Put metrics into lines."""
     lines = [
         f"{system}, protocol {evaluation.protocol}: {evaluation.recordings} recordings in "
         f"{evaluation.groups} groups, {evaluation.split}, {len(evaluation.seeds)} seeds:"

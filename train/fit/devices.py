@@ -1,4 +1,4 @@
-"""Where a fit computes and how exactly, as one Accelerate object."""
+"""Choose where a fit computes and how exactly, as one Accelerate object."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def same_threads(before: int | None, now: int | None, what: str) -> None:
 
 
 def of_main(accelerator: Accelerator, compute: Callable[[], Result]) -> Result:
-    """What the first process computes, or the error that it ends with, in all of them."""
+    """Return what the first process computes, or the error that it ends with, in all of them."""
     if accelerator.num_processes == 1:
         return compute()
     found = [None, None]
@@ -103,7 +103,7 @@ def of_main(accelerator: Accelerator, compute: Callable[[], Result]) -> Result:
 
 
 def supports_bfloat16(device: str) -> bool:
-    """Whether bf16 is quicker than float32 there: by hardware, not by emulation."""
+    """Return whether bf16 is quicker than float32 there: by hardware, not by emulation."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -114,7 +114,7 @@ def make_accelerator(
     precision: str = "auto",
     curves: Path | None = None,
 ) -> Accelerator:
-    """The processes and the device to fit on; several of them do not disturb each other.
+    """Open the processes and the device to fit on; several of them do not disturb each other.
 
     Args:
         device: "cpu", "cuda", or "auto" for CUDA where there is one.
@@ -143,7 +143,7 @@ def make_accelerator(
 
 
 def prepare(accelerator: Accelerator, *objects: Any) -> Any:
-    """As its own method, in its own precision also where it is not the newest one."""
+    """Prepare as its own method does, in its own precision also where it is not the newest one."""
     with as_found():
         own = AcceleratorState._shared_state = vars(accelerator.state)
         partial = set(PartialState._known_attrs) - {"_mixed_precision"}

@@ -1,6 +1,6 @@
-"""A fitted system as a source of labels (Hinton et al. 2015), for audio with and without its own.
+"""Distil a fitted system (Hinton et al. 2015) on audio with labels of its own and without.
 
-The teacher hears the very pieces that the pupil hears, with everything that augmentation does to
+The teacher hears the very pieces that the student hears, with everything that augmentation does to
 the waveform, and its probabilities are the targets ("a good teacher is patient and consistent",
 Beyer et al. 2022).
 """
@@ -32,11 +32,12 @@ from cry_model.improved_ecapa_tdnn import EXTREME, ImprovedECAPATDNN
 from cry_model.metrics import mean
 from cry_model.records import Agreement, Evaluation
 from cry_model.registry import AnyConfig, AnyFrontEnd, get_system, make_front_end
+from cry_model.results import probability_columns
 from train.data.cache import preparation
 from train.data.clips import Clips
 from train.data.corpus import DataError, related
 from train.fit.weights import digest
-from train.scoring.results import Opinions, probability_columns
+from train.scoring.results import TeacherPredictions
 
 
 class Teacher:
@@ -45,12 +46,12 @@ class Teacher:
     Attributes:
         name: of the checkpoint: its folder's, or its repository.
         labels: its classes.
-        learnt_from: the corpus that it was fitted on, if its checkpoint says so.
+        trained_on: the corpus that it was fitted on, if its checkpoint says so.
         weight: share of the teacher in the target of a labelled clip; one without a label has
             the teacher's alone.
         evaluation: how often it is right, if that was measured.
         calibration: how sure it is, if that was settled; what it teaches is left as it is.
-        reused: whether the pupil answers with the teacher's classifier and learns its features.
+        reused: whether the student answers with the teacher's classifier and learns its features.
     """
 
     def __init__(
@@ -60,19 +61,19 @@ class Teacher:
         weight: float,
         model: nn.Module,
         front_end: AnyFrontEnd,
-        learnt_from: str | None = None,
+        trained_on: str | None = None,
         evaluation: Evaluation | None = None,
         reused: bool = False,
         calibration: Calibration | None = None,
     ) -> None:
         self.name, self.labels, self.weight = name, labels, weight
-        self.learnt_from, self.evaluation, self.reused = learnt_from, evaluation, reused
+        self.trained_on, self.evaluation, self.reused = trained_on, evaluation, reused
         self.calibration = calibration
         self.model, self.front_end = model.eval(), front_end.eval()
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What a pupil that reuses its classifier is built with."""
+        """What a student that reuses its classifier is built with."""
         if not self.reused:
             return {}
         deep, kernel = self.model.deep.weights, self.model.kernel.weights
@@ -80,30 +81,30 @@ class Teacher:
         return {"reused_classifier": {"members": members, "hidden": hidden}}
 
     def facts(self) -> dict[str, Any]:
-        """For the record: which one it is, whatever its name."""
+        """Return for the record which one it is, whatever its name."""
         how = {"reused": True} if self.reused else {"weight": self.weight}
         return {"name": self.name, **how, "digest": digest(self.model.state_dict())}
 
-    def has_heard(self, *corpora: str | None) -> bool:
-        """Whether it was fitted on one of them, or on one with the same babies.
+    def overlaps_training_data(self, *corpora: str | None) -> bool:
+        """Return whether it was fitted on one of them, or on one with the same babies.
 
         Its labels then know the recordings that a fold holds out, and no number is honest.
         """
-        return self.learnt_from is not None and any(
-            name is not None and related(self.learnt_from, name) for name in corpora
+        return self.trained_on is not None and any(
+            name is not None and related(self.trained_on, name) for name in corpora
         )
 
     @torch.no_grad()
     def teach(self, waves: Tensor, targets: Tensor) -> Tensor:
-        """Mixes its own opinion into the targets.
+        """Mix its own answer into the targets.
 
         Args:
             waves: (batch, samples), prepared and augmented.
             targets: (batch, classes); rows of zeros where there is no label.
 
         Returns:
-            (batch, classes); or, for a pupil that reuses the classifier of a FeatureMLP, the
-            standardised features that this one makes its opinion of, (batch, 25).
+            (batch, classes); or, for a student that reuses the classifier of a FeatureMLP, the
+            standardised features that this one answers by, (batch, 25).
         """
         if self.reused:
             return self.model.inputs(self.front_end(waves)).clamp(-EXTREME, EXTREME)
@@ -117,23 +118,23 @@ def load_teacher(
     weight: float,
     labels: tuple[str, ...],
     system: str,
-    pupil: AnyConfig,
+    student: AnyConfig,
     device: torch.device,
 ) -> Teacher:
-    """A checkpoint folder or Hub repository as the teacher.
+    """Load a checkpoint folder or Hub repository as the teacher.
 
     Args:
         name: the checkpoint.
         weight: see :class:`Teacher`.
         labels: of the corpus; none if nothing in it has a label.
-        system: the pupil's. An improved ECAPA-TDNN that learns from a FeatureMLP alone reuses its
+        system: the student's. An improved ECAPA-TDNN that learns from a FeatureMLP alone reuses its
             classifier.
-        pupil: the pupil's front end.
+        student: the student's front end.
         device: where both are.
 
     Raises:
         CheckpointError: if there is no such checkpoint.
-        DataError: if it knows other classes, or wants to hear something else than the pupil.
+        DataError: if it knows other classes, or wants to hear something else than the student.
     """
     model, config = load_checkpoint(find_checkpoint(name))
     if labels and config.labels != labels:
@@ -141,21 +142,21 @@ def load_teacher(
             f"The teacher tells apart {', '.join(config.labels)}; this corpus has "
             f"{', '.join(labels)}."
         )
-    if not can_hear(config.front_end, pupil):
+    if not can_hear(config.front_end, student):
         raise DataError(
             "The teacher wants its audio prepared in another way than the preset's; for one that "
             "hears acoustic features there is --preset distil."
         )
     known_as = Path(name).name if Path(name).is_dir() else str(name)  # it will be published
     front_end = make_front_end(config.front_end).to(device)
-    learnt_from = config.training.get("dataset")
+    trained_on = config.training.get("dataset")
     return Teacher(
         known_as,
         config.labels,
         weight,
         model.to(device),
         front_end,
-        learnt_from,
+        trained_on,
         config.evaluation,
         not labels
         and isinstance(model, FeatureMLP)
@@ -164,20 +165,20 @@ def load_teacher(
     )
 
 
-def can_hear(teacher: AnyConfig, pupil: AnyConfig) -> bool:
-    """Whether what was prepared for the pupil is what the teacher knows.
+def can_hear(teacher: AnyConfig, student: AnyConfig) -> bool:
+    """Return whether what was prepared for the student is what the teacher knows.
 
     Acoustic features as a FeatureMLP takes them do not depend on the level, so one that hears the
     rate and nearly the whole band hears enough.
     """
     if isinstance(teacher, AcousticConfig):
-        wide = pupil.low_hz <= 30 and pupil.high_hz >= 0.95 * teacher.high_hz
-        return wide and pupil.sample_rate == teacher.sample_rate
-    return preparation(teacher) == preparation(pupil)
+        wide = student.low_hz <= 30 and student.high_hz >= 0.95 * teacher.high_hz
+        return wide and student.sample_rate == teacher.sample_rate
+    return preparation(teacher) == preparation(student)
 
 
-def ask(teacher: Teacher, clips: Clips) -> Opinions:
-    """Answers every clip as :class:`~cry_model.classifier.CryClassifier` would, but for
+def predict_teacher(teacher: Teacher, clips: Clips) -> TeacherPredictions:
+    """Answer every clip as :class:`~cry_model.classifier.CryClassifier` would, but for
     its calibration.
 
     Args:
@@ -197,21 +198,24 @@ def ask(teacher: Teacher, clips: Clips) -> Opinions:
 
 
 def compare(
-    table: pd.DataFrame, opinions: Opinions, labels: tuple[str, ...], **facts: object
+    table: pd.DataFrame,
+    predicted: TeacherPredictions,
+    labels: tuple[str, ...],
+    **facts: object,
 ) -> Agreement:
-    """Agreement and divergence per recording, with intervals over groups.
+    """Return agreement and divergence per recording, with intervals over groups.
 
     Args:
-        table: the pupil's predictions per recording, each by a fit that had not heard its group.
-        opinions: the teacher's.
+        table: the student's predictions per recording, each by a fit that had not heard its group.
+        predicted: by the teacher.
         labels: in the order of the probabilities.
         **facts: the other fields of :class:`~cry_model.records.Agreement`.
     """
-    pupil = table[probability_columns(labels)].to_numpy(dtype=np.float64)
-    teacher = np.stack([opinions[name] for name in table["recording"]])
+    student = table[probability_columns(labels)].to_numpy(dtype=np.float64)
+    teacher = np.stack([predicted[name] for name in table["recording"]])
     # Of these very recordings, which no guess made on others could beat.
     usual, average = int(np.bincount(teacher.argmax(1)).argmax()), teacher.mean(0)
-    same = pupil.argmax(1) == teacher.argmax(1)
+    same = student.argmax(1) == teacher.argmax(1)
     always = usual == teacher.argmax(1)
     groups = table["group"].tolist()
     return Agreement(
@@ -222,27 +226,29 @@ def compare(
         constant_label=labels[usual],
         constant=mean(always, groups),
         gain=mean(same.astype(float) - always, groups),
-        divergence=mean(divergence(teacher, pupil), groups),
+        divergence=mean(divergence(teacher, student), groups),
         constant_divergence=mean(divergence(teacher, average), groups),
         **facts,
     )
 
 
-def divergence(teacher: NDArray[np.float64], pupil: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Kullback-Leibler divergence in nats, (recordings, classes) twice -> (recordings,)."""
+def divergence(teacher: NDArray[np.float64], student: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Kullback-Leibler divergences in nats, (recordings, classes) twice -> (recordings,)."""
     kept = teacher.clip(1e-9)
-    return (kept * np.log(kept / pupil.clip(1e-6))).sum(1)
+    return (kept * np.log(kept / student.clip(1e-6))).sum(1)
 
 
 PENALTIES = np.logspace(0, 5, 11)  # on standardised embeddings
 
 
 @torch.no_grad()
-def solve_readout(model: nn.Module, front_end: FrontEnd, clips: Clips, teacher: Teacher) -> None:
-    """Replaces the layer of a :class:`~cry_model.improved_ecapa_tdnn.ReusedClassifier`.
+def solve_output_layer(
+    model: nn.Module, front_end: FrontEnd, clips: Clips, teacher: Teacher
+) -> None:
+    """Replace a student's last layer before the reused classifier by a ridge regression.
 
     Args:
-        model: the fitted pupil, in eval mode.
+        model: the fitted student, in eval mode.
         front_end: its own.
         clips: what it was fitted on; each of their pieces is one equation.
         teacher: whose features are the targets.
@@ -274,20 +280,20 @@ class Start:
 
     Attributes:
         name: of the checkpoint.
-        learnt_from: the corpus that it was fitted on, if its checkpoint says so.
+        trained_on: the corpus that it was fitted on, if its checkpoint says so.
         weights: name -> parameter or statistic.
     """
 
     name: str
-    learnt_from: str | None
+    trained_on: str | None
     weights: Mapping[str, Tensor]
 
     def facts(self) -> dict[str, str]:
-        """For the record: which one it is, whatever its name."""
+        """Return for the record which one it is, whatever its name."""
         return {"name": self.name, "digest": digest(self.weights)}
 
     def begin(self, model: nn.Module) -> None:
-        """Puts the weights into a freshly built system.
+        """Put the weights into a freshly built system.
 
         Raises:
             DataError: if they do not fit into it.
@@ -303,7 +309,7 @@ class Start:
 
 
 def load_start(name: str | os.PathLike, corpus: str, system: str, hears: AnyConfig) -> Start:
-    """A checkpoint folder or Hub repository to begin with.
+    """Load a checkpoint folder or Hub repository to begin with.
 
     Raises:
         CheckpointError: if there is no such checkpoint.
@@ -316,11 +322,11 @@ def load_start(name: str | os.PathLike, corpus: str, system: str, hears: AnyConf
             f"{name} is a {config.system}, or has another front end than the preset; --start-from "
             f"takes a {system} with the same."
         )
-    learnt_from = config.training.get("dataset")
-    if learnt_from is not None and related(learnt_from, corpus):
+    trained_on = config.training.get("dataset")
+    if trained_on is not None and related(trained_on, corpus):
         raise DataError(
-            f"{name} was fitted on {learnt_from}, so it knows what a fold of {corpus} would hold "
+            f"{name} was fitted on {trained_on}, so it knows what a fold of {corpus} would hold "
             "out; leave --start-from out."
         )
     weights = {n: t for n, t in model.state_dict().items() if not n.startswith(CLASSIFIER)}
-    return Start(Path(name).name, learnt_from, weights)
+    return Start(Path(name).name, trained_on, weights)

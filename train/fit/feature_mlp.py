@@ -1,4 +1,4 @@
-"""Fitting a FeatureMLP on rows of features.
+"""Fit a FeatureMLP on rows of features.
 
 It takes seconds, so nothing is kept of a fit that is cut off.
 """
@@ -25,7 +25,7 @@ CALIBRATION_FOLDS = 4  # one of which is held out to find the temperature
 
 @as_found()
 def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> FeatureMLP:
-    """Fits every member on batches of its own, their calibration, and the range of the rows.
+    """Fit every member on batches of its own, their calibration, and the range of the rows.
 
     Args:
         model: freshly built.
@@ -37,7 +37,7 @@ def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> Fea
     model.cpu()  # hundreds of rows: no work for another device, and one order of sums
     rows = level_free(torch.stack(clips.waveforms))
     groups = [item.group for item in clips.items]
-    settle(model, rows, groups)
+    set_statistics(model, rows, groups)
     inputs = (rows - model.mean) / model.scale
     trial = copy.deepcopy(model)
     if len(set(groups)) >= CALIBRATION_FOLDS:
@@ -50,7 +50,7 @@ def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> Fea
 def fit_members(
     model: FeatureMLP, inputs: Tensor, labels: Tensor, preset: Preset, seed: int
 ) -> FeatureMLP:
-    """Fits the networks alone, on standardised inputs (recordings, 25); gives them in eval mode."""
+    """Fit the networks alone, on standardised inputs (recordings, 25); give them in eval mode."""
     torch.manual_seed(seed)
     targets = nn.functional.one_hot(labels, model.deep.weights[-1].shape[-1]).float()
     chances = frequencies(labels, preset.balance)
@@ -83,7 +83,7 @@ def fit_members(
 
 @torch.no_grad()
 def calibrate(model: FeatureMLP, log_probabilities: Tensor, labels: Tensor) -> None:
-    """Sets the temperature under which held-out labels are likeliest.
+    """Set the temperature under which held-out labels are likeliest.
 
     Args:
         model: gets it.
@@ -101,7 +101,7 @@ def calibrate(model: FeatureMLP, log_probabilities: Tensor, labels: Tensor) -> N
 def draw(
     inputs: Tensor, targets: Tensor, chances: Tensor, size: tuple[int, int], alpha: float
 ) -> tuple[Tensor, Tensor]:
-    """(members, batch, ...) rows and targets, each mixed with another (Zhang et al. 2018)."""
+    """Draw (members, batch, ...) rows and targets, each mixed with another (Zhang et al. 2018)."""
     first, second = torch.multinomial(chances, 2 * size[0] * size[1], replacement=True).view(
         2, *size
     )
@@ -114,12 +114,12 @@ def draw(
 
 
 def frequencies(labels: Tensor, balance: float) -> Tensor:
-    """How often to draw each row: as it comes (0), or every class alike (1)."""
+    """Return how often to draw each row: as it comes (0), or every class alike (1)."""
     return torch.bincount(labels).double()[labels].pow(-balance)
 
 
-def settle(model: FeatureMLP, rows: Tensor, groups: list[str]) -> None:
-    """Takes over the mean, the spread and the range of level-free rows (recordings, 25)."""
+def set_statistics(model: FeatureMLP, rows: Tensor, groups: list[str]) -> None:
+    """Take over the mean, the spread and the range of level-free rows (recordings, 25)."""
     model.mean.copy_(rows.mean(0))
     model.scale.copy_(rows.std(0).clamp_min(1e-6))
     model.precision.copy_(precision((rows - model.mean) / model.scale))
@@ -136,7 +136,7 @@ def settle(model: FeatureMLP, rows: Tensor, groups: list[str]) -> None:
 
 
 def precision(standardised: Tensor) -> Tensor:
-    """Inverse of the shrunk covariance of standardised rows (recordings, 25) -> (25, 25)."""
+    """Invert the shrunk covariance of standardised rows (recordings, 25) -> (25, 25)."""
     rows = standardised.double()
     covariance = rows.T @ rows / len(rows)
     return torch.linalg.inv(covariance + SHRINKAGE * torch.eye(rows.shape[1]).double()).float()

@@ -1,16 +1,18 @@
-"""Probabilities of clips, cut as the classifier cuts them."""
+"""Predict clips, cut as the classifier cuts them."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cry_model.frontend import FrontEnd
+from cry_model.results import probability_columns
 from train.data.clips import Clips
 from train.data.feature_tables import TableFrontEnd
 
@@ -29,7 +31,7 @@ def of_each_piece(
     clips: Clips,
     device: torch.device,
 ) -> list[NDArray[np.float64]]:
-    """For each clip (pieces, values), what is computed from features; equal lengths go together.
+    """Compute for each clip (pieces, values) from features; equal lengths go together.
 
     Nothing is padded, so a piece gets what it would get alone.
 
@@ -57,7 +59,7 @@ def of_each_piece(
 def piece_probabilities(
     model: nn.Module, front_end: TrainingFrontEnd, clips: Clips
 ) -> list[NDArray[np.float64]]:
-    """For each clip (pieces, classes), by a model in eval mode.
+    """Return for each clip (pieces, classes), by a model in eval mode.
 
     Raises:
         TrainingError: if the model gives anything but numbers.
@@ -71,3 +73,25 @@ def piece_probabilities(
     if not all(np.isfinite(rows).all() for rows in found):
         raise TrainingError("What was fitted gives no numbers; try a lower learning rate.")
     return found
+
+
+def predict(
+    model: nn.Module, front_end: TrainingFrontEnd, clips: Clips, labels: tuple[str, ...]
+) -> pd.DataFrame:
+    """Return the probabilities of every piece of every clip, cut as the classifier cuts them."""
+    rows: list[Mapping[str, object]] = []
+    columns = probability_columns(labels)
+    probabilities = piece_probabilities(model, front_end, clips)
+    for item, pieces in zip(clips.items, probabilities, strict=True):
+        # A unit of the clip protocol that is a little too long for one piece has two.
+        for number, row in enumerate(pieces):
+            rows.append(
+                {
+                    "clip": f"{item.unit}#{number}",
+                    "recording": item.recording,
+                    "group": item.group,
+                    "label": item.label,
+                    **dict(zip(columns, row, strict=True)),
+                }
+            )
+    return pd.DataFrame(rows)

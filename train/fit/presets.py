@@ -1,4 +1,4 @@
-"""How to train, as data. A variant is a preset plus a line."""
+"""Declare how to train, as data. A variant is a preset plus a line."""
 
 from __future__ import annotations
 
@@ -10,60 +10,9 @@ from typing import Any, Literal
 from cry_model.acoustic_features import AcousticConfig
 from cry_model.frontend import PAPER_FRONT_END, FrontEndConfig
 from cry_model.registry import ON_FEATURES, AnyConfig
+from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
-from train.fit.limits import AUGMENTATION, PRESET, Range, require, require_number, within
-
-
-def _require_numbers(record: object, ranges: Mapping[str, Range]) -> None:
-    kinds = {f.name: f.type for f in fields(record)}
-    for name, limits in ranges.items():
-        require_number(name, getattr(record, name), limits, kinds[name] == "int")
-
-
-def _require_levels(name: str, levels: object) -> None:
-    pair = isinstance(levels, tuple) and len(levels) == 2
-    holds = pair and all(within(db, (-200, 100)) for db in levels)
-    require(holds, f"{name} is two levels from -200 to 100, (-45,-20) say, not {levels!r:.60}.")
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Changes that a cry may undergo and stay the same cry; zero switches one off.
-
-    Attributes:
-        gain_db: level of a whole piece, uniform in +- this.
-        noise_db: (least, most) noise level relative to the loud frames, uniform; coloured noise.
-        tilt_db: a smooth random curve over the bands, standard deviation: another microphone.
-        time_mask, band_mask: longest masked stretch, in frames and in bands (Park et al. 2019).
-        mixup: alpha of the Beta distribution that mixes two pieces (Zhang et al. 2018).
-        equaliser_db: as ``tilt_db``, on the waveform: a teacher hears it too.
-        speed: the sound is played up to this share faster or slower, pitch and all.
-        under: the class, by its number, whose pieces are laid under half of the others; None for
-            none.
-        under_db: (least, most) decibels that a piece lies above what is laid under it.
-        damage: chance of each kind of damage by room, microphone and codec
-            (:mod:`train.data.augmentation`).
-    """
-
-    gain_db: float = 3.0
-    noise_db: tuple[float, float] | None = (-45.0, -20.0)
-    tilt_db: float = 2.0
-    time_mask: int = 30
-    band_mask: int = 8
-    mixup: float = 0.2
-    equaliser_db: float = 0.0
-    speed: float = 0.0
-    under: int | None = None
-    under_db: tuple[float, float] = (-5.0, 20.0)
-    damage: float = 0.0
-
-    def __post_init__(self):
-        _require_numbers(self, AUGMENTATION)
-        if self.noise_db is not None:
-            _require_levels("noise_db", self.noise_db)
-        _require_levels("under_db", self.under_db)
-        if self.under is not None:  # whether there is such a class, the run sees
-            require_number("under", self.under, (0, 1000), True)
+from train.data.limits import PRESET, require, require_numbers
 
 
 @dataclass(frozen=True)
@@ -107,7 +56,7 @@ class Preset:
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
-        _require_numbers(self, PRESET)
+        require_numbers(self, PRESET)
         known = ("one-cycle", "constant")
         require(self.schedule in known, f"schedule is one of {known}, not {self.schedule!r:.60}.")
         require(
@@ -177,7 +126,7 @@ WIDE = replace(
 )
 """The best preset for corpora whose recordings all have one sample rate, of 16 kHz or more."""
 
-GATE_FRONT_END = FrontEndConfig(
+DETECTOR_FRONT_END = FrontEndConfig(
     num_bands=40,
     num_filters=40,
     window=512,
@@ -200,7 +149,7 @@ DISTIL = Preset(
     epochs=20,
     batch=16,
     learning_rate=2e-3,
-    # All that is done to the sound the teacher hears too; masks and mixup would be the pupil's
+    # All that is done to the sound the teacher hears too; masks and mixup would be the student's
     # alone.
     augmentation=Augmentation(
         gain_db=0.0,
@@ -231,9 +180,9 @@ FEATURES = Preset(
 """For feature-mlp. Chosen on other divisions of the challenge's table than those that its results
 are of (seeds from 100 on), among about ten ways to fit whose accuracies lay within three points."""
 
-GATE = Preset(
+DETECTOR = Preset(
     "gate",
-    front_end=GATE_FRONT_END,
+    front_end=DETECTOR_FRONT_END,
     epochs=60,
     batch=32,
     learning_rate=3e-3,
@@ -253,7 +202,7 @@ GATE = Preset(
 )
 """For the gate, which meets sounds of any source."""
 
-GATE_SETTINGS: Mapping[str, Mapping[str, int]] = {
+DETECTOR_SETTINGS: Mapping[str, Mapping[str, int]] = {
     "ecapa-tdnn": {
         "channels": 64,
         "mfa_channels": 128,
@@ -274,7 +223,7 @@ BEST_SETTINGS: Mapping[str, Any] = {
 block's own residual beside the cross-layer sum would double the stem's part in each layer, and the
 averages over time alone say too little."""
 
-PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, WIDE, PAPER, DISTIL, FEATURES, GATE)}
+PRESETS: Mapping[str, Preset] = {p.name: p for p in (BEST, WIDE, PAPER, DISTIL, FEATURES, DETECTOR)}
 """By name."""
 
 
@@ -283,13 +232,13 @@ ONE_WIDE_RATE = ("esc10", "donateacry_ios", "synthetic6", "challenge6_cuts")
 
 
 def usual_settings(preset: Preset, system: str) -> Mapping[str, Any]:
-    """What a system is built with under a preset if nothing else is asked for."""
+    """Return what a system is built with under a preset if nothing else is asked for."""
     best = preset.name in (BEST.name, WIDE.name) and system.startswith("improved-ecapa-tdnn")
     return BEST_SETTINGS if best else {}
 
 
 def usual_preset(system: str, dataset: str) -> Preset:
-    """What fits a system to a corpus if nothing else is asked for."""
+    """Return what fits a system to a corpus if nothing else is asked for."""
     if system == ON_FEATURES:
         return FEATURES
     return WIDE if dataset in ONE_WIDE_RATE else BEST
@@ -299,7 +248,7 @@ FIXED = ("name", "front_end", "augmentation")
 
 
 def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset, Mapping[str, Any]]:
-    """The preset with some fields changed, and what is left for the system's class.
+    """Return the preset with some fields changed, and what is left for the system's class.
 
     Args:
         preset: the base.
@@ -311,7 +260,7 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
     """
     own = {f.name for f in fields(Preset)} - set(FIXED)
     augmentation = {f.name for f in fields(Augmentation)}
-    heard = {f.name for f in fields(preset.front_end)}
+    front_end = {f.name for f in fields(preset.front_end)}
     changes: dict[str, Any] = {}
     augmenting: dict[str, Any] = {}
     hearing: dict[str, Any] = {}
@@ -320,18 +269,18 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
         name, equals, text = assignment.partition("=")
         if not equals:
             raise DataError(f"--set takes NAME=VALUE, not '{assignment}'.")
-        homes = ((own, changes), (augmentation, augmenting), (heard, hearing))
+        homes = ((own, changes), (augmentation, augmenting), (front_end, hearing))
         target = next((values for names, values in homes if name in names), settings)
         target[name] = literal(text)
     if hearing:
-        changes["front_end"] = hears(preset.front_end, hearing)
+        changes["front_end"] = change_front_end(preset.front_end, hearing)
     if augmenting:
         changes["augmentation"] = replace(preset.augmentation or Augmentation(), **augmenting)
     return replace(preset, **changes), settings
 
 
-def hears(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
-    """The configuration with some fields changed.
+def change_front_end(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
+    """Return the configuration with some fields changed.
 
     Raises:
         DataError: if no front end can be built of it.
@@ -343,7 +292,7 @@ def hears(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
 
 
 def literal(text: str) -> Any:
-    """A number, a tuple, True, None, or else the text itself."""
+    """Read a number, a tuple, True, None, or else the text itself."""
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):

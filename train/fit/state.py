@@ -1,4 +1,4 @@
-"""What a fit must remember to go on after a crash, in one file that is replaced whole."""
+"""Keep what a fit needs to go on after a crash, in one file that is replaced whole."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from train.fit.devices import same_threads
 
 
 @dataclass(frozen=True)
-class Memory:
-    """Keeps the last state of one fit.
+class TrainingState:
+    """The last state of one fit, on disk.
 
     Attributes:
         path: the file; None keeps nothing.
@@ -37,8 +37,8 @@ class Memory:
         """Whether there is a state to go on from."""
         return self.path is not None and self.resume and self.path.exists()
 
-    def recall(self) -> dict[str, Any] | None:
-        """The state to go on from, on the CPU; None if there is none.
+    def load(self) -> dict[str, Any] | None:
+        """Return the state to go on from, on the CPU; None if there is none.
 
         Raises:
             DataError: if the file is damaged, or is the state of another fit; or if determinism
@@ -59,8 +59,8 @@ class Memory:
         same_threads(record.get("threads"), self.threads, f"'{self.path}'")
         return state
 
-    def keep(self, state: dict[str, Any]) -> None:
-        """Replaces the kept state."""
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the kept state."""
         if self.path is None or not self.writes:
             return
         buffer = io.BytesIO()
@@ -69,7 +69,7 @@ class Memory:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path, buffer.getvalue())
 
-    def forget(self) -> None:
-        """Deletes the state of a fit whose outcome is safe elsewhere."""
+    def delete(self) -> None:
+        """Delete the state of a fit whose outcome is safe elsewhere."""
         if self.path is not None and self.writes:
             self.path.unlink(missing_ok=True)

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from cry_model.metrics import bootstrap, mean
+from cry_model.results import probability_columns, recording_means
 from train.data.clips import Clips
 from train.data.splits import learnt_from, split
-from train.scoring.results import per_recording, probability_columns
 
 Guesses = NDArray[np.int64]  # a class index for each tested recording
 
@@ -73,7 +73,7 @@ def baselines(
     if on_features:
         ways["rbf_svm"] = of_svm
     seeds = sorted(int(seed) for seed in table["seed"].unique())
-    answers = per_recording(table, labels).set_index(["seed", "recording"])
+    answers = recording_means(table, labels).set_index(["seed", "recording"])
     return {
         name: scored(labels, answers, guesses(units, way, protocol, folds, seeds))
         for name, way in ways.items()

@@ -22,8 +22,9 @@ from cry_model.calibration import (
 )
 from cry_model.metrics import bootstrap_sums, calibration_sums, mean
 from cry_model.records import Estimate
+from cry_model.results import probability_columns, recording_means
 from train.data.corpus import DataError
-from train.scoring.results import Opinions, per_recording, probability_columns
+from train.scoring.results import TeacherPredictions
 
 PROMISED = 0.8
 """Share of a new group's recordings whose set is made to hold the right label."""
@@ -61,7 +62,7 @@ def calibrate(
     table: pd.DataFrame,
     labels: Sequence[str],
     promised: float = PROMISED,
-    opinions: Opinions | None = None,
+    teacher_predictions: TeacherPredictions | None = None,
     teacher_temperature: float = 1.0,
     **facts: object,
 ) -> Calibration:
@@ -73,7 +74,7 @@ def calibrate(
         table: predictions per piece, each by a fit that had not heard the recording.
         labels: in the order of the probabilities.
         promised: coverage, 0 to 1.
-        opinions: a teacher's, in the place of labels.
+        teacher_predictions: a teacher's, in the place of labels.
         teacher_temperature: of the teacher's own calibration, applied to them first.
         **facts: ``dataset``, ``protocol``, ``folds`` of the :class:`Calibration`.
 
@@ -83,10 +84,10 @@ def calibrate(
     rows = held_out(table, labels)
     groups = rows["group"].to_numpy(dtype=str)
     probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
-    if opinions is None:
+    if teacher_predictions is None:
         targets = one_hot(rows, labels)
     else:
-        told = np.stack([opinions[name] for name in rows["recording"]])
+        told = np.stack([teacher_predictions[name] for name in rows["recording"]])
         targets = temper(told, teacher_temperature)
     temperature, threshold = settle(probabilities, targets, groups, promised)
     folds = rows.groupby(["seed", "fold"]).indices.values()
@@ -94,8 +95,8 @@ def calibrate(
     frequencies = group_weights(groups) @ targets
     always = constant_set(frequencies, promised)
     return Calibration(
-        against=LABELS if opinions is None else TEACHER,
-        teacher_temperature=None if opinions is None else teacher_temperature,
+        against=LABELS if teacher_predictions is None else TEACHER,
+        teacher_temperature=None if teacher_predictions is None else teacher_temperature,
         recordings=rows["recording"].nunique(),
         groups=len(set(groups)),
         seeds=tuple(int(seed) for seed in sorted(rows["seed"].unique())),
@@ -132,7 +133,7 @@ def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
             "the others; calibrate on the results of another protocol than clip."
         )
     fold = folds.first().rename("fold").reset_index()
-    return per_recording(table, labels).merge(fold, on=["recording", "seed"])
+    return recording_means(table, labels).merge(fold, on=["recording", "seed"])
 
 
 def settle(

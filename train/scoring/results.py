@@ -1,8 +1,4 @@
-"""Result files: ``<dataset>/<protocol>/<system>/run.json`` and ``predictions.csv``.
-
-A row of predictions is a piece: clip, recording, group, fold, seed, label and ``p_<label>`` for
-each class. The score of a recording is the mean of its pieces.
-"""
+"""Read or refuse a run to go on with; keep teacher predictions and the environment."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import contextlib
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,24 +15,21 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from cry_model.checkpoint import to_json, write_atomically
-from cry_model.metrics import evaluate
-from cry_model.records import Evaluation
-from cry_model.run_files import (
+from cry_model.checkpoint import write_atomically
+from cry_model.results import (
     PREDICTIONS,
     RUN,
     DamagedFileError,
-    probability_columns,
     read_record,
     read_table,
     require_columns,
     require_unique,
 )
-from cry_model.run_files import read_predictions as read
+from cry_model.results import read_predictions as read
 from train.data.corpus import DataError
 
 TEACHER = "teacher.csv"
-Opinions = Mapping[str, NDArray[np.float64]]
+TeacherPredictions = Mapping[str, NDArray[np.float64]]
 """Recording -> what a teacher answered, (classes,)."""
 
 
@@ -79,12 +71,6 @@ def read_predictions(
         return read(path, labels) if path.exists() else pd.DataFrame()
 
 
-def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """The columns in the order in which they are documented."""
-    first = ["clip", "recording", "group", "fold", "seed", "label"]
-    return table[[*first, *probability_columns(labels)]]
-
-
 def resume(folder: Path, configuration: dict[str, Any], name: str = PREDICTIONS) -> dict[str, Any]:
     """The record of a run to go on with, or a new one.
 
@@ -115,53 +101,18 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         return read_record(path) if path.exists() else None
 
 
-def write_predictions(folder: Path, table: pd.DataFrame, name: str = PREDICTIONS) -> None:
-    """Replaces the predictions of a run; probabilities keep six decimals."""
-    folder.mkdir(parents=True, exist_ok=True)
-    csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
-    write_atomically(folder / name, csv.encode())
-
-
-def whole_seeds(table: pd.DataFrame, folds: int) -> pd.DataFrame:
-    """The predictions of the seeds that have all of their folds."""
-    found = table.groupby("seed")["fold"].nunique()
-    return table[table["seed"].isin(found.index[found == folds])]
-
-
-def per_recording(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Averages the pieces of each recording, within a seed.
-
-    Under the ``clip`` protocol they come from several folds, each from the fit that did not learn
-    from it.
-    """
-    keys = ["recording", "group", "seed", "label"]
-    return table.groupby(keys, as_index=False, sort=False)[probability_columns(labels)].mean()
-
-
-def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evaluation:
-    """Metrics of a table of pieces or of recordings, pooled over folds and seeds."""
-    index = {label: i for i, label in enumerate(labels)}
-    return evaluate(
-        table["label"].map(index).to_numpy(),
-        table[probability_columns(labels)].to_numpy(dtype=np.float64),
-        table["group"].tolist(),
-        table["recording"].tolist(),
-        labels,
-        seeds=tuple(int(s) for s in sorted(table["seed"].unique())),
-        **facts,
-    )
-
-
-def write_opinions(folder: Path, opinions: Opinions, labels: Sequence[str]) -> None:
+def write_teacher(
+    folder: Path, teacher_predictions: TeacherPredictions, labels: Sequence[str]
+) -> None:
     """``teacher.csv``: what the teacher answered for each recording, ``t_<label>``."""
-    table = pd.DataFrame(opinions.values(), columns=[f"t_{label}" for label in labels])
-    table.insert(0, "recording", list(opinions))
+    table = pd.DataFrame(teacher_predictions.values(), columns=[f"t_{label}" for label in labels])
+    table.insert(0, "recording", list(teacher_predictions))
     csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     write_atomically(folder / TEACHER, csv.encode())
 
 
-def read_opinions(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
-    """What :func:`write_opinions` wrote; None if there was no teacher.
+def read_teacher(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
+    """What :func:`write_teacher` wrote; None if there was no teacher.
 
     Raises:
         DataError: if the file is damaged.
@@ -192,17 +143,3 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
-
-
-def write_run(
-    folder: Path, run: dict[str, Any], scores: Mapping[str, Evaluation] | None = None
-) -> None:
-    """Writes ``run.json``: configuration, environment, and the metrics per piece and recording."""
-    metrics = {unit: asdict(evaluation) for unit, evaluation in (scores or {}).items()}
-    write_record(folder, {**run, "metrics": metrics})
-
-
-def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Replaces ``run.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / RUN, (to_json(record) + "\n").encode())

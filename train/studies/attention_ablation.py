@@ -48,17 +48,20 @@ from cry_model.checkpoint import (
 )
 from cry_model.metrics import mean
 from cry_model.records import Estimate
+from cry_model.results import PREDICTIONS, RUN, probability_columns
 from train.data.cache import find_corpus, with_folds
 from train.data.clips import Clips
 from train.data.corpus import DataError
 from train.data.datasets import DATASETS, folder
-from train.data.splits import Outer, split
-from train.fit.cross_validation import front_end_of, kept_folds, predict
-from train.fit.predict import TrainingFrontEnd, of_each_piece
+from train.data.splits import OuterFold, split
+from train.fit.cross_validation import front_end_of
+from train.fit.experiment import Experiment
+from train.fit.fold_checkpoints import saved_folds
+from train.fit.predict import TrainingFrontEnd, of_each_piece, predict
 from train.fit.presets import usual_preset
 from train.fit.run import Run
 from train.scoring import results
-from train.scoring.results import probability_columns, read_predictions
+from train.scoring.results import read_predictions
 from train.studies.neutral import Neutralisation, averaging, compare, neutralisations, neutralised
 from train.studies.permutation_test import shuffled
 
@@ -198,7 +201,7 @@ Kept = tuple[int, int, Path]
 
 @dataclass(frozen=True)
 class Cell:
-    """What was fitted with ``--keep-folds`` into the folder ``out``."""
+    """What was fitted with ``--save-folds`` into the folder ``out``."""
 
     out: Path
     dataset: str
@@ -216,11 +219,11 @@ class Cell:
     @property
     def kept(self) -> list[Kept]:
         """Its folds."""
-        return list(kept_folds(self.out, self.dataset, self.protocol, self.system))
+        return list(saved_folds(self.out, self.dataset, self.protocol, self.system))
 
     def newer(self, name: str) -> bool:
         """Whether a file of its results is there and newer than predictions and weights."""
-        made_of = [self.results_folder / results.PREDICTIONS]
+        made_of = [self.results_folder / PREDICTIONS]
         made_of += [place / WEIGHTS for _, _, place in self.kept]
         path = self.results_folder / name
         if not all(one.exists() for one in (path, *made_of)):
@@ -250,7 +253,7 @@ def find_cells(
     ]
     if not asked:
         raise DataError(
-            f"There are no weights of such folds in {out / 'folds'}; 'fit --keep-folds' keeps them."
+            f"There are no weights of such folds in {out / 'folds'}; 'fit --save-folds' keeps them."
         )
     return asked
 
@@ -279,35 +282,33 @@ def rebuild(
         raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
     seeds = tuple(sorted({seed for seed, _, _ in cell.kept}))
     front_end, ran = config.front_end, record["configuration"]
-    with results.trusting(cell.results_folder / results.RUN):
+    with results.trusting(cell.results_folder / RUN):
         teacher, settings = ran["teacher"], dict(ran["settings"])
-        within = Outer(**ran["within"]) if "within" in ran else None
-        dealt = int(ran["shuffled"]) if "shuffled" in ran else None
+        outer_fold = OuterFold(**ran["within"]) if "within" in ran else None
+        permutation = int(ran["shuffled"]) if "shuffled" in ran else None
     if teacher is not None:  # it may have named the labels that the folds were made by
         raise DataError("This learnt from a teacher; only what learnt from labels can be rebuilt.")
     of_folders = cell.dataset.startswith(f"{folder.NAME}-") and cell.dataset not in DATASETS
     name = folder.NAME if of_folders else cell.dataset
     data = find_corpus(name, root, cache, front_end)
     clips = data.clips.labelled()  # without a teacher a fit leaves out the rest
-    if dealt is not None:
-        clips = shuffled(clips, data.corpus.labels, dealt)
+    if permutation is not None:
+        clips = shuffled(clips, data.corpus.labels, permutation)
     data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
-    run = Run(
+    experiment = Experiment(
         system=cell.system,
         data=data,
         protocol=cell.protocol,
         preset=replace(usual_preset(cell.system, cell.dataset), front_end=front_end),
         folds=folds,
-        seeds=seeds,
         accelerator=accelerator,
-        out=cell.out,
         settings=settings,
-        within=within,
-        shuffled=dealt,
+        outer_fold=outer_fold,
+        permutation=permutation,
     )
-    if run.fingerprint != ran.get("data"):
+    if experiment.fingerprint != ran.get("data"):
         raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
-    return run
+    return Run(experiment, seeds, cell.out)
 
 
 TOLERANCE = 1e-4  # of a probability; both are of float32, and a CSV keeps six decimals
@@ -321,20 +322,22 @@ def look_at_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
         CheckpointError: if the checkpoint cannot be loaded.
         DataError: if weights and predictions are not of the same run.
     """
-    seed, fold, folder = kept
+    experiment, (seed, fold, folder) = run.experiment, kept
     model = load_checkpoint(folder)[0].to(run.accelerator.device)
-    fold_of = split(run.units.items, run.protocol, run.folds, seed)
-    tested = run.units.subset(np.flatnonzero(fold_of == fold))
-    decimals = dict.fromkeys(probability_columns(run.labels), 6)
+    fold_of = split(experiment.units.items, experiment.protocol, experiment.folds, seed)
+    tested = experiment.units.subset(np.flatnonzero(fold_of == fold))
+    decimals = dict.fromkeys(probability_columns(experiment.labels), 6)
     tables = {  # rounded as the CSV is, so that ties, and with them the AUC, are those of the run
         name: rows.assign(seed=seed, fold=fold).round(decimals)
-        for name, rows in look_at(model, front_end_of(run), tested, run.labels).items()
+        for name, rows in look_at(
+            model, front_end_of(experiment), tested, experiment.labels
+        ).items()
     }
-    written = read_predictions(run.results_folder, run.labels)
-    if not same(tables[FITTED], written, run.labels):
+    written = read_predictions(run.results_folder, experiment.labels)
+    if not same(tables[FITTED], written, experiment.labels):
         raise DataError(
             f"Weights and predictions are not of the same run: '{folder}' answers otherwise than "
-            f"{run.results_folder} says (on another --device it may); fit again with --keep-folds."
+            f"{run.results_folder} says (on another --device it may); fit again with --save-folds."
         )
     return tables
 
@@ -408,28 +411,29 @@ def measure(run: Run, kept: Sequence[Kept]) -> AttentionEffect:
         CheckpointError: if a checkpoint cannot be loaded.
         DataError: if no seed kept all folds, or weights and predictions are not of the same run.
     """
-    whole = whole_seeds(kept, run.folds)
+    experiment = run.experiment
+    whole = whole_seeds(kept, experiment.folds)
     if not whole:
         raise DataError(
-            f"No seed kept the weights of all {run.folds} folds; fit with --keep-folds into "
+            f"No seed kept the weights of all {experiment.folds} folds; fit with --save-folds into "
             "another --out."
         )
     tables = defaultdict(list)
-    for one in tqdm(whole, desc=f"Looking at {run.system}", unit="fold"):
+    for one in tqdm(whole, desc=f"Looking at {experiment.system}", unit="fold"):
         for name, rows in look_at_fold(run, one).items():
             tables[name].append(rows)
     pooled = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
     fitted = pooled.pop(FITTED)
     return AttentionEffect(
-        run.name,
-        run.protocol,
-        run.system,
-        run.folds,
+        experiment.name,
+        experiment.protocol,
+        experiment.system,
+        experiment.folds,
         tuple(sorted({seed for seed, _, _ in whole})),
         fitted["recording"].nunique(),
         fitted["group"].nunique(),
         len(fitted),
-        compare(fitted, pooled, run.labels),
+        compare(fitted, pooled, experiment.labels),
         differential_facts(fitted),
         temporal_facts(fitted),
         scale_facts(fitted),

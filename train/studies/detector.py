@@ -1,4 +1,4 @@
-"""``python -m train gate``: fit the gate, and find out what it is worth on sounds it never heard.
+"""Fit the gate, and find out what it is worth on sounds that it never heard.
 
 Each fold of the corpus is fitted without the recordings that it tests. Then, family by family,
 the gate is fitted without a whole kind of sound and asked about that: how it will do on sounds that
@@ -24,13 +24,19 @@ from cry_model.detector import CryTrack, look_at
 from cry_model.frontend import FrontEnd
 from cry_model.metrics import bootstrap, mean
 from cry_model.records import Estimate, GateRecord, percent
-from cry_model.run_files import read_table, require_columns, require_unique
+from cry_model.results import (
+    read_table,
+    require_columns,
+    require_unique,
+    write_predictions,
+    write_run,
+)
 from train.data import other_sounds as everyday_sounds
 from train.data.clips import Clips
 from train.data.corpus import DataError
 from train.data.datasets.detector import CRY, ESC_CRY, FOLDS, RAISED_SPEECH, SPEECH, kind_of
 from train.data.datasets.esc10 import LABELS as ESC10
-from train.fit.final import ship
+from train.fit.final import final_fit
 from train.fit.run import Run
 from train.fit.trainer import train_model
 from train.scoring import results
@@ -171,22 +177,23 @@ def run_check(run: Run, leave_out: bool = True) -> GateScore:
     """
     if run.accelerator.num_processes > 1:
         raise DataError("The gate is small: fit it in one process, without accelerate launch.")
-    front_end = FrontEnd(run.preset.front_end).to(run.accelerator.device)
-    with run.alone(run.results_folder):
+    experiment = run.experiment
+    front_end = FrontEnd(experiment.preset.front_end).to(run.accelerator.device)
+    with run.lock(run.results_folder):
         record = fit_missing(run, front_end, leave_out)
         with results.trusting(run.results_folder / TABLE):
             found = summarise(read_scores(run.results_folder))
         facts = {
-            "labels": list(run.labels),
+            "labels": list(experiment.labels),
             "seeds": list(run.seeds),
-            "parameters": sum(p.numel() for p in run.model(run.seeds[0]).parameters()),
+            "parameters": sum(p.numel() for p in experiment.model(run.seeds[0]).parameters()),
             "environment": results.environment(run.accelerator),
-            "left_out": run.data.clips.left_out,
+            "left_out": experiment.data.clips.left_out,
             "gate": asdict(found),
         }
-        results.write_run(run.results_folder, {**record, **facts})
+        write_run(run.results_folder, {**record, **facts})
         if run.checkpoint:
-            ship(run, front_end)
+            final_fit(run, front_end)
             model, config = load_checkpoint(run.checkpoint_folder)
             save_checkpoint(run.checkpoint_folder, model, replace(config, gate=found.record()))
     return found
@@ -194,25 +201,25 @@ def run_check(run: Run, leave_out: bool = True) -> GateScore:
 
 def fit_missing(run: Run, front_end: FrontEnd, leave_out: bool) -> dict[str, Any]:
     """Fits and tests what is not in ``scores.csv`` yet; the record of all that is, with times."""
-    folder, (seed,) = run.results_folder, run.seeds
-    record = results.resume(folder, run.configuration(), TABLE)
+    experiment, folder, (seed,) = run.experiment, run.results_folder, run.seeds
+    record = results.resume(folder, experiment.configuration(), TABLE)
     table = read_scores(folder)
-    results.write_run(folder, record)
+    write_run(folder, record)
     done = set() if table.empty else set(zip(table["fold"], table["without"], strict=True))
-    for number, (fold, without) in enumerate(tasks(run.units, leave_out)):
+    for number, (fold, without) in enumerate(tasks(experiment.units, leave_out)):
         if (fold, without) in done:
             continue
         started = time.perf_counter()
-        learnt, tested = divide(run.units, fold, without)
+        learnt, tested = divide(experiment.units, fold, without)
         # Each has a state of its own to go on from after a crash.
         model = train_model(run, learnt, front_end, seed, number)
         rows = pd.DataFrame(score_rows(model, front_end, tested, seed, mix=not without))
         table = pd.concat([table, rows.assign(fold=fold, without=without)], ignore_index=True)
         seconds = round(time.perf_counter() - started, 1)
         record.setdefault("wall_seconds", {})[without or f"fold {fold}"] = seconds
-        results.write_predictions(folder, table, TABLE)
-        results.write_run(folder, record)
-        run.memory(seed, number).forget()
+        write_predictions(folder, table, TABLE)
+        write_run(folder, record)
+        run.state(seed, number).delete()
     return record
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cry_model.metrics import balanced_accuracy
+from cry_model.results import RUN, probability_columns, recording_means
 from train.data.corpus import DataError, Item
 from train.data.splits import split
 from train.scoring import results
@@ -129,12 +130,12 @@ def score(folder: Path, seed: int) -> float:
         DataError: if the results are damaged.
     """
     record = results.read_run(folder)
-    with results.trusting(folder / results.RUN):
+    with results.trusting(folder / RUN):
         labels = record["labels"]
     table = results.read_predictions(folder, labels)
-    rows = results.per_recording(table[table["seed"] == seed], labels)
+    rows = recording_means(table[table["seed"] == seed], labels)
     wanted = rows["label"].map({label: i for i, label in enumerate(labels)}).to_numpy()
-    probabilities = rows[results.probability_columns(labels)].to_numpy(dtype=np.float64)
+    probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
     return balanced_accuracy(wanted, probabilities, np.ones(len(rows)))
 
 

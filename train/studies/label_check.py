@@ -29,13 +29,13 @@ from cry_model.improved_ecapa_tdnn import ReusedClassifier
 from cry_model.metrics import bootstrap_difference
 from cry_model.records import Estimate
 from cry_model.registry import build_model
+from cry_model.results import probability_columns
 from train.data.clips import Clips
 from train.data.corpus import DataError, Item
 from train.data.datasets import challenge6_cuts
 from train.data.splits import split
 from train.fit.feature_mlp import fit_table
 from train.fit.presets import FEATURES
-from train.scoring import results
 from train.scoring.calibration import crossed, held_out, one_hot, settle, shares
 from train.studies.adaptation import Pieces, adapt, adapted
 
@@ -186,7 +186,7 @@ def calibration_without(
         groups: that have no part in it.
     """
     rows = held_out(predictions[~predictions["group"].isin(groups)], labels)
-    probabilities = rows[results.probability_columns(labels)].to_numpy(dtype=np.float64)
+    probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
     targets = one_hot(rows, labels)
     own = rows["group"].to_numpy(dtype=str)
     temperature, threshold = settle(probabilities, targets, own, calibration.promised)
@@ -296,7 +296,7 @@ def crossed_sets(
 ) -> list[tuple[str, ...]]:
     """Return the prediction set of each row, calibrated on the groups of the other folds."""
     targets = one_hot(table, labels)
-    probabilities = table[results.probability_columns(labels)].to_numpy(dtype=np.float64)
+    probabilities = table[probability_columns(labels)].to_numpy(dtype=np.float64)
     folds = table.groupby(["seed", "fold"]).indices.values()
     groups = table["group"].to_numpy(dtype=str)
     _, inside = crossed(probabilities, targets, groups, folds, promised)
@@ -310,7 +310,7 @@ def lead(one: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str]) -> Estim
     """
     order = {label: i for i, label in enumerate(labels)}
     truth = one["label"].map(order).to_numpy()
-    columns = results.probability_columns(labels)
+    columns = probability_columns(labels)
     first, second = one[columns].to_numpy(), other[columns].to_numpy()
     return bootstrap_difference("balanced_accuracy", truth, first, second, one["group"].tolist())
 
@@ -342,7 +342,7 @@ def describe(
     """Summarise answers (a row for each recording and seed) and their prediction sets."""
     truth = table["label"].to_numpy()
     targets = one_hot(table, labels)
-    probabilities = table[results.probability_columns(labels)].to_numpy(dtype=np.float64)
+    probabilities = table[probability_columns(labels)].to_numpy(dtype=np.float64)
     inside = np.array([[label in named for label in labels] for named in sets])
     held = shares(inside, targets, table["group"].to_numpy(dtype=str))
     guess = probabilities.argmax(1)

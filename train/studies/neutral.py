@@ -31,8 +31,8 @@ from cry_model.layers import (
 )
 from cry_model.metrics import bootstrap, bootstrap_difference, mean
 from cry_model.records import Estimate
+from cry_model.results import probability_columns, recording_means
 from train.data.corpus import DataError
-from train.scoring.results import per_recording, probability_columns
 
 FIXED = "_fixed"
 PLACES: Mapping[str, tuple[type[nn.Module], tuple[str, ...]]] = {
@@ -193,13 +193,13 @@ def compare(
         if not table[keys].equals(fitted[keys]):
             raise DataError(f"The pieces under '{name}' are not those of the model as fitted.")
     columns, index = probability_columns(labels), {label: i for i, label in enumerate(labels)}
-    rows = per_recording(fitted, labels)
+    rows = recording_means(fitted, labels)
     truth, groups = rows["label"].map(index).to_numpy(), rows["group"].tolist()
     before = rows[columns].to_numpy(dtype=np.float64)
     scores = {name: bootstrap(name, truth, before, groups) for name in SCORED}
     found = {}
     for name, table in neutral.items():
-        after = per_recording(table, labels)[columns].to_numpy(dtype=np.float64)
+        after = recording_means(table, labels)[columns].to_numpy(dtype=np.float64)
         metrics = {
             metric: Paired(
                 scores[metric],

@@ -20,9 +20,10 @@ from analysis.stats.calibration import (
     coverage,
     reliability,
 )
-from analysis.stats.recordings import ResultsError, label_numbers, probabilities_of
+from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import RESULTS, find_runs, read_run
 from cry_model.metrics import BINS
+from cry_model.results import label_numbers, probabilities_of
 from tests.analysis.made_up_runs import LABELS, write_run
 from train.scoring import results
 from train.scoring.calibration import calibrate

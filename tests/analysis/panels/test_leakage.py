@@ -71,7 +71,7 @@ def test_the_interval_of_a_loss_is_that_of_a_plain_loop(found, metric):
 def test_the_table_has_every_split_and_says_what_was_not_run(found):
     table = shown(found)[0].table.set_index("balanced accuracy")
     assert list(table.columns) == SPLITS
-    assert list(table.loc["Improved ECAPA-TDNN w/o MCA"])[1:] == ["not run", "not run"]
+    assert list(table.loc["Improved ECAPA-TDNN without MCA"])[1:] == ["not run", "not run"]
     run = found.of("donateacry", "baby")["ecapa-tdnn"]
     assert table.loc["ECAPA-TDNN", "unseen babies"] == str(
         run.evaluation.metrics["balanced_accuracy"]

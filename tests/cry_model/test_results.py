@@ -9,7 +9,7 @@ from analysis.panels import PANELS
 from analysis.report import write_report
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
-from cry_model.run_files import LARGEST_JSON
+from cry_model.results import LARGEST_JSON
 from tests.analysis.made_up_runs import write_run
 from train.__main__ import main
 from train.data.corpus import DataError
@@ -256,4 +256,4 @@ def test_calibrate_names_the_table(root, damage, capsys):
 )
 def test_a_damaged_table_of_a_teacher_is_named(tmp_path, content):
     (tmp_path / "teacher.csv").write_bytes(content)
-    refused_in_train(tmp_path, "teacher.csv", lambda f: results.read_opinions(f, ("a",)))
+    refused_in_train(tmp_path, "teacher.csv", lambda f: results.read_teacher(f, ("a",)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
+from dataclasses import fields
 
 from train.data.corpus import DataError
 
@@ -61,3 +62,25 @@ def require_number(name: str, value: object, limits: Range, whole: bool) -> None
     span = f"from {limits[0]:,} to {limits[1]:,}"
     given = reprlib.repr(value)
     require(within(value, limits, whole), f"{name} is {what} {span}, not {given}.")
+
+
+def require_numbers(record: object, ranges: Mapping[str, Range]) -> None:
+    """Hold the numbers of a dataclass against their ranges.
+
+    Raises:
+        DataError: if one lies outside, or is none.
+    """
+    kinds = {f.name: f.type for f in fields(record)}
+    for name, limits in ranges.items():
+        require_number(name, getattr(record, name), limits, kinds[name] == "int")
+
+
+def require_levels(name: str, levels: object) -> None:
+    """Refuse what is no pair of decibels.
+
+    Raises:
+        DataError: if it is none.
+    """
+    pair = isinstance(levels, tuple) and len(levels) == 2
+    holds = pair and all(within(db, (-200, 100)) for db in levels)
+    require(holds, f"{name} is two levels from -200 to 100, (-45,-20) say, not {levels!r:.60}.")

@@ -1,4 +1,9 @@
-"""Read the files of a run with distrust: a disk may be full, a copy cut, a text edited by hand."""
+"""Read and write the files of a run: the one schema of ``run.json`` and ``predictions.csv``.
+
+A row of predictions is a piece: clip, recording, group, fold, seed, label and ``p_<label>`` for
+each class. The score of a recording is the mean of its pieces. Files are read with distrust: a disk
+may be full, a copy cut, a text edited by hand.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +11,17 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+
+from cry_model.checkpoint import to_json, write_atomically
+from cry_model.metrics import evaluate
+from cry_model.records import Evaluation
 
 PREDICTIONS, RUN = "predictions.csv", "run.json"
 WORDS = ("clip", "recording", "group", "label")  # a group may be called 007, or NA
@@ -204,3 +215,79 @@ def _finite(text: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{text} is no number")
     return number
+
+
+def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """The columns in the order in which they are documented."""
+    first = ["clip", "recording", "group", "fold", "seed", "label"]
+    return table[[*first, *probability_columns(labels)]]
+
+
+def write_predictions(folder: Path, table: pd.DataFrame, name: str = PREDICTIONS) -> None:
+    """Replaces the predictions of a run; probabilities keep six decimals."""
+    folder.mkdir(parents=True, exist_ok=True)
+    csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    write_atomically(folder / name, csv.encode())
+
+
+def whole_seeds(table: pd.DataFrame, folds: int) -> pd.DataFrame:
+    """The predictions of the seeds that have all of their folds."""
+    found = table.groupby("seed")["fold"].nunique()
+    return table[table["seed"].isin(found.index[found == folds])]
+
+
+def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evaluation:
+    """Metrics of a table of pieces or of recordings, pooled over folds and seeds."""
+    return evaluate(
+        label_numbers(table, labels),
+        probabilities_of(table, labels),
+        table["group"].tolist(),
+        table["recording"].tolist(),
+        labels,
+        seeds=tuple(int(s) for s in sorted(table["seed"].unique())),
+        **facts,
+    )
+
+
+def write_run(
+    folder: Path, run: dict[str, Any], scores: Mapping[str, Evaluation] | None = None
+) -> None:
+    """Writes ``run.json``: configuration, environment, and the metrics per piece and recording."""
+    metrics = {unit: asdict(evaluation) for unit, evaluation in (scores or {}).items()}
+    write_record(folder, {**run, "metrics": metrics})
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """Replaces ``run.json``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / RUN, (to_json(record) + "\n").encode())
+
+
+def label_numbers(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int64]:
+    """(n,) The place of each row's label among the labels."""
+    return table["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
+
+
+def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.float64]:
+    """(n, classes) The probabilities of each row, in the order of the labels."""
+    return table[probability_columns(labels)].to_numpy(np.float64)
+
+
+def recording_means(
+    table: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ("seed",)
+) -> pd.DataFrame:
+    """A row per seed and recording, sorted by them: the mean probabilities of its pieces.
+
+    Under the ``clip`` protocol the pieces come from several folds, each from the fit that did not
+    learn from it.
+
+    Args:
+        table: as :func:`read_predictions` gives it.
+        labels: in the order of the columns.
+        by: what to keep apart; with "fold" in it, a row has the pieces of one fold.
+
+    Returns:
+        The columns of ``by``, recording, group, label and ``p_<label>``.
+    """
+    keys = [*by, "recording", "group", "label"]
+    return table.groupby(keys, as_index=False, sort=True)[probability_columns(labels)].mean()

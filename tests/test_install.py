@@ -1,0 +1,67 @@
+"""``pip install .``: the package alone, its command, and what both files of terms say."""
+
+import json
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+from tests.conftest import ROOT
+
+tomllib = pytest.importorskip("tomllib")  # Python 3.11
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+
+def test_the_ranges_are_those_of_requirements():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    asked = {Requirement(line.split("#")[0]) for line in lines if line.split("#")[0].strip()}
+    assert {Requirement(line) for line in PROJECT["dependencies"]} <= asked
+
+
+def test_the_citation_names_this_version_and_the_paper():
+    assert (CITATION["version"], CITATION["license"]) == (PROJECT["version"], PROJECT["license"])
+    (paper,) = CITATION["references"]
+    stated = json.loads((ROOT / "assets" / "paper_reference.json").read_text(encoding="utf-8"))
+    assert paper["title"] in stated["source"]
+    assert all(author["family-names"] in stated["source"] for author in paper["authors"])
+
+
+@pytest.mark.slow
+def test_the_wheel_is_the_package_alone_and_its_command_runs(tmp_path, examples):
+    source, site = tmp_path / "source", tmp_path / "venv"
+    for name in ("cry_model", "train", "analysis", "assets/checkpoints"):
+        shutil.copytree(ROOT / name, source / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "app.py", "assets/paper_reference.json"):
+        shutil.copyfile(ROOT / name, source / name)
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    options = ["--no-deps", "--no-build-isolation", "--wheel-dir", tmp_path]
+    subprocess.run([*pip, "wheel", *options, source], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"cry_model"}
+    assert sum(name.endswith(".safetensors") for name in names) == 2
+
+    venv.create(site, system_site_packages=True, with_pip=False)
+    binary = site / ("Scripts" if sys.platform == "win32" else "bin")
+    python = binary / "python"
+    subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
+    own = subprocess.check_output(
+        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
+    )
+    # What these tests run with may itself be an environment, whose packages the new one lacks.
+    (Path(own.strip()) / "outer.pth").write_text(sysconfig.get_path("purelib"))
+
+    def run(*words):
+        return subprocess.check_output([binary / "cry-model", *words], cwd=tmp_path, text=True)
+
+    assert "improved-ecapa-tdnn" in run("models")
+    answer = json.loads(run("predict", "--json", str(examples / "synthetic_rhythmic.wav")))
+    assert answer["label"] in answer["probabilities"]
