@@ -104,7 +104,7 @@ def loss_table(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
     rows = [
         (
             system_title(leak.system),
-            f"{PROTOCOL_TITLES[leak.lax]} minus {PROTOCOL_TITLES[leak.strict]}",
+            f"{PROTOCOL_TITLES[leak.loose]} minus {PROTOCOL_TITLES[leak.strict]}",
             signed(leak.lost),
         )
         for leak in leaks
