@@ -219,7 +219,7 @@ def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys, clips):
         assert record["kept"] == found.kept
         value = record["scores"]["macro_auc"]["value"]
         assert f"donateacry, {protocol}, a linear classifier" in said
-        assert f"macro auc: true labels {value:.3f}; dealt out" in said
+        assert f"macro auc: true labels {value:.3f}; permuted" in said
     assert not (tmp_path / "results" / "donateacry" / "recording").exists()
 
 
