@@ -49,7 +49,7 @@ def accelerator():
 
 @pytest.fixture(scope="session")
 def clips(made_up_root):
-    """The made-up corpus, decoded."""
+    """The synthetic corpus, decoded."""
     return load_clips(donateacry.read(made_up_root), FrontEnd(BEST.front_end))
 
 
