@@ -53,5 +53,5 @@ def test_a_fit_from_a_prepared_corpus(prepared, tmp_path, named):
 def test_without_decoders_it_says_what_is_missing(made_up_root, tmp_path):
     done = bare(*words(made_up_root, tmp_path, "--cache", tmp_path))
     assert done.returncode == 2
-    assert "without the package 'av'" in done.stderr
+    assert "without the package 'soundfile'" in done.stderr
     assert "Traceback" not in done.stderr
