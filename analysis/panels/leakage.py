@@ -94,7 +94,7 @@ def loss_data(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
         (leak.system, metric, leak.loose, leak.strict, *_bounds(leak.lost), leak.recordings)
         for leak in leaks
     ]
-    columns = ["system", "metric", "lax", "strict", "lost", "low", "high", "recordings"]
+    columns = ["system", "metric", "loose", "strict", "lost", "low", "high", "recordings"]
     return pd.DataFrame(rows, columns=columns)
 
 
