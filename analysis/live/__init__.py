@@ -1,1 +1,1 @@
-"""The Live tab: what the microphone hears, as it hears it."""
+"""Show what the microphone hears, as it hears it: the Live tab."""

@@ -103,9 +103,9 @@ def picture(decibels: NDArray[np.float32]) -> str:
 
 
 def track_svg(track: NDArray[np.float32], threshold: float) -> str:
-    """Draw probabilities (looks,), 0 to 1, and the threshold as a dashed line.
+    """Draw probabilities (scores,), 0 to 1, and the threshold as a dashed line.
 
-    In a box of as many units as looks by 100, which the page stretches.
+    In a box of as many units as scores by 100, which the page stretches.
     """
     heard = [(i, 100 * (1 - p)) for i, p in enumerate(track.tolist(), 1) if p == p]  # not NaN
     line = " ".join(f"{x},{y:.1f}" for x, y in heard)
@@ -136,7 +136,7 @@ def pieces(view: View, threshold: float, seen: int = 0) -> dict[str, object]:
 
     Args:
         view: what the listener gave.
-        threshold: of the gate.
+        threshold: of the detector.
         seen: lines of the log that the page has got already.
     """
     changes: dict[str, object] = {

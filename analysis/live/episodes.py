@@ -1,4 +1,4 @@
-"""Where a cry begins and ends, and a sound that is none: from looks alone, without any audio."""
+"""Find where a cry, or another sound, begins and ends, from scores alone, without any audio."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.live.stream import KEPT, LOOK, RATE, Rolling
+from analysis.live.stream import KEPT, RATE, SCORE_HOP, Rolling
 
 KEEP_ON = 1.5  # s below the threshold, or of quiet, that end an episode
-MIN_LOUD = 2  # looks; a single knock is no sound worth a line
+MIN_LOUD = 2  # scores; a single knock is no sound worth a line
 QUIETEST_DB, LOUDEST_DB = -60.0, -40.0  # between these lies what counts as background
 ABOVE_DB = 10.0  # over the background: a sound
 
@@ -22,7 +22,7 @@ State = Literal["quiet", "undecided", "sound", "cry"]
 
 @dataclass(frozen=True)
 class Episode:
-    """A stretch of sound: seconds since listening began, and the gate's greatest probability."""
+    """Hold a stretch of sound: seconds since listening began, greatest probability of a cry."""
 
     kind: Kind
     start: float
@@ -37,19 +37,19 @@ class _Open:
     last: float  # when it last was what it is
     sounded: float  # when it was last loud; its start if it never was
     peak: float
-    loud: int  # looks
+    loud: int  # scores
 
 
 class Episodes:
-    """Looks in, finished episodes out.
+    """Turn scores into finished episodes.
 
-    A cry begins where the gate reaches its threshold and ends when it stayed below for
+    A cry begins where the detector reaches its threshold and ends when it stayed below for
     ``KEEP_ON`` seconds. What a probability says is dated ``reach`` seconds back, in the middle
-    of what it is about. Loud sound that the gate calls no cry is an episode of its own kind; one
-    that a cry follows closely is that cry's beginning.
+    of what it is about. Loud sound that the detector calls no cry is an episode of its own kind;
+    one that a cry follows closely is that cry's beginning.
 
     Args:
-        threshold: of the gate.
+        threshold: of the detector.
         reach: seconds from the middle of what a probability is about to its end.
     """
 
@@ -59,7 +59,7 @@ class Episodes:
         self._free = 0.0  # the end of the last episode: none begins before it
 
     def state(self, time: float) -> State:
-        """What lasts at ``time``; a young sound may yet turn out to be a cry."""
+        """Return what lasts at ``time``; a young sound may yet turn out to be a cry."""
         if self.open is None:
             return "quiet"
         if self.open.kind == "cry":
@@ -67,33 +67,35 @@ class Episodes:
         return "sound" if time - self.open.start >= KEEP_ON else "undecided"
 
     def step(self, time: float, probability: float, loud: bool) -> list[Episode]:
-        """Takes the look that ends at ``time`` and gives the episodes that it ends."""
+        """Take the score of what ends at ``time`` and return the episodes that it ends."""
         if probability >= self.threshold:
             return self._cry(time, probability, loud)
         finished = []
         if self.open is not None and time - self.open.last >= KEEP_ON:
             finished = self.finish()
-            self._free = max(self._free, time - LOOK / RATE)
+            self._free = max(self._free, time - SCORE_HOP / RATE)
         elif self.open is not None and self.open.kind == "cry":
             if loud:
                 self.open = replace(self.open, sounded=time)
             return []
         if loud:
-            start = max(self._free, time - LOOK / RATE)
+            start = max(self._free, time - SCORE_HOP / RATE)
             before = self.open or _Open("sound", start, time, time, 0, 0)
             peak = max(before.peak, probability)
             self.open = replace(before, last=time, sounded=time, peak=peak, loud=before.loud + 1)
         return finished
 
     def finish(self) -> list[Episode]:
-        """Ends what lasts, if anything does and it was long enough."""
+        """End what lasts, if anything does and it was long enough."""
         ended, self.open = self.open, None
         if ended is None or (ended.kind == "sound" and ended.loud < MIN_LOUD):
             return []
         end = ended.last - self.reach if ended.kind == "cry" else ended.last
-        if ended.sounded > ended.start:  # it was quiet afterwards: that tells better than the gate
+        if (
+            ended.sounded > ended.start
+        ):  # it was quiet afterwards: that tells better than the detector
             end = min(end, ended.sounded)
-        end = max(end, ended.start + LOOK / RATE)
+        end = max(end, ended.start + SCORE_HOP / RATE)
         self._free = end
         return [Episode(ended.kind, ended.start, end, ended.peak)]
 
@@ -116,13 +118,13 @@ class Episodes:
 
 
 class Loudness:
-    """Tells sound from background by its level, which it learns from the last seconds."""
+    """Tell sound from background by its level, which it learns from the last seconds."""
 
     def __init__(self) -> None:
-        self.levels = Rolling((KEPT // LOOK,), math.nan)
+        self.levels = Rolling((KEPT // SCORE_HOP,), math.nan)
 
     def __call__(self, block: NDArray[np.float32]) -> bool:
-        """Whether (samples,), one look long, is louder than the background."""
+        """Tell whether (samples,), one hop long, is louder than the background."""
         power = float(np.var(block, dtype=np.float64))
         level = 10 * math.log10(max(power, 1e-12))
         self.levels.push(np.array([level]))

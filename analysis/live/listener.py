@@ -1,4 +1,4 @@
-"""Chunks of a microphone in, what to show out: the Live tab without its page."""
+"""Turn chunks of a microphone into what to show: the Live tab without its page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from analysis.live.episodes import KEEP_ON, Episode, Episodes, Loudness, State
-from analysis.live.stream import HOP, KEPT, LOOK, RATE, Resampler, Rolling, RollingSpectrogram, mono
+from analysis.live.stream import (
+    HOP,
+    KEPT,
+    RATE,
+    SCORE_HOP,
+    Resampler,
+    Rolling,
+    RollingSpectrogram,
+    mono,
+)
 from cry_model.attention import AttentionMaps
 from cry_model.audio import MAX_RATE, AudioError
 from cry_model.classifier import CryClassifier
@@ -20,18 +29,18 @@ from cry_model.prediction import Prediction
 
 
 class Gate(Protocol):
-    """What the listener needs of a gate."""
+    """Declare what the listener needs of a cry detector."""
 
     threshold: float
     window_seconds: float
 
     def probability(self, waveform: torch.Tensor, sample_rate: int) -> float:
-        """That the last ``window_seconds`` of (samples,) hold a cry."""
+        """Return the probability that the last ``window_seconds`` of (samples,) hold a cry."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of the log: what was heard and, of a cry, the answer without its attention maps."""
+    """Hold a line of the log: an episode and, of a cry, the answer without its attention maps."""
 
     episode: Episode
     answer: Prediction | None = None
@@ -39,14 +48,14 @@ class Line:
 
 @dataclass(frozen=True, eq=False)  # comparing arrays gives no bool
 class View:
-    """What to show after a chunk.
+    """Hold what to show after a chunk.
 
     Attributes:
         seconds: listened to so far.
         state: what is heard now.
-        probability: of a cry, the mean of the gate's last looks; None before its first.
+        probability: of a cry, the mean of the detector's last scores; None before its first.
         decibels: (bands, columns), the last 12 s.
-        track: (looks,) that mean over the same 12 s, NaN where the gate had not looked.
+        track: (scores,) that mean over the same 12 s, NaN where the detector had not looked.
         answer: of the cry that lasts.
         lines: the log, oldest first; only the last hundred are kept.
         written: lines since the beginning, those that have been dropped included.
@@ -66,8 +75,8 @@ class View:
 
 LOG = logging.getLogger(__name__)
 
-HELD_BACK = HOP  # samples; the first look is early by these, as a resampler holds some back
-SMOOTHED = 4  # looks whose mean decides: one alone may be a bang
+HELD_BACK = HOP  # samples; the first score is early by these, as a resampler holds some back
+SMOOTHED = 4  # scores whose mean decides: one alone may be a bang
 ANSWER_SECONDS = 5.0  # of a cry that lasts, what an answer is made from
 ANSWER_EVERY = 1.0  # s
 LIMIT_SECONDS = 600.0
@@ -75,44 +84,44 @@ MOST_LINES = 100
 
 
 class Listener:
-    """One visitor's ear. Keeps 12 s of sound, which :meth:`stop` forgets, and the log.
+    """Listen for one visitor; keep 12 s of sound, until :meth:`stop`, and the log.
 
     How the stream was cut into chunks makes no difference to what is heard. Not for two threads at
     once.
 
     Args:
-        gate: says four times a second whether the last seconds hold a cry.
+        detector: says four times a second whether the last seconds hold a cry.
         classifier: names a reason while a cry lasts.
     """
 
-    def __init__(self, gate: Gate, classifier: CryClassifier):
-        self.gate, self.classifier = gate, classifier
+    def __init__(self, detector: Gate, classifier: CryClassifier):
+        self.detector, self.classifier = detector, classifier
         self.sound = Rolling((KEPT,))
         self.spectrogram = RollingSpectrogram()
-        self.looks = Rolling((SMOOTHED,), np.nan)
-        self.track = Rolling((KEPT // LOOK,), np.nan)
-        reach = gate.window_seconds / 2 + (SMOOTHED - 1) / 2 * LOOK / RATE
-        self.episodes = Episodes(gate.threshold, reach)
+        self.scores = Rolling((SMOOTHED,), np.nan)
+        self.track = Rolling((KEPT // SCORE_HOP,), np.nan)
+        reach = detector.window_seconds / 2 + (SMOOTHED - 1) / 2 * SCORE_HOP / RATE
+        self.episodes = Episodes(detector.threshold, reach)
         self.loudness = Loudness()
         self.lines: deque[Line] = deque(maxlen=MOST_LINES)
         self.written = 0
         self.heard = 0  # samples at RATE
         self.limit = LIMIT_SECONDS
         self.answer: Prediction | None = None
-        self._forget_stream()
+        self._reset()
 
     @property
     def seconds(self) -> float:
-        """Length of what was heard so far."""
+        """Return the length of what was heard so far."""
         return self.heard / RATE
 
     @property
     def over(self) -> bool:
-        """Whether the time is up."""
+        """Tell whether the time is up."""
         return self.seconds >= self.limit
 
     def hear(self, chunk: NDArray, rate: int, lost: float = 0.0) -> View:
-        """Takes the next samples.
+        """Take the next samples.
 
         Args:
             chunk: (samples,) or (samples, channels), any length, also none at all.
@@ -135,17 +144,17 @@ class Listener:
         return self.view()
 
     def stop(self) -> View:
-        """Ends what lasts, writes it down and forgets the sound; the log stays."""
+        """End what lasts, log it and forget the sound; the log stays."""
         self._write(self.episodes.finish())
-        self._forget_stream()
+        self._reset()
         return self.view()
 
     def resume(self) -> None:
-        """Lets another ``LIMIT_SECONDS`` be heard."""
+        """Allow another ``LIMIT_SECONDS``."""
         self.limit = self.seconds + LIMIT_SECONDS
 
     def view(self) -> View:
-        """What is to be shown now; shares no memory with the listener."""
+        """Return what is to be shown now; it shares no memory with the listener."""
         last = float(self.track.values[-1])
         return View(
             seconds=self.seconds,
@@ -159,33 +168,33 @@ class Listener:
             over=self.over,
         )
 
-    def _forget_stream(self) -> None:
-        for kept in (self.sound, self.spectrogram, self.looks, self.track, self.loudness.levels):
+    def _reset(self) -> None:
+        for kept in (self.sound, self.spectrogram, self.scores, self.track, self.loudness.levels):
             kept.clear()
         self.resampler: Resampler | None = None
         self.pending = np.zeros(0, np.float32)
-        self.due = LOOK - HELD_BACK  # samples until the next look
+        self.due = SCORE_HOP - HELD_BACK  # samples until the next score
         self.answer = None
         self.answered = -ANSWER_EVERY
 
     def _take(self, samples: NDArray[np.float32]) -> None:
-        """Goes from look to look, which come at the same samples however the stream was cut."""
+        """Go from score to score, at the same samples however the stream was cut."""
         self.pending = np.concatenate([self.pending, samples])
         while len(self.pending) >= self.due:
             block, self.pending = self.pending[: self.due], self.pending[self.due :].copy()
-            self.due = LOOK
-            self._look(block)
+            self.due = SCORE_HOP
+            self._score(block)
 
-    def _look(self, block: NDArray[np.float32]) -> None:
+    def _score(self, block: NDArray[np.float32]) -> None:
         if self.over:
             return
         self.heard += len(block)
         self.sound.push(block)
         self.spectrogram.push(block)
-        window = self.sound.values[-round(self.gate.window_seconds * RATE) :]
-        look = self.gate.probability(torch.from_numpy(window.copy()), RATE)
-        self.looks.push(np.array([look]))
-        probability = float(np.nanmean(self.looks.values))
+        window = self.sound.values[-round(self.detector.window_seconds * RATE) :]
+        score = self.detector.probability(torch.from_numpy(window.copy()), RATE)
+        self.scores.push(np.array([score]))
+        probability = float(np.nanmean(self.scores.values))
         self.track.push(np.array([probability]))
         self._write(self.episodes.step(self.seconds, probability, self.loudness(block)))
         lasting = self.episodes.open
@@ -194,18 +203,18 @@ class Listener:
         elif self.seconds - self.answered >= ANSWER_EVERY:
             self.answered = self.seconds
             start = max(lasting.start, self.seconds - ANSWER_SECONDS)
-            self.answer = self._ask(start, self.seconds) or self.answer
+            self.answer = self._classify(start, self.seconds) or self.answer
 
     def _write(self, episodes: list[Episode]) -> None:
         for episode in episodes:
             answer = None
             if episode.kind == "cry":
-                answer = self._ask(episode.start, episode.end) or self.answer
+                answer = self._classify(episode.start, episode.end) or self.answer
             self.lines.append(Line(episode, answer))
             self.written += 1
 
-    def _ask(self, start: float, end: float) -> Prediction | None:
-        """The reasons for what is still kept of a stretch; None if that is nothing to answer."""
+    def _classify(self, start: float, end: float) -> Prediction | None:
+        """Classify what is still kept of a stretch; None if that is too short or silent."""
         first, last = (KEPT + round(t * RATE) - self.heard for t in (start, end))
         stretch = self.sound.values[max(0, first) : max(0, last)]
         try:

@@ -1,4 +1,4 @@
-"""A microphone's chunks -> one stream of samples at 16 kHz, of which the last seconds are kept."""
+"""Join a microphone's chunks into one stream at 16 kHz, of which the last seconds are kept."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from cry_model import audio
 from cry_model.frontend import resample
 
 RATE = 16_000  # Hz, of everything that is kept; no bundled model hears above 8 kHz
-LOOK = RATE // 4  # samples from one look to the next
+SCORE_HOP = RATE // 4  # samples from one score of the cry detector to the next
 KEPT = 12 * RATE  # samples
 MARGIN = 0.0085  # s: how far the resampler reaches, at the lowest rate that is accepted
 
 
 class Rolling:
-    """The last values of a stream, newest last, in an array that never grows.
+    """Keep the last values of a stream, newest last, in an array that never grows.
 
     Args:
         shape: (..., capacity).
@@ -32,7 +32,7 @@ class Rolling:
         self.values: NDArray[np.float32] = np.full(shape, fill, np.float32)
 
     def push(self, new: NDArray) -> None:
-        """Appends (..., n); what no longer fits falls out at the other end."""
+        """Append (..., n); what no longer fits falls out at the other end."""
         new = new[..., -self.values.shape[-1] :]
         if not (count := new.shape[-1]):
             return
@@ -40,12 +40,12 @@ class Rolling:
         self.values[..., -count:] = new
 
     def clear(self) -> None:
-        """As it was in the beginning."""
+        """Reset to the beginning."""
         self.values.fill(self.fill)
 
 
 def mono(chunk: NDArray) -> NDArray[np.float32]:
-    """Any chunk of real samples -> (samples,) in [-1, 1]; what is no number becomes silence.
+    """Mix a chunk of real samples to (samples,) in [-1, 1]; what is no number becomes silence.
 
     Args:
         chunk: (samples,) or (samples, channels); integers are scaled by their full scale.
@@ -62,7 +62,7 @@ def mono(chunk: NDArray) -> NDArray[np.float32]:
 
 
 class Resampler:
-    """Chunks at one rate -> the same samples that resampling the whole at once would give.
+    """Resample chunks to the same samples that the whole at once would give.
 
     It holds back the last milliseconds, which the filter cannot know yet, so no chunk's edge is
     heard.
@@ -86,7 +86,7 @@ class Resampler:
         self.raw = np.zeros(self.margin * self.taken, np.float32)
 
     def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(samples,) at ``rate`` -> as many at 16 kHz as can be known."""
+        """Return (samples,) at ``rate`` -> as many at 16 kHz as can be known."""
         if self.rate == RATE:
             return samples
         self.raw = np.concatenate([self.raw, samples])
@@ -101,13 +101,13 @@ class Resampler:
 
 BANDS = 64
 LOW_HZ, HIGH_HZ = 60, RATE / 2
-HOP, FFT = 500, 1024  # 31 and 64 ms; eight columns a look
+HOP, FFT = 500, 1024  # 31 and 64 ms; eight columns a score
 COLUMNS = KEPT // HOP
 NOTHING_DB = -120.0
 
 
 class RollingSpectrogram:
-    """Mel spectrogram in dB of the last 12 s; ``columns.values`` is (bands, columns).
+    """Compute the mel spectrogram in dB of the last 12 s; ``columns.values`` is (bands, columns).
 
     A sine at full scale has about 0 dB. A column stands for the window that ends with it, so that
     the newest sound is on the screen at once and not half a window later.
@@ -122,7 +122,7 @@ class RollingSpectrogram:
         )
 
     def push(self, samples: NDArray[np.float32]) -> None:
-        """Adds (samples,) at 16 kHz, a whole number of hops."""
+        """Add (samples,) at 16 kHz, a whole number of hops."""
         wave = np.concatenate([self._tail, samples])
         self._tail = wave[-len(self._tail) :].copy()
         frames = np.lib.stride_tricks.sliding_window_view(wave, FFT)[::HOP] * self._window
@@ -130,12 +130,12 @@ class RollingSpectrogram:
         self.columns.push(10 * np.log10(np.maximum(self._mel @ power.T, 1e-12)))
 
     def clear(self) -> None:
-        """Forgets what was heard."""
+        """Forget what was heard."""
         self.columns.clear()
         self._tail.fill(0)
 
 
 def place(hz: float) -> float:
-    """Where a frequency lies on the picture's axis: 0 at the bottom, 1 at the top."""
+    """Return where a frequency lies on the picture's axis: 0 at the bottom, 1 at the top."""
     low, at, high = librosa.hz_to_mel([LOW_HZ, hz, HIGH_HZ])
     return float((at - low) / (high - low))

@@ -1,4 +1,4 @@
-"""Whose microphone is whose, how many listen at once, and when a silent one is forgotten."""
+"""Keep visitors' microphones apart, limit how many listen, and forget those that are gone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NOT_A_CHUNK = "The page sent something that is no sound; please reload it."
 
 @dataclass
 class Visitor:
-    """One page's listener, and when it was last heard of."""
+    """Hold one page's listener, and when it was last heard of."""
 
     listener: Listener
     used: float
@@ -37,7 +37,7 @@ class Visitor:
 
 
 class Visitors:
-    """The two functions that the page calls; no sound is written to a file or a log.
+    """Offer the two functions that the page calls; no sound is written to a file or a log.
 
     A page names itself by a number that it drew at random, so no page can reach another's.
 
@@ -53,7 +53,7 @@ class Visitors:
         self.sweeper: threading.Thread | None = None
 
     def hear(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Takes a chunk and gives what the page has to change, or ``problem``, a sentence.
+        """Take a chunk and return what the page has to change, or ``problem``, a sentence.
 
         Args:
             request: ``page``, its name; ``samples``, 16-bit little-endian mono in base64;
@@ -79,10 +79,10 @@ class Visitors:
                 return {"problem": str(error)}
             if view.over:
                 view = self._rest(visitor)
-            return pieces(view, listener.gate.threshold, seen)
+            return pieces(view, listener.detector.threshold, seen)
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Forgets the sound of ``page``; its log may be added to until an hour later."""
+        """Forget the sound of ``page``; its log may be added to until an hour later."""
         try:
             page, seen = _page(request), int(request["seen"])
         except (KeyError, TypeError, ValueError, OverflowError):
@@ -91,10 +91,10 @@ class Visitors:
             return {}
         with visitor.lock:
             view = self._rest(visitor)
-            return pieces(view, visitor.listener.gate.threshold, seen)
+            return pieces(view, visitor.listener.detector.threshold, seen)
 
     def sweep(self) -> None:
-        """Forgets the sound, and much later the log, of pages that are gone."""
+        """Forget the sound, and much later the log, of pages that are gone."""
         with self.lock:
             visitors = list(self.known.items())
         for page, visitor in visitors:
@@ -107,7 +107,7 @@ class Visitors:
                     self.known.pop(page, None)
 
     def _find(self, page: str) -> Visitor | None:
-        """The page's visitor, in the number of those who listen; None if they are too many."""
+        """Return the page's visitor as one who listens; None if too many do."""
         with self.lock:
             visitor = self.known.get(page)
             if visitor is None or not visitor.listening:

@@ -24,12 +24,13 @@ from cry_model.results import probability_columns
 
 
 def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:
-    """``/analysis``, for programs: the data of a panel, as the page draws it."""
+    """Offer ``/analysis`` to programs: the data of a panel, as the page draws it."""
 
     def analysis(
         panel: str, dataset: str, protocol: str, choices: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """What a panel of the Analysis tab shows: name, title, note and rows of each exhibit.
+        """Return what a panel of the Analysis tab shows: name, title, note and rows of each
+        exhibit.
 
         Args:
             panel: its name.
@@ -38,7 +39,7 @@ def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:
             choices: name of a selector -> value; what is left out is as at the beginning.
         """
         try:
-            return exhibits_of(found, panels, panel, CellKey(dataset, protocol), choices)
+            return exhibits_of(found.readable, panels, panel, CellKey(dataset, protocol), choices)
         except (ResultsError, ComparisonError) as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -52,7 +53,7 @@ def exhibits_of(
     cell: CellKey,
     choices: dict[str, Any] | None,
 ) -> list[dict[str, Any]]:
-    """The exhibits of one panel as JSON.
+    """Return the exhibits of one panel as JSON.
 
     Raises:
         ResultsError: if there is no such panel, it has nothing for the cell or no such choice, or
@@ -133,7 +134,7 @@ def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
     Raises:
         ResultsError: if the predictions of the run cannot be read.
     """
-    table = run.judged
+    table = run.with_errors
     table = table[(table["label"] == label) & (table["answer"] == answer)]
     table = table.sort_values("confidence", ascending=False, kind="stable")
     shares = (100 * table[probability_columns(run.labels)]).round(1)
@@ -160,7 +161,7 @@ def list_title(run: MeasuredRun, label: str, answer: str, count: int) -> str:
 
 
 def _folds(run: MeasuredRun, table: pd.DataFrame) -> pd.Series:
-    """Of each row, in which folds its pieces were tested, as "0" or "0, 3"."""
+    """Return in which folds the pieces of each row were tested, as "0" or "0, 3"."""
     pieces = run.predictions[run.predictions["recording"].isin(table["recording"])]
     folds = pieces.groupby(["seed", "recording"])["fold"].agg(
         lambda own: ", ".join(map(str, sorted(set(own))))
@@ -175,7 +176,7 @@ TO_THE_LIST = """() => document.getElementById("confusion-list-heading")
 
 def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
     """Lay out the choice of a cell and its list of recordings, and connect them to the panel."""
-    clicks = gr.HTML(CELLS, js_on_load=ON_LOAD, padding=False, elem_id="confusion-clicks")
+    clicks = gr.HTML(CELLS, js_on_load=ON_LOAD, elem_id="confusion-clicks")
     cells = gr.Dropdown([], label="Cell", elem_id="confusion-cell")
     heading = gr.Markdown(visible=False, elem_id="confusion-list-heading")
     table = gr.Dataframe(
@@ -184,7 +185,7 @@ def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Be
     listening = add_listening("confusion", wired.dataset, [table], classify)
 
     def renew(cell: CellKey, choices: Mapping[str, Any]) -> tuple[Any, ...]:
-        options = cell_options(_matrices(wired.panel, found, cell, choices))
+        options = cell_options(_matrices(wired.panel, found.readable, cell, choices))
         hidden = gr.Markdown(visible=False), gr.Dataframe(visible=False)
         return gr.Dropdown(options, value=None), *hidden, *listening.fill(cell, choices)
 
@@ -199,7 +200,7 @@ def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Be
     def click(event: gr.SelectData, dataset: str, protocol: str, *chosen: Any) -> tuple[Any, ...]:
         names = [selector.name for selector in wired.panel.selectors]
         choices = dict(zip(names, chosen, strict=True))
-        matrices = _matrices(wired.panel, found, CellKey(dataset, protocol), choices)
+        matrices = _matrices(wired.panel, found.readable, CellKey(dataset, protocol), choices)
         place, true, answer = event.index
         if place >= len(matrices):  # the difference, whose cells are no recordings of one model
             return gr.skip(), *[gr.skip()] * len(outputs)
@@ -212,7 +213,8 @@ def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Be
 
     outputs = [heading, table, *listening.blocks]
     chosen = [
-        cells.select(choose, [wired.dataset, wired.protocol, cells], outputs, **EVENT),
+        # Of a dropdown Gradio reports no selection by the keyboard.
+        cells.input(choose, [wired.dataset, wired.protocol, cells], outputs, **EVENT),
         clicks.select(click, wired.chosen, [cells, *outputs], **EVENT),
     ]
     for event in chosen:
@@ -246,10 +248,10 @@ def build_analysis_tab(
     panels: Sequence[Panel] = PANELS,
     classify: ClassifyTab | None = None,
 ) -> None:
-    """Lays out the tab inside the current block.
+    """Lay out the tab inside the current block.
 
     Args:
-        found: the runs to show, and what was wrong with others.
+        found: the runs to show; those whose predictions cannot be read are named and left out.
         tab: the tab itself; choosing it draws the first panel.
         panels: a sub-tab for each.
         classify: where a recording of the results is opened; None offers none to listen to.

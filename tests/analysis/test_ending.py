@@ -17,6 +17,7 @@ SCRIPT = """
 import signal
 
 import gradio as gr
+import analysis.models, analysis.page
 import app
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
@@ -26,8 +27,9 @@ def build_page(*_):
         gr.Button().click(lambda sound, text: text, [gr.Audio(), gr.Textbox()], api_name="read")
     return page.queue()
 
-app.build_page, app.load_gate = build_page, lambda: None
-app.choose = lambda _: type("Choice", (), {"models": (), "note": ""})
+analysis.page.build_page, analysis.page.warm_up = build_page, lambda *_: None
+analysis.models.load_detector = lambda: None
+analysis.models.choose = lambda _: type("Choice", (), {"models": (), "note": ""})
 app.main()
 """
 
