@@ -260,11 +260,7 @@ def test_a_system_is_fitted_to_labels_that_were_dealt_out(fit, clips, made_up_ro
     cell = Cell(out, "donateacry", "clip", SYSTEM)
     _, config = load_checkpoint(next(saved_folds(out, "donateacry", "clip", SYSTEM))[2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))
-<<<<<<< HEAD
-    assert {item.recording: item.label for item in built.experiment.units.items} == dealt
-=======
-    assert {item.recording: item.label for item in built.units.items} == permuted
->>>>>>> 295a73b6d9ef5b42360ba9c933fcf5b152131d59
+    assert {item.recording: item.label for item in built.experiment.units.items} == permuted
 
 
 @pytest.mark.parametrize(
