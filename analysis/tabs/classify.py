@@ -41,7 +41,7 @@ it answers: on synthetic cries with known onsets, it marks neither these nor the
 answer depends on."""
 MAP_NOTE = """Product A<sub>t</sub>A<sub>c</sub>ᵀ of equation 10: when each block listened, and to
 which of its 128 learnt channels, sorted by weight. Channels have no fixed pitch."""
-BRANCH_NOTE = """Detector s of equation 5, summed over the channels of each branch: whether a block
+BRANCH_NOTE = """Gate s of equation 5, summed over the channels of each branch: whether a block
 relied on short stretches of sound (small kernels) or on longer ones."""
 DIFFERENTIAL_NOTE = """Maps A<sub>1</sub> and A<sub>2</sub> of equations 13 and 15, and equation
 12's difference: what the layers take from each other. Rows take, columns give."""
