@@ -134,10 +134,9 @@ def library(root, out):
 
 
 def features(root, out):
-    given = words(root, out, "--no-checkpoint", "--system", "feature-mlp")
-    place = given.index("--set")
-    given[place + 1 : place + 3] = "members=2", "hidden=8"
-    given[given.index("batch=8") - 1 : given.index("batch=8") + 1] = []
+    given = small_fit.words(root, out, "--no-checkpoint", system="feature-mlp")
+    place = given.index("channels=8")
+    given[place : place + 2] = "members=2", "hidden=8"
     assert main(given) == 0
 
 
