@@ -95,8 +95,8 @@ class CheckpointConfig:
         """
         try:
             data = dict(_plain(text))
-            if "detector" in data:  # its name in the last release
-                data["detector"] = data.pop("detector")
+            if "gate" in data:  # its name in the last release
+                data["detector"] = data.pop("gate")
             if data.get("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}, the one that this version reads")
             front_end = read_front_end(data.get("front_end"))
