@@ -13,7 +13,7 @@ def main() -> None:
     """Build the page on the bundled models and the one that CRY_MODEL names; serve it."""
     print("Loading libraries and models; the address follows in some seconds.", flush=True)
     gc.disable()  # until all is loaded, since none of it is garbage: a fifth of the time
-    from analysis.models import choose, load_gate
+    from analysis.models import choose, load_detector
     from analysis.page import build_page, launch_options, warm_up
     from analysis.server import leave_no_traces
     from analysis.stats.runs import RESULTS, find_runs
@@ -22,7 +22,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     leave_no_traces()
     with contextlib.suppress(KeyboardInterrupt), upload_folder():
-        choice, detector = choose(os.environ.get("CRY_MODEL")), load_gate()
+        choice, detector = choose(os.environ.get("CRY_MODEL")), load_detector()
         found = find_runs(RESULTS, strict=False)
         page = build_page(choice.models, choice.note, detector, found)
         page.launch(prevent_thread_lock=True, **launch_options())

@@ -67,7 +67,7 @@ def measure_cost(system: str, threads: int) -> Cost:
         write_clip(clip)
         config = CheckpointConfig(system, LABELS, usual_config(system))
         save_checkpoint(checkpoint, config.build(), config)
-        classifier = CryClassifier.from_pretrained(checkpoint, gate=False)
+        classifier = CryClassifier.from_pretrained(checkpoint, detector=False)
         front_end, recording = classifier.front_end, audio.load(clip)
 
         def features() -> torch.Tensor:
@@ -75,7 +75,7 @@ def measure_cost(system: str, threads: int) -> Cost:
 
         computed, prediction = features(), classifier.predict(clip)
         times = {
-            "load": median_ms(lambda: CryClassifier.from_pretrained(checkpoint, gate=False)),
+            "load": median_ms(lambda: CryClassifier.from_pretrained(checkpoint, detector=False)),
             "decode": median_ms(lambda: audio.load(clip)),
             "features": median_ms(features),
             "forward": median_ms(lambda: classifier.model(computed, return_attention=True)),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cry_model.checkpoint import DEFAULT, CheckpointError
 from cry_model.classifier import CryClassifier
-from cry_model.detector import DEFAULT_GATE, CryGate
+from cry_model.detector import DEFAULT_DETECTOR, CryDetector
 
 CHECKPOINTS = DEFAULT.parent
 LOG = logging.getLogger(__name__)
@@ -92,7 +92,7 @@ def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
         if not (folder / entry.folder).is_dir():
             continue
         try:
-            classifier = CryClassifier.from_pretrained(folder / entry.folder, gate=False)
+            classifier = CryClassifier.from_pretrained(folder / entry.folder, detector=False)
         except CheckpointError as error:
             LOG.warning("A bundled checkpoint is left out: %s", error)
             continue
@@ -102,14 +102,14 @@ def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
     return tuple(models)
 
 
-def load_gate(folder: Path = DEFAULT_GATE) -> CryGate | None:
+def load_detector(folder: Path = DEFAULT_DETECTOR) -> CryDetector | None:
     """Load the bundled cry detector; None if there is none, and of a damaged one the log tells."""
     if not folder.is_dir():
         return None
     try:
-        return CryGate.from_pretrained(folder)
+        return CryDetector.from_pretrained(folder)
     except CheckpointError as error:
-        LOG.warning("The bundled gate is left out: %s", error)
+        LOG.warning("The bundled detector is left out: %s", error)
         return None
 
 
@@ -160,7 +160,7 @@ def choose(name: str | None) -> Choice:
     is_folder = os.path.isdir(name)  # noqa: PTH112 - pathlib's raises where a name is too long
     repository, _, revision = (name, "", "") if is_folder else name.partition("@")
     try:
-        classifier = CryClassifier.from_pretrained(repository, revision or None, gate=False)
+        classifier = CryClassifier.from_pretrained(repository, revision or None, detector=False)
     except CheckpointError as error:
         LOG.warning("CRY_MODEL: %s", error)
         return Choice(bundled, f"The model {name} could not be loaded; the bundled models answer.")

@@ -22,7 +22,7 @@ from analysis.tabs.classify import build_classify_tab, classify
 from analysis.tabs.recordings import ClassifyTab
 from analysis.uploads import retention
 from cry_model.audio import SUFFIXES
-from cry_model.detector import CryGate
+from cry_model.detector import CryDetector
 
 CSS = Path(__file__).with_name("page.css")
 RECORDING = Path(__file__).with_name("recording.js")
@@ -62,7 +62,7 @@ SESSIONS = 1000  # at a time; the memory of more is not worth having
 def build_page(
     models: Sequence[Model],
     note: str = "",
-    gate: CryGate | None = None,
+    detector: CryDetector | None = None,
     found: FoundRuns = NO_RUNS,
 ) -> gr.Blocks:
     """Lay out header and tabs; the queue holds 32 visitors and answers two at a time.
@@ -70,7 +70,8 @@ def build_page(
     Args:
         models: what visitors can choose from, the default first.
         note: a sentence for the header, on where the first comes from.
-        gate: tells cries from other sounds; without one, every sound is answered for, and there is
+        detector: tells cries from other sounds; without one, every sound is answered for, and
+        there is
             no Live tab.
         found: what the Analysis tab shows.
     """
@@ -80,14 +81,14 @@ def build_page(
             theme = gr.Button("Light / dark", size="sm", min_width=110, scale=0, elem_id="theme")
         with gr.Tabs() as tabs:
             with gr.Tab("Classify", id="classify"):
-                classify_tab = ClassifyTab(build_classify_tab(models, gate), tabs)
-            if gate is not None:
+                classify_tab = ClassifyTab(build_classify_tab(models, detector), tabs)
+            if detector is not None:
                 with gr.Tab("Live", id="live"):
-                    build_live_tab(gate, models[0])
+                    build_live_tab(detector, models[0])
             with gr.Tab("Analysis", id="analysis") as analysis:
                 build_analysis_tab(found, analysis, classify=classify_tab)
             with gr.Tab("About", id="about"):
-                build_about_tab(models, gate)
+                build_about_tab(models, detector)
         # Gradio fetches Plotly with the first figure; none of the visitor's should wait for that.
         ahead = gr.Plot(show_label=False, elem_id="ahead")
         page.load(None, js=recording_script(), api_visibility="private")
@@ -99,14 +100,16 @@ def build_page(
     return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
 
 
-def warm_up(models: Sequence[Model], gate: CryGate | None, found: FoundRuns) -> threading.Thread:
+def warm_up(
+    models: Sequence[Model], detector: CryDetector | None, found: FoundRuns
+) -> threading.Thread:
     """Classify an example and read all predictions, in the background.
 
     Libraries load and compile on first use, and no visitor should wait for that.
     """
 
     def work() -> None:
-        classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), gate=gate)
+        classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), detector=detector)
         _ = found.readable
 
     thread = threading.Thread(target=work, name="warm-up", daemon=True)

@@ -17,7 +17,7 @@ from cry_model import audio
 from cry_model.acoustic_features import AcousticConfig
 from cry_model.audio import Recording
 from cry_model.classifier import LONGEST
-from cry_model.detector import CryGate, CryTrack
+from cry_model.detector import CryDetector, DetectionScores
 from cry_model.frontend import resample
 from cry_model.prediction import Prediction
 
@@ -107,7 +107,7 @@ class Session:
 def classify_all(
     models: Sequence[Model],
     file: str | None,
-    gate: CryGate | None = None,
+    detector: CryDetector | None = None,
     report: Report = no_progress,
 ) -> Session:
     """Classify a file with every model; one that cannot be used gives the same sentence for all.
@@ -115,11 +115,11 @@ def classify_all(
     Args:
         models: who answers.
         file: the recording.
-        gate: scans it first, once for all models; None has them classify all of it.
+        detector: scans it first, once for all models; None has them classify all of it.
         report: told how far it is with a long recording.
     """
     try:
-        return _classify_all(models, file, gate, report)
+        return _classify_all(models, file, detector, report)
     except audio.AudioError as error:
         reason = str(error)
     except Exception:  # one sentence for this visitor, and the trace in the log
@@ -129,7 +129,7 @@ def classify_all(
 
 
 def _classify_all(
-    models: Sequence[Model], file: str | None, gate: CryGate | None, report: Report
+    models: Sequence[Model], file: str | None, detector: CryDetector | None, report: Report
 ) -> Session:
     recording = audio.load(file)
     progress = Progress(report if is_long(recording) else no_progress)
@@ -137,9 +137,9 @@ def _classify_all(
         recording = pool.submit(downsample, recording).result()
         display = pool.submit(compute_display, recording)
         track = None
-        if gate is not None:
+        if detector is not None:
             scanned = progress.subtask(SCAN, "Listening for cries")
-            track = pool.submit(gate.scan, recording, scanned).result()
+            track = pool.submit(detector.scan, recording, scanned).result()
         share = (1 - SCAN) / len(models)
         asked = {
             model.name: pool.submit(
@@ -152,7 +152,10 @@ def _classify_all(
 
 
 def _classify(
-    model: Model, recording: Recording, track: CryTrack | None, progress: Callable[[float], None]
+    model: Model,
+    recording: Recording,
+    track: DetectionScores | None,
+    progress: Callable[[float], None],
 ) -> Prediction | str:
     try:
         return model.classifier.predict(recording, track=track, progress=progress)

@@ -11,7 +11,7 @@ from cry_model.audio import AudioError, Recording
 from cry_model.calibration import Calibration
 from cry_model.checkpoint import CheckpointConfig, CheckpointError, load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
-from cry_model.detector import CryGate, CryTrack, Span
+from cry_model.detector import CryDetector, DetectionScores, Span
 from cry_model.frontend import PAPER_FRONT_END, FrontEnd, FrontEndConfig
 from cry_model.prediction import PieceAnswer, Prediction, Segment
 from cry_model.records import Estimate, Evaluation
@@ -27,8 +27,8 @@ __all__ = [
     "CheckpointConfig",
     "CheckpointError",
     "CryClassifier",
-    "CryGate",
-    "CryTrack",
+    "CryDetector",
+    "DetectionScores",
     "Estimate",
     "Evaluation",
     "FrontEnd",

@@ -21,7 +21,7 @@ UNEXPECTED = "This file could not be classified ({}); please give another one, a
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command and its options."""
+    """Return the command and its options."""
     main = argparse.ArgumentParser(
         "cry-model", description="Classify infant cries; without a command, list the models."
     )
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     )
     predict.add_argument("--revision", help="branch, tag or commit of a Hub repository")
     predict.add_argument(
-        "--gate",
+        "--detector",
         action=argparse.BooleanOptionalAction,
         default=True,
         help="first tell whether and where a baby cries, and classify only that",
@@ -72,7 +72,7 @@ def measured(prediction: Prediction) -> Iterator[str]:
 
 
 def detected(prediction: Prediction) -> Iterator[str]:
-    """What the gate heard, line by line; nothing without one."""
+    """Return what the detector heard, line by line; nothing without one."""
     if prediction.track is None:
         return
     if not prediction.is_cry:
@@ -85,12 +85,13 @@ def detected(prediction: Prediction) -> Iterator[str]:
     for cry in prediction.segments:
         named = [words(label) for label in prediction.named_in(cry)]
         like = one_of(named) if named else "can't tell"
-        yield f"  {clock(cry.start):>7} - {clock(cry.end):>7}  a cry ({percent(cry.gate)}): {like}"
+        when = f"{clock(cry.start):>7} - {clock(cry.end):>7}"
+        yield f"  {when}  a cry ({percent(cry.detector)}): {like}"
     yield ""
 
 
 def as_text(prediction: Prediction, anyway: bool = False) -> str:
-    """The answer for a terminal; of what is no cry, no reasons unless they are asked for."""
+    """Return the answer for a terminal; of what is no cry, no reasons unless they are asked for."""
     heard = list(detected(prediction))
     if prediction.is_cry is False and not anyway:
         return "\n".join(heard)
@@ -98,7 +99,7 @@ def as_text(prediction: Prediction, anyway: bool = False) -> str:
 
 
 def reasons(prediction: Prediction) -> str:
-    """The set, the probabilities and how far to trust them."""
+    """Return the set, the probabilities and how far to trust them."""
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     bars = [f"  {words(label):14} {percent(p):>5}" for label, p in ranked]
     lines = [*heading(prediction), *bars]
@@ -109,13 +110,15 @@ def reasons(prediction: Prediction) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; 2 if a file or the checkpoint could not be used."""
+    """Run one command; 2 if a file or the checkpoint could not be used."""
     args = parser().parse_args(arguments)
     if args.command != "predict":
         print(table())
         return 0
     try:
-        classifier = CryClassifier.from_pretrained(args.model, args.revision, gate=args.gate)
+        classifier = CryClassifier.from_pretrained(
+            args.model, args.revision, detector=args.detector
+        )
     except CheckpointError as error:
         print(error, file=sys.stderr)
         return 2

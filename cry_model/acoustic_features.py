@@ -165,7 +165,7 @@ def _rms(waveforms: Tensor) -> Tensor:
 
 
 def _zero_crossing_rate(waveforms: Tensor) -> Tensor:
-    """Changes of sign within each frame, a share of its samples: (batch, frames)."""
+    """Change of sign within each frame, a share of its samples: (batch, frames)."""
     negative = pad(waveforms, (FFT // 2, FFT // 2), mode="replicate") < -ZERO
     changes = (negative[:, 1:] != negative[:, :-1]).to(waveforms.dtype)
     return changes.unfold(-1, FFT - 1, HOP).sum(-1) / FFT

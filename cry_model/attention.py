@@ -35,7 +35,7 @@ class AttentionMaps:
     differential_1: Tensor | None = None
     differential_2: Tensor | None = None
     differential_lambda: Tensor | None = None
-    remoteness: Tensor | None = None
+    ood_score: Tensor | None = None
 
     @property
     def differential(self) -> Tensor | None:
@@ -45,14 +45,14 @@ class AttentionMaps:
         return self.differential_1 - self.differential_lambda * self.differential_2
 
     def cpu(self) -> AttentionMaps:
-        """The same maps in main memory, free of any gradient."""
+        """Return the same maps in main memory, free of any gradient."""
         return combine(lambda tensors: tensors[0].detach().cpu(), [self])
 
 
 def combine(
     join: Callable[[list[Tensor]], Tensor], parts: Sequence[AttentionMaps]
 ) -> AttentionMaps:
-    """Applies ``join`` to the tensors that stand at the same place in each of ``parts``."""
+    """Apply ``join`` to the tensors that stand at the same place in each of ``parts``."""
 
     def at(name: str) -> Tensor | tuple[Tensor, ...] | None:
         values = [getattr(p, name) for p in parts]
@@ -66,7 +66,7 @@ def combine(
 
 
 def concatenate(parts: Sequence[AttentionMaps]) -> AttentionMaps:
-    """Joins the maps of several batches along the batch dimension; lambda is the same in all.
+    """Join the maps of several batches along the batch dimension; lambda is the same in all.
 
     Where pieces differ in length, what lies behind the end of the shorter ones is zero.
     """
@@ -101,7 +101,7 @@ class DifferentialMaps:
 def gather(
     blocks: list[BlockAttention], differential: DifferentialMaps | None = None
 ) -> AttentionMaps:
-    """Collects the gates of every block and the differential maps into one record."""
+    """Collect the gates of every block and the differential maps into one record."""
     per_block = {
         f.name: tuple(v for b in blocks if (v := getattr(b, f.name)) is not None)
         for f in fields(BlockAttention)

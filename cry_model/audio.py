@@ -97,7 +97,7 @@ def load(
     source: str | os.PathLike | bytes | BinaryIO | np.ndarray | torch.Tensor | Recording | None,
     sample_rate: int | None = None,
 ) -> Recording:
-    """Reads a recording as the mean of its channels, sharing no memory with ``source``.
+    """Read a recording as the mean of its channels, sharing no memory with ``source``.
 
     Where the channels cancel each other, the loudest is taken alone.
 
@@ -124,7 +124,7 @@ def load(
 
 
 def require_sound(waveform: torch.Tensor) -> None:
-    """Raises ``SilentAudioError`` if floating-point samples (samples,) hold nothing to hear."""
+    """Raise ``SilentAudioError`` if floating-point samples (samples,) hold nothing to hear."""
     if not waveform.numel() or (waveform - waveform.mean()).abs().max() < SILENCE_PEAK:
         raise SilentAudioError("The recording is silent; please check the microphone and repeat.")
 
@@ -212,7 +212,7 @@ class Mixer:
 
 
 def mix(samples: np.ndarray) -> np.ndarray:
-    """(samples, channels) of any real type -> mono (samples,), a new float32 array.
+    """Return (samples, channels) of any real type -> mono (samples,), a new float32 array.
 
     The mean of the channels, or the loudest where they cancel each other (:class:`Mixer`).
     """
@@ -227,7 +227,7 @@ def mix(samples: np.ndarray) -> np.ndarray:
 
 
 def _open(source: object) -> BinaryIO:
-    """A seekable stream without a name, whose ending could mislead the libraries."""
+    """Return a seekable stream without a name, whose ending could mislead the libraries."""
     if source is None:
         raise MissingAudioError("There is no recording; please record one or choose a file.")
     if not isinstance(source, str | os.PathLike):
@@ -341,7 +341,7 @@ def _read(
 def _gather(
     blocks: Iterator[_Block], failure: AudioError, work: _Work, mixer: Mixer
 ) -> tuple[np.ndarray, int, int | None]:
-    """Joins a file's blocks, up to where FFmpeg fails; raises ``failure`` if there are none."""
+    """Join a file's blocks, up to where FFmpeg fails; raises ``failure`` if there are none."""
     from av.error import FFmpegError
 
     parts, length = [], 0

@@ -23,7 +23,7 @@ Temperature = Annotated[float, Within(0.01, 100)]
 FLOOR = 1e-6  # of a probability: result files keep six decimals
 
 
-def temper(probabilities: Array, temperature: float | Array) -> Array:
+def apply_temperature(probabilities: Array, temperature: float | Array) -> Array:
     """Divides their logarithms (..., classes) by the temperature (Guo et al. 2017).
 
     Temperatures of the rows are of shape (..., 1).
@@ -87,13 +87,13 @@ class Calibration:
     constant_coverage: Share
     by_label: Mapping[Name, Share] = field(default_factory=dict)
 
-    def temper(self, probabilities: Mapping[str, float]) -> dict[str, float]:
+    def apply_temperature(self, probabilities: Mapping[str, float]) -> dict[str, float]:
         """Label -> probability, calibrated; the order of the labels stays."""
-        tempered = temper(np.array(list(probabilities.values())), self.temperature)
-        return dict(zip(probabilities, tempered.tolist(), strict=True))
+        scaled = apply_temperature(np.array(list(probabilities.values())), self.temperature)
+        return dict(zip(probabilities, scaled.tolist(), strict=True))
 
     def prediction_set(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
-        """The labels that cannot be ruled out, the most probable first.
+        """Return the labels that cannot be ruled out, the most probable first.
 
         Args:
             probabilities: of a recording, calibrated.
@@ -124,7 +124,7 @@ def group_weights(groups: Sequence[str] | NDArray[np.str_]) -> Array:
 
 
 def fit_temperature(probabilities: Array, targets: Array, weights: Array) -> float:
-    """The temperature under which the labels are likeliest (Guo et al. 2017).
+    """Return the temperature under which the labels are likeliest (Guo et al. 2017).
 
     Args:
         probabilities: (n, classes) of recordings.
@@ -173,7 +173,7 @@ def crossed_temperatures(
     groups: NDArray[np.str_],
     folds: Iterable[NDArray[np.int64]],
 ) -> Array:
-    """The temperature of each row, fitted on the groups that have no recording in its fold.
+    """Return the temperature of each row, fitted on the groups that have no recording in its fold.
 
     Args:
         probabilities: as for :func:`fit_temperature`.

@@ -21,7 +21,7 @@ from cry_model import registry
 from cry_model.audio import Recording
 from cry_model.calibration import Calibration
 from cry_model.declared import Name, Names, read, require
-from cry_model.records import Agreement, Evaluation, GateRecord
+from cry_model.records import Agreement, DetectorRecord, Evaluation
 from cry_model.registry import (
     AnyConfig,
     Complexity,
@@ -54,8 +54,8 @@ class CheckpointConfig:
         training: how the weights were fitted, for people to read.
         evaluation: what was measured on held-out recordings with fits like this one.
         agreement: for a system that learnt from a teacher alone: how far it answers alike.
-        gate: for a system that tells cries from other sounds: its threshold and what it is worth.
-        calibration: how sure its answers are, and which labels each names; None leaves the
+        detector: for a system that tells cries from other sounds: its threshold and what it is
+        worth. calibration: how sure its answers are, and which labels each names; None leaves the
             probabilities as they are and names no set.
         complexity: parameters and multiply-adds; None in a config from before they were stored.
         format: version of this layout.
@@ -68,13 +68,13 @@ class CheckpointConfig:
     training: Mapping[str, Any] = field(default_factory=dict)
     evaluation: Evaluation | None = None
     agreement: Agreement | None = None
-    gate: GateRecord | None = None
+    detector: DetectorRecord | None = None
     calibration: Calibration | None = None
     complexity: Complexity | None = field(default=None, compare=False)
     format: int = FORMAT
 
     def build(self) -> nn.Module:
-        """The system that the config describes, with fresh weights."""
+        """Return the system that the config describes, with fresh weights."""
         return build_model(self.system, len(self.labels), self.front_end.num_bands, **self.settings)
 
     def to_json(self) -> str:
@@ -87,14 +87,16 @@ class CheckpointConfig:
 
     @classmethod
     def from_json(cls, text: str) -> CheckpointConfig:
-        """Reads what :meth:`to_json` wrote.
+        """Read what :meth:`to_json` wrote.
 
         Raises:
             CheckpointError: if a field is missing, unknown or not what it must be, or the layout is
                 a later one.
         """
         try:
-            data = _plain(text)
+            data = dict(_plain(text))
+            if "gate" in data:  # its name in the last release
+                data["detector"] = data.pop("gate")
             if data.get("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}, the one that this version reads")
             front_end = read_front_end(data.get("front_end"))
@@ -146,7 +148,7 @@ def read_evaluation(data: Any) -> Evaluation | None:
 
 
 def read_agreement(data: Any) -> Agreement | None:
-    """As :func:`read_evaluation`, for the record of a pupil."""
+    """As :func:`read_evaluation`, for the record of a student."""
     return None if data is None else read(Agreement, data, "agreement")
 
 
@@ -166,7 +168,7 @@ DEFAULT = ASSETS / "six-class-improved-ecapa-tdnn"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replaces a file whole, so that a crash or a power cut leaves the old one or the new one.
+    """Replace a file whole, so that a crash or a power cut leaves the old one or the new one.
 
     Raises:
         OSError: if the disk is full or may not be written; the old file is still there.
@@ -205,7 +207,7 @@ def _sync(path: Path) -> None:
 def save_checkpoint(
     folder: str | os.PathLike, model: nn.Module, config: CheckpointConfig, half: bool = False
 ) -> None:
-    """Writes the weights and the config into ``folder``, which is made if need be.
+    """Write the weights and the config into ``folder``, which is made if need be.
 
     Args:
         folder: where to.

@@ -15,21 +15,21 @@ from cry_model import audio
 from cry_model.acoustic_features import FEATURES, AcousticFrontEnd
 from cry_model.attention import AttentionMaps, concatenate
 from cry_model.checkpoint import DEFAULT, CheckpointConfig, load_checkpoint, try_out
-from cry_model.detector import CryGate, CryTrack, Span
+from cry_model.detector import CryDetector, DetectionScores, Span
 from cry_model.feature_mlp import INPUTS, FeatureMLP
 from cry_model.frontend import Pieces, resample
 from cry_model.hub import find_checkpoint
-from cry_model.prediction import AcousticReading, PieceAnswer, Prediction, Segment
+from cry_model.prediction import FeatureAttribution, PieceAnswer, Prediction, Segment
 from cry_model.registry import AnyFrontEnd, make_front_end
 
 MARGIN = 0.5  # s, heard on either side of a cry
 LONGEST = 60.0  # s, of a recording without a cry
 
 
-def parts(track: CryTrack | None, duration: float) -> tuple[Span, ...]:
-    """The cries of a recording; all of it without a gate.
+def parts(track: DetectionScores | None, duration: float) -> tuple[Span, ...]:
+    """Return the cries of a recording; all of it without a detector.
 
-    Where the gate hears no cry, the whole recording, or the minute of a longer one that is most
+    Where the detector hears no cry, the whole recording, or the minute of a longer one that is most
     like a cry: a visitor may want an answer anyway.
     """
     whole = (Span(0.0, duration),)
@@ -46,7 +46,8 @@ def parts(track: CryTrack | None, duration: float) -> tuple[Span, ...]:
 
 
 def widened(span: Span, least: float, duration: float) -> Span:
-    """A span with its margins, and at least as long as a front end wants, within the recording."""
+    """Return a span with its margins, and at least as long as a front end wants, within the
+    recording."""
     spare = max(MARGIN, (least - span.seconds) / 2)
     start, end = max(0.0, span.start - spare), min(duration, span.end + spare)
     if end - start < least:  # at an edge: the other side gives what is missing
@@ -116,9 +117,9 @@ class CryClassifier:
         model: nn.Module,
         config: CheckpointConfig,
         device: str = "cpu",
-        gate: CryGate | None = None,
+        detector: CryDetector | None = None,
     ):
-        self.config, self.gate = config, gate
+        self.config, self.detector = config, detector
         self.device = torch.device(device)
         self.model = model.eval().to(self.device)
         self.front_end = make_front_end(config.front_end).eval().to(self.device)
@@ -129,15 +130,15 @@ class CryClassifier:
         name: str | os.PathLike = DEFAULT,
         revision: str | None = None,
         device: str = "cpu",
-        gate: bool = True,
+        detector: bool = True,
     ) -> CryClassifier:
-        """Loads a checkpoint folder or a Hub repository, by default the bundled one.
+        """Load a checkpoint folder or a Hub repository, by default the bundled one.
 
         Args:
             name: of the folder or the repository.
             revision: branch, tag or commit of the repository.
             device: where to compute.
-            gate: whether the bundled gate hears everything first.
+            detector: whether the bundled detector hears everything first.
 
         Raises:
             CheckpointError: see :func:`~cry_model.hub.find_checkpoint`,
@@ -146,7 +147,7 @@ class CryClassifier:
         """
         classifier = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
         try_out(lambda sound: classifier.predict(sound).probabilities.values())
-        classifier.gate = CryGate.from_pretrained(device=device) if gate else None
+        classifier.detector = CryDetector.from_pretrained(device=device) if detector else None
         return classifier
 
     @property
@@ -158,12 +159,12 @@ class CryClassifier:
         self,
         source: Source,
         sample_rate: int | None = None,
-        track: CryTrack | None = None,
+        track: DetectionScores | None = None,
         progress: Callable[[float], None] = lambda share: None,
     ) -> Prediction:
         """Classifies the cries in one recording; of more pieces than one it gives the mean.
 
-        With a gate, only what lies in the cries that it hears is answered for. Where it hears
+        With a detector, only what lies in the cries that it hears is answered for. Where it hears
         none, ``is_cry`` of the answer is False, and the probabilities, which mean nothing then, are
         those of the recording, or of a long one's minute that is most like a cry.
 
@@ -171,7 +172,7 @@ class CryClassifier:
             source: a file's path, its bytes, an open file, or samples (see
                 :func:`cry_model.audio.load`).
             sample_rate: Hz, needed with samples.
-            track: what the gate made of it, if that is known already.
+            track: what the detector made of it, if that is known already.
             progress: called with the share that is done, now and then.
 
         Raises:
@@ -181,9 +182,9 @@ class CryClassifier:
         recording = audio.load(source, sample_rate)
         with torch.inference_mode():
             sound = self._on_device(recording)
-            if track is None and self.gate is not None:
+            if track is None and self.detector is not None:
                 sound = self._brought(sound)
-                track = self.gate.scan(sound)
+                track = self.detector.scan(sound)
             spans = parts(track, sound.duration)
             heard = pieces_of(self.front_end, sound, spans)
             answers = self._answer([pieces for _, pieces in heard], progress)
@@ -191,11 +192,11 @@ class CryClassifier:
         if not probabilities.isfinite().all():
             raise NoAnswerError(NO_ANSWER)
         maps = concatenate([maps for _, maps, _ in answers])
-        remoteness = None if maps.remoteness is None else float(maps.remoteness.mean())
+        ood_score = None if maps.ood_score is None else float(maps.ood_score.mean())
         label, acoustic = int(probabilities.mean(0).argmax()), None
         if isinstance(self.model, FeatureMLP):
             features = torch.cat([features for _, _, features in answers])
-            acoustic = _read(self.model, features, label, remoteness)
+            acoustic = _read(self.model, features, label, ood_score)
         named = self._named(probabilities.mean(0))
         return Prediction(
             probabilities=named,
@@ -206,7 +207,7 @@ class CryClassifier:
             attention=maps,
             evaluation=self.config.evaluation,
             agreement=self.config.agreement,
-            cautions=tuple(self._cautions(recording, remoteness)),
+            cautions=tuple(self._cautions(recording, ood_score)),
             acoustic=acoustic,
             track=track,
             segments=tuple(self._segments(track, heard, probabilities)),
@@ -217,15 +218,15 @@ class CryClassifier:
     def _pieces(
         self, heard: list[tuple[Span, Pieces]], probabilities: Tensor
     ) -> Iterator[PieceAnswer]:
-        """The answer for each piece, from probabilities (pieces, classes)."""
+        """Return the answer for each piece, from probabilities (pieces, classes)."""
         places = ((start, pieces.seconds) for _, pieces in heard for start in pieces.starts)
         for (start, seconds), row in zip(places, probabilities, strict=True):
             yield PieceAnswer(start, start + seconds, self._named(row))
 
     def _segments(
-        self, track: CryTrack | None, heard: list[tuple[Span, Pieces]], probabilities: Tensor
+        self, track: DetectionScores | None, heard: list[tuple[Span, Pieces]], probabilities: Tensor
     ) -> Iterator[Segment]:
-        """The answer for each cry, from probabilities (pieces, classes)."""
+        """Return the answer for each cry, from probabilities (pieces, classes)."""
         if track is None or not track.is_cry:
             return
         each = probabilities.split([len(pieces.starts) for _, pieces in heard])
@@ -237,15 +238,15 @@ class CryClassifier:
         calibration = self.config.calibration
         return None if calibration is None else calibration.prediction_set(probabilities)
 
-    def _cautions(self, recording: audio.Recording, remoteness: float | None) -> Iterator[str]:
+    def _cautions(self, recording: audio.Recording, ood_score: float | None) -> Iterator[str]:
         top = recording.sample_rate / 2
         if top < 0.95 * self.config.front_end.high_hz:
             yield TOO_DULL.format(top / 1000, self.config.front_end.high_hz / 1000)
-        if remoteness is not None and remoteness > 1:
-            yield OUTSIDE.format(remoteness)
+        if ood_score is not None and ood_score > 1:
+            yield OUTSIDE.format(ood_score)
 
     def _brought(self, recording: audio.Recording) -> audio.Recording:
-        """At the front end's rate already, so that the gate need not start from the file's.
+        """At the front end's rate already, so that the detector need not start from the file's.
 
         One on acoustic features resamples in a way of its own, and gets the file's rate.
         """
@@ -260,7 +261,7 @@ class CryClassifier:
     def _answer(
         self, heard: Sequence[Pieces], progress: Callable[[float], None]
     ) -> list[tuple[Tensor, AttentionMaps, Tensor]]:
-        """What :meth:`_forward` makes of all pieces, in order."""
+        """Return what :meth:`_forward` makes of all pieces, in order."""
         at_once = max(1, int(self.AT_ONCE / self.config.front_end.piece_seconds))
         batches = [b for pieces in heard for b in pieces.waveforms.split(at_once)]
         answers = []
@@ -278,14 +279,14 @@ class CryClassifier:
     def _named(self, probabilities: Tensor) -> dict[str, float]:
         named = dict(zip(self.labels, probabilities.tolist(), strict=True))
         calibration = self.config.calibration
-        return named if calibration is None else calibration.temper(named)
+        return named if calibration is None else calibration.apply_temperature(named)
 
 
-def _read(model: FeatureMLP, features: Tensor, label: int, remoteness: float) -> AcousticReading:
-    """What a feature model makes its answer of; pieces (pieces, 26, 1) count alike."""
+def _read(model: FeatureMLP, features: Tensor, label: int, ood_score: float) -> FeatureAttribution:
+    """Return what a feature model makes its answer of; pieces (pieces, 26, 1) count alike."""
     contributions = model.contributions(features, label).mean(0).tolist()
-    return AcousticReading(
+    return FeatureAttribution(
         dict(zip(FEATURES, features.mean((0, 2)).tolist(), strict=True)),
         dict(zip(INPUTS, contributions, strict=True)),
-        remoteness,
+        ood_score,
     )

@@ -38,15 +38,15 @@ class Span:
 
 
 @dataclass(frozen=True)
-class CryTrack:
-    """What the gate made of one recording, look by look.
+class DetectionScores:
+    """What the detector made of one recording, look by look.
 
     Attributes:
         starts: seconds, one a look, a constant step apart.
         seconds: length of a look.
         probabilities: of a baby crying, one a look.
         duration: seconds of the recording.
-        threshold: at and above it the gate hears a cry.
+        threshold: at and above it the detector hears a cry.
     """
 
     starts: tuple[float, ...]
@@ -111,14 +111,14 @@ class CryTrack:
         return tuple(span for span, peak in found if peak >= self.threshold)
 
     def peak(self, span: Span) -> float:
-        """The greatest probability within a span."""
+        """Return the greatest probability within a span."""
         first = round(span.start / self.step)
         last = max(first + 1, round(span.end / self.step))
         return float(self.cells[first:last].max())
 
 
-DEFAULT_GATE = ASSETS / "gate-ecapa-tdnn"
-"""The bundled gate."""
+DEFAULT_DETECTOR = ASSETS / "detector-ecapa-tdnn"
+"""The bundled detector."""
 CRY = "cry"  # the label
 WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard
 BATCH = 256  # looks
@@ -126,7 +126,7 @@ HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # of the mains and its overtone
 HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise to all
 
 
-class CryGate:
+class CryDetector:
     """A fitted system with the labels "cry" and another one, and the threshold between them.
 
     It looks at two seconds of a recording at a time, each levelled on its own, so it hears a
@@ -134,11 +134,13 @@ class CryGate:
     """
 
     def __init__(self, model: nn.Module, config: CheckpointConfig, device: str = "cpu"):
-        if CRY not in config.labels or config.gate is None:
-            raise CheckpointError("This checkpoint is no gate: it has no label 'cry' or threshold.")
+        if CRY not in config.labels or config.detector is None:
+            raise CheckpointError(
+                "This checkpoint is no detector: it has no label 'cry' or threshold."
+            )
         if not isinstance(config.front_end, FrontEndConfig) or config.front_end.level != "piece":
-            raise CheckpointError("This checkpoint is no gate: it does not level each look.")
-        self.config, self.threshold = config, config.gate.threshold
+            raise CheckpointError("This checkpoint is no detector: it does not level each look.")
+        self.config, self.threshold = config, config.detector.threshold
         self.device = torch.device(device)
         self.model = model.eval().to(self.device)
         self.front_end = FrontEnd(config.front_end).eval().to(self.device)
@@ -147,18 +149,18 @@ class CryGate:
     @classmethod
     def from_pretrained(
         cls,
-        name: str | os.PathLike = DEFAULT_GATE,
+        name: str | os.PathLike = DEFAULT_DETECTOR,
         revision: str | None = None,
         device: str = "cpu",
-    ) -> CryGate:
-        """Loads a checkpoint folder or a Hub repository, by default the bundled one.
+    ) -> CryDetector:
+        """Load a checkpoint folder or a Hub repository, by default the bundled one.
 
         Raises:
-            CheckpointError: if it cannot be loaded, is no gate, or gives no numbers.
+            CheckpointError: if it cannot be loaded, is no detector, or gives no numbers.
         """
-        gate = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
-        try_out(lambda sound: gate.scan(sound).probabilities)
-        return gate
+        detector = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
+        try_out(lambda sound: detector.scan(sound).probabilities)
+        return detector
 
     @property
     def window_seconds(self) -> float:
@@ -174,8 +176,8 @@ class CryGate:
         self,
         recording: audio.Recording,
         progress: Callable[[float], None] = lambda share: None,
-    ) -> CryTrack:
-        """Looks at a whole recording, a new look every half second.
+    ) -> DetectionScores:
+        """Look at a whole recording, a new look every half second.
 
         Args:
             recording: of any length.
@@ -184,8 +186,10 @@ class CryGate:
         wave = recording.waveform.to(self.device)
         with torch.inference_mode():
             wave = resample(wave, recording.sample_rate, self.sample_rate, WIDTH)
-            starts, probabilities = look_at(self.model, self.front_end, wave, self.cry, progress)
-        return CryTrack(
+            starts, probabilities = score_windows(
+                self.model, self.front_end, wave, self.cry, progress
+            )
+        return DetectionScores(
             tuple(starts),
             self.window_seconds,
             tuple(probabilities.tolist()),
@@ -198,11 +202,11 @@ class CryGate:
         last = waveform[-round(self.window_seconds * sample_rate) :]
         with torch.inference_mode():
             wave = resample(last.to(self.device), sample_rate, self.sample_rate, WIDTH)
-            return float(look_at(self.model, self.front_end, wave, self.cry)[1].max())
+            return float(score_windows(self.model, self.front_end, wave, self.cry)[1].max())
 
 
 def without_hum(wave: Tensor, rate: int) -> Tensor:
-    """(samples,) with a notch at each of ``HUM_HZ``, zero-phase.
+    """Return (samples,) with a notch at each of ``HUM_HZ``, zero-phase.
 
     A high-pass would leave bands emptier than any that the system was fitted on, and did worse.
     """
@@ -216,14 +220,14 @@ def without_hum(wave: Tensor, rate: int) -> Tensor:
     return torch.fft.irfft(spectrum, n=padded)[: len(wave)]
 
 
-def look_at(
+def score_windows(
     model: nn.Module,
     front_end: FrontEnd,
     wave: Tensor,
     label: int,
     progress: Callable[[float], None] = lambda share: None,
 ) -> tuple[list[float], Tensor]:
-    """Looks at (samples,) at the front end's rate, in steps that its overlap tells.
+    """Look at (samples,) at the front end's rate, in steps that its overlap tells.
 
     The hum of the mains is taken off. The spectrogram is computed once and cut. A wave shorter
     than a look is repeated.

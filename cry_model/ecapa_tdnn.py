@@ -96,7 +96,7 @@ class ECAPATDNN(nn.Module):
         num_bands: rows of the input features.
         channels: width of the blocks.
         mfa_channels: width of the multi-layer feature aggregation.
-        bottleneck: hidden width of the SE gates and of the attentive pooling.
+        bottleneck: hidden width of the SE detectors and of the attentive pooling.
         embedding: width of the embedding.
         scale: number of channel groups in each Res2 convolution.
     """

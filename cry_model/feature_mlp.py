@@ -130,7 +130,7 @@ class FeatureMLP(nn.Module):
         mean = self.member_logits(inputs).log_softmax(-1).logsumexp(0)
         return (mean / self.temperature).log_softmax(-1)
 
-    def remoteness(self, inputs: Tensor) -> Tensor:
+    def ood_score(self, inputs: Tensor) -> Tensor:
         """(batch, 25), standardised -> (batch,): Mahalanobis distance from the fit's recordings,
         over the distance that 97.5 % of held-out ones stay below; above 1 is outside."""
         return distance(inputs, self.precision) / self.limit
@@ -142,7 +142,7 @@ class FeatureMLP(nn.Module):
         logits = self.answer(inputs)
         if not return_attention:
             return logits
-        return logits, AttentionMaps(remoteness=self.remoteness(inputs))
+        return logits, AttentionMaps(ood_score=self.ood_score(inputs))
 
     def answer(self, inputs: Tensor, shift: Tensor | None = None) -> Tensor:
         """(batch, 25), standardised -> logits (batch, classes): less sure the further outside.
@@ -154,12 +154,12 @@ class FeatureMLP(nn.Module):
         log_probabilities = self.log_probabilities(inputs)
         if shift is not None:
             log_probabilities = (log_probabilities + shift).log_softmax(-1)
-        trust = (2 - self.remoteness(inputs)).clamp(0, 1)[:, None]
+        trust = (2 - self.ood_score(inputs)).clamp(0, 1)[:, None]
         equal = 1 / log_probabilities.shape[-1]
         return (trust * log_probabilities.exp() + (1 - trust) * equal).log()
 
     def contributions(self, features: Tensor, label: int, steps: int = 64) -> Tensor:
-        """What each input added to the logarithm of the probability of ``label``.
+        """Return what each input added to the logarithm of the probability of ``label``.
 
         Integrated gradients (Sundararajan et al. 2017) on the way from the average recording:
         they sum to the difference of that logarithm between ``features`` and the average.

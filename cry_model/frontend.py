@@ -314,7 +314,8 @@ class FrontEnd(nn.Module):
         return self.spectrogram(waveforms)[..., : waveforms.shape[-1] // self.config.hop]
 
     def look(self, power: Tensor) -> Tensor:
-        """What the model gets of pieces cut out of :meth:`mel_power`, (..., bands, frames)."""
+        """Return what the model gets of pieces cut out of :meth:`mel_power`, (..., bands,
+        frames)."""
         if self.config.level == "piece":
             power = power / self._loudness(power)
         floored = power.clamp_min(10 ** (self.config.floor_db / 10))
@@ -324,7 +325,7 @@ class FrontEnd(nn.Module):
         return self.with_deltas(features if self.dct is None else self.dct @ features)
 
     def with_deltas(self, features: Tensor) -> Tensor:
-        """The bands around zero, then their differences over time, (..., bands, frames)."""
+        """Return the bands around zero, then their differences over time, (..., bands, frames)."""
         orders = [features - self.config.centre]
         for _ in range(self.config.deltas):
             orders.append(torchaudio.functional.compute_deltas(orders[-1]))

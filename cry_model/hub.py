@@ -22,7 +22,7 @@ LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 
 
 def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Path:
-    """A local folder as it is, or a Hub repository's files, downloaded and cached.
+    """Return a local folder as it is, or a Hub repository's files, downloaded and cached.
 
     Args:
         name: a folder, or a repository id such as "user/model".
@@ -47,7 +47,7 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
 
 
 def _sentence(error: Exception, name: str, revision: str | None) -> str:
-    """What went wrong and what to do, in place of the library's paragraphs."""
+    """Return what went wrong and what to do, in place of the library's paragraphs."""
     from huggingface_hub import errors
 
     nowhere, failed = f"'{name}' is neither a folder nor a model", f"'{name}' could not be fetched"

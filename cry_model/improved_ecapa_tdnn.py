@@ -65,9 +65,9 @@ class ReusedClassifier(nn.Module):
         """(batch, width) -> (batch, classes): of the classifier alone, whatever the distance."""
         return self.teacher.log_probabilities(self._predicted(embedding))
 
-    def remoteness(self, embedding: Tensor) -> Tensor:
+    def ood_score(self, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch,): of the predicted features, see the teacher's."""
-        return self.teacher.remoteness(self._predicted(embedding))
+        return self.teacher.ood_score(self._predicted(embedding))
 
     def _predicted(self, embedding: Tensor) -> Tensor:
         return self.features(embedding).clamp(-EXTREME, EXTREME)
@@ -180,7 +180,7 @@ class ImprovedECAPATDNN(nn.Module):
             two functions of the tokens; around 1 the product begins linear in them, and around 0,
             BatchNorm's own start, with the square of each.
         reused_classifier: settings of a :class:`~cry_model.feature_mlp.FeatureMLP` whose
-            classifier answers in the place of a linear layer, for a pupil of one; None for the
+            classifier answers in the place of a linear layer, for a student of one; None for the
             linear layer.
     """
 
@@ -248,5 +248,5 @@ class ImprovedECAPATDNN(nn.Module):
             return logits
         found = gather(gates, maps)
         if isinstance(self.classifier, ReusedClassifier):
-            found = replace(found, remoteness=self.classifier.remoteness(z))
+            found = replace(found, ood_score=self.classifier.ood_score(z))
         return logits, found

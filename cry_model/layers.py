@@ -41,7 +41,7 @@ class SqueezeExcitation(nn.Module):
         self.w2 = nn.Linear(bottleneck, channels)
 
     def gate(self, x: Tensor) -> Tensor:
-        """The channel weights alone: (B, C, T) -> (B, C), in (0, 1)."""
+        """Return the channel weights alone: (B, C, T) -> (B, C), in (0, 1)."""
         return torch.sigmoid(self.w2(torch.relu(self.w1(x.mean(-1)))))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cry_model.attention import AttentionMaps
 from cry_model.calibration import Calibration
-from cry_model.detector import CryTrack
+from cry_model.detector import DetectionScores
 from cry_model.records import Agreement, Evaluation
 
 AbstainReason = Literal[
@@ -34,14 +34,14 @@ class Segment:
 
     Attributes:
         start, end: seconds from the recording's beginning.
-        gate: the greatest probability that the gate gave to a cry in it.
+        detector: the greatest probability that the detector gave to a cry in it.
         probabilities: label -> probability, the mean over its pieces.
         prediction_set: as that of a :class:`Prediction`.
     """
 
     start: float
     end: float
-    gate: float
+    detector: float
     probabilities: Mapping[str, float]
     prediction_set: tuple[str, ...] | None = None
 
@@ -52,7 +52,7 @@ class Segment:
 
 
 @dataclass(frozen=True)
-class AcousticReading:
+class FeatureAttribution:
     """What a :class:`~cry_model.feature_mlp.FeatureMLP` found in a recording; means over pieces.
 
     Attributes:
@@ -64,7 +64,7 @@ class AcousticReading:
 
     features: Mapping[str, float]
     contributions: Mapping[str, float]
-    remoteness: float
+    ood_score: float
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,9 @@ class Prediction:
         agreement: how far it answers as its teacher; None if it learnt from labels.
         cautions: sentences on why this recording is none that the model knows how to answer.
         acoustic: what the answer was made from, for a system that has features and no attention.
-        track: the gate's probability of a cry over time; None without a gate.
-        segments: the cries; empty where the gate hears none, or there is no gate. Only what lies
+        track: the detector's probability of a cry over time; None without a detector.
+        segments: the cries; empty where the detector hears none, or there is no detector. Only
+        what lies
             in them was answered for, if there are any.
         prediction_set: the labels that cannot be ruled out, the most probable first; None if the
             checkpoint was never calibrated.
@@ -101,15 +102,15 @@ class Prediction:
     evaluation: Evaluation | None = None
     agreement: Agreement | None = None
     cautions: tuple[str, ...] = ()
-    acoustic: AcousticReading | None = None
-    track: CryTrack | None = None
+    acoustic: FeatureAttribution | None = None
+    track: DetectionScores | None = None
     segments: tuple[Segment, ...] = ()
     prediction_set: tuple[str, ...] | None = None
     calibration: Calibration | None = None
 
     @property
     def is_cry(self) -> bool | None:
-        """Whether the gate hears a baby crying; None without a gate."""
+        """Whether the detector hears a baby crying; None without a detector."""
         return None if self.track is None else self.track.is_cry
 
     @property
@@ -137,7 +138,8 @@ class Prediction:
         return "every reason possible" if self.prediction_set else "no reason likely"
 
     def named_in(self, segment: Segment) -> tuple[str, ...]:
-        """The labels that cannot be ruled out for a cry; without sets, the most probable one.
+        """Return the labels that cannot be ruled out for a cry; without sets, the most probable
+        one.
 
         Empty where nothing can be told: the set is full, or the model knows no such recordings.
         """
@@ -147,7 +149,7 @@ class Prediction:
         return () if full or self.cautions else segment.prediction_set
 
     def timeline(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        """Joins per-piece values into one track over the recording.
+        """Join per-piece values into one track over the recording.
 
         Args:
             gates: (pieces, ..., frames), such as ``attention.temporal[0]``.

@@ -35,7 +35,7 @@ class Evaluation:
         recordings, groups: how many were scored, and how many babies (or sources) they come from.
         folds: number of folds that the scores are pooled over; 1 for a test part of the corpus.
         seeds: the seeds of the fits.
-        chance: balanced accuracy of guessing, one over the number of classes that occur.
+        chance: balanced accuracy of chance, one over the number of classes that occur.
         majority_label, majority_accuracy: the most frequent label and its share.
         metrics: name -> estimate; names are those of :data:`cry_model.metrics.METRICS`.
         recall: label -> recall, of the labels that occur.
@@ -84,7 +84,7 @@ GROUPS = {
 
 
 def group_name(dataset: str) -> str:
-    """What the ``baby`` protocol keeps together in a dataset."""
+    """Return what the ``baby`` protocol keeps together in a dataset."""
     return GROUPS.get(dataset, "group of recordings")
 
 
@@ -130,12 +130,12 @@ def dataset_order(name: str) -> tuple[int, str]:
 
 
 def dataset_title(name: str) -> str:
-    """A dataset as its makers write it."""
+    """Return a dataset as its makers write it."""
     return DATASETS.get(name, name)
 
 
 def words(label: str) -> str:
-    """A label or a metric as a person writes it: ``belly_pain`` -> ``belly pain``."""
+    """Return a label or a metric as a person writes it: ``belly_pain`` -> ``belly pain``."""
     return label.replace("_", " ")
 
 
@@ -152,7 +152,7 @@ def percent_interval(estimate: Estimate) -> str:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of pupil and teacher on recordings of babies that the pupil had never heard.
+    """Of student and teacher on recordings of babies that the student had never heard.
 
     Attributes:
         teacher: name of its checkpoint.
@@ -163,7 +163,7 @@ class Agreement:
         constant_label, constant: the teacher's most frequent label, and the agreement of always
             answering it.
         gain: ``agreement - constant``.
-        divergence: Kullback-Leibler divergence of the pupil's probabilities from the teacher's,
+        divergence: Kullback-Leibler divergence of the student's probabilities from the teacher's,
             nats, mean over recordings.
         constant_divergence: that of always answering the teacher's mean probabilities.
         teacher_evaluation: how often the teacher itself is right; None if nobody measured.
@@ -185,7 +185,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class GateRecord:
+class DetectorRecord:
     """A threshold, and rates on recordings of sources that were not learnt from.
 
     Attributes:
@@ -193,7 +193,8 @@ class GateRecord:
         accepted: share of the cries of ESC-10 that reach it.
         false_accepts: share of the other sounds of ESC-10 that reach it.
         area: AUC on ESC-10, whose own folds hold both out.
-        unheard: kind of sound -> share of it that reaches the threshold of a gate which was fitted
+        unheard: kind of sound -> share of it that reaches the threshold of a detector which was
+        fitted
             without that kind.
     """
 

@@ -74,12 +74,12 @@ ON_SPECTROGRAMS: tuple[str, ...] = tuple(name for name in SYSTEMS if name != ON_
 
 
 def list_models() -> list[str]:
-    """The names that :func:`build_model` knows."""
+    """Return the names that :func:`build_model` knows."""
     return list(SYSTEMS)
 
 
 def get_system(name: str) -> System:
-    """The registry's row for ``name``.
+    """Return the registry's row for ``name``.
 
     Raises:
         UnknownSystemError: if there is none.
@@ -94,7 +94,7 @@ def get_system(name: str) -> System:
 def build_model(
     name: str, num_classes: int = PAPER_CLASSES, num_bands: int | None = None, **overrides: Any
 ) -> nn.Module:
-    """A freshly initialised system.
+    """Return a freshly initialised system.
 
     Args:
         name: one of :func:`list_models`.
@@ -121,7 +121,7 @@ AnyFrontEnd = FrontEnd | AcousticFrontEnd
 
 
 def config_class(kind: str | None) -> type[FrontEndConfig] | type[AcousticConfig]:
-    """The class of the configuration with this ``kind``.
+    """Return the class of the configuration with this ``kind``.
 
     That class refuses a kind that does not exist.
     """
@@ -129,12 +129,12 @@ def config_class(kind: str | None) -> type[FrontEndConfig] | type[AcousticConfig
 
 
 def usual_config(system: str) -> AnyConfig:
-    """What a system of the registry listens to unless its checkpoint says otherwise."""
+    """Return what a system of the registry listens to unless its checkpoint says otherwise."""
     return AcousticConfig() if system == ON_FEATURES else FrontEndConfig()
 
 
 def make_front_end(config: AnyConfig) -> AnyFrontEnd:
-    """The front end, on the CPU, that the configuration describes."""
+    """Return the front end, on the CPU, that the configuration describes."""
     if isinstance(config, AcousticConfig):
         return AcousticFrontEnd(config)
     return FrontEnd(config)
@@ -156,7 +156,7 @@ class Complexity:
 
 
 def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES) -> Complexity:
-    """Counts the parameters of ``model`` and its multiply-adds for (1, num_bands, frames).
+    """Count the parameters of ``model`` and its multiply-adds for (1, num_bands, frames).
 
     torch's counter takes convolutions and matrix products, two operations a multiply-add.
     """

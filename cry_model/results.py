@@ -51,6 +51,19 @@ RECORD: Mapping[str, type] = {
 KINDS = {str: "text", int: "whole number", dict: "object", list: "list"}
 
 
+FORMER: Mapping[str, str] = {
+    "beside": "baselines",
+    "gate": "detector",
+    "shuffled": "permuted_labels",
+}
+"""Former names of fields -> their names; files of the last release have these."""
+
+
+def renamed(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of one object under their names of today."""
+    return {FORMER.get(name, name): value for name, value in data.items()}
+
+
 class DamagedFileError(ValueError):
     """A file of a run is damaged; the message goes on where a sentence began with its path."""
 
@@ -83,7 +96,9 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         DamagedFileError: if it is none.
     """
-    record = read_object(path)
+    record = renamed(read_object(path))
+    if isinstance(record.get("configuration"), dict):
+        record["configuration"] = renamed(record["configuration"])
     _require_kinds(record, {name: RECORD[name] for name in RECORD if name in record})
     if "configuration" not in record:
         raise DamagedFileError("is damaged: it has no configuration")
@@ -218,20 +233,20 @@ def _finite(text: str) -> float:
 
 
 def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """The columns in the order in which they are documented."""
+    """Return the columns in the order in which they are documented."""
     first = ["clip", "recording", "group", "fold", "seed", "label"]
     return table[[*first, *probability_columns(labels)]]
 
 
 def write_predictions(folder: Path, table: pd.DataFrame, name: str = PREDICTIONS) -> None:
-    """Replaces the predictions of a run; probabilities keep six decimals."""
+    """Replace the predictions of a run; probabilities keep six decimals."""
     folder.mkdir(parents=True, exist_ok=True)
     csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     write_atomically(folder / name, csv.encode())
 
 
 def whole_seeds(table: pd.DataFrame, folds: int) -> pd.DataFrame:
-    """The predictions of the seeds that have all of their folds."""
+    """Return the predictions of the seeds that have all of their folds."""
     found = table.groupby("seed")["fold"].nunique()
     return table[table["seed"].isin(found.index[found == folds])]
 
@@ -252,13 +267,13 @@ def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evalua
 def write_run(
     folder: Path, run: dict[str, Any], scores: Mapping[str, Evaluation] | None = None
 ) -> None:
-    """Writes ``run.json``: configuration, environment, and the metrics per piece and recording."""
+    """Write ``run.json``: configuration, environment, and the metrics per piece and recording."""
     metrics = {unit: asdict(evaluation) for unit, evaluation in (scores or {}).items()}
     write_record(folder, {**run, "metrics": metrics})
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Replaces ``run.json``."""
+    """Replace ``run.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / RUN, (to_json(record) + "\n").encode())
 
@@ -276,7 +291,7 @@ def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.f
 def recording_means(
     table: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ("seed",)
 ) -> pd.DataFrame:
-    """A row per seed and recording, sorted by them: the mean probabilities of its pieces.
+    """Return a row per seed and recording, sorted by them: the mean probabilities of its pieces.
 
     Under the ``clip`` protocol the pieces come from several folds, each from the fit that did not
     learn from it.

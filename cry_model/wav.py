@@ -58,7 +58,7 @@ class Part(io.RawIOBase):
         return self.position
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fills what it can of a buffer; 0 at the end."""
+        """Fill what it can of a buffer; 0 at the end."""
         if self.stopped():
             return 0
         view = memoryview(buffer)[: max(0, self.size - self.position)]
@@ -73,7 +73,7 @@ class Part(io.RawIOBase):
 
 
 def plain_wav(stream: BinaryIO, start: int, stopped: Callable[[], bool]) -> Part | None:
-    """The wav file that begins at ``start``, without any chunk that no sound needs.
+    """Return the wav file that begins at ``start``, without any chunk that no sound needs.
 
     Returns:
         None if there is none, or none whose format and samples can be found.

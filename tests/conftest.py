@@ -11,9 +11,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait leave t
 import pytest
 
 from analysis.models import load_bundled
-from cry_model import CryGate
+from cry_model import CryDetector
 from tests.server import serve
-from tests.stand_ins import checkpoints, page_root, recordings, write_gate
+from tests.stand_ins import checkpoints, page_root, recordings, write_detector
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -58,6 +58,6 @@ def models(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def gate(tmp_path_factory):
-    """The gate of the page that the tests visit."""
-    return CryGate.from_pretrained(write_gate(tmp_path_factory.mktemp("gate")))
+def detector(tmp_path_factory):
+    """The detector of the page that the tests visit."""
+    return CryDetector.from_pretrained(write_detector(tmp_path_factory.mktemp("detector")))

@@ -30,7 +30,7 @@ class Done:
 
 @dataclass(frozen=True)
 class HubClient:
-    """Runs ``python -m train ...`` or a few lines of Python where the Hub is a made-up one."""
+    """Runs ``python -m train ...`` or a few lines of Python where the Hub is a synthetic one."""
 
     process: subprocess.Popen
 

@@ -18,14 +18,14 @@ from analysis.stats.runs import RESULTS, find_runs
 from cry_model import CheckpointConfig, FrontEndConfig, audio, save_checkpoint
 from cry_model.acoustic_features import AcousticConfig, AcousticFrontEnd
 from cry_model.calibration import Calibration
-from cry_model.detector import DEFAULT_GATE
+from cry_model.detector import DEFAULT_DETECTOR
 from cry_model.feature_mlp import level_free
-from cry_model.records import Agreement, Estimate, Evaluation, GateRecord
+from cry_model.records import Agreement, DetectorRecord, Estimate, Evaluation
 from train.fit.presets import DETECTOR_FRONT_END
 
 ROOT = Path(__file__).parents[1]
-CLASSIFIERS = sorted(folder for folder in CHECKPOINTS.iterdir() if folder != DEFAULT_GATE)
-"""The bundled checkpoints but for the gate."""
+CLASSIFIERS = sorted(folder for folder in CHECKPOINTS.iterdir() if folder != DEFAULT_DETECTOR)
+"""The bundled checkpoints but for the detector."""
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
 REASONS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 EVALUATION = Evaluation(
@@ -82,18 +82,18 @@ CALIBRATION = Calibration(
 )
 
 
-def gate_config():
-    """Of a gate whose numbers mean nothing."""
+def detector_config():
+    """Of a detector whose numbers mean nothing."""
     return CheckpointConfig(
         "improved-ecapa-tdnn",
         ("cry", "other"),
         DETECTOR_FRONT_END,
         settings={"channels": 16, "stages": 1},
-        gate=GATE_RECORD,
+        detector=DETECTOR_RECORD,
     )
 
 
-GATE_RECORD = GateRecord(
+DETECTOR_RECORD = DetectorRecord(
     threshold=0.5,
     accepted=Estimate(0.95, 0.9, 1.0),
     false_accepts=Estimate(0.03, 0.02, 0.05),
@@ -103,10 +103,11 @@ GATE_RECORD = GateRecord(
 HUM_BANDS = 12  # of 40: those below some 600 Hz
 
 
-def write_gate(folder):
-    """A gate that hears a cry in whatever sounds above 600 Hz, and none in a hum or in silence."""
+def write_detector(folder):
+    """A detector that hears a cry in whatever sounds above 600 Hz, and none in a hum or in
+    silence."""
     config = replace(
-        gate_config(),
+        detector_config(),
         system="improved-ecapa-tdnn-no-diff-attention",
         settings={"channels": 8, "stages": 1},
     )
@@ -120,8 +121,8 @@ def write_gate(folder):
         model.classifier.weight.zero_()
         model.classifier.weight[0, 0] = 20
         model.classifier.bias.copy_(torch.tensor([-10.0, 0.0]))
-    save_checkpoint(folder / DEFAULT_GATE.name, model, config)
-    return folder / DEFAULT_GATE.name
+    save_checkpoint(folder / DEFAULT_DETECTOR.name, model, config)
+    return folder / DEFAULT_DETECTOR.name
 
 
 def hum(seconds, rate):
@@ -192,26 +193,26 @@ def at_home_with_the_examples(model):
 
 
 def checkpoints(folder):
-    """``folder`` with every bundled checkpoint, or its stand-in, and the gate's stand-in."""
+    """``folder`` with every bundled checkpoint, or its stand-in, and the detector's stand-in."""
     for entry in BUNDLED:
         if (CHECKPOINTS / entry.folder).is_dir():
             shutil.copytree(CHECKPOINTS / entry.folder, folder / entry.folder)
         else:
             write(folder, entry.folder)
-    write_gate(folder)  # never the bundled one: no test rests on its judgement
+    write_detector(folder)  # never the bundled one: no test rests on its judgement
     return folder
 
 
-def page_root(folder, gate=None):
-    """A copy of what app.py needs, with all models of the page and the gate in the folder ``gate``,
-    by default the stand-in."""
+def page_root(folder, detector=None):
+    """A copy of what app.py needs, with all models of the page and the detector in the folder
+    ``detector``, by default the stand-in."""
     shutil.copy(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "assets" / "examples", folder / "assets" / "examples")
     for shared in ("analysis", "cry_model", "assets/results", "assets/paper_reference.json"):
         (folder / shared).symlink_to(ROOT / shared)
     loaded = checkpoints(folder / "assets" / "checkpoints")
-    if gate is not None:
-        shutil.copytree(gate, loaded / DEFAULT_GATE.name, dirs_exist_ok=True)
+    if detector is not None:
+        shutil.copytree(detector, loaded / DEFAULT_DETECTOR.name, dirs_exist_ok=True)
     return folder
 
 

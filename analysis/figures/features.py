@@ -12,7 +12,7 @@ import torch
 from analysis.figures.theme import PALETTE, finish
 from cry_model.acoustic_features import FEATURES, MFCC
 from cry_model.feature_mlp import INPUTS, level_free
-from cry_model.prediction import AcousticReading, Prediction
+from cry_model.prediction import FeatureAttribution, Prediction
 from cry_model.records import words
 
 
@@ -52,7 +52,7 @@ ROW = 38  # pixels: two lines of a feature's name
 FOR, AGAINST = PALETTE[2], PALETTE[3]
 
 
-def ranked(acoustic: AcousticReading) -> list[tuple[str, float]]:
+def ranked(acoustic: FeatureAttribution) -> list[tuple[str, float]]:
     """Return features and contributions by descending size."""
     return sorted(acoustic.contributions.items(), key=lambda item: -abs(item[1]))
 
@@ -109,7 +109,7 @@ def _signed(amount: float) -> str:
     return f"{amount:+.2f}".replace("-", "−")
 
 
-def _require(prediction: Prediction) -> AcousticReading:
+def _require(prediction: Prediction) -> FeatureAttribution:
     if prediction.acoustic is None:
         raise ValueError(f"{prediction.system} does not answer from acoustic features.")
     return prediction.acoustic

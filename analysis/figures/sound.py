@@ -10,7 +10,7 @@ from torch import Tensor
 
 from analysis.figures.theme import HEAT, PALETTE, finish
 from analysis.sound import COLUMNS, Display, Envelope, Spectrogram
-from cry_model.detector import CryTrack, clock
+from cry_model.detector import DetectionScores, clock
 from cry_model.prediction import Prediction
 from cry_model.records import percent
 
@@ -33,7 +33,7 @@ def shade_cries(figure: go.Figure, prediction: Prediction) -> None:
     figure.layout.shapes = (*figure.layout.shapes, *bands)
 
 
-def add_detector(figure: go.Figure, track: CryTrack, row: int) -> None:
+def add_detector(figure: go.Figure, track: DetectionScores, row: int) -> None:
     """Draw the probability of a cry in steps, and the threshold, as a row of its own."""
     cells = track.cells.tolist()
     edges = [round(min(i * track.step, track.duration), 3) for i in range(len(cells) + 1)]
@@ -55,7 +55,7 @@ def add_detector(figure: go.Figure, track: CryTrack, row: int) -> None:
     figure.update_yaxes(tickformat=".0%", row=row, col=1)
 
 
-def describe_cries(track: CryTrack) -> str:
+def describe_cries(track: DetectionScores) -> str:
     """List the cries in words."""
     spans = track.spans
     limit = f"the dashed line is at {percent(track.threshold)}"

@@ -41,23 +41,24 @@ LEGEND_BELOW = {"y": 0, "yref": "container", "yanchor": "bottom"}
 
 
 def system_dash(system: str) -> str:
-    """The dashes of a system, the same in every figure."""
+    """Return the dashes of a system, the same in every figure."""
     known = list(SYSTEM_COLOURS)
     return DASHES[known.index(system) % len(DASHES)] if system in known else "dot"
 
 
 def class_colour(labels: tuple[str, ...], label: str) -> str:
-    """The colour of a class: by its place in the checkpoint's labels, the same in every figure."""
+    """Return the colour of a class: by its place in the checkpoint's labels, the same in every
+    figure."""
     return PALETTE[labels.index(label) % len(PALETTE)]
 
 
 def class_dash(labels: tuple[str, ...], label: str) -> str:
-    """The dashes of a class, by its place as its colour."""
+    """Return the dashes of a class, by its place as its colour."""
     return DASHES[labels.index(label) % len(DASHES)]
 
 
 def class_symbol(labels: tuple[str, ...], label: str) -> str:
-    """The symbol of a class, by its place as its colour."""
+    """Return the symbol of a class, by its place as its colour."""
     return SYMBOLS[labels.index(label) % len(SYMBOLS)]
 
 
@@ -83,7 +84,7 @@ AXIS: Mapping[str, Any] = {"gridcolor": GRID, "zeroline": False, "automargin": T
 
 
 def finish(figure: go.Figure, height: int) -> go.Figure:
-    """Applies the common layout; ``height`` in pixels, the width is the page's."""
+    """Apply the common layout; ``height`` in pixels, the width is the page's."""
     own = figure.layout.to_plotly_json()
     axes = {name for name in figure.layout if name.startswith(("xaxis", "yaxis"))}
     common = {**LAYOUT, "height": height, **dict.fromkeys(axes, AXIS)}
@@ -101,7 +102,8 @@ def _laid_over(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, A
 
 
 def diagonal(name: str) -> dict[str, object]:
-    """The dotted line from (0, 0) to (1, 1) as a scatter trace, under its name in the legend."""
+    """Return the dotted line from (0, 0) to (1, 1) as a scatter trace, under its name in the
+    legend."""
     return {
         "x": [0, 1],
         "y": [0, 1],

@@ -136,7 +136,7 @@ def pieces(view: View, threshold: float, seen: int = 0) -> dict[str, object]:
 
     Args:
         view: what the listener gave.
-        threshold: of the gate.
+        threshold: of the detector.
         seen: lines of the log that the page has got already.
     """
     changes: dict[str, object] = {

@@ -86,7 +86,7 @@ class Resampler:
         self.raw = np.zeros(self.margin * self.taken, np.float32)
 
     def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(samples,) at ``rate`` -> as many at 16 kHz as can be known."""
+        """Return (samples,) at ``rate`` -> as many at 16 kHz as can be known."""
         if self.rate == RATE:
             return samples
         self.raw = np.concatenate([self.raw, samples])

@@ -25,15 +25,15 @@ MARKS = {8000: "8 kHz", 4000: "4", 2000: "2", 1000: "1", 500: "0.5"}
 SECONDS = (12, 9, 6, 3)
 
 
-def build_live_tab(gate: Gate, model: Model) -> None:
+def build_live_tab(detector: Gate, model: Model) -> None:
     """Lay out the tab inside the current page.
 
     Args:
-        gate: says whether the microphone hears a cry.
+        detector: says whether the microphone hears a cry.
         model: names a reason while a cry lasts.
     """
-    # The page's models have no gate of their own: what they are asked about is a cry already.
-    visitors = Visitors(lambda: Listener(gate, model.classifier))
+    # The page's models have no detector of their own: what they are asked about is a cry already.
+    visitors = Visitors(lambda: Listener(detector, model.classifier))
 
     def live_hear(request: dict[str, Any]) -> dict[str, Any]:
         return visitors.hear(request)
@@ -42,7 +42,7 @@ def build_live_tab(gate: Gate, model: Model) -> None:
         return visitors.stop(request)
 
     gr.HTML(
-        skeleton(gate.threshold, model),
+        skeleton(detector.threshold, model),
         js_on_load=SCRIPT.read_text(encoding="utf-8"),
         server_functions=[live_hear, live_stop],
         elem_id="live-panel",

@@ -147,8 +147,8 @@ def _reliability(run: MeasuredRun, name: str) -> Exhibit:
     before = reliability(truth, probabilities_of(run.recordings, run.labels), groups)
     drawn, caption = {BEFORE: before}, NOT_SCALED
     line = f"Expected calibration error {before.error}, confidence minus accuracy {before.excess}."
-    if run.tempered is not None:
-        after = reliability(truth, run.tempered, groups)
+    if run.scaled is not None:
+        after = reliability(truth, run.scaled, groups)
         drawn[AFTER], caption = after, SCALED
         line += f" After temperature scaling {after.error}, change {after.less(before)}."
     if run.calibration is not None:

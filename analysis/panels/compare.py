@@ -130,26 +130,26 @@ def mcnemar_table(tests: Sequence[McNemar]) -> pd.DataFrame:
     return table if len(tests) > 1 else table.drop(columns="seed")
 
 
-def flip_data(flips: pd.DataFrame) -> pd.DataFrame:
+def flip_data(disagreements: pd.DataFrame) -> pd.DataFrame:
     """Tabulate the disagreements for the download."""
-    right = flips["right"].replace({"one": "run_a", "other": "run_b"})
-    return flips.assign(right=right).rename(columns={"one": "run_a", "other": "run_b"})
+    right = disagreements["right"].replace({"one": "run_a", "other": "run_b"})
+    return disagreements.assign(right=right).rename(columns={"one": "run_a", "other": "run_b"})
 
 
-def flip_table(flips: pd.DataFrame) -> pd.DataFrame:
+def flip_table(disagreements: pd.DataFrame) -> pd.DataFrame:
     """Write a row for each recording and seed; those that only one model got right come first."""
     table = pd.DataFrame(
         {
-            "right": flips["right"].map({"one": "A", "other": "B", "neither": "neither"}),
-            "label": flips["label"].map(words),
-            "A": flips["one"].map(words),
-            "B": flips["other"].map(words),
-            "recording": flips["recording"],
-            "group": flips["group"],
-            "seed": flips["seed"],
+            "right": disagreements["right"].map({"one": "A", "other": "B", "neither": "neither"}),
+            "label": disagreements["label"].map(words),
+            "A": disagreements["one"].map(words),
+            "B": disagreements["other"].map(words),
+            "recording": disagreements["recording"],
+            "group": disagreements["group"],
+            "seed": disagreements["seed"],
         }
     ).sort_values(["right", "label", "recording", "seed"], ignore_index=True)
-    return table if flips["seed"].nunique() > 1 else table.drop(columns="seed")
+    return table if disagreements["seed"].nunique() > 1 else table.drop(columns="seed")
 
 
 def two_runs(
@@ -170,8 +170,8 @@ def two_runs(
     chosen = next(c for c in compared if c.metric == metric)
     told = {seed: answers(one, other, seed) for seed in seeds}
     tests = [mcnemar_of(table, seed) for seed, table in told.items()]
-    flips = pd.concat([flipped_of(table).assign(seed=seed) for seed, table in told.items()])
-    data, counts = difference_data(compared), flips["right"].value_counts()
+    disagreements = pd.concat([flipped_of(table).assign(seed=seed) for seed, table in told.items()])
+    data, counts = difference_data(compared), disagreements["right"].value_counts()
     end = "-".join((*cell, run_a, run_b)).replace("_", "-")
     return (
         Exhibit(
@@ -196,10 +196,10 @@ def two_runs(
         Exhibit(
             f"flips-{end}",
             "Recordings with different predictions",
-            flip_data(flips),
-            table=flip_table(flips),
-            note=f"{len(flips)} of {chosen.recordings * len(seeds)} predictions differ; only A "
-            f"right: {counts.get('one', 0)}, only B right: {counts.get('other', 0)}, "
+            flip_data(disagreements),
+            table=flip_table(disagreements),
+            note=f"{len(disagreements)} of {chosen.recordings * len(seeds)} predictions differ; "
+            f"only A right: {counts.get('one', 0)}, only B right: {counts.get('other', 0)}, "
             f"neither: {counts.get('neither', 0)}\n\n{FLIPS_NOTE}",
         ),
     )

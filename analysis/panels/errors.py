@@ -37,13 +37,15 @@ def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 
     Returns:
         Columns recording, group, label, system, answer, confidence, true_probability, loss and
-        wrong, as :func:`analysis.stats.recordings.judged` has them.
+        wrong, as :func:`analysis.stats.recordings.with_errors` has them.
 
     Raises:
         ResultsError: if the predictions of a run cannot be read.
     """
-    judged = ["answer", "confidence", "true_probability", "loss", "wrong"]
-    parts = [run.judged_over_seeds[[*KEYS, *judged]].assign(system=s) for s, run in runs.items()]
+    with_errors = ["answer", "confidence", "true_probability", "loss", "wrong"]
+    parts = [
+        run.judged_over_seeds[[*KEYS, *with_errors]].assign(system=s) for s, run in runs.items()
+    ]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -113,7 +115,7 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 
 def _over_seeds(run: MeasuredRun) -> pd.DataFrame:
     """Return for each recording the means over the seeds."""
-    table = run.judged.set_index("recording")[["true_probability", "loss", "wrong"]]
+    table = run.with_errors.set_index("recording")[["true_probability", "loss", "wrong"]]
     return table if len(run.seeds) == 1 else table.groupby(level=0).mean()
 
 

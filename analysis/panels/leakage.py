@@ -24,7 +24,7 @@ from analysis.stats.comparison import Leak, leak, under_two_splits
 from analysis.stats.paper import FULL
 from analysis.stats.recordings import METRIC_TITLES, SCORES, Chance, ResultsError, chance_level
 from analysis.stats.runs import PROTOCOLS, FoundRuns, MeasuredRun
-from analysis.stats.side_results import DEALT, FITTED, Yardstick, without_truth, yardsticks
+from analysis.stats.side_results import DEALT, FITTED, Baseline, baselines_of, without_truth
 from cry_model.records import Estimate
 from cry_model.registry import list_models
 
@@ -58,7 +58,7 @@ LOSS_CAPTION = (
 
 
 def score_data(
-    runs: Sequence[MeasuredRun], metric: str, beside: Sequence[Yardstick], level: Chance
+    runs: Sequence[MeasuredRun], metric: str, beside: Sequence[Baseline], level: Chance
 ) -> pd.DataFrame:
     """Return a row for each mark: models, baselines, and the line of the chance level."""
     rows = [
@@ -92,7 +92,7 @@ def score_table(
 def loss_data(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
     """Return a row for each model; shares of one, not points."""
     rows = [
-        (leak.system, metric, leak.lax, leak.strict, *_bounds(leak.lost), leak.recordings)
+        (leak.system, metric, leak.loose, leak.strict, *_bounds(leak.lost), leak.recordings)
         for leak in leaks
     ]
     columns = ["system", "metric", "lax", "strict", "lost", "low", "high", "recordings"]
@@ -186,10 +186,10 @@ def _above(run: MeasuredRun, metric: str, level: Chance) -> Estimate:
     return Estimate(*(end - level.value for end in _bounds(run.evaluation.metrics[metric])))
 
 
-def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Yardstick], list[str]]:
+def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Baseline], list[str]]:
     """Return the baselines of the runs, and the errors of what cannot be read of them."""
     found, problems = [], []
-    for read in (*(partial(yardsticks, run) for run in runs), partial(without_truth, runs)):
+    for read in (*(partial(baselines_of, run) for run in runs), partial(without_truth, runs)):
         try:
             found += read(metric)
         except ResultsError as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.stats.recordings import ResultsError
-from cry_model.calibration import crossed_temperatures, temper
+from cry_model.calibration import apply_temperature, crossed_temperatures
 from cry_model.metrics import (
     BINS,
     Array,
@@ -46,7 +46,7 @@ class Reliability:
     errors: Array
 
     def less(self, other: Reliability) -> Estimate:
-        """The error of this less that of the other, of the same recordings."""
+        """Return the error of this less that of the other, of the same recordings."""
         difference = self.error.value - other.error.value
         return interval(difference, self.errors - other.errors)
 
@@ -54,7 +54,7 @@ class Reliability:
 def reliability(
     labels: Labels, probabilities: Array, groups: Sequence[str], draws: int = 1000
 ) -> Reliability:
-    """Counts answers in bins; every row counts once.
+    """Count answers in bins; every row counts once.
 
     Args:
         labels: (n,) class indices.
@@ -84,8 +84,8 @@ def reliability(
     )
 
 
-def tempered(pieces: pd.DataFrame, recordings: pd.DataFrame, labels: Sequence[str]) -> Array:
-    """The probabilities of recordings, each divided by a temperature that it had no part in.
+def scaled(pieces: pd.DataFrame, recordings: pd.DataFrame, labels: Sequence[str]) -> Array:
+    """Return the probabilities of recordings, each divided by a temperature that it had no part in.
 
     That of a fold is fitted on the recordings of all groups that have none in it, of every seed.
 
@@ -108,7 +108,7 @@ def tempered(pieces: pd.DataFrame, recordings: pd.DataFrame, labels: Sequence[st
     targets = np.eye(len(labels))[label_numbers(recordings, labels)]
     _, member = np.unique(recordings["group"], return_inverse=True)
     temperatures = crossed_temperatures(probabilities, targets, member, of_fold)
-    return temper(probabilities, temperatures[:, None])
+    return apply_temperature(probabilities, temperatures[:, None])
 
 
 SHARES = np.arange(1, 101) / 100
@@ -138,19 +138,19 @@ class Coverage:
 
 
 def coverage(
-    table: pd.DataFrame, labels: Sequence[str], tempered: Array | None, draws: int = 1000
+    table: pd.DataFrame, labels: Sequence[str], scaled: Array | None, draws: int = 1000
 ) -> Coverage:
     """Ranks the answers of all folds and seeds together by their confidence.
 
     Args:
         table: a row per seed and recording.
         labels: all that can be answered.
-        tempered: their probabilities (n, classes) after temperature scaling; None takes those of
+        scaled: their probabilities (n, classes) after temperature scaling; None takes those of
             the table.
         draws: how often groups are resampled.
     """
     truth = label_numbers(table, labels)
-    probabilities = probabilities_of(table, labels) if tempered is None else tempered
+    probabilities = probabilities_of(table, labels) if scaled is None else scaled
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
     member, drawn = resampled(table["group"].tolist(), draws)
     alike = np.ones((1, drawn.shape[1]))
@@ -167,7 +167,7 @@ def coverage(
 
 
 def accuracy_of_surest(confidence: Array, right: Array, member: Array, weights: Array) -> Array:
-    """The accuracy of the surest answers, for weights (draws, groups): (draws, shares).
+    """Return the accuracy of the surest answers, for weights (draws, groups): (draws, shares).
 
     Of answers that are equally sure each counts in part if not all of them are given, so that the
     order of the rows says nothing.
@@ -205,7 +205,7 @@ def _in_chunks(weights: Array, rows: int) -> list[Array]:
 
 
 def _cumulated(weights: Array) -> Array:
-    """The weight of the first 0, 1, ... rows: (n, draws) -> (n + 1, draws)."""
+    """Return the weight of the first 0, 1, ... rows: (n, draws) -> (n + 1, draws)."""
     sums = np.zeros((len(weights) + 1, weights.shape[1]))
     np.cumsum(weights, axis=0, out=sums[1:])
     return sums

@@ -70,9 +70,9 @@ def judge(
         ResultsError: if the predictions of a run cannot be read.
     """
     found = [_compared(claim, runs, metric) for claim in claims]
-    judged = [i for i, finding in enumerate(found) if finding.p_value is not None]
-    corrected = holm([found[i].p_value for i in judged])
-    for i, p_value in zip(judged, corrected, strict=True):
+    with_errors = [i for i, finding in enumerate(found) if finding.p_value is not None]
+    corrected = holm([found[i].p_value for i in with_errors])
+    for i, p_value in zip(with_errors, corrected, strict=True):
         verdict = _verdict(found[i].comparisons, p_value)
         found[i] = replace(found[i], corrected=p_value, verdict=verdict)
     return tuple(found)

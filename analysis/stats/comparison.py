@@ -185,7 +185,7 @@ class Leak:
     """
 
     system: str
-    lax: str
+    loose: str
     strict: str
     lost: Estimate
     recordings: int
@@ -193,11 +193,11 @@ class Leak:
     seeds: tuple[int, ...]
 
 
-def leak(lax: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS) -> Leak:
+def leak(loose: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS) -> Leak:
     """Pair the recordings of two runs of one model.
 
     Args:
-        lax: the run that may have heard more of what it was tested on.
+        loose: the run that may have heard more of what it was tested on.
         strict: the other one.
         metric: one of :data:`cry_model.metrics.METRICS`.
         draws: how often the groups are resampled.
@@ -206,11 +206,11 @@ def leak(lax: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS)
         ComparisonError: as :func:`analysis.stats.paired.paired_across`.
         ResultsError: likewise.
     """
-    table, other = paired_across(lax, strict)
-    answers = PairedAnswers.of(lax.labels, table, other, draws)
+    table, other = paired_across(loose, strict)
+    answers = PairedAnswers.of(loose.labels, table, other, draws)
     return Leak(
-        system=lax.system,
-        lax=lax.protocol,
+        system=loose.system,
+        loose=loose.protocol,
         strict=strict.protocol,
         lost=answers.difference(metric),
         recordings=table["recording"].nunique(),

@@ -40,7 +40,7 @@ class Confusion:
 
 
 def confusion_of(run: MeasuredRun, seeds: Collection[int] | None = None) -> Confusion:
-    """The confusion matrix of a run.
+    """Return the confusion matrix of a run.
 
     Args:
         run: any.
@@ -49,7 +49,7 @@ def confusion_of(run: MeasuredRun, seeds: Collection[int] | None = None) -> Conf
     Raises:
         ResultsError: if its predictions cannot be read.
     """
-    table = run.judged
+    table = run.with_errors
     if seeds is not None:
         table = table[table["seed"].isin(list(seeds))]
     classes, place = len(run.labels), {label: i for i, label in enumerate(run.labels)}

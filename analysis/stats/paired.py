@@ -58,7 +58,7 @@ def paired(
     return table, other_table
 
 
-def paired_across(lax: MeasuredRun, strict: MeasuredRun) -> tuple[pd.DataFrame, pd.DataFrame]:
+def paired_across(loose: MeasuredRun, strict: MeasuredRun) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the recordings of one model under two protocols, row for row the same.
 
     They may have been tested in other folds, in other pieces and by other fits: that is what the
@@ -71,13 +71,13 @@ def paired_across(lax: MeasuredRun, strict: MeasuredRun) -> tuple[pd.DataFrame, 
         ComparisonError: if they are not of the same dataset, seeds, recordings, groups and labels.
         ResultsError: if the predictions of one cannot be read.
     """
-    pair = f"{lax.system} on {lax.dataset}, protocols {lax.protocol} and {strict.protocol},"
-    if lax.dataset != strict.dataset or lax.labels != strict.labels:
+    pair = f"{loose.system} on {loose.dataset}, protocols {loose.protocol} and {strict.protocol},"
+    if loose.dataset != strict.dataset or loose.labels != strict.labels:
         raise ComparisonError(f"{pair} has not the same labels; fit both again.")
-    seeds = set(lax.seeds) & set(strict.seeds)
+    seeds = set(loose.seeds) & set(strict.seeds)
     table, other_table = (
         run.recordings[run.recordings["seed"].isin(seeds)].reset_index(drop=True)
-        for run in (lax, strict)
+        for run in (loose, strict)
     )
     keys = ["seed", "recording", "group", "label"]
     if not seeds or not table[keys].equals(other_table[keys]):

@@ -89,7 +89,7 @@ def thinned(curve: Curve) -> Curve:
 def average_precision(
     positive: NDArray[np.bool_], scores: Array, member: NDArray[np.int64], weights: Array
 ) -> Array:
-    """The mean precision at the rows of a class, ranked by score, under each weighting.
+    """Return the mean precision at the rows of a class, ranked by score, under each weighting.
 
     As scikit-learn defines it; rows of one score are answered together.
 
@@ -178,7 +178,7 @@ class ClassScores:
     Attributes:
         label: which.
         support: how many recordings have it; one counts once, however many seeds there are.
-        share: of all rows, 0 to 1: what the average precision of guessing comes to.
+        share: of all rows, 0 to 1: what the average precision of chance comes to.
         measures: each of :data:`ANSWERED` and :data:`RANKED`; NaN where it is undefined: the recall
             and the areas of a class that does not occur, the precision of one never answered.
     """
@@ -192,7 +192,7 @@ class ClassScores:
 def class_scores(
     table: pd.DataFrame, labels: Sequence[str], draws: int = 1000
 ) -> tuple[ClassScores, ...]:
-    """The scores of each class, in the order of the labels.
+    """Return the scores of each class, in the order of the labels.
 
     Args:
         table: a row per seed and recording, as the ``recordings`` of a run; the rows of several

@@ -21,7 +21,7 @@ class ResultsError(ValueError):
 def read_predictions(
     folder: Path, labels: Sequence[str], seeds: Sequence[int], folds: int
 ) -> pd.DataFrame:
-    """The predictions of the given seeds, a row per piece.
+    """Return the predictions of the given seeds, a row per piece.
 
     Returns:
         Columns clip, recording, group, fold, seed, label and ``p_<label>``, as in the file.
@@ -51,8 +51,8 @@ LEAST = 5e-7
 keeps, so that a 0.000000 costs 14.5 and not infinitely much."""
 
 
-def judged(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """The table with what its probabilities amount to.
+def with_errors(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Return the table with what its probabilities amount to.
 
     Args:
         table: columns ``label`` and ``p_<label>``.

@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.stats.calibration import Coverage, coverage, tempered
+from analysis.stats.calibration import Coverage, coverage, scaled
 from analysis.stats.per_class import ClassScores, class_scores
-from analysis.stats.recordings import ResultsError, judged, over_seeds, read_predictions
+from analysis.stats.recordings import ResultsError, over_seeds, read_predictions, with_errors
 from cry_model.calibration import Array, Calibration
 from cry_model.checkpoint import read_calibration, read_evaluation
 from cry_model.metrics import METRICS
@@ -60,7 +60,7 @@ class MeasuredRun:
     calibration: Calibration | None = field(default=None, repr=False)
 
     def fitted_with(self, name: str) -> str:
-        """What the environments call ``name``, each once; empty if nothing is known."""
+        """Return what the environments call ``name``, each once; empty if nothing is known."""
         known = [str(one[name]) for one in self.environments if name in one]
         return ", ".join(dict.fromkeys(known))
 
@@ -100,13 +100,14 @@ class MeasuredRun:
         return recording_means(self.predictions, self.labels, by=("seed", "fold"))
 
     @cached_property
-    def judged(self) -> pd.DataFrame:
-        """:attr:`recordings` held against their labels: :func:`analysis.stats.recordings.judged`.
+    def with_errors(self) -> pd.DataFrame:
+        """:attr:`recordings` held against their labels:
+        :func:`analysis.stats.recordings.with_errors`.
 
         Raises:
             ResultsError: as :attr:`predictions`.
         """
-        return judged(self.recordings, self.labels)
+        return with_errors(self.recordings, self.labels)
 
     @cached_property
     def judged_over_seeds(self) -> pd.DataFrame:
@@ -115,7 +116,7 @@ class MeasuredRun:
         Raises:
             ResultsError: as :attr:`predictions`.
         """
-        return judged(over_seeds(self.recordings, self.labels), self.labels)
+        return with_errors(over_seeds(self.recordings, self.labels), self.labels)
 
     @cached_property
     def class_scores(self) -> tuple[ClassScores, ...]:
@@ -127,7 +128,7 @@ class MeasuredRun:
         return class_scores(self.recordings, self.labels)
 
     @cached_property
-    def tempered(self) -> Array | None:
+    def scaled(self) -> Array | None:
         """The probabilities of :attr:`recordings` after temperature scaling across folds.
 
         None under ``clip``, whose folds share all recordings.
@@ -137,16 +138,16 @@ class MeasuredRun:
         """
         if self.protocol == "clip":
             return None
-        return tempered(self.predictions, self.recordings, self.labels)
+        return scaled(self.predictions, self.recordings, self.labels)
 
     @cached_property
     def coverage(self) -> Coverage:
         """How right the surest answers are, for every share of them.
 
         Raises:
-            ResultsError: as :attr:`tempered`.
+            ResultsError: as :attr:`scaled`.
         """
-        return coverage(self.recordings, self.labels, self.tempered)
+        return coverage(self.recordings, self.labels, self.scaled)
 
     @cached_property
     def tested(self) -> frozenset[tuple[object, ...]]:
@@ -215,10 +216,10 @@ NO_RUNS = FoundRuns((), ())
 
 
 def find_runs(root: Path, strict: bool = True) -> FoundRuns:
-    """Reads ``run.json`` of every run below ``root``.
+    """Read ``run.json`` of every run below ``root``.
 
     Pupils of a teacher, whose answers nobody has checked against labels, are left out, and so is
-    what was fitted to answer another question: within a fold, or to labels that were dealt out.
+    what was fitted to answer another question: within a fold, or to labels that were permuted.
 
     Args:
         root: the results folder.
@@ -259,7 +260,7 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
 def reported(record: Mapping[str, Any]) -> bool:
     """Whether a ``run.json`` is of a system that was measured on true labels and whole folds."""
     ran = record.get("configuration") or {}
-    return not ("agreement" in record or "within" in ran or "shuffled" in ran)
+    return not ("agreement" in record or "within" in ran or "permuted_labels" in ran)
 
 
 def _require_own_folder(run: MeasuredRun) -> None:

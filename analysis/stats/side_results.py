@@ -123,7 +123,7 @@ TITLES = {
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class Baseline:
     """Baseline on one dataset under one protocol.
 
     Attributes:
@@ -140,23 +140,23 @@ class Yardstick:
     estimate: Estimate
 
 
-def yardsticks(run: MeasuredRun, metric: str) -> tuple[Yardstick, ...]:
+def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
     """Return the baselines of a run that were measured by this metric; often none.
 
     Raises:
         ResultsError: if ``run.json`` cannot be read or has them in another form.
     """
 
-    def parse(record: Record) -> tuple[Yardstick, ...]:
+    def parse(record: Record) -> tuple[Baseline, ...]:
         return tuple(
-            Yardstick(
+            Baseline(
                 name,
                 TITLES.get(name, name),
                 run.dataset,
                 run.protocol,
                 Estimate(**{end: float(value) for end, value in measured[metric].items()}),
             )
-            for name, measured in (record.get("beside") or {}).items()
+            for name, measured in (record.get("baselines") or {}).items()
             if metric in measured
         )
 
@@ -241,7 +241,7 @@ def permuted_label_runs(run: MeasuredRun) -> tuple[MeasuredRun, ...]:
         ResultsError: if one is malformed, unfinished or of something else.
     """
     found = []
-    for path in sorted(run.folder.glob(f"shuffled-*/{RUN}")):
+    for path in sorted(run.folder.glob(f"permuted-*/{RUN}")):
         permuted = read_run(path.parent)
         same = ("dataset", "protocol", "system", "folds", "settings", "preset")
         if any(getattr(permuted, name) != getattr(run, name) for name in same):
@@ -256,7 +256,7 @@ FITTED = "fitted_to_dealt_"
 """How the names of those that permuted runs give begin; the model's follows."""
 
 
-def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, ...]:
+def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Baseline, ...]:
     """Return all baselines of these runs with permuted labels.
 
     Args:
@@ -271,14 +271,14 @@ def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Yardstick, 
         test = read_permutation_test(run)
         if test is not None:
             score = test.scores[metric].permuted
-            found.append(Yardstick(DEALT, title, run.dataset, run.protocol, score))
+            found.append(Baseline(DEALT, title, run.dataset, run.protocol, score))
     for run in runs:
         scores = [one.evaluation.metrics[metric] for one in permuted_label_runs(run)]
         if scores:
             many = f" (mean and range of {len(scores)})" if len(scores) > 1 else ""
             title = f"{get_system(run.system).title}, permuted labels{many}"
             name, pooled = f"{FITTED}{run.system}", _pooled(scores)
-            found.append(Yardstick(name, title, run.dataset, run.protocol, pooled))
+            found.append(Baseline(name, title, run.dataset, run.protocol, pooled))
     return tuple(found)
 
 

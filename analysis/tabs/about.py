@@ -19,7 +19,7 @@ from analysis.tabs.answer import (
     verdict,
 )
 from cry_model.checkpoint import CheckpointConfig
-from cry_model.detector import CryGate
+from cry_model.detector import CryDetector
 from cry_model.records import UNMEASURED, Agreement, dataset_title, percent, words
 from cry_model.registry import Complexity, get_system, measure
 
@@ -52,22 +52,25 @@ that is not a cry; the feature MLP says when a recording is out of distribution.
 """
 
 
-def build_about_tab(models: Sequence[Model], gate: CryGate | None = None) -> None:
+def build_about_tab(models: Sequence[Model], detector: CryDetector | None = None) -> None:
     """Lay out the tab inside the current page."""
-    told = [*([] if gate is None else [about_detector(gate)]), *map(about, models)]
+    told = [*([] if detector is None else [about_detector(detector)]), *map(about, models)]
     gr.Markdown("\n\n".join(told) + "\n" + METHOD + PRIVACY)
 
 
-def about_detector(gate: CryGate) -> str:
+def about_detector(detector: CryDetector) -> str:
     """Describe the cry detector, from its checkpoint's own config."""
-    config, millions = gate.config, _complexity(gate.model, gate.config).parameters / 1e6
+    config, millions = (
+        detector.config,
+        _complexity(detector.model, detector.config).parameters / 1e6,
+    )
     sentences = [
         f"A small network ({get_system(config.system).title}, {millions:.2f} million parameters) "
-        f"scans everything first, {gate.window_seconds:g} s at a time. The models below answer "
-        f"only where the probability of a cry reaches {percent(gate.threshold)}."
+        f"scans everything first, {detector.window_seconds:g} s at a time. The models below answer "
+        f"only where the probability of a cry reaches {percent(detector.threshold)}."
     ]
-    if config.gate is not None:
-        sentences.append(detector_text(config.gate))
+    if config.detector is not None:
+        sentences.append(detector_text(config.detector))
     return "### Cry detector\n\n" + escape(" ".join(sentences), quote=False)
 
 

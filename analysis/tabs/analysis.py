@@ -29,7 +29,8 @@ def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:
     def analysis(
         panel: str, dataset: str, protocol: str, choices: dict[str, Any] | None = None
     ) -> list[dict[str, Any]]:
-        """What a panel of the Analysis tab shows: name, title, note and rows of each exhibit.
+        """Return what a panel of the Analysis tab shows: name, title, note and rows of each
+        exhibit.
 
         Args:
             panel: its name.
@@ -52,7 +53,7 @@ def exhibits_of(
     cell: CellKey,
     choices: dict[str, Any] | None,
 ) -> list[dict[str, Any]]:
-    """The exhibits of one panel as JSON.
+    """Return the exhibits of one panel as JSON.
 
     Raises:
         ResultsError: if there is no such panel, it has nothing for the cell or no such choice, or
@@ -133,7 +134,7 @@ def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
     Raises:
         ResultsError: if the predictions of the run cannot be read.
     """
-    table = run.judged
+    table = run.with_errors
     table = table[(table["label"] == label) & (table["answer"] == answer)]
     table = table.sort_values("confidence", ascending=False, kind="stable")
     shares = (100 * table[probability_columns(run.labels)]).round(1)
@@ -175,7 +176,7 @@ TO_THE_LIST = """() => document.getElementById("confusion-list-heading")
 
 def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
     """Lay out the choice of a cell and its list of recordings, and connect them to the panel."""
-    clicks = gr.HTML(CELLS, js_on_load=ON_LOAD, padding=False, elem_id="confusion-clicks")
+    clicks = gr.HTML(CELLS, js_on_load=ON_LOAD, elem_id="confusion-clicks")
     cells = gr.Dropdown([], label="Cell", elem_id="confusion-cell")
     heading = gr.Markdown(visible=False, elem_id="confusion-list-heading")
     table = gr.Dataframe(
@@ -212,7 +213,8 @@ def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Be
 
     outputs = [heading, table, *listening.blocks]
     chosen = [
-        cells.select(choose, [wired.dataset, wired.protocol, cells], outputs, **EVENT),
+        # Of a dropdown Gradio reports no selection by the keyboard.
+        cells.input(choose, [wired.dataset, wired.protocol, cells], outputs, **EVENT),
         clicks.select(click, wired.chosen, [cells, *outputs], **EVENT),
     ]
     for event in chosen:

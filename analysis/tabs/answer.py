@@ -12,13 +12,13 @@ from analysis.figures.theme import class_colour
 from analysis.panels.markup import data_link
 from cry_model.calibration import Calibration, one_of
 from cry_model.checkpoint import to_json
-from cry_model.detector import CryTrack, clock
+from cry_model.detector import DetectionScores, clock
 from cry_model.prediction import Prediction, Segment
 from cry_model.records import (
     UNMEASURED,
     Agreement,
+    DetectorRecord,
     Evaluation,
-    GateRecord,
     percent,
     percent_interval,
     tested,
@@ -55,7 +55,7 @@ NO_LONGER_KEPT = (
 )
 
 
-def no_cry_text(track: CryTrack) -> str:
+def no_cry_text(track: DetectionScores) -> str:
     """Compare the greatest probability of a cry with the threshold, never rounded up to it."""
     share, limit = percent(track.score), percent(track.threshold)
     if share == limit:
@@ -64,7 +64,7 @@ def no_cry_text(track: CryTrack) -> str:
     return f"The probability of a cry is at most {share} (at {highest}); the threshold is {limit}."
 
 
-def detector_text(record: GateRecord) -> str:
+def detector_text(record: DetectorRecord) -> str:
     """Say how often the cry detector is right."""
     return (
         f"The cry detector accepts {percent(record.accepted.value)} of unseen cries and "
@@ -117,7 +117,7 @@ def calibration_text(calibration: Calibration) -> str:
 
 STRONG = 0.2
 """Of probability. Both six-class models are unsure by calibration, so more would never be reached:
-on 453 held-out cries pupil and teacher are further apart, with different labels, in 3 of 100."""
+on 453 held-out cries student and teacher are further apart, with different labels, in 3 of 100."""
 FLAT = 0.01
 
 
@@ -153,7 +153,7 @@ def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -
 def answer_html(
     prediction: Prediction,
     others: Mapping[str, Prediction] | None = None,
-    record: GateRecord | None = None,
+    record: DetectorRecord | None = None,
 ) -> str:
     """Write the panel; for what is no cry the answer is folded away.
 
@@ -231,7 +231,7 @@ def bars_html(prediction: Prediction) -> str:
 
 
 def _details(
-    prediction: Prediction, others: Mapping[str, Prediction], record: GateRecord | None = None
+    prediction: Prediction, others: Mapping[str, Prediction], record: DetectorRecord | None = None
 ) -> str:
     """Write what the others say, how much was heard, and the trust lines."""
     html = "".join(f'<p class="beside">{escape(line)}</p>' for line in _said(prediction, others))
@@ -264,7 +264,7 @@ def _said(prediction: Prediction, others: Mapping[str, Prediction]) -> Iterator[
         yield f"{subject}{', which it imitates,' if taught else ''} {says}{unlike}."
 
 
-def trust_html(prediction: Prediction, record: GateRecord | None = None) -> str:
+def trust_html(prediction: Prediction, record: DetectorRecord | None = None) -> str:
     """Write what was measured of the checkpoint and of the cry detector."""
     lines, teacher = [], ""
     if prediction.calibration is not None:
@@ -349,7 +349,7 @@ def _row(segment: Segment, prediction: Prediction) -> str:
     cells = (
         clock(segment.end),
         f"{segment.end - segment.start:.1f} s",
-        percent(segment.gate),
+        percent(segment.detector),
         one_of(named) if named else "can't tell",
         *map(percent, segment.probabilities.values()),
     )
@@ -362,7 +362,7 @@ def segments_csv(prediction: Prediction) -> str:
     known = ("start_s", "end_s", "length_s", "cry_probability", "most_probable", "set")
     rows = []
     for s in prediction.segments:
-        numbers = (f"{number:.3f}" for number in (s.start, s.end, s.end - s.start, s.gate))
+        numbers = (f"{number:.3f}" for number in (s.start, s.end, s.end - s.start, s.detector))
         named = ";".join(s.prediction_set or ())
         rows.append([*numbers, s.label, named, *s.probabilities.values()])
     return csv_text([*known, *prediction.probabilities], *rows)

@@ -29,7 +29,7 @@ from analysis.tabs.answer import (
     segments_html,
 )
 from analysis.uploads import HOUR, needing
-from cry_model.detector import CryGate
+from cry_model.detector import CryDetector
 from cry_model.prediction import Prediction
 
 SOUND_NOTE = "Top: waveform. Below: mel spectrogram."
@@ -41,7 +41,7 @@ it answers: on synthetic cries with known onsets, it marks neither these nor the
 answer depends on."""
 MAP_NOTE = """Product A<sub>t</sub>A<sub>c</sub>ᵀ of equation 10: when each block listened, and to
 which of its 128 learnt channels, sorted by weight. Channels have no fixed pitch."""
-BRANCH_NOTE = """Gate s of equation 5, summed over the channels of each branch: whether a block
+BRANCH_NOTE = """Detector s of equation 5, summed over the channels of each branch: whether a block
 relied on short stretches of sound (small kernels) or on longer ones."""
 DIFFERENTIAL_NOTE = """Maps A<sub>1</sub> and A<sub>2</sub> of equations 13 and 15, and equation
 12's difference: what the layers take from each other. Rows take, columns give."""
@@ -171,7 +171,7 @@ def card_values(cards: Mapping[str, Card]) -> list[Any]:
     return values
 
 
-def offer_predict(models: Sequence[Model], source: gr.Audio, gate: CryGate | None) -> None:
+def offer_predict(models: Sequence[Model], source: gr.Audio, detector: CryDetector | None) -> None:
     """Offer ``/predict`` to programs: one model's answer as data."""
 
     def predict(file: str | None, model: str, anyway: bool) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def offer_predict(models: Sequence[Model], source: gr.Audio, gate: CryGate | Non
         try:
             with needing(file):
                 chosen = find(models, model)
-                answer = classify_all((chosen,), file, gate).answers[chosen.name]
+                answer = classify_all((chosen,), file, detector).answers[chosen.name]
         except UnknownModelError as error:
             answer = str(error)
         if isinstance(answer, str):
@@ -204,7 +204,7 @@ def classify(
     file: str | None,
     name: str | None = None,
     session: Session | None = None,
-    gate: CryGate | None = None,
+    detector: CryDetector | None = None,
     report: Report = no_progress,
 ) -> tuple[str, dict[str, Card], Session | None]:
     """Return the answer's HTML, its cards, and what to keep for another model's answer.
@@ -214,7 +214,7 @@ def classify(
         file: the recording; None shows the invitation.
         name: whose answer to show; None for the first model's.
         session: what was kept of an earlier recording; if of this one, the file is not read.
-        gate: scans the recording first; without one, all of it is classified.
+        detector: scans the recording first; without one, all of it is classified.
         report: told how far it is with a long one.
 
     Raises:
@@ -226,11 +226,11 @@ def classify(
     if session is None or session.file != file:
         if not Path(file).exists():
             return error_html(NO_LONGER_KEPT), {}, None
-        session = classify_all(models, file, gate, report)
+        session = classify_all(models, file, detector, report)
     answer = session.answers[model.name]
     if session.display is None or isinstance(answer, str):
         return error_html(str(answer)), {}, session
-    record = None if gate is None else gate.config.gate
+    record = None if detector is None else detector.config.detector
     html = answer_html(answer, session.others(model, models), record)
     high_hz = model.classifier.config.front_end.high_hz
     return html, make_cards(session.display, answer, high_hz), session
@@ -239,7 +239,7 @@ def classify(
 BAR = gr.Progress()  # as a default value: Gradio then hands in the visitor's own
 
 
-def build_classify_tab(models: Sequence[Model], gate: CryGate | None = None) -> gr.Audio:
+def build_classify_tab(models: Sequence[Model], detector: CryDetector | None = None) -> gr.Audio:
     """Lay out the tab and its events inside the current page.
 
     Returns:
@@ -264,7 +264,7 @@ def build_classify_tab(models: Sequence[Model], gate: CryGate | None = None) -> 
     ) -> tuple[Any, ...]:
         """Answer and figures, as the page shows them."""
         with needing(file):
-            html, cards, session = classify(models, file, model, session, gate, bar)
+            html, cards, session = classify(models, file, model, session, detector, bar)
             return (html, *card_values(cards), session)
 
     # One event for both: of a switch during an answer, the last choice is what is shown.
@@ -278,7 +278,7 @@ def build_classify_tab(models: Sequence[Model], gate: CryGate | None = None) -> 
         trigger_mode="always_last",
     )
     changed.then(None, js=DESCRIBE_FIGURES, api_visibility="private")
-    offer_predict(models, source, gate)
+    offer_predict(models, source, detector)
     return source
 
 

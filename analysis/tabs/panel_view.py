@@ -109,9 +109,8 @@ def build_panel(
 
     inputs, cards = wired.chosen, [block for place in wired.places for block in place]
     outputs = [*inputs, wired.problem, *cards, *more.blocks]
-    # Of a dropdown Gradio reports an input twice and a selection once.
-    chosen = [c.input if isinstance(c, gr.Checkbox) else c.select for c in inputs]
-    gr.on(chosen, choose, inputs, [shared, *outputs], **EVENT)
+    # Not select, which Gradio does not report of a dropdown that is used by the keyboard.
+    gr.on([c.input for c in inputs], choose, inputs, [shared, *outputs], **EVENT)
     # Gradio reports some choices of a tab twice; the second would draw the same again.
     once = {**EVENT, "trigger_mode": "once"}
     gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], outputs, **once)

@@ -1,4 +1,4 @@
-"""Recordings in which the stand-in gate hears cries where the tests put them."""
+"""Recordings in which the stand-in detector hears cries where the tests put them."""
 
 import numpy as np
 import soundfile

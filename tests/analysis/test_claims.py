@@ -10,7 +10,7 @@ from analysis.stats.comparison import compare
 from analysis.stats.paper import CLAIMS, FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
 from analysis.stats.runs import read_run
 from cry_model.registry import list_models
-from tests.analysis.made_up_runs import write_run
+from tests.analysis.synthetic_runs import write_run
 from tests.conftest import ROOT
 
 SKILLS = {  # as the paper has it, and further apart
@@ -99,8 +99,8 @@ def test_holm_by_hand():
 def test_what_was_not_run_is_absent_and_not_counted(as_the_paper_has_it):
     runs = {name: as_the_paper_has_it[name] for name in (FULL, "resnet18")}
     found = {f.claim.name: f for f in judge(runs)}
-    judged = found.pop("improved beats ResNet18")
-    assert judged.corrected == judged.p_value  # one claim: nothing to correct for
+    with_errors = found.pop("improved beats ResNet18")
+    assert with_errors.corrected == with_errors.p_value  # one claim: nothing to correct for
     assert {f.verdict for f in found.values()} == {Verdict.ABSENT}
     assert found["MCA helps most"].missing == (NO_RSE, NO_DIFFERENTIAL, NO_MCA)
 

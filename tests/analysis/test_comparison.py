@@ -9,8 +9,8 @@ from analysis.stats.paired import answers as labelled
 from analysis.stats.runs import read_run
 from cry_model.metrics import METRICS, weighted
 from cry_model.results import write_predictions
-from tests.analysis.made_up_runs import LABELS, answers, recordings, write_run
 from tests.analysis.plain_metrics import plain
+from tests.analysis.synthetic_runs import LABELS, answers, recordings, write_run
 
 COLUMNS = [f"p_{label}" for label in LABELS]
 

@@ -17,8 +17,7 @@ SCRIPT = """
 import signal
 
 import gradio as gr
-import analysis.models
-import analysis.page
+import analysis.models, analysis.page
 import app
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
@@ -29,7 +28,7 @@ def build_page(*_):
     return page.queue()
 
 analysis.page.build_page, analysis.page.warm_up = build_page, lambda *_: None
-analysis.models.load_gate = lambda: None
+analysis.models.load_detector = lambda: None
 analysis.models.choose = lambda _: type("Choice", (), {"models": (), "note": ""})
 app.main()
 """

@@ -75,7 +75,7 @@ def test_a_short_burst_in_a_long_recording_is_seen(tone):
     assert loudest == pytest.approx(200, abs=0.5)
 
 
-def test_the_gate_is_drawn_on_the_recordings_time_axis(improved, tone):
+def test_the_detector_is_drawn_on_the_recordings_time_axis(improved, tone):
     wave = torch.cat([torch.zeros(8000), tone(600, 3, 8000), torch.zeros(8000)])
     recording = Recording(wave, 8000)
     figure = sound_figure(compute_display(recording), improved.predict(recording), 3400)

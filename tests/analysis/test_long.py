@@ -18,7 +18,7 @@ def ten_minutes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reported(ten_minutes, models, gate):
+def reported(ten_minutes, models, detector):
     """What was told on the way, and what was heard, with one model's batches counted."""
     told, batches = [], []
     network = models[-1].classifier
@@ -30,7 +30,7 @@ def reported(ten_minutes, models, gate):
 
     network._forward = counting
     try:
-        heard = classify_all(models, str(ten_minutes), gate, lambda *what: told.append(what))
+        heard = classify_all(models, str(ten_minutes), detector, lambda *what: told.append(what))
     finally:
         del network._forward
     return told, batches, heard
@@ -60,10 +60,10 @@ def test_work_and_memory_are_bounded(reported, models):
     assert len(long_one) <= 121 / 5 + 2  # of two minutes, no second is heard twice
 
 
-def test_a_short_recording_is_not_reported_and_not_downsample(tmp_path, models, gate):
+def test_a_short_recording_is_not_reported_and_not_downsample(tmp_path, models, detector):
     told = []
     path = write(tmp_path / "short.wav", cry(4, 44100), 44100)
-    classify_all(models, str(path), gate, lambda *what: told.append(what))
+    classify_all(models, str(path), detector, lambda *what: told.append(what))
     assert told == []
     recording = audio.load(path)
     assert downsample(recording) is recording
@@ -83,12 +83,12 @@ def test_slimming_keeps_what_the_models_hear():
     assert downsample(telephone) is telephone
 
 
-def test_a_long_recording_is_answered_as_without_slimming(tmp_path, models, gate):
+def test_a_long_recording_is_answered_as_without_slimming(tmp_path, models, detector):
     path = write(tmp_path / "long.wav", scene(10, 30, 30, rate=44100), 44100)
-    track = gate.scan(audio.load(path))
+    track = detector.scan(audio.load(path))
     for model in models:
         expected = model.classifier.predict(path, track=track)
-        found = classify_all((model,), str(path), gate).answers[model.name]
+        found = classify_all((model,), str(path), detector).answers[model.name]
         assert found.probabilities == pytest.approx(expected.probabilities, abs=0.02)
         assert len(found.cautions) == len(expected.cautions)
 

@@ -12,12 +12,12 @@ from analysis.models import (
     UnknownModelError,
     find,
     load_bundled,
-    load_gate,
+    load_detector,
 )
-from cry_model import CheckpointError, CryGate
+from cry_model import CheckpointError, CryDetector
 from cry_model.checkpoint import CONFIG, WEIGHTS
-from cry_model.detector import DEFAULT_GATE
-from tests.stand_ins import GATE_RECORD, write_gate
+from cry_model.detector import DEFAULT_DETECTOR
+from tests.stand_ins import DETECTOR_RECORD, write_detector
 
 
 def test_all_are_there_in_order_under_their_names(models):
@@ -31,32 +31,32 @@ def test_all_are_there_in_order_under_their_names(models):
 
 
 @pytest.mark.parametrize("path", sorted(CHECKPOINTS.glob("*/config.json")), ids=lambda p: p.parent)
-def test_whatever_is_bundled_is_offered_or_is_the_gate(path):
-    if path.parent == DEFAULT_GATE:
-        assert isinstance(load_gate(), CryGate)
+def test_whatever_is_bundled_is_offered_or_is_the_detector(path):
+    if path.parent == DEFAULT_DETECTOR:
+        assert isinstance(load_detector(), CryDetector)
     else:
         assert path.parent.name in [model.name for model in load_bundled()]
 
 
-def test_the_gate_is_loaded_or_the_page_does_without(tmp_path, caplog):
-    assert load_gate(tmp_path / "none") is None
+def test_the_detector_is_loaded_or_the_page_does_without(tmp_path, caplog):
+    assert load_detector(tmp_path / "none") is None
     assert not caplog.text
-    shutil.copytree(CHECKPOINTS / BUNDLED[-1].folder, tmp_path / "no gate")
+    shutil.copytree(CHECKPOINTS / BUNDLED[-1].folder, tmp_path / "no detector")
     with caplog.at_level(logging.WARNING):
-        assert load_gate(tmp_path / "no gate") is None
-    assert "is no gate" in caplog.text
-    folder = write_gate(tmp_path)
-    assert load_gate(folder).threshold == GATE_RECORD.threshold
+        assert load_detector(tmp_path / "no detector") is None
+    assert "is no detector" in caplog.text
+    folder = write_detector(tmp_path)
+    assert load_detector(folder).threshold == DETECTOR_RECORD.threshold
     weights = load_file(folder / WEIGHTS)
     weights["stem.2.running_var"] -= 10  # every answer NaN
     save_file(weights, folder / WEIGHTS)
     with caplog.at_level(logging.WARNING):
-        assert load_gate(folder) is None
+        assert load_detector(folder) is None
     assert "no numbers" in caplog.text
 
 
-def test_no_model_of_the_page_has_a_gate_of_its_own(models):
-    assert [model.classifier.gate for model in models] == [None] * len(models)
+def test_no_model_of_the_page_has_a_detector_of_its_own(models):
+    assert [model.classifier.detector for model in models] == [None] * len(models)
 
 
 def test_the_page_works_with_those_that_are_there(models, tmp_path, caplog):

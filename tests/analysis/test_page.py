@@ -47,11 +47,11 @@ def test_what_is_no_cry_has_a_label_only_when_asked_for(client, models, tmp_path
     )
 
 
-def test_the_cries_of_a_recording_are_told_with_their_times(client, models, gate, tmp_path):
+def test_the_cries_of_a_recording_are_told_with_their_times(client, models, detector, tmp_path):
     path = write(tmp_path / "scene.wav", scene(6, 4, 7, 4, 6))
     answer = ask(client, path)
     assert answer["is_cry"] is True
-    spans = gate.scan(audio.load(path)).spans
+    spans = detector.scan(audio.load(path)).spans
     assert len(spans) == 2
     for segment, span in zip(answer["segments"], spans, strict=True):
         assert (segment["start"], segment["end"]) == pytest.approx((span.start, span.end))

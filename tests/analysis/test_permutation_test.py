@@ -12,7 +12,7 @@ from analysis.stats.paper import FULL
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
 from analysis.stats.side_results import read_permutation_test, without_truth
-from tests.analysis.made_up_runs import FOLDS, write_run
+from tests.analysis.synthetic_runs import FOLDS, write_run
 from train.studies.permutation_test import Chance, against
 
 CLIP = [0.30 + 0.001 * i for i in range(100)]
@@ -91,5 +91,5 @@ def test_without_the_test_there_are_no_rows(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]", '{"scores": {"macro_auc": {"value": 1}}}'])
 def test_a_damaged_file_is_one_sentence(root, text):
     (root / "donateacry" / "clip" / "chance.json").write_text(text)
-    with pytest.raises(ResultsError, match=r"chance\.json is not as .* chance writes it"):
+    with pytest.raises(ResultsError, match=r"chance\.json is not as .* permutation-test writes it"):
         read_permutation_test(find_runs(root).of("donateacry", "clip")[FULL])

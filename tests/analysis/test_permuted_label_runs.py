@@ -12,12 +12,12 @@ from analysis.stats.paper import FULL
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
 from analysis.stats.side_results import permuted_label_runs, without_truth
-from tests.analysis.made_up_runs import write_run
+from tests.analysis.synthetic_runs import write_run
 
 
 @pytest.fixture
 def root(tmp_path):
-    """Under two splits; a dealing that is learnt as well, and one that is not."""
+    """Under two splits; a permutation that is learnt as well, and one that is not."""
     root = tmp_path / "results"
     for protocol in ("clip", "baby"):
         write_run(root, FULL, 0.5, protocol=protocol)
@@ -26,19 +26,21 @@ def root(tmp_path):
     return root
 
 
-def move(folder, root, dealing, system=FULL):
+def move(folder, root, permutation, system=FULL):
     record = json.loads((folder / "run.json").read_text())
-    record["configuration"]["shuffled"] = dealing
+    record["configuration"]["permuted_labels"] = permutation
     (folder / "run.json").write_text(json.dumps(record))
-    shutil.move(folder, root / "donateacry" / folder.parent.name / system / f"shuffled-{dealing}")
+    shutil.move(
+        folder, root / "donateacry" / folder.parent.name / system / f"permuted-{permutation}"
+    )
 
 
 def test_they_are_found_beside_the_run_and_are_no_runs_of_their_own(root):
     found = find_runs(root)
     assert [run.protocol for run in found.runs] == ["clip", "baby"]
     for run in found.runs:
-        (dealt,) = permuted_label_runs(run)
-        assert dealt.folder.parent == run.folder
+        (permuted,) = permuted_label_runs(run)
+        assert permuted.folder.parent == run.folder
     (clip, baby) = without_truth(found.runs, "macro_auc")
     assert clip.estimate == permuted_label_runs(found.runs[0])[0].evaluation.metrics["macro_auc"]
     assert clip.title == "Improved ECAPA-TDNN, permuted labels"
@@ -53,7 +55,7 @@ def test_the_page_has_each_permutation(root):
     assert rows[1]["true labels"] == f"{true.value:.3f} (seed 0)"
     assert rows[1]["permuted labels"] == f"{permuted} (seed 0)"
     for protocol, number in (("clip", 0), ("baby", 3)):
-        shutil.rmtree(root / "donateacry" / protocol / FULL / f"shuffled-{number}")
+        shutil.rmtree(root / "donateacry" / protocol / FULL / f"permuted-{number}")
     assert list(permuted_label_rows(cells_of(find_runs(root).runs))) == []
 
 
@@ -82,7 +84,7 @@ def test_the_panel_shows_them_in_grey(root):
 
 
 def test_what_was_fitted_otherwise_is_refused(root):
-    path = root / "donateacry" / "clip" / FULL / "shuffled-0" / "run.json"
+    path = root / "donateacry" / "clip" / FULL / "permuted-0" / "run.json"
     record = json.loads(path.read_text())
     record["configuration"]["preset"]["epochs"] = 99
     path.write_text(json.dumps(record))

@@ -21,7 +21,7 @@ from analysis.report import chapters, digest, page, state, write_report
 from analysis.stats.paper import FULL
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
-from tests.analysis.made_up_runs import write_run
+from tests.analysis.synthetic_runs import write_run
 from tests.conftest import ROOT
 
 COMMITTED = ROOT / "assets" / "results"

@@ -1,4 +1,4 @@
-"""docs/results.md and the table of README: the committed ones, and some of made-up runs."""
+"""docs/results.md and the table of README: the committed ones, and some of synthetic runs."""
 
 import json
 from itertools import takewhile
@@ -27,7 +27,7 @@ from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_pap
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
 from cry_model.registry import get_system
-from tests.analysis.made_up_runs import write_run
+from tests.analysis.synthetic_runs import write_run
 from tests.conftest import ROOT
 
 RESULTS = ROOT / "assets" / "results"

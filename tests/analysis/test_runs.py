@@ -7,7 +7,7 @@ import pytest
 
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import UnfinishedRunError, find_runs, read_run
-from tests.analysis.made_up_runs import LABELS, write_run
+from tests.analysis.synthetic_runs import LABELS, write_run
 from tests.conftest import ROOT
 
 
@@ -44,7 +44,7 @@ def test_runs_are_found_and_the_tables_are_not_read(tmp_path):
         _ = found.runs[0].predictions
 
 
-@pytest.mark.parametrize("question", [{"within": {"fold": 0}}, {"shuffled": 0}])
+@pytest.mark.parametrize("question", [{"within": {"fold": 0}}, {"permuted_labels": 0}])
 def test_what_answers_another_question_is_not_reported(tmp_path, question):
     write_run(tmp_path, "resnet18", protocol="baby")
     folder = write_run(tmp_path, "ecapa-tdnn", protocol="baby")
@@ -149,12 +149,14 @@ def test_missing_folders_and_files_are_named(tmp_path):
         _ = read_run(folder).predictions
 
 
-def test_the_committed_runs_are_read_but_for_pupils():
+def test_the_committed_runs_are_read_but_for_students():
     found = find_runs(ROOT / "assets" / "results")
     assert ("donateacry", "baby", "improved-ecapa-tdnn") in {
         (run.dataset, run.protocol, run.system) for run in found.runs
     }
-    assert "cries" not in {run.dataset for run in found.runs}  # a pupil: not checked against labels
+    assert "cries" not in {
+        run.dataset for run in found.runs
+    }  # a student: not checked against labels
     for run in found.runs:
         table = run.recordings
         right = table[[f"p_{label}" for label in run.labels]].to_numpy().argmax(1)

@@ -31,8 +31,8 @@ def path(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def session(path, models, gate):
-    return classify_all(models, str(path), gate)
+def session(path, models, detector):
+    return classify_all(models, str(path), detector)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +50,10 @@ def test_each_cry_is_found_where_it_was_put(session, models):
             assert segment.end == pytest.approx(end, abs=1.6)
 
 
-def test_every_model_answers_for_the_same_track_and_the_cries_alone(session, models, gate, path):
-    track = gate.scan(audio.load(path))
+def test_every_model_answers_for_the_same_track_and_the_cries_alone(
+    session, models, detector, path
+):
+    track = detector.scan(audio.load(path))
     for model in models:
         expected = model.classifier.predict(path, track=track)
         assert session.answers[model.name].to_dict() == expected.to_dict()

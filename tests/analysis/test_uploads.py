@@ -72,8 +72,8 @@ class Small:
         self.begun += 1
         with needing(file):
             content = Path(file).read_bytes()
-            if (gate := self.gates.get(content)) is not None:
-                assert gate.wait(PATIENCE)
+            if (detector := self.gates.get(content)) is not None:
+                assert detector.wait(PATIENCE)
             return Path(file).read_bytes().decode()
 
     def send(self, content, name="cry.wav"):

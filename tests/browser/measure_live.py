@@ -20,7 +20,7 @@ import numpy as np
 import soundfile
 from playwright.sync_api import Page, sync_playwright
 
-from cry_model.detector import DEFAULT_GATE
+from cry_model.detector import DEFAULT_DETECTOR
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.server import Server, serve
 from tests.stand_ins import page_root
@@ -153,8 +153,8 @@ def main() -> None:
         write_bursts(folder / "bursts.wav", args.recording)
         microphone = f"--use-file-for-fake-audio-capture={folder / 'bursts.wav'}"
         (folder / "root").mkdir()
-        gate = DEFAULT_GATE if DEFAULT_GATE.is_dir() else None
-        with serve(folder, page_root(folder / "root", gate)) as server:
+        detector = DEFAULT_DETECTOR if DEFAULT_DETECTOR.is_dir() else None
+        with serve(folder, page_root(folder / "root", detector)) as server:
             context = running.chromium.launch_persistent_context(
                 folder / "profile",
                 executable_path=CHROMIUM,

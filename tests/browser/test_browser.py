@@ -191,9 +191,11 @@ def test_what_is_no_cry_is_said_and_opens_by_keyboard(visit, models, tmp_path):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "dark")])
-def test_several_cries_have_a_table_and_a_timeline(visit, models, gate, tmp_path, width, scheme):
+def test_several_cries_have_a_table_and_a_timeline(
+    visit, models, detector, tmp_path, width, scheme
+):
     path = write(tmp_path / "scene.wav", scene(8, *(5, 7) * 9))
-    track = gate.scan(audio.load(path))
+    track = detector.scan(audio.load(path))
     expected = models[0].classifier.predict(path, track=track)
     assert len(expected.segments) == 9
     seen = visit(width=width, scheme=scheme)

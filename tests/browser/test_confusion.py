@@ -82,7 +82,8 @@ def test_a_cell_is_listed_heard_and_answered(
     open_panel(seen, "confusion")
     option = f"{words(label)} → {words(answer)}: {len(listed)} ({system_title(FULL)})"
     dropdown = seen.page.locator("#confusion-cell input")
-    dropdown.fill(option)  # by keyboard alone
+    dropdown.focus()  # by keyboard alone
+    dropdown.press_sequentially(option)
     dropdown.press("Enter")
     title = list_title(run, label, answer, len(listed))
     seen.page.locator("#confusion-list-heading h3", has_text=title).wait_for()

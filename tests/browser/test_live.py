@@ -12,7 +12,7 @@ import soundfile
 
 from analysis.live.visitors import SILENT_SECONDS
 from cry_model import audio
-from cry_model.detector import DEFAULT_GATE, CryGate
+from cry_model.detector import DEFAULT_DETECTOR, CryDetector
 from tests.analysis.sounds import cry
 from tests.browser.test_browser import contrast
 from tests.server import serve
@@ -74,21 +74,22 @@ def waveform(path):
 
 @pytest.fixture(scope="module")
 def bundled(tmp_path_factory):
-    """The page with the gate that is bundled, for real cries and speech."""
-    if not DEFAULT_GATE.is_dir():
-        pytest.skip("no gate is bundled")
-    root = page_root(tmp_path_factory.mktemp("root"), DEFAULT_GATE)
+    """The page with the detector that is bundled, for real cries and speech."""
+    if not DEFAULT_DETECTOR.is_dir():
+        pytest.skip("no detector is bundled")
+    root = page_root(tmp_path_factory.mktemp("root"), DEFAULT_DETECTOR)
     with serve(tmp_path_factory.mktemp("server"), root) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def played(data_root, bundled, tmp_path_factory):
-    """Cry, silence, speech, cry: real ones, those of a few that the gate is surest of as files."""
-    gate = CryGate.from_pretrained()
+    """Cry, silence, speech, cry: real ones, those of a few that the detector is surest of as
+    files."""
+    detector = CryDetector.from_pretrained()
 
     def score(wave):
-        return gate.scan(audio.load(wave, RATE)).score
+        return detector.scan(audio.load(wave, RATE)).score
 
     cries = [waveform(p) for p in sorted((data_root / "esc10" / "004 - Baby cry").iterdir())[:12]]
     cries.sort(key=score)
@@ -99,8 +100,8 @@ def played(data_root, bundled, tmp_path_factory):
         talk = np.concatenate([part for path in digits for part in (waveform(path), pause)])
         talks.append(talk[: 5 * RATE])
     talk = min(talks, key=score)
-    if score(cries[-2]) < gate.threshold or score(talk) >= gate.threshold:
-        pytest.fail("The gate does not tell these cries from this speech as files already.")
+    if score(cries[-2]) < detector.threshold or score(talk) >= detector.threshold:
+        pytest.fail("The detector does not tell these cries from this speech as files already.")
     parts = [silence(1), cries[-1], silence(5), talk, silence(4), cries[-2], silence(5)]
     path = tmp_path_factory.mktemp("microphone") / "played.wav"
     soundfile.write(path, np.concatenate(parts), RATE, subtype="PCM_16")

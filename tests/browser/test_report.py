@@ -6,7 +6,7 @@ import pytest
 
 from analysis.report import write_report
 from analysis.stats.paper import FULL
-from tests.analysis.made_up_runs import write_run
+from tests.analysis.synthetic_runs import write_run
 
 pytestmark = pytest.mark.browser
 

@@ -120,9 +120,9 @@ def test_sample_rates(rate):
 @pytest.mark.parametrize("scale", [2.0**15, 2.0**31, 2.0**32])
 def test_integers_stored_as_floats_are_answered(scale):
     """No finite sample that is let in may end in anything but an answer."""
-    classifier = CryClassifier.from_pretrained(gate=True)
+    classifier = CryClassifier.from_pretrained(detector=True)
     features = CryClassifier.from_pretrained(
-        ASSETS / "challenge6-features-16khz-feature-mlp", gate=False
+        ASSETS / "challenge6-features-16khz-feature-mlp", detector=False
     )
     samples = tone(RATE)[:, 0] * np.float32(2 * scale)
     for model in (classifier, features):

@@ -10,7 +10,7 @@ import torch
 import cry_model
 from cry_model import Calibration, CheckpointConfig, CheckpointError, CryClassifier, Estimate
 from cry_model.__main__ import as_text
-from cry_model.calibration import one_of, temper
+from cry_model.calibration import apply_temperature, one_of
 from cry_model.registry import usual_config
 
 LABELS = ("a", "b_c", "d")
@@ -59,13 +59,13 @@ def noise(seconds):
 def test_tempering_is_a_softmax_of_divided_logarithms(temperature):
     rows = np.random.default_rng(0).dirichlet([1, 1, 1, 1], 20)
     expected = torch.from_numpy(rows).log().div(temperature).softmax(-1).numpy()
-    np.testing.assert_allclose(temper(rows, temperature), expected, atol=1e-5)
+    np.testing.assert_allclose(apply_temperature(rows, temperature), expected, atol=1e-5)
 
 
 def test_no_probability_is_too_small_to_be_tempered():
-    tempered = temper(np.array([1.0, 0.0, 0.0]), 0.05)
-    assert np.isfinite(tempered).all()
-    assert tempered.tolist() == pytest.approx([1, 0, 0])
+    scaled = apply_temperature(np.array([1.0, 0.0, 0.0]), 0.05)
+    assert np.isfinite(scaled).all()
+    assert scaled.tolist() == pytest.approx([1, 0, 0])
 
 
 def test_the_answer_of_a_recording_is_tempered_and_so_is_each_piece():

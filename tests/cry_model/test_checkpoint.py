@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation
 from cry_model.checkpoint import CONFIG, WEIGHTS, try_out, write_atomically
+from cry_model.detector import DEFAULT_DETECTOR
 from cry_model.hub import find_checkpoint
 from cry_model.registry import usual_config
 
@@ -381,3 +382,11 @@ def test_saving_again_replaces_and_leaves_nothing_behind(saved):
 def test_a_name_that_leads_nowhere_is_one_sentence(name):
     with pytest.raises(CheckpointError, match="neither a folder nor a model"):
         find_checkpoint(name)
+
+
+def test_a_config_of_the_last_release_calls_its_detector_gate():
+    new = json.loads((DEFAULT_DETECTOR / CONFIG).read_text(encoding="utf-8"))
+    old = {("gate" if name == "detector" else name): value for name, value in new.items()}
+    read = CheckpointConfig.from_json(json.dumps(old))
+    assert read == CheckpointConfig.from_json(json.dumps(new))
+    assert read.detector is not None

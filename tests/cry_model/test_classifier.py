@@ -26,18 +26,18 @@ LABELS = ("a", "b", "c")
 @pytest.fixture(scope="module")
 def shipped():
     """The reasons of Donate-a-Cry."""
-    return CryClassifier.from_pretrained(ASSETS / "donateacry-improved-ecapa-tdnn", gate=False)
+    return CryClassifier.from_pretrained(ASSETS / "donateacry-improved-ecapa-tdnn", detector=False)
 
 
 @pytest.fixture(scope="module")
-def pupil():
+def student():
     """The paper's six classes, by the network: what is loaded if nothing is named."""
-    return CryClassifier.from_pretrained(gate=False)
+    return CryClassifier.from_pretrained(detector=False)
 
 
 @pytest.fixture(scope="module")
 def uploads(data_root):
-    """Fifty recordings at 16 kHz, which is what the pupil wants."""
+    """Fifty recordings at 16 kHz, which is what the student wants."""
     paths = sorted((data_root / "donateacry_ios").glob("*.flac"))
     return [path for path in paths[::8] if soundfile.info(path).duration > 1][:50]
 
@@ -92,13 +92,13 @@ def test_each_piece_is_answered_as_if_alone(fresh):
 
 def test_timeline_averages_overlapping_pieces(shipped):
     prediction = shipped.predict(sweep(8), 16000)
-    gate = prediction.attention.temporal[0]
-    times, track = prediction.timeline(gate)
+    detector = prediction.attention.temporal[0]
+    times, track = prediction.timeline(detector)
     assert len(times) == len(track) == pytest.approx(400, abs=2)
     second = round(prediction.pieces[1].start / prediction.hop_seconds)
     first = round(prediction.pieces[0].start / prediction.hop_seconds)
     at = second + 10 - first
-    assert track[at] == pytest.approx(float(gate[0, at] + gate[1, 10]) / 2, abs=1e-6)
+    assert track[at] == pytest.approx(float(detector[0, at] + detector[1, 10]) / 2, abs=1e-6)
     assert float(times[at]) == pytest.approx((second + 10) * 0.02)
 
 
@@ -157,22 +157,22 @@ def test_shipped_differential_maps_differ_between_cries(shipped, cries):
         assert (a - b).abs().max() > 0.01
 
 
-def test_the_pupil_answers_the_same_by_every_route_that_keeps_its_band(pupil, uploads):
+def test_the_student_answers_the_same_by_every_route_that_keeps_its_band(student, uploads):
     for path in uploads[::10]:
         wave, rate = soundfile.read(path, dtype="float32")
-        expected = pupil.predict(path)
+        expected = student.predict(path)
         assert rate == 16_000
         for target, gain in ((16_000, 4.0), (44_100, 0.25), (48_000, 1.0)):
             there = scipy.signal.resample(wave, round(len(wave) * target / rate)) * gain
-            answer = pupil.predict(np.stack([there, there], axis=1), target)
+            answer = student.predict(np.stack([there, there], axis=1), target)
             assert answer.probabilities == pytest.approx(expected.probabilities, abs=0.05)
             assert not answer.cautions
         narrow = scipy.signal.resample(wave, len(wave) // 2)
-        assert "nothing above 4 kHz" in pupil.predict(narrow, 8000).cautions[0]
+        assert "nothing above 4 kHz" in student.predict(narrow, 8000).cautions[0]
 
 
-def test_the_network_varies_between_cries_and_says_how_often_it_is_right(pupil, uploads):
-    answers = [pupil.predict(path) for path in uploads]
+def test_the_network_varies_between_cries_and_says_how_often_it_is_right(student, uploads):
+    answers = [student.predict(path) for path in uploads]
     assert len({a.label for a in answers}) >= 3
     spread = np.std([list(a.probabilities.values()) for a in answers], axis=0)
     assert (spread > 0.02).all()
@@ -219,7 +219,7 @@ def test_an_answer_that_is_no_number_is_a_sentence(fresh):
 
 def test_command_line_answers_in_json(examples, capsys):
     path = str(examples / "synthetic_rhythmic.wav")
-    assert main(["predict", path, "--json", "--no-gate"]) == 0
+    assert main(["predict", path, "--json", "--no-detector"]) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer["file"] == path
     assert answer["label"] in answer["probabilities"]
@@ -229,7 +229,7 @@ def test_command_line_answers_in_json(examples, capsys):
 def test_command_line_goes_on_after_a_bad_file(examples, tmp_path, capsys):
     bad, good = tmp_path / "bad.wav", examples / "synthetic_rhythmic.wav"
     bad.write_text("no sound")
-    assert main(["predict", "--no-gate", str(bad), str(good)]) == 2
+    assert main(["predict", "--no-detector", str(bad), str(good)]) == 2
     output = capsys.readouterr()
     assert "bad.wav" in output.err
     assert "Not a medical device." in output.out
@@ -256,7 +256,7 @@ def test_command_line_answers_the_others_whatever_one_file_does(
 
     monkeypatch.setattr(CryClassifier, "predict", unlucky)
     files = [str(file) for file in (huge, good, odd, strange, tmp_path / "gone.wav", good)]
-    assert main(["predict", "--no-gate", *files]) == 2
+    assert main(["predict", "--no-detector", *files]) == 2
     output = capsys.readouterr()
     assert output.out.count("Not a medical device.") == 3
     lines = output.err.splitlines()

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from cry_model import CryTrack, Span
+from cry_model import DetectionScores, Span
 
 
 def track(values, duration=None, step=0.5, seconds=2.0, threshold=0.5):
     starts = tuple(i * step for i in range(len(values)))
     length = starts[-1] + seconds if duration is None else duration
-    return CryTrack(starts, seconds, tuple(values), length, threshold)
+    return DetectionScores(starts, seconds, tuple(values), length, threshold)
 
 
 def by_hand(values, width=4):

@@ -12,14 +12,14 @@ import cry_model
 from cry_model import AcousticConfig, CheckpointConfig, CryClassifier
 from cry_model.acoustic_features import FEATURES
 from cry_model.feature_mlp import INPUTS, level_free
-from train.fit.feature_mlp import settle
+from train.fit.feature_mlp import set_statistics
 
 LABELS = ("a", "b", "c", "d", "e", "f")
 BUNDLED = "challenge6-features-16khz-feature-mlp"
 
 
 def rows(count=200, seed=0):
-    """Made-up tables: correlated columns, each with a mean and a spread of its own."""
+    """Synthetic tables: correlated columns, each with a mean and a spread of its own."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(26, 26))
     table = rng.normal(size=(count, 26)) @ mixing + 50 * rng.normal(size=26)
@@ -32,7 +32,7 @@ def settled():
     """An untrained system that knows the range of a table."""
     torch.manual_seed(0)
     model = cry_model.build_model("feature-mlp", 6, hidden=16).eval()
-    settle(model, level_free(rows()), [str(i // 2) for i in range(200)])
+    set_statistics(model, level_free(rows()), [str(i // 2) for i in range(200)])
     return model
 
 
@@ -81,15 +81,15 @@ def test_remoteness_is_the_mahalanobis_distance(settled):
     covariance = z.T @ z / len(z) + 0.02 * np.eye(25)
     apart = (table - learnt.mean(0)) / spread
     expected = np.sqrt(np.einsum("ij,ij->i", apart, np.linalg.solve(covariance, apart.T).T))
-    found = settled.remoteness(settled.inputs(rows(7, 3)[..., None])) * settled.limit
+    found = settled.ood_score(settled.inputs(rows(7, 3)[..., None])) * settled.limit
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
 def test_most_of_the_table_is_inside_and_far_off_every_label_is_alike(settled):
     table = rows()[..., None]
-    assert (settled.remoteness(settled.inputs(table)) < 1).float().mean() > 0.95
+    assert (settled.ood_score(settled.inputs(table)) < 1).float().mean() > 0.95
     far = table + 1000
-    assert (settled.remoteness(settled.inputs(far)) > 2).all()
+    assert (settled.ood_score(settled.inputs(far)) > 2).all()
     torch.testing.assert_close(settled(far).softmax(-1), torch.full((200, 6), 1 / 6))
 
 
@@ -118,7 +118,7 @@ def test_one_clip_at_several_rates_gets_one_answer(bundled, data_root, rate):
 def outside(classifier, wave, rate):
     prediction = classifier.predict(wave, rate)
     assert len(prediction.cautions) >= 1
-    assert prediction.acoustic.remoteness > 1
+    assert prediction.acoustic.ood_score > 1
     return prediction
 
 
@@ -137,9 +137,9 @@ def test_8_khz_clips_are_outside_and_16_khz_cries_inside(bundled, data_root):
     for path in narrow:
         prediction = bundled.predict(path)
         assert "nothing above 4 kHz" in prediction.cautions[0]
-    inside = [bundled.predict(path).acoustic.remoteness < 1 for path in wide]
+    inside = [bundled.predict(path).acoustic.ood_score < 1 for path in wide]
     assert np.mean(inside) > 0.8
-    apart = [bundled.predict(path).acoustic.remoteness > 1 for path in narrow]
+    apart = [bundled.predict(path).acoustic.ood_score > 1 for path in narrow]
     assert np.mean(apart) > 0.7
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cry_model import CheckpointConfig, CheckpointError, CryClassifier, CryGate, Recording
+from cry_model import CheckpointConfig, CheckpointError, CryClassifier, CryDetector, Recording
 from cry_model.__main__ import as_text
 from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT, WEIGHTS
 
@@ -73,12 +73,14 @@ def second():
 
 def answer(folder):
     """What a checkpoint says of a second of sound, after looking at the numbers."""
-    classifier = CryClassifier.from_pretrained(folder, gate=False)
+    classifier = CryClassifier.from_pretrained(folder, detector=False)
     prediction = classifier.predict(second())
     assert all(map(math.isfinite, prediction.probabilities.values()))
     assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-4)
-    if classifier.config.gate is not None:
-        assert all(map(math.isfinite, CryGate.from_pretrained(folder).scan(second()).probabilities))
+    if classifier.config.detector is not None:
+        assert all(
+            map(math.isfinite, CryDetector.from_pretrained(folder).scan(second()).probabilities)
+        )
     return prediction
 
 

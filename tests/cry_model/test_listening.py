@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from cry_model import CryTrack, FrontEnd, FrontEndConfig, Recording, Span, audio
+from cry_model import DetectionScores, FrontEnd, FrontEndConfig, Recording, Span, audio
 from cry_model.classifier import LONGEST, parts, pieces_of, widened
 
 RATE = 8000
@@ -14,7 +14,7 @@ def track(cries, duration):
     """A track of half-second looks that is 1 within the cries and 0 elsewhere."""
     starts = np.arange(0, max(0.5, duration - 1.5), 0.5)
     heard = [float(any(s.start <= t + 1 < s.end for s in cries)) for t in starts]
-    return CryTrack(tuple(starts), 2.0, tuple(heard), duration, 0.5)
+    return DetectionScores(tuple(starts), 2.0, tuple(heard), duration, 0.5)
 
 
 def recording(seconds, rate=RATE):
@@ -22,7 +22,7 @@ def recording(seconds, rate=RATE):
     return Recording(0.1 * wave, rate)
 
 
-def test_without_a_gate_all_is_heard():
+def test_without_a_detector_all_is_heard():
     assert parts(None, 7.0) == (Span(0, 7.0),)
 
 
@@ -39,7 +39,7 @@ def test_without_a_cry_all_of_a_minute_is_heard():
 def test_without_a_cry_the_likeliest_minute_of_a_long_recording_is_heard():
     starts = tuple(np.arange(0, 598, 0.5))
     values = [0.3 if 200 <= s < 250 else 0.1 for s in starts]
-    (span,) = parts(CryTrack(starts, 2.0, tuple(values), 600.0, 0.5), 600.0)
+    (span,) = parts(DetectionScores(starts, 2.0, tuple(values), 600.0, 0.5), 600.0)
     assert span.seconds == pytest.approx(LONGEST)
     assert span.start <= 200
     assert span.end >= 250

@@ -109,7 +109,7 @@ def test_evaluation_knows_majority_chance_and_support(predictions):
     assert e.better_than_chance
 
 
-def test_an_interval_that_includes_chance_is_said_to_be_guessing(predictions):
+def test_an_interval_that_includes_chance_is_said_to_be_chance(predictions):
     labels, p, groups = predictions
     shuffled = np.random.default_rng(3).permutation(p)
     e = metrics.evaluate(

@@ -9,8 +9,8 @@ from analysis.panels import PANELS
 from analysis.report import write_report
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
-from cry_model.results import LARGEST_JSON
-from tests.analysis.made_up_runs import write_run
+from cry_model.results import LARGEST_JSON, read_record
+from tests.analysis.synthetic_runs import write_run
 from train.__main__ import main
 from train.data.corpus import DataError
 from train.scoring import results
@@ -221,18 +221,18 @@ def test_a_record_of_another_run_is_told_to_move(root, part):
     left_out(root, path.name)
 
 
-@pytest.mark.parametrize("damage", ["beside", "chance.json", "shuffled"])
+@pytest.mark.parametrize("damage", ["baselines", "chance.json", "permuted"])
 def test_what_stands_beside_the_runs_takes_none_of_them_away(root, damage):
     folder = root.joinpath("donateacry", "clip", "improved-ecapa-tdnn")
-    if damage == "beside":
+    if damage == "baselines":
         record = json.loads((folder / "run.json").read_text())
-        record["beside"] = {"sample_rate": {"accuracy": {"value": "high"}}}
+        record["baselines"] = {"sample_rate": {"accuracy": {"value": "high"}}}
         (folder / "run.json").write_text(json.dumps(record))
     elif damage == "chance.json":
         (folder.parent / damage).write_text("[]")
     else:
-        (folder / "shuffled-0").mkdir()
-        (folder / "shuffled-0" / "run.json").write_text("{")
+        (folder / "permuted-0").mkdir()
+        (folder / "permuted-0" / "run.json").write_text("{")
     found = find_runs(root, strict=False).readable
     (panel,) = (panel for panel in PANELS if panel.name == "leakage")
     scores, lost = panel.exhibits(found, panel.cells(found)[0], {"metric": "accuracy"})
@@ -257,3 +257,13 @@ def test_calibrate_names_the_table(root, damage, capsys):
 def test_a_damaged_table_of_a_teacher_is_named(tmp_path, content):
     (tmp_path / "teacher.csv").write_bytes(content)
     refused_in_train(tmp_path, "teacher.csv", lambda f: results.read_teacher(f, ("a",)))
+
+
+def test_a_record_of_the_last_release_is_read_under_the_names_of_today(tmp_path):
+    configuration = {"dataset": "d", "protocol": "baby", "system": "s", "folds": 5, "preset": {}}
+    old = {"configuration": {**configuration, "shuffled": 3}, "beside": {"sample_rate": {}}}
+    (tmp_path / "run.json").write_text(json.dumps(old))
+    found = read_record(tmp_path / "run.json")
+    assert found["configuration"]["permuted_labels"] == 3
+    assert found["baselines"] == {"sample_rate": {}}
+    assert "beside" not in found

@@ -26,20 +26,18 @@ BABIES, CLIPS = 3, 2  # of each label
 
 @pytest.fixture(scope="session")
 def made_up_root(tmp_path_factory) -> Path:
-    """``donateacry/<label>/*.wav``: five labels, three babies each, two clips of 3 s a baby,
-    of which one is the other backwards."""
+    """``donateacry/<label>/*.wav``: five labels, three babies each, two clips of 3 s a baby."""
     root = tmp_path_factory.mktemp("data")
     styles = list(STYLES)
     for i, label in enumerate(LABELS):
         folder = root / "donateacry" / label
         folder.mkdir(parents=True)
         for n in range(BABIES * CLIPS):
-            if n % CLIPS == 0:
-                wave = synthesise(styles[i % len(styles)], 3.0, 8000, seed=100 * i + n).waveform
+            cry = synthesise(styles[i % len(styles)], 3.0, 8000, seed=100 * i + n)
             baby = f"{i:04d}{n // CLIPS:04d}-0000-0000-0000-{'A' * 17}"
             assert len(baby) == 41
             name = f"{baby[:36]}-143043{n:04d}-1.0-m-04-hu.wav"
-            soundfile.write(folder / name, wave[:: 1 - 2 * (n % CLIPS)], 8000, subtype="PCM_16")
+            soundfile.write(folder / name, cry.waveform, 8000, subtype="PCM_16")
     return root
 
 
@@ -51,7 +49,7 @@ def accelerator():
 
 @pytest.fixture(scope="session")
 def clips(made_up_root):
-    """The made-up corpus, decoded."""
+    """The synthetic corpus, decoded."""
     return load_clips(donateacry.read(made_up_root), FrontEnd(BEST.front_end))
 
 

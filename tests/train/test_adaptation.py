@@ -95,7 +95,7 @@ def test_an_adapted_student_answers_as_the_layer_says_and_can_be_undone(student)
         student(sound)
         hook.remove()
         shift = seen[0] @ layer.weight.T + layer.bias
-        near = head.remoteness(seen[0]) <= 1
+        near = head.ood_score(seen[0]) <= 1
         expected = (head.log_probabilities(seen[0]) + shift).softmax(-1)
         found = model(sound).softmax(-1)
     assert near.all()

@@ -20,7 +20,7 @@ P = [f"p_{label}" for label in LABELS]
 FACTS = {"dataset": "donateacry", "protocol": "baby", "folds": 4}
 
 
-def made_up(babies=40, folds=4, seeds=(0, 1), pieces=2):
+def synthetic(babies=40, folds=4, seeds=(0, 1), pieces=2):
     """Predictions of recordings in pieces; a baby is in one fold, another one for each seed."""
     rng, rows = np.random.default_rng(0), []
     for seed in seeds:
@@ -71,7 +71,7 @@ def by_hand(table, promised, targets_of):
 
 @pytest.mark.parametrize("taught", [False, True])
 def test_what_is_measured_is_what_is_counted_by_hand(taught):
-    table, rng = made_up(), np.random.default_rng(3)
+    table, rng = synthetic(), np.random.default_rng(3)
     told = {name: rng.dirichlet([1, 1, 1]) for name in table["recording"].unique()}
 
     def targets_of(row):
@@ -96,7 +96,7 @@ def test_what_is_measured_is_what_is_counted_by_hand(taught):
 
 
 def test_a_higher_promise_is_kept_by_larger_sets():
-    modest, bold = (calibrate(made_up(), LABELS, share, **FACTS) for share in (0.6, 0.9))
+    modest, bold = (calibrate(synthetic(), LABELS, share, **FACTS) for share in (0.6, 0.9))
     assert modest.size.value < bold.size.value
     assert modest.coverage.value == pytest.approx(0.6, abs=0.1)
     assert bold.coverage.value == pytest.approx(0.9, abs=0.06)
@@ -104,7 +104,7 @@ def test_a_higher_promise_is_kept_by_larger_sets():
 
 
 def test_always_the_same_labels_are_as_many_as_it_takes():
-    table = made_up(seeds=(0,), pieces=1)
+    table = synthetic(seeds=(0,), pieces=1)
     share = 1 / table.groupby("group")["clip"].transform("size")
     often = share.groupby(table["label"]).sum().sort_values(ascending=False) / 40
     found = calibrate(table, LABELS, float(often.iloc[0]) + 0.01, **FACTS)
@@ -113,7 +113,7 @@ def test_always_the_same_labels_are_as_many_as_it_takes():
 
 
 def test_the_error_of_overconfident_answers_falls():
-    table = made_up(babies=200, pieces=1)
+    table = synthetic(babies=200, pieces=1)
     sure = table[P] ** 4
     sure = table.assign(**sure.div(sure.sum(axis=1), axis=0))
     found = calibrate(sure, LABELS, **FACTS)
@@ -122,7 +122,7 @@ def test_the_error_of_overconfident_answers_falls():
 
 
 def test_pieces_heard_in_training_promise_nothing():
-    table = made_up()
+    table = synthetic()
     table["fold"] = np.arange(len(table)) % 4
     with pytest.raises(DataError, match="another protocol than clip"):
         calibrate(table, LABELS, **FACTS)
@@ -133,7 +133,7 @@ def finished(tmp_path):
     """The folder of a run, and the checkpoint of the same fit."""
     folder = tmp_path / "results"
     folder.mkdir()
-    made_up().to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
+    synthetic().to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
     how = {"system": "resnet18", "data": "d1", "settings": {}, "preset": {"name": "best"}}
     run = {"configuration": {**how, **FACTS}, "labels": list(LABELS), "metrics": {"x": 1}}
     (folder / "run.json").write_text(json.dumps(run))
@@ -163,16 +163,16 @@ def test_the_command_writes_it_into_run_and_checkpoint_and_leaves_the_rest(finis
 
 def test_a_seed_that_was_cut_off_does_not_count(finished):
     folder, _ = finished
-    table = made_up()
+    table = synthetic()
     table[(table["seed"] == 0) | (table["fold"] == 0)].to_csv(folder / "predictions.csv")
     assert main(["calibrate", str(folder)]) == 0
     assert json.loads((folder / "run.json").read_text())["calibration"]["seeds"] == [0]
 
 
-def test_a_pupil_is_calibrated_against_its_calibrated_teacher(finished, tmp_path):
+def test_a_student_is_calibrated_against_its_calibrated_teacher(finished, tmp_path):
     folder, teacher = finished
     _, config = cry_model.load_checkpoint(teacher)
-    told = made_up(seeds=(5,), pieces=1).drop_duplicates("recording")
+    told = synthetic(seeds=(5,), pieces=1).drop_duplicates("recording")
     told = told[["recording", *P]].rename(columns={p: f"t{p[1:]}" for p in P})
     told.to_csv(folder / "teacher.csv", index=False)
 
@@ -183,7 +183,7 @@ def test_a_pupil_is_calibrated_against_its_calibrated_teacher(finished, tmp_path
     raw = measured()
     assert (raw["against"], raw["teacher_temperature"]) == ("teacher", 1.0)
     teacher_predictions = dict(zip(told["recording"], told.iloc[:, 1:].to_numpy(), strict=True))
-    expected = calibrate(made_up(), LABELS, 0.8, teacher_predictions, 1.0, **FACTS)
+    expected = calibrate(synthetic(), LABELS, 0.8, teacher_predictions, 1.0, **FACTS)
     assert raw["threshold"] == pytest.approx(expected.threshold, abs=1e-4)
     surer = replace(expected, temperature=0.4)
     save_checkpoint(teacher, config.build(), replace(config, calibration=surer))

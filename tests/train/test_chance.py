@@ -1,4 +1,4 @@
-"""Labels that are dealt out anew among groups, and what each protocol still gives then."""
+"""Labels that are permuted among groups, and what each protocol still gives then."""
 
 import json
 from collections import Counter, defaultdict
@@ -40,7 +40,7 @@ SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 5)
 """Recordings of each group: one group has a size of its own."""
 
 
-def made_up(sizes, labels="abc", pieces=1):
+def synthetic(sizes, labels="abc", pieces=1):
     """Groups of recordings, their labels at random, without sound."""
     draw, items = np.random.default_rng(0), []
     for group, size in enumerate(sizes):
@@ -63,10 +63,10 @@ def of_groups(clips):
 
 
 def test_every_group_gets_the_labels_of_one_that_is_as_large():
-    clips = made_up(SIZES)
-    dealt = [shuffled(clips, "abc", seed) for seed in range(30)]
+    clips = synthetic(SIZES)
+    permuted = [shuffled(clips, "abc", seed) for seed in range(30)]
     before = of_groups(clips)
-    for one in dealt:
+    for one in permuted:
         assert Counter(of_groups(one).values()) == Counter(before.values())
         assert {g: len(v) for g, v in of_groups(one).items()} == {
             g: len(v) for g, v in before.items()
@@ -76,15 +76,15 @@ def test_every_group_gets_the_labels_of_one_that_is_as_large():
         ]
         assert [("abc")[k] for k in one.labels] == [item.label for item in one.items]
         assert of_groups(one)["9"] == before["9"]  # none other has five
-    assert len({tuple(item.label for item in one.items) for one in dealt}) > 20
-    orders = {tuple(i.label for i in one.items if i.group == "9") for one in dealt}
+    assert len({tuple(item.label for item in one.items) for one in permuted}) > 20
+    orders = {tuple(i.label for i in one.items if i.group == "9") for one in permuted}
     assert len(orders) > 1
     again = shuffled(clips, "abc", 3)
-    assert again.items == dealt[3].items
+    assert again.items == permuted[3].items
 
 
 def test_every_group_is_as_likely_a_donor():
-    clips = made_up((2,) * 4, "wxyz")
+    clips = synthetic((2,) * 4, "wxyz")
     items = tuple(
         Item(i.path, "wxyz"[int(i.group)], i.recording, i.source, i.group) for i in clips.items
     )
@@ -94,9 +94,9 @@ def test_every_group_is_as_likely_a_donor():
 
 
 def test_the_parts_of_a_recording_keep_one_label():
-    dealt = shuffled(made_up(SIZES, pieces=3), "abc", 1)
+    permuted = shuffled(synthetic(SIZES, pieces=3), "abc", 1)
     named = defaultdict(set)
-    for item in dealt.items:
+    for item in permuted.items:
         named[item.recording].add(item.label)
     assert all(len(labels) == 1 for labels in named.values())
 
@@ -126,7 +126,7 @@ def test_scores_are_those_of_scikit_learn(clips, protocol):
 
 
 def test_knowing_the_group_again_looks_like_knowledge_unless_groups_are_kept_apart():
-    units = made_up((4,) * 40)
+    units = synthetic((4,) * 40)
     draw = np.random.default_rng(5)
     group = np.array([int(item.group) for item in units.items])
     rows = draw.normal(size=(40, 60))[group] + 0.1 * draw.normal(size=(len(group), 60))
@@ -136,12 +136,12 @@ def test_knowing_the_group_again_looks_like_knowledge_unless_groups_are_kept_apa
     labels = torch.tensor(group % 3)
     units = Clips(items, labels, units.seconds, units.rates, units.waveforms, {})
 
-    def dealt(protocol):
+    def permuted(protocol):
         found = [scores(shuffled(units, "abc", s), rows, "abc", protocol, 5) for s in range(10)]
         return np.mean([one["balanced_accuracy"] for one in found])
 
-    assert dealt("recording") > 0.9
-    assert dealt("baby") < 0.45
+    assert permuted("recording") > 0.9
+    assert permuted("baby") < 0.45
 
 
 def test_the_statistics_are_the_mean_and_the_deviation_of_each_band(clips):
@@ -155,7 +155,7 @@ def test_the_statistics_are_the_mean_and_the_deviation_of_each_band(clips):
     np.testing.assert_allclose(rows[1], np.concatenate([mean, spread]), atol=1e-4)
 
 
-def test_the_true_labels_count_as_one_dealing():
+def test_the_true_labels_count_as_one_permutation():
     found = against(0.5, [0.1, 0.5, 0.6, 0.2])
     assert found.p == 3 / 5
     assert found.mean == pytest.approx(0.35)
@@ -172,7 +172,7 @@ def rows_of_noise(monkeypatch, units, planted):
 
 @pytest.mark.parametrize(("planted", "least", "most"), [(True, 0, 0.05), (False, 0.1, 1)])
 def test_what_is_there_to_learn_is_found(monkeypatch, planted, least, most):
-    units = made_up((1, 2) * 30)
+    units = synthetic((1, 2) * 30)
     rows_of_noise(monkeypatch, units, planted)
     found = chance(units, "x", "abc", FrontEnd(BEST.front_end), "baby", 3, 30)
     assert all(least <= one.p <= most for one in found.scores.values())
@@ -181,7 +181,7 @@ def test_what_is_there_to_learn_is_found(monkeypatch, planted, least, most):
 
 
 def test_what_got_its_own_label_back_is_counted(monkeypatch):
-    units = made_up((2, 2, 2, 2, 9))
+    units = synthetic((2, 2, 2, 2, 9))
     items = tuple(
         replace(i, label="c" if i.group == "4" else "ab"[int(i.group) % 2]) for i in units.items
     )
@@ -197,7 +197,7 @@ def test_what_got_its_own_label_back_is_counted(monkeypatch):
 
 
 def test_one_label_alone_is_one_sentence(monkeypatch):
-    units = made_up((1,) * 6, labels="a")
+    units = synthetic((1,) * 6, labels="a")
     rows_of_noise(monkeypatch, units, True)
     with pytest.raises(DataError, match="one label alone"):
         chance(units, "x", "a", FrontEnd(BEST.front_end), "baby", 2, 20)
@@ -219,7 +219,7 @@ def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys, clips):
         assert record["kept"] == found.kept
         value = record["scores"]["macro_auc"]["value"]
         assert f"donateacry, {protocol}, a linear classifier" in said
-        assert f"macro auc: true labels {value:.3f}; dealt out" in said
+        assert f"macro auc: true labels {value:.3f}; permuted" in said
     assert not (tmp_path / "results" / "donateacry" / "recording").exists()
 
 
@@ -252,15 +252,15 @@ def test_a_system_is_fitted_to_labels_that_were_dealt_out(fit, clips, made_up_ro
     place = out / "results" / "donateacry" / "clip" / SYSTEM
     table = pd.read_csv(place / "predictions.csv")
     told = dict(zip(table["recording"], table["label"], strict=True))
-    dealt = {item.recording: item.label for item in shuffled(clips, LABELS, 4).items}
-    assert told == dealt
+    permuted = {item.recording: item.label for item in shuffled(clips, LABELS, 4).items}
+    assert told == permuted
     assert told != {item.recording: item.label for item in clips.items}
-    assert json.loads((place / "run.json").read_text())["configuration"]["shuffled"] == 4
+    assert json.loads((place / "run.json").read_text())["configuration"]["permuted_labels"] == 4
     assert not (out / "checkpoints").exists()
     cell = Cell(out, "donateacry", "clip", SYSTEM)
     _, config = load_checkpoint(next(saved_folds(out, "donateacry", "clip", SYSTEM))[2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))
-    assert {item.recording: item.label for item in built.units.items} == dealt
+    assert {item.recording: item.label for item in built.units.items} == permuted
 
 
 @pytest.mark.parametrize(

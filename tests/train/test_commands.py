@@ -70,7 +70,7 @@ def test_an_option_of_several_words_is_repeated():
         (["publish", "--repo-id", "a/b"], "Name the folder"),
         (["publish", "x", "--space", "--repo-id", "a/b"], "leave out the checkpoint"),
         (["publish", "x", "--model", "a/c", "--repo-id", "a/b"], "--model"),
-        (["gate"], "No such command 'gate'"),
+        (["detector"], "No such command 'detector'"),
         ([], "Missing command"),
     ],
 )

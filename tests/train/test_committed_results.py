@@ -19,7 +19,7 @@ CUTS = RESULTS / "challenge6_cuts" / "checked" / "probable"
 FEATURES = RESULTS / "challenge6-features-16khz" / "recording" / "feature-mlp"
 REASONS = RESULTS / "donateacry" / "baby" / "improved-ecapa-tdnn"
 DISTILLED = RESULTS / "cries" / "baby" / "improved-ecapa-tdnn"
-GATE = RESULTS / "gate" / "baby" / "ecapa-tdnn"
+DETECTOR = RESULTS / "detector" / "baby" / "ecapa-tdnn"
 WORDS = dict.fromkeys(("clip", "recording", "group"), str)
 SCORED = sorted(  # against labels; permuted ones, too
     path.parent
@@ -190,8 +190,8 @@ def test_the_attention_scores_follow_from_the_rows_of_the_recordings(system):
 
 
 def test_the_numbers_of_the_detector_follow_from_its_scores():
-    found = json.loads((GATE / "run.json").read_text(encoding="utf-8"))["gate"]
-    table = pd.read_csv(GATE / "scores.csv", keep_default_na=False)
+    found = json.loads((DETECTOR / "run.json").read_text(encoding="utf-8"))["detector"]
+    table = pd.read_csv(DETECTOR / "scores.csv", keep_default_na=False)
     clean = table[(table["without"] == "") & (table["snr_db"] == "") & table["kind"].isin(ESC10)]
     assert len(clean) == 400
     area = roc_auc_score(clean["label"] == "cry", clean["score"])
@@ -202,7 +202,7 @@ def test_the_numbers_of_the_detector_follow_from_its_scores():
     # Settings were chosen by the first two folds: the others are no worse.
     unseen = clean[clean["fold"] >= 2]
     assert roc_auc_score(unseen["label"] == "cry", unseen["score"]) >= found["area"]["low"]
-    assert config_of("gate-ecapa-tdnn")["gate"]["threshold"] == found["threshold"]
+    assert config_of("detector-ecapa-tdnn")["detector"]["threshold"] == found["threshold"]
 
 
 @pytest.mark.parametrize("dataset", ["donateacry", "donateacry_ios", "esc10", "synthetic6"])

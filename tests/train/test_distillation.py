@@ -41,8 +41,8 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def teacher(checkpoint):
-    def load(weight=0.5, labels=LABELS, pupil=BEST.front_end):
-        return load_teacher(checkpoint, weight, labels, SYSTEM, pupil, torch.device("cpu"))
+    def load(weight=0.5, labels=LABELS, student=BEST.front_end):
+        return load_teacher(checkpoint, weight, labels, SYSTEM, student, torch.device("cpu"))
 
     return load
 
@@ -64,11 +64,11 @@ def test_a_teacher_of_other_classes_or_ears_is_refused(teacher):
     with pytest.raises(DataError, match="tells apart belly_pain"):
         teacher(labels=("hungry", "tired"))
     with pytest.raises(DataError, match="prepared in another way"):
-        teacher(pupil=replace(BEST.front_end, sample_rate=16_000))
-    assert teacher(pupil=PAPER_FRONT_END)  # hears other features of the same sound
+        teacher(student=replace(BEST.front_end, sample_rate=16_000))
+    assert teacher(student=PAPER_FRONT_END)  # hears other features of the same sound
 
 
-def test_a_pupil_of_unlabelled_recordings_comes_to_agree_with_its_teacher(teacher, clips, fitted):
+def test_a_student_of_unlabelled_recordings_comes_to_agree_with_its_teacher(teacher, clips, fitted):
     clips = clips.subset(range(0, 30, 2))
     nameless = tuple(replace(item, label=None) for item in clips.items)
     unlabelled = replace(clips, items=nameless, labels=clips.labels * 0 - 1)

@@ -10,7 +10,7 @@ import pytest
 import cry_model
 from train.__main__ import main
 from train.data.datasets import DATASETS, challenge6, challenge6_cuts, synthetic6
-from train.data.datasets import detector as gate
+from train.data.datasets import detector as detector
 from train.data.datasets import unlabelled as cries
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
@@ -24,7 +24,7 @@ def synthetic(tmp_path_factory):
     return root
 
 
-OWN = (cries.NAME, gate.NAME)  # no labels; four corpora, and a command of its own
+OWN = (cries.NAME, detector.NAME)  # no labels; four corpora, and a command of its own
 
 
 @pytest.fixture(
@@ -86,7 +86,7 @@ def test_from_files_to_an_answer(corpus, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_esc10_is_learnt(data_root, tmp_path):
-    """The whole of it on its official folds, in a quarter of an hour: far above guessing (0.1)."""
+    """The whole of it on its official folds, in a quarter of an hour: far above chance (0.1)."""
     words = ["fit", "--system", "improved-ecapa-tdnn", "--dataset", "esc10", "--no-checkpoint"]
     words += ["--data-root", str(data_root), "--cache", str(tmp_path), "--out", str(tmp_path)]
     assert main([*words, "--epochs", "15"]) == 0

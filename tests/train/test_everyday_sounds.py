@@ -1,4 +1,4 @@
-"""Made-up sounds: always the same, never two alike, and what their names say."""
+"""Synthetic sounds: always the same, never two alike, and what their names say."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_a_sound_is_the_same_each_time_and_differs_from_the_next(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sound_lies_in_the_band_that_the_gate_hears(kind):
+def test_a_sound_lies_in_the_band_that_the_detector_hears(kind):
     shares = []
     for number in range(5):
         power, hz = spectrum(make_sound(kind, number))

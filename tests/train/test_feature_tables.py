@@ -105,10 +105,10 @@ def test_one_command_measures_both_tables_and_ships_the_one_of_one_rate(root, tm
         table = pd.read_csv(folder / "predictions.csv")
         assert record["metrics"]["recording"]["recordings"] == count
         assert table.groupby(["seed", "group"])["fold"].nunique().max() == 1
-        assert record["beside"]["rbf_svm"]["accuracy"]["value"] == pytest.approx(
+        assert record["baselines"]["rbf_svm"]["accuracy"]["value"] == pytest.approx(
             svm(read_table(root, name), table), abs=1e-9
         )
-        assert ("sample_rate" in record["beside"]) == (name == ALL)
+        assert ("sample_rate" in record["baselines"]) == (name == ALL)
         assert ("recording_16000_hz" in record["metrics"]) == (name == ALL)
     assert record["metrics"]["recording"]["metrics"]["accuracy"]["value"] > 0.5
     (checkpoint,) = (tmp_path / "checkpoints").iterdir()

@@ -1,4 +1,4 @@
-"""The loop on made-up audio: it learns, repeats itself, and says when it cannot go on."""
+"""The loop on synthetic audio: it learns, repeats itself, and says when it cannot go on."""
 
 from dataclasses import replace
 

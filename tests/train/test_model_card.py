@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from cry_model import CheckpointConfig
 from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT
 from cry_model.records import UNMEASURED, Estimate, percent_interval
-from tests.stand_ins import AGREEMENT, CLASSIFIERS, gate_config
+from tests.stand_ins import AGREEMENT, CLASSIFIERS, detector_config
 from train.publish.card import model_card
 
 RAW = json.loads((ASSETS / "donateacry-improved-ecapa-tdnn" / CONFIG).read_text(encoding="utf-8"))
@@ -126,10 +126,10 @@ def test_a_config_that_says_little_or_odd_things_still_gives_a_card():
     assert metadata(text)["license"] == "apache-2.0"
 
 
-def test_the_card_of_a_pupil_says_whom_it_imitates_and_how_far():
+def test_the_card_of_a_student_says_whom_it_imitates_and_how_far():
     config = CheckpointConfig.from_json((DEFAULT / CONFIG).read_text(encoding="utf-8"))
-    pupil = replace(config, agreement=AGREEMENT, evaluation=None)
-    text, alike = card(pupil), pupil.agreement
+    student = replace(config, agreement=AGREEMENT, evaluation=None)
+    text, alike = card(student), student.agreement
     assert UNMEASURED not in text
     assert percent_interval(alike.agreement) in text
     assert percent_interval(alike.teacher_evaluation.metrics["balanced_accuracy"]) in text
@@ -152,18 +152,18 @@ def test_the_card_of_the_adapted_network_says_how_often_it_is_right_and_what_is_
     assert config.training["licence"] in text
 
 
-def test_the_card_of_a_gate_says_what_it_is_and_what_it_lets_pass():
-    config = gate_config()
+def test_the_card_of_a_detector_says_what_it_is_and_what_it_lets_pass():
+    config = detector_config()
     text = card(config)
-    for kind, share in config.gate.unheard.items():
+    for kind, share in config.detector.unheard.items():
         assert f"| {kind.replace('_', ' ')} | {share:.3f} |" in text
     for name in ("area", "accepted", "false_accepts"):
-        value = getattr(config.gate, name)
+        value = getattr(config.detector, name)
         assert f"| {value.value:.3f} | {value.low:.3f} to {value.high:.3f} |" in text
-    assert f"{config.gate.threshold:.3f}" in text
+    assert f"{config.detector.threshold:.3f}" in text
 
 
-@pytest.mark.parametrize("config", [BUNDLED, gate_config()], ids=["classifier", "detector"])
+@pytest.mark.parametrize("config", [BUNDLED, detector_config()], ids=["classifier", "detector"])
 def test_the_python_of_a_card_imports_what_there_is(config):
     (code,) = re.findall(r"^```python\n(.*?)^```", card(config), re.MULTILINE | re.DOTALL)
     imported = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]

@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import conv1d
 
 import cry_model
-from train.studies.neutral import averaging, neutralisations, neutralised
+from train.studies.neutral import ablated, ablations, averaging
 
 TEMPORAL = {"temporal", "channel", "channel_fixed"}
 MULTI_SCALE = {"multi_scale", "multi_scale_fixed"}
@@ -124,7 +124,7 @@ def test_the_answer_is_that_of_the_network_by_hand(settings, name, features):
             fitted = model(batch)
     fitted = model(features)
     torch.testing.assert_close(by_hand(model, features, "none"), fitted, rtol=0, atol=1e-10)
-    with neutralised(model, name, averages):
+    with ablated(model, name, averages):
         found = model(features)
     torch.testing.assert_close(found, by_hand(model, features, name, gates), rtol=0, atol=1e-10)
     assert (found - fitted).abs().max() > 1e-5  # it does make a difference here
@@ -136,8 +136,8 @@ def test_the_maps_show_what_is_neutral_and_nothing_else(settings, features):
     model = build(**settings)
     with averaging(model) as averages:
         model(features)
-    for name in neutralisations(model):
-        with neutralised(model, name, averages):
+    for name in ablations(model):
+        with ablated(model, name, averages):
             maps = model(features, return_attention=True)[1]
         count = maps.differential_1.shape[-1]
         assert count == (8 if settings.get("deviations") else 4)
@@ -163,7 +163,7 @@ def test_the_model_is_the_same_afterwards(name, features):
     before, weights = model(features), copy.deepcopy(model.state_dict())
     with averaging(model) as averages:
         torch.testing.assert_close(model(features), before, rtol=0, atol=0)
-    with pytest.raises(RuntimeError), neutralised(model, name, averages):
+    with pytest.raises(RuntimeError), ablated(model, name, averages):
         model(features[:, :2])  # fails in the middle: the bands are not the model's
     assert torch.equal(model(features), before)
     assert all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
@@ -182,8 +182,8 @@ def test_float32_answers_as_float64_does(bias, features):
     with averaging(model) as averages, averaging(single) as of_single:
         model(features)
         single(features.float())
-    for name in neutralisations(model):
-        with neutralised(model, name, averages), neutralised(single, name, of_single):
+    for name in ablations(model):
+        with ablated(model, name, averages), ablated(single, name, of_single):
             expected, found = model(features), single(features.float())
         torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
@@ -191,15 +191,15 @@ def test_float32_answers_as_float64_does(bias, features):
 @pytest.mark.parametrize("system", WITHOUT)
 def test_a_system_has_what_its_modules_allow(system):
     model = cry_model.build_model(system, 3, 5, **({"channels": 8} if system != "resnet18" else {}))
-    assert set(neutralisations(model)) == ALL - WITHOUT[system]
+    assert set(ablations(model)) == ALL - WITHOUT[system]
     for name in WITHOUT[system]:
-        with pytest.raises(ValueError, match="has no attention"), neutralised(model, name, {}):
+        with pytest.raises(ValueError, match="has no attention"), ablated(model, name, {}):
             pass
 
 
 @pytest.mark.parametrize("name", ["channel_fixed", "multi_scale_fixed"])
 def test_a_fixed_gate_needs_its_averages(name):
-    with pytest.raises(ValueError, match="takes the averages"), neutralised(build(), name):
+    with pytest.raises(ValueError, match="takes the averages"), ablated(build(), name):
         pass
 
 

@@ -1,4 +1,4 @@
-"""A pupil of real cries: what it hears, what it is asked, how its agreement is counted."""
+"""A student of real cries: what it hears, what it is asked, how its agreement is counted."""
 
 import json
 from dataclasses import replace
@@ -78,7 +78,7 @@ def test_the_real_cries_are_those_of_16_khz_and_more(data_root):
     assert min(soundfile.info(item.path).samplerate for item in corpus.items[::20]) >= 16_000
 
 
-def test_a_pupil_is_measured_against_its_teacher_on_babies_it_has_not_heard(
+def test_a_student_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     root, checkpoint, tmp_path, monkeypatch, capsys
 ):
     learnt = []
@@ -113,8 +113,8 @@ def test_a_pupil_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     for item in DATASETS["cries"].read(root).items:
         answer = classifier.predict(item.path).probabilities.values()
         assert told.loc[item.recording].tolist() == pytest.approx(list(answer), abs=2e-3)
-    (pupil,) = (tmp_path / "checkpoints").iterdir()
-    prediction = CryClassifier.from_pretrained(pupil).predict(item.path)
+    (student,) = (tmp_path / "checkpoints").iterdir()
+    prediction = CryClassifier.from_pretrained(student).predict(item.path)
     assert prediction.evaluation is None
     assert prediction.agreement == read_agreement(measured)
     assert prediction.calibration == read_calibration(record["calibration"])
@@ -128,10 +128,10 @@ def test_a_pupil_is_measured_against_its_teacher_on_babies_it_has_not_heard(
 
 def test_agreement_and_gain_are_what_numpy_counts():
     rng = np.random.default_rng(0)
-    teacher, pupil = (rng.dirichlet([1, 0.3, 0.3], 60) for _ in range(2))
+    teacher, student = (rng.dirichlet([1, 0.3, 0.3], 60) for _ in range(2))
     names = [f"r{i}" for i in range(60)]
     table = pd.DataFrame({"recording": names, "group": names, "seed": 0})
-    table[[f"p_{label}" for label in LABELS]] = pupil
+    table[[f"p_{label}" for label in LABELS]] = student
     found = compare(
         table,
         dict(zip(names, teacher, strict=True)),
@@ -141,7 +141,7 @@ def test_agreement_and_gain_are_what_numpy_counts():
         folds=3,
     )
     usual = np.bincount(teacher.argmax(1)).argmax()
-    same, always = pupil.argmax(1) == teacher.argmax(1), usual == teacher.argmax(1)
+    same, always = student.argmax(1) == teacher.argmax(1), usual == teacher.argmax(1)
     assert found.agreement.value == pytest.approx(same.mean())
     assert found.constant.value == pytest.approx(always.mean())
     assert found.gain.value == pytest.approx(same.mean() - always.mean())
@@ -150,7 +150,7 @@ def test_agreement_and_gain_are_what_numpy_counts():
     assert found.constant_divergence.value == pytest.approx(expected)
 
 
-def test_the_teacher_hears_the_pupils_waves_at_any_level(checkpoint):
+def test_the_teacher_hears_the_students_waves_at_any_level(checkpoint):
     teacher = load_teacher(
         checkpoint, 1.0, LABELS, "ecapa-tdnn", DISTIL.front_end, torch.device("cpu")
     )
@@ -163,7 +163,7 @@ def test_the_teacher_hears_the_pupils_waves_at_any_level(checkpoint):
         load_teacher(checkpoint, 1.0, (), "ecapa-tdnn", BEST.front_end, torch.device("cpu"))
 
 
-def test_an_improved_pupil_learns_the_features_and_answers_with_the_teachers_classifier(
+def test_an_improved_student_learns_the_features_and_answers_with_the_teachers_classifier(
     checkpoint, root, accelerator
 ):
     front_end = FrontEnd(DISTIL.front_end)
@@ -174,25 +174,25 @@ def test_an_improved_pupil_learns_the_features_and_answers_with_the_teachers_cla
     features = teacher.teach(waves, torch.zeros(3, 3))
     inputs = teacher.model.inputs(teacher.front_end(waves))
     torch.testing.assert_close(features, inputs.clamp(-5, 5))
-    pupil = cry_model.build_model(system, 3, 64, channels=16, **teacher.settings)
-    pupil.classifier.teacher.load_state_dict(teacher.model.state_dict())
-    assert pupil.train()(front_end(waves)).shape == (3, 25)
-    assert not pupil.classifier.teacher.training
-    frozen = [p.clone() for p in pupil.classifier.teacher.parameters()]
+    student = cry_model.build_model(system, 3, 64, channels=16, **teacher.settings)
+    student.classifier.teacher.load_state_dict(teacher.model.state_dict())
+    assert student.train()(front_end(waves)).shape == (3, 25)
+    assert not student.classifier.teacher.training
+    frozen = [p.clone() for p in student.classifier.teacher.parameters()]
     clips = load_clips(DATASETS["cries"].read(root), front_end)
     preset = replace(DISTIL, epochs=12, batch=8, average=0.0, augmentation=None)
     data, losses = TrainingData(clips, 3, None, teacher), []
-    fit(pupil, front_end, data, preset, 0, accelerator, report=lambda e: losses.append(e.loss))
+    fit(student, front_end, data, preset, 0, accelerator, report=lambda e: losses.append(e.loss))
     assert losses[-1] < 0.7 * losses[0]
     assert all(
         torch.equal(a, b)
-        for a, b in zip(frozen, pupil.classifier.teacher.parameters(), strict=True)
+        for a, b in zip(frozen, student.classifier.teacher.parameters(), strict=True)
     )
     with torch.no_grad():
-        answer = pupil(front_end(waves))
+        answer = student(front_end(waves))
         embedding = []
-        pupil.classifier.features.register_forward_hook(lambda _, __, out: embedding.append(out))
-        assert torch.equal(pupil(front_end(waves)), answer)
+        student.classifier.features.register_forward_hook(lambda _, __, out: embedding.append(out))
+        assert torch.equal(student(front_end(waves)), answer)
         torch.testing.assert_close(answer, teacher.model.answer(embedding[0].clamp(-5, 5)))
 
 

@@ -1,4 +1,5 @@
-"""The made-up corpus is laid out as promised, always the same, and neither trivial nor hopeless."""
+"""The synthetic corpus is laid out as promised, always the same, and neither trivial nor
+hopeless."""
 
 import csv
 from collections import Counter, defaultdict
@@ -133,7 +134,7 @@ def test_length_and_level_do_not_tell_the_label(recordings):
     labels = np.array([cry.label for cry in cries])
     for column in values.T:
         assert kruskal(*(column[labels == label] for label in LABELS)).pvalue > 0.05
-    # Neither alone nor together: no better than guessing, and no worse, which would tell as well.
+    # Neither alone nor together: no better than chance, and no worse, which would tell as well.
     babies = [cry.baby for cry in cries]
     guesses = make_pipeline(StandardScaler(), KNeighborsClassifier(1))
     folds = StratifiedGroupKFold(5, shuffle=True, random_state=0)

@@ -30,8 +30,8 @@ def test_official_folds_are_dealt_out_whole(clips):
     items = tuple(replace(item, fold=i % 5) for i, item in enumerate(clips.items))
     part = OuterFold(2, 5).training_part(replace(clips, items=items), "recording", 2)
     was = {item.recording: item.fold for item in items}
-    dealt = {(was[item.recording], item.fold) for item in part.items}
-    assert dealt == {(0, 0), (1, 1), (3, 0), (4, 1)}
+    permuted = {(was[item.recording], item.fold) for item in part.items}
+    assert permuted == {(0, 0), (1, 1), (3, 0), (4, 1)}
 
 
 def test_what_a_test_part_leaves_is_split_anew(clips):

@@ -21,7 +21,7 @@ from train.studies.attention_ablation import (
     rebuild,
     write_effect,
 )
-from train.studies.neutral import neutralisations
+from train.studies.neutral import ablations
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ def look(options: AblateAttentionOptions, cell: Cell, accelerator: Accelerator) 
         return "is measured already."
     kept = cell.kept
     model, config = load_checkpoint(kept[0][2])
-    if not neutralisations(model):
+    if not ablations(model):
         return "has no attention that could be ablated."
     one = rebuild(cell, config, options.data_root, options.cache, accelerator)
     with one.lock(cell.results_folder):  # a fit would change the predictions meanwhile
@@ -88,7 +88,7 @@ def describe(effect: AttentionEffect) -> str:
     """Put what became of the answers into lines, one for each ablation."""
     seeds = ", ".join(map(str, effect.seeds))
     lines = [f"{effect.recordings} recordings in {effect.groups} groups, seeds {seeds}."]
-    for name, found in effect.neutralised.items():
+    for name, found in effect.ablated.items():
         recall = found.metrics["balanced_accuracy"]
         lines.append(
             f"  {name} neutral: balanced accuracy {recall.neutral}, as fitted "

@@ -93,7 +93,7 @@ def augment_waveforms(waves: Tensor, how: Augmentation, rng: torch.Generator) ->
 
 
 def tilt(features: Tensor, decibels: float, rng: torch.Generator) -> Tensor:
-    """Adds a curve of four random points over the bands to log-mel features, 20 dB being 1."""
+    """Add a curve of four random points over the bands to log-mel features, 20 dB being 1."""
     points = torch.randn((len(features), 1, 4), generator=rng, device=rng.device)
     curve = torch.nn.functional.interpolate(
         points, size=features.shape[1], mode="linear", align_corners=True
@@ -102,7 +102,7 @@ def tilt(features: Tensor, decibels: float, rng: torch.Generator) -> Tensor:
 
 
 def mask(features: Tensor, longest: int, dim: int, rng: torch.Generator) -> Tensor:
-    """Sets one stretch of 0 to ``longest`` rows along ``dim`` to zero, another in each item."""
+    """Set one stretch of 0 to ``longest`` rows along ``dim`` to zero, another in each item."""
     size = features.shape[dim]
     length = uniform(0, min(longest, size), (len(features), 1), rng)
     start = uniform(0, 1, (len(features), 1), rng) * (size - length)
@@ -155,7 +155,7 @@ def degrade(waves: Tensor, rate: int, chance: float, rng: torch.Generator) -> Te
 def lay_under(
     waves: Tensor, under: Tensor, snr_db: tuple[float, float], chance: float, rng: torch.Generator
 ) -> Tensor:
-    """Adds to each waveform, with this chance, one of ``under``.
+    """Add to each waveform, with this chance, one of ``under``.
 
     Args:
         waves: (batch, samples), loud frames at RMS 1.
@@ -187,7 +187,7 @@ def _some(
 
 
 def _reverberate(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """A room: noise that dies away within 0.1 to 0.8 s, behind the direct sound."""
+    """Return a room: noise that dies away within 0.1 to 0.8 s, behind the direct sound."""
     batch, samples = waves.shape
     t = torch.arange(samples, device=rng.device) / rate
     decay = uniform(0.1, 0.8, (batch, 1), rng)
@@ -200,7 +200,7 @@ def _reverberate(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
 
 
 def _band_limit(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """A narrower band: high-pass up to 400 Hz, low-pass from 2 kHz on."""
+    """Return a narrower band: high-pass up to 400 Hz, low-pass from 2 kHz on."""
     spectrum = torch.fft.rfft(waves)
     hz = torch.linspace(0, rate / 2, spectrum.shape[-1], device=rng.device)
     low, high = uniform(50, 400, (len(waves), 1), rng), uniform(2000, 3400, (len(waves), 1), rng)
@@ -209,13 +209,13 @@ def _band_limit(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
 
 
 def _overload(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """A microphone that is shouted at."""
+    """Return a microphone that is shouted at."""
     gain = 10 ** (uniform(-10, 12, (len(waves), 1), rng) / 20)
     return torch.tanh(gain * waves) / gain
 
 
 def _quantise(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """The steps of a mu-law codec of 5 to 8 bits."""
+    """Return the steps of a mu-law codec of 5 to 8 bits."""
     peak = waves.abs().amax(-1, keepdim=True).clamp_min(1e-9)
     steps = 2 ** (torch.floor(uniform(5, 9, (len(waves), 1), rng)) - 1)
     mu = torch.tensor(255.0)
@@ -225,7 +225,7 @@ def _quantise(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
 
 
 def _spectral_holes(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
-    """A codec that drops what is 15 to 40 dB below the loudest of each moment."""
+    """Return a codec that drops what is 15 to 40 dB below the loudest of each moment."""
     window = torch.hann_window(STFT, device=waves.device)
     spectrum = torch.stft(waves, STFT, HOP, window=window, return_complex=True)
     size = spectrum.abs()

@@ -45,7 +45,7 @@ class Prepared:
 
 
 def preparation(config: AnyConfig) -> dict[str, float | str]:
-    """What of a front end decides the content of the file."""
+    """Return what of a front end decides the content of the file."""
     if isinstance(config, AcousticConfig):  # its own level and its whole length
         return {"kind": config.kind, "sample_rate": config.sample_rate}
     return {name: getattr(config, name) for name in PREPARES}
@@ -59,7 +59,7 @@ def cache_path(folder: Path, name: str, config: AnyConfig) -> Path:
 
 
 def listing(items: Sequence[Item]) -> str:
-    """Changes when a file of the corpus, its label or its group does."""
+    """Change when a file of the corpus, its label or its group does."""
     digest = hashlib.sha256()
     for item in items:
         status = item.path.stat()
@@ -69,7 +69,7 @@ def listing(items: Sequence[Item]) -> str:
 
 
 def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tuple[Prepared, Path]:
-    """The corpus under ``root`` from its file in ``folder``, which is written if need be.
+    """Return the corpus under ``root`` from its file in ``folder``, which is written if need be.
 
     Raises:
         DataError: if there is no such corpus, or nothing in it can be used.
@@ -91,7 +91,7 @@ def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tu
 def regrouped(
     corpus: Corpus, clips: Clips, regroup: Callable[[Clips], tuple[Item, ...]], config: AnyConfig
 ) -> Clips:
-    """The clips in the groups that are heard as the standard front end prepares them.
+    """Return the clips in the groups that are heard as the standard front end prepares them.
 
     So that all systems split a corpus alike, whatever they listen to.
     """
@@ -103,7 +103,7 @@ def regrouped(
 
 
 def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes:
-    """The bytes of the file."""
+    """Return the bytes of the file."""
     peaks = torch.stack([wave.abs().max() for wave in clips.waveforms])
     scaled = [
         (wave / peak * 32767).round().to(torch.int16)
@@ -130,7 +130,8 @@ def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """What is written before the samples; empty for a file that is damaged or not one of ours."""
+    """Return what is written before the samples; empty for a file that is damaged or not one of
+    ours."""
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
@@ -140,7 +141,7 @@ def read_header(path: Path) -> dict[str, str]:
 
 
 def load(path: Path, config: AnyConfig) -> Prepared:
-    """Reads what :func:`prepare` wrote.
+    """Read what :func:`prepare` wrote.
 
     Raises:
         DataError: if the file is missing, damaged, or was prepared for another front end.
@@ -170,7 +171,7 @@ def load(path: Path, config: AnyConfig) -> Prepared:
 
 
 def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) -> Prepared:
-    """A prepared file, a corpus under the data root, or one that was prepared earlier.
+    """Return a prepared file, a corpus under the data root, or one that was prepared earlier.
 
     Args:
         name: of a dataset, or the path of a file that ``prepare`` wrote.
@@ -198,7 +199,7 @@ def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) ->
 
 
 def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
-    """Adds recordings without their labels, but none that the corpus has itself.
+    """Add recordings without their labels, but none that the corpus has itself.
 
     Those are told by their names where both corpora name the same uploads, else by their sound.
     """
@@ -219,7 +220,7 @@ def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
 
 
 def with_folds(data: Prepared, protocol: str, folds: int | None) -> tuple[Prepared, int]:
-    """The corpus as it will be split, and the number of its folds.
+    """Return the corpus as it will be split, and the number of its folds.
 
     A corpus with a test part of its own is tested on that alone: one fold. With a number of folds,
     or under ``clip``, it is cross-validated over everything instead.
@@ -256,7 +257,7 @@ def describe(data: Prepared) -> str:
 
 
 def _own_split(items: Sequence[Item]) -> list[str]:
-    """A sentence about the corpus's own test part, if there is one."""
+    """Return a sentence about the corpus's own test part, if there is one."""
     if not has_test_part(items):
         return []
     learnt = sum(item.fold == ONLY_LEARNT for item in items)

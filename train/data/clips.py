@@ -51,7 +51,7 @@ class Clips:
     left_out: dict[str, str]
 
     def subset(self, indices: Sequence[int]) -> Clips:
-        """Some of the clips, in the order of ``indices``."""
+        """Return some of the clips, in the order of ``indices``."""
         return Clips(
             tuple(self.items[i] for i in indices),
             self.labels[torch.as_tensor(indices, dtype=torch.long)],
@@ -92,7 +92,7 @@ def join(first: Clips, second: Clips) -> Clips:
 
 
 def load_file(item: Item) -> audio.Recording:
-    """What the item's file holds."""
+    """Return what the item's file holds."""
     return audio.load(item.path)
 
 
@@ -101,7 +101,7 @@ def load_clips(
     front_end: AnyFrontEnd,
     load: Callable[[Item], audio.Recording] = load_file,
 ) -> Clips:
-    """Reads every recording with ``load``; one that cannot be used is left out and named.
+    """Read every recording with ``load``; one that cannot be used is left out and named.
 
     Raises:
         DataError: if none can be used, or the decoders are not installed.

@@ -18,8 +18,8 @@ def related(one: str, other: str) -> bool:
 
 
 FAMILIES = (
-    {"donateacry", "donateacry_ios", "cries", "gate"},
-    {"esc10", "cries", "gate"},
+    {"donateacry", "donateacry_ios", "cries", "detector"},
+    {"esc10", "cries", "detector"},
     {"challenge6", "challenge6_cuts", "challenge6-features", "challenge6-features-16khz"},
 )
 """Corpora that share recordings, or have them as features."""
@@ -74,7 +74,7 @@ class Corpus:
     notes: tuple[str, ...] = ()
 
     def indices(self, items: Sequence[Item] | None = None) -> list[int]:
-        """The label of each item as an index into ``labels``; -1 for an unlabelled one."""
+        """Return the label of each item as an index into ``labels``; -1 for an unlabelled one."""
         order: dict[str | None, int] = {label: i for i, label in enumerate(self.labels)}
         order[None] = -1
         return [order[item.label] for item in (self.items if items is None else items)]
@@ -117,7 +117,7 @@ class Archive:
 
 
 def sentence(error: OSError) -> str:
-    """What to do about a disk that does not take what is written."""
+    """Return what to do about a disk that does not take what is written."""
     where = f"'{error.filename}'" if error.filename else "the output folder"
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         advice = "The disk is full: make room and run the same command again, or choose another"

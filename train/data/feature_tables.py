@@ -39,7 +39,7 @@ class TableFrontEnd(nn.Module):
         self.config = config
 
     def cut(self, clip: Clip) -> Pieces:
-        """The row (26,) as one piece (1, 26)."""
+        """Return the row (26,) as one piece (1, 26)."""
         return Pieces(clip.waveform.unsqueeze(0), (0.0,), 0.0)
 
     def forward(self, rows: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def rate_of(seconds: float) -> int:
-    """The sample rate, Hz, at which this length is a whole number of samples.
+    """Return the sample rate, Hz, at which this length is a whole number of samples.
 
     Raises:
         DataError: if there is none among :data:`RATES`.
@@ -113,7 +113,7 @@ def rate_of(seconds: float) -> int:
 
 
 def tabulate(data: Prepared, config: AcousticConfig) -> Prepared:
-    """The same recordings as rows: each the mean over its pieces and their frames.
+    """Return the same recordings as rows: each the mean over its pieces and their frames.
 
     Args:
         data: prepared for an acoustic front end: waveforms at its rate and at their own level.

@@ -43,7 +43,7 @@ def equal_lengths(items: Sequence[Item], seconds: Sequence[float], tolerance: fl
 
 
 def join(items: Sequence[Item], pairs: Iterable[Pair]) -> tuple[Item, ...]:
-    """The items, those that ``pairs`` link with one source and one group.
+    """Return the items, those that ``pairs`` link with one source and one group.
 
     Links pass on: where a goes with b and b with c, all three are one group. It is called after
     its alphabetically first recording; a recording without a partner is a group of its own.
@@ -110,12 +110,14 @@ def candidates(statistics: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def spectral_changes(spectrogram: NDArray[np.float32]) -> Changes:
-    """What is left of a log-mel spectrogram (bands, frames) without level and steady sound."""
+    """Return what is left of a log-mel spectrogram (bands, frames) without level and steady
+    sound."""
     return np.diff(spectrogram - spectrogram.mean(axis=0), axis=1)
 
 
 def similarity(a: Changes, b: Changes) -> float:
-    """The largest normalised cross-correlation over all shifts that leave enough in common."""
+    """Return the largest normalised cross-correlation over all shifts that leave enough in
+    common."""
     size = a.shape[1] + b.shape[1] - 1
     padded = fft.next_fast_len(size, real=True)
     spectra = fft.rfft(a, padded).conj() * fft.rfft(b, padded)

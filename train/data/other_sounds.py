@@ -19,7 +19,7 @@ Rng = np.random.Generator
 
 
 def make_sound(kind: str, number: int) -> NDArray[np.float32]:
-    """The sound (samples,) at :data:`RATE` that a kind and a number stand for, peak at 0.5.
+    """Return the sound (samples,) at :data:`RATE` that a kind and a number stand for, peak at 0.5.
 
     Raises:
         ValueError: if there is no such kind.
@@ -44,7 +44,8 @@ def _noise(rng: Rng, slope: float) -> Array:
 
 
 def _harmonics(hz: Array, weights: Array) -> Array:
-    """A tone of this pitch (samples,) Hz with partials of these weights, none above 7 kHz."""
+    """Return a tone of this pitch (samples,) Hz with partials of these weights, none above 7
+    kHz."""
     phase = 2 * np.pi * np.cumsum(hz) / RATE
     return sum(
         w * np.sin(k * phase) * (k * hz < 7000) for k, w in enumerate(weights.tolist(), start=1)
@@ -52,7 +53,7 @@ def _harmonics(hz: Array, weights: Array) -> Array:
 
 
 def _bumps(rng: Rng, rate_hz: float, length_s: float, regular: float = 0.7) -> Array:
-    """A loudness curve (samples,) of syllables: so many a second, each about so long."""
+    """Return a loudness curve (samples,) of syllables: so many a second, each about so long."""
     t, curve, at = _times(), np.zeros(int(SECONDS * RATE)), rng.uniform(0, 0.3)
     while at < SECONDS:
         length = length_s * rng.uniform(regular, 2 - regular)
@@ -63,14 +64,15 @@ def _bumps(rng: Rng, rate_hz: float, length_s: float, regular: float = 0.7) -> A
 
 
 def _smooth(rng: Rng, rate_hz: float) -> Array:
-    """A random curve (samples,) between -1 and 1 with a turn about ``rate_hz`` times a second."""
+    """Return a random curve (samples,) between -1 and 1 with a turn about ``rate_hz`` times a
+    second."""
     points = rng.uniform(-1, 1, max(4, int(SECONDS * rate_hz) + 3))
     at = np.linspace(0, len(points) - 1, int(SECONDS * RATE))
     return np.interp(at, np.arange(len(points)), points)
 
 
 def _formants(wave: Array, centres: tuple[float, ...], width: float) -> Array:
-    """The wave through resonances, side by side."""
+    """Return the wave through resonances, side by side."""
     total = np.zeros_like(wave)
     for order, hz in enumerate(centres):
         low, high = hz / (1 + width), min(hz * (1 + width), 0.49 * RATE)
@@ -91,13 +93,13 @@ def _hum(rng: Rng) -> Array:
 
 
 def _room(rng: Rng) -> Array:
-    """The tone of a quiet room with a rustle now and then."""
+    """Return the tone of a quiet room with a rustle now and then."""
     rustle = _noise(rng, rng.uniform(0, 1)) * _bumps(rng, rng.uniform(0.2, 1.5), 0.15) ** 3
     return _noise(rng, rng.uniform(1, 2)) + rng.uniform(0, 1.5) * rustle
 
 
 def _music(rng: Rng) -> Array:
-    """A tune of struck or blown tones, sometimes with a chord below."""
+    """Return a tune of struck or blown tones, sometimes with a chord below."""
     t, wave, at = _times(), np.zeros(int(SECONDS * RATE)), 0.0
     weights = rng.uniform(0.2, 1, 8) / np.arange(1, 9) ** rng.uniform(0.5, 2)
     root, decay, step = rng.uniform(130, 700), rng.uniform(0.2, 6), rng.uniform(0.15, 0.8)
@@ -112,7 +114,7 @@ def _music(rng: Rng) -> Array:
 
 
 def _siren(rng: Rng) -> Array:
-    """A siren: a tone with overtones that sweeps or steps between two pitches."""
+    """Return a siren: a tone with overtones that sweeps or steps between two pitches."""
     low, octaves = rng.uniform(300, 900), rng.uniform(0.2, 1.3)
     cycle = 2 * np.pi * rng.uniform(0.2, 4) * _times() + rng.uniform(0, 6)
     course = rng.choice([np.sin, signal.square, lambda x: signal.sawtooth(x, 0.7)])(cycle)
@@ -130,7 +132,7 @@ def _beeps(rng: Rng) -> Array:
 
 
 def _mew(rng: Rng) -> Array:
-    """A cat: calls that glide up and down, with a mouth that opens and closes."""
+    """Return a cat: calls that glide up and down, with a mouth that opens and closes."""
     t, wave, at = _times(), np.zeros(int(SECONDS * RATE)), rng.uniform(0, 0.5)
     pitch, tract = rng.uniform(350, 800), rng.uniform(0.8, 1.3)
     while at < SECONDS:
@@ -156,7 +158,8 @@ def _laughter(rng: Rng) -> Array:
 
 
 def _babble(rng: Rng) -> Array:
-    """A voice that talks without words: syllables of changing pitch and vowel, low to high."""
+    """Return a voice that talks without words: syllables of changing pitch and vowel, low to
+    high."""
     hz = rng.uniform(90, 380) * 2 ** (0.3 * _smooth(rng, 2) + 0.1 * _smooth(rng, 6))
     voice = _harmonics(hz, np.ones(20) / np.arange(1, 21))
     tract = rng.uniform(0.9, 1.4)

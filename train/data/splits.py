@@ -51,7 +51,8 @@ def require_two_labels(items: Sequence[Item], what: str, remedy: str = "") -> No
 
 
 def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
-    """The fold in which each item is tested, (items,); every class is spread as far as it can be.
+    """Return the fold in which each item is tested, (items,); every class is spread as far as it
+    can be.
 
     Where the corpus's authors gave folds that keep groups together, ``recording`` and ``baby``
     take those, whatever the seed. Where they gave one test part, the rest has the fold
@@ -93,7 +94,7 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
 
 
 def learnt_from(fold_of: Folds, fold: int) -> NDArray[np.int64]:
-    """The places of what a fold learns from."""
+    """Return the places of what a fold learns from."""
     return np.flatnonzero((fold_of != fold) & (fold_of != NEITHER))
 
 
@@ -132,14 +133,14 @@ class OuterFold:
     seed: int = 0
 
     def training_part(self, units: Clips, protocol: str, inner: int) -> Clips:
-        """What the fold learns from.
+        """Return what the fold learns from.
 
-        Official folds are dealt out to ``inner`` new ones, so that what their authors kept together
+        Official folds are permuted to ``inner`` new ones, so that what their authors kept together
         stays together; what they never test is split anew.
         """
         fold_of = split(units.items, protocol, self.folds, self.seed)
         learnt = units.subset(learnt_from(fold_of, self.fold))
         left = sorted({item.fold for item in learnt.items} - {None, ONLY_LEARNT})
-        dealt = {fold: i % inner for i, fold in enumerate(left)}
-        items = tuple(replace(item, fold=dealt.get(item.fold)) for item in learnt.items)
+        permuted = {fold: i % inner for i, fold in enumerate(left)}
+        items = tuple(replace(item, fold=permuted.get(item.fold)) for item in learnt.items)
         return replace(learnt, items=items)

@@ -97,7 +97,7 @@ STYLES = {style.name: style for style in (CryStyle(), _HIGH_PITCHED, _WHIMPER)}
 
 @dataclass(frozen=True)
 class SyntheticCry:
-    """A made-up cry and the truth about it."""
+    """A synthetic cry and the truth about it."""
 
     waveform: Array  # (samples,) float32, peak at the style's level
     sample_rate: int  # Hz
@@ -317,7 +317,7 @@ class CryKind:
     mouth: Range = (0.75, 1.05)  # opened widest; half as much at the ends
 
     def draw(self, baby: int, recording: int) -> CryStyle:
-        """The style of one recording (a seed) of one baby (a seed), in that baby's voice.
+        """Return the style of one recording (a seed) of one baby (a seed), in that baby's voice.
 
         A value lies in its range where the mean of two uniform draws puts it: one of the baby,
         which all its recordings share, and one of the recording. So the middle is likeliest.

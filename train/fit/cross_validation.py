@@ -252,7 +252,7 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     record = {
         **record,
         **facts_of(experiment, scores["recording"].seeds),
-        "beside": baselines(units, labels, protocol, folds, whole, experiment.on_features),
+        "baselines": baselines(units, labels, protocol, folds, whole, experiment.on_features),
     }
     write_run(folder, record, scores)
     return scores["recording"]

@@ -188,6 +188,6 @@ class Experiment:
             "protocol": self.protocol,
             "folds": self.folds,
             **({} if self.outer_fold is None else {"within": asdict(self.outer_fold)}),
-            **({} if self.permutation is None else {"shuffled": self.permutation}),
+            **({} if self.permutation is None else {"permuted_labels": self.permutation}),
             **self.training(),
         }

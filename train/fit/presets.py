@@ -138,7 +138,7 @@ DETECTOR_FRONT_END = FrontEndConfig(
     overlap=0.75,
 )
 """Looks of 2 s, a new one every half second, each levelled on its own; half as fine as the others,
-for the gate has to be cheap."""
+for the detector has to be cheap."""
 
 DISTIL = Preset(
     "distil",
@@ -181,7 +181,7 @@ FEATURES = Preset(
 are of (seeds from 100 on), among about ten ways to fit whose accuracies lay within three points."""
 
 DETECTOR = Preset(
-    "gate",
+    "detector",
     front_end=DETECTOR_FRONT_END,
     epochs=60,
     batch=32,
@@ -200,7 +200,7 @@ DETECTOR = Preset(
         damage=0.1,
     ),
 )
-"""For the gate, which meets sounds of any source."""
+"""For the detector, which meets sounds of any source."""
 
 DETECTOR_SETTINGS: Mapping[str, Mapping[str, int]] = {
     "ecapa-tdnn": {
@@ -212,7 +212,7 @@ DETECTOR_SETTINGS: Mapping[str, Mapping[str, int]] = {
     },
     "improved-ecapa-tdnn": {"channels": 32, "stages": 1},
 }
-"""What makes a system small enough for a gate; of ablations, that of the whole system."""
+"""What makes a system small enough for a detector; of ablations, that of the whole system."""
 
 BEST_SETTINGS: Mapping[str, Any] = {
     "block_residual": False,

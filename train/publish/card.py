@@ -48,7 +48,7 @@ def model_card(config: CheckpointConfig, parameters: int, repo_id: str) -> str:
     evaluation = config.evaluation
     card = ModelCard.from_template(
         metadata(config, repo_id),
-        str(TEMPLATES / ("card.md.j2" if config.gate is None else "detector_card.md.j2")),
+        str(TEMPLATES / ("card.md.j2" if config.detector is None else "detector_card.md.j2")),
         config=config,
         model=get_system(config.system).title,
         parameters=parameters,
@@ -56,7 +56,7 @@ def model_card(config: CheckpointConfig, parameters: int, repo_id: str) -> str:
         evaluation=evaluation,
         agreement=config.agreement,
         calibration=config.calibration,
-        detector=config.gate,
+        detector=config.detector,
         unmeasured=UNMEASURED,
         split="" if evaluation is None else split_of(evaluation),
         rarest=evaluation and min(evaluation.support, key=evaluation.support.get, default=None),

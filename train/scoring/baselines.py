@@ -25,7 +25,7 @@ Guesses = NDArray[np.int64]  # a class index for each tested recording
 
 
 def of_rate(learnt: Clips, tested: Clips) -> Guesses:
-    """The most frequent label among the learnt recordings of the same rate, or of all."""
+    """Return the most frequent label among the learnt recordings of the same rate, or of all."""
     labels, rates = learnt.labels.numpy(), np.array(learnt.rates)
     usual = np.bincount(labels).argmax()
     known = {rate: np.bincount(labels[rates == rate]).argmax() for rate in set(learnt.rates)}

@@ -15,10 +15,10 @@ from cry_model.calibration import (
     Array,
     Calibration,
     apart,
+    apply_temperature,
     fit_temperature,
     group_weights,
     included,
-    temper,
 )
 from cry_model.metrics import bootstrap_sums, calibration_sums, mean
 from cry_model.records import Estimate
@@ -34,7 +34,7 @@ EVERYTHING = 1.0  # no score is above it, so every label is in the set
 def fit_threshold(
     probabilities: Array, targets: Array, groups: Sequence[str] | NDArray[np.str_], coverage: float
 ) -> float:
-    """The threshold of 1 - p under which a new group's sets hold what is promised.
+    """Return the threshold of 1 - p under which a new group's sets hold what is promised.
 
     The score of a recording is ``1 - p`` of its label (LAC; Sadinle, Lei and Wasserman 2019). K
     groups share the weight ``K / (K + 1)`` alike, and within one its recordings do; what is left
@@ -88,10 +88,10 @@ def calibrate(
         targets = one_hot(rows, labels)
     else:
         told = np.stack([teacher_predictions[name] for name in rows["recording"]])
-        targets = temper(told, teacher_temperature)
+        targets = apply_temperature(told, teacher_temperature)
     temperature, threshold = settle(probabilities, targets, groups, promised)
     folds = rows.groupby(["seed", "fold"]).indices.values()
-    tempered, sets = crossed(probabilities, targets, groups, folds, promised)
+    scaled, sets = crossed(probabilities, targets, groups, folds, promised)
     frequencies = group_weights(groups) @ targets
     always = constant_set(frequencies, promised)
     return Calibration(
@@ -105,7 +105,7 @@ def calibrate(
         threshold=threshold,
         **shares(sets, targets, groups),
         error_before=error(probabilities, targets, groups),
-        error_after=error(tempered, targets, groups),
+        error_after=error(scaled, targets, groups),
         constant_set=tuple(labels[i] for i in always),
         constant_coverage=_share(frequencies[always].sum()),
         by_label={
@@ -141,8 +141,8 @@ def settle(
 ) -> tuple[float, float]:
     """Temperature, and the threshold for what it makes of the probabilities."""
     temperature = fit_temperature(probabilities, targets, group_weights(groups))
-    tempered = temper(probabilities, temperature)
-    return temperature, fit_threshold(tempered, targets, groups, promised)
+    scaled = apply_temperature(probabilities, temperature)
+    return temperature, fit_threshold(scaled, targets, groups, promised)
 
 
 def crossed(
@@ -152,23 +152,23 @@ def crossed(
     folds: Iterable[NDArray[np.int64]],
     promised: float,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """What each fold (row numbers) is given by the groups that have no recording in it.
+    """Return what each fold (row numbers) is given by the groups that have no recording in it.
 
     Returns:
-        tempered, sets: (n, classes) each.
+        scaled, sets: (n, classes) each.
     """
-    tempered, sets = np.empty_like(probabilities), np.empty(probabilities.shape, dtype=bool)
+    scaled, sets = np.empty_like(probabilities), np.empty(probabilities.shape, dtype=bool)
     for tested, others in apart(groups, folds):
         own = settle(probabilities[others], targets[others], groups[others], promised)
-        tempered[tested] = temper(probabilities[tested], own[0])
-        sets[tested] = included(tempered[tested], own[1])
-    return tempered, sets
+        scaled[tested] = apply_temperature(probabilities[tested], own[0])
+        sets[tested] = included(scaled[tested], own[1])
+    return scaled, sets
 
 
 def shares(
     sets: NDArray[np.bool_], targets: Array, groups: NDArray[np.str_]
 ) -> dict[str, Estimate | float]:
-    """What the sets (n, classes) hold and how large they are; groups count alike."""
+    """Return what the sets (n, classes) hold and how large they are; groups count alike."""
     size, weights = sets.sum(1), group_weights(groups)
     alike = partial(mean_of_groups, groups=groups)
     return {
@@ -181,7 +181,7 @@ def shares(
 
 
 def mean_of_groups(values: Array, groups: NDArray[np.str_]) -> Estimate:
-    """The mean over groups of the means within them, with its interval."""
+    """Return the mean over groups of the means within them, with its interval."""
     means = pd.Series(values).groupby(groups).mean()
     return mean(means.to_numpy(), list(means.index))
 
@@ -194,12 +194,12 @@ def error(probabilities: Array, targets: Array, groups: NDArray[np.str_]) -> Est
 
 
 def constant_set(frequencies: Array, promised: float) -> NDArray[np.int64]:
-    """The fewest classes whose frequencies (classes,) sum to what is promised."""
+    """Return the fewest classes whose frequencies (classes,) sum to what is promised."""
     order = np.argsort(-frequencies, kind="stable")
     reached = frequencies[order].cumsum() >= promised - 1e-12
     return order[: int(reached.argmax()) + 1]
 
 
 def _share(total: float) -> float:
-    """A sum of weights that sum to 1, but for rounding."""
+    """Return a sum of weights that sum to 1, but for rounding."""
     return min(1.0, float(total))

@@ -57,7 +57,7 @@ def read_predictions(
     folder: Path,
     labels: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """The predictions of a run, or an empty table if it has none yet.
+    """Return the predictions of a run, or an empty table if it has none yet.
 
     Args:
         folder: of the run.
@@ -72,7 +72,7 @@ def read_predictions(
 
 
 def resume(folder: Path, configuration: dict[str, Any], name: str = PREDICTIONS) -> dict[str, Any]:
-    """The record of a run to go on with, or a new one.
+    """Return the record of a run to go on with, or a new one.
 
     Raises:
         DataError: if the folder holds a run of another configuration.
@@ -91,7 +91,7 @@ def resume(folder: Path, configuration: dict[str, Any], name: str = PREDICTIONS)
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """What :func:`write_run` wrote; None if there is nothing.
+    """Return what :func:`write_run` wrote; None if there is nothing.
 
     Raises:
         DataError: if the file is damaged.
@@ -112,7 +112,7 @@ def write_teacher(
 
 
 def read_teacher(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
-    """What :func:`write_teacher` wrote; None if there was no teacher.
+    """Return what :func:`write_teacher` wrote; None if there was no teacher.
 
     Raises:
         DataError: if the file is damaged.

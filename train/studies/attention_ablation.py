@@ -7,7 +7,7 @@ Everything is pooled over folds and seeds as predictions are. A measured value i
 
 - ``dataset``, ``protocol``, ``system``, ``folds``, ``seeds``: which run; seeds that kept all folds.
 - ``recordings``, ``groups``, ``pieces``: how many were tested; a piece counts once a seed.
-- ``neutralised``: name (``differential``, ``temporal``, ``channel``, ``channel_fixed``,
+- ``ablated``: name (``differential``, ``temporal``, ``channel``, ``channel_fixed``,
   ``multi_scale``, ``multi_scale_fixed``, those that the system has) ->
 
   - ``metrics``: ``accuracy``, ``balanced_accuracy``, ``macro_auc`` per recording -> ``fitted``,
@@ -62,7 +62,7 @@ from train.fit.presets import usual_preset
 from train.fit.run import Run
 from train.scoring import results
 from train.scoring.results import read_predictions
-from train.studies.neutral import Neutralisation, averaging, compare, neutralisations, neutralised
+from train.studies.neutral import Ablation, ablated, ablations, averaging, compare
 from train.studies.permutation_test import shuffled
 
 BRANCHES = ("3", "5", "7", "pool")  # kernels, and max-pooling: in the order of the gate s
@@ -144,7 +144,8 @@ def facts_of(maps: AttentionMaps) -> dict[str, Tensor]:
 
 
 def piece_facts(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -> pd.DataFrame:
-    """A row for each piece, in the order of the clips, with the columns of :func:`facts_of`."""
+    """Return a row for each piece, in the order of the clips, with the columns of
+    :func:`facts_of`."""
     names: dict[str, None] = {}
 
     def compute(features: Tensor) -> Tensor:
@@ -191,7 +192,7 @@ def scale_facts(table: pd.DataFrame) -> dict[str, dict[str, BranchFacts]]:
 
 
 def estimate(table: pd.DataFrame, column: str) -> Estimate:
-    """The mean over the rows with its 95 % interval over their groups."""
+    """Return the mean over the rows with its 95 % interval over their groups."""
     return mean(table[column].to_numpy(), table["group"].tolist())
 
 
@@ -265,7 +266,7 @@ def rebuild(
     cache: Path,
     accelerator: Accelerator,
 ) -> Run:
-    """The run of a cell, for its recordings and for how they were split.
+    """Return the run of a cell, for its recordings and for how they were split.
 
     Args:
         cell: which.
@@ -285,7 +286,7 @@ def rebuild(
     with results.trusting(cell.results_folder / RUN):
         teacher, settings = ran["teacher"], dict(ran["settings"])
         outer_fold = OuterFold(**ran["within"]) if "within" in ran else None
-        permutation = int(ran["shuffled"]) if "shuffled" in ran else None
+        permutation = int(ran["permuted_labels"]) if "permuted_labels" in ran else None
     if teacher is not None:  # it may have named the labels that the folds were made by
         raise DataError("This learnt from a teacher; only what learnt from labels can be rebuilt.")
     of_folders = cell.dataset.startswith(f"{folder.NAME}-") and cell.dataset not in DATASETS
@@ -316,7 +317,8 @@ FITTED = "as fitted"
 
 
 def look_at_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
-    """The tables of :func:`look_at` for what a kept fold has not heard, with seed and fold.
+    """Return the tables of :func:`score_windows` for what a kept fold has not heard, with seed and
+    fold.
 
     Raises:
         CheckpointError: if the checkpoint cannot be loaded.
@@ -329,7 +331,7 @@ def look_at_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
     decimals = dict.fromkeys(probability_columns(experiment.labels), 6)
     tables = {  # rounded as the CSV is, so that ties, and with them the AUC, are those of the run
         name: rows.assign(seed=seed, fold=fold).round(decimals)
-        for name, rows in look_at(
+        for name, rows in score_windows(
             model, front_end_of(experiment), tested, experiment.labels
         ).items()
     }
@@ -342,10 +344,10 @@ def look_at_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def look_at(
+def score_windows(
     model: nn.Module, front_end: TrainingFrontEnd, tested: Clips, labels: tuple[str, ...]
 ) -> dict[str, pd.DataFrame]:
-    """What a fitted model answers to clips, with each attention neutral and as fitted.
+    """Return what a fitted model answers to clips, with each attention neutral and as fitted.
 
     Args:
         model: in eval mode, with some attention.
@@ -360,8 +362,8 @@ def look_at(
     with averaging(model) as averages:
         fitted = predict(model, front_end, tested, labels)
     tables = {FITTED: pd.concat([fitted, piece_facts(model, front_end, tested)], axis=1)}
-    for name in neutralisations(model):
-        with neutralised(model, name, averages):
+    for name in ablations(model):
+        with ablated(model, name, averages):
             tables[name] = predict(model, front_end, tested, labels)
     return tables
 
@@ -394,14 +396,14 @@ class AttentionEffect:
     recordings: int
     groups: int
     pieces: int
-    neutralised: Mapping[str, Neutralisation]
+    ablated: Mapping[str, Ablation]
     differential: DifferentialFacts | None
     temporal: tuple[TemporalFacts, ...]
     multi_scale: Mapping[str, Mapping[str, BranchFacts]]
 
 
 def measure(run: Run, kept: Sequence[Kept]) -> AttentionEffect:
-    """Looks at every fold of the seeds that kept all of theirs.
+    """Look at every fold of the seeds that kept all of theirs.
 
     Args:
         run: that the folds are of; its results have their predictions.
@@ -441,11 +443,11 @@ def measure(run: Run, kept: Sequence[Kept]) -> AttentionEffect:
 
 
 def whole_seeds(kept: Sequence[Kept], folds: int) -> list[Kept]:
-    """The folds of the seeds that have all of them."""
+    """Return the folds of the seeds that have all of them."""
     count = pd.Series([seed for seed, _, _ in kept]).value_counts()
     return [one for one in kept if count[one[0]] == folds]
 
 
 def write_effect(folder: Path, effect: AttentionEffect) -> None:
-    """Replaces the file in a results folder."""
+    """Replace the file in a results folder."""
     write_atomically(folder / EFFECT, (to_json(asdict(effect)) + "\n").encode())

@@ -1,7 +1,8 @@
-"""Fit the gate, and find out what it is worth on sounds that it never heard.
+"""Fit the detector, and find out what it is worth on sounds that it never heard.
 
 Each fold of the corpus is fitted without the recordings that it tests. Then, family by family,
-the gate is fitted without a whole kind of sound and asked about that: how it will do on sounds that
+the detector is fitted without a whole kind of sound and asked about that: how it will do on sounds
+that
 are in no corpus of ours. The threshold comes from the folds and goes with the weights, which are
 fitted on everything.
 """
@@ -20,10 +21,10 @@ import torch
 from torch import Tensor, nn
 
 from cry_model.checkpoint import load_checkpoint, save_checkpoint
-from cry_model.detector import CryTrack, look_at
+from cry_model.detector import DetectionScores, score_windows
 from cry_model.frontend import FrontEnd
 from cry_model.metrics import bootstrap, mean
-from cry_model.records import Estimate, GateRecord, percent
+from cry_model.records import DetectorRecord, Estimate, percent
 from cry_model.results import (
     read_table,
     require_columns,
@@ -46,8 +47,8 @@ ACCEPTED = 0.95
 
 
 @dataclass(frozen=True)
-class GateScore:
-    """A gate on held-out recordings, one score each.
+class DetectorScore:
+    """A detector on held-out recordings, one score each.
 
     Attributes:
         threshold: that which :data:`ACCEPTED` of ESC-10's held-out cries reach. Those are labelled
@@ -58,7 +59,7 @@ class GateScore:
         area_all: AUC on everything.
         kinds: kind of recording -> share that reaches the threshold.
         mixed: decibels that a cry lies above another sound -> share that still reaches it.
-        unheard: kinds that a gate was fitted without -> share of them that it accepts.
+        unheard: kinds that a detector was fitted without -> share of them that it accepts.
     """
 
     threshold: float
@@ -70,18 +71,19 @@ class GateScore:
     mixed: dict[str, float] = field(default_factory=dict)
     unheard: dict[str, float] = field(default_factory=dict)
 
-    def record(self) -> GateRecord:
-        """What of it goes with the weights."""
-        return GateRecord(
+    def record(self) -> DetectorRecord:
+        """Return what of it goes with the weights."""
+        return DetectorRecord(
             self.threshold, self.accepted, self.false_accepts, self.area, dict(self.unheard)
         )
 
 
-def summarise(table: pd.DataFrame) -> GateScore:
+def summarise(table: pd.DataFrame) -> DetectorScore:
     """Scores the rows of ``scores.csv``.
 
     Args:
-        table: recording, kind, group, label, score; ``without`` names the kinds that the gate was
+        table: recording, kind, group, label, score; ``without`` names the kinds that the detector
+        was
             fitted without (empty for the folds), ``snr_db`` is empty where nothing was mixed.
     """
     folds = table[table["without"] == ""]
@@ -94,7 +96,7 @@ def summarise(table: pd.DataFrame) -> GateScore:
     mixed = mixed.assign(passes=mixed["score"] >= threshold, snr_db=mixed["snr_db"].astype(float))
     unheard = table[table["without"] != ""]
     unheard = unheard.assign(passes=unheard["score"] >= threshold)
-    return GateScore(
+    return DetectorScore(
         threshold=threshold,
         area=_area(esc),
         accepted=_share(cries, threshold),
@@ -107,13 +109,13 @@ def summarise(table: pd.DataFrame) -> GateScore:
 
 
 def lower_quantile(scores: pd.Series) -> float:
-    """The greatest threshold that at least :data:`ACCEPTED` of the scores reach."""
+    """Return the greatest threshold that at least :data:`ACCEPTED` of the scores reach."""
     ranked = np.sort(scores.to_numpy())
     return float(ranked[len(ranked) - int(np.ceil(ACCEPTED * len(ranked)))])
 
 
-def describe(score: GateScore) -> str:
-    """The numbers as a few lines of text."""
+def describe(score: DetectorScore) -> str:
+    """Return the numbers as a few lines of text."""
     rows: list[tuple[str, Estimate]] = [
         ("ESC-10, area under the ROC curve", score.area),
         ("ESC-10, cries accepted", score.accepted),
@@ -125,7 +127,7 @@ def describe(score: GateScore) -> str:
     for name, shares in (
         ("accepted", score.kinds),
         ("a cry so many dB above another sound is accepted", score.mixed),
-        ("accepted by a gate that was fitted without them", score.unheard),
+        ("accepted by a detector that was fitted without them", score.unheard),
     ):
         if shares:
             lines.append(f"  {name}: " + ", ".join(f"{k} {percent(v)}" for k, v in shares.items()))
@@ -163,11 +165,11 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 """What is left out in turn, the hardest first: what sounds alike goes together."""
 
 
-def run_check(run: Run, leave_out: bool = True) -> GateScore:
-    """Fits everything that is not in ``scores.csv`` yet, and ships the gate.
+def run_check(run: Run, leave_out: bool = True) -> DetectorScore:
+    """Fits everything that is not in ``scores.csv`` yet, and ships the detector.
 
     Args:
-        run: of the corpus ``gate``.
+        run: of the corpus ``detector``.
         leave_out: whether kinds of sound are left out in turn.
 
     Raises:
@@ -176,7 +178,7 @@ def run_check(run: Run, leave_out: bool = True) -> GateScore:
         TrainingError: if the loss is not a number.
     """
     if run.accelerator.num_processes > 1:
-        raise DataError("The gate is small: fit it in one process, without accelerate launch.")
+        raise DataError("The detector is small: fit it in one process, without accelerate launch.")
     experiment = run.experiment
     front_end = FrontEnd(experiment.preset.front_end).to(run.accelerator.device)
     with run.lock(run.results_folder):
@@ -189,13 +191,13 @@ def run_check(run: Run, leave_out: bool = True) -> GateScore:
             "parameters": sum(p.numel() for p in experiment.model(run.seeds[0]).parameters()),
             "environment": results.environment(run.accelerator),
             "left_out": experiment.data.clips.left_out,
-            "gate": asdict(found),
+            "detector": asdict(found),
         }
         write_run(run.results_folder, {**record, **facts})
         if run.checkpoint:
             final_fit(run, front_end)
             model, config = load_checkpoint(run.checkpoint_folder)
-            save_checkpoint(run.checkpoint_folder, model, replace(config, gate=found.record()))
+            save_checkpoint(run.checkpoint_folder, model, replace(config, detector=found.record()))
     return found
 
 
@@ -248,7 +250,7 @@ def tasks(clips: Clips, leave_out: bool) -> Iterator[tuple[int, str]]:
 
 
 def divide(clips: Clips, fold: int, without: str) -> tuple[Clips, Clips]:
-    """What to learn from, and what to test on."""
+    """Return what to learn from, and what to test on."""
     if without:
         out = [kind_of(item.recording) in FAMILIES[without] for item in clips.items]
     else:
@@ -259,7 +261,7 @@ def divide(clips: Clips, fold: int, without: str) -> tuple[Clips, Clips]:
 def score_rows(
     model: nn.Module, front_end: FrontEnd, tested: Clips, seed: int, mix: bool
 ) -> Iterator[dict[str, Any]]:
-    """A row for each recording, and with ``mix`` for cries with another sound under them."""
+    """Return a row for each recording, and with ``mix`` for cries with another sound under them."""
     for item, wave in zip(tested.items, tested.waveforms, strict=True):
         facts = {
             "recording": item.recording,
@@ -291,8 +293,11 @@ def score_rows(
 
 @torch.inference_mode()
 def score(model: nn.Module, front_end: FrontEnd, wave: Tensor) -> float:
-    """What :attr:`~cry_model.detector.CryTrack.score` of the shipped gate would be."""
+    """Return what :attr:`~cry_model.detector.DetectionScores.score` of the shipped detector would
+    be."""
     device = next(model.parameters()).device
-    starts, probabilities = look_at(model, front_end, wave.to(device), 0)
+    starts, probabilities = score_windows(model, front_end, wave.to(device), 0)
     seconds, duration = front_end.config.piece_seconds, len(wave) / front_end.config.sample_rate
-    return CryTrack(tuple(starts), seconds, tuple(probabilities.tolist()), duration, 0.5).score
+    return DetectionScores(
+        tuple(starts), seconds, tuple(probabilities.tolist()), duration, 0.5
+    ).score

@@ -51,25 +51,26 @@ Averages = Mapping[nn.Module, Tensor]
 Rule = Callable[[nn.Module, Tensor], Tensor]
 
 
-def neutralisations(model: nn.Module) -> tuple[str, ...]:
-    """The names in :data:`PLACES` of what the model has; none for a system without attention."""
+def ablations(model: nn.Module) -> tuple[str, ...]:
+    """Return the names in :data:`PLACES` of what the model has; none for a system without
+    attention."""
     return tuple(name for name in PLACES if deciding(model, name))
 
 
 def deciding(model: nn.Module, name: str) -> list[nn.Module]:
-    """The layers of every block and stage that decide the attention ``name``."""
+    """Return the layers of every block and stage that decide the attention ``name``."""
     kind, layers = PLACES[name]
     modules = [module for module in model.modules() if isinstance(module, kind)]
     return [module.get_submodule(layer) for module in modules for layer in layers]
 
 
 @contextlib.contextmanager
-def neutralised(model: nn.Module, name: str, averages: Averages | None = None) -> Iterator[None]:
+def ablated(model: nn.Module, name: str, averages: Averages | None = None) -> Iterator[None]:
     """While one attention of the model, in eval mode, is neutral; afterwards it is as before.
 
     Args:
         model: any system.
-        name: one of :func:`neutralisations`.
+        name: one of :func:`ablations`.
         averages: what :func:`averaging` found in this very model, for the fixed ones.
 
     Raises:
@@ -127,13 +128,13 @@ def without_query(_: nn.Module, output: Tensor) -> Tensor:
 
 
 def without_preference(_: nn.Module, output: Tensor) -> Tensor:
-    """What the sigmoid turns into its mean over the last axis: frames, or channels."""
+    """Return what the sigmoid turns into its mean over the last axis: frames, or channels."""
     gate = torch.sigmoid(output.double()).mean(-1, keepdim=True)
     return torch.logit(gate).to(output.dtype).expand_as(output)
 
 
 def held_at(averages: Averages) -> Rule:
-    """What the sigmoid turns into the layer's average gate, for every piece."""
+    """Return what the sigmoid turns into the layer's average gate, for every piece."""
 
     def rule(layer: nn.Module, output: Tensor) -> Tensor:
         return torch.logit(averages[layer]).to(output.dtype).expand_as(output)
@@ -161,7 +162,7 @@ class Paired:
 
 
 @dataclass(frozen=True)
-class Neutralisation:
+class Ablation:
     """What one neutralisation does to the answers, per recording.
 
     Attributes:
@@ -177,7 +178,7 @@ class Neutralisation:
 
 def compare(
     fitted: pd.DataFrame, neutral: Mapping[str, pd.DataFrame], labels: Sequence[str]
-) -> dict[str, Neutralisation]:
+) -> dict[str, Ablation]:
     """Each neutralisation beside the model as fitted.
 
     Args:
@@ -210,5 +211,5 @@ def compare(
         }
         changed = (before.argmax(1) != after.argmax(1)).astype(np.float64)
         distance = np.abs(before - after).sum(1) / 2
-        found[name] = Neutralisation(metrics, mean(changed, groups), mean(distance, groups))
+        found[name] = Ablation(metrics, mean(changed, groups), mean(distance, groups))
     return found

@@ -5,8 +5,8 @@ blocks: labels are permuted among groups. The classifier is a linear one
 on the mean and the deviation over time of each band, which is fitted in a moment; what is asked is
 not how good it is, but how good it seems where all that it can know is who is heard, and where.
 
-A corpus's own folds stay as they are, so where these balance the labels a dealing may not: there
-the test is approximate.
+A corpus's own folds stay as they are, so where these balance the labels a permutation may not:
+there the test is approximate.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def shuffled(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
     """Every group gets the labels of another one with as many recordings, in any order.
 
     So a group is as much of one label as before, and all labels are as frequent. If labels have
-    nothing to do with the sound but through how many recordings a group has, one such dealing is
-    as likely as another. A group may get its own labels; one that no other is as large as always
+    nothing to do with the sound but through how many recordings a group has, one such permutation
+    is as likely as another. A group may get its own labels; one that no other is as large as always
     does, in another order.
 
     Args:
         clips: all labelled; those of one recording, which have one label, keep one.
         labels: of the corpus, in the order of the indices.
-        seed: of the dealing.
+        seed: of the permutation.
     """
     label_of = {item.recording: item.label for item in clips.items}
     of_group: dict[str, list[str]] = defaultdict(list)
@@ -54,12 +54,12 @@ def shuffled(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
     alike: dict[int, list[list[str]]] = defaultdict(list)
     for names in of_group.values():
         alike[len(names)].append(names)
-    chance, dealt = np.random.default_rng(seed), {}
+    chance, permuted = np.random.default_rng(seed), {}
     for groups in alike.values():
         for names, donor in zip(groups, chance.permutation(len(groups)), strict=True):
             own = [label_of[name] for name in groups[donor]]
-            dealt.update(zip(names, chance.permutation(own).tolist(), strict=True))
-    items = tuple(replace(item, label=dealt[item.recording]) for item in clips.items)
+            permuted.update(zip(names, chance.permutation(own).tolist(), strict=True))
+    items = tuple(replace(item, label=permuted[item.recording]) for item in clips.items)
     indices = torch.tensor([labels.index(item.label) for item in items])
     return replace(clips, items=items, labels=indices)
 
@@ -74,12 +74,12 @@ Rows = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Against:
-    """A score with the true labels, and with labels that were dealt out anew.
+    """A score with the true labels, and with labels that were permuted.
 
     Attributes:
         value: with the true labels.
         mean, low, high: with dealt ones, the mean and the middle 95 %.
-        p: how often dealt labels score at least as well; the true ones count as one dealing.
+        p: how often permuted labels score at least as well; the true ones count as one permutation.
     """
 
     value: float
@@ -95,10 +95,10 @@ class Chance:
 
     Attributes:
         dataset, data: the corpus and its fingerprint.
-        protocol, folds, seed: of the split, made anew for each dealing.
-        shuffles: how often labels were dealt out.
+        protocol, folds, seed: of the split, made anew for each permutation.
+        shuffles: how often labels were permuted.
         front_end: the kind of bands.
-        kept: label -> share of its recordings that got it again, in the mean over the dealings.
+        kept: label -> share of its recordings that got it again, in the mean over the permutations.
         scores: metric -> :class:`Against`, per recording.
     """
 
@@ -131,7 +131,7 @@ def chance(
         front_end: gives the bands.
         protocol: of :mod:`train.data.splits`.
         folds: how many.
-        shuffles: how often labels are dealt out.
+        shuffles: how often labels are permuted.
 
     Raises:
         DataError: if there are too few labels or groups for that.
@@ -140,10 +140,10 @@ def chance(
     units = cut_before_splitting(clips, front_end.config) if cut else clips
     rows = statistics(units, front_end)
     true = scores(units, rows, labels, protocol, folds)
-    kept, dealt = [], []
-    for seed in tqdm(range(shuffles), desc=f"Labels dealt out, {protocol}", unit="time"):
+    kept, permuted = [], []
+    for seed in tqdm(range(shuffles), desc=f"Labels permuted, {protocol}", unit="time"):
         other = shuffled(units, labels, seed)
-        dealt.append(scores(other, rows, labels, protocol, folds))
+        permuted.append(scores(other, rows, labels, protocol, folds))
         kept.append(kept_labels(units, other))
     return Chance(
         dataset=dataset,
@@ -154,7 +154,7 @@ def chance(
         shuffles=shuffles,
         front_end=front_end.config.kind,
         kept={label: float(np.mean([one[label] for one in kept])) for label in kept[0]},
-        scores={name: against(true[name], [one[name] for one in dealt]) for name in SCORES},
+        scores={name: against(true[name], [one[name] for one in permuted]) for name in SCORES},
     )
 
 
@@ -207,9 +207,9 @@ def kept_labels(before: Clips, after: Clips) -> Mapping[str, float]:
     return {label: float(np.mean(hits)) for label, hits in same.items()}
 
 
-def against(value: float, dealt: Sequence[float]) -> Against:
-    """A score beside those of dealt labels."""
-    low, high = np.percentile(dealt, [2.5, 97.5])
-    as_good = sum(one >= value - ALIKE for one in dealt)
-    p = (1 + as_good) / (1 + len(dealt))
-    return Against(value, float(np.mean(dealt)), float(low), float(high), p)
+def against(value: float, permuted: Sequence[float]) -> Against:
+    """Return a score beside those of permuted labels."""
+    low, high = np.percentile(permuted, [2.5, 97.5])
+    as_good = sum(one >= value - ALIKE for one in permuted)
+    p = (1 + as_good) / (1 + len(permuted))
+    return Against(value, float(np.mean(permuted)), float(low), float(high), p)

@@ -1,4 +1,4 @@
-"""A gate and a classifier that judge tones, so that every test knows what is to be heard."""
+"""A detector and a classifier that judge tones, so that every test knows what is to be heard."""
 
 from dataclasses import dataclass, field
 

@@ -45,7 +45,7 @@ def test_the_axis_ends_where_the_picture_does(hz, where):
     assert place(hz) == pytest.approx(where)
 
 
-def test_the_track_starts_where_the_gate_did_and_shows_the_threshold():
+def test_the_track_starts_where_the_detector_did_and_shows_the_threshold():
     svg = track_svg(np.array([np.nan, np.nan, 0.25, 1.0], "f4"), 0.6)
     assert re.search('polyline points="([^"]*)"', svg)[1] == "3,75.0 4,0.0"
     assert 'y1="40.0" y2="40.0"' in svg

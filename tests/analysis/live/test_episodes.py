@@ -49,17 +49,17 @@ def test_sound_that_turns_out_to_be_a_cry_is_its_beginning():
     assert [(e.kind, e.start) for e in found] == [("cry", 1.0)]
 
 
-def test_a_gate_that_is_quick_does_not_date_a_cry_before_its_sound():
+def test_a_detector_that_is_quick_does_not_date_a_cry_before_its_sound():
     found, _ = run([0] * 8 + [0.2] + [0.9] * 8 + [0] * 8, [0] * 8 + [1] * 9 + [0] * 8)
     assert [(e.kind, e.start) for e in found] == [("cry", 2.0)]
 
 
-def test_a_cry_ends_where_it_is_quiet_and_not_where_the_gate_still_remembers_it():
+def test_a_cry_ends_where_it_is_quiet_and_not_where_the_detector_still_remembers_it():
     found, _ = run([0] * 4 + [0.9] * 16 + [0] * 8, [0] * 3 + [1] * 8 + [0] * 17)
     assert [(e.kind, e.end) for e in found] == [("cry", 2.75)]
 
 
-def test_a_cry_that_is_followed_by_speech_ends_where_the_gate_says():
+def test_a_cry_that_is_followed_by_speech_ends_where_the_detector_says():
     found, _ = run([0.9] * 12 + [0] * 8, [1] * 20)
     assert [e.kind for e in found] == ["cry", "sound"]
     assert found[0].end == 2.0

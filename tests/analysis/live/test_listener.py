@@ -154,7 +154,9 @@ def size(kept):
 
 def test_ten_minutes_take_no_more_memory_than_one(listener):
     def kept():
-        return {k: v for k, v in vars(listener).items() if k not in ("gate", "classifier", "lines")}
+        return {
+            k: v for k, v in vars(listener).items() if k not in ("detector", "classifier", "lines")
+        }
 
     turn = np.concatenate([tone(CRY_HZ, 2), silence(4), tone(OTHER_HZ, 1), silence(3)])
     feed(listener, np.tile(turn, 6))

@@ -13,8 +13,8 @@ from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, WITHOUT
 from analysis.stats.recordings import ResultsError, chance_level
 from analysis.stats.runs import NO_RUNS, RESULTS, find_runs, read_run
 from cry_model.metrics import METRICS
-from tests.analysis.made_up_runs import LABELS, write_run
 from tests.analysis.plain_metrics import plain, rows_of, score_of
+from tests.analysis.synthetic_runs import LABELS, write_run
 
 CELL = CellKey("donateacry", "baby")
 SKILLS = {FULL: 3.0, NO_MCA: 0.2, NO_RSE: 2.2}

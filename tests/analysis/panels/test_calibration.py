@@ -24,7 +24,7 @@ from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import RESULTS, find_runs, read_run
 from cry_model.metrics import BINS
 from cry_model.results import label_numbers, probabilities_of
-from tests.analysis.made_up_runs import LABELS, write_run
+from tests.analysis.synthetic_runs import LABELS, write_run
 from train.scoring import results
 from train.scoring.calibration import calibrate
 
@@ -37,7 +37,7 @@ def committed():
 
 
 @pytest.fixture(scope="module")
-def made_up(tmp_path_factory):
+def synthetic(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     for system, skill in (("ecapa-tdnn", 1.0), ("resnet18", 0.3)):
         write_run(root, system, skill, seeds=(0, 1))
@@ -79,13 +79,13 @@ def test_the_error_after_is_that_of_run_json_if_groups_count_alike(committed):
         truth, p = arrays(run)
         groups = run.recordings["group"]
         weights = (1 / groups.map(groups.value_counts())).to_numpy()
-        before, after = (plain_error(truth, q, weights) for q in (p, run.tempered))
+        before, after = (plain_error(truth, q, weights) for q in (p, run.scaled))
         assert before == pytest.approx(run.calibration.error_before.value, abs=1e-9)
         assert after == pytest.approx(run.calibration.error_after.value, abs=1e-9)
 
 
-def test_no_fold_has_a_part_in_its_own_temperature(made_up):
-    run = made_up.of(*CELL)["ecapa-tdnn"]
+def test_no_fold_has_a_part_in_its_own_temperature(synthetic):
+    run = synthetic.of(*CELL)["ecapa-tdnn"]
     truth, p = arrays(run)
     rows = run.recordings.reset_index(drop=True)
     fold = run.predictions.drop_duplicates("recording").set_index("recording")["fold"]
@@ -102,11 +102,11 @@ def test_no_fold_has_a_part_in_its_own_temperature(made_up):
 
         inverse = minimize(loss, [1.0], method="BFGS", tol=1e-9).x[0]
         expected = softmax(np.log(p[tested.index]) * inverse, axis=1)
-        np.testing.assert_allclose(run.tempered[tested.index], expected, atol=2e-4)
+        np.testing.assert_allclose(run.scaled[tested.index], expected, atol=2e-4)
 
 
-def test_bins_and_their_intervals_are_counted_one_by_one(made_up):
-    run = made_up.of(*CELL)["ecapa-tdnn"]
+def test_bins_and_their_intervals_are_counted_one_by_one(synthetic):
+    run = synthetic.of(*CELL)["ecapa-tdnn"]
     (truth, p), groups = arrays(run), run.recordings["group"].to_numpy()
     found = reliability(truth, p, groups.tolist(), draws=60)
     confidence, right = p.max(1), p.argmax(1) == truth
@@ -147,10 +147,10 @@ def surest(confidence, right, share):
 
 
 @pytest.mark.parametrize("digits", [1, 6])
-def test_coverage_and_its_intervals_are_those_of_a_plain_loop(made_up, digits):
-    run = made_up.of(*CELL)["ecapa-tdnn"]
+def test_coverage_and_its_intervals_are_those_of_a_plain_loop(synthetic, digits):
+    run = synthetic.of(*CELL)["ecapa-tdnn"]
     truth, groups = label_numbers(run.recordings, LABELS), run.recordings["group"].to_numpy()
-    p = run.tempered.round(digits)
+    p = run.scaled.round(digits)
     found = coverage(run.recordings, LABELS, p, draws=30)
     confidence, right = p.max(1), p.argmax(1) == truth
     hungry = truth == LABELS.index("hungry")
@@ -175,8 +175,8 @@ def test_coverage_and_its_intervals_are_those_of_a_plain_loop(made_up, digits):
     np.testing.assert_allclose(found.usual_accuracy, usual)
 
 
-def test_the_order_of_rows_says_nothing_even_of_ties(made_up):
-    table = made_up.of(*CELL)["ecapa-tdnn"].recordings
+def test_the_order_of_rows_says_nothing_even_of_ties(synthetic):
+    table = synthetic.of(*CELL)["ecapa-tdnn"].recordings
     columns = [f"p_{label}" for label in LABELS]
     rough = table.assign(**{c: table[c].round(1) for c in columns})
     one = coverage(rough, LABELS, None, draws=20)
@@ -225,13 +225,13 @@ def test_a_damaged_calibration_is_named(calibrated):
     assert found.by_label["hungry"] <= 1
 
 
-def test_all_systems_are_drawn_and_the_chosen_one_stands_out(made_up):
-    diagram, curves = CALIBRATION.exhibits(made_up, CELL, {"system": "resnet18"})
+def test_all_systems_are_drawn_and_the_chosen_one_stands_out(synthetic):
+    diagram, curves = CALIBRATION.exhibits(synthetic, CELL, {"system": "resnet18"})
     lines = {line.name: line for line in curves.figure.data if line.name}
     assert lines["ResNet18"].line.width > lines["ECAPA-TDNN"].line.width
     assert set(curves.data["system"]) == {"ecapa-tdnn", "resnet18"}
     own = curves.data[curves.data["system"] == "resnet18"]
-    run = made_up.of(*CELL)["resnet18"]
+    run = synthetic.of(*CELL)["resnet18"]
     values = [e.value for e in run.coverage.accuracy[DRAWN]]
     np.testing.assert_allclose(own["accuracy"], values, atol=1e-5)
     np.testing.assert_allclose(lines["ResNet18"].y, values, atol=1e-4)
@@ -247,11 +247,11 @@ def test_all_systems_are_drawn_and_the_chosen_one_stands_out(made_up):
     assert diagram.name == "reliability-donateacry-baby-resnet18"
 
 
-def test_under_clip_nothing_is_scaled_and_the_note_says_why(made_up):
-    diagram, _ = CALIBRATION.exhibits(made_up, CellKey("donateacry", "clip"))
+def test_under_clip_nothing_is_scaled_and_the_note_says_why(synthetic):
+    diagram, _ = CALIBRATION.exhibits(synthetic, CellKey("donateacry", "clip"))
     assert set(diagram.data["probabilities"]) == {BEFORE}
     assert NOT_SCALED in diagram.note
-    run = made_up.of("donateacry", "clip")["ecapa-tdnn"]
+    run = synthetic.of("donateacry", "clip")["ecapa-tdnn"]
     plain = coverage(run.recordings, LABELS, None)
     assert plain.accuracy == run.coverage.accuracy
 

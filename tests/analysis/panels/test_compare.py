@@ -12,8 +12,8 @@ from analysis.stats.paper import FULL
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import NO_RUNS, find_runs
 from cry_model.metrics import METRICS
-from tests.analysis.made_up_runs import LABELS, write_run
 from tests.analysis.plain_scores import difference_bounds, score, scored
+from tests.analysis.synthetic_runs import LABELS, write_run
 from tests.conftest import ROOT
 
 CELL, OTHER = CellKey("donateacry", "baby"), CellKey("donateacry", "clip")
@@ -111,7 +111,7 @@ def test_the_table_of_mcnemar_adds_up(found):
 
 
 def test_the_flips_are_those_of_a_loop(found):
-    _, tests, flips = shown(found)
+    _, tests, disagreements = shown(found)
     runs = [found.of(*CELL)[system] for system in (FULL, "ecapa-tdnn")]
     files, expected = [scored(run) for run in runs], set()
     for place, label in enumerate(LABELS[number] for number in files[0][0]):
@@ -121,18 +121,18 @@ def test_the_flips_are_those_of_a_loop(found):
             seed, row = divmod(place, 90)
             expected.add((seed, f"r{row:03d}", label, *answers, alone))
     columns = ["seed", "recording", "label", "run_a", "run_b", "right"]
-    assert set(flips.data[columns].itertuples(index=False, name=None)) == expected
-    count = flips.table["right"].value_counts()
+    assert set(disagreements.data[columns].itertuples(index=False, name=None)) == expected
+    count = disagreements.table["right"].value_counts()
     assert count["A"] == tests.data["only_a_right"].sum()
     assert count["B"] == tests.data["only_b_right"].sum()
-    assert flips.note.startswith(f"{len(expected)} of 180 ")
+    assert disagreements.note.startswith(f"{len(expected)} of 180 ")
 
 
 def test_one_seed_is_counted_in_recordings(found):
-    _, tests, flips = shown(found, OTHER)
-    assert flips.note.startswith(f"{len(flips.table)} of 90 ")
+    _, tests, disagreements = shown(found, OTHER)
+    assert disagreements.note.startswith(f"{len(disagreements.table)} of 90 ")
     assert "seed" not in tests.table
-    assert "seed" not in flips.table
+    assert "seed" not in disagreements.table
 
 
 def test_the_line_has_the_numbers_of_the_chosen_metric(found):
@@ -148,9 +148,9 @@ def test_only_the_seeds_of_both_are_compared(tmp_path):
     write_run(tmp_path, "ecapa-tdnn", seeds=(1, 2))
     write_run(tmp_path, "resnet18", seeds=(5,))
     found = find_runs(tmp_path)
-    _, tests, flips = shown(found)
+    _, tests, disagreements = shown(found)
     assert list(tests.data["seed"]) == [1]
-    assert set(flips.data["seed"]) == {1}
+    assert set(disagreements.data["seed"]) == {1}
     with pytest.raises(ComparisonError, match="not both seed"):
         shown(found, b="resnet18")
 

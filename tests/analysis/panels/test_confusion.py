@@ -15,7 +15,7 @@ from analysis.stats.paper import read_paper
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import RESULTS, find_runs
 from analysis.tabs.analysis import cell_list, cell_options
-from tests.analysis.made_up_runs import LABELS, write_run
+from tests.analysis.synthetic_runs import LABELS, write_run
 
 ONE, OTHER = "improved-ecapa-tdnn", "ecapa-tdnn"
 BABY, CLIP = CellKey("donateacry", "baby"), CellKey("donateacry", "clip")

@@ -10,9 +10,9 @@ from sklearn.metrics import log_loss
 from analysis.panels.base import CellKey
 from analysis.panels.errors import ERRORS, MOST, errors, suspects, verdicts
 from analysis.stats.paired import ComparisonError
-from analysis.stats.recordings import LEAST, ResultsError, judged
+from analysis.stats.recordings import LEAST, ResultsError, with_errors
 from analysis.stats.runs import RESULTS, find_runs
-from tests.analysis.made_up_runs import LABELS, write_run
+from tests.analysis.synthetic_runs import LABELS, write_run
 
 SYSTEMS = ("improved-ecapa-tdnn", "ecapa-tdnn", "resnet18")
 COLUMNS = [f"p_{label}" for label in LABELS]
@@ -51,20 +51,20 @@ def test_the_log_loss_is_that_of_scikit_learn(found):
         loss(row["label"], np.array([row[column] for column in COLUMNS]), LABELS)
         for row in run.recordings.to_dict("records")
     ]
-    np.testing.assert_allclose(run.judged["loss"], expected)
-    assert len(run.judged) == 180
+    np.testing.assert_allclose(run.with_errors["loss"], expected)
+    assert len(run.with_errors) == 180
 
 
 def test_a_probability_of_nothing_costs_what_the_file_can_tell():
     table = pd.DataFrame(
         {"label": ["tired", "tired"], "p_hungry": [1.0, 0.5], "p_tired": [0.0, 0.5]}
     )
-    found = judged(table, ("hungry", "tired"))
+    found = with_errors(table, ("hungry", "tired"))
     np.testing.assert_allclose(found["loss"], [-np.log(LEAST), np.log(2)])
     assert list(found["answer"]) == ["hungry", "hungry"]  # of equals the first, as in the metrics
     assert list(found["wrong"]) == [True, True]
     assert list(found["confidence"]) == [1.0, 0.5]
-    assert judged(table[:0], ("hungry", "tired")).empty
+    assert with_errors(table[:0], ("hungry", "tired")).empty
 
 
 @pytest.mark.parametrize("system", [None, *SYSTEMS])

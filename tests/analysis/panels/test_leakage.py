@@ -13,9 +13,9 @@ from analysis.stats.paired import ComparisonError
 from analysis.stats.paper import FULL, NO_MCA
 from analysis.stats.recordings import SCORES, ResultsError, chance_level
 from analysis.stats.runs import NO_RUNS, find_runs
-from analysis.stats.side_results import yardsticks
-from tests.analysis.made_up_runs import write_run
+from analysis.stats.side_results import baselines_of
 from tests.analysis.plain_scores import difference_bounds, score, scored
+from tests.analysis.synthetic_runs import write_run
 from tests.conftest import ROOT
 
 COMMITTED = ROOT / "assets" / "results"
@@ -96,7 +96,7 @@ def test_the_figure_shows_what_the_data_has(found):
     np.testing.assert_allclose(lost.figure.data[0].x, 100 * lost.data["lost"])
 
 
-def test_what_guessing_scores_is_that_of_the_constant_answer(found):
+def test_what_chance_scores_is_that_of_the_constant_answer(found):
     run = found.runs[0]
     truth, _, _ = scored(run)
     constant = np.full(len(truth), np.bincount(truth).argmax())
@@ -144,14 +144,14 @@ def test_only_the_seeds_of_both_are_compared(tmp_path):
     assert found.lost.value == pytest.approx(values[0] - values[1])
 
 
-def test_yardsticks_stand_beside_the_systems(tmp_path):
+def test_baselines_stand_beside_the_systems(tmp_path):
     for protocol in ("clip", "recording"):
         folder = write_run(
             tmp_path, "feature-mlp", dataset="challenge6-features", protocol=protocol
         )
         record = json.loads((folder / "run.json").read_text())
         rate = {"balanced_accuracy": {"value": 0.4, "low": 0.3, "high": 0.5}, "other": 1}
-        record["beside"] = {"sample_rate": rate}
+        record["baselines"] = {"sample_rate": rate}
         (folder / "run.json").write_text(json.dumps(record))
     found = find_runs(tmp_path)
     exhibit = shown(found, dataset="challenge6-features")[0]
@@ -164,10 +164,12 @@ def test_yardsticks_stand_beside_the_systems(tmp_path):
     assert CORPUS_CAPTION in exhibit.note
     without = shown(found, "macro_auc", "challenge6-features")[0]
     assert "sample_rate" not in set(without.data["name"])
-    record["beside"] = {"sample_rate": {"balanced_accuracy": 0.4}}
+    record["baselines"] = {"sample_rate": {"balanced_accuracy": 0.4}}
     (folder / "run.json").write_text(json.dumps(record))
     with pytest.raises(ResultsError, match=r"run\.json is not as train fit writes it"):
-        yardsticks(found.of("challenge6-features", "recording")["feature-mlp"], "balanced_accuracy")
+        baselines_of(
+            found.of("challenge6-features", "recording")["feature-mlp"], "balanced_accuracy"
+        )
 
 
 @pytest.mark.parametrize("metric", SCORES)
@@ -178,9 +180,9 @@ def test_the_committed_results_are_drawn(metric):
         data = scores.data[scores.data["mark"] == "system"].set_index(["name", "protocol"])
         runs = {(r.system, r.protocol): r for r in found.runs if r.dataset == cell.dataset}
         for row in lost.data.itertuples():
-            lax, strict = runs[row.system, row.lax], runs[row.system, row.strict]
-            assert data.loc[(row.system, row.lax), metric] == pytest.approx(score(lax, metric))
-            seeds = set(lax.seeds) & set(strict.seeds)
-            expected = score(lax, metric, seeds) - score(strict, metric, seeds)
+            loose, strict = runs[row.system, row.loose], runs[row.system, row.strict]
+            assert data.loc[(row.system, row.loose), metric] == pytest.approx(score(loose, metric))
+            seeds = set(loose.seeds) & set(strict.seeds)
+            expected = score(loose, metric, seeds) - score(strict, metric, seeds)
             assert row.lost == pytest.approx(expected)
             assert row.low < row.lost < row.high

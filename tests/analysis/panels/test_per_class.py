@@ -21,7 +21,7 @@ from analysis.stats.per_class import (
 )
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import NO_RUNS, RESULTS, find_runs, read_run
-from tests.analysis.made_up_runs import LABELS, write_run
+from tests.analysis.synthetic_runs import LABELS, write_run
 
 CELL = CellKey("donateacry", "baby")
 
@@ -53,7 +53,7 @@ def read(folder, labels):
 
 
 @pytest.fixture(scope="module")
-def made_up(tmp_path_factory):
+def synthetic(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     write_run(root, "ecapa-tdnn", seeds=(0, 1))
     return find_runs(root)
@@ -83,8 +83,8 @@ def test_committed_scores_are_those_of_scikit_learn(committed, cell, system):
         assert own.share == pytest.approx((truth == c).mean())
 
 
-def test_intervals_are_those_of_a_plain_loop(made_up):
-    run = made_up.of(*CELL)["ecapa-tdnn"]
+def test_intervals_are_those_of_a_plain_loop(synthetic):
+    run = synthetic.of(*CELL)["ecapa-tdnn"]
     truth, p, groups, _ = read(run.folder, LABELS)
     found = class_scores(run.recordings, LABELS, draws=40)
     names, rng, draws = np.unique(groups), np.random.default_rng(0), []
@@ -160,9 +160,9 @@ def test_what_is_undefined_is_nan_and_not_nothing():
     assert np.isnan(lows).all()
 
 
-def test_the_panel_draws_and_tabulates_every_class(made_up):
-    dots, roc, precision_recall = PER_CLASS.exhibits(made_up, CELL)
-    run = made_up.of(*CELL)["ecapa-tdnn"]
+def test_the_panel_draws_and_tabulates_every_class(synthetic):
+    dots, roc, precision_recall = PER_CLASS.exhibits(synthetic, CELL)
+    run = synthetic.of(*CELL)["ecapa-tdnn"]
     truth, p, _, _ = read(run.folder, LABELS)
     assert list(dots.table["Class"]) == list(LABELS)
     expected = by_sklearn(truth, p)
@@ -231,8 +231,8 @@ def test_ten_classes_look_different_in_lines_and_in_points():
         assert len({(class_colour(labels, c), other(labels, c)) for c in labels}) == 10
 
 
-def test_the_average_precision_knows_ties_and_seeds(made_up):
-    run = read_run(made_up.runs[0].folder)
+def test_the_average_precision_knows_ties_and_seeds(synthetic):
+    run = read_run(synthetic.runs[0].folder)
     rough = run.recordings.assign(
         **{f"p_{label}": run.recordings[f"p_{label}"].round(1) for label in LABELS}
     )

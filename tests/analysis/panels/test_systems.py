@@ -14,8 +14,8 @@ from analysis.stats.runs import NO_RUNS, RESULTS, FoundRuns, find_runs
 from analysis.stats.side_results import BENCHMARK
 from cry_model.metrics import METRICS
 from cry_model.registry import MEBI, PAPER_REFERENCE
-from tests.analysis.made_up_runs import LABELS, write_run
 from tests.analysis.plain_metrics import score_of
+from tests.analysis.synthetic_runs import LABELS, write_run
 
 CELL = CellKey("donateacry", "baby")
 STATED = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["systems"]

@@ -9,14 +9,14 @@ from analysis.panels.base import CellKey, Exhibit, Option, Panel, Selector, cell
 from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import find_runs
 from analysis.tabs.analysis import exhibits_of
-from tests.analysis.made_up_runs import write_run
+from tests.analysis.synthetic_runs import write_run
 
 CELL = CellKey("donateacry", "baby")
 
 
 def draw(found, cell, metric):
     data = pd.DataFrame({"metric": [metric, "none"], "value": [0.5, float("nan")]})
-    return (Exhibit("made-up", "A finding", data, note="A note."),)
+    return (Exhibit("synthetic", "A finding", data, note="A note."),)
 
 
 PANEL = Panel(
@@ -40,7 +40,7 @@ def test_the_data_of_a_panel_is_json(found):
     told = exhibits_of(found, [PANEL], "made", CELL, {"metric": "auc"})
     assert json.loads(json.dumps(told, allow_nan=False)) == [
         {
-            "name": "made-up",
+            "name": "synthetic",
             "title": "A finding",
             "note": "A note.",
             "rows": [{"metric": "auc", "value": 0.5}, {"metric": "none", "value": None}],

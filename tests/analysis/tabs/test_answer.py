@@ -82,7 +82,7 @@ def test_a_recording_that_the_model_does_not_know_gets_no_claim(six, examples):
     assert "it has no answer" in answer_html(flat)
 
 
-def test_a_pupil_tells_of_its_teacher(six, examples):
+def test_a_student_tells_of_its_teacher(six, examples):
     network = six[0].classifier
     prediction = network.predict(examples / "synthetic_rhythmic.wav")
     html = answer_html(replace(prediction, agreement=AGREEMENT, evaluation=None))

@@ -11,7 +11,7 @@ from analysis.panels.errors import ERRORS
 from analysis.stats.runs import NO_RUNS, find_runs
 from analysis.tabs.analysis import build_analysis_tab, cell_list, cell_value
 from analysis.tabs.recordings import ClassifyTab
-from tests.analysis.made_up_runs import write_run
+from tests.analysis.synthetic_runs import write_run
 
 ONE, OTHER = "improved-ecapa-tdnn", "ecapa-tdnn"
 
@@ -58,7 +58,7 @@ def outputs(fn, values):
 
 
 def chosen(page, *choices):
-    fn = handler(page, "confusion-system", "select")
+    fn = handler(page, "confusion-system", "input")
     return outputs(fn, fn.fn(*choices))
 
 
@@ -82,14 +82,14 @@ def test_what_was_listed_and_played_goes_when_something_else_is_drawn(page):
     for place in ("confusion-list-heading", "confusion-list", "confusion-listening"):
         assert shown[place].visible is False
     assert shown["confusion-player"] == ""
-    fn = handler(page, "errors-system", "select")
+    fn = handler(page, "errors-system", "input")
     shown = outputs(fn, fn.fn("donateacry", "baby", "all", "all", "all"))
     assert shown["errors-listening"].visible is False
     assert shown["errors-player"] == ""
 
 
 def test_choosing_a_cell_lists_its_recordings_and_awaits_a_row(page, found):
-    fn = handler(page, "confusion-cell", "select")
+    fn = handler(page, "confusion-cell", "input")
     shown = outputs(fn, fn.fn("donateacry", "baby", cell_value(ONE, "tired", "hungry")))
     expected = cell_list(found.of("donateacry", "baby")[ONE], "tired", "hungry")
     assert len(expected) > 0
@@ -137,7 +137,7 @@ def test_none_of_it_is_offered_to_programs(page):
 
 def test_without_runs_or_without_a_classify_tab_the_page_is_built(found):
     empty = page_with(NO_RUNS)
-    fn = handler(empty, "confusion-system", "select")
+    fn = handler(empty, "confusion-system", "input")
     shown = outputs(fn, fn.fn("", "", None, None, None, False, False))
     assert shown["confusion-cell"].choices == []
     with gr.Blocks(analytics_enabled=False) as page, gr.Tab("Analysis") as tab:

@@ -17,18 +17,18 @@ from analysis.tabs.answer import (
     detector_text,
 )
 from analysis.tabs.classify import IF_A_CRY, classify
-from cry_model import CryTrack
+from cry_model import DetectionScores
 from tests.analysis.sounds import RATE, cry, write
-from tests.stand_ins import GATE_RECORD, hum
+from tests.stand_ins import DETECTOR_RECORD, hum
 
 
 @pytest.fixture(scope="module")
-def nothing(tmp_path_factory, models, gate):
+def nothing(tmp_path_factory, models, detector):
     """All models' views of a hum."""
     path = write(tmp_path_factory.mktemp("sounds") / "hum.wav", hum(5, RATE))
-    *_, session = classify(models, str(path), gate=gate)
+    *_, session = classify(models, str(path), detector=detector)
     return [
-        (session.answers[m.name], *classify(models, str(path), m.name, session, gate)[:2])
+        (session.answers[m.name], *classify(models, str(path), m.name, session, detector)[:2])
         for m in models
     ]
 
@@ -52,13 +52,13 @@ def test_the_probability_stands_beside_the_threshold_and_how_often_that_is_right
     for answer, html, _ in nothing:
         shown = html.partition("<details")[0]
         assert f"at most {100 * answer.track.score:.0f}%" in shown
-        assert f"threshold is {100 * GATE_RECORD.threshold:.0f}%" in shown
-        assert detector_text(GATE_RECORD) in shown
+        assert f"threshold is {100 * DETECTOR_RECORD.threshold:.0f}%" in shown
+        assert detector_text(DETECTOR_RECORD) in shown
 
 
 def test_a_probability_just_below_is_not_rounded_up_to_the_threshold(nothing):
     answer, *_ = nothing[0]
-    track = CryTrack((0.0, 0.5), 2.0, (0.498, 0.498), 2.5, 0.5)
+    track = DetectionScores((0.0, 0.5), 2.0, (0.498, 0.498), 2.5, 0.5)
     assert "at most 49.8%" in answer_html(replace(answer, track=track))
 
 
@@ -89,15 +89,15 @@ def test_who_reads_the_label_alone_is_not_fooled(nothing):
     assert replace(answer, track=None).to_dict()["label"] == answer.label
 
 
-def test_a_cry_is_not_folded_and_the_detector_is_trusted_as_measured(tmp_path, models, gate):
+def test_a_cry_is_not_folded_and_the_detector_is_trusted_as_measured(tmp_path, models, detector):
     path = write(tmp_path / "cry.wav", cry(5))
-    html = classify(models, str(path), gate=gate)[0]
+    html = classify(models, str(path), detector=detector)[0]
     assert HEADING not in html
     assert "anyway" not in html
-    assert detector_text(GATE_RECORD) in html
+    assert detector_text(DETECTOR_RECORD) in html
 
 
-def test_without_a_gate_everything_is_answered_for(tmp_path, models):
+def test_without_a_detector_everything_is_answered_for(tmp_path, models):
     path = write(tmp_path / "hum.wav", hum(5, RATE))
     html, _, session = classify(models, str(path))
     assert HEADING not in html
@@ -106,8 +106,8 @@ def test_without_a_gate_everything_is_answered_for(tmp_path, models):
     assert "cry detector" not in html
 
 
-def test_the_about_tab_says_what_the_detector_does_and_how_often_it_is_right(gate):
-    text = about_detector(gate)
+def test_the_about_tab_says_what_the_detector_does_and_how_often_it_is_right(detector):
+    text = about_detector(detector)
     assert "2 s at a time" in text
     assert "50%" in text
-    assert detector_text(GATE_RECORD) in text
+    assert detector_text(DETECTOR_RECORD) in text

@@ -10,7 +10,7 @@ from analysis.stats.recordings import ResultsError
 from analysis.stats.runs import NO_RUNS, find_runs
 from analysis.tabs.analysis import build_analysis_tab
 from analysis.tabs.panel_view import NOTHING, resolve, resolve_cell, values
-from tests.analysis.made_up_runs import write_run
+from tests.analysis.synthetic_runs import write_run
 
 PLACES, BLOCKS = 2, 7
 

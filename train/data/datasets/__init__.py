@@ -18,7 +18,7 @@ from train.data.datasets import (
     folder,
     synthetic6,
 )
-from train.data.datasets import detector as gate
+from train.data.datasets import detector as detector
 from train.data.datasets import unlabelled as cries
 
 
@@ -55,7 +55,7 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset(challenge6.NAME, challenge6.read, challenge6.regroup),
         Dataset(challenge6_cuts.NAME, challenge6_cuts.read, challenge6_cuts.regroup),
         Dataset(folder.NAME, folder.read, folder.regroup),
-        Dataset(gate.NAME, gate.read, load=gate.load),
+        Dataset(detector.NAME, detector.read, load=detector.load),
         Dataset(synthetic6.NAME, synthetic6.read, write=synthetic6.write),
     )
 }

@@ -21,7 +21,7 @@ SAME_LENGTH = 0.0007  # seconds
 
 
 def read(root: Path) -> Corpus:
-    """Lists the recordings ``train/<label>/<label>_<n>.wav`` of ``root/challenge6`` or ``root``.
+    """List the recordings ``train/<label>/<label>_<n>.wav`` of ``root/challenge6`` or ``root``.
 
     Every recording is its own source and group: :func:`regroup` finds better ones. The test set
     beside ``train`` is not read, for it has no labels. Hidden files are ignored.
@@ -42,7 +42,7 @@ def read(root: Path) -> Corpus:
 
 
 def _training_set(root: Path) -> Path:
-    """The folder that holds those of the labels."""
+    """Return the folder that holds those of the labels."""
     below, direct = root / NAME / "train", root / "train"
     found = [f for f in (below, direct) if any((f / label).is_dir() for label in LABELS)]
     if not found:
@@ -78,6 +78,6 @@ def _item(path: Path, label: str) -> Item:
 
 
 def regroup(clips: Clips) -> tuple[Item, ...]:
-    """The items, with what has the same length or the same sound as one source and group."""
+    """Return the items, with what has the same length or the same sound as one source and group."""
     lengths = equal_lengths(clips.items, clips.seconds, SAME_LENGTH)
     return join(clips.items, [*lengths, *near_duplicates(clips.waveforms)])

@@ -57,7 +57,8 @@ def _item(folder: Path, row: dict[str, str]) -> Item:
 
 
 def regroup(clips: Clips) -> tuple[Item, ...]:
-    """The items, with the table's groups and what sounds the same as one source and group."""
+    """Return the items, with the table's groups and what sounds the same as one source and
+    group."""
     together: dict[str, list[int]] = {}
     for i, item in enumerate(clips.items):
         together.setdefault(item.group, []).append(i)

@@ -1,4 +1,4 @@
-"""Cries against everything else that we have or can make, for the gate that tells them apart.
+"""Cries against everything else that we have or can make, for the detector that tells them apart.
 
 Cries are Donate-a-Cry in both folders, each upload once, and ESC-10's. Other sounds are the nine
 other classes of ESC-10, spoken digits joined into speech, at their own pitch and as high as a
@@ -24,7 +24,7 @@ from train.data import other_sounds as everyday_sounds
 from train.data.corpus import Corpus, Item
 from train.data.datasets import donateacry, donateacry_ios, esc10
 
-NAME = "gate"
+NAME = "detector"
 CRY, OTHER = "cry", "other"
 LABELS = (CRY, OTHER)
 FOLDS = 5
@@ -35,12 +35,12 @@ SPOKEN = 10  # of each speaker and pitch
 
 
 def kind_of(recording: str) -> str:
-    """What a recording holds, by its name: ``rooster``, ``speech``, ``donateacry``."""
+    """Return what a recording holds, by its name: ``rooster``, ``speech``, ``donateacry``."""
     return recording.partition("/")[0]
 
 
 def read(root: Path) -> Corpus:
-    """Lists what is under ``root`` in the folders of the four corpora, and what is made.
+    """List what is under ``root`` in the folders of the four corpora, and what is made.
 
     Raises:
         DataError: if one of them is missing.
@@ -51,7 +51,7 @@ def read(root: Path) -> Corpus:
 
 
 def load(item: Item) -> audio.Recording:
-    """The sound of an item: read, joined or made."""
+    """Return the sound of an item: read, joined or made."""
     kind, _, name = item.recording.partition("/")
     if kind in (SPEECH, RAISED_SPEECH):
         speaker, _, number = name.partition("/")
@@ -95,7 +95,7 @@ def _spoken(root: Path) -> Iterator[Item]:
 
 
 def _made() -> Iterator[Item]:
-    """The file of an item is the code that makes it: when that changes, so may the sound."""
+    """Return the file of an item is the code that makes it: when that changes, so may the sound."""
     for kind in everyday_sounds.KINDS:
         for number in range(MADE):
             path = Path(everyday_sounds.__file__)

@@ -33,7 +33,7 @@ ARCHIVE = Archive(
 
 
 def read(root: Path) -> Corpus:
-    """Lists the recordings under ``root/donateacry/<label>/*.wav``.
+    """List the recordings under ``root/donateacry/<label>/*.wav``.
 
     Raises:
         DataError: if there are none.

@@ -27,7 +27,7 @@ LABELS = tuple(REASONS.values())
 
 
 def read(root: Path) -> Corpus:
-    """Lists the recordings under ``root/donateacry_ios``, caf or flac.
+    """List the recordings under ``root/donateacry_ios``, caf or flac.
 
     The last two letters of a name are its label; any others than those of ``REASONS`` ("dk" is
     "don't know") leave it unlabelled.

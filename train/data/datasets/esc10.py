@@ -41,7 +41,7 @@ ARCHIVE = Archive(
 
 
 def read(root: Path) -> Corpus:
-    """Lists the recordings under ``root/esc10/NNN - Class/*.ogg``.
+    """List the recordings under ``root/esc10/NNN - Class/*.ogg``.
 
     Raises:
         DataError: if there are none, or if one is named otherwise.

@@ -32,7 +32,7 @@ class Told:
 
 
 def read(root: Path) -> Corpus:
-    """Lists the recordings under ``root/<label>``, however deep, and their groups.
+    """List the recordings under ``root/<label>``, however deep, and their groups.
 
     A recording that lies directly in ``root`` is unlabelled. Folders that are called train,
     validation or test are a split if they lie alone in ``root``, or in a single folder there; the
@@ -70,7 +70,7 @@ def read(root: Path) -> Corpus:
 
 
 def regroup(clips: Clips) -> tuple[Item, ...]:
-    """The items, with what sounds the same as one source.
+    """Return the items, with what sounds the same as one source.
 
     It is one group too, unless a table gave the groups.
     """
@@ -86,12 +86,13 @@ def _needed(table: Path) -> tuple[str, ...]:
 
 
 def _safe(name: str) -> str:
-    """A name that may stand in a file's name anywhere."""
+    """Return a name that may stand in a file's name anywhere."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "data"
 
 
 def _told(tables: Mapping[str, Table], found: Found) -> Told:
-    """What all tables say; each that has labels, and those that have groups, must be complete."""
+    """Return what all tables say; each that has labels, and those that have groups, must be
+    complete."""
     names = Names(found.recordings)
     labels: dict[str, str] = {}
     groups: dict[str, str] = {}
@@ -110,7 +111,7 @@ def _told(tables: Mapping[str, Table], found: Found) -> Told:
 
 
 def _listed(table: Table, below: str, names: Names) -> dict[str, Mapping[str, str]]:
-    """Recording -> its row, each once."""
+    """Return recording -> its row, each once."""
     listed: dict[str, Mapping[str, str]] = {}
     hint = f" It was read as {table.guessed}: if that is wrong, {WANTED}." if table.guessed else ""
     for row in table.rows:

@@ -53,14 +53,14 @@ class Layout:
     splits: Mapping[str, str]
 
     def place(self, name: str) -> tuple[str | None, str | None]:
-        """The part of the split that a recording is in, and its label by its folder."""
+        """Return the part of the split that a recording is in, and its label by its folder."""
         folders = name.removeprefix(self.base).split("/")[:-1]
         part = self.splits[folders.pop(0)] if self.splits and folders else None
         return part, composed(folders[0]) if folders else None
 
 
 def find(root: Path) -> Found:
-    """Lists what lies under ``root``, behind links too; hidden files and folders are ignored."""
+    """List what lies under ``root``, behind links too; hidden files and folders are ignored."""
     folders, notes, others = [], [], Counter()
     names: dict[Path, str] = {}
     for folder, files in _walk(root, (root,)):
@@ -125,7 +125,8 @@ def layout_of(names: Iterable[str]) -> Layout:
 
 
 def part_of(folder: str) -> str | None:
-    """The part of a split that a folder is called after: "train" for Train, train_set, my-train."""
+    """Return the part of a split that a folder is called after: "train" for Train, train_set,
+    my-train."""
     words = re.split(r"[\W\d_]+", folder.casefold())
     parts = {SPLITS[word] for word in words if word in SPLITS}
     return parts.pop() if len(parts) == 1 else None
@@ -150,7 +151,7 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, list[Pa
 
 
 def _name(path: Path, root: Path) -> str:
-    """The path below ``root`` as text, also where an old archive left other bytes in it."""
+    """Return the path below ``root`` as text, also where an old archive left other bytes in it."""
     raw = os.fsencode(path.relative_to(root).as_posix())
     try:
         return raw.decode()

@@ -1,4 +1,5 @@
-"""A made-up corpus in the layout of the six-class challenge corpus, written by our own synthesiser.
+"""A synthetic corpus in the layout of the six-class challenge corpus, written by our own
+synthesiser.
 
 For tests, demonstrations and to see that training works where the real recordings are not at hand.
 The labels are the paper's so that the layout is the same; here they carry no meaning: each stands
@@ -74,7 +75,8 @@ class PlannedCry:
 
 
 def plan(recordings: int = RECORDINGS, seconds: float = SECONDS) -> list[PlannedCry]:
-    """``recordings`` of each label, about ``seconds`` long: the first one of each, then the next.
+    """Return ``recordings`` of each label, about ``seconds`` long: the first one of each, then the
+    next.
 
     So a smaller corpus is the beginning of a larger one.
     """
@@ -83,7 +85,8 @@ def plan(recordings: int = RECORDINGS, seconds: float = SECONDS) -> list[Planned
 
 
 def _planned(kind: int, number: int, seconds: float) -> PlannedCry:
-    """Recording ``number`` of a label; its rate, length and level are drawn without the label."""
+    """Return recording ``number`` of a label; its rate, length and level are drawn without the
+    label."""
     baby = number // RECORDINGS_OF_A_BABY * len(LABELS) + kind
     seed = number * len(LABELS) + kind
     rng = np.random.default_rng([seed, 2])
@@ -100,7 +103,7 @@ def _planned(kind: int, number: int, seconds: float) -> PlannedCry:
 
 
 def write(root: Path, recordings: int = RECORDINGS, seconds: float = SECONDS) -> None:
-    """Makes ``root/synthetic6``: all of it or, if it is interrupted, nothing.
+    """Make ``root/synthetic6``: all of it or, if it is interrupted, nothing.
 
     Only a killed run leaves a folder, ``root/.synthetic6-*``, that nothing reads.
 
@@ -137,7 +140,7 @@ def _write_into(folder: Path, planned: list[PlannedCry]) -> None:
 
 
 def read(root: Path) -> Corpus:
-    """Lists the recordings that ``root/synthetic6/truth.csv`` names, with their babies.
+    """List the recordings that ``root/synthetic6/truth.csv`` names, with their babies.
 
     Raises:
         DataError: if there is no such table, or if it is not as :func:`write` left it.
@@ -146,7 +149,7 @@ def read(root: Path) -> Corpus:
     table = folder / "truth.csv"
     if not table.is_file():
         raise DataError(
-            f"There is no made-up corpus in {folder}. 'python -m train prepare {NAME}' makes it; "
+            f"There is no synthetic corpus in {folder}. 'python -m train prepare {NAME}' makes it; "
             "or name another folder with --data-root."
         )
     with table.open(newline="", encoding="utf-8", errors="replace") as file:

@@ -62,7 +62,7 @@ class Table:
 
 
 def read_table(path: Path, needed: Iterable[str] = ()) -> Table:
-    """Reads a table of files: ``file`` or ``file_name``, and other columns.
+    """Read a table of files: ``file`` or ``file_name``, and other columns.
 
     UTF-8, UTF-16 and UTF-32 are told by their bytes. Other files are read as cp1252, which shows
     when the names in them are looked up. Commas, semicolons, tabs and bars may divide columns.
@@ -92,12 +92,13 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> Table:
 
 
 def composed(text: str) -> str:
-    """The text with each accent and its letter as one character, as most systems write them."""
+    """Return the text with each accent and its letter as one character, as most systems write
+    them."""
     return unicodedata.normalize("NFC", text)
 
 
 def plain(text: str) -> str:
-    """What is left without case, blanks and ways to write the same character."""
+    """Return what is left without case, blanks and ways to write the same character."""
     return re.sub(r"\s+", "", unicodedata.normalize("NFKC", text).casefold())
 
 
@@ -111,7 +112,7 @@ class Names:
             self.alike[plain(name)].append(name)
 
     def find(self, below: str, file: str) -> str | None:
-        """The recording that is called so, or the only one that is but for case and blanks.
+        """Return the recording that is called so, or the only one that is but for case and blanks.
 
         Args:
             below: the folder of the table, with a slash at its end, or nothing.

@@ -18,7 +18,7 @@ CRY = "baby_cry"
 
 
 def read(root: Path) -> Corpus:
-    """Lists ``root/donateacry_ios`` and the cries under ``root/esc10``; both must be there.
+    """List ``root/donateacry_ios`` and the cries under ``root/esc10``; both must be there.
 
     A group is an installation, or a source at Freesound.
 

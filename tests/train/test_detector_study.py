@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cry_model import CryGate, Recording
+from cry_model import CryDetector, Recording
 from train.data import other_sounds as everyday_sounds
 from train.data.cache import Prepared
 from train.data.clips import Clips
@@ -18,7 +18,7 @@ from train.data.synthesis import synthesise
 from train.fit.experiment import Experiment
 from train.fit.presets import DETECTOR
 from train.fit.run import Run
-from train.studies import detector as gate_check
+from train.studies import detector as detector_check
 from train.studies.detector import FAMILIES, divide, run_check, tasks
 
 KINDS = {"donateacry": 2, "baby_cry": 1, "rooster": 1, "siren": 1, "fan": 1}  # a fold
@@ -39,7 +39,7 @@ def corpus():
                 waves.append(torch.from_numpy(made[: 3 * 16_000 : 2].copy()))
     labels = torch.tensor([LABELS.index(item.label) for item in items])
     clips = Clips(tuple(items), labels, (3.0,) * len(items), (8000,) * len(items), tuple(waves), {})
-    return Prepared(Corpus("gate", LABELS, tuple(items), "none"), clips)
+    return Prepared(Corpus("detector", LABELS, tuple(items), "none"), clips)
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +53,14 @@ def run(corpus, accelerator, tmp_path_factory):
         accelerator=accelerator,
         settings={"channels": 8, "stages": 1},
     )
-    return Run(experiment, (0,), tmp_path_factory.mktemp("gate"))
+    return Run(experiment, (0,), tmp_path_factory.mktemp("detector"))
 
 
 @pytest.fixture(scope="module")
 def found(run):
     """What the whole check finds; it leaves its files in the run's folders."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gate_check, "MIXED", 2)
+        patch.setattr(detector_check, "MIXED", 2)
         return run_check(run)
 
 
@@ -77,29 +77,31 @@ def test_what_is_tested_is_not_learnt_from(corpus):
     assert not any(without for _, without in tasks(corpus.clips, leave_out=False))
 
 
-def test_a_gate_is_fitted_measured_and_shipped(run, found):
+def test_a_detector_is_fitted_measured_and_shipped(run, found):
     table = pd.read_csv(run.results_folder / "scores.csv", keep_default_na=False)
     plain = table[(table["without"] == "") & (table["snr_db"] == "")]
     assert sorted(plain["recording"]) == sorted(i.recording for i in run.experiment.units.items)
     mixed = table[table["snr_db"] != ""]
-    assert len(mixed) == 2 * FOLDS * len(gate_check.SNR_DB)
+    assert len(mixed) == 2 * FOLDS * len(detector_check.SNR_DB)
     assert set(mixed["label"]) == {CRY}
     unheard = table[table["without"] == "tones"]
     assert {kind_of(name) for name in unheard["recording"]} == {"siren"}
-    gate = CryGate.from_pretrained(run.checkpoint_folder)
-    assert gate.config.gate == found.record()
-    assert gate.threshold == pytest.approx(found.threshold)
+    detector = CryDetector.from_pretrained(run.checkpoint_folder)
+    assert detector.config.detector == found.record()
+    assert detector.threshold == pytest.approx(found.threshold)
 
 
-def test_the_score_in_the_table_is_that_of_the_gate(run, found):
-    gate = CryGate.from_pretrained(run.checkpoint_folder)
+def test_the_score_in_the_table_is_that_of_the_detector(run, found):
+    detector = CryDetector.from_pretrained(run.checkpoint_folder)
     wave = run.experiment.data.clips.waveforms[0]
-    expected = gate.scan(Recording(wave, 8000)).score
-    assert gate_check.score(gate.model, gate.front_end, wave) == pytest.approx(expected, abs=1e-6)
+    expected = detector.scan(Recording(wave, 8000)).score
+    assert detector_check.score(detector.model, detector.front_end, wave) == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_what_is_there_is_not_fitted_again(run, found, monkeypatch):
-    monkeypatch.setattr(gate_check, "train_model", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr(detector_check, "train_model", lambda *_: pytest.fail("fitted again"))
     assert run_check(replace(run, checkpoint=False)) == found
 
 
@@ -112,13 +114,15 @@ def test_another_configuration_is_refused(run, found):
 
 def test_mixtures_lie_as_far_apart_as_they_say(run, monkeypatch):
     heard = []
-    monkeypatch.setattr(gate_check, "score", lambda model, front_end, wave: heard.append(wave) or 0)
-    monkeypatch.setattr(gate_check, "MIXED", 1)
+    monkeypatch.setattr(
+        detector_check, "score", lambda model, front_end, wave: heard.append(wave) or 0
+    )
+    monkeypatch.setattr(detector_check, "MIXED", 1)
     from cry_model.frontend import FrontEnd
 
     front_end = FrontEnd(run.experiment.preset.front_end)
     _, tested = divide(run.experiment.data.clips, 0, "")
-    rows = list(gate_check.score_rows(None, front_end, tested, 0, mix=True))
+    rows = list(detector_check.score_rows(None, front_end, tested, 0, mix=True))
     mixtures = [(r, w) for r, w in zip(rows, heard, strict=True) if r["snr_db"] != ""]
     name = mixtures[0][0]["recording"].partition("@")[0]
     cry = next(

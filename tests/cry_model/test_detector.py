@@ -1,4 +1,4 @@
-"""The gate: its looks, its track, and what a classifier makes of it."""
+"""The detector: its looks, its track, and what a classifier makes of it."""
 
 import json
 from dataclasses import replace
@@ -8,21 +8,21 @@ import pytest
 import torch
 
 import cry_model
-from cry_model import CheckpointConfig, CheckpointError, CryGate, Recording, save_checkpoint
-from cry_model.detector import HUM_HZ, look_at, without_hum
+from cry_model import CheckpointConfig, CheckpointError, CryDetector, Recording, save_checkpoint
+from cry_model.detector import HUM_HZ, score_windows, without_hum
 from cry_model.frontend import FrontEndConfig
-from tests.stand_ins import gate_config
+from tests.stand_ins import detector_config
 from train.fit.presets import DETECTOR
 
 RATE = 16_000
 
 
 @pytest.fixture(scope="module")
-def gate():
+def detector():
     """Fresh weights: what is tested is everything but its judgement."""
     torch.manual_seed(0)
-    config = gate_config()
-    return CryGate(config.build(), config)
+    config = detector_config()
+    return CryDetector(config.build(), config)
 
 
 def sound(seconds, rate=RATE, seed=0):
@@ -32,8 +32,8 @@ def sound(seconds, rate=RATE, seed=0):
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000])
 @pytest.mark.parametrize("seconds", [0.5, 2.0, 2.1, 7.3])
-def test_looks_cover_a_recording_of_any_length(gate, rate, seconds):
-    track = gate.scan(sound(seconds, rate))
+def test_looks_cover_a_recording_of_any_length(detector, rate, seconds):
+    track = detector.scan(sound(seconds, rate))
     steps = np.diff(track.starts)
     np.testing.assert_allclose(steps, 0.512)
     assert track.starts[0] == 0
@@ -42,13 +42,13 @@ def test_looks_cover_a_recording_of_any_length(gate, rate, seconds):
     assert all(0 <= p <= 1 for p in track.probabilities)
 
 
-def test_a_look_is_what_the_model_says_of_that_stretch_alone(gate):
+def test_a_look_is_what_the_model_says_of_that_stretch_alone(detector):
     wave = sound(9.0, 8000).waveform
-    _, probabilities = look_at(gate.model, gate.front_end, wave, 0)
+    _, probabilities = score_windows(detector.model, detector.front_end, wave, 0)
     first = 5 * 16 * 256
     with torch.inference_mode():
-        alone = gate.front_end(wave[first : first + 62 * 256][None])
-        expected = gate.model(alone).softmax(-1)[0, 0]
+        alone = detector.front_end(wave[first : first + 62 * 256][None])
+        expected = detector.model(alone).softmax(-1)[0, 0]
     # The frames at its edges hear what lies beyond them.
     assert float(probabilities[5]) == pytest.approx(float(expected), abs=0.02)
 
@@ -68,16 +68,16 @@ def test_the_notches_take_the_hum_and_leave_the_rest(rate, seconds):
         assert level(hertz) == pytest.approx(0, abs=0.5)
 
 
-def test_a_sound_without_hum_stays(gate):
+def test_a_sound_without_hum_stays(detector):
     wave = sound(20.0, 8000).waveform
     found = without_hum(wave, 8000)
     assert found.shape == wave.shape
     assert 10 * torch.log10((found - wave).square().mean() / wave.square().mean()) < -15
 
 
-def test_the_features_of_a_look_are_those_of_an_independent_computation(gate):
+def test_the_features_of_a_look_are_those_of_an_independent_computation(detector):
     wave = sound(2.0, 8000).waveform[: 62 * 256]
-    c = gate.config.front_end
+    c = detector.config.front_end
     window = np.hanning(c.window + 1)[:-1]
     padded = np.pad(wave.numpy().astype(np.float64), c.fft // 2, mode="reflect")
     frames = np.stack([padded[i * c.hop : i * c.hop + c.fft] for i in range(62)])
@@ -92,74 +92,74 @@ def test_the_features_of_a_look_are_those_of_an_independent_computation(gate):
     level = loudness[loudness >= loudness.max() / 100].mean()
     expected = np.maximum(10 * np.log10(np.maximum(bands, 1e-30) / level), c.floor_db) - c.floor_db
     with torch.inference_mode():
-        found = gate.front_end(wave[None])[0].numpy()
+        found = detector.front_end(wave[None])[0].numpy()
     np.testing.assert_allclose(found, expected / 20, atol=2e-3)
 
 
 @pytest.mark.parametrize("decibels", [-40, -12, 12])
-def test_the_level_does_not_matter(gate, decibels):
+def test_the_level_does_not_matter(detector, decibels):
     recording = sound(6.0)
     louder = Recording(recording.waveform * 10 ** (decibels / 20), RATE)
     np.testing.assert_allclose(
-        gate.scan(louder).probabilities, gate.scan(recording).probabilities, atol=1e-4
+        detector.scan(louder).probabilities, detector.scan(recording).probabilities, atol=1e-4
     )
 
 
-def test_silence_is_no_cry(gate):
+def test_silence_is_no_cry(detector):
     wave = sound(10.0).waveform
     wave[: 5 * RATE] *= 1e-4
-    track = gate.scan(Recording(wave, RATE))
+    track = detector.scan(Recording(wave, RATE))
     assert track.probabilities[:5] == (0.0,) * 5
     assert min(track.probabilities[-5:]) > 0
-    assert gate.probability(torch.zeros(2 * RATE), RATE) == 0
+    assert detector.probability(torch.zeros(2 * RATE), RATE) == 0
 
 
-def test_the_last_look_of_a_stream_is_a_look(gate):
+def test_the_last_look_of_a_stream_is_a_look(detector):
     wave = sound(7.0).waveform
-    found = gate.probability(wave, RATE)
-    track = gate.scan(Recording(wave[-2 * RATE :], RATE))
+    found = detector.probability(wave, RATE)
+    track = detector.scan(Recording(wave[-2 * RATE :], RATE))
     assert found == pytest.approx(max(track.probabilities), abs=1e-5)
 
 
-def test_progress_grows_to_the_end(gate):
+def test_progress_grows_to_the_end(detector):
     seen = []
-    gate.scan(sound(300.0, 8000), seen.append)
+    detector.scan(sound(300.0, 8000), seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 1
     assert len(seen) > 1
 
 
-def test_only_a_gate_is_taken_for_one(gate, tmp_path):
-    config = gate_config()
-    save_checkpoint(tmp_path / "gate", config.build(), config)
-    assert CryGate.from_pretrained(tmp_path / "gate").threshold == config.gate.threshold
+def test_only_a_detector_is_taken_for_one(detector, tmp_path):
+    config = detector_config()
+    save_checkpoint(tmp_path / "detector", config.build(), config)
+    assert CryDetector.from_pretrained(tmp_path / "detector").threshold == config.detector.threshold
     others = (
-        replace(config, gate=None),
+        replace(config, detector=None),
         replace(config, labels=("yes", "no")),
         replace(config, front_end=replace(config.front_end, level="recording")),
     )
     for number, other in enumerate(others):
         save_checkpoint(tmp_path / str(number), other.build(), other)
-        with pytest.raises(CheckpointError, match="no gate"):
-            CryGate.from_pretrained(tmp_path / str(number))
+        with pytest.raises(CheckpointError, match="no detector"):
+            CryDetector.from_pretrained(tmp_path / str(number))
 
 
 @pytest.mark.parametrize("damage", [{"threshold": "high"}, {"area": None}, {"extra": 1}])
 def test_a_damaged_record_is_refused(damage):
-    text = gate_config().to_json()
+    text = detector_config().to_json()
     data = json.loads(text)
-    data["gate"].update(damage)
+    data["detector"].update(damage)
     with pytest.raises(CheckpointError):
         CheckpointConfig.from_json(json.dumps(data))
 
 
-def test_a_config_keeps_its_gate():
-    config = gate_config()
+def test_a_config_keeps_its_detector():
+    config = detector_config()
     assert CheckpointConfig.from_json(config.to_json()) == config
 
 
 class Deaf:
-    """A gate that hears a cry in the stretches it is told of."""
+    """A detector that hears a cry in the stretches it is told of."""
 
     def __init__(self, *cries):
         self.cries = cries
@@ -167,7 +167,7 @@ class Deaf:
     def scan(self, recording):
         starts = tuple(np.arange(0, max(0.5, recording.duration - 1.5), 0.5))
         heard = [float(any(a <= t + 1 < b for a, b in self.cries)) for t in starts]
-        return cry_model.CryTrack(starts, 2.0, tuple(heard), recording.duration, 0.5)
+        return cry_model.DetectionScores(starts, 2.0, tuple(heard), recording.duration, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -175,13 +175,13 @@ def classifier(models):
     return models[0].classifier
 
 
-def with_gate(classifier, *cries):
-    return cry_model.CryClassifier(classifier.model, classifier.config, gate=Deaf(*cries))
+def with_detector(classifier, *cries):
+    return cry_model.CryClassifier(classifier.model, classifier.config, detector=Deaf(*cries))
 
 
 def test_a_cry_is_classified_and_the_rest_is_not(classifier):
     recording = sound(40.0)
-    prediction = with_gate(classifier, (10, 14), (25, 35)).predict(recording)
+    prediction = with_detector(classifier, (10, 14), (25, 35)).predict(recording)
     assert prediction.is_cry
     assert len(prediction.segments) == 2
     for piece in prediction.pieces:
@@ -202,14 +202,14 @@ def test_what_lies_outside_of_the_cries_does_not_matter(classifier):
     recording, other = sound(40.0), sound(40.0)
     other.waveform[: 8 * RATE] = 0.5
     other.waveform[18 * RATE :] = sound(22.0, seed=9).waveform
-    gated = with_gate(classifier, (10, 14))
+    gated = with_detector(classifier, (10, 14))
     first, second = gated.predict(recording), gated.predict(other)
     assert first.probabilities == pytest.approx(second.probabilities, abs=1e-6)
 
 
 def test_where_no_cry_is_heard_the_answer_says_so_and_is_that_of_the_whole(classifier):
     recording = sound(20.0)
-    prediction = with_gate(classifier).predict(recording)
+    prediction = with_detector(classifier).predict(recording)
     alone = cry_model.CryClassifier(classifier.model, classifier.config).predict(recording)
     assert prediction.is_cry is False
     assert prediction.segments == ()
@@ -218,16 +218,16 @@ def test_where_no_cry_is_heard_the_answer_says_so_and_is_that_of_the_whole(class
 
 
 def test_pieces_of_different_length_keep_their_maps(classifier):
-    prediction = with_gate(classifier, (3, 6), (12, 30)).predict(sound(40.0))
+    prediction = with_detector(classifier, (3, 6), (12, 30)).predict(sound(40.0))
     lengths = {round(p.end - p.start, 2) for p in prediction.pieces}
     assert len(lengths) > 1
     times, tracks = prediction.timeline(prediction.attention.temporal[0])
     assert len(times) == tracks.shape[-1]
-    assert float(tracks.min()) > 0  # a gate is never 0: nothing that only fills up is shown
+    assert float(tracks.min()) > 0  # a detector is never 0: nothing that only fills up is shown
     assert not ((times > 8) & (times < 11)).any()
 
 
 def test_the_system_is_small_enough():
-    config = gate_config()
+    config = detector_config()
     assert sum(p.numel() for p in config.build().parameters()) < 300_000
     assert isinstance(DETECTOR.front_end, FrontEndConfig)

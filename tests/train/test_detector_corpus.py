@@ -1,4 +1,5 @@
-"""The corpus of the gate: what is in it, in which fold, and that nothing stands on two sides."""
+"""The corpus of the detector: what is in it, in which fold, and that nothing stands on two
+sides."""
 
 from collections import Counter, defaultdict
 
@@ -10,7 +11,7 @@ from train.data import other_sounds as everyday_sounds
 from train.data.cache import prepare
 from train.data.corpus import DataError, related
 from train.data.datasets import DATASETS, donateacry, donateacry_ios
-from train.data.datasets import detector as gate
+from train.data.datasets import detector as detector
 from train.data.datasets.detector import APP_CRY, CRY, ESC_CRY, FOLDS, LABELS, kind_of
 from train.data.splits import split
 from train.fit.presets import DETECTOR
@@ -19,7 +20,7 @@ from train.studies.detector import FAMILIES
 
 @pytest.fixture(scope="module")
 def corpus(data_root):
-    return gate.read(data_root)
+    return detector.read(data_root)
 
 
 def test_it_holds_every_upload_once(corpus, data_root):
@@ -56,43 +57,43 @@ def test_families_are_of_kinds_that_there_are_and_hold_no_cry(corpus):
 
 
 def test_speech_is_of_the_speaker_that_it_names(corpus):
-    items = [i for i in corpus.items if kind_of(i.recording) == gate.SPEECH]
-    first, second = (gate.load(i) for i in items[:2])
+    items = [i for i in corpus.items if kind_of(i.recording) == detector.SPEECH]
+    first, second = (detector.load(i) for i in items[:2])
     assert first.sample_rate == joined_speech.RATE
     assert first.duration == pytest.approx(joined_speech.SECONDS)
     assert not torch.equal(first.waveform, second.waveform)
-    assert torch.equal(first.waveform, gate.load(items[0]).waveform)
+    assert torch.equal(first.waveform, detector.load(items[0]).waveform)
 
 
 def test_raised_speech_is_higher(corpus):
     def pitch(kind):
         wave = torch.cat(
-            [gate.load(i).waveform for i in corpus.items if kind_of(i.recording) == kind][:6]
+            [detector.load(i).waveform for i in corpus.items if kind_of(i.recording) == kind][:6]
         )
         power = torch.fft.rfft(wave).abs().square()
         hz = torch.linspace(0, joined_speech.RATE / 2, len(power))
         low = power[(hz > 60) & (hz < 160)].sum()
         return float(low / power[(hz > 60) & (hz < 1000)].sum())
 
-    assert pitch(gate.RAISED_SPEECH) < 0.5 * pitch(gate.SPEECH)
+    assert pitch(detector.RAISED_SPEECH) < 0.5 * pitch(detector.SPEECH)
 
 
 def test_made_sounds_are_made(corpus):
     item = next(i for i in corpus.items if kind_of(i.recording) == "siren")
-    sound = gate.load(item)
+    sound = detector.load(item)
     assert sound.sample_rate == everyday_sounds.RATE
     expected = torch.from_numpy(everyday_sounds.make_sound("siren", 0))
     assert torch.equal(sound.waveform, expected)
 
 
 def test_whoever_has_heard_it_has_heard_its_parts():
-    assert related("gate", "donateacry")
-    assert related("gate", "esc10")
-    assert not related("gate", "challenge6")
+    assert related("detector", "donateacry")
+    assert related("detector", "esc10")
+    assert not related("detector", "challenge6")
 
 
 def test_a_missing_part_is_named(tmp_path):
     with pytest.raises(DataError, match="donateacry"):
-        prepare(DATASETS["gate"], tmp_path, tmp_path / "cache", DETECTOR.front_end)
+        prepare(DATASETS["detector"], tmp_path, tmp_path / "cache", DETECTOR.front_end)
     with pytest.raises(DataError, match="spoken digits"):
         joined_speech.read_speakers(tmp_path)

@@ -1,4 +1,4 @@
-"""The gate's numbers, against scikit-learn and by hand."""
+"""The detector's numbers, against scikit-learn and by hand."""
 
 import numpy as np
 import pandas as pd

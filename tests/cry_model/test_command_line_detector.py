@@ -1,10 +1,10 @@
-"""``python -m cry_model predict`` with a gate in front."""
+"""``python -m cry_model predict`` with a detector in front."""
 
 import json
 
 import pytest
 
-from cry_model import CryGate, audio
+from cry_model import CryDetector, audio
 from cry_model.__main__ import main
 from cry_model.detector import clock
 from tests.analysis.sounds import RATE, scene, write
@@ -12,9 +12,9 @@ from tests.stand_ins import hum
 
 
 @pytest.fixture(autouse=True)
-def _stand_in(gate, monkeypatch):
-    """The stand-in where the bundled gate would be loaded."""
-    monkeypatch.setattr(CryGate, "from_pretrained", classmethod(lambda cls, **_: gate))
+def _stand_in(detector, monkeypatch):
+    """The stand-in where the bundled detector would be loaded."""
+    monkeypatch.setattr(CryDetector, "from_pretrained", classmethod(lambda cls, **_: detector))
 
 
 @pytest.fixture
@@ -37,17 +37,17 @@ def test_what_is_no_cry_gets_no_reasons(nothing, capsys):
 def test_unless_they_are_asked_for(nothing, capsys):
     main(["predict", nothing, "--anyway"])
     anyway = capsys.readouterr().out
-    main(["predict", nothing, "--no-gate"])
+    main(["predict", nothing, "--no-detector"])
     ungated = capsys.readouterr().out
     assert "does not sound like a baby crying" in anyway
     assert "hungry" in anyway
     assert ungated.splitlines()[1:] == anyway.splitlines()[2:]
 
 
-def test_cries_are_listed_with_their_times(two_cries, gate, capsys):
+def test_cries_are_listed_with_their_times(two_cries, detector, capsys):
     main(["predict", two_cries])
     lines = capsys.readouterr().out.splitlines()
-    spans = gate.scan(audio.load(two_cries)).spans
+    spans = detector.scan(audio.load(two_cries)).spans
     assert len(spans) == 2
     for line, span in zip(lines[1:], spans, strict=False):
         assert line.split()[:3] == [clock(span.start), "-", clock(span.end)]
