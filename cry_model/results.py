@@ -54,6 +54,7 @@ KINDS = {str: "text", int: "whole number", dict: "object", list: "list"}
 FORMER: Mapping[str, str] = {
     "beside": "baselines",
     "gate": "detector",
+    "neutralised": "ablated",
     "shuffled": "permuted_labels",
 }
 """Former names of fields -> their names; files of the last release have these."""

@@ -43,13 +43,13 @@ class _Open:
 class Episodes:
     """Turn scores into finished episodes.
 
-    A cry begins where the gate reaches its threshold and ends when it stayed below for
+    A cry begins where the detector reaches its threshold and ends when it stayed below for
     ``KEEP_ON`` seconds. What a probability says is dated ``reach`` seconds back, in the middle
-    of what it is about. Loud sound that the gate calls no cry is an episode of its own kind; one
-    that a cry follows closely is that cry's beginning.
+    of what it is about. Loud sound that the detector calls no cry is an episode of its own kind;
+    one that a cry follows closely is that cry's beginning.
 
     Args:
-        threshold: of the gate.
+        threshold: of the detector.
         reach: seconds from the middle of what a probability is about to its end.
     """
 
@@ -91,7 +91,9 @@ class Episodes:
         if ended is None or (ended.kind == "sound" and ended.loud < MIN_LOUD):
             return []
         end = ended.last - self.reach if ended.kind == "cry" else ended.last
-        if ended.sounded > ended.start:  # it was quiet afterwards: that tells better than the gate
+        if (
+            ended.sounded > ended.start
+        ):  # it was quiet afterwards: that tells better than the detector
             end = min(end, ended.sounded)
         end = max(end, ended.start + SCORE_HOP / RATE)
         self._free = end

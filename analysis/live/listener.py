@@ -53,9 +53,9 @@ class View:
     Attributes:
         seconds: listened to so far.
         state: what is heard now.
-        probability: of a cry, the mean of the gate's last scores; None before its first.
+        probability: of a cry, the mean of the detector's last scores; None before its first.
         decibels: (bands, columns), the last 12 s.
-        track: (scores,) that mean over the same 12 s, NaN where the gate had not looked.
+        track: (scores,) that mean over the same 12 s, NaN where the detector had not looked.
         answer: of the cry that lasts.
         lines: the log, oldest first; only the last hundred are kept.
         written: lines since the beginning, those that have been dropped included.
@@ -90,18 +90,18 @@ class Listener:
     once.
 
     Args:
-        gate: says four times a second whether the last seconds hold a cry.
+        detector: says four times a second whether the last seconds hold a cry.
         classifier: names a reason while a cry lasts.
     """
 
-    def __init__(self, gate: Gate, classifier: CryClassifier):
-        self.gate, self.classifier = gate, classifier
+    def __init__(self, detector: Gate, classifier: CryClassifier):
+        self.detector, self.classifier = detector, classifier
         self.sound = Rolling((KEPT,))
         self.spectrogram = RollingSpectrogram()
         self.scores = Rolling((SMOOTHED,), np.nan)
         self.track = Rolling((KEPT // SCORE_HOP,), np.nan)
-        reach = gate.window_seconds / 2 + (SMOOTHED - 1) / 2 * SCORE_HOP / RATE
-        self.episodes = Episodes(gate.threshold, reach)
+        reach = detector.window_seconds / 2 + (SMOOTHED - 1) / 2 * SCORE_HOP / RATE
+        self.episodes = Episodes(detector.threshold, reach)
         self.loudness = Loudness()
         self.lines: deque[Line] = deque(maxlen=MOST_LINES)
         self.written = 0
@@ -191,8 +191,8 @@ class Listener:
         self.heard += len(block)
         self.sound.push(block)
         self.spectrogram.push(block)
-        window = self.sound.values[-round(self.gate.window_seconds * RATE) :]
-        score = self.gate.probability(torch.from_numpy(window.copy()), RATE)
+        window = self.sound.values[-round(self.detector.window_seconds * RATE) :]
+        score = self.detector.probability(torch.from_numpy(window.copy()), RATE)
         self.scores.push(np.array([score]))
         probability = float(np.nanmean(self.scores.values))
         self.track.push(np.array([probability]))

@@ -79,7 +79,7 @@ class Visitors:
                 return {"problem": str(error)}
             if view.over:
                 view = self._rest(visitor)
-            return pieces(view, listener.gate.threshold, seen)
+            return pieces(view, listener.detector.threshold, seen)
 
     def stop(self, request: dict[str, Any]) -> dict[str, Any]:
         """Forget the sound of ``page``; its log may be added to until an hour later."""
@@ -91,7 +91,7 @@ class Visitors:
             return {}
         with visitor.lock:
             view = self._rest(visitor)
-            return pieces(view, visitor.listener.gate.threshold, seen)
+            return pieces(view, visitor.listener.detector.threshold, seen)
 
     def sweep(self) -> None:
         """Forget the sound, and much later the log, of pages that are gone."""

@@ -14,7 +14,7 @@ from analysis.stats.paper import FULL, WITHOUT
 from analysis.stats.recordings import METRIC_TITLES, ResultsError, chance_level
 from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun
 from cry_model.metrics import METRICS
-from cry_model.records import Estimate, group_name
+from cry_model.records import Estimate
 from cry_model.registry import get_system, list_models
 
 
@@ -47,7 +47,6 @@ class Exhibit:
 
 NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
 """Shown by a panel without cells."""
-PROTOCOL_TITLES = SPLITS
 
 
 class CellKey(NamedTuple):
@@ -229,11 +228,8 @@ def sample_text(runs: Sequence[MeasuredRun]) -> str:
 
 
 def scored_on(run: MeasuredRun) -> str:
-    """On what a run was scored and what its intervals resample, in two sentences."""
-    e, group = run.evaluation, group_name(run.dataset)
-    each = "" if group.startswith("group") else f", each one {group}"
-    seeds = "one seed" if len(e.seeds) == 1 else f"{len(e.seeds)} seeds, whose rows are pooled"
+    """Write on what a run was scored and what its intervals resample."""
     return (
-        f"{e.recordings} recordings, `{run.protocol}` protocol, {e.split}, {seeds}. "
-        f"Intervals: 95 %, of 1,000 resamplings of the {e.groups} groups{each}."
+        f"Split: {SPLITS[run.protocol]}, {run.evaluation.split}; {sample_text([run])}. Intervals: "
+        "95%, from 1,000 bootstrap resamplings of whole groups (babies or source recordings)."
     )

@@ -11,7 +11,6 @@ from analysis.figures.intervals import difference_figure
 from analysis.figures.leakage import leakage_figure
 from analysis.figures.theme import SYSTEM_COLOURS, signed
 from analysis.panels.base import (
-    PROTOCOL_TITLES,
     CellKey,
     Exhibit,
     Option,
@@ -23,7 +22,7 @@ from analysis.panels.base import (
 from analysis.stats.comparison import Leak, leak, under_two_splits
 from analysis.stats.paper import FULL
 from analysis.stats.recordings import METRIC_TITLES, SCORES, Chance, ResultsError, chance_level
-from analysis.stats.runs import PROTOCOLS, FoundRuns, MeasuredRun
+from analysis.stats.runs import PROTOCOLS, SPLITS, FoundRuns, MeasuredRun
 from analysis.stats.side_results import DEALT, FITTED, Baseline, baselines_of, without_truth
 from cry_model.records import Estimate
 from cry_model.registry import list_models
@@ -104,7 +103,7 @@ def loss_table(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
     rows = [
         (
             system_title(leak.system),
-            f"{PROTOCOL_TITLES[leak.lax]} minus {PROTOCOL_TITLES[leak.strict]}",
+            f"{SPLITS[leak.loose]} minus {SPLITS[leak.strict]}",
             signed(leak.lost),
         )
         for leak in leaks
@@ -126,7 +125,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     assert level is not None  # every one of SCORES has one
     data = score_data(runs, metric, beside, level)
     drawn = _drawn(data, metric, {y.name: y.title for y in beside})
-    splits = [PROTOCOL_TITLES[p] for p in PROTOCOLS if p in set(drawn["protocol"])]
+    splits = [SPLITS[p] for p in PROTOCOLS if p in set(drawn["protocol"])]
     captions = [SCORE_CAPTION, *([CORPUS_CAPTION] if cell.dataset.startswith("challenge6") else [])]
     captions += [
         caption
@@ -163,7 +162,7 @@ def _drawn(data: pd.DataFrame, metric: str, baselines: Mapping[str, str]) -> pd.
     order = {name: number for number, name in enumerate(titles)}
     drawn = data[data["mark"] != "line"].rename(columns={metric: "value"})
     return drawn.assign(
-        title=drawn["name"].map(titles), split=drawn["protocol"].map(PROTOCOL_TITLES)
+        title=drawn["name"].map(titles), split=drawn["protocol"].map(SPLITS)
     ).sort_values(
         ["name", "protocol"],
         key=lambda own: own.map(order if own.name == "name" else PROTOCOLS.index),
@@ -176,8 +175,7 @@ def _above_chance(
     """Write what the improved model, or else the first, has above chance under both splits."""
     system = FULL if FULL in pairs else next(iter(pairs))
     parts = [
-        f"{PROTOCOL_TITLES[run.protocol]} {signed(_above(run, metric, level))}"
-        for run in pairs[system]
+        f"{SPLITS[run.protocol]} {signed(_above(run, metric, level))}" for run in pairs[system]
     ]
     return f"{system_title(system)}, {METRIC_TITLES[metric]} above chance: {', '.join(parts)}."
 

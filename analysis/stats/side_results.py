@@ -11,7 +11,7 @@ from analysis.stats.recordings import SCORES, ResultsError
 from analysis.stats.runs import RESULTS, MeasuredRun, read_record, read_run
 from cry_model.records import Estimate
 from cry_model.registry import get_system
-from cry_model.results import RUN, read_object
+from cry_model.results import RUN, read_object, renamed
 
 BENCHMARK = RESULTS / "benchmark.json"
 Record = Mapping[str, Any]
@@ -337,7 +337,7 @@ def _ablation(record: Record) -> AttentionAblation:
             Estimate(**one["metrics"]["balanced_accuracy"]["difference"]),
             Estimate(**one["changed"]),
         )
-        for name, one in record["neutralised"].items()
+        for name, one in renamed(record)["ablated"].items()
     }
     seeds, maps = tuple(map(int, record["seeds"])), record["differential"]
     if maps is None:

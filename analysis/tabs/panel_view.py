@@ -11,11 +11,11 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from analysis.panels.base import NOTHING, PROTOCOL_TITLES, CellKey, Exhibit, Panel, Selector
+from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel, Selector
 from analysis.panels.markup import FORMATS, SAVE_FIGURE, csv_link, table_html
 from analysis.stats.paired import ComparisonError
 from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import PROTOCOLS, FoundRuns
+from analysis.stats.runs import PROTOCOLS, SPLITS, FoundRuns
 from cry_model.records import dataset_title
 
 # Without the queue, whose places may be taken by recordings; of quick clicks the last one counts.
@@ -238,7 +238,7 @@ def _cell_selectors(
     """Make the choice of the corpus and of its split; with ``panel`` anew, else as an update."""
     own = {known.protocol for known in cells if known.dataset == cell.dataset}
     datasets = [(dataset_title(name), name) for name in dict.fromkeys(c.dataset for c in cells)]
-    protocols = [(PROTOCOL_TITLES[name], name) for name in PROTOCOLS if name in own]
+    protocols = [(SPLITS[name], name) for name in PROTOCOLS if name in own]
     first: dict[str, Any] = {}
     second: dict[str, Any] = {}
     if panel is not None:

@@ -17,7 +17,8 @@ SCRIPT = """
 import signal
 
 import gradio as gr
-import analysis.models, analysis.page
+import analysis.models
+import analysis.page
 import app
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it

@@ -37,6 +37,23 @@ def root(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def shown(root):
+    """Panel and number of its cell -> what it shows there."""
+    found = find_runs(root)
+    return {
+        (panel, number): panel.exhibits(found, cell)
+        for panel in PANELS
+        for number, cell in enumerate(panel.cells(found))
+    }
+
+
+@pytest.fixture(scope="module")
+def text(root, tmp_path_factory):
+    """The report of these results."""
+    return written(root, tmp_path_factory.mktemp("report") / "report.html")
+
+
 @pytest.fixture
 def spoilt(root, tmp_path):
     """The same with a run that is malformed, one cut off, and one without readable predictions."""
@@ -88,16 +105,11 @@ def test_the_committed_results_make_a_page_of_less_than_ten_megabytes(tmp_path):
     assert '<p class="problem">' not in text
 
 
-def test_every_panel_is_there_for_every_cell_and_can_be_reached(root, tmp_path):
-    text = written(root, tmp_path / "report.html")
-    for panel in PANELS:
-        exhibits = [panel.exhibits(find_runs(root), cell) for cell in panel.cells(find_runs(root))]
-        for number, shown in enumerate(exhibits):
-            for place, exhibit in enumerate(shown):
-                heading = re.search(
-                    rf'<h4 id="{panel.name}-{number}-{place}-heading">(.*?)</h4>', text
-                )
-                assert unescape(heading[1]) == exhibit.title
+def test_every_panel_is_there_for_every_cell_and_can_be_reached(text, shown):
+    for (panel, number), exhibits in shown.items():
+        for place, exhibit in enumerate(exhibits):
+            heading = re.search(rf'<h4 id="{panel.name}-{number}-{place}-heading">(.*?)</h4>', text)
+            assert unescape(heading[1]) == exhibit.title
     names = re.findall(r' id="([^"]*)"', text)
     assert len(set(names)) == len(names)
     links = re.findall(r'<a href="#([^"]*)"', text)
@@ -105,26 +117,22 @@ def test_every_panel_is_there_for_every_cell_and_can_be_reached(root, tmp_path):
     assert set(links) <= set(names)
 
 
-def test_the_data_of_an_exhibit_is_in_its_link(root, tmp_path):
-    text = written(root, tmp_path / "report.html")
+def test_the_data_of_an_exhibit_is_in_its_link(root, text, shown):
     links = re.findall(r'download="([^"]*)" href="data:text/csv;base64,(.*?)"', text)
     files = {name: base64.b64decode(content).decode() for name, content in links}
-    found = find_runs(root)
-    for panel in PANELS:
-        for cell in panel.cells(found):
-            for exhibit in panel.exhibits(found, cell):
-                assert files[f"{exhibit.name}.csv"] == exhibit.csv
+    for exhibits in shown.values():
+        for exhibit in exhibits:
+            assert files[f"{exhibit.name}.csv"] == exhibit.csv
     assert all(str(root) not in content for content in files.values())
 
 
-def test_the_bytes_depend_on_the_results_and_nothing_else(root, tmp_path):
-    first = written(root, tmp_path / "one.html")
+def test_the_bytes_depend_on_the_results_and_nothing_else(root, text, tmp_path):
     moved = shutil.copytree(root, tmp_path / "elsewhere" / "results")
     for path in moved.rglob("*"):
         os.utime(path, (1, 1))
     (moved / ".hidden").write_text("a lock")
-    assert written(moved, tmp_path / "two.html") == first
-    assert str(root) not in first
+    assert written(moved, tmp_path / "two.html") == text
+    assert str(root) not in text
     assert digest(moved) == digest(root)
     path = moved / "donateacry" / "baby" / FULL / "run.json"
     path.write_text(path.read_text() + "\n")

@@ -171,7 +171,7 @@ def effect_record():
 
     return {
         "seeds": [0],
-        "neutralised": {"differential": change(-0.02, 0.02), "temporal": change(-0.2, -0.1)},
+        "ablated": {"differential": change(-0.02, 0.02), "temporal": change(-0.2, -0.1)},
         "differential": {
             "tokens": 4,
             "entropy_1": estimate,
@@ -204,7 +204,7 @@ def test_an_ablation_without_differential_attention_has_no_maps(tmp_path):
     assert map_rows(cells) == []
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"seeds": [0]}', '{"neutralised": {"x": 1}}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"seeds": [0]}', '{"ablated": {"x": 1}}'])
 def test_a_damaged_ablation_is_one_sentence(tmp_path, text):
     folder = write_run(tmp_path, FULL)
     (folder / "attention_effect.json").write_text(text)

@@ -384,7 +384,7 @@ def test_a_name_that_leads_nowhere_is_one_sentence(name):
         find_checkpoint(name)
 
 
-def test_a_config_of_the_last_release_calls_its_detector_gate():
+def test_a_config_of_the_last_release_calls_its_detector_a_gate():
     new = json.loads((DEFAULT_DETECTOR / CONFIG).read_text(encoding="utf-8"))
     old = {("gate" if name == "detector" else name): value for name, value in new.items()}
     read = CheckpointConfig.from_json(json.dumps(old))

@@ -34,8 +34,8 @@ from train.fit.trainer import TrainingData, fit
 QUICK = replace(BEST, epochs=1, batch=8)
 
 
-def words(root, out, *more):
-    return small_fit.words(root, out, "--set", "batch=8", *more)
+def words(root, out, *more, system=SYSTEM):
+    return small_fit.words(root, out, "--set", "batch=8", *more, system=system)
 
 
 def weights(root, out, precision):
@@ -134,7 +134,7 @@ def library(root, out):
 
 
 def features(root, out):
-    given = words(root, out, "--no-checkpoint", "--system", "feature-mlp")
+    given = words(root, out, "--no-checkpoint", system="feature-mlp")
     place = given.index("--set")
     given[place + 1 : place + 3] = "members=2", "hidden=8"
     given[given.index("batch=8") - 1 : given.index("batch=8") + 1] = []

@@ -20,7 +20,8 @@ from train.__main__ import main
 from train.data.corpus import DataError
 from train.data.datasets.donateacry import LABELS
 from train.fit.fold_checkpoints import saved_folds
-from train.studies.attention_ablation import Cell, facts_of, find_cells, same, scale_facts
+from train.studies.attention_ablation import Cell, find_cells, same
+from train.studies.attention_facts import facts_of, scale_facts
 from train.studies.neutral import compare
 
 DRAWS = 1000  # of a bootstrap
@@ -128,7 +129,7 @@ def test_what_uniform_maps_do_is_what_another_way_of_computing_gives(out, tested
 
     monkeypatch.setattr(DifferentialAttention, "attend", uniform)
     _, after = answers(tested)
-    found = read(out)["neutralised"]["differential"]
+    found = read(out)["ablated"]["differential"]
     for name, score in SCORES.items():
         paired = found["metrics"][name]
         assert paired["fitted"]["value"] == pytest.approx(score(truth, before), abs=1e-9)
@@ -146,7 +147,7 @@ def test_fitted_scores_are_those_of_the_run(out):
     for system, names in ((WHOLE, 6), (PLAIN, 5)):
         record = json.loads((cell(out, system) / "run.json").read_text())
         measured = record["metrics"]["recording"]["metrics"]
-        found = read(out, system)["neutralised"]
+        found = read(out, system)["ablated"]
         assert len(found) == names
         for one in found.values():
             for name in SCORES:
@@ -195,7 +196,7 @@ def test_what_the_attention_is_like_is_what_its_maps_say(out, tested):
 
 def test_a_system_has_what_it_has_and_one_without_is_passed_over(out):
     found = read(out, PLAIN)
-    assert "differential" not in found["neutralised"]
+    assert "differential" not in found["ablated"]
     assert found["differential"] is None
     assert (found["seeds"], found["folds"], found["recordings"]) == ([0], 2, 10)
     assert read(out)["seeds"] == [0, 1]

@@ -165,7 +165,7 @@ def test_the_rule_of_the_seventh_round_gives_the_preset():
 
 def test_what_log_mel_says_of_differential_attention_is_in_its_file():
     folder = ROOT / "assets" / "search" / "log-mel-folds"
-    found = json.loads((folder / "attention_effect.json").read_text())["neutralised"]
+    found = json.loads((folder / "attention_effect.json").read_text())["ablated"]
     gain = found["differential"]["metrics"]["balanced_accuracy"]["difference"]
     said = "uniform the fitted system gains {value:.3f} [{low:.3f}, {high:.3f}]".format(**gain)
     assert said in " ".join(PAGE.split())

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from analysis.panels.base import PROTOCOL_TITLES, CellKey, system_title
+from analysis.panels.base import CellKey, system_title
 from analysis.panels.leakage import BASELINE_CAPTIONS, CORPUS_CAPTION, LEAKAGE
 from analysis.stats.comparison import leak, under_two_splits
 from analysis.stats.paired import ComparisonError
 from analysis.stats.paper import FULL, NO_MCA
 from analysis.stats.recordings import SCORES, ResultsError, chance_level
-from analysis.stats.runs import NO_RUNS, find_runs
+from analysis.stats.runs import NO_RUNS, SPLITS, find_runs
 from analysis.stats.side_results import baselines_of
 from tests.analysis.plain_scores import difference_bounds, score, scored
 from tests.analysis.synthetic_runs import write_run
 from tests.conftest import ROOT
 
 COMMITTED = ROOT / "assets" / "results"
-SPLITS = ["random segments", "by recording", "unseen babies"]
+NAMES = ["random segments", "by recording", "unseen babies"]
 SKILLS = {"clip": 2.5, "recording": 1.0, "baby": 0.0}
 
 
@@ -70,7 +70,7 @@ def test_the_interval_of_a_loss_is_that_of_a_plain_loop(found, metric):
 
 def test_the_table_has_every_split_and_says_what_was_not_run(found):
     table = shown(found)[0].table.set_index("balanced accuracy")
-    assert list(table.columns) == SPLITS
+    assert list(table.columns) == NAMES
     assert list(table.loc["Improved ECAPA-TDNN without MCA"])[1:] == ["not run", "not run"]
     run = found.of("donateacry", "baby")["ecapa-tdnn"]
     assert table.loc["ECAPA-TDNN", "unseen babies"] == str(
@@ -85,7 +85,7 @@ def test_the_figure_shows_what_the_data_has(found):
     for line in figure.data:
         own = data[data["name"].map(system_title) == line.name]
         assert (list(line.x), list(line.y)) == (
-            list(own["protocol"].map(PROTOCOL_TITLES)),
+            list(own["protocol"].map(SPLITS)),
             pytest.approx(list(own["balanced_accuracy"])),
         )
         np.testing.assert_allclose(line.y + np.array(line.error_y.array), own["high"])

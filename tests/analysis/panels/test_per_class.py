@@ -170,7 +170,7 @@ def test_the_panel_draws_and_tabulates_every_class(synthetic):
         shown = dots.table[title].str.split(expand=True)[0].astype(float)
         np.testing.assert_allclose(shown, expected[measure], atol=0.005001)
     assert len(dots.data) == len(LABELS) * len(MEASURES)
-    assert "2 seeds" in dots.note
+    assert "seeds 0, 1" in dots.note
     for exhibit, area, x, y in (
         (roc, "auc", "false_positive_rate", "true_positive_rate"),
         (precision_recall, "average_precision", "recall", "precision"),

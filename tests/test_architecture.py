@@ -1,0 +1,81 @@
+"""Which folder may import which, and that no module imports itself through others."""
+
+import ast
+from graphlib import TopologicalSorter
+
+import pytest
+
+from tests.conftest import ROOT
+
+ALLOWED = {
+    "cry_model": set(),
+    "train.data": set(),
+    "train.scoring": {"train.data"},
+    "train.fit": {"train.data", "train.scoring"},
+    "train.studies": {"train.data", "train.scoring", "train.fit"},
+    "train.publish": set(),
+    "train.cli": {f"train.{name}" for name in ("data", "scoring", "fit", "studies", "publish")},
+    "train.__main__": {"train.cli", "train.data", "train.fit", "train.publish"},
+    "analysis.stats": set(),
+    "analysis.sound": set(),
+    "analysis.models": set(),
+    "analysis.uploads": {"analysis.models"},
+    "analysis.server": {"analysis.uploads"},
+    "analysis.session": {"analysis.models", "analysis.sound"},
+    "analysis.figures": {"analysis.sound"},
+    "analysis.panels": {"analysis.figures", "analysis.stats"},
+    "analysis.report": {"analysis.panels", "analysis.stats"},
+    "analysis.results_page": {"analysis.figures", "analysis.stats"},
+    "analysis.tabs": {
+        f"analysis.{name}"
+        for name in ("figures", "models", "panels", "session", "sound", "stats", "uploads")
+    },
+    "analysis.live": {"analysis.figures", "analysis.models", "analysis.tabs"},
+    "analysis.benchmark": {"analysis.sound", "analysis.stats", "analysis.tabs"},
+    "analysis.page": {
+        f"analysis.{name}" for name in ("live", "models", "server", "stats", "tabs", "uploads")
+    },
+    "analysis.__main__": {
+        f"analysis.{name}" for name in ("benchmark", "report", "results_page", "stats")
+    },
+}
+"""Folder, or module of a package's own floor -> what it may import besides cry_model."""
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in ("cry_model", "train", "analysis")
+    for path in (ROOT / package).rglob("*.py")
+}
+
+
+def imported(module, late=True):
+    """The modules of ours that a module imports; late: inside of functions, too."""
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if late else tree.body:
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{name.name}" for name in node.names] + [node.module]
+        elif isinstance(node, ast.Import):
+            names = [name.name for name in node.names]
+        yield from (name for name in names if name in MODULES and name != module)
+
+
+def folder(module):
+    package, _, rest = module.partition(".")
+    return package if package == "cry_model" or not rest else f"{package}.{rest.split('.')[0]}"
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED))
+def test_a_folder_imports_only_what_lies_below_it(name):
+    own = [module for module in MODULES if folder(module) == name]
+    assert own, f"{name} is gone"
+    found = {folder(other) for module in own for other in imported(module)}
+    assert found <= ALLOWED[name] | {name, name.split(".")[0], "cry_model"}
+
+
+def test_every_module_is_in_a_folder_that_the_plan_names():
+    assert {folder(module) for module in MODULES} <= ALLOWED.keys() | {"train", "analysis"}
+
+
+def test_no_module_imports_itself_through_others():
+    graph = {m: set(imported(m, late=False)) - {m.rpartition(".")[0]} for m in MODULES}
+    TopologicalSorter(graph).prepare()  # raises CycleError
