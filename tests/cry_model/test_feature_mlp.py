@@ -12,7 +12,7 @@ import cry_model
 from cry_model import AcousticConfig, CheckpointConfig, CryClassifier
 from cry_model.acoustic_features import FEATURES
 from cry_model.feature_mlp import INPUTS, level_free
-from train.fit.feature_mlp import settle
+from train.fit.feature_mlp import set_statistics
 
 LABELS = ("a", "b", "c", "d", "e", "f")
 BUNDLED = "challenge6-features-16khz-feature-mlp"
@@ -32,7 +32,7 @@ def settled():
     """An untrained system that knows the range of a table."""
     torch.manual_seed(0)
     model = cry_model.build_model("feature-mlp", 6, hidden=16).eval()
-    settle(model, level_free(rows()), [str(i // 2) for i in range(200)])
+    set_statistics(model, level_free(rows()), [str(i // 2) for i in range(200)])
     return model
 
 
