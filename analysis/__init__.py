@@ -1,1 +1,1 @@
-"""Figures, the page's tabs, and the benchmark. Draws what :mod:`cry_model` answers."""
+"""Draw what :mod:`cry_model` answers and what was measured: the page, its figures, the report."""

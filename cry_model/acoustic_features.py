@@ -1,4 +1,4 @@
-"""The 26 features of the six-class challenge's tables, as librosa 0.11 computes them by default.
+"""Compute the 26 features of the six-class challenge's tables as librosa 0.11 does by default.
 
 In torch, so that a batch is computed at once and where the model is. The mean over the frames of
 the first 15 s is the table's value (tests/cry_model/test_acoustic_features.py).

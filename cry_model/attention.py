@@ -1,4 +1,4 @@
-"""The attention weights that a model returns beside its logits."""
+"""Hold the attention weights that a model returns beside its logits."""
 
 from __future__ import annotations
 

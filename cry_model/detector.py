@@ -1,4 +1,4 @@
-"""Whether a baby cries at all, and where: a small system that hears everything first."""
+"""Detect whether a baby cries, and where: a small model that scores every window first."""
 
 from __future__ import annotations
 

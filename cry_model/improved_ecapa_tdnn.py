@@ -1,4 +1,4 @@
-"""The improved ECAPA-TDNN of the paper, and its three ablations by switch.
+"""Build the improved ECAPA-TDNN of the paper, and its three ablations by switch.
 
 Source: Zhou, Li and Yu, section 2, Figures 1b, 2 and 3. Shapes: B batch, C channels, T frames.
 """

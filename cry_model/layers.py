@@ -1,4 +1,4 @@
-"""The attention layers of the paper, one small class each, named as in its figures.
+"""Build the attention layers of the paper, one small class each, named as in its figures.
 
 Shapes: B batch, C channels, T frames, N tokens, H heads. Equation numbers are those of Zhou, Li
 and Yu, "Infant Cry Emotion Recognition Using Improved ECAPA-TDNN with Multi-scale Feature Fusion

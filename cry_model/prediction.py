@@ -1,4 +1,4 @@
-"""What a classifier answers, as plain records that carry everything the page draws."""
+"""Hold the answer of a classifier: plain records of everything that the page draws."""
 
 from __future__ import annotations
 

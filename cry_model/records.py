@@ -1,4 +1,4 @@
-"""How well a checkpoint did, as plain records: measured by ``train``, stored in each config.
+"""Hold what was measured of a checkpoint: by ``train``, stored in each config.
 
 Kept apart from :mod:`cry_model.metrics`: who reads a checkpoint computes nothing.
 """

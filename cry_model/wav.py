@@ -1,4 +1,4 @@
-"""A part of a file as a stream of its own, and a wav file reduced to its format and samples.
+"""Read a part of a file as a stream, and reduce a wav file to its format and samples.
 
 libsndfile 1.2.2 never returns from a LIST chunk with a note of almost 2**32 bytes, and gives up at
 an odd chunk without its padding byte. So it is shown neither.
@@ -40,11 +40,11 @@ class Part(io.RawIOBase):
         self.size, self.position = len(header) + max(0, end - start), 0
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True: it can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Always."""
+        """Return True: it can be sought in."""
         return True
 
     def tell(self) -> int:

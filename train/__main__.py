@@ -1,4 +1,4 @@
-"""The command line: ``python -m train --help``."""
+"""Run the command line: ``python -m train --help``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which panels there are, in their order on the page and in the report; without Gradio."""
+"""List the panels in their order on the page and in the report; without Gradio."""
 
 from __future__ import annotations
 

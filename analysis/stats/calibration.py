@@ -1,4 +1,4 @@
-"""Whether probabilities are as sure as they are right, before and after temperature scaling."""
+"""Compare confidence with accuracy, before and after temperature scaling."""
 
 from __future__ import annotations
 

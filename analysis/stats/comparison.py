@@ -177,7 +177,7 @@ class Leak:
 
     Attributes:
         system: which.
-        lax, strict: the protocols.
+        loose, strict: the protocols.
         lost: the metric under the lax one minus the strict one, with its 95 % interval; the groups
             are resampled, the same for both.
         recordings, groups: how many of each.

@@ -1,4 +1,4 @@
-"""Which labels a run takes for which, per recording, over all of its seeds."""
+"""Count which label a run takes for which, per recording, over all of its seeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well each class is found: recall, precision, F1 and two areas, with intervals over groups."""
+"""Score each class: recall, precision, F1 and two areas, with intervals over groups."""
 
 from __future__ import annotations
 

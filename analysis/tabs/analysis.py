@@ -1,4 +1,4 @@
-"""The Analysis tab: a sub-tab for each panel."""
+"""Build the Analysis tab: a sub-tab for each panel."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class PermutationTestOptions(CorpusOptions):
 
     Labels are permuted among babies (or whatever the corpus's groups are) with as many recordings,
     many times, and a linear classifier is cross-validated each time, beside the true labels. What
-    it still scores under a lax split comes from hearing the recording or the baby again. Minutes,
+    it still scores under a loose split comes from hearing the recording or the baby again. Minutes,
     without a GPU; every call begins anew.
     """
 

@@ -67,7 +67,7 @@ def coloured_noise(shape: tuple[int, int], rng: torch.Generator) -> Tensor:
 
 
 def equalise(waves: Tensor, decibels: float, rng: torch.Generator) -> Tensor:
-    """Filters each by a curve of six random points over the band, without delay."""
+    """Filter each by a curve of six random points over the band, without delay."""
     points = torch.randn((len(waves), 1, 6), generator=rng, device=rng.device) * decibels
     spectrum = torch.fft.rfft(waves)
     curve = torch.nn.functional.interpolate(

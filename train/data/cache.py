@@ -1,4 +1,4 @@
-"""A corpus decoded once: one safetensors file of int16 samples that training reads.
+"""Decode a corpus once, into one safetensors file of int16 samples that training reads.
 
 The samples are what :meth:`cry_model.frontend.FrontEnd.prepare` gave (one rate, one band, one
 level, ends trimmed), scaled to each clip's peak, so the rounding lies 96 dB below it. Front ends

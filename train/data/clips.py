@@ -1,4 +1,4 @@
-"""The recordings of a corpus as the front end wants them, in memory.
+"""Hold the recordings of a corpus in memory, as the front end wants them.
 
 A 7 s clip is 0.2 MB at the front end's 8 kHz: whole corpora fit on any device.
 """

@@ -1,4 +1,4 @@
-"""What every dataset reader gives: a table of recordings, and nothing decoded yet."""
+"""Describe a corpus: the table of recordings that every reader returns, not decoded yet."""
 
 from __future__ import annotations
 

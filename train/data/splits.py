@@ -1,4 +1,4 @@
-"""Which clip is tested in which fold: the protocols of the evaluation.
+"""Assign each clip to the fold that tests it: the protocols of the evaluation.
 
 ``clip`` splits pieces of recordings at random, as papers on these corpora do: pieces of one
 recording stand on both sides. ``recording`` keeps what was cut from one recording together,

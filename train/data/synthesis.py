@@ -56,7 +56,7 @@ class CryStyle:
     bandwidths_hz: tuple[float, float, float] = (350.0, 400.0, 500.0)
 
     def of_baby(self, seed: int) -> CryStyle:
-        """This style in the voice of one baby (a seed), which is the same in every style."""
+        """Return this style in the voice of one baby (a seed), which is the same in every style."""
         draws = np.clip(np.random.default_rng([seed, 0xBABE]).standard_normal(4), -2, 2)
         pitch, tract, jitter, tremor = np.exp(draws * (0.1, 0.06, 0.3, 0.1)).tolist()
         formants = tuple(hz * tract for hz in self.formants_hz)

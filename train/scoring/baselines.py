@@ -1,4 +1,4 @@
-"""What simpler ways score on the very folds of a run, to stand beside its numbers.
+"""Score baselines on the folds of a run.
 
 ``sample_rate`` answers the most frequent label of a recording's native rate and hears nothing;
 ``rbf_svm`` is a plain support vector machine on the 26 standardised features, for systems that

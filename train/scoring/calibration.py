@@ -1,4 +1,4 @@
-"""How sure, and which set: calibrated on held-out predictions, and measured on other groups."""
+"""Calibrate on held-out predictions: temperature and prediction sets, measured on other groups."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def mean_of_groups(values: Array, groups: NDArray[np.str_]) -> Estimate:
 
 
 def error(probabilities: Array, targets: Array, groups: NDArray[np.str_]) -> Estimate:
-    """Expected calibration error, groups counting alike, with its interval."""
+    """Return the expected calibration error, groups counting alike, with its interval."""
     guess, weights = probabilities.argmax(1), group_weights(groups)
     right = np.take_along_axis(targets, guess[:, None], 1)[:, 0]
     return bootstrap_sums(calibration_sums(probabilities.max(1), right, weights), groups.tolist())

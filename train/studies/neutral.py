@@ -1,4 +1,4 @@
-"""One attention of a fitted model made to prefer nothing, without touching its weights.
+"""Ablate one attention of a fitted model: make it prefer nothing, weights untouched.
 
 What is neutral is set where a gate or map is computed, so everything after it, later blocks
 included, follows: in block 2 the mean of A_t is that of the A_t which block 2 has once block 1 is

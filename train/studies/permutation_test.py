@@ -1,4 +1,4 @@
-"""What a protocol gives where labels hardly go with the sound: a permutation test.
+"""Run a label permutation test: the score of a protocol where labels are permuted.
 
 After Ojala and Garriga 2010, "Permutation tests for studying classifier performance", JMLR 11, in
 blocks: labels are permuted among groups. The classifier is a linear one
@@ -78,7 +78,7 @@ class Against:
 
     Attributes:
         value: with the true labels.
-        mean, low, high: with dealt ones, the mean and the middle 95 %.
+        mean, low, high: with permuted ones, the mean and the middle 95 %.
         p: how often permuted labels score at least as well; the true ones count as one permutation.
     """
 

@@ -1,4 +1,4 @@
-"""The six-class challenge corpus that the paper uses: 918 labelled recordings of 7 to 33 s.
+"""Read the six-class challenge corpus of the paper: 918 labelled recordings of 7 to 33 s.
 
 Its names tell no baby, and its recordings appear to be halves of longer ones: each has a
 partner of the same label and the same length. On the published lengths, chaining those that

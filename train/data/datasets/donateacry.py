@@ -1,4 +1,4 @@
-"""Donate-a-Cry, cleaned: 457 clips of 7 s from an app's users, with the reason they gave.
+"""Read Donate-a-Cry, cleaned: 457 clips of 7 s from users of an app, with their reason.
 
 The first 36 characters of a file's name are the app's installation, the nearest thing to a baby
 that the corpus tells; upper and lower case of them occur for the same installation.

@@ -1,5 +1,4 @@
-"""A synthetic corpus in the layout of the six-class challenge corpus, written by our own
-synthesiser.
+"""Write a synthetic corpus in the layout of the six-class challenge corpus.
 
 For tests, demonstrations and to see that training works where the real recordings are not at hand.
 The labels are the paper's so that the layout is the same; here they carry no meaning: each stands
