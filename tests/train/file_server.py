@@ -46,6 +46,7 @@ def serve_file(site: Site) -> Iterator[Site]:
                 self.send_response(302)
                 self.send_header("Location", site.url)
                 self.send_header("Content-Length", "0")
+                self.send_header("Connection", "close")  # so that no client asks it again
                 self.end_headers()
                 return
             site.asked += 1

@@ -42,7 +42,7 @@ def refused(capsys, out):
 
 
 @pytest.mark.parametrize("system", [SYSTEM, "feature-mlp"])
-@pytest.mark.parametrize("command", ["fit", "grid"])
+@pytest.mark.parametrize("command", ["fit", pytest.param("grid", marks=pytest.mark.slow)])
 def test_one_label_is_refused(made_up_root, tmp_path, capsys, system, command):
     root = corpus(made_up_root, tmp_path / "mine", {"hungry": "aabbcc"})
     assert fit(root, tmp_path / "out", system=system, command=command) == 2
