@@ -78,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return options
         COMMANDS[words[0]][1](options)
     except USAGE_ERROR as error:
-        print(f"{error.format_message()} (python -m train --help)", file=sys.stderr)
+        command = f" {words[0]}" if words and words[0] in COMMANDS else ""
+        print(f"{error.format_message()} (python -m train{command} --help)", file=sys.stderr)
         return 2
     except BusyError as error:
         print(f"{error}", file=sys.stderr)

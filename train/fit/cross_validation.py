@@ -281,7 +281,7 @@ def scored(system: str, evaluation: Evaluation) -> str:
     """Put metrics into lines."""
     lines = [
         f"{system}, protocol {evaluation.protocol}: {evaluation.recordings} recordings in "
-        f"{evaluation.groups} groups, {evaluation.split}, {len(evaluation.seeds)} seeds:"
+        f"{evaluation.groups} groups, {evaluation.split}, seeds {', '.join(map(str, evaluation.seeds))}:"
     ]
     for name, estimate in evaluation.metrics.items():
         value = f"{estimate.value:.3f}  [{estimate.low:.3f}, {estimate.high:.3f}]"
