@@ -8,8 +8,6 @@ from typing import Any
 
 from cry_model.registry import PAPER_REFERENCE
 
-CORPUS = "challenge6"
-"""Prefix of the datasets made of the paper's corpus, whose sound is not public in full."""
 FULL = "improved-ecapa-tdnn"
 NO_MCA, NO_RSE, NO_DIFFERENTIAL = (f"{FULL}-no-{part}" for part in ("mca", "rse", "diff-attention"))
 MODULES = {NO_MCA: "MCA", NO_RSE: "RSE", NO_DIFFERENTIAL: "differential attention"}
