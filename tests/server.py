@@ -35,10 +35,11 @@ class Server:
         """Files in Gradio's cache that are not our own examples."""
         examples = {p.read_bytes() for p in (ROOT / "assets" / "examples").glob("*.wav")}
         found = []
-        for path in self.cache.rglob("*"):
-            with contextlib.suppress(FileNotFoundError):  # deleted while we look: not kept
-                if path.is_file() and path.read_bytes() not in examples:
-                    found.append(path)
+        for folder, _, names in os.walk(self.cache):  # which minds no folder that goes away
+            for path in (Path(folder, name) for name in names):
+                with contextlib.suppress(FileNotFoundError):  # deleted while we look: not kept
+                    if path.read_bytes() not in examples:
+                        found.append(path)
         return found
 
 
