@@ -279,9 +279,10 @@ def summary(system: str, measured: Evaluation | Agreement) -> str:
 
 def scored(system: str, evaluation: Evaluation) -> str:
     """Put metrics into lines."""
+    seeds = ", ".join(map(str, evaluation.seeds))
     lines = [
         f"{system}, protocol {evaluation.protocol}: {evaluation.recordings} recordings in "
-        f"{evaluation.groups} groups, {evaluation.split}, seeds {', '.join(map(str, evaluation.seeds))}:"
+        f"{evaluation.groups} groups, {evaluation.split}, seeds {seeds}:"
     ]
     for name, estimate in evaluation.metrics.items():
         value = f"{estimate.value:.3f}  [{estimate.low:.3f}, {estimate.high:.3f}]"
