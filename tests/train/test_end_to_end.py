@@ -84,7 +84,7 @@ def test_from_files_to_an_answer(corpus, tmp_path, capsys):
     assert set(classifier.predict(sound).probabilities) == set(record["labels"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_esc10_is_learnt(data_root, tmp_path):
     """The whole of it on its official folds, in a quarter of an hour: far above chance (0.1)."""
     words = ["fit", "--system", "improved-ecapa-tdnn", "--dataset", "esc10", "--no-checkpoint"]
