@@ -64,14 +64,15 @@ class Panels:
         """The other state of a switch."""
         self.page.locator(f"#{panel.name}-{selector} input[type=checkbox]").click()
 
-    def told(self, panel, title):
-        """Waits for a heading of the first exhibit."""
-        self.page.wait_for_function(
-            """([place, words]) => document.querySelector(place)?.innerText
-            .replace(/\\s+/g, " ").trim() === words""",
-            arg=[f"#{panel.name}-0-heading", plain(title)],
-            timeout=UNTIL_DRAWN,
-        )
+    def told(self, panel, exhibit):
+        """Waits for the heading and the numbers of the first exhibit."""
+        for part, words in (("heading", exhibit.title), ("words", exhibit.note.split("\n\n")[0])):
+            self.page.wait_for_function(
+                """([place, words]) => document.querySelector(place)?.innerText
+                .replace(/\\s+/g, " ").trim().startsWith(words)""",
+                arg=[f"#{panel.name}-0-{part}", plain(words)],
+                timeout=UNTIL_DRAWN,
+            )
 
 
 @pytest.fixture
@@ -121,13 +122,13 @@ def test_every_selector_changes_what_is_shown_and_back(panels, panel):
             if other is None:
                 continue
             panels.choose(panel, selector.name, titles[other])
-        panels.told(panel, expected(panel, cell, **{selector.name: other})[0].title)
+        panels.told(panel, expected(panel, cell, **{selector.name: other})[0])
         panels.drawn(panel)
         if selector.kind == "switch":
             panels.switch(panel, selector.name)
         else:
             panels.choose(panel, selector.name, titles[now])
-        panels.told(panel, first.title)
+        panels.told(panel, first)
     assert panels.seen.errors == []
 
 
@@ -138,9 +139,9 @@ def test_the_cell_that_was_chosen_goes_along_to_the_next_sub_tab(panels):
     panels.go(first)
     panels.choose(first, "dataset", dataset_title(other.dataset))
     cell = resolve_cell(cells, other._replace(protocol=cells[0].protocol))
-    panels.told(first, expected(first, cell)[0].title)
+    panels.told(first, expected(first, cell)[0])
     panels.go(second)
-    panels.told(second, expected(second, cell)[0].title)
+    panels.told(second, expected(second, cell)[0])
 
 
 def test_a_figure_and_its_data_can_be_taken_away(panels):

@@ -118,6 +118,11 @@ def test_a_click_on_the_heat_map_chooses_the_cell_under_it(visit, server, found,
     label, answer = list(busiest(run))[1]
     seen = visit()
     open_panel(seen, "confusion")
+    seen.page.wait_for_function(  # the figure is drawn after the words
+        """name => document.querySelector("#confusion-0-figure .js-plotly-plot")
+        ?.data[0].x.includes(name)""",
+        arg=words(label),
+    )
     heat = seen.page.locator("#confusion-0-figure .heatmaplayer image").first
     heat.scroll_into_view_if_needed()
     box, size = heat.bounding_box(), len(run.labels)
