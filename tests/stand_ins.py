@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from analysis.models import BUNDLED, CHECKPOINTS, SIX
-from analysis.panels.base import CellKey, cells_with
+from analysis.panels.base import cells_with
 from analysis.panels.errors import ERRORS
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
@@ -221,15 +221,10 @@ def most_confident_error(found, cell):
     return ERRORS.exhibits(found, cell)[0].table["Recording"].iloc[0]
 
 
-def playable_cell(found):
-    """Donate-a-Cry under the split that the page shows first: no cut of the paper's is played."""
-    return CellKey("donateacry", cells_with(found)[0].protocol)
-
-
 def recordings(folder):
-    """A sound for each recording of the playable cell, but for one."""
+    """A sound for each recording of the cell that the page shows first, but for one."""
     found = find_runs(RESULTS)
-    cell = playable_cell(found)
+    cell = cells_with(found)[0]
     names = set(found.of(*cell)[FULL].recordings["recording"])
     (folder / cell.dataset / "all").mkdir(parents=True)
     for name in names - {most_confident_error(found, cell)}:

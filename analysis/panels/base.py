@@ -45,8 +45,6 @@ class Exhibit:
         return self.data.to_csv(index=False)
 
 
-PAPER_CORPUS = "challenge6_cuts"
-"""Recordings of the corpus that the paper uses."""
 NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
 """Shown by a panel without cells."""
 
@@ -61,19 +59,9 @@ class CellKey(NamedTuple):
 def cells_with(
     found: FoundRuns, fits: Callable[[Mapping[str, MeasuredRun]], bool] = bool
 ) -> tuple[CellKey, ...]:
-    """List the cells whose runs, by model, fit.
-
-    The paper's corpus comes first where the models that the paper compares were measured on it;
-    then those with most models, equals in their order.
-    """
+    """List the cells whose runs, by model, fit; those with most models first."""
     cells = [CellKey(*cell) for cell in found.cells if fits(found.of(*cell))]
-
-    def rank(cell: CellKey) -> tuple[bool, int]:
-        runs = found.of(*cell)
-        own = cell.dataset == PAPER_CORPUS and {*COMPARED} <= runs.keys()
-        return not own, -len(runs)
-
-    return tuple(sorted(cells, key=rank))
+    return tuple(sorted(cells, key=lambda cell: -len(found.of(*cell))))  # keeps the order of equals
 
 
 class Option(NamedTuple):
