@@ -11,7 +11,7 @@ import typer
 
 from analysis.report import write_report
 from analysis.results_page import write_readme_table, write_results
-from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import ResultsError
 from cry_model.registry import list_models
 
 app = typer.Typer(

@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +24,6 @@ import soundfile
 import torch
 
 from analysis.sound import compute_display
-from analysis.stats.side_results import Cost
 from analysis.tabs.classify import make_cards
 from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint, to_json, write_atomically
@@ -38,7 +36,7 @@ SECONDS, RATE = 5.0, 44_100
 WARM_UP, RUNS = 3, 20
 
 
-def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> list[Cost]:
+def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> None:
     """Measure every model on one thread and on all, print a table and write ``out``."""
     costs = []
     for system in systems or list_models():
@@ -52,15 +50,23 @@ def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> list[Cost]
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "costs": [asdict(cost) for cost in costs],
+        "costs": costs,
     }
     print(pd.DataFrame(record["costs"]).to_string(index=False, float_format="%.3g"))
     write_atomically(out, (to_json(record) + "\n").encode())
-    return costs
 
 
-def measure_cost(system: str, threads: int) -> Cost:
-    """Measure one unfitted model in this process."""
+def measure_cost(system: str, threads: int) -> dict[str, str | float]:
+    """Measure one unfitted model in this process.
+
+    Returns:
+        system; threads; in milliseconds load (from the checkpoint's files to a classifier), decode
+        (a wav to samples), features (resampling, band, level, trim, cut, log-mel), forward
+        (features to logits and attention maps), total (file to answer, measured as one, not the
+        sum of the parts), figures (answer to the figures' JSON); real_time_factor (total over the
+        length of the clip); peak_memory in MB, the drawing libraries included, NaN where the system
+        does not tell.
+    """
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         clip, checkpoint = Path(folder) / "clip.wav", Path(folder) / "checkpoint"
@@ -83,10 +89,14 @@ def measure_cost(system: str, threads: int) -> Cost:
         }
         peak = peak_memory_mb()
         figures = median_ms(lambda: draw(recording, prediction, config.front_end.high_hz))
-    factor = times["total"] / (1000 * SECONDS)
-    return Cost(
-        system, threads, **times, figures=figures, real_time_factor=factor, peak_memory=peak
-    )
+    return {
+        "system": system,
+        "threads": threads,
+        **times,
+        "figures": figures,
+        "real_time_factor": times["total"] / (1000 * SECONDS),
+        "peak_memory": peak,
+    }
 
 
 def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:

@@ -18,11 +18,18 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from analysis.panels import PANELS
-from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel
-from analysis.panels.markup import FORMATS, SAVE_FIGURE, csv_link, table_html
-from analysis.stats.paired import ComparisonError
-from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import SPLITS, FoundRuns, find_runs
+from analysis.panels.base import (
+    FORMATS,
+    NOTHING,
+    SAVE_FIGURE,
+    CellKey,
+    Exhibit,
+    Panel,
+    csv_link,
+    table_html,
+)
+from analysis.stats.comparison import ComparisonError
+from analysis.stats.runs import SPLITS, FoundRuns, ResultsError, find_runs
 from cry_model.checkpoint import write_atomically
 from cry_model.records import dataset_title
 
@@ -39,14 +46,12 @@ class Part:
     """One panel for one cell, with the first choice of each selector.
 
     Attributes:
-        cell: which.
         title: its dataset and, unless the panel shows all, its split.
         choices: what was chosen, in words: "Metric: balanced accuracy".
         exhibits: what it shows; none if it cannot.
         problem: why it cannot; else empty.
     """
 
-    cell: CellKey
     title: str
     choices: tuple[str, ...]
     exhibits: tuple[Exhibit, ...] = ()
@@ -97,20 +102,16 @@ def _part(panel: Panel, found: FoundRuns, cell: CellKey, results: Path) -> Part:
         title += f", {SPLITS[cell.protocol]}"
     choices = _choices(panel, found, cell)
     try:
-        return Part(cell, title, choices, panel.exhibits(found, cell))
+        return Part(title, choices, panel.exhibits(found, cell))
     except (ResultsError, ComparisonError) as error:
-        return Part(cell, title, choices, problem=without_folder(str(error), results))
+        return Part(title, choices, problem=without_folder(str(error), results))
 
 
 def _choices(panel: Panel, found: FoundRuns, cell: CellKey) -> tuple[str, ...]:
     texts = []
     for selector in panel.selectors:
-        value = selector.settle(found, cell)
-        if selector.kind == "switch":
-            texts.append(f"{selector.label}: {'on' if value else 'off'}")
-        else:
-            titles = {option.value: option.title for option in selector.offered(found, cell)}
-            texts.append(f"{selector.label}: {titles.get(value, 'none')}")
+        titles = {option.value: option.title for option in selector.offered(found, cell)}
+        texts.append(f"{selector.label}: {titles.get(selector.settle(found, cell), 'none')}")
     return tuple(texts)
 
 

@@ -7,19 +7,23 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 
 import jinja2
 
 from analysis.figures.theme import signed
-from analysis.stats.claims import MAIN, METRICS, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
-from analysis.stats.comparison import DRAWS, fold_scores, score_of_seeds
-from analysis.stats.paper import FULL, MODULES, Paper, paper_drop, read_paper
-from analysis.stats.recordings import METRIC_TITLES, ResultsError
-from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun, find_runs, settings_text
+from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
+from analysis.stats.comparison import DRAWS, scores_by
+from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, Paper, read_paper
+from analysis.stats.runs import (
+    METRIC_TITLES,
+    SPLITS,
+    FoundRuns,
+    MeasuredRun,
+    ResultsError,
+    find_runs,
+)
 from analysis.stats.side_results import (
     AttentionAblation,
-    AttentionEffect,
     permuted_label_runs,
     read_attention_ablation,
     read_permutation_test,
@@ -97,7 +101,9 @@ def page(found: FoundRuns, paper: Paper) -> str:
             scores=scores,
             claims=claim_rows(cells, paper),
             counts=list(count_rows(cells)),
-            verdicts={METRIC_TITLES[metric]: verdict_rows(cells, metric) for metric in METRICS},
+            verdicts={
+                METRIC_TITLES[metric]: verdict_rows(cells, metric) for metric in LIKE_ACCURACY
+            },
             ablation=ablation_rows(cells, paper),
             cells=[(cell, measured_rows(cell)) for cell in cells],
             held_out=held_out_rows(cells),
@@ -157,7 +163,7 @@ def claim_rows(cells: Sequence[Cell], paper: Paper) -> list[Row]:
 
 def count_rows(cells: Sequence[Cell]) -> Iterable[Row]:
     """Yield how many claims have which verdict; the synthetic corpus is counted apart."""
-    for metric in METRICS:
+    for metric in LIKE_ACCURACY:
         for name, synthetic in (("recordings", False), ("synthetic cries", True)):
             own = [cell for cell in cells if cell.is_synthetic == synthetic]
             count = Counter(finding.verdict for cell in own for finding in cell.findings[metric])
@@ -204,7 +210,7 @@ def ablation_rows(cells: Sequence[Cell], paper: Paper) -> list[Row]:
     return [
         {
             "lost without": module,
-            "the paper (accuracy)": f"{paper_drop(paper, system):+.3f}",
+            "the paper (accuracy)": f"{paper.drop(system):+.3f}",
             **{title: lost.get((title, system), "-") for title in titles},
         }
         for system, module in MODULES.items()
@@ -234,16 +240,14 @@ def measured_rows(cell: Cell) -> list[Row]:
 def held_out_rows(cells: Sequence[Cell]) -> list[Row]:
     """Return the accuracies on the fold by which nothing was chosen, the mean over seeds."""
     dataset, fold = HELD_OUT
-    return [
-        {
-            "accuracy": get_system(run.system).title,
-            f"{cell.title}, fold {fold + 1}": f"{fmean(values):.3f}",
-        }
-        for cell in cells
-        if cell.dataset == dataset
-        for run in cell.runs.values()
-        if (values := [s.value for s in fold_scores(run, "accuracy") if s.fold == fold])
-    ]
+    rows = []
+    for cell in (own for own in cells if own.dataset == dataset):
+        for run in cell.runs.values():
+            scores = scores_by(run, "accuracy", "seed", "fold")
+            score = scores.loc[scores["fold"] == fold, "value"].mean()
+            column = f"{cell.title}, fold {fold + 1}"
+            rows.append({"accuracy": get_system(run.system).title, column: f"{score:.3f}"})
+    return rows
 
 
 def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
@@ -253,14 +257,14 @@ def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
         if test is None:
             continue
         for metric in PERMUTED:
-            score = test.scores[metric]
+            score = test.scores.loc[metric]
             yield {
                 "linear classifier, per recording": cell.title,
                 "features": test.front_end,
                 "metric": METRIC_TITLES[metric],
-                "true labels": f"{score.value:.3f}",
-                "permuted labels": str(score.permuted),
-                "p": f"{score.p:.3f}",
+                "true labels": f"{score['value']:.3f}",
+                "permuted labels": str(test.permuted(metric)),
+                "p": f"{score['p']:.3f}",
                 "permutations": f"{test.permutations}",
                 "labels unchanged": f"{test.unchanged:.0%}",
                 "seed": f"{test.seed}",
@@ -273,12 +277,12 @@ def permuted_label_rows(cells: Sequence[Cell]) -> Iterable[Row]:
         for run in cell.runs.values():
             permuted = permuted_label_runs(run)
             for metric in PERMUTED if permuted else ():
-                by_seed = ((seed, score_of_seeds(run, metric, [seed])) for seed in run.seeds)
+                by_seed = scores_by(run, metric, "seed").itertuples()
                 null = ((one.seeds, one.evaluation.metrics[metric]) for one in permuted)
                 yield {
                     "per recording": f"{cell.title}, {get_system(run.system).title}",
                     "metric": METRIC_TITLES[metric],
-                    "true labels": ", ".join(f"{s:.3f} (seed {seed})" for seed, s in by_seed),
+                    "true labels": ", ".join(f"{r.value:.3f} (seed {r.seed})" for r in by_seed),
                     "permuted labels": ", ".join(f"{s} (seed {_seeds(of)})" for of, s in null),
                 }
 
@@ -286,21 +290,19 @@ def permuted_label_rows(cells: Sequence[Cell]) -> Iterable[Row]:
 def attention_rows(cells: Sequence[Cell]) -> list[Row]:
     """Return what changes in balanced accuracy without each attention; bold: not zero."""
     ablations = _attention_ablations(cells)
-    names = dict.fromkeys(name for one in ablations.values() for name in one.effects)
+    names = dict.fromkeys(name for one in ablations.values() for name in one.differences)
     return [
-        {
-            "ablated": title,
-            **{ATTENTIONS.get(name, name): _change(one.effects.get(name)) for name in names},
-        }
+        {"ablated": title, **{ATTENTIONS.get(name, name): _change(one, name) for name in names}}
         for title, one in ablations.items()
     ]
 
 
-def _change(effect: AttentionEffect | None) -> str:
-    if effect is None:
+def _change(ablation: AttentionAblation, attention: str) -> str:
+    if attention not in ablation.differences:
         return "-"
-    text = f"{signed(effect.difference)}, {effect.changed.value:.0%}"
-    return text if effect.difference.low <= 0 <= effect.difference.high else f"**{text}**"
+    difference = ablation.differences[attention]
+    text = f"{signed(difference)}, {ablation.changed[attention]:.0%}"
+    return text if difference.low <= 0 <= difference.high else f"**{text}**"
 
 
 def map_rows(cells: Sequence[Cell]) -> list[Row]:
@@ -325,7 +327,7 @@ def _attention_ablations(cells: Sequence[Cell]) -> dict[str, AttentionAblation]:
         for cell in cells
         for run in cell.runs.values()
     }
-    return {title: one for title, one in found.items() if one is not None and one.effects}
+    return {title: one for title, one in found.items() if one is not None and one.differences}
 
 
 def fitting_rows(cells: Sequence[Cell], paper: Paper) -> Iterable[Row]:
@@ -353,7 +355,7 @@ def _fitting(run: MeasuredRun, paper: Paper) -> dict[str, str]:
     if preset.get("draws"):  # else an epoch is as many pieces as there are recordings
         epochs += f" of {preset['draws']} pieces"
     return {
-        "preset": ", ".join(filter(None, [str(preset.get("name", "")), settings_text(run)])),
+        "preset": ", ".join(filter(None, [str(preset.get("name", "")), run.settings_text])),
         f"epochs (paper: {paper.epochs})": epochs,
         "batch": str(preset.get("batch", "")),
         "front end": f"{front_end.get('num_bands', '')} {front_end.get('kind', '')}".strip(),

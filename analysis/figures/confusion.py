@@ -42,7 +42,6 @@ def confusion_figure(
         zmin=-end if signed else 0,
         zmax=end,
         color_continuous_scale=DIVERGING if signed else HEAT,
-        template="none",
     )
     figure.update_traces(
         text=np.array([_text(own, signed) for own in values]).reshape(shape),

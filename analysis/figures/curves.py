@@ -69,7 +69,6 @@ def _class_lines(
         color_discrete_map={name: class_colour(labels, label) for name, label in named.items()},
         line_dash_map={name: class_dash(labels, label) for name, label in named.items()},
         render_mode="svg",
-        template="none",
         **look,
     )
 
@@ -105,7 +104,6 @@ def coverage_figure(curves: pd.DataFrame, chosen: str, usual: str) -> go.Figure:
         color_discrete_map={n: SYSTEM_COLOURS.get(system, TEXT) for n, system in named.items()},
         line_dash_map={n: system_dash(system) for n, system in named.items()},
         render_mode="svg",
-        template="none",
     )
     lines.update_traces(line_width=1.2).update_traces(
         line_width=3.5, selector={"name": own["name"].iloc[0]}
@@ -164,7 +162,7 @@ def reliability_figure(bins: pd.DataFrame, system: str) -> go.Figure:
         above=bins["high"] - bins["accuracy"],
         below=bins["accuracy"] - bins["low"],
     )
-    common = {"color": "probabilities", "custom_data": ["answers"], "template": "none"}
+    common = {"color": "probabilities", "custom_data": ["answers"]}
     points = px.line(
         drawn,
         x="confidence",

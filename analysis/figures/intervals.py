@@ -1,4 +1,4 @@
-"""Draw scores and differences with their 95% intervals: a DataFrame in, a ``go.Figure`` out."""
+"""Draw scores, costs and differences with their 95% intervals: a DataFrame in, a figure out."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 
 from analysis.figures.theme import (
     LEGEND_BELOW,
+    SYMBOLS,
     SYSTEM_COLOURS,
     TEXT,
     class_colour,
@@ -61,7 +62,6 @@ def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
         symbol="symbol",
         symbol_map="identity",
         custom_data=["low", "high"],
-        template="none",
     )
     for trace in figure.data:
         open_mark = trace.marker.symbol == "circle-open"
@@ -113,7 +113,6 @@ def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go
         symbol_map={mark: symbol for mark, (_, symbol, _) in MARKS.items()},
         category_orders={"mark": list(MARKS)},
         custom_data=["low", "high", "seed", "fold"],
-        template="none",
     )
     hover = {
         "measured": "%{x:.1f}% [%{customdata[0]:.1f}, %{customdata[1]:.1f}]",
@@ -172,7 +171,6 @@ def ablation_figure(data: pd.DataFrame, axis: str) -> go.Figure:
         category_orders={"name": names, "where": list(dict.fromkeys(data["where"]))},
         barmode="group",
         custom_data=["low", "high"],
-        template="none",
     )
     pattern = {"fillmode": "overlay", "size": 7, "solidity": 0.2}
     figure.update_traces(
@@ -219,7 +217,6 @@ def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
         error_x="above",
         error_x_minus="below",
         custom_data=["low", "high"],
-        template="none",
         **facets,
     )
     figure.update_traces(
@@ -232,7 +229,7 @@ def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
         showlegend=False,
         hovertemplate=_hover("x", "", ".2f"),
     )
-    random = px.scatter(data, x="at_random", y="name", template="none", **facets)
+    random = px.scatter(data, x="at_random", y="name", **facets)
     random.update_traces(
         marker={"symbol": "line-ns", "size": 14, "line": {"color": TEXT, "width": 2}},
         name="chance level",
@@ -268,3 +265,121 @@ def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
 def _hover(axis: str, unit: str, digits: str = "+.1f") -> str:
     ends = f"[%{{customdata[0]:{digits}}}, %{{customdata[1]:{digits}}}]"
     return f"%{{y}}: %{{{axis}:{digits}}} {unit} {ends}<extra></extra>".replace("  ", " ")
+
+
+def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
+    """Draw a point with its interval for each model; those of the paper are open, without one.
+
+    Args:
+        data: columns system, title, source ("measured" or "paper"), cost, value, low and high; the
+            last three 0 to 1.
+        cost: title of the x axis, which is logarithmic.
+        score: title of the y axis.
+    """
+    data = with_bars(data)
+    symbols = dict(zip(SYSTEM_COLOURS, SYMBOLS, strict=True))
+    symbol = data["system"].map(symbols).fillna("star")
+    figure = px.scatter(
+        data.assign(symbol=symbol + data["source"].map({"measured": "", "paper": "-open"})),
+        x="cost",
+        y="value",
+        error_y="above",
+        error_y_minus="below",
+        color="title",
+        color_discrete_sequence=[TEXT],
+        color_discrete_map={
+            row.title: SYSTEM_COLOURS.get(row.system, TEXT) for row in data.itertuples()
+        },
+        symbol="symbol",
+        symbol_map="identity",
+        custom_data=["title", "low", "high"],
+        log_x=True,
+    )
+    number = "%{customdata[0]}<br>%{y:.1f}%"
+    cost_text = "<br>%{x:.3g}<extra></extra>"
+    for trace in figure.data:
+        open_mark = trace.marker.symbol.endswith("-open")
+        interval = "" if open_mark else " [%{customdata[1]:.1f}, %{customdata[2]:.1f}]"
+        trace.update(
+            marker={"size": 11, "line": {"width": 2 * open_mark}},
+            error_y={"thickness": 1.2, "width": 4},
+            hovertemplate=number + interval + cost_text,
+        )
+    finish(figure, 460 + 14 * len(figure.data))
+    wide = data["cost"].max() > 5 * data["cost"].min()  # then 1, 2 and 5 of each power of ten
+    return figure.update_layout(
+        xaxis={"title": {"text": f"{cost}, log scale"}, "dtick": "D2" if wide else None},
+        yaxis={"title": {"text": score}},
+        legend={**LEGEND_BELOW, "title": None},
+        hovermode="closest",
+        margin_t=16,
+    )
+
+
+BASELINE_DASHES = ("dash", "dashdot", "dot", "longdash", "longdashdot")
+BASELINE_SYMBOLS = ("diamond-open", "square-open", "circle-open", "x-open", "star-open")
+"""Of the baselines, which are grey."""
+
+
+def leakage_figure(
+    scores: pd.DataFrame, splits: Sequence[str], metric: str, chance: tuple[float, str]
+) -> go.Figure:
+    """Draw points with intervals, and a line for each model and each baseline.
+
+    Args:
+        scores: columns ``mark`` ("system", or "beside" of a baseline), ``name``, ``title`` (for
+            the legend), ``split``, ``value``, ``low`` and ``high``.
+        splits: from left to right.
+        metric: its title, for the axis.
+        chance: its value and name, for the dotted line.
+    """
+    named = scores.drop_duplicates("title").set_index("title")
+    systems = {title: row["name"] for title, row in named.iterrows() if row["mark"] == "system"}
+    baselines = [title for title in named.index if title not in systems]
+    known = list(SYSTEM_COLOURS)
+    symbols = {t: SYMBOLS[known.index(name) % len(SYMBOLS)] for t, name in systems.items()}
+    places = {title: number % len(BASELINE_DASHES) for number, title in enumerate(baselines)}
+    figure = px.line(
+        with_bars(scores, scale=1),
+        x="split",
+        y="value",
+        error_y="above",
+        error_y_minus="below",
+        color="title",
+        line_dash="title",
+        symbol="title",
+        custom_data=["low", "high"],
+        category_orders={"split": list(splits)},
+        color_discrete_map=dict.fromkeys(baselines, TEXT)
+        | {title: SYSTEM_COLOURS[name] for title, name in systems.items()},
+        line_dash_map=dict.fromkeys(systems, "solid")
+        | {title: BASELINE_DASHES[place] for title, place in places.items()},
+        symbol_map=symbols | {title: BASELINE_SYMBOLS[place] for title, place in places.items()},
+    )
+    figure.update_traces(
+        line_width=1.5,
+        marker_size=8,
+        error_y={"thickness": 1.2, "width": 3},
+        hovertemplate="%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]",
+    )
+    value, name = chance
+    figure.add_hline(
+        value,
+        line={"color": TEXT, "dash": "dot", "width": 1.5},
+        annotation={"text": f"{name} {value:.3f}", "font_size": 11},
+        annotation_position="top left",
+    )
+    finish(figure, height=400 + 14 * len(figure.data))
+    return figure.update_layout(
+        xaxis={
+            "title": None,
+            "range": [-0.5, len(splits) - 0.5],
+            "tickvals": list(splits),
+            "ticktext": [split.replace(" ", "<br>") for split in splits],
+        },
+        yaxis_title=f"{metric} per recording",
+        legend={**LEGEND_BELOW, "title": None},
+        margin_t=12,
+        scattermode="group",
+        scattergap=0.5,
+    )

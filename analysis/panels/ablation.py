@@ -14,19 +14,16 @@ from analysis.panels.base import (
     Panel,
     cells_with,
     chance_text,
+    meaning_text,
     metric_selector,
     p_text,
     percent_text,
     points_text,
     sample_text,
 )
-from analysis.stats.claims import METRICS as LIKE_ACCURACY
-from analysis.stats.claims import holm
-from analysis.stats.comparison import DRAWS, compare, fold_scores
-from analysis.stats.paired import ComparisonError
-from analysis.stats.paper import FULL, MODULES, WITHOUT, Paper, paper_drop, read_paper
-from analysis.stats.recordings import METRIC_TITLES, chance_level
-from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun, settings_text
+from analysis.stats.comparison import DRAWS, ComparisonError, holm, pair, scores_by
+from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, WITHOUT, Paper, read_paper
+from analysis.stats.runs import METRIC_TITLES, SPLITS, FoundRuns, MeasuredRun, chance_level
 from cry_model.records import Estimate, dataset_title
 
 NAMES = {FULL: "all modules", **WITHOUT}
@@ -41,10 +38,10 @@ DROPS_NOTE = (
     "A bar above zero means that the model is worse without that part. Each bar is the model with "
     "all modules minus the model without one, on the same recordings and folds; of the "
     "calibration error, lower is better, so a bar below zero means worse. Intervals: 95%, from "
-    f"{DRAWS:,} resamplings of whole groups, the same for both models. p: paired permutation test, "
-    f"the predictions of both swapped at random within groups {DRAWS:,} times; p (Holm): "
-    "corrected for the number of modules. How far another seed would differ is in neither. The "
-    "paper's bars have no intervals, for it gives none."
+    f"{DRAWS:,} resamplings of whole groups, the same for both models. p: how often chance alone "
+    f"would set equal models that far apart (permutation test: predictions swapped {DRAWS:,} times "
+    "at random within groups); p (Holm): corrected for the number of modules. How far another seed "
+    "would differ is in neither. The paper's bars have no intervals, for it gives none."
 )
 
 
@@ -69,7 +66,7 @@ def ablation_scores(
     for system, run in runs.items():
         e = run.evaluation.metrics[metric]
         rows.append(("measured", system, None, None, e.value, e.low, e.high))
-        for fold in fold_scores(run, metric):
+        for fold in scores_by(run, metric, "seed", "fold").itertuples():
             rows.append(("fold", system, fold.seed, fold.fold, fold.value, None, None))
         if paper is not None:
             rows.append(("paper", system, None, None, paper.accuracy[system], None, None))
@@ -101,9 +98,8 @@ def drops_of(
     """
     full, rows, reasons = runs[FULL], [], []
     for system in (name for name in WITHOUT if name in runs):
-        seeds = sorted(set(full.seeds) & set(runs[system].seeds))
         try:
-            found = compare(full, runs[system], metric, seeds, draws)
+            found = pair(full, runs[system], draws=draws).compare(metric)
         except ComparisonError as error:
             reasons.append(str(error))
             continue
@@ -135,7 +131,7 @@ def paper_rows(paper: Paper) -> pd.DataFrame:
             "metric": "accuracy",
             "all_modules": paper.accuracy[FULL],
             "left_out": paper.accuracy[system],
-            "difference": paper_drop(paper, system),
+            "difference": paper.drop(system),
         }
         for system, module in MODULES.items()
     ]
@@ -162,7 +158,7 @@ def ablation_table(
             "paper, lost (points)": None,
         }
         if system in MODULES:
-            row["paper, lost (points)"] = round(100 * paper_drop(paper, system), 2)
+            row["paper, lost (points)"] = round(100 * paper.drop(system), 2)
         for drop in drops[drops["without"] == MODULES.get(system)].itertuples():
             row |= {
                 f"{lost} (points)": round(100 * drop.difference, 1),
@@ -182,8 +178,7 @@ def ablation(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...
     drops, reasons = drops_of(runs, metric)
     name = f"{cell.dataset}-{cell.protocol}-{metric}".replace("_", "-")
     data = ablation_scores(runs, metric, paper if metric == "accuracy" else None)
-    settings = settings_text(full)
-    changed = f"Settings that differ from the paper's: {settings}." if settings else ""
+    changed = full.settings and f"Settings that differ from the paper's: {full.settings_text}."
     levels = Exhibit(
         name=f"ablation-{name}",
         title="Score with all modules and without each",
@@ -191,7 +186,7 @@ def ablation(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...
         figure=scores_figure(data, NAMES, f"{title} per recording (%)"),
         note=f"All modules: {title} {percent_text(full.evaluation.metrics[metric])}; "
         f"{chance_text(full, metric)}; {sample_text(list(runs.values()))}\n\n"
-        + " ".join(filter(None, [SCORES_NOTE, changed, *reasons])),
+        + " ".join(filter(None, [meaning_text(metric), SCORES_NOTE, changed, *reasons])),
     )
     return (levels, _drops(name, runs, metric, paper, drops)) if len(drops) else (levels,)
 

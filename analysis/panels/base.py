@@ -1,18 +1,30 @@
-"""Define a panel of the Analysis tab, without Gradio: its selectors, its cards, what they share."""
+"""Define a panel of the Analysis tab, without Gradio: selectors, cards, and their HTML."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from html import escape
 from typing import Any, Literal, NamedTuple
 
+import jinja2
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
+from markupsafe import Markup
+from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from analysis.stats.paper import FULL, WITHOUT
-from analysis.stats.recordings import METRIC_TITLES, ResultsError, chance_level
-from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun
+from analysis.stats.runs import (
+    METRIC_TITLES,
+    SPLITS,
+    FoundRuns,
+    MeasuredRun,
+    ResultsError,
+    chance_level,
+)
 from cry_model.metrics import METRICS
 from cry_model.records import Estimate
 from cry_model.registry import get_system, list_models
@@ -68,7 +80,10 @@ class Option(NamedTuple):
     """Offer a value of a selector under its title for a reader."""
 
     title: str
-    value: str
+    value: str | bool
+
+
+SWITCH = (Option("off", False), Option("on", True))
 
 
 @dataclass(frozen=True)
@@ -78,37 +93,30 @@ class Selector:
     Attributes:
         name: keyword under which ``draw`` is given the choice.
         label: what it is called on the page.
-        options: (runs, cell) -> what can be chosen there; unused by a switch.
+        options: (runs, cell) -> what can be chosen there.
         first: which of the options is chosen at the beginning, if there are as many.
-        kind: "dropdown" chooses one of the options, "switch" True or False.
+        kind: "dropdown", or "switch", whose options are False and True.
     """
 
     name: str
     label: str
-    options: Callable[[FoundRuns, CellKey], Sequence[Option]] = lambda *_: ()
+    options: Callable[[FoundRuns, CellKey], Sequence[Option]] = lambda *_: SWITCH
     first: int = 0
     kind: Literal["dropdown", "switch"] = "dropdown"
 
     def offered(self, found: FoundRuns, cell: CellKey) -> list[Option]:
         """List what can be chosen there; nothing where a run cannot be read (drawing says why)."""
         try:
-            return list(_options(self, found, cell))
+            return list(self.options(found, cell))
         except ResultsError:
             return []
 
     def settle(self, found: FoundRuns, cell: CellKey, value: object = None) -> Any:
         """Return the value if it can be chosen in this cell, else the one of the beginning."""
-        if self.kind == "switch":
-            return bool(value)
         values = [option.value for option in self.offered(found, cell)]
         if value in values:
             return value
         return values[min(self.first, len(values) - 1)] if values else None
-
-
-@lru_cache(maxsize=512)  # asked for several times a choice, and some look through all answers
-def _options(selector: Selector, found: FoundRuns, cell: CellKey) -> tuple[Option, ...]:
-    return tuple(selector.options(found, cell))
 
 
 @dataclass(frozen=True)
@@ -159,7 +167,7 @@ class Panel:
         return _drawn(self, found, cell, tuple(self.settle(found, cell, choices).items()))
 
 
-@lru_cache(maxsize=512)  # some 100 kB each
+@lru_cache(maxsize=512)  # some 100 kB each; Plotly needs 0.1 to 0.5 s to draw them
 def _drawn(
     panel: Panel, found: FoundRuns, cell: CellKey, choices: tuple[tuple[str, Any], ...]
 ) -> tuple[Exhibit, ...]:
@@ -168,6 +176,14 @@ def _drawn(
 
 COMPARED = (FULL, "ecapa-tdnn", "resnet18")
 """The models whose confusion matrices the paper shows, in its order."""
+MEANINGS = {
+    "accuracy": "the share of recordings with the right label",
+    "balanced_accuracy": "the mean, over the labels, of the share of a label's recordings found",
+    "macro_f1": "the mean, over the labels, of F1, which a missed or a wrong label lowers",
+    "macro_auc": "how often a recording of a label gets a higher probability for it than another",
+    "expected_calibration_error": "the mean distance of confidence from accuracy; lower is better",
+}
+"""Metric -> what it is, for a caption."""
 LOWER_IS_BETTER = frozenset({"expected_calibration_error"})
 
 
@@ -195,6 +211,12 @@ def metric_selector(first: str = "accuracy") -> Selector:
     """Offer every metric; ``first`` is chosen at the beginning."""
     options = [Option(METRIC_TITLES[name], name) for name in METRICS]
     return Selector("metric", "Metric", lambda *_: options, first=list(METRICS).index(first))
+
+
+def meaning_text(metric: str) -> str:
+    """Write what a metric is: "Accuracy: the share of recordings with the right label."."""
+    title = METRIC_TITLES[metric]
+    return f"{title[0].upper()}{title[1:]}: {MEANINGS[metric]}."
 
 
 def percent_text(estimate: Estimate) -> str:
@@ -233,3 +255,92 @@ def scored_on(run: MeasuredRun) -> str:
         f"Split: {SPLITS[run.protocol]}, {run.evaluation.split}; {sample_text([run])}. Intervals: "
         "95%, from 1,000 bootstrap resamplings of whole groups (babies or source recordings)."
     )
+
+
+FORMATS = ("svg", "png")
+# Plotly keeps what its camera button saves in the element itself. Dark words on white, with the
+# finding above them, for the length of the click: the file must be readable anywhere.
+SAVE_FIGURE = """(place, format) => {
+  const plot = document.querySelector(`#${place} .js-plotly-plot`);
+  const button = plot?.querySelector("[data-attr='toImage'], .modebar-btn");
+  if (!button) return;
+  const link = document.querySelector(`#${place} a.download`);
+  const heading = document.querySelector(`#${place}-heading`)?.textContent.trim() ?? "";
+  const lines = (heading.match(/.{1,90}(\\s|$)/g) ?? []).map((line) => line.trim());
+  const { layout } = plot;
+  const kept = { ...layout };
+  layout.paper_bgcolor = layout.plot_bgcolor = "white";
+  layout.font = { ...layout.font, color: "#222222" };
+  layout.title = { text: lines.join("<br>"), x: 0.01, xanchor: "left", y: 0.98, yanchor: "top",
+                   font: { size: 14 } };
+  layout.margin = { ...layout.margin, t: (layout.margin?.t ?? 36) + 20 * lines.length + 12 };
+  layout.height = plot.clientHeight + 20 * lines.length + 12;
+  Object.assign(plot._context.toImageButtonOptions, {
+    format, filename: link ? link.download.replace(/\\.csv$/, "") : place,
+    width: plot.clientWidth, height: layout.height, scale: format === "png" ? 2 : 1 });
+  button.click();
+  for (const name of Object.keys(layout)) delete layout[name];
+  Object.assign(layout, kept);
+}"""
+
+MOST_ROWS = 100
+DIGITS = 4  # after the point, at most
+TABLE = jinja2.Template(
+    """<div class="table{{ ' cut' if less }}" tabindex="0" role="region" \
+aria-label="{{ caption }}{{ less }}"><table><caption><span>{{ caption }}</span>{{ less }}</caption>\
+<thead><tr>{% for name in heads %}<th scope="col"{{ sides[loop.index0] }}>{{ name }}</th>\
+{% endfor %}</tr></thead><tbody>{% for row in rows %}<tr>{% for cell in row %}\
+{% if loop.first %}<th scope="row"{{ sides[0] }}>{{ cell }}</th>\
+{% else %}<td{{ sides[loop.index0] }}>{{ cell }}</td>{% endif %}\
+{% endfor %}</tr>{% endfor %}</tbody></table></div>""",
+    autoescape=True,
+)
+
+
+def data_link(text: str, name: str, kind: str, content: str) -> str:
+    """Return a download whose file is in the link itself, so that the server keeps none."""
+    data = base64.b64encode(content.encode()).decode()
+    address = f"data:{kind};base64,{data}"
+    return f'<a class="download" download="{escape(name)}" href="{address}">{escape(text)}</a>'
+
+
+def csv_link(exhibit: Exhibit) -> str:
+    """Return the data as a download; empty if there is none."""
+    if exhibit.data.empty:
+        return ""
+    link = data_link("Data (CSV)", f"{exhibit.name}.csv", "text/csv", exhibit.csv)
+    return f'<p class="downloads">{link}</p>'
+
+
+def table_html(table: pd.DataFrame, caption: str) -> str:
+    """Return a table that scrolls in its own box, its head in sight.
+
+    Args:
+        table: of more than ``MOST_ROWS`` rows, the first are shown.
+        caption: what it shows; plain text.
+    """
+    shown, cut = table.head(MOST_ROWS), len(table) > MOST_ROWS
+    less = f" (the first {MOST_ROWS} of {len(table)} rows; the data below has all)" if cut else ""
+    columns = [_column(shown[name]) for name in shown]
+    number = Markup(' class="number"')
+    return TABLE.render(
+        caption=caption,
+        less=less,
+        heads=map(str, shown),
+        sides=[number if _is_number(shown[name]) else "" for name in shown],
+        rows=zip(*columns, strict=True),
+    )
+
+
+def _is_number(column: pd.Series) -> bool:
+    return is_numeric_dtype(column) and not is_bool_dtype(column)
+
+
+def _column(column: pd.Series) -> list[str]:
+    """Return cells as text, numbers with as many digits as the one that needs most."""
+    if not _is_number(column):
+        return ["" if pd.isna(value) else str(value) for value in column]
+    rounded = column.astype(float).round(DIGITS)
+    texts = (np.format_float_positional(value, trim="-") for value in rounded.dropna())
+    digits = max((len(text.partition(".")[2]) for text in texts), default=0)
+    return ["" if np.isnan(value) else f"{value:,.{digits}f}" for value in column.astype(float)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import pandas as pd
 
@@ -18,58 +19,22 @@ from analysis.panels.base import (
 )
 from analysis.stats.calibration import (
     ALL,
-    DRAWN,
     HALF,
-    SHARES,
     Coverage,
-    Reliability,
+    coverage,
     reliability,
+    scaled,
 )
-from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import FoundRuns, MeasuredRun
+from analysis.stats.runs import FoundRuns, MeasuredRun, ResultsError
 from cry_model.calibration import Calibration
-from cry_model.metrics import BINS
-from cry_model.records import words
+from cry_model.metrics import BINS, bootstrap, bootstrap_difference, mean
+from cry_model.records import Estimate, words
 from cry_model.results import label_numbers, probabilities_of
 
+ERROR = "expected_calibration_error"
 NOTHING = "–"
-
-
-def bin_rows(which: str, own: Reliability) -> pd.DataFrame:
-    """Return a row for each bin of a diagram; ``which`` is :data:`BEFORE` or :data:`AFTER`."""
-    return pd.DataFrame(
-        {
-            "probabilities": which,
-            "bin_from": [k / BINS for k in range(BINS)],
-            "bin_to": [(k + 1) / BINS for k in range(BINS)],
-            "answers": own.answers.astype(int),
-            "confidence": own.confidence,
-            "accuracy": [e.value for e in own.accuracy],
-            "low": [e.low for e in own.accuracy],
-            "high": [e.high for e in own.accuracy],
-            "calibration_error": own.error.value,
-            "calibration_error_low": own.error.low,
-            "calibration_error_high": own.error.high,
-        }
-    )
-
-
-def share_rows(system: str, own: Coverage) -> pd.DataFrame:
-    """Return a row for each share that is drawn of one model."""
-    drawn = own.accuracy[DRAWN]
-    return pd.DataFrame(
-        {
-            "system": system,
-            "answered": SHARES[DRAWN],
-            "accuracy": [e.value for e in drawn],
-            "low": [e.low for e in drawn],
-            "high": [e.high for e in drawn],
-            "always_the_most_frequent": own.usual_accuracy[DRAWN],
-            "mean_error": own.error.value,
-            "mean_error_low": own.error.low,
-            "mean_error_high": own.error.high,
-        }
-    ).round(5)
+DRAWN = slice(4, None)
+"""Of the shares: from 5 % on, fewer answers say nothing."""
 
 
 def set_rows(calibration: Calibration, support: Mapping[str, int]) -> pd.DataFrame:
@@ -79,28 +44,32 @@ def set_rows(calibration: Calibration, support: Mapping[str, int]) -> pd.DataFra
         calibration: of a run.
         support: label -> its recordings.
     """
-    e, size = calibration.coverage, calibration.size.value
-    columns = ["label", "recordings", "promised", "measured", "low", "high", "mean_size"]
-    every = ("all", calibration.recordings, calibration.promised, e.value, e.low, e.high, size)
+    every = {
+        "label": "all",
+        "recordings": calibration.recordings,
+        "promised": calibration.promised,
+        "measured": calibration.coverage.value,
+        "low": calibration.coverage.low,
+        "high": calibration.coverage.high,
+        "mean_size": calibration.size.value,
+    }
     each = [
-        (label, support.get(label, 0), None, share, None, None, None)
+        {"label": label, "recordings": support.get(label, 0), "measured": share}
         for label, share in calibration.by_label.items()
     ]
-    return pd.DataFrame([every, *each], columns=columns)
+    return pd.DataFrame([every, *each])
 
 
 def set_table(data: pd.DataFrame) -> pd.DataFrame:
     """Return the same for reading; texts are of one width, so that they sort as numbers do."""
+    interval = data["low"].map("[{:.2f}, ".format) + data["high"].map("{:.2f}]".format)
     return pd.DataFrame(
         {
-            "Label": [words(label) for label in data["label"]],
+            "Label": data["label"].map(words),
             "Recordings": data["recordings"],
-            "Target": [NOTHING if pd.isna(p) else f"{p:.2f}" for p in data["promised"]],
-            "Measured": [f"{share:.2f}" for share in data["measured"]],
-            "Interval": [
-                NOTHING if pd.isna(low) else f"[{low:.2f}, {high:.2f}]"
-                for low, high in zip(data["low"], data["high"], strict=True)
-            ],
+            "Target": data["promised"].map("{:.2f}".format).mask(data["promised"].isna(), NOTHING),
+            "Measured": data["measured"].map("{:.2f}".format),
+            "Interval": interval.mask(data["low"].isna(), NOTHING),
         }
     )
 
@@ -112,24 +81,37 @@ RELIABILITY = (
     "few groups have intervals that are too short."
 )
 SCALED = (
-    "The temperature of a fold is fitted on the groups outside it, and kept when groups are "
-    "resampled."
+    "Temperature scaling softens or sharpens all probabilities of a model by one number, the "
+    "temperature, so that confidence fits accuracy. That of a fold is fitted on the groups "
+    "outside it, and kept when groups are resampled."
 )
 NOT_SCALED = (
     "With random segments no temperature is fitted: segments of one recording are in several "
     "folds, so it would say nothing about a new recording."
 )
 COVERAGE = (
-    "Accuracy if only the most confident answers are given, ranked over all folds and seeds; of "
-    "equally confident ones each counts in part. The dash-dotted line is what always giving the "
-    "most frequent label would score on the same recordings: where one label is frequent, the most "
-    "confident answers may just be those to it. Below 5% there are too few answers to draw."
+    "Coverage is the share of recordings that get an answer: the most confident ones, ranked "
+    "over all folds and seeds; of equally confident ones each counts in part. The area is the "
+    "mean share of wrong answers over all coverages. The dash-dotted line is what always giving "
+    "the most frequent label would score on the same recordings: where one label is frequent, "
+    "the most confident answers may just be those to it. Below 5% there are too few answers to "
+    "draw."
 )
 SETS = (
-    "Sets of labels that contain the true one with a target probability (conformal prediction by "
-    "group), measured on groups that had no part in their threshold; each group counts alike. The "
-    "target holds for all labels together, not for each."
+    "A prediction set names several labels instead of one: as many as are needed for the true one "
+    "to be among them with the target probability (conformal prediction by group). Measured on "
+    "groups that had no part in the threshold; each group counts alike. The target holds for all "
+    "labels together, not for each."
 )
+
+
+@lru_cache(maxsize=64)  # 0.1 s each, and those of all models of a cell are drawn
+def coverage_of(run: MeasuredRun) -> Coverage:
+    """Return the coverage of a run, after temperature scaling where folds share no recordings."""
+    probabilities = scaled(run)
+    if probabilities is None:
+        probabilities = probabilities_of(run.recordings, run.labels)
+    return coverage(run.recordings, run.labels, probabilities)
 
 
 def calibration_cards(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ...]:
@@ -142,49 +124,66 @@ def calibration_cards(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exh
     return (*exhibits, _sets(run, run.calibration, name))
 
 
+def _ends(name: str, e: Estimate) -> dict[str, float]:
+    return {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
+
+
 def _reliability(run: MeasuredRun, name: str) -> Exhibit:
     truth, groups = label_numbers(run.recordings, run.labels), run.recordings["group"].tolist()
-    before = reliability(truth, probabilities_of(run.recordings, run.labels), groups)
-    drawn, caption = {BEFORE: before}, NOT_SCALED
-    line = f"Expected calibration error {before.error}, confidence minus accuracy {before.excess}."
-    if run.scaled is not None:
-        after = reliability(truth, run.scaled, groups)
-        drawn[AFTER], caption = after, SCALED
-        line += f" After temperature scaling {after.error}, change {after.less(before)}."
+    before, after = probabilities_of(run.recordings, run.labels), scaled(run)
+    drawn = {BEFORE: before} if after is None else {BEFORE: before, AFTER: after}
+    errors = {which: bootstrap(ERROR, truth, p, groups) for which, p in drawn.items()}
+    excess = mean(before.max(1) - (before.argmax(1) == truth), groups)
+    line = f"Expected calibration error {errors[BEFORE]}, confidence minus accuracy {excess}."
+    if after is not None:
+        change = bootstrap_difference(ERROR, truth, after, before, groups)
+        line += f" After temperature scaling {errors[AFTER]}, change {change}."
     if run.calibration is not None:
         line += (
             f" If each group counts alike: {run.calibration.error_before} before and "
             f"{run.calibration.error_after} after."
         )
-    data = pd.concat([bin_rows(which, own) for which, own in drawn.items()], ignore_index=True)
+    parts = [
+        reliability(truth, p, groups).assign(
+            probabilities=which, **_ends("calibration_error", errors[which])
+        )
+        for which, p in drawn.items()
+    ]
+    data = pd.concat(parts, ignore_index=True)
     return Exhibit(
         f"reliability-{name}",
         f"Reliability diagram: {system_title(run.system)}",
         data,
         reliability_figure(data, run.system),
-        note=f"{line}\n\n{RELIABILITY} {caption} {scored_on(run)}",
+        note=f"{line}\n\n{RELIABILITY} {NOT_SCALED if after is None else SCALED} {scored_on(run)}",
     )
 
 
 def _coverage(runs: Mapping[str, MeasuredRun], run: MeasuredRun, name: str) -> Exhibit:
-    own = run.coverage
+    own = coverage_of(run)
     curves, left_out = {run.system: own}, ""
     for system, other in runs.items():
         try:
-            curves[system] = other.coverage
+            curves[system] = coverage_of(other)
         except ResultsError as error:
             left_out += f" {system_title(system)} is left out: {error}"
-    data = pd.concat([share_rows(system, of) for system, of in curves.items()], ignore_index=True)
-    half = own.accuracy[HALF]
+    parts = [
+        of.curve[DRAWN].assign(system=system, **_ends("mean_error", of.error))
+        for system, of in curves.items()
+    ]
+    data = pd.concat(parts, ignore_index=True).round(5)
+    every, half = (
+        Estimate(*own.curve.loc[row, ["accuracy", "low", "high"]]) for row in (ALL, HALF)
+    )
     return Exhibit(
         f"coverage-{name}",
         f"Accuracy against coverage: {system_title(run.system)}",
         data,
         coverage_figure(data.assign(name=data["system"].map(system_title)), run.system, own.usual),
-        note=f"Accuracy of all answers {own.accuracy[ALL]}, of the more confident half {half}, "
+        note=f"Accuracy of all answers {every}, of the more confident half {half}, "
         f"difference {own.gain}; always “{words(own.usual)}” on that half "
-        f"{own.usual_accuracy[HALF]:.3f}. Area under the risk-coverage curve {own.error}."
-        f"\n\n{COVERAGE}{left_out}",
+        f"{own.curve.loc[HALF, 'always_the_most_frequent']:.3f}. Area under the risk-coverage "
+        f"curve {own.error}.\n\n{COVERAGE}{left_out}",
     )
 
 

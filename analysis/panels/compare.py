@@ -15,6 +15,7 @@ from analysis.panels.base import (
     Panel,
     Selector,
     cells_with,
+    meaning_text,
     metric_selector,
     p_text,
     points_text,
@@ -22,21 +23,27 @@ from analysis.panels.base import (
     system_title,
     systems_there,
 )
-from analysis.stats.comparison import DRAWS, Comparison, compare_all
-from analysis.stats.paired import ComparisonError, McNemar, answers, flipped_of, mcnemar_of
-from analysis.stats.recordings import METRIC_TITLES
-from analysis.stats.runs import FoundRuns
+from analysis.stats.comparison import (
+    DRAWS,
+    Comparison,
+    ComparisonError,
+    disagreements,
+    mcnemar_tests,
+    pair,
+)
+from analysis.stats.runs import METRIC_TITLES, FoundRuns
 from cry_model.metrics import METRICS
 from cry_model.records import words
 
 DIFFERENCE_NOTE = (
-    "A dot to the right of the line means that model A has the higher value. Both are "
-    "scored per recording on the same recordings and folds; a point is a hundredth of a metric. "
+    "A dot to the right of the line means that model A has the higher value. Both are scored "
+    "per recording on the same recordings and folds; a point is a hundredth of a metric. "
     f"Intervals: 95%, from {DRAWS:,} resamplings of whole groups (babies or source recordings), "
-    "the same for both models. p: paired permutation test, the predictions of both swapped at "
-    f"random within groups {DRAWS:,} times; not corrected for the number of metrics. Several seeds "
-    "are pooled, and open circles are one seed alone; how far another seed would differ is not in "
-    "the intervals. Where neither model is better than the chance level, a difference says little."
+    "the same for both models. p: how often chance alone would set equal models that far apart "
+    f"(permutation test: predictions swapped {DRAWS:,} times at random within groups); not "
+    "corrected for the number of metrics. Several seeds are pooled, and open circles are one "
+    "seed alone; how far another seed would differ is not in the intervals. Where neither model "
+    "is better than the chance level, a difference says little."
 )
 MCNEMAR_NOTE = (
     "If both models were equally good, each would be the only right one about as often as the "
@@ -108,21 +115,14 @@ def difference_rows(data: pd.DataFrame, metric: str) -> pd.DataFrame:
     )
 
 
-def mcnemar_data(tests: Sequence[McNemar]) -> pd.DataFrame:
-    """Tabulate the counts and the p-value of each seed."""
-    rows = [(t.seed, t.both, t.only_one, t.only_other, t.neither, t.p_value) for t in tests]
-    columns = ["seed", "both_right", "only_a_right", "only_b_right", "neither_right", "p_mcnemar"]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def mcnemar_table(tests: Sequence[McNemar]) -> pd.DataFrame:
+def mcnemar_table(tests: pd.DataFrame) -> pd.DataFrame:
     """Write right and wrong of one model by right and wrong of the other, for each seed."""
     rows = [
         row
-        for t in tests
+        for t in tests.itertuples()
         for row in (
-            (t.seed, "right", t.both, t.only_one, p_text(t.p_value)),
-            (t.seed, "wrong", t.only_other, t.neither, ""),
+            (t.seed, "right", t.both_right, t.only_a_right, p_text(t.p_mcnemar)),
+            (t.seed, "wrong", t.only_b_right, t.neither_right, ""),
         )
     ]
     columns = ["seed", "A", "B right", "B wrong", "McNemar"]
@@ -130,26 +130,20 @@ def mcnemar_table(tests: Sequence[McNemar]) -> pd.DataFrame:
     return table if len(tests) > 1 else table.drop(columns="seed")
 
 
-def flip_data(disagreements: pd.DataFrame) -> pd.DataFrame:
-    """Tabulate the disagreements for the download."""
-    right = disagreements["right"].replace({"one": "run_a", "other": "run_b"})
-    return disagreements.assign(right=right).rename(columns={"one": "run_a", "other": "run_b"})
-
-
-def flip_table(disagreements: pd.DataFrame) -> pd.DataFrame:
+def flip_table(flips: pd.DataFrame) -> pd.DataFrame:
     """Write a row for each recording and seed; those that only one model got right come first."""
     table = pd.DataFrame(
         {
-            "right": disagreements["right"].map({"one": "A", "other": "B", "neither": "neither"}),
-            "label": disagreements["label"].map(words),
-            "A": disagreements["one"].map(words),
-            "B": disagreements["other"].map(words),
-            "recording": disagreements["recording"],
-            "group": disagreements["group"],
-            "seed": disagreements["seed"],
+            "right": flips["right"].replace({"run_a": "A", "run_b": "B"}),
+            "label": flips["label"].map(words),
+            "A": flips["run_a"].map(words),
+            "B": flips["run_b"].map(words),
+            "recording": flips["recording"],
+            "group": flips["group"],
+            "seed": flips["seed"],
         }
     ).sort_values(["right", "label", "recording", "seed"], ignore_index=True)
-    return table if disagreements["seed"].nunique() > 1 else table.drop(columns="seed")
+    return table if flips["seed"].nunique() > 1 else table.drop(columns="seed")
 
 
 def two_runs(
@@ -163,44 +157,42 @@ def two_runs(
     """
     if run_a == run_b:
         raise ComparisonError(f"Both models are the {system_title(run_a)}; choose another for one.")
-    one, other = (found.of(*cell)[name] for name in (run_a, run_b))
-    names = f"A ({short_title(run_a)}) and B ({short_title(run_b)})"
-    seeds = sorted(set(one.seeds) & set(other.seeds))
-    compared = compare_all(one, other, tuple(METRICS), seeds, DRAWS)
+    runs = found.of(*cell)
+    both = pair(runs[run_a], runs[run_b], draws=DRAWS)
+    compared = [both.compare(name) for name in METRICS]
     chosen = next(c for c in compared if c.metric == metric)
-    told = {seed: answers(one, other, seed) for seed in seeds}
-    tests = [mcnemar_of(table, seed) for seed, table in told.items()]
-    disagreements = pd.concat([flipped_of(table).assign(seed=seed) for seed, table in told.items()])
-    data, counts = difference_data(compared), disagreements["right"].value_counts()
-    end = "-".join((*cell, run_a, run_b)).replace("_", "-")
+    answers = both.answers
+    tests, flips = mcnemar_tests(answers), disagreements(answers)
+    only_a, only_b, neither = (
+        (flips["right"] == right).sum() for right in ("run_a", "run_b", "neither")
+    )
+    data, end = difference_data(compared), "-".join((*cell, run_a, run_b)).replace("_", "-")
     return (
         Exhibit(
             f"difference-{end}",
-            f"Difference of {names}",
+            f"Difference of A ({short_title(run_a)}) and B ({short_title(run_b)})",
             data,
             difference_figure(difference_rows(data, metric), "A minus B (points)"),
             difference_table(compared),
             f"{METRIC_TITLES[metric].capitalize()}: {points_text(chosen.difference)}, "
-            f"{p_text(chosen.p_value)}; {chosen.recordings} recordings, {chosen.groups} groups, "
-            f"seeds {', '.join(map(str, seeds))}\n\n{DIFFERENCE_NOTE}",
+            f"{p_text(chosen.p_value)}; {both.recordings} recordings, {both.groups} groups, "
+            f"seeds {', '.join(map(str, both.seeds))}\n\n{meaning_text(metric)} {DIFFERENCE_NOTE}",
         ),
         Exhibit(
             f"mcnemar-{end}",
             "McNemar's test",
-            mcnemar_data(tests),
+            tests,
             table=mcnemar_table(tests),
-            note=f"Only A right: {sum(t.only_one for t in tests)}; only B right: "
-            f"{sum(t.only_other for t in tests)}; {', '.join(p_text(t.p_value) for t in tests)}"
-            f"\n\n{MCNEMAR_NOTE}",
+            note=f"Only A right: {only_a}; only B right: {only_b}; "
+            f"{', '.join(map(p_text, tests['p_mcnemar']))}\n\n{MCNEMAR_NOTE}",
         ),
         Exhibit(
             f"flips-{end}",
             "Recordings with different predictions",
-            flip_data(disagreements),
-            table=flip_table(disagreements),
-            note=f"{len(disagreements)} of {chosen.recordings * len(seeds)} predictions differ; "
-            f"only A right: {counts.get('one', 0)}, only B right: {counts.get('other', 0)}, "
-            f"neither: {counts.get('neither', 0)}\n\n{FLIPS_NOTE}",
+            flips,
+            table=flip_table(flips),
+            note=f"{len(flips)} of {len(answers)} predictions differ; only A right: {only_a}, "
+            f"only B right: {only_b}, neither: {neither}\n\n{FLIPS_NOTE}",
         ),
     )
 

@@ -19,10 +19,9 @@ from analysis.panels.base import (
     system_title,
     systems_there,
 )
-from analysis.stats.confusion import Confusion, confusion_of, similar_order
-from analysis.stats.paired import paired
+from analysis.stats.comparison import PairedRuns, pair
 from analysis.stats.paper import read_paper
-from analysis.stats.runs import FoundRuns, MeasuredRun
+from analysis.stats.runs import FoundRuns
 from cry_model.records import words
 
 SHARES, COUNTS = "shares", "counts"
@@ -57,11 +56,13 @@ def confusion(
     One exhibit alone if both are the same model.
     """
     runs = [found.of(*cell)[name] for name in dict.fromkeys((system, beside))]
-    confusions = [confusion_of(run) for run in runs]
-    order = display_order(confusions, by_similarity)
+    counts = [count_confusions(run.with_errors, "answer", run.labels) for run in runs]
+    labels = runs[0].labels
+    if by_similarity and all(run.labels == labels for run in runs):
+        labels = similar_order(counts)
     exhibits = []
-    for run, counted in zip(runs, confusions, strict=True):
-        data = matrix_data(counted, order, unit, zero_diagonal)
+    for run, own in zip(runs, counts, strict=True):
+        data = matrix_data(own, labels, unit, zero_diagonal)
         of = data.groupby("true")["count"].transform("sum")
         exhibits.append(
             Exhibit(
@@ -69,39 +70,77 @@ def confusion(
                 f"Confusion matrix: {system_title(run.system)}",
                 data.assign(system=run.system)[["system", *data]],
                 confusion_figure(data.assign(of=of), "drawn", ("count", "of"), UNITS[unit]),
-                note=f"{_largest(data, counted.seeds)}\n\n{MATRIX}",
+                note=f"{_largest(data, len(run.seeds))}\n\n{MATRIX}",
             )
         )
-    if set(confusions[0].labels) == set(read_paper().labels):
+    if set(labels) == set(read_paper().labels):
         exhibits[0] = replace(exhibits[0], note=f"{exhibits[0].note} {PAPER}")
     if len(runs) == 2:
-        exhibits.append(_difference(cell, runs, order, unit, zero_diagonal))
+        exhibits.append(_difference(pair(*runs), cell, labels, unit, zero_diagonal))
     return tuple(exhibits)
 
 
-def display_order(confusions: Sequence[Confusion], by_similarity: bool) -> list[int]:
-    """Return the places of the labels from the first row to the last, the same for all."""
-    labels = confusions[0].labels
-    same = all(confusion.labels == labels for confusion in confusions)
-    return similar_order(confusions) if by_similarity and same else list(range(len(labels)))
+def count_confusions(table: pd.DataFrame, answer: str, labels: Sequence[str]) -> pd.DataFrame:
+    """Count how often each label (rows) is taken for which (columns).
+
+    Args:
+        table: a row per seed and recording, with the true one under ``label``.
+        answer: the column of what was answered.
+        labels: of the rows and the columns.
+    """
+    counts = pd.crosstab(table["label"], table[answer])
+    return counts.reindex(index=labels, columns=labels, fill_value=0)
+
+
+def similar_order(counts: Sequence[pd.DataFrame]) -> tuple[str, ...]:
+    """Order the labels such that those that are taken for each other stand together.
+
+    Average linkage on how rarely two labels are confused, in either direction and by all models
+    together, with the leaves in their optimal order (Bar-Joseph et al. 2001).
+
+    Args:
+        counts: of one or several models with the same labels.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage  # half a second, once
+    from scipy.spatial.distance import squareform
+
+    labels = tuple(counts[0])
+    if len(labels) < 3:
+        return labels
+    share = np.mean([_shares(own).fillna(0) for own in counts], axis=0)
+    distance = 1 - (share + share.T) / 2
+    np.fill_diagonal(distance, 0)
+    tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
+    return tuple(labels[place] for place in leaves_list(tree))
+
+
+def _shares(counts: pd.DataFrame) -> pd.DataFrame:
+    """Return counts over those of the true label, 0 to 1; NaN where it does not occur."""
+    return counts.div(counts.sum(axis=1), axis=0)
 
 
 def matrix_data(
-    confusion: Confusion, order: Sequence[int], unit: str, zero_diagonal: bool
+    counts: pd.DataFrame, labels: Sequence[str], unit: str, zero_diagonal: bool
 ) -> pd.DataFrame:
-    """Return a row per cell: labels, count, share of the true label (0 to 1) and what is drawn."""
-    grid = np.ix_(order, order)
-    counts, shares = confusion.counts[grid], confusion.shares[grid]
-    drawn = counts.astype(float) if unit == COUNTS else 100 * shares
+    """Return a row per cell: labels, count, share of the true label (0 to 1) and what is drawn.
+
+    Args:
+        counts: of :func:`count_confusions`.
+        labels: from the first row to the last.
+        unit: :data:`SHARES` or :data:`COUNTS`.
+        zero_diagonal: whether right answers are drawn as none.
+    """
+    counts = counts.loc[list(labels), list(labels)]
+    shares = _shares(counts)
+    drawn = np.array(counts if unit == COUNTS else 100 * shares, dtype=float)
     if zero_diagonal:
         np.fill_diagonal(drawn, 0)
-    labels = [confusion.labels[place] for place in order]
     return pd.DataFrame(
         {
             "true": np.repeat(labels, len(labels)),
             "answer": np.tile(labels, len(labels)),
-            "count": counts.ravel(),
-            "share": shares.ravel(),
+            "count": counts.to_numpy().ravel(),
+            "share": shares.to_numpy().ravel(),
             "drawn": drawn.ravel(),
         }
     )
@@ -120,13 +159,14 @@ def _largest(data: pd.DataFrame, seeds: int) -> str:
 
 
 def _difference(
-    cell: CellKey, runs: list[MeasuredRun], order: list[int], unit: str, zero_diagonal: bool
+    runs: PairedRuns, cell: CellKey, labels: Sequence[str], unit: str, zero_diagonal: bool
 ) -> Exhibit:
     """Draw the first minus the second, over the seeds that both have."""
-    seeds = sorted(set.intersection(*(set(run.seeds) for run in runs)))
-    paired(*runs, seeds)  # or it says why the two cannot be compared
-    first, second = (run.system for run in runs)
-    one, other = (matrix_data(confusion_of(run, seeds), order, unit, zero_diagonal) for run in runs)
+    first, second = runs.one, runs.other
+    one, other = (
+        matrix_data(count_confusions(runs.answers, answer, labels), labels, unit, zero_diagonal)
+        for answer in ("run_a", "run_b")
+    )
     data = one[["true", "answer"]].assign(**{first: one["drawn"], second: other["drawn"]})
     data["difference"] = data[first] - data[second]
     top = data.iloc[data["difference"].abs().fillna(0).argmax()]
@@ -138,7 +178,7 @@ def _difference(
         confusion_figure(
             data.round({first: 1, second: 1}), "difference", (first, second), UNITS[unit], True
         ),
-        note=f"Seeds: {len(seeds)}. Largest difference: {words(top['true'])} classified as "
+        note=f"Seeds: {len(runs.seeds)}. Largest difference: {words(top['true'])} classified as "
         f"{words(top['answer'])}, {top[first]:.0f}{sign} against {top[second]:.0f}{sign}."
         f"\n\n{DIFFERENCE}",
     )

@@ -3,13 +3,11 @@ contradicts."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from math import log
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from analysis.panels.base import (
     CellKey,
@@ -21,7 +19,7 @@ from analysis.panels.base import (
     system_title,
     systems_there,
 )
-from analysis.stats.paired import ComparisonError
+from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import group_name, words
 from cry_model.results import probability_columns
@@ -37,7 +35,7 @@ def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 
     Returns:
         Columns recording, group, label, system, answer, confidence, true_probability, loss and
-        wrong, as :func:`analysis.stats.recordings.with_errors` has them.
+        wrong, as :func:`analysis.stats.runs.with_errors` has them.
 
     Raises:
         ResultsError: if the predictions of a run cannot be read.
@@ -67,12 +65,16 @@ def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
     wrong = wrong.sort_values("confidence", ascending=False, kind="stable")
     wrong = wrong.drop_duplicates("recording").drop(columns="wrong")
     count = table.groupby("recording")["wrong"].agg(["sum", "size"])
-    said: dict[str, dict[str, int]] = {}
-    for (recording, answer), number in table.groupby(["recording", "answer"]).size().items():
-        said.setdefault(recording, {})[answer] = number
+    said: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for recording, answer in zip(table["recording"], table["answer"], strict=True):
+        said[recording][answer] += 1
     others = [
-        _others(said[recording], answer)
+        ", ".join(
+            label if number == 1 else f"{label} ×{number}"
+            for label, number in sorted(rest.items(), key=lambda item: (-item[1], item[0]))
+        )
         for recording, answer in zip(wrong["recording"], wrong["answer"], strict=True)
+        for rest in [said[recording] - Counter([answer])]
     ]
     return wrong.assign(
         wrong_systems=wrong["recording"].map(count["sum"]).astype(int),
@@ -101,44 +103,27 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     """
     if len({run.labels for run in runs.values()}) > 1:
         raise ComparisonError("The systems here have not the same labels; fit them all again.")
-    means = [_over_seeds(run) for run in runs.values()]
-    first = next(iter(runs.values()))
-    by_all = sorted(set.intersection(*(set(own.index[own["wrong"] == 1]) for own in means)))
-    values = np.mean([own.loc[by_all, ["true_probability", "loss"]] for own in means], axis=0)
-    suggested, votes = _suggested(runs, by_all)
-    table = first.judged_over_seeds[KEYS].set_index("recording").loc[by_all].reset_index()
-    table = table.assign(suggested=suggested, votes=votes, systems=len(runs))
-    table = table.assign(true_probability=values[:, 0], loss=values[:, 1])
-    table = table[table["loss"] > log(len(first.labels))]
-    return table.sort_values("loss", ascending=False, kind="stable").reset_index(drop=True)
-
-
-def _over_seeds(run: MeasuredRun) -> pd.DataFrame:
-    """Return for each recording the means over the seeds."""
-    table = run.with_errors.set_index("recording")[["true_probability", "loss", "wrong"]]
-    return table if len(run.seeds) == 1 else table.groupby(level=0).mean()
-
-
-def _suggested(
-    runs: Mapping[str, MeasuredRun], recordings: Sequence[str]
-) -> tuple[NDArray[np.object_], NDArray[np.int64]]:
-    """Return for each recording the label that most models predict, and how many do."""
-    labels = next(iter(runs.values())).labels
-    columns = probability_columns(labels)
-    tables = [run.judged_over_seeds.set_index("recording") for run in runs.values()]
-    p = np.stack([table.loc[list(recordings), columns].to_numpy() for table in tables])
-    votes = np.eye(len(labels), dtype=np.int64)[p.argmax(2)].sum(0)
-    best = (votes + p.mean(0) / 2).argmax(1)  # the half keeps it below a vote
-    return np.array(labels, dtype=object)[best], votes[np.arange(len(best)), best]
-
-
-def _others(said: Mapping[str, int], own: str) -> str:
-    """Write labels with how many models predict them, without the one that predicts ``own``."""
-    rest = {answer: number - (answer == own) for answer, number in said.items()}
-    ranked = sorted((answer for answer in rest if rest[answer]), key=lambda answer: -rest[answer])
-    return ", ".join(
-        answer if rest[answer] == 1 else f"{answer} ×{rest[answer]}" for answer in ranked
+    labels = list(next(iter(runs.values())).labels)
+    values = ["true_probability", "loss", "wrong"]
+    means = pd.concat(run.with_errors.groupby(KEYS)[values].mean() for run in runs.values())
+    over_seeds = pd.concat(run.judged_over_seeds.set_index(KEYS) for run in runs.values())
+    p = over_seeds[probability_columns(labels)].set_axis(labels, axis=1)
+    votes = pd.get_dummies(over_seeds["answer"]).reindex(columns=labels, fill_value=0)
+    votes = votes.groupby(level=KEYS).sum()
+    table = (
+        means.groupby(level=KEYS)
+        .mean()
+        .assign(
+            suggested=(votes + p.groupby(level=KEYS).mean() / 2).idxmax(
+                axis=1
+            ),  # half is below a vote
+            votes=votes.max(axis=1),
+            systems=means.groupby(level=KEYS).size(),
+        )
     )
+    doubtful = (table["wrong"] == 1) & (table["systems"] == len(runs))
+    table = table[doubtful & (table["loss"] > log(len(labels)))].drop(columns="wrong")
+    return table.sort_values("loss", ascending=False, kind="stable").reset_index()
 
 
 ALL = "all"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pandas as pd
 
-from analysis.figures.intervals import difference_figure
-from analysis.figures.leakage import leakage_figure
+from analysis.figures.intervals import difference_figure, leakage_figure
 from analysis.figures.theme import SYSTEM_COLOURS, signed
 from analysis.panels.base import (
     CellKey,
@@ -17,12 +17,22 @@ from analysis.panels.base import (
     Panel,
     Selector,
     cells_with,
+    meaning_text,
     system_title,
 )
-from analysis.stats.comparison import Leak, leak, under_two_splits
+from analysis.stats.comparison import pair
 from analysis.stats.paper import FULL
-from analysis.stats.recordings import METRIC_TITLES, SCORES, Chance, ResultsError, chance_level
-from analysis.stats.runs import PROTOCOLS, SPLITS, FoundRuns, MeasuredRun
+from analysis.stats.runs import (
+    METRIC_TITLES,
+    PROTOCOLS,
+    SCORES,
+    SPLITS,
+    Chance,
+    FoundRuns,
+    MeasuredRun,
+    ResultsError,
+    chance_level,
+)
 from analysis.stats.side_results import DEALT, FITTED, Baseline, baselines_of, without_truth
 from cry_model.records import Estimate
 from cry_model.registry import list_models
@@ -88,25 +98,35 @@ def score_table(
     return table.rename_axis(index=METRIC_TITLES[metric], columns=None).reset_index()
 
 
-def loss_data(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
-    """Return a row for each model; shares of one, not points."""
-    rows = [
-        (leak.system, metric, leak.loose, leak.strict, *_bounds(leak.lost), leak.recordings)
-        for leak in leaks
-    ]
-    columns = ["system", "metric", "loose", "strict", "lost", "low", "high", "recordings"]
-    return pd.DataFrame(rows, columns=columns)
+def loss_data(pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str) -> pd.DataFrame:
+    """Return a row for each model: the metric under the loose split minus that under the strict.
+
+    Args:
+        pairs: of :func:`under_two_splits`.
+        metric: of :data:`analysis.stats.runs.SCORES`.
+
+    Raises:
+        ComparisonError: if the two runs of a model were not tested on the same recordings.
+    """
+    rows = []
+    for system, (loose, strict) in pairs.items():
+        both = pair(loose, strict)
+        lost = _bounds(both.difference(metric))
+        splits = loose.protocol, strict.protocol
+        rows.append((system, metric, *splits, *lost, both.recordings, both.groups))
+    ends = ["loose", "strict", "lost", "low", "high"]
+    return pd.DataFrame(rows, columns=["system", "metric", *ends, "recordings", "groups"])
 
 
-def loss_table(leaks: Sequence[Leak], metric: str) -> pd.DataFrame:
-    """Return a row for each model."""
+def loss_table(losses: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Return :func:`loss_data` for reading."""
     rows = [
         (
-            system_title(leak.system),
-            f"{SPLITS[leak.loose]} minus {SPLITS[leak.strict]}",
-            signed(leak.lost),
+            system_title(row.system),
+            f"{SPLITS[row.loose]} minus {SPLITS[row.strict]}",
+            signed(Estimate(row.lost, row.low, row.high)),
         )
-        for leak in leaks
+        for row in losses.itertuples()
     ]
     return pd.DataFrame(rows, columns=["model", "difference", METRIC_TITLES[metric]])
 
@@ -118,15 +138,19 @@ def _bounds(estimate: Estimate) -> tuple[float, float, float]:
 def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]:
     """Draw one metric of every model under each split, and the drop between the two ends."""
     runs = _of_dataset(found, cell.dataset)
-    pairs = under_two_splits(runs)
-    leaks = [leak(*pair, metric) for pair in pairs.values()]
+    pairs = under_two_splits(found, cell.dataset)
+    losses = loss_data(pairs, metric)
     beside, problems = _beside(runs, metric)
     level = chance_level(runs[0].evaluation, metric)
     assert level is not None  # every one of SCORES has one
     data = score_data(runs, metric, beside, level)
     drawn = _drawn(data, metric, {y.name: y.title for y in beside})
     splits = [SPLITS[p] for p in PROTOCOLS if p in set(drawn["protocol"])]
-    captions = [SCORE_CAPTION, *([CORPUS_CAPTION] if cell.dataset.startswith("challenge6") else [])]
+    captions = [
+        meaning_text(metric),
+        SCORE_CAPTION,
+        *([CORPUS_CAPTION] if cell.dataset.startswith("challenge6") else []),
+    ]
     captions += [
         caption
         for name, caption in BASELINE_CAPTIONS.items()
@@ -134,6 +158,10 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     ]
     end = f"{cell.dataset}-{metric}".replace("_", "-")
     name = METRIC_TITLES[metric]
+    dots = losses.rename(columns={"lost": "value"}).assign(
+        name=losses["system"].map(system_title).str.replace(" w", "<br>w"),
+        colour=losses["system"].map(SYSTEM_COLOURS),
+    )
     return (
         Exhibit(
             f"leakage-{end}",
@@ -146,12 +174,12 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
         Exhibit(
             f"leakage-lost-{end}",
             f"Drop in {name} from the loosest split to the strictest",
-            loss_data(leaks, metric),
-            difference_figure(_dots(leaks), "drop (points)"),
-            loss_table(leaks, metric),
-            f"Models with a drop whose interval is above zero: "
-            f"{sum(leak.lost.low > 0 for leak in leaks)} of {len(leaks)}. Recordings: "
-            f"{leaks[0].recordings}, babies or sources: {leaks[0].groups}.\n\n{LOSS_CAPTION}",
+            losses,
+            difference_figure(dots, "drop (points)"),
+            loss_table(losses, metric),
+            f"Models with a drop whose interval is above zero: {(losses['low'] > 0).sum()} of "
+            f"{len(losses)}. Recordings: {losses['recordings'][0]}, babies or sources: "
+            f"{losses['groups'][0]}.\n\n{LOSS_CAPTION}",
         ),
     )
 
@@ -195,11 +223,19 @@ def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Baseline], list[
     return found, problems
 
 
+def under_two_splits(found: FoundRuns, dataset: str) -> dict[str, tuple[MeasuredRun, MeasuredRun]]:
+    """Return model -> its runs under the loosest and the strictest split, if it has several."""
+    own: defaultdict[str, list[MeasuredRun]] = defaultdict(list)
+    for run in _of_dataset(found, dataset):  # from the loosest split on
+        own[run.system].append(run)
+    return {name: (own[name][0], own[name][-1]) for name in list_models() if len(own[name]) > 1}
+
+
 def leakage_cells(found: FoundRuns) -> tuple[CellKey, ...]:
     """Return a cell for each dataset on which a model was measured under two splits or more."""
     first: dict[str, CellKey] = {}
     for cell in cells_with(found):
-        if under_two_splits(_of_dataset(found, cell.dataset)):
+        if under_two_splits(found, cell.dataset):
             first.setdefault(cell.dataset, cell)
     return tuple(first.values())
 
@@ -207,20 +243,6 @@ def leakage_cells(found: FoundRuns) -> tuple[CellKey, ...]:
 def _of_dataset(found: FoundRuns, dataset: str) -> list[MeasuredRun]:
     known = list_models()
     return [run for run in found.runs if run.dataset == dataset and run.system in known]
-
-
-def _dots(leaks: Sequence[Leak]) -> pd.DataFrame:
-    rows = [
-        {
-            "name": system_title(leak.system).replace(" w", "<br>w"),
-            "value": leak.lost.value,
-            "low": leak.lost.low,
-            "high": leak.lost.high,
-            "colour": SYSTEM_COLOURS[leak.system],
-        }
-        for leak in leaks
-    ]
-    return pd.DataFrame(rows)
 
 
 LEAKAGE = Panel(

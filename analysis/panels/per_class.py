@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
@@ -20,30 +20,35 @@ from analysis.panels.base import (
 )
 from analysis.stats.per_class import (
     ANSWERED,
-    RANKED,
-    ClassScores,
     Curve,
+    class_scores,
     precision_recall_curve,
     roc_curve,
     thinned,
 )
 from analysis.stats.runs import FoundRuns, MeasuredRun
-from cry_model.records import Estimate, words
+from cry_model.records import words
 from cry_model.results import label_numbers, probabilities_of
 
 POINTS = (
-    "The grey marks are what choosing a label at random would score. Recall alone rewards "
-    "predicting a class often, so read it with the precision. A dash means undefined: a class that "
-    "is never predicted has no precision, one that does not occur has no recall."
+    "Recall: the share of a class's recordings that get its label. Precision: the share of "
+    "answers with this label that are right. F1: the harmonic mean of both. The grey marks are "
+    "what choosing a label at random would score. Recall alone rewards predicting a class often, "
+    "so read it with the precision. A dash means undefined: a class that is never predicted has "
+    "no precision, one that does not occur has no recall."
 )
 CURVES = (
     "The probabilities of all folds and seeds are ranked together. Where nothing is learnt, this "
     "alone pushes the area below chance, because a class that is frequent in a test fold was rare "
     "in its training folds (Parker et al. 2007). Click a name to hide its curve."
 )
-ROC = f"Each class against the rest, with the area under its curve in the legend. {CURVES}"
+ROC = (
+    "Each class against the rest, with the area under its curve (AUC) in the legend: how often a "
+    f"recording of the class gets a higher probability for it than another one. {CURVES}"
+)
 PRECISION = (
-    "Each class against the rest, with its average precision in the legend. The thin line is the "
+    "Each class against the rest, with its average precision in the legend: the mean precision "
+    "over all shares of the class that can be found. The thin line is the "
     "share of the class, the chance level. With few recordings of a class the average precision "
     f"tends to be too high. {CURVES}"
 )
@@ -52,17 +57,19 @@ PRECISION = (
 def per_class(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ...]:
     """Draw the scores with their table, the ROC curves and the precision-recall curves."""
     run = found.of(*cell)[system]
-    scores, name = run.class_scores, f"{cell.dataset}-{cell.protocol}-{system}"
-    chance, title = run.evaluation.chance, system_title(system)
+    name, title = f"{cell.dataset}-{cell.protocol}-{system}", system_title(system)
+    scores = with_chance(class_scores(run.recordings, run.labels), run.evaluation.chance)
     rocs = curve_data(run, roc_curve, "false_positive_rate", "true_positive_rate")
     precisions = curve_data(run, precision_recall_curve, "recall", "precision")
-    precisions["share"] = precisions["class"].map({own.label: own.share for own in scores})
+    shares = scores.drop_duplicates("class").set_index("class")["share"]
+    precisions["share"] = precisions["class"].map(shares)
+    data = scores.drop(columns="share")
     return (
         Exhibit(
             f"per-class-{name}",
             f"Recall, precision and F1 of each class: {title}",
-            score_data(scores, chance),
-            class_dots(score_data(scores, chance), ANSWERED),
+            data,
+            class_dots(data, ANSWERED),
             score_table(scores),
             f"{scored_on(run)}\n\n{POINTS}",
         ),
@@ -83,56 +90,37 @@ def per_class(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ..
     )
 
 
-def score_data(scores: Sequence[ClassScores], chance: float) -> pd.DataFrame:
-    """Return a row for each class and measure."""
-    rows = [
-        {
-            "class": own.label,
-            "recordings": own.support,
-            "measure": measure,
-            "value": e.value,
-            "low": e.low,
-            "high": e.high,
-            "at_random": _at_random(own, measure, chance),
-        }
-        for own in scores
-        for measure, e in own.measures.items()
-    ]
-    return pd.DataFrame(rows)
+def with_chance(scores: pd.DataFrame, chance: float) -> pd.DataFrame:
+    """Add ``at_random``: the score of a random label; NaN where the class does not occur."""
+    share = scores["share"].where(scores["recordings"] > 0)
+    levels = {
+        "recall": 0 * share + chance,
+        "precision": share,
+        "f1": 2 * share * chance / (share + chance),
+        "auc": 0 * share + 0.5,
+        "average_precision": share,
+    }
+    at_random = pd.concat([levels[m][scores["measure"] == m] for m in levels])
+    return scores.assign(at_random=at_random)
 
 
-def _at_random(own: ClassScores, measure: str, chance: float) -> float:
-    if not own.support:
-        return float("nan")
-    return {
-        "recall": chance,
-        "precision": own.share,
-        "f1": 2 * own.share * chance / (own.share + chance),
-        "auc": 0.5,
-        "average_precision": own.share,
-    }[measure]
-
-
-def score_table(scores: Sequence[ClassScores]) -> pd.DataFrame:
+def score_table(scores: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each class; texts are of one width, so that they sort as numbers do."""
-    return pd.DataFrame(
-        {
-            "Class": [words(own.label) for own in scores],
-            "Recordings": [own.support for own in scores],
-            **{
-                _capital(MEASURE_TITLES[measure]): [_text(own.measures[measure]) for own in scores]
-                for measure in (*ANSWERED, *RANKED)
-            },
-        }
+    texts = scores.assign(text=_texts(scores)).pivot(
+        index="class", columns="measure", values="text"
     )
+    classes = scores.drop_duplicates("class")
+    table = {"Class": classes["class"].map(words), "Recordings": classes["recordings"]}
+    for measure, title in MEASURE_TITLES.items():
+        table[title[0].upper() + title[1:]] = classes["class"].map(texts[measure])
+    return pd.DataFrame(table)
 
 
-def _capital(title: str) -> str:
-    return title[0].upper() + title[1:]
-
-
-def _text(e: Estimate) -> str:
-    return "–" if np.isnan(e.value) else f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
+def _texts(scores: pd.DataFrame) -> list[str]:
+    return [
+        "–" if np.isnan(row.value) else f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
+        for row in scores.itertuples()
+    ]
 
 
 def curve_data(
@@ -150,11 +138,11 @@ def curve_data(
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
-def _named(curves: pd.DataFrame, scores: Sequence[ClassScores], area: str) -> pd.DataFrame:
+def _named(curves: pd.DataFrame, scores: pd.DataFrame, area: str) -> pd.DataFrame:
     """Add what the legend says: the class and the area under its curve."""
-    areas = {own.label: own.measures[area] for own in scores}
-    names = {c: f"{words(c)} {e.value:.2f} [{e.low:.2f}, {e.high:.2f}]" for c, e in areas.items()}
-    return curves.assign(name=curves["class"].map(names))
+    areas = scores[scores["measure"] == area]
+    names = areas["class"].map(words) + " " + _texts(areas)
+    return curves.assign(name=curves["class"].map(dict(zip(areas["class"], names, strict=True))))
 
 
 PER_CLASS = Panel(

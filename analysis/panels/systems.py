@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.figures.scatter import cost_figure
+from analysis.figures.intervals import cost_figure
 from analysis.panels.base import (
     LOWER_IS_BETTER,
     CellKey,
@@ -18,14 +20,14 @@ from analysis.panels.base import (
     Selector,
     cells_with,
     chance_text,
+    meaning_text,
     metric_selector,
     percent_text,
     sample_text,
     short_title,
 )
 from analysis.stats.paper import Paper, read_paper
-from analysis.stats.recordings import METRIC_TITLES, ResultsError
-from analysis.stats.runs import FoundRuns, MeasuredRun
+from analysis.stats.runs import METRIC_TITLES, FoundRuns, MeasuredRun, ResultsError
 from analysis.stats.side_results import BENCHMARK, Costs, read_costs
 from cry_model.records import Estimate
 from cry_model.registry import MEBI, list_models
@@ -80,42 +82,38 @@ def score_rows(
     rows = []
     for system in dict.fromkeys([*list_models(), *runs]):
         if system in runs:
-            rows.append(_measured(runs[system], metric, costs))
+            rows.append(_measured(runs[system], metric))
         if system in paper.accuracy and (system in runs or system in paper.parameters_mebi):
             rows.append(_stated(system, metric, paper))
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows).astype({"parameters": float, "multiply_adds_5s": float})
+    ours = table["system"].where(table["source"] == "measured")
+    for threads in costs.milliseconds if costs else ():
+        table[f"ms_per_clip_{threads}_threads"] = ours.map(costs.milliseconds[threads])
+    return table
 
 
-def _measured(run: MeasuredRun, metric: str, costs: Costs | None) -> dict[str, Any]:
-    score = run.evaluation.metrics[metric]
-    row = {
+def _measured(run: MeasuredRun, metric: str) -> dict[str, Any]:
+    return {
         "system": run.system,
         "source": "measured",
         "accuracy": run.evaluation.metrics["accuracy"].value,
         "metric": metric,
-        "value": score.value,
-        "low": score.low,
-        "high": score.high,
+        **asdict(run.evaluation.metrics[metric]),
         "parameters": run.parameters,
         "multiply_adds_5s": run.multiply_adds,
         "mebibytes_float32": FLOAT32 * run.parameters / MEBI,
     }
-    for threads in costs.threads if costs else ():
-        cost = costs.of(run.system, threads)
-        row[f"ms_per_clip_{threads}_threads"] = None if cost is None else cost.total
-    return row
 
 
 def _stated(system: str, metric: str, paper: Paper) -> dict[str, Any]:
-    mebi, giga = paper.parameters_mebi.get(system), paper.flops_giga.get(system)
     return {
         "system": system,
         "source": "paper",
         "accuracy": paper.accuracy[system],
         "metric": metric,
         "value": paper.accuracy[system] if metric == "accuracy" else None,
-        "parameters": None if mebi is None else mebi * MEBI,
-        "multiply_adds_5s": None if giga is None else giga * 1e9,
+        "parameters": paper.parameters_mebi.get(system, nan) * MEBI,
+        "multiply_adds_5s": paper.flops_giga.get(system, nan) * 1e9,
     }
 
 
@@ -166,7 +164,7 @@ def systems(
     try:
         costs = read_costs(benchmark)
         times = TIMES_NOTE.format(costs.clip, costs.machine, costs.torch)
-        threads = sorted({costs.threads[0], costs.threads[-1]})
+        threads = sorted({*costs.milliseconds})[:: max(1, costs.milliseconds.shape[1] - 1)]
     except ResultsError as error:
         problem = str(error).replace(str(benchmark), benchmark.name)
         costs, times, threads = None, f"No times: {problem}", []
@@ -177,12 +175,12 @@ def systems(
         title="Scores and costs of the models",
         data=rows,
         table=shown_table(rows, metric, threads),
-        note=f"{_best(rows, runs, metric)}\n\n{TABLE_NOTE} {times}",
+        note=f"{_best(rows, runs, metric)}\n\n{meaning_text(metric)} {TABLE_NOTE} {times}",
     )
     column, unit, title = COST_AXES[cost]
-    plotted = rows.reindex(columns=list(dict.fromkeys([*rows, column]))).dropna(
-        subset=["value", column]
-    )
+    if column not in rows:
+        return (table,)
+    plotted = rows.dropna(subset=["value", column])
     measured = plotted[plotted["source"] == "measured"]
     if measured.empty:
         return (table,)

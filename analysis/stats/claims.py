@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from analysis.stats.comparison import Comparison, compare
-from analysis.stats.paired import ComparisonError
-from analysis.stats.paper import CLAIMS, Claim
+from analysis.stats.comparison import Comparison, ComparisonError, holm, pair
+from analysis.stats.paper import CLAIMS, LIKE_ACCURACY, Claim
 from analysis.stats.runs import SPLITS, MeasuredRun
 from cry_model.records import Evaluation, dataset_title
 from cry_model.registry import list_models
@@ -41,7 +40,6 @@ class Finding:
         p_value: of the claim as a whole, before the correction; None if absent.
         corrected: after it; None if absent.
         verdict: see the module.
-        missing: the systems for want of whose runs it is absent.
         reason: why its runs cannot be compared, if that is why it is absent.
     """
 
@@ -50,7 +48,6 @@ class Finding:
     p_value: float | None = None
     corrected: float | None = None
     verdict: Verdict = Verdict.ABSENT
-    missing: tuple[str, ...] = ()
     reason: str | None = None
 
 
@@ -63,40 +60,26 @@ def judge(
 
     Args:
         runs: system -> its run, all of one cell. Of two, the seeds that both have are compared.
-        metric: one of :data:`analysis.stats.bootstrap.COMPARED`.
+        metric: one of :data:`cry_model.metrics.METRICS`.
         claims: what to look at; Holm's correction is over those of them that can be judged.
 
     Raises:
         ResultsError: if the predictions of a run cannot be read.
     """
     found = [_compared(claim, runs, metric) for claim in claims]
-    with_errors = [i for i, finding in enumerate(found) if finding.p_value is not None]
-    corrected = holm([found[i].p_value for i in with_errors])
-    for i, p_value in zip(with_errors, corrected, strict=True):
-        verdict = _verdict(found[i].comparisons, p_value)
-        found[i] = replace(found[i], corrected=p_value, verdict=verdict)
-    return tuple(found)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number by Holm's step-down method, in the order given."""
-    corrected, least = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        least = max(least, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = least
-    return corrected
+    corrected = iter(holm([f.p_value for f in found if f.p_value is not None]))
+    return tuple(f if f.p_value is None else _judged(f, next(corrected)) for f in found)
 
 
 def _compared(claim: Claim, runs: Mapping[str, MeasuredRun], metric: str) -> Finding:
-    missing = tuple(system for system in claim.systems if system not in runs)
-    if missing:
-        return Finding(claim, missing=missing)
+    if not runs.keys() >= set(claim.systems):
+        return Finding(claim)
     seeds = set.intersection(*(set(runs[system].seeds) for system in claim.systems))
     try:
-        worse = runs[claim.worse]
-        parts = tuple(compare(runs[b], worse, metric, sorted(seeds)) for b in claim.better)
+        pairs = [pair(runs[better], runs[claim.worse], seeds) for better in claim.better]
     except ComparisonError as error:
         return Finding(claim, reason=str(error))
+    parts = tuple(both.compare(metric) for both in pairs)
     return Finding(claim, parts, _p_value(parts))
 
 
@@ -112,18 +95,16 @@ def _p_value(parts: Sequence[Comparison]) -> float:
     return max(part.p_value for part in parts)
 
 
-def _verdict(parts: Sequence[Comparison], corrected: float) -> Verdict:
-    if corrected <= LEVEL and all(part.difference.low > 0 for part in parts):
-        return Verdict.CONFIRMED
-    if corrected <= LEVEL and any(part.difference.high < 0 for part in parts):
-        return Verdict.CONTRADICTED
-    return Verdict.UNDECIDED
+def _judged(finding: Finding, corrected: float) -> Finding:
+    verdict = Verdict.UNDECIDED
+    if corrected <= LEVEL and all(part.difference.low > 0 for part in finding.comparisons):
+        verdict = Verdict.CONFIRMED
+    elif corrected <= LEVEL and any(part.difference.high < 0 for part in finding.comparisons):
+        verdict = Verdict.CONTRADICTED
+    return replace(finding, corrected=corrected, verdict=verdict)
 
 
-METRICS = ("balanced_accuracy", "accuracy")
-"""In which claims are judged: accuracy is the paper's, on a corpus of classes of like size; where
-one class is frequent, the balanced accuracy is what is like it."""
-MAIN = METRICS[0]
+MAIN = LIKE_ACCURACY[0]
 """The metric of the ablation and of README."""
 SYNTHETIC = "synthetic6"
 """The corpus whose sounds are made by formulas, other ones for each label."""
@@ -137,7 +118,7 @@ class Cell:
     Attributes:
         dataset, protocol: which.
         runs: system -> its run, in the order of the registry.
-        findings: metric of :data:`METRICS` -> a finding for each claim.
+        findings: metric of :data:`LIKE_ACCURACY` -> a finding for each claim.
     """
 
     dataset: str
@@ -172,6 +153,6 @@ def cells_of(runs: Sequence[MeasuredRun]) -> tuple[Cell, ...]:
         own = {run.system: run for run in runs if (run.dataset, run.protocol) == split}
         known = {system: own[system] for system in list_models() if system in own}
         if PAPER_SYSTEMS & known.keys():
-            findings = {metric: judge(known, metric) for metric in METRICS}
+            findings = {metric: judge(known, metric) for metric in LIKE_ACCURACY}
             found.append(Cell(*split, known, findings))
     return tuple(found)

@@ -10,37 +10,49 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from analysis.stats.paired import ComparisonError, PairedAnswers, paired, paired_across
-from analysis.stats.runs import PROTOCOLS, MeasuredRun
-from cry_model.metrics import METRICS
+from analysis.stats.runs import MeasuredRun
+from cry_model.metrics import (
+    METRICS,
+    SUMS,
+    Array,
+    Labels,
+    Values,
+    by_group,
+    interval,
+    resampled,
+    weighted,
+)
 from cry_model.records import Estimate
-from cry_model.registry import list_models
-from cry_model.results import label_numbers, probabilities_of
+from cry_model.results import label_numbers, probabilities_of, recording_means
 
 DRAWS = 2000
+SEED = 0
+ROUNDING = 1e-12  # two sums of the same counts may differ by this much
+
+
+class ComparisonError(ValueError):
+    """The runs cannot be set against each other; one sentence says why."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One system minus another one under one protocol, scored per recording.
+    """One system minus another one by one metric, scored per recording.
 
     Attributes:
-        dataset, protocol, metric: what was compared.
+        metric: what was compared.
         one, other: the systems.
         value_one, value_other: the metric of each, pooled over folds and seeds.
         difference: one minus other, with its 95 % interval over groups.
         p_value: of the swaps, two-sided.
         by_seed: seed -> the difference of its fits alone.
-        recordings, groups: how many of each.
     """
 
-    dataset: str
-    protocol: str
     metric: str
     one: str
     other: str
@@ -49,8 +61,6 @@ class Comparison:
     difference: Estimate
     p_value: float
     by_seed: Mapping[int, float]
-    recordings: int
-    groups: int
 
     @property
     def seeds_agree(self) -> int:
@@ -59,178 +69,280 @@ class Comparison:
         return sum(bool(np.sign(value) == sign) for value in self.by_seed.values())
 
 
-def compare(
+@dataclass(frozen=True, eq=False)
+class PairedRuns:
+    """Two runs, row for row the same seed and recording.
+
+    Attributes:
+        one, other: the systems.
+        labels: in the order of the probabilities.
+        table: seed, recording, group and label of each row.
+        first, second: probabilities of each system, (n, classes).
+        draws: how often groups are resampled, and how often answers are swapped.
+    """
+
+    one: str
+    other: str
+    labels: tuple[str, ...]
+    table: pd.DataFrame
+    first: Array
+    second: Array
+    draws: int
+
+    @cached_property
+    def truth(self) -> Labels:
+        """Class indices, (n,)."""
+        return label_numbers(self.table, self.labels)
+
+    @cached_property
+    def resamples(self) -> tuple[NDArray[np.int64], Array, Array]:
+        """Number of each row's group, (n,); how often each draw has a group, and whether it swaps
+        the answers to it, 0 or 1, (draws, groups) each."""
+        member, drawn = resampled(self.table["group"].tolist(), self.draws, SEED)
+        coins = np.random.default_rng(SEED).integers(2, size=drawn.shape).astype(np.float64)
+        return member, drawn, coins
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those of the rows."""
+        return tuple(map(int, self.table["seed"].unique()))
+
+    @property
+    def recordings(self) -> int:
+        """How many there are."""
+        return self.table["recording"].nunique()
+
+    @property
+    def groups(self) -> int:
+        """How many there are."""
+        return self.table["group"].nunique()
+
+    def values(
+        self, metric: str, rows: slice | NDArray[np.bool_] = slice(None)
+    ) -> tuple[float, float]:
+        """Return a metric of :data:`cry_model.metrics.METRICS` of each."""
+        truth = self.truth[rows]
+        alike = np.ones(len(truth))
+        one, other = (METRICS[metric](truth, p[rows], alike) for p in (self.first, self.second))
+        return one, other
+
+    def difference(self, metric: str) -> Estimate:
+        """Return first minus second over all seeds, with its 95% interval over groups."""
+        member, drawn, _ = self.resamples
+        first, second = (
+            weighted(metric, self.truth, p, member, drawn.shape[1])(drawn)
+            for p in (self.first, self.second)
+        )
+        return interval(float(np.subtract(*self.values(metric))), first - second)
+
+    def compare(self, metric: str) -> Comparison:
+        """Compare by one metric; the real difference is counted among the swaps."""
+        member, _, coins = self.resamples
+        difference = self.difference(metric)
+        swapped = exchanged(metric, self.truth, self.first, self.second, member, coins.shape[1])(
+            coins
+        )
+        beyond = (np.abs(swapped) >= abs(difference.value) - ROUNDING).sum()
+        seeds = self.table["seed"].to_numpy()
+        return Comparison(
+            metric,
+            self.one,
+            self.other,
+            *self.values(metric),
+            difference,
+            p_value=float((1 + beyond) / (1 + self.draws)),
+            by_seed={s: float(np.subtract(*self.values(metric, seeds == s))) for s in self.seeds},
+        )
+
+    @property
+    def answers(self) -> pd.DataFrame:
+        """The rows with the most probable label by each: columns ``run_a`` and ``run_b``."""
+        a, b = (np.array(self.labels)[p.argmax(1)] for p in (self.first, self.second))
+        return self.table.assign(run_a=a, run_b=b)
+
+
+def pair(
     one: MeasuredRun,
     other: MeasuredRun,
-    metric: str = "balanced_accuracy",
-    seeds: Sequence[int] | None = None,
+    seeds: Collection[int] | None = None,
     draws: int = DRAWS,
-) -> Comparison:
-    """Compare two runs, recording by recording.
+) -> PairedRuns:
+    """Pair two models under one protocol, or one model under two.
+
+    Under two protocols they may have been tested in other folds, in other pieces and by other fits:
+    that is what the protocols differ by.
 
     Args:
         one: a run.
-        other: another one of the same dataset and protocol, with the same folds.
-        metric: one of :data:`cry_model.metrics.METRICS`.
-        seeds: only these, which both have; None for all, which must then be the same.
+        other: another one.
+        seeds: only these; None for all that both have.
         draws: how often groups are resampled, and how often answers are swapped.
 
     Raises:
-        ComparisonError: if there is no such metric, or the runs are not of the same dataset,
-            protocol, seeds, recordings, labels and folds.
+        ComparisonError: if they have no such seed in common, or are not of the same dataset,
+            labels, recordings, groups and, under one protocol, folds.
         ResultsError: if the predictions of one cannot be read.
     """
-    return compare_all(one, other, (metric,), seeds, draws)[0]
-
-
-def compare_all(
-    one: MeasuredRun,
-    other: MeasuredRun,
-    metrics: Sequence[str] = tuple(METRICS),
-    seeds: Sequence[int] | None = None,
-    draws: int = DRAWS,
-) -> tuple[Comparison, ...]:
-    """Compare two runs by several metrics, for less than the time of each.
-
-    Args:
-        one: a run.
-        other: another one, as for :func:`compare`.
-        metrics: of :data:`cry_model.metrics.METRICS`.
-        seeds: only these, which both have; None for all.
-        draws: as for :func:`compare`.
-
-    Raises:
-        ComparisonError, ResultsError: as :func:`compare`.
-    """
-    for metric in metrics:
-        if metric not in METRICS:
-            known = ", ".join(METRICS)
-            raise ComparisonError(f"'{metric}' cannot be compared; take one of {known}.")
-    table, other_table = paired(one, other, seeds)
-    answers = PairedAnswers.of(one.labels, table, other_table, draws)
-    recordings = table["recording"].nunique()
-    return tuple(_comparison(one, other, metric, answers, recordings) for metric in metrics)
-
-
-def _comparison(
-    one: MeasuredRun, other: MeasuredRun, metric: str, answers: PairedAnswers, recordings: int
-) -> Comparison:
-    value_one, value_other = answers.values(metric)
-    difference = answers.difference(metric)
-    return Comparison(
-        dataset=one.dataset,
-        protocol=one.protocol,
-        metric=metric,
+    both = " and ".join("/".join((r.dataset, r.protocol, r.system)) for r in (one, other))
+    if one.dataset != other.dataset or one.labels != other.labels:
+        raise ComparisonError(f"{both} have not the same labels; fit both on the same data.")
+    common = set(one.seeds) & set(other.seeds) & set(one.seeds if seeds is None else seeds)
+    if not common:
+        raise ComparisonError(f"{both} have no seed in common; fit what is missing.")
+    keys, folds = ["seed", "recording", "group", "label"], ""
+    if one.protocol == other.protocol:
+        keys, folds = [*keys, "fold"], " in the same folds"
+    tested, other_tested = (
+        set(
+            run.predictions[run.predictions["seed"].isin(common)][keys].itertuples(
+                index=False, name=None
+            )
+        )
+        for run in (one, other)
+    )
+    if tested != other_tested:
+        raise ComparisonError(
+            f"{both} were not tested on the same recordings{folds}; fit both on the same data with "
+            "the same --folds."
+        )
+    table, other_table = (
+        run.recordings[run.recordings["seed"].isin(common)] for run in (one, other)
+    )
+    return PairedRuns(
         one=one.system,
         other=other.system,
-        value_one=value_one,
-        value_other=value_other,
-        difference=difference,
-        p_value=answers.p_value(metric, difference.value),
-        by_seed=answers.by_seed(metric),
-        recordings=recordings,
-        groups=answers.groups,
+        labels=one.labels,
+        table=table[["seed", "recording", "group", "label"]].reset_index(drop=True),
+        first=probabilities_of(table, one.labels),
+        second=probabilities_of(other_table, one.labels),
+        draws=draws,
     )
 
 
-class FoldScore(NamedTuple):
-    """One fit on what it had not learnt from; the value is NaN if that has too few classes."""
-
-    seed: int
-    fold: int
-    recordings: int
-    value: float
-
-
-def score_of_seeds(run: MeasuredRun, metric: str, seeds: Collection[int]) -> float:
-    """Return the metric per recording, pooled over these seeds of a run.
-
-    Raises:
-        ResultsError: if the predictions of the run cannot be read.
-    """
-    return _score(run.recordings[run.recordings["seed"].isin(list(seeds))], run, metric)
-
-
-def fold_scores(run: MeasuredRun, metric: str) -> tuple[FoldScore, ...]:
-    """Return a score for each fold of each seed, per recording; in their order.
+def scores_by(run: MeasuredRun, metric: str, *keys: str) -> pd.DataFrame:
+    """Score each seed, or each fold of each seed, per recording.
 
     Under the ``clip`` protocol a recording may have pieces in several folds; in each it counts as
     the mean of those that are there.
 
+    Returns:
+        Columns of ``keys`` ("seed", or that and "fold") and value, NaN where there are too few
+        classes.
+
     Raises:
         ResultsError: if the predictions of the run cannot be read.
     """
-    return tuple(
-        FoldScore(int(seed), int(fold), len(own), _score(own, run, metric))
-        for (seed, fold), own in run.fold_recordings.groupby(["seed", "fold"])
-    )
+    table = recording_means(run.predictions, run.labels, by=keys)
+    rows = []
+    for key, own in table.groupby(list(keys)):
+        truth, p = label_numbers(own, run.labels), probabilities_of(own, run.labels)
+        rows.append((*key, METRICS[metric](truth, p, np.ones(len(own)))))
+    return pd.DataFrame(rows, columns=[*keys, "value"])
 
 
-def _score(table: pd.DataFrame, run: MeasuredRun, metric: str) -> float:
-    labels, probabilities = label_numbers(table, run.labels), probabilities_of(table, run.labels)
-    return METRICS[metric](labels, probabilities, np.ones(len(table)))
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Correct p-values for their number by Holm's step-down method (1979), in the order given."""
+    values, order = np.array(p_values), np.argsort(p_values)
+    steps = values[order] * np.arange(len(values), 0, -1)
+    values[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return values.tolist()
 
 
-@dataclass(frozen=True)
-class Leak:
-    """One system under two protocols, scored per recording.
-
-    Attributes:
-        system: which.
-        loose, strict: the protocols.
-        lost: the metric under the lax one minus the strict one, with its 95 % interval; the groups
-            are resampled, the same for both.
-        recordings, groups: how many of each.
-        seeds: those that both have.
-    """
-
-    system: str
-    loose: str
-    strict: str
-    lost: Estimate
-    recordings: int
-    groups: int
-    seeds: tuple[int, ...]
-
-
-def leak(loose: MeasuredRun, strict: MeasuredRun, metric: str, draws: int = DRAWS) -> Leak:
-    """Pair the recordings of two runs of one model.
+def exchanged(
+    metric: str,
+    labels: Labels,
+    one: Array,
+    other: Array,
+    member: NDArray[np.int64],
+    groups: int,
+) -> Values:
+    """Prepare the difference of a metric between two systems for many exchanges.
 
     Args:
-        loose: the run that may have heard more of what it was tested on.
-        strict: the other one.
         metric: one of :data:`cry_model.metrics.METRICS`.
-        draws: how often the groups are resampled.
+        labels: (n,) class indices.
+        one: (n, classes) probabilities of a system.
+        other: those of another one, row for row.
+        member: (n,) the number of each row's group.
+        groups: how many there are.
 
-    Raises:
-        ComparisonError: as :func:`analysis.stats.paired.paired_across`.
-        ResultsError: likewise.
+    Returns:
+        Which groups are exchanged, 0 or 1, (draws, groups) -> the metric of the first system less
+        that of the second, (draws,).
     """
-    table, other = paired_across(loose, strict)
-    answers = PairedAnswers.of(loose.labels, table, other, draws)
-    return Leak(
-        system=loose.system,
-        loose=loose.protocol,
-        strict=strict.protocol,
-        lost=answers.difference(metric),
-        recordings=table["recording"].nunique(),
-        groups=answers.groups,
-        seeds=tuple(int(seed) for seed in table["seed"].unique()),
-    )
+    if metric == "macro_auc":
+        worth = _auc_worth(labels, one, other, member, groups)
+        return lambda swapped: (1 - 2 * swapped) @ worth
+    combine, parts, totals = SUMS[metric](labels, one).by_group(member, groups)
+    _, other_parts, other_totals = SUMS[metric](labels, other).by_group(member, groups)
+
+    def differences(swapped: Array) -> Array:
+        moved, all_moved = swapped @ (other_parts - parts), swapped @ (other_totals - totals)
+        first = combine(parts.sum(0) + moved, totals.sum(0) + all_moved)
+        return first - combine(other_parts.sum(0) - moved, other_totals.sum(0) - all_moved)
+
+    return differences
 
 
-def under_two_splits(runs: Sequence[MeasuredRun]) -> dict[str, tuple[MeasuredRun, MeasuredRun]]:
-    """Return system -> its runs under the laxest and the strictest protocol, if it has several.
+def _auc_worth(
+    labels: Labels, one: Array, other: Array, member: NDArray[np.int64], groups: int
+) -> Array:
+    """Return what each group adds to the difference while it is not exchanged, (groups,)."""
+    defined = [c for c in range(one.shape[1]) if 0 < (labels == c).sum() < len(labels)]
+    worth = np.zeros((len(labels), 1))
+    for c in defined:
+        own = labels == c
+        pairs = 2 * own.sum() * (~own).sum()
+        wins = _wins(one[:, c], other[:, c], own), _wins(other[:, c], one[:, c], own)
+        worth[:, 0] += (wins[0] - wins[1]) / pairs
+    return by_group(worth, member, groups)[:, 0] / len(defined)
 
-    Args:
-        runs: of one dataset.
+
+def _wins(scores: Array, others: Array, own: NDArray[np.bool_]) -> Array:
+    """Return how many pairs each row wins against rows of either, ties counting half, (n,)."""
+    both, ours = np.concatenate([scores, others]), np.concatenate([own, own])
+    positive, negative = np.sort(both[ours]), np.sort(both[~ours])
+    above = len(positive) - _below(positive, scores)
+    return np.where(own, _below(negative, scores), above)
+
+
+def _below(ordered: Array, scores: Array) -> Array:
+    """Return how many ordered values lie below each score, equal ones counting half."""
+    return (ordered.searchsorted(scores) + ordered.searchsorted(scores, "right")) / 2
+
+
+def disagreements(answers: pd.DataFrame) -> pd.DataFrame:
+    """Return those of the :attr:`PairedRuns.answers` in which the two models differ.
+
+    Returns:
+        Its columns, and ``right``: which of them is right, "run_a", "run_b" or "neither".
     """
-    found = {}
-    for system in list_models():
-        own = sorted(
-            (run for run in runs if run.system == system),
-            key=lambda run: PROTOCOLS.index(run.protocol),
-        )
-        if len(own) > 1:
-            found[system] = (own[0], own[-1])
-    return found
+    table = answers[answers["run_a"] != answers["run_b"]].reset_index(drop=True)
+    right = [table["run_a"] == table["label"], table["run_b"] == table["label"]]
+    return table.assign(right=np.select(right, ["run_a", "run_b"], "neither"))
+
+
+def mcnemar_tests(answers: pd.DataFrame) -> pd.DataFrame:
+    """Apply McNemar's exact test (1947) to the :attr:`PairedRuns.answers` of each seed.
+
+    It takes recordings as independent and ignores that several are of one baby, so with groups of
+    many recordings its p-value is too small; :meth:`PairedRuns.compare` has one that knows them.
+
+    Returns:
+        A row for each seed; columns seed, both_right, only_a_right, only_b_right, neither_right
+        (how many recordings) and p_mcnemar: exact and two-sided, of as uneven a division of those
+        that only one got right, if either were as likely.
+    """
+    from scipy.stats import binomtest
+
+    a, b = (answers[name] == answers["label"] for name in ("run_a", "run_b"))
+    counts = {
+        "both_right": a & b,
+        "only_a_right": a & ~b,
+        "only_b_right": ~a & b,
+        "neither_right": ~(a | b),
+    }
+    tests = pd.DataFrame(counts).groupby(answers["seed"]).sum().reset_index()
+    only = zip(tests["only_a_right"], tests["only_b_right"], strict=True)
+    tests["p_mcnemar"] = [binomtest(n, n + m, 0.5).pvalue if n + m else 1.0 for n, m in only]
+    return tests

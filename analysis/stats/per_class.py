@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from cry_model.metrics import (
     Array,
-    Labels,
     Sums,
     f1_sums,
     intervals,
@@ -24,7 +23,6 @@ from cry_model.metrics import (
     resampled,
     shares,
 )
-from cry_model.records import Estimate
 from cry_model.results import label_numbers, probabilities_of
 
 UNSEEN = 1 / 400  # of an axis: what is left out lies this near to what is drawn
@@ -60,8 +58,8 @@ def precision_recall_curve(positive: NDArray[np.bool_], scores: Array) -> Curve 
     So the area under it is the average precision.
 
     Args:
-        positive: as for :func:`roc_curve`.
-        scores: as for :func:`roc_curve`.
+        positive: (n,) as for :func:`roc_curve`.
+        scores: (n,) likewise.
 
     Returns:
         A point for each recall that is reached, of the highest precision there, after one at recall
@@ -78,7 +76,7 @@ def precision_recall_curve(positive: NDArray[np.bool_], scores: Array) -> Curve 
 
 
 def thinned(curve: Curve) -> Curve:
-    """Without the points that are nearer than :data:`UNSEEN` to one that stays, along the curve."""
+    """Leave out points nearer than :data:`UNSEEN` to one that stays, along the curve."""
     moved = np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y))
     passed = np.append(0, moved.cumsum()) // UNSEEN
     kept = np.append(True, np.diff(passed) > 0)
@@ -127,95 +125,53 @@ def _reached(
     return counts[:-1].cumsum(0).astype(np.float32)
 
 
-Rows = NDArray[np.int64]
-
-
-def _counted(count: Callable[[Labels, Array], Sums]) -> Callable[..., Array]:
-    def measure(labels: Labels, probabilities: Array, member: Rows, weights: Array) -> Array:
-        _, parts, totals = count(labels, probabilities).by_group(member, weights.shape[1])
-        return shares(weights @ parts, weights @ totals)
-
-    return measure
-
-
-def _precisions(labels: Labels, probabilities: Array) -> Sums:
-    truth, guess = one_hot(labels, probabilities)
-    return Sums(mean_share, truth * guess, guess)
-
-
-def _aucs(labels: Labels, probabilities: Array, member: Rows, weights: Array) -> Array:
-    pairs, counts = pairs_of(labels, probabilities, member, weights.shape[1])
-    return shares(*pairs_won(pairs, counts, weights))
-
-
-def _average_precisions(
-    labels: Labels, probabilities: Array, member: Rows, weights: Array
-) -> Array:
-    scored = enumerate(probabilities.T)
-    found = [average_precision(labels == c, scores, member, weights) for c, scores in scored]
-    return np.stack(found, axis=1)
-
-
 ANSWERED = ("recall", "precision", "f1")
 """Of the answers, the most probable label of each recording."""
 RANKED = ("auc", "average_precision")
 """Of the probability of a class, one against the rest."""
-MEASURES: Mapping[str, Callable[[Labels, Array, Rows, Array], Array]] = {
-    "recall": _counted(recall_sums),
-    "precision": _counted(_precisions),
-    "f1": _counted(f1_sums),
-    "auc": _aucs,
-    "average_precision": _average_precisions,
-}
-"""Labels (n,), probabilities (n, classes), numbers of groups (n,), weights (draws, groups) -> the
-measure of each class, (draws, classes); NaN where it is undefined."""
+MEASURES = (*ANSWERED, *RANKED)
 
 
-@dataclass(frozen=True)
-class ClassScores:
-    """What was measured of one class.
-
-    Attributes:
-        label: which.
-        support: how many recordings have it; one counts once, however many seeds there are.
-        share: of all rows, 0 to 1: what the average precision of chance comes to.
-        measures: each of :data:`ANSWERED` and :data:`RANKED`; NaN where it is undefined: the recall
-            and the areas of a class that does not occur, the precision of one never answered.
-    """
-
-    label: str
-    support: int
-    share: float
-    measures: Mapping[str, Estimate]
-
-
-def class_scores(
-    table: pd.DataFrame, labels: Sequence[str], draws: int = 1000
-) -> tuple[ClassScores, ...]:
-    """Return the scores of each class, in the order of the labels.
+def class_scores(table: pd.DataFrame, labels: Sequence[str], draws: int = 1000) -> pd.DataFrame:
+    """Measure each class.
 
     Args:
         table: a row per seed and recording, as the ``recordings`` of a run; the rows of several
             seeds are pooled.
         labels: all that can be answered.
         draws: how often groups are resampled.
+
+    Returns:
+        A row for each class and each of :data:`MEASURES`; columns class, recordings (that have it;
+        one counts once, however many seeds there are), share (of all rows, 0 to 1), measure,
+        value, low and high: NaN where undefined, the recall and the areas of a class that does not
+        occur, the precision of one never answered.
     """
-    rows = label_numbers(table, labels), probabilities_of(table, labels)
+    truth, p = label_numbers(table, labels), probabilities_of(table, labels)
     member, drawn = resampled(table["group"].tolist(), draws)
-    weights = np.concatenate([np.ones((1, drawn.shape[1])), drawn])  # as they are, then the draws
-    values = [measure(*rows, member, weights) for measure in MEASURES.values()]
-    estimates = {
-        name: intervals(of_classes[0], of_classes[1:])
-        for name, of_classes in zip(MEASURES, values, strict=True)
-    }
+    groups = drawn.shape[1]
+    weights = np.concatenate([np.ones((1, groups)), drawn])  # as they are, then the draws
+    own, guess = one_hot(truth, p)
+    sums = (recall_sums(truth, p), Sums(mean_share, own * guess, guess), f1_sums(truth, p))
+    counted = (each.by_group(member, groups) for each in sums)
+    pairs, counts = pairs_of(truth, p, member, groups)
+    ranked = enumerate(p.T)
+    values = [
+        *(shares(weights @ s.parts, weights @ s.totals) for s in counted),
+        shares(*pairs_won(pairs, counts, weights)),
+        np.stack([average_precision(truth == c, s, member, weights) for c, s in ranked], axis=1),
+    ]
+    estimates = [intervals(measure[0], measure[1:]) for measure in values]
     support = table.drop_duplicates("recording")["label"].value_counts()
-    shares = np.bincount(rows[0], minlength=len(labels)) / len(table)
-    return tuple(
-        ClassScores(
-            label=label,
-            support=int(support.get(label, 0)),
-            share=float(shares[c]),
-            measures={name: found[c] for name, found in estimates.items()},
-        )
+    rows = [
+        {
+            "class": label,
+            "recordings": int(support.get(label, 0)),
+            "share": (truth == c).mean(),
+            "measure": measure,
+            **asdict(of_classes[c]),
+        }
         for c, label in enumerate(labels)
-    )
+        for measure, of_classes in zip(MEASURES, estimates, strict=True)
+    ]
+    return pd.DataFrame(rows)

@@ -1,30 +1,54 @@
-"""Finds and reads the measured runs of a results folder: ``<dataset>/<protocol>/<system>/``."""
+"""Find and read the measured runs of a results folder: ``<dataset>/<protocol>/<system>/``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
-from analysis.stats.calibration import Coverage, coverage, scaled
-from analysis.stats.per_class import ClassScores, class_scores
-from analysis.stats.recordings import ResultsError, over_seeds, read_predictions, with_errors
-from cry_model.calibration import Array, Calibration
+from cry_model.calibration import Calibration
 from cry_model.checkpoint import read_calibration, read_evaluation
 from cry_model.metrics import METRICS
-from cry_model.records import Evaluation, dataset_order
+from cry_model.records import Evaluation, dataset_order, words
 from cry_model.registry import list_models
-from cry_model.results import PREDICTIONS, RUN, DamagedFileError, recording_means
+from cry_model.results import (
+    PREDICTIONS,
+    RUN,
+    DamagedFileError,
+    probability_columns,
+    read_predictions,
+    recording_means,
+)
 from cry_model.results import read_record as read_json
 
+RESULTS = Path(__file__).parents[2] / "assets" / "results"
+PROTOCOLS = ("clip", "recording", "baby")
+"""From what is shared between training and test to what is not."""
+SPLITS = {"clip": "random segments", "recording": "by recording", "baby": "unseen babies"}
+"""Protocol -> its name for a reader."""
+LEAST = 5e-7
+"""The least probability that a loss is taken of: half of the last digit that predictions.csv
+keeps, so that a 0.000000 costs 14.5 and not infinitely much."""
 
-@dataclass(frozen=True)
+
+class ResultsError(ValueError):
+    """A results folder is missing, malformed or partial; one sentence says what to do."""
+
+
+class UnfinishedRunError(ResultsError):
+    """The run has predictions and no scores yet: it was cut off, or is going on."""
+
+
+@dataclass(frozen=True, eq=False)
 class MeasuredRun:
     """One system under one protocol, scored on recordings that it had not learnt from.
+
+    Equal only to itself, so that statistics of it can be kept.
 
     Attributes:
         folder: where the files are.
@@ -64,6 +88,11 @@ class MeasuredRun:
         known = [str(one[name]) for one in self.environments if name in one]
         return ", ".join(dict.fromkeys(known))
 
+    @property
+    def settings_text(self) -> str:
+        """How the model differs from the registry's: "deviations=True"; empty if it does not."""
+        return ", ".join(f"{name}={value}" for name, value in self.settings.items())
+
     @cached_property
     def predictions(self) -> pd.DataFrame:
         """A row per piece: clip, recording, group, fold, seed, label and ``p_<label>``.
@@ -71,11 +100,22 @@ class MeasuredRun:
         Raises:
             ResultsError: if the file is missing, malformed, or lacks folds or recordings.
         """
-        table = read_predictions(self.folder, self.labels, self.seeds, self.folds)
-        if (table.groupby("seed")["recording"].nunique() != self.evaluation.recordings).any():
+        path = self.folder / PREDICTIONS
+        try:
+            table = read_predictions(path, self.labels)
+        except DamagedFileError as error:
+            raise ResultsError(f"{path} {error}; fit the run again, or copy its folder.") from error
+        table = table[table["seed"].isin(self.seeds)].reset_index(drop=True)
+        count = table.groupby("seed")[["fold", "recording"]].nunique().reindex(self.seeds)
+        lacking = count.index[count["fold"] != self.folds]
+        if len(lacking):
             raise ResultsError(
-                f"{self.folder / PREDICTIONS} has not the {self.evaluation.recordings} recordings "
-                f"of {RUN}; fit the run again, or copy its folder."
+                f"{path} has not all {self.folds} folds of seed {lacking[0]}; fit the run again."
+            )
+        if (count["recording"] != self.evaluation.recordings).any():
+            raise ResultsError(
+                f"{path} has not the {self.evaluation.recordings} recordings of {RUN}; fit the run "
+                "again, or copy its folder."
             )
         return table
 
@@ -89,20 +129,8 @@ class MeasuredRun:
         return recording_means(self.predictions, self.labels)
 
     @cached_property
-    def fold_recordings(self) -> pd.DataFrame:
-        """A row per seed, fold and recording, sorted by them: the mean of its pieces there.
-
-        Under the ``clip`` protocol a recording may have pieces in several folds.
-
-        Raises:
-            ResultsError: as :attr:`predictions`.
-        """
-        return recording_means(self.predictions, self.labels, by=("seed", "fold"))
-
-    @cached_property
     def with_errors(self) -> pd.DataFrame:
-        """:attr:`recordings` held against their labels:
-        :func:`analysis.stats.recordings.with_errors`.
+        """:attr:`recordings` held against their labels by :func:`with_errors`.
 
         Raises:
             ResultsError: as :attr:`predictions`.
@@ -116,61 +144,70 @@ class MeasuredRun:
         Raises:
             ResultsError: as :attr:`predictions`.
         """
-        return with_errors(over_seeds(self.recordings, self.labels), self.labels)
-
-    @cached_property
-    def class_scores(self) -> tuple[ClassScores, ...]:
-        """What was measured of each class, in the order of the labels.
-
-        Raises:
-            ResultsError: as :attr:`predictions`.
-        """
-        return class_scores(self.recordings, self.labels)
-
-    @cached_property
-    def scaled(self) -> Array | None:
-        """The probabilities of :attr:`recordings` after temperature scaling across folds.
-
-        None under ``clip``, whose folds share all recordings.
-
-        Raises:
-            ResultsError: as :attr:`predictions`, or if a recording is in several folds.
-        """
-        if self.protocol == "clip":
-            return None
-        return scaled(self.predictions, self.recordings, self.labels)
-
-    @cached_property
-    def coverage(self) -> Coverage:
-        """How right the surest answers are, for every share of them.
-
-        Raises:
-            ResultsError: as :attr:`scaled`.
-        """
-        return coverage(self.recordings, self.labels, self.scaled)
-
-    @cached_property
-    def tested(self) -> frozenset[tuple[object, ...]]:
-        """Seed, recording, fold, group and label: which recording was tested in which fold.
-
-        Systems may cut a recording into different pieces and still be tested on the same.
-
-        Raises:
-            ResultsError: as :attr:`predictions`.
-        """
-        keys = ["seed", "recording", "fold", "group", "label"]
-        return frozenset(self.predictions[keys].itertuples(index=False, name=None))
+        means = recording_means(self.recordings, self.labels, by=())
+        return with_errors(means, self.labels)
 
 
-RESULTS = Path(__file__).parents[2] / "assets" / "results"
-PROTOCOLS = ("clip", "recording", "baby")
-"""From what is shared between training and test to what is not."""
-SPLITS = {"clip": "random segments", "recording": "by recording", "baby": "unseen babies"}
-"""Protocol -> its name for a reader."""
+def with_errors(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Hold probabilities against the label.
+
+    Args:
+        table: columns ``label`` and ``p_<label>``.
+        labels: in the order of these columns.
+
+    Returns:
+        The same rows with the columns ``answer`` (the most probable label, of equals the first),
+        ``confidence`` (its probability), ``true_probability`` (that of the label), ``loss``
+        (minus the natural logarithm of that) and ``wrong``.
+    """
+    p, names = table[probability_columns(labels)].to_numpy(), np.array(labels, dtype=object)
+    label = table["label"].to_numpy(dtype=object)
+    place = {name: number for number, name in enumerate(labels)}
+    own = p[np.arange(len(p)), [place[name] for name in label]]
+    answer = names[p.argmax(1)]
+    return table.assign(
+        answer=answer,
+        confidence=p.max(1, initial=0.0),
+        true_probability=own,
+        loss=-np.log(np.maximum(own, LEAST)),
+        wrong=answer != label,
+    )
 
 
-class UnfinishedRunError(ResultsError):
-    """The run has predictions and no scores yet: it was cut off, or is going on."""
+METRIC_TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "macro_auc": "macro AUC",
+    "expected_calibration_error": "expected calibration error",
+}
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
+"""Metrics that have a chance level; higher is better."""
+
+
+class Chance(NamedTuple):
+    """Score of a constant or random answer, 0 to 1, and its name for a legend."""
+
+    value: float
+    name: str
+
+
+def chance_level(evaluation: Evaluation, metric: str) -> Chance | None:
+    """Return the best score of an answer that does not depend on the sound; None if undefined.
+
+    Accuracy and macro F1 are those of always giving the most frequent label; balanced accuracy and
+    macro AUC are the same for every such answer.
+    """
+    share = evaluation.majority_accuracy
+    always = f"always “{words(evaluation.majority_label)}”"
+    levels = {
+        "accuracy": Chance(share, always),
+        # F1 of that label is 2 share / (1 + share), of all others 0.
+        "macro_f1": Chance(evaluation.chance * 2 * share / (1 + share), always),
+        "balanced_accuracy": Chance(evaluation.chance, "chance"),
+        "macro_auc": Chance(0.5, "chance"),
+    }
+    return levels.get(metric)
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,12 +241,16 @@ class FoundRuns:
 
         The same object every time, so that figures of it can be kept.
         """
-        told = [(run, _problem(run)) for run in self.runs]
-        runs = tuple(run for run, problem in told if not problem)
-        if len(runs) == len(told):
+        runs, problems = [], list(self.problems)
+        for run in self.runs:
+            try:
+                _ = run.predictions
+                runs.append(run)
+            except ResultsError as error:
+                problems.append(str(error))
+        if len(runs) == len(self.runs):
             return self
-        problems = sorted((*self.problems, *(problem for _, problem in told if problem)))
-        return FoundRuns(runs, self.unfinished, tuple(problems))
+        return FoundRuns(tuple(runs), self.unfinished, tuple(sorted(problems)))
 
 
 NO_RUNS = FoundRuns((), ())
@@ -230,63 +271,53 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
         ResultsError: if there is no such folder, or one of the files is malformed; never if not
             ``strict``.
     """
-    if not root.is_dir():
-        missing = f"There is no results folder {root}; name another one with --results."
-        if strict:
-            raise ResultsError(missing)
-        return FoundRuns((), (), (missing,))
-    runs, unfinished, problems = [], [], []
-    for protocol in PROTOCOLS:
-        for path in root.glob(f"*/{protocol}/*/{PREDICTIONS}"):
-            try:
-                record = read_record(path.parent)
-                if reported(record):
-                    run = _measured(path.parent, record)
-                    if not strict:
-                        _require_own_folder(run)
-                    runs.append(run)
-            except UnfinishedRunError:
-                unfinished.append(path.parent)
-            except ResultsError as error:
-                if strict:
-                    raise
-                problems.append(str(error))
+    missing = f"There is no results folder {root}; name another one with --results."
+    runs, unfinished, problems = [], [], [] if root.is_dir() else [missing]
+    for path in (own for name in PROTOCOLS for own in root.glob(f"*/{name}/*/{PREDICTIONS}")):
+        try:
+            record = _read_record(path.parent)
+            if _reported(record):
+                run = _measured(path.parent, record)
+                named = (run.dataset, run.protocol, run.system)
+                if path.parts[-4:-1] != named:
+                    raise ResultsError(
+                        f"{path.parent / RUN} is of {'/'.join(named)}; move it there."
+                    )
+                runs.append(run)
+        except UnfinishedRunError:
+            unfinished.append(path.parent)
+        except ResultsError as error:
+            problems.append(str(error))
+    if strict and problems:
+        raise ResultsError(min(problems))
     runs.sort(
         key=lambda run: (dataset_order(run.dataset), PROTOCOLS.index(run.protocol), run.system)
     )
     return FoundRuns(tuple(runs), tuple(sorted(unfinished)), tuple(sorted(problems)))
 
 
-def reported(record: Mapping[str, Any]) -> bool:
-    """Whether a ``run.json`` is of a system that was measured on true labels and whole folds."""
-    ran = record.get("configuration") or {}
+def _reported(record: Mapping[str, Any]) -> bool:
+    """Tell whether a run was measured on true labels and whole folds."""
+    ran = record["configuration"]
     return not ("agreement" in record or "within" in ran or "permuted_labels" in ran)
 
 
-def _require_own_folder(run: MeasuredRun) -> None:
-    """Refuse a run that its folder names otherwise."""
-    named = (run.dataset, run.protocol, run.system)
-    if run.folder.parts[-3:] != named:
-        raise ResultsError(f"{run.folder / RUN} is of {'/'.join(named)}; move it there.")
-
-
-def _problem(run: MeasuredRun) -> str:
-    """Return why the predictions of a run cannot be read; empty if they can."""
-    try:
-        _ = run.predictions
-    except ResultsError as error:
-        return str(error)
-    return ""
-
-
 def read_run(folder: Path) -> MeasuredRun:
-    """One run, by its folder.
+    """Read one run by its folder.
 
     Raises:
         ResultsError: if ``run.json`` is missing or malformed.
         UnfinishedRunError: if the run was not scored yet.
     """
-    return _measured(folder, read_record(folder))
+    return _measured(folder, _read_record(folder))
+
+
+def _read_record(folder: Path) -> dict[str, Any]:
+    path = folder / RUN
+    try:
+        return read_json(path)
+    except DamagedFileError as error:
+        raise ResultsError(f"{path} {error}; fit the run again, or copy its folder.") from error
 
 
 def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
@@ -326,27 +357,7 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
         ) from error
 
 
-def settings_text(run: MeasuredRun) -> str:
-    """Write how the model differs from the registry's: "deviations=True"; empty if it does not."""
-    return ", ".join(f"{name}={value}" for name, value in run.settings.items())
-
-
 def _positive(count: Any) -> int:
     if not 0 < int(count) < 2**63:
         raise ValueError(f"{count} is no count")
     return int(count)
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """``run.json`` as it is.
-
-    Raises:
-        ResultsError: if it is missing or damaged.
-    """
-    path = folder / RUN
-    if not path.exists():
-        raise ResultsError(f"There is no readable {path}; name the folder of a run.")
-    try:
-        return read_json(path)
-    except DamagedFileError as error:
-        raise ResultsError(f"{path} {error}; fit the run again, or copy its folder.") from error

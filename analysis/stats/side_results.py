@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, TypeVar
 
-from analysis.stats.recordings import SCORES, ResultsError
-from analysis.stats.runs import RESULTS, MeasuredRun, read_record, read_run
+import pandas as pd
+
+from analysis.stats.runs import RESULTS, SCORES, MeasuredRun, ResultsError, read_run
 from cry_model.records import Estimate
 from cry_model.registry import get_system
 from cry_model.results import RUN, read_object, renamed
@@ -18,54 +20,15 @@ Record = Mapping[str, Any]
 Parsed = TypeVar("Parsed")
 
 
-def _parse(
-    path: Path,
-    writer: str,
-    parse: Callable[[Record], Parsed],
-    read: Callable[[Path], Record] = read_object,
-) -> Parsed:
-    """Return what ``parse`` makes of a file of results.
-
-    Raises:
-        ResultsError: if the file is not as the command ``writer`` writes it.
-    """
+def _parse(path: Path, writer: str, parse: Callable[[Record], Parsed]) -> Parsed:
+    """Return what ``parse`` makes of a file, or refuse one that ``writer`` did not write."""
     try:
-        return parse(read(path))
-    except ResultsError:
-        raise
+        return parse(read_object(path))
     except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
         place = path.name if path.name == BENCHMARK.name else path  # a page shows the sentence
         raise ResultsError(
             f"{place} is not as {writer} writes it ({error!r}); run it again."
         ) from error
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of one clip with one model and number of threads; times in milliseconds, memory in MB.
-
-    Attributes:
-        load: from the checkpoint's files to a classifier.
-        decode: a 44.1 kHz 16-bit wav to samples.
-        features: resampling, band, level, trim, cut, log-mel.
-        forward: features to logits and attention maps.
-        total: file to answer, measured as one, not the sum of the parts.
-        figures: answer to the figures' JSON.
-        real_time_factor: total over the length of the clip.
-        peak_memory: greatest resident size of the process, the drawing libraries included; NaN
-            where the system does not tell (Windows).
-    """
-
-    system: str
-    threads: int
-    load: float
-    decode: float
-    features: float
-    forward: float
-    total: float
-    figures: float
-    real_time_factor: float
-    peak_memory: float
 
 
 @dataclass(frozen=True)
@@ -76,23 +39,14 @@ class Costs:
         clip: what was classified, in words.
         machine: kind of processor.
         torch: version.
-        measured: a cost for each model and number of threads.
+        milliseconds: from a file to its answer: a row for each model, a column for each number of
+            threads, in rising order; NaN where it was not measured.
     """
 
     clip: str
     machine: str
     torch: str
-    measured: tuple[Cost, ...]
-
-    @property
-    def threads(self) -> tuple[int, ...]:
-        """The numbers of threads that were tried, from one to all."""
-        return tuple(sorted({cost.threads for cost in self.measured}))
-
-    def of(self, system: str, threads: int) -> Cost | None:
-        """Return one cost; None if it was not measured."""
-        found = (cost for cost in self.measured if (cost.system, cost.threads) == (system, threads))
-        return next(found, None)
+    milliseconds: pd.DataFrame
 
 
 def read_costs(path: Path = BENCHMARK) -> Costs:
@@ -110,10 +64,11 @@ def read_costs(path: Path = BENCHMARK) -> Costs:
 
 
 def _costs(record: Record) -> Costs:
-    measured = tuple(Cost(**cost) for cost in record["costs"])
-    if not measured or not all(cost.total > 0 for cost in measured):
+    table = pd.DataFrame(record["costs"])
+    times = table.pivot(index="system", columns="threads", values="total")
+    if not (times.min() > 0).all():
         raise ValueError("no times")
-    return Costs(record["clip"], record["machine"], record["torch"], measured)
+    return Costs(record["clip"], record["machine"], record["torch"], times)
 
 
 TITLES = {
@@ -124,18 +79,10 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Baseline:
-    """Baseline on one dataset under one protocol.
-
-    Attributes:
-        name: for files.
-        title: for people.
-        dataset, protocol: of the runs that it is shown with.
-        estimate: of one metric.
-    """
+    """Score of a baseline: its name for files and for people, of the runs of which protocol."""
 
     name: str
     title: str
-    dataset: str
     protocol: str
     estimate: Estimate
 
@@ -152,42 +99,29 @@ def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
             Baseline(
                 name,
                 TITLES.get(name, name),
-                run.dataset,
                 run.protocol,
                 Estimate(**{end: float(value) for end, value in measured[metric].items()}),
             )
-            for name, measured in (record.get("baselines") or {}).items()
+            for name, measured in (renamed(record).get("baselines") or {}).items()
             if metric in measured
         )
 
-    return _parse(run.folder / RUN, "train fit", parse, lambda path: read_record(path.parent))
-
-
-@dataclass(frozen=True)
-class PermutationScore:
-    """Score of a linear classifier.
-
-    Attributes:
-        value: with the true labels.
-        permuted: with labels that are permuted among groups, the mean and the middle 95%.
-        p: the share of permutations that score at least as well, the true labels counted as one.
-    """
-
-    value: float
-    permuted: Estimate
-    p: float
+    return _parse(run.folder / RUN, "train fit", parse)
 
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """Permutation test of the labels of one dataset under one protocol.
+    """Permutation test of the labels of one dataset under one protocol, with a linear classifier.
 
     Attributes:
         folds, seed: of the splits.
         permutations: how many.
         front_end: the kind of features.
         unchanged: share of the recordings of each label that kept it, the mean over the labels.
-        scores: of each metric of :data:`analysis.stats.recordings.SCORES`.
+        scores: a row for each metric of :data:`analysis.stats.runs.SCORES`; columns value (with
+            the true labels), mean, low, high (the middle 95% with labels that are permuted among
+            groups) and p: the share of permutations that score at least as well, the true labels
+            counted as one.
     """
 
     folds: int
@@ -195,7 +129,11 @@ class PermutationTest:
     permutations: int
     front_end: str
     unchanged: float
-    scores: Mapping[str, PermutationScore]
+    scores: pd.DataFrame
+
+    def permuted(self, metric: str) -> Estimate:
+        """Return the score with permuted labels."""
+        return Estimate(*self.scores.loc[metric, ["mean", "low", "high"]])
 
 
 def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
@@ -215,22 +153,16 @@ def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
 
 
 def _permutation_test(record: Record) -> PermutationTest:
-    unchanged = [float(share) for share in record["kept"].values()]
-    measured = {name: record["scores"][name] for name in SCORES}
+    scores = pd.DataFrame(record["scores"]).T.loc[
+        list(SCORES), ["value", "mean", "low", "high", "p"]
+    ]
     return PermutationTest(
         folds=int(record["folds"]),
         seed=int(record["seed"]),
         permutations=int(record["shuffles"]),
         front_end=str(record["front_end"]),
-        unchanged=sum(unchanged) / len(unchanged),
-        scores={
-            name: PermutationScore(
-                float(one["value"]),
-                Estimate(*(float(one[end]) for end in ("mean", "low", "high"))),
-                float(one["p"]),
-            )
-            for name, one in measured.items()
-        },
+        unchanged=fmean(record["kept"].values()),
+        scores=scores.astype(float),
     )
 
 
@@ -261,7 +193,7 @@ def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Baseline, .
 
     Args:
         runs: any.
-        metric: one of :data:`analysis.stats.recordings.SCORES`.
+        metric: one of :data:`analysis.stats.runs.SCORES`.
 
     Raises:
         ResultsError: if a file of them is malformed.
@@ -270,15 +202,15 @@ def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Baseline, .
     for run in {run.folder.parent: run for run in runs}.values():
         test = read_permutation_test(run)
         if test is not None:
-            score = test.scores[metric].permuted
-            found.append(Baseline(DEALT, title, run.dataset, run.protocol, score))
+            score = test.permuted(metric)
+            found.append(Baseline(DEALT, title, run.protocol, score))
     for run in runs:
         scores = [one.evaluation.metrics[metric] for one in permuted_label_runs(run)]
         if scores:
             many = f" (mean and range of {len(scores)})" if len(scores) > 1 else ""
             title = f"{get_system(run.system).title}, permuted labels{many}"
             name, pooled = f"{FITTED}{run.system}", _pooled(scores)
-            found.append(Baseline(name, title, run.dataset, run.protocol, pooled))
+            found.append(Baseline(name, title, run.protocol, pooled))
     return tuple(found)
 
 
@@ -291,32 +223,21 @@ def _pooled(scores: Sequence[Estimate]) -> Estimate:
 
 
 @dataclass(frozen=True)
-class AttentionEffect:
-    """Change when one attention is replaced by its mean or made uniform.
-
-    Attributes:
-        difference: balanced accuracy per recording, ablated less fitted: below 0 where the
-            attention helps.
-        changed: share of recordings whose answer changes, 0 to 1.
-    """
-
-    difference: Estimate
-    changed: Estimate
-
-
-@dataclass(frozen=True)
 class AttentionAblation:
-    """Attention ablation of one run.
+    """Attentions of one run replaced by their mean or made uniform, one at a time.
 
     Attributes:
         seeds: of the fits that were ablated.
-        effects: by the name of the attention.
+        differences: attention -> balanced accuracy per recording, ablated less fitted: below 0
+            where the attention helps.
+        changed: attention -> share of recordings whose answer changes, 0 to 1.
         entropies: of the rows of A1 and of A2, 1 where uniform; None without the module.
         weights: lambda of every fit, in rising order; empty without the module.
     """
 
     seeds: tuple[int, ...]
-    effects: Mapping[str, AttentionEffect]
+    differences: Mapping[str, Estimate]
+    changed: Mapping[str, float]
     entropies: tuple[Estimate, Estimate] | None
     weights: tuple[float, ...]
 
@@ -332,15 +253,14 @@ def read_attention_ablation(folder: Path) -> AttentionAblation | None:
 
 
 def _ablation(record: Record) -> AttentionAblation:
-    effects = {
-        name: AttentionEffect(
-            Estimate(**one["metrics"]["balanced_accuracy"]["difference"]),
-            Estimate(**one["changed"]),
-        )
-        for name, one in renamed(record)["ablated"].items()
-    }
-    seeds, maps = tuple(map(int, record["seeds"])), record["differential"]
-    if maps is None:
-        return AttentionAblation(seeds, effects, None, ())
-    entropies = (Estimate(**maps["entropy_1"]), Estimate(**maps["entropy_2"]))
-    return AttentionAblation(seeds, effects, entropies, tuple(sorted(maps["weight"].values())))
+    ablated, maps = renamed(record)["ablated"], record["differential"]
+    return AttentionAblation(
+        seeds=tuple(map(int, record["seeds"])),
+        differences={
+            name: Estimate(**one["metrics"]["balanced_accuracy"]["difference"])
+            for name, one in ablated.items()
+        },
+        changed={name: float(one["changed"]["value"]) for name, one in ablated.items()},
+        entropies=maps and (Estimate(**maps["entropy_1"]), Estimate(**maps["entropy_2"])),
+        weights=tuple(sorted(maps["weight"].values())) if maps else (),
+    )

@@ -14,9 +14,8 @@ from analysis.panels import PANELS
 from analysis.panels.base import CellKey, Exhibit, Panel, system_title
 from analysis.panels.confusion import CONFUSION
 from analysis.panels.errors import ERRORS
-from analysis.stats.paired import ComparisonError
-from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import FoundRuns, MeasuredRun
+from analysis.stats.comparison import ComparisonError
+from analysis.stats.runs import FoundRuns, MeasuredRun, ResultsError
 from analysis.tabs.panel_view import EVENT, Below, Wired, build_panel
 from analysis.tabs.recordings import ClassifyTab, add_listening, hear_tables, waiting
 from cry_model.records import group_name, words
@@ -56,8 +55,8 @@ def exhibits_of(
     """Return the exhibits of one panel as JSON.
 
     Raises:
-        ResultsError: if there is no such panel, it has nothing for the cell or no such choice, or
-            the predictions of a run cannot be read.
+        ResultsError: if there is no such panel, it has nothing for the cell, no such choice or not
+            this value of it, or the predictions of a run cannot be read.
         ComparisonError: if two runs cannot be set against each other.
     """
     by_name = {panel.name: panel for panel in panels}
@@ -68,12 +67,15 @@ def exhibits_of(
     if cell not in cells:
         known = ", ".join("/".join(own) for own in cells) or "none"
         raise ResultsError(f"{panel.title} has nothing for {'/'.join(cell)}; it has {known}.")
-    unknown = set(choices or {}) - {selector.name for selector in panel.selectors}
-    if unknown:
-        known = ", ".join(selector.name for selector in panel.selectors) or "none"
-        raise ResultsError(
-            f"{panel.title} has no choice {', '.join(sorted(unknown))}, but {known}."
-        )
+    selectors = {selector.name: selector for selector in panel.selectors}
+    for choice, value in (choices or {}).items():
+        if choice not in selectors:
+            known = ", ".join(selectors) or "none"
+            raise ResultsError(f"{panel.title} has no choice {choice}, but {known}.")
+        offered = [option.value for option in selectors[choice].offered(found, cell)]
+        if value not in offered:
+            known = ", ".join(map(str, offered))
+            raise ResultsError(f"{panel.title} has no {choice} '{value}'; take one of {known}.")
     return [_record(exhibit) for exhibit in panel.exhibits(found, cell, choices)]
 
 

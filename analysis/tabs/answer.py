@@ -9,7 +9,7 @@ from dataclasses import replace
 from html import escape
 
 from analysis.figures.theme import class_colour
-from analysis.panels.markup import data_link
+from analysis.panels.base import data_link
 from cry_model.calibration import Calibration, one_of
 from cry_model.checkpoint import to_json
 from cry_model.detector import DetectionScores, clock

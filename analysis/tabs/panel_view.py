@@ -11,11 +11,19 @@ import gradio as gr
 from gradio.blocks import Block
 from gradio.components import Component
 
-from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel, Selector
-from analysis.panels.markup import FORMATS, SAVE_FIGURE, csv_link, table_html
-from analysis.stats.paired import ComparisonError
-from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import PROTOCOLS, SPLITS, FoundRuns
+from analysis.panels.base import (
+    FORMATS,
+    NOTHING,
+    SAVE_FIGURE,
+    CellKey,
+    Exhibit,
+    Panel,
+    Selector,
+    csv_link,
+    table_html,
+)
+from analysis.stats.comparison import ComparisonError
+from analysis.stats.runs import PROTOCOLS, SPLITS, FoundRuns, ResultsError
 from cry_model.records import dataset_title
 
 # Without the queue, whose places may be taken by recordings; of quick clicks the last one counts.

@@ -8,7 +8,8 @@ import torch
 
 from analysis import benchmark
 from analysis.__main__ import main
-from analysis.stats.side_results import read_costs
+from analysis.stats.side_results import BENCHMARK, read_costs
+from cry_model.registry import list_models
 
 
 def test_the_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch):
@@ -20,13 +21,22 @@ def test_the_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch)
         assert main(["benchmark", "--system", "ecapa-tdnn", "--out", str(out)]) == 0
     finally:
         torch.set_num_threads(before)
-    costs = read_costs(out)
-    assert costs.threads == tuple(sorted({1, json.loads(out.read_text())["cpus"]}))
-    for cost in costs.measured:
-        assert min(cost.load, cost.decode, cost.features, cost.forward, cost.figures) > 0
-        assert cost.total == pytest.approx(cost.real_time_factor * 5000)
-        assert cost.peak_memory > 50
+    record = json.loads(out.read_text())
+    for cost in record["costs"]:
+        assert min(cost[part] for part in ("load", "decode", "features", "forward", "figures")) > 0
+        assert cost["total"] == pytest.approx(cost["real_time_factor"] * 5000)
+        assert cost["peak_memory"] > 50
+        assert cost["total"] == read_costs(out).milliseconds.loc["ecapa-tdnn", cost["threads"]]
+    assert list(read_costs(out).milliseconds) == sorted({1, record["cpus"]})
     assert "ecapa-tdnn" in capsys.readouterr().out
+
+
+def test_the_committed_times_are_of_all_models():
+    times, record = read_costs().milliseconds, json.loads(BENCHMARK.read_text(encoding="utf-8"))
+    assert set(times.index) == set(list_models())
+    assert times.stack().to_dict() == {
+        (cost["system"], cost["threads"]): cost["total"] for cost in record["costs"]
+    }
 
 
 def test_an_unknown_model_is_refused(tmp_path, capsys):

@@ -3,31 +3,28 @@
 import numpy as np
 import pytest
 
-from analysis.stats.comparison import compare
-from analysis.stats.paired import ComparisonError, exchanged, flipped_of, mcnemar_of
-from analysis.stats.paired import answers as labelled
-from analysis.stats.runs import read_run
+from analysis.stats.comparison import (
+    ComparisonError,
+    disagreements,
+    exchanged,
+    holm,
+    mcnemar_tests,
+    pair,
+)
+from analysis.stats.runs import find_runs, read_run
 from cry_model.metrics import METRICS, weighted
 from cry_model.results import write_predictions
-from tests.analysis.plain_metrics import plain
-from tests.analysis.synthetic_runs import LABELS, answers, recordings, write_run
-
-COLUMNS = [f"p_{label}" for label in LABELS]
+from tests.analysis.plain import difference_bounds, plain, rows_of, score
+from tests.analysis.synthetic_runs import answers, recordings, write_run
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory):
+def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     return tuple(
         read_run(write_run(root, system, skill, seeds=(0, 1)))
         for system, skill in (("improved-ecapa-tdnn", 1.4), ("ecapa-tdnn", 1.0))
     )
-
-
-def arrays(run):
-    table = run.recordings
-    truth = np.array([LABELS.index(label) for label in table["label"]])
-    return truth, table[COLUMNS].to_numpy(), table["group"].to_numpy()
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -61,25 +58,17 @@ def test_many_swaps_are_the_difference_of_each(metric):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_the_difference_and_its_interval_are_those_of_a_plain_loop(pair, metric):
-    (truth, p, groups), (_, other, _) = map(arrays, pair)
-    found = compare(*pair, metric, draws=60)
-    assert found.value_one == pytest.approx(plain(metric, truth, p))
-    assert found.value_other == pytest.approx(plain(metric, truth, other))
-    assert found.difference.value == pytest.approx(found.value_one - found.value_other)
-    names, rng, values = np.unique(groups), np.random.default_rng(0), []
-    for _ in range(60):
-        drawn = names[rng.integers(len(names), size=len(names))]
-        rows = np.concatenate([np.flatnonzero(groups == name) for name in drawn])
-        values.append(plain(metric, truth[rows], p[rows]) - plain(metric, truth[rows], other[rows]))
-    low, high = np.percentile(values, [2.5, 97.5])
-    assert (found.difference.low, found.difference.high) == pytest.approx((low, high))
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_the_p_value_counts_swaps_within_groups(pair, metric):
-    (truth, p, groups), (_, other, _) = map(arrays, pair)
-    found = compare(*pair, metric, draws=200)
+def test_differences_and_p_values_are_those_of_a_plain_loop(runs, metric):
+    found = pair(*runs, draws=200).compare(metric)
+    values = [score(run, metric) for run in runs]
+    assert [found.value_one, found.value_other] == pytest.approx(values)
+    assert found.difference.value == pytest.approx(values[0] - values[1])
+    ends = difference_bounds(*runs, metric, 200)
+    assert (found.difference.low, found.difference.high) == pytest.approx(ends)
+    by_seed = [score(runs[0], metric, [s]) - score(runs[1], metric, [s]) for s in (0, 1)]
+    assert list(found.by_seed.values()) == pytest.approx(by_seed)
+    (means, truth, p), (_, _, other) = map(rows_of, runs)
+    groups = means["group"].to_numpy()
     real, names = abs(found.difference.value), np.unique(groups)
     rng, beyond = np.random.default_rng(99), 0  # other tosses: the same up to chance
     for _ in range(200):
@@ -91,31 +80,20 @@ def test_the_p_value_counts_swaps_within_groups(pair, metric):
     assert found.p_value == pytest.approx(beyond / 200, abs=4 * spread + 0.01)
 
 
-def test_each_seed_has_its_own_difference(pair):
-    found = compare(*pair, "balanced_accuracy", draws=10)
-    for seed, value in found.by_seed.items():
-        parts = []
-        for run in pair:
-            truth, p, _ = arrays(run)
-            of_seed = (run.recordings["seed"] == seed).to_numpy()
-            parts.append(plain("balanced_accuracy", truth[of_seed], p[of_seed]))
-        assert value == pytest.approx(parts[0] - parts[1])
-    assert (found.recordings, found.groups) == (90, pair[0].recordings["group"].nunique())
-    single = compare(*pair, "balanced_accuracy", seeds=[1], draws=10)
-    assert single.difference.value == pytest.approx(found.by_seed[1])
-
-
-def test_exchanged_systems_differ_by_as_much_the_other_way(pair):
-    one, other = compare(*pair, "macro_f1"), compare(*pair[::-1], "macro_f1")
+def test_exchanged_systems_differ_by_as_much_the_other_way(runs):
+    one, other = (pair(*own).compare("macro_f1") for own in (runs, runs[::-1]))
     assert one.difference.value == pytest.approx(-other.difference.value)
     assert one.difference.low == pytest.approx(-other.difference.high)
     assert one.p_value == other.p_value
 
 
-def test_a_system_beside_itself_differs_by_nothing(pair):
-    found = compare(pair[0], pair[0], "accuracy")
+def test_a_system_beside_itself_differs_by_nothing(runs):
+    both = pair(runs[0], runs[0])
+    found = both.compare("accuracy")
     assert (found.difference.low, found.difference.value, found.difference.high) == (0, 0, 0)
     assert found.p_value == 1
+    assert list(mcnemar_tests(both.answers)["p_mcnemar"]) == [1, 1]
+    assert disagreements(both.answers).empty
 
 
 def test_under_no_difference_small_p_values_are_rare(tmp_path):
@@ -127,62 +105,33 @@ def test_under_no_difference_small_p_values_are_rare(tmp_path):
         runs.append(read_run(folder))
         assert len(runs[-1].recordings) == 90  # read before the next ones are written
     small = sum(
-        compare(one, other, "accuracy", draws=200).p_value <= 0.05
+        pair(one, other, draws=200).compare("accuracy").p_value <= 0.05
         for one, other in zip(runs[::2], runs[1::2], strict=True)
     )
     assert small <= 6  # of 30; more has a chance of one in a thousand
 
 
-def test_flips_and_mcnemar_by_counting(pair):
-    (truth, p, _), (_, other, _) = map(arrays, pair)
-    of_seed = (pair[0].recordings["seed"] == 1).to_numpy()
-    right, other_right = (q[of_seed].argmax(1) == truth[of_seed] for q in (p, other))
-    only, only_other = (right & ~other_right).sum(), (~right & other_right).sum()
-    found = mcnemar_of(table := labelled(*pair, 1), 1)
-    assert (found.only_one, found.only_other) == (only, only_other)
-    n, least = only + only_other, min(only, only_other)
-    choose = np.array([1.0])
-    for _ in range(n):  # Pascal's triangle
-        choose = np.convolve(choose, [0.5, 0.5])
-    assert found.p_value == pytest.approx(min(1, 2 * choose[: least + 1].sum()))
-    table = flipped_of(table)
-    assert len(table) == (p[of_seed].argmax(1) != other[of_seed].argmax(1)).sum()
-    assert (table["right"] == "one").sum() == only
-    assert (table["right"] == "other").sum() == only_other
-    ours = table[table["right"] == "one"]
-    assert (ours["one"] == ours["label"]).all()
-
-
-def test_nothing_differs_and_mcnemar_is_sure_of_nothing(pair):
-    assert mcnemar_of(labelled(pair[0], pair[0], 0), 0).p_value == 1
-    assert flipped_of(labelled(pair[0], pair[0], 0)).empty
-
-
-def test_what_cannot_be_paired_is_refused(pair, tmp_path):
-    root = tmp_path
-    elsewhere = read_run(write_run(root, "resnet18", dataset="esc10", seeds=(0, 1)))
-    fewer = read_run(write_run(root, "resnet18", seeds=(0,)))
-    folder = write_run(root, "ecapa-tdnn", seeds=(0, 1))
-    path = folder / "predictions.csv"
-    path.write_text(path.read_text().replace("r007", "x007"))
-    for other, sentence in (
-        (elsewhere, "esc10"),
-        (fewer, "not the same seeds"),
-        (read_run(folder), "same recordings"),
-    ):
-        with pytest.raises(ComparisonError, match=sentence):
-            compare(pair[0], other)
-    with pytest.raises(ComparisonError, match="not both seed 5"):
-        compare(*pair, seeds=[5])
-    with pytest.raises(ComparisonError, match="cannot be compared"):
-        compare(*pair, "loudness")
-    assert compare(pair[0], fewer, seeds=[0]).by_seed.keys() == {0}
-
-
-def test_other_folds_are_refused(pair, tmp_path):
-    folder = write_run(tmp_path, "resnet18", seeds=(0, 1))
-    path = folder / "predictions.csv"
-    run = read_run(folder)
-    run.predictions.assign(fold=(run.predictions["fold"] + 1) % 3).to_csv(path, index=False)
+def test_what_cannot_be_paired_is_refused(runs, tmp_path):
+    write_run(tmp_path, "resnet18", dataset="esc10", seeds=(0, 1))
+    other_labels = write_run(tmp_path, "resnet18", seeds=(0, 1))
+    for name in ("predictions.csv", "run.json"):
+        path = other_labels / name
+        path.write_text(path.read_text().replace("tired", "bored"))
+    for run in find_runs(tmp_path).runs:
+        with pytest.raises(ComparisonError, match="not the same labels"):
+            pair(runs[0], run)
+    with pytest.raises(ComparisonError, match="no seed in common"):
+        pair(*runs, seeds=[5])
+    assert pair(*runs, seeds=[1]).seeds == (1,)
+    folder = write_run(tmp_path, "ecapa-tdnn", seeds=(0, 1))
+    table = read_run(folder).predictions
+    other_folds = table.assign(fold=(table["fold"] + 1) % 3)
+    other_folds.to_csv(folder / "predictions.csv", index=False)
     with pytest.raises(ComparisonError, match="same folds"):
-        compare(pair[0], read_run(folder))
+        pair(runs[0], read_run(folder))
+
+
+def test_holm_by_hand():
+    assert holm([0.03, 0.01, 0.04]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.6, 0.5]) == [1.0, 1.0]
+    assert holm([]) == []

@@ -4,16 +4,36 @@ import json
 import re
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 import torch
+from plotly.subplots import make_subplots
 
-import cry_model
 from analysis.benchmark import draw
-from analysis.figures import attention as attention
+from analysis.figures import attention
+from analysis.figures.features import NAMES, SHOWN, contributions_figure, describe_contributions
 from analysis.figures.sound import describe_sound, sound_figure, thin
+from analysis.figures.theme import GRID, TEXT, finish
 from analysis.sound import compute_display, envelope, mel_spectrogram
 from analysis.tabs.classify import make_cards
-from cry_model import Recording
+from cry_model import Recording, audio
+from cry_model.acoustic_features import FEATURES
+from cry_model.feature_mlp import INPUTS
+
+
+@pytest.fixture(scope="module")
+def rhythmic(examples):
+    return examples / "synthetic_rhythmic.wav"
+
+
+@pytest.fixture(scope="module")
+def by_network(improved, rhythmic):
+    return improved.predict(rhythmic)
+
+
+@pytest.fixture(scope="module")
+def by_features(six, rhythmic):
+    return six[1].classifier.predict(rhythmic)
 
 
 @pytest.mark.parametrize(("hz", "rate"), [(300, 8000), (1000, 16000), (3000, 44100)])
@@ -33,10 +53,20 @@ def test_the_envelope_holds_every_peak(tone):
     assert drawn.low.min() == pytest.approx(float(wave.min()), abs=1e-3)
 
 
-def test_every_system_gets_the_figures_that_it_has(answered):
+def test_a_short_burst_in_a_long_recording_is_seen(tone):
+    rate = 44100
+    wave = 1e-3 * torch.randn(300 * rate)
+    wave[200 * rate : 200 * rate + rate // 20] = tone(1000, 0.05, rate)[: rate // 20]
+    spectrogram = mel_spectrogram(Recording(wave, rate))
+    assert spectrogram.decibels.shape[1] <= 900
+    loudest = spectrogram.times[spectrogram.decibels.max(0).argmax()]
+    assert loudest == pytest.approx(200, abs=0.5)
+
+
+def test_every_system_gets_the_figures_that_it_has_and_words(answered):
     recording, prediction = answered
-    maps = prediction.attention
-    shown = make_cards(compute_display(recording), prediction, 3400)
+    maps, display = prediction.attention, compute_display(recording)
+    shown = make_cards(display, prediction, 3400)
     expected = {
         "sound": True,
         "timeline": False,
@@ -50,12 +80,13 @@ def test_every_system_gets_the_figures_that_it_has(answered):
     assert len(draw(recording, prediction, 3400)) == sum(expected.values())
     rows = {axis for axis in shown["sound"].figure.layout if "yaxis" in axis}
     assert len(rows) == (3 if maps.temporal else 2)
+    text = describe_sound(display, prediction)
+    assert "8.0 s" in text
+    assert float(re.search(r"near (\d+) Hz", text)[1]) == pytest.approx(700, rel=0.08)
 
 
-def test_axes_are_named_with_units(improved, examples):
-    path = examples / "synthetic_rhythmic.wav"
-    recording = cry_model.audio.load(path)
-    drawn = [json.loads(d)["layout"] for d in draw(recording, improved.predict(path), 3400)]
+def test_axes_are_named_with_units(by_network, rhythmic):
+    drawn = [json.loads(d)["layout"] for d in draw(audio.load(rhythmic), by_network, 3400)]
     titles = [
         {a["title"]["text"] for name, a in d.items() if "axis" in name and "title" in a}
         for d in drawn
@@ -65,17 +96,7 @@ def test_axes_are_named_with_units(improved, examples):
     assert titles[2] == {"share of the gates (%)"}
 
 
-def test_a_short_burst_in_a_long_recording_is_seen(tone):
-    rate = 44100
-    wave = 1e-3 * torch.randn(300 * rate)
-    wave[200 * rate : 200 * rate + rate // 20] = tone(1000, 0.05, rate)[: rate // 20]
-    spectrogram = mel_spectrogram(Recording(wave, rate))
-    assert spectrogram.decibels.shape[1] <= 900
-    loudest = spectrogram.times[spectrogram.decibels.max(0).argmax()]
-    assert loudest == pytest.approx(200, abs=0.5)
-
-
-def test_the_detector_is_drawn_on_the_recordings_time_axis(improved, tone):
+def test_attention_is_drawn_on_the_recordings_time_axis(improved, tone):
     wave = torch.cat([torch.zeros(8000), tone(600, 3, 8000), torch.zeros(8000)])
     recording = Recording(wave, 8000)
     figure = sound_figure(compute_display(recording), improved.predict(recording), 3400)
@@ -107,26 +128,78 @@ def test_thinning_averages_neighbours(frames, columns, kept):
     assert track[1, 0] == pytest.approx(frames + np.mean(np.arange(step)))
 
 
-def test_shares_of_the_branches_sum_to_a_hundred(improved, examples):
-    prediction = improved.predict(examples / "synthetic_rhythmic.wav")
-    figure = attention.multi_scale_figure(prediction)
+def test_thinning_keeps_gaps():
+    times = torch.tensor([0.0, 0.02, 0.04, 0.2, 0.22])
+    found, track = thin(times, torch.tensor([1.0, 2.0, 3.0, 8.0, 10.0]), 6, 0.02)
+    assert found.tolist() == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.2])
+    np.testing.assert_allclose(track, [1.5, 3, np.nan, np.nan, np.nan, 9])
+
+
+def test_shares_of_the_branches_sum_to_a_hundred(by_network):
+    figure = attention.multi_scale_figure(by_network)
     np.testing.assert_allclose(np.sum([bar.x for bar in figure.data], axis=0), 100, atol=0.3)
     assert len(figure.data[0].x) == 6
     spans = [bar.customdata[0] for bar in figure.data]
     assert spans == pytest.approx([100, 180, 260, 60])  # ms: block 1 has dilation 2
 
 
-def test_the_difference_is_drawn_with_the_learnt_lambda(improved, examples):
-    prediction = improved.predict(examples / "synthetic_rhythmic.wav")
-    first, second, difference = (d.z for d in attention.differential_figure(prediction).data)
-    weight = float(prediction.attention.differential_lambda)
+def test_the_difference_is_drawn_with_the_learnt_lambda(by_network):
+    first, second, difference = (d.z for d in attention.differential_figure(by_network).data)
+    weight = float(by_network.attention.differential_lambda)
     np.testing.assert_allclose(difference, first - weight * second, atol=2e-3)
     np.testing.assert_allclose(first.sum(1), 1, atol=5e-3)
 
 
-def test_figures_have_words_too(answered):
-    recording, prediction = answered
-    text = describe_sound(compute_display(recording), prediction)
-    assert "8.0 s" in text
-    found = float(re.search(r"near (\d+) Hz", text)[1])
-    assert found == pytest.approx(700, rel=0.08)
+def test_the_contributions_sum_to_the_gain_over_an_average_recording(six, by_features, rhythmic):
+    model, figure = six[1].classifier, contributions_figure(by_features)
+    (bars,) = figure.data
+    clip = model.front_end.prepare(audio.load(rhythmic))
+    with torch.inference_mode():
+        inputs = model.model.inputs(model.front_end(model.front_end.cut(clip).waveforms))
+        here, average = model.model.log_probabilities(torch.cat([inputs, 0 * inputs]))
+    label = model.labels.index(by_features.label)
+    gain = float(here[label] - average[label])
+    assert sum(bars.x) == pytest.approx(gain, abs=0.01)
+    total = f"{gain:+.2f}".replace("-", "−")
+    assert f"All together {total} " in describe_contributions(by_features)
+    assert by_features.label in figure.layout.xaxis.title.text
+
+
+def test_the_greatest_contributions_come_first_with_their_values(by_features):
+    (bars,) = contributions_figure(by_features).data
+    sizes = [abs(x) for x in bars.x[:-1]]
+    assert len(sizes) == SHOWN
+    assert sizes == sorted(sizes, reverse=True)
+    assert bars.y[-1].startswith(f"{len(INPUTS) - SHOWN} others")
+    assert [colour == "#009E73" for colour in bars.marker.color] == [x > 0 for x in bars.x]
+    contributions = by_features.acoustic.contributions
+    first = max(contributions, key=lambda name: abs(contributions[name]))
+    name, _, shown = bars.customdata[0].partition(": ")
+    assert name == NAMES[first].full
+    value = float(shown.split()[0].replace(",", ""))
+    assert value == pytest.approx(by_features.acoustic.features[first], rel=0.01)
+
+
+def test_every_feature_has_a_name_of_its_own(by_network):
+    assert set(NAMES) == set(FEATURES)
+    assert len({name.full for name in NAMES.values()}) == len(FEATURES)
+    assert NAMES["spectral_centroid"].value(2310.4) == "2,310 Hz"
+    assert NAMES["mfcc2"].value(-12.34) == "-12.3"
+    with pytest.raises(ValueError, match="acoustic features"):
+        contributions_figure(by_network)
+
+
+def test_the_common_layout_wins_and_the_rest_stays():
+    own = {
+        "xaxis": {"title": {"text": "seconds"}, "zeroline": True},
+        "margin": {"l": 3, "pad": 5},
+        "barmode": "group",
+    }
+    layout = finish(go.Figure(go.Bar(x=[1], y=[2]), own), height=123).layout
+    assert (layout.xaxis.title.text, layout.xaxis.zeroline) == ("seconds", False)
+    assert (layout.margin.l, layout.margin.pad) == (56, 5)
+    assert (layout.barmode, layout.height, layout.font.color) == ("group", 123, TEXT)
+    layout = finish(make_subplots(1, 2, subplot_titles=["a", "b"]), height=200).layout
+    axes = (layout.xaxis, layout.xaxis2, layout.yaxis, layout.yaxis2)
+    assert {axis.gridcolor for axis in axes} == {GRID}
+    assert [note.text for note in layout.annotations] == ["a", "b"]

@@ -5,33 +5,30 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import UnfinishedRunError, find_runs, read_run
+from analysis.stats.runs import RESULTS, ResultsError, UnfinishedRunError, find_runs, read_run
+from cry_model.metrics import METRICS
+from tests.analysis.plain import rows_of, score
 from tests.analysis.synthetic_runs import LABELS, write_run
-from tests.conftest import ROOT
+
+
+def change(folder, **fields):
+    """Other fields in the record of a run; ``configuration`` is added to."""
+    record = json.loads((folder / "run.json").read_text())
+    record["configuration"] |= fields.pop("configuration", {})
+    (folder / "run.json").write_text(json.dumps({**record, **fields}))
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path):
-    folder = write_run(tmp_path, "ecapa-tdnn", seeds=(0, 2), epochs=7)
-    run = read_run(folder)
+    run = read_run(write_run(tmp_path, "ecapa-tdnn", seeds=(2, 0), epochs=7))
     assert (run.dataset, run.protocol, run.system) == ("donateacry", "baby", "ecapa-tdnn")
-    assert (run.labels, run.seeds, run.folds) == (LABELS, (0, 2), 3)
+    assert (run.labels, set(run.seeds), run.folds) == (LABELS, {0, 2}, 3)
     assert (run.parameters, run.multiply_adds, run.wall_seconds) == (1000, 2000, 360.0)
     assert (run.preset["epochs"], run.fitted_with("device")) == (7, "cpu")
     assert len(run.predictions) == 2 * 2 * 90
-
-
-def test_a_recording_is_the_mean_of_its_pieces_within_a_seed(tmp_path):
-    run = read_run(write_run(tmp_path, "resnet18", seeds=(1, 0)))
-    plain = {}
-    for row in run.predictions.to_dict("records"):
-        plain.setdefault((row["seed"], row["recording"]), []).append(row["p_hungry"])
-    table = run.recordings
-    assert list(zip(table["seed"], table["recording"], strict=True)) == sorted(plain)
-    for row in table.to_dict("records"):
-        values = plain[row["seed"], row["recording"]]
-        assert row["p_hungry"] == pytest.approx(sum(values) / 2)
-    assert set(table["group"].str.len()) == {3}  # 007 is no number
+    pd.testing.assert_frame_equal(run.recordings, rows_of(run)[0])  # 007 is no number
+    means = run.recordings.groupby("recording")["p_hungry"].mean()
+    over_seeds = run.judged_over_seeds.set_index("recording")["p_hungry"]
+    pd.testing.assert_series_equal(over_seeds, means)
 
 
 def test_runs_are_found_and_the_tables_are_not_read(tmp_path):
@@ -47,17 +44,13 @@ def test_runs_are_found_and_the_tables_are_not_read(tmp_path):
 @pytest.mark.parametrize("question", [{"within": {"fold": 0}}, {"permuted_labels": 0}])
 def test_what_answers_another_question_is_not_reported(tmp_path, question):
     write_run(tmp_path, "resnet18", protocol="baby")
-    folder = write_run(tmp_path, "ecapa-tdnn", protocol="baby")
-    record = json.loads((folder / "run.json").read_text())
-    record["configuration"] |= question
-    (folder / "run.json").write_text(json.dumps(record))
+    change(write_run(tmp_path, "ecapa-tdnn", protocol="baby"), configuration=question)
     assert [run.system for run in find_runs(tmp_path).runs] == ["resnet18"]
 
 
 def test_an_unfinished_run_is_told_apart_from_a_damaged_one(tmp_path):
     folder = write_run(tmp_path, "resnet18")
-    record = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**record, "metrics": {}}))
+    change(folder, metrics={})
     assert find_runs(tmp_path).unfinished == (folder,)
     with pytest.raises(UnfinishedRunError, match="not finished"):
         read_run(folder)
@@ -73,7 +66,6 @@ def test_what_cannot_be_read_leaves_a_sentence_and_the_rest_if_that_is_wanted(tm
     (damaged / "run.json").write_text("{")
     found = find_runs(tmp_path, strict=False)
     assert [run.system for run in found.runs] == ["ecapa-tdnn", "resnet18"]
-    assert [run.system for run in found.readable.runs] == ["ecapa-tdnn", "resnet18"]
     assert found.readable is found  # figures are kept by it
     (problem,) = found.problems
     assert problem.startswith(f"{damaged / 'run.json'} is damaged: ")
@@ -94,43 +86,16 @@ def test_a_record_without_a_field_is_malformed(tmp_path, field):
         read_run(folder)
 
 
-def drop_a_fold(table):
-    return table[table["fold"] != 1]
-
-
-def unknown_label(table):
-    return table.assign(label=table["label"].replace("tired", "bored"))
-
-
-def no_number(table):
-    return table.assign(p_tired=table["p_tired"].astype(object).where(table.index > 0, "much"))
-
-
-def not_finite(table):
-    return table.assign(p_tired=table["p_tired"].where(table.index > 0, float("inf")))
-
-
-def doubled(table):
-    return pd.concat([table, table[:1]])
-
-
-def two_groups(table):
-    return table.assign(group=table["group"].where(table.index > 0, "999"))
-
-
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
-        (drop_a_fold, "not all 3 folds of seed 0"),
-        (unknown_label, "labels that run.json has not"),
-        (no_number, "no numbers"),
-        (not_finite, "no numbers"),
-        (doubled, "a clip twice"),
-        (two_groups, "two labels or groups"),
-        (lambda table: table.drop(columns="p_tired"), "no column p_tired"),
+        (lambda table: table[table["fold"] != 1], "not all 3 folds of seed 0"),
+        (lambda table: table[table["recording"] != "r007"], "has not the 90 recordings"),
+        (lambda table: table.replace("tired", "bored"), "labels that run.json has not"),
     ],
 )
-def test_damaged_predictions_are_named(tmp_path, damage, sentence):
+def test_predictions_of_another_run_are_refused(tmp_path, damage, sentence):
+    """Damaged ones: tests/cry_model/test_results.py."""
     folder = write_run(tmp_path, "resnet18")
     path = folder / "predictions.csv"
     damage(pd.read_csv(path, dtype={"group": str})).to_csv(path, index=False)
@@ -141,24 +106,19 @@ def test_damaged_predictions_are_named(tmp_path, damage, sentence):
 def test_missing_folders_and_files_are_named(tmp_path):
     with pytest.raises(ResultsError, match="no results folder"):
         find_runs(tmp_path / "nowhere")
-    with pytest.raises(ResultsError, match="no readable"):
+    with pytest.raises(ResultsError, match=r"run\.json is no file"):
         read_run(tmp_path)
     folder = write_run(tmp_path, "resnet18")
     (folder / "predictions.csv").unlink()
-    with pytest.raises(ResultsError, match=r"no .*predictions\.csv"):
+    with pytest.raises(ResultsError, match=r"predictions\.csv is no file"):
         _ = read_run(folder).predictions
 
 
-def test_the_committed_runs_are_read_but_for_students():
-    found = find_runs(ROOT / "assets" / "results")
-    assert ("donateacry", "baby", "improved-ecapa-tdnn") in {
-        (run.dataset, run.protocol, run.system) for run in found.runs
-    }
-    assert "cries" not in {
-        run.dataset for run in found.runs
-    }  # a student: not checked against labels
+def test_the_committed_scores_are_those_of_the_committed_predictions():
+    found = find_runs(RESULTS)
+    assert {"donateacry", "esc10"} <= {run.dataset for run in found.runs}
+    assert "cries" not in {run.dataset for run in found.runs}  # a student, not checked on labels
     for run in found.runs:
-        table = run.recordings
-        right = table[[f"p_{label}" for label in run.labels]].to_numpy().argmax(1)
-        accuracy = (pd.Series(run.labels).iloc[right].to_numpy() == table["label"]).mean()
-        assert run.evaluation.metrics["accuracy"].value == pytest.approx(accuracy, abs=1e-12)
+        for metric in METRICS:
+            expected = run.evaluation.metrics[metric].value
+            assert score(run, metric) == pytest.approx(expected, abs=1e-9)

@@ -1,4 +1,4 @@
-"""Several cries in a recording: a table, a file, a figure; nothing where nothing was session."""
+"""Several cries in a recording: a table, a file, a figure; nothing where nothing was heard."""
 
 import base64
 import csv
@@ -8,14 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from analysis.figures.attention import time_channel_figure
-from analysis.figures.sound import sound_figure, thin
+from analysis.figures.sound import sound_figure
 from analysis.figures.theme import class_colour
 from analysis.figures.timeline import THINNEST, slices, timeline_figure
 from analysis.session import classify_all
-from analysis.tabs.answer import FEW, has_timeline, segments_csv, segments_html
+from analysis.tabs.answer import has_timeline, segments_csv, segments_html
 from analysis.tabs.classify import make_cards
 from cry_model import audio
 from cry_model.classifier import widened
@@ -100,13 +99,6 @@ def test_the_table_says_the_same_and_can_be_read_without_eyes(prediction):
     assert cells[4 : 4 + len(shares)] == shares
     (data,) = re.findall(r'download="cries.csv" href="data:[^;]+;base64,([^"]+)"', html)
     assert base64.b64decode(data).decode() == segments_csv(prediction)
-
-
-def test_only_many_rows_scroll(prediction):
-    few = replace(prediction, segments=prediction.segments[:1] * FEW)
-    many = replace(prediction, segments=prediction.segments[:1] * (FEW + 1))
-    assert "segments many" not in segments_html(few)
-    assert "segments many" in segments_html(many)
 
 
 def test_a_set_is_named_in_the_table_unless_it_says_nothing(prediction):
@@ -198,13 +190,6 @@ def test_no_line_crosses_a_pause(session, prediction):
         assert 11 < x[jumps[0]] < 13.2
         assert 14.8 < x[jumps[0] + 1] < 17
         assert not np.isnan(z[:, (x > 7) & (x < 10)]).any()
-
-
-def test_thinning_keeps_gaps():
-    times = torch.tensor([0.0, 0.02, 0.04, 0.2, 0.22])
-    found, track = thin(times, torch.tensor([1.0, 2.0, 3.0, 8.0, 10.0]), 6, 0.02)
-    assert found.tolist() == pytest.approx([0, 0.04, 0.08, 0.12, 0.16, 0.2])
-    np.testing.assert_allclose(track, [1.5, 3, np.nan, np.nan, np.nan, 9])
 
 
 def test_the_card_has_figure_table_and_words(session, prediction):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from analysis.panels import PANELS
-from analysis.stats.paired import ComparisonError
+from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import RESULTS, find_runs
 from analysis.tabs.panel_view import resolve_cell
 from cry_model.records import dataset_title

@@ -6,8 +6,8 @@ The recordings are made up, under the names that the results have: what is teste
 import pytest
 
 from analysis.panels.base import cells_with, system_title
+from analysis.panels.confusion import count_confusions
 from analysis.panels.errors import ERRORS
-from analysis.stats.confusion import confusion_of
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
 from analysis.tabs.analysis import cell_list, list_title
@@ -55,7 +55,7 @@ def open_panel(seen, name):
 
 def busiest(run):
     """True label and answer of the largest confusion, and of the next."""
-    counts = confusion_of(run).counts.copy()
+    counts = count_confusions(run.with_errors, "answer", run.labels).to_numpy().copy()
     counts[range(len(counts)), range(len(counts))] = 0
     for place in counts.ravel().argsort()[::-1][:2]:
         true, answer = divmod(int(place), len(counts))

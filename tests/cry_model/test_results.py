@@ -7,8 +7,7 @@ import pytest
 
 from analysis.panels import PANELS
 from analysis.report import write_report
-from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import find_runs
+from analysis.stats.runs import ResultsError, find_runs
 from cry_model.results import LARGEST_JSON, read_record
 from tests.analysis.synthetic_runs import write_run
 from train.__main__ import main

@@ -19,15 +19,15 @@ from analysis.stats.per_class import (
     roc_curve,
     thinned,
 )
-from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import NO_RUNS, RESULTS, find_runs, read_run
+from analysis.stats.runs import RESULTS, find_runs
+from tests.analysis.plain import bounds, rows_of
 from tests.analysis.synthetic_runs import LABELS, write_run
 
 CELL = CellKey("donateacry", "baby")
 
 
 def by_sklearn(truth, p):
-    """Measure -> its values, by class."""
+    """Measures (rows) of the classes (columns)."""
     classes = range(p.shape[1])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a draw may lack a class
@@ -39,17 +39,13 @@ def by_sklearn(truth, p):
             [of(truth == c, p[:, c]) if here[c] else np.nan for c in classes]
             for of in (sk.roc_auc_score, sk.average_precision_score)
         ]
-    return dict(zip(MEASURES, (recall, precision, f1, *areas), strict=True))
+    return np.array([recall, precision, f1, *areas])
 
 
-def read(folder, labels):
-    """Truth, probabilities and groups of each seed and recording, out of the file itself."""
-    table = pd.read_csv(folder / "predictions.csv", dtype={"group": str})
-    columns = [f"p_{label}" for label in labels]
-    keys = ["seed", "recording", "group", "label"]
-    table = table.groupby(keys)[columns].mean().reset_index()
-    truth = np.array([labels.index(label) for label in table["label"]])
-    return truth, table[columns].to_numpy(), table["group"].to_numpy(), table
+def square(scores, value="value"):
+    """The same of a table of scores."""
+    labels = scores["class"].unique()
+    return scores.pivot(index="measure", columns="class", values=value).loc[list(MEASURES), labels]
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +53,6 @@ def synthetic(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     write_run(root, "ecapa-tdnn", seeds=(0, 1))
     return find_runs(root)
-
-
-@pytest.fixture(scope="module")
-def committed():
-    return find_runs(RESULTS)
 
 
 @pytest.mark.parametrize(
@@ -72,33 +63,30 @@ def committed():
         (("challenge6-features-16khz", "recording"), "feature-mlp"),
     ],
 )
-def test_committed_scores_are_those_of_scikit_learn(committed, cell, system):
-    run = committed.of(*cell)[system]
-    truth, p, _, table = read(run.folder, run.labels)
-    expected = by_sklearn(truth, p)
-    for c, own in enumerate(run.class_scores):
-        for measure, e in own.measures.items():
-            assert e.value == pytest.approx(expected[measure][c], abs=1e-9, nan_ok=True)
-        assert own.support == table[table["label"] == own.label]["recording"].nunique()
-        assert own.share == pytest.approx((truth == c).mean())
+def test_committed_scores_are_those_of_scikit_learn(cell, system):
+    run = find_runs(RESULTS).of(*cell)[system]
+    table, truth, p = rows_of(run)
+    scores = class_scores(run.recordings, run.labels, draws=5)
+    np.testing.assert_allclose(square(scores), by_sklearn(truth, p), atol=1e-9)
+    for c, (label, own) in enumerate(scores.groupby("class", sort=False)):
+        count = table[table["label"] == label]["recording"].nunique()
+        assert set(own["recordings"]) == {count}
+        np.testing.assert_allclose(own["share"], (truth == c).mean())
 
 
-def test_intervals_are_those_of_a_plain_loop(synthetic):
+@pytest.mark.parametrize("digits", [1, 6])
+def test_values_and_intervals_are_those_of_a_plain_loop(synthetic, digits):
     run = synthetic.of(*CELL)["ecapa-tdnn"]
-    truth, p, groups, _ = read(run.folder, LABELS)
-    found = class_scores(run.recordings, LABELS, draws=40)
-    names, rng, draws = np.unique(groups), np.random.default_rng(0), []
-    rows_of = {name: np.flatnonzero(groups == name) for name in names}
-    for _ in range(40):
-        drawn = names[rng.integers(len(names), size=len(names))]
-        rows = np.concatenate([rows_of[name] for name in drawn])
-        draws.append(by_sklearn(truth[rows], p[rows]))
-    for measure in MEASURES:
-        low, high = np.nanpercentile([draw[measure] for draw in draws], [2.5, 97.5], axis=0)
-        for c, own in enumerate(found):
-            e = own.measures[measure]
-            assert (e.low, e.high) == pytest.approx((low[c], high[c]), abs=1e-9)
-            assert e.low < e.high
+    means, truth, p = rows_of(run)
+    columns = [f"p_{label}" for label in LABELS]
+    rough = run.recordings.assign(**run.recordings[columns].round(digits))  # with ties, without
+    found = class_scores(rough, LABELS, draws=40)
+    p = p.round(digits)
+    low, high = bounds(lambda rows: by_sklearn(truth[rows], p[rows]), means["group"], 40)
+    np.testing.assert_allclose(square(found), by_sklearn(truth, p), atol=1e-9)
+    np.testing.assert_allclose(square(found, "low"), low, atol=1e-9)
+    np.testing.assert_allclose(square(found, "high"), high, atol=1e-9)
+    assert (found["low"] < found["high"]).all()
 
 
 def with_ties(seed, count=300):
@@ -122,13 +110,11 @@ def test_the_area_under_precision_over_recall_is_the_average_precision(digits):
 def test_a_long_curve_keeps_its_look_with_fewer_points():
     positive, scores = with_ties(6, 20_000)
     for curve in (roc_curve(positive, scores), precision_recall_curve(positive, scores)):
-        thin = thinned(curve)
-        assert len(thin.x) < len(curve.x) / 2
-        assert (thin.x[0], thin.y[0], thin.x[-1], thin.y[-1]) == (
-            *(curve.x[0], curve.y[0], curve.x[-1], curve.y[-1]),
-        )
-        for x, y in list(zip(*curve, strict=True))[::50]:
-            assert (np.abs(thin.x - x) + np.abs(thin.y - y)).min() <= UNSEEN + 1e-12
+        thin = np.transpose(thinned(curve))
+        assert len(thin) < len(curve.x) / 2
+        assert thin[[0, -1]].tolist() == np.transpose(curve)[[0, -1]].tolist()
+        for point in np.transpose(curve)[::50]:
+            assert np.abs(thin - point).sum(1).min() <= UNSEEN + 1e-12
     few = roc_curve(*with_ties(1))
     assert len(thinned(few).x) == len(few.x)
 
@@ -141,35 +127,31 @@ def test_without_a_class_or_without_others_there_is_no_curve():
     assert precision_recall_curve(~nobody, scores).y.tolist() == [1] * 6
 
 
-def table_of(labels, p, classes="abc"):
-    columns = {f"p_{c}": column for c, column in zip(classes, np.array(p).T, strict=True)}
-    rows = {"seed": 0, "recording": [f"r{i}" for i in range(len(labels))], "label": list(labels)}
-    return pd.DataFrame({**rows, "group": [f"g{i}" for i in range(len(labels))], **columns})
-
-
 def test_what_is_undefined_is_nan_and_not_nothing():
-    never, absent = [0.6, 0.1, 0.3], [0.1, 0.2, 0.7]  # b is never answered, c never occurs
-    found = class_scores(table_of("aabb", [never, absent, never, never]), "abc", draws=50)
-    values = {own.label: {m: e.value for m, e in own.measures.items()} for own in found}
-    assert values["b"]["recall"] == values["b"]["f1"] == 0
-    assert np.isnan(values["b"]["precision"])
-    assert np.isnan([values["c"][m] for m in ("recall", "auc", "average_precision")]).all()
-    assert values["c"]["precision"] == values["c"]["f1"] == 0
-    assert (found[2].support, found[2].share) == (0, 0)
-    lows = [e.low for own in found for e in own.measures.values() if np.isnan(e.value)]
-    assert np.isnan(lows).all()
+    p = np.array([[0.6, 0.1, 0.3], [0.1, 0.2, 0.7], [0.6, 0.1, 0.3], [0.6, 0.1, 0.3]])
+    rows = {"recording": list("1234"), "group": list("1234"), "label": list("aabb"), "seed": 0}
+    table = pd.DataFrame({**rows, **{f"p_{c}": p[:, i] for i, c in enumerate("abc")}})
+    found = class_scores(table, "abc", draws=50)  # b is never answered, c never occurs
+    values = square(found)
+    assert (
+        values["b"][["recall", "f1"]].tolist()
+        == values["c"][["precision", "f1"]].tolist()
+        == [0, 0]
+    )
+    undefined = ("recall", "c"), ("auc", "c"), ("average_precision", "c"), ("precision", "b")
+    assert {(m, c) for c in values for m in values.index if np.isnan(values[c][m])} == {*undefined}
+    assert found["low"].isna().equals(found["value"].isna())
+    assert set(found[found["class"] == "c"]["recordings"]) == {0}
 
 
 def test_the_panel_draws_and_tabulates_every_class(synthetic):
     dots, roc, precision_recall = PER_CLASS.exhibits(synthetic, CELL)
-    run = synthetic.of(*CELL)["ecapa-tdnn"]
-    truth, p, _, _ = read(run.folder, LABELS)
+    _, truth, p = rows_of(synthetic.of(*CELL)["ecapa-tdnn"])
+    expected = dict(zip(MEASURES, by_sklearn(truth, p), strict=True))
     assert list(dots.table["Class"]) == list(LABELS)
-    expected = by_sklearn(truth, p)
     for title, measure in (("F1", "f1"), ("ROC AUC", "auc"), ("Precision", "precision")):
         shown = dots.table[title].str.split(expand=True)[0].astype(float)
         np.testing.assert_allclose(shown, expected[measure], atol=0.005001)
-    assert len(dots.data) == len(LABELS) * len(MEASURES)
     assert "seeds 0, 1" in dots.note
     for exhibit, area, x, y in (
         (roc, "auc", "false_positive_rate", "true_positive_rate"),
@@ -183,13 +165,10 @@ def test_the_panel_draws_and_tabulates_every_class(synthetic):
             own = exhibit.data[exhibit.data["class"] == label]
             np.testing.assert_allclose(own[x], line.x, atol=1e-4)
             np.testing.assert_allclose(own[y], line.y, atol=1e-4)
-    at_random = dots.data.set_index(["class", "measure"])["at_random"]
     share = (truth == LABELS.index("hungry")).mean()
-    assert at_random["hungry", "recall"] == pytest.approx(1 / 3)
-    assert at_random["hungry", "precision"] == pytest.approx(share)
-    assert at_random["hungry", "f1"] == pytest.approx(2 * share / 3 / (share + 1 / 3))
-    assert at_random["hungry", "average_precision"] == pytest.approx(share)
-    assert at_random["hungry", "auc"] == 0.5
+    at_random = square(dots.data, "at_random")["hungry"]
+    f1 = 2 * share / 3 / (share + 1 / 3)
+    np.testing.assert_allclose(at_random, [1 / 3, share, f1, 0.5, share])
 
 
 def test_a_class_without_recordings_or_answers_is_shown_as_undefined(tmp_path):
@@ -204,40 +183,13 @@ def test_a_class_without_recordings_or_answers_is_shown_as_undefined(tmp_path):
     record["metrics"]["recording"]["recordings"] = table["recording"].nunique()
     (folder / "run.json").write_text(json.dumps(record))
     dots, roc, precision_recall = PER_CLASS.exhibits(find_runs(tmp_path), CELL)
-    row = dots.table.set_index("Class").loc["burping"]
-    assert list(row) == [0, "–", "–", "–", "–", "–"]
+    assert list(dots.table.set_index("Class").loc["burping"]) == [0, "–", "–", "–", "–", "–"]
     assert set(roc.data["class"]) == set(precision_recall.data["class"]) == {"hungry", "tired"}
     words = [list(trace.y) for trace in dots.figure.data if trace.mode == "text"]
     assert words == [["burping"]] * 3
-
-
-def test_long_runs_make_files_of_a_readable_size(committed):
-    for cell in PER_CLASS.cells(committed):
-        if cell.dataset.startswith("challenge6"):
-            assert all(len(e.csv) < 300_000 for e in PER_CLASS.exhibits(committed, cell))
-
-
-def test_damaged_predictions_are_named_and_no_runs_are_no_cells(tmp_path):
-    folder = write_run(tmp_path, "resnet18")
-    (folder / "predictions.csv").write_text("nothing that can be read\n")
-    with pytest.raises(ResultsError, match="has no column"):
-        PER_CLASS.exhibits(find_runs(tmp_path), CELL)
-    assert PER_CLASS.cells(NO_RUNS) == ()
 
 
 def test_ten_classes_look_different_in_lines_and_in_points():
     labels = tuple("abcdefghij")
     for other in (class_dash, class_symbol):
         assert len({(class_colour(labels, c), other(labels, c)) for c in labels}) == 10
-
-
-def test_the_average_precision_knows_ties_and_seeds(synthetic):
-    run = read_run(synthetic.runs[0].folder)
-    rough = run.recordings.assign(
-        **{f"p_{label}": run.recordings[f"p_{label}"].round(1) for label in LABELS}
-    )
-    truth = np.array([LABELS.index(label) for label in rough["label"]])
-    p = rough[[f"p_{label}" for label in LABELS]].to_numpy()
-    for c, own in enumerate(class_scores(rough, LABELS, draws=10)):
-        expected = sk.average_precision_score(truth == c, p[:, c])
-        assert own.measures["average_precision"].value == pytest.approx(expected)

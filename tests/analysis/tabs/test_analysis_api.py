@@ -6,8 +6,7 @@ import pandas as pd
 import pytest
 
 from analysis.panels.base import CellKey, Exhibit, Option, Panel, Selector, cells_with
-from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import find_runs
+from analysis.stats.runs import ResultsError, find_runs
 from analysis.tabs.analysis import exhibits_of
 from tests.analysis.synthetic_runs import write_run
 
@@ -56,6 +55,7 @@ def test_the_data_of_a_panel_is_json(found):
         ("other", CELL, {}, "There is no panel 'other'; take one of made."),
         ("made", CellKey("esc10", "clip"), {}, "nothing for esc10/clip; it has donateacry/baby."),
         ("made", CELL, {"seed": 1}, "has no choice seed, but metric."),
+        ("made", CELL, {"metric": "loudness"}, "has no metric 'loudness'; take one of f1, auc."),
     ],
 )
 def test_what_is_not_there_is_one_sentence(found, name, cell, choices, sentence):

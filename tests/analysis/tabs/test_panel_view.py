@@ -6,8 +6,7 @@ import plotly.graph_objects as go
 import pytest
 
 from analysis.panels.base import CellKey, Exhibit, Option, Panel, Selector, cells_with
-from analysis.stats.recordings import ResultsError
-from analysis.stats.runs import NO_RUNS, find_runs
+from analysis.stats.runs import NO_RUNS, ResultsError, find_runs
 from analysis.tabs.analysis import build_analysis_tab
 from analysis.tabs.panel_view import NOTHING, resolve, resolve_cell, values
 from tests.analysis.synthetic_runs import write_run
