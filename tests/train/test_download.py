@@ -5,12 +5,15 @@ import hashlib
 import io
 import os
 import stat
+import threading
 import zipfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from tests.train.file_server import Site, serve_file
 from train.data.corpus import Archive, ArchiveFolder, Corpus, DataError
 from train.data.datasets import DATASETS, Dataset, donateacry
 from train.data.download import download
@@ -49,6 +52,58 @@ def zipped(files=FILES, uploads=UPLOADS, **more):
         for name, content in more.items():
             archive.writestr(name, content)
     return buffer.getvalue()
+
+
+@dataclass
+class Site:
+    """What is served and how; ``asked`` counts the requests for it.
+
+    Attributes:
+        content: the file.
+        drops: how many answers break off after ``after`` bytes of content.
+        status: an error to answer instead, for the first ``refusals`` requests.
+    """
+
+    content: bytes = b""
+    drops: int = 0
+    after: int = 0
+    status: int = 0
+    refusals: int = 1_000
+    url: str = ""
+    asked: int = 0
+
+
+@contextmanager
+def serve_file(site):
+    """Serve until the block ends, under ``site.url``; ``/moved.zip`` leads there."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+        def do_GET(self):
+            moved = self.path == "/moved.zip"
+            site.asked += not moved
+            if site.status and site.asked <= site.refusals:
+                self.send_error(site.status)
+                return
+            self.send_response(302 if moved else 200)
+            self.send_header("Location", site.url)
+            self.send_header("Content-Length", "0" if moved else str(len(site.content)))
+            self.end_headers()
+            if not moved:
+                self.wfile.write(site.content[: site.after] if site.drops > 0 else site.content)
+                site.drops -= 1
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        site.url = f"http://127.0.0.1:{server.server_port}/master.zip"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield site
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 WHOLE = zipped()
@@ -126,7 +181,6 @@ def test_an_empty_folder_is_filled_and_a_file_fetched_by_hand_is_used(site, tmp_
     "how",
     [
         {"drops": 2, "after": 50_000},
-        {"drops": 2, "after": 50_000, "chunked": True},
         {"status": 503, "refusals": 2},
     ],
 )
