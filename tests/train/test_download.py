@@ -221,7 +221,7 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_no_half_folder(site, tmp_pa
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("train.data.download._copy", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     refused(site, tmp_path, "is full")
     assert [path.name for path in tmp_path.iterdir()] == ["repository.zip"]
 
