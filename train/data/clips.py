@@ -151,27 +151,25 @@ def load_clips(
 
 
 def cut_before_splitting(clips: Clips, config: AnyConfig) -> Clips:
-    """Every recording in equal parts of about 3 to 5 s that do not overlap: the ``clip`` protocol.
+    """Cut every recording in equal parts of about 3 to 5 s that do not overlap, for ``clip``.
 
     Parts of one recording are clips of their own from here on, and may be split from each other.
     """
-    if not clips.items:
-        return clips
-    items, labels, waveforms, seconds, rates = [], [], [], [], []
-    for i, (item, wave) in enumerate(zip(clips.items, clips.waveforms, strict=True)):
+
+    def count(wave: Tensor) -> int:
         length = len(wave) / config.sample_rate
-        count = max(1, math.ceil(length / config.piece_seconds))
-        if length / count < config.min_seconds:
-            count = max(1, count - 1)
-        for number, part in enumerate(wave.tensor_split(count)):
-            items.append(replace(item, piece=number))
-            labels.append(clips.labels[i])
-            waveforms.append(part)
-            seconds.append(clips.seconds[i] / count)
-            rates.append(clips.rates[i])
-    stacked = torch.stack(labels)
-    return Clips(
-        tuple(items), stacked, tuple(seconds), tuple(rates), tuple(waveforms), clips.left_out
+        parts = max(1, math.ceil(length / config.piece_seconds))
+        return parts if length / parts >= config.min_seconds else max(1, parts - 1)
+
+    cuts = [wave.tensor_split(count(wave)) for wave in clips.waveforms]
+    numbers = [(i, number) for i, parts in enumerate(cuts) for number in range(len(parts))]
+    whole = clips.subset([i for i, _ in numbers])
+    pairs = zip(whole.items, numbers, strict=True)
+    return replace(
+        whole,
+        items=tuple(replace(item, piece=number) for item, (_, number) in pairs),
+        seconds=tuple(clips.seconds[i] / len(cuts[i]) for i, _ in numbers),
+        waveforms=tuple(part for parts in cuts for part in parts),
     )
 
 
