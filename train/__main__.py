@@ -12,6 +12,7 @@ from cry_model.checkpoint import CheckpointError
 from train.cli import (
     ablate_attention,
     calibrate,
+    check_labels,
     fit,
     grid,
     permutation_test,
@@ -43,6 +44,7 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
         ablate_attention.run,
         MEASURING,
     ),
+    "check-labels": (check_labels.CheckLabelsOptions, check_labels.run, MEASURING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }
 """Name -> the options that it makes, what it does with them, its panel in the help."""
