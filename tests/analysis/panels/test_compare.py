@@ -9,7 +9,7 @@ from analysis.panels.base import CellKey
 from analysis.panels.compare import COMPARE
 from analysis.stats.comparison import ComparisonError
 from analysis.stats.paper import FULL
-from analysis.stats.runs import RESULTS, find_runs
+from analysis.stats.runs import find_runs
 from cry_model.metrics import METRICS
 from tests.analysis.plain import difference_bounds, rows_of, score
 from tests.analysis.synthetic_runs import LABELS, write_run
@@ -125,15 +125,3 @@ def test_only_the_seeds_of_both_are_compared(tmp_path):
 
 def test_a_cell_with_one_system_is_left_out(found):
     assert set(COMPARE.cells(found)) == {CELL, OTHER}
-
-
-def test_the_committed_differences_are_those_of_scikit_learn():
-    found = find_runs(RESULTS)
-    for cell in COMPARE.cells(found):
-        one, other = list(found.of(*cell).values())[:2]
-        data = shown(found, cell, one.system, other.system)[0].data
-        data = data[data["seed"].isna()].set_index("metric")
-        seeds = set(one.seeds) & set(other.seeds)
-        for metric in METRICS:
-            expected = score(one, metric, seeds) - score(other, metric, seeds)
-            assert data.loc[metric, "a_minus_b"] == pytest.approx(expected)
