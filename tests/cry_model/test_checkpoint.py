@@ -9,13 +9,14 @@ import stat
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation
-from cry_model.checkpoint import CONFIG, WEIGHTS, try_out, write_atomically
+from cry_model.checkpoint import CONFIG, WEIGHTS, to_json, try_out, write_atomically
 from cry_model.detector import DEFAULT_DETECTOR
 from cry_model.hub import find_checkpoint
 from cry_model.registry import usual_config
@@ -44,15 +45,15 @@ def saved(tmp_path):
 @pytest.mark.parametrize("name", cry_model.list_models())
 def test_round_trip_is_exact_to_the_bit(tmp_path, name):
     model = config(name).build()
-    cry_model.save_checkpoint(tmp_path, model, config(name))
+    for _ in range(2):  # the second replaces the first
+        cry_model.save_checkpoint(tmp_path, model, config(name))
+    assert sorted(file.name for file in tmp_path.iterdir()) == [CONFIG, WEIGHTS]
     loaded, read = cry_model.load_checkpoint(tmp_path)
     assert read == config(name)
     assert not loaded.training
-    for (key, ours), (key_read, theirs) in zip(
-        model.state_dict().items(), loaded.state_dict().items(), strict=True
-    ):
-        assert key == key_read
-        assert torch.equal(ours, theirs)
+    ours, theirs = model.state_dict(), loaded.state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -70,33 +71,10 @@ def test_settings_of_the_system_survive(tmp_path):
     assert cry_model.load_checkpoint(tmp_path)[0].stem[0].out_channels == 32
 
 
-@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
-def test_a_missing_file_is_named(saved, name):
-    (saved[0] / name).unlink()
-    with pytest.raises(CheckpointError, match=name):
-        cry_model.load_checkpoint(saved[0])
-
-
 def change_weights(folder, change):
     tensors = load_file(folder / WEIGHTS)
     change(tensors)
     save_file(tensors, folder / WEIGHTS)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda t: t.pop("classifier.weight"),
-        lambda t: t.update(extra=torch.zeros(1)),
-        lambda t: t.update({"classifier.bias": torch.zeros(6)}),
-    ],
-    ids=["missing", "unexpected", "wrong shape"],
-)
-def test_weights_that_do_not_fit_are_refused(saved, change):
-    change_weights(saved[0], change)
-    with pytest.raises(CheckpointError, match="not those of improved-ecapa-tdnn") as refusal:
-        cry_model.load_checkpoint(saved[0])
-    assert "\n" not in str(refusal.value)
 
 
 def refused(folder):
@@ -128,6 +106,20 @@ def with_header(change):
 
 def edit_tensor(**values):
     return with_header(lambda h: {**h, "stem.0.bias": {**h["stem.0.bias"], **values}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t: t.pop("classifier.weight"),
+        lambda t: t.update(extra=torch.zeros(1)),
+        lambda t: t.update({"classifier.bias": torch.zeros(6)}),
+    ],
+    ids=["missing", "unexpected", "wrong shape"],
+)
+def test_weights_that_do_not_fit_are_refused(saved, change):
+    change_weights(saved[0], change)
+    assert "not those of improved-ecapa-tdnn" in refused(saved[0])
 
 
 @pytest.mark.parametrize(
@@ -208,7 +200,9 @@ def test_loading_draws_no_random_numbers_and_keeps_nothing_of_the_file(saved):
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
-@pytest.mark.parametrize("stand_in", ["folder", "pipe", "nowhere", "itself", "endless", "text"])
+@pytest.mark.parametrize(
+    "stand_in", ["gone", "folder", "pipe", "nowhere", "itself", "endless", "text"]
+)
 def test_what_is_no_file_of_ours_is_refused(saved, tmp_path, name, stand_in):
     path = saved[0] / name
     path.unlink()
@@ -219,9 +213,11 @@ def test_what_is_no_file_of_ours_is_refused(saved, tmp_path, name, stand_in):
         path.mkdir()
     elif stand_in == "pipe":
         os.mkfifo(path)
-    else:
+    elif stand_in in targets:
         path.symlink_to(targets[stand_in])
-    assert "root" not in refused(saved[0]).replace(str(tmp_path), "")
+    sentence = refused(saved[0])
+    assert "root" not in sentence.replace(str(tmp_path), "")
+    assert (name if stand_in == "gone" else "") in sentence
 
 
 def test_a_link_to_a_file_of_ours_is_followed_as_the_cache_of_the_hub_needs(saved, tmp_path):
@@ -260,18 +256,11 @@ def test_a_file_larger_than_any_system_is_not_read(saved):
         {"front_end": {"kind": "log-mel", "taps": 3}},
         {"settings": {"colour": 1}},
         {"settings": {"heads": 3}},
-        {"front_end": {"kind": "gammatone"}},
         {"front_end": {"sample_rate": "8"}},
         {"evaluation": {"dataset": "d"}},
         {"evaluation": {**asdict(EVALUATION), "support": {}}},
-        {"evaluation": {**asdict(EVALUATION), "recall": {"hungry": "<b>"}}},
-        {"evaluation": {**asdict(EVALUATION), "chance": None}},
-        {"labels": None},
         {"labels": "abc"},
-        {"labels": []},
         {"labels": ["a", "a", "b"]},
-        {"labels": [1, 2, 3]},
-        {"training": []},
         {"training": None},
         {"settings": "none"},
     ],
@@ -279,8 +268,7 @@ def test_a_file_larger_than_any_system_is_not_read(saved):
 def test_a_config_with_anything_wrong_is_refused(saved, edit):
     file = saved[0] / CONFIG
     file.write_text(json.dumps({**json.loads(file.read_text()), **edit}))
-    with pytest.raises(CheckpointError):
-        cry_model.load_checkpoint(saved[0])
+    refused(saved[0])
 
 
 @pytest.mark.parametrize(
@@ -370,12 +358,6 @@ def test_what_cannot_be_synced_leaves_the_old_file_alone(tmp_path, monkeypatch):
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("run.json", b"old")]
 
 
-def test_saving_again_replaces_and_leaves_nothing_behind(saved):
-    folder, model = saved
-    cry_model.save_checkpoint(folder, model, config())
-    assert sorted(f.name for f in folder.iterdir()) == [CONFIG, WEIGHTS]
-
-
 @pytest.mark.parametrize(
     "name", ["no/such-model", "not a repository id!", "/no/such/folder", "x" * 5000, "a\0b"]
 )
@@ -390,3 +372,21 @@ def test_a_config_of_the_last_release_calls_its_detector_a_gate():
     read = CheckpointConfig.from_json(json.dumps(old))
     assert read == CheckpointConfig.from_json(json.dumps(new))
     assert read.detector is not None
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"a": math.nan}, {"a": None}),
+        ({"a": {"b": [1, (math.inf, -math.inf)]}}, {"a": {"b": [1, [None, None]]}}),
+        ([np.float64("nan"), np.float64(0.5)], [None, 0.5]),
+        (
+            {"ä": "NaN", "n": None, "t": True, 0: 10**30},
+            {"ä": "NaN", "n": None, "t": True, "0": 10**30},
+        ),
+        ((), []),
+    ],
+)
+@pytest.mark.parametrize("indent", [2, None])
+def test_a_number_that_is_none_is_null_wherever_it_stands(record, expected, indent):
+    assert json.loads(to_json(record, indent), parse_constant=pytest.fail) == expected
