@@ -86,26 +86,10 @@ def refused(folder):
     return str(refusal.value)
 
 
-def pickled(content):
+def pickled(_):
     buffer = io.BytesIO()
     torch.save({"stem.0.bias": torch.zeros(4)}, buffer)
     return buffer.getvalue()
-
-
-def with_header(change):
-    """A change of a file's bytes by a change of the JSON that it begins with."""
-
-    def changed(content):
-        end = 8 + int.from_bytes(content[:8], "little")
-        header = change(json.loads(content[8:end]))
-        text = header if isinstance(header, bytes) else json.dumps(header).encode()
-        return len(text).to_bytes(8, "little") + text + content[end:]
-
-    return changed
-
-
-def edit_tensor(**values):
-    return with_header(lambda h: {**h, "stem.0.bias": {**h["stem.0.bias"], **values}})
 
 
 @pytest.mark.parametrize(
@@ -122,38 +106,27 @@ def test_weights_that_do_not_fit_are_refused(saved, change):
     assert "not those of improved-ecapa-tdnn" in refused(saved[0])
 
 
-@pytest.mark.parametrize(
-    "damage",
-    {
-        **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 1, 7, 8, 9, 1000, 10**6, -1)},
-        **{f"header of {n}": lambda c, n=n: n.to_bytes(8, "little") + c[8:]
-           for n in (0, 2**21, 2**31, 2**60, 2**64 - 1)},
-        "more at the end": lambda c: c + b"0",
-        "pickle": pickled,
-        "web page": lambda c: b"<!DOCTYPE html><html>" * 50,
-        "noughts": lambda c: bytes(len(c)),
-        "Git LFS": lambda c: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
-        "no object": with_header(lambda h: []),
-        "no JSON": with_header(lambda h: b"{"),
-        "nested": with_header(lambda h: b"[" * 10**5),
-        "empty": with_header(lambda h: {}),
-        "long header": with_header(lambda h: {**h, "__metadata__": {"a": "x" * 2**21}}),
-        "long name": with_header(lambda h: {**h, "x\n" * 10**4: h["stem.0.bias"]}),
-        "overlap": edit_tensor(data_offsets=[0, 512]),
-        "outside": edit_tensor(data_offsets=[2**40, 2**40 + 512]),
-        "backwards": edit_tensor(data_offsets=[512, 0]),
-        "shape of 2**60": edit_tensor(shape=[2**60]),
-        "shape that overflows": edit_tensor(shape=[2**62, 2**62]),
-        "negative shape": edit_tensor(shape=[-128]),
-        "zero size": edit_tensor(shape=[0], data_offsets=[0, 0]),
-        "whole numbers": edit_tensor(dtype="I32"),
-        "dtype of nobody": edit_tensor(dtype="PICKLE"),
-    }.items(),
-    ids=lambda case: case[0],
-)  # fmt: skip
+DAMAGE = {
+    **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 1, 7, 8, 9, 1000, 10**6, -1)},
+    **{
+        f"header of {n}": lambda c, n=n: n.to_bytes(8, "little") + c[8:]
+        for n in (0, 2**21, 2**31, 2**60, 2**64 - 1)
+    },
+    "more at the end": lambda c: c + b"0",
+    "pickle": pickled,
+    "web page": lambda c: b"<!DOCTYPE html><html>" * 50,
+    "noughts": lambda c: bytes(len(c)),
+    "Git LFS": lambda c: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+    "no JSON": lambda c: c[:8] + b"[" + c[9:],
+    "another name": lambda c: c.replace(b'"stem.0.bias"', b'"stem.0\\nbia"'),
+    "huge shape": lambda c: c.replace(b'"shape":[128]', b'"shape":[9e9]'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_damaged_weights_are_refused(saved, damage):
     file = saved[0] / WEIGHTS
-    file.write_bytes(damage[1](file.read_bytes()))
+    file.write_bytes(damage(file.read_bytes()))
     assert str(saved[0]) in refused(saved[0])
 
 
@@ -228,7 +201,7 @@ def test_a_link_to_a_file_of_ours_is_followed_as_the_cache_of_the_hub_needs(save
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
-def test_a_file_that_may_not_be_read_is_one_sentence(saved, name, monkeypatch):
+def test_a_file_that_may_not_be_read_or_is_larger_than_any_system(saved, name, monkeypatch):
     opened = Path.open
 
     def closed(path, *args, **kwargs):
@@ -236,14 +209,11 @@ def test_a_file_that_may_not_be_read_is_one_sentence(saved, name, monkeypatch):
             raise PermissionError(13, "Permission denied", str(path))
         return opened(path, *args, **kwargs)
 
+    with (saved[0] / name).open("r+b") as file:
+        file.truncate(2**40)  # a hole: it takes no room
+    assert "larger" in refused(saved[0]) or name == CONFIG
     monkeypatch.setattr(Path, "open", closed)
     assert "cannot be read" in refused(saved[0])
-
-
-def test_a_file_larger_than_any_system_is_not_read(saved):
-    with (saved[0] / WEIGHTS).open("r+b") as file:
-        file.truncate(2**40)  # a hole: it takes no room
-    assert "larger" in refused(saved[0])
 
 
 @pytest.mark.parametrize(
@@ -251,6 +221,8 @@ def test_a_file_larger_than_any_system_is_not_read(saved):
     [
         {"format": 2},
         {"format": None},
+        {"format": 1.0},
+        {"format": True},
         {"colour": "red"},
         {"system": "vgg"},
         {"front_end": {"kind": "log-mel", "taps": 3}},
@@ -273,7 +245,7 @@ def test_a_config_with_anything_wrong_is_refused(saved, edit):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", "nonsense", "\udcff", "null", "1", '"a"', "NaN", "\ufeff{}", "[" * 10**5,
+    ["", "[]", "{}", "nonsense", "\udcff", "null", "NaN", "\ufeff{}", "[" * 10**5,
      '{"a":' * 10**4, "{" + " " * 10**6 + "}", "9" * 5000, "<!DOCTYPE html>", "\0" * 100],
     ids=lambda text: text[:20],
 )  # fmt: skip
@@ -283,45 +255,31 @@ def test_a_config_that_is_no_config_is_refused(saved, text):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('"seed": 0', '"seed": 0, "seed": 1'),
-        ('"format": 1', '"format": 1, "format": 1'),
-        ('"format": 1', '"format": 1.0'),
-        ('"format": 1', '"format": true'),
-        ('"seed": 0', '"seed": NaN'),
-        ('"seed": 0', '"seed": -Infinity'),
-        ('"seed": 0', '"seed": 1e999'),
-        ('"seed": 0', '"seed": "\\ud800"'),
-        ('"seed": 0', '"seed": ' + "[" * 21 + "]" * 21),
-        ('"seed": 0', '"seed": "' + "x" * 300_000 + '"'),
-        ('"seed": 0', '"\\ud800": 0'),
-        ('"seed": 0', '"seed": ' + "9" * 5000),
-    ],
-)
-def test_json_that_is_not_plain_is_refused(saved, old, new):
-    file = saved[0] / CONFIG
-    text = file.read_text()
-    assert text.count(old) == 1
-    file.write_text(text.replace(old, new))
+    "seed",
+    ['0, "seed": 1', "NaN", "-Infinity", "1e999", '"\\ud800"', '0, "\\ud800": 0', "9" * 5000,
+     "[" * 21 + "]" * 21, '"' + "x" * 300_000 + '"'],
+    ids=lambda text: text[:20],
+)  # fmt: skip
+def test_json_that_is_not_plain_is_refused(saved, seed):
+    text = (saved[0] / CONFIG).read_text()
+    assert text.count('"seed": 0') == 1
+    (saved[0] / CONFIG).write_text(text.replace('"seed": 0', f'"seed": {seed}'))
     refused(saved[0])
 
 
-@pytest.mark.parametrize("error", [IndexError("a\nb."), RuntimeError("x" * 10**5), KeyError()])
-def test_a_checkpoint_that_cannot_answer_is_refused_in_a_sentence(error):
-    def answer(recording):
+@pytest.mark.parametrize(
+    "answer", [IndexError("a\nb."), RuntimeError("x" * 10**5), [0.5, math.nan], [-math.inf]]
+)
+def test_a_checkpoint_that_cannot_answer_is_refused_in_a_sentence(answer):
+    def answering(recording):
         assert recording.duration == 1
-        raise error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     with pytest.raises(CheckpointError, match=r"^The checkpoint loads but.*\.$") as refusal:
-        try_out(answer)
+        try_out(answering)
     assert len(str(refusal.value)) < 400
-
-
-@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
-def test_answers_that_are_no_numbers_are_refused(wrong):
-    with pytest.raises(CheckpointError, match="no numbers"):
-        try_out(lambda _: [0.5, wrong])
     try_out(lambda _: [0.5, 0.5])
 
 
