@@ -163,7 +163,13 @@ LARGEST, HEADER = 512 * 2**20, 2**20
 FLOATS = ("F16", "BF16", "F32", "F64")
 ASSETS = registry.ASSETS / "checkpoints"
 """The folder of the bundled checkpoints."""
-DEFAULT = ASSETS / "six-class-improved-ecapa-tdnn"
+BUNDLED: Mapping[str, str] = {
+    "six-class": "six-class-improved-ecapa-tdnn",
+    "six-class-features": "challenge6-features-16khz-feature-mlp",
+    "donate-a-cry": "donateacry-improved-ecapa-tdnn",
+}
+"""Short name of each bundled classifier -> its folder; an installed package has the first alone."""
+DEFAULT = ASSETS / BUNDLED["six-class"]
 """The bundled checkpoint that is used when none is named."""
 
 
@@ -227,6 +233,21 @@ def save_checkpoint(
     write_atomically(folder / CONFIG, text)
 
 
+def read_config(folder: str | os.PathLike) -> CheckpointConfig:
+    """Read what a checkpoint says of itself.
+
+    Raises:
+        CheckpointError: if its config cannot be read.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        with path.open("rb") as file:
+            text = file.read(4 * LONGEST + 1).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}; {ADVICE}.") from error
+    return CheckpointConfig.from_json(text)
+
+
 def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointConfig]:
     """Load the model, in eval mode on the CPU, and its config.
 
@@ -243,7 +264,7 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
             raise CheckpointError(
                 f"There is no {name} in the checkpoint folder '{folder}'; {ADVICE}."
             )
-    config = CheckpointConfig.from_json(_text(folder / CONFIG))
+    config = read_config(folder)
     try:
         make_front_end(config.front_end)
         with torch.device("meta"):
@@ -290,14 +311,6 @@ def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
 def _line(error: Exception) -> str:
     """Put what a library says on one line, without its full stop."""
     return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
-
-
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(4 * LONGEST + 1).decode("utf-8", errors="replace")
-    except OSError as error:
-        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}; {ADVICE}.") from error
 
 
 def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -17,6 +17,13 @@ from cry_model.records import Agreement, Evaluation
 AbstainReason = Literal[
     "no cry", "out of distribution", "every reason possible", "no reason likely"
 ]
+CANT_TELL: Mapping[AbstainReason, str] = {
+    "no cry": "this does not sound like a baby crying",
+    "out of distribution": "this recording is outside of what this model knows",
+    "every reason possible": "no reason can be ruled out",
+    "no reason likely": "no reason is likely enough to be named",
+}
+"""Reason to abstain -> the end of "Can't tell: ..."."""
 
 
 @dataclass(frozen=True)

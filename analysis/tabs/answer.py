@@ -13,7 +13,7 @@ from analysis.panels.markup import data_link
 from cry_model.calibration import Calibration, one_of
 from cry_model.checkpoint import to_json
 from cry_model.detector import DetectionScores, clock
-from cry_model.prediction import Prediction, Segment
+from cry_model.prediction import CANT_TELL, Prediction, Segment
 from cry_model.records import (
     UNMEASURED,
     Agreement,
@@ -33,13 +33,6 @@ IF_IT_WERE = "If it were a cry, this would be the answer. It means nothing for a
 IMITATES = "This model imitates another one; its answers were never checked against labels."
 UNLIKE = "These measurements are of recordings that the model knows, unlike this one."
 DISAGREEMENT = "The models disagree strongly about this recording: rely on neither."
-CANT_TELL = {
-    "no cry": "this does not sound like a baby crying",
-    "out of distribution": "this recording is outside of what this model knows",
-    "every reason possible": "no reason can be ruled out",
-    "no reason likely": "no reason is likely enough to be named",
-}
-"""Reason to abstain -> the end of "Can't tell: ..."."""
 PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
     "none; no copy is kept, nor anything in your browser. The answers and figures, "

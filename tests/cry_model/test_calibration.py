@@ -18,6 +18,7 @@ from cry_model.calibration import (
     fit_temperature,
     group_weights,
 )
+from cry_model.prediction import CANT_TELL
 from cry_model.registry import usual_config
 
 LABELS = ("a", "b_c", "d")
@@ -130,7 +131,7 @@ def test_it_says_why_it_cannot_tell(named, cautions, why):
     if why is None:
         assert f"Sounds like {' or '.join(named)}." in text
     else:
-        assert f"Can't tell: {why}." in text
+        assert f"Can't tell: {CANT_TELL[why]}." in text
         assert "Sounds like" not in text
     assert "80% prediction set" in text
     assert "81% (95% interval 74% to 87%)" in text

@@ -17,7 +17,7 @@ import torch
 import cry_model
 from cry_model import CheckpointConfig, CryClassifier, audio
 from cry_model.__main__ import main
-from cry_model.checkpoint import ASSETS
+from cry_model.checkpoint import ASSETS, BUNDLED
 from cry_model.registry import usual_config
 
 LABELS = ("a", "b", "c")
@@ -192,13 +192,20 @@ def test_an_answer_that_is_no_number_and_silence_are_errors_that_leave_it_usable
     assert fresh.predict(sweep(1.0), 16000).label in LABELS
 
 
-def test_command_line_answers_in_json(examples, capsys):
+def test_command_line_lists_the_bundled_models_and_takes_their_names(examples, capsys):
+    assert main(["models"]) == 0
+    listed = capsys.readouterr().out
     path = str(examples / "synthetic_rhythmic.wav")
+    for name in BUNDLED:
+        assert main(["predict", path, "--json", "--no-detector", "--model", name]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert answer["file"] == path
+        labels = ", ".join(label.replace("_", " ") for label in answer["probabilities"])
+        (line,) = (line for line in listed.splitlines() if line.startswith(f"  {name} "))
+        assert line.endswith(f": {labels}")
     assert main(["predict", path, "--json", "--no-detector"]) == 0
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["file"] == path
-    assert answer["label"] in answer["probabilities"]
-    assert answer["evaluation"]["dataset"] == "challenge6_cuts"
+    default = json.loads(capsys.readouterr().out)
+    assert default["evaluation"]["dataset"] == "challenge6_cuts"
 
 
 def test_command_line_answers_the_others_whatever_one_file_does(
