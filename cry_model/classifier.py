@@ -274,7 +274,7 @@ class CryClassifier:
         """Probabilities, maps, and the means of the features over frames, (batch, bands, 1)."""
         features = self.front_end(waveforms)
         logits, maps = self.model(features, return_attention=True)
-        return logits.float().softmax(-1).cpu(), maps.cpu(), features.mean(-1, keepdim=True)
+        return logits.float().softmax(-1).cpu(), maps, features.mean(-1, keepdim=True)
 
     def _named(self, probabilities: Tensor) -> dict[str, float]:
         named = dict(zip(self.labels, probabilities.tolist(), strict=True))
