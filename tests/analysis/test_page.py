@@ -12,9 +12,8 @@ from gradio_client.exceptions import AppError
 
 from analysis.tabs.answer import NO_LONGER_KEPT, bars_html
 from cry_model import audio
-from tests.analysis.sounds import RATE, scene, write
 from tests.cry_model.encode import with_soundfile
-from tests.stand_ins import hum
+from tests.stand_ins import RATE, hum, scene, write
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from analysis.session import RATE, UNEXPECTED, Progress, classify_all, downsampl
 from analysis.tabs.answer import EMPTY, NO_LONGER_KEPT, bars_html
 from analysis.tabs.classify import CARDS, classify
 from cry_model import CryClassifier, Recording, audio
-from tests.analysis.sounds import cry, scene, write
+from tests.stand_ins import cry, scene, write
 
 
 @pytest.fixture

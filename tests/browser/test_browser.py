@@ -13,9 +13,8 @@ from analysis.server import FULL
 from analysis.tabs.answer import ANYWAY, HEADING, segments_csv
 from cry_model import audio
 from cry_model.records import words
-from tests.analysis.sounds import RATE, scene, write
 from tests.browser.conftest import CHROMIUM, FEATURES, FLAGS, contrast, visit_page
-from tests.stand_ins import hum
+from tests.stand_ins import RATE, hum, scene, write
 
 pytestmark = pytest.mark.browser
 SMOKE = pytest.mark.smoke

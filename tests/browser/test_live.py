@@ -13,10 +13,9 @@ import soundfile
 from analysis.live.visitors import SILENT_SECONDS
 from cry_model import audio
 from cry_model.detector import DEFAULT_DETECTOR, CryDetector
-from tests.analysis.sounds import cry
 from tests.browser.conftest import contrast
 from tests.server import serve
-from tests.stand_ins import page_root
+from tests.stand_ins import cry, page_root
 
 pytestmark = pytest.mark.browser
 

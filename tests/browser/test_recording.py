@@ -7,9 +7,9 @@ import shutil
 import pytest
 
 from cry_model.audio import SUFFIXES
-from tests.analysis.sounds import cry
 from tests.browser.conftest import visit_page
 from tests.cry_model.encode import encode, with_pyav
+from tests.stand_ins import cry
 
 pytestmark = pytest.mark.browser
 

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from cry_model import Calibration, CheckpointConfig, CheckpointError, CryClassifier, Estimate
+from cry_model import CheckpointConfig, CheckpointError, CryClassifier, Estimate
 from cry_model.__main__ import as_text
 from cry_model.calibration import (
     apart,
@@ -20,29 +20,15 @@ from cry_model.calibration import (
 )
 from cry_model.prediction import CANT_TELL
 from cry_model.registry import usual_config
+from tests.stand_ins import CALIBRATION
 
 LABELS = ("a", "b_c", "d")
-MADE_UP = Calibration(
-    dataset="donateacry",
-    protocol="baby",
-    against="labels",
-    teacher_temperature=None,
-    recordings=60,
-    groups=20,
-    folds=5,
-    seeds=(0,),
+MADE_UP = replace(
+    CALIBRATION,
     temperature=2.0,
-    promised=0.8,
     threshold=0.7,
     coverage=Estimate(0.81, 0.74, 0.87),
-    size=Estimate(1.84, 1.7, 2.0),
-    empty=0.0,
-    single=0.2,
-    full=0.1,
-    error_before=Estimate(0.2, 0.1, 0.3),
-    error_after=Estimate(0.1, 0.05, 0.2),
     constant_set=("d", "b_c"),
-    constant_coverage=0.83,
     by_label={"a": 0.5, "b_c": 0.9},
 )
 

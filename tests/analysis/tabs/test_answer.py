@@ -31,8 +31,17 @@ from analysis.tabs.answer import (
 )
 from analysis.tabs.classify import IF_A_CRY, classify
 from cry_model import CheckpointConfig, CryClassifier, DetectionScores, Estimate, FrontEndConfig
-from tests.analysis.sounds import RATE, cry, write
-from tests.stand_ins import AGREEMENT, CALIBRATION, DETECTOR_RECORD, EVALUATION, LABELS, hum
+from tests.stand_ins import (
+    AGREEMENT,
+    CALIBRATION,
+    DETECTOR_RECORD,
+    EVALUATION,
+    LABELS,
+    RATE,
+    cry,
+    hum,
+    write,
+)
 
 
 def test_the_answer_ranks_and_names(answered):
