@@ -120,24 +120,13 @@ def has_answer(prediction: Prediction) -> bool:
     return max(values) - min(values) >= FLAT
 
 
-def total_variation(first: Mapping[str, float], second: Mapping[str, float]) -> float:
-    """Return half the sum of the differences of two distributions over the same labels: 0 to 1.
-
-    Raises:
-        ValueError: if the labels are not the same; then nothing can be compared.
-    """
-    if first.keys() != second.keys():
-        raise ValueError("These answers are about different labels and cannot be compared.")
-    return sum(abs(first[label] - second[label]) for label in first) / 2
-
-
 def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
-    """Tell whether two answers should make a reader trust neither.
+    """Tell whether two answers with the same labels should make a reader trust neither.
 
     Their most probable labels differ, and their total variation distance is above 0.2.
     """
     apart = max(first, key=first.__getitem__) != max(second, key=second.__getitem__)
-    return total_variation(first, second) > STRONG and apart
+    return apart and sum(abs(first[label] - second[label]) for label in first) / 2 > STRONG
 
 
 # The panel, from the whole to its parts.
