@@ -175,5 +175,5 @@ def test_on_a_phone_nothing_is_wider_than_the_page(visit, scheme):
     panels = Panels(visit(width=390, height=844, scheme=scheme))
     for panel in PANELS:
         panels.go(panel)
-        assert panels.seen.overflow() <= 0, panel.name
+        assert panels.seen.overflow() <= 1, panel.name
     assert panels.seen.errors == []
