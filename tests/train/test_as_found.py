@@ -27,7 +27,7 @@ from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM
 from train.__main__ import main, parse
 from train.cli.planning import plan
 from train.fit.cross_validation import run_fit
-from train.fit.devices import as_found, ask_for_determinism, make_accelerator
+from train.fit.devices import as_found, make_accelerator
 from train.fit.presets import BEST
 from train.fit.trainer import TrainingData, fit
 
@@ -181,13 +181,3 @@ def test_a_fit_that_breaks_off_does_so_too(made_up_root, tmp_path, monkeypatch, 
     except ZeroDivisionError:
         assert error is ZeroDivisionError
     assert settings() == before
-
-
-def test_determinism_is_asked_for_and_taken_back(monkeypatch):
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # the caller's own choice stays
-    with as_found():
-        ask_for_determinism()
-        assert torch.get_deterministic_debug_mode() == 1
-        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
-    assert torch.get_deterministic_debug_mode() == 0
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"

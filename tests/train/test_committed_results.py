@@ -173,22 +173,6 @@ def test_the_agreement_of_the_student_follows_from_what_it_and_its_teacher_answe
     assert record["calibration"]["teacher_temperature"] == teacher["temperature"]
 
 
-@pytest.mark.parametrize("system", ["improved-ecapa-tdnn", "improved-ecapa-tdnn-no-rse"])
-def test_the_attention_scores_follow_from_the_rows_of_the_recordings(system):
-    folder = RESULTS / "synthetic6" / "attention" / system
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    table = pd.read_csv(folder / "attention.csv")
-    tracks = record["attention"]["tracks"]
-    assert {"loudness", "rise", "gradient_x_input"} <= set(tracks)
-    for track, found in tracks.items():
-        share = table[f"share_{track}"]
-        ahead = (share - table[f"shuffled_{track}"]).mean()
-        fell = (table[f"fall_{track}"] - table["fall_random"]).mean()
-        assert found["share"]["value"] == pytest.approx(share.mean(), abs=1e-5)
-        assert found["share_minus_shuffled"]["value"] == pytest.approx(ahead, abs=1e-5)
-        assert found["fall_minus_random"]["value"] == pytest.approx(fell, abs=1e-5)
-
-
 def test_the_numbers_of_the_detector_follow_from_its_scores():
     found = json.loads((DETECTOR / "run.json").read_text(encoding="utf-8"))["detector"]
     table = pd.read_csv(DETECTOR / "scores.csv", keep_default_na=False)

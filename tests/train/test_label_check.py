@@ -14,6 +14,7 @@ import cry_model
 from cry_model.feature_mlp import FeatureMLP
 from train.data.clips import Clips
 from train.data.corpus import Item
+from train.data.datasets import challenge6
 from train.fit.presets import FEATURES
 from train.studies import label_check
 from train.studies.label_check import (
@@ -194,7 +195,7 @@ def test_the_network_that_is_shipped_was_shown_to_be_better_than_the_one_before(
 
 
 def test_a_doubtful_cut_lies_between_its_neighbours(data_root):
-    items = label_check.challenge6_cuts.read(data_root).items
+    items = challenge6.read_cuts(data_root).items
     cuts = {one.item.recording: one for one in read_cuts(data_root, items)}
     assert len(cuts) == 220
     assert sum(one.original is None for one in cuts.values()) == 31

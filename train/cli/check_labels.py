@@ -16,7 +16,7 @@ from cry_model.results import ordered, score, write_predictions, write_record, w
 from train.cli.options import CorpusOptions, Seeds, one_of, option, whole_number
 from train.data.cache import find_corpus
 from train.data.corpus import DataError
-from train.data.datasets import challenge6_cuts
+from train.data.datasets import challenge6
 from train.data.datasets import unlabelled as cries
 from train.data.feature_tables import ALL, read_table
 from train.fit.presets import FEATURES
@@ -102,7 +102,7 @@ class Report:
 
     def folder(self, name: str) -> Path:
         """Return where the files of a model go."""
-        where = self.options.out / "results" / challenge6_cuts.NAME / CHECKED
+        where = self.options.out / "results" / challenge6.CUTS / CHECKED
         return where / self.options.leave_out / name
 
     def write(
@@ -149,7 +149,7 @@ def run(options: CheckLabelsOptions) -> None:
     predictions = results.read_predictions(options.results, config.labels)
     if predictions.empty or config.calibration is None:
         raise DataError(f"There are no predictions in {options.results} to calibrate with.")
-    prepared = find_corpus(challenge6_cuts.NAME, root, options.cache, FEATURES.front_end)
+    prepared = find_corpus(challenge6.CUTS, root, options.cache, FEATURES.front_end)
     cuts = read_cuts(root, prepared.clips.items)
     table = read_table(root, str(config.training["dataset"])).clips
     fits = clean_folds(
@@ -165,7 +165,7 @@ def run(options: CheckLabelsOptions) -> None:
     bar = tqdm(fits, desc="Fitting without tested cuts", total=options.folds * len(options.seeds))
     folds = list(bar)
     facts = {
-        "dataset": challenge6_cuts.NAME,
+        "dataset": challenge6.CUTS,
         "protocol": "recording",
         "folds": options.folds,
         "seeds": options.seeds,
@@ -192,7 +192,7 @@ def check_student(options: CheckLabelsOptions, report: Report) -> None:
     where = options.data_root, options.cache, own.front_end
     labelled, others = (
         embed(student, front_end, find_corpus(name, *where).clips, own.labels)
-        for name in (challenge6_cuts.NAME, cries.NAME)
+        for name in (challenge6.CUTS, cries.NAME)
     )
     way = of_adapted(student, own, labelled, others)
     after = report.write("adapted-student", student, replace(own, calibration=None), way)
@@ -218,7 +218,7 @@ def check_student(options: CheckLabelsOptions, report: Report) -> None:
                 "penalty": layer.penalty,
                 "recordings": len(labelled.names),
             },
-            "licence": f"{own.training['licence']}; {challenge6_cuts.LICENCE}",
+            "licence": f"{own.training['licence']}; {challenge6.LICENCE}",
         },
     )
     save_checkpoint(options.save, model, made, half=True)

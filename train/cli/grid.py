@@ -33,7 +33,8 @@ from train.cli.options import (
     whole_number,
 )
 from train.cli.planning import make_device, names_of, plan, recordings, resolve, systems_of
-from train.data.cache import preparation, with_folds
+from train.data.cache import with_folds
+from train.data.clips import preparation
 from train.data.corpus import DataError
 from train.data.datasets import DATASETS
 from train.data.feature_tables import TABLES

@@ -13,8 +13,8 @@ from cry_model.frontend import FrontEndConfig
 from cry_model.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
 from train.cli.options import FitOptions, FittingOptions
 from train.cli.prepare import cautions
-from train.data.cache import SUFFIX, Prepared, describe, find_corpus, with_folds, with_unlabelled
-from train.data.clips import Clips, cut_before_splitting
+from train.data.cache import SUFFIX, describe, find_corpus, with_folds, with_unlabelled
+from train.data.clips import Clips, Prepared, cut_before_splitting, permute_labels
 from train.data.corpus import DataError
 from train.data.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
 from train.data.splits import OuterFold
@@ -24,7 +24,6 @@ from train.fit.experiment import Experiment
 from train.fit.presets import PRESETS, Preset, apply_overrides, usual_preset, usual_settings
 from train.fit.run import Run
 from train.scoring.results import TeacherPredictions
-from train.studies.permutation_test import shuffled
 
 
 def make_device(options: FittingOptions) -> Accelerator:
@@ -147,7 +146,7 @@ def with_labels(options: FitOptions, data: Prepared) -> Prepared:
     if options.teacher:
         raise DataError("A teacher knows the true labels; leave --permute-labels out.")
     whole = data.clips.labelled()
-    return replace(data, clips=shuffled(whole, data.corpus.labels, options.permute_labels))
+    return replace(data, clips=permute_labels(whole, data.corpus.labels, options.permute_labels))
 
 
 def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]]:

@@ -13,8 +13,7 @@ from torch import nn
 
 from cry_model.acoustic_features import AcousticConfig
 from cry_model.registry import build_model
-from train.data.cache import Prepared
-from train.data.clips import Clips, cut_before_splitting
+from train.data.clips import Clips, Prepared, cut_before_splitting
 from train.data.corpus import ONLY_LEARNT, DataError, Item
 from train.data.splits import OuterFold
 from train.fit.distillation import Start, Teacher

@@ -29,8 +29,7 @@ from train.data.augmentation import (
     mixup,
     uniform,
 )
-from train.data.clips import Clips
-from train.data.feature_tables import TableFrontEnd
+from train.data.clips import Clips, TableFrontEnd
 from train.data.splits import require_two_labels
 from train.fit.devices import as_found, of_main, prepare
 from train.fit.distillation import Teacher, solve_output_layer

@@ -32,7 +32,7 @@ from cry_model.registry import build_model
 from cry_model.results import probability_columns
 from train.data.clips import Clips
 from train.data.corpus import DataError, Item
-from train.data.datasets import challenge6_cuts
+from train.data.datasets import challenge6
 from train.data.splits import split
 from train.fit.feature_mlp import fit_table
 from train.fit.presets import FEATURES
@@ -72,8 +72,8 @@ def read_cuts(root: Path, items: Sequence[Item]) -> tuple[Cut, ...]:
     Raises:
         DataError: if the table of the cuts is missing or not in that order.
     """
-    paths = {item.recording: item.path for item in challenge6_cuts.read(root).items}
-    table = root / challenge6_cuts.NAME / challenge6_cuts.TABLE
+    paths = {item.recording: item.path for item in challenge6.read_cuts(root).items}
+    table = root / challenge6.CUTS / challenge6.CUTS_TABLE
     with table.open(encoding="utf-8", newline="") as stream:
         original = {Path(r["file"]).stem: r["probable_original"] for r in csv.DictReader(stream)}
     by_label: dict[str | None, list[Item]] = defaultdict(list)
