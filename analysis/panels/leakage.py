@@ -85,7 +85,7 @@ def score_table(
     """Return a row for each model and baseline, a column for each split.
 
     Args:
-        drawn: as :func:`analysis.figures.leakage.leakage_figure` takes it.
+        drawn: as :func:`analysis.figures.intervals.leakage_figure` takes it.
         metric: heads the column of names.
         splits: their titles, in order.
         level: of chance, the last row.
