@@ -44,8 +44,8 @@ ATTENTIONS = {
     "temporal": "A<sub>t</sub> its mean over time",
     "channel": "A<sub>c</sub> its mean over channels",
     "channel_fixed": "A<sub>c</sub> its mean over pieces",
-    "multi_scale": "MCA detector its mean over channels and branches",
-    "multi_scale_fixed": "MCA detector its mean over pieces",
+    "multi_scale": "gate of MCA its mean over channels and branches",
+    "multi_scale_fixed": "gate of MCA its mean over pieces",
 }
 Row = Mapping[str, str]
 """Head of a column -> what stands there."""
