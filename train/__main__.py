@@ -9,17 +9,7 @@ from typing import Any
 import typer
 
 from cry_model.checkpoint import CheckpointError
-from train.cli import (
-    ablate_attention,
-    calibrate,
-    check_labels,
-    fit,
-    grid,
-    permutation_test,
-    prepare,
-    publish,
-    train_detector,
-)
+from train.cli import check_labels, fit, grid, measure, prepare, publish, train_detector
 from train.cli.options import FitOptions, Options, repeat
 from train.data.corpus import DataError, sentence
 from train.fit.devices import as_found
@@ -33,17 +23,9 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
     "fit": (FitOptions, fit.run, FITTING),
     "grid": (grid.GridOptions, grid.run, FITTING),
     "train-detector": (train_detector.TrainDetectorOptions, train_detector.run, FITTING),
-    "calibrate": (calibrate.CalibrateOptions, calibrate.run, MEASURING),
-    "permutation-test": (
-        permutation_test.PermutationTestOptions,
-        permutation_test.run,
-        MEASURING,
-    ),
-    "ablate-attention": (
-        ablate_attention.AblateAttentionOptions,
-        ablate_attention.run,
-        MEASURING,
-    ),
+    "calibrate": (measure.CalibrateOptions, measure.run_calibrate, MEASURING),
+    "permutation-test": (measure.PermutationTestOptions, measure.run_permutation_test, MEASURING),
+    "ablate-attention": (measure.AblateAttentionOptions, measure.run_ablate_attention, MEASURING),
     "check-labels": (check_labels.CheckLabelsOptions, check_labels.run, MEASURING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }
@@ -81,12 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = f" {words[0]}" if words and words[0] in COMMANDS else ""
         print(f"{error.format_message()} (python -m train{command} --help)", file=sys.stderr)
         return 2
-    except BusyError as error:
-        print(f"{error}", file=sys.stderr)
-        return grid.BUSY
     except (CheckpointError, DataError, PublishError, TrainingError) as error:
         print(f"{error}", file=sys.stderr)
-        return 2
+        return grid.BUSY if isinstance(error, BusyError) else 2
     except OSError as error:
         print(sentence(error), file=sys.stderr)
         return 2

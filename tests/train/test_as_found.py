@@ -25,7 +25,7 @@ from tests.conftest import ROOT
 from tests.train import small_fit
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM
 from train.__main__ import main, parse
-from train.cli.planning import plan
+from train.cli.fit import plan
 from train.fit.cross_validation import run_fit
 from train.fit.devices import as_found, ask_for_determinism, make_accelerator
 from train.fit.presets import BEST

@@ -19,7 +19,7 @@ from cry_model.layers import DifferentialAttention
 from train.__main__ import main
 from train.data.corpus import DataError
 from train.data.datasets.donateacry import LABELS
-from train.fit.fold_checkpoints import saved_folds
+from train.fit.cross_validation import saved_folds
 from train.studies.attention_ablation import Cell, find_cells, same
 from train.studies.attention_facts import facts_of, scale_facts
 from train.studies.neutral import compare
@@ -261,7 +261,7 @@ def copied(out, tmp_path):
 
 
 def test_what_is_there_and_newer_is_not_measured_again(root, copied, monkeypatch, capsys):
-    monkeypatch.setattr("train.cli.ablate_attention.measure", None)  # would be called
+    monkeypatch.setattr("train.cli.measure.measure", None)  # would be called
     assert effect(root, copied) == 0
     shown = capsys.readouterr().out
     assert shown.count("is measured already") == 2

@@ -24,8 +24,8 @@ from train.data.clips import Clips, cut_before_splitting
 from train.data.corpus import DataError, Item
 from train.data.datasets.donateacry import LABELS
 from train.data.splits import split
+from train.fit.cross_validation import saved_folds
 from train.fit.devices import make_accelerator
-from train.fit.fold_checkpoints import saved_folds
 from train.fit.presets import BEST
 from train.studies.attention_ablation import Cell, rebuild
 from train.studies.permutation_test import (

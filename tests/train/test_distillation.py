@@ -18,10 +18,9 @@ from train.data.datasets.donateacry import LABELS
 from train.fit import cross_validation as fitting_all
 from train.fit import trainer as fitting
 from train.fit.distillation import load_teacher
-from train.fit.experiment import Experiment
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST
-from train.fit.run import Run
+from train.fit.run import Experiment, Run
 from train.fit.trainer import TrainingData
 
 QUICK = replace(BEST, epochs=2, batch=8)
@@ -73,7 +72,7 @@ def test_a_student_of_unlabelled_recordings_comes_to_agree_with_its_teacher(teac
     nameless = tuple(replace(item, label=None) for item in clips.items)
     unlabelled = replace(clips, items=nameless, labels=clips.labels * 0 - 1)
     preset = replace(
-        QUICK, epochs=20, learning_rate=5e-3, augmentation=None, label_smoothing=0.0, average=0.0
+        QUICK, epochs=20, learning_rate=5e-3, augmentation=None, label_smoothing=0.0, ema_decay=0.0
     )
     front_end, wise = FrontEnd(preset.front_end), teacher(1.0)
 

@@ -18,7 +18,7 @@ from train.__main__ import main
 from train.cli.grid import BUSY
 from train.data.cache import find_corpus
 from train.data.datasets.donateacry import LABELS
-from train.fit.fold_checkpoints import saved_folds
+from train.fit.cross_validation import saved_folds
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST, BEST_SETTINGS
 from train.scoring import results
@@ -88,13 +88,27 @@ def test_numbers_that_make_no_sense_are_refused(made_up_root, tmp_path, option, 
     assert option[0] in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("setting", ["colour=red", "channels=none", "channels=-1"])
-def test_settings_that_the_system_has_not_are_refused(made_up_root, tmp_path, setting, capsys):
-    assert fit(made_up_root, tmp_path, "--set", setting) == 2
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "colour=red"], ["has no such setting", "channels", "mixup", "batch", "fft"]),
+        (["--set", "chanels=8"], ["has no such setting; it has channels."]),
+        (["--set", "channels=none"], [f"{SYSTEM} cannot be built with", "channels=none"]),
+        (["--set", "channels=-1"], [f"{SYSTEM} cannot be built with", "channels=-1"]),
+        (["--set", "reused_classifier={}"], ["--teacher"]),
+        (["--folds", "40"], ["15 groups cannot be spread over 40 folds"]),
+        (["--folds", "4000000000"], ["groups cannot be spread"]),
+        (["--unlabelled", "donateacry"], ["need a --teacher"]),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_a_recording_is_read(
+    made_up_root, tmp_path, monkeypatch, capsys, words, said
+):
+    monkeypatch.setattr("train.cli.fit.find_corpus", None)  # would be called
+    assert fit(made_up_root, tmp_path, *words) == 2
     error = capsys.readouterr().err
-    assert f"{SYSTEM} cannot be built with" in error
-    assert setting in error
-    assert "Traceback" not in error
+    assert all(part in error for part in said)
+    assert len(error.splitlines()) == 1
 
 
 def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_path):
@@ -117,6 +131,29 @@ def test_what_is_there_is_not_fitted_again(finished_fit, made_up_root, monkeypat
     monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
     assert fit(made_up_root, finished_fit) == 0
     assert {p: p.read_bytes() for p in finished_fit.rglob("*.*") if p.is_file()} == before
+
+
+FORMER = {
+    "samples_per_epoch": "draws",
+    "class_balance": "balance",
+    "mil_candidates": "tries",
+    "ema_decay": "average",
+}
+
+
+def test_what_the_last_release_wrote_is_gone_on_with(copied_fit, made_up_root, monkeypatch):
+    """Its preset had other names for four fields."""
+    for path in (copied_fit / RESULTS / "run.json", copied_fit / CHECKPOINT / "config.json"):
+        text = path.read_text()
+        for name, former in FORMER.items():
+            assert text.count(f'"{name}"') == 1
+            text = text.replace(f'"{name}"', f'"{former}"')
+        path.write_text(text)
+    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
+    assert fit(made_up_root, copied_fit) == 0
+    assert '"ema_decay"' in (copied_fit / RESULTS / "run.json").read_text()
+    words = ["calibrate", copied_fit / RESULTS, "--checkpoint", copied_fit / CHECKPOINT]
+    assert main([str(word) for word in words]) == 0
 
 
 def test_a_seed_counts_once_and_only_if_it_is_whole(copied_fit, made_up_root):

@@ -86,7 +86,19 @@ def test_labels_that_differ_by_little_are_pointed_out(tmp_path, twin):
 def test_nothing_is_said_of_a_sound_corpus(tmp_path):
     for i in range(4):
         write(tmp_path / "ab"[i % 2] / f"{i}.wav", cry(i, 1.0))
+    table(tmp_path, *(f"{'ab'[i % 2]}/{i}.wav,{i}" for i in range(4)))
     assert said(tmp_path, tmp_path / ".cache")[1] == ""
+
+
+def test_babies_that_nothing_names_are_pointed_out_once(tmp_path, capsys):
+    for i in range(4):
+        write(tmp_path / "ward" / "ab"[i % 2] / f"{i}.wav", cry(i, 1.0))
+    for protocol, times in (("baby", 1), ("recording", 0)):
+        words = ["fit", "--dataset", "folder", "--data-root", str(tmp_path / "ward"), "--system"]
+        words += [SYSTEM, "improved-ecapa-tdnn-no-rse", "--protocol", protocol, "--folds", "2"]
+        words += ["--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "out"), "--epochs"]
+        assert main([*words, "1", "--no-checkpoint", "--set", "channels=8", "stages=1"]) == 0
+        assert capsys.readouterr().out.count("nothing names the babies") == times
 
 
 def test_groups_that_differ_by_little_and_sounds_in_two_are_pointed_out(tmp_path):

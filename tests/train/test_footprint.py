@@ -11,7 +11,7 @@ from torch import nn
 from cry_model.frontend import FrontEndConfig
 from train.__main__ import main
 from train.data.corpus import DataError
-from train.fit.memory import PER_BIN, PER_SAMPLE, PER_WEIGHT, require_memory, step_bytes
+from train.fit.run import PER_BIN, PER_SAMPLE, PER_WEIGHT, require_memory, step_bytes
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 
@@ -47,7 +47,7 @@ def test_what_is_more_than_free_is_one_sentence(monkeypatch):
     [
         (SYSTEM, ["batch=100000"]),
         (SYSTEM, ["channels=4096", "stages=16"]),
-        (SYSTEM, ["tries=100", "batch=5000", "channels=8", "stages=1"]),
+        (SYSTEM, ["mil_candidates=100", "batch=5000", "channels=8", "stages=1"]),
         ("improved-ecapa-tdnn", ["channels=4096", "stages=16"]),
         ("ecapa-tdnn", ["mfa_channels=4096", "batch=10000"]),
         ("resnet18", ["batch=30000"]),

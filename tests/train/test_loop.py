@@ -14,9 +14,8 @@ from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets import donateacry
 from train.fit.predict import TrainingError, piece_probabilities
 from train.fit.presets import BEST, PAPER
-from train.fit.state import TrainingState
+from train.fit.state import Ema, TrainingState, numbers
 from train.fit.trainer import DeviceDataset, schedule
-from train.fit.weights import Ema, numbers
 
 QUICK = replace(BEST, epochs=1, batch=8)
 NARROW = {
@@ -44,7 +43,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(fitted):
 
 
 def test_the_loss_falls(fitted):
-    preset = replace(QUICK, epochs=10, augmentation=None, label_smoothing=0.0, average=0.0)
+    preset = replace(QUICK, epochs=10, augmentation=None, label_smoothing=0.0, ema_decay=0.0)
     _, epochs = fitted(replace(preset, learning_rate=0.01), channels=16, stages=1)
     assert epochs[-1].loss < 0.75 * epochs[0].loss
 
@@ -133,7 +132,7 @@ def test_an_epoch_draws_as_many_pieces_as_the_preset_says(fitted, monkeypatch):
         return draw(self, count, *rest)
 
     monkeypatch.setattr(DeviceDataset, "draw", count)
-    fitted(replace(QUICK, epochs=2, draws=24), "improved-ecapa-tdnn-no-mca", channels=16)
+    fitted(replace(QUICK, epochs=2, samples_per_epoch=24), channels=8, stages=1)
     assert drawn == [8] * 6
 
 

@@ -180,7 +180,7 @@ def test_an_improved_student_learns_the_features_and_answers_with_the_teachers_c
     assert not student.classifier.teacher.training
     frozen = [p.clone() for p in student.classifier.teacher.parameters()]
     clips = load_clips(DATASETS["cries"].read(root), front_end)
-    preset = replace(DISTIL, epochs=12, batch=8, average=0.0, augmentation=None)
+    preset = replace(DISTIL, epochs=12, batch=8, ema_decay=0.0, augmentation=None)
     data, losses = TrainingData(clips, 3, None, teacher), []
     fit(student, front_end, data, preset, 0, accelerator, report=lambda e: losses.append(e.loss))
     assert losses[-1] < 0.7 * losses[0]

@@ -14,7 +14,6 @@ from tests.conftest import ROOT
 from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
 from train.data.limits import AUGMENTATION, PRESET
-from train.fit.experiment import Experiment
 from train.fit.presets import (
     BEST,
     BEST_SETTINGS,
@@ -26,6 +25,7 @@ from train.fit.presets import (
     usual_preset,
     usual_settings,
 )
+from train.fit.run import Experiment
 
 
 def test_each_name_goes_where_it_belongs():
@@ -57,16 +57,16 @@ def test_augmentation_can_be_switched_on_in_a_preset_without():
         "mixup=-1",
         "noise_db=3",
         "label_smoothing=2",
-        "average=2",
-        "balance=None",
+        "ema_decay=2",
+        "class_balance=None",
         "batch=1000000000",
         "batch=True",
-        "draws=1000000000000",
+        "samples_per_epoch=1000000000000",
         "epochs=1000000000",
-        "tries=1000000",
+        "mil_candidates=1000000",
         "learning_rate=1e400",
         "weight_decay=1e300",
-        "balance=1e9",
+        "class_balance=1e9",
         "validation=1e-9",
         "patience=1e9",
         "gain_db=1e400",
@@ -94,9 +94,9 @@ def test_what_makes_no_sense_is_one_sentence(words):
 @pytest.mark.parametrize(
     "words",
     [
-        ["batch=2", "epochs=1", "tries=100"],
-        ["learning_rate=0", "weight_decay=0", "balance=0"],
-        ["learning_rate=10", "weight_decay=10", "balance=2"],
+        ["batch=2", "epochs=1", "mil_candidates=100"],
+        ["learning_rate=0", "weight_decay=0", "class_balance=0"],
+        ["learning_rate=10", "weight_decay=10", "class_balance=2"],
         ["mixup=1", "gain_db=0", "time_mask=0"],
         ["validation=0.01", "patience=1"],
         ["under=0", "under_db=(0,0)", "noise_db=(-200,100)"],

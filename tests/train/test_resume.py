@@ -112,7 +112,7 @@ class Stop(Exception):
     """Ends a fit after an epoch, as Ctrl-C does."""
 
 
-@pytest.mark.parametrize("changes", [{}, {"average": 0.0, "weight_decay": 0.0}])
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.0, "weight_decay": 0.0}])
 def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
     preset = replace(BEST, epochs=2, batch=8, **changes)
     whole, _ = fitted(preset, channels=8, stages=1)

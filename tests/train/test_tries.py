@@ -47,7 +47,7 @@ def _holds(clip, piece):
 
 
 def test_a_fit_with_tries_learns(clips, accelerator):
-    preset = Preset("tries", epochs=1, batch=4, tries=2, front_end=DETECTOR.front_end)
+    preset = Preset("tries", epochs=1, batch=4, mil_candidates=2, front_end=DETECTOR.front_end)
     torch.manual_seed(0)
     model = build_model("ecapa-tdnn", 5, 40, channels=8, mfa_channels=16, scale=2)
     before = {name: weight.clone() for name, weight in model.named_parameters()}
@@ -58,4 +58,4 @@ def test_a_fit_with_tries_learns(clips, accelerator):
 
 def test_tries_need_an_average():
     with pytest.raises(DataError, match="averaged weights"):
-        Preset("wrong", tries=2, average=0.0)
+        Preset("wrong", mil_candidates=2, ema_decay=0.0)

@@ -14,11 +14,9 @@ from train.data.datasets import donateacry
 from train.data.splits import split
 from train.fit import cross_validation as fitting_all
 from train.fit import trainer as fitting
-from train.fit.early_stopping import EarlyStopping, Score, score
-from train.fit.experiment import Experiment
 from train.fit.presets import BEST
-from train.fit.run import Run
-from train.fit.trainer import TrainingData
+from train.fit.run import Experiment, Run
+from train.fit.trainer import EarlyStopping, Score, TrainingData, score
 
 WATCHED = replace(BEST, epochs=4, batch=8, validation=0.34, patience=2)
 
@@ -69,7 +67,7 @@ def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitte
     held = clips.subset(range(0, 30, 6))
     data = TrainingData(clips.subset([i for i in range(30) if i % 6]), 5, held)
     # Such steps do nothing but harm.
-    preset = replace(WATCHED, epochs=12, learning_rate=0.5, average=0.0, schedule="constant")
+    preset = replace(WATCHED, epochs=12, learning_rate=0.5, ema_decay=0.0, schedule="constant")
     model, epochs = fitted(preset, channels=16, data=data)
     losses = [epoch.score.loss for epoch in epochs]
     best = int(np.argmin(losses))

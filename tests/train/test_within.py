@@ -12,7 +12,7 @@ from tests.train.small_fit import RESULTS, SYSTEM, fit
 from train.data.clips import cut_before_splitting
 from train.data.corpus import ONLY_LEARNT, DataError
 from train.data.splits import PROTOCOLS, OuterFold, split
-from train.fit.fold_checkpoints import saved_folds
+from train.fit.cross_validation import saved_folds
 from train.fit.presets import BEST
 
 

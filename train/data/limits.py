@@ -16,14 +16,14 @@ Range = tuple[float, float]
 
 PRESET: Mapping[str, Range] = {
     "epochs": (1, 100_000),
-    "draws": (0, 10_000_000),
+    "samples_per_epoch": (0, 10_000_000),
     "batch": (2, 100_000),
     "learning_rate": (0, 10),
     "weight_decay": (0, 10),
     "label_smoothing": (0, 0.99),
-    "balance": (0, 2),
-    "tries": (1, 100),
-    "average": (0, 0.99999),
+    "class_balance": (0, 2),
+    "mil_candidates": (1, 100),
+    "ema_decay": (0, 0.99999),
     "validation": (0, 0.5),
     "patience": (0, 100_000),
 }

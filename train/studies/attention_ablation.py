@@ -49,12 +49,10 @@ from train.data.clips import Clips
 from train.data.corpus import DataError
 from train.data.datasets import DATASETS, folder
 from train.data.splits import OuterFold, split
-from train.fit.cross_validation import front_end_of
-from train.fit.experiment import Experiment
-from train.fit.fold_checkpoints import saved_folds
+from train.fit.cross_validation import front_end_of, saved_folds
 from train.fit.predict import TrainingFrontEnd, predict
 from train.fit.presets import usual_preset
-from train.fit.run import Run
+from train.fit.run import Experiment, Run
 from train.scoring import results
 from train.scoring.results import read_predictions
 from train.studies.attention_facts import (
