@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from cry_model.checkpoint import CheckpointError
-from train.cli import check_labels, fit, grid, measure, prepare, publish, train_detector
+from train.cli import ablate_attention, fit, grid, measure, prepare, publish, train_detector
 from train.cli.options import FitOptions, Options, repeat
 from train.data.corpus import DataError, sentence
 from train.fit.devices import as_found
@@ -25,8 +25,11 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
     "train-detector": (train_detector.TrainDetectorOptions, train_detector.run, FITTING),
     "calibrate": (measure.CalibrateOptions, measure.run_calibrate, MEASURING),
     "permutation-test": (measure.PermutationTestOptions, measure.run_permutation_test, MEASURING),
-    "ablate-attention": (measure.AblateAttentionOptions, measure.run_ablate_attention, MEASURING),
-    "check-labels": (check_labels.CheckLabelsOptions, check_labels.run, MEASURING),
+    "ablate-attention": (
+        ablate_attention.AblateAttentionOptions,
+        ablate_attention.run,
+        MEASURING,
+    ),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }
 """Name -> the options that it makes, what it does with them, its panel in the help."""

@@ -124,3 +124,21 @@ def test_an_interval_that_includes_chance_is_said_to_be_chance(predictions):
         seeds=(0,),
     )
     assert not e.better_than_chance
+
+
+def test_a_difference_draws_the_same_groups_for_both():
+    """Against a plain loop that copies the rows of a drawn group."""
+    rng = np.random.default_rng(3)
+    groups, truth = np.repeat([f"baby {i}" for i in range(12)], 4), rng.integers(3, size=48)
+    before = rng.dirichlet(np.ones(3), 48)
+    after = 0.7 * before + 0.3 * np.eye(3)[truth]
+    found = metrics.bootstrap_difference("balanced_accuracy", truth, after, before, groups.tolist())
+    names, drawing, gains = np.unique(groups), np.random.default_rng(0), []
+    for _ in range(1000):
+        drawn = names[drawing.integers(12, size=12)]
+        rows = np.concatenate([np.flatnonzero(groups == name) for name in drawn])
+        scores = [
+            sk.balanced_accuracy_score(truth[rows], p[rows].argmax(1)) for p in (before, after)
+        ]
+        gains.append(scores[1] - scores[0])
+    assert (found.low, found.high) == pytest.approx(tuple(np.percentile(gains, [2.5, 97.5])))

@@ -19,21 +19,20 @@ from cry_model import FrontEnd, load_checkpoint
 from tests.train import small_fit
 from tests.train.small_fit import SYSTEM
 from train.__main__ import main
+from train.cli.ablate_attention import Cell, rebuild
 from train.data.cache import find_corpus
-from train.data.clips import Clips, cut_before_splitting
+from train.data.clips import Clips, cut_before_splitting, permute_labels
 from train.data.corpus import DataError, Item
 from train.data.datasets.donateacry import LABELS
 from train.data.splits import split
 from train.fit.cross_validation import saved_folds
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
-from train.studies.attention_ablation import Cell, rebuild
 from train.studies.permutation_test import (
     against,
     chance,
     kept_labels,
     scores,
-    shuffled,
     statistics,
 )
 
@@ -65,7 +64,7 @@ def of_groups(clips):
 
 def test_every_group_gets_the_labels_of_one_that_is_as_large():
     clips = synthetic(SIZES)
-    permuted = [shuffled(clips, "abc", seed) for seed in range(30)]
+    permuted = [permute_labels(clips, "abc", seed) for seed in range(30)]
     before = of_groups(clips)
     for one in permuted:
         assert Counter(of_groups(one).values()) == Counter(before.values())
@@ -80,7 +79,7 @@ def test_every_group_gets_the_labels_of_one_that_is_as_large():
     assert len({tuple(item.label for item in one.items) for one in permuted}) > 20
     orders = {tuple(i.label for i in one.items if i.group == "9") for one in permuted}
     assert len(orders) > 1
-    again = shuffled(clips, "abc", 3)
+    again = permute_labels(clips, "abc", 3)
     assert again.items == permuted[3].items
 
 
@@ -90,12 +89,12 @@ def test_every_group_is_as_likely_a_donor():
         Item(i.path, "wxyz"[int(i.group)], i.recording, i.source, i.group) for i in clips.items
     )
     clips = Clips(items, clips.labels, clips.seconds, clips.rates, clips.waveforms, {})
-    first = Counter(shuffled(clips, "wxyz", seed).items[0].label for seed in range(400))
+    first = Counter(permute_labels(clips, "wxyz", seed).items[0].label for seed in range(400))
     assert all(70 < first[label] < 130 for label in "wxyz")  # 100 expected, deviation 9
 
 
 def test_the_parts_of_a_recording_keep_one_label():
-    permuted = shuffled(synthetic(SIZES, pieces=3), "abc", 1)
+    permuted = permute_labels(synthetic(SIZES, pieces=3), "abc", 1)
     named = defaultdict(set)
     for item in permuted.items:
         named[item.recording].add(item.label)
@@ -138,7 +137,9 @@ def test_knowing_the_group_again_looks_like_knowledge_unless_groups_are_kept_apa
     units = Clips(items, labels, units.seconds, units.rates, units.waveforms, {})
 
     def permuted(protocol):
-        found = [scores(shuffled(units, "abc", s), rows, "abc", protocol, 5) for s in range(10)]
+        found = [
+            scores(permute_labels(units, "abc", s), rows, "abc", protocol, 5) for s in range(10)
+        ]
         return np.mean([one["balanced_accuracy"] for one in found])
 
     assert permuted("recording") > 0.9
@@ -191,7 +192,7 @@ def test_what_got_its_own_label_back_is_counted(monkeypatch):
     found = chance(units, "x", "abc", FrontEnd(BEST.front_end), "recording", 2, 200)
     assert found.kept["c"] == 1  # its group is alone in its size
     assert found.kept["a"] == pytest.approx(0.5, abs=0.1)  # two of four groups have it
-    one = shuffled(units, "abc", 0)
+    one = permute_labels(units, "abc", 0)
     same = [i.label == j.label for i, j in zip(units.items, one.items, strict=True)]
     a = [hit for hit, item in zip(same, units.items, strict=True) if item.label == "a"]
     assert kept_labels(units, one)["a"] == np.mean(a)
@@ -252,7 +253,7 @@ def test_a_system_is_fitted_to_labels_that_were_dealt_out(fit, clips, made_up_ro
     place = out / "results" / "donateacry" / "clip" / SYSTEM
     table = pd.read_csv(place / "predictions.csv")
     told = dict(zip(table["recording"], table["label"], strict=True))
-    permuted = {item.recording: item.label for item in shuffled(clips, LABELS, 4).items}
+    permuted = {item.recording: item.label for item in permute_labels(clips, LABELS, 4).items}
     assert told == permuted
     assert told != {item.recording: item.label for item in clips.items}
     assert json.loads((place / "run.json").read_text())["configuration"]["permuted_labels"] == 4

@@ -76,7 +76,7 @@ def test_it_is_refused_at_once(made_up_root, tmp_path, capsys, monkeypatch, syst
         (["reused_classifier={'hidden':8}"], "--teacher"),
         (["channels=0"], "channels must be a whole number from 4"),
         (["heads=3", "channels=8"], "cannot be split"),
-        (["batch=1000000000"], "batch is a whole number"),
+        (["batch=1000000000"], "batch must be a whole number"),
     ],
 )
 def test_what_only_the_run_can_tell(made_up_root, tmp_path, capsys, settings, said):

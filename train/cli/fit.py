@@ -15,8 +15,8 @@ from cry_model.frontend import FrontEndConfig
 from cry_model.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
 from train.cli.options import FitOptions, FittingOptions
 from train.cli.prepare import cautions
-from train.data.cache import SUFFIX, Prepared, describe, find_corpus, with_folds, with_unlabelled
-from train.data.clips import cut_before_splitting
+from train.data.cache import SUFFIX, describe, find_corpus, with_folds, with_unlabelled
+from train.data.clips import Prepared, cut_before_splitting, permute_labels
 from train.data.corpus import ONLY_LEARNT, DataError
 from train.data.datasets import DATASETS
 from train.data.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
@@ -34,7 +34,6 @@ from train.fit.presets import (
 )
 from train.fit.run import REUSED, Experiment, Run, build, settings_of
 from train.publish.hub import Destination, PublishError
-from train.studies.permutation_test import shuffled
 
 
 def run(options: FitOptions) -> None:
@@ -189,9 +188,8 @@ def plan(options: FitOptions, system: str, accelerator: Accelerator) -> Iterator
         data, extra = recordings(options, name, preset, accelerator)
         data, folds = with_folds(data, options.protocol, options.folds)
         if options.permute_labels is not None:
-            labelled = data.clips.labelled()
-            clips = shuffled(labelled, data.corpus.labels, options.permute_labels)
-            data = replace(data, clips=clips)
+            labelled, labels = data.clips.labelled(), data.corpus.labels
+            data = replace(data, clips=permute_labels(labelled, labels, options.permute_labels))
         if options.outer_fold is not None and options.outer_fold >= folds:
             raise DataError(f"--outer-fold counts from 0; the folds are {folds}.")
         experiment = Experiment(

@@ -1,4 +1,4 @@
-"""``python -m train calibrate``, ``permutation-test`` and ``ablate-attention``."""
+"""``python -m train calibrate`` and ``permutation-test``."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -10,7 +10,6 @@ from cry_model.calibration import Calibration
 from cry_model.checkpoint import (
     CONFIG,
     CheckpointConfig,
-    CheckpointError,
     load_checkpoint,
     read_evaluation,
     to_json,
@@ -18,15 +17,13 @@ from cry_model.checkpoint import (
 )
 from cry_model.hub import find_checkpoint
 from cry_model.records import words
-from cry_model.registry import list_models, make_front_end
+from cry_model.registry import make_front_end
 from cry_model.results import RUN, current, whole_seeds, write_record
 from train.cli.options import (
     A_FILE,
     CORPORA,
-    SYSTEMS,
     CorpusOptions,
     Coverage,
-    Device,
     Options,
     Protocols,
     one_of,
@@ -37,19 +34,9 @@ from train.data.cache import find_corpus, with_folds
 from train.data.corpus import DataError
 from train.data.datasets import DATASETS
 from train.data.splits import FOLDS, PROTOCOLS
-from train.fit.devices import make_accelerator
 from train.fit.presets import usual_preset
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
-from train.studies.attention_ablation import (
-    EFFECT,
-    AttentionEffect,
-    find_cells,
-    measure,
-    rebuild,
-    write_effect,
-)
-from train.studies.neutral import ablations
 from train.studies.permutation_test import chance
 
 SHARED = ("system", "dataset", "data", "settings", "preset")
@@ -189,76 +176,3 @@ def run_permutation_test(options: PermutationTestOptions) -> None:
                 f"  {words(metric)}: true labels {one.value:.3f}; permuted {one.mean:.3f}, middle "
                 f"95% {one.low:.3f} to {one.high:.3f}; p = {one.p:.3f}"
             )
-
-
-@dataclass(frozen=True, kw_only=True)
-class AblateAttentionOptions(CorpusOptions):
-    """Measure what each attention does to the answers of saved folds.
-
-    The weights that 'fit --save-folds' saved answer once more, with each attention replaced by a
-    mean or uniform one; what becomes of the held-out answers, and what the attention is like, goes
-    to attention_effect.json beside the predictions. What is there and newer than weights and
-    predictions is not measured again.
-    """
-
-    out: Annotated[Path, option("where 'fit' put results and saved folds")] = Path("runs")
-    dataset: Annotated[
-        list[str], option("only these; by default all that are there", metavar="DATASET")
-    ] = ()
-    protocol: Annotated[
-        list[str], option("only these; by default all", parser=one_of(PROTOCOLS))
-    ] = ()
-    system: Annotated[
-        list[str],
-        option(
-            f"only these, by default all; of {SYSTEMS}",
-            parser=one_of(list_models()),
-            metavar="SYSTEM",
-        ),
-    ] = ()
-    device: Device = "auto"
-
-
-def run_ablate_attention(options: AblateAttentionOptions) -> None:
-    """Measure cell by cell; what is wrong with one does not stop the others.
-
-    Raises:
-        DataError: at the end, with a sentence for each that could not be measured.
-    """
-    accelerator = make_accelerator(options.device)  # its precision is for fitting
-    wrong = []
-    for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
-        try:
-            if cell.newer(EFFECT):
-                print(f"{cell}: is measured already.")
-                continue
-            model, config = load_checkpoint(cell.kept[0][2])
-            if not ablations(model):
-                print(f"{cell}: has no attention that could be ablated.")
-                continue
-            one = rebuild(cell, config, options.data_root, options.cache, accelerator)
-            with one.lock(cell.results_folder):  # a fit would change the predictions meanwhile
-                effect = measure(one, cell.kept)
-                write_effect(cell.results_folder, effect)
-            print(f"{cell}: {describe(effect)}", flush=True)
-        except (CheckpointError, DataError) as error:
-            wrong.append(f"{cell}: {error}")
-    if wrong:
-        raise DataError("\n".join(wrong))
-
-
-def describe(effect: AttentionEffect) -> str:
-    """Put what became of the answers into lines, one for each ablation."""
-    seeds = ", ".join(map(str, effect.seeds))
-    lines = [f"{effect.recordings} recordings in {effect.groups} groups, seeds {seeds}."]
-    for name, found in effect.ablated.items():
-        recall = found.metrics["balanced_accuracy"]
-        lines.append(
-            f"  {name} neutral: balanced accuracy {recall.neutral}, as fitted "
-            f"{recall.fitted}, difference {recall.difference}; another answer "
-            f"for {found.changed}, distance {found.distance}"
-        )
-    if effect.differential is not None:
-        entropies = effect.differential.entropy_1, effect.differential.entropy_2
-        lines.append("  entropy of A1 and A2 over log N: " + ", ".join(map(str, entropies)))
-    return "\n".join(lines)

@@ -10,7 +10,8 @@ import pandas as pd
 import typer
 
 from train.cli.options import CORPORA, CorpusOptions, one_of, option
-from train.data.cache import Prepared, describe, prepare
+from train.data.cache import describe, prepare
+from train.data.clips import Prepared
 from train.data.corpus import ONLY_LEARNT, DataError, Item
 from train.data.datasets import DATASETS, folder
 from train.data.datasets.tables import plain

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from cry_model.declared import Within
 from cry_model.frontend import resample
-from train.data.limits import AUGMENTATION, require_levels, require_number, require_numbers
+from train.data.corpus import require_declared
+
+
+@dataclass(frozen=True)
+class Two:
+    """A condition on a list: it has two entries."""
+
+    def __str__(self) -> str:
+        return "of two numbers"
+
+    def holds(self, value: tuple[float, ...]) -> bool:
+        return len(value) == 2
+
+
+Levels = Annotated[tuple[Annotated[float, Within(-200, 100)], ...], Two()]
+"""Least and most decibels."""
 
 
 @dataclass(frozen=True)
@@ -30,25 +47,20 @@ class Augmentation:
         damage: chance of each kind of damage by room, microphone and codec (:func:`degrade`).
     """
 
-    gain_db: float = 3.0
-    noise_db: tuple[float, float] | None = (-45.0, -20.0)
-    tilt_db: float = 2.0
-    time_mask: int = 30
-    band_mask: int = 8
-    mixup: float = 0.2
-    equaliser_db: float = 0.0
-    speed: float = 0.0
-    under: int | None = None
-    under_db: tuple[float, float] = (-5.0, 20.0)
-    damage: float = 0.0
+    gain_db: Annotated[float, Within(0, 100)] = 3.0
+    noise_db: Levels | None = (-45.0, -20.0)
+    tilt_db: Annotated[float, Within(0, 100)] = 2.0
+    time_mask: Annotated[int, Within(0, 10_000)] = 30
+    band_mask: Annotated[int, Within(0, 10_000)] = 8
+    mixup: Annotated[float, Within(0, 100)] = 0.2
+    equaliser_db: Annotated[float, Within(0, 100)] = 0.0
+    speed: Annotated[float, Within(0, 0.5)] = 0.0
+    under: Annotated[int, Within(0, 1000)] | None = None
+    under_db: Levels = (-5.0, 20.0)
+    damage: Annotated[float, Within(0, 1)] = 0.0
 
     def __post_init__(self):
-        require_numbers(self, AUGMENTATION)
-        if self.noise_db is not None:
-            require_levels("noise_db", self.noise_db)
-        require_levels("under_db", self.under_db)
-        if self.under is not None:  # whether there is such a class, the run sees
-            require_number("under", self.under, (0, 1000), True)
+        require_declared(self)
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, replace
 from pathlib import Path
 
 import torch
@@ -22,7 +22,7 @@ from cry_model.acoustic_features import AcousticConfig
 from cry_model.checkpoint import write_atomically
 from cry_model.frontend import FrontEndConfig
 from cry_model.registry import AnyConfig, make_front_end
-from train.data.clips import Clips, join, load_clips
+from train.data.clips import Clips, Prepared, join, load_clips
 from train.data.corpus import ONLY_LEARNT, Corpus, DataError, Item, related
 from train.data.datasets import DATASETS, Dataset
 from train.data.grouping import near_duplicates
@@ -34,14 +34,6 @@ PREPARES = (
     "sample_rate", "low_hz", "high_hz", "window", "hop", "trim_db", "trim_margin",
 )  # fmt: skip
 """The fields of a front end's configuration that decide what ``prepare`` gives."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A corpus's name, labels and terms, and what of it can be used, in memory."""
-
-    corpus: Corpus
-    clips: Clips
 
 
 def preparation(config: AnyConfig) -> dict[str, float | str]:

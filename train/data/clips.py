@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -77,6 +79,14 @@ class Clips:
             digest.update(repr(fact).encode())
             digest.update(wave.numpy())
         return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A corpus's name, labels and terms, and what of it can be used, in memory."""
+
+    corpus: Corpus
+    clips: Clips
 
 
 def join(first: Clips, second: Clips) -> Clips:
@@ -154,3 +164,33 @@ def cut_before_splitting(clips: Clips, config: AnyConfig) -> Clips:
     return Clips(
         tuple(items), stacked, tuple(seconds), tuple(rates), tuple(waveforms), clips.left_out
     )
+
+
+def permute_labels(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
+    """Give every group the labels of another one with as many recordings, in any order.
+
+    So a group is as much of one label as before, and all labels are as frequent. If labels have
+    nothing to do with the sound but through how many recordings a group has, one such permutation
+    is as likely as another. A group may get its own labels; one that no other is as large as always
+    does, in another order.
+
+    Args:
+        clips: all labelled; those of one recording, which have one label, keep one.
+        labels: of the corpus, in the order of the indices.
+        seed: of the permutation.
+    """
+    label_of = {item.recording: item.label for item in clips.items}
+    of_group: dict[str, list[str]] = defaultdict(list)
+    for name, group in {item.recording: item.group for item in clips.items}.items():
+        of_group[group].append(name)
+    alike: dict[int, list[list[str]]] = defaultdict(list)
+    for names in of_group.values():
+        alike[len(names)].append(names)
+    chance, permuted = np.random.default_rng(seed), {}
+    for groups in alike.values():
+        for names, donor in zip(groups, chance.permutation(len(groups)), strict=True):
+            own = [label_of[name] for name in groups[donor]]
+            permuted.update(zip(names, chance.permutation(own).tolist(), strict=True))
+    items = tuple(replace(item, label=permuted[item.recording]) for item in clips.items)
+    indices = torch.tensor([labels.index(item.label) for item in items])
+    return replace(clips, items=items, labels=indices)

@@ -7,9 +7,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cry_model import declared
+
 
 class DataError(ValueError):
     """A corpus that is missing or unusable; the message says what to put where."""
+
+
+def require(holds: bool, sentence: str) -> None:
+    """Raise a DataError with this sentence, unless something holds."""
+    if not holds:
+        raise DataError(sentence)
+
+
+def require_declared(record: object) -> None:
+    """Hold every field of a dataclass against the type and range that it declares.
+
+    A range keeps a slip of the keyboard from ending in a trace or in full memory.
+
+    Raises:
+        DataError: if a field is something else.
+    """
+    try:
+        declared.require_declared(record)
+    except ValueError as error:
+        raise DataError(f"{error}.") from None
 
 
 def related(one: str, other: str) -> bool:

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from cry_model.acoustic_features import FEATURES, AcousticConfig, AcousticFrontEnd
 from cry_model.frontend import Clip, Pieces
-from train.data.cache import Prepared
-from train.data.clips import Clips
+from train.data.clips import Clips, Prepared
 from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets import challenge6
 from train.data.grouping import equal_lengths, join

@@ -5,14 +5,14 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from cry_model.acoustic_features import AcousticConfig
+from cry_model.declared import Within
 from cry_model.frontend import PAPER_FRONT_END, FrontEndConfig
 from cry_model.registry import ON_FEATURES, AnyConfig
 from train.data.augmentation import Augmentation
-from train.data.corpus import DataError
-from train.data.limits import PRESET, require, require_numbers
+from train.data.corpus import DataError, require, require_declared
 
 
 @dataclass(frozen=True)
@@ -42,24 +42,22 @@ class Preset:
 
     name: str
     front_end: AnyConfig = field(default_factory=FrontEndConfig)
-    epochs: int = 30
-    samples_per_epoch: int = 0
-    batch: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
+    epochs: Annotated[int, Within(1, 100_000)] = 30
+    samples_per_epoch: Annotated[int, Within(0, 10_000_000)] = 0
+    batch: Annotated[int, Within(2, 100_000)] = 32
+    learning_rate: Annotated[float, Within(0, 10)] = 1e-3
+    weight_decay: Annotated[float, Within(0, 10)] = 0.05
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    label_smoothing: float = 0.05
-    class_balance: float = 1.0
-    mil_candidates: int = 1
-    ema_decay: float = 0.99
-    validation: float = 0.0
-    patience: int = 0
+    label_smoothing: Annotated[float, Within(0, 0.99)] = 0.05
+    class_balance: Annotated[float, Within(0, 2)] = 1.0
+    mil_candidates: Annotated[int, Within(1, 100)] = 1
+    ema_decay: Annotated[float, Within(0, 0.99999)] = 0.99
+    validation: Annotated[float, Within(0, 0.5)] = 0.0
+    patience: Annotated[int, Within(0, 100_000)] = 0
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
-        require_numbers(self, PRESET)
-        known = ("one-cycle", "constant")
-        require(self.schedule in known, f"schedule is one of {known}, not {self.schedule!r:.60}.")
+        require_declared(self)
         require(
             not 0 < self.validation < 0.01,
             f"validation holds back a share of at least 0.01, or 0 for none: {self.validation}.",

@@ -21,8 +21,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from cry_model.acoustic_features import AcousticConfig
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.registry import AnyConfig, build_model, get_system
-from train.data.cache import Prepared
-from train.data.clips import Clips, cut_before_splitting
+from train.data.clips import Clips, Prepared, cut_before_splitting
 from train.data.corpus import ONLY_LEARNT, DataError, Item
 from train.data.splits import OuterFold
 from train.fit.distillation import Start, Teacher

@@ -12,9 +12,8 @@ there the test is approximate.
 from __future__ import annotations
 
 import warnings
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -28,41 +27,10 @@ from tqdm import tqdm
 
 from cry_model.frontend import FrontEnd
 from cry_model.metrics import METRICS
-from train.data.clips import Clips, cut_before_splitting
+from train.data.clips import Clips, cut_before_splitting, permute_labels
 from train.data.corpus import DataError
 from train.data.splits import split
 from train.fit.predict import TrainingFrontEnd, of_each_piece
-
-
-def shuffled(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
-    """Every group gets the labels of another one with as many recordings, in any order.
-
-    So a group is as much of one label as before, and all labels are as frequent. If labels have
-    nothing to do with the sound but through how many recordings a group has, one such permutation
-    is as likely as another. A group may get its own labels; one that no other is as large as always
-    does, in another order.
-
-    Args:
-        clips: all labelled; those of one recording, which have one label, keep one.
-        labels: of the corpus, in the order of the indices.
-        seed: of the permutation.
-    """
-    label_of = {item.recording: item.label for item in clips.items}
-    of_group: dict[str, list[str]] = defaultdict(list)
-    for name, group in {item.recording: item.group for item in clips.items}.items():
-        of_group[group].append(name)
-    alike: dict[int, list[list[str]]] = defaultdict(list)
-    for names in of_group.values():
-        alike[len(names)].append(names)
-    chance, permuted = np.random.default_rng(seed), {}
-    for groups in alike.values():
-        for names, donor in zip(groups, chance.permutation(len(groups)), strict=True):
-            own = [label_of[name] for name in groups[donor]]
-            permuted.update(zip(names, chance.permutation(own).tolist(), strict=True))
-    items = tuple(replace(item, label=permuted[item.recording]) for item in clips.items)
-    indices = torch.tensor([labels.index(item.label) for item in items])
-    return replace(clips, items=items, labels=indices)
-
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
 SEED = 0
@@ -142,7 +110,7 @@ def chance(
     true = scores(units, rows, labels, protocol, folds)
     kept, permuted = [], []
     for seed in tqdm(range(shuffles), desc=f"Labels permuted, {protocol}", unit="time"):
-        other = shuffled(units, labels, seed)
+        other = permute_labels(units, labels, seed)
         permuted.append(scores(other, rows, labels, protocol, folds))
         kept.append(kept_labels(units, other))
     return Chance(

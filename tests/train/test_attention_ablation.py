@@ -1,0 +1,423 @@
+"""Each ablation beside the network by hand, and ``ablate-attention`` beside other computations."""
+
+import copy
+import json
+import math
+import os
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+import soundfile
+import torch
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
+from torch.nn.functional import conv1d
+
+import cry_model
+from cry_model.layers import DifferentialAttention
+from train.__main__ import main
+from train.data.datasets.donateacry import LABELS
+from train.fit.cross_validation import saved_folds
+from train.studies.attention_ablation import ablated, ablations, averaging, same
+
+TEMPORAL = {"temporal", "channel", "channel_fixed"}
+MULTI_SCALE = {"multi_scale", "multi_scale_fixed"}
+ALL = {"differential", *TEMPORAL, *MULTI_SCALE}
+SETTINGS = [
+    {"stages": 1},
+    {"stages": 2, "deviations": True, "heads": 2, "token_bias": 1.0, "block_residual": False},
+]
+
+
+def build(**settings):
+    """In float64, with gates far from 1/2 and statistics as a fit would leave them."""
+    torch.manual_seed(0)
+    settings = {"channels": 8, **settings}
+    model = cry_model.build_model("improved-ecapa-tdnn", 3, 5, **settings).double().eval()
+    for name, tensor in model.state_dict().items():
+        if name.endswith("running_mean"):
+            tensor.normal_()
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 2)
+        if any(part in name for part in ("_gate.weight", "recalibrate", "q1", "q2", "k1", "k2")):
+            tensor.mul_(4)
+    return model
+
+
+@pytest.fixture(scope="module")
+def features():
+    return torch.randn(6, 5, 40, dtype=torch.float64, generator=torch.manual_seed(1))
+
+
+def by_hand(model, features, name, gates=None):
+    """The whole forward pass with one attention replaced, from the layers' weights alone.
+
+    ``gates`` holds the average gates of each block for the fixed ones.
+    """
+
+    def sigma(x):
+        return 1 / (1 + np.exp(-x.detach().numpy()))
+
+    def tensor(array):
+        return torch.from_numpy(np.ascontiguousarray(array))
+
+    def temporal_channel(module, x, number):
+        x_rse = x + module.rse.se(x)
+        gate = module.temporal_gate
+        a_t = sigma(conv1d(x_rse, gate.weight, gate.bias, padding=3))[:, 0]
+        a_c = sigma(x_rse.mean(-1) @ module.channel_gate.weight.T + module.channel_gate.bias)
+        if name == "temporal":
+            a_t = np.repeat(a_t.sum(1)[:, None] / a_t.shape[1], a_t.shape[1], axis=1)
+        if name == "channel":
+            a_c = np.repeat(a_c.sum(1)[:, None] / a_c.shape[1], a_c.shape[1], axis=1)
+        if name == "channel_fixed":
+            a_c = np.stack([gates[number]] * len(x))
+        return x + module.out(tensor(a_t[:, None, :] * a_c[:, :, None]) * x_rse)
+
+    def stage(module, x, number, which):
+        mca = module.mca
+        parts = mca.reduce(x).chunk(4, dim=1)
+        f = [mca.convs[i](parts[i]) for i in range(3)]
+        f_cat = torch.cat([*f, mca.pool(parts[3])], dim=1)
+        s = sigma(mca.recalibrate.w2(mca.recalibrate.w1(f_cat.mean(-1)).relu()))
+        if name == "multi_scale":
+            s = np.repeat(s.sum(1)[:, None] / s.shape[1], s.shape[1], axis=1)
+        if name == "multi_scale_fixed":
+            s = np.stack([gates[number][which]] * len(x))
+        hidden = module.norm((tensor(s)[:, :, None] * f_cat).relu())
+        return x + module.dilated(module.project(hidden))
+
+    x = model.stem(features)
+    tokens = [model.pool(x)]
+    for number, block in enumerate(model.blocks):
+        hidden = block.expand(temporal_channel(block.attention, x, number))
+        for which, part in enumerate(block.res2.stages):
+            hidden = stage(part, hidden, number, which)
+        added = block.se(block.merge(hidden))
+        out = x + added if block.residual else added
+        x = x + out
+        tokens.append(model.pool(out))
+    z = model.pool_norm(torch.cat(tokens, dim=-1))
+    z = z.view(len(features), -1, model.channels)
+    if name == "differential":
+        weight, count = model.differential.lambda_, z.shape[1]
+        values = z @ model.differential.v.weight.T
+        z = (1 - weight) / count * values.sum(1, keepdim=True) * z
+    else:
+        z = model.differential(z)[0]
+    return model.classifier(z.flatten(1))
+
+
+def average_gates(model, features, name):
+    """Of the maps that the model returns: per block, (channels,) or (stages, 4 channels)."""
+    maps = model(features, return_attention=True)[1]
+    if name == "channel_fixed":
+        return [a_c.numpy().mean(0) for a_c in maps.channel]
+    return [s.numpy().mean(0).reshape(s.shape[1], -1) for s in maps.multi_scale]
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=["4 tokens", "8 tokens"])
+@pytest.mark.parametrize("name", sorted(ALL))
+@torch.no_grad()
+def test_the_answer_is_that_of_the_network_by_hand(settings, name, features):
+    model = build(**settings)
+    gates = average_gates(model, features, name) if name.endswith("_fixed") else None
+    with averaging(model) as averages:
+        for batch in features.split(4):  # each piece counts alike, not each batch
+            model(batch)
+    fitted = model(features)
+    torch.testing.assert_close(by_hand(model, features, "none"), fitted, rtol=0, atol=1e-10)
+    with ablated(model, name, averages):
+        found = model(features)
+    torch.testing.assert_close(found, by_hand(model, features, name, gates), rtol=0, atol=1e-10)
+    assert (found - fitted).abs().max() > 1e-5  # it does make a difference here
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
+@torch.no_grad()
+def test_the_model_is_the_same_afterwards(name, features):
+    model = build(stages=1)
+    before, weights = model(features), copy.deepcopy(model.state_dict())
+    with averaging(model) as averages:
+        assert torch.equal(model(features), before)
+    with pytest.raises(RuntimeError), ablated(model, name, averages):
+        model(features[:, :2])  # fails in the middle: the bands are not the model's
+    assert torch.equal(model(features), before)
+    assert all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("bias", [0, 30, -30])
+@torch.no_grad()
+def test_float32_answers_as_float64_does(bias, features):
+    """Also where gates are saturated: 1 - 1e-13 is 1 in float32."""
+    model = build(stages=1)
+    for block in model.blocks:
+        block.attention.temporal_gate.bias.add_(bias)
+        block.res2.stages[0].mca.recalibrate.w2.bias.add_(bias)
+    single = copy.deepcopy(model).float()
+    with averaging(model) as averages, averaging(single) as of_single:
+        model(features)
+        single(features.float())
+    for name in ablations(model):
+        with ablated(model, name, averages), ablated(single, name, of_single):
+            expected, found = model(features), single(features.float())
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("system", "without"),
+    [
+        ("improved-ecapa-tdnn", set()),
+        ("improved-ecapa-tdnn-no-mca", MULTI_SCALE),
+        ("improved-ecapa-tdnn-no-rse", TEMPORAL),
+        ("improved-ecapa-tdnn-no-diff-attention", {"differential"}),
+        ("ecapa-tdnn", ALL),
+        ("resnet18", ALL),
+    ],
+)
+def test_a_system_has_what_its_modules_allow(system, without):
+    assert set(ablations(cry_model.build_model(system, 3, 16))) == ALL - without
+
+
+# The command
+
+WHOLE, PLAIN = "improved-ecapa-tdnn", "improved-ecapa-tdnn-no-diff-attention"
+NARROW = {"channels": 8, "mfa_channels": 8, "bottleneck": 8, "embedding": 8}
+COLUMNS = [f"p_{label}" for label in LABELS]
+SMALL = ("channels=8", "stages=1", "batch=8", "learning_rate=0.003")
+SCORES = {
+    "accuracy": lambda y, p: accuracy_score(y, p.argmax(1)),
+    "balanced_accuracy": lambda y, p: balanced_accuracy_score(y, p.argmax(1)),
+    "macro_auc": lambda y, p: np.mean([roc_auc_score(y == c, p[:, c]) for c in range(len(LABELS))]),
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Two babies of each label with one clip of 7 s: noise of a band and a rhythm of its own."""
+    root, rate = tmp_path_factory.mktemp("data"), 8000
+    rng, time = np.random.default_rng(0), np.arange(7 * rate) / rate
+    for i, label in enumerate(LABELS):
+        folder = root / "donateacry" / label
+        folder.mkdir(parents=True)
+        for n in range(2):
+            tone = np.sin(2 * np.pi * (400 + 300 * i) * time) + 0.3 * rng.standard_normal(len(time))
+            wave = tone * (0.2 + np.abs(np.sin(np.pi * (1 + n) * time))) / 4
+            name = f"{i:04d}{n:04d}-0000-0000-0000-{'A' * 12}-143043{n:04d}-1.0-m-04-hu.wav"
+            soundfile.write(folder / name, wave, rate, subtype="PCM_16")
+    return root
+
+
+def command(name, root, out, *more):
+    where = ["--data-root", root, "--out", out, "--cache", root / "cache", "--device", "cpu"]
+    return main([str(word) for word in (name, *where, *more)])
+
+
+def fit(root, out, *more):
+    how = ["--dataset", "donateacry", "--protocol", "clip", "--folds", "2", "--epochs", "2"]
+    how += ["--save-folds", "--no-checkpoint", "--set", *SMALL]
+    return command("fit", root, out, *how, *more)
+
+
+def ablate(root, out, *more):
+    return command("ablate-attention", root, out, *more)
+
+
+@pytest.fixture(scope="module")
+def out(root, tmp_path_factory):
+    """Two seeds of the whole system, one of a system with less, and weights without attention."""
+    out = tmp_path_factory.mktemp("runs")
+    assert fit(root, out, "--system", WHOLE, "--seeds", "0", "1") == 0
+    assert fit(root, out, "--system", PLAIN) == 0
+    plain = cry_model.CheckpointConfig("ecapa-tdnn", LABELS, cry_model.FrontEndConfig(), NARROW)
+    place = out / "folds" / "donateacry" / "clip" / "ecapa-tdnn" / "seed0-fold0"
+    cry_model.save_checkpoint(place, plain.build(), plain)
+    assert ablate(root, out) == 0
+    return out
+
+
+@pytest.fixture
+def copied(out, tmp_path):
+    return shutil.copytree(out, tmp_path, dirs_exist_ok=True)
+
+
+def cell(out, system=WHOLE):
+    return out / "results" / "donateacry" / "clip" / system
+
+
+def effect(out, system=WHOLE):
+    return cell(out, system) / "attention_effect.json"
+
+
+def read(out, system=WHOLE):
+    return json.loads(effect(out, system).read_text())
+
+
+def folds(out, system=WHOLE):
+    return {(s, f): folder for s, f, folder in saved_folds(out, "donateacry", "clip", system)}
+
+
+@pytest.fixture(scope="module")
+def tested(out, root):
+    """(seed, fold, model, features, rows of predictions) with the pieces that a fold tests.
+
+    Cut by hand: under the protocol ``clip`` a recording in prepared form is two equal parts.
+    """
+    table = pd.read_csv(cell(out) / "predictions.csv")
+    found = []
+    for (seed, fold), folder in folds(out).items():
+        model, config = cry_model.load_checkpoint(folder)
+        front_end = cry_model.FrontEnd(config.front_end)
+        rows = table[(table["seed"] == seed) & (table["fold"] == fold)]
+        features = []
+        for clip in rows["clip"]:
+            recording, part, _ = clip.split("#")
+            file = next(root.glob(f"donateacry/*/{recording}*"))
+            wave = front_end.prepare(cry_model.audio.load(file)).waveform
+            features.append(front_end(wave.tensor_split(2)[int(part)][None]))
+        found.append((seed, fold, model, features, rows))
+    return found
+
+
+def answers(tested):
+    """Predictions of every piece as the models now answer, one piece at a time."""
+    tables = []
+    for seed, _, model, features, rows in tested:
+        with torch.no_grad():
+            logits = torch.cat([model(piece) for piece in features])
+        values = logits.double().softmax(-1).numpy()
+        tables.append(rows.assign(seed=seed, **dict(zip(COLUMNS, values.T, strict=True))))
+    every = pd.concat(tables)
+    mean = every.groupby(["recording", "seed", "label"], as_index=False)[COLUMNS].mean()
+    truth = mean["label"].map(LABELS.index).to_numpy()
+    return truth, mean[COLUMNS].to_numpy()
+
+
+def test_what_uniform_maps_do_is_what_another_way_of_computing_gives(out, tested, monkeypatch):
+    truth, before = answers(tested)
+
+    def uniform(self, query, key):
+        batch, tokens, _ = query.shape
+        return torch.full((batch, self.heads, tokens, tokens), 1 / tokens)
+
+    monkeypatch.setattr(DifferentialAttention, "attend", uniform)
+    _, after = answers(tested)
+    found = read(out)["ablated"]["differential"]
+    for name, score in SCORES.items():
+        paired = found["metrics"][name]
+        assert paired["fitted"]["value"] == pytest.approx(score(truth, before), abs=1e-9)
+        assert paired["neutral"]["value"] == pytest.approx(score(truth, after), abs=1e-9)
+        gain = paired["neutral"]["value"] - paired["fitted"]["value"]
+        assert paired["difference"]["value"] == pytest.approx(gain, abs=1e-12)
+    changed = np.mean(before.argmax(1) != after.argmax(1))
+    assert found["changed"]["value"] == pytest.approx(changed)
+    distance = np.abs(before - after).sum(1).mean() / 2
+    assert distance > 1e-4  # it does something here
+    assert found["distance"]["value"] == pytest.approx(distance, rel=1e-3)
+
+
+def test_fitted_scores_are_those_of_the_run_and_each_system_has_what_it_has(out):
+    for system, names in ((WHOLE, ALL), (PLAIN, ALL - {"differential"})):
+        record = json.loads((cell(out, system) / "run.json").read_text())
+        measured, found = record["metrics"]["recording"]["metrics"], read(out, system)
+        assert set(found["ablated"]) == names
+        for one in found["ablated"].values():
+            for name in SCORES:
+                assert one["metrics"][name]["fitted"] == pytest.approx(measured[name], abs=1e-6)
+        assert (found["differential"] is None) == (system == PLAIN)
+        assert (found["seeds"], found["folds"]) == (record["seeds"], 2)
+    assert not effect(out, "ecapa-tdnn").exists()
+
+
+def test_entropies_and_lambda_are_those_of_the_maps(out, tested):
+    maps = []
+    for *_, model, features, _ in tested:
+        with torch.no_grad():
+            maps += [model(piece, return_attention=True)[1] for piece in features]
+    found = read(out)
+    assert found["pieces"] == len(maps) == 2 * 20
+    assert (found["recordings"], found["groups"]) == (10, 10)
+    for which in "12":
+        rows = [getattr(one, f"differential_{which}").numpy().reshape(-1, 8) for one in maps]
+        expected = np.mean([scipy.stats.entropy(row, axis=1).mean() / math.log(8) for row in rows])
+        value = found["differential"][f"entropy_{which}"]
+        assert value["value"] == pytest.approx(expected, abs=1e-6)
+        assert value["low"] <= value["value"] <= value["high"]
+    assert found["differential"]["tokens"] == 8
+    weights = {f"seed {s}, fold {f}": m.differential.lambda_.item() for s, f, m, *_ in tested}
+    assert found["differential"]["weight"] == pytest.approx(weights)
+
+
+def test_what_is_there_and_newer_is_not_measured_again(root, copied, capsys):
+    path = effect(copied, PLAIN)
+    before = path.read_bytes()
+    path.write_text("{}")
+    assert ablate(root, copied) == 0
+    shown = capsys.readouterr().out
+    assert (shown.count("is measured already"), shown.count("has no attention")) == (2, 1)
+    assert path.read_text() == "{}"
+    now = path.stat().st_mtime_ns
+    os.utime(folds(copied, PLAIN)[0, 0] / "model.safetensors", ns=(now, now))
+    assert ablate(root, copied) == 0
+    assert path.read_bytes() == before
+
+
+def test_weights_of_another_fit_are_told_and_the_other_cells_go_on(root, copied, capsys):
+    folder = folds(copied)[0, 0]
+    model, config = cry_model.load_checkpoint(folder)
+    with torch.no_grad():
+        model.classifier.bias[0] += 0.05
+    cry_model.save_checkpoint(folder, model, config)
+    effect(copied).unlink()
+    effect(copied, PLAIN).unlink()
+    assert ablate(root, copied) == 2
+    error = capsys.readouterr().err
+    assert f"clip/{WHOLE}: Weights and predictions are not of the same run" in error
+    assert not effect(copied).exists()
+    assert effect(copied, PLAIN).exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "alike"),
+    [(0.0, True), (9e-5, True), (2e-4, False), ("clip", False), ("missing", False)],
+)
+def test_predictions_are_the_same_to_a_ten_thousandth(out, change, alike):
+    table = pd.read_csv(cell(out) / "predictions.csv")
+    found = table[(table["seed"] == 0) & (table["fold"] == 1)].copy()
+    if change == "clip":
+        table["clip"] = table["clip"].replace(found["clip"].iloc[0], "other#0#0")
+    elif change == "missing":
+        table = table.drop(found.index[0])
+    else:
+        found.loc[found.index[0], COLUMNS[2]] += change
+    assert same(found, table, LABELS) is alike
+
+
+def test_a_seed_with_a_fold_missing_is_left_out(root, copied, capsys):
+    for missing, status in (((1, 0), 0), ((0, 1), 2)):
+        effect(copied).unlink()
+        shutil.rmtree(folds(copied)[missing])
+        assert ablate(root, copied, "--system", WHOLE) == status
+        if status == 0:
+            assert read(copied)["seeds"] == [0]
+    assert "No seed kept the weights of all 2 folds" in capsys.readouterr().err
+
+
+def test_other_recordings_are_refused(root, copied, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(root / "donateacry", other / "donateacry")
+    file = next(other.rglob("*.wav"))
+    samples, rate = soundfile.read(file)
+    soundfile.write(file, samples[::-1], rate, subtype="PCM_16")
+    effect(copied).unlink()
+    assert ablate(other, copied, "--system", WHOLE) == 2
+    assert "are not those that this was fitted on" in capsys.readouterr().err
+
+
+def test_cells_are_found_by_name(root, out, capsys):
+    assert ablate(root, out, "--system", WHOLE) == 0
+    assert capsys.readouterr().out == f"donateacry/clip/{WHOLE}: is measured already.\n"
+    assert ablate(root, out, "--protocol", "baby") == 2
+    assert "There are no weights of such folds" in capsys.readouterr().err
