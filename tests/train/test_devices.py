@@ -237,7 +237,7 @@ def test_a_fit_on_two_processes_runs_to_its_end_and_one_of_them_publishes(
 ):
     given = [*arguments(made_up_root, tmp_path), "--publish", "user/cry"]
     variables = environment(hub.url, tmp_path / "home", HF_TOKEN=WRITER)
-    said = python(*LAUNCH, "-m", "train", *given, **TWO, **variables)
+    said = python(*LAUNCH, "-m", "train", *given, **{**TWO, **variables})
     assert said.count("balanced accuracy") == said.count("Published: ") == 1  # one process speaks
     table = pd.read_csv(tmp_path / RESULTS / "predictions.csv")
     assert table["recording"].nunique() == 30
