@@ -25,9 +25,10 @@ from train.fit.presets import BEST, DETECTOR, PAPER, Preset
 from train.fit.run import Experiment, Run
 from train.fit.state import Ema, TrainingState, numbers
 from train.fit.trainer import (
+    LOSS,
+    RECALL,
     DeviceDataset,
     EarlyStopping,
-    Score,
     TrainingData,
     fit,
     likeliest,
@@ -225,22 +226,22 @@ def test_the_score_is_that_of_scikit_learn(clips):
         rows = [model(front_end(waves)).softmax(-1).mean(0) for waves in pieces]
     expected = torch.stack(rows).double().numpy()
     recall = balanced_accuracy_score(labels, expected.argmax(1))
-    assert found.balanced_accuracy == pytest.approx(recall)
+    assert found[RECALL] == pytest.approx(recall)
     normal, weights = expected / expected.sum(1, keepdims=True), 1 / np.bincount(labels)[labels]
-    assert found.loss == pytest.approx(log_loss(labels, normal, sample_weight=weights), rel=1e-6)
+    assert found[LOSS] == pytest.approx(log_loss(labels, normal, sample_weight=weights), rel=1e-6)
 
 
 def test_the_best_weights_are_kept_and_patience_ends():
-    stopping, model = EarlyStopping(None, patience=2), Fixed([0.0] * 5)
+    stopping, model = EarlyStopping(patience=2), Fixed([0.0] * 5)
     for loss, enough in ((1.0, False), (0.8, False), (0.9, False), (0.8, True)):
         with torch.no_grad():
             model.logits.fill_(loss)
-        stopping.update(Score(0.5, loss), model)
+        stopping.update(loss, model)
         assert stopping.stop == enough
     assert stopping.best["logits"].tolist() == pytest.approx([0.8] * 5)
-    copy = EarlyStopping(None, patience=2)
-    copy.restore(stopping.state())
-    assert (copy.stop, copy.best_loss) == (True, 0.8)
+    resumed = EarlyStopping(patience=2)
+    vars(resumed).update(stopping.state())
+    assert (resumed.stop, resumed.best_loss) == (True, 0.8)
 
 
 def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitted):
@@ -249,10 +250,10 @@ def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitte
     # Such steps do nothing but harm.
     preset = replace(WATCHED, epochs=12, learning_rate=0.5, ema_decay=0.0, schedule="constant")
     model, epochs = fitted(preset, channels=16, data=data)
-    losses = [epoch.score.loss for epoch in epochs]
+    losses = [epoch.scores[LOSS] for epoch in epochs]
     assert len(epochs) == int(np.argmin(losses)) + 1 + preset.patience < 12
     found = score(model, FrontEnd(preset.front_end), held)
-    assert found.loss == pytest.approx(min(losses), rel=1e-4)
+    assert found[LOSS] == pytest.approx(min(losses), rel=1e-4)
 
 
 def test_what_is_watched_is_of_the_training_part_alone(

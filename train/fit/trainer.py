@@ -11,7 +11,7 @@ import copy
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,46 +46,35 @@ from train.fit.state import TrainingState, Weights
 MAX_NORM = 5.0  # of the gradient
 
 
-@dataclass(frozen=True)
-class Score:
-    """Of the held-back recordings: mean recall, and cross-entropy with every class counting alike.
+LOSS, RECALL = "validation loss", "validation balanced accuracy"
 
-    The fit is steered by the second, which moves with every epoch where the first stands still.
+
+def score(model: nn.Module, front_end: FrontEnd, clips: Clips) -> dict[str, float]:
+    """Score held-back clips per recording, by a model in eval mode.
+
+    That is by mean recall, and by cross-entropy with every class counting alike. The second steers
+    the fit: it moves with every epoch where the first stands still.
     """
-
-    balanced_accuracy: float
-    loss: float
-
-
-def score(model: nn.Module, front_end: FrontEnd, clips: Clips) -> Score:
-    """Score labelled clips per recording, by a model in eval mode."""
     pieces = piece_probabilities(model, front_end, clips)
-    probabilities = np.stack([rows.mean(0) for rows in pieces])
-    labels = clips.labels.numpy()
+    probabilities, labels = np.stack([rows.mean(0) for rows in pieces]), clips.labels.numpy()
     own = probabilities[np.arange(len(labels)), labels].clip(1e-7)
     loss = np.mean([-np.log(own[labels == label]).mean() for label in np.unique(labels)])
-    weights = np.ones(len(labels))
-    return Score(balanced_accuracy(labels, probabilities, weights), float(loss))
+    recall = balanced_accuracy(labels, probabilities, np.ones(len(labels)))
+    return {LOSS: float(loss), RECALL: recall}
 
 
 class EarlyStopping:
-    """The score after each epoch, the best weights so far, and when to stop."""
+    """The best weights so far by their loss on held-back recordings, and when to stop."""
 
-    def __init__(self, clips: Clips | None, patience: int) -> None:
-        self.clips, self.patience = clips, patience
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
         self.best: dict[str, Any] | None = None
         self.best_loss, self.waited = math.inf, 0
 
-    def score(self, model: nn.Module, front_end: FrontEnd) -> Score | None:
-        """Score ``model``, in eval mode; None if nothing was held back."""
-        return None if self.clips is None else score(model, front_end, self.clips)
-
-    def update(self, found: Score | None, model: nn.Module) -> None:
-        """Keep the weights if their score is the best so far."""
-        if found is None:
-            return
-        if found.loss < self.best_loss:
-            self.best_loss, self.waited = found.loss, 0
+    def update(self, loss: float, model: nn.Module) -> None:
+        """Keep the weights if their loss is the least so far."""
+        if loss < self.best_loss:
+            self.best_loss, self.waited = loss, 0
             if self.patience:
                 self.best = copy.deepcopy(model.state_dict())
         else:
@@ -97,13 +86,8 @@ class EarlyStopping:
         return 0 < self.patience <= self.waited
 
     def state(self) -> dict[str, Any]:
-        """Return what to go on with later."""
+        """Return what to go on with later; it is put back by ``vars(self).update``."""
         return {"best": self.best, "best_loss": self.best_loss, "waited": self.waited}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go on from :meth:`state`."""
-        self.best, self.best_loss = state["best"], state["best_loss"]
-        self.waited = state["waited"]
 
 
 def hold_back(experiment: Experiment, clips: Clips, seed: int) -> tuple[Clips, Clips | None]:
@@ -182,12 +166,12 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Epoch:
-    """How an epoch, counted from 1, went."""
+    """How an epoch, counted from 1, went; scores where something was held back."""
 
     number: int
     loss: float
     learning_rate: float
-    score: Score | None
+    scores: Mapping[str, float]
 
 
 class EpochRng:
@@ -228,12 +212,12 @@ def fit(
     if accelerator.num_processes > 1 and device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     dataset = DeviceDataset(data.clips, data.classes, preset.class_balance, device)
-    stopping = EarlyStopping(data.validation, preset.patience)
+    stopping = EarlyStopping(preset.patience)
     weights, start = Weights(model, preset, device), 0
     if (kept := state.load()) is not None:
         start = kept["epoch"]
         weights.restore(kept["weights"])
-        stopping.restore(kept["watch"])
+        vars(stopping).update(kept["watch"])
     student, optimiser = prepare(accelerator, model, weights.optimiser)
     steps = max(1, round((preset.samples_per_epoch or len(data.clips.items)) / preset.batch))
     chooser = weights.ema.model.eval() if preset.mil_candidates > 1 else None
@@ -264,12 +248,12 @@ def fit(
                 f"The loss is not a number after epoch {epoch + 1}; try a lower learning rate. "
                 "The state of the epoch before is kept."
             )
-        outcome = weights.outcome.eval()
-        # Of one process, so that all stop together.
-        score = of_main(accelerator, lambda model=outcome: stopping.score(model, front_end))
-        stopping.update(score, outcome)
+        outcome, scores = weights.outcome.eval(), {}
+        if (held := data.validation) is not None:  # of one process, so that all stop together
+            scores = of_main(accelerator, lambda model=outcome: score(model, front_end, held))
+            stopping.update(scores[LOSS], outcome)
         state.save({"epoch": epoch + 1, "weights": weights.state(), "watch": stopping.state()})
-        report(Epoch(epoch + 1, mean, rate, score))
+        report(Epoch(epoch + 1, mean, rate, scores))
     accelerator.free_memory()
     if stopping.best is not None:
         weights.outcome.load_state_dict(stopping.best)
@@ -396,11 +380,4 @@ def train_model(
 
 def curves(epoch: Epoch) -> dict[str, float]:
     """Return what the bar and the trackers show of an epoch."""
-    values = {"loss": epoch.loss, "rate": epoch.learning_rate}
-    if (score := epoch.score) is None:
-        return values
-    scores = {
-        "validation loss": score.loss,
-        "validation balanced accuracy": score.balanced_accuracy,
-    }
-    return {**values, **scores}
+    return {"loss": epoch.loss, "rate": epoch.learning_rate, **epoch.scores}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -85,14 +84,14 @@ def calibrate(
     groups = rows["group"].to_numpy(dtype=str)
     probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
     if teacher_predictions is None:
-        targets = one_hot(rows, labels)
+        targets = (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
     else:
         told = np.stack([teacher_predictions[name] for name in rows["recording"]])
         targets = apply_temperature(told, teacher_temperature)
     temperature, threshold = settle(probabilities, targets, groups, promised)
-    folds = rows.groupby(["seed", "fold"]).indices.values()
-    scaled, sets = crossed(probabilities, targets, groups, folds, promised)
-    frequencies = group_weights(groups) @ targets
+    tested = rows.groupby(["seed", "fold"]).indices.values()
+    scaled, sets = crossed(probabilities, targets, groups, tested, promised)
+    frequencies, size = group_weights(groups) @ targets, sets.sum(1)
     always = constant_set(frequencies, promised)
     return Calibration(
         against=LABELS if teacher_predictions is None else TEACHER,
@@ -103,13 +102,17 @@ def calibrate(
         temperature=temperature,
         promised=promised,
         threshold=threshold,
-        **shares(sets, targets, groups),
+        coverage=mean_of_groups((sets * targets).sum(1), groups),
+        size=mean_of_groups(size.astype(np.float64), groups),
+        empty=_share(size == 0, groups),
+        single=_share(size == 1, groups),
+        full=_share(size == len(labels), groups),
         error_before=error(probabilities, targets, groups),
         error_after=error(scaled, targets, groups),
         constant_set=tuple(labels[i] for i in always),
-        constant_coverage=_share(frequencies[always].sum()),
+        constant_coverage=min(1.0, float(frequencies[always].sum())),
         by_label={
-            label: _share(group_weights(groups) @ (kept * target) / share)
+            label: _share(kept * target / share, groups)
             for label, kept, target, share in zip(
                 labels, sets.T, targets.T, frequencies, strict=True
             )
@@ -119,13 +122,8 @@ def calibrate(
     )
 
 
-def one_hot(rows: pd.DataFrame, labels: Sequence[str]) -> Array:
-    """Return the label of each row as probabilities, (n, classes)."""
-    return (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
-
-
 def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """One row for each recording and seed, with its fold."""
+    """Return one row for each recording and seed, with its fold."""
     folds = table.groupby(["recording", "seed"])["fold"]
     if (folds.nunique() > 1).any():
         raise DataError(
@@ -165,21 +163,6 @@ def crossed(
     return scaled, sets
 
 
-def shares(
-    sets: NDArray[np.bool_], targets: Array, groups: NDArray[np.str_]
-) -> dict[str, Estimate | float]:
-    """Return what the sets (n, classes) hold and how large they are; groups count alike."""
-    size, weights = sets.sum(1), group_weights(groups)
-    alike = partial(mean_of_groups, groups=groups)
-    return {
-        "coverage": alike((sets * targets).sum(1)),
-        "size": alike(size.astype(np.float64)),
-        "empty": _share(weights @ (size == 0)),
-        "single": _share(weights @ (size == 1)),
-        "full": _share(weights @ (size == sets.shape[1])),
-    }
-
-
 def mean_of_groups(values: Array, groups: NDArray[np.str_]) -> Estimate:
     """Return the mean over groups of the means within them, with its interval."""
     means = pd.Series(values).groupby(groups).mean()
@@ -200,6 +183,6 @@ def constant_set(frequencies: Array, promised: float) -> NDArray[np.int64]:
     return order[: int(reached.argmax()) + 1]
 
 
-def _share(total: float) -> float:
-    """Return a sum of weights that sum to 1, but for rounding."""
-    return min(1.0, float(total))
+def _share(values: Array | NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
+    """Return a mean in which groups count alike, of values that give no more than 1."""
+    return min(1.0, float(group_weights(groups) @ values))
