@@ -44,6 +44,10 @@ from train.fit.run import Experiment, Run
 from train.fit.state import TrainingState, Weights
 
 MAX_NORM = 5.0  # of the gradient
+NO_NUMBER = (
+    "The loss is not a number after epoch {}; try a lower learning rate. The state of the epoch "
+    "before is kept."
+)
 
 
 LOSS, RECALL = "validation loss", "validation balanced accuracy"
@@ -196,7 +200,7 @@ def fit(
     """Train ``model`` and return it, or the average of its weights, in eval mode.
 
     Args:
-        model: a freshly built system, on the device to train on.
+        model: freshly built, on the device to train on.
         front_end: on the same device.
         data: what to learn from.
         preset: how.
@@ -209,8 +213,6 @@ def fit(
         TrainingError: if the loss is not a number.
     """
     device = accelerator.device
-    if accelerator.num_processes > 1 and device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     dataset = DeviceDataset(data.clips, data.classes, preset.class_balance, device)
     stopping = EarlyStopping(preset.patience)
     weights, start = Weights(model, preset, device), 0
@@ -228,13 +230,12 @@ def fit(
         torch.manual_seed(rng.numbers.getrandbits(63))  # for a system with dropout
         student.train()
         total = torch.zeros((), device=device)  # stays there: no step waits for a number
+        how = data.teacher, preset, rng, accelerator, chooser
         for step in range(epoch * steps, (epoch + 1) * steps):
             rate = preset.learning_rate * schedule(preset, step, preset.epochs * steps)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            loss = step_loss(
-                student, front_end, dataset, data.teacher, preset, rng, accelerator, chooser
-            )
+            loss = step_loss(student, front_end, dataset, *how)
             optimiser.zero_grad(set_to_none=True)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(student.parameters(), MAX_NORM)
@@ -244,10 +245,7 @@ def fit(
             total += loss.detach()
         mean = accelerator.reduce(total, "mean").item() / steps
         if not (math.isfinite(mean) and weights.finite()):
-            raise TrainingError(
-                f"The loss is not a number after epoch {epoch + 1}; try a lower learning rate. "
-                "The state of the epoch before is kept."
-            )
+            raise TrainingError(NO_NUMBER.format(epoch + 1))
         outcome, scores = weights.outcome.eval(), {}
         if (held := data.validation) is not None:  # of one process, so that all stop together
             scores = of_main(accelerator, lambda model=outcome: score(model, front_end, held))
@@ -369,8 +367,10 @@ def train_model(
             if run.track:
                 accelerator.log(curves(epoch), step=epoch.number)
 
-        data = TrainingData(learnt, len(one.labels), watched, teacher)
-        model = fit(one.model(seed), front_end, data, preset, seed, accelerator, state, report)
+        data, model = TrainingData(learnt, len(one.labels), watched, teacher), one.model(seed)
+        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = fit(model, front_end, data, preset, seed, accelerator, state, report)
     if run.track:
         accelerator.end_training()
     if teacher is not None and teacher.reused:
