@@ -1,14 +1,18 @@
 """Augmentation does what its numbers say, and comes from one generator."""
 
+import numpy as np
 import pytest
 import torch
 
+from train.data import augmentation
 from train.data.augmentation import (
     Augmentation,
     augment_waveforms,
     change_speed,
     coloured_noise,
+    degrade,
     equalise,
+    lay_under,
     mask,
     mixup,
     tilt,
@@ -67,16 +71,12 @@ def test_mixup_mixes_features_and_targets_alike(rng):
     assert (targets.max(1).values < 0.999).any()
 
 
-def test_mixup_takes_a_whole_number_as_well():
+def test_mixup_takes_a_whole_number_as_well_and_zero_switches_it_off(rng):
     features, targets = torch.randn(8, 4, 10), torch.eye(8)
     whole, same = (
         mixup(features, targets, alpha, torch.Generator().manual_seed(0)) for alpha in (1, 1.0)
     )
     assert torch.equal(whole[0], same[0])
-
-
-def test_mixup_off_changes_nothing(rng):
-    features, targets = torch.randn(4, 3, 2), torch.eye(4)
     assert mixup(features, targets, 0.0, rng) == (features, targets)
 
 
@@ -98,3 +98,71 @@ def test_a_faster_tone_is_higher_by_as_much(percent):
     assert heard.shape == (1, 16_000)
     peak = torch.fft.rfft(heard[0] * torch.hann_window(16_000)).abs().argmax()
     assert float(peak) == pytest.approx(1000 * (1 + percent / 100), abs=1)
+
+
+# Damage and backgrounds
+
+RATE = 8000
+DAMAGES = ("_reverberate", "_band_limit", "_overload", "_quantise", "_spectral_holes")
+
+
+def waves(count=32, seconds=1.0):
+    t = torch.arange(round(seconds * RATE)) / RATE
+    pitch = torch.linspace(300, 900, count).unsqueeze(1)
+    return sum(torch.sin(2 * torch.pi * k * pitch * t) / k for k in (1, 2, 3))
+
+
+def test_nothing_happens_at_no_chance_and_without_backgrounds(rng):
+    torch.testing.assert_close(degrade(waves(), RATE, 0.0, rng), waves())
+    torch.testing.assert_close(lay_under(waves(), waves(0), (0, 0), 1.0, rng), waves())
+
+
+@pytest.mark.parametrize("chance", [0.2, 0.8])
+def test_each_kind_of_damage_befalls_its_share(chance, rng, monkeypatch):
+    for name in DAMAGES[1:]:
+        monkeypatch.setattr(augmentation, name, lambda w, rate, rng: w)
+    monkeypatch.setattr(augmentation, DAMAGES[0], lambda w, rate, rng: torch.flip(w, (1,)))
+    before = waves(1000, 0.05)
+    changed = (degrade(before, RATE, chance, rng) - before).abs().amax(1) > 1e-6
+    assert float(changed.float().mean()) == pytest.approx(chance, abs=0.05)
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damage_leaves_the_cry_recognisable_and_differs(name, rng):
+    before = waves()
+    after = getattr(augmentation, name)(before, RATE, rng)
+    assert after.shape == before.shape
+    assert bool(after.isfinite().all())
+    likeness = torch.nn.functional.cosine_similarity(before, after)
+    assert float(likeness.median()) > 0.4
+    assert float(likeness.std()) > 1e-4  # each its own
+
+
+def test_the_level_stays_and_silence_stays_silence(rng):
+    before = 0.3 * waves()
+    after = degrade(before, RATE, 1.0, rng)
+    torch.testing.assert_close(after.square().mean(1), before.square().mean(1), rtol=1e-3, atol=0)
+    assert not degrade(torch.zeros(8, RATE), RATE, 1.0, rng).any()
+
+
+def test_steps_of_a_coarse_codec_are_few(rng):
+    after = augmentation._quantise(waves(4), RATE, rng)
+    assert all(len(np.unique(row.round(decimals=6))) <= 2**8 + 1 for row in after)
+
+
+def test_holes_take_the_faint_and_leave_the_loud(rng):
+    t = torch.arange(4 * RATE) / RATE
+    wave = torch.sin(2 * torch.pi * 500 * t) + 0.003 * torch.sin(2 * torch.pi * 3000 * t)
+    spectrum = torch.fft.rfft(augmentation._spectral_holes(wave[None], RATE, rng))[0].abs()
+    assert spectrum[500 * 4] > 0.95 * 2 * RATE
+    assert spectrum[3000 * 4] < 0.2 * 0.003 * 2 * RATE
+
+
+def test_backgrounds_lie_as_far_below_as_they_should(rng):
+    front, under = torch.zeros(2000, 100), torch.ones(3, 100)
+    added = lay_under(front, under, (-5, 20), 0.5, rng)[:, 0]
+    hit = added > 0
+    assert float(hit.float().mean()) == pytest.approx(0.5, abs=0.05)
+    snr = -20 * added[hit].log10()
+    assert -5.01 <= float(snr.min()) < -4
+    assert 19 < float(snr.max()) <= 20.01

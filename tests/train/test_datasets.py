@@ -1,25 +1,22 @@
 """What the readers list, and what they say where there is nothing to list."""
 
+import csv
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from cry_model.frontend import FrontEnd, FrontEndConfig
-from tests.train.folders import RATE, cry, groups, write
+from tests.train.folders import RATE, cry, groups, labels, touch, write
+from train.data.cache import prepare
 from train.data.clips import load_clips
 from train.data.corpus import DataError
 from train.data.datasets import DATASETS, challenge6, donateacry, donateacry_ios, esc10
+from train.data.splits import split
+from train.fit.presets import WIDE, usual_preset
 
 UPLOAD = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856-1430742197-1.0-m-04"
-
-
-def touch(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
-    return path
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -29,23 +26,23 @@ def test_an_empty_folder_says_what_to_put_where(name, tmp_path):
     assert str(tmp_path) in str(error.value)
 
 
-# Donate-a-Cry from iOS
+def test_donateacry_has_the_recordings_and_babies_that_it_should(data_root):
+    corpus = donateacry.read(data_root)
+    assert Counter(i.label for i in corpus.items) == {
+        "hungry": 382, "discomfort": 27, "tired": 24, "belly_pain": 16, "burping": 8,
+    }  # fmt: skip
+    assert len({i.group for i in corpus.items}) == 221
+    assert len({i.recording for i in corpus.items}) == 457
 
 
 def test_ios_names_give_label_and_installation(tmp_path):
-    for n, ending in enumerate(["hu.caf", "bp.flac", "dk.flac", "CH.CAF", "zz.flac"]):
-        touch(tmp_path / "donateacry_ios" / f"{UPLOAD}{n}-{ending}")
+    endings = ["0-hu.caf", "1-bp.flac", "2-dk.flac", "3-CH.CAF", "4-zz.flac", "0-hu.flac"]
+    touch(*(tmp_path / "donateacry_ios" / f"{UPLOAD}{ending}" for ending in endings))
     touch(tmp_path / "donateacry_ios" / "README.md")
-    corpus = donateacry_ios.read(tmp_path)
+    corpus = donateacry_ios.read(tmp_path)  # the one in both formats is one recording
     assert [i.label for i in corpus.items] == ["hungry", "belly_pain", None, "cold_hot", None]
     assert {i.group for i in corpus.items} == {"0d1ad73e-4c5e-45f3-85c4-9a3cb71e8856"}
     assert corpus.indices() == [corpus.labels.index("hungry"), 0, -1, 2, -1]
-
-
-def test_an_upload_in_both_formats_is_one_recording(tmp_path):
-    for ending in ("caf", "flac"):
-        touch(tmp_path / "donateacry_ios" / f"{UPLOAD}-hu.{ending}")
-    assert len(donateacry_ios.read(tmp_path).items) == 1
 
 
 def test_ios_uploads_are_those_of_donateacry(data_root):
@@ -60,9 +57,6 @@ def test_ios_uploads_are_those_of_donateacry(data_root):
     shared = [i for i in corpus.items if i.recording.lower() in cleaned]
     assert len(shared) == 182
     assert all(cleaned[i.recording.lower()].group == i.group for i in shared)
-
-
-# ESC-10
 
 
 def test_esc10_names_give_label_fold_and_source(tmp_path):
@@ -114,21 +108,21 @@ def challenge_root(tmp_path_factory):
     return root
 
 
-def layout(root, labels=challenge6.LABELS):
+def layout(root, names=challenge6.LABELS):
     """One empty file of each label below ``root``."""
-    for label in labels:
-        touch(root / "train" / label / f"{label}_0.wav")
+    touch(*(root / "train" / label / f"{label}_0.wav" for label in names))
     return root
 
 
-def test_challenge6_lists_what_its_names_tell(challenge_root):
+def test_challenge6_lists_what_its_names_tell_where_it_was_unpacked(challenge_root):
     corpus = challenge6.read(challenge_root)
-    assert {i.recording: i.label for i in corpus.items} == {
+    assert labels(corpus) == {
         "awake_7": "awake", "awake_8.WAV": "awake", "diaper_0": "diaper", "hug_0": "hug",
         "hungry_0": "hungry", "hungry_1": "hungry", "hungry_2": "hungry", "hungry_3": "hungry",
         "sleepy_0": "sleepy", "uncomfortable_0": "uncomfortable",
     }  # fmt: skip
     assert all(i.group == i.source == i.recording for i in corpus.items)
+    assert challenge6.read(challenge_root / "challenge6") == corpus
 
 
 def test_challenge6_regroups_by_length_and_by_sound(challenge_root):
@@ -144,34 +138,22 @@ def test_challenge6_regroups_by_length_and_by_sound(challenge_root):
     assert all(i.source == i.group for i in regrouped)
 
 
-def test_challenge6_is_found_where_it_was_unpacked(challenge_root):
-    above = challenge6.read(challenge_root)
-    assert challenge6.read(challenge_root / "challenge6") == above
-
-
 def test_challenge6_in_two_places_is_one_too_many(tmp_path):
-    layout(tmp_path)
+    touch(tmp_path / "train" / "cats" / "cats_0.wav")  # another folder called train is not meant
     layout(tmp_path / "challenge6")
+    assert len(challenge6.read(tmp_path).items) == 6
+    layout(tmp_path)
     with pytest.raises(DataError, match=f"choose the first with --data-root {tmp_path}") as error:
         challenge6.read(tmp_path)
     assert str(tmp_path / "train") in str(error.value)
     assert len(challenge6.read(tmp_path / "challenge6").items) == 6
 
 
-def test_another_folder_called_train_is_not_meant(tmp_path):
-    touch(tmp_path / "train" / "cats" / "cats_0.wav")
-    layout(tmp_path / "challenge6")
-    assert len(challenge6.read(tmp_path).items) == 6
-
-
-def test_challenge6_without_some_label_is_not_whole(tmp_path):
+def test_challenge6_without_some_label_or_with_other_names_is_refused(tmp_path):
     layout(tmp_path, ("awake", "diaper", "hungry", "sleepy"))
     (tmp_path / "train" / "hug").mkdir()
     with pytest.raises(DataError, match=r"no recordings of hug, uncomfortable in .*Put the six"):
         challenge6.read(tmp_path)
-
-
-def test_challenge6_refuses_other_names(tmp_path):
     touch(layout(tmp_path) / "train" / "awake" / "test_0.wav")
     with pytest.raises(DataError, match=r"test_0\.wav is not named .*\(awake_<n>\.wav\)"):
         challenge6.read(tmp_path)
@@ -183,3 +165,56 @@ def test_two_files_that_differ_in_capitals_are_two_recordings(tmp_path):
         pytest.skip("here they are one file")
     corpus = challenge6.read(tmp_path)
     assert len({i.recording for i in corpus.items}) == len(corpus.items) == 7
+
+
+# Its cuts
+
+
+@pytest.fixture
+def cuts(tmp_path):
+    """Two groups by the table (1 and 1, 2), and a third cut that sounds like the last one."""
+    rows, sound = [("file", "label", "probable_original", "group")], None
+    for number, group in enumerate((1, 1, 2, 3), 1):
+        sound = 0.5 * sound if number == 4 else cry(number)
+        path = write(tmp_path / "challenge6_cuts" / "hug" / f"hug_0{number}.flac", sound)
+        rows.append((f"hug/{path.name}", "hug", "", group))
+    with (tmp_path / "challenge6_cuts" / "groups.csv").open("w", newline="") as stream:
+        csv.writer(stream).writerows(rows)
+    return tmp_path
+
+
+def test_groups_of_cuts_are_the_table_s_joined_with_equal_sound(cuts, tmp_path):
+    data, _ = prepare(DATASETS["challenge6_cuts"], cuts, tmp_path / "cache", WIDE.front_end)
+    found = [item.group for item in data.clips.items]
+    assert found[0] == found[1] != found[2] == found[3]
+    assert [item.source for item in data.clips.items] == found
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("file,label,group\n", "no recording"),
+        ("file\nhug/hug_01.flac\n", "column"),
+        ("file,label,group\nhug/hug_01.flac,x,1\n", "label x"),
+        ("file,label,group\nhug/hug_09.flac,hug,1\n", "hug_09.flac, which is not there"),
+    ],
+)
+def test_what_is_wrong_with_the_table_of_cuts_is_named(cuts, table, says):
+    (cuts / "challenge6_cuts" / "groups.csv").write_text(table)
+    with pytest.raises(DataError, match=says):
+        challenge6.read_cuts(cuts)
+
+
+def test_the_real_cuts_have_44_of_each_label_and_no_group_crosses_a_fold(data_root):
+    corpus = challenge6.read_cuts(data_root)
+    assert Counter(item.label for item in corpus.items) == dict.fromkeys(corpus.labels, 44)
+    with (data_root / "challenge6_cuts" / "groups.csv").open() as stream:
+        table = {row["file"]: row["group"] for row in csv.DictReader(stream)}
+    assert len({item.group for item in corpus.items}) == len(set(table.values()))
+    fold_of = split(corpus.items, "recording", 5, 0)
+    pairs = {(item.group, fold) for item, fold in zip(corpus.items, fold_of, strict=True)}
+    assert len(pairs) == len(set(table.values()))
+
+
+def test_they_are_fitted_as_the_other_corpora_of_one_wide_rate():
+    assert usual_preset("improved-ecapa-tdnn", "challenge6_cuts") is WIDE

@@ -199,16 +199,6 @@ def test_a_fit_that_breaks_off_does_so_too(made_up_root, tmp_path, monkeypatch, 
     assert settings() == before
 
 
-def test_determinism_is_asked_for_and_taken_back(monkeypatch):
-    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")  # the caller's own choice stays
-    with as_found():
-        ask_for_determinism()
-        assert torch.get_deterministic_debug_mode() == 1
-        assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
-    assert torch.get_deterministic_debug_mode() == 0
-    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":16:8"
-
-
 # Two processes on the CPU
 
 TWO = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}

@@ -9,7 +9,7 @@ import pytest
 
 import cry_model
 from train.__main__ import main
-from train.data.datasets import DATASETS, challenge6, challenge6_cuts, synthetic6
+from train.data.datasets import DATASETS, challenge6, synthetic6
 from train.data.datasets import detector as detector
 from train.data.datasets import unlabelled as cries
 
@@ -49,12 +49,12 @@ def corpus(request, tmp_path, synthetic):
     taken = {}
     for item in DATASETS[name].read(real).items:
         taken.setdefault((item.label, item.fold), []).append(item.path)
-    if name == challenge6_cuts.NAME:  # its table names every recording
+    if name == challenge6.CUTS:  # its table names every recording
         (root / name).mkdir(parents=True)
-        with (real / name / challenge6_cuts.TABLE).open(newline="") as stream:
+        with (real / name / challenge6.CUTS_TABLE).open(newline="") as stream:
             head, *rows = csv.reader(stream)
         few = [row for _, own in itertools.groupby(rows, lambda r: r[1]) for row in list(own)[:6]]
-        with (root / name / challenge6_cuts.TABLE).open("w", newline="") as stream:
+        with (root / name / challenge6.CUTS_TABLE).open("w", newline="") as stream:
             csv.writer(stream).writerows([head, *few])
     most = 6 if name != "esc10" else 1  # of each label, and there of each fold
     for path in itertools.chain.from_iterable(paths[:most] for paths in taken.values()):

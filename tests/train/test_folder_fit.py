@@ -159,13 +159,6 @@ def test_a_number_of_folds_cross_validates_over_everything(split_root, tmp_path)
     assert table.groupby("group")["fold"].nunique().max() == 1
 
 
-def test_a_split_with_nothing_of_its_own_to_learn_is_one_sentence(tmp_path, capsys):
-    for part in ("train", "test"):  # the same two recordings
-        fill(tmp_path / "ward" / part, *"ab")
-    fit(tmp_path / "ward", tmp_path / "out", status=2)
-    assert "fewer than two labels are left to learn" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize("broken", ["train", "test"])
 def test_a_part_of_which_nothing_can_be_read_is_no_part(tmp_path, broken):
     fill(tmp_path / "ward" / "train", *"abab")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,10 +21,9 @@ from tests.train.small_fit import SYSTEM, fit, started, words
 from train.__main__ import main, parse
 from train.cli.grid import Child, next_of, words_of
 from train.data.corpus import Item
-from train.data.datasets import donateacry, esc10
 from train.data.datasets.donateacry import LABELS
 from train.scoring import results
-from train.studies.grid import Cell, alike, cells, duration, state
+from train.studies.grid import Cell, alike, cells, state
 
 SYSTEMS = (SYSTEM, "improved-ecapa-tdnn-no-rse")
 BUSY = "improved-ecapa-tdnn-no-diff-attention"
@@ -58,16 +58,17 @@ def test_seeds_are_outermost_then_places_in_their_order():
     assert [cell.place for cell in found[3:]] == places
 
 
-def test_official_folds_make_two_protocols_one(data_root):
-    protocols = ("clip", "baby", "recording")
-    assert alike(esc10.read(data_root).items, protocols, 5, (0, 1)) == {"recording": "baby"}
-    assert alike(donateacry.read(data_root).items, protocols, 5, (0, 1)) == {}
-
-
-def test_protocols_are_alike_where_every_group_is_one_recording():
-    items = [Item(Path(), "ab"[n % 2], f"{n}", f"{n}", f"{n}") for n in range(12)]
-    assert alike(items, ("recording", "baby"), 3, (0,)) == {"baby": "recording"}
-    assert alike(items[:2], ("recording", "baby"), 3, (0,)) == {}  # the fit says what is wrong
+@pytest.mark.parametrize("folds", [None, 3])
+def test_protocols_that_split_alike_are_found(folds):
+    """By folds of the corpus's authors, or where every group is one recording."""
+    items = [
+        Item(Path(), "ab"[n % 2], f"{n}", f"{n}", f"{n // 2 if folds else n}", folds and n % 3)
+        for n in range(12)
+    ]
+    assert alike(items, ("clip", "recording", "baby"), 3, (0, 1)) == {"baby": "recording"}
+    apart = [replace(item, fold=None, group=f"{n // 2}") for n, item in enumerate(items)]
+    assert alike(apart, ("recording", "baby"), 3, (0,)) == {}
+    assert alike(items[:2], ("recording", "baby"), 4, (0,)) == {}  # the fit says what is wrong
 
 
 def test_the_state_of_a_cell_is_read_from_its_files(tmp_path):
@@ -84,14 +85,6 @@ def test_the_state_of_a_cell_is_read_from_its_files(tmp_path):
     assert [at(seed) for seed in range(4)] == ["done", "1 of 2 folds", "2 of 2 folds", "to do"]
     assert at(0, bands=(1, 2)) == "done"
     assert at(0, bands=(1, 3)) == "other settings"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0.4, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7500, "2 h 5 min")],
-)
-def test_durations_are_for_people(seconds, said):
-    assert duration(seconds) == said
 
 
 @pytest.mark.slow

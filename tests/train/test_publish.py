@@ -1,14 +1,19 @@
 """``python -m train publish`` on a Hub of our own: what arrives, what is refused, what fails."""
 
+import shutil
+import subprocess
 import time
 
 import pytest
+from gradio_client import Client, handle_file
+from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import get_session
 
 from cry_model.checkpoint import CONFIG, DEFAULT, WEIGHTS
 from tests.hub import LIMITED, READER, WRITER, Answer
+from tests.server import ROOT, serve
 from train.publish import hub as train_hub
-from train.publish.hub import PublishError, retry
+from train.publish.hub import FOLDERS, SPACE, PublishError, retry, space_files
 
 CARD = "README.md"
 COMPARE = """
@@ -27,6 +32,24 @@ def publish(everything, hub):
     return run
 
 
+@pytest.fixture
+def publish_space(everything, hub):
+    def run(*options, token=WRITER):
+        arguments = ("publish", "--space", "--repo-id", "user/page", *options)
+        return everything[1].train(*arguments, token=token)
+
+    return run
+
+
+@pytest.fixture
+def quick(everything):
+    """The client with pauses that a test can wait for."""
+    code = "import train.publish.hub; train.publish.hub.PAUSES, answer = {}, None"
+    everything[1].python(code.format((0.01, 0.02, 0.03)))
+    yield
+    everything[1].python(code.format(train_hub.PAUSES))
+
+
 def refused(done, *words):
     """Status 2 and one sentence with these words."""
     assert done.status == 2
@@ -36,9 +59,10 @@ def refused(done, *words):
     return True
 
 
-def complete(hub, repo_id="user/cry", commits=2):
+def complete(hub, done, commits=2):
     """Whether exactly the checkpoint and its card are there, in one commit after the first."""
-    repository = hub.repositories[f"models/{repo_id}"]
+    assert done.status == 0, done.err
+    repository = hub.repositories["models/user/cry"]
     files = repository.files()
     assert set(files) == {".gitattributes", CONFIG, WEIGHTS, CARD}
     assert files[WEIGHTS] == (DEFAULT / WEIGHTS).read_bytes()
@@ -51,8 +75,7 @@ def test_what_is_published_is_downloaded_and_answers_alike_to_the_bit(
     everything, hub, publish, examples
 ):
     done = publish("--private")
-    assert done.status == 0, done.err
-    assert complete(hub)
+    assert complete(hub, done)
     assert hub.repositories["models/user/cry"].private
     assert f"{hub.url}/user/cry/commit/" in done.out
     example = str(examples / "synthetic_rhythmic.wav")
@@ -61,45 +84,37 @@ def test_what_is_published_is_downloaded_and_answers_alike_to_the_bit(
     assert len(set(local.values())) == 6
 
 
-def test_the_card_that_is_published_is_the_one_that_a_dry_run_shows(hub, publish):
-    shown = publish("--dry-run").out
-    assert hub.requests == []
-    publish()
-    card = hub.repositories["models/user/cry"].files()[CARD].decode()
-    assert card in shown
-
-
-def test_a_dry_run_lists_files_with_sizes_and_needs_no_token(hub, publish):
+def test_a_dry_run_shows_files_and_card_and_asks_nothing(hub, publish):
     done = publish("--dry-run", token=None)
     assert done.status == 0
     assert f"{(DEFAULT / WEIGHTS).stat().st_size:,} bytes" in done.out
     assert hub.requests == []
+    publish()
+    assert hub.repositories["models/user/cry"].files()[CARD].decode() in done.out
 
 
-def test_without_a_token_nothing_is_asked(hub, publish):
-    assert refused(publish(token=None), "no access token", "hf auth login", "HF_TOKEN")
-    assert hub.requests == []
-
-
-def test_with_a_refused_token_nothing_is_created(hub, publish):
-    assert refused(publish(token="hf_wrong"), "refused the access token", "hf auth login")
-    assert (hub.count("whoami"), hub.count("POST")) == (1, 0)
-    assert hub.repositories == {}
-
-
-def test_a_token_that_may_only_read_is_refused(hub, publish):
-    assert refused(publish(token=READER), "may only read", "write access")
-    assert (hub.count("whoami"), hub.count("POST")) == (1, 0)
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        (None, ("no access token", "hf auth login", "HF_TOKEN")),
+        ("hf_wrong", ("refused the access token", "hf auth login")),
+        (READER, ("may only read", "write access")),
+    ],
+)
+def test_without_the_right_token_nothing_is_created(hub, publish, publish_space, token, words):
+    assert refused(publish(token=token), *words)
+    assert (hub.count("whoami"), len(hub.requests)) == ((0, 0) if token is None else (1, 1))
+    assert refused(publish_space(token=token), *words)
+    assert (hub.count("POST"), hub.repositories) == (0, {})
 
 
 def test_a_token_that_may_write_elsewhere_only_is_refused(hub, publish):
     assert refused(publish(token=LIMITED), "no permission", "user/cry")
     assert hub.repositories == {}
-    publish()
-    before = hub.count("POST")
+    done, before = publish(), hub.count("POST")
     assert refused(publish("--revision", "other", token=LIMITED), "no permission")
     assert hub.count("POST") == before + 2  # create and branch, once each
-    assert complete(hub)
+    assert complete(hub, done)
 
 
 @pytest.mark.parametrize("repo_id", ["cry", "a/b/c", "user/../x", "user/cry.git", "us er/cry", ""])
@@ -115,6 +130,42 @@ def test_a_damaged_checkpoint_is_refused_before_anything_is_created(hub, publish
     assert hub.requests == []
 
 
+def test_publishing_again_sends_and_commits_nothing(hub, publish):
+    publish()
+    assert complete(hub, publish())
+    assert hub.count("PUT") == 1
+
+
+def test_a_branch_is_made_and_the_main_one_left_alone(hub, publish):
+    assert publish("--revision", "trial").status == 0
+    repository = hub.repositories["models/user/cry"]
+    assert set(repository.files()) == {".gitattributes"}
+    assert WEIGHTS in repository.files("trial")
+
+
+def test_what_should_be_private_is_sent_into_no_repository_that_is_or_may_be_public(hub, publish):
+    hub.fail["GET /api/models/user/cry"] = Answer(200, {"id": "user/cry", "sha": "0" * 40})
+    assert refused(publish("--private"), "does not say whether user/cry is private")
+    assert hub.count("/commit/") == 0
+    hub.reset()
+    publish()
+    assert refused(publish("--private"), "public", "settings")
+    assert hub.count("/commit/") == 1
+
+
+def test_what_the_repository_ignores_is_missed(hub, publish):
+    modes = {WEIGHTS: "lfs", CARD: "regular", CONFIG: "regular"}
+    files = [
+        {"path": path, "uploadMode": mode, "shouldIgnore": path == WEIGHTS}
+        for path, mode in modes.items()
+    ]
+    hub.fail["/preupload/"] = Answer(200, {"files": files})
+    assert refused(publish(), f"user/cry lacks {WEIGHTS}", ".gitignore")
+
+
+# A Hub that fails, is busy, or is none
+
+
 @pytest.mark.parametrize(
     ("request_line", "failure"),
     [
@@ -125,14 +176,13 @@ def test_a_damaged_checkpoint_is_refused_before_anything_is_created(hub, publish
         ("repos/create", 503),
         ("/commit/", 500),
         ("whoami", 502),
+        ("repos/create", Answer(409, {"error": "another conflicting operation is in progress"})),
     ],
 )
-def test_a_failure_that_passes_is_tried_again(hub, publish, request_line, failure):
+def test_a_failure_that_passes_is_tried_again(hub, publish, quick, request_line, failure):
     hub.fail[request_line] = failure
-    done = publish()
-    assert done.status == 0, done.err
+    assert complete(hub, publish())
     assert hub.fail == {}
-    assert complete(hub)
 
 
 @pytest.mark.parametrize("status", [400, 402, 404])
@@ -140,93 +190,6 @@ def test_a_refusal_is_not_tried_again(hub, publish, status):
     hub.fail["/commit/"] = status
     assert refused(publish())
     assert hub.count("/commit/") == 1
-
-
-def test_publishing_again_sends_and_commits_nothing(hub, publish):
-    publish()
-    uploads = hub.count("PUT")
-    done = publish()
-    assert done.status == 0
-    assert complete(hub)
-    assert hub.count("PUT") == uploads == 1
-
-
-def test_a_branch_is_made_and_the_main_one_left_alone(hub, publish):
-    assert publish("--revision", "trial").status == 0
-    repository = hub.repositories["models/user/cry"]
-    assert set(repository.files()) == {".gitattributes"}
-    assert WEIGHTS in repository.files("trial")
-
-
-def test_what_should_be_private_is_not_sent_into_a_public_repository(hub, publish):
-    publish()
-    assert refused(publish("--private"), "public", "settings")
-    assert hub.count("/commit/") == 1
-
-
-@pytest.fixture
-def quick(everything):
-    """The client with pauses that a test can wait for."""
-    code = "import train.publish.hub; train.publish.hub.PAUSES, answer = {}, None"
-    everything[1].python(code.format((0.01, 0.02, 0.03)))
-    yield
-    everything[1].python(code.format(train_hub.PAUSES))
-
-
-PORTAL = b"<!doctype html><title>Log in to the train's network</title>"
-WRONG = b"""{"name": 5, "url": 5, "private": "no", "files": [5], "objects": 5, "sha": [],
-"commitUrl": 5, "commitOid": [], "errors": 5, "warnings": 5, "auth": []}"""
-
-
-@pytest.mark.parametrize(
-    "request_line",
-    [
-        "whoami",
-        "repos/create",
-        "GET /api/models/user/cry",
-        "validate-yaml",
-        "/preupload/",
-        "objects/batch",
-        "/commit/",
-    ],
-)
-@pytest.mark.parametrize("body", [b"[]", b"", b"null", b'{"url": "htt', PORTAL, WRONG])
-def test_what_does_not_speak_as_the_hub_is_one_sentence(hub, publish, request_line, body):
-    hub.fail[request_line] = Answer(200, body)
-    assert refused(publish("--private"))
-    assert hub.fail == {}
-    commits = [c for r in hub.repositories.values() for c in r.commits]
-    assert all(set(files) == {".gitattributes"} for files in commits)
-    assert publish("--private").status == 0
-    assert complete(hub)
-
-
-@pytest.mark.parametrize("body", [b"{}", b"[]", PORTAL, b'{"error": "You already created it"}'])
-def test_a_conflict_without_an_address_is_one_sentence(hub, publish, body):
-    hub.fail["repos/create"] = Answer(409, body)
-    assert refused(publish(), "creating user/cry")
-
-
-def test_an_upload_that_never_reached_the_hub_is_not_committed(hub, publish, quick):
-    hub.always["PUT /upload/"] = Answer(200, PORTAL)
-    done = publish()
-    assert (done.status, "Traceback" in done.err) == (2, False)
-    assert hub.repositories["models/user/cry"].commits == [{".gitattributes": b""}]
-
-
-def test_a_repository_that_may_be_public_is_sent_nothing_private(hub, publish):
-    hub.fail["GET /api/models/user/cry"] = Answer(200, {"id": "user/cry", "sha": "0" * 40})
-    assert refused(publish("--private"), "does not say whether user/cry is private")
-    assert hub.count("/commit/") == 0
-
-
-def test_what_the_repository_ignores_is_missed(hub, publish):
-    ignored = {"path": WEIGHTS, "uploadMode": "lfs", "shouldIgnore": True}
-    others = [
-        {"path": path, "uploadMode": "regular", "shouldIgnore": False} for path in (CARD, CONFIG)
-    ]
-    hub.fail["/preupload/"] = Answer(200, {"files": [ignored, *others]})
-    assert refused(publish(), f"user/cry lacks {WEIGHTS}", ".gitignore")
 
 
 @pytest.mark.parametrize("failure", ["cut", 503, 429])
@@ -242,30 +205,48 @@ def test_one_layer_tries_again_and_says_so(hub, publish, quick, request_line, fa
     assert hub.count(request_line) == 4
 
 
-def test_a_conflict_with_another_command_is_waited_for(hub, publish, quick):
-    busy = "Cannot create repo: another conflicting operation is in progress"
-    hub.fail["repos/create"] = Answer(409, {"error": busy})
+PORTAL = b"<!doctype html><title>Log in to the train's network</title>"
+WRONG = b"""{"name": 5, "url": 5, "private": "no", "files": [5], "objects": 5, "sha": [],
+"commitUrl": 5, "commitOid": [], "errors": 5, "warnings": 5, "auth": []}"""
+STEPS = ["whoami", "repos/create", "GET /api/models/user/cry", "validate-yaml", "/preupload/",
+         "objects/batch", "/commit/"]  # fmt: skip
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("body", [b"[]", b"", b"null", b'{"url": "htt', PORTAL, WRONG])
+def test_what_does_not_speak_as_the_hub_is_one_sentence(hub, publish, step, body):
+    hub.fail[step] = Answer(200, body)
+    assert refused(publish("--private"))
+    assert hub.fail == {}
+    commits = [c for r in hub.repositories.values() for c in r.commits]
+    assert all(set(files) == {".gitattributes"} for files in commits)
+    assert complete(hub, publish("--private"))
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", PORTAL, b'{"error": "You already created it"}'])
+def test_a_conflict_without_an_address_is_one_sentence(hub, publish, body):
+    hub.fail["repos/create"] = Answer(409, body)
+    assert refused(publish(), "creating user/cry")
+
+
+def test_an_upload_that_never_reached_the_hub_is_not_committed(hub, publish, quick):
+    hub.always["PUT /upload/"] = Answer(200, PORTAL)
     done = publish()
-    assert (done.status, done.err.count("once more in")) == (0, 1)
-    assert complete(hub)
+    assert (done.status, "Traceback" in done.err) == (2, False)
+    assert hub.repositories["models/user/cry"].commits == [{".gitattributes": b""}]
 
 
 @pytest.mark.parametrize("request_line", ["whoami", "/preupload/", "/commit/"])
-@pytest.mark.parametrize(
-    "headers",
-    [{"Retry_After": "1"}, {"RateLimit": '"api";r=0;t=1'}],
-)
+@pytest.mark.parametrize("headers", [{"Retry_After": "1"}, {"RateLimit": '"api";r=0;t=1'}])
 def test_a_pause_that_the_hub_asks_for_is_kept_and_announced(
     hub, publish, quick, request_line, headers
 ):
     hub.fail[request_line] = Answer(429, {"error": "slow down"}, **headers)
-    started = time.monotonic()
-    done = publish()
+    started, done = time.monotonic(), publish()
     assert time.monotonic() - started >= 1
-    assert done.status == 0, done.err
     assert "wants a pause" in done.err
     assert "once more in 1 s" in done.err
-    assert complete(hub)
+    assert complete(hub, done)
 
 
 @pytest.mark.parametrize("request_line", ["whoami", "/preupload/", "PUT /upload/", "/commit/"])
@@ -279,16 +260,10 @@ def test_a_pause_of_a_day_is_told_and_not_kept(hub, publish, request_line, asked
 @pytest.mark.parametrize("asked", ["soon", "-5", "", "1.5", "Fri, 99 Foo 2117", "0"])
 def test_a_pause_that_nobody_understands_is_our_own(hub, publish, quick, asked):
     hub.fail["/commit/"] = Answer(429, Retry_After=asked)
-    assert publish().status == 0
-    assert complete(hub)
+    assert complete(hub, publish())
 
 
-def test_the_library_is_left_as_it_was():
-    client = get_session()
-    before = (client.send, client.timeout)
-    with pytest.raises(PublishError, match="does not speak as the Hub does"):
-        retry("x", Passing(KeyError("url"), 1))
-    assert (client.send, client.timeout) == before
+# Trying again, without a Hub
 
 
 class Passing:
@@ -311,28 +286,115 @@ def pauses(monkeypatch):
     return slept
 
 
-def test_the_pauses_grow_and_end(pauses):
-    assert retry("x", Passing(ConnectionResetError("gone"), 3)) == "done"
-    assert pauses == sorted(pauses)
-    assert len(set(pauses)) == 3
+def test_the_pauses_grow_and_end_and_what_happened_in_an_upload_thread_counts(pauses):
+    wrapped = RuntimeError("Error while uploading 'x' to the Hub.")
+    wrapped.__cause__ = ConnectionResetError("gone")
+    assert retry("x", Passing(wrapped, 3)) == "done"
+    assert pauses == sorted(set(pauses))
+    assert len(pauses) == 3
     hopeless = Passing(TimeoutError("slow"), 100)
     with pytest.raises(PublishError, match="could not be reached while sending it, 4 times"):
         retry("sending it", hopeless)
     assert hopeless.calls == 4
 
 
-def test_what_happened_in_an_upload_thread_counts(pauses):
-    wrapped = RuntimeError("Error while uploading 'x' to the Hub.")
-    wrapped.__cause__ = ConnectionResetError("gone")
-    assert retry("x", Passing(wrapped, 1)) == "done"
-    with pytest.raises(PublishError, match="did not accept it while y: no wait"):
-        retry("y", Passing(ValueError("no\n\nwait"), 1))
-    assert len(pauses) == 1
-
-
-def test_offline_mode_is_named(pauses):
-    from huggingface_hub.errors import OfflineModeIsEnabled
-
-    with pytest.raises(PublishError, match="HF_HUB_OFFLINE is set"):
-        retry("x", Passing(OfflineModeIsEnabled("offline"), 1))
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ValueError("no\n\nwait"), "did not accept it while y: no wait"),
+        (OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE is set"),
+        (KeyError("url"), "does not speak as the Hub does"),
+    ],
+)
+def test_what_no_pause_helps_ends_at_once_and_leaves_the_library_as_it_was(pauses, error, said):
+    client = get_session()
+    before = (client.send, client.timeout)
+    with pytest.raises(PublishError, match=said):
+        retry("y", Passing(error, 1))
     assert pauses == []
+    assert (client.send, client.timeout) == before
+
+
+# The page as a Space
+
+
+def contents():
+    return {name: path.read_bytes() for name, path in space_files().items()}
+
+
+@pytest.mark.slow
+def test_the_page_runs_on_these_files_alone_and_answers(tmp_path, examples):
+    for name, path in space_files().items():
+        copy = tmp_path / "space" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    with serve(tmp_path, tmp_path / "space") as server:
+        client = Client(server.url, verbose=False)
+        example = handle_file(str(examples / "synthetic_rhythmic.wav"))
+        answer = client.predict(example, api_name="/predict")
+        assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_the_list_is_what_the_repository_keeps_of_the_page():
+    alone = [name for name in SPACE if "/" not in name]
+    listed = ["git", "ls-files", *alone, *FOLDERS, ":!assets/search"]
+    try:
+        done = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this is no git checkout")
+    assert set(space_files()) == {name for name in done.stdout.split("\n") if name}
+
+
+def test_what_lies_around_is_left_at_home_and_half_a_copy_is_not_published(tmp_path):
+    strays = (
+        "assets/examples/our_baby.wav",
+        "assets/checkpoints/c/model.safetensors.part",
+        "cry_model/__pycache__/audio.cpython-312.pyc",
+        "analysis/.ipynb_checkpoints/page.py",
+        "tests/test_x.py",
+        "train/fit/trainer.py",
+        "runs/results/run.json",
+        ".ci/run",
+        ".env",
+    )
+    for name in (*space_files(), *strays):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert set(space_files(tmp_path)) == set(space_files())
+    (tmp_path / CARD).unlink()
+    with pytest.raises(PublishError, match=r"not a whole copy.*README\.md"):
+        space_files(tmp_path)
+
+
+def test_a_space_is_made_with_these_files_and_the_model_that_answers(hub, publish_space):
+    done = publish_space("--model", "user/cry@v1")
+    assert done.status == 0, done.err
+    repository = hub.repositories["spaces/user/page"]
+    assert repository.sdk == "gradio"
+    assert repository.variables == {"CRY_MODEL": "user/cry@v1"}
+    assert repository.files() == {".gitattributes": b"", **contents()}
+    assert f"{hub.url}/spaces/user/page/commit/" in done.out
+
+
+def test_again_changes_nothing_and_a_new_version_takes_old_files_away(hub, publish_space):
+    publish_space("--model", "user/cry")
+    publish_space("--model", "user/cry")
+    repository = hub.repositories["spaces/user/page"]
+    assert len(repository.commits) == 2
+    assert hub.count("POST /api/spaces/user/page/variables") == 1  # each one restarts the Space
+    repository.commits[-1].update({"cry_model/old.py": b"", "notes.md": b"", "app.py": b"old"})
+    assert publish_space().status == 0
+    assert repository.files() == {".gitattributes": b"", "notes.md": b"", **contents()}
+    assert repository.variables == {"CRY_MODEL": "user/cry"}
+
+
+def test_a_dry_run_of_a_space_lists_every_file_and_asks_nothing(hub, publish_space):
+    done = publish_space("--dry-run", "--model", "user/cry", token=None)
+    assert done.status == 0
+    for name, path in space_files().items():
+        assert f"{name} " in done.out
+        assert f" {path.stat().st_size:,} bytes" in done.out
+    assert "CRY_MODEL = user/cry" in done.out
+    assert refused(publish_space("--model", "runs/checkpoints/x"), "user/name")
+    assert hub.requests == []

@@ -32,7 +32,8 @@ from train.cli.options import (
     where_to,
     whole_number,
 )
-from train.data.cache import preparation, with_folds
+from train.data.cache import with_folds
+from train.data.clips import preparation
 from train.data.corpus import DataError
 from train.data.datasets import DATASETS
 from train.data.feature_tables import TABLES

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, astuple, replace
 from pathlib import Path
@@ -18,11 +19,10 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from cry_model.acoustic_features import AcousticConfig
 from cry_model.checkpoint import write_atomically
 from cry_model.frontend import FrontEndConfig
 from cry_model.registry import AnyConfig, make_front_end
-from train.data.clips import Clips, Prepared, join, load_clips
+from train.data.clips import Clips, Prepared, join, load_clips, preparation
 from train.data.corpus import ONLY_LEARNT, Corpus, DataError, Item, related
 from train.data.datasets import DATASETS, Dataset
 from train.data.grouping import near_duplicates
@@ -30,17 +30,6 @@ from train.data.splits import FOLDS, has_test_part
 
 SUFFIX = ".safetensors"
 FORMAT = "2"
-PREPARES = (
-    "sample_rate", "low_hz", "high_hz", "window", "hop", "trim_db", "trim_margin",
-)  # fmt: skip
-"""The fields of a front end's configuration that decide what ``prepare`` gives."""
-
-
-def preparation(config: AnyConfig) -> dict[str, float | str]:
-    """Return what of a front end decides the content of the file."""
-    if isinstance(config, AcousticConfig):  # its own level and its whole length
-        return {"kind": config.kind, "sample_rate": config.sample_rate}
-    return {name: getattr(config, name) for name in PREPARES}
 
 
 def cache_path(folder: Path, name: str, config: AnyConfig) -> Path:
@@ -232,29 +221,19 @@ def with_folds(data: Prepared, protocol: str, folds: int | None) -> tuple[Prepar
 
 
 def describe(data: Prepared) -> str:
-    """How many recordings there are, what was left out and why, and how they are split."""
-    clips = data.clips
-    lines = [f"Left out {recording}: {why}" for recording, why in clips.left_out.items()]
+    """Say how many recordings there are, what was left out and why, and how they are split."""
+    clips, left_out = data.clips, data.clips.left_out
     unlabelled = len(clips.labelled(False).items)
     groups = len({item.group for item in clips.items})
-    return "\n".join(
-        [
-            *lines,
-            f"{data.corpus.name}: {len(clips.items)} recordings in {groups} groups, "
-            f"{unlabelled} of them unlabelled, {len(clips.left_out)} left out.",
-            *_own_split(clips.items),
-            *data.corpus.notes,
-        ]
+    lines = [f"Left out {recording}: {why}" for recording, why in left_out.items()]
+    lines.append(
+        f"{data.corpus.name}: {len(clips.items)} recordings in {groups} groups, "
+        f"{unlabelled} of them unlabelled, {len(left_out)} left out."
     )
-
-
-def _own_split(items: Sequence[Item]) -> list[str]:
-    """Return a sentence about the corpus's own test part, if there is one."""
-    if not has_test_part(items):
-        return []
-    learnt = sum(item.fold == ONLY_LEARNT for item in items)
-    tested = sum(item.fold == 0 for item in items)
-    return [
-        f"Its own split: {learnt} recordings are learnt from, {tested} are tested. 'fit --folds "
-        f"{FOLDS}' cross-validates over all of them instead."
-    ]
+    if has_test_part(clips.items):
+        fold_of = Counter(item.fold for item in clips.items)
+        lines.append(
+            f"Its own split: {fold_of[ONLY_LEARNT]} recordings are learnt from, {fold_of[0]} are "
+            f"tested. 'fit --folds {FOLDS}' cross-validates over all of them instead."
+        )
+    return "\n".join([*lines, *data.corpus.notes])

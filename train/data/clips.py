@@ -10,14 +10,14 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from cry_model import audio
+from cry_model.acoustic_features import AcousticConfig
 from cry_model.frontend import Clip, Pieces
 from cry_model.registry import AnyConfig, AnyFrontEnd
 from train.data.corpus import Corpus, DataError, Item
@@ -25,11 +25,20 @@ from train.data.corpus import Corpus, DataError, Item
 UNEXPECTED = "This recording could not be read ({}); please give another one, and report it."
 
 
-class Cuts(Protocol):
-    """What can cut a clip: any front end."""
+class TableFrontEnd(nn.Module):
+    """In the place of a front end where a recording already is its row of features."""
+
+    def __init__(self, config: AcousticConfig):
+        super().__init__()
+        self.config = config
 
     def cut(self, clip: Clip) -> Pieces:
-        """Clip -> pieces."""
+        """Return the row (26,) as one piece (1, 26)."""
+        return Pieces(clip.waveform.unsqueeze(0), (0.0,), 0.0)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """(batch, 26) -> (batch, 26, 1): features of a single frame, their mean."""
+        return rows.unsqueeze(-1)
 
 
 @dataclass(frozen=True)
@@ -67,8 +76,8 @@ class Clips:
         """Those with a label, or those without."""
         return self.subset([i for i, item in enumerate(self.items) if (item.label is None) != are])
 
-    def pieces(self, front_end: Cuts, index: int) -> Pieces:
-        """Cuts clip ``index`` as the classifier would."""
+    def pieces(self, front_end: AnyFrontEnd | TableFrontEnd, index: int) -> Pieces:
+        """Cut clip ``index`` as the classifier would."""
         return front_end.cut(Clip(self.waveforms[index], 0.0))
 
     def fingerprint(self) -> str:
@@ -142,27 +151,25 @@ def load_clips(
 
 
 def cut_before_splitting(clips: Clips, config: AnyConfig) -> Clips:
-    """Every recording in equal parts of about 3 to 5 s that do not overlap: the ``clip`` protocol.
+    """Cut every recording in equal parts of about 3 to 5 s that do not overlap, for ``clip``.
 
     Parts of one recording are clips of their own from here on, and may be split from each other.
     """
-    if not clips.items:
-        return clips
-    items, labels, waveforms, seconds, rates = [], [], [], [], []
-    for i, (item, wave) in enumerate(zip(clips.items, clips.waveforms, strict=True)):
+
+    def count(wave: Tensor) -> int:
         length = len(wave) / config.sample_rate
-        count = max(1, math.ceil(length / config.piece_seconds))
-        if length / count < config.min_seconds:
-            count = max(1, count - 1)
-        for number, part in enumerate(wave.tensor_split(count)):
-            items.append(replace(item, piece=number))
-            labels.append(clips.labels[i])
-            waveforms.append(part)
-            seconds.append(clips.seconds[i] / count)
-            rates.append(clips.rates[i])
-    stacked = torch.stack(labels)
-    return Clips(
-        tuple(items), stacked, tuple(seconds), tuple(rates), tuple(waveforms), clips.left_out
+        parts = max(1, math.ceil(length / config.piece_seconds))
+        return parts if length / parts >= config.min_seconds else max(1, parts - 1)
+
+    cuts = [wave.tensor_split(count(wave)) for wave in clips.waveforms]
+    numbers = [(i, number) for i, parts in enumerate(cuts) for number in range(len(parts))]
+    whole = clips.subset([i for i, _ in numbers])
+    pairs = zip(whole.items, numbers, strict=True)
+    return replace(
+        whole,
+        items=tuple(replace(item, piece=number) for item, (_, number) in pairs),
+        seconds=tuple(clips.seconds[i] / len(cuts[i]) for i, _ in numbers),
+        waveforms=tuple(part for parts in cuts for part in parts),
     )
 
 
@@ -194,3 +201,16 @@ def permute_labels(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
     items = tuple(replace(item, label=permuted[item.recording]) for item in clips.items)
     indices = torch.tensor([labels.index(item.label) for item in items])
     return replace(clips, items=items, labels=indices)
+
+
+PREPARES = (
+    "sample_rate", "low_hz", "high_hz", "window", "hop", "trim_db", "trim_margin",
+)  # fmt: skip
+"""The fields of a front end's configuration that decide what ``prepare`` gives."""
+
+
+def preparation(config: AnyConfig) -> dict[str, float | str]:
+    """Return what of a front end decides the content of the file."""
+    if isinstance(config, AcousticConfig):  # its own level and its whole length
+        return {"kind": config.kind, "sample_rate": config.sample_rate}
+    return {name: getattr(config, name) for name in PREPARES}

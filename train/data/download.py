@@ -149,10 +149,13 @@ def _extract(file: Path, folder: ArchiveFolder, target: Path) -> dict[str, str]:
     with ZipFile(file) as archive:
         members = [(member, _name(file, member, folder)) for member in archive.infolist()]
         for member, name in members:
-            if name is not None:
-                sha256 = _copy(archive, member, target / name)
-                if name != README:
-                    digests[name] = sha256
+            if name is None:
+                continue
+            content = archive.read(member)  # its CRC is checked on the way
+            (target / name).parent.mkdir(exist_ok=True)
+            (target / name).write_bytes(content)
+            if name != README:
+                digests[name] = hashlib.sha256(content).hexdigest()
     return digests
 
 
@@ -175,14 +178,3 @@ def _name(file: Path, member: ZipInfo, folder: ArchiveFolder) -> str | None:
     if len(name.parts) == len(levels) and all(map(fnmatchcase, name.parts, levels)):
         return name.as_posix()
     return None
-
-
-def _copy(archive: ZipFile, member: ZipInfo, target: Path) -> str:
-    """Write a member, whose CRC is checked on the way; return its SHA-256."""
-    target.parent.mkdir(exist_ok=True)
-    sha256 = hashlib.sha256()
-    with archive.open(member) as source, target.open("wb") as sink:
-        while block := source.read(BLOCK):
-            sha256.update(block)
-            sink.write(block)
-    return sha256.hexdigest()

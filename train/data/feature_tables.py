@@ -16,10 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 from pandas.api.types import is_numeric_dtype
-from torch import Tensor, nn
 
 from cry_model.acoustic_features import FEATURES, AcousticConfig, AcousticFrontEnd
-from cry_model.frontend import Clip, Pieces
 from train.data.clips import Clips, Prepared
 from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets import challenge6
@@ -28,22 +26,6 @@ from train.data.grouping import equal_lengths, join
 ALL, ONE_RATE = "challenge6-features", "challenge6-features-16khz"
 TABLES: tuple[str, ...] = (ALL, ONE_RATE)
 RATES = (16_000, 44_100)  # Hz, of the corpus's recordings
-
-
-class TableFrontEnd(nn.Module):
-    """In the place of a front end where a recording already is its row of features."""
-
-    def __init__(self, config: AcousticConfig):
-        super().__init__()
-        self.config = config
-
-    def cut(self, clip: Clip) -> Pieces:
-        """Return the row (26,) as one piece (1, 26)."""
-        return Pieces(clip.waveform.unsqueeze(0), (0.0,), 0.0)
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """(batch, 26) -> (batch, 26, 1): features of a single frame, their mean."""
-        return rows.unsqueeze(-1)
 
 
 def read_table(root: Path, name: str) -> Prepared:

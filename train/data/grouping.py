@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from scipy import fft
@@ -52,13 +53,9 @@ def join(items: Sequence[Item], pairs: Iterable[Pair]) -> tuple[Item, ...]:
     size = (len(items), len(items))
     graph = coo_array((np.ones(len(links)), (links[:, 0], links[:, 1])), shape=size)
     _, component = connected_components(graph, directed=False)
-    names: dict[int, str] = {}
-    for number, item in zip(component, items, strict=True):
-        names[number] = min(item.recording, names.get(number, item.recording))
-    return tuple(
-        replace(item, source=names[number], group=names[number])
-        for number, item in zip(component, items, strict=True)
-    )
+    names = pd.Series([item.recording for item in items]).groupby(component).transform("min")
+    pairs = zip(items, names, strict=True)
+    return tuple(replace(item, source=name, group=name) for item, name in pairs)
 
 
 # 80 ms windows every 40 ms: long enough that a shift by half a hop changes little.

@@ -27,9 +27,8 @@ from cry_model.results import (
     write_predictions,
     write_run,
 )
-from train.data.clips import join
+from train.data.clips import TableFrontEnd, join
 from train.data.corpus import DataError
-from train.data.feature_tables import TableFrontEnd
 from train.data.splits import PROTOCOLS, Folds, learnt_from, require_two_labels, split
 from train.fit.devices import as_found, of_main, same_threads
 from train.fit.distillation import compare

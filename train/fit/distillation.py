@@ -32,8 +32,7 @@ from cry_model.metrics import mean
 from cry_model.records import Agreement
 from cry_model.registry import AnyConfig, AnyFrontEnd, get_system, make_front_end
 from cry_model.results import probability_columns
-from train.data.cache import preparation
-from train.data.clips import Clips
+from train.data.clips import Clips, preparation
 from train.data.corpus import DataError, related
 from train.fit.state import digest
 from train.scoring.results import TeacherPredictions

@@ -32,8 +32,7 @@ from train.data.augmentation import (
     mixup,
     uniform,
 )
-from train.data.clips import Clips
-from train.data.feature_tables import TableFrontEnd
+from train.data.clips import Clips, TableFrontEnd
 from train.data.splits import PROTOCOLS, require_two_labels, split
 from train.fit.devices import as_found, of_main, prepare
 from train.fit.distillation import Teacher, solve_output_layer

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cry_model.metrics import balanced_accuracy
-from cry_model.results import RUN, probability_columns, recording_means
+from cry_model.results import RUN, label_numbers, probabilities_of, recording_means
 from train.data.corpus import DataError, Item
 from train.data.splits import split
 from train.scoring import results
@@ -134,9 +134,8 @@ def score(folder: Path, seed: int) -> float:
         labels = record["labels"]
     table = results.read_predictions(folder, labels)
     rows = recording_means(table[table["seed"] == seed], labels)
-    wanted = rows["label"].map({label: i for i, label in enumerate(labels)}).to_numpy()
-    probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
-    return balanced_accuracy(wanted, probabilities, np.ones(len(rows)))
+    probabilities = probabilities_of(rows, labels)
+    return balanced_accuracy(label_numbers(rows, labels), probabilities, np.ones(len(rows)))
 
 
 def duration(seconds: float) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
@@ -90,7 +91,7 @@ def chance(
     folds: int,
     shuffles: int,
 ) -> Chance:
-    """Asks under one protocol.
+    """Test under one protocol.
 
     Args:
         clips: all labelled, whole.
@@ -158,21 +159,17 @@ def scores(
             warnings.simplefilter("ignore", ConvergenceWarning)  # near enough
             machine.fit(rows[learnt], truth[learnt])
         probabilities[np.ix_(tested, machine.classes_)] = machine.predict_proba(rows[tested])
-    names = [item.recording for item in units.items]
-    _, first, recording = np.unique(names, return_index=True, return_inverse=True)
-    of_recording = np.zeros((len(first), len(labels)))
-    np.add.at(of_recording, recording, probabilities)
-    of_recording /= np.bincount(recording)[:, None]
-    alike = np.ones(len(first))
-    return {name: METRICS[name](truth[first], of_recording, alike) for name in SCORES}
+    # Of each recording the mean over its parts, which have one label.
+    recordings = [item.recording for item in units.items]
+    of_recording = pd.DataFrame(probabilities).groupby(recordings).mean().to_numpy()
+    wanted = pd.Series(truth).groupby(recordings).first().to_numpy()
+    return {name: METRICS[name](wanted, of_recording, np.ones(len(wanted))) for name in SCORES}
 
 
 def kept_labels(before: Clips, after: Clips) -> Mapping[str, float]:
     """Label -> share of its clips that have it in both, for the labels that occur."""
-    same = {item.label: [] for item in before.items}
-    for one, other in zip(before.items, after.items, strict=True):
-        same[one.label].append(one.label == other.label)
-    return {label: float(np.mean(hits)) for label, hits in same.items()}
+    one, other = (pd.Series([item.label for item in clips.items]) for clips in (before, after))
+    return (one == other).groupby(one, sort=False).mean().to_dict()
 
 
 def against(value: float, permuted: Sequence[float]) -> Against:

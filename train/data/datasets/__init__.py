@@ -11,7 +11,6 @@ from train.data.clips import Clips, load_file
 from train.data.corpus import Archive, Corpus, Item
 from train.data.datasets import (
     challenge6,
-    challenge6_cuts,
     donateacry,
     donateacry_ios,
     esc10,
@@ -53,7 +52,7 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset(esc10.NAME, esc10.read, archive=esc10.ARCHIVE),
         Dataset(cries.NAME, cries.read),
         Dataset(challenge6.NAME, challenge6.read, challenge6.regroup),
-        Dataset(challenge6_cuts.NAME, challenge6_cuts.read, challenge6_cuts.regroup),
+        Dataset(challenge6.CUTS, challenge6.read_cuts, challenge6.regroup_cuts),
         Dataset(folder.NAME, folder.read, folder.regroup),
         Dataset(detector.NAME, detector.read, load=detector.load),
         Dataset(synthetic6.NAME, synthetic6.read, write=synthetic6.write),

@@ -1,13 +1,19 @@
-"""Read the six-class challenge corpus of the paper: 918 labelled recordings of 7 to 33 s.
+"""Read the six-class corpus of the paper: 918 labelled recordings of 7 to 33 s, and 220 cuts.
 
 Its names tell no baby, and its recordings appear to be halves of longer ones: each has a
 partner of the same label and the same length. On the published lengths, chaining those that
 differ by at most 0.7 ms gives 426 groups, none of which has a single member. So groups come from
 length and sound; they keep the halves of a recording together, not all recordings of a baby.
+
+The cuts are of 6 s at 16 kHz and have five of the labels, "hungry" is not among them. Their table
+says from which recording each was probably cut (the nearest in the 26 public features) and puts
+cuts whose recordings have one length into one group.
 """
 
 from __future__ import annotations
 
+import csv
+from itertools import combinations
 from pathlib import Path
 
 from train.data.clips import Clips
@@ -18,6 +24,9 @@ NAME = "challenge6"
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
 LICENCE = "the source of the data states none: for fitting and checking, not for passing on"
 SAME_LENGTH = 0.0007  # seconds
+CUTS = "challenge6_cuts"
+CUT_LABELS = ("awake", "diaper", "hug", "sleepy", "uncomfortable")
+CUTS_TABLE = "groups.csv"
 
 
 def read(root: Path) -> Corpus:
@@ -81,3 +90,46 @@ def regroup(clips: Clips) -> tuple[Item, ...]:
     """Return the items, with what has the same length or the same sound as one source and group."""
     lengths = equal_lengths(clips.items, clips.seconds, SAME_LENGTH)
     return join(clips.items, [*lengths, *near_duplicates(clips.waveforms)])
+
+
+def read_cuts(root: Path) -> Corpus:
+    """List the recordings that ``root/challenge6_cuts/groups.csv`` names.
+
+    Each has the table's group for its source too: :func:`regroup_cuts` joins equal sounds to it.
+
+    Raises:
+        DataError: if the table or a recording that it names is missing, or a label is unknown.
+    """
+    folder = root / CUTS
+    try:
+        with (folder / CUTS_TABLE).open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except OSError:
+        raise DataError(
+            f"There is no {CUTS_TABLE} in {folder}. Put the folder {CUTS} with its table into the "
+            "data root, or name another one with --data-root."
+        ) from None
+    items = tuple(_cut(folder, row) for row in rows)
+    if not items:
+        raise DataError(f"{folder / CUTS_TABLE} names no recording.")
+    return Corpus(CUTS, CUT_LABELS, items, LICENCE)
+
+
+def _cut(folder: Path, row: dict[str, str]) -> Item:
+    try:
+        name, label, group = row["file"], row["label"], f"group-{row['group']}"
+    except KeyError as error:
+        raise DataError(f"{folder / CUTS_TABLE} has no column {error}.") from None
+    path = folder / name
+    if label not in CUT_LABELS:
+        raise DataError(f"{folder / CUTS_TABLE} gives {name} the label {label}, which is unknown.")
+    if not path.is_file():
+        raise DataError(f"{folder / CUTS_TABLE} names {name}, which is not there.")
+    return Item(path, label, path.stem, group, group)
+
+
+def regroup_cuts(clips: Clips) -> tuple[Item, ...]:
+    """Return the items: a group of the table, and what sounds the same, is one source and group."""
+    pairs = combinations(range(len(clips.items)), 2)
+    table = [(i, j) for i, j in pairs if clips.items[i].group == clips.items[j].group]
+    return join(clips.items, [*table, *near_duplicates(clips.waveforms)])

@@ -1,4 +1,4 @@
-"""Anyone's own recordings: the data root is the corpus, and its folders are the labels.
+"""Read anyone's own recordings: the data root is the corpus, and its folders are the labels.
 
 The layouts of the Hub's audio folders are read too: a split (``train/<label>``, ``test/<label>``)
 and ``metadata.csv``.
@@ -6,29 +6,32 @@ and ``metadata.csv``.
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from cry_model.audio import SUFFIXES
 from train.data.clips import Clips
 from train.data.corpus import ONLY_LEARNT, Corpus, DataError, Item
-from train.data.datasets.layout import Found, Layout, find, layout_of, part_of
 from train.data.datasets.tables import WANTED, Names, Table, composed, read_table
 from train.data.grouping import join, near_duplicates
 
 NAME = "folder"
 LICENCE = "unknown"
 GROUPS = "groups.csv"
-
-
-@dataclass(frozen=True)
-class Told:
-    """What the tables say: recording -> label (empty for none), and recording -> group."""
-
-    labels: Mapping[str, str]
-    groups: Mapping[str, str]
+TABLES = (GROUPS, "metadata.csv", "metadata.jsonl")
+SYSTEM_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")
+SYSTEM_FILES = ("thumbs.db", "desktop.ini")
+BETWEEN = ("data/", "audio/")  # a folder that the labels may lie in
+SPLITS: Mapping[str, str] = {
+    **dict.fromkeys(("train", "training", "trainset"), "train"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "testset", "eval", "evaluation"), "test"),
+}
+"""Names of folders of a split, as the Hub's audio folders have them."""
 
 
 def read(root: Path) -> Corpus:
@@ -53,20 +56,24 @@ def read(root: Path) -> Corpus:
             f"({root.name}/hungry/1.wav); wav, mp3, m4a, mp4 and {len(SUFFIXES) - 4} other kinds "
             "are read."
         )
-    tables = {name: read_table(path, _needed(path)) for name, path in found.tables.items()}
-    told, layout = _told(tables, found), layout_of(found.recordings)
+    tables = {
+        name: read_table(path, ("group",) if path.name.lower() == GROUPS else ())
+        for name, path in found.tables.items()
+    }
+    labels, groups = _told(tables, found.recordings)
+    layout = layout_of(found.recordings)
     items, parts = [], []
     for name, path in found.recordings.items():
         part, label = layout.place(name)
-        label = told.labels.get(name, label) or None
-        items.append(Item(path, label, name, name, told.groups.get(name, name)))
+        label = labels.get(name, label) or None
+        items.append(Item(path, label, name, name, groups.get(name, name)))
         parts.append(part)
-    items = [
-        replace(item, fold=fold) for item, fold in zip(items, _folds(items, parts), strict=True)
-    ]
-    labels = tuple(sorted({item.label for item in items if item.label is not None}))
-    notes = (*found.notes, *_notes(tables, layout, items, told))
-    return Corpus(f"{NAME}-{_safe(root.name)}", labels, tuple(items), LICENCE, notes)
+    pairs = zip(items, _folds(items, parts), strict=True)
+    items = [replace(item, fold=fold) for item, fold in pairs]
+    kinds = tuple(sorted({item.label for item in items if item.label is not None}))
+    notes = (*found.notes, *_notes(tables, layout, kinds, from_tables=bool(labels)))
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-.") or "data"  # in names of files
+    return Corpus(f"{NAME}-{safe}", kinds, tuple(items), LICENCE, notes)
 
 
 def regroup(clips: Clips) -> tuple[Item, ...]:
@@ -81,33 +88,163 @@ def regroup(clips: Clips) -> tuple[Item, ...]:
     return tuple(replace(item, source=other.source) for item, other in pairs)
 
 
-def _needed(table: Path) -> tuple[str, ...]:
-    return ("group",) if table.name.lower() == GROUPS else ()
+@dataclass(frozen=True)
+class Found:
+    """What lies under a folder.
+
+    Attributes:
+        recordings: name -> file; a name is the path below the folder, with composed accents.
+        tables: the same, of files that are called as one of :data:`TABLES`.
+        notes: sentences about what was passed over.
+    """
+
+    recordings: Mapping[str, Path]
+    tables: Mapping[str, Path]
+    notes: tuple[str, ...]
 
 
-def _safe(name: str) -> str:
-    """Return a name that may stand in a file's name anywhere."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "data"
+def find(root: Path) -> Found:
+    """List what lies under ``root``, behind links too; hidden files and folders are ignored."""
+    folders, notes, others = [], [], Counter()
+    names: dict[Path, str] = {}
+    for folder, files in _walk(root, (root,)):
+        own = _name(folder, root)
+        if files is None:
+            notes.append(f"Passed over: {own} cannot be opened.")
+            continue
+        folders.append(own)
+        names.update({path: _name(path, root) for path in files})
+    recordings, tables, taken = {}, {}, set(names.values())
+    for path, own in sorted(names.items()):
+        # Where two files differ in nothing else, each keeps its own way to write accents.
+        name = own if composed(own) in taken else composed(own)
+        if path.name.lower() in TABLES:
+            tables[name] = path
+        elif path.suffix.lower() in SUFFIXES:
+            if path.is_file():
+                recordings[name] = path
+            else:
+                notes.append(f"Passed over: {name} is a link to no file.")
+        elif path.name.lower() not in SYSTEM_FILES:
+            others[path.suffix.lower() or "without one"] += 1
+    if others:
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
+        notes.append(f"Passed over by their endings: {kinds}.")
+    full = {folder for name in recordings for folder in map(str, PurePosixPath(name).parents)}
+    empty = [folder for folder in folders if composed(folder) not in full]
+    if empty and recordings:
+        more = f" and {len(empty) - 3} more" if empty[3:] else ""
+        notes.append(f"Folders without a recording: {', '.join(empty[:3])}{more}.")
+    return Found(recordings, tables, tuple(notes))
 
 
-def _told(tables: Mapping[str, Table], found: Found) -> Told:
-    """Return what all tables say; each that has labels, and those that have groups, must be
-    complete."""
-    names = Names(found.recordings)
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, list[Path] | None]]:
+    """Yield each folder with its files, or None if it cannot be opened.
+
+    A link to a folder that it lies in is not followed.
+    """
+    try:
+        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except OSError:
+        yield folder, None
+        return
+    yield folder, [entry for entry in entries if not entry.is_dir()]
+    for entry in sorted(entry for entry in entries if entry.is_dir()):
+        real = entry.resolve()
+        if entry.name.lower() not in SYSTEM_FOLDERS and real not in above:
+            yield from _walk(entry, (*above, real))
+
+
+def _name(path: Path, root: Path) -> str:
+    """Return the path below ``root`` as text, also where an old archive left other bytes in it."""
+    raw = os.fsencode(path.relative_to(root).as_posix())
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("cp1252", "replace")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the folders are read.
+
+    Attributes:
+        base: the folder that they lie in, with a slash at its end, or nothing.
+        splits: folder -> "train", "validation" or "test"; empty if the folders are labels.
+    """
+
+    base: str
+    splits: Mapping[str, str]
+
+    def place(self, name: str) -> tuple[str | None, str | None]:
+        """Return the part of the split that a recording is in, and its label by its folder."""
+        folders = name.removeprefix(self.base).split("/")[:-1]
+        part = self.splits[folders.pop(0)] if self.splits and folders else None
+        return part, composed(folders[0]) if folders else None
+
+
+def layout_of(names: Iterable[str]) -> Layout:
+    """Tell a split from labels: no other folder lies beside those of a split.
+
+    Both may lie in a folder that has nothing beside it, labels only if that is called data.
+
+    Raises:
+        DataError: if other folders lie beside those of a split.
+    """
+    base, below, names = "", "", list(names)
+    while True:
+        folders = {name.split("/")[0] for name in names if "/" in name}
+        parts = {folder: part for folder in folders if (part := part_of(folder))}
+        alone = all("/" in name for name in names)
+        if base.lower().endswith(BETWEEN) and alone:
+            below = base
+        if parts or len(folders) != 1 or not alone:
+            break
+        inner = f"{folders.pop()}/"
+        base, names = base + inner, [name.removeprefix(inner) for name in names]
+    others = sorted(folders - set(parts))
+    if others and len(set(parts.values())) > 1:
+        raise DataError(
+            f"The folders {' and '.join(sorted(parts))} are a split, but {others[0]} lies beside "
+            "them; move it into one of them, or elsewhere."
+        )
+    return Layout(base, parts) if parts and not others else Layout(below, {})
+
+
+def part_of(folder: str) -> str | None:
+    """Return the part of a split that a folder is called after: "train" for Train, my-train."""
+    words = re.split(r"[\W\d_]+", folder.casefold())
+    parts = {SPLITS[word] for word in words if word in SPLITS}
+    return parts.pop() if len(parts) == 1 else None
+
+
+def _told(
+    tables: Mapping[str, Table], recordings: Iterable[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return recording -> label (empty for none) and recording -> group, by all tables.
+
+    A table with labels must list all that lies below it; those with groups together everything.
+    """
+    names = Names(recordings)
     labels: dict[str, str] = {}
     groups: dict[str, str] = {}
-    grouping = [table for table in tables.values() if "group" in table.columns]
     for name, table in tables.items():
         below = name[: name.rfind("/") + 1]
         listed = _listed(table, below, names)
         if "label" in table.columns:
             _check_complete(table, {n for n in names.names if n.startswith(below)}, listed)
-            _add(labels, {n: composed(listed[n]["label"]) for n in listed}, table)
+        for column, known in (("label", labels), ("group", groups)):
+            if column not in table.columns:
+                continue
+            if twice := sorted(set(known) & set(listed)):
+                raise DataError(
+                    f"{table.path} and another table both list {twice[0]}; keep one of them."
+                )
+            known.update({n: composed(row.get(column, "")) for n, row in listed.items()})
+    for table in tables.values():
         if "group" in table.columns:
-            _add(groups, {n: composed(listed[n]["group"]) for n in listed}, table)
-    if grouping:
-        _check_complete(grouping[0], names.names, groups)
-    return Told(labels, groups)
+            _check_complete(table, names.names, groups)
+    return labels, groups
 
 
 def _listed(table: Table, below: str, names: Names) -> dict[str, Mapping[str, str]]:
@@ -122,27 +259,20 @@ def _listed(table: Table, below: str, names: Names) -> dict[str, Mapping[str, st
             raise DataError(f"{where}: {name} is listed twice; keep one of the rows.")
         if "group" in table.columns and not row.cells.get("group"):
             raise DataError(f"{where}: {name} has no group; name one.")
-        listed[name] = {"label": "", **row.cells}
+        listed[name] = row.cells
     return listed
 
 
-def _add(known: dict[str, str], more: Mapping[str, str], table: Table) -> None:
-    if twice := sorted(set(known) & set(more)):
-        raise DataError(f"{table.path} and another table both list {twice[0]}; keep one of them.")
-    known.update(more)
-
-
 def _check_complete(table: Table, recordings: set[str], listed: Mapping[str, object]) -> None:
-    missing = sorted(recordings - set(listed))
-    if missing:
+    if missing := sorted(recordings - set(listed)):
         more = f" and {len(missing) - 1} more" if missing[1:] else ""
         raise DataError(
             f"{table.path} does not list {missing[0]}{more}; add a row for each recording."
         )
 
 
-def _folds(items: list[Item], parts: list[str | None]) -> list[int | None]:
-    """Fold 0 for what the split tests: its test part, or without one its validation part."""
+def _folds(items: Sequence[Item], parts: Sequence[str | None]) -> list[int | None]:
+    """Return fold 0 for what the split tests: its test part, or else its validation part."""
     there = {part for item, part in zip(items, parts, strict=True) if item.label is not None}
     tested = next((part for part in ("test", "validation") if part in there), None)
     if tested is None or len(there - {None}) < 2:
@@ -153,22 +283,18 @@ def _folds(items: list[Item], parts: list[str | None]) -> list[int | None]:
     ]
 
 
-def _notes(tables: Mapping[str, Table], layout: Layout, items: list[Item], told: Told) -> list[str]:
-    """Sentences about what was read otherwise than somebody may expect."""
-    notes = [
-        f"{name} is not in Unicode; it was read as {table.guessed}. If names look wrong, {WANTED}."
-        for name, table in tables.items()
-        if table.guessed
-    ]
-    labels = sorted({item.label for item in items if item.label is not None})
+def _notes(
+    tables: Mapping[str, Table], layout: Layout, labels: Sequence[str], from_tables: bool
+) -> Iterator[str]:
+    """Yield sentences about what was read otherwise than somebody may expect."""
+    for name, table in tables.items():
+        if table.guessed:
+            guess = f"{name} is not in Unicode; it was read as {table.guessed}."
+            yield f"{guess} If names look wrong, {WANTED}."
     if layout.splits:
-        notes.append(f"Read as a split, not as labels: {', '.join(sorted(layout.splits))}.")
+        yield f"Read as a split, not as labels: {', '.join(sorted(layout.splits))}."
         if not labels:
-            notes.append("Nothing has a label: in a split, labels are the folders below.")
-    elif not told.labels:
-        notes += [
-            f"The folder {label} is read as a label, for folders of other names lie beside it."
-            for label in labels
-            if part_of(label)
-        ]
-    return notes
+            yield "Nothing has a label: in a split, labels are the folders below."
+    elif not from_tables:
+        for label in filter(part_of, labels):
+            yield f"The folder {label} is read as a label: folders of other names lie beside it."

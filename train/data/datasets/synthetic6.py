@@ -13,11 +13,7 @@ five ways to draw the folds; chance is 17 %. Standardised features; the SVM has 
     the 26 averages of the challenge's tables          SVM 69 %, nearest neighbour 55 %
     rate, length and peak level of the file            SVM 19 %, nearest neighbour 20 %
 
-The SVM on log-mel finds (recall, order of LABELS) 88, 67, 71, 65, 79 and 74 %, on the averages 77,
-55, 76, 50, 87 and 70 %; no class is taken for a single other one in more than 24 %. With random
-recordings held out instead of babies it scores 80 and 72 %. Smaller corpora are harder for babies
-held out: on log-mel 65 % with six babies a class (18 recordings of 4 s), 34 % with three
-(9 of 6 s).
+Smaller corpora are harder: 65 % with six babies a class, 34 % with three.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
+from typing import NamedTuple
 
 from train.data.corpus import DataError
 
@@ -29,15 +30,8 @@ _MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
 Cells = Mapping[str, str]  # column, in lower case -> what stands there, without outer blanks
 
 
-@dataclass(frozen=True)
-class Row:
-    """What a table says of one file.
-
-    Attributes:
-        line: in the table, from 1.
-        file: as it stands there.
-        cells: the other columns.
-    """
+class Row(NamedTuple):
+    """What a table says of one file: its line, from 1, the file as it stands there, all cells."""
 
     line: int
     file: str
@@ -46,13 +40,9 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of files.
+    """A table of files: its columns in lower case, and its rows that are not empty.
 
-    Attributes:
-        path: where it lies.
-        columns: in lower case.
-        rows: those that are not empty.
-        guessed: the encoding, where nothing in the file proves it; else None.
+    ``guessed`` is the encoding, where nothing in the file proves it; else None.
     """
 
     path: Path
@@ -70,14 +60,12 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> Table:
     Raises:
         DataError: if it is not a table, or a needed column is missing.
     """
+    is_json = path.suffix.lower() == ".jsonl"
     try:
         text, guessed = _decode(path.read_bytes())
-        if path.suffix.lower() == ".jsonl":
-            columns, rows = _json_lines(text)
-        else:
-            columns, rows = _csv(text, set(needed))
+        columns, rows = _json_lines(text) if is_json else _csv(text, set(needed))
     except (OSError, ValueError, csv.Error) as error:  # of Unicode and of JSON too
-        wish = "mend it" if path.suffix.lower() == ".jsonl" else WANTED
+        wish = "mend it" if is_json else WANTED
         raise DataError(f"{path} could not be read as a table ({error}); {wish}.") from None
     name = next((name for name in NAME_COLUMNS if name in columns), None)
     if name is None or not set(needed) <= columns:
@@ -92,8 +80,7 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> Table:
 
 
 def composed(text: str) -> str:
-    """Return the text with each accent and its letter as one character, as most systems write
-    them."""
+    """Return the text with each accent and its letter as one character, as most systems do."""
     return unicodedata.normalize("NFC", text)
 
 
@@ -147,7 +134,6 @@ def _csv(text: str, needed: set[str]) -> tuple[set[str], list[tuple[int, Cells]]
     delimiters: Iterable[str] = DELIMITERS
     if named := re.match(r'"?sep=(.)"?\r?\n?', text):  # Excel's own way to name it
         text, skipped, delimiters = text[named.end() :], 1, named[1]
-    columns: list[str] = []
     for delimiter in delimiters:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         columns = [cell.strip().casefold() for cell in next(lines, [])]
@@ -159,14 +145,14 @@ def _csv(text: str, needed: set[str]) -> tuple[set[str], list[tuple[int, Cells]]
         raise ValueError(f"two columns are called {twice[0]}")
     rows = []
     for cells in lines:
-        cells = [cell.strip() for cell in cells]
+        number, cells = lines.line_num + skipped, [cell.strip() for cell in cells]
         if any(cells[len(columns) :]):
             raise ValueError(
-                f"line {lines.line_num + skipped} has more cells than the first line; put names "
-                "with a comma into quotation marks"
+                f"line {number} has more cells than the first line; put names with a comma into "
+                "quotation marks"
             )
         if any(cells):
-            rows.append((lines.line_num + skipped, dict(zip(columns, cells, strict=False))))
+            rows.append((number, dict(zip(columns, cells, strict=False))))
     return set(columns), rows
 
 
