@@ -15,7 +15,6 @@ from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
 from cry_model.checkpoint import read_calibration
-from cry_model.results import score
 from tests.conftest import ROOT
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit, words
 from train.__main__ import main
@@ -106,7 +105,7 @@ def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_pat
         assert record["calibration"] is None  # the other pieces were heard
         assert len(record["wall_seconds"]) == 4
         assert record["metrics"]["recording"]["seeds"] == [0, 1]
-        assert record["metrics"]["recording"]["recordings"] == 30
+        assert record["metrics"]["recording"]["support"] == dict.fromkeys(LABELS, 6)
     assert not (tmp_path / "checkpoints").exists()
     assert not (tmp_path / "folds").exists()
 
@@ -126,15 +125,6 @@ def test_labels_and_groups_that_look_like_something_else(made_up_root, tmp_path,
     assert record["configuration"]["settings"] == {**BEST_SETTINGS, **small}
     assert record["metrics"]["recording"]["support"] == dict.fromkeys(sorted(labels), 6)
     assert record["metrics"]["recording"]["groups"] == 3
-
-
-def test_several_seeds_do_not_multiply_the_recordings(finished_fit):
-    table = pd.read_csv(finished_fit / RESULTS / "predictions.csv")
-    twice = pd.concat([table, table.assign(seed=1)])
-    evaluation = score(twice, LABELS, dataset="donateacry", protocol="baby", folds=2)
-    assert evaluation.recordings == 30
-    assert set(evaluation.support.values()) == {6}
-    assert evaluation.seeds == (0, 1)
 
 
 def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):

@@ -14,8 +14,7 @@ from cry_model import FrontEnd, audio
 from cry_model.checkpoint import WEIGHTS, CheckpointConfig, load_checkpoint, save_checkpoint
 from cry_model.registry import ON_SPECTROGRAMS
 from tests.train.small_fit import SYSTEM
-from train.data.clips import Prepared, load_clips
-from train.data.corpus import Corpus, DataError, Item
+from train.data.clips import Prepared
 from train.data.datasets import donateacry
 from train.data.splits import split
 from train.fit import cross_validation, trainer
@@ -151,20 +150,6 @@ def test_the_average_is_that_of_torch_whose_decay_rises():
         theirs.update_parameters(model)
     for a, b in zip(numbers(ours.model), numbers(theirs.module), strict=True):
         torch.testing.assert_close(a, b)
-
-
-def test_an_unreadable_recording_is_left_out_and_named(made_up_root, tmp_path):
-    good = donateacry.read(made_up_root).items[0]
-    bad = Item(tmp_path / "bad.wav", good.label, "bad", "bad", "g")
-    bad.path.write_text("nothing to hear")
-    corpus, front_end = (
-        Corpus("mixed", (good.label,), (good, bad), "none"),
-        FrontEnd(BEST.front_end),
-    )
-    clips = load_clips(corpus, front_end)
-    assert (clips.items, list(clips.left_out)) == ((good,), ["bad"])
-    with pytest.raises(DataError, match="No recording"):
-        load_clips(replace(corpus, items=(bad,)), front_end)
 
 
 def test_training_hears_what_the_classifier_hears(clips):

@@ -117,7 +117,6 @@ def run_fit(run: Run) -> None:
         raise DataError("A teacher is asked about whole recordings; take --protocol baby.")
     if experiment.teacher_predictions is not None and experiment.preset.validation:
         raise DataError("Without a label there is nothing to watch a fit on; leave validation out.")
-    experiment.check()
     front_end, teacher = front_end_of(experiment), experiment.teacher
     with run.lock(run.results_folder):
         known = experiment.name, experiment.unlabelled_corpus
