@@ -45,6 +45,7 @@ def refused(made_up_root, tmp_path, capsys):
     [
         (["--set", "colour=red"], ["has no such setting", "channels", "mixup", "batch", "fft"]),
         (["--set", "chanels=8"], ["has no such setting; it has channels."]),
+        (["--set", "average=0"], ["has no such setting; it has ema_decay."]),
         (["--set", "channels=none"], [f"{SYSTEM} cannot be built with", "channels=none"]),
         (["--set", "channels=-1"], ["channels must be a whole number from 4"]),
         (["--set", "heads=3"], ["cannot be split"]),

@@ -13,6 +13,7 @@ from accelerate import Accelerator
 from cry_model.acoustic_features import AcousticConfig
 from cry_model.frontend import FrontEndConfig
 from cry_model.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
+from cry_model.results import FORMER
 from train.cli.options import FitOptions, FittingOptions
 from train.cli.prepare import cautions
 from train.data.cache import SUFFIX, describe, find_corpus, with_folds, with_unlabelled
@@ -152,7 +153,7 @@ def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]
         raise DataError(f"{REUSED} comes with a --teacher; leave it out.")
     for name in set(changed) - known:
         names = sorted(known | names_for(preset))
-        close = get_close_matches(name, names) or names
+        close = [FORMER[name]] if name in FORMER else get_close_matches(name, names) or names
         raise DataError(f"--set {name}: {system} has no such setting; it has {', '.join(close)}.")
     settings = {**usual_settings(preset, system), **changed}
     with torch.device("meta"):  # nothing takes memory there
