@@ -9,7 +9,16 @@ from typing import Any
 import typer
 
 from cry_model.checkpoint import CheckpointError
-from train.cli import ablate_attention, fit, grid, measure, prepare, publish, train_detector
+from train.cli import (
+    ablate_attention,
+    check_labels,
+    fit,
+    grid,
+    measure,
+    prepare,
+    publish,
+    train_detector,
+)
 from train.cli.options import FitOptions, Options, repeat
 from train.data.corpus import DataError, sentence
 from train.fit.devices import as_found
@@ -30,6 +39,7 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
         ablate_attention.run,
         MEASURING,
     ),
+    "check-labels": (check_labels.CheckLabelsOptions, check_labels.run, MEASURING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }
 """Name -> the options that it makes, what it does with them, its panel in the help."""

@@ -1,9 +1,11 @@
 """Every command explains itself, and what it cannot do is one sentence."""
 
+import re
 from dataclasses import fields
 
 import pytest
 
+from tests.conftest import ROOT
 from train.__main__ import COMMAND_LINE, COMMANDS, main, parse
 from train.cli.options import FitOptions, repeat, spelling
 
@@ -22,6 +24,17 @@ def test_help_names_the_purpose_and_every_option(name, capsys, monkeypatch):
     for field in fields(COMMANDS[name][0]):
         assert spelling(field.name) in shown or field.name in shown
     assert "None" not in shown
+
+
+def test_where_check_labels_is_written_out_it_has_what_it_needs():
+    command = COMMAND_LINE.commands["check-labels"]
+    needed = {option.opts[0] for option in command.params if option.required}
+    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    pattern = re.compile(r"python -m train check-labels([^`]*)`")
+    found = [words for text in texts for words in pattern.findall(text.read_text("utf-8"))]
+    assert needed
+    assert found
+    assert all(needed <= set(words.split()) for words in found)
 
 
 def test_the_commands_are_shown_in_groups(capsys):

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 
 from cry_model.checkpoint import ASSETS, DEFAULT
 from cry_model.records import words
@@ -22,7 +22,9 @@ DISTILLED = RESULTS / "cries" / "baby" / "improved-ecapa-tdnn"
 DETECTOR = RESULTS / "detector" / "baby" / "ecapa-tdnn"
 WORDS = dict.fromkeys(("clip", "recording", "group"), str)
 SCORED = sorted(  # against labels; permuted ones, too
-    path.parent for path in RESULTS.rglob("predictions.csv") if path.parent != DISTILLED
+    path.parent
+    for path in RESULTS.rglob("predictions.csv")
+    if path.parent != DISTILLED and not path.is_relative_to(CUTS.parent)
 )
 BUNDLED = {
     "challenge6-features-16khz-feature-mlp": FEATURES,
@@ -58,24 +60,21 @@ def test_the_metrics_follow_from_the_predictions(folder):
     rows = table.groupby(["seed", "recording", "label"], as_index=False)[columns].mean()
     probabilities = rows[columns].to_numpy()
     labels = np.array(record["labels"])
-    guess, known = labels[probabilities.argmax(1)], sorted(set(rows["label"]))
+    guess = labels[probabilities.argmax(1)]
     areas = [
         roc_auc_score(rows["label"] == label, column)
         for label, column in zip(labels, probabilities.T, strict=True)
-        if label in known  # no cut is labelled "hungry"
     ]
-    recall = [np.mean(guess[rows["label"] == label] == label) for label in known]
     expected = {
         "accuracy": accuracy_score(rows["label"], guess),
-        "balanced_accuracy": np.mean(recall),
-        "macro_f1": f1_score(rows["label"], guess, labels=labels, average="macro", zero_division=0),
+        "balanced_accuracy": balanced_accuracy_score(rows["label"], guess),
+        "macro_f1": f1_score(rows["label"], guess, average="macro"),
         "macro_auc": np.mean(areas),
     }
-    close = 1e-5 if folder.is_relative_to(CUTS.parent) else 1e-6  # measured before the rounding
     for name, value in expected.items():
-        assert measured["metrics"][name]["value"] == pytest.approx(value, abs=close), name
-    assert len(rows) == measured["recordings"] * len(measured["seeds"])
-    assert sorted(table["seed"].unique()) == measured["seeds"]
+        assert measured["metrics"][name]["value"] == pytest.approx(value, abs=1e-6), name
+    assert len(rows) == measured["recordings"] * len(record["seeds"])
+    assert sorted(table["seed"].unique()) == record["seeds"]
 
 
 @pytest.mark.parametrize("folder", SCORED, ids=name_of)
@@ -85,9 +84,9 @@ def test_every_recording_is_tested_once_a_seed_and_no_group_is_on_both_sides(fol
     assert not table.duplicated(["seed", "clip"]).any()
     assert table.groupby("seed")["recording"].nunique().nunique() == 1
     assert (table.groupby("seed")["fold"].nunique() == record["configuration"]["folds"]).all()
-    of_challenge = record["configuration"]["dataset"].startswith("challenge6")
-    # In the challenge's corpus a group is what is one recording.
-    kept = "group" if protocol == "baby" or of_challenge else "recording"
+    of_features = record["configuration"]["dataset"].startswith("challenge6")
+    # In the feature table and ESC-10 a group is what is one recording.
+    kept = "group" if protocol == "baby" or of_features else "recording"
     if protocol != "clip":
         assert table.groupby(["seed", kept])["fold"].nunique().max() == 1
 
@@ -99,17 +98,6 @@ def test_the_splits_of_the_feature_table_have_the_recordings_that_they_should():
             assert (table.groupby("seed")["recording"].nunique() == count).all()
             sides = table.groupby(["seed", "group"])["fold"].nunique().max()
             assert (sides == 1) == (protocol == "recording")
-
-
-def test_the_network_that_is_bundled_was_better_than_the_one_before():
-    (_, record, _), (_, before, _) = (read(CUTS / f"{name}student") for name in ("adapted-", ""))
-    values = [
-        one["metrics"]["recording"]["metrics"]["balanced_accuracy"]["value"]
-        for one in (record, before)
-    ]
-    ahead = record["ahead_of_student"]
-    assert ahead["value"] == pytest.approx(values[0] - values[1])
-    assert 0 < ahead["low"] < ahead["value"] < ahead["high"]
 
 
 def test_the_splits_differ_in_nothing_else():
@@ -183,22 +171,6 @@ def test_the_agreement_of_the_student_follows_from_what_it_and_its_teacher_answe
     assert table.groupby("group")["fold"].nunique().max() == 1
     teacher = config_of("challenge6-features-16khz-feature-mlp")["calibration"]
     assert record["calibration"]["teacher_temperature"] == teacher["temperature"]
-
-
-@pytest.mark.parametrize("system", ["improved-ecapa-tdnn", "improved-ecapa-tdnn-no-rse"])
-def test_the_attention_scores_follow_from_the_rows_of_the_recordings(system):
-    folder = RESULTS / "synthetic6" / "attention" / system
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    table = pd.read_csv(folder / "attention.csv")
-    tracks = record["attention"]["tracks"]
-    assert {"loudness", "rise", "gradient_x_input"} <= set(tracks)
-    for track, found in tracks.items():
-        share = table[f"share_{track}"]
-        ahead = (share - table[f"shuffled_{track}"]).mean()
-        fell = (table[f"fall_{track}"] - table["fall_random"]).mean()
-        assert found["share"]["value"] == pytest.approx(share.mean(), abs=1e-5)
-        assert found["share_minus_shuffled"]["value"] == pytest.approx(ahead, abs=1e-5)
-        assert found["fall_minus_random"]["value"] == pytest.approx(fell, abs=1e-5)
 
 
 def test_the_numbers_of_the_detector_follow_from_its_scores():

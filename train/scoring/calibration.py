@@ -84,14 +84,14 @@ def calibrate(
     groups = rows["group"].to_numpy(dtype=str)
     probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
     if teacher_predictions is None:
-        targets = (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
+        targets = one_hot(rows, labels)
     else:
         told = np.stack([teacher_predictions[name] for name in rows["recording"]])
         targets = apply_temperature(told, teacher_temperature)
     temperature, threshold = settle(probabilities, targets, groups, promised)
     tested = rows.groupby(["seed", "fold"]).indices.values()
     scaled, sets = crossed(probabilities, targets, groups, tested, promised)
-    frequencies, size = group_weights(groups) @ targets, sets.sum(1)
+    frequencies = group_weights(groups) @ targets
     always = constant_set(frequencies, promised)
     return Calibration(
         against=LABELS if teacher_predictions is None else TEACHER,
@@ -102,11 +102,7 @@ def calibrate(
         temperature=temperature,
         promised=promised,
         threshold=threshold,
-        coverage=mean_of_groups((sets * targets).sum(1), groups),
-        size=mean_of_groups(size.astype(np.float64), groups),
-        empty=_share(size == 0, groups),
-        single=_share(size == 1, groups),
-        full=_share(size == len(labels), groups),
+        **shares(sets, targets, groups),
         error_before=error(probabilities, targets, groups),
         error_after=error(scaled, targets, groups),
         constant_set=tuple(labels[i] for i in always),
@@ -120,6 +116,11 @@ def calibrate(
         },
         **facts,
     )
+
+
+def one_hot(rows: pd.DataFrame, labels: Sequence[str]) -> Array:
+    """Return the label of each row as probabilities, (n, classes)."""
+    return (rows["label"].to_numpy()[:, None] == np.asarray(labels)).astype(np.float64)
 
 
 def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
@@ -161,6 +162,20 @@ def crossed(
         scaled[tested] = apply_temperature(probabilities[tested], own[0])
         sets[tested] = included(scaled[tested], own[1])
     return scaled, sets
+
+
+def shares(
+    sets: NDArray[np.bool_], targets: Array, groups: NDArray[np.str_]
+) -> dict[str, Estimate | float]:
+    """Return what the sets (n, classes) hold and how large they are; groups count alike."""
+    size = sets.sum(1)
+    return {
+        "coverage": mean_of_groups((sets * targets).sum(1), groups),
+        "size": mean_of_groups(size.astype(np.float64), groups),
+        "empty": _share(size == 0, groups),
+        "single": _share(size == 1, groups),
+        "full": _share(size == sets.shape[1], groups),
+    }
 
 
 def mean_of_groups(values: Array, groups: NDArray[np.str_]) -> Estimate:

@@ -1,0 +1,204 @@
+"""Six-class models against the labels of cuts, by fits that never saw their recordings."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score
+
+import cry_model
+from cry_model.feature_mlp import FeatureMLP
+from train.data.clips import Clips
+from train.data.corpus import Item
+from train.data.datasets import challenge6
+from train.fit.presets import FEATURES
+from train.studies import label_check
+from train.studies.label_check import (
+    NEIGHBOURS,
+    PROBABLE,
+    Cut,
+    calibration_without,
+    clean_folds,
+    describe,
+    left_out,
+    read_cuts,
+    student_with,
+)
+
+MLP = {"members": 2, "hidden": 8}
+
+
+def item(name, label, group):
+    return Item(Path(name), label, name, group, group)
+
+
+def cut(name, label, group, original, between):
+    return Cut(item(name, label, group), Path(name), original, between)
+
+
+TABLE = tuple(
+    item(f"{label}_{n}", label, f"{label}-{n // 2}")  # 0 and 1, 2 and 3, ... have one length
+    for label in ("awake", "hug")
+    for n in range(10)
+)
+
+
+@pytest.mark.parametrize(
+    ("one", "which", "expected"),
+    [
+        (cut("a", "awake", "g", "awake_4", (2, 6)), PROBABLE, {"awake-2"}),
+        (cut("a", "awake", "g", "awake_4", (2, 6)), NEIGHBOURS, {"awake-1", "awake-2", "awake-3"}),
+        (cut("a", "hug", "g", None, (3, 4)), PROBABLE, {"hug-1", "hug-2"}),
+        (cut("a", "hug", "g", "hug_20", (0, 10**6)), PROBABLE, set()),  # of no row of the table
+    ],
+)
+def test_what_a_tested_cut_may_be_from_is_left_out_with_its_length(one, which, expected):
+    assert left_out([one], TABLE, which) == expected
+
+
+def rows(items):
+    rng = torch.Generator().manual_seed(0)
+    waveforms = tuple(torch.randn(26, generator=rng).abs() + 0.1 for _ in items)
+    labels = torch.tensor([("awake", "hug").index(i.label) for i in items])
+    return Clips(items, labels, (1.0,) * len(items), (16_000,) * len(items), waveforms, {})
+
+
+@pytest.mark.parametrize("which", [PROBABLE, NEIGHBOURS])
+def test_no_fold_learns_from_a_recording_that_it_tests(monkeypatch, which):
+    learnt = []
+    monkeypatch.setattr(label_check, "FEATURES", replace(FEATURES, epochs=1, batch=4))
+    monkeypatch.setattr(
+        label_check,
+        "fit_table",
+        lambda model, clips, *_: (learnt.append({i.recording for i in clips.items}), model)[1],
+    )
+    cuts = [
+        cut(f"{label}_{n:02}", label, f"{label}{n}", f"{label}_{n}", (max(0, n - 1), n + 1))
+        for label in ("awake", "hug")
+        for n in range(0, 10, 2)
+    ]
+    found = list(clean_folds(cuts, rows(TABLE), TABLE, MLP, 2, which, 5, [0, 1]))
+    assert [(fold.seed, fold.number) for fold in found] == [
+        (s, f) for s in (0, 1) for f in range(5)
+    ]
+    for seed in (0, 1):
+        tested = [c.item.recording for fold in found if fold.seed == seed for c in fold.tested]
+        assert sorted(tested) == sorted(c.item.recording for c in cuts)
+    for fold, known in zip(found, learnt, strict=True):
+        assert fold.rows == len(known) > 0
+        for one in fold.tested:
+            label, number = one.original.split("_")
+            halves = {f"{label}_{int(number) // 2 * 2 + k}" for k in (0, 1)}
+            assert not halves & known
+
+
+def test_a_student_answers_as_the_other_classifier_does_with_its_features():
+    torch.manual_seed(0)
+    student = cry_model.build_model(
+        "improved-ecapa-tdnn", 3, 64, channels=16, reused_classifier=MLP
+    ).eval()
+    own, other = student.classifier.teacher, FeatureMLP(3, **MLP).eval()
+    for model in (own, other):
+        model.mean.normal_()
+        model.scale.uniform_(0.5, 2.0)
+    sound = torch.randn(4, 64, 200)
+    seen = []
+    hook = student.classifier.features.register_forward_hook(lambda *a: seen.append(a[2]))
+    with torch.no_grad():
+        student(sound)
+        hook.remove()
+        features = seen[0] * own.scale + own.mean  # in the units of the sound
+        expected = other.answer((features - other.mean) / other.scale)
+        found = student_with(student, other)(sound)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_calibration_knows_nothing_of_the_groups_that_are_tested():
+    rng = np.random.default_rng(0)
+    labels = ("a", "b")
+    table = pd.DataFrame(
+        {
+            "recording": [f"r{i}" for i in range(200)],
+            "group": [f"g{i // 2}" for i in range(200)],
+            "fold": [i % 5 for i in range(200)],
+            "seed": 0,
+            "label": rng.choice(labels, 200),
+            "p_a": rng.uniform(0.01, 0.99, 200),
+        }
+    )
+    table["p_b"] = 1 - table["p_a"]
+    stored = cry_model.load_checkpoint(
+        Path(__file__).parents[2] / "assets/checkpoints/challenge6-features-16khz-feature-mlp"
+    )[1].calibration
+    away = frozenset({"g0", "g7"})
+    found = calibration_without(stored, table, labels, away)
+    wrong = table.copy()  # whatever these groups say
+    wrong.loc[wrong["group"].isin(away), ["p_a", "p_b"]] = [0.999, 0.001]
+    assert calibration_without(stored, wrong, labels, away) == found
+    assert calibration_without(stored, wrong, labels, frozenset()) != found
+
+
+def test_sets_and_shares_are_counted():
+    table = pd.DataFrame(
+        {
+            "group": ["1", "1", "2"],
+            "label": ["a", "a", "b"],
+            "p_a": [0.8, 0.3, 0.5],
+            "p_b": [0.1, 0.3, 0.3],
+            "p_c": [0.1, 0.4, 0.2],
+        }
+    )
+    found = describe(table, [("a",), ("c", "b"), ("a", "b")], ("a", "b", "c"), 0.8)
+    assert found.by_label == {"a": 0.5, "b": 1.0}
+    assert found.coverage.value == pytest.approx((0.5 + 1.0) / 2)  # groups count alike
+    assert found.size.value == pytest.approx((1.5 + 2) / 2)
+    assert found.answered == pytest.approx({"a": 2 / 3, "b": 0, "c": 1 / 3})
+    assert found.confidence == pytest.approx(
+        {"a": 1.6 / 3 - 2 / 3, "b": 0.7 / 3 - 1 / 3, "c": 0.7 / 3}
+    )
+
+
+COMMITTED = Path(__file__).parents[2] / "assets/results/challenge6_cuts/checked/probable"
+
+
+def answered(name):
+    table = pd.read_csv(COMMITTED / name / "predictions.csv", dtype={"group": str})
+    labels = np.array([c[2:] for c in table if c.startswith("p_")])
+    guess = labels[table[[f"p_{label}" for label in labels]].to_numpy().argmax(1)]
+    return table, guess, balanced_accuracy_score(table["label"], guess)
+
+
+@pytest.mark.parametrize("name", ["feature-mlp", "student", "adapted-student"])
+def test_the_committed_numbers_follow_from_the_committed_answers(name):
+    record = json.loads((COMMITTED / name / "run.json").read_text(encoding="utf-8"))
+    table, guess, balanced = answered(name)
+    assert table.groupby("seed")["recording"].nunique().tolist() == [220] * 3
+    assert table.groupby(["seed", "group"])["fold"].nunique().max() == 1
+    metrics = record["metrics"]["recording"]["metrics"]
+    assert metrics["balanced_accuracy"]["value"] == pytest.approx(balanced)
+    assert metrics["accuracy"]["value"] == pytest.approx((guess == table["label"]).mean())
+    assert record["checked"]["answered"]["hungry"] == pytest.approx((guess == "hungry").mean())
+
+
+def test_the_network_that_is_shipped_was_shown_to_be_better_than_the_one_before():
+    record = json.loads((COMMITTED / "adapted-student/run.json").read_text(encoding="utf-8"))
+    ahead = record["ahead_of_student"]
+    assert ahead["value"] == pytest.approx(answered("adapted-student")[2] - answered("student")[2])
+    assert 0 < ahead["low"] < ahead["value"] < ahead["high"]
+    _, config = cry_model.load_checkpoint(cry_model.checkpoint.DEFAULT)
+    measured = record["metrics"]["recording"]["metrics"]["balanced_accuracy"]
+    assert config.evaluation.metrics["balanced_accuracy"].value == measured["value"]
+
+
+def test_a_doubtful_cut_lies_between_its_neighbours(data_root):
+    items = challenge6.read_cuts(data_root).items
+    cuts = {one.item.recording: one for one in read_cuts(data_root, items)}
+    assert len(cuts) == 220
+    assert sum(one.original is None for one in cuts.values()) == 31
+    assert cuts["awake_08"].original is None
+    assert cuts["awake_08"].between == (7, 13)  # awake_07 is from awake_7, awake_09 from awake_13
+    assert cuts["awake_09"].between[0] == 7

@@ -1,0 +1,197 @@
+"""Adapt a student to labels: a linear layer of its embedding, added to its classifier's answer.
+
+The student's network and its classifier stay as they are. Cuts have a label; other cries have the
+student's own answer as a soft one, which keeps it where it is wherever no label speaks, and keeps
+the class that no cut has (semi-supervised; the distillation loss of learning without forgetting,
+Li and Hoiem 2016).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from sklearn.model_selection import StratifiedGroupKFold
+from torch import Tensor, nn
+
+from cry_model.checkpoint import CheckpointConfig
+from cry_model.frontend import FrontEnd
+from cry_model.improved_ecapa_tdnn import ReusedClassifier
+from train.data.clips import Clips
+
+PENALTIES = (10.0, 30.0, 100.0, 300.0)
+"""Of the squared weights, on standardised embeddings; chosen within training folds."""
+INNER_FOLDS = 4
+INTERCEPT_PENALTY = 1e-3
+
+
+class Pieces(NamedTuple):
+    """Pieces of recordings as the student embeds them.
+
+    Attributes:
+        embeddings: (pieces, width).
+        targets: (pieces, classes); rows of zeros where there is no label.
+        weights: (pieces,), those of a recording sum to 1.
+        recordings: (pieces,) the number of the recording of each.
+        names: of the recordings.
+        groups: of the recordings.
+    """
+
+    embeddings: Tensor
+    targets: Tensor
+    weights: Tensor
+    recordings: Tensor
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def where(self, kept: Sequence[bool]) -> Pieces:
+        """Return those of some recordings."""
+        numbers = torch.arange(len(kept))[torch.tensor(kept)]
+        rows = torch.isin(self.recordings, numbers)
+        renumbered = torch.searchsorted(numbers, self.recordings[rows])
+        pick = numbers.tolist()
+        return Pieces(
+            self.embeddings[rows],
+            self.targets[rows],
+            self.weights[rows],
+            renumbered,
+            tuple(self.names[i] for i in pick),
+            tuple(self.groups[i] for i in pick),
+        )
+
+
+@torch.no_grad()
+def embed(student: nn.Module, front_end: FrontEnd, clips: Clips, labels: Sequence[str]) -> Pieces:
+    """Embed every piece of the clips.
+
+    Args:
+        student: in eval mode; its classifier is a :class:`ReusedClassifier`.
+        front_end: its own.
+        clips: prepared for it.
+        labels: of the student, in the order of the logits.
+    """
+    seen: list[Tensor] = []
+    hook = student.classifier.features.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0])
+    )
+    counts, targets = [], torch.zeros(len(clips.items), len(labels))
+    for i, item in enumerate(clips.items):
+        waves = clips.pieces(front_end, i).waveforms
+        student(front_end(waves))
+        counts.append(len(waves))
+        if item.label is not None:
+            targets[i, labels.index(item.label)] = 1
+    hook.remove()
+    count = torch.tensor(counts)
+    number = torch.arange(len(counts)).repeat_interleave(count)
+    return Pieces(
+        torch.cat(seen),
+        targets[number],
+        (1 / count)[number],
+        number,
+        tuple(item.recording for item in clips.items),
+        tuple(item.group for item in clips.items),
+    )
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """The layer: ``embedding @ weight.T + bias``, (classes, width) and (classes,)."""
+
+    weight: Tensor
+    bias: Tensor
+    penalty: float
+
+
+def adapt(head: ReusedClassifier, labelled: Pieces, others: Pieces) -> Adaptation:
+    """Fit the layer, with the penalty that inner folds by group find best by log loss.
+
+    Args:
+        head: the student's, without a layer of its own.
+        labelled: to learn from.
+        others: whose soft labels are the head's own answers.
+    """
+    kinds = labelled.targets.argmax(1)
+    kind = np.array([int(kinds[labelled.recordings == i][0]) for i in range(len(labelled.names))])
+    splitter = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
+    folds = list(splitter.split(kind, kind, labelled.groups))
+
+    def loss(penalty: float) -> float:
+        total = 0.0
+        for learnt, tested in folds:
+            inside = np.isin(np.arange(len(kind)), learnt).tolist()
+            layer = fit_layer(head, labelled.where(inside), others, penalty)
+            found = answer(head, layer, labelled.where([not i for i in inside]))
+            total -= found[torch.arange(len(tested)), torch.tensor(kind[tested])].log().sum().item()
+        return total
+
+    return fit_layer(head, labelled, others, min(PENALTIES, key=loss))
+
+
+def fit_layer(
+    head: ReusedClassifier, labelled: Pieces, others: Pieces, penalty: float
+) -> Adaptation:
+    """Fit the layer by ridge logistic regression, the classifier's answer as its offset."""
+    embeddings = torch.cat([labelled.embeddings, others.embeddings])
+    mean, scale = embeddings.mean(0), embeddings.std(0).clamp_min(1e-6)
+    standard = (embeddings - mean) / scale
+    with torch.no_grad():
+        offset = head.log_probabilities(embeddings)
+    soft = offset[len(labelled.embeddings) :].exp()
+    targets = torch.cat([labelled.targets, soft])
+    share = torch.cat([labelled.weights, others.weights])
+    weight = torch.zeros(offset.shape[1], standard.shape[1], requires_grad=True)
+    bias = torch.zeros(offset.shape[1], requires_grad=True)
+    optimiser = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimiser.zero_grad()
+        logits = offset + standard @ weight.T + bias
+        each = nn.functional.cross_entropy(logits, targets, reduction="none")
+        loss = share @ each + penalty * weight.square().sum()
+        loss = loss + INTERCEPT_PENALTY * bias.square().sum()
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    weight, bias = weight.detach(), bias.detach()
+    unscaled = weight / scale
+    return Adaptation(unscaled, bias - unscaled @ mean, penalty)
+
+
+@torch.no_grad()
+def answer(head: ReusedClassifier, layer: Adaptation, pieces: Pieces) -> Tensor:
+    """Return the mean probabilities of each recording, (recordings, classes)."""
+    shift = pieces.embeddings @ layer.weight.T + layer.bias
+    each = (head.log_probabilities(pieces.embeddings) + shift).softmax(-1)
+    total = torch.zeros(len(pieces.names), each.shape[1])
+    return total.index_add(0, pieces.recordings, each * pieces.weights[:, None])
+
+
+def adapted(
+    student: nn.Module, config: CheckpointConfig, layer: Adaptation
+) -> tuple[nn.Module, CheckpointConfig]:
+    """Return a copy of the student with the layer, and its config."""
+    reused = {**config.settings["reused_classifier"], "adapted": True}
+    config = replace(config, settings={**config.settings, "reused_classifier": reused})
+    model, own = config.build(), copy.deepcopy(student.state_dict())
+    own["classifier.adaptation.weight"] = layer.weight
+    own["classifier.adaptation.bias"] = layer.bias
+    model.load_state_dict(own)
+    return model.eval(), config
+
+
+def without_layer(model: nn.Module, config: CheckpointConfig) -> tuple[nn.Module, CheckpointConfig]:
+    """Return the student as it was before it was adapted, and its config."""
+    reused = {**config.settings["reused_classifier"]}
+    if not reused.pop("adapted", False):
+        return model, config
+    config = replace(config, settings={**config.settings, "reused_classifier": reused})
+    state = {k: v for k, v in model.state_dict().items() if "classifier.adaptation" not in k}
+    student = config.build()
+    student.load_state_dict(state)
+    return student.eval(), config
