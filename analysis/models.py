@@ -54,14 +54,8 @@ BUNDLED: tuple[Bundled, ...] = (
 
 @dataclass(frozen=True)
 class Model:
-    """Hold one choice of the page.
-
-    Attributes:
-        name: of the checkpoint, what the API calls it.
-        title: of the architecture in words; for one that is not bundled, the name again.
-        classifier: the loaded checkpoint, without a cry detector: the page has one for all.
-        family: None for one that is not bundled.
-    """
+    """Hold one choice of the page: the API's name, the architecture in words, the checkpoint
+    without a cry detector (the page has one for all), its family if it is bundled."""
 
     name: str
     title: str
@@ -114,11 +108,7 @@ def load_detector(folder: Path = DEFAULT_DETECTOR) -> CryDetector | None:
 
 
 def find(models: Sequence[Model], name: str | None) -> Model:
-    """Return the model of this name; the first if none is given.
-
-    Raises:
-        UnknownModelError: if there is none.
-    """
+    """Return the model of this name or raise UnknownModelError; the first if none is given."""
     if not name:
         return models[0]
     for model in models:
@@ -164,14 +154,8 @@ def choose(name: str | None) -> Choice:
     except CheckpointError as error:
         LOG.warning("CRY_MODEL: %s", error)
         return Choice(bundled, f"The model {name} could not be loaded; the bundled models answer.")
-    return Choice(put_first(name, classifier, bundled), f"The model {name} answers first.")
-
-
-def put_first(
-    name: str, classifier: CryClassifier, bundled: tuple[Model, ...]
-) -> tuple[Model, ...]:
-    """Put ``classifier`` before the others; a copy of a bundled one, such as its publication on the
-    Hub, takes that one's place and keeps its title."""
+    # A copy of a bundled one, such as its publication, takes that one's place and keeps its title.
     alike = [model for model in bundled if model.classifier.config == classifier.config]
     first = replace(alike[0], classifier=classifier) if alike else Model(name, name, classifier)
-    return (first, *(model for model in bundled if model.name != first.name))
+    others = (model for model in bundled if model.name != first.name)
+    return Choice((first, *others), f"The model {name} answers first.")

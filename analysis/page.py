@@ -70,9 +70,7 @@ def build_page(
     Args:
         models: what visitors can choose from, the default first.
         note: a sentence for the header, on where the first comes from.
-        detector: tells cries from other sounds; without one, every sound is answered for, and
-        there is
-            no Live tab.
+        detector: without one, every sound is answered for, and there is no Live tab.
         found: what the Analysis tab shows.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:

@@ -61,17 +61,12 @@ class Progress:
         return tell
 
 
-def is_long(recording: Recording) -> bool:
-    """Tell whether it is longer than a minute."""
-    return recording.duration > LONGEST
-
-
 def downsample(recording: Recording) -> Recording:
     """Bring a long recording to 16 kHz, once for all models.
 
     As steep as the front end of the acoustic features does it: what lies below 7.9 kHz stays.
     """
-    if not is_long(recording) or recording.sample_rate <= RATE:
+    if recording.duration <= LONGEST or recording.sample_rate <= RATE:
         return recording
     wave = resample(recording.waveform, recording.sample_rate, RATE, 256, 0.985)
     return Recording(wave, RATE)
@@ -112,11 +107,7 @@ def classify_all(
 ) -> Session:
     """Classify a file with every model; one that cannot be used gives the same sentence for all.
 
-    Args:
-        models: who answers.
-        file: the recording.
-        detector: scans it first, once for all models; None has them classify all of it.
-        report: told how far it is with a long recording.
+    The ``detector`` scans it first, once for all models; ``report`` hears of a long recording.
     """
     try:
         return _classify_all(models, file, detector, report)
@@ -132,7 +123,7 @@ def _classify_all(
     models: Sequence[Model], file: str | None, detector: CryDetector | None, report: Report
 ) -> Session:
     recording = audio.load(file)
-    progress = Progress(report if is_long(recording) else no_progress)
+    progress = Progress(report if recording.duration > LONGEST else no_progress)
     with ThreadPoolExecutor(AT_ONCE, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         recording = pool.submit(downsample, recording).result()
         display = pool.submit(compute_display, recording)

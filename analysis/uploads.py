@@ -103,11 +103,7 @@ def delete_upload(path: str | None, after: float = DELETE_SECONDS) -> None:
 
 
 def delete_due(needed: Collection[Path]) -> None:
-    """Delete each upload of :func:`delete_upload` when it is time and nobody needs it.
-
-    Args:
-        needed: files that stay for now.
-    """
+    """Delete each upload of :func:`delete_upload` when it is time and it is not ``needed``."""
     for file, when in list(_due.items()):
         if time.monotonic() >= when and file not in needed:
             _due.pop(file, None)
@@ -137,15 +133,8 @@ def examples() -> set[Path]:
 def sweep(needed: Collection[Path], most: int = MOST_BYTES) -> int:
     """Delete what is old, then the oldest until the rest fits; also what killed processes left.
 
-    It looks into folders of :func:`upload_folder` only. What is needed is touched, and so young to
-    other processes, too.
-
-    Args:
-        needed: files that stay, whatever their age.
-        most: bytes that may stay.
-
-    Returns:
-        How many bytes stay.
+    It looks into folders of :func:`upload_folder` only. What is ``needed`` stays and is touched,
+    and so young to other processes, too. Returns how many bytes stay, of ``most`` that may.
     """
     own = _folder()
     if not own.name.startswith(PREFIX):

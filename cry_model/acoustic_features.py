@@ -7,7 +7,7 @@ the first 15 s is the table's value (tests/cry_model/test_acoustic_features.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -178,17 +178,8 @@ DC_SHARE = 0.005  # of the standard deviation: a mean above it comes from the re
 class AcousticConfig:
     """What the front end declares; see :class:`~cry_model.frontend.FrontEndConfig`.
 
-    Attributes:
-        kind: "acoustic".
-        num_bands: rows of the features, always 26.
-        sample_rate: Hz, what every recording is brought to, so that the rate it came with (which
-            goes with the label) is not heard. The features themselves are of 22,050 Hz.
-        piece_seconds: length of a piece; a shorter recording is one piece.
-        min_seconds: a shorter recording is repeated up to this length.
-        overlap: least share that neighbouring pieces have in common.
-
-    Raises:
-        ValueError: if one is out of its range, or they do not fit together.
+    Every recording is brought to ``sample_rate``, so that the rate it came with (which goes with
+    the label) is not heard. The features themselves are of 22,050 Hz.
     """
 
     kind: Literal["acoustic"] = "acoustic"
@@ -203,28 +194,18 @@ class AcousticConfig:
         fits = self.min_seconds <= self.piece_seconds
         require(fits, "min_seconds is at most piece_seconds")
 
-    @property
-    def low_hz(self) -> float:
-        """Lower edge of the band that is heard."""
-        return 0.0
+    low_hz: ClassVar[float] = 0.0
+    hop_seconds: ClassVar[float] = HOP / RATE  # from one frame to the next
 
     @property
     def high_hz(self) -> float:
         """Upper edge of the band that is heard."""
         return self.sample_rate / 2
 
-    @property
-    def hop_seconds(self) -> float:
-        """Seconds from one frame to the next."""
-        return HOP / RATE
-
 
 class AcousticFrontEnd(nn.Module):
-    """Recording -> clip -> pieces -> features.
-
-    ``forward`` takes waveforms (batch, samples) at the configuration's rate and gives features
-    (batch, 26, frames) as :class:`~cry_model.acoustic_features.AcousticFeatures` does.
-    """
+    """Recording -> clip -> pieces -> features; ``forward`` as :class:`AcousticFeatures` does, of
+    waveforms (batch, samples) at the configuration's rate."""
 
     def __init__(self, config: AcousticConfig):
         super().__init__()
@@ -249,9 +230,8 @@ class AcousticFrontEnd(nn.Module):
         return Clip(wave, 0.0)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.frontend.cut`; None is the overlap of the configuration."""
-        c, share = self.config, self.config.overlap if overlap is None else overlap
-        return cut(clip, c.sample_rate, c.piece_seconds, c.min_seconds, share)
+        """See :func:`cry_model.frontend.cut`."""
+        return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         return self.features(resample(waveforms, self.config.sample_rate, RATE))

@@ -161,8 +161,7 @@ def _samples_to_mono(samples: np.ndarray | torch.Tensor) -> np.ndarray:
 class Mixer:
     """Blocks of one recording -> their mean over the channels, (samples, channels) -> (samples,).
 
-    Args:
-        channel: taken alone, instead of the mean.
+    A ``channel`` is taken alone instead.
     """
 
     RUN, EVERY = 64, 8  # samples; one run of eight, or one block of eight, tells the channels
@@ -212,7 +211,7 @@ class Mixer:
 
 
 def mix(samples: np.ndarray) -> np.ndarray:
-    """Return (samples, channels) of any real type -> mono (samples,), a new float32 array.
+    """Mix (samples, channels) of any real type to mono (samples,), a new float32 array.
 
     The mean of the channels, or the loudest where they cancel each other (:class:`Mixer`).
     """
@@ -286,11 +285,7 @@ class _Work:
 
 
 def decode(stream: BinaryIO) -> _Mono:
-    """Mono samples (samples,) float32 and their rate in Hz.
-
-    Raises:
-        AudioError: if the file holds none, more than ``MAX_SECONDS`` of them, or takes too long.
-    """
+    """Decode a file to mono samples (samples,) float32 and their rate in Hz, or AudioError."""
     if not stream.read(1):
         raise EmptyAudioError(EMPTY)
     work, failure = _Work(), None

@@ -40,19 +40,15 @@ def included(probabilities: Array, threshold: float) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Calibration:
-    """One temperature and one threshold for the probabilities of a recording.
+    """One temperature and one threshold, from all held-out recordings.
 
-    Both come from all held-out recordings. Everything that was measured comes from recordings of
-    folds that had no part in theirs; each group (baby or source) counts alike in it.
+    What was measured comes from recordings of folds that had no part in theirs; each group (baby
+    or source) counts alike in it.
 
     Attributes:
-        dataset, protocol: as in the results folder.
         against: ``labels``; or ``teacher``, where nothing has a label: labels drawn from the
             probabilities that its teacher gives, each counting by its probability.
-        teacher_temperature: what the teacher's own probabilities were tempered by before that;
-            None against labels.
-        recordings, groups: how many, and how many babies (or sources) they come from.
-        folds, seeds: of the cross-validation.
+        teacher_temperature: of the teacher's own probabilities before that; None against labels.
         temperature: divides the logarithm of the probabilities.
         promised: share of recordings of a new group whose set holds the right label.
         threshold: the largest ``1 - p`` of a label in the set.
@@ -60,8 +56,8 @@ class Calibration:
         size: mean number of labels in a set.
         empty, single, full: shares of sets with none, one, all of the labels.
         error_before, error_after: expected calibration error without and with the temperature.
-        constant_set: the fewest labels that would, always named, hold what was promised.
-        constant_coverage: the share that they hold.
+        constant_set, constant_coverage: the fewest labels that would, always named, hold what was
+            promised, and the share that they hold.
         by_label: label -> share of its recordings whose set holds it.
     """
 
@@ -93,11 +89,7 @@ class Calibration:
         return dict(zip(probabilities, scaled.tolist(), strict=True))
 
     def prediction_set(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
-        """Return the labels that cannot be ruled out, the most probable first.
-
-        Args:
-            probabilities: of a recording, calibrated.
-        """
+        """Return the labels that calibrated probabilities leave, the most probable first."""
         kept = included(np.array(list(probabilities.values())), self.threshold)
         names = [name for name, inside in zip(probabilities, kept, strict=True) if inside]
         return tuple(sorted(names, key=lambda name: -probabilities[name]))
@@ -124,15 +116,12 @@ def group_weights(groups: Sequence[str] | NDArray[np.str_]) -> Array:
 
 
 def fit_temperature(probabilities: Array, targets: Array, weights: Array) -> float:
-    """Return the temperature under which the labels are likeliest (Guo et al. 2017).
+    """Return the temperature under which the labels are likeliest (Guo et al. 2017); 1 of none.
 
     Args:
         probabilities: (n, classes) of recordings.
         targets: (n, classes), rows that sum to 1: where the label is, or how probable each is.
         weights: (n,).
-
-    Returns:
-        1 if there is nothing to fit it on.
     """
     from scipy.optimize import minimize_scalar
 
@@ -175,14 +164,7 @@ def crossed_temperatures(
 ) -> Array:
     """Return the temperature of each row, fitted on the groups that have no recording in its fold.
 
-    Args:
-        probabilities: as for :func:`fit_temperature`.
-        targets: the same.
-        groups: of the recordings, (n,).
-        folds: the rows of each; every row is in one.
-
-    Returns:
-        (n,).
+    Args as for :func:`fit_temperature`; ``groups`` (n,), and the rows of each of the ``folds``.
     """
     found = np.empty(len(probabilities))
     for held_out, others in apart(groups, folds):

@@ -18,18 +18,13 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from cry_model import registry
+from cry_model.acoustic_features import AcousticConfig
 from cry_model.audio import Recording
 from cry_model.calibration import Calibration
 from cry_model.declared import Name, Names, read, require
+from cry_model.frontend import FrontEndConfig
 from cry_model.records import Agreement, DetectorRecord, Evaluation
-from cry_model.registry import (
-    AnyConfig,
-    Complexity,
-    build_model,
-    config_class,
-    make_front_end,
-    measure,
-)
+from cry_model.registry import AnyConfig, Complexity, build_model, make_front_end, measure
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -48,17 +43,14 @@ class CheckpointConfig:
 
     Attributes:
         system: name in the registry.
-        settings: what :func:`~cry_model.registry.build_model` got besides classes and bands.
         labels: class names, in the order of the logits.
-        front_end: what the model wants of a recording.
+        settings: what :func:`~cry_model.registry.build_model` got besides classes and bands.
         training: how the weights were fitted, for people to read.
         evaluation: what was measured on held-out recordings with fits like this one.
-        agreement: for a system that learnt from a teacher alone: how far it answers alike.
-        detector: for a system that tells cries from other sounds: its threshold and what it is
-        worth. calibration: how sure its answers are, and which labels each names; None leaves the
-            probabilities as they are and names no set.
-        complexity: parameters and multiply-adds; None in a config from before they were stored.
-        format: version of this layout.
+        agreement: of a student that saw no label: how far it answers as its teacher.
+        detector: of a cry detector.
+        calibration: None leaves the probabilities as they are and names no set.
+        complexity: None in a config from before it was stored.
     """
 
     system: Name
@@ -90,8 +82,7 @@ class CheckpointConfig:
         """Read what :meth:`to_json` wrote.
 
         Raises:
-            CheckpointError: if a field is missing, unknown or not what it must be, or the layout is
-                a later one.
+            CheckpointError: if a field is missing, unknown or not what it must be.
         """
         try:
             data = dict(_plain(text))
@@ -102,10 +93,8 @@ class CheckpointConfig:
             front_end = read_front_end(data.get("front_end"))
             return read(cls, {**data, "front_end": front_end})
         except (ValueError, RecursionError) as error:
-            reason = " ".join(str(error).split())
-            raise CheckpointError(
-                f"The checkpoint's {CONFIG} cannot be read: {reason}; {ADVICE}."
-            ) from error
+            reason = f"The checkpoint's {CONFIG} cannot be read: {' '.join(str(error).split())}"
+            raise CheckpointError(f"{reason}; {ADVICE}.") from error
 
 
 def _plain(text: str) -> Mapping[str, Any]:
@@ -129,21 +118,13 @@ def _depth(data: Any) -> int:
 
 
 def read_front_end(data: Any) -> AnyConfig:
-    """Read the configuration out of JSON, of a config or of a ``run.json``.
-
-    Raises:
-        ValueError: if it is none, or its numbers do not fit together.
-    """
+    """Read the configuration out of JSON; ``ValueError`` if its numbers do not fit together."""
     kind = data.get("kind") if isinstance(data, Mapping) else None
-    return read(config_class(kind), data, "front_end")
+    return read(AcousticConfig if kind == "acoustic" else FrontEndConfig, data, "front_end")
 
 
 def read_evaluation(data: Any) -> Evaluation | None:
-    """Read the record out of JSON, of a config or of a ``run.json``; None stays None.
-
-    Raises:
-        ValueError: if it is none.
-    """
+    """Read the record out of JSON; None stays None, ``ValueError`` if it is none."""
     return None if data is None else read(Evaluation, data, "evaluation")
 
 
@@ -163,7 +144,13 @@ LARGEST, HEADER = 512 * 2**20, 2**20
 FLOATS = ("F16", "BF16", "F32", "F64")
 ASSETS = registry.ASSETS / "checkpoints"
 """The folder of the bundled checkpoints."""
-DEFAULT = ASSETS / "six-class-improved-ecapa-tdnn"
+BUNDLED: Mapping[str, str] = {
+    "six-class": "six-class-improved-ecapa-tdnn",
+    "six-class-features": "challenge6-features-16khz-feature-mlp",
+    "donate-a-cry": "donateacry-improved-ecapa-tdnn",
+}
+"""Short name of each bundled classifier -> its folder; an installed package has the first alone."""
+DEFAULT = ASSETS / BUNDLED["six-class"]
 """The bundled checkpoint that is used when none is named."""
 
 
@@ -184,11 +171,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def move_into_place(whole: Path, path: Path) -> None:
-    """Give a whole file in the same folder the name ``path``, once its content is on the disk.
-
-    Raises:
-        OSError: if it cannot be written; what had that name is still there.
-    """
+    """Give a whole file in the same folder the name ``path``, once its content is on the disk."""
     _sync(whole)
     whole.replace(path)
     with contextlib.suppress(OSError):  # not every system opens a folder; the file is whole
@@ -196,7 +179,6 @@ def move_into_place(whole: Path, path: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Wait until the disk has a file, or the names in a folder."""
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -207,14 +189,7 @@ def _sync(path: Path) -> None:
 def save_checkpoint(
     folder: str | os.PathLike, model: nn.Module, config: CheckpointConfig, half: bool = False
 ) -> None:
-    """Write the weights and the config into ``folder``, which is made if need be.
-
-    Args:
-        folder: where to.
-        model: a system.
-        config: what it is and what was measured.
-        half: stores the weights as float16; a loaded model computes in float32 all the same.
-    """
+    """Write weights and config; ``half`` stores float16, a loaded model computes in float32."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
@@ -225,6 +200,21 @@ def save_checkpoint(
     text = config.to_json().encode()  # before anything is written: it may be refused
     write_atomically(folder / WEIGHTS, save(weights))
     write_atomically(folder / CONFIG, text)
+
+
+def read_config(folder: str | os.PathLike) -> CheckpointConfig:
+    """Read what a checkpoint says of itself.
+
+    Raises:
+        CheckpointError: if its config cannot be read.
+    """
+    path = Path(folder) / CONFIG
+    try:
+        with path.open("rb") as file:
+            text = file.read(4 * LONGEST + 1).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}; {ADVICE}.") from error
+    return CheckpointConfig.from_json(text)
 
 
 def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointConfig]:
@@ -240,28 +230,23 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not os.path.isfile(folder / name):  # noqa: PTH113 - pathlib's raises where it may not look
-            raise CheckpointError(
-                f"There is no {name} in the checkpoint folder '{folder}'; {ADVICE}."
-            )
-    config = CheckpointConfig.from_json(_text(folder / CONFIG))
+            raise CheckpointError(f"There is no {name} in the folder '{folder}'; {ADVICE}.")
+    config = read_config(folder)
     try:
         make_front_end(config.front_end)
         with torch.device("meta"):
             model = config.build()
     except (RuntimeError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"The checkpoint's system cannot be built: {_line(error)}; {ADVICE}."
-        ) from error
+        reason = f"The checkpoint's system cannot be built: {_line(error)}"
+        raise CheckpointError(f"{reason}; {ADVICE}.") from error
     try:
         weights = _weights(folder / WEIGHTS, model.state_dict())
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(
-            f"The weights in '{folder}' cannot be read: {_line(error)}; {ADVICE}."
-        ) from error
+        reason = f"The weights in '{folder}' cannot be read: {_line(error)}"
+        raise CheckpointError(f"{reason}; {ADVICE}.") from error
     except ValueError as error:
-        raise CheckpointError(
-            f"The weights in '{folder}' are not those of {config.system}: {error}; {ADVICE}."
-        ) from error
+        reason = f"The weights in '{folder}' are not those of {config.system}: {error}"
+        raise CheckpointError(f"{reason}; {ADVICE}.") from error
     model.load_state_dict(weights, strict=True, assign=True)
     return model.eval(), config
 
@@ -269,20 +254,16 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
 def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
     """Let a loaded system answer a second of noise, so that nobody's recording is its first.
 
-    Args:
-        answer: gives probabilities.
-
     Raises:
-        CheckpointError: if that fails, or they are no finite numbers.
+        CheckpointError: if that fails, or its probabilities are no finite numbers.
     """
     rate = 16_000
     noise = 0.1 * torch.randn(rate, generator=torch.Generator().manual_seed(0))
     try:
         finite = all(map(math.isfinite, answer(Recording(noise, rate))))
     except Exception as error:  # whatever it is, it would be a trace for whoever came first
-        raise CheckpointError(
-            f"The checkpoint loads but cannot answer: {_line(error)}; {ADVICE}."
-        ) from error
+        reason = f"The checkpoint loads but cannot answer: {_line(error)}"
+        raise CheckpointError(f"{reason}; {ADVICE}.") from error
     if not finite:
         raise CheckpointError(f"The checkpoint loads but its answers are no numbers; {ADVICE}.")
 
@@ -292,21 +273,12 @@ def _line(error: Exception) -> str:
     return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
 
 
-def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(4 * LONGEST + 1).decode("utf-8", errors="replace")
-    except OSError as error:
-        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}; {ADVICE}.") from error
-
-
 def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Read the tensors of a file, each as the type of the one in ``wanted``.
 
     Raises:
         ValueError: with the first thing that is wrong with them.
-        OSError: if the file may not be read.
-        SafetensorError: if the file is damaged.
+        OSError, SafetensorError: if the file may not be read, or is damaged.
     """
     with path.open("rb") as file:
         if int.from_bytes(file.read(8), "little") > HEADER or path.stat().st_size > LARGEST:
@@ -340,12 +312,7 @@ def _differences(wanted: Mapping[str, Tensor], file: safe_open) -> Iterator[str]
 
 
 def to_json(record: Any, indent: int | None = 2) -> str:
-    """Return a record as JSON; a number that is none becomes null.
-
-    Args:
-        record: of mappings, sequences, words, numbers and None.
-        indent: blanks a level; None gives one line.
-    """
+    """Return a record as JSON, on one line without ``indent``; a number that is none is null."""
     return json.dumps(_known(record), indent=indent, allow_nan=False)
 
 

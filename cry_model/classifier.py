@@ -29,8 +29,8 @@ LONGEST = 60.0  # s, of a recording without a cry
 def parts(track: DetectionScores | None, duration: float) -> tuple[Span, ...]:
     """Return the cries of a recording; all of it without a detector.
 
-    Where the detector hears no cry, the whole recording, or the minute of a longer one that is most
-    like a cry: a visitor may want an answer anyway.
+    Of no cry, the whole, or a longer one's minute that is most like a cry: an answer may be wanted
+    anyway.
     """
     whole = (Span(0.0, duration),)
     if track is None:
@@ -46,8 +46,7 @@ def parts(track: DetectionScores | None, duration: float) -> tuple[Span, ...]:
 
 
 def widened(span: Span, least: float, duration: float) -> Span:
-    """Return a span with its margins, and at least as long as a front end wants, within the
-    recording."""
+    """Return a span with its margins, ``least`` s long or more, within the recording."""
     spare = max(MARGIN, (least - span.seconds) / 2)
     start, end = max(0.0, span.start - spare), min(duration, span.end + spare)
     if end - start < least:  # at an edge: the other side gives what is missing
@@ -66,8 +65,10 @@ def pieces_of(
     found, failure = [], None
     for span in spans:
         part = widened(span, front_end.config.min_seconds, recording.duration)
+        rate = recording.sample_rate
+        wave = recording.waveform[round(part.start * rate) : round(part.end * rate)]
         try:
-            clip = front_end.prepare(_cut_out(recording, part))
+            clip = front_end.prepare(audio.Recording(wave, rate))
         except audio.SilentAudioError as error:
             failure = error
             continue
@@ -78,12 +79,6 @@ def pieces_of(
     if not found and failure is not None:
         raise failure
     return found
-
-
-def _cut_out(recording: audio.Recording, part: Span) -> audio.Recording:
-    rate = recording.sample_rate
-    wave = recording.waveform[round(part.start * rate) : round(part.end * rate)]
-    return audio.Recording(wave, rate)
 
 
 OUTSIDE = (
@@ -132,18 +127,16 @@ class CryClassifier:
         device: str = "cpu",
         detector: bool = True,
     ) -> CryClassifier:
-        """Load a checkpoint folder or a Hub repository, by default the bundled one.
+        """Load a bundled model, a checkpoint folder or a Hub repository.
 
         Args:
-            name: of the folder or the repository.
-            revision: branch, tag or commit of the repository.
+            name: see :func:`~cry_model.hub.find_checkpoint`.
+            revision: the same.
             device: where to compute.
             detector: whether the bundled detector hears everything first.
 
         Raises:
-            CheckpointError: see :func:`~cry_model.hub.find_checkpoint`,
-                :func:`~cry_model.checkpoint.load_checkpoint` and
-                :func:`~cry_model.checkpoint.try_out`.
+            CheckpointError: if it cannot be loaded, or gives no numbers.
         """
         classifier = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
         try_out(lambda sound: classifier.predict(sound).probabilities.values())
@@ -162,26 +155,23 @@ class CryClassifier:
         track: DetectionScores | None = None,
         progress: Callable[[float], None] = lambda share: None,
     ) -> Prediction:
-        """Classifies the cries in one recording; of more pieces than one it gives the mean.
+        """Classify the cries in one recording; of more pieces than one it gives the mean.
 
-        With a detector, only what lies in the cries that it hears is answered for. Where it hears
-        none, ``is_cry`` of the answer is False, and the probabilities, which mean nothing then, are
-        those of the recording, or of a long one's minute that is most like a cry.
+        With a detector, only the cries that it hears are answered for. Where it hears none,
+        ``is_cry`` is False, and the probabilities mean nothing.
 
         Args:
-            source: a file's path, its bytes, an open file, or samples (see
-                :func:`cry_model.audio.load`).
-            sample_rate: Hz, needed with samples.
+            source: see :func:`cry_model.audio.load`.
+            sample_rate: the same.
             track: what the detector made of it, if that is known already.
             progress: called with the share that is done, now and then.
 
         Raises:
-            AudioError: if the recording cannot be used, or the model has no answer to it; the
-                message says why.
+            AudioError: if the recording cannot be used, or the model has no answer to it.
         """
         recording = audio.load(source, sample_rate)
         with torch.inference_mode():
-            sound = self._on_device(recording)
+            sound = replace(recording, waveform=recording.waveform.to(self.device))
             if track is None and self.detector is not None:
                 sound = self._brought(sound)
                 track = self.detector.scan(sound)
@@ -255,9 +245,6 @@ class CryClassifier:
             return recording
         return audio.Recording(resample(recording.waveform, recording.sample_rate, rate), rate)
 
-    def _on_device(self, recording: audio.Recording) -> audio.Recording:
-        return audio.Recording(recording.waveform.to(self.device), recording.sample_rate)
-
     def _answer(
         self, heard: Sequence[Pieces], progress: Callable[[float], None]
     ) -> list[tuple[Tensor, AttentionMaps, Tensor]]:
@@ -274,7 +261,7 @@ class CryClassifier:
         """Probabilities, maps, and the means of the features over frames, (batch, bands, 1)."""
         features = self.front_end(waveforms)
         logits, maps = self.model(features, return_attention=True)
-        return logits.float().softmax(-1).cpu(), maps.cpu(), features.mean(-1, keepdim=True)
+        return logits.float().softmax(-1).cpu(), maps, features.mean(-1, keepdim=True)
 
     def _named(self, probabilities: Tensor) -> dict[str, float]:
         named = dict(zip(self.labels, probabilities.tolist(), strict=True))

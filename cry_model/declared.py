@@ -90,10 +90,7 @@ def fitted(hint: Any, value: Any, name: str) -> Any:
         hint: a dataclass, ``int``, ``float``, ``bool``, ``str``, a ``Literal``, ``None``, ``Any``;
             a tuple, a mapping or a union of these; any of them ``Annotated`` with conditions.
         value: out of JSON, or what the hint says already.
-        name: how a sentence calls it.
-
-    Raises:
-        ValueError: if it is something else; the message says what it must be.
+        name: how the ``ValueError`` calls it that says what it must be.
     """
     conditions: tuple[Condition, ...] = ()
     if get_origin(hint) is Annotated:
@@ -117,11 +114,7 @@ def fitted(hint: Any, value: Any, name: str) -> Any:
 
 
 def read(cls: type[Record], data: Any, name: str = "") -> Record:
-    """Make a dataclass of a JSON object with its fields.
-
-    Raises:
-        ValueError: if a field is missing, unknown, or not what the class declares.
-    """
+    """Make a dataclass of a JSON object; ``ValueError`` if a field is missing or unknown."""
     if not isinstance(data, Mapping):
         raise ValueError(f"{name or 'it'} must be an object, not {reprlib.repr(data)}")
     place, known = f"{name}." if name else "", {f.name: f for f in fields(cls)}
@@ -135,11 +128,7 @@ def read(cls: type[Record], data: Any, name: str = "") -> Record:
 
 
 def require_declared(record: Any) -> None:
-    """Hold every field of a dataclass against what its class declares.
-
-    Raises:
-        ValueError: see :func:`fitted`.
-    """
+    """Hold every field of a dataclass against what its class declares; see :func:`fitted`."""
     for field in fields(record):
         fitted(_hints(type(record))[field.name], getattr(record, field.name), field.name)
 
@@ -151,11 +140,7 @@ def require(holds: bool, sentence: str) -> None:
 
 
 def declared(init: Callable[..., None]) -> Callable[..., None]:
-    """Let a constructor first hold its arguments against its signature.
-
-    The constructor raises ``ValueError`` as :func:`fitted` does, and ``TypeError`` for an argument
-    that it does not have.
-    """
+    """Let a constructor first hold its arguments against its signature; see :func:`fitted`."""
     signature = inspect.signature(init)
 
     @wraps(init)

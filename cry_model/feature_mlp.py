@@ -36,12 +36,9 @@ FAR = 1e6  # no recording is as far from anything
 class Members(nn.Module):
     """Networks of one shape side by side: (batch, inputs) -> (members, batch, classes).
 
-    Args:
-        members: how many.
-        widths: inputs, hidden widths, classes.
-        fourier: None for GELU networks; else the first layer is random Fourier features (Rahimi
-            and Recht 2007) of this bandwidth, learnt from there on: close to a kernel machine.
-        dropout: after every hidden layer.
+    GELU networks with dropout after every hidden layer; with ``fourier``, the first layer is random
+    Fourier features (Rahimi and Recht 2007) of this bandwidth, learnt from there on: close to a
+    kernel machine. ``widths``: inputs, hidden widths, classes.
     """
 
     def __init__(
@@ -82,15 +79,8 @@ class FeatureMLP(nn.Module):
     lies outside of what the networks were fitted on is not answered with confidence: the
     probabilities are mixed with equal ones, the more the further outside.
 
-    Args:
-        num_classes: number of logits.
-        num_bands: 26.
-        members: networks, an even number.
-        hidden: width of each GELU layer; the Fourier layer has twice as many.
-        dropout: of the GELU networks; a third of it in the others.
-
-    Raises:
-        ValueError: if ``num_bands`` is not 26 or ``members`` not even.
+    ``members`` is an even number; ``hidden`` the width of each GELU layer, the Fourier layer has
+    twice as many; ``dropout`` is that of the GELU networks, a third of it in the others.
     """
 
     @declared
@@ -147,9 +137,7 @@ class FeatureMLP(nn.Module):
     def answer(self, inputs: Tensor, shift: Tensor | None = None) -> Tensor:
         """(batch, 25), standardised -> logits (batch, classes): less sure the further outside.
 
-        Args:
-            inputs: of the recording.
-            shift: (batch, classes) to add to the logarithm of the probabilities; None for none.
+        ``shift`` (batch, classes) is added to the logarithm of the probabilities before.
         """
         log_probabilities = self.log_probabilities(inputs)
         if shift is not None:
@@ -162,15 +150,8 @@ class FeatureMLP(nn.Module):
         """Return what each input added to the logarithm of the probability of ``label``.
 
         Integrated gradients (Sundararajan et al. 2017) on the way from the average recording:
-        they sum to the difference of that logarithm between ``features`` and the average.
-
-        Args:
-            features: (batch, 26, frames).
-            label: index of the class.
-            steps: points on the way.
-
-        Returns:
-            (batch, 25), in the order of :data:`INPUTS`.
+        they sum to the difference of that logarithm between ``features`` (batch, 26, frames) and
+        the average. (batch, 25), in the order of :data:`INPUTS`.
         """
         with torch.inference_mode(False), torch.enable_grad():
             end = self.inputs(features.clone()).detach()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,15 @@ from torch.nn.functional import pad
 from cry_model.audio import Recording, require_sound
 from cry_model.declared import Within, require, require_declared
 from cry_model.torchaudio_compat import import_torchaudio
+
+
+class CutConfig(Protocol):
+    """Declare how recordings are cut into pieces; see :class:`FrontEndConfig`."""
+
+    sample_rate: int
+    piece_seconds: float
+    min_seconds: float
+    overlap: float
 
 
 class PCEN(nn.Module):
@@ -51,12 +60,7 @@ class PCEN(nn.Module):
 
 @dataclass(frozen=True)
 class Clip:
-    """A recording as a front end wants it.
-
-    Attributes:
-        waveform: (samples,) at the front end's rate, as its ``prepare`` says.
-        offset: seconds cut off the recording's beginning.
-    """
+    """A recording at the front end's rate, (samples,), and the seconds cut off its beginning."""
 
     waveform: Tensor
     offset: float
@@ -64,13 +68,9 @@ class Clip:
 
 @dataclass(frozen=True)
 class Pieces:
-    """A clip cut for the model.
+    """A clip cut for the model: (pieces, samples), and where each piece starts, in seconds.
 
-    Attributes:
-        waveforms: (pieces, samples).
-        starts: seconds from the recording's beginning, one a piece.
-        seconds: how much of each piece is recording; less than its length only where a short
-            recording was repeated.
+    ``seconds`` of each piece are recording: less than its length where a short one was repeated.
     """
 
     waveforms: Tensor
@@ -78,24 +78,20 @@ class Pieces:
     seconds: float
 
 
-def cut(clip: Clip, rate: int, piece_seconds: float, min_seconds: float, overlap: float) -> Pieces:
-    """Pieces of equal length that overlap and, spread evenly, cover the whole clip.
+def cut(clip: Clip, config: CutConfig, overlap: float | None = None) -> Pieces:
+    """Cut a clip into pieces of equal length that overlap and, spread evenly, cover all of it.
 
-    Args:
-        clip: at ``rate`` Hz.
-        rate: Hz.
-        piece_seconds: length of a piece; a shorter clip is one piece.
-        min_seconds: a shorter clip is repeated up to this length.
-        overlap: least share that neighbouring pieces have in common.
+    A short clip is repeated; ``overlap`` is in the place of the configuration's.
     """
-    wave = clip.waveform
-    length, shortest = round(piece_seconds * rate), round(min_seconds * rate)
+    wave, share = clip.waveform, config.overlap if overlap is None else overlap
+    rate = config.sample_rate
+    length, shortest = round(config.piece_seconds * rate), round(config.min_seconds * rate)
     seconds = min(len(wave), length) / rate
     if len(wave) < shortest:
         wave = wave.repeat(math.ceil(shortest / len(wave)))[:shortest]
     if len(wave) <= length:
         return Pieces(wave.unsqueeze(0), (clip.offset,), seconds)
-    count = math.ceil((len(wave) - length) / (length * (1 - overlap))) + 1
+    count = math.ceil((len(wave) - length) / (length * (1 - share))) + 1
     starts = torch.linspace(0, len(wave) - length, count).round().long().tolist()
     waveforms = torch.stack([wave[s : s + length] for s in starts])
     return Pieces(waveforms, tuple(clip.offset + s / rate for s in starts), seconds)
@@ -295,9 +291,8 @@ class FrontEnd(nn.Module):
         return Clip(wave[start:end], start / c.sample_rate)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.frontend.cut`; None is the overlap of the configuration."""
-        c, share = self.config, self.config.overlap if overlap is None else overlap
-        return cut(clip, c.sample_rate, c.piece_seconds, c.min_seconds, share)
+        """See :func:`cry_model.frontend.cut`."""
+        return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         return self.look(self.mel_power(waveforms))

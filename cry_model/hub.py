@@ -16,7 +16,7 @@ from typing import Any
 from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import get_session, hf_raise_for_status, parse_ratelimit_headers
 
-from cry_model.checkpoint import CONFIG, WEIGHTS, CheckpointError
+from cry_model.checkpoint import ASSETS, BUNDLED, CONFIG, WEIGHTS, CheckpointError
 
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 
@@ -25,7 +25,8 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
     """Return a local folder as it is, or a Hub repository's files, downloaded and cached.
 
     Args:
-        name: a folder, or a repository id such as "user/model".
+        name: a folder, a short name of :data:`~cry_model.checkpoint.BUNDLED`, or a repository id
+            such as "user/model".
         revision: branch, tag or commit of the repository.
 
     Raises:
@@ -34,6 +35,8 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
     """
     if os.path.isdir(name):  # noqa: PTH112 - pathlib's raises where a name is too long
         return Path(name)
+    if (bundled := BUNDLED.get(str(name))) and (ASSETS / bundled).is_dir():
+        return ASSETS / bundled
     from huggingface_hub import hf_hub_download
 
     try:

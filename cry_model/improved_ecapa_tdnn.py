@@ -6,13 +6,12 @@ Source: Zhou, Li and Yu, section 2, Figures 1b, 2 and 3. Shapes: B batch, C chan
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from cry_model.attention import AttentionMaps, BlockAttention, gather
+from cry_model.attention import AttentionMaps
 from cry_model.declared import Bands, Classes, Within, declared
 from cry_model.ecapa_tdnn import DILATIONS
 from cry_model.feature_mlp import INPUTS, FeatureMLP
@@ -30,16 +29,10 @@ EXTREME = 5.0  # standard deviations; no target lies further out
 class ReusedClassifier(nn.Module):
     """Embedding (batch, width) -> logits (batch, classes), by way of 25 predicted features.
 
-    A linear layer predicts the standardised inputs of a :class:`~cry_model.feature_mlp.FeatureMLP`;
-    that one's networks, which a fit does not change, answer. In training mode it gives the
-    predicted features (batch, 25) themselves, for they are what there is a target for.
-
-    Args:
-        width: of the embedding.
-        num_classes: number of logits.
-        adapted: whether a linear layer of the embedding, fitted to labels, is added to the
-            logarithm of the classifier's probabilities.
-        **settings: of the FeatureMLP.
+    A linear layer predicts the standardised inputs of a :class:`~cry_model.feature_mlp.FeatureMLP`
+    with ``settings``, whose networks, which a fit does not change, answer. In training mode it
+    gives the predicted features (batch, 25). ``adapted`` adds a linear layer of the embedding,
+    fitted to labels, to the logarithm of the probabilities.
     """
 
     @declared
@@ -76,8 +69,8 @@ class ReusedClassifier(nn.Module):
 class MultiScaleDilatedStage(nn.Module):
     """MCA, 1 x 1 projection, dilated convolution back to full width, residual.
 
-    (B, C, T) -> (B, C, T) and the gate s (B, 4, C / 2). With ``multi_scale=False`` the MCA gives
-    way to the single-scale dilated convolution that ECAPA-TDNN has in its place, and s is None.
+    (B, C, T) -> (B, C, T) and the gate s (B, 4, C / 2); without ``multi_scale`` ECAPA-TDNN's
+    single-scale dilated convolution is in the place of the MCA, and s is None.
     """
 
     def __init__(self, channels: int, dilation: int, multi_scale: bool):
@@ -103,10 +96,9 @@ class MultiScaleDilatedStage(nn.Module):
 class MultiScaleRes2DilatedConv(nn.Module):
     """The "Muti-Res2DilatedConv1D" of Figure 3: stages in a row, each with its residual.
 
-    (B, C, T) -> (B, C, T) and the gates (B, stages, 4, C / 2) or None. Res2Net hands each group
-    of channels what the group before it found; here each stage, at full width, gets the input plus
-    what the stages before it found. Channel groups of the width that Res2Net uses would leave the
-    system at a third of the size that the paper reports.
+    (B, C, T) -> (B, C, T) and the gates (B, stages, 4, C / 2) or None. Where Res2Net hands on
+    groups of channels, each stage gets the input plus what the stages before it found, at full
+    width: with groups the system would have a third of the size that the paper reports.
     """
 
     def __init__(self, channels: int, dilation: int, multi_scale: bool, stages: int):
@@ -148,30 +140,27 @@ class RSEMCABlock(nn.Module):
         self.merge = ConvReLUBatchNorm(channels, channels)
         self.se = SqueezeExcitation(channels, bottleneck)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, BlockAttention]:
+    def forward(self, x: Tensor) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         hidden, a_t, a_c = (x, None, None) if self.attention is None else self.attention(x)
         hidden, multi_scale = self.res2(self.expand(hidden))
         out = self.se(self.merge(hidden))
-        return x + out if self.residual else out, BlockAttention(a_t, a_c, multi_scale)
+        return x + out if self.residual else out, (a_t, a_c, multi_scale)
 
 
 class ImprovedECAPATDNN(nn.Module):
     """Improved ECAPA-TDNN: RSE, MCA and differential attention (Figure 1b).
 
     (B, bands, T) -> logits (B, classes); with ``return_attention=True`` also the
-    :class:`~cry_model.attention.AttentionMaps`, from the same computation. Every block gets the
-    sum of the stem's and all earlier blocks' outputs (dotted box). The N = 4 tokens Z are the time
-    averages of the stem and the three blocks, batch-normalised as ECAPA-TDNN does after pooling.
+    :class:`~cry_model.attention.AttentionMaps`. Every block gets the sum of the stem's and all
+    earlier blocks' outputs (dotted box). The N = 4 tokens Z are the time averages of the stem and
+    the three blocks, batch-normalised as ECAPA-TDNN does after pooling.
 
     Args:
-        num_classes: number of logits.
-        num_bands: rows of the input features.
+        num_classes, num_bands: logits, and rows of the input features.
         channels: width C of the network.
         stages: multi-scale stages in each block; two meet the paper's size.
         heads: heads of the differential attention.
-        multi_scale: False for the ablation without MCA.
-        rse: False for the ablation without RSE.
-        differential_attention: False for the ablation that only concatenates the tokens.
+        multi_scale, rse, differential_attention: False for the ablation without it.
         deviations: our own: the standard deviations over time are tokens beside the averages, the
             two of a layer side by side, N = 8.
         block_residual: the block's own residual beside the sum over the layers; without it a block
@@ -239,14 +228,17 @@ class ImprovedECAPATDNN(nn.Module):
             tokens.append(self.pool(out))
             gates.append(block_gates)
         z = self.pool_norm(torch.cat(tokens, dim=1))
-        maps = None
+        maps: tuple[Tensor, ...] = ()
         if self.differential is not None:
-            z, maps = self.differential(z.unflatten(1, (-1, self.channels)))
-            z = z.flatten(1)
+            z, found = self.differential(z.unflatten(1, (-1, self.channels)))
+            z, maps = z.flatten(1), (found.first, found.second, found.weight)
         logits = self.classifier(z)
         if not return_attention:
             return logits
-        found = gather(gates, maps)
-        if isinstance(self.classifier, ReusedClassifier):
-            found = replace(found, ood_score=self.classifier.ood_score(z))
-        return logits, found
+        temporal, channel, multi_scale = (
+            tuple(gate for gate in kind if gate is not None) for kind in zip(*gates, strict=True)
+        )
+        outside = (
+            self.classifier.ood_score(z) if isinstance(self.classifier, ReusedClassifier) else None
+        )
+        return logits, AttentionMaps(temporal, channel, multi_scale, *maps, ood_score=outside)

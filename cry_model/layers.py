@@ -8,18 +8,23 @@ and Attention Enhancement", section 2.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from cry_model.attention import DifferentialMaps
+
+@dataclass(frozen=True)  # torch's counter of operations would look into a tuple
+class DifferentialMaps:
+    """A_1 and A_2 of equations 13 and 15, (B, H, N, N), and lambda of equation 12."""
+
+    first: Tensor
+    second: Tensor
+    weight: Tensor
 
 
 class ConvReLUBatchNorm(nn.Sequential):
-    """Conv1d -> ReLU -> BatchNorm, the layer that TDNN papers draw as one box.
-
-    (B, in_channels, T) -> (B, out_channels, T). Order as in Desplanques et al. 2020, figure 2.
-    """
+    """(B, in_channels, T) -> (B, out_channels, T), as in Desplanques et al. 2020, figure 2."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, dilation: int = 1):
         super().__init__(
@@ -32,7 +37,7 @@ class ConvReLUBatchNorm(nn.Sequential):
 class SqueezeExcitation(nn.Module):
     """Equations 8 and 9: SE(X) = sigma(W_2 delta(W_1 z)) . X, with z the mean of X over time.
 
-    (B, C, T) -> (B, C, T). Source: Hu et al. 2018; W_1 is (bottleneck, C), W_2 is (C, bottleneck).
+    (B, C, T) -> (B, C, T). Source: Hu et al. 2018.
     """
 
     def __init__(self, channels: int, bottleneck: int):

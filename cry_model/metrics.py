@@ -81,12 +81,9 @@ def mean_sums(values: Array) -> Sums:
 
 
 def calibration_sums(confidence: Array, right: Array, weights: Array) -> Sums:
-    """Return what the expected calibration error (Guo et al. 2017) follows from.
+    """Return what the expected calibration error (Guo et al. 2017) follows from, of (n,) answers.
 
-    Args:
-        confidence: of the answers, (n,).
-        right: whether each is right, or how probably, (n,).
-        weights: of the rows, (n,).
+    ``right``: whether each is right, or how probably.
     """
     gaps = np.eye(BINS)[bin_of(confidence)] * (weights * (right - confidence))[:, None]
     return Sums(_gaps, gaps, weights[:, None])
@@ -195,11 +192,7 @@ class Wins(NamedTuple):
 def pairs_of(
     labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
 ) -> tuple[tuple[Wins, ...], Array]:
-    """Count what the areas under the ROC curves are sums of.
-
-    Returns:
-        The pairs of each class, and the rows of each class in each group, (groups, classes).
-    """
+    """Count the pairs of each class, and its rows in each group, (groups, classes)."""
     order = np.argsort(member, kind="stable")
     labels, probabilities, member = labels[order], probabilities[order], member[order]
     counts = by_group(np.eye(probabilities.shape[1])[labels], member, groups)
@@ -222,10 +215,7 @@ def pairs_of(
 def pairs_won(pairs: Sequence[Wins], counts: Array, weights: Array) -> tuple[Array, Array]:
     """Count the pairs of each class in the right order, and all, (draws, classes) each.
 
-    Args:
-        pairs: of :func:`pairs_of`.
-        counts: the same.
-        weights: (draws, groups).
+    ``pairs`` and ``counts`` of :func:`pairs_of`, ``weights`` (draws, groups).
     """
     # Few groups have a given class, so that this is one product of all groups, not one for each.
     often = weights.astype(np.float32)
@@ -240,14 +230,9 @@ def pairs_won(pairs: Sequence[Wins], counts: Array, weights: Array) -> tuple[Arr
 def weighted(
     metric: str, labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
 ) -> Values:
-    """Prepare a metric for many weightings of the groups.
+    """Prepare a metric of :data:`METRICS` for many weightings of the groups.
 
-    Args:
-        metric: of :data:`METRICS`.
-        labels: (n,) class indices.
-        probabilities: (n, classes).
-        member: (n,) the number of each row's group.
-        groups: how many there are.
+    ``member`` (n,) is the number of each row's group, out of ``groups``.
     """
     if metric == "macro_auc":
         pairs, counts = pairs_of(labels, probabilities, member, groups)
@@ -339,8 +324,7 @@ def evaluate(
         labels: (n,) class indices.
         probabilities: (n, classes).
         groups: what each interval resamples, n of them.
-        recordings: which recording each row belongs to, n of them; one counts once in
-            ``recordings`` and ``support``, however many pieces and seeds it has.
+        recordings: of each row; one counts once, however many pieces and seeds it has.
         names: class labels, in the order of the columns.
         **facts: ``dataset``, ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
     """

@@ -17,6 +17,13 @@ from cry_model.records import Agreement, Evaluation
 AbstainReason = Literal[
     "no cry", "out of distribution", "every reason possible", "no reason likely"
 ]
+CANT_TELL: Mapping[AbstainReason, str] = {
+    "no cry": "this does not sound like a baby crying",
+    "out of distribution": "this recording is outside of what this model knows",
+    "every reason possible": "no reason can be ruled out",
+    "no reason likely": "no reason is likely enough to be named",
+}
+"""Reason to abstain -> the end of "Can't tell: ..."."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class FeatureAttribution:
         features: name -> value, those of :data:`~cry_model.acoustic_features.FEATURES`.
         contributions: name -> what it added to the logarithm of the answered label's probability,
             those of :data:`~cry_model.feature_mlp.INPUTS`.
-        remoteness: distance from the recordings it was fitted on; above 1 is outside of them.
+        ood_score: distance from the recordings it was fitted on; above 1 is outside of them.
     """
 
     features: Mapping[str, float]
@@ -74,20 +81,16 @@ class Prediction:
     Attributes:
         probabilities: label -> probability, the mean over the pieces, calibrated if the
             checkpoint was; sums to 1.
-        pieces: the answer for each piece, in order, calibrated alike; so of several pieces the
-            mean is close to ``probabilities``, and that of one is the same.
+        pieces: the answer for each piece, in order, calibrated alike.
         system: name in the registry.
-        duration: seconds of the whole recording.
-        hop_seconds: seconds from one frame to the next.
+        duration, hop_seconds: seconds of the whole recording, and from one frame to the next.
         attention: maps of the pieces, the batch dimension running over them.
         evaluation: how well models fitted like this one did; None if never measured.
         agreement: how far it answers as its teacher; None if it learnt from labels.
         cautions: sentences on why this recording is none that the model knows how to answer.
         acoustic: what the answer was made from, for a system that has features and no attention.
         track: the detector's probability of a cry over time; None without a detector.
-        segments: the cries; empty where the detector hears none, or there is no detector. Only
-        what lies
-            in them was answered for, if there are any.
+        segments: the cries, if the detector hears any: only what lies in them was answered for.
         prediction_set: the labels that cannot be ruled out, the most probable first; None if the
             checkpoint was never calibrated.
         calibration: what that set is made to hold, and what it held.
@@ -138,8 +141,7 @@ class Prediction:
         return "every reason possible" if self.prediction_set else "no reason likely"
 
     def named_in(self, segment: Segment) -> tuple[str, ...]:
-        """Return the labels that cannot be ruled out for a cry; without sets, the most probable
-        one.
+        """Return the labels that a cry may have; without sets, the most probable one.
 
         Empty where nothing can be told: the set is full, or the model knows no such recordings.
         """
@@ -171,11 +173,9 @@ class Prediction:
         return torch.arange(frames)[covered] * hop, (total / count.clamp_min(1))[..., covered]
 
     def to_dict(self, anyway: bool = False) -> dict[str, Any]:
-        """Plain data for JSON: no tensors; attention is left to the figures.
+        """Return plain data for JSON, without attention.
 
-        Args:
-            anyway: whether to tell the label of what is no cry. Without it, who reads the label
-                alone finds None, and no probabilities or set.
+        Who reads the label alone finds None of what is no cry, unless ``anyway`` asks for it.
         """
         told = anyway or self.is_cry is not False
         named = self.prediction_set if told else None

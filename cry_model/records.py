@@ -31,15 +31,12 @@ class Evaluation:
     """Metrics of a system under one protocol, scored per recording.
 
     Attributes:
-        dataset, protocol: as in the results folder.
-        recordings, groups: how many were scored, and how many babies (or sources) they come from.
+        groups: how many babies (or sources) the recordings come from.
         folds: number of folds that the scores are pooled over; 1 for a test part of the corpus.
-        seeds: the seeds of the fits.
         chance: balanced accuracy of chance, one over the number of classes that occur.
         majority_label, majority_accuracy: the most frequent label and its share.
         metrics: name -> estimate; names are those of :data:`cry_model.metrics.METRICS`.
-        recall: label -> recall, of the labels that occur.
-        support: label -> number of recordings, of the same.
+        recall, support: label -> recall and number of recordings, of the labels that occur.
     """
 
     dataset: Name
@@ -156,9 +153,6 @@ class Agreement:
 
     Attributes:
         teacher: name of its checkpoint.
-        dataset: of the recordings.
-        recordings, groups: how many, and how many babies or sources they come from.
-        folds, seeds: of the cross-validation.
         agreement: share of recordings with the same most probable label.
         constant_label, constant: the teacher's most frequent label, and the agreement of always
             answering it.
@@ -193,8 +187,7 @@ class DetectorRecord:
         accepted: share of the cries of ESC-10 that reach it.
         false_accepts: share of the other sounds of ESC-10 that reach it.
         area: AUC on ESC-10, whose own folds hold both out.
-        unheard: kind of sound -> share of it that reaches the threshold of a detector which was
-        fitted
+        unheard: kind of sound -> share of it that reaches the threshold of a detector fitted
             without that kind.
     """
 

@@ -38,28 +38,19 @@ class System:
     num_bands: int = PAPER_BANDS
 
 
+def _without(name: str, title: str, setting: str) -> System:
+    """Describe an ablation."""
+    title = f"Improved ECAPA-TDNN without {title}"
+    return System(f"improved-ecapa-tdnn-no-{name}", title, ImprovedECAPATDNN, {setting: False})
+
+
 SYSTEMS: Mapping[str, System] = {
     system.name: system
     for system in (
         System("improved-ecapa-tdnn", "Improved ECAPA-TDNN", ImprovedECAPATDNN),
-        System(
-            "improved-ecapa-tdnn-no-mca",
-            "Improved ECAPA-TDNN without MCA",
-            ImprovedECAPATDNN,
-            {"multi_scale": False},
-        ),
-        System(
-            "improved-ecapa-tdnn-no-rse",
-            "Improved ECAPA-TDNN without RSE",
-            ImprovedECAPATDNN,
-            {"rse": False},
-        ),
-        System(
-            "improved-ecapa-tdnn-no-diff-attention",
-            "Improved ECAPA-TDNN without differential attention",
-            ImprovedECAPATDNN,
-            {"differential_attention": False},
-        ),
+        _without("mca", "MCA", "multi_scale"),
+        _without("rse", "RSE", "rse"),
+        _without("diff-attention", "differential attention", "differential_attention"),
         System("ecapa-tdnn", "ECAPA-TDNN", ECAPATDNN),
         System("resnet18", "ResNet18", ResNet18),
         System("feature-mlp", "Feature MLP", FeatureMLP, num_bands=len(FEATURES)),
@@ -79,11 +70,7 @@ def list_models() -> list[str]:
 
 
 def get_system(name: str) -> System:
-    """Return the registry's row for ``name``.
-
-    Raises:
-        UnknownSystemError: if there is none.
-    """
+    """Return the registry's row for ``name``, or raise :class:`UnknownSystemError`."""
     try:
         return SYSTEMS[name]
     except KeyError:
@@ -118,14 +105,6 @@ def build_model(
 
 AnyConfig = FrontEndConfig | AcousticConfig
 AnyFrontEnd = FrontEnd | AcousticFrontEnd
-
-
-def config_class(kind: str | None) -> type[FrontEndConfig] | type[AcousticConfig]:
-    """Return the class of the configuration with this ``kind``.
-
-    That class refuses a kind that does not exist.
-    """
-    return AcousticConfig if kind == "acoustic" else FrontEndConfig
 
 
 def usual_config(system: str) -> AnyConfig:
@@ -171,31 +150,18 @@ def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES
 
 
 def table() -> str:
-    """Every system with six classes and 13 MFCC, the paper's figures beside ours, as text."""
+    """Write every system with six classes and 13 MFCC, the paper's figures beside ours."""
     paper = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["systems"]
-    rows = [("system", "parameters / 2^20", "paper", "multiply-adds, 5 s", "paper")]
+    lines = [f"{'system':37}  parameters / 2^20  paper  multiply-adds, 5 s    paper"]
     for name in list_models():
-        cost = measure(build_model(name), get_system(name).num_bands)
-        stated = paper.get(name, {})
-        rows.append(
-            (
-                name,
-                f"{cost.parameters / MEBI:.2f}",
-                _stated(stated.get("parameters_mebi")),
-                f"{cost.multiply_adds / 1e9:.2f} G",
-                _stated(stated.get("flops_giga"), " G"),
-            )
+        cost, stated = measure(build_model(name), get_system(name).num_bands), paper.get(name, {})
+        size, giga = stated.get("parameters_mebi"), stated.get("flops_giga")
+        lines.append(
+            f"{name:37}  {cost.parameters / MEBI:17.2f}  {size or '-':>5}  "
+            f"{cost.multiply_adds / 1e9:16.2f} G  {f'{giga:.2f} G' if giga else '-':>7}"
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows
-    ]
     return "\n".join(lines) + "\n\n" + NOTE
 
 
 NOTE = """Inputs of 13 MFCC x 250 frames (5 s), six classes; feature-mlp has 26 features, whose
 own cost is not counted. The paper does not state the inputs behind its figures."""
-
-
-def _stated(value: float | None, unit: str = "") -> str:
-    return "-" if value is None else f"{value:.2f}{unit}"

@@ -87,11 +87,7 @@ def probability_columns(labels: Sequence[str]) -> list[str]:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object; NaN and infinity are no JSON.
-
-    Raises:
-        DamagedFileError: if there is none, or it is no such object.
-    """
+    """Read a JSON object, or raise DamagedFileError; NaN and infinity are no JSON."""
     content = _read(path, LARGEST_JSON)
     try:
         record = json.loads(content, parse_constant=_finite, parse_float=_finite)
@@ -104,11 +100,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a ``run.json`` whose parts are of the kinds that ``python -m train fit`` writes.
-
-    Raises:
-        DamagedFileError: if it is none.
-    """
+    """Read a ``run.json`` as ``python -m train fit`` writes it, or raise DamagedFileError."""
     record = renamed(read_object(path))
     if isinstance(record.get("configuration"), dict):
         record["configuration"] = current(record["configuration"])
@@ -129,11 +121,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV table in UTF-8 with a name above each column.
-
-    Raises:
-        DamagedFileError: if it is none.
-    """
+    """Read a CSV table in UTF-8 with a name above each column, or raise DamagedFileError."""
     content, texts = _read(path, LARGEST_TABLE), dict.fromkeys(WORDS, str)
     try:
         names = pd.read_csv(io.BytesIO(content), header=None, nrows=1, dtype=str).iloc[0]
@@ -151,17 +139,8 @@ def require_columns(
     whole: Sequence[str] = (),
     numbers: Sequence[str] = (),
 ) -> None:
-    """Refuse a table without these columns, or with gaps in them.
-
-    Args:
-        table: as :func:`read_table` gives it.
-        words: columns of text.
-        whole: columns of whole numbers from 0 on.
-        numbers: columns of finite numbers.
-
-    Raises:
-        DamagedFileError: if a column or every row is missing, or a value is not of its kind.
-    """
+    """Refuse a table without rows, or without these columns of text, of whole numbers from 0 on
+    and of finite numbers, or with gaps in them."""
     if missing := [name for name in (*words, *whole, *numbers) if name not in table]:
         raise DamagedFileError(f"is damaged: it has no column {', '.join(missing)}")
     if table.empty:
@@ -178,11 +157,7 @@ def require_columns(
 
 
 def require_unique(table: pd.DataFrame, *keys: str) -> None:
-    """Refuse a table in which two rows are of the same thing.
-
-    Raises:
-        DamagedFileError: if two rows have the same values in all of these columns.
-    """
+    """Refuse a table in which two rows have the same values in all of these columns."""
     if table.duplicated([*keys]).any():
         raise DamagedFileError(f"is damaged: it has a {keys[-1]} twice")
 
@@ -309,13 +284,7 @@ def recording_means(
     Under the ``clip`` protocol the pieces come from several folds, each from the fit that did not
     learn from it.
 
-    Args:
-        table: as :func:`read_predictions` gives it.
-        labels: in the order of the columns.
-        by: what to keep apart; with "fold" in it, a row has the pieces of one fold.
-
-    Returns:
-        The columns of ``by``, recording, group, label and ``p_<label>``.
+    ``by``: the columns to keep apart; with "fold" in it, a row has the pieces of one fold.
     """
     keys = [*by, "recording", "group", "label"]
     return table.groupby(keys, as_index=False, sort=True)[probability_columns(labels)].mean()

@@ -17,14 +17,9 @@ LONGEST_FORMAT = 1024  # bytes
 
 
 class Part(io.RawIOBase):
-    """Bytes ``start`` to ``end`` of a stream, after a header of our own.
+    """Bytes ``start`` to ``end`` of a seekable stream, after a ``header``; it stays open.
 
-    Args:
-        stream: seekable; stays open.
-        start: where the part begins.
-        end: where it ends; None is the end of the stream.
-        header: comes first.
-        stopped: from when on this is true, the stream is at its end.
+    Once ``stopped`` is true, it is at its end.
     """
 
     def __init__(
@@ -40,25 +35,20 @@ class Part(io.RawIOBase):
         self.size, self.position = len(header) + max(0, end - start), 0
 
     def readable(self) -> bool:
-        """Return True: it can be read."""
         return True
 
     def seekable(self) -> bool:
-        """Return True: it can be sought in."""
         return True
 
     def tell(self) -> int:
-        """Bytes from the beginning of the header."""
         return self.position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Goes to a place, which may lie beyond the end; gives it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self.position, os.SEEK_END: self.size}[whence]
         self.position = max(0, base + offset)
         return self.position
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill what it can of a buffer; 0 at the end."""
         if self.stopped():
             return 0
         view = memoryview(buffer)[: max(0, self.size - self.position)]
@@ -75,8 +65,7 @@ class Part(io.RawIOBase):
 def plain_wav(stream: BinaryIO, start: int, stopped: Callable[[], bool]) -> Part | None:
     """Return the wav file that begins at ``start``, without any chunk that no sound needs.
 
-    Returns:
-        None if there is none, or none whose format and samples can be found.
+    None if there is none whose format and samples can be found.
     """
     size = stream.seek(0, os.SEEK_END)
     stream.seek(start)

@@ -53,7 +53,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """All models of the page: those that are bundled, stand-ins for the others."""
+    """All models of the page."""
     return load_bundled(checkpoints(tmp_path_factory.mktemp("models")))
 
 

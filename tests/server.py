@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +26,7 @@ class Server:
 
     def kept(self, seconds: float = 10) -> list[Path]:
         """What is still there of visitors' recordings ``seconds`` after the answer."""
-        end = time.monotonic() + seconds
-        while self.recordings() and time.monotonic() < end:
-            time.sleep(0.2)
+        until(lambda: not self.recordings(), seconds)
         return self.recordings()
 
     def recordings(self) -> list[Path]:
@@ -80,3 +78,16 @@ def wait_for(url: str, process: subprocess.Popen, log: Path) -> None:
             return
         time.sleep(0.1)
     raise TimeoutError("the page did not come up")
+
+
+def until(condition: Callable[[], object], seconds: float = START_SECONDS) -> object:
+    """Wait until ``condition()`` is true; what it last gave, where it never is."""
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.01)
+    return condition()
+
+
+def file_names(folder: Path) -> set[str]:
+    """Return the names of all files below a folder."""
+    return {path.name for path in folder.rglob("*") if path.is_file()}

@@ -1,25 +1,21 @@
-"""Checkpoints in the place of bundled ones that are not there: their shape, none of their sense.
-
-So the page is tested with all of its models, whichever of them this copy of the product has.
-"""
+"""Stand-ins for tests of the page: records, sounds, a detector that hears what sounds high."""
 
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import soundfile
 import torch
 
-from analysis.models import BUNDLED, CHECKPOINTS, SIX
+from analysis.models import CHECKPOINTS
 from analysis.panels.base import cells_with
 from analysis.panels.errors import ERRORS
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
-from cry_model import CheckpointConfig, FrontEndConfig, audio, save_checkpoint
-from cry_model.acoustic_features import AcousticConfig, AcousticFrontEnd
+from cry_model import CheckpointConfig, save_checkpoint
 from cry_model.calibration import Calibration
 from cry_model.detector import DEFAULT_DETECTOR
-from cry_model.feature_mlp import level_free
 from cry_model.records import Agreement, DetectorRecord, Estimate, Evaluation
 from train.fit.presets import DETECTOR_FRONT_END
 
@@ -27,7 +23,6 @@ ROOT = Path(__file__).parents[1]
 CLASSIFIERS = sorted(folder for folder in CHECKPOINTS.iterdir() if folder != DEFAULT_DETECTOR)
 """The bundled checkpoints but for the detector."""
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
-REASONS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 EVALUATION = Evaluation(
     dataset="challenge6",
     protocol="baby",
@@ -125,80 +120,37 @@ def write_detector(folder):
     return folder / DEFAULT_DETECTOR.name
 
 
+RATE = 16_000
+
+
 def hum(seconds, rate):
     """What the stand-in hears no cry in, (samples,)."""
     return 0.3 * np.sin(2 * np.pi * 120 * np.arange(round(seconds * rate)) / rate)
 
 
-def write(folder, name):
-    """A stand-in for the bundled checkpoint ``name`` as ``folder``/``name``."""
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        if name.endswith("feature-mlp"):
-            config = CheckpointConfig(
-                "feature-mlp",
-                LABELS,
-                AcousticConfig(),
-                training={"dataset": "challenge6", "licence": "none stated", "recordings": 600},
-                evaluation=EVALUATION,
-                calibration=CALIBRATION,
-            )
-            model = config.build()
-            at_home_with_the_examples(model)
-        else:
-            six = any(entry.folder == name and entry.family is SIX for entry in BUNDLED)
-            band = {"sample_rate": 16000, "high_hz": 7800.0, "window": 640, "hop": 320, "fft": 1024}
-            labels = LABELS if six else REASONS
-            reasons = replace(
-                EVALUATION,
-                dataset="donateacry",
-                recall=dict.fromkeys(REASONS, 0.2),
-                support=dict.fromkeys(REASONS, 90),
-            )
-            config = CheckpointConfig(
-                "improved-ecapa-tdnn",
-                labels,
-                FrontEndConfig(**(band if six else {})),
-                training={"dataset": "donateacry_ios", "licence": "ODbL 1.0", "recordings": 400},
-                evaluation=None if six else reasons,
-                agreement=AGREEMENT if six else None,
-                calibration=replace(
-                    CALIBRATION,
-                    dataset="donateacry_ios" if six else "donateacry",
-                    against="teacher" if six else "labels",
-                    teacher_temperature=1.0 if six else None,
-                    constant_set=labels[:4],
-                    by_label=dict.fromkeys(labels, 0.81),
-                ),
-            )
-            model = config.build()
-    save_checkpoint(folder / name, model, config)
-    return folder / name
+def cry(seconds, rate=RATE, hz=700.0):
+    """A tone with overtones, (samples,)."""
+    t = np.arange(round(seconds * rate)) / rate
+    phase = 2 * np.pi * hz * t + 3 * np.sin(2 * np.pi * t)
+    return 0.2 * sum(np.sin(k * phase) / k for k in (1, 2, 3))
 
 
-def at_home_with_the_examples(model):
-    """Makes a FeatureMLP's recordings be like our examples, noise be outside of them, and its
-    answers be of some decision."""
-    front_end = AcousticFrontEnd(AcousticConfig())
-    features = []
-    for path in sorted((ROOT / "assets" / "examples").glob("*.wav")):
-        clip = front_end.prepare(audio.load(path))
-        features.append(front_end(front_end.cut(clip).waveforms).mean(-1))
-    inputs = level_free(torch.cat(features))
-    model.mean.copy_(inputs.mean(0))
-    model.scale.copy_(3 * inputs.std(0))
-    model.limit.fill_(3.0)
-    for part in (model.deep, model.kernel):
-        part.weights[-1].data.mul_(12)
+def scene(*lengths, rate=RATE):
+    """Hum and cry by turns, in seconds, hum first."""
+    kinds = (hum, cry)
+    return np.concatenate([kinds[i % 2](seconds, rate) for i, seconds in enumerate(lengths)])
+
+
+def write(path, wave, rate=RATE):
+    """Writes a wav file, and gives its path."""
+    soundfile.write(path, wave, rate)
+    return path
 
 
 def checkpoints(folder):
-    """``folder`` with every bundled checkpoint, or its stand-in, and the detector's stand-in."""
-    for entry in BUNDLED:
-        if (CHECKPOINTS / entry.folder).is_dir():
-            shutil.copytree(CHECKPOINTS / entry.folder, folder / entry.folder)
-        else:
-            write(folder, entry.folder)
+    """``folder`` with every bundled checkpoint but the detector, whose stand-in is there."""
+    for path in CLASSIFIERS:
+        shutil.copytree(path, folder / path.name)
     write_detector(folder)  # never the bundled one: no test rests on its judgement
     return folder
 

@@ -13,7 +13,7 @@ from analysis.panels.markup import data_link
 from cry_model.calibration import Calibration, one_of
 from cry_model.checkpoint import to_json
 from cry_model.detector import DetectionScores, clock
-from cry_model.prediction import Prediction, Segment
+from cry_model.prediction import CANT_TELL, Prediction, Segment
 from cry_model.records import (
     UNMEASURED,
     Agreement,
@@ -33,13 +33,6 @@ IF_IT_WERE = "If it were a cry, this would be the answer. It means nothing for a
 IMITATES = "This model imitates another one; its answers were never checked against labels."
 UNLIKE = "These measurements are of recordings that the model knows, unlike this one."
 DISAGREEMENT = "The models disagree strongly about this recording: rely on neither."
-CANT_TELL = {
-    "no cry": "this does not sound like a baby crying",
-    "out of distribution": "this recording is outside of what this model knows",
-    "every reason possible": "no reason can be ruled out",
-    "no reason likely": "no reason is likely enough to be named",
-}
-"""Reason to abstain -> the end of "Can't tell: ..."."""
 PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
     "none; no copy is kept, nor anything in your browser. The answers and figures, "
@@ -127,24 +120,13 @@ def has_answer(prediction: Prediction) -> bool:
     return max(values) - min(values) >= FLAT
 
 
-def total_variation(first: Mapping[str, float], second: Mapping[str, float]) -> float:
-    """Return half the sum of the differences of two distributions over the same labels: 0 to 1.
-
-    Raises:
-        ValueError: if the labels are not the same; then nothing can be compared.
-    """
-    if first.keys() != second.keys():
-        raise ValueError("These answers are about different labels and cannot be compared.")
-    return sum(abs(first[label] - second[label]) for label in first) / 2
-
-
 def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
-    """Tell whether two answers should make a reader trust neither.
+    """Tell whether two answers with the same labels should make a reader trust neither.
 
     Their most probable labels differ, and their total variation distance is above 0.2.
     """
     apart = max(first, key=first.__getitem__) != max(second, key=second.__getitem__)
-    return total_variation(first, second) > STRONG and apart
+    return apart and sum(abs(first[label] - second[label]) for label in first) / 2 > STRONG
 
 
 # The panel, from the whole to its parts.

@@ -66,13 +66,7 @@ class Card:
 
 
 def make_cards(display: Display, prediction: Prediction, high_hz: float) -> dict[str, Card]:
-    """Draw those of :data:`CARDS` that an answer has.
-
-    Args:
-        display: of the recording.
-        prediction: the answer to it.
-        high_hz: where the model that gave it stops hearing.
-    """
+    """Draw those of :data:`CARDS` that an answer has; its model stops hearing at ``high_hz``."""
     cards = {"sound": _sound_card(display, prediction, high_hz)}
     if has_timeline(prediction):
         cards["timeline"] = Card(
@@ -108,23 +102,23 @@ def _sound_card(display: Display, prediction: Prediction, high_hz: float) -> Car
 
 
 def _explanations(prediction: Prediction) -> dict[str, Card]:
-    cards, maps = {}, prediction.attention
-    if prediction.acoustic is not None and has_answer(prediction):
-        figure, words = contributions_figure(prediction), describe_contributions(prediction)
-        cards["feature"] = Card(figure, "Features that moved the answer", words, FEATURE_NOTE)
-    if maps.temporal:
-        figure = attention.time_channel_figure(prediction)
-        words = attention.describe_map(prediction)
-        cards["map"] = Card(figure, "Attention over time and channels", words, MAP_NOTE)
-    if maps.multi_scale:
-        figure = attention.multi_scale_figure(prediction)
-        words = attention.describe_branches(prediction)
-        cards["branch"] = Card(figure, "Short or long sounds", words, BRANCH_NOTE)
-    if maps.differential_1 is not None:
-        figure = attention.differential_figure(prediction)
-        words = attention.describe_differential(prediction)
-        cards["differential"] = Card(figure, "Between the layers", words, DIFFERENTIAL_NOTE)
-    return cards
+    maps, acoustic = prediction.attention, prediction.acoustic
+    has_features = acoustic is not None and has_answer(prediction)
+    possible = (
+        ("feature", has_features, contributions_figure, describe_contributions,
+         "Features that moved the answer", FEATURE_NOTE),
+        ("map", maps.temporal, attention.time_channel_figure, attention.describe_map,
+         "Attention over time and channels", MAP_NOTE),
+        ("branch", maps.multi_scale, attention.multi_scale_figure, attention.describe_branches,
+         "Short or long sounds", BRANCH_NOTE),
+        ("differential", maps.differential_1 is not None, attention.differential_figure,
+         attention.describe_differential, "Between the layers", DIFFERENTIAL_NOTE),
+    )  # fmt: skip
+    return {
+        name: Card(figure(prediction), heading, describe(prediction), note)
+        for name, has_it, figure, describe, heading, note in possible
+        if has_it
+    }
 
 
 # Plotly's drawings are unnamed to a screen reader; the sentence under each names it.
@@ -214,11 +208,8 @@ def classify(
         file: the recording; None shows the invitation.
         name: whose answer to show; None for the first model's.
         session: what was kept of an earlier recording; if of this one, the file is not read.
-        detector: scans the recording first; without one, all of it is classified.
-        report: told how far it is with a long one.
-
-    Raises:
-        UnknownModelError: if there is no such model.
+        detector: see :func:`~analysis.session.classify_all`.
+        report: the same.
     """
     model = find(models, name)
     if file is None:

@@ -5,6 +5,7 @@ import torch
 
 import cry_model
 from analysis.models import SIX
+from analysis.uploads import PREFIX
 from cry_model import CheckpointConfig, CryClassifier, Recording
 from cry_model.registry import usual_config
 
@@ -43,3 +44,12 @@ def six(models):
 def improved(models):
     """The network that was measured on labels: with the reasons of Donate-a-Cry."""
     return models[-1].classifier
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """What upload_folder() would give."""
+    folder = (tmp_path / f"{PREFIX}own").resolve()
+    folder.mkdir()
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
+    return folder

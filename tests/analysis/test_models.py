@@ -1,26 +1,45 @@
-"""The catalogue of bundled models: order, titles, names; what is not there is not offered."""
+"""The models of the page: the bundled ones, CRY_MODEL, and what the About tab says of them."""
 
+import json
 import logging
 import shutil
+from html import escape
 
+import gradio as gr
 import pytest
 from safetensors.torch import load_file, save_file
 
+import cry_model
 from analysis.models import (
     BUNDLED,
     CHECKPOINTS,
+    Model,
     UnknownModelError,
+    choose,
     find,
     load_bundled,
     load_detector,
 )
-from cry_model import CheckpointError, CryDetector
+from analysis.page import build_page, header
+from analysis.tabs.about import about, about_detector
+from analysis.tabs.answer import calibration_text, detector_text
+from cry_model import CheckpointError, CryClassifier, CryDetector, load_checkpoint
 from cry_model.checkpoint import CONFIG, WEIGHTS
 from cry_model.detector import DEFAULT_DETECTOR
 from tests.stand_ins import DETECTOR_RECORD, write_detector
 
+NASTY = "<img src=x onerror=alert(1)>"
+OWN = [model.name for model in load_bundled()]
 
-def test_all_are_there_in_order_under_their_names(models):
+
+def without_answer(folder):
+    """Turn a variance negative: the weights are finite, and the answers are not."""
+    weights = load_file(folder / WEIGHTS)
+    weights["stem.2.running_var"] -= 10
+    save_file(weights, folder / WEIGHTS)
+
+
+def test_all_are_there_in_order_under_their_names_without_a_detector_of_their_own(models):
     assert [model.name for model in models] == [entry.folder for entry in BUNDLED]
     assert [model.label for model in models] == [
         "Six classes of the paper: improved ECAPA-TDNN",
@@ -28,59 +47,156 @@ def test_all_are_there_in_order_under_their_names(models):
         "Reasons of Donate-a-Cry: improved ECAPA-TDNN",
     ]
     assert models[1].subject == "The feature MLP"
+    assert [model.classifier.detector for model in models] == [None] * len(models)
 
 
-@pytest.mark.parametrize("path", sorted(CHECKPOINTS.glob("*/config.json")), ids=lambda p: p.parent)
-def test_whatever_is_bundled_is_offered_or_is_the_detector(path):
-    if path.parent == DEFAULT_DETECTOR:
-        assert isinstance(load_detector(), CryDetector)
-    else:
-        assert path.parent.name in [model.name for model in load_bundled()]
+def test_whatever_is_bundled_is_offered_or_is_the_detector():
+    assert {path.parent.name for path in CHECKPOINTS.glob(f"*/{CONFIG}")} == {
+        DEFAULT_DETECTOR.name,
+        *OWN,
+    }
+    assert isinstance(load_detector(), CryDetector)
 
 
 def test_the_detector_is_loaded_or_the_page_does_without(tmp_path, caplog):
     assert load_detector(tmp_path / "none") is None
     assert not caplog.text
-    shutil.copytree(CHECKPOINTS / BUNDLED[-1].folder, tmp_path / "no detector")
-    with caplog.at_level(logging.WARNING):
-        assert load_detector(tmp_path / "no detector") is None
-    assert "is no detector" in caplog.text
+    shutil.copytree(CHECKPOINTS / OWN[-1], tmp_path / "no detector")
     folder = write_detector(tmp_path)
     assert load_detector(folder).threshold == DETECTOR_RECORD.threshold
-    weights = load_file(folder / WEIGHTS)
-    weights["stem.2.running_var"] -= 10  # every answer NaN
-    save_file(weights, folder / WEIGHTS)
+    without_answer(folder)
     with caplog.at_level(logging.WARNING):
-        assert load_detector(folder) is None
+        assert load_detector(tmp_path / "no detector") is load_detector(folder) is None
+    assert "is no detector" in caplog.text
     assert "no numbers" in caplog.text
 
 
-def test_no_model_of_the_page_has_a_detector_of_its_own(models):
-    assert [model.classifier.detector for model in models] == [None] * len(models)
-
-
-def test_the_page_works_with_those_that_are_there(models, tmp_path, caplog):
-    last = BUNDLED[-1].folder
-    shutil.copytree(CHECKPOINTS / last, tmp_path / last)
-    assert [model.name for model in load_bundled(tmp_path)] == [last]
+def test_the_page_works_with_those_that_are_there(tmp_path, caplog):
+    with pytest.raises(CheckpointError, match=r"^There is no checkpoint"):
+        load_bundled(tmp_path)
+    shutil.copytree(CHECKPOINTS / OWN[-1], tmp_path / OWN[-1])
     damaged = tmp_path / BUNDLED[0].folder
     damaged.mkdir()
     (damaged / CONFIG).write_text("{}")
     (damaged / WEIGHTS).touch()
     with caplog.at_level(logging.WARNING):
-        assert [model.name for model in load_bundled(tmp_path)] == [last]
+        assert [model.name for model in load_bundled(tmp_path)] == [OWN[-1]]
     assert "left out" in caplog.text
-
-
-def test_none_at_all_is_one_sentence(tmp_path):
-    with pytest.raises(CheckpointError, match=r"^There is no checkpoint"):
-        load_bundled(tmp_path)
 
 
 def test_a_model_is_found_by_its_name_and_none_means_the_first(models):
     assert find(models, models[2].name) is models[2]
     assert find(models, None) is find(models, "") is models[0]
-    with pytest.raises(
-        UnknownModelError, match=rf"^There is no model 'x' here; .*{models[1].name}"
-    ):
+    sentence = rf"^There is no model 'x' here; .*{models[1].name}"
+    with pytest.raises(UnknownModelError, match=sentence):
         find(models, "x")
+
+
+@pytest.fixture
+def other(tmp_path):
+    """A checkpoint that is not the bundled one, with markup where words belong."""
+    config = cry_model.CheckpointConfig(
+        "improved-ecapa-tdnn-no-mca",
+        ("asleep", NASTY),
+        cry_model.FrontEndConfig(),
+        training={"dataset": NASTY, "licence": NASTY},
+    )
+    cry_model.save_checkpoint(tmp_path / "other", config.build(), config)
+    return tmp_path / "other"
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_without_a_name_the_bundled_ones_answer_and_nothing_is_said(name):
+    choice = choose(name)
+    assert (choice.note, [model.name for model in choice.models]) == ("", OWN)
+
+
+def test_a_folder_comes_first_and_the_header_names_it(other):
+    choice = choose(str(other))
+    assert [model.name for model in choice.models] == [str(other), *OWN]
+    assert choice.models[0].classifier.labels == ("asleep", NASTY)
+    blocks = build_page(choice.models, choice.note).blocks.values()
+    html = [block.value for block in blocks if isinstance(block, gr.HTML)]
+    assert any(f"<p>The model {other} answers first.</p>" in text for text in html)
+    (selector,) = (block for block in blocks if isinstance(block, gr.Radio))
+    assert selector.value == str(other)
+    assert [name for _, name in selector.choices] == [str(other), *OWN]
+
+
+def test_a_copy_of_a_bundled_one_is_offered_once_and_keeps_its_title(tmp_path):
+    shutil.copytree(CHECKPOINTS / OWN[-1], tmp_path / "published")
+    models = choose(str(tmp_path / "published")).models
+    assert [model.name for model in models] == [OWN[-1], *OWN[:-1]]
+    assert models[0].label == load_bundled()[-1].label
+
+
+def edit(folder, **changes):
+    data = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    for name, value in changes.items():
+        data[name] = {**data[name], **value} if isinstance(value, dict) else value
+    (folder / CONFIG).write_text(json.dumps(data), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *("someone/private-model", "someone/model@v2", "no repository!", "x" * 5000),
+        without_answer,
+        lambda folder: (folder / CONFIG).write_text("{}"),
+        lambda folder: edit(folder, front_end={"hop": 0}),
+        lambda folder: edit(folder, settings={"channels": 10**5}),
+        lambda folder: edit(folder, labels=[f"{i}" for i in range(10**6)]),
+        lambda folder: (folder / WEIGHTS).write_bytes((2**60).to_bytes(8, "little")),
+    ],
+)
+def test_what_cannot_be_loaded_or_answer_is_said_on_the_page_and_why_in_the_log(
+    other, damage, caplog
+):
+    name = damage if isinstance(damage, str) else str(other)
+    if not isinstance(damage, str):
+        damage(other)
+    with caplog.at_level(logging.WARNING):
+        choice = choose(name)
+    assert choice.note == f"The model {name} could not be loaded; the bundled models answer."
+    assert f"<p>{choice.note}</p>" in header(choice.models, choice.note)
+    assert [model.name for model in choice.models] == OWN
+    (message,) = caplog.messages
+    assert message.isprintable()  # no trace
+
+
+@pytest.mark.parametrize("value", [None, [], {"a": [1]}, -1, 10**400, NASTY, "a\nb", "x" * 10**5])
+@pytest.mark.parametrize("field", ["dataset", "licence", "recordings", "preset"])
+def test_whatever_stands_in_the_notes_on_training_is_shown_as_text(other, field, value):
+    edit(other, training={field: value})
+    model, config = load_checkpoint(other)
+    assert "<img" not in about(Model("x", "x", CryClassifier(model, config)))
+
+
+def test_what_the_checkpoint_and_the_variable_say_is_text_and_never_markup(other):
+    models = choose(str(other)).models
+    for html in (header(models, NASTY), about(models[0])):
+        assert "<img" not in html
+        assert "&lt;img" in html
+
+
+def test_the_about_tab_says_what_the_configs_say(models, detector):
+    texts = [about(model) for model in models]
+    for model, text in zip(models, texts, strict=True):
+        config = model.classifier.config
+        assert str(config.training["licence"]) in text
+        assert escape(calibration_text(config.calibration), quote=False) in text
+        for label, share in config.calibration.by_label.items():
+            assert f"| {label.replace('_', ' ')} | {100 * share:.0f}% |" in text
+    assert ["source states no licence" in text for text in texts] == [True, True, False]
+    assert "Input: up to 8 kHz" in texts[1]
+    assert "50 Hz to 3.4 kHz" in texts[2]
+    assert "2 s at a time" in about_detector(detector)
+    assert detector_text(DETECTOR_RECORD) in about_detector(detector)
+
+
+def test_the_about_tab_says_what_the_bundled_network_was_adapted_to():
+    text = about(load_bundled()[0])
+    assert "Student of challenge6-features-16khz-feature-mlp" in text
+    assert "adapted to the labels of 220 recordings" in text
+    assert "never checked" not in text
+    assert "| hungry | 0 | not measured |" in text

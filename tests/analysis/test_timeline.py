@@ -20,7 +20,7 @@ from analysis.tabs.classify import make_cards
 from cry_model import audio
 from cry_model.classifier import widened
 from cry_model.records import words
-from tests.analysis.sounds import scene, write
+from tests.stand_ins import scene, write
 
 CRIES = ((6, 11), (17, 20), (28, 34))  # s, where they are put
 

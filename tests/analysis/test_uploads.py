@@ -1,11 +1,13 @@
-"""Uploads: who needs them keeps them, and nothing else stays."""
+"""Uploads and sessions: who needs them keeps them, and nothing else stays, not at the end."""
 
 import json
 import os
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -19,38 +21,11 @@ from starlette.middleware import Middleware
 from analysis import uploads
 from analysis.page import launch_options
 from analysis.server import ELSEWHERE, FULL, TOO_LARGE, UploadLimit
-from analysis.uploads import PREFIX, needing, own_path, sweep, upload_folder
+from analysis.uploads import needing
+from tests.conftest import ROOT
+from tests.server import file_names, until, wait_for
 
 PATIENCE = 60  # s, on a busy machine
-
-
-def until(condition):
-    """Waits until ``condition()`` is true; False if it never is."""
-    end = time.monotonic() + PATIENCE
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
-
-
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """What upload_folder() would give."""
-    folder = (tmp_path / f"{PREFIX}own").resolve()
-    folder.mkdir()
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(folder))
-    return folder
-
-
-def put(folder, name, content=b"sound"):
-    """A file as an upload lies there: in a folder of its own."""
-    path = folder / f"of-{name}" / name
-    path.parent.mkdir(parents=True)
-    path.write_bytes(content)
-    return path
-
-
-def files(folder):
-    return {path.name for path in folder.rglob("*") if path.is_file()}
 
 
 class Small:
@@ -132,7 +107,7 @@ def test_a_file_stays_for_a_request_that_still_waits(small, folder):
     page.gates[b"C"].set()
     assert answer(between) == ["C"]
     assert answer(last) == ["A"]
-    assert until(lambda: not files(folder))
+    assert until(lambda: not file_names(folder))
     assert until(lambda: not list(folder.iterdir()))  # nor the folders, which told of a visit
 
 
@@ -145,7 +120,7 @@ def test_a_request_that_went_away_keeps_nothing(small, folder):
     httpx.post(f"{page.url}/cancel", json={"event_id": event, "session_hash": event, "fn_index": 0})
     page.gates[b"A"].set()
     assert answer(first) == ["A"]
-    assert until(lambda: not files(folder))
+    assert until(lambda: not file_names(folder))
     assert page.begun == 1
 
 
@@ -162,7 +137,7 @@ def test_same_bytes_at_the_same_time_are_answered_every_time(small, folder, tmp_
     with ThreadPoolExecutor(6) as pool:
         answers = list(pool.map(visit, range(6)))
     assert answers == [["the same"] * 5] * 6
-    assert until(lambda: not files(folder))
+    assert until(lambda: not file_names(folder))
 
 
 PART = b'--cry\r\nContent-Disposition: form-data; name="files"; filename="anna.wav"\r\n\r\n'
@@ -179,11 +154,11 @@ BEGUN = {
 def test_an_upload_that_breaks_off_leaves_nothing(small, folder, begun, how, capfd):
     page = small()
     end = page.begin(*BEGUN[begun])
-    assert until(lambda: files(folder))
+    assert until(lambda: file_names(folder))
     if how == "reset":
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     end.close()
-    assert until(lambda: not files(folder))
+    assert until(lambda: not file_names(folder))
     assert page.send(b"whole").status_code == 200
     assert "Traceback" not in capfd.readouterr().err
 
@@ -204,7 +179,7 @@ def test_uploads_are_refused_in_words_until_there_is_room(small, folder):
 def test_an_upload_that_runs_takes_its_room(small, folder):
     page = small(most=60_000)
     end = page.begin("Content-Length: 50000", PART)
-    assert until(lambda: files(folder))
+    assert until(lambda: file_names(folder))
     assert page.send(b"x" * 20_000).text == FULL
     end.close()
     assert until(lambda: page.send(b"x" * 20_000).status_code == 200)
@@ -214,14 +189,14 @@ def test_an_upload_that_runs_takes_its_room(small, folder):
 def test_files_are_taken_at_one_place_only(small, folder, place):
     told = httpx.post(f"{small().url}/{place}", files={"files": ("cry.wav", b"x")})
     assert (told.status_code, told.text) == (415, ELSEWHERE)
-    assert files(folder) == set()
+    assert file_names(folder) == set()
 
 
 def test_more_than_one_file_may_have_is_refused_in_words(small, folder, monkeypatch):
     monkeypatch.setattr("analysis.server.UPLOAD_BYTES", 100_000)
     told = small().send(b"x" * 100_000)
     assert (told.status_code, told.text) == (413, TOO_LARGE)
-    assert files(folder) == set()
+    assert file_names(folder) == set()
 
 
 def test_answers_that_nobody_fetches_and_names_of_files_are_forgotten(small, folder, monkeypatch):
@@ -229,7 +204,7 @@ def test_answers_that_nobody_fetches_and_names_of_files_are_forgotten(small, fol
     page = small()
     path = page.send(b"A", "given-name.wav").json()[0]
     page.ask(path)
-    assert until(lambda: page.begun and not files(folder))
+    assert until(lambda: page.begun and not file_names(folder))
     used, queue = page.page.app.state_holder.time_last_used, page.page._queue
     kept = (queue.pending_messages_per_session, queue.pending_event_ids_session)
     assert all(kept)
@@ -239,120 +214,67 @@ def test_answers_that_nobody_fetches_and_names_of_files_are_forgotten(small, fol
     assert until(lambda: not any(path in names for names in page.page.temp_file_sets))
 
 
-def old(monkeypatch, seconds=1.0):
-    """Makes whatever was written before now too old; ctime cannot be set."""
-    time.sleep(0.02)
-    start = time.time()
-    monkeypatch.setattr("analysis.uploads.KEPT_SECONDS", seconds)
-    monkeypatch.setattr("analysis.uploads.time.time", lambda: start + seconds - 0.005)
+# The real main() with a page of one field: only the models, which take long to load, are left out.
+SCRIPT = """
+import signal
+
+import gradio as gr
+import analysis.models
+import analysis.page
+import app
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+
+def build_page(*_):
+    with gr.Blocks(analytics_enabled=False) as page:
+        gr.Button().click(lambda sound, text: text, [gr.Audio(), gr.Textbox()], api_name="read")
+    return page.queue()
+
+analysis.page.build_page, analysis.page.warm_up = build_page, lambda *_: None
+analysis.models.load_detector = lambda: None
+analysis.models.choose = lambda _: type("Choice", (), {"models": (), "note": ""})
+app.main()
+"""
 
 
-def test_the_sweep_deletes_what_is_old_and_not_needed(folder, monkeypatch):
-    asked, unasked = put(folder, "asked.wav"), put(folder, "unasked.wav")
-    (folder / "tmpbroken").write_bytes(b"half")
-    killed = put(folder.parent / f"{PREFIX}killed", "killed.wav")
-    (killed.parent / "tmpbroken").write_bytes(b"half")
-    strange = put(folder.parent / "somebody-else", "strange.wav")
-    old(monkeypatch)
-    put(folder, "young.wav")
-    sweep({asked})
-    assert files(folder) == {"asked.wav", "young.wav"}
-    assert not unasked.parent.exists()
-    assert not killed.exists()
-    assert strange.exists()
-
-
-def test_what_is_needed_is_young_to_another_process(folder, monkeypatch):
-    asked = put(folder, "asked.wav")
-    other = folder.parent / f"{PREFIX}other"
-    other.mkdir()
-    old(monkeypatch)
-    sweep({asked})  # by this process
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(other))
-    sweep(set())  # by the other one, a moment later
-    assert asked.exists()
-
-
-def test_nothing_is_swept_in_a_folder_that_others_share(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    path = put(tmp_path, "somebody-else.wav")
-    old(monkeypatch)
-    assert sweep(set()) == 0
-    assert path.exists()
-
-
-def test_the_sweep_follows_no_link(folder, monkeypatch):
-    outside = put(folder.parent / "outside", "mine.wav")
-    for name, target in (("file", outside), ("folder", outside.parent), ("gone", folder / "no")):
-        (folder / name).symlink_to(target)
-    (folder.parent / f"{PREFIX}link").symlink_to(outside.parent)
-    (folder / "round").symlink_to(folder)
-    old(monkeypatch)
-    sweep(set(), most=0)
-    assert outside.read_bytes() == b"sound"
-    assert list(folder.iterdir()) == []
-
-
-@pytest.mark.parametrize("most", [0, 10_000, 25_000, 30_000, 10**6])
-def test_the_oldest_go_until_the_rest_fits(folder, monkeypatch, most):
-    sizes = {f"{i}.wav": size for i, size in enumerate((9000, 1, 7000, 4000, 3000))}
-    for name, size in sizes.items():
-        put(folder, name, b"x" * size)
-        time.sleep(0.02)
-    (folder / "tmprunning").write_bytes(b"x" * 500)  # still coming in: it counts, and stays
-    monkeypatch.setattr("analysis.uploads.SETTLED_SECONDS", 0.0)
-    needed = {folder / "of-1.wav" / "1.wav"}
-    left = list(sizes)
-    total = sum(sizes.values()) + 500 + 6 * uploads.ENTRY_BYTES
-    for name in sizes:
-        if total > most and name != "1.wav":
-            total -= sizes[name] + uploads.ENTRY_BYTES
-            left.remove(name)
-    assert sweep(needed, most) == total
-    assert files(folder) == {*left, "tmprunning"}
-
-
-def test_a_file_that_may_not_be_deleted_stops_no_other(folder, monkeypatch):
-    paths = [put(folder, f"{i}.wav") for i in range(4)]
-    unlink = Path.unlink
-
-    def refuse(path, missing_ok=False):
-        if path == paths[1]:
-            raise PermissionError(path)
-        unlink(path, missing_ok)
-
-    monkeypatch.setattr(Path, "unlink", refuse)
-    old(monkeypatch)
-    assert sweep(set()) == 5 + uploads.ENTRY_BYTES
-    assert files(folder) == {"1.wav"}
-    uploads.delete_upload(str(paths[1]), 0.0)
-    uploads.delete_due(set())
-
-
-def test_several_sweeps_at_once_and_writers_between_them(folder, monkeypatch):
-    for i in range(100):
-        put(folder, f"{i}.wav")
-    old(monkeypatch)
-    young = []
-
-    def write(i):
-        young.extend(put(folder, f"young-{i}-{k}.wav") for k in range(20))
-
-    with ThreadPoolExecutor(6) as pool:
-        jobs = [pool.submit(sweep, set()) for _ in range(4)]
-        jobs += [pool.submit(write, i) for i in range(2)]
-        for job in jobs:
-            job.result()
-    assert files(folder) == {path.name for path in young}
-
-
-def test_a_page_has_a_folder_of_its_own_which_goes_with_it(tmp_path, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "new"))
-    with upload_folder() as one, upload_folder() as two:
-        assert one != two
-        assert two.stat().st_mode & 0o077 == 0
-        put(two, "cry.wav")
-        (two / "tmpbroken").write_bytes(b"half")
-        assert own_path("cry.wav").parent.parent == two
-    assert list((tmp_path / "new").iterdir()) == []
-    assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "new")
+@pytest.mark.parametrize(
+    "asked", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
+def test_no_file_is_left_and_no_name_in_the_log(tmp_path, asked):
+    """Of a whole upload, one that is under way, a page that is open, and a call that fails."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url, cache, log = f"http://127.0.0.1:{port}", tmp_path / "cache", tmp_path / "log.txt"
+    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(cache)}
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT], cwd=ROOT, env=environment, stdout=file, stderr=file
+        )
+    try:
+        wait_for(url, process, log)
+        api, whole = f"{url}/gradio_api", {"files": ("given-name.wav", b"sound")}
+        (path,) = httpx.post(f"{api}/upload", files=whole).json()
+        called = httpx.post(f"{api}/call/read", json={"data": [{"path": path}]})  # too few inputs
+        assert "error" in httpx.get(f"{api}/call/read/{called.json()['event_id']}").text
+        with socket.create_connection(("127.0.0.1", port)) as half:
+            half.sendall(
+                b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: multipart/form-data; boundary=cry\r\nContent-Length: 9999\r\n\r\n"
+                b'--cry\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\nx'
+            )
+            with httpx.stream("GET", f"{api}/heartbeat/abc") as page:
+                next(page.iter_raw())
+                assert len([path for path in cache.rglob("*") if path.is_file()]) == 2
+                if (limits := Path(f"/proc/{process.pid}/limits")).exists():
+                    assert "core file size 0" in " ".join(limits.read_text().split())
+                process.send_signal(asked)
+                assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+    told = log.read_text()
+    assert "ValueError" in told  # of the call that failed
+    assert "given-name" not in told
+    assert "KeyboardInterrupt" not in told

@@ -53,6 +53,11 @@ class Visit:
         self.page.get_by_role("button", name="Play", exact=True).click()
         self.page.wait_for_function("document.querySelector('#recording #time').innerText > '0:00'")
 
+    def overflow(self) -> int:
+        """Return by how many pixels the page is wider than the window."""
+        page = "document.documentElement"
+        return self.page.evaluate(f"{page}.scrollWidth - {page}.clientWidth")
+
     def clear(self) -> None:
         """Takes the recording away again, as a visitor does before the next one."""
         self.page.get_by_role("button", name="Clear").first.click()
@@ -113,3 +118,31 @@ def visit(browser, microphone, server, examples):
             return visit_page(context, server or usual)
 
         yield open_page
+
+
+CONTRAST = """(selector_property) => {
+  const [selector, property] = selector_property;
+  const element = document.querySelector(selector);
+  const channel = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const parse = c => (c.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3]));
+  const full = c => c.length > 3 ? c : [...c, 1];
+  let background = [255, 255, 255], opacity = 1;
+  const chain = [];
+  for (let e = element; e; e = e.parentElement) chain.unshift(e);
+  for (const e of chain) {
+    const style = getComputedStyle(e);
+    background = over(full(parse(style.backgroundColor)), background);
+    opacity *= Number(style.opacity);
+  }
+  const colour = full(parse(getComputedStyle(element)[property]));
+  colour[3] *= opacity;
+  const luminance = c => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
+  const [a, b] = [luminance(over(colour, background)), luminance(background)];
+  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+}"""
+
+
+def contrast(page, selector: str, colour: str = "color") -> float:
+    """WCAG contrast ratio of the first such element's text against what is behind it."""
+    return page.evaluate(CONTRAST, [selector, colour])

@@ -100,8 +100,7 @@ def test_a_cell_is_listed_heard_and_answered(
     expected = models[0].classifier.predict(examples / "synthetic_rhythmic.wav").probabilities
     assert seen.probabilities() == {words(k): round(100 * p) for k, p in expected.items()}
     assert server.kept() == []
-    overflow = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert seen.page.evaluate(overflow) <= 1
+    assert seen.overflow() <= 1
     assert seen.errors == []
     assert seen.outside == []
 

@@ -13,10 +13,9 @@ import soundfile
 from analysis.live.visitors import SILENT_SECONDS
 from cry_model import audio
 from cry_model.detector import DEFAULT_DETECTOR, CryDetector
-from tests.analysis.sounds import cry
-from tests.browser.test_browser import contrast
+from tests.browser.conftest import contrast
 from tests.server import serve
-from tests.stand_ins import page_root
+from tests.stand_ins import cry, page_root
 
 pytestmark = pytest.mark.browser
 
@@ -213,8 +212,7 @@ def test_it_fits_the_screen_and_can_be_read(live, scheme, width, story, tmp_path
     tab.page.screenshot(path=folder / f"live-{scheme}-{width}.png", full_page=True)
     tab.page.wait_for_selector("[data-live=answer] .bar", timeout=60_000)
     tab.page.screenshot(path=folder / f"live-cry-{scheme}-{width}.png", full_page=True)
-    overflow = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-    assert tab.page.evaluate(overflow) <= 1
+    assert tab.visit.overflow() <= 1
     for selector in (
         "[data-live=button]",
         "[data-live=status]",

@@ -1,7 +1,5 @@
 """The report in a real Chromium that has no network."""
 
-from pathlib import Path
-
 import pytest
 
 from analysis.report import write_report
@@ -57,27 +55,4 @@ def test_every_figure_is_drawn_without_a_network(browser, report, scheme, width)
     assert EVIL in page.locator("nav").inner_text()
     assert errors == []
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
-    context.close()
-
-
-def test_a_figure_and_its_data_can_be_taken_away(browser, report):
-    context = browser.new_context(offline=True, accept_downloads=True)
-    page = context.new_page()
-    page.goto(report.as_uri(), timeout=60_000)
-    shown = page.locator("#leakage-0-0")
-    shown.scroll_into_view_if_needed()
-    shown.locator(".main-svg").first.wait_for(timeout=60_000)
-    contents = {}
-    for name in ("Figure (SVG)", "Figure (PNG)", "Data (CSV)"):
-        with page.expect_download(timeout=30_000) as download:
-            shown.get_by_text(name).click()
-        path = Path(download.value.path())
-        contents[name[-4:-1]] = (download.value.suggested_filename, path.read_bytes())
-    stems = {name.rpartition(".")[0] for name, _ in contents.values()}
-    assert len(stems) == 1
-    assert contents["SVG"][1].startswith(b"<svg")
-    assert contents["PNG"][1].startswith(b"\x89PNG")
-    assert contents["CSV"][1].startswith(b"mark,name,protocol")
-    title = shown.locator("h4").inner_text()
-    assert title[:30] in contents["SVG"][1].decode()
     context.close()

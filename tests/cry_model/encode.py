@@ -1,15 +1,20 @@
-"""Writes small files for the tests, in memory, through soundfile and PyAV."""
+"""Write small files in memory, through soundfile and PyAV, and recognise the tone in them."""
 
 from __future__ import annotations
 
 import io
-import struct
-import zlib
+import re
 
 import av
 import numpy as np
+import pytest
 import soundfile
+import torch
+from PIL import Image
 
+from cry_model import audio
+
+RATE = 16_000
 # Container and codec of each file ending: what phones and browsers write, and one container for
 # each kind of sample that FFmpeg can decode to (planar and interleaved, integer and float).
 PYAV_FORMATS = {
@@ -23,47 +28,32 @@ PYAV_FORMATS = {
     "w64": ("w64", "pcm_f64le"),
 }
 # Of the endings that hold the same as another one, or that only few programs write.
+# fmt: off
 OTHER_FORMATS = {
-    "3g2": ("3g2", "aac"),
-    "3ga": ("3gp", "aac"),
-    "3gp": ("3gp", "aac"),
-    "aac": ("adts", "aac"),
-    "aif": ("aiff", "pcm_s16be"),
-    "aifc": ("aiff", "pcm_mulaw"),
-    "amr": ("amr", "libopencore_amrnb"),
-    "bw64": ("wav", "pcm_s16le"),
-    "caf": ("caf", "pcm_s16be"),
-    "m4b": ("ipod", "aac"),
-    "m4v": ("mp4", "aac"),
-    "mkv": ("matroska", "aac"),
-    "mp2": ("mp2", "mp2"),
-    "mpeg": ("mpeg", "mp2"),
-    "mpg": ("mpeg", "mp2"),
-    "oga": ("oga", "flac"),
-    "opus": ("opus", "libopus"),
-    "rf64": ("wav", "pcm_s16le"),
-    "snd": ("au", "pcm_s16be"),
-    "wave": ("wav", "pcm_s24le"),
-    "weba": ("webm", "libopus"),
-    "wma": ("asf", "libmp3lame"),
-    "wmv": ("asf", "libmp3lame"),
-    "wv": ("wv", "wavpack"),
+    "3g2": ("3g2", "aac"), "3ga": ("3gp", "aac"), "3gp": ("3gp", "aac"), "aac": ("adts", "aac"),
+    "aif": ("aiff", "pcm_s16be"), "aifc": ("aiff", "pcm_mulaw"),
+    "amr": ("amr", "libopencore_amrnb"), "bw64": ("wav", "pcm_s16le"), "caf": ("caf", "pcm_s16be"),
+    "m4b": ("ipod", "aac"), "m4v": ("mp4", "aac"), "mkv": ("matroska", "aac"),
+    "mp2": ("mp2", "mp2"), "mpeg": ("mpeg", "mp2"), "mpg": ("mpeg", "mp2"), "oga": ("oga", "flac"),
+    "opus": ("opus", "libopus"), "rf64": ("wav", "pcm_s16le"), "snd": ("au", "pcm_s16be"),
+    "wave": ("wav", "pcm_s24le"), "weba": ("webm", "libopus"), "wma": ("asf", "libmp3lame"),
+    "wmv": ("asf", "libmp3lame"), "wv": ("wv", "wavpack"),
 }
+# fmt: on
 SOUNDFILE_FORMATS = {"wav": "WAV", "flac": "FLAC", "ogg": "OGG", "mp3": "MP3", "aiff": "AIFF"}
 LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}
 
 
 def tone(
-    rate: int, seconds: float = 1.0, channels: int = 1, hertz: float = 440.0, peak: float = 0.5
+    rate: int = RATE, seconds: float = 1.0, channels: int = 1, peak: float = 0.5
 ) -> np.ndarray:
-    """The same sine in every channel, (samples, channels) float32."""
-    time = np.arange(round(rate * seconds)) / rate
-    wave = peak * np.sin(2 * np.pi * hertz * time)
+    """Return 440 Hz in every channel, (samples, channels) float32."""
+    wave = peak * np.sin(2 * np.pi * 440 * np.arange(round(rate * seconds)) / rate)
     return np.repeat(wave[:, None], channels, axis=1).astype(np.float32)
 
 
 def encode(samples: np.ndarray, rate: int, ending: str) -> bytes:
-    """The samples (samples, channels) as a file with this ending."""
+    """Return the samples (samples, channels) as a file with this ending."""
     if ending in SOUNDFILE_FORMATS:
         return with_soundfile(samples, rate, SOUNDFILE_FORMATS[ending])
     return with_pyav(samples, rate, ending)
@@ -72,7 +62,7 @@ def encode(samples: np.ndarray, rate: int, ending: str) -> bytes:
 def with_soundfile(
     samples: np.ndarray, rate: int, container: str = "WAV", subtype: str | None = None
 ) -> bytes:
-    """The samples (samples, channels) as libsndfile writes them."""
+    """Return the samples (samples, channels) as libsndfile writes them."""
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, rate, format=container, subtype=subtype)
     return buffer.getvalue()
@@ -88,7 +78,7 @@ def with_pyav(
     title: str = "",
     options: dict[str, str] | None = None,
 ) -> bytes:
-    """The samples (samples, channels) as FFmpeg writes them; None for a file without sound.
+    """Return the samples (samples, channels) as FFmpeg writes them; None: without sound.
 
     ``video`` adds a moving picture; ``live`` writes as MediaRecorder does, without ever going
     back to the header to fill in the duration. ``options`` are the container's.
@@ -102,8 +92,6 @@ def with_pyav(
         if samples is not None:
             layout = LAYOUTS[samples.shape[1]]
             sound = container.add_stream(codec, rate=rate, layout=layout)
-            if codec == "wmav2":  # which has no default
-                sound.bit_rate = 64_000
         if picture:
             picture.width = picture.height = 32
             picture.pix_fmt = "yuv420p"
@@ -122,20 +110,6 @@ def with_pyav(
     return buffer.getvalue()
 
 
-def png() -> bytes:
-    """A small grey picture."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(kind + data))
-        return struct.pack(">I", len(data)) + kind + data + checksum
-
-    header = struct.pack(">IIBBBBB", 16, 16, 8, 0, 0, 0, 0)
-    rows = zlib.compress((b"\0" + bytes(range(16))) * 16)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
-    )
-
-
 class _Pipe:
     """FFmpeg can write to it but not go back."""
 
@@ -148,3 +122,43 @@ class _Pipe:
 
     def getvalue(self) -> bytes:
         return b"".join(self._parts)
+
+
+def png() -> bytes:
+    """Return a small grey picture."""
+    buffer = io.BytesIO()
+    Image.new("L", (16, 16), 99).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def level(waveform: np.ndarray) -> float:
+    """Return the RMS in dB of the middle, where no codec fades in or out."""
+    quarter = len(waveform) // 4
+    return 10 * np.log10(np.mean(waveform[quarter:-quarter] ** 2))
+
+
+def loudest_frequency(waveform: np.ndarray, rate: int) -> float:
+    spectrum = np.abs(np.fft.rfft(waveform * np.hanning(len(waveform))))
+    return np.argmax(spectrum) * rate / len(waveform)
+
+
+def assert_is_tone(recording: audio.Recording, rate: int = RATE, seconds: float = 1.0) -> None:
+    waveform = recording.waveform.numpy()
+    assert recording.sample_rate == rate
+    assert recording.waveform.dtype == torch.float32
+    assert recording.waveform.ndim == 1
+    assert recording.duration == len(waveform) / rate
+    # AAC and mp3 come in frames, of up to 1,152 samples.
+    assert seconds - 0.001 <= recording.duration <= seconds + 2 * 1152 / rate
+    assert loudest_frequency(waveform, rate) == pytest.approx(440, abs=2)
+    assert level(waveform) == pytest.approx(level(tone(rate)[:, 0]), abs=1)
+
+
+def assert_is_for_a_parent(error: audio.AudioError) -> None:
+    message = str(error)
+    assert re.fullmatch(r"[A-Z][^/\\\n_]{20,110}\.", message)
+    assert ". " not in message
+    assert not re.search("ffmpeg|libsndfile|numpy|torch|tensor|dtype|Error|tmp", message, re.I)
+    # A log of the error shows no other error, whose message could hold a path.
+    assert error.__cause__ is None
+    assert error.__context__ is None or error.__suppress_context__

@@ -1,7 +1,6 @@
 """The 26 features: the challenge's tables and librosa agree, and items keep to themselves."""
 
 import csv
-import json
 
 import librosa
 import numpy as np
@@ -37,12 +36,10 @@ def cry(examples):
 
 @pytest.fixture
 def clip(request, data_root, cry):
-    if request.param == "cry":
-        return cry
-    if request.param == "noise":
-        return noise(2)
-    if request.param == "pause":
-        return np.concatenate([cry[:RATE], np.zeros(RATE, np.float32), cry[:RATE]])
+    pause = np.concatenate([cry[:RATE], np.zeros(RATE, np.float32), cry[:RATE]])
+    synthetic = {"cry": cry, "noise": noise(2), "pause": pause}
+    if request.param in synthetic:
+        return synthetic[request.param]
     return librosa.load(data_root / "challenge6" / request.param, sr=RATE, duration=5)[0]
 
 
@@ -143,11 +140,16 @@ def test_the_rate_of_the_recording_is_hardly_heard(front_end, data_root, name, r
     np.testing.assert_allclose(again[MFCC:], native[MFCC:], rtol=0, atol=1.0)
 
 
-def test_level_and_silence_at_the_ends_stay(front_end):
-    silent = np.zeros(8000, np.float32)
-    wave = torch.from_numpy(np.concatenate([silent, noise(1, rate=16_000), silent]))
-    clip = front_end.prepare(Recording(wave, 16_000))
-    assert torch.equal(clip.waveform, wave)
+@pytest.mark.parametrize("name", [*AUTHENTIC, "silent ends"])
+def test_recordings_without_dc_stay_as_they_are(front_end, data_root, name):
+    if name == "silent ends":
+        wave = np.pad(noise(1, rate=16_000), 8000)
+        recording = Recording(torch.from_numpy(wave), 16_000)
+    else:
+        recording = audio.load(data_root / "challenge6" / name)
+    given = resample(recording.waveform, recording.sample_rate, 16_000, 256, 0.985)
+    clip = front_end.prepare(recording)
+    assert torch.equal(clip.waveform, given)
     assert clip.offset == 0
 
 
@@ -167,13 +169,6 @@ def test_dc_is_not_heard(front_end, data_root, examples, name, offset):
     np.testing.assert_allclose(having, without, rtol=0.01, atol=0.02)
 
 
-@pytest.mark.parametrize("name", AUTHENTIC)
-def test_recordings_without_dc_stay_as_they_are(front_end, data_root, name):
-    recording = audio.load(data_root / "challenge6" / name)
-    given = resample(recording.waveform, recording.sample_rate, 16_000, 256, 0.985)
-    assert torch.equal(front_end.prepare(recording).waveform, given)
-
-
 def test_a_long_recording_is_cut_into_pieces_of_15_s(front_end):
     wave = torch.from_numpy(noise(40, rate=16_000))
     pieces = front_end.cut(front_end.prepare(Recording(wave, 16_000)))
@@ -181,42 +176,11 @@ def test_a_long_recording_is_cut_into_pieces_of_15_s(front_end):
     assert pieces.starts == pytest.approx((0, 6.25, 12.5, 18.75, 25))
 
 
-def test_silence_is_refused(front_end):
-    with pytest.raises(audio.SilentAudioError):
-        front_end.prepare(Recording(torch.zeros(16_000), 16_000))
-
-
-@pytest.fixture
-def saved(tmp_path):
+def test_a_classifier_hears_what_its_checkpoint_asks_for(tmp_path):
     config = cry_model.CheckpointConfig("resnet18", ("hungry", "tired"), AcousticConfig())
     cry_model.save_checkpoint(tmp_path, config.build(), config)
-    return tmp_path, config
-
-
-def test_a_classifier_hears_what_its_checkpoint_asks_for(saved):
-    folder, config = saved
-    classifier = cry_model.CryClassifier.from_pretrained(folder)
+    classifier = cry_model.CryClassifier.from_pretrained(tmp_path)
     assert classifier.config == config
     prediction = classifier.predict(noise(2, rate=44_100), 44_100)
     assert sum(prediction.probabilities.values()) == pytest.approx(1)
     assert prediction.hop_seconds == pytest.approx(512 / 22_050)
-
-
-@pytest.mark.parametrize(
-    "edit",
-    [
-        {"num_bands": 20},
-        {"fft": 512},
-        {"sample_rate": "16000"},
-        {"sample_rate": 0},
-        {"piece_seconds": 0.1},
-        {"overlap": 1},
-        {"kind": "acoustics"},
-    ],
-)
-def test_a_checkpoint_with_another_acoustic_front_end_is_refused(saved, edit):
-    file = saved[0] / "config.json"
-    data = json.loads(file.read_text())
-    file.write_text(json.dumps({**data, "front_end": {**data["front_end"], **edit}}))
-    with pytest.raises(cry_model.CheckpointError):
-        cry_model.load_checkpoint(saved[0])

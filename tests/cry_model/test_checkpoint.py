@@ -9,13 +9,14 @@ import stat
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation
-from cry_model.checkpoint import CONFIG, WEIGHTS, try_out, write_atomically
+from cry_model.checkpoint import CONFIG, WEIGHTS, to_json, try_out, write_atomically
 from cry_model.detector import DEFAULT_DETECTOR
 from cry_model.hub import find_checkpoint
 from cry_model.registry import usual_config
@@ -44,15 +45,15 @@ def saved(tmp_path):
 @pytest.mark.parametrize("name", cry_model.list_models())
 def test_round_trip_is_exact_to_the_bit(tmp_path, name):
     model = config(name).build()
-    cry_model.save_checkpoint(tmp_path, model, config(name))
+    for _ in range(2):  # the second replaces the first
+        cry_model.save_checkpoint(tmp_path, model, config(name))
+    assert sorted(file.name for file in tmp_path.iterdir()) == [CONFIG, WEIGHTS]
     loaded, read = cry_model.load_checkpoint(tmp_path)
     assert read == config(name)
     assert not loaded.training
-    for (key, ours), (key_read, theirs) in zip(
-        model.state_dict().items(), loaded.state_dict().items(), strict=True
-    ):
-        assert key == key_read
-        assert torch.equal(ours, theirs)
+    ours, theirs = model.state_dict(), loaded.state_dict()
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
@@ -70,17 +71,25 @@ def test_settings_of_the_system_survive(tmp_path):
     assert cry_model.load_checkpoint(tmp_path)[0].stem[0].out_channels == 32
 
 
-@pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
-def test_a_missing_file_is_named(saved, name):
-    (saved[0] / name).unlink()
-    with pytest.raises(CheckpointError, match=name):
-        cry_model.load_checkpoint(saved[0])
-
-
 def change_weights(folder, change):
     tensors = load_file(folder / WEIGHTS)
     change(tensors)
     save_file(tensors, folder / WEIGHTS)
+
+
+def refused(folder):
+    """The one sentence with which a checkpoint is refused."""
+    with pytest.raises(CheckpointError) as refusal:
+        cry_model.load_checkpoint(folder)
+    assert str(refusal.value).isprintable()  # no line breaks
+    assert len(str(refusal.value)) < 600
+    return str(refusal.value)
+
+
+def pickled(_):
+    buffer = io.BytesIO()
+    torch.save({"stem.0.bias": torch.zeros(4)}, buffer)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -94,74 +103,30 @@ def change_weights(folder, change):
 )
 def test_weights_that_do_not_fit_are_refused(saved, change):
     change_weights(saved[0], change)
-    with pytest.raises(CheckpointError, match="not those of improved-ecapa-tdnn") as refusal:
-        cry_model.load_checkpoint(saved[0])
-    assert "\n" not in str(refusal.value)
+    assert "not those of improved-ecapa-tdnn" in refused(saved[0])
 
 
-def refused(folder):
-    """The one sentence with which a checkpoint is refused."""
-    with pytest.raises(CheckpointError) as refusal:
-        cry_model.load_checkpoint(folder)
-    assert str(refusal.value).isprintable()  # no line breaks
-    assert len(str(refusal.value)) < 600
-    return str(refusal.value)
+DAMAGE = {
+    **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 1, 7, 8, 9, 1000, 10**6, -1)},
+    **{
+        f"header of {n}": lambda c, n=n: n.to_bytes(8, "little") + c[8:]
+        for n in (0, 2**21, 2**31, 2**60, 2**64 - 1)
+    },
+    "more at the end": lambda c: c + b"0",
+    "pickle": pickled,
+    "web page": lambda c: b"<!DOCTYPE html><html>" * 50,
+    "noughts": lambda c: bytes(len(c)),
+    "Git LFS": lambda c: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+    "no JSON": lambda c: c[:8] + b"[" + c[9:],
+    "another name": lambda c: c.replace(b'"stem.0.bias"', b'"stem.0\\nbia"'),
+    "huge shape": lambda c: c.replace(b'"shape":[128]', b'"shape":[9e9]'),
+}
 
 
-def pickled(content):
-    buffer = io.BytesIO()
-    torch.save({"stem.0.bias": torch.zeros(4)}, buffer)
-    return buffer.getvalue()
-
-
-def with_header(change):
-    """A change of a file's bytes by a change of the JSON that it begins with."""
-
-    def changed(content):
-        end = 8 + int.from_bytes(content[:8], "little")
-        header = change(json.loads(content[8:end]))
-        text = header if isinstance(header, bytes) else json.dumps(header).encode()
-        return len(text).to_bytes(8, "little") + text + content[end:]
-
-    return changed
-
-
-def edit_tensor(**values):
-    return with_header(lambda h: {**h, "stem.0.bias": {**h["stem.0.bias"], **values}})
-
-
-@pytest.mark.parametrize(
-    "damage",
-    {
-        **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 1, 7, 8, 9, 1000, 10**6, -1)},
-        **{f"header of {n}": lambda c, n=n: n.to_bytes(8, "little") + c[8:]
-           for n in (0, 2**21, 2**31, 2**60, 2**64 - 1)},
-        "more at the end": lambda c: c + b"0",
-        "pickle": pickled,
-        "web page": lambda c: b"<!DOCTYPE html><html>" * 50,
-        "noughts": lambda c: bytes(len(c)),
-        "Git LFS": lambda c: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
-        "no object": with_header(lambda h: []),
-        "no JSON": with_header(lambda h: b"{"),
-        "nested": with_header(lambda h: b"[" * 10**5),
-        "empty": with_header(lambda h: {}),
-        "long header": with_header(lambda h: {**h, "__metadata__": {"a": "x" * 2**21}}),
-        "long name": with_header(lambda h: {**h, "x\n" * 10**4: h["stem.0.bias"]}),
-        "overlap": edit_tensor(data_offsets=[0, 512]),
-        "outside": edit_tensor(data_offsets=[2**40, 2**40 + 512]),
-        "backwards": edit_tensor(data_offsets=[512, 0]),
-        "shape of 2**60": edit_tensor(shape=[2**60]),
-        "shape that overflows": edit_tensor(shape=[2**62, 2**62]),
-        "negative shape": edit_tensor(shape=[-128]),
-        "zero size": edit_tensor(shape=[0], data_offsets=[0, 0]),
-        "whole numbers": edit_tensor(dtype="I32"),
-        "dtype of nobody": edit_tensor(dtype="PICKLE"),
-    }.items(),
-    ids=lambda case: case[0],
-)  # fmt: skip
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_damaged_weights_are_refused(saved, damage):
     file = saved[0] / WEIGHTS
-    file.write_bytes(damage[1](file.read_bytes()))
+    file.write_bytes(damage(file.read_bytes()))
     assert str(saved[0]) in refused(saved[0])
 
 
@@ -208,7 +173,9 @@ def test_loading_draws_no_random_numbers_and_keeps_nothing_of_the_file(saved):
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
-@pytest.mark.parametrize("stand_in", ["folder", "pipe", "nowhere", "itself", "endless", "text"])
+@pytest.mark.parametrize(
+    "stand_in", ["gone", "folder", "pipe", "nowhere", "itself", "endless", "text"]
+)
 def test_what_is_no_file_of_ours_is_refused(saved, tmp_path, name, stand_in):
     path = saved[0] / name
     path.unlink()
@@ -219,9 +186,11 @@ def test_what_is_no_file_of_ours_is_refused(saved, tmp_path, name, stand_in):
         path.mkdir()
     elif stand_in == "pipe":
         os.mkfifo(path)
-    else:
+    elif stand_in in targets:
         path.symlink_to(targets[stand_in])
-    assert "root" not in refused(saved[0]).replace(str(tmp_path), "")
+    sentence = refused(saved[0])
+    assert "root" not in sentence.replace(str(tmp_path), "")
+    assert (name if stand_in == "gone" else "") in sentence
 
 
 def test_a_link_to_a_file_of_ours_is_followed_as_the_cache_of_the_hub_needs(saved, tmp_path):
@@ -232,7 +201,7 @@ def test_a_link_to_a_file_of_ours_is_followed_as_the_cache_of_the_hub_needs(save
 
 
 @pytest.mark.parametrize("name", [CONFIG, WEIGHTS])
-def test_a_file_that_may_not_be_read_is_one_sentence(saved, name, monkeypatch):
+def test_a_file_that_may_not_be_read_or_is_larger_than_any_system(saved, name, monkeypatch):
     opened = Path.open
 
     def closed(path, *args, **kwargs):
@@ -240,14 +209,11 @@ def test_a_file_that_may_not_be_read_is_one_sentence(saved, name, monkeypatch):
             raise PermissionError(13, "Permission denied", str(path))
         return opened(path, *args, **kwargs)
 
+    with (saved[0] / name).open("r+b") as file:
+        file.truncate(2**40)  # a hole: it takes no room
+    assert "larger" in refused(saved[0]) or name == CONFIG
     monkeypatch.setattr(Path, "open", closed)
     assert "cannot be read" in refused(saved[0])
-
-
-def test_a_file_larger_than_any_system_is_not_read(saved):
-    with (saved[0] / WEIGHTS).open("r+b") as file:
-        file.truncate(2**40)  # a hole: it takes no room
-    assert "larger" in refused(saved[0])
 
 
 @pytest.mark.parametrize(
@@ -255,23 +221,18 @@ def test_a_file_larger_than_any_system_is_not_read(saved):
     [
         {"format": 2},
         {"format": None},
+        {"format": 1.0},
+        {"format": True},
         {"colour": "red"},
         {"system": "vgg"},
         {"front_end": {"kind": "log-mel", "taps": 3}},
         {"settings": {"colour": 1}},
         {"settings": {"heads": 3}},
-        {"front_end": {"kind": "gammatone"}},
         {"front_end": {"sample_rate": "8"}},
         {"evaluation": {"dataset": "d"}},
         {"evaluation": {**asdict(EVALUATION), "support": {}}},
-        {"evaluation": {**asdict(EVALUATION), "recall": {"hungry": "<b>"}}},
-        {"evaluation": {**asdict(EVALUATION), "chance": None}},
-        {"labels": None},
         {"labels": "abc"},
-        {"labels": []},
         {"labels": ["a", "a", "b"]},
-        {"labels": [1, 2, 3]},
-        {"training": []},
         {"training": None},
         {"settings": "none"},
     ],
@@ -279,13 +240,12 @@ def test_a_file_larger_than_any_system_is_not_read(saved):
 def test_a_config_with_anything_wrong_is_refused(saved, edit):
     file = saved[0] / CONFIG
     file.write_text(json.dumps({**json.loads(file.read_text()), **edit}))
-    with pytest.raises(CheckpointError):
-        cry_model.load_checkpoint(saved[0])
+    refused(saved[0])
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", "nonsense", "\udcff", "null", "1", '"a"', "NaN", "\ufeff{}", "[" * 10**5,
+    ["", "[]", "{}", "nonsense", "\udcff", "null", "NaN", "\ufeff{}", "[" * 10**5,
      '{"a":' * 10**4, "{" + " " * 10**6 + "}", "9" * 5000, "<!DOCTYPE html>", "\0" * 100],
     ids=lambda text: text[:20],
 )  # fmt: skip
@@ -295,45 +255,31 @@ def test_a_config_that_is_no_config_is_refused(saved, text):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        ('"seed": 0', '"seed": 0, "seed": 1'),
-        ('"format": 1', '"format": 1, "format": 1'),
-        ('"format": 1', '"format": 1.0'),
-        ('"format": 1', '"format": true'),
-        ('"seed": 0', '"seed": NaN'),
-        ('"seed": 0', '"seed": -Infinity'),
-        ('"seed": 0', '"seed": 1e999'),
-        ('"seed": 0', '"seed": "\\ud800"'),
-        ('"seed": 0', '"seed": ' + "[" * 21 + "]" * 21),
-        ('"seed": 0', '"seed": "' + "x" * 300_000 + '"'),
-        ('"seed": 0', '"\\ud800": 0'),
-        ('"seed": 0', '"seed": ' + "9" * 5000),
-    ],
-)
-def test_json_that_is_not_plain_is_refused(saved, old, new):
-    file = saved[0] / CONFIG
-    text = file.read_text()
-    assert text.count(old) == 1
-    file.write_text(text.replace(old, new))
+    "seed",
+    ['0, "seed": 1', "NaN", "-Infinity", "1e999", '"\\ud800"', '0, "\\ud800": 0', "9" * 5000,
+     "[" * 21 + "]" * 21, '"' + "x" * 300_000 + '"'],
+    ids=lambda text: text[:20],
+)  # fmt: skip
+def test_json_that_is_not_plain_is_refused(saved, seed):
+    text = (saved[0] / CONFIG).read_text()
+    assert text.count('"seed": 0') == 1
+    (saved[0] / CONFIG).write_text(text.replace('"seed": 0', f'"seed": {seed}'))
     refused(saved[0])
 
 
-@pytest.mark.parametrize("error", [IndexError("a\nb."), RuntimeError("x" * 10**5), KeyError()])
-def test_a_checkpoint_that_cannot_answer_is_refused_in_a_sentence(error):
-    def answer(recording):
+@pytest.mark.parametrize(
+    "answer", [IndexError("a\nb."), RuntimeError("x" * 10**5), [0.5, math.nan], [-math.inf]]
+)
+def test_a_checkpoint_that_cannot_answer_is_refused_in_a_sentence(answer):
+    def answering(recording):
         assert recording.duration == 1
-        raise error
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     with pytest.raises(CheckpointError, match=r"^The checkpoint loads but.*\.$") as refusal:
-        try_out(answer)
+        try_out(answering)
     assert len(str(refusal.value)) < 400
-
-
-@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
-def test_answers_that_are_no_numbers_are_refused(wrong):
-    with pytest.raises(CheckpointError, match="no numbers"):
-        try_out(lambda _: [0.5, wrong])
     try_out(lambda _: [0.5, 0.5])
 
 
@@ -370,12 +316,6 @@ def test_what_cannot_be_synced_leaves_the_old_file_alone(tmp_path, monkeypatch):
     assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("run.json", b"old")]
 
 
-def test_saving_again_replaces_and_leaves_nothing_behind(saved):
-    folder, model = saved
-    cry_model.save_checkpoint(folder, model, config())
-    assert sorted(f.name for f in folder.iterdir()) == [CONFIG, WEIGHTS]
-
-
 @pytest.mark.parametrize(
     "name", ["no/such-model", "not a repository id!", "/no/such/folder", "x" * 5000, "a\0b"]
 )
@@ -390,3 +330,21 @@ def test_a_config_of_the_last_release_calls_its_detector_a_gate():
     read = CheckpointConfig.from_json(json.dumps(old))
     assert read == CheckpointConfig.from_json(json.dumps(new))
     assert read.detector is not None
+
+
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"a": math.nan}, {"a": None}),
+        ({"a": {"b": [1, (math.inf, -math.inf)]}}, {"a": {"b": [1, [None, None]]}}),
+        ([np.float64("nan"), np.float64(0.5)], [None, 0.5]),
+        (
+            {"ä": "NaN", "n": None, "t": True, 0: 10**30},
+            {"ä": "NaN", "n": None, "t": True, "0": 10**30},
+        ),
+        ((), []),
+    ],
+)
+@pytest.mark.parametrize("indent", [2, None])
+def test_a_number_that_is_none_is_null_wherever_it_stands(record, expected, indent):
+    assert json.loads(to_json(record, indent), parse_constant=pytest.fail) == expected

@@ -7,8 +7,7 @@ import pytest
 from cry_model import CryDetector, audio
 from cry_model.__main__ import main
 from cry_model.detector import clock
-from tests.analysis.sounds import RATE, scene, write
-from tests.stand_ins import hum
+from tests.stand_ins import RATE, hum, scene, write
 
 
 @pytest.fixture(autouse=True)

@@ -29,11 +29,6 @@ def front_end(request):
     return FrontEnd(request.param)
 
 
-def test_frames_are_20_ms_apart_and_bands_as_declared(front_end):
-    features = front_end(noise(5)[None])
-    assert features.shape == (1, front_end.config.num_bands, 250)
-
-
 def test_log_mel_agrees_with_librosa():
     config = FrontEndConfig()
     wave = noise(2).numpy()
@@ -90,15 +85,12 @@ def test_deltas_are_regressions_over_five_frames():
     np.testing.assert_allclose(ours[64:], slope, atol=1e-5)
 
 
-@pytest.mark.parametrize("wrong", [{"deltas": 3}, {"deltas": 1, "num_bands": 63}, {"deltas": 1}])
-def test_bands_that_do_not_fit_together_are_refused(wrong):
-    with pytest.raises(ValueError, match=r"bands|deltas"):
+@pytest.mark.parametrize(
+    "wrong", [{"deltas": 3}, {"deltas": 1, "num_bands": 63}, {"deltas": 1}, {"kind": "gammatone"}]
+)
+def test_what_does_not_fit_together_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"bands|deltas|gammatone"):
         FrontEnd(FrontEndConfig(**wrong))
-
-
-def test_a_kind_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="gammatone"):
-        FrontEnd(FrontEndConfig(kind="gammatone"))
 
 
 def test_band_pass_keeps_the_band_and_removes_the_rest():
@@ -156,18 +148,14 @@ def test_level_changes_nothing(front_end, gain_db):
     torch.testing.assert_close(clips[0].waveform, clips[1].waveform, rtol=1e-3, atol=1e-4)
 
 
-def test_silence_at_the_ends_is_cut_and_the_offset_told(front_end):
-    wave = torch.cat([torch.zeros(RATE), noise(3), torch.zeros(2 * RATE)])
+def test_silence_at_the_ends_is_cut_and_the_offset_told_and_a_pause_inside_stays(front_end):
+    pause = torch.zeros(RATE)
+    wave = torch.cat([pause, noise(1), pause, noise(1), pause, pause])
     clip = front_end.prepare(Recording(wave, RATE))
     assert clip.offset == pytest.approx(0.9, abs=0.05)
     assert len(clip.waveform) / RATE == pytest.approx(3.2, abs=0.1)
-
-
-def test_a_pause_inside_stays(front_end):
-    wave = torch.cat([noise(1), torch.zeros(RATE), noise(1)])
-    assert len(front_end.prepare(Recording(wave, RATE)).waveform) / RATE == pytest.approx(
-        3, abs=0.05
-    )
+    frames = front_end(clip.waveform[None]).shape  # 20 ms apart
+    assert frames == (1, front_end.config.num_bands, pytest.approx(160, abs=5))
 
 
 def test_sound_outside_the_band_only_is_silence(front_end):
@@ -188,13 +176,10 @@ def test_pieces_cover_the_clip_and_overlap(front_end, seconds, count, length):
     assert pieces.starts[-1] + pieces.seconds == pytest.approx(seconds, abs=0.01)
     steps = np.diff(pieces.starts)
     assert (steps <= pieces.seconds / 2 + 1e-3).all()
-
-
-def test_a_short_clip_is_repeated(front_end):
-    clip = front_end.prepare(Recording(noise(1), RATE))
-    pieces = front_end.cut(clip)
-    torch.testing.assert_close(pieces.waveforms[0, RATE : 2 * RATE], pieces.waveforms[0, :RATE])
-    assert pieces.seconds == 1
+    if seconds < length:  # repeated
+        assert pieces.seconds == seconds
+        own = round(seconds * RATE)
+        assert torch.equal(pieces.waveforms[0, own : 2 * own], pieces.waveforms[0, :own])
 
 
 def test_the_band_ends_at_3400_hz(front_end):

@@ -16,8 +16,8 @@ import torch
 from cry_model import CheckpointConfig, CheckpointError, CryClassifier, CryDetector, Recording
 from cry_model.__main__ import as_text
 from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT, WEIGHTS
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
 CHECKPOINTS = sorted(path.parent for path in ASSETS.glob(f"*/{CONFIG}"))
 DELETED = object()
 VALUES = (
@@ -28,11 +28,9 @@ VALUES = (
 FREE = (math.nan, 10**400, "\ud800", "<b>", {}, DELETED)  # where people may note what they like
 LARGE = (100, 4096, 10**9, 1e308, [f"{i}" for i in range(1000)], ["x"] * 10**6)
 HEARD = ("system", "labels", "front_end", "settings")  # all that an answer depends on
-TRY_LARGE = """
-import sys
-from tests.cry_model.test_hostile_configs import try_large
-try_large(sys.argv[1])
-"""
+TRY_LARGE = (
+    "import sys; from tests.cry_model.test_hostile_configs import try_large as t; t(sys.argv[1])"
+)
 ROOM = 500 * 2**20  # bytes that a refusal may take, and a loaded model
 
 
@@ -84,20 +82,12 @@ def answer(folder):
     return prediction
 
 
-def one_sentence(error):
-    assert str(error).isprintable()  # no line breaks
-    assert str(error).endswith(".")
-    assert len(str(error)) < 600
+SLOW = {DEFAULT.name: pytest.mark.slow}
 
 
 @pytest.mark.parametrize(
     "checkpoint",
-    [
-        pytest.param(
-            path, id=path.name, marks=[pytest.mark.slow] if path.name == DEFAULT.name else []
-        )
-        for path in CHECKPOINTS
-    ],
+    [pytest.param(p, id=p.name, marks=SLOW.get(p.name, ())) for p in CHECKPOINTS],
 )
 def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, tmp_path):
     folder = copied(checkpoint, tmp_path / "c")
@@ -112,7 +102,10 @@ def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, tmp_path):
                 (folder / CONFIG).write_text(text)
                 answers[heard] = answer(folder)
         except CheckpointError as error:
-            one_sentence(error)
+            sentence = str(error)
+            assert sentence.isprintable()  # no line breaks
+            assert sentence.endswith(".")
+            assert len(sentence) < 600
             outcomes["refused"] += 1
             continue
         told = replace(
@@ -125,18 +118,6 @@ def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, tmp_path):
         json.dumps([told.to_dict(), config.to_json()], allow_nan=False)
         outcomes["accepted"] += 1
     assert min(outcomes["refused"], outcomes["accepted"]) > 100
-
-
-def test_the_cases_at_hand_are_refused(data_root, tmp_path):
-    cases = sorted((data_root / "../cases/checkpoint_configs").glob("*.json"))
-    if not cases:
-        pytest.skip("the cases are not beside the recordings")
-    for case in cases:
-        folder = copied(ASSETS / "donateacry-improved-ecapa-tdnn", tmp_path / case.stem)
-        (folder / CONFIG).write_bytes(case.read_bytes())
-        with pytest.raises(CheckpointError) as refusal:
-            answer(folder)
-        one_sentence(refusal.value)
 
 
 def try_large(home):
@@ -164,7 +145,6 @@ def try_large(home):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="Linux limits memory")
 def test_large_numbers_are_refused_before_they_take_memory_or_time(tmp_path):
     words = [sys.executable, "-c", TRY_LARGE, str(tmp_path)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,7 +1,6 @@
 """Result files that a full disk, a copy or an editor has spoilt, as both readers meet them."""
 
 import json
-import os
 
 import pytest
 
@@ -36,21 +35,17 @@ def cell(column, value):
 
 TABLES = {
     "empty": lambda t: b"",
-    "blank": lambda t: b"\n\n\n",
     "header alone": lambda t: lines_of(t)[0].encode(),
     "no header": lambda t: "".join(lines_of(t)[1:]).encode(),
     "cut in a row": lambda t: t[: t.rindex(b",")],
     "cut in a number": lambda t: t[:-4],
     "binary": lambda t: bytes(range(256)) * 9,
-    "zeros": lambda t: bytes(4096),
-    "all rows twice": lambda t: t + "".join(lines_of(t)[1:]).encode(),
     "one row twice": lambda t: t + lines_of(t)[3].encode(),
     "two files": lambda t: t + t,
     "another column": lambda t: t.replace(b"p_hungry", b"p_angry"),
     "a column twice": lambda t: t.replace(b"p_hungry", b"p_tired"),
     "semicolons": lambda t: t.replace(b",", b";"),
     "a longer row": lambda t: t.replace(b"\n", b",1\n").replace(b",1\n", b"\n", 1),
-    "latin-1": lambda t: t.replace(b"r003", b"b\xe9b\xe9"),
     "utf-16": lambda t: t.decode().encode("utf-16"),
     "a login page": lambda t: b"<!doctype html><title>Log in</title>",
     "an open quote": lambda t: t.replace(b"r003#0", b'"r003#0'),
@@ -60,7 +55,6 @@ TABLES = {
     "infinity": cell(6, "inf"),
     "below 0": cell(6, "-0.5"),
     "a sum far from 1": cell(6, "1.0"),
-    "huge": cell(6, "1e308"),
     "a fold in words": cell(3, "two"),
     "half a fold": cell(3, "0.5"),
     "a huge seed": cell(4, "9" * 30),
@@ -78,7 +72,6 @@ RECORDS = {
     "empty": b"",
     "a list": b"[]",
     "an empty object": b"{}",
-    "null": b"null",
     "deep": b"[" * 100_000,
     "binary": bytes(range(256)),
     "a login page": b"<!doctype html><title>Log in</title>",
@@ -92,7 +85,6 @@ CHANGES = {
     "configuration": {"configuration": []},
     "no folds": {"configuration": {"dataset": "d", "protocol": "baby", "system": "resnet18"}},
     "labels": {"labels": {"a": 1}},
-    "labels of numbers": {"labels": [1, 2, 3]},
     "seeds": {"seeds": "0"},
     "metrics": {"metrics": [1]},
     "times": {"wall_seconds": {"seed 0, fold 0": "long"}},
@@ -107,15 +99,6 @@ def root(tmp_path):
         write_run(tmp_path, system, 2.0)
     write_run(tmp_path, "improved-ecapa-tdnn", 3.0, protocol="clip")
     return tmp_path
-
-
-def spoil_record(path, damage):
-    if damage in RECORDS:
-        path.write_bytes(RECORDS[damage])
-    elif damage == "cut":
-        path.write_bytes(path.read_bytes()[:200])
-    else:
-        path.write_text(json.dumps({**json.loads(path.read_text()), **CHANGES[damage]}))
 
 
 def left_out(root, file):
@@ -141,11 +124,8 @@ def refused_in_train(folder, file, read):
 def test_a_damaged_table_is_named_and_takes_no_other_run_with_it(root, damage):
     path = root.joinpath(*PLACE, "predictions.csv")
     path.write_bytes(TABLES[damage](path.read_bytes()))
-    refused_in_train(
-        path.parent,
-        path.name,
-        lambda f: results.read_predictions(f, ("burping", "hungry", "tired")),
-    )
+    labels = ("burping", "hungry", "tired")
+    refused_in_train(path.parent, path.name, lambda f: results.read_predictions(f, labels))
     left_out(root, path.name)
 
 
@@ -161,33 +141,18 @@ def test_what_an_editor_does_to_line_ends_changes_nothing(root, harmless):
 @pytest.mark.parametrize("damage", ["cut", *RECORDS, *CHANGES])
 def test_a_damaged_record_is_named_and_takes_no_other_run_with_it(root, damage):
     path = root.joinpath(*PLACE, "run.json")
-    spoil_record(path, damage)
+    record = path.read_bytes()
+    if damage in CHANGES:
+        path.write_text(json.dumps({**json.loads(record), **CHANGES[damage]}))
+    else:
+        path.write_bytes(RECORDS.get(damage, record[:200]))
     refused_in_train(path.parent, path.name, results.read_run)
     left_out(root, path.name)
 
 
 @pytest.mark.parametrize("file", ["predictions.csv", "run.json"])
-def test_a_folder_in_its_place_is_named(root, file):
-    path = root.joinpath(*PLACE, file)
-    path.unlink()
-    path.mkdir()
-    read = results.read_run if file == "run.json" else results.read_predictions
-    refused_in_train(path.parent, file, read)
-    left_out(root, file)
-
-
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="who may read everything can't")
-@pytest.mark.parametrize("file", ["predictions.csv", "run.json"])
-def test_a_file_that_may_not_be_read_is_named(root, file):
-    path = root.joinpath(*PLACE, file)
-    path.chmod(0)
-    read = results.read_run if file == "run.json" else results.read_predictions
-    refused_in_train(path.parent, file, read)
-    left_out(root, file)
-
-
-@pytest.mark.parametrize("file", ["predictions.csv", "run.json"])
-def test_a_read_error_of_the_disk_is_named(root, file, monkeypatch):
+@pytest.mark.parametrize("damage", ["folder", "disk"])
+def test_what_cannot_be_read_is_named(root, file, damage, monkeypatch):
     path, read_bytes = root.joinpath(*PLACE, file), type(root).read_bytes
 
     def failing(self):
@@ -195,7 +160,11 @@ def test_a_read_error_of_the_disk_is_named(root, file, monkeypatch):
             raise OSError(5, "Input/output error")
         return read_bytes(self)
 
-    monkeypatch.setattr(type(root), "read_bytes", failing)
+    if damage == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        monkeypatch.setattr(type(root), "read_bytes", failing)
     read = results.read_run if file == "run.json" else results.read_predictions
     refused_in_train(path.parent, file, read)
     found = left_out(root, file)
@@ -241,10 +210,9 @@ def test_what_stands_beside_the_runs_takes_none_of_them_away(root, damage):
     assert len(lost.data)
 
 
-@pytest.mark.parametrize("damage", ["cut in a row", "one row twice", "a sum far from 1"])
-def test_calibrate_names_the_table(root, damage, capsys):
+def test_calibrate_names_the_table(root, capsys):
     path = root.joinpath(*PLACE, "predictions.csv")
-    path.write_bytes(TABLES[damage](path.read_bytes()))
+    path.write_bytes(TABLES["one row twice"](path.read_bytes()))
     before = (path.parent / "run.json").read_bytes()
     assert main(["calibrate", str(path.parent)]) == 2
     assert str(path) in capsys.readouterr().err

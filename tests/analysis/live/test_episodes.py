@@ -18,58 +18,45 @@ def run(probabilities, loud=None, reach=1.0):
     return found + episodes.finish(), states
 
 
-def test_a_cry_lasts_until_a_second_and_a_half_below_the_threshold():
-    found, states = run([0.1] * 8 + [0.9] * 8 + [0.59] * 8)
-    assert [(e.kind, e.start, e.end, e.peak) for e in found] == [("cry", 1.25, 3.0, 0.9)]
+@pytest.mark.parametrize(
+    ("probabilities", "loud", "expected"),
+    [
+        # A cry lasts until a second and a half below the threshold.
+        ([0.1] * 8 + [0.9] * 8 + [0.59] * 8, None, [("cry", 1.25, 3.0)]),
+        # A pause for breath does not end it, and a longer one does.
+        ([0.9] * 4 + [0] * 5 + [0.7] * 4, None, [("cry", 0.0, 2.25)]),
+        ([0.9] * 4 + [0] * 14 + [0.7] * 4, None, [("cry", 0.0, 0.25), ("cry", 3.75, 4.5)]),
+        # A knock is no line.
+        ([0] * 20, [0] * 4 + [1] + [0] * 15, []),
+        # Sound that turns out to be a cry is its beginning.
+        ([0] * 4 + [0.3] * 4 + [0.9] * 8, [0] * 4 + [1] * 12, [("cry", 1.0, 3.0)]),
+        # A quick detector does not date a cry before its sound.
+        (
+            [0] * 8 + [0.2] + [0.9] * 8 + [0] * 8,
+            [0] * 8 + [1] * 9 + [0] * 8,
+            [("cry", 2.0, 3.25)],
+        ),
+        # A cry ends where it is quiet and not where the detector still remembers it.
+        ([0] * 4 + [0.9] * 16 + [0] * 8, [0] * 3 + [1] * 8 + [0] * 17, [("cry", 0.75, 2.75)]),
+        # A cry that is followed by speech ends where the detector says.
+        ([0.9] * 12 + [0] * 8, [1] * 20, [("cry", 0.0, 2.0), ("sound", 4.25, 5.0)]),
+        # Longer sound before a cry is rejected up to it.
+        ([0.2] * 20 + [0.9] * 8, [1] * 28, [("sound", 0.0, 4.25), ("cry", 4.25, 6.0)]),
+    ],
+)
+def test_where_episodes_begin_and_end(probabilities, loud, expected):
+    found, _ = run(probabilities, loud)
+    assert [(e.kind, e.start, e.end) for e in found] == expected
+    assert all(e.peak == max(probabilities) for e in found if e.kind == "cry") or len(found) > 1
+
+
+def test_the_state_follows_the_sound():
+    _, states = run([0.1] * 8 + [0.9] * 8 + [0.59] * 8)
     assert states == ["quiet"] * 8 + ["cry"] * 13 + ["quiet"] * 3
-
-
-def test_a_pause_for_breath_does_not_end_it_and_a_longer_one_does():
-    once, _ = run([0.9] * 4 + [0] * 5 + [0.7] * 4)
-    twice, _ = run([0.9] * 4 + [0] * 14 + [0.7] * 4)
-    assert [e.kind for e in once] == ["cry"]
-    assert [e.kind for e in twice] == ["cry", "cry"]
-    assert twice[0].end <= twice[1].start
-
-
-def test_loud_sound_without_a_cry_is_an_episode_of_its_own():
     found, states = run([0.3] * 4 + [0.4] * 8 + [0.1] * 12, [0] * 4 + [1] * 8 + [0] * 12)
     assert [(e.kind, e.start, e.end, e.peak) for e in found] == [("sound", 1.0, 3.0, 0.4)]
-    assert states[4:9] == ["undecided"] * 5
-    assert states[9:12] == ["sound"] * 3
+    assert states[4:12] == ["undecided"] * 5 + ["sound"] * 3
     assert states[-1] == "quiet"
-
-
-def test_a_knock_is_no_line():
-    assert run([0] * 20, [0] * 4 + [1] + [0] * 15)[0] == []
-
-
-def test_sound_that_turns_out_to_be_a_cry_is_its_beginning():
-    found, _ = run([0] * 4 + [0.3] * 4 + [0.9] * 8, [0] * 4 + [1] * 12)
-    assert [(e.kind, e.start) for e in found] == [("cry", 1.0)]
-
-
-def test_a_detector_that_is_quick_does_not_date_a_cry_before_its_sound():
-    found, _ = run([0] * 8 + [0.2] + [0.9] * 8 + [0] * 8, [0] * 8 + [1] * 9 + [0] * 8)
-    assert [(e.kind, e.start) for e in found] == [("cry", 2.0)]
-
-
-def test_a_cry_ends_where_it_is_quiet_and_not_where_the_detector_still_remembers_it():
-    found, _ = run([0] * 4 + [0.9] * 16 + [0] * 8, [0] * 3 + [1] * 8 + [0] * 17)
-    assert [(e.kind, e.end) for e in found] == [("cry", 2.75)]
-
-
-def test_a_cry_that_is_followed_by_speech_ends_where_the_detector_says():
-    found, _ = run([0.9] * 12 + [0] * 8, [1] * 20)
-    assert [e.kind for e in found] == ["cry", "sound"]
-    assert found[0].end == 2.0
-    assert found[1].start >= 4.0
-
-
-def test_longer_sound_before_a_cry_is_rejected_up_to_it():
-    found, _ = run([0.2] * 20 + [0.9] * 8, [1] * 28)
-    assert [e.kind for e in found] == ["sound", "cry"]
-    assert found[0].end <= found[1].start == pytest.approx(5.25 - 1.0)
 
 
 def test_no_two_episodes_overlap_whatever_comes():

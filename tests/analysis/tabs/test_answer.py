@@ -1,4 +1,4 @@
-"""The answer panel against the prediction that it shows."""
+"""The answer panel against the prediction that it shows, of cries and of what is none."""
 
 import base64
 import csv
@@ -10,20 +10,37 @@ from html import escape
 
 import pytest
 
-from analysis.tabs.about import about
 from analysis.tabs.answer import (
+    ANYWAY,
     DISAGREEMENT,
+    HEADING,
+    IF_IT_WERE,
     IMITATES,
+    PRIVACY,
     UNLIKE,
     agreement_text,
     answer_html,
     calibration_text,
+    detector_text,
+    disagree_strongly,
     evaluation_text,
+    has_answer,
     pieces_csv,
     verdict,
 )
-from cry_model import CheckpointConfig, CryClassifier, Estimate, FrontEndConfig
-from tests.stand_ins import AGREEMENT, CALIBRATION, EVALUATION, LABELS
+from analysis.tabs.classify import IF_A_CRY, classify
+from cry_model import CheckpointConfig, CryClassifier, DetectionScores, Estimate, FrontEndConfig
+from tests.stand_ins import (
+    AGREEMENT,
+    CALIBRATION,
+    DETECTOR_RECORD,
+    EVALUATION,
+    LABELS,
+    RATE,
+    cry,
+    hum,
+    write,
+)
 
 
 def test_the_answer_ranks_and_names(answered):
@@ -37,14 +54,26 @@ def test_the_answer_ranks_and_names(answered):
     assert "Not a medical device." in html
 
 
-def test_the_trust_lines_are_the_checkpoints_own(improved, examples):
-    html = answer_html(improved.predict(examples / "synthetic_rhythmic.wav"))
-    evaluation = improved.config.evaluation
-    recall = evaluation.metrics["balanced_accuracy"]
-    assert evaluation_text(evaluation) in html
-    assert f"{100 * recall.value:.0f}%" in evaluation_text(evaluation)
-    assert f"{100 * recall.low:.0f}% to {100 * recall.high:.0f}%" in evaluation_text(evaluation)
+@pytest.fixture(scope="module")
+def six_answers(six, examples):
+    """What the network and the feature MLP say of one example."""
+    return [m.classifier.predict(examples / "synthetic_rhythmic.wav") for m in six]
+
+
+def test_the_trust_lines_and_downloads_are_the_checkpoints_own(improved, examples):
+    prediction = improved.predict(examples / "synthetic_rhythmic.wav")
+    html, evaluation = answer_html(prediction), improved.config.evaluation
+    told, recall = evaluation_text(evaluation), evaluation.metrics["balanced_accuracy"]
+    assert told in html
+    assert f"{100 * recall.value:.0f}%" in told
+    assert f"{100 * recall.low:.0f}% to {100 * recall.high:.0f}%" in told
     assert verdict(evaluation) in html
+    links = dict(re.findall(r'download="([^"]+)" href="data:[^;]+;base64,([^"]+)"', html))
+    document = json.loads(base64.b64decode(links["cry.json"]))
+    assert document["probabilities"] == dict(prediction.probabilities)
+    rows = list(csv.DictReader(io.StringIO(base64.b64decode(links["cry.csv"]).decode())))
+    assert len(rows) == len(prediction.pieces)
+    assert pieces_csv(prediction).startswith("start_s,end_s,belly_pain")
 
 
 def test_better_than_chance_is_said_only_where_the_interval_lies_above_it():
@@ -53,21 +82,8 @@ def test_better_than_chance_is_said_only_where_the_interval_lies_above_it():
     assert "no better" in verdict(replace(EVALUATION, metrics=even))
 
 
-def test_downloads_hold_the_result(improved, examples):
-    prediction = improved.predict(examples / "synthetic_rhythmic.wav")
-    links = dict(
-        re.findall(r'download="([^"]+)" href="data:[^;]+;base64,([^"]+)"', answer_html(prediction))
-    )
-    document = json.loads(base64.b64decode(links["cry.json"]))
-    assert document["probabilities"] == dict(prediction.probabilities)
-    rows = list(csv.DictReader(io.StringIO(base64.b64decode(links["cry.csv"]).decode())))
-    assert len(rows) == len(prediction.pieces)
-    assert pieces_csv(prediction).startswith("start_s,end_s,belly_pain")
-
-
-def test_a_recording_that_the_model_does_not_know_gets_no_claim(six, examples):
-    prediction = six[1].classifier.predict(examples / "synthetic_rhythmic.wav")
-    prediction = replace(prediction, prediction_set=None, calibration=None)
+def test_a_recording_that_the_model_does_not_know_gets_no_claim(six_answers):
+    prediction = replace(six_answers[1], prediction_set=None, calibration=None)
     assert "Sounds most like" in answer_html(prediction)
     doubted = replace(
         prediction, evaluation=EVALUATION, cautions=("It is <too> far.", "It is dull.")
@@ -79,13 +95,12 @@ def test_a_recording_that_the_model_does_not_know_gets_no_claim(six, examples):
     assert "verdict" not in html
     assert UNLIKE in html
     flat = replace(doubted, probabilities=dict.fromkeys(prediction.probabilities, 1 / 6))
+    assert not has_answer(flat)
     assert "it has no answer" in answer_html(flat)
 
 
-def test_a_student_tells_of_its_teacher(six, examples):
-    network = six[0].classifier
-    prediction = network.predict(examples / "synthetic_rhythmic.wav")
-    html = answer_html(replace(prediction, agreement=AGREEMENT, evaluation=None))
+def test_a_student_tells_of_its_teacher(six_answers):
+    html = answer_html(replace(six_answers[0], agreement=AGREEMENT, evaluation=None))
     assert IMITATES in html
     shown, _, folded = html.partition("<details>")
     assert escape(agreement_text(AGREEMENT)) in shown
@@ -93,13 +108,12 @@ def test_a_student_tells_of_its_teacher(six, examples):
     assert escape(evaluation_text(EVALUATION)) in folded
 
 
-def test_others_are_quoted_and_contradiction_is_a_warning(six, examples):
-    prediction = six[0].classifier.predict(examples / "synthetic_rhythmic.wav")
-
+def test_others_are_quoted_and_contradiction_is_a_warning(six_answers):
     def says(**values):  # as one that was never calibrated
-        rest = (1 - sum(values.values())) / (len(prediction.probabilities) - len(values))
-        answer = {label: values.get(label, rest) for label in prediction.probabilities}
-        return replace(prediction, probabilities=answer, cautions=(), prediction_set=None)
+        labels = six_answers[0].probabilities
+        rest = (1 - sum(values.values())) / (len(labels) - len(values))
+        answer = {label: values.get(label, rest) for label in labels}
+        return replace(six_answers[0], probabilities=answer, cautions=(), prediction_set=None)
 
     mine = says(hungry=0.9)
     alike = answer_html(mine, {"The feature MLP": says(hungry=0.41)})
@@ -111,20 +125,40 @@ def test_others_are_quoted_and_contradiction_is_a_warning(six, examples):
     assert "says" not in answer_html(mine)
 
 
-def named(six, examples, labels, **changes):
+@pytest.mark.parametrize(
+    ("first", "second", "strongly"),
+    [
+        ((1, 0, 0), (0, 1, 0), True),
+        ((0.55, 0.35, 0.1), (0.34, 0.55, 0.11), True),  # by 0.21
+        ((0.55, 0.35, 0.1), (0.36, 0.54, 0.1), False),  # by 0.19
+        ((1, 0, 0), (0.4, 0.3, 0.3), False),  # strongly, but of one mind
+    ],
+)
+def test_strong_disagreement_is_another_label_and_more_than_a_fifth_of_the_probability(
+    first, second, strongly
+):
+    first, second = (dict(zip("abc", shares, strict=True)) for shares in (first, second))
+    assert disagree_strongly(first, second) == disagree_strongly(second, first) == strongly
+
+
+@pytest.fixture
+def named(six_answers):
     """An answer of the network that names ``labels``."""
-    prediction = six[0].classifier.predict(examples / "synthetic_rhythmic.wav")
-    imitates = {"agreement": AGREEMENT, "evaluation": None}
-    changes = {"cautions": (), "calibration": CALIBRATION, **imitates, **changes}
-    return replace(prediction, prediction_set=tuple(labels), **changes)
+
+    def make(labels, **changes):
+        imitates = {"agreement": AGREEMENT, "evaluation": None}
+        changes = {"cautions": (), "calibration": CALIBRATION, **imitates, **changes}
+        return replace(six_answers[0], prediction_set=tuple(labels), **changes)
+
+    return make
 
 
 def heading(prediction):
     return re.search("<h2>(.*?)</h2>", answer_html(prediction)).group(1)
 
 
-def test_the_heading_is_the_set_with_what_it_promises(six, examples):
-    two = named(six, examples, ["hungry", "hug"])
+def test_the_heading_is_the_set_with_what_it_promises(named):
+    two = named(["hungry", "hug"])
     assert heading(two) == "Sounds like <em>hungry</em> or <em>hug</em>"
     html = answer_html(two)
     assert html.index("</h2>") < html.index("80% prediction set.") < html.index("bar")
@@ -135,7 +169,7 @@ def test_the_heading_is_the_set_with_what_it_promises(six, examples):
     assert "teacher" not in calibration_text(CALIBRATION)
     assert "if its teacher" in calibration_text(taught)
     assert trust.index("77% to 85%") < trust.index("Same answer as its teacher")
-    assert heading(named(six, examples, ["hug"])) == "Sounds like <em>hug</em>"
+    assert heading(named(["hug"])) == "Sounds like <em>hug</em>"
 
 
 @pytest.mark.parametrize(
@@ -146,8 +180,8 @@ def test_the_heading_is_the_set_with_what_it_promises(six, examples):
         (LABELS[:2], {"cautions": ("Dull.",)}, "this recording is outside of what this model"),
     ],
 )
-def test_it_cannot_tell_and_says_why(six, examples, labels, changes, why):
-    prediction = named(six, examples, labels, **changes)
+def test_it_cannot_tell_and_says_why(named, labels, changes, why):
+    prediction = named(labels, **changes)
     assert heading(prediction).startswith(f"Can't tell: {why}")
     html = answer_html(prediction)
     assert "prediction set" not in html
@@ -155,20 +189,11 @@ def test_it_cannot_tell_and_says_why(six, examples, labels, changes, why):
     assert (UNLIKE in html) == bool(changes)
 
 
-def test_others_are_quoted_with_their_sets(six, examples):
-    mine, two = named(six, examples, ["hug"]), named(six, examples, ["hug", "sleepy"])
+def test_others_are_quoted_with_their_sets(named):
+    mine, two = named(["hug"]), named(["hug", "sleepy"])
     top = f"(most probable: {two.label}, {100 * two.probabilities[two.label]:.0f}%)"
     assert f"It says: hug or sleepy {top}." in answer_html(mine, {"It": two})
-    full = named(six, examples, LABELS)
-    assert f"It can&#x27;t tell {top}." in answer_html(mine, {"It": full})
-
-
-def test_the_about_tab_tells_of_each_reason_how_often_it_is_named(models):
-    for model in models:
-        found, text = model.classifier.config.calibration, about(model)
-        assert escape(calibration_text(found), quote=False) in text
-        for label, share in found.by_label.items():
-            assert f"| {label.replace('_', ' ')} | {100 * share:.0f}% |" in text
+    assert f"It can&#x27;t tell {top}." in answer_html(mine, {"It": named(LABELS)})
 
 
 def test_markup_in_a_label_is_shown_not_run(tone):
@@ -180,3 +205,69 @@ def test_markup_in_a_label_is_shown_not_run(tone):
     html = answer_html(named_so, {"It": named_so})
     assert "<script>" not in html
     assert "<em>&lt;script&gt;</em>" in html
+
+
+@pytest.fixture(scope="module")
+def nothing(tmp_path_factory, models, detector):
+    """All models' views of a hum."""
+    path = write(tmp_path_factory.mktemp("sounds") / "hum.wav", hum(5, RATE))
+    *_, session = classify(models, str(path), detector=detector)
+    return [
+        (session.answers[m.name], *classify(models, str(path), m.name, session, detector)[:2])
+        for m in models
+    ]
+
+
+def test_of_no_cry_the_heading_says_so_and_the_reasons_are_folded(nothing):
+    for answer, html, _ in nothing:
+        shown, fold, folded = html.partition('<details class="anyway">')
+        assert fold
+        folded, _, after = folded.rpartition("</details>")
+        assert f"<h2>{HEADING}</h2>" in shown
+        assert f"at most {100 * answer.track.score:.0f}%" in shown
+        assert f"threshold is {100 * DETECTOR_RECORD.threshold:.0f}%" in shown
+        assert detector_text(DETECTOR_RECORD) in shown
+        assert "bar" not in shown + after
+        assert "Download" not in shown + after
+        assert f"<summary>{ANYWAY}</summary><p>{IF_IT_WERE}</p><h3>" in folded
+        assert folded.count('class="bar"') in (5, 6)
+        assert "Not a medical device." in after
+        assert html.count(PRIVACY) == 1
+        (data,) = re.findall(r'download="cry.json" href="data:[^;]+;base64,([^"]+)"', folded)
+        document = json.loads(base64.b64decode(data))
+        assert document["is_cry"] is False
+        assert document["probabilities"] == dict(answer.probabilities)
+
+
+def test_a_probability_just_below_is_not_rounded_up_to_the_threshold(nothing):
+    track = DetectionScores((0.0, 0.5), 2.0, (0.498, 0.498), 2.5, 0.5)
+    assert "at most 49.8%" in answer_html(replace(nothing[0][0], track=track))
+
+
+def test_the_figures_of_no_cry_say_if_it_were_a_cry(nothing):
+    for _, _, shown in nothing:
+        assert "timeline" not in shown
+        assert "No cry" in shown["sound"].words
+        assert not [t for t in shown["sound"].figure.data if (t.name or "").startswith("block")]
+        assert not [s for s in shown["sound"].figure.layout.shapes if s.type == "rect"]
+        explained = {name: card for name, card in shown.items() if name != "sound"}
+        assert all(card.heading.startswith(IF_A_CRY) for card in explained.values())
+
+
+def test_who_reads_the_label_of_no_cry_alone_is_not_fooled(nothing):
+    answer, *_ = nothing[0]
+    told = answer.to_dict()
+    assert (told["label"], told["probabilities"], told["pieces"]) == (None, {}, [])
+    assert (told["is_cry"], told["prediction_set"], told["decides"]) == (False, None, False)
+    assert answer.to_dict(anyway=True)["label"] == answer.label
+    assert replace(answer, track=None).to_dict()["label"] == answer.label
+
+
+def test_a_cry_is_not_folded_and_without_a_detector_nothing_is(tmp_path, models, detector):
+    html = classify(models, str(write(tmp_path / "cry.wav", cry(5))), detector=detector)[0]
+    assert HEADING not in html
+    assert detector_text(DETECTOR_RECORD) in html
+    html, _, session = classify(models, str(write(tmp_path / "hum.wav", hum(5, RATE))))
+    assert HEADING not in html
+    assert "cry detector" not in html
+    assert session.answers[models[0].name].is_cry is None

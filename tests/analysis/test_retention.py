@@ -1,0 +1,207 @@
+"""The sweep and the end of a visit: what is old or needed by nobody goes, and nothing else."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from gradio.processing_utils import save_file_to_cache
+from gradio.state_holder import StateHolder
+
+from analysis import uploads
+from analysis.page import launch_options
+from analysis.uploads import (
+    PREFIX,
+    delete_due,
+    delete_sessions,
+    delete_upload,
+    own_path,
+    sweep,
+    upload_folder,
+)
+from tests.server import file_names, until
+
+
+def put(folder, name, content=b"sound"):
+    """A file as an upload lies there: in a folder of its own."""
+    path = folder / f"of-{name}" / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    return path
+
+
+def old(monkeypatch, seconds=1.0):
+    """Makes whatever was written before now too old; ctime cannot be set."""
+    time.sleep(0.02)
+    start = time.time()
+    monkeypatch.setattr("analysis.uploads.KEPT_SECONDS", seconds)
+    monkeypatch.setattr("analysis.uploads.time.time", lambda: start + seconds - 0.005)
+
+
+def test_the_sweep_deletes_what_is_old_and_not_needed(folder, monkeypatch):
+    asked, unasked = put(folder, "asked.wav"), put(folder, "unasked.wav")
+    (folder / "tmpbroken").write_bytes(b"half")
+    killed = put(folder.parent / f"{PREFIX}killed", "killed.wav")
+    (killed.parent / "tmpbroken").write_bytes(b"half")
+    strange = put(folder.parent / "somebody-else", "strange.wav")
+    old(monkeypatch)
+    put(folder, "young.wav")
+    sweep({asked})
+    assert file_names(folder) == {"asked.wav", "young.wav"}
+    assert not unasked.parent.exists()
+    assert not killed.exists()
+    assert strange.exists()
+
+
+def test_what_is_needed_is_young_to_another_process(folder, monkeypatch):
+    asked = put(folder, "asked.wav")
+    other = folder.parent / f"{PREFIX}other"
+    other.mkdir()
+    old(monkeypatch)
+    sweep({asked})  # by this process
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(other))
+    sweep(set())  # by the other one, a moment later
+    assert asked.exists()
+
+
+def test_nothing_is_swept_in_a_folder_that_others_share(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    path = put(tmp_path, "somebody-else.wav")
+    old(monkeypatch)
+    assert sweep(set()) == 0
+    assert path.exists()
+
+
+def test_the_sweep_follows_no_link(folder, monkeypatch):
+    outside = put(folder.parent / "outside", "mine.wav")
+    for name, target in (("file", outside), ("folder", outside.parent), ("gone", folder / "no")):
+        (folder / name).symlink_to(target)
+    (folder.parent / f"{PREFIX}link").symlink_to(outside.parent)
+    (folder / "round").symlink_to(folder)
+    old(monkeypatch)
+    sweep(set(), most=0)
+    assert outside.read_bytes() == b"sound"
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("most", [0, 10_000, 25_000, 30_000, 10**6])
+def test_the_oldest_go_until_the_rest_fits(folder, monkeypatch, most):
+    sizes = {f"{i}.wav": size for i, size in enumerate((9000, 1, 7000, 4000, 3000))}
+    for name, size in sizes.items():
+        put(folder, name, b"x" * size)
+        time.sleep(0.02)
+    (folder / "tmprunning").write_bytes(b"x" * 500)  # still coming in: it counts, and stays
+    monkeypatch.setattr("analysis.uploads.SETTLED_SECONDS", 0.0)
+    needed = {folder / "of-1.wav" / "1.wav"}
+    left = list(sizes)
+    total = sum(sizes.values()) + 500 + 6 * uploads.ENTRY_BYTES
+    for name in sizes:
+        if total > most and name != "1.wav":
+            total -= sizes[name] + uploads.ENTRY_BYTES
+            left.remove(name)
+    assert sweep(needed, most) == total
+    assert file_names(folder) == {*left, "tmprunning"}
+
+
+def test_a_file_that_may_not_be_deleted_stops_no_other(folder, monkeypatch):
+    paths = [put(folder, f"{i}.wav") for i in range(4)]
+    unlink = Path.unlink
+
+    def refuse(path, missing_ok=False):
+        if path == paths[1]:
+            raise PermissionError(path)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    old(monkeypatch)
+    assert sweep(set()) == 5 + uploads.ENTRY_BYTES
+    assert file_names(folder) == {"1.wav"}
+    delete_upload(str(paths[1]), 0.0)
+    delete_due(set())
+
+
+def test_several_sweeps_at_once_and_writers_between_them(folder, monkeypatch):
+    for i in range(100):
+        put(folder, f"{i}.wav")
+    old(monkeypatch)
+    young = []
+
+    def write(i):
+        young.extend(put(folder, f"young-{i}-{k}.wav") for k in range(20))
+
+    with ThreadPoolExecutor(6) as pool:
+        jobs = [pool.submit(sweep, set()) for _ in range(4)]
+        jobs += [pool.submit(write, i) for i in range(2)]
+        for job in jobs:
+            job.result()
+    assert file_names(folder) == {path.name for path in young}
+
+
+def test_a_page_has_a_folder_of_its_own_which_goes_with_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "new"))
+    with upload_folder() as one, upload_folder() as two:
+        assert one != two
+        assert two.stat().st_mode & 0o077 == 0
+        put(two, "cry.wav")
+        (two / "tmpbroken").write_bytes(b"half")
+        assert own_path("cry.wav").parent.parent == two
+    assert list((tmp_path / "new").iterdir()) == []
+    assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "new")
+
+
+def test_a_recording_is_deleted_but_not_our_examples_nor_what_lies_elsewhere(folder, examples):
+    ours = Path(save_file_to_cache(examples / "synthetic_whimper.wav", str(folder)))
+    copy = folder / "sent" / ours.name  # by a visitor, of our own example
+    private, elsewhere = folder / "mine.wav", folder.parent / "mine.wav"
+    copy.parent.mkdir()
+    for path in (private, elsewhere, copy):
+        path.write_bytes(ours.read_bytes())
+    (folder / "link.wav").symlink_to(elsewhere)
+    outward = folder / ".." / elsewhere.name
+    for path in (private, ours, copy, elsewhere, outward, folder / "link.wav", folder / "gone"):
+        delete_upload(str(path), after=0)
+    for path in (None, "", "a\0b", "x" * 5000):
+        delete_upload(path, after=0)
+    delete_due(set())
+    assert {path for path in folder.rglob("*.wav") if not path.is_symlink()} == {ours}
+    assert elsewhere.exists()
+
+
+def test_a_recording_goes_when_its_time_has_come_and_nobody_needs_it(folder):
+    soon, later = put(folder, "soon.wav"), put(folder, "later.wav")
+    for path, after in ((soon, 0), (later, 3600)):
+        delete_upload(str(path), after)
+    delete_due({soon})
+    assert soon.exists()
+    delete_due(set())
+    assert not soon.exists()
+    assert later.exists()
+
+
+def test_sessions_that_nobody_uses_any_more_are_dropped_whole():
+    sessions = StateHolder()
+    for name in ("old", "new"):
+        sessions.session_data[name] = object()
+    now = sessions.time_last_used
+    now["new"] = datetime.now() - timedelta(minutes=59)
+    now["old"] = datetime.now() - timedelta(hours=1)
+    delete_sessions(sessions)
+    assert (set(sessions.session_data), set(now)) == ({"new"}, {"new"})
+
+
+def test_the_running_server_drops_them_by_itself(monkeypatch):
+    """Through Gradio's own start, so that its lifespan is what calls us."""
+    monkeypatch.setattr("analysis.uploads.SWEEP_SECONDS", 0.05)
+    with gr.Blocks(analytics_enabled=False) as page:
+        gr.Textbox()
+    options = {"app_kwargs": launch_options()["app_kwargs"], "quiet": True}
+    app, _, _ = page.launch(prevent_thread_lock=True, inbrowser=False, **options)
+    try:
+        app.state_holder.session_data["old"] = object()
+        app.state_holder.time_last_used["old"] = datetime.now() - timedelta(hours=1)
+        assert until(lambda: "old" not in app.state_holder.session_data)
+    finally:
+        page.close()
