@@ -352,8 +352,8 @@ def _fitting(run: MeasuredRun, paper: Paper) -> dict[str, str]:
     preset = run.preset
     front_end = preset.get("front_end", {})
     epochs = str(preset.get("epochs", ""))
-    if preset.get("draws"):  # else an epoch is as many pieces as there are recordings
-        epochs += f" of {preset['draws']} pieces"
+    if preset.get("samples_per_epoch"):  # else as many pieces as there are recordings
+        epochs += f" of {preset['samples_per_epoch']} pieces"
     return {
         "preset": ", ".join(filter(None, [str(preset.get("name", "")), run.settings_text])),
         f"epochs (paper: {paper.epochs})": epochs,

@@ -56,6 +56,10 @@ FORMER: Mapping[str, str] = {
     "gate": "detector",
     "neutralised": "ablated",
     "shuffled": "permuted_labels",
+    "draws": "samples_per_epoch",
+    "balance": "class_balance",
+    "tries": "mil_candidates",
+    "average": "ema_decay",
 }
 """Former names of fields -> their names; files of the last release have these."""
 
@@ -63,6 +67,14 @@ FORMER: Mapping[str, str] = {
 def renamed(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of one object under their names of today."""
     return {FORMER.get(name, name): value for name, value in data.items()}
+
+
+def current(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a fit was made with, and its preset, under the names of today."""
+    found = renamed(configuration)
+    if isinstance(preset := found.get("preset"), dict):
+        found["preset"] = renamed(preset)
+    return found
 
 
 class DamagedFileError(ValueError):
@@ -91,7 +103,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read a ``run.json`` as ``python -m train fit`` writes it, or raise DamagedFileError."""
     record = renamed(read_object(path))
     if isinstance(record.get("configuration"), dict):
-        record["configuration"] = renamed(record["configuration"])
+        record["configuration"] = current(record["configuration"])
     _require_kinds(record, {name: RECORD[name] for name in RECORD if name in record})
     if "configuration" not in record:
         raise DamagedFileError("is damaged: it has no configuration")

@@ -11,11 +11,10 @@ import typer
 from cry_model.checkpoint import CheckpointError
 from train.cli import (
     ablate_attention,
-    calibrate,
     check_labels,
     fit,
     grid,
-    permutation_test,
+    measure,
     prepare,
     publish,
     train_detector,
@@ -33,12 +32,8 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
     "fit": (FitOptions, fit.run, FITTING),
     "grid": (grid.GridOptions, grid.run, FITTING),
     "train-detector": (train_detector.TrainDetectorOptions, train_detector.run, FITTING),
-    "calibrate": (calibrate.CalibrateOptions, calibrate.run, MEASURING),
-    "permutation-test": (
-        permutation_test.PermutationTestOptions,
-        permutation_test.run,
-        MEASURING,
-    ),
+    "calibrate": (measure.CalibrateOptions, measure.run_calibrate, MEASURING),
+    "permutation-test": (measure.PermutationTestOptions, measure.run_permutation_test, MEASURING),
     "ablate-attention": (
         ablate_attention.AblateAttentionOptions,
         ablate_attention.run,
@@ -81,12 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command = f" {words[0]}" if words and words[0] in COMMANDS else ""
         print(f"{error.format_message()} (python -m train{command} --help)", file=sys.stderr)
         return 2
-    except BusyError as error:
-        print(f"{error}", file=sys.stderr)
-        return grid.BUSY
     except (CheckpointError, DataError, PublishError, TrainingError) as error:
         print(f"{error}", file=sys.stderr)
-        return 2
+        return grid.BUSY if isinstance(error, BusyError) else 2
     except OSError as error:
         print(sentence(error), file=sys.stderr)
         return 2

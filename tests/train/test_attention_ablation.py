@@ -19,7 +19,7 @@ import cry_model
 from cry_model.layers import DifferentialAttention
 from train.__main__ import main
 from train.data.datasets.donateacry import LABELS
-from train.fit.fold_checkpoints import saved_folds
+from train.fit.cross_validation import saved_folds
 from train.studies.attention_ablation import ablated, ablations, averaging, same
 
 TEMPORAL = {"temporal", "channel", "channel_fixed"}

@@ -15,9 +15,8 @@ from train.data.clips import Clips
 from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets.detector import CRY, FOLDS, LABELS, OTHER, kind_of
 from train.data.synthesis import synthesise
-from train.fit.experiment import Experiment
 from train.fit.presets import DETECTOR
-from train.fit.run import Run
+from train.fit.run import Experiment, Run
 from train.studies import detector as detector_check
 from train.studies.detector import FAMILIES, divide, run_check, tasks
 

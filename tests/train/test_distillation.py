@@ -1,4 +1,4 @@
-"""A teacher's probabilities as targets, on labelled and unlabelled recordings."""
+"""A teacher's probabilities as targets, and a student that is measured against them."""
 
 import json
 from dataclasses import replace
@@ -6,30 +6,50 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import torch
+from scipy.stats import entropy
 
 import cry_model
-from cry_model import PAPER_FRONT_END, CheckpointConfig, FrontEnd, save_checkpoint
+from cry_model import (
+    PAPER_FRONT_END,
+    AcousticConfig,
+    CheckpointConfig,
+    FrontEnd,
+    FrontEndConfig,
+    save_checkpoint,
+)
+from cry_model.checkpoint import CheckpointError, read_agreement, read_calibration
+from cry_model.classifier import CryClassifier
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit
-from train.data.cache import Prepared, with_unlabelled
+from train.__main__ import main
+from train.data.cache import with_unlabelled
+from train.data.clips import Prepared, load_clips
 from train.data.corpus import Corpus, DataError
-from train.data.datasets import donateacry
+from train.data.datasets import DATASETS, donateacry
+from train.data.datasets import unlabelled as cries
 from train.data.datasets.donateacry import LABELS
-from train.fit import cross_validation as fitting_all
-from train.fit import trainer as fitting
-from train.fit.distillation import load_teacher
-from train.fit.experiment import Experiment
+from train.data.datasets.donateacry_ios import NAME as IOS
+from train.data.synthesis import STYLES, synthesise
+from train.fit import cross_validation, trainer
+from train.fit.distillation import compare, load_start, load_teacher
 from train.fit.predict import piece_probabilities
-from train.fit.presets import BEST
-from train.fit.run import Run
+from train.fit.presets import BEST, BEST_SETTINGS, DISTIL
+from train.fit.run import Experiment, Run
 from train.fit.trainer import TrainingData
+from train.scoring.calibration import calibrate
 
 QUICK = replace(BEST, epochs=2, batch=8)
+CPU = torch.device("cpu")
+
+
+def noise(count, samples):
+    return torch.randn(count, samples, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
-    """An untrained system that has teacher_predictions all the same."""
+    """An untrained system that has opinions all the same."""
     folder = tmp_path_factory.mktemp("teacher") / "wise"
     torch.manual_seed(5)
     config = CheckpointConfig(SYSTEM, LABELS, BEST.front_end, settings={"channels": 16})
@@ -42,14 +62,14 @@ def checkpoint(tmp_path_factory):
 @pytest.fixture
 def teacher(checkpoint):
     def load(weight=0.5, labels=LABELS, student=BEST.front_end):
-        return load_teacher(checkpoint, weight, labels, SYSTEM, student, torch.device("cpu"))
+        return load_teacher(checkpoint, weight, labels, SYSTEM, student, CPU)
 
     return load
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
-def test_targets_mix_labels_and_opinion(teacher, checkpoint, weight):
-    waves = torch.randn(3, 24_000, generator=torch.Generator().manual_seed(0))
+def test_targets_mix_labels_and_the_teachers_answer(teacher, checkpoint, weight):
+    waves = noise(3, 24_000)
     targets = torch.tensor([[0.0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]])
     found = teacher(weight).teach(waves, targets)
     model, config = cry_model.load_checkpoint(checkpoint)
@@ -72,44 +92,37 @@ def test_a_student_of_unlabelled_recordings_comes_to_agree_with_its_teacher(teac
     clips = clips.subset(range(0, 30, 2))
     nameless = tuple(replace(item, label=None) for item in clips.items)
     unlabelled = replace(clips, items=nameless, labels=clips.labels * 0 - 1)
-    preset = replace(
-        QUICK, epochs=20, learning_rate=5e-3, augmentation=None, label_smoothing=0.0, average=0.0
-    )
+    preset = replace(QUICK, epochs=20, augmentation=None, label_smoothing=0.0, ema_decay=0.0)
     front_end, wise = FrontEnd(preset.front_end), teacher(1.0)
 
     def gap(model):
-        ours, theirs = (
-            np.concatenate(piece_probabilities(m, front_end, clips)) for m in (model, wise.model)
-        )
-        return np.abs(ours - theirs).mean()
+        answers = (piece_probabilities(m, front_end, clips) for m in (model, wise.model))
+        return np.abs(np.subtract(*map(np.concatenate, answers))).mean()
 
     data = TrainingData(unlabelled, 5, teacher=wise)
-    idle = replace(preset, epochs=1, learning_rate=0.0)
-    untaught, _ = fitted(idle, channels=16, data=data)
-    taught, _ = fitted(preset, channels=16, data=data)
+    untaught, _ = fitted(replace(preset, epochs=1, learning_rate=0.0), channels=16, data=data)
+    taught, _ = fitted(replace(preset, learning_rate=5e-3), channels=16, data=data)
     assert gap(taught) < 0.5 * gap(untaught)
 
 
 def test_unlabelled_recordings_join_without_those_that_are_there_already(clips):
-    corpus = Corpus("donateacry", LABELS, clips.items, "one licence")
+    own = Prepared(Corpus("donateacry", LABELS, clips.items, "one licence"), clips)
     more = replace(clips.items[0], recording="NEW", label="hungry")
     same = replace(clips.items[1], recording=clips.items[1].recording.upper())
-    extra_clips = replace(clips.subset([0, 1]), items=(more, same))
-    extra = Prepared(Corpus("donateacry_ios", LABELS, (more, same), "another"), extra_clips)
-    data = with_unlabelled(Prepared(corpus, clips), extra)
+    extra = replace(clips.subset([0, 1]), items=(more, same))
+    theirs = Corpus("donateacry_ios", LABELS, (more, same), "another")
+    data = with_unlabelled(own, Prepared(theirs, extra))
     assert len(data.clips.items) == 31
-    assert data.clips.items[-1].label is None
-    assert data.clips.labels[-1] == -1
+    assert (data.clips.items[-1].label, data.clips.labels[-1]) == (None, -1)
     assert data.corpus.licence == "one licence; another"
 
 
 def test_unlabelled_recordings_are_told_by_their_sound_where_names_say_nothing(clips):
-    corpus = Corpus("mine", LABELS, clips.items[:6], "")
-    own = clips.subset(range(6))
-    renamed = replace(clips.items[0], recording="other name")
+    own = Prepared(Corpus("mine", LABELS, clips.items[:6], ""), clips.subset(range(6)))
+    copy = replace(clips.items[0], recording="other name")
     namesake = replace(clips.items[20], recording=clips.items[1].recording)
-    extra = replace(clips.subset([0, 20]), items=(renamed, namesake))
-    data = with_unlabelled(Prepared(corpus, own), Prepared(replace(corpus, name="theirs"), extra))
+    extra = replace(clips.subset([0, 20]), items=(copy, namesake))
+    data = with_unlabelled(own, Prepared(replace(own.corpus, name="theirs"), extra))
     assert [item.group for item in data.clips.items[6:]] == [namesake.group]
 
 
@@ -125,9 +138,7 @@ def test_a_teacher_that_has_heard_the_corpus_is_not_measured(
     assert cry_model.load_checkpoint(tmp_path / "out" / CHECKPOINT)[1].evaluation is None
 
 
-def test_the_command_distils_and_keeps_the_babies_of_a_fold_apart(
-    checkpoint, finished_fit, made_up_root, tmp_path, capsys
-):
+def test_the_command_distils_and_says_from_whom(checkpoint, finished_fit, made_up_root, tmp_path):
     taught = ("--teacher", checkpoint, "--teacher-weight", "0.9", "--no-checkpoint")
     assert fit(made_up_root, tmp_path, *taught) == 0
     record = json.loads((tmp_path / RESULTS / "run.json").read_text())
@@ -137,35 +148,260 @@ def test_the_command_distils_and_keeps_the_babies_of_a_fold_apart(
     tables = [pd.read_csv(out / RESULTS / "predictions.csv") for out in (tmp_path, finished_fit)]
     assert (tables[0]["recording"] == tables[1]["recording"]).all()
     assert not np.allclose(tables[0]["p_hungry"], tables[1]["p_hungry"], atol=1e-3)
-    capsys.readouterr()
-    assert fit(made_up_root, tmp_path / "x", "--unlabelled", "donateacry") == 2
-    assert "need a --teacher" in capsys.readouterr().err
 
 
 def test_an_unlabelled_recording_of_a_tested_baby_is_not_learnt_from(
     clips, accelerator, tmp_path, teacher, monkeypatch
 ):
-
-    first_of_each = [i for i, item in enumerate(clips.items) if i % 2 == 0]
-    items = tuple(
-        item if i in first_of_each else replace(item, label=None)
-        for i, item in enumerate(clips.items)
-    )
+    named = enumerate(clips.items)
+    items = [replace(item, label=None if i % 2 else item.label) for i, item in named]
     labels = torch.where(torch.arange(30) % 2 == 0, clips.labels, -1)
-    data = Prepared(
-        Corpus(donateacry.NAME, LABELS, items, ""), replace(clips, items=items, labels=labels)
-    )
+    clips = replace(clips, items=tuple(items), labels=labels)
+    data = Prepared(Corpus(donateacry.NAME, LABELS, clips.items, ""), clips)
     experiment = Experiment(SYSTEM, data, "baby", QUICK, 3, accelerator, teacher=teacher())
-    run = Run(experiment, (0,), tmp_path)
-    lessons = []
+    run, learnt_from = Run(experiment, (0,), tmp_path), []
     monkeypatch.setattr(
-        fitting, "fit", lambda model, _front, data, *_: lessons.append(data) or model.eval()
+        trainer, "fit", lambda model, _front, data, *_: learnt_from.append(data) or model.eval()
     )
-    fitting_all.cross_validate(run, FrontEnd(QUICK.front_end))
+    cross_validation.cross_validate(run, FrontEnd(QUICK.front_end))
     table = pd.read_csv(run.results_folder / "predictions.csv")
     assert table["recording"].nunique() == 15  # only what has a label is tested
-    for fold, data in enumerate(lessons):
+    for fold, data in enumerate(learnt_from):
         tested = set(table.loc[table["fold"] == fold, "group"])
         learnt = [item.group for item in data.clips.items]
         assert not tested & set(learnt)
         assert len(learnt) == 30 - 2 * len(tested)  # labelled and unlabelled of all others
+
+
+# A student of cries that nobody labelled: measured by how far it agrees with its teacher
+
+SIX = ("awake", "diaper", "hug")
+BABIES, TAKES = 4, 2
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Uploads of four babies, two each, and two cries of ESC-10 with a dog."""
+    root = tmp_path_factory.mktemp("cries")
+    (root / IOS).mkdir()
+    for n in range(BABIES * TAKES):
+        cry = synthesise(list(STYLES)[n % 3], 3.0, 16_000, seed=n)
+        baby = f"0000000{n // TAKES}-0000-0000-0000-{'A' * 12}"
+        soundfile.write(root / IOS / f"{baby}-143043{n:04d}-1.0-m-04-hu.flac", cry.waveform, 16_000)
+    for folder, fold in (("001 - Dog bark", 1), ("004 - Baby cry", 2)):
+        (root / "esc10" / folder).mkdir(parents=True)
+        for take in range(2):
+            cry = synthesise(list(STYLES)[take], 3.0, 44_100, seed=50 + take)
+            soundfile.write(root / "esc10" / folder / f"{fold}-{take}-A.ogg", cry.waveform, 44_100)
+    return root
+
+
+@pytest.fixture(scope="module")
+def mlp(tmp_path_factory):
+    """The checkpoint of an untrained feature-mlp that has opinions, whatever the recording."""
+    torch.manual_seed(3)
+    config = CheckpointConfig("feature-mlp", SIX, AcousticConfig(), {"hidden": 16})
+    folder, model = tmp_path_factory.mktemp("teacher") / "wise", config.build()
+    model.mean[0], model.mean[5:] = 0.4, 5.0
+    model.scale.fill_(30.0)
+    model.limit.fill_(50.0)
+    save_checkpoint(folder, model, config)
+    return folder
+
+
+def test_the_cries_are_nameless_and_no_other_sound_is_among_them(root):
+    corpus = DATASETS["cries"].read(root)
+    assert len(corpus.items) == BABIES * TAKES + 2
+    assert {item.label for item in corpus.items} == {None}
+    assert len({item.group for item in corpus.items}) == BABIES + 2
+    assert "ODbL" in corpus.licence
+    assert "CC BY" in corpus.licence
+
+
+def test_the_real_cries_are_those_of_16_khz_and_more(data_root):
+    corpus = cries.read(data_root)
+    assert len(corpus.items) == 416 + 40
+    assert min(soundfile.info(item.path).samplerate for item in corpus.items[::20]) >= 16_000
+
+
+def of_cries(root, out, *more):
+    words = ["fit", "--dataset", "cries", "--data-root", root, "--preset", "distil", "--out", out]
+    words += ["--cache", out / "cache", "--system", SYSTEM, "--epochs", "1", "--folds", "2", *more]
+    return main([*map(str, words), "--set", "channels=16"])
+
+
+def test_a_student_is_measured_against_its_teacher_on_babies_it_has_not_heard(
+    root, mlp, tmp_path, monkeypatch, capsys
+):
+    learnt, train_model = [], trainer.train_model
+
+    def remember(run, clips, *rest):
+        learnt.append((clips.labels.tolist(), {item.group for item in clips.items}))
+        return train_model(run, clips, *rest)
+
+    monkeypatch.setattr("train.fit.cross_validation.train_model", remember)
+    assert of_cries(root, tmp_path, "--teacher", mlp) == 0
+    assert ": agreement 0." in capsys.readouterr().out
+    (folder,) = (tmp_path / "results" / "cries" / "baby").iterdir()
+    record = json.loads((folder / "run.json").read_text())
+    table = pd.read_csv(folder / "predictions.csv")
+    told = pd.read_csv(folder / "teacher.csv").set_index("recording")
+    for (labels, groups), fold in zip(learnt, (0, 1), strict=True):
+        assert set(labels) == {-1}  # the teacher's answer is no label
+        assert not groups & set(table[table["fold"] == fold]["group"])
+    mean = table.groupby("recording")[[f"p_{label}" for label in SIX]].mean()
+    asked, measured = told.loc[mean.index].to_numpy(), record["agreement"]
+    same = mean.to_numpy().argmax(1) == asked.argmax(1)
+    assert measured["agreement"]["value"] == pytest.approx(same.mean())
+    divergence = entropy(asked, mean.to_numpy(), axis=1).mean()
+    assert measured["divergence"]["value"] == pytest.approx(divergence, abs=1e-3)
+    classifier = CryClassifier.from_pretrained(mlp)
+    for item in DATASETS["cries"].read(root).items:
+        answer = classifier.predict(item.path).probabilities.values()
+        assert told.loc[item.recording].tolist() == pytest.approx(list(answer), abs=2e-3)
+    (student,) = (tmp_path / "checkpoints").iterdir()
+    prediction = CryClassifier.from_pretrained(student).predict(item.path)
+    assert prediction.evaluation is None
+    assert prediction.agreement == read_agreement(measured)
+    found = prediction.calibration
+    assert found == read_calibration(record["calibration"])
+    predictions = {name: row.to_numpy() for name, row in told.iterrows()}
+    facts = {"dataset": "cries", "protocol": "baby", "folds": 2}
+    expected = calibrate(table, SIX, 0.8, predictions, **facts)
+    assert found.against == expected.against == "teacher"
+    assert found.threshold == pytest.approx(expected.threshold, abs=1e-4)
+    assert found.coverage.value == pytest.approx(expected.coverage.value, abs=1e-3)
+
+
+def test_what_a_teacher_cannot_do_is_one_sentence(root, mlp, tmp_path, capsys):
+    assert of_cries(root, tmp_path) == 2
+    assert "No recording has a label" in capsys.readouterr().err
+    assert of_cries(root, tmp_path, "--teacher", mlp, "--protocol", "clip") == 2
+    assert "whole recordings" in capsys.readouterr().err
+
+
+def test_agreement_and_gain_are_what_numpy_counts():
+    rng = np.random.default_rng(0)
+    teacher, student = (rng.dirichlet([1, 0.3, 0.3], 60) for _ in range(2))
+    names = [f"r{i}" for i in range(60)]
+    table = pd.DataFrame({"recording": names, "group": names, "seed": 0})
+    table[[f"p_{label}" for label in SIX]] = student
+    predicted = dict(zip(names, teacher, strict=True))
+    found = compare(table, predicted, SIX, teacher="t", dataset="cries", folds=3)
+    usual = np.bincount(teacher.argmax(1)).argmax()
+    same, always = student.argmax(1) == teacher.argmax(1), usual == teacher.argmax(1)
+    assert found.agreement.value == pytest.approx(same.mean())
+    assert found.constant.value == pytest.approx(always.mean())
+    assert found.gain.value == pytest.approx(same.mean() - always.mean())
+    assert found.gain.low < found.gain.value < found.gain.high
+    expected = entropy(teacher, teacher.mean(0)[None], axis=1).mean()
+    assert found.constant_divergence.value == pytest.approx(expected)
+
+
+def test_the_teacher_hears_the_students_waves_at_any_level(mlp):
+    teacher = load_teacher(mlp, 1.0, SIX, "ecapa-tdnn", DISTIL.front_end, CPU)
+    waves, nameless = noise(2, 48_000), torch.zeros(2, 3)
+    louder = teacher.teach(10 * waves, nameless)
+    torch.testing.assert_close(teacher.teach(waves, nameless), louder, atol=1e-3, rtol=0)
+    with pytest.raises(DataError, match="--preset distil"):
+        load_teacher(mlp, 1.0, (), "ecapa-tdnn", BEST.front_end, CPU)
+
+
+def test_an_improved_student_learns_the_features_and_answers_with_the_teachers_classifier(
+    mlp, root, accelerator
+):
+    front_end = FrontEnd(DISTIL.front_end)
+    teacher = load_teacher(mlp, 1.0, (), SYSTEM, DISTIL.front_end, CPU)
+    assert teacher.settings == {"reused_classifier": {"members": 8, "hidden": 16}}
+    waves = noise(3, 48_000)
+    inputs = teacher.model.inputs(teacher.front_end(waves))
+    torch.testing.assert_close(teacher.teach(waves, torch.zeros(3, 3)), inputs.clamp(-5, 5))
+    clips = load_clips(DATASETS["cries"].read(root), front_end)
+    preset = replace(DISTIL, epochs=12, batch=8, ema_decay=0.0, augmentation=None)
+    student = cry_model.build_model(SYSTEM, 3, 64, channels=16, **teacher.settings)
+    student.classifier.teacher.load_state_dict(teacher.model.state_dict())
+    assert student.train()(front_end(waves)).shape == (3, 25)
+    assert not student.classifier.teacher.training
+    frozen = [p.clone() for p in student.classifier.teacher.parameters()]
+    data, epochs = TrainingData(clips, 3, None, teacher), []
+    trainer.fit(student, front_end, data, preset, 0, accelerator, report=epochs.append)
+    assert epochs[-1].loss < 0.7 * epochs[0].loss
+    after = student.classifier.teacher.parameters()
+    assert all(torch.equal(a, b) for a, b in zip(frozen, after, strict=True))
+    embedding = []
+    student.classifier.features.register_forward_hook(lambda *a: embedding.append(a[2]))
+    with torch.no_grad():
+        answer = student(front_end(waves))
+        torch.testing.assert_close(answer, teacher.model.answer(embedding[0].clamp(-5, 5)))
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda a: a.pop("gain"), lambda a: a["agreement"].update(low="x")]
+)
+def test_a_damaged_record_of_agreement_is_refused(mlp, damage):
+    config = json.loads(cry_model.load_checkpoint(mlp)[1].to_json())
+    estimate = {"value": 0.5, "low": 0.4, "high": 0.6}
+    names = ("agreement", "constant", "gain", "divergence", "constant_divergence")
+    config["agreement"] = {
+        **{name: dict(estimate) for name in names},
+        **{"teacher": "t", "dataset": "cries", "recordings": 9, "groups": 4, "folds": 2},
+        **{"seeds": [0], "constant_label": "hug", "teacher_evaluation": None},
+    }
+    assert CheckpointConfig.from_json(json.dumps(config)).agreement.agreement.value == 0.5
+    damage(config["agreement"])
+    with pytest.raises(CheckpointError):
+        CheckpointConfig.from_json(json.dumps(config))
+
+
+# A fit that begins with the weights of another
+
+SETTINGS = {**BEST_SETTINGS, "channels": 8, "stages": 1}
+OTHER_EARS = FrontEndConfig(floor_db=-60.0)
+
+
+def begun(folder, dataset="esc10", front_end=BEST.front_end, **settings):
+    """Save a checkpoint with random weights; return its model."""
+    torch.manual_seed(7)
+    settings, labels = {**SETTINGS, **settings}, tuple("abcdefghij")
+    config = CheckpointConfig(SYSTEM, labels, front_end, settings, {"dataset": dataset})
+    model = config.build()
+    save_checkpoint(folder, model, config)
+    return model
+
+
+def test_all_but_the_classifier_is_taken_over(tmp_path):
+    theirs = begun(tmp_path).state_dict()
+    start = load_start(tmp_path, "donateacry", SYSTEM, BEST.front_end)
+    torch.manual_seed(0)
+    ours = cry_model.build_model(SYSTEM, 5, 64, **SETTINGS)
+    fresh = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
+    start.begin(ours)
+    for name, tensor in ours.state_dict().items():
+        assert torch.equal(tensor, (fresh if name.startswith("classifier.") else theirs)[name])
+
+
+@pytest.mark.parametrize(
+    ("given", "system", "said"),
+    [
+        ({"dataset": "cries"}, SYSTEM, "would hold out"),
+        ({"front_end": OTHER_EARS}, SYSTEM, "same"),
+        ({}, "resnet18", "same"),
+        ({"channels": 32}, SYSTEM, "do not fit"),
+    ],
+)
+def test_weights_of_something_else_are_refused(tmp_path, given, system, said):
+    begun(tmp_path, **given)
+
+    def begin():
+        start = load_start(tmp_path, "donateacry", system, BEST.front_end)
+        start.begin(cry_model.build_model(SYSTEM, 5, 64, **SETTINGS))
+
+    with pytest.raises(DataError, match=said):
+        begin()
+
+
+def test_a_fit_says_what_it_began_with(made_up_root, tmp_path):
+    begun(tmp_path / "start")
+    assert fit(made_up_root, tmp_path, "--start-from", tmp_path / "start", "--no-checkpoint") == 0
+    record = json.loads((tmp_path / RESULTS / "run.json").read_text())
+    assert record["configuration"]["start"]["name"] == "start"

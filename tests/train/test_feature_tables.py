@@ -160,7 +160,7 @@ def test_the_same_seed_gives_the_same_weights(root):
     [
         (["--system", "ecapa-tdnn", "--dataset", ALL], "only feature-mlp takes it"),
         (["--system", "feature-mlp", "--dataset", ALL, "--preset", "best"], "not one for"),
-        (["--system", "feature-mlp", "--dataset", ALL, "--set", "average=0.9"], "leave them out"),
+        (["--system", "feature-mlp", "--dataset", ALL, "--set", "ema_decay=0.9"], "leave them out"),
     ],
 )
 def test_what_does_not_fit_together_is_one_sentence(root, tmp_path, capsys, words, sentence):

@@ -1,66 +1,77 @@
-"""``python -m train fit`` from recordings to a checkpoint that answers."""
+"""``python -m train fit``: from recordings to a checkpoint that answers, and on from there."""
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
-from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
 from cry_model.checkpoint import read_calibration
-from cry_model.results import score
-from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit
+from tests.conftest import ROOT
+from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit, words
 from train.__main__ import main
-from train.cli.grid import BUSY
-from train.data.cache import find_corpus
+from train.data.cache import cache_path, find_corpus, prepare
+from train.data.clips import cut_before_splitting
+from train.data.corpus import ONLY_LEARNT, DataError
+from train.data.datasets import DATASETS
 from train.data.datasets.donateacry import LABELS
-from train.fit.fold_checkpoints import saved_folds
+from train.data.splits import PROTOCOLS, OuterFold, split
+from train.fit.cross_validation import saved_folds
+from train.fit.devices import make_accelerator
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST, BEST_SETTINGS
 from train.scoring import results
 from train.scoring.calibration import calibrate
 
+P = [f"p_{label}" for label in LABELS]
+
 
 @pytest.fixture
-def results_folder(finished_fit):
-    return finished_fit / RESULTS
+def nothing_is_fitted(monkeypatch):
+    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
 
 
-def test_predictions_cover_every_recording_once(results_folder):
-    table = pd.read_csv(results_folder / "predictions.csv")
-    columns = ["clip", "recording", "group", "fold", "seed", "label", *(f"p_{n}" for n in LABELS)]
-    assert list(table.columns) == columns
+def record_in(out, results_folder=RESULTS):
+    return json.loads((out / results_folder / "run.json").read_text())
+
+
+def everything_in(out):
+    return {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+
+
+# What it leaves
+
+
+def test_predictions_cover_every_recording_once_and_the_record_says_how_good(finished_fit):
+    table, record = pd.read_csv(finished_fit / RESULTS / "predictions.csv"), record_in(finished_fit)
+    assert list(table) == ["clip", "recording", "group", "fold", "seed", "label", *P]
     assert table["recording"].nunique() == 30
     assert table.groupby("group")["fold"].nunique().max() == 1
-    np.testing.assert_allclose(table[columns[6:]].sum(axis=1), 1, atol=1e-5)
-
-
-def test_run_json_holds_configuration_cost_and_metrics(finished_fit, results_folder):
-    record = json.loads((results_folder / "run.json").read_text())
-    assert record["configuration"]["preset"]["epochs"] == 1
-    model, _ = cry_model.load_checkpoint(finished_fit / CHECKPOINT)
-    assert record["parameters"] == sum(weight.numel() for weight in model.parameters())
-    assert set(record["wall_seconds"]) == {"seed 0, fold 0", "seed 0, fold 1"}
-    assert record["environment"]["device"] == "cpu"
-    table = pd.read_csv(results_folder / "predictions.csv")
-    columns = [f"p_{n}" for n in LABELS]
-    mean = table.groupby(["recording", "label"], as_index=False)[columns].mean()
-    guess = np.array(LABELS)[mean[columns].to_numpy().argmax(1)]
+    np.testing.assert_allclose(table[P].sum(axis=1), 1, atol=1e-5)
+    mean = table.groupby(["recording", "label"], as_index=False)[P].mean()
+    guess = np.array(LABELS)[mean[P].to_numpy().argmax(1)]
     measured = record["metrics"]["recording"]["metrics"]["balanced_accuracy"]["value"]
     assert measured == pytest.approx(balanced_accuracy_score(mean["label"], guess))
+    assert record["configuration"]["preset"]["epochs"] == 1
+    assert set(record["wall_seconds"]) == {"seed 0, fold 0", "seed 0, fold 1"}
+    assert record["environment"]["device"] == "cpu"
+    model, _ = cry_model.load_checkpoint(finished_fit / CHECKPOINT)
+    assert record["parameters"] == sum(weight.numel() for weight in model.parameters())
 
 
-def test_the_checkpoint_answers_and_carries_the_measured_numbers(
-    finished_fit, results_folder, made_up_root
-):
+def test_the_checkpoint_answers_and_carries_the_measured_numbers(finished_fit, made_up_root):
     classifier = cry_model.CryClassifier.from_pretrained(finished_fit / CHECKPOINT)
     prediction = classifier.predict(next(made_up_root.rglob("*.wav")))
     assert tuple(prediction.probabilities) == LABELS
-    record = json.loads((results_folder / "run.json").read_text())
+    record = record_in(finished_fit)
     assert prediction.evaluation.recall == record["metrics"]["recording"]["recall"]
     assert prediction.calibration == read_calibration(record["calibration"])
     assert prediction.calibration.promised == 0.8
@@ -68,216 +79,8 @@ def test_the_checkpoint_answers_and_carries_the_measured_numbers(
     assert classifier.config.training["recordings"] == 30
 
 
-def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(copied_fit, made_up_root):
-    path = copied_fit / RESULTS / "predictions.csv"
-    whole = path.read_bytes()
-    table = pd.read_csv(path)
-    table[table["fold"] == 0].to_csv(path, index=False, float_format="%.6f")
-    assert fit(made_up_root, copied_fit) == 0
-    assert path.read_bytes() == whole
-
-
-def test_other_settings_do_not_mix_with_an_earlier_run(finished_fit, made_up_root, capsys):
-    assert fit(made_up_root, finished_fit, "--preset", "paper") == 2
-    assert "other settings" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("option", [("--folds", "1"), ("--epochs", "0"), ("--epochs", "many")])
-def test_numbers_that_make_no_sense_are_refused(made_up_root, tmp_path, option, capsys):
-    assert fit(made_up_root, tmp_path, *option) == 2
-    assert option[0] in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("setting", ["colour=red", "channels=none", "channels=-1"])
-def test_settings_that_the_system_has_not_are_refused(made_up_root, tmp_path, setting, capsys):
-    assert fit(made_up_root, tmp_path, "--set", setting) == 2
-    error = capsys.readouterr().err
-    assert f"{SYSTEM} cannot be built with" in error
-    assert setting in error
-    assert "Traceback" not in error
-
-
-def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_path):
-    systems = f"{SYSTEM} improved-ecapa-tdnn-no-rse"
-    more = ["--seeds", "0", "1", "--no-checkpoint", "--protocol", "clip"]
-    assert fit(made_up_root, tmp_path, *more, system=systems) == 0
-    for system in systems.split():
-        folder = tmp_path / "results" / "donateacry" / "clip" / system
-        record = json.loads((folder / "run.json").read_text())
-        assert record["calibration"] is None  # the other pieces were heard
-        assert len(record["wall_seconds"]) == 4
-        assert record["metrics"]["recording"]["seeds"] == [0, 1]
-        assert record["metrics"]["recording"]["recordings"] == 30
-    assert not (tmp_path / "checkpoints").exists()
-    assert not (tmp_path / "folds").exists()
-
-
-def test_what_is_there_is_not_fitted_again(finished_fit, made_up_root, monkeypatch):
-    before = {p: p.read_bytes() for p in finished_fit.rglob("*.*") if p.is_file()}
-    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
-    assert fit(made_up_root, finished_fit) == 0
-    assert {p: p.read_bytes() for p in finished_fit.rglob("*.*") if p.is_file()} == before
-
-
-def test_a_seed_counts_once_and_only_if_it_is_whole(copied_fit, made_up_root):
-    folder = copied_fit / RESULTS
-
-    def measured():
-        record = json.loads((folder / "run.json").read_text())
-        return record["seeds"], record["metrics"]["recording"]["metrics"]["accuracy"]["value"]
-
-    alone = measured()
-    assert fit(made_up_root, copied_fit, "--no-checkpoint", "--seeds", "0", "0") == 0
-    table = pd.read_csv(folder / "predictions.csv")
-    assert len(table) == table["clip"].nunique() == 30
-    assert fit(made_up_root, copied_fit, "--no-checkpoint", "--seeds", "0", "1") == 0
-    assert measured()[0] == [0, 1]
-    table = pd.read_csv(folder / "predictions.csv")
-    half = table[(table["seed"] == 0) | (table["fold"] == 0)]  # as a kill would leave it
-    half.to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
-    assert fit(made_up_root, copied_fit, "--no-checkpoint", "--seeds", "0") == 0
-    assert measured() == alone
-
-
-def test_other_sound_under_the_same_names_is_other_data(
-    finished_fit, made_up_root, tmp_path, capsys
-):
-    root = tmp_path / "data"
-    shutil.copytree(made_up_root / "donateacry", root / "donateacry")
-    file = next(root.rglob("*.wav"))
-    samples, rate = soundfile.read(file)
-    soundfile.write(file, samples[::-1], rate, subtype="PCM_16")
-    assert fit(root, finished_fit) == 2
-    assert "other settings or data" in capsys.readouterr().err
-
-
-def test_the_promise_is_an_option_and_fits_nothing_again(copied_fit, made_up_root, monkeypatch):
-    table = results.read_predictions(copied_fit / RESULTS)
-    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
-    assert fit(made_up_root, copied_fit, "--coverage", "0.5") == 0
-    found = json.loads((copied_fit / RESULTS / "run.json").read_text())["calibration"]
-    expected = calibrate(table, LABELS, 0.5, dataset="donateacry", protocol="baby", folds=2)
-    assert read_calibration(found) == expected
-    assert cry_model.load_checkpoint(copied_fit / CHECKPOINT)[1].calibration == expected
-
-
-def test_two_fits_into_one_folder_do_not_mix(made_up_root, tmp_path, capsys):
-    lock = tmp_path / "state" / f"results-donateacry-baby-{SYSTEM}.lock"
-    lock.parent.mkdir(parents=True)
-    with FileLock(lock):
-        assert fit(made_up_root, tmp_path) == BUSY
-    assert "Another process writes to" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("labels", [("0", "1"), ("True", "False"), ("NA", "None")])
-def test_labels_and_groups_that_look_like_something_else(made_up_root, tmp_path, labels):
-    root = tmp_path / "mine"
-    files = sorted(made_up_root.rglob("*.wav"))[:12]
-    rows = ["file,group"]
-    for i, file in enumerate(files):
-        name = f"{labels[i % 2]}/{i}.wav"
-        (root / labels[i % 2]).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, root / name)
-        rows.append(f"{name},{('NA', '007', 'null')[i // 4]}")
-    (root / "groups.csv").write_text("\n".join(rows))
-    words = ["fit", "--system", SYSTEM, "--dataset", "folder", "--data-root", str(root)]
-    words += ["--folds", "3", "--epochs", "1", "--out", str(tmp_path), "--cache", str(tmp_path)]
-    assert main([*words, "--set", "channels=8", "stages=1", "--set", "batch=8"]) == 0
-    folder = tmp_path / "results" / "folder-mine" / "baby" / SYSTEM
-    record = json.loads((folder / "run.json").read_text())
-    # The first --set counts too.
-    small = {"channels": 8, "stages": 1}
-    assert record["configuration"]["settings"] == {**BEST_SETTINGS, **small}
-    assert record["metrics"]["recording"]["support"] == dict.fromkeys(sorted(labels), 6)
-    assert record["metrics"]["recording"]["groups"] == 3
-
-
-DAMAGES = {
-    "empty": lambda table: "",
-    "cut in a row": lambda table: table[: table.rindex(",")],
-    "cut between rows": lambda table: "".join(table.splitlines(keepends=True)[:-9]),
-    "rows twice": lambda table: table + table.split("\n", 1)[1],
-    "another column": lambda table: table.replace(f"p_{LABELS[0]}", "p_other"),
-    "no number": lambda table: table.replace(",0,0,", ",zero,0,"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_table_is_refused_before_anything_is_fitted(
-    copied_fit, made_up_root, capsys, damage
-):
-    path = copied_fit / RESULTS / "predictions.csv"
-    path.write_text(DAMAGES[damage](path.read_text()))
-    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
-    capsys.readouterr()
-    assert fit(made_up_root, copied_fit, "--seeds", "0", "1") == 2
-    said = capsys.readouterr().err
-    assert str(path) in said
-    assert "restore" in said
-    assert "epoch" not in said
-    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
-
-
-@pytest.mark.parametrize("content", ["", "[]", '{"configuration": {}}', '{"configuration": NaN}'])
-def test_a_damaged_record_is_refused_before_anything_is_fitted(
-    copied_fit, made_up_root, capsys, content
-):
-    path = copied_fit / RESULTS / "run.json"
-    path.write_text(content)
-    capsys.readouterr()
-    assert fit(made_up_root, copied_fit) == 2
-    said = capsys.readouterr().err
-    assert str(path) in said
-    assert "epoch" not in said
-
-
-def test_the_checkpoint_carries_the_hardest_protocol_measured(made_up_root, tmp_path):
-    def evaluation():
-        return cry_model.load_checkpoint(tmp_path / CHECKPOINT)[1].evaluation
-
-    assert fit(made_up_root, tmp_path, "--protocol", "recording") == 0
-    weights = next(tmp_path.rglob("model.safetensors")).read_bytes()
-    assert evaluation().protocol == "recording"
-    assert fit(made_up_root, tmp_path, "--protocol", "baby") == 0
-    assert evaluation().protocol == "baby"
-    assert fit(made_up_root, tmp_path, "--protocol", "clip") == 0
-    assert evaluation().protocol == "baby"
-    assert next(tmp_path.rglob("model.safetensors")).read_bytes() == weights
-
-
-def test_predictions_without_their_run_are_not_trusted(made_up_root, tmp_path, capsys):
-    folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEM
-    folder.mkdir(parents=True)
-    (folder / "predictions.csv").write_text("clip\n")
-    assert fit(made_up_root, tmp_path) == 2
-    assert "unknown run" in capsys.readouterr().err
-
-
-def test_several_seeds_do_not_multiply_the_recordings(results_folder):
-    table = pd.read_csv(results_folder / "predictions.csv")
-    twice = pd.concat([table, table.assign(seed=1)])
-    evaluation = score(twice, LABELS, dataset="donateacry", protocol="baby", folds=2)
-    assert evaluation.recordings == 30
-    assert set(evaluation.support.values()) == {6}
-    assert evaluation.seeds == (0, 1)
-
-
-def test_a_wrong_folder_is_one_sentence(tmp_path, capsys):
-    assert fit(tmp_path, tmp_path) == 2
-    error = capsys.readouterr().err
-    assert "There are no recordings in" in error
-    assert "Traceback" not in error
-
-
-def test_without_a_folder_it_asks_for_one(monkeypatch, tmp_path, capsys):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CRY_DATA", raising=False)
-    assert main(["fit", "--system", SYSTEM, "--dataset", "donateacry"]) == 2
-    assert "--data-root" in capsys.readouterr().err
-
-
-def test_each_fold_answers_for_what_it_has_not_heard(finished_fit, results_folder, made_up_root):
-    table = pd.read_csv(results_folder / "predictions.csv")
+def test_each_fold_answers_for_what_it_has_not_heard(finished_fit, made_up_root):
+    table = pd.read_csv(finished_fit / RESULTS / "predictions.csv")
     folds = list(saved_folds(finished_fit, "donateacry", "baby", SYSTEM))
     assert [(seed, fold) for seed, fold, _ in folds] == [(0, 0), (0, 1)]
     clips = find_corpus("donateacry", None, made_up_root / "cache", BEST.front_end).clips
@@ -286,20 +89,224 @@ def test_each_fold_answers_for_what_it_has_not_heard(finished_fit, results_folde
         tested = table[table["fold"] == fold]
         names = set(tested["recording"])
         part = clips.subset([i for i, it in enumerate(clips.items) if it.recording in names])
-        front_end = cry_model.FrontEnd(config.front_end)
-        again = np.concatenate(piece_probabilities(model, front_end, part))
-        written = tested[[f"p_{label}" for label in config.labels]].to_numpy()
-        np.testing.assert_allclose(again, written, atol=2e-6)
+        again = piece_probabilities(model, cry_model.FrontEnd(config.front_end), part)
+        np.testing.assert_allclose(np.concatenate(again), tested[P].to_numpy(), atol=2e-6)
         facts = config.training
         assert (facts["seed"], facts["fold"], facts["folds"]) == (0, fold, 2)
         assert (facts["protocol"], facts["recordings"]) == ("baby", 30 - len(names))
 
 
+def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_path):
+    systems = f"{SYSTEM} improved-ecapa-tdnn-no-rse"
+    more = ["--seeds", "0", "1", "--no-checkpoint", "--protocol", "clip"]
+    assert fit(made_up_root, tmp_path, *more, system=systems) == 0
+    for system in systems.split():
+        record = record_in(tmp_path, RESULTS.parents[1] / "clip" / system)
+        assert record["calibration"] is None  # the other pieces were heard
+        assert len(record["wall_seconds"]) == 4
+        assert record["metrics"]["recording"]["seeds"] == [0, 1]
+        assert record["metrics"]["recording"]["support"] == dict.fromkeys(LABELS, 6)
+    assert not (tmp_path / "checkpoints").exists()
+    assert not (tmp_path / "folds").exists()
+
+
+@pytest.mark.parametrize("labels", [("0", "1"), ("True", "False"), ("NA", "None")])
+def test_labels_and_groups_that_look_like_something_else(made_up_root, tmp_path, labels):
+    root, rows = tmp_path / "mine", ["file,group"]
+    for i, file in enumerate(sorted(made_up_root.rglob("*.wav"))[:12]):
+        (root / labels[i % 2]).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, root / labels[i % 2] / f"{i}.wav")
+        rows.append(f"{labels[i % 2]}/{i}.wav,{('NA', '007', 'null')[i // 4]}")
+    (root / "groups.csv").write_text("\n".join(rows))
+    more = ["--dataset", "folder", "--folds", "3", "--set", "batch=8"]
+    assert fit(root, tmp_path, *more) == 0
+    record = record_in(tmp_path, f"results/folder-mine/baby/{SYSTEM}")
+    small = {"channels": 8, "stages": 1}  # the first --set counts too
+    assert record["configuration"]["settings"] == {**BEST_SETTINGS, **small}
+    assert record["metrics"]["recording"]["support"] == dict.fromkeys(sorted(labels), 6)
+    assert record["metrics"]["recording"]["groups"] == 3
+
+
+def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    more = ("--track", "--epochs", "2", "--set", "validation=0.34")
+    assert fit(made_up_root, tmp_path, *more) == 0
+    folder = tmp_path / "curves" / "donateacry" / "baby" / SYSTEM
+    fits = {"seed 0, fold 0", "seed 0, fold 1", "seed 0, all recordings"}
+    assert {path.name for path in folder.iterdir()} == fits
+    curves = events.EventAccumulator(str(folder / "seed 0, fold 0")).Reload()
+    tags = {"loss", "rate", "validation loss", "validation balanced accuracy"}
+    assert set(curves.Tags()["scalars"]) == tags
+    assert [event.step for event in curves.Scalars("loss")][:2] == [1, 2]
+
+
+def test_tensorboard_that_is_not_installed_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr("train.fit.devices.is_tensorboard_available", lambda: False)
+    with pytest.raises(DataError, match="pip install tensorboard"):
+        make_accelerator("cpu", curves=tmp_path)
+
+
+# On from what is there
+
+
+def test_what_is_there_is_not_fitted_again(finished_fit, made_up_root, nothing_is_fitted):
+    before = everything_in(finished_fit)
+    assert fit(made_up_root, finished_fit) == 0
+    assert everything_in(finished_fit) == before
+
+
+def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(copied_fit, made_up_root):
+    path = copied_fit / RESULTS / "predictions.csv"
+    whole, table = path.read_bytes(), pd.read_csv(path)
+    table[table["fold"] == 0].to_csv(path, index=False, float_format="%.6f")
+    assert fit(made_up_root, copied_fit) == 0
+    assert path.read_bytes() == whole
+
+
 def test_what_results_have_is_not_fitted_again_for_its_weights(
-    copied_fit, made_up_root, monkeypatch
+    copied_fit, made_up_root, nothing_is_fitted
 ):
     folder = next(folder for *_, folder in saved_folds(copied_fit, "donateacry", "baby", SYSTEM))
     (folder / "config.json").unlink()  # as if the writing had been cut off
-    monkeypatch.setattr("train.fit.trainer.fit", None)  # would be called
     assert fit(made_up_root, copied_fit, "--save-folds") == 0
     assert [fold for _, fold, _ in saved_folds(copied_fit, "donateacry", "baby", SYSTEM)] == [1]
+
+
+FORMER = {
+    "samples_per_epoch": "draws",
+    "class_balance": "balance",
+    "mil_candidates": "tries",
+    "ema_decay": "average",
+}
+
+
+def test_what_the_last_release_wrote_is_gone_on_with(copied_fit, made_up_root, nothing_is_fitted):
+    """Its preset had other names for four fields."""
+    for path in (copied_fit / RESULTS / "run.json", copied_fit / CHECKPOINT / "config.json"):
+        text = path.read_text()
+        for name, former in FORMER.items():
+            assert text.count(f'"{name}"') == 1
+            text = text.replace(f'"{name}"', f'"{former}"')
+        path.write_text(text)
+    assert fit(made_up_root, copied_fit) == 0
+    assert record_in(copied_fit)["configuration"]["preset"]["ema_decay"] == BEST.ema_decay
+    given = ["calibrate", copied_fit / RESULTS, "--checkpoint", copied_fit / CHECKPOINT]
+    assert main([str(word) for word in given]) == 0
+
+
+def test_the_promise_is_an_option_and_fits_nothing_again(
+    copied_fit, made_up_root, nothing_is_fitted
+):
+    table = results.read_predictions(copied_fit / RESULTS)
+    assert fit(made_up_root, copied_fit, "--coverage", "0.5") == 0
+    expected = calibrate(table, LABELS, 0.5, dataset="donateacry", protocol="baby", folds=2)
+    assert read_calibration(record_in(copied_fit)["calibration"]) == expected
+    assert cry_model.load_checkpoint(copied_fit / CHECKPOINT)[1].calibration == expected
+
+
+def test_a_seed_counts_once_and_only_if_it_is_whole(copied_fit, made_up_root):
+    path = copied_fit / RESULTS / "predictions.csv"
+
+    def measured(*seeds):
+        assert fit(made_up_root, copied_fit, "--no-checkpoint", "--seeds", *seeds) == 0
+        record = record_in(copied_fit)
+        return record["seeds"], record["metrics"]["recording"]["metrics"]["accuracy"]["value"]
+
+    alone = measured("0", "0")
+    table = pd.read_csv(path)
+    assert len(table) == table["clip"].nunique() == 30
+    assert measured("0", "1")[0] == [0, 1]
+    table = pd.read_csv(path)
+    half = table[(table["seed"] == 0) | (table["fold"] == 0)]  # as a kill would leave it
+    half.to_csv(path, index=False, float_format="%.6f")
+    assert measured("0") == alone
+
+
+def test_the_checkpoint_carries_the_hardest_protocol_measured(made_up_root, tmp_path):
+    weights = set()
+    for protocol, hardest in (("recording", "recording"), ("baby", "baby"), ("clip", "baby")):
+        assert fit(made_up_root, tmp_path, "--protocol", protocol) == 0
+        evaluation = cry_model.load_checkpoint(tmp_path / CHECKPOINT)[1].evaluation
+        assert evaluation.protocol == hardest
+        weights.add((tmp_path / CHECKPOINT / "model.safetensors").read_bytes())
+    assert len(weights) == 1
+
+
+# Choices within the training part of a fold never see what it tests
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_nothing_that_the_outer_fold_tests_is_left(clips, protocol):
+    units = cut_before_splitting(clips, BEST.front_end) if protocol == "clip" else clips
+    key = PROTOCOLS[protocol]
+    part = OuterFold(1, 3).training_part(units, protocol, 2)
+    tested = units.subset(np.flatnonzero(split(units.items, protocol, 3, 0) == 1))
+    assert len(part.items) + len(tested.items) == len(units.items)
+    assert not {key(item) for item in part.items} & {key(item) for item in tested.items}
+
+
+def test_official_folds_are_dealt_out_whole_and_what_a_test_part_leaves_anew(clips):
+    items = tuple(replace(item, fold=i % 5) for i, item in enumerate(clips.items))
+    part = OuterFold(2, 5).training_part(replace(clips, items=items), "recording", 2)
+    was = {item.recording: item.fold for item in items}
+    permuted = {(was[item.recording], item.fold) for item in part.items}
+    assert permuted == {(0, 0), (1, 1), (3, 0), (4, 1)}
+    tested = {item.group for item in clips.items[::6]}
+    items = tuple(replace(i, fold=0 if i.group in tested else ONLY_LEARNT) for i in clips.items)
+    part = OuterFold(0, 1).training_part(replace(clips, items=items), "baby", 2)
+    assert {item.group for item in part.items} == {item.group for item in items} - tested
+    assert set(split(part.items, "baby", 2, 0)) == {0, 1}
+
+
+def test_a_trial_is_scored_on_inner_folds_and_keeps_no_final_model(made_up_root, tmp_path, clips):
+    more = ("--folds", "3", "--outer-fold", "0", "--save-folds")
+    assert fit(made_up_root, tmp_path, *more) == 0
+    table = pd.read_csv(tmp_path / RESULTS / "predictions.csv")
+    tested = np.flatnonzero(split(clips.items, "baby", 3, 0) == 0)
+    assert set(table["fold"]) == {0, 1}
+    names = {item.recording for item in clips.items} - {clips.items[i].recording for i in tested}
+    assert set(table["recording"]) == names
+    assert record_in(tmp_path)["configuration"]["within"]["fold"] == 0
+    assert not (tmp_path / "checkpoints").exists()
+    (_, _, folder), _ = saved_folds(tmp_path, "donateacry", "baby", SYSTEM)
+    assert cry_model.load_checkpoint(folder)[1].training["within"]["fold"] == 0
+
+
+# Where nothing is installed but torch and a few more
+
+ABSENT = ("gradio", "plotly", "librosa", "soundfile", "av", "soxr", "matplotlib", "tensorboard")
+BARE = f"""
+import sys
+sys.modules.update(dict.fromkeys({ABSENT}))  # each import of one raises ImportError
+from train.__main__ import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def bare(*given):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("CRY_DATA", None)
+    return subprocess.run(
+        [sys.executable, "-c", BARE, *map(str, given)],
+        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["its dataset", "its file"])
+def test_a_fit_from_a_prepared_corpus_needs_no_audio_library(made_up_root, tmp_path, by):
+    prepare(DATASETS["donateacry"], made_up_root, tmp_path, BEST.front_end)
+    path = cache_path(tmp_path, "donateacry", BEST.front_end)
+    dataset = "donateacry" if by == "its dataset" else path
+    given = words(made_up_root, tmp_path, "--cache", tmp_path, "--dataset", dataset)
+    where = given.index("--data-root")
+    done = bare(*given[:where], *given[where + 2 :])
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / CHECKPOINT / "model.safetensors").exists()
+
+
+def test_without_decoders_it_says_what_is_missing(made_up_root, tmp_path):
+    done = bare(*words(made_up_root, tmp_path, "--cache", tmp_path))
+    assert done.returncode == 2
+    assert re.search("without the package '(av|soundfile)'", done.stderr)
+    assert "Traceback" not in done.stderr

@@ -33,23 +33,14 @@ def checkpoint(tmp_path):
     return tmp_path / CHECKPOINT
 
 
-def refused_before_the_fit(done, folder, *words):
-    assert done.status == 2
-    assert len(done.err.strip().splitlines()) == 1, done.err
-    for word in words:
-        assert word in done.err
-    assert list(folder.iterdir()) == []
-    return True
-
-
 def test_what_was_fitted_is_published_with_its_numbers(hub, fit, checkpoint):
     done = fit(*TO, "--private")
     assert done.status == 0, done.err
     repository = hub.repositories["models/user/cry"]
     assert repository.private
     files = repository.files()
-    assert files[WEIGHTS] == (checkpoint / WEIGHTS).read_bytes()
-    assert files[CONFIG] == (checkpoint / CONFIG).read_bytes()
+    for name in (WEIGHTS, CONFIG):
+        assert files[name] == (checkpoint / name).read_bytes()
     evaluation = cry_model.load_checkpoint(checkpoint)[1].evaluation
     assert f"{evaluation.metrics['balanced_accuracy'].value:.3f}" in files["README.md"].decode()
     assert f"Published: {hub.url}/user/cry/commit/" in done.out
@@ -58,37 +49,32 @@ def test_what_was_fitted_is_published_with_its_numbers(hub, fit, checkpoint):
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "how", "said"),
     [
-        (("--private",), "name a place with --publish"),
-        ((*TO, "--no-checkpoint"), "leave out --no-checkpoint"),
-        ((*TO, "--outer-fold", "0"), "leave out --no-checkpoint, --outer-fold"),
-        (("--publish", "cry"), "no name for a repository"),
+        (("--private",), {}, "name a place with --publish"),
+        ((*TO, "--no-checkpoint"), {}, "leave out --no-checkpoint, --outer-fold and --permute-"),
+        ((*TO, "--outer-fold", "0"), {}, "leave out --no-checkpoint, --outer-fold and --permute-"),
+        ((*TO, "--permute-labels", "4"), {}, "leave out --no-checkpoint, --outer-fold and --perm"),
+        (("--publish", "cry"), {}, "no name for a repository"),
+        (TO, {"system": "all"}, "sends one system"),
+        (TO, {"system": f"{SYSTEM} resnet18"}, "sends one system"),
+        (TO, {"token": None}, "no access token"),
+        (TO, {"token": "hf_wrong"}, "refused the access token"),
+        (TO, {"token": READER}, "only read"),
+        ((*TO, "--private"), {"public": True}, "settings"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_the_fit(hub, fit, tmp_path, more, said):
-    assert refused_before_the_fit(fit(*more), tmp_path, said)
-    assert hub.requests == []
-
-
-@pytest.mark.parametrize("system", ["all", f"{SYSTEM} resnet18"])
-def test_several_systems_do_not_go_into_one_repository(hub, fit, tmp_path, system):
-    assert refused_before_the_fit(fit(*TO, system=system), tmp_path, "one system", "train publish")
-    assert hub.requests == []
-
-
-@pytest.mark.parametrize(
-    ("token", "said"),
-    [(None, "no access token"), ("hf_wrong", "refused the access token"), (READER, "only read")],
-)
-def test_a_token_that_will_not_do_is_found_before_the_fit(hub, fit, tmp_path, token, said):
-    assert refused_before_the_fit(fit(*TO, token=token), tmp_path, said)
-    assert hub.repositories == {}
-
-
-def test_a_public_repository_for_what_is_private_is_found_before_the_fit(hub, fit, tmp_path):
-    hub.repositories["models/user/cry"] = Repository()
-    assert refused_before_the_fit(fit(*TO, "--private"), tmp_path, "public", "settings")
+def test_what_will_not_do_is_found_before_the_fit(hub, fit, tmp_path, more, how, said):
+    how = dict(how)
+    if how.pop("public", False):
+        hub.repositories["models/user/cry"] = Repository()
+    before = dict(hub.repositories)
+    done = fit(*more, **how)
+    assert done.status == 2
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    assert said in done.err
+    assert list(tmp_path.iterdir()) == []
+    assert hub.repositories == before
 
 
 def kept(message, folder):
@@ -105,8 +91,7 @@ def test_what_was_not_allowed_is_kept_and_the_command_that_is_named_sends_it(
     assert done.status == 2
     assert "no permission" in done.err
     assert hub.repositories == {}
-    command = kept(done.err, checkpoint)
-    assert everything[1].train(*command, token=WRITER).status == 0
+    assert everything[1].train(*kept(done.err, checkpoint), token=WRITER).status == 0
     repository = hub.repositories["models/user/cry"]
     assert repository.private
     assert repository.files()[WEIGHTS] == (checkpoint / WEIGHTS).read_bytes()

@@ -9,6 +9,7 @@ import pytest
 from cry_model.frontend import FrontEnd, FrontEndConfig
 from tests.cry_model.encode import encode
 from tests.train.folders import RATE, cry, groups, table, touch, write
+from tests.train.small_fit import SYSTEM
 from train.__main__ import main
 from train.cli.prepare import cautions
 from train.data.cache import prepare, with_folds
@@ -17,7 +18,12 @@ from train.data.corpus import DataError
 from train.data.datasets import DATASETS, folder
 from train.data.splits import split
 
-SYSTEM = "improved-ecapa-tdnn-no-mca"  # the smallest
+
+def fill(root, *labels, seeds=range(99)):
+    """Write one cry of a second a label: ``<label>/<number>.wav``."""
+    for i, (label, seed) in enumerate(zip(labels, seeds, strict=False)):
+        write(root / label / f"{i}.wav", cry(seed, 1.0))
+    return root
 
 
 @pytest.fixture
@@ -29,22 +35,24 @@ def cries(tmp_path):
     return tmp_path
 
 
-def regrouped(root):
-    corpus = folder.read(root)
-    items = DATASETS["folder"].regroup(load_clips(corpus, FrontEnd(FrontEndConfig())))
-    return groups(replace(corpus, items=items))
+def test_the_same_sound_is_one_group_unless_a_table_says_otherwise(cries):
+    def regrouped():
+        corpus = folder.read(cries)
+        items = DATASETS["folder"].regroup(load_clips(corpus, FrontEnd(FrontEndConfig())))
+        return groups(replace(corpus, items=items))
+
+    names = ("hungry/a.wav", "tired/b.wav", "tired/c.mp3")
+    assert regrouped() == dict(zip(names, (names[0], names[1], names[0]), strict=True))
+    table(cries, *(f"{name},{group}" for name, group in zip(names, "xxy", strict=True)))
+    assert regrouped() == dict(zip(names, "xxy", strict=True))
 
 
-def test_without_a_table_the_same_sound_is_one_group_and_groups_of_a_table_stay(cries):
-    assert regrouped(cries) == {
-        "hungry/a.wav": "hungry/a.wav", "tired/c.mp3": "hungry/a.wav", "tired/b.wav": "tired/b.wav",
-    }  # fmt: skip
-    table(cries, "hungry/a.wav,x", "tired/b.wav,x", "tired/c.mp3,y")
-    assert regrouped(cries) == {"hungry/a.wav": "x", "tired/b.wav": "x", "tired/c.mp3": "y"}
+# What is said
 
 
-def prepared(root):
-    return prepare(DATASETS["folder"], root, root / ".cache", FrontEndConfig())[0]
+def said(root, folds=2):
+    data, _ = prepare(DATASETS["folder"], root, root / ".cache", FrontEndConfig())
+    return data, "\n".join(cautions(data, folds))
 
 
 def test_prepare_prints_every_label(cries, tmp_path_factory, capsys):
@@ -64,22 +72,24 @@ def test_prepare_prints_every_label(cries, tmp_path_factory, capsys):
 
 
 @pytest.mark.parametrize(
-    "twin", ["Hungry", "hungry ", "HUN GRY", "\uff48ungry", "hun-gry", "hun_gry", "other"]
+    "twin", ["Hungry", "hungry ", "HUN GRY", "\uff48ungry", "hun-gry", "hun_gry"]
 )
-def test_labels_that_differ_by_little_are_pointed_out_and_no_others(tmp_path, twin):
-    for i in range(6):
-        write(tmp_path / ("hungry", twin, "tired")[i % 3] / f"{i}.wav", cry(i, 1.0))
-    said = f"Please check: the labels {', '.join(map(repr, sorted(['hungry', twin])))} differ only"
-    found = cautions(prepared(tmp_path), 2)
-    assert found == ([] if twin == "other" else [f"{said} by case or blanks."])
+def test_labels_that_differ_by_little_are_pointed_out(tmp_path, twin):
+    data, found = said(fill(tmp_path, "hungry", twin, "tired"))
+    assert f"the labels {', '.join(map(repr, sorted(['hungry', twin])))} differ only" in found
+    assert "'tired'" not in found
+    assert len(data.corpus.labels) == 3
+
+
+def test_nothing_is_said_of_a_sound_corpus(tmp_path):
+    table(fill(tmp_path, *"abab"), *(f"{'ab'[i % 2]}/{i}.wav,{i}" for i in range(4)))
+    assert said(tmp_path)[1] == ""
 
 
 def test_groups_that_differ_by_little_and_sounds_in_two_are_pointed_out(tmp_path):
-    for i, seed in enumerate([0, 1, 2, 0]):
-        write(tmp_path / "ab"[i % 2] / f"{i}.wav", cry(seed, 1.0))
+    fill(tmp_path, *"abab", seeds=[0, 1, 2, 0])
     table(tmp_path, "a/0.wav,Baby 1", "b/1.wav,baby 1", "a/2.wav,x", "b/3.wav,x")
-    data = prepared(tmp_path)
-    found = "\n".join(cautions(data, 2))
+    data, found = said(tmp_path)
     assert "the groups 'Baby 1', 'baby 1' differ" in found
     assert "one sound has two labels: a/0.wav and b/3.wav." in found
     assert "one sound has two groups: a/0.wav and b/3.wav." in found
@@ -90,51 +100,60 @@ def test_groups_that_differ_by_little_and_sounds_in_two_are_pointed_out(tmp_path
 def test_all_unreadable_gives_a_reason(tmp_path):
     touch(tmp_path / "a" / "1.wav", tmp_path / "b" / "1.wav")
     with pytest.raises(DataError, match=r"could be read\. Of a/1\.wav: The recording is empty"):
-        prepared(tmp_path)
+        said(tmp_path)
 
 
 # A fit
+
+
+def fit(root, out, *more, systems=(SYSTEM,), status=0):
+    words = ["fit", "--system", *systems, "--dataset", "folder", "--data-root", str(root)]
+    words += ["--cache", str(root.parent / "cache"), "--out", str(out), "--epochs", "1"]
+    assert main([*words, "--set", "channels=8", "stages=1", "--set", "batch=8", *more]) == status
+
+
+def found_in(out):
+    place = out / "results" / "folder-ward" / "baby" / SYSTEM
+    return pd.read_csv(place / "predictions.csv"), json.loads((place / "run.json").read_text())
+
+
+def test_babies_that_nothing_names_are_pointed_out_once(tmp_path, capsys):
+    root, systems = fill(tmp_path / "ward", *"abab"), (SYSTEM, "improved-ecapa-tdnn-no-rse")
+    for protocol, times in (("baby", 1), ("recording", 0)):
+        more = ("--protocol", protocol, "--folds", "2", "--no-checkpoint")
+        fit(root, tmp_path / "out", *more, systems=systems)
+        assert capsys.readouterr().out.count("nothing names the babies") == times
 
 
 @pytest.fixture(scope="module")
 def split_root(tmp_path_factory):
     """Six recordings to learn from, one of which is also one of the four to test."""
     root = tmp_path_factory.mktemp("split") / "ward"
-    for i in range(6):
-        write(root / "train" / "ab"[i % 2] / f"{i}.wav", cry(i, 1.0))
-    for i, seed in enumerate([6, 7, 8, 1]):
-        write(root / "test" / "ab"[i % 2] / f"{i}.wav", cry(seed, 1.0))
+    fill(root / "train", *"ababab")
+    fill(root / "test", *"abab", seeds=[6, 7, 8, 1])
     return root
 
 
-def fit(root, out, *more):
-    words = ["fit", "--system", SYSTEM, "--dataset", "folder", "--data-root", str(root)]
-    words += ["--cache", str(root.parent / "cache"), "--out", str(out), "--epochs", "1"]
-    assert main([*words, "--set", "channels=16", "batch=8", *more]) == 0
-    place = out / "results" / "folder-ward" / "baby" / SYSTEM
-    return pd.read_csv(place / "predictions.csv"), json.loads((place / "run.json").read_text())
-
-
 def test_a_fit_learns_from_one_part_and_tests_the_other(split_root, tmp_path, capsys):
-    table, record = fit(split_root, tmp_path, "--save-folds")
-    printed = capsys.readouterr().out
+    fit(split_root, tmp_path, "--save-folds")
+    (table, record), printed = found_in(tmp_path), capsys.readouterr().out
     tested = {path.relative_to(split_root).as_posix() for path in split_root.glob("test/*/*")}
     assert set(table["recording"]) == tested
     assert set(table["label"]) == {"a", "b"}
     assert [name for name in table if name.startswith("p_")] == ["p_a", "p_b"]
     assert record["metrics"]["recording"]["folds"] == 1
-    assert record["metrics"]["recording"]["recordings"] == 4
-    assert record["calibration"]["recordings"] == 4
+    assert record["metrics"]["recording"]["recordings"] == record["calibration"]["recordings"] == 4
     (kept,) = tmp_path.glob("folds/**/config.json")
     assert json.loads(kept.read_text())["training"]["recordings"] == 5  # not the copy of test's
     assert "6 recordings are learnt from, 4 are tested" in printed
     assert "1 recordings share a group or their sound with the test part" in printed
-    again, _ = fit(split_root, tmp_path)  # goes on with what is there
-    pd.testing.assert_frame_equal(table, again)
+    fit(split_root, tmp_path)  # goes on with what is there
+    pd.testing.assert_frame_equal(table, found_in(tmp_path)[0])
 
 
 def test_a_number_of_folds_cross_validates_over_everything(split_root, tmp_path):
-    table, record = fit(split_root, tmp_path, "--folds", "2", "--no-checkpoint")
+    fit(split_root, tmp_path, "--folds", "2", "--no-checkpoint")
+    table, record = found_in(tmp_path)
     assert table["recording"].nunique() == 10
     assert record["metrics"]["recording"]["folds"] == 2
     assert table.groupby("group")["fold"].nunique().max() == 1
@@ -142,11 +161,11 @@ def test_a_number_of_folds_cross_validates_over_everything(split_root, tmp_path)
 
 @pytest.mark.parametrize("broken", ["train", "test"])
 def test_a_part_of_which_nothing_can_be_read_is_no_part(tmp_path, broken):
-    for i, part in enumerate(["train", "test"]):
-        for j in range(4):
-            file = write(tmp_path / part / "ab"[j % 2] / f"{j}.wav", cry(4 * i + j, 1.0))
-            if part == broken:
-                file.write_bytes(b"no sound")
-    whole, folds = with_folds(prepared(tmp_path), "baby", None)
+    fill(tmp_path / "ward" / "train", *"abab")
+    fill(tmp_path / "ward" / "test", *"abab", seeds=range(4, 8))
+    for file in (tmp_path / "ward" / broken).rglob("*.wav"):
+        file.write_bytes(b"no sound")
+    data, _ = prepare(DATASETS["folder"], tmp_path / "ward", tmp_path / "cache", FrontEndConfig())
+    whole, folds = with_folds(data, "baby", None)
     assert folds == 5
     assert sorted(split(whole.clips.items, "baby", 2, 0)) == [0, 0, 1, 1]

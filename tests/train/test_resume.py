@@ -1,39 +1,41 @@
-"""A fit that was killed ends with the same weights, bit for bit, as one never interrupted."""
+"""A fit that was killed, stopped, or met a full disk goes on, to the same weights bit for bit."""
 
+import errno
 import itertools
 import json
 import os
 import random
+import resource
+import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.conftest import ROOT
 from tests.train.killed_fit import arguments
-from tests.train.small_fit import CHECKPOINT, RESULTS
-from train.__main__ import main
+from tests.train.small_fit import CHECKPOINT, RESULTS, started
+from train.__main__ import main, sentence
 from train.data.corpus import DataError
 from train.fit.devices import as_found, ask_for_determinism
 from train.fit.presets import BEST
 from train.fit.state import TrainingState
 
-ROOT = Path(__file__).parents[2]
-
 
 def outcome(out):
     """What a run leaves, by name."""
-    folders = [out / RESULTS, out / CHECKPOINT]
-    names = ["predictions.csv", "model.safetensors"]
+    folders, names = (out / RESULTS, out / CHECKPOINT), ("predictions.csv", "model.safetensors")
     return {p.name: p.read_bytes() for f in folders for p in f.iterdir() if p.name in names}
 
 
 @pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_weights(made_up_root, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert main(arguments(str(made_up_root), str(whole))) == 0
+    assert main(arguments(made_up_root, whole)) == 0
     seed = random.randrange(10**6)
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     done = subprocess.run(
@@ -48,71 +50,11 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(made_up_root, tm
     assert not list(killed.rglob("*.pt"))  # what is done needs no state
 
 
-@pytest.fixture
-def threads():
-    """Sets their number, which is as before at the end."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-def broken_off(root, out, monkeypatch, epoch):
-    """A small fit of 2 folds of 2 epochs, stopped after so many of all these."""
-    words = arguments(str(root), str(out))
-    words[words.index("--epochs") + 1] = "2"
-    words += ["--precision", "float32", "--no-checkpoint", "--set", "validation=0", "patience=0"]
-    count = itertools.count(1)
-
-    def stop(_):
-        if next(count) == epoch:
-            raise KeyboardInterrupt
-        return {}
-
-    with monkeypatch.context() as patch:
-        patch.setattr("train.fit.trainer.curves", stop)
-        assert main(words) == 130
-    return words
-
-
-@pytest.mark.parametrize(
-    ("epoch", "now"),
-    [(1, 1), (1, 2), (3, 2)],
-    ids=["same threads", "within a fold", "after a fold"],
-)
-def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
-    made_up_root, tmp_path, monkeypatch, capsys, threads, epoch, now
-):
-    threads(1)
-    words = broken_off(made_up_root, tmp_path, monkeypatch, epoch)
-    capsys.readouterr()
-    threads(now)
-    if now != 1:
-        assert main([*words, "--deterministic"]) == 2
-        error = capsys.readouterr().err
-        assert "OMP_NUM_THREADS=1" in error
-        assert "Traceback" not in error
-    assert main(words) == 0
-    assert ("OMP_NUM_THREADS=1" in capsys.readouterr().err) == (now != 1)
-    record = json.loads((tmp_path / RESULTS / "run.json").read_text())
-    assert record["environment"]["threads"] == now
-    assert main([*words, "--deterministic"]) == 0  # nothing is left to do
-
-
-def test_threads_do_not_matter_where_a_gpu_computes(tmp_path):
-    state = TrainingState(tmp_path / "fit.pt", "this", threads=4)
-    state.save({"epoch": 1})
-    with as_found():
-        ask_for_determinism()
-        assert replace(state, threads=None).load() == {"epoch": 1}
-        with pytest.raises(DataError, match="threads at 4, and it is 8 now"):
-            replace(state, threads=8).load()
-
-
 class Stop(Exception):
     """Ends a fit after an epoch, as Ctrl-C does."""
 
 
-@pytest.mark.parametrize("changes", [{}, {"average": 0.0, "weight_decay": 0.0}])
+@pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.0, "weight_decay": 0.0}])
 def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
     preset = replace(BEST, epochs=2, batch=8, **changes)
     whole, _ = fitted(preset, channels=8, stages=1)
@@ -138,11 +80,133 @@ def test_a_state_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
     assert state.load() == {"epoch": 1}
     with pytest.raises(DataError, match="other settings or data"):
         replace(state, identity="that").load()
-    state.path.write_bytes(state.path.read_bytes()[:100])
-    with pytest.raises(DataError, match="damaged"):
-        state.load()
-    state.path.write_bytes(b"nonsense")
-    with pytest.raises(DataError, match="damaged"):
-        state.load()
+    for damaged in (state.path.read_bytes()[:100], b"nonsense"):
+        state.path.write_bytes(damaged)
+        with pytest.raises(DataError, match="damaged"):
+            state.load()
     state.delete()
     assert state.load() is None
+
+
+# Other threads add up in another order
+
+
+@pytest.fixture
+def threads():
+    """Sets their number, which is as before at the end."""
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("epoch", "now"),
+    [(1, 1), (1, 2), (3, 2)],
+    ids=["same threads", "within a fold", "after a fold"],
+)
+def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
+    made_up_root, tmp_path, monkeypatch, capsys, threads, epoch, now
+):
+    """Of two folds of two epochs, stopped after so many of all these."""
+    words = arguments(made_up_root, tmp_path)
+    words[words.index("--epochs") + 1] = "2"
+    words += ["--precision", "float32", "--no-checkpoint", "--set", "validation=0", "patience=0"]
+    count = itertools.count(1)
+
+    def stop(_):
+        if next(count) == epoch:
+            raise KeyboardInterrupt
+        return {}
+
+    threads(1)
+    with monkeypatch.context() as patch:
+        patch.setattr("train.fit.trainer.curves", stop)
+        assert main(words) == 130
+    capsys.readouterr()
+    threads(now)
+    if now != 1:
+        assert main([*words, "--deterministic"]) == 2
+        assert "OMP_NUM_THREADS=1" in capsys.readouterr().err
+    assert main(words) == 0
+    assert ("OMP_NUM_THREADS=1" in capsys.readouterr().err) == (now != 1)
+    record = json.loads((tmp_path / RESULTS / "run.json").read_text())
+    assert record["environment"]["threads"] == now
+    assert main([*words, "--deterministic"]) == 0  # nothing is left to do
+
+
+def test_threads_do_not_matter_where_a_gpu_computes(tmp_path):
+    state = TrainingState(tmp_path / "fit.pt", "this", threads=4)
+    state.save({"epoch": 1})
+    with as_found():
+        ask_for_determinism()
+        assert replace(state, threads=None).load() == {"epoch": 1}
+        with pytest.raises(DataError, match="threads at 4, and it is 8 now"):
+            replace(state, threads=8).load()
+
+
+# Trouble: one sentence, and nothing is lost
+
+
+def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path):
+    state = TrainingState(tmp_path / "fit.pt", "this")
+    state.save({"epoch": 1})
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:  # the system itself refuses to let the file grow
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
+        with pytest.raises(OSError, match="File too large") as caught:
+            state.save({"epoch": 2, "blob": "x" * 100_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert state.load() == {"epoch": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["fit.pt"]
+    assert "disk is full" in sentence(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EROFS, "may not be written"),
+        (errno.EIO, "cannot be used"),
+    ],
+)
+def test_trouble_in_the_middle_of_a_run(made_up_root, tmp_path, monkeypatch, capsys, number, said):
+    whole = Path.write_bytes
+
+    def fail(self, data):
+        if self.name.endswith(".pt.part"):
+            whole(self, data[:100])
+            raise OSError(number, os.strerror(number), str(self))
+        return whole(self, data)
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    assert main(arguments(made_up_root, tmp_path)) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert said in error
+    assert str(tmp_path) in error
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_an_output_that_is_no_folder_is_refused_before_training(made_up_root, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert main(arguments(made_up_root, tmp_path / "out")) == 2
+    error = capsys.readouterr().err
+    assert "epoch" not in error
+    assert "cannot be used" in error.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_a_sentence_and_the_state_is_kept(made_up_root, tmp_path):
+    words = arguments(made_up_root, tmp_path)
+    with started(*words, "epochs=1000", "patience=0") as process:
+        end = time.monotonic() + 120
+        while not list(tmp_path.rglob("*.pt")) and time.monotonic() < end:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    assert len(list(tmp_path.rglob("*.pt"))) == 1

@@ -22,11 +22,10 @@ from train.data.clips import permute_labels
 from train.data.corpus import DataError
 from train.data.datasets import DATASETS, folder
 from train.data.splits import PROTOCOLS, OuterFold
+from train.fit.cross_validation import saved_folds
 from train.fit.devices import make_accelerator
-from train.fit.experiment import Experiment
-from train.fit.fold_checkpoints import saved_folds
 from train.fit.presets import usual_preset
-from train.fit.run import Run
+from train.fit.run import Experiment, Run
 from train.scoring import results
 from train.studies.attention_ablation import AttentionEffect, ablations, measure
 

@@ -20,7 +20,7 @@ from train.data.datasets import challenge6
 from train.data.datasets import unlabelled as cries
 from train.data.feature_tables import ALL, read_table
 from train.fit.presets import FEATURES
-from train.fit.weights import digest
+from train.fit.state import digest
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
 from train.studies.adaptation import adapt, adapted, embed, without_layer

@@ -1,13 +1,12 @@
 """``python -m train grid``."""
 
 import contextlib
-import io
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -18,21 +17,21 @@ from accelerate import Accelerator
 
 from cry_model.checkpoint import CheckpointError
 from cry_model.registry import ON_SPECTROGRAMS
+from train.cli.fit import check, make_device, names_of, plan, recordings, resolve, systems_of
 from train.cli.options import (
-    WHAT,
-    WHERE,
+    WITH_TABLES,
     Checkpoint,
     FitOptions,
     FittingOptions,
     Protocols,
     Seeds,
     Systems,
-    flag,
-    option,
+    one_of,
     spelling,
+    what,
+    where_to,
     whole_number,
 )
-from train.cli.planning import make_device, names_of, plan, recordings, resolve, systems_of
 from train.data.cache import with_folds
 from train.data.clips import preparation
 from train.data.corpus import DataError
@@ -63,29 +62,25 @@ class GridOptions(FittingOptions):
 
     datasets: Annotated[
         list[str],
-        option(
-            f"of {', '.join((*DATASETS, *TABLES))}; or files that 'prepare' wrote",
-            panel=WHAT,
-            metavar="DATASET",
+        what(
+            f"of {WITH_TABLES}; or files that 'prepare' wrote",
+            parser=one_of((*DATASETS, *TABLES), or_file=True),
         ),
     ]
     protocols: Protocols = tuple(PROTOCOLS)
     system: Systems = tuple(ON_SPECTROGRAMS)
-    folds: Annotated[int, option("of the cross-validation", panel=WHAT, parser=whole_number(2))] = (
-        FOLDS
-    )
+    folds: Annotated[int, what("of the cross-validation", parser=whole_number(2))] = FOLDS
     seeds: Seeds = (0,)
     checkpoint: Checkpoint = False
     jobs: Annotated[
         int,
-        option(
+        where_to(
             "fits at once: they share the GPU, or each takes its part of the cores",
-            panel=WHERE,
             parser=whole_number(1, 4 * cores()),
         ),
     ] = 1
     dry_run: Annotated[
-        bool, flag("--dry-run", "list the fits and which are done, and fit nothing", panel=WHERE)
+        bool, where_to("list the fits and which are done, and fit nothing", "--dry-run")
     ] = False
 
     def fit_options(self, dataset: str, **changes: object) -> FitOptions:
@@ -130,12 +125,10 @@ def was_there(options: GridOptions, cell: Cell, accelerator: Accelerator) -> Out
     if one.checkpoint:
         return None
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            for run in plan(one, cell.system, accelerator):
-                folder, experiment = run.results_folder, run.experiment
-                asked = experiment.configuration()
-                if state(folder, cell.seed, experiment.folds, asked) != "done":
-                    return None
+        for run in plan(one, cell.system, accelerator):
+            folder, experiment = run.results_folder, run.experiment
+            if state(folder, cell.seed, experiment.folds, experiment.configuration()) != "done":
+                return None
         return Outcome(cell, "there", score=score(folder, cell.seed))
     except (CheckpointError, DataError, OSError):  # the fit says what is wrong
         return None
@@ -228,34 +221,38 @@ def run(options: GridOptions) -> None:
     if accelerator.num_processes > 1:
         raise DataError("A grid has its own processes: use --jobs, without accelerate launch.")
     options = replace(options, seeds=tuple(dict.fromkeys(options.seeds)))
-    corpora = [find(options, name, accelerator) for name in dict.fromkeys(options.datasets)]
-    todo = cells((place for corpus in corpora for place in corpus.places), options.seeds)
+    names, places = {}, []
+    for dataset in dict.fromkeys(options.datasets):
+        names[dataset], there = find(options, dataset, accelerator)
+        places += there
+    todo = {cell: folders(options, cell, names) for cell in cells(places, options.seeds)}
     if options.dry_run:
-        show(options, todo, corpora)
+        states = {cell: states_of(options, cell, where) for cell, where in todo.items()}
+        for cell, there in states.items():
+            print(f"{cell}: {', '.join(sorted(there))}")
+        done = list(states.values()).count({"done"})
+        print(f"{len(todo)} fits of {options.folds} folds, {done} of them done.")
         return
-    outcomes = fit_all(options, todo, corpora, accelerator)
+    outcomes = fit_all(options, todo, accelerator)
     if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
         lines = [f"{len(failed)} of {len(todo)} fits failed; the same command tries them again:"]
         raise DataError("\n".join([*lines, *(f"{one.cell}: {one.sentence}" for one in failed)]))
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A dataset of the grid: the names of its results, and what is fitted on it."""
-
-    dataset: str
-    names: tuple[str, ...]
-    places: tuple[Place, ...]
-
-
-def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> Asked:
+def find(
+    options: GridOptions, dataset: str, accelerator: Accelerator
+) -> tuple[tuple[str, ...], list[Place]]:
     """Read a corpus for every front end that will hear it, so that no fit has to decode it.
+
+    Returns:
+        The names of its results, and what is fitted on it.
 
     Raises:
         DataError: if there is no such corpus, or the options do not suit a system.
     """
     fitting = options.fit_options(dataset)
     systems = systems_of(fitting)
+    check(fitting, systems)
     presets = {str(preparation(p.front_end)): p for p in (resolve(fitting, s)[0] for s in systems)}
     read = [recordings(fitting, dataset, preset, accelerator)[0] for preset in presets.values()]
     if has_test_part(read[0].clips.items):
@@ -266,47 +263,30 @@ def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> Asked:
     same = alike(items, protocols, options.folds, options.seeds)
     for protocol, first in same.items():
         print(f"{dataset}: {protocol} splits it as {first} does; it is fitted as {first} alone.")
-    kept = [protocol for protocol in protocols if protocol not in same]
     names = names_of(dataset)
-    return Asked(
-        dataset,
-        names if len(names) > 1 else (read[0].corpus.name,),
-        tuple((dataset, protocol, system) for protocol in kept for system in systems),
-    )
+    names = names if len(names) > 1 else (read[0].corpus.name,)
+    kept = [protocol for protocol in protocols if protocol not in same]
+    return names, [(dataset, protocol, system) for protocol in kept for system in systems]
 
 
-def show(options: GridOptions, todo: Sequence[Cell], corpora: Sequence[Asked]) -> None:
-    """Print a line for each cell, with how far it has come by the files alone."""
-    done = 0
-    for cell in todo:
-        states = states_of(options, cell, corpora)
-        done += states == {"done"}
-        print(f"{cell}: {', '.join(sorted(states))}")
-    print(f"{len(todo)} fits of {options.folds} folds, {done} of them done.")
-
-
-def folders_of(options: GridOptions, cell: Cell, corpora: Sequence[Asked]) -> list[Path]:
+def folders(options: GridOptions, cell: Cell, names: Mapping[str, Iterable[str]]) -> list[Path]:
     """Return where the results of a cell go; the last one is that of the checkpoint."""
-    names = next(corpus.names for corpus in corpora if corpus.dataset == cell.dataset)
-    return [options.out / "results" / name / cell.protocol / cell.system for name in names]
+    results = options.out / "results"
+    return [results / name / cell.protocol / cell.system for name in names[cell.dataset]]
 
 
-def states_of(options: GridOptions, cell: Cell, corpora: Sequence[Asked]) -> set[str]:
+def states_of(options: GridOptions, cell: Cell, where: Iterable[Path]) -> set[str]:
     """Return how far a cell has come in each of its folders, by the files alone."""
     preset, settings = resolve(options.options_of(cell), cell.system)
     asked = {"folds": options.folds, "settings": dict(settings), "preset": asdict(preset)}
-    folders = folders_of(options, cell, corpora)
     try:
-        return {state(folder, cell.seed, options.folds, asked) for folder in folders}
+        return {state(folder, cell.seed, options.folds, asked) for folder in where}
     except DataError as error:  # the other cells may be well
         return {str(error)}
 
 
 def fit_all(
-    options: GridOptions,
-    todo: Sequence[Cell],
-    corpora: Sequence[Asked],
-    accelerator: Accelerator,
+    options: GridOptions, todo: Mapping[Cell, Sequence[Path]], accelerator: Accelerator
 ) -> list[Outcome]:
     """Fit the cells, each in a process; say when each begins and how it ended.
 
@@ -326,12 +306,12 @@ def fit_all(
             while waiting or running:
                 while len(running) < options.jobs and (cell := next_of(waiting, running.values())):
                     waiting.remove(cell)
-                    done = states_of(options, cell, corpora) == {"done"}
+                    done = states_of(options, cell, todo[cell]) == {"done"}
                     if done and (outcome := was_there(options, cell, accelerator)) is not None:
                         ended(outcome)
                         continue
                     print(f"{number[cell]} {cell} ...", flush=True)
-                    child = start(options, cell, folders_of(options, cell, corpora)[-1], threads)
+                    child = start(options, cell, todo[cell][-1], threads)
                     running[pool.submit(child.follow)] = child
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     ended(future.result())

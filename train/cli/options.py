@@ -7,38 +7,41 @@ Annotations stay objects here and in the other modules that declare options (no 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
 from cry_model.registry import list_models
+from train.data.cache import SUFFIX
 from train.data.datasets import DATASETS
 from train.data.feature_tables import TABLES
 from train.data.splits import FOLDS, PROTOCOLS
 from train.fit.presets import PRESETS
 from train.scoring.calibration import PROMISED
 
-WHAT, HOW, TEACHER = "What", "How", "From a teacher (knowledge distillation)"
-WHERE, HUB = "Where", "On the Hugging Face Hub"
 SYSTEMS = ", ".join(list_models())
-CORPORA = ", ".join(DATASETS)
-
+CORPORA, WITH_TABLES = ", ".join(DATASETS), ", ".join((*DATASETS, *TABLES))
+A_FILE = "a file that 'prepare' wrote"
 
 Parser = Callable[[str], Any]
 
 
 def option(
-    help: str, *, panel: str | None = None, parser: Parser | None = None, **more: Any
+    help: str, *names: str, panel: str | None = None, parser: Parser | None = None, **more: Any
 ) -> Any:
-    """Declare an option; where its parser has a metavar, the help shows that."""
+    """Declare an option; where its parser has a metavar, the help shows that.
+
+    One of a truth value has a ``--no-`` form, unless its only name is given.
+    """
     more = {"metavar": getattr(parser, "metavar", None), "show_envvar": False, **more}
-    return typer.Option(help=help, rich_help_panel=panel, parser=parser, **more)
+    return typer.Option(*names, help=help, rich_help_panel=panel, parser=parser, **more)
 
 
-def flag(name: str, help: str, *, panel: str | None = None) -> Any:
-    """Declare an option that is on if it is given."""
-    return typer.Option(name, help=help, rich_help_panel=panel)
+what, how, where_to = (partial(option, panel=panel) for panel in ("What", "How", "Where"))
+from_teacher = partial(option, panel="From a teacher (knowledge distillation)")
+on_hub = partial(option, panel="On the Hugging Face Hub")
 
 
 def spelling(field: str) -> str:
@@ -75,16 +78,17 @@ def share(ends: bool) -> Parser:
     return parse
 
 
-def one_of(names: Iterable[str]) -> Parser:
-    """Return a parser that takes these names and no others."""
+def one_of(names: Iterable[str], or_file: bool = False) -> Parser:
+    """Return a parser that takes these names, and perhaps prepared files, but nothing else."""
     known = tuple(names)
 
     def parse(text: str) -> str:
-        if text not in known:
-            raise typer.BadParameter(f"must be one of {', '.join(known)}, not {text:.40}")
+        if text not in known and not (or_file and text.endswith(SUFFIX)):
+            others = f"; or {A_FILE}" if or_file else ""
+            raise typer.BadParameter(f"must be one of {', '.join(known)}{others}, not {text:.40}")
         return text
 
-    parse.metavar = "|".join(known)
+    parse.metavar = "DATASET" if or_file else "|".join(known)
     return parse
 
 
@@ -124,64 +128,52 @@ class CorpusOptions(Options):
 
     data_root: Annotated[
         Path | None,
-        option(
+        what(
             "folder that holds the datasets; the variable CRY_DATA gives another default",
-            panel=WHAT,
             envvar="CRY_DATA",
         ),
     ] = None
-    cache: Annotated[Path, option("folder of prepared corpora, each decoded once", panel=WHAT)] = (
+    cache: Annotated[Path, what("folder of prepared corpora, each decoded once")] = (
         Path("runs") / "cache"
     )
 
 
-Device = Annotated[
-    str, option("where to compute", panel=WHERE, parser=one_of(["auto", "cpu", "cuda"]))
-]
+Device = Annotated[str, where_to("where to compute", parser=one_of(["auto", "cpu", "cuda"]))]
 Settings = Annotated[
     list[str],
-    option(
+    how(
         "other settings of the preset, its augmentation or the system: "
         "batch=64 mixup=0 validation=0.2 patience=5 channels=64",
-        panel=HOW,
         metavar="NAME=VALUE",
     ),
 ]
 Seeds = Annotated[
-    list[int],
-    option(
-        "one or more; each fits every fold once", panel=WHAT, parser=whole_number(), metavar="SEED"
-    ),
+    list[int], what("one or more; each fits every fold once", parser=whole_number(), metavar="SEED")
 ]
 Coverage = Annotated[
     float,
-    option(
+    what(
         "share of cries for which the right label shall be among those that an answer names",
-        panel=WHAT,
         parser=share(ends=False),
     ),
 ]
 Protocols = Annotated[
     list[str],
-    option(
+    what(
         "what stays together in a fold; those that split a corpus alike are fitted once",
-        panel=WHAT,
         parser=one_of(PROTOCOLS),
     ),
 ]
 Systems = Annotated[
     list[str],
-    option(
+    what(
         f"one or more of {SYSTEMS}; or all",
-        panel=WHAT,
         parser=one_of(["all", *list_models()]),
         metavar="SYSTEM",
     ),
 ]
-Checkpoint = Annotated[
-    bool, option("fit on everything at the end and save the weights", panel=WHERE)
-]
-Private = Annotated[bool, flag("--private", "only its owner may see it", panel=HUB)]
+Checkpoint = Annotated[bool, where_to("fit on everything at the end and save the weights")]
+Private = Annotated[bool, on_hub("only its owner may see it", "--private")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,55 +182,43 @@ class FittingOptions(CorpusOptions):
 
     preset: Annotated[
         str | None,
-        option(
+        how(
             "base settings (default: best; wide for corpora of one rate from 16 kHz on; "
             "features for feature-mlp)",
-            panel=HOW,
             parser=one_of(PRESETS),
         ),
     ] = None
     start_from: Annotated[
         str | None,
-        option(
+        how(
             "begin with the weights of this one, fitted on another corpus, but for its classifier",
-            panel=HOW,
             metavar="CHECKPOINT",
         ),
     ] = None
-    epochs: Annotated[
-        int | None, option("instead of the preset's", panel=HOW, parser=whole_number(1))
-    ] = None
+    epochs: Annotated[int | None, how("instead of the preset's", parser=whole_number(1))] = None
     set: Settings = ()
     precision: Annotated[
-        str, option("of the model", panel=HOW, parser=one_of(["auto", "float32", "bfloat16"]))
+        str, how("of the model", parser=one_of(["auto", "float32", "bfloat16"]))
     ] = "auto"
     deterministic: Annotated[
         bool,
-        flag(
-            "--deterministic",
+        how(
             "the same result twice on CUDA too, slower; on a CPU with the same number of threads",
-            panel=HOW,
+            "--deterministic",
         ),
     ] = False
     device: Device = "auto"
-    out: Annotated[Path, option("results, states and checkpoints go here", panel=WHERE)] = Path(
-        "runs"
-    )
+    out: Annotated[Path, where_to("results, states and checkpoints go here")] = Path("runs")
     resume: Annotated[
-        bool, option("go on after the last finished epoch of a fit that was cut off", panel=WHERE)
+        bool, where_to("go on after the last finished epoch of a fit that was cut off")
     ] = True
     checkpoint: Checkpoint = True
     save_folds: Annotated[
-        bool,
-        flag(
-            "--save-folds",
-            "save the weights of each fold that is fitted, in OUT/folds",
-            panel=WHERE,
-        ),
+        bool, where_to("save the weights of each fold that is fitted, in OUT/folds", "--save-folds")
     ] = False
-    track: Annotated[
-        bool, flag("--track", "live curves: tensorboard --logdir OUT/curves", panel=WHERE)
-    ] = False
+    track: Annotated[bool, where_to("live curves: tensorboard --logdir OUT/curves", "--track")] = (
+        False
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,43 +232,37 @@ class FitOptions(FittingOptions):
     system: Systems
     dataset: Annotated[
         str,
-        option(
-            f"one of {', '.join((*DATASETS, *TABLES))}; or a file that 'prepare' wrote", panel=WHAT
+        what(
+            f"one of {WITH_TABLES}; or {A_FILE}", parser=one_of((*DATASETS, *TABLES), or_file=True)
         ),
     ]
-    protocol: Annotated[
-        str, option("what stays together in a fold", panel=WHAT, parser=one_of(PROTOCOLS))
-    ] = "baby"
+    protocol: Annotated[str, what("what stays together in a fold", parser=one_of(PROTOCOLS))] = (
+        "baby"
+    )
     folds: Annotated[
         int | None,
-        option(
+        what(
             f"of the cross-validation (default: {FOLDS}, or the corpus's own test part alone)",
-            panel=WHAT,
             parser=whole_number(2),
         ),
     ] = None
     outer_fold: Annotated[
         int | None,
-        option(
+        what(
             "only cross-validate within the training part of this fold (from 0; nested "
             "cross-validation), for choices that must not see what it tests; no checkpoint",
-            panel=WHAT,
             parser=whole_number(),
             metavar="FOLD",
         ),
     ] = None
     inner_folds: Annotated[
-        int,
-        option(
-            "of the cross-validation within an --outer-fold", panel=WHAT, parser=whole_number(2)
-        ),
+        int, what("of the cross-validation within an --outer-fold", parser=whole_number(2))
     ] = 2
     permute_labels: Annotated[
         int | None,
-        option(
+        what(
             "permute the labels among groups first, to see what the protocol gives where "
             "they hardly go with the sound; no checkpoint, and an --out of its own",
-            panel=WHAT,
             parser=whole_number(),
             metavar="SEED",
         ),
@@ -297,32 +271,27 @@ class FitOptions(FittingOptions):
     coverage: Coverage = PROMISED
     teacher: Annotated[
         str | None,
-        option(
-            "folder or Hub repository to take soft labels from", panel=TEACHER, metavar="CHECKPOINT"
-        ),
+        from_teacher("folder or Hub repository to take soft labels from", metavar="CHECKPOINT"),
     ] = None
     teacher_weight: Annotated[
         float,
-        option(
+        from_teacher(
             "share of the teacher's labels where there are others; the rest of 1 is theirs",
-            panel=TEACHER,
             parser=share(ends=True),
         ),
     ] = 0.5
     unlabelled: Annotated[
         str | None,
-        option(
+        from_teacher(
             "learn from these recordings too, by the teacher's labels alone",
-            panel=TEACHER,
-            metavar="DATASET",
+            parser=one_of(DATASETS, or_file=True),
         ),
     ] = None
     publish: Annotated[
         str | None,
-        option(
+        on_hub(
             "send the checkpoint there at the end, as the command 'publish' does; the access "
             "token is looked at before the fit",
-            panel=HUB,
             metavar="USER/NAME",
         ),
     ] = None

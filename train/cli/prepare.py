@@ -9,11 +9,11 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from train.cli.options import CORPORA, CorpusOptions, flag, one_of, option
+from train.cli.options import CORPORA, CorpusOptions, one_of, option
 from train.data.cache import describe, prepare
 from train.data.clips import Prepared
 from train.data.corpus import ONLY_LEARNT, DataError, Item
-from train.data.datasets import DATASETS
+from train.data.datasets import DATASETS, folder
 from train.data.datasets.tables import plain
 from train.data.download import download
 from train.data.splits import FOLDS, has_test_part
@@ -44,21 +44,29 @@ def overview(data: Prepared) -> str:
     return lines.rename_axis(None).to_string(float_format="{:.1f}".format)
 
 
-def cautions(data: Prepared, folds: int) -> list[str]:
+def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
     """Write sentences about labels, groups and sounds that do not look as they were meant.
 
     Args:
         data: the corpus, with its official folds if they will be taken.
         folds: how many; 1 for the corpus's own test part.
+        protocol: of :data:`train.data.splits.PROTOCOLS`.
     """
     items = data.clips.labelled().items
     found = [
-        *_twins("labels", {item.label for item in items if item.label}, r"[\s_-]+"),
+        *_twins("labels", {item.label for item in items}, r"[\s_-]+"),
         *_twins("groups", {item.group for item in items if item.group != item.recording}, r"\s+"),
         *_crossing(items, "labels", lambda item: item.label),
         *_crossing(items, "groups", lambda item: item.group),
         *(_test_part(items) if has_test_part(items) else _few_groups(items, folds)),
     ]
+    names = {item.recording for item in items}
+    guessed = names.issuperset(item.group for item in items)
+    if protocol == "baby" and guessed and data.corpus.name.startswith(f"{folder.NAME}-"):
+        found.append(
+            "nothing names the babies, so each recording counts as one unless it sounds like "
+            f"another, and the protocol baby is that of recordings; name them in {folder.GROUPS}."
+        )
     return [f"Please check: {sentence}" for sentence in found]
 
 
@@ -73,14 +81,10 @@ def _twins(kind: str, names: Iterable[str], blanks: str) -> list[str]:
 
 def _crossing(items: Sequence[Item], kind: str, of: Callable[[Item], str | None]) -> list[str]:
     """Find equal sounds with different labels, or in different groups."""
-    same: dict[str, dict[str | None, Item]] = defaultdict(dict)
+    same: dict[str, dict[str | None, str]] = defaultdict(dict)
     for item in items:
-        same[item.source].setdefault(of(item), item)
-    pairs = [
-        " and ".join(item.recording for item in list(members.values())[:2])
-        for members in same.values()
-        if len(members) > 1
-    ]
+        same[item.source].setdefault(of(item), item.recording)
+    pairs = [" and ".join(list(one.values())[:2]) for one in same.values() if len(one) > 1]
     return [f"one sound has two {kind}: {pair}." for pair in _few(pairs)]
 
 
@@ -98,13 +102,13 @@ def _test_part(items: Sequence[Item]) -> list[str]:
     """Find a test part that shares labels too little, or groups at all, with the rest."""
     learnt = [item for item in items if item.fold == ONLY_LEARNT]
     tested = [item for item in items if item.fold != ONLY_LEARNT]
-    labels = {item.label for item in learnt}, {item.label for item in tested}
+    known, asked = {item.label for item in learnt}, {item.label for item in tested}
     groups = {item.group for item in tested}
     both = sum(item.group in groups for item in learnt)
     found = []
-    if unknown := sorted(labels[1] - labels[0]):
+    if unknown := sorted(asked - known):
         found.append(f"labels that are tested but never learnt: {', '.join(unknown)}.")
-    if untested := sorted(labels[0] - labels[1]):
+    if untested := sorted(known - asked):
         found.append(f"labels that are never tested: {', '.join(untested)}.")
     if both:
         found.append(
@@ -132,9 +136,9 @@ class PrepareOptions(CorpusOptions):
     ]
     download: Annotated[
         bool,
-        flag(
-            "--download",
+        option(
             "fetch the corpus first, from its public archive; what is there stays",
+            "--download",
         ),
     ] = False
     preset: Annotated[str, option("whose front end will hear it", parser=one_of(PRESETS))] = "best"

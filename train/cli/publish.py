@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from train.cli.options import Options, Private, flag, option
+from train.cli.options import Options, Private, option
 from train.publish.hub import (
     CARD,
     FOLDERS,
@@ -31,11 +31,11 @@ class PublishOptions(Options):
     checkpoint: Annotated[Path | None, typer.Argument(help="folder of the checkpoint")] = None
     repo_id: Annotated[str, option("where to", metavar="USER/NAME")]
     private: Private = False
-    dry_run: Annotated[bool, flag("--dry-run", "show what would be sent and send nothing")] = False
+    dry_run: Annotated[bool, option("show what would be sent, send nothing", "--dry-run")] = False
     revision: Annotated[
         str | None, option("branch to commit a checkpoint to, made if need be", metavar="BRANCH")
     ] = None
-    space: Annotated[bool, flag("--space", "publish the page instead of a checkpoint")] = False
+    space: Annotated[bool, option("publish the page instead of a checkpoint", "--space")] = False
     model: Annotated[
         str | None,
         option(

@@ -18,9 +18,8 @@ from train.data.cache import describe as describe_corpus
 from train.data.cache import find_corpus
 from train.data.datasets import detector
 from train.fit.devices import make_accelerator
-from train.fit.experiment import Experiment
 from train.fit.presets import DETECTOR, DETECTOR_SETTINGS, apply_overrides
-from train.fit.run import Run
+from train.fit.run import Experiment, Run
 from train.studies.detector import describe, run_check
 
 SYSTEMS = tuple(name for name in ON_SPECTROGRAMS if name.startswith(tuple(DETECTOR_SETTINGS)))

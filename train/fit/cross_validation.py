@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from cry_model.acoustic_features import AcousticConfig
+from cry_model.checkpoint import CONFIG, save_checkpoint
 from cry_model.frontend import FrontEnd
 from cry_model.records import Agreement, Evaluation, words
 from cry_model.registry import measure
@@ -25,20 +27,41 @@ from cry_model.results import (
     write_predictions,
     write_run,
 )
-from train.data.clips import Clips, TableFrontEnd, join
+from train.data.clips import TableFrontEnd, join
 from train.data.corpus import DataError
 from train.data.splits import PROTOCOLS, Folds, learnt_from, require_two_labels, split
 from train.fit.devices import as_found, of_main, same_threads
 from train.fit.distillation import compare
-from train.fit.experiment import Experiment
 from train.fit.final import final_fit
-from train.fit.fold_checkpoints import save_fold
 from train.fit.predict import TrainingFrontEnd, predict
-from train.fit.run import Run
+from train.fit.run import Experiment, Run
 from train.fit.trainer import train_model
 from train.scoring import results
 from train.scoring.baselines import baselines
 from train.scoring.calibration import calibrate
+
+FOLDER, NAME = "seed{}-fold{}", re.compile(r"seed(\d+)-fold(\d+)")
+"""Of the weights of a fold, in the folder of :func:`folds_folder`."""
+
+
+def folds_folder(out: Path, dataset: str, protocol: str, system: str) -> Path:
+    """Return where the weights of the folds of a system are."""
+    return out / "folds" / dataset / protocol / system
+
+
+def saved_folds(
+    out: Path, dataset: str, protocol: str, system: str
+) -> Iterator[tuple[int, int, Path]]:
+    """Yield seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
+
+    A folder without a config, whose writing was cut off, is passed over.
+    """
+    found = []
+    for folder in folds_folder(out, dataset, protocol, system).glob("seed*-fold*"):
+        name = NAME.fullmatch(folder.name)
+        if name and (folder / CONFIG).is_file():
+            found.append((int(name[1]), int(name[2]), folder))
+    yield from sorted(found)
 
 
 def fit_fold(
@@ -46,36 +69,36 @@ def fit_fold(
 ) -> pd.DataFrame:
     """Fit what a fold learns from, and return what it answers for the rest.
 
+    What is unlabelled and shares a group of the protocol with something tested is not learnt from.
     Of the processes only the first one answers: the table of the others is empty.
     """
-    experiment = run.experiment
-    units = experiment.units
+    one, units = run.experiment, run.experiment.units
     tested = units.subset(np.flatnonzero(fold_of == fold))
-    learnt = join(units.subset(learnt_from(fold_of, fold)), apart(experiment, tested))
+    key, others = PROTOCOLS[one.protocol], one.unlabelled
+    taken = {key(item) for item in tested.items}
+    apart = others.subset([i for i, item in enumerate(others.items) if key(item) not in taken])
+    learnt = join(units.subset(learnt_from(fold_of, fold)), apart)
     model = train_model(run, learnt, front_end, seed, fold)
-    rows = pd.DataFrame()
-    if run.accelerator.is_main_process:
-        rows = predict(model, front_end, tested, experiment.labels)
-    if run.save_folds and run.accelerator.is_main_process:  # before the results say "done"
-        save_fold(run, model, seed, fold, len(learnt.items))
+    if not run.accelerator.is_main_process:
+        return pd.DataFrame()
+    rows = predict(model, front_end, tested, one.labels)
+    if run.save_folds:  # before the results say "done"
+        facts = {"seed": seed, "fold": fold, "recordings": len(learnt.items)}
+        facts |= {"licence": one.data.corpus.licence}
+        facts |= {"environment": results.environment(run.accelerator)}
+        folder = folds_folder(run.out, one.name, one.protocol, one.system)
+        config = one.checkpoint_config({**one.configuration(), **facts})
+        save_checkpoint(folder / FOLDER.format(seed, fold), model, config)
     return rows
 
 
-def apart(experiment: Experiment, tested: Clips) -> Clips:
-    """Return the unlabelled clips that share no group of the protocol with a tested one."""
-    key = PROTOCOLS[experiment.protocol]
-    taken = {key(item) for item in tested.items}
-    clips = experiment.unlabelled
-    return clips.subset([i for i, item in enumerate(clips.items) if key(item) not in taken])
-
-
 @as_found()
-def run_fit(run: Run) -> Evaluation | Agreement | None:
+def run_fit(run: Run) -> None:
     """Cross-validate, write the results, fit on everything and save the checkpoint.
 
     Folds that the results folder already has are not fitted again, so a run that was cut off goes
-    on where it was. None if there is nothing to be measured on: a corpus without any label, or a
-    teacher that was fitted on the recordings which a fold would hold out.
+    on where it was. Nothing is measured where a corpus has no label and no teacher gives one, or
+    where the teacher was fitted on the recordings which a fold would hold out.
 
     Raises:
         DataError: if the results folder holds a run of another configuration or corpus, another
@@ -94,9 +117,7 @@ def run_fit(run: Run) -> Evaluation | Agreement | None:
         raise DataError("A teacher is asked about whole recordings; take --protocol baby.")
     if experiment.teacher_predictions is not None and experiment.preset.validation:
         raise DataError("Without a label there is nothing to watch a fit on; leave validation out.")
-    experiment.check()
     front_end, teacher = front_end_of(experiment), experiment.teacher
-    evaluation = None
     with run.lock(run.results_folder):
         known = experiment.name, experiment.unlabelled_corpus
         if teacher is not None and teacher.overlaps_training_data(*known):
@@ -105,13 +126,11 @@ def run_fit(run: Run) -> Evaluation | Agreement | None:
                 "what a fold would hold out."
             )
         elif experiment.units.items:
-            evaluation = cross_validate(run, front_end)
-            say(summary(experiment.system, evaluation))
+            say(summary(experiment.system, cross_validate(run, front_end)))
             say(f"Results in {run.results_folder}.")
         if run.checkpoint:
             final_fit(run, front_end)
             say(f"Checkpoint in {run.checkpoint_folder}.")
-    return evaluation
 
 
 def front_end_of(experiment: Experiment) -> TrainingFrontEnd:
@@ -219,41 +238,29 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     recordings = recording_means(whole, labels)
     calibration = None
     if protocol != "clip":  # there a recording is tested by fits that know its other pieces
-        taught = None if teacher is None else teacher.calibration
+        taught = None if teacher is None else teacher.config.calibration
         temperature = 1.0 if taught is None else taught.temperature
         calibration = calibrate(whole, labels, run.coverage, predicted, temperature, **facts)
     record = {**record, "calibration": None if calibration is None else asdict(calibration)}
-    if predicted is not None and teacher is not None:
+    if predicted is not None:
         facts = {"dataset": experiment.name, "folds": folds, "teacher": teacher.name}
-        agreement = compare(
-            recordings,
-            predicted,
-            labels,
-            teacher_evaluation=teacher.evaluation,
-            **facts,
-        )
-        facts = facts_of(experiment, agreement.seeds)
-        write_run(folder, {**record, **facts, "agreement": asdict(agreement)})
+        facts |= {"teacher_evaluation": teacher.config.evaluation}
+        agreement = compare(recordings, predicted, labels, **facts)
+        record |= facts_of(experiment, agreement.seeds)
+        write_run(folder, {**record, "agreement": asdict(agreement)})
         results.write_teacher(folder, predicted, labels)
         return agreement
-    scores = {
-        "piece": score(whole, labels, **facts),
-        "recording": score(recordings, labels, **facts),
-    }
-    units = experiment.units
+    units, scores = experiment.units, {"piece": score(whole, labels, **facts)}
+    scores["recording"] = score(recordings, labels, **facts)
     rate_of = {item.recording: r for item, r in zip(units.items, units.rates, strict=True)}
     rates = sorted(set(rate_of.values()))
     for rate in rates if len(rates) > 1 else ():
         part = recordings[recordings["recording"].map(rate_of) == rate]
-        if part["label"].nunique() < 2:  # nothing that a score could tell apart
-            continue
-        scores[f"recording_{rate}_hz"] = score(part, labels, **facts)
-    record = {
-        **record,
-        **facts_of(experiment, scores["recording"].seeds),
-        "baselines": baselines(units, labels, protocol, folds, whole, experiment.on_features),
-    }
-    write_run(folder, record, scores)
+        if part["label"].nunique() > 1:  # else there is nothing that a score could tell apart
+            scores[f"recording_{rate}_hz"] = score(part, labels, **facts)
+    record |= facts_of(experiment, scores["recording"].seeds)
+    others = baselines(units, labels, protocol, folds, whole, experiment.on_features)
+    write_run(folder, {**record, "baselines": others}, scores)
     return scores["recording"]
 
 
@@ -273,20 +280,15 @@ def summary(system: str, measured: Evaluation | Agreement) -> str:
     """Put the measured numbers into a few lines of text."""
     if isinstance(measured, Agreement):
         return f"{system}: agreement {measured.agreement}, gain {measured.gain}"
-    return scored(system, measured)
-
-
-def scored(system: str, evaluation: Evaluation) -> str:
-    """Put metrics into lines."""
-    seeds = ", ".join(map(str, evaluation.seeds))
-    lines = [
-        f"{system}, protocol {evaluation.protocol}: {evaluation.recordings} recordings in "
-        f"{evaluation.groups} groups, {evaluation.split}, seeds {seeds}:"
-    ]
-    for name, estimate in evaluation.metrics.items():
-        value = f"{estimate.value:.3f}  [{estimate.low:.3f}, {estimate.high:.3f}]"
-        lines.append(f"  {words(name):28} {value}")
-    always = f"always {evaluation.majority_label} is right on {evaluation.majority_accuracy:.3f}"
-    lines.append(f"  chance {evaluation.chance:.3f}, {always}")
-    recall = ", ".join(f"{label} {value:.2f}" for label, value in evaluation.recall.items())
-    return "\n".join([*lines, f"  recall: {recall}"])
+    seeds = ", ".join(map(str, measured.seeds))
+    recall = ", ".join(f"{label} {value:.2f}" for label, value in measured.recall.items())
+    return "\n".join(
+        [
+            f"{system}, protocol {measured.protocol}: {measured.recordings} recordings in "
+            f"{measured.groups} groups, {measured.split}, seeds {seeds}:",
+            *(f"  {words(name):28} {one}" for name, one in measured.metrics.items()),
+            f"  chance {measured.chance:.3f}, always {measured.majority_label} is right on "
+            f"{measured.majority_accuracy:.3f}",
+            f"  recall: {recall}",
+        ]
+    )

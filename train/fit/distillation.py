@@ -23,52 +23,45 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 from cry_model.acoustic_features import AcousticConfig
-from cry_model.calibration import Calibration
-from cry_model.checkpoint import load_checkpoint
+from cry_model.checkpoint import CheckpointConfig, load_checkpoint
 from cry_model.feature_mlp import FeatureMLP
 from cry_model.frontend import FrontEnd
 from cry_model.hub import find_checkpoint
 from cry_model.improved_ecapa_tdnn import EXTREME, ImprovedECAPATDNN
 from cry_model.metrics import mean
-from cry_model.records import Agreement, Evaluation
+from cry_model.records import Agreement
 from cry_model.registry import AnyConfig, AnyFrontEnd, get_system, make_front_end
 from cry_model.results import probability_columns
 from train.data.clips import Clips, preparation
 from train.data.corpus import DataError, related
-from train.fit.weights import digest
+from train.fit.state import digest
 from train.scoring.results import TeacherPredictions
 
 
+@dataclass(frozen=True, eq=False)
 class Teacher:
     """Soft labels for waveforms.
 
     Attributes:
         name: of the checkpoint: its folder's, or its repository.
-        labels: its classes.
-        trained_on: the corpus that it was fitted on, if its checkpoint says so.
+        config: of the checkpoint; what its calibration says leaves what is taught as it is.
+        model, front_end: in eval mode.
         weight: share of the teacher in the target of a labelled clip; one without a label has
             the teacher's alone.
-        evaluation: how often it is right, if that was measured.
-        calibration: how sure it is, if that was settled; what it teaches is left as it is.
         reused: whether the student answers with the teacher's classifier and learns its features.
     """
 
-    def __init__(
-        self,
-        name: str,
-        labels: tuple[str, ...],
-        weight: float,
-        model: nn.Module,
-        front_end: AnyFrontEnd,
-        trained_on: str | None = None,
-        evaluation: Evaluation | None = None,
-        reused: bool = False,
-        calibration: Calibration | None = None,
-    ) -> None:
-        self.name, self.labels, self.weight = name, labels, weight
-        self.trained_on, self.evaluation, self.reused = trained_on, evaluation, reused
-        self.calibration = calibration
-        self.model, self.front_end = model.eval(), front_end.eval()
+    name: str
+    config: CheckpointConfig
+    model: nn.Module
+    front_end: AnyFrontEnd
+    weight: float
+    reused: bool
+
+    @property
+    def trained_on(self) -> str | None:
+        """Name the corpus that it was fitted on, if its checkpoint says so."""
+        return self.config.training.get("dataset")
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -89,9 +82,7 @@ class Teacher:
 
         Its labels then know the recordings that a fold holds out, and no number is honest.
         """
-        return self.trained_on is not None and any(
-            name is not None and related(self.trained_on, name) for name in corpora
-        )
+        return any(one and self.trained_on and related(self.trained_on, one) for one in corpora)
 
     @torch.no_grad()
     def teach(self, waves: Tensor, targets: Tensor) -> Tensor:
@@ -147,21 +138,10 @@ def load_teacher(
             "hears acoustic features there is --preset distil."
         )
     known_as = Path(name).name if Path(name).is_dir() else str(name)  # it will be published
-    front_end = make_front_end(config.front_end).to(device)
-    trained_on = config.training.get("dataset")
-    return Teacher(
-        known_as,
-        config.labels,
-        weight,
-        model.to(device),
-        front_end,
-        trained_on,
-        config.evaluation,
-        not labels
-        and isinstance(model, FeatureMLP)
-        and get_system(system).factory is ImprovedECAPATDNN,
-        config.calibration,
-    )
+    improved = get_system(system).factory is ImprovedECAPATDNN
+    reused = not labels and isinstance(model, FeatureMLP) and improved
+    front_end = make_front_end(config.front_end).to(device).eval()
+    return Teacher(known_as, config, model.to(device).eval(), front_end, weight, reused)
 
 
 def can_hear(teacher: AnyConfig, student: AnyConfig) -> bool:
@@ -177,23 +157,19 @@ def can_hear(teacher: AnyConfig, student: AnyConfig) -> bool:
 
 
 def predict_teacher(teacher: Teacher, clips: Clips) -> TeacherPredictions:
-    """Answer every clip as :class:`~cry_model.classifier.CryClassifier` would, but for
-    its calibration.
+    """Answer every clip as :class:`~cry_model.classifier.CryClassifier` would, uncalibrated.
 
     Args:
         teacher: whom.
         clips: prepared for the teacher's own front end.
     """
-    device = next(teacher.model.parameters()).device
-    with torch.no_grad():
-        answers = [
-            teacher.model(
-                teacher.front_end(clips.pieces(teacher.front_end, i).waveforms.to(device))
-            )
-            for i in range(len(clips.items))
-        ]
-    rows = [answer.float().softmax(-1).mean(0).cpu().double().numpy() for answer in answers]
-    return {item.recording: row for item, row in zip(clips.items, rows, strict=True)}
+    device, found = next(teacher.model.parameters()).device, {}
+    for i, item in enumerate(clips.items):
+        waves = clips.pieces(teacher.front_end, i).waveforms.to(device)
+        with torch.no_grad():
+            rows = teacher.model(teacher.front_end(waves)).float().softmax(-1)
+        found[item.recording] = rows.mean(0).cpu().double().numpy()
+    return found
 
 
 def compare(
@@ -279,12 +255,10 @@ class Start:
 
     Attributes:
         name: of the checkpoint.
-        trained_on: the corpus that it was fitted on, if its checkpoint says so.
         weights: name -> parameter or statistic.
     """
 
     name: str
-    trained_on: str | None
     weights: Mapping[str, Tensor]
 
     def facts(self) -> dict[str, str]:
@@ -328,4 +302,4 @@ def load_start(name: str | os.PathLike, corpus: str, system: str, hears: AnyConf
             "out; leave --start-from out."
         )
     weights = {n: t for n, t in model.state_dict().items() if not n.startswith(CLASSIFIER)}
-    return Start(Path(name).name, trained_on, weights)
+    return Start(Path(name).name, weights)

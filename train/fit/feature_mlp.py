@@ -53,7 +53,7 @@ def fit_members(
     """Fit the networks alone, on standardised inputs (recordings, 25); give them in eval mode."""
     torch.manual_seed(seed)
     targets = nn.functional.one_hot(labels, model.deep.weights[-1].shape[-1]).float()
-    chances = frequencies(labels, preset.balance)
+    chances = frequencies(labels, preset.class_balance)
     steps = preset.epochs * max(1, len(inputs) // preset.batch)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay

@@ -22,14 +22,13 @@ from cry_model.checkpoint import (
     save_checkpoint,
 )
 from cry_model.records import Agreement, Evaluation
-from cry_model.results import RUN
+from cry_model.results import RUN, current
 from train.data.clips import Clips
 from train.data.splits import PROTOCOLS
 from train.fit.devices import of_main
-from train.fit.early_stopping import hold_back
 from train.fit.predict import TrainingError, TrainingFrontEnd, piece_probabilities
 from train.fit.run import Run
-from train.fit.trainer import train_model
+from train.fit.trainer import hold_back, train_model
 from train.scoring import results
 
 MAX_FP16_ERROR = 0.002
@@ -95,13 +94,7 @@ def fit_on_everything(
         "held_back": 0 if watched is None else len(watched.items),
         "environment": results.environment(run.accelerator),
     }
-    return model, CheckpointConfig(
-        experiment.system,
-        experiment.labels,
-        experiment.preset.front_end,
-        settings=dict(experiment.settings),
-        training={**training, **facts},
-    )
+    return model, experiment.checkpoint_config({**training, **facts})
 
 
 def is_there(run: Run, training: dict[str, Any]) -> bool:
@@ -110,7 +103,8 @@ def is_there(run: Run, training: dict[str, Any]) -> bool:
         _, config = load_checkpoint(run.checkpoint_folder)
     except CheckpointError:
         return False
-    same = all(config.training.get(name) == value for name, value in training.items())
+    known = current(config.training)
+    same = all(known.get(name) == value for name, value in training.items())
     return same and config.system == run.experiment.system
 
 
@@ -119,16 +113,13 @@ def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
 
     Name -> record, as the checkpoint's config has them.
     """
+    expected = as_json(run.experiment.training())
     for protocol in reversed(PROTOCOLS):
         folder = run.results_of(protocol)
-        record = results.read_run(folder)
-        if record is None:
-            continue
+        record = results.read_run(folder) or {"configuration": {}}
         measured = record.get("metrics", {}).get("recording")
-        alike = record.get("agreement")
-        expected = as_json(run.experiment.training())
-        same = all(record["configuration"].get(n) == value for n, value in expected.items())
-        if same and (measured or alike):
+        alike, ran = record.get("agreement"), record["configuration"]
+        if (measured or alike) and all(ran.get(n) == value for n, value in expected.items()):
             with results.trusting(folder / RUN):
                 return {
                     "evaluation": read_evaluation(measured),

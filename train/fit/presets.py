@@ -22,16 +22,17 @@ class Preset:
     Attributes:
         front_end: what the system hears.
         epochs: passes.
-        draws: pieces that an epoch draws; 0 for as many as there are recordings.
+        samples_per_epoch: pieces that an epoch draws; 0 for as many as there are recordings.
         batch: pieces in a step.
         learning_rate, weight_decay: of Adam; with a decay above zero it is AdamW.
         schedule: "one-cycle" (Smith and Topin 2018) or "constant".
         label_smoothing: share of the target that is spread over all classes.
-        balance: 0 draws recordings as they come, 1 draws every class equally often.
-        tries: pieces of a recording that are drawn for each one that is learnt from: the one that
-            the averaged weights find most like the first class. For a first class that a recording
-            of it holds somewhere, and one of another nowhere (multiple instance learning).
-        average: decay of the moving average of the weights that is kept; 0 keeps the last ones.
+        class_balance: 0 draws recordings as they come, 1 draws every class equally often.
+        mil_candidates: pieces of a recording that are drawn for each one that is learnt from: the
+            one that the averaged weights find most like the first class. For a first class that a
+            recording of it holds somewhere, and one of another nowhere (multiple instance
+            learning).
+        ema_decay: of the moving average of the weights that is kept; 0 keeps the last ones.
         validation: share of the training part of a fold that is held back to watch the fit, split
             as the protocol splits; 0 for none. The tested part of a fold is never looked at.
         patience: ends a fit after this many epochs in which the loss on the held-back part did not
@@ -42,15 +43,15 @@ class Preset:
     name: str
     front_end: AnyConfig = field(default_factory=FrontEndConfig)
     epochs: Annotated[int, Within(1, 100_000)] = 30
-    draws: Annotated[int, Within(0, 10_000_000)] = 0
+    samples_per_epoch: Annotated[int, Within(0, 10_000_000)] = 0
     batch: Annotated[int, Within(2, 100_000)] = 32
     learning_rate: Annotated[float, Within(0, 10)] = 1e-3
     weight_decay: Annotated[float, Within(0, 10)] = 0.05
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     label_smoothing: Annotated[float, Within(0, 0.99)] = 0.05
-    balance: Annotated[float, Within(0, 2)] = 1.0
-    tries: Annotated[int, Within(1, 100)] = 1
-    average: Annotated[float, Within(0, 0.99999)] = 0.99
+    class_balance: Annotated[float, Within(0, 2)] = 1.0
+    mil_candidates: Annotated[int, Within(1, 100)] = 1
+    ema_decay: Annotated[float, Within(0, 0.99999)] = 0.99
     validation: Annotated[float, Within(0, 0.5)] = 0.0
     patience: Annotated[int, Within(0, 100_000)] = 0
     augmentation: Augmentation | None = field(default_factory=Augmentation)
@@ -62,8 +63,8 @@ class Preset:
             f"validation holds back a share of at least 0.01, or 0 for none: {self.validation}.",
         )
         require(
-            self.tries == 1 or self.average > 0,
-            "The averaged weights choose among several tries: set average to 0.99, say.",
+            self.mil_candidates == 1 or self.ema_decay > 0,
+            "The averaged weights choose among mil_candidates: set ema_decay to 0.99, say.",
         )
         require(
             not self.patience or self.validation > 0,
@@ -91,8 +92,8 @@ PAPER = Preset(
     weight_decay=0.0,
     schedule="constant",
     label_smoothing=0.0,
-    balance=0.0,
-    average=0.0,
+    class_balance=0.0,
+    ema_decay=0.0,
     augmentation=None,
 )
 
@@ -143,7 +144,7 @@ DISTIL = Preset(
     front_end=WIDE_FRONT_END,
     label_smoothing=0.0,
     weight_decay=0.02,
-    balance=0.0,
+    class_balance=0.0,
     epochs=20,
     batch=16,
     learning_rate=2e-3,
@@ -169,8 +170,8 @@ FEATURES = Preset(
     batch=128,
     learning_rate=3e-3,
     weight_decay=1e-2,
-    balance=0.0,
-    average=0.0,
+    class_balance=0.0,
+    ema_decay=0.0,
     augmentation=Augmentation(
         gain_db=0.0, noise_db=None, tilt_db=0.0, time_mask=0, band_mask=0, mixup=0.4
     ),
@@ -185,7 +186,7 @@ DETECTOR = Preset(
     batch=32,
     learning_rate=3e-3,
     label_smoothing=0.02,
-    tries=3,
+    mil_candidates=3,
     augmentation=Augmentation(
         gain_db=0.0,  # each piece is levelled
         noise_db=(-50.0, -10.0),
@@ -242,7 +243,11 @@ def usual_preset(system: str, dataset: str) -> Preset:
     return WIDE if dataset in ONE_WIDE_RATE else BEST
 
 
-FIXED = ("name", "front_end", "augmentation")
+def names_for(preset: Preset) -> set[str]:
+    """Return what :func:`apply_overrides` can change in a preset."""
+    own = {f.name for f in fields(Preset)} - {"name", "front_end", "augmentation"}
+    parts = Augmentation, preset.front_end
+    return own.union(*({f.name for f in fields(part)} for part in parts))
 
 
 def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset, Mapping[str, Any]]:
@@ -250,43 +255,33 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
 
     Args:
         preset: the base.
-        assignments: "NAME=VALUE", where NAME is a field of the preset, of its front end or of its
-            augmentation, or else a setting of the system, and VALUE is a Python literal or a word.
+        assignments: "NAME=VALUE", where NAME is a field of the preset, of its augmentation or of
+            its front end, or else a setting of the system, and VALUE is a Python literal or a word.
 
     Raises:
         DataError: if one has no "=", or the value does not suit the field.
     """
-    own = {f.name for f in fields(Preset)} - set(FIXED)
-    augmentation = {f.name for f in fields(Augmentation)}
-    front_end = {f.name for f in fields(preset.front_end)}
-    changes: dict[str, Any] = {}
-    augmenting: dict[str, Any] = {}
-    hearing: dict[str, Any] = {}
-    settings: dict[str, Any] = {}
+    left: dict[str, Any] = {}
     for assignment in assignments:
         name, equals, text = assignment.partition("=")
         if not equals:
             raise DataError(f"--set takes NAME=VALUE, not '{assignment}'.")
-        homes = ((own, changes), (augmentation, augmenting), (front_end, hearing))
-        target = next((values for names, values in homes if name in names), settings)
-        target[name] = literal(text)
-    if hearing:
-        changes["front_end"] = change_front_end(preset.front_end, hearing)
-    if augmenting:
-        changes["augmentation"] = replace(preset.augmentation or Augmentation(), **augmenting)
-    return replace(preset, **changes), settings
+        left[name] = literal(text)
 
+    def take(record: object) -> dict[str, Any]:
+        return {f.name: left.pop(f.name) for f in fields(record) if f.name in left}
 
-def change_front_end(config: AnyConfig, changes: Mapping[str, Any]) -> AnyConfig:
-    """Return the configuration with some fields changed.
-
-    Raises:
-        DataError: if no front end can be built of it.
-    """
-    try:
-        return replace(config, **changes)
-    except ValueError as error:
-        raise DataError(f"No front end can be built so: {error}.") from error
+    how = preset.augmentation or Augmentation()
+    if changes := take(how):
+        preset = replace(preset, augmentation=replace(how, **changes))
+    if changes := take(preset.front_end):
+        try:
+            preset = replace(preset, front_end=replace(preset.front_end, **changes))
+        except ValueError as error:
+            raise DataError(f"No front end can be built so: {error}.") from error
+    own = names_for(preset)
+    changes = {name: left.pop(name) for name in own & set(left)}
+    return replace(preset, **changes), left
 
 
 def literal(text: str) -> Any:

@@ -1,20 +1,273 @@
-"""Give the outcome of an experiment its folders, and keep others from writing there."""
+"""Describe what decides the numbers of a fit, and where its outcome goes."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+import psutil
+import torch
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
 
-from train.data.corpus import DataError
-from train.fit.experiment import Experiment
+from cry_model.acoustic_features import AcousticConfig
+from cry_model.checkpoint import CheckpointConfig
+from cry_model.registry import AnyConfig, build_model, get_system
+from train.data.clips import Clips, Prepared, cut_before_splitting
+from train.data.corpus import ONLY_LEARNT, DataError, Item
+from train.data.splits import OuterFold
+from train.fit.distillation import Start, Teacher
+from train.fit.predict import BATCH
+from train.fit.presets import Preset
 from train.fit.state import TrainingState
 from train.scoring.calibration import PROMISED
+from train.scoring.results import TeacherPredictions
+
+REUSED = "reused_classifier"
+"""The setting of a student that a teacher gives it, and nobody else."""
+
+
+def settings_of(system: str) -> set[str]:
+    """Return the names of the settings that a system's class takes."""
+    _, _, *names = inspect.signature(get_system(system).factory).parameters
+    return set(names)
+
+
+def build(system: str, classes: int, bands: int, settings: Mapping[str, Any]) -> nn.Module:
+    """Build a system on torch's device, with whatever weights.
+
+    Raises:
+        DataError: if it cannot be built with the settings.
+    """
+    try:
+        return build_model(system, classes, bands, **settings)
+    except (TypeError, ValueError, RuntimeError) as error:
+        given = ", ".join(f"{name}={value}" for name, value in settings.items())
+        raise DataError(f"{system} cannot be built with {given}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What decides the numbers of a fit, but for its seed and fold.
+
+    Attributes:
+        system, settings: of the registry.
+        data: the corpus; what is unlabelled in it is only learnt from, with a teacher.
+        protocol, folds: of the split.
+        preset: how to train.
+        accelerator: the processes, the device and the precision.
+        teacher: a source of soft labels.
+        teacher_predictions: its answers, where nothing in the corpus has a label of its own.
+        parts: under the ``clip`` protocol, the features of the parts of the recordings, which
+            cannot be cut out of those of the whole ones.
+        unlabelled_corpus: the one that unlabelled clips were taken from, for the record.
+        start: the weights to begin with; None for fresh ones.
+        outer_fold: only the training part of this fold is looked at, and divided into ``folds``
+            again (nested cross-validation); for choices that must not see what the fold tests.
+        permutation: the seed by which the labels were permuted, for the record; None for the true
+            ones.
+    """
+
+    system: str
+    data: Prepared
+    protocol: str
+    preset: Preset
+    folds: int
+    accelerator: Accelerator
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    teacher: Teacher | None = None
+    teacher_predictions: TeacherPredictions | None = None
+    parts: Clips | None = None
+    unlabelled_corpus: str | None = None
+    start: Start | None = None
+    outer_fold: OuterFold | None = None
+    permutation: int | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the logits."""
+        return self.data.corpus.labels
+
+    @property
+    def name(self) -> str:
+        """Of the corpus."""
+        return self.data.corpus.name
+
+    @cached_property
+    def units(self) -> Clips:
+        """The clips that the protocol splits: the labelled ones.
+
+        Where none is and a teacher has answered, all, under the teacher's labels; as targets they
+        stay unlabelled.
+        """
+        if self.teacher_predictions is not None:
+            rows = self.teacher_predictions
+            told = {name: self.labels[row.argmax()] for name, row in rows.items()}
+            items = (replace(item, label=told[item.recording]) for item in self.data.clips.items)
+            units = replace(self.data.clips, items=tuple(items))
+        elif self.parts is not None:
+            units = self.parts.labelled()
+        else:
+            units = self.data.clips.labelled()
+            if self.protocol == "clip" and not self.on_features:
+                units = cut_before_splitting(units, self.preset.front_end)
+        if self.outer_fold is not None:
+            units = self.outer_fold.training_part(units, self.protocol, self.folds)
+        return units
+
+    @property
+    def tested(self) -> tuple[Item, ...]:
+        """The units that some fold tests: all, unless the corpus has a test part of its own."""
+        return tuple(item for item in self.units.items if item.fold != ONLY_LEARNT)
+
+    @property
+    def on_features(self) -> bool:
+        """Whether recordings are rows of features, which nothing can cut."""
+        return isinstance(self.preset.front_end, AcousticConfig)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the recordings."""
+        return self.data.clips.fingerprint()
+
+    @cached_property
+    def unlabelled(self) -> Clips:
+        """What only a teacher can label, beside the units."""
+        if self.teacher_predictions is not None:
+            return self.data.clips.subset([])
+        return self.data.clips.labelled(False)
+
+    def model(self, seed: int) -> nn.Module:
+        """Build the system with weights drawn from ``seed``.
+
+        Raises:
+            DataError: if the system has not all of the settings, or cannot be built with them.
+        """
+        torch.manual_seed(seed)
+        model = self.build()
+        if self.teacher is not None and self.teacher.reused:
+            model.classifier.teacher.load_state_dict(self.teacher.model.state_dict())
+        if self.start is not None:
+            self.start.begin(model)
+        return model.to(self.accelerator.device)
+
+    def build(self) -> nn.Module:
+        """Build the system on torch's device, with whatever weights."""
+        bands = self.preset.front_end.num_bands
+        return build(self.system, len(self.labels), bands, self.settings)
+
+    def checkpoint_config(self, training: Mapping[str, Any]) -> CheckpointConfig:
+        """Return what goes with fitted weights, still without any numbers."""
+        front_end, settings = self.preset.front_end, dict(self.settings)
+        return CheckpointConfig(self.system, self.labels, front_end, settings, training)
+
+    def check(self) -> None:
+        """Find what does not suit now, not after an hour.
+
+        Raises:
+            DataError: as :meth:`model`; or if there is too little memory, or no class ``under``.
+        """
+        preset, how = self.preset, self.preset.augmentation
+        if how is not None and how.under is not None and how.under >= len(self.labels):
+            raise DataError(f"under={how.under}, but there are {len(self.labels)} classes, from 0.")
+        with torch.device("meta"):
+            needed = step_bytes(self.build(), preset.front_end, preset.batch, preset.mil_candidates)
+        require_memory(needed, torch.device("cpu") if self.on_features else self.accelerator.device)
+        self.model(0)
+
+    @property
+    def threads(self) -> int | None:
+        """How many compute a fit, where that decides the last bit: on a CPU."""
+        cpu = self.on_features or self.accelerator.device.type == "cpu"
+        return torch.get_num_threads() if cpu else None
+
+    def training(self) -> dict[str, Any]:
+        """Return what decides the weights, besides seed and fold."""
+        # With a part held back, what is learnt depends on how it is split off.
+        held_back = self.protocol if self.preset.validation else None
+        return {
+            "dataset": self.name,
+            "data": self.fingerprint,
+            "unlabelled": self.unlabelled_corpus,
+            "settings": dict(self.settings),
+            "teacher": self.teacher and self.teacher.facts(),
+            **({} if self.start is None else {"start": self.start.facts()}),
+            "precision": "no" if self.on_features else self.accelerator.mixed_precision,
+            "validation_by": held_back,
+            "preset": asdict(self.preset),
+        }
+
+    def configuration(self) -> dict[str, Any]:
+        """Return it for the record; two runs of the same configuration are the same run."""
+        return {
+            "system": self.system,
+            "protocol": self.protocol,
+            "folds": self.folds,
+            **({} if self.outer_fold is None else {"within": asdict(self.outer_fold)}),
+            **({} if self.permutation is None else {"permuted_labels": self.permutation}),
+            **self.training(),
+        }
+
+
+GIB = 2**30
+PER_WEIGHT = 20  # bytes: weight, gradient, Adam's two moments, moving average, float32 each
+PER_SAMPLE = 28  # bytes: the sample, and int64 indices on the way to it
+PER_BIN = 12  # bytes: a complex number and its power
+
+
+def step_bytes(model: nn.Module, front_end: AnyConfig, batch: int, candidates: int) -> int:
+    """Estimate the bytes that a training step takes in float32.
+
+    Args:
+        model: on the device "meta", where nothing takes memory.
+        front_end: of its input.
+        batch: pieces in a step.
+        candidates: pieces drawn for each of them.
+    """
+    frames = round(front_end.piece_seconds / front_end.hop_seconds)
+    samples = round(front_end.piece_seconds * front_end.sample_rate)
+    bins = getattr(front_end, "fft", 0) // 2 + 1
+    saved: dict[int, Tensor] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        saved[tensor.untyped_storage()._cdata] = tensor
+        return tensor
+
+    with saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.train()(torch.empty(batch, front_end.num_bands, frames, device="meta"))
+    weights = sum(tensor.numel() for tensor in model.parameters())
+    for parameter in model.parameters():
+        saved.pop(parameter.untyped_storage()._cdata, None)
+    drawn = batch * candidates
+    return (
+        PER_WEIGHT * weights
+        + PER_SAMPLE * drawn * samples
+        + PER_BIN * max(drawn, BATCH) * bins * frames
+        + sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
+    )
+
+
+def require_memory(needed: int, device: torch.device) -> None:
+    """Refuse what would fill the memory of a device.
+
+    Raises:
+        DataError: if there is less.
+    """
+    cuda = device.type == "cuda"
+    free = torch.cuda.mem_get_info(device)[0] if cuda else psutil.virtual_memory().available
+    if needed > free:
+        raise DataError(
+            f"A step of this fit takes about {needed / GIB:.1f} GiB of memory, and "
+            f"{free / GIB:.1f} GiB are free; take a smaller batch, or smaller settings."
+        )
 
 
 class BusyError(DataError):

@@ -1,17 +1,108 @@
-"""Keep what a fit needs to go on after a crash, in one file that is replaced whole."""
+"""Hold everything that a step changes, and keep what a fit needs to go on after a crash."""
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from cry_model.checkpoint import write_atomically
 from train.data.corpus import DataError
 from train.fit.devices import same_threads
+from train.fit.presets import Preset
+
+
+class Ema:
+    """Exponential moving average of a model's parameters and statistics.
+
+    As torch's AveragedModel, which asks the device for a counter at each step. The decay rises from
+    0.1 to what the preset says, as in TensorFlow's ExponentialMovingAverage, so that a short fit
+    does not end as an average over its beginning.
+
+    Attributes:
+        model: the average.
+        steps: how many it is over.
+    """
+
+    def __init__(self, source: nn.Module, decay: float) -> None:
+        self.source, self.decay = source, decay
+        self.model, self.steps = copy.deepcopy(source), 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Move the average after a step."""
+        share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 1.0
+        torch._foreach_lerp_(numbers(self.model), numbers(self.source), share)
+        self.steps += 1
+
+
+class Weights:
+    """Everything that a step changes.
+
+    Attributes:
+        model: the system, as it was built.
+        optimiser: AdamW; without weight decay it is Adam.
+        ema: None if the preset wants none.
+    """
+
+    def __init__(self, model: nn.Module, preset: Preset, device: torch.device) -> None:
+        self.model = model
+        self.optimiser = torch.optim.AdamW(
+            model.parameters(),
+            lr=preset.learning_rate,
+            weight_decay=preset.weight_decay,
+            fused=device.type == "cuda",
+        )
+        self.ema = Ema(model, preset.ema_decay) if preset.ema_decay else None
+
+    @property
+    def outcome(self) -> nn.Module:
+        """What the fit is for: the average, or else the model itself."""
+        return self.model if self.ema is None else self.ema.model
+
+    def finite(self) -> bool:
+        """Return whether all of them still are numbers."""
+        sums = torch.stack([tensor.sum(dtype=torch.float64) for tensor in numbers(self.model)])
+        return bool(sums.isfinite().all())
+
+    def state(self) -> dict[str, Any]:
+        """Return what to go on with later."""
+        return {
+            "steps": 0 if self.ema is None else self.ema.steps,
+            "model": self.model.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "averaged": None if self.ema is None else self.ema.model.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from :meth:`state`."""
+        self.model.load_state_dict(state["model"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        if self.ema is not None:
+            self.ema.steps = state["steps"]
+            self.ema.model.load_state_dict(state["averaged"])
+
+
+def numbers(model: nn.Module) -> list[Tensor]:
+    """Return parameters and BatchNorm's statistics, without its counters."""
+    return [t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point()]
+
+
+def digest(weights: Mapping[str, Tensor]) -> str:
+    """Return 16 characters that change when a name or a number does."""
+    found = hashlib.sha256()
+    for name, tensor in weights.items():
+        found.update(name.encode())
+        found.update(tensor.cpu().contiguous().numpy())
+    return found.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -32,11 +123,6 @@ class TrainingState:
     writes: bool = True
     threads: int | None = None
 
-    @property
-    def waits(self) -> bool:
-        """Whether there is a state to go on from."""
-        return self.path is not None and self.resume and self.path.exists()
-
     def load(self) -> dict[str, Any] | None:
         """Return the state to go on from, on the CPU; None if there is none.
 
@@ -44,7 +130,7 @@ class TrainingState:
             DataError: if the file is damaged, or is the state of another fit; or if determinism
                 was asked for and it was begun with another number of threads.
         """
-        if not self.waits:
+        if self.path is None or not self.resume or not self.path.exists():
             return None
         try:
             record = torch.load(self.path, map_location="cpu", weights_only=True)
@@ -64,8 +150,7 @@ class TrainingState:
         if self.path is None or not self.writes:
             return
         buffer = io.BytesIO()
-        kept = {"identity": self.identity, "state": state, "threads": self.threads}
-        torch.save(kept, buffer)
+        torch.save({"identity": self.identity, "state": state, "threads": self.threads}, buffer)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(self.path, buffer.getvalue())
 

@@ -7,19 +7,22 @@ from the same generator and trains on its own part of it.
 
 from __future__ import annotations
 
+import copy
 import math
 import random
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from cry_model.frontend import FrontEnd
+from cry_model.metrics import balanced_accuracy
 from train.data.augmentation import (
     augment_features,
     augment_waveforms,
@@ -30,16 +33,79 @@ from train.data.augmentation import (
     uniform,
 )
 from train.data.clips import Clips, TableFrontEnd
-from train.data.splits import require_two_labels
+from train.data.splits import PROTOCOLS, require_two_labels, split
 from train.fit.devices import as_found, of_main, prepare
 from train.fit.distillation import Teacher, solve_output_layer
-from train.fit.early_stopping import EarlyStopping, Score, hold_back
 from train.fit.feature_mlp import fit_table
-from train.fit.predict import TrainingError, TrainingFrontEnd
+from train.fit.predict import TrainingError, TrainingFrontEnd, piece_probabilities
 from train.fit.presets import Preset
-from train.fit.run import Run
-from train.fit.state import TrainingState
-from train.fit.weights import Weights
+from train.fit.run import Experiment, Run
+from train.fit.state import TrainingState, Weights
+
+MAX_NORM = 5.0  # of the gradient
+NO_NUMBER = (
+    "The loss is not a number after epoch {}; try a lower learning rate. The state of the epoch "
+    "before is kept."
+)
+
+
+LOSS, RECALL = "validation loss", "validation balanced accuracy"
+
+
+def score(model: nn.Module, front_end: FrontEnd, clips: Clips) -> dict[str, float]:
+    """Score held-back clips per recording, by a model in eval mode.
+
+    That is by mean recall, and by cross-entropy with every class counting alike. The second steers
+    the fit: it moves with every epoch where the first stands still.
+    """
+    pieces = piece_probabilities(model, front_end, clips)
+    probabilities, labels = np.stack([rows.mean(0) for rows in pieces]), clips.labels.numpy()
+    own = probabilities[np.arange(len(labels)), labels].clip(1e-7)
+    loss = np.mean([-np.log(own[labels == label]).mean() for label in np.unique(labels)])
+    recall = balanced_accuracy(labels, probabilities, np.ones(len(labels)))
+    return {LOSS: float(loss), RECALL: recall}
+
+
+class EarlyStopping:
+    """The best weights so far by their loss on held-back recordings, and when to stop."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.best: dict[str, Any] | None = None
+        self.best_loss, self.waited = math.inf, 0
+
+    def update(self, loss: float, model: nn.Module) -> None:
+        """Keep the weights if their loss is the least so far."""
+        if loss < self.best_loss:
+            self.best_loss, self.waited = loss, 0
+            if self.patience:
+                self.best = copy.deepcopy(model.state_dict())
+        else:
+            self.waited += 1
+
+    @property
+    def stop(self) -> bool:
+        """Whether the fit should end here."""
+        return 0 < self.patience <= self.waited
+
+    def state(self) -> dict[str, Any]:
+        """Return what to go on with later; it is put back by ``vars(self).update``."""
+        return {"best": self.best, "best_loss": self.best_loss, "waited": self.waited}
+
+
+def hold_back(experiment: Experiment, clips: Clips, seed: int) -> tuple[Clips, Clips | None]:
+    """Return what to learn from and what to watch, split off as the protocol splits."""
+    items = [replace(item, fold=None) for item in clips.items]
+    labelled = [i for i, item in enumerate(items) if item.label is not None]
+    if not experiment.preset.validation or not labelled:
+        return clips, None
+    count = round(1 / experiment.preset.validation)
+    fold_of = split([items[i] for i in labelled], experiment.protocol, count, seed)
+    watched = [i for i, fold in zip(labelled, fold_of, strict=True) if fold == 0]
+    key = PROTOCOLS[experiment.protocol]
+    taken = {key(items[i]) for i in watched}
+    learnt = [i for i, item in enumerate(items) if key(item) not in taken]
+    return clips.subset(learnt), clips.subset(watched)
 
 
 class DeviceDataset:
@@ -84,9 +150,6 @@ class DeviceDataset:
         return waves.flatten(0, 1), self.targets[chosen]
 
 
-MAX_NORM = 5.0  # of the gradient
-
-
 @dataclass(frozen=True)
 class TrainingData:
     """What a fit learns from.
@@ -106,12 +169,12 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Epoch:
-    """How an epoch, counted from 1, went."""
+    """How an epoch, counted from 1, went; scores where something was held back."""
 
     number: int
     loss: float
     learning_rate: float
-    score: Score | None
+    scores: Mapping[str, float]
 
 
 class EpochRng:
@@ -136,7 +199,7 @@ def fit(
     """Train ``model`` and return it, or the average of its weights, in eval mode.
 
     Args:
-        model: a freshly built system, on the device to train on.
+        model: freshly built, on the device to train on.
         front_end: on the same device.
         data: what to learn from.
         preset: how.
@@ -149,66 +212,49 @@ def fit(
         TrainingError: if the loss is not a number.
     """
     device = accelerator.device
-    if accelerator.num_processes > 1 and device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    dataset = DeviceDataset(data.clips, data.classes, preset.balance, device)
-    stopping = EarlyStopping(data.validation, preset.patience)
+    dataset = DeviceDataset(data.clips, data.classes, preset.class_balance, device)
+    stopping = EarlyStopping(preset.patience)
     weights, start = Weights(model, preset, device), 0
     if (kept := state.load()) is not None:
         start = kept["epoch"]
         weights.restore(kept["weights"])
-        stopping.restore(kept["watch"])
+        vars(stopping).update(kept["watch"])
     student, optimiser = prepare(accelerator, model, weights.optimiser)
-    steps = max(1, round((preset.draws or len(data.clips.items)) / preset.batch))
-    chooser = weights.ema.model.eval() if preset.tries > 1 else None
+    steps = max(1, round((preset.samples_per_epoch or len(data.clips.items)) / preset.batch))
+    chooser = weights.ema.model.eval() if preset.mil_candidates > 1 else None
     for epoch in range(start, preset.epochs):
         if stopping.stop:
             break
         rng = EpochRng(seed, epoch, device)
         torch.manual_seed(rng.numbers.getrandbits(63))  # for a system with dropout
         student.train()
-        loss_of = partial(
-            step_loss, student, front_end, dataset, data.teacher, preset, rng, accelerator, chooser
-        )
-        total = torch.zeros((), device=device)
+        total = torch.zeros((), device=device)  # stays there: no step waits for a number
+        how = data.teacher, preset, rng, accelerator, chooser
         for step in range(epoch * steps, (epoch + 1) * steps):
             rate = preset.learning_rate * schedule(preset, step, preset.epochs * steps)
-            total += take_step(loss_of, rate, student, optimiser, weights, accelerator)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            loss = step_loss(student, front_end, dataset, *how)
+            optimiser.zero_grad(set_to_none=True)
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(student.parameters(), MAX_NORM)
+            optimiser.step()
+            if weights.ema is not None:
+                weights.ema.update()
+            total += loss.detach()
         mean = accelerator.reduce(total, "mean").item() / steps
         if not (math.isfinite(mean) and weights.finite()):
-            raise TrainingError(
-                f"The loss is not a number after epoch {epoch + 1}; try a lower learning rate. "
-                "The state of the epoch before is kept."
-            )
-        outcome = weights.outcome.eval()
-        # Of one process, so that all stop together.
-        score = of_main(accelerator, lambda model=outcome: stopping.score(model, front_end))
-        stopping.update(score, outcome)
+            raise TrainingError(NO_NUMBER.format(epoch + 1))
+        outcome, scores = weights.outcome.eval(), {}
+        if (held := data.validation) is not None:  # of one process, so that all stop together
+            scores = of_main(accelerator, lambda model=outcome: score(model, front_end, held))
+            stopping.update(scores[LOSS], outcome)
         state.save({"epoch": epoch + 1, "weights": weights.state(), "watch": stopping.state()})
-        report(Epoch(epoch + 1, mean, rate, score))
+        report(Epoch(epoch + 1, mean, rate, scores))
     accelerator.free_memory()
     if stopping.best is not None:
         weights.outcome.load_state_dict(stopping.best)
     return accelerator.unwrap_model(weights.outcome, keep_fp32_wrapper=False).eval()
-
-
-def take_step(
-    loss_of: Callable[[], Tensor],
-    rate: float,
-    student: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    weights: Weights,
-    accelerator: Accelerator,
-) -> Tensor:
-    """Take one step at this learning rate; the loss stays on the device: nothing waits for it."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-    loss = loss_of()
-    optimiser.zero_grad(set_to_none=True)
-    accelerator.backward(loss)
-    accelerator.clip_grad_norm_(student.parameters(), MAX_NORM)
-    weights.step(optimiser)
-    return loss.detach()
 
 
 def schedule(preset: Preset, step: int, steps: int) -> float:
@@ -256,10 +302,11 @@ def step_loss(
     if how is not None and how.speed:
         faster = round(100 * rng.numbers.uniform(-how.speed, how.speed))
     drawn = length * (100 + faster) // 100 + 1 if faster else length
-    waves, targets = dataset.draw(preset.batch, drawn, rng.tensors, preset.tries)
+    candidates = preset.mil_candidates
+    waves, targets = dataset.draw(preset.batch, drawn, rng.tensors, candidates)
     with torch.no_grad():
         if chooser is not None:
-            waves = likeliest(chooser, front_end, waves, preset.tries)
+            waves = likeliest(chooser, front_end, waves, candidates)
         if config.level == "piece":
             waves = front_end.to_level(waves)
         if faster:
@@ -319,8 +366,10 @@ def train_model(
             if run.track:
                 accelerator.log(curves(epoch), step=epoch.number)
 
-        data = TrainingData(learnt, len(one.labels), watched, teacher)
-        model = fit(one.model(seed), front_end, data, preset, seed, accelerator, state, report)
+        data, model = TrainingData(learnt, len(one.labels), watched, teacher), one.model(seed)
+        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = fit(model, front_end, data, preset, seed, accelerator, state, report)
     if run.track:
         accelerator.end_training()
     if teacher is not None and teacher.reused:
@@ -330,8 +379,4 @@ def train_model(
 
 def curves(epoch: Epoch) -> dict[str, float]:
     """Return what the bar and the trackers show of an epoch."""
-    values = {"loss": epoch.loss, "rate": epoch.learning_rate}
-    if epoch.score is not None:
-        values["validation loss"] = epoch.score.loss
-        values["validation balanced accuracy"] = epoch.score.balanced_accuracy
-    return values
+    return {"loss": epoch.loss, "rate": epoch.learning_rate, **epoch.scores}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -90,8 +89,8 @@ def calibrate(
         told = np.stack([teacher_predictions[name] for name in rows["recording"]])
         targets = apply_temperature(told, teacher_temperature)
     temperature, threshold = settle(probabilities, targets, groups, promised)
-    folds = rows.groupby(["seed", "fold"]).indices.values()
-    scaled, sets = crossed(probabilities, targets, groups, folds, promised)
+    tested = rows.groupby(["seed", "fold"]).indices.values()
+    scaled, sets = crossed(probabilities, targets, groups, tested, promised)
     frequencies = group_weights(groups) @ targets
     always = constant_set(frequencies, promised)
     return Calibration(
@@ -107,9 +106,9 @@ def calibrate(
         error_before=error(probabilities, targets, groups),
         error_after=error(scaled, targets, groups),
         constant_set=tuple(labels[i] for i in always),
-        constant_coverage=_share(frequencies[always].sum()),
+        constant_coverage=min(1.0, float(frequencies[always].sum())),
         by_label={
-            label: _share(group_weights(groups) @ (kept * target) / share)
+            label: _share(kept * target / share, groups)
             for label, kept, target, share in zip(
                 labels, sets.T, targets.T, frequencies, strict=True
             )
@@ -125,7 +124,7 @@ def one_hot(rows: pd.DataFrame, labels: Sequence[str]) -> Array:
 
 
 def held_out(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """One row for each recording and seed, with its fold."""
+    """Return one row for each recording and seed, with its fold."""
     folds = table.groupby(["recording", "seed"])["fold"]
     if (folds.nunique() > 1).any():
         raise DataError(
@@ -169,14 +168,13 @@ def shares(
     sets: NDArray[np.bool_], targets: Array, groups: NDArray[np.str_]
 ) -> dict[str, Estimate | float]:
     """Return what the sets (n, classes) hold and how large they are; groups count alike."""
-    size, weights = sets.sum(1), group_weights(groups)
-    alike = partial(mean_of_groups, groups=groups)
+    size = sets.sum(1)
     return {
-        "coverage": alike((sets * targets).sum(1)),
-        "size": alike(size.astype(np.float64)),
-        "empty": _share(weights @ (size == 0)),
-        "single": _share(weights @ (size == 1)),
-        "full": _share(weights @ (size == sets.shape[1])),
+        "coverage": mean_of_groups((sets * targets).sum(1), groups),
+        "size": mean_of_groups(size.astype(np.float64), groups),
+        "empty": _share(size == 0, groups),
+        "single": _share(size == 1, groups),
+        "full": _share(size == sets.shape[1], groups),
     }
 
 
@@ -200,6 +198,6 @@ def constant_set(frequencies: Array, promised: float) -> NDArray[np.int64]:
     return order[: int(reached.argmax()) + 1]
 
 
-def _share(total: float) -> float:
-    """Return a sum of weights that sum to 1, but for rounding."""
-    return min(1.0, float(total))
+def _share(values: Array | NDArray[np.bool_], groups: NDArray[np.str_]) -> float:
+    """Return a mean in which groups count alike, of values that give no more than 1."""
+    return min(1.0, float(group_weights(groups) @ values))

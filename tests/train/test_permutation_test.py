@@ -25,33 +25,27 @@ from train.data.clips import Clips, cut_before_splitting, permute_labels
 from train.data.corpus import DataError, Item
 from train.data.datasets.donateacry import LABELS
 from train.data.splits import split
+from train.fit.cross_validation import saved_folds
 from train.fit.devices import make_accelerator
-from train.fit.fold_checkpoints import saved_folds
 from train.fit.presets import BEST
-from train.studies.permutation_test import (
-    against,
-    chance,
-    scores,
-    statistics,
-)
+from train.studies.permutation_test import against, chance, scores, statistics
 
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 5)
 """Recordings of each group: one group has a size of its own."""
 
 
-def synthetic(sizes, labels="abc", pieces=1, label_of=None):
-    """Groups of recordings without sound; their labels at random, or by the number of the group."""
+def synthetic(sizes, labels="abc", pieces=1, of=None):
+    """Groups of recordings without sound; their labels at random, or ``of`` the group's number."""
     draw, items = np.random.default_rng(0), []
     for group, size in enumerate(sizes):
         for number in range(size):
-            name = f"{group}-{number}"
-            label = str(draw.choice(list(labels))) if label_of is None else label_of(group)
+            name, label = f"{group}-{number}", str(draw.choice(list(labels)))
+            label = label if of is None else of(group)
             for piece in range(pieces):
                 items.append(Item(Path(name), label, name, name, str(group), piece=piece))
-    count, indices = len(items), torch.tensor([labels.index(item.label) for item in items])
-    return Clips(
-        tuple(items), indices, (0.0,) * count, (8000,) * count, (torch.zeros(1),) * count, {}
-    )
+    indices, count = torch.tensor([labels.index(item.label) for item in items]), len(items)
+    silence = (torch.zeros(1),) * count
+    return Clips(tuple(items), indices, (0.0,) * count, (8000,) * count, silence, {})
 
 
 def of_groups(clips):
@@ -63,16 +57,14 @@ def of_groups(clips):
 
 def test_every_group_gets_the_labels_of_one_that_is_as_large():
     clips = synthetic(SIZES, pieces=2)
-    permuted = [permute_labels(clips, "abc", seed) for seed in range(30)]
-    before = of_groups(clips)
+    before, permuted = of_groups(clips), [permute_labels(clips, "abc", s) for s in range(30)]
     for one in permuted:
         after = of_groups(one)
         assert Counter(after.values()) == Counter(before.values())
-        assert {g: len(v) for g, v in after.items()} == {g: len(v) for g, v in before.items()}
-        assert [replace(i, label=None) for i in one.items] == [
-            replace(i, label=None) for i in clips.items
-        ]
-        assert [("abc")[k] for k in one.labels] == [item.label for item in one.items]
+        assert all(len(after[group]) == len(labels) for group, labels in before.items())
+        same = [replace(i, label=j.label) for i, j in zip(one.items, clips.items, strict=True)]
+        assert same == list(clips.items)
+        assert ["abc"[k] for k in one.labels] == [item.label for item in one.items]
         assert len({(i.recording, i.label) for i in one.items}) == sum(SIZES)  # one a recording
         assert after["9"] == before["9"]  # none other has five
     assert len({tuple(item.label for item in one.items) for one in permuted}) > 20
@@ -82,7 +74,7 @@ def test_every_group_gets_the_labels_of_one_that_is_as_large():
 
 
 def test_every_group_is_as_likely_a_donor():
-    clips = synthetic((2,) * 4, "wxyz", label_of="wxyz".__getitem__)
+    clips = synthetic((2,) * 4, "wxyz", of="wxyz".__getitem__)
     first = Counter(permute_labels(clips, "wxyz", seed).items[0].label for seed in range(400))
     assert all(70 < first[label] < 130 for label in "wxyz")  # 100 expected, deviation 9
 
@@ -92,50 +84,45 @@ def test_scores_are_those_of_scikit_learn(clips, protocol):
     units = cut_before_splitting(clips, BEST.front_end) if protocol == "clip" else clips
     rows = np.random.default_rng(0).normal(size=(len(units.items), 6))
     rows[:, 0] += units.labels.numpy()
-    found = scores(units, rows, LABELS, protocol, 3)
     machine = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000)
     )
     parts = PredefinedSplit(split(units.items, protocol, 3, 0))
     told = cross_val_predict(machine, rows, units.labels, cv=parts, method="predict_proba")
-    table = pd.DataFrame(told).assign(
-        recording=[item.recording for item in units.items], label=units.labels
-    )
+    names = [item.recording for item in units.items]
+    table = pd.DataFrame(told).assign(recording=names, label=units.labels)
     mean = table.groupby(["recording", "label"]).mean().reset_index()
     truth, share = mean["label"], mean[list(range(5))].to_numpy()
-    assert found == {
-        "accuracy": pytest.approx(accuracy_score(truth, share.argmax(1))),
-        "macro_f1": pytest.approx(f1_score(truth, share.argmax(1), average="macro")),
-        "balanced_accuracy": pytest.approx(balanced_accuracy_score(truth, share.argmax(1))),
+    guess = share.argmax(1)
+    assert scores(units, rows, LABELS, protocol, 3) == {
+        "accuracy": pytest.approx(accuracy_score(truth, guess)),
+        "macro_f1": pytest.approx(f1_score(truth, guess, average="macro")),
+        "balanced_accuracy": pytest.approx(balanced_accuracy_score(truth, guess)),
         "macro_auc": pytest.approx(roc_auc_score(truth, share, multi_class="ovr"), abs=1e-3),
     }
 
 
 def test_knowing_the_group_again_looks_like_knowledge_unless_groups_are_kept_apart():
-    units = synthetic((4,) * 40, label_of=lambda group: "abc"[group % 3])
+    units = synthetic((4,) * 40, of=lambda group: "abc"[group % 3])
     draw = np.random.default_rng(5)
     group = np.array([int(item.group) for item in units.items])
     rows = draw.normal(size=(40, 60))[group] + 0.1 * draw.normal(size=(len(group), 60))
 
     def permuted(protocol):
-        found = [
-            scores(permute_labels(units, "abc", s), rows, "abc", protocol, 5) for s in range(10)
-        ]
-        return np.mean([one["balanced_accuracy"] for one in found])
+        dealt = [permute_labels(units, "abc", seed) for seed in range(10)]
+        found = [scores(one, rows, "abc", protocol, 5)["balanced_accuracy"] for one in dealt]
+        return np.mean(found)
 
     assert permuted("recording") > 0.9
     assert permuted("baby") < 0.45
 
 
 def test_the_statistics_are_the_mean_and_the_deviation_of_each_band(clips):
-    front_end = FrontEnd(BEST.front_end)
-    few = clips.subset([0, 7])
-    rows = statistics(few, front_end)
-    pieces = few.pieces(front_end, 1).waveforms
-    bands = [front_end(wave[None])[0].double().numpy() for wave in pieces]
-    mean = np.mean([band.mean(1) for band in bands], axis=0)
-    spread = np.mean([band.std(1, ddof=1) for band in bands], axis=0)
-    np.testing.assert_allclose(rows[1], np.concatenate([mean, spread]), atol=1e-4)
+    front_end, few = FrontEnd(BEST.front_end), clips.subset([0, 7])
+    waves = few.pieces(front_end, 1).waveforms
+    bands = [front_end(wave[None])[0].double().numpy() for wave in waves]
+    expected = [np.concatenate([band.mean(1), band.std(1, ddof=1)]) for band in bands]
+    np.testing.assert_allclose(statistics(few, front_end)[1], np.mean(expected, axis=0), atol=1e-4)
 
 
 def test_the_true_labels_count_as_one_permutation():
@@ -145,94 +132,68 @@ def test_the_true_labels_count_as_one_permutation():
     assert against(0.7, [0.1] * 19).p == 1 / 20
 
 
-def rows_of_noise(monkeypatch, units, planted):
-    """Recordings that sound like nothing, or like their label."""
-    rows = np.random.default_rng(1).normal(size=(len(units.items), 4))
-    if planted:
-        rows[:, 0] += 3 * units.labels.numpy()
-    monkeypatch.setattr("train.studies.permutation_test.statistics", lambda *_: rows)
+@pytest.fixture
+def tested(monkeypatch):
+    """Runs the test on recordings that sound like nothing, or (planted) like their label."""
+
+    def run(units, planted, labels="abc", protocol="baby", folds=3, count=30):
+        rows = np.random.default_rng(1).normal(size=(len(units.items), 4))
+        rows[:, 0] += 3 * units.labels.numpy() * planted
+        monkeypatch.setattr("train.studies.permutation_test.statistics", lambda *_: rows)
+        front_end = FrontEnd(BEST.front_end)
+        return chance(units, "x", labels, front_end, protocol, folds, count)
+
+    return run
 
 
 @pytest.mark.parametrize(("planted", "least", "most"), [(True, 0, 0.05), (False, 0.1, 1)])
-def test_what_is_there_to_learn_is_found(monkeypatch, planted, least, most):
-    units = synthetic((1, 2) * 30)
-    rows_of_noise(monkeypatch, units, planted)
-    found = chance(units, "x", "abc", FrontEnd(BEST.front_end), "baby", 3, 30)
+def test_what_is_there_to_learn_is_found(tested, planted, least, most):
+    found = tested(synthetic((1, 2) * 30), planted)
     assert all(least <= one.p <= most for one in found.scores.values())
     assert found.scores["accuracy"].mean < 0.55
     assert (found.seed, found.shuffles, found.folds, found.front_end) == (0, 30, 3, "log-mel")
 
 
-def test_what_got_its_own_label_back_is_counted(monkeypatch):
-    units = synthetic((2, 2, 2, 2, 9), label_of="ababc".__getitem__)
-    rows_of_noise(monkeypatch, units, True)
-    found = chance(units, "x", "abc", FrontEnd(BEST.front_end), "recording", 2, 200)
+def test_what_got_its_own_label_back_is_counted(tested):
+    units = synthetic((2, 2, 2, 2, 9), of="ababc".__getitem__)
+    found = tested(units, True, protocol="recording", folds=2, count=200)
     assert found.kept["c"] == 1  # its group is alone in its size
     assert found.kept["a"] == pytest.approx(0.5, abs=0.1)  # two of four groups have it
 
 
-def test_one_label_alone_is_one_sentence(monkeypatch):
-    units = synthetic((1,) * 6, labels="a")
-    rows_of_noise(monkeypatch, units, True)
+def test_one_label_alone_is_one_sentence(tested):
     with pytest.raises(DataError, match="one label alone"):
-        chance(units, "x", "a", FrontEnd(BEST.front_end), "baby", 2, 20)
+        tested(synthetic((1,) * 6, labels="a"), True, labels="a", folds=2, count=20)
 
 
 def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys):
     words = ["permutation-test", "--dataset", "donateacry", "--data-root", str(made_up_root)]
     words += ["--cache", str(made_up_root / "cache"), "--out", str(tmp_path), "--folds", "3"]
     assert main([*words, "--permutations", "20", "--protocols", "clip", "baby"]) == 0
-    said = capsys.readouterr().out
+    said, front_end = capsys.readouterr().out, FrontEnd(BEST.front_end)
     clips = find_corpus("donateacry", None, made_up_root / "cache", BEST.front_end).clips
     for protocol in ("clip", "baby"):
         path = tmp_path / "results" / "donateacry" / protocol / "chance.json"
         record = json.loads(path.read_text(encoding="utf-8"))
-        front_end = FrontEnd(BEST.front_end)
         found = chance(clips, "donateacry", LABELS, front_end, protocol, 3, 20)
         assert record["scores"] == asdict(found)["scores"]
         assert record["kept"] == found.kept
         value = record["scores"]["macro_auc"]["value"]
-        assert f"donateacry, {protocol}, a linear classifier" in said
         assert f"macro auc: true labels {value:.3f}; permuted" in said
     assert not (tmp_path / "results" / "donateacry" / "recording").exists()
 
 
-@pytest.fixture(scope="module")
-def fit(made_up_root, tmp_path_factory):
-    out = tmp_path_factory.mktemp("dealt")
-
-    def run(*more):
-        return small_fit.fit(
-            made_up_root, out, "--protocol", "clip", "--permute-labels", "4", *more
-        )
-
-    return run, out
-
-
-def test_a_system_is_fitted_to_labels_that_were_dealt_out(fit, clips, made_up_root):
-    run, out = fit
-    assert run("--save-folds") == 0
-    place = out / "results" / "donateacry" / "clip" / SYSTEM
-    table = pd.read_csv(place / "predictions.csv")
+def test_a_system_is_fitted_to_permuted_labels(made_up_root, tmp_path, clips):
+    permuting = ("--protocol", "clip", "--permute-labels", "4", "--save-folds")
+    assert small_fit.fit(made_up_root, tmp_path, *permuting) == 0
+    cell = Cell(tmp_path, "donateacry", "clip", SYSTEM)
+    table = pd.read_csv(cell.results_folder / "predictions.csv")
     told = dict(zip(table["recording"], table["label"], strict=True))
     permuted = {item.recording: item.label for item in permute_labels(clips, LABELS, 4).items}
-    assert told == permuted
-    assert told != {item.recording: item.label for item in clips.items}
-    assert json.loads((place / "run.json").read_text())["configuration"]["permuted_labels"] == 4
-    assert not (out / "checkpoints").exists()
-    cell = Cell(out, "donateacry", "clip", SYSTEM)
-    _, config = load_checkpoint(next(saved_folds(out, "donateacry", "clip", SYSTEM))[2])
+    assert told == permuted != {item.recording: item.label for item in clips.items}
+    record = json.loads((cell.results_folder / "run.json").read_text())
+    assert record["configuration"]["permuted_labels"] == 4
+    assert not (tmp_path / "checkpoints").exists()
+    _, config = load_checkpoint(next(saved_folds(tmp_path, "donateacry", "clip", SYSTEM))[2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))
     assert {item.recording: item.label for item in built.experiment.units.items} == permuted
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        (("--teacher", "somewhere"), "leave --permute-labels out"),
-        (("--publish", "user/cry"), "leave out --no-checkpoint, --outer-fold and --permute-labels"),
-    ],
-)
-def test_what_makes_no_sense_with_dealt_labels_is_one_sentence(fit, capsys, more, said):
-    assert fit[0](*more) == 2
-    assert said in capsys.readouterr().err

@@ -1,0 +1,326 @@
+"""No fit disturbs another or its caller; processes agree with one, and a GPU with the CPU."""
+
+import copy
+import json
+import logging
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import torch._dynamo  # sets a variable and a filter of warnings when it is first imported
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from torch import nn
+
+import cry_model
+from cry_model import FrontEnd
+from cry_model.checkpoint import WEIGHTS
+from cry_model.registry import ON_SPECTROGRAMS
+from tests.conftest import ROOT
+from tests.hub import WRITER
+from tests.hub_client import environment
+from tests.train import small_fit
+from tests.train.killed_fit import arguments
+from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM
+from train.__main__ import main, parse
+from train.cli.fit import plan
+from train.data.corpus import DataError
+from train.fit import devices
+from train.fit.cross_validation import run_fit
+from train.fit.devices import as_found, ask_for_determinism, make_accelerator
+from train.fit.feature_mlp import fit_table
+from train.fit.presets import BEST, FEATURES
+from train.fit.trainer import DeviceDataset, EpochRng, TrainingData, fit, step_loss
+
+QUICK = replace(BEST, epochs=1, batch=8)
+SMALL = {"channels": 8, "stages": 1}
+
+
+def words(root, out, *more, system=SYSTEM):
+    return small_fit.words(root, out, "--set", "batch=8", *more, system=system)
+
+
+def python(*given, **variables):
+    """Run it in a process of its own; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, *map(str, given)],
+        cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# One after the other
+
+
+@pytest.fixture(scope="module")
+def fresh(made_up_root, tmp_path_factory):
+    """Precision -> the weights that a process of its own gives."""
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        out = tmp_path_factory.mktemp(precision)
+        given = words(made_up_root, out, "--precision", precision)
+        python("-m", "train", *given, OMP_NUM_THREADS=str(torch.get_num_threads()))
+        found[precision] = (out / CHECKPOINT / WEIGHTS).read_bytes()
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["float32", "bfloat16"])
+def test_one_precision_after_the_other_gives_the_weights_of_a_fresh_process(
+    fresh, made_up_root, tmp_path, first
+):
+    assert fresh["float32"] != fresh["bfloat16"]
+    second = next(precision for precision in fresh if precision != first)
+    for number, precision in enumerate((first, second, first)):
+        out = tmp_path / str(number)
+        assert main(words(made_up_root, out, "--precision", precision)) == 0
+        assert (out / CHECKPOINT / WEIGHTS).read_bytes() == fresh[precision]
+
+
+@pytest.mark.parametrize("hardware", [True, False])
+def test_auto_follows_the_hardware_whatever_was_before(
+    made_up_root, tmp_path, hardware, monkeypatch
+):
+    other, expected = ("float32", "bfloat16") if hardware else ("bfloat16", "float32")
+    make_accelerator("cpu", other)
+    monkeypatch.setattr("train.fit.devices.supports_bfloat16", lambda device: hardware)
+    assert main(words(made_up_root, tmp_path, "--no-checkpoint")) == 0
+    record = json.loads((tmp_path / RESULTS / "run.json").read_text())
+    assert record["environment"]["precision"] == expected
+
+
+def test_an_older_accelerator_keeps_its_precision(clips):
+    def result(accelerator):
+        torch.manual_seed(0)
+        model = cry_model.build_model(SYSTEM, 5, 64, **SMALL)
+        fitted = fit(model, FrontEnd(BEST.front_end), TrainingData(clips, 5), QUICK, 0, accelerator)
+        return fitted.classifier.weight
+
+    older = make_accelerator("cpu", "bfloat16")
+    alone = result(older)
+    newer = make_accelerator("cpu", "float32")
+    assert torch.equal(result(older), alone)
+    assert not torch.equal(result(newer), alone)
+    assert (older.mixed_precision, newer.mixed_precision) == ("bf16", "no")
+
+
+# What the caller has set up
+
+
+def settings():
+    """Everything global that a fit could change, as far as it can be compared."""
+    states = [AcceleratorState, PartialState, GradientState]
+    return {
+        "torch": torch.get_rng_state().numpy().tobytes(),
+        "seed": torch.initial_seed(),
+        "numpy": repr(np.random.get_state()),  # noqa: NPY002 (the caller's)
+        "python": random.getstate(),
+        "threads": (torch.get_num_threads(), torch.get_num_interop_threads()),
+        "type": (torch.get_default_dtype(), torch.get_default_device()),
+        "deterministic": torch.get_deterministic_debug_mode(),
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic),
+        "matmul": torch.get_float32_matmul_precision(),
+        "autocast": (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")),
+        "gradients": (torch.is_grad_enabled(), torch.is_inference_mode_enabled()),
+        "environment": dict(os.environ),
+        "signals": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)],
+        "streams": (sys.stdout, sys.stderr, Path.cwd()),
+        "warnings": list(warnings.filters),
+        "logging": (logging.root.level, list(logging.root.handlers)),
+        "numpy errors": np.geterr(),
+        "accelerate": [(kind._shared_state, copy.copy(kind._shared_state)) for kind in states],
+    }
+
+
+def command(*more, system=SYSTEM, status=0):
+    def run(root, out):
+        assert main(words(root, out, "--no-checkpoint", *more, system=system)) == status
+
+    return run
+
+
+def library(root, out):
+    options = parse(words(root, out, "--precision", "bfloat16", "--no-resume"))
+    run_fit(next(plan(options, SYSTEM, make_accelerator("cpu", "bfloat16"))))
+
+
+def features(root, out):
+    given = words(root, out, "--no-checkpoint", system="feature-mlp")
+    place = given.index("--set")
+    given[place + 1 : place + 3] = "members=2", "hidden=8"
+    assert main(given) == 0
+
+
+DO = [
+    command("--precision", "bfloat16", "--deterministic"),
+    command("--precision", "float32"),
+    library,
+    features,
+    command("--set", "heads=3", "--deterministic", status=2),
+]
+
+
+@pytest.mark.parametrize(("do", "used"), [*((do, True) for do in DO), (DO[0], False)])
+def test_a_fit_leaves_the_process_as_it_found_it(made_up_root, tmp_path, monkeypatch, do, used):
+    with as_found():
+        if used:
+            make_accelerator("cpu", "float32" if do is library else "bfloat16")
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
+        monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+        torch.manual_seed(12345)
+        before = settings()
+        with as_found():  # as a command has it; whoever makes an accelerator has that
+            do(made_up_root, tmp_path)
+        assert settings() == before
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_a_fit_that_breaks_off_does_so_too(made_up_root, tmp_path, monkeypatch, error):
+    def stop(epoch):
+        raise error
+
+    monkeypatch.setattr("train.fit.trainer.curves", stop)
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    before = settings()
+    try:
+        assert main(words(made_up_root, tmp_path, "--deterministic")) == 130
+    except ZeroDivisionError:
+        assert error is ZeroDivisionError
+    assert settings() == before
+
+
+# Two processes on the CPU
+
+TWO = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
+LAUNCH = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
+# --cpu alone would start one process; --multi_gpu names the launcher, which asks for no GPU.
+LAUNCH += ["--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
+LAUNCH += ["--main_process_port", "0"]
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_gradients_of_one(made_up_root, tmp_path):
+    paths = [tmp_path / "one.pt", tmp_path / "two.pt"]
+    for path, how in zip(paths, ([], LAUNCH), strict=True):
+        python(*how, "-m", "tests.train.two_processes", made_up_root, path, **TWO)
+    one, two = map(torch.load, paths)
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert one["gradients"].keys() == two["gradients"].keys()
+    for name, gradient in one["gradients"].items():
+        torch.testing.assert_close(two["gradients"][name], gradient, rtol=1e-5, atol=1e-5)
+    assert max(g.abs().max() for g in one["gradients"].values()) > 0.01
+
+
+@pytest.mark.slow
+def test_a_fit_on_two_processes_runs_to_its_end_and_one_of_them_publishes(
+    made_up_root, tmp_path, hub
+):
+    given = [*arguments(made_up_root, tmp_path), "--publish", "user/cry"]
+    variables = environment(hub.url, tmp_path / "home", HF_TOKEN=WRITER)
+    said = python(*LAUNCH, "-m", "train", *given, **{**TWO, **variables})
+    assert said.count("balanced accuracy") == said.count("Published: ") == 1  # one process speaks
+    table = pd.read_csv(tmp_path / RESULTS / "predictions.csv")
+    assert table["recording"].nunique() == 30
+    config = cry_model.load_checkpoint(tmp_path / CHECKPOINT)[1]
+    assert config.training["environment"]["processes"] == 2
+    sent = hub.repositories["models/user/cry"].files()["model.safetensors"]
+    assert sent == (tmp_path / CHECKPOINT / "model.safetensors").read_bytes()
+    assert hub.count("whoami") == 2  # before and after the fit
+    assert hub.count("/commit/") == 1
+
+
+class Process:
+    """What Accelerate tells one of two processes."""
+
+    num_processes = 2
+
+    def __init__(self, index):
+        self.is_main_process = index == 0
+
+
+@pytest.mark.parametrize("outcome", [{"a": 1}, DataError("It is not there.")])
+def test_what_the_first_process_finds_or_raises_reaches_the_other(monkeypatch, outcome):
+    sent = []
+
+    def broadcast(objects):
+        if sent:
+            objects[:] = pickle.loads(sent[0])  # as it travels
+        sent.append(pickle.dumps(objects))
+
+    def compute():
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(devices, "broadcast_object_list", broadcast)
+    for index in (0, 1):
+        if isinstance(outcome, Exception):
+            with pytest.raises(DataError, match="It is not there"):
+                devices.of_main(Process(index), compute)
+        else:
+            assert devices.of_main(Process(index), compute if index == 0 else None) == outcome
+    assert len(sent) == 2
+
+
+# What only a GPU can show
+
+cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+
+
+@cuda
+@pytest.mark.parametrize("system", ON_SPECTROGRAMS)
+def test_the_same_seed_gives_the_same_weights_on_cuda(clips, system):
+    found = []
+    for _ in range(2):
+        with as_found():
+            accelerator = make_accelerator("cuda")
+            ask_for_determinism()
+            torch.manual_seed(0)
+            model = cry_model.build_model(system, 5, 64).to(accelerator.device)
+            front_end, data = (
+                FrontEnd(BEST.front_end).to(accelerator.device),
+                TrainingData(clips, 5),
+            )
+            preset = replace(QUICK, epochs=2)
+            found.append(fit(model, front_end, data, preset, 0, accelerator).state_dict())
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+@cuda
+def test_feature_mlp_is_fitted_beside_cuda_and_comes_back(clips):
+    table = replace(clips, waveforms=tuple(torch.randn(26).abs() + 0.1 for _ in clips.items))
+    model = cry_model.build_model("feature-mlp", 5, hidden=16).cuda()
+    preset = replace(FEATURES, epochs=1, batch=8)
+    assert next(fit_table(model, table, preset, 0).parameters()).device.type == "cuda"
+
+
+@cuda
+def test_the_gradient_on_cuda_is_the_processors(clips):
+    sums = []
+    for device in ("cpu", "cuda"):
+        torch.manual_seed(0)
+        model = cry_model.build_model("improved-ecapa-tdnn", 5, 64).to(device).eval()
+        front_end = FrontEnd(BEST.front_end).to(device)
+        waves = torch.stack([wave[:16_000] for wave in clips.waveforms[:8]]).to(device)
+        # The ten bits of TF32 would be seen.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            logits = model(front_end(waves))
+            nn.functional.cross_entropy(logits, clips.labels[:8].to(device)).backward()
+        sums.append(sum(p.grad.double().abs().sum().item() for p in model.parameters()))
+    assert sums[0] == pytest.approx(sums[1], rel=1e-4)
+    gpu, preset = torch.device("cuda"), replace(QUICK, augmentation=None)
+    dataset, rng = DeviceDataset(clips, 5, 1.0, gpu), EpochRng(0, 0, gpu)
+    with as_found():
+        accelerator = make_accelerator("cuda")
+        loss = step_loss(model, front_end, dataset, None, preset, rng, accelerator)
+    assert loss.device.type == "cuda"

@@ -1,0 +1,282 @@
+"""What ``fit`` cannot do it says in one sentence, before it has computed or written anything."""
+
+import json
+import shutil
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import soundfile
+import torch
+from filelock import FileLock
+from torch import nn
+
+from cry_model.frontend import FrontEndConfig
+from tests.train import small_fit
+from tests.train.small_fit import RESULTS, SYSTEM
+from train.__main__ import main
+from train.cli.grid import BUSY
+from train.data.corpus import DataError
+from train.data.datasets.donateacry import LABELS
+from train.fit.run import PER_BIN, PER_SAMPLE, PER_WEIGHT, require_memory, step_bytes
+
+
+@pytest.fixture
+def refused(made_up_root, tmp_path, capsys):
+    """Runs the small fit, which is refused; returns the sentence."""
+
+    def run(*more, out=tmp_path, root=made_up_root, status=2, **system):
+        capsys.readouterr()
+        assert small_fit.fit(root, out, *more, **system) == status
+        error = capsys.readouterr().err
+        assert "Traceback" not in error
+        assert "epoch/s" not in error  # nothing was fitted
+        return error
+
+    return run
+
+
+# Before a recording is read
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "colour=red"], ["has no such setting", "channels", "mixup", "batch", "fft"]),
+        (["--set", "chanels=8"], ["has no such setting; it has channels."]),
+        (["--set", "average=0"], ["has no such setting; it has ema_decay."]),
+        (["--set", "channels=none"], [f"{SYSTEM} cannot be built with", "channels=none"]),
+        (["--set", "channels=-1"], ["channels must be a whole number from 4"]),
+        (["--set", "heads=3"], ["cannot be split"]),
+        (["--set", "batch=1000000000"], ["batch must be a whole number"]),
+        (["--set", "reused_classifier={'hidden':8}"], ["--teacher"]),
+        (["--folds", "40"], ["15 groups cannot be spread over 40 folds"]),
+        (["--folds", "4000000000"], ["groups cannot be spread"]),
+        (["--epochs", "4000000000"], ["epochs must be a whole number"]),
+        (["--unlabelled", "donateacry"], ["need a --teacher"]),
+        (["--teacher", "x", "--permute-labels", "1"], ["leave --permute-labels out"]),
+        (["--teacher", "x", "--outer-fold", "1"], ["leave --outer-fold out"]),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_a_recording_is_read(
+    refused, monkeypatch, words, said
+):
+    monkeypatch.setattr("train.cli.fit.find_corpus", None)  # would be called
+    error = refused(*words)
+    assert all(part in error for part in said)
+    assert len(error.splitlines()) == 1
+
+
+def test_official_folds_that_are_others_are_found_without_reading(data_root, refused, monkeypatch):
+    monkeypatch.setattr("train.cli.fit.find_corpus", None)  # would be called
+    said = refused("--dataset", "esc10", "--folds", "3", root=data_root)
+    assert "in the folds 1, 2, 3, 4, 5 of the corpus's authors" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--outer-fold", "2"], "--outer-fold counts from 0"),
+        (["--set", "under=5"], "there are 5 classes"),
+    ],
+)
+def test_what_only_the_corpus_can_tell(refused, words, said):
+    assert said in refused(*words)
+
+
+def test_a_wrong_folder_or_none_is_one_sentence(refused, tmp_path, monkeypatch, capsys):
+    assert "There are no recordings in" in refused(root=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CRY_DATA", raising=False)
+    assert main(["fit", "--system", SYSTEM, "--dataset", "donateacry"]) == 2
+    assert "--data-root" in capsys.readouterr().err
+
+
+# More memory than there is
+
+
+@pytest.mark.parametrize(("batch", "candidates"), [(64, 1), (64, 4), (1000, 1)])
+def test_the_bytes_are_those_counted_by_hand(batch, candidates):
+    frames, hidden = 250, 7
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(64 * frames, hidden), nn.Tanh())
+    # Backward needs the input of the matrix product and the output of tanh.
+    activations = 4 * batch * (64 * frames + hidden)
+    drawn = batch * candidates
+    front = PER_SAMPLE * drawn * 40_000 + PER_BIN * drawn * 257 * frames
+    weights = PER_WEIGHT * (64 * frames + 1) * hidden
+    assert step_bytes(model, FrontEndConfig(), batch, candidates) == activations + front + weights
+
+
+def test_what_is_more_than_free_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=3 * 2**30))
+    require_memory(3 * 2**30, torch.device("cpu"))
+    with pytest.raises(DataError, match=r"about 4\.0 GiB of memory, and 3\.0 GiB are free"):
+        require_memory(4 * 2**30, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("system", "settings"),
+    [
+        (SYSTEM, ["batch=100000", "channels=512"]),
+        (SYSTEM, ["channels=4096", "stages=16"]),
+        (SYSTEM, ["mil_candidates=100", "batch=5000"]),
+        ("improved-ecapa-tdnn", ["channels=4096", "stages=16"]),
+    ],
+)
+def test_it_is_refused_before_it_is_taken(refused, tmp_path, monkeypatch, system, settings):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * 2**30))
+    before, started = psutil.Process().memory_info().rss, time.process_time()
+    assert "GiB are free" in refused("--set", *settings, system=system)
+    assert time.process_time() - started < 60
+    assert psutil.Process().memory_info().rss - before < 2**30
+    assert not list(tmp_path.rglob("run.json"))
+
+
+# Results of another run, or damaged ones
+
+
+def test_other_settings_or_other_sound_do_not_mix_with_an_earlier_run(
+    finished_fit, made_up_root, tmp_path, refused
+):
+    assert "other settings" in refused("--preset", "paper", out=finished_fit)
+    shutil.copytree(made_up_root / "donateacry", tmp_path / "donateacry")
+    file = next(tmp_path.rglob("*.wav"))
+    samples, rate = soundfile.read(file)
+    soundfile.write(file, samples[::-1], rate, subtype="PCM_16")  # under the same name
+    assert "other settings or data" in refused(out=finished_fit, root=tmp_path)
+
+
+def test_two_fits_into_one_folder_do_not_mix(refused, tmp_path):
+    lock = tmp_path / "state" / f"results-donateacry-baby-{SYSTEM}.lock"
+    lock.parent.mkdir(parents=True)
+    with FileLock(lock):
+        assert "Another process writes to" in refused(status=BUSY)
+
+
+TABLES = {
+    "empty": lambda table: "",
+    "cut in a row": lambda table: table[: table.rindex(",")],
+    "cut between rows": lambda table: "".join(table.splitlines(keepends=True)[:-9]),
+    "rows twice": lambda table: table + table.split("\n", 1)[1],
+    "another column": lambda table: table.replace(f"p_{LABELS[0]}", "p_other"),
+    "no number": lambda table: table.replace(",0,0,", ",zero,0,"),
+}
+RECORDS = ("", "[]", '{"configuration": {}}', '{"configuration": NaN}')
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        *(pytest.param("predictions.csv", damage, id=name) for name, damage in TABLES.items()),
+        *(pytest.param("run.json", lambda _, t=text: t, id=text or "none") for text in RECORDS),
+    ],
+)
+def test_a_damaged_file_is_refused_before_anything_is_fitted(copied_fit, refused, name, damage):
+    path = copied_fit / RESULTS / name
+    path.write_text(damage(path.read_text()))
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    said = refused("--seeds", "0", "1", out=copied_fit)
+    assert str(path) in said
+    assert "restore" in said
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+
+
+def test_predictions_without_their_run_are_not_trusted(copied_fit, refused):
+    (copied_fit / RESULTS / "run.json").unlink()
+    assert "unknown run" in refused(out=copied_fit)
+
+
+# One label alone teaches and measures nothing
+
+
+@pytest.fixture
+def mine(made_up_root, tmp_path):
+    """Writes recordings into folders: name -> the group of each of its files."""
+    files = iter(sorted(made_up_root.rglob("*.wav")))
+
+    def write(grouped=True, **groups_of):
+        root, rows = tmp_path / "mine", ["file,group"]
+        for label, groups in groups_of.items():
+            (root / label).mkdir(parents=True)
+            for number, group in enumerate(groups):
+                shutil.copyfile(next(files), root / label / f"{number}.wav")
+                rows.append(f"{label}/{number}.wav,{group}")
+        if grouped:
+            (root / "groups.csv").write_text("\n".join(rows))
+        return root
+
+    return write
+
+
+OWN = ("--dataset", "folder", "--set", "batch=8")
+ALONE = "the label 'hungry' alone"
+
+
+@pytest.mark.parametrize(
+    ("system", "small"),
+    [(SYSTEM, ("channels=8", "stages=1")), ("feature-mlp", ("members=2", "hidden=8"))],
+)
+def test_one_label_is_refused(mine, tmp_path, capsys, system, small):
+    words = small_fit.words(mine(hungry="aabbcc"), tmp_path, *OWN, system=system)
+    place = words.index("channels=8")
+    assert main([*words[:place], *small, *words[place + 2 :]]) == 2
+    assert ALONE in capsys.readouterr().err
+    assert not [*tmp_path.rglob("model.safetensors"), *tmp_path.rglob("predictions.csv")]
+
+
+@pytest.mark.slow
+def test_one_label_is_refused_by_a_grid_too(mine, tmp_path, capsys):
+    given = small_fit.words(mine(hungry="aabbcc"), tmp_path, *OWN)
+    where = given[given.index("--data-root") : given.index("--dataset", given.index("--out"))]
+    words = ["grid", "--datasets", "folder", "--protocols", "baby", "--system", SYSTEM, *where]
+    assert main(words) == 2
+    assert ALONE in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("spoilt", "said"), [("*/*.wav", "could be read"), ("tired/*.wav", ALONE)])
+def test_what_cannot_be_read_counts_as_nothing(mine, refused, spoilt, said):
+    root = mine(hungry="aabb", tired="ccdd")
+    for file in root.glob(spoilt):
+        file.write_bytes(b"nothing to hear")
+    assert said in refused(*OWN, root=root)
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2"])
+def test_a_fold_that_would_learn_one_label_is_refused(mine, refused, seed):
+    said = refused(*OWN, "--seeds", seed, root=mine(hungry="aabbcc", tired="ee"))
+    assert "learns from has the label 'hungry' alone" in said
+    assert "--folds" in said
+
+
+def test_a_test_part_with_one_label_is_refused(mine, tmp_path, capsys):
+    parts = {"train/hungry": "abc", "train/tired": "def", "test/hungry": "ghi"}
+    given = small_fit.words(mine(grouped=False, **parts), tmp_path, *OWN)
+    folds = given.index("--folds")
+    assert main([*given[:folds], *given[folds + 2 :]]) == 2
+    assert ALONE in capsys.readouterr().err
+
+
+def test_what_is_left_to_learn_beside_a_part_that_is_watched(mine, refused):
+    """Each label has two groups: one is tested, the other held back."""
+    root = mine(hungry="aabbccddee", tired="fg")
+    assert ALONE in refused(*OWN, "validation=0.5", root=root)
+
+
+def test_a_rate_with_one_label_has_no_score_and_all_json_is_valid(mine, tmp_path):
+    root = mine(hungry="aabbccdd", tired="eeffgghh")
+    for group in (0, 2):  # a and b, which are hungry, at another rate
+        file = root / "hungry" / f"{group}.wav"
+        samples, _ = soundfile.read(file)
+        soundfile.write(file, samples, 16_000, subtype="PCM_16")
+    assert small_fit.fit(root, tmp_path / "out", *OWN) == 0
+
+    def refuse(constant):
+        raise ValueError(constant)
+
+    found = {}
+    for file in (tmp_path / "out").rglob("*.json"):
+        found[file.name] = json.loads(file.read_text(), parse_constant=refuse)
+    assert set(found) == {"run.json", "config.json"}
+    assert set(found["run.json"]["metrics"]) == {"piece", "recording", "recording_8000_hz"}

@@ -1,0 +1,296 @@
+"""The loop on synthetic audio: it learns, repeats itself, stops in time, or says why it cannot."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score, log_loss
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+import cry_model
+from cry_model import FrontEnd, audio
+from cry_model.checkpoint import WEIGHTS, CheckpointConfig, load_checkpoint, save_checkpoint
+from cry_model.registry import ON_SPECTROGRAMS
+from tests.train.small_fit import SYSTEM
+from train.data.clips import Prepared
+from train.data.datasets import donateacry
+from train.data.splits import split
+from train.fit import cross_validation, trainer
+from train.fit.final import MAX_FP16_ERROR, as_float16, fp16_error
+from train.fit.predict import TrainingError, piece_probabilities
+from train.fit.presets import BEST, DETECTOR, PAPER, Preset
+from train.fit.run import Experiment, Run
+from train.fit.state import Ema, TrainingState, numbers
+from train.fit.trainer import (
+    LOSS,
+    RECALL,
+    DeviceDataset,
+    EarlyStopping,
+    TrainingData,
+    fit,
+    likeliest,
+    schedule,
+    score,
+)
+
+QUICK = replace(BEST, epochs=1, batch=8)
+WATCHED = replace(BEST, epochs=4, batch=8, validation=0.34, patience=2)
+NARROW = {
+    "ecapa-tdnn": {"channels": 16, "mfa_channels": 16, "bottleneck": 8, "embedding": 8},
+    "resnet18": {},
+}
+CPU = torch.device("cpu")
+
+
+def rng(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("system", ON_SPECTROGRAMS)
+def test_every_system_trains_an_epoch(fitted, system):
+    _, epochs = fitted(QUICK, system, **NARROW.get(system, {"channels": 8, "stages": 1}))
+    assert [epoch.loss for epoch in epochs] == [pytest.approx(1.61, abs=0.7)]  # ln 5, untrained
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(fitted):
+    a, b, c = (fitted(QUICK, channels=8, stages=1, seed=s)[0].state_dict() for s in (1, 1, 2))
+    assert all(torch.equal(a[k], b[k]) for k in a)
+    assert any(not torch.equal(a[k], c[k]) for k in a)
+
+
+def test_the_loss_falls(fitted):
+    preset = replace(QUICK, epochs=10, augmentation=None, label_smoothing=0.0, ema_decay=0.0)
+    _, epochs = fitted(replace(preset, learning_rate=0.01), channels=16, stages=1)
+    assert epochs[-1].loss < 0.75 * epochs[0].loss
+
+
+def test_the_paper_preset_trains_on_13_mfcc(fitted):
+    fitted(replace(PAPER, epochs=1, batch=8), channels=8, stages=1)
+
+
+@pytest.mark.parametrize("balance", [0.0, 1.0])
+def test_balanced_drawing_gives_every_class_its_share(clips, balance):
+    uneven = clips.subset([i for i, label in enumerate(clips.labels) if label < 2 or i % 6 == 0])
+    _, targets = DeviceDataset(uneven, 5, balance, CPU).draw(4000, 80, rng(0))
+    expected = 0.2 if balance else 1 / len(uneven.items)
+    assert targets.mean(0)[4] == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize(("length", "candidates"), [(800, 1), (40_000, 1), (800, 4)])
+def test_drawn_pieces_are_stretches_of_one_clip(clips, length, candidates):
+    short = clips.subset([0, 7])
+    pieces, targets = DeviceDataset(short, 5, 0.0, CPU).draw(6, length, rng(1), candidates)
+    assert pieces.shape == (6 * candidates, length)
+    for piece, target in zip(pieces, targets.repeat_interleave(candidates, 0), strict=True):
+        clip = short.waveforms[int(target.argmax() == short.labels[1])]
+        repeated = clip.repeat(length // len(clip) + 2)
+        starts = (repeated[: len(clip)] == piece[0]).nonzero().flatten()
+        assert any(torch.equal(repeated[s : s + length], piece) for s in starts)
+
+
+def test_an_epoch_draws_as_many_pieces_as_the_preset_says(fitted, monkeypatch):
+    drawn, draw = [], DeviceDataset.draw
+    monkeypatch.setattr(
+        DeviceDataset, "draw", lambda self, n, *rest: drawn.append(n) or draw(self, n, *rest)
+    )
+    fitted(replace(QUICK, epochs=2, samples_per_epoch=24), channels=8, stages=1)
+    assert drawn == [8] * 6
+
+
+def test_schedule_rises_then_falls_and_a_constant_one_does_not():
+    values = [schedule(BEST, step, 100) for step in range(100)]
+    assert max(values) == values[24] == 1
+    assert values[0] < 0.1
+    assert values[-1] < 0.01
+    assert {schedule(PAPER, step, 100) for step in range(100)} == {1.0}
+
+
+@pytest.mark.parametrize("ruined", ["loss", "weights"])
+def test_what_is_no_number_ends_the_fit_and_the_state_before_stays(
+    fitted, tmp_path, monkeypatch, ruined
+):
+    state = TrainingState(tmp_path / "fit.pt", "this")
+    fitted(QUICK, channels=16, state=state)
+    before = state.path.read_bytes()
+
+    def ruin(ema):  # after the last loss of the epoch was measured
+        with torch.no_grad():
+            ema.source.classifier.weight[0, 0] = float("nan")
+
+    if ruined == "loss":
+        monkeypatch.setattr("train.fit.trainer.schedule", lambda *_: float("inf"))
+    else:
+        monkeypatch.setattr(Ema, "update", ruin)
+    preset = replace(QUICK, epochs=2, batch=8 if ruined == "loss" else 30)
+    with pytest.raises(TrainingError, match="not a number after epoch 2"):
+        fitted(preset, channels=16, state=state)
+    assert state.path.read_bytes() == before
+
+
+def test_a_fit_that_answers_no_numbers_is_refused(clips):
+    model = cry_model.build_model("improved-ecapa-tdnn", 5, 64, channels=16).eval()
+    with torch.no_grad():
+        model.classifier.weight.fill_(float("inf"))
+    with pytest.raises(TrainingError, match="lower learning rate"):
+        piece_probabilities(model, FrontEnd(BEST.front_end), clips.subset([0]))
+
+
+def test_the_average_is_that_of_torch_whose_decay_rises():
+    torch.manual_seed(0)
+    model = cry_model.build_model("improved-ecapa-tdnn", 5, 64, channels=16)
+    theirs, ours = AveragedModel(model, use_buffers=True), Ema(model, 0.25)
+    for decay in (0.0, 2 / 11, 3 / 12, 0.25, 0.25):  # the first is a copy
+        theirs.multi_avg_fn = get_ema_multi_avg_fn(decay)
+        with torch.no_grad():
+            for tensor in numbers(model):
+                tensor.add_(torch.randn_like(tensor))
+        ours.update()
+        theirs.update_parameters(model)
+    for a, b in zip(numbers(ours.model), numbers(theirs.module), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_training_hears_what_the_classifier_hears(clips):
+    front_end = FrontEnd(BEST.front_end)
+    clip = front_end.prepare(audio.load(clips.items[0].path))
+    assert torch.equal(clip.waveform, clips.waveforms[0])
+    assert torch.equal(clips.pieces(front_end, 0).waveforms, front_end.cut(clip).waveforms)
+
+
+# Several pieces of a recording, of which the one most like the first class is learnt from
+
+
+class Louder(nn.Module):
+    """First class by the mean of the features."""
+
+    def forward(self, features):
+        mean = features.mean((1, 2))
+        return torch.stack([mean, -mean], dim=1)
+
+
+def test_the_likeliest_piece_of_each_clip_is_taken():
+    waves = torch.randn(4 * 3, 16_000, generator=rng(0))
+    fullness = [0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 2, 1]  # which of each three is the fullest
+    for i, full in enumerate(fullness):
+        waves[i, : 6000 * (2 - full)] *= 1e-3
+    found = likeliest(Louder(), FrontEnd(DETECTOR.front_end), waves, 3)
+    assert torch.equal(found, torch.stack([waves[i] for i in range(12) if fullness[i] == 2]))
+
+
+def test_a_fit_with_candidates_learns(clips, accelerator):
+    preset = Preset("mil", epochs=1, batch=4, mil_candidates=2, front_end=DETECTOR.front_end)
+    torch.manual_seed(0)
+    model = cry_model.build_model("ecapa-tdnn", 5, 40, channels=8, mfa_channels=16, scale=2)
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    fitted = fit(model, FrontEnd(preset.front_end), TrainingData(clips, 5), preset, 0, accelerator)
+    assert not fitted.training
+    assert any(not torch.equal(w, before[name]) for name, w in fitted.named_parameters())
+
+
+# Early stopping looks at held-back recordings of the training part, and never at a test fold
+
+
+class Fixed(nn.Module):
+    """Answers with the same logits whatever it hears; learns nothing."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(logits))
+
+    def forward(self, features):
+        return self.logits + 0 * features.mean((1, 2)).unsqueeze(1) + features[:, 0, :5]
+
+
+def test_the_score_is_that_of_scikit_learn(clips):
+    front_end, model = FrontEnd(BEST.front_end), Fixed([0.3, -0.2, 0.1, 0.0, 0.2])
+    found, labels = score(model, front_end, clips), clips.labels.numpy()
+    with torch.inference_mode():
+        pieces = (clips.pieces(front_end, i).waveforms for i in range(len(labels)))
+        rows = [model(front_end(waves)).softmax(-1).mean(0) for waves in pieces]
+    expected = torch.stack(rows).double().numpy()
+    recall = balanced_accuracy_score(labels, expected.argmax(1))
+    assert found[RECALL] == pytest.approx(recall)
+    normal, weights = expected / expected.sum(1, keepdims=True), 1 / np.bincount(labels)[labels]
+    assert found[LOSS] == pytest.approx(log_loss(labels, normal, sample_weight=weights), rel=1e-6)
+
+
+def test_the_best_weights_are_kept_and_patience_ends():
+    stopping, model = EarlyStopping(patience=2), Fixed([0.0] * 5)
+    for loss, enough in ((1.0, False), (0.8, False), (0.9, False), (0.8, True)):
+        with torch.no_grad():
+            model.logits.fill_(loss)
+        stopping.update(loss, model)
+        assert stopping.stop == enough
+    assert stopping.best["logits"].tolist() == pytest.approx([0.8] * 5)
+    resumed = EarlyStopping(patience=2)
+    vars(resumed).update(stopping.state())
+    assert (resumed.stop, resumed.best_loss) == (True, 0.8)
+
+
+def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitted):
+    held = clips.subset(range(0, 30, 6))
+    data = TrainingData(clips.subset([i for i in range(30) if i % 6]), 5, held)
+    # Such steps do nothing but harm.
+    preset = replace(WATCHED, epochs=12, learning_rate=0.5, ema_decay=0.0, schedule="constant")
+    model, epochs = fitted(preset, channels=16, data=data)
+    losses = [epoch.scores[LOSS] for epoch in epochs]
+    assert len(epochs) == int(np.argmin(losses)) + 1 + preset.patience < 12
+    found = score(model, FrontEnd(preset.front_end), held)
+    assert found[LOSS] == pytest.approx(min(losses), rel=1e-4)
+
+
+def test_what_is_watched_is_of_the_training_part_alone(
+    made_up_root, clips, accelerator, tmp_path, monkeypatch
+):
+    corpus, learnt_from = donateacry.read(made_up_root), []
+    experiment = Experiment("ecapa-tdnn", Prepared(corpus, clips), "baby", WATCHED, 3, accelerator)
+    monkeypatch.setattr(
+        trainer, "fit", lambda model, _front, data, *_: learnt_from.append(data) or model.eval()
+    )
+    run = Run(experiment, (0,), tmp_path)
+    cross_validation.cross_validate(run, FrontEnd(WATCHED.front_end))
+    fold_of = split(clips.items, "baby", 3, 0)
+    assert len(learnt_from) == 3
+    for fold, data in enumerate(learnt_from):
+        tested = {i.group for i, f in zip(clips.items, fold_of, strict=True) if f == fold}
+        watched, learnt = ({i.group for i in c.items} for c in (data.validation, data.clips))
+        assert watched
+        assert learnt
+        assert not (watched & learnt) | ((watched | learnt) & tested)
+        assert watched | learnt | tested == {item.group for item in clips.items}
+
+
+# Weights in 16 bits: only where no answer changes noticeably, and measured, not assumed
+
+
+@pytest.fixture
+def narrow():
+    torch.manual_seed(0)
+    return cry_model.build_model(SYSTEM, 5, 64, channels=16).eval()
+
+
+def test_the_change_of_16_bits_is_that_of_what_is_loaded_again(narrow, clips, tmp_path):
+    before = {name: tensor.clone() for name, tensor in narrow.state_dict().items()}
+    front_end, few = FrontEnd(BEST.front_end), clips.subset([0, 7, 14])
+    config = CheckpointConfig(SYSTEM, tuple("abcde"), BEST.front_end, settings={"channels": 16})
+    for half in (True, False):
+        save_checkpoint(tmp_path / str(half), narrow, config, half=half)
+    sizes = {half: (tmp_path / str(half) / WEIGHTS).stat().st_size for half in (True, False)}
+    assert sizes[False] - sizes[True] >= 2 * sum(t.numel() for t in narrow.parameters())
+    loaded, _ = load_checkpoint(tmp_path / "True")
+    assert all(t.dtype == torch.float32 for t in loaded.parameters())
+    answers = (piece_probabilities(model, front_end, few) for model in (narrow, loaded))
+    expected = max(np.abs(a - b).max() for a, b in zip(*answers, strict=True))
+    assert fp16_error(narrow, front_end, few) == expected
+    assert 0 < expected < MAX_FP16_ERROR
+    rounded = as_float16(narrow).state_dict()
+    assert any(not torch.equal(before[name], tensor) for name, tensor in rounded.items())
+    assert all(torch.equal(before[name], t) for name, t in narrow.state_dict().items())
+
+
+def test_a_weight_that_16_bits_cannot_hold_is_seen(narrow, clips):
+    with torch.no_grad():
+        narrow.classifier.bias.fill_(1e5)
+    assert fp16_error(narrow, FrontEnd(BEST.front_end), clips.subset([0])) == float("inf")

@@ -1,0 +1,178 @@
+"""``python -m train calibrate`` and ``permutation-test``."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cry_model.calibration import Calibration
+from cry_model.checkpoint import (
+    CONFIG,
+    CheckpointConfig,
+    load_checkpoint,
+    read_evaluation,
+    to_json,
+    write_atomically,
+)
+from cry_model.hub import find_checkpoint
+from cry_model.records import words
+from cry_model.registry import make_front_end
+from cry_model.results import RUN, current, whole_seeds, write_record
+from train.cli.options import (
+    A_FILE,
+    CORPORA,
+    CorpusOptions,
+    Coverage,
+    Options,
+    Protocols,
+    one_of,
+    option,
+    whole_number,
+)
+from train.data.cache import find_corpus, with_folds
+from train.data.corpus import DataError
+from train.data.datasets import DATASETS
+from train.data.splits import FOLDS, PROTOCOLS
+from train.fit.presets import usual_preset
+from train.scoring import results
+from train.scoring.calibration import PROMISED, calibrate
+from train.studies.permutation_test import chance
+
+SHARED = ("system", "dataset", "data", "settings", "preset")
+"""What a checkpoint's weights and a run's predictions were made with, in both of their records."""
+CHANCE = "chance.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(Options):
+    """Calibrate probabilities and prediction sets on the held-out predictions of a run.
+
+    That is the temperature that makes probabilities as sure as they are right, and the threshold
+    above which an answer names a label, so that new babies get what is promised. 'fit' does this by
+    itself; nothing is fitted again.
+    """
+
+    results: Annotated[
+        Path, typer.Argument(help="folder with run.json, which gets the numbers, and predictions")
+    ]
+    checkpoint: Annotated[
+        Path | None,
+        option("folder of the weights of that run, to carry them and the metrics of all its seeds"),
+    ] = None
+    teacher: Annotated[
+        str | None,
+        option(
+            "of a student's: its answers are calibrated as this says before the student's are",
+            metavar="CHECKPOINT",
+        ),
+    ] = None
+    coverage: Coverage = PROMISED
+
+
+def run_calibrate(options: CalibrateOptions) -> None:
+    """Calibrate, and write it down.
+
+    Raises:
+        CheckpointError: if a checkpoint cannot be loaded.
+        DataError: if there is no finished run, or the checkpoint is not that of the run.
+    """
+    record = results.read_run(options.results)
+    if record is None or "labels" not in record:
+        raise DataError(f"There is no finished run in '{options.results}'; 'fit' makes one.")
+    config = None if options.checkpoint is None else config_of(options.checkpoint, record)
+    if config is not None and config.evaluation is not None:
+        with results.trusting(options.results / RUN):  # of all seeds that the run has by now
+            evaluation = read_evaluation(record["metrics"]["recording"])
+        config = replace(config, evaluation=evaluation)
+    found = calibration_of(options, record)
+    write_record(options.results, {**record, "calibration": asdict(found)})
+    print(
+        f"temperature {found.temperature:.3f}, threshold {found.threshold:.3f}, against "
+        f"{found.against}; on held-out groups ({found.groups}):",
+        f"  coverage {found.coverage}, promised {found.promised:g}",
+        f"  labels in a set {found.size}; empty {found.empty:.3f}, single {found.single:.3f}, "
+        f"full {found.full:.3f}",
+        f"  expected calibration error {found.error_before} -> {found.error_after}",
+        f"Written to {options.results / RUN}.",
+        sep="\n",
+    )
+    if config is not None:
+        carried = replace(config, calibration=found)
+        write_atomically(options.checkpoint / CONFIG, carried.to_json().encode())
+        print(f"Written to {options.checkpoint / CONFIG}.")
+
+
+def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
+    """Read the config of the checkpoint of the run of ``record``."""
+    _, config = load_checkpoint(folder)
+    ran = record["configuration"]
+    made = current({**config.training, "system": config.system})
+    if any(made.get(name) != ran.get(name) for name in SHARED):
+        raise DataError(f"'{folder}' was not fitted as this run was; name that of the same fit.")
+    measured = config.evaluation
+    if measured is not None and measured.protocol != ran["protocol"]:
+        raise DataError(
+            f"'{folder}' carries the numbers of protocol {measured.protocol}; calibrate it on the "
+            "results of that."
+        )
+    return config
+
+
+def calibration_of(options: CalibrateOptions, record: dict[str, Any]) -> Calibration:
+    """Calibrate from the predictions of the run of ``record``."""
+    ran, labels = record["configuration"], record["labels"]
+    table = whole_seeds(results.read_predictions(options.results, labels), ran["folds"])
+    predicted = results.read_teacher(options.results, labels)
+    temperature = 1.0
+    if options.teacher is not None:
+        if predicted is None:
+            raise DataError("This run learnt from labels; leave --teacher out.")
+        _, teacher = load_checkpoint(find_checkpoint(options.teacher))
+        if teacher.calibration is not None:
+            temperature = teacher.calibration.temperature
+    facts = {name: ran[name] for name in ("dataset", "protocol", "folds")}
+    return calibrate(table, labels, options.coverage, predicted, temperature, **facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PermutationTestOptions(CorpusOptions):
+    """Show what each protocol gives where labels hardly go with the sound.
+
+    Labels are permuted among babies (or whatever the corpus's groups are) with as many recordings,
+    many times, and a linear classifier is cross-validated each time, beside the true labels. What
+    it still scores under a loose split comes from hearing the recording or the baby again. Minutes,
+    without a GPU; every call begins anew.
+    """
+
+    dataset: Annotated[
+        str, option(f"one of {CORPORA}; or {A_FILE}", parser=one_of(DATASETS, or_file=True))
+    ]
+    protocols: Protocols = tuple(PROTOCOLS)
+    folds: Annotated[int, option("of the cross-validation", parser=whole_number(2))] = FOLDS
+    permutations: Annotated[
+        int, option("how often labels are permuted", parser=whole_number(20))
+    ] = 200
+    out: Annotated[Path, option("OUT/results/DATASET/PROTOCOL/chance.json")] = Path("runs")
+
+
+def run_permutation_test(options: PermutationTestOptions) -> None:
+    """Test under each protocol, and write it down."""
+    config = usual_preset("improved-ecapa-tdnn", options.dataset).front_end
+    data = find_corpus(options.dataset, options.data_root, options.cache, config)
+    data, _ = with_folds(data, "clip", options.folds)  # over everything
+    name, clips, front_end = data.corpus.name, data.clips.labelled(), make_front_end(config)
+    if not clips.items:
+        raise DataError(f"The recordings of {name} have no labels to permute.")
+    folds, count = options.folds, options.permutations
+    for protocol in options.protocols:
+        found = chance(clips, name, data.corpus.labels, front_end, protocol, folds, count)
+        folder = options.out / "results" / name / protocol
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / CHANCE, (to_json(asdict(found)) + "\n").encode())
+        print(f"{name}, {protocol}, a linear classifier, per recording:")
+        for metric, one in found.scores.items():
+            print(
+                f"  {words(metric)}: true labels {one.value:.3f}; permuted {one.mean:.3f}, middle "
+                f"95% {one.low:.3f} to {one.high:.3f}; p = {one.p:.3f}"
+            )
