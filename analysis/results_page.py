@@ -13,6 +13,7 @@ import jinja2
 from analysis.figures.theme import signed
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
 from analysis.stats.comparison import DRAWS, scores_by
+from analysis.stats.detector import read_detector
 from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, Paper, read_paper
 from analysis.stats.runs import (
     METRIC_TITLES,
@@ -61,7 +62,7 @@ def write_results(results: Path, out: Path) -> None:
     Raises:
         ResultsError: if results are missing or malformed, or hold no model of the paper.
     """
-    text = page(find_runs(results), read_paper())
+    text = page(find_runs(results), read_paper(), read_detector(results))
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text.encode())
 
@@ -84,7 +85,7 @@ def write_readme_table(results: Path, out: Path) -> None:
     write_atomically(out, f"{parts[1]}\n{table}\n\n{parts[2]}".encode())
 
 
-def page(found: FoundRuns, paper: Paper) -> str:
+def page(found: FoundRuns, paper: Paper, detector: Mapping[str, list[Row]]) -> str:
     """Return the page: the tables of this module in the captions of the template.
 
     Raises:
@@ -111,6 +112,7 @@ def page(found: FoundRuns, paper: Paper) -> str:
             permuted=list(permuted_label_rows(cells)),
             attention=attention_rows(cells),
             maps=map_rows(cells),
+            detector=detector,
             fitting=list(fitting_rows(cells, paper)),
             unfinished=unfinished,
         ).rstrip()

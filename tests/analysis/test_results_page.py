@@ -151,7 +151,7 @@ def test_the_held_out_fold_is_scored_alone(cells):
 
 
 def test_the_page_has_a_section_for_what_was_measured_alone(root):
-    text = page(find_runs(root), read_paper())
+    text = page(find_runs(root), read_paper(), {})
     assert "## Attention ablation" not in text
     assert "## Permutation test" not in text
     assert "Not finished, and left out: donateacry/baby/resnet18." in text
