@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from analysis.stats.recordings import ResultsError
+from analysis.stats.runs import ResultsError
 from cry_model.records import percent, words
 from cry_model.results import RUN, DamagedFileError, read_record
 
