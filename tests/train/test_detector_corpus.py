@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from train.data import joined_speech
-from train.data import other_sounds as everyday_sounds
+from train.data import synthetic_sounds
 from train.data.cache import prepare
 from train.data.corpus import DataError, related
 from train.data.datasets import DATASETS, donateacry, donateacry_ios
@@ -81,8 +81,8 @@ def test_raised_speech_is_higher(corpus):
 def test_made_sounds_are_made(corpus):
     item = next(i for i in corpus.items if kind_of(i.recording) == "siren")
     sound = detector.load(item)
-    assert sound.sample_rate == everyday_sounds.RATE
-    expected = torch.from_numpy(everyday_sounds.make_sound("siren", 0))
+    assert sound.sample_rate == synthetic_sounds.RATE
+    expected = torch.from_numpy(synthetic_sounds.make_sound("siren", 0))
     assert torch.equal(sound.waveform, expected)
 
 

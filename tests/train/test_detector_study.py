@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from cry_model import CryDetector, Recording
-from train.data import other_sounds as everyday_sounds
+from train.data import synthetic_sounds
 from train.data.cache import Prepared
 from train.data.clips import Clips
 from train.data.corpus import Corpus, DataError, Item
@@ -35,7 +35,7 @@ def corpus():
             if label == CRY:
                 waves.append(torch.from_numpy(synthesise("rhythmic", 3.0, 8000, number).waveform))
             else:
-                made = everyday_sounds.make_sound("bird" if kind == "rooster" else kind, number)
+                made = synthetic_sounds.make_sound("bird" if kind == "rooster" else kind, number)
                 waves.append(torch.from_numpy(made[: 3 * 16_000 : 2].copy()))
     labels = torch.tensor([LABELS.index(item.label) for item in items])
     clips = Clips(tuple(items), labels, (3.0,) * len(items), (8000,) * len(items), tuple(waves), {})

@@ -32,7 +32,7 @@ from cry_model.results import (
     write_predictions,
     write_run,
 )
-from train.data import other_sounds as everyday_sounds
+from train.data import synthetic_sounds
 from train.data.clips import Clips
 from train.data.corpus import DataError
 from train.data.datasets.detector import CRY, ESC_CRY, FOLDS, RAISED_SPEECH, SPEECH, kind_of
@@ -158,7 +158,7 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
     "voices": (SPEECH, RAISED_SPEECH, "babble", "laughter"),
     "tones": ("siren", "beeps", "music", "bird"),
     "mewing": ("mew",),
-    "everything made": tuple(everyday_sounds.KINDS),
+    "everything made": tuple(synthetic_sounds.KINDS),
     **{kind: (kind,) for kind in ESC10 if kind not in (ESC_CRY, "rooster", "chainsaw")},
     "made noise": ("fan", "hum", "room", "engine", "bang"),
 }

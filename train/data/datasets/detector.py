@@ -2,7 +2,7 @@
 
 Cries are Donate-a-Cry in both folders, each upload once, and ESC-10's. Other sounds are the nine
 other classes of ESC-10, spoken digits joined into speech, at their own pitch and as high as a
-child's, and the sounds of :mod:`train.data.other_sounds`. A recording's name begins with its kind.
+child's, and the sounds of :mod:`train.data.synthetic_sounds`. A recording's name begins with its kind.
 No cry is made: with some of our synthesiser's among them, chainsaws and music were taken for cries.
 
 Every corpus is spread over five folds: ESC-10 as its authors did, Donate-a-Cry by installation,
@@ -20,7 +20,7 @@ import torch
 
 from cry_model import audio
 from train.data import joined_speech
-from train.data import other_sounds as everyday_sounds
+from train.data import synthetic_sounds
 from train.data.corpus import Corpus, Item
 from train.data.datasets import donateacry, donateacry_ios, esc10
 
@@ -57,9 +57,9 @@ def load(item: Item) -> audio.Recording:
         speaker, _, number = name.partition("/")
         words = tuple(sorted(item.path.glob(f"*_{speaker}_*.wav")))
         return joined_speech.join_speech(words, int(number), kind == RAISED_SPEECH)
-    if kind in everyday_sounds.KINDS:
-        wave = torch.from_numpy(everyday_sounds.make_sound(kind, int(name)))
-        return audio.Recording(wave, everyday_sounds.RATE)
+    if kind in synthetic_sounds.KINDS:
+        wave = torch.from_numpy(synthetic_sounds.make_sound(kind, int(name)))
+        return audio.Recording(wave, synthetic_sounds.RATE)
     return audio.load(item.path)
 
 
@@ -96,7 +96,7 @@ def _spoken(root: Path) -> Iterator[Item]:
 
 def _made() -> Iterator[Item]:
     """Return the file of an item is the code that makes it: when that changes, so may the sound."""
-    for kind in everyday_sounds.KINDS:
+    for kind in synthetic_sounds.KINDS:
         for number in range(MADE):
-            path = Path(everyday_sounds.__file__)
+            path = Path(synthetic_sounds.__file__)
             yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)
