@@ -133,12 +133,12 @@ DETECTOR_FRONT_END = FrontEndConfig(
     hop=256,
     level="piece",
     trim_db=60.0,
-    piece_seconds=2.0,
-    min_seconds=2.0,
-    overlap=0.75,
+    piece_seconds=2.048,
+    min_seconds=1.024,
+    overlap=0.875,
 )
-"""Looks of 2 s, a new one every half second, each levelled on its own; half as fine as the others,
-for the detector has to be cheap."""
+"""Windows of one and of two seconds, a new one every quarter second, each levelled on its own; half
+as fine as the others, for the detector has to be cheap."""
 
 DISTIL = Preset(
     "distil",
@@ -183,11 +183,12 @@ are of (seeds from 100 on), among about ten ways to fit whose accuracies lay wit
 DETECTOR = Preset(
     "detector",
     front_end=DETECTOR_FRONT_END,
-    epochs=60,
-    batch=32,
+    epochs=40,
+    draws=9600,
+    batch=96,
     learning_rate=3e-3,
     label_smoothing=0.02,
-    tries=3,
+    average=0.998,
     augmentation=Augmentation(
         gain_db=0.0,  # each piece is levelled
         noise_db=(-50.0, -10.0),
@@ -195,8 +196,6 @@ DETECTOR = Preset(
         time_mask=6,
         band_mask=4,
         mixup=0.0,
-        speed=0.1,
-        under=1,
         damage=0.1,
     ),
 )

@@ -1,17 +1,17 @@
-"""Fit the detector, and find out what it is worth on sounds that it never heard.
+"""Fit the detector, and measure it on sounds of sources and of kinds that it was not fitted on.
 
-Each fold of the corpus is fitted without the recordings that it tests. Then, family by family,
-the detector is fitted without a whole kind of sound and asked about that: how it will do on sounds
-that
-are in no corpus of ours. The threshold comes from the folds and goes with the weights, which are
-fitted on everything.
+Each fold of the corpus is fitted without the sources that it tests. Then a detector is fitted
+without each family of sounds and tested on that. Cries are also tested higher, shorter and under
+other sounds, and YAMNet beside all of it. The thresholds come from the folds and go with the
+weights, which are fitted on everything.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,9 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from cry_model.checkpoint import load_checkpoint, save_checkpoint
-from cry_model.detector import DetectionScores, score_windows
-from cry_model.frontend import FrontEnd
+from cry_model.checkpoint import CheckpointConfig, save_checkpoint
+from cry_model.detector import detect, probability_now, step_seconds
+from cry_model.frontend import FrontEnd, resample
 from cry_model.metrics import bootstrap, mean
 from cry_model.records import DetectorRecord, Estimate, percent
 from cry_model.results import (
@@ -32,196 +32,296 @@ from cry_model.results import (
     write_predictions,
     write_run,
 )
-from train.data import synthetic_sounds
 from train.data.clips import Clips
-from train.data.corpus import DataError
-from train.data.datasets.detector import CRY, ESC_CRY, FOLDS, RAISED_SPEECH, SPEECH, kind_of
-from train.data.datasets.esc10 import LABELS as ESC10
-from train.fit.final import final_fit
+from train.data.datasets.detector import (
+    APP_CRY,
+    CRY,
+    ESC_CRY,
+    FOLDS,
+    RAISED_SPEECH,
+    SPEECH,
+    kind_of,
+)
+from train.data.tagger import Tagger
+from train.fit.detector import DetectorData, fit_detector
 from train.fit.run import Run
-from train.fit.trainer import train_model
 from train.scoring import results
 
-ACCEPTED = 0.95
-"""Share of the cries that the threshold lets pass."""
+TABLE = "scores.csv"
+ACCEPTED, CERTAIN = 0.97, 0.99  # share of the cries that reach the threshold, and "maybe"
+TAGGED = 0.5  # an upload is a cry for certain where the tagger hears one with this probability
+STRETCH = 5.0  # s, in which false alarms count once
+CHANGED = 40  # cries of a fold that are tested in each condition
+PITCHES, LENGTHS, SNR_DB = (1.25, 1.5), (1.0, 0.5), (-5, 0, 5, 10)
+CONTEXT, ONSET, FLOOR = 5.0, 2.0, 3e-3  # s around a short cry, s before it, its noise
+ONSETS = "onset"  # the condition whose stretches are of growing time since the onset
+
+FAMILIES: Mapping[str, tuple[str, ...]] = {
+    "words": (SPEECH, RAISED_SPEECH, "babble", "words"),
+    "laughter and mews": ("laughter", "mew"),
+    "bells and choirs": ("bells", "choir", "whistles"),
+    "instruments": ("instruments", "music", "scenes"),
+    "sirens, beeps and birds": ("siren", "beeps", "bird"),
+    "rooster": ("rooster",),
+    "dog_bark": ("dog_bark",),
+    "games and machines": ("effects", "engine", "bang", "fan", "hum", "room"),
+}
+"""What is left out in turn: what sounds alike goes together."""
 
 
 @dataclass(frozen=True)
 class DetectorScore:
-    """A detector on held-out recordings, one score each.
+    """A detector on held-out recordings.
 
     Attributes:
-        threshold: that which :data:`ACCEPTED` of ESC-10's held-out cries reach. Those are labelled
-            by who heard them; in Donate-a-Cry there is a cry wherever a parent pressed a button.
-        area: AUC on ESC-10, cries against its nine other classes, in its own folds.
-        accepted, false_accepts: share of ESC-10's cries, and of its other sounds, that reach the
-            threshold.
-        area_all: AUC on everything.
-        kinds: kind of recording -> share that reaches the threshold.
-        mixed: decibels that a cry lies above another sound -> share that still reaches it.
-        unheard: kinds that a detector was fitted without -> share of them that it accepts.
+        threshold: that which :data:`ACCEPTED` of the held-out cries reach: those of ESC-10, and the
+            uploads in which the tagger hears one. In the other uploads there may be none.
+        maybe: that which :data:`CERTAIN` of them reach.
+        area: AUC of those cries against all other sounds.
+        accepted, false_accepts: share of them, and of the other sounds, that reach the threshold.
+        tagger_area, tagger_false_accepts: the same of YAMNet, where it accepts as many cries.
+        kinds: kind of recording -> share that reaches the threshold, with the tagger's beside it.
+        conditions: what was done to cries -> share that still reaches it, likewise.
+        unheard: family -> share of it that a detector accepts which was fitted without it.
+        alarms_per_hour: stretches of :data:`STRETCH` with a false alarm; the tagger's beside it.
+        delay: median seconds from the onset of a cry to its detection; NaN if most are missed.
     """
 
     threshold: float
+    maybe: float
     area: Estimate
     accepted: Estimate
     false_accepts: Estimate
-    area_all: Estimate
-    kinds: dict[str, float] = field(default_factory=dict)
-    mixed: dict[str, float] = field(default_factory=dict)
+    tagger_area: Estimate
+    tagger_false_accepts: Estimate
+    kinds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    conditions: dict[str, tuple[float, float]] = field(default_factory=dict)
     unheard: dict[str, float] = field(default_factory=dict)
+    alarms_per_hour: tuple[float, float] = (0.0, 0.0)
+    delay: float = float("nan")
 
     def record(self) -> DetectorRecord:
         """Return what of it goes with the weights."""
         return DetectorRecord(
-            self.threshold, self.accepted, self.false_accepts, self.area, dict(self.unheard)
+            self.threshold,
+            self.accepted,
+            self.false_accepts,
+            self.area,
+            dict(self.unheard),
+            self.maybe,
+            {kind: own for kind, (own, _) in self.kinds.items()},
+            {name: own for name, (own, _) in self.conditions.items()},
+            self.tagger_false_accepts.value,
+            self.alarms_per_hour[0],
+            None if np.isnan(self.delay) else self.delay,
         )
 
 
 def summarise(table: pd.DataFrame) -> DetectorScore:
-    """Scores the rows of ``scores.csv``.
+    """Score the rows of ``scores.csv``.
 
     Args:
-        table: recording, kind, group, label, score; ``without`` names the kinds that the detector
-        was
-            fitted without (empty for the folds), ``snr_db`` is empty where nothing was mixed.
+        table: recording, kind, group, label, condition (empty where nothing was changed), score,
+            tagger, stretches, tagger_stretches, seconds, fold; ``without`` names the family that
+            the detector was fitted without (empty for the folds).
     """
     folds = table[table["without"] == ""]
-    plain = folds[folds["snr_db"] == ""]
-    esc = plain[plain["kind"].isin(ESC10)]
-    cries, others = esc[esc["label"] == CRY], esc[esc["label"] != CRY]
-    threshold = lower_quantile(cries["score"])
-    passes = plain.assign(passes=plain["score"] >= threshold)
-    mixed = folds[folds["snr_db"] != ""]
-    mixed = mixed.assign(passes=mixed["score"] >= threshold, snr_db=mixed["snr_db"].astype(float))
+    plain = folds[folds["condition"] == ""]
+    certain = (plain["kind"] == ESC_CRY) | (
+        (plain["kind"] == APP_CRY) & (plain["tagger"] >= TAGGED)
+    )
+    cries, others = plain[certain], plain[(plain["label"] == "other")]
+    threshold, level = (lower_quantile(cries[name], ACCEPTED) for name in ("score", "tagger"))
+    passes = folds.assign(passes=folds["score"] >= threshold, tagged=folds["tagger"] >= level)
+    changed = passes[(passes["condition"] != "") & (passes["condition"] != ONSETS)]
     unheard = table[table["without"] != ""]
     unheard = unheard.assign(passes=unheard["score"] >= threshold)
+    hours = others["seconds"].sum() / 3600
+    both = (("stretches", threshold), ("tagger_stretches", level))
+    alarms = [sum((v >= limit).sum() for v in others[name].map(numbers)) for name, limit in both]
+    onsets = folds[folds["condition"] == ONSETS]["stretches"].map(numbers)
     return DetectorScore(
         threshold=threshold,
-        area=_area(esc),
-        accepted=_share(cries, threshold),
-        false_accepts=_share(others, threshold),
-        area_all=_area(plain),
-        kinds=_by(passes, "kind"),
-        mixed={f"{snr:g}": share for snr, share in _by(mixed, "snr_db").items()},
-        unheard=_by(unheard, "without"),
+        maybe=lower_quantile(cries["score"], CERTAIN),
+        area=_area(pd.concat([cries, others]), "score"),
+        accepted=_share(cries, "score", threshold),
+        false_accepts=_share(others, "score", threshold),
+        tagger_area=_area(pd.concat([cries, others]), "tagger"),
+        tagger_false_accepts=_share(others, "tagger", level),
+        kinds=_by(passes[passes["condition"] == ""], "kind"),
+        conditions=_by(changed, "condition"),
+        unheard=unheard.groupby("without", sort=False)["passes"].mean().to_dict(),
+        alarms_per_hour=tuple(float(count / hours) for count in alarms) if hours else (0.0, 0.0),
+        delay=_delay(onsets, threshold),
     )
 
 
-def lower_quantile(scores: pd.Series) -> float:
-    """Return the greatest threshold that at least :data:`ACCEPTED` of the scores reach."""
+def lower_quantile(scores: pd.Series, share: float) -> float:
+    """Return the greatest threshold that at least ``share`` of the scores reach."""
     ranked = np.sort(scores.to_numpy())
-    return float(ranked[len(ranked) - int(np.ceil(ACCEPTED * len(ranked)))])
+    return float(ranked[len(ranked) - int(np.ceil(share * len(ranked)))])
+
+
+def numbers(text: str) -> np.ndarray:
+    """Return the numbers of a cell of the table."""
+    return np.array(str(text).split(), dtype=float)
+
+
+def _delay(onsets: pd.Series, threshold: float) -> float:
+    """Return the median seconds to the first score, one every half, at the threshold."""
+    first = [np.flatnonzero(scores >= threshold) for scores in onsets]
+    seconds = [0.5 * (at[0] + 1) if len(at) else np.inf for at in first]
+    median = float(np.median(seconds)) if seconds else np.nan
+    return median if np.isfinite(median) else float("nan")
+
+
+def _by(table: pd.DataFrame, column: str) -> dict[str, tuple[float, float]]:
+    shares = table.groupby(column, sort=False)[["passes", "tagged"]].mean()
+    return {name: (float(own), float(theirs)) for name, own, theirs in shares.itertuples()}
+
+
+def _share(table: pd.DataFrame, column: str, threshold: float) -> Estimate:
+    reached = (table[column] >= threshold).to_numpy(dtype=float)
+    return mean(reached, table["group"].tolist())
+
+
+def _area(table: pd.DataFrame, column: str) -> Estimate:
+    labels, score = (table["label"] == CRY).to_numpy(np.int64), table[column].to_numpy()
+    both = np.column_stack([-score, score])  # of two classes, both areas are the same
+    return bootstrap("macro_auc", labels, both, table["group"].tolist())
 
 
 def describe(score: DetectorScore) -> str:
     """Return the numbers as a few lines of text."""
     rows: list[tuple[str, Estimate]] = [
-        ("ESC-10, area under the ROC curve", score.area),
-        ("ESC-10, cries accepted", score.accepted),
-        ("ESC-10, other sounds accepted", score.false_accepts),
-        ("everything, area under the ROC curve", score.area_all),
+        ("area under the ROC curve", score.area),
+        ("YAMNet's", score.tagger_area),
+        ("cries accepted", score.accepted),
+        ("other sounds accepted", score.false_accepts),
+        ("by YAMNet, with as many cries", score.tagger_false_accepts),
     ]
-    lines = [f"threshold {score.threshold:.3f}"]
+    lines = [f"threshold {score.threshold:.3f}, maybe from {score.maybe:.3f}"]
     lines += [f"  {name:38} {e.value:.3f}  [{e.low:.3f}, {e.high:.3f}]" for name, e in rows]
-    for name, shares in (
-        ("accepted", score.kinds),
-        ("a cry so many dB above another sound is accepted", score.mixed),
-        ("accepted by a detector that was fitted without them", score.unheard),
-    ):
-        if shares:
-            lines.append(f"  {name}: " + ", ".join(f"{k} {percent(v)}" for k, v in shares.items()))
-    return "\n".join(lines)
+    own, theirs = score.alarms_per_hour
+    lines += [
+        f"  false alarms an hour of other sound: {own:.1f}, YAMNet {theirs:.1f}",
+        f"  seconds from onset to detection: {score.delay:.1f}",
+    ]
+    for name, pairs in (("accepted", score.kinds), ("cries changed", score.conditions)):
+        told = (f"{k} {percent(own)} ({percent(theirs)})" for k, (own, theirs) in pairs.items())
+        lines.append(f"  {name}, in brackets by YAMNet: {', '.join(told)}")
+    shares = ", ".join(f"{k} {percent(v)}" for k, v in score.unheard.items())
+    return "\n".join([*lines, f"  accepted by a detector fitted without them: {shares}"])
 
 
-def _by(table: pd.DataFrame, column: str) -> dict[str, float]:
-    return table.groupby(column, sort=False)["passes"].mean().to_dict()
+@dataclass(frozen=True)
+class Detection:
+    """A fitted model with its front end: what the shipped detector would answer.
+
+    Attributes:
+        model, front_end: in eval mode.
+    """
+
+    model: nn.Module
+    front_end: FrontEnd
+
+    @torch.inference_mode()
+    def steps(self, wave: Tensor) -> Tensor:
+        """Return the probability of a cry in each step of (samples,)."""
+        return detect(self.model, self.front_end, wave, 0)
+
+    @torch.inference_mode()
+    def now(self, wave: Tensor) -> float:
+        """Return the probability of a cry at the end of (samples,)."""
+        return probability_now(self.model, self.front_end, wave, 0)
 
 
-def _share(table: pd.DataFrame, threshold: float) -> Estimate:
-    return mean((table["score"] >= threshold).to_numpy(dtype=float), table["group"].tolist())
-
-
-def _area(table: pd.DataFrame) -> Estimate:
-    labels, score = (table["label"] == CRY).to_numpy(np.int64), table["score"].to_numpy()
-    both = np.column_stack([-score, score])  # of two classes, both areas are the same
-    return bootstrap("macro_auc", labels, both, table["group"].tolist())
-
-
-TABLE = "scores.csv"
-SNR_DB = (-5, 0, 5, 10, 20)  # of the mixtures that are tested
-MIXED = 60  # cries a fold
-
-FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "rooster": ("rooster",),
-    "chainsaw": ("chainsaw",),
-    "voices": (SPEECH, RAISED_SPEECH, "babble", "laughter"),
-    "tones": ("siren", "beeps", "music", "bird"),
-    "mewing": ("mew",),
-    "everything made": tuple(synthetic_sounds.KINDS),
-    **{kind: (kind,) for kind in ESC10 if kind not in (ESC_CRY, "rooster", "chainsaw")},
-    "made noise": ("fan", "hum", "room", "engine", "bang"),
-}
-"""What is left out in turn, the hardest first: what sounds alike goes together."""
-
-
-def run_check(run: Run, leave_out: bool = True) -> DetectorScore:
-    """Fits everything that is not in ``scores.csv`` yet, and ships the detector.
+def run_check(run: Run, tags: Sequence[Tensor], tagger: Tagger, leave_out: bool) -> DetectorScore:
+    """Fit everything that is not in ``scores.csv`` yet, and save the detector.
 
     Args:
         run: of the corpus ``detector``.
-        leave_out: whether kinds of sound are left out in turn.
+        tags: the teacher's (windows, groups) for each clip.
+        tagger: the teacher, which is tested as well.
+        leave_out: whether families of sounds are left out in turn.
 
     Raises:
-        DataError: if the folder holds a check with other settings or data, or there are several
-            processes.
+        DataError: if the folder holds a check with other settings or data.
         TrainingError: if the loss is not a number.
     """
-    if run.accelerator.num_processes > 1:
-        raise DataError("The detector is small: fit it in one process, without accelerate launch.")
     experiment = run.experiment
-    front_end = FrontEnd(experiment.preset.front_end).to(run.accelerator.device)
+    front_end = FrontEnd(experiment.preset.front_end).eval()
+    fit = partial(_fit, run, front_end, tags)
     with run.lock(run.results_folder):
-        record = fit_missing(run, front_end, leave_out)
+        record = fit_missing(run, front_end, fit, tagger, leave_out)
         with results.trusting(run.results_folder / TABLE):
             found = summarise(read_scores(run.results_folder))
+        clips = experiment.data.clips
         facts = {
             "labels": list(experiment.labels),
             "seeds": list(run.seeds),
             "parameters": sum(p.numel() for p in experiment.model(run.seeds[0]).parameters()),
             "environment": results.environment(run.accelerator),
-            "left_out": experiment.data.clips.left_out,
+            "left_out": clips.left_out,
             "detector": asdict(found),
         }
         write_run(run.results_folder, {**record, **facts})
         if run.checkpoint:
-            final_fit(run, front_end)
-            model, config = load_checkpoint(run.checkpoint_folder)
-            save_checkpoint(run.checkpoint_folder, model, replace(config, detector=found.record()))
+            model = fit(np.arange(len(clips.items)), "all recordings")
+            config = CheckpointConfig(
+                experiment.system,
+                experiment.labels,
+                experiment.preset.front_end,
+                settings=dict(experiment.settings),
+                training={
+                    **experiment.training(),
+                    "seed": run.seeds[0],
+                    "licence": experiment.data.corpus.licence,
+                    "recordings": len(clips.items),
+                    "environment": results.environment(run.accelerator),
+                },
+                detector=found.record(),
+            )
+            save_checkpoint(run.checkpoint_folder, model, config, half=False)
     return found
 
 
-def fit_missing(run: Run, front_end: FrontEnd, leave_out: bool) -> dict[str, Any]:
-    """Fits and tests what is not in ``scores.csv`` yet; the record of all that is, with times."""
+def _fit(
+    run: Run, front_end: FrontEnd, tags: Sequence[Tensor], chosen: np.ndarray, title: str
+) -> nn.Module:
+    """Fit on the chosen clips."""
+    experiment, seed = run.experiment, run.seeds[0]
+    clips = experiment.data.clips.subset(chosen.tolist())
+    kinds = [kind_of(item.recording) for item in clips.items]
+    data = DetectorData(clips, [tags[i] for i in chosen], CRY, kinds, ESC_CRY)
+    return fit_detector(
+        experiment.model(seed).cpu(), front_end, data, experiment.preset, seed, title
+    )
+
+
+def fit_missing(
+    run: Run, front_end: FrontEnd, fit: Any, tagger: Tagger, leave_out: bool
+) -> dict[str, Any]:
+    """Fit and test what is not in ``scores.csv`` yet; return the record of all that is."""
     experiment, folder, (seed,) = run.experiment, run.results_folder, run.seeds
     record = results.resume(folder, experiment.configuration(), TABLE)
     table = read_scores(folder)
     write_run(folder, record)
+    clips = experiment.data.clips
     done = set() if table.empty else set(zip(table["fold"], table["without"], strict=True))
-    for number, (fold, without) in enumerate(tasks(experiment.units, leave_out)):
+    for fold, without in tasks(clips, leave_out):
         if (fold, without) in done:
             continue
-        started = time.perf_counter()
-        learnt, tested = divide(experiment.units, fold, without)
-        # Each has a state of its own to go on from after a crash.
-        model = train_model(run, learnt, front_end, seed, number)
-        rows = pd.DataFrame(score_rows(model, front_end, tested, seed, mix=not without))
-        table = pd.concat([table, rows.assign(fold=fold, without=without)], ignore_index=True)
-        seconds = round(time.perf_counter() - started, 1)
-        record.setdefault("wall_seconds", {})[without or f"fold {fold}"] = seconds
+        started, title = time.perf_counter(), without or f"fold {fold}"
+        out = divide(clips, fold, without)
+        model = fit(np.flatnonzero(~out), f"{experiment.system}, {title}")
+        tested = clips.subset(np.flatnonzero(out).tolist())
+        rows = score_rows(Detection(model, front_end), tagger, tested, seed, changed=not without)
+        rows = pd.DataFrame(rows).assign(fold=fold, without=without)
+        table = pd.concat([table, rows], ignore_index=True)
+        record.setdefault("wall_seconds", {})[title] = round(time.perf_counter() - started, 1)
         write_predictions(folder, table, TABLE)
         write_run(folder, record)
-        run.state(seed, number).delete()
     return record
 
 
@@ -236,68 +336,110 @@ def read_scores(folder: Path) -> pd.DataFrame:
         return pd.DataFrame()
     with results.trusting(path):
         table = read_table(path)
-        require_columns(table, ("recording", "kind", "group", "label"), numbers=("fold", "score"))
-        require_unique(table, "fold", "without", "recording")
+        names = ("recording", "kind", "group", "label", "condition", "without", "stretches")
+        require_columns(
+            table, (*names, "tagger_stretches"), numbers=("fold", "score", "tagger", "seconds")
+        )
+        require_unique(table, "fold", "without", "condition", "recording")
         return table
 
 
 def tasks(clips: Clips, leave_out: bool) -> Iterator[tuple[int, str]]:
-    """Fold and family left out: one of them, the other being -1 or empty."""
+    """Yield fold and family left out: one of them, the other being -1 or empty."""
     yield from ((fold, "") for fold in range(FOLDS))
     kinds = {kind_of(item.recording) for item in clips.items}
     if leave_out:
         yield from ((-1, name) for name, family in FAMILIES.items() if kinds & set(family))
 
 
-def divide(clips: Clips, fold: int, without: str) -> tuple[Clips, Clips]:
-    """Return what to learn from, and what to test on."""
+def divide(clips: Clips, fold: int, without: str) -> np.ndarray:
+    """Return which clips are tested: those of a fold, or of a family."""
     if without:
-        out = [kind_of(item.recording) in FAMILIES[without] for item in clips.items]
-    else:
-        out = [item.fold == fold for item in clips.items]
-    return clips.subset(np.flatnonzero(~np.array(out))), clips.subset(np.flatnonzero(out))
+        return np.array([kind_of(item.recording) in FAMILIES[without] for item in clips.items])
+    return np.array([item.fold == fold for item in clips.items])
 
 
 def score_rows(
-    model: nn.Module, front_end: FrontEnd, tested: Clips, seed: int, mix: bool
+    detection: Detection, tagger: Tagger, tested: Clips, seed: int, changed: bool
 ) -> Iterator[dict[str, Any]]:
-    """Return a row for each recording, and with ``mix`` for cries with another sound under them."""
-    for item, wave in zip(tested.items, tested.waveforms, strict=True):
+    """Yield a row for each recording and, with ``changed``, for cries in every condition."""
+    config = detection.front_end.config
+    rate, step = config.sample_rate, step_seconds(config)
+    rng = np.random.default_rng(seed)
+    others = [i for i, item in enumerate(tested.items) if item.label == "other"]
+    left = CHANGED
+    for i in rng.permutation(len(tested.items)):
+        item, wave = tested.items[i], tested.waveforms[i]
+        steps, tags = detection.steps(wave), tagger.cries(wave, rate)
         facts = {
             "recording": item.recording,
             "kind": kind_of(item.recording),
             "group": item.group,
-            "label": item.label,
+            "label": item.label or "",
+            "seconds": round(len(wave) / rate, 2),
         }
-        yield {**facts, "snr_db": "", "score": score(model, front_end, wave)}
-    if not mix:
-        return
-    rng = np.random.default_rng(seed)
-    cries = [i for i, item in enumerate(tested.items) if item.label == CRY]
-    others = [i for i, item in enumerate(tested.items) if item.label != CRY]
-    for i in rng.permutation(cries)[:MIXED]:
-        item, wave = tested.items[i], front_end.to_level(tested.waveforms[i][None])[0]
-        for snr in SNR_DB:
-            under = front_end.to_level(tested.waveforms[rng.choice(others)][None])[0]
-            under = under.repeat(-(-len(wave) // len(under)))[: len(wave)]
-            mixture = wave + 10 ** (-snr / 20) * under
+        yield {
+            **facts,
+            "condition": "",
+            "score": float(steps.max()),
+            "tagger": float(tags.max()),
+            "stretches": _stretches(steps, step),
+            "tagger_stretches": _stretches(tags, tagger.step),
+        }
+        heard = item.label == CRY and (facts["kind"] == ESC_CRY or float(tags.max()) >= TAGGED)
+        if not (changed and heard and left):
+            continue
+        left -= 1
+        at = (float(tags.argmax()) + 1) * tagger.step  # the middle of the likeliest window
+        under = tested.waveforms[others[rng.integers(len(others))]]
+        for condition, sound in conditions(detection.front_end, wave, at, under, rng):
             yield {
-                "recording": f"{item.recording}@{snr}",
-                "kind": kind_of(item.recording),
-                "group": item.group,
-                "label": item.label,
-                "snr_db": snr,
-                "score": score(model, front_end, mixture),
+                **facts,
+                "condition": condition,
+                "score": float(detection.steps(sound).max()),
+                "tagger": float(tagger.cries(sound, rate).max()),
+                "stretches": _onset(detection, sound, rate) if condition == ONSETS else "",
+                "tagger_stretches": "",
             }
 
 
-@torch.inference_mode()
-def score(model: nn.Module, front_end: FrontEnd, wave: Tensor) -> float:
-    """Return what :attr:`~cry_model.detector.DetectionScores.score` of the shipped detector would
-    be."""
-    device = next(model.parameters()).device
-    starts, probabilities = score_windows(model, front_end, wave.to(device), 0)
-    seconds, duration = front_end.config.piece_seconds, len(wave) / front_end.config.sample_rate
-    return DetectionScores(
-        tuple(starts), seconds, tuple(probabilities.tolist()), duration, 0.5
-    ).score
+def conditions(
+    front_end: FrontEnd, wave: Tensor, at: float, under: Tensor, rng: np.random.Generator
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield what is done to a cry of (samples,), and the outcome.
+
+    Args:
+        front_end: gives levels and the rate.
+        wave: the recording.
+        at: second of it about which the cry is certain.
+        under: another sound.
+        rng: of noise.
+    """
+    rate = front_end.config.sample_rate
+    for pitch in PITCHES:
+        yield f"pitch {pitch:g}", resample(wave, round(100 * pitch), 100, 16)
+    level = front_end.to_level(wave[None])[0]
+    other = front_end.to_level(under[None])[0]
+    other = other.repeat(-(-len(level) // len(other)))[: len(level)]
+    for snr in SNR_DB:
+        yield f"{snr} dB", level + 10 ** (-snr / 20) * other
+    for seconds, name in (*((s, f"{s:g} s") for s in LENGTHS), (CONTEXT - ONSET, ONSETS)):
+        middle, half = round(at * rate), round(seconds * rate / 2)
+        start = max(0, min(len(level) - 2 * half, middle - half))
+        part = level[start : start + 2 * half]
+        noise = torch.from_numpy(rng.standard_normal(round(CONTEXT * rate)).astype(np.float32))
+        bed, begin = FLOOR * noise, round(ONSET * rate)
+        bed[begin : begin + len(part)] += part[: len(bed) - begin]
+        yield name, bed
+
+
+def _onset(detection: Detection, sound: Tensor, rate: int) -> str:
+    """Return the scores half a second, one second ... after the onset, as one hears it live."""
+    ends = np.arange(ONSET + 0.5, CONTEXT + 0.01, 0.5)
+    return " ".join(f"{detection.now(sound[: round(end * rate)]):.3f}" for end in ends)
+
+
+def _stretches(scores: Tensor, step: float) -> str:
+    """Return the maximum of each :data:`STRETCH` of scores that are ``step`` seconds apart."""
+    size = max(1, round(STRETCH / step))
+    return " ".join(f"{float(part.max()):.3f}" for part in scores.split(size))
