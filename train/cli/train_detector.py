@@ -16,7 +16,7 @@ from train.cli.options import (
 from train.data.cache import describe as describe_corpus
 from train.data.cache import find_corpus
 from train.data.corpus import DataError
-from train.data.datasets import detector
+from train.data.datasets import challenge6_cuts, detector
 from train.data.tagger import NAME as tagger_name
 from train.data.tagger import Tagger, tag
 from train.fit.devices import make_accelerator
@@ -78,5 +78,9 @@ def run(options: TrainDetectorOptions) -> None:
     experiment.check()
     one = Run(experiment, (options.seed,), options.out, checkpoint=options.checkpoint)
     tags = tag(data.clips, preset.front_end.sample_rate, tagger, options.cache)
-    found = run_check(one, tags, tagger, options.leave_out)
+    external = None
+    if (options.data_root / challenge6_cuts.NAME).exists():
+        cuts = (challenge6_cuts.NAME, options.data_root, options.cache, preset.front_end)
+        external = find_corpus(*cuts).clips
+    found = run_check(one, tags, tagger, options.leave_out, external)
     print(describe(found), f"Results in {one.results_folder}.", sep="\n")

@@ -236,7 +236,13 @@ class Detection:
         return probability_now(self.model, self.front_end, wave, 0)
 
 
-def run_check(run: Run, tags: Sequence[Tensor], tagger: Tagger, leave_out: bool) -> DetectorScore:
+def run_check(
+    run: Run,
+    tags: Sequence[Tensor],
+    tagger: Tagger,
+    leave_out: bool,
+    external: Clips | None = None,
+) -> DetectorScore:
     """Fit everything that is not in ``scores.csv`` yet, and save the detector.
 
     Args:
@@ -244,6 +250,7 @@ def run_check(run: Run, tags: Sequence[Tensor], tagger: Tagger, leave_out: bool)
         tags: the teacher's (windows, groups) for each clip.
         tagger: the teacher, which is tested as well.
         leave_out: whether families of sounds are left out in turn.
+        external: cries of a corpus that no detector is fitted on, to test the final one.
 
     Raises:
         DataError: if the folder holds a check with other settings or data.
@@ -265,7 +272,6 @@ def run_check(run: Run, tags: Sequence[Tensor], tagger: Tagger, leave_out: bool)
             "left_out": clips.left_out,
             "detector": asdict(found),
         }
-        write_run(run.results_folder, {**record, **facts})
         if run.checkpoint:
             model = fit(np.arange(len(clips.items)), "all recordings")
             config = CheckpointConfig(
@@ -283,7 +289,17 @@ def run_check(run: Run, tags: Sequence[Tensor], tagger: Tagger, leave_out: bool)
                 detector=found.record(),
             )
             save_checkpoint(run.checkpoint_folder, model, config, half=False)
+            if external is not None:
+                facts["external"] = accepted(Detection(model, front_end), external, found.threshold)
+        write_run(run.results_folder, {**record, **facts})
     return found
+
+
+def accepted(detection: Detection, cries: Clips, threshold: float) -> dict[str, float]:
+    """Return the share of the cries of each label that reach the threshold."""
+    reached = [float(detection.steps(wave).max()) >= threshold for wave in cries.waveforms]
+    labels = pd.Series([item.label for item in cries.items])
+    return pd.Series(reached, dtype=float).groupby(labels).mean().to_dict()
 
 
 def _fit(
