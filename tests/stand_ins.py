@@ -127,7 +127,7 @@ def write_detector(folder):
 
 def hum(seconds, rate):
     """What the stand-in hears no cry in, (samples,)."""
-    return 0.3 * np.sin(2 * np.pi * 120 * np.arange(round(seconds * rate)) / rate)
+    return 0.3 * np.sin(2 * np.pi * 320 * np.arange(round(seconds * rate)) / rate)
 
 
 def write(folder, name):

@@ -16,17 +16,20 @@ import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 import torch
-from mido import Message, MidiFile, MidiTrack
 
 from cry_model import audio
 from cry_model.frontend import resample
 from train.data.corpus import Corpus, DataError, Item
+
+if TYPE_CHECKING:
+    from mido import MidiFile
 
 NAME = "other_sounds"
 LABEL = "other"
@@ -171,13 +174,15 @@ def write(root: Path) -> None:
     named and passed over.
 
     Raises:
-        DataError: if one of the programs is missing, or nothing can be fetched.
+        DataError: if a program or mido is missing, or nothing can be fetched or played.
     """
     if missing := [n for n in ("apt-get", "dpkg-deb", "fluidsynth") if not shutil.which(n)]:
         raise DataError(
             f"Without {', '.join(missing)} these sounds cannot be fetched; on Debian or Ubuntu "
             "'apt-get install fluidsynth' provides what is missing."
         )
+    if find_spec("mido") is None:
+        raise DataError("Scores are written with 'mido': pip install -r requirements-dev.txt.")
     root.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=root, prefix=f".{NAME}-") as temporary:
         folder = Path(temporary) / NAME
@@ -200,11 +205,13 @@ def fetch(package: str, folder: Path) -> bool:
             print(f"{package} is not to be had here.")
             return False
         command = ["dpkg-deb", "--fsys-tarfile", str(files[0])]
-        with (
-            subprocess.Popen(command, stdout=subprocess.PIPE) as unpacking,
-            tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive,
-        ):
-            count = sum(_extract(archive, member, folder / package) for member in archive)
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as unpacking:
+            try:
+                with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
+                    count = sum(_extract(archive, member, folder / package) for member in archive)
+            except tarfile.TarError:
+                print(f"{package} is damaged.")
+                return False
     print(f"{package}: {count} files.")
     return True
 
@@ -223,7 +230,13 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) ->
 
 
 def play(font: Path, folder: Path) -> None:
-    """Write ``folder/kind/program-number.wav``: random phrases of each program of ``PROGRAMS``."""
+    """Write ``folder/kind/program-number.wav``: random phrases of each program of ``PROGRAMS``.
+
+    Raises:
+        DataError: if FluidSynth cannot play one.
+    """
+    import soundfile  # here only: to list the sounds needs none of it
+
     for kind, programs in PROGRAMS.items():
         (folder / kind).mkdir(parents=True)
         for program in programs:
@@ -231,21 +244,10 @@ def play(font: Path, folder: Path) -> None:
             score, wave = folder / "score.mid", folder / "score.wav"
             phrases = PHRASES.get(kind, 14)
             compose(program, phrases, rng).save(score)
-            subprocess.run(
-                [
-                    "fluidsynth",
-                    "-ni",
-                    "-q",
-                    "-r",
-                    str(RATE),
-                    "-F",
-                    str(wave),
-                    str(font),
-                    str(score),
-                ],
-                check=True,
-                capture_output=True,
-            )
+            command = ["fluidsynth", "-ni", "-q", "-r", str(RATE), "-F", str(wave)]
+            played = subprocess.run([*command, str(font), str(score)], capture_output=True)
+            if played.returncode or not wave.exists():
+                raise DataError(f"FluidSynth could not play program {program} of {font.name}.")
             sound, _ = soundfile.read(wave, dtype="float32", always_2d=True)
             for number in range(phrases):
                 part = sound.mean(1)[round(number * SECONDS * RATE) :][: round(SECONDS * RATE)]
@@ -260,6 +262,8 @@ TICKS = 960  # of a second
 
 def compose(program: int, phrases: int, rng: np.random.Generator) -> MidiFile:
     """Write so many phrases of :data:`SECONDS` for a program: tunes or chords, some glide."""
+    from mido import Message, MidiFile, MidiTrack
+
     events: list[tuple[float, Message]] = [(0.0, Message("program_change", program=program))]
     for phrase in range(phrases):
         at, end = phrase * SECONDS, (phrase + 1) * SECONDS - 1.5
