@@ -103,7 +103,7 @@ class DetectionScores:
     def peak(self, span: Span) -> float:
         """Return the greatest probability within a span."""
         first = round(span.start / self.step)
-        last = max(first + 1, round(span.end / self.step))
+        last = math.ceil(span.end / self.step - 1e-6)  # a recording may end within a step
         return float(self.cells[first:last].max())
 
 
@@ -275,16 +275,20 @@ def detect(
     config = front_end.config
     wave, step = without_hum(wave, config.sample_rate), step_frames(config)
     steps = max(1, math.ceil(len(wave) / (step * config.hop)))
-    total = torch.zeros(steps)
-    for frames in windows(config):
-        scores = score_windows(model, front_end, wave, label, frames, progress)
+    total, lengths = torch.zeros(steps), windows(config)
+    for number, frames in enumerate(lengths):
+
+        def told(share: float, number: int = number) -> None:
+            progress((number + share) / len(lengths))
+
+        scores = score_windows(model, front_end, wave, label, frames, told)
         width = max(1, round(frames / step)) if len(scores) > 1 else steps
         columns = torch.full((width, len(scores) + width - 1), torch.nan)
         for shift in range(width):
             columns[shift, shift : shift + len(scores)] = scores
         covered = columns.nanmean(0)
         total += pad(covered, (0, max(0, steps - len(covered))), value=float(covered[-1]))[:steps]
-    return (total / len(windows(config))).sigmoid().nan_to_num(0.0)
+    return (total / len(lengths)).sigmoid().nan_to_num(0.0)
 
 
 def probability_now(model: nn.Module, front_end: FrontEnd, wave: Tensor, label: int) -> float:

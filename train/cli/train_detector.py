@@ -23,7 +23,8 @@ from train.fit.devices import make_accelerator
 from train.fit.experiment import Experiment
 from train.fit.presets import DETECTOR, DETECTOR_SETTINGS, apply_overrides
 from train.fit.run import Run
-from train.studies.detector import describe, run_check
+from train.scoring.detector import describe
+from train.studies.detector import run_check
 
 SYSTEMS = tuple(name for name in ON_SPECTROGRAMS if name.startswith(tuple(DETECTOR_SETTINGS)))
 

@@ -58,7 +58,7 @@ def test_the_probability_stands_beside_the_threshold_and_how_often_that_is_right
 
 def test_a_probability_just_below_is_not_rounded_up_to_the_threshold(nothing):
     answer, *_ = nothing[0]
-    track = DetectionScores((0.0, 0.5), 2.0, (0.498, 0.498), 2.5, 0.5)
+    track = DetectionScores(0.5, (0.1, 0.498), 1.0, 0.5)
     assert "at most 49.8%" in answer_html(replace(answer, track=track))
 
 
