@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+from cry_model.frontend import FrontEnd
 from cry_model.registry import ON_SPECTROGRAMS
 from train.cli.options import (
     Checkpoint,
@@ -77,10 +78,10 @@ def run(options: TrainDetectorOptions) -> None:
     )
     experiment.check()
     one = Run(experiment, (options.seed,), options.out, checkpoint=options.checkpoint)
-    tags = tag(data.clips, preset.front_end.sample_rate, tagger, options.cache)
-    external = None
+    front_end = FrontEnd(preset.front_end).eval()
+    tags = tag(data.clips, front_end, detector.load, tagger, options.cache)
+    external = ()
     if (options.data_root / challenge6_cuts.NAME).exists():
-        cuts = (challenge6_cuts.NAME, options.data_root, options.cache, preset.front_end)
-        external = find_corpus(*cuts).clips
+        external = challenge6_cuts.read(options.data_root).items
     found = run_check(one, tags, tagger, options.leave_out, external)
     print(describe(found), f"Results in {one.results_folder}.", sep="\n")
