@@ -155,7 +155,9 @@ def tag(
         kept = load_file(path)
         return kept["tags"].float().split(kept["windows"].tolist())
     tags = []
-    for item, wave in zip(tqdm(clips.items, desc="Tagging", unit="clip"), clips.waveforms):
+    for item, wave in zip(
+        tqdm(clips.items, desc="Tagging", unit="clip"), clips.waveforms, strict=True
+    ):
         recording = load(item)
         begin = round(front_end.prepare(recording).offset * recording.sample_rate)
         length = len(wave) * recording.sample_rate // front_end.config.sample_rate

@@ -9,7 +9,7 @@ weights, which are fitted on everything.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,6 @@ from train.data.datasets.detector import (
     RAISED_SPEECH,
     SPEECH,
     kind_of,
-    load,
 )
 from train.data.tagger import RATE, Tagger
 from train.fit.detector import DetectorData, fit_detector
@@ -52,6 +51,7 @@ from train.fit.run import Run
 from train.scoring import results
 
 TABLE = "scores.csv"
+Load = Callable[[Item], Recording]
 ACCEPTED, CERTAIN = 0.97, 0.99  # share of the cries that reach the threshold, and "maybe"
 TAGGED = 0.5  # an upload is a cry for certain where the tagger hears one with this probability
 STRETCH = 5.0  # s, in which false alarms count once
@@ -247,6 +247,7 @@ def run_check(
     run: Run,
     tags: Sequence[Tensor],
     tagger: Tagger,
+    load: Load,
     leave_out: bool,
     external: Sequence[Item] = (),
 ) -> DetectorScore:
@@ -256,6 +257,7 @@ def run_check(
         run: of the corpus ``detector``.
         tags: the teacher's (windows, groups) for each clip.
         tagger: the teacher, which is tested as well.
+        load: gives the sound of an item.
         leave_out: whether families of sounds are left out in turn.
         external: cries of a corpus that no detector is fitted on, to test the final one.
 
@@ -267,7 +269,7 @@ def run_check(
     front_end = FrontEnd(experiment.preset.front_end).eval()
     fit = partial(_fit, run, front_end, tags)
     with run.lock(run.results_folder):
-        record = fit_missing(run, front_end, fit, tagger, leave_out)
+        record = fit_missing(run, front_end, fit, tagger, load, leave_out)
         with results.trusting(run.results_folder / TABLE):
             found = summarise(read_scores(run.results_folder))
         clips = experiment.data.clips
@@ -322,7 +324,12 @@ def _fit(
 
 
 def fit_missing(
-    run: Run, front_end: FrontEnd, fit: Any, tagger: Tagger, leave_out: bool
+    run: Run,
+    front_end: FrontEnd,
+    fit: Callable[[np.ndarray, str], nn.Module],
+    tagger: Tagger,
+    load: Load,
+    leave_out: bool,
 ) -> dict[str, Any]:
     """Fit and test what is not in ``scores.csv`` yet; return the record of all that is."""
     experiment, folder, (seed,) = run.experiment, run.results_folder, run.seeds
@@ -338,7 +345,8 @@ def fit_missing(
         out = divide(clips, fold, without)
         model = fit(np.flatnonzero(~out), f"{experiment.system}, {title}")
         tested = [item for item, tests in zip(clips.items, out, strict=True) if tests]
-        rows = score_rows(Detection(model, front_end), tagger, tested, seed, changed=not without)
+        detection = Detection(model, front_end)
+        rows = score_rows(detection, tagger, load, tested, seed, changed=not without)
         rows = pd.DataFrame(rows).assign(fold=fold, without=without)
         table = pd.concat([table, rows], ignore_index=True)
         record.setdefault("wall_seconds", {})[title] = round(time.perf_counter() - started, 1)
@@ -382,7 +390,12 @@ def divide(clips: Clips, fold: int, without: str) -> np.ndarray:
 
 
 def score_rows(
-    detection: Detection, tagger: Tagger, tested: Sequence[Item], seed: int, changed: bool
+    detection: Detection,
+    tagger: Tagger,
+    load: Load,
+    tested: Sequence[Item],
+    seed: int,
+    changed: bool,
 ) -> Iterator[dict[str, Any]]:
     """Yield a row for each recording and, with ``changed``, for cries in every condition.
 
