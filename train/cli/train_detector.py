@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
+from cry_model.audio import Recording
+from cry_model.frontend import FrontEnd
 from cry_model.registry import ON_SPECTROGRAMS
 from train.cli.options import (
     Checkpoint,
@@ -15,7 +17,7 @@ from train.cli.options import (
 )
 from train.data.cache import describe as describe_corpus
 from train.data.cache import find_corpus
-from train.data.corpus import DataError
+from train.data.corpus import DataError, Item
 from train.data.datasets import challenge6_cuts, detector
 from train.data.tagger import NAME as tagger_name
 from train.data.tagger import Tagger, tag
@@ -78,10 +80,15 @@ def run(options: TrainDetectorOptions) -> None:
     )
     experiment.check()
     one = Run(experiment, (options.seed,), options.out, checkpoint=options.checkpoint)
-    tags = tag(data.clips, preset.front_end.sample_rate, tagger, options.cache)
-    external = None
+    front_end = FrontEnd(preset.front_end).eval()
+    files = {item.recording: item for item in detector.read(options.data_root).items}
+
+    def load(item: Item) -> Recording:
+        return detector.load(files[item.recording])  # a prepared file does not say where they lie
+
+    tags = tag(data.clips, front_end, load, tagger, options.cache)
+    external = ()
     if (options.data_root / challenge6_cuts.NAME).exists():
-        cuts = (challenge6_cuts.NAME, options.data_root, options.cache, preset.front_end)
-        external = find_corpus(*cuts).clips
-    found = run_check(one, tags, tagger, options.leave_out, external)
+        external = challenge6_cuts.read(options.data_root).items
+    found = run_check(one, tags, tagger, load, options.leave_out, external)
     print(describe(found), f"Results in {one.results_folder}.", sep="\n")

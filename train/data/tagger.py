@@ -8,7 +8,7 @@ Classification", ICASSP 2017; the file is that of TensorFlow Hub, Apache-2.0.
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from cry_model.frontend import resample
+from cry_model.audio import Recording
+from cry_model.frontend import FrontEnd, resample
 from train.data.clips import Clips
-from train.data.corpus import DataError
+from train.data.corpus import DataError, Item
 
 NAME = "yamnet"
 RATE, WINDOW, STEP = 16_000, 15_600, 7_800  # Hz, samples: a window of 0.975 s every 0.4875 s
@@ -131,21 +132,38 @@ class Tagger:
         return torch.stack([answers[:, own].amax(1) for own in columns], 1)
 
 
-def tag(clips: Clips, rate: int, tagger: Tagger, cache: Path) -> Sequence[Tensor]:
+def tag(
+    clips: Clips,
+    front_end: FrontEnd,
+    load: Callable[[Item], Recording],
+    tagger: Tagger,
+    cache: Path,
+) -> Sequence[Tensor]:
     """Return (windows, groups) for each clip, from a file in ``cache`` if they are known.
 
+    The tagger hears the recording in its whole band, from where the prepared clip begins.
+
     Args:
-        clips: prepared, at ``rate`` Hz.
-        rate: Hz.
-        tagger: is asked where they are not.
+        clips: prepared.
+        front_end: prepared them.
+        load: gives the sound of an item.
+        tagger: is asked where the file does not know.
         cache: where the file lies.
     """
     path = cache / f"{NAME}-{clips.fingerprint()}.safetensors"
     if path.exists():
         kept = load_file(path)
         return kept["tags"].float().split(kept["windows"].tolist())
-    tags = [tagger.grouped(w, rate) for w in tqdm(clips.waveforms, desc="Tagging", unit="clip")]
+    tags = []
+    for item, wave in zip(
+        tqdm(clips.items, desc="Tagging", unit="clip"), clips.waveforms, strict=True
+    ):
+        recording = load(item)
+        begin = round(front_end.prepare(recording).offset * recording.sample_rate)
+        length = len(wave) * recording.sample_rate // front_end.config.sample_rate
+        sound = recording.waveform[begin : begin + length]
+        tags.append(tagger.grouped(sound, recording.sample_rate).half())
     windows = torch.tensor([len(rows) for rows in tags])
     cache.mkdir(parents=True, exist_ok=True)
-    save_file({"tags": torch.cat(tags).half(), "windows": windows}, path)
-    return [rows.half().float() for rows in tags]
+    save_file({"tags": torch.cat(tags), "windows": windows}, path)
+    return [rows.float() for rows in tags]

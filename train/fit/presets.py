@@ -183,7 +183,7 @@ are of (seeds from 100 on), among about ten ways to fit whose accuracies lay wit
 DETECTOR = Preset(
     "detector",
     front_end=DETECTOR_FRONT_END,
-    epochs=40,
+    epochs=25,
     draws=9600,
     batch=96,
     learning_rate=3e-3,

@@ -9,7 +9,7 @@ weights, which are fitted on everything.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -19,13 +19,23 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from cry_model.audio import Recording
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint
-from cry_model.detector import detect, probability_now, step_seconds
-from cry_model.frontend import FrontEnd, resample
+from cry_model.detector import WIDTH, detect, probability_now, step_seconds
+from cry_model.frontend import FrontEnd, frame_power, resample
 from cry_model.results import write_predictions, write_run
-from train.data.clips import Clips
-from train.data.datasets.detector import CRY, ESC_CRY, FOLDS, RAISED_SPEECH, SPEECH, kind_of
-from train.data.tagger import Tagger
+from train.data.clips import Clips, load_file
+from train.data.corpus import Item
+from train.data.datasets.detector import (
+    CRY,
+    ESC_CRY,
+    FOLDS,
+    OTHER,
+    RAISED_SPEECH,
+    SPEECH,
+    kind_of,
+)
+from train.data.tagger import RATE, Tagger
 from train.fit.detector import DetectorData, fit_detector
 from train.fit.run import Run
 from train.scoring import results
@@ -39,6 +49,7 @@ from train.scoring.detector import (
     summarise,
 )
 
+Load = Callable[[Item], Recording]
 CHANGED = 40  # cries of a fold that are tested in each condition
 PITCHES, LENGTHS, SNR_DB = (1.25, 1.5), (1.0, 0.5), (-5, 0, 5, 10)
 CONTEXT, ONSET, FLOOR = 5.0, 2.0, 3e-3  # s around a short cry, s before it, its noise
@@ -67,23 +78,27 @@ class Detection:
     model: nn.Module
     front_end: FrontEnd
 
-    @torch.inference_mode()
-    def steps(self, wave: Tensor) -> Tensor:
-        """Return the probability of a cry in each step of (samples,)."""
-        return detect(self.model, self.front_end, wave, 0)
+    def _resampled(self, wave: Tensor, rate: int) -> Tensor:
+        return resample(wave, rate, self.front_end.config.sample_rate, WIDTH)
 
     @torch.inference_mode()
-    def now(self, wave: Tensor) -> float:
+    def steps(self, wave: Tensor, rate: int = RATE) -> Tensor:
+        """Return the probability of a cry in each step of (samples,)."""
+        return detect(self.model, self.front_end, self._resampled(wave, rate), 0)
+
+    @torch.inference_mode()
+    def now(self, wave: Tensor, rate: int = RATE) -> float:
         """Return the probability of a cry at the end of (samples,)."""
-        return probability_now(self.model, self.front_end, wave, 0)
+        return probability_now(self.model, self.front_end, self._resampled(wave, rate), 0)
 
 
 def run_check(
     run: Run,
     tags: Sequence[Tensor],
     tagger: Tagger,
+    load: Load,
     leave_out: bool,
-    external: Clips | None = None,
+    external: Sequence[Item] = (),
 ) -> DetectorScore:
     """Fit everything that is not in ``scores.csv`` yet, and save the detector.
 
@@ -91,6 +106,7 @@ def run_check(
         run: of the corpus ``detector``.
         tags: the teacher's (windows, groups) for each clip.
         tagger: the teacher, which is tested as well.
+        load: gives the sound of an item.
         leave_out: whether families of sounds are left out in turn.
         external: cries of a corpus that no detector is fitted on, to test the final one.
 
@@ -102,7 +118,7 @@ def run_check(
     front_end = FrontEnd(experiment.preset.front_end).eval()
     fit = partial(_fit, run, front_end, tags)
     with run.lock(run.results_folder):
-        record = fit_missing(run, front_end, fit, tagger, leave_out)
+        record = fit_missing(run, front_end, fit, tagger, load, leave_out)
         with results.trusting(run.results_folder / TABLE):
             found = summarise(read_scores(run.results_folder))
         clips = experiment.data.clips
@@ -131,17 +147,16 @@ def run_check(
                 detector=found.record(),
             )
             save_checkpoint(run.checkpoint_folder, model, config, half=False)
-            if external is not None:
-                facts["external"] = accepted(Detection(model, front_end), external, found.threshold)
+            facts["external"] = accepted(Detection(model, front_end), external, found.threshold)
         write_run(run.results_folder, {**record, **facts})
     return found
 
 
-def accepted(detection: Detection, cries: Clips, threshold: float) -> dict[str, float]:
+def accepted(detection: Detection, cries: Sequence[Item], threshold: float) -> dict[str, float]:
     """Return the share of the cries of each label that reach the threshold."""
-    reached = [float(detection.steps(wave).max()) >= threshold for wave in cries.waveforms]
-    labels = pd.Series([item.label for item in cries.items])
-    return pd.Series(reached, dtype=float).groupby(labels).mean().to_dict()
+    reached = [detection.steps(*_sound(load_file(item))).max() >= threshold for item in cries]
+    labels = [item.label for item in cries]
+    return pd.Series(reached, dtype=float).groupby(pd.Series(labels)).mean().to_dict()
 
 
 def _fit(
@@ -158,7 +173,12 @@ def _fit(
 
 
 def fit_missing(
-    run: Run, front_end: FrontEnd, fit: Any, tagger: Tagger, leave_out: bool
+    run: Run,
+    front_end: FrontEnd,
+    fit: Callable[[np.ndarray, str], nn.Module],
+    tagger: Tagger,
+    load: Load,
+    leave_out: bool,
 ) -> dict[str, Any]:
     """Fit and test what is not in ``scores.csv`` yet; return the record of all that is."""
     experiment, folder, (seed,) = run.experiment, run.results_folder, run.seeds
@@ -173,8 +193,9 @@ def fit_missing(
         started, title = time.perf_counter(), without or f"fold {fold}"
         out = divide(clips, fold, without)
         model = fit(np.flatnonzero(~out), f"{experiment.system}, {title}")
-        tested = clips.subset(np.flatnonzero(out).tolist())
-        rows = score_rows(Detection(model, front_end), tagger, tested, seed, changed=not without)
+        tested = [item for item, tests in zip(clips.items, out, strict=True) if tests]
+        detection = Detection(model, front_end)
+        rows = score_rows(detection, tagger, load, tested, seed, changed=not without)
         rows = pd.DataFrame(rows).assign(fold=fold, without=without)
         table = pd.concat([table, rows], ignore_index=True)
         record.setdefault("wall_seconds", {})[title] = round(time.perf_counter() - started, 1)
@@ -199,23 +220,31 @@ def divide(clips: Clips, fold: int, without: str) -> np.ndarray:
 
 
 def score_rows(
-    detection: Detection, tagger: Tagger, tested: Clips, seed: int, changed: bool
+    detection: Detection,
+    tagger: Tagger,
+    load: Load,
+    tested: Sequence[Item],
+    seed: int,
+    changed: bool,
 ) -> Iterator[dict[str, Any]]:
-    """Yield a row for each recording and, with ``changed``, for cries in every condition."""
-    config = detection.front_end.config
-    rate, step = config.sample_rate, step_seconds(config)
+    """Yield a row for each recording and, with ``changed``, for cries in every condition.
+
+    Recordings come from their files, as a visitor's would, for the tagger in their whole band.
+    """
+    step = step_seconds(detection.front_end.config)
     rng = np.random.default_rng(seed)
-    others = [i for i, item in enumerate(tested.items) if item.label == "other"]
+    others = [item for item in tested if item.label == OTHER]
     left = CHANGED
-    for i in rng.permutation(len(tested.items)):
-        item, wave = tested.items[i], tested.waveforms[i]
-        steps, tags = detection.steps(wave), tagger.cries(wave, rate)
+    for i in rng.permutation(len(tested)):
+        item = tested[i]
+        wave, _ = _sound(load(item))
+        steps, tags = detection.steps(wave), tagger.cries(wave, RATE)
         facts = {
             "recording": item.recording,
             "kind": kind_of(item.recording),
             "group": item.group,
             "label": item.label or "",
-            "seconds": round(len(wave) / rate, 2),
+            "seconds": round(len(wave) / RATE, 2),
         }
         yield {
             **facts,
@@ -230,52 +259,62 @@ def score_rows(
             continue
         left -= 1
         at = (float(tags.argmax()) + 1) * tagger.step  # the middle of the likeliest window
-        under = tested.waveforms[others[rng.integers(len(others))]]
-        for condition, sound in conditions(detection.front_end, wave, at, under, rng):
+        under, _ = _sound(load(others[rng.integers(len(others))]))
+        for condition, sound in conditions(wave, at, under, rng):
             yield {
                 **facts,
                 "condition": condition,
                 "score": float(detection.steps(sound).max()),
-                "tagger": float(tagger.cries(sound, rate).max()),
-                "stretches": _onset(detection, sound, rate) if condition == ONSETS else "",
+                "tagger": float(tagger.cries(sound, RATE).max()),
+                "stretches": _onset(detection, sound) if condition == ONSETS else "",
                 "tagger_stretches": "",
             }
 
 
+def _sound(recording: Recording) -> tuple[Tensor, int]:
+    """Return (samples,) at :data:`~train.data.tagger.RATE`, and that rate."""
+    return resample(recording.waveform, recording.sample_rate, RATE, WIDTH), RATE
+
+
+def to_level(wave: Tensor) -> Tensor:
+    """Return (samples,) with the frames that are less than 20 dB below the loudest at RMS 1."""
+    power = frame_power(wave, 800, 400)
+    loud = power[power >= power.max() * 0.01].mean()
+    return wave / loud.sqrt().clamp_min(1e-9)
+
+
 def conditions(
-    front_end: FrontEnd, wave: Tensor, at: float, under: Tensor, rng: np.random.Generator
+    wave: Tensor, at: float, under: Tensor, rng: np.random.Generator
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield what is done to a cry of (samples,), and the outcome.
+    """Yield what is done to a cry of (samples,), and the outcome, not louder than 1.
 
     Args:
-        front_end: gives levels and the rate.
         wave: the recording.
         at: second of it about which the cry is certain.
         under: another sound.
         rng: of noise.
     """
-    rate = front_end.config.sample_rate
     for pitch in PITCHES:
-        yield f"pitch {pitch:g}", resample(wave, round(100 * pitch), 100, 16)
-    level = front_end.to_level(wave[None])[0]
-    other = front_end.to_level(under[None])[0]
+        yield f"pitch {pitch:g}", resample(wave, round(100 * pitch), 100, WIDTH)
+    level, other = to_level(wave), to_level(under)
     other = other.repeat(-(-len(level) // len(other)))[: len(level)]
     for snr in SNR_DB:
-        yield f"{snr} dB", level + 10 ** (-snr / 20) * other
+        mixed = level + 10 ** (-snr / 20) * other
+        yield f"{snr} dB", mixed / mixed.abs().max()
     for seconds, name in (*((s, f"{s:g} s") for s in LENGTHS), (CONTEXT - ONSET, ONSETS)):
-        middle, half = round(at * rate), round(seconds * rate / 2)
+        middle, half = round(at * RATE), round(seconds * RATE / 2)
         start = max(0, min(len(level) - 2 * half, middle - half))
         part = level[start : start + 2 * half]
-        noise = torch.from_numpy(rng.standard_normal(round(CONTEXT * rate)).astype(np.float32))
-        bed, begin = FLOOR * noise, round(ONSET * rate)
+        noise = torch.from_numpy(rng.standard_normal(round(CONTEXT * RATE)).astype(np.float32))
+        bed, begin = FLOOR * noise, round(ONSET * RATE)
         bed[begin : begin + len(part)] += part[: len(bed) - begin]
-        yield name, bed
+        yield name, bed / bed.abs().max()
 
 
-def _onset(detection: Detection, sound: Tensor, rate: int) -> str:
+def _onset(detection: Detection, sound: Tensor) -> str:
     """Return the scores half a second, one second ... after the onset, as one hears it live."""
     ends = np.arange(ONSET + 0.5, CONTEXT + 0.01, 0.5)
-    return " ".join(f"{detection.now(sound[: round(end * rate)]):.3f}" for end in ends)
+    return " ".join(f"{detection.now(sound[: round(end * RATE)]):.3f}" for end in ends)
 
 
 def _stretches(scores: Tensor, step: float) -> str:
