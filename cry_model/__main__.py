@@ -76,8 +76,11 @@ def detected(prediction: Prediction) -> Iterator[str]:
     if prediction.track is None:
         return
     if not prediction.is_cry:
+        found = "does not sound like a baby crying"
+        if prediction.track.state == "maybe":
+            found = "may be a baby crying, the detector is not sure"
         yield (
-            "  This does not sound like a baby crying (probability of a cry at most "
+            f"  This {found} (probability of a cry at most "
             f"{100 * prediction.track.score:.1f}%, and it takes "
             f"{percent(prediction.track.threshold)})."
         )

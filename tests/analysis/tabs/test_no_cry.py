@@ -6,18 +6,23 @@ import re
 from dataclasses import replace
 
 import pytest
+from plotly.subplots import make_subplots
 
+from analysis.figures.sound import add_detector, describe_cries
 from analysis.tabs.about import about_detector
 from analysis.tabs.answer import (
     ANYWAY,
     HEADING,
     IF_IT_WERE,
+    MAYBE,
     PRIVACY,
     answer_html,
     detector_text,
 )
 from analysis.tabs.classify import IF_A_CRY, classify
-from cry_model import DetectionScores
+from cry_model import CryDetector, DetectionScores
+from cry_model.__main__ import detected
+from cry_model.records import DetectorRecord
 from tests.analysis.sounds import RATE, cry, write
 from tests.stand_ins import DETECTOR_RECORD, hum
 
@@ -60,6 +65,25 @@ def test_a_probability_just_below_is_not_rounded_up_to_the_threshold(nothing):
     answer, *_ = nothing[0]
     track = DetectionScores(0.5, (0.1, 0.498), 1.0, 0.5)
     assert "at most 49.8%" in answer_html(replace(answer, track=track))
+
+
+@pytest.mark.parametrize(
+    ("score", "heading"), [(0.39, HEADING), (0.4, MAYBE), (0.499, MAYBE), (0.1, HEADING)]
+)
+def test_between_the_thresholds_it_says_that_it_is_not_sure(nothing, score, heading):
+    answer, *_ = nothing[0]
+    track = DetectionScores(0.5, (0.1, score), 1.0, 0.5, 0.4)
+    html = answer_html(replace(answer, track=track))
+    assert f"<h2>{heading}</h2>" in html
+    assert ("From 40% on it may be a cry" in html) == (heading == MAYBE)
+    assert ANYWAY in html
+    assert ("Perhaps a cry" in describe_cries(track)) == (heading == MAYBE)
+    assert "dotted" in describe_cries(track)
+    told = "\n".join(detected(replace(answer, track=track)))
+    assert ("may be a baby crying" in told) == (heading == MAYBE)
+    figure = make_subplots(1, 1)
+    add_detector(figure, track, 1)
+    assert [shape.y0 for shape in figure.layout.shapes] == [0.5, 0.4]
 
 
 def test_the_figures_that_explain_say_if_it_were_a_cry(nothing):
@@ -108,6 +132,19 @@ def test_without_a_detector_everything_is_answered_for(tmp_path, models):
 
 def test_the_about_tab_says_what_the_detector_does_and_how_often_it_is_right(detector):
     text = about_detector(detector)
-    assert "2 s at a time" in text
+    assert "windows of 1 and 2 s" in text
     assert "50%" in text
     assert detector_text(DETECTOR_RECORD) in text
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    for row in (
+        ["other sounds that YAMNet takes, with as many cries", "2.1%"],
+        ["false alarms in an hour of other sounds", "3.2"],
+        ["from the onset of a cry to its detection", "1.5 s"],
+        ["siren", "0.4%"],
+        ["0 dB", "81%"],
+        ["rooster", "10%"],
+    ):
+        assert row in cells
+    older = DetectorRecord(0.5, *[DETECTOR_RECORD.accepted] * 3)  # the last release measured less
+    config = replace(detector.config, detector=older)
+    assert "YAMNet" not in about_detector(CryDetector(detector.model, config))
