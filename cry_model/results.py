@@ -65,6 +65,18 @@ def renamed(data: Mapping[str, Any]) -> dict[str, Any]:
     return {FORMER.get(name, name): value for name, value in data.items()}
 
 
+GONE: Mapping[str, Any] = {"tries": 1, "mil_candidates": 1, "under": None, "under_db": [-5.0, 20.0]}
+"""Fields of presets that are no more -> the value at which they did nothing."""
+
+
+def without_gone(facts: Any) -> Any:
+    """Return settings without the fields of :data:`GONE`, where those did nothing."""
+    if not isinstance(facts, Mapping):
+        return facts
+    kept = {k: v for k, v in facts.items() if k not in GONE or v != GONE[k]}
+    return {name: without_gone(value) for name, value in kept.items()}
+
+
 class DamagedFileError(ValueError):
     """A file of a run is damaged; the message goes on where a sentence began with its path."""
 
@@ -99,7 +111,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """
     record = renamed(read_object(path))
     if isinstance(record.get("configuration"), dict):
-        record["configuration"] = renamed(record["configuration"])
+        record["configuration"] = without_gone(renamed(record["configuration"]))
     _require_kinds(record, {name: RECORD[name] for name in RECORD if name in record})
     if "configuration" not in record:
         raise DamagedFileError("is damaged: it has no configuration")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from train.data import augmentation as degradation
-from train.data.augmentation import degrade, lay_under
+from train.data.augmentation import degrade
 
 RATE = 8000
 DAMAGES = ("_reverberate", "_band_limit", "_overload", "_quantise", "_spectral_holes")
@@ -68,17 +68,3 @@ def test_holes_take_the_faint_and_leave_the_loud(rng):
     spectrum = torch.fft.rfft(degradation._spectral_holes(wave[None], RATE, rng))[0].abs()
     assert spectrum[500 * 4] > 0.95 * 2 * RATE
     assert spectrum[3000 * 4] < 0.2 * 0.003 * 2 * RATE
-
-
-def test_backgrounds_lie_as_far_below_as_they_should(rng):
-    front, under = torch.zeros(2000, 100), torch.ones(3, 100)
-    added = lay_under(front, under, (-5, 20), 0.5, rng)[:, 0]
-    hit = added > 0
-    assert float(hit.float().mean()) == pytest.approx(0.5, abs=0.05)
-    snr = -20 * added[hit].log10()
-    assert -5.01 <= float(snr.min()) < -4
-    assert 19 < float(snr.max()) <= 20.01
-
-
-def test_without_backgrounds_nothing_is_added(rng):
-    torch.testing.assert_close(lay_under(waves(), waves(0), (0, 0), 1.0, rng), waves())

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+from cry_model.results import read_record
 from train.data.splits import PROTOCOLS
 from train.fit.presets import WIDE, usual_preset, usual_settings
 
@@ -102,7 +103,7 @@ def test_the_reported_results_were_fitted_with_the_preset_that_was_decided(datas
     for path in (ROOT / "assets" / "results" / dataset).glob("*/*/run.json"):
         if path.parts[-3] not in PROTOCOLS:  # attention was checked in the paper's own form
             continue
-        ran = json.loads(path.read_text())["configuration"]
+        ran = read_record(path)["configuration"]
         preset = usual_preset(ran["system"], dataset)
         assert ran["preset"] == json.loads(json.dumps(asdict(preset)))
         assert ran["settings"] == dict(usual_settings(preset, ran["system"]))
@@ -157,7 +158,7 @@ def test_the_rule_of_the_seventh_round_gives_the_preset():
         accuracy[name] = record["metrics"]["recording"]["metrics"]["accuracy"]["value"]
     best = max(accuracy.values())
     assert next(n for n in plainest_first if accuracy[n] >= best - 0.005) == "steps1200"
-    tried = json.loads((ROOT / "assets" / "search" / "steps1200" / "run.json").read_text())
+    tried = read_record(ROOT / "assets" / "search" / "steps1200" / "run.json")
     chosen = json.loads(json.dumps(asdict(WIDE)))
     assert {**tried["configuration"]["preset"], "draws": 0} == chosen
     assert tried["configuration"]["preset"]["draws"] == 320  # a fold of ESC-10 has as many to learn

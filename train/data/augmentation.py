@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cry_model.frontend import resample
-from train.data.limits import AUGMENTATION, require_levels, require_number, require_numbers
+from train.data.limits import AUGMENTATION, require_levels, require_numbers
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,6 @@ class Augmentation:
         mixup: alpha of the Beta distribution that mixes two pieces (Zhang et al. 2018).
         equaliser_db: as ``tilt_db``, on the waveform: a teacher hears it too.
         speed: the sound is played up to this share faster or slower, pitch and all.
-        under: the class, by its number, whose pieces are laid under half of the others; None for
-            none.
-        under_db: (least, most) decibels that a piece lies above what is laid under it.
         damage: chance of each kind of damage by room, microphone and codec (:func:`degrade`).
     """
 
@@ -38,17 +35,12 @@ class Augmentation:
     mixup: float = 0.2
     equaliser_db: float = 0.0
     speed: float = 0.0
-    under: int | None = None
-    under_db: tuple[float, float] = (-5.0, 20.0)
     damage: float = 0.0
 
     def __post_init__(self):
         require_numbers(self, AUGMENTATION)
         if self.noise_db is not None:
             require_levels("noise_db", self.noise_db)
-        require_levels("under_db", self.under_db)
-        if self.under is not None:  # whether there is such a class, the run sees
-            require_number("under", self.under, (0, 1000), True)
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
@@ -150,27 +142,6 @@ def degrade(waves: Tensor, rate: int, chance: float, rng: torch.Generator) -> Te
     for damage in (_reverberate, _band_limit, _overload, _quantise, _spectral_holes):
         waves = _some(waves, damage, rate, chance, rng)
     return waves * level / _rms(waves).clamp_min(1e-9)
-
-
-def lay_under(
-    waves: Tensor, under: Tensor, snr_db: tuple[float, float], chance: float, rng: torch.Generator
-) -> Tensor:
-    """Add to each waveform, with this chance, one of ``under``.
-
-    Args:
-        waves: (batch, samples), loud frames at RMS 1.
-        under: (backgrounds, samples), likewise.
-        snr_db: least and most decibels that the waveform lies above what is added.
-        chance: share of the batch.
-        rng: of all choices.
-    """
-    if not len(under):
-        return waves
-    batch = len(waves)
-    which = torch.randint(len(under), (batch,), generator=rng, device=rng.device)
-    gain = 10 ** (-uniform(*snr_db, (batch, 1), rng) / 20)
-    happens = uniform(0, 1, (batch, 1), rng) < chance
-    return waves + torch.where(happens, gain, 0.0) * under[which]
 
 
 def _some(

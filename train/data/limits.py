@@ -22,7 +22,6 @@ PRESET: Mapping[str, Range] = {
     "weight_decay": (0, 10),
     "label_smoothing": (0, 0.99),
     "balance": (0, 2),
-    "tries": (1, 100),
     "average": (0, 0.99999),
     "validation": (0, 0.5),
     "patience": (0, 100_000),

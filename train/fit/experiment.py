@@ -145,17 +145,15 @@ class Experiment:
         """Find what does not suit now, not after an hour.
 
         Raises:
-            DataError: as :meth:`model`; or if there is too little memory, or no class ``under``.
+            DataError: as :meth:`model`; or if there is too little memory.
         """
-        preset, how = self.preset, self.preset.augmentation
+        preset = self.preset
         if "reused_classifier" in self.settings and (
             self.teacher is None or not self.teacher.reused
         ):
             raise DataError("reused_classifier comes with a --teacher; leave it out.")
-        if how is not None and how.under is not None and how.under >= len(self.labels):
-            raise DataError(f"under={how.under}, but there are {len(self.labels)} classes, from 0.")
         with torch.device("meta"):
-            needed = step_bytes(self.build(), preset.front_end, preset.batch, preset.tries)
+            needed = step_bytes(self.build(), preset.front_end, preset.batch)
         require_memory(needed, torch.device("cpu") if self.on_features else self.accelerator.device)
         self.model(0)
 

@@ -22,7 +22,7 @@ from cry_model.checkpoint import (
     save_checkpoint,
 )
 from cry_model.records import Agreement, Evaluation
-from cry_model.results import RUN
+from cry_model.results import RUN, without_gone
 from train.data.clips import Clips
 from train.data.splits import PROTOCOLS
 from train.fit.devices import of_main
@@ -110,7 +110,8 @@ def is_there(run: Run, training: dict[str, Any]) -> bool:
         _, config = load_checkpoint(run.checkpoint_folder)
     except CheckpointError:
         return False
-    same = all(config.training.get(name) == value for name, value in training.items())
+    known = without_gone(config.training)
+    same = all(known.get(name) == value for name, value in training.items())
     return same and config.system == run.experiment.system
 
 

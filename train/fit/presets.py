@@ -28,9 +28,6 @@ class Preset:
         schedule: "one-cycle" (Smith and Topin 2018) or "constant".
         label_smoothing: share of the target that is spread over all classes.
         balance: 0 draws recordings as they come, 1 draws every class equally often.
-        tries: pieces of a recording that are drawn for each one that is learnt from: the one that
-            the averaged weights find most like the first class. For a first class that a recording
-            of it holds somewhere, and one of another nowhere (multiple instance learning).
         average: decay of the moving average of the weights that is kept; 0 keeps the last ones.
         validation: share of the training part of a fold that is held back to watch the fit, split
             as the protocol splits; 0 for none. The tested part of a fold is never looked at.
@@ -49,7 +46,6 @@ class Preset:
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     label_smoothing: float = 0.05
     balance: float = 1.0
-    tries: int = 1
     average: float = 0.99
     validation: float = 0.0
     patience: int = 0
@@ -62,10 +58,6 @@ class Preset:
         require(
             not 0 < self.validation < 0.01,
             f"validation holds back a share of at least 0.01, or 0 for none: {self.validation}.",
-        )
-        require(
-            self.tries == 1 or self.average > 0,
-            "The averaged weights choose among several tries: set average to 0.99, say.",
         )
         require(
             not self.patience or self.validation > 0,
