@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -39,47 +40,29 @@ class Span:
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """What the detector made of one recording, look by look.
+    """What the detector made of one recording, step by step.
 
     Attributes:
-        starts: seconds, one a look, a constant step apart.
-        seconds: length of a look.
-        probabilities: of a baby crying, one a look.
+        step: seconds; step i begins at ``i * step``.
+        probabilities: of a baby crying, one a step.
         duration: seconds of the recording.
         threshold: at and above it the detector hears a cry.
+        maybe: at and above it, it may be one.
     """
 
-    starts: tuple[float, ...]
-    seconds: float
+    step: float
     probabilities: tuple[float, ...]
     duration: float
     threshold: float
+    maybe: float = 1.0
 
     KEEP = 0.75  # of the threshold: a cry does not end where it is a little less sure
     MERGE = 1.5  # s: a pause for breath does not end a cry
 
-    @property
-    def step(self) -> float:
-        """Seconds from one look to the next; a recording of a single look is one step."""
-        return self.starts[1] - self.starts[0] if len(self.starts) > 1 else self.duration
-
     @cached_property
     def cells(self) -> Tensor:
-        """The probability over time, (cells,): cell i begins at ``i * step``.
-
-        The mean over the looks that cover a cell, so that one look alone does not make a cry in
-        the midst of a recording, and the edges of a cry lie where half of the looks hear it.
-        """
-        values = torch.tensor(self.probabilities)
-        if len(values) == 1:
-            return values
-        width = max(1, round(self.seconds / self.step))
-        total = torch.zeros(len(values) + width - 1)
-        count = torch.zeros_like(total)
-        for shift in range(width):
-            total[shift : shift + len(values)] += values
-            count[shift : shift + len(values)] += 1
-        return total / count
+        """The probabilities as a tensor (steps,)."""
+        return torch.tensor(self.probabilities)
 
     @property
     def score(self) -> float:
@@ -90,6 +73,13 @@ class DetectionScores:
     def is_cry(self) -> bool:
         """Whether that reaches the threshold: then, and only then, there are :attr:`spans`."""
         return self.score >= self.threshold
+
+    @property
+    def state(self) -> Literal["cry", "maybe", "no"]:
+        """Tell a cry from what may be one and from what is none."""
+        if self.is_cry:
+            return "cry"
+        return "maybe" if self.score >= self.maybe else "no"
 
     @property
     def spans(self) -> tuple[Span, ...]:
@@ -113,7 +103,7 @@ class DetectionScores:
     def peak(self, span: Span) -> float:
         """Return the greatest probability within a span."""
         first = round(span.start / self.step)
-        last = max(first + 1, round(span.end / self.step))
+        last = math.ceil(span.end / self.step - 1e-6)  # a recording may end within a step
         return float(self.cells[first:last].max())
 
 
@@ -121,7 +111,7 @@ DEFAULT_DETECTOR = ASSETS / "detector-ecapa-tdnn"
 """The bundled detector."""
 CRY = "cry"  # the label
 WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard
-BATCH = 256  # looks
+BATCH = 256  # windows
 HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # of the mains and its overtones, below any cry
 HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise to all
 
@@ -129,8 +119,8 @@ HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise
 class CryDetector:
     """A fitted system with the labels "cry" and another one, and the threshold between them.
 
-    It looks at two seconds of a recording at a time, each levelled on its own, so it hears a
-    faint cry beside a bang. Safe to share between threads.
+    It scores windows of one and of two seconds, each levelled on its own, so it hears a faint cry
+    beside a bang. Safe to share between threads.
     """
 
     def __init__(self, model: nn.Module, config: CheckpointConfig, device: str = "cpu"):
@@ -139,8 +129,9 @@ class CryDetector:
                 "This checkpoint is no detector: it has no label 'cry' or threshold."
             )
         if not isinstance(config.front_end, FrontEndConfig) or config.front_end.level != "piece":
-            raise CheckpointError("This checkpoint is no detector: it does not level each look.")
+            raise CheckpointError("This checkpoint is no detector: it does not level each window.")
         self.config, self.threshold = config, config.detector.threshold
+        self.maybe = config.detector.maybe
         self.device = torch.device(device)
         self.model = model.eval().to(self.device)
         self.front_end = FrontEnd(config.front_end).eval().to(self.device)
@@ -164,7 +155,7 @@ class CryDetector:
 
     @property
     def window_seconds(self) -> float:
-        """What one look takes."""
+        """Seconds of the longest window."""
         return self.config.front_end.piece_seconds
 
     @property
@@ -177,7 +168,7 @@ class CryDetector:
         recording: audio.Recording,
         progress: Callable[[float], None] = lambda share: None,
     ) -> DetectionScores:
-        """Look at a whole recording, a new look every half second.
+        """Score a whole recording.
 
         Args:
             recording: of any length.
@@ -186,23 +177,21 @@ class CryDetector:
         wave = recording.waveform.to(self.device)
         with torch.inference_mode():
             wave = resample(wave, recording.sample_rate, self.sample_rate, WIDTH)
-            starts, probabilities = score_windows(
-                self.model, self.front_end, wave, self.cry, progress
-            )
+            found = detect(self.model, self.front_end, wave, self.cry, progress)
         return DetectionScores(
-            tuple(starts),
-            self.window_seconds,
-            tuple(probabilities.tolist()),
+            step_seconds(self.config.front_end),
+            tuple(found.tolist()),
             recording.duration,
             self.threshold,
+            self.maybe,
         )
 
     def probability(self, waveform: Tensor, sample_rate: int) -> float:
-        """Of a cry in the last look of (samples,) at ``sample_rate`` Hz; 0 for silence."""
+        """Of a cry at the end of (samples,) at ``sample_rate`` Hz; 0 for silence."""
         last = waveform[-round(self.window_seconds * sample_rate) :]
         with torch.inference_mode():
             wave = resample(last.to(self.device), sample_rate, self.sample_rate, WIDTH)
-            return float(score_windows(self.model, self.front_end, wave, self.cry)[1].max())
+            return probability_now(self.model, self.front_end, wave, self.cry)
 
 
 def without_hum(wave: Tensor, rate: int) -> Tensor:
@@ -220,36 +209,93 @@ def without_hum(wave: Tensor, rate: int) -> Tensor:
     return torch.fft.irfft(spectrum, n=padded)[: len(wave)]
 
 
+def windows(config: FrontEndConfig) -> tuple[int, ...]:
+    """Return the lengths of the windows in frames: the shortest and the longest piece."""
+    lengths = (config.min_seconds, config.piece_seconds)
+    return tuple(sorted({round(s * config.sample_rate) // config.hop for s in lengths}))
+
+
+def step_frames(config: FrontEndConfig) -> int:
+    """Return the frames from one window to the next."""
+    return max(1, round(windows(config)[-1] * (1 - config.overlap)))
+
+
+def step_seconds(config: FrontEndConfig) -> float:
+    """Return the seconds from one window to the next."""
+    return step_frames(config) * config.hop / config.sample_rate
+
+
 def score_windows(
     model: nn.Module,
     front_end: FrontEnd,
     wave: Tensor,
     label: int,
+    frames: int,
     progress: Callable[[float], None] = lambda share: None,
-) -> tuple[list[float], Tensor]:
-    """Look at (samples,) at the front end's rate, in steps that its overlap tells.
+) -> Tensor:
+    """Score windows of ``frames`` over (samples,) at the front end's rate, a new one every step.
 
-    The hum of the mains is taken off. The spectrogram is computed once and cut. A wave shorter
-    than a look is repeated.
+    The spectrogram is computed once and cut. A wave shorter than a window is repeated; the last
+    window reaches the end, if need be beyond it.
 
     Returns:
-        starts: seconds, one a look; the last look reaches the end, if need be beyond it.
-        probabilities: (looks,) of ``label``, on the CPU; 0 where there is only silence.
+        (windows,) log odds of ``label``, on the CPU; NaN where there is only silence.
     """
     c = front_end.config
-    length = round(c.piece_seconds * c.sample_rate) // c.hop  # frames
-    step = max(1, round(length * (1 - c.overlap)))
-    samples = length * c.hop
-    wave = without_hum(wave, c.sample_rate)
+    step, samples = step_frames(c), frames * c.hop
     if len(wave) < samples:
         wave = wave.repeat(math.ceil(samples / len(wave)))[:samples]
     count = max(1, math.ceil((len(wave) - samples) / (step * c.hop)) + 1)
     wave = pad(wave, (0, (count - 1) * step * c.hop + samples - len(wave)))
-    looks = front_end.mel_power(wave).unfold(-1, length, step).transpose(0, 1)
+    looks = front_end.mel_power(wave).unfold(-1, frames, step).transpose(0, 1)
     answers = []
     for begin in range(0, count, BATCH):
-        answers.append(model(front_end.look(looks[begin : begin + BATCH])).float().softmax(-1))
+        logits = model(front_end.look(looks[begin : begin + BATCH])).float().log_softmax(-1)
+        others = torch.cat([logits[:, :label], logits[:, label + 1 :]], 1).logsumexp(1)
+        answers.append(logits[:, label] - others)
         progress(min(1.0, (begin + BATCH) / count))
-    loudest = max_pool1d(wave.abs().view(1, 1, -1), c.hop).view(-1).unfold(0, length, step).amax(-1)
-    probabilities = torch.cat(answers)[:, label] * (loudest >= audio.SILENCE_PEAK)
-    return [i * step * c.hop / c.sample_rate for i in range(count)], probabilities.cpu()
+    loudest = max_pool1d(wave.abs().view(1, 1, -1), c.hop).view(-1).unfold(0, frames, step).amax(-1)
+    silent = loudest < audio.SILENCE_PEAK
+    return torch.cat(answers).masked_fill(silent, torch.nan).cpu()
+
+
+def detect(
+    model: nn.Module,
+    front_end: FrontEnd,
+    wave: Tensor,
+    label: int,
+    progress: Callable[[float], None] = lambda share: None,
+) -> Tensor:
+    """Return the probability of ``label`` in each step of (samples,), (steps,).
+
+    The log odds of the windows that cover a step, mean over them and then over the lengths of
+    windows: short ones find short cries, long ones are seldom wrong. 0 where there is only
+    silence. The hum of the mains is taken off first.
+    """
+    config = front_end.config
+    wave, step = without_hum(wave, config.sample_rate), step_frames(config)
+    steps = max(1, math.ceil(len(wave) / (step * config.hop)))
+    total, lengths = torch.zeros(steps), windows(config)
+    for number, frames in enumerate(lengths):
+
+        def told(share: float, number: int = number) -> None:
+            progress((number + share) / len(lengths))
+
+        scores = score_windows(model, front_end, wave, label, frames, told)
+        width = max(1, round(frames / step)) if len(scores) > 1 else steps
+        columns = torch.full((width, len(scores) + width - 1), torch.nan)
+        for shift in range(width):
+            columns[shift, shift : shift + len(scores)] = scores
+        covered = columns.nanmean(0)
+        total += pad(covered, (0, max(0, steps - len(covered))), value=float(covered[-1]))[:steps]
+    return (total / len(lengths)).sigmoid().nan_to_num(0.0)
+
+
+def probability_now(model: nn.Module, front_end: FrontEnd, wave: Tensor, label: int) -> float:
+    """Return the probability of ``label`` at the end of (samples,): of its last windows."""
+    config = front_end.config
+    wave, odds = without_hum(wave, config.sample_rate), []
+    for frames in windows(config):
+        last = wave[-frames * config.hop :]
+        odds.append(score_windows(model, front_end, last, label, frames)[-1])
+    return float(torch.stack(odds).mean().sigmoid().nan_to_num(0.0))

@@ -180,15 +180,19 @@ class Agreement:
 
 @dataclass(frozen=True)
 class DetectorRecord:
-    """A threshold, and rates on recordings of sources that were not learnt from.
+    """The thresholds of a detector, and its rates on sources that it was not fitted on.
 
     Attributes:
-        threshold: probability from which on it is a cry.
-        accepted: share of the cries of ESC-10 that reach it.
-        false_accepts: share of the other sounds of ESC-10 that reach it.
-        area: AUC on ESC-10, whose own folds hold both out.
-        unheard: kind of sound -> share of it that reaches the threshold of a detector fitted
-            without that kind.
+        threshold, maybe: probability from which on it is a cry, and from which on it may be one.
+        accepted, false_accepts: share of the held-out cries, and of the other sounds, that reach
+            the threshold.
+        area: AUC of those cries against those sounds.
+        kinds: kind of sound -> share that reaches the threshold.
+        conditions: what was done to cries -> share that still reaches it.
+        unheard: kind of sound -> share of it that a detector accepts which was fitted without it.
+        tagger: the same as ``false_accepts``, of YAMNet where it accepts as many cries.
+        alarms_per_hour: stretches of five seconds of other sound with a false alarm, an hour.
+        delay: median seconds from the onset of a cry to its detection.
     """
 
     threshold: Share
@@ -196,3 +200,9 @@ class DetectorRecord:
     false_accepts: Estimate
     area: Estimate
     unheard: Mapping[Name, Share] = field(default_factory=dict)
+    maybe: Share = 1.0
+    kinds: Mapping[Name, Share] = field(default_factory=dict)
+    conditions: Mapping[Name, Share] = field(default_factory=dict)
+    tagger: Share | None = None
+    alarms_per_hour: Measured | None = None
+    delay: Measured | None = None

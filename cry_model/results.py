@@ -69,12 +69,24 @@ def renamed(data: Mapping[str, Any]) -> dict[str, Any]:
     return {FORMER.get(name, name): value for name, value in data.items()}
 
 
+GONE: Mapping[str, Any] = {"tries": 1, "mil_candidates": 1, "under": None, "under_db": [-5.0, 20.0]}
+"""Fields of presets that are no more -> the value at which they did nothing."""
+
+
+def without_gone(facts: Any) -> Any:
+    """Return settings without the fields of :data:`GONE`, where those did nothing."""
+    if not isinstance(facts, Mapping):
+        return facts
+    kept = {k: v for k, v in facts.items() if k not in GONE or v != GONE[k]}
+    return {name: without_gone(value) for name, value in kept.items()}
+
+
 def current(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a fit was made with, and its preset, under the names of today."""
     found = renamed(configuration)
     if isinstance(preset := found.get("preset"), dict):
         found["preset"] = renamed(preset)
-    return found
+    return without_gone(found)
 
 
 class DamagedFileError(ValueError):

@@ -34,7 +34,7 @@ def shade_cries(figure: go.Figure, prediction: Prediction) -> None:
 
 
 def add_detector(figure: go.Figure, track: DetectionScores, row: int) -> None:
-    """Draw the probability of a cry in steps, and the threshold, as a row of its own."""
+    """Draw the probability of a cry in steps, and the thresholds, as a row of its own."""
     cells = track.cells.tolist()
     edges = [round(min(i * track.step, track.duration), 3) for i in range(len(cells) + 1)]
     figure.add_scatter(
@@ -51,6 +51,8 @@ def add_detector(figure: go.Figure, track: DetectionScores, row: int) -> None:
     )
     line = {"color": PALETTE[3], "width": 1.5, "dash": "dash"}
     figure.add_hline(y=track.threshold, line=line, row=row, col=1)
+    if track.maybe < track.threshold:
+        figure.add_hline(y=track.maybe, line={**line, "dash": "dot"}, row=row, col=1)
     figure.update_yaxes(title_text="a cry?", range=[0, 1.02], nticks=3, row=row, col=1)
     figure.update_yaxes(tickformat=".0%", row=row, col=1)
 
@@ -59,8 +61,10 @@ def describe_cries(track: DetectionScores) -> str:
     """List the cries in words."""
     spans = track.spans
     limit = f"the dashed line is at {percent(track.threshold)}"
+    if track.maybe < track.threshold:
+        limit += f", the dotted one, from which on it may be a cry, at {percent(track.maybe)}"
     if not spans:
-        return f"No cry ({limit})."
+        return f"{'Perhaps a cry' if track.state == 'maybe' else 'No cry'} ({limit})."
     named = ", ".join(f"{clock(s.start)} to {clock(s.end)}" for s in spans[:NAMED])
     rest = len(spans) - NAMED
     more = f" and {rest} more" if rest > 0 else ""

@@ -20,7 +20,15 @@ from analysis.tabs.answer import (
 )
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.detector import CryDetector
-from cry_model.records import UNMEASURED, Agreement, dataset_title, percent, words
+from cry_model.records import (
+    UNMEASURED,
+    Agreement,
+    DetectorRecord,
+    dataset_title,
+    percent,
+    percent_interval,
+    words,
+)
 from cry_model.registry import Complexity, get_system, measure
 
 METHOD = """
@@ -64,14 +72,46 @@ def about_detector(detector: CryDetector) -> str:
         detector.config,
         _complexity(detector.model, detector.config).parameters / 1e6,
     )
-    sentences = [
+    front_end = config.front_end
+    lengths = sorted({round(front_end.min_seconds), round(front_end.piece_seconds)})
+    sentences = (
         f"A small network ({get_system(config.system).title}, {millions:.2f} million parameters) "
-        f"scans everything first, {detector.window_seconds:g} s at a time. The models below answer "
-        f"only where the probability of a cry reaches {percent(detector.threshold)}."
+        f"scans everything first, in windows of {' and '.join(map(str, lengths))} s. The models "
+        "below answer only where the probability of a cry reaches "
+        f"{percent(detector.threshold)}. {detector_text(detector.config.detector)}"
+    )
+    parts = ["### Cry detector", sentences, *_detection(config.detector)]
+    return escape("\n\n".join(parts), quote=False)
+
+
+def _detection(record: DetectorRecord) -> Iterator[str]:
+    """Yield tables of what was measured, on sources that were not fitted on."""
+    rows = [
+        ("cries accepted", percent_interval(record.accepted)),
+        ("other sounds accepted", percent_interval(record.false_accepts)),
     ]
-    if config.detector is not None:
-        sentences.append(detector_text(config.detector))
-    return "### Cry detector\n\n" + escape(" ".join(sentences), quote=False)
+    if record.tagger is not None:
+        rows.append(("other sounds that YAMNet takes, with as many cries", _share(record.tagger)))
+    rows.append(("area under the ROC curve", str(record.area)))
+    if record.alarms_per_hour is not None:
+        rows.append(("false alarms in an hour of other sounds", f"{record.alarms_per_hour:.1f}"))
+    if record.delay is not None:
+        rows.append(("from the onset of a cry to its detection", f"{record.delay:.1f} s"))
+    yield _table(("measured on unseen sources", "value"), rows)
+    kinds = dict(sorted(record.kinds.items(), key=lambda entry: -entry[1]))
+    for head, shares in (
+        ("kind of sound", kinds),
+        ("what was done to cries", record.conditions),
+        ("kind of sound, by a detector fitted without it", record.unheard),
+    ):
+        if shares:
+            rows = [(words(name), _share(share)) for name, share in shares.items()]
+            yield _table((head, "accepted"), rows)
+
+
+def _share(share: float) -> str:
+    """Write a share in per cent, a small one with a decimal."""
+    return f"{100 * share:.1f}%" if share < 0.1 else percent(share)
 
 
 def about(model: Model) -> str:

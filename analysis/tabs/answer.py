@@ -28,6 +28,7 @@ from cry_model.records import (
 # Sentences of the panel, and of the About tab.
 
 HEADING = "This does not sound like a baby crying"
+MAYBE = "This may be a baby crying; the cry detector is not sure"
 ANYWAY = "Classify anyway"
 IF_IT_WERE = "If it were a cry, this would be the answer. It means nothing for any other sound."
 IMITATES = "This model imitates another one; its answers were never checked against labels."
@@ -54,7 +55,10 @@ def no_cry_text(track: DetectionScores) -> str:
     if share == limit:
         share = f"{100 * track.score:.1f}%"
     highest = clock(int(track.cells.argmax()) * track.step)
-    return f"The probability of a cry is at most {share} (at {highest}); the threshold is {limit}."
+    text = f"The probability of a cry is at most {share} (at {highest}); the threshold is {limit}."
+    if track.state == "maybe":
+        text += f" From {percent(track.maybe)} on it may be a cry."
+    return text
 
 
 def detector_text(record: DetectorRecord) -> str:
@@ -150,7 +154,8 @@ def answer_html(
         trust = "" if record is None else f" {detector_text(record)}"
         ungated = replace(prediction, track=None)  # as if nobody had asked whether it is a cry
         parts = (
-            f"<h2>{HEADING}</h2><p>{no_cry_text(prediction.track)}{trust}</p>",
+            f"<h2>{MAYBE if prediction.track.state == 'maybe' else HEADING}</h2>",
+            f"<p>{no_cry_text(prediction.track)}{trust}</p>",
             f'<details class="anyway"><summary>{ANYWAY}</summary><p>{IF_IT_WERE}</p>',
             f"<h3>{heading_html(ungated)}</h3>{claim_html(ungated)}{_details(ungated, others)}",
             f"{downloads}</details>{promises}",

@@ -161,7 +161,7 @@ def test_the_sound_figure_marks_the_cries_and_the_threshold(session, prediction)
     figure = sound_figure(session.display, prediction, 3400)
     bands = [shape for shape in figure.layout.shapes if shape.type == "rect"]
     assert [(b.x0, b.x1) for b in bands] == [(s.start, s.end) for s in prediction.segments]
-    (line,) = [s for s in figure.layout.shapes if s.type == "line" and s.yref == "y3"]
+    line, _ = [s for s in figure.layout.shapes if s.type == "line" and s.yref == "y3"]
     assert line.y0 == line.y1 == prediction.track.threshold
     (steps,) = [t for t in figure.select_traces("scatter") if t.line.shape == "hv"]
     np.testing.assert_allclose(steps.y[:-1], prediction.track.cells.numpy(), atol=1e-3)

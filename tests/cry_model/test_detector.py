@@ -1,6 +1,7 @@
-"""The detector: its looks, its track, and what a classifier makes of it."""
+"""The detector: its windows, the cries that steps become, and what a classifier makes of them."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +9,18 @@ import pytest
 import torch
 
 import cry_model
-from cry_model import CheckpointConfig, CheckpointError, CryDetector, Recording, save_checkpoint
-from cry_model.detector import HUM_HZ, score_windows, without_hum
-from cry_model.frontend import FrontEndConfig
+from cry_model import (
+    CheckpointConfig,
+    CheckpointError,
+    CryDetector,
+    DetectionScores,
+    Recording,
+    Span,
+    save_checkpoint,
+)
+from cry_model.detector import HUM_HZ, windows, without_hum
 from tests.stand_ins import detector_config
-from train.fit.presets import DETECTOR
+from train.fit.presets import DETECTOR_FRONT_END
 
 RATE = 16_000
 
@@ -22,7 +30,10 @@ def detector():
     """Fresh weights: what is tested is everything but its judgement."""
     torch.manual_seed(0)
     config = detector_config()
-    return CryDetector(config.build(), config)
+    model = config.build()
+    model.classifier.weight.data.mul_(50)  # so that its answers differ,
+    model.classifier.bias.data[0] += 9  # and some are on either side
+    return CryDetector(model, config)
 
 
 def sound(seconds, rate=RATE, seed=0):
@@ -31,26 +42,64 @@ def sound(seconds, rate=RATE, seed=0):
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000])
-@pytest.mark.parametrize("seconds", [0.5, 2.0, 2.1, 7.3])
-def test_looks_cover_a_recording_of_any_length(detector, rate, seconds):
+@pytest.mark.parametrize("seconds", [0.5, 1.5, 2.1, 7.3])
+def test_steps_cover_a_recording_of_any_length(detector, rate, seconds):
     track = detector.scan(sound(seconds, rate))
-    steps = np.diff(track.starts)
-    np.testing.assert_allclose(steps, 0.512)
-    assert track.starts[0] == 0
-    assert track.starts[-1] + track.seconds >= seconds - 0.02  # all of it
-    assert len(track.starts) == 1 or track.starts[-2] + track.seconds < seconds + 0.02
-    assert all(0 <= p <= 1 for p in track.probabilities)
+    assert track.step == pytest.approx(0.256)
+    assert len(track.probabilities) == math.ceil(seconds / 0.256)
+    assert all(0 < p < 1 for p in track.probabilities)  # noise everywhere
+    assert (track.duration, track.threshold) == (pytest.approx(seconds), detector.threshold)
 
 
-def test_a_look_is_what_the_model_says_of_that_stretch_alone(detector):
+@pytest.fixture(scope="module", params=["two lengths", "one length"])
+def either(request, detector):
+    """A detector of today, and one of the last release, which has windows of 2 s alone."""
+    if request.param == "two lengths":
+        return detector
+    front_end = replace(DETECTOR_FRONT_END, piece_seconds=2.0, min_seconds=2.0, overlap=0.75)
+    return CryDetector(detector.model, replace(detector.config, front_end=front_end))
+
+
+def by_hand(detector, wave):
+    """The probability in each step of (samples,) without a hum, window by window."""
+    config = detector.config.front_end
+    step = round(config.piece_seconds * 8000 // 256 * (1 - config.overlap))
+    steps = math.ceil(len(wave) / (step * 256))
+    each = []
+    for length in sorted(
+        {int(s * 8000 // 256) for s in (config.min_seconds, config.piece_seconds)}
+    ):
+        covering = [[] for _ in range(steps)]
+        for first in range(steps):
+            start = first * step
+            if start and (start - step + length) * 256 >= len(wave):
+                break  # the window before reached the end
+            part = torch.nn.functional.pad(wave, (0, length * 256))
+            part = part[start * 256 : (start + length) * 256]
+            with torch.inference_mode():
+                answer = detector.model(detector.front_end(part[None])).softmax(-1)[0, 0]
+            for i in range(first, min(steps, first + round(length / step))):
+                covering[i].append(math.log(answer / (1 - answer)))
+        each.append([np.mean(odds) for odds in covering])
+    return 1 / (1 + np.exp(-np.mean(each, axis=0)))
+
+
+def test_a_step_is_the_mean_of_the_windows_over_it_and_of_both_lengths(either):
     wave = sound(9.0, 8000).waveform
-    _, probabilities = score_windows(detector.model, detector.front_end, wave, 0)
-    first = 5 * 16 * 256
-    with torch.inference_mode():
-        alone = detector.front_end(wave[first : first + 62 * 256][None])
-        expected = detector.model(alone).softmax(-1)[0, 0]
-    # The frames at its edges hear what lies beyond them.
-    assert float(probabilities[5]) == pytest.approx(float(expected), abs=0.02)
+    wave[2 * 8000 : 5 * 8000] = torch.sin(torch.arange(3 * 8000) * 0.7)
+    wave = without_hum(wave, 8000)
+    found = either.scan(Recording(wave, 8000)).probabilities
+    # The frames at a window's edges hear what lies beyond them, and the notches work twice.
+    expected = by_hand(either, wave)
+    np.testing.assert_allclose(found, expected, atol=0.03)
+    assert np.ptp(expected) > 0.4
+
+
+def test_what_is_heard_live_is_the_end_of_what_is_scanned(either):
+    wave = sound(7.0).waveform
+    long = windows(either.config.front_end)[-1] * 256
+    track = either.scan(Recording(wave[-2 * long :], RATE))
+    assert either.probability(wave, RATE) == pytest.approx(track.probabilities[-1], abs=0.05)
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000])
@@ -75,7 +124,7 @@ def test_a_sound_without_hum_stays(detector):
     assert 10 * torch.log10((found - wave).square().mean() / wave.square().mean()) < -15
 
 
-def test_the_features_of_a_look_are_those_of_an_independent_computation(detector):
+def test_the_features_of_a_window_are_those_of_an_independent_computation(detector):
     wave = sound(2.0, 8000).waveform[: 62 * 256]
     c = detector.config.front_end
     window = np.hanning(c.window + 1)[:-1]
@@ -105,20 +154,15 @@ def test_the_level_does_not_matter(detector, decibels):
     )
 
 
-def test_silence_is_no_cry(detector):
-    wave = sound(10.0).waveform
-    wave[: 5 * RATE] *= 1e-4
-    track = detector.scan(Recording(wave, RATE))
-    assert track.probabilities[:5] == (0.0,) * 5
-    assert min(track.probabilities[-5:]) > 0
-    assert detector.probability(torch.zeros(2 * RATE), RATE) == 0
-
-
-def test_the_last_look_of_a_stream_is_a_look(detector):
-    wave = sound(7.0).waveform
-    found = detector.probability(wave, RATE)
-    track = detector.scan(Recording(wave[-2 * RATE :], RATE))
-    assert found == pytest.approx(max(track.probabilities), abs=1e-5)
+def test_silence_is_no_cry(either):
+    wave = sound(12.0).waveform
+    wave[: 6 * RATE] *= 1e-4
+    track = either.scan(Recording(wave, RATE))
+    silent = round(4 / track.step)
+    assert track.probabilities[:silent] == (0.0,) * silent
+    assert min(track.probabilities[-silent:]) > 0
+    assert set(either.scan(Recording(torch.zeros(5 * RATE), RATE)).probabilities) == {0.0}
+    assert either.probability(torch.zeros(2 * RATE), RATE) == 0
 
 
 def test_progress_grows_to_the_end(detector):
@@ -158,6 +202,58 @@ def test_a_config_keeps_its_detector():
     assert CheckpointConfig.from_json(config.to_json()) == config
 
 
+def track(values, step=0.25, threshold=0.6, duration=None, maybe=1.0):
+    duration = len(values) * step if duration is None else duration
+    return DetectionScores(step, tuple(values), duration, threshold, maybe)
+
+
+def stretches(*parts):
+    """Values, each with its seconds, in quarters."""
+    return [value for value, seconds in parts for _ in range(round(4 * seconds))]
+
+
+@pytest.mark.parametrize(
+    ("values", "spans"),
+    [
+        pytest.param(stretches((0.1, 3)), [], id="nothing"),
+        pytest.param(stretches((0.59, 3)), [], id="below"),
+        pytest.param(stretches((0.1, 2), (0.6, 1), (0.1, 2)), [(2, 3)], id="at the threshold"),
+        pytest.param(stretches((0.9, 3)), [(0, 3)], id="all of it"),
+        pytest.param(stretches((0, 1), (0.9, 0.25), (0, 1)), [(1, 1.25)], id="one step"),
+        pytest.param(
+            stretches((0.46, 1), (0.9, 1), (0.46, 1), (0.44, 1)), [(0, 3)], id="a little less sure"
+        ),
+        pytest.param(stretches((0.9, 1), (0.1, 1.25), (0.9, 1)), [(0, 3.25)], id="a breath"),
+        pytest.param(stretches((0.9, 1), (0.1, 1.5), (0.9, 1)), [(0, 1), (2.5, 3.5)], id="a pause"),
+        pytest.param(stretches((0.5, 1), (0.1, 2), (0.9, 1)), [(3, 4)], id="never sure at first"),
+    ],
+)
+def test_steps_become_cries(values, spans):
+    found = track(values)
+    assert found.spans == tuple(Span(*span) for span in spans)
+    assert found.is_cry == bool(spans)
+    assert found.score == pytest.approx(max(values))
+
+
+def test_there_is_a_cry_exactly_where_the_score_reaches_the_threshold():
+    rng = np.random.default_rng(1)
+    for _ in range(200):
+        values, level = rng.random(rng.integers(1, 20)), rng.uniform(0.3, 0.8)
+        found = track(values, threshold=level, duration=(len(values) - rng.uniform(0, 0.99)) / 4)
+        assert found.is_cry == bool(found.spans)
+        for span in found.spans:
+            assert 0 <= span.start < span.end <= found.duration
+            assert found.threshold <= found.peak(span) <= found.score + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("score", "state"), [(0.1, "no"), (0.39, "no"), (0.4, "maybe"), (0.59, "maybe"), (0.6, "cry")]
+)
+def test_between_the_thresholds_it_may_be_a_cry(score, state):
+    assert track([0, score, 0], maybe=0.4).state == state
+    assert track([0, score, 0]).state == ("cry" if state == "cry" else "no")  # never measured
+
+
 class Deaf:
     """A detector that hears a cry in the stretches it is told of."""
 
@@ -165,9 +261,9 @@ class Deaf:
         self.cries = cries
 
     def scan(self, recording):
-        starts = tuple(np.arange(0, max(0.5, recording.duration - 1.5), 0.5))
-        heard = [float(any(a <= t + 1 < b for a, b in self.cries)) for t in starts]
-        return cry_model.DetectionScores(starts, 2.0, tuple(heard), recording.duration, 0.5)
+        starts = np.arange(0, recording.duration, 0.5)
+        heard = tuple(float(any(a <= t < b for a, b in self.cries)) for t in starts)
+        return DetectionScores(0.5, heard, recording.duration, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -225,9 +321,3 @@ def test_pieces_of_different_length_keep_their_maps(classifier):
     assert len(times) == tracks.shape[-1]
     assert float(tracks.min()) > 0  # a detector is never 0: nothing that only fills up is shown
     assert not ((times > 8) & (times < 11)).any()
-
-
-def test_the_system_is_small_enough():
-    config = detector_config()
-    assert sum(p.numel() for p in config.build().parameters()) < 300_000
-    assert isinstance(DETECTOR.front_end, FrontEndConfig)

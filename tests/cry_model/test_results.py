@@ -234,3 +234,18 @@ def test_a_record_of_the_last_release_is_read_under_the_names_of_today(tmp_path)
     assert found["configuration"]["permuted_labels"] == 3
     assert found["baselines"] == {"sample_rate": {}}
     assert "beside" not in found
+
+
+@pytest.mark.parametrize(("under", "same"), [(None, True), (1, False)])
+def test_a_field_that_is_gone_is_left_out_of_a_record_where_it_did_nothing(tmp_path, under, same):
+    preset = {"epochs": 60, "augmentation": {"mixup": 0.0}}
+    former = {"tries": 1, "augmentation": {"under": under, "under_db": [-5.0, 20.0], "mixup": 0.0}}
+    facts = {"system": "a", "protocol": "baby", "folds": 5, "dataset": "b", "settings": {}}
+    record = {"configuration": {**facts, "preset": {**preset, **former}}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    (tmp_path / "predictions.csv").touch()
+    if same:
+        assert results.resume(tmp_path, {**facts, "preset": preset})
+    else:
+        with pytest.raises(DataError, match="other settings"):
+            results.resume(tmp_path, {**facts, "preset": preset})

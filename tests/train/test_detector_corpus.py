@@ -1,41 +1,79 @@
-"""The corpus of the detector: what is in it, in which fold, and that nothing stands on two
-sides."""
+"""The corpus of the detector: what is in it, in which fold, and that nothing is on two sides."""
 
 from collections import Counter, defaultdict
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 
-from train.data import joined_speech
-from train.data import other_sounds as everyday_sounds
-from train.data.cache import prepare
+from train.data import joined_speech, synthetic_sounds
 from train.data.corpus import DataError, related
-from train.data.datasets import DATASETS, donateacry, donateacry_ios
 from train.data.datasets import detector as detector
-from train.data.datasets.detector import APP_CRY, CRY, ESC_CRY, FOLDS, LABELS, kind_of
+from train.data.datasets import donateacry, donateacry_ios, other_sounds
+from train.data.datasets.detector import (
+    ANDROID,
+    APP_CRY,
+    CRY,
+    ESC_CRY,
+    FOLDS,
+    LABELS,
+    OTHER,
+    kind_of,
+)
 from train.data.splits import split
-from train.fit.presets import DETECTOR
 from train.studies.detector import FAMILIES
+
+PARTS = ("donateacry", "donateacry_ios", "donateacry_android", "esc10", "speech")
+SOUNDS = (
+    "klettres-data/da",
+    "klettres-data/de",
+    "supertux-data/sounds",
+    "fluid-soundfont-gm/bells",
+)
 
 
 @pytest.fixture(scope="module")
-def corpus(data_root):
-    return detector.read(data_root)
+def root(data_root, tmp_path_factory):
+    """The real recordings, and a few files in the place of the packages."""
+    root = tmp_path_factory.mktemp("root")
+    for name in PARTS:
+        (root / name).symlink_to(data_root / name)
+    rng = np.random.default_rng(0)
+    for name in SOUNDS:
+        (root / other_sounds.NAME / name).mkdir(parents=True)
+        for number in range(3):
+            wave = 0.1 * rng.standard_normal(8000)
+            soundfile.write(root / other_sounds.NAME / name / f"{number}-0.wav", wave, 16_000)
+    return root
 
 
-def test_it_holds_every_upload_once(corpus, data_root):
-    uploads = [i for i in corpus.items if kind_of(i.recording) == APP_CRY]
-    names = {
-        i.recording.lower() for d in (donateacry, donateacry_ios) for i in d.read(data_root).items
-    }
-    assert len(uploads) == len(names)
-    assert {i.recording.partition("/")[2].lower() for i in uploads} == names
+@pytest.fixture(scope="module")
+def corpus(root):
+    return detector.read(root)
 
 
-def test_only_cries_are_cries(corpus):
+def names_of(corpus, *kinds):
+    found = (i.recording for i in corpus.items if kind_of(i.recording) in kinds)
+    return [name.partition("/")[2].lower() for name in found]
+
+
+def test_it_holds_every_upload_once(corpus, root):
+    named = {i.recording.lower() for d in (donateacry, donateacry_ios) for i in d.read(root).items}
+    assert sorted(names_of(corpus, APP_CRY)) == sorted(named)
+    sent = {path.stem.lower() for path in (root / ANDROID).iterdir() if path.suffix == ".3gp"}
+    assert sorted(names_of(corpus, ANDROID)) == sorted(sent - named)
+    assert len(sent - named) > 400
+
+
+def test_only_cries_are_cries_and_what_nobody_listened_to_has_no_label(corpus):
+    labels = {APP_CRY: CRY, ESC_CRY: CRY, ANDROID: None}
     for item in corpus.items:
-        assert (item.label == CRY) == (kind_of(item.recording) in (APP_CRY, ESC_CRY))
+        assert item.label == labels.get(kind_of(item.recording), OTHER)
     assert corpus.labels == LABELS
+    kinds = {kind_of(item.recording) for item in corpus.items}
+    assert {"words", "effects", "bells", "siren", "rooster", *labels} <= kinds
+    assert len({item.recording for item in corpus.items}) == len(corpus.items)
 
 
 def test_folds_keep_groups_together_and_are_those_of_esc10(corpus):
@@ -43,17 +81,22 @@ def test_folds_keep_groups_together_and_are_those_of_esc10(corpus):
     for item in corpus.items:
         folds[item.group].add(item.fold)
     assert all(len(found) == 1 for found in folds.values())
-    assert list(split(corpus.items, "baby", FOLDS, 0)) == [item.fold for item in corpus.items]
+    labelled = [item for item in corpus.items if item.label is not None]
+    assert list(split(labelled, "baby", FOLDS, 0)) == [item.fold for item in labelled]
     per_fold = Counter(i.fold for i in corpus.items if kind_of(i.recording) == ESC_CRY)
     assert per_fold == dict.fromkeys(range(FOLDS), 8)
-    esc = [i for i in corpus.items if i.path.suffix == ".ogg"]
+    esc = [i for i in corpus.items if "esc10" in i.path.parts]
+    assert len(esc) == 400
     assert all(int(i.path.name.partition("-")[0]) - 1 == i.fold for i in esc)
 
 
-def test_families_are_of_kinds_that_there_are_and_hold_no_cry(corpus):
-    kinds = {kind_of(item.recording) for item in corpus.items}
-    named = {kind for family in FAMILIES.values() for kind in family}
-    assert named == kinds - {APP_CRY, ESC_CRY}
+def test_each_kind_that_is_no_recording_of_a_corpus_is_left_out_with_one_family(corpus):
+    left_out = Counter(kind for family in FAMILIES.values() for kind in family)
+    assert set(left_out.values()) == {1}
+    made = {*synthetic_sounds.KINDS, *other_sounds.KINDS, detector.SPEECH, detector.RAISED_SPEECH}
+    assert made <= set(left_out)
+    of_esc10 = {kind_of(i.recording) for i in corpus.items if "esc10" in i.path.parts} - {ESC_CRY}
+    assert set(left_out) - made <= of_esc10
 
 
 def test_speech_is_of_the_speaker_that_it_names(corpus):
@@ -78,22 +121,28 @@ def test_raised_speech_is_higher(corpus):
     assert pitch(detector.RAISED_SPEECH) < 0.5 * pitch(detector.SPEECH)
 
 
-def test_made_sounds_are_made(corpus):
+def test_made_sounds_are_made_and_those_of_packages_read(corpus):
     item = next(i for i in corpus.items if kind_of(i.recording) == "siren")
     sound = detector.load(item)
-    assert sound.sample_rate == everyday_sounds.RATE
-    expected = torch.from_numpy(everyday_sounds.make_sound("siren", 0))
+    assert sound.sample_rate == synthetic_sounds.RATE
+    expected = torch.from_numpy(synthetic_sounds.make_sound("siren", 0))
     assert torch.equal(sound.waveform, expected)
+    item = next(i for i in corpus.items if kind_of(i.recording) == "words")
+    assert detector.load(item).duration > 1.5  # three files of half a second
 
 
 def test_whoever_has_heard_it_has_heard_its_parts():
-    assert related("detector", "donateacry")
-    assert related("detector", "esc10")
+    for name in ("donateacry", "esc10", other_sounds.NAME):
+        assert related("detector", name)
     assert not related("detector", "challenge6")
 
 
-def test_a_missing_part_is_named(tmp_path):
-    with pytest.raises(DataError, match="donateacry"):
-        prepare(DATASETS["detector"], tmp_path, tmp_path / "cache", DETECTOR.front_end)
-    with pytest.raises(DataError, match="spoken digits"):
-        joined_speech.read_speakers(tmp_path)
+@pytest.mark.parametrize("missing", [*PARTS, other_sounds.NAME])
+def test_a_missing_part_is_named_in_a_sentence(root, tmp_path, missing):
+    for folder in root.iterdir():
+        if folder.name != missing:
+            (tmp_path / folder.name).symlink_to(folder)
+    with pytest.raises(DataError) as error:
+        detector.read(tmp_path)
+    assert str(tmp_path / missing) in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,5 +1,6 @@
-"""``python -m train train-detector`` on a tiny corpus: what is left out is not learnt from."""
+"""``python -m train train-detector`` on a tiny corpus: what is tested is not fitted on."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,134 +10,223 @@ import pytest
 import torch
 
 from cry_model import CryDetector, Recording
-from train.data import other_sounds as everyday_sounds
+from train.data import synthetic_sounds
 from train.data.cache import Prepared
 from train.data.clips import Clips
 from train.data.corpus import Corpus, DataError, Item
-from train.data.datasets.detector import CRY, FOLDS, LABELS, OTHER, kind_of
+from train.data.datasets.detector import ANDROID, CRY, FOLDS, LABELS, OTHER, kind_of
 from train.data.synthesis import synthesise
+from train.data.tagger import GROUPS, RATE, STEP, WINDOW
 from train.fit.presets import DETECTOR
 from train.fit.run import Experiment, Run
-from train.studies import detector as detector_check
-from train.studies.detector import FAMILIES, divide, run_check, tasks
+from train.scoring.detector import ONSETS, TABLE
+from train.studies import detector as study
+from train.studies.detector import CHANGED, FAMILIES, conditions, divide, run_check, tasks
 
-KINDS = {"donateacry": 2, "baby_cry": 1, "rooster": 1, "siren": 1, "fan": 1}  # a fold
+HZ = 8000
+KINDS = {"donateacry": 1, "baby_cry": 1, ANDROID: 1, "rooster": 1, "siren": 1, "words": 1}  # a fold
+LABEL = {"donateacry": CRY, "baby_cry": CRY, ANDROID: None}
+LEFT_OUT = ("words", "sirens, beeps and birds", "rooster")
+
+
+def wave_of(kind, number):
+    if LABEL.get(kind) == CRY:
+        return torch.from_numpy(synthesise("rhythmic", 5.0, HZ, number).waveform)
+    made = {"rooster": "bird", "siren": "siren"}.get(kind, "babble")
+    return torch.from_numpy(synthetic_sounds.make_sound(made, number)[: 10 * HZ : 2].copy())
 
 
 @pytest.fixture(scope="module")
 def corpus():
-    items, waves = [], []
-    for kind, count in KINDS.items():
-        label = CRY if kind in ("donateacry", "baby_cry") else OTHER
-        for number in range(count * FOLDS):
-            name, fold = f"{kind}/{number}", number % FOLDS
-            items.append(Item(Path(name), label, name, name, name, fold))
-            if label == CRY:
-                waves.append(torch.from_numpy(synthesise("rhythmic", 3.0, 8000, number).waveform))
-            else:
-                made = everyday_sounds.make_sound("bird" if kind == "rooster" else kind, number)
-                waves.append(torch.from_numpy(made[: 3 * 16_000 : 2].copy()))
-    labels = torch.tensor([LABELS.index(item.label) for item in items])
-    clips = Clips(tuple(items), labels, (3.0,) * len(items), (8000,) * len(items), tuple(waves), {})
+    names = [(kind, n) for kind, count in KINDS.items() for n in range(count * FOLDS)]
+    items = [
+        Item(Path(f"{k}/{n}"), LABEL.get(k, OTHER), f"{k}/{n}", f"{k}/{n}", f"{k}/{n}", n % FOLDS)
+        for k, n in names
+    ]
+    waves = tuple(wave_of(kind, n) for kind, n in names)
+    labels = torch.tensor([LABELS.index(i.label) if i.label else -1 for i in items])
+    seconds = tuple(len(wave) / HZ for wave in waves)
+    clips = Clips(tuple(items), labels, seconds, (HZ,) * len(items), waves, {})
     return Prepared(Corpus("detector", LABELS, tuple(items), "none"), clips)
+
+
+class Ears:
+    """A teacher that knows the synthetic cries by their level alone."""
+
+    step = STEP / RATE
+
+    def cries(self, wave, rate):
+        count = max(1, -(-(len(wave) * RATE // rate - WINDOW) // STEP) + 1)
+        return torch.stack([part.square().mean().sqrt() for part in wave.tensor_split(count)])
+
+
+@pytest.fixture(scope="module")
+def tags(corpus):
+    """0.9 throughout cries, nothing elsewhere."""
+    clips = corpus.clips
+    counts = [-(-(len(w) * RATE // HZ - WINDOW) // STEP) + 1 for w in clips.waveforms]
+    tags = [torch.zeros(count, len(GROUPS)) for count in counts]
+    for item, rows in zip(clips.items, tags, strict=True):
+        rows[:, 0] = 0.9 if item.label == CRY else 0.0
+    return tags
+
+
+@pytest.fixture(scope="module")
+def check(corpus, tags):
+    """Runs the whole check in the folder of a run."""
+    places = {item.recording: i for i, item in enumerate(corpus.clips.items)}
+
+    def load(item):
+        return Recording(corpus.clips.waveforms[places[item.recording]], HZ)
+
+    return lambda run: run_check(run, tags, Ears(), load, leave_out=True)
 
 
 @pytest.fixture(scope="module")
 def run(corpus, accelerator, tmp_path_factory):
     experiment = Experiment(
-        system="improved-ecapa-tdnn",
+        system="ecapa-tdnn",
         data=corpus,
         protocol="baby",
-        preset=replace(DETECTOR, epochs=1, batch=8),
+        preset=replace(DETECTOR, epochs=1, draws=24, batch=12),
         folds=FOLDS,
         accelerator=accelerator,
-        settings={"channels": 8, "stages": 1},
+        settings={"channels": 16, "mfa_channels": 16, "bottleneck": 8, "embedding": 16, "scale": 2},
     )
     return Run(experiment, (0,), tmp_path_factory.mktemp("detector"))
 
 
 @pytest.fixture(scope="module")
-def found(run):
-    """What the whole check finds; it leaves its files in the run's folders."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(detector_check, "MIXED", 2)
-        return run_check(run)
+def found(run, check):
+    """What the check finds; it leaves its files in the run's folders."""
+    return check(run)
 
 
-def test_what_is_tested_is_not_learnt_from(corpus):
-    for fold, without in tasks(corpus.clips, leave_out=True):
-        learnt, tested = divide(corpus.clips, fold, without)
-        names = [{item.recording for item in part.items} for part in (learnt, tested)]
-        assert not names[0] & names[1]
-        assert len(names[0] | names[1]) == len(corpus.clips.items)
-        kinds = {kind_of(name) for name in names[1]}
-        assert kinds <= set(FAMILIES[without]) if without else kinds == set(KINDS)
-    families = [without for _, without in tasks(corpus.clips, leave_out=True) if without]
-    assert families == ["rooster", "tones", "everything made", "made noise"]
+def read(run):
+    return pd.read_csv(run.results_folder / TABLE, keep_default_na=False)
+
+
+def test_what_is_tested_is_not_fitted_on(corpus):
+    todo = list(tasks(corpus.clips, leave_out=True))
+    for fold, without in todo:
+        out = divide(corpus.clips, fold, without)
+        tested = [item for item, tests in zip(corpus.clips.items, out, strict=True) if tests]
+        assert 0 < len(tested) < len(out)
+        if without:
+            assert {kind_of(i.recording) for i in tested} == set(FAMILIES[without]) & set(KINDS)
+        else:
+            assert {item.fold for item in tested} == {fold}
+    assert [fold for fold, without in todo if not without] == list(range(FOLDS))
+    assert tuple(without for _, without in todo if without) == LEFT_OUT
     assert not any(without for _, without in tasks(corpus.clips, leave_out=False))
 
 
-def test_a_detector_is_fitted_measured_and_shipped(run, found):
-    table = pd.read_csv(run.results_folder / "scores.csv", keep_default_na=False)
-    plain = table[(table["without"] == "") & (table["snr_db"] == "")]
-    assert sorted(plain["recording"]) == sorted(i.recording for i in run.experiment.units.items)
-    mixed = table[table["snr_db"] != ""]
-    assert len(mixed) == 2 * FOLDS * len(detector_check.SNR_DB)
-    assert set(mixed["label"]) == {CRY}
-    unheard = table[table["without"] == "tones"]
-    assert {kind_of(name) for name in unheard["recording"]} == {"siren"}
+def test_every_recording_is_tested_in_its_fold_and_cries_in_every_condition(run, found):
+    table = read(run)
+    plain = table[(table["without"] == "") & (table["condition"] == "")]
+    items = run.experiment.data.clips.items
+    assert sorted(plain["recording"]) == sorted(item.recording for item in items)
+    folds = {item.recording: item.fold for item in items}
+    assert [folds[name] for name in plain["recording"]] == plain["fold"].tolist()
+    changed = table[table["condition"] != ""]
+    each = changed.groupby("condition")["recording"].nunique()
+    assert len(each) == 2 + 4 + 2 + 1  # pitches, mixtures, lengths, onset
+    assert each.nunique() == 1
+    assert 0 < each.iloc[0] <= CHANGED
+    assert set(changed["label"]) == {CRY}
+    assert set(table[table["kind"] == ANDROID]["label"]) == {""}
+    onsets = changed[changed["condition"] == ONSETS]["stretches"]
+    assert {len(cell.split()) for cell in onsets} == {6}  # each half of three seconds
+    unheard = table[table["without"] == "rooster"]
+    assert {kind_of(name) for name in unheard["recording"]} == {"rooster"}
+    assert len(unheard) == FOLDS
+
+
+def test_the_shipped_detector_carries_what_was_measured(run, found):
     detector = CryDetector.from_pretrained(run.checkpoint_folder)
     assert detector.config.detector == found.record()
-    assert detector.threshold == pytest.approx(found.threshold)
-
-
-def test_the_score_in_the_table_is_that_of_the_detector(run, found):
-    detector = CryDetector.from_pretrained(run.checkpoint_folder)
+    assert (detector.threshold, detector.maybe) == (found.threshold, found.maybe)
+    assert set(found.unheard) == set(LEFT_OUT)
+    record = json.loads((run.results_folder / "run.json").read_text())
+    assert record["detector"]["threshold"] == found.threshold
     wave = run.experiment.data.clips.waveforms[0]
-    expected = detector.scan(Recording(wave, 8000)).score
-    assert detector_check.score(detector.model, detector.front_end, wave) == pytest.approx(
-        expected, abs=1e-6
-    )
+    score = float(study.Detection(detector.model, detector.front_end).steps(wave, HZ).max())
+    assert score == pytest.approx(detector.scan(Recording(wave, HZ)).score, abs=1e-5)
 
 
-def test_what_is_there_is_not_fitted_again(run, found, monkeypatch):
-    monkeypatch.setattr(detector_check, "train_model", lambda *_: pytest.fail("fitted again"))
-    assert run_check(replace(run, checkpoint=False)) == found
+def test_what_is_there_is_not_fitted_again(run, found, check, monkeypatch):
+    monkeypatch.setattr(study, "fit_detector", lambda *_: pytest.fail("fitted again"))
+    assert check(replace(run, checkpoint=False)) == found
 
 
-def test_another_configuration_is_refused(run, found):
+def test_a_check_that_was_cut_off_goes_on_to_the_same_end(run, found, check, tmp_path, monkeypatch):
+    again, fits = replace(run, out=tmp_path), []
+
+    def until(number):
+        def fit(*given):
+            fits.append(given[-1])
+            if len(fits) == number:
+                raise KeyboardInterrupt
+            return original(*given)
+
+        return fit
+
+    original = study.fit_detector
+    monkeypatch.setattr(study, "fit_detector", until(4))
+    with pytest.raises(KeyboardInterrupt):
+        check(again)
+    assert set(read(again)["fold"]) == {0, 1, 2}
+    monkeypatch.setattr(study, "fit_detector", until(0))
+    assert check(again) == found
+    assert len(fits) == FOLDS + len(LEFT_OUT) + 1 + 1  # the one that was cut off, and the last
+    pd.testing.assert_frame_equal(read(again), read(run))
+
+
+def test_another_configuration_and_a_damaged_table_are_one_sentence(run, found, check, tmp_path):
     faster = replace(run.experiment.preset, learning_rate=1e-4)
     other = replace(run, experiment=replace(run.experiment, preset=faster), checkpoint=False)
     with pytest.raises(DataError, match="other settings"):
-        run_check(other)
+        check(other)
+    path = run.results_folder / TABLE
+    kept = path.read_text()
+    try:
+        path.write_text(kept[: len(kept) // 2])
+        with pytest.raises(DataError, match="is damaged") as error:
+            check(replace(run, checkpoint=False))
+        assert "\n" not in str(error.value)
+    finally:
+        path.write_text(kept)
 
 
-def test_mixtures_lie_as_far_apart_as_they_say(run, monkeypatch):
-    heard = []
-    monkeypatch.setattr(
-        detector_check, "score", lambda model, front_end, wave: heard.append(wave) or 0
-    )
-    monkeypatch.setattr(detector_check, "MIXED", 1)
-    from cry_model.frontend import FrontEnd
-
-    front_end = FrontEnd(run.experiment.preset.front_end)
-    _, tested = divide(run.experiment.data.clips, 0, "")
-    rows = list(detector_check.score_rows(None, front_end, tested, 0, mix=True))
-    mixtures = [(r, w) for r, w in zip(rows, heard, strict=True) if r["snr_db"] != ""]
-    name = mixtures[0][0]["recording"].partition("@")[0]
-    cry = next(
-        w for i, w in zip(tested.items, tested.waveforms, strict=True) if i.recording == name
-    )
-    cry = front_end.to_level(cry[None])[0]
-    for row, wave in mixtures:
-        added = front_end.to_level((wave - cry)[None])[0]
-        gain = float((wave - cry).norm() / added.norm())
-        assert 20 * np.log10(1 / gain) == pytest.approx(row["snr_db"], abs=0.1)
+def loud(wave):
+    """RMS of the frames of 50 ms within 20 dB of the loudest."""
+    power = wave[: len(wave) // 800 * 800].view(-1, 800).square().mean(1)
+    return float(power[power >= power.max() / 100].mean().sqrt())
 
 
-def test_several_processes_are_refused(run):
-    class Two:
-        num_processes = 2
+def test_conditions_are_what_their_names_say():
+    t = torch.arange(6 * RATE) / RATE
+    cry, other = torch.sin(2 * torch.pi * 500 * t), 0.01 * torch.sin(2 * torch.pi * 1500 * t)
+    found = dict(conditions(cry, 3.0, other, np.random.default_rng(0)))
 
-    with pytest.raises(DataError, match="one process"):
-        run_check(replace(run, experiment=replace(run.experiment, accelerator=Two())))
+    def part(wave, hz):
+        """The amplitude of a tone in it."""
+        at = torch.arange(len(wave)) / RATE
+        return float((wave * torch.exp(-2j * torch.pi * hz * at)).mean().abs())
+
+    for factor in study.PITCHES:
+        higher = found[f"pitch {factor:g}"]
+        assert len(higher) == pytest.approx(len(cry) / factor, abs=2)
+        assert part(higher, 500 * factor) > 100 * part(higher, 500)
+    for snr in study.SNR_DB:
+        ratio = part(found[f"{snr} dB"], 500) / part(found[f"{snr} dB"], 1500)
+        assert 20 * np.log10(ratio) == pytest.approx(snr, abs=0.2)
+        assert float(found[f"{snr} dB"].abs().max()) == pytest.approx(1)
+    for seconds in study.LENGTHS:
+        wave = found[f"{seconds:g} s"]
+        assert len(wave) == study.CONTEXT * RATE
+        frames = wave.view(-1, 80).abs().amax(1)
+        sounding = (frames > 0.3).nonzero().view(-1) * 80 / RATE
+        assert float(sounding[0]) == pytest.approx(study.ONSET, abs=0.02)
+        assert float(sounding[-1]) == pytest.approx(study.ONSET + seconds, abs=0.02)
+        assert 0 < loud(wave[:RATE]) < 0.02

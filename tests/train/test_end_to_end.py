@@ -9,7 +9,7 @@ import pytest
 
 import cry_model
 from train.__main__ import main
-from train.data.datasets import DATASETS, challenge6, synthetic6
+from train.data.datasets import DATASETS, challenge6, other_sounds, synthetic6
 from train.data.datasets import detector as detector
 from train.data.datasets import unlabelled as cries
 
@@ -24,7 +24,8 @@ def synthetic(tmp_path_factory):
     return root
 
 
-OWN = (cries.NAME, detector.NAME)  # no labels; four corpora, and a command of its own
+OWN = (cries.NAME, other_sounds.NAME, detector.NAME)
+"""No labels; one label; several corpora, and a command of its own."""
 
 
 @pytest.fixture(

@@ -175,13 +175,12 @@ def test_what_results_have_is_not_fitted_again_for_its_weights(
 FORMER = {
     "samples_per_epoch": "draws",
     "class_balance": "balance",
-    "mil_candidates": "tries",
     "ema_decay": "average",
 }
 
 
 def test_what_the_last_release_wrote_is_gone_on_with(copied_fit, made_up_root, nothing_is_fitted):
-    """Its preset had other names for four fields."""
+    """Its preset had other names for three fields."""
     for path in (copied_fit / RESULTS / "run.json", copied_fit / CHECKPOINT / "config.json"):
         text = path.read_text()
         for name, former in FORMER.items():

@@ -121,7 +121,6 @@ def test_what_is_more_than_free_is_one_sentence(monkeypatch):
     [
         (SYSTEM, ["batch=100000", "channels=512"]),
         (SYSTEM, ["channels=4096", "stages=16"]),
-        (SYSTEM, ["mil_candidates=100", "batch=5000"]),
         ("improved-ecapa-tdnn", ["channels=4096", "stages=16"]),
     ],
 )

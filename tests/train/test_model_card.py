@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 
 from cry_model import CheckpointConfig
 from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT
-from cry_model.records import UNMEASURED, Estimate, percent_interval
+from cry_model.records import UNMEASURED, DetectorRecord, Estimate, percent_interval
 from tests.stand_ins import AGREEMENT, CLASSIFIERS, detector_config
 from train.publish.card import model_card
 
@@ -123,12 +123,18 @@ def test_the_card_of_a_student_says_whom_it_imitates_and_how_far():
 
 
 def test_the_card_of_a_detector_says_what_it_is_and_what_it_lets_pass():
-    text, found = card(detector_config()), detector_config().detector
-    for kind, share in found.unheard.items():
+    config = detector_config()
+    text = card(config)
+    record = config.detector
+    for kind, share in (*record.unheard.items(), *record.kinds.items(), *record.conditions.items()):
         assert f"| {kind.replace('_', ' ')} | {share:.3f} |" in text
-    for value in (found.area, found.accepted, found.false_accepts):
-        assert row(value) in text
-    assert f"{found.threshold:.3f}" in text
+    for name in ("area", "accepted", "false_accepts"):
+        value = getattr(config.detector, name)
+        assert f"| {value.value:.3f} | {value.low:.3f} to {value.high:.3f} |" in text
+    for number in (record.threshold, record.maybe, record.tagger):
+        assert f" {number:.3f}" in text
+    older = replace(config, detector=DetectorRecord(0.5, *[record.area] * 3))
+    assert "YAMNet" not in card(older)
 
 
 @pytest.mark.parametrize("config", [REASONS, detector_config()], ids=["classifier", "detector"])

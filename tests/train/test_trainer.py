@@ -20,7 +20,7 @@ from train.data.splits import split
 from train.fit import cross_validation, trainer
 from train.fit.final import MAX_FP16_ERROR, as_float16, fp16_error
 from train.fit.predict import TrainingError, piece_probabilities
-from train.fit.presets import BEST, DETECTOR, PAPER, Preset
+from train.fit.presets import BEST, PAPER
 from train.fit.run import Experiment, Run
 from train.fit.state import Ema, TrainingState, numbers
 from train.fit.trainer import (
@@ -29,8 +29,6 @@ from train.fit.trainer import (
     DeviceDataset,
     EarlyStopping,
     TrainingData,
-    fit,
-    likeliest,
     schedule,
     score,
 )
@@ -160,33 +158,6 @@ def test_training_hears_what_the_classifier_hears(clips):
 
 
 # Several pieces of a recording, of which the one most like the first class is learnt from
-
-
-class Louder(nn.Module):
-    """First class by the mean of the features."""
-
-    def forward(self, features):
-        mean = features.mean((1, 2))
-        return torch.stack([mean, -mean], dim=1)
-
-
-def test_the_likeliest_piece_of_each_clip_is_taken():
-    waves = torch.randn(4 * 3, 16_000, generator=rng(0))
-    fullness = [0, 1, 2, 1, 2, 0, 2, 0, 1, 0, 2, 1]  # which of each three is the fullest
-    for i, full in enumerate(fullness):
-        waves[i, : 6000 * (2 - full)] *= 1e-3
-    found = likeliest(Louder(), FrontEnd(DETECTOR.front_end), waves, 3)
-    assert torch.equal(found, torch.stack([waves[i] for i in range(12) if fullness[i] == 2]))
-
-
-def test_a_fit_with_candidates_learns(clips, accelerator):
-    preset = Preset("mil", epochs=1, batch=4, mil_candidates=2, front_end=DETECTOR.front_end)
-    torch.manual_seed(0)
-    model = cry_model.build_model("ecapa-tdnn", 5, 40, channels=8, mfa_channels=16, scale=2)
-    before = {name: weight.clone() for name, weight in model.named_parameters()}
-    fitted = fit(model, FrontEnd(preset.front_end), TrainingData(clips, 5), preset, 0, accelerator)
-    assert not fitted.training
-    assert any(not torch.equal(w, before[name]) for name, w in fitted.named_parameters())
 
 
 # Early stopping looks at held-back recordings of the training part, and never at a test fold

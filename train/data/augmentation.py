@@ -41,9 +41,6 @@ class Augmentation:
         mixup: alpha of the Beta distribution that mixes two pieces (Zhang et al. 2018).
         equaliser_db: as ``tilt_db``, on the waveform: a teacher hears it too.
         speed: the sound is played up to this share faster or slower, pitch and all.
-        under: the class, by its number, whose pieces are laid under half of the others; None for
-            none.
-        under_db: (least, most) decibels that a piece lies above what is laid under it.
         damage: chance of each kind of damage by room, microphone and codec (:func:`degrade`).
     """
 
@@ -55,8 +52,6 @@ class Augmentation:
     mixup: Annotated[float, Within(0, 100)] = 0.2
     equaliser_db: Annotated[float, Within(0, 100)] = 0.0
     speed: Annotated[float, Within(0, 0.5)] = 0.0
-    under: Annotated[int, Within(0, 1000)] | None = None
-    under_db: Levels = (-5.0, 20.0)
     damage: Annotated[float, Within(0, 1)] = 0.0
 
     def __post_init__(self):
@@ -162,27 +157,6 @@ def degrade(waves: Tensor, rate: int, chance: float, rng: torch.Generator) -> Te
     for damage in (_reverberate, _band_limit, _overload, _quantise, _spectral_holes):
         waves = _some(waves, damage, rate, chance, rng)
     return waves * level / _rms(waves).clamp_min(1e-9)
-
-
-def lay_under(
-    waves: Tensor, under: Tensor, snr_db: tuple[float, float], chance: float, rng: torch.Generator
-) -> Tensor:
-    """Add to each waveform, with this chance, one of ``under``.
-
-    Args:
-        waves: (batch, samples), loud frames at RMS 1.
-        under: (backgrounds, samples), likewise.
-        snr_db: least and most decibels that the waveform lies above what is added.
-        chance: share of the batch.
-        rng: of all choices.
-    """
-    if not len(under):
-        return waves
-    batch = len(waves)
-    which = torch.randint(len(under), (batch,), generator=rng, device=rng.device)
-    gain = 10 ** (-uniform(*snr_db, (batch, 1), rng) / 20)
-    happens = uniform(0, 1, (batch, 1), rng) < chance
-    return waves + torch.where(happens, gain, 0.0) * under[which]
 
 
 def _some(

@@ -42,6 +42,7 @@ def related(one: str, other: str) -> bool:
 FAMILIES = (
     {"donateacry", "donateacry_ios", "cries", "detector"},
     {"esc10", "cries", "detector"},
+    {"other_sounds", "detector"},
     {"challenge6", "challenge6_cuts", "challenge6-features", "challenge6-features-16khz"},
 )
 """Corpora that share recordings, or have them as features."""

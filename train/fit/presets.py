@@ -28,10 +28,6 @@ class Preset:
         schedule: "one-cycle" (Smith and Topin 2018) or "constant".
         label_smoothing: share of the target that is spread over all classes.
         class_balance: 0 draws recordings as they come, 1 draws every class equally often.
-        mil_candidates: pieces of a recording that are drawn for each one that is learnt from: the
-            one that the averaged weights find most like the first class. For a first class that a
-            recording of it holds somewhere, and one of another nowhere (multiple instance
-            learning).
         ema_decay: of the moving average of the weights that is kept; 0 keeps the last ones.
         validation: share of the training part of a fold that is held back to watch the fit, split
             as the protocol splits; 0 for none. The tested part of a fold is never looked at.
@@ -50,7 +46,6 @@ class Preset:
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     label_smoothing: Annotated[float, Within(0, 0.99)] = 0.05
     class_balance: Annotated[float, Within(0, 2)] = 1.0
-    mil_candidates: Annotated[int, Within(1, 100)] = 1
     ema_decay: Annotated[float, Within(0, 0.99999)] = 0.99
     validation: Annotated[float, Within(0, 0.5)] = 0.0
     patience: Annotated[int, Within(0, 100_000)] = 0
@@ -61,10 +56,6 @@ class Preset:
         require(
             not 0 < self.validation < 0.01,
             f"validation holds back a share of at least 0.01, or 0 for none: {self.validation}.",
-        )
-        require(
-            self.mil_candidates == 1 or self.ema_decay > 0,
-            "The averaged weights choose among mil_candidates: set ema_decay to 0.99, say.",
         )
         require(
             not self.patience or self.validation > 0,
@@ -132,12 +123,12 @@ DETECTOR_FRONT_END = FrontEndConfig(
     hop=256,
     level="piece",
     trim_db=60.0,
-    piece_seconds=2.0,
-    min_seconds=2.0,
-    overlap=0.75,
+    piece_seconds=2.048,
+    min_seconds=1.024,
+    overlap=0.875,
 )
-"""Looks of 2 s, a new one every half second, each levelled on its own; half as fine as the others,
-for the detector has to be cheap."""
+"""Windows of one and of two seconds, a new one every quarter second, each levelled on its own; half
+as fine as the others, for the detector has to be cheap."""
 
 DISTIL = Preset(
     "distil",
@@ -182,11 +173,12 @@ are of (seeds from 100 on), among about ten ways to fit whose accuracies lay wit
 DETECTOR = Preset(
     "detector",
     front_end=DETECTOR_FRONT_END,
-    epochs=60,
-    batch=32,
+    epochs=25,
+    samples_per_epoch=9600,
+    batch=96,
     learning_rate=3e-3,
     label_smoothing=0.02,
-    mil_candidates=3,
+    ema_decay=0.998,
     augmentation=Augmentation(
         gain_db=0.0,  # each piece is levelled
         noise_db=(-50.0, -10.0),
@@ -194,8 +186,6 @@ DETECTOR = Preset(
         time_mask=6,
         band_mask=4,
         mixup=0.0,
-        speed=0.1,
-        under=1,
         damage=0.1,
     ),
 )

@@ -173,13 +173,11 @@ class Experiment:
         """Find what does not suit now, not after an hour.
 
         Raises:
-            DataError: as :meth:`model`; or if there is too little memory, or no class ``under``.
+            DataError: as :meth:`model`; or if there is too little memory.
         """
-        preset, how = self.preset, self.preset.augmentation
-        if how is not None and how.under is not None and how.under >= len(self.labels):
-            raise DataError(f"under={how.under}, but there are {len(self.labels)} classes, from 0.")
+        preset = self.preset
         with torch.device("meta"):
-            needed = step_bytes(self.build(), preset.front_end, preset.batch, preset.mil_candidates)
+            needed = step_bytes(self.build(), preset.front_end, preset.batch)
         require_memory(needed, torch.device("cpu") if self.on_features else self.accelerator.device)
         self.model(0)
 
@@ -223,14 +221,13 @@ PER_SAMPLE = 28  # bytes: the sample, and int64 indices on the way to it
 PER_BIN = 12  # bytes: a complex number and its power
 
 
-def step_bytes(model: nn.Module, front_end: AnyConfig, batch: int, candidates: int) -> int:
+def step_bytes(model: nn.Module, front_end: AnyConfig, batch: int) -> int:
     """Estimate the bytes that a training step takes in float32.
 
     Args:
         model: on the device "meta", where nothing takes memory.
         front_end: of its input.
         batch: pieces in a step.
-        candidates: pieces drawn for each of them.
     """
     frames = round(front_end.piece_seconds / front_end.hop_seconds)
     samples = round(front_end.piece_seconds * front_end.sample_rate)
@@ -246,11 +243,10 @@ def step_bytes(model: nn.Module, front_end: AnyConfig, batch: int, candidates: i
     weights = sum(tensor.numel() for tensor in model.parameters())
     for parameter in model.parameters():
         saved.pop(parameter.untyped_storage()._cdata, None)
-    drawn = batch * candidates
     return (
         PER_WEIGHT * weights
-        + PER_SAMPLE * drawn * samples
-        + PER_BIN * max(drawn, BATCH) * bins * frames
+        + PER_SAMPLE * batch * samples
+        + PER_BIN * max(batch, BATCH) * bins * frames
         + sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
     )
 

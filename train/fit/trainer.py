@@ -28,7 +28,6 @@ from train.data.augmentation import (
     augment_waveforms,
     change_speed,
     degrade,
-    lay_under,
     mixup,
     uniform,
 )
@@ -131,23 +130,19 @@ class DeviceDataset:
         # its own choosing on CUDA.
         self.distribution = frequency.pow(-balance).cumsum(0).to(device)
 
-    def draw(
-        self, count: int, length: int, rng: torch.Generator, candidates: int = 1
-    ) -> tuple[Tensor, Tensor]:
+    def draw(self, count: int, length: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw random pieces (count, length) and their targets (count, classes).
 
-        A clip shorter than the piece is repeated, from a random point on. With ``candidates``
-        above 1 there are so many pieces of each, one after the other: (count * candidates, length).
+        A clip shorter than the piece is repeated, from a random point on.
         """
         place = torch.rand(count, generator=rng, device=rng.device, dtype=torch.float64)
         chosen = torch.searchsorted(self.distribution, place * self.distribution[-1], right=True)
         chosen = chosen.clamp_max(len(self.lengths) - 1)
         sizes = self.lengths[chosen].unsqueeze(1)
         room = torch.where(sizes > length, sizes - length + 1, sizes)
-        starts = (uniform(0, 1, (count, candidates), rng) * room).long()
-        at = (starts.unsqueeze(2) + torch.arange(length, device=rng.device)) % sizes.unsqueeze(2)
-        waves = self.samples[self.offsets[chosen].view(-1, 1, 1) + at]
-        return waves.flatten(0, 1), self.targets[chosen]
+        starts = (uniform(0, 1, (count, 1), rng) * room).long()
+        at = (starts + torch.arange(length, device=rng.device)) % sizes
+        return self.samples[self.offsets[chosen].unsqueeze(1) + at], self.targets[chosen]
 
 
 @dataclass(frozen=True)
@@ -221,7 +216,6 @@ def fit(
         vars(stopping).update(kept["watch"])
     student, optimiser = prepare(accelerator, model, weights.optimiser)
     steps = max(1, round((preset.samples_per_epoch or len(data.clips.items)) / preset.batch))
-    chooser = weights.ema.model.eval() if preset.mil_candidates > 1 else None
     for epoch in range(start, preset.epochs):
         if stopping.stop:
             break
@@ -229,7 +223,7 @@ def fit(
         torch.manual_seed(rng.numbers.getrandbits(63))  # for a system with dropout
         student.train()
         total = torch.zeros((), device=device)  # stays there: no step waits for a number
-        how = data.teacher, preset, rng, accelerator, chooser
+        how = data.teacher, preset, rng, accelerator
         for step in range(epoch * steps, (epoch + 1) * steps):
             rate = preset.learning_rate * schedule(preset, step, preset.epochs * steps)
             for group in optimiser.param_groups:
@@ -267,18 +261,6 @@ def schedule(preset: Preset, step: int, steps: int) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
 
 
-def likeliest(chooser: nn.Module, front_end: FrontEnd, waves: Tensor, candidates: int) -> Tensor:
-    """Choose of each clip's pieces (count * candidates, samples) the most like the first class.
-
-    "Most" by its logit less the greatest of the others.
-    """
-    logits = chooser(front_end(waves)).float()
-    margin = logits[:, 0] - logits[:, 1:].amax(1)
-    best = margin.view(-1, candidates).argmax(1)
-    rows = torch.arange(len(best), device=best.device)
-    return waves.view(-1, candidates, waves.shape[-1])[rows, best]
-
-
 def step_loss(
     model: nn.Module,
     front_end: FrontEnd,
@@ -287,7 +269,6 @@ def step_loss(
     preset: Preset,
     rng: EpochRng,
     accelerator: Accelerator,
-    chooser: nn.Module | None = None,
 ) -> Tensor:
     """Return the loss of one random batch, with everything that augmentation does to it.
 
@@ -302,19 +283,13 @@ def step_loss(
     if how is not None and how.speed:
         faster = round(100 * rng.numbers.uniform(-how.speed, how.speed))
     drawn = length * (100 + faster) // 100 + 1 if faster else length
-    candidates = preset.mil_candidates
-    waves, targets = dataset.draw(preset.batch, drawn, rng.tensors, candidates)
+    waves, targets = dataset.draw(preset.batch, drawn, rng.tensors)
     with torch.no_grad():
-        if chooser is not None:
-            waves = likeliest(chooser, front_end, waves, candidates)
         if config.level == "piece":
             waves = front_end.to_level(waves)
         if faster:
             waves = change_speed(waves, faster, length)
         if how is not None:
-            if how.under is not None:
-                under = waves[targets[:, how.under] == 1]
-                waves = lay_under(waves, under, how.under_db, 0.5, rng.tensors)
             waves = augment_waveforms(waves, how, rng.tensors)
             if how.damage:
                 waves = degrade(waves, config.sample_rate, how.damage, rng.tensors)

@@ -15,6 +15,7 @@ from train.data.datasets import (
     donateacry_ios,
     esc10,
     folder,
+    other_sounds,
     synthetic6,
 )
 from train.data.datasets import detector as detector
@@ -55,6 +56,9 @@ DATASETS: Mapping[str, Dataset] = {
         Dataset(challenge6.CUTS, challenge6.read_cuts, challenge6.regroup_cuts),
         Dataset(folder.NAME, folder.read, folder.regroup),
         Dataset(detector.NAME, detector.read, load=detector.load),
+        Dataset(
+            other_sounds.NAME, other_sounds.read, write=other_sounds.write, load=other_sounds.load
+        ),
         Dataset(synthetic6.NAME, synthetic6.read, write=synthetic6.write),
     )
 }

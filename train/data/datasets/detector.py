@@ -2,11 +2,13 @@
 
 Cries are Donate-a-Cry in both folders, each upload once, and ESC-10's. Other sounds are the nine
 other classes of ESC-10, spoken digits joined into speech, at their own pitch and as high as a
-child's, and the sounds of :mod:`train.data.other_sounds`. A recording's name begins with its kind.
-No cry is made: with some of our synthesiser's among them, chainsaws and music were taken for cries.
+child's, :mod:`~train.data.datasets.other_sounds`, and :mod:`~train.data.synthetic_sounds`. Uploads
+from Android that were left out of Donate-a-Cry have no label: in most no cry is heard. A
+recording's name begins with its kind. No cry is synthetic: with some of ours among them, chainsaws
+and music were taken for cries.
 
 Every corpus is spread over five folds: ESC-10 as its authors did, Donate-a-Cry by installation,
-speech by speaker, made sounds by number.
+speech by speaker, packages by voice or folder, synthetic sounds by number.
 """
 
 from __future__ import annotations
@@ -19,16 +21,16 @@ from pathlib import Path
 import torch
 
 from cry_model import audio
-from train.data import joined_speech
-from train.data import other_sounds as everyday_sounds
-from train.data.corpus import Corpus, Item
-from train.data.datasets import donateacry, donateacry_ios, esc10
+from train.data import joined_speech, synthetic_sounds
+from train.data.corpus import Corpus, DataError, Item
+from train.data.datasets import donateacry, donateacry_ios, esc10, other_sounds
 
 NAME = "detector"
 CRY, OTHER = "cry", "other"
 LABELS = (CRY, OTHER)
 FOLDS = 5
 APP_CRY, ESC_CRY = "donateacry", "baby_cry"
+ANDROID = "donateacry_android"
 SPEECH, RAISED_SPEECH = "speech", "raised_speech"
 MADE = 20  # sounds of each made kind: more would crowd out the real ones
 SPOKEN = 10  # of each speaker and pitch
@@ -45,8 +47,11 @@ def read(root: Path) -> Corpus:
     Raises:
         DataError: if one of them is missing.
     """
-    items = (*_uploads(root), *_esc10(root), *_spoken(root), *_made())
-    licences = (donateacry.LICENCE, esc10.LICENCE, joined_speech.LICENCE)
+    found = other_sounds.read(root).items
+    items = (*_uploads(root), *_android(root), *_esc10(root), *_spoken(root), *found, *_made())
+    licences = (
+        donateacry.LICENCE, esc10.LICENCE, joined_speech.LICENCE, other_sounds.LICENCE,
+    )  # fmt: skip
     return Corpus(NAME, LABELS, items, "; ".join(licences))
 
 
@@ -57,9 +62,11 @@ def load(item: Item) -> audio.Recording:
         speaker, _, number = name.partition("/")
         words = tuple(sorted(item.path.glob(f"*_{speaker}_*.wav")))
         return joined_speech.join_speech(words, int(number), kind == RAISED_SPEECH)
-    if kind in everyday_sounds.KINDS:
-        wave = torch.from_numpy(everyday_sounds.make_sound(kind, int(name)))
-        return audio.Recording(wave, everyday_sounds.RATE)
+    if kind in synthetic_sounds.KINDS:
+        wave = torch.from_numpy(synthetic_sounds.make_sound(kind, int(name)))
+        return audio.Recording(wave, synthetic_sounds.RATE)
+    if kind in other_sounds.KINDS:
+        return other_sounds.load(item)
     return audio.load(item.path)
 
 
@@ -76,6 +83,30 @@ def _uploads(root: Path) -> Iterator[Item]:
     for item in {**cleaned, **originals}.values():
         fold = zlib.crc32(item.group.encode()) % FOLDS
         yield _item(item.path, APP_CRY, item.recording, item.group, fold)
+
+
+def _android(root: Path) -> Iterator[Item]:
+    """Return the uploads of :data:`ANDROID` that are in neither other folder, without a label.
+
+    Raises:
+        DataError: if there are none.
+    """
+    known = {
+        item.recording.lower()
+        for corpus in (donateacry_ios, donateacry)
+        for item in corpus.read(root).items
+    }
+    files = sorted((root / ANDROID).glob("*.3gp"))
+    if not files:
+        raise DataError(
+            f"There are no recordings in {root / ANDROID}. Put the files of Donate-a-Cry's "
+            "'donateacry-android-upload-bucket' there (github.com/gveres/donateacry-corpus)."
+        )
+    for path in files:
+        if path.stem.lower() not in known:
+            group = path.name[: donateacry.INSTALLATION].lower()
+            fold = zlib.crc32(group.encode()) % FOLDS
+            yield replace(_item(path, ANDROID, path.stem, group, fold), label=None)
 
 
 def _esc10(root: Path) -> Iterator[Item]:
@@ -96,7 +127,7 @@ def _spoken(root: Path) -> Iterator[Item]:
 
 def _made() -> Iterator[Item]:
     """Return the file of an item is the code that makes it: when that changes, so may the sound."""
-    for kind in everyday_sounds.KINDS:
+    for kind in synthetic_sounds.KINDS:
         for number in range(MADE):
-            path = Path(everyday_sounds.__file__)
+            path = Path(synthetic_sounds.__file__)
             yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train.data.other_sounds import KINDS, RATE, SECONDS, make_sound
+from train.data.synthetic_sounds import KINDS, RATE, SECONDS, make_sound
 
 
 def spectrum(wave):

@@ -1,0 +1,212 @@
+"""Other sounds: what is listed, joined, fetched out of packages and written for FluidSynth."""
+
+import io
+import os
+import stat
+import sys
+import tarfile
+
+import numpy as np
+import pytest
+import soundfile
+
+from cry_model import audio
+from train.__main__ import main
+from train.data.corpus import DataError
+from train.data.datasets import other_sounds
+from train.data.datasets.other_sounds import FONT, JOINED, RATE, SECONDS, SOUNDFONT, WORDS
+
+FILES = {  # path -> kind and source
+    "asterisk-core-sounds-en-wav/share/a/hello.wav": ("words", "asterisk-core-sounds-en-wav"),
+    "asterisk-core-sounds-en-wav/share/b/bye.wav": ("words", "asterisk-core-sounds-en-wav"),
+    "klettres-data/da/alpha.ogg": ("words", "klettres-data/da"),
+    "tuxpaint-stamps-default/animals/cat.wav": ("effects", "tuxpaint-stamps-default/animals"),
+    "tuxpaint-stamps-default/animals/cat_desc_de.wav": (
+        "words",
+        "tuxpaint-stamps-default/words-de",
+    ),
+    "tuxpaint-stamps-default/animals/cat_desc.wav": ("words", "tuxpaint-stamps-default/words-en"),
+    "hydrogen-data/kit/snare.flac": ("instruments", "hydrogen-data/kit"),
+    f"{SOUNDFONT}/bells/14-0.wav": ("bells", f"{SOUNDFONT}/14"),
+    f"{SOUNDFONT}/bells/14-1.wav": ("bells", f"{SOUNDFONT}/14"),
+}
+
+
+def tone(hz, seconds=1.0, rate=RATE, peak=0.2):
+    return peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
+
+
+def write_sound(path, wave, rate=RATE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, wave, rate)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sounds")
+    for number, name in enumerate(FILES):
+        write_sound(root / other_sounds.NAME / name, tone(300 + 50 * number))
+    (root / other_sounds.NAME / "klettres-data" / "copyright").write_text("GPL-2+")
+    return root
+
+
+def test_files_of_one_voice_or_folder_are_items_of_one_group_and_fold(root):
+    corpus = other_sounds.read(root)
+    found = {(item.recording.partition("/")[0], item.group) for item in corpus.items}
+    assert found == set(FILES.values())
+    assert {item.label for item in corpus.items} == {"other"}
+    assert all(0 <= item.fold < other_sounds.FOLDS for item in corpus.items)
+    assert len({item.recording for item in corpus.items}) == len(corpus.items)
+    assert corpus == other_sounds.read(root)
+
+
+def test_every_file_of_a_source_is_heard_once_and_no_source_crowds_out_the_others(tmp_path):
+    folder = tmp_path / other_sounds.NAME / "supertux-data" / "music"
+    count = 2 * JOINED + 1
+    for number in range(count):
+        write_sound(folder / f"{number:03d}.wav", tone(200 + 100 * number, 0.2))
+    items = other_sounds.read(tmp_path).items
+    assert len(items) == 3
+    heard = [other_sounds.load(item) for item in items]
+    peaks = []
+    for recording in heard:
+        spectrum = np.abs(np.fft.rfft(recording.waveform.numpy(), n=RATE * 4))
+        hz = [200 + 100 * n for n in range(count)]
+        peaks.append([h for h in hz if spectrum[4 * h] > 0.3 * spectrum.max()])
+    assert sorted(h for own in peaks for h in own) == [200 + 100 * n for n in range(count)]
+    assert [len(own) for own in peaks] == [JOINED, JOINED, 1]
+    for number in range(count, (other_sounds.MOST + 3) * JOINED):
+        (folder / f"{number:03d}.wav").touch()
+    other_sounds.sources.cache_clear()
+    assert len(other_sounds.read(tmp_path).items) == other_sounds.MOST
+
+
+def test_one_damaged_or_silent_file_takes_no_other_with_it(tmp_path):
+    files = [tmp_path / f"{name}.wav" for name in ("good", "damaged", "silent", "long")]
+    write_sound(files[0], tone(440, 0.5, 8000, peak=0.01), 8000)
+    files[1].write_bytes(b"RIFF and nothing more")
+    write_sound(files[2], np.zeros(RATE))
+    write_sound(files[3], tone(880, SECONDS + 4, 44_100), 44_100)
+    files.append(tmp_path / "gone.wav")
+    heard = other_sounds.join(files, 0)
+    assert heard.sample_rate == RATE
+    least, most = (0.5 + SECONDS + 2 * pause for pause in other_sounds.PAUSES)
+    assert least <= heard.duration <= most
+    for part in (heard.waveform[: RATE // 2], heard.waveform[RATE * 2 :]):  # both at one peak
+        assert float(part.abs().max()) == pytest.approx(1, abs=0.01)
+    with pytest.raises(audio.AudioError, match="None of these"):
+        other_sounds.join(files[1:3], 0)
+
+
+def test_a_score_can_be_read_back_and_plays_what_was_asked_for(tmp_path):
+    mido = pytest.importorskip("mido")
+    for program, phrases in ((14, 3), (52, 1)):
+        path = tmp_path / f"{program}.mid"
+        other_sounds.compose(program, phrases, np.random.default_rng(0)).save(path)
+        score = mido.MidiFile(path)
+        played = [m for m in score if not m.is_meta]  # with seconds between them
+        assert (played[0].type, played[0].program) == ("program_change", program)
+        assert (phrases - 1) * SECONDS < score.length <= phrases * SECONDS + 1
+        sounding, at = {}, 0.0
+        for message in played:
+            at += message.time
+            if message.type == "note_on":
+                sounding[message.note] = sounding.get(message.note, 0) + 1
+                assert round(at, 6) % SECONDS < SECONDS - 1.4  # what follows has time to fade
+            elif message.type == "note_off":
+                sounding[message.note] -= 1
+        assert sounding
+        assert set(sounding.values()) == {0}
+        again = tmp_path / "again.mid"
+        other_sounds.compose(program, phrases, np.random.default_rng(0)).save(again)
+        assert again.read_bytes() == path.read_bytes()
+
+
+PROGRAMS = {
+    "apt-get": """#!/bin/sh
+case "$2" in {known}) cp "{store}/$2.tar" "$2_1_all.deb" ;; *) exit 100 ;; esac
+""",
+    "dpkg-deb": """#!/bin/sh
+cat "$2"
+""",
+    "fluidsynth": """#!{python}
+import sys
+import numpy as np, soundfile
+at = sys.argv.index("-F") + 1
+assert open(sys.argv[-2], "rb").read() == b"font"
+soundfile.write(sys.argv[at], np.full((160000, 2), 0.25), 16000)
+""",
+}
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Programs on the PATH that know two packages and a damaged one."""
+    store = tmp_path / "store"
+    store.mkdir()
+    buffer = io.BytesIO()
+    soundfile.write(buffer, tone(440), RATE, format="WAV")
+    name = WORDS[0]
+    contents = {
+        name: {
+            "./usr/share/asterisk/sounds/hello.wav": buffer.getvalue(),
+            "./usr/share/asterisk/../../../../../escaped.wav": buffer.getvalue(),
+            "./usr/bin/program": b"#!/bin/sh",
+            f"./usr/share/doc/{name}/copyright": b"CC BY-SA",
+        },
+        SOUNDFONT: {f"./usr/share/sounds/sf2/{FONT}": b"font"},
+    }
+    for package, members in contents.items():
+        with tarfile.open(store / f"{package}.tar", "w") as archive:
+            for path, content in members.items():
+                member = tarfile.TarInfo(path)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+            link = tarfile.TarInfo("./usr/share/asterisk/link.wav")
+            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+            archive.addfile(link)
+    (store / f"{WORDS[1]}.tar").write_bytes(b"no archive" * 100)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    known = "|".join((*contents, WORDS[1]))
+    for program, text in PROGRAMS.items():
+        told = text.format(known=known, store=store, python=sys.executable)
+        (programs / program).write_text(told)
+        (programs / program).chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    return programs
+
+
+def test_packages_are_fetched_unpacked_and_played(machine, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("mido")
+    monkeypatch.setattr(other_sounds, "PROGRAMS", {"bells": (14,), "scenes": (122,)})
+    root = tmp_path / "data"
+    words = ["--data-root", str(root), "--cache", str(tmp_path / "cache")]
+    assert main(["prepare", other_sounds.NAME, *words]) == 0
+    said = capsys.readouterr().out
+    assert f"{WORDS[0]}: 2 files." in said
+    assert f"{WORDS[1]} is damaged." in said
+    assert f"{WORDS[2]} is not to be had here." in said
+    folder = root / other_sounds.NAME
+    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    bells = [f"{SOUNDFONT}/bells/14-{n}.wav" for n in range(14)]
+    scenes = [f"{SOUNDFONT}/scenes/122-{n}.wav" for n in range(other_sounds.PHRASES["scenes"])]
+    own = [f"{WORDS[0]}/asterisk/sounds/hello.wav", f"{WORDS[0]}/doc/{WORDS[0]}/copyright"]
+    assert names == sorted([*own, *bells, *scenes])
+    assert not list(tmp_path.rglob("escaped.wav"))
+    kinds = {item.recording.partition("/")[0] for item in other_sounds.read(root).items}
+    assert kinds == {"words", "bells", "scenes"}
+    assert not [p for p in root.iterdir() if p.name.startswith(".")]
+
+
+def test_where_nothing_can_be_fetched_one_sentence_says_so_and_nothing_is_left(
+    machine, tmp_path, monkeypatch
+):
+    pytest.importorskip("mido")
+    (machine / "apt-get").write_text("#!/bin/sh\nexit 100\n")
+    with pytest.raises(DataError, match="apt-get update"):
+        other_sounds.write(tmp_path / "data")
+    assert not list((tmp_path / "data").iterdir())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DataError, match="Without apt-get, dpkg-deb, fluidsynth"):
+        other_sounds.write(tmp_path / "data")

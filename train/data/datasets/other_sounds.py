@@ -1,0 +1,286 @@
+"""Sounds that are no cries, under free licences, out of Debian's packages.
+
+Spoken words in thirty languages, animals, engines, games, drums and songs as their packages hold
+them, and the instruments of the General MIDI soundfont as FluidSynth plays them: bells, choirs,
+whistles, strings. :func:`write` fetches all of it; nothing of it is passed on with the product. The
+copyright file of each package, kept beside its sounds, names author and licence of each.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tarfile
+import zlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from cry_model import audio
+from cry_model.frontend import resample
+from train.data.corpus import Corpus, DataError, Item
+
+if TYPE_CHECKING:
+    from mido import MidiFile
+
+NAME = "other_sounds"
+LABEL = "other"
+LICENCE = "free licences (Debian main), of each sound in the copyright file of its package"
+FOLDS = 5
+RATE = 16_000  # Hz
+SECONDS = 10.0  # of a file at most, out of its middle
+JOINED = 6  # files of one source in an item, most of which are words
+MOST = 25  # items of a source
+PAUSES = (0.03, 0.5)  # s, between joined files
+
+WORDS = (
+    "asterisk-core-sounds-en-wav", "asterisk-core-sounds-es-wav", "asterisk-core-sounds-fr-wav",
+    "asterisk-core-sounds-it-wav", "asterisk-core-sounds-ru-wav", "fillets-ng-data-cs",
+    "fillets-ng-data-nl", "klettres-data", "ktuberling-data",
+)  # fmt: skip
+EFFECTS = (
+    "ardentryst", "bambam", "bzflag-data", "colobot-common-sounds", "extremetuxracer-data",
+    "fillets-ng-data", "freedroid-data", "frozen-bubble-data",
+    "gamine-data", "hedgewars-data", "kanagram", "lincity-ng-data", "lordsawar-data",
+    "megaglest-data", "minetest-data", "oxygen-sounds", "pingus-data", "pysiogame",
+    "sound-theme-freedesktop", "supertux-data", "supertuxkart-data",
+    "torcs-data", "tumiki-fighters-data", "tuxmath-data", "tuxpaint-stamps-default",
+    "tuxtype-data", "unknown-horizons", "wesnoth-1.16-data", "wesnoth-1.16-music",
+    "widelands-data",
+)  # fmt: skip
+INSTRUMENTS = (
+    "hydrogen-data", "hydrogen-drumkits", "lmms-common", "singularity-music", "sonic-pi-samples",
+    "supercollider-common",
+)  # fmt: skip
+SOUNDFONT, FONT = "fluid-soundfont-gm", "FluidR3_GM.sf2"
+PROGRAMS: Mapping[str, tuple[int, ...]] = {
+    "bells": (8, 9, 10, 11, 12, 13, 14, 15, 98, 108, 112, 113),
+    "choir": (52, 53, 54, 85, 91),
+    "whistles": (72, 75, 78, 79),
+    "instruments": (
+        *range(8), *range(24, 52), *range(55, 72), 73, 74, 76, 77, *range(80, 85), *range(86, 91),
+        *range(92, 98), *range(99, 108), 109, 110, 111,
+    ),
+    "scenes": (121, 122, 123, 124, 125, 126, 127),  # breath, sea, birds, telephone, rotor, applause
+}  # fmt: skip
+"""Kind -> General MIDI programs, from 0."""
+SCALE = (0, 2, 4, 5, 7, 9, 11, 12, -3, -5)  # semitones above the root
+CHORDS = ((0, 4, 7), (0, 3, 7), (0, 7, 12), (0, 5, 9))
+LENGTHS = (0.15, 0.25, 0.4, 0.7, 1.2, 2.0)  # s
+PHRASES = {"instruments": 5, "scenes": 5}  # of a program; 14 of the others
+KINDS = ("words", "effects", "instruments", "bells", "choir", "whistles", "scenes")
+SUFFIXES = (".wav", ".ogg", ".oga", ".opus", ".mp3", ".flac")
+
+
+def read(root: Path) -> Corpus:
+    """List what :func:`write` left under ``root/other_sounds``, :data:`JOINED` files an item.
+
+    A recording is named ``kind/source/number``; its group is the source: the voice or language of
+    words, else the package's folder.
+
+    Raises:
+        DataError: if there is nothing.
+    """
+    found = sources(root / NAME)
+    if not found:
+        raise DataError(
+            f"There are no sounds in {root / NAME}; 'python -m train prepare {NAME}' fetches them "
+            "on Debian or Ubuntu."
+        )
+    items = []
+    for (kind, source), paths in found.items():
+        fold = zlib.crc32(source.encode()) % FOLDS
+        for number in range(min(MOST, -(-len(paths) // JOINED))):
+            name = f"{kind}/{source}/{number}"
+            items.append(Item(paths[number * JOINED], LABEL, name, name, source, fold))
+    return Corpus(NAME, (LABEL,), tuple(items), LICENCE)
+
+
+@cache
+def sources(folder: Path) -> Mapping[tuple[str, str], tuple[Path, ...]]:
+    """Map kind and source to their files, in an order that is random and always the same."""
+    found: dict[tuple[str, str], list[Path]] = defaultdict(list)
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES:
+            found[source_of(path.relative_to(folder))].append(path)
+    shuffled = {}
+    for (kind, source), paths in sorted(found.items()):
+        order = np.random.default_rng(zlib.crc32(source.encode())).permutation(len(paths))
+        shuffled[kind, source] = tuple(paths[i] for i in order)
+    return shuffled
+
+
+def source_of(path: Path) -> tuple[str, str]:
+    """Return the kind and the source of a file by its path below the corpus's folder."""
+    package, folder = path.parts[0], path.parent.name
+    if package == SOUNDFONT:
+        return folder, f"{package}/{path.stem.partition('-')[0]}"
+    spoken = re.search(r"_desc(?:_([A-Za-z_@]+))?\.", path.name)  # Tux Paint names a picture
+    if spoken:
+        return "words", f"{package}/words-{spoken[1] or 'en'}"
+    kind = "words" if package in WORDS else "instruments" if package in INSTRUMENTS else "effects"
+    return kind, package if package.startswith("asterisk") else f"{package}/{folder}"
+
+
+def load(item: Item) -> audio.Recording:
+    """Return the files of an item, one after the other, each at the same peak.
+
+    Raises:
+        AudioError: if none of them holds a sound.
+    """
+    folder = next(parent for parent in item.path.parents if parent.name == NAME)
+    kind, number = item.recording.partition("/")[0], int(item.recording.rpartition("/")[2])
+    paths = sources(folder)[kind, item.group]
+    return join(paths[number * JOINED : (number + 1) * JOINED], number)
+
+
+def join(paths: Iterable[Path], number: int) -> audio.Recording:
+    """Return the middle of each file, with pauses that are not quite silent; bad files are skipped.
+
+    Raises:
+        AudioError: if nothing is left.
+    """
+    rng, parts = np.random.default_rng(number), []
+    for path in paths:
+        try:
+            with path.open("rb") as file:
+                wave, rate = audio.decode(file)
+        except (audio.AudioError, OSError):
+            continue
+        wave = torch.from_numpy(wave)
+        spare = max(0, len(wave) - round(SECONDS * rate)) // 2
+        wave = resample(wave[spare : len(wave) - spare], rate, RATE, 16)
+        peak = wave.abs().max() if len(wave) else torch.zeros(())
+        if peak > audio.SILENCE_PEAK:
+            pause = 1e-3 * rng.standard_normal(int(rng.uniform(*PAUSES) * RATE))
+            parts += [wave / peak, torch.from_numpy(pause.astype(np.float32))]
+    if not parts:
+        raise audio.AudioError("None of these files holds a sound.")
+    return audio.Recording(torch.cat(parts), RATE)
+
+
+def write(root: Path) -> None:
+    """Fetch the packages, unpack their sounds, and let FluidSynth play the soundfont.
+
+    Needs ``apt-get``, ``dpkg-deb`` and ``fluidsynth``. A package that the release does not have is
+    named and passed over.
+
+    Raises:
+        DataError: if a program or mido is missing, or nothing can be fetched or played.
+    """
+    if missing := [n for n in ("apt-get", "dpkg-deb", "fluidsynth") if not shutil.which(n)]:
+        raise DataError(
+            f"Without {', '.join(missing)} these sounds cannot be fetched; on Debian or Ubuntu "
+            "'apt-get install fluidsynth' provides what is missing."
+        )
+    if find_spec("mido") is None:
+        raise DataError("Scores are written with 'mido': pip install -r requirements-dev.txt.")
+    root.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=root, prefix=f".{NAME}-") as temporary:
+        folder = Path(temporary) / NAME
+        fetched = [name for name in (*WORDS, *EFFECTS, *INSTRUMENTS) if fetch(name, folder)]
+        if not fetched:
+            raise DataError("No package could be fetched; run 'apt-get update' and try again.")
+        if fetch(SOUNDFONT, folder):
+            play(next((folder / SOUNDFONT).rglob(FONT)), folder / SOUNDFONT)
+        folder.rename(root / NAME)
+
+
+def fetch(package: str, folder: Path) -> bool:
+    """Fill ``folder/package`` with the sounds and the copyright file of a Debian package."""
+    with TemporaryDirectory(dir=folder.parent) as temporary:
+        got = subprocess.run(
+            ["apt-get", "download", package], cwd=temporary, capture_output=True, text=True
+        )
+        files = list(Path(temporary).glob("*.deb"))
+        if got.returncode or not files:
+            print(f"{package} is not to be had here.")
+            return False
+        command = ["dpkg-deb", "--fsys-tarfile", str(files[0])]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as unpacking:
+            try:
+                with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
+                    count = sum(_extract(archive, member, folder / package) for member in archive)
+            except tarfile.TarError:
+                print(f"{package} is damaged.")
+                return False
+    print(f"{package}: {count} files.")
+    return True
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> bool:
+    """Write a member that is a sound, the soundfont or the copyright file; say whether it was."""
+    path = PurePosixPath(member.name)
+    wanted = path.suffix.lower() in SUFFIXES or path.name in ("copyright", FONT)
+    if not member.isfile() or not wanted or ".." in path.parts:
+        return False
+    target = folder.joinpath(*path.parts[2:]) if len(path.parts) > 3 else folder / path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as file:
+        shutil.copyfileobj(archive.extractfile(member), file)
+    return True
+
+
+def play(font: Path, folder: Path) -> None:
+    """Write ``folder/kind/program-number.wav``: random phrases of each program of ``PROGRAMS``.
+
+    Raises:
+        DataError: if FluidSynth cannot play one.
+    """
+    import soundfile  # here only: to list the sounds needs none of it
+
+    for kind, programs in PROGRAMS.items():
+        (folder / kind).mkdir(parents=True)
+        for program in programs:
+            rng = np.random.default_rng(program)
+            score, wave = folder / "score.mid", folder / "score.wav"
+            phrases = PHRASES.get(kind, 14)
+            compose(program, phrases, rng).save(score)
+            command = ["fluidsynth", "-ni", "-q", "-r", str(RATE), "-F", str(wave)]
+            played = subprocess.run([*command, str(font), str(score)], capture_output=True)
+            if played.returncode or not wave.exists():
+                raise DataError(f"FluidSynth could not play program {program} of {font.name}.")
+            sound, _ = soundfile.read(wave, dtype="float32", always_2d=True)
+            for number in range(phrases):
+                part = sound.mean(1)[round(number * SECONDS * RATE) :][: round(SECONDS * RATE)]
+                soundfile.write(folder / kind / f"{program}-{number}.wav", part, RATE)
+            score.unlink()
+            wave.unlink()
+    font.unlink()
+
+
+TICKS = 960  # of a second
+
+
+def compose(program: int, phrases: int, rng: np.random.Generator) -> MidiFile:
+    """Write so many phrases of :data:`SECONDS` for a program: tunes or chords, some glide."""
+    from mido import Message, MidiFile, MidiTrack
+
+    events: list[tuple[float, Message]] = [(0.0, Message("program_change", program=program))]
+    for phrase in range(phrases):
+        at, end = phrase * SECONDS, (phrase + 1) * SECONDS - 1.5
+        root, alone = int(rng.integers(50, 86)), rng.random() < 0.6
+        while at < end:
+            chord = [[int(rng.choice(SCALE))]] if alone else CHORDS
+            keys = [root + step for step in chord[rng.integers(len(chord))]]
+            length, loud = float(rng.choice(LENGTHS)), int(rng.integers(50, 127))
+            events += [(at, Message("note_on", note=key, velocity=loud)) for key in keys]
+            if rng.random() < 0.35:  # up and down by two semitones
+                for share in np.linspace(0, 1, max(2, round(20 * length))):
+                    bend = round(8191 * np.sin(2 * np.pi * share))
+                    events.append((at + share * length, Message("pitchwheel", pitch=bend)))
+            events += [(at + length, Message("note_off", note=key)) for key in keys]
+            at += length + (rng.uniform(0.1, 0.6) if rng.random() < 0.3 else 0.0)
+    track, now = MidiTrack(), 0
+    for seconds, message in sorted(events, key=lambda event: event[0]):
+        track.append(message.copy(time=round(seconds * TICKS) - now))
+        now = round(seconds * TICKS)
+    return MidiFile(ticks_per_beat=TICKS // 2, tracks=[track])  # two beats a second

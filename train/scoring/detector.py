@@ -1,0 +1,187 @@
+"""Turn the scores of held-out recordings into what is said of a detector, beside the tagger."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cry_model.metrics import bootstrap, mean
+from cry_model.records import DetectorRecord, Estimate, percent
+from cry_model.results import DamagedFileError, read_table, require_columns, require_unique
+from train.data.datasets.detector import APP_CRY, CRY, ESC_CRY, OTHER
+from train.scoring import results
+
+TABLE = "scores.csv"
+NUMBERS = ("fold", "score", "tagger", "seconds")
+MAY_BE_EMPTY = ("label", "condition", "without", "stretches", "tagger_stretches")
+ACCEPTED, CERTAIN = 0.97, 0.99  # share of the cries that reach the threshold, and "maybe"
+TAGGED = 0.5  # an upload is a cry for certain where the tagger hears one with this probability
+STRETCH = 5.0  # s, in which false alarms count once
+ONSETS = "onset"  # the condition whose stretches are of growing time since the onset
+
+
+def read_scores(folder: Path) -> pd.DataFrame:
+    """Read ``scores.csv``; an empty table if there is none yet.
+
+    Raises:
+        DataError: if the file is damaged.
+    """
+    path = folder / TABLE
+    if not path.exists():
+        return pd.DataFrame()
+    with results.trusting(path):
+        table = read_table(path)
+        require_columns(table, ("recording", "kind", "group"), numbers=NUMBERS)
+        if missing := [name for name in MAY_BE_EMPTY if name not in table]:
+            raise DamagedFileError(f"is damaged: it has no column {', '.join(missing)}")
+        require_unique(table, "fold", "without", "condition", "recording")
+        return table
+
+
+@dataclass(frozen=True)
+class DetectorScore:
+    """A detector on held-out recordings.
+
+    Attributes:
+        threshold: that which :data:`ACCEPTED` of the held-out cries reach: those of ESC-10, and the
+            uploads in which the tagger hears one. In the other uploads there may be none.
+        maybe: that which :data:`CERTAIN` of them reach.
+        area: AUC of those cries against all other sounds.
+        accepted, false_accepts: share of them, and of the other sounds, that reach the threshold.
+        tagger_area, tagger_false_accepts: the same of YAMNet, where it accepts as many cries.
+        kinds: kind of recording -> share that reaches the threshold, with the tagger's beside it.
+        conditions: what was done to cries -> share that still reaches it, likewise.
+        unheard: family -> share of it that a detector accepts which was fitted without it.
+        alarms_per_hour: stretches of :data:`STRETCH` with a false alarm; the tagger's beside it.
+        delay: median seconds from the onset of a cry to its detection; None if most are missed.
+    """
+
+    threshold: float
+    maybe: float
+    area: Estimate
+    accepted: Estimate
+    false_accepts: Estimate
+    tagger_area: Estimate
+    tagger_false_accepts: Estimate
+    kinds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    conditions: dict[str, tuple[float, float]] = field(default_factory=dict)
+    unheard: dict[str, float] = field(default_factory=dict)
+    alarms_per_hour: tuple[float, float] = (0.0, 0.0)
+    delay: float | None = None
+
+    def record(self) -> DetectorRecord:
+        """Return what of it goes with the weights."""
+        return DetectorRecord(
+            self.threshold,
+            self.accepted,
+            self.false_accepts,
+            self.area,
+            dict(self.unheard),
+            self.maybe,
+            {kind: own for kind, (own, _) in self.kinds.items()},
+            {name: own for name, (own, _) in self.conditions.items()},
+            self.tagger_false_accepts.value,
+            self.alarms_per_hour[0],
+            self.delay,
+        )
+
+
+def summarise(table: pd.DataFrame) -> DetectorScore:
+    """Score the rows of ``scores.csv``.
+
+    Args:
+        table: recording, kind, group, label, condition (empty where nothing was changed), score,
+            tagger, stretches, tagger_stretches, seconds, fold; ``without`` names the family that
+            the detector was fitted without (empty for the folds).
+    """
+    folds = table[table["without"] == ""]
+    plain = folds[folds["condition"] == ""]
+    certain = (plain["kind"] == ESC_CRY) | (
+        (plain["kind"] == APP_CRY) & (plain["tagger"] >= TAGGED)
+    )
+    cries, others = plain[certain], plain[plain["label"] == OTHER]
+    threshold, level = (lower_quantile(cries[name], ACCEPTED) for name in ("score", "tagger"))
+    passes = folds.assign(passes=folds["score"] >= threshold, tagged=folds["tagger"] >= level)
+    changed = passes[(passes["condition"] != "") & (passes["condition"] != ONSETS)]
+    unheard = table[table["without"] != ""]
+    unheard = unheard.assign(passes=unheard["score"] >= threshold)
+    hours = others["seconds"].sum() / 3600
+    both = (("stretches", threshold), ("tagger_stretches", level))
+    alarms = [sum((v >= limit).sum() for v in others[name].map(numbers)) for name, limit in both]
+    onsets = folds[folds["condition"] == ONSETS]["stretches"].map(numbers)
+    return DetectorScore(
+        threshold=threshold,
+        maybe=lower_quantile(cries["score"], CERTAIN),
+        area=_area(pd.concat([cries, others]), "score"),
+        accepted=_share(cries, "score", threshold),
+        false_accepts=_share(others, "score", threshold),
+        tagger_area=_area(pd.concat([cries, others]), "tagger"),
+        tagger_false_accepts=_share(others, "tagger", level),
+        kinds=_by(passes[passes["condition"] == ""], "kind"),
+        conditions=_by(changed, "condition"),
+        unheard=unheard.groupby("without", sort=False)["passes"].mean().to_dict(),
+        alarms_per_hour=tuple(float(count / hours) for count in alarms) if hours else (0.0, 0.0),
+        delay=_delay(onsets, threshold),
+    )
+
+
+def lower_quantile(scores: pd.Series, share: float) -> float:
+    """Return the greatest threshold that at least ``share`` of the scores reach."""
+    ranked = np.sort(scores.to_numpy())
+    return float(ranked[len(ranked) - int(np.ceil(share * len(ranked)))])
+
+
+def numbers(text: str) -> np.ndarray:
+    """Return the numbers of a cell of the table."""
+    return np.array(str(text).split(), dtype=float)
+
+
+def _delay(onsets: pd.Series, threshold: float) -> float | None:
+    """Return the median seconds to the first score, one every half, at the threshold."""
+    first = [np.flatnonzero(scores >= threshold) for scores in onsets]
+    seconds = [0.5 * (at[0] + 1) if len(at) else np.inf for at in first]
+    median = float(np.median(seconds)) if seconds else np.inf
+    return median if np.isfinite(median) else None
+
+
+def _by(table: pd.DataFrame, column: str) -> dict[str, tuple[float, float]]:
+    shares = table.groupby(column, sort=False)[["passes", "tagged"]].mean()
+    return {name: (float(own), float(theirs)) for name, own, theirs in shares.itertuples()}
+
+
+def _share(table: pd.DataFrame, column: str, threshold: float) -> Estimate:
+    reached = (table[column] >= threshold).to_numpy(dtype=float)
+    return mean(reached, table["group"].tolist())
+
+
+def _area(table: pd.DataFrame, column: str) -> Estimate:
+    labels, score = (table["label"] == CRY).to_numpy(np.int64), table[column].to_numpy()
+    both = np.column_stack([-score, score])  # of two classes, both areas are the same
+    return bootstrap("macro_auc", labels, both, table["group"].tolist())
+
+
+def describe(score: DetectorScore) -> str:
+    """Return the numbers as a few lines of text."""
+    rows: list[tuple[str, Estimate]] = [
+        ("area under the ROC curve", score.area),
+        ("YAMNet's", score.tagger_area),
+        ("cries accepted", score.accepted),
+        ("other sounds accepted", score.false_accepts),
+        ("by YAMNet, with as many cries", score.tagger_false_accepts),
+    ]
+    lines = [f"threshold {score.threshold:.3f}, maybe from {score.maybe:.3f}"]
+    lines += [f"  {name:38} {e.value:.3f}  [{e.low:.3f}, {e.high:.3f}]" for name, e in rows]
+    own, theirs = score.alarms_per_hour
+    delay = "most are missed" if score.delay is None else f"{score.delay:.1f}"
+    lines += [
+        f"  false alarms an hour of other sound: {own:.1f}, YAMNet {theirs:.1f}",
+        f"  seconds from onset to detection: {delay}",
+    ]
+    for name, pairs in (("accepted", score.kinds), ("cries changed", score.conditions)):
+        told = (f"{k} {percent(own)} ({percent(theirs)})" for k, (own, theirs) in pairs.items())
+        lines.append(f"  {name}, in brackets by YAMNet: {', '.join(told)}")
+    shares = ", ".join(f"{k} {percent(v)}" for k, v in score.unheard.items())
+    return "\n".join([*lines, f"  accepted by a detector fitted without them: {shares}"])
