@@ -17,7 +17,7 @@ from train.fit.predict import TrainingError
 from train.fit.presets import DETECTOR
 
 HZ, CRY, OTHER = 8000, "cry", "other"
-PRESET = replace(DETECTOR, epochs=1, draws=480, batch=16, learning_rate=0.01)
+PRESET = replace(DETECTOR, epochs=1, samples_per_epoch=480, batch=16, learning_rate=0.01)
 
 
 def tone(seconds, seed):
@@ -72,7 +72,7 @@ def fit(data, front_end, preset=PRESET, seed=0):
 
 
 def test_what_it_learns_from_tones_holds_for_others(toy, front_end):
-    model = fit(toy, front_end, replace(PRESET, average=0.9))
+    model = fit(toy, front_end, replace(PRESET, ema_decay=0.9))
     assert not model.training
     scores = []
     with torch.inference_mode():
@@ -83,7 +83,7 @@ def test_what_it_learns_from_tones_holds_for_others(toy, front_end):
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(toy, front_end):
-    short = replace(PRESET, draws=48)
+    short = replace(PRESET, samples_per_epoch=48)
     first, again, other = (fit(toy, front_end, short, seed).state_dict() for seed in (0, 0, 1))
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)

@@ -88,7 +88,7 @@ def run(corpus, accelerator, tmp_path_factory):
         system="ecapa-tdnn",
         data=corpus,
         protocol="baby",
-        preset=replace(DETECTOR, epochs=1, draws=24, batch=12),
+        preset=replace(DETECTOR, epochs=1, samples_per_epoch=24, batch=12),
         folds=FOLDS,
         accelerator=accelerator,
         settings={"channels": 16, "mfa_channels": 16, "bottleneck": 8, "embedding": 16, "scale": 2},

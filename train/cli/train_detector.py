@@ -18,7 +18,7 @@ from train.cli.options import (
 from train.data.cache import describe as describe_corpus
 from train.data.cache import find_corpus
 from train.data.corpus import DataError, Item
-from train.data.datasets import challenge6_cuts, detector
+from train.data.datasets import challenge6, detector
 from train.data.tagger import NAME as tagger_name
 from train.data.tagger import Tagger, tag
 from train.fit.devices import make_accelerator
@@ -87,7 +87,7 @@ def run(options: TrainDetectorOptions) -> None:
 
     tags = tag(data.clips, front_end, load, tagger, options.cache)
     external = ()
-    if (options.data_root / challenge6_cuts.NAME).exists():
-        external = challenge6_cuts.read(options.data_root).items
+    if (options.data_root / challenge6.CUTS).exists():
+        external = challenge6.read_cuts(options.data_root).items
     found = run_check(one, tags, tagger, load, options.leave_out, external)
     print(describe(found), f"Results in {one.results_folder}.", sep="\n")
