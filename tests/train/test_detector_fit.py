@@ -163,3 +163,9 @@ def test_a_batch_is_half_cries_and_says_where_the_teachers_groups_hold(toy, fron
     short = (silent > 0.05) & batch.clean[:count]
     assert 0.25 < float(short.sum() / batch.clean[:count].sum()) < 0.5
     assert float(silent.max()) <= 1 - 0.4 / 2
+
+
+@pytest.mark.parametrize("wrong", [{"batch": 3}, {"samples_per_epoch": 0}, {"samples_per_epoch": 8}])
+def test_a_fit_without_a_step_is_refused(toy, front_end, wrong):
+    with pytest.raises(DataError, match="batch of 4 or more"):
+        fit(toy, front_end, replace(PRESET, **wrong))

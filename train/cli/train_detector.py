@@ -6,12 +6,10 @@ from typing import Annotated
 
 from cry_model.audio import Recording
 from cry_model.frontend import FrontEnd
-from cry_model.registry import ON_SPECTROGRAMS
 from train.cli.options import (
     Checkpoint,
     CorpusOptions,
     Settings,
-    one_of,
     option,
     whole_number,
 )
@@ -27,7 +25,7 @@ from train.fit.run import Experiment, Run
 from train.scoring.detector import describe
 from train.studies.detector import run_check
 
-SYSTEMS = tuple(name for name in ON_SPECTROGRAMS if name.startswith(tuple(DETECTOR_SETTINGS)))
+SYSTEM = "ecapa-tdnn"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +38,6 @@ class TrainDetectorOptions(CorpusOptions):
     whole kinds of sound that it was fitted without. What is already in --out is not fitted again.
     """
 
-    system: Annotated[
-        str,
-        option(
-            f"one of {', '.join(SYSTEMS)}, all of them small",
-            parser=one_of(SYSTEMS),
-            metavar="SYSTEM",
-        ),
-    ] = "ecapa-tdnn"
     seed: Annotated[
         int, option("of weights and random pieces", parser=whole_number(), metavar="SEED")
     ] = 0
@@ -63,13 +53,12 @@ def run(options: TrainDetectorOptions) -> None:
     if options.data_root is None:
         raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
     preset, settings = apply_overrides(replace(DETECTOR, epochs=options.epochs), options.set)
-    base = next(name for name in DETECTOR_SETTINGS if options.system.startswith(name))
-    settings = {**DETECTOR_SETTINGS[base], **settings}
+    settings = {**DETECTOR_SETTINGS, **settings}
     tagger = Tagger(options.data_root / tagger_name)
     data = find_corpus(detector.NAME, options.data_root, options.cache, preset.front_end)
     print(describe_corpus(data))
     experiment = Experiment(
-        system=options.system,
+        system=SYSTEM,
         data=data,
         protocol="baby",
         preset=preset,

@@ -8,16 +8,18 @@ Classification", ICASSP 2017; the file is that of TensorFlow Hub, Apache-2.0.
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm import tqdm
 
 from cry_model.audio import Recording
+from cry_model.checkpoint import write_atomically
 from cry_model.frontend import FrontEnd, resample
 from train.data.clips import Clips
 from train.data.corpus import DataError, Item
@@ -150,7 +152,8 @@ def tag(
         tagger: is asked where the file does not know.
         cache: where the file lies.
     """
-    path = cache / f"{NAME}-{clips.fingerprint()}.safetensors"
+    groups = zlib.crc32(repr(GROUPS).encode())
+    path = cache / f"{NAME}-{clips.fingerprint()}-{groups:08x}.safetensors"
     if path.exists():
         kept = load_file(path)
         return kept["tags"].float().split(kept["windows"].tolist())
@@ -165,5 +168,5 @@ def tag(
         tags.append(tagger.grouped(sound, recording.sample_rate).half())
     windows = torch.tensor([len(rows) for rows in tags])
     cache.mkdir(parents=True, exist_ok=True)
-    save_file({"tags": torch.cat(tags), "windows": windows}, path)
+    write_atomically(path, save({"tags": torch.cat(tags), "windows": windows}))
     return [rows.float() for rows in tags]

@@ -237,6 +237,7 @@ def fit_detector(
         title: of the progress bar.
 
     Raises:
+        DataError: if a batch is smaller than four windows, or an epoch than a batch.
         TrainingError: if the loss is not a number.
     """
     config, how = front_end.config, preset.augmentation
@@ -244,9 +245,11 @@ def fit_detector(
     torch.manual_seed(seed)
     student = TaggedModel(model)
     weights = Weights(student, preset, torch.device("cpu"))
-    quarter = preset.batch // 4
+    quarter, batches = preset.batch // 4, preset.samples_per_epoch // preset.batch
+    if not (quarter and batches):
+        raise DataError("A detector takes a batch of 4 or more, and samples_per_epoch above it.")
     hardness = torch.full((len(data.others.places),), 0.5)
-    steps = preset.epochs * (preset.samples_per_epoch // preset.batch)
+    steps = preset.epochs * batches
     for step in tqdm(range(steps), desc=title, unit="step", mininterval=5):
         length = round(SECONDS[step % len(SECONDS)] * config.sample_rate) // config.hop * config.hop
         usual, hard = data.others.weights, data.others.weights * hardness

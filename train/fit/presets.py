@@ -191,17 +191,14 @@ DETECTOR = Preset(
 )
 """For the detector, which meets sounds of any source."""
 
-DETECTOR_SETTINGS: Mapping[str, Mapping[str, int]] = {
-    "ecapa-tdnn": {
-        "channels": 64,
-        "mfa_channels": 128,
-        "bottleneck": 32,
-        "embedding": 64,
-        "scale": 2,
-    },
-    "improved-ecapa-tdnn": {"channels": 32, "stages": 1},
+DETECTOR_SETTINGS: Mapping[str, Any] = {
+    "channels": 64,
+    "mfa_channels": 128,
+    "bottleneck": 32,
+    "embedding": 64,
+    "scale": 2,
 }
-"""What makes a system small enough for a detector; of ablations, that of the whole system."""
+"""What makes an ECAPA-TDNN small enough for a detector."""
 
 BEST_SETTINGS: Mapping[str, Any] = {
     "block_residual": False,
