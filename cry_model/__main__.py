@@ -78,9 +78,12 @@ def _detected(prediction: Prediction) -> Iterator[str]:
     if (track := prediction.track) is None:
         return
     if not prediction.is_cry:
+        found = "does not sound like a baby crying"
+        if track.state == "maybe":
+            found = "may be a baby crying; the detector is not sure"
         yield (
-            "  This does not sound like a baby crying (probability of a cry at most "
-            f"{100 * track.score:.1f}%, and it takes {percent(track.threshold)})."
+            f"  This {found} (probability of a cry at most {100 * track.score:.1f}%, and it takes "
+            f"{percent(track.threshold)})."
         )
         return
     for cry in prediction.segments:

@@ -165,7 +165,9 @@ def test_a_batch_is_half_cries_and_says_where_the_teachers_groups_hold(toy, fron
     assert float(silent.max()) <= 1 - 0.4 / 2
 
 
-@pytest.mark.parametrize("wrong", [{"batch": 3}, {"samples_per_epoch": 0}, {"samples_per_epoch": 8}])
+@pytest.mark.parametrize(
+    "wrong", [{"batch": 3}, {"samples_per_epoch": 0}, {"samples_per_epoch": 8}]
+)
 def test_a_fit_without_a_step_is_refused(toy, front_end, wrong):
     with pytest.raises(DataError, match="batch of 4 or more"):
         fit(toy, front_end, replace(PRESET, **wrong))
