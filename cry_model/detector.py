@@ -150,8 +150,17 @@ class CryDetector:
             CheckpointError: if it cannot be loaded, is no detector, or gives no numbers.
         """
         detector = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
-        try_out(lambda sound: detector.scan(sound).probabilities)
+        try_out(detector._log_odds)
         return detector
+
+    def _log_odds(self, recording: audio.Recording) -> list[float]:
+        """Return those of all windows: of broken weights they are no numbers."""
+        wave = resample(recording.waveform, recording.sample_rate, self.sample_rate, WIDTH)
+        with torch.inference_mode():
+            model, front_end, wave = self.model, self.front_end, wave.to(self.device)
+            lengths = windows(self.config.front_end)
+            odds = [score_windows(model, front_end, wave, self.cry, n) for n in lengths]
+        return torch.cat(odds).tolist()
 
     @property
     def window_seconds(self) -> float:

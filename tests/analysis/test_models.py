@@ -190,7 +190,7 @@ def test_the_about_tab_says_what_the_configs_say(models, detector):
     assert ["source states no licence" in text for text in texts] == [True, True, False]
     assert "Input: up to 8 kHz" in texts[1]
     assert "50 Hz to 3.4 kHz" in texts[2]
-    assert "2 s at a time" in about_detector(detector)
+    assert "in windows of 1 and 2 s" in about_detector(detector)
     assert detector_text(DETECTOR_RECORD) in about_detector(detector)
 
 

@@ -240,7 +240,7 @@ def test_of_no_cry_the_heading_says_so_and_the_reasons_are_folded(nothing):
 
 
 def test_a_probability_just_below_is_not_rounded_up_to_the_threshold(nothing):
-    track = DetectionScores((0.0, 0.5), 2.0, (0.498, 0.498), 2.5, 0.5)
+    track = DetectionScores(0.5, (0.498, 0.498), 1.0, 0.5)
     assert "at most 49.8%" in answer_html(replace(nothing[0][0], track=track))
 
 
