@@ -33,7 +33,10 @@ from cry_model.detector import CryDetector
 from cry_model.prediction import Prediction
 
 SOUND_NOTE = "Top: waveform. Below: mel spectrogram."
-DETECTOR_NOTE = 'Row "a cry?": probability of a cry, every half second; dashed: threshold.'
+DETECTOR_NOTE = (
+    'Row "a cry?": probability of a cry, every quarter second. Dashed: from here on it is a cry; '
+    "dotted: from here on it may be one."
+)
 MARKED_NOTE = "The model hears only the shaded segments."
 ATTENTION_NOTE = """Bottom row: temporal attention A<sub>t</sub> of each block (paper, equation 10);
 near 1 a moment counts fully, near 0 it is held back. It shows what the network multiplies, not why
