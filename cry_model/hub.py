@@ -37,6 +37,12 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
         return Path(name)
     if (bundled := BUNDLED.get(str(name))) and (ASSETS / bundled).is_dir():
         return ASSETS / bundled
+    if "/" not in str(name):
+        known = ", ".join(BUNDLED)
+        raise CheckpointError(
+            f"'{name}' is neither a folder nor a model: bundled are {known}; on the Hub names look "
+            "like user/name."
+        )
     from huggingface_hub import hf_hub_download
 
     try:

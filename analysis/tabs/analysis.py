@@ -60,13 +60,16 @@ def exhibits_of(
         ComparisonError: if two runs cannot be set against each other.
     """
     by_name = {panel.name: panel for panel in panels}
-    if name not in by_name:
+    if not isinstance(name, str) or name not in by_name:
         raise ResultsError(f"There is no panel '{name}'; take one of {', '.join(by_name)}.")
     panel = by_name[name]
     cells = panel.cells(found)
     if cell not in cells:
         known = ", ".join("/".join(own) for own in cells) or "none"
-        raise ResultsError(f"{panel.title} has nothing for {'/'.join(cell)}; it has {known}.")
+        wanted = "/".join(map(str, cell))
+        raise ResultsError(f"{panel.title} has nothing for {wanted}; it has {known}.")
+    if not isinstance(choices, dict | None):
+        raise ResultsError('Choices are an object, as {"metric": "accuracy"}; or leave them out.')
     selectors = {selector.name: selector for selector in panel.selectors}
     for choice, value in (choices or {}).items():
         if choice not in selectors:

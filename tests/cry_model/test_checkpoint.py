@@ -324,6 +324,11 @@ def test_a_name_that_leads_nowhere_is_one_sentence(name):
         find_checkpoint(name)
 
 
+def test_a_short_name_with_a_slip_is_answered_with_those_that_there_are():
+    with pytest.raises(CheckpointError, match=f"bundled are {', '.join(BUNDLED)};"):
+        find_checkpoint("six_class")
+
+
 def test_a_config_of_the_last_release_calls_its_detector_a_gate():
     new = json.loads((DEFAULT_DETECTOR / CONFIG).read_text(encoding="utf-8"))
     old = {("gate" if name == "detector" else name): value for name, value in new.items()}

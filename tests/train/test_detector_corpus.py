@@ -7,6 +7,7 @@ import pytest
 import soundfile
 import torch
 
+from train.__main__ import main
 from train.data import joined_speech, synthetic_sounds
 from train.data.corpus import DataError, related
 from train.data.datasets import detector as detector
@@ -146,3 +147,21 @@ def test_a_missing_part_is_named_in_a_sentence(root, tmp_path, missing):
         detector.read(tmp_path)
     assert str(tmp_path / missing) in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("nonsense=1", "has no such setting; it has"),
+        ("draws=3", "it has samples_per_epoch"),
+        ("batch=2", "batch of 4 or more"),
+    ],
+)
+def test_wrong_settings_are_refused_before_a_recording_is_read(tmp_path, capsys, setting, said):
+    assert main(["train-detector", "--data-root", str(tmp_path), "--set", setting]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_data_root_that_is_not_there_is_one_sentence(tmp_path, capsys):
+    assert main(["train-detector", "--data-root", str(tmp_path / "none")]) == 2
+    assert "There is no folder" in capsys.readouterr().err

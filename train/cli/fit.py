@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -148,16 +148,8 @@ def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]
     if options.epochs is not None:
         preset = replace(preset, epochs=options.epochs)
     preset, changed = apply_overrides(preset, options.set)
-    known = settings_of(system) - {REUSED}
-    if REUSED in changed:
-        raise DataError(f"{REUSED} comes with a --teacher; leave it out.")
-    for name in set(changed) - known:
-        names = sorted(known | names_for(preset))
-        close = [FORMER[name]] if name in FORMER else get_close_matches(name, names) or names
-        raise DataError(f"--set {name}: {system} has no such setting; it has {', '.join(close)}.")
     settings = {**usual_settings(preset, system), **changed}
-    with torch.device("meta"):  # nothing takes memory there
-        build(system, 2, preset.front_end.num_bands, settings)
+    require_settings(system, preset, changed, settings)
     if on_features and options.teacher:
         raise DataError(f"{system} learns from labels; leave --teacher out.")
     if on_features and (preset.validation or preset.ema_decay or preset.schedule != "one-cycle"):
@@ -166,6 +158,31 @@ def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]
             "leave them out."
         )
     return preset, settings
+
+
+def require_settings(
+    system: str, preset: Preset, changed: Iterable[str], settings: Mapping[str, Any]
+) -> None:
+    """Refuse settings that the class of a system does not have, or cannot be built with.
+
+    Args:
+        system: a name of the registry.
+        preset: whose fields were taken out of ``changed``.
+        changed: the names that were asked for.
+        settings: all of them, with their values.
+
+    Raises:
+        DataError: if there are such.
+    """
+    known = settings_of(system) - {REUSED}
+    if REUSED in changed:
+        raise DataError(f"{REUSED} comes with a --teacher; leave it out.")
+    for name in set(changed) - known:
+        names = sorted(known | names_for(preset))
+        close = [FORMER[name]] if name in FORMER else get_close_matches(name, names) or names
+        raise DataError(f"--set {name}: {system} has no such setting; it has {', '.join(close)}.")
+    with torch.device("meta"):  # nothing takes memory there
+        build(system, 2, preset.front_end.num_bands, settings)
 
 
 def names_of(dataset: str) -> tuple[str, ...]:

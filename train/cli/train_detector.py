@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cry_model.audio import Recording
 from cry_model.frontend import FrontEnd
+from train.cli.fit import require_settings
 from train.cli.options import (
     Checkpoint,
     CorpusOptions,
@@ -19,6 +20,7 @@ from train.data.corpus import DataError, Item
 from train.data.datasets import challenge6, detector
 from train.data.tagger import NAME as tagger_name
 from train.data.tagger import Tagger, tag
+from train.fit.detector import require_steps
 from train.fit.devices import make_accelerator
 from train.fit.presets import DETECTOR, DETECTOR_SETTINGS, apply_overrides
 from train.fit.run import Experiment, Run
@@ -53,7 +55,11 @@ def run(options: TrainDetectorOptions) -> None:
     if options.data_root is None:
         raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
     preset, settings = apply_overrides(replace(DETECTOR, epochs=options.epochs), options.set)
-    settings = {**DETECTOR_SETTINGS, **settings}
+    changed, settings = settings, {**DETECTOR_SETTINGS, **settings}
+    require_settings(SYSTEM, preset, changed, settings)
+    require_steps(preset)
+    if not options.data_root.is_dir():
+        raise DataError(f"There is no folder {options.data_root}; give another --data-root.")
     tagger = Tagger(options.data_root / tagger_name)
     data = find_corpus(detector.NAME, options.data_root, options.cache, preset.front_end)
     print(describe_corpus(data))

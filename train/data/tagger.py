@@ -102,7 +102,10 @@ class Tagger:
             ) from None
         model, names = folder / "yamnet.tflite", folder / "class_map.csv"
         if not (model.exists() and names.exists()):
-            raise DataError(f"Put YAMNet's yamnet.tflite and class_map.csv into {folder}.")
+            raise DataError(
+                "Put YAMNet's yamnet.tflite (google/yamnet, for TensorFlow Lite) and its "
+                f"class_map.csv (github.com/tensorflow/models) into {folder}."
+            )
         self.interpreter = Interpreter(str(model), num_threads=1)
         self.interpreter.allocate_tensors()
         self.input = self.interpreter.get_input_details()[0]["index"]

@@ -245,9 +245,7 @@ def fit_detector(
     torch.manual_seed(seed)
     student = TaggedModel(model)
     weights = Weights(student, preset, torch.device("cpu"))
-    quarter, batches = preset.batch // 4, preset.samples_per_epoch // preset.batch
-    if not (quarter and batches):
-        raise DataError("A detector takes a batch of 4 or more, and samples_per_epoch above it.")
+    quarter, batches = require_steps(preset)
     hardness = torch.full((len(data.others.places),), 0.5)
     steps = preset.epochs * batches
     for step in tqdm(range(steps), desc=title, unit="step", mininterval=5):
@@ -274,6 +272,18 @@ def fit_detector(
             for r, p in zip(rows, found, strict=True):
                 hardness[r[:quarter]] = 0.5 * hardness[r[:quarter]] + 0.5 * (p + 0.02)
     return weights.outcome.model.eval()
+
+
+def require_steps(preset: Preset) -> tuple[int, int]:
+    """Return a quarter of a batch, and the batches of an epoch.
+
+    Raises:
+        DataError: if one is 0.
+    """
+    quarter, batches = preset.batch // 4, preset.samples_per_epoch // preset.batch
+    if not (quarter and batches):
+        raise DataError("A detector takes a batch of 4 or more, and samples_per_epoch above it.")
+    return quarter, batches
 
 
 def take_step(

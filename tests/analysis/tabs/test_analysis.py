@@ -151,6 +151,10 @@ def test_the_data_of_a_panel_is_json(found):
     [
         ("other", CELL, {}, "There is no panel 'other'; take one of made."),
         ("made", CellKey("esc10", "clip"), {}, "nothing for esc10/clip; it has donateacry/baby"),
+        (["made"], CELL, {}, "There is no panel"),
+        ("made", CellKey(None, ["clip"]), {}, "nothing for None/"),
+        ("made", CELL, "text", "Choices are an object"),
+        ("made", CELL, [1], "Choices are an object"),
         ("made", CELL, {"seed": 1}, "has no choice seed, but system, counts."),
         ("made", CELL, {"system": "x"}, f"has no system 'x'; take one of {ONE}, {OTHER}"),
         ("made", CELL, {"counts": "much"}, "has no counts 'much'; take one of False, True."),

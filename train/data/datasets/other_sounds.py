@@ -92,8 +92,8 @@ def read(root: Path) -> Corpus:
     found = sources(root / NAME)
     if not found:
         raise DataError(
-            f"There are no sounds in {root / NAME}; 'python -m train prepare {NAME}' fetches them "
-            "on Debian or Ubuntu."
+            f"There are no sounds in {root / NAME}; 'python -m train prepare {NAME} --data-root "
+            f"{root}' fetches them on Debian or Ubuntu."
         )
     items = []
     for (kind, source), paths in found.items():
@@ -178,8 +178,9 @@ def write(root: Path) -> None:
     """
     if missing := [n for n in ("apt-get", "dpkg-deb", "fluidsynth") if not shutil.which(n)]:
         raise DataError(
-            f"Without {', '.join(missing)} these sounds cannot be fetched; on Debian or Ubuntu "
-            "'apt-get install fluidsynth' provides what is missing."
+            f"Without {', '.join(missing)} these sounds cannot be fetched. Run this on Debian or "
+            "Ubuntu after 'apt-get install fluidsynth', in a container say, and copy "
+            f"{root / NAME} here."
         )
     if find_spec("mido") is None:
         raise DataError("Scores are written with 'mido': pip install -r requirements-dev.txt.")
