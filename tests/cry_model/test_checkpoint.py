@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation
-from cry_model.checkpoint import CONFIG, WEIGHTS, to_json, try_out, write_atomically
+from cry_model.checkpoint import BUNDLED, CONFIG, WEIGHTS, to_json, try_out, write_atomically
 from cry_model.detector import DEFAULT_DETECTOR
 from cry_model.hub import find_checkpoint
 from cry_model.registry import usual_config
