@@ -256,10 +256,10 @@ def score_windows(
         wave = wave.repeat(math.ceil(samples / len(wave)))[:samples]
     count = max(1, math.ceil((len(wave) - samples) / (step * c.hop)) + 1)
     wave = pad(wave, (0, (count - 1) * step * c.hop + samples - len(wave)))
-    looks = front_end.mel_power(wave).unfold(-1, frames, step).transpose(0, 1)
+    power = front_end.mel_power(wave).unfold(-1, frames, step).transpose(0, 1)
     answers = []
     for begin in range(0, count, BATCH):
-        logits = model(front_end.look(looks[begin : begin + BATCH])).float().log_softmax(-1)
+        logits = model(front_end.look(power[begin : begin + BATCH])).float().log_softmax(-1)
         others = torch.cat([logits[:, :label], logits[:, label + 1 :]], 1).logsumexp(1)
         answers.append(logits[:, label] - others)
         progress(min(1.0, (begin + BATCH) / count))

@@ -230,7 +230,7 @@ def pairs_won(pairs: Sequence[Wins], counts: Array, weights: Array) -> tuple[Arr
 def weighted(
     metric: str, labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
 ) -> Values:
-    """Prepare a metric of :data:`METRICS` for many weightings of the groups.
+    """Prepare a metric of :data:`METRICS` for many bootstrap weights of the groups.
 
     ``member`` (n,) is the number of each row's group, out of ``groups``.
     """

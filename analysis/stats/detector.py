@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from analysis.stats.runs import ResultsError
-from cry_model.records import percent, words
+from cry_model.records import Estimate, percent, words
 from cry_model.results import RUN, DamagedFileError, read_record
 
 Row = Mapping[str, str]
@@ -66,4 +66,4 @@ def _pairs(shares: Mapping[str, tuple[float, float]]) -> list[tuple[str, str, st
 
 
 def _interval(estimate: Mapping[str, float]) -> str:
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+    return str(Estimate(**estimate))

@@ -259,7 +259,7 @@ NO_RUNS = FoundRuns((), ())
 def find_runs(root: Path, strict: bool = True) -> FoundRuns:
     """Read ``run.json`` of every run below ``root``.
 
-    Pupils of a teacher, whose answers nobody has checked against labels, are left out, and so is
+    Students of a teacher, whose answers nobody has checked against labels, are left out, and so is
     what was fitted to answer another question: within a fold, or to labels that were permuted.
 
     Args:

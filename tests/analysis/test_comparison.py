@@ -28,7 +28,7 @@ def runs(tmp_path_factory):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_many_weightings_are_the_metric_of_each(metric):
+def test_bootstrap_weights_give_the_metric_of_each_resample(metric):
     rng = np.random.default_rng(5)
     labels, member = rng.choice(3, 80, p=[0.05, 0.7, 0.25]), rng.integers(12, size=80)
     p = rng.random((80, 3)).round(1)  # with many ties

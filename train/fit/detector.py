@@ -38,8 +38,8 @@ SHORT, SHORTEST = 0.4, 0.4  # share of the cries that are cut out of their windo
 AUXILIARY = 0.3  # weight of the teacher's groups in the loss
 HEARD, CERTAIN, ABSENT = 0.1, 0.3, 0.005  # the teacher's probability of a cry
 QUIET = 2e-3  # of a recording's peak: nothing is heard in a window below it
-SHARES = {"effects": 3.0, "words": 3.0, "android": 1.0, "instruments": 1.2, "bells": 0.7,
-          "choir": 0.5, "whistles": 0.5, "donateacry": 0.5}  # fmt: skip
+SHARES = {"effects": 3.0, "words": 3.0, "instruments": 1.2, "bells": 0.7, "choir": 0.5,
+          "whistles": 0.5, "donateacry": 0.5}  # fmt: skip
 SHARE = 0.25
 """How often windows of a kind of other sound are drawn, in relation to each other."""
 
@@ -66,7 +66,7 @@ class DetectorData:
         tags: the teacher's (windows, groups) for each clip.
         cry: the label of cries.
         kinds: of each clip.
-        strict: kinds whose recordings hold a cry for certain, by label.
+        strict: the kind whose recordings hold a cry for certain where the label says so.
 
     Raises:
         DataError: if there are no windows of cries, or none of other sounds.

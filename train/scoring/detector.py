@@ -173,7 +173,7 @@ def describe(score: DetectorScore) -> str:
         ("by YAMNet, with as many cries", score.tagger_false_accepts),
     ]
     lines = [f"threshold {score.threshold:.3f}, maybe from {score.maybe:.3f}"]
-    lines += [f"  {name:38} {e.value:.3f}  [{e.low:.3f}, {e.high:.3f}]" for name, e in rows]
+    lines += [f"  {name:38} {e}" for name, e in rows]
     own, theirs = score.alarms_per_hour
     delay = "most are missed" if score.delay is None else f"{score.delay:.1f}"
     lines += [

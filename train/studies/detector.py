@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cry_model.audio import Recording
-from cry_model.checkpoint import CheckpointConfig, save_checkpoint
+from cry_model.checkpoint import save_checkpoint
 from cry_model.detector import WIDTH, detect, probability_now, step_seconds
 from cry_model.frontend import FrontEnd, frame_power, resample
 from cry_model.results import write_predictions, write_run
@@ -132,21 +132,15 @@ def run_check(
         }
         if run.checkpoint:
             model = fit(np.arange(len(clips.items)), "all recordings")
-            config = CheckpointConfig(
-                experiment.system,
-                experiment.labels,
-                experiment.preset.front_end,
-                settings=dict(experiment.settings),
-                training={
-                    **experiment.training(),
-                    "seed": run.seeds[0],
-                    "licence": experiment.data.corpus.licence,
-                    "recordings": len(clips.items),
-                    "environment": results.environment(run.accelerator),
-                },
-                detector=found.record(),
-            )
-            save_checkpoint(run.checkpoint_folder, model, config, half=False)
+            training = {
+                **experiment.training(),
+                "seed": run.seeds[0],
+                "licence": experiment.data.corpus.licence,
+                "recordings": len(clips.items),
+                "environment": facts["environment"],
+            }
+            config = replace(experiment.checkpoint_config(training), detector=found.record())
+            save_checkpoint(run.checkpoint_folder, model, config)
             facts["external"] = accepted(Detection(model, front_end), external, found.threshold)
         write_run(run.results_folder, {**record, **facts})
     return found
@@ -154,7 +148,7 @@ def run_check(
 
 def accepted(detection: Detection, cries: Sequence[Item], threshold: float) -> dict[str, float]:
     """Return the share of the cries of each label that reach the threshold."""
-    reached = [detection.steps(*_sound(load_file(item))).max() >= threshold for item in cries]
+    reached = [detection.steps(_sound(load_file(item))).max() >= threshold for item in cries]
     labels = [item.label for item in cries]
     return pd.Series(reached, dtype=float).groupby(pd.Series(labels)).mean().to_dict()
 
@@ -237,7 +231,7 @@ def score_rows(
     left = CHANGED
     for i in rng.permutation(len(tested)):
         item = tested[i]
-        wave, _ = _sound(load(item))
+        wave = _sound(load(item))
         steps, tags = detection.steps(wave), tagger.cries(wave, RATE)
         facts = {
             "recording": item.recording,
@@ -259,7 +253,7 @@ def score_rows(
             continue
         left -= 1
         at = (float(tags.argmax()) + 1) * tagger.step  # the middle of the likeliest window
-        under, _ = _sound(load(others[rng.integers(len(others))]))
+        under = _sound(load(others[rng.integers(len(others))]))
         for condition, sound in conditions(wave, at, under, rng):
             yield {
                 **facts,
@@ -271,9 +265,9 @@ def score_rows(
             }
 
 
-def _sound(recording: Recording) -> tuple[Tensor, int]:
-    """Return (samples,) at :data:`~train.data.tagger.RATE`, and that rate."""
-    return resample(recording.waveform, recording.sample_rate, RATE, WIDTH), RATE
+def _sound(recording: Recording) -> Tensor:
+    """Return (samples,) at :data:`~train.data.tagger.RATE`."""
+    return resample(recording.waveform, recording.sample_rate, RATE, WIDTH)
 
 
 def to_level(wave: Tensor) -> Tensor:

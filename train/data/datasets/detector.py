@@ -14,7 +14,7 @@ speech by speaker, packages by voice or folder, synthetic sounds by number.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,7 +48,9 @@ def read(root: Path) -> Corpus:
         DataError: if one of them is missing.
     """
     found = other_sounds.read(root).items
-    items = (*_uploads(root), *_android(root), *_esc10(root), *_spoken(root), *found, *_made())
+    uploads = tuple(_uploads(root))
+    android = _android(root, {item.recording.partition("/")[2].lower() for item in uploads})
+    items = (*uploads, *android, *_esc10(root), *_spoken(root), *found, *_made())
     licences = (
         donateacry.LICENCE, esc10.LICENCE, joined_speech.LICENCE, other_sounds.LICENCE,
     )  # fmt: skip
@@ -85,17 +87,12 @@ def _uploads(root: Path) -> Iterator[Item]:
         yield _item(item.path, APP_CRY, item.recording, item.group, fold)
 
 
-def _android(root: Path) -> Iterator[Item]:
-    """Return the uploads of :data:`ANDROID` that are in neither other folder, without a label.
+def _android(root: Path, known: Collection[str]) -> Iterator[Item]:
+    """Return the uploads of :data:`ANDROID` whose names are not ``known``, without a label.
 
     Raises:
         DataError: if there are none.
     """
-    known = {
-        item.recording.lower()
-        for corpus in (donateacry_ios, donateacry)
-        for item in corpus.read(root).items
-    }
     files = sorted((root / ANDROID).glob("*.3gp"))
     if not files:
         raise DataError(
