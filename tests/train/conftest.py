@@ -20,6 +20,7 @@ from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
 from train.fit.state import TrainingState
 from train.fit.trainer import TrainingData, fit
+from train.publish.hub import PAUSES
 
 BABIES, CLIPS = 3, 2  # of each label
 
@@ -105,3 +106,12 @@ def hub(everything):
     """That Hub, empty again."""
     everything[0].reset()
     return everything[0]
+
+
+@pytest.fixture
+def quick(everything):
+    """The client with pauses that a test can wait for."""
+    code = "import train.publish.hub; train.publish.hub.PAUSES, answer = {}, None"
+    everything[1].python(code.format((0.01, 0.02, 0.03)))
+    yield
+    everything[1].python(code.format(PAUSES))
