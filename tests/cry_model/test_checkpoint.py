@@ -20,6 +20,7 @@ from cry_model.checkpoint import BUNDLED, CONFIG, WEIGHTS, to_json, try_out, wri
 from cry_model.detector import DEFAULT_DETECTOR
 from cry_model.hub import find_checkpoint
 from cry_model.registry import usual_config
+from tests.stand_ins import AGREEMENT
 
 LABELS = ("belly_pain", "hungry", "tired")
 EVALUATION = Evaluation(
@@ -29,9 +30,8 @@ EVALUATION = Evaluation(
 
 
 def config(system="improved-ecapa-tdnn", **changes):
-    return CheckpointConfig(
-        system, LABELS, usual_config(system), training={"seed": 0}, evaluation=EVALUATION, **changes
-    )
+    records = {"training": {"seed": 0}, "evaluation": EVALUATION, "agreement": AGREEMENT}
+    return CheckpointConfig(system, LABELS, usual_config(system), **{**records, **changes})
 
 
 @pytest.fixture
@@ -231,6 +231,8 @@ def test_a_file_that_may_not_be_read_or_is_larger_than_any_system(saved, name, m
         {"front_end": {"sample_rate": "8"}},
         {"evaluation": {"dataset": "d"}},
         {"evaluation": {**asdict(EVALUATION), "support": {}}},
+        {"agreement": {k: v for k, v in asdict(AGREEMENT).items() if k != "gain"}},
+        {"agreement": {**asdict(AGREEMENT), "agreement": {"value": 1, "low": "x", "high": 1}}},
         {"labels": "abc"},
         {"labels": ["a", "a", "b"]},
         {"training": None},
