@@ -209,11 +209,7 @@ def test_what_cannot_be_read_counts_as_nothing(mine, refused, spoilt, said):
 @pytest.mark.parametrize(
     ("groups", "more", "said"),
     [
-        (
-            {"hungry": "aabbcc", "tired": "ee"},
-            (),
-            ("learns from has the label 'hungry' alone", "--folds"),
-        ),
+        ({"hungry": "aabbcc", "tired": "ee"}, (), f"learns from has {ALONE}"),
         # Each label has two groups: one is tested, the other held back.
         ({"hungry": "aabbccddee", "tired": "fg"}, ("validation=0.5",), ALONE),
     ],
