@@ -202,13 +202,6 @@ def test_a_length_just_too_short_is_not_rounded_up():
         audio.load(SOUND[:7_999], RATE)
 
 
-def test_require_sound():
-    for silent in ([], [0.0] * 9, [1.0] * 9, [9e-4, -9e-4]):
-        with pytest.raises(audio.SilentAudioError):
-            audio.require_sound(torch.tensor(silent))
-    audio.require_sound(torch.tensor([1.1e-3, -1.1e-3]) + 0.5)
-
-
 def noisy_tone(seconds: float) -> np.ndarray:
     """At 48 kHz; the noise keeps codecs from packing all of it into a few bytes."""
     samples = tone(48_000, seconds)
