@@ -14,18 +14,19 @@ def touch(*paths: Path) -> None:
         path.touch()
 
 
-def cry(seed, seconds=4.0, rate=RATE, hz=400.0):
-    """Harmonics of about ``hz`` with a melody, a loudness and a noise of the seed's own.
+def cry(seed, seconds=4.0, rate=RATE, hz=None):
+    """Harmonics of about ``hz`` with a rhythm, a melody and a noise of the seed's own.
 
     (samples,) float32. A synthesised cry sounds better and takes a hundred times as long.
     """
     rng, t = np.random.default_rng(seed), np.arange(round(seconds * rate)) / rate
-    melody, loudness = rng.uniform((0.8, 0.02), (1.25, 0.2), (400, 2)).T
-    every = 0.25 * np.arange(400)  # s
-    phase = 2 * np.pi * hz * np.cumsum(np.interp(t, every, melody)) / rate
-    voice = sum(np.sin(k * phase) / k for k in (1, 2, 3, 4))
-    noise = 0.01 * rng.standard_normal(len(t))
-    return (np.interp(t, every, loudness) * voice + noise).astype(np.float32)
+    times = np.cumsum(rng.uniform(0.05, 0.3, 800))  # s
+    melody, *loudness = rng.uniform(0, 1, (6, 800))
+    hz = (hz or 250 + 60 * (seed % 7)) * (0.7 + 0.7 * np.interp(t, times, melody))
+    phase, wave = 2 * np.pi * np.cumsum(hz) / rate, 0.01 * rng.standard_normal(len(t))
+    for k, curve in enumerate(loudness, 1):
+        wave += 0.2 * np.interp(t, times, curve) ** 2 * np.sin(k * phase)
+    return wave.astype(np.float32)
 
 
 def write(path: Path, waveform, rate=RATE) -> Path:

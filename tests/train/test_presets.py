@@ -127,7 +127,7 @@ WRONG = {
         "rse": (1, None, "maybe"), "token_bias": (math.inf, math.nan, "abc"),
     },
     "ecapa-tdnn": dict.fromkeys(("scale", "mfa_channels", "bottleneck", "embedding"), (0, 10**9)),
-    "feature-mlp": {"members": (0, 10**9), "hidden": (0, 10**9), "dropout": (1.5, -1, "abc")},
+    "feature-mlp": {"members": (0, 3, 10**9), "hidden": (0, 10**9), "dropout": (1.5, -1, "abc")},
     "resnet18": {"channels": (64,), "num_classes": (3,)},
 }  # fmt: skip
 
@@ -163,7 +163,8 @@ def test_no_run_that_is_committed_lies_outside(folder):
 def test_what_is_usual_depends_on_system_and_corpus():
     assert usual_preset("feature-mlp", "esc10") is FEATURES
     assert usual_preset("resnet18", "donateacry") is BEST
-    assert usual_preset("resnet18", "esc10") is WIDE
+    for corpus in ("esc10", "challenge6_cuts"):
+        assert usual_preset("resnet18", corpus) is WIDE
     assert usual_settings(WIDE, "improved-ecapa-tdnn-no-rse") == BEST_SETTINGS
     assert usual_settings(BEST, "ecapa-tdnn") == usual_settings(PAPER, "improved-ecapa-tdnn") == {}
 

@@ -27,7 +27,6 @@ from train.fit.trainer import (
     LOSS,
     RECALL,
     DeviceDataset,
-    EarlyStopping,
     TrainingData,
     schedule,
     score,
@@ -157,9 +156,6 @@ def test_training_hears_what_the_classifier_hears(clips):
     assert torch.equal(clips.pieces(front_end, 0).waveforms, front_end.cut(clip).waveforms)
 
 
-# Several pieces of a recording, of which the one most like the first class is learnt from
-
-
 # Early stopping looks at held-back recordings of the training part, and never at a test fold
 
 
@@ -185,19 +181,6 @@ def test_the_score_is_that_of_scikit_learn(clips):
     assert found[RECALL] == pytest.approx(recall)
     normal, weights = expected / expected.sum(1, keepdims=True), 1 / np.bincount(labels)[labels]
     assert found[LOSS] == pytest.approx(log_loss(labels, normal, sample_weight=weights), rel=1e-6)
-
-
-def test_the_best_weights_are_kept_and_patience_ends():
-    stopping, model = EarlyStopping(patience=2), Fixed([0.0] * 5)
-    for loss, enough in ((1.0, False), (0.8, False), (0.9, False), (0.8, True)):
-        with torch.no_grad():
-            model.logits.fill_(loss)
-        stopping.update(loss, model)
-        assert stopping.stop == enough
-    assert stopping.best["logits"].tolist() == pytest.approx([0.8] * 5)
-    resumed = EarlyStopping(patience=2)
-    vars(resumed).update(stopping.state())
-    assert (resumed.stop, resumed.best_loss) == (True, 0.8)
 
 
 def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitted):
