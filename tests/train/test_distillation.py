@@ -27,15 +27,14 @@ from train.__main__ import main
 from train.data.cache import with_unlabelled
 from train.data.clips import Prepared, load_clips
 from train.data.corpus import Corpus, DataError
-from train.data.datasets import DATASETS, donateacry
+from train.data.datasets import DATASETS
 from train.data.datasets import unlabelled as cries
 from train.data.datasets.donateacry import LABELS
 from train.data.datasets.donateacry_ios import NAME as IOS
-from train.fit import cross_validation, trainer
+from train.fit import trainer
 from train.fit.distillation import compare, load_start, load_teacher
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST, BEST_SETTINGS, DISTIL
-from train.fit.run import Experiment, Run
 from train.fit.trainer import TrainingData
 from train.scoring.calibration import calibrate
 
@@ -141,29 +140,6 @@ def test_the_command_distils_and_says_from_whom(checkpoint, finished_fit, made_u
     tables = [pd.read_csv(out / RESULTS / "predictions.csv") for out in (tmp_path, finished_fit)]
     assert (tables[0]["recording"] == tables[1]["recording"]).all()
     assert (tables[0]["p_hungry"] - tables[1]["p_hungry"]).abs().max() > 1e-4
-
-
-def test_an_unlabelled_recording_of_a_tested_baby_is_not_learnt_from(
-    clips, accelerator, tmp_path, teacher, monkeypatch
-):
-    named = enumerate(clips.items)
-    items = [replace(item, label=None if i % 2 else item.label) for i, item in named]
-    labels = torch.where(torch.arange(30) % 2 == 0, clips.labels, -1)
-    clips = replace(clips, items=tuple(items), labels=labels)
-    data = Prepared(Corpus(donateacry.NAME, LABELS, clips.items, ""), clips)
-    experiment = Experiment(SYSTEM, data, "baby", QUICK, 3, accelerator, teacher=teacher())
-    run, learnt_from = Run(experiment, (0,), tmp_path), []
-    monkeypatch.setattr(
-        trainer, "fit", lambda model, _front, data, *_: learnt_from.append(data) or model.eval()
-    )
-    cross_validation.cross_validate(run, FrontEnd(QUICK.front_end))
-    table = pd.read_csv(run.results_folder / "predictions.csv")
-    assert table["recording"].nunique() == 15  # only what has a label is tested
-    for fold, data in enumerate(learnt_from):
-        tested = set(table.loc[table["fold"] == fold, "group"])
-        learnt = [item.group for item in data.clips.items]
-        assert not tested & set(learnt)
-        assert len(learnt) == 30 - 2 * len(tested)  # labelled and unlabelled of all others
 
 
 # A student of cries that nobody labelled: measured by how far it agrees with its teacher

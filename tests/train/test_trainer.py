@@ -1,8 +1,10 @@
 """The loop on synthetic audio: it learns, repeats itself, stops in time, or says why it cannot."""
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, log_loss
@@ -15,8 +17,8 @@ from cry_model.checkpoint import WEIGHTS, CheckpointConfig, load_checkpoint, sav
 from cry_model.registry import ON_SPECTROGRAMS
 from tests.train.small_fit import SYSTEM
 from train.data.clips import Prepared
-from train.data.datasets import donateacry
-from train.data.splits import split
+from train.data.corpus import Corpus
+from train.data.datasets.donateacry import LABELS
 from train.fit import cross_validation, trainer
 from train.fit.final import MAX_FP16_ERROR, as_float16, fp16_error
 from train.fit.predict import TrainingError, piece_probabilities
@@ -195,25 +197,31 @@ def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitte
     assert found[LOSS] == pytest.approx(min(losses), rel=1e-4)
 
 
-def test_what_is_watched_is_of_the_training_part_alone(
-    made_up_root, clips, accelerator, tmp_path, monkeypatch
+def test_what_is_learnt_and_watched_is_of_the_training_part_alone(
+    clips, accelerator, tmp_path, monkeypatch
 ):
-    corpus, learnt_from = donateacry.read(made_up_root), []
-    experiment = Experiment("ecapa-tdnn", Prepared(corpus, clips), "baby", WATCHED, 3, accelerator)
-    monkeypatch.setattr(
-        trainer, "fit", lambda model, _front, data, *_: learnt_from.append(data) or model.eval()
-    )
+    """Also of what has no label, a third of all: it is learnt, not watched or tested."""
+    items, labels = list(clips.items), clips.labels.clone()
+    items[::3], labels[::3] = (replace(item, label=None) for item in items[::3]), -1
+    clips = replace(clips, items=tuple(items), labels=labels)
+    data = Prepared(Corpus("mine", LABELS, clips.items, ""), clips)
+    teacher = Mock(reused=False, facts=dict, overlaps_training_data=lambda *_: False)
+    experiment = Experiment(SYSTEM, data, "baby", WATCHED, 3, accelerator, teacher=teacher)
+    fitted = Mock(side_effect=lambda model, *_: model.eval())
+    monkeypatch.setattr(trainer, "fit", fitted)
     run = Run(experiment, (0,), tmp_path)
     cross_validation.cross_validate(run, FrontEnd(WATCHED.front_end))
-    fold_of = split(clips.items, "baby", 3, 0)
-    assert len(learnt_from) == 3
-    for fold, data in enumerate(learnt_from):
-        tested = {i.group for i, f in zip(clips.items, fold_of, strict=True) if f == fold}
-        watched, learnt = ({i.group for i in c.items} for c in (data.validation, data.clips))
+    table = pd.read_csv(run.results_folder / "predictions.csv")
+    assert table["recording"].nunique() == 20  # of 30
+    assert fitted.call_count == 3
+    for fold, call in enumerate(fitted.call_args_list):
+        given, tested = call.args[2], set(table.loc[table["fold"] == fold, "group"])
+        watched, learnt = ({i.group for i in c.items} for c in (given.validation, given.clips))
         assert watched
-        assert learnt
         assert not (watched & learnt) | ((watched | learnt) & tested)
-        assert watched | learnt | tested == {item.group for item in clips.items}
+        assert watched | learnt | tested == {item.group for item in items}
+        assert None in {item.label for item in given.clips.items}
+        assert None not in {item.label for item in given.validation.items}
 
 
 # Weights in 16 bits: only where no answer changes noticeably, and measured, not assumed
