@@ -6,7 +6,6 @@ import torch
 
 import cry_model
 from cry_model.registry import MEBI, get_system, measure, table
-from cry_model.resnet import single_channel
 
 SYSTEMS = cry_model.list_models()
 BANDS = {name: get_system(name).num_bands for name in SYSTEMS}
@@ -198,15 +197,7 @@ def test_ecapa_tdnn_embedding_equals_an_independent_implementation():
     np.testing.assert_allclose(ours.numpy(), theirs, atol=1e-5, rtol=1e-5)
 
 
-def test_resnet18_has_torchvisions_names_and_takes_its_weights_for_grey_images():
-    model = cry_model.build_model("resnet18", 1000).eval()
-    names = set(model.state_dict())
+def test_resnet18_has_the_parameters_that_torchvisions_has():
+    names = set(cry_model.build_model("resnet18").state_dict())
     assert {"conv1.weight", "layer1.0.bn2.running_var", "layer2.0.downsample.1.bias"} <= names
     assert len(names) == 122  # as many as torchvision's
-    public = {**model.state_dict(), "conv1.weight": torch.randn(64, 3, 7, 7)}
-    model.load_state_dict(single_channel(public), strict=True)
-    grey = features(1, 61, 40)
-    expected = torch.nn.functional.conv2d(
-        grey[:, None].expand(-1, 3, -1, -1), public["conv1.weight"], stride=2, padding=3
-    )
-    torch.testing.assert_close(model.conv1(grey[:, None]), expected, rtol=1e-4, atol=1e-4)
