@@ -30,7 +30,9 @@ EVALUATION = Evaluation(
 
 
 def config(system="improved-ecapa-tdnn", **changes):
+    small = {"channels": 16, "stages": 1} if system == "improved-ecapa-tdnn" else {}
     records = {"training": {"seed": 0}, "evaluation": EVALUATION, "agreement": AGREEMENT}
+    records["settings"] = small
     return CheckpointConfig(system, LABELS, usual_config(system), **{**records, **changes})
 
 
@@ -101,7 +103,7 @@ def test_weights_that_do_not_fit_are_refused(saved, change):
 
 
 DAMAGE = {
-    **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 1, 7, 8, 9, 1000, 10**6, -1)},
+    **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 1, 7, 8, 9, 1000, 10**4, -1)},
     **{
         f"header of {n}": lambda c, n=n: n.to_bytes(8, "little") + c[8:]
         for n in (0, 2**21, 2**31, 2**60, 2**64 - 1)
@@ -113,7 +115,7 @@ DAMAGE = {
     "Git LFS": lambda c: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
     "no JSON": lambda c: c[:8] + b"[" + c[9:],
     "another name": lambda c: c.replace(b'"stem.0.bias"', b'"stem.0\\nbia"'),
-    "huge shape": lambda c: c.replace(b'"shape":[128]', b'"shape":[9e9]'),
+    "huge shape": lambda c: c.replace(b'"shape":[16]', b'"shape":[9e9]'),
 }
 
 
@@ -127,15 +129,15 @@ def test_damaged_weights_are_refused(saved, damage):
 @pytest.mark.parametrize(
     "tensor",
     [
-        torch.full((128,), math.nan),
-        torch.full((128,), math.inf).half(),
-        torch.cat([torch.zeros(127), torch.tensor([-math.inf])]).bfloat16(),
-        torch.full((128,), 1e300, dtype=torch.float64),  # in float32 infinite
-        torch.zeros(128, dtype=torch.int64),
-        torch.zeros(128, dtype=torch.bool),
-        torch.zeros(128, dtype=torch.float8_e4m3fn),
-        torch.zeros(128, dtype=torch.complex64),
-        torch.zeros(1, 128),
+        torch.full((16,), math.nan),
+        torch.full((16,), math.inf).half(),
+        torch.cat([torch.zeros(15), torch.tensor([-math.inf])]).bfloat16(),
+        torch.full((16,), 1e300, dtype=torch.float64),  # in float32 infinite
+        torch.zeros(16, dtype=torch.int64),
+        torch.zeros(16, dtype=torch.bool),
+        torch.zeros(16, dtype=torch.float8_e4m3fn),
+        torch.zeros(16, dtype=torch.complex64),
+        torch.zeros(1, 16),
         torch.zeros(()),
     ],
     ids=lambda tensor: f"{tensor.dtype} {[*tensor.shape]}",
