@@ -273,7 +273,7 @@ def trust_html(prediction: Prediction, record: DetectorRecord | None = None) -> 
 
 def downloads_html(prediction: Prediction) -> str:
     """Write the links to the answer as JSON and to its pieces as CSV."""
-    document = to_json(prediction.to_dict(anyway=True))
+    document = to_json(prediction.to_dict(full=True))
     return (
         '<p class="downloads">'
         + data_link("Download JSON", "cry.json", "application/json", document)

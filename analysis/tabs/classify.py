@@ -171,28 +171,28 @@ def card_values(cards: Mapping[str, Card]) -> list[Any]:
 def offer_predict(models: Sequence[Model], source: gr.Audio, detector: CryDetector | None) -> None:
     """Offer ``/predict`` to programs: one model's answer as data."""
 
-    def predict(file: str | None, model: str, anyway: bool) -> dict[str, Any]:
-        """Whether it is a cry, the cries, label, probabilities and measured trust.
+    def predict(file: str | None, model: str, full: bool) -> dict[str, Any]:
+        """Whether it is a cry, the cries, the labels that cannot be ruled out, probabilities.
 
         Args:
             file: the recording.
-            model: name of the model; by default the first.
-            anyway: whether to tell label and probabilities of what is no cry, too.
+            model: name of the model; by default the first that knows such recordings.
+            full: whether to tell all that is known, whatever the answer.
         """
         try:
             with needing(file):
-                chosen = find(models, model)
-                answer = classify_all((chosen,), file, detector).answers[chosen.name]
+                asked = (find(models, model),) if model else models
+                chosen, answer = classify_all(asked, file, detector).chosen(asked)
         except UnknownModelError as error:
             answer = str(error)
         if isinstance(answer, str):
             raise gr.Error(answer, print_exception=False)
-        return answer.to_dict(anyway)
+        return {"model": chosen.name, **answer.to_dict(full)}
 
-    name = gr.Textbox(models[0].name, label="model", visible=False)
-    anyway = gr.Checkbox(False, label="anyway", visible=False)
+    name = gr.Textbox("", label="model", visible=False)
+    full = gr.Checkbox(False, label="full", visible=False)
     gr.Button(visible=False).click(
-        predict, [source, name, anyway], gr.JSON(visible=False), api_name="predict"
+        predict, [source, name, full], gr.JSON(visible=False), api_name="predict"
     )
 
 
@@ -209,19 +209,18 @@ def classify(
     Args:
         models: all of them answer, so that the file is not needed again.
         file: the recording; None shows the invitation.
-        name: whose answer to show; None for the first model's.
+        name: whose answer to show; None for that of the first that knows such recordings.
         session: what was kept of an earlier recording; if of this one, the file is not read.
         detector: see :func:`~analysis.session.classify_all`.
         report: the same.
     """
-    model = find(models, name)
     if file is None:
         return EMPTY, {}, None
     if session is None or session.file != file:
         if not Path(file).exists():
             return error_html(NO_LONGER_KEPT), {}, None
         session = classify_all(models, file, detector, report)
-    answer = session.answers[model.name]
+    model, answer = session.chosen(models, name)
     if session.display is None or isinstance(answer, str):
         return error_html(str(answer)), {}, session
     record = None if detector is None else detector.config.detector

@@ -266,16 +266,6 @@ def test_the_figures_of_no_cry_say_if_it_were_a_cry(nothing):
         assert all(card.heading.startswith(IF_A_CRY) for card in explained.values())
 
 
-def test_who_reads_the_label_of_no_cry_alone_is_not_fooled(nothing):
-    answer, *_ = nothing[0]
-    told = answer.to_dict()
-    assert (told["label"], told["probabilities"], told["pieces"]) == (None, {}, [])
-    assert (told["is_cry"], told["prediction_set"]) == (False, None)
-    assert told["answer"]["kind"] == "not_a_cry"
-    assert answer.to_dict(anyway=True)["label"] == answer.label
-    assert replace(answer, track=None).to_dict()["label"] == answer.label
-
-
 def test_a_cry_is_not_folded_and_without_a_detector_nothing_is(tmp_path, models, detector):
     html = classify(models, str(write(tmp_path / "cry.wav", cry(5))), detector=detector)[0]
     assert HEADING not in html
