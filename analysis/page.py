@@ -29,7 +29,8 @@ DESCRIPTION = f"{ENGLISH('question')} {ENGLISH('modest')}"
 HEAD = f"""<meta name="description" content="{DESCRIPTION}">
 <meta property="og:title" content="{TITLE}">
 <meta property="og:description" content="{DESCRIPTION}">
-<meta name="theme-color" content="#0f766e">"""
+<meta name="theme-color" content="#0f766e">
+<style>@media (max-width: 600px) {{ footer .divider {{ display: none; }} }}</style>"""
 # The theme is remembered once it was chosen; a link opens a tab by ?tab=, and each tab has its own.
 SWITCH_THEME = """() => {
   const dark = document.body.classList.toggle("dark");

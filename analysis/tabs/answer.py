@@ -13,7 +13,7 @@ from analysis.words import ENGLISH, Words
 from cry_model.calibration import Calibration, one_of
 from cry_model.checkpoint import to_json
 from cry_model.detector import DetectionScores, clock
-from cry_model.prediction import Prediction
+from cry_model.prediction import INSTEAD, Prediction
 from cry_model.records import (
     UNMEASURED,
     Agreement,
@@ -114,7 +114,6 @@ def answer_html(
     record: DetectorRecord | None = None,
     say: Words = ENGLISH,
     spark: str = "",
-    another: bool = False,
 ) -> str:
     """Write the card and the folds that need no figure.
 
@@ -123,13 +122,11 @@ def answer_html(
         record: what was measured of the cry detector.
         say: the visitor's language; the folds are in English.
         spark: a digit for each moment, its loudness; the browser may keep it, if asked to.
-        another: whether the usual model cannot judge this recording.
     """
     answer = prediction.answer
-    notes = [say("another")] if another else []
-    if prediction.cautions and not prediction.outside:
-        notes.append(say("less_sure"))
-    parts = [headline_html(prediction, say), *(f"<p>{escape(note)}</p>" for note in notes)]
+    parts = [headline_html(prediction, say)]
+    if INSTEAD in prediction.cautions:
+        parts.append(f"<p>{escape(say('another'))}</p>")
     if answer.labels:
         parts.append(f'<p class="right">{escape(_right(prediction.evaluation, say))}</p>')
     if answer.kind != "not_a_cry":
@@ -156,24 +153,25 @@ def error_html(sentence: str) -> str:
 def headline_html(prediction: Prediction, say: Words = ENGLISH) -> str:
     """Write what the answer comes down to, by the number of labels that it names."""
     answer, labels = prediction.answer, prediction.answer.labels
-    lines: list[str] = []
-    above, heading = "", say("cannot")
+    few = len(labels) <= FEW
+    ruled_out = say.listing([x for x in prediction.probabilities if x not in labels])
+    above, lines = "", []
     if answer.kind == "not_a_cry":
         heading, lines = say("not_a_cry"), [say("again.near")]
     elif answer.kind == "maybe_cry":
         heading, lines = say("maybe_cry"), [say("closer")]
         if labels:
-            lines.append(f"{say('if')} {say.listing(labels[:FEW])}")
+            told = say("if", labels=say.listing(labels))
+            lines.append(told if few else say("if.unlikely", labels=ruled_out))
     elif answer.reason is not None:
-        lines = [say(f"reason.{answer.reason.replace(' ', '_')}")]
-    elif len(labels) > FEW:
-        heading = say("unclear")
+        heading, lines = say("cannot"), [say(f"reason.{answer.reason.replace(' ', '_')}")]
     else:
-        above, heading = say("maybe" if labels[1:] else "most"), say.label(labels[0])
-        lines = [say("also", labels=say.listing(labels[1:]))] if labels[1:] else []
-    if answer.kind == "set" and prediction.prediction_set is not None:
-        ruled_out = [label for label in prediction.probabilities if label not in labels]
-        lines.append(say("unlikely", labels=say.listing(ruled_out)))
+        heading = say.label(labels[0]) if few else say("unclear")
+        if few:
+            above = say("maybe" if labels[1:] else "most")
+            lines = [say("also", labels=say.listing(labels[1:]))] if labels[1:] else []
+        if prediction.prediction_set is not None:
+            lines.append(say("unlikely", labels=ruled_out))
     html = f'<p class="above">{escape(above)}</p>' if above else ""
     return f"{html}<h2>{escape(heading)}</h2>" + "".join(f"<p>{escape(x)}</p>" for x in lines)
 
@@ -238,7 +236,7 @@ def measured(prediction: Prediction, record: DetectorRecord | None) -> Iterator[
         yield f"<p>{no_cry_text(prediction.track)}</p>"
     for sentence in prediction.cautions:
         yield f'<p class="caution">{escape(sentence)}</p>'
-    lines = [UNLIKE] if prediction.cautions else []
+    lines = [UNLIKE] if prediction.outside else []
     if prediction.calibration is not None:
         lines.append(calibration_text(prediction.calibration))
     if prediction.evaluation is not None:
@@ -301,7 +299,7 @@ def _said(others: Mapping[str, Prediction]) -> Iterator[str]:
 
 def downloads_html(prediction: Prediction) -> str:
     """Write the answer as JSON and its pieces as CSV; both files are in their links."""
-    document = to_json(prediction.to_dict(anyway=True))
+    document = to_json(prediction.to_dict(full=True))
     return (
         '<p class="downloads">'
         + data_link("Download JSON", "cry.json", "application/json", document)

@@ -109,7 +109,7 @@ def told(
     """Return the answer's HTML: that of the named model, or of the one that fits the recording."""
     if session is None:
         return error_html(NO_LONGER_KEPT)
-    answer = session.answers[find(models, name).name]
+    _, answer = session.chosen(models, name)
     if session.display is None or isinstance(answer, str):
         return error_html(str(answer))
     record = None if detector is None else detector.config.detector
@@ -226,35 +226,34 @@ def _answer(
     """Return the model that answers and its answer; None if there is none, or no more."""
     if session is None or session.display is None:
         return None
-    model = find(models, name)
-    answer = session.answers[model.name]
+    model, answer = session.chosen(models, name)
     return (model, answer) if isinstance(answer, Prediction) else None
 
 
 def offer_predict(models: Sequence[Model], detector: CryDetector | None) -> None:
     """Offer ``/predict`` to programs: one model's answer as data."""
 
-    def predict(file: str | None, model: str, anyway: bool) -> dict[str, Any]:
-        """Whether it is a cry, the cries, what they may mean, and how far to trust that.
+    def predict(file: str | None, model: str, full: bool) -> dict[str, Any]:
+        """Whether it is a cry, the cries, the labels that cannot be ruled out, probabilities.
 
         Args:
             file: the recording.
-            model: name of the model; by default the one that fits the recording.
-            anyway: whether to answer even for what is no cry.
+            model: name of the model; by default the first that knows such recordings.
+            full: whether to tell all that is known, whatever the answer.
         """
         try:
             with needing(file):
-                chosen = find(models, model)
-                answer = classify_all((chosen,), file, detector).answers[chosen.name]
+                asked = (find(models, model),) if model else models
+                chosen, answer = classify_all(asked, file, detector).chosen(asked)
         except UnknownModelError as error:
             answer = str(error)
         if isinstance(answer, str):
             raise gr.Error(answer, print_exception=False)
-        return answer.to_dict(anyway)
+        return {"model": chosen.name, **answer.to_dict(full)}
 
     file = gr.Audio(type="filepath", label="file", visible=False)
     name = gr.Textbox("", label="model", visible=False)
-    anyway = gr.Checkbox(False, label="anyway", visible=False)
+    full = gr.Checkbox(False, label="full", visible=False)
     gr.Button(visible=False).click(
-        predict, [file, name, anyway], gr.JSON(visible=False), api_name="predict"
+        predict, [file, name, full], gr.JSON(visible=False), api_name="predict"
     )

@@ -24,6 +24,7 @@ from analysis.page import build_page, header
 from analysis.tabs.about import about, about_detector
 from analysis.tabs.answer import calibration_text, detector_text
 from cry_model import CheckpointError, CryClassifier, CryDetector, load_checkpoint
+from cry_model.checkpoint import BUNDLED as FOLDERS
 from cry_model.checkpoint import CONFIG, WEIGHTS
 from cry_model.detector import DEFAULT_DETECTOR
 from tests.stand_ins import DETECTOR_RECORD, write_detector
@@ -40,7 +41,7 @@ def without_answer(folder):
 
 
 def test_all_are_there_in_order_under_their_names_without_a_detector_of_their_own(models):
-    assert [model.name for model in models] == [entry.folder for entry in BUNDLED]
+    assert [model.name for model in models] == [entry.name for entry in BUNDLED]
     assert [model.label for model in models] == [
         "Six classes of the paper: improved ECAPA-TDNN",
         "Six classes of the paper: feature MLP",
@@ -53,7 +54,7 @@ def test_all_are_there_in_order_under_their_names_without_a_detector_of_their_ow
 def test_whatever_is_bundled_is_offered_or_is_the_detector():
     assert {path.parent.name for path in CHECKPOINTS.glob(f"*/{CONFIG}")} == {
         DEFAULT_DETECTOR.name,
-        *OWN,
+        *map(FOLDERS.__getitem__, OWN),
     }
     assert isinstance(load_detector(), CryDetector)
 
@@ -61,7 +62,7 @@ def test_whatever_is_bundled_is_offered_or_is_the_detector():
 def test_the_detector_is_loaded_or_the_page_does_without(tmp_path, caplog):
     assert load_detector(tmp_path / "none") is None
     assert not caplog.text
-    shutil.copytree(CHECKPOINTS / OWN[-1], tmp_path / "no detector")
+    shutil.copytree(CHECKPOINTS / FOLDERS[OWN[-1]], tmp_path / "no detector")
     folder = write_detector(tmp_path)
     assert load_detector(folder).threshold == DETECTOR_RECORD.threshold
     without_answer(folder)
@@ -74,8 +75,8 @@ def test_the_detector_is_loaded_or_the_page_does_without(tmp_path, caplog):
 def test_the_page_works_with_those_that_are_there(tmp_path, caplog):
     with pytest.raises(CheckpointError, match=r"^There is no checkpoint"):
         load_bundled(tmp_path)
-    shutil.copytree(CHECKPOINTS / OWN[-1], tmp_path / OWN[-1])
-    damaged = tmp_path / BUNDLED[0].folder
+    shutil.copytree(CHECKPOINTS / FOLDERS[OWN[-1]], tmp_path / FOLDERS[OWN[-1]])
+    damaged = tmp_path / FOLDERS[OWN[0]]
     damaged.mkdir()
     (damaged / CONFIG).write_text("{}")
     (damaged / WEIGHTS).touch()
@@ -124,7 +125,7 @@ def test_a_folder_comes_first_and_the_header_names_it(other):
 
 
 def test_a_copy_of_a_bundled_one_is_offered_once_and_keeps_its_title(tmp_path):
-    shutil.copytree(CHECKPOINTS / OWN[-1], tmp_path / "published")
+    shutil.copytree(CHECKPOINTS / FOLDERS[OWN[-1]], tmp_path / "published")
     models = choose(str(tmp_path / "published")).models
     assert [model.name for model in models] == [OWN[-1], *OWN[:-1]]
     assert models[0].label == load_bundled()[-1].label

@@ -13,6 +13,7 @@ from gradio_client.exceptions import AppError
 from analysis.session import classify_all
 from analysis.tabs.answer import NO_LONGER_KEPT, headline_html
 from cry_model import audio
+from cry_model.prediction import choose
 from tests.cry_model.encode import with_soundfile
 from tests.stand_ins import RATE, cry, hum, scene, write
 
@@ -22,35 +23,41 @@ def client(server):
     return Client(server.url, verbose=False)
 
 
-def ask(client, path, *model):
-    return client.predict(handle_file(str(path)), *model, api_name="/predict")
+def ask(client, path, *options):
+    return client.predict(handle_file(str(path)), *options, api_name="/predict")
 
 
 def test_the_api_gives_what_each_classifier_gives(client, examples, models):
     path = examples / "synthetic_rhythmic.wav"
     for model in models:
-        expected = json.loads(json.dumps(model.classifier.predict(path).to_dict()))
-        answer = ask(client, path, model.name)
-        assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
-        for fact in ("label", "system", "evaluation", "agreement", "cautions"):
-            assert answer[fact] == expected[fact]
-    assert ask(client, path) == ask(client, path, models[0].name)
+        prediction = model.classifier.predict(path)
+        for full in (False, True):
+            answer = ask(client, path, model.name, full)
+            assert answer.pop("model") == model.name
+            expected = json.loads(json.dumps(prediction.to_dict(full)))
+            assert set(answer) == set(expected)
+            assert answer["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-5)
+            for fact in {"answer", "system", "evaluation", "cautions"} & set(expected):
+                assert answer[fact] == expected[fact]
+    name, chosen = choose((m.name, m.classifier.predict(path)) for m in models)
+    answer = ask(client, path)
+    assert (answer["model"], answer["answer"]["labels"]) == (name, list(chosen.answer.labels))
 
 
-def test_what_is_no_cry_has_a_label_only_when_asked_for(client, models, tmp_path):
+def test_what_is_no_cry_has_probabilities_only_when_asked_for(client, models, tmp_path):
     path = write(tmp_path / "hum.wav", hum(4, RATE))
     answer = ask(client, path)
-    assert (answer["is_cry"], answer["label"], answer["probabilities"]) == (False, None, {})
-    anyway = ask(client, path, models[0].name, True)
-    assert anyway["is_cry"] is False
-    assert anyway["probabilities"] == pytest.approx(
+    assert (answer["answer"]["kind"], answer["probabilities"]) == ("not_a_cry", {})
+    full = ask(client, path, models[0].name, True)
+    assert full["is_cry"] is False
+    assert full["probabilities"] == pytest.approx(
         models[0].classifier.predict(path).probabilities, abs=1e-5
     )
 
 
 def test_the_cries_of_a_recording_are_told_with_their_times(client, models, detector, tmp_path):
     path = write(tmp_path / "scene.wav", scene(6, 4, 7, 4, 6))
-    answer = ask(client, path)
+    answer = ask(client, path, models[0].name, True)
     assert answer["is_cry"] is True
     spans = detector.scan(audio.load(path)).spans
     assert len(spans) == 2
@@ -82,7 +89,7 @@ def test_two_visitors_at_once_each_get_their_own_answer(server, examples, tmp_pa
     def visit(first):
         client = Client(server.url, verbose=False)
         order = paths[first:] + paths[:first]
-        return {path: ask(client, path)["probabilities"] for path in order}
+        return {path: ask(client, path, models[0].name, True)["probabilities"] for path in order}
 
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(visit, range(2)))
@@ -140,11 +147,12 @@ def test_two_sessions_switch_without_their_files_and_do_not_mix(server, tmp_path
         path = write(tmp_path / f"own{i}.wav", cry(4 + 2 * i))
         session = classify_all(models, str(path), detector)
         told = {m.name: headline_html(session.answers[m.name]) for m in models}
+        told[None] = headline_html(session.chosen(models)[1])
         length = f"{4 + 2 * i}.0 s of sound"
         visits.append((Session(server, f"session{i}", path), told, length))
     for session, told, length in visits:
         html = session.answer()
-        assert told[models[0].name] in html
+        assert told[None] in html
         assert length in html
     assert server.kept() == []
     for model in models[1:]:
@@ -184,7 +192,7 @@ def test_a_bad_file_is_one_sentence_and_the_next_one_works(
     assert words in Session(server, "bad", path).answer()
     assert server.kept() == []
     assert "Traceback" not in server.log.read_text()
-    assert ask(client, examples / "synthetic_whimper.wav")["label"]
+    assert ask(client, examples / "synthetic_whimper.wav")["answer"]
 
 
 def test_no_recording_at_all_is_asked_for(client):

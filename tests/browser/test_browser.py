@@ -307,7 +307,7 @@ def test_tonight_is_kept_if_asked_for_and_cleared_by_one_click(visit, cry):
     seen = visit(width=390)
     seen.upload(cry)
     seen.answered()
-    seen.page.get_by_role("button", name="Keep tonight's answers").click()
+    seen.page.get_by_role("button", name="Keep tonight's answers in this browser").click()
     rows = seen.page.locator(".tonight li")
     assert rows.count() == 1
     seen.upload(cry)
@@ -334,7 +334,7 @@ def test_an_answer_is_shared_from_the_device(visit, cry):
     }""")
     seen.upload(cry)
     seen.answered()
-    seen.page.get_by_role("button", name="Share").click()
+    seen.page.get_by_role("button", name="Share this answer").click()
     seen.page.wait_for_function("window.shared")
     text, kind, size = seen.page.evaluate("window.shared")
     assert text.startswith("Maybe: ")

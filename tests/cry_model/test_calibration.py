@@ -77,7 +77,7 @@ def test_without_a_calibration_nothing_changes():
     prediction = classifiers(None)[0].predict(noise(3), 16000)
     assert prediction.prediction_set is None
     assert prediction.answer == Answer("set", (prediction.label,))
-    assert prediction.to_dict()["calibration"] is None
+    assert prediction.to_dict(full=True)["calibration"] is None
     assert "Sounds most like" in as_text(prediction)
     assert "Can't tell" not in as_text(prediction)
 
@@ -132,7 +132,7 @@ def test_one_answer_is_told_with_its_reason(named, changes, why, score):
 
 
 def test_a_program_gets_the_set_and_what_it_is_worth():
-    document = json.loads(json.dumps(answer(("d", "a")).to_dict()))
+    document = json.loads(json.dumps(answer(("d", "a")).to_dict(full=True)))
     assert document["answer"] == {"kind": "set", "labels": ["d", "a"], "reason": None}
     assert document["calibration"]["coverage"] == {"value": 0.81, "low": 0.74, "high": 0.87}
 

@@ -118,7 +118,7 @@ def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, tmp_path):
             calibration=config.calibration,
         )
         assert len(as_text(told)) < 10_000, path
-        json.dumps([told.to_dict(), config.to_json()], allow_nan=False)
+        json.dumps([told.to_dict(full=True), config.to_json()], allow_nan=False)
         outcomes["accepted"] += 1
     assert min(outcomes["refused"], outcomes["accepted"]) > 100
 
