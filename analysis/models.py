@@ -122,11 +122,11 @@ def find(models: Sequence[Model], name: str | None) -> Model:
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 EXAMPLE_NAMES = {
-    "synthetic_rhythmic.wav": "rhythmic cry (synthetic)",
-    "synthetic_high_pitched.wav": "high-pitched cry (synthetic; too high for the cry detector)",
-    "synthetic_whimper.wav": "whimper (synthetic)",
-    "synthetic_door_chime.wav": "door chime, not a cry (synthetic)",
+    "synthetic_rhythmic.wav": "example.rhythmic",
+    "synthetic_whimper.wav": "example.whimper",
+    "synthetic_door_chime.wav": "example.door_chime",
 }
+"""File -> the key of its name in the words of the page."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,17 @@ import os
 import re
 from collections import Counter
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import get_args
 
 from analysis.models import load_bundled, load_detector
 from analysis.session import classify_all
-from analysis.tabs.answer import HEADING, MAYBE, answer_html
+from analysis.tabs.answer import answer_html
+from analysis.words import ENGLISH
 from cry_model.__main__ import as_text
 from cry_model.prediction import AnswerKind
+from cry_model.records import words
 from tests.conftest import ROOT
 
 DATA = Path(os.environ.get("CRY_DATA", ROOT.parent / "shared" / "data"))
@@ -39,12 +42,23 @@ def kind(told):
 
 
 def on_the_page(prediction):
+    """The kind that the browser is told, and the labels: named, or all but those ruled out."""
     html = answer_html(prediction)
-    heading, below = (re.search(f"<h{n}>(.*?)</h{n}>", html) for n in (2, 3))
-    known = {HEADING: "not_a_cry", MAYBE: "maybe_cry"}.get(heading[1])
-    told = heading[1] if known is None else below[1]
-    labels = re.findall("<em>(.*?)</em>", told)
-    return known or kind(told), [] if known == "not_a_cry" else labels
+    known = re.search(r'data-kind="(\w+)"', html)[1]
+    lines = re.findall(r"<(?:h2|p)[^>]*>(.*?)</(?:h2|p)>", html.partition("<details")[0])
+    told = " ".join(unescape(line) for line in lines)
+    plain = {label: words(label) for label in prediction.probabilities}
+    short = {label: ENGLISH.listing([label]) for label in plain}
+    if known == "set" and "Not clear" not in told:
+        also = re.search("Could also be: (.*?) Probably", told)
+        first = next(label for label in plain if f" {ENGLISH.label(label)} " in f" {told}")
+        named = [first, *(label for label in plain if also and short[label] in also[1].split(", "))]
+    else:
+        out = re.search("[Pp]robably not: (.*?) (?:Rough|Another)", told)
+        also = re.search("If it is a cry: (.*?) (?:Rough|Another)", told)
+        named = [x for x in plain if out and short[x] not in out[1].split(", ")]
+        named += [x for x in plain if also and short[x] in also[1].split(", ")]
+    return known, sorted(plain[label] for label in named)
 
 
 def in_the_terminal(prediction):
@@ -53,14 +67,14 @@ def in_the_terminal(prediction):
         return "not_a_cry", []
     found = re.search(r"(?:[Ss]ounds (?:most )?like (?P<labels>.*)|Can't tell: .*)\.$", text, re.M)
     known = "maybe_cry" if "may be a baby crying" in text else kind(found[0])
-    return known, re.split(", | or ", found["labels"]) if found["labels"] else []
+    return known, sorted(re.split(", | or ", found["labels"])) if found["labels"] else []
 
 
 def in_json(prediction):
     told = prediction.to_dict()
     answer = told["answer"]
     assert bool(told["probabilities"]) == bool(answer["labels"])  # nothing leads where none is told
-    return answer["kind"], [label.replace("_", " ") for label in answer["labels"]]
+    return answer["kind"], sorted(words(label) for label in answer["labels"])
 
 
 def unsure(prediction):

@@ -113,12 +113,12 @@ def test_cry_silence_speech_cry_end_in_the_log_and_nowhere_else(live, played, bu
     tab.page.on("request", lambda r: sent.append(r.url))
     tab.press()
     tab.reached("cry")
-    tab.page.wait_for_selector("[data-live=answer] .bar")
+    tab.page.wait_for_selector("[data-live=answer] h2")
     assert tab.part("picture").get_attribute("src").startswith("data:image/png")
     assert "cry" in tab.part("frame").get_attribute("aria-label")
     tab.reached("quiet")
     tab.reached("sound")
-    assert tab.page.locator("[data-live=answer] .bar").count() == 0
+    assert tab.page.locator("[data-live=answer] h2").count() == 0
     tab.page.wait_for_selector("[data-live=rows] tr:nth-child(3)", timeout=60_000)
     assert bundled.recordings() == []  # while it listens, too
     assert tab.kinds()[:3] == ["cry", "sound", "cry"]
@@ -192,7 +192,7 @@ def test_when_the_time_is_up_it_says_so_and_offers_to_go_on(live):
     tab.page.wait_for_selector("[data-live=root]:not([data-state=over]):not([data-state=asking])")
 
 
-def test_classify_answers_while_somebody_listens(live, visit, examples):
+def test_another_visitor_is_answered_while_somebody_listens(live, visit, examples):
     tab = live()
     tab.press()
     tab.page.wait_for_selector("[data-live=picture][src^='data:image/png']")
@@ -210,7 +210,7 @@ def test_it_fits_the_screen_and_can_be_read(live, scheme, width, story, tmp_path
     tab.page.wait_for_selector("[data-live=rows] tr", timeout=60_000)
     folder = Path(os.environ.get("CRY_SCREENSHOTS", tmp_path))
     tab.page.screenshot(path=folder / f"live-{scheme}-{width}.png", full_page=True)
-    tab.page.wait_for_selector("[data-live=answer] .bar", timeout=60_000)
+    tab.page.wait_for_selector("[data-live=answer] h2", timeout=60_000)
     tab.page.screenshot(path=folder / f"live-cry-{scheme}-{width}.png", full_page=True)
     assert tab.visit.overflow() <= 1
     for selector in (
