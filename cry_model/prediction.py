@@ -107,6 +107,7 @@ class Prediction:
         agreement: how far it answers as its teacher; None if it learnt from labels.
         cautions: sentences on why this recording is none that the model knows how to answer.
         outside: whether this recording is none that the model can answer.
+        remembered: whether the model was fitted on this very recording: then it shows no skill.
         stand_in: whether it is told because the model that usually answers cannot answer it.
         acoustic: what the answer was made from, for a system that has features and no attention.
         track: the detector's probability of a cry over time; None without a detector.
@@ -126,6 +127,7 @@ class Prediction:
     agreement: Agreement | None = None
     cautions: tuple[str, ...] = ()
     outside: bool = False
+    remembered: bool = False
     stand_in: bool = False
     acoustic: FeatureAttribution | None = None
     track: DetectionScores | None = None
@@ -212,6 +214,7 @@ class Prediction:
                 for s in self.segments
             ],
             "cautions": list(self.cautions),
+            "remembered": self.remembered,
             "stand_in": self.stand_in,
             "system": self.system,
             "duration_seconds": round(self.duration, 3),
