@@ -79,6 +79,7 @@ STATUS = {
     "quiet": "Listening. It is quiet.",
     "undecided": "Listening. There is a sound.",
     "sound": "A sound, not a cry.",
+    "maybe": "It may be a cry. Go closer.",
     "cry": "A cry.",
 }
 

@@ -237,7 +237,7 @@ function keep() {
     fresh = false;
     remember(entries);
   }
-  place.dataset.state = Array.isArray(entries) ? "kept" : card() ? "offered" : "none";
+  place.dataset.state = Array.isArray(entries) ? "kept" : spark ? "offered" : "none";
   place.querySelector("ul").replaceChildren(...(entries ?? []).reverse().map(row));
 }
 

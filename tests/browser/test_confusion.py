@@ -41,7 +41,7 @@ def open_panel(seen, name):
     """Chooses the panel and waits until it is drawn; drawing it again would clear the list."""
     seen.page.set_default_timeout(60_000)
     seen.page.get_by_role("tab", name="Analysis", exact=True).click()
-    seen.page.locator("#panels .exhibit:visible").first.wait_for()
+    seen.page.locator("#panels").wait_for()
     if seen.page.locator(f"#{name}-0").is_visible():
         return
     title = name.capitalize()

@@ -154,6 +154,34 @@ def test_it_starts_and_stops_by_keyboard_and_goes_on(live):
     assert tab.visit.errors == []
 
 
+WATCH = """() => {
+  window.told = [];
+  window.Notification = class {
+    static permission = "default";
+    static async requestPermission() { return (this.permission = "granted"); }
+    constructor(sentence) { window.told.push(sentence); }
+  };
+  navigator.wakeLock.request = async (kind) => {
+    window.told.push(kind);
+    return { release: () => window.told.push("released") };
+  };
+}"""
+HIDE = "Object.defineProperty(document, 'hidden', { get: () => true })"
+
+
+def test_the_screen_stays_on_and_a_hidden_page_tells_of_a_cry_if_asked_to(live, story):
+    tab = live(heard=story)
+    tab.page.evaluate(WATCH)
+    tab.press("Tell me when a cry begins")
+    tab.page.get_by_text("You will be told of a cry").wait_for()
+    tab.press()
+    tab.page.evaluate(HIDE)
+    tab.reached("cry")
+    tab.press("Stop")
+    tab.reached("stopped")
+    assert tab.page.evaluate("window.told") == ["screen", "A cry began.", "released"]
+
+
 def test_a_refused_microphone_is_a_sentence_and_can_be_tried_again(live):
     tab = live()
     tab.page.evaluate(REFUSE)
