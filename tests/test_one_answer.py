@@ -46,16 +46,16 @@ def on_the_page(prediction):
     html = answer_html(prediction)
     known = re.search(r'data-kind="(\w+)"', html)[1]
     lines = re.findall(r"<(?:h2|p)[^>]*>(.*?)</(?:h2|p)>", html.partition("<details")[0])
-    told = " ".join(unescape(line) for line in lines)
+    told = "\n".join(unescape(line) for line in lines)
     plain = {label: words(label) for label in prediction.probabilities}
     short = {label: ENGLISH.listing([label]) for label in plain}
     if known == "set" and "Not clear" not in told:
-        also = re.search("Could also be: (.*?) Probably", told)
-        first = next(label for label in plain if f" {ENGLISH.label(label)} " in f" {told}")
+        also = re.search("Could also be: (.*)", told)
+        first = next(label for label in plain if ENGLISH.label(label) in told.splitlines())
         named = [first, *(label for label in plain if also and short[label] in also[1].split(", "))]
     else:
-        out = re.search("[Pp]robably not: (.*?) (?:Rough|Another)", told)
-        also = re.search("If it is a cry: (.*?) (?:Rough|Another)", told)
+        out = re.search("[Pp]robably not: (.*)", told)
+        also = re.search("If it is a cry: (.*)", told)
         named = [x for x in plain if out and short[x] not in out[1].split(", ")]
         named += [x for x in plain if also and short[x] in also[1].split(", ")]
     return known, sorted(plain[label] for label in named)
