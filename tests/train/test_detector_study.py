@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from cry_model import CryDetector, Recording
+from cry_model import CryDetector, FrontEnd, Recording
 from train.data import synthetic_sounds
 from train.data.cache import Prepared
 from train.data.clips import Clips
@@ -17,7 +17,8 @@ from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets.detector import ANDROID, CRY, FOLDS, LABELS, OTHER, kind_of
 from train.data.synthesis import synthesise
 from train.data.tagger import GROUPS, RATE, STEP, WINDOW
-from train.fit.presets import DETECTOR
+from train.fit.examples import find_examples
+from train.fit.presets import DETECTOR, DETECTOR_SETTINGS
 from train.fit.run import Experiment, Run
 from train.scoring.detector import ONSETS, TABLE
 from train.studies import detector as study
@@ -72,26 +73,29 @@ def tags(corpus):
 
 
 @pytest.fixture(scope="module")
-def check(corpus, tags):
+def check(corpus, tags, tmp_path_factory):
     """Runs the whole check in the folder of a run."""
     places = {item.recording: i for i, item in enumerate(corpus.clips.items)}
 
     def load(item):
         return Recording(corpus.clips.waveforms[places[item.recording]], HZ)
 
-    return lambda run: run_check(run, tags, Ears(), load, leave_out=True)
+    front_end, how = FrontEnd(DETECTOR.front_end).eval(), DETECTOR.augmentation
+    cache = tmp_path_factory.mktemp("examples")
+    examples = find_examples(corpus.clips, tags, front_end, how, 0, cache, 25)
+    return lambda run: run_check(run, examples, Ears(), load, leave_out=True)
 
 
 @pytest.fixture(scope="module")
 def run(corpus, accelerator, tmp_path_factory):
     experiment = Experiment(
-        system="ecapa-tdnn",
+        system="resnet18",
         data=corpus,
         protocol="baby",
         preset=replace(DETECTOR, epochs=1, samples_per_epoch=24, batch=12),
         folds=FOLDS,
         accelerator=accelerator,
-        settings={"channels": 16, "mfa_channels": 16, "bottleneck": 8, "embedding": 16, "scale": 2},
+        settings={**DETECTOR_SETTINGS, "width": 4},
     )
     return Run(experiment, (0,), tmp_path_factory.mktemp("detector"))
 
