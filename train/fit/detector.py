@@ -127,9 +127,7 @@ def require_steps(preset: Preset) -> int:
         DataError: if there is none.
     """
     if not (batches := preset.samples_per_epoch // preset.batch):
-        raise DataError(
-            "An epoch holds no batch; samples_per_epoch must be batch or more."
-        )
+        raise DataError("An epoch holds no batch; samples_per_epoch must be batch or more.")
     return batches
 
 
