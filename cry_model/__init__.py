@@ -13,7 +13,7 @@ from cry_model.checkpoint import CheckpointConfig, CheckpointError, load_checkpo
 from cry_model.classifier import CryClassifier
 from cry_model.detector import CryDetector, DetectionScores, Span
 from cry_model.frontend import PAPER_FRONT_END, FrontEnd, FrontEndConfig
-from cry_model.prediction import PieceAnswer, Prediction, Segment
+from cry_model.prediction import Answer, PieceAnswer, Prediction, Segment
 from cry_model.records import Estimate, Evaluation
 from cry_model.registry import UnknownSystemError, build_model, list_models, make_front_end
 
@@ -21,6 +21,7 @@ __all__ = [
     "PAPER_FRONT_END",
     "AcousticConfig",
     "AcousticFrontEnd",
+    "Answer",
     "AttentionMaps",
     "AudioError",
     "Calibration",

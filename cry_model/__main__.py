@@ -95,11 +95,13 @@ def _detected(prediction: Prediction) -> Iterator[str]:
 
 
 def _heading(prediction: Prediction) -> Iterator[str]:
-    """Yield what the answer comes down to; nothing where the checkpoint was never calibrated."""
-    if prediction.abstain_reason is not None:
-        yield f"  Can't tell: {CANT_TELL[prediction.abstain_reason]}."
-    elif prediction.prediction_set is not None:
-        yield f"  Sounds like {one_of([words(label) for label in prediction.prediction_set])}."
+    """Yield what the answer comes down to."""
+    answer = prediction.answer
+    if answer.reason is not None:
+        yield f"  Can't tell: {CANT_TELL[answer.reason]}."
+    else:
+        like = "like" if prediction.prediction_set else "most like"
+        yield f"  Sounds {like} {one_of([words(label) for label in answer.labels])}."
 
 
 def _measured(prediction: Prediction) -> Iterator[str]:

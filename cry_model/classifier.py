@@ -188,6 +188,7 @@ class CryClassifier:
             features = torch.cat([features for _, _, features in answers])
             acoustic = _read(self.model, features, label, ood_score)
         named = self._named(probabilities.mean(0))
+        cautions = tuple(self._cautions(recording, ood_score))
         return Prediction(
             probabilities=named,
             pieces=tuple(self._pieces(heard, probabilities)),
@@ -197,7 +198,8 @@ class CryClassifier:
             attention=maps,
             evaluation=self.config.evaluation,
             agreement=self.config.agreement,
-            cautions=tuple(self._cautions(recording, ood_score)),
+            cautions=cautions,
+            outside=bool(cautions),
             acoustic=acoustic,
             track=track,
             segments=tuple(self._segments(track, heard, probabilities)),

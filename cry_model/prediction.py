@@ -15,15 +15,33 @@ from cry_model.detector import DetectionScores
 from cry_model.records import Agreement, Evaluation
 
 AbstainReason = Literal[
-    "no cry", "out of distribution", "every reason possible", "no reason likely"
+    "no cry", "out of distribution", "at chance", "every reason possible", "no reason likely"
 ]
 CANT_TELL: Mapping[AbstainReason, str] = {
     "no cry": "this does not sound like a baby crying",
     "out of distribution": "this recording is outside of what this model knows",
+    "at chance": "in tests, this model was no better than chance",
     "every reason possible": "no reason can be ruled out",
     "no reason likely": "no reason is likely enough to be named",
 }
 """Reason to abstain -> the end of "Can't tell: ..."."""
+AnswerKind = Literal["set", "cannot_tell", "maybe_cry", "not_a_cry"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an answer comes down to: page, terminal, JSON and API tell this and no more.
+
+    Attributes:
+        kind: ``set`` names labels; ``maybe_cry`` names those of what may be a cry.
+        labels: the prediction set, the most probable first; the most probable label of a
+            checkpoint that was never calibrated. Empty where nothing can be told.
+        reason: why nothing can be told; None where there are labels.
+    """
+
+    kind: AnswerKind
+    labels: tuple[str, ...] = ()
+    reason: AbstainReason | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +105,8 @@ class Prediction:
         attention: maps of the pieces, the batch dimension running over them.
         evaluation: how well models fitted like this one did; None if never measured.
         agreement: how far it answers as its teacher; None if it learnt from labels.
-        cautions: sentences on why this recording is none that the model knows how to answer.
+        cautions: sentences on why the answer is less sure than usual, or means nothing.
+        outside: whether this recording is none that the model can answer.
         acoustic: what the answer was made from, for a system that has features and no attention.
         track: the detector's probability of a cry over time; None without a detector.
         segments: the cries, if the detector hears any: only what lies in them was answered for.
@@ -105,6 +124,7 @@ class Prediction:
     evaluation: Evaluation | None = None
     agreement: Agreement | None = None
     cautions: tuple[str, ...] = ()
+    outside: bool = False
     acoustic: FeatureAttribution | None = None
     track: DetectionScores | None = None
     segments: tuple[Segment, ...] = ()
@@ -122,33 +142,34 @@ class Prediction:
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @property
-    def decides(self) -> bool:
-        """Whether there is a set that names some of the labels and not all."""
-        named = self.prediction_set
-        return named is not None and 0 < len(named) < len(self.probabilities)
-
-    @property
-    def abstain_reason(self) -> AbstainReason | None:
-        """Tell why the set names no reason; None if it names some, or if there is no set."""
-        if self.is_cry is False:
-            return "no cry"
-        if self.prediction_set is None:
-            return None
-        if self.cautions:
-            return "out of distribution"
-        if self.decides:
-            return None
-        return "every reason possible" if self.prediction_set else "no reason likely"
+    def answer(self) -> Answer:
+        """What all of this comes down to."""
+        state = "cry" if self.track is None else self.track.state
+        if state == "no":
+            return Answer("not_a_cry", reason="no cry")
+        reason = self._reason(self.prediction_set)
+        labels = () if reason is not None else self._labels(self)
+        if state == "maybe":
+            return Answer("maybe_cry", labels, reason)
+        return Answer("set" if reason is None else "cannot_tell", labels, reason)
 
     def named_in(self, segment: Segment) -> tuple[str, ...]:
-        """Return the labels that a cry may have; without sets, the most probable one.
+        """Return the labels that a cry may have, as in :class:`Answer`; none if it can't tell."""
+        return () if self._reason(segment.prediction_set) else self._labels(segment)
 
-        Empty where nothing can be told: the set is full, or the model knows no such recordings.
-        """
-        if segment.prediction_set is None:
-            return (segment.label,)
-        full = len(segment.prediction_set) == len(self.probabilities)
-        return () if full or self.cautions else segment.prediction_set
+    @staticmethod
+    def _labels(told: Prediction | Segment) -> tuple[str, ...]:
+        return (told.label,) if told.prediction_set is None else told.prediction_set
+
+    def _reason(self, named: tuple[str, ...] | None) -> AbstainReason | None:
+        """Return why a set tells nothing; None if it does, or if there is no set."""
+        if self.outside:
+            return "out of distribution"
+        if self.evaluation is not None and not self.evaluation.better_than_chance:
+            return "at chance"
+        if named is None or 0 < len(named) < len(self.probabilities):
+            return None
+        return "every reason possible" if named else "no reason likely"
 
     def timeline(self, gates: Tensor) -> tuple[Tensor, Tensor]:
         """Join per-piece values into one track over the recording.
@@ -183,7 +204,7 @@ class Prediction:
             "label": self.label if told else None,
             "probabilities": dict(self.probabilities) if told else {},
             "prediction_set": None if named is None else list(named),
-            "decides": told and self.decides,
+            "answer": asdict(self.answer),
             "pieces": [asdict(p) for p in self.pieces] if told else [],
             "system": self.system,
             "duration_seconds": round(self.duration, 3),

@@ -47,12 +47,12 @@ def in_short(answer: Prediction) -> str:
         return "outside of what the model knows, it has no answer"
     ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])[:2]
     likely = ", ".join(f"{words(label)} {percent(share)}" for label, share in ranked)
-    if answer.cautions:
+    if answer.outside:
         return f"{likely} (outside of what the model knows)"
     if answer.prediction_set is None:
         return likely
-    named = [words(label) for label in answer.prediction_set]
-    return f"{one_of(named) if answer.decides else CANT_TELL} ({likely})"
+    named = [words(label) for label in answer.answer.labels]
+    return f"{one_of(named) if named else CANT_TELL} ({likely})"
 
 
 def log_csv(lines: Sequence[Line]) -> str:

@@ -175,23 +175,17 @@ def error_html(sentence: str) -> str:
 
 def heading_html(prediction: Prediction) -> str:
     """Write the set of a calibrated model; of another its most probable label, if it knows any."""
-    if prediction.abstain_reason is not None:
-        return f"Can't tell: {CANT_TELL[prediction.abstain_reason]}"
-    top = f"<em>{escape(words(prediction.label))}</em>"
-    if prediction.prediction_set is not None:
-        names = [f"<em>{escape(words(label))}</em>" for label in prediction.prediction_set]
-        return f"Sounds like {one_of(names)}"
-    if not has_answer(prediction):
-        return "Outside of what this model knows; it has no answer"
-    if prediction.cautions:
-        return f"Outside of what this model knows; it would say {top}"
-    return f"Sounds most like {top}"
+    answer = prediction.answer
+    if answer.reason is not None:
+        return f"Can't tell: {CANT_TELL[answer.reason]}"
+    names = [f"<em>{escape(words(label))}</em>" for label in answer.labels]
+    return f"Sounds {'like' if prediction.prediction_set else 'most like'} {one_of(names)}"
 
 
 def claim_html(prediction: Prediction) -> str:
     """Write what the heading is worth: target of the set, cautions or verdict, and the bars."""
     html, calibration = "", prediction.calibration
-    if calibration is not None and prediction.abstain_reason is None:
+    if calibration is not None and prediction.answer.reason is None:
         target = f"{percent(calibration.promised)} prediction set{calibration.condition}."
         html += f'<p class="promise">{target}</p>'
     if prediction.cautions:
@@ -242,7 +236,7 @@ def _said(prediction: Prediction, others: Mapping[str, Prediction]) -> Iterator[
             says = "has no answer"
         elif other.prediction_set is None:
             says = f"says: {label} ({share})"
-        elif other.decides:
+        elif other.answer.labels:
             named = one_of([words(name) for name in other.prediction_set])
             says = f"says: {named} (most probable: {label}, {share})"
         else:

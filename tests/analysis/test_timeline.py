@@ -108,13 +108,19 @@ def test_a_set_is_named_in_the_table_unless_it_says_nothing(prediction):
     def cell(segment, **changes):
         return re.findall(
             r"<td>([^<]*)</td>",
-            segments_html(replace(prediction, segments=(segment,), **changes)),
+            segments_html(
+                replace(
+                    prediction,
+                    segments=(segment,),
+                    **{"outside": False, "evaluation": None, **changes},
+                )
+            ),
         )[3]
 
-    assert cell(first, cautions=()) == f"{words(labels[0])} or {words(labels[1])}"
-    assert cell(replace(first, prediction_set=labels), cautions=()) == "can&#x27;t tell"
-    assert cell(first, cautions=("Outside.",)) == "can&#x27;t tell"
-    assert cell(replace(first, prediction_set=None), cautions=()) == words(first.label)
+    assert cell(first) == f"{words(labels[0])} or {words(labels[1])}"
+    assert cell(replace(first, prediction_set=labels)) == "can&#x27;t tell"
+    assert cell(first, outside=True) == "can&#x27;t tell"
+    assert cell(replace(first, prediction_set=None)) == words(first.label)
 
 
 def test_markup_in_a_label_is_shown_not_run(prediction):

@@ -9,7 +9,7 @@ import torch
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
-from cry_model import CheckpointConfig, CheckpointError, CryClassifier, Estimate
+from cry_model import CheckpointConfig, CheckpointError, CryClassifier, DetectionScores, Estimate
 from cry_model.__main__ import as_text
 from cry_model.calibration import (
     apart,
@@ -18,9 +18,9 @@ from cry_model.calibration import (
     fit_temperature,
     group_weights,
 )
-from cry_model.prediction import CANT_TELL
+from cry_model.prediction import CANT_TELL, Answer
 from cry_model.registry import usual_config
-from tests.stand_ins import CALIBRATION
+from tests.stand_ins import CALIBRATION, EVALUATION
 
 LABELS = ("a", "b_c", "d")
 MADE_UP = replace(
@@ -77,10 +77,9 @@ def test_the_answer_of_a_recording_is_tempered_and_so_is_each_piece():
 def test_without_a_calibration_nothing_changes():
     prediction = classifiers(None)[0].predict(noise(3), 16000)
     assert prediction.prediction_set is None
-    assert not prediction.decides
-    assert prediction.abstain_reason is None
+    assert prediction.answer == Answer("set", (prediction.label,))
     assert prediction.to_dict()["calibration"] is None
-    assert "Sounds like" not in as_text(prediction)
+    assert "Sounds most like" in as_text(prediction)
     assert "Can't tell" not in as_text(prediction)
 
 
@@ -92,7 +91,7 @@ def test_the_set_holds_what_is_probable_enough_the_most_probable_first(count):
     threshold = 1 - (values[count] + values[count + 1]) / 2  # between two of them
     prediction = classifiers(replace(MADE_UP, threshold=threshold))[1].predict(noise(3), 16000)
     assert prediction.prediction_set == tuple(ranked[:count])
-    assert prediction.decides == (0 < count < 3)
+    assert (prediction.answer.kind == "set") == (0 < count < 3)
 
 
 def answer(named, **changes):
@@ -100,33 +99,42 @@ def answer(named, **changes):
     return replace(prediction, prediction_set=named, **changes)
 
 
+AT_CHANCE = replace(EVALUATION, metrics={"balanced_accuracy": Estimate(0.2, 0.1, 0.3)})
+
+
 @pytest.mark.parametrize(
-    ("named", "cautions", "why"),
+    ("named", "changes", "why"),
     [
-        (("d",), (), None),
-        (("d", "a"), (), None),
-        ((), (), "no reason likely"),
-        (("d", "a", "b_c"), (), "every reason possible"),
-        (("d",), ("Too far.",), "out of distribution"),
+        (("d",), {}, None),
+        (("d", "a"), {"cautions": ("Less sure.",), "evaluation": EVALUATION}, None),
+        ((), {}, "no reason likely"),
+        (("d", "a", "b_c"), {}, "every reason possible"),
+        (("d",), {"outside": True, "evaluation": AT_CHANCE}, "out of distribution"),
+        (("d",), {"evaluation": AT_CHANCE}, "at chance"),
+        (None, {"evaluation": AT_CHANCE}, "at chance"),
     ],
 )
-def test_it_says_why_it_cannot_tell(named, cautions, why):
-    prediction = answer(named, cautions=cautions)
-    text = as_text(prediction)
-    assert prediction.abstain_reason == why
-    if why is None:
-        assert f"Sounds like {' or '.join(named)}." in text
+@pytest.mark.parametrize("score", [None, 0.9, 0.6, 0.1])
+def test_one_answer_is_told_with_its_reason(named, changes, why, score):
+    track = None if score is None else DetectionScores(0.5, (score,), 0.5, 0.8, maybe=0.5)
+    prediction = answer(named, **changes, track=track)
+    labels = () if why else named
+    if score == 0.1:
+        expected = Answer("not_a_cry", (), "no cry")
+    elif score == 0.6:
+        expected = Answer("maybe_cry", labels, why)
     else:
+        expected = Answer("cannot_tell" if why else "set", labels, why)
+    assert prediction.answer == expected
+    text = as_text(prediction)
+    if expected.kind == "cannot_tell":
         assert f"Can't tell: {CANT_TELL[why]}." in text
-        assert "Sounds like" not in text
-    assert "80% prediction set" in text
-    assert "81% (95% interval 74% to 87%)" in text
+    assert ("Sounds like d" in text) == (expected.kind == "set")
 
 
 def test_a_program_gets_the_set_and_what_it_is_worth():
     document = json.loads(json.dumps(answer(("d", "a")).to_dict()))
-    assert document["prediction_set"] == ["d", "a"]
-    assert document["decides"] is True
+    assert document["answer"] == {"kind": "set", "labels": ["d", "a"], "reason": None}
     assert document["calibration"]["coverage"] == {"value": 0.81, "low": 0.74, "high": 0.87}
 
 

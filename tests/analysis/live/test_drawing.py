@@ -93,7 +93,7 @@ def test_a_view_says_in_words_what_it_shows(listener):
 )
 def test_a_line_names_what_cannot_be_ruled_out(listener, named, cautions, expected):
     answer = listener.classifier.predict(tone(CRY_HZ, 1), RATE)
-    answer = replace(answer, prediction_set=named, cautions=cautions)
+    answer = replace(answer, prediction_set=named, cautions=cautions, outside=bool(cautions))
     if named == "even":
         answer = replace(answer, probabilities=dict.fromkeys("abcd", 0.25), prediction_set=())
         named = ()
