@@ -173,9 +173,9 @@ are of (seeds from 100 on), among about ten ways to fit whose accuracies lay wit
 DETECTOR = Preset(
     "detector",
     front_end=DETECTOR_FRONT_END,
-    epochs=60,
+    epochs=33,
     samples_per_epoch=9600,
-    batch=96,
+    batch=64,
     learning_rate=3e-3,
     label_smoothing=0.02,
     ema_decay=0.998,
