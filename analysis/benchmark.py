@@ -24,7 +24,7 @@ import soundfile
 import torch
 
 from analysis.sound import compute_display
-from analysis.tabs.classify import make_cards
+from analysis.tabs.cards import explained_cards, sound_cards
 from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint, to_json, write_atomically
 from cry_model.classifier import CryClassifier
@@ -101,7 +101,8 @@ def measure_cost(system: str, threads: int) -> dict[str, str | float]:
 
 def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:
     """Return every figure that the page draws for a prediction, as the JSON that it sends."""
-    cards = make_cards(compute_display(recording), prediction, high_hz)
+    cards = sound_cards(compute_display(recording), prediction, high_hz)
+    cards |= explained_cards(prediction)
     return [card.figure.to_json() for card in cards.values()]
 
 

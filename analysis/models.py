@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cry_model.checkpoint import BUNDLED as FOLDERS
 from cry_model.checkpoint import DEFAULT, CheckpointError
 from cry_model.classifier import CryClassifier
 from cry_model.detector import DEFAULT_DETECTOR, CryDetector
@@ -38,17 +39,17 @@ REASONS = Family("reasons of Donate-a-Cry")
 
 @dataclass(frozen=True)
 class Bundled:
-    """Name a checkpoint that may lie in ``assets/checkpoints``: its folder, and how it is shown."""
+    """Name a checkpoint of :data:`cry_model.checkpoint.BUNDLED`, and how it is shown."""
 
-    folder: str
+    name: str
     family: Family
     title: str
 
 
 BUNDLED: tuple[Bundled, ...] = (
-    Bundled("six-class-improved-ecapa-tdnn", SIX, "improved ECAPA-TDNN"),
-    Bundled("challenge6-features-16khz-feature-mlp", SIX, "feature MLP"),
-    Bundled("donateacry-improved-ecapa-tdnn", REASONS, "improved ECAPA-TDNN"),
+    Bundled("six-class", SIX, "improved ECAPA-TDNN"),
+    Bundled("six-class-features", SIX, "feature MLP"),
+    Bundled("donate-a-cry", REASONS, "improved ECAPA-TDNN"),
 )
 
 
@@ -83,14 +84,15 @@ def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
     """
     models = []
     for entry in BUNDLED:
-        if not (folder / entry.folder).is_dir():
+        own = folder / FOLDERS[entry.name]
+        if not own.is_dir():
             continue
         try:
-            classifier = CryClassifier.from_pretrained(folder / entry.folder, detector=False)
+            classifier = CryClassifier.from_pretrained(own, detector=False)
         except CheckpointError as error:
             LOG.warning("A bundled checkpoint is left out: %s", error)
             continue
-        models.append(Model(entry.folder, entry.title, classifier, entry.family))
+        models.append(Model(entry.name, entry.title, classifier, entry.family))
     if not models:
         raise CheckpointError(f"There is no checkpoint that can be loaded in '{folder}'.")
     return tuple(models)
@@ -120,11 +122,11 @@ def find(models: Sequence[Model], name: str | None) -> Model:
 
 EXAMPLES = Path(__file__).parents[1] / "assets" / "examples"
 EXAMPLE_NAMES = {
-    "synthetic_rhythmic.wav": "rhythmic cry (synthetic)",
-    "synthetic_high_pitched.wav": "high-pitched cry (synthetic; too high for the cry detector)",
-    "synthetic_whimper.wav": "whimper (synthetic)",
-    "synthetic_door_chime.wav": "door chime, not a cry (synthetic)",
+    "synthetic_rhythmic.wav": "example.rhythmic",
+    "synthetic_whimper.wav": "example.whimper",
+    "synthetic_door_chime.wav": "example.door_chime",
 }
+"""File -> the key of its name in the words of the page."""
 
 
 @dataclass(frozen=True)

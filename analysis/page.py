@@ -9,35 +9,59 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import plotly.graph_objects as go
 from starlette.middleware import Middleware
 
-from analysis.live.tab import build_live_tab
+from analysis.live.tab import build_live_tab, heard_by, make_visitors
 from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model
 from analysis.server import NoCopies, OnlyOpenRoutes, UploadLimit
 from analysis.stats.runs import NO_RUNS, FoundRuns
 from analysis.tabs.about import build_about_tab
 from analysis.tabs.analysis import build_analysis_tab
-from analysis.tabs.classify import build_classify_tab, classify
-from analysis.tabs.recordings import ClassifyTab
+from analysis.tabs.listen import I18N, build_listen_tab, listen, offer_predict
 from analysis.uploads import retention
-from cry_model.audio import SUFFIXES
+from analysis.words import ENGLISH
 from cry_model.detector import CryDetector
 
 CSS = Path(__file__).with_name("page.css")
-RECORDING = Path(__file__).with_name("recording.js")
-TITLE = "Infant cry classifier"
-SWITCH_THEME = "() => { document.body.classList.toggle('dark'); }"
+ICON = Path(__file__).parents[1] / "assets" / "icon.png"
+TITLE = ENGLISH("title")
+DESCRIPTION = f"{ENGLISH('question')} {ENGLISH('modest')}"
+HEAD = f"""<meta name="description" content="{DESCRIPTION}">
+<meta property="og:title" content="{TITLE}">
+<meta property="og:description" content="{DESCRIPTION}">
+<meta name="theme-color" content="#0f766e">
+<style>@media (max-width: 600px) {{ footer .divider {{ display: none; }} }}</style>"""
+# The theme is remembered once it was chosen; a link opens a tab by ?tab=, and each tab has its own.
+SWITCH_THEME = """() => {
+  const dark = document.body.classList.toggle("dark");
+  try { localStorage.setItem("theme", dark ? "dark" : "light"); } catch { /* not kept */ }
+}"""
 # A screen reader speaks what changes inside a live region, if the region was there before.
 # Gradio gives each radio button a name of its own, so the browser sees no group to move about in.
 ON_LOAD = """() => {
+  let theme = null;
+  try { theme = localStorage.getItem("theme"); } catch { /* not kept */ }
+  if (theme) document.body.classList.toggle("dark", theme === "dark");
   document.getElementById("answer").setAttribute("aria-live", "polite");
-  const group = document.getElementById("model");
-  group.setAttribute("role", "radiogroup");
-  group.setAttribute("aria-label", "Model");
-  group.addEventListener("keydown", (event) => {
+  const tab = new URLSearchParams(location.search).get("tab");
+  const buttons = () => [...document.querySelectorAll("#tabs > .tab-wrapper [role=tab]")];
+  buttons().find((button) => tab && button.dataset.tabId === tab)?.click();
+  document.addEventListener("click", ({ target }) => {
+    const chosen = target.closest?.("#tabs > .tab-wrapper [role=tab]")?.dataset.tabId;
+    if (!chosen) return;
+    const address = new URL(location.href);
+    address.searchParams.set("tab", chosen);
+    history.replaceState(history.state, "", address);
+  });
+  document.addEventListener("focusin", ({ target }) => {
+    const group = target.closest?.("#model");
+    group?.setAttribute("role", "radiogroup");
+    group?.setAttribute("aria-label", "Model");
+  });
+  document.addEventListener("keydown", (event) => {
     const step = {ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1}[event.key];
-    if (!step) return;
+    const group = event.target.closest?.("#model");
+    if (!step || !group) return;
     event.preventDefault();
     const choices = [...group.querySelectorAll("input")];
     const next = choices.at((choices.indexOf(document.activeElement) + step) % choices.length);
@@ -75,24 +99,21 @@ def build_page(
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_id="header"):
-            gr.HTML(header(models, note))
-            theme = gr.Button("Light / dark", size="sm", min_width=110, scale=0, elem_id="theme")
-        with gr.Tabs() as tabs:
-            with gr.Tab("Classify", id="classify"):
-                classify_tab = ClassifyTab(build_classify_tab(models, detector), tabs)
+            gr.HTML(header(note))
+            theme = gr.Button("\u25d0", size="sm", min_width=44, scale=0, elem_id="theme")
+        offer_predict(models, detector)
+        hear = [] if detector is None else heard_by(make_visitors(detector, models[0]))
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab(I18N("tab.listen"), id="listen"):
+                build_listen_tab(models, detector, hear)
             if detector is not None:
-                with gr.Tab("Live", id="live"):
-                    build_live_tab(detector, models[0])
-            with gr.Tab("Analysis", id="analysis") as analysis:
-                build_analysis_tab(found, analysis, classify=classify_tab)
-            with gr.Tab("About", id="about"):
+                with gr.Tab(I18N("tab.live"), id="live"):
+                    build_live_tab(detector, models[0], hear)
+            with gr.Tab(I18N("tab.analysis"), id="analysis") as analysis:
+                build_analysis_tab(found, analysis)
+            with gr.Tab(I18N("tab.about"), id="about"):
                 build_about_tab(models, detector)
-        # Gradio fetches Plotly with the first figure; none of the visitor's should wait for that.
-        ahead = gr.Plot(show_label=False, elem_id="ahead")
-        page.load(None, js=recording_script(), api_visibility="private")
-        page.load(None, js=ON_LOAD, api_visibility="private").then(
-            go.Figure, None, ahead, queue=False, show_progress="hidden", api_visibility="private"
-        )
+        page.load(None, js=ON_LOAD, api_visibility="private")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     # Open, the API would let programs skip the queue.
     return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
@@ -107,7 +128,7 @@ def warm_up(
     """
 
     def work() -> None:
-        classify(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), detector=detector)
+        listen(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), detector)
         _ = found.readable
 
     thread = threading.Thread(target=work, name="warm-up", daemon=True)
@@ -115,28 +136,25 @@ def warm_up(
     return thread
 
 
-def recording_script() -> str:
-    """Return the script that takes every file with sound and leaves a microphone's sound alone."""
-    accepted = ("audio/*", "video/*", *SUFFIXES)
-    return RECORDING.read_text(encoding="utf-8").replace("ACCEPTED", ",".join(accepted))
-
-
-def header(models: Sequence[Model], note: str = "") -> str:
-    """Write the title, which labels can be asked for, and the note if there is one."""
-    families = list(dict.fromkeys(model.family.title for model in models if model.family))
-    lines = [f"Answers in the {' or the '.join(families)}.", note] if families else [note]
-    return f"<h1>{TITLE}</h1>" + "".join(f"<p>{escape(line)}</p>" for line in lines if line)
+def header(note: str = "") -> str:
+    """Write the title, and the note if there is one."""
+    told = f"<p>{escape(note)}</p>" if note else ""
+    return f'<h1 data-word="title">{TITLE}</h1>{told}'
 
 
 def launch_options() -> dict[str, Any]:
     """Set theme, limits and memory for ``launch``: local fonts, uploads up to 200 MB.
 
-    Nothing is kept in the browser. Gradio's own workers, which would take uploads past our limit,
+    Gradio's own workers, which would take uploads past our limit,
     stay off.
     """
     return {
         "theme": gr.themes.Soft(primary_hue="teal", font=SYSTEM_FONT).set(**READABLE),
         "css_paths": CSS,
+        "head": HEAD,
+        "i18n": I18N,
+        "pwa": True,
+        "favicon_path": ICON,
         "max_file_size": "200mb",
         "footer_links": ["api"],
         "state_session_capacity": SESSIONS,

@@ -138,6 +138,8 @@ OPEN_ROUTES = {
         "GET /theme.css",
         "GET /favicon.ico",
         "GET /manifest.json",
+        "GET /pwa_icon",
+        "GET /pwa_icon/{size}",
     ),
     "start": ("GET /gradio_api/startup-events",),
     "upload": ("POST /gradio_api/upload", "GET /gradio_api/upload_progress"),

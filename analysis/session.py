@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from analysis.models import Model
+from analysis.models import Model, find
 from analysis.sound import Display, compute_display
 from cry_model import audio
 from cry_model.acoustic_features import AcousticConfig
@@ -19,7 +19,7 @@ from cry_model.audio import Recording
 from cry_model.classifier import LONGEST
 from cry_model.detector import CryDetector, DetectionScores
 from cry_model.frontend import resample
-from cry_model.prediction import Prediction
+from cry_model.prediction import Prediction, choose
 
 LOG = logging.getLogger(__name__)
 RATE = AcousticConfig().sample_rate  # Hz: all that any model hears is below half of it
@@ -85,6 +85,22 @@ class Session:
     file: str | None
     display: Display | None
     answers: Mapping[str, Prediction | str]
+
+    def chosen(
+        self, models: Sequence[Model], name: str | None = None
+    ) -> tuple[Model, Prediction | str]:
+        """Return a model and its answer; without a name, those of :func:`choose`.
+
+        Raises:
+            UnknownModelError: if there is no model of this name.
+        """
+        told = ((m.name, self.answers[m.name]) for m in models)
+        able = [(own, answer) for own, answer in told if isinstance(answer, Prediction)]
+        if name or not able:
+            model = find(models, name)
+            return model, self.answers[model.name]
+        name, answer = choose(able)
+        return find(models, name), answer
 
     def others(self, model: Model, models: Sequence[Model]) -> dict[str, Prediction]:
         """Return who else answered with the same labels (:attr:`Model.subject`), and what."""

@@ -18,11 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from gradio import route_utils
-from gradio.processing_utils import hash_file
 from gradio.state_holder import StateHolder
 from gradio.utils import get_upload_folder
-
-from analysis.models import EXAMPLE_NAMES, EXAMPLES
 
 VARIABLE = "GRADIO_TEMP_DIR"  # where Gradio is told of its folder
 PREFIX = "infant-cry-page-"
@@ -46,7 +43,6 @@ route_utils.GradioUploadFile = _OwnPath
 _running: Counter[Path] = Counter()  # a file -> how many functions use it now
 _due: dict[Path, float] = {}  # a file -> when it goes, by the monotonic clock
 _lock = threading.Lock()
-_examples = {name: hash_file(EXAMPLES / name) for name in EXAMPLE_NAMES}
 
 
 @contextlib.contextmanager
@@ -71,12 +67,6 @@ def upload_folder() -> Iterator[Path]:
                 os.environ[VARIABLE] = before
 
 
-def own_path(name: str) -> Path:
-    """Return a path in Gradio's folder that nobody else is given, for a file of this name."""
-    _folder().mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(dir=_folder())) / name
-
-
 @contextlib.contextmanager
 def needing(path: str | None) -> Iterator[None]:
     """Keep an upload as long as the block runs, and have it deleted afterwards."""
@@ -96,9 +86,9 @@ def needing(path: str | None) -> Iterator[None]:
 
 
 def delete_upload(path: str | None, after: float = DELETE_SECONDS) -> None:
-    """Have :func:`delete_due` delete an upload in ``after`` seconds; our examples stay."""
+    """Have :func:`delete_due` delete an upload in ``after`` seconds."""
     file = _upload(path)
-    if file is not None and file not in examples() and file.exists():
+    if file is not None and file.exists():
         _due[file] = time.monotonic() + after
 
 
@@ -111,7 +101,7 @@ def delete_due(needed: Collection[Path]) -> None:
 
 
 def needed_files(blocks: Any) -> set[Path]:
-    """Return the uploads of every request of ``blocks`` that waits or runs, and our examples.
+    """Return the uploads of every request of ``blocks`` that waits or runs.
 
     To be called where the queue itself runs, in the event loop: there no request is ever between
     waiting and running.
@@ -122,12 +112,7 @@ def needed_files(blocks: Any) -> set[Path]:
     data = [event.data.data for job in jobs for event in job if event.data is not None]
     asked = {file for path in _paths(data) if (file := _upload(path)) is not None}
     with _lock:
-        return asked | _running.keys() | examples()
-
-
-def examples() -> set[Path]:
-    """Return Gradio's copies of our examples."""
-    return {_folder() / digest / name for name, digest in _examples.items()}
+        return asked | _running.keys()
 
 
 def sweep(needed: Collection[Path], most: int = MOST_BYTES) -> int:

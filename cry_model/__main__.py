@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import io
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
-from cry_model.audio import AudioError
+from tqdm import tqdm
+
+from cry_model.audio import SUFFIXES, AudioError
 from cry_model.calibration import one_of
-from cry_model.checkpoint import ASSETS, BUNDLED, DEFAULT, CheckpointError, read_config, to_json
+from cry_model.checkpoint import ASSETS, BUNDLED, CheckpointError, read_config, to_json
 from cry_model.classifier import CryClassifier
 from cry_model.detector import clock
-from cry_model.prediction import CANT_TELL, Prediction
+from cry_model.export import Export
+from cry_model.prediction import CANT_TELL, Prediction, choose
 from cry_model.records import percent, percent_interval, tested, words
 from cry_model.registry import get_system, table
 
@@ -28,13 +33,18 @@ def parser() -> argparse.ArgumentParser:
     commands = main.add_subparsers(dest="command")
     commands.add_parser("models", help="list the bundled models, and all systems with their size")
     predict = commands.add_parser("predict", help="classify recordings")
-    predict.add_argument("files", nargs="+", metavar="FILE", help="recordings, or films with sound")
+    predict.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE_OR_FOLDER",
+        help="recordings, films with sound, or folders of them",
+    )
     predict.add_argument(
         "--model",
-        default=DEFAULT,
         metavar="NAME",
-        help="a bundled model (`cry-model models` lists them), a folder with a checkpoint, or a "
-        f"repository of the Hugging Face Hub; default: {next(iter(BUNDLED))}",
+        help=f"a bundled model ({', '.join(BUNDLED)}), a folder with a checkpoint, or a repository "
+        "of the Hugging Face Hub (user/name); by default the first bundled one that knows such "
+        "recordings",
     )
     predict.add_argument("--revision", help="branch, tag or commit of a Hub repository")
     predict.add_argument(
@@ -43,31 +53,44 @@ def parser() -> argparse.ArgumentParser:
         default=True,
         help="first find out whether and where a baby cries, and classify only the crying",
     )
-    predict.add_argument(
-        "--anyway", action="store_true", help="give an answer even if no baby seems to cry"
-    )
     predict.add_argument("--json", action="store_true", help="print a line of JSON for each file")
+    predict.add_argument(
+        "--full", action="store_true", help="with --json: all that is known, whatever the answer"
+    )
+    predict.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="write answers.csv there, and for each recording its cries as Audacity labels and as "
+        "a Raven selection table",
+    )
     return main
+
+
+def is_here(name: str) -> bool:
+    """Return whether a bundled model is in this installation."""
+    return (ASSETS / BUNDLED[name]).is_dir()
 
 
 def bundled() -> Iterator[str]:
     """Yield a line for each bundled model: its short name, its system, its labels."""
     yield "Bundled models, for `predict --model`:"
-    for name, folder in BUNDLED.items():
-        if (ASSETS / folder).is_dir():
-            config = read_config(ASSETS / folder)
-            labels = ", ".join(map(words, config.labels))
-            yield f"  {name:20}{get_system(config.system).title}: {labels}"
+    for name in filter(is_here, BUNDLED):
+        config = read_config(ASSETS / BUNDLED[name])
+        labels = ", ".join(map(words, config.labels))
+        yield f"  {name:20}{get_system(config.system).title}: {labels}"
 
 
-def as_text(prediction: Prediction, anyway: bool = False) -> str:
-    """Return the answer for a terminal; of what is no cry, no reasons unless they are asked for."""
-    heard = list(_detected(prediction))
-    if prediction.is_cry is False and not anyway:
-        return "\n".join(heard)
-    p = replace(prediction, track=None)
-    ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
-    lines = [*heard, *_heading(p), *(f"  {words(name):14} {percent(s):>5}" for name, s in ranked)]
+def as_text(prediction: Prediction) -> str:
+    """Return the answer for a terminal; no probabilities where it names no label."""
+    p, answer = prediction, prediction.answer
+    lines = [*_detected(p)]
+    if answer.kind == "not_a_cry":
+        return "\n".join(lines)
+    lines.append(f"  {_heading(p)}")
+    if answer.labels:
+        ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
+        lines += [f"  {words(name):14} {percent(share):>5}" for name, share in ranked]
     if sentences := [*p.cautions, *_measured(p)]:
         lines += ["", *(f"  {sentence}" for sentence in sentences)]
     return "\n".join([*lines, "  Not a medical device."])
@@ -80,7 +103,7 @@ def _detected(prediction: Prediction) -> Iterator[str]:
     if not prediction.is_cry:
         found = "does not sound like a baby crying"
         if track.state == "maybe":
-            found = "may be a baby crying; the detector is not sure"
+            found = "may be a baby crying: go closer and record five seconds more"
         yield (
             f"  This {found} (probability of a cry at most {100 * track.score:.1f}%, and it takes "
             f"{percent(track.threshold)})."
@@ -94,18 +117,18 @@ def _detected(prediction: Prediction) -> Iterator[str]:
     yield ""
 
 
-def _heading(prediction: Prediction) -> Iterator[str]:
-    """Yield what the answer comes down to."""
+def _heading(prediction: Prediction) -> str:
+    """Return what the answer comes down to."""
     answer = prediction.answer
     if answer.reason is not None:
-        yield f"  Can't tell: {CANT_TELL[answer.reason]}."
-    else:
-        like = "like" if prediction.prediction_set else "most like"
-        yield f"  Sounds {like} {one_of([words(label) for label in answer.labels])}."
+        return f"Can't tell: {CANT_TELL[answer.reason]}."
+    like = "like" if prediction.prediction_set else "most like"
+    sounds = "If it is a cry, it sounds" if answer.kind == "maybe_cry" else "Sounds"
+    return f"{sounds} {like} {one_of([words(label) for label in answer.labels])}."
 
 
 def _measured(prediction: Prediction) -> Iterator[str]:
-    """Yield what was measured of the checkpoint, a line a record."""
+    """Yield what was measured of the checkpoint, a line a record; of sets where there is one."""
     if (e := prediction.evaluation) is not None:
         recall = percent_interval(e.metrics["balanced_accuracy"])
         yield (
@@ -114,11 +137,55 @@ def _measured(prediction: Prediction) -> Iterator[str]:
         )
     elif (a := prediction.agreement) is not None:
         yield f"Same answer as its teacher, {a.teacher}: {percent_interval(a.agreement)}."
-    if (c := prediction.calibration) is not None:
+    if (c := prediction.calibration) is not None and prediction.answer.labels:
         yield (
             f"{percent(c.promised)} prediction set; measured coverage on "
             f"{tested(c.dataset, c.protocol)}{c.condition}: {percent_interval(c.coverage)}."
         )
+
+
+def recordings(named: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the path of each file, and the same from the folder on that was named.
+
+    Of a folder, those within it that end as recordings do, in the order of their names.
+    """
+    for name in named:
+        folder = Path(name)
+        if not folder.is_dir():
+            yield name, folder.name
+            continue
+        for path in sorted(folder.rglob("*")):
+            if path.suffix.lower() in SUFFIXES and path.is_file():
+                yield str(path), str(path.relative_to(folder))
+
+
+Answering = Callable[[str], tuple[str, Prediction]]
+"""A file -> the name of the model that answers, and its answer."""
+
+
+def load(names: Sequence[str], revision: str | None, detector: bool) -> Answering:
+    """Load the first model, and return what classifies a file.
+
+    Another one is loaded and asked where :func:`~cry_model.prediction.choose` needs its answer.
+
+    Raises:
+        CheckpointError: if the first cannot be loaded.
+    """
+
+    @functools.cache
+    def model(name: str) -> CryClassifier:
+        first = detector and name == names[0]
+        return CryClassifier.from_pretrained(name, revision, detector=first)
+
+    def answers(file: str) -> Iterator[tuple[str, Prediction]]:
+        prediction = model(names[0]).predict(file)
+        yield names[0], prediction
+        for name in names[1:]:
+            with contextlib.suppress(AudioError, CheckpointError):
+                yield name, model(name).predict(file, track=prediction.track)
+
+    model(names[0])
+    return lambda file: choose(answers(file))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,29 +194,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.command != "predict":
         print(*bundled(), "", table(), sep="\n")
         return 0
+    names = [args.model] if args.model else [*filter(is_here, BUNDLED)]
     try:
-        classifier = CryClassifier.from_pretrained(
-            args.model, args.revision, detector=args.detector
-        )
-    except CheckpointError as error:
+        answering = load(names, args.revision, args.detector)
+        export = None if args.out is None else Export(args.out)
+    except (CheckpointError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that cannot be printed ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
+    return predict(args, answering, export)
+
+
+def predict(args: argparse.Namespace, answering: Answering, export: Export | None) -> int:
+    """Answer every file; 2 if one could not be used, or if there is none."""
+    files = list(recordings(args.files))
+    if not files:
+        print("There is no recording in this folder; please name another one.", file=sys.stderr)
+        return 2
     status = 0
-    for file in args.files:
+    for file, within in tqdm(files, unit="file", disable=len(files) == 1 or None):
         try:
-            prediction = classifier.predict(file)
+            name, prediction = answering(file)
+            if export is not None:
+                export.write(within, file, name, prediction)
         except Exception as error:  # the other files are answered all the same
-            known = isinstance(error, AudioError)
+            known = isinstance(error, AudioError | OSError)
             told = error if known else UNEXPECTED.format(type(error).__name__)
-            print(f"{file}: {told}", file=sys.stderr)
+            tqdm.write(f"{file}: {told}", file=sys.stderr)
             status = 2
             continue
         if args.json:
-            print(to_json({"file": file, **prediction.to_dict(args.anyway)}, None))
-        else:
-            print(f"{file}\n{as_text(prediction, args.anyway)}")
+            told = {"file": file, "model": name, **prediction.to_dict(args.full)}
+            tqdm.write(to_json(told, None), file=sys.stdout)
+        elif export is None:
+            tqdm.write(f"{file}\n{as_text(prediction)}", file=sys.stdout)
     return status
 
 

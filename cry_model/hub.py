@@ -25,18 +25,21 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
     """Return a local folder as it is, or a Hub repository's files, downloaded and cached.
 
     Args:
-        name: a folder, a short name of :data:`~cry_model.checkpoint.BUNDLED`, or a repository id
-            such as "user/model".
+        name: a short name of :data:`~cry_model.checkpoint.BUNDLED`, a folder, or a repository id
+            such as "user/model"; no other name is asked for on the Hub.
         revision: branch, tag or commit of the repository.
 
     Raises:
         CheckpointError: if there is neither such a folder nor such a repository, or the Hub
             cannot be reached and the files are not here from an earlier download.
     """
-    if os.path.isdir(name):  # noqa: PTH112 - pathlib's raises where a name is too long
-        return Path(name)
-    if (bundled := BUNDLED.get(str(name))) and (ASSETS / bundled).is_dir():
-        return ASSETS / bundled
+    found = ASSETS / BUNDLED[str(name)] if str(name) in BUNDLED else Path(name)
+    if os.path.isdir(found):  # noqa: PTH112 - pathlib's raises where a name is too long
+        if revision is not None:
+            raise CheckpointError(
+                f"'{name}' has no revisions, as it is on this machine; leave the revision out."
+            )
+        return found
     if "/" not in str(name):
         known = ", ".join(BUNDLED)
         raise CheckpointError(

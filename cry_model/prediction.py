@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -193,28 +193,67 @@ class Prediction:
         covered = count > 0
         return torch.arange(frames)[covered] * hop, (total / count.clamp_min(1))[..., covered]
 
-    def to_dict(self, anyway: bool = False) -> dict[str, Any]:
-        """Return plain data for JSON, without attention.
+    def to_dict(self, full: bool = False) -> dict[str, Any]:
+        """Return plain data for JSON: the answer and what it rests on.
 
-        Who reads the label alone finds None of what is no cry, unless ``anyway`` asks for it.
+        Where it names no label, there are no probabilities either. ``full`` adds all the rest but
+        attention, whatever the answer is.
         """
-        told = anyway or self.is_cry is not False
-        named = self.prediction_set if told else None
-        return {
-            "label": self.label if told else None,
-            "probabilities": dict(self.probabilities) if told else {},
-            "prediction_set": None if named is None else list(named),
-            "answer": asdict(self.answer),
-            "pieces": [asdict(p) for p in self.pieces] if told else [],
-            "system": self.system,
-            "duration_seconds": round(self.duration, 3),
+        answer = self.answer
+        short = {
+            "answer": {**asdict(answer), "labels": list(answer.labels)},
+            "probabilities": dict(self.probabilities) if full or answer.labels else {},
             "is_cry": self.is_cry,
             "cry_probability": None if self.track is None else self.track.score,
-            "segments": [{**asdict(s), "label": s.label} for s in self.segments],
+            "segments": [
+                {"start": s.start, "end": s.end, "labels": list(self.named_in(s))}
+                for s in self.segments
+            ],
             "cautions": list(self.cautions),
-            "evaluation": None if self.evaluation is None else asdict(self.evaluation),
-            "agreement": None if self.agreement is None else asdict(self.agreement),
-            "calibration": None if self.calibration is None else asdict(self.calibration),
-            "acoustic": asdict(self.acoustic) if told and self.acoustic is not None else None,
+            "system": self.system,
+            "duration_seconds": round(self.duration, 3),
             "note": "Not a medical device.",
         }
+        if not full:
+            return short
+        named = self.prediction_set
+        segments = (asdict(segment) for segment in self.segments)
+        records = ("evaluation", "agreement", "calibration", "acoustic")
+        return {
+            **short,
+            "segments": [a | b for a, b in zip(short["segments"], segments, strict=True)],
+            "prediction_set": None if named is None else list(named),
+            "pieces": [asdict(piece) for piece in self.pieces],
+            **{name: (r := getattr(self, name)) and asdict(r) for name in records},
+        }
+
+
+INSTEAD = "The usual model does not know such recordings, so another one answers."
+"""The first caution of a stand-in."""
+
+
+def choose(answers: Iterable[tuple[str, Prediction]]) -> tuple[str, Prediction]:
+    """Return the answer to tell, with its model's name.
+
+    The first of a model that knows such recordings and was not found to be at chance; else the
+    first of one that knows them; else the first. No more answers are asked for than that takes.
+
+    Args:
+        answers: a model's name and its answer, in the order of preference; one or more.
+    """
+    first, known = None, None
+    for name, prediction in answers:
+        first = first or (name, prediction)
+        if prediction.answer.kind == "not_a_cry":
+            return first
+        if prediction.outside:
+            continue
+        told = prediction
+        if name != first[0]:
+            told = replace(told, cautions=(INSTEAD, *told.cautions))
+        if prediction.answer.reason != "at chance":
+            return name, told
+        known = known or (name, told)
+    if first is None:
+        raise ValueError("There is no answer to choose from.")
+    return known or first

@@ -1,13 +1,11 @@
 """ResNet18 on a one-channel spectrogram, the paper's second baseline.
 
 Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. Parameter names are
-torchvision's, so that its public weights load once :func:`single_channel` has summed the first
-convolution over the colours.
+torchvision's, but for the first convolution, which has one input channel.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated
 
 import torch
@@ -15,14 +13,6 @@ from torch import Tensor, nn
 
 from cry_model.attention import AttentionMaps
 from cry_model.declared import Bands, Classes, Within, declared
-
-
-def single_channel(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's ResNet18 weights for one input channel: a grey image gives the same output.
-
-    ``conv1.weight`` (64, 3, 7, 7) -> (64, 1, 7, 7); everything else is passed on.
-    """
-    return {**weights, "conv1.weight": weights["conv1.weight"].sum(1, keepdim=True)}
 
 
 class BasicBlock(nn.Module):

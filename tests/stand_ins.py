@@ -166,8 +166,9 @@ def page_root(folder, detector=None):
     ``detector``, by default the stand-in."""
     shutil.copy(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "assets" / "examples", folder / "assets" / "examples")
-    for shared in ("analysis", "cry_model", "assets/results", "assets/paper_reference.json"):
-        (folder / shared).symlink_to(ROOT / shared)
+    shared = ("analysis", "cry_model", "assets/results", "assets/paper_reference.json")
+    for path in (*shared, "assets/icon.png"):
+        (folder / path).symlink_to(ROOT / path)
     loaded = checkpoints(folder / "assets" / "checkpoints")
     if detector is not None:
         shutil.copytree(detector, loaded / DEFAULT_DETECTOR.name, dirs_exist_ok=True)

@@ -18,8 +18,9 @@ ALLOWED = {
     "train.__main__": {"train.cli", "train.data", "train.fit", "train.publish"},
     "analysis.stats": set(),
     "analysis.sound": set(),
+    "analysis.words": set(),
     "analysis.models": set(),
-    "analysis.uploads": {"analysis.models"},
+    "analysis.uploads": set(),
     "analysis.server": {"analysis.uploads"},
     "analysis.session": {"analysis.models", "analysis.sound"},
     "analysis.figures": {"analysis.sound"},
@@ -28,12 +29,13 @@ ALLOWED = {
     "analysis.results_page": {"analysis.figures", "analysis.stats"},
     "analysis.tabs": {
         f"analysis.{name}"
-        for name in ("figures", "models", "panels", "session", "sound", "stats", "uploads")
+        for name in ("figures", "models", "panels", "session", "sound", "stats", "uploads", "words")
     },
-    "analysis.live": {"analysis.figures", "analysis.models", "analysis.tabs"},
+    "analysis.live": {"analysis.figures", "analysis.models", "analysis.panels", "analysis.tabs"},
     "analysis.benchmark": {"analysis.sound", "analysis.stats", "analysis.tabs"},
     "analysis.page": {
-        f"analysis.{name}" for name in ("live", "models", "server", "stats", "tabs", "uploads")
+        f"analysis.{name}"
+        for name in ("live", "models", "server", "stats", "tabs", "uploads", "words")
     },
     "analysis.__main__": {
         f"analysis.{name}" for name in ("benchmark", "report", "results_page", "stats")

@@ -64,4 +64,4 @@ def test_the_wheel_is_the_package_alone_and_its_command_runs(tmp_path, examples)
 
     assert "improved-ecapa-tdnn" in run("models")
     answer = json.loads(run("predict", "--json", str(examples / "synthetic_rhythmic.wav")))
-    assert answer["label"] in answer["probabilities"]
+    assert answer["answer"]["kind"] in ("set", "cannot_tell", "maybe_cry", "not_a_cry")

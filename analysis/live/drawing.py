@@ -14,7 +14,8 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 
 from analysis.figures.theme import HEAT
 from analysis.live.listener import Line, View
-from analysis.tabs.answer import claim_html, csv_text, data_link, has_answer, heading_html
+from analysis.panels.base import csv_text, data_link
+from analysis.tabs.answer import has_answer, headline_html
 from cry_model.calibration import one_of
 from cry_model.prediction import Prediction
 from cry_model.records import percent, words
@@ -78,6 +79,7 @@ STATUS = {
     "quiet": "Listening. It is quiet.",
     "undecided": "Listening. There is a sound.",
     "sound": "A sound, not a cry.",
+    "maybe": "It may be a cry. Go closer.",
     "cry": "A cry.",
 }
 
@@ -128,7 +130,7 @@ def answer_panel(answer: Prediction | None) -> str:
     """Write the answer to the cry that lasts."""
     if answer is None:
         return NO_CRY
-    return f"<h4>{heading_html(answer)}</h4>{claim_html(answer)}"
+    return headline_html(answer)
 
 
 def pieces(view: View, threshold: float, seen: int = 0) -> dict[str, object]:

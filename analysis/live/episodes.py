@@ -17,7 +17,7 @@ QUIETEST_DB, LOUDEST_DB = -60.0, -40.0  # between these lies what counts as back
 ABOVE_DB = 10.0  # over the background: a sound
 
 Kind = Literal["cry", "sound"]
-State = Literal["quiet", "undecided", "sound", "cry"]
+State = Literal["quiet", "undecided", "sound", "maybe", "cry"]
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,23 @@ class Episodes:
     one that a cry follows closely is that cry's beginning.
 
     Args:
-        threshold: of the detector.
+        threshold, maybe: of the detector.
         reach: seconds from the middle of what a probability is about to its end.
     """
 
-    def __init__(self, threshold: float, reach: float):
-        self.threshold, self.reach = threshold, reach
+    def __init__(self, threshold: float, reach: float, maybe: float = 1.0):
+        self.threshold, self.reach, self.maybe = threshold, reach, maybe
         self.open: _Open | None = None
         self._free = 0.0  # the end of the last episode: none begins before it
 
-    def state(self, time: float) -> State:
+    def state(self, time: float, probability: float = 0.0) -> State:
         """Return what lasts at ``time``; a young sound may yet turn out to be a cry."""
         if self.open is None:
             return "quiet"
         if self.open.kind == "cry":
             return "cry"
+        if probability >= self.maybe:
+            return "maybe"
         return "sound" if time - self.open.start >= KEEP_ON else "undecided"
 
     def step(self, time: float, probability: float, loud: bool) -> list[Episode]:

@@ -32,6 +32,7 @@ class Gate(Protocol):
     """Declare what the listener needs of a cry detector."""
 
     threshold: float
+    maybe: float
     window_seconds: float
 
     def probability(self, waveform: torch.Tensor, sample_rate: int) -> float:
@@ -101,7 +102,7 @@ class Listener:
         self.scores = Rolling((SMOOTHED,), np.nan)
         self.track = Rolling((KEPT // SCORE_HOP,), np.nan)
         reach = detector.window_seconds / 2 + (SMOOTHED - 1) / 2 * SCORE_HOP / RATE
-        self.episodes = Episodes(detector.threshold, reach)
+        self.episodes = Episodes(detector.threshold, reach, detector.maybe)
         self.loudness = Loudness()
         self.lines: deque[Line] = deque(maxlen=MOST_LINES)
         self.written = 0
@@ -158,7 +159,7 @@ class Listener:
         last = float(self.track.values[-1])
         return View(
             seconds=self.seconds,
-            state=self.episodes.state(self.seconds),
+            state=self.episodes.state(self.seconds, last),
             probability=None if np.isnan(last) else last,
             decibels=self.spectrogram.columns.values.copy(),
             track=self.track.values.copy(),

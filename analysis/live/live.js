@@ -4,31 +4,33 @@
 // and drop one that arrives while another is worked on.
 const part = (name) => element.querySelector(`[data-live="${name}"]`);
 const root = part("root");
-const page = Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(16)).join("-");
-const RATE = 24000; // Hz, more than any model hears; browsers that cannot use their own
+const page = randomName();
 const MOST_CHUNKS = 40; // ten seconds wait for a slow server; what is older is lost
 const MOST_ROWS = 100;
 const START = "Start listening";
-const RECORDER = `registerProcessor("tap", class extends AudioWorkletProcessor {
-  constructor() { super(); this.chunk = new Int16Array(Math.round(sampleRate / 4)); this.filled = 0; }
-  process(inputs) {
-    const samples = inputs[0][0];
-    if (!samples) return true;
-    for (const value of samples) {
-      this.chunk[this.filled++] = Math.max(-32768, Math.min(32767, Math.round(32768 * value)));
-      if (this.filled < this.chunk.length) continue;
-      this.port.postMessage(this.chunk);
-      this.filled = 0;
-    }
-    return true;
-  }
-});`;
 
-let ear = null; // {stream, context}
+let ear = null; // the open microphone
 let waiting = [], lost = 0, seen = 0;
-let asking = false, busy = false, first = false;
+let asking = false, busy = false, first = false, awake = null;
+
+// The screen stays on while it listens, and a page in the background tells of a cry if it may.
+async function stayAwake() {
+  try { awake = await navigator.wakeLock?.request("screen"); } catch { /* low battery */ }
+}
+document.addEventListener("visibilitychange", () => ear && !document.hidden && stayAwake());
+if (!window.Notification) part("notify").hidden = true;
+part("notify").addEventListener("click", async () => {
+  const allowed = await Notification.requestPermission() === "granted";
+  part("notify").textContent = allowed ? "You will be told of a cry" : "Your browser does not allow it";
+  part("notify").disabled = true;
+});
+function notify() {
+  if (!document.hidden || window.Notification?.permission !== "granted") return;
+  try { new Notification("A cry began.", { tag: "cry" }); } catch { /* some phones cannot */ }
+}
 
 function say(state, sentence) {
+  if (state === "cry" && root.dataset.state !== "cry") notify();
   root.dataset.state = state;
   if (part("status").textContent !== sentence) part("status").textContent = sentence;
 }
@@ -62,67 +64,31 @@ async function listen() {
   asking = true;
   say("asking", "Please allow the microphone in your browser.");
   try {
-    const stream = await navigator.mediaDevices.getUserMedia({ audio: true }); // see recording.js
-    ear = { stream };
-    ear.context = await tap(stream);
-    stream.getTracks()[0].onended = () => stop("The microphone was taken away.");
+    ear = await openMicrophone(hear, () => stop("The microphone was taken away."));
   } catch (error) {
     hangUp();
-    const refused = error && error.name === "NotAllowedError";
-    return say(refused ? "refused" : "problem", refused
+    return say(isRefused(error) ? "refused" : "problem", isRefused(error)
       ? "The microphone was refused. Allow it in your browser, then start again."
       : "No microphone could be used. Connect one, then start again.");
   } finally {
     asking = false;
   }
   [waiting, lost, first] = [[], 0, true];
+  stayAwake();
   part("button").textContent = "Stop";
   say("quiet", "Listening.");
 }
 
-async function tap(stream) {
-  const module = URL.createObjectURL(new Blob([RECORDER], { type: "text/javascript" }));
-  const connect = async (context) => {
-    try {
-      const source = context.createMediaStreamSource(stream);
-      await context.audioWorklet.addModule(module);
-      const node = new AudioWorkletNode(context, "tap", { numberOfOutputs: 0 });
-      node.port.onmessage = ({ data }) => {
-        waiting.push(data);
-        while (waiting.length > MOST_CHUNKS) lost += waiting.shift().length / context.sampleRate;
-        send();
-      };
-      source.connect(node);
-      await context.resume();
-      return context;
-    } catch (error) {
-      context.close();
-      throw error;
-    }
-  };
-  try {
-    return await connect(new AudioContext({ sampleRate: RATE }));
-  } catch {
-    return await connect(new AudioContext());
-  } finally {
-    URL.revokeObjectURL(module);
-  }
-}
-
-function encode(chunks) {
-  let text = "";
-  for (const chunk of chunks) {
-    const bytes = new Uint8Array(chunk.buffer);
-    for (let i = 0; i < bytes.length; i += 8192)
-      text += String.fromCharCode(...bytes.subarray(i, i + 8192));
-  }
-  return btoa(text);
+function hear(chunk, rate) {
+  waiting.push(chunk);
+  while (waiting.length > MOST_CHUNKS) lost += waiting.shift().length / rate;
+  send();
 }
 
 async function send() {
   if (busy || !ear || !waiting.length) return;
   busy = true;
-  const request = { page, seen, lost, first, rate: ear.context.sampleRate, samples: encode(waiting) };
+  const request = { page, seen, lost, first, rate: ear.rate, samples: encode(waiting) };
   [waiting, lost, first] = [[], 0, false];
   try {
     const view = await server.live_hear(request);
@@ -146,11 +112,9 @@ async function send() {
 }
 
 function hangUp(offer = START) {
-  if (ear) {
-    ear.stream.getTracks().forEach((track) => { track.onended = null; track.stop(); });
-    if (ear.context) ear.context.close();
-  }
-  ear = null;
+  ear?.close();
+  awake?.release();
+  ear = awake = null;
   waiting = [];
   part("button").textContent = offer;
 }

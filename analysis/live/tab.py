@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from analysis.live.visitors import SILENT_SECONDS, Visitors
 from analysis.models import Model
 from cry_model.records import percent
 
-SCRIPT = Path(__file__).with_name("live.js")
+SCRIPTS = Path(__file__).parents[1] / "microphone.js", Path(__file__).with_name("live.js")
+Hear = Callable[[dict[str, Any]], dict[str, Any]]
 PRIVACY = (
     f"The sound goes to the server, which keeps its last {KEPT // RATE} seconds in memory and in "
     "no file; it is forgotten when you press Stop, "
@@ -25,15 +27,14 @@ MARKS = {8000: "8 kHz", 4000: "4", 2000: "2", 1000: "1", 500: "0.5"}
 SECONDS = (12, 9, 6, 3)
 
 
-def build_live_tab(detector: Gate, model: Model) -> None:
-    """Lay out the tab inside the current page.
-
-    Args:
-        detector: says whether the microphone hears a cry.
-        model: names a reason while a cry lasts.
-    """
+def make_visitors(detector: Gate, model: Model) -> Visitors:
+    """Return who listens to microphones, for both tabs that have one."""
     # The page's models have no detector of their own: what they are asked about is a cry already.
-    visitors = Visitors(lambda: Listener(detector, model.classifier))
+    return Visitors(lambda: Listener(detector, model.classifier))
+
+
+def heard_by(visitors: Visitors) -> list[Hear]:
+    """Return the functions that the browser calls with sound, and at its end."""
 
     def live_hear(request: dict[str, Any]) -> dict[str, Any]:
         return visitors.hear(request)
@@ -41,10 +42,22 @@ def build_live_tab(detector: Gate, model: Model) -> None:
     def live_stop(request: dict[str, Any]) -> dict[str, Any]:
         return visitors.stop(request)
 
+    return [live_hear, live_stop]
+
+
+def build_live_tab(detector: Gate, model: Model, hear: Sequence[Hear]) -> None:
+    """Lay out the tab inside the current page.
+
+    Args:
+        detector: says whether the microphone hears a cry.
+        model: names a reason while a cry lasts.
+        hear: what :func:`heard_by` gave.
+    """
+
     gr.HTML(
         skeleton(detector.threshold, model),
-        js_on_load=SCRIPT.read_text(encoding="utf-8"),
-        server_functions=[live_hear, live_stop],
+        js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
+        server_functions=list(hear),
         elem_id="live-panel",
     )
 
@@ -58,6 +71,7 @@ and while that lasts, the {model.title} says which kind. It stops by itself afte
 minutes.</p>
 <div class="live-controls">
 <button type="button" data-live="button">Start listening</button>
+<button type="button" data-live="notify">Tell me when a cry begins</button>
 <p role="status" data-live="status">Not listening.</p>
 <p class="live-numbers"><span class="live-now">probability of a cry
 <b data-live="probability"></b></span> <span data-live="elapsed">0:00</span></p>

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -302,6 +304,13 @@ def data_link(text: str, name: str, kind: str, content: str) -> str:
     data = base64.b64encode(content.encode()).decode()
     address = f"data:{kind};base64,{data}"
     return f'<a class="download" download="{escape(name)}" href="{address}">{escape(text)}</a>'
+
+
+def csv_text(*rows: Sequence[object]) -> str:
+    """Write rows as CSV."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue()
 
 
 def csv_link(exhibit: Exhibit) -> str:

@@ -17,7 +17,7 @@ from analysis.panels.errors import ERRORS
 from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import FoundRuns, MeasuredRun, ResultsError
 from analysis.tabs.panel_view import EVENT, Below, Wired, build_panel
-from analysis.tabs.recordings import ClassifyTab, add_listening, hear_tables, waiting
+from analysis.tabs.recordings import add_listening, hear_tables, waiting
 from cry_model.records import group_name, words
 from cry_model.results import probability_columns
 
@@ -179,7 +179,7 @@ TO_THE_LIST = """() => document.getElementById("confusion-list-heading")
   ?.scrollIntoView({ behavior: "smooth", block: "start" })"""
 
 
-def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
+def add_cell_choice(found: FoundRuns, wired: Wired) -> Below:
     """Lay out the choice of a cell and its list of recordings, and connect them to the panel."""
     clicks = gr.HTML(CELLS, js_on_load=ON_LOAD, elem_id="confusion-clicks")
     cells = gr.Dropdown([], label="Cell", elem_id="confusion-cell")
@@ -187,7 +187,7 @@ def add_cell_choice(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Be
     table = gr.Dataframe(
         interactive=False, show_label=False, visible=False, elem_id="confusion-list"
     )
-    listening = add_listening("confusion", wired.dataset, [table], classify)
+    listening = add_listening("confusion", wired.dataset, [table])
 
     def renew(cell: CellKey, choices: Mapping[str, Any]) -> tuple[Any, ...]:
         options = cell_options(_matrices(wired.panel, found.readable, cell, choices))
@@ -240,26 +240,20 @@ def _matrices(
     return [exhibit.data for exhibit in exhibits if "count" in exhibit.data]
 
 
-BELOW: Mapping[str, Callable[[FoundRuns, ClassifyTab, Wired], Below]] = {
+BELOW: Mapping[str, Callable[[FoundRuns, Wired], Below]] = {
     CONFUSION.name: add_cell_choice,
     ERRORS.name: hear_tables,
 }
 """Panel -> what lays out more below its exhibits."""
 
 
-def build_analysis_tab(
-    found: FoundRuns,
-    tab: gr.Tab,
-    panels: Sequence[Panel] = PANELS,
-    classify: ClassifyTab | None = None,
-) -> None:
+def build_analysis_tab(found: FoundRuns, tab: gr.Tab, panels: Sequence[Panel] = PANELS) -> None:
     """Lay out the tab inside the current block.
 
     Args:
         found: the runs to show; those whose predictions cannot be read are named and left out.
         tab: the tab itself; choosing it draws the first panel.
         panels: a sub-tab for each.
-        classify: where a recording of the results is opened; None offers none to listen to.
     """
     problems = gr.Markdown(visible=False, elem_id="problems")
 
@@ -273,7 +267,7 @@ def build_analysis_tab(
         for number, panel in enumerate(panels):
             with gr.Tab(panel.title, id=panel.name) as own:
                 tabs, more = [own] if number else [own, tab], {}
-                if classify is not None and panel.name in BELOW:
-                    more["below"] = partial(BELOW[panel.name], found, classify)
+                if panel.name in BELOW:
+                    more["below"] = partial(BELOW[panel.name], found)
                 build_panel(panel, found, tabs, shared, **more)
     offer_analysis(found, panels)

@@ -1,19 +1,19 @@
-"""Write the answer panel: probabilities, how far to trust them, downloads. HTML, no files."""
+"""Write the answer: a few words first, its numbers and how it was measured folded below."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html import escape
 
 from analysis.figures.theme import class_colour
-from analysis.panels.base import data_link
+from analysis.panels.base import csv_text, data_link
+from analysis.sound import Display
+from analysis.words import ENGLISH, Words
 from cry_model.calibration import Calibration, one_of
 from cry_model.checkpoint import to_json
 from cry_model.detector import DetectionScores, clock
-from cry_model.prediction import CANT_TELL, Prediction, Segment
+from cry_model.prediction import INSTEAD, Prediction
 from cry_model.records import (
     UNMEASURED,
     Agreement,
@@ -25,28 +25,24 @@ from cry_model.records import (
     words,
 )
 
-# Sentences of the panel, and of the About tab.
+# Sentences of the folds, and of the About tab.
 
-HEADING = "This does not sound like a baby crying"
-MAYBE = "This may be a baby crying; the cry detector is not sure"
-ANYWAY = "Classify anyway"
 IF_IT_WERE = "If it were a cry, this would be the answer. It means nothing for any other sound."
 IMITATES = "This model imitates another one; its answers were never checked against labels."
 UNLIKE = "These measurements are of recordings that the model knows, unlike this one."
 DISAGREEMENT = "The models disagree strongly about this recording: rely on neither."
 PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
-    "none; no copy is kept, nor anything in your browser. The answers and figures, "
-    "which hold no sound, stay in the server's memory until your next recording, or until you "
-    "have not used the page for an hour."
+    "none; no copy is kept. Your browser keeps tonight's answers if you ask it to, and no sound. "
+    "The answers and figures, which hold no sound, stay in the server's memory until your next "
+    "recording, or until you have not used the page for an hour."
 )
-EMPTY = f"""<section class="answer waiting"><p>Record a cry, drop a file, or choose an example.
-The answer appears here within a second or so.</p>
-<p>{PRIVACY} This is not a medical device.</p></section>"""
+MEDICAL = "Not a medical device."
 NO_LONGER_KEPT = (
     "This recording was deleted and its answers are no longer kept; please choose or record it "
     "again."
 )
+FEW = 3  # labels that are named; of a larger set, what it leaves out tells more
 
 
 def no_cry_text(track: DetectionScores) -> str:
@@ -110,7 +106,159 @@ def calibration_text(calibration: Calibration) -> str:
     )
 
 
-# When two answers contradict each other, and when one says nothing.
+# The card: what is read in two seconds.
+
+
+def answer_html(
+    prediction: Prediction,
+    record: DetectorRecord | None = None,
+    say: Words = ENGLISH,
+    spark: str = "",
+) -> str:
+    """Write the card and the folds that need no figure.
+
+    Args:
+        prediction: the answer.
+        record: what was measured of the cry detector.
+        say: the visitor's language; the folds are in English.
+        spark: a digit for each moment, its loudness; the browser may keep it, if asked to.
+    """
+    answer = prediction.answer
+    parts = [headline_html(prediction, say)]
+    if INSTEAD in prediction.cautions:
+        parts.append(f"<p>{escape(say('another'))}</p>")
+    if answer.labels:
+        parts.append(f'<p class="right">{escape(_right(prediction.evaluation, say))}</p>')
+    if answer.kind != "not_a_cry":
+        parts.append(f'<p class="advice">{escape(say("advice"))}</p>')
+    if answer.labels:
+        parts.append(f'<p><button type="button" data-share>{escape(say("share"))}</button></p>')
+    else:
+        spark = ""
+    said = f"{say('maybe')}: {say.listing(answer.labels[:FEW])}."
+    folds = "".join(_folds(prediction, record, say))
+    return (
+        f'<section class="answer" data-kind="{answer.kind}" data-spark="{spark}" '
+        f'data-said="{escape(said)}"><div class="card">{"".join(parts)}</div>{folds}</section>'
+    )
+
+
+def error_html(sentence: str) -> str:
+    """Write one plain sentence in the place of the answer."""
+    return (
+        f'<section class="answer problem" data-kind="problem"><p>{escape(sentence)}</p></section>'
+    )
+
+
+def headline_html(prediction: Prediction, say: Words = ENGLISH) -> str:
+    """Write what the answer comes down to, by the number of labels that it names."""
+    answer, labels = prediction.answer, prediction.answer.labels
+    few = len(labels) <= FEW
+    ruled_out = say.listing([x for x in prediction.probabilities if x not in labels])
+    above, lines = "", []
+    if answer.kind == "not_a_cry":
+        heading, lines = say("not_a_cry"), [say("again.near")]
+    elif answer.kind == "maybe_cry":
+        heading, lines = say("maybe_cry"), [say("closer")]
+        if labels:
+            told = say("if", labels=say.listing(labels))
+            lines.append(told if few else say("if.unlikely", labels=ruled_out))
+    elif answer.reason is not None:
+        heading, lines = say("cannot"), [say(f"reason.{answer.reason.replace(' ', '_')}")]
+    else:
+        heading = say.label(labels[0]) if few else say("unclear")
+        if few:
+            above = say("maybe" if labels[1:] else "most")
+            lines = [say("also", labels=say.listing(labels[1:]))] if labels[1:] else []
+        if prediction.prediction_set is not None:
+            lines.append(say("unlikely", labels=ruled_out))
+    html = f'<p class="above">{escape(above)}</p>' if above else ""
+    return f"{html}<h2>{escape(heading)}</h2>" + "".join(f"<p>{escape(x)}</p>" for x in lines)
+
+
+def _right(evaluation: Evaluation | None, say: Words) -> str:
+    """Say in two whole numbers how often such answers are right."""
+    if evaluation is None:
+        return say("unmeasured")
+    right = round(10 * evaluation.metrics["balanced_accuracy"].value)
+    return say("right", right=right, chance=round(10 * evaluation.chance))
+
+
+def spark(display: Display) -> str:
+    """Return two dozen digits that say how loud each part of a recording is."""
+    parts = display.envelope.high.reshape(-1)
+    peaks = [parts[i * len(parts) // 24 : (i + 1) * len(parts) // 24] for i in range(24)]
+    loud = [float(part.max()) if len(part) else 0.0 for part in peaks]
+    top = max(*loud, 1e-9)
+    return "".join(str(round(9 * max(0.0, value) / top)) for value in loud)
+
+
+# The folds.
+
+
+def _folds(prediction: Prediction, record: DetectorRecord | None, say: Words) -> Iterator[str]:
+    if prediction.answer.kind == "not_a_cry":
+        ungated = replace(prediction, track=None)  # as if nobody had asked whether it is a cry
+        yield _fold("anyway", say("anyway"), f"<p>{IF_IT_WERE}</p>{_answered(ungated, say)}")
+    elif prediction.answer.labels:
+        summary = say("fold.numbers", count=len(prediction.probabilities))
+        yield _fold("numbers", summary, bars_html(prediction, say))
+    yield _fold("measured", say("fold.measured"), "".join(measured(prediction, record)))
+
+
+def _answered(prediction: Prediction, say: Words) -> str:
+    shown = prediction.answer.labels
+    return headline_html(prediction, say) + (bars_html(prediction, say) if shown else "")
+
+
+def _fold(name: str, summary: str, html: str) -> str:
+    return f'<details class="{name}"><summary>{escape(summary)}</summary>{html}</details>'
+
+
+def bars_html(prediction: Prediction, say: Words = ENGLISH) -> str:
+    """Write a bar for each label, the most probable first, with a line below those of the set."""
+    labels, named = tuple(prediction.probabilities), prediction.answer.labels
+    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
+    bars = "".join(
+        f'<div class="bar{"" if label in named else " unlikely"}" role="listitem">'
+        f'<span class="name">{escape(say.label(label))}</span>'
+        f'<span class="track" aria-hidden="true"><span class="fill" style="width: '
+        f'{100 * share:.1f}%; background: {class_colour(labels, label)}"></span></span>'
+        f'<span class="value">{percent(share)}</span></div>'
+        for label, share in ranked
+    )
+    return f'<div class="bars" role="list">{bars}</div>'
+
+
+def measured(prediction: Prediction, record: DetectorRecord | None) -> Iterator[str]:
+    """Yield paragraphs on what was heard, and what was measured of the model and the detector."""
+    if prediction.is_cry is False and prediction.track is not None:
+        yield f"<p>{no_cry_text(prediction.track)}</p>"
+    for sentence in prediction.cautions:
+        yield f'<p class="caution">{escape(sentence)}</p>'
+    lines = [UNLIKE] if prediction.outside else []
+    if prediction.calibration is not None:
+        lines.append(calibration_text(prediction.calibration))
+    if prediction.evaluation is not None:
+        lines += [verdict(prediction.evaluation), evaluation_text(prediction.evaluation)]
+    elif (agreement := prediction.agreement) is not None:
+        lines += [IMITATES, agreement_text(agreement)]
+        if agreement.teacher_evaluation is not None:
+            lines.append(f"Its teacher: {evaluation_text(agreement.teacher_evaluation)}")
+    else:
+        lines.append(UNMEASURED)
+    if record is not None:
+        lines.append(detector_text(record))
+    yield "".join(f"<p>{escape(line)}</p>" for line in lines)
+    length, count = f"{prediction.duration:.1f} s of sound", len(prediction.pieces)
+    if prediction.segments:
+        crying = sum(segment.end - segment.start for segment in prediction.segments)
+        length += f", {crying:.1f} s of it a cry"
+    yield f"<p>{length}; {'one piece' if count == 1 else f'the mean over {count} pieces'}.</p>"
+    yield f"<p><strong>{MEDICAL}</strong> {PRIVACY}</p>"
+
+
+# For researchers: what other models say, and the record as files.
 
 STRONG = 0.2
 """Of probability. Both six-class models are unsure by calibration, so more would never be reached:
@@ -133,147 +281,25 @@ def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -
     return apart and sum(abs(first[label] - second[label]) for label in first) / 2 > STRONG
 
 
-# The panel, from the whole to its parts.
-
-
-def answer_html(
-    prediction: Prediction,
-    others: Mapping[str, Prediction] | None = None,
-    record: DetectorRecord | None = None,
-) -> str:
-    """Write the panel; for what is no cry the answer is folded away.
-
-    Args:
-        prediction: the answer.
-        others: who else answered with the same labels (a sentence's subject), and what.
-        record: what was measured of the cry detector.
-    """
-    others, downloads = others or {}, downloads_html(prediction)
-    promises = f"<p><strong>Not a medical device.</strong> {PRIVACY}</p>"
-    if prediction.is_cry is False and prediction.track is not None:
-        trust = "" if record is None else f" {detector_text(record)}"
-        ungated = replace(prediction, track=None)  # as if nobody had asked whether it is a cry
-        parts = (
-            f"<h2>{MAYBE if prediction.track.state == 'maybe' else HEADING}</h2>",
-            f"<p>{no_cry_text(prediction.track)}{trust}</p>",
-            f'<details class="anyway"><summary>{ANYWAY}</summary><p>{IF_IT_WERE}</p>',
-            f"<h3>{heading_html(ungated)}</h3>{claim_html(ungated)}{_details(ungated, others)}",
-            f"{downloads}</details>{promises}",
-        )
-    else:
-        parts = (
-            f"<h2>{heading_html(prediction)}</h2>{claim_html(prediction)}",
-            f"{_details(prediction, others, record)}{promises}{downloads}",
-        )
-    return f'<section class="answer">{"".join(parts)}</section>'
-
-
-def error_html(sentence: str) -> str:
-    """Write one plain sentence in the place of the answer."""
-    return f'<section class="answer problem"><p>{escape(sentence)}</p></section>'
-
-
-def heading_html(prediction: Prediction) -> str:
-    """Write the set of a calibrated model; of another its most probable label, if it knows any."""
-    answer = prediction.answer
-    if answer.reason is not None:
-        return f"Can't tell: {CANT_TELL[answer.reason]}"
-    names = [f"<em>{escape(words(label))}</em>" for label in answer.labels]
-    return f"Sounds {'like' if prediction.prediction_set else 'most like'} {one_of(names)}"
-
-
-def claim_html(prediction: Prediction) -> str:
-    """Write what the heading is worth: target of the set, cautions or verdict, and the bars."""
-    html, calibration = "", prediction.calibration
-    if calibration is not None and prediction.answer.reason is None:
-        target = f"{percent(calibration.promised)} prediction set{calibration.condition}."
-        html += f'<p class="promise">{target}</p>'
-    if prediction.cautions:
-        sentences = "".join(f"<p>{escape(sentence)}</p>" for sentence in prediction.cautions)
-        html += f'<div class="cautions">{sentences}</div>'
-    elif prediction.evaluation is not None:
-        html += f'<p class="verdict">{escape(verdict(prediction.evaluation))}</p>'
-    elif prediction.agreement is not None:
-        html += f'<p class="verdict">{IMITATES}</p>'
-    return html + bars_html(prediction)
-
-
-def bars_html(prediction: Prediction) -> str:
-    """Write a bar for each label, the most probable first."""
-    labels = tuple(prediction.probabilities)
-    bars = "".join(
-        f'<div class="bar" role="listitem"><span class="name">{escape(words(label))}</span>'
-        f'<span class="track" aria-hidden="true"><span class="fill" style="width: '
-        f'{100 * share:.1f}%; background: {class_colour(labels, label)}"></span></span>'
-        f'<span class="value">{percent(share)}</span></div>'
-        for label, share in sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    )
-    return f'<div role="list" aria-label="Probability of each reason">{bars}</div>'
-
-
-def _details(
-    prediction: Prediction, others: Mapping[str, Prediction], record: DetectorRecord | None = None
-) -> str:
-    """Write what the others say, how much was heard, and the trust lines."""
-    html = "".join(f'<p class="beside">{escape(line)}</p>' for line in _said(prediction, others))
+def research_html(prediction: Prediction, others: Mapping[str, Prediction]) -> str:
+    """Write what others with the same labels say (subject -> answer), and the files."""
     mine = prediction.probabilities
+    html = "".join(f'<p class="beside">{escape(line)}</p>' for line in _said(others))
     if any(disagree_strongly(mine, other.probabilities) for other in others.values()):
         html += f'<p class="disagreement">{DISAGREEMENT}</p>'
-    length, count = f"{prediction.duration:.1f} s of sound", len(prediction.pieces)
-    if prediction.segments:
-        length += f", {_crying(prediction):.1f} s of it a cry"
-    pieces = "one piece" if count == 1 else f"the mean over {count} pieces"
-    return f'{html}<p class="small">{length}; {pieces}.</p>{trust_html(prediction, record)}'
+    return html + downloads_html(prediction)
 
 
-def _said(prediction: Prediction, others: Mapping[str, Prediction]) -> Iterator[str]:
-    """Quote each other model: "The feature MLP says: hungry (41%).\""""
+def _said(others: Mapping[str, Prediction]) -> Iterator[str]:
+    """Quote each other model: "The feature MLP says: hungry or tired."."""
     for subject, other in others.items():
-        taught = prediction.agreement is not None and other.acoustic is not None
-        label = words(other.label)
-        share = percent(other.probabilities[other.label])
-        if not has_answer(other):
-            says = "has no answer"
-        elif other.prediction_set is None:
-            says = f"says: {label} ({share})"
-        elif other.answer.labels:
-            named = one_of([words(name) for name in other.prediction_set])
-            says = f"says: {named} (most probable: {label}, {share})"
-        else:
-            says = f"can't tell (most probable: {label}, {share})"
-        unlike = "; this recording is outside of what it knows" if other.cautions else ""
-        yield f"{subject}{', which it imitates,' if taught else ''} {says}{unlike}."
-
-
-def trust_html(prediction: Prediction, record: DetectorRecord | None = None) -> str:
-    """Write what was measured of the checkpoint and of the cry detector."""
-    lines, teacher = [], ""
-    if prediction.calibration is not None:
-        lines.append(calibration_text(prediction.calibration))
-    if prediction.evaluation is not None:
-        lines.append(evaluation_text(prediction.evaluation))
-    elif (agreement := prediction.agreement) is not None:
-        lines.append(agreement_text(agreement))
-        if agreement.teacher_evaluation is not None:
-            told = escape(evaluation_text(agreement.teacher_evaluation))
-            teacher = f"<details><summary>Its teacher</summary><p>{told}</p></details>"
-    if not lines:
-        lines = [UNMEASURED]
-    elif prediction.cautions:
-        lines.insert(0, UNLIKE)
-    detector = "" if record is None else f"<p>{detector_text(record)}</p>"
-    return (
-        f'<div class="trust"><h3>How far to trust this</h3><p>{escape(" ".join(lines))}</p>'
-        f"{teacher}{detector}</div>"
-    )
-
-
-# Downloads, whose files are in the links themselves: nothing has to be kept on the server.
+        named = [words(label) for label in other.answer.labels]
+        yield f"{subject} {f'says: {one_of(named)}' if named else 'can’t tell'}."
 
 
 def downloads_html(prediction: Prediction) -> str:
-    """Write the links to the answer as JSON and to its pieces as CSV."""
-    document = to_json(prediction.to_dict(anyway=True))
+    """Write the answer as JSON and its pieces as CSV; both files are in their links."""
+    document = to_json(prediction.to_dict(full=True))
     return (
         '<p class="downloads">'
         + data_link("Download JSON", "cry.json", "application/json", document)
@@ -282,87 +308,9 @@ def downloads_html(prediction: Prediction) -> str:
     )
 
 
-def csv_text(*rows: Sequence[object]) -> str:
-    """Write rows as CSV."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
-
-
 def pieces_csv(prediction: Prediction) -> str:
     """Write a row for each piece: start and end in seconds, then the probability of each label."""
     return csv_text(
         ["start_s", "end_s", *prediction.probabilities],
         *([f"{p.start:.3f}", f"{p.end:.3f}", *p.probabilities.values()] for p in prediction.pieces),
     )
-
-
-# Each cry on its own.
-
-LONG = 15.0  # s: in a shorter recording, a single cry needs no timeline
-FEW = 8  # rows; more scroll
-
-
-def has_timeline(prediction: Prediction) -> bool:
-    """Tell whether there are several cries, or one in a recording where it has to be found."""
-    cries = len(prediction.segments)
-    return cries > 1 or (cries == 1 and prediction.duration > LONG)
-
-
-def segments_html(prediction: Prediction) -> str:
-    """Write a table with a row for each cry, and the link to the same as a file."""
-    labels, count = tuple(prediction.probabilities), len(prediction.segments)
-    columns = ("from", "to", "length", "cry detector", "sounds like", *map(words, labels))
-    head = "".join(f'<th scope="col">{escape(column)}</th>' for column in columns)
-    rows = "".join(_row(segment, prediction) for segment in prediction.segments)
-    link = data_link("Download segments (CSV)", "cries.csv", "text/csv", segments_csv(prediction))
-    return (
-        f'<div class="segments{" many" if count > FEW else ""}" role="region" '
-        f'aria-label="Table of cries" tabindex="0"><table><caption>{_count(count)}; times in '
-        "minutes and seconds; probability of a cry (its maximum) and of each reason</caption>"
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
-        f'<p class="downloads">{link}</p>'
-    )
-
-
-def _row(segment: Segment, prediction: Prediction) -> str:
-    named = [words(label) for label in prediction.named_in(segment)]
-    cells = (
-        clock(segment.end),
-        f"{segment.end - segment.start:.1f} s",
-        percent(segment.detector),
-        one_of(named) if named else "can't tell",
-        *map(percent, segment.probabilities.values()),
-    )
-    told = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-    return f'<tr><th scope="row">{clock(segment.start)}</th>{told}</tr>'
-
-
-def segments_csv(prediction: Prediction) -> str:
-    """Write a row for each cry: times in seconds, cry detector, label, set, probabilities."""
-    known = ("start_s", "end_s", "length_s", "cry_probability", "most_probable", "set")
-    rows = []
-    for s in prediction.segments:
-        numbers = (f"{number:.3f}" for number in (s.start, s.end, s.end - s.start, s.detector))
-        named = ";".join(s.prediction_set or ())
-        rows.append([*numbers, s.label, named, *s.probabilities.values()])
-    return csv_text([*known, *prediction.probabilities], *rows)
-
-
-def describe_segments(prediction: Prediction) -> str:
-    """Count the cries and their most probable reasons in words."""
-    most = [segment.label for segment in prediction.segments]
-    counted = sorted(((most.count(label), label) for label in set(most)), reverse=True)
-    named = ", ".join(f"{words(label)} ({number})" for number, label in counted)
-    return (
-        f"{_count(len(most))} of {_crying(prediction):.1f} s in {prediction.duration:.1f} s of "
-        f"sound. Most probable: {named}."
-    )
-
-
-def _crying(prediction: Prediction) -> float:
-    return sum(segment.end - segment.start for segment in prediction.segments)
-
-
-def _count(cries: int) -> str:
-    return "One cry" if cries == 1 else f"{cries} cries"

@@ -1,4 +1,4 @@
-"""Play the recording of a chosen row and offer to open it in the Classify tab."""
+"""Play the recording of a chosen row and offer to open it in the Listen tab."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from pathlib import Path, PurePath
@@ -21,7 +20,6 @@ from numpy.typing import NDArray
 
 from analysis.stats.runs import FoundRuns
 from analysis.tabs.panel_view import EVENT, Below, Wired
-from analysis.uploads import own_path
 from cry_model import audio
 from cry_model.audio import Recording
 
@@ -123,40 +121,34 @@ def _index(folder: Path) -> Mapping[str, Path]:
     }
 
 
-CHOOSE_AGAIN = "What you chose is no longer known here; please choose the recording again."
 WAITING = '<p class="small">Choose a row to hear its recording.</p>'
-TO_THE_TOP = "() => window.scrollTo(0, 0)"
+# The player has the sound already; the Listen tab takes it as if the visitor had chosen the file.
+OPEN = """async () => {{
+  const sound = document.querySelector("#{name}-player audio");
+  if (!sound) return;
+  const bytes = await (await fetch(sound.src)).blob();
+  const file = new File([bytes], "recording.wav", {{ type: "audio/wav" }});
+  document.querySelector("#tabs > .tab-wrapper [data-tab-id=listen]").click();
+  window.scrollTo(0, 0);
+  while (!document.querySelector("#listen[data-ready]"))
+    await new Promise((done) => setTimeout(done, 50));
+  document.dispatchEvent(new CustomEvent("open-sound", {{ detail: file }}));
+}}"""
 
 
-@dataclass(frozen=True)
-class ClassifyTab:
-    """Hold where a recording is opened.
-
-    Attributes:
-        recorder: the recording of the Classify tab; what changes it is answered.
-        tabs: those of the page, of which "classify" is one.
-    """
-
-    recorder: gr.Audio
-    tabs: gr.Tabs
-
-
-def hear_tables(found: FoundRuns, classify: ClassifyTab, wired: Wired) -> Below:
+def hear_tables(found: FoundRuns, wired: Wired) -> Below:
     """Lay out the player below a panel whose tables are all lists of recordings."""
     tables = [place.table for place in wired.places]
-    return add_listening(wired.panel.name, wired.dataset, tables, classify)
+    return add_listening(wired.panel.name, wired.dataset, tables)
 
 
-def add_listening(
-    name: str, dataset: gr.Dropdown, lists: Sequence[gr.Dataframe], classify: ClassifyTab
-) -> Below:
+def add_listening(name: str, dataset: gr.Dropdown, lists: Sequence[gr.Dataframe]) -> Below:
     """Lay out the player in the current block and bind its events.
 
     Args:
         name: of the panel; begins the ids.
         dataset: the choice of the dataset.
         lists: whose first column names a recording of the dataset.
-        classify: where a recording is opened.
 
     Returns:
         What hides the player when the lists are others.
@@ -164,15 +156,13 @@ def add_listening(
     with gr.Row(elem_classes="listening", elem_id=f"{name}-listening", visible=False) as row:
         player = gr.HTML(elem_id=f"{name}-player")
         opener = gr.Button(
-            "Open in Classify", size="sm", scale=0, min_width=150, elem_id=f"{name}-open"
+            "Ask about it", size="sm", scale=0, min_width=150, elem_id=f"{name}-open"
         )
-    chosen = gr.State(None)
-    blocks = [row, player, opener, chosen]
+    blocks = [row, player, opener]
     for table in lists:
         table.select(_play, [dataset], blocks, **EVENT)
-    opened = opener.click(_open, [chosen], [classify.recorder, classify.tabs], **EVENT)
-    opened.then(None, js=TO_THE_TOP, api_visibility="private")
-    return Below(blocks, lambda *_: (gr.Row(visible=False), "", gr.skip(), None))
+    opener.click(None, js=OPEN.format(name=name), api_visibility="private")
+    return Below(blocks, lambda *_: (gr.Row(visible=False), "", gr.skip()))
 
 
 def waiting() -> tuple[Any, ...]:
@@ -180,29 +170,15 @@ def waiting() -> tuple[Any, ...]:
 
     It then has its height below a list, and covers none of it when a row is chosen.
     """
-    return gr.Row(visible=True), WAITING, gr.Button(visible=False), None
+    return gr.Row(visible=True), WAITING, gr.Button(visible=False)
 
 
 def _play(dataset: str, event: gr.SelectData) -> tuple[Any, ...]:
-    """Return row, player, button, and what the button would open."""
+    """Return row, player and button."""
     recording = str(event.row_value[0])
     try:
-        html = player_html(recording, find_audio(dataset, recording))
+        html, playable = player_html(recording, find_audio(dataset, recording)), True
     except AudioNotFoundError as error:
         name, reason = escape(recording), escape(str(error))
-        html = f'<p class="name">{name}</p><p role="status">{reason}</p>'
-        return gr.Row(visible=True), html, gr.Button(visible=False), None
-    return gr.Row(visible=True), html, gr.Button(visible=True), (dataset, recording)
-
-
-def _open(chosen: tuple[str, str] | None) -> tuple[Any, Any]:
-    """Copy the recording for Classify: Gradio refuses paths outside of its own folder."""
-    if chosen is None:  # the session was dropped
-        raise gr.Error(CHOOSE_AGAIN, print_exception=False)
-    try:
-        sound = find_audio(*chosen)
-    except AudioNotFoundError as error:  # it went in the meantime
-        raise gr.Error(str(error), print_exception=False) from error
-    copy = own_path("recording.wav")
-    soundfile.write(copy, sixteen_bits(sound), sound.sample_rate)
-    return str(copy), gr.Tabs(selected="classify")
+        html, playable = f'<p class="name">{name}</p><p role="status">{reason}</p>', False
+    return gr.Row(visible=True), html, gr.Button(visible=playable)

@@ -15,7 +15,7 @@ from analysis.figures.features import NAMES, SHOWN, contributions_figure, descri
 from analysis.figures.sound import describe_sound, sound_figure, thin
 from analysis.figures.theme import GRID, TEXT, finish
 from analysis.sound import compute_display, envelope, mel_spectrogram
-from analysis.tabs.classify import make_cards
+from analysis.tabs.cards import explained_cards, sound_cards
 from cry_model import Recording, audio
 from cry_model.acoustic_features import FEATURES
 from cry_model.feature_mlp import INPUTS
@@ -66,7 +66,7 @@ def test_a_short_burst_in_a_long_recording_is_seen(tone):
 def test_every_system_gets_the_figures_that_it_has_and_words(answered):
     recording, prediction = answered
     maps, display = prediction.attention, compute_display(recording)
-    shown = make_cards(display, prediction, 3400)
+    shown = {**sound_cards(display, prediction, 3400), **explained_cards(prediction)}
     expected = {
         "sound": True,
         "timeline": False,

@@ -24,6 +24,7 @@ from analysis.page import build_page, header
 from analysis.tabs.about import about, about_detector
 from analysis.tabs.answer import calibration_text, detector_text
 from cry_model import CheckpointError, CryClassifier, CryDetector, load_checkpoint
+from cry_model.checkpoint import BUNDLED as FOLDERS
 from cry_model.checkpoint import CONFIG, WEIGHTS
 from cry_model.detector import DEFAULT_DETECTOR
 from tests.stand_ins import DETECTOR_RECORD, write_detector
@@ -40,7 +41,7 @@ def without_answer(folder):
 
 
 def test_all_are_there_in_order_under_their_names_without_a_detector_of_their_own(models):
-    assert [model.name for model in models] == [entry.folder for entry in BUNDLED]
+    assert [model.name for model in models] == [entry.name for entry in BUNDLED]
     assert [model.label for model in models] == [
         "Six classes of the paper: improved ECAPA-TDNN",
         "Six classes of the paper: feature MLP",
@@ -53,7 +54,7 @@ def test_all_are_there_in_order_under_their_names_without_a_detector_of_their_ow
 def test_whatever_is_bundled_is_offered_or_is_the_detector():
     assert {path.parent.name for path in CHECKPOINTS.glob(f"*/{CONFIG}")} == {
         DEFAULT_DETECTOR.name,
-        *OWN,
+        *map(FOLDERS.__getitem__, OWN),
     }
     assert isinstance(load_detector(), CryDetector)
 
@@ -61,7 +62,7 @@ def test_whatever_is_bundled_is_offered_or_is_the_detector():
 def test_the_detector_is_loaded_or_the_page_does_without(tmp_path, caplog):
     assert load_detector(tmp_path / "none") is None
     assert not caplog.text
-    shutil.copytree(CHECKPOINTS / OWN[-1], tmp_path / "no detector")
+    shutil.copytree(CHECKPOINTS / FOLDERS[OWN[-1]], tmp_path / "no detector")
     folder = write_detector(tmp_path)
     assert load_detector(folder).threshold == DETECTOR_RECORD.threshold
     without_answer(folder)
@@ -74,8 +75,8 @@ def test_the_detector_is_loaded_or_the_page_does_without(tmp_path, caplog):
 def test_the_page_works_with_those_that_are_there(tmp_path, caplog):
     with pytest.raises(CheckpointError, match=r"^There is no checkpoint"):
         load_bundled(tmp_path)
-    shutil.copytree(CHECKPOINTS / OWN[-1], tmp_path / OWN[-1])
-    damaged = tmp_path / BUNDLED[0].folder
+    shutil.copytree(CHECKPOINTS / FOLDERS[OWN[-1]], tmp_path / FOLDERS[OWN[-1]])
+    damaged = tmp_path / FOLDERS[OWN[0]]
     damaged.mkdir()
     (damaged / CONFIG).write_text("{}")
     (damaged / WEIGHTS).touch()
@@ -119,12 +120,12 @@ def test_a_folder_comes_first_and_the_header_names_it(other):
     html = [block.value for block in blocks if isinstance(block, gr.HTML)]
     assert any(f"<p>The model {other} answers first.</p>" in text for text in html)
     (selector,) = (block for block in blocks if isinstance(block, gr.Radio))
-    assert selector.value == str(other)
-    assert [name for _, name in selector.choices] == [str(other), *OWN]
+    assert selector.value == ""  # that which fits the recording
+    assert [name for _, name in selector.choices] == ["", str(other), *OWN]
 
 
 def test_a_copy_of_a_bundled_one_is_offered_once_and_keeps_its_title(tmp_path):
-    shutil.copytree(CHECKPOINTS / OWN[-1], tmp_path / "published")
+    shutil.copytree(CHECKPOINTS / FOLDERS[OWN[-1]], tmp_path / "published")
     models = choose(str(tmp_path / "published")).models
     assert [model.name for model in models] == [OWN[-1], *OWN[:-1]]
     assert models[0].label == load_bundled()[-1].label
@@ -158,7 +159,7 @@ def test_what_cannot_be_loaded_or_answer_is_said_on_the_page_and_why_in_the_log(
     with caplog.at_level(logging.WARNING):
         choice = choose(name)
     assert choice.note == f"The model {name} could not be loaded; the bundled models answer."
-    assert f"<p>{choice.note}</p>" in header(choice.models, choice.note)
+    assert f"<p>{choice.note}</p>" in header(choice.note)
     assert [model.name for model in choice.models] == OWN
     (message,) = caplog.messages
     assert message.isprintable()  # no trace
@@ -174,7 +175,7 @@ def test_whatever_stands_in_the_notes_on_training_is_shown_as_text(other, field,
 
 def test_what_the_checkpoint_and_the_variable_say_is_text_and_never_markup(other):
     models = choose(str(other)).models
-    for html in (header(models, NASTY), about(models[0])):
+    for html in (header(NASTY), about(models[0])):
         assert "<img" not in html
         assert "&lt;img" in html
 

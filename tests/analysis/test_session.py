@@ -6,8 +6,9 @@ import soundfile
 import torch
 
 from analysis.session import RATE, UNEXPECTED, Progress, classify_all, downsample
-from analysis.tabs.answer import EMPTY, NO_LONGER_KEPT, bars_html
-from analysis.tabs.classify import CARDS, classify
+from analysis.tabs.answer import answer_html
+from analysis.tabs.cards import explained_cards
+from analysis.tabs.listen import told
 from cry_model import CryClassifier, Recording, audio
 from tests.stand_ins import cry, scene, write
 
@@ -20,26 +21,17 @@ def clip(tmp_path, examples):
     return copy
 
 
-def test_nothing_chosen_shows_the_invitation_and_keeps_nothing(models, clip):
-    session = classify_all(models, str(clip))
-    assert classify(models, None, models[1].name, session) == (EMPTY, {}, None)
-
-
-def test_switching_gives_what_each_model_gives_without_the_file(models, clip, examples):
+def test_switching_gives_what_each_model_gives_without_the_file(models, clip):
     expected = {model.name: model.classifier.predict(clip) for model in models}
-    *_, session = classify(models, str(clip), models[0].name)
+    session = classify_all(models, str(clip))
     clip.unlink()
     for model in reversed(models):
-        html, cards, again = classify(models, str(clip), model.name, session)
-        assert again is session
-        assert session.answers[model.name].to_dict() == expected[model.name].to_dict()
-        assert bars_html(expected[model.name]) in html
-        drawn = {"feature"} if expected[model.name].acoustic else {*CARDS} - {"timeline", "feature"}
-        assert set(cards) == {"sound"} | drawn
-    other = str(examples / "synthetic_rhythmic.wav")
-    *_, second = classify(models, other, None, session)
-    assert second.file == other
-    assert second.answers[models[0].name].to_dict() == models[0].classifier.predict(other).to_dict()
+        answer = session.answers[model.name]
+        assert answer.to_dict(full=True) == expected[model.name].to_dict(full=True)
+        card = answer_html(answer).partition("<details")[0].partition("data-said")[2]
+        assert card in told(models, session, model.name, None)
+        drawn = {"feature"} if answer.acoustic else {"map", "branch", "differential"}
+        assert set(explained_cards(answer)) == drawn
 
 
 def test_models_with_the_same_labels_are_beside_each_other_and_no_others(models, clip):
@@ -52,33 +44,28 @@ def test_models_with_the_same_labels_are_beside_each_other_and_no_others(models,
 
 @pytest.mark.parametrize("content", [None, b"no sound in here"])
 def test_what_is_gone_or_no_sound_is_the_same_sentence_for_every_model(models, tmp_path, content):
-    path, session = tmp_path / "bad.wav", None
+    path = tmp_path / "bad.wav"
     if content:
         path.write_bytes(content)
-    for model in models:
-        html, cards, session = classify(models, str(path), model.name, session)
-        assert ("could not be read" if content else NO_LONGER_KEPT) in html
-        assert not cards
-        assert (session is None) == (content is None)
+    session = classify_all(models, str(path))
+    sentences = {told(models, session, model.name, None) for model in models}
+    assert len(sentences) == 1
+    assert ("could not be read" if content else "could not be opened") in sentences.pop()
 
 
 def test_what_only_some_models_hear_is_silent_to_the_others(models, tmp_path):
     t = np.arange(32000) / 16000
     wave = 0.3 * np.sin(2 * np.pi * 5500 * t) * np.hanning(len(t))  # without a click at its ends
-    high = str(write(tmp_path / "high.wav", wave))
-    *_, session = classify(models, high)
-    views = [classify(models, high, model.name, session) for model in models]
-    assert all("sound" in cards for _, cards, _ in views[:2])
-    assert "silent" in views[2][0]
-    assert not views[2][1]
+    session = classify_all(models, str(write(tmp_path / "high.wav", wave)))
+    views = [told(models, session, model.name, None) for model in models]
+    assert ["silent" in view for view in views] == [False, False, True]
 
 
 def test_an_8_khz_recording_is_outside_of_the_six_classes_only(models, tmp_path):
     noise = 0.2 * np.random.default_rng(0).standard_normal(24000)
-    path = str(write(tmp_path / "telephone.wav", noise, 8000))
-    session = classify_all(models, path)
+    session = classify_all(models, str(write(tmp_path / "telephone.wav", noise, 8000)))
     for model in models:
-        html = classify(models, path, model.name, session)[0]
+        html = told(models, session, model.name, None)
         assert ("nothing above 4 kHz" in html) == (model is not models[2])
 
 

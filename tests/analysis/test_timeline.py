@@ -14,8 +14,9 @@ from analysis.figures.sound import sound_figure
 from analysis.figures.theme import class_colour
 from analysis.figures.timeline import THINNEST, slices, timeline_figure
 from analysis.session import classify_all
-from analysis.tabs.answer import has_timeline, segments_csv, segments_html
-from analysis.tabs.classify import make_cards
+from analysis.tabs.cards import sound_cards
+from analysis.tabs.segments import has_timeline, play_html, segments_csv, segments_html
+from analysis.words import ENGLISH
 from cry_model import audio
 from cry_model.classifier import widened
 from cry_model.records import words
@@ -55,7 +56,7 @@ def test_every_model_answers_for_the_same_track_and_the_cries_alone(
     track = detector.scan(audio.load(path))
     for model in models:
         expected = model.classifier.predict(path, track=track)
-        assert session.answers[model.name].to_dict() == expected.to_dict()
+        assert session.answers[model.name].to_dict(full=True) == expected.to_dict(full=True)
         for piece in expected.pieces:
             least = model.classifier.front_end.config.min_seconds
             allowed = [widened(span, least, expected.duration) for span in track.spans]
@@ -131,6 +132,13 @@ def test_markup_in_a_label_is_shown_not_run(prediction):
     assert "&lt;b&gt;" in html
 
 
+def test_each_cry_can_be_played_alone(prediction):
+    buttons = re.findall(r'data-play="([\d.]+) ([\d.]+)"', play_html(prediction, ENGLISH))
+    found = [(s.start, s.end) for s in prediction.segments]
+    np.testing.assert_allclose(np.array(buttons, float), found, atol=0.006)
+    assert play_html(replace(prediction, segments=()), ENGLISH) == ""
+
+
 def test_there_is_a_timeline_where_there_is_something_to_find(prediction):
     one = replace(prediction, segments=prediction.segments[:1])
     assert has_timeline(prediction)
@@ -199,6 +207,6 @@ def test_no_line_crosses_a_pause(session, prediction):
 
 
 def test_the_card_has_figure_table_and_words(session, prediction):
-    shown = make_cards(session.display, prediction, 3400)
+    shown = sound_cards(session.display, prediction, 3400)
     assert "3 cries of" in shown["timeline"].words
     assert shown["timeline"].html == segments_html(prediction)

@@ -11,8 +11,7 @@ import pytest
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-NETWORK = ("sound", "map", "branch", "differential")
-FEATURES = ("sound", "feature")
+FOLDS = {"What I listened to": ("sound",), "For researchers": ("map", "branch", "differential")}
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -34,34 +33,29 @@ class Visit:
 
     def upload(self, path: Path) -> None:
         """Chooses a file, as through the file dialogue."""
-        self.page.locator("#recording input[type=file]").first.set_input_files(str(path))
+        self.page.locator("#listen input[type=file]").set_input_files(str(path))
 
-    def answered(self, figures: tuple[str, ...] = NETWORK) -> None:
-        """Waits for probabilities and the figures; those of a network unless others are named."""
-        self.page.wait_for_selector("#answer .bar", timeout=60_000)
-        for figure in figures:
+    def answered(self, kind: str = "") -> None:
+        """Waits for an answer, of one kind if it is named."""
+        place = "#listen [data-listen=root]:not([data-state=sending])"
+        self.page.wait_for_selector(place, timeout=60_000)
+        of_kind = f'[data-kind="{kind}"]' if kind else ":not(.problem)"
+        self.page.wait_for_selector(f"#answer .answer{of_kind}", timeout=60_000)
+
+    def words(self) -> str:
+        """What stands before the folds."""
+        return self.page.locator("#answer .card").inner_text()
+
+    def open(self, fold: str, *figures: str) -> None:
+        """Opens a fold of figures and waits for them."""
+        self.page.get_by_role("button", name=fold).click()
+        for figure in figures or FOLDS[fold]:
             self.page.wait_for_selector(f"#{figure}-figure .main-svg", timeout=60_000)
-
-    def probabilities(self) -> dict[str, int]:
-        """Label -> per cent, as the answer panel shows them."""
-        names = self.page.locator("#answer .bar .name").all_inner_texts()
-        values = self.page.locator("#answer .bar .value").all_inner_texts()
-        return {n: int(v.rstrip("%")) for n, v in zip(names, values, strict=True)}
-
-    def play(self) -> None:
-        """Play the recording, until some of it was heard."""
-        self.page.get_by_role("button", name="Play", exact=True).click()
-        self.page.wait_for_function("document.querySelector('#recording #time').innerText > '0:00'")
 
     def overflow(self) -> int:
         """Return by how many pixels the page is wider than the window."""
         page = "document.documentElement"
         return self.page.evaluate(f"{page}.scrollWidth - {page}.clientWidth")
-
-    def clear(self) -> None:
-        """Takes the recording away again, as a visitor does before the next one."""
-        self.page.get_by_role("button", name="Clear").first.click()
-        self.page.wait_for_selector("#answer .waiting")
 
 
 @pytest.fixture(scope="session")
@@ -97,7 +91,7 @@ def visit_page(context, server):
         lambda r: r.url.startswith((server.url, "data:", "blob:")) or result.outside.append(r.url),
     )
     page.goto(server.url)
-    page.wait_for_selector("#recording input[type=file]", state="attached")
+    page.wait_for_selector("#listen[data-ready]", state="attached")
     return result
 
 
@@ -107,11 +101,14 @@ def visit(browser, microphone, server, examples):
     usual = server
     with contextlib.ExitStack() as visits:
 
-        def open_page(heard=None, server=None, width=1280, height=900, scheme="light"):
+        def open_page(
+            heard=None, server=None, width=1280, height=844, scheme="light", locale="en-US"
+        ):
             shutil.copyfile(heard or examples / "synthetic_rhythmic.wav", microphone)
             context = browser.new_context(
                 viewport={"width": width, "height": height},
                 color_scheme=scheme,
+                locale=locale,
                 permissions=["microphone"],
             )
             visits.enter_context(contextlib.closing(context))

@@ -94,11 +94,11 @@ def test_a_cell_is_listed_heard_and_answered(
     assert seen.page.evaluate(DURATION.format("confusion")) == pytest.approx(6.5, abs=0.1)
     assert seen.page.locator("#confusion-player .name").inner_text() == recording
     assert server.recordings() == []  # nothing was written to play it
-    seen.page.get_by_role("button", name="Open in Classify").click()
+    seen.page.get_by_role("button", name="Ask about it").click()
     seen.answered()
-    assert seen.page.get_by_role("tab", name="Classify").get_attribute("aria-selected") == "true"
-    expected = models[0].classifier.predict(examples / "synthetic_rhythmic.wav").probabilities
-    assert seen.probabilities() == {words(k): round(100 * p) for k, p in expected.items()}
+    assert seen.page.get_by_role("tab", name="Listen").get_attribute("aria-selected") == "true"
+    expected = models[0].classifier.predict(examples / "synthetic_rhythmic.wav").answer
+    assert seen.page.locator("#answer .answer").get_attribute("data-kind") == expected.kind
     assert server.kept() == []
     assert seen.overflow() <= 1
     assert seen.errors == []
@@ -154,7 +154,7 @@ def test_what_is_opened_twice_leaves_no_copy(visit, server, found, cell, silent)
         open_panel(seen, "errors")
         choose_row(seen, "errors-0-table", other)
         seen.page.wait_for_function(f"{DURATION.format('errors')} > 0")
-        seen.page.get_by_role("button", name="Open in Classify").click()
+        seen.page.get_by_role("button", name="Ask about it").click()
         seen.answered()
     assert server.kept(30) == []
     assert seen.errors == []

@@ -113,12 +113,12 @@ def test_cry_silence_speech_cry_end_in_the_log_and_nowhere_else(live, played, bu
     tab.page.on("request", lambda r: sent.append(r.url))
     tab.press()
     tab.reached("cry")
-    tab.page.wait_for_selector("[data-live=answer] .bar")
+    tab.page.wait_for_selector("[data-live=answer] h2")
     assert tab.part("picture").get_attribute("src").startswith("data:image/png")
     assert "cry" in tab.part("frame").get_attribute("aria-label")
     tab.reached("quiet")
     tab.reached("sound")
-    assert tab.page.locator("[data-live=answer] .bar").count() == 0
+    assert tab.page.locator("[data-live=answer] h2").count() == 0
     tab.page.wait_for_selector("[data-live=rows] tr:nth-child(3)", timeout=60_000)
     assert bundled.recordings() == []  # while it listens, too
     assert tab.kinds()[:3] == ["cry", "sound", "cry"]
@@ -152,6 +152,34 @@ def test_it_starts_and_stops_by_keyboard_and_goes_on(live):
         f"document.querySelector('[data-live=elapsed]').innerText > '{heard}'"
     )
     assert tab.visit.errors == []
+
+
+WATCH = """() => {
+  window.told = [];
+  window.Notification = class {
+    static permission = "default";
+    static async requestPermission() { return (this.permission = "granted"); }
+    constructor(sentence) { window.told.push(sentence); }
+  };
+  navigator.wakeLock.request = async (kind) => {
+    window.told.push(kind);
+    return { release: () => window.told.push("released") };
+  };
+}"""
+HIDE = "Object.defineProperty(document, 'hidden', { get: () => true })"
+
+
+def test_the_screen_stays_on_and_a_hidden_page_tells_of_a_cry_if_asked_to(live, story):
+    tab = live(heard=story)
+    tab.page.evaluate(WATCH)
+    tab.press("Tell me when a cry begins")
+    tab.page.get_by_text("You will be told of a cry").wait_for()
+    tab.press()
+    tab.page.evaluate(HIDE)
+    tab.reached("cry")
+    tab.press("Stop")
+    tab.reached("stopped")
+    assert tab.page.evaluate("window.told") == ["screen", "A cry began.", "released"]
 
 
 def test_a_refused_microphone_is_a_sentence_and_can_be_tried_again(live):
@@ -192,7 +220,7 @@ def test_when_the_time_is_up_it_says_so_and_offers_to_go_on(live):
     tab.page.wait_for_selector("[data-live=root]:not([data-state=over]):not([data-state=asking])")
 
 
-def test_classify_answers_while_somebody_listens(live, visit, examples):
+def test_another_visitor_is_answered_while_somebody_listens(live, visit, examples):
     tab = live()
     tab.press()
     tab.page.wait_for_selector("[data-live=picture][src^='data:image/png']")
@@ -210,7 +238,7 @@ def test_it_fits_the_screen_and_can_be_read(live, scheme, width, story, tmp_path
     tab.page.wait_for_selector("[data-live=rows] tr", timeout=60_000)
     folder = Path(os.environ.get("CRY_SCREENSHOTS", tmp_path))
     tab.page.screenshot(path=folder / f"live-{scheme}-{width}.png", full_page=True)
-    tab.page.wait_for_selector("[data-live=answer] .bar", timeout=60_000)
+    tab.page.wait_for_selector("[data-live=answer] h2", timeout=60_000)
     tab.page.screenshot(path=folder / f"live-cry-{scheme}-{width}.png", full_page=True)
     assert tab.visit.overflow() <= 1
     for selector in (

@@ -14,7 +14,6 @@ from cry_model import CryClassifier, audio
 from cry_model.checkpoint import ASSETS
 from tests.cry_model.encode import (
     OTHER_FORMATS,
-    PYAV_FORMATS,
     RATE,
     assert_is_tone,
     encode,
@@ -26,15 +25,11 @@ from tests.cry_model.encode import (
 )
 
 RATES = {
-    "wav": (8_000, 11_025, 16_000, 44_100, 48_000, 96_000, 192_000),
-    "flac": (8_000, 16_000, 44_100, 48_000, 192_000),
-    "ogg": (8_000, 16_000, 44_100, 48_000, 96_000),
-    "mp3": (8_000, 16_000, 22_050, 44_100, 48_000),
-    "m4a": (8_000, 16_000, 44_100, 48_000, 96_000),
-    "mp4": (16_000, 44_100),
+    "wav": (8_000, 11_025, 44_100, 192_000),
+    **dict.fromkeys(("flac", "mka"), (8_000, 192_000)),
+    **dict.fromkeys(("ogg", "m4a"), (8_000, 96_000)),
+    **dict.fromkeys(("mp3", "aiff", "mov", "avi", "au", "w64"), (8_000, 44_100)),
     "webm": (48_000,),
-    "mka": (8_000, 192_000),
-    **dict.fromkeys(("aiff", "mov", "avi", "au", "w64"), (8_000, 44_100)),
 }
 
 
@@ -107,18 +102,6 @@ def test_channels_that_cancel_are_judged_over_the_whole_file_and_without_an_offs
     np.testing.assert_allclose(waveform, samples[:, 0], atol=1e-4)
 
 
-@pytest.mark.parametrize("channels", [6, 8])
-@pytest.mark.parametrize("ending", ["wav", "flac", *PYAV_FORMATS])
-def test_surround(ending, channels):
-    if (ending, channels) == ("w64", 8):
-        pytest.skip("FFmpeg writes no 7.1 sound to w64")
-    samples = tone(48_000, channels=channels)
-    samples[:, 3] = 0  # the bass channel, where AAC keeps no 440 Hz
-    waveform = audio.load(encode(samples, 48_000, ending)).waveform.numpy()
-    assert loudest_frequency(waveform, 48_000) == pytest.approx(440, abs=2)
-    assert level(waveform) == pytest.approx(level(samples.mean(axis=1)), abs=1)
-
-
 @pytest.mark.parametrize("ending", ["m4a", "mp4", "webm", "flac", "ogg", "mp3", "mka"])
 def test_sound_starts_where_it_started_as_the_mean_of_the_channels(ending):
     samples = tone(48_000, 2, channels=2)
@@ -127,33 +110,6 @@ def test_sound_starts_where_it_started_as_the_mean_of_the_channels(ending):
     start = np.argmax(np.abs(waveform) > 0.05)
     assert start == pytest.approx(48_000, abs=1_200)  # 25 ms
     assert level(waveform[48_000:]) == pytest.approx(level(samples[48_000:, 0] / 2), abs=1)
-
-
-@pytest.mark.parametrize(
-    ("container", "subtype", "tolerance"),
-    [
-        ("WAV", "PCM_U8", 2**-7),
-        ("WAV", "PCM_16", 2**-15),
-        ("WAV", "PCM_24", 2**-23),
-        ("WAV", "PCM_32", 2**-23),
-        ("WAV", "FLOAT", 0),
-        ("WAV", "DOUBLE", 0),
-        ("RF64", "PCM_16", 2**-15),
-        ("FLAC", "PCM_24", 2**-23),
-        ("AIFF", "PCM_S8", 2**-7),
-        ("WAV", "ULAW", 0.02),
-        ("WAV", "IMA_ADPCM", 0.05),
-        ("OGG", "OPUS", 0.05),
-        ("CAF", "ALAW", 0.02),
-        ("W64", "PCM_24", 2**-23),
-        ("AU", "PCM_16", 2**-15),
-    ],
-)
-def test_sample_types_of_files(container, subtype, tolerance):
-    samples, middle = tone(), slice(4_000, 12_000)
-    recording = audio.load(with_soundfile(samples, RATE, container, subtype))
-    difference = recording.waveform.numpy()[middle] - samples[middle, 0]
-    assert np.abs(difference).max() <= tolerance
 
 
 def test_float_files_keep_a_level_above_full_scale():
@@ -204,19 +160,6 @@ def test_tags_in_an_unknown_encoding():
 
 
 @pytest.mark.parametrize(
-    "pattern",
-    ["donateacry/*/*.wav", "donateacry_ios/*.flac", "esc10/*/*.ogg", "challenge6/*.wav"],
-)
-def test_real_recordings(data_root, pattern):
-    paths = sorted(data_root.glob(pattern))
-    path = next(path for path in paths if soundfile.info(path).duration >= audio.MIN_SECONDS)
-    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    recording = audio.load(path)
-    assert recording.sample_rate == rate
-    np.testing.assert_allclose(recording.waveform.numpy(), samples.mean(axis=1), atol=1e-7)
-
-
-@pytest.mark.parametrize(
     ("container", "subtype", "dtype"),
     [
         ("WAV", "PCM_16", "int16"),
@@ -234,12 +177,6 @@ def test_arrays_like_files(container, subtype, dtype, channels):
         assert torch.equal(audio.load(array, rate).waveform, expected)
 
 
-def test_read_only_bytes_like_a_file():
-    data = with_soundfile(tone(), RATE, "WAV", "PCM_U8")
-    samples = np.frombuffer(data[-RATE:], dtype=np.uint8)
-    assert torch.equal(audio.load(samples, RATE).waveform, audio.load(data).waveform)
-
-
 @pytest.mark.parametrize("dtype", [f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64)])
 def test_integers_fill_minus_one_to_one(dtype):
     kind = np.iinfo(dtype)
@@ -253,21 +190,20 @@ def test_integers_fill_minus_one_to_one(dtype):
         assert waveform.max() == pytest.approx(expected, rel=2**-7, abs=0)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-def test_float_tensors(dtype):
-    samples = torch.from_numpy(tone(peak=3.0)[:, 0]).to(getattr(torch, dtype))
-    samples.requires_grad_()
-    recording = audio.load(samples, RATE)
-    assert torch.equal(recording.waveform, samples.detach().float())
-    assert not recording.waveform.requires_grad
-
-
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble", ">f4", ">i2"])
 def test_float_and_big_endian_arrays(dtype):
     scale = 2**15 if dtype == ">i2" else 1
     samples = (tone()[:, 0] * scale).astype(dtype)
+    samples.flags.writeable = False
     waveform = audio.load(samples, RATE).waveform.numpy()
     np.testing.assert_allclose(waveform, samples.astype(np.float64) / scale, atol=1e-7)
+
+
+def test_tensors_of_other_floats_and_with_a_gradient():
+    samples = torch.from_numpy(tone(peak=3.0)[:, 0]).to(torch.bfloat16).requires_grad_()
+    waveform = audio.load(samples, RATE).waveform
+    assert torch.equal(waveform, samples.detach().float())
+    assert not waveform.requires_grad
 
 
 @pytest.mark.parametrize("as_tensor", [False, True])

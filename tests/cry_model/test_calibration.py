@@ -15,7 +15,6 @@ from cry_model.calibration import (
     apart,
     apply_temperature,
     crossed_temperatures,
-    fit_temperature,
     group_weights,
 )
 from cry_model.prediction import CANT_TELL, Answer
@@ -78,7 +77,7 @@ def test_without_a_calibration_nothing_changes():
     prediction = classifiers(None)[0].predict(noise(3), 16000)
     assert prediction.prediction_set is None
     assert prediction.answer == Answer("set", (prediction.label,))
-    assert prediction.to_dict()["calibration"] is None
+    assert prediction.to_dict(full=True)["calibration"] is None
     assert "Sounds most like" in as_text(prediction)
     assert "Can't tell" not in as_text(prediction)
 
@@ -133,7 +132,7 @@ def test_one_answer_is_told_with_its_reason(named, changes, why, score):
 
 
 def test_a_program_gets_the_set_and_what_it_is_worth():
-    document = json.loads(json.dumps(answer(("d", "a")).to_dict()))
+    document = json.loads(json.dumps(answer(("d", "a")).to_dict(full=True)))
     assert document["answer"] == {"kind": "set", "labels": ["d", "a"], "reason": None}
     assert document["calibration"]["coverage"] == {"value": 0.81, "low": 0.74, "high": 0.87}
 
@@ -167,28 +166,6 @@ def by_scipy(probabilities, labels, weights):
 def test_every_group_weighs_alike_and_so_do_its_recordings():
     weights = group_weights(["a", "b", "a", "c", "a"])
     np.testing.assert_allclose(weights, [1 / 9, 1 / 3, 1 / 9, 1 / 3, 1 / 9])
-
-
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_the_temperature_that_labels_were_drawn_with_is_found(temperature):
-    rng = np.random.default_rng(1)
-    logits = rng.normal(0, 2, (20_000, 4))
-    labels = (softmax(logits / temperature, axis=1).cumsum(1) < rng.random((20_000, 1))).sum(1)
-    probabilities = softmax(logits, axis=1)
-    weights = np.full(20_000, 1 / 20_000)
-    found = fit_temperature(probabilities, one_hot(labels.clip(max=3), 4), weights)
-    assert found == pytest.approx(temperature, rel=0.05)
-
-
-def test_a_large_group_has_one_voice_in_the_temperature():
-    sure = np.array([[0.9, 0.1]])
-    probabilities = np.repeat(sure, 100, axis=0)
-    wrong_at_first = one_hot((np.arange(100) >= 98).astype(int), 2)  # 98 right of one baby, then 2
-    groups = np.array(["big"] * 98 + ["small"] * 2)
-    apart = fit_temperature(probabilities, wrong_at_first, group_weights(groups))
-    together = fit_temperature(probabilities, wrong_at_first, np.full(100, 0.01))
-    assert apart > 10  # right for one baby and wrong for the other: sure of nothing
-    assert together < 1
 
 
 def test_each_fold_gets_the_temperature_of_the_groups_that_are_not_in_it():

@@ -2,7 +2,6 @@
 
 import copy
 import io
-import json
 import math
 import random
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,7 @@ import torch
 
 import cry_model
 from cry_model import CheckpointConfig, CryClassifier, audio
-from cry_model.__main__ import main
-from cry_model.checkpoint import ASSETS, BUNDLED
+from cry_model.checkpoint import ASSETS
 from cry_model.registry import usual_config
 
 LABELS = ("a", "b", "c")
@@ -190,54 +188,3 @@ def test_an_answer_that_is_no_number_and_silence_are_errors_that_leave_it_usable
     with pytest.raises(audio.SilentAudioError):
         fresh.predict(np.zeros(16000), 16000)
     assert fresh.predict(sweep(1.0), 16000).label in LABELS
-
-
-def test_command_line_lists_the_bundled_models_and_takes_their_names(examples, capsys):
-    assert main(["models"]) == 0
-    listed = capsys.readouterr().out
-    path = str(examples / "synthetic_rhythmic.wav")
-    for name in BUNDLED:
-        assert main(["predict", path, "--json", "--no-detector", "--model", name]) == 0
-        answer = json.loads(capsys.readouterr().out)
-        assert answer["file"] == path
-        labels = ", ".join(label.replace("_", " ") for label in answer["probabilities"])
-        (line,) = (line for line in listed.splitlines() if line.startswith(f"  {name} "))
-        assert line.endswith(f": {labels}")
-    assert main(["predict", path, "--json", "--no-detector"]) == 0
-    default = json.loads(capsys.readouterr().out)
-    assert default["evaluation"]["dataset"] == "challenge6_cuts"
-
-
-def test_command_line_answers_the_others_whatever_one_file_does(
-    examples, tmp_path, capsys, monkeypatch
-):
-    good = examples / "synthetic_rhythmic.wav"
-    huge, odd, strange = tmp_path / "huge.wav", tmp_path / "odd.wav", tmp_path / "\udcff.wav"
-    samples, rate = soundfile.read(good, dtype="float32")
-    soundfile.write(huge, samples * np.float32(1e30), rate, subtype="FLOAT")
-    odd.write_bytes(good.read_bytes())
-    try:
-        strange.write_bytes(good.read_bytes())
-    except (OSError, UnicodeError):
-        strange = good  # a file system of names in UTF-8 only
-    predict = CryClassifier.predict
-
-    def unlucky(self, source, *args, **more):
-        if str(source) == str(odd):
-            raise IndexError("index 0 is out of bounds")
-        return predict(self, source, *args, **more)
-
-    monkeypatch.setattr(CryClassifier, "predict", unlucky)
-    files = [str(file) for file in (huge, good, odd, strange, tmp_path / "gone.wav", good)]
-    assert main(["predict", "--no-detector", *files]) == 2
-    output = capsys.readouterr()
-    assert output.out.count("Not a medical device.") == 3
-    lines = output.err.splitlines()
-    assert [line.split(": ")[0] for line in lines] == [files[0], files[2], files[4]]
-    assert "impossible values" in lines[0]
-    assert "IndexError" in lines[1]
-
-
-def test_command_line_without_a_checkpoint_says_so(tmp_path, capsys):
-    assert main(["predict", "cry.wav", "--model", str(tmp_path)]) == 2
-    assert "config.json" in capsys.readouterr().err

@@ -33,16 +33,6 @@ def test_what_is_no_cry_gets_no_reasons(nothing, capsys):
     assert "hungry" not in out
 
 
-def test_unless_they_are_asked_for(nothing, capsys):
-    main(["predict", nothing, "--anyway"])
-    anyway = capsys.readouterr().out
-    main(["predict", nothing, "--no-detector"])
-    ungated = capsys.readouterr().out
-    assert "does not sound like a baby crying" in anyway
-    assert "hungry" in anyway
-    assert ungated.splitlines()[1:] == anyway.splitlines()[2:]
-
-
 def test_cries_are_listed_with_their_times(two_cries, detector, capsys):
     main(["predict", two_cries])
     lines = capsys.readouterr().out.splitlines()
@@ -55,17 +45,17 @@ def test_cries_are_listed_with_their_times(two_cries, detector, capsys):
 def test_json_says_whether_and_where(nothing, two_cries, capsys):
     main(["predict", nothing, two_cries, "--json"])
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
-    assert (first["is_cry"], first["label"], first["probabilities"]) == (False, None, {})
+    assert (first["is_cry"], first["probabilities"]) == (False, {})
+    assert first["answer"] == {"kind": "not_a_cry", "labels": [], "reason": "no cry"}
     assert first["cry_probability"] < 0.5
     assert first["segments"] == []
     assert second["is_cry"] is True
-    assert second["label"] in second["probabilities"]
-    assert len(second["segments"]) == 2
-    assert second["segments"][1]["label"] in second["probabilities"]
-    main(["predict", nothing, "--json", "--anyway"])
+    assert [set(segment) for segment in second["segments"]] == [{"start", "end", "labels"}] * 2
+    main(["predict", nothing, "--json", "--full"])
     told = json.loads(capsys.readouterr().out)
     assert told["is_cry"] is False
-    assert told["label"] in told["probabilities"]
+    assert set(told["calibration"]["constant_set"]) < set(told["probabilities"])
+    assert set(first) < set(told)
 
 
 @pytest.mark.parametrize(

@@ -143,10 +143,3 @@ def test_the_challenges_own_recordings_are_inside(bundled, data_root):
         assert not prediction.cautions
         assert set(prediction.acoustic.features) == set(FEATURES)
     assert bundled.predict(data_root / "challenge6" / "sleepy_0.wav").label == "sleepy"
-
-
-def test_settings_that_make_no_sense_are_refused():
-    with pytest.raises(ValueError, match="26"):
-        cry_model.build_model("feature-mlp", num_bands=13)
-    with pytest.raises(ValueError, match="even number"):
-        cry_model.build_model("feature-mlp", members=3)

@@ -85,14 +85,6 @@ def test_deltas_are_regressions_over_five_frames():
     np.testing.assert_allclose(ours[64:], slope, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"deltas": 3}, {"deltas": 1, "num_bands": 63}, {"deltas": 1}, {"kind": "gammatone"}]
-)
-def test_what_does_not_fit_together_is_refused(wrong):
-    with pytest.raises(ValueError, match=r"bands|deltas|gammatone"):
-        FrontEnd(FrontEndConfig(**wrong))
-
-
 def test_band_pass_keeps_the_band_and_removes_the_rest():
     inside, dc, hum, above = tone(1000), torch.full((32000,), 0.3), tone(15), tone(3700)
     kept = band_pass(inside + dc + hum + above, RATE, 50, 3400)
@@ -107,21 +99,6 @@ def test_resampling_keeps_a_tone_in_place(rate):
     spectrum = torch.fft.rfft(wave[:32000] * torch.hann_window(32000)[: len(wave[:32000])]).abs()
     assert spectrum.argmax() * RATE / 32000 == pytest.approx(1000, abs=0.5)
     assert wave[4000:-4000].abs().max() == pytest.approx(0.1, rel=0.01)
-
-
-@pytest.mark.parametrize("via", ["soxr_hq", "polyphase"])
-@pytest.mark.parametrize("rate", [16000, 44100, 48000])
-def test_up_to_3400_hz_resamplers_agree_within_a_tenth_of_a_decibel(via, rate):
-    wave = noise(30)
-    there = librosa.resample(wave.numpy(), orig_sr=RATE, target_sr=rate, res_type=via)
-    back = resample(torch.from_numpy(there), rate, RATE)[: len(wave)]
-
-    def level(x, low, high):
-        power = torch.fft.rfft(x.double()).abs().square()
-        return 10 * float(power[low * 30 : high * 30].mean().log10())
-
-    for low in range(100, 3400, 300):
-        assert level(back, low, low + 300) == pytest.approx(level(wave, low, low + 300), abs=0.1)
 
 
 @pytest.mark.parametrize("length", [16000, 16001, 12347])

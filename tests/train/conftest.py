@@ -1,10 +1,9 @@
-"""A corpus in the layout of Donate-a-Cry, made by our synthesiser."""
+"""A corpus in the layout of Donate-a-Cry, the smallest fits on it, and a Hub of our own."""
 
 import shutil
 from pathlib import Path
 
 import pytest
-import soundfile
 import torch
 
 import cry_model
@@ -12,33 +11,31 @@ from cry_model import FrontEnd
 from tests.hub import running_hub
 from tests.hub_client import hub_client
 from tests.train import small_fit
+from tests.train.folders import cry, write
 from train.data.clips import load_clips
 from train.data.datasets import donateacry
 from train.data.datasets.donateacry import LABELS
-from train.data.synthesis import STYLES, synthesise
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
 from train.fit.state import TrainingState
 from train.fit.trainer import TrainingData, fit
+from train.publish.hub import PAUSES
 
-BABIES, CLIPS = 3, 2  # of each label
+
+def write_corpus(root: Path, babies: int, clips: int, seconds: float) -> Path:
+    """Write ``donateacry/<label>/*.wav``: so many babies of each label, and clips of each."""
+    for i, label in enumerate(LABELS):
+        for n in range(babies * clips):
+            baby = f"{i:04d}{n // clips:04d}-0000-0000-0000-{'A' * 12}"
+            path = root / "donateacry" / label / f"{baby}-143043{n:04d}-1.0-m-04-hu.wav"
+            write(path, cry(100 * i + n, seconds, 8000, 300 + 100 * i), 8000)
+    return root
 
 
 @pytest.fixture(scope="session")
 def made_up_root(tmp_path_factory) -> Path:
-    """``donateacry/<label>/*.wav``: five labels, three babies each, two clips of 3 s a baby."""
-    root = tmp_path_factory.mktemp("data")
-    styles = list(STYLES)
-    for i, label in enumerate(LABELS):
-        folder = root / "donateacry" / label
-        folder.mkdir(parents=True)
-        for n in range(BABIES * CLIPS):
-            cry = synthesise(styles[i % len(styles)], 3.0, 8000, seed=100 * i + n)
-            baby = f"{i:04d}{n // CLIPS:04d}-0000-0000-0000-{'A' * 17}"
-            assert len(baby) == 41
-            name = f"{baby[:36]}-143043{n:04d}-1.0-m-04-hu.wav"
-            soundfile.write(folder / name, cry.waveform, 8000, subtype="PCM_16")
-    return root
+    """Five labels, three babies each, two clips of 3 s a baby."""
+    return write_corpus(tmp_path_factory.mktemp("data"), 3, 2, 3.0)
 
 
 @pytest.fixture(scope="session")
@@ -105,3 +102,12 @@ def hub(everything):
     """That Hub, empty again."""
     everything[0].reset()
     return everything[0]
+
+
+@pytest.fixture
+def quick(everything):
+    """The client with pauses that a test can wait for."""
+    code = "import train.publish.hub; train.publish.hub.PAUSES, answer = {}, None"
+    everything[1].python(code.format((0.01, 0.02, 0.03)))
+    yield
+    everything[1].python(code.format(PAUSES))

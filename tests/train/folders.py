@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
 import soundfile
-
-from train.data.synthesis import STYLES, synthesise
 
 RATE = 16_000
 
@@ -15,13 +14,24 @@ def touch(*paths: Path) -> None:
         path.touch()
 
 
-def cry(seed, seconds=4.0):
-    return synthesise(list(STYLES)[seed % len(STYLES)], seconds, RATE, seed).waveform
+def cry(seed, seconds=4.0, rate=RATE, hz=None):
+    """Harmonics of about ``hz`` with a rhythm, a melody and a noise of the seed's own.
+
+    (samples,) float32. A synthesised cry sounds better and takes a hundred times as long.
+    """
+    rng, t = np.random.default_rng(seed), np.arange(round(seconds * rate)) / rate
+    times = np.cumsum(rng.uniform(0.05, 0.3, 800))  # s
+    melody, *loudness = rng.uniform(0, 1, (6, 800))
+    hz = (hz or 250 + 60 * (seed % 7)) * (0.7 + 0.7 * np.interp(t, times, melody))
+    phase, wave = 2 * np.pi * np.cumsum(hz) / rate, 0.01 * rng.standard_normal(len(t))
+    for k, curve in enumerate(loudness, 1):
+        wave += 0.2 * np.interp(t, times, curve) ** 2 * np.sin(k * phase)
+    return wave.astype(np.float32)
 
 
-def write(path: Path, waveform) -> Path:
+def write(path: Path, waveform, rate=RATE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, waveform, RATE, subtype="PCM_16")
+    soundfile.write(path, waveform, rate, subtype="PCM_16")
     return path
 
 

@@ -1,6 +1,5 @@
 """Augmentation does what its numbers say, and comes from one generator."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -68,14 +67,6 @@ def test_mixup_mixes_features_and_targets_alike(rng):
     torch.testing.assert_close(mixed[..., 0], targets)
     torch.testing.assert_close(targets.sum(1), torch.ones(8))
     assert (targets.max(1).values < 0.999).any()
-
-
-def test_mixup_takes_a_whole_number_as_well_and_zero_switches_it_off(rng):
-    features, targets = torch.randn(8, 4, 10), torch.eye(8)
-    whole, same = (
-        mixup(features, targets, alpha, torch.Generator().manual_seed(0)) for alpha in (1, 1.0)
-    )
-    assert torch.equal(whole[0], same[0])
     assert mixup(features, targets, 0.0, rng) == (features, targets)
 
 
@@ -111,11 +102,7 @@ def waves(count=32, seconds=1.0):
     return sum(torch.sin(2 * torch.pi * k * pitch * t) / k for k in (1, 2, 3))
 
 
-def test_nothing_happens_at_no_chance(rng):
-    torch.testing.assert_close(degrade(waves(), RATE, 0.0, rng), waves())
-
-
-@pytest.mark.parametrize("chance", [0.2, 0.8])
+@pytest.mark.parametrize("chance", [0.0, 0.2, 0.8])
 def test_each_kind_of_damage_befalls_its_share(chance, rng, monkeypatch):
     for name in DAMAGES[1:]:
         monkeypatch.setattr(augmentation, name, lambda w, rate, rng: w)
@@ -141,16 +128,3 @@ def test_the_level_stays_and_silence_stays_silence(rng):
     after = degrade(before, RATE, 1.0, rng)
     torch.testing.assert_close(after.square().mean(1), before.square().mean(1), rtol=1e-3, atol=0)
     assert not degrade(torch.zeros(8, RATE), RATE, 1.0, rng).any()
-
-
-def test_steps_of_a_coarse_codec_are_few(rng):
-    after = augmentation._quantise(waves(4), RATE, rng)
-    assert all(len(np.unique(row.round(decimals=6))) <= 2**8 + 1 for row in after)
-
-
-def test_holes_take_the_faint_and_leave_the_loud(rng):
-    t = torch.arange(4 * RATE) / RATE
-    wave = torch.sin(2 * torch.pi * 500 * t) + 0.003 * torch.sin(2 * torch.pi * 3000 * t)
-    spectrum = torch.fft.rfft(augmentation._spectral_holes(wave[None], RATE, rng))[0].abs()
-    assert spectrum[500 * 4] > 0.95 * 2 * RATE
-    assert spectrum[3000 * 4] < 0.2 * 0.003 * 2 * RATE

@@ -7,11 +7,11 @@ import soundfile
 import torch
 
 from cry_model import PAPER_FRONT_END, FrontEndConfig, audio
+from tests.train.folders import cry, write
 from train.__main__ import main
 from train.data.cache import cache_path, load, prepare
 from train.data.corpus import DataError
 from train.data.datasets import DATASETS, donateacry
-from train.data.synthesis import synthesise
 
 DATASET = DATASETS["donateacry"]
 CONFIG = FrontEndConfig()
@@ -21,10 +21,8 @@ CONFIG = FrontEndConfig()
 def root(tmp_path):
     """Five recordings, one a label, and one that is no recording."""
     for i, label in enumerate(donateacry.LABELS):
-        folder = tmp_path / "donateacry" / label
-        folder.mkdir(parents=True)
-        cry = synthesise("rhythmic", 2.0 + i, 8000, seed=i)
-        soundfile.write(folder / f"{i:036d}-x.wav", cry.waveform, 8000)
+        path = tmp_path / "donateacry" / label / f"{i:036d}-x.wav"
+        write(path, cry(i, 2.0 + i, 8000), 8000)
     (tmp_path / "donateacry" / "tired" / "broken.wav").write_bytes(b"RIFF broken")
     return tmp_path
 
@@ -58,7 +56,7 @@ def test_it_is_written_once_and_again_when_a_recording_changes(root, tmp_path):
     assert path.stat().st_mtime_ns == written
     file = next((root / "donateacry" / "hungry").iterdir())
     length = soundfile.info(file).frames / 8000  # not even the length tells
-    soundfile.write(file, synthesise("whimper", length, 8000, seed=9).waveform, 8000)
+    write(file, cry(9, length, 8000), 8000)
     again, _ = prepare(DATASET, root, tmp_path / "c", CONFIG)
     assert path.stat().st_mtime_ns != written
     assert again.clips.fingerprint() != first.clips.fingerprint()
@@ -68,7 +66,7 @@ def test_what_cannot_be_read_is_left_out_and_named_and_takes_no_other_with_it(
     root, tmp_path, capsys, monkeypatch
 ):
     folder = root / "donateacry" / "tired"
-    samples = synthesise("rhythmic", 2.0, 8000, seed=9).waveform.astype("float32")
+    samples = cry(9, 2.0, 8000)
     soundfile.write(folder / "huge.wav", samples * 1e30, 8000, subtype="FLOAT")
     soundfile.write(folder / "odd.wav", samples, 8000)
     load_one = audio.load

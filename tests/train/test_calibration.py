@@ -45,35 +45,6 @@ def babies(rng, count):
     return np.concatenate(rows), np.concatenate(labels), np.array(groups)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_the_threshold_is_the_weighted_quantile_counted_one_by_one(seed):
-    probabilities, labels, groups = babies(np.random.default_rng(seed), 12)
-    found = fit_threshold(probabilities, one_hot(labels), groups, 0.8)
-    scores = [1 - p[c] for p, c in zip(probabilities, labels, strict=True)]
-    members = {g: [s for s, h in zip(scores, groups, strict=True) if h == g] for g in set(groups)}
-
-    def reached(threshold):
-        within = [np.mean([s <= threshold for s in own]) for own in members.values()]
-        return sum(within) / (len(members) + 1)
-
-    assert found == min(s for s in scores if reached(s) >= 0.8)
-
-
-def test_a_label_that_is_only_probable_counts_by_its_probability():
-    probabilities = np.array([[0.5, 0.3, 0.2], [0.6, 0.1, 0.3]] * 5)
-    targets, groups = np.array([[0.7, 0.2, 0.1], [0.2, 0.2, 0.6]] * 5), np.arange(10).astype(str)
-    copies = (10 * targets).round().astype(int)  # ten drawn labels each, as often as probable
-    of = [(i, c) for i in range(10) for c in range(3) for _ in range(copies[i, c])]
-    index, labels = (np.array(column) for column in zip(*of, strict=True))
-    rows, owners = probabilities[index], groups[index]
-    for coverage in (0.3, 0.5, 0.8, 0.9):
-        expected = fit_threshold(rows, one_hot(labels), owners, coverage)
-        assert fit_threshold(probabilities, targets, groups, coverage) == expected
-    expected = fit_temperature(rows, one_hot(labels), group_weights(owners))
-    found = fit_temperature(probabilities, targets, group_weights(groups))
-    assert found == pytest.approx(expected, rel=1e-3)
-
-
 @pytest.mark.parametrize(
     ("groups", "promised", "expected"),
     [(4, 0.8, 0.4), (4, 0.81, EVERYTHING), (3, 0.8, EVERYTHING), (0, 0.8, EVERYTHING)],
@@ -88,9 +59,9 @@ def test_four_groups_promise_four_fifths_and_no_more(groups, promised, expected)
 
 
 def test_the_promise_holds_for_a_new_baby_and_not_where_recordings_are_taken_for_babies():
-    """The threshold for 25 babies, asked about the cries of another one, 1,500 times over."""
+    """The threshold for 25 babies, asked about the cries of another one, 800 times over."""
     rng, by_group, by_recording = np.random.default_rng(0), [], []
-    for _ in range(1500):
+    for _ in range(800):
         probabilities, labels, groups = babies(rng, 26)
         new = groups == "baby25"
         known, targets = probabilities[~new], one_hot(labels[~new])
@@ -98,7 +69,7 @@ def test_the_promise_holds_for_a_new_baby_and_not_where_recordings_are_taken_for
         by_group.append(np.mean(scores <= fit_threshold(known, targets, groups[~new], 0.8)))
         ungrouped = fit_threshold(known, targets, np.arange((~new).sum()).astype(str), 0.8)
         by_recording.append(np.mean(scores <= ungrouped))
-    error = np.std(by_group) / np.sqrt(1500)
+    error = np.std(by_group) / np.sqrt(800)
     assert np.mean(by_group) > 0.8 - 2 * error
     assert np.mean(by_group) < 0.8 + 1 / 26 + 2 * error  # and promises no more than it must
     assert np.mean(by_recording) < 0.75
@@ -152,8 +123,8 @@ def by_hand(table, promised, targets_of):
     return pd.DataFrame(out), settled(rows)
 
 
-@pytest.mark.parametrize("taught", [False, True])
-def test_what_is_measured_is_what_is_counted_by_hand(taught):
+@pytest.mark.parametrize(("taught", "promised"), [(False, 0.7), (False, 0.9), (True, 0.7)])
+def test_what_is_measured_is_what_is_counted_by_hand(taught, promised):
     table, rng = synthetic(), np.random.default_rng(3)
     told = {name: rng.dirichlet([1, 1, 1]) for name in table["recording"].unique()}
 
@@ -162,8 +133,8 @@ def test_what_is_measured_is_what_is_counted_by_hand(taught):
             return (np.array(LABELS) == row.label).astype(float)
         return softmax(np.log(told[row.recording]) / 0.9)
 
-    found = calibrate(table, LABELS, 0.7, told if taught else None, 0.9, **FACTS)
-    rows, (temperature, threshold) = by_hand(table, 0.7, targets_of)
+    found = calibrate(table, LABELS, promised, told if taught else None, 0.9, **FACTS)
+    rows, (temperature, threshold) = by_hand(table, promised, targets_of)
     assert found.temperature == pytest.approx(temperature, rel=1e-3)
     assert found.threshold == pytest.approx(threshold, abs=1e-3)
     alike = rows.groupby("group").mean()
@@ -175,13 +146,6 @@ def test_what_is_measured_is_what_is_counted_by_hand(taught):
     assert (found.groups, found.recordings, found.seeds) == (40, 120, (0, 1))
     assert found.against == ("teacher" if taught else "labels")
     assert found.teacher_temperature == (0.9 if taught else None)
-
-
-def test_a_higher_promise_is_kept_by_larger_sets():
-    modest, bold = (calibrate(synthetic(), LABELS, share, **FACTS) for share in (0.6, 0.9))
-    assert modest.size.value < bold.size.value
-    assert modest.coverage.value == pytest.approx(0.6, abs=0.1)
-    assert bold.coverage.value == pytest.approx(0.9, abs=0.06)
 
 
 def test_always_the_same_labels_are_as_many_as_it_takes():
@@ -275,7 +239,6 @@ def test_a_student_is_calibrated_against_its_calibrated_teacher(finished):
         ({"data": "d2"}, ["--checkpoint", "CHECKPOINT"], "was not fitted as this run was"),
         ({"system": "ecapa-tdnn"}, ["--checkpoint", "CHECKPOINT"], "was not fitted as this run"),
         ({}, ["--checkpoint", "nowhere"], "There is no config.json"),
-        *(({}, ["--coverage", share], "must lie between 0 and 1") for share in ("0", "1", "nan")),
     ],
 )
 def test_what_does_not_belong_together_is_one_sentence(finished, change, words, said, capsys):
@@ -289,8 +252,5 @@ def test_what_does_not_belong_together_is_one_sentence(finished, change, words, 
     assert said in error
     assert "Traceback" not in error
     assert "calibration" not in json.loads((folder / "run.json").read_text())
-
-
-def test_a_folder_without_a_run_is_one_sentence(tmp_path, capsys):
-    assert main(["calibrate", str(tmp_path)]) == 2
+    assert main(["calibrate", str(folder.parent)]) == 2
     assert "There is no finished run in" in capsys.readouterr().err

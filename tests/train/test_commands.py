@@ -1,13 +1,11 @@
 """Every command explains itself, and what it cannot do is one sentence."""
 
-import re
 from dataclasses import fields
 
 import pytest
 
-from tests.conftest import ROOT
 from train.__main__ import COMMAND_LINE, COMMANDS, main, parse
-from train.cli.options import FitOptions, repeat, spelling
+from train.cli.options import FitOptions, spelling
 
 FIT = ["fit", "--system", "resnet18", "--dataset"]
 
@@ -24,17 +22,6 @@ def test_help_names_the_purpose_and_every_option(name, capsys, monkeypatch):
     for field in fields(COMMANDS[name][0]):
         assert spelling(field.name) in shown or field.name in shown
     assert "None" not in shown
-
-
-def test_where_check_labels_is_written_out_it_has_what_it_needs():
-    command = COMMAND_LINE.commands["check-labels"]
-    needed = {option.opts[0] for option in command.params if option.required}
-    texts = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    pattern = re.compile(r"python -m train check-labels([^`]*)`")
-    found = [words for text in texts for words in pattern.findall(text.read_text("utf-8"))]
-    assert needed
-    assert found
-    assert all(needed <= set(words.split()) for words in found)
 
 
 def test_the_commands_are_shown_in_groups(capsys):
@@ -59,12 +46,6 @@ def test_words_become_one_frozen_object():
         seeds=(3, 1),
     )
     assert hash(options)
-
-
-def test_an_option_of_several_words_is_repeated():
-    words = ["fit", "--seeds", "1", "-2", "--track", "x", "--set", "a=b"]
-    repeated = ["fit", "--seeds", "1", "--seeds", "-2", "--track", "x", "--set", "a=b"]
-    assert repeat(words, {"--seeds", "--set"}) == repeated
 
 
 NUMBERS = {

@@ -14,7 +14,7 @@ from train.data.clips import load_clips
 from train.data.corpus import DataError
 from train.data.datasets import DATASETS, challenge6, donateacry, donateacry_ios, esc10
 from train.data.splits import split
-from train.fit.presets import WIDE, usual_preset
+from train.fit.presets import WIDE
 
 UPLOAD = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856-1430742197-1.0-m-04"
 
@@ -159,14 +159,6 @@ def test_challenge6_without_some_label_or_with_other_names_is_refused(tmp_path):
         challenge6.read(tmp_path)
 
 
-def test_two_files_that_differ_in_capitals_are_two_recordings(tmp_path):
-    touch(layout(tmp_path) / "train" / "hug" / "hug_0.WAV")
-    if len(list((tmp_path / "train" / "hug").iterdir())) == 1:
-        pytest.skip("here they are one file")
-    corpus = challenge6.read(tmp_path)
-    assert len({i.recording for i in corpus.items}) == len(corpus.items) == 7
-
-
 # Its cuts
 
 
@@ -214,7 +206,3 @@ def test_the_real_cuts_have_44_of_each_label_and_no_group_crosses_a_fold(data_ro
     fold_of = split(corpus.items, "recording", 5, 0)
     pairs = {(item.group, fold) for item, fold in zip(corpus.items, fold_of, strict=True)}
     assert len(pairs) == len(set(table.values()))
-
-
-def test_they_are_fitted_as_the_other_corpora_of_one_wide_rate():
-    assert usual_preset("improved-ecapa-tdnn", "challenge6_cuts") is WIDE

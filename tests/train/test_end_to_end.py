@@ -18,9 +18,9 @@ SYSTEM = "improved-ecapa-tdnn-no-mca"
 
 @pytest.fixture(scope="session")
 def synthetic(tmp_path_factory):
-    """Six classes of two babies with three recordings of 2 s each."""
+    """Six classes of two babies with three recordings of 1 s each."""
     root = tmp_path_factory.mktemp("synthetic")
-    synthetic6.write(root, recordings=6, seconds=2.0)
+    synthetic6.write(root, recordings=6, seconds=1.0)
     return root
 
 

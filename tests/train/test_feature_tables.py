@@ -17,7 +17,7 @@ from cry_model.acoustic_features import FEATURES
 from train.__main__ import main
 from train.data.corpus import DataError
 from train.data.datasets.challenge6 import LABELS
-from train.data.feature_tables import ALL, ONE_RATE, rate_of, read_table
+from train.data.feature_tables import ALL, ONE_RATE, read_table
 from train.data.splits import split
 from train.fit.feature_mlp import calibrate, fit_table
 from train.fit.presets import FEATURES as PRESET
@@ -65,18 +65,12 @@ def test_the_real_table_is_the_one_that_design_describes(data_root):
         np.testing.assert_allclose(row, expected, rtol=1e-5)
 
 
-def test_a_length_tells_its_rate():
-    assert rate_of(160_001 / 16_000) == 16_000
-    assert rate_of(441_001 / 44_100) == 44_100
-    with pytest.raises(DataError, match="no whole number"):
-        rate_of(1.23456789)
-
-
 @pytest.mark.parametrize(
     ("file", "change", "words"),
     [
         ("durations.csv", lambda t: t.iloc[1:], "do not name the same"),
         ("durations.csv", lambda t: pd.concat([t, t.iloc[:1]]), "twice"),
+        ("durations.csv", lambda t: t.assign(duration=1.23456789), "no whole number"),
         ("train_features.csv", lambda t: t.drop(columns="mfcc7"), "no column mfcc7"),
         ("train_features.csv", lambda t: t.assign(rms=np.nan), "empty cell"),
         ("train_features.csv", lambda t: t.assign(label="bored"), "do not name the same"),

@@ -15,7 +15,9 @@ from train.data.datasets import folder
 def test_folders_are_labels_and_the_root_has_none(tmp_path):
     own = tmp_path / "Our ward, 2024"
     touch(*(own / name for name in ("hungry/a.WAV", "hungry/b/a.m4a", "tired/c.3gp", "loose.ogg")))
-    touch(*(own / name for name in (".hidden.wav", "tired/.c.wav", ".trash/d.wav", "notes/e.txt")))
+    strays = (".hidden.wav", "tired/._c.wav", ".trash/d.wav", "notes/e.txt", "tired/.DS_Store")
+    strays += ("__MACOSX/hungry/1.wav", "hungry/@eaDir/1.wav", "Thumbs.db", "tired/desktop.ini")
+    touch(*(own / name for name in strays))
     corpus = folder.read(own)
     assert labels(corpus) == {
         "hungry/a.WAV": "hungry", "hungry/b/a.m4a": "hungry", "tired/c.3gp": "tired",
@@ -36,15 +38,6 @@ def test_every_file_that_the_decoder_may_read_is_listed(tmp_path):
     corpus = folder.read(tmp_path)
     assert len(corpus.items) == len(audio.SUFFIXES)
     assert any("2 .txt, 1 without one" in note for note in corpus.notes)
-
-
-def test_what_systems_leave_behind_is_no_recording(tmp_path):
-    touch(tmp_path / "a" / "1.wav", tmp_path / "b" / "1.wav", tmp_path / "a" / "._1.wav")
-    touch(tmp_path / "__MACOSX" / "a" / "1.wav", tmp_path / "a" / "@eaDir" / "1.wav")
-    touch(tmp_path / "a" / ".DS_Store", tmp_path / "Thumbs.db", tmp_path / "b" / "desktop.ini")
-    corpus = folder.read(tmp_path)
-    assert labels(corpus) == {"a/1.wav": "a", "b/1.wav": "b"}
-    assert not corpus.notes
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):
@@ -98,11 +91,11 @@ def test_names_that_an_old_archive_left_can_be_written_down(tmp_path):
 SPLIT = ["train/a/1.wav", "train/b/1.wav", "test/a/1.wav", "test/b/x/1.wav"]
 
 
-@pytest.mark.parametrize("base", ["", "data/", "cries-v1/", "cries-v1/data/"])
 @pytest.mark.parametrize(
-    ("train", "test"),
-    [("train", "test"), ("Training", "Testing"), ("train_set", "eval"), ("trainset", "valid"),
-     ("my-train", "dev"), ("train", "validation"), ("TRAIN", "val")],
+    ("base", "train", "test"),
+    [("", "train", "test"), ("data/", "Training", "Testing"), ("cries-v1/", "train_set", "eval"),
+     ("cries-v1/data/", "trainset", "valid"), ("", "my-train", "dev"), ("", "TRAIN", "val"),
+     ("", "train", "validation")],
 )  # fmt: skip
 def test_a_split_gives_folds_and_no_labels(tmp_path, base, train, test):
     names = [base + n.replace("train", train).replace("test", test) for n in SPLIT]
@@ -164,16 +157,15 @@ def test_metadata_gives_labels_and_groups(own):
     assert groups(corpus) == {"data/0.wav": "x", "data/1.wav": "y"}
 
 
-@pytest.mark.parametrize("base", ["", "data/"])
-def test_each_part_may_have_its_own_metadata(tmp_path, base):
+def test_each_part_may_have_its_own_metadata(tmp_path):
     for part in ("train", "test"):
-        touch(tmp_path / base / part / "0.wav", tmp_path / base / part / "1.wav")
+        touch(tmp_path / "data" / part / "0.wav", tmp_path / "data" / part / "1.wav")
         rows = ["file_name,label,group", f"0.wav,a,{part}0", f"1.wav,b,{part}1"]
-        metadata(tmp_path, *rows, name=f"{base}{part}/metadata.csv")
+        metadata(tmp_path, *rows, name=f"data/{part}/metadata.csv")
     corpus = folder.read(tmp_path)
     assert corpus.labels == ("a", "b")
-    assert folds(corpus)[f"{base}test/1.wav"] == 0
-    assert groups(corpus)[f"{base}train/1.wav"] == "train1"
+    assert folds(corpus)["data/test/1.wav"] == 0
+    assert groups(corpus)["data/train/1.wav"] == "train1"
 
 
 def test_metadata_as_json_lines(own):
@@ -199,30 +191,20 @@ GROUPED = ("file,group", "data/0.wav,x", "data/1.wav,y")
         ("groups.csv", GROUPED[:2], "does not list data/1.wav;"),
         ("groups.csv", GROUPED[:1], "does not list data/0.wav and 1 more"),
         ("groups.csv", [*GROUPED, "data/2.wav,y"], "line 4: there is no recording data/2.wav"),
-        ("groups.csv", [*GROUPED, "data/.2.wav,y"], "there is no recording data/.2.wav"),
         ("groups.csv", [*GROUPED, "data/1.wav,x"], "line 4: data/1.wav is listed twice"),
         ("groups.csv", [*GROUPED[:2], "data/1.wav,"], "line 3: data/1.wav has no group"),
-        ("groups.csv", [*GROUPED[:2], "data/1.wav"], "line 3: data/1.wav has no group"),
         ("groups.csv", ["path,group", *GROUPED[1:]], "needs the columns file,group"),
-        ("groups.csv", [""], "needs the columns file,group"),
         ("metadata.csv", ["file_name,label", "data/0.wav,a"], "does not list data/1.wav;"),
         ("metadata.csv", ["file_name,label", "data/0.wav,a,c"], "line 2 has more cells"),
         ("metadata.csv", ["file_name,label,Label", "data/0.wav,a,b"], "two columns are called"),
         ("metadata.csv", ["id,age", "1,2"], "needs the columns file_name and label"),
-        ("metadata.jsonl", ["[1]"], "could not be read"),
         ("metadata.jsonl", ['{"file_name": "data/0'], "could not be read"),
-        ("metadata.jsonl", ["\x00"], "could not be read"),
+        ("groups.csv", ["\x00"], "could not be read"),
     ],
 )
 def test_a_table_that_does_not_fit_is_one_sentence(own, name, rows, message):
     metadata(own, *rows, name=name)
     with pytest.raises(DataError, match=message):
-        folder.read(own)
-
-
-def test_a_table_that_is_no_text_is_refused(own):
-    (own / "groups.csv").write_bytes(b"file,group\n\xff\xfe\x00")
-    with pytest.raises(DataError, match=r"groups\.csv could not be read"):
         folder.read(own)
 
 
@@ -238,8 +220,9 @@ def test_two_tables_may_not_both_tell(own, name):
 @pytest.mark.parametrize(
     "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
 )
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    ("delimiter", "end"), [(",", "\n"), (";", "\r\n"), ("\t", "\r"), ("|", "\n")]
+)
 def test_a_table_as_spreadsheets_save_it(tmp_path, encoding, delimiter, end):
     touch(tmp_path / "hungry" / "n\u00e9, 1.WAV", tmp_path / "tired" / "2.wav")
     rows = [

@@ -23,7 +23,7 @@ from train.cli.grid import Child, next_of, words_of
 from train.data.corpus import Item
 from train.data.datasets.donateacry import LABELS
 from train.scoring import results
-from train.studies.grid import Cell, alike, cells, state
+from train.studies.grid import Cell, alike, state
 
 SYSTEMS = (SYSTEM, "improved-ecapa-tdnn-no-rse")
 BUSY = "improved-ecapa-tdnn-no-diff-attention"
@@ -48,14 +48,6 @@ def fitted(made_up_root, tmp_path_factory):
     out = tmp_path_factory.mktemp("fitted")
     assert fit(made_up_root, out, *MORE, system=" ".join(SYSTEMS)) == 0
     return out
-
-
-def test_seeds_are_outermost_then_places_in_their_order():
-    places = [("a", "clip", "s"), ("a", "clip", "t"), ("a", "baby", "s")]
-    found = cells(places, (3, 1))
-    assert found[:2] == (Cell("a", "clip", "s", 3), Cell("a", "clip", "t", 3))
-    assert [cell.seed for cell in found] == [3, 3, 3, 1, 1, 1]
-    assert [cell.place for cell in found[3:]] == places
 
 
 @pytest.mark.parametrize("folds", [None, 3])

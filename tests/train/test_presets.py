@@ -66,12 +66,16 @@ def test_what_makes_no_sense_is_one_sentence(words):
 @pytest.mark.parametrize(
     "words",
     [
-        ["batch=2", "epochs=1"],
-        ["learning_rate=0", "weight_decay=0", "class_balance=0"],
-        ["learning_rate=10", "weight_decay=10", "class_balance=2"],
-        ["mixup=1", "gain_db=0", "time_mask=0"],
-        ["validation=0.01", "patience=1"],
-        ["noise_db=(-200,100)"],
+        [
+            "batch=2",
+            "epochs=1",
+            "learning_rate=0",
+            "weight_decay=0",
+            "class_balance=0",
+            "gain_db=0",
+        ],
+        ["learning_rate=10", "weight_decay=10", "class_balance=2", "validation=0.01", "patience=1"],
+        ["mixup=1", "gain_db=0", "time_mask=0", "noise_db=(-200,100)"],
     ],
 )
 def test_the_ends_of_a_range_are_within(words):
@@ -83,30 +87,15 @@ def test_the_ends_of_a_range_are_within(words):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
-    [
-        ({"patience": 3}, "something to watch"),
-    ],
-)
-def test_what_does_not_go_together_is_one_sentence(wrong, said):
-    with pytest.raises(DataError, match=said):
-        Preset("x", **wrong)
-
-
-@pytest.mark.parametrize(
     "words",
     [
-        *("kind=gammatone", "kind=7", "kind=acoustic", "level=loud", "level=5"),
-        *("num_bands=63", "num_bands=0", "num_bands=True", "num_bands=1000000000"),
-        *("num_filters=0", "num_filters=1000000000", "deltas=5", "deltas=True", "deltas=1"),
-        *("hop=none", "hop=0", "hop=16", "hop=4000", "hop=1000000000", "hop=-160"),
-        *("window=0", "window=1000000000", "window=1024", "fft=0", "fft=100", "fft=1000000000"),
-        *("sample_rate=0", "sample_rate=8000.5", "sample_rate=1000000000", "sample_rate=2000"),
-        *("low_hz=-1", "low_hz=0", "low_hz=3400", "low_hz=1e400"),
-        *("high_hz=0", "high_hz=1e9", "high_hz=5000"),
-        *("floor_db=1e400", "floor_db=1e9", "centre=1e400", "trim_db=-1", "trim_margin=1e9"),
-        *("piece_seconds=0", "piece_seconds=1e9", "piece_seconds=1", "min_seconds=0"),
-        *("min_seconds=6", "overlap=1", "overlap=-1"),
+        *("kind=gammatone", "kind=acoustic", "level=loud", "deltas=5", "deltas=1", "deltas=True"),
+        *("num_bands=63", "num_bands=0", "num_bands=1000000000", "num_filters=0"),
+        *("hop=none", "hop=16", "hop=4000", "window=0", "window=1024", "fft=100", "fft=1000000000"),
+        *("sample_rate=8000.5", "sample_rate=1000000000", "sample_rate=2000"),
+        *("low_hz=-1", "low_hz=3400", "low_hz=1e400", "high_hz=0", "high_hz=5000"),
+        *("floor_db=1e400", "centre=1e400", "trim_db=-1", "trim_margin=1e9"),
+        *("piece_seconds=1e9", "piece_seconds=1", "min_seconds=0", "min_seconds=6", "overlap=1"),
     ],
 )
 def test_a_front_end_that_cannot_be_is_one_sentence(words):
@@ -117,7 +106,6 @@ def test_a_front_end_that_cannot_be_is_one_sentence(words):
 @pytest.mark.parametrize(
     "words",
     [
-        ["min_seconds=0.1"],
         ["min_seconds=0.1", "deltas=2", "num_bands=192"],
         ["sample_rate=4000", "high_hz=2000"],
         ["kind=mfcc", "num_bands=13"],
@@ -135,16 +123,13 @@ def test_what_is_taken_makes_features_of_the_shortest_piece(words):
 
 WRONG = {
     "improved-ecapa-tdnn": {
-        "channels": (0, -4, 2.5, True, None, 10**9),
-        "stages": (0, -1, 10**9, "two"),
-        "heads": (0, -4, 10**6),
-        "rse": (1, None, "maybe"),
-        "token_bias": (math.inf, math.nan, "abc"),
+        "channels": (0, 2.5, True, None, 10**9), "stages": (0, 10**9, "two"), "heads": (0, 10**6),
+        "rse": (1, None, "maybe"), "token_bias": (math.inf, math.nan, "abc"),
     },
     "ecapa-tdnn": dict.fromkeys(("scale", "mfa_channels", "bottleneck", "embedding"), (0, 10**9)),
-    "feature-mlp": {"members": (0, 10**9), "hidden": (0, 10**9), "dropout": (1.5, 2, -1, "abc")},
+    "feature-mlp": {"members": (0, 3, 10**9), "hidden": (0, 10**9), "dropout": (1.5, -1, "abc")},
     "resnet18": {"channels": (64,), "num_classes": (3,)},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -178,7 +163,8 @@ def test_no_run_that_is_committed_lies_outside(folder):
 def test_what_is_usual_depends_on_system_and_corpus():
     assert usual_preset("feature-mlp", "esc10") is FEATURES
     assert usual_preset("resnet18", "donateacry") is BEST
-    assert usual_preset("resnet18", "esc10") is WIDE
+    for corpus in ("esc10", "challenge6_cuts"):
+        assert usual_preset("resnet18", corpus) is WIDE
     assert usual_settings(WIDE, "improved-ecapa-tdnn-no-rse") == BEST_SETTINGS
     assert usual_settings(BEST, "ecapa-tdnn") == usual_settings(PAPER, "improved-ecapa-tdnn") == {}
 

@@ -54,6 +54,7 @@ SPACE = (
     "analysis/**/*.css",
     "analysis/**/*.js",
     "analysis/**/*.j2",
+    "analysis/words/*.json",
     # By name: whatever else somebody keeps there, a recording perhaps, stays at home.
     "assets/checkpoints/*/config.json",
     "assets/checkpoints/*/model.safetensors",
@@ -62,6 +63,7 @@ SPACE = (
     "assets/results/**/*.csv",
     "assets/results/**/*.json",
     "assets/paper_reference.json",
+    "assets/icon.png",
     "assets/screenshot.png",
 )
 """Files of a Space; what the searches for settings left (assets/search) is no part of the page."""

@@ -16,7 +16,7 @@ CRY_HZ, OTHER_HZ = 1000, 300
 class ToneGate:
     """A cry is what has its power about 1 kHz."""
 
-    threshold = 0.5
+    threshold, maybe = 0.5, 0.45
     window_seconds = 2.0
 
     def probability(self, waveform, sample_rate):

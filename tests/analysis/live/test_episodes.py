@@ -8,13 +8,13 @@ import pytest
 from analysis.live.episodes import Episodes, Loudness
 
 
-def run(probabilities, loud=None, reach=1.0):
+def run(probabilities, loud=None, reach=1.0, maybe=1.0):
     """Quarter seconds in, finished episodes and the states at each out."""
-    episodes, found, states = Episodes(0.6, reach), [], []
+    episodes, found, states = Episodes(0.6, reach, maybe), [], []
     for i, p in enumerate(probabilities):
         time = (i + 1) / 4
         found += episodes.step(time, p, bool(loud and loud[i]))
-        states.append(episodes.state(time))
+        states.append(episodes.state(time, p))
     return found + episodes.finish(), states
 
 
@@ -57,6 +57,8 @@ def test_the_state_follows_the_sound():
     assert [(e.kind, e.start, e.end, e.peak) for e in found] == [("sound", 1.0, 3.0, 0.4)]
     assert states[4:12] == ["undecided"] * 5 + ["sound"] * 3
     assert states[-1] == "quiet"
+    _, states = run([0.3] * 4 + [0.4] * 8 + [0.1] * 12, [0] * 4 + [1] * 8 + [0] * 12, maybe=0.4)
+    assert states[4:13] == ["maybe"] * 8 + ["sound"]
 
 
 def test_no_two_episodes_overlap_whatever_comes():

@@ -13,7 +13,6 @@ from analysis.panels.errors import ERRORS
 from analysis.stats.runs import NO_RUNS, ResultsError, find_runs
 from analysis.tabs.analysis import build_analysis_tab, cell_list, cell_value, exhibits_of
 from analysis.tabs.panel_view import NOTHING, CardBlocks, resolve, resolve_cell, values
-from analysis.tabs.recordings import ClassifyTab
 from tests.analysis.synthetic_runs import write_run
 
 PLACES, BLOCKS = 2, len(CardBlocks._fields)
@@ -166,11 +165,8 @@ def test_what_is_not_there_is_one_sentence(found, name, cell, choices, sentence)
 
 
 def page_with(found):
-    with gr.Blocks(analytics_enabled=False) as page, gr.Tabs() as tabs:
-        with gr.Tab("Classify", id="classify"):
-            recorder = gr.Audio(type="filepath", elem_id="recording")
-        with gr.Tab("Analysis", id="analysis") as tab:
-            build_analysis_tab(found, tab, [CONFUSION, ERRORS], ClassifyTab(recorder, tabs))
+    with gr.Blocks(analytics_enabled=False) as page, gr.Tab("Analysis") as tab:
+        build_analysis_tab(found, tab, [CONFUSION, ERRORS])
     return page
 
 
@@ -252,20 +248,13 @@ def test_a_click_on_a_heat_map_chooses_the_cell_that_is_drawn_there(page, found,
     assert set(map(str, fn.fn(event, *drawn))) == {str(gr.skip())}
 
 
-def test_lists_can_be_heard_and_opened_and_none_of_it_is_offered_to_programs(page):
+def test_lists_can_be_heard_and_none_of_it_is_offered_to_programs(page):
     for table in ("confusion-list", "errors-0-table", "errors-1-table"):
         assert handler(page, table, "select").inputs[0].elem_id == f"{table.split('-')[0]}-dataset"
-    for name in ("confusion", "errors"):
-        assert handler(page, f"{name}-open", "click").outputs[0].elem_id == "recording"
     public = [fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"]
     assert [name for name in public if name] == ["analysis"]
 
 
-def test_without_runs_or_without_a_classify_tab_the_page_is_built(found):
+def test_without_runs_the_page_is_built():
     fn = handler(page_with(NO_RUNS), "confusion-system", "input")
     assert outputs(fn, "", "", None, None, None, False, False)["confusion-cell"].choices == []
-    with gr.Blocks(analytics_enabled=False) as page, gr.Tab("Analysis") as tab:
-        build_analysis_tab(found, tab, [CONFUSION, ERRORS])
-    ids = {getattr(block, "elem_id", None) for block in page.blocks.values()}
-    assert "confusion-cell" not in ids
-    assert "confusion-0" in ids

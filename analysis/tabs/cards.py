@@ -1,0 +1,149 @@
+"""Draw an answer: sound and attention, each cry, and what the model made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+import plotly.graph_objects as go
+from gradio.components import Component
+
+from analysis.figures import attention
+from analysis.figures.features import contributions_figure, describe_contributions
+from analysis.figures.sound import attention_shown, describe_sound, sound_figure
+from analysis.figures.timeline import timeline_figure
+from analysis.sound import Display
+from analysis.tabs.answer import has_answer
+from analysis.tabs.segments import describe_segments, has_timeline, segments_html
+from cry_model.prediction import Prediction
+
+SOUND_NOTE = "Top: waveform. Below: mel spectrogram."
+DETECTOR_NOTE = (
+    'Row "a cry?": probability of a cry, every quarter second. Dashed: from here on it is a cry; '
+    "dotted: from here on it may be one."
+)
+MARKED_NOTE = "The model hears only the shaded segments."
+ATTENTION_NOTE = """Bottom row: temporal attention A<sub>t</sub> of each block (paper, equation 10);
+near 1 a moment counts fully, near 0 it is held back. It shows what the network multiplies, not why
+it answers: on synthetic cries with known onsets, it marks neither these nor the seconds that the
+answer depends on."""
+MAP_NOTE = """Product A<sub>t</sub>A<sub>c</sub>ᵀ of equation 10: when each block listened, and to
+which of its 128 learnt channels, sorted by weight. Channels have no fixed pitch."""
+BRANCH_NOTE = """Gate s of equation 5, summed over the channels of each branch: whether a block
+relied on short stretches of sound (small kernels) or on longer ones."""
+DIFFERENTIAL_NOTE = """Maps A<sub>1</sub> and A<sub>2</sub> of equations 13 and 15, and equation
+12's difference: what the layers take from each other. Rows take, columns give."""
+FEATURE_NOTE = """Integrated gradients: what each feature added to the answer or took from it,
+compared with the average recording of the training data. The bars sum to the difference in the
+logarithm of the answer's probability, before out-of-distribution smoothing and calibration."""
+TIMELINE_NOTE = "Each bar is a cry, as wide as it is long; a single long cry is shown in pieces."
+IF_A_CRY = "If it were a cry: "
+SOUND = ("sound", "timeline")
+EXPLAINED = ("feature", "map", "branch", "differential")
+"""The figures of an answer, below the fold of the sound and that for researchers."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """Hold a figure, its heading, a sentence that says the same, a note, and HTML of its own."""
+
+    figure: go.Figure
+    heading: str
+    words: str
+    note: str
+    html: str = ""
+
+
+def sound_cards(display: Display, prediction: Prediction, high_hz: float) -> dict[str, Card]:
+    """Draw those of :data:`SOUND` that an answer has; its model stops hearing at ``high_hz``."""
+    cards = {"sound": _sound_card(display, prediction, high_hz)}
+    if has_timeline(prediction):
+        cards["timeline"] = Card(
+            timeline_figure(prediction),
+            "Each cry, and what it sounded like",
+            describe_segments(prediction),
+            TIMELINE_NOTE,
+            segments_html(prediction),
+        )
+    return cards
+
+
+def _sound_card(display: Display, prediction: Prediction, high_hz: float) -> Card:
+    attended = attention_shown(prediction)
+    notes = [SOUND_NOTE]
+    if prediction.track is not None:
+        notes.append(DETECTOR_NOTE)
+    if prediction.segments:
+        notes.append(MARKED_NOTE)
+    if attended:
+        notes.append(ATTENTION_NOTE)
+    return Card(
+        sound_figure(display, prediction, high_hz),
+        "Sound and attention over time" if attended else "Sound",
+        describe_sound(display, prediction),
+        " ".join(notes),
+    )
+
+
+def explained_cards(prediction: Prediction) -> dict[str, Card]:
+    """Draw those of :data:`EXPLAINED` that an answer has."""
+    maps, acoustic = prediction.attention, prediction.acoustic
+    has_features = acoustic is not None and has_answer(prediction)
+    possible = (
+        ("feature", has_features, contributions_figure, describe_contributions,
+         "Features that moved the answer", FEATURE_NOTE),
+        ("map", maps.temporal, attention.time_channel_figure, attention.describe_map,
+         "Attention over time and channels", MAP_NOTE),
+        ("branch", maps.multi_scale, attention.multi_scale_figure, attention.describe_branches,
+         "Short or long sounds", BRANCH_NOTE),
+        ("differential", maps.differential_1 is not None, attention.differential_figure,
+         attention.describe_differential, "Between the layers", DIFFERENTIAL_NOTE),
+    )  # fmt: skip
+    before = IF_A_CRY if prediction.is_cry is False else ""
+    return {
+        name: Card(figure(prediction), f"{before}{heading}", describe(prediction), note)
+        for name, has_it, figure, describe, heading, note in possible
+        if has_it
+    }
+
+
+# Plotly's drawings are unnamed to a screen reader; the sentence under each names it.
+DESCRIBE_FIGURES = f"""() => {{
+  for (const figure of {[*SOUND, *EXPLAINED]}) {{
+    const plot = document.getElementById(`${{figure}}-figure`);
+    const words = document.getElementById(`${{figure}}-words`);
+    if (!plot || !words) continue;
+    plot.setAttribute("role", "img");
+    plot.setAttribute("aria-label", words.textContent.trim());
+  }}
+}}"""
+
+
+def lay_out_cards(names: Sequence[str]) -> list[gr.blocks.Block]:
+    """Lay out cards in the current block, hidden; return what :func:`card_values` fills."""
+    return [block for name in names for block in _lay_out_card(name)]
+
+
+def _lay_out_card(name: str) -> tuple[gr.Column | Component, ...]:
+    with gr.Column(visible=False, min_width=300, elem_id=f"{name}-section") as column:
+        heading = gr.Markdown()
+        figure = gr.Plot(show_label=False, elem_id=f"{name}-figure")
+        words = gr.Markdown(elem_classes="caption", elem_id=f"{name}-words")
+        note = gr.Markdown(elem_classes="caption")
+        html = gr.HTML(visible=False, elem_id=f"{name}-html")
+    return column, heading, figure, words, note, html
+
+
+def card_values(names: Sequence[str], cards: Mapping[str, Card]) -> list[Any]:
+    """Return the values for what :func:`lay_out_cards` made; what has no card is hidden."""
+    values: list[Any] = []
+    for name in names:
+        if (card := cards.get(name)) is None:
+            values += [gr.Column(visible=False), "", None, "", "", gr.HTML("", visible=False)]
+            continue
+        html = gr.HTML(card.html, visible=bool(card.html))
+        shown = gr.Column(visible=True)
+        values += [shown, f"### {card.heading}", card.figure, card.words, card.note, html]
+    return values

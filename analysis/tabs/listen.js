@@ -1,0 +1,264 @@
+// Runs when the Listen tab is there; Gradio gives `element`, `server` and `trigger`.
+// A sound is recorded, chosen, dropped or an example; it stays in this page's memory, so that it can
+// be played, and goes to the server once, for the answer.
+const part = (name) => element.querySelector(`[data-listen="${name}"]`);
+const root = part("root");
+const home = element.closest("#listen");
+const languages = JSON.parse(root.dataset.words);
+const language = navigator.languages.map((code) => code.slice(0, 2)).find((code) => languages[code]);
+const words = languages[language ?? "en"];
+const SECONDS = 10;
+const NIGHT = 12 * 3600e3; // ms
+const KEY = "tonight";
+
+function translate() {
+  for (const place of document.querySelectorAll("[data-word]"))
+    place.textContent = words[place.dataset.word] ?? place.textContent;
+}
+
+let ear = null, asking = false; // the open microphone
+let chunks = [], heard = 0; // samples
+let hints = [], hinting = false, page = null;
+let until = null; // s, where a cry's playing ends
+let fresh = false; // whether the answer is not among tonight's yet
+
+function say(state, sentence = "") {
+  root.dataset.state = state;
+  part("status").textContent = sentence;
+  part("label").textContent = words[state === "recording" ? "stop" : "record"];
+  part("record").setAttribute("aria-label", words[state === "recording" ? "stop" : "record"]);
+}
+
+// Recording
+
+async function record() {
+  if (asking) return;
+  asking = true;
+  say("asking", words.asking);
+  [chunks, heard, hints, page] = [[], 0, [], randomName()];
+  try {
+    ear = await openMicrophone(hear, finish);
+    say("recording", words.recording);
+  } catch (error) {
+    say("problem", words[isRefused(error) ? "refused" : "none"]);
+  } finally {
+    asking = false;
+  }
+}
+
+function hear(chunk, rate) {
+  chunks.push(chunk);
+  heard += chunk.length;
+  let peak = 0;
+  for (const value of chunk) peak = Math.max(peak, Math.abs(value));
+  const decibels = 20 * Math.log10(Math.max(peak, 1) / 32768);
+  root.style.setProperty("--level", Math.max(0, 1 + decibels / 60).toFixed(2));
+  root.style.setProperty("--share", Math.min(1, heard / rate / SECONDS));
+  part("clock").textContent = clock(heard / rate);
+  hints.push(chunk);
+  hint(rate);
+  if (heard >= SECONDS * rate) finish();
+}
+
+// What the Live tab would say of it so far.
+async function hint(rate) {
+  if (hinting || !ear || !server.live_hear) return;
+  hinting = true;
+  const samples = encode(hints);
+  hints = [];
+  try {
+    const view = await server.live_hear({ page, seen: 0, lost: 0, first: false, rate, samples });
+    if (ear && !view.problem) part("status").textContent = words[view.state === "cry" ? "crying" : "recording"];
+  } catch { /* it is a hint only */ }
+  hinting = false;
+}
+
+function finish() {
+  if (!ear) return;
+  const { rate } = ear;
+  ear.close();
+  ear = null;
+  server.live_stop?.({ page, seen: 0 }).catch(() => {});
+  take(new File([wav(chunks, heard, rate)], "recording.wav", { type: "audio/wav" }));
+}
+
+function wav(parts, samples, rate) {
+  const head = new DataView(new ArrayBuffer(44));
+  const text = (at, word) => [...word].forEach((c, i) => head.setUint8(at + i, c.charCodeAt(0)));
+  text(0, "RIFF"); head.setUint32(4, 36 + 2 * samples, true); text(8, "WAVEfmt ");
+  head.setUint32(16, 16, true); head.setUint16(20, 1, true); head.setUint16(22, 1, true);
+  head.setUint32(24, rate, true); head.setUint32(28, 2 * rate, true);
+  head.setUint16(32, 2, true); head.setUint16(34, 16, true);
+  text(36, "data"); head.setUint32(40, 2 * samples, true);
+  return new Blob([head, ...parts]);
+}
+
+const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds) % 60).padStart(2, "0")}`;
+
+// A sound on its way to the answer
+
+async function take(file) {
+  part("player").src = URL.createObjectURL(file);
+  say("sending", words.sending);
+  const { root: site, api_prefix: api } = window.gradio_config;
+  const form = new FormData();
+  form.append("files", file);
+  try {
+    const reply = await fetch(`${site}${api}/upload`, { method: "POST", body: form });
+    if (!reply.ok) return say("problem", await reply.text());
+    const [path] = await reply.json();
+    home.sound = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+    trigger("upload");
+  } catch {
+    say("problem", words.unreachable);
+  }
+}
+
+part("player").addEventListener("loadstart", () => { part("player").hidden = false; });
+part("player").addEventListener("error", () => { part("player").hidden = true; }); // not every film
+part("player").addEventListener("emptied", () => { until = null; });
+part("player").addEventListener("timeupdate", () => {
+  if (until === null || part("player").currentTime < until) return;
+  part("player").pause();
+  until = null;
+});
+
+part("record").addEventListener("click", () => ear ? finish() : record());
+part("choose").addEventListener("click", () => part("file").click());
+part("file").addEventListener("change", ({ target }) => {
+  if (target.files.length) take(target.files[0]);
+  target.value = "";
+});
+for (const button of element.querySelectorAll("[data-example]"))
+  button.addEventListener("click", async () => {
+    const sound = atob(await server.listen_example(button.dataset.example));
+    const bytes = Uint8Array.from(sound, (letter) => letter.charCodeAt(0));
+    take(new File([bytes], "example.wav", { type: "audio/wav" }));
+  });
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  if (!home.offsetParent || !event.dataTransfer?.files.length) return;
+  event.preventDefault();
+  take(event.dataTransfer.files[0]);
+});
+document.addEventListener("open-sound", ({ detail }) => take(detail)); // from the Analysis tab
+
+// The answer has come
+
+const card = () => document.querySelector("#answer .answer");
+
+document.addEventListener("answered", () => {
+  if (!card()) return;
+  say(card().dataset.kind === "problem" ? "problem" : "answered");
+  part("record").setAttribute("aria-label", words.again);
+  part("label").textContent = words.again;
+  part("choose").firstElementChild.textContent = words.other;
+  for (const fold of card().querySelectorAll("details.numbers")) fold.open = innerWidth > 900;
+  if (innerWidth <= 900) home.scrollIntoView({ block: "start" });
+  fresh = true;
+  keep();
+});
+
+document.addEventListener("click", ({ target }) => {
+  const button = target.closest?.("[data-play], [data-share], [data-tonight], [data-tab]");
+  if (!button) return;
+  if (button.dataset.play) {
+    const [start, end] = button.dataset.play.split(" ").map(Number);
+    part("player").currentTime = start;
+    until = end;
+    part("player").play();
+  } else if (button.dataset.tab) {
+    document.querySelector(`[role=tab][data-tab-id=${button.dataset.tab}]`)?.click();
+  } else if (button.dataset.tonight) {
+    remember(button.dataset.tonight === "keep" ? [] : null);
+    keep();
+  } else {
+    share(button);
+  }
+});
+
+async function share(button) {
+  const { said } = card().dataset;
+  const text = words["share.text"].replace("{answer}", said);
+  const picture = await new Promise((done) => draw(said).toBlob(done, "image/png"));
+  const files = [new File([picture], "cry.png", { type: "image/png" })];
+  try {
+    if (navigator.canShare?.({ files })) return await navigator.share({ text, files });
+    await navigator.clipboard.writeText(text);
+    button.textContent = words.shared;
+  } catch { /* the visitor thought better of it */ }
+}
+
+function draw(said) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 1080, height: 720 });
+  const ink = canvas.getContext("2d");
+  ink.fillStyle = "#0f5e59";
+  ink.fillRect(0, 0, canvas.width, canvas.height);
+  ink.fillStyle = "white";
+  let y = 130;
+  const write = (sentence, size, weight) => {
+    ink.font = `${weight} ${size}px system-ui, sans-serif`;
+    let line = "";
+    for (const word of `${sentence} `.split(" ")) {
+      if (line && (!word || ink.measureText(`${line} ${word}`).width > 920)) {
+        ink.fillText(line, 80, y += 1.25 * size);
+        line = "";
+      }
+      line = line ? `${line} ${word}` : word;
+    }
+    y += size / 2;
+  };
+  write(said, 84, "bold");
+  write(words.modest, 44, "normal");
+  return canvas;
+}
+
+// Tonight: in this browser only, and only if the visitor asked for it
+
+function remembered() {
+  try { return JSON.parse(localStorage.getItem(KEY)); } catch { return null; }
+}
+
+function remember(entries) {
+  try {
+    if (entries === null) localStorage.removeItem(KEY);
+    else localStorage.setItem(KEY, JSON.stringify(entries));
+  } catch { /* the browser keeps nothing */ }
+}
+
+function keep() {
+  const now = Date.now(), place = document.querySelector("[data-listen-tonight]");
+  if (!place) return;
+  let entries = remembered();
+  const { said, spark } = card()?.dataset ?? {};
+  if (Array.isArray(entries)) {
+    entries = entries.filter((entry) => now - entry.at < NIGHT);
+    if (fresh && spark) entries.push({ at: now, said, spark });
+    fresh = false;
+    remember(entries);
+  }
+  place.dataset.state = Array.isArray(entries) ? "kept" : spark ? "offered" : "none";
+  place.querySelector("ul").replaceChildren(...(entries ?? []).reverse().map(row));
+}
+
+function row({ at, said, spark }) {
+  const line = document.createElement("li"), time = document.createElement("time");
+  time.textContent = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const curve = [...String(spark)].map((value, i) => `${i},${10 - Number(value)}`).join(" ");
+  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  picture.setAttribute("viewBox", `0 0 ${Math.max(1, String(spark).length - 1)} 10`);
+  picture.setAttribute("preserveAspectRatio", "none");
+  picture.setAttribute("aria-hidden", "true");
+  const drawn = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+  drawn.setAttribute("points", curve);
+  picture.append(drawn);
+  line.append(time, picture, said);
+  return line;
+}
+
+say("ready");
+for (const start of [translate, keep]) {
+  start();
+  document.addEventListener("tonight", start); // its place may come later
+}
+home.dataset.ready = "yes";

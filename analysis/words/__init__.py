@@ -1,0 +1,47 @@
+"""What the page says to visitors, in their language: one JSON file for each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cry_model.records import words
+
+
+@dataclass(frozen=True)
+class Words:
+    """Hold the sentences of one language by key, with places for values in braces."""
+
+    language: str
+    texts: Mapping[str, str]
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Return the sentence of a key."""
+        return self.texts[key].format(**values)
+
+    def label(self, name: str) -> str:
+        """Return a label as a heading: ``hug`` -> "Wants to be held"."""
+        plain = words(name)
+        return self.texts.get(f"label.{name}", plain[:1].upper() + plain[1:])
+
+    def listing(self, names: Sequence[str]) -> str:
+        """Return labels as a list: "tired, to be held"."""
+        return ", ".join(self.texts.get(f"label.{name}.short", words(name)) for name in names)
+
+
+LANGUAGES: Mapping[str, Words] = {
+    path.stem: Words(path.stem, json.loads(path.read_text(encoding="utf-8")))
+    for path in sorted(Path(__file__).parent.glob("*.json"))
+}
+ENGLISH = LANGUAGES["en"]
+
+
+def spoken(accepted: str | None) -> Words:
+    """Return the first language that we know of an ``Accept-Language`` header; else English."""
+    for entry in (accepted or "").split(","):
+        code = entry.split(";")[0].strip().lower().split("-")[0]
+        if code in LANGUAGES:
+            return LANGUAGES[code]
+    return ENGLISH

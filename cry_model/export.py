@@ -1,0 +1,122 @@
+"""Write answers as files: a table, Audacity labels and Raven selection tables."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cry_model.calibration import one_of
+from cry_model.prediction import Prediction
+from cry_model.records import words
+
+TABLE = "answers.csv"
+COLUMNS = (
+    "file",
+    "model",
+    "answer",
+    "labels",
+    "reason",
+    "cry_probability",
+    "cries",
+    "cry_seconds",
+    "duration_seconds",
+    "cautions",
+    "probabilities",
+)
+"""Of the table; several labels, cautions and probabilities are apart by semicolons."""
+RAVEN = (
+    "Selection",
+    "View",
+    "Channel",
+    "Begin Time (s)",
+    "End Time (s)",
+    "Low Freq (Hz)",
+    "High Freq (Hz)",
+    "Begin File",
+    "Annotation",
+    "Score",
+)
+BAND = 0.0, 4000.0  # Hz, of a selection: where cries have most of their power
+
+
+class Export:
+    """Write into one folder, a recording at a time, so that what was answered is never lost.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.taken = folder, set[str]()
+        self._write(TABLE, [COLUMNS])
+
+    def write(self, within: str, file: str, model: str, prediction: Prediction) -> None:
+        """Write one recording's answer.
+
+        Args:
+            within: its path from the folder on that was asked for: the labels are called so.
+            file: its path.
+            model: the name of the model that answered.
+            prediction: its answer.
+        """
+        name = self._name(within)
+        spans = list(_spans(prediction))
+        with (self.folder / TABLE).open("a", encoding="utf-8", newline="") as table:
+            csv.writer(table, lineterminator="\n").writerow(_row(file, model, prediction))
+        labels = [(f"{start:.6f}", f"{end:.6f}", label) for start, end, label, _ in spans]
+        self._write(f"{name}.txt", labels, "\t")
+        low, high = BAND
+        selections = [
+            (number, "Spectrogram 1", 1, f"{start:.6f}", f"{end:.6f}", low, high,
+             Path(file).name, label, f"{score:.4f}")
+            for number, (start, end, label, score) in enumerate(spans, start=1)
+        ]  # fmt: skip
+        self._write(f"{name}.selections.txt", [RAVEN, *selections], "\t")
+
+    def _name(self, within: str) -> str:
+        """Return a name that no other recording has: that of the file, else with its ending."""
+        stem = Path(within).with_suffix("").as_posix()
+        name, number = stem, 1
+        while name.casefold() in self.taken:
+            number += 1
+            name = f"{stem}-{number}"
+        self.taken.add(name.casefold())
+        return name
+
+    def _write(self, name: str, rows: Sequence[Sequence[object]], delimiter: str = ",") -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, delimiter=delimiter, lineterminator="\n").writerows(rows)
+
+
+def _spans(prediction: Prediction) -> Iterator[tuple[float, float, str, float]]:
+    """Yield start, end, label and probability of each cry; all of it without a detector."""
+    if prediction.track is None:
+        yield 0.0, prediction.duration, _label(prediction.answer.labels), 1.0
+    for cry in prediction.segments:
+        yield cry.start, cry.end, _label(prediction.named_in(cry)), cry.detector
+
+
+def _label(named: Sequence[str]) -> str:
+    return f"cry: {one_of([words(label) for label in named])}" if named else "cry"
+
+
+def _row(file: str, model: str, prediction: Prediction) -> list[object]:
+    answer, track = prediction.answer, prediction.track
+    shares = prediction.probabilities.items() if answer.labels else ()
+    return [
+        file,
+        model,
+        answer.kind,
+        ";".join(answer.labels),
+        answer.reason or "",
+        "" if track is None else f"{track.score:.4f}",
+        len(prediction.segments),
+        f"{sum(s.end - s.start for s in prediction.segments):.2f}",
+        f"{prediction.duration:.3f}",
+        ";".join(prediction.cautions),
+        ";".join(f"{label}={share:.4f}" for label, share in shares),
+    ]

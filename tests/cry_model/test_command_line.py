@@ -1,0 +1,202 @@
+"""``python -m cry_model``: which model answers, what is printed and written, what is refused."""
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import soundfile
+
+from cry_model import CryClassifier, CryDetector
+from cry_model import __main__ as command
+from cry_model.__main__ import main
+from cry_model.checkpoint import BUNDLED
+from cry_model.prediction import INSTEAD, choose
+from tests.stand_ins import EVALUATION, RATE, hum, scene, write
+
+
+def test_command_line_lists_the_bundled_models_and_takes_their_names(examples, capsys):
+    assert main(["models"]) == 0
+    listed = capsys.readouterr().out
+    path = str(examples / "synthetic_rhythmic.wav")
+    for name in BUNDLED:
+        options = ["--json", "--full", "--no-detector", "--model", name]
+        assert main(["predict", path, *options]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert (answer["file"], answer["model"]) == (path, name)
+        labels = ", ".join(label.replace("_", " ") for label in answer["probabilities"])
+        (line,) = (line for line in listed.splitlines() if line.startswith(f"  {name} "))
+        assert line.endswith(f": {labels}")
+
+
+def test_command_line_answers_the_others_whatever_one_file_does(
+    examples, tmp_path, capsys, monkeypatch
+):
+    good = examples / "synthetic_rhythmic.wav"
+    huge, odd, strange = tmp_path / "huge.wav", tmp_path / "odd.wav", tmp_path / "\udcff.wav"
+    samples, rate = soundfile.read(good, dtype="float32")
+    soundfile.write(huge, samples * np.float32(1e30), rate, subtype="FLOAT")
+    odd.write_bytes(good.read_bytes())
+    try:
+        strange.write_bytes(good.read_bytes())
+    except (OSError, UnicodeError):
+        strange = good  # a file system of names in UTF-8 only
+    predict = CryClassifier.predict
+
+    def unlucky(self, source, *args, **more):
+        if str(source) == str(odd):
+            raise IndexError("index 0 is out of bounds")
+        return predict(self, source, *args, **more)
+
+    monkeypatch.setattr(CryClassifier, "predict", unlucky)
+    files = [str(file) for file in (huge, good, odd, strange, tmp_path / "gone.wav", good)]
+    assert main(["predict", "--no-detector", *files]) == 2
+    output = capsys.readouterr()
+    assert output.out.count("Not a medical device.") == 3
+    lines = output.err.splitlines()
+    assert [line.split(": ")[0] for line in lines] == [files[0], files[2], files[4]]
+    assert "impossible values" in lines[0]
+    assert "IndexError" in lines[1]
+
+
+def test_command_line_without_a_checkpoint_says_so(tmp_path, capsys):
+    assert main(["predict", "cry.wav", "--model", str(tmp_path)]) == 2
+    assert "config.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["nobody", "six-clas", "user/gone@v1"])
+def test_only_a_name_of_the_hub_is_asked_for_there(name, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *args, **_: asked.append(args))
+    assert main(["predict", "cry.wav", "--model", name]) == 2
+    assert bool(asked) == ("/" in name)
+    error = capsys.readouterr().err
+    assert "\n" not in error.strip()
+    assert ("six-class, six-class-features, donate-a-cry" in error) == ("/" not in name)
+
+
+def test_a_bundled_name_is_one_even_beside_a_folder_of_that_name(tmp_path, monkeypatch, examples):
+    (tmp_path / "donate-a-cry").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = str(examples / "synthetic_rhythmic.wav")
+    assert main(["predict", path, "--no-detector", "--model", "donate-a-cry"]) == 0
+
+
+def test_a_revision_belongs_to_the_hub(tmp_path, capsys):
+    for name in (["--model", str(tmp_path)], ["--model", "six-class"], []):
+        assert main(["predict", "cry.wav", "--revision", "v1", *name]) == 2
+        assert "leave the revision out" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def prediction(examples):
+    classifier = CryClassifier.from_pretrained("six-class", detector=False)
+    return classifier.predict(examples / "synthetic_rhythmic.wav")
+
+
+AT_CHANCE = replace(EVALUATION, chance=1.0)
+KNOWS, CHANCE, OUTSIDE, NEVER = (
+    {"outside": False, "evaluation": EVALUATION},
+    {"outside": False, "evaluation": AT_CHANCE},
+    {"outside": True, "evaluation": EVALUATION},
+    {"outside": False, "evaluation": None},
+)
+
+
+@pytest.mark.parametrize(
+    ("answers", "chosen", "asked"),
+    [
+        ([KNOWS, KNOWS, CHANCE], 0, 1),
+        ([NEVER, KNOWS], 0, 1),
+        ([OUTSIDE, KNOWS, CHANCE], 1, 2),
+        ([CHANCE, KNOWS], 1, 2),
+        ([OUTSIDE, OUTSIDE, CHANCE], 2, 3),
+        ([OUTSIDE, OUTSIDE], 0, 2),
+    ],
+)
+def test_the_first_model_that_knows_such_recordings_answers(prediction, answers, chosen, asked):
+    told = ((str(i), replace(prediction, cautions=(), **a)) for i, a in enumerate(answers))
+    name, answer = choose(told)
+    assert int(name) == chosen
+    assert answer.cautions == ((INSTEAD,) if chosen else ())
+    assert len(list(told)) == len(answers) - asked
+
+
+def test_a_clip_of_8_khz_is_answered_by_the_model_made_for_it(data_root, capsys):
+    wide = next((data_root / "challenge6_cuts" / "awake").glob("*.flac"))
+    narrow = next((data_root / "donateacry" / "hungry").glob("*.wav"))
+    assert main(["predict", str(wide), str(narrow), "--json", "--no-detector"]) == 0
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["model"] == "six-class"
+    assert (second["model"], second["answer"]["reason"]) == ("donate-a-cry", "at chance")
+    assert INSTEAD in second["cautions"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A hum, two files of two cries with one name, one that is no sound, and one that is no file
+    of ours."""
+    root = tmp_path / "in"
+    (root / "night").mkdir(parents=True)
+    write(root / "hum.wav", hum(4, RATE))
+    write(root / "night" / "two.wav", scene(6, 4, 7, 4, 6))
+    write(root / "night" / "two.FLAC", scene(6, 4, 7, 4, 6))
+    (root / "bad.wav").write_bytes(b"no sound")
+    (root / "notes.txt").write_text("x")
+    return root
+
+
+def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, detector, capsys, monkeypatch):
+    monkeypatch.setattr(CryDetector, "from_pretrained", classmethod(lambda cls, **_: detector))
+    out = tmp_path / "out"
+    assert main(["predict", str(folder), "--out", str(out), "--json", "--full"]) == 2
+    output = capsys.readouterr()
+    assert [line.split(": ")[0] for line in output.err.splitlines()] == [str(folder / "bad.wav")]
+    told = {answer["file"]: answer for answer in map(json.loads, output.out.splitlines())}
+    with (out / "answers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["file"] for row in rows] == list(told) == sorted(told)
+    for row in rows:
+        answer = told[row["file"]]
+        assert (row["model"], row["answer"]) == (answer["model"], answer["answer"]["kind"])
+        assert row["labels"].split(";") == (answer["answer"]["labels"] or [""])
+        assert int(row["cries"]) == len(answer["segments"])
+    names = {"hum": 0, "night/two": 2, "night/two-2": 2}
+    for (name, cries), answer in zip(names.items(), told.values(), strict=True):
+        audacity = [line.split("\t") for line in (out / f"{name}.txt").read_text().splitlines()]
+        with (out / f"{name}.selections.txt").open(newline="") as file:
+            raven = list(csv.DictReader(file, delimiter="\t"))
+        assert len(audacity) == len(raven) == cries
+        for (start, end, label), row, segment in zip(
+            audacity, raven, answer["segments"], strict=True
+        ):
+            assert (float(start), float(end)) == pytest.approx((segment["start"], segment["end"]))
+            assert (start, end) == (row["Begin Time (s)"], row["End Time (s)"])
+            assert label == row["Annotation"]
+            assert label.startswith("cry")
+            assert all(name.replace("_", " ") in label for name in segment["labels"])
+
+
+def test_a_folder_without_recordings_and_one_that_cannot_be_written_are_a_sentence(
+    tmp_path, capsys, examples
+):
+    assert main(["predict", str(tmp_path)]) == 2
+    assert "no recording" in capsys.readouterr().err
+    (tmp_path / "file").touch()
+    assert main(["predict", str(examples), "--out", str(tmp_path / "file")]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_another_model_is_loaded_only_where_it_is_needed(examples, monkeypatch, capsys):
+    loaded, load = [], CryClassifier.from_pretrained
+
+    def noted(name, *args, **more):
+        loaded.append(name)
+        return load(name, *args, **more)
+
+    monkeypatch.setattr(command.CryClassifier, "from_pretrained", noted)
+    path = str(examples / "synthetic_rhythmic.wav")
+    assert main(["predict", path, path, "--json", "--no-detector"]) == 0
+    answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert loaded == list(BUNDLED)[: list(BUNDLED).index(answers[0]["model"]) + 1]

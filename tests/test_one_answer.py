@@ -1,0 +1,99 @@
+"""Page, terminal and JSON tell one answer, of real clips where they are, else of synthetic ones."""
+
+import os
+import re
+from collections import Counter
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from typing import get_args
+
+from analysis.models import load_bundled, load_detector
+from analysis.session import classify_all
+from analysis.tabs.answer import answer_html
+from analysis.words import ENGLISH
+from cry_model.__main__ import as_text
+from cry_model.prediction import AnswerKind
+from cry_model.records import words
+from tests.conftest import ROOT
+
+DATA = Path(os.environ.get("CRY_DATA", ROOT.parent / "shared" / "data"))
+CORPORA = {
+    "donateacry_ios/*.flac": 26,
+    "donateacry/*/*.wav": 10,
+    "challenge6_cuts/*/*.flac": 10,
+    "esc10/*/*.ogg": 14,
+}
+
+
+def clips():
+    """Sixty, evenly over each corpus."""
+    if not DATA.is_dir():
+        return sorted((ROOT / "assets" / "examples").glob("*.wav"))
+    found = {pattern: sorted(DATA.glob(pattern)) for pattern in CORPORA}
+    return [p for n, paths in found.items() for p in paths[:: len(paths) // CORPORA[n]]]
+
+
+def kind(told):
+    """Of the answer in a heading, in words."""
+    if "Can't tell" in told:
+        return "cannot_tell"
+    return "set" if "Sounds" in told else ""
+
+
+def on_the_page(prediction):
+    """The kind that the browser is told, and the labels: named, or all but those ruled out."""
+    html = answer_html(prediction)
+    known = re.search(r'data-kind="(\w+)"', html)[1]
+    lines = re.findall(r"<(?:h2|p)[^>]*>(.*?)</(?:h2|p)>", html.partition("<details")[0])
+    told = " ".join(unescape(line) for line in lines)
+    plain = {label: words(label) for label in prediction.probabilities}
+    short = {label: ENGLISH.listing([label]) for label in plain}
+    if known == "set" and "Not clear" not in told:
+        also = re.search("Could also be: (.*?) Probably", told)
+        first = next(label for label in plain if f" {ENGLISH.label(label)} " in f" {told}")
+        named = [first, *(label for label in plain if also and short[label] in also[1].split(", "))]
+    else:
+        out = re.search("[Pp]robably not: (.*?) (?:Rough|Another)", told)
+        also = re.search("If it is a cry: (.*?) (?:Rough|Another)", told)
+        named = [x for x in plain if out and short[x] not in out[1].split(", ")]
+        named += [x for x in plain if also and short[x] in also[1].split(", ")]
+    return known, sorted(plain[label] for label in named)
+
+
+def in_the_terminal(prediction):
+    text = as_text(prediction)
+    if "does not sound like a baby crying" in text.splitlines()[0]:
+        return "not_a_cry", []
+    found = re.search(r"(?:[Ss]ounds (?:most )?like (?P<labels>.*)|Can't tell: .*)\.$", text, re.M)
+    known = "maybe_cry" if "may be a baby crying" in text else kind(found[0])
+    return known, sorted(re.split(", | or ", found["labels"])) if found["labels"] else []
+
+
+def in_json(prediction):
+    told = prediction.to_dict()
+    answer = told["answer"]
+    assert bool(told["probabilities"]) == bool(answer["labels"])  # nothing leads where none is told
+    return answer["kind"], sorted(words(label) for label in answer["labels"])
+
+
+def unsure(prediction):
+    """The same, had the detector been less sure."""
+    track = replace(prediction.track, threshold=1.01, maybe=0.0)
+    return replace(prediction, track=track, segments=())
+
+
+def test_every_surface_tells_the_same():
+    models, detector = load_bundled(), load_detector()
+    kinds, paths = Counter(), clips()
+    for path in paths:
+        session = classify_all(models, str(path), detector)
+        if session.display is None:  # shorter than half a second
+            continue
+        chosen, answer = session.chosen(models)
+        assert answer.answer == session.answers[chosen.name].answer
+        for prediction in (answer, *session.answers.values(), unsure(answer)):
+            told = in_json(prediction)
+            assert told == in_the_terminal(prediction) == on_the_page(prediction), path
+            kinds[told[0]] += 1
+    assert len(paths) < 50 or min(kinds[kind] for kind in get_args(AnswerKind)) > 10
