@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import gc
 import os
 import signal
 import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def results_folder(arguments: Sequence[str] | None = None) -> Path | None:
+    """Return the folder of other results to show beside ours, if one is named."""
+    parser = argparse.ArgumentParser(description="Serve the page.")
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=os.environ.get("CRY_RESULTS") or None,
+        help="a results folder of `python -m train`, shown beside ours; default: CRY_RESULTS",
+    )
+    folder = parser.parse_args(arguments).results
+    if folder is not None and not folder.is_dir():
+        parser.error(f"There is no results folder {folder}; name another one.")
+    return folder
 
 
 def main() -> None:
     """Build the page on the bundled models and the one that CRY_MODEL names; serve it."""
+    other = results_folder()
     print("Loading libraries and models; the address follows in some seconds.", flush=True)
     gc.disable()  # until all is loaded, since none of it is garbage: a fifth of the time
     from analysis.models import choose, load_detector
     from analysis.page import build_page, launch_options, warm_up
     from analysis.server import leave_no_traces
-    from analysis.stats.runs import RESULTS, find_runs
+    from analysis.stats.runs import RESULTS, beside, find_runs
     from analysis.uploads import upload_folder
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
@@ -24,6 +43,8 @@ def main() -> None:
     with contextlib.suppress(KeyboardInterrupt), upload_folder():
         choice, detector = choose(os.environ.get("CRY_MODEL")), load_detector()
         found = find_runs(RESULTS, strict=False)
+        if other is not None:
+            found = beside(found, find_runs(other, strict=False))
         page = build_page(choice.models, choice.note, detector, found)
         page.launch(prevent_thread_lock=True, **launch_options())
         gc.freeze()

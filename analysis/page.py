@@ -18,11 +18,12 @@ from analysis.stats.runs import NO_RUNS, FoundRuns
 from analysis.tabs.about import build_about_tab
 from analysis.tabs.analysis import build_analysis_tab
 from analysis.tabs.listen import I18N, build_listen_tab, listen, offer_predict
+from analysis.tabs.panel_view import EVENT, name_in_address
 from analysis.uploads import retention
 from analysis.words import ENGLISH
 from cry_model.detector import CryDetector
 
-CSS = Path(__file__).with_name("page.css")
+CSS = [Path(__file__).with_name(name) for name in ("page.css", "overview.css")]
 ICON = Path(__file__).parents[1] / "assets" / "icon.png"
 TITLE = ENGLISH("title")
 DESCRIPTION = f"{ENGLISH('question')} {ENGLISH('modest')}"
@@ -31,7 +32,7 @@ HEAD = f"""<meta name="description" content="{DESCRIPTION}">
 <meta property="og:description" content="{DESCRIPTION}">
 <meta name="theme-color" content="#0f766e">
 <style>@media (max-width: 600px) {{ footer .divider {{ display: none; }} }}</style>"""
-# The theme is remembered once it was chosen; a link opens a tab by ?tab=, and each tab has its own.
+# The theme is remembered once it was chosen.
 SWITCH_THEME = """() => {
   const dark = document.body.classList.toggle("dark");
   try { localStorage.setItem("theme", dark ? "dark" : "light"); } catch { /* not kept */ }
@@ -43,16 +44,6 @@ ON_LOAD = """() => {
   try { theme = localStorage.getItem("theme"); } catch { /* not kept */ }
   if (theme) document.body.classList.toggle("dark", theme === "dark");
   document.getElementById("answer").setAttribute("aria-live", "polite");
-  const tab = new URLSearchParams(location.search).get("tab");
-  const buttons = () => [...document.querySelectorAll("#tabs > .tab-wrapper [role=tab]")];
-  buttons().find((button) => tab && button.dataset.tabId === tab)?.click();
-  document.addEventListener("click", ({ target }) => {
-    const chosen = target.closest?.("#tabs > .tab-wrapper [role=tab]")?.dataset.tabId;
-    if (!chosen) return;
-    const address = new URL(location.href);
-    address.searchParams.set("tab", chosen);
-    history.replaceState(history.state, "", address);
-  });
   document.addEventListener("focusin", ({ target }) => {
     const group = target.closest?.("#model");
     group?.setAttribute("role", "radiogroup");
@@ -80,6 +71,7 @@ READABLE = {
     "checkbox_label_background_fill_selected_dark": "*primary_700",
 }
 SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
+TABS = ("listen", "live", "analysis", "about")
 SESSIONS = 1000  # at a time; the memory of more is not worth having
 
 
@@ -103,20 +95,32 @@ def build_page(
             theme = gr.Button("\u25d0", size="sm", min_width=44, scale=0, elem_id="theme")
         offer_predict(models, detector)
         hear = [] if detector is None else heard_by(make_visitors(detector, models[0]))
-        with gr.Tabs(elem_id="tabs"):
-            with gr.Tab(I18N("tab.listen"), id="listen"):
+        with gr.Tabs(elem_id="tabs") as tabs:
+            with gr.Tab(I18N("tab.listen"), id="listen") as listen_tab:
                 build_listen_tab(models, detector, hear)
+            live = None
             if detector is not None:
-                with gr.Tab(I18N("tab.live"), id="live"):
+                with gr.Tab(I18N("tab.live"), id="live") as live:
                     build_live_tab(detector, models[0], hear)
             with gr.Tab(I18N("tab.analysis"), id="analysis") as analysis:
                 build_analysis_tab(found, analysis)
-            with gr.Tab(I18N("tab.about"), id="about"):
+            with gr.Tab(I18N("tab.about"), id="about") as about:
                 build_about_tab(models, detector)
         page.load(None, js=ON_LOAD, api_visibility="private")
+        asked = page.load(asked_tab, None, tabs, **EVENT)
+        asked.then(None, js="() => { window.addressRead = true; }", api_visibility="private")
+        for tab in (listen_tab, live, analysis, about):
+            if tab is not None:
+                name_in_address(tab, "tab")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     # Open, the API would let programs skip the queue.
     return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
+
+
+def asked_tab(request: gr.Request) -> gr.Tabs:
+    """Choose the tab that the address asks for by ``?tab=``."""
+    wanted = request.query_params.get("tab")
+    return gr.Tabs(selected=wanted) if wanted in TABS else gr.skip()
 
 
 def warm_up(

@@ -17,6 +17,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from analysis.overview import overview_html
 from analysis.panels import PANELS
 from analysis.panels.base import (
     FORMATS,
@@ -140,7 +141,8 @@ def page(found: FoundRuns, chapters: Sequence[Chapter], results: Path) -> str:
     unfinished = [folder.relative_to(results).as_posix() for folder in found.unfinished]
     return environment.from_string(text["html.j2"]).render(
         title=TITLE,
-        style=text["css"],
+        style=text["css"] + (HERE / "overview.css").read_text("utf-8"),
+        overview=Markup(overview_html(found, results, lambda view, *_: f"#{view}")),
         script=text["js"],
         plotly=get_plotlyjs(),
         save_figure=SAVE_FIGURE,

@@ -11,6 +11,7 @@ from pathlib import Path
 import jinja2
 
 from analysis.figures.theme import signed
+from analysis.overview import write_verdicts
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
 from analysis.stats.comparison import DRAWS, scores_by
 from analysis.stats.detector import read_detector
@@ -53,7 +54,7 @@ Row = Mapping[str, str]
 
 
 def write_results(results: Path, out: Path) -> None:
-    """Write all tables to ``out``, a Markdown file.
+    """Write all tables to ``out``, a Markdown file, and the verdicts beside the runs.
 
     Args:
         results: the results folder.
@@ -62,7 +63,9 @@ def write_results(results: Path, out: Path) -> None:
     Raises:
         ResultsError: if results are missing or malformed, or hold no model of the paper.
     """
-    text = page(find_runs(results), read_paper(), read_detector(results))
+    found = find_runs(results)
+    text = page(found, read_paper(), read_detector(results))
+    write_verdicts(cells_of(found.runs), results)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text.encode())
 

@@ -22,6 +22,8 @@ from cry_model.prediction import CANT_TELL, Prediction, choose
 from cry_model.records import percent, percent_interval, tested, words
 from cry_model.registry import get_system, table
 
+REMEMBERED = "The model was fitted on this very recording, so this is memory and no skill."
+INSTEAD = "The usual model does not know such recordings, so another one answers."
 UNEXPECTED = "This file could not be classified ({}); please give another one, and report it."
 
 
@@ -91,7 +93,8 @@ def as_text(prediction: Prediction) -> str:
     if answer.labels:
         ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
         lines += [f"  {words(name):14} {percent(share):>5}" for name, share in ranked]
-    if sentences := [*p.cautions, *_measured(p)]:
+    notes = [*([REMEMBERED] if p.remembered else []), *([INSTEAD] if p.stand_in else [])]
+    if sentences := [*notes, *p.cautions, *_measured(p)]:
         lines += ["", *(f"  {sentence}" for sentence in sentences)]
     return "\n".join([*lines, "  Not a medical device."])
 

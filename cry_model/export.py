@@ -21,6 +21,7 @@ COLUMNS = (
     "cries",
     "cry_seconds",
     "duration_seconds",
+    "remembered",
     "cautions",
     "probabilities",
 )
@@ -117,6 +118,7 @@ def _row(file: str, model: str, prediction: Prediction) -> list[object]:
         len(prediction.segments),
         f"{sum(s.end - s.start for s in prediction.segments):.2f}",
         f"{prediction.duration:.3f}",
+        prediction.remembered,
         ";".join(prediction.cautions),
         ";".join(f"{label}={share:.4f}" for label, share in shares),
     ]

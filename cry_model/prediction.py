@@ -105,8 +105,10 @@ class Prediction:
         attention: maps of the pieces, the batch dimension running over them.
         evaluation: how well models fitted like this one did; None if never measured.
         agreement: how far it answers as its teacher; None if it learnt from labels.
-        cautions: sentences on why the answer is less sure than usual, or means nothing.
+        cautions: sentences on why this recording is none that the model knows how to answer.
         outside: whether this recording is none that the model can answer.
+        remembered: whether the model was fitted on this very recording: then it shows no skill.
+        stand_in: whether it is told because the model that usually answers cannot answer it.
         acoustic: what the answer was made from, for a system that has features and no attention.
         track: the detector's probability of a cry over time; None without a detector.
         segments: the cries, if the detector hears any: only what lies in them was answered for.
@@ -125,6 +127,8 @@ class Prediction:
     agreement: Agreement | None = None
     cautions: tuple[str, ...] = ()
     outside: bool = False
+    remembered: bool = False
+    stand_in: bool = False
     acoustic: FeatureAttribution | None = None
     track: DetectionScores | None = None
     segments: tuple[Segment, ...] = ()
@@ -210,6 +214,8 @@ class Prediction:
                 for s in self.segments
             ],
             "cautions": list(self.cautions),
+            "remembered": self.remembered,
+            "stand_in": self.stand_in,
             "system": self.system,
             "duration_seconds": round(self.duration, 3),
             "note": "Not a medical device.",
@@ -226,10 +232,6 @@ class Prediction:
             "pieces": [asdict(piece) for piece in self.pieces],
             **{name: (r := getattr(self, name)) and asdict(r) for name in records},
         }
-
-
-INSTEAD = "The usual model does not know such recordings, so another one answers."
-"""The first caution of a stand-in."""
 
 
 def choose(answers: Iterable[tuple[str, Prediction]]) -> tuple[str, Prediction]:
@@ -250,7 +252,7 @@ def choose(answers: Iterable[tuple[str, Prediction]]) -> tuple[str, Prediction]:
             continue
         told = prediction
         if name != first[0]:
-            told = replace(told, cautions=(INSTEAD, *told.cautions))
+            told = replace(told, stand_in=True)
         if prediction.answer.reason != "at chance":
             return name, told
         known = known or (name, told)

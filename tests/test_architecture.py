@@ -25,11 +25,22 @@ ALLOWED = {
     "analysis.session": {"analysis.models", "analysis.sound"},
     "analysis.figures": {"analysis.sound"},
     "analysis.panels": {"analysis.figures", "analysis.stats"},
-    "analysis.report": {"analysis.panels", "analysis.stats"},
-    "analysis.results_page": {"analysis.figures", "analysis.stats"},
+    "analysis.overview": {"analysis.panels", "analysis.stats"},
+    "analysis.report": {"analysis.overview", "analysis.panels", "analysis.stats"},
+    "analysis.results_page": {"analysis.figures", "analysis.overview", "analysis.stats"},
     "analysis.tabs": {
         f"analysis.{name}"
-        for name in ("figures", "models", "panels", "session", "sound", "stats", "uploads", "words")
+        for name in (
+            "figures",
+            "models",
+            "overview",
+            "panels",
+            "session",
+            "sound",
+            "stats",
+            "uploads",
+            "words",
+        )
     },
     "analysis.live": {"analysis.figures", "analysis.models", "analysis.panels", "analysis.tabs"},
     "analysis.benchmark": {"analysis.sound", "analysis.stats", "analysis.tabs"},

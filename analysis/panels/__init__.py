@@ -16,9 +16,9 @@ PANELS: tuple[Panel, ...] = (
     ABLATION,
     SYSTEMS,
     CONFUSION,
+    LEAKAGE,
     PER_CLASS,
     CALIBRATION,
-    LEAKAGE,
     ERRORS,
     COMPARE,
 )

@@ -224,7 +224,7 @@ def ablation_cells(found: FoundRuns) -> tuple[CellKey, ...]:
 
 ABLATION = Panel(
     name="ablation",
-    title="Ablation",
+    title="Table 1",
     lead="The paper's Table 1: what the improved ECAPA-TDNN owes to multi-scale channel attention "
     "(MCA), residual squeeze-and-excitation (RSE) and differential attention.",
     draw=ablation,

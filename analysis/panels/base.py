@@ -209,7 +209,7 @@ def systems_there(found: FoundRuns, cell: CellKey) -> tuple[Option, ...]:
 SYSTEM = Selector("system", "Model", systems_there)
 
 
-def metric_selector(first: str = "accuracy") -> Selector:
+def metric_selector(first: str = "balanced_accuracy") -> Selector:
     """Offer every metric; ``first`` is chosen at the beginning."""
     options = [Option(METRIC_TITLES[name], name) for name in METRICS]
     return Selector("metric", "Metric", lambda *_: options, first=list(METRICS).index(first))

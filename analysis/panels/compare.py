@@ -208,6 +208,6 @@ COMPARE = Panel(
     selectors=(
         Selector("run_a", "Model (A)", systems_there),
         Selector("run_b", "Compare with (B)", systems_there, first=1),
-        metric_selector("balanced_accuracy"),
+        metric_selector(),
     ),
 )

@@ -186,7 +186,7 @@ def _difference(
 
 CONFUSION = Panel(
     name="confusion",
-    title="Confusion",
+    title="Figures 5-7",
     lead="Which label is taken for which, by two models (the paper's Figures 5 to 7). Click a cell "
     "to list its recordings and play them.",
     draw=confusion,

@@ -247,7 +247,7 @@ def _of_dataset(found: FoundRuns, dataset: str) -> list[MeasuredRun]:
 
 LEAKAGE = Panel(
     name="leakage",
-    title="Leakage",
+    title="Unseen babies",
     lead="How much of a score depends on the split: the same models, tested on random segments of "
     "known recordings, on new recordings, and on unseen babies.",
     draw=leakage,

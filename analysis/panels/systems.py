@@ -211,7 +211,7 @@ def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> s
 
 SYSTEMS = Panel(
     name="systems",
-    title="Models",
+    title="Table 2",
     lead="The paper's Table 2: what each model scores, and what it costs in parameters, "
     "multiplications and time. The menu in the head of a column sorts by it.",
     grids=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -290,10 +290,26 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
             problems.append(str(error))
     if strict and problems:
         raise ResultsError(min(problems))
-    runs.sort(
-        key=lambda run: (dataset_order(run.dataset), PROTOCOLS.index(run.protocol), run.system)
-    )
+    runs.sort(key=_order)
     return FoundRuns(tuple(runs), tuple(sorted(unfinished)), tuple(sorted(problems)))
+
+
+def beside(ours: FoundRuns, theirs: FoundRuns) -> FoundRuns:
+    """Return both; of a model that both have in a cell, theirs has another name."""
+    known = {(run.dataset, run.protocol, run.system) for run in ours.runs}
+    named = [
+        replace(run, system=f"{run.system}-other")
+        if (run.dataset, run.protocol, run.system) in known
+        else run
+        for run in theirs.runs
+    ]
+    runs = sorted([*ours.runs, *named], key=_order)
+    unfinished = (*ours.unfinished, *theirs.unfinished)
+    return FoundRuns(tuple(runs), unfinished, (*ours.problems, *theirs.problems))
+
+
+def _order(run: MeasuredRun) -> tuple[tuple[int, str], int, str]:
+    return dataset_order(run.dataset), PROTOCOLS.index(run.protocol), run.system
 
 
 def _reported(record: Mapping[str, Any]) -> bool:

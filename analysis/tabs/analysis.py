@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import pandas as pd
 
+from analysis.overview import overview_html
 from analysis.panels import PANELS
-from analysis.panels.base import CellKey, Exhibit, Panel, system_title
+from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel, system_title
 from analysis.panels.confusion import CONFUSION
 from analysis.panels.errors import ERRORS
 from analysis.stats.comparison import ComparisonError
-from analysis.stats.runs import FoundRuns, MeasuredRun, ResultsError
+from analysis.stats.runs import RESULTS, FoundRuns, MeasuredRun, ResultsError
 from analysis.tabs.panel_view import EVENT, Below, Wired, build_panel
 from analysis.tabs.recordings import add_listening, hear_tables, waiting
 from cry_model.records import group_name, words
@@ -247,13 +249,52 @@ BELOW: Mapping[str, Callable[[FoundRuns, Wired], Below]] = {
 """Panel -> what lays out more below its exhibits."""
 
 
-def build_analysis_tab(found: FoundRuns, tab: gr.Tab, panels: Sequence[Panel] = PANELS) -> None:
+# Links of the overview open a panel, and the page's own address does so at the beginning.
+FOLLOW = """
+const go = (address) => {
+  const wanted = new URL(address, location.href).searchParams;
+  const names = ["view", "corpus", "split"];
+  trigger("select", { index: 0, value: names.map((name) => wanted.get(name)) });
+};
+element.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href^='?']");
+  if (!link || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  history.replaceState(history.state, "", link.href);
+  go(link.href);
+});
+if (new URLSearchParams(location.search).get("view")) go(location.href);
+"""
+
+
+def add_overview(
+    found: FoundRuns, results: Path, tab: gr.Tab, tabs: gr.Tabs, shared: gr.State
+) -> None:
+    """Lay out what was found on one screen; its links choose a panel, a corpus and a split."""
+    page = gr.HTML(js_on_load=FOLLOW, elem_id="overview")
+
+    def fill() -> str:
+        return overview_html(found.readable, results) or f"<p>{NOTHING}</p>"
+
+    tab.select(fill, None, page, **EVENT)
+
+    def choose(event: gr.SelectData) -> tuple[CellKey | None, gr.Tabs]:
+        view, *cell = event.value
+        return CellKey(*cell) if all(cell) else None, gr.Tabs(selected=view)
+
+    page.select(choose, None, [shared, tabs], **EVENT)
+
+
+def build_analysis_tab(
+    found: FoundRuns, tab: gr.Tab, panels: Sequence[Panel] = PANELS, results: Path = RESULTS
+) -> None:
     """Lay out the tab inside the current block.
 
     Args:
         found: the runs to show; those whose predictions cannot be read are named and left out.
-        tab: the tab itself; choosing it draws the first panel.
+        tab: the tab itself; choosing it fills the overview.
         panels: a sub-tab for each.
+        results: where the runs were found.
     """
     problems = gr.Markdown(visible=False, elem_id="problems")
 
@@ -263,11 +304,13 @@ def build_analysis_tab(found: FoundRuns, tab: gr.Tab, panels: Sequence[Panel] = 
 
     tab.select(name_problems, None, problems, **EVENT)
     shared = gr.State(None)
-    with gr.Tabs(elem_id="panels"):
-        for number, panel in enumerate(panels):
+    with gr.Tabs(elem_id="panels") as tabs:
+        with gr.Tab("Overview", id="overview-tab"):
+            add_overview(found, results, tab, tabs, shared)
+        for panel in panels:
             with gr.Tab(panel.title, id=panel.name) as own:
-                tabs, more = [own] if number else [own, tab], {}
+                more = {}
                 if panel.name in BELOW:
                     more["below"] = partial(BELOW[panel.name], found)
-                build_panel(panel, found, tabs, shared, **more)
+                build_panel(panel, found, own, shared, **more)
     offer_analysis(found, panels)

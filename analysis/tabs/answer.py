@@ -13,7 +13,7 @@ from analysis.words import ENGLISH, Words
 from cry_model.calibration import Calibration, one_of
 from cry_model.checkpoint import to_json
 from cry_model.detector import DetectionScores, clock
-from cry_model.prediction import INSTEAD, Prediction
+from cry_model.prediction import Prediction
 from cry_model.records import (
     UNMEASURED,
     Agreement,
@@ -125,7 +125,9 @@ def answer_html(
     """
     answer = prediction.answer
     parts = [headline_html(prediction, say)]
-    if INSTEAD in prediction.cautions:
+    if prediction.remembered:
+        parts.append(f"<p>{escape(say('remembered'))}</p>")
+    if prediction.stand_in:
         parts.append(f"<p>{escape(say('another'))}</p>")
     if answer.labels:
         parts.append(f'<p class="right">{escape(_right(prediction.evaluation, say))}</p>')

@@ -35,6 +35,23 @@ EVENT: dict[str, Any] = {
 }
 
 
+# The address says what is shown, so that it can be passed on.
+ADDRESS = """(...values) => {{
+  if (!window.addressRead) return; // Gradio reports the first tab as chosen, too
+  const address = new URL(location.href), names = {names}, fixed = {fixed};
+  names.forEach((name, i) => address.searchParams.set(name, fixed[i] ?? values[i]));
+  if (names[0] === "tab" && fixed[0] !== "analysis")
+    ["view", "corpus", "split"].forEach((name) => address.searchParams.delete(name));
+  history.replaceState(history.state, "", address);
+}}"""
+
+
+def name_in_address(tab: gr.Tab, parameter: str) -> None:
+    """Have the page's address name a tab when it is chosen."""
+    script = ADDRESS.format(names=[parameter], fixed=[tab.id])
+    tab.select(None, js=script, api_visibility="private")
+
+
 class CardBlocks(NamedTuple):
     """Hold the blocks of a card, in the order of the values of :func:`_card_values`."""
 
@@ -88,7 +105,7 @@ class Below:
 def build_panel(
     panel: Panel,
     found: FoundRuns,
-    tabs: Sequence[gr.Tab],
+    tab: gr.Tab,
     shared: gr.State,
     below: Callable[[Wired], Below] = lambda _: Below(),
 ) -> Wired:
@@ -97,7 +114,7 @@ def build_panel(
     Args:
         panel: what to show.
         found: of which runs; their predictions are read with the first event.
-        tabs: the panel is drawn when one of these is chosen.
+        tab: its own; the panel is drawn when it is chosen.
         shared: the cell that was last chosen in any panel, or None.
         below: lays out more, below the cards.
     """
@@ -121,7 +138,13 @@ def build_panel(
     gr.on([c.input for c in inputs], choose, inputs, [shared, *outputs], **EVENT)
     # Gradio reports some choices of a tab twice; the second would draw the same again.
     once = {**EVENT, "trigger_mode": "once"}
-    gr.on([tab.select for tab in tabs], arrive, [shared, *inputs], outputs, **once)
+    tab.select(arrive, [shared, *inputs], outputs, **once)
+    cell, script = (
+        [wired.dataset, wired.protocol],
+        ADDRESS.format(names=["corpus", "split"], fixed=[]),
+    )
+    gr.on([c.input for c in cell], None, cell, js=script, api_visibility="private")
+    name_in_address(tab, "view")
     return wired
 
 

@@ -101,7 +101,9 @@ def test_the_committed_results_make_a_page_of_less_than_ten_megabytes(tmp_path):
         assert f'<section id="{panel.name}">' in text
     found = find_runs(COMMITTED)
     count = sum(len(panel.cells(found)) for panel in PANELS)
-    assert text.count("<h3>") == count
+    overview, _, rest = text.partition("<nav")
+    assert 'class="overview"' in overview
+    assert rest.count("<h3>") == count
     assert '<p class="problem">' not in text
 
 

@@ -1,11 +1,13 @@
 """docs/results.md and the table of README: the committed ones, and some of synthetic runs."""
 
 import json
+import shutil
 from itertools import takewhile
 
 import pytest
 
 from analysis.__main__ import main
+from analysis.overview import VERDICTS
 from analysis.results_page import (
     BEGIN,
     END,
@@ -55,9 +57,15 @@ def cells(root):
 def test_what_is_generated_equals_what_is_committed(tmp_path, capsys):
     out, readme = tmp_path / "results.md", tmp_path / "README.md"
     readme.write_bytes((ROOT / "README.md").read_bytes())
-    arguments = ["--results", str(RESULTS), "--out", str(out), "--readme", str(readme)]
+    copy = shutil.copytree(RESULTS, tmp_path / "results")
+    (copy / VERDICTS).unlink()
+    arguments = ["--results", str(copy), "--out", str(out), "--readme", str(readme)]
     assert main(["results", *arguments]) == 0
-    for written, committed in ((out, "docs/results.md"), (readme, "README.md")):
+    for written, committed in (
+        (out, "docs/results.md"),
+        (readme, "README.md"),
+        (copy / VERDICTS, f"assets/results/{VERDICTS}"),
+    ):
         assert written.read_bytes() == (ROOT / committed).read_bytes(), "python -m analysis results"
     lines = out.read_text(encoding="utf-8").splitlines()
     first = takewhile(lambda line: line.startswith("|"), lines[lines.index("## Settings") + 4 :])

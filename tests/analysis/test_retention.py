@@ -31,7 +31,7 @@ def put(folder, name, content=b"sound"):
     return path
 
 
-def old(monkeypatch, seconds=1.0):
+def old(monkeypatch, seconds=60.0):
     """Makes whatever was written before now too old; ctime cannot be set."""
     time.sleep(0.02)
     start = time.time()

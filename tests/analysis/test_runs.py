@@ -5,7 +5,16 @@ import json
 import pandas as pd
 import pytest
 
-from analysis.stats.runs import RESULTS, ResultsError, UnfinishedRunError, find_runs, read_run
+from analysis.panels import PANELS
+from analysis.stats.runs import (
+    RESULTS,
+    ResultsError,
+    UnfinishedRunError,
+    beside,
+    find_runs,
+    read_run,
+)
+from app import results_folder
 from cry_model.metrics import METRICS
 from tests.analysis.plain import rows_of, score
 from tests.analysis.synthetic_runs import LABELS, write_run
@@ -122,3 +131,28 @@ def test_the_committed_scores_are_those_of_the_committed_predictions():
         for metric in METRICS:
             expected = run.evaluation.metrics[metric].value
             assert score(run, metric) == pytest.approx(expected, abs=1e-9)
+
+
+def test_other_results_are_shown_beside_ours(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for root in (ours, theirs):
+        write_run(root, "ecapa-tdnn", skill=3.0 if root == theirs else 0.0)
+    write_run(theirs, "wav2vec", dataset="my-cries")
+    found = beside(find_runs(ours), find_runs(theirs))
+    assert found.cells == (("donateacry", "baby"), ("my-cries", "baby"))
+    both = found.of("donateacry", "baby")
+    scores = [run.evaluation.metrics["accuracy"].value for run in both.values()]
+    assert list(both) == ["ecapa-tdnn", "ecapa-tdnn-other"]
+    assert scores[0] < 0.6 < scores[1]
+    drawn = [p for p in PANELS for cell in p.cells(found) if p.exhibits(found, cell)]
+    assert len({panel.name for panel in drawn}) >= 6
+
+
+def test_the_folder_of_other_results_has_to_be_there(tmp_path, monkeypatch, capsys):
+    monkeypatch.delenv("CRY_RESULTS", raising=False)
+    assert results_folder([]) is None
+    monkeypatch.setenv("CRY_RESULTS", str(tmp_path))
+    assert results_folder([]) == tmp_path
+    with pytest.raises(SystemExit):
+        results_folder(["--results", str(tmp_path / "gone")])
+    assert "There is no results folder" in capsys.readouterr().err

@@ -2,14 +2,17 @@
 
 import csv
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
 from analysis.panels import PANELS
+from analysis.panels.base import CellKey
 from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import RESULTS, find_runs
 from analysis.tabs.panel_view import resolve_cell
 from cry_model.records import dataset_title
+from tests.browser.conftest import contrast
 
 pytestmark = pytest.mark.browser
 
@@ -23,7 +26,7 @@ class Panels:
     def __init__(self, seen):
         self.seen, self.page = seen, seen.page
         self.page.get_by_role("tab", name="Analysis", exact=True).click()
-        self.page.locator(".exhibit:visible").first.wait_for(timeout=UNTIL_DRAWN)
+        self.page.locator(".overview").wait_for(timeout=UNTIL_DRAWN)
 
     def go(self, panel):
         """Chooses a sub-tab; a narrow page keeps some of them in a menu."""
@@ -176,4 +179,28 @@ def test_on_a_phone_nothing_is_wider_than_the_page(visit, scheme):
     for panel in PANELS:
         panels.go(panel)
         assert panels.seen.overflow() <= 1, panel.name
+    assert panels.seen.errors == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_each_number_of_the_overview_opens_its_panel_and_the_address_does_it_again(
+    visit, width, scheme
+):
+    panels = Panels(visit(width=width, scheme=scheme))
+    page = panels.page
+    assert panels.seen.overflow() <= 1
+    for selector in (".overview h2", ".overview a", ".overview .caption", ".overview td.paper"):
+        assert contrast(page, selector) >= 4.5, selector
+    links = page.locator(".overview a").evaluate_all("all => all.map((a) => a.search)")
+    for link in {parse_qs(link[1:])["view"][0]: link for link in links}.values():
+        wanted = {name: values[0] for name, values in parse_qs(link[1:]).items()}
+        panel = next(panel for panel in PANELS if panel.name == wanted["view"])
+        page.locator(f".overview a[href='{link}']").first.click()
+        cell = resolve_cell(panel.cells(FOUND), CellKey(wanted["corpus"], wanted["split"]))
+        panels.told(panel, expected(panel, cell)[0])
+        assert page.url.endswith(link)
+        page.reload()
+        panels.told(panel, expected(panel, cell)[0])
+        page.goto(page.url.partition("?")[0] + "?tab=analysis")
+        page.locator(".overview").wait_for(timeout=UNTIL_DRAWN)
     assert panels.seen.errors == []

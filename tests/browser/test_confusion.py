@@ -5,6 +5,7 @@ The recordings are made up, under the names that the results have: what is teste
 
 import pytest
 
+from analysis.panels import PANELS
 from analysis.panels.base import cells_with, system_title
 from analysis.panels.confusion import count_confusions
 from analysis.panels.errors import ERRORS
@@ -41,10 +42,10 @@ def open_panel(seen, name):
     """Chooses the panel and waits until it is drawn; drawing it again would clear the list."""
     seen.page.set_default_timeout(60_000)
     seen.page.get_by_role("tab", name="Analysis", exact=True).click()
-    seen.page.locator("#panels .exhibit:visible").first.wait_for()
+    seen.page.locator("#panels").wait_for()
     if seen.page.locator(f"#{name}-0").is_visible():
         return
-    title = name.capitalize()
+    title = next(panel.title for panel in PANELS if panel.name == name)
     tab = seen.page.get_by_role("tab", name=title, exact=True).first
     if not tab.is_visible():  # on a phone: in the menu of those that have no room
         seen.page.locator("#panels .overflow-menu > button").first.click()

@@ -12,7 +12,7 @@ from cry_model import CryClassifier, CryDetector
 from cry_model import __main__ as command
 from cry_model.__main__ import main
 from cry_model.checkpoint import BUNDLED
-from cry_model.prediction import INSTEAD, choose
+from cry_model.prediction import choose
 from tests.stand_ins import EVALUATION, RATE, hum, scene, write
 
 
@@ -119,7 +119,7 @@ def test_the_first_model_that_knows_such_recordings_answers(prediction, answers,
     told = ((str(i), replace(prediction, cautions=(), **a)) for i, a in enumerate(answers))
     name, answer = choose(told)
     assert int(name) == chosen
-    assert answer.cautions == ((INSTEAD,) if chosen else ())
+    assert answer.stand_in == bool(chosen)
     assert len(list(told)) == len(answers) - asked
 
 
@@ -130,7 +130,9 @@ def test_a_clip_of_8_khz_is_answered_by_the_model_made_for_it(data_root, capsys)
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["model"] == "six-class"
     assert (second["model"], second["answer"]["reason"]) == ("donate-a-cry", "at chance")
-    assert INSTEAD in second["cautions"]
+    assert (first["stand_in"], second["stand_in"]) == (False, True)
+    main(["predict", str(narrow), "--no-detector"])
+    assert command.INSTEAD in capsys.readouterr().out
 
 
 @pytest.fixture

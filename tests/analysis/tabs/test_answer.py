@@ -33,7 +33,6 @@ from analysis.tabs.answer import (
 from analysis.tabs.cards import IF_A_CRY, explained_cards, sound_cards
 from analysis.words import ENGLISH, LANGUAGES, spoken
 from cry_model import CheckpointConfig, CryClassifier, DetectionScores, Estimate, FrontEndConfig
-from cry_model.prediction import INSTEAD
 from tests.stand_ins import (
     AGREEMENT,
     CALIBRATION,
@@ -70,7 +69,8 @@ def forms(prediction):
     named = {f"{count} labels": form(prediction, count) for count in range(len(LABELS) + 1)}
     return {
         **named,
-        "instead": form(prediction, 2, cautions=(INSTEAD,)),
+        "instead": form(prediction, 2, stand_in=True),
+        "remembered": form(prediction, 2, remembered=True),
         "outside": form(prediction, 2, cautions=("Far out.",), outside=True),
         "at chance": form(prediction, 1, evaluation=CHANCE),
         "unmeasured": form(prediction, 1, evaluation=None),
@@ -130,7 +130,8 @@ def test_the_heading_is_by_the_number_of_labels(forms):
 
 def test_the_caution_is_the_checkpoints_own_record(forms):
     assert any(
-        "about 4 in 10 new cries; pure guessing gets 2" in w for w in card(answer_html(forms["1 labels"]))
+        "about 4 in 10 new cries; pure guessing gets 2" in w
+        for w in card(answer_html(forms["1 labels"]))
     )
     assert any("Nobody has checked" in w for w in card(answer_html(forms["unmeasured"])))
 

@@ -1,0 +1,203 @@
+"""Say on one screen what was found: the paper's numbers beside ours, each a way to its panel."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import numpy as np
+import pandas as pd
+
+from analysis.panels.ablation import ABLATION
+from analysis.panels.base import COMPARED, CellKey, short_title, system_title
+from analysis.stats.claims import MAIN, PAPER_SYSTEMS, SYNTHETIC, Cell, Verdict
+from analysis.stats.paper import FULL, WITHOUT, read_paper
+from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun
+from analysis.stats.side_results import permuted_label_runs
+from cry_model.checkpoint import to_json, write_atomically
+from cry_model.records import dataset_title, words
+from cry_model.registry import list_models
+
+VERDICTS = "verdicts.json"
+TEMPLATE = Path(__file__).with_name("overview.html.j2")
+PAPER_CORPUS = "challenge6_cuts"
+HEADINGS = {
+    "none": "No claim of the paper is confirmed here, and none is contradicted.",
+    "against": "The paper's ranking does not reappear.",
+    "some": "Some claims of the paper hold here, others do not.",
+    "all": "The paper's claims hold here.",
+}
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One line of a small figure: what was tested, its score, and where that is shown."""
+
+    title: str
+    value: float
+    link: str = ""
+
+
+def write_verdicts(cells: Sequence[Cell], results: Path) -> None:
+    """Write how many claims have which verdict by balanced accuracy, on real recordings."""
+    count = Counter(
+        finding.verdict
+        for cell in cells
+        if not cell.is_synthetic
+        for finding in cell.findings[MAIN]
+    )
+    counts = {verdict.value: count[verdict] for verdict in Verdict}
+    write_atomically(results / VERDICTS, to_json(counts).encode())
+
+
+def on_the_page(view: str, dataset: str, protocol: str) -> str:
+    """Return the address of a panel with its corpus and split chosen."""
+    return f"?tab=analysis&view={view}&corpus={dataset}&split={protocol}"
+
+
+Link = Callable[[str, str, str], str]
+
+
+def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> str:
+    """Return the overview; empty where no model of the paper was measured.
+
+    Args:
+        found: the runs, whose predictions are read.
+        results: where the verdicts lie; without them it counts none.
+        link: (panel, dataset, protocol) -> where that is shown.
+    """
+    cells = [key for key in found.cells if PAPER_SYSTEMS & found.of(*key).keys()]
+    if not cells:
+        return ""
+    path = results / VERDICTS
+    counts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["points"] = lambda points: f"{round(points):+d}" if round(points) else "0"
+    environment.filters["percent"] = lambda share: f"{100 * share:.0f}"
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        heading=_heading(counts),
+        counts=counts,
+        no_better=_no_better(found),
+        paper=read_paper(),
+        columns=[_column(found, CellKey(*key), link) for key in cells],
+        rows=[(name, short_title(name)) for name in list_models() if name in PAPER_SYSTEMS],
+        ablations=WITHOUT,
+        full=FULL,
+        permuted=_permuted(found, cells),
+        hidden=list(_hidden(found, link)),
+        own=list(_own_corpus(found, link)),
+        matrices=list(_matrices(found, cells, link)),
+        changed=_changed(found),
+    )
+
+
+def _heading(counts: dict[str, int]) -> str:
+    if not counts:
+        return ""
+    confirmed, against = counts[Verdict.CONFIRMED.value], counts[Verdict.CONTRADICTED.value]
+    if not confirmed:
+        return HEADINGS["against" if against else "none"]
+    return HEADINGS["some" if against or counts[Verdict.UNDECIDED.value] else "all"]
+
+
+def _no_better(found: FoundRuns) -> list[str]:
+    """Return the corpora of real babies on which no model is better than chance."""
+    return [
+        dataset_title(dataset)
+        for dataset, protocol in found.cells
+        if protocol == "baby"
+        and dataset != SYNTHETIC
+        and not any(r.evaluation.better_than_chance for r in found.of(dataset, protocol).values())
+    ]
+
+
+def _column(found: FoundRuns, cell: CellKey, link: Link) -> dict[str, object]:
+    runs = found.of(*cell)
+    ablated = cell in ABLATION.cells(found)
+    evaluations = {name: run.evaluation for name, run in runs.items()}
+    return {
+        "dataset": dataset_title(cell.dataset),
+        "split": SPLITS[cell.protocol],
+        "scores": {name: e.metrics[MAIN] for name, e in evaluations.items()},
+        "chance": next(iter(evaluations.values())).chance,
+        "links": {
+            name: link("ablation" if ablated and name not in COMPARED[1:] else "systems", *cell)
+            for name in runs
+        },
+    }
+
+
+def _permuted(found: FoundRuns, cells: Sequence[tuple[str, str]]) -> list[float | None]:
+    """Return what the improved model scores after a fit to permuted labels, by column."""
+    values: list[float | None] = []
+    for key in cells:
+        run = found.of(*key).get(FULL)
+        fits = permuted_label_runs(run) if run is not None else ()
+        scores = [fit.evaluation.metrics[MAIN].value for fit in fits]
+        values.append(sum(scores) / len(scores) if scores else None)
+    return values
+
+
+def _hidden(found: FoundRuns, link: Link) -> Iterator[Bar]:
+    """Yield the improved model's scores on the corpus that was split in most ways."""
+    runs = [run for run in found.runs if run.system == FULL]
+    most = Counter(run.dataset for run in runs).most_common(1)
+    for run in runs if most and most[0][1] > 1 else ():
+        if run.dataset != most[0][0]:
+            continue
+        there = link("leakage", run.dataset, run.protocol)
+        yield Bar(SPLITS[run.protocol], run.evaluation.metrics[MAIN].value, there)
+        for fit in permuted_label_runs(run)[:1]:
+            title = f"{SPLITS[run.protocol]}, labels permuted"
+            yield Bar(title, fit.evaluation.metrics[MAIN].value, there)
+
+
+def _own_corpus(found: FoundRuns, link: Link) -> Iterator[Bar]:
+    """Yield the paper's printed score and ours on its own recordings."""
+    runs = [run for run in found.runs if run.dataset == PAPER_CORPUS]
+    if not runs:
+        return
+    yield Bar("paper: improved model, random segments", read_paper().accuracy[FULL])
+    order = list(SPLITS)
+    for run in sorted(
+        runs, key=lambda r: (order.index(r.protocol), -r.evaluation.metrics[MAIN].value)
+    ):
+        title = f"{system_title(run.system)}, {SPLITS[run.protocol]}"
+        there = link("systems", run.dataset, run.protocol)
+        yield Bar(title, run.evaluation.metrics[MAIN].value, there)
+
+
+def _matrices(
+    found: FoundRuns, cells: Sequence[tuple[str, str]], link: Link
+) -> Iterator[tuple[str, str, list[tuple[str, list[float]]]]]:
+    """Yield title, link and rows (label, shares by predicted label) of the paper's three models."""
+    key = next((key for key in cells if found.of(*key).keys() >= set(COMPARED)), None)
+    for system in COMPARED if key is not None else ():
+        run = found.of(*key)[system]
+        shares = _shares(run)
+        rows = [(words(label), list(row)) for label, row in zip(run.labels, shares, strict=True)]
+        yield system_title(system), link("confusion", *key), rows
+
+
+def _shares(run: MeasuredRun) -> np.ndarray:
+    """Return (labels, labels) shares of each true label by predicted label."""
+    table, labels = run.with_errors, list(run.labels)
+    counts = pd.crosstab(table["label"], table["answer"]).reindex(index=labels, columns=labels)
+    counts = counts.fillna(0).to_numpy()
+    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
+
+def _changed(found: FoundRuns) -> dict[str, str]:
+    """Return what differs from the paper's fits: epochs, front ends and folds."""
+    runs = [run for run in found.runs if run.system in PAPER_SYSTEMS]
+    epochs = sorted({int(run.preset["epochs"]) for run in runs if "epochs" in run.preset})
+    kinds = {str(run.preset.get("front_end", {}).get("kind", "")) for run in runs} - {""}
+    return {
+        "epochs": f"{epochs[0]} to {epochs[-1]}" if epochs else "unknown",
+        "front ends": " and ".join(sorted(kinds)) or "unknown",
+        "folds": ", ".join(map(str, sorted({run.folds for run in runs}))),
+    }
