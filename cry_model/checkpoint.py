@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from cry_model import registry
@@ -22,6 +23,7 @@ from cry_model.acoustic_features import AcousticConfig
 from cry_model.audio import Recording
 from cry_model.calibration import Calibration
 from cry_model.declared import Name, Names, read, require
+from cry_model.fingerprint import Fingerprints
 from cry_model.frontend import FrontEndConfig
 from cry_model.records import Agreement, DetectorRecord, Evaluation
 from cry_model.registry import AnyConfig, Complexity, build_model, make_front_end, measure
@@ -251,6 +253,42 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
     return model.eval(), config
 
 
+SALT, HASHES = "fingerprints.salt", "fingerprints.hashes"
+"""Tensors beside the weights, in their file: of what the model was fitted on, if that is known."""
+
+
+def write_fingerprints(folder: str | os.PathLike, fingerprints: Fingerprints) -> None:
+    """Write them beside the weights of a checkpoint, which stay as they are."""
+    path = Path(folder) / WEIGHTS
+    kept = {
+        SALT: torch.tensor([fingerprints.salt]),
+        HASHES: torch.from_numpy(fingerprints.hashes.view(np.int32)),
+    }
+    write_atomically(path, save({**load(path.read_bytes()), **kept}))
+
+
+def load_fingerprints(folder: str | os.PathLike) -> Fingerprints | None:
+    """Read what a checkpoint keeps of the recordings that it was fitted on; None if nothing.
+
+    Raises:
+        CheckpointError: if that is damaged.
+    """
+    try:
+        with safe_open(Path(folder) / WEIGHTS, "pt") as file:
+            names = {SALT, HASHES} & set(file.keys())
+            found = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        reason = f"The fingerprints in '{folder}' cannot be read: {_line(error)}"
+        raise CheckpointError(f"{reason}; {ADVICE}.") from error
+    if not found:
+        return None
+    salt, hashes = found.get(SALT), found.get(HASHES)
+    kinds = (None if t is None else (t.dtype, t.dim()) for t in (salt, hashes))
+    if [*kinds] != [(torch.int64, 1), (torch.int32, 1)] or len(salt) != 1 or int(salt) < 0:
+        raise CheckpointError(f"The fingerprints in '{folder}' are damaged; {ADVICE}.")
+    return Fingerprints(int(salt), np.unique(hashes.numpy().view(np.uint32)))
+
+
 def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
     """Let a loaded system answer a second of noise, so that nobody's recording is its first.
 
@@ -307,7 +345,7 @@ def _differences(wanted: Mapping[str, Tensor], file: safe_open) -> Iterator[str]
             yield f"'{name}' has the shape {header.get_shape()} and not {shape}"
         if header.get_dtype() not in (FLOATS if tensor.is_floating_point() else ("I64",)):
             yield f"'{name}' is stored as {header.get_dtype()}"
-    for name in sorted(theirs - set(wanted)):
+    for name in sorted(theirs - {*wanted, SALT, HASHES}):
         yield f"{reprlib.repr(name)} does not belong there"
 
 

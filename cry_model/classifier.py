@@ -14,9 +14,16 @@ from torch import Tensor, nn
 from cry_model import audio
 from cry_model.acoustic_features import FEATURES, AcousticFrontEnd
 from cry_model.attention import AttentionMaps, concatenate
-from cry_model.checkpoint import DEFAULT, CheckpointConfig, load_checkpoint, try_out
+from cry_model.checkpoint import (
+    DEFAULT,
+    CheckpointConfig,
+    load_checkpoint,
+    load_fingerprints,
+    try_out,
+)
 from cry_model.detector import CryDetector, DetectionScores, Span
 from cry_model.feature_mlp import INPUTS, FeatureMLP
+from cry_model.fingerprint import Fingerprints
 from cry_model.frontend import Pieces, resample
 from cry_model.hub import find_checkpoint
 from cry_model.prediction import FeatureAttribution, PieceAnswer, Prediction, Segment
@@ -113,8 +120,9 @@ class CryClassifier:
         config: CheckpointConfig,
         device: str = "cpu",
         detector: CryDetector | None = None,
+        fingerprints: Fingerprints | None = None,
     ):
-        self.config, self.detector = config, detector
+        self.config, self.detector, self.fingerprints = config, detector, fingerprints
         self.device = torch.device(device)
         self.model = model.eval().to(self.device)
         self.front_end = make_front_end(config.front_end).eval().to(self.device)
@@ -138,9 +146,11 @@ class CryClassifier:
         Raises:
             CheckpointError: if it cannot be loaded, or gives no numbers.
         """
-        classifier = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
+        folder = find_checkpoint(name, revision)
+        classifier = cls(*load_checkpoint(folder), device=device)
         try_out(lambda sound: classifier.predict(sound).probabilities.values())
         classifier.detector = CryDetector.from_pretrained(device=device) if detector else None
+        classifier.fingerprints = load_fingerprints(folder)
         return classifier
 
     @property
@@ -200,6 +210,7 @@ class CryClassifier:
             agreement=self.config.agreement,
             cautions=cautions,
             outside=bool(cautions),
+            remembered=self.fingerprints is not None and self.fingerprints.know(recording),
             acoustic=acoustic,
             track=track,
             segments=tuple(self._segments(track, heard, probabilities)),

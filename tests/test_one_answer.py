@@ -54,8 +54,8 @@ def on_the_page(prediction):
         first = next(label for label in plain if f" {ENGLISH.label(label)} " in f" {told}")
         named = [first, *(label for label in plain if also and short[label] in also[1].split(", "))]
     else:
-        out = re.search("[Pp]robably not: (.*?) (?:Rough|Another)", told)
-        also = re.search("If it is a cry: (.*?) (?:Rough|Another)", told)
+        out = re.search("[Pp]robably not: (.*?) (?:Rough|Another|I was)", told)
+        also = re.search("If it is a cry: (.*?) (?:Rough|Another|I was)", told)
         named = [x for x in plain if out and short[x] not in out[1].split(", ")]
         named += [x for x in plain if also and short[x] in also[1].split(", ")]
     return known, sorted(plain[label] for label in named)

@@ -12,6 +12,7 @@ from cry_model.checkpoint import CheckpointError
 from train.cli import (
     ablate_attention,
     check_labels,
+    fingerprint,
     fit,
     grid,
     measure,
@@ -32,6 +33,7 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
     "fit": (FitOptions, fit.run, FITTING),
     "grid": (grid.GridOptions, grid.run, FITTING),
     "train-detector": (train_detector.TrainDetectorOptions, train_detector.run, FITTING),
+    "fingerprint": (fingerprint.FingerprintOptions, fingerprint.run, FITTING),
     "calibrate": (measure.CalibrateOptions, measure.run_calibrate, MEASURING),
     "permutation-test": (measure.PermutationTestOptions, measure.run_permutation_test, MEASURING),
     "ablate-attention": (

@@ -125,11 +125,11 @@ def answer_html(
     """
     answer = prediction.answer
     parts = [headline_html(prediction, say)]
-    if prediction.remembered:
-        parts.append(f"<p>{escape(say('remembered'))}</p>")
     if prediction.stand_in:
         parts.append(f"<p>{escape(say('another'))}</p>")
-    if answer.labels:
+    if prediction.remembered:
+        parts.append(f'<p class="right">{escape(say("remembered"))}</p>')
+    elif answer.labels:
         parts.append(f'<p class="right">{escape(_right(prediction.evaluation, say))}</p>')
     if answer.kind != "not_a_cry":
         parts.append(f'<p class="advice">{escape(say("advice"))}</p>')

@@ -195,6 +195,13 @@ def test_bad_sample_rates(rate):
         assert_is_for_a_parent(caught.value)
 
 
+def test_a_length_just_too_short_is_not_rounded_up():
+    with pytest.raises(
+        audio.TooShortError, match=r"only 0\.49 s long; please give at least 0\.5 s"
+    ):
+        audio.load(SOUND[:7_999], RATE)
+
+
 def noisy_tone(seconds: float) -> np.ndarray:
     """At 48 kHz; the noise keeps codecs from packing all of it into a few bytes."""
     samples = tone(48_000, seconds)

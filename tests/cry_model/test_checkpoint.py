@@ -30,7 +30,9 @@ EVALUATION = Evaluation(
 
 
 def config(system="improved-ecapa-tdnn", **changes):
+    small = {"channels": 16, "stages": 1} if system == "improved-ecapa-tdnn" else {}
     records = {"training": {"seed": 0}, "evaluation": EVALUATION, "agreement": AGREEMENT}
+    records["settings"] = small
     return CheckpointConfig(system, LABELS, usual_config(system), **{**records, **changes})
 
 
@@ -86,22 +88,33 @@ def pickled(_):
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda t: t.pop("classifier.weight"),
-        lambda t: t.update(extra=torch.zeros(1)),
-        lambda t: t.update({"classifier.bias": torch.zeros(6)}),
-    ],
-    ids=["missing", "unexpected", "wrong shape"],
-)
-def test_weights_that_do_not_fit_are_refused(saved, change):
-    change_weights(saved[0], change)
-    assert "not those of improved-ecapa-tdnn" in refused(saved[0])
+BIAS = {  # in the place of 16 float32 numbers
+    "NaN": torch.full((16,), math.nan),
+    "infinity": torch.full((16,), math.inf).half(),
+    "one infinity": torch.cat([torch.zeros(15), torch.tensor([-math.inf])]).bfloat16(),
+    "infinite in float32": torch.full((16,), 1e300, dtype=torch.float64),
+    **{f"{d}": torch.zeros(16).to(getattr(torch, d)) for d in ("int64", "bool", "complex64")},
+    "float8": torch.zeros(16, dtype=torch.float8_e4m3fn),
+    "a row": torch.zeros(1, 16),
+    "a number": torch.zeros(()),
+}
+WEIGHTS_OF_ANOTHER = {
+    "missing": lambda t: t.pop("classifier.weight"),
+    "unexpected": lambda t: t.update(extra=torch.zeros(1)),
+    "wrong shape": lambda t: t.update({"classifier.bias": torch.zeros(6)}),
+    **{name: lambda t, b=bias: t.update({"stem.0.bias": b}) for name, bias in BIAS.items()},
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS_OF_ANOTHER)
+def test_weights_that_do_not_fit_or_are_no_finite_numbers_are_refused(saved, name):
+    change_weights(saved[0], WEIGHTS_OF_ANOTHER[name])
+    said = "'stem.0.bias'" if name in BIAS else "not those of improved-ecapa-tdnn"
+    assert said in refused(saved[0])
 
 
 DAMAGE = {
-    **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 1, 7, 8, 9, 1000, 10**6, -1)},
+    **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 1, 7, 8, 9, 1000, 10**4, -1)},
     **{
         f"header of {n}": lambda c, n=n: n.to_bytes(8, "little") + c[8:]
         for n in (0, 2**21, 2**31, 2**60, 2**64 - 1)
@@ -113,7 +126,7 @@ DAMAGE = {
     "Git LFS": lambda c: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
     "no JSON": lambda c: c[:8] + b"[" + c[9:],
     "another name": lambda c: c.replace(b'"stem.0.bias"', b'"stem.0\\nbia"'),
-    "huge shape": lambda c: c.replace(b'"shape":[128]', b'"shape":[9e9]'),
+    "huge shape": lambda c: c.replace(b'"shape":[16]', b'"shape":[9e9]'),
 }
 
 
@@ -122,27 +135,6 @@ def test_damaged_weights_are_refused(saved, damage):
     file = saved[0] / WEIGHTS
     file.write_bytes(damage(file.read_bytes()))
     assert str(saved[0]) in refused(saved[0])
-
-
-@pytest.mark.parametrize(
-    "tensor",
-    [
-        torch.full((128,), math.nan),
-        torch.full((128,), math.inf).half(),
-        torch.cat([torch.zeros(127), torch.tensor([-math.inf])]).bfloat16(),
-        torch.full((128,), 1e300, dtype=torch.float64),  # in float32 infinite
-        torch.zeros(128, dtype=torch.int64),
-        torch.zeros(128, dtype=torch.bool),
-        torch.zeros(128, dtype=torch.float8_e4m3fn),
-        torch.zeros(128, dtype=torch.complex64),
-        torch.zeros(1, 128),
-        torch.zeros(()),
-    ],
-    ids=lambda tensor: f"{tensor.dtype} {[*tensor.shape]}",
-)
-def test_weights_that_are_no_finite_numbers_of_a_shape_are_refused(saved, tensor):
-    change_weights(saved[0], lambda t: t.update({"stem.0.bias": tensor}))
-    assert "'stem.0.bias'" in refused(saved[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -19,6 +19,12 @@ try:
 except CheckpointError as error:
     answer = str(error)
 """
+IMPATIENT = f"""
+import time
+sleep, time.sleep = time.sleep, lambda _: None
+try: exec({LOAD!r})
+finally: time.sleep = sleep
+"""
 OFFLINE = f"""
 from huggingface_hub import constants
 constants.HF_HUB_OFFLINE = True
@@ -183,10 +189,10 @@ def test_a_fault_of_the_network_is_one_sentence_at_once(broken, load, method, fa
 def test_a_download_that_breaks_goes_on_and_ends(broken, load):
     hub, name = broken
     hub.fail = {f"GET /{name}/": "half"}
-    assert load(name) == NEW
+    assert load(name, code=IMPATIENT) == NEW
     hub.repositories["models/user/never"] = hub.repositories[f"models/{name}"]
     hub.always = {"GET /user/never/": "half"}  # from the beginning each time, without an end
-    assert "the connection to the Hub broke" in load("user/never")
+    assert "the connection to the Hub broke" in load("user/never", code=IMPATIENT)
     assert hub.count("GET /user/never/") == hub_client_module.AGAIN
 
 

@@ -1,6 +1,7 @@
 """Result files that a full disk, a copy or an editor has spoilt, as both readers meet them."""
 
 import json
+import shutil
 
 import pytest
 
@@ -91,13 +92,20 @@ CHANGES = {
 }
 
 
-@pytest.fixture
-def root(tmp_path):
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
     """Three runs and one under another split."""
+    root = tmp_path_factory.mktemp("runs")
     for system in ("resnet18", "improved-ecapa-tdnn", "ecapa-tdnn"):
-        write_run(tmp_path, system, 2.0)
-    write_run(tmp_path, "improved-ecapa-tdnn", 3.0, protocol="clip")
-    return tmp_path
+        write_run(root, system, 2.0)
+    write_run(root, "improved-ecapa-tdnn", 3.0, protocol="clip")
+    return root
+
+
+@pytest.fixture
+def root(runs, tmp_path):
+    """A copy of them, to be damaged."""
+    return shutil.copytree(runs, tmp_path / "runs")
 
 
 def left_out(root, file):

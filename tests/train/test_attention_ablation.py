@@ -13,10 +13,10 @@ import scipy.stats
 import soundfile
 import torch
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
-from torch.nn.functional import conv1d
 
 import cry_model
 from cry_model.layers import DifferentialAttention
+from tests.cry_model.by_hand import SETTINGS, build, logits_by_hand
 from tests.train import small_fit
 from tests.train.conftest import write_corpus
 from train.__main__ import main
@@ -27,25 +27,6 @@ from train.studies.attention_ablation import ablated, ablations, averaging
 TEMPORAL = {"temporal", "channel", "channel_fixed"}
 MULTI_SCALE = {"multi_scale", "multi_scale_fixed"}
 ALL = {"differential", *TEMPORAL, *MULTI_SCALE}
-SETTINGS = [
-    {"stages": 1},
-    {"stages": 2, "deviations": True, "heads": 2, "token_bias": 1.0, "block_residual": False},
-]
-
-
-def build(**settings):
-    """In float64, with gates far from 1/2 and statistics as a fit would leave them."""
-    torch.manual_seed(0)
-    settings = {"channels": 8, **settings}
-    model = cry_model.build_model("improved-ecapa-tdnn", 3, 5, **settings).double().eval()
-    for name, tensor in model.state_dict().items():
-        if name.endswith("running_mean"):
-            tensor.normal_()
-        if name.endswith("running_var"):
-            tensor.uniform_(0.5, 2)
-        if any(part in name for part in ("_gate.weight", "recalibrate", "q1", "q2", "k1", "k2")):
-            tensor.mul_(4)
-    return model
 
 
 @pytest.fixture(scope="module")
@@ -53,71 +34,27 @@ def features():
     return torch.randn(6, 5, 40, dtype=torch.float64, generator=torch.manual_seed(1))
 
 
-def by_hand(model, features, name, gates=None):
-    """The whole forward pass with one attention replaced, from the layers' weights alone.
+def ablation(name, gates):
+    """What an ablation makes of a gate; ``gates``: block -> the average ones."""
 
-    ``gates`` holds the average gates of each block for the fixed ones.
-    """
+    def change(kind, gate, number=0, which=0):
+        if kind != name.removesuffix("_fixed"):
+            return gate
+        if kind == "differential":
+            return torch.full_like(gate, 1 / gate.shape[-1])
+        if name.endswith("_fixed"):
+            return gates[number][which].expand_as(gate)
+        return (gate.sum(-1, keepdim=True) / gate.shape[-1]).expand_as(gate)
 
-    def sigma(x):
-        return 1 / (1 + np.exp(-x.detach().numpy()))
-
-    def tensor(array):
-        return torch.from_numpy(np.ascontiguousarray(array))
-
-    def temporal_channel(module, x, number):
-        x_rse = x + module.rse.se(x)
-        gate = module.temporal_gate
-        a_t = sigma(conv1d(x_rse, gate.weight, gate.bias, padding=3))[:, 0]
-        a_c = sigma(x_rse.mean(-1) @ module.channel_gate.weight.T + module.channel_gate.bias)
-        if name == "temporal":
-            a_t = np.repeat(a_t.sum(1)[:, None] / a_t.shape[1], a_t.shape[1], axis=1)
-        if name == "channel":
-            a_c = np.repeat(a_c.sum(1)[:, None] / a_c.shape[1], a_c.shape[1], axis=1)
-        if name == "channel_fixed":
-            a_c = np.stack([gates[number]] * len(x))
-        return x + module.out(tensor(a_t[:, None, :] * a_c[:, :, None]) * x_rse)
-
-    def stage(module, x, number, which):
-        mca = module.mca
-        parts = mca.reduce(x).chunk(4, dim=1)
-        f = [mca.convs[i](parts[i]) for i in range(3)]
-        f_cat = torch.cat([*f, mca.pool(parts[3])], dim=1)
-        s = sigma(mca.recalibrate.w2(mca.recalibrate.w1(f_cat.mean(-1)).relu()))
-        if name == "multi_scale":
-            s = np.repeat(s.sum(1)[:, None] / s.shape[1], s.shape[1], axis=1)
-        if name == "multi_scale_fixed":
-            s = np.stack([gates[number][which]] * len(x))
-        hidden = module.norm((tensor(s)[:, :, None] * f_cat).relu())
-        return x + module.dilated(module.project(hidden))
-
-    x = model.stem(features)
-    tokens = [model.pool(x)]
-    for number, block in enumerate(model.blocks):
-        hidden = block.expand(temporal_channel(block.attention, x, number))
-        for which, part in enumerate(block.res2.stages):
-            hidden = stage(part, hidden, number, which)
-        added = block.se(block.merge(hidden))
-        out = x + added if block.residual else added
-        x = x + out
-        tokens.append(model.pool(out))
-    z = model.pool_norm(torch.cat(tokens, dim=-1))
-    z = z.view(len(features), -1, model.channels)
-    if name == "differential":
-        weight, count = model.differential.lambda_, z.shape[1]
-        values = z @ model.differential.v.weight.T
-        z = (1 - weight) / count * values.sum(1, keepdim=True) * z
-    else:
-        z = model.differential(z)[0]
-    return model.classifier(z.flatten(1))
+    return change
 
 
 def average_gates(model, features, name):
-    """Of the maps that the model returns: per block, (channels,) or (stages, 4 channels)."""
+    """Of the maps that the model returns: per block, (1, channels) or (stages, 4 channels)."""
     maps = model(features, return_attention=True)[1]
     if name == "channel_fixed":
-        return [a_c.numpy().mean(0) for a_c in maps.channel]
-    return [s.numpy().mean(0).reshape(s.shape[1], -1) for s in maps.multi_scale]
+        return [a_c.mean(0, keepdim=True) for a_c in maps.channel]
+    return [s.mean(0).flatten(1) for s in maps.multi_scale]
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=["4 tokens", "8 tokens"])
@@ -130,10 +67,10 @@ def test_the_answer_is_that_of_the_network_by_hand(settings, name, features):
         for batch in features.split(4):  # each piece counts alike, not each batch
             model(batch)
     fitted = model(features)
-    torch.testing.assert_close(by_hand(model, features, "none"), fitted, rtol=0, atol=1e-10)
     with ablated(model, name, averages):
         found = model(features)
-    torch.testing.assert_close(found, by_hand(model, features, name, gates), rtol=0, atol=1e-10)
+    expected = logits_by_hand(model, features, ablation(name, gates))
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
     assert (found - fitted).abs().max() > 1e-5  # it does make a difference here
 
 

@@ -1,5 +1,6 @@
 """Augmentation does what its numbers say, and comes from one generator."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -128,3 +129,16 @@ def test_the_level_stays_and_silence_stays_silence(rng):
     after = degrade(before, RATE, 1.0, rng)
     torch.testing.assert_close(after.square().mean(1), before.square().mean(1), rtol=1e-3, atol=0)
     assert not degrade(torch.zeros(8, RATE), RATE, 1.0, rng).any()
+
+
+def test_steps_of_a_coarse_codec_are_few(rng):
+    after = augmentation._quantise(waves(4), RATE, rng)
+    assert all(len(np.unique(row.round(decimals=6))) <= 2**8 + 1 for row in after)
+
+
+def test_holes_take_the_faint_and_leave_the_loud(rng):
+    t = torch.arange(4 * RATE) / RATE
+    wave = torch.sin(2 * torch.pi * 500 * t) + 0.003 * torch.sin(2 * torch.pi * 3000 * t)
+    spectrum = torch.fft.rfft(augmentation._spectral_holes(wave[None], RATE, rng))[0].abs()
+    assert spectrum[500 * 4] > 0.95 * 2 * RATE
+    assert spectrum[3000 * 4] < 0.2 * 0.003 * 2 * RATE

@@ -97,6 +97,7 @@ def test_a_missing_or_damaged_file_is_one_sentence(root, tmp_path):
     assert len(prepare(DATASET, root, tmp_path / "c", CONFIG)[0].clips.items) == 5
 
 
+@pytest.mark.slow
 def test_donateacry_fits_in_50_mb(data_root, tmp_path):
     data, path = prepare(DATASET, data_root, tmp_path, CONFIG)
     assert path.stat().st_size < 50e6

@@ -118,8 +118,8 @@ def found_in(out):
 
 
 def test_babies_that_nothing_names_are_pointed_out_once(tmp_path, capsys):
-    root, systems = fill(tmp_path / "ward", *"abab"), (SYSTEM, "improved-ecapa-tdnn-no-rse")
-    for protocol, times in (("baby", 1), ("recording", 0)):
+    root, both = fill(tmp_path / "ward", *"abab"), (SYSTEM, "improved-ecapa-tdnn-no-rse")
+    for protocol, systems, times in (("baby", both, 1), ("recording", (SYSTEM,), 0)):
         more = ("--protocol", protocol, "--folds", "2", "--no-checkpoint")
         fit(root, tmp_path / "out", *more, systems=systems)
         assert capsys.readouterr().out.count("nothing names the babies") == times

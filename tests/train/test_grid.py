@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,14 +17,14 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
-from cry_model.results import write_predictions, write_record
+from cry_model.results import write_record
 from tests.train.small_fit import SYSTEM, fit, started, words
 from train.__main__ import main, parse
 from train.cli.grid import Child, next_of, words_of
 from train.data.corpus import Item
 from train.data.datasets.donateacry import LABELS
 from train.scoring import results
-from train.studies.grid import Cell, alike, state
+from train.studies.grid import Cell, alike
 
 SYSTEMS = (SYSTEM, "improved-ecapa-tdnn-no-rse")
 BUSY = "improved-ecapa-tdnn-no-diff-attention"
@@ -63,22 +64,6 @@ def test_protocols_that_split_alike_are_found(folds):
     assert alike(items[:2], ("recording", "baby"), 4, (0,)) == {}  # the fit says what is wrong
 
 
-def test_the_state_of_a_cell_is_read_from_its_files(tmp_path):
-    def at(seed, **configuration):
-        return state(tmp_path, seed, 2, {"folds": 2, **configuration})
-
-    assert at(0) == "to do"
-    place = {"dataset": "d", "protocol": "baby", "system": "resnet18", "preset": {}}
-    record = {"configuration": {**place, "folds": 2, "bands": [1, 2]}, "seeds": [0]}
-    write_record(tmp_path, record)
-    table = pd.DataFrame({"seed": [0, 0, 1, 2, 2], "fold": [0, 1, 1, 0, 1], "p_a": 0.3, "p_b": 0.7})
-    names = [f"r{number}" for number in table.index]
-    write_predictions(tmp_path, table.assign(clip=names, recording=names, group="g", label="a"))
-    assert [at(seed) for seed in range(4)] == ["done", "1 of 2 folds", "2 of 2 folds", "to do"]
-    assert at(0, bands=(1, 2)) == "done"
-    assert at(0, bands=(1, 3)) == "other settings"
-
-
 @pytest.mark.slow
 def test_two_processes_give_what_fit_gives(fitted, made_up_root, tmp_path, monkeypatch):
     """Each with as many threads as this one: sums in the same order."""
@@ -112,18 +97,23 @@ def test_what_is_there_is_only_read(fitted, made_up_root, monkeypatch, capsys):
 
 
 def test_a_dry_run_lists_the_cells_and_touches_nothing(fitted, made_up_root, tmp_path, capsys):
-    assert grid(made_up_root, fitted, "--seeds", "1", "2", "--dry-run") == 0
+    runs, none = shutil.copytree(fitted, tmp_path / "runs"), tmp_path / "none"
+    path = runs / "results" / "donateacry" / "baby" / SYSTEMS[0] / "predictions.csv"
+    table = pd.read_csv(path)
+    table[(table["seed"] == 1) | (table["fold"] == 1)].to_csv(path, index=False)  # as cut off
+    assert grid(made_up_root, runs, "--seeds", "1", "0", "2", "--dry-run") == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if "seed" in line]
-    states = [(seed, system) for seed in (1, 2) for system in SYSTEMS]
+    states = {1: ("done", "done"), 0: ("1 of 2 folds", "done"), 2: ("to do", "to do")}
     assert lines == [
-        f"donateacry, baby, {system}, seed {seed}: {'done' if seed == 1 else 'to do'}"
-        for seed, system in states
+        f"donateacry, baby, {system}, seed {seed}: {said}"
+        for seed, own in states.items()
+        for system, said in zip(SYSTEMS, own, strict=True)
     ]
-    assert grid(made_up_root, fitted, "--dry-run", "--set", "batch=5") == 0
+    assert grid(made_up_root, runs, "--dry-run", "--set", "batch=5") == 0
     assert "2 fits of 2 folds, 0 of them done" in (said := capsys.readouterr().out)
     assert said.count("other settings") == 2
-    assert grid(made_up_root, tmp_path / "none", "--dry-run") == 0
-    assert not (tmp_path / "none").exists()
+    assert grid(made_up_root, none, "--dry-run") == 0
+    assert not none.exists()
 
 
 @pytest.mark.slow

@@ -60,7 +60,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(fitted):
 
 
 def test_the_loss_falls(fitted):
-    preset = replace(QUICK, epochs=10, augmentation=None, label_smoothing=0.0, ema_decay=0.0)
+    preset = replace(QUICK, epochs=6, augmentation=None, label_smoothing=0.0, ema_decay=0.0)
     _, epochs = fitted(replace(preset, learning_rate=0.01), channels=16, stages=1)
     assert epochs[-1].loss < 0.75 * epochs[0].loss
 

@@ -9,7 +9,12 @@ import pandas as pd
 from torch import nn
 from tqdm import tqdm
 
-from cry_model.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
+from cry_model.checkpoint import (
+    CheckpointConfig,
+    load_checkpoint,
+    save_checkpoint,
+    write_fingerprints,
+)
 from cry_model.records import Estimate, Evaluation
 from cry_model.registry import make_front_end
 from cry_model.results import ordered, score, write_predictions, write_record, write_run
@@ -19,6 +24,7 @@ from train.data.corpus import DataError
 from train.data.datasets import challenge6
 from train.data.datasets import unlabelled as cries
 from train.data.feature_tables import ALL, read_table
+from train.fit.final import of_clips
 from train.fit.presets import FEATURES
 from train.fit.state import digest
 from train.scoring import results
@@ -190,10 +196,8 @@ def check_student(options: CheckLabelsOptions, report: Report) -> None:
     before = report.write("student", student, own, of_student(student, own))
     front_end = make_front_end(own.front_end)
     where = options.data_root, options.cache, own.front_end
-    labelled, others = (
-        embed(student, front_end, find_corpus(name, *where).clips, own.labels)
-        for name in (challenge6.CUTS, cries.NAME)
-    )
+    corpora = [find_corpus(name, *where).clips for name in (challenge6.CUTS, cries.NAME)]
+    labelled, others = (embed(student, front_end, clips, own.labels) for clips in corpora)
     way = of_adapted(student, own, labelled, others)
     after = report.write("adapted-student", student, replace(own, calibration=None), way)
     ahead = lead(after, before, own.labels)
@@ -222,6 +226,7 @@ def check_student(options: CheckLabelsOptions, report: Report) -> None:
         },
     )
     save_checkpoint(options.save, model, made, half=True)
+    write_fingerprints(options.save, of_clips(corpora, own.front_end.sample_rate))
     print(f"Checkpoint in {options.save}.")
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -140,13 +140,3 @@ def make_accelerator(
         log_with=None if curves is None else "tensorboard",
         project_dir=curves,
     )
-
-
-def prepare(accelerator: Accelerator, *objects: Any) -> Any:
-    """Prepare as its own method does, in its own precision also where it is not the newest one."""
-    with as_found():
-        own = AcceleratorState._shared_state = vars(accelerator.state)
-        partial = set(PartialState._known_attrs) - {"_mixed_precision"}
-        PartialState._shared_state = {name: own[name] for name in partial & set(own)}
-        GradientState._shared_state = vars(accelerator.gradient_state)
-        return accelerator.prepare(*objects)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from cry_model.audio import Recording
 from cry_model.calibration import Calibration
 from cry_model.checkpoint import (
     CheckpointConfig,
@@ -20,14 +22,16 @@ from cry_model.checkpoint import (
     read_calibration,
     read_evaluation,
     save_checkpoint,
+    write_fingerprints,
 )
+from cry_model.fingerprint import Fingerprints
 from cry_model.records import Agreement, Evaluation
 from cry_model.results import RUN, current
 from train.data.clips import Clips
 from train.data.splits import PROTOCOLS
 from train.fit.devices import of_main
 from train.fit.predict import TrainingError, TrainingFrontEnd, piece_probabilities
-from train.fit.run import Run
+from train.fit.run import Experiment, Run
 from train.fit.trainer import hold_back, train_model
 from train.scoring import results
 
@@ -73,6 +77,8 @@ def final_fit(run: Run, front_end: TrainingFrontEnd) -> None:
             config = replace(config, **hardest(run))
             half = config.training.get("stored_as") == "float16"
             save_checkpoint(folder, model, config, half)
+            if not run.experiment.on_features:  # which has rows and no sound
+                write_fingerprints(folder, fingerprints(run.experiment, seed))
         run.state(seed, None).delete()
         run.accelerator.wait_for_everyone()
 
@@ -82,9 +88,7 @@ def fit_on_everything(
 ) -> tuple[nn.Module, CheckpointConfig]:
     """Return the weights and, still without any numbers, the config that goes with them."""
     experiment = run.experiment
-    clips = experiment.data.clips
-    if experiment.teacher_predictions is not None:
-        clips = experiment.units  # drawn as the folds' were
+    clips = everything(experiment)
     model = train_model(run, clips, front_end, seed, None)
     learnt, watched = hold_back(experiment, clips, seed)
     change = fp16_error(model, front_end, clips)
@@ -95,6 +99,25 @@ def fit_on_everything(
         "environment": results.environment(run.accelerator),
     }
     return model, experiment.checkpoint_config({**training, **facts})
+
+
+def everything(experiment: Experiment) -> Clips:
+    """Return what there is to learn from."""
+    if experiment.teacher_predictions is not None:
+        return experiment.units  # drawn as the folds' were
+    return experiment.data.clips
+
+
+def fingerprints(experiment: Experiment, seed: int) -> Fingerprints:
+    """Take those of what a fit on everything learns from."""
+    learnt, _ = hold_back(experiment, everything(experiment), seed)
+    return of_clips([learnt], experiment.preset.front_end.sample_rate)
+
+
+def of_clips(corpora: Sequence[Clips], rate: int) -> Fingerprints:
+    """Take those of prepared clips at ``rate`` Hz."""
+    waves = (wave for clips in corpora for wave in clips.waveforms)
+    return Fingerprints.of(Recording(wave, rate) for wave in waves)
 
 
 def is_there(run: Run, training: dict[str, Any]) -> bool:

@@ -33,7 +33,7 @@ from train.data.augmentation import (
 )
 from train.data.clips import Clips, TableFrontEnd
 from train.data.splits import PROTOCOLS, require_two_labels, split
-from train.fit.devices import as_found, of_main, prepare
+from train.fit.devices import as_found, of_main
 from train.fit.distillation import Teacher, solve_output_layer
 from train.fit.feature_mlp import fit_table
 from train.fit.predict import TrainingError, TrainingFrontEnd, piece_probabilities
@@ -214,7 +214,7 @@ def fit(
         start = kept["epoch"]
         weights.restore(kept["weights"])
         vars(stopping).update(kept["watch"])
-    student, optimiser = prepare(accelerator, model, weights.optimiser)
+    student, optimiser = accelerator.prepare(model, weights.optimiser)
     steps = max(1, round((preset.samples_per_epoch or len(data.clips.items)) / preset.batch))
     for epoch in range(start, preset.epochs):
         if stopping.stop:

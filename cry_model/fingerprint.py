@@ -1,0 +1,128 @@
+"""Know again the recordings that a model was fitted on, re-encoded copies too.
+
+Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): the signs of
+differences of band energies, along frequency and time, survive coding, filtering and levels. Here
+two such words of 24 bits, a quarter of a second apart, make one; of these only salted hashes of 32
+bits are kept, of all recordings in one heap and in no order, from which no sound can be got back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cry_model.audio import Recording
+from cry_model.frontend import resample
+
+RATE = 8000  # Hz
+WIDTH = 16  # zero crossings of the resampling filter
+WINDOW, HOP = 2048, 128  # samples: 256 and 16 ms
+KEPT = 4  # of so many frames one is kept; a copy that is shifted meets it with one of its own
+BITS, LOW, HIGH = 24, 300.0, 3000.0  # bands, but for one, evenly over the logarithm of Hz
+DIFFERENCE, APART = 8, 16  # frames: over which energies are compared, between the two words
+QUIET = 35.0  # dB: what is that far below the loudest frame is not looked at
+DOUBTFUL = 5  # bits nearest to no difference, of which a copy may have lost any
+SPAN = 312  # frames, 5 s
+MATCHES = 8  # within a span; 2,626 recordings that were not fitted had 4 at most
+BLOCK = 4096  # frames at a time
+
+Words = NDArray[np.int64]
+Hashes = NDArray[np.uint32]
+
+
+@cache
+def _bands() -> Tensor:
+    """Return (bins, bands): which bin of the spectrum counts in which band."""
+    hz = torch.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
+    edges = torch.logspace(np.log10(LOW), np.log10(HIGH), BITS + 2)
+    return ((hz[:, None] >= edges[:-1]) & (hz[:, None] < edges[1:])).float()
+
+
+def energies(wave: Tensor) -> Tensor:
+    """Return those of the bands, (frames, 25), of a wave (samples,) at :data:`RATE`."""
+    window, blocks = torch.hann_window(WINDOW), []
+    for frames in wave.unfold(0, WINDOW, HOP).split(BLOCK):
+        blocks.append(torch.fft.rfft(frames * window).abs().square() @ _bands())
+    return torch.cat(blocks) + 1e-9
+
+
+def differences(recording: Recording) -> tuple[Tensor, Tensor]:
+    """Return what the signs are taken of, (frames, 48), and which frames are loud, (frames,).
+
+    No frames where the recording is too short, which is below two thirds of a second.
+    """
+    wave = resample(recording.waveform.cpu(), recording.sample_rate, RATE, WIDTH)
+    reach = DIFFERENCE + APART
+    if len(wave) < WINDOW + reach * HOP:
+        return torch.zeros(0, 2 * BITS), torch.zeros(0, dtype=torch.bool)
+    energy = energies(wave)
+    level, slope = 10 * energy.sum(1).log10(), -energy.log().diff(dim=1)
+    change = slope[DIFFERENCE:] - slope[:-DIFFERENCE]
+    count = len(energy) - reach
+    parts = (level[i : i + count] for i in (0, DIFFERENCE, APART, reach))
+    loud = torch.stack([*parts]).amin(0) > level.max() - QUIET
+    return torch.cat([change[:count], change[APART:]], 1), loud
+
+
+def words(values: Tensor) -> Words:
+    """Return the signs of (frames, 48) as bits, (frames,)."""
+    return ((values > 0).long() << torch.arange(2 * BITS)).sum(1).numpy()
+
+
+def variants(values: Tensor) -> Words:
+    """Return each word and what it may have been before it was coded, (frames, 32)."""
+    bits = 1 << values.abs().topk(DOUBTFUL, 1, largest=False).indices
+    chosen = (torch.arange(1 << DOUBTFUL)[:, None] >> torch.arange(DOUBTFUL)) & 1
+    return words(values)[:, None] ^ (bits[:, None] * chosen).sum(2).numpy()
+
+
+def hashed(found: Words, salt: int) -> Hashes:
+    """Hash words of any shape; a hash has 65,000 words that give it."""
+    mixed = found.astype(np.uint64) ^ np.uint64(salt)
+    for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):  # Steele et al. 2014, SplitMix64
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(factor)
+    return (mixed >> np.uint64(32)).astype(np.uint32)
+
+
+@dataclass(frozen=True, eq=False)
+class Fingerprints:
+    """Salted hashes of the recordings that a model was fitted on.
+
+    Attributes:
+        salt: of this model alone.
+        hashes: (hashes,), sorted.
+    """
+
+    salt: int
+    hashes: Hashes
+
+    @classmethod
+    def of(cls, recordings: Iterable[Recording]) -> Fingerprints:
+        """Take those of recordings; the same ones give the same."""
+        every = [np.zeros(0, np.int64)]
+        for recording in recordings:
+            values, loud = differences(recording)
+            every.append(words(values[::KEPT][loud[::KEPT]]))
+        found = np.unique(np.concatenate(every))
+        salt = int.from_bytes(blake2b(found.tobytes(), digest_size=8).digest(), "little") >> 1
+        return cls(salt, np.unique(hashed(found, salt)))
+
+    def know(self, recording: Recording) -> bool:
+        """Return whether five seconds of a recording, or all of a shorter one, are among them."""
+        values, loud = differences(recording)
+        if not len(values) or not len(self.hashes):
+            return False
+        found = hashed(variants(values[loud]), self.salt)
+        place = self.hashes.searchsorted(found).clip(max=len(self.hashes) - 1)
+        hits = np.zeros(len(values))
+        hits[loud.numpy()] = (self.hashes[place] == found).any(1)
+        totals = np.concatenate([[0], hits.cumsum()])
+        span = min(SPAN, len(hits))
+        return bool((totals[span:] - totals[:-span]).max() >= MATCHES)

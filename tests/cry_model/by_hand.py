@@ -1,0 +1,125 @@
+"""The improved ECAPA-TDNN a second time: its weights in the paper's equations, float64."""
+
+import math
+
+import torch
+from torch.nn.functional import batch_norm, conv1d, pad
+
+import cry_model
+
+DILATIONS = (2, 3, 4)
+SETTINGS = (
+    {"stages": 1},
+    {"stages": 2, "deviations": True, "heads": 2, "token_bias": 1.0, "block_residual": False},
+)
+
+
+def build(system="improved-ecapa-tdnn", **settings):
+    """With gates far from 1/2 and statistics as a fit would leave them."""
+    torch.manual_seed(0)
+    model = cry_model.build_model(system, 3, 5, **{"channels": 8, **settings}).double().eval()
+    for name, tensor in model.state_dict().items():
+        if name.endswith("running_mean"):
+            tensor.normal_()
+        if name.endswith("running_var"):
+            tensor.uniform_(0.5, 2)
+        if any(part in name for part in ("_gate.weight", "recalibrate", "q1", "q2", "k1", "k2")):
+            tensor.mul_(4)
+    return model
+
+
+def conv(x, layer, dilation=1):
+    """(B, in, T) -> (B, out, T), with zeros around."""
+    reach = dilation * (layer.weight.shape[-1] - 1) // 2
+    return conv1d(x, layer.weight, layer.bias, dilation=dilation, padding=reach)
+
+
+def norm(x, layer):
+    return batch_norm(x, layer.running_mean, layer.running_var, layer.weight, layer.bias)
+
+
+def conv_relu_norm(x, layers, dilation=1):
+    return norm(conv(x, layers[0], dilation).relu(), layers[2])
+
+
+def linear(x, layer):
+    return x @ layer.weight.T + layer.bias
+
+
+def squeeze(x, layer):
+    """Equation 9: (B, C, T) -> (B, C)."""
+    return linear(linear(x.mean(-1), layer.w1).relu(), layer.w2).sigmoid()
+
+
+def as_it_is(kind, gate, *place):
+    return gate
+
+
+def temporal_channel(module, x, change, number):
+    """Equations 7 to 11."""
+    x_rse = x + squeeze(x, module.rse.se)[..., None] * x
+    a_t = change("temporal", conv(x_rse, module.temporal_gate)[:, 0].sigmoid(), number)
+    a_c = change("channel", linear(x_rse.mean(-1), module.channel_gate).sigmoid(), number)
+    return x + conv(a_t[:, None] * a_c[..., None] * x_rse, module.out)
+
+
+def multi_scale(module, x, change, number, which):
+    """Equations 1 to 6."""
+    parts = conv(x, module.reduce).chunk(4, dim=1)
+    assert [layer.weight.shape[-1] for layer in module.convs] == [3, 5, 7]
+    branches = [conv(parts[i], module.convs[i], DILATIONS[number]) for i in range(3)]
+    pooled = pad(parts[3], (1, 1), value=-math.inf).unfold(-1, 3, 1).amax(-1)
+    f_cat = torch.cat([*branches, pooled], dim=1)
+    s = change("multi_scale", squeeze(f_cat, module.recalibrate), number, which)
+    return s[..., None] * f_cat
+
+
+def differential(module, z, change):
+    """Equations 12 to 17."""
+    q1, k1, q2, k2, v = (z @ getattr(module, n).weight.T for n in ("q1", "k1", "q2", "k2", "v"))
+    width, mixed = z.shape[-1] // module.heads, []
+    for head in range(module.heads):
+        part = slice(width * head, width * (head + 1))
+        a1, a2 = (
+            change("differential", (q[..., part] @ k[..., part].mT / math.sqrt(width)).softmax(-1))
+            for q, k in ((q1, k1), (q2, k2))
+        )
+        mixed.append((a1 - module.lambda_ * a2) @ v[..., part])
+    return torch.cat(mixed, dim=-1) * z
+
+
+def logits_by_hand(model, features, change=as_it_is):
+    """The whole forward pass.
+
+    ``change(kind, gate, *place)`` gives what is taken for a gate: "temporal" (B, T) and "channel"
+    (B, C) of a block, "multi_scale" (B, 4 C) of a block's stage, "differential" (B, N, N) of A_1
+    or A_2 of each head.
+    """
+
+    def pool(x):
+        mean, deviation = x.mean(-1), x.std(-1, correction=0).clamp_min(1e-3)
+        return [mean, deviation] if model.deviations else [mean]
+
+    x = conv_relu_norm(features, model.stem)
+    tokens = pool(x)
+    for number, block in enumerate(model.blocks):
+        hidden = (
+            x if block.attention is None else temporal_channel(block.attention, x, change, number)
+        )
+        hidden = conv_relu_norm(hidden, block.expand)
+        for which, stage in enumerate(block.res2.stages):
+            if stage.mca is None:
+                inner = conv_relu_norm(hidden, stage.project, DILATIONS[number])
+            else:
+                scaled = multi_scale(stage.mca, hidden, change, number, which).relu()
+                inner = conv_relu_norm(norm(scaled, stage.norm), stage.project)
+            hidden = hidden + conv_relu_norm(inner, stage.dilated, DILATIONS[number])
+        added = conv_relu_norm(hidden, block.merge)
+        added = squeeze(added, block.se)[..., None] * added
+        out = x + added if block.residual else added
+        x = x + out
+        tokens += pool(out)
+    z = norm(torch.cat(tokens, dim=1), model.pool_norm).view(len(features), -1, model.channels)
+    if model.differential is not None:
+        z = differential(model.differential, z, change)
+    return linear(z.flatten(1), model.classifier)
