@@ -107,7 +107,7 @@ class DetectionScores:
         return float(self.cells[first:last].max())
 
 
-DEFAULT_DETECTOR = ASSETS / "detector-ecapa-tdnn"
+DEFAULT_DETECTOR = ASSETS / "detector-resnet18"
 """The bundled detector."""
 CRY = "cry"  # the label
 WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard

@@ -6,11 +6,13 @@ torchvision's, but for the first convolution, which has one input channel.
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
 from torch import Tensor, nn
 
 from cry_model.attention import AttentionMaps
-from cry_model.declared import Bands, Classes, declared
+from cry_model.declared import Bands, Classes, Within, declared
 
 
 class BasicBlock(nn.Module):
@@ -42,31 +44,47 @@ class ResNet18(nn.Module):
     Args:
         num_classes: number of logits.
         num_bands: rows of the input features; any number works, so it is checked but not stored.
+        width: channels of the first stage, doubled from each to the next.
+        blocks: of each stage; one makes a ResNet10.
+        stem_pool: whether the first convolution is followed by max-pooling, as in the paper.
     """
 
     @declared
-    def __init__(self, num_classes: Classes, num_bands: Bands):
+    def __init__(
+        self,
+        num_classes: Classes,
+        num_bands: Bands,
+        width: Annotated[int, Within(1, 1024)] = 64,
+        blocks: Annotated[int, Within(1, 64)] = 2,
+        stem_pool: bool = True,
+    ):
         super().__init__()
-        self.conv1 = nn.Conv2d(1, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = self._layer(64, 64, stride=1)
-        self.layer2 = self._layer(64, 128, stride=2)
-        self.layer3 = self._layer(128, 256, stride=2)
-        self.layer4 = self._layer(256, 512, stride=2)
-        self.fc = nn.Linear(512, num_classes)
+        self.conv1 = nn.Conv2d(1, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if stem_pool else nn.Identity()
+        self.layer1 = self._layer(width, width, 1, blocks)
+        self.layer2 = self._layer(width, 2 * width, 2, blocks)
+        self.layer3 = self._layer(2 * width, 4 * width, 2, blocks)
+        self.layer4 = self._layer(4 * width, 8 * width, 2, blocks)
+        self.fc = nn.Linear(8 * width, num_classes)
 
     @staticmethod
-    def _layer(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
-        return nn.Sequential(
-            BasicBlock(in_channels, out_channels, stride),
-            BasicBlock(out_channels, out_channels, 1),
-        )
+    def _layer(in_channels: int, out_channels: int, stride: int, blocks: int) -> nn.Sequential:
+        more = (BasicBlock(out_channels, out_channels, 1) for _ in range(blocks - 1))
+        return nn.Sequential(BasicBlock(in_channels, out_channels, stride), *more)
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """What makes logits of an embedding."""
+        return self.fc
+
+    def embedding(self, features: Tensor) -> Tensor:
+        """(B, bands, T) -> (B, 8 width)."""
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(features.unsqueeze(1)))))
+        return self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean(dim=(-2, -1))
 
     def forward(
         self, features: Tensor, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionMaps]:
-        x = self.maxpool(torch.relu(self.bn1(self.conv1(features.unsqueeze(1)))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        logits = self.fc(x.mean(dim=(-2, -1)))
+        logits = self.fc(self.embedding(features))
         return (logits, AttentionMaps()) if return_attention else logits

@@ -12,7 +12,7 @@ from cry_model import CryDetector, Recording, audio
 from cry_model.detector import DEFAULT_DETECTOR
 
 SOUNDS = (".wav", ".flac")
-RESULTS = Path(__file__).parents[2] / "assets" / "results" / "detector" / "baby" / "ecapa-tdnn"
+RESULTS = Path(__file__).parents[2] / "assets" / "results" / "detector" / "baby" / "resnet18"
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ CUTS = RESULTS / "challenge6_cuts" / "checked" / "probable"
 FEATURES = RESULTS / "challenge6-features-16khz" / "recording" / "feature-mlp"
 REASONS = RESULTS / "donateacry" / "baby" / "improved-ecapa-tdnn"
 DISTILLED = RESULTS / "cries" / "baby" / "improved-ecapa-tdnn"
-DETECTOR = RESULTS / "detector" / "baby" / "ecapa-tdnn"
+DETECTOR = RESULTS / "detector" / "baby" / "resnet18"
 WORDS = dict.fromkeys(("clip", "recording", "group"), str)
 SCORED = sorted(  # against labels; permuted ones, too
     path.parent for path in RESULTS.rglob("predictions.csv") if path.parent != DISTILLED
@@ -142,11 +142,11 @@ def test_the_numbers_of_the_detector_follow_from_its_scores():
     assert clean.groupby("group")["fold"].nunique().max() == 1
     esc10 = clean[clean["kind"].isin(ESC10)]
     assert len(esc10) == 400
-    assert roc_auc_score(esc10["label"] == "cry", esc10["score"]) > 0.99
+    assert roc_auc_score(esc10["label"] == "cry", esc10["score"]) > 0.98
     for family, share in found["unheard"].items():
         left_out = table[table["without"] == family]
         assert (left_out["score"] >= found["threshold"]).mean() == pytest.approx(share)
-    assert config_of("detector-ecapa-tdnn")["detector"]["threshold"] == found["threshold"]
+    assert config_of("detector-resnet18")["detector"]["threshold"] == found["threshold"]
     if condition == "condition":
         assert plain(asdict(summarise(read_scores(DETECTOR)))) == found
 

@@ -154,7 +154,7 @@ def test_a_missing_part_is_named_in_a_sentence(root, tmp_path, missing):
     [
         ("nonsense=1", "has no such setting; it has"),
         ("draws=3", "it has samples_per_epoch"),
-        ("batch=2", "batch of 4 or more"),
+        ("samples_per_epoch=2", "holds no batch"),
     ],
 )
 def test_wrong_settings_are_refused_before_a_recording_is_read(tmp_path, capsys, setting, said):

@@ -22,12 +22,13 @@ from train.data.tagger import NAME as tagger_name
 from train.data.tagger import Tagger, tag
 from train.fit.detector import require_steps
 from train.fit.devices import make_accelerator
+from train.fit.examples import find_examples
 from train.fit.presets import DETECTOR, DETECTOR_SETTINGS, apply_overrides
 from train.fit.run import Experiment, Run
 from train.scoring.detector import describe
 from train.studies.detector import run_check
 
-SYSTEM = "ecapa-tdnn"
+SYSTEM = "resnet18"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ def run(options: TrainDetectorOptions) -> None:
         protocol="baby",
         preset=preset,
         folds=detector.FOLDS,
-        accelerator=make_accelerator("cpu", precision="float32"),
+        accelerator=make_accelerator("cpu", precision="bfloat16"),
         settings=settings,
     )
     experiment.check()
@@ -81,8 +82,11 @@ def run(options: TrainDetectorOptions) -> None:
         return detector.load(files[item.recording])  # a prepared file does not say where they lie
 
     tags = tag(data.clips, front_end, load, tagger, options.cache)
+    examples = find_examples(
+        data.clips, tags, front_end, preset.augmentation, options.seed, options.cache
+    )
     external = ()
     if (options.data_root / challenge6.CUTS).exists():
         external = challenge6.read_cuts(options.data_root).items
-    found = run_check(one, tags, tagger, load, options.leave_out, external)
+    found = run_check(one, examples, tagger, load, options.leave_out, external)
     print(describe(found), f"Results in {one.results_folder}.", sep="\n")

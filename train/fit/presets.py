@@ -173,9 +173,9 @@ are of (seeds from 100 on), among about ten ways to fit whose accuracies lay wit
 DETECTOR = Preset(
     "detector",
     front_end=DETECTOR_FRONT_END,
-    epochs=25,
+    epochs=33,
     samples_per_epoch=9600,
-    batch=96,
+    batch=64,
     learning_rate=3e-3,
     label_smoothing=0.02,
     ema_decay=0.998,
@@ -191,14 +191,8 @@ DETECTOR = Preset(
 )
 """For the detector, which meets sounds of any source."""
 
-DETECTOR_SETTINGS: Mapping[str, Any] = {
-    "channels": 64,
-    "mfa_channels": 128,
-    "bottleneck": 32,
-    "embedding": 64,
-    "scale": 2,
-}
-"""What makes an ECAPA-TDNN small enough for a detector."""
+DETECTOR_SETTINGS: Mapping[str, Any] = {"width": 14, "blocks": 1, "stem_pool": False}
+"""What makes a ResNet small enough for a detector."""
 
 BEST_SETTINGS: Mapping[str, Any] = {
     "block_residual": False,

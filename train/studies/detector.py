@@ -8,9 +8,10 @@ weights, which are fitted on everything.
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -21,11 +22,12 @@ from torch import Tensor, nn
 
 from cry_model.audio import Recording
 from cry_model.checkpoint import save_checkpoint
-from cry_model.detector import WIDTH, detect, probability_now, step_seconds
-from cry_model.frontend import FrontEnd, frame_power, resample
+from cry_model.detector import WIDTH, CryDetector
+from cry_model.frontend import FrontEnd, resample
+from cry_model.records import DetectorRecord, Estimate
 from cry_model.results import write_predictions, write_run
 from train.data.clips import Clips, load_file
-from train.data.corpus import Item
+from train.data.corpus import DataError, Item
 from train.data.datasets.detector import (
     CRY,
     ESC_CRY,
@@ -36,7 +38,8 @@ from train.data.datasets.detector import (
     kind_of,
 )
 from train.data.tagger import RATE, Tagger
-from train.fit.detector import DetectorData, fit_detector
+from train.fit.detector import fit_detector
+from train.fit.examples import Examples
 from train.fit.run import Run
 from train.scoring import results
 from train.scoring.detector import (
@@ -52,49 +55,29 @@ from train.scoring.detector import (
 Load = Callable[[Item], Recording]
 CHANGED = 40  # cries of a fold that are tested in each condition
 PITCHES, LENGTHS, SNR_DB = (1.25, 1.5), (1.0, 0.5), (-5, 0, 5, 10)
+CODECS = (("opus", "libopus", 8000), ("mp3", "libmp3lame", 16_000))  # encoder, bits a second
 CONTEXT, ONSET, FLOOR = 5.0, 2.0, 3e-3  # s around a short cry, s before it, its noise
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "words": (SPEECH, RAISED_SPEECH, "babble", "words"),
+    "words": (SPEECH, RAISED_SPEECH, "babble", "words", "voices"),
     "laughter and mews": ("laughter", "mew"),
-    "bells and choirs": ("bells", "choir", "whistles"),
+    "bells and choirs": ("bells", "choir", "whistles", "chime", "singing"),
     "instruments": ("instruments", "music", "scenes"),
-    "sirens, beeps and birds": ("siren", "beeps", "bird"),
-    "rooster": ("rooster",),
+    "sirens, beeps and birds": ("siren", "beeps", "bird", "horn"),
+    "rooster": ("rooster", "animal"),
     "dog_bark": ("dog_bark",),
-    "games and machines": ("effects", "engine", "bang", "fan", "hum", "room"),
+    "games and machines": ("effects", "engine", "bang", "fan", "hum", "room", "creak"),
 }
 """What is left out in turn: what sounds alike goes together."""
 
-
-@dataclass(frozen=True)
-class Detection:
-    """A fitted model with its front end: what the shipped detector would answer.
-
-    Attributes:
-        model, front_end: in eval mode.
-    """
-
-    model: nn.Module
-    front_end: FrontEnd
-
-    def _resampled(self, wave: Tensor, rate: int) -> Tensor:
-        return resample(wave, rate, self.front_end.config.sample_rate, WIDTH)
-
-    @torch.inference_mode()
-    def steps(self, wave: Tensor, rate: int = RATE) -> Tensor:
-        """Return the probability of a cry in each step of (samples,)."""
-        return detect(self.model, self.front_end, self._resampled(wave, rate), 0)
-
-    @torch.inference_mode()
-    def now(self, wave: Tensor, rate: int = RATE) -> float:
-        """Return the probability of a cry at the end of (samples,)."""
-        return probability_now(self.model, self.front_end, self._resampled(wave, rate), 0)
+NOTHING = Estimate(0.0, 0.0, 0.0)
+UNMEASURED = DetectorRecord(0.5, NOTHING, NOTHING, NOTHING)
+"""Of a detector that is about to be tested."""
 
 
 def run_check(
     run: Run,
-    tags: Sequence[Tensor],
+    examples: Sequence[Examples],
     tagger: Tagger,
     load: Load,
     leave_out: bool,
@@ -104,8 +87,8 @@ def run_check(
 
     Args:
         run: of the corpus ``detector``.
-        tags: the teacher's (windows, groups) for each clip.
-        tagger: the teacher, which is tested as well.
+        examples: of all clips.
+        tagger: YAMNet, which is tested as well.
         load: gives the sound of an item.
         leave_out: whether families of sounds are left out in turn.
         external: cries of a corpus that no detector is fitted on, to test the final one.
@@ -114,11 +97,9 @@ def run_check(
         DataError: if the folder holds a check with other settings or data.
         TrainingError: if the loss is not a number.
     """
-    experiment = run.experiment
-    front_end = FrontEnd(experiment.preset.front_end).eval()
-    fit = partial(_fit, run, front_end, tags)
+    experiment, fit = run.experiment, partial(_fit, run, examples)
     with run.lock(run.results_folder):
-        record = fit_missing(run, front_end, fit, tagger, load, leave_out)
+        record = fit_missing(run, fit, tagger, load, leave_out)
         with results.trusting(run.results_folder / TABLE):
             found = summarise(read_scores(run.results_folder))
         clips = experiment.data.clips
@@ -131,7 +112,7 @@ def run_check(
             "detector": asdict(found),
         }
         if run.checkpoint:
-            model = fit(np.arange(len(clips.items)), "all recordings")
+            model = fit(np.ones(len(clips.items), dtype=bool), "all recordings")
             training = {
                 **experiment.training(),
                 "seed": run.seeds[0],
@@ -141,34 +122,28 @@ def run_check(
             }
             config = replace(experiment.checkpoint_config(training), detector=found.record())
             save_checkpoint(run.checkpoint_folder, model, config)
-            facts["external"] = accepted(Detection(model, front_end), external, found.threshold)
+            facts["external"] = accepted(CryDetector(model, config), external)
         write_run(run.results_folder, {**record, **facts})
     return found
 
 
-def accepted(detection: Detection, cries: Sequence[Item], threshold: float) -> dict[str, float]:
+def accepted(detector: CryDetector, cries: Sequence[Item]) -> dict[str, float]:
     """Return the share of the cries of each label that reach the threshold."""
-    reached = [detection.steps(_sound(load_file(item))).max() >= threshold for item in cries]
+    reached = [detector.scan(load_file(item)).is_cry for item in cries]
     labels = [item.label for item in cries]
     return pd.Series(reached, dtype=float).groupby(pd.Series(labels)).mean().to_dict()
 
 
-def _fit(
-    run: Run, front_end: FrontEnd, tags: Sequence[Tensor], chosen: np.ndarray, title: str
-) -> nn.Module:
-    """Fit on the chosen clips."""
+def _fit(run: Run, examples: Sequence[Examples], chosen: np.ndarray, title: str) -> nn.Module:
+    """Fit on the chosen clips, (clips,) of bool."""
     experiment, seed = run.experiment, run.seeds[0]
-    clips = experiment.data.clips.subset(chosen.tolist())
-    kinds = [kind_of(item.recording) for item in clips.items]
-    data = DetectorData(clips, [tags[i] for i in chosen], CRY, kinds, ESC_CRY)
-    return fit_detector(
-        experiment.model(seed).cpu(), front_end, data, experiment.preset, seed, title
-    )
+    own = [e.among(torch.from_numpy(chosen)) for e in examples]
+    model = experiment.model(seed).cpu()
+    return fit_detector(model, own, experiment.preset, experiment.accelerator, seed, title)
 
 
 def fit_missing(
     run: Run,
-    front_end: FrontEnd,
     fit: Callable[[np.ndarray, str], nn.Module],
     tagger: Tagger,
     load: Load,
@@ -180,16 +155,17 @@ def fit_missing(
     table = read_scores(folder)
     write_run(folder, record)
     clips = experiment.data.clips
+    config = replace(experiment.checkpoint_config({}), detector=UNMEASURED)
     done = set() if table.empty else set(zip(table["fold"], table["without"], strict=True))
     for fold, without in tasks(clips, leave_out):
         if (fold, without) in done:
             continue
         started, title = time.perf_counter(), without or f"fold {fold}"
         out = divide(clips, fold, without)
-        model = fit(np.flatnonzero(~out), f"{experiment.system}, {title}")
+        model = fit(~out, f"{experiment.system}, {title}")
         tested = [item for item, tests in zip(clips.items, out, strict=True) if tests]
-        detection = Detection(model, front_end)
-        rows = score_rows(detection, tagger, load, tested, seed, changed=not without)
+        detector = CryDetector(model, config)
+        rows = score_rows(detector, tagger, load, tested, seed, changed=not without)
         rows = pd.DataFrame(rows).assign(fold=fold, without=without)
         table = pd.concat([table, rows], ignore_index=True)
         record.setdefault("wall_seconds", {})[title] = round(time.perf_counter() - started, 1)
@@ -214,7 +190,7 @@ def divide(clips: Clips, fold: int, without: str) -> np.ndarray:
 
 
 def score_rows(
-    detection: Detection,
+    detector: CryDetector,
     tagger: Tagger,
     load: Load,
     tested: Sequence[Item],
@@ -225,14 +201,13 @@ def score_rows(
 
     Recordings come from their files, as a visitor's would, for the tagger in their whole band.
     """
-    step = step_seconds(detection.front_end.config)
     rng = np.random.default_rng(seed)
     others = [item for item in tested if item.label == OTHER]
     left = CHANGED
     for i in rng.permutation(len(tested)):
         item = tested[i]
         wave = _sound(load(item))
-        steps, tags = detection.steps(wave), tagger.cries(wave, RATE)
+        track, tags = detector.scan(Recording(wave, RATE)), tagger.cries(wave, RATE)
         facts = {
             "recording": item.recording,
             "kind": kind_of(item.recording),
@@ -243,9 +218,9 @@ def score_rows(
         yield {
             **facts,
             "condition": "",
-            "score": float(steps.max()),
+            "score": track.score,
             "tagger": float(tags.max()),
-            "stretches": _stretches(steps, step),
+            "stretches": _stretches(track.cells, track.step),
             "tagger_stretches": _stretches(tags, tagger.step),
         }
         heard = item.label == CRY and (facts["kind"] == ESC_CRY or float(tags.max()) >= TAGGED)
@@ -254,13 +229,13 @@ def score_rows(
         left -= 1
         at = (float(tags.argmax()) + 1) * tagger.step  # the middle of the likeliest window
         under = _sound(load(others[rng.integers(len(others))]))
-        for condition, sound in conditions(wave, at, under, rng):
+        for condition, sound in conditions(wave, at, under, detector.front_end, rng):
             yield {
                 **facts,
                 "condition": condition,
-                "score": float(detection.steps(sound).max()),
+                "score": detector.scan(Recording(sound, RATE)).score,
                 "tagger": float(tagger.cries(sound, RATE).max()),
-                "stretches": _onset(detection, sound) if condition == ONSETS else "",
+                "stretches": _onset(detector, sound) if condition == ONSETS else "",
                 "tagger_stretches": "",
             }
 
@@ -270,15 +245,31 @@ def _sound(recording: Recording) -> Tensor:
     return resample(recording.waveform, recording.sample_rate, RATE, WIDTH)
 
 
-def to_level(wave: Tensor) -> Tensor:
-    """Return (samples,) with the frames that are less than 20 dB below the loudest at RMS 1."""
-    power = frame_power(wave, 800, 400)
-    loud = power[power >= power.max() * 0.01].mean()
-    return wave / loud.sqrt().clamp_min(1e-9)
+def through(wave: Tensor, codec: str, bits: int) -> Tensor:
+    """Return (samples,) as FFmpeg gives it back from a lossy codec, about as long.
+
+    Args:
+        wave: at :data:`~train.data.tagger.RATE`.
+        codec: the name of FFmpeg's encoder.
+        bits: a second.
+
+    Raises:
+        DataError: if FFmpeg or its encoder is missing.
+    """
+    raw = ["-f", "f32le", "-ar", str(RATE), "-ac", "1"]
+    call = ["ffmpeg", "-v", "error"]
+    coded = [*call, *raw, "-i", "-", "-c:a", codec, "-b:a", str(bits), "-f", "matroska", "-"]
+    sound = wave.numpy().tobytes()
+    try:
+        for command in (coded, [*call, "-i", "-", *raw, "-"]):
+            sound = subprocess.run(command, input=sound, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise DataError(f"The exam needs FFmpeg with {codec}: {error}") from error
+    return torch.from_numpy(np.frombuffer(sound, np.float32).copy())
 
 
 def conditions(
-    wave: Tensor, at: float, under: Tensor, rng: np.random.Generator
+    wave: Tensor, at: float, under: Tensor, front_end: FrontEnd, rng: np.random.Generator
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield what is done to a cry of (samples,), and the outcome, not louder than 1.
 
@@ -286,11 +277,14 @@ def conditions(
         wave: the recording.
         at: second of it about which the cry is certain.
         under: another sound.
+        front_end: says what is equally loud.
         rng: of noise.
     """
     for pitch in PITCHES:
         yield f"pitch {pitch:g}", resample(wave, round(100 * pitch), 100, WIDTH)
-    level, other = to_level(wave), to_level(under)
+    for name, codec, bits in CODECS:
+        yield f"{name} {bits // 1000} kbit/s", through(wave, codec, bits)
+    level, other = (front_end.to_level(sound.unsqueeze(0)).squeeze(0) for sound in (wave, under))
     other = other.repeat(-(-len(level) // len(other)))[: len(level)]
     for snr in SNR_DB:
         mixed = level + 10 ** (-snr / 20) * other
@@ -305,10 +299,10 @@ def conditions(
         yield name, bed / bed.abs().max()
 
 
-def _onset(detection: Detection, sound: Tensor) -> str:
+def _onset(detector: CryDetector, sound: Tensor) -> str:
     """Return the scores half a second, one second ... after the onset, as one hears it live."""
     ends = np.arange(ONSET + 0.5, CONTEXT + 0.01, 0.5)
-    return " ".join(f"{detection.now(sound[: round(end * RATE)]):.3f}" for end in ends)
+    return " ".join(f"{detector.probability(sound[: round(end * RATE)], RATE):.3f}" for end in ends)
 
 
 def _stretches(scores: Tensor, step: float) -> str:

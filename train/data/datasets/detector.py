@@ -14,7 +14,7 @@ speech by speaker, packages by voice or folder, synthetic sounds by number.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,12 @@ FOLDS = 5
 APP_CRY, ESC_CRY = "donateacry", "baby_cry"
 ANDROID = "donateacry_android"
 SPEECH, RAISED_SPEECH = "speech", "raised_speech"
-MADE = 20  # sounds of each made kind: more would crowd out the real ones
+MADE: Mapping[str, int] = {
+    "laughter": 100, "mew": 80, "voices": 100, "singing": 60, "chime": 60, "animal": 60, "horn": 40,
+    "creak": 30,
+}  # fmt: skip
+"""Sounds of a made kind, those that resemble a cry more often; else :data:`FEW`."""
+FEW = 20
 SPOKEN = 10  # of each speaker and pitch
 
 
@@ -125,6 +130,6 @@ def _spoken(root: Path) -> Iterator[Item]:
 def _made() -> Iterator[Item]:
     """Return the file of an item is the code that makes it: when that changes, so may the sound."""
     for kind in synthetic_sounds.KINDS:
-        for number in range(MADE):
-            path = Path(synthetic_sounds.__file__)
+        for number in range(MADE.get(kind, FEW)):
+            path = Path(synthetic_sounds.KINDS[kind].__code__.co_filename)
             yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)
