@@ -23,7 +23,7 @@ CONTROL_RATE = 1_000  # Hz, of the slow curves (pitch, loudness): resolves a 10 
 CURVES = ("f0", "voice", "breath", "rough", "halving", "mouth")  # Hz, then 0 to about 1
 BLOCK = RATE // 200  # samples (5 ms) during which the vocal tract stands still
 NOISE_FLOOR_DBFS = -62.0  # rms of the room's noise
-EXAMPLE_RATE, EXAMPLE_SECONDS, EXAMPLE_SEED = 16_000, 6.5, 4
+EXAMPLE_RATE, EXAMPLE_SECONDS, EXAMPLE_SEED = 16_000, 6.5, 1
 
 Range = tuple[float, float]  # least and most
 Array = np.ndarray
