@@ -91,6 +91,7 @@ MADE = Panel(  # whose words would end up as elements if they were not escaped
 )
 
 
+@pytest.mark.slow
 def test_the_committed_results_make_a_page_of_less_than_ten_megabytes(tmp_path):
     text = written(COMMITTED, tmp_path / "report.html")
     assert len(text.encode()) < 10 * MEGABYTES

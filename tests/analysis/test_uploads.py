@@ -237,9 +237,8 @@ app.main()
 """
 
 
-@pytest.mark.parametrize(
-    "asked", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("asked", [signal.SIGTERM, signal.SIGINT])
 def test_no_file_is_left_and_no_name_in_the_log(tmp_path, asked):
     """Of a whole upload, one that is under way, a page that is open, and a call that fails."""
     with socket.socket() as free:

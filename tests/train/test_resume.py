@@ -99,6 +99,7 @@ def threads():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch", [1, 3], ids=["within a fold", "after a fold"])
 def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
     made_up_root, tmp_path, monkeypatch, capsys, threads, epoch
