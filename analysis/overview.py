@@ -87,7 +87,7 @@ def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> 
         rows=[(name, short_title(name)) for name in list_models() if name in PAPER_SYSTEMS],
         ablations=WITHOUT,
         full=FULL,
-        permuted=_permuted(found, cells),
+        permuted=[_permuted(found.of(*key).get(FULL)) for key in cells],
         hidden=list(_hidden(found, link)),
         own=list(_own_corpus(found, link)),
         matrices=list(_matrices(found, cells, link)),
@@ -131,15 +131,11 @@ def _column(found: FoundRuns, cell: CellKey, link: Link) -> dict[str, object]:
     }
 
 
-def _permuted(found: FoundRuns, cells: Sequence[tuple[str, str]]) -> list[float | None]:
-    """Return what the improved model scores after a fit to permuted labels, by column."""
-    values: list[float | None] = []
-    for key in cells:
-        run = found.of(*key).get(FULL)
-        fits = permuted_label_runs(run) if run is not None else ()
-        scores = [fit.evaluation.metrics[MAIN].value for fit in fits]
-        values.append(sum(scores) / len(scores) if scores else None)
-    return values
+def _permuted(run: MeasuredRun | None) -> float | None:
+    """Return the mean score of a model's fits to permuted labels; None if there are none."""
+    fits = permuted_label_runs(run) if run is not None else ()
+    scores = [fit.evaluation.metrics[MAIN].value for fit in fits]
+    return sum(scores) / len(scores) if scores else None
 
 
 def _hidden(found: FoundRuns, link: Link) -> Iterator[Bar]:
@@ -151,9 +147,8 @@ def _hidden(found: FoundRuns, link: Link) -> Iterator[Bar]:
             continue
         there = link("leakage", run.dataset, run.protocol)
         yield Bar(SPLITS[run.protocol], run.evaluation.metrics[MAIN].value, there)
-        for fit in permuted_label_runs(run)[:1]:
-            title = f"{SPLITS[run.protocol]}, labels permuted"
-            yield Bar(title, fit.evaluation.metrics[MAIN].value, there)
+        if (score := _permuted(run)) is not None:
+            yield Bar(f"{SPLITS[run.protocol]}, labels permuted", score, there)
 
 
 def _own_corpus(found: FoundRuns, link: Link) -> Iterator[Bar]:

@@ -119,7 +119,7 @@ def build_page(
 
 def asked_tab(request: gr.Request) -> gr.Tabs:
     """Choose the tab that the address asks for by ``?tab=``."""
-    wanted = request.query_params.get("tab")
+    wanted = request.query_params.get("tab", "").lower()
     return gr.Tabs(selected=wanted) if wanted in TABS else gr.skip()
 
 

@@ -154,7 +154,7 @@ def recordings(named: Sequence[str]) -> Iterator[tuple[str, str]]:
     """
     for name in named:
         folder = Path(name)
-        if not folder.is_dir():
+        if not name or not folder.is_dir():
             yield name, folder.name
             continue
         for path in sorted(folder.rglob("*")):
@@ -201,8 +201,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         answering = load(names, args.revision, args.detector)
         export = None if args.out is None else Export(args.out)
-    except (CheckpointError, OSError) as error:
+    except CheckpointError as error:
         print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        told = f"--out {args.out} is no folder that can be written ({error.strerror})"
+        print(f"{told}; please name another one.", file=sys.stderr)
         return 2
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that cannot be printed ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -232,6 +236,8 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
             tqdm.write(to_json(told, None), file=sys.stdout)
         elif export is None:
             tqdm.write(f"{file}\n{as_text(prediction)}", file=sys.stdout)
+    if export is not None and not args.json:
+        print(f"Answers, labels and selection tables are in {export.folder}.")
     return status
 
 

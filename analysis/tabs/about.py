@@ -60,6 +60,12 @@ that is not a cry; the feature MLP says when a recording is out of distribution.
 """
 
 
+UPLOADS = (
+    "Cries are those of ESC-10, and uploads to Donate-a-Cry in which YAMNet hears one. Below, all "
+    "uploads are counted, also those in which no cry is heard."
+)
+
+
 def build_about_tab(models: Sequence[Model], detector: CryDetector | None = None) -> None:
     """Lay out the tab inside the current page."""
     told = [*([] if detector is None else [about_detector(detector)]), *map(about, models)]
@@ -98,6 +104,7 @@ def _detection(record: DetectorRecord) -> Iterator[str]:
     if record.delay is not None:
         rows.append(("from the onset of a cry to its detection", f"{record.delay:.1f} s"))
     yield _table(("measured on unseen sources", "value"), rows)
+    yield UPLOADS
     kinds = dict(sorted(record.kinds.items(), key=lambda entry: -entry[1]))
     for head, shares in (
         ("kind of sound", kinds),

@@ -125,9 +125,9 @@ def answer_html(
     """
     answer = prediction.answer
     parts = [headline_html(prediction, say)]
-    if prediction.stand_in:
+    if prediction.stand_in and answer.labels:
         parts.append(f"<p>{escape(say('another'))}</p>")
-    if prediction.remembered:
+    if prediction.remembered and not prediction.outside:
         parts.append(f'<p class="right">{escape(say("remembered"))}</p>')
     elif answer.labels:
         parts.append(f'<p class="right">{escape(_right(prediction.evaluation, say))}</p>')
@@ -137,7 +137,7 @@ def answer_html(
         parts.append(f'<p><button type="button" data-share>{escape(say("share"))}</button></p>')
     else:
         spark = ""
-    said = f"{say('maybe')}: {say.listing(answer.labels[:FEW])}."
+    said = _said_in_short(prediction, say)
     folds = "".join(_folds(prediction, record, say))
     return (
         f'<section class="answer" data-kind="{answer.kind}" data-spark="{spark}" '
@@ -176,6 +176,17 @@ def headline_html(prediction: Prediction, say: Words = ENGLISH) -> str:
             lines.append(say("unlikely", labels=ruled_out))
     html = f'<p class="above">{escape(above)}</p>' if above else ""
     return f"{html}<h2>{escape(heading)}</h2>" + "".join(f"<p>{escape(x)}</p>" for x in lines)
+
+
+def _said_in_short(prediction: Prediction, say: Words) -> str:
+    """Write the card in a line or two, to be shared or kept."""
+    labels = prediction.answer.labels
+    if len(labels) <= FEW:
+        told = f"{say('maybe')}: {say.listing(labels)}."
+    else:
+        ruled_out = say.listing([x for x in prediction.probabilities if x not in labels])
+        told = f"{say('unclear')}. {say('unlikely', labels=ruled_out)}."
+    return f"{told} {say('remembered')}" if prediction.remembered else told
 
 
 def _right(evaluation: Evaluation | None, say: Words) -> str:

@@ -98,6 +98,8 @@ const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seco
 // A sound on its way to the answer
 
 async function take(file) {
+  ear?.close(); // another sound was chosen while the microphone was on
+  ear = null;
   part("player").src = URL.createObjectURL(file);
   say("sending", words.sending);
   const { root: site, api_prefix: api } = window.gradio_config;
