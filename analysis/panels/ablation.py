@@ -31,8 +31,11 @@ SCORES_NOTE = (
     "Each row shows how often the model is right when one part of it is left out. Squares: all "
     "folds and seeds pooled, with 95% intervals from 1,000 bootstrap resamplings of whole groups "
     "(babies or source recordings). Dots: one fold of one seed, which with random segments may "
-    "hold only some segments of a recording. Diamonds: the paper's accuracy, measured on other "
-    "recordings or another split: compare the order, not the level."
+    "hold only some segments of a recording."
+)
+DIAMONDS = (
+    "Diamonds: the paper's accuracy, measured on other recordings or another split: compare the "
+    "order, not the level."
 )
 DROPS_NOTE = (
     "A bar above zero means that the model is worse without that part. Each bar is the model with "
@@ -177,7 +180,9 @@ def ablation(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...
     full, title = runs[FULL], METRIC_TITLES[metric]
     drops, reasons = drops_of(runs, metric)
     name = f"{cell.dataset}-{cell.protocol}-{metric}".replace("_", "-")
-    data = ablation_scores(runs, metric, paper if metric == "accuracy" else None)
+    is_papers = metric == "accuracy"  # the one that it prints
+    data = ablation_scores(runs, metric, paper if is_papers else None)
+    diamonds = DIAMONDS if is_papers else ""
     changed = full.settings and f"Settings that differ from the paper's: {full.settings_text}."
     levels = Exhibit(
         name=f"ablation-{name}",
@@ -186,7 +191,7 @@ def ablation(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...
         figure=scores_figure(data, NAMES, f"{title} per recording (%)"),
         note=f"All modules: {title} {percent_text(full.evaluation.metrics[metric])}; "
         f"{chance_text(full, metric)}; {sample_text(list(runs.values()))}\n\n"
-        + " ".join(filter(None, [meaning_text(metric), SCORES_NOTE, changed, *reasons])),
+        + " ".join(filter(None, [meaning_text(metric), SCORES_NOTE, diamonds, changed, *reasons])),
     )
     return (levels, _drops(name, runs, metric, paper, drops)) if len(drops) else (levels,)
 
