@@ -74,6 +74,19 @@ def test_a_recording_says_that_it_hears_crying_and_is_answered(visit, server):
     assert server.kept() == []
 
 
+def test_another_sound_ends_a_recording(visit):
+    seen = visit()
+    seen.page.locator("[data-listen=record]").click()
+    seen.page.wait_for_selector("[data-state=recording]")
+    seen.page.locator("[data-example*=chime]").click()
+    seen.answered()
+    length = seen.page.evaluate("document.querySelector('[data-listen=player]').duration")
+    seen.page.wait_for_timeout(1500)
+    assert seen.page.locator("[data-state=answered]").count() == 1
+    assert length == pytest.approx(5.0, abs=0.1)  # that of the chime
+    assert seen.errors == []
+
+
 def test_a_refused_microphone_is_a_sentence_and_can_be_tried_again(visit):
     seen = visit()
     seen.page.evaluate(REFUSE)
