@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
-import numpy as np
-import pandas as pd
 
 from analysis.panels.ablation import ABLATION
 from analysis.panels.base import COMPARED, CellKey, short_title, system_title
+from analysis.panels.confusion import count_confusions, row_shares
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, SYNTHETIC, Cell, Verdict
 from analysis.stats.paper import FULL, WITHOUT, read_paper
 from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun
@@ -173,17 +172,10 @@ def _matrices(
     key = next((key for key in cells if found.of(*key).keys() >= set(COMPARED)), None)
     for system in COMPARED if key is not None else ():
         run = found.of(*key)[system]
-        shares = _shares(run)
-        rows = [(words(label), list(row)) for label, row in zip(run.labels, shares, strict=True)]
+        counts = count_confusions(run.with_errors, "answer", run.labels)
+        shares = row_shares(counts).fillna(0)  # of a label that does not occur
+        rows = [(words(label), list(row)) for label, row in shares.iterrows()]
         yield system_title(system), link("confusion", *key), rows
-
-
-def _shares(run: MeasuredRun) -> np.ndarray:
-    """Return (labels, labels) shares of each true label by predicted label."""
-    table, labels = run.with_errors, list(run.labels)
-    counts = pd.crosstab(table["label"], table["answer"]).reindex(index=labels, columns=labels)
-    counts = counts.fillna(0).to_numpy()
-    return counts / np.maximum(counts.sum(1, keepdims=True), 1)
 
 
 def _changed(found: FoundRuns) -> dict[str, str]:

@@ -11,13 +11,13 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from analysis.live.tab import build_live_tab, heard_by, make_visitors
-from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model
+from analysis.live.tab import build_live_tab, make_functions
+from analysis.models import Model
 from analysis.server import NoCopies, OnlyOpenRoutes, UploadLimit
 from analysis.stats.runs import NO_RUNS, FoundRuns
 from analysis.tabs.about import build_about_tab
 from analysis.tabs.analysis import build_analysis_tab
-from analysis.tabs.listen import I18N, build_listen_tab, listen, offer_predict
+from analysis.tabs.listen import I18N, answer_example, build_listen_tab, offer_predict
 from analysis.tabs.panel_view import EVENT, name_in_address
 from analysis.uploads import retention
 from analysis.words import ENGLISH
@@ -71,7 +71,6 @@ READABLE = {
     "checkbox_label_background_fill_selected_dark": "*primary_700",
 }
 SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-TABS = ("listen", "live", "analysis", "about")
 SESSIONS = 1000  # at a time; the memory of more is not worth having
 
 
@@ -94,33 +93,32 @@ def build_page(
             gr.HTML(header(note))
             theme = gr.Button("\u25d0", size="sm", min_width=44, scale=0, elem_id="theme")
         offer_predict(models, detector)
-        hear = [] if detector is None else heard_by(make_visitors(detector, models[0]))
+        live_functions = [] if detector is None else make_functions(detector, models[0])
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab(I18N("tab.listen"), id="listen") as listen_tab:
-                build_listen_tab(models, detector, hear)
-            live = None
+            with gr.Tab(I18N("tab.listen"), id="listen"):
+                build_listen_tab(models, detector, live_functions)
             if detector is not None:
-                with gr.Tab(I18N("tab.live"), id="live") as live:
-                    build_live_tab(detector, models[0], hear)
+                with gr.Tab(I18N("tab.live"), id="live"):
+                    build_live_tab(detector, models[0], live_functions)
             with gr.Tab(I18N("tab.analysis"), id="analysis") as analysis:
                 build_analysis_tab(found, analysis)
-            with gr.Tab(I18N("tab.about"), id="about") as about:
+            with gr.Tab(I18N("tab.about"), id="about"):
                 build_about_tab(models, detector)
         page.load(None, js=ON_LOAD, api_visibility="private")
+        names = [tab.id for tab in tabs.children]
+
+        def asked_tab(request: gr.Request) -> gr.Tabs:
+            """Choose the tab that the address asks for by ``?tab=``."""
+            wanted = request.query_params.get("tab", "").lower()
+            return gr.Tabs(selected=wanted) if wanted in names else gr.skip()
+
         asked = page.load(asked_tab, None, tabs, **EVENT)
         asked.then(None, js="() => { window.addressRead = true; }", api_visibility="private")
-        for tab in (listen_tab, live, analysis, about):
-            if tab is not None:
-                name_in_address(tab, "tab")
+        for tab in tabs.children:
+            name_in_address(tab, "tab")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     # Open, the API would let programs skip the queue.
     return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
-
-
-def asked_tab(request: gr.Request) -> gr.Tabs:
-    """Choose the tab that the address asks for by ``?tab=``."""
-    wanted = request.query_params.get("tab", "").lower()
-    return gr.Tabs(selected=wanted) if wanted in TABS else gr.skip()
 
 
 def warm_up(
@@ -132,7 +130,7 @@ def warm_up(
     """
 
     def work() -> None:
-        listen(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), detector)
+        answer_example(models, detector)
         _ = found.readable
 
     thread = threading.Thread(target=work, name="warm-up", daemon=True)
@@ -149,8 +147,7 @@ def header(note: str = "") -> str:
 def launch_options() -> dict[str, Any]:
     """Set theme, limits and memory for ``launch``: local fonts, uploads up to 200 MB.
 
-    Gradio's own workers, which would take uploads past our limit,
-    stay off.
+    Gradio's own workers, which would take uploads past our limit, stay off.
     """
     return {
         "theme": gr.themes.Soft(primary_hue="teal", font=SYSTEM_FONT).set(**READABLE),

@@ -116,7 +116,7 @@ def _row(file: str, model: str, prediction: Prediction) -> list[object]:
         answer.reason or "",
         "" if track is None else f"{track.score:.4f}",
         len(prediction.segments),
-        f"{sum(s.end - s.start for s in prediction.segments):.2f}",
+        f"{prediction.cry_seconds:.2f}",
         f"{prediction.duration:.3f}",
         prediction.remembered,
         ";".join(prediction.cautions),

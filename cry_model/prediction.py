@@ -157,6 +157,11 @@ class Prediction:
             return Answer("maybe_cry", labels, reason)
         return Answer("set" if reason is None else "cannot_tell", labels, reason)
 
+    @property
+    def cry_seconds(self) -> float:
+        """How long the cries are together."""
+        return sum(segment.end - segment.start for segment in self.segments)
+
     def named_in(self, segment: Segment) -> tuple[str, ...]:
         """Return the labels that a cry may have, as in :class:`Answer`; none if it can't tell."""
         return () if self._reason(segment.prediction_set) else self._labels(segment)

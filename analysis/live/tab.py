@@ -16,7 +16,7 @@ from analysis.models import Model
 from cry_model.records import percent
 
 SCRIPTS = Path(__file__).parents[1] / "microphone.js", Path(__file__).with_name("live.js")
-Hear = Callable[[dict[str, Any]], dict[str, Any]]
+ServerFunction = Callable[[dict[str, Any]], dict[str, Any]]
 PRIVACY = (
     f"The sound goes to the server, which keeps its last {KEPT // RATE} seconds in memory and in "
     "no file; it is forgotten when you press Stop, "
@@ -27,14 +27,10 @@ MARKS = {8000: "8 kHz", 4000: "4", 2000: "2", 1000: "1", 500: "0.5"}
 SECONDS = (12, 9, 6, 3)
 
 
-def make_visitors(detector: Gate, model: Model) -> Visitors:
-    """Return who listens to microphones, for both tabs that have one."""
+def make_functions(detector: Gate, model: Model) -> list[ServerFunction]:
+    """Return what the browser calls with the microphone's sound, and at its end; for two tabs."""
     # The page's models have no detector of their own: what they are asked about is a cry already.
-    return Visitors(lambda: Listener(detector, model.classifier))
-
-
-def heard_by(visitors: Visitors) -> list[Hear]:
-    """Return the functions that the browser calls with sound, and at its end."""
+    visitors = Visitors(lambda: Listener(detector, model.classifier))
 
     def live_hear(request: dict[str, Any]) -> dict[str, Any]:
         return visitors.hear(request)
@@ -45,19 +41,18 @@ def heard_by(visitors: Visitors) -> list[Hear]:
     return [live_hear, live_stop]
 
 
-def build_live_tab(detector: Gate, model: Model, hear: Sequence[Hear]) -> None:
+def build_live_tab(detector: Gate, model: Model, functions: Sequence[ServerFunction]) -> None:
     """Lay out the tab inside the current page.
 
     Args:
         detector: says whether the microphone hears a cry.
         model: names a reason while a cry lasts.
-        hear: what :func:`heard_by` gave.
+        functions: of :func:`make_functions`.
     """
-
     gr.HTML(
         skeleton(detector.threshold, model),
         js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
-        server_functions=list(hear),
+        server_functions=list(functions),
         elem_id="live-panel",
     )
 

@@ -107,14 +107,14 @@ def similar_order(counts: Sequence[pd.DataFrame]) -> tuple[str, ...]:
     labels = tuple(counts[0])
     if len(labels) < 3:
         return labels
-    share = np.mean([_shares(own).fillna(0) for own in counts], axis=0)
+    share = np.mean([row_shares(own).fillna(0) for own in counts], axis=0)
     distance = 1 - (share + share.T) / 2
     np.fill_diagonal(distance, 0)
     tree = linkage(squareform(distance, checks=False), "average", optimal_ordering=True)
     return tuple(labels[place] for place in leaves_list(tree))
 
 
-def _shares(counts: pd.DataFrame) -> pd.DataFrame:
+def row_shares(counts: pd.DataFrame) -> pd.DataFrame:
     """Return counts over those of the true label, 0 to 1; NaN where it does not occur."""
     return counts.div(counts.sum(axis=1), axis=0)
 
@@ -131,7 +131,7 @@ def matrix_data(
         zero_diagonal: whether right answers are drawn as none.
     """
     counts = counts.loc[list(labels), list(labels)]
-    shares = _shares(counts)
+    shares = row_shares(counts)
     drawn = np.array(counts if unit == COUNTS else 100 * shares, dtype=float)
     if zero_diagonal:
         np.fill_diagonal(drawn, 0)

@@ -156,7 +156,7 @@ def headline_html(prediction: Prediction, say: Words = ENGLISH) -> str:
     """Write what the answer comes down to, by the number of labels that it names."""
     answer, labels = prediction.answer, prediction.answer.labels
     few = len(labels) <= FEW
-    ruled_out = say.listing([x for x in prediction.probabilities if x not in labels])
+    ruled_out = _ruled_out(prediction, say)
     above, lines = "", []
     if answer.kind == "not_a_cry":
         heading, lines = say("not_a_cry"), [say("again.near")]
@@ -178,14 +178,19 @@ def headline_html(prediction: Prediction, say: Words = ENGLISH) -> str:
     return f"{html}<h2>{escape(heading)}</h2>" + "".join(f"<p>{escape(x)}</p>" for x in lines)
 
 
+def _ruled_out(prediction: Prediction, say: Words) -> str:
+    """List the labels that the answer does not name."""
+    named = prediction.answer.labels
+    return say.listing([label for label in prediction.probabilities if label not in named])
+
+
 def _said_in_short(prediction: Prediction, say: Words) -> str:
     """Write the card in a line or two, to be shared or kept."""
     labels = prediction.answer.labels
     if len(labels) <= FEW:
         told = f"{say('maybe')}: {say.listing(labels)}."
     else:
-        ruled_out = say.listing([x for x in prediction.probabilities if x not in labels])
-        told = f"{say('unclear')}. {say('unlikely', labels=ruled_out)}."
+        told = f"{say('unclear')}. {say('unlikely', labels=_ruled_out(prediction, say))}."
     return f"{told} {say('remembered')}" if prediction.remembered else told
 
 
@@ -265,8 +270,7 @@ def measured(prediction: Prediction, record: DetectorRecord | None) -> Iterator[
     yield "".join(f"<p>{escape(line)}</p>" for line in lines)
     length, count = f"{prediction.duration:.1f} s of sound", len(prediction.pieces)
     if prediction.segments:
-        crying = sum(segment.end - segment.start for segment in prediction.segments)
-        length += f", {crying:.1f} s of it a cry"
+        length += f", {prediction.cry_seconds:.1f} s of it a cry"
     yield f"<p>{length}; {'one piece' if count == 1 else f'the mean over {count} pieces'}.</p>"
     yield f"<p><strong>{MEDICAL}</strong> {PRIVACY}</p>"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model, UnknownModelError, find
-from analysis.session import Report, Session, classify_all, no_progress
+from analysis.session import Session, classify_all
 from analysis.tabs.answer import NO_LONGER_KEPT, answer_html, error_html, research_html, spark
 from analysis.tabs.cards import (
     DESCRIBE_FIGURES,
@@ -31,7 +32,6 @@ from cry_model.detector import CryDetector
 from cry_model.prediction import Prediction
 
 SCRIPTS = Path(__file__).parents[1] / "microphone.js", Path(__file__).with_name("listen.js")
-Hear = Callable[[dict[str, Any]], dict[str, Any]]
 AUTOMATIC = ("Chosen for each recording", "")
 ANSWERED = '() => document.dispatchEvent(new Event("answered"))'
 SOUND_OF_PAGE = '(_, ...others) => [document.getElementById("listen").sound ?? null, ...others]'
@@ -40,63 +40,55 @@ BAR = gr.Progress()  # as a default value: Gradio then hands in the visitor's ow
 EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
+def _word(key: str, tag: str = "span", attributes: str = "") -> str:
+    """Write an element whose text the script puts into the visitor's language."""
+    return f'<{tag} {attributes} data-word="{key}">{escape(ENGLISH(key))}</{tag}>'
+
+
+def _button(key: str, attributes: str) -> str:
+    return _word(key, "button", f'type="button" {attributes}')
+
+
 def skeleton() -> str:
     """Write what stands there before anything is heard; the script puts in the language."""
-    say, accepted = ENGLISH, ",".join(("audio/*", "video/*", *SUFFIXES))
+    accepted = ",".join(("audio/*", "video/*", *SUFFIXES))
     texts = escape(json.dumps({code: words.texts for code, words in LANGUAGES.items()}))
-
-    def word(key: str, tag: str = "span") -> str:
-        return f'<{tag} data-word="{key}">{escape(say(key))}</{tag}>'
-
     examples = "".join(
-        f'<button type="button" data-example="{name}" data-word="{key}">{escape(say(key))}</button>'
-        for name, key in EXAMPLE_NAMES.items()
+        _button(key, f'data-example="{name}"') for name, key in EXAMPLE_NAMES.items()
     )
     return f"""<section class="listen" data-listen="root" data-state="ready" data-words="{texts}">
-<div class="before">{word("question", "h2")}{word("modest", "p")}</div>
+<div class="before">{_word("question", "h2")}{_word("modest", "p")}</div>
 <button type="button" class="record" data-listen="record"><span class="ring"></span>
-<span data-listen="label">{escape(say("record"))}</span><b data-listen="clock"></b></button>
+<span data-listen="label">{escape(ENGLISH("record"))}</span><b data-listen="clock"></b></button>
 <p role="status" aria-live="polite" data-listen="status"></p>
-<p class="before">{word("near")} {word("ten")}</p>
+<p class="before">{_word("near")} {_word("ten")}</p>
 <audio controls hidden data-listen="player"></audio>
-<button type="button" class="choose" data-listen="choose">{word("choose")}</button>
+<button type="button" class="choose" data-listen="choose">{_word("choose")}</button>
 <input type="file" hidden accept="{accepted}" data-listen="file">
-<p class="examples before">{word("try")} {examples}</p>
-<p class="before small">{word("privacy")} <button type="button" class="link" data-tab="about"
-data-word="privacy.how">{escape(say("privacy.how"))}</button></p>
+<p class="examples before">{_word("try")} {examples}</p>
+<p class="before small">{_word("privacy")}
+{_button("privacy.how", 'class="link" data-tab="about"')}</p>
 </section>"""
 
 
 def listen_example(name: str) -> str:
     """Return an example's file in base64; empty if there is none of this name."""
-    return (
-        base64.b64encode((EXAMPLES / name).read_bytes()).decode() if name in EXAMPLE_NAMES else ""
-    )
+    known = name in EXAMPLE_NAMES
+    return base64.b64encode((EXAMPLES / name).read_bytes()).decode() if known else ""
+
+
+def answer_example(models: Sequence[Model], detector: CryDetector | None) -> None:
+    """Answer the first example for nobody, so that libraries load and compile."""
+    classify_all(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), detector)
 
 
 def tonight() -> str:
     """Write the place of tonight's answers, which the browser keeps if it is asked to."""
-    say = ENGLISH
-
-    def button(key: str, does: str) -> str:
-        text = escape(say(key))
-        return f'<button type="button" data-tonight="{does}" data-word="{key}">{text}</button>'
-
     return f"""<section class="tonight" data-listen-tonight data-state="none">
-{button("tonight.keep", "keep")}
-<div><h3 data-word="tonight">{escape(say("tonight"))}</h3><ul></ul>
-<p><span data-word="tonight.kept">{escape(say("tonight.kept"))}</span>
-{button("tonight.clear", "clear")}</p></div></section>"""
-
-
-def listen(
-    models: Sequence[Model],
-    file: str | None,
-    detector: CryDetector | None = None,
-    report: Report = no_progress,
-) -> Session | None:
-    """Return what is kept of a recording: the answers of all models; None without a file."""
-    return None if file is None else classify_all(models, file, detector, report)
+{_button("tonight.keep", 'data-tonight="keep"')}
+<div>{_word("tonight", "h3")}<ul></ul>
+<p>{_word("tonight.kept")}
+{_button("tonight.clear", 'data-tonight="clear"')}</p></div></section>"""
 
 
 def told(
@@ -116,15 +108,69 @@ def told(
     return answer_html(answer, record, say, spark(session.display))
 
 
+def language(request: gr.Request) -> Words:
+    """Return the visitor's language."""
+    return spoken(request.headers.get("accept-language"))
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """Answer the events of the tab; all models answer, so that the file is not needed again."""
+
+    models: Sequence[Model]
+    detector: CryDetector | None
+
+    def on_sound(self, file: str | None, request: gr.Request, bar: gr.Progress = BAR) -> list[Any]:
+        """Answer a recording; the folds are closed."""
+        with needing(file):
+            session = classify_all(self.models, file, self.detector, bar)
+        html = told(self.models, session, "", self.detector, language(request))
+        folds = [gr.Accordion(open=False, visible=session.display is not None) for _ in range(2)]
+        return [html, "", *folds, session]
+
+    def on_fold(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
+        """Draw the sound, and where the model listened."""
+        found = self._answer(session, name)
+        if session is None or found is None:
+            return ["", *card_values(SOUND, {})]
+        model, prediction = found
+        high_hz = model.classifier.config.front_end.high_hz
+        cards = sound_cards(session.display, prediction, high_hz)
+        return [play_html(prediction, language(request)), *card_values(SOUND, cards)]
+
+    def on_research(self, session: Session | None, name: str) -> list[Any]:
+        """Tell what other models say, and draw what this one made of the sound."""
+        found = self._answer(session, name)
+        if session is None or found is None:
+            return [error_html(NO_LONGER_KEPT), *card_values(EXPLAINED, {})]
+        model, prediction = found
+        html = research_html(prediction, session.others(model, self.models))
+        return [html, *card_values(EXPLAINED, explained_cards(prediction))]
+
+    def on_model(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
+        """Answer by another model."""
+        html = told(self.models, session, name, self.detector, language(request))
+        return [html, gr.Accordion(open=False), *self.on_research(session, name)]
+
+    def _answer(self, session: Session | None, name: str) -> tuple[Model, Prediction] | None:
+        """Return the model that answers and its answer; None if there is none, or no more."""
+        if session is None or session.display is None:
+            return None
+        model, answer = session.chosen(self.models, name)
+        return (model, answer) if isinstance(answer, Prediction) else None
+
+
 def build_listen_tab(
-    models: Sequence[Model], detector: CryDetector | None, hear: Sequence[Hear] = ()
+    models: Sequence[Model],
+    detector: CryDetector | None,
+    live_functions: Sequence[Callable[..., Any]] = (),
 ) -> None:
     """Lay out the tab and its events inside the current page.
 
     Args:
-        models: all of them answer, so that the file is not needed again.
+        models: who answers.
         detector: hears everything first.
-        hear: the Live tab's functions, which tell of crying while the microphone records.
+        live_functions: the Live tab's, which tell of crying while the microphone records.
     """
     folded: dict[str, Any] = {"open": False, "visible": False, "elem_classes": "fold"}
     with gr.Row(equal_height=False):
@@ -132,102 +178,38 @@ def build_listen_tab(
             source = gr.HTML(
                 skeleton(),
                 js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
-                server_functions=[listen_example, *hear],
+                server_functions=[listen_example, *live_functions],
                 elem_id="listen",
             )
         with gr.Column(scale=3, min_width=300):
             answer = gr.HTML("", elem_id="answer")
-            gr.HTML(
-                tonight(),
-                js_on_load='document.dispatchEvent(new Event("tonight"))',
-                elem_id="tonight",
-            )
+            ready = 'document.dispatchEvent(new Event("tonight"))'
+            gr.HTML(tonight(), js_on_load=ready, elem_id="tonight")
             with gr.Accordion(I18N("fold.sound"), **folded) as sound:
-                play = gr.HTML("")
-                drawn = lay_out_cards(SOUND)
+                drawn = [gr.HTML(""), *lay_out_cards(SOUND)]
             with gr.Accordion(I18N("fold.research"), **folded) as research:
-                name = gr.Radio(
-                    [AUTOMATIC, *((model.label, model.name) for model in models)],
-                    value="",
-                    label="Model",
-                    elem_id="model",
-                )
-                others = gr.HTML("", elem_id="others")
-                explained = lay_out_cards(EXPLAINED)
+                choices = [AUTOMATIC, *((model.label, model.name) for model in models)]
+                name = gr.Radio(choices, value="", label="Model", elem_id="model")
+                explained = [gr.HTML("", elem_id="others"), *lay_out_cards(EXPLAINED)]
     file = gr.Audio(type="filepath", visible=False)  # the path is checked by Gradio
     kept = gr.State(time_to_live=HOUR)
-    folds = [sound, research]
-
-    def on_sound(file: str | None, request: gr.Request, bar: gr.Progress = BAR) -> tuple[Any, ...]:
-        """Answer a recording; its folds are closed."""
-        with needing(file):
-            session = listen(models, file, detector, bar)
-        html = told(models, session, "", detector, language(request))
-        shown = session is not None and session.display is not None
-        closed = [gr.Accordion(open=False, visible=shown) for _ in folds]
-        return (html, "", *closed, session)
-
-    def on_fold(session: Session | None, name: str, request: gr.Request) -> list[Any]:
-        """Draw the sound, and where the model listened."""
-        found = _answer(models, session, name)
-        if found is None:
-            return ["", *card_values(SOUND, {})]
-        model, prediction = found
-        high_hz = model.classifier.config.front_end.high_hz
-        cards = sound_cards(session.display, prediction, high_hz)
-        return [play_html(prediction, language(request)), *card_values(SOUND, cards)]
-
-    def on_research(session: Session | None, name: str) -> list[Any]:
-        """Tell what other models say, and draw what this one made of the sound."""
-        found = _answer(models, session, name)
-        if found is None:
-            return [error_html(NO_LONGER_KEPT), *card_values(EXPLAINED, {})]
-        model, prediction = found
-        html = research_html(prediction, session.others(model, models))
-        return [html, *card_values(EXPLAINED, explained_cards(prediction))]
-
-    def on_model(session: Session | None, name: str, request: gr.Request) -> list[Any]:
-        """Answer by another model."""
-        html = told(models, session, name, detector, language(request))
-        return [html, gr.Accordion(open=False), *on_research(session, name)]
-
-    answered = source.upload(
-        on_sound,
+    on = Handlers(models, detector)
+    source.upload(
+        on.on_sound,
         [file],
-        [answer, name, *folds, kept],
+        [answer, name, sound, research, kept],
         js=SOUND_OF_PAGE,
         show_progress_on=[answer],
         trigger_mode="always_last",
         api_visibility="private",
-    )
-    answered.then(None, js=ANSWERED, api_visibility="private")
-    opened = sound.expand(on_fold, [kept, name], [play, *drawn], **EVENT)
-    opened.then(None, js=DESCRIBE_FIGURES, api_visibility="private")
-    looked = research.expand(on_research, [kept, name], [others, *explained], **EVENT)
-    looked.then(None, js=DESCRIBE_FIGURES, api_visibility="private")
-    changed = name.input(
-        on_model,
-        [kept, name],
-        [answer, sound, others, *explained],
-        trigger_mode="always_last",
-        **EVENT,
-    )
-    changed.then(None, js=DESCRIBE_FIGURES, api_visibility="private")
-
-
-def language(request: gr.Request) -> Words:
-    """Return the visitor's language."""
-    return spoken(request.headers.get("accept-language"))
-
-
-def _answer(
-    models: Sequence[Model], session: Session | None, name: str
-) -> tuple[Model, Prediction] | None:
-    """Return the model that answers and its answer; None if there is none, or no more."""
-    if session is None or session.display is None:
-        return None
-    model, answer = session.chosen(models, name)
-    return (model, answer) if isinstance(answer, Prediction) else None
+    ).then(None, js=ANSWERED, api_visibility="private")
+    changed = answer, sound, *explained
+    for event in (
+        sound.expand(on.on_fold, [kept, name], drawn, **EVENT),
+        research.expand(on.on_research, [kept, name], explained, **EVENT),
+        name.input(on.on_model, [kept, name], [*changed], trigger_mode="always_last", **EVENT),
+    ):
+        event.then(None, js=DESCRIBE_FIGURES, api_visibility="private")
 
 
 def offer_predict(models: Sequence[Model], detector: CryDetector | None) -> None:

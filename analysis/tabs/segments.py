@@ -77,13 +77,9 @@ def describe_segments(prediction: Prediction) -> str:
     counted = sorted(((most.count(label), label) for label in set(most)), reverse=True)
     named = ", ".join(f"{words(label)} ({number})" for number, label in counted)
     return (
-        f"{_count(len(most))} of {_crying(prediction):.1f} s in {prediction.duration:.1f} s of "
+        f"{_count(len(most))} of {prediction.cry_seconds:.1f} s in {prediction.duration:.1f} s of "
         f"sound. Most probable: {named}."
     )
-
-
-def _crying(prediction: Prediction) -> float:
-    return sum(segment.end - segment.start for segment in prediction.segments)
 
 
 def _count(cries: int) -> str:

@@ -1,4 +1,4 @@
-"""What the page says to visitors, in their language: one JSON file for each."""
+"""Say things to visitors in their language: one JSON file for each."""
 
 from __future__ import annotations
 

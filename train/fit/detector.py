@@ -19,7 +19,7 @@ from tqdm import tqdm
 from train.data.augmentation import augment_features
 from train.data.corpus import DataError
 from train.data.tagger import GROUPS
-from train.fit.examples import Examples
+from train.fit.examples import Examples, draw_weighted
 from train.fit.predict import TrainingError
 from train.fit.presets import Preset
 from train.fit.state import Weights
@@ -64,9 +64,8 @@ class Pool:
 
     def draw(self, half: int, rng: torch.Generator) -> Tensor:
         """Return (2 half,) rows: cries, then other sounds, half of them by how hard they are."""
-        chances = (1 / len(self.others) + self.hardness / self.hardness.sum()).cumsum(0)
-        at = torch.rand(half, generator=rng, dtype=torch.float64) * chances[-1]
-        self.drawn = torch.searchsorted(chances, at, right=True).clamp_max(len(self.others) - 1)
+        chances = 1 / len(self.others) + self.hardness / self.hardness.sum()
+        self.drawn = draw_weighted(chances, half, rng)
         cries = self.cries[torch.randint(len(self.cries), (half,), generator=rng)]
         return torch.cat([cries, self.others[self.drawn]])
 

@@ -55,11 +55,12 @@ class Windows:
     places: Tensor
     weights: Tensor
 
-    def draw(self, count: int, weights: Tensor, rng: torch.Generator) -> Tensor:
-        """Return (count,) random rows of :attr:`places`."""
-        distribution = weights.double().cumsum(0)
-        at = torch.rand(count, generator=rng, dtype=torch.float64) * distribution[-1]
-        return torch.searchsorted(distribution, at, right=True).clamp_max(len(weights) - 1)
+
+def draw_weighted(weights: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Return (count,) random places in ``weights``, as often as those say."""
+    distribution = weights.double().cumsum(0)
+    at = torch.rand(count, generator=rng, dtype=torch.float64) * distribution[-1]
+    return torch.searchsorted(distribution, at, right=True).clamp_max(len(weights) - 1)
 
 
 class DetectorData:
@@ -169,7 +170,7 @@ def half_batch(
         rng: of all choices.
     """
     count, rate = len(others) // 2, front_end.config.sample_rate
-    rows = data.cries.draw(count, data.cries.weights, rng)
+    rows = draw_weighted(data.cries.weights, count, rng)
     cries, sounds = data.cries.places[rows], data.others.places[others]
     wave = front_end.to_level(_at_speed(data, cries, length, rate, CRY_SPEED, rng))
     other = front_end.to_level(_at_speed(data, sounds, length, rate, OTHER_SPEED, rng))
@@ -265,7 +266,7 @@ def make_examples(
     length = round(seconds * config.sample_rate) // config.hop * config.hop
     made: list[tuple[Tensor, ...]] = []
     for _ in range(-(-count // TOGETHER)):
-        others = data.others.draw(2 * TOGETHER, data.others.weights, rng)
+        others = draw_weighted(data.others.weights, 2 * TOGETHER, rng)
         batch = half_batch(data, front_end, others, length, rng)
         waves = augment_waveforms(front_end.to_level(batch.waves), how, rng)
         features = front_end(degrade(waves, config.sample_rate, how.damage, rng))

@@ -130,8 +130,7 @@ def test_the_heading_is_by_the_number_of_labels(forms):
 
 def test_the_caution_is_the_checkpoints_own_record(forms):
     assert any(
-        "about 4 in 10 new cries; pure guessing gets 2" in w
-        for w in card(answer_html(forms["1 labels"]))
+        "about 4 in 10 new cries; chance gets 2" in w for w in card(answer_html(forms["1 labels"]))
     )
     assert any("Nobody has checked" in w for w in card(answer_html(forms["unmeasured"])))
 
