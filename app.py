@@ -35,7 +35,7 @@ def main() -> None:
     from analysis.models import choose, load_detector
     from analysis.page import build_page, launch_options, warm_up
     from analysis.server import leave_no_traces
-    from analysis.stats.runs import RESULTS, beside, find_runs
+    from analysis.stats.runs import RESULTS, find_runs, join_runs
     from analysis.uploads import upload_folder
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
@@ -44,7 +44,7 @@ def main() -> None:
         choice, detector = choose(os.environ.get("CRY_MODEL")), load_detector()
         found = find_runs(RESULTS, strict=False)
         if other is not None:
-            found = beside(found, find_runs(other, strict=False))
+            found = join_runs(found, find_runs(other, strict=False))
         page = build_page(choice.models, choice.note, detector, found)
         page.launch(prevent_thread_lock=True, **launch_options())
         gc.freeze()

@@ -93,7 +93,7 @@ def as_text(prediction: Prediction) -> str:
     if answer.labels:
         ranked = sorted(p.probabilities.items(), key=lambda item: -item[1])
         lines += [f"  {words(name):14} {percent(share):>5}" for name, share in ranked]
-    notes = [*([REMEMBERED] if p.remembered else []), *([INSTEAD] if p.stand_in else [])]
+    notes = [*([REMEMBERED] if p.remembered else []), *([INSTEAD] if p.fallback else [])]
     if sentences := [*notes, *p.cautions, *_measured(p)]:
         lines += ["", *(f"  {sentence}" for sentence in sentences)]
     return "\n".join([*lines, "  Not a medical device."])

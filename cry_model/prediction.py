@@ -108,7 +108,7 @@ class Prediction:
         cautions: sentences on why this recording is none that the model knows how to answer.
         outside: whether this recording is none that the model can answer.
         remembered: whether the model was fitted on this very recording: then it shows no skill.
-        stand_in: whether it is told because the model that usually answers cannot answer it.
+        fallback: whether it is told because the model that usually answers cannot answer it.
         acoustic: what the answer was made from, for a system that has features and no attention.
         track: the detector's probability of a cry over time; None without a detector.
         segments: the cries, if the detector hears any: only what lies in them was answered for.
@@ -128,7 +128,7 @@ class Prediction:
     cautions: tuple[str, ...] = ()
     outside: bool = False
     remembered: bool = False
-    stand_in: bool = False
+    fallback: bool = False
     acoustic: FeatureAttribution | None = None
     track: DetectionScores | None = None
     segments: tuple[Segment, ...] = ()
@@ -220,7 +220,7 @@ class Prediction:
             ],
             "cautions": list(self.cautions),
             "remembered": self.remembered,
-            "stand_in": self.stand_in,
+            "fallback": self.fallback,
             "system": self.system,
             "duration_seconds": round(self.duration, 3),
             "note": "Not a medical device.",
@@ -257,7 +257,7 @@ def choose(answers: Iterable[tuple[str, Prediction]]) -> tuple[str, Prediction]:
             continue
         told = prediction
         if name != first[0]:
-            told = replace(told, stand_in=True)
+            told = replace(told, fallback=True)
         if prediction.answer.reason != "at chance":
             return name, told
         known = known or (name, told)

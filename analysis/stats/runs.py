@@ -294,7 +294,7 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
     return FoundRuns(tuple(runs), tuple(sorted(unfinished)), tuple(sorted(problems)))
 
 
-def beside(ours: FoundRuns, theirs: FoundRuns) -> FoundRuns:
+def join_runs(ours: FoundRuns, theirs: FoundRuns) -> FoundRuns:
     """Return both; of a model that both have in a cell, theirs has another name."""
     known = {(run.dataset, run.protocol, run.system) for run in ours.runs}
     named = [

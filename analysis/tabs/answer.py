@@ -125,7 +125,7 @@ def answer_html(
     """
     answer = prediction.answer
     parts = [headline_html(prediction, say)]
-    if prediction.stand_in and answer.labels:
+    if prediction.fallback and answer.labels:
         parts.append(f"<p>{escape(say('another'))}</p>")
     if prediction.remembered and not prediction.outside:
         parts.append(f'<p class="right">{escape(say("remembered"))}</p>')

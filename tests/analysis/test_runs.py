@@ -10,8 +10,8 @@ from analysis.stats.runs import (
     RESULTS,
     ResultsError,
     UnfinishedRunError,
-    beside,
     find_runs,
+    join_runs,
     read_run,
 )
 from app import results_folder
@@ -138,7 +138,7 @@ def test_other_results_are_shown_beside_ours(tmp_path):
     for root in (ours, theirs):
         write_run(root, "ecapa-tdnn", skill=3.0 if root == theirs else 0.0)
     write_run(theirs, "wav2vec", dataset="my-cries")
-    found = beside(find_runs(ours), find_runs(theirs))
+    found = join_runs(find_runs(ours), find_runs(theirs))
     assert found.cells == (("donateacry", "baby"), ("my-cries", "baby"))
     both = found.of("donateacry", "baby")
     scores = [run.evaluation.metrics["accuracy"].value for run in both.values()]

@@ -119,7 +119,7 @@ def test_the_first_model_that_knows_such_recordings_answers(prediction, answers,
     told = ((str(i), replace(prediction, cautions=(), **a)) for i, a in enumerate(answers))
     name, answer = choose(told)
     assert int(name) == chosen
-    assert answer.stand_in == bool(chosen)
+    assert answer.fallback == bool(chosen)
     assert len(list(told)) == len(answers) - asked
 
 
@@ -130,7 +130,7 @@ def test_a_clip_of_8_khz_is_answered_by_the_model_made_for_it(data_root, capsys)
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["model"] == "six-class"
     assert (second["model"], second["answer"]["reason"]) == ("donate-a-cry", "at chance")
-    assert (first["stand_in"], second["stand_in"]) == (False, True)
+    assert (first["fallback"], second["fallback"]) == (False, True)
     main(["predict", str(narrow), "--no-detector"])
     assert command.INSTEAD in capsys.readouterr().out
 

@@ -69,7 +69,7 @@ def forms(prediction):
     named = {f"{count} labels": form(prediction, count) for count in range(len(LABELS) + 1)}
     return {
         **named,
-        "instead": form(prediction, 2, stand_in=True),
+        "instead": form(prediction, 2, fallback=True),
         "remembered": form(prediction, 2, remembered=True),
         "outside": form(prediction, 2, cautions=("Far out.",), outside=True),
         "at chance": form(prediction, 1, evaluation=CHANCE),
