@@ -166,7 +166,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         temporary.write_bytes(content)
         move_into_place(temporary, path)
-    except OSError:
+    except BaseException:  # Ctrl-C, too
         with contextlib.suppress(OSError):  # what is half written only takes room
             temporary.unlink()
         raise

@@ -32,11 +32,11 @@ def put(folder, name, content=b"sound"):
 
 
 def old(monkeypatch, seconds=60.0):
-    """Makes whatever was written before now too old; ctime cannot be set."""
-    time.sleep(0.02)
+    """Makes whatever was written before now too old; ctime is coarse, and cannot be set."""
+    time.sleep(0.2)
     start = time.time()
     monkeypatch.setattr("analysis.uploads.KEPT_SECONDS", seconds)
-    monkeypatch.setattr("analysis.uploads.time.time", lambda: start + seconds - 0.005)
+    monkeypatch.setattr("analysis.uploads.time.time", lambda: start + seconds - 0.1)
 
 
 def test_the_sweep_deletes_what_is_old_and_not_needed(folder, monkeypatch):

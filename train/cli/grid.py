@@ -42,7 +42,7 @@ from train.studies.grid import Cell, Outcome, Place, alike, cells, score, state
 
 BUSY = 75
 """Exit status of a fit whose folder another command writes to (EX_TEMPFAIL)."""
-PATIENCE = 10.0  # seconds for fits that are asked to end, before they are made to
+PATIENCE = 30.0  # seconds for fits that are asked to end, before they are made to
 
 
 def cores() -> int:
