@@ -13,17 +13,17 @@ from starlette.middleware import Middleware
 
 from analysis.live.tab import build_live_tab, make_functions
 from analysis.models import Model
-from analysis.server import NoCopies, OnlyOpenRoutes, UploadLimit
+from analysis.server import PLOTLY, NoCopies, OnlyOpenRoutes, UploadLimit
 from analysis.stats.runs import NO_RUNS, FoundRuns
 from analysis.tabs.about import build_about_tab
 from analysis.tabs.analysis import build_analysis_tab
+from analysis.tabs.events import EVENT, FOLLOW_BACK, name_in_address
 from analysis.tabs.listen import I18N, answer_example, build_listen_tab, offer_predict
-from analysis.tabs.panel_view import EVENT, name_in_address
 from analysis.uploads import retention
 from analysis.words import ENGLISH
 from cry_model.detector import CryDetector
 
-CSS = [Path(__file__).with_name(name) for name in ("page.css", "overview.css")]
+CSS = [Path(__file__).parent / f"{name}.css" for name in ("page", "panels/panel", "overview")]
 ICON = Path(__file__).parents[1] / "assets" / "icon.png"
 TITLE = ENGLISH("title")
 DESCRIPTION = f"{ENGLISH('question')} {ENGLISH('modest')}"
@@ -100,8 +100,8 @@ def build_page(
             if detector is not None:
                 with gr.Tab(I18N("tab.live"), id="live"):
                     build_live_tab(detector, models[0], live_functions)
-            with gr.Tab(I18N("tab.analysis"), id="analysis") as analysis:
-                build_analysis_tab(found, analysis)
+            with gr.Tab(I18N("tab.analysis"), id="analysis"):
+                build_analysis_tab(found)
             with gr.Tab(I18N("tab.about"), id="about"):
                 build_about_tab(models, detector)
         page.load(None, js=ON_LOAD, api_visibility="private")
@@ -113,9 +113,9 @@ def build_page(
             return gr.Tabs(selected=wanted) if wanted in names else gr.skip()
 
         asked = page.load(asked_tab, None, tabs, **EVENT)
-        asked.then(None, js="() => { window.addressRead = true; }", api_visibility="private")
+        asked.then(None, js=FOLLOW_BACK, api_visibility="private")
         for tab in tabs.children:
-            name_in_address(tab, "tab")
+            name_in_address(tab)
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     # Open, the API would let programs skip the queue.
     return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
@@ -165,6 +165,7 @@ def launch_options() -> dict[str, Any]:
         "num_workers": 0,
         "app_kwargs": {
             "lifespan": retention,
+            "routes": [PLOTLY],
             "middleware": [
                 Middleware(OnlyOpenRoutes),
                 Middleware(NoCopies),

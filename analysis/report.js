@@ -1,21 +1,29 @@
-// Each figure is drawn when it comes near, so that the page opens at once.
-const draw = (place) => {
-  if (place.classList.contains("js-plotly-plot")) return;
-  const { data, layout } = JSON.parse(place.nextElementSibling.textContent);
-  delete layout.width;
-  Plotly.newPlot(place, data, layout, { responsive: true, displaylogo: false });
-};
+// A figure is drawn when it comes near, so that the page opens at once; not in a fold that is shut.
 const places = document.querySelectorAll(".plot");
 const near = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
     if (!isIntersecting) continue;
     near.unobserve(target);
-    draw(target);
+    drawFigure(target);
   }
 }, { rootMargin: "300px" });
 places.forEach((place) => near.observe(place));
-addEventListener("beforeprint", () => places.forEach(draw));
-addEventListener("click", ({ target }) => {
-  const { place, format } = target.closest("button.download")?.dataset ?? {};
-  if (place) saveFigure(place, format);
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("details").forEach((fold) => { fold.open = true; });
+  places.forEach(drawFigure);
 });
+addEventListener("click", ({ target }) => {
+  const button = target.closest("button.download");
+  if (button) saveFigure(button.dataset);
+});
+// A link into a fold opens it, and its first part.
+const unfold = () => {
+  const place = location.hash && document.getElementById(location.hash.slice(1));
+  if (!place) return;
+  for (let fold = place; fold; fold = fold.parentElement) if (fold.tagName === "DETAILS") fold.open = true;
+  const first = place.querySelector("details");
+  if (first) first.open = true;
+  place.scrollIntoView();
+};
+addEventListener("hashchange", unfold);
+unfold();

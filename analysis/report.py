@@ -6,65 +6,25 @@ import contextlib
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-import plotly.graph_objects as go
-import plotly.io
-from markdown_it import MarkdownIt
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from analysis.overview import overview_html
 from analysis.panels import PANELS
-from analysis.panels.base import (
-    FORMATS,
-    NOTHING,
-    SAVE_FIGURE,
-    CellKey,
-    Exhibit,
-    Panel,
-    csv_link,
-    table_html,
-)
-from analysis.stats.comparison import ComparisonError
+from analysis.panels.base import NOTHING, Panel
+from analysis.panels.html import CORPUS, FIGURE_SCRIPT, SPLIT, TEMPLATES, View, view_of
 from analysis.stats.runs import SPLITS, FoundRuns, ResultsError, find_runs
 from cry_model.checkpoint import write_atomically
 from cry_model.records import dataset_title
 
 HERE = Path(__file__).parent
 TITLE = "Infant cry classifier: what was measured"
-MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 READ = (".csv", ".json")
 SOFTWARE = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}
 """Keys of ``environment`` in ``run.json`` -> names."""
-
-
-@dataclass(frozen=True)
-class Part:
-    """One panel for one cell, with the first choice of each selector.
-
-    Attributes:
-        title: its dataset and, unless the panel shows all, its split.
-        choices: what was chosen, in words: "Metric: balanced accuracy".
-        exhibits: what it shows; none if it cannot.
-        problem: why it cannot; else empty.
-    """
-
-    title: str
-    choices: tuple[str, ...]
-    exhibits: tuple[Exhibit, ...] = ()
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Chapter:
-    """A panel for all cells for which it has something to show."""
-
-    panel: Panel
-    parts: tuple[Part, ...]
 
 
 def write_report(results: Path, out: Path, panels: Sequence[Panel] = PANELS) -> None:
@@ -84,39 +44,19 @@ def write_report(results: Path, out: Path, panels: Sequence[Panel] = PANELS) -> 
         reason = found.problems[0] if found.problems else "Fit some first."
         raise ResultsError(f"No finished run is below {results}. {reason}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    text = page(found, chapters(found, panels, results), results)
+    text = page(found, chapters(found, panels), results)
     write_atomically(out, text.encode("utf-8"))
 
 
-def chapters(found: FoundRuns, panels: Sequence[Panel], results: Path) -> tuple[Chapter, ...]:
+def chapters(found: FoundRuns, panels: Sequence[Panel]) -> list[tuple[Panel, list[View]]]:
     """Draw all panels for all of their cells; what cannot be drawn leaves a sentence."""
-    return tuple(
-        Chapter(panel, tuple(_part(panel, found, cell, results) for cell in panel.cells(found)))
+    return [
+        (panel, [view_of(panel, found, {CORPUS: c, SPLIT: s}) for c, s in panel.cells(found)])
         for panel in panels
-    )
+    ]
 
 
-def _part(panel: Panel, found: FoundRuns, cell: CellKey, results: Path) -> Part:
-    dataset = dataset_title(cell.dataset)
-    title = dataset[:1].upper() + dataset[1:]
-    if panel.by_protocol:
-        title += f", {SPLITS[cell.protocol]}"
-    choices = _choices(panel, found, cell)
-    try:
-        return Part(title, choices, panel.exhibits(found, cell))
-    except (ResultsError, ComparisonError) as error:
-        return Part(title, choices, problem=without_folder(str(error), results))
-
-
-def _choices(panel: Panel, found: FoundRuns, cell: CellKey) -> tuple[str, ...]:
-    texts = []
-    for selector in panel.selectors:
-        titles = {option.value: option.title for option in selector.offered(found, cell)}
-        texts.append(f"{selector.label}: {titles.get(selector.settle(found, cell), 'none')}")
-    return tuple(texts)
-
-
-def page(found: FoundRuns, chapters: Sequence[Chapter], results: Path) -> str:
+def page(found: FoundRuns, chapters: Sequence[tuple[Panel, Sequence[View]]], results: Path) -> str:
     """Return the whole page.
 
     Args:
@@ -124,43 +64,40 @@ def page(found: FoundRuns, chapters: Sequence[Chapter], results: Path) -> str:
         chapters: what to show.
         results: the folder, of which the page tells the state and not the place.
     """
-    filters: dict[str, Callable[..., str]] = {
-        "markdown": lambda text: Markup(MARKDOWN.render(text)),
-        "drawing": _drawing,
-        "table": lambda table, caption: Markup(table_html(table, caption)),
-        "csv": lambda exhibit: Markup(csv_link(exhibit)),
-    }
-    environment = jinja2.Environment(
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= filters
-    text = {name: (HERE / f"report.{name}").read_text("utf-8") for name in ("html.j2", "css", "js")}
+    styles = ("report.css", "panels/panel.css", "overview.css")
     unfinished = [folder.relative_to(results).as_posix() for folder in found.unfinished]
-    return environment.from_string(text["html.j2"]).render(
+    return TEMPLATES.get_template("report.html.j2").render(
         title=TITLE,
-        style=text["css"] + (HERE / "overview.css").read_text("utf-8"),
+        style="".join((HERE / name).read_text("utf-8") for name in styles),
         overview=Markup(overview_html(found, results, lambda view, *_: f"#{view}")),
-        script=text["js"],
+        script=FIGURE_SCRIPT.read_text("utf-8") + (HERE / "report.js").read_text("utf-8"),
         plotly=get_plotlyjs(),
-        save_figure=SAVE_FIGURE,
         state=state(found, results),
         problems=[
             *(without_folder(problem, results) for problem in found.problems),
             *(f"{folder} is not finished, and left out." for folder in unfinished),
         ],
-        chapters=chapters,
-        formats=FORMATS,
+        chapters=[
+            (panel, [(_title(v), _choices(v), v) for v in views]) for panel, views in chapters
+        ],
+        hidden=lambda sentence: without_folder(sentence, results),
         nothing=NOTHING,
     )
 
 
-def _drawing(figure: go.Figure) -> str:
-    """Return a figure as JSON in which nothing ends the script around it."""
-    drawing = plotly.io.to_json(figure, validate=False, engine="json")
-    return Markup(drawing.replace("<", "\\u003c"))
+def _title(view: View) -> str:
+    dataset = dataset_title(view.cell.dataset)
+    split = f", {SPLITS[view.cell.protocol]}" if view.panel.by_protocol else ""
+    return f"{dataset[:1].upper()}{dataset[1:]}{split}"
+
+
+def _choices(view: View) -> str:
+    """Write what was chosen besides the cell: "Metric: balanced accuracy"."""
+    own = [field for field in view.fields if field.name not in (CORPUS, SPLIT)]
+    titles = ({value: title for title, value in field.options} for field in own)
+    return "; ".join(
+        f"{f.label}: {t.get(f.value, 'none')}" for f, t in zip(own, titles, strict=True)
+    )
 
 
 def state(found: FoundRuns, results: Path) -> str:

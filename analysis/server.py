@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
+from pathlib import Path
 from typing import Any
 
+import plotly
 from gradio.route_utils import API_PREFIX
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.formparsers import MultiPartException
-from starlette.responses import PlainTextResponse
-from starlette.routing import compile_path
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse
+from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analysis.uploads import ENTRY_BYTES, MOST_BYTES, needed_files, sweep
@@ -129,6 +132,13 @@ class NoCopies:
         await self.app(scope, receive, marked if own else send)
 
 
+def _plotly(_: Request) -> FileResponse:
+    path = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    return FileResponse(path, headers={"cache-control": "public, max-age=86400"})
+
+
+PLOTLY = Route("/plotly.min.js", _plotly)
+"""Draws the figures of the Analysis tab; the version that made them, and not Gradio's."""
 OPEN_ROUTES = {
     "page": (
         "GET /",
@@ -140,6 +150,7 @@ OPEN_ROUTES = {
         "GET /manifest.json",
         "GET /pwa_icon",
         "GET /pwa_icon/{size}",
+        "GET /plotly.min.js",
     ),
     "start": ("GET /gradio_api/startup-events",),
     "upload": ("POST /gradio_api/upload", "GET /gradio_api/upload_progress"),

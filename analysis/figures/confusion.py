@@ -1,4 +1,4 @@
-"""Draw confusion matrices as heat maps: that of one model, and the difference of two."""
+"""Draw a confusion matrix as a heat map, from light to dark blue."""
 
 from __future__ import annotations
 
@@ -9,56 +9,53 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from analysis.figures.theme import DIVERGING, HEAT, finish
+from analysis.figures.theme import finish
 from cry_model.records import words
 
 SIDE, MOST = 270, 54  # pixels: of the matrix, but its cells grow no larger than this
 BELOW = 106  # pixels for the predicted labels, which stand aslant
+BLUES = ("#eef4fb", "#08306b")
+BLACK, WHITE = "#000000", "#ffffff"
+DARK = 0.635
+"""Share of the scale from which on white is easier to read than black: 4.6 to 1 there."""
 MANY = 7  # labels, for two lines of which a phone's rows are too low
 
 
-def confusion_figure(
-    cells: pd.DataFrame, value: str, hover: Sequence[str], unit: str, signed: bool = False
-) -> go.Figure:
+def confusion_figure(cells: pd.DataFrame, value: str, hover: Sequence[str], unit: str) -> go.Figure:
     """Draw a square heat map with the number in each cell; rows are true labels.
 
     Args:
         cells: a row for each cell, row by row: ``true`` and ``answer`` (labels), ``value`` (NaN
             where there is no recording of the true label) and the two columns of ``hover``.
         value: the column that is drawn.
-        hover: two columns, for the cell under the pointer: a count and its total, or, if
-            ``signed``, the two values that are compared.
+        hover: two columns, for the cell under the pointer: a count and its total.
         unit: of the values, for the axis.
-        signed: whether zero is the middle of the colour scale and numbers have a sign.
     """
     names = [words(label) for label in cells["true"].drop_duplicates()]
     shape = len(names), len(names)
     values = cells[value].to_numpy(float)
-    end = float(np.nanmax(np.abs(values), initial=0)) or 1.0  # a scale must not end at zero
+    end = float(np.nanmax(values, initial=0)) or 1.0  # a scale must not end at zero
     figure = px.imshow(
-        values.reshape(shape),
-        x=names,
-        y=names,
-        zmin=-end if signed else 0,
-        zmax=end,
-        color_continuous_scale=DIVERGING if signed else HEAT,
+        values.reshape(shape), x=names, y=names, zmin=0, zmax=end, color_continuous_scale=BLUES
     )
     figure.update_traces(
-        text=np.array([_text(own, signed) for own in values]).reshape(shape),
-        texttemplate="%{text}",
         customdata=cells[list(hover)].to_numpy().reshape(*shape, 2),
-        hovertemplate="%{y} classified as %{x}:<br>%{customdata[0]} "
-        f"{'against' if signed else 'of'} %{{customdata[1]}}<extra></extra>",
+        hovertemplate="%{y} classified as %{x}:<br>%{customdata[0]} of %{customdata[1]}"
+        "<extra></extra>",
         xgap=1,
         ygap=1,
     )
+    # Text of its own, for a heat map has one colour of text, which half of its cells would hide.
+    colours = [WHITE if share > DARK else BLACK for share in np.nan_to_num(values / end)]
+    figure.add_scatter(
+        x=cells["answer"].map(words),
+        y=cells["true"].map(words),
+        mode="text",
+        text=["" if np.isnan(own) or own == 0 else f"{own:.0f}" for own in values],
+        textfont={"color": colours},
+        hoverinfo="skip",
+    )
     return _square(figure, names, f"predicted ({unit})")
-
-
-def _text(value: float, signed: bool) -> str:
-    if np.isnan(value) or value == 0:
-        return ""
-    return f"{value:{'+' if signed else ''}.0f}".replace("-", "−")
 
 
 def _square(figure: go.Figure, names: Sequence[str], title: str) -> go.Figure:

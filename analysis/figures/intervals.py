@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -20,13 +21,13 @@ from analysis.figures.theme import (
 from cry_model.records import words
 
 ROW = 34  # pixels
-SCORE_ROW = 72  # pixels: a score, above it the paper's, below it those of the folds
+SCORE_ROW = 72  # pixels: a score, above it the paper's, below it those of the seeds
 OFFSET = 0.24  # of such a row
 BAR = {"color": TEXT, "thickness": 1.4, "width": 4}
 ZERO = {"color": TEXT, "width": 1.5, "dash": "dot"}
 MARKS = {
     "measured": ("all folds, 95% interval", "square", 12),
-    "fold": ("one fold of one seed", "circle", 6),
+    "seed": ("one seed", "circle", 6),
     "paper": ("the paper", "diamond-open", 10),
 }
 """Mark of a score -> name in the legend, symbol, pixels."""
@@ -92,17 +93,17 @@ def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
 
 
 def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go.Figure:
-    """Draw the scores of models, a row each: all folds, each fold, the paper's, the chance level.
+    """Draw the scores of models, a row each: all seeds, each seed, the paper's, the chance level.
 
     Args:
         data: columns mark (of :data:`MARKS`, or "chance"), system (of "chance": its name), seed,
-            fold, value, low and high; the last three 0 to 1.
+            value, low and high; the last three 0 to 1.
         names: model -> name at the axis; the first is on top.
         axis: title of the x axis.
     """
     shown = [system for system in names if system in set(data["system"])]
     rows = with_bars(data[data["mark"].isin(list(MARKS))])
-    shift = rows["mark"].map({"measured": 0, "fold": -OFFSET, "paper": OFFSET})
+    shift = rows["mark"].map({"measured": 0, "seed": -OFFSET, "paper": OFFSET})
     figure = px.scatter(
         rows.assign(row=shift - rows["system"].map(shown.index)),
         x="value",
@@ -112,11 +113,11 @@ def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go
         symbol="mark",
         symbol_map={mark: symbol for mark, (_, symbol, _) in MARKS.items()},
         category_orders={"mark": list(MARKS)},
-        custom_data=["low", "high", "seed", "fold"],
+        custom_data=["low", "high", "seed"],
     )
     hover = {
         "measured": "%{x:.1f}% [%{customdata[0]:.1f}, %{customdata[1]:.1f}]",
-        "fold": "%{x:.1f}%, seed %{customdata[2]}, fold %{customdata[3]}",
+        "seed": "%{x:.1f}%, seed %{customdata[2]}",
         "paper": "the paper: %{x:.2f}%",
     }
     for trace in figure.data:
@@ -134,7 +135,7 @@ def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go
         figure.add_vline(100 * level.value, line=ZERO, name=name, showlegend=True)
     finish(figure, height=142 + SCORE_ROW * len(shown))
     return figure.update_layout(
-        xaxis={"title": {"text": axis}},
+        xaxis={"title": {"text": axis}, "rangemode": "tozero"},
         yaxis={
             "title": None,
             "tickvals": [-place for place in range(len(shown))],
@@ -309,7 +310,7 @@ def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
     wide = data["cost"].max() > 5 * data["cost"].min()  # then 1, 2 and 5 of each power of ten
     return figure.update_layout(
         xaxis={"title": {"text": f"{cost}, log scale"}, "dtick": "D2" if wide else None},
-        yaxis={"title": {"text": score}},
+        yaxis={"title": {"text": score}, "rangemode": "tozero"},
         legend={**LEGEND_BELOW, "title": None},
         hovermode="closest",
         margin_t=16,
@@ -339,19 +340,22 @@ def leakage_figure(
     known = list(SYSTEM_COLOURS)
     symbols = {t: SYMBOLS[known.index(name) % len(SYMBOLS)] for t, name in systems.items()}
     places = {title: number % len(BASELINE_DASHES) for number, title in enumerate(baselines)}
+    steps = {title: number for number, title in enumerate(named.index)}
+    abreast = scores["title"].map(steps) / max(1, len(steps) - 1) - 0.5
+    place = scores["split"].map({split: number for number, split in enumerate(splits)})
+    drawn = with_bars(scores.assign(place=place + SPREAD * abreast), scale=1)
     figure = px.line(
-        with_bars(scores, scale=1),
-        x="split",
+        drawn,
+        x="place",
         y="value",
         error_y="above",
         error_y_minus="below",
         color="title",
         line_dash="title",
         symbol="title",
-        custom_data=["low", "high"],
-        category_orders={"split": list(splits)},
+        custom_data=["low", "high", "title"],
         color_discrete_map=dict.fromkeys(baselines, TEXT)
-        | {title: SYSTEM_COLOURS[name] for title, name in systems.items()},
+        | {title: SYSTEM_COLOURS.get(name, TEXT) for title, name in systems.items()},
         line_dash_map=dict.fromkeys(systems, "solid")
         | {title: BASELINE_DASHES[place] for title, place in places.items()},
         symbol_map=symbols | {title: BASELINE_SYMBOLS[place] for title, place in places.items()},
@@ -360,26 +364,60 @@ def leakage_figure(
         line_width=1.5,
         marker_size=8,
         error_y={"thickness": 1.2, "width": 3},
-        hovertemplate="%{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]",
+        hovertemplate="%{customdata[2]}: %{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]"
+        "<extra></extra>",
     )
     value, name = chance
     figure.add_hline(
         value,
         line={"color": TEXT, "dash": "dot", "width": 1.5},
         annotation={"text": f"{name} {value:.3f}", "font_size": 11},
-        annotation_position="top left",
+        annotation_position="bottom left",
     )
-    finish(figure, height=400 + 14 * len(figure.data))
+    finish(figure, height=LEAKAGE_HEIGHT)
+    top = 1.04 * max(drawn["high"].max(), value)
+    beside = len(splits) - 0.5
+    traces = {trace.name: trace for trace in figure.data}
+    for title, y in _labels(drawn, top).items():
+        own = traces[title]
+        mark = {"color": own.line.color, "symbol": own.marker.symbol, "size": 8}
+        figure.add_scatter(x=[beside], y=[y], mode="markers", marker=mark, hoverinfo="skip")
+        figure.add_annotation(
+            x=beside,
+            y=y,
+            xshift=6,
+            xanchor="left",
+            showarrow=False,
+            align="left",
+            font_size=11,
+            text="<br>".join(
+                textwrap.wrap(title.partition(" (")[0], LABEL, break_on_hyphens=False)
+            ),
+        )
     return figure.update_layout(
         xaxis={
             "title": None,
-            "range": [-0.5, len(splits) - 0.5],
-            "tickvals": list(splits),
+            "range": [-0.5, len(splits) - 0.5 + LABEL_ROOM],
+            "tickvals": list(range(len(splits))),
             "ticktext": [split.replace(" ", "<br>") for split in splits],
         },
-        yaxis_title=f"{metric} per recording",
-        legend={**LEGEND_BELOW, "title": None},
+        yaxis={"title": {"text": f"{metric} per recording"}, "range": [0, top]},
+        showlegend=False,
         margin_t=12,
-        scattermode="group",
-        scattergap=0.5,
     )
+
+
+LEAKAGE_HEIGHT = 480  # pixels
+SPREAD = 0.4  # of the room of a split
+LABEL, LABEL_ROOM = 17, 0.9
+"""Letters on one line of a label, and its room in splits."""
+APART = 0.08  # of the height: two lines of a label
+
+
+def _labels(drawn: pd.DataFrame, top: float) -> dict[str, float]:
+    """Return the height at which each line is named: its last point's, but clear of others."""
+    ends = drawn.sort_values("place").groupby("title")["value"].last().sort_values()
+    heights = ends.tolist()
+    for number in range(1, len(heights)):
+        heights[number] = max(heights[number], heights[number - 1] + APART * top)
+    return dict(zip(ends.index, heights, strict=True))

@@ -14,7 +14,7 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 
 from analysis.figures.theme import HEAT
 from analysis.live.listener import Line, View
-from analysis.panels.base import csv_text, data_link
+from analysis.panels.html import csv_text, data_link
 from analysis.tabs.answer import has_answer, headline_html
 from cry_model.calibration import one_of
 from cry_model.prediction import Prediction

@@ -30,8 +30,7 @@ NAMES = {FULL: "all modules", **WITHOUT}
 SCORES_NOTE = (
     "Each row shows how often the model is right when one part of it is left out. Squares: all "
     "folds and seeds pooled, with 95% intervals from 1,000 bootstrap resamplings of whole groups "
-    "(babies or source recordings). Dots: one fold of one seed, which with random segments may "
-    "hold only some segments of a recording."
+    "(babies or source recordings). Dots: all folds of one seed, where there are several."
 )
 DIAMONDS = (
     "Diamonds: the paper's accuracy, measured on other recordings or another split: compare the "
@@ -59,8 +58,8 @@ def ablation_scores(
         paper: None if it has no such metric.
 
     Returns:
-        Columns mark ("measured", "fold", "paper" or "chance"), system, seed, fold, value, low
-        and high; the last three 0 to 1.
+        Columns mark ("measured", "seed", "paper" or "chance"), system, seed, value, low and high;
+        the last three 0 to 1.
 
     Raises:
         ResultsError: if the predictions of a run cannot be read.
@@ -68,17 +67,18 @@ def ablation_scores(
     rows = []
     for system, run in runs.items():
         e = run.evaluation.metrics[metric]
-        rows.append(("measured", system, None, None, e.value, e.low, e.high))
-        for fold in scores_by(run, metric, "seed", "fold").itertuples():
-            rows.append(("fold", system, fold.seed, fold.fold, fold.value, None, None))
+        rows.append(("measured", system, None, e.value, e.low, e.high))
+        if len(run.seeds) > 1:
+            for own in scores_by(run, metric, "seed").itertuples():
+                rows.append(("seed", system, own.seed, own.value, None, None))
         if paper is not None:
-            rows.append(("paper", system, None, None, paper.accuracy[system], None, None))
+            rows.append(("paper", system, None, paper.accuracy[system], None, None))
     level = chance_level(runs[FULL].evaluation, metric)
     if level is not None:
-        rows.append(("chance", level.name, None, None, level.value, None, None))
-    columns = ["mark", "system", "seed", "fold", "value", "low", "high"]
+        rows.append(("chance", level.name, None, level.value, None, None))
+    columns = ["mark", "system", "seed", "value", "low", "high"]
     table = pd.DataFrame(rows, columns=columns)
-    return table.astype({"seed": "Int64", "fold": "Int64"})
+    return table.astype({"seed": "Int64"})
 
 
 def drops_of(
@@ -234,6 +234,5 @@ ABLATION = Panel(
     "(MCA), residual squeeze-and-excitation (RSE) and differential attention.",
     draw=ablation,
     cells=ablation_cells,
-    places=2,
     selectors=(metric_selector(),),
 )

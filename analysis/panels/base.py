@@ -1,22 +1,14 @@
-"""Define a panel of the Analysis tab, without Gradio: selectors, cards, and their HTML."""
+"""Define a panel of the Analysis tab: what can be chosen, and the cards that it draws."""
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from html import escape
 from typing import Any, Literal, NamedTuple
 
-import jinja2
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from markupsafe import Markup
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from analysis.stats.paper import FULL, WITHOUT
 from analysis.stats.runs import (
@@ -44,6 +36,7 @@ class Exhibit:
         table: what is shown in rows; None for a figure alone.
         note: a line of its main numbers if it has one, and a caption, the same for all data: how it
             was measured and what it does not say; Markdown.
+        plays: the dataset of which each row of the table begins with a recording; else empty.
     """
 
     name: str
@@ -52,11 +45,12 @@ class Exhibit:
     figure: go.Figure | None = None
     table: pd.DataFrame | None = None
     note: str = ""
+    plays: str = ""
 
     @property
     def csv(self) -> str:
         """Write the data for the download."""
-        return self.data.to_csv(index=False)
+        return self.data.to_csv(index=False, float_format="%.6g")
 
 
 NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
@@ -96,14 +90,15 @@ class Selector:
         name: keyword under which ``draw`` is given the choice.
         label: what it is called on the page.
         options: (runs, cell) -> what can be chosen there.
-        first: which of the options is chosen at the beginning, if there are as many.
+        first: which of the options is chosen at the beginning, if there are as many; or what says
+            so.
         kind: "dropdown", or "switch", whose options are False and True.
     """
 
     name: str
     label: str
     options: Callable[[FoundRuns, CellKey], Sequence[Option]] = lambda *_: SWITCH
-    first: int = 0
+    first: int | Callable[[FoundRuns, CellKey], object] = 0
     kind: Literal["dropdown", "switch"] = "dropdown"
 
     def offered(self, found: FoundRuns, cell: CellKey) -> list[Option]:
@@ -116,9 +111,16 @@ class Selector:
     def settle(self, found: FoundRuns, cell: CellKey, value: object = None) -> Any:
         """Return the value if it can be chosen in this cell, else the one of the beginning."""
         values = [option.value for option in self.offered(found, cell)]
+        if value not in values and not isinstance(self.first, int):
+            value = self.first(found, cell)
         if value in values:
             return value
-        return values[min(self.first, len(values) - 1)] if values else None
+        first = self.first if isinstance(self.first, int) else 0
+        return values[min(first, len(values) - 1)] if values else None
+
+    def read(self, found: FoundRuns, cell: CellKey, text: str | None) -> object:
+        """Return the value that an address writes as ``text``; None if there is none."""
+        return next((o.value for o in self.offered(found, cell) if str(o.value) == text), None)
 
 
 @dataclass(frozen=True)
@@ -129,14 +131,12 @@ class Panel:
         name: letters and hyphens; its id on the page.
         title: of the sub-tab.
         lead: what question it answers, in a sentence or two; Markdown.
-        draw: (runs, cell, **choices) -> as many exhibits as ``places``.
+        draw: (runs, cell, **choices) -> its cards.
         cells: runs -> the datasets and splits for which it has something to show.
-        places: how many exhibits it has.
         selectors: what else can be chosen.
         by_protocol: False if it shows all splits of a dataset at once; that of the cell is then the
             first that the dataset has.
         abreast: how many of the first exhibits stand side by side where the page is wide.
-        grids: whether its tables sort and their rows can be chosen; such ones are slow to draw.
     """
 
     name: str
@@ -144,11 +144,9 @@ class Panel:
     lead: str
     draw: Callable[..., tuple[Exhibit, ...]]
     cells: Callable[[FoundRuns], Sequence[CellKey]]
-    places: int = 1
     selectors: tuple[Selector, ...] = field(default=())
     by_protocol: bool = True
     abreast: int = 1
-    grids: bool = False
 
     def settle(
         self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None
@@ -257,99 +255,3 @@ def scored_on(run: MeasuredRun) -> str:
         f"Split: {SPLITS[run.protocol]}, {run.evaluation.split}; {sample_text([run])}. Intervals: "
         "95%, from 1,000 bootstrap resamplings of whole groups (babies or source recordings)."
     )
-
-
-FORMATS = ("svg", "png")
-# Plotly keeps what its camera button saves in the element itself. Dark words on white, with the
-# finding above them, for the length of the click: the file must be readable anywhere.
-SAVE_FIGURE = """(place, format) => {
-  const plot = document.querySelector(`#${place} .js-plotly-plot`);
-  const button = plot?.querySelector("[data-attr='toImage'], .modebar-btn");
-  if (!button) return;
-  const link = document.querySelector(`#${place} a.download`);
-  const heading = document.querySelector(`#${place}-heading`)?.textContent.trim() ?? "";
-  const lines = (heading.match(/.{1,90}(\\s|$)/g) ?? []).map((line) => line.trim());
-  const { layout } = plot;
-  const kept = { ...layout };
-  layout.paper_bgcolor = layout.plot_bgcolor = "white";
-  layout.font = { ...layout.font, color: "#222222" };
-  layout.title = { text: lines.join("<br>"), x: 0.01, xanchor: "left", y: 0.98, yanchor: "top",
-                   font: { size: 14 } };
-  layout.margin = { ...layout.margin, t: (layout.margin?.t ?? 36) + 20 * lines.length + 12 };
-  layout.height = plot.clientHeight + 20 * lines.length + 12;
-  Object.assign(plot._context.toImageButtonOptions, {
-    format, filename: link ? link.download.replace(/\\.csv$/, "") : place,
-    width: plot.clientWidth, height: layout.height, scale: format === "png" ? 2 : 1 });
-  button.click();
-  for (const name of Object.keys(layout)) delete layout[name];
-  Object.assign(layout, kept);
-}"""
-
-MOST_ROWS = 100
-DIGITS = 4  # after the point, at most
-TABLE = jinja2.Template(
-    """<div class="table{{ ' cut' if less }}" tabindex="0" role="region" \
-aria-label="{{ caption }}{{ less }}"><table><caption><span>{{ caption }}</span>{{ less }}</caption>\
-<thead><tr>{% for name in heads %}<th scope="col"{{ sides[loop.index0] }}>{{ name }}</th>\
-{% endfor %}</tr></thead><tbody>{% for row in rows %}<tr>{% for cell in row %}\
-{% if loop.first %}<th scope="row"{{ sides[0] }}>{{ cell }}</th>\
-{% else %}<td{{ sides[loop.index0] }}>{{ cell }}</td>{% endif %}\
-{% endfor %}</tr>{% endfor %}</tbody></table></div>""",
-    autoescape=True,
-)
-
-
-def data_link(text: str, name: str, kind: str, content: str) -> str:
-    """Return a download whose file is in the link itself, so that the server keeps none."""
-    data = base64.b64encode(content.encode()).decode()
-    address = f"data:{kind};base64,{data}"
-    return f'<a class="download" download="{escape(name)}" href="{address}">{escape(text)}</a>'
-
-
-def csv_text(*rows: Sequence[object]) -> str:
-    """Write rows as CSV."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
-
-
-def csv_link(exhibit: Exhibit) -> str:
-    """Return the data as a download; empty if there is none."""
-    if exhibit.data.empty:
-        return ""
-    link = data_link("Data (CSV)", f"{exhibit.name}.csv", "text/csv", exhibit.csv)
-    return f'<p class="downloads">{link}</p>'
-
-
-def table_html(table: pd.DataFrame, caption: str) -> str:
-    """Return a table that scrolls in its own box, its head in sight.
-
-    Args:
-        table: of more than ``MOST_ROWS`` rows, the first are shown.
-        caption: what it shows; plain text.
-    """
-    shown, cut = table.head(MOST_ROWS), len(table) > MOST_ROWS
-    less = f" (the first {MOST_ROWS} of {len(table)} rows; the data below has all)" if cut else ""
-    columns = [_column(shown[name]) for name in shown]
-    number = Markup(' class="number"')
-    return TABLE.render(
-        caption=caption,
-        less=less,
-        heads=map(str, shown),
-        sides=[number if _is_number(shown[name]) else "" for name in shown],
-        rows=zip(*columns, strict=True),
-    )
-
-
-def _is_number(column: pd.Series) -> bool:
-    return is_numeric_dtype(column) and not is_bool_dtype(column)
-
-
-def _column(column: pd.Series) -> list[str]:
-    """Return cells as text, numbers with as many digits as the one that needs most."""
-    if not _is_number(column):
-        return ["" if pd.isna(value) else str(value) for value in column]
-    rounded = column.astype(float).round(DIGITS)
-    texts = (np.format_float_positional(value, trim="-") for value in rounded.dropna())
-    digits = max((len(text.partition(".")[2]) for text in texts), default=0)
-    return ["" if np.isnan(value) else f"{value:,.{digits}f}" for value in column.astype(float)]

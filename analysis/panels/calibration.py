@@ -208,6 +208,5 @@ CALIBRATION = Panel(
     "rises if the least confident answers are withheld.",
     draw=calibration_cards,
     cells=cells_with,
-    places=3,
     selectors=(SYSTEM,),
 )

@@ -51,6 +51,10 @@ MCNEMAR_NOTE = (
     "recordings as independent, but they come in groups, so its p may be too small; the p of the "
     "permutation test above respects the groups."
 )
+OTHER_WAY = (
+    "This count and the difference above point in opposite directions: here each recording counts "
+    "alike, so frequent labels decide; balanced accuracy counts each label alike. "
+)
 FLIPS_NOTE = (
     "The table lists every recording that the two models label differently. Columns A and B: the "
     "most probable label of each model; right: whose label is the true one."
@@ -134,11 +138,11 @@ def flip_table(flips: pd.DataFrame) -> pd.DataFrame:
     """Write a row for each recording and seed; those that only one model got right come first."""
     table = pd.DataFrame(
         {
+            "recording": flips["recording"],
             "right": flips["right"].replace({"run_a": "A", "run_b": "B"}),
             "label": flips["label"].map(words),
             "A": flips["run_a"].map(words),
             "B": flips["run_b"].map(words),
-            "recording": flips["recording"],
             "group": flips["group"],
             "seed": flips["seed"],
         }
@@ -166,13 +170,17 @@ def two_runs(
     only_a, only_b, neither = (
         (flips["right"] == right).sum() for right in ("run_a", "run_b", "neither")
     )
+    opposed = (only_a - only_b) * chosen.difference.value < 0 and metric not in LOWER_IS_BETTER
     data, end = difference_data(compared), "-".join((*cell, run_a, run_b)).replace("_", "-")
     return (
         Exhibit(
             f"difference-{end}",
             f"Difference of A ({short_title(run_a)}) and B ({short_title(run_b)})",
             data,
-            difference_figure(difference_rows(data, metric), "A minus B (points)"),
+            difference_figure(
+                difference_rows(data[~data["metric"].isin(LOWER_IS_BETTER)], metric),
+                "A minus B (points)",
+            ),
             difference_table(compared),
             f"{METRIC_TITLES[metric].capitalize()}: {points_text(chosen.difference)}, "
             f"{p_text(chosen.p_value)}; {both.recordings} recordings, {both.groups} groups, "
@@ -184,7 +192,8 @@ def two_runs(
             tests,
             table=mcnemar_table(tests),
             note=f"Only A right: {only_a}; only B right: {only_b}; "
-            f"{', '.join(map(p_text, tests['p_mcnemar']))}\n\n{MCNEMAR_NOTE}",
+            f"{', '.join(map(p_text, tests['p_mcnemar']))}\n\n"
+            f"{OTHER_WAY * bool(opposed)}{MCNEMAR_NOTE}",
         ),
         Exhibit(
             f"flips-{end}",
@@ -193,6 +202,7 @@ def two_runs(
             table=flip_table(flips),
             note=f"{len(flips)} of {len(answers)} predictions differ; only A right: {only_a}, "
             f"only B right: {only_b}, neither: {neither}\n\n{FLIPS_NOTE}",
+            plays=cell.dataset,
         ),
     )
 
@@ -204,7 +214,6 @@ COMPARE = Panel(
     "as much, and which recordings they label differently.",
     draw=two_runs,
     cells=lambda found: cells_with(found, lambda runs: len(runs) > 1),
-    places=3,
     selectors=(
         Selector("run_a", "Model (A)", systems_there),
         Selector("run_b", "Compare with (B)", systems_there, first=1),

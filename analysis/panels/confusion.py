@@ -1,15 +1,15 @@
-"""Show which label is taken for which: the confusion matrices of two models, their difference."""
+"""Show which label is taken for which: confusion matrices side by side, and a cell's recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 
 from analysis.figures.confusion import confusion_figure
 from analysis.panels.base import (
+    COMPARED,
     CellKey,
     Exhibit,
     Option,
@@ -19,43 +19,39 @@ from analysis.panels.base import (
     system_title,
     systems_there,
 )
-from analysis.stats.comparison import PairedRuns, pair
 from analysis.stats.paper import read_paper
-from analysis.stats.runs import FoundRuns
-from cry_model.records import words
+from analysis.stats.runs import FoundRuns, MeasuredRun
+from cry_model.records import group_name, words
+from cry_model.results import probability_columns
 
+PAPERS, EVERY = "paper", "all"
 SHARES, COUNTS = "shares", "counts"
 UNITS = {SHARES: "% of true label", COUNTS: "recordings"}
-MATRIX = (
-    "Rows are true labels, columns predicted labels: the most probable label of each recording, "
-    "from the mean over its segments. An empty cell is zero; a row without colours is a label that "
-    "no recording here has. With several seeds each recording counts once per seed."
+CAPTION = (
+    "Matrices: rows are true labels, columns predicted labels: the most probable label of each "
+    "recording, from the mean over its segments. An empty cell is zero; a row without colours is a "
+    "label that no recording here has. With several seeds each recording counts once per seed. "
+    "List: the most confident first; probabilities in per cent."
 )
 PAPER = (
     "The paper prints three cells of its improved model, under a random 8:2 split (Figure 5): "
     "awake and hungry 12.15%, sleepy and diaper 0%, awake and uncomfortable 0%."
-)
-DIFFERENCE = (
-    "Blue with a plus: the first model predicts this label more often. Red with a minus: the "
-    "second does. In percentage points or in recordings, over the seeds that both have. Some cells "
-    "always differ by chance; Compare tests whether one model is better."
 )
 
 
 def confusion(
     found: FoundRuns,
     cell: CellKey,
-    system: str,
-    beside: str,
+    models: str,
     unit: str,
     zero_diagonal: bool,
     by_similarity: bool,
+    of: str,
+    true: str,
+    answer: str,
 ) -> tuple[Exhibit, ...]:
-    """Draw the matrix of a model, that of another one, and the first minus the second.
-
-    One exhibit alone if both are the same model.
-    """
-    runs = [found.of(*cell)[name] for name in dict.fromkeys((system, beside))]
+    """Draw the matrix of each model, then list the recordings of one cell of one of them."""
+    runs = list(_drawn(found, cell, models).values())
     counts = [count_confusions(run.with_errors, "answer", run.labels) for run in runs]
     labels = runs[0].labels
     if by_similarity and all(run.labels == labels for run in runs):
@@ -63,21 +59,64 @@ def confusion(
     exhibits = []
     for run, own in zip(runs, counts, strict=True):
         data = matrix_data(own, labels, unit, zero_diagonal)
-        of = data.groupby("true")["count"].transform("sum")
+        total = data.groupby("true")["count"].transform("sum")
+        figure = confusion_figure(data.assign(of=total), "drawn", ("count", "of"), UNITS[unit])
+        cells = [[{"of": run.system, "true": t, "answer": a} for a in labels] for t in labels]
         exhibits.append(
             Exhibit(
                 f"confusion-{cell.dataset}-{cell.protocol}-{run.system}-{unit}",
-                f"Confusion matrix: {system_title(run.system)}",
+                system_title(run.system),
                 data.assign(system=run.system)[["system", *data]],
-                confusion_figure(data.assign(of=of), "drawn", ("count", "of"), UNITS[unit]),
-                note=f"{_largest(data, len(run.seeds))}\n\n{MATRIX}",
+                figure.update_traces(meta={"cell": cells}, selector={"type": "heatmap"}),
+                note=_largest(data, len(run.seeds)),
             )
         )
-    if set(labels) == set(read_paper().labels):
-        exhibits[0] = replace(exhibits[0], note=f"{exhibits[0].note} {PAPER}")
-    if len(runs) == 2:
-        exhibits.append(_difference(pair(*runs), cell, labels, unit, zero_diagonal))
-    return tuple(exhibits)
+    listed = cell_list(found.of(*cell)[of], true, answer)
+    paper = f" {PAPER}" if set(labels) == set(read_paper().labels) else ""
+    return (
+        *exhibits,
+        Exhibit(
+            f"recordings-{cell.dataset}-{cell.protocol}-{of}-{true}-as-{answer}",
+            f"{words(true)} taken for {words(answer)}: {len(listed)} recordings",
+            listed,
+            table=listed if len(listed) else None,
+            note=f"{system_title(of)}.\n\n{CAPTION}{paper}",
+            plays=cell.dataset,
+        ),
+    )
+
+
+def _drawn(found: FoundRuns, cell: CellKey, models: str) -> dict[str, MeasuredRun]:
+    """Return the models of the paper's figures, or all; all where none of these was measured."""
+    runs = found.of(*cell)
+    few = {name: runs[name] for name in COMPARED if name in runs}
+    rest = {name: run for name, run in runs.items() if name not in few}
+    return few if few and models == PAPERS else few | rest
+
+
+def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
+    """Return the recordings of one cell, the most confident first, with titles for a reader.
+
+    Returns:
+        Recording, its group, seed, and the probability of each label in per cent; a row per seed
+        and recording.
+
+    Raises:
+        ResultsError: if the predictions of the run cannot be read.
+    """
+    table = run.with_errors
+    table = table[(table["label"] == label) & (table["answer"] == answer)]
+    table = table.sort_values("confidence", ascending=False, kind="stable")
+    columns = {
+        "Recording": table["recording"],
+        group_name(run.dataset).capitalize(): table["group"],
+    }
+    if len(run.seeds) > 1:
+        columns["Seed"] = table["seed"]
+    shares = (100 * table[probability_columns(run.labels)]).round(1)
+    shown = pd.DataFrame(columns)
+    shown[[f"{words(name)} (%)" for name in run.labels]] = shares
+    return shown.reset_index(drop=True)
 
 
 def count_confusions(table: pd.DataFrame, answer: str, labels: Sequence[str]) -> pd.DataFrame:
@@ -158,50 +197,41 @@ def _largest(data: pd.DataFrame, seeds: int) -> str:
     )
 
 
-def _difference(
-    runs: PairedRuns, cell: CellKey, labels: Sequence[str], unit: str, zero_diagonal: bool
-) -> Exhibit:
-    """Draw the first minus the second, over the seeds that both have."""
-    first, second = runs.one, runs.other
-    one, other = (
-        matrix_data(count_confusions(runs.answers, answer, labels), labels, unit, zero_diagonal)
-        for answer in ("run_a", "run_b")
-    )
-    data = one[["true", "answer"]].assign(**{first: one["drawn"], second: other["drawn"]})
-    data["difference"] = data[first] - data[second]
-    top = data.iloc[data["difference"].abs().fillna(0).argmax()]
-    sign = "%" if unit == SHARES else ""
-    return Exhibit(
-        f"confusion-{cell.dataset}-{cell.protocol}-{first}-minus-{second}-{unit}",
-        f"Difference: {system_title(first)} minus {system_title(second)}",
-        data,
-        confusion_figure(
-            data.round({first: 1, second: 1}), "difference", (first, second), UNITS[unit], True
-        ),
-        note=f"Seeds: {len(runs.seeds)}. Largest difference: {words(top['true'])} classified as "
-        f"{words(top['answer'])}, {top[first]:.0f}{sign} against {top[second]:.0f}{sign}."
-        f"\n\n{DIFFERENCE}",
-    )
+def _labels(found: FoundRuns, cell: CellKey) -> list[Option]:
+    runs = list(found.of(*cell).values())[:1]
+    return [Option(words(name), name) for run in runs for name in run.labels]
+
+
+def _confused(place: int) -> Callable[[FoundRuns, CellKey], object]:
+    """Return what finds the true (0) or the predicted (1) label of the largest confusion."""
+
+    def find(found: FoundRuns, cell: CellKey) -> object:
+        run = next(iter(_drawn(found, cell, PAPERS).values()))
+        counts = count_confusions(run.with_errors, "answer", run.labels).to_numpy(copy=True)
+        np.fill_diagonal(counts, 0)
+        return run.labels[divmod(int(counts.argmax()), len(counts))[place]]
+
+    return find
 
 
 CONFUSION = Panel(
     name="confusion",
     title="Figures 5-7",
-    lead="Which label is taken for which, by two models (the paper's Figures 5 to 7). Click a cell "
-    "to list its recordings and play them.",
+    lead="Which label is taken for which. Click a cell to list and play its recordings.",
     draw=confusion,
     cells=cells_with,
-    places=3,
-    abreast=2,
+    abreast=3,
     selectors=(
-        Selector("system", "Model", systems_there),
-        Selector("beside", "Compare with", systems_there, first=1),
         Selector(
-            "unit",
-            "Show",
-            lambda *_: (Option("% of the true label", SHARES), Option("Recordings", COUNTS)),
+            "models", "Models", lambda *_: (Option("the paper's", PAPERS), Option("all", EVERY))
+        ),
+        Selector(
+            "unit", "Show", lambda *_: (Option("shares", SHARES), Option("recordings", COUNTS))
         ),
         Selector("zero_diagonal", "Hide the diagonal", kind="switch"),
-        Selector("by_similarity", "Order the classes by similarity", kind="switch"),
+        Selector("by_similarity", "Similar classes together", kind="switch"),
+        Selector("of", "Recordings of", systems_there),
+        Selector("true", "True label", _labels, first=_confused(0)),
+        Selector("answer", "Predicted label", _labels, first=_confused(1)),
     ),
 )

@@ -130,7 +130,7 @@ ALL = "all"
 GROUPS = 12  # to choose from
 MOST = 100  # rows of a table
 SURE = 0.9
-LISTED = f"At most {MOST} rows are shown, the CSV has all. Choose a row to play it."
+LISTED = f"At most {MOST} rows are shown, the CSV has all."
 ERROR_CAPTION = (
     "A row for each misclassified recording, the most confident first. Probabilities are means "
     "over its segments and seeds. For all models together, each recording is shown with the model "
@@ -167,6 +167,7 @@ def errors_to_listen_to(
             wrong,
             table=_error_table(wrong[:MOST], cell.dataset, whose is None, several),
             note=f"{line} {chance}\n\n{ERROR_CAPTION}",
+            plays=cell.dataset,
         )
     ]
     if several:
@@ -183,6 +184,7 @@ def errors_to_listen_to(
                 found_suspects,
                 table=_suspect_table(found_suspects[:MOST], cell.dataset),
                 note=f"{line}\n\n{SUSPECT_CAPTION}",
+                plays=cell.dataset,
             )
         )
     return tuple(exhibits)
@@ -273,10 +275,8 @@ ERRORS = Panel(
     title="Errors",
     lead="Misclassified recordings to play: the most confident errors, and those whose label every "
     "model contradicts.",
-    grids=True,
     draw=errors_to_listen_to,
     cells=cells_with,
-    places=2,
     selectors=(
         Selector("system", "Model", _systems),
         Selector("label", "True label", _labels),

@@ -18,6 +18,7 @@ from analysis.panels.base import (
     Selector,
     cells_with,
     meaning_text,
+    short_title,
     system_title,
 )
 from analysis.stats.comparison import pair
@@ -40,13 +41,13 @@ from cry_model.registry import list_models
 NOT_RUN = "not run"
 SCORE_CAPTION = (
     "Each recording counts once, with its mean over segments. Random segments: other segments of "
-    "the same recording were in training. By recording: the whole recording was held out. Unseen "
+    "the same recording were in training. New recordings: the whole recording was held out. Unseen "
     "babies: all recordings of a baby (or of a source, where none is named) were held out. "
     "Intervals: 95%, resampling babies or sources; all seeds of a model are pooled."
 )
 CORPUS_CAPTION = (
-    "The recordings of this corpus appear to be halves of longer ones, and it names no baby. By "
-    "recording keeps those of one label and one length together; random segments may test a half "
+    "The recordings of this corpus appear to be halves of longer ones, and it names no baby. New "
+    "recordings keeps those of one label and one length together; random segments may test a half "
     "whose other half was in training."
 )
 BASELINE_CAPTIONS = {
@@ -173,7 +174,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
         ),
         Exhibit(
             f"leakage-lost-{end}",
-            f"Drop in {name} from the loosest split to the strictest",
+            "Drop from the loosest to the strictest split",
             losses,
             difference_figure(dots, "drop (points)"),
             loss_table(losses, metric),
@@ -186,7 +187,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
 
 def _drawn(data: pd.DataFrame, metric: str, baselines: Mapping[str, str]) -> pd.DataFrame:
     """Return the models, then the baselines, each in the order of the splits, for the figure."""
-    titles = {system: system_title(system) for system in list_models()} | dict(baselines)
+    titles = {system: short_title(system) for system in list_models()} | dict(baselines)
     order = {name: number for number, name in enumerate(titles)}
     drawn = data[data["mark"] != "line"].rename(columns={metric: "value"})
     return drawn.assign(
@@ -252,7 +253,6 @@ LEAKAGE = Panel(
     "known recordings, on new recordings, and on unseen babies.",
     draw=leakage,
     cells=leakage_cells,
-    places=2,
     selectors=(
         Selector(
             "metric", "Metric", lambda *_: [Option(METRIC_TITLES[m], m) for m in SCORES], first=1

@@ -62,7 +62,7 @@ def per_class(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ..
     rocs = curve_data(run, roc_curve, "false_positive_rate", "true_positive_rate")
     precisions = curve_data(run, precision_recall_curve, "recall", "precision")
     shares = scores.drop_duplicates("class").set_index("class")["share"]
-    precisions["share"] = precisions["class"].map(shares)
+    precisions["share"] = precisions["class"].map(shares).round(5)
     data = scores.drop(columns="share")
     return (
         Exhibit(
@@ -134,7 +134,7 @@ def curve_data(
         curve = curve_of(truth == number, probabilities[:, number])
         if curve is not None:
             points = dict(zip((x, y), thinned(curve), strict=True))
-            parts.append(pd.DataFrame({"class": label, **points}).round(5))
+            parts.append(pd.DataFrame({"class": label, **points}).round(4))
     return pd.concat(parts[1:] or parts, ignore_index=True)
 
 
@@ -152,6 +152,5 @@ PER_CLASS = Panel(
     "recordings of a class.",
     draw=per_class,
     cells=cells_with,
-    places=3,
     selectors=(SYSTEM,),
 )

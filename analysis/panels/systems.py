@@ -26,7 +26,7 @@ from analysis.panels.base import (
     sample_text,
     short_title,
 )
-from analysis.stats.paper import Paper, read_paper
+from analysis.stats.paper import WITHOUT, Paper, read_paper
 from analysis.stats.runs import METRIC_TITLES, FoundRuns, MeasuredRun, ResultsError
 from analysis.stats.side_results import BENCHMARK, Costs, read_costs
 from cry_model.records import Estimate
@@ -34,12 +34,12 @@ from cry_model.registry import MEBI, list_models
 
 FLOAT32 = 4  # bytes
 TABLE_NOTE = (
-    "The table shows how often each model is right, and how large and how slow it is. Intervals: "
-    "95%, from 1,000 bootstrap resamplings of whole groups (babies or source recordings); seeds "
-    "are pooled. Param (MB): parameters over 2^20, as in the paper. Multiply-adds: for 5 s of "
-    "sound with each model's own front end, without the features of Feature MLP; the paper gives "
-    "FLOPs for inputs it does not describe. On disk: 4 bytes per parameter. Rows marked (paper) "
-    "were measured on other recordings or another split: compare their order, not their level."
+    "Columns that say so are the paper's, measured on other recordings or another split: compare "
+    "their order, not their level. Ablations are in Table 1 and in the data. Brackets: 95% "
+    "intervals from 1,000 bootstrap resamplings of whole groups (babies or source recordings); "
+    "seeds are pooled. Param (MB): parameters over 2^20, as in the paper. Multiply-adds: for 5 s "
+    "of sound with each model's own front end, without the features of Feature MLP. The paper has "
+    "FLOPs for inputs that it does not describe."
 )
 SCATTER_NOTE = (
     "A good model stands high and to the left: it is right often and costs little. Bars: 95% "
@@ -119,39 +119,39 @@ def _stated(system: str, metric: str, paper: Paper) -> dict[str, Any]:
     }
 
 
+ENDS = {"value": "{:.1f}", "low": " [{:.0f}, ", "high": "{:.0f}]"}
+"""Column -> how it is written in a score with its interval."""
+
+
 def shown_table(rows: pd.DataFrame, metric: str, threads: Sequence[int]) -> pd.DataFrame:
-    """Write :func:`score_rows` for the page; numbers stay numbers, so that columns can be sorted.
+    """Write :func:`score_rows` for the page: a row for each model, the paper's numbers beside ours.
 
     Args:
-        rows: of :func:`score_rows`.
+        rows: of :func:`score_rows`; ablations, which Table 1 has, are left out.
         metric: the same.
         threads: for which the times are shown.
     """
-    stated = rows["source"] == "paper"
-    percent = 100 * rows["accuracy"]
-    shown = pd.DataFrame(
-        {
-            "model": _titles(rows),
-            "accuracy (%)": percent.round(1).mask(stated, percent.round(2)),  # as it prints them
-        }
+    rows = rows[~rows["system"].isin(list(WITHOUT))]
+    systems = rows["system"].unique()
+    ours, paper = (
+        rows[rows["source"] == source].set_index("system").reindex(systems)
+        for source in ("measured", "paper")
     )
-    if metric != "accuracy":
-        shown[f"{METRIC_TITLES[metric]} (%)"] = (100 * rows["value"]).round(1)
-    shown["95% interval"] = [
-        "" if row.source == "paper" else f"{100 * row.low:.1f} to {100 * row.high:.1f}"
-        for row in rows.itertuples()
-    ]
-    parameters, multiply_adds = rows["parameters"], 1e-9 * rows["multiply_adds_5s"]
-    shown["parameters (M)"] = (1e-6 * parameters).round(2)
-    shown["Param (MB)"] = (parameters / MEBI).round(2)
-    shown["multiply-adds (G)"] = [float(f"{value:.4g}") for value in multiply_adds]
-    shown["on disk (MiB)"] = rows["mebibytes_float32"].round(2)
-    for number in threads:
-        milliseconds = rows[f"ms_per_clip_{number}_threads"].astype(float)
-        which = f", {number} thread{'s' * (number > 1)}"
-        shown[f"ms per clip{which}"] = milliseconds.round(1)
-        shown[f"clips/s{which}"] = (1000 / milliseconds).round(1)
-    return shown
+    ends = [(100 * ours[name]).map(form.format) for name, form in ENDS.items()]
+    score = ends[0] + ends[1] + ends[2]
+    shown = {
+        "model": ours.index.map(short_title),
+        "accuracy, paper": (100 * paper["accuracy"]).round(2),  # as it prints them
+        "accuracy": (100 * ours["accuracy"]).round(1),
+        METRIC_TITLES[metric]: score.mask(ours["value"].isna(), "not run"),
+        "Param (MB), paper": (paper["parameters"] / MEBI).round(2),
+        "Param (MB)": (ours["parameters"] / MEBI).round(2),
+        "FLOPs (G), paper": (1e-9 * paper["multiply_adds_5s"]).round(2),
+        "multiply-adds (G)": (1e-9 * ours["multiply_adds_5s"]).round(2),
+    }
+    for number in threads[:1]:
+        shown["ms per clip"] = ours[f"ms_per_clip_{number}_threads"].astype(float).round(1)
+    return pd.DataFrame(shown).reset_index(drop=True)
 
 
 def _titles(rows: pd.DataFrame) -> list[str]:
@@ -215,12 +215,9 @@ def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> s
 SYSTEMS = Panel(
     name="systems",
     title="Table 2",
-    lead="The paper's Table 2: what each model scores, and what it costs in parameters, "
-    "multiplications and time. The menu in the head of a column sorts by it.",
-    grids=True,
+    lead="The paper's Table 2: what each model scores and what it costs, the paper beside ours.",
     draw=systems,
     cells=cells_with,
-    places=2,
     selectors=(
         metric_selector(),
         Selector("cost", "Cost", lambda *_: [Option(a.title, key) for key, a in COST_AXES.items()]),

@@ -29,7 +29,7 @@ from cry_model.results import read_record as read_json
 RESULTS = Path(__file__).parents[2] / "assets" / "results"
 PROTOCOLS = ("clip", "recording", "baby")
 """From what is shared between training and test to what is not."""
-SPLITS = {"clip": "random segments", "recording": "by recording", "baby": "unseen babies"}
+SPLITS = {"clip": "random segments", "recording": "new recordings", "baby": "unseen babies"}
 """Protocol -> its name for a reader."""
 LEAST = 5e-7
 """The least probability that a loss is taken of: half of the last digit that predictions.csv

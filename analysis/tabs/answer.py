@@ -7,7 +7,7 @@ from dataclasses import replace
 from html import escape
 
 from analysis.figures.theme import class_colour
-from analysis.panels.base import csv_text, data_link
+from analysis.panels.html import csv_text, data_link
 from analysis.sound import Display
 from analysis.words import ENGLISH, Words
 from cry_model.calibration import Calibration, one_of

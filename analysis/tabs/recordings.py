@@ -1,4 +1,4 @@
-"""Play the recording of a chosen row and offer to open it in the Listen tab."""
+"""Find the sound of a recording that a table names, and write the player for it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ import io
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from html import escape
 from pathlib import Path, PurePath
-from typing import Any
 
-import gradio as gr
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from analysis.stats.runs import FoundRuns
-from analysis.tabs.panel_view import EVENT, Below, Wired
 from cry_model import audio
 from cry_model.audio import Recording
 
@@ -31,7 +27,7 @@ def player_html(name: str, sound: Recording) -> str:
     cut = f" (the first {SECONDS} s)" if sound.duration > SECONDS else ""
     data = base64.b64encode(wav_bytes(sound)).decode()
     return (
-        f'<p class="name" role="status">{escape(name)}{cut}</p>'
+        f'<p class="name">{escape(name)}{cut}</p>'
         f'<audio controls autoplay aria-label="{escape(name)}" src="data:audio/wav;base64,{data}">'
         "</audio>"
     )
@@ -121,64 +117,15 @@ def _index(folder: Path) -> Mapping[str, Path]:
     }
 
 
-WAITING = '<p class="small">Choose a row to hear its recording.</p>'
-# The player has the sound already; the Listen tab takes it as if the visitor had chosen the file.
-OPEN = """async () => {{
-  const sound = document.querySelector("#{name}-player audio");
-  if (!sound) return;
-  const bytes = await (await fetch(sound.src)).blob();
-  const file = new File([bytes], "recording.wav", {{ type: "audio/wav" }});
-  document.querySelector("#tabs > .tab-wrapper [data-tab-id=listen]").click();
-  window.scrollTo(0, 0);
-  while (!document.querySelector("#listen[data-ready]"))
-    await new Promise((done) => setTimeout(done, 50));
-  document.dispatchEvent(new CustomEvent("open-sound", {{ detail: file }}));
-}}"""
-
-
-def hear_tables(found: FoundRuns, wired: Wired) -> Below:
-    """Lay out the player below a panel whose tables are all lists of recordings."""
-    tables = [place.table for place in wired.places]
-    return add_listening(wired.panel.name, wired.dataset, tables)
-
-
-def add_listening(name: str, dataset: gr.Dropdown, lists: Sequence[gr.Dataframe]) -> Below:
-    """Lay out the player in the current block and bind its events.
+def hear(request: dict[str, str]) -> dict[str, str]:
+    """Return, for the page, the HTML that plays a recording, or the sentence why it cannot be.
 
     Args:
-        name: of the panel; begins the ids.
-        dataset: the choice of the dataset.
-        lists: whose first column names a recording of the dataset.
-
-    Returns:
-        What hides the player when the lists are others.
+        request: its ``dataset`` and ``recording``.
     """
-    with gr.Row(elem_classes="listening", elem_id=f"{name}-listening", visible=False) as row:
-        player = gr.HTML(elem_id=f"{name}-player")
-        opener = gr.Button(
-            "Ask about it", size="sm", scale=0, min_width=150, elem_id=f"{name}-open"
-        )
-    blocks = [row, player, opener]
-    for table in lists:
-        table.select(_play, [dataset], blocks, **EVENT)
-    opener.click(None, js=OPEN.format(name=name), api_visibility="private")
-    return Below(blocks, lambda *_: (gr.Row(visible=False), "", gr.skip()))
-
-
-def waiting() -> tuple[Any, ...]:
-    """Return values for the blocks of :func:`add_listening`: the player before anything was chosen.
-
-    It then has its height below a list, and covers none of it when a row is chosen.
-    """
-    return gr.Row(visible=True), WAITING, gr.Button(visible=False)
-
-
-def _play(dataset: str, event: gr.SelectData) -> tuple[Any, ...]:
-    """Return row, player and button."""
-    recording = str(event.row_value[0])
+    dataset, recording = str(request.get("dataset", "")), str(request.get("recording", ""))
     try:
-        html, playable = player_html(recording, find_audio(dataset, recording)), True
+        sound = find_audio(dataset, recording)
     except AudioNotFoundError as error:
-        name, reason = escape(recording), escape(str(error))
-        html, playable = f'<p class="name">{name}</p><p role="status">{reason}</p>', False
-    return gr.Row(visible=True), html, gr.Button(visible=playable)
+        return {"html": f'<p class="name">{escape(recording)}</p><p>{escape(str(error))}</p>'}
+    return {"html": f'{player_html(recording, sound)}<button type="button">Ask about it</button>'}

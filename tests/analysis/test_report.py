@@ -15,15 +15,8 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.panels import PANELS
-from analysis.panels.base import (
-    MOST_ROWS,
-    Exhibit,
-    Option,
-    Panel,
-    Selector,
-    cells_with,
-    table_html,
-)
+from analysis.panels.base import Exhibit, Option, Panel, Selector, cells_with
+from analysis.panels.html import MOST_ROWS, table_html
 from analysis.report import chapters, digest, page, state, write_report
 from analysis.stats.paper import FULL
 from analysis.stats.runs import ResultsError, find_runs
@@ -83,7 +76,6 @@ MADE = Panel(  # whose words would end up as elements if they were not escaped
     "For **tests**.",
     draw,
     cells_with,
-    1,
     (
         Selector("system", "System", lambda *_: OPTIONS, first=1),
         Selector("counts", "Counts", kind="switch"),
@@ -99,12 +91,12 @@ def test_the_committed_results_make_a_page_of_less_than_ten_megabytes(tmp_path):
     loaded = re.findall(r"<(?:img|link|iframe|source|script)\b[^>]*(?:src|href)=", outside)
     assert loaded == []
     for panel in PANELS:
-        assert f'<section id="{panel.name}">' in text
+        assert f'<details class="chapter" id="{panel.name}">' in text
     found = find_runs(COMMITTED)
     count = sum(len(panel.cells(found)) for panel in PANELS)
-    overview, _, rest = text.partition("<nav")
+    overview, _, rest = text.partition("<main")
     assert 'class="overview"' in overview
-    assert rest.count("<h3>") == count
+    assert rest.count("<summary><h3>") == count
     assert '<p class="problem">' not in text
 
 
@@ -157,14 +149,14 @@ def test_what_cannot_be_shown_is_said_and_the_rest_is_drawn(spoilt, tmp_path):
     assert not re.findall(r'<p class="problem">(.*?)</p>', text)
     assert str(spoilt) not in text
     found = find_runs(spoilt, strict=False).readable
-    parts = [part for chapter in chapters(found, PANELS, spoilt) for part in chapter.parts]
+    parts = [part for _, parts in chapters(found, PANELS) for part in parts]
     assert parts  # those of `clip`, where nothing is wrong
     assert all(part.exhibits and not part.problem for part in parts)
 
 
 def test_words_stay_words(root):
     found, empty = find_runs(root), Panel("empty", "Empty", "", draw, lambda _: ())
-    text = page(found, chapters(found, [MADE, empty], root), root)
+    text = page(found, chapters(found, [MADE, empty]), root)
     assert "There is nothing to show yet" in text
     assert "none &amp; &lt;others&gt;" in text
     assert "<p>For <strong>tests</strong>.</p>" in text
@@ -185,10 +177,12 @@ def test_a_table_is_cut_aligned_and_escaped_and_numbers_keep_their_digits():
             "small": [0.00004, 2.5, *[1.0] * (rows - 2)],
         }
     )
-    html = table_html(table, "A & b")
+    html = table_html(Exhibit("a", "A & b", table, table=table))
     assert html.count("<tr>") == MOST_ROWS + 1
-    assert f"A &amp; b (the first {MOST_ROWS} of {rows} rows; the data below has all)" in html
-    first, second, third = re.findall(r"<tr>(.*?)</tr>", html)[1:4]
+    assert (
+        f"A &amp; b</span> (the first {MOST_ROWS} of {rows} rows; the data below has all)" in html
+    )
+    first, second, third = re.findall(r"<tr>(.*?)</tr>", html.replace("\n", ""))[1:4]
     assert first.startswith('<th scope="row">&lt;b&gt;</th><td class="number">0.25</td>')
     assert '<th scope="row"></th><td class="number"></td>' in second
     assert '<td class="number">1.00</td>' in third

@@ -7,11 +7,8 @@ from urllib.parse import parse_qs
 import pytest
 
 from analysis.panels import PANELS
-from analysis.panels.base import CellKey
-from analysis.stats.comparison import ComparisonError
+from analysis.panels.html import view_of
 from analysis.stats.runs import RESULTS, find_runs
-from analysis.tabs.panel_view import resolve_cell
-from cry_model.records import dataset_title
 from tests.browser.conftest import contrast
 
 pytestmark = pytest.mark.browser
@@ -29,43 +26,31 @@ class Panels:
         self.page.locator(".overview").wait_for(timeout=UNTIL_DRAWN)
 
     def go(self, panel):
-        """Chooses a sub-tab; a narrow page keeps some of them in a menu."""
-        tab = self.page.locator("#panels").get_by_role("tab", name=panel.title, exact=True)
-        if tab.count() and tab.first.is_visible():
-            tab.first.click()
-        else:
-            self.page.locator("#panels .overflow-menu button").first.click()
-            self.page.locator(".overflow-dropdown button", has_text=panel.title).click()
+        """Chooses a view."""
+        self.page.locator(".views").get_by_role("link", name=panel.title, exact=True).click()
         self.drawn(panel)
 
     def place(self, panel, number=0):
         return self.page.locator(f"#{panel.name}-{number}")
 
     def drawn(self, panel):
-        """Waits for the first exhibit and for every figure that is to be seen."""
-        self.place(panel).wait_for(timeout=UNTIL_DRAWN)
-        self.page.wait_for_function(
-            """(name) => [...document.querySelectorAll(`[id^="${name}-"][id$="-figure"]`)]
-            .filter((e) => e.offsetParent).every((e) => e.querySelector(".main-svg"))""",
-            arg=panel.name,
-            timeout=UNTIL_DRAWN,
-        )
+        """Waits for the view and for every figure of it."""
+        self.page.locator(f"#view-{panel.name}").wait_for(timeout=UNTIL_DRAWN)
+        self.page.locator(".analysis[aria-busy=false]").wait_for(timeout=UNTIL_DRAWN)
 
     def headings(self, panel):
-        return [
-            self.page.locator(f"#{panel.name}-{i}-heading").inner_text()
-            for i in range(panel.places)
-            if self.place(panel, i).is_visible()
-        ]
+        return self.page.locator(f"#view-{panel.name} .exhibit h3").all_inner_texts()
 
-    def choose(self, panel, selector, title):
-        """Another choice in a dropdown, by what it says."""
-        self.page.locator(f"#{panel.name}-{selector} input").click()
-        self.page.get_by_role("option", name=title, exact=True).click()
-
-    def switch(self, panel, selector):
-        """The other state of a switch."""
-        self.page.locator(f"#{panel.name}-{selector} input[type=checkbox]").click()
+    def choose(self, field, value):
+        """Another choice in the bar, by a menu or a button."""
+        place = self.page.locator(f"#choose-{field.name}")
+        if field.kind == "menu":
+            place.focus()
+            place.select_option(value)
+        elif field.kind == "switch":
+            place.click()
+        else:
+            place.locator(f"input[value='{value}']").check()
 
     def told(self, panel, exhibit):
         """Waits for the heading and the numbers of the first exhibit."""
@@ -83,17 +68,18 @@ def panels(visit):
     return Panels(visit())
 
 
-def expected(panel, cell=None, **choices):
-    cells = panel.cells(FOUND)
-    return panel.exhibits(FOUND, resolve_cell(cells, cell) if cell else cells[0], choices)
+def view(panel, **asked):
+    return view_of(panel, FOUND, asked)
 
 
-def can_be_drawn(panel, cell, selector, value, now):
-    """Whether it is another choice than now; a run is not compared with itself."""
-    try:
-        return value != now and bool(expected(panel, cell, **{selector.name: value}))
-    except ComparisonError:
-        return False
+def expected(panel, **asked):
+    return view(panel, **asked).exhibits
+
+
+def others(field):
+    """The other values that can be chosen."""
+    values = ["True", "False"] if field.kind == "switch" else [value for _, value in field.options]
+    return [value for value in values if value != field.value]
 
 
 def plain(text):
@@ -110,41 +96,48 @@ def test_every_sub_tab_says_what_its_data_say(panels):
 
 
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
-def test_every_selector_changes_what_is_shown_and_back(panels, panel):
+def test_every_choice_changes_what_is_shown_and_back_goes_back(panels, panel):
     panels.go(panel)
-    cell = panel.cells(FOUND)[0]
-    (first, *_) = expected(panel, cell)
-    for selector in panel.selectors:
-        now = selector.settle(FOUND, cell)
-        if selector.kind == "switch":
-            other = not now
-            panels.switch(panel, selector.name)
-        else:
-            titles = {o.value: o.title for o in selector.options(FOUND, cell)}
-            other = next((v for v in titles if can_be_drawn(panel, cell, selector, v, now)), None)
-            if other is None:
-                continue
-            panels.choose(panel, selector.name, titles[other])
-        panels.told(panel, expected(panel, cell, **{selector.name: other})[0])
+    page, first = panels.page, expected(panel)[0]
+    for field in view(panel).fields:
+        other = next((v for v in others(field) if expected(panel, **{field.name: v})), None)
+        if other is None:
+            continue
+        page.locator(f"#choose-{field.name}").scroll_into_view_if_needed()
+        panels.choose(field, other)
+        panels.told(panel, expected(panel, **{field.name: other})[0])
         panels.drawn(panel)
-        if selector.kind == "switch":
-            panels.switch(panel, selector.name)
-        else:
-            panels.choose(panel, selector.name, titles[now])
+        assert f"{field.name}={other}" in page.url
+        assert page.evaluate("document.activeElement.id").startswith(f"choose-{field.name}")
+        page.evaluate("history.back()")
+        page.wait_for_function("name => !location.search.includes(name)", arg=f"{field.name}=")
         panels.told(panel, first)
+        panels.drawn(panel)
+    page.evaluate("history.back()")
+    page.locator(".overview").wait_for(timeout=UNTIL_DRAWN)
+    page.evaluate("history.back()")
+    page.locator("#listen").wait_for(timeout=UNTIL_DRAWN)
     assert panels.seen.errors == []
 
 
-def test_the_cell_that_was_chosen_goes_along_to_the_next_sub_tab(panels):
+def test_what_was_chosen_goes_along_to_the_next_view_and_the_next_visit_of_the_tab(panels):
     first, second = PANELS[0], PANELS[1]
-    cells = first.cells(FOUND)
-    other = next(c for c in cells if c.dataset != cells[0].dataset)
     panels.go(first)
-    panels.choose(first, "dataset", dataset_title(other.dataset))
-    cell = resolve_cell(cells, other._replace(protocol=cells[0].protocol))
-    panels.told(first, expected(first, cell)[0])
+    corpus, *_ = view(first).fields
+    metric = next(field for field in view(first).fields if field.name == "metric")
+    chosen = {"corpus": others(corpus)[0], "metric": "macro_f1"}
+    panels.choose(corpus, chosen["corpus"])
+    panels.told(first, expected(first, corpus=chosen["corpus"])[0])
+    panels.choose(metric, "macro_f1")
+    panels.told(first, expected(first, **chosen)[0])
     panels.go(second)
-    panels.told(second, expected(second, cell)[0])
+    panels.told(second, expected(second, **chosen)[0])
+    panels.page.get_by_role("tab", name="About", exact=True).click()
+    panels.page.get_by_role("tab", name="Analysis", exact=True).click()
+    panels.told(second, expected(second, **chosen)[0])
+    panels.page.wait_for_function("location.search.includes('view=systems')")
+    panels.page.reload()
+    panels.told(second, expected(second, **chosen)[0])
 
 
 def test_a_figure_and_its_data_can_be_taken_away(panels):
@@ -167,10 +160,6 @@ def test_a_figure_and_its_data_can_be_taken_away(panels):
     rows = list(csv.reader(Path(download.value.path()).read_text().splitlines()))
     assert rows[0] == list(first.data.columns)
     assert len(rows) == 1 + len(first.data)
-    assert (
-        panels.place(panel).locator(".js-plotly-plot").evaluate("plot => plot.layout.paper_bgcolor")
-        == first.figure.layout.paper_bgcolor
-    )  # as it was
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -196,11 +185,11 @@ def test_each_number_of_the_overview_opens_its_panel_and_the_address_does_it_aga
         wanted = {name: values[0] for name, values in parse_qs(link[1:]).items()}
         panel = next(panel for panel in PANELS if panel.name == wanted["view"])
         page.locator(f".overview a[href='{link}']").first.click()
-        cell = resolve_cell(panel.cells(FOUND), CellKey(wanted["corpus"], wanted["split"]))
-        panels.told(panel, expected(panel, cell)[0])
+        first = expected(panel, corpus=wanted["corpus"], split=wanted["split"])[0]
+        panels.told(panel, first)
         assert page.url.endswith(link)
         page.reload()
-        panels.told(panel, expected(panel, cell)[0])
+        panels.told(panel, first)
         page.goto(page.url.partition("?")[0] + "?tab=analysis")
         page.locator(".overview").wait_for(timeout=UNTIL_DRAWN)
     assert panels.seen.errors == []

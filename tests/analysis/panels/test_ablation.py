@@ -8,7 +8,7 @@ from analysis.panels.base import CellKey
 from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, WITHOUT
 from analysis.stats.runs import chance_level, find_runs
 from cry_model.metrics import METRICS
-from tests.analysis.plain import bounds, plain, rows_of, score
+from tests.analysis.plain import bounds, rows_of, score
 from tests.analysis.synthetic_runs import write_run
 
 CELL = CellKey("donateacry", "baby")
@@ -47,9 +47,9 @@ def trace(exhibit, begin):
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_scores_and_folds_are_those_of_scikit_learn(found, metric):
+def test_scores_of_all_and_of_each_seed_are_those_of_scikit_learn(found, metric):
     levels, _ = ablation(found, CELL, metric)
-    runs, own, folds = found.of(*CELL), marks(levels, "measured"), marks(levels, "fold")
+    runs, own, seeds = found.of(*CELL), marks(levels, "measured"), marks(levels, "seed")
     for row in own.itertuples():
         e = runs[row.system].evaluation.metrics[metric]
         assert row.value == pytest.approx(score(runs[row.system], metric))
@@ -58,12 +58,10 @@ def test_scores_and_folds_are_those_of_scikit_learn(found, metric):
     np.testing.assert_allclose(drawn.x, 100 * own["value"])
     np.testing.assert_allclose(np.add(drawn.x, drawn.error_x.array), 100 * own["high"])
     np.testing.assert_allclose(np.subtract(drawn.x, drawn.error_x.arrayminus), 100 * own["low"])
-    assert len(folds) == len(SKILLS) * 2 * 3
-    for row in folds.itertuples():
-        keys, truth, p = rows_of(runs[row.system], by=("seed", "fold"))
-        rows = ((keys["seed"] == row.seed) & (keys["fold"] == row.fold)).to_numpy()
-        assert row.value == pytest.approx(plain(metric, truth[rows], p[rows]))
-    np.testing.assert_allclose(trace(levels, "one fold").x, 100 * folds["value"])
+    assert len(seeds) == len(SKILLS) * 2
+    for row in seeds.itertuples():
+        assert row.value == pytest.approx(score(runs[row.system], metric, [row.seed]))
+    np.testing.assert_allclose(trace(levels, "one seed").x, 100 * seeds["value"])
     level = chance_level(runs[FULL].evaluation, metric)
     values = [] if level is None else [level.value]
     assert [line.x0 / 100 for line in levels.figure.layout.shapes] == pytest.approx(values)

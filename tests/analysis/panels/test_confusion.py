@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from analysis.figures.confusion import BLUES, confusion_figure
 from analysis.panels.base import CellKey
 from analysis.panels.confusion import (
     CONFUSION,
@@ -14,11 +15,12 @@ from analysis.panels.confusion import (
     PAPER,
     SHARES,
     _largest,
+    cell_list,
     matrix_data,
     similar_order,
 )
 from analysis.stats.runs import find_runs
-from analysis.tabs.analysis import cell_list, cell_options
+from cry_model.records import words
 from cry_model.registry import PAPER_REFERENCE
 from tests.analysis.plain import rows_of
 from tests.analysis.synthetic_runs import LABELS, write_run
@@ -50,10 +52,10 @@ def square(data, value, labels=LABELS):
     return table.loc[list(labels), list(labels)].to_numpy()
 
 
-def test_matrices_and_difference_are_those_of_scikit_learn(found):
-    first, second, difference = CONFUSION.exhibits(found, BABY)
-    sums = []
-    for exhibit, system in ((first, ONE), (second, OTHER)):
+def test_matrices_are_those_of_scikit_learn(found):
+    exhibits = CONFUSION.exhibits(found, BABY, {"models": "all"})
+    assert len(exhibits) == 4  # three models, and the list of a cell
+    for exhibit, system, seeds in zip(exhibits, (ONE, OTHER, "resnet18"), (2, 2, 1), strict=False):
         run = found.of(*BABY)[system]
         shares = 100 * expected(run, normalize="true")
         np.testing.assert_array_equal(square(exhibit.data, "count"), expected(run))
@@ -61,12 +63,13 @@ def test_matrices_and_difference_are_those_of_scikit_learn(found):
         np.testing.assert_allclose(square(exhibit.data, "drawn"), shares)
         np.testing.assert_allclose(np.array(exhibit.figure.data[0].z, float), shares, atol=1e-3)
         assert set(exhibit.data["system"]) == {system}
-        sums.append(shares)
-    np.testing.assert_allclose(square(difference.data, "difference"), sums[0] - sums[1])
-    drawn = np.array(difference.figure.data[0].z, float)
-    np.testing.assert_allclose(drawn, sums[0] - sums[1], atol=1e-3)
-    scale = difference.figure.layout.coloraxis
-    assert scale.cmin == -scale.cmax < 0
+        assert f"Seeds: {seeds}." in exhibit.note
+
+
+def test_of_other_models_alone_all_are_drawn(found):
+    alone, listed = CONFUSION.exhibits(found, CLIP)
+    assert alone.title == "Feature MLP"
+    assert listed.table is not None
 
 
 def test_counts_and_a_diagonal_of_zeros(found):
@@ -76,41 +79,48 @@ def test_counts_and_a_diagonal_of_zeros(found):
         np.fill_diagonal(counts, 0)
         np.testing.assert_array_equal(square(exhibit.data, "drawn"), counts)
         assert np.trace(square(exhibit.data, "count")) > 0  # the data keep the truth
-        assert [row[i] for i, row in enumerate(exhibit.figure.data[0].text)] == [""] * len(LABELS)
-    assert not square(exhibits[2].data, "difference").diagonal().any()
+        text = np.array(exhibit.figure.data[1].text).reshape(counts.shape)
+        assert set(text.diagonal()) == {""}
 
 
-def test_a_difference_is_over_the_seeds_that_both_have(found):
-    first, second, difference = CONFUSION.exhibits(found, BABY, {"beside": "resnet18"})
-    runs = found.of(*BABY)  # of ResNet18 seed 0 alone
-    one, other = (100 * expected(runs[name], [0], normalize="true") for name in (ONE, "resnet18"))
-    np.testing.assert_allclose(square(difference.data, "difference"), one - other)
-    for exhibit, seeds in ((first, 2), (second, 1), (difference, 1)):
-        assert f"Seeds: {seeds}." in exhibit.note
-    (alone,) = CONFUSION.exhibits(found, CLIP)
-    assert "Seeds: 3." in alone.note
-    assert len(CONFUSION.exhibits(found, BABY, {"beside": ONE})) == 1
+def luminance(colour):
+    channels = np.array(colour) / 255
+    linear = np.where(channels <= 0.03928, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
 
 
-def test_similar_classes_stand_together_in_all_three(found):
+def test_every_number_can_be_read_on_its_cell():
+    cells = pd.DataFrame({"true": ["a"] * 11, "answer": ["a"] * 11, "drawn": range(11), "n": 1})
+    for share in np.linspace(0, 1, 101):
+        own = cells.head(2).assign(drawn=[share, 1.0], answer=["a", "b"])
+        own = pd.concat([own, own.assign(true="b")])
+        text = confusion_figure(own, "drawn", ("n", "n"), "").data[1].textfont.color[0]
+        light, dark = (np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) for c in BLUES)
+        behind = luminance(light + share * (dark - light))
+        on = luminance([int(text[i : i + 2], 16) for i in (1, 3, 5)])
+        assert (max(on, behind) + 0.05) / (min(on, behind) + 0.05) >= 4.5
+
+
+def test_similar_classes_stand_together_in_all(found):
     counts = np.array([[9, 0, 0, 5], [0, 9, 4, 0], [0, 3, 9, 0], [6, 0, 1, 9]])
     labels = list("abcd")
     order = similar_order([pd.DataFrame(counts, index=labels, columns=labels)])
     assert {*order[:2]} in ({"a", "d"}, {"b", "c"})
     assert sorted(order) == labels
-    plain, shown = (CONFUSION.exhibits(found, BABY, {"by_similarity": on}) for on in (False, True))
+    plain, shown = (
+        CONFUSION.exhibits(found, BABY, {"by_similarity": on})[:-1] for on in (False, True)
+    )
     assert len({tuple(exhibit.figure.data[0].x) for exhibit in shown}) == 1
     for before, after in zip(plain, shown, strict=True):
-        value = "drawn" if "drawn" in before.data else "difference"
         assert tuple(after.figure.data[0].x) == tuple(after.figure.data[0].y)
-        np.testing.assert_allclose(square(before.data, value), square(after.data, value))
+        np.testing.assert_allclose(square(before.data, "drawn"), square(after.data, "drawn"))
 
 
 def test_a_class_that_does_not_occur_is_no_number(tmp_path):
     path = write_run(tmp_path, ONE) / "predictions.csv"
     table = pd.read_csv(path, dtype={"group": str})
     table.assign(label=table["label"].replace("burping", "tired")).to_csv(path, index=False)
-    (exhibit,) = CONFUSION.exhibits(find_runs(tmp_path), BABY)
+    exhibit, _ = CONFUSION.exhibits(find_runs(tmp_path), BABY)
     assert np.isnan(exhibit.figure.data[0].z[0]).all()
     assert exhibit.data["share"].isna().sum() == len(LABELS)
     assert CONFUSION.exhibits(find_runs(tmp_path), BABY, {"by_similarity": True})
@@ -131,12 +141,8 @@ def test_the_values_of_the_paper_are_those_of_its_file():
         assert f"{' and '.join(printed['labels'])} {100 * printed['value']:.4g}%" in PAPER
 
 
-def test_a_cell_lists_its_recordings_the_surest_first_with_their_folds(tmp_path):
-    path = write_run(tmp_path, ONE, protocol="clip", seeds=(0, 1)) / "predictions.csv"
-    table = pd.read_csv(path, dtype={"group": str})
-    second = table["clip"].str.endswith("#1")
-    table.loc[second, "fold"] = (table["fold"] + 1) % 3
-    table.to_csv(path, index=False)
+def test_a_cell_lists_its_recordings_the_surest_first(tmp_path):
+    write_run(tmp_path, ONE, protocol="clip", seeds=(0, 1))
     run = find_runs(tmp_path).of(*CLIP)[ONE]
     means, _, p = rows_of(run)
     own = means[(means["label"] == "hungry") & (p.argmax(1) == LABELS.index("tired"))]
@@ -146,22 +152,23 @@ def test_a_cell_lists_its_recordings_the_surest_first_with_their_folds(tmp_path)
     shown = zip(listed["Seed"], listed["Recording"], listed["tired (%)"], strict=True)
     assert {(seed, recording): p for seed, recording, p in shown} == pytest.approx(surest)
     assert list(listed["tired (%)"]) == sorted(listed["tired (%)"], reverse=True)
-    assert set(listed["True label"]) == {"hungry"}
-    assert set(listed["Predicted label"]) == {"tired"}
-    for row in listed.itertuples():
-        folds = set(table.loc[table["recording"] == row.Recording, "fold"])
-        assert row.Fold == ", ".join(map(str, sorted(folds)))
-        assert len(folds) == 2
 
 
-def test_each_cell_with_recordings_can_be_chosen(found):
-    matrices = [exhibit.data for exhibit in CONFUSION.exhibits(found, BABY)[:2]]
-    counts = {
-        json.dumps([system, LABELS[true], LABELS[answer]]): count
-        for system in (ONE, OTHER)
-        for (true, answer), count in np.ndenumerate(expected(found.of(*BABY)[system]))
-    }
-    options = {value: title for title, value in cell_options(matrices)}
-    assert set(options) == {value for value, count in counts.items() if count}
-    value = json.dumps([ONE, "hungry", "tired"])
-    assert options[value] == f"hungry → tired: {counts[value]} (Improved ECAPA-TDNN)"
+@pytest.mark.parametrize("by_similarity", [False, True])
+def test_a_click_on_a_cell_lists_what_is_drawn_there(found, by_similarity):
+    exhibit = CONFUSION.exhibits(found, BABY, {"by_similarity": by_similarity})[1]
+    counts = expected(found.of(*BABY)[OTHER])
+    heat = exhibit.figure.data[0]
+    for row, cells in enumerate(heat.meta["cell"]):
+        for column, chosen in enumerate(cells):
+            place = LABELS.index(chosen["true"]), LABELS.index(chosen["answer"])
+            assert (heat.y[row], heat.x[column]) == tuple(words(LABELS[i]) for i in place)
+            listed = CONFUSION.exhibits(found, BABY, chosen)[-1]
+            assert chosen["of"] == OTHER
+            assert len(listed.data) == counts[place]
+
+
+def test_the_largest_confusion_is_listed_at_the_beginning(found):
+    counts = expected(found.of(*BABY)[ONE])
+    np.fill_diagonal(counts, 0)
+    assert len(CONFUSION.exhibits(found, BABY)[-1].data) == counts.max()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from analysis.panels.base import CellKey, system_title
+from analysis.figures.intervals import APART
+from analysis.panels.base import CellKey, short_title
 from analysis.panels.leakage import BASELINE_CAPTIONS, CORPUS_CAPTION, LEAKAGE
 from analysis.stats.comparison import pair
 from analysis.stats.paper import FULL, NO_MCA
@@ -67,19 +68,24 @@ def test_the_interval_of_a_loss_is_that_of_a_plain_loop(found):
 def test_the_figure_and_the_table_show_what_the_data_has(found):
     scores, lost = shown(found)
     figure, data = scores.figure, scores.data
-    for line in figure.data:
-        own = data[data["name"].map(system_title) == line.name]
-        assert list(line.x) == list(own["protocol"].map(SPLITS))
+    lines = [trace for trace in figure.data if "lines" in trace.mode]
+    for line in lines:
+        own = data[data["name"].map(short_title) == line.name]
+        assert np.round(line.x).tolist() == [list(SPLITS).index(p) for p in own["protocol"]]
         np.testing.assert_allclose(line.y, own["balanced_accuracy"])
         np.testing.assert_allclose(line.y + np.array(line.error_y.array), own["high"])
         np.testing.assert_allclose(line.y - np.array(line.error_y.arrayminus), own["low"])
     (level,) = figure.layout.shapes
     assert level.y0 == level.y1 == data.set_index("name").loc["chance", "balanced_accuracy"]
-    assert [note.text for note in figure.layout.annotations] == ["chance 0.333"]
+    level, *labels = figure.layout.annotations
+    assert level.text == "chance 0.333"
+    assert {label.text.replace("<br>", " ") for label in labels} == {line.name for line in lines}
+    heights = sorted(label.y for label in labels)
+    assert min(np.diff(heights)) >= APART * figure.layout.yaxis.range[1] - 1e-9
     np.testing.assert_allclose(lost.figure.data[0].x, 100 * lost.data["lost"])
     table = scores.table.set_index("balanced accuracy")
-    assert list(table.columns) == ["random segments", "by recording", "unseen babies"]
-    assert list(table.loc["Improved ECAPA-TDNN without MCA"])[1:] == ["not run", "not run"]
+    assert list(table.columns) == ["random segments", "new recordings", "unseen babies"]
+    assert list(table.loc["without MCA"])[1:] == ["not run", "not run"]
     estimate = found.of("donateacry", "baby")["ecapa-tdnn"].evaluation.metrics["balanced_accuracy"]
     assert table.loc["ECAPA-TDNN", "unseen babies"] == str(estimate)
     assert list(table.loc["chance"]) == ["0.333"] * 3

@@ -13,7 +13,7 @@ from tests.analysis.synthetic_runs import write_run
 FOUND = find_runs(RESULTS)
 BABY = CellKey("donateacry", "baby")
 READING = [p for p in PANELS if p.name != "systems"]  # which shows what run.json has
-PAIRING = [p for p in PANELS if p.name in ("confusion", "compare", "leakage")]
+PAIRING = [p for p in PANELS if p.name in ("compare", "leakage")]
 
 
 def named(panels):

@@ -61,36 +61,24 @@ def test_scores_are_those_of_scikit_learn_and_the_line_names_the_best(found, met
 
 def test_sizes_and_costs_are_those_of_the_files(found):
     row = row_of(systems(found, CELL, "accuracy", "parameters")[0], "ResNet18")
-    assert row["parameters (M)"] == 11.7
     assert row["Param (MB)"] == round(11_700_000 / MEBI, 2)
-    assert row["on disk (MiB)"] == round(4 * 11_700_000 / 2**20, 2)
     assert row["multiply-adds (G)"] == 0.3
-    for cost in TIMES["costs"]:
-        if cost["system"] == "resnet18":
-            which = f"{cost['threads']} thread{'s' * (cost['threads'] > 1)}"
-            assert row[f"ms per clip, {which}"] == round(cost["total"], 1)
-            assert row[f"clips/s, {which}"] == round(1000 / cost["total"], 1)
+    (own,) = (c for c in TIMES["costs"] if c["system"] == "resnet18" and c["threads"] == 1)
+    assert row["ms per clip"] == round(own["total"], 1)
 
 
-def test_the_papers_rows_stand_below_ours_with_its_numbers(found):
+def test_the_papers_numbers_stand_beside_ours(found):
     table, scatter = systems(found, CELL, "accuracy", "multiply_adds")
-    assert list(table.table["model"]) == [
-        "Improved ECAPA-TDNN",
-        "Improved ECAPA-TDNN (paper)",
-        "without MCA",
-        "without MCA (paper)",
-        "ECAPA-TDNN (paper)",  # in its Table 2, and not run here
-        "ResNet18",
-        "ResNet18 (paper)",
-    ]
+    assert list(table.table["model"]) == ["Improved ECAPA-TDNN", "ECAPA-TDNN", "ResNet18"]
+    missing = row_of(table, "ECAPA-TDNN")  # in the paper's Table 2, and not run here
+    assert missing["accuracy"] == "not run"
+    assert missing["accuracy, paper"] > 0
     points = {trace.name: trace for trace in scatter.figure.data}
     for title, system in (("Improved ECAPA-TDNN", FULL), ("ResNet18", "resnet18")):
-        row, stated = row_of(table, f"{title} (paper)"), STATED[system]
-        assert row["accuracy (%)"] == pytest.approx(100 * stated["accuracy"])
-        assert row["Param (MB)"] == stated["parameters_mebi"]
-        assert row["parameters (M)"] == round(stated["parameters_mebi"] * MEBI / 1e6, 2)
-        assert row["multiply-adds (G)"] == stated["flops_giga"]
-        assert math.isnan(row["on disk (MiB)"])
+        row, stated = row_of(table, title), STATED[system]
+        assert row["accuracy, paper"] == pytest.approx(100 * stated["accuracy"])
+        assert row["Param (MB), paper"] == stated["parameters_mebi"]
+        assert row["FLOPs (G), paper"] == stated["flops_giga"]
         point = points[f"{title} (paper)"]
         assert point.x[0] == pytest.approx(stated["flops_giga"])
         assert np.isnan(point.error_y.array[0])
@@ -98,7 +86,6 @@ def test_the_papers_rows_stand_below_ours_with_its_numbers(found):
         assert point.marker.color == points[title].marker.color
     assert scatter.figure.layout.xaxis.type == "log"
     assert points["ResNet18"].marker.color != points["without MCA"].marker.color
-    assert math.isnan(row_of(table, "without MCA (paper)")["Param (MB)"])
     for metric, cost in (("macro_f1", "parameters"), ("accuracy", "milliseconds")):
         _, scatter = systems(found, CELL, metric, cost)
         assert len(scatter.figure.data) == len(SKILLS)
@@ -107,11 +94,9 @@ def test_the_papers_rows_stand_below_ours_with_its_numbers(found):
 
 def test_another_metric_has_a_column_of_its_own(found):
     table, _ = systems(found, CELL, "macro_auc", "parameters")
-    expected = round(100 * score(found.of(*CELL)[FULL], "macro_auc"), 1)
-    assert row_of(table, "Improved ECAPA-TDNN")["macro AUC (%)"] == expected
-    assert math.isnan(row_of(table, "ResNet18 (paper)")["macro AUC (%)"])
-    numeric = table.table.drop(columns=["model", "95% interval"]).dtypes
-    assert all(kind.kind == "f" for kind in numeric)  # sorted as numbers
+    expected = 100 * score(found.of(*CELL)[FULL], "macro_auc")
+    assert row_of(table, "Improved ECAPA-TDNN")["macro AUC"].startswith(f"{expected:.1f} [")
+    assert row_of(table, "ECAPA-TDNN")["macro AUC"] == "not run"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +128,6 @@ def test_a_system_without_times_has_gaps(found, tmp_path):
     path = tmp_path / "benchmark.json"
     path.write_text(json.dumps({**TIMES, "costs": costs}))
     table, scatter = systems(found, CELL, "accuracy", "milliseconds", benchmark=path)
-    assert math.isnan(row_of(table, "ResNet18")["ms per clip, 1 thread"])
-    assert row_of(table, "Improved ECAPA-TDNN")["ms per clip, 1 thread"] > 0
+    assert math.isnan(row_of(table, "ResNet18")["ms per clip"])
+    assert row_of(table, "Improved ECAPA-TDNN")["ms per clip"] > 0
     assert len(scatter.figure.data) == 2

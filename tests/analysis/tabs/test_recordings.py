@@ -2,7 +2,6 @@
 
 import io
 
-import gradio as gr
 import numpy as np
 import pytest
 import soundfile
@@ -13,9 +12,9 @@ from analysis.tabs.recordings import (
     NOT_FOUND,
     SECONDS,
     AudioNotFoundError,
-    _play,
     find_audio,
     find_recording,
+    hear,
     player_html,
     sixteen_bits,
     wav_bytes,
@@ -23,6 +22,7 @@ from analysis.tabs.recordings import (
 from cry_model import audio
 
 RATE = 8000
+NAMES = ("CD", "<gone>", "broken")
 
 
 def tone(hz=400, seconds=1.0, rate=RATE):
@@ -157,18 +157,12 @@ def test_the_player_holds_the_first_minute_at_its_level():
     assert "the first" not in player_html("r", audio.load(tone(), RATE))
 
 
-def selected(*row):
-    return gr.SelectData(None, {"index": [0, 0], "value": row[0], "row_value": list(row)})
-
-
-def test_choosing_a_row_plays_or_says_why_not(data):
-    _, html, button = _play("donateacry", selected("CD", "baby"))
-    assert "<audio" in html
-    assert button.visible
-    _, html, button = _play("donateacry", selected("<gone>", "baby"))
-    assert NOT_FOUND in html
-    assert "&lt;gone&gt;" in html
-    assert "<audio" not in html
-    assert not button.visible
-    outputs = [_play("donateacry", selected(name, "baby"))[1] for name in ("CD", "broken", "gone")]
-    assert str(data) not in "".join(outputs)  # no path of this machine
+def test_a_row_is_played_or_says_why_not(data):
+    told = {name: hear({"dataset": "donateacry", "recording": name})["html"] for name in NAMES}
+    assert "<audio" in told["CD"]
+    assert "<button" in told["CD"]
+    assert NOT_FOUND in told["<gone>"]
+    assert "&lt;gone&gt;" in told["<gone>"]
+    assert not any("<audio" in told[name] or "<button" in told[name] for name in NAMES[1:])
+    assert str(data) not in "".join(told.values())  # no path of this machine
+    assert NOT_FOUND in hear({})["html"]

@@ -1,0 +1,25 @@
+// Drawn by Plotly, which the page has; a figure that stands there already changes in place.
+const drawFigure = (place) => {
+  const { data, layout } = JSON.parse(place.nextElementSibling.textContent);
+  delete layout.width;
+  place.style.height = `${layout.height || 450}px`;
+  const config = { responsive: true, displaylogo: false, displayModeBar: false };
+  return Plotly.react(place, data, layout, config);
+};
+// Dark words on white, with the title above: the file must be readable anywhere.
+const saveFigure = async ({ place, format, file }) => {
+  const plot = document.querySelector(`#${place} .js-plotly-plot`);
+  if (!plot) return;
+  const heading = document.getElementById(`${place}-heading`)?.textContent.trim() ?? "";
+  const lines = (heading.match(/.{1,90}(\s|$)/g) ?? []).map((line) => line.trim());
+  const room = 20 * lines.length + 12;
+  const layout = { ...plot.layout, paper_bgcolor: "white", plot_bgcolor: "white",
+    font: { ...plot.layout.font, color: "#222222" },
+    title: { text: lines.join("<br>"), x: 0.01, xanchor: "left", y: 0.98, yanchor: "top",
+             font: { size: 14 } },
+    margin: { ...plot.layout.margin, t: (plot.layout.margin?.t ?? 36) + room } };
+  const size = { width: plot.clientWidth, height: plot.clientHeight + room };
+  const href = await Plotly.toImage({ data: plot.data, layout },
+    { format, ...size, scale: format === "png" ? 2 : 1 });
+  Object.assign(document.createElement("a"), { href, download: file }).click();
+};

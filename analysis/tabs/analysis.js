@@ -1,0 +1,119 @@
+// What is shown is what the address asks for; the server writes it, and figures are drawn here.
+const root = element.querySelector(".analysis"), player = element.querySelector(".listening");
+const OWN = ["tab", "view"];
+let shown = null; // the choices of what stands there
+let number = 0; // of the last question
+const read = (address) => Object.fromEntries(new URL(address, location.href).searchParams);
+const written = (choices) => "?" + new URLSearchParams({ tab: "analysis", ...choices });
+const ask = (choices) => {
+  shown = choices;
+  root.setAttribute("aria-busy", "true");
+  trigger("select", { index: ++number, value: choices });
+};
+const go = (choices) => {
+  history.pushState(history.state, "", written(choices));
+  ask(choices);
+};
+const changed = (name, value) => go({ ...shown, [name]: value });
+
+// Plotly is large, so it comes with the first figure, and when the overview has been read.
+let loading = null;
+const plotly = () => loading ??= new Promise((done, failed) => {
+  const script = document.createElement("script");
+  Object.assign(script, { src: new URL("plotly.min.js", document.baseURI), onload: done, onerror: failed });
+  document.head.append(script);
+});
+const draw = async () => {
+  const places = [...root.querySelectorAll(".plot")];
+  if (!places.length) return;
+  if (!window.Plotly) await plotly();
+  for (const place of places) if (place.isConnected) drawFigure(place);
+};
+const clickable = (place) => {
+  if (place.dataset.clickable || !place.on) return;
+  place.dataset.clickable = "yes";
+  place.on("plotly_click", ({ points: [point] }) => {
+    const chosen = point.data.meta?.cell;
+    if (chosen) go({ ...shown, ...chosen[point.pointNumber[0]][point.pointNumber[1]] });
+  });
+};
+const render = async () => {
+  if (props.value.number !== number) return; // somebody was quicker
+  const fresh = document.createElement("template");
+  fresh.innerHTML = props.value.html;
+  // A figure that stays is the same element, which Plotly changes faster than it makes one.
+  if (root.dataset.view === props.value.view)
+    for (const place of fresh.content.querySelectorAll(".plot")) {
+      const old = root.querySelector(`#${place.id}`);
+      if (!old) continue;
+      old.setAttribute("aria-label", place.getAttribute("aria-label"));
+      place.replaceWith(old);
+    }
+  const focused = root.contains(document.activeElement) ? document.activeElement.id : "";
+  root.dataset.view = props.value.view;
+  root.replaceChildren(...fresh.content.childNodes);
+  if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+  const current = root.querySelector(".views [aria-current]");
+  current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.offsetLeft - 60;
+  player.hidden = true;
+  player.replaceChildren();
+  await draw();
+  root.querySelectorAll(".plot").forEach(clickable);
+  root.setAttribute("aria-busy", "false");
+  if (!window.Plotly) (window.requestIdleCallback ?? setTimeout)(plotly);
+};
+watch("value", render);
+
+root.addEventListener("change", ({ target }) => {
+  if (target.closest(".bar"))
+    changed(target.name, target.type === "checkbox" ? (target.checked ? "True" : "False") : target.value);
+});
+root.addEventListener("submit", (event) => event.preventDefault());
+root.addEventListener("click", async (event) => {
+  const { target } = event;
+  const link = target.closest("a[href^='?']");
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    // A way to another view keeps the corpus, the split and the metric.
+    const { tab, ...wanted } = read(link.href);
+    const kept = link.closest(".views") ? { ...shown, view: undefined } : {};
+    const all = { ...kept, ...wanted };
+    go(Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)));
+    if (!link.closest(".views")) window.scrollTo(0, 0);
+  }
+  const button = target.closest("button.download");
+  if (button) saveFigure(button.dataset);
+  const row = target.closest("button.hear");
+  if (row) {
+    const { html } = await server.hear({ ...row.dataset });
+    player.innerHTML = html;
+    player.hidden = false;
+  }
+});
+// The Listen tab takes the sound as if the visitor had chosen the file.
+player.addEventListener("click", async ({ target }) => {
+  if (!target.closest("button")) return;
+  const bytes = await (await fetch(player.querySelector("audio").src)).blob();
+  const detail = new File([bytes], "recording.wav", { type: "audio/wav" });
+  document.querySelector("#tabs > .tab-wrapper [data-tab-id=listen]").click();
+  window.scrollTo(0, 0);
+  while (!document.querySelector("#listen[data-ready]"))
+    await new Promise((done) => setTimeout(done, 50));
+  document.dispatchEvent(new CustomEvent("open-sound", { detail }));
+});
+// Chosen again, the tab shows what it showed, and the address says so.
+const arrive = () => {
+  const { tab, ...wanted } = read(location.href);
+  if (tab !== "analysis") return;
+  if (!shown || Object.keys(wanted).length) {
+    if (JSON.stringify(wanted) !== JSON.stringify(shown)) ask(wanted);
+  } else history.replaceState(history.state, "", written(shown));
+};
+new IntersectionObserver((entries) => {
+  if (entries.some((entry) => entry.isIntersecting)) arrive();
+}).observe(element);
+addEventListener("popstate", () => {
+  const { tab, ...wanted } = read(location.href);
+  if (element.isConnected && tab === "analysis" && JSON.stringify(wanted) !== JSON.stringify(shown))
+    ask(wanted);
+});
