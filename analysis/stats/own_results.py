@@ -43,12 +43,14 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 class _Layout(NamedTuple):
-    """How the file is written: separator, decimal mark, names of the columns, number of lines."""
+    """How the file is written: separator, decimal mark, names of the columns, number of lines, and
+    whether its names need no :func:`clean`."""
 
     separator: str
     decimal: str
     names: tuple[str, ...]
     lines: int
+    plain: bool
 
 
 class _Columns(NamedTuple):
@@ -168,7 +170,7 @@ def clean(name: str) -> str:
 def _layout(path: Path) -> _Layout:
     if path.stat().st_size > LARGEST:
         raise ResultsError(f"The file has more than {LARGEST // 2**20} MB; give a part of it.")
-    ends = {b"\n": 0, b"\r": 0}
+    ends, plain = {b"\n": 0, b"\r": 0}, True
     with path.open("rb") as file:
         head = file.read(LONGEST_HEAD)
         for start, kind in KINDS.items():
@@ -183,6 +185,7 @@ def _layout(path: Path) -> _Layout:
             if b"\0" in chunk:
                 raise ResultsError(f"The file is not a table in text. {SAVE}")
             ends = {end: n + chunk.count(end) for end, n in ends.items()}
+            plain = plain and chunk.isascii() and not any(sign in chunk for sign in (b'"', b"<"))
             chunk = file.read(2**24)
     try:
         lines = head.decode("utf-8-sig", "strict" if len(head) < LONGEST_HEAD else "ignore")
@@ -196,7 +199,7 @@ def _layout(path: Path) -> _Layout:
     fields = _fields(rest.lstrip("\n").partition("\n")[0], separator)
     comma = separator != "," and any(re.fullmatch(r"\d+,\d+", field) for field in fields)
     names = tuple(clean(name) for name in found[separator])
-    return _Layout(separator, "," if comma else ".", names, max(ends.values()))
+    return _Layout(separator, "," if comma else ".", names, max(ends.values()), plain)
 
 
 def _fields(line: str, separator: str) -> list[str]:
@@ -225,7 +228,9 @@ def _columns(layout: _Layout) -> _Columns:
             raise ResultsError(f"The file has the column {_quoted(names[at])} twice; remove one.")
     labels = tuple(name.removeprefix("p_") for name in probable)
     if probable and len(labels) < 2:
-        raise ResultsError(f"The file has one p_ column, {_quoted('p_' + labels[0])}; two at least")
+        raise ResultsError(
+            f"The file has one p_ column, {_quoted('p_' + labels[0])}; give one for each label."
+        )
     if "" in labels:
         raise ResultsError("The file has a column p_ without a label; name it p_<label>.")
     _require_few(labels, layout.lines)
@@ -265,7 +270,7 @@ def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
         "skipinitialspace": True,
     }
     kinds = {places[name]: np.float64 for name in columns.numbers}
-    words = {at: object for at in columns.words.values()}
+    words = dict.fromkeys(columns.words.values(), str)
     try:
         try:
             table = pd.read_csv(path, dtype=words | kinds, **options)
@@ -288,11 +293,12 @@ def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
         raise ResultsError(f"The file has no rows below its column names. {FORMS}")
     for name in columns.words:
         _refuse(table[name].isna() | (table[name] == ""), f"no {name}")
-        codes, texts = pd.factorize(table[name])
-        if max(map(len, texts)) > LONGEST_NAME:
-            long = np.array([len(text) > LONGEST_NAME for text in texts])[codes]
-            _refuse(long, f"a {name} of more than {LONGEST_NAME} characters")
-        table[name] = pd.Series(np.array([clean(text) for text in texts], dtype=object)[codes])
+        _refuse(
+            table[name].str.len() > LONGEST_NAME,
+            f"a {name} of more than {LONGEST_NAME} characters",
+        )
+        if not layout.plain:
+            table[name] = table[name].map(clean)
     return table
 
 
@@ -337,14 +343,14 @@ def _predictions(
         only = _quoted(table["label"].iloc[0])
         raise ResultsError(f"Every row has the label {only}; two labels at least are needed.")
     facts = {name: _whole(table, name) for name in WHOLE}
-    clip = table["clip"] if "clip" in table else None
-    recording = table["recording"] if "recording" in table else clip
+    clip = table.get("clip")
+    recording = table.get("recording", clip)
     if recording is None:
-        recording = pd.Series([f"row {row + 2}" for row in range(len(table))], dtype=object)
-    group = table["group"] if "group" in table else recording
+        clip = recording = "row " + pd.Series(np.arange(2, len(table) + 2)).astype(str)
+    group = table.get("group", recording)
     if clip is None:
         number = recording.groupby([facts["seed"], recording], sort=False).cumcount()
-        clip = recording if not number.any() else recording + "#" + number.astype(str)
+        clip = recording + "#" + number.astype(str)
     words = {"clip": clip, "recording": recording, "group": group, "label": table["label"]}
     facts_table = pd.DataFrame({**words, **facts})
     twice = facts_table.duplicated(["seed", "clip"])
