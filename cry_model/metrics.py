@@ -12,18 +12,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from scipy import sparse
 
 from cry_model.records import Estimate, Evaluation
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
+Names: TypeAlias = "Sequence[str] | Labels | pd.Series"
 Metric = Callable[[Labels, Array, Array], float]
 Values = Callable[[Array], Array]
 """Weights (draws, groups) -> the metric of each draw, (draws,); NaN where it is undefined."""
+MOST_GROUPS = 500
+"""How many are resampled; more are put together at random, which leaves the variance as it is."""
+BLOCK = 32  # scores
 BINS = 10
 """Into how many bins of equal width confidences are put."""
 
@@ -33,12 +39,13 @@ class Sums(NamedTuple):
 
     Attributes:
         combine: two sums, (draws, columns) each -> the metric of each draw, (draws,).
-        parts, totals: what each row, or each group, adds to them, (n, columns) each.
+        parts, totals: what each row, or each group, adds to them, (n, columns) each; sparse where
+            a row has one class.
     """
 
     combine: Callable[[Array, Array], Array]
-    parts: Array
-    totals: Array
+    parts: Array | sparse.csr_array
+    totals: Array | sparse.csr_array
 
     def of(self, weights: Array) -> Array:
         """Return the metric under each weighting of the rows, (draws, n) -> (draws,)."""
@@ -50,17 +57,22 @@ class Sums(NamedTuple):
         return Sums(self.combine, *both)
 
 
-def by_group(columns: Array, member: NDArray[np.int64], groups: int) -> Array:
+def by_group(columns: Array | sparse.csr_array, member: NDArray[np.int64], groups: int) -> Array:
     """Sum the rows of each group, (n, columns) -> (groups, columns)."""
-    sums = np.zeros((groups, columns.shape[1]))
-    np.add.at(sums, member, columns)
-    return sums
+    sums = _ones(member, groups).T.tocsr() @ columns
+    return sums.toarray() if sparse.issparse(sums) else sums
 
 
-def one_hot(labels: Labels, probabilities: Array) -> tuple[Array, Array]:
+def _ones(places: NDArray[np.int64], columns: int) -> sparse.csr_array:
+    """Return rows that are 1 at one place each, (n, columns)."""
+    rows = np.arange(len(places) + 1)
+    return sparse.csr_array((np.ones(len(places)), places, rows), (len(places), columns))
+
+
+def one_hot(labels: Labels, probabilities: Array) -> tuple[sparse.csr_array, sparse.csr_array]:
     """Return labels and answers, (n, classes) each."""
-    every = np.eye(probabilities.shape[1])
-    return every[labels], every[probabilities.argmax(1)]
+    classes = probabilities.shape[1]
+    return _ones(labels, classes), _ones(probabilities.argmax(1), classes)
 
 
 def recall_sums(labels: Labels, probabilities: Array) -> Sums:
@@ -193,23 +205,57 @@ def pairs_of(
     labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
 ) -> tuple[tuple[Wins, ...], Array]:
     """Count the pairs of each class, and its rows in each group, (groups, classes)."""
+    counts = by_group(_ones(labels, probabilities.shape[1]), member, groups)
+    sizes = np.bincount(member, minlength=groups)
     order = np.argsort(member, kind="stable")
     labels, probabilities, member = labels[order], probabilities[order], member[order]
-    counts = by_group(np.eye(probabilities.shape[1])[labels], member, groups)
     found = []
     for c, scores in enumerate(probabilities.T):
         own = labels == c
-        rows, starts = np.unique(member[own], return_index=True)
-        columns, other_starts = np.unique(member[~own], return_index=True)
-        wins = np.zeros((len(rows), len(columns)))
-        if wins.size:
-            ours, theirs = scores[own][:, None], scores[~own]
-            # Twice as many as there are, in bytes: there may be millions of pairs.
-            twice = (ours > theirs).view(np.int8) + (ours >= theirs).view(np.int8)
-            wins = np.add.reduceat(twice, other_starts, 1, dtype=np.int32)
-            wins = np.add.reduceat(wins, starts, 0) / 2
-        found.append(Wins(rows, columns, wins.astype(np.float32)))
+        rows, ours = np.unique(member[own], return_inverse=True)
+        columns = np.flatnonzero(sizes > counts[:, c])
+        theirs = np.searchsorted(columns, member[~own])
+        shape = len(rows), len(columns)
+        wins = _wins(scores[own], ours, scores[~own], theirs, shape).astype(np.float32)
+        found.append(Wins(rows, columns, wins))
     return tuple(found), counts
+
+
+def _wins(
+    scores: Array,
+    rows: NDArray[np.int64],
+    others: Array,
+    columns: NDArray[np.int64],
+    shape: tuple[int, int],
+) -> Array:
+    """Count the pairs in which a score is above one of the others, ties counting half.
+
+    The others are ranked and cut into blocks: what a score is above is whole blocks, and a part of
+    one, so that not every pair is looked at.
+
+    Args:
+        scores: (n,) of a class.
+        rows: (n,) the row of each.
+        others: (m,) scores of all other classes.
+        columns: (m,) the column of each.
+        shape: of the table that is returned.
+    """
+    order = np.argsort(others)
+    ranked, columns = others[order], columns[order]
+    blocks = len(ranked) // BLOCK + 1
+    cells = (1 + np.arange(len(ranked)) // BLOCK) * shape[1] + columns
+    before = np.bincount(cells, minlength=(blocks + 1) * shape[1]).reshape(blocks + 1, shape[1])
+    before.cumsum(0, out=before)
+    twice = np.zeros(shape, dtype=np.int64)
+    for side in ("left", "right"):
+        below = ranked.searchsorted(scores, side)
+        whole, rest = np.divmod(below, BLOCK)
+        held = sparse.csr_array((np.ones_like(rows), (rows, whole)), (shape[0], blocks + 1))
+        twice += held @ before
+        places = np.repeat(below - rest.cumsum(), rest) + np.arange(rest.sum())
+        cells = np.repeat(rows, rest) * shape[1] + columns[places]
+        twice += np.bincount(cells, minlength=twice.size).reshape(shape)
+    return twice / 2
 
 
 def pairs_won(pairs: Sequence[Wins], counts: Array, weights: Array) -> tuple[Array, Array]:
@@ -220,7 +266,7 @@ def pairs_won(pairs: Sequence[Wins], counts: Array, weights: Array) -> tuple[Arr
     # Few groups have a given class, so that this is one product of all groups, not one for each.
     often = weights.astype(np.float32)
     won = [
-        ((often[:, columns] @ wins.T) * often[:, rows]).sum(1, dtype=np.float64)
+        np.einsum("ij,ij->i", often[:, columns] @ wins.T, often[:, rows], dtype=np.float64)
         for rows, columns, wins in pairs
     ]
     own = weights @ counts
@@ -241,27 +287,41 @@ def weighted(
 
 
 def resampled(
-    groups: Sequence[str], repetitions: int = 1000, seed: int = 0
+    groups: Names, repetitions: int = 1000, seed: int = 0
 ) -> tuple[NDArray[np.int64], Array]:
     """Draw groups with replacement, as many as there are.
+
+    More than :data:`MOST_GROUPS` are first dealt at random into that many.
 
     Returns:
         The number of each row's group, (n,), and how often each repetition drew each group,
         (repetitions, groups).
     """
-    _, member = np.unique(np.asarray(groups), return_inverse=True)
-    count = member.max() + 1
-    draws = np.random.default_rng(seed).integers(count, size=(repetitions, count))
+    rng, member = np.random.default_rng(seed), numbered(groups)
+    count = int(member.max()) + 1
+    if count > MOST_GROUPS:
+        member = (rng.permutation(count) % MOST_GROUPS)[member]
+        count = MOST_GROUPS
+    draws = rng.integers(count, size=(repetitions, count))
     cells = draws + count * np.arange(repetitions)[:, None]  # of the table, row after row
     drawn = np.bincount(cells.ravel(), minlength=repetitions * count)
     return member, drawn.reshape(repetitions, count).astype(np.float64)
+
+
+def numbered(names: Names) -> Labels:
+    """(n,) The place of each name among the sorted ones."""
+    if isinstance(names, np.ndarray) and names.dtype.kind in "iu":
+        return np.unique(names, return_inverse=True)[1]
+    # NumPy would take as many bytes for each text as the longest needs.
+    texts = names if isinstance(names, pd.Series) else np.asarray(names, dtype=object)
+    return pd.factorize(texts, sort=True)[0].astype(np.int64)
 
 
 def bootstrap(
     metric: str,
     labels: Labels,
     probabilities: Array,
-    groups: Sequence[str],
+    groups: Names,
     repetitions: int = 1000,
     seed: int = 0,
 ) -> Estimate:
@@ -313,8 +373,8 @@ def intervals(values: Array, draws: Array) -> tuple[Estimate, ...]:
 def evaluate(
     labels: Labels,
     probabilities: Array,
-    groups: Sequence[str],
-    recordings: Sequence[str],
+    groups: Names,
+    recordings: Names,
     names: Sequence[str],
     **facts: object,
 ) -> Evaluation:
@@ -328,17 +388,17 @@ def evaluate(
         names: class labels, in the order of the columns.
         **facts: ``dataset``, ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
     """
-    rows = np.bincount(labels, minlength=len(names))
-    _, first = np.unique(np.asarray(recordings), return_index=True)
+    member, rows = numbered(groups), np.bincount(labels, minlength=len(names))
+    _, first = np.unique(numbered(recordings), return_index=True)
     support = np.bincount(labels[first], minlength=len(names))
     per_class = recalls(labels, probabilities, np.ones(len(labels)))
     return Evaluation(
         recordings=len(first),
-        groups=len(set(groups)),
+        groups=int(member.max()) + 1,
         chance=1 / int((support > 0).sum()),
         majority_label=names[int(rows.argmax())],
         majority_accuracy=float(rows.max() / len(labels)),
-        metrics={name: bootstrap(name, labels, probabilities, groups) for name in METRICS},
+        metrics={name: bootstrap(name, labels, probabilities, member) for name in METRICS},
         recall={n: float(r) for n, r in zip(names, per_class, strict=True) if not np.isnan(r)},
         support={n: int(s) for n, s in zip(names, support, strict=True) if s},
         **facts,

@@ -256,8 +256,8 @@ def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evalua
     return evaluate(
         label_numbers(table, labels),
         probabilities_of(table, labels),
-        table["group"].tolist(),
-        table["recording"].tolist(),
+        table["group"],
+        table["recording"],
         labels,
         seeds=tuple(int(s) for s in sorted(table["seed"].unique())),
         **facts,

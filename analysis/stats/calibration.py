@@ -18,6 +18,7 @@ from cry_model.metrics import (
     by_group,
     interval,
     intervals,
+    numbered,
     resampled,
     shares,
 )
@@ -85,7 +86,7 @@ def scaled(run: MeasuredRun) -> Array | None:
     of_fold = folds.reset_index().groupby(["seed", "min"]).indices.values()
     probabilities = probabilities_of(run.recordings, run.labels)
     targets = np.eye(len(run.labels))[label_numbers(run.recordings, run.labels)]
-    _, member = np.unique(run.recordings["group"], return_inverse=True)
+    member = numbered(run.recordings["group"])
     temperatures = crossed_temperatures(probabilities, targets, member, of_fold)
     return apply_temperature(probabilities, temperatures[:, None])
 
@@ -124,11 +125,11 @@ def coverage(
         table: a row per seed and recording.
         labels: all that can be answered.
         probabilities: of the rows, (n, classes).
-        draws: how often groups are resampled.
+        draws: how often groups are resampled; of more than 20,000 rows less often, down to 100.
     """
-    truth = label_numbers(table, labels)
+    truth, draws = label_numbers(table, labels), min(draws, max(100, 20_000_000 // len(table)))
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
-    member, drawn = resampled(table["group"].tolist(), draws)
+    member, drawn = resampled(table["group"], draws)
     alike, usual = np.ones((1, drawn.shape[1])), int(np.bincount(truth).argmax())
     values = accuracy_of_surest(confidence, right, member, np.concatenate([alike, drawn]))
     value, redrawn = values[0], values[1:]

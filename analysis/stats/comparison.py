@@ -98,7 +98,7 @@ class PairedRuns:
     def resamples(self) -> tuple[NDArray[np.int64], Array, Array]:
         """Number of each row's group, (n,); how often each draw has a group, and whether it swaps
         the answers to it, 0 or 1, (draws, groups) each."""
-        member, drawn = resampled(self.table["group"].tolist(), self.draws, SEED)
+        member, drawn = resampled(self.table["group"], self.draws, SEED)
         coins = np.random.default_rng(SEED).integers(2, size=drawn.shape).astype(np.float64)
         return member, drawn, coins
 

@@ -25,6 +25,7 @@ from cry_model.metrics import (
 )
 from cry_model.results import label_numbers, probabilities_of
 
+MOST_LEVELS = 5000
 UNSEEN = 1 / 400  # of an axis: what is left out lies this near to what is drawn
 
 
@@ -113,6 +114,20 @@ def average_precision(
     return np.divide(hits, steps.sum(0), out=np.full(len(hits), np.nan), where=steps.any(0))
 
 
+def _precisions(
+    positive: NDArray[np.bool_], scores: Array, member: NDArray[np.int64], drawn: Array
+) -> Array:
+    """Return the average precision, and after it that of each draw, (1 + draws,).
+
+    The draws of a class with more than :data:`MOST_LEVELS` rows take that many levels of its score.
+    """
+    alone = average_precision(positive, scores, np.zeros_like(member), np.ones((1, 1)))
+    if positive.sum() > MOST_LEVELS:
+        cuts = np.quantile(scores[positive], np.linspace(0, 1, MOST_LEVELS))
+        scores = np.searchsorted(cuts, scores).astype(np.float64)
+    return np.append(alone, average_precision(positive, scores, member, drawn))
+
+
 def _reached(
     at: NDArray[np.int64], levels: int, member: NDArray[np.int64], groups: int
 ) -> NDArray[np.float32]:
@@ -148,7 +163,7 @@ def class_scores(table: pd.DataFrame, labels: Sequence[str], draws: int = 1000) 
         occur, the precision of one never answered.
     """
     truth, p = label_numbers(table, labels), probabilities_of(table, labels)
-    member, drawn = resampled(table["group"].tolist(), draws)
+    member, drawn = resampled(table["group"], draws)
     groups = drawn.shape[1]
     weights = np.concatenate([np.ones((1, groups)), drawn])  # as they are, then the draws
     own, guess = one_hot(truth, p)
@@ -159,7 +174,7 @@ def class_scores(table: pd.DataFrame, labels: Sequence[str], draws: int = 1000) 
     values = [
         *(shares(weights @ s.parts, weights @ s.totals) for s in counted),
         shares(*pairs_won(pairs, counts, weights)),
-        np.stack([average_precision(truth == c, s, member, weights) for c, s in ranked], axis=1),
+        np.stack([_precisions(truth == c, s, member, drawn) for c, s in ranked], axis=1),
     ]
     estimates = [intervals(measure[0], measure[1:]) for measure in values]
     support = table.drop_duplicates("recording")["label"].value_counts()

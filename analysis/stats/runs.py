@@ -29,7 +29,14 @@ from cry_model.results import read_record as read_json
 RESULTS = Path(__file__).parents[2] / "assets" / "results"
 PROTOCOLS = ("clip", "recording", "baby")
 """From what is shared between training and test to what is not."""
-SPLITS = {"clip": "random segments", "recording": "new recordings", "baby": "unseen babies"}
+OWN = "own"
+"""The protocol of a table that somebody else made, who alone knows how it was split."""
+SPLITS = {
+    "clip": "random segments",
+    "recording": "new recordings",
+    "baby": "unseen babies",
+    OWN: "their own split",
+}
 """Protocol -> its name for a reader."""
 LEAST = 5e-7
 """The least probability that a loss is taken of: half of the last digit that predictions.csv
@@ -56,7 +63,7 @@ class MeasuredRun:
         labels: in the order of the columns ``p_<label>``.
         seeds: those that have all of their folds.
         folds: how many.
-        parameters: of the system.
+        parameters: of the system; NaN, as the next two, where nobody said.
         multiply_adds: for five seconds.
         wall_seconds: of fitting and testing all folds of all seeds.
         settings: of the system, where they are not the registry's.
@@ -65,6 +72,8 @@ class MeasuredRun:
             several machines were joined.
         evaluation: the metrics per recording, with their intervals over groups.
         calibration: what was measured of temperature and sets of labels; None if nothing was.
+        scored: whether it has probabilities; if not, the predicted label has 1 and all others 0.
+        table: its predictions, where they are not those of the folder.
     """
 
     folder: Path
@@ -74,14 +83,16 @@ class MeasuredRun:
     labels: tuple[str, ...]
     seeds: tuple[int, ...]
     folds: int
-    parameters: int
-    multiply_adds: int
+    parameters: float
+    multiply_adds: float
     wall_seconds: float
     settings: Mapping[str, Any] = field(repr=False)
     preset: Mapping[str, Any] = field(repr=False)
     environments: tuple[Mapping[str, Any], ...] = field(repr=False)
     evaluation: Evaluation = field(repr=False)
     calibration: Calibration | None = field(default=None, repr=False)
+    scored: bool = True
+    table: pd.DataFrame | None = field(default=None, repr=False)
 
     def fitted_with(self, name: str) -> str:
         """Return what the environments call ``name``, each once; empty if nothing is known."""
@@ -100,6 +111,8 @@ class MeasuredRun:
         Raises:
             ResultsError: if the file is missing, malformed, or lacks folds or recordings.
         """
+        if self.table is not None:
+            return self.table
         path = self.folder / PREDICTIONS
         try:
             table = read_predictions(path, self.labels)
@@ -309,7 +322,7 @@ def join_runs(ours: FoundRuns, theirs: FoundRuns) -> FoundRuns:
 
 
 def _order(run: MeasuredRun) -> tuple[tuple[int, str], int, str]:
-    return dataset_order(run.dataset), PROTOCOLS.index(run.protocol), run.system
+    return dataset_order(run.dataset), list(SPLITS).index(run.protocol), run.system
 
 
 def _reported(record: Mapping[str, Any]) -> bool:

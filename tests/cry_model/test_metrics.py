@@ -102,3 +102,32 @@ def test_a_difference_draws_the_same_groups_for_both():
         old, new = (np.mean([one[own].mean() for own in of_labels]) for one in right)
         gains.append(new - old)
     assert (found.low, found.high) == pytest.approx(tuple(np.percentile(gains, [2.5, 97.5])))
+
+
+@pytest.mark.parametrize("digits", [9, 2, 0])
+def test_pairs_are_those_of_a_look_at_every_pair(digits):
+    rng = np.random.default_rng(5)
+    labels, member = rng.integers(4, size=400), rng.integers(30, size=400)
+    p = rng.dirichlet(np.ones(4), 400).round(digits)
+    found, counts = metrics.pairs_of(labels, p, member, 30)
+    for c, (rows, columns, wins) in enumerate(found):
+        expected, own = np.zeros((30, 30)), labels == c
+        ahead = np.sign(p[own, c][:, None] - p[~own, c]) / 2 + 0.5
+        np.add.at(expected, (member[own][:, None], member[~own]), ahead)
+        np.testing.assert_array_equal(wins, expected[np.ix_(rows, columns)])
+        assert wins.sum() == expected.sum()
+        np.testing.assert_array_equal(counts[:, c], np.bincount(member[own], minlength=30))
+
+
+@pytest.mark.parametrize("name", metrics.METRICS)
+def test_many_groups_have_the_interval_of_all_of_them(name, monkeypatch):
+    """Put together at random, against each for itself."""
+    rng = np.random.default_rng(6)
+    labels = rng.choice(3, 4000, p=[0.7, 0.2, 0.1])
+    logits = rng.normal(size=(4000, 3)) + 1.2 * np.eye(3)[labels]
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    few = metrics.bootstrap(name, labels, p, np.arange(4000))
+    monkeypatch.setattr(metrics, "MOST_GROUPS", 4000)
+    every = metrics.bootstrap(name, labels, p, np.arange(4000))
+    assert few.value == every.value
+    assert few.high - few.low == pytest.approx(every.high - every.low, rel=0.15)

@@ -1,0 +1,320 @@
+"""Tables that others made: each form ends in a run that every panel can draw, or in a sentence."""
+
+import os
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics as sk
+
+from analysis.panels import PANELS
+from analysis.panels.base import table_html
+from analysis.stats.own_results import place, read_own_results
+from analysis.stats.runs import NO_RUNS, OWN, RESULTS, ResultsError, find_runs
+from cry_model.metrics import METRICS
+from tests.conftest import ROOT
+
+OURS = find_runs(RESULTS)
+LABELS = ("fan", "gear box", "=cmd()")
+DATA = Path(os.environ.get("CRY_DATA", ROOT.parent / "shared" / "data"))
+CASES = DATA.parent / "cases" / "predictions"
+
+
+def predictions(rows=120, labels=LABELS, seed=0, **columns):
+    """A table of the first form: right more often than not."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(len(labels), size=rows)
+    p = rng.dirichlet(np.ones(len(labels)), rows) + np.eye(len(labels))[truth]
+    words = {"clip": [f"c{i}" for i in range(rows)], "label": np.array(labels)[truth]}
+    shares = pd.DataFrame(p / 2, columns=[f"p_{label}" for label in labels])
+    return pd.concat([pd.DataFrame(words), shares], axis=1).assign(**columns)
+
+
+def answers(table):
+    """The second form of the same: labels and predicted labels alone."""
+    columns = [name for name in table if name.startswith("p_")]
+    predicted = table[columns].idxmax(axis=1).str.removeprefix("p_")
+    return pd.DataFrame({"y_pred": predicted, "y_true": table["label"]})
+
+
+def of_our_recordings(**columns):
+    """A committed run under other names of folds, of which nothing is said but its recordings."""
+    table = OURS.of("donateacry", "baby")["resnet18"].predictions
+    table = table[table["seed"] == 0].drop(columns=["fold", "group", "seed"])
+    return table.sample(frac=1, random_state=0).assign(**columns)
+
+
+def read(folder, table, name="mine", **options):
+    path = folder / "table.csv"
+    if isinstance(table, pd.DataFrame):
+        table.to_csv(path, index=False, **options)
+    else:
+        path.write_bytes(table if isinstance(table, bytes) else table.encode())
+    return read_own_results(path, name)
+
+
+GROUPED = {"group": np.arange(120) // 8, "fold": np.arange(120) // 40, "seed": 7}
+FORMS = {
+    "clips": predictions(),
+    "grouped": predictions(recording=np.arange(120), **GROUPED, other="ignored"),
+    "answers": answers(predictions()),
+    "ours": of_our_recordings(),
+    "ours, answers": answers(of_our_recordings()).assign(recording=of_our_recordings()["clip"]),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("beside", [NO_RUNS, OURS], ids=["alone", "beside ours"])
+@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
+def test_every_panel_draws_it(panel, beside, form, tmp_path):
+    run = read(tmp_path, FORMS[form])
+    found = place(run, beside)
+    (mine,) = (own for own in found.runs if own.system == "mine")
+    cell = (mine.dataset, mine.protocol)
+    joined = form == "ours" and beside is OURS
+    assert cell == (("donateacry", "baby") if joined else ("mine", OWN))
+    assert mine.scored == ("answers" not in form)
+    assert set(found.of(*cell)) == {"mine", *(beside.of(*cell))}
+    for own in (own for own in panel.cells(found) if own == cell):
+        first = {s.name: "mine" for s in panel.selectors if s.name in ("system", "run_a")}
+        for exhibit in panel.exhibits(found, own, panel.settle(found, own, first)):
+            assert exhibit.note
+            if exhibit.table is not None:
+                assert table_html(exhibit.table, exhibit.title)
+    needs_several = panel.name in ("ablation", "leakage", "compare") and not joined
+    assert needs_several == (cell not in panel.cells(found))
+
+
+@pytest.mark.parametrize("form", ["clips", "grouped", "answers"])
+def test_metrics_are_those_of_scikit_learn(form, tmp_path):
+    run, table = read(tmp_path, FORMS[form]), FORMS[form]
+    truth = table["label" if run.scored else "y_true"].to_numpy(dtype=object)
+    columns = [f"p_{label}" for label in run.labels]
+    p = (
+        table[columns].to_numpy()
+        if run.scored
+        else np.stack([(table["y_pred"] == label) * 1.0 for label in run.labels], 1)
+    )
+    guess = np.array(run.labels, dtype=object)[p.argmax(1)]
+    sure, right = p.max(1), guess == truth
+    bins = pd.Series(right - sure).groupby(np.minimum(np.floor(sure * 10), 9)).sum()
+    areas = [sk.roc_auc_score(truth == label, p[:, i]) for i, label in enumerate(run.labels)]
+    expected = {
+        "accuracy": sk.accuracy_score(truth, guess),
+        "balanced_accuracy": sk.balanced_accuracy_score(truth, guess),
+        "macro_f1": sk.f1_score(truth, guess, average="macro"),
+        "macro_auc": np.mean(areas),
+        "expected_calibration_error": bins.abs().sum() / len(p),
+    }
+    for name in METRICS:
+        found = run.evaluation.metrics[name]
+        assert found.value == pytest.approx(expected[name]), name
+        assert found.low <= found.high
+    assert run.evaluation.groups == (15 if form == "grouped" else 120)
+
+
+PLAIN = predictions(20, ("a", "b"))
+CSV = PLAIN.to_csv(index=False)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        CSV.encode("utf-8-sig"),
+        CSV.replace(",", ";").encode(),
+        CSV.replace(",", ";").replace("0.", "0,").encode(),
+        CSV.replace(",", "\t").replace("\n", "\r\n").encode(),
+        PLAIN.to_csv(index=False, quoting=1).encode(),
+        PLAIN[["p_b", "label", "p_a", "clip"]].to_csv(index=False).encode(),
+        PLAIN.round(2).assign(**{"p_a": 1 - PLAIN["p_b"].round(2)}).to_csv(index=False).encode(),
+    ],
+    ids=["bom", "semicolons", "decimal commas", "tabs", "quoted", "columns", "two digits"],
+)
+def test_it_may_be_written_in_several_ways(content, tmp_path):
+    run, plain = read(tmp_path, content), read(tmp_path, PLAIN)
+    values = run.predictions[["p_a", "p_b"]].to_numpy()
+    np.testing.assert_allclose(values, plain.predictions[["p_a", "p_b"]], atol=0.006)
+    assert run.predictions["clip"].tolist() == PLAIN["clip"].tolist()
+
+
+NFC, NFD = (unicodedata.normalize(form, "née") for form in ("NFC", "NFD"))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("0", "1", "10"),
+        ("2024-01-01", "2024-01-02"),
+        ("A", "a"),
+        ("label", "clip", "p_"),
+        (NFC, "b"),
+    ],
+)
+def test_a_label_may_be_any_text(labels, tmp_path):
+    table = predictions(60, labels)
+    for form in (table, answers(table)):
+        form = form.replace({NFC: NFD})  # as another system writes it
+        assert sorted(read(tmp_path, form).labels) == sorted(labels)
+
+
+def test_markup_reaches_the_page_as_text(tmp_path):
+    bad = "<img src=x onerror=alert(1)>"
+    table = predictions(60, (bad, "b", "c")).assign(recording=[f"{bad}{i}" for i in range(60)])
+    found = place(read(tmp_path, table, bad), NO_RUNS)
+    for panel in PANELS:
+        for cell in panel.cells(found):
+            for exhibit in panel.exhibits(found, cell):
+                figure = exhibit.figure.to_json() if exhibit.figure is not None else ""
+                shown = exhibit.table if exhibit.table is not None else exhibit.data
+                html = table_html(shown, exhibit.title)
+                assert "<img" not in "".join(
+                    (figure, html, exhibit.note, exhibit.title, exhibit.name)
+                )
+
+
+def edited(row, column, value):
+    table = PLAIN.astype(object)
+    table.loc[row, column] = value
+    return table
+
+
+TWO = "clip,label,p_a,p_b\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (b"", "empty"),
+        (b"\xef\xbb\xbf\n\n", "empty|no rows"),
+        (TWO, "no rows"),
+        (b"%PDF-1.7\n1 0 obj", "PDF"),
+        (b"PK\x03\x04abc\n\n", "Excel"),
+        (CSV.encode("utf-16"), "UTF-16"),
+        (CSV.replace("a", "é").encode("latin-1"), "not in UTF-8"),
+        (bytes(range(256)) * 40, "not a table"),
+        ("x" * 10_000_000, "no rows|no column"),
+        (TWO + "x" * 10_000_000 + ",a,1,0\nd,b,0,1\n", "500 characters"),
+        (TWO + 'c,a,"1,0\nd,b,0,1\n', "not a whole table|must be a number"),
+        (PLAIN.drop(columns="label"), "no column of true labels"),
+        (PLAIN.drop(columns=["p_a", "p_b"]), "no column of probabilities"),
+        (PLAIN.drop(columns="p_b"), "one p_ column"),
+        (PLAIN.assign(label="a"), "two labels at least"),
+        ("clip,label,p_a,p_b,p_a\nc,a,1,0,1\n", "twice"),
+        (f"label,p_{NFC},p_{NFD}\n{NFC},1,0\n", "twice"),
+        (edited(3, "label", "c"), "Row 5 has the label “c”"),
+        (edited(3, "label", ""), "Row 5 has no label"),
+        (edited(3, "clip", "c2"), "Row 5 has the clip “c2” for the second time"),
+        (edited(3, "p_b", "many"), "Row 5 has “many” in the column “p_b”"),
+        (edited(3, "p_b", "=cmd()"), "Row 5 has “=cmd\\(\\)”"),
+        (edited(3, "p_b", ""), "Row 5 has nothing"),
+        (edited(3, "p_b", "nan"), "Row 5 has"),
+        (edited(3, "p_b", "inf"), "Row 5 has no finite number"),
+        (edited(3, "p_b", "9" * 400), "Row 5 has"),
+        (edited(3, "p_b", -0.2), "Row 5 has a negative number \\(-0.2\\)"),
+        (edited(3, "p_b", 3.0), "Row 5 has probabilities that add up to"),
+        (PLAIN.assign(p_a=60, p_b=40), "Row 2 has probabilities that add up to 100"),
+        (PLAIN.assign(fold=0.5), "Row 2 has the fold 0.5"),
+        (PLAIN.assign(seed="9" * 30), "Row 2 has the seed 1e\\+30"),
+        (PLAIN.assign(seed="x"), "Row 2 has “x” in the column “seed”"),
+        (predictions(300, ("a", "b"), fold=np.arange(300)), "300 folds"),
+        (PLAIN.assign(recording="r"), "with another label"),
+        (
+            PLAIN.assign(label="a", recording="r", group=np.arange(20)).replace({3: 4}),
+            "two labels at least|with another group",
+        ),
+        ("y_true,y_pred\n0,0.0\n1,1.0\n", "No predicted label"),
+        (
+            pd.DataFrame({"y_true": range(3000), "y_pred": range(3000)}),
+            "3,000 labels; at most 1,000",
+        ),
+        (
+            pd.DataFrame({"y_true": range(1000), "y_pred": 1}).sample(30_000, replace=True),
+            "rows of",
+        ),
+    ],
+)
+def test_what_is_no_such_table_is_one_sentence(table, says, tmp_path):
+    with pytest.raises(ResultsError, match=says) as error:
+        read(tmp_path, table)
+    text = str(error.value)
+    assert len(text) < 300
+    assert "\n" not in text
+    assert text.endswith(".")
+
+
+@pytest.mark.skipif(not CASES.is_dir(), reason="no files that failed in the past")
+@pytest.mark.parametrize("name", ["binary", "cut", "doubled", "empty", "missing"])
+def test_what_failed_in_the_past_is_a_sentence(name):
+    with pytest.raises(ResultsError):
+        read_own_results(CASES / f"{name}.csv", name)
+
+
+@pytest.mark.parametrize(
+    ("columns", "why"),
+    [
+        ({}, ""),
+        ({"seed": 42}, ""),
+        ({"fold": np.arange(457) % 3}, "labels or folds"),
+    ],
+    ids=["no seed", "another seed", "other folds"],
+)
+def test_it_joins_our_runs_on_its_recordings(columns, why, tmp_path):
+    table = of_our_recordings().drop_duplicates("recording").assign(**columns)
+    found = place(read(tmp_path, table), OURS)
+    (mine,) = (run for run in found.runs if run.system == "mine")
+    assert [why in problem for problem in found.problems] == [True] * bool(why)
+    if why:
+        assert mine.protocol == OWN
+        return
+    ours = OURS.of("donateacry", "baby")["resnet18"]
+    assert (mine.dataset, mine.protocol, mine.labels) == ("donateacry", "baby", ours.labels)
+    assert mine.evaluation.groups == ours.evaluation.groups  # its babies, which the file lacks
+    assert mine.folds == ours.folds
+
+
+def test_some_of_our_recordings_do_not_join(tmp_path):
+    table = of_our_recordings()
+    found = place(read(tmp_path, table[table["recording"] < "5"]), OURS)
+    assert "are among" in found.problems[0]
+    assert [run.protocol for run in found.runs if run.system == "mine"] == [OWN]
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "donateacry", "../../etc/passwd", "ä b.csv", "<>", ""]
+)
+def test_its_name_is_not_one_of_ours(name, tmp_path):
+    found = place(read(tmp_path, PLAIN, name), OURS)
+    (mine,) = (run for run in found.runs if run.protocol == OWN)
+    assert mine.dataset not in {run.dataset for run in OURS.runs}
+    assert mine.system not in {run.system for run in OURS.runs}
+    assert mine.system
+    assert set("/<> ").isdisjoint(mine.system)
+
+
+LARGE = """
+import resource, sys, time
+import numpy as np, pandas as pd
+from pathlib import Path
+from analysis.stats.own_results import read_own_results
+start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+run = read_own_results(Path(sys.argv[1]), "large")
+run.recordings
+print(len(run.predictions), len(run.labels), time.process_time() - start,
+      (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+@pytest.mark.parametrize(("rows", "classes"), [(200_000, 5), (2_000, 1000)])
+def test_a_large_table_is_read_soon_and_in_little_memory(rows, classes, tmp_path):
+    table = predictions(rows, [f"c{i}" for i in range(classes)])
+    table.to_csv(tmp_path / "large.csv", index=False, float_format="%.6f")
+    command = [sys.executable, "-c", LARGE, str(tmp_path / "large.csv")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    found = [float(number) for number in done.stdout.split()]
+    assert found[:2] == [rows, classes]
+    assert found[2] < 10
+    assert found[3] < 500
