@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -164,14 +164,20 @@ class Panel:
             ResultsError: if the predictions of a run cannot be read.
             ComparisonError: if two runs cannot be set against each other.
         """
-        return _drawn(self, found, cell, tuple(self.settle(found, cell, choices).items()))
+        settled = self.settle(found, cell, choices)
+        kept, key = _drawn.setdefault(found, {}), (self.name, cell, *settled.items())
+        if key not in kept:
+            kept[key] = self.draw(found, cell, **settled)
+            if len(kept) > MOST_KEPT:
+                kept.pop(next(iter(kept)), None)
+        return kept[key]
 
 
-@lru_cache(maxsize=512)  # some 100 kB each; Plotly needs 0.1 to 0.5 s to draw them
-def _drawn(
-    panel: Panel, found: FoundRuns, cell: CellKey, choices: tuple[tuple[str, Any], ...]
-) -> tuple[Exhibit, ...]:
-    return panel.draw(found, cell, **dict(choices))
+MOST_KEPT = 512  # some 100 kB each; Plotly needs 0.1 to 0.5 s to draw them
+# Goes with the runs: what a visitor has shown us must not outlive the visit.
+_drawn: WeakKeyDictionary[FoundRuns, dict[tuple[Any, ...], tuple[Exhibit, ...]]] = (
+    WeakKeyDictionary()
+)
 
 
 COMPARED = (FULL, "ecapa-tdnn", "resnet18")
@@ -205,6 +211,18 @@ def systems_there(found: FoundRuns, cell: CellKey) -> tuple[Option, ...]:
 
 
 SYSTEM = Selector("system", "Model", systems_there)
+MOST_CLASSES = 30
+"""That a figure shows; a list of sounds may have a thousand."""
+
+
+def shown_classes(run: MeasuredRun) -> tuple[tuple[str, ...], str]:
+    """Return the classes with the most recordings, and a sentence if others are left out."""
+    if len(run.labels) <= MOST_CLASSES:
+        return run.labels, ""
+    support = run.evaluation.support
+    most = sorted(run.labels, key=lambda label: -support.get(label, 0))[:MOST_CLASSES]
+    told = f"Of {len(run.labels)} classes the {MOST_CLASSES} with the most recordings are shown. "
+    return tuple(label for label in run.labels if label in most), told
 
 
 def metric_selector(first: str = "balanced_accuracy") -> Selector:

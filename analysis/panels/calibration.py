@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 
 from analysis.figures.curves import AFTER, BEFORE, coverage_figure, reliability_figure
 from analysis.panels.base import (
-    SYSTEM,
     CellKey,
     Exhibit,
+    Option,
     Panel,
+    Selector,
     cells_with,
     scored_on,
     system_title,
+    systems_there,
 )
 from analysis.stats.calibration import (
     ALL,
@@ -105,9 +107,18 @@ SETS = (
 )
 
 
-@lru_cache(maxsize=64)  # 0.1 s each, and those of all models of a cell are drawn
+# 0.1 s each, and those of all models of a cell are drawn; they go with the run.
+_coverages: WeakKeyDictionary[MeasuredRun, Coverage] = WeakKeyDictionary()
+
+
 def coverage_of(run: MeasuredRun) -> Coverage:
     """Return the coverage of a run, after temperature scaling where folds share no recordings."""
+    if run not in _coverages:
+        _coverages[run] = _coverage_of(run)
+    return _coverages[run]
+
+
+def _coverage_of(run: MeasuredRun) -> Coverage:
     probabilities = scaled(run)
     if probabilities is None:
         probabilities = probabilities_of(run.recordings, run.labels)
@@ -116,7 +127,7 @@ def coverage_of(run: MeasuredRun) -> Coverage:
 
 def calibration_cards(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ...]:
     """Draw the reliability diagram, accuracy against coverage and, if there are any, the sets."""
-    runs = found.of(*cell)
+    runs = {name: run for name, run in found.of(*cell).items() if run.scored}
     run, name = runs[system], f"{cell.dataset}-{cell.protocol}-{system}"
     exhibits = (_reliability(run, name), _coverage(runs, run, name))
     if run.calibration is None:
@@ -201,12 +212,18 @@ def _sets(run: MeasuredRun, calibration: Calibration, name: str) -> Exhibit:
     )
 
 
+def _scored(found: FoundRuns, cell: CellKey) -> list[Option]:
+    """List the models whose probabilities are known."""
+    runs = found.of(*cell)
+    return [option for option in systems_there(found, cell) if runs[str(option.value)].scored]
+
+
 CALIBRATION = Panel(
     name="calibration",
     title="Calibration",
     lead="Whether an answer with 80% confidence is right four times in five, and how accuracy "
     "rises if the least confident answers are withheld.",
     draw=calibration_cards,
-    cells=cells_with,
-    selectors=(SYSTEM,),
+    cells=lambda found: cells_with(found, lambda runs: any(run.scored for run in runs.values())),
+    selectors=(Selector("system", "Model", _scored),),
 )

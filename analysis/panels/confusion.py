@@ -16,12 +16,14 @@ from analysis.panels.base import (
     Panel,
     Selector,
     cells_with,
+    shown_classes,
     system_title,
     systems_there,
 )
 from analysis.stats.paper import read_paper
-from analysis.stats.runs import FoundRuns, MeasuredRun
+from analysis.stats.runs import PROTOCOLS, FoundRuns, MeasuredRun
 from cry_model.records import group_name, words
+from cry_model.registry import list_models
 from cry_model.results import probability_columns
 
 PAPERS, EVERY = "paper", "all"
@@ -52,14 +54,14 @@ def confusion(
 ) -> tuple[Exhibit, ...]:
     """Draw the matrix of each model, then list the recordings of one cell of one of them."""
     runs = list(_drawn(found, cell, models).values())
+    labels, told = shown_classes(runs[0])
     counts = [count_confusions(run.with_errors, "answer", run.labels) for run in runs]
-    labels = runs[0].labels
-    if by_similarity and all(run.labels == labels for run in runs):
+    if by_similarity and not told and all(run.labels == labels for run in runs):
         labels = similar_order(counts)
     exhibits = []
     for run, own in zip(runs, counts, strict=True):
         data = matrix_data(own, labels, unit, zero_diagonal)
-        total = data.groupby("true")["count"].transform("sum")
+        total = data["true"].map(own.sum(axis=1))
         figure = confusion_figure(data.assign(of=total), "drawn", ("count", "of"), UNITS[unit])
         cells = [[{"of": run.system, "true": t, "answer": a} for a in labels] for t in labels]
         exhibits.append(
@@ -68,7 +70,7 @@ def confusion(
                 system_title(run.system),
                 data.assign(system=run.system)[["system", *data]],
                 figure.update_traces(meta={"cell": cells}, selector={"type": "heatmap"}),
-                note=_largest(data, len(run.seeds)),
+                note=_largest(data.assign(of=total), len(run.with_errors), len(run.seeds)),
             )
         )
     listed = cell_list(found.of(*cell)[of], true, answer)
@@ -80,8 +82,8 @@ def confusion(
             f"{words(true)} taken for {words(answer)}: {len(listed)} recordings",
             listed,
             table=listed if len(listed) else None,
-            note=f"{system_title(of)}.\n\n{CAPTION}{paper}",
-            plays=cell.dataset,
+            note=f"{system_title(of)}.\n\n{told}{CAPTION}{paper}",
+            plays=cell.dataset if cell.protocol in PROTOCOLS else "",
         ),
     )
 
@@ -89,7 +91,9 @@ def confusion(
 def _drawn(found: FoundRuns, cell: CellKey, models: str) -> dict[str, MeasuredRun]:
     """Return the models of the paper's figures, or all; all where none of these was measured."""
     runs = found.of(*cell)
+    known = list_models()
     few = {name: runs[name] for name in COMPARED if name in runs}
+    few |= {name: run for name, run in runs.items() if few and name not in known}  # a visitor's
     rest = {name: run for name, run in runs.items() if name not in few}
     return few if few and models == PAPERS else few | rest
 
@@ -113,9 +117,10 @@ def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
     }
     if len(run.seeds) > 1:
         columns["Seed"] = table["seed"]
-    shares = (100 * table[probability_columns(run.labels)]).round(1)
+    labels = shown_classes(run)[0]
+    shares = (100 * table[probability_columns(labels)]).round(1)
     shown = pd.DataFrame(columns)
-    shown[[f"{words(name)} (%)" for name in run.labels]] = shares
+    shown[[f"{words(name)} (%)" for name in labels]] = shares
     return shown.reset_index(drop=True)
 
 
@@ -169,8 +174,8 @@ def matrix_data(
         unit: :data:`SHARES` or :data:`COUNTS`.
         zero_diagonal: whether right answers are drawn as none.
     """
+    shares = row_shares(counts).loc[list(labels), list(labels)]
     counts = counts.loc[list(labels), list(labels)]
-    shares = row_shares(counts)
     drawn = np.array(counts if unit == COUNTS else 100 * shares, dtype=float)
     if zero_diagonal:
         np.fill_diagonal(drawn, 0)
@@ -185,14 +190,13 @@ def matrix_data(
     )
 
 
-def _largest(data: pd.DataFrame, seeds: int) -> str:
+def _largest(data: pd.DataFrame, answers: int, seeds: int) -> str:
     """Name the cell off the diagonal with the largest value; of equal ones that of more answers."""
     wrong = data[data["true"] != data["answer"]]
     top = wrong.sort_values(["drawn", "count"], na_position="first").iloc[-1]
-    of = data.loc[data["true"] == top["true"], "count"].sum()
     return (
-        f"Recordings: {data['count'].sum() // seeds}. Seeds: {seeds}. Largest confusion: "
-        f"{words(top['true'])} classified as {words(top['answer'])}, {top['count']} of {of} "
+        f"Recordings: {answers // seeds}. Seeds: {seeds}. Largest confusion: "
+        f"{words(top['true'])} classified as {words(top['answer'])}, {top['count']} of {top['of']} "
         f"({top['share']:.0%})."
     )
 

@@ -22,7 +22,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel, Selector
 from analysis.stats.comparison import ComparisonError
-from analysis.stats.runs import PROTOCOLS, SPLITS, FoundRuns, ResultsError
+from analysis.stats.runs import SPLITS, FoundRuns, ResultsError
 from cry_model.records import dataset_title
 
 HERE = Path(__file__).parent
@@ -101,7 +101,7 @@ def _cell_fields(cells: Sequence[CellKey], cell: CellKey, by_protocol: bool) -> 
     datasets = [(dataset_title(name), name) for name in dict.fromkeys(c.dataset for c in cells)]
     fields = [Field(CORPUS, "Corpus", _kind(datasets), datasets, cell.dataset)]
     if by_protocol:
-        splits = [(SPLITS[name], name) for name in PROTOCOLS if name in own]
+        splits = [(title, name) for name, title in SPLITS.items() if name in own]
         fields.append(Field(SPLIT, "Tested on", "buttons", splits, cell.protocol))
     return fields
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from analysis.panels.base import (
     Panel,
     cells_with,
     scored_on,
+    shown_classes,
     system_title,
 )
 from analysis.stats.per_class import (
@@ -30,6 +31,8 @@ from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import words
 from cry_model.results import label_numbers, probabilities_of
 
+DRAWS, FEW_DRAWS = 1000, 100
+"""Resamplings for the intervals of few classes, and of many."""
 POINTS = (
     "Recall: the share of a class's recordings that get its label. Precision: the share of "
     "answers with this label that are right. F1: the harmonic mean of both. The grey marks are "
@@ -58,34 +61,38 @@ def per_class(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ..
     """Draw the scores with their table, the ROC curves and the precision-recall curves."""
     run = found.of(*cell)[system]
     name, title = f"{cell.dataset}-{cell.protocol}-{system}", system_title(system)
-    scores = with_chance(class_scores(run.recordings, run.labels), run.evaluation.chance)
-    rocs = curve_data(run, roc_curve, "false_positive_rate", "true_positive_rate")
-    precisions = curve_data(run, precision_recall_curve, "recall", "precision")
+    labels, told = shown_classes(run)
+    draws = DRAWS if labels == run.labels else FEW_DRAWS
+    scores = with_chance(class_scores(run.recordings, run.labels, draws), run.evaluation.chance)
+    points = Exhibit(
+        f"per-class-{name}",
+        f"Recall, precision and F1 of each class: {title}",
+        scores.drop(columns="share"),
+        class_dots(scores[scores["class"].isin(labels)], ANSWERED),
+        score_table(scores),
+        f"{scored_on(run)}\n\n{told}{POINTS}",
+    )
+    if not run.scored:
+        return (points,)
+    rocs = curve_data(run, labels, roc_curve, "false_positive_rate", "true_positive_rate")
+    precisions = curve_data(run, labels, precision_recall_curve, "recall", "precision")
     shares = scores.drop_duplicates("class").set_index("class")["share"]
     precisions["share"] = precisions["class"].map(shares).round(5)
-    data = scores.drop(columns="share")
     return (
-        Exhibit(
-            f"per-class-{name}",
-            f"Recall, precision and F1 of each class: {title}",
-            data,
-            class_dots(data, ANSWERED),
-            score_table(scores),
-            f"{scored_on(run)}\n\n{POINTS}",
-        ),
+        points,
         Exhibit(
             f"roc-{name}",
             f"ROC curves: {title}",
             rocs,
             roc_figure(_named(rocs, scores, "auc"), run.labels),
-            note=f"Macro AUC {run.evaluation.metrics['macro_auc']}, chance 0.500.\n\n{ROC}",
+            note=f"Macro AUC {run.evaluation.metrics['macro_auc']}, chance 0.500.\n\n{told}{ROC}",
         ),
         Exhibit(
             f"precision-recall-{name}",
             f"Precision-recall curves: {title}",
             precisions,
             precision_recall_figure(_named(precisions, scores, "average_precision"), run.labels),
-            note=PRECISION,
+            note=f"{told}{PRECISION}",
         ),
     )
 
@@ -124,13 +131,15 @@ def _texts(scores: pd.DataFrame) -> list[str]:
 
 
 def curve_data(
-    run: MeasuredRun, curve_of: Callable[..., Curve | None], x: str, y: str
+    run: MeasuredRun, classes: Sequence[str], curve_of: Callable[..., Curve | None], x: str, y: str
 ) -> pd.DataFrame:
-    """Return the points of the curve of each class that has one: columns class, ``x`` and ``y``."""
+    """Return the points of the curves of these classes: columns class, ``x`` and ``y``."""
     truth = label_numbers(run.recordings, run.labels)
     probabilities = probabilities_of(run.recordings, run.labels)
     parts = [pd.DataFrame(columns=["class", x, y])]
     for number, label in enumerate(run.labels):
+        if label not in classes:
+            continue
         curve = curve_of(truth == number, probabilities[:, number])
         if curve is not None:
             points = dict(zip((x, y), thinned(curve), strict=True))

@@ -64,7 +64,28 @@ const render = async () => {
 };
 watch("value", render);
 
+// A table of predictions goes to the server once, and into the memory of the visit.
+const take = async (file) => {
+  const { root: site, api_prefix: api } = window.gradio_config;
+  const form = new FormData();
+  form.append("files", file);
+  root.setAttribute("aria-busy", "true");
+  const reply = await fetch(`${site}${api}/upload`, { method: "POST", body: form });
+  const [path] = reply.ok ? await reply.json() : [];
+  const problem = root.querySelector(".drop span");
+  if (!path) return void (problem.textContent = await reply.text());
+  document.getElementById("analysis-view").file = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+  trigger("upload", { index: ++number, value: file.name });
+};
+root.addEventListener("dragover", (event) => event.target.closest(".view") && event.preventDefault());
+root.addEventListener("drop", (event) => {
+  const [file] = event.dataTransfer.files;
+  if (!file || root.dataset.view !== "yours") return;
+  event.preventDefault();
+  take(file);
+});
 root.addEventListener("change", ({ target }) => {
+  if (target.id === "own-file" && target.files.length) take(target.files[0]);
   if (target.closest(".bar"))
     changed(target.name, target.type === "checkbox" ? (target.checked ? "True" : "False") : target.value);
 });
@@ -82,7 +103,8 @@ root.addEventListener("click", async (event) => {
     if (!link.closest(".views")) window.scrollTo(0, 0);
   }
   const button = target.closest("button.download");
-  if (button) saveFigure(button.dataset);
+  if (button?.dataset.remove) trigger("clear", { index: ++number, value: "" });
+  else if (button) saveFigure(button.dataset);
   const row = target.closest("button.hear");
   if (row) {
     const { html } = await server.hear({ ...row.dataset });

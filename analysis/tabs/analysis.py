@@ -18,11 +18,15 @@ from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import RESULTS, FoundRuns, ResultsError
 from analysis.tabs.events import EVENT
 from analysis.tabs.recordings import hear
+from analysis.tabs.your_results import YOUR_RESULTS, add_results, your_results_html
+from analysis.uploads import needing
 
 OVERVIEW = "overview"
 SCRIPTS = FIGURE_SCRIPT, Path(__file__).with_name("analysis.js")
 SKELETON = """<div class="analysis" aria-busy="true"><p>Reading the results ...</p></div>
 <div class="listening" role="status" hidden></div>"""
+FILE_OF_PAGE = '(_, ...others) => [document.getElementById("analysis-view").file, ...others]'
+HOUR = 3600
 MOST_LETTERS = 200  # of a value in an address
 
 
@@ -44,12 +48,38 @@ def build_analysis_tab(
         elem_id="analysis-view",
     )
 
-    def show(event: gr.SelectData) -> dict[str, Any]:
+    theirs = gr.State(time_to_live=HOUR)
+
+    def show(event: gr.SelectData, joined: FoundRuns | None) -> dict[str, Any]:
         """Return the view that an address asks for, and the number of the question."""
-        view = shown(found.readable, panels, results, asked(event.value))
+        view = shown(found.readable, panels, results, asked(event.value), joined)
         return {**view, "number": event.index}
 
-    place.select(show, None, place, trigger_mode="multiple", **EVENT)
+    def add(event: gr.SelectData, file: str, joined: FoundRuns | None) -> tuple[Any, ...]:
+        """Set a visitor's table beside ours, and say so, or say why not."""
+        problem = ""
+        with needing(file):
+            try:
+                joined = add_results(joined or found.readable, file, str(event.value))
+            except ResultsError as error:
+                problem = str(error)
+        return own_view(event, joined, problem), joined
+
+    def remove(event: gr.SelectData) -> tuple[Any, ...]:
+        """Forget all that the visitor has added."""
+        return own_view(event, None), None
+
+    def own_view(
+        event: gr.SelectData, joined: FoundRuns | None, problem: str = ""
+    ) -> dict[str, Any]:
+        choices = {"view": YOUR_RESULTS}
+        view = shown(found.readable, panels, results, choices, joined, problem)
+        return {**view, "number": event.index}
+
+    place.select(show, [theirs], place, trigger_mode="multiple", **EVENT)
+    file = gr.File(visible=False)  # the path is checked by Gradio
+    place.upload(add, [file, theirs], [place, theirs], js=FILE_OF_PAGE, **EVENT)
+    place.clear(remove, None, [place, theirs], **EVENT)
     offer_analysis(found, panels)
 
 
@@ -68,7 +98,12 @@ overview = lru_cache(maxsize=2)(overview_html)  # it takes 0.15 s
 
 
 def shown(
-    found: FoundRuns, panels: Sequence[Panel], results: Path, choices: Mapping[str, str]
+    found: FoundRuns,
+    panels: Sequence[Panel],
+    results: Path,
+    choices: Mapping[str, str],
+    joined: FoundRuns | None = None,
+    problem: str = "",
 ) -> dict[str, str]:
     """Return the name of a view and its HTML, with the ways to the others above it.
 
@@ -77,19 +112,22 @@ def shown(
         panels: the views after the overview.
         results: where the runs were found.
         choices: name in the address -> value.
+        joined: the runs with a visitor's own beside them, of which the panels are drawn then.
+        problem: why the visitor's last file could not be read; else empty.
     """
     by_name = {panel.name: panel for panel in panels}
     name = choices.get("view", "")
     if name in by_name:
-        own = view_html(view_of(by_name[name], found, choices))
+        own = view_html(view_of(by_name[name], joined or found, choices))
+    elif name == YOUR_RESULTS:
+        own = your_results_html(found, joined, panels, problem)
     else:
         name, own = OVERVIEW, overview(found, results) or f"<p>{NOTHING}</p>"
-    template = TEMPLATES.get_template("tabs/analysis.html.j2")
     views = [(OVERVIEW, "Overview"), *((panel.name, panel.title) for panel in panels)]
-    return {
-        "view": name,
-        "html": template.render(views=views, name=name, own=own, problems=found.problems),
-    }
+    views.append((YOUR_RESULTS, "Your results"))
+    template = TEMPLATES.get_template("tabs/analysis.html.j2")
+    html = template.render(views=views, name=name, own=own, problems=found.problems)
+    return {"view": name, "html": html}
 
 
 def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:

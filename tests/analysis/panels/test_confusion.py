@@ -130,7 +130,10 @@ def test_the_largest_confusion_is_that_of_the_unit_that_is_shown():
     labels = ["sea_waves", "rain", "rooster"]
     counts = pd.DataFrame([[8, 2, 0], [15, 300, 5], [0, 0, 40]], index=labels, columns=labels)
     shares, in_counts = (
-        _largest(matrix_data(counts, labels, unit, False), 1) for unit in (SHARES, COUNTS)
+        _largest(
+            matrix_data(counts, labels, unit, False).assign(of=np.repeat([10, 320, 40], 3)), 370, 1
+        )
+        for unit in (SHARES, COUNTS)
     )
     assert "sea waves classified as rain, 2 of 10 (20%)" in shares
     assert "rain classified as sea waves, 15 of 320 (5%)" in in_counts
