@@ -55,11 +55,8 @@ COMMAND_LINE = typer.main.get_command(app)
 
 
 def parse(words: Sequence[str]) -> Options | int:
-    """Return the options of a command line, or the exit code where it only shows help.
-
-    Raises:
-        USAGE_ERROR: if it makes no sense.
-    """
+    """Return the options of a command line, or the exit code where it only shows help; raise
+    USAGE_ERROR if it makes no sense."""
     several = COMMANDS[words[0]][0].several() if words and words[0] in COMMANDS else ()
     words = repeat(words, several)
     return COMMAND_LINE(args=words, prog_name="python -m train", standalone_mode=False)

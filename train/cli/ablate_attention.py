@@ -93,11 +93,8 @@ class Cell:
 
 
 def run(options: AblateAttentionOptions) -> None:
-    """Measure cell by cell; what is wrong with one does not stop the others.
-
-    Raises:
-        DataError: at the end, with a sentence for each that could not be measured.
-    """
+    """Measure cell by cell; what is wrong with one does not stop the others; raise DataError at the
+    end, with a sentence for each that could not be measured."""
     accelerator = make_accelerator(options.device)  # its precision is for fitting
     wrong = []
     for cell in find_cells(options):
@@ -110,11 +107,8 @@ def run(options: AblateAttentionOptions) -> None:
 
 
 def find_cells(options: AblateAttentionOptions) -> list[Cell]:
-    """Return all cells with a saved fold that are asked for, in alphabetical order.
-
-    Raises:
-        DataError: if there is none.
-    """
+    """Return all cells with a saved fold that are asked for, in alphabetical order; raise DataError
+    if there is none."""
     folders = options.out / "folds"
     cells = [Cell(options.out, *path.parts[-3:]) for path in sorted(folders.glob("*/*/*"))]
     asked = [
@@ -155,18 +149,8 @@ def rebuild(
     cache: Path,
     accelerator: Accelerator,
 ) -> Run:
-    """Return the run of a cell, for its recordings and for how they were split.
-
-    Args:
-        cell: which.
-        config: of any of its folds.
-        root: the data root, if there is one.
-        cache: the folder of prepared files.
-        accelerator: where to compute.
-
-    Raises:
-        DataError: if its recordings are not here, or it learnt from a teacher.
-    """
+    """Return the run of a cell, for its recordings and how they were split; ``config`` is of any of
+    its folds. Raise DataError if its recordings are not here, or it learnt from a teacher."""
     record = results.read_run(cell.results_folder)
     if record is None:
         raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")

@@ -87,19 +87,12 @@ class CheckLabelsOptions(CorpusOptions):
 
 @dataclass(frozen=True)
 class Report:
-    """Writes what was found of each model.
+    """Writes what was found of each model."""
 
-    Attributes:
-        options: where to.
-        facts: of the folds, for the record.
-        folds: that answer.
-        sure: the recordings whose originals are known.
-    """
-
-    options: CheckLabelsOptions
-    facts: dict[str, Any]
-    folds: Sequence[Fold]
-    sure: Collection[str]
+    options: CheckLabelsOptions  # where to
+    facts: dict[str, Any]  # of the folds, for the record
+    folds: Sequence[Fold]  # that answer
+    sure: Collection[str]  # the recordings whose originals are known
 
     @property
     def scored(self) -> dict[str, Any]:
@@ -143,11 +136,8 @@ class Report:
 
 
 def run(options: CheckLabelsOptions) -> None:
-    """Check, write both files for each model, and print the numbers.
-
-    Raises:
-        DataError: if the recordings, or the predictions for the calibration, are missing.
-    """
+    """Check, write both files for each model, and print the numbers; raise DataError if the
+    recordings, or the predictions for the calibration, are missing."""
     if options.data_root is None:
         raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
     root = Path(options.data_root)
@@ -187,11 +177,8 @@ def run(options: CheckLabelsOptions) -> None:
 
 
 def check_student(options: CheckLabelsOptions, report: Report) -> None:
-    """Check the student as it is and adapted; save the adapted one if it is better.
-
-    Raises:
-        DataError: if it is to be saved and is not shown to be better.
-    """
+    """Check the student as it is and adapted; save the adapted one if it is better; raise DataError
+    if it is to be saved and is not shown to be better."""
     student, own = without_layer(*load_checkpoint(options.student))
     before = report.write("student", student, own, of_student(student, own))
     front_end = make_front_end(own.front_end)

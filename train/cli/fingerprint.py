@@ -31,11 +31,8 @@ class FingerprintOptions(CorpusOptions):
 
 
 def run(options: FingerprintOptions) -> None:
-    """Take the fingerprints and write them beside the weights.
-
-    Raises:
-        DataError: if a corpus is not there, or the model hears rows of features.
-    """
+    """Take the fingerprints and write them beside the weights; raise DataError if a corpus is not
+    there, or the model hears rows of features."""
     _, config = load_checkpoint(options.checkpoint)
     if isinstance(config.front_end, AcousticConfig):
         raise DataError("A model that was fitted on features keeps no fingerprints of sounds.")

@@ -57,11 +57,8 @@ def run(options: FitOptions) -> None:
 
 
 def find_destination(options: FitOptions, systems: Sequence[str]) -> Destination | None:
-    """Return where the checkpoint is to be published, if anywhere.
-
-    Raises:
-        PublishError: if there will be no checkpoint or several, or the name is none.
-    """
+    """Return where the checkpoint is to be published, if anywhere; raise PublishError if there will
+    be no checkpoint or several, or the name is none."""
     if options.publish is None:
         if options.private:
             raise PublishError("--private is about what is published; name a place with --publish.")
@@ -83,10 +80,8 @@ def systems_of(options: FitOptions) -> list[str]:
     """Return the systems that ``--system`` names, each once.
 
     "all" is without feature-mlp where that differs: it hears other features, so a preset or a
-    prepared file of the others is none of its own, and it does not learn from a teacher.
-
-    Raises:
-        DataError: if one of them cannot take the dataset.
+    prepared file of the others is none of its own, and it does not learn from a teacher. Raise
+    DataError if one of them cannot take the dataset.
     """
     systems = list(dict.fromkeys(options.system))
     if "all" in systems:
@@ -100,11 +95,8 @@ def systems_of(options: FitOptions) -> list[str]:
 
 
 def check(options: FitOptions, systems: Sequence[str]) -> None:
-    """Refuse options that do not go together, or not with the files' names, before one is read.
-
-    Raises:
-        DataError: if some do not.
-    """
+    """Refuse options that do not go together, or not with the files' names, before one is read;
+    raise DataError if some do not."""
     if options.unlabelled and not options.teacher:
         raise DataError("--unlabelled recordings need a --teacher to label them.")
     if options.teacher and options.outer_fold is not None:
@@ -124,11 +116,8 @@ def check(options: FitOptions, systems: Sequence[str]) -> None:
 
 
 def make_device(options: FittingOptions) -> Accelerator:
-    """Open the device that the options name.
-
-    Raises:
-        DataError: if there is none, or TensorBoard is missing.
-    """
+    """Open the device that the options name; raise DataError if there is none, or TensorBoard is
+    missing."""
     if options.deterministic:
         ask_for_determinism()
     curves = options.out / "curves" if options.track else None
@@ -136,11 +125,8 @@ def make_device(options: FittingOptions) -> Accelerator:
 
 
 def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]]:
-    """Return the preset of a system with what was changed in it, and the settings of its class.
-
-    Raises:
-        DataError: if they do not suit the system, or there are no such settings.
-    """
+    """Return the preset of a system with what was changed in it, and the settings of its class;
+    raise DataError if they do not suit the system, or there are no such settings."""
     preset = PRESETS[options.preset] if options.preset else usual_preset(system, options.dataset)
     on_features = isinstance(preset.front_end, AcousticConfig)
     if on_features != (system == ON_FEATURES):
@@ -163,17 +149,8 @@ def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]
 def require_settings(
     system: str, preset: Preset, changed: Iterable[str], settings: Mapping[str, Any]
 ) -> None:
-    """Refuse settings that the class of a system does not have, or cannot be built with.
-
-    Args:
-        system: a name of the registry.
-        preset: whose fields were taken out of ``changed``.
-        changed: the names that were asked for.
-        settings: all of them, with their values.
-
-    Raises:
-        DataError: if there are such.
-    """
+    """Refuse settings among ``changed`` that the class of a system does not have, or values among
+    ``settings`` (all of them) that it cannot be built with; raise DataError."""
     known = settings_of(system) - {REUSED}
     if REUSED in changed:
         raise DataError(f"{REUSED} comes with a --teacher; leave it out.")
@@ -193,12 +170,9 @@ def names_of(dataset: str) -> tuple[str, ...]:
 def plan(options: FitOptions, system: str, accelerator: Accelerator) -> Iterator[Run]:
     """Yield the runs of one system: one, but for the challenge's whole table.
 
-    That is measured on all recordings and on those of one sample rate alone, and the checkpoint
-    is fitted on the latter.
-
-    Raises:
-        CheckpointError: if the teacher, or what to start from, cannot be loaded.
-        DataError: if the corpus, or the options for it, cannot be used.
+    That is measured on all recordings and on those of one sample rate alone, and the checkpoint is
+    fitted on the latter. Raise CheckpointError if the teacher, or what to start from, cannot be
+    loaded; DataError if the corpus, or the options for it, cannot be used.
     """
     preset, settings = resolve(options, system)
     names = names_of(options.dataset)

@@ -136,21 +136,14 @@ def was_there(options: GridOptions, cell: Cell, accelerator: Accelerator) -> Out
 
 @dataclass(frozen=True)
 class Child:
-    """Hold the fit of a cell in its process.
+    """Hold the fit of a cell in its process."""
 
-    Attributes:
-        cell: which.
-        folder: where its results go.
-        process: with a pipe from its standard error.
-        silent: set when nobody needs to read any more what it says.
-        started: when, by ``time.perf_counter``.
-    """
-
-    cell: Cell
-    folder: Path
-    process: subprocess.Popen[bytes]
+    cell: Cell  # which
+    folder: Path  # where its results go
+    process: subprocess.Popen[bytes]  # with a pipe from its standard error
+    # set when nobody needs to read any more what it says
     silent: Event = field(default_factory=Event)
-    started: float = field(default_factory=time.perf_counter)
+    started: float = field(default_factory=time.perf_counter)  # when, by ``time.perf_counter``
 
     def follow(self) -> Outcome:
         """Pass on what the fit says until it ends; return what became of it."""
@@ -175,15 +168,8 @@ class Child:
 
 
 def start(options: GridOptions, cell: Cell, folder: Path, threads: int | None) -> Child:
-    """Begin the fit of a cell.
-
-    Args:
-        options: of the grid.
-        cell: which.
-        folder: where its results go.
-        threads: that it may compute with, beside other fits and without a progress bar; None for
-            all, with one.
-    """
+    """Begin the fit of a cell with so many threads, beside other fits and without a progress bar;
+    None for all, with one."""
     env = dict(os.environ)
     if threads is not None:
         env |= {"OMP_NUM_THREADS": f"{threads}", "MKL_NUM_THREADS": f"{threads}"}
@@ -212,11 +198,8 @@ def stop(children: Collection[Child]) -> None:
 
 
 def run(options: GridOptions) -> None:
-    """Fit what was asked for, or list it.
-
-    Raises:
-        DataError: if a corpus or an option cannot be used, or, at the end, if a fit failed.
-    """
+    """Fit what was asked for, or list it; raise DataError if a corpus or an option cannot be used,
+    or, at the end, if a fit failed."""
     accelerator = make_device(options)
     if accelerator.num_processes > 1:
         raise DataError("A grid has its own processes: use --jobs, without accelerate launch.")
@@ -242,14 +225,9 @@ def run(options: GridOptions) -> None:
 def find(
     options: GridOptions, dataset: str, accelerator: Accelerator
 ) -> tuple[tuple[str, ...], list[Place]]:
-    """Read a corpus for every front end that will hear it, so that no fit has to decode it.
-
-    Returns:
-        The names of its results, and what is fitted on it.
-
-    Raises:
-        DataError: if there is no such corpus, or the options do not suit a system.
-    """
+    """Read a corpus for every front end that will hear it, so that no fit has to decode it; return
+    the names of its results, and what is fitted on it. Raise DataError if there is no such corpus,
+    or the options do not suit a system."""
     fitting = options.fit_options(dataset)
     systems = systems_of(fitting)
     check(fitting, systems)

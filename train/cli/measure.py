@@ -71,12 +71,8 @@ class CalibrateOptions(Options):
 
 
 def run_calibrate(options: CalibrateOptions) -> None:
-    """Calibrate, and write it down.
-
-    Raises:
-        CheckpointError: if a checkpoint cannot be loaded.
-        DataError: if there is no finished run, or the checkpoint is not that of the run.
-    """
+    """Calibrate, and write it down; raise CheckpointError if a checkpoint cannot be loaded;
+    DataError if there is no finished run, or the checkpoint is not that of the run."""
     record = results.read_run(options.results)
     if record is None or "labels" not in record:
         raise DataError(f"There is no finished run in '{options.results}'; 'fit' makes one.")

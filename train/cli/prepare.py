@@ -45,13 +45,7 @@ def overview(data: Prepared) -> str:
 
 
 def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
-    """Write sentences about labels, groups and sounds that do not look as they were meant.
-
-    Args:
-        data: the corpus, with its official folds if they will be taken.
-        folds: how many; 1 for the corpus's own test part.
-        protocol: of :data:`train.data.splits.PROTOCOLS`.
-    """
+    """Write sentences about labels, groups and sounds that do not look as they were meant."""
     items = data.clips.labelled().items
     found = [
         *_twins("labels", {item.label for item in items}, r"[\s_-]+"),

@@ -47,12 +47,8 @@ class PublishOptions(Options):
     ] = None
 
     def upload(self) -> Upload:
-        """Collect what is to be sent.
-
-        Raises:
-            PublishError: if the options do not go together, or a name is none.
-            CheckpointError: if there is no such checkpoint.
-        """
+        """Collect what is to be sent; raise PublishError if the options do not go together, or a
+        name is none; CheckpointError if there is no such checkpoint."""
         if not self.space:
             if self.checkpoint is None:
                 raise PublishError("Name the folder of a checkpoint, or give --space.")

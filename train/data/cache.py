@@ -50,11 +50,8 @@ def listing(items: Sequence[Item]) -> str:
 
 
 def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tuple[Prepared, Path]:
-    """Return the corpus under ``root`` from its file in ``folder``, which is written if need be.
-
-    Raises:
-        DataError: if there is no such corpus, or nothing in it can be used.
-    """
+    """Return the corpus under ``root`` from its file in ``folder``, which is written if need be;
+    raise DataError if there is no such corpus, or nothing in it can be used."""
     corpus = dataset.read(root)
     path, state = cache_path(folder, corpus.name, config), listing(corpus.items)
     folder.mkdir(parents=True, exist_ok=True)
@@ -122,11 +119,8 @@ def read_header(path: Path) -> dict[str, str]:
 
 
 def load(path: Path, config: AnyConfig) -> Prepared:
-    """Read what :func:`prepare` wrote.
-
-    Raises:
-        DataError: if the file is missing, damaged, or was prepared for another front end.
-    """
+    """Read what :func:`prepare` wrote; raise DataError if the file is missing, damaged, or was
+    prepared for another front end."""
     if not path.exists():
         raise DataError(f"There is no file '{path}'; 'python -m train prepare' writes one.")
     header = read_header(path)
@@ -152,17 +146,8 @@ def load(path: Path, config: AnyConfig) -> Prepared:
 
 
 def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) -> Prepared:
-    """Return a prepared file, a corpus under the data root, or one that was prepared earlier.
-
-    Args:
-        name: of a dataset, or the path of a file that ``prepare`` wrote.
-        root: the data root, if there is one.
-        cache: the folder of prepared files.
-        config: of the front end that will hear it.
-
-    Raises:
-        DataError: if there is no such thing.
-    """
+    """Return a prepared file (its path is the name), a corpus under the data root, or one that was
+    prepared earlier; raise DataError if there is no such thing."""
     if name.endswith(SUFFIX):
         return load(Path(name), config)
     if name not in DATASETS:
@@ -203,13 +188,8 @@ def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
 def with_folds(data: Prepared, protocol: str, folds: int | None) -> tuple[Prepared, int]:
     """Return the corpus as it will be split, and the number of its folds.
 
-    A corpus with a test part of its own is tested on that alone: one fold. With a number of folds,
-    or under ``clip``, it is cross-validated over everything instead.
-
-    Args:
-        data: the corpus.
-        protocol: of :mod:`train.data.splits`.
-        folds: that were asked for; None or 1 for what suits the corpus.
+    A corpus with a test part of its own is tested on that alone: one fold. With a number of folds
+    above 1, or under ``clip``, it is cross-validated over everything instead.
     """
     official = {item.fold for item in data.clips.items} - {None}
     if len(official) > 1 and ONLY_LEARNT not in official:

@@ -43,23 +43,15 @@ class TableFrontEnd(nn.Module):
 
 @dataclass(frozen=True)
 class Clips:
-    """The usable recordings of a corpus, ready for the front end.
+    """The usable recordings of a corpus, ready for the front end."""
 
-    Attributes:
-        items: which recordings, in the corpus's order.
-        labels: (clips,) class indices, -1 where there is no label.
-        seconds: of each recording as it lay in the file, before anything was cut off.
-        rates: Hz, of each recording as it lay in the file.
-        waveforms: for each clip (samples,), what :meth:`~cry_model.frontend.FrontEnd.prepare` gave.
-        left_out: recording -> why it could not be used.
-    """
-
-    items: tuple[Item, ...]
-    labels: Tensor
+    items: tuple[Item, ...]  # which recordings, in the corpus's order
+    labels: Tensor  # (clips,) class indices, -1 where there is no label
+    # of each recording as it lay in the file, before anything was cut off
     seconds: tuple[float, ...]
-    rates: tuple[int, ...]
-    waveforms: tuple[Tensor, ...]
-    left_out: dict[str, str]
+    rates: tuple[int, ...]  # Hz, of each recording as it lay in the file
+    waveforms: tuple[Tensor, ...]  # for each clip (samples,), what prepare gave
+    left_out: dict[str, str]  # recording -> why it could not be used
 
     def subset(self, indices: Sequence[int]) -> Clips:
         """Return some of the clips, in the order of ``indices``."""
@@ -120,11 +112,8 @@ def load_clips(
     front_end: AnyFrontEnd,
     load: Callable[[Item], audio.Recording] = load_file,
 ) -> Clips:
-    """Read every recording with ``load``; one that cannot be used is left out and named.
-
-    Raises:
-        DataError: if none can be used, or the decoders are not installed.
-    """
+    """Read every recording with ``load``; one that cannot be used is left out and named; raise
+    DataError if none can be used, or the decoders are not installed."""
     kept, seconds, rates, waveforms, left_out = [], [], [], [], {}
     for item in tqdm(corpus.items, desc=f"Reading {corpus.name}", unit="clip"):
         try:
@@ -179,12 +168,7 @@ def permute_labels(clips: Clips, labels: Sequence[str], seed: int) -> Clips:
     So a group is as much of one label as before, and all labels are as frequent. If labels have
     nothing to do with the sound but through how many recordings a group has, one such permutation
     is as likely as another. A group may get its own labels; one that no other is as large as always
-    does, in another order.
-
-    Args:
-        clips: all labelled; those of one recording, which have one label, keep one.
-        labels: of the corpus, in the order of the indices.
-        seed: of the permutation.
+    does, in another order. All clips have labels; those of one recording keep one.
     """
     label_of = {item.recording: item.label for item in clips.items}
     of_group: dict[str, list[str]] = defaultdict(list)

@@ -23,10 +23,8 @@ def require(holds: bool, sentence: str) -> None:
 def require_declared(record: object) -> None:
     """Hold every field of a dataclass against the type and range that it declares.
 
-    A range keeps a slip of the keyboard from ending in a trace or in full memory.
-
-    Raises:
-        DataError: if a field is something else.
+    A range keeps a slip of the keyboard from ending in a trace or in full memory. Raise DataError
+    if a field is something else.
     """
     try:
         declared.require_declared(record)
@@ -54,26 +52,19 @@ ONLY_LEARNT = -1
 
 @dataclass(frozen=True)
 class Item:
-    """One recording.
+    """One recording."""
 
-    Attributes:
-        path: the file.
-        label: its class; None if nobody has named one.
-        recording: a name that no other recording of the corpus has.
-        source: the longer recording that it was cut from; its own name where it is whole.
-        group: what must not stand on both sides of an honest split: the baby, or the nearest to
-            it that the corpus tells.
-        fold: the fold that the corpus's authors put it in, from 0; :data:`ONLY_LEARNT` for what
-            they never test; None where they gave none.
-        piece: which part of the recording, from 0, where recordings were cut before splitting.
-    """
-
-    path: Path
-    label: str | None
-    recording: str
-    source: str
+    path: Path  # the file
+    label: str | None  # its class; None if nobody has named one
+    recording: str  # a name that no other recording of the corpus has
+    source: str  # the longer recording that it was cut from; its own name where it is whole
+    # what must not stand on both sides of an honest split: the baby, or the nearest to it that the
+    # corpus tells
     group: str
+    # the fold that the corpus's authors put it in, from 0; ONLY_LEARNT for what they never test;
+    # None where they gave none
     fold: int | None = None
+    # which part of the recording, from 0, where recordings were cut before splitting
     piece: int | None = None
 
     @property
@@ -84,16 +75,13 @@ class Item:
 
 @dataclass(frozen=True)
 class Corpus:
-    """A dataset: its recordings, their labels in the order of the logits, and its terms.
-
-    Attributes:
-        notes: sentences for who reads the corpus, about what was found and passed over.
-    """
+    """A dataset: its recordings, their labels in the order of the logits, and its terms."""
 
     name: str
     labels: tuple[str, ...]
     items: tuple[Item, ...]
     licence: str
+    # sentences for who reads the corpus, about what was found and passed over
     notes: tuple[str, ...] = ()
 
     def indices(self, items: Sequence[Item] | None = None) -> list[int]:
@@ -105,37 +93,26 @@ class Corpus:
 
 @dataclass(frozen=True)
 class ArchiveFolder:
-    """One folder of a data root that an archive fills.
+    """One folder of a data root that an archive fills."""
 
-    Attributes:
-        name: of the folder.
-        source: where its contents lie in the archive, below the archive's one top folder; empty
-            for that folder itself.
-        pattern: which files below ``source`` are taken, one wildcard for each level.
-        files: how many recordings are expected; the least that is accepted without a digest.
-        digest: SHA-256 over a line ``name NUL sha256 LF`` for each recording, sorted by name, the
-            name relative to the folder; None where it is not known.
-    """
-
-    name: str
+    name: str  # of the folder
+    # where its contents lie in the archive, below the archive's one top folder; empty for that
+    # folder itself
     source: str
-    pattern: str
-    files: int
+    pattern: str  # which files below ``source`` are taken, one wildcard for each level
+    files: int  # how many recordings are expected; the least that is accepted without a digest
+    # SHA-256 over a line ``name NUL sha256 LF`` for each recording, sorted by name, the name
+    # relative to the folder; None where it is not known
     digest: str | None = None
 
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip file as GitHub makes it of a repository: one top folder, with a README.
+    """A zip file as GitHub makes it of a repository: one top folder, with a README."""
 
-    Attributes:
-        url: its address.
-        file: its name while it lies in the data root.
-        folders: what is taken out of it. A README goes into each, for the licence.
-    """
-
-    url: str
-    file: str
+    url: str  # its address
+    file: str  # its name while it lies in the data root
+    # what is taken out of it. A README goes into each, for the licence
     folders: tuple[ArchiveFolder, ...]
 
 

@@ -26,12 +26,9 @@ def download(dataset: Dataset, root: Path) -> None:
     """Put ``root/dataset.name`` there, and what else its archive holds.
 
     A folder that is already there, and not empty, is left as it is. The archive stays in ``root``
-    until everything has been taken from it, so that a second call does not fetch it again.
-
-    Raises:
-        DataError: if the corpus has no archive, the archive cannot be fetched or is not as
-            expected, or the disk is full.
-        OSError: if ``root`` cannot be written for another reason.
+    until everything has been taken from it, so that a second call does not fetch it again. Raise
+    DataError if the corpus has no archive, the archive cannot be fetched or is not as expected, or
+    the disk is full; OSError if ``root`` cannot be written for another reason.
     """
     archive = dataset.archive
     if archive is None:
@@ -65,13 +62,9 @@ def _is_there(folder: Path) -> bool:
 
 
 def fetch(url: str, target: Path) -> None:
-    """Download ``url`` to ``target``, whole or not at all; start over where the connection breaks.
-
-    Raises:
-        DataError: if there is no connection, if the server refuses, or if the connection breaks
-            again and again.
-        OSError: if the file cannot be written.
-    """
+    """Download ``url`` to ``target``, whole or not at all; start over where the connection breaks;
+    raise DataError if there is no connection, if the server refuses, or if the connection breaks
+    again and again; OSError if the file cannot be written."""
     from pooch import HTTPDownloader
     from requests.exceptions import ConnectionError, HTTPError, RequestException
 
@@ -103,13 +96,10 @@ def fetch(url: str, target: Path) -> None:
 
 
 def unpack(file: Path, folder: ArchiveFolder, root: Path) -> int:
-    """Fill ``root/folder.name``, whole or not at all; return how many recordings it holds.
-
-    Raises:
-        DataError: if the archive is damaged, names a path outside itself, or holds other
-            recordings than expected; the folder is then not there, and the archive still is.
-        OSError: if the folder cannot be written, or is there and not empty.
-    """
+    """Fill ``root/folder.name``, whole or not at all; return how many recordings it holds; raise
+    DataError if the archive is damaged, names a path outside itself, or holds other recordings than
+    expected; the folder is then not there, and the archive still is; OSError if the folder cannot
+    be written, or is there and not empty."""
     with TemporaryDirectory(dir=root, prefix=f".{folder.name}-") as temporary:
         unpacked = Path(temporary) / folder.name
         unpacked.mkdir()
@@ -134,11 +124,7 @@ def unpack(file: Path, folder: ArchiveFolder, root: Path) -> int:
 
 
 def digest(digests: dict[str, str]) -> str:
-    """Return one SHA-256 for several files.
-
-    Args:
-        digests: file, relative to the corpus's folder -> its SHA-256.
-    """
+    """Return one SHA-256 for files of a corpus's folder, name -> SHA-256."""
     lines = (f"{name}\0{digests[name]}\n" for name in sorted(digests))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

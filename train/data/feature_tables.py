@@ -29,15 +29,10 @@ RATES = (16_000, 44_100)  # Hz, of the corpus's recordings
 
 
 def read_table(root: Path, name: str) -> Prepared:
-    """One of :data:`TABLES`, its halves of one recording grouped by equal length.
+    """Read one of :data:`TABLES`, its halves of one recording grouped by equal length.
 
-    Args:
-        root: the data root; ``root/challenge6/train_features.csv`` has the features,
-            ``durations.csv`` beside it the lengths in seconds to the sample.
-        name: which of the two.
-
-    Raises:
-        DataError: if a table is missing, or is not as the challenge published it.
+    ``root/challenge6/train_features.csv`` has the features, ``durations.csv`` beside it the lengths
+    in seconds to the sample. Raise DataError if one is missing, or is not as it was published.
     """
     folder = root / challenge6.NAME
     features = _read(folder / "train_features.csv", ("filename", *FEATURES, "label"))
@@ -82,11 +77,8 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def rate_of(seconds: float) -> int:
-    """Return the sample rate, Hz, at which this length is a whole number of samples.
-
-    Raises:
-        DataError: if there is none among :data:`RATES`.
-    """
+    """Return the sample rate, Hz, at which this length is a whole number of samples; raise
+    DataError if there is none among :data:`RATES`."""
     for rate in RATES:
         if abs(seconds * rate - round(seconds * rate)) < 1e-3:
             return rate
@@ -94,12 +86,8 @@ def rate_of(seconds: float) -> int:
 
 
 def tabulate(data: Prepared, config: AcousticConfig) -> Prepared:
-    """Return the same recordings as rows: each the mean over its pieces and their frames.
-
-    Args:
-        data: prepared for an acoustic front end: waveforms at its rate and at their own level.
-        config: of that front end.
-    """
+    """Return recordings prepared for an acoustic front end as rows: each the mean over its pieces
+    and their frames."""
     front_end = AcousticFrontEnd(config)
     clips = data.clips
     with torch.inference_mode():

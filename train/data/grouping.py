@@ -26,13 +26,7 @@ Pair = tuple[int, int]  # places in a list of items
 
 
 def equal_lengths(items: Sequence[Item], seconds: Sequence[float], tolerance: float) -> list[Pair]:
-    """Neighbours in length within a label that differ by at most ``tolerance`` seconds.
-
-    Args:
-        items: the recordings.
-        seconds: the length of each, as it lay in the file.
-        tolerance: seconds.
-    """
+    """Pair neighbours in length within a label that differ by at most ``tolerance`` seconds."""
     alike = defaultdict(list)
     for i, item in enumerate(items):
         alike[item.label].append(i)
@@ -71,11 +65,9 @@ Changes = NDArray[np.float32]  # (bands, frames - 1)
 
 
 def near_duplicates(waveforms: Sequence[Tensor]) -> list[Pair]:
-    """Pairs of recordings, by place, that share at least half of the shorter one.
+    """Pair recordings, by place, that share at least half of the shorter one.
 
-    Args:
-        waveforms: (samples,) each, 8 kHz, band-limited and levelled as
-            :meth:`~cry_model.frontend.FrontEnd.prepare` gives them.
+    Waveforms are (samples,) each, 8 kHz, band-limited and levelled by the standard front end.
     """
     if len(waveforms) < 2:
         return []
@@ -91,14 +83,8 @@ def near_duplicates(waveforms: Sequence[Tensor]) -> list[Pair]:
 
 
 def candidates(statistics: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Pairs worth a closer look: near in the mean and the deviation of each band.
-
-    Args:
-        statistics: (recordings, 2 x bands).
-
-    Returns:
-        (pairs, 2), each once and in order.
-    """
+    """Pair what is near in the mean and the deviation of each band: (recordings, 2 x bands) ->
+    (pairs, 2), each once and in order."""
     table = StandardScaler().fit_transform(statistics)
     count = min(NEIGHBOURS, len(table) - 1)
     nearest = NearestNeighbors(n_neighbors=count).fit(table).kneighbors(return_distance=False)

@@ -23,11 +23,8 @@ RAISED = (130, 190)  # per cent: played so much faster, a man's voice is as high
 
 
 def read_speakers(root: Path) -> Mapping[str, tuple[Path, ...]]:
-    """Speaker -> the files of ``root/speech/<digit>_<speaker>_<take>.wav``.
-
-    Raises:
-        DataError: if there are none.
-    """
+    """Speaker -> the files of ``root/speech/<digit>_<speaker>_<take>.wav``; raise DataError if
+    there are none."""
     speakers: dict[str, list[Path]] = defaultdict(list)
     for path in sorted((root / NAME).glob("*_*_*.wav")):
         speakers[path.stem.split("_")[1]].append(path)
@@ -41,13 +38,8 @@ def read_speakers(root: Path) -> Mapping[str, tuple[Path, ...]]:
 
 
 def join_speech(files: Sequence[Path], number: int, raised: bool) -> audio.Recording:
-    """:data:`SECONDS` of one speaker's words in random order, with pauses.
-
-    Args:
-        files: the words.
-        number: decides order, pauses and pitch.
-        raised: plays it faster, so that the voice is higher.
-    """
+    """Join one speaker's words to :data:`SECONDS` in random order, with pauses; the number decides
+    order, pauses and pitch. Raised speech is played faster, so that the voice is higher."""
     rng = np.random.default_rng([number, raised])
     percent = int(rng.integers(*RAISED)) if raised else 100
     parts, length = [], 0

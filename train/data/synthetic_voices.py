@@ -88,17 +88,10 @@ def lay(calls: Sequence[Call], skew: float = 0.7) -> tuple[Array, Array]:
 
 
 def voice(rng: Rng, hz: Array, loud: Array, tract: float, turns_hz: float = 3.0) -> Array:
-    """Return a voice whose vowel wanders.
+    """Return a voice of pitch ``hz`` and loudness ``loud``, (samples,) each, whose vowel wanders.
 
     Formants: Peterson and Barney, "Control methods used in a study of the vowels", JASA 24, 1952,
     of men; a shorter tract (1.17 women, 1.35 children) moves them up.
-
-    Args:
-        rng: of breath, roughness and vowels.
-        hz: (samples,).
-        loud: (samples,).
-        tract: factor of the formants.
-        turns_hz: how often the vowel changes.
     """
     hz = hz * 2 ** (rng.uniform(0.005, 0.04) * smooth(rng, 40))
     slope, partials = rng.uniform(0.4, 1.6), int(np.clip(3600 / hz.min(), 6, 30))

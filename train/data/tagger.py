@@ -78,17 +78,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 
 class Tagger:
-    """YAMNet as TensorFlow Lite runs it.
-
-    Attributes:
-        step: seconds from one window to the next.
-
-    Args:
-        folder: holds ``yamnet.tflite`` and ``class_map.csv``.
-
-    Raises:
-        DataError: if one is missing, or the interpreter is not installed.
-    """
+    """YAMNet as TensorFlow Lite runs it, out of ``folder/yamnet.tflite`` and ``class_map.csv``.
+    Raise DataError if one is missing, or the interpreter is not installed."""
 
     step = STEP / RATE
 
@@ -147,13 +138,6 @@ def tag(
     """Return (windows, groups) for each clip, from a file in ``cache`` if they are known.
 
     The tagger hears the recording in its whole band, from where the prepared clip begins.
-
-    Args:
-        clips: prepared.
-        front_end: prepared them.
-        load: gives the sound of an item.
-        tagger: is asked where the file does not know.
-        cache: where the file lies.
     """
     groups = zlib.crc32(repr(GROUPS).encode())
     path = cache / f"{NAME}-{clips.fingerprint()}-{groups:08x}.safetensors"

@@ -98,12 +98,10 @@ def run_fit(run: Run) -> None:
 
     Folds that the results folder already has are not fitted again, so a run that was cut off goes
     on where it was. Nothing is measured where a corpus has no label and no teacher gives one, or
-    where the teacher was fitted on the recordings which a fold would hold out.
-
-    Raises:
-        DataError: if the results folder holds a run of another configuration or corpus, another
-            process writes there, or there are unlabelled recordings only and no teacher.
-        TrainingError: if the loss is not a number.
+    where the teacher was fitted on the recordings which a fold would hold out. Raise DataError if
+    the results folder holds a run of another configuration or corpus, another process writes there,
+    or there are unlabelled recordings only and no teacher; TrainingError if the loss is not a
+    number.
     """
     say, experiment = run.accelerator.print, run.experiment
     if experiment.unlabelled.items and experiment.teacher is None:
@@ -176,16 +174,7 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
 
 
 def check_split(experiment: Experiment, folder: Path, table: pd.DataFrame) -> None:
-    """Refuse predictions of other recordings or folds than here, and folds that were cut.
-
-    Args:
-        experiment: with the recordings that are here.
-        folder: that the predictions come from.
-        table: some of its folds.
-
-    Raises:
-        DataError: if recordings, groups, labels or folds differ.
-    """
+    """Raise DataError if predictions are of other recordings, groups, labels or folds than here."""
     items = experiment.units.items
     facts = {(item.recording, item.group, item.label) for item in items}
     found = table[["recording", "group", "label"]].drop_duplicates()
@@ -204,11 +193,8 @@ def check_split(experiment: Experiment, folder: Path, table: pd.DataFrame) -> No
 
 
 def require_labels(experiment: Experiment, seeds: Sequence[int]) -> None:
-    """Refuse a run that would be measured on, or learn in a fold from, one label alone.
-
-    Raises:
-        DataError: if it would.
-    """
+    """Refuse a run that would be measured on, or learn in a fold from, one label alone; raise
+    DataError if it would."""
     if experiment.teacher_predictions is not None:  # measured by the teacher's answers
         return
     items = experiment.units.items

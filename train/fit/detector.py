@@ -44,14 +44,7 @@ class TaggedModel(nn.Module):
 
 
 class Pool:
-    """Examples of one length, drawn from.
-
-    Args:
-        examples: with cries and other sounds among them.
-
-    Raises:
-        DataError: if one of them is missing.
-    """
+    """Examples of one length, drawn from; raise DataError if cries or other sounds are missing."""
 
     def __init__(self, examples: Examples):
         self.examples = examples
@@ -84,17 +77,9 @@ def fit_detector(
 ) -> nn.Module:
     """Fit ``model``, whose first class is the cry, and return the average of its weights.
 
-    Args:
-        model: freshly built; it has an ``embedding`` and a ``classifier``.
-        examples: of each length, in turns.
-        preset: epochs of ``samples_per_epoch`` windows, batch, rates, augmentation.
-        accelerator: the precision.
-        seed: of all randomness.
-        title: of the progress bar.
-
-    Raises:
-        DataError: if there are no cries or no other sounds, or an epoch holds no batch.
-        TrainingError: if the loss is not a number.
+    The model has an ``embedding`` and a ``classifier``; examples of each length are taken in turns.
+    Raise DataError if there are no cries or no other sounds, or an epoch holds no batch;
+    TrainingError if the loss is not a number.
     """
     how, log_mel = preset.augmentation, preset.front_end.kind == "log-mel"
     rng = torch.Generator().manual_seed(seed)
@@ -120,11 +105,7 @@ def fit_detector(
 
 
 def require_steps(preset: Preset) -> int:
-    """Return the batches of an epoch.
-
-    Raises:
-        DataError: if there is none.
-    """
+    """Return the batches of an epoch; raise DataError if there is none."""
     if not (batches := preset.samples_per_epoch // preset.batch):
         raise DataError("An epoch holds no batch; samples_per_epoch must be batch or more.")
     return batches
@@ -133,11 +114,7 @@ def require_steps(preset: Preset) -> int:
 def take_step(
     loss: Tensor, step: int, steps: int, student: nn.Module, weights: Weights, preset: Preset
 ) -> None:
-    """Take one step down the gradient of ``loss``.
-
-    Raises:
-        TrainingError: if the loss is not a number.
-    """
+    """Take one step down the gradient of ``loss``; raise TrainingError if the loss is not a number."""
     if not math.isfinite(loss.item()):
         raise TrainingError("The loss is not a number; try a lower learning rate.")
     weights.optimiser.param_groups[0]["lr"] = preset.learning_rate * schedule(preset, step, steps)

@@ -66,15 +66,9 @@ def draw_weighted(weights: Tensor, count: int, rng: torch.Generator) -> Tensor:
 class DetectorData:
     """The windows of all clips: which are cries, which are not.
 
-    Args:
-        clips: prepared; the label is the first class, another, or None for "ask the teacher".
-        tags: the teacher's (windows, groups) for each clip.
-        cry: the label of cries.
-        kinds: of each clip.
-        strict: the kind whose recordings hold a cry for certain where the label says so.
-
-    Raises:
-        DataError: if there are no windows of cries, or none of other sounds.
+    A label is ``cry``, another, or None for "ask the teacher"; in recordings of the kind ``strict``
+    there is a cry for certain where the label says so. Raise DataError if there are no windows of
+    cries, or none of other sounds.
     """
 
     def __init__(
@@ -160,15 +154,8 @@ class Batch:
 def half_batch(
     data: DetectorData, front_end: FrontEnd, others: Tensor, length: int, rng: torch.Generator
 ) -> Batch:
-    """Return as many cries as other sounds, at one speed each.
-
-    Args:
-        data: to draw from.
-        front_end: levels each window.
-        others: (2 n,) rows of ``data.others``: n are targets, n are mixed into cries and targets.
-        length: samples of a window.
-        rng: of all choices.
-    """
+    """Return as many cries as other sounds, at one speed each; of ``others``, (2 n,) rows of
+    ``data.others``, n are targets and n are mixed into cries and targets."""
     count, rate = len(others) // 2, front_end.config.sample_rate
     rows = draw_weighted(data.cries.weights, count, rng)
     cries, sounds = data.cries.places[rows], data.others.places[others]
@@ -220,20 +207,13 @@ def _shortened(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class Examples:
-    """Windows of one length that are made and not yet masked.
+    """Windows of one length that are made and not yet masked."""
 
-    Attributes:
-        features: (rows, bands, frames), float16.
-        cry: (rows,), whether it is one.
-        groups: (rows, groups), the teacher's probabilities.
-        clean: (rows,), whether nothing lies under it, so that those hold.
-        clips: (rows, 2), numbers of the clip and of the one under it; twice the same if none is.
-    """
-
-    features: Tensor
-    cry: Tensor
-    groups: Tensor
-    clean: Tensor
+    features: Tensor  # (rows, bands, frames), float16
+    cry: Tensor  # (rows,), whether it is one
+    groups: Tensor  # (rows, groups), the teacher's probabilities
+    clean: Tensor  # (rows,), whether nothing lies under it, so that those hold
+    # (rows, 2), numbers of the clip and of the one under it; twice the same if none is
     clips: Tensor
 
     def among(self, chosen: Tensor) -> Examples:
@@ -251,17 +231,8 @@ def make_examples(
     count: int,
     rng: torch.Generator,
 ) -> Examples:
-    """Return ``count`` cries, rounded up to :data:`TOGETHER`, and as many other sounds.
-
-    Args:
-        data: of some clips.
-        numbers: (clips,), what those are called in :attr:`Examples.clips`.
-        front_end: makes the features.
-        how: augmentation of the waveforms.
-        seconds: of each window.
-        count: of cries.
-        rng: of all choices.
-    """
+    """Return ``count`` cries, rounded up to :data:`TOGETHER`, and as many other sounds; ``numbers``
+    (clips,) are what the clips are called in :attr:`Examples.clips`."""
     config = front_end.config
     length = round(seconds * config.sample_rate) // config.hop * config.hop
     made: list[tuple[Tensor, ...]] = []
@@ -284,17 +255,8 @@ def find_examples(
     cache: Path,
     count: int = COUNT,
 ) -> list[Examples]:
-    """Return the examples of each length, from files in ``cache`` if they are known.
-
-    Args:
-        clips: prepared; an item's fold says what it is made with.
-        tags: the teacher's (windows, groups) for each clip.
-        front_end: makes the features.
-        how: augmentation of the waveforms.
-        seed: of all choices.
-        cache: where the files lie.
-        count: cries of a fold and a length.
-    """
+    """Return the examples of each length, ``count`` cries of a fold and a length, from files in
+    ``cache`` if they are known."""
     found: list[list[dict[str, Tensor]]] = [[] for _ in SECONDS]
     facts = clips.fingerprint(), front_end.config, how, seed, count, SHARES, SNR_DB, MIXED
     cache.mkdir(parents=True, exist_ok=True)

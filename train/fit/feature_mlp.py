@@ -25,14 +25,8 @@ CALIBRATION_FOLDS = 4  # one of which is held out to find the temperature
 
 @as_found()
 def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> FeatureMLP:
-    """Fit every member on batches of its own, their calibration, and the range of the rows.
-
-    Args:
-        model: freshly built.
-        clips: rows (26,) in the place of waveforms, every one labelled.
-        preset: epochs, batch, learning rate, weight decay, label smoothing, mixup; "one-cycle".
-        seed: of the batches.
-    """
+    """Fit every member on batches of its own, their calibration, and the range of the rows, (26,)
+    each in the place of waveforms, every one labelled."""
     home = model.mean.device
     model.cpu()  # hundreds of rows: no work for another device, and one order of sums
     rows = level_free(torch.stack(clips.waveforms))
@@ -83,14 +77,8 @@ def fit_members(
 
 @torch.no_grad()
 def calibrate(model: FeatureMLP, log_probabilities: Tensor, labels: Tensor) -> None:
-    """Set the temperature under which held-out labels are likeliest.
-
-    Args:
-        model: gets it.
-        log_probabilities: (recordings, classes) at temperature 1, of groups that a like fit had
-            not heard.
-        labels: (recordings,).
-    """
+    """Set the temperature under which held-out labels are likeliest, by log probabilities
+    (recordings, classes) at temperature 1 of groups that a like fit had not heard."""
 
     def loss(temperature: float) -> float:
         return nn.functional.cross_entropy(log_probabilities / temperature, labels).item()

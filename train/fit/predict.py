@@ -30,15 +30,10 @@ def of_each_piece(
     clips: Clips,
     device: torch.device,
 ) -> list[NDArray[np.float64]]:
-    """Compute for each clip (pieces, values) from features; equal lengths go together.
+    """Compute (pieces, values) for each clip from features (batch, bands, frames); equal lengths go
+    together.
 
     Nothing is padded, so a piece gets what it would get alone.
-
-    Args:
-        compute: features (batch, bands, frames) -> (batch, values), for each item on its own.
-        front_end: cuts the clips and gives the features.
-        clips: any.
-        device: of the front end.
     """
     by_length = defaultdict(list)
     for i in range(len(clips.items)):
@@ -58,11 +53,8 @@ def of_each_piece(
 def piece_probabilities(
     model: nn.Module, front_end: TrainingFrontEnd, clips: Clips
 ) -> list[NDArray[np.float64]]:
-    """Return for each clip (pieces, classes), by a model in eval mode.
-
-    Raises:
-        TrainingError: if the model gives anything but numbers.
-    """
+    """Return for each clip (pieces, classes), by a model in eval mode; raise TrainingError if the
+    model gives anything but numbers."""
     found = of_each_piece(
         lambda features: model(features).float().softmax(-1),
         front_end,

@@ -17,38 +17,32 @@ from train.data.corpus import DataError, require, require_declared
 
 @dataclass(frozen=True)
 class Preset:
-    """One way of fitting a system.
-
-    Attributes:
-        front_end: what the system hears.
-        epochs: passes.
-        samples_per_epoch: pieces that an epoch draws; 0 for as many as there are recordings.
-        batch: pieces in a step.
-        learning_rate, weight_decay: of Adam; with a decay above zero it is AdamW.
-        schedule: "one-cycle" (Smith and Topin 2018) or "constant".
-        label_smoothing: share of the target that is spread over all classes.
-        class_balance: 0 draws recordings as they come, 1 draws every class equally often.
-        ema_decay: of the moving average of the weights that is kept; 0 keeps the last ones.
-        validation: share of the training part of a fold that is held back to watch the fit, split
-            as the protocol splits; 0 for none. The tested part of a fold is never looked at.
-        patience: ends a fit after this many epochs in which the loss on the held-back part did not
-            fall, and keeps the best weights; 0 for never.
-        augmentation: see :class:`Augmentation`; None for none.
-    """
+    """One way of fitting a system."""
 
     name: str
-    front_end: AnyConfig = field(default_factory=FrontEndConfig)
-    epochs: Annotated[int, Within(1, 100_000)] = 30
+    front_end: AnyConfig = field(default_factory=FrontEndConfig)  # what the system hears
+    epochs: Annotated[int, Within(1, 100_000)] = 30  # passes
+    # pieces that an epoch draws; 0 for as many as there are recordings
     samples_per_epoch: Annotated[int, Within(0, 10_000_000)] = 0
-    batch: Annotated[int, Within(2, 100_000)] = 32
+    batch: Annotated[int, Within(2, 100_000)] = 32  # pieces in a step
+    # learning_rate, weight_decay: of Adam; with a decay above zero it is AdamW
     learning_rate: Annotated[float, Within(0, 10)] = 1e-3
     weight_decay: Annotated[float, Within(0, 10)] = 0.05
+    # "one-cycle" (Smith and Topin 2018) or "constant"
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    # share of the target that is spread over all classes
     label_smoothing: Annotated[float, Within(0, 0.99)] = 0.05
+    # 0 draws recordings as they come, 1 draws every class equally often
     class_balance: Annotated[float, Within(0, 2)] = 1.0
+    # of the moving average of the weights that is kept; 0 keeps the last ones
     ema_decay: Annotated[float, Within(0, 0.99999)] = 0.99
+    # share of the training part of a fold that is held back to watch the fit, split as the protocol
+    # splits; 0 for none. The tested part of a fold is never looked at
     validation: Annotated[float, Within(0, 0.5)] = 0.0
+    # ends a fit after this many epochs in which the loss on the held-back part did not fall, and
+    # keeps the best weights; 0 for never
     patience: Annotated[int, Within(0, 100_000)] = 0
+    # see Augmentation; None for none
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
@@ -234,13 +228,9 @@ def names_for(preset: Preset) -> set[str]:
 def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset, Mapping[str, Any]]:
     """Return the preset with some fields changed, and what is left for the system's class.
 
-    Args:
-        preset: the base.
-        assignments: "NAME=VALUE", where NAME is a field of the preset, of its augmentation or of
-            its front end, or else a setting of the system, and VALUE is a Python literal or a word.
-
-    Raises:
-        DataError: if one has no "=", or the value does not suit the field.
+    In "NAME=VALUE", NAME is a field of the preset, of its augmentation or of its front end, or else
+    a setting of the system, and VALUE is a Python literal or a word. Raise DataError if one has no
+    "=", or the value does not suit the field.
     """
     left: dict[str, Any] = {}
     for assignment in assignments:

@@ -42,11 +42,8 @@ def settings_of(system: str) -> set[str]:
 
 
 def build(system: str, classes: int, bands: int, settings: Mapping[str, Any]) -> nn.Module:
-    """Build a system on torch's device, with whatever weights.
-
-    Raises:
-        DataError: if it cannot be built with the settings.
-    """
+    """Build a system on torch's device, with whatever weights; raise DataError if it cannot be
+    built with the settings."""
     try:
         return build_model(system, classes, bands, **settings)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -56,39 +53,30 @@ def build(system: str, classes: int, bands: int, settings: Mapping[str, Any]) ->
 
 @dataclass(frozen=True)
 class Experiment:
-    """What decides the numbers of a fit, but for its seed and fold.
+    """What decides the numbers of a fit, but for its seed and fold."""
 
-    Attributes:
-        system, settings: of the registry.
-        data: the corpus; what is unlabelled in it is only learnt from, with a teacher.
-        protocol, folds: of the split.
-        preset: how to train.
-        accelerator: the processes, the device and the precision.
-        teacher: a source of soft labels.
-        teacher_predictions: its answers, where nothing in the corpus has a label of its own.
-        parts: under the ``clip`` protocol, the features of the parts of the recordings, which
-            cannot be cut out of those of the whole ones.
-        unlabelled_corpus: the one that unlabelled clips were taken from, for the record.
-        start: the weights to begin with; None for fresh ones.
-        outer_fold: only the training part of this fold is looked at, and divided into ``folds``
-            again (nested cross-validation); for choices that must not see what the fold tests.
-        permutation: the seed by which the labels were permuted, for the record; None for the true
-            ones.
-    """
-
+    # system, settings: of the registry
     system: str
-    data: Prepared
+    data: Prepared  # the corpus; what is unlabelled in it is only learnt from, with a teacher
+    # protocol, folds: of the split
     protocol: str
-    preset: Preset
+    preset: Preset  # how to train
     folds: int
-    accelerator: Accelerator
+    accelerator: Accelerator  # the processes, the device and the precision
     settings: Mapping[str, Any] = field(default_factory=dict)
-    teacher: Teacher | None = None
+    teacher: Teacher | None = None  # a source of soft labels
+    # its answers, where nothing in the corpus has a label of its own
     teacher_predictions: TeacherPredictions | None = None
+    # under the ``clip`` protocol, the features of the parts of the recordings, which cannot be cut
+    # out of those of the whole ones
     parts: Clips | None = None
+    # the one that unlabelled clips were taken from, for the record
     unlabelled_corpus: str | None = None
-    start: Start | None = None
+    start: Start | None = None  # the weights to begin with; None for fresh ones
+    # only the training part of this fold is looked at, and divided into ``folds`` again (nested
+    # cross-validation); for choices that must not see what the fold tests
     outer_fold: OuterFold | None = None
+    # the seed by which the labels were permuted, for the record; None for the true ones
     permutation: int | None = None
 
     @property
@@ -146,11 +134,8 @@ class Experiment:
         return self.data.clips.labelled(False)
 
     def model(self, seed: int) -> nn.Module:
-        """Build the system with weights drawn from ``seed``.
-
-        Raises:
-            DataError: if the system has not all of the settings, or cannot be built with them.
-        """
+        """Build the system with weights drawn from ``seed``; raise DataError if the system has not
+        all of the settings, or cannot be built with them."""
         torch.manual_seed(seed)
         model = self.build()
         if self.teacher is not None and self.teacher.reused:
@@ -170,11 +155,8 @@ class Experiment:
         return CheckpointConfig(self.system, self.labels, front_end, settings, training)
 
     def check(self) -> None:
-        """Find what does not suit now, not after an hour.
-
-        Raises:
-            DataError: as :meth:`model`; or if there is too little memory.
-        """
+        """Find what does not suit now, not after an hour; raise DataError as :meth:`model`; or if
+        there is too little memory."""
         preset = self.preset
         with torch.device("meta"):
             needed = step_bytes(self.build(), preset.front_end, preset.batch)
@@ -222,13 +204,7 @@ PER_BIN = 12  # bytes: a complex number and its power
 
 
 def step_bytes(model: nn.Module, front_end: AnyConfig, batch: int) -> int:
-    """Estimate the bytes that a training step takes in float32.
-
-    Args:
-        model: on the device "meta", where nothing takes memory.
-        front_end: of its input.
-        batch: pieces in a step.
-    """
+    """Estimate the bytes that a training step takes in float32, of a model on the device "meta"."""
     frames = round(front_end.piece_seconds / front_end.hop_seconds)
     samples = round(front_end.piece_seconds * front_end.sample_rate)
     bins = getattr(front_end, "fft", 0) // 2 + 1
@@ -252,11 +228,7 @@ def step_bytes(model: nn.Module, front_end: AnyConfig, batch: int) -> int:
 
 
 def require_memory(needed: int, device: torch.device) -> None:
-    """Refuse what would fill the memory of a device.
-
-    Raises:
-        DataError: if there is less.
-    """
+    """Refuse what would fill the memory of a device; raise DataError if there is less."""
     cuda = device.type == "cuda"
     free = torch.cuda.mem_get_info(device)[0] if cuda else psutil.virtual_memory().available
     if needed > free:
@@ -272,27 +244,16 @@ class BusyError(DataError):
 
 @dataclass(frozen=True)
 class Run:
-    """An experiment under some seeds, with its folders.
+    """An experiment under some seeds, with its folders."""
 
-    Attributes:
-        experiment: what decides the numbers.
-        seeds: each fits every fold once.
-        out: folder of results, states and checkpoints.
-        coverage: what the prediction sets promise, 0 to 1.
-        resume: False fits the fold that was cut off from its beginning.
-        track: whether to write live curves.
-        checkpoint: whether to fit on everything at the end and save the weights.
-        save_folds: whether to save the weights of each fold.
-    """
-
-    experiment: Experiment
-    seeds: tuple[int, ...]
-    out: Path
-    coverage: float = PROMISED
-    resume: bool = True
-    track: bool = False
-    checkpoint: bool = True
-    save_folds: bool = False
+    experiment: Experiment  # what decides the numbers
+    seeds: tuple[int, ...]  # each fits every fold once
+    out: Path  # folder of results, states and checkpoints
+    coverage: float = PROMISED  # what the prediction sets promise, 0 to 1
+    resume: bool = True  # False fits the fold that was cut off from its beginning
+    track: bool = False  # whether to write live curves
+    checkpoint: bool = True  # whether to fit on everything at the end and save the weights
+    save_folds: bool = False  # whether to save the weights of each fold
 
     @property
     def accelerator(self) -> Accelerator:
@@ -315,15 +276,8 @@ class Run:
 
     @contextlib.contextmanager
     def lock(self, in_folder: Path, patient: bool = False) -> Iterator[None]:
-        """Keep other commands from fitting this system into a folder meanwhile.
-
-        Args:
-            in_folder: one of the folders of this run.
-            patient: waits for the other one instead of giving up.
-
-        Raises:
-            BusyError: if another one does.
-        """
+        """Keep other commands from fitting this system into a folder of this run meanwhile; raise
+        BusyError if another one does, unless ``patient``, which waits for it."""
         if not self.accelerator.is_main_process:
             yield
             return

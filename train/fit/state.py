@@ -107,29 +107,18 @@ def digest(weights: Mapping[str, Tensor]) -> str:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The last state of one fit, on disk.
+    """The last state of one fit, on disk."""
 
-    Attributes:
-        path: the file; None keeps nothing.
-        identity: what must be the same for a kept state to be gone on with.
-        resume: False begins anew, and overwrites what is there.
-        writes: whether this process is the one that writes.
-        threads: that compute the fit; None where their number changes nothing.
-    """
-
-    path: Path | None = None
-    identity: str = ""
-    resume: bool = True
-    writes: bool = True
-    threads: int | None = None
+    path: Path | None = None  # the file; None keeps nothing
+    identity: str = ""  # what must be the same for a kept state to be gone on with
+    resume: bool = True  # False begins anew, and overwrites what is there
+    writes: bool = True  # whether this process is the one that writes
+    threads: int | None = None  # that compute the fit; None where their number changes nothing
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state to go on from, on the CPU; None if there is none.
-
-        Raises:
-            DataError: if the file is damaged, or is the state of another fit; or if determinism
-                was asked for and it was begun with another number of threads.
-        """
+        """Return the state to go on from, on the CPU; None if there is none; raise DataError if the
+        file is damaged, or is the state of another fit; or if determinism was asked for and it was
+        begun with another number of threads."""
         if self.path is None or not self.resume or not self.path.exists():
             return None
         try:

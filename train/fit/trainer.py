@@ -147,19 +147,12 @@ class DeviceDataset:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a fit learns from.
+    """What a fit learns from."""
 
-    Attributes:
-        clips: all of them; without a teacher every one has a label.
-        classes: number of classes.
-        validation: labelled recordings to watch the fit on; None for none.
-        teacher: a source of soft labels.
-    """
-
-    clips: Clips
-    classes: int
-    validation: Clips | None = None
-    teacher: Teacher | None = None
+    clips: Clips  # all of them; without a teacher every one has a label
+    classes: int  # number of classes
+    validation: Clips | None = None  # labelled recordings to watch the fit on; None for none
+    teacher: Teacher | None = None  # a source of soft labels
 
 
 @dataclass(frozen=True)
@@ -193,18 +186,8 @@ def fit(
 ) -> nn.Module:
     """Train ``model`` and return it, or the average of its weights, in eval mode.
 
-    Args:
-        model: freshly built, on the device to train on.
-        front_end: on the same device.
-        data: what to learn from.
-        preset: how.
-        seed: with the epoch, the source of all randomness in here.
-        accelerator: the processes and the precision to train with.
-        state: is saved after each epoch; a fit that was cut off goes on from it.
-        report: called after each epoch.
-
-    Raises:
-        TrainingError: if the loss is not a number.
+    Seed and epoch are the source of all randomness in here. The state is saved after each epoch; a
+    fit that was cut off goes on from it. Raise TrainingError if the loss is not a number.
     """
     device = accelerator.device
     dataset = DeviceDataset(data.clips, data.classes, preset.class_balance, device)

@@ -36,13 +36,7 @@ SPLITS = {
 
 
 def model_card(config: CheckpointConfig, parameters: int, repo_id: str) -> str:
-    """Return the whole README.md of a checkpoint, a classifier or a cry detector.
-
-    Args:
-        config: of the checkpoint.
-        parameters: number of fitted parameters.
-        repo_id: repository that it is written for, "user/name".
-    """
+    """Return the whole README.md of a checkpoint, a classifier or a cry detector, for "user/name"."""
     from huggingface_hub import ModelCard
 
     evaluation = config.evaluation

@@ -25,11 +25,8 @@ ONSETS = "onset"  # the condition whose stretches are of growing time since the 
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
-    """Read ``scores.csv``; an empty table if there is none yet.
-
-    Raises:
-        DataError: if the file is damaged.
-    """
+    """Read ``scores.csv``; an empty table if there is none yet; raise DataError if the file is
+    damaged."""
     path = folder / TABLE
     if not path.exists():
         return pd.DataFrame()
@@ -44,34 +41,29 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class DetectorScore:
-    """A detector on held-out recordings.
+    """A detector on held-out recordings."""
 
-    Attributes:
-        threshold: that which :data:`ACCEPTED` of the held-out cries reach: those of ESC-10, and the
-            uploads in which the tagger hears one. In the other uploads there may be none.
-        maybe: that which :data:`CERTAIN` of them reach, unless more than :data:`DOUBTED` of the
-            other sounds did, too.
-        area: AUC of those cries against all other sounds.
-        accepted, false_accepts: share of them, and of the other sounds, that reach the threshold.
-        tagger_area, tagger_false_accepts: the same of YAMNet, where it accepts as many cries.
-        kinds: kind of recording -> share that reaches the threshold, with the tagger's beside it.
-        conditions: what was done to cries -> share that still reaches it, likewise.
-        unheard: family -> share of it that a detector accepts which was fitted without it.
-        alarms_per_hour: stretches of :data:`STRETCH` with a false alarm; the tagger's beside it.
-        delay: median seconds from the onset of a cry to its detection; None if most are missed.
-    """
-
+    # that which ACCEPTED of the held-out cries reach: those of ESC-10, and the uploads in which the
+    # tagger hears one. In the other uploads there may be none
     threshold: float
+    # that which CERTAIN of them reach, unless more than DOUBTED of the other sounds did, too
     maybe: float
-    area: Estimate
+    area: Estimate  # AUC of those cries against all other sounds
+    # accepted, false_accepts: share of them, and of the other sounds, that reach the threshold
     accepted: Estimate
     false_accepts: Estimate
+    # tagger_area, tagger_false_accepts: the same of YAMNet, where it accepts as many cries
     tagger_area: Estimate
     tagger_false_accepts: Estimate
+    # kind of recording -> share that reaches the threshold, with the tagger's beside it
     kinds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    # what was done to cries -> share that still reaches it, likewise
     conditions: dict[str, tuple[float, float]] = field(default_factory=dict)
+    # family -> share of it that a detector accepts which was fitted without it
     unheard: dict[str, float] = field(default_factory=dict)
+    # stretches of STRETCH with a false alarm; the tagger's beside it
     alarms_per_hour: tuple[float, float] = (0.0, 0.0)
+    # median seconds from the onset of a cry to its detection; None if most are missed
     delay: float | None = None
 
     def record(self) -> DetectorRecord:
@@ -92,13 +84,8 @@ class DetectorScore:
 
 
 def summarise(table: pd.DataFrame) -> DetectorScore:
-    """Score the rows of ``scores.csv``.
-
-    Args:
-        table: recording, kind, group, label, condition (empty where nothing was changed), score,
-            tagger, stretches, tagger_stretches, seconds, fold; ``without`` names the family that
-            the detector was fitted without (empty for the folds).
-    """
+    """Score the rows of ``scores.csv``: ``condition`` is empty where nothing was changed,
+    ``without`` names the family that the detector was fitted without (empty for the folds)."""
     folds = table[table["without"] == ""]
     plain = folds[folds["condition"] == ""]
     certain = (plain["kind"] == ESC_CRY) | (

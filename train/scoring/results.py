@@ -35,11 +35,8 @@ TeacherPredictions = Mapping[str, NDArray[np.float64]]
 
 @contextlib.contextmanager
 def trusting(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with the contents of a result file into a sentence about it.
-
-    Raises:
-        DataError: if they are not what was written there; it says what to do.
-    """
+    """Turn what goes wrong with the contents of a result file into a sentence about it; raise
+    DataError if they are not what was written there; it says what to do."""
     try:
         yield
     except DataError:
@@ -57,26 +54,16 @@ def read_predictions(
     folder: Path,
     labels: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Return the predictions of a run, or an empty table if it has none yet.
-
-    Args:
-        folder: of the run.
-        labels: of the run; None takes those that have a column.
-
-    Raises:
-        DataError: if the file is damaged.
-    """
+    """Return the predictions of a run, or an empty table if it has none yet; without labels, those
+    that have a column are taken. Raise DataError if the file is damaged."""
     path = folder / PREDICTIONS
     with trusting(path):
         return read(path, labels) if path.exists() else pd.DataFrame()
 
 
 def resume(folder: Path, configuration: dict[str, Any], name: str = PREDICTIONS) -> dict[str, Any]:
-    """Return the record of a run to go on with, or a new one.
-
-    Raises:
-        DataError: if the folder holds a run of another configuration.
-    """
+    """Return the record of a run to go on with, or a new one; raise DataError if the folder holds a
+    run of another configuration."""
     if not (folder / name).exists():  # nothing was fitted: nothing can be mixed up
         return {"configuration": configuration}
     record = read_run(folder)
@@ -91,11 +78,8 @@ def resume(folder: Path, configuration: dict[str, Any], name: str = PREDICTIONS)
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """Return what :func:`write_run` wrote; None if there is nothing.
-
-    Raises:
-        DataError: if the file is damaged.
-    """
+    """Return what :func:`write_run` wrote; None if there is nothing; raise DataError if the file is
+    damaged."""
     path = folder / RUN
     with trusting(path):
         return read_record(path) if path.exists() else None
@@ -112,11 +96,8 @@ def write_teacher(
 
 
 def read_teacher(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
-    """Return what :func:`write_teacher` wrote; None if there was no teacher.
-
-    Raises:
-        DataError: if the file is damaged.
-    """
+    """Return what :func:`write_teacher` wrote; None if there was no teacher; raise DataError if the
+    file is damaged."""
     path, columns = folder / TEACHER, [f"t_{label}" for label in labels]
     if not path.exists():
         return None

@@ -87,13 +87,8 @@ def deciding(model: nn.Module, name: str) -> list[nn.Module]:
 
 @contextlib.contextmanager
 def ablated(model: nn.Module, name: str, averages: Averages) -> Iterator[None]:
-    """Ablate one attention of the model, in eval mode; afterwards it is as before.
-
-    Args:
-        model: with that attention.
-        name: one of :func:`ablations`.
-        averages: what :func:`averaging` found in this very model, for the fixed ones.
-    """
+    """Ablate one attention of the model, in eval mode; afterwards it is as before. Fixed ones need
+    what :func:`averaging` found in this very model."""
 
     def uniform(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
         return torch.zeros_like(output)  # as queries: all products are equal, the softmax is 1 / N
@@ -143,85 +138,58 @@ SCORED = ("accuracy", "balanced_accuracy", "macro_auc")
 
 @dataclass(frozen=True)
 class Paired:
-    """One metric per recording.
+    """One metric per recording."""
 
-    Attributes:
-        fitted: of the model as it was fitted.
-        neutral: with the attention ablated.
-        difference: ``neutral`` less ``fitted``, of the same recordings in every draw: below 0 where
-            the attention helps.
-    """
-
-    fitted: Estimate
-    neutral: Estimate
+    fitted: Estimate  # of the model as it was fitted
+    neutral: Estimate  # with the attention ablated
+    # ``neutral`` less ``fitted``, of the same recordings in every draw: below 0 where the attention
+    # helps
     difference: Estimate
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """What one ablation does to the answers, per recording.
+    """What one ablation does to the answers, per recording."""
 
-    Attributes:
-        metrics: name -> paired, for :data:`SCORED`.
-        changed: share of the recordings whose most probable label is another.
-        distance: mean total variation distance of the probabilities, 0 to 1.
-    """
-
-    metrics: Mapping[str, Paired]
-    changed: Estimate
-    distance: Estimate
+    metrics: Mapping[str, Paired]  # name -> paired, for SCORED
+    changed: Estimate  # share of the recordings whose most probable label is another
+    distance: Estimate  # mean total variation distance of the probabilities, 0 to 1
 
 
 @dataclass(frozen=True)
 class DifferentialFacts:
-    """A_1 and A_2: means over heads, rows and pieces.
+    """A_1 and A_2: means over heads, rows and pieces."""
 
-    Attributes:
-        tokens: N.
-        entropy_1, entropy_2: of a row, in nats over log N: 0 where it looks at one token only, 1
-            where it is uniform.
-        weight: "seed S, fold F" -> lambda of that fit.
-    """
-
-    tokens: int
+    tokens: int  # N
+    # entropy_1, entropy_2: of a row, in nats over log N: 0 where it looks at one token only, 1
+    # where it is uniform
     entropy_1: Estimate
     entropy_2: Estimate
-    weight: Mapping[str, float]
+    weight: Mapping[str, float]  # "seed S, fold F" -> lambda of that fit
 
 
 @dataclass(frozen=True)
 class AttentionEffect:
-    """Everything that the file says.
+    """Everything that the file says."""
 
-    Attributes:
-        dataset, protocol, system, folds, seeds: which run; seeds that kept all folds.
-        recordings, groups, pieces: how many were tested; a piece counts once a seed.
-        ablated: name of the ablation -> what it does.
-        differential: None without it.
-    """
-
+    # dataset, protocol, system, folds, seeds: which run; seeds that kept all folds
     dataset: str
     protocol: str
     system: str
     folds: int
     seeds: tuple[int, ...]
+    # recordings, groups, pieces: how many were tested; a piece counts once a seed
     recordings: int
     groups: int
     pieces: int
-    ablated: Mapping[str, Ablation]
-    differential: DifferentialFacts | None
+    ablated: Mapping[str, Ablation]  # name of the ablation -> what it does
+    differential: DifferentialFacts | None  # None without it
 
 
 def compare(
     fitted: pd.DataFrame, ablated: Mapping[str, pd.DataFrame], labels: Sequence[str]
 ) -> dict[str, Ablation]:
-    """Compare each ablation with the model as fitted.
-
-    Args:
-        fitted: predictions per piece, as in ``predictions.csv``.
-        ablated: name -> the same pieces.
-        labels: in the order of the probabilities.
-    """
+    """Compare each ablation with the model as fitted, by predictions of the same pieces."""
     rows = recording_means(fitted, labels)
     truth, groups = label_numbers(rows, labels), rows["group"].tolist()
     before, found = probabilities_of(rows, labels), {}
@@ -275,12 +243,9 @@ Kept = tuple[int, int, Path]
 
 
 def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
-    """Return what a saved fold predicts for its held-out part, as fitted and with each ablation.
-
-    Raises:
-        CheckpointError: if the checkpoint cannot be loaded.
-        DataError: if weights and predictions are not of the same run.
-    """
+    """Return what a saved fold predicts for its held-out part, as fitted and with each ablation;
+    raise CheckpointError if the checkpoint cannot be loaded; DataError if weights and predictions
+    are not of the same run."""
     experiment, (seed, fold, folder) = run.experiment, kept
     model = load_checkpoint(folder)[0].to(run.accelerator.device)
     front_end, labels = front_end_of(experiment), experiment.labels
@@ -321,16 +286,9 @@ def same(found: pd.DataFrame, written: pd.DataFrame, labels: tuple[str, ...]) ->
 
 
 def measure(run: Run, kept: Sequence[Kept]) -> AttentionEffect:
-    """Ablate every fold of the seeds that kept all of theirs.
-
-    Args:
-        run: that the folds are of; its results have their predictions.
-        kept: the folds.
-
-    Raises:
-        CheckpointError: if a checkpoint cannot be loaded.
-        DataError: if no seed kept all folds, or weights and predictions are not of the same run.
-    """
+    """Ablate every fold of the seeds that kept all of theirs. Raise CheckpointError if a checkpoint
+    cannot be loaded; DataError if no seed kept all folds, or weights and predictions are not of the
+    same run."""
     experiment = run.experiment
     count = Counter(seed for seed, _, _ in kept)
     whole = [one for one in kept if count[one[0]] == experiment.folds]

@@ -40,21 +40,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a cell.
+    """What became of a cell."""
 
-    Attributes:
-        cell: which.
-        state: "fitted", "there" (before), "busy" (another command is at it), or "failed".
-        seconds: that it took.
-        score: balanced accuracy of the seed's recordings; None if it was not measured.
-        sentence: why it failed.
-    """
-
-    cell: Cell
+    cell: Cell  # which
+    # "fitted", "there" (before), "busy" (another command is at it), or "failed"
     state: Literal["fitted", "there", "busy", "failed"]
-    seconds: float = 0.0
+    seconds: float = 0.0  # that it took
+    # balanced accuracy of the seed's recordings; None if it was not measured
     score: float | None = None
-    sentence: str = ""
+    sentence: str = ""  # why it failed
 
     def __str__(self) -> str:
         found = "not measured" if self.score is None else f"balanced accuracy {self.score:.3f}"
@@ -97,20 +91,9 @@ def alike(
 
 
 def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any]) -> str:
-    """How far the results of a system have come under one seed.
-
-    Args:
-        folder: of the results.
-        seed: which.
-        folds: that a whole seed has.
-        configuration: what must stand in the ``run.json``; may be a part of it.
-
-    Returns:
-        "done", "to do", "3 of 5 folds", or "other settings" if the folder is another run's.
-
-    Raises:
-        DataError: if ``run.json`` or the predictions are damaged.
-    """
+    """Tell how far the results of a system have come under one seed: "done", "to do", "3 of 5
+    folds", or "other settings" if the folder's run.json lacks what ``configuration`` says. Raise
+    DataError if a file is damaged."""
     record, table = results.read_run(folder), results.read_predictions(folder)
     if table.empty or record is None:
         return "to do"
@@ -124,11 +107,8 @@ def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any])
 
 
 def score(folder: Path, seed: int) -> float:
-    """Balanced accuracy of the recordings under one seed.
-
-    Raises:
-        DataError: if the results are damaged.
-    """
+    """Balanced accuracy of the recordings under one seed; raise DataError if the results are
+    damaged."""
     record = results.read_run(folder)
     with results.trusting(folder / RUN):
         labels = record["labels"]

@@ -48,29 +48,21 @@ from the one of the cut before it to the one of the cut after it. Equal lengths 
 
 @dataclass(frozen=True)
 class Cut:
-    """A labelled cut.
+    """A labelled cut."""
 
-    Attributes:
-        item: with its group.
-        path: of the sound.
-        original: the recording of the table that it was probably cut from; None if doubtful.
-        between: numbers of the recordings of its neighbours in the list, inclusive.
-    """
-
-    item: Item
-    path: Path
+    item: Item  # with its group
+    path: Path  # of the sound
+    # the recording of the table that it was probably cut from; None if doubtful
     original: str | None
-    between: tuple[int, int]
+    between: tuple[int, int]  # numbers of the recordings of its neighbours in the list, inclusive
 
 
 def read_cuts(root: Path, items: Sequence[Item]) -> tuple[Cut, ...]:
     """Return the cuts with the recordings that they may be from; ``items`` have their groups.
 
     Cuts are numbered in the order of the corpus's recordings, so a doubtful one lies between the
-    recordings of the nearest cuts, before and after it, whose recordings are known.
-
-    Raises:
-        DataError: if the table of the cuts is missing or not in that order.
+    recordings of the nearest cuts, before and after it, whose recordings are known. Raise DataError
+    if the table of the cuts is missing or not in that order.
     """
     paths = {item.recording: item.path for item in challenge6.read_cuts(root).items}
     table = root / challenge6.CUTS / challenge6.CUTS_TABLE
@@ -100,13 +92,8 @@ def number(name: str) -> int:
 
 
 def left_out(cuts: Sequence[Cut], table: Sequence[Item], which: str) -> frozenset[str]:
-    """Return the groups of the table that a fit must not know to be tested on ``cuts``.
-
-    Args:
-        cuts: the tested ones.
-        table: every recording of the corpus, both sample rates, with its group.
-        which: one of :data:`LEAVE_OUT`.
-    """
+    """Return the groups of the table (every recording of the corpus) that a fit must not know to be
+    tested on ``cuts``; ``which`` is one of :data:`LEAVE_OUT`."""
     groups = set()
     for cut in cuts:
         for item in table:
@@ -122,22 +109,15 @@ def left_out(cuts: Sequence[Cut], table: Sequence[Item], which: str) -> frozense
 
 @dataclass(frozen=True)
 class Fold:
-    """A feature MLP that knows no recording of the tested cuts.
+    """A feature MLP that knows no recording of the tested cuts."""
 
-    Attributes:
-        seed, number: of the split of the cuts.
-        tested: the cuts.
-        groups: of the table, left out.
-        model: the fit on the rest of the table.
-        rows: how many recordings it was fitted on.
-    """
-
+    # seed, number: of the split of the cuts
     seed: int
     number: int
-    tested: tuple[Cut, ...]
-    groups: frozenset[str]
-    model: FeatureMLP
-    rows: int
+    tested: tuple[Cut, ...]  # the cuts
+    groups: frozenset[str]  # of the table, left out
+    model: FeatureMLP  # the fit on the rest of the table
+    rows: int  # how many recordings it was fitted on
 
 
 def clean_folds(
@@ -150,18 +130,8 @@ def clean_folds(
     folds: int,
     seeds: Sequence[int],
 ) -> Iterator[Fold]:
-    """Fit a feature MLP for each fold of the cuts, without the recordings that it tests.
-
-    Args:
-        cuts: all of them.
-        table: the rows to learn from.
-        every: all recordings of the corpus, with their groups.
-        settings: of the feature MLP.
-        labels: how many classes.
-        which: see :func:`left_out`.
-        folds: how many, of the split of the cuts by group.
-        seeds: of split and fit.
-    """
+    """Fit a feature MLP for each fold of the cuts by group, on rows of the table without the
+    recordings that it tests; ``every`` are all recordings of the corpus."""
     for seed in seeds:
         fold_of = split([cut.item for cut in cuts], "recording", folds, seed)
         for fold in range(folds):
@@ -177,14 +147,8 @@ def clean_folds(
 def calibration_without(
     calibration: Calibration, predictions: pd.DataFrame, labels: Sequence[str], groups: frozenset
 ) -> Calibration:
-    """Return the temperature and threshold that held-out predictions give without some groups.
-
-    Args:
-        calibration: what the checkpoint has.
-        predictions: the held-out ones that it was made from.
-        labels: in the order of the probabilities.
-        groups: that have no part in it.
-    """
+    """Return the temperature and threshold that the held-out predictions, which a checkpoint's
+    calibration was made from, give without some groups."""
     rows = held_out(predictions[~predictions["group"].isin(groups)], labels)
     probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
     targets = one_hot(rows, labels)
@@ -262,14 +226,7 @@ def of_student(student: nn.Module, config: CheckpointConfig) -> Answerer:
 def of_adapted(
     student: nn.Module, config: CheckpointConfig, labelled: Pieces, others: Pieces
 ) -> Answerer:
-    """Answer by the student with the classifier of the fold, adapted to the other folds' labels.
-
-    Args:
-        student: not adapted.
-        config: its own.
-        labelled: every cut.
-        others: cries without a label.
-    """
+    """Answer by the student with the classifier of the fold, adapted to the other folds' labels."""
 
     def make(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
         clean = student_with(copy.deepcopy(student), fold.model)
@@ -317,22 +274,17 @@ def lead(one: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str]) -> Estim
 
 @dataclass(frozen=True)
 class Checked:
-    """What ``run.json`` says of a check beside its metrics.
+    """What ``run.json`` says of a check beside its metrics."""
 
-    Attributes:
-        coverage, size: of the prediction sets; groups count alike.
-        by_label: label -> share of its recordings whose set holds it.
-        promised: coverage that the sets were made for.
-        confidence: label -> mean probability of that label less the share of recordings that have
-            it: above 0 it is expected too often.
-        answered: label -> share of recordings for which it is the most probable one.
-    """
-
+    # coverage, size: of the prediction sets; groups count alike
     coverage: Estimate
     size: Estimate
-    by_label: Mapping[str, float]
-    promised: float
+    by_label: Mapping[str, float]  # label -> share of its recordings whose set holds it
+    promised: float  # coverage that the sets were made for
+    # label -> mean probability of that label less the share of recordings that have it: above 0 it
+    # is expected too often
     confidence: Mapping[str, float]
+    # label -> share of recordings for which it is the most probable one
     answered: Mapping[str, float]
 
 

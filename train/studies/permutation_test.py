@@ -43,43 +43,33 @@ Rows = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Against:
-    """A score with the true labels, and with labels that were permuted.
+    """A score with the true labels, and with labels that were permuted."""
 
-    Attributes:
-        value: with the true labels.
-        mean, low, high: with permuted ones, the mean and the middle 95 %.
-        p: how often permuted labels score at least as well; the true ones count as one permutation.
-    """
-
-    value: float
+    value: float  # with the true labels
+    # mean, low, high: with permuted ones, the mean and the middle 95 %
     mean: float
     low: float
     high: float
+    # how often permuted labels score at least as well; the true ones count as one permutation
     p: float
 
 
 @dataclass(frozen=True)
 class Chance:
-    """What ``chance.json`` holds.
+    """What ``chance.json`` holds."""
 
-    Attributes:
-        dataset, data: the corpus and its fingerprint.
-        protocol, folds, seed: of the split, made anew for each permutation.
-        shuffles: how often labels were permuted.
-        front_end: the kind of bands.
-        kept: label -> share of its recordings that got it again, in the mean over the permutations.
-        scores: metric -> :class:`Against`, per recording.
-    """
-
+    # dataset, data: the corpus and its fingerprint
     dataset: str
     data: str
+    # protocol, folds, seed: of the split, made anew for each permutation
     protocol: str
     folds: int
     seed: int
-    shuffles: int
-    front_end: str
+    shuffles: int  # how often labels were permuted
+    front_end: str  # the kind of bands
+    # label -> share of its recordings that got it again, in the mean over the permutations
     kept: Mapping[str, float]
-    scores: Mapping[str, Against]
+    scores: Mapping[str, Against]  # metric -> Against, per recording
 
 
 def chance(
@@ -91,20 +81,8 @@ def chance(
     folds: int,
     shuffles: int,
 ) -> Chance:
-    """Test under one protocol.
-
-    Args:
-        clips: all labelled, whole.
-        dataset: their corpus.
-        labels: in the order of the indices.
-        front_end: gives the bands.
-        protocol: of :mod:`train.data.splits`.
-        folds: how many.
-        shuffles: how often labels are permuted.
-
-    Raises:
-        DataError: if there are too few labels or groups for that.
-    """
+    """Test whole labelled clips under one protocol; raise DataError if there are too few labels or
+    groups for that."""
     cut = protocol == "clip"
     units = cut_before_splitting(clips, front_end.config) if cut else clips
     rows = statistics(units, front_end)
@@ -140,11 +118,8 @@ def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
 def scores(
     units: Clips, rows: Rows, labels: Sequence[str], protocol: str, folds: int
 ) -> Mapping[str, float]:
-    """Those of a cross-validation, per recording.
-
-    Raises:
-        DataError: if what a fold learns from has one label alone.
-    """
+    """Those of a cross-validation, per recording; raise DataError if what a fold learns from has
+    one label alone."""
     truth = units.labels.numpy()
     probabilities = np.zeros((len(truth), len(labels)))
     fold_of = split(units.items, protocol, folds, SEED)

@@ -24,24 +24,20 @@ from train.data.datasets import unlabelled as cries
 
 @dataclass(frozen=True)
 class Dataset:
-    """One row of the registry.
+    """One row of the registry."""
 
-    Attributes:
-        name: as given to ``--dataset``, and the folder of the data root that holds it (but
-            "folder" is the data root itself).
-        read: lists what is under a data root; raises DataError if that is nothing.
-        regroup: the items with better sources and groups, for corpora whose names tell neither:
-            found from the sound. None where the names do.
-        archive: where it can be downloaded; None if nowhere.
-        write: makes the corpus under a data root, for one that our own code writes.
-        load: the sound of an item; by default what its file holds.
-    """
-
+    # as given to ``--dataset``, and the folder of the data root that holds it (but "folder" is the
+    # data root itself)
     name: str
+    # lists what is under a data root; raises DataError if that is nothing
     read: Callable[[Path], Corpus]
+    # the items with better sources and groups, for corpora whose names tell neither: found from the
+    # sound. None where the names do
     regroup: Callable[[Clips], tuple[Item, ...]] | None = None
-    archive: Archive | None = None
+    archive: Archive | None = None  # where it can be downloaded; None if nowhere
+    # makes the corpus under a data root, for one that our own code writes
     write: Callable[[Path], None] | None = None
+    # the sound of an item; by default what its file holds
     load: Callable[[Item], Recording] = load_file
 
 

@@ -33,11 +33,8 @@ def read(root: Path) -> Corpus:
     """List the recordings ``train/<label>/<label>_<n>.wav`` of ``root/challenge6`` or ``root``.
 
     Every recording is its own source and group: :func:`regroup` finds better ones. The test set
-    beside ``train`` is not read, for it has no labels. Hidden files are ignored.
-
-    Raises:
-        DataError: if there are none of some label, if both folders hold some, or if one is named
-            otherwise.
+    beside ``train`` is not read, for it has no labels. Hidden files are ignored. Raise DataError if
+    there are none of some label, if both folders hold some, or if one is named otherwise.
     """
     folder = _training_set(root)
     items = tuple(_item(path, label) for label in LABELS for path in _recordings(folder / label))
@@ -96,9 +93,7 @@ def read_cuts(root: Path) -> Corpus:
     """List the recordings that ``root/challenge6_cuts/groups.csv`` names.
 
     Each has the table's group for its source too: :func:`regroup_cuts` joins equal sounds to it.
-
-    Raises:
-        DataError: if the table or a recording that it names is missing, or a label is unknown.
+    Raise DataError if the table or a recording that it names is missing, or a label is unknown.
     """
     folder = root / CUTS
     try:

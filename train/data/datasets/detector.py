@@ -47,11 +47,8 @@ def kind_of(recording: str) -> str:
 
 
 def read(root: Path) -> Corpus:
-    """List what is under ``root`` in the folders of the four corpora, and what is made.
-
-    Raises:
-        DataError: if one of them is missing.
-    """
+    """List what is under ``root`` in the folders of the four corpora, and what is made; raise
+    DataError if one of them is missing."""
     found = other_sounds.read(root).items
     uploads = tuple(_uploads(root))
     android = _android(root, {item.recording.partition("/")[2].lower() for item in uploads})
@@ -93,11 +90,8 @@ def _uploads(root: Path) -> Iterator[Item]:
 
 
 def _android(root: Path, known: Collection[str]) -> Iterator[Item]:
-    """Return the uploads of :data:`ANDROID` whose names are not ``known``, without a label.
-
-    Raises:
-        DataError: if there are none.
-    """
+    """Return the uploads of :data:`ANDROID` whose names are not ``known``, without a label; raise
+    DataError if there are none."""
     files = sorted((root / ANDROID).glob("*.3gp"))
     if not files:
         raise DataError(

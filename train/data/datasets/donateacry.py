@@ -33,11 +33,8 @@ ARCHIVE = Archive(
 
 
 def read(root: Path) -> Corpus:
-    """List the recordings under ``root/donateacry/<label>/*.wav``.
-
-    Raises:
-        DataError: if there are none.
-    """
+    """List the recordings under ``root/donateacry/<label>/*.wav``; raise DataError if there are
+    none."""
     items = tuple(
         Item(path, label, path.stem, path.stem, path.name[:INSTALLATION].lower())
         for label in LABELS

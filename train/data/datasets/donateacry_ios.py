@@ -30,10 +30,7 @@ def read(root: Path) -> Corpus:
     """List the recordings under ``root/donateacry_ios``, caf or flac.
 
     The last two letters of a name are its label; any others than those of ``REASONS`` ("dk" is
-    "don't know") leave it unlabelled.
-
-    Raises:
-        DataError: if there are none.
+    "don't know") leave it unlabelled. Raise DataError if there are none.
     """
     files = (path for path in (root / NAME).glob("*") if path.suffix.lower() in SUFFIXES)
     items = tuple(_item(path) for path in sorted({path.stem: path for path in files}.values()))

@@ -41,11 +41,8 @@ ARCHIVE = Archive(
 
 
 def read(root: Path) -> Corpus:
-    """List the recordings under ``root/esc10/NNN - Class/*.ogg``.
-
-    Raises:
-        DataError: if there are none, or if one is named otherwise.
-    """
+    """List the recordings under ``root/esc10/NNN - Class/*.ogg``; raise DataError if there are
+    none, or if one is named otherwise."""
     folders = {
         path.name[6:].lower().replace(" ", "_"): path for path in (root / NAME).glob("* - *")
     }

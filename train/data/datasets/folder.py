@@ -42,11 +42,8 @@ def read(root: Path) -> Corpus:
     labels lie in them. ``metadata.csv`` (``file_name``, and ``label`` or ``group``) in any folder
     names the labels and groups of what lies below; ``groups.csv`` (``file``, ``group``) the groups
     alone. Without groups each recording starts as one of its own, and :func:`regroup` joins those
-    that sound the same.
-
-    Raises:
-        DataError: if there are no recordings, or if a table is unreadable or does not name each of
-            them exactly once.
+    that sound the same. Raise DataError if there are no recordings, or if a table is unreadable or
+    does not name each of them exactly once.
     """
     root = root.resolve()
     found = find(root)
@@ -90,17 +87,12 @@ def regroup(clips: Clips) -> tuple[Item, ...]:
 
 @dataclass(frozen=True)
 class Found:
-    """What lies under a folder.
+    """What lies under a folder."""
 
-    Attributes:
-        recordings: name -> file; a name is the path below the folder, with composed accents.
-        tables: the same, of files that are called as one of :data:`TABLES`.
-        notes: sentences about what was passed over.
-    """
-
+    # name -> file; a name is the path below the folder, with composed accents
     recordings: Mapping[str, Path]
-    tables: Mapping[str, Path]
-    notes: tuple[str, ...]
+    tables: Mapping[str, Path]  # the same, of files that are called as one of TABLES
+    notes: tuple[str, ...]  # sentences about what was passed over
 
 
 def find(root: Path) -> Found:
@@ -166,14 +158,10 @@ def _name(path: Path, root: Path) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the folders are read.
+    """How the folders are read."""
 
-    Attributes:
-        base: the folder that they lie in, with a slash at its end, or nothing.
-        splits: folder -> "train", "validation" or "test"; empty if the folders are labels.
-    """
-
-    base: str
+    base: str  # the folder that they lie in, with a slash at its end, or nothing
+    # folder -> "train", "validation" or "test"; empty if the folders are labels
     splits: Mapping[str, str]
 
     def place(self, name: str) -> tuple[str | None, str | None]:
@@ -186,10 +174,8 @@ class Layout:
 def layout_of(names: Iterable[str]) -> Layout:
     """Tell a split from labels: no other folder lies beside those of a split.
 
-    Both may lie in a folder that has nothing beside it, labels only if that is called data.
-
-    Raises:
-        DataError: if other folders lie beside those of a split.
+    Both may lie in a folder that has nothing beside it, labels only if that is called data. Raise
+    DataError if other folders lie beside those of a split.
     """
     base, below, names = "", "", list(names)
     while True:

@@ -44,25 +44,15 @@ COLUMNS = ("file", "baby", "sample_rate", "onset_seconds")
 
 @dataclass(frozen=True)
 class PlannedCry:
-    """A recording before it is made.
+    """A recording before it is made."""
 
-    Attributes:
-        label: its class.
-        file: its path below the corpus's folder, with forward slashes.
-        baby: the name of the baby that cries.
-        style: how it cries.
-        seconds: length.
-        sample_rate: Hz.
-        seed: no other recording has it.
-    """
-
-    label: str
-    file: str
-    baby: str
-    style: CryStyle
-    seconds: float
-    sample_rate: int
-    seed: int
+    label: str  # its class
+    file: str  # its path below the corpus's folder, with forward slashes
+    baby: str  # the name of the baby that cries
+    style: CryStyle  # how it cries
+    seconds: float  # length
+    sample_rate: int  # Hz
+    seed: int  # no other recording has it
 
     def make(self) -> SyntheticCry:
         """Synthesises it, always the same; a second of sound takes about 60 ms."""
@@ -100,10 +90,8 @@ def _planned(kind: int, number: int, seconds: float) -> PlannedCry:
 def write(root: Path, recordings: int = RECORDINGS, seconds: float = SECONDS) -> None:
     """Make ``root/synthetic6``: all of it or, if it is interrupted, nothing.
 
-    Only a killed run leaves a folder, ``root/.synthetic6-*``, that nothing reads.
-
-    Raises:
-        DataError: if it is there already, or if no recording is asked for.
+    Only a killed run leaves a folder, ``root/.synthetic6-*``, that nothing reads. Raise DataError
+    if it is there already, or if no recording is asked for.
     """
     folder = root / NAME
     if recordings < 1:
@@ -135,11 +123,8 @@ def _write_into(folder: Path, planned: list[PlannedCry]) -> None:
 
 
 def read(root: Path) -> Corpus:
-    """List the recordings that ``root/synthetic6/truth.csv`` names, with their babies.
-
-    Raises:
-        DataError: if there is no such table, or if it is not as :func:`write` left it.
-    """
+    """List the recordings that ``root/synthetic6/truth.csv`` names, with their babies; raise
+    DataError if there is no such table, or if it is not as :func:`write` left it."""
     folder = root / NAME
     table = folder / "truth.csv"
     if not table.is_file():

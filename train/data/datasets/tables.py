@@ -56,9 +56,7 @@ def read_table(path: Path, needed: Iterable[str] = ()) -> Table:
 
     UTF-8, UTF-16 and UTF-32 are told by their bytes. Other files are read as cp1252, which shows
     when the names in them are looked up. Commas, semicolons, tabs and bars may divide columns.
-
-    Raises:
-        DataError: if it is not a table, or a needed column is missing.
+    Raise DataError if it is not a table, or a needed column is missing.
     """
     is_json = path.suffix.lower() == ".jsonl"
     try:
@@ -99,12 +97,8 @@ class Names:
             self.alike[plain(name)].append(name)
 
     def find(self, below: str, file: str) -> str | None:
-        """Return the recording that is called so, or the only one that is but for case and blanks.
-
-        Args:
-            below: the folder of the table, with a slash at its end, or nothing.
-            file: as it stands in the table; Windows may have written it.
-        """
+        """Return the recording that is called so, or the only one that is but for case and blanks,
+        below a folder (with a slash at its end, or nothing); Windows may have written the name."""
         name = below + composed(PureWindowsPath(file).as_posix())
         if name in self.names:
             return name

@@ -20,10 +20,8 @@ CRY = "baby_cry"
 def read(root: Path) -> Corpus:
     """List ``root/donateacry_ios`` and the cries under ``root/esc10``; both must be there.
 
-    A group is an installation, or a source at Freesound.
-
-    Raises:
-        DataError: if one of the two is missing.
+    A group is an installation, or a source at Freesound. Raise DataError if one of the two is
+    missing.
     """
     uploads, sounds = donateacry_ios.read(root), esc10.read(root)
     cries = [item for item in sounds.items if item.label == CRY]
