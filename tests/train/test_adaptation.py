@@ -5,8 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from cry_model import CheckpointConfig, FrontEnd
-from train.data.datasets.donateacry import LABELS as DONATEACRY
+from cry_model import CheckpointConfig
 from train.fit.presets import WIDE_FRONT_END
 from train.studies.adaptation import (
     PENALTIES,
@@ -14,7 +13,6 @@ from train.studies.adaptation import (
     adapt,
     adapted,
     answer,
-    embed,
     fit_layer,
     without_layer,
 )
@@ -104,28 +102,3 @@ def test_an_adapted_student_answers_as_the_layer_says_and_can_be_undone(student)
     assert own == CONFIG
     with torch.no_grad():
         torch.testing.assert_close(undone(sound), student(sound))
-
-
-def test_pieces_of_a_subset_keep_their_recordings():
-    every = Pieces(
-        torch.arange(6.0)[:, None],
-        torch.zeros(6, 3),
-        torch.full((6,), 0.5),
-        torch.tensor([0, 0, 1, 1, 2, 2]),
-        ("x", "y", "z"),
-        ("g", "h", "g"),
-    )
-    some = every.where([True, False, True])
-    assert some.names == ("x", "z")
-    assert some.embeddings.flatten().tolist() == [0, 1, 4, 5]
-    assert some.recordings.tolist() == [0, 0, 1, 1]
-
-
-def test_each_recording_counts_once_whatever_its_pieces(student, clips):
-    few = clips.subset([0, 7])
-    found = embed(student, FrontEnd(WIDE_FRONT_END), few, DONATEACRY)
-    assert found.names == tuple(item.recording for item in few.items)
-    for number, item in enumerate(few.items):
-        rows = found.recordings == number
-        assert found.weights[rows].sum() == pytest.approx(1)
-        assert (found.targets[rows].argmax(1) == DONATEACRY.index(item.label)).all()

@@ -11,7 +11,7 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score, roc_auc_scor
 from cry_model.checkpoint import ASSETS, DEFAULT
 from cry_model.records import words
 from tests.conftest import ROOT
-from train.data.datasets.esc10 import LABELS as ESC10
+from train.data.datasets.public import SOUNDS as ESC10
 from train.scoring.calibration import calibrate
 from train.scoring.detector import read_scores, summarise
 from train.scoring.results import read_teacher

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -18,18 +17,13 @@ from cry_model.checkpoint import read_calibration
 from tests.conftest import ROOT
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit, words
 from train.__main__ import main
-from train.data.cache import cache_path, find_corpus, prepare
-from train.data.clips import cut_before_splitting
-from train.data.corpus import ONLY_LEARNT, DataError
-from train.data.datasets import DATASETS
-from train.data.datasets.donateacry import LABELS
+from train.data.cache import DATASETS, cache_path, find_corpus, prepare
+from train.data.corpus import ONLY_LEARNT, cut_before_splitting
+from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import PROTOCOLS, OuterFold, split
-from train.fit.cross_validation import saved_folds
-from train.fit.devices import make_accelerator
 from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST, BEST_SETTINGS
-from train.scoring import results
-from train.scoring.calibration import calibrate
+from train.fit.run import saved_folds
 
 P = [f"p_{label}" for label in LABELS]
 
@@ -140,12 +134,6 @@ def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
     assert [event.step for event in curves.Scalars("loss")][:2] == [1, 2]
 
 
-def test_tensorboard_that_is_not_installed_is_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr("train.fit.devices.is_tensorboard_available", lambda: False)
-    with pytest.raises(DataError, match="pip install tensorboard"):
-        make_accelerator("cpu", curves=tmp_path)
-
-
 # On from what is there
 
 
@@ -191,16 +179,6 @@ def test_what_the_last_release_wrote_is_gone_on_with(copied_fit, made_up_root, n
     assert record_in(copied_fit)["configuration"]["preset"]["ema_decay"] == BEST.ema_decay
     given = ["calibrate", copied_fit / RESULTS, "--checkpoint", copied_fit / CHECKPOINT]
     assert main([str(word) for word in given]) == 0
-
-
-def test_the_promise_is_an_option_and_fits_nothing_again(
-    copied_fit, made_up_root, nothing_is_fitted
-):
-    table = results.read_predictions(copied_fit / RESULTS)
-    assert fit(made_up_root, copied_fit, "--coverage", "0.5") == 0
-    expected = calibrate(table, LABELS, 0.5, dataset="donateacry", protocol="baby", folds=2)
-    assert read_calibration(record_in(copied_fit)["calibration"]) == expected
-    assert cry_model.load_checkpoint(copied_fit / CHECKPOINT)[1].calibration == expected
 
 
 def test_a_seed_counts_once_and_only_if_it_is_whole(copied_fit, made_up_root):
@@ -300,11 +278,3 @@ def test_a_fit_from_a_prepared_corpus_needs_no_audio_library(made_up_root, tmp_p
     done = bare(*given[:where], *given[where + 2 :])
     assert done.returncode == 0, done.stderr
     assert (tmp_path / CHECKPOINT / "model.safetensors").exists()
-
-
-@pytest.mark.slow
-def test_without_decoders_it_says_what_is_missing(made_up_root, tmp_path):
-    done = bare(*words(made_up_root, tmp_path, "--cache", tmp_path))
-    assert done.returncode == 2
-    assert re.search("without the package '(av|soundfile)'", done.stderr)
-    assert "Traceback" not in done.stderr

@@ -6,7 +6,7 @@ import pytest
 
 import cry_model
 from cry_model.checkpoint import CONFIG, WEIGHTS
-from tests.hub import LIMITED, READER, WRITER, Repository
+from tests.hub import READER, WRITER, Repository
 from tests.train import small_fit
 from tests.train.small_fit import CHECKPOINT, SYSTEM
 
@@ -75,19 +75,6 @@ def kept(message, folder):
     last = message.strip().splitlines()[-1]
     assert f"kept in {folder};" in last
     return shlex.split(last.split("'python -m train ")[1].split("' sends it")[0])
-
-
-def test_what_was_not_allowed_is_kept_and_the_command_that_is_named_sends_it(
-    everything, hub, fit, checkpoint
-):
-    done = fit(*TO, "--private", token=LIMITED)
-    assert done.status == 2
-    assert "no permission" in done.err
-    assert hub.repositories == {}
-    assert everything[1].train(*kept(done.err, checkpoint), token=WRITER).status == 0
-    repository = hub.repositories["models/user/cry"]
-    assert repository.private
-    assert repository.files()[WEIGHTS] == (checkpoint / WEIGHTS).read_bytes()
 
 
 def test_a_network_that_has_gone_costs_nothing_but_the_sending(hub, fit, quick, checkpoint):

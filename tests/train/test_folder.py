@@ -1,7 +1,5 @@
 """Labels, splits, groups and tables in the folders that people have."""
 
-import json
-import os
 import unicodedata
 
 import pytest
@@ -62,27 +60,6 @@ def test_accents_have_one_form_on_every_system(tmp_path, form, other):
     corpus = folder.read(tmp_path)
     assert groups(corpus) == {name: "x", "tired/1.wav": "y"}
     assert corpus.labels == ("affam\u00e9", "tired")
-    assert all(item.path.exists() for item in corpus.items)
-
-
-def test_two_folders_that_differ_in_the_form_of_an_accent_are_one_label(tmp_path):
-    for form in ("NFC", "NFD"):
-        touch(tmp_path / unicodedata.normalize(form, "affam\u00e9") / "1.wav")
-    corpus = folder.read(tmp_path)
-    if len({item.path for item in corpus.items}) < 2:
-        pytest.skip("here they are one folder")
-    assert corpus.labels == ("affam\u00e9",)
-    assert len(groups(corpus)) == 2
-
-
-def test_names_that_an_old_archive_left_can_be_written_down(tmp_path):
-    touch(tmp_path / "tired" / "1.wav", tmp_path / "x.wav")
-    try:
-        (tmp_path / "x.wav").rename(tmp_path / "tired" / os.fsdecode(b"n\xe9.wav"))
-    except OSError:
-        pytest.skip("names are Unicode here")
-    corpus = folder.read(tmp_path)
-    assert set(groups(corpus)) == {"tired/1.wav", "tired/n\u00e9.wav"}
     assert all(item.path.exists() for item in corpus.items)
 
 
@@ -168,12 +145,6 @@ def test_each_part_may_have_its_own_metadata(tmp_path):
     assert groups(corpus)["data/train/1.wav"] == "train1"
 
 
-def test_metadata_as_json_lines(own):
-    rows = [{"file_name": f"data/{i}.wav", "label": i, "note": None} for i in range(2)]
-    metadata(own, *map(json.dumps, rows), "", name="metadata.jsonl")
-    assert labels(folder.read(own)) == {"data/0.wav": "0", "data/1.wav": "1"}
-
-
 def test_metadata_without_labels_leaves_the_folders(tmp_path):
     touch(tmp_path / "a" / "0.wav", tmp_path / "b" / "0.wav")
     metadata(tmp_path, "file_name,group", "a/0.wav,x", "b/0.wav,x")
@@ -198,8 +169,6 @@ GROUPED = ("file,group", "data/0.wav,x", "data/1.wav,y")
         ("metadata.csv", ["file_name,label", "data/0.wav,a,c"], "line 2 has more cells"),
         ("metadata.csv", ["file_name,label,Label", "data/0.wav,a,b"], "two columns are called"),
         ("metadata.csv", ["id,age", "1,2"], "needs the columns file_name and label"),
-        ("metadata.jsonl", ['{"file_name": "data/0'], "could not be read"),
-        ("groups.csv", ["\x00"], "could not be read"),
     ],
 )
 def test_a_table_that_does_not_fit_is_one_sentence(own, name, rows, message):
@@ -217,9 +186,7 @@ def test_two_tables_may_not_both_tell(own, name):
         folder.read(own)
 
 
-@pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
-)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize(
     ("delimiter", "end"), [(",", "\n"), (";", "\r\n"), ("\t", "\r"), ("|", "\n")]
 )
@@ -231,27 +198,14 @@ def test_a_table_as_spreadsheets_save_it(tmp_path, encoding, delimiter, end):
         ["./tired/2.wav", " 7 ", ""],
         ["", "", ""],
     ]
-    for first in ("", f"sep={delimiter}{end}" if end != "\r" else ""):
-        text = first + end.join(delimiter.join(row) for row in rows)
-        (tmp_path / "Groups.CSV").write_bytes(text.encode(encoding))
-        corpus = folder.read(tmp_path)
-        assert groups(corpus) == {"hungry/n\u00e9, 1.WAV": "B\u00e9b\u00e9", "tired/2.wav": "7"}
-        assert any("read as cp1252" in note for note in corpus.notes) == (encoding == "cp1252")
+    text = end.join(delimiter.join(row) for row in rows)
+    (tmp_path / "Groups.CSV").write_bytes(text.encode(encoding))
+    corpus = folder.read(tmp_path)
+    assert groups(corpus) == {"hungry/n\u00e9, 1.WAV": "B\u00e9b\u00e9", "tired/2.wav": "7"}
 
 
-def test_a_wrong_guess_of_the_encoding_names_what_is_wanted(tmp_path):
+def test_another_encoding_is_not_guessed(tmp_path):
     touch(tmp_path / "hungry" / "n\u00e9.wav")
-    table(tmp_path, "hungry/n\u00e9.wav,x", encoding="mac_roman")
-    with pytest.raises(DataError, match=r"no recording .* read as cp1252.* 'CSV UTF-8'"):
-        folder.read(tmp_path)
-
-
-def test_a_name_that_fits_two_files_but_for_case_is_not_guessed(tmp_path):
-    touch(tmp_path / "a" / "1.wav", tmp_path / "a" / "1.WAV")
-    if len(list((tmp_path / "a").iterdir())) < 2:
-        pytest.skip("here they are one file")
-    table(tmp_path, "a/1.wav,x", "a/1.WAV,y")
-    assert groups(folder.read(tmp_path)) == {"a/1.wav": "x", "a/1.WAV": "y"}
-    table(tmp_path, "a/1.Wav,x")
-    with pytest.raises(DataError, match=r"no recording a/1\.Wav"):
+    table(tmp_path, "hungry/n\u00e9.wav,x", encoding="cp1252")
+    with pytest.raises(DataError, match=r"could not be read as a table .* 'CSV UTF-8'"):
         folder.read(tmp_path)

@@ -11,12 +11,10 @@ from tests.cry_model.encode import encode
 from tests.train.folders import RATE, cry, groups, table, touch, write
 from tests.train.small_fit import SYSTEM
 from train.__main__ import main
-from train.cli.prepare import cautions
-from train.data.cache import prepare, with_folds
-from train.data.clips import load_clips
-from train.data.corpus import DataError
-from train.data.datasets import DATASETS, folder
-from train.data.splits import split
+from train.cli.data import cautions
+from train.data.cache import DATASETS, prepare
+from train.data.corpus import load_clips
+from train.data.datasets import folder
 
 
 def fill(root, *labels, seeds=range(99)):
@@ -97,12 +95,6 @@ def test_groups_that_differ_by_little_and_sounds_in_two_are_pointed_out(tmp_path
     assert len({i.source for i in data.clips.items}) == 3
 
 
-def test_all_unreadable_gives_a_reason(tmp_path):
-    touch(tmp_path / "a" / "1.wav", tmp_path / "b" / "1.wav")
-    with pytest.raises(DataError, match=r"could be read\. Of a/1\.wav: The recording is empty"):
-        said(tmp_path)
-
-
 # A fit
 
 
@@ -157,15 +149,3 @@ def test_a_number_of_folds_cross_validates_over_everything(split_root, tmp_path)
     assert table["recording"].nunique() == 10
     assert record["metrics"]["recording"]["folds"] == 2
     assert table.groupby("group")["fold"].nunique().max() == 1
-
-
-@pytest.mark.parametrize("broken", ["train", "test"])
-def test_a_part_of_which_nothing_can_be_read_is_no_part(tmp_path, broken):
-    fill(tmp_path / "ward" / "train", *"abab")
-    fill(tmp_path / "ward" / "test", *"abab", seeds=range(4, 8))
-    for file in (tmp_path / "ward" / broken).rglob("*.wav"):
-        file.write_bytes(b"no sound")
-    data, _ = prepare(DATASETS["folder"], tmp_path / "ward", tmp_path / "cache", FrontEndConfig())
-    whole, folds = with_folds(data, "baby", None)
-    assert folds == 5
-    assert sorted(split(whole.clips.items, "baby", 2, 0)) == [0, 0, 1, 1]

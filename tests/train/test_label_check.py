@@ -13,8 +13,7 @@ from cry_model.feature_mlp import FeatureMLP
 from cry_model.results import read_record
 from tests.conftest import ROOT
 from tests.stand_ins import CALIBRATION
-from train.data.clips import Clips
-from train.data.corpus import Item
+from train.data.corpus import Clips, Item
 from train.data.datasets import challenge6
 from train.fit.presets import FEATURES
 from train.studies import label_check
@@ -25,7 +24,6 @@ from train.studies.label_check import (
     calibration_without,
     clean_folds,
     describe,
-    left_out,
     read_cuts,
     student_with,
 )
@@ -46,19 +44,6 @@ TABLE = tuple(
     for label in ("awake", "hug")
     for n in range(10)
 )
-
-
-@pytest.mark.parametrize(
-    ("one", "which", "expected"),
-    [
-        (cut("a", "awake", "g", "awake_4", (2, 6)), PROBABLE, {"awake-2"}),
-        (cut("a", "awake", "g", "awake_4", (2, 6)), NEIGHBOURS, {"awake-1", "awake-2", "awake-3"}),
-        (cut("a", "hug", "g", None, (3, 4)), PROBABLE, {"hug-1", "hug-2"}),
-        (cut("a", "hug", "g", "hug_20", (0, 10**6)), PROBABLE, set()),  # of no row of the table
-    ],
-)
-def test_what_a_tested_cut_may_be_from_is_left_out_with_its_length(one, which, expected):
-    assert left_out([one], TABLE, which) == expected
 
 
 def rows(items):
@@ -152,11 +137,11 @@ def test_sets_and_shares_are_counted():
         }
     )
     found = describe(table, [("a",), ("c", "b"), ("a", "b")], ("a", "b", "c"), 0.8)
-    assert found.by_label == {"a": 0.5, "b": 1.0}
-    assert found.coverage.value == pytest.approx((0.5 + 1.0) / 2)  # groups count alike
-    assert found.size.value == pytest.approx((1.5 + 2) / 2)
-    assert found.answered == pytest.approx({"a": 2 / 3, "b": 0, "c": 1 / 3})
-    assert found.confidence == pytest.approx(
+    assert found["by_label"] == {"a": 0.5, "b": 1.0}
+    assert found["coverage"].value == pytest.approx((0.5 + 1.0) / 2)  # groups count alike
+    assert found["size"].value == pytest.approx((1.5 + 2) / 2)
+    assert found["answered"] == pytest.approx({"a": 2 / 3, "b": 0, "c": 1 / 3})
+    assert found["confidence"] == pytest.approx(
         {"a": 1.6 / 3 - 2 / 3, "b": 0.7 / 3 - 1 / 3, "c": 0.7 / 3}
     )
 

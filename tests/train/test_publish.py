@@ -3,18 +3,14 @@
 import shutil
 import subprocess
 import time
-from unittest.mock import Mock
 
 import pytest
 from gradio_client import Client, handle_file
-from huggingface_hub.errors import OfflineModeIsEnabled
-from huggingface_hub.utils import get_session
 
 from cry_model.checkpoint import CONFIG, DEFAULT, WEIGHTS
-from tests.hub import LIMITED, READER, WRITER, Answer
+from tests.hub import READER, WRITER, Answer
 from tests.server import ROOT, serve
-from train.publish import hub as train_hub
-from train.publish.hub import FOLDERS, SPACE, PublishError, retry, space_files
+from train.publish.hub import FOLDERS, SPACE, PublishError, space_files
 
 CARD = "README.md"
 COMPARE = """
@@ -100,25 +96,9 @@ def test_without_the_right_token_nothing_is_created(hub, publish, publish_space,
     assert (hub.count("POST"), hub.repositories) == (0, {})
 
 
-def test_a_token_that_may_write_elsewhere_only_is_refused(hub, publish):
-    assert refused(publish(token=LIMITED), "no permission", "user/cry")
-    assert hub.repositories == {}
-    done, before = publish(), hub.count("POST")
-    assert refused(publish("--revision", "other", token=LIMITED), "no permission")
-    assert hub.count("POST") == before + 2  # create and branch, once each
-    assert complete(hub, done)
-
-
 @pytest.mark.parametrize("repo_id", ["cry", "a/b/c", "user/../x", "user/cry.git", "us er/cry", ""])
 def test_a_name_that_the_hub_would_not_take_is_refused_here(hub, publish, repo_id):
     assert refused(publish(repo_id=repo_id), "no name for a repository", "user/name")
-    assert hub.requests == []
-
-
-def test_a_damaged_checkpoint_is_refused_before_anything_is_created(hub, publish, tmp_path):
-    (tmp_path / CONFIG).write_bytes((DEFAULT / CONFIG).read_bytes())
-    (tmp_path / WEIGHTS).write_bytes((DEFAULT / WEIGHTS).read_bytes()[:-4])
-    assert refused(publish(checkpoint=tmp_path), "weights", "cannot be read")
     assert hub.requests == []
 
 
@@ -177,13 +157,6 @@ def test_a_failure_that_passes_is_tried_again(hub, publish, quick, request_line,
     assert hub.fail == {}
 
 
-@pytest.mark.parametrize("status", [400, 402, 404])
-def test_a_refusal_is_not_tried_again(hub, publish, status):
-    hub.fail["/commit/"] = status
-    assert refused(publish())
-    assert hub.count("/commit/") == 1
-
-
 @pytest.mark.parametrize(
     ("request_line", "failure"),
     [("whoami", 503), ("/preupload/", 429), ("PUT /upload/", "cut"), ("/commit/", "cut")],
@@ -217,12 +190,6 @@ def test_what_does_not_speak_as_the_hub_is_one_sentence(hub, publish, step, body
     assert complete(hub, publish("--private"))
 
 
-@pytest.mark.parametrize("body", [b"{}", PORTAL])
-def test_a_conflict_without_an_address_is_one_sentence(hub, publish, body):
-    hub.fail["repos/create"] = Answer(409, body)
-    assert refused(publish(), "creating user/cry")
-
-
 def test_an_upload_that_never_reached_the_hub_is_not_committed(hub, publish, quick):
     hub.always["PUT /upload/"] = Answer(200, PORTAL)
     done = publish()
@@ -243,45 +210,6 @@ def test_a_pause_that_the_hub_asks_for_is_kept_and_announced(
     assert "wants a pause" in done.err
     assert "once more in 1 s" in done.err
     assert complete(hub, done)
-
-
-@pytest.mark.parametrize(
-    ("request_line", "asked"),
-    [
-        ("whoami", "86400"),
-        ("PUT /upload/", "9" * 400),
-        ("/commit/", "Fri, 31 Dec 2117 23:59:59 GMT"),
-    ],
-)
-def test_a_pause_of_a_day_is_told_and_not_kept(hub, publish, request_line, asked):
-    hub.fail[request_line] = Answer(429, PORTAL, Retry_After=asked)
-    assert refused(publish(), "wants a pause", "run the command again after 2")
-    assert hub.count(request_line) == 1
-
-
-@pytest.mark.parametrize("asked", ["soon", "-5", "", "1.5", "Fri, 99 Foo 2117", "0"])
-def test_a_pause_that_nobody_understands_is_our_own(hub, publish, quick, asked):
-    hub.fail["/commit/"] = Answer(429, Retry_After=asked)
-    assert complete(hub, publish())
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (ValueError("no\n\nwait"), "did not accept it while y: no wait"),
-        (OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE is set"),
-        (KeyError("url"), "does not speak as the Hub does"),
-    ],
-)
-def test_what_no_pause_helps_ends_at_once_and_leaves_the_library_as_it_was(
-    monkeypatch, error, said
-):
-    monkeypatch.setattr(train_hub.time, "sleep", pytest.fail)
-    client = get_session()
-    before = (client.send, client.timeout)
-    with pytest.raises(PublishError, match=said):
-        retry("y", Mock(side_effect=error))
-    assert (client.send, client.timeout) == before
 
 
 # The page as a Space

@@ -21,7 +21,6 @@ from tests.train.killed_fit import arguments
 from tests.train.small_fit import CHECKPOINT, RESULTS, started
 from train.__main__ import main, sentence
 from train.data.corpus import DataError
-from train.fit.devices import as_found, ask_for_determinism
 from train.fit.presets import BEST
 from train.fit.state import TrainingState
 
@@ -130,18 +129,6 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
     assert main([*words, "--deterministic"]) == 0  # nothing is left to do
 
 
-def test_the_same_threads_are_not_named_nor_any_where_a_gpu_computes(tmp_path, capsys):
-    state = TrainingState(tmp_path / "fit.pt", "this", threads=4)
-    state.save({"epoch": 1})
-    with as_found():
-        ask_for_determinism()
-        for threads in (4, None):
-            assert replace(state, threads=threads).load() == {"epoch": 1}
-        assert not capsys.readouterr().err
-        with pytest.raises(DataError, match="threads at 4, and it is 8 now"):
-            replace(state, threads=8).load()
-
-
 # Trouble: one sentence, and nothing is lost
 
 
@@ -180,14 +167,6 @@ def test_trouble_in_the_middle_of_a_run(made_up_root, tmp_path, monkeypatch, cap
     assert said in error
     assert str(tmp_path) in error
     assert not list(tmp_path.rglob("*.part"))
-
-
-def test_an_output_that_is_no_folder_is_refused_before_training(made_up_root, tmp_path, capsys):
-    (tmp_path / "out").write_text("a file")
-    assert main(arguments(made_up_root, tmp_path / "out")) == 2
-    error = capsys.readouterr().err
-    assert "epoch" not in error
-    assert "cannot be used" in error.splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -14,13 +14,18 @@ from cry_model.acoustic_features import AcousticConfig
 from cry_model.frontend import FrontEndConfig
 from cry_model.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
 from cry_model.results import FORMER
+from train.cli.data import cautions
 from train.cli.options import FitOptions, FittingOptions
-from train.cli.prepare import cautions
-from train.data.cache import SUFFIX, describe, find_corpus, with_folds, with_unlabelled
-from train.data.clips import Prepared, cut_before_splitting, permute_labels
-from train.data.corpus import ONLY_LEARNT, DataError
-from train.data.datasets import DATASETS
-from train.data.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
+from train.data.cache import DATASETS, SUFFIX, describe, find_corpus, with_folds, with_unlabelled
+from train.data.corpus import (
+    ONLY_LEARNT,
+    DataError,
+    Prepared,
+    cut_before_splitting,
+    permute_labels,
+    tabulate,
+)
+from train.data.datasets.challenge6 import ALL, ONE_RATE, TABLES, read_features
 from train.data.splits import OuterFold, split
 from train.fit.cross_validation import run_fit
 from train.fit.devices import ask_for_determinism, make_accelerator, of_main
@@ -49,7 +54,7 @@ def run(options: FitOptions) -> None:
     said = [text for one in runs for text in overview(one.experiment)]
     accelerator.print(*dict.fromkeys(said), sep="\n")  # once, however many systems hear it
     for one in runs:
-        one.experiment.check()
+        one.experiment.model(0)  # what does not suit is found now, not after an hour
     for one in runs:
         run_fit(one)
     if destination is not None and accelerator.is_main_process:  # the last run saves weights
@@ -131,9 +136,8 @@ def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]
     on_features = isinstance(preset.front_end, AcousticConfig)
     if on_features != (system == ON_FEATURES):
         raise DataError(f"The preset {preset.name} is not one for {system}.")
-    if options.epochs is not None:
-        preset = replace(preset, epochs=options.epochs)
-    preset, changed = apply_overrides(preset, options.set)
+    epochs = [] if options.epochs is None else [f"epochs={options.epochs}"]
+    preset, changed = apply_overrides(preset, [*epochs, *options.set])
     settings = {**usual_settings(preset, system), **changed}
     require_settings(system, preset, changed, settings)
     if on_features and options.teacher:
@@ -220,9 +224,7 @@ def recordings(
 ) -> tuple[Prepared, str | None]:
     """Read what to learn from, and name the corpus that the unlabelled part is of."""
     if name in TABLES:
-        if options.data_root is None:
-            raise DataError("Say where the table is: --data-root FOLDER or CRY_DATA.")
-        return read_table(options.data_root, name), None
+        return read_features(options.root(), name), None
     where = options.data_root, options.cache, preset.front_end
     with accelerator.local_main_process_first():  # the others find the prepared file
         data = find_corpus(name, *where)

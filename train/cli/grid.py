@@ -1,6 +1,7 @@
-"""``python -m train grid``."""
+"""``python -m train grid``: many fits as a list of cells, each in a process of its own."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -8,16 +9,19 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from threading import Event
-from typing import Annotated
+from typing import Annotated, Any
 
+import numpy as np
 from accelerate import Accelerator
 
 from cry_model.checkpoint import CheckpointError
+from cry_model.metrics import balanced_accuracy
 from cry_model.registry import ON_SPECTROGRAMS
-from train.cli.fit import check, make_device, names_of, plan, recordings, resolve, systems_of
+from cry_model.results import RUN, label_numbers, probabilities_of, recording_means
+from train.cli.fit import check, make_device, plan, recordings, resolve, systems_of
 from train.cli.options import (
     WITH_TABLES,
     Checkpoint,
@@ -32,17 +36,57 @@ from train.cli.options import (
     where_to,
     whole_number,
 )
-from train.data.cache import with_folds
-from train.data.clips import preparation
-from train.data.corpus import DataError
-from train.data.datasets import DATASETS
-from train.data.feature_tables import TABLES
-from train.data.splits import FOLDS, PROTOCOLS, has_test_part
-from train.studies.grid import Cell, Outcome, Place, alike, cells, score, state
+from train.data.cache import DATASETS, with_folds
+from train.data.corpus import DataError, Item
+from train.data.datasets.challenge6 import TABLES
+from train.data.splits import FOLDS, PROTOCOLS, has_test_part, split
+from train.scoring import results
 
 BUSY = 75
 """Exit status of a fit whose folder another command writes to (EX_TEMPFAIL)."""
 PATIENCE = 30.0  # seconds for fits that are asked to end, before they are made to
+Place = tuple[str, str, str]
+"""Dataset, protocol and system, which share a results folder."""
+Where = Sequence[tuple[Path, Mapping[str, Any]]]
+"""The results folders of a place, the last one that of the checkpoint, and what was asked for."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """All folds of a system under one seed."""
+
+    dataset: str
+    protocol: str
+    system: str
+    seed: int
+
+    @property
+    def place(self) -> Place:
+        """What two cells that run at once must not have in common."""
+        return self.dataset, self.protocol, self.system
+
+    def __str__(self) -> str:
+        return f"{self.dataset}, {self.protocol}, {self.system}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a cell: "fitted" in so many seconds, "there", "busy", or "failed" and why."""
+
+    cell: Cell
+    state: str
+    seconds: float = 0.0
+    score: float | None = None  # balanced accuracy of the seed's recordings
+    sentence: str = ""
+
+    def __str__(self) -> str:
+        how = {
+            "fitted": f"{self.seconds:.0f} s, balanced accuracy {self.score or 0:.3f}",
+            "there": f"was there, balanced accuracy {self.score or 0:.3f}",
+            "busy": "skipped, another command is fitting it",
+            "failed": f"failed after {self.seconds:.0f} s: {self.sentence}",
+        }
+        return f"{self.cell}: {how[self.state]}"
 
 
 def cores() -> int:
@@ -119,31 +163,65 @@ def words_of(options: FitOptions) -> list[str]:
     return words
 
 
-def was_there(options: GridOptions, cell: Cell, accelerator: Accelerator) -> Outcome | None:
-    """Return the outcome of a cell that needs no fit; None if it does, or cannot be told."""
-    one = options.options_of(cell)
-    if one.checkpoint:
-        return None
-    try:
-        for run in plan(one, cell.system, accelerator):
-            folder, experiment = run.results_folder, run.experiment
-            if state(folder, cell.seed, experiment.folds, experiment.configuration()) != "done":
-                return None
-        return Outcome(cell, "there", score=score(folder, cell.seed))
-    except (CheckpointError, DataError, OSError):  # the fit says what is wrong
-        return None
+def alike(
+    items: Sequence[Item], protocols: Sequence[str], folds: int, seeds: Sequence[int]
+) -> Mapping[str, str]:
+    """Protocol -> an earlier one that splits the items in the same way under every seed.
+
+    ``clip`` splits parts of the items, so it is like no other. One that cannot split them at all is
+    left to the fit, which says why.
+    """
+    found: dict[str, str] = {}
+    known: dict[bytes, str] = {}
+    for protocol in protocols:
+        if protocol == "clip":
+            continue
+        try:
+            tested = np.stack([split(items, protocol, folds, seed) for seed in seeds])
+        except DataError:
+            continue
+        first = known.setdefault(tested.tobytes(), protocol)
+        if first != protocol:
+            found[protocol] = first
+    return found
+
+
+def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any]) -> str:
+    """Tell how far the results of a system have come under one seed: "done", "to do", "3 of 5
+    folds", or "other settings" if the folder's run.json lacks what ``configuration`` says. Raise
+    DataError if a file is damaged."""
+    record, table = results.read_run(folder), results.read_predictions(folder)
+    if table.empty or record is None:
+        return "to do"
+    asked = json.loads(json.dumps(configuration))  # tuples are lists there
+    if any(record["configuration"].get(name) != value for name, value in asked.items()):
+        return "other settings"
+    there = table.loc[table["seed"] == seed, "fold"].nunique()
+    if there == folds and seed in record.get("seeds", []):
+        return "done"
+    return f"{there} of {folds} folds" if there else "to do"
+
+
+def score(folder: Path, seed: int) -> float:
+    """Return the balanced accuracy of the recordings under one seed; raise DataError if the results
+    are damaged."""
+    with results.trusting(folder / RUN):
+        labels = results.read_run(folder)["labels"]
+    table = results.read_predictions(folder, labels)
+    rows = recording_means(table[table["seed"] == seed], labels)
+    probabilities = probabilities_of(rows, labels)
+    return balanced_accuracy(label_numbers(rows, labels), probabilities, np.ones(len(rows)))
 
 
 @dataclass(frozen=True)
 class Child:
-    """Hold the fit of a cell in its process."""
+    """The fit of a cell in its process."""
 
-    cell: Cell  # which
+    cell: Cell
     folder: Path  # where its results go
     process: subprocess.Popen[bytes]  # with a pipe from its standard error
-    # set when nobody needs to read any more what it says
-    silent: Event = field(default_factory=Event)
-    started: float = field(default_factory=time.perf_counter)  # when, by ``time.perf_counter``
+    silent: Event = field(default_factory=Event)  # set when nobody reads any more what it says
+    started: float = field(default_factory=time.perf_counter)
 
     def follow(self) -> Outcome:
         """Pass on what the fit says until it ends; return what became of it."""
@@ -204,68 +282,63 @@ def run(options: GridOptions) -> None:
     if accelerator.num_processes > 1:
         raise DataError("A grid has its own processes: use --jobs, without accelerate launch.")
     options = replace(options, seeds=tuple(dict.fromkeys(options.seeds)))
-    names, places = {}, []
+    places: dict[Place, Where] = {}
     for dataset in dict.fromkeys(options.datasets):
-        names[dataset], there = find(options, dataset, accelerator)
-        places += there
-    todo = {cell: folders(options, cell, names) for cell in cells(places, options.seeds)}
+        places |= find(options, dataset, accelerator)
+    # All places under the first seed, then under the next: early on, each has one number.
+    todo = {Cell(*place, seed): place for seed in options.seeds for place in places}
+    states = {cell: states_of(options, cell, places[place]) for cell, place in todo.items()}
     if options.dry_run:
-        states = {cell: states_of(options, cell, where) for cell, where in todo.items()}
         for cell, there in states.items():
             print(f"{cell}: {', '.join(sorted(there))}")
         done = list(states.values()).count({"done"})
         print(f"{len(todo)} fits of {options.folds} folds, {done} of them done.")
         return
-    outcomes = fit_all(options, todo, accelerator)
+    outcomes = fit_all(options, {cell: places[place] for cell, place in todo.items()})
     if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
         lines = [f"{len(failed)} of {len(todo)} fits failed; the same command tries them again:"]
         raise DataError("\n".join([*lines, *(f"{one.cell}: {one.sentence}" for one in failed)]))
 
 
-def find(
-    options: GridOptions, dataset: str, accelerator: Accelerator
-) -> tuple[tuple[str, ...], list[Place]]:
-    """Read a corpus for every front end that will hear it, so that no fit has to decode it; return
-    the names of its results, and what is fitted on it. Raise DataError if there is no such corpus,
-    or the options do not suit a system."""
+def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[Place, Where]:
+    """Plan the fits on a corpus, and prepare it for every front end that will hear it, so that no
+    fit has to decode it; raise DataError if there is none, or the options do not suit a system."""
     fitting = options.fit_options(dataset)
     systems = systems_of(fitting)
     check(fitting, systems)
-    presets = {str(preparation(p.front_end)): p for p in (resolve(fitting, s)[0] for s in systems)}
-    read = [recordings(fitting, dataset, preset, accelerator)[0] for preset in presets.values()]
-    if has_test_part(read[0].clips.items):
+    data, _ = recordings(fitting, dataset, resolve(fitting, systems[0])[0], accelerator)
+    if has_test_part(data.clips.items):
         print(f"{dataset}: cross-validated over everything; 'fit' can take its own test part.")
-    data, _ = with_folds(read[0], "baby", options.folds)
-    items = data.clips.labelled().items
+    items = with_folds(data, "baby", options.folds)[0].clips.labelled().items
     protocols = tuple(dict.fromkeys(options.protocols))
     same = alike(items, protocols, options.folds, options.seeds)
     for protocol, first in same.items():
         print(f"{dataset}: {protocol} splits it as {first} does; it is fitted as {first} alone.")
-    names = names_of(dataset)
-    names = names if len(names) > 1 else (read[0].corpus.name,)
-    kept = [protocol for protocol in protocols if protocol not in same]
-    return names, [(dataset, protocol, system) for protocol in kept for system in systems]
+    found: dict[Place, Where] = {}
+    for protocol in (name for name in protocols if name not in same):
+        one = replace(fitting, protocol=protocol)
+        for system in systems:
+            try:
+                runs = [
+                    (run.results_folder, run.experiment.configuration())
+                    for run in plan(one, system, accelerator)
+                ]
+            except (CheckpointError, DataError):  # the fit says what is wrong
+                folder = options.out / "results" / data.corpus.name / protocol / system
+                runs = [(folder, {"system": None})]
+            found[dataset, protocol, system] = runs
+    return found
 
 
-def folders(options: GridOptions, cell: Cell, names: Mapping[str, Iterable[str]]) -> list[Path]:
-    """Return where the results of a cell go; the last one is that of the checkpoint."""
-    results = options.out / "results"
-    return [results / name / cell.protocol / cell.system for name in names[cell.dataset]]
-
-
-def states_of(options: GridOptions, cell: Cell, where: Iterable[Path]) -> set[str]:
-    """Return how far a cell has come in each of its folders, by the files alone."""
-    preset, settings = resolve(options.options_of(cell), cell.system)
-    asked = {"folds": options.folds, "settings": dict(settings), "preset": asdict(preset)}
+def states_of(options: GridOptions, cell: Cell, where: Where) -> set[str]:
+    """Return how far a cell has come in each of its folders."""
     try:
-        return {state(folder, cell.seed, options.folds, asked) for folder in where}
+        return {state(folder, cell.seed, options.folds, asked) for folder, asked in where}
     except DataError as error:  # the other cells may be well
         return {str(error)}
 
 
-def fit_all(
-    options: GridOptions, todo: Mapping[Cell, Sequence[Path]], accelerator: Accelerator
-) -> list[Outcome]:
+def fit_all(options: GridOptions, todo: Mapping[Cell, Where]) -> list[Outcome]:
     """Fit the cells, each in a process; say when each begins and how it ended.
 
     They begin in their order, as far as none runs that shares a results folder.
@@ -284,12 +357,13 @@ def fit_all(
             while waiting or running:
                 while len(running) < options.jobs and (cell := next_of(waiting, running.values())):
                     waiting.remove(cell)
+                    folder = todo[cell][-1][0]
                     done = states_of(options, cell, todo[cell]) == {"done"}
-                    if done and (outcome := was_there(options, cell, accelerator)) is not None:
-                        ended(outcome)
+                    if done and not options.options_of(cell).checkpoint:
+                        ended(Outcome(cell, "there", score=score(folder, cell.seed)))
                         continue
                     print(f"{number[cell]} {cell} ...", flush=True)
-                    child = start(options, cell, todo[cell][-1], threads)
+                    child = start(options, cell, folder, threads)
                     running[pool.submit(child.follow)] = child
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     ended(future.result())

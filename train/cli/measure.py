@@ -1,15 +1,18 @@
-"""``python -m train calibrate`` and ``permutation-test``."""
+"""``python -m train calibrate``, ``permutation-test`` and ``ablate-attention``."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from accelerate import Accelerator
 
 from cry_model.calibration import Calibration
 from cry_model.checkpoint import (
     CONFIG,
+    WEIGHTS,
     CheckpointConfig,
+    CheckpointError,
     load_checkpoint,
     read_evaluation,
     to_json,
@@ -17,31 +20,36 @@ from cry_model.checkpoint import (
 )
 from cry_model.hub import find_checkpoint
 from cry_model.records import words
-from cry_model.registry import make_front_end
-from cry_model.results import RUN, current, whole_seeds, write_record
+from cry_model.registry import list_models, make_front_end
+from cry_model.results import PREDICTIONS, RUN, current, whole_seeds, write_record
 from train.cli.options import (
     A_FILE,
     CORPORA,
+    SYSTEMS,
     CorpusOptions,
     Coverage,
+    Device,
     Options,
     Protocols,
     one_of,
     option,
     whole_number,
 )
-from train.data.cache import find_corpus, with_folds
-from train.data.corpus import DataError
-from train.data.datasets import DATASETS
-from train.data.splits import FOLDS, PROTOCOLS
+from train.data.cache import DATASETS, find_corpus, with_folds
+from train.data.corpus import DataError, permute_labels
+from train.data.datasets import folder as own_folder
+from train.data.splits import FOLDS, PROTOCOLS, OuterFold
+from train.fit.devices import make_accelerator
 from train.fit.presets import usual_preset
+from train.fit.run import Experiment, Run, saved_folds
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
+from train.studies.attention_ablation import ablations, describe, measure
 from train.studies.permutation_test import chance
 
 SHARED = ("system", "dataset", "data", "settings", "preset")
 """What a checkpoint's weights and a run's predictions were made with, in both of their records."""
-CHANCE = "chance.json"
+CHANCE, EFFECT = "chance.json", "attention_effect.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,3 +180,145 @@ def run_permutation_test(options: PermutationTestOptions) -> None:
                 f"  {words(metric)}: true labels {one.value:.3f}; permuted {one.mean:.3f}, middle "
                 f"95% {one.low:.3f} to {one.high:.3f}; p = {one.p:.3f}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateAttentionOptions(CorpusOptions):
+    """Measure what each attention does to the answers of saved folds.
+
+    The weights that 'fit --save-folds' saved answer once more, with each attention replaced by a
+    mean or uniform one; what becomes of the held-out answers, and the entropy of both maps, goes
+    to attention_effect.json beside the predictions. What is there and newer than weights and
+    predictions is not measured again.
+    """
+
+    out: Annotated[Path, option("where 'fit' put results and saved folds")] = Path("runs")
+    dataset: Annotated[
+        list[str], option("only these; by default all that are there", metavar="DATASET")
+    ] = ()
+    protocol: Annotated[
+        list[str], option("only these; by default all", parser=one_of(PROTOCOLS))
+    ] = ()
+    system: Annotated[
+        list[str],
+        option(
+            f"only these, by default all; of {SYSTEMS}",
+            parser=one_of(list_models()),
+            metavar="SYSTEM",
+        ),
+    ] = ()
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What was fitted with ``--save-folds`` into the folder ``out``."""
+
+    out: Path
+    dataset: str
+    protocol: str
+    system: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.protocol}/{self.system}"
+
+    @property
+    def results_folder(self) -> Path:
+        """Where its predictions are."""
+        return self.out / "results" / self.dataset / self.protocol / self.system
+
+    @property
+    def saved(self) -> list[tuple[int, int, Path]]:
+        """Its seeds and folds with their checkpoints."""
+        return saved_folds(self.out, self.dataset, self.protocol, self.system)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the file is there and newer than predictions and weights."""
+        made_of = [self.results_folder / PREDICTIONS, *(at / WEIGHTS for *_, at in self.saved)]
+        effect = self.results_folder / EFFECT
+        if not all(path.exists() for path in (effect, *made_of)):
+            return False
+        return effect.stat().st_mtime_ns > max(path.stat().st_mtime_ns for path in made_of)
+
+
+def run_ablate_attention(options: AblateAttentionOptions) -> None:
+    """Measure cell by cell; what is wrong with one does not stop the others, but raises DataError
+    at the end."""
+    accelerator = make_accelerator(options.device)  # its precision is for fitting
+    folders = options.out / "folds"
+    cells = [Cell(options.out, *path.parts[-3:]) for path in sorted(folders.glob("*/*/*"))]
+    cells = [
+        cell
+        for cell in cells
+        if cell.dataset in (options.dataset or [cell.dataset])
+        and cell.protocol in (options.protocol or [cell.protocol])
+        and cell.system in (options.system or [cell.system])
+        and cell.saved
+    ]
+    if not cells:
+        raise DataError(
+            f"There are no weights of such folds in {folders}; 'fit --save-folds' keeps them."
+        )
+    wrong = []
+    for cell in cells:
+        try:
+            print(f"{cell}: {ablate(options, cell, accelerator)}", flush=True)
+        except (CheckpointError, DataError) as error:
+            wrong.append(f"{cell}: {error}")
+    if wrong:
+        raise DataError("\n".join(wrong))
+
+
+def ablate(options: AblateAttentionOptions, cell: Cell, accelerator: Accelerator) -> str:
+    """Measure one cell, unless it is done or has nothing to measure, and say what was found."""
+    if cell.is_measured:
+        return "is measured already."
+    saved = cell.saved
+    model, config = load_checkpoint(saved[0][2])
+    if not ablations(model):
+        return "has no attention that could be ablated."
+    one = rebuild(cell, config, options.data_root, options.cache, accelerator)
+    with one.lock(cell.results_folder):  # a fit would change the predictions meanwhile
+        effect = measure(one, saved)
+        write_atomically(cell.results_folder / EFFECT, f"{to_json(effect)}\n".encode())
+    return describe(effect)
+
+
+def rebuild(
+    cell: Cell, config: CheckpointConfig, root: Path | None, cache: Path, accelerator: Accelerator
+) -> Run:
+    """Return the run of a cell, for its recordings and how they were split; ``config`` is of any of
+    its folds. Raise DataError if its recordings are not here, or it learnt from a teacher."""
+    record = results.read_run(cell.results_folder)
+    if record is None:
+        raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
+    seeds = tuple(sorted({seed for seed, _, _ in cell.saved}))
+    front_end, ran = config.front_end, record["configuration"]
+    with results.trusting(cell.results_folder / RUN):
+        teacher, settings = ran["teacher"], dict(ran["settings"])
+        outer_fold = OuterFold(**ran["within"]) if "within" in ran else None
+        permutation = int(ran["permuted_labels"]) if "permuted_labels" in ran else None
+    if teacher is not None:  # it may have named the labels that the folds were made by
+        raise DataError("This learnt from a teacher; only what learnt from labels can be rebuilt.")
+    of_folders = cell.dataset.startswith(f"{own_folder.NAME}-") and cell.dataset not in DATASETS
+    name = own_folder.NAME if of_folders else cell.dataset
+    data = find_corpus(name, root, cache, front_end)
+    clips = data.clips.labelled()  # without a teacher a fit leaves out the rest
+    if permutation is not None:
+        clips = permute_labels(clips, data.corpus.labels, permutation)
+    data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
+    experiment = Experiment(
+        system=cell.system,
+        data=data,
+        protocol=cell.protocol,
+        preset=replace(usual_preset(cell.system, cell.dataset), front_end=front_end),
+        folds=folds,
+        accelerator=accelerator,
+        settings=settings,
+        outer_fold=outer_fold,
+        permutation=permutation,
+    )
+    if experiment.fingerprint != ran.get("data"):
+        raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
+    return Run(experiment, seeds, cell.out)

@@ -14,9 +14,9 @@ from typing import Annotated, Any, get_args, get_origin
 import typer
 
 from cry_model.registry import list_models
-from train.data.cache import SUFFIX
-from train.data.datasets import DATASETS
-from train.data.feature_tables import TABLES
+from train.data.cache import DATASETS, SUFFIX
+from train.data.corpus import DataError
+from train.data.datasets.challenge6 import TABLES
 from train.data.splits import FOLDS, PROTOCOLS
 from train.fit.presets import PRESETS
 from train.scoring.calibration import PROMISED
@@ -136,6 +136,12 @@ class CorpusOptions(Options):
     cache: Annotated[Path, what("folder of prepared corpora, each decoded once")] = (
         Path("runs") / "cache"
     )
+
+    def root(self) -> Path:
+        """Return the data root; raise DataError if none is named."""
+        if self.data_root is None:
+            raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
+        return self.data_root
 
 
 Device = Annotated[str, where_to("where to compute", parser=one_of(["auto", "cpu", "cuda"]))]

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from train.data.clips import Clips
-from train.data.corpus import ONLY_LEARNT, DataError, Item
+from train.data.corpus import ONLY_LEARNT, Clips, DataError, Item
 
 Folds = NDArray[np.int64]
 

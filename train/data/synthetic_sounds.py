@@ -174,23 +174,10 @@ def _creak(rng: Rng) -> Array:
 
 
 KINDS: Mapping[str, Callable[[Rng], Array]] = {
-    "fan": _fan,
-    "hum": _hum,
-    "room": _room,
-    "music": music,
-    "siren": _siren,
-    "beeps": _beeps,
-    "mew": mew,
-    "laughter": laughter,
-    "babble": babble,
-    "bird": _bird,
-    "bang": _bang,
-    "engine": _engine,
-    "voices": voices,
-    "singing": singing,
-    "chime": _chime,
-    "horn": _horn,
-    "animal": animal,
-    "creak": _creak,
-}
+    make.__name__.strip("_"): make
+    for make in (
+        _fan, _hum, _room, music, _siren, _beeps, mew, laughter, babble, _bird, _bang, _engine,
+        voices, singing, _chime, _horn, animal, _creak,
+    )
+}  # fmt: skip
 """By name; a number gives each a pitch, a rhythm and a loudness of its own."""

@@ -21,8 +21,7 @@ from tqdm import tqdm
 from cry_model.audio import Recording
 from cry_model.checkpoint import write_atomically
 from cry_model.frontend import FrontEnd, resample
-from train.data.clips import Clips
-from train.data.corpus import DataError, Item
+from train.data.corpus import Clips, DataError, Item
 
 NAME = "yamnet"
 RATE, WINDOW, STEP = 16_000, 15_600, 7_800  # Hz, samples: a window of 0.975 s every 0.4875 s

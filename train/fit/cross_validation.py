@@ -1,10 +1,11 @@
-"""Cross-validate a system, then fit it on everything and save it."""
+"""Cross-validate a system, then fit it on everything and save it with what was measured."""
 
 from __future__ import annotations
 
-import re
+import copy
+import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -12,14 +13,28 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
 
-from cry_model.acoustic_features import AcousticConfig
-from cry_model.checkpoint import CONFIG, save_checkpoint
-from cry_model.frontend import FrontEnd
+from cry_model.audio import Recording
+from cry_model.calibration import Calibration
+from cry_model.checkpoint import (
+    CheckpointConfig,
+    CheckpointError,
+    load_checkpoint,
+    read_agreement,
+    read_calibration,
+    read_evaluation,
+    save_checkpoint,
+    write_fingerprints,
+)
+from cry_model.fingerprint import Fingerprints
 from cry_model.records import Agreement, Evaluation, words
 from cry_model.registry import measure
 from cry_model.results import (
     PREDICTIONS,
+    RUN,
+    current,
     ordered,
     recording_means,
     score,
@@ -27,41 +42,19 @@ from cry_model.results import (
     write_predictions,
     write_run,
 )
-from train.data.clips import TableFrontEnd, join
-from train.data.corpus import DataError
+from train.data.corpus import Clips, DataError, join
 from train.data.splits import PROTOCOLS, Folds, learnt_from, require_two_labels, split
 from train.fit.devices import as_found, of_main, same_threads
 from train.fit.distillation import compare
-from train.fit.final import final_fit
-from train.fit.predict import TrainingFrontEnd, predict
+from train.fit.predict import TrainingError, TrainingFrontEnd, piece_probabilities, predict
 from train.fit.run import Experiment, Run
-from train.fit.trainer import train_model
+from train.fit.trainer import hold_back, train_model
 from train.scoring import results
 from train.scoring.baselines import baselines
 from train.scoring.calibration import calibrate
 
-FOLDER, NAME = "seed{}-fold{}", re.compile(r"seed(\d+)-fold(\d+)")
-"""Of the weights of a fold, in the folder of :func:`folds_folder`."""
-
-
-def folds_folder(out: Path, dataset: str, protocol: str, system: str) -> Path:
-    """Return where the weights of the folds of a system are."""
-    return out / "folds" / dataset / protocol / system
-
-
-def saved_folds(
-    out: Path, dataset: str, protocol: str, system: str
-) -> Iterator[tuple[int, int, Path]]:
-    """Yield seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
-
-    A folder without a config, whose writing was cut off, is passed over.
-    """
-    found = []
-    for folder in folds_folder(out, dataset, protocol, system).glob("seed*-fold*"):
-        name = NAME.fullmatch(folder.name)
-        if name and (folder / CONFIG).is_file():
-            found.append((int(name[1]), int(name[2]), folder))
-    yield from sorted(found)
+MAX_FP16_ERROR = 0.002
+"""Greatest change of a probability with which weights are stored as float16."""
 
 
 def fit_fold(
@@ -86,9 +79,8 @@ def fit_fold(
         facts = {"seed": seed, "fold": fold, "recordings": len(learnt.items)}
         facts |= {"licence": one.data.corpus.licence}
         facts |= {"environment": results.environment(run.accelerator)}
-        folder = folds_folder(run.out, one.name, one.protocol, one.system)
         config = one.checkpoint_config({**one.configuration(), **facts})
-        save_checkpoint(folder / FOLDER.format(seed, fold), model, config)
+        save_checkpoint(run.fold_folder(seed, fold), model, config)
     return rows
 
 
@@ -115,7 +107,7 @@ def run_fit(run: Run) -> None:
         raise DataError("A teacher is asked about whole recordings; take --protocol baby.")
     if experiment.teacher_predictions is not None and experiment.preset.validation:
         raise DataError("Without a label there is nothing to watch a fit on; leave validation out.")
-    front_end, teacher = front_end_of(experiment), experiment.teacher
+    front_end, teacher = experiment.front_end(), experiment.teacher
     with run.lock(run.results_folder):
         known = experiment.name, experiment.unlabelled_corpus
         if teacher is not None and teacher.overlaps_training_data(*known):
@@ -129,13 +121,6 @@ def run_fit(run: Run) -> None:
         if run.checkpoint:
             final_fit(run, front_end)
             say(f"Checkpoint in {run.checkpoint_folder}.")
-
-
-def front_end_of(experiment: Experiment) -> TrainingFrontEnd:
-    """Return what stands between the prepared recordings and the system, on the device."""
-    config = experiment.preset.front_end
-    made = TableFrontEnd(config) if isinstance(config, AcousticConfig) else FrontEnd(config)
-    return made.to(experiment.accelerator.device)
 
 
 def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreement:
@@ -278,3 +263,109 @@ def summary(system: str, measured: Evaluation | Agreement) -> str:
             f"  recall: {recall}",
         ]
     )
+
+
+@torch.no_grad()
+def as_float16(model: nn.Module) -> nn.Module:
+    """Return a copy with every weight rounded to float16, still computing in float32."""
+    copied = copy.deepcopy(model)
+    for tensor in (*copied.parameters(), *copied.buffers()):
+        if tensor.is_floating_point():
+            tensor.copy_(tensor.half())
+    return copied
+
+
+def fp16_error(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -> float:
+    """Return the greatest change of a probability of any piece; infinite if a weight overflows."""
+    before = piece_probabilities(model, front_end, clips)
+    try:
+        after = piece_probabilities(as_float16(model), front_end, clips)
+    except TrainingError:
+        return float("inf")
+    return max(float(np.abs(a - b).max()) for a, b in zip(before, after, strict=True))
+
+
+def final_fit(run: Run, front_end: TrainingFrontEnd) -> None:
+    """Fit on all recordings and save the checkpoint.
+
+    Weights that the same settings have already given are kept. The numbers that go with them are
+    those of the hardest protocol that was measured with the same settings.
+    """
+    experiment, seed, folder = run.experiment, run.seeds[0], run.checkpoint_folder
+    licence = experiment.data.corpus.licence
+    training = as_json({**experiment.training(), "seed": seed, "licence": licence})
+    with run.lock(folder, patient=True):  # another protocol's run may be at the same
+        if of_main(run.accelerator, lambda: is_there(run, training)):
+            model, config = load_checkpoint(folder)
+        else:
+            model, config = fit_on_everything(run, front_end, seed, training)
+        if run.accelerator.is_main_process:
+            config = replace(config, **hardest(run))
+            half = config.training.get("stored_as") == "float16"
+            save_checkpoint(folder, model, config, half)
+            if not experiment.on_features:  # which has rows and no sound
+                learnt, _ = hold_back(experiment, experiment.everything, seed)
+                rate = experiment.preset.front_end.sample_rate
+                write_fingerprints(folder, fingerprints_of([learnt], rate))
+        run.state(seed, None).delete()
+        run.accelerator.wait_for_everyone()
+
+
+def fit_on_everything(
+    run: Run, front_end: TrainingFrontEnd, seed: int, training: dict[str, Any]
+) -> tuple[nn.Module, CheckpointConfig]:
+    """Return the weights and, still without any numbers, the config that goes with them."""
+    experiment, clips = run.experiment, run.experiment.everything
+    model = train_model(run, clips, front_end, seed, None)
+    learnt, watched = hold_back(experiment, clips, seed)
+    change = fp16_error(model, front_end, clips)
+    facts = {
+        "stored_as": "float16" if change <= MAX_FP16_ERROR else "float32",
+        "recordings": len(learnt.items),
+        "held_back": 0 if watched is None else len(watched.items),
+        "environment": results.environment(run.accelerator),
+    }
+    return model, experiment.checkpoint_config({**training, **facts})
+
+
+def fingerprints_of(corpora: Sequence[Clips], rate: int) -> Fingerprints:
+    """Take the fingerprints of prepared clips at ``rate`` Hz."""
+    waves = (wave for clips in corpora for wave in clips.waveforms)
+    return Fingerprints.of(Recording(wave, rate) for wave in waves)
+
+
+def is_there(run: Run, training: dict[str, Any]) -> bool:
+    """Return whether the checkpoint folder holds what these settings give."""
+    try:
+        _, config = load_checkpoint(run.checkpoint_folder)
+    except CheckpointError:
+        return False
+    known = current(config.training)
+    same = all(known.get(name) == value for name, value in training.items())
+    return same and config.system == run.experiment.system
+
+
+def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
+    """Read what was measured per recording, under the hardest protocol that there is a result of.
+
+    Name -> record, as the checkpoint's config has them.
+    """
+    expected = as_json(run.experiment.training())
+    for protocol in reversed(PROTOCOLS):
+        folder = run.results_of(protocol)
+        record = results.read_run(folder) or {"configuration": {}}
+        measured = record.get("metrics", {}).get("recording")
+        alike, ran = record.get("agreement"), record["configuration"]
+        if (measured or alike) and all(ran.get(n) == value for n, value in expected.items()):
+            with results.trusting(folder / RUN):
+                return {
+                    "evaluation": read_evaluation(measured),
+                    "agreement": read_agreement(alike),
+                    "calibration": read_calibration(record.get("calibration")),
+                }
+    return {"evaluation": None, "agreement": None, "calibration": None}
+
+
+def as_json(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return it as it will be read again: tuples are lists there."""
+    return json.loads(json.dumps(facts))

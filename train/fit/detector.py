@@ -22,8 +22,7 @@ from train.data.tagger import GROUPS
 from train.fit.examples import Examples, draw_weighted
 from train.fit.predict import TrainingError
 from train.fit.presets import Preset
-from train.fit.state import Weights
-from train.fit.trainer import MAX_NORM, schedule
+from train.fit.state import Weights, schedule
 
 AUXILIARY = 0.3  # weight of the teacher's groups in the loss
 
@@ -99,7 +98,10 @@ def fit_detector(
         smooth = target * (1 - preset.label_smoothing) + preset.label_smoothing / 2
         tagged = binary_cross_entropy(heard, groups, reduction="none").sum(1) * own.clean[rows]
         loss = binary_cross_entropy(cry, smooth) + AUXILIARY * tagged.mean()
-        take_step(loss, step, steps, student, weights, preset)
+        if not math.isfinite(loss.item()):
+            raise TrainingError("The loss is not a number; try a lower learning rate.")
+        rate = preset.learning_rate * schedule(preset, step, steps)
+        weights.step(loss, rate, student, weights.optimiser, accelerator)
         pool.learn(cry[half:].detach().sigmoid().double())
     return weights.outcome.model.eval()
 
@@ -109,18 +111,3 @@ def require_steps(preset: Preset) -> int:
     if not (batches := preset.samples_per_epoch // preset.batch):
         raise DataError("An epoch holds no batch; samples_per_epoch must be batch or more.")
     return batches
-
-
-def take_step(
-    loss: Tensor, step: int, steps: int, student: nn.Module, weights: Weights, preset: Preset
-) -> None:
-    """Take one step down the gradient of ``loss``; raise TrainingError if the loss is not a number."""
-    if not math.isfinite(loss.item()):
-        raise TrainingError("The loss is not a number; try a lower learning rate.")
-    weights.optimiser.param_groups[0]["lr"] = preset.learning_rate * schedule(preset, step, steps)
-    weights.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(student.parameters(), MAX_NORM)
-    weights.optimiser.step()
-    if weights.ema is not None:
-        weights.ema.update()

@@ -103,9 +103,7 @@ def supports_bfloat16(device: str) -> bool:
 
 
 def make_accelerator(
-    device: str = "auto",
-    precision: str = "auto",
-    curves: Path | None = None,
+    device: str = "auto", precision: str = "auto", curves: Path | None = None
 ) -> Accelerator:
     """Open the processes and the device to fit on; several of them do not disturb each other.
 

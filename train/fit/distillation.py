@@ -32,8 +32,7 @@ from cry_model.metrics import mean
 from cry_model.records import Agreement
 from cry_model.registry import AnyConfig, AnyFrontEnd, get_system, make_front_end
 from cry_model.results import probability_columns
-from train.data.clips import Clips, preparation
-from train.data.corpus import DataError, related
+from train.data.corpus import Clips, DataError, preparation, related
 from train.fit.state import digest
 from train.scoring.results import TeacherPredictions
 
@@ -43,16 +42,11 @@ class Teacher:
     """Soft labels for waveforms."""
 
     name: str  # of the checkpoint: its folder's, or its repository
-    # of the checkpoint; what its calibration says leaves what is taught as it is
-    config: CheckpointConfig
-    # model, front_end: in eval mode
+    config: CheckpointConfig  # its calibration leaves what is taught as it is
     model: nn.Module
     front_end: AnyFrontEnd
-    # share of the teacher in the target of a labelled clip; one without a label has the teacher's
-    # alone
-    weight: float
-    # whether the student answers with the teacher's classifier and learns its features
-    reused: bool
+    weight: float  # in the target of a labelled clip; one without a label has the teacher's alone
+    reused: bool  # whether the student answers with its classifier and learns its features
 
     @property
     def trained_on(self) -> str | None:
@@ -153,10 +147,7 @@ def predict_teacher(teacher: Teacher, clips: Clips) -> TeacherPredictions:
 
 
 def compare(
-    table: pd.DataFrame,
-    predicted: TeacherPredictions,
-    labels: tuple[str, ...],
-    **facts: object,
+    table: pd.DataFrame, predicted: TeacherPredictions, labels: tuple[str, ...], **facts: object
 ) -> Agreement:
     """Return agreement and divergence per recording, with intervals over groups; ``table`` has the
     student's predictions per recording, each by a fit that had not heard its group."""
@@ -229,7 +220,7 @@ class Start:
         return {"name": self.name, "digest": digest(self.weights)}
 
     def begin(self, model: nn.Module) -> None:
-        """Put the weights into a freshly built system; raise DataError if they do not fit into it."""
+        """Put the weights into a freshly built system; raise DataError if they do not fit."""
         kept = {n: t for n, t in model.state_dict().items() if n.startswith(CLASSIFIER)}
         try:
             model.load_state_dict({**self.weights, **kept})

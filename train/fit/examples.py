@@ -24,8 +24,7 @@ from tqdm import tqdm
 from cry_model.checkpoint import write_atomically
 from cry_model.frontend import FrontEnd, resample
 from train.data.augmentation import Augmentation, augment_waveforms, degrade, uniform
-from train.data.clips import Clips
-from train.data.corpus import DataError
+from train.data.corpus import Clips, DataError
 from train.data.datasets.detector import CRY, ESC_CRY, kind_of
 from train.data.tagger import RATE, STEP
 

@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
 from cry_model.feature_mlp import FeatureMLP, distance, level_free
-from train.data.clips import Clips
+from train.data.corpus import Clips
 from train.fit.devices import as_found
 from train.fit.presets import Preset
 

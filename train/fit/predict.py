@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cry_model.frontend import FrontEnd
 from cry_model.results import probability_columns
-from train.data.clips import Clips, TableFrontEnd
+from train.data.corpus import Clips, TableFrontEnd
 
 BATCH = 64  # pieces
 TrainingFrontEnd = FrontEnd | TableFrontEnd

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 from cry_model.acoustic_features import AcousticConfig
-from cry_model.declared import Within
+from cry_model.declared import Within, require, require_declared
 from cry_model.frontend import PAPER_FRONT_END, FrontEndConfig
 from cry_model.registry import ON_FEATURES, AnyConfig
 from train.data.augmentation import Augmentation
-from train.data.corpus import DataError, require, require_declared
+from train.data.corpus import DataError
 
 
 @dataclass(frozen=True)
@@ -20,48 +20,34 @@ class Preset:
     """One way of fitting a system."""
 
     name: str
-    front_end: AnyConfig = field(default_factory=FrontEndConfig)  # what the system hears
-    epochs: Annotated[int, Within(1, 100_000)] = 30  # passes
-    # pieces that an epoch draws; 0 for as many as there are recordings
-    samples_per_epoch: Annotated[int, Within(0, 10_000_000)] = 0
+    front_end: AnyConfig = field(default_factory=FrontEndConfig)
+    epochs: Annotated[int, Within(1, 100_000)] = 30
+    samples_per_epoch: Annotated[int, Within(0, 10_000_000)] = 0  # 0: as many as recordings
     batch: Annotated[int, Within(2, 100_000)] = 32  # pieces in a step
-    # learning_rate, weight_decay: of Adam; with a decay above zero it is AdamW
-    learning_rate: Annotated[float, Within(0, 10)] = 1e-3
-    weight_decay: Annotated[float, Within(0, 10)] = 0.05
-    # "one-cycle" (Smith and Topin 2018) or "constant"
-    schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    # share of the target that is spread over all classes
-    label_smoothing: Annotated[float, Within(0, 0.99)] = 0.05
-    # 0 draws recordings as they come, 1 draws every class equally often
-    class_balance: Annotated[float, Within(0, 2)] = 1.0
-    # of the moving average of the weights that is kept; 0 keeps the last ones
-    ema_decay: Annotated[float, Within(0, 0.99999)] = 0.99
-    # share of the training part of a fold that is held back to watch the fit, split as the protocol
-    # splits; 0 for none. The tested part of a fold is never looked at
-    validation: Annotated[float, Within(0, 0.5)] = 0.0
-    # ends a fit after this many epochs in which the loss on the held-back part did not fall, and
-    # keeps the best weights; 0 for never
-    patience: Annotated[int, Within(0, 100_000)] = 0
-    # see Augmentation; None for none
+    learning_rate: Annotated[float, Within(0, 10)] = 1e-3  # of AdamW
+    weight_decay: Annotated[float, Within(0, 10)] = 0.05  # 0: Adam
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"  # Smith and Topin 2018
+    label_smoothing: Annotated[float, Within(0, 0.99)] = 0.05  # share spread over all classes
+    class_balance: Annotated[float, Within(0, 2)] = 1.0  # 0: as they come, 1: equally often
+    ema_decay: Annotated[float, Within(0, 0.99999)] = 0.99  # of the weights; 0 keeps the last
+    validation: Annotated[float, Within(0, 0.5)] = 0.0  # share of the training part, held back
+    patience: Annotated[int, Within(0, 100_000)] = 0  # epochs without a lower loss on that; 0: all
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
         require_declared(self)
         require(
             not 0 < self.validation < 0.01,
-            f"validation holds back a share of at least 0.01, or 0 for none: {self.validation}.",
+            f"validation holds back a share of at least 0.01, or 0 for none: {self.validation}",
         )
         require(
             not self.patience or self.validation > 0,
-            "Patience needs something to watch: set validation to 0.2, say.",
+            "patience needs something to watch: set validation to 0.2, say",
         )
 
 
 BEST = Preset(
-    "best",
-    front_end=FrontEndConfig(centre=1.0),
-    batch=16,
-    augmentation=Augmentation(mixup=0.0),
+    "best", front_end=FrontEndConfig(centre=1.0), batch=16, augmentation=Augmentation(mixup=0.0)
 )
 """Chosen on inner folds; what was tried, and what each gave, stands in docs/experiments.md."""
 
@@ -188,11 +174,7 @@ DETECTOR = Preset(
 DETECTOR_SETTINGS: Mapping[str, Any] = {"width": 14, "blocks": 1, "stem_pool": False}
 """What makes a ResNet small enough for a detector."""
 
-BEST_SETTINGS: Mapping[str, Any] = {
-    "block_residual": False,
-    "token_bias": 1.0,
-    "deviations": True,
-}
+BEST_SETTINGS: Mapping[str, Any] = {"block_residual": False, "token_bias": 1.0, "deviations": True}
 """What the improved system and its ablations are built with where the preset is a best one: the
 block's own residual beside the cross-layer sum would double the stem's part in each layer, and the
 averages over time alone say too little."""
@@ -243,16 +225,18 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
         return {f.name: left.pop(f.name) for f in fields(record) if f.name in left}
 
     how = preset.augmentation or Augmentation()
-    if changes := take(how):
-        preset = replace(preset, augmentation=replace(how, **changes))
-    if changes := take(preset.front_end):
+    try:
+        if changes := take(how):
+            preset = replace(preset, augmentation=replace(how, **changes))
         try:
-            preset = replace(preset, front_end=replace(preset.front_end, **changes))
+            if changes := take(preset.front_end):
+                preset = replace(preset, front_end=replace(preset.front_end, **changes))
         except ValueError as error:
-            raise DataError(f"No front end can be built so: {error}.") from error
-    own = names_for(preset)
-    changes = {name: left.pop(name) for name in own & set(left)}
-    return replace(preset, **changes), left
+            raise ValueError(f"No front end can be built so: {error}") from error
+        own = names_for(preset)
+        return replace(preset, **{name: left.pop(name) for name in own & set(left)}), left
+    except ValueError as error:
+        raise DataError(f"{error}.") from error
 
 
 def literal(text: str) -> Any:

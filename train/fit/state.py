@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from cry_model.checkpoint import write_atomically
 from train.data.corpus import DataError
 from train.fit.devices import same_threads
 from train.fit.presets import Preset
+
+MAX_NORM = 5.0  # of the gradient
 
 
 class Ema:
@@ -44,6 +48,16 @@ class Ema:
         self.steps += 1
 
 
+def schedule(preset: Preset, step: int, steps: int) -> float:
+    """Return the factor of the learning rate."""
+    if preset.schedule == "constant":
+        return 1.0
+    warm = max(1, round(0.25 * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
+
+
 class Weights:
     """Everything that a step changes.
 
@@ -67,6 +81,24 @@ class Weights:
     def outcome(self) -> nn.Module:
         """What the fit is for: the average, or else the model itself."""
         return self.model if self.ema is None else self.ema.model
+
+    def step(
+        self,
+        loss: Tensor,
+        rate: float,
+        student: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        accelerator: Accelerator,
+    ) -> None:
+        """Take one step down the gradient; student and optimiser may be wrapped by Accelerate."""
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad(set_to_none=True)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(student.parameters(), MAX_NORM)
+        optimiser.step()
+        if self.ema is not None:
+            self.ema.update()
 
     def finite(self) -> bool:
         """Return whether all of them still are numbers."""

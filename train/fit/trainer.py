@@ -31,7 +31,7 @@ from train.data.augmentation import (
     mixup,
     uniform,
 )
-from train.data.clips import Clips, TableFrontEnd
+from train.data.corpus import Clips, TableFrontEnd
 from train.data.splits import PROTOCOLS, require_two_labels, split
 from train.fit.devices import as_found, of_main
 from train.fit.distillation import Teacher, solve_output_layer
@@ -39,9 +39,8 @@ from train.fit.feature_mlp import fit_table
 from train.fit.predict import TrainingError, TrainingFrontEnd, piece_probabilities
 from train.fit.presets import Preset
 from train.fit.run import Experiment, Run
-from train.fit.state import TrainingState, Weights
+from train.fit.state import TrainingState, Weights, schedule
 
-MAX_NORM = 5.0  # of the gradient
 NO_NUMBER = (
     "The loss is not a number after epoch {}; try a lower learning rate. The state of the epoch "
     "before is kept."
@@ -209,15 +208,8 @@ def fit(
         how = data.teacher, preset, rng, accelerator
         for step in range(epoch * steps, (epoch + 1) * steps):
             rate = preset.learning_rate * schedule(preset, step, preset.epochs * steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
             loss = step_loss(student, front_end, dataset, *how)
-            optimiser.zero_grad(set_to_none=True)
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(student.parameters(), MAX_NORM)
-            optimiser.step()
-            if weights.ema is not None:
-                weights.ema.update()
+            weights.step(loss, rate, student, optimiser, accelerator)
             total += loss.detach()
         mean = accelerator.reduce(total, "mean").item() / steps
         if not (math.isfinite(mean) and weights.finite()):
@@ -232,16 +224,6 @@ def fit(
     if stopping.best is not None:
         weights.outcome.load_state_dict(stopping.best)
     return accelerator.unwrap_model(weights.outcome, keep_fp32_wrapper=False).eval()
-
-
-def schedule(preset: Preset, step: int, steps: int) -> float:
-    """Return the factor of the learning rate."""
-    if preset.schedule == "constant":
-        return 1.0
-    warm = max(1, round(0.25 * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
 
 
 def step_loss(

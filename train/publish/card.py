@@ -36,7 +36,7 @@ SPLITS = {
 
 
 def model_card(config: CheckpointConfig, parameters: int, repo_id: str) -> str:
-    """Return the whole README.md of a checkpoint, a classifier or a cry detector, for "user/name"."""
+    """Return the whole README.md of a checkpoint, a classifier or a detector, for "user/name"."""
     from huggingface_hub import ModelCard
 
     evaluation = config.evaluation

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cry_model.metrics import bootstrap, mean
 from cry_model.results import probability_columns, recording_means
-from train.data.clips import Clips
+from train.data.corpus import Clips
 from train.data.splits import learnt_from, split
 
 Guesses = NDArray[np.int64]  # a class index for each tested recording

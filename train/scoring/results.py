@@ -50,10 +50,7 @@ def trusting(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_predictions(
-    folder: Path,
-    labels: Sequence[str] | None = None,
-) -> pd.DataFrame:
+def read_predictions(folder: Path, labels: Sequence[str] | None = None) -> pd.DataFrame:
     """Return the predictions of a run, or an empty table if it has none yet; without labels, those
     that have a column are taken. Raise DataError if the file is damaged."""
     path = folder / PREDICTIONS

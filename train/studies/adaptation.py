@@ -19,9 +19,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 
 from cry_model.checkpoint import CheckpointConfig
+from cry_model.feature_mlp import FeatureMLP
 from cry_model.frontend import FrontEnd
 from cry_model.improved_ecapa_tdnn import ReusedClassifier
-from train.data.clips import Clips
+from train.data.corpus import Clips
 
 PENALTIES = (10.0, 30.0, 100.0, 300.0)
 """Of the squared weights, on standardised embeddings; chosen within training folds."""
@@ -149,6 +150,24 @@ def answer(head: ReusedClassifier, layer: Adaptation, pieces: Pieces) -> Tensor:
     each = (head.log_probabilities(pieces.embeddings) + shift).softmax(-1)
     total = torch.zeros(len(pieces.names), each.shape[1])
     return total.index_add(0, pieces.recordings, each * pieces.weights[:, None])
+
+
+def student_with(student: nn.Module, teacher: FeatureMLP) -> nn.Module:
+    """Give a student the classifier of another teacher, in place; return it.
+
+    The features that the student predicts are standardised as its own teacher's recordings were;
+    its linear layer takes over the other one's mean and scale.
+    """
+    head: ReusedClassifier = student.classifier
+    own = head.teacher
+    with torch.no_grad():
+        ratio = own.scale / teacher.scale
+        head.features.weight.mul_(ratio[:, None])
+        head.features.bias.copy_(
+            (head.features.bias * own.scale + own.mean - teacher.mean) / teacher.scale
+        )
+    own.load_state_dict(teacher.state_dict())
+    return student
 
 
 def adapted(

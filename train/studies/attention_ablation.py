@@ -13,7 +13,7 @@ over all of them.
 and scales keep what the fit made of them, and nothing depends on the input.
 
 Every fold's model answers the pieces that it has not heard, as fitted and with each of its
-attentions ablated; folds and seeds are pooled as predictions are. :class:`AttentionEffect` is
+attentions ablated; folds and seeds are pooled as predictions are. :func:`measure` gives what is in
 ``attention_effect.json`` beside the ``predictions.csv`` of a run. A measured value is
 ``{"value": ..., "low": ..., "high": ...}`` with a 95 % interval over groups.
 """
@@ -24,8 +24,9 @@ import contextlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,16 +42,9 @@ from cry_model.layers import (
 )
 from cry_model.metrics import bootstrap, bootstrap_difference, mean
 from cry_model.records import Estimate
-from cry_model.results import (
-    label_numbers,
-    probabilities_of,
-    probability_columns,
-    recording_means,
-)
-from train.data.clips import Clips
-from train.data.corpus import DataError
+from cry_model.results import label_numbers, probabilities_of, probability_columns, recording_means
+from train.data.corpus import Clips, DataError
 from train.data.splits import split
-from train.fit.cross_validation import front_end_of
 from train.fit.predict import TrainingFrontEnd, of_each_piece, predict
 from train.fit.run import Run
 from train.scoring.results import read_predictions
@@ -136,60 +130,15 @@ def hooked(layers: Sequence[nn.Module], hook: Hook) -> Iterator[None]:
 SCORED = ("accuracy", "balanced_accuracy", "macro_auc")
 
 
-@dataclass(frozen=True)
-class Paired:
-    """One metric per recording."""
-
-    fitted: Estimate  # of the model as it was fitted
-    neutral: Estimate  # with the attention ablated
-    # ``neutral`` less ``fitted``, of the same recordings in every draw: below 0 where the attention
-    # helps
-    difference: Estimate
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """What one ablation does to the answers, per recording."""
-
-    metrics: Mapping[str, Paired]  # name -> paired, for SCORED
-    changed: Estimate  # share of the recordings whose most probable label is another
-    distance: Estimate  # mean total variation distance of the probabilities, 0 to 1
-
-
-@dataclass(frozen=True)
-class DifferentialFacts:
-    """A_1 and A_2: means over heads, rows and pieces."""
-
-    tokens: int  # N
-    # entropy_1, entropy_2: of a row, in nats over log N: 0 where it looks at one token only, 1
-    # where it is uniform
-    entropy_1: Estimate
-    entropy_2: Estimate
-    weight: Mapping[str, float]  # "seed S, fold F" -> lambda of that fit
-
-
-@dataclass(frozen=True)
-class AttentionEffect:
-    """Everything that the file says."""
-
-    # dataset, protocol, system, folds, seeds: which run; seeds that kept all folds
-    dataset: str
-    protocol: str
-    system: str
-    folds: int
-    seeds: tuple[int, ...]
-    # recordings, groups, pieces: how many were tested; a piece counts once a seed
-    recordings: int
-    groups: int
-    pieces: int
-    ablated: Mapping[str, Ablation]  # name of the ablation -> what it does
-    differential: DifferentialFacts | None  # None without it
-
-
 def compare(
     fitted: pd.DataFrame, ablated: Mapping[str, pd.DataFrame], labels: Sequence[str]
-) -> dict[str, Ablation]:
-    """Compare each ablation with the model as fitted, by predictions of the same pieces."""
+) -> dict[str, Any]:
+    """Compare each ablation with the model as fitted, by predictions of the same pieces.
+
+    Per recording: ``metrics`` as fitted, with the attention ablated (neutral), and the paired
+    difference, below 0 where the attention helps; the share of recordings whose most probable label
+    ``changed``; the mean total variation ``distance`` of the probabilities, 0 to 1.
+    """
     rows = recording_means(fitted, labels)
     truth, groups = label_numbers(rows, labels), rows["group"].tolist()
     before, found = probabilities_of(rows, labels), {}
@@ -197,16 +146,17 @@ def compare(
     for name, table in ablated.items():
         after = probabilities_of(recording_means(table, labels), labels)
         metrics = {
-            metric: Paired(
-                scores[metric],
-                bootstrap(metric, truth, after, groups),
-                bootstrap_difference(metric, truth, after, before, groups),
-            )
+            metric: {
+                "fitted": asdict(scores[metric]),
+                "neutral": asdict(bootstrap(metric, truth, after, groups)),
+                "difference": asdict(bootstrap_difference(metric, truth, after, before, groups)),
+            }
             for metric in SCORED
         }
         changed = (before.argmax(1) != after.argmax(1)).astype(np.float64)
         distance = np.abs(before - after).sum(1) / 2
-        found[name] = Ablation(metrics, mean(changed, groups), mean(distance, groups))
+        both = {"changed": mean(changed, groups), "distance": mean(distance, groups)}
+        found[name] = {"metrics": metrics, **{k: asdict(value) for k, value in both.items()}}
     return found
 
 
@@ -224,16 +174,17 @@ def map_entropies(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -
     return pd.DataFrame(np.concatenate(rows), columns=["tokens", "entropy_1", "entropy_2"])
 
 
-def differential_facts(table: pd.DataFrame) -> DifferentialFacts | None:
-    """Summarise the rows of :func:`map_entropies` with group, seed, fold and lambda."""
+def differential_facts(table: pd.DataFrame) -> dict[str, Any] | None:
+    """Summarise the rows of :func:`map_entropies` with group, seed, fold and lambda, if any: number
+    of tokens, entropies (1 where a row is uniform), and "seed S, fold F" -> lambda of that fit."""
     if "tokens" not in table:
         return None
-    weights = table.groupby(["seed", "fold"])["lambda"].first()
-    return DifferentialFacts(
-        int(table["tokens"].iloc[0]),
-        *(mean(table[f"entropy_{i}"].to_numpy(), table["group"].tolist()) for i in (1, 2)),
-        {f"seed {seed}, fold {fold}": float(weight) for (seed, fold), weight in weights.items()},
-    )
+    weights, groups = table.groupby(["seed", "fold"])["lambda"].first(), table["group"].tolist()
+    return {
+        "tokens": int(table["tokens"].iloc[0]),
+        **{n: asdict(mean(table[n].to_numpy(), groups)) for n in ("entropy_1", "entropy_2")},
+        "weight": {f"seed {s}, fold {f}": float(value) for (s, f), value in weights.items()},
+    }
 
 
 TOLERANCE = 1e-4  # of a probability; both are of float32, and a CSV keeps six decimals
@@ -248,7 +199,7 @@ def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
     are not of the same run."""
     experiment, (seed, fold, folder) = run.experiment, kept
     model = load_checkpoint(folder)[0].to(run.accelerator.device)
-    front_end, labels = front_end_of(experiment), experiment.labels
+    front_end, labels = experiment.front_end(), experiment.labels
     fold_of = split(experiment.units.items, experiment.protocol, experiment.folds, seed)
     tested = experiment.units.subset(np.flatnonzero(fold_of == fold))
     with averaging(model) as averages:
@@ -285,10 +236,12 @@ def same(found: pd.DataFrame, written: pd.DataFrame, labels: tuple[str, ...]) ->
     )
 
 
-def measure(run: Run, kept: Sequence[Kept]) -> AttentionEffect:
-    """Ablate every fold of the seeds that kept all of theirs. Raise CheckpointError if a checkpoint
-    cannot be loaded; DataError if no seed kept all folds, or weights and predictions are not of the
-    same run."""
+def measure(run: Run, kept: Sequence[Kept]) -> dict[str, Any]:
+    """Ablate every fold of the seeds that kept all of theirs; return what the file says.
+
+    Raise CheckpointError if a checkpoint cannot be loaded; DataError if no seed kept all folds, or
+    weights and predictions are not of the same run.
+    """
     experiment = run.experiment
     count = Counter(seed for seed, _, _ in kept)
     whole = [one for one in kept if count[one[0]] == experiment.folds]
@@ -303,15 +256,29 @@ def measure(run: Run, kept: Sequence[Kept]) -> AttentionEffect:
             tables[name].append(rows)
     pooled = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
     fitted = pooled.pop(FITTED)
-    return AttentionEffect(
-        dataset=experiment.name,
-        protocol=experiment.protocol,
-        system=experiment.system,
-        folds=experiment.folds,
-        seeds=tuple(sorted({seed for seed, _, _ in whole})),
-        recordings=fitted["recording"].nunique(),
-        groups=fitted["group"].nunique(),
-        pieces=len(fitted),
-        ablated=compare(fitted, pooled, experiment.labels),
-        differential=differential_facts(fitted),
-    )
+    return {
+        "dataset": experiment.name,
+        "protocol": experiment.protocol,
+        "system": experiment.system,
+        "folds": experiment.folds,
+        "seeds": sorted({seed for seed, _, _ in whole}),
+        "recordings": fitted["recording"].nunique(),
+        "groups": fitted["group"].nunique(),
+        "pieces": len(fitted),  # once a seed
+        "ablated": compare(fitted, pooled, experiment.labels),
+        "differential": differential_facts(fitted),
+    }
+
+
+def describe(effect: Mapping[str, Any]) -> str:
+    """Put what became of the answers into lines, one for each ablation."""
+    seeds = ", ".join(map(str, effect["seeds"]))
+    lines = [f"{effect['recordings']} recordings in {effect['groups']} groups, seeds {seeds}."]
+    for name, found in effect["ablated"].items():
+        recall = {k: Estimate(**e) for k, e in found["metrics"]["balanced_accuracy"].items()}
+        lines.append(
+            f"  {name} ablated: balanced accuracy {recall['neutral']}, as fitted "
+            f"{recall['fitted']}, difference {recall['difference']}; another answer for "
+            f"{Estimate(**found['changed'])}"
+        )
+    return "\n".join(lines)

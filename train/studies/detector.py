@@ -26,17 +26,8 @@ from cry_model.detector import WIDTH, CryDetector
 from cry_model.frontend import FrontEnd, resample
 from cry_model.records import DetectorRecord, Estimate
 from cry_model.results import write_predictions, write_run
-from train.data.clips import Clips, load_file
-from train.data.corpus import DataError, Item
-from train.data.datasets.detector import (
-    CRY,
-    ESC_CRY,
-    FOLDS,
-    OTHER,
-    RAISED_SPEECH,
-    SPEECH,
-    kind_of,
-)
+from train.data.corpus import Clips, DataError, Item, load_file
+from train.data.datasets.detector import CRY, ESC_CRY, FOLDS, OTHER, RAISED_SPEECH, SPEECH, kind_of
 from train.data.tagger import RATE, Tagger
 from train.fit.detector import fit_detector
 from train.fit.examples import Examples

@@ -28,8 +28,7 @@ from tqdm import tqdm
 
 from cry_model.frontend import FrontEnd
 from cry_model.metrics import METRICS
-from train.data.clips import Clips, cut_before_splitting, permute_labels
-from train.data.corpus import DataError
+from train.data.corpus import Clips, DataError, cut_before_splitting, permute_labels
 from train.data.splits import split
 from train.fit.predict import TrainingFrontEnd, of_each_piece
 
@@ -46,30 +45,25 @@ class Against:
     """A score with the true labels, and with labels that were permuted."""
 
     value: float  # with the true labels
-    # mean, low, high: with permuted ones, the mean and the middle 95 %
-    mean: float
+    mean: float  # with permuted ones; their middle 95 % from low to high
     low: float
     high: float
-    # how often permuted labels score at least as well; the true ones count as one permutation
-    p: float
+    p: float  # how often permuted labels score at least as well, the true ones among them
 
 
 @dataclass(frozen=True)
 class Chance:
     """What ``chance.json`` holds."""
 
-    # dataset, data: the corpus and its fingerprint
     dataset: str
-    data: str
-    # protocol, folds, seed: of the split, made anew for each permutation
+    data: str  # fingerprint of the corpus
     protocol: str
     folds: int
-    seed: int
+    seed: int  # of the split, made anew for each permutation
     shuffles: int  # how often labels were permuted
     front_end: str  # the kind of bands
-    # label -> share of its recordings that got it again, in the mean over the permutations
-    kept: Mapping[str, float]
-    scores: Mapping[str, Against]  # metric -> Against, per recording
+    kept: Mapping[str, float]  # label -> share of its recordings that got it again, on average
+    scores: Mapping[str, Against]  # of each metric, per recording
 
 
 def chance(

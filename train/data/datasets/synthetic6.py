@@ -27,7 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from train.data.corpus import Corpus, DataError, Item
-from train.data.synthesis import KINDS, CryStyle, Range, SyntheticCry, synthesise
+from train.data.synthesis import KINDS, CryStyle, Range, synthesise
 
 NAME = "synthetic6"
 # The names carry no meaning here, see above.
@@ -54,37 +54,21 @@ class PlannedCry:
     sample_rate: int  # Hz
     seed: int  # no other recording has it
 
-    def make(self) -> SyntheticCry:
-        """Synthesises it, always the same; a second of sound takes about 60 ms."""
-        return synthesise(self.style, self.seconds, self.sample_rate, self.seed)
-
 
 def plan(recordings: int = RECORDINGS, seconds: float = SECONDS) -> list[PlannedCry]:
     """Return ``recordings`` of each label, about ``seconds`` long: the first one of each, then the
-    next.
-
-    So a smaller corpus is the beginning of a larger one.
-    """
-    kinds = range(len(LABELS))
-    return [_planned(kind, number, seconds) for number in range(recordings) for kind in kinds]
-
-
-def _planned(kind: int, number: int, seconds: float) -> PlannedCry:
-    """Return recording ``number`` of a label; its rate, length and level are drawn without the
-    label."""
-    baby = number // RECORDINGS_OF_A_BABY * len(LABELS) + kind
-    seed = number * len(LABELS) + kind
-    rng = np.random.default_rng([seed, 2])
-    length, peak = seconds * rng.uniform(*SPREAD), rng.uniform(*PEAKS_DBFS)
-    return PlannedCry(
-        label=LABELS[kind],
-        file=f"train/{LABELS[kind]}/{LABELS[kind]}_{number}.wav",
-        baby=f"baby_{baby:03d}",
-        style=replace(KINDS[kind].draw(baby, seed), level_dbfs=peak),
-        seconds=length,
-        sample_rate=RATES[number % len(RATES)],
-        seed=seed,
-    )
+    next, so that a smaller corpus is the beginning of a larger one."""
+    planned = []
+    for number in range(recordings):
+        for kind, label in enumerate(LABELS):
+            baby = number // RECORDINGS_OF_A_BABY * len(LABELS) + kind
+            seed = number * len(LABELS) + kind
+            rng = np.random.default_rng([seed, 2])  # rate, length and level know no label
+            length, peak = seconds * rng.uniform(*SPREAD), rng.uniform(*PEAKS_DBFS)
+            style = replace(KINDS[kind].draw(baby, seed), level_dbfs=peak)
+            file, rate = f"train/{label}/{label}_{number}.wav", RATES[number % len(RATES)]
+            planned.append(PlannedCry(label, file, f"baby_{baby:03d}", style, length, rate, seed))
+    return planned
 
 
 def write(root: Path, recordings: int = RECORDINGS, seconds: float = SECONDS) -> None:
@@ -114,7 +98,7 @@ def _write_into(folder: Path, planned: list[PlannedCry]) -> None:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
         for cry in tqdm(planned, desc=f"Making {NAME}", unit="recording"):
-            sound = cry.make()
+            sound = synthesise(cry.style, cry.seconds, cry.sample_rate, cry.seed)
             pcm = np.round(sound.waveform.astype(float) * 32_767).astype(np.int16)
             soundfile.write(folder / cry.file, pcm, cry.sample_rate, subtype="PCM_16")
             table.writerows(

@@ -1,6 +1,6 @@
-"""``python -m train train-detector``."""
+"""``python -m train train-detector`` and ``check-labels``."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +10,9 @@ from train.cli.fit import require_settings
 from train.cli.options import (
     Checkpoint,
     CorpusOptions,
+    Seeds,
     Settings,
+    one_of,
     option,
     whole_number,
 )
@@ -27,6 +29,7 @@ from train.fit.presets import DETECTOR, DETECTOR_SETTINGS, apply_overrides
 from train.fit.run import Experiment, Run
 from train.scoring.detector import describe
 from train.studies.detector import run_check
+from train.studies.label_check import LEAVE_OUT, PROBABLE, check_labels
 
 SYSTEM = "resnet18"
 
@@ -51,18 +54,17 @@ class TrainDetectorOptions(CorpusOptions):
     out: Annotated[Path, option("results and states go here")] = Path("runs")
 
 
-def run(options: TrainDetectorOptions) -> None:
+def run_train_detector(options: TrainDetectorOptions) -> None:
     """Fit, measure, and save the detector."""
-    if options.data_root is None:
-        raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
-    preset, settings = apply_overrides(replace(DETECTOR, epochs=options.epochs), options.set)
-    changed, settings = settings, {**DETECTOR_SETTINGS, **settings}
+    root, changes = options.root(), [f"epochs={options.epochs}", *options.set]
+    preset, changed = apply_overrides(DETECTOR, changes)
+    settings = {**DETECTOR_SETTINGS, **changed}
     require_settings(SYSTEM, preset, changed, settings)
     require_steps(preset)
-    if not options.data_root.is_dir():
-        raise DataError(f"There is no folder {options.data_root}; give another --data-root.")
-    tagger = Tagger(options.data_root / tagger_name)
-    data = find_corpus(detector.NAME, options.data_root, options.cache, preset.front_end)
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}; give another --data-root.")
+    tagger = Tagger(root / tagger_name)
+    data = find_corpus(detector.NAME, root, options.cache, preset.front_end)
     print(describe_corpus(data))
     experiment = Experiment(
         system=SYSTEM,
@@ -73,20 +75,58 @@ def run(options: TrainDetectorOptions) -> None:
         accelerator=make_accelerator("cpu", precision="bfloat16"),
         settings=settings,
     )
-    experiment.check()
     one = Run(experiment, (options.seed,), options.out, checkpoint=options.checkpoint)
     front_end = FrontEnd(preset.front_end).eval()
-    files = {item.recording: item for item in detector.read(options.data_root).items}
+    files = {item.recording: item for item in detector.read(root).items}
 
     def load(item: Item) -> Recording:
         return detector.load(files[item.recording])  # a prepared file does not say where they lie
 
     tags = tag(data.clips, front_end, load, tagger, options.cache)
-    examples = find_examples(
-        data.clips, tags, front_end, preset.augmentation, options.seed, options.cache
-    )
-    external = ()
-    if (options.data_root / challenge6.CUTS).exists():
-        external = challenge6.read_cuts(options.data_root).items
+    how = front_end, preset.augmentation, options.seed, options.cache
+    examples = find_examples(data.clips, tags, *how)
+    there = (root / challenge6.CUTS).exists()
+    external = challenge6.read_cuts(root).items if there else ()
     found = run_check(one, examples, tagger, load, options.leave_out, external)
     print(describe(found), f"Results in {one.results_folder}.", sep="\n")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckLabelsOptions(CorpusOptions):
+    """Check the feature MLP and its student against the labels of the cuts of the paper's corpus.
+
+    Each fold is answered by a feature MLP that is fitted anew without the recordings which the
+    tested cuts were taken from, by the student with that one's classifier, and by the student
+    adapted to the labels of the other folds. Writes predictions.csv and run.json for each to
+    OUT/results/challenge6_cuts/checked.
+    """
+
+    teacher: Annotated[Path, option("checkpoint of the feature MLP")]
+    results: Annotated[
+        Path, option("results of the feature MLP under 'recording', for its calibration")
+    ]
+    student: Annotated[Path | None, option("checkpoint of its student")] = None
+    leave_out: Annotated[
+        str,
+        option(
+            "recordings that a fold must not know: those that its cuts are probably from, or "
+            "all between those of the cuts before and after",
+            parser=one_of(LEAVE_OUT),
+        ),
+    ] = PROBABLE
+    save: Annotated[
+        Path | None,
+        option(
+            "write the adapted student there, if it is better than the one that is not",
+            metavar="FOLDER",
+        ),
+    ] = None
+    folds: Annotated[int, option("of the cuts", parser=whole_number(2))] = 5
+    seeds: Seeds = (0, 1, 2)
+    out: Annotated[Path, option("folder of results")] = Path("runs")
+
+
+def run_check_labels(options: CheckLabelsOptions) -> None:
+    """Check, write both files for each model, and print the numbers."""
+    names = [one.name for one in fields(options) if one.name != "data_root"]
+    check_labels(options.root(), **{name: getattr(options, name) for name in names})

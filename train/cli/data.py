@@ -1,22 +1,25 @@
-"""``python -m train prepare``."""
+"""``python -m train prepare`` and ``fingerprint``, and what to look at in a corpus."""
 
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import pandas as pd
 import typer
 
+from cry_model.acoustic_features import AcousticConfig
+from cry_model.checkpoint import load_checkpoint, write_fingerprints
 from train.cli.options import CORPORA, CorpusOptions, one_of, option
-from train.data.cache import describe, prepare
-from train.data.clips import Prepared
-from train.data.corpus import ONLY_LEARNT, DataError, Item
-from train.data.datasets import DATASETS, folder
+from train.data.cache import DATASETS, describe, find_corpus, prepare
+from train.data.corpus import ONLY_LEARNT, DataError, Item, Prepared
+from train.data.datasets import folder
 from train.data.datasets.tables import plain
 from train.data.download import download
 from train.data.splits import FOLDS, has_test_part
+from train.fit.cross_validation import fingerprints_of
 from train.fit.presets import PRESETS
 
 SHOWN = 5  # of many alike
@@ -131,8 +134,7 @@ class PrepareOptions(CorpusOptions):
     download: Annotated[
         bool,
         option(
-            "fetch the corpus first, from its public archive; what is there stays",
-            "--download",
+            "fetch the corpus first, from its public archive; what is there stays", "--download"
         ),
     ] = False
     preset: Annotated[str, option("whose front end will hear it", parser=one_of(PRESETS))] = "best"
@@ -140,14 +142,43 @@ class PrepareOptions(CorpusOptions):
 
 def run(options: PrepareOptions) -> None:
     """Prepare the corpus and say what is in it."""
-    if options.data_root is None:
-        raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
-    dataset, config = DATASETS[options.dataset], PRESETS[options.preset].front_end
+    root, dataset = options.root(), DATASETS[options.dataset]
     if options.download:
-        download(dataset, options.data_root)
-    if dataset.write is not None and not (options.data_root / dataset.name).exists():
-        dataset.write(options.data_root)
-    data, path = prepare(dataset, options.data_root, options.cache, config)
+        download(dataset.name, dataset.archive, root)
+    if dataset.write is not None and not (root / dataset.name).exists():
+        dataset.write(root)
+    data, path = prepare(dataset, root, options.cache, PRESETS[options.preset].front_end)
     folds = 1 if has_test_part(data.clips.items) else FOLDS
     print(overview(data), describe(data), *cautions(data, folds), sep="\n")
     print(f"{path}, {path.stat().st_size / 1e6:.1f} MB.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FingerprintOptions(CorpusOptions):
+    """Add to a checkpoint the fingerprints of the recordings that it was fitted on.
+
+    It then tells whoever gives it such a recording that its answer is memory. Salted hashes are
+    kept and no sound. 'fit' does this for what it fits.
+    """
+
+    checkpoint: Annotated[Path, typer.Argument(help="folder of the checkpoint")]
+    dataset: Annotated[
+        list[str],
+        option(f"what it was fitted on, one or several: {CORPORA}", parser=one_of(DATASETS)),
+    ]
+
+
+def run_fingerprint(options: FingerprintOptions) -> None:
+    """Take the fingerprints and write them beside the weights; raise DataError if a corpus is not
+    there, or the model hears rows of features."""
+    _, config = load_checkpoint(options.checkpoint)
+    if isinstance(config.front_end, AcousticConfig):
+        raise DataError("A model that was fitted on features keeps no fingerprints of sounds.")
+    corpora = [
+        find_corpus(name, options.data_root, options.cache, config.front_end).clips
+        for name in options.dataset
+    ]
+    found = fingerprints_of(corpora, config.front_end.sample_rate)
+    write_fingerprints(options.checkpoint, found)
+    count = sum(len(clips.items) for clips in corpora)
+    print(f"{len(found.hashes):,} hashes of {count} recordings in {options.checkpoint}.")
