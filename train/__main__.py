@@ -42,8 +42,7 @@ COMMAND_LINE = typer.main.get_command(app)
 
 
 def parse(words: Sequence[str]) -> Options | int:
-    """Return the options of a command line, or the exit code where it only shows help; raise
-    USAGE_ERROR if it makes no sense."""
+    """Return a command line's options, or an exit code after help; raise USAGE_ERROR if wrong."""
     several = COMMANDS[words[0]][0].several() if words and words[0] in COMMANDS else ()
     words = repeat(words, several)
     return COMMAND_LINE(args=words, prog_name="python -m train", standalone_mode=False)

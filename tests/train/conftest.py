@@ -69,13 +69,7 @@ def fitted(clips, accelerator):
     """Fits a system and gives it with its epochs."""
 
     def run(
-        preset,
-        system="improved-ecapa-tdnn",
-        seed=0,
-        data=None,
-        state=None,
-        report=None,
-        **settings,
+        preset, system="improved-ecapa-tdnn", seed=0, data=None, state=None, report=None, **settings
     ):
         torch.manual_seed(seed)
         bands = preset.front_end.num_bands

@@ -288,16 +288,6 @@ def test_weights_of_another_fit_are_told_and_the_other_cells_go_on(root, copied,
     assert effect(copied, PLAIN).exists()
 
 
-def test_a_seed_with_a_fold_missing_is_left_out(root, copied, capsys):
-    for missing, status in (((1, 0), 0), ((0, 1), 2)):
-        effect(copied).unlink()
-        shutil.rmtree(folds(copied)[missing])
-        assert ablate(root, copied, "--system", WHOLE) == status
-        if status == 0:
-            assert read(copied)["seeds"] == [0]
-    assert "No seed kept the weights of all 2 folds" in capsys.readouterr().err
-
-
 def test_other_recordings_are_refused(root, copied, tmp_path, capsys):
     other = tmp_path / "other"
     shutil.copytree(root / "donateacry", other / "donateacry")

@@ -1,7 +1,6 @@
 """Temperature and threshold against plain computations, the promise, and the command."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -188,24 +187,6 @@ def test_the_command_writes_it_into_run_and_checkpoint_and_leaves_the_rest(finis
     assert cry_model.load_checkpoint(checkpoint)[1].calibration.promised == 0.7
     assert json.loads((folder / "run.json").read_text())["metrics"] == {"x": 1}
     assert [path.read_bytes() for path in stay] == before
-
-
-def test_a_student_is_calibrated_against_its_calibrated_teacher(finished):
-    folder, teacher = finished
-    _, config = cry_model.load_checkpoint(teacher)
-    told = synthetic(seeds=(5,), pieces=1).drop_duplicates("recording")
-    told = told[["recording", *P]].rename(columns={p: f"t{p[1:]}" for p in P})
-    told.to_csv(folder / "teacher.csv", index=False)
-    raw = calibrated(folder)
-    assert (raw["against"], raw["teacher_temperature"]) == ("teacher", 1.0)
-    predictions = dict(zip(told["recording"], told.iloc[:, 1:].to_numpy(), strict=True))
-    expected = calibrate(synthetic(), LABELS, 0.8, predictions, 1.0, **FACTS)
-    assert raw["threshold"] == pytest.approx(expected.threshold, abs=1e-4)
-    surer = replace(config, calibration=replace(expected, temperature=0.4))
-    save_checkpoint(teacher, config.build(), surer)
-    there = calibrated(folder, "--teacher", teacher)
-    assert there["teacher_temperature"] == 0.4
-    assert there["temperature"] < raw["temperature"]
 
 
 @pytest.mark.parametrize(

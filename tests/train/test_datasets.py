@@ -43,20 +43,6 @@ def test_ios_names_give_label_and_installation(tmp_path):
     assert corpus.indices() == [corpus.labels.index("hungry"), 0, -1, 2, -1]
 
 
-def test_ios_uploads_are_those_of_donateacry(data_root):
-    corpus = public.read_ios(data_root)
-    assert len(corpus.items) == len({i.recording for i in corpus.items}) == 416
-    assert len({i.group for i in corpus.items}) == 150
-    assert Counter(i.label for i in corpus.items) == {
-        "hungry": 257, None: 60, "tired": 41, "discomfort": 22, "belly_pain": 17,
-        "burping": 9, "lonely": 6, "scared": 2, "cold_hot": 2,
-    }  # fmt: skip
-    cleaned = {i.recording.lower(): i for i in public.read_donateacry(data_root).items}
-    shared = [i for i in corpus.items if i.recording.lower() in cleaned]
-    assert len(shared) == 182
-    assert all(cleaned[i.recording.lower()].group == i.group for i in shared)
-
-
 def test_esc10_names_give_label_fold_and_source(tmp_path):
     touch(tmp_path / "esc10" / "004 - Baby cry" / "5-151085-A.ogg")
     touch(tmp_path / "esc10" / "001 - Dog bark" / "1-100032-A.ogg")

@@ -15,7 +15,7 @@ from train.data.corpus import Clips, Corpus, Item, Prepared
 from train.data.datasets.detector import ANDROID, CRY, FOLDS, LABELS, OTHER, kind_of
 from train.data.synthesis import synthesise
 from train.data.tagger import GROUPS, RATE, STEP, WINDOW
-from train.fit.examples import find_examples
+from train.fit.detector import find_examples
 from train.fit.presets import DETECTOR, DETECTOR_SETTINGS
 from train.fit.run import Experiment, Run
 from train.scoring.detector import ONSETS, TABLE

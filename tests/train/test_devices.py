@@ -26,7 +26,6 @@ from torch import nn
 
 import cry_model
 from cry_model import FrontEnd
-from cry_model.registry import ON_SPECTROGRAMS
 from tests.conftest import ROOT
 from tests.hub import WRITER
 from tests.hub_client import environment
@@ -38,7 +37,7 @@ from train.cli.fit import plan
 from train.data.corpus import DataError
 from train.fit import devices
 from train.fit.cross_validation import run_fit
-from train.fit.devices import as_found, ask_for_determinism, make_accelerator
+from train.fit.devices import as_found, make_accelerator
 from train.fit.presets import BEST
 from train.fit.trainer import DeviceDataset, EpochRng, TrainingData, fit, step_loss
 
@@ -228,25 +227,6 @@ def test_what_the_first_process_finds_or_raises_reaches_the_other(monkeypatch, o
 # What only a GPU can show
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-
-
-@cuda
-@pytest.mark.parametrize("system", ON_SPECTROGRAMS)
-def test_the_same_seed_gives_the_same_weights_on_cuda(clips, system):
-    found = []
-    for _ in range(2):
-        with as_found():
-            accelerator = make_accelerator("cuda")
-            ask_for_determinism()
-            torch.manual_seed(0)
-            model = cry_model.build_model(system, 5, 64).to(accelerator.device)
-            front_end, data = (
-                FrontEnd(BEST.front_end).to(accelerator.device),
-                TrainingData(clips, 5),
-            )
-            preset = replace(QUICK, epochs=2)
-            found.append(fit(model, front_end, data, preset, 0, accelerator).state_dict())
-    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 
 @cuda

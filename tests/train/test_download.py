@@ -17,8 +17,8 @@ from unittest.mock import Mock
 import pytest
 
 from train.data.cache import DATASETS
-from train.data.corpus import DataError
-from train.data.download import Archive, ArchiveFolder, download
+from train.data.corpus import Archive, ArchiveFolder, DataError
+from train.data.download import download
 
 FILES = {
     "hungry/a.wav": os.urandom(200_000),
@@ -167,38 +167,16 @@ def test_what_is_there_is_not_downloaded(site, tmp_path, capsys):
     assert set(contents(tmp_path / "uploads")) == {*UPLOADS, "README.md"}
 
 
-def test_an_empty_folder_is_filled_and_a_file_fetched_by_hand_is_used(site, tmp_path):
-    (tmp_path / "cries").mkdir()
-    (tmp_path / "repository.zip").write_bytes(WHOLE)
-    fetched(site.url, tmp_path)
-    assert_complete(tmp_path)
-    assert site.asked == 0
-
-
 # A connection that breaks
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        {"drops": 2, "after": 50_000},
-        {"status": 503, "refusals": 2},
-    ],
-)
+@pytest.mark.parametrize("how", [{"drops": 2, "after": 50_000}, {"status": 503, "refusals": 2}])
 def test_what_breaks_or_is_busy_is_asked_again_from_the_start(site, tmp_path, how):
     (tmp_path / "repository.zip.part").write_bytes(WHOLE + b"more")  # an earlier run left it
     vars(site).update(how)
     fetched(site.url, tmp_path)
     assert_complete(tmp_path)
     assert site.asked == 3
-
-
-def test_a_connection_that_always_breaks_leaves_no_half_file(site, tmp_path):
-    site.drops, site.after = 3, 1_000
-    refused(site, tmp_path, "no connection, or it breaks", site.url)
-    assert list(tmp_path.iterdir()) == []
-    fetched(site.url, tmp_path)
-    assert_complete(tmp_path)
 
 
 def test_without_a_network_or_the_file_it_says_what_to_put_where(site, tmp_path):

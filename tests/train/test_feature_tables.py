@@ -1,7 +1,6 @@
 """The challenge's table: its rows, rates and groups, and what is fitted on it."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,6 @@ from train.__main__ import main
 from train.data.corpus import DataError
 from train.data.datasets.challenge6 import ALL, LABELS, ONE_RATE, read_features
 from train.data.splits import split
-from train.fit.feature_mlp import fit_table
-from train.fit.presets import FEATURES as PRESET
 
 PAIRS, SIZE = 8, 2  # of each label
 
@@ -123,32 +120,6 @@ def svm(data, table):
             machine.fit(x[fold_of != fold], y[fold_of != fold])
             right += list(machine.predict(x[fold_of == fold]) == y[fold_of == fold])
     return np.mean(right)
-
-
-def test_the_same_seed_gives_the_same_weights(root):
-    clips = read_features(root, ONE_RATE).clips
-    preset = replace(PRESET, epochs=2, batch=16)
-    states = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        model = cry_model.build_model("feature-mlp", hidden=16)
-        states.append(fit_table(model, clips, preset, seed).state_dict())
-    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
-    assert any(not torch.equal(states[0][k], states[2][k]) for k in states[0])
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--system", "ecapa-tdnn", "--dataset", ALL], "only feature-mlp takes it"),
-        (["--system", "feature-mlp", "--dataset", ALL, "--preset", "best"], "not one for"),
-        (["--system", "feature-mlp", "--dataset", ALL, "--set", "ema_decay=0.9"], "leave them out"),
-    ],
-)
-def test_what_does_not_fit_together_is_one_sentence(root, tmp_path, capsys, words, sentence):
-    where = ["--data-root", str(root), "--out", str(tmp_path)]
-    assert main(["fit", *words, *where]) == 2
-    assert sentence in capsys.readouterr().err
 
 
 def test_the_features_of_any_audio_are_a_table_too(made_up_root, tmp_path):

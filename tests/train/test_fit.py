@@ -2,27 +2,33 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
-from cry_model.checkpoint import read_calibration
+from cry_model import audio
+from cry_model.checkpoint import (
+    HASHES,
+    SALT,
+    WEIGHTS,
+    load_fingerprints,
+    read_calibration,
+)
 from tests.conftest import ROOT
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit, words
 from train.__main__ import main
 from train.data.cache import DATASETS, cache_path, find_corpus, prepare
-from train.data.corpus import ONLY_LEARNT, cut_before_splitting
+from train.data.corpus import cut_before_splitting
 from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import PROTOCOLS, OuterFold, split
 from train.fit.predict import piece_probabilities
-from train.fit.presets import BEST, BEST_SETTINGS
+from train.fit.presets import BEST
 from train.fit.run import saved_folds
 
 P = [f"p_{label}" for label in LABELS]
@@ -104,23 +110,6 @@ def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_pat
     assert not (tmp_path / "folds").exists()
 
 
-@pytest.mark.parametrize("labels", [("0", "1"), ("NA", "None")])
-def test_labels_and_groups_that_look_like_something_else(made_up_root, tmp_path, labels):
-    root, rows = tmp_path / "mine", ["file,group"]
-    for i, file in enumerate(sorted(made_up_root.rglob("*.wav"))[:12]):
-        (root / labels[i % 2]).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, root / labels[i % 2] / f"{i}.wav")
-        rows.append(f"{labels[i % 2]}/{i}.wav,{('NA', '007', 'null')[i // 4]}")
-    (root / "groups.csv").write_text("\n".join(rows))
-    more = ["--dataset", "folder", "--folds", "3", "--set", "batch=8"]
-    assert fit(root, tmp_path, *more) == 0
-    record = record_in(tmp_path, f"results/folder-mine/baby/{SYSTEM}")
-    small = {"channels": 8, "stages": 1}  # the first --set counts too
-    assert record["configuration"]["settings"] == {**BEST_SETTINGS, **small}
-    assert record["metrics"]["recording"]["support"] == dict.fromkeys(sorted(labels), 6)
-    assert record["metrics"]["recording"]["groups"] == 3
-
-
 def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     more = ("--track", "--epochs", "2", "--set", "validation=0.34")
@@ -151,20 +140,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(copied_fit, made_up_ro
     assert path.read_bytes() == whole
 
 
-def test_what_results_have_is_not_fitted_again_for_its_weights(
-    copied_fit, made_up_root, nothing_is_fitted
-):
-    folder = next(folder for *_, folder in saved_folds(copied_fit, "donateacry", "baby", SYSTEM))
-    (folder / "config.json").unlink()  # as if the writing had been cut off
-    assert fit(made_up_root, copied_fit, "--save-folds") == 0
-    assert [fold for _, fold, _ in saved_folds(copied_fit, "donateacry", "baby", SYSTEM)] == [1]
-
-
-FORMER = {
-    "samples_per_epoch": "draws",
-    "class_balance": "balance",
-    "ema_decay": "average",
-}
+FORMER = {"samples_per_epoch": "draws", "class_balance": "balance", "ema_decay": "average"}
 
 
 def test_what_the_last_release_wrote_is_gone_on_with(copied_fit, made_up_root, nothing_is_fitted):
@@ -222,19 +198,6 @@ def test_nothing_that_the_outer_fold_tests_is_left(clips, protocol):
     assert not {key(item) for item in part.items} & {key(item) for item in tested.items}
 
 
-def test_official_folds_are_dealt_out_whole_and_what_a_test_part_leaves_anew(clips):
-    items = tuple(replace(item, fold=i % 5) for i, item in enumerate(clips.items))
-    part = OuterFold(2, 5).training_part(replace(clips, items=items), "recording", 2)
-    was = {item.recording: item.fold for item in items}
-    permuted = {(was[item.recording], item.fold) for item in part.items}
-    assert permuted == {(0, 0), (1, 1), (3, 0), (4, 1)}
-    tested = {item.group for item in clips.items[::6]}
-    items = tuple(replace(i, fold=0 if i.group in tested else ONLY_LEARNT) for i in clips.items)
-    part = OuterFold(0, 1).training_part(replace(clips, items=items), "baby", 2)
-    assert {item.group for item in part.items} == {item.group for item in items} - tested
-    assert set(split(part.items, "baby", 2, 0)) == {0, 1}
-
-
 def test_a_trial_is_scored_on_inner_folds_and_keeps_no_final_model(made_up_root, tmp_path, clips):
     more = ("--folds", "3", "--outer-fold", "0", "--save-folds")
     assert fit(made_up_root, tmp_path, *more) == 0
@@ -278,3 +241,23 @@ def test_a_fit_from_a_prepared_corpus_needs_no_audio_library(made_up_root, tmp_p
     done = bare(*given[:where], *given[where + 2 :])
     assert done.returncode == 0, done.stderr
     assert (tmp_path / CHECKPOINT / "model.safetensors").exists()
+
+
+def shares(folder, root):
+    """Of the recordings of a corpus that a checkpoint knows."""
+    known = load_fingerprints(folder)
+    found = [known.know(audio.load(path)) for path in sorted(root.rglob("*.wav"))]
+    return sum(found) / len(found)
+
+
+def test_a_fit_leaves_them_and_they_can_be_added_later(copied_fit, made_up_root, tmp_path):
+    folder = copied_fit / CHECKPOINT
+    assert shares(folder, made_up_root) > 0.9
+    before = load_file(folder / WEIGHTS)
+    bare = {n: t for n, t in before.items() if n not in (SALT, HASHES)}
+    save_file(bare, folder / WEIGHTS)
+    assert load_fingerprints(folder) is None
+    place = ["--data-root", str(made_up_root), "--cache", str(tmp_path / "cache")]
+    assert main(["fingerprint", str(folder), "--dataset", "donateacry", *place]) == 0
+    after = load_file(folder / WEIGHTS)
+    assert all(after[name].equal(before[name]) for name in before)

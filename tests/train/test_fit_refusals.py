@@ -158,14 +158,6 @@ def test_a_fold_that_would_learn_one_label_is_refused(mine, refused, groups, mor
     assert said in refused(*OWN, *more, root=mine(**groups))
 
 
-def test_a_test_part_with_one_label_is_refused(mine, tmp_path, capsys):
-    parts = {"train/hungry": "abc", "train/tired": "def", "test/hungry": "ghi"}
-    given = small_fit.words(mine(grouped=False, **parts), tmp_path, *OWN)
-    folds = given.index("--folds")
-    assert main([*given[:folds], *given[folds + 2 :]]) == 2
-    assert ALONE in capsys.readouterr().err
-
-
 def test_a_rate_with_one_label_has_no_score_and_all_json_is_valid(mine, tmp_path):
     root = mine(hungry="aabbccdd", tired="eeffgghh")
     for group in (0, 2):  # a and b, which are hungry, at another rate

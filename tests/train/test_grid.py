@@ -4,8 +4,6 @@ import io
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +17,7 @@ from sklearn.metrics import balanced_accuracy_score
 from cry_model.results import write_record
 from tests.train.small_fit import SYSTEM, fit, started, words
 from train.__main__ import main, parse
-from train.cli.grid import Cell, Child, alike, words_of
+from train.cli.grid import Cell, alike, words_of
 from train.data.corpus import Item
 from train.data.datasets.public import REASONS as LABELS
 from train.scoring import results
@@ -142,14 +140,6 @@ def test_the_words_are_those_of_fit(tmp_path):
         assert words_of(asked)[0] == "fit"
         assert (asked.seeds, asked.checkpoint) == (seeds, seed == 2)
         assert parse(words_of(asked)) == asked
-
-
-def test_a_process_that_is_killed_loses_its_own_cell_alone(tmp_path):
-    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-    outcome = Child(Cell("d", "p", "s", 0), tmp_path, process).follow()
-    assert outcome.state == "failed"
-    assert "signal 9" in outcome.sentence
 
 
 @pytest.mark.slow

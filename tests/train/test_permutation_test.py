@@ -21,7 +21,7 @@ from tests.train.small_fit import SYSTEM
 from train.__main__ import main
 from train.cli.measure import Cell, rebuild
 from train.data.cache import find_corpus
-from train.data.corpus import Clips, DataError, Item, cut_before_splitting, permute_labels
+from train.data.corpus import Clips, Item, cut_before_splitting, permute_labels
 from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import split
 from train.fit.devices import make_accelerator
@@ -119,15 +119,6 @@ def test_what_is_there_to_learn_is_found(tested, planted, least, most):
     assert found.scores["accuracy"].mean < 0.55
     assert not planted or found.scores["accuracy"].p == 1 / 21  # the true labels count as one
     assert (found.seed, found.shuffles, found.folds, found.front_end) == (0, 20, 3, "log-mel")
-
-
-def test_what_got_its_own_label_back_is_counted_and_one_label_is_none(tested):
-    units = synthetic((2, 2, 2, 2, 9), of="ababc".__getitem__)
-    found = tested(units, True, protocol="recording", folds=2, count=60)
-    assert found.kept["c"] == 1  # its group is alone in its size
-    assert found.kept["a"] == pytest.approx(0.5, abs=0.1)  # two of four groups have it
-    with pytest.raises(DataError, match="one label alone"):
-        tested(synthetic((1,) * 6, labels="a"), True, labels="a", folds=2, count=20)
 
 
 def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys):

@@ -19,19 +19,12 @@ from tests.train.small_fit import SYSTEM
 from train.data.corpus import Corpus, Prepared
 from train.data.datasets.public import REASONS as LABELS
 from train.fit import cross_validation, trainer
-from train.fit.cross_validation import MAX_FP16_ERROR, as_float16, fp16_error
+from train.fit.cross_validation import MAX_FP16_ERROR, fp16_error
 from train.fit.predict import TrainingError, piece_probabilities
 from train.fit.presets import BEST, PAPER
 from train.fit.run import Experiment, Run
 from train.fit.state import Ema, TrainingState, numbers
-from train.fit.trainer import (
-    LOSS,
-    RECALL,
-    DeviceDataset,
-    TrainingData,
-    schedule,
-    score,
-)
+from train.fit.trainer import LOSS, RECALL, DeviceDataset, TrainingData, score
 
 QUICK = replace(BEST, epochs=1, batch=8)
 WATCHED = replace(BEST, epochs=4, batch=8, validation=0.34, patience=2)
@@ -86,23 +79,6 @@ def test_drawn_pieces_are_stretches_of_one_clip(clips, length):
         repeated = clip.repeat(length // len(clip) + 2)
         starts = (repeated[: len(clip)] == piece[0]).nonzero().flatten()
         assert any(torch.equal(repeated[s : s + length], piece) for s in starts)
-
-
-def test_an_epoch_draws_as_many_pieces_as_the_preset_says(fitted, monkeypatch):
-    drawn, draw = [], DeviceDataset.draw
-    monkeypatch.setattr(
-        DeviceDataset, "draw", lambda self, n, *rest: drawn.append(n) or draw(self, n, *rest)
-    )
-    fitted(replace(QUICK, epochs=2, samples_per_epoch=24), channels=8, stages=1)
-    assert drawn == [8] * 6
-
-
-def test_schedule_rises_then_falls_and_a_constant_one_does_not():
-    values = [schedule(BEST, step, 100) for step in range(100)]
-    assert max(values) == values[24] == 1
-    assert values[0] < 0.1
-    assert values[-1] < 0.01
-    assert {schedule(PAPER, step, 100) for step in range(100)} == {1.0}
 
 
 @pytest.mark.parametrize("ruined", ["loss", "weights"])
@@ -231,12 +207,4 @@ def test_the_change_of_16_bits_is_that_of_what_is_loaded_again(narrow, clips, tm
     expected = max(np.abs(a - b).max() for a, b in zip(*answers, strict=True))
     assert fp16_error(narrow, front_end, few) == expected
     assert 0 < expected < MAX_FP16_ERROR
-    rounded = as_float16(narrow).state_dict()
-    assert any(not torch.equal(before[name], tensor) for name, tensor in rounded.items())
     assert all(torch.equal(before[name], t) for name, t in narrow.state_dict().items())
-
-
-def test_a_weight_that_16_bits_cannot_hold_is_seen(narrow, clips):
-    with torch.no_grad():
-        narrow.classifier.bias.fill_(1e5)
-    assert fp16_error(narrow, FrontEnd(BEST.front_end), clips.subset([0])) == float("inf")

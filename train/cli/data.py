@@ -1,9 +1,8 @@
 """``python -m train prepare`` and ``fingerprint``, and what to look at in a corpus."""
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated
 
@@ -16,10 +15,10 @@ from train.cli.options import CORPORA, CorpusOptions, one_of, option
 from train.data.cache import DATASETS, describe, find_corpus, prepare
 from train.data.corpus import ONLY_LEARNT, DataError, Item, Prepared
 from train.data.datasets import folder
-from train.data.datasets.tables import plain
+from train.data.datasets.folder import plain
 from train.data.download import download
 from train.data.splits import FOLDS, has_test_part
-from train.fit.cross_validation import fingerprints_of
+from train.fit.predict import fingerprints_of
 from train.fit.presets import PRESETS
 
 SHOWN = 5  # of many alike
@@ -27,38 +26,45 @@ SHOWN = 5  # of many alike
 
 def overview(data: Prepared) -> str:
     """Write a line a label: recordings, groups, seconds, and what the corpus's own split tests."""
-    clips = data.clips
+    items = data.clips.items
     table = pd.DataFrame(
         {
-            "label": [item.label or "(none)" for item in clips.items],
-            "group": [item.group for item in clips.items],
-            "seconds": clips.seconds,
-            "tested": [item.fold == 0 for item in clips.items],
+            "label": [item.label or "(none)" for item in items],
+            "recordings": 1,
+            "groups": [item.group for item in items],
+            "seconds": data.clips.seconds,
+            "tested": [item.fold == 0 for item in items],
         }
     )
-    lines = table.groupby("label", sort=True).agg(
-        recordings=("group", "size"),
-        groups=("group", "nunique"),
-        seconds=("seconds", "sum"),
-        tested=("tested", "sum"),
-    )
-    if not has_test_part(clips.items):
+    how = {"recordings": "size", "groups": "nunique", "seconds": "sum", "tested": "sum"}
+    lines = table.groupby("label").agg(how)
+    if not has_test_part(items):
         lines = lines.drop(columns="tested")
     return lines.rename_axis(None).to_string(float_format="{:.1f}".format)
 
 
 def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
     """Write sentences about labels, groups and sounds that do not look as they were meant."""
-    items = data.clips.labelled().items
-    found = [
-        *_twins("labels", {item.label for item in items}, r"[\s_-]+"),
-        *_twins("groups", {item.group for item in items if item.group != item.recording}, r"\s+"),
-        *_crossing(items, "labels", lambda item: item.label),
-        *_crossing(items, "groups", lambda item: item.group),
-        *(_test_part(items) if has_test_part(items) else _few_groups(items, folds)),
-    ]
-    names = {item.recording for item in items}
-    guessed = names.issuperset(item.group for item in items)
+    items, found = data.clips.labelled().items, []
+    table = pd.DataFrame([asdict(item) for item in items], columns=[f.name for f in fields(Item)])
+    given = table[table["group"] != table["recording"]]
+    for kind, rows, blanks in (("label", table, r"[\s_-]+"), ("group", given, r"\s+")):
+        names = pd.Series(sorted(set(rows[kind])), dtype=str)
+        alike = names.groupby([re.sub(blanks, "", plain(name)) or name for name in names])
+        twins = [", ".join(map(repr, own)) for _, own in alike if len(own) > 1]
+        found += _few([f"the {kind}s {own} differ only by case or blanks." for own in twins])
+    for kind in ("label", "group"):
+        same = table.drop_duplicates(["source", kind]).groupby("source", sort=False)["recording"]
+        pairs = [" and ".join(own[:2]) for _, own in same if len(own) > 1]
+        found += _few([f"one sound has two {kind}s: {pair}." for pair in pairs])
+    if has_test_part(items):
+        found += _test_part(items)
+    else:
+        groups = table.groupby("label")["group"].nunique()
+        if few := [f"{label} ({count})" for label, count in groups.items() if count < folds]:
+            names = ", ".join(few)
+            found.append(f"fewer groups than the {folds} folds, so some lack the label: {names}.")
+    guessed = set(table["recording"]).issuperset(table["group"])
     if protocol == "baby" and guessed and data.corpus.name.startswith(f"{folder.NAME}-"):
         found.append(
             "nothing names the babies, so each recording counts as one unless it sounds like "
@@ -67,47 +73,17 @@ def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
     return [f"Please check: {sentence}" for sentence in found]
 
 
-def _twins(kind: str, names: Iterable[str], blanks: str) -> list[str]:
-    """Find names that differ by case or blanks alone."""
-    alike = defaultdict(list)
-    for name in sorted(names):
-        alike[re.sub(blanks, "", plain(name)) or name].append(name)
-    twins = [", ".join(map(repr, same)) for same in alike.values() if same[1:]]
-    return [f"the {kind} {same} differ only by case or blanks." for same in _few(twins)]
-
-
-def _crossing(items: Sequence[Item], kind: str, of: Callable[[Item], str | None]) -> list[str]:
-    """Find equal sounds with different labels, or in different groups."""
-    same: dict[str, dict[str | None, str]] = defaultdict(dict)
-    for item in items:
-        same[item.source].setdefault(of(item), item.recording)
-    pairs = [" and ".join(list(one.values())[:2]) for one in same.values() if len(one) > 1]
-    return [f"one sound has two {kind}: {pair}." for pair in _few(pairs)]
-
-
-def _few_groups(items: Sequence[Item], folds: int) -> list[str]:
-    groups = defaultdict(set)
-    for item in items:
-        groups[item.label].add(item.group)
-    few = [f"{label} ({len(own)})" for label, own in sorted(groups.items()) if len(own) < folds]
-    if not few:
-        return []
-    return [f"fewer groups than the {folds} folds, so some lack the label: {', '.join(few)}."]
-
-
 def _test_part(items: Sequence[Item]) -> list[str]:
     """Find a test part that shares labels too little, or groups at all, with the rest."""
     learnt = [item for item in items if item.fold == ONLY_LEARNT]
     tested = [item for item in items if item.fold != ONLY_LEARNT]
     known, asked = {item.label for item in learnt}, {item.label for item in tested}
-    groups = {item.group for item in tested}
-    both = sum(item.group in groups for item in learnt)
-    found = []
+    groups, found = {item.group for item in tested}, []
     if unknown := sorted(asked - known):
         found.append(f"labels that are tested but never learnt: {', '.join(unknown)}.")
     if untested := sorted(known - asked):
         found.append(f"labels that are never tested: {', '.join(untested)}.")
-    if both:
+    if both := sum(item.group in groups for item in learnt):
         found.append(
             f"{both} recordings share a group or their sound with the test part; under the "
             "protocol baby the test is of fits without them."
@@ -169,8 +145,7 @@ class FingerprintOptions(CorpusOptions):
 
 
 def run_fingerprint(options: FingerprintOptions) -> None:
-    """Take the fingerprints and write them beside the weights; raise DataError if a corpus is not
-    there, or the model hears rows of features."""
+    """Write fingerprints beside the weights; raise DataError without a corpus, or of rows."""
     _, config = load_checkpoint(options.checkpoint)
     if isinstance(config.front_end, AcousticConfig):
         raise DataError("A model that was fitted on features keeps no fingerprints of sounds.")

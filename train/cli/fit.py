@@ -39,17 +39,17 @@ from train.fit.presets import (
     usual_settings,
 )
 from train.fit.run import REUSED, Experiment, Run, build, settings_of
-from train.publish.hub import Destination, PublishError
+from train.publish import hub
 
 
 def run(options: FitOptions) -> None:
     """Fit what was asked for."""
-    systems = systems_of(options)
-    destination = find_destination(options, systems)
+    systems, place = systems_of(options), options.publish
+    check_publish(options, systems)
     check(options, systems)
     accelerator = make_device(options)
-    if destination is not None:
-        of_main(accelerator, destination.check)  # now, not after a night
+    if place is not None:  # now, not after a night
+        of_main(accelerator, lambda: hub.check_destination(place, options.private))
     runs = [one for system in systems for one in plan(options, system, accelerator)]
     said = [text for one in runs for text in overview(one.experiment)]
     accelerator.print(*dict.fromkeys(said), sep="\n")  # once, however many systems hear it
@@ -57,28 +57,27 @@ def run(options: FitOptions) -> None:
         one.experiment.model(0)  # what does not suit is found now, not after an hour
     for one in runs:
         run_fit(one)
-    if destination is not None and accelerator.is_main_process:  # the last run saves weights
-        print(f"Published: {destination.send(runs[-1].checkpoint_folder)}")
+    if place is not None and accelerator.is_main_process:  # the last run saves weights
+        print(f"Published: {hub.send(runs[-1].checkpoint_folder, place, options.private)}")
 
 
-def find_destination(options: FitOptions, systems: Sequence[str]) -> Destination | None:
-    """Return where the checkpoint is to be published, if anywhere; raise PublishError if there will
-    be no checkpoint or several, or the name is none."""
+def check_publish(options: FitOptions, systems: Sequence[str]) -> None:
+    """Raise PublishError if there will be no checkpoint or several, or the name is none."""
     if options.publish is None:
         if options.private:
-            raise PublishError("--private is about what is published; name a place with --publish.")
-        return None
+            raise hub.PublishError("--private goes with --publish; name a place with --publish.")
+        return
+    hub.check_repo_id(options.publish)
     if not options.checkpoint or options.reports_only:
-        raise PublishError(
+        raise hub.PublishError(
             "--publish sends the checkpoint, so leave out --no-checkpoint, --outer-fold and "
             "--permute-labels."
         )
     if len(systems) > 1:
-        raise PublishError(
+        raise hub.PublishError(
             f"--publish sends one system, and these are {len(systems)}; name one, or fit without "
             "it and give each checkpoint to 'python -m train publish'."
         )
-    return Destination(options.publish, options.private)
 
 
 def systems_of(options: FitOptions) -> list[str]:
@@ -100,8 +99,7 @@ def systems_of(options: FitOptions) -> list[str]:
 
 
 def check(options: FitOptions, systems: Sequence[str]) -> None:
-    """Refuse options that do not go together, or not with the files' names, before one is read;
-    raise DataError if some do not."""
+    """Raise DataError if options do not go together, or not with the files' names."""
     if options.unlabelled and not options.teacher:
         raise DataError("--unlabelled recordings need a --teacher to label them.")
     if options.teacher and options.outer_fold is not None:
@@ -121,8 +119,7 @@ def check(options: FitOptions, systems: Sequence[str]) -> None:
 
 
 def make_device(options: FittingOptions) -> Accelerator:
-    """Open the device that the options name; raise DataError if there is none, or TensorBoard is
-    missing."""
+    """Open the device that the options name; raise DataError if it, or TensorBoard, is missing."""
     if options.deterministic:
         ask_for_determinism()
     curves = options.out / "curves" if options.track else None
@@ -130,8 +127,7 @@ def make_device(options: FittingOptions) -> Accelerator:
 
 
 def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]]:
-    """Return the preset of a system with what was changed in it, and the settings of its class;
-    raise DataError if they do not suit the system, or there are no such settings."""
+    """Return preset and settings of a system; raise DataError if they do not suit it."""
     preset = PRESETS[options.preset] if options.preset else usual_preset(system, options.dataset)
     on_features = isinstance(preset.front_end, AcousticConfig)
     if on_features != (system == ON_FEATURES):
@@ -153,8 +149,7 @@ def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]
 def require_settings(
     system: str, preset: Preset, changed: Iterable[str], settings: Mapping[str, Any]
 ) -> None:
-    """Refuse settings among ``changed`` that the class of a system does not have, or values among
-    ``settings`` (all of them) that it cannot be built with; raise DataError."""
+    """Raise DataError if the class of a system lacks a changed setting, or takes no such value."""
     known = settings_of(system) - {REUSED}
     if REUSED in changed:
         raise DataError(f"{REUSED} comes with a --teacher; leave it out.")
@@ -188,18 +183,11 @@ def plan(options: FitOptions, system: str, accelerator: Accelerator) -> Iterator
             data = replace(data, clips=permute_labels(labelled, labels, options.permute_labels))
         if options.outer_fold is not None and options.outer_fold >= folds:
             raise DataError(f"--outer-fold counts from 0; the folds are {folds}.")
-        experiment = Experiment(
-            system=system,
-            data=data,
-            protocol=options.protocol,
-            preset=preset,
-            folds=folds if options.outer_fold is None else options.inner_folds,
-            accelerator=accelerator,
-            settings=settings,
-            unlabelled_corpus=extra,
-            outer_fold=None if options.outer_fold is None else OuterFold(options.outer_fold, folds),
-            permutation=options.permute_labels,
-        )
+        outer = None if options.outer_fold is None else OuterFold(options.outer_fold, folds)
+        count = folds if outer is None else options.inner_folds
+        what = system, data, options.protocol, preset, count, accelerator, settings
+        found = {"unlabelled_corpus": extra, "permutation": options.permute_labels}
+        experiment = Experiment(*what, outer_fold=outer, **found)
         if isinstance(preset.front_end, AcousticConfig) and name not in TABLES:
             experiment = on_rows(experiment)
         if options.teacher:

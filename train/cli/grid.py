@@ -1,7 +1,6 @@
 """``python -m train grid``: many fits as a list of cells, each in a process of its own."""
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from threading import Event
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from accelerate import Accelerator
@@ -23,6 +22,7 @@ from cry_model.registry import ON_SPECTROGRAMS
 from cry_model.results import RUN, label_numbers, probabilities_of, recording_means
 from train.cli.fit import check, make_device, plan, recordings, resolve, systems_of
 from train.cli.options import (
+    EVERY,
     WITH_TABLES,
     Checkpoint,
     FitOptions,
@@ -30,15 +30,12 @@ from train.cli.options import (
     Protocols,
     Seeds,
     Systems,
-    one_of,
     spelling,
     what,
     where_to,
-    whole_number,
 )
-from train.data.cache import DATASETS, with_folds
+from train.data.cache import with_folds
 from train.data.corpus import DataError, Item
-from train.data.datasets.challenge6 import TABLES
 from train.data.splits import FOLDS, PROTOCOLS, has_test_part, split
 from train.scoring import results
 
@@ -51,42 +48,16 @@ Where = Sequence[tuple[Path, Mapping[str, Any]]]
 """The results folders of a place, the last one that of the checkpoint, and what was asked for."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """All folds of a system under one seed."""
+class Cell(NamedTuple):
+    """All folds of a system under one seed; two with the same place share a results folder."""
 
     dataset: str
     protocol: str
     system: str
     seed: int
 
-    @property
-    def place(self) -> Place:
-        """What two cells that run at once must not have in common."""
-        return self.dataset, self.protocol, self.system
-
     def __str__(self) -> str:
         return f"{self.dataset}, {self.protocol}, {self.system}, seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a cell: "fitted" in so many seconds, "there", "busy", or "failed" and why."""
-
-    cell: Cell
-    state: str
-    seconds: float = 0.0
-    score: float | None = None  # balanced accuracy of the seed's recordings
-    sentence: str = ""
-
-    def __str__(self) -> str:
-        how = {
-            "fitted": f"{self.seconds:.0f} s, balanced accuracy {self.score or 0:.3f}",
-            "there": f"was there, balanced accuracy {self.score or 0:.3f}",
-            "busy": "skipped, another command is fitting it",
-            "failed": f"failed after {self.seconds:.0f} s: {self.sentence}",
-        }
-        return f"{self.cell}: {how[self.state]}"
 
 
 def cores() -> int:
@@ -104,28 +75,14 @@ class GridOptions(FittingOptions):
     again, and what fails does not stop the rest.
     """
 
-    datasets: Annotated[
-        list[str],
-        what(
-            f"of {WITH_TABLES}; or files that 'prepare' wrote",
-            parser=one_of((*DATASETS, *TABLES), or_file=True),
-        ),
-    ]
+    datasets: Annotated[list[str], what(f"of {WITH_TABLES}; or prepared files", parser=EVERY)]
     protocols: Protocols = tuple(PROTOCOLS)
     system: Systems = tuple(ON_SPECTROGRAMS)
-    folds: Annotated[int, what("of the cross-validation", parser=whole_number(2))] = FOLDS
+    folds: Annotated[int, what("of the cross-validation", min=2)] = FOLDS
     seeds: Seeds = (0,)
     checkpoint: Checkpoint = False
-    jobs: Annotated[
-        int,
-        where_to(
-            "fits at once: they share the GPU, or each takes its part of the cores",
-            parser=whole_number(1, 4 * cores()),
-        ),
-    ] = 1
-    dry_run: Annotated[
-        bool, where_to("list the fits and which are done, and fit nothing", "--dry-run")
-    ] = False
+    jobs: Annotated[int, where_to("fits at once", min=1, max=4 * cores())] = 1
+    dry_run: Annotated[bool, where_to("only list the fits and which are done", "--dry-run")] = False
 
     def fit_options(self, dataset: str, **changes: object) -> FitOptions:
         """Return the options of a fit on a corpus: those that both commands have, and changes."""
@@ -193,7 +150,7 @@ def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any])
     record, table = results.read_run(folder), results.read_predictions(folder)
     if table.empty or record is None:
         return "to do"
-    asked = json.loads(json.dumps(configuration))  # tuples are lists there
+    asked = results.as_json(configuration)
     if any(record["configuration"].get(name) != value for name, value in asked.items()):
         return "other settings"
     there = table.loc[table["seed"] == seed, "fold"].nunique()
@@ -202,15 +159,17 @@ def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any])
     return f"{there} of {folds} folds" if there else "to do"
 
 
-def score(folder: Path, seed: int) -> float:
-    """Return the balanced accuracy of the recordings under one seed; raise DataError if the results
-    are damaged."""
-    with results.trusting(folder / RUN):
-        labels = results.read_run(folder)["labels"]
-    table = results.read_predictions(folder, labels)
+def told(folder: Path, seed: int) -> str:
+    """Say the balanced accuracy of the recordings under one seed, if there is a result."""
+    try:
+        with results.trusting(folder / RUN):
+            labels = results.read_run(folder)["labels"]
+        table = results.read_predictions(folder, labels)
+    except DataError as error:
+        return str(error)
     rows = recording_means(table[table["seed"] == seed], labels)
-    probabilities = probabilities_of(rows, labels)
-    return balanced_accuracy(label_numbers(rows, labels), probabilities, np.ones(len(rows)))
+    truth, probabilities = label_numbers(rows, labels), probabilities_of(rows, labels)
+    return f"balanced accuracy {balanced_accuracy(truth, probabilities, np.ones(len(rows))):.3f}"
 
 
 @dataclass(frozen=True)
@@ -223,8 +182,8 @@ class Child:
     silent: Event = field(default_factory=Event)  # set when nobody reads any more what it says
     started: float = field(default_factory=time.perf_counter)
 
-    def follow(self) -> Outcome:
-        """Pass on what the fit says until it ends; return what became of it."""
+    def follow(self) -> tuple[bool, str]:
+        """Pass on what the fit says until it ends; return whether it failed, and a sentence."""
         said = b""
         while chunk := self.process.stderr.read1():
             said += chunk
@@ -233,21 +192,17 @@ class Child:
                 sys.stderr.flush()
         status, seconds = self.process.wait(), time.perf_counter() - self.started
         if status == 0:
-            try:
-                return Outcome(self.cell, "fitted", seconds, score(self.folder, self.cell.seed))
-            except (DataError, OSError) as error:
-                return Outcome(self.cell, "failed", seconds, sentence=str(error))
+            return False, f"{seconds:.0f} s, {told(self.folder, self.cell.seed)}"
         if status == BUSY:
-            return Outcome(self.cell, "busy", seconds)
-        *_, sentence = ["", *filter(str.strip, said.decode(errors="replace").splitlines())]
+            return False, "skipped, another command is fitting it"
         if status < 0:
-            sentence = f"Its process was ended by signal {-status}; the memory may be too small."
-        return Outcome(self.cell, "failed", seconds, sentence=sentence)
+            return True, f"Its process was ended by signal {-status}; the memory may be too small."
+        *_, sentence = ["", *filter(str.strip, said.decode(errors="replace").splitlines())]
+        return True, sentence
 
 
 def start(options: GridOptions, cell: Cell, folder: Path, threads: int | None) -> Child:
-    """Begin the fit of a cell with so many threads, beside other fits and without a progress bar;
-    None for all, with one."""
+    """Begin the fit of a cell with so many threads and no progress bar; None for all, with one."""
     env = dict(os.environ)
     if threads is not None:
         env |= {"OMP_NUM_THREADS": f"{threads}", "MKL_NUM_THREADS": f"{threads}"}
@@ -276,8 +231,7 @@ def stop(children: Collection[Child]) -> None:
 
 
 def run(options: GridOptions) -> None:
-    """Fit what was asked for, or list it; raise DataError if a corpus or an option cannot be used,
-    or, at the end, if a fit failed."""
+    """Fit or list what was asked for; raise DataError if that cannot be, or if a fit failed."""
     accelerator = make_device(options)
     if accelerator.num_processes > 1:
         raise DataError("A grid has its own processes: use --jobs, without accelerate launch.")
@@ -294,10 +248,10 @@ def run(options: GridOptions) -> None:
         done = list(states.values()).count({"done"})
         print(f"{len(todo)} fits of {options.folds} folds, {done} of them done.")
         return
-    outcomes = fit_all(options, {cell: places[place] for cell, place in todo.items()})
-    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
+    failed = fit_all(options, {cell: places[place] for cell, place in todo.items()})
+    if failed:
         lines = [f"{len(failed)} of {len(todo)} fits failed; the same command tries them again:"]
-        raise DataError("\n".join([*lines, *(f"{one.cell}: {one.sentence}" for one in failed)]))
+        raise DataError("\n".join([*lines, *(f"{cell}: {why}" for cell, why in failed.items())]))
 
 
 def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[Place, Where]:
@@ -338,20 +292,13 @@ def states_of(options: GridOptions, cell: Cell, where: Where) -> set[str]:
         return {str(error)}
 
 
-def fit_all(options: GridOptions, todo: Mapping[Cell, Where]) -> list[Outcome]:
-    """Fit the cells, each in a process; say when each begins and how it ended.
-
-    They begin in their order, as far as none runs that shares a results folder.
-    """
-    number = {cell: f"[{i}/{len(todo)}]" for i, cell in enumerate(todo, 1)}
+def fit_all(options: GridOptions, todo: Mapping[Cell, Where]) -> dict[Cell, str]:
+    """Fit the cells, each in a process; say when each begins and how it ended; return why some
+    failed. They begin in their order, as far as none runs that shares a results folder."""
+    number = {cell: f"[{i}/{len(todo)}] {cell}" for i, cell in enumerate(todo, 1)}
     threads = max(1, cores() // options.jobs) if options.jobs > 1 else None
-    waiting, outcomes = list(todo), []
-    running: dict[Future[Outcome], Child] = {}
-
-    def ended(outcome: Outcome) -> None:
-        print(f"{number[outcome.cell]} {outcome}", flush=True)
-        outcomes.append(outcome)
-
+    waiting, failed = list(todo), {}
+    running: dict[Future[tuple[bool, str]], Child] = {}
     with ThreadPoolExecutor(options.jobs) as pool:
         try:
             while waiting or running:
@@ -360,20 +307,22 @@ def fit_all(options: GridOptions, todo: Mapping[Cell, Where]) -> list[Outcome]:
                     folder = todo[cell][-1][0]
                     done = states_of(options, cell, todo[cell]) == {"done"}
                     if done and not options.options_of(cell).checkpoint:
-                        ended(Outcome(cell, "there", score=score(folder, cell.seed)))
+                        print(f"{number[cell]}: was there, {told(folder, cell.seed)}", flush=True)
                         continue
-                    print(f"{number[cell]} {cell} ...", flush=True)
+                    print(f"{number[cell]} ...", flush=True)
                     child = start(options, cell, folder, threads)
                     running[pool.submit(child.follow)] = child
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    ended(future.result())
-                    del running[future]
+                    cell, (has_failed, sentence) = running.pop(future).cell, future.result()
+                    print(f"{number[cell]}: {sentence}", flush=True)
+                    if has_failed:
+                        failed[cell] = sentence
         finally:
             stop(running.values())
-    return outcomes
+    return failed
 
 
 def next_of(waiting: Iterable[Cell], running: Iterable[Child]) -> Cell | None:
     """Return the first cell whose results folder no running fit writes to."""
-    taken = {child.cell.place for child in running}
-    return next((cell for cell in waiting if cell.place not in taken), None)
+    taken = {child.cell[:3] for child in running}
+    return next((cell for cell in waiting if cell[:3] not in taken), None)

@@ -33,7 +33,6 @@ from train.cli.options import (
     Protocols,
     one_of,
     option,
-    whole_number,
 )
 from train.data.cache import DATASETS, find_corpus, with_folds
 from train.data.corpus import DataError, permute_labels
@@ -56,31 +55,22 @@ CHANCE, EFFECT = "chance.json", "attention_effect.json"
 class CalibrateOptions(Options):
     """Calibrate probabilities and prediction sets on the held-out predictions of a run.
 
-    That is the temperature that makes probabilities as sure as they are right, and the threshold
-    above which an answer names a label, so that new babies get what is promised. 'fit' does this by
-    itself; nothing is fitted again.
+    So that probabilities are as sure as they are right, and new babies get the promised sets. 'fit'
+    does this by itself; nothing is fitted again.
     """
 
-    results: Annotated[
-        Path, typer.Argument(help="folder with run.json, which gets the numbers, and predictions")
-    ]
+    results: Annotated[Path, typer.Argument(help="folder of the run, which gets the numbers")]
     checkpoint: Annotated[
-        Path | None,
-        option("folder of the weights of that run, to carry them and the metrics of all its seeds"),
+        Path | None, option("folder of its weights, to carry them and the metrics of all its seeds")
     ] = None
     teacher: Annotated[
-        str | None,
-        option(
-            "of a student's: its answers are calibrated as this says before the student's are",
-            metavar="CHECKPOINT",
-        ),
+        str | None, option("of a student's, whose answers it calibrates", metavar="CHECKPOINT")
     ] = None
     coverage: Coverage = PROMISED
 
 
 def run_calibrate(options: CalibrateOptions) -> None:
-    """Calibrate, and write it down; raise CheckpointError if a checkpoint cannot be loaded;
-    DataError if there is no finished run, or the checkpoint is not that of the run."""
+    """Calibrate; raise DataError without a finished run, or if the checkpoint is another run's."""
     record = results.read_run(options.results)
     if record is None or "labels" not in record:
         raise DataError(f"There is no finished run in '{options.results}'; 'fit' makes one.")
@@ -91,16 +81,10 @@ def run_calibrate(options: CalibrateOptions) -> None:
         config = replace(config, evaluation=evaluation)
     found = calibration_of(options, record)
     write_record(options.results, {**record, "calibration": asdict(found)})
-    print(
-        f"temperature {found.temperature:.3f}, threshold {found.threshold:.3f}, against "
-        f"{found.against}; on held-out groups ({found.groups}):",
-        f"  coverage {found.coverage}, promised {found.promised:g}",
-        f"  labels in a set {found.size}; empty {found.empty:.3f}, single {found.single:.3f}, "
-        f"full {found.full:.3f}",
-        f"  expected calibration error {found.error_before} -> {found.error_after}",
-        f"Written to {options.results / RUN}.",
-        sep="\n",
-    )
+    told = ("temperature", "threshold", "against", "groups", "promised", "coverage", "size")
+    for name in (*told, "empty", "single", "full", "error_before", "error_after"):
+        print(f"{name:14} {getattr(found, name)}")
+    print(f"Written to {options.results / RUN}.")
     if config is not None:
         carried = replace(config, calibration=found)
         write_atomically(options.checkpoint / CONFIG, carried.to_json().encode())
@@ -143,20 +127,17 @@ def calibration_of(options: CalibrateOptions, record: dict[str, Any]) -> Calibra
 class PermutationTestOptions(CorpusOptions):
     """Show what each protocol gives where labels hardly go with the sound.
 
-    Labels are permuted among babies (or whatever the corpus's groups are) with as many recordings,
-    many times, and a linear classifier is cross-validated each time, beside the true labels. What
-    it still scores under a loose split comes from hearing the recording or the baby again. Minutes,
-    without a GPU; every call begins anew.
+    Labels are permuted among groups with as many recordings, and a linear classifier is
+    cross-validated each time, beside the true labels. What it still scores comes from hearing the
+    recording or the baby again. Minutes, without a GPU; every call begins anew.
     """
 
     dataset: Annotated[
         str, option(f"one of {CORPORA}; or {A_FILE}", parser=one_of(DATASETS, or_file=True))
     ]
     protocols: Protocols = tuple(PROTOCOLS)
-    folds: Annotated[int, option("of the cross-validation", parser=whole_number(2))] = FOLDS
-    permutations: Annotated[
-        int, option("how often labels are permuted", parser=whole_number(20))
-    ] = 200
+    folds: Annotated[int, option("of the cross-validation", min=2)] = FOLDS
+    permutations: Annotated[int, option("how many", min=20)] = 200
     out: Annotated[Path, option("OUT/results/DATASET/PROTOCOL/chance.json")] = Path("runs")
 
 
@@ -186,26 +167,17 @@ def run_permutation_test(options: PermutationTestOptions) -> None:
 class AblateAttentionOptions(CorpusOptions):
     """Measure what each attention does to the answers of saved folds.
 
-    The weights that 'fit --save-folds' saved answer once more, with each attention replaced by a
-    mean or uniform one; what becomes of the held-out answers, and the entropy of both maps, goes
-    to attention_effect.json beside the predictions. What is there and newer than weights and
-    predictions is not measured again.
+    What 'fit --save-folds' saved answers once more, with each attention replaced by a mean or
+    uniform one; what becomes of the answers goes to attention_effect.json beside the predictions.
+    What is there and newer is not measured again.
     """
 
     out: Annotated[Path, option("where 'fit' put results and saved folds")] = Path("runs")
-    dataset: Annotated[
-        list[str], option("only these; by default all that are there", metavar="DATASET")
-    ] = ()
-    protocol: Annotated[
-        list[str], option("only these; by default all", parser=one_of(PROTOCOLS))
-    ] = ()
+    dataset: Annotated[list[str], option("only these", metavar="DATASET")] = ()
+    protocol: Annotated[list[str], option("only these", parser=one_of(PROTOCOLS))] = ()
     system: Annotated[
         list[str],
-        option(
-            f"only these, by default all; of {SYSTEMS}",
-            parser=one_of(list_models()),
-            metavar="SYSTEM",
-        ),
+        option(f"only these, of {SYSTEMS}", parser=one_of(list_models()), metavar="SYSTEM"),
     ] = ()
     device: Device = "auto"
 
@@ -224,12 +196,10 @@ class Cell:
 
     @property
     def results_folder(self) -> Path:
-        """Where its predictions are."""
         return self.out / "results" / self.dataset / self.protocol / self.system
 
     @property
     def saved(self) -> list[tuple[int, int, Path]]:
-        """Its seeds and folds with their checkpoints."""
         return saved_folds(self.out, self.dataset, self.protocol, self.system)
 
     @property
@@ -243,8 +213,7 @@ class Cell:
 
 
 def run_ablate_attention(options: AblateAttentionOptions) -> None:
-    """Measure cell by cell; what is wrong with one does not stop the others, but raises DataError
-    at the end."""
+    """Measure cell by cell; raise DataError at the end if something was wrong with some."""
     accelerator = make_accelerator(options.device)  # its precision is for fitting
     folders = options.out / "folds"
     cells = [Cell(options.out, *path.parts[-3:]) for path in sorted(folders.glob("*/*/*"))]
@@ -308,17 +277,9 @@ def rebuild(
     if permutation is not None:
         clips = permute_labels(clips, data.corpus.labels, permutation)
     data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
-    experiment = Experiment(
-        system=cell.system,
-        data=data,
-        protocol=cell.protocol,
-        preset=replace(usual_preset(cell.system, cell.dataset), front_end=front_end),
-        folds=folds,
-        accelerator=accelerator,
-        settings=settings,
-        outer_fold=outer_fold,
-        permutation=permutation,
-    )
+    preset = replace(usual_preset(cell.system, cell.dataset), front_end=front_end)
+    what = cell.system, data, cell.protocol, preset, folds, accelerator, settings
+    experiment = Experiment(*what, outer_fold=outer_fold, permutation=permutation)
     if experiment.fingerprint != ran.get("data"):
         raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
     return Run(experiment, seeds, cell.out)

@@ -8,13 +8,13 @@ from cry_model.audio import Recording
 from cry_model.frontend import FrontEnd
 from train.cli.fit import require_settings
 from train.cli.options import (
+    LARGEST,
     Checkpoint,
     CorpusOptions,
     Seeds,
     Settings,
     one_of,
     option,
-    whole_number,
 )
 from train.data.cache import describe as describe_corpus
 from train.data.cache import find_corpus
@@ -22,9 +22,8 @@ from train.data.corpus import DataError, Item
 from train.data.datasets import challenge6, detector
 from train.data.tagger import NAME as tagger_name
 from train.data.tagger import Tagger, tag
-from train.fit.detector import require_steps
+from train.fit.detector import find_examples, require_steps
 from train.fit.devices import make_accelerator
-from train.fit.examples import find_examples
 from train.fit.presets import DETECTOR, DETECTOR_SETTINGS, apply_overrides
 from train.fit.run import Experiment, Run
 from train.scoring.detector import describe
@@ -38,16 +37,15 @@ SYSTEM = "resnet18"
 class TrainDetectorOptions(CorpusOptions):
     """Fit and measure the detector that tells a baby's cry from other sounds.
 
-    It is fitted on Donate-a-Cry, ESC-10, speech, the packages that 'prepare other_sounds' fetches
-    and synthetic sounds, with YAMNet (the folder yamnet of the data) as a teacher. It is measured
-    on folds that it did not hear, on cries that are higher, shorter or under other sounds, and on
-    whole kinds of sound that it was fitted without. What is already in --out is not fitted again.
+    It is measured on folds that it did not hear, on cries that are higher, shorter or under other
+    sounds, and on kinds of sound that it was fitted without; YAMNet (the folder yamnet of the data)
+    is its teacher. What is already in --out is not fitted again.
     """
 
     seed: Annotated[
-        int, option("of weights and random pieces", parser=whole_number(), metavar="SEED")
+        int, option("of weights and random pieces", min=0, max=LARGEST, metavar="SEED")
     ] = 0
-    epochs: Annotated[int, option("of each fit", parser=whole_number(1))] = DETECTOR.epochs
+    epochs: Annotated[int, option("of each fit", min=1)] = DETECTOR.epochs
     set: Settings = ()
     leave_out: Annotated[bool, option("fit it without each kind of sound in turn, too")] = True
     checkpoint: Checkpoint = True
@@ -66,15 +64,9 @@ def run_train_detector(options: TrainDetectorOptions) -> None:
     tagger = Tagger(root / tagger_name)
     data = find_corpus(detector.NAME, root, options.cache, preset.front_end)
     print(describe_corpus(data))
-    experiment = Experiment(
-        system=SYSTEM,
-        data=data,
-        protocol="baby",
-        preset=preset,
-        folds=detector.FOLDS,
-        accelerator=make_accelerator("cpu", precision="bfloat16"),
-        settings=settings,
-    )
+    accelerator = make_accelerator("cpu", precision="bfloat16")
+    what = SYSTEM, data, "baby", preset, detector.FOLDS, accelerator, settings
+    experiment = Experiment(*what)
     one = Run(experiment, (options.seed,), options.out, checkpoint=options.checkpoint)
     front_end = FrontEnd(preset.front_end).eval()
     files = {item.recording: item for item in detector.read(root).items}
@@ -95,33 +87,21 @@ def run_train_detector(options: TrainDetectorOptions) -> None:
 class CheckLabelsOptions(CorpusOptions):
     """Check the feature MLP and its student against the labels of the cuts of the paper's corpus.
 
-    Each fold is answered by a feature MLP that is fitted anew without the recordings which the
-    tested cuts were taken from, by the student with that one's classifier, and by the student
-    adapted to the labels of the other folds. Writes predictions.csv and run.json for each to
+    Each fold is answered by a feature MLP fitted without the recordings of the tested cuts, by the
+    student with that one's classifier, and by the student adapted to the other folds. Results go to
     OUT/results/challenge6_cuts/checked.
     """
 
     teacher: Annotated[Path, option("checkpoint of the feature MLP")]
-    results: Annotated[
-        Path, option("results of the feature MLP under 'recording', for its calibration")
-    ]
+    results: Annotated[Path, option("its results under 'recording', for its calibration")]
     student: Annotated[Path | None, option("checkpoint of its student")] = None
     leave_out: Annotated[
-        str,
-        option(
-            "recordings that a fold must not know: those that its cuts are probably from, or "
-            "all between those of the cuts before and after",
-            parser=one_of(LEAVE_OUT),
-        ),
+        str, option("recordings that a fold must not know", parser=one_of(LEAVE_OUT))
     ] = PROBABLE
     save: Annotated[
-        Path | None,
-        option(
-            "write the adapted student there, if it is better than the one that is not",
-            metavar="FOLDER",
-        ),
+        Path | None, option("write the adapted student there, if it is better", metavar="FOLDER")
     ] = None
-    folds: Annotated[int, option("of the cuts", parser=whole_number(2))] = 5
+    folds: Annotated[int, option("of the cuts", min=2)] = 5
     seeds: Seeds = (0, 1, 2)
     out: Annotated[Path, option("folder of results")] = Path("runs")
 

@@ -25,6 +25,7 @@ from cry_model.frontend import FrontEndConfig
 from cry_model.registry import AnyConfig, make_front_end
 from train.data.corpus import (
     ONLY_LEARNT,
+    Archive,
     Clips,
     Corpus,
     DataError,
@@ -37,7 +38,6 @@ from train.data.corpus import (
     related,
 )
 from train.data.datasets import challenge6, detector, folder, other_sounds, public, synthetic6
-from train.data.download import Archive
 from train.data.grouping import near_duplicates
 from train.data.splits import FOLDS, has_test_part
 
@@ -94,8 +94,7 @@ def listing(items: Sequence[Item]) -> str:
 
 
 def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tuple[Prepared, Path]:
-    """Return the corpus under ``root`` from its file in ``folder``, which is written if need be;
-    raise DataError if there is no such corpus, or nothing in it can be used."""
+    """Return a corpus and its file, written if need be; raise DataError if there is none."""
     corpus = dataset.read(root)
     path, state = cache_path(folder, corpus.name, config), listing(corpus.items)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,8 +112,7 @@ def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tu
 def regrouped(
     corpus: Corpus, clips: Clips, regroup: Callable[[Clips], tuple[Item, ...]], config: AnyConfig
 ) -> Clips:
-    """Return the clips in the groups that are heard as the standard front end prepares them, so
-    that all systems split a corpus alike, whatever they listen to."""
+    """Return clips in groups found at the standard rate, so that all systems split alike."""
     heard, standard = clips, FrontEndConfig()
     if preparation(config) != preparation(standard):
         heard = load_clips(corpus, make_front_end(standard))
@@ -157,8 +155,7 @@ def read_header(path: Path) -> dict[str, str]:
 
 
 def load(path: Path, config: AnyConfig) -> Prepared:
-    """Read what :func:`prepare` wrote; raise DataError if the file is missing, damaged, or was
-    prepared for another front end."""
+    """Read what :func:`prepare` wrote; raise DataError if it is missing, damaged or for others."""
     if not path.exists():
         raise DataError(f"There is no file '{path}'; 'python -m train prepare' writes one.")
     header = read_header(path)
@@ -182,8 +179,7 @@ def load(path: Path, config: AnyConfig) -> Prepared:
 
 
 def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) -> Prepared:
-    """Return a prepared file (its path is the name), a corpus under the data root, or one that was
-    prepared earlier; raise DataError if there is no such thing."""
+    """Return a corpus by its prepared file, its data root or its name; raise DataError if none."""
     if name.endswith(SUFFIX):
         return load(Path(name), config)
     if name not in DATASETS:

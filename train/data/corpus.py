@@ -80,6 +80,26 @@ class Corpus:
         return [order[item.label] for item in (self.items if items is None else items)]
 
 
+@dataclass(frozen=True)
+class ArchiveFolder:
+    """One folder of a data root that an archive fills."""
+
+    name: str
+    source: str  # where its contents lie below the archive's one top folder, which "" is
+    pattern: str  # which files below ``source`` are taken, one wildcard for each level
+    files: int  # how many recordings are expected; the least that is accepted without a digest
+    digest: str | None = None  # of all recordings, see :func:`train.data.download.digest`
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip of a repository: one top folder; its README goes into each of ours."""
+
+    url: str
+    file: str  # its name while it lies in the data root
+    folders: tuple[ArchiveFolder, ...]
+
+
 class TableFrontEnd(nn.Module):
     """In the place of a front end where a recording already is its row of features."""
 
@@ -109,21 +129,15 @@ class Clips:
 
     def subset(self, indices: Sequence[int]) -> Clips:
         """Return some of the clips, in the order of ``indices``."""
-        return Clips(
-            tuple(self.items[i] for i in indices),
-            self.labels[torch.as_tensor(indices, dtype=torch.long)],
-            tuple(self.seconds[i] for i in indices),
-            tuple(self.rates[i] for i in indices),
-            tuple(self.waveforms[i] for i in indices),
-            self.left_out,
-        )
+        labels = self.labels[torch.as_tensor(indices, dtype=torch.long)]
+        every = self.items, self.seconds, self.rates, self.waveforms
+        items, seconds, rates, waves = (tuple(values[i] for i in indices) for values in every)
+        return Clips(items, labels, seconds, rates, waves, self.left_out)
 
     def labelled(self, are: bool = True) -> Clips:
-        """Return those with a label, or those without."""
         return self.subset([i for i, item in enumerate(self.items) if (item.label is None) != are])
 
     def pieces(self, front_end: AnyFrontEnd | TableFrontEnd, index: int) -> Pieces:
-        """Cut clip ``index`` as the classifier would."""
         return front_end.cut(Clip(self.waveforms[index], 0.0))
 
     def fingerprint(self) -> str:
@@ -164,8 +178,7 @@ def load_file(item: Item) -> audio.Recording:
 def load_clips(
     corpus: Corpus, front_end: AnyFrontEnd, load: Callable[[Item], audio.Recording] = load_file
 ) -> Clips:
-    """Read every recording with ``load``; one that cannot be used is left out and named; raise
-    DataError if none can be used, or the decoders are not installed."""
+    """Read every recording; a bad one is left out; raise DataError if none is left."""
     kept, seconds, rates, waveforms, left_out = [], [], [], [], {}
     for item in tqdm(corpus.items, desc=f"Reading {corpus.name}", unit="clip"):
         try:
@@ -192,8 +205,7 @@ def load_clips(
 
 
 def tabulate(data: Prepared, config: AcousticConfig) -> Prepared:
-    """Return recordings prepared for an acoustic front end as rows: each the mean over its pieces
-    and their frames."""
+    """Return clips of an acoustic front end as rows, means over their pieces and frames."""
     front_end, clips = AcousticFrontEnd(config), data.clips
     with torch.inference_mode():
         pieces = (clips.pieces(front_end, i).waveforms for i in range(len(clips.items)))

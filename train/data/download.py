@@ -5,39 +5,17 @@ from __future__ import annotations
 import hashlib
 import time
 import zlib
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from cry_model.checkpoint import move_into_place
-from train.data.corpus import DataError
+from train.data.corpus import Archive, ArchiveFolder, DataError
 
 PAUSES = (1.0, 3.0, 9.0)  # s, before each further attempt
 TIMEOUT = 30.0  # s without a byte
 README = "README.md"
-
-
-@dataclass(frozen=True)
-class ArchiveFolder:
-    """One folder of a data root that an archive fills."""
-
-    name: str
-    source: str  # where its contents lie below the archive's one top folder, which "" is
-    pattern: str  # which files below ``source`` are taken, one wildcard for each level
-    files: int  # how many recordings are expected; the least that is accepted without a digest
-    digest: str | None = None  # of all recordings, as :func:`digest` gives it
-
-
-@dataclass(frozen=True)
-class Archive:
-    """A zip file as GitHub makes it of a repository: one top folder, with a README that goes into
-    each folder, for the licence."""
-
-    url: str
-    file: str  # its name while it lies in the data root
-    folders: tuple[ArchiveFolder, ...]
 
 
 def download(name: str, archive: Archive | None, root: Path) -> None:

@@ -33,8 +33,7 @@ PROTOCOLS: Mapping[str, Callable[[Item], str]] = {
 
 
 def require_two_labels(items: Sequence[Item], what: str, remedy: str = "") -> None:
-    """Raise DataError if fewer than two labels occur: nothing to learn from or to measure on.
-    ``what`` begins the sentence, ``remedy`` ends it."""
+    """Raise DataError, from ``what`` to ``remedy``, if fewer than two labels occur."""
     labels = sorted({item.label for item in items if item.label is not None})
     if len(labels) < 2:
         only = f"the label '{labels[0]}' alone" if labels else "no label"

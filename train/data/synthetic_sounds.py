@@ -36,8 +36,7 @@ from train.data.synthetic_voices import (
 
 
 def make_sound(kind: str, number: int) -> NDArray[np.float32]:
-    """Return the sound (samples,) at :data:`RATE` that a kind and a number stand for, peak at 0.5;
-    raise ValueError if there is no such kind."""
+    """Return a sound (samples,) at :data:`RATE` by its kind and number, peak at 0.5."""
     if kind not in KINDS:
         raise ValueError(f"There is no sound '{kind}'; there are: {', '.join(KINDS)}.")
     rng = np.random.default_rng([list(KINDS).index(kind), number])

@@ -30,37 +30,23 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "cry": (CRY, "Crying, sobbing", "Whimper"),
     "baby laughter": ("Baby laughter",),
     "laughter": ("Laughter", "Giggle", "Snicker", "Belly laugh", "Chuckle, chortle"),
-    "child": (
-        "Child speech, kid speaking", "Babbling", "Children shouting", "Children playing",
-        "Child singing",
-    ),
+    "child": ("Child speech, kid speaking", "Babbling", "Children shouting", "Children playing",
+        "Child singing"),
     "speech": ("Speech", "Conversation", "Narration, monologue", "Speech synthesizer"),
-    "shout": (
-        "Shout", "Bellow", "Whoop", "Yell", "Screaming", "Wail, moan", "Groan", "Grunt", "Cheering",
-    ),
-    "singing": (
-        "Singing", "Choir", "Yodeling", "Chant", "Mantra", "Synthetic singing", "Humming",
-    ),
+    "shout": ("Shout", "Bellow", "Whoop", "Yell", "Screaming", "Wail, moan", "Groan", "Grunt",
+        "Cheering"),
+    "singing": ("Singing", "Choir", "Yodeling", "Chant", "Mantra", "Synthetic singing", "Humming"),
     "cat": ("Cat", "Meow", "Caterwaul", "Purr"),
     "dog": ("Dog", "Bark", "Howl", "Whimper (dog)", "Yip"),
-    "livestock": (
-        "Livestock, farm animals, working animals", "Sheep", "Goat", "Bleat", "Cattle, bovinae",
-        "Moo", "Pig", "Horse",
-    ),
-    "fowl": (
-        "Fowl", "Chicken, rooster", "Crowing, cock-a-doodle-doo", "Duck", "Goose", "Turkey",
-    ),
+    "livestock": ("Livestock, farm animals, working animals", "Sheep", "Goat", "Bleat",
+        "Cattle, bovinae", "Moo", "Pig", "Horse"),
+    "fowl": ("Fowl", "Chicken, rooster", "Crowing, cock-a-doodle-doo", "Duck", "Goose", "Turkey"),
     "animal": ("Animal", "Domestic animals, pets", "Wild animals"),
-    "bird": (
-        "Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet", "Squawk", "Owl", "Crow",
-    ),
-    "siren": (
-        "Siren", "Civil defense siren", "Ambulance (siren)", "Police car (siren)",
-        "Fire engine, fire truck (siren)", "Alarm",
-    ),
-    "horn": (
-        "Vehicle horn, car horn, honking", "Air horn, truck horn", "Train horn", "Toot",
-    ),
+    "bird": ("Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet", "Squawk", "Owl",
+        "Crow"),
+    "siren": ("Siren", "Civil defense siren", "Ambulance (siren)", "Police car (siren)",
+        "Fire engine, fire truck (siren)", "Alarm"),
+    "horn": ("Vehicle horn, car horn, honking", "Air horn, truck horn", "Train horn", "Toot"),
     "bell": ("Bell", "Church bell", "Chime", "Tubular bells", "Glockenspiel"),
     "whistle": ("Whistle", "Whistling"),
     "wind": ("Flute", "Wind instrument, woodwind instrument", "Brass instrument"),
@@ -77,8 +63,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 
 class Tagger:
-    """YAMNet as TensorFlow Lite runs it, out of ``folder/yamnet.tflite`` and ``class_map.csv``.
-    Raise DataError if one is missing, or the interpreter is not installed."""
+    """YAMNet as TensorFlow Lite runs it, out of a folder; raise DataError if a part is missing."""
 
     step = STEP / RATE
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -13,40 +12,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import nn
 
-from cry_model.audio import Recording
+from cry_model import checkpoint
+from cry_model import results as files
 from cry_model.calibration import Calibration
-from cry_model.checkpoint import (
-    CheckpointConfig,
-    CheckpointError,
-    load_checkpoint,
-    read_agreement,
-    read_calibration,
-    read_evaluation,
-    save_checkpoint,
-    write_fingerprints,
-)
-from cry_model.fingerprint import Fingerprints
 from cry_model.records import Agreement, Evaluation, words
 from cry_model.registry import measure
-from cry_model.results import (
-    PREDICTIONS,
-    RUN,
-    current,
-    ordered,
-    recording_means,
-    score,
-    whole_seeds,
-    write_predictions,
-    write_run,
-)
 from train.data.corpus import Clips, DataError, join
 from train.data.splits import PROTOCOLS, Folds, learnt_from, require_two_labels, split
 from train.fit.devices import as_found, of_main, same_threads
 from train.fit.distillation import compare
-from train.fit.predict import TrainingError, TrainingFrontEnd, piece_probabilities, predict
+from train.fit.predict import (
+    TrainingError,
+    TrainingFrontEnd,
+    fingerprints_of,
+    piece_probabilities,
+    predict,
+)
 from train.fit.run import Experiment, Run
 from train.fit.trainer import hold_back, train_model
 from train.scoring import results
@@ -80,7 +63,7 @@ def fit_fold(
         facts |= {"licence": one.data.corpus.licence}
         facts |= {"environment": results.environment(run.accelerator)}
         config = one.checkpoint_config({**one.configuration(), **facts})
-        save_checkpoint(run.fold_folder(seed, fold), model, config)
+        checkpoint.save_checkpoint(run.fold_folder(seed, fold), model, config)
     return rows
 
 
@@ -134,7 +117,7 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
         check_split(experiment, folder, table)
     accelerator.wait_for_everyone()  # all have read before one writes
     if main:  # before any prediction, which would be nobody's without it
-        write_run(folder, record)
+        files.write_run(folder, record)
     done = set() if table.empty else set(zip(table["seed"], table["fold"], strict=True))
     if done and not done.issuperset(product(run.seeds, range(experiment.folds))):
         known = record.get("environment", {})
@@ -151,8 +134,8 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
                     seconds, name = time.perf_counter() - started, f"seed {seed}, fold {fold}"
                     record.setdefault("wall_seconds", {})[name] = round(seconds, 1)
                     record["environment"] = results.environment(accelerator)
-                    write_predictions(folder, ordered(table, experiment.labels))
-                    write_run(folder, record)
+                    files.write_predictions(folder, files.ordered(table, experiment.labels))
+                    files.write_run(folder, record)
                 accelerator.wait_for_everyone()
             run.state(seed, fold).delete()
     return of_main(accelerator, lambda: finish(run, record))
@@ -172,14 +155,13 @@ def check_split(experiment: Experiment, folder: Path, table: pd.DataFrame) -> No
         there = set(rows["fold"])
         if tested != {pair for pair in zip(units, fold_of, strict=True) if pair[1] in there}:
             raise DataError(
-                f"Seed {seed} in {folder / PREDICTIONS} has other folds than it has here, "
+                f"Seed {seed} in {folder / files.PREDICTIONS} has other folds than it has here, "
                 f"or recordings are missing; restore the file, or delete {folder}."
             )
 
 
 def require_labels(experiment: Experiment, seeds: Sequence[int]) -> None:
-    """Refuse a run that would be measured on, or learn in a fold from, one label alone; raise
-    DataError if it would."""
+    """Raise DataError if a run would be measured on, or learn from, one label alone."""
     if experiment.teacher_predictions is not None:  # measured by the teacher's answers
         return
     items = experiment.units.items
@@ -202,11 +184,11 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     labels, protocol, folds = experiment.labels, experiment.protocol, experiment.folds
     predicted, teacher = experiment.teacher_predictions, experiment.teacher
     table = results.read_predictions(folder, labels)
-    whole = whole_seeds(table, folds)
+    whole = files.whole_seeds(table, folds)
     if set(whole["recording"]) != {item.recording for item in experiment.tested}:
         raise DataError(f"{folder} was made from other recordings; delete it.")
     facts = {"dataset": experiment.name, "protocol": protocol, "folds": folds}
-    recordings = recording_means(whole, labels)
+    recordings = files.recording_means(whole, labels)
     calibration = None
     if protocol != "clip":  # there a recording is tested by fits that know its other pieces
         taught = None if teacher is None else teacher.config.calibration
@@ -218,20 +200,20 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
         facts |= {"teacher_evaluation": teacher.config.evaluation}
         agreement = compare(recordings, predicted, labels, **facts)
         record |= facts_of(experiment, agreement.seeds)
-        write_run(folder, {**record, "agreement": asdict(agreement)})
+        files.write_run(folder, {**record, "agreement": asdict(agreement)})
         results.write_teacher(folder, predicted, labels)
         return agreement
-    units, scores = experiment.units, {"piece": score(whole, labels, **facts)}
-    scores["recording"] = score(recordings, labels, **facts)
+    units, scores = experiment.units, {"piece": files.score(whole, labels, **facts)}
+    scores["recording"] = files.score(recordings, labels, **facts)
     rate_of = {item.recording: r for item, r in zip(units.items, units.rates, strict=True)}
     rates = sorted(set(rate_of.values()))
     for rate in rates if len(rates) > 1 else ():
         part = recordings[recordings["recording"].map(rate_of) == rate]
         if part["label"].nunique() > 1:  # else there is nothing that a score could tell apart
-            scores[f"recording_{rate}_hz"] = score(part, labels, **facts)
+            scores[f"recording_{rate}_hz"] = files.score(part, labels, **facts)
     record |= facts_of(experiment, scores["recording"].seeds)
     others = baselines(units, labels, protocol, folds, whole, experiment.on_features)
-    write_run(folder, {**record, "baselines": others}, scores)
+    files.write_run(folder, {**record, "baselines": others}, scores)
     return scores["recording"]
 
 
@@ -251,35 +233,19 @@ def summary(system: str, measured: Evaluation | Agreement) -> str:
     """Put the measured numbers into a few lines of text."""
     if isinstance(measured, Agreement):
         return f"{system}: agreement {measured.agreement}, gain {measured.gain}"
-    seeds = ", ".join(map(str, measured.seeds))
-    recall = ", ".join(f"{label} {value:.2f}" for label, value in measured.recall.items())
-    return "\n".join(
-        [
-            f"{system}, protocol {measured.protocol}: {measured.recordings} recordings in "
-            f"{measured.groups} groups, {measured.split}, seeds {seeds}:",
-            *(f"  {words(name):28} {one}" for name, one in measured.metrics.items()),
-            f"  chance {measured.chance:.3f}, always {measured.majority_label} is right on "
-            f"{measured.majority_accuracy:.3f}",
-            f"  recall: {recall}",
-        ]
-    )
-
-
-@torch.no_grad()
-def as_float16(model: nn.Module) -> nn.Module:
-    """Return a copy with every weight rounded to float16, still computing in float32."""
-    copied = copy.deepcopy(model)
-    for tensor in (*copied.parameters(), *copied.buffers()):
-        if tensor.is_floating_point():
-            tensor.copy_(tensor.half())
-    return copied
+    told = {**measured.metrics, "chance": measured.chance, "recall": measured.recall}
+    told[f"always {measured.majority_label}"] = measured.majority_accuracy
+    lines = [f"  {words(name):28} {value}" for name, value in told.items()]
+    what = f"{measured.recordings} recordings in {measured.groups} groups, {measured.split}"
+    return "\n".join([f"{system}, protocol {measured.protocol}: {what}:", *lines])
 
 
 def fp16_error(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -> float:
     """Return the greatest change of a probability of any piece; infinite if a weight overflows."""
     before = piece_probabilities(model, front_end, clips)
     try:
-        after = piece_probabilities(as_float16(model), front_end, clips)
+        rounded = copy.deepcopy(model).half().float()  # it will still compute in float32
+        after = piece_probabilities(rounded, front_end, clips)
     except TrainingError:
         return float("inf")
     return max(float(np.abs(a - b).max()) for a, b in zip(before, after, strict=True))
@@ -293,27 +259,27 @@ def final_fit(run: Run, front_end: TrainingFrontEnd) -> None:
     """
     experiment, seed, folder = run.experiment, run.seeds[0], run.checkpoint_folder
     licence = experiment.data.corpus.licence
-    training = as_json({**experiment.training(), "seed": seed, "licence": licence})
+    training = results.as_json({**experiment.training(), "seed": seed, "licence": licence})
     with run.lock(folder, patient=True):  # another protocol's run may be at the same
         if of_main(run.accelerator, lambda: is_there(run, training)):
-            model, config = load_checkpoint(folder)
+            model, config = checkpoint.load_checkpoint(folder)
         else:
             model, config = fit_on_everything(run, front_end, seed, training)
         if run.accelerator.is_main_process:
             config = replace(config, **hardest(run))
             half = config.training.get("stored_as") == "float16"
-            save_checkpoint(folder, model, config, half)
+            checkpoint.save_checkpoint(folder, model, config, half)
             if not experiment.on_features:  # which has rows and no sound
                 learnt, _ = hold_back(experiment, experiment.everything, seed)
                 rate = experiment.preset.front_end.sample_rate
-                write_fingerprints(folder, fingerprints_of([learnt], rate))
+                checkpoint.write_fingerprints(folder, fingerprints_of([learnt], rate))
         run.state(seed, None).delete()
         run.accelerator.wait_for_everyone()
 
 
 def fit_on_everything(
     run: Run, front_end: TrainingFrontEnd, seed: int, training: dict[str, Any]
-) -> tuple[nn.Module, CheckpointConfig]:
+) -> tuple[nn.Module, checkpoint.CheckpointConfig]:
     """Return the weights and, still without any numbers, the config that goes with them."""
     experiment, clips = run.experiment, run.experiment.everything
     model = train_model(run, clips, front_end, seed, None)
@@ -328,19 +294,13 @@ def fit_on_everything(
     return model, experiment.checkpoint_config({**training, **facts})
 
 
-def fingerprints_of(corpora: Sequence[Clips], rate: int) -> Fingerprints:
-    """Take the fingerprints of prepared clips at ``rate`` Hz."""
-    waves = (wave for clips in corpora for wave in clips.waveforms)
-    return Fingerprints.of(Recording(wave, rate) for wave in waves)
-
-
 def is_there(run: Run, training: dict[str, Any]) -> bool:
     """Return whether the checkpoint folder holds what these settings give."""
     try:
-        _, config = load_checkpoint(run.checkpoint_folder)
-    except CheckpointError:
+        _, config = checkpoint.load_checkpoint(run.checkpoint_folder)
+    except checkpoint.CheckpointError:
         return False
-    known = current(config.training)
+    known = files.current(config.training)
     same = all(known.get(name) == value for name, value in training.items())
     return same and config.system == run.experiment.system
 
@@ -350,22 +310,17 @@ def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
 
     Name -> record, as the checkpoint's config has them.
     """
-    expected = as_json(run.experiment.training())
+    expected = results.as_json(run.experiment.training())
     for protocol in reversed(PROTOCOLS):
         folder = run.results_of(protocol)
         record = results.read_run(folder) or {"configuration": {}}
         measured = record.get("metrics", {}).get("recording")
         alike, ran = record.get("agreement"), record["configuration"]
         if (measured or alike) and all(ran.get(n) == value for n, value in expected.items()):
-            with results.trusting(folder / RUN):
+            with results.trusting(folder / files.RUN):
                 return {
-                    "evaluation": read_evaluation(measured),
-                    "agreement": read_agreement(alike),
-                    "calibration": read_calibration(record.get("calibration")),
+                    "evaluation": checkpoint.read_evaluation(measured),
+                    "agreement": checkpoint.read_agreement(alike),
+                    "calibration": checkpoint.read_calibration(record.get("calibration")),
                 }
     return {"evaluation": None, "agreement": None, "calibration": None}
-
-
-def as_json(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return it as it will be read again: tuples are lists there."""
-    return json.loads(json.dumps(facts))

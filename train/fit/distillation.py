@@ -33,7 +33,7 @@ from cry_model.records import Agreement
 from cry_model.registry import AnyConfig, AnyFrontEnd, get_system, make_front_end
 from cry_model.results import probability_columns
 from train.data.corpus import Clips, DataError, preparation, related
-from train.fit.state import digest
+from train.fit.predict import digest
 from train.scoring.results import TeacherPredictions
 
 
@@ -63,7 +63,6 @@ class Teacher:
         return {"reused_classifier": {"members": members, "hidden": hidden}}
 
     def facts(self) -> dict[str, Any]:
-        """Return for the record which one it is, whatever its name."""
         how = {"reused": True} if self.reused else {"weight": self.weight}
         return {"name": self.name, **how, "digest": digest(self.model.state_dict())}
 
@@ -135,8 +134,7 @@ def can_hear(teacher: AnyConfig, student: AnyConfig) -> bool:
 
 
 def predict_teacher(teacher: Teacher, clips: Clips) -> TeacherPredictions:
-    """Answer clips, prepared for the teacher's own front end, as the classifier would,
-    uncalibrated."""
+    """Answer clips, prepared for the teacher, as the classifier would, uncalibrated."""
     device, found = next(teacher.model.parameters()).device, {}
     for i, item in enumerate(clips.items):
         waves = clips.pieces(teacher.front_end, i).waveforms.to(device)
@@ -185,8 +183,7 @@ PENALTIES = np.logspace(0, 5, 11)  # on standardised embeddings
 def solve_output_layer(
     model: nn.Module, front_end: FrontEnd, clips: Clips, teacher: Teacher
 ) -> None:
-    """Replace a student's last layer before the reused classifier by a ridge regression, of the
-    pieces that it was fitted on, on the teacher's features."""
+    """Replace a student's last layer before the reused classifier by a ridge regression."""
     device = next(model.parameters()).device
     layer: nn.Linear = model.classifier.features
     seen: list[Tensor] = []
@@ -216,7 +213,6 @@ class Start:
     weights: Mapping[str, Tensor]  # name -> parameter or statistic
 
     def facts(self) -> dict[str, str]:
-        """Return for the record which one it is, whatever its name."""
         return {"name": self.name, "digest": digest(self.weights)}
 
     def begin(self, model: nn.Module) -> None:

@@ -49,8 +49,7 @@ def settings_of(system: str) -> set[str]:
 
 
 def build(system: str, classes: int, bands: int, settings: Mapping[str, Any]) -> nn.Module:
-    """Build a system on torch's device, with whatever weights; raise DataError if it cannot be
-    built with the settings."""
+    """Build a system on torch's device; raise DataError if the settings do not suit it."""
     try:
         return build_model(system, classes, bands, **settings)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -81,12 +80,10 @@ class Experiment:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """In the order of the logits."""
         return self.data.corpus.labels
 
     @property
     def name(self) -> str:
-        """Of the corpus."""
         return self.data.corpus.name
 
     @cached_property
@@ -123,7 +120,6 @@ class Experiment:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the recordings."""
         return self.data.clips.fingerprint()
 
     @property
@@ -145,8 +141,7 @@ class Experiment:
         return self.data.clips.labelled(False)
 
     def model(self, seed: int) -> nn.Module:
-        """Build the system with weights drawn from ``seed``; raise DataError if the system has not
-        all of the settings, or cannot be built with them."""
+        """Build the system with weights of ``seed``; raise DataError as :func:`build`."""
         torch.manual_seed(seed)
         model = self.build()
         if self.teacher is not None and self.teacher.reused:
@@ -156,7 +151,6 @@ class Experiment:
         return model.to(self.accelerator.device)
 
     def build(self) -> nn.Module:
-        """Build the system on torch's device, with whatever weights."""
         bands = self.preset.front_end.num_bands
         return build(self.system, len(self.labels), bands, self.settings)
 
@@ -218,12 +212,10 @@ class Run:
 
     @property
     def accelerator(self) -> Accelerator:
-        """The processes and the device."""
         return self.experiment.accelerator
 
     @property
     def results_folder(self) -> Path:
-        """Where ``run.json`` and ``predictions.csv`` go."""
         return self.results_of(self.experiment.protocol)
 
     def results_of(self, protocol: str) -> Path:
@@ -232,19 +224,16 @@ class Run:
 
     @property
     def checkpoint_folder(self) -> Path:
-        """Where the weights fitted on everything go."""
         return self.out / "checkpoints" / f"{self.experiment.name}-{self.experiment.system}"
 
     def fold_folder(self, seed: int, fold: int) -> Path:
-        """Return where the weights of a fold go."""
         one = self.experiment
         folder = self.out / "folds" / one.name / one.protocol / one.system
         return folder / f"seed{seed}-fold{fold}"
 
     @contextlib.contextmanager
     def lock(self, in_folder: Path, patient: bool = False) -> Iterator[None]:
-        """Keep other commands from fitting this system into a folder of this run meanwhile; raise
-        BusyError if another one does, unless ``patient``, which waits for it."""
+        """Hold a folder of this run, or raise BusyError, unless ``patient``."""
         if not self.accelerator.is_main_process:
             yield
             return

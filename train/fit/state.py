@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -30,10 +28,6 @@ class Ema:
     As torch's AveragedModel, which asks the device for a counter at each step. The decay rises from
     0.1 to what the preset says, as in TensorFlow's ExponentialMovingAverage, so that a short fit
     does not end as an average over its beginning.
-
-    Attributes:
-        model: the average.
-        steps: how many it is over.
     """
 
     def __init__(self, source: nn.Module, decay: float) -> None:
@@ -42,7 +36,6 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average after a step."""
         share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 1.0
         torch._foreach_lerp_(numbers(self.model), numbers(self.source), share)
         self.steps += 1
@@ -59,13 +52,7 @@ def schedule(preset: Preset, step: int, steps: int) -> float:
 
 
 class Weights:
-    """Everything that a step changes.
-
-    Attributes:
-        model: the system, as it was built.
-        optimiser: AdamW; without weight decay it is Adam.
-        ema: None if the preset wants none.
-    """
+    """Everything that a step changes: the system, as it was built, AdamW, and the average."""
 
     def __init__(self, model: nn.Module, preset: Preset, device: torch.device) -> None:
         self.model = model
@@ -79,7 +66,6 @@ class Weights:
 
     @property
     def outcome(self) -> nn.Module:
-        """What the fit is for: the average, or else the model itself."""
         return self.model if self.ema is None else self.ema.model
 
     def step(
@@ -101,7 +87,6 @@ class Weights:
             self.ema.update()
 
     def finite(self) -> bool:
-        """Return whether all of them still are numbers."""
         sums = torch.stack([tensor.sum(dtype=torch.float64) for tensor in numbers(self.model)])
         return bool(sums.isfinite().all())
 
@@ -126,15 +111,6 @@ class Weights:
 def numbers(model: nn.Module) -> list[Tensor]:
     """Return parameters and BatchNorm's statistics, without its counters."""
     return [t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point()]
-
-
-def digest(weights: Mapping[str, Tensor]) -> str:
-    """Return 16 characters that change when a name or a number does."""
-    found = hashlib.sha256()
-    for name, tensor in weights.items():
-        found.update(name.encode())
-        found.update(tensor.cpu().contiguous().numpy())
-    return found.hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -176,6 +152,5 @@ class TrainingState:
         write_atomically(self.path, buffer.getvalue())
 
     def delete(self) -> None:
-        """Delete the state of a fit whose outcome is safe elsewhere."""
         if self.path is not None and self.writes:
             self.path.unlink(missing_ok=True)

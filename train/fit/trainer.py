@@ -23,14 +23,7 @@ from tqdm import tqdm
 
 from cry_model.frontend import FrontEnd
 from cry_model.metrics import balanced_accuracy
-from train.data.augmentation import (
-    augment_features,
-    augment_waveforms,
-    change_speed,
-    degrade,
-    mixup,
-    uniform,
-)
+from train.data import augmentation
 from train.data.corpus import Clips, TableFrontEnd
 from train.data.splits import PROTOCOLS, require_two_labels, split
 from train.fit.devices import as_found, of_main
@@ -83,12 +76,7 @@ class EarlyStopping:
 
     @property
     def stop(self) -> bool:
-        """Whether the fit should end here."""
         return 0 < self.patience <= self.waited
-
-    def state(self) -> dict[str, Any]:
-        """Return what to go on with later; it is put back by ``vars(self).update``."""
-        return {"best": self.best, "best_loss": self.best_loss, "waited": self.waited}
 
 
 def hold_back(experiment: Experiment, clips: Clips, seed: int) -> tuple[Clips, Clips | None]:
@@ -139,7 +127,7 @@ class DeviceDataset:
         chosen = chosen.clamp_max(len(self.lengths) - 1)
         sizes = self.lengths[chosen].unsqueeze(1)
         room = torch.where(sizes > length, sizes - length + 1, sizes)
-        starts = (uniform(0, 1, (count, 1), rng) * room).long()
+        starts = (augmentation.uniform(0, 1, (count, 1), rng) * room).long()
         at = (starts + torch.arange(length, device=rng.device)) % sizes
         return self.samples[self.offsets[chosen].unsqueeze(1) + at], self.targets[chosen]
 
@@ -218,7 +206,7 @@ def fit(
         if (held := data.validation) is not None:  # of one process, so that all stop together
             scores = of_main(accelerator, lambda model=outcome: score(model, front_end, held))
             stopping.update(scores[LOSS], outcome)
-        state.save({"epoch": epoch + 1, "weights": weights.state(), "watch": stopping.state()})
+        state.save({"epoch": epoch + 1, "weights": weights.state(), "watch": vars(stopping)})
         report(Epoch(epoch + 1, mean, rate, scores))
     accelerator.free_memory()
     if stopping.best is not None:
@@ -253,18 +241,18 @@ def step_loss(
         if config.level == "piece":
             waves = front_end.to_level(waves)
         if faster:
-            waves = change_speed(waves, faster, length)
+            waves = augmentation.change_speed(waves, faster, length)
         if how is not None:
-            waves = augment_waveforms(waves, how, rng.tensors)
+            waves = augmentation.augment_waveforms(waves, how, rng.tensors)
             if how.damage:
-                waves = degrade(waves, config.sample_rate, how.damage, rng.tensors)
+                waves = augmentation.degrade(waves, config.sample_rate, how.damage, rng.tensors)
         if teacher is not None:
             targets = teacher.teach(waves, targets)
         features = front_end(waves)
         if how is not None:
             log_mel = config.kind == "log-mel" and not config.deltas
-            features = augment_features(features, how, log_mel, rng.tensors)
-            features, targets = mixup(features, targets, how.mixup, rng.tensors)
+            features = augmentation.augment_features(features, how, log_mel, rng.tensors)
+            features, targets = augmentation.mixup(features, targets, how.mixup, rng.tensors)
     mine, of = accelerator.process_index, accelerator.num_processes
     features, targets = features.tensor_split(of)[mine], targets.tensor_split(of)[mine]
     if teacher is not None and teacher.reused:  # the targets are features

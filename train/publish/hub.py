@@ -45,27 +45,14 @@ REFUSALS = {
 FOLDERS = ("cry_model/", "analysis/", "assets/")
 """Folders of a Space that are ours: a file there that is not in the list is out of date."""
 SPACE = (
-    "app.py",
-    "README.md",
-    "requirements.txt",
-    "LICENSE",
-    "cry_model/**/*.py",
-    "analysis/**/*.py",
-    "analysis/**/*.css",
-    "analysis/**/*.js",
-    "analysis/**/*.j2",
-    "analysis/words/*.json",
+    "app.py", "README.md", "requirements.txt", "LICENSE", "cry_model/**/*.py", "analysis/**/*.py",
+    "analysis/**/*.css", "analysis/**/*.js", "analysis/**/*.j2", "analysis/words/*.json",
     # By name: whatever else somebody keeps there, a recording perhaps, stays at home.
-    "assets/checkpoints/*/config.json",
-    "assets/checkpoints/*/model.safetensors",
-    "assets/examples/README.md",
-    "assets/examples/synthetic_*.wav",
-    "assets/results/**/*.csv",
-    "assets/results/**/*.json",
-    "assets/paper_reference.json",
-    "assets/icon.png",
+    "assets/checkpoints/*/config.json", "assets/checkpoints/*/model.safetensors",
+    "assets/examples/README.md", "assets/examples/synthetic_*.wav", "assets/results/**/*.csv",
+    "assets/results/**/*.json", "assets/paper_reference.json", "assets/icon.png",
     "assets/screenshot.png",
-)
+)  # fmt: skip
 """Files of a Space; what the searches for settings left (assets/search) is no part of the page."""
 
 P = ParamSpec("P")
@@ -77,8 +64,7 @@ class PublishError(RuntimeError):
 
 
 def check_repo_id(repo_id: str) -> None:
-    """Refuse what the Hub would not take as a name; raise PublishError if ``repo_id`` is not of the
-    form "user/name"."""
+    """Raise PublishError if ``repo_id`` is not of the form "user/name"."""
     try:
         validate_repo_id(repo_id)
         valid = repo_id.count("/") == 1
@@ -148,8 +134,7 @@ def _sentence(what: str, error: Exception) -> str:
 
 
 def log_in() -> HfApi:
-    """Return the Hub, once it has accepted the access token; raise PublishError without a token,
-    with one that is refused or may only read, or if the Hub cannot be reached."""
+    """Return the Hub; raise PublishError if it does not accept the access token for writing."""
     from huggingface_hub import HfApi, get_token
 
     token = get_token()
@@ -285,45 +270,32 @@ def checkpoint_upload(
     return Upload(repo_id, "model", files, f"Publish {config.system}", private, revision)
 
 
-@dataclass(frozen=True)
-class Destination:
-    """Say where a fit publishes its checkpoint; raise PublishError if ``repo_id`` is no name for a
-    repository."""
+def check_destination(repo_id: str, private: bool) -> None:
+    """Find out before a long fit what would stand in the way after it; create nothing.
 
-    repo_id: str  # "user/name"
-    private: bool = False  # whether only the owner may see the repository
+    Whether the account may write to this repository shows only when it does. Raise PublishError if
+    the token is missing, refused or may only read, if what should be private is public already, or
+    if the Hub cannot be reached.
+    """
+    api = log_in()
+    if private and retry(f"looking for {repo_id}", api.repo_exists, repo_id):
+        _check_private(api, repo_id, "model")
 
-    def __post_init__(self):
-        check_repo_id(self.repo_id)
 
-    def check(self) -> None:
-        """Find out before a long fit what would stand in the way after it; create nothing.
-
-        Whether the account may write to this repository shows only when it does. Raise PublishError
-        if the token is missing, refused or may only read, if what should be private is public
-        already, or if the Hub cannot be reached.
-        """
-        api = log_in()
-        if self.private and retry(f"looking for {self.repo_id}", api.repo_exists, self.repo_id):
-            _check_private(api, self.repo_id, "model")
-
-    def send(self, folder: Path) -> str:
-        """Publish the checkpoint in ``folder``; return the address of the commit; raise
-        PublishError if that failed; the message says where the checkpoint is kept."""
-        try:
-            return publish(checkpoint_upload(folder, self.repo_id, self.private))
-        except PublishError as error:
-            later = ["publish", str(folder), "--repo-id", self.repo_id]
-            command = shlex.join([*later, *(["--private"] if self.private else [])])
-            raise PublishError(
-                f"{error} The checkpoint is kept in {folder}; later, 'python -m train {command}' "
-                "sends it."
-            ) from error
+def send(folder: Path, repo_id: str, private: bool) -> str:
+    """Publish a checkpoint; return the commit's address, or say where it is kept."""
+    try:
+        return publish(checkpoint_upload(folder, repo_id, private))
+    except PublishError as error:
+        later = ["publish", str(folder), "--repo-id", repo_id, *(["--private"] if private else [])]
+        raise PublishError(
+            f"{error} The checkpoint is kept in {folder}; later, 'python -m train "
+            f"{shlex.join(later)}' sends it."
+        ) from error
 
 
 def space_files(root: Path = ROOT) -> dict[str, Path]:
-    """Return the page: path in the Space -> local file, sorted by path; raise PublishError if
-    ``root`` is not a whole copy of the product."""
+    """Return path in the Space -> local file; raise PublishError if ``root`` lacks some."""
     found = {pattern: [p for p in root.glob(pattern) if p.is_file()] for pattern in SPACE}
     if missing := [pattern for pattern, paths in found.items() if not paths]:
         raise PublishError(f"{root} is not a whole copy of the product: no {', '.join(missing)}.")

@@ -135,8 +135,7 @@ def crossed(
     folds: Iterable[NDArray[np.int64]],
     promised: float,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Return scaled probabilities and sets, (n, classes) each: what each fold (row numbers) is
-    given by the groups that have no recording in it."""
+    """Return scaled (n, classes) and sets: what groups outside a fold (row numbers) give it."""
     scaled, sets = np.empty_like(probabilities), np.empty(probabilities.shape, dtype=bool)
     for tested, others in apart(groups, folds):
         own = settle(probabilities[others], targets[others], groups[others], promised)

@@ -25,8 +25,7 @@ ONSETS = "onset"  # the condition whose stretches are of growing time since the 
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
-    """Read ``scores.csv``; an empty table if there is none yet; raise DataError if the file is
-    damaged."""
+    """Read ``scores.csv``, empty if there is none yet; raise DataError if it is damaged."""
     path = folder / TABLE
     if not path.exists():
         return pd.DataFrame()

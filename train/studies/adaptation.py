@@ -93,8 +93,7 @@ class Adaptation:
 
 
 def adapt(head: ReusedClassifier, labelled: Pieces, others: Pieces) -> Adaptation:
-    """Fit the layer, with the penalty that inner folds by group find best by log loss; the soft
-    labels of ``others`` are the head's own answers."""
+    """Fit the layer, with the penalty that inner folds by group find best by log loss."""
     kinds = labelled.targets.argmax(1)
     kind = np.array([int(kinds[labelled.recordings == i][0]) for i in range(len(labelled.names))])
     splitter = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)

@@ -1,21 +1,16 @@
 """Ablate the attentions of fitted models: each prefers nothing, while all weights stay.
 
-What an ablation sets is set where a gate or map is computed, so everything after it, later blocks
-included, follows: in block 2 the mean of A_t is that of the A_t which block 2 has once block 1 is
-ablated. Shapes as in :mod:`cry_model.layers`.
-
-``differential``: A_1 and A_2 are 1 / N everywhere, whatever N is.
-``temporal``: A_t of each block is, at every frame, the piece's own mean over time.
-``channel``: A_c of each block is, in every channel, the piece's own mean over channels.
-``multi_scale``: the gate s of each stage is, in every channel of every branch, the piece's own mean
-over all of them.
+What an ablation sets is set where a gate or map is computed, so everything after it follows: in
+block 2 the mean of A_t is that of the A_t which block 2 has once block 1 is ablated. Shapes as in
+:mod:`cry_model.layers`. ``differential``: A_1 and A_2 are 1 / N everywhere. ``temporal``: A_t of
+each block is, at every frame, the piece's own mean over time; ``channel``: A_c its mean over
+channels; ``multi_scale``: the gate s of each stage its mean over all branches and channels.
 ``channel_fixed``, ``multi_scale_fixed``: these gates are their averages over many pieces: channels
 and scales keep what the fit made of them, and nothing depends on the input.
 
 Every fold's model answers the pieces that it has not heard, as fitted and with each of its
 attentions ablated; folds and seeds are pooled as predictions are. :func:`measure` gives what is in
-``attention_effect.json`` beside the ``predictions.csv`` of a run. A measured value is
-``{"value": ..., "low": ..., "high": ...}`` with a 95 % interval over groups.
+``attention_effect.json`` beside the ``predictions.csv`` of a run, with 95 % intervals over groups.
 """
 
 from __future__ import annotations
@@ -81,8 +76,7 @@ def deciding(model: nn.Module, name: str) -> list[nn.Module]:
 
 @contextlib.contextmanager
 def ablated(model: nn.Module, name: str, averages: Averages) -> Iterator[None]:
-    """Ablate one attention of the model, in eval mode; afterwards it is as before. Fixed ones need
-    what :func:`averaging` found in this very model."""
+    """Ablate an attention in eval mode, with the averages of this very model, for a while."""
 
     def uniform(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
         return torch.zeros_like(output)  # as queries: all products are equal, the softmax is 1 / N

@@ -29,8 +29,7 @@ from cry_model.results import write_predictions, write_run
 from train.data.corpus import Clips, DataError, Item, load_file
 from train.data.datasets.detector import CRY, ESC_CRY, FOLDS, OTHER, RAISED_SPEECH, SPEECH, kind_of
 from train.data.tagger import RATE, Tagger
-from train.fit.detector import fit_detector
-from train.fit.examples import Examples
+from train.fit.detector import Examples, fit_detector
 from train.fit.run import Run
 from train.scoring import results
 from train.scoring.detector import (
@@ -243,8 +242,7 @@ def through(wave: Tensor, codec: str, bits: int) -> Tensor:
 def conditions(
     wave: Tensor, at: float, under: Tensor, front_end: FrontEnd, rng: np.random.Generator
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield what is done to a cry of (samples,), certain about the second ``at``, and the outcome,
-    not louder than 1; ``under`` is another sound."""
+    """Yield what is done to a cry, certain about the second ``at``, and the outcome, peak 1."""
     for pitch in PITCHES:
         yield f"pitch {pitch:g}", resample(wave, round(100 * pitch), 100, WIDTH)
     for name, codec, bits in CODECS:

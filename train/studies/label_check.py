@@ -46,10 +46,9 @@ from train.data.cache import find_corpus
 from train.data.corpus import Clips, DataError, Item
 from train.data.datasets import challenge6, public
 from train.data.splits import split
-from train.fit.cross_validation import fingerprints_of
 from train.fit.feature_mlp import fit_table
+from train.fit.predict import digest, fingerprints_of
 from train.fit.presets import FEATURES
-from train.fit.state import digest
 from train.scoring.calibration import (
     PROMISED,
     calibrate,
@@ -118,8 +117,7 @@ def number(name: str) -> int:
 
 
 def left_out(cuts: Sequence[Cut], table: Sequence[Item], which: str) -> frozenset[str]:
-    """Return the groups of the table (every recording of the corpus) that a fit must not know to be
-    tested on ``cuts``; ``which`` is one of :data:`LEAVE_OUT`."""
+    """Return the groups of the table that a fit must not know to be tested on ``cuts``."""
     groups: set[str] = set()
     for cut in cuts:
         low, high = cut.between
@@ -158,8 +156,7 @@ def clean_folds(
     folds: int,
     seeds: Sequence[int],
 ) -> Iterator[Fold]:
-    """Fit a feature MLP for each fold of the cuts by group, on rows of the table without the
-    recordings that it tests; ``every`` are all recordings of the corpus."""
+    """Fit a feature MLP for each fold of the cuts by group, without their recordings."""
     for seed in seeds:
         fold_of = split([cut.item for cut in cuts], "recording", folds, seed)
         for fold in range(folds):
@@ -175,8 +172,7 @@ def clean_folds(
 def calibration_without(
     calibration: Calibration, predictions: pd.DataFrame, labels: Sequence[str], groups: frozenset
 ) -> Calibration:
-    """Return the temperature and threshold that the held-out predictions, which a checkpoint's
-    calibration was made from, give without some groups."""
+    """Return the temperature and threshold of held-out predictions without some groups."""
     rows = held_out(predictions[~predictions["group"].isin(groups)], labels)
     probabilities, targets = probabilities_of(rows, labels), one_hot(rows, labels)
     own = rows["group"].to_numpy(dtype=str)
@@ -214,8 +210,7 @@ def crossed_sets(
 
 
 def lead(one: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str]) -> Estimate:
-    """Return how far the balanced accuracy of one table is ahead of another's, of the same
-    recordings and seeds in the same order."""
+    """Return how far the balanced accuracy of one table is ahead of another's, paired."""
     truth = one_hot(one, labels).argmax(1)
     first, second = probabilities_of(one, labels), probabilities_of(other, labels)
     return bootstrap_difference("balanced_accuracy", truth, first, second, one["group"].tolist())
@@ -260,7 +255,6 @@ class Check:
 
     @property
     def scored(self) -> dict[str, Any]:
-        """Facts of an evaluation."""
         return {name: self.facts[name] for name in ("dataset", "protocol", "folds")}
 
     def write(

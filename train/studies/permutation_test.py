@@ -75,8 +75,7 @@ def chance(
     folds: int,
     shuffles: int,
 ) -> Chance:
-    """Test whole labelled clips under one protocol; raise DataError if there are too few labels or
-    groups for that."""
+    """Test whole labelled clips under one protocol; raise DataError if they are too few."""
     cut = protocol == "clip"
     units = cut_before_splitting(clips, front_end.config) if cut else clips
     rows = statistics(units, front_end)
@@ -85,18 +84,21 @@ def chance(
     for seed in tqdm(range(shuffles), desc=f"Labels permuted, {protocol}", unit="time"):
         other = permute_labels(units, labels, seed)
         permuted.append(scores(other, rows, labels, protocol, folds))
-        kept.append(kept_labels(units, other))
-    return Chance(
-        dataset=dataset,
-        data=clips.fingerprint(),
-        protocol=protocol,
-        folds=folds,
-        seed=SEED,
-        shuffles=shuffles,
-        front_end=front_end.config.kind,
-        kept={label: float(np.mean([one[label] for one in kept])) for label in kept[0]},
-        scores={name: against(true[name], [one[name] for one in permuted]) for name in SCORES},
-    )
+        kept.append((other.labels == units.labels).numpy())
+    again, names = np.array(kept), np.array([item.label for item in units.items])
+    shares = {
+        name: float(np.mean(again[:, names == name].mean(axis=1)))
+        for name in dict.fromkeys(names.tolist())
+    }
+    against = {}
+    for name in SCORES:
+        others = [one[name] for one in permuted]
+        low, high = np.percentile(others, [2.5, 97.5])
+        as_good = sum(one >= true[name] - ALIKE for one in others)
+        p = (1 + as_good) / (1 + len(others))
+        against[name] = Against(true[name], float(np.mean(others)), float(low), float(high), p)
+    data, kind = clips.fingerprint(), front_end.config.kind
+    return Chance(dataset, data, protocol, folds, SEED, shuffles, kind, shares, against)
 
 
 def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
@@ -112,8 +114,7 @@ def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
 def scores(
     units: Clips, rows: Rows, labels: Sequence[str], protocol: str, folds: int
 ) -> Mapping[str, float]:
-    """Those of a cross-validation, per recording; raise DataError if what a fold learns from has
-    one label alone."""
+    """Cross-validate; return scores per recording, or raise DataError if one label is learnt."""
     truth = units.labels.numpy()
     probabilities = np.zeros((len(truth), len(labels)))
     fold_of = split(units.items, protocol, folds, SEED)
@@ -133,17 +134,3 @@ def scores(
     of_recording = pd.DataFrame(probabilities).groupby(recordings).mean().to_numpy()
     wanted = pd.Series(truth).groupby(recordings).first().to_numpy()
     return {name: METRICS[name](wanted, of_recording, np.ones(len(wanted))) for name in SCORES}
-
-
-def kept_labels(before: Clips, after: Clips) -> Mapping[str, float]:
-    """Label -> share of its clips that have it in both, for the labels that occur."""
-    one, other = (pd.Series([item.label for item in clips.items]) for clips in (before, after))
-    return (one == other).groupby(one, sort=False).mean().to_dict()
-
-
-def against(value: float, permuted: Sequence[float]) -> Against:
-    """Return a score beside those of permuted labels."""
-    low, high = np.percentile(permuted, [2.5, 97.5])
-    as_good = sum(one >= value - ALIKE for one in permuted)
-    p = (1 + as_good) / (1 + len(permuted))
-    return Against(value, float(np.mean(permuted)), float(low), float(high), p)

@@ -193,8 +193,7 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
 
 
 def rate_of(seconds: float) -> int:
-    """Return the sample rate, Hz, at which this length is a whole number of samples; raise
-    DataError if there is none among :data:`RATES`."""
+    """Return the Hz at which a length is a whole number of samples; raise DataError if none."""
     for rate in RATES:
         if abs(seconds * rate - round(seconds * rate)) < 1e-3:
             return rate

@@ -55,8 +55,7 @@ def kind_of(recording: str) -> str:
 
 
 def read(root: Path) -> Corpus:
-    """List what is under ``root`` in the folders of the four corpora, and what is made; raise
-    DataError if one of them is missing."""
+    """List the four corpora, and what is made; raise DataError if one of them is missing."""
     found = other_sounds.read(root).items
     uploads = tuple(_uploads(root))
     android = _android(root, {item.recording.partition("/")[2].lower() for item in uploads})
@@ -96,8 +95,7 @@ def _uploads(root: Path) -> Iterator[Item]:
 
 
 def _android(root: Path, known: Collection[str]) -> Iterator[Item]:
-    """Return the uploads of :data:`ANDROID` whose names are not ``known``, without a label; raise
-    DataError if there are none."""
+    """Yield the uploads whose names are not ``known``, without a label."""
     files = sorted((root / ANDROID).glob("*.3gp"))
     if not files:
         raise DataError(

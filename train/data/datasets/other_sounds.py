@@ -128,8 +128,7 @@ def source_of(path: Path) -> tuple[str, str]:
 
 
 def load(item: Item) -> audio.Recording:
-    """Return the files of an item, one after the other, each at the same peak; raise AudioError if
-    none of them holds a sound."""
+    """Return the files of an item, one after the other; raise AudioError if none holds a sound."""
     folder = next(parent for parent in item.path.parents if parent.name == NAME)
     kind, number = item.recording.partition("/")[0], int(item.recording.rpartition("/")[2])
     paths = sources(folder)[kind, item.group]
@@ -137,8 +136,7 @@ def load(item: Item) -> audio.Recording:
 
 
 def join(paths: Iterable[Path], number: int) -> audio.Recording:
-    """Return the middle of each file, with pauses that are not quite silent; bad files are skipped;
-    raise AudioError if nothing is left."""
+    """Return the middle of each good file, with pauses; raise AudioError if none is good."""
     rng, parts = np.random.default_rng(number), []
     for path in paths:
         try:
@@ -220,8 +218,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) ->
 
 
 def play(font: Path, folder: Path) -> None:
-    """Write ``folder/kind/program-number.wav``: random phrases of each program of ``PROGRAMS``;
-    raise DataError if FluidSynth cannot play one."""
+    """Write ``folder/kind/program-number.wav``: random phrases of each of :data:`PROGRAMS`."""
     import soundfile  # here only: to list the sounds needs none of it
 
     for kind, programs in PROGRAMS.items():

@@ -19,8 +19,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from train.data.corpus import Corpus, DataError, Item
-from train.data.download import Archive, ArchiveFolder
+from train.data.corpus import Archive, ArchiveFolder, Corpus, DataError, Item
 
 DONATEACRY, IOS, ESC10, CRIES = "donateacry", "donateacry_ios", "esc10", "cries"
 REASONS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
@@ -38,32 +37,22 @@ SOUNDS_LICENCE = "CC BY 3.0 and CC0 per clip, see its README (github.com/karolpi
 INSTALLATION = 36  # characters
 IOS_SUFFIXES = (".caf", ".flac")  # as upstream ships them, and re-encoded without loss
 
+ARCHIVED = "/archive/refs/heads/master.zip"
+CLEANED, SENT = "donateacry_corpus_cleaned_and_updated_data", "donateacry-ios-upload-bucket"
+OF_CLEANED = "e0f34efa8564836c3de7f05093a29be8ccafbd0e4c27c5f5c124a6380181080f"
+OF_SOUNDS = "f7ed9b7ee1bc8629352bb5d0a785ad4c364994f26d699e184bcf5be2c46cf819"
 DONATEACRY_ARCHIVE = Archive(
-    "https://github.com/gveres/donateacry-corpus/archive/refs/heads/master.zip",
+    f"https://github.com/gveres/donateacry-corpus{ARCHIVED}",
     "donateacry-corpus.zip",
     (
-        ArchiveFolder(
-            DONATEACRY,
-            "donateacry_corpus_cleaned_and_updated_data",
-            "*/*.wav",
-            457,
-            "e0f34efa8564836c3de7f05093a29be8ccafbd0e4c27c5f5c124a6380181080f",
-        ),
-        ArchiveFolder(IOS, "donateacry-ios-upload-bucket", "*.caf", 416),
+        ArchiveFolder(DONATEACRY, CLEANED, "*/*.wav", 457, OF_CLEANED),
+        ArchiveFolder(IOS, SENT, "*.caf", 416),
     ),
 )
 ESC10_ARCHIVE = Archive(
-    "https://github.com/karolpiczak/ESC-10/archive/refs/heads/master.zip",
+    f"https://github.com/karolpiczak/ESC-10{ARCHIVED}",
     "esc10.zip",
-    (
-        ArchiveFolder(
-            ESC10,
-            "",
-            "* - */*.ogg",
-            400,
-            "f7ed9b7ee1bc8629352bb5d0a785ad4c364994f26d699e184bcf5be2c46cf819",
-        ),
-    ),
+    (ArchiveFolder(ESC10, "", "* - */*.ogg", 400, OF_SOUNDS),),
 )
 
 
@@ -91,7 +80,7 @@ def read_donateacry(root: Path) -> Corpus:
         for label in REASONS
         for path in sorted((root / DONATEACRY / label).glob("*.wav"))
     )
-    what = "the five folders of Donate-a-Cry's 'donateacry_corpus_cleaned_and_updated_data'"
+    what = f"the five folders of Donate-a-Cry's '{CLEANED}'"
     what += " (github.com/gveres/donateacry-corpus)"
     return corpus_of(root, DONATEACRY, REASONS, items, REASONS_LICENCE, what)
 
@@ -105,14 +94,13 @@ def read_ios(root: Path) -> Corpus:
     files = (path for path in (root / IOS).glob("*") if path.suffix.lower() in IOS_SUFFIXES)
     paths = sorted({path.stem: path for path in files}.values())
     items = tuple(upload(path, IOS_REASONS.get(path.stem[-2:].lower())) for path in paths)
-    what = "the files of Donate-a-Cry's 'donateacry-ios-upload-bucket'"
+    what = f"the files of Donate-a-Cry's '{SENT}'"
     what += " (github.com/gveres/donateacry-corpus)"
     return corpus_of(root, IOS, tuple(IOS_REASONS.values()), items, REASONS_LICENCE, what)
 
 
 def read_esc10(root: Path) -> Corpus:
-    """List the recordings under ``root/esc10/NNN - Class/*.ogg``; raise DataError if there is none,
-    or if one is named otherwise."""
+    """List ``root/esc10/NNN - Class/*.ogg``; raise DataError if none, or named otherwise."""
     folders = {
         path.name[6:].lower().replace(" ", "_"): path for path in (root / ESC10).glob("* - *")
     }
