@@ -23,11 +23,10 @@ from cry_model.checkpoint import (
 from tests.conftest import ROOT
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit, words
 from train.__main__ import main
-from train.data.cache import DATASETS, cache_path, find_corpus, prepare
+from train.data.cache import DATASETS, cache_path, prepare
 from train.data.corpus import cut_before_splitting
 from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import PROTOCOLS, OuterFold, split
-from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST
 from train.fit.run import saved_folds
 
@@ -77,23 +76,6 @@ def test_the_checkpoint_answers_and_carries_the_measured_numbers(finished_fit, m
     assert prediction.calibration.promised == 0.8
     assert prediction.prediction_set is not None
     assert classifier.config.training["recordings"] == 30
-
-
-def test_each_fold_answers_for_what_it_has_not_heard(finished_fit, made_up_root):
-    table = pd.read_csv(finished_fit / RESULTS / "predictions.csv")
-    folds = list(saved_folds(finished_fit, "donateacry", "baby", SYSTEM))
-    assert [(seed, fold) for seed, fold, _ in folds] == [(0, 0), (0, 1)]
-    clips = find_corpus("donateacry", None, made_up_root / "cache", BEST.front_end).clips
-    for _, fold, folder in folds:
-        model, config = cry_model.load_checkpoint(folder)
-        tested = table[table["fold"] == fold]
-        names = set(tested["recording"])
-        part = clips.subset([i for i, it in enumerate(clips.items) if it.recording in names])
-        again = piece_probabilities(model, cry_model.FrontEnd(config.front_end), part)
-        np.testing.assert_allclose(np.concatenate(again), tested[P].to_numpy(), atol=2e-6)
-        facts = config.training
-        assert (facts["seed"], facts["fold"], facts["folds"]) == (0, fold, 2)
-        assert (facts["protocol"], facts["recordings"]) == ("baby", 30 - len(names))
 
 
 def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_path):

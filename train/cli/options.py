@@ -36,7 +36,8 @@ def option(
 
     One of a truth value has a ``--no-`` form, unless its only name is given.
     """
-    more = {"metavar": getattr(parser, "metavar", None), "show_envvar": False, **more}
+    metavar = "N" if "min" in more else getattr(parser, "metavar", None)
+    more = {"metavar": metavar, "show_envvar": False, **more}
     return typer.Option(*names, help=help, rich_help_panel=panel, parser=parser, **more)
 
 

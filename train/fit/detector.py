@@ -101,7 +101,8 @@ class DetectorData:
         ):
             heard = rows[:, 0]
             near = nn.functional.max_pool1d(heard[None, None], 3, 1, 1).view(-1)
-            loud = _loudest(wave, len(rows)) > QUIET * wave.abs().max()
+            peaks = torch.stack([part.abs().amax() for part in wave.tensor_split(len(rows))])
+            loud = peaks > QUIET * wave.abs().max()
             if item.label == cry:
                 level = HEARD if kinds[clip] == strict else CERTAIN
                 _add(cries, clip, loud & (heard >= level), 4.0 if kinds[clip] == strict else 1.0)
@@ -134,11 +135,6 @@ class DetectorData:
 
     def groups(self, places: Tensor) -> Tensor:
         return self.tags[self.first[places[:, 0]] + places[:, 1]]
-
-
-def _loudest(wave: Tensor, windows: int) -> Tensor:
-    """Return the peak of each of the teacher's windows of (samples,), (windows,)."""
-    return torch.stack([part.abs().amax() for part in wave.tensor_split(windows)])
 
 
 def _add(found: list[tuple[int, int, float]], clip: int, where: Tensor, weight: float) -> None:

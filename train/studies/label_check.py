@@ -88,7 +88,8 @@ def read_cuts(root: Path, items: Sequence[Item]) -> tuple[Cut, ...]:
     paths = {item.recording: item.path for item in challenge6.read_cuts(root).items}
     table = root / challenge6.CUTS / challenge6.CUTS_TABLE
     rows = pd.read_csv(table, dtype=str, keep_default_na=False)
-    original = dict(zip(rows["file"].map(stem), rows["probable_original"].map(stem), strict=True))
+    stems = rows[["file", "probable_original"]].map(lambda file: Path(file).stem)
+    original = dict(stems.itertuples(index=False))
     by_label: dict[str | None, list[Item]] = defaultdict(list)
     for item in items:
         by_label[item.label].append(item)
@@ -104,11 +105,6 @@ def read_cuts(root: Path, items: Sequence[Item]) -> tuple[Cut, ...]:
             low, high = map(int, between)
             cuts.append(Cut(item, paths[item.recording], name or None, (low, high)))
     return tuple(cuts)
-
-
-def stem(file: str) -> str:
-    """Return the name of a recording by its file; nothing for none."""
-    return Path(file).stem
 
 
 def number(name: str) -> int:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def read(root: Path) -> Corpus:
     found = other_sounds.read(root).items
     uploads = tuple(_uploads(root))
     android = _android(root, {item.recording.partition("/")[2].lower() for item in uploads})
-    items = (*uploads, *android, *_esc10(root), *_spoken(root), *found, *_made())
+    items = (*uploads, *android, *_others(root), *found, *_made())
     licences = public.REASONS_LICENCE, public.SOUNDS_LICENCE, SPEECH_LICENCE, other_sounds.LICENCE
     return Corpus(NAME, LABELS, items, "; ".join(licences))
 
@@ -109,27 +110,20 @@ def _android(root: Path, known: Collection[str]) -> Iterator[Item]:
             yield replace(_item(path, ANDROID, path.stem, group, fold), label=None)
 
 
-def _esc10(root: Path) -> Iterator[Item]:
+def _others(root: Path) -> Iterator[Item]:
+    """Yield ESC-10 and spoken digits."""
     for item in public.read_esc10(root).items:
-        yield replace(
-            _item(item.path, str(item.label), item.recording, item.group, item.fold or 0),
-            source=item.source,
-        )
-
-
-def _spoken(root: Path) -> Iterator[Item]:
+        own = _item(item.path, str(item.label), item.recording, item.group, item.fold or 0)
+        yield replace(own, source=item.source)
     for fold, speaker in enumerate(read_speakers(root)):
-        for kind in (SPEECH, RAISED_SPEECH):
-            for number in range(SPOKEN):
-                name = f"{speaker}/{number}"
-                yield _item(root / SPEECH, kind, name, speaker, fold % FOLDS)
+        for kind, number in product((SPEECH, RAISED_SPEECH), range(SPOKEN)):
+            yield _item(root / SPEECH, kind, f"{speaker}/{number}", speaker, fold % FOLDS)
 
 
 def _made() -> Iterator[Item]:
-    """Return the file of an item is the code that makes it: when that changes, so may the sound."""
-    for kind in synthetic_sounds.KINDS:
+    for kind, make in synthetic_sounds.KINDS.items():
         for number in range(MADE.get(kind, FEW)):
-            path = Path(synthetic_sounds.KINDS[kind].__code__.co_filename)
+            path = Path(make.__code__.co_filename)  # when it changes, so may the sound
             yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)
 
 
