@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -9,19 +10,9 @@ from typing import Any
 import typer
 
 from cry_model.checkpoint import CheckpointError
-from train.cli import (
-    ablate_attention,
-    check_labels,
-    fingerprint,
-    fit,
-    grid,
-    measure,
-    prepare,
-    publish,
-    train_detector,
-)
+from train.cli import data, fit, grid, measure, publish, studies
 from train.cli.options import FitOptions, Options, repeat
-from train.data.corpus import DataError, sentence
+from train.data.corpus import DataError
 from train.fit.devices import as_found
 from train.fit.predict import TrainingError
 from train.fit.run import BusyError
@@ -29,19 +20,15 @@ from train.publish.hub import PublishError
 
 FITTING, MEASURING, PUBLISHING = "Prepare and fit", "Measure", "Publish"
 COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
-    "prepare": (prepare.PrepareOptions, prepare.run, FITTING),
+    "prepare": (data.PrepareOptions, data.run, FITTING),
     "fit": (FitOptions, fit.run, FITTING),
     "grid": (grid.GridOptions, grid.run, FITTING),
-    "train-detector": (train_detector.TrainDetectorOptions, train_detector.run, FITTING),
-    "fingerprint": (fingerprint.FingerprintOptions, fingerprint.run, FITTING),
+    "train-detector": (studies.TrainDetectorOptions, studies.run_train_detector, FITTING),
+    "fingerprint": (data.FingerprintOptions, data.run_fingerprint, FITTING),
     "calibrate": (measure.CalibrateOptions, measure.run_calibrate, MEASURING),
     "permutation-test": (measure.PermutationTestOptions, measure.run_permutation_test, MEASURING),
-    "ablate-attention": (
-        ablate_attention.AblateAttentionOptions,
-        ablate_attention.run,
-        MEASURING,
-    ),
-    "check-labels": (check_labels.CheckLabelsOptions, check_labels.run, MEASURING),
+    "ablate-attention": (measure.AblateAttentionOptions, measure.run_ablate_attention, MEASURING),
+    "check-labels": (studies.CheckLabelsOptions, studies.run_check_labels, MEASURING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }
 """Name -> the options that it makes, what it does with them, its panel in the help."""
@@ -55,14 +42,22 @@ COMMAND_LINE = typer.main.get_command(app)
 
 
 def parse(words: Sequence[str]) -> Options | int:
-    """Return the options of a command line, or the exit code where it only shows help.
-
-    Raises:
-        USAGE_ERROR: if it makes no sense.
-    """
+    """Return a command line's options, or an exit code after help; raise USAGE_ERROR if wrong."""
     several = COMMANDS[words[0]][0].several() if words and words[0] in COMMANDS else ()
     words = repeat(words, several)
     return COMMAND_LINE(args=words, prog_name="python -m train", standalone_mode=False)
+
+
+def sentence(error: OSError) -> str:
+    """Return what to do about a disk that does not take what is written."""
+    where = f"'{error.filename}'" if error.filename else "the output folder"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        advice = "The disk is full: make room and run the same command again, or choose another"
+    elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        advice = "This folder may not be written: choose another"
+    else:
+        return f"{where} cannot be used: {error.strerror or error}."
+    return f"{advice} --out or --cache ({where}). What was finished before is kept."
 
 
 @as_found()

@@ -12,9 +12,9 @@ from tests.hub import running_hub
 from tests.hub_client import hub_client
 from tests.train import small_fit
 from tests.train.folders import cry, write
-from train.data.clips import load_clips
-from train.data.datasets import donateacry
-from train.data.datasets.donateacry import LABELS
+from train.data.corpus import load_clips
+from train.data.datasets import public
+from train.data.datasets.public import REASONS as LABELS
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
 from train.fit.state import TrainingState
@@ -47,7 +47,7 @@ def accelerator():
 @pytest.fixture(scope="session")
 def clips(made_up_root):
     """The synthetic corpus, decoded."""
-    return load_clips(donateacry.read(made_up_root), FrontEnd(BEST.front_end))
+    return load_clips(public.read_donateacry(made_up_root), FrontEnd(BEST.front_end))
 
 
 @pytest.fixture(scope="session")
@@ -69,13 +69,7 @@ def fitted(clips, accelerator):
     """Fits a system and gives it with its epochs."""
 
     def run(
-        preset,
-        system="improved-ecapa-tdnn",
-        seed=0,
-        data=None,
-        state=None,
-        report=None,
-        **settings,
+        preset, system="improved-ecapa-tdnn", seed=0, data=None, state=None, report=None, **settings
     ):
         torch.manual_seed(seed)
         bands = preset.front_end.num_bands

@@ -20,8 +20,8 @@ from tests.cry_model.by_hand import SETTINGS, build, logits_by_hand
 from tests.train import small_fit
 from tests.train.conftest import write_corpus
 from train.__main__ import main
-from train.data.datasets.donateacry import LABELS
-from train.fit.cross_validation import saved_folds
+from train.data.datasets.public import REASONS as LABELS
+from train.fit.run import saved_folds
 from train.studies.attention_ablation import ablated, ablations, averaging
 
 TEMPORAL = {"temporal", "channel", "channel_fixed"}
@@ -85,24 +85,6 @@ def test_the_model_is_the_same_afterwards(name, features):
         model(features[:, :2])  # fails in the middle: the bands are not the model's
     assert torch.equal(model(features), before)
     assert all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
-
-
-@pytest.mark.parametrize("bias", [0, 30, -30])
-@torch.no_grad()
-def test_float32_answers_as_float64_does(bias, features):
-    """Also where gates are saturated: 1 - 1e-13 is 1 in float32."""
-    model = build(stages=1)
-    for block in model.blocks:
-        block.attention.temporal_gate.bias.add_(bias)
-        block.res2.stages[0].mca.recalibrate.w2.bias.add_(bias)
-    single = copy.deepcopy(model).float()
-    with averaging(model) as averages, averaging(single) as of_single:
-        model(features)
-        single(features.float())
-    for name in ablations(model):
-        with ablated(model, name, averages), ablated(single, name, of_single):
-            expected, found = model(features), single(features.float())
-        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -304,16 +286,6 @@ def test_weights_of_another_fit_are_told_and_the_other_cells_go_on(root, copied,
     assert f"clip/{WHOLE}: Weights and predictions are not of the same run" in error
     assert not effect(copied).exists()
     assert effect(copied, PLAIN).exists()
-
-
-def test_a_seed_with_a_fold_missing_is_left_out(root, copied, capsys):
-    for missing, status in (((1, 0), 0), ((0, 1), 2)):
-        effect(copied).unlink()
-        shutil.rmtree(folds(copied)[missing])
-        assert ablate(root, copied, "--system", WHOLE) == status
-        if status == 0:
-            assert read(copied)["seeds"] == [0]
-    assert "No seed kept the weights of all 2 folds" in capsys.readouterr().err
 
 
 def test_other_recordings_are_refused(root, copied, tmp_path, capsys):

@@ -1,7 +1,6 @@
 """Temperature and threshold against plain computations, the promise, and the command."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -148,24 +147,6 @@ def test_what_is_measured_is_what_is_counted_by_hand(taught, promised):
     assert found.teacher_temperature == (0.9 if taught else None)
 
 
-def test_always_the_same_labels_are_as_many_as_it_takes():
-    table = synthetic(seeds=(0,), pieces=1)
-    share = 1 / table.groupby("group")["clip"].transform("size")
-    often = share.groupby(table["label"]).sum().sort_values(ascending=False) / 40
-    found = calibrate(table, LABELS, float(often.iloc[0]) + 0.01, **FACTS)
-    assert found.constant_set == tuple(often.index[:2])
-    assert found.constant_coverage == pytest.approx(often.iloc[:2].sum())
-
-
-def test_the_error_of_overconfident_answers_falls():
-    table = synthetic(babies=200, pieces=1)
-    sure = table[P] ** 4
-    sure = table.assign(**sure.div(sure.sum(axis=1), axis=0))
-    found = calibrate(sure, LABELS, **FACTS)
-    assert found.temperature > 2
-    assert found.error_after.value < found.error_before.value / 2
-
-
 def test_pieces_heard_in_training_promise_nothing():
     table = synthetic()
     table["fold"] = np.arange(len(table)) % 4
@@ -206,30 +187,6 @@ def test_the_command_writes_it_into_run_and_checkpoint_and_leaves_the_rest(finis
     assert cry_model.load_checkpoint(checkpoint)[1].calibration.promised == 0.7
     assert json.loads((folder / "run.json").read_text())["metrics"] == {"x": 1}
     assert [path.read_bytes() for path in stay] == before
-
-
-def test_a_seed_that_was_cut_off_does_not_count(finished):
-    folder, table = finished[0], synthetic()
-    table[(table["seed"] == 0) | (table["fold"] == 0)].to_csv(folder / "predictions.csv")
-    assert calibrated(folder)["seeds"] == [0]
-
-
-def test_a_student_is_calibrated_against_its_calibrated_teacher(finished):
-    folder, teacher = finished
-    _, config = cry_model.load_checkpoint(teacher)
-    told = synthetic(seeds=(5,), pieces=1).drop_duplicates("recording")
-    told = told[["recording", *P]].rename(columns={p: f"t{p[1:]}" for p in P})
-    told.to_csv(folder / "teacher.csv", index=False)
-    raw = calibrated(folder)
-    assert (raw["against"], raw["teacher_temperature"]) == ("teacher", 1.0)
-    predictions = dict(zip(told["recording"], told.iloc[:, 1:].to_numpy(), strict=True))
-    expected = calibrate(synthetic(), LABELS, 0.8, predictions, 1.0, **FACTS)
-    assert raw["threshold"] == pytest.approx(expected.threshold, abs=1e-4)
-    surer = replace(config, calibration=replace(expected, temperature=0.4))
-    save_checkpoint(teacher, config.build(), surer)
-    there = calibrated(folder, "--teacher", teacher)
-    assert there["teacher_temperature"] == 0.4
-    assert there["temperature"] < raw["temperature"]
 
 
 @pytest.mark.parametrize(

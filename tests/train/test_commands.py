@@ -72,7 +72,7 @@ NUMBERS = {
         (["grid", "--datasets", "esc10", "--jobs", "100000"], "--jobs"),
         (["permutation-test", "--dataset", "esc10"], "Say where the recordings are"),
         (["permutation-test", "--dataset", "cats"], "must be one of donateacry, "),
-        (["permutation-test", "--dataset", "esc10", "--permutations", "5"], "from 20 on"),
+        (["permutation-test", "--dataset", "esc10", "--permutations", "5"], "--permutations"),
         (["ablate-attention"], "There are no weights of such folds in"),
         (["publish", "nowhere", "--repo-id", "a/b"], "There is no config.json"),
         (["publish", "--repo-id", "a/b"], "Name the folder"),

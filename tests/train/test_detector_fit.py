@@ -1,31 +1,48 @@
 """The detector's own training loop, on tones that are "cries" and noise that is none."""
 
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from sklearn.metrics import roc_auc_score
 
 from cry_model import FrontEnd, build_model
 from cry_model.detector import detect
-from train.data.clips import Clips
-from train.data.corpus import DataError, Item
+from train.__main__ import main
+from train.data import synthetic_sounds
+from train.data.corpus import Clips, DataError, Item
+from train.data.datasets import detector as detector
+from train.data.datasets import other_sounds, public
+from train.data.datasets.detector import (
+    ANDROID,
+    APP_CRY,
+    CRY,
+    ESC_CRY,
+    FOLDS,
+    LABELS,
+    OTHER,
+    kind_of,
+)
+from train.data.splits import split
 from train.data.tagger import GROUPS, RATE, STEP, WINDOW
-from train.fit.detector import fit_detector
-from train.fit.devices import make_accelerator
-from train.fit.examples import (
+from train.fit.detector import (
     MIXED,
     SECONDS,
     DetectorData,
     find_examples,
+    fit_detector,
     half_batch,
     make_examples,
 )
-from train.fit.predict import TrainingError
+from train.fit.devices import make_accelerator
 from train.fit.presets import DETECTOR, DETECTOR_SETTINGS
+from train.studies.detector import FAMILIES
 
-HZ, CRY, OTHER = 8000, "cry", "other"
+HZ = 8000
 PRESET = replace(DETECTOR, epochs=1, samples_per_epoch=480, batch=16, learning_rate=0.01)
 
 
@@ -115,13 +132,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(examples):
     assert not any(name.startswith("groups") for name in first)  # the teacher's output is dropped
 
 
-def test_a_loss_that_is_no_number_ends_the_fit(front_end):
-    broken = make_data(("baby_cry", CRY, tone(3, 0), 0.9), ("rain", OTHER, noise(3, 0), 0.0))
-    broken.samples[::100] = torch.inf
-    with pytest.raises(TrainingError, match="lower learning rate"):
-        fit(examples_of(broken, front_end))
-
-
 def places(windows):
     return {tuple(row) for row in windows.places.tolist()}
 
@@ -154,25 +164,6 @@ def test_the_teacher_says_which_windows_are_cries(front_end):
     assert (data.others.weights > 0).all()
 
 
-def test_without_cries_or_other_sounds_one_sentence_says_so():
-    for only in (("baby_cry", CRY, tone(3, 0), 0.9), ("rain", OTHER, noise(3, 0), 0.0)):
-        with pytest.raises(DataError, match="no windows of cries"):
-            make_data(only)
-
-
-def test_a_window_is_cut_about_the_place_that_the_teacher_means(front_end):
-    ramp = torch.arange(6.0 * HZ) + 1
-    data = make_data(("baby_cry", CRY, ramp, 0.9), ("rain", OTHER, -noise(0.5, 0).abs(), 0.0))
-    where = torch.tensor([[0, 5]] * 200 + [[1, 0]])
-    cut = data.cut(where, HZ, HZ, torch.Generator().manual_seed(0))
-    assert cut.shape == (201, HZ)
-    assert (cut[:200].diff(dim=1) == 1).all()
-    middle = cut[:200, HZ // 2] / HZ
-    assert float(middle.mean()) == pytest.approx((5 + 1) * STEP / RATE, abs=0.05)
-    assert 0.05 < float(middle.std()) < 0.25
-    assert torch.equal(cut[200, : HZ // 2], cut[200, HZ // 2 :])  # half a second, repeated
-
-
 def test_a_batch_is_half_cries_and_says_where_the_teachers_groups_hold(toy, front_end):
     length, count = 2 * HZ, 400
     rows = torch.zeros(2 * count, dtype=torch.long)
@@ -191,12 +182,6 @@ def test_a_batch_is_half_cries_and_says_where_the_teachers_groups_hold(toy, fron
     short = (silent > 0.05) & batch.clean[:count]
     assert 0.25 < float(short.sum() / batch.clean[:count].sum()) < 0.5
     assert float(silent.max()) <= 1 - 0.4 / 2
-
-
-@pytest.mark.parametrize("wrong", [{"samples_per_epoch": 1}, {"samples_per_epoch": 8}])
-def test_a_fit_without_a_step_is_refused(examples, wrong):
-    with pytest.raises(DataError, match="holds no batch"):
-        fit(examples, replace(PRESET, **wrong))
 
 
 def test_examples_are_of_one_fold_each_and_know_what_is_heard_in_them(front_end, tmp_path):
@@ -218,3 +203,112 @@ def test_examples_are_of_one_fold_each_and_know_what_is_heard_in_them(front_end,
         part = own.among(chosen)
         assert part.clips.max() == 6
         assert len(part.cry) == int((own.clips < 7).all(1).sum())
+
+
+PARTS = ("donateacry", "donateacry_ios", "donateacry_android", "esc10", "speech")
+SOUNDS = (
+    "klettres-data/da",
+    "klettres-data/de",
+    "supertux-data/sounds",
+    "fluid-soundfont-gm/bells",
+)
+
+
+@pytest.fixture(scope="module")
+def root(data_root, tmp_path_factory):
+    """The real recordings, and a few files in the place of the packages."""
+    root = tmp_path_factory.mktemp("root")
+    for name in PARTS:
+        (root / name).symlink_to(data_root / name)
+    rng = np.random.default_rng(0)
+    for name in SOUNDS:
+        (root / other_sounds.NAME / name).mkdir(parents=True)
+        for number in range(3):
+            wave = 0.1 * rng.standard_normal(8000)
+            soundfile.write(root / other_sounds.NAME / name / f"{number}-0.wav", wave, 16_000)
+    return root
+
+
+@pytest.fixture(scope="module")
+def corpus(root):
+    return detector.read(root)
+
+
+def names_of(corpus, *kinds):
+    found = (i.recording for i in corpus.items if kind_of(i.recording) in kinds)
+    return [name.partition("/")[2].lower() for name in found]
+
+
+def test_it_holds_every_upload_once(corpus, root):
+    both = public.read_donateacry, public.read_ios
+    named = {item.recording.lower() for read in both for item in read(root).items}
+    assert sorted(names_of(corpus, APP_CRY)) == sorted(named)
+    sent = {path.stem.lower() for path in (root / ANDROID).iterdir() if path.suffix == ".3gp"}
+    assert sorted(names_of(corpus, ANDROID)) == sorted(sent - named)
+    assert len(sent - named) > 400
+
+
+def test_only_cries_are_cries_and_what_nobody_listened_to_has_no_label(corpus):
+    labels = {APP_CRY: CRY, ESC_CRY: CRY, ANDROID: None}
+    for item in corpus.items:
+        assert item.label == labels.get(kind_of(item.recording), OTHER)
+    assert corpus.labels == LABELS
+    kinds = {kind_of(item.recording) for item in corpus.items}
+    assert {"words", "effects", "bells", "siren", "rooster", *labels} <= kinds
+    assert len({item.recording for item in corpus.items}) == len(corpus.items)
+
+
+def test_folds_keep_groups_together_and_are_those_of_esc10(corpus):
+    folds = defaultdict(set)
+    for item in corpus.items:
+        folds[item.group].add(item.fold)
+    assert all(len(found) == 1 for found in folds.values())
+    labelled = [item for item in corpus.items if item.label is not None]
+    assert list(split(labelled, "baby", FOLDS, 0)) == [item.fold for item in labelled]
+    per_fold = Counter(i.fold for i in corpus.items if kind_of(i.recording) == ESC_CRY)
+    assert per_fold == dict.fromkeys(range(FOLDS), 8)
+    esc = [i for i in corpus.items if "esc10" in i.path.parts]
+    assert len(esc) == 400
+    assert all(int(i.path.name.partition("-")[0]) - 1 == i.fold for i in esc)
+
+
+def test_each_kind_that_is_no_recording_of_a_corpus_is_left_out_with_one_family(corpus):
+    left_out = Counter(kind for family in FAMILIES.values() for kind in family)
+    assert set(left_out.values()) == {1}
+    made = {*synthetic_sounds.KINDS, *other_sounds.KINDS, detector.SPEECH, detector.RAISED_SPEECH}
+    assert made <= set(left_out)
+    of_esc10 = {kind_of(i.recording) for i in corpus.items if "esc10" in i.path.parts} - {ESC_CRY}
+    assert set(left_out) - made <= of_esc10
+
+
+def test_speech_is_of_the_speaker_that_it_names(corpus):
+    items = [i for i in corpus.items if kind_of(i.recording) == detector.SPEECH]
+    first, second = (detector.load(i) for i in items[:2])
+    assert first.sample_rate == detector.RATE
+    assert first.duration == pytest.approx(detector.SECONDS)
+    assert not torch.equal(first.waveform, second.waveform)
+    assert torch.equal(first.waveform, detector.load(items[0]).waveform)
+
+
+@pytest.mark.parametrize("missing", [*PARTS, other_sounds.NAME])
+def test_a_missing_part_is_named_in_a_sentence(root, tmp_path, missing):
+    for folder in root.iterdir():
+        if folder.name != missing:
+            (tmp_path / folder.name).symlink_to(folder)
+    with pytest.raises(DataError) as error:
+        detector.read(tmp_path)
+    assert str(tmp_path / missing) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("nonsense=1", "has no such setting; it has"),
+        ("draws=3", "it has samples_per_epoch"),
+        ("samples_per_epoch=2", "holds no batch"),
+    ],
+)
+def test_wrong_settings_are_refused_before_a_recording_is_read(tmp_path, capsys, setting, said):
+    assert main(["train-detector", "--data-root", str(tmp_path), "--set", setting]) == 2
+    assert said in capsys.readouterr().err

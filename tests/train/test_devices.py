@@ -26,8 +26,6 @@ from torch import nn
 
 import cry_model
 from cry_model import FrontEnd
-from cry_model.checkpoint import WEIGHTS
-from cry_model.registry import ON_SPECTROGRAMS
 from tests.conftest import ROOT
 from tests.hub import WRITER
 from tests.hub_client import environment
@@ -39,9 +37,8 @@ from train.cli.fit import plan
 from train.data.corpus import DataError
 from train.fit import devices
 from train.fit.cross_validation import run_fit
-from train.fit.devices import as_found, ask_for_determinism, make_accelerator
-from train.fit.feature_mlp import fit_table
-from train.fit.presets import BEST, FEATURES
+from train.fit.devices import as_found, make_accelerator
+from train.fit.presets import BEST
 from train.fit.trainer import DeviceDataset, EpochRng, TrainingData, fit, step_loss
 
 QUICK = replace(BEST, epochs=1, batch=8)
@@ -63,31 +60,6 @@ def python(*given, **variables):
 
 
 # One after the other
-
-
-@pytest.fixture(scope="module")
-def fresh(made_up_root, tmp_path_factory):
-    """Precision -> the weights that a process of its own gives."""
-    found = {}
-    for precision in ("float32", "bfloat16"):
-        out = tmp_path_factory.mktemp(precision)
-        given = words(made_up_root, out, "--precision", precision)
-        python("-m", "train", *given, OMP_NUM_THREADS=str(torch.get_num_threads()))
-        found[precision] = (out / CHECKPOINT / WEIGHTS).read_bytes()
-    return found
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("first", ["float32", "bfloat16"])
-def test_one_precision_after_the_other_gives_the_weights_of_a_fresh_process(
-    fresh, made_up_root, tmp_path, first
-):
-    assert fresh["float32"] != fresh["bfloat16"]
-    second = next(precision for precision in fresh if precision != first)
-    for number, precision in enumerate((first, second, first)):
-        out = tmp_path / str(number)
-        assert main(words(made_up_root, out, "--precision", precision)) == 0
-        assert (out / CHECKPOINT / WEIGHTS).read_bytes() == fresh[precision]
 
 
 @pytest.mark.parametrize("hardware", [True, False])
@@ -255,33 +227,6 @@ def test_what_the_first_process_finds_or_raises_reaches_the_other(monkeypatch, o
 # What only a GPU can show
 
 cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
-
-
-@cuda
-@pytest.mark.parametrize("system", ON_SPECTROGRAMS)
-def test_the_same_seed_gives_the_same_weights_on_cuda(clips, system):
-    found = []
-    for _ in range(2):
-        with as_found():
-            accelerator = make_accelerator("cuda")
-            ask_for_determinism()
-            torch.manual_seed(0)
-            model = cry_model.build_model(system, 5, 64).to(accelerator.device)
-            front_end, data = (
-                FrontEnd(BEST.front_end).to(accelerator.device),
-                TrainingData(clips, 5),
-            )
-            preset = replace(QUICK, epochs=2)
-            found.append(fit(model, front_end, data, preset, 0, accelerator).state_dict())
-    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
-
-
-@cuda
-def test_feature_mlp_is_fitted_beside_cuda_and_comes_back(clips):
-    table = replace(clips, waveforms=tuple(torch.randn(26).abs() + 0.1 for _ in clips.items))
-    model = cry_model.build_model("feature-mlp", 5, hidden=16).cuda()
-    preset = replace(FEATURES, epochs=1, batch=8)
-    assert next(fit_table(model, table, preset, 0).parameters()).device.type == "cuda"
 
 
 @cuda

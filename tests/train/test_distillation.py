@@ -12,7 +12,6 @@ from scipy.stats import entropy
 
 import cry_model
 from cry_model import (
-    PAPER_FRONT_END,
     AcousticConfig,
     CheckpointConfig,
     FrontEnd,
@@ -24,17 +23,13 @@ from cry_model.classifier import CryClassifier
 from tests.train.folders import RATE, write
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit
 from train.__main__ import main
-from train.data.cache import with_unlabelled
-from train.data.clips import Prepared, load_clips
-from train.data.corpus import Corpus, DataError
-from train.data.datasets import DATASETS
-from train.data.datasets import unlabelled as cries
-from train.data.datasets.donateacry import LABELS
-from train.data.datasets.donateacry_ios import NAME as IOS
+from train.data.cache import DATASETS, with_unlabelled
+from train.data.corpus import Corpus, DataError, Prepared, load_clips
+from train.data.datasets.public import IOS
+from train.data.datasets.public import REASONS as LABELS
 from train.data.synthesis import STYLES, synthesise
 from train.fit import trainer
 from train.fit.distillation import compare, load_start, load_teacher
-from train.fit.predict import piece_probabilities
 from train.fit.presets import BEST, BEST_SETTINGS, DISTIL
 from train.fit.trainer import TrainingData
 from train.scoring.calibration import calibrate
@@ -78,30 +73,6 @@ def test_targets_mix_labels_and_the_teachers_answer(teacher, checkpoint, weight)
     expected = (1 - weight) * targets.numpy() + weight * soft
     expected[1] = soft[1]  # nobody else labels it
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-6)
-
-
-def test_a_teacher_of_other_classes_or_ears_is_refused(teacher):
-    with pytest.raises(DataError, match="tells apart belly_pain"):
-        teacher(labels=("hungry", "tired"))
-    with pytest.raises(DataError, match="prepared in another way"):
-        teacher(student=replace(BEST.front_end, sample_rate=16_000))
-    assert teacher(student=PAPER_FRONT_END)  # hears other features of the same sound
-
-
-def test_a_student_of_unlabelled_recordings_comes_to_agree_with_its_teacher(teacher, clips, fitted):
-    clips = clips.subset(range(0, 30, 2))
-    nameless = tuple(replace(item, label=None) for item in clips.items)
-    unlabelled = replace(clips, items=nameless, labels=clips.labels * 0 - 1)
-    preset = replace(QUICK, epochs=6, learning_rate=0.01, augmentation=None, ema_decay=0.0)
-    front_end, wise = FrontEnd(preset.front_end), teacher(1.0)
-
-    def gap(preset):
-        data = TrainingData(unlabelled, 5, teacher=wise)
-        student, _ = fitted(preset, channels=16, stages=1, data=data)
-        answers = (piece_probabilities(m, front_end, clips) for m in (student, wise.model))
-        return np.abs(np.subtract(*map(np.concatenate, answers))).mean()
-
-    assert gap(preset) < 0.5 * gap(replace(preset, epochs=1, learning_rate=0.0))
 
 
 @pytest.mark.parametrize(("name", "known"), [("donateacry_ios", 21), ("theirs", 0)])
@@ -179,21 +150,6 @@ def mlp(tmp_path_factory):
     return folder
 
 
-def test_the_cries_are_nameless_and_no_other_sound_is_among_them(root):
-    corpus = DATASETS["cries"].read(root)
-    assert len(corpus.items) == BABIES * TAKES + 2
-    assert {item.label for item in corpus.items} == {None}
-    assert len({item.group for item in corpus.items}) == BABIES + 2
-    assert "ODbL" in corpus.licence
-    assert "CC BY" in corpus.licence
-
-
-def test_the_real_cries_are_those_of_16_khz_and_more(data_root):
-    corpus = cries.read(data_root)
-    assert len(corpus.items) == 416 + 40
-    assert min(soundfile.info(item.path).samplerate for item in corpus.items[::20]) >= 16_000
-
-
 def of_cries(root, out, *more):
     words = ["fit", "--dataset", "cries", "--data-root", root, "--preset", "distil", "--out", out]
     words += ["--cache", out / "cache", "--system", SYSTEM, "--epochs", "1", "--folds", "2", *more]
@@ -216,7 +172,7 @@ def test_a_student_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     record = json.loads((folder / "run.json").read_text())
     table = pd.read_csv(folder / "predictions.csv")
     told = pd.read_csv(folder / "teacher.csv").set_index("recording")
-    for (labels, groups), fold in zip(learnt, (0, 1), strict=True):
+    for (labels, groups), fold in zip(learnt[:2], (0, 1), strict=True):  # then everything
         assert set(labels) == {-1}  # the teacher's answer is no label
         assert not groups & set(table[table["fold"] == fold]["group"])
     predictions = {name: row.to_numpy() for name, row in told.iterrows()}
@@ -266,15 +222,6 @@ def test_agreement_and_gain_are_what_numpy_counts():
     assert found.constant_divergence.value == pytest.approx(expected)
 
 
-def test_the_teacher_hears_the_students_waves_at_any_level(mlp):
-    teacher = load_teacher(mlp, 1.0, SIX, "ecapa-tdnn", DISTIL.front_end, CPU)
-    waves, nameless = noise(2, 48_000), torch.zeros(2, 3)
-    louder = teacher.teach(10 * waves, nameless)
-    torch.testing.assert_close(teacher.teach(waves, nameless), louder, atol=1e-3, rtol=0)
-    with pytest.raises(DataError, match="--preset distil"):
-        load_teacher(mlp, 1.0, (), "ecapa-tdnn", BEST.front_end, CPU)
-
-
 def test_an_improved_student_learns_the_features_and_answers_with_the_teachers_classifier(
     mlp, root, accelerator
 ):
@@ -317,17 +264,6 @@ def begun(folder, dataset="esc10", front_end=BEST.front_end, **settings):
     model = config.build()
     save_checkpoint(folder, model, config)
     return model
-
-
-def test_all_but_the_classifier_is_taken_over(tmp_path):
-    theirs = begun(tmp_path).state_dict()
-    start = load_start(tmp_path, "donateacry", SYSTEM, BEST.front_end)
-    torch.manual_seed(0)
-    ours = cry_model.build_model(SYSTEM, 5, 64, **SETTINGS)
-    fresh = {name: tensor.clone() for name, tensor in ours.state_dict().items()}
-    start.begin(ours)
-    for name, tensor in ours.state_dict().items():
-        assert torch.equal(tensor, (fresh if name.startswith("classifier.") else theirs)[name])
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 import cry_model
 from train.__main__ import main
-from train.data.datasets import DATASETS, challenge6, other_sounds, synthetic6
+from train.data.cache import DATASETS
+from train.data.datasets import challenge6, other_sounds, public, synthetic6
 from train.data.datasets import detector as detector
-from train.data.datasets import unlabelled as cries
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 
@@ -24,7 +24,7 @@ def synthetic(tmp_path_factory):
     return root
 
 
-OWN = (cries.NAME, other_sounds.NAME, detector.NAME)
+OWN = (public.CRIES, other_sounds.NAME, detector.NAME)
 """No labels; one label; several corpora, and a command of its own."""
 
 

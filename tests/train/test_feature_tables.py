@@ -1,13 +1,11 @@
 """The challenge's table: its rows, rates and groups, and what is fitted on it."""
 
 import json
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy.special import log_softmax
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -16,11 +14,8 @@ import cry_model
 from cry_model.acoustic_features import FEATURES
 from train.__main__ import main
 from train.data.corpus import DataError
-from train.data.datasets.challenge6 import LABELS
-from train.data.feature_tables import ALL, ONE_RATE, read_table
+from train.data.datasets.challenge6 import ALL, LABELS, ONE_RATE, read_features
 from train.data.splits import split
-from train.fit.feature_mlp import calibrate, fit_table
-from train.fit.presets import FEATURES as PRESET
 
 PAIRS, SIZE = 8, 2  # of each label
 
@@ -52,7 +47,7 @@ def root(tmp_path_factory):
 
 
 def test_the_real_table_is_the_one_that_design_describes(data_root):
-    whole, part = read_table(data_root, ALL), read_table(data_root, ONE_RATE)
+    whole, part = read_features(data_root, ALL), read_features(data_root, ONE_RATE)
     assert len(whole.clips.items) == 918
     assert len(part.clips.items) == 720
     assert len({item.group for item in whole.clips.items}) == 426
@@ -85,7 +80,7 @@ def test_a_damaged_table_is_one_sentence(root, tmp_path, file, change, words):
         table = pd.read_csv(root / "challenge6" / name)
         (change(table) if name == file else table).to_csv(folder / name, index=False)
     with pytest.raises(DataError, match=words):
-        read_table(tmp_path, ALL)
+        read_features(tmp_path, ALL)
 
 
 def test_one_command_measures_both_tables_and_ships_the_one_of_one_rate(root, tmp_path):
@@ -100,7 +95,7 @@ def test_one_command_measures_both_tables_and_ships_the_one_of_one_rate(root, tm
         assert record["metrics"]["recording"]["recordings"] == count
         assert table.groupby(["seed", "group"])["fold"].nunique().max() == 1
         assert record["baselines"]["rbf_svm"]["accuracy"]["value"] == pytest.approx(
-            svm(read_table(root, name), table), abs=1e-9
+            svm(read_features(root, name), table), abs=1e-9
         )
         assert ("sample_rate" in record["baselines"]) == (name == ALL)
         assert ("recording_16000_hz" in record["metrics"]) == (name == ALL)
@@ -125,42 +120,6 @@ def svm(data, table):
             machine.fit(x[fold_of != fold], y[fold_of != fold])
             right += list(machine.predict(x[fold_of == fold]) == y[fold_of == fold])
     return np.mean(right)
-
-
-def test_calibration_finds_the_temperature_of_made_up_answers():
-    rng = np.random.default_rng(0)
-    logits = 2 * rng.normal(size=(4000, 6))
-    true = np.exp(log_softmax(logits, axis=1))
-    labels = torch.tensor([rng.choice(6, p=row) for row in true])
-    model = cry_model.build_model("feature-mlp", hidden=8)
-    calibrate(model, torch.tensor(log_softmax(2.5 * logits, axis=1)), labels)
-    assert float(model.temperature) == pytest.approx(2.5, rel=0.1)
-
-
-def test_the_same_seed_gives_the_same_weights(root):
-    clips = read_table(root, ONE_RATE).clips
-    preset = replace(PRESET, epochs=2, batch=16)
-    states = []
-    for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        model = cry_model.build_model("feature-mlp", hidden=16)
-        states.append(fit_table(model, clips, preset, seed).state_dict())
-    assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
-    assert any(not torch.equal(states[0][k], states[2][k]) for k in states[0])
-
-
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["--system", "ecapa-tdnn", "--dataset", ALL], "only feature-mlp takes it"),
-        (["--system", "feature-mlp", "--dataset", ALL, "--preset", "best"], "not one for"),
-        (["--system", "feature-mlp", "--dataset", ALL, "--set", "ema_decay=0.9"], "leave them out"),
-    ],
-)
-def test_what_does_not_fit_together_is_one_sentence(root, tmp_path, capsys, words, sentence):
-    where = ["--data-root", str(root), "--out", str(tmp_path)]
-    assert main(["fit", *words, *where]) == 2
-    assert sentence in capsys.readouterr().err
 
 
 def test_the_features_of_any_audio_are_a_table_too(made_up_root, tmp_path):

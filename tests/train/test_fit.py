@@ -2,34 +2,33 @@
 
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
-from cry_model.checkpoint import read_calibration
+from cry_model import audio
+from cry_model.checkpoint import (
+    HASHES,
+    SALT,
+    WEIGHTS,
+    load_fingerprints,
+    read_calibration,
+)
 from tests.conftest import ROOT
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit, words
 from train.__main__ import main
-from train.data.cache import cache_path, find_corpus, prepare
-from train.data.clips import cut_before_splitting
-from train.data.corpus import ONLY_LEARNT, DataError
-from train.data.datasets import DATASETS
-from train.data.datasets.donateacry import LABELS
+from train.data.cache import DATASETS, cache_path, prepare
+from train.data.corpus import cut_before_splitting
+from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import PROTOCOLS, OuterFold, split
-from train.fit.cross_validation import saved_folds
-from train.fit.devices import make_accelerator
-from train.fit.predict import piece_probabilities
-from train.fit.presets import BEST, BEST_SETTINGS
-from train.scoring import results
-from train.scoring.calibration import calibrate
+from train.fit.presets import BEST
+from train.fit.run import saved_folds
 
 P = [f"p_{label}" for label in LABELS]
 
@@ -79,23 +78,6 @@ def test_the_checkpoint_answers_and_carries_the_measured_numbers(finished_fit, m
     assert classifier.config.training["recordings"] == 30
 
 
-def test_each_fold_answers_for_what_it_has_not_heard(finished_fit, made_up_root):
-    table = pd.read_csv(finished_fit / RESULTS / "predictions.csv")
-    folds = list(saved_folds(finished_fit, "donateacry", "baby", SYSTEM))
-    assert [(seed, fold) for seed, fold, _ in folds] == [(0, 0), (0, 1)]
-    clips = find_corpus("donateacry", None, made_up_root / "cache", BEST.front_end).clips
-    for _, fold, folder in folds:
-        model, config = cry_model.load_checkpoint(folder)
-        tested = table[table["fold"] == fold]
-        names = set(tested["recording"])
-        part = clips.subset([i for i, it in enumerate(clips.items) if it.recording in names])
-        again = piece_probabilities(model, cry_model.FrontEnd(config.front_end), part)
-        np.testing.assert_allclose(np.concatenate(again), tested[P].to_numpy(), atol=2e-6)
-        facts = config.training
-        assert (facts["seed"], facts["fold"], facts["folds"]) == (0, fold, 2)
-        assert (facts["protocol"], facts["recordings"]) == ("baby", 30 - len(names))
-
-
 def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_path):
     systems = f"{SYSTEM} improved-ecapa-tdnn-no-rse"
     more = ["--seeds", "0", "1", "--no-checkpoint", "--protocol", "clip"]
@@ -110,23 +92,6 @@ def test_several_systems_and_seeds_each_have_their_results(made_up_root, tmp_pat
     assert not (tmp_path / "folds").exists()
 
 
-@pytest.mark.parametrize("labels", [("0", "1"), ("NA", "None")])
-def test_labels_and_groups_that_look_like_something_else(made_up_root, tmp_path, labels):
-    root, rows = tmp_path / "mine", ["file,group"]
-    for i, file in enumerate(sorted(made_up_root.rglob("*.wav"))[:12]):
-        (root / labels[i % 2]).mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, root / labels[i % 2] / f"{i}.wav")
-        rows.append(f"{labels[i % 2]}/{i}.wav,{('NA', '007', 'null')[i // 4]}")
-    (root / "groups.csv").write_text("\n".join(rows))
-    more = ["--dataset", "folder", "--folds", "3", "--set", "batch=8"]
-    assert fit(root, tmp_path, *more) == 0
-    record = record_in(tmp_path, f"results/folder-mine/baby/{SYSTEM}")
-    small = {"channels": 8, "stages": 1}  # the first --set counts too
-    assert record["configuration"]["settings"] == {**BEST_SETTINGS, **small}
-    assert record["metrics"]["recording"]["support"] == dict.fromkeys(sorted(labels), 6)
-    assert record["metrics"]["recording"]["groups"] == 3
-
-
 def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     more = ("--track", "--epochs", "2", "--set", "validation=0.34")
@@ -138,12 +103,6 @@ def test_tensorboard_gets_the_curves_of_every_fit(made_up_root, tmp_path):
     tags = {"loss", "rate", "validation loss", "validation balanced accuracy"}
     assert set(curves.Tags()["scalars"]) == tags
     assert [event.step for event in curves.Scalars("loss")][:2] == [1, 2]
-
-
-def test_tensorboard_that_is_not_installed_is_one_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr("train.fit.devices.is_tensorboard_available", lambda: False)
-    with pytest.raises(DataError, match="pip install tensorboard"):
-        make_accelerator("cpu", curves=tmp_path)
 
 
 # On from what is there
@@ -163,20 +122,7 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(copied_fit, made_up_ro
     assert path.read_bytes() == whole
 
 
-def test_what_results_have_is_not_fitted_again_for_its_weights(
-    copied_fit, made_up_root, nothing_is_fitted
-):
-    folder = next(folder for *_, folder in saved_folds(copied_fit, "donateacry", "baby", SYSTEM))
-    (folder / "config.json").unlink()  # as if the writing had been cut off
-    assert fit(made_up_root, copied_fit, "--save-folds") == 0
-    assert [fold for _, fold, _ in saved_folds(copied_fit, "donateacry", "baby", SYSTEM)] == [1]
-
-
-FORMER = {
-    "samples_per_epoch": "draws",
-    "class_balance": "balance",
-    "ema_decay": "average",
-}
+FORMER = {"samples_per_epoch": "draws", "class_balance": "balance", "ema_decay": "average"}
 
 
 def test_what_the_last_release_wrote_is_gone_on_with(copied_fit, made_up_root, nothing_is_fitted):
@@ -191,16 +137,6 @@ def test_what_the_last_release_wrote_is_gone_on_with(copied_fit, made_up_root, n
     assert record_in(copied_fit)["configuration"]["preset"]["ema_decay"] == BEST.ema_decay
     given = ["calibrate", copied_fit / RESULTS, "--checkpoint", copied_fit / CHECKPOINT]
     assert main([str(word) for word in given]) == 0
-
-
-def test_the_promise_is_an_option_and_fits_nothing_again(
-    copied_fit, made_up_root, nothing_is_fitted
-):
-    table = results.read_predictions(copied_fit / RESULTS)
-    assert fit(made_up_root, copied_fit, "--coverage", "0.5") == 0
-    expected = calibrate(table, LABELS, 0.5, dataset="donateacry", protocol="baby", folds=2)
-    assert read_calibration(record_in(copied_fit)["calibration"]) == expected
-    assert cry_model.load_checkpoint(copied_fit / CHECKPOINT)[1].calibration == expected
 
 
 def test_a_seed_counts_once_and_only_if_it_is_whole(copied_fit, made_up_root):
@@ -242,19 +178,6 @@ def test_nothing_that_the_outer_fold_tests_is_left(clips, protocol):
     tested = units.subset(np.flatnonzero(split(units.items, protocol, 3, 0) == 1))
     assert len(part.items) + len(tested.items) == len(units.items)
     assert not {key(item) for item in part.items} & {key(item) for item in tested.items}
-
-
-def test_official_folds_are_dealt_out_whole_and_what_a_test_part_leaves_anew(clips):
-    items = tuple(replace(item, fold=i % 5) for i, item in enumerate(clips.items))
-    part = OuterFold(2, 5).training_part(replace(clips, items=items), "recording", 2)
-    was = {item.recording: item.fold for item in items}
-    permuted = {(was[item.recording], item.fold) for item in part.items}
-    assert permuted == {(0, 0), (1, 1), (3, 0), (4, 1)}
-    tested = {item.group for item in clips.items[::6]}
-    items = tuple(replace(i, fold=0 if i.group in tested else ONLY_LEARNT) for i in clips.items)
-    part = OuterFold(0, 1).training_part(replace(clips, items=items), "baby", 2)
-    assert {item.group for item in part.items} == {item.group for item in items} - tested
-    assert set(split(part.items, "baby", 2, 0)) == {0, 1}
 
 
 def test_a_trial_is_scored_on_inner_folds_and_keeps_no_final_model(made_up_root, tmp_path, clips):
@@ -302,9 +225,21 @@ def test_a_fit_from_a_prepared_corpus_needs_no_audio_library(made_up_root, tmp_p
     assert (tmp_path / CHECKPOINT / "model.safetensors").exists()
 
 
-@pytest.mark.slow
-def test_without_decoders_it_says_what_is_missing(made_up_root, tmp_path):
-    done = bare(*words(made_up_root, tmp_path, "--cache", tmp_path))
-    assert done.returncode == 2
-    assert re.search("without the package '(av|soundfile)'", done.stderr)
-    assert "Traceback" not in done.stderr
+def shares(folder, root):
+    """Of the recordings of a corpus that a checkpoint knows."""
+    known = load_fingerprints(folder)
+    found = [known.know(audio.load(path)) for path in sorted(root.rglob("*.wav"))]
+    return sum(found) / len(found)
+
+
+def test_a_fit_leaves_them_and_they_can_be_added_later(copied_fit, made_up_root, tmp_path):
+    folder = copied_fit / CHECKPOINT
+    assert shares(folder, made_up_root) > 0.9
+    before = load_file(folder / WEIGHTS)
+    bare = {n: t for n, t in before.items() if n not in (SALT, HASHES)}
+    save_file(bare, folder / WEIGHTS)
+    assert load_fingerprints(folder) is None
+    place = ["--data-root", str(made_up_root), "--cache", str(tmp_path / "cache")]
+    assert main(["fingerprint", str(folder), "--dataset", "donateacry", *place]) == 0
+    after = load_file(folder / WEIGHTS)
+    assert all(after[name].equal(before[name]) for name in before)

@@ -1,24 +1,16 @@
 """What ``fit`` cannot do it says in one sentence, before it has computed or written anything."""
 
 import json
-import re
 import shutil
-import time
-from types import SimpleNamespace
 
-import psutil
 import pytest
 import soundfile
-import torch
 from filelock import FileLock
-from torch import nn
 
-from cry_model.frontend import FrontEndConfig
 from tests.train import small_fit
 from tests.train.small_fit import RESULTS, SYSTEM
 from train.__main__ import main
 from train.cli.grid import BUSY
-from train.fit.run import PER_BIN, PER_SAMPLE, PER_WEIGHT, step_bytes
 
 
 @pytest.fixture
@@ -67,12 +59,6 @@ def test_what_makes_no_sense_is_refused_before_a_recording_is_read(
     assert len(error.splitlines()) == 1
 
 
-def test_official_folds_that_are_others_are_found_without_reading(data_root, refused, monkeypatch):
-    monkeypatch.setattr("train.cli.fit.find_corpus", None)  # would be called
-    said = refused("--dataset", "esc10", "--folds", "3", root=data_root)
-    assert "in the folds 1, 2, 3, 4, 5 of the corpus's authors" in said
-
-
 def test_a_wrong_folder_or_none_or_a_fold_too_many_is_one_sentence(
     refused, tmp_path, monkeypatch, capsys
 ):
@@ -82,39 +68,6 @@ def test_a_wrong_folder_or_none_or_a_fold_too_many_is_one_sentence(
     monkeypatch.delenv("CRY_DATA", raising=False)
     assert main(["fit", "--system", SYSTEM, "--dataset", "donateacry"]) == 2
     assert "--data-root" in capsys.readouterr().err
-
-
-# More memory than there is
-
-
-@pytest.mark.parametrize("batch", [64, 1000])
-def test_the_bytes_are_those_counted_by_hand(batch):
-    frames, hidden = 250, 7
-    with torch.device("meta"):
-        model = nn.Sequential(nn.Flatten(), nn.Linear(64 * frames, hidden), nn.Tanh())
-    # Backward needs the input of the matrix product and the output of tanh.
-    activations = 4 * batch * (64 * frames + hidden)
-    front = PER_SAMPLE * batch * 40_000 + PER_BIN * batch * 257 * frames
-    weights = PER_WEIGHT * (64 * frames + 1) * hidden
-    assert step_bytes(model, FrontEndConfig(), batch) == activations + front + weights
-
-
-@pytest.mark.parametrize(
-    ("system", "settings"),
-    [
-        (SYSTEM, ["batch=100000", "channels=512"]),
-        (SYSTEM, ["channels=4096", "stages=16"]),
-        ("improved-ecapa-tdnn", ["channels=4096", "stages=16"]),
-    ],
-)
-def test_it_is_refused_before_it_is_taken(refused, tmp_path, monkeypatch, system, settings):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=8 * 2**30))
-    before, started = psutil.Process().memory_info().rss, time.process_time()
-    said = refused("--set", *settings, system=system)
-    assert re.search(r"about \d+\.\d GiB of memory, and 8\.0 GiB are free", said)
-    assert time.process_time() - started < 60
-    assert psutil.Process().memory_info().rss - before < 2**30
-    assert not list(tmp_path.rglob("run.json"))
 
 
 # Results of another run, or damaged ones
@@ -155,11 +108,6 @@ def test_a_damaged_file_is_refused_before_anything_is_fitted(copied_fit, refused
     assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
 
 
-def test_predictions_without_their_run_are_not_trusted(copied_fit, refused):
-    (copied_fit / RESULTS / "run.json").unlink()
-    assert "unknown run" in refused(out=copied_fit)
-
-
 # One label alone teaches and measures nothing
 
 
@@ -198,14 +146,6 @@ def test_one_label_is_refused(mine, tmp_path, capsys, system, small):
     assert not [*tmp_path.rglob("model.safetensors"), *tmp_path.rglob("predictions.csv")]
 
 
-@pytest.mark.parametrize(("spoilt", "said"), [("*/*.wav", "could be read"), ("tired/*.wav", ALONE)])
-def test_what_cannot_be_read_counts_as_nothing(mine, refused, spoilt, said):
-    root = mine(hungry="aabb", tired="ccdd")
-    for file in root.glob(spoilt):
-        file.write_bytes(b"nothing to hear")
-    assert said in refused(*OWN, root=root)
-
-
 @pytest.mark.parametrize(
     ("groups", "more", "said"),
     [
@@ -216,14 +156,6 @@ def test_what_cannot_be_read_counts_as_nothing(mine, refused, spoilt, said):
 )
 def test_a_fold_that_would_learn_one_label_is_refused(mine, refused, groups, more, said):
     assert said in refused(*OWN, *more, root=mine(**groups))
-
-
-def test_a_test_part_with_one_label_is_refused(mine, tmp_path, capsys):
-    parts = {"train/hungry": "abc", "train/tired": "def", "test/hungry": "ghi"}
-    given = small_fit.words(mine(grouped=False, **parts), tmp_path, *OWN)
-    folds = given.index("--folds")
-    assert main([*given[:folds], *given[folds + 2 :]]) == 2
-    assert ALONE in capsys.readouterr().err
 
 
 def test_a_rate_with_one_label_has_no_score_and_all_json_is_valid(mine, tmp_path):

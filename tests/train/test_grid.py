@@ -4,12 +4,9 @@ import io
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -20,11 +17,10 @@ from sklearn.metrics import balanced_accuracy_score
 from cry_model.results import write_record
 from tests.train.small_fit import SYSTEM, fit, started, words
 from train.__main__ import main, parse
-from train.cli.grid import Child, next_of, words_of
+from train.cli.grid import Cell, alike, words_of
 from train.data.corpus import Item
-from train.data.datasets.donateacry import LABELS
+from train.data.datasets.public import REASONS as LABELS
 from train.scoring import results
-from train.studies.grid import Cell, alike
 
 SYSTEMS = (SYSTEM, "improved-ecapa-tdnn-no-rse")
 BUSY = "improved-ecapa-tdnn-no-diff-attention"
@@ -146,22 +142,6 @@ def test_the_words_are_those_of_fit(tmp_path):
         assert parse(words_of(asked)) == asked
 
 
-def test_cells_of_one_folder_never_run_at_once():
-    first, other, later = Cell("d", "p", "s", 0), Cell("d", "p", "t", 0), Cell("d", "p", "s", 1)
-    running = [SimpleNamespace(cell=first)]
-    assert next_of([later, other], running) == other
-    assert next_of([later], running) is None
-    assert next_of([later, other], []) == later
-
-
-def test_a_process_that_is_killed_loses_its_own_cell_alone(tmp_path):
-    code = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-    outcome = Child(Cell("d", "p", "s", 0), tmp_path, process).follow()
-    assert outcome.state == "failed"
-    assert "signal 9" in outcome.sentence
-
-
 @pytest.mark.slow
 def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_path):
     small = words(made_up_root, tmp_path, "--epochs", "10000")
@@ -182,10 +162,3 @@ def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_pa
         with FileLock(tmp_path / "state" / f"results-donateacry-baby-{system}.lock", timeout=0):
             pass
     assert not list(tmp_path.rglob("*.part"))
-
-
-@pytest.mark.parametrize("more", [("--set", "batch"), ("--datasets", "cats")])
-def test_a_mistake_is_found_before_anything_is_fitted(made_up_root, tmp_path, more, capsys):
-    assert grid(made_up_root, tmp_path, *more) == 2
-    assert "Traceback" not in capsys.readouterr().err
-    assert not (tmp_path / "results").exists()

@@ -7,17 +7,27 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 import cry_model
+from cry_model import CheckpointConfig
 from cry_model.feature_mlp import FeatureMLP
 from cry_model.results import read_record
 from tests.conftest import ROOT
 from tests.stand_ins import CALIBRATION
-from train.data.clips import Clips
-from train.data.corpus import Item
+from train.data.corpus import Clips, Item
 from train.data.datasets import challenge6
-from train.fit.presets import FEATURES
+from train.fit.presets import FEATURES, WIDE_FRONT_END
 from train.studies import label_check
+from train.studies.adaptation import (
+    PENALTIES,
+    Pieces,
+    adapt,
+    adapted,
+    answer,
+    fit_layer,
+    without_layer,
+)
 from train.studies.label_check import (
     NEIGHBOURS,
     PROBABLE,
@@ -25,7 +35,6 @@ from train.studies.label_check import (
     calibration_without,
     clean_folds,
     describe,
-    left_out,
     read_cuts,
     student_with,
 )
@@ -46,19 +55,6 @@ TABLE = tuple(
     for label in ("awake", "hug")
     for n in range(10)
 )
-
-
-@pytest.mark.parametrize(
-    ("one", "which", "expected"),
-    [
-        (cut("a", "awake", "g", "awake_4", (2, 6)), PROBABLE, {"awake-2"}),
-        (cut("a", "awake", "g", "awake_4", (2, 6)), NEIGHBOURS, {"awake-1", "awake-2", "awake-3"}),
-        (cut("a", "hug", "g", None, (3, 4)), PROBABLE, {"hug-1", "hug-2"}),
-        (cut("a", "hug", "g", "hug_20", (0, 10**6)), PROBABLE, set()),  # of no row of the table
-    ],
-)
-def test_what_a_tested_cut_may_be_from_is_left_out_with_its_length(one, which, expected):
-    assert left_out([one], TABLE, which) == expected
 
 
 def rows(items):
@@ -152,11 +148,11 @@ def test_sets_and_shares_are_counted():
         }
     )
     found = describe(table, [("a",), ("c", "b"), ("a", "b")], ("a", "b", "c"), 0.8)
-    assert found.by_label == {"a": 0.5, "b": 1.0}
-    assert found.coverage.value == pytest.approx((0.5 + 1.0) / 2)  # groups count alike
-    assert found.size.value == pytest.approx((1.5 + 2) / 2)
-    assert found.answered == pytest.approx({"a": 2 / 3, "b": 0, "c": 1 / 3})
-    assert found.confidence == pytest.approx(
+    assert found["by_label"] == {"a": 0.5, "b": 1.0}
+    assert found["coverage"].value == pytest.approx((0.5 + 1.0) / 2)  # groups count alike
+    assert found["size"].value == pytest.approx((1.5 + 2) / 2)
+    assert found["answered"] == pytest.approx({"a": 2 / 3, "b": 0, "c": 1 / 3})
+    assert found["confidence"] == pytest.approx(
         {"a": 1.6 / 3 - 2 / 3, "b": 0.7 / 3 - 1 / 3, "c": 0.7 / 3}
     )
 
@@ -183,3 +179,90 @@ def test_a_doubtful_cut_lies_between_its_neighbours(data_root):
     assert cuts["awake_08"].original is None
     assert cuts["awake_08"].between == (7, 13)  # awake_07 is from awake_7, awake_09 from awake_13
     assert cuts["awake_09"].between[0] == 7
+
+
+LABELS = ("a", "b", "c")
+CONFIG = CheckpointConfig(
+    "improved-ecapa-tdnn",
+    LABELS,
+    WIDE_FRONT_END,
+    settings={"channels": 16, "reused_classifier": {"members": 2, "hidden": 8}},
+)
+
+
+@pytest.fixture(scope="module")
+def student():
+    torch.manual_seed(0)
+    return CONFIG.build().eval()
+
+
+def pieces(head, count, labels=(), seed=0, per=2):
+    """``count`` recordings of ``per`` pieces, those of a label moved its own way."""
+    width = head.features.in_features
+    rng = torch.Generator().manual_seed(seed)
+    embeddings = torch.randn(count * per, width, generator=rng)
+    targets = torch.zeros(count * per, len(LABELS))
+    for i, label in enumerate(labels):
+        rows = slice(i * per, (i + 1) * per)
+        targets[rows, LABELS.index(label)] = 1
+        embeddings[rows, LABELS.index(label)] += 3
+    names = tuple(f"{seed}-{i}" for i in range(count))
+    numbers = torch.arange(count).repeat_interleave(per)
+    return Pieces(embeddings, targets, torch.full((count * per,), 1 / per), numbers, names, names)
+
+
+def test_labels_are_learnt_and_the_other_class_stays(student):
+    head = student.classifier
+    labelled = pieces(head, 40, ["a", "b"] * 20)
+    others = pieces(head, 40, seed=1)
+    layer = adapt(head, labelled, others)
+    assert layer.penalty in PENALTIES
+    new = pieces(head, 40, ["a", "b"] * 20, seed=2)
+    found = answer(head, layer, new)
+    wanted = torch.tensor([0, 1] * 20)
+    before = head.log_probabilities(new.embeddings).exp().view(40, 2, 3).mean(1)
+    assert (found.argmax(1) == wanted).float().mean() > 0.9
+    assert (before.argmax(1) == wanted).float().mean() < 0.7
+    unlabelled = answer(head, layer, others)
+    taught = head.log_probabilities(others.embeddings).exp().detach().view(40, 2, 3).mean(1)
+    assert unlabelled[:, 2].mean() == pytest.approx(float(taught[:, 2].mean()), abs=0.1)
+
+
+def test_the_layer_is_ridge_logistic_regression(student):
+    """With an offset of nothing and no soft labels, scikit-learn finds the same probabilities."""
+
+    class Even(torch.nn.Module):
+        def log_probabilities(self, embeddings):
+            return torch.full((len(embeddings), 3), 1 / 3).log()
+
+    labelled = pieces(student.classifier, 30, ["a", "b", "c"] * 10, per=1)
+    none = pieces(student.classifier, 0, seed=1)
+    layer = fit_layer(Even(), labelled, none, 30.0)
+    x = labelled.embeddings.numpy()
+    x = (x - x.mean(0)) / x.std(0, ddof=1)
+    other = LogisticRegression(C=1 / 60, max_iter=5000, tol=1e-8).fit(x, ["a", "b", "c"] * 10)
+    found = answer(Even(), layer, labelled).numpy()
+    np.testing.assert_allclose(found, other.predict_proba(x), atol=5e-3)
+
+
+def test_an_adapted_student_answers_as_the_layer_says_and_can_be_undone(student):
+    torch.manual_seed(1)
+    head = student.classifier
+    layer = adapt(head, pieces(head, 24, ["a", "b", "c"] * 8), pieces(head, 10, seed=1))
+    model, config = adapted(student, CONFIG, layer)
+    sound = torch.randn(3, 64, 200)
+    seen = []
+    hook = student.classifier.features.register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    with torch.no_grad():
+        student(sound)
+        hook.remove()
+        shift = seen[0] @ layer.weight.T + layer.bias
+        near = head.ood_score(seen[0]) <= 1
+        expected = (head.log_probabilities(seen[0]) + shift).softmax(-1)
+        found = model(sound).softmax(-1)
+    assert near.all()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    undone, own = without_layer(model, config)
+    assert own == CONFIG
+    with torch.no_grad():
+        torch.testing.assert_close(undone(sound), student(sound))

@@ -1,8 +1,6 @@
 """The model card says what the config says, in a form that the Hub's own classes read back."""
 
-import ast
 import json
-import re
 from dataclasses import replace
 
 import pytest
@@ -75,16 +73,6 @@ def test_every_measured_number_stands_in_the_text(folder):
     assert "prediction set" not in card(replace(config, calibration=None)).lower()
 
 
-def test_the_card_says_how_it_was_trained_on_what_and_how_large_it_is():
-    for words in (
-        "457 recordings of Donate-a-Cry",
-        "| preset.epochs | 30 |",
-        "| preset.augmentation.mixup | 0.0 |",
-        "1,545,545 parameters",
-    ):
-        assert words in card()
-
-
 def test_what_was_not_measured_is_said_to_be_so():
     text = card(replace(REASONS, evaluation=None))
     assert UNMEASURED in text
@@ -100,14 +88,6 @@ def test_what_was_not_measured_is_said_to_be_so():
     assert len(types) == 4
     assert "roc_auc" not in types
     assert "| burping | 8 | not measured |" in text
-
-
-def test_a_config_that_says_little_or_odd_things_still_gives_a_card():
-    odd = "a | <b>\n---"
-    text = card(replace(REASONS, labels=("x", odd), training={"note": odd}, evaluation=None))
-    assert "| note | a \\| &lt;b> --- |" in text
-    assert "<b>" not in text
-    assert metadata(text)["license"] == "apache-2.0"
 
 
 def test_the_card_of_a_student_says_whom_it_imitates_and_how_far():
@@ -135,12 +115,3 @@ def test_the_card_of_a_detector_says_what_it_is_and_what_it_lets_pass():
         assert f" {number:.3f}" in text
     older = replace(config, detector=DetectorRecord(0.5, *[record.area] * 3))
     assert "YAMNet" not in card(older)
-
-
-@pytest.mark.parametrize("config", [REASONS, detector_config()], ids=["classifier", "detector"])
-def test_the_python_of_a_card_imports_what_there_is(config):
-    (code,) = re.findall(r"^```python\n(.*?)^```", card(config), re.MULTILINE | re.DOTALL)
-    imported = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.ImportFrom)]
-    for name in (alias.name for node in imported for alias in node.names):
-        exec(f"from cry_model import {name}")
-    assert 'from_pretrained("user/cry", revision="main")' in code

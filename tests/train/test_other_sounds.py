@@ -1,9 +1,6 @@
 """Other sounds: what is listed, joined, fetched out of packages and written for FluidSynth."""
 
 import io
-import os
-import stat
-import sys
 import tarfile
 
 import numpy as np
@@ -11,10 +8,8 @@ import pytest
 import soundfile
 
 from cry_model import audio
-from train.__main__ import main
-from train.data.corpus import DataError
 from train.data.datasets import other_sounds
-from train.data.datasets.other_sounds import FONT, JOINED, RATE, SECONDS, SOUNDFONT, WORDS
+from train.data.datasets.other_sounds import JOINED, RATE, SECONDS, SOUNDFONT
 
 FILES = {  # path -> kind and source
     "asterisk-core-sounds-en-wav/share/a/hello.wav": ("words", "asterisk-core-sounds-en-wav"),
@@ -122,91 +117,17 @@ def test_a_score_can_be_read_back_and_plays_what_was_asked_for(tmp_path):
         assert again.read_bytes() == path.read_bytes()
 
 
-PROGRAMS = {
-    "apt-get": """#!/bin/sh
-case "$2" in {known}) cp "{store}/$2.tar" "$2_1_all.deb" ;; *) exit 100 ;; esac
-""",
-    "dpkg-deb": """#!/bin/sh
-cat "$2"
-""",
-    "fluidsynth": """#!{python}
-import sys
-import numpy as np, soundfile
-at = sys.argv.index("-F") + 1
-assert open(sys.argv[-2], "rb").read() == b"font"
-soundfile.write(sys.argv[at], np.full((160000, 2), 0.25), 16000)
-""",
-}
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """Programs on the PATH that know two packages and a damaged one."""
-    store = tmp_path / "store"
-    store.mkdir()
-    buffer = io.BytesIO()
-    soundfile.write(buffer, tone(440), RATE, format="WAV")
-    name = WORDS[0]
-    contents = {
-        name: {
-            "./usr/share/asterisk/sounds/hello.wav": buffer.getvalue(),
-            "./usr/share/asterisk/../../../../../escaped.wav": buffer.getvalue(),
-            "./usr/bin/program": b"#!/bin/sh",
-            f"./usr/share/doc/{name}/copyright": b"CC BY-SA",
-        },
-        SOUNDFONT: {f"./usr/share/sounds/sf2/{FONT}": b"font"},
-    }
-    for package, members in contents.items():
-        with tarfile.open(store / f"{package}.tar", "w") as archive:
-            for path, content in members.items():
-                member = tarfile.TarInfo(path)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-            link = tarfile.TarInfo("./usr/share/asterisk/link.wav")
-            link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
-            archive.addfile(link)
-    (store / f"{WORDS[1]}.tar").write_bytes(b"no archive" * 100)
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    known = "|".join((*contents, WORDS[1]))
-    for program, text in PROGRAMS.items():
-        told = text.format(known=known, store=store, python=sys.executable)
-        (programs / program).write_text(told)
-        (programs / program).chmod(stat.S_IRWXU)
-    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
-    return programs
-
-
-def test_packages_are_fetched_unpacked_and_played(machine, tmp_path, monkeypatch, capsys):
-    pytest.importorskip("mido")
-    monkeypatch.setattr(other_sounds, "PROGRAMS", {"bells": (14,), "scenes": (122,)})
-    root = tmp_path / "data"
-    words = ["--data-root", str(root), "--cache", str(tmp_path / "cache")]
-    assert main(["prepare", other_sounds.NAME, *words]) == 0
-    said = capsys.readouterr().out
-    assert f"{WORDS[0]}: 2 files." in said
-    assert f"{WORDS[1]} is damaged." in said
-    assert f"{WORDS[2]} is not to be had here." in said
-    folder = root / other_sounds.NAME
-    names = sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-    bells = [f"{SOUNDFONT}/bells/14-{n}.wav" for n in range(14)]
-    scenes = [f"{SOUNDFONT}/scenes/122-{n}.wav" for n in range(other_sounds.PHRASES["scenes"])]
-    own = [f"{WORDS[0]}/asterisk/sounds/hello.wav", f"{WORDS[0]}/doc/{WORDS[0]}/copyright"]
-    assert names == sorted([*own, *bells, *scenes])
-    assert not list(tmp_path.rglob("escaped.wav"))
-    kinds = {item.recording.partition("/")[0] for item in other_sounds.read(root).items}
-    assert kinds == {"words", "bells", "scenes"}
-    assert not [p for p in root.iterdir() if p.name.startswith(".")]
-
-
-def test_where_nothing_can_be_fetched_one_sentence_says_so_and_nothing_is_left(
-    machine, tmp_path, monkeypatch
-):
-    pytest.importorskip("mido")
-    (machine / "apt-get").write_text("#!/bin/sh\nexit 100\n")
-    with pytest.raises(DataError, match="apt-get update"):
-        other_sounds.write(tmp_path / "data")
-    assert not list((tmp_path / "data").iterdir())
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DataError, match="Without apt-get, dpkg-deb, fluidsynth"):
-        other_sounds.write(tmp_path / "data")
+def test_of_a_package_sounds_and_their_terms_are_taken_and_nothing_outside(tmp_path):
+    wanted = {"./usr/share/x/a.wav": "x/a.wav", "./usr/share/doc/p/copyright": "doc/p/copyright"}
+    refused = ("./usr/share/x/../../../../out.wav", "./usr/bin/program", "./usr/share/x/link.wav")
+    with tarfile.open(tmp_path / "p.tar", "w") as archive:
+        for path in (*wanted, *refused):
+            member = tarfile.TarInfo(path)
+            member.type = tarfile.SYMTYPE if "link" in path else tarfile.REGTYPE
+            archive.addfile(member, io.BytesIO())
+    with tarfile.open(tmp_path / "p.tar") as archive:
+        taken = [m.name for m in archive if other_sounds._extract(archive, m, tmp_path / "to")]
+    assert taken == list(wanted)
+    found = {p.relative_to(tmp_path / "to").as_posix() for p in (tmp_path / "to").rglob("*.*")}
+    assert found == {"x/a.wav"}
+    assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"p.tar", "a.wav", "copyright"}

@@ -19,16 +19,15 @@ from cry_model import FrontEnd, load_checkpoint
 from tests.train import small_fit
 from tests.train.small_fit import SYSTEM
 from train.__main__ import main
-from train.cli.ablate_attention import Cell, rebuild
+from train.cli.measure import Cell, rebuild
 from train.data.cache import find_corpus
-from train.data.clips import Clips, cut_before_splitting, permute_labels
-from train.data.corpus import DataError, Item
-from train.data.datasets.donateacry import LABELS
+from train.data.corpus import Clips, Item, cut_before_splitting, permute_labels
+from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import split
-from train.fit.cross_validation import saved_folds
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
-from train.studies.permutation_test import chance, scores, statistics
+from train.fit.run import saved_folds
+from train.studies.permutation_test import chance, scores
 
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 5)
 """Recordings of each group: one group has a size of its own."""
@@ -99,29 +98,6 @@ def test_scores_are_those_of_scikit_learn(clips, protocol):
     }
 
 
-def test_knowing_the_group_again_looks_like_knowledge_unless_groups_are_kept_apart():
-    units = synthetic((4,) * 40, of=lambda group: "abc"[group % 3])
-    draw = np.random.default_rng(5)
-    group = np.array([int(item.group) for item in units.items])
-    rows = draw.normal(size=(40, 60))[group] + 0.1 * draw.normal(size=(len(group), 60))
-
-    def permuted(protocol):
-        dealt = [permute_labels(units, "abc", seed) for seed in range(5)]
-        found = [scores(one, rows, "abc", protocol, 5)["balanced_accuracy"] for one in dealt]
-        return np.mean(found)
-
-    assert permuted("recording") > 0.9
-    assert permuted("baby") < 0.45
-
-
-def test_the_statistics_are_the_mean_and_the_deviation_of_each_band(clips):
-    front_end, few = FrontEnd(BEST.front_end), clips.subset([0, 7])
-    waves = few.pieces(front_end, 1).waveforms
-    bands = [front_end(wave[None])[0].double().numpy() for wave in waves]
-    expected = [np.concatenate([band.mean(1), band.std(1, ddof=1)]) for band in bands]
-    np.testing.assert_allclose(statistics(few, front_end)[1], np.mean(expected, axis=0), atol=1e-4)
-
-
 @pytest.fixture
 def tested(monkeypatch):
     """Runs the test on recordings that sound like nothing, or (planted) like their label."""
@@ -143,15 +119,6 @@ def test_what_is_there_to_learn_is_found(tested, planted, least, most):
     assert found.scores["accuracy"].mean < 0.55
     assert not planted or found.scores["accuracy"].p == 1 / 21  # the true labels count as one
     assert (found.seed, found.shuffles, found.folds, found.front_end) == (0, 20, 3, "log-mel")
-
-
-def test_what_got_its_own_label_back_is_counted_and_one_label_is_none(tested):
-    units = synthetic((2, 2, 2, 2, 9), of="ababc".__getitem__)
-    found = tested(units, True, protocol="recording", folds=2, count=60)
-    assert found.kept["c"] == 1  # its group is alone in its size
-    assert found.kept["a"] == pytest.approx(0.5, abs=0.1)  # two of four groups have it
-    with pytest.raises(DataError, match="one label alone"):
-        tested(synthetic((1,) * 6, labels="a"), True, labels="a", folds=2, count=20)
 
 
 def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys):
@@ -181,6 +148,6 @@ def test_a_system_is_fitted_to_permuted_labels(made_up_root, tmp_path, clips):
     record = json.loads((cell.results_folder / "run.json").read_text())
     assert record["configuration"]["permuted_labels"] == 4
     assert not (tmp_path / "checkpoints").exists()
-    _, config = load_checkpoint(next(saved_folds(tmp_path, "donateacry", "clip", SYSTEM))[2])
+    _, config = load_checkpoint(saved_folds(tmp_path, "donateacry", "clip", SYSTEM)[0][2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))
     assert {item.recording: item.label for item in built.experiment.units.items} == permuted

@@ -1,14 +1,10 @@
 """``--set`` changes the preset, its augmentation, its front end, or goes to the system."""
 
-import ast
-import math
 from dataclasses import replace
 from typing import get_type_hints
 
 import pytest
-import torch
 
-from cry_model import FrontEnd
 from cry_model.declared import fitted
 from cry_model.results import read_record
 from tests.conftest import ROOT
@@ -25,7 +21,6 @@ from train.fit.presets import (
     usual_preset,
     usual_settings,
 )
-from train.fit.run import build
 
 LONG = {"digits": "9" * 5000, "parentheses": "(" * 1000, "signs": "-" * 100_000 + "1"}
 
@@ -61,88 +56,6 @@ def test_what_makes_no_sense_is_one_sentence(words):
         apply_overrides(BEST, [words])
     assert words.split("=")[0] in str(refused.value).lower()
     assert len(str(refused.value)) < 300
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        [
-            "batch=2",
-            "epochs=1",
-            "learning_rate=0",
-            "weight_decay=0",
-            "class_balance=0",
-            "gain_db=0",
-        ],
-        ["learning_rate=10", "weight_decay=10", "class_balance=2", "validation=0.01", "patience=1"],
-        ["mixup=1", "gain_db=0", "time_mask=0", "noise_db=(-200,100)"],
-    ],
-)
-def test_the_ends_of_a_range_are_within(words):
-    preset, settings = apply_overrides(BEST, words)
-    assert settings == {}
-    values = {**vars(preset), **vars(preset.augmentation)}
-    for name, value in (word.split("=") for word in words):
-        assert values[name] == ast.literal_eval(value)
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        *("kind=gammatone", "kind=acoustic", "level=loud", "deltas=5", "deltas=1", "deltas=True"),
-        *("num_bands=63", "num_bands=0", "num_bands=1000000000", "num_filters=0"),
-        *("hop=none", "hop=16", "hop=4000", "window=0", "window=1024", "fft=100", "fft=1000000000"),
-        *("sample_rate=8000.5", "sample_rate=1000000000", "sample_rate=2000"),
-        *("low_hz=-1", "low_hz=3400", "low_hz=1e400", "high_hz=0", "high_hz=5000"),
-        *("floor_db=1e400", "centre=1e400", "trim_db=-1", "trim_margin=1e9"),
-        *("piece_seconds=1e9", "piece_seconds=1", "min_seconds=0", "min_seconds=6", "overlap=1"),
-    ],
-)
-def test_a_front_end_that_cannot_be_is_one_sentence(words):
-    with pytest.raises(DataError, match="No front end can be built so"):
-        apply_overrides(BEST, [words])
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ["min_seconds=0.1", "deltas=2", "num_bands=192"],
-        ["sample_rate=4000", "high_hz=2000"],
-        ["kind=mfcc", "num_bands=13"],
-        ["window=512", "hop=32"],
-        ["piece_seconds=60", "overlap=0.95"],
-    ],
-)
-def test_what_is_taken_makes_features_of_the_shortest_piece(words):
-    config = apply_overrides(BEST, words)[0].front_end
-    shortest = int(config.min_seconds * config.sample_rate) // config.hop * config.hop
-    features = FrontEnd(config)(torch.randn(2, shortest))
-    assert features.shape == (2, config.num_bands, shortest // config.hop)
-    assert features.isfinite().all()
-
-
-WRONG = {
-    "improved-ecapa-tdnn": {
-        "channels": (0, 2.5, True, None, 10**9), "stages": (0, 10**9, "two"), "heads": (0, 10**6),
-        "rse": (1, None, "maybe"), "token_bias": (math.inf, math.nan, "abc"),
-    },
-    "ecapa-tdnn": dict.fromkeys(("scale", "mfa_channels", "bottleneck", "embedding"), (0, 10**9)),
-    "feature-mlp": {"members": (0, 3, 10**9), "hidden": (0, 10**9), "dropout": (1.5, -1, "abc")},
-    "resnet18": {"channels": (64,), "num_classes": (3,)},
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("system", "setting", "value"),
-    [(s, name, value) for s, own in WRONG.items() for name in own for value in own[name]],
-)
-def test_settings_that_no_system_can_have_are_one_sentence(system, setting, value):
-    with (
-        torch.device("meta"),
-        pytest.raises(DataError, match=f"{system} cannot be built with") as refused,
-    ):
-        build(system, 3, usual_preset(system, "donateacry").front_end.num_bands, {setting: value})
-    assert setting in str(refused.value)
 
 
 @pytest.mark.parametrize("folder", ["results", "search"])

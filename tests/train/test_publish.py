@@ -1,20 +1,20 @@
 """``python -m train publish`` on a Hub of our own: what arrives, what is refused, what fails."""
 
+import shlex
 import shutil
 import subprocess
 import time
-from unittest.mock import Mock
 
 import pytest
 from gradio_client import Client, handle_file
-from huggingface_hub.errors import OfflineModeIsEnabled
-from huggingface_hub.utils import get_session
 
+import cry_model
 from cry_model.checkpoint import CONFIG, DEFAULT, WEIGHTS
-from tests.hub import LIMITED, READER, WRITER, Answer
+from tests.hub import READER, WRITER, Answer, Repository
 from tests.server import ROOT, serve
-from train.publish import hub as train_hub
-from train.publish.hub import FOLDERS, SPACE, PublishError, retry, space_files
+from tests.train import small_fit
+from tests.train.small_fit import CHECKPOINT, SYSTEM
+from train.publish.hub import FOLDERS, SPACE, PublishError, space_files
 
 CARD = "README.md"
 COMPARE = """
@@ -100,25 +100,9 @@ def test_without_the_right_token_nothing_is_created(hub, publish, publish_space,
     assert (hub.count("POST"), hub.repositories) == (0, {})
 
 
-def test_a_token_that_may_write_elsewhere_only_is_refused(hub, publish):
-    assert refused(publish(token=LIMITED), "no permission", "user/cry")
-    assert hub.repositories == {}
-    done, before = publish(), hub.count("POST")
-    assert refused(publish("--revision", "other", token=LIMITED), "no permission")
-    assert hub.count("POST") == before + 2  # create and branch, once each
-    assert complete(hub, done)
-
-
 @pytest.mark.parametrize("repo_id", ["cry", "a/b/c", "user/../x", "user/cry.git", "us er/cry", ""])
 def test_a_name_that_the_hub_would_not_take_is_refused_here(hub, publish, repo_id):
     assert refused(publish(repo_id=repo_id), "no name for a repository", "user/name")
-    assert hub.requests == []
-
-
-def test_a_damaged_checkpoint_is_refused_before_anything_is_created(hub, publish, tmp_path):
-    (tmp_path / CONFIG).write_bytes((DEFAULT / CONFIG).read_bytes())
-    (tmp_path / WEIGHTS).write_bytes((DEFAULT / WEIGHTS).read_bytes()[:-4])
-    assert refused(publish(checkpoint=tmp_path), "weights", "cannot be read")
     assert hub.requests == []
 
 
@@ -177,13 +161,6 @@ def test_a_failure_that_passes_is_tried_again(hub, publish, quick, request_line,
     assert hub.fail == {}
 
 
-@pytest.mark.parametrize("status", [400, 402, 404])
-def test_a_refusal_is_not_tried_again(hub, publish, status):
-    hub.fail["/commit/"] = status
-    assert refused(publish())
-    assert hub.count("/commit/") == 1
-
-
 @pytest.mark.parametrize(
     ("request_line", "failure"),
     [("whoami", 503), ("/preupload/", 429), ("PUT /upload/", "cut"), ("/commit/", "cut")],
@@ -217,19 +194,6 @@ def test_what_does_not_speak_as_the_hub_is_one_sentence(hub, publish, step, body
     assert complete(hub, publish("--private"))
 
 
-@pytest.mark.parametrize("body", [b"{}", PORTAL])
-def test_a_conflict_without_an_address_is_one_sentence(hub, publish, body):
-    hub.fail["repos/create"] = Answer(409, body)
-    assert refused(publish(), "creating user/cry")
-
-
-def test_an_upload_that_never_reached_the_hub_is_not_committed(hub, publish, quick):
-    hub.always["PUT /upload/"] = Answer(200, PORTAL)
-    done = publish()
-    assert (done.status, "Traceback" in done.err) == (2, False)
-    assert hub.repositories["models/user/cry"].commits == [{".gitattributes": b""}]
-
-
 @pytest.mark.parametrize(
     ("request_line", "headers"),
     [("whoami", {"Retry_After": "1"}), ("/commit/", {"RateLimit": '"api";r=0;t=1'})],
@@ -243,45 +207,6 @@ def test_a_pause_that_the_hub_asks_for_is_kept_and_announced(
     assert "wants a pause" in done.err
     assert "once more in 1 s" in done.err
     assert complete(hub, done)
-
-
-@pytest.mark.parametrize(
-    ("request_line", "asked"),
-    [
-        ("whoami", "86400"),
-        ("PUT /upload/", "9" * 400),
-        ("/commit/", "Fri, 31 Dec 2117 23:59:59 GMT"),
-    ],
-)
-def test_a_pause_of_a_day_is_told_and_not_kept(hub, publish, request_line, asked):
-    hub.fail[request_line] = Answer(429, PORTAL, Retry_After=asked)
-    assert refused(publish(), "wants a pause", "run the command again after 2")
-    assert hub.count(request_line) == 1
-
-
-@pytest.mark.parametrize("asked", ["soon", "-5", "", "1.5", "Fri, 99 Foo 2117", "0"])
-def test_a_pause_that_nobody_understands_is_our_own(hub, publish, quick, asked):
-    hub.fail["/commit/"] = Answer(429, Retry_After=asked)
-    assert complete(hub, publish())
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (ValueError("no\n\nwait"), "did not accept it while y: no wait"),
-        (OfflineModeIsEnabled("offline"), "HF_HUB_OFFLINE is set"),
-        (KeyError("url"), "does not speak as the Hub does"),
-    ],
-)
-def test_what_no_pause_helps_ends_at_once_and_leaves_the_library_as_it_was(
-    monkeypatch, error, said
-):
-    monkeypatch.setattr(train_hub.time, "sleep", pytest.fail)
-    client = get_session()
-    before = (client.send, client.timeout)
-    with pytest.raises(PublishError, match=said):
-        retry("y", Mock(side_effect=error))
-    assert (client.send, client.timeout) == before
 
 
 # The page as a Space
@@ -358,12 +283,78 @@ def test_again_changes_nothing_and_a_new_version_takes_old_files_away(hub, publi
     assert repository.variables == {"CRY_MODEL": "user/cry"}
 
 
-def test_a_dry_run_of_a_space_lists_every_file_and_asks_nothing(hub, publish_space):
-    done = publish_space("--dry-run", "--model", "user/cry", token=None)
-    assert done.status == 0
-    for name, path in space_files().items():
-        assert f"{name} " in done.out
-        assert f" {path.stat().st_size:,} bytes" in done.out
-    assert "CRY_MODEL = user/cry" in done.out
-    assert refused(publish_space("--model", "runs/checkpoints/x"), "user/name")
-    assert hub.requests == []
+TO = ("--publish", "user/cry")
+
+
+@pytest.fixture
+def fit(everything, hub, made_up_root, tmp_path):
+    """Runs the command where the Hub is ours."""
+
+    def run(*more, token=WRITER, **which):
+        return everything[1].train(
+            *small_fit.words(made_up_root, tmp_path, *more, **which), token=token
+        )
+
+    return run
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    return tmp_path / CHECKPOINT
+
+
+def test_what_was_fitted_is_published_with_its_numbers(hub, fit, checkpoint):
+    done = fit(*TO, "--private")
+    assert done.status == 0, done.err
+    repository = hub.repositories["models/user/cry"]
+    assert repository.private
+    files = repository.files()
+    for name in (WEIGHTS, CONFIG):
+        assert files[name] == (checkpoint / name).read_bytes()
+    evaluation = cry_model.load_checkpoint(checkpoint)[1].evaluation
+    assert f"{evaluation.metrics['balanced_accuracy'].value:.3f}" in files["README.md"].decode()
+    assert f"Published: {hub.url}/user/cry/commit/" in done.out
+    fit(*TO, "--private")  # nothing is fitted, nothing is sent
+    assert len(repository.commits) == 2
+
+
+@pytest.mark.parametrize(
+    ("more", "how", "said"),
+    [
+        (("--private",), {}, "name a place with --publish"),
+        ((*TO, "--no-checkpoint"), {}, "leave out --no-checkpoint, --outer-fold and --permute-"),
+        ((*TO, "--outer-fold", "0"), {}, "leave out --no-checkpoint, --outer-fold and --permute-"),
+        ((*TO, "--permute-labels", "4"), {}, "leave out --no-checkpoint, --outer-fold and --perm"),
+        (TO, {"system": f"{SYSTEM} resnet18"}, "sends one system"),
+        (TO, {"token": READER}, "only read"),
+        ((*TO, "--private"), {"public": True}, "settings"),
+    ],
+)
+def test_what_will_not_do_is_found_before_the_fit(hub, fit, tmp_path, more, how, said):
+    how = dict(how)
+    if how.pop("public", False):
+        hub.repositories["models/user/cry"] = Repository()
+    before = dict(hub.repositories)
+    done = fit(*more, **how)
+    assert done.status == 2
+    assert len(done.err.strip().splitlines()) == 1, done.err
+    assert said in done.err
+    assert list(tmp_path.iterdir()) == []
+    assert hub.repositories == before
+
+
+def kept(message, folder):
+    """Where it says that the checkpoint is, and the command that it names, as words."""
+    last = message.strip().splitlines()[-1]
+    assert f"kept in {folder};" in last
+    return shlex.split(last.split("'python -m train ")[1].split("' sends it")[0])
+
+
+def test_a_network_that_has_gone_costs_nothing_but_the_sending(hub, fit, quick, checkpoint):
+    hub.always["/commit/"] = "cut"
+    done = fit(*TO)
+    assert done.status == 2
+    assert "while sending the files to user/cry" in done.err
+    assert "Traceback" not in done.err
+    assert kept(done.err, checkpoint) == ["publish", str(checkpoint), "--repo-id", "user/cry"]
+    assert cry_model.load_checkpoint(checkpoint)[1].evaluation.recordings == 30

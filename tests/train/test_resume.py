@@ -5,11 +5,8 @@ import itertools
 import json
 import os
 import random
-import resource
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +15,9 @@ import torch
 
 from tests.conftest import ROOT
 from tests.train.killed_fit import arguments
-from tests.train.small_fit import CHECKPOINT, RESULTS, started
-from train.__main__ import main, sentence
+from tests.train.small_fit import CHECKPOINT, RESULTS
+from train.__main__ import main
 from train.data.corpus import DataError
-from train.fit.devices import as_found, ask_for_determinism
 from train.fit.presets import BEST
 from train.fit.state import TrainingState
 
@@ -130,36 +126,7 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
     assert main([*words, "--deterministic"]) == 0  # nothing is left to do
 
 
-def test_the_same_threads_are_not_named_nor_any_where_a_gpu_computes(tmp_path, capsys):
-    state = TrainingState(tmp_path / "fit.pt", "this", threads=4)
-    state.save({"epoch": 1})
-    with as_found():
-        ask_for_determinism()
-        for threads in (4, None):
-            assert replace(state, threads=threads).load() == {"epoch": 1}
-        assert not capsys.readouterr().err
-        with pytest.raises(DataError, match="threads at 4, and it is 8 now"):
-            replace(state, threads=8).load()
-
-
 # Trouble: one sentence, and nothing is lost
-
-
-def test_a_full_disk_is_one_sentence_and_the_last_state_stays(tmp_path):
-    state = TrainingState(tmp_path / "fit.pt", "this")
-    state.save({"epoch": 1})
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:  # the system itself refuses to let the file grow
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, old[1]))
-        with pytest.raises(OSError, match="File too large") as caught:
-            state.save({"epoch": 2, "blob": "x" * 100_000})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        signal.signal(signal.SIGXFSZ, ignored)
-    assert state.load() == {"epoch": 1}
-    assert [p.name for p in tmp_path.iterdir()] == ["fit.pt"]
-    assert "disk is full" in sentence(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -180,26 +147,3 @@ def test_trouble_in_the_middle_of_a_run(made_up_root, tmp_path, monkeypatch, cap
     assert said in error
     assert str(tmp_path) in error
     assert not list(tmp_path.rglob("*.part"))
-
-
-def test_an_output_that_is_no_folder_is_refused_before_training(made_up_root, tmp_path, capsys):
-    (tmp_path / "out").write_text("a file")
-    assert main(arguments(made_up_root, tmp_path / "out")) == 2
-    error = capsys.readouterr().err
-    assert "epoch" not in error
-    assert "cannot be used" in error.splitlines()[-1]
-
-
-@pytest.mark.slow
-def test_ctrl_c_ends_with_a_sentence_and_the_state_is_kept(made_up_root, tmp_path):
-    words = arguments(made_up_root, tmp_path)
-    with started(*words, "epochs=1000", "patience=0") as process:
-        end = time.monotonic() + 120
-        while not list(tmp_path.rglob("*.pt")) and time.monotonic() < end:
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "the same command goes on" in said
-    assert "Traceback" not in said
-    assert len(list(tmp_path.rglob("*.pt"))) == 1

@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from cry_model import FrontEndConfig
-from train.data.clips import Clips, cut_before_splitting
-from train.data.corpus import ONLY_LEARNT, DataError, Item
+from train.data.corpus import ONLY_LEARNT, Clips, DataError, Item, cut_before_splitting
 from train.data.splits import NEITHER, PROTOCOLS, learnt_from, split
 
 RATE = FrontEndConfig().sample_rate
@@ -115,17 +114,3 @@ def test_a_test_part_is_tested_and_nothing_of_it_is_learnt(clips, protocol, seed
     assert learnt.tolist() == free
     assert 0 < len(free) < len(items) - 8  # some are neither
     assert set(fold_of) == {0, ONLY_LEARNT, NEITHER}
-
-
-def test_a_test_part_that_leaves_nothing_to_learn_is_refused(clips):
-    items = [replace(item, fold=ONLY_LEARNT) for item in clips.items]
-    items += [replace(item, fold=0) for item in clips.items]
-    with pytest.raises(DataError, match="fewer than two labels are left"):
-        split(items, "baby", 1, 0)
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_too_few_groups_are_said_to_be_too_few(units, protocol):
-    few = [item for item in units[protocol].items if item.recording == "r0"][:1]
-    with pytest.raises(DataError, match=f"1 groups cannot .*{protocol}"):
-        split(few, protocol, 5, 0)

@@ -1,35 +1,19 @@
 """The synthetic cries are what they claim: measured on the waveform, not read from the code."""
 
+import csv
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from train.data.corpus import DataError
+from train.data.datasets.synthetic6 import LABELS, read, write
 from train.data.synthesis import STYLES, synthesise, write_examples
+from train.data.synthetic_sounds import KINDS, RATE, SECONDS, make_sound
 
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
-F0_RANGE = {"rhythmic": (330, 560), "high_pitched": (580, 1_080), "whimper": (240, 430)}  # Hz
-RATE = 16_000
-
-
-def voiced_pitch(wave, rate=RATE):
-    """F0 in Hz of every loud, clearly periodic 40 ms frame, by autocorrelation."""
-    size, found = int(0.04 * rate), []
-    frames = np.lib.stride_tricks.sliding_window_view(wave.astype(float), size)[::size]
-    power = np.mean(frames**2, axis=1)
-    lags = np.arange(int(rate / 1_500), int(rate / 150))
-    for frame in frames[power > 0.05 * power.max()]:
-        products = [frame[:-lag] @ frame[lag:] for lag in lags]
-        norms = [np.linalg.norm(frame[:-lag]) * np.linalg.norm(frame[lag:]) for lag in lags]
-        similarity = np.array(products) / np.array(norms)
-        if similarity.max() < 0.8:
-            continue  # rough or noisy
-        peak = (similarity[1:-1] >= similarity[:-2]) & (similarity[1:-1] >= similarity[2:])
-        # Multiples of the period match as well: the shortest good match is the period.
-        good = np.flatnonzero(peak & (similarity[1:-1] > similarity.max() - 0.1))
-        found.extend(rate / lags[1 + good[:1]])
-    return np.array(found)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -59,25 +43,6 @@ def test_length_level_and_values(style, rate, seconds):
     assert np.abs(cry.waveform).max() == pytest.approx(peak, rel=1e-5)
 
 
-def test_another_rate_is_the_same_cry():
-    high, low = (synthesise("rhythmic", 1.0, rate).waveform for rate in (16_000, 8_000))
-    spectra = [np.abs(np.fft.rfft(wave))[100:3_500] for wave in (high, low)]
-    assert np.corrcoef(*spectra)[0, 1] > 0.999
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_pitch_lies_in_the_range_of_the_style(style):
-    pitch = np.concatenate(
-        [voiced_pitch(synthesise(style, 6.0, seed=seed).waveform) for seed in (0, 1)]
-    )
-    low, high = F0_RANGE[style]
-    assert len(pitch) > 50
-    # The lower quarter is free: a stretch with subharmonics has half the pitch.
-    assert low < np.percentile(pitch, 25)
-    assert np.percentile(pitch, 97) < high
-    assert np.ptp(np.percentile(12 * np.log2(pitch), [25, 95])) > 1  # semitones: not monotone
-
-
 @pytest.mark.parametrize(
     ("words", "said"),
     [(("angry", 1.0), "'angry'.*rhythmic"), (("rhythmic", 0), "no sample"),
@@ -98,3 +63,89 @@ def test_examples_are_regenerated_byte_for_byte_and_have_headroom(tmp_path):
         peak = np.abs(soundfile.read(path)[0]).max()
         assert 20 * np.log10(peak) == pytest.approx(-3, abs=0.01)
     assert {path.name for path in EXAMPLES.glob("*.wav")} == set(made)
+
+
+sound = lru_cache(make_sound)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sound_is_the_same_each_time_and_differs_from_the_next(kind):
+    first, again, other = sound(kind, 1), make_sound(kind, 1), sound(kind, 2)
+    assert first.shape == (round(SECONDS * RATE),)
+    assert first.dtype == np.float32
+    assert np.abs(first).max() == pytest.approx(0.5, abs=1e-6)
+    np.testing.assert_array_equal(first, again)
+    assert abs(np.corrcoef(first, other)[0, 1]) < 0.95
+
+
+RECORDINGS, LENGTH = 12, 2.0  # large enough for the classifier, small enough for a test
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write(folder, RECORDINGS, LENGTH)
+    return folder
+
+
+def contents(folder):
+    """Path below the folder -> bytes."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def truth(root):
+    """The rows of truth.csv."""
+    with (root / "synthetic6" / "truth.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_layout_is_that_of_the_challenge_and_read_gives_labels_and_babies(root):
+    folder, corpus = root / "synthetic6", read(root)
+    wanted = {f"train/{x}/{x}_{n}.wav" for x in LABELS for n in range(RECORDINGS)}
+    assert set(contents(folder)) == wanted | {"truth.csv"}
+    assert set(truth(root)[0]) == {"file", "baby", "sample_rate", "onset_seconds"}
+    rows = {row["file"]: row for row in truth(root)}
+    assert set(rows) == wanted == {i.path.relative_to(folder).as_posix() for i in corpus.items}
+    assert (corpus.name, corpus.labels) == ("synthetic6", LABELS)
+    for item in corpus.items:
+        row, info = rows[item.path.relative_to(folder).as_posix()], soundfile.info(item.path)
+        assert (info.format, info.subtype, info.channels) == ("WAV", "PCM_16", 1)
+        assert info.samplerate == int(row["sample_rate"])
+        assert 0.75 * LENGTH - 0.001 < info.duration < 1.25 * LENGTH + 0.001
+        assert (item.group, item.label) == (row["baby"], item.path.parent.name)
+        assert item.recording == item.source == item.path.stem
+    assert {int(row["sample_rate"]) for row in rows.values()} == {8_000, 16_000, 44_100}
+
+
+def test_the_same_bytes_each_time_and_a_smaller_corpus_begins_a_larger_one(tmp_path):
+    for name, recordings in (("small", 1), ("large", 2), ("again", 2)):
+        write(tmp_path / name, recordings, seconds=0.7)
+    small, large, again = (contents(tmp_path / name) for name in ("small", "large", "again"))
+    assert large == again
+    assert len(set(large.values())) == len(large)  # no recording is a copy of another
+    table = "synthetic6/truth.csv"
+    assert large.pop(table).startswith(small.pop(table))
+    assert small.items() < large.items()
+
+
+def test_an_existing_corpus_is_not_overwritten_and_an_empty_one_not_made(root, tmp_path):
+    before = contents(root)
+    with pytest.raises(DataError, match=r"exists and is not overwritten.*delete it"):
+        write(root, 1, 0.5)
+    assert contents(root) == before
+    with pytest.raises(DataError, match="at least one recording"):
+        write(tmp_path, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "table",
+    ["", "file,baby\ntrain/awake/awake_0.wav\n", "file,baby\ntrain/angry/angry_0.wav,baby_000\n",
+     "name,baby\ntrain/awake/awake_0.wav,baby_000\n"],
+)  # fmt: skip
+def test_a_damaged_table_is_refused(tmp_path, table):
+    (tmp_path / "synthetic6").mkdir()
+    (tmp_path / "synthetic6" / "truth.csv").write_text(table)
+    with pytest.raises(DataError, match=r"truth\.csv is damaged.*prepare synthetic6"):
+        read(tmp_path)

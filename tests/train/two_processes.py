@@ -11,8 +11,8 @@ import torch
 
 import cry_model
 from cry_model import FrontEnd
-from train.data.clips import load_clips
-from train.data.datasets import donateacry
+from train.data.corpus import load_clips
+from train.data.datasets import public
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
 from train.fit.trainer import DeviceDataset, EpochRng, step_loss
@@ -25,7 +25,7 @@ if __name__ == "__main__":
     plain = cry_model.build_model("improved-ecapa-tdnn", 5, 64, channels=32)
     model = accelerator.prepare(plain).eval()
     dataset = DeviceDataset(
-        load_clips(donateacry.read(Path(root)), front_end), 5, 1.0, accelerator.device
+        load_clips(public.read_donateacry(Path(root)), front_end), 5, 1.0, accelerator.device
     )
     # 9 pieces: no two processes can have equal parts of it.
     preset, rng = replace(BEST, batch=9), EpochRng(0, 0, accelerator.device)

@@ -14,13 +14,18 @@ from cry_model.acoustic_features import AcousticConfig
 from cry_model.frontend import FrontEndConfig
 from cry_model.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
 from cry_model.results import FORMER
+from train.cli.data import cautions
 from train.cli.options import FitOptions, FittingOptions
-from train.cli.prepare import cautions
-from train.data.cache import SUFFIX, describe, find_corpus, with_folds, with_unlabelled
-from train.data.clips import Prepared, cut_before_splitting, permute_labels
-from train.data.corpus import ONLY_LEARNT, DataError
-from train.data.datasets import DATASETS
-from train.data.feature_tables import ALL, ONE_RATE, TABLES, read_table, tabulate
+from train.data.cache import DATASETS, SUFFIX, describe, find_corpus, with_folds, with_unlabelled
+from train.data.corpus import (
+    ONLY_LEARNT,
+    DataError,
+    Prepared,
+    cut_before_splitting,
+    permute_labels,
+    tabulate,
+)
+from train.data.datasets.challenge6 import ALL, ONE_RATE, TABLES, read_features
 from train.data.splits import OuterFold, split
 from train.fit.cross_validation import run_fit
 from train.fit.devices import ask_for_determinism, make_accelerator, of_main
@@ -34,59 +39,53 @@ from train.fit.presets import (
     usual_settings,
 )
 from train.fit.run import REUSED, Experiment, Run, build, settings_of
-from train.publish.hub import Destination, PublishError
+from train.publish import hub
 
 
 def run(options: FitOptions) -> None:
     """Fit what was asked for."""
-    systems = systems_of(options)
-    destination = find_destination(options, systems)
+    systems, place = systems_of(options), options.publish
+    check_publish(options, systems)
     check(options, systems)
     accelerator = make_device(options)
-    if destination is not None:
-        of_main(accelerator, destination.check)  # now, not after a night
+    if place is not None:  # now, not after a night
+        of_main(accelerator, lambda: hub.check_destination(place, options.private))
     runs = [one for system in systems for one in plan(options, system, accelerator)]
     said = [text for one in runs for text in overview(one.experiment)]
     accelerator.print(*dict.fromkeys(said), sep="\n")  # once, however many systems hear it
     for one in runs:
-        one.experiment.check()
+        one.experiment.model(0)  # what does not suit is found now, not after an hour
     for one in runs:
         run_fit(one)
-    if destination is not None and accelerator.is_main_process:  # the last run saves weights
-        print(f"Published: {destination.send(runs[-1].checkpoint_folder)}")
+    if place is not None and accelerator.is_main_process:  # the last run saves weights
+        print(f"Published: {hub.send(runs[-1].checkpoint_folder, place, options.private)}")
 
 
-def find_destination(options: FitOptions, systems: Sequence[str]) -> Destination | None:
-    """Return where the checkpoint is to be published, if anywhere.
-
-    Raises:
-        PublishError: if there will be no checkpoint or several, or the name is none.
-    """
+def check_publish(options: FitOptions, systems: Sequence[str]) -> None:
+    """Raise PublishError if there will be no checkpoint or several, or the name is none."""
     if options.publish is None:
         if options.private:
-            raise PublishError("--private is about what is published; name a place with --publish.")
-        return None
+            raise hub.PublishError("--private goes with --publish; name a place with --publish.")
+        return
+    hub.check_repo_id(options.publish)
     if not options.checkpoint or options.reports_only:
-        raise PublishError(
+        raise hub.PublishError(
             "--publish sends the checkpoint, so leave out --no-checkpoint, --outer-fold and "
             "--permute-labels."
         )
     if len(systems) > 1:
-        raise PublishError(
+        raise hub.PublishError(
             f"--publish sends one system, and these are {len(systems)}; name one, or fit without "
             "it and give each checkpoint to 'python -m train publish'."
         )
-    return Destination(options.publish, options.private)
 
 
 def systems_of(options: FitOptions) -> list[str]:
     """Return the systems that ``--system`` names, each once.
 
     "all" is without feature-mlp where that differs: it hears other features, so a preset or a
-    prepared file of the others is none of its own, and it does not learn from a teacher.
-
-    Raises:
-        DataError: if one of them cannot take the dataset.
+    prepared file of the others is none of its own, and it does not learn from a teacher. Raise
+    DataError if one of them cannot take the dataset.
     """
     systems = list(dict.fromkeys(options.system))
     if "all" in systems:
@@ -100,11 +99,7 @@ def systems_of(options: FitOptions) -> list[str]:
 
 
 def check(options: FitOptions, systems: Sequence[str]) -> None:
-    """Refuse options that do not go together, or not with the files' names, before one is read.
-
-    Raises:
-        DataError: if some do not.
-    """
+    """Raise DataError if options do not go together, or not with the files' names."""
     if options.unlabelled and not options.teacher:
         raise DataError("--unlabelled recordings need a --teacher to label them.")
     if options.teacher and options.outer_fold is not None:
@@ -124,11 +119,7 @@ def check(options: FitOptions, systems: Sequence[str]) -> None:
 
 
 def make_device(options: FittingOptions) -> Accelerator:
-    """Open the device that the options name.
-
-    Raises:
-        DataError: if there is none, or TensorBoard is missing.
-    """
+    """Open the device that the options name; raise DataError if it, or TensorBoard, is missing."""
     if options.deterministic:
         ask_for_determinism()
     curves = options.out / "curves" if options.track else None
@@ -136,18 +127,13 @@ def make_device(options: FittingOptions) -> Accelerator:
 
 
 def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]]:
-    """Return the preset of a system with what was changed in it, and the settings of its class.
-
-    Raises:
-        DataError: if they do not suit the system, or there are no such settings.
-    """
+    """Return preset and settings of a system; raise DataError if they do not suit it."""
     preset = PRESETS[options.preset] if options.preset else usual_preset(system, options.dataset)
     on_features = isinstance(preset.front_end, AcousticConfig)
     if on_features != (system == ON_FEATURES):
         raise DataError(f"The preset {preset.name} is not one for {system}.")
-    if options.epochs is not None:
-        preset = replace(preset, epochs=options.epochs)
-    preset, changed = apply_overrides(preset, options.set)
+    epochs = [] if options.epochs is None else [f"epochs={options.epochs}"]
+    preset, changed = apply_overrides(preset, [*epochs, *options.set])
     settings = {**usual_settings(preset, system), **changed}
     require_settings(system, preset, changed, settings)
     if on_features and options.teacher:
@@ -163,17 +149,7 @@ def resolve(options: FitOptions, system: str) -> tuple[Preset, Mapping[str, Any]
 def require_settings(
     system: str, preset: Preset, changed: Iterable[str], settings: Mapping[str, Any]
 ) -> None:
-    """Refuse settings that the class of a system does not have, or cannot be built with.
-
-    Args:
-        system: a name of the registry.
-        preset: whose fields were taken out of ``changed``.
-        changed: the names that were asked for.
-        settings: all of them, with their values.
-
-    Raises:
-        DataError: if there are such.
-    """
+    """Raise DataError if the class of a system lacks a changed setting, or takes no such value."""
     known = settings_of(system) - {REUSED}
     if REUSED in changed:
         raise DataError(f"{REUSED} comes with a --teacher; leave it out.")
@@ -193,12 +169,9 @@ def names_of(dataset: str) -> tuple[str, ...]:
 def plan(options: FitOptions, system: str, accelerator: Accelerator) -> Iterator[Run]:
     """Yield the runs of one system: one, but for the challenge's whole table.
 
-    That is measured on all recordings and on those of one sample rate alone, and the checkpoint
-    is fitted on the latter.
-
-    Raises:
-        CheckpointError: if the teacher, or what to start from, cannot be loaded.
-        DataError: if the corpus, or the options for it, cannot be used.
+    That is measured on all recordings and on those of one sample rate alone, and the checkpoint is
+    fitted on the latter. Raise CheckpointError if the teacher, or what to start from, cannot be
+    loaded; DataError if the corpus, or the options for it, cannot be used.
     """
     preset, settings = resolve(options, system)
     names = names_of(options.dataset)
@@ -210,18 +183,11 @@ def plan(options: FitOptions, system: str, accelerator: Accelerator) -> Iterator
             data = replace(data, clips=permute_labels(labelled, labels, options.permute_labels))
         if options.outer_fold is not None and options.outer_fold >= folds:
             raise DataError(f"--outer-fold counts from 0; the folds are {folds}.")
-        experiment = Experiment(
-            system=system,
-            data=data,
-            protocol=options.protocol,
-            preset=preset,
-            folds=folds if options.outer_fold is None else options.inner_folds,
-            accelerator=accelerator,
-            settings=settings,
-            unlabelled_corpus=extra,
-            outer_fold=None if options.outer_fold is None else OuterFold(options.outer_fold, folds),
-            permutation=options.permute_labels,
-        )
+        outer = None if options.outer_fold is None else OuterFold(options.outer_fold, folds)
+        count = folds if outer is None else options.inner_folds
+        what = system, data, options.protocol, preset, count, accelerator, settings
+        found = {"unlabelled_corpus": extra, "permutation": options.permute_labels}
+        experiment = Experiment(*what, outer_fold=outer, **found)
         if isinstance(preset.front_end, AcousticConfig) and name not in TABLES:
             experiment = on_rows(experiment)
         if options.teacher:
@@ -246,9 +212,7 @@ def recordings(
 ) -> tuple[Prepared, str | None]:
     """Read what to learn from, and name the corpus that the unlabelled part is of."""
     if name in TABLES:
-        if options.data_root is None:
-            raise DataError("Say where the table is: --data-root FOLDER or CRY_DATA.")
-        return read_table(options.data_root, name), None
+        return read_features(options.root(), name), None
     where = options.data_root, options.cache, preset.front_end
     with accelerator.local_main_process_first():  # the others find the prepared file
         data = find_corpus(name, *where)

@@ -1,4 +1,4 @@
-"""``python -m train grid``."""
+"""``python -m train grid``: many fits as a list of cells, each in a process of its own."""
 
 import contextlib
 import os
@@ -8,17 +8,21 @@ import sys
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from threading import Event
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 from accelerate import Accelerator
 
 from cry_model.checkpoint import CheckpointError
+from cry_model.metrics import balanced_accuracy
 from cry_model.registry import ON_SPECTROGRAMS
-from train.cli.fit import check, make_device, names_of, plan, recordings, resolve, systems_of
+from cry_model.results import RUN, label_numbers, probabilities_of, recording_means
+from train.cli.fit import check, make_device, plan, recordings, resolve, systems_of
 from train.cli.options import (
+    EVERY,
     WITH_TABLES,
     Checkpoint,
     FitOptions,
@@ -26,23 +30,34 @@ from train.cli.options import (
     Protocols,
     Seeds,
     Systems,
-    one_of,
     spelling,
     what,
     where_to,
-    whole_number,
 )
 from train.data.cache import with_folds
-from train.data.clips import preparation
-from train.data.corpus import DataError
-from train.data.datasets import DATASETS
-from train.data.feature_tables import TABLES
-from train.data.splits import FOLDS, PROTOCOLS, has_test_part
-from train.studies.grid import Cell, Outcome, Place, alike, cells, score, state
+from train.data.corpus import DataError, Item
+from train.data.splits import FOLDS, PROTOCOLS, has_test_part, split
+from train.scoring import results
 
 BUSY = 75
 """Exit status of a fit whose folder another command writes to (EX_TEMPFAIL)."""
 PATIENCE = 30.0  # seconds for fits that are asked to end, before they are made to
+Place = tuple[str, str, str]
+"""Dataset, protocol and system, which share a results folder."""
+Where = Sequence[tuple[Path, Mapping[str, Any]]]
+"""The results folders of a place, the last one that of the checkpoint, and what was asked for."""
+
+
+class Cell(NamedTuple):
+    """All folds of a system under one seed; two with the same place share a results folder."""
+
+    dataset: str
+    protocol: str
+    system: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.dataset}, {self.protocol}, {self.system}, seed {self.seed}"
 
 
 def cores() -> int:
@@ -60,28 +75,14 @@ class GridOptions(FittingOptions):
     again, and what fails does not stop the rest.
     """
 
-    datasets: Annotated[
-        list[str],
-        what(
-            f"of {WITH_TABLES}; or files that 'prepare' wrote",
-            parser=one_of((*DATASETS, *TABLES), or_file=True),
-        ),
-    ]
+    datasets: Annotated[list[str], what(f"of {WITH_TABLES}; or prepared files", parser=EVERY)]
     protocols: Protocols = tuple(PROTOCOLS)
     system: Systems = tuple(ON_SPECTROGRAMS)
-    folds: Annotated[int, what("of the cross-validation", parser=whole_number(2))] = FOLDS
+    folds: Annotated[int, what("of the cross-validation", min=2)] = FOLDS
     seeds: Seeds = (0,)
     checkpoint: Checkpoint = False
-    jobs: Annotated[
-        int,
-        where_to(
-            "fits at once: they share the GPU, or each takes its part of the cores",
-            parser=whole_number(1, 4 * cores()),
-        ),
-    ] = 1
-    dry_run: Annotated[
-        bool, where_to("list the fits and which are done, and fit nothing", "--dry-run")
-    ] = False
+    jobs: Annotated[int, where_to("fits at once", min=1, max=4 * cores())] = 1
+    dry_run: Annotated[bool, where_to("only list the fits and which are done", "--dry-run")] = False
 
     def fit_options(self, dataset: str, **changes: object) -> FitOptions:
         """Return the options of a fit on a corpus: those that both commands have, and changes."""
@@ -119,41 +120,70 @@ def words_of(options: FitOptions) -> list[str]:
     return words
 
 
-def was_there(options: GridOptions, cell: Cell, accelerator: Accelerator) -> Outcome | None:
-    """Return the outcome of a cell that needs no fit; None if it does, or cannot be told."""
-    one = options.options_of(cell)
-    if one.checkpoint:
-        return None
+def alike(
+    items: Sequence[Item], protocols: Sequence[str], folds: int, seeds: Sequence[int]
+) -> Mapping[str, str]:
+    """Protocol -> an earlier one that splits the items in the same way under every seed.
+
+    ``clip`` splits parts of the items, so it is like no other. One that cannot split them at all is
+    left to the fit, which says why.
+    """
+    found: dict[str, str] = {}
+    known: dict[bytes, str] = {}
+    for protocol in protocols:
+        if protocol == "clip":
+            continue
+        try:
+            tested = np.stack([split(items, protocol, folds, seed) for seed in seeds])
+        except DataError:
+            continue
+        first = known.setdefault(tested.tobytes(), protocol)
+        if first != protocol:
+            found[protocol] = first
+    return found
+
+
+def state(folder: Path, seed: int, folds: int, configuration: Mapping[str, Any]) -> str:
+    """Tell how far the results of a system have come under one seed: "done", "to do", "3 of 5
+    folds", or "other settings" if the folder's run.json lacks what ``configuration`` says. Raise
+    DataError if a file is damaged."""
+    record, table = results.read_run(folder), results.read_predictions(folder)
+    if table.empty or record is None:
+        return "to do"
+    asked = results.as_json(configuration)
+    if any(record["configuration"].get(name) != value for name, value in asked.items()):
+        return "other settings"
+    there = table.loc[table["seed"] == seed, "fold"].nunique()
+    if there == folds and seed in record.get("seeds", []):
+        return "done"
+    return f"{there} of {folds} folds" if there else "to do"
+
+
+def told(folder: Path, seed: int) -> str:
+    """Say the balanced accuracy of the recordings under one seed, if there is a result."""
     try:
-        for run in plan(one, cell.system, accelerator):
-            folder, experiment = run.results_folder, run.experiment
-            if state(folder, cell.seed, experiment.folds, experiment.configuration()) != "done":
-                return None
-        return Outcome(cell, "there", score=score(folder, cell.seed))
-    except (CheckpointError, DataError, OSError):  # the fit says what is wrong
-        return None
+        with results.trusting(folder / RUN):
+            labels = results.read_run(folder)["labels"]
+        table = results.read_predictions(folder, labels)
+    except DataError as error:
+        return str(error)
+    rows = recording_means(table[table["seed"] == seed], labels)
+    truth, probabilities = label_numbers(rows, labels), probabilities_of(rows, labels)
+    return f"balanced accuracy {balanced_accuracy(truth, probabilities, np.ones(len(rows))):.3f}"
 
 
 @dataclass(frozen=True)
 class Child:
-    """Hold the fit of a cell in its process.
-
-    Attributes:
-        cell: which.
-        folder: where its results go.
-        process: with a pipe from its standard error.
-        silent: set when nobody needs to read any more what it says.
-        started: when, by ``time.perf_counter``.
-    """
+    """The fit of a cell in its process."""
 
     cell: Cell
-    folder: Path
-    process: subprocess.Popen[bytes]
-    silent: Event = field(default_factory=Event)
+    folder: Path  # where its results go
+    process: subprocess.Popen[bytes]  # with a pipe from its standard error
+    silent: Event = field(default_factory=Event)  # set when nobody reads any more what it says
     started: float = field(default_factory=time.perf_counter)
 
-    def follow(self) -> Outcome:
-        """Pass on what the fit says until it ends; return what became of it."""
+    def follow(self) -> tuple[bool, str]:
+        """Pass on what the fit says until it ends; return whether it failed, and a sentence."""
         said = b""
         while chunk := self.process.stderr.read1():
             said += chunk
@@ -162,28 +192,17 @@ class Child:
                 sys.stderr.flush()
         status, seconds = self.process.wait(), time.perf_counter() - self.started
         if status == 0:
-            try:
-                return Outcome(self.cell, "fitted", seconds, score(self.folder, self.cell.seed))
-            except (DataError, OSError) as error:
-                return Outcome(self.cell, "failed", seconds, sentence=str(error))
+            return False, f"{seconds:.0f} s, {told(self.folder, self.cell.seed)}"
         if status == BUSY:
-            return Outcome(self.cell, "busy", seconds)
-        *_, sentence = ["", *filter(str.strip, said.decode(errors="replace").splitlines())]
+            return False, "skipped, another command is fitting it"
         if status < 0:
-            sentence = f"Its process was ended by signal {-status}; the memory may be too small."
-        return Outcome(self.cell, "failed", seconds, sentence=sentence)
+            return True, f"Its process was ended by signal {-status}; the memory may be too small."
+        *_, sentence = ["", *filter(str.strip, said.decode(errors="replace").splitlines())]
+        return True, sentence
 
 
 def start(options: GridOptions, cell: Cell, folder: Path, threads: int | None) -> Child:
-    """Begin the fit of a cell.
-
-    Args:
-        options: of the grid.
-        cell: which.
-        folder: where its results go.
-        threads: that it may compute with, beside other fits and without a progress bar; None for
-            all, with one.
-    """
+    """Begin the fit of a cell with so many threads and no progress bar; None for all, with one."""
     env = dict(os.environ)
     if threads is not None:
         env |= {"OMP_NUM_THREADS": f"{threads}", "MKL_NUM_THREADS": f"{threads}"}
@@ -212,116 +231,98 @@ def stop(children: Collection[Child]) -> None:
 
 
 def run(options: GridOptions) -> None:
-    """Fit what was asked for, or list it.
-
-    Raises:
-        DataError: if a corpus or an option cannot be used, or, at the end, if a fit failed.
-    """
+    """Fit or list what was asked for; raise DataError if that cannot be, or if a fit failed."""
     accelerator = make_device(options)
     if accelerator.num_processes > 1:
         raise DataError("A grid has its own processes: use --jobs, without accelerate launch.")
     options = replace(options, seeds=tuple(dict.fromkeys(options.seeds)))
-    names, places = {}, []
+    places: dict[Place, Where] = {}
     for dataset in dict.fromkeys(options.datasets):
-        names[dataset], there = find(options, dataset, accelerator)
-        places += there
-    todo = {cell: folders(options, cell, names) for cell in cells(places, options.seeds)}
+        places |= find(options, dataset, accelerator)
+    # All places under the first seed, then under the next: early on, each has one number.
+    todo = {Cell(*place, seed): place for seed in options.seeds for place in places}
+    states = {cell: states_of(options, cell, places[place]) for cell, place in todo.items()}
     if options.dry_run:
-        states = {cell: states_of(options, cell, where) for cell, where in todo.items()}
         for cell, there in states.items():
             print(f"{cell}: {', '.join(sorted(there))}")
         done = list(states.values()).count({"done"})
         print(f"{len(todo)} fits of {options.folds} folds, {done} of them done.")
         return
-    outcomes = fit_all(options, todo, accelerator)
-    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
+    failed = fit_all(options, {cell: places[place] for cell, place in todo.items()})
+    if failed:
         lines = [f"{len(failed)} of {len(todo)} fits failed; the same command tries them again:"]
-        raise DataError("\n".join([*lines, *(f"{one.cell}: {one.sentence}" for one in failed)]))
+        raise DataError("\n".join([*lines, *(f"{cell}: {why}" for cell, why in failed.items())]))
 
 
-def find(
-    options: GridOptions, dataset: str, accelerator: Accelerator
-) -> tuple[tuple[str, ...], list[Place]]:
-    """Read a corpus for every front end that will hear it, so that no fit has to decode it.
-
-    Returns:
-        The names of its results, and what is fitted on it.
-
-    Raises:
-        DataError: if there is no such corpus, or the options do not suit a system.
-    """
+def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[Place, Where]:
+    """Plan the fits on a corpus, and prepare it for every front end that will hear it, so that no
+    fit has to decode it; raise DataError if there is none, or the options do not suit a system."""
     fitting = options.fit_options(dataset)
     systems = systems_of(fitting)
     check(fitting, systems)
-    presets = {str(preparation(p.front_end)): p for p in (resolve(fitting, s)[0] for s in systems)}
-    read = [recordings(fitting, dataset, preset, accelerator)[0] for preset in presets.values()]
-    if has_test_part(read[0].clips.items):
+    data, _ = recordings(fitting, dataset, resolve(fitting, systems[0])[0], accelerator)
+    if has_test_part(data.clips.items):
         print(f"{dataset}: cross-validated over everything; 'fit' can take its own test part.")
-    data, _ = with_folds(read[0], "baby", options.folds)
-    items = data.clips.labelled().items
+    items = with_folds(data, "baby", options.folds)[0].clips.labelled().items
     protocols = tuple(dict.fromkeys(options.protocols))
     same = alike(items, protocols, options.folds, options.seeds)
     for protocol, first in same.items():
         print(f"{dataset}: {protocol} splits it as {first} does; it is fitted as {first} alone.")
-    names = names_of(dataset)
-    names = names if len(names) > 1 else (read[0].corpus.name,)
-    kept = [protocol for protocol in protocols if protocol not in same]
-    return names, [(dataset, protocol, system) for protocol in kept for system in systems]
+    found: dict[Place, Where] = {}
+    for protocol in (name for name in protocols if name not in same):
+        one = replace(fitting, protocol=protocol)
+        for system in systems:
+            try:
+                runs = [
+                    (run.results_folder, run.experiment.configuration())
+                    for run in plan(one, system, accelerator)
+                ]
+            except (CheckpointError, DataError):  # the fit says what is wrong
+                folder = options.out / "results" / data.corpus.name / protocol / system
+                runs = [(folder, {"system": None})]
+            found[dataset, protocol, system] = runs
+    return found
 
 
-def folders(options: GridOptions, cell: Cell, names: Mapping[str, Iterable[str]]) -> list[Path]:
-    """Return where the results of a cell go; the last one is that of the checkpoint."""
-    results = options.out / "results"
-    return [results / name / cell.protocol / cell.system for name in names[cell.dataset]]
-
-
-def states_of(options: GridOptions, cell: Cell, where: Iterable[Path]) -> set[str]:
-    """Return how far a cell has come in each of its folders, by the files alone."""
-    preset, settings = resolve(options.options_of(cell), cell.system)
-    asked = {"folds": options.folds, "settings": dict(settings), "preset": asdict(preset)}
+def states_of(options: GridOptions, cell: Cell, where: Where) -> set[str]:
+    """Return how far a cell has come in each of its folders."""
     try:
-        return {state(folder, cell.seed, options.folds, asked) for folder in where}
+        return {state(folder, cell.seed, options.folds, asked) for folder, asked in where}
     except DataError as error:  # the other cells may be well
         return {str(error)}
 
 
-def fit_all(
-    options: GridOptions, todo: Mapping[Cell, Sequence[Path]], accelerator: Accelerator
-) -> list[Outcome]:
-    """Fit the cells, each in a process; say when each begins and how it ended.
-
-    They begin in their order, as far as none runs that shares a results folder.
-    """
-    number = {cell: f"[{i}/{len(todo)}]" for i, cell in enumerate(todo, 1)}
+def fit_all(options: GridOptions, todo: Mapping[Cell, Where]) -> dict[Cell, str]:
+    """Fit the cells, each in a process; say when each begins and how it ended; return why some
+    failed. They begin in their order, as far as none runs that shares a results folder."""
+    number = {cell: f"[{i}/{len(todo)}] {cell}" for i, cell in enumerate(todo, 1)}
     threads = max(1, cores() // options.jobs) if options.jobs > 1 else None
-    waiting, outcomes = list(todo), []
-    running: dict[Future[Outcome], Child] = {}
-
-    def ended(outcome: Outcome) -> None:
-        print(f"{number[outcome.cell]} {outcome}", flush=True)
-        outcomes.append(outcome)
-
+    waiting, failed = list(todo), {}
+    running: dict[Future[tuple[bool, str]], Child] = {}
     with ThreadPoolExecutor(options.jobs) as pool:
         try:
             while waiting or running:
                 while len(running) < options.jobs and (cell := next_of(waiting, running.values())):
                     waiting.remove(cell)
+                    folder = todo[cell][-1][0]
                     done = states_of(options, cell, todo[cell]) == {"done"}
-                    if done and (outcome := was_there(options, cell, accelerator)) is not None:
-                        ended(outcome)
+                    if done and not options.options_of(cell).checkpoint:
+                        print(f"{number[cell]}: was there, {told(folder, cell.seed)}", flush=True)
                         continue
-                    print(f"{number[cell]} {cell} ...", flush=True)
-                    child = start(options, cell, todo[cell][-1], threads)
+                    print(f"{number[cell]} ...", flush=True)
+                    child = start(options, cell, folder, threads)
                     running[pool.submit(child.follow)] = child
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    ended(future.result())
-                    del running[future]
+                    cell, (has_failed, sentence) = running.pop(future).cell, future.result()
+                    print(f"{number[cell]}: {sentence}", flush=True)
+                    if has_failed:
+                        failed[cell] = sentence
         finally:
             stop(running.values())
-    return outcomes
+    return failed
 
 
 def next_of(waiting: Iterable[Cell], running: Iterable[Child]) -> Cell | None:
     """Return the first cell whose results folder no running fit writes to."""
-    taken = {child.cell.place for child in running}
-    return next((cell for cell in waiting if cell.place not in taken), None)
+    taken = {child.cell[:3] for child in running}
+    return next((cell for cell in waiting if cell[:3] not in taken), None)

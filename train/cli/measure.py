@@ -1,15 +1,18 @@
-"""``python -m train calibrate`` and ``permutation-test``."""
+"""``python -m train calibrate``, ``permutation-test`` and ``ablate-attention``."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from accelerate import Accelerator
 
 from cry_model.calibration import Calibration
 from cry_model.checkpoint import (
     CONFIG,
+    WEIGHTS,
     CheckpointConfig,
+    CheckpointError,
     load_checkpoint,
     read_evaluation,
     to_json,
@@ -17,66 +20,57 @@ from cry_model.checkpoint import (
 )
 from cry_model.hub import find_checkpoint
 from cry_model.records import words
-from cry_model.registry import make_front_end
-from cry_model.results import RUN, current, whole_seeds, write_record
+from cry_model.registry import list_models, make_front_end
+from cry_model.results import PREDICTIONS, RUN, current, whole_seeds, write_record
 from train.cli.options import (
     A_FILE,
     CORPORA,
+    SYSTEMS,
     CorpusOptions,
     Coverage,
+    Device,
     Options,
     Protocols,
     one_of,
     option,
-    whole_number,
 )
-from train.data.cache import find_corpus, with_folds
-from train.data.corpus import DataError
-from train.data.datasets import DATASETS
-from train.data.splits import FOLDS, PROTOCOLS
+from train.data.cache import DATASETS, find_corpus, with_folds
+from train.data.corpus import DataError, permute_labels
+from train.data.datasets import folder as own_folder
+from train.data.splits import FOLDS, PROTOCOLS, OuterFold
+from train.fit.devices import make_accelerator
 from train.fit.presets import usual_preset
+from train.fit.run import Experiment, Run, saved_folds
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
+from train.studies.attention_ablation import ablations, describe, measure
 from train.studies.permutation_test import chance
 
 SHARED = ("system", "dataset", "data", "settings", "preset")
 """What a checkpoint's weights and a run's predictions were made with, in both of their records."""
-CHANCE = "chance.json"
+CHANCE, EFFECT = "chance.json", "attention_effect.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrateOptions(Options):
     """Calibrate probabilities and prediction sets on the held-out predictions of a run.
 
-    That is the temperature that makes probabilities as sure as they are right, and the threshold
-    above which an answer names a label, so that new babies get what is promised. 'fit' does this by
-    itself; nothing is fitted again.
+    So that probabilities are as sure as they are right, and new babies get the promised sets. 'fit'
+    does this by itself; nothing is fitted again.
     """
 
-    results: Annotated[
-        Path, typer.Argument(help="folder with run.json, which gets the numbers, and predictions")
-    ]
+    results: Annotated[Path, typer.Argument(help="folder of the run, which gets the numbers")]
     checkpoint: Annotated[
-        Path | None,
-        option("folder of the weights of that run, to carry them and the metrics of all its seeds"),
+        Path | None, option("folder of its weights, to carry them and the metrics of all its seeds")
     ] = None
     teacher: Annotated[
-        str | None,
-        option(
-            "of a student's: its answers are calibrated as this says before the student's are",
-            metavar="CHECKPOINT",
-        ),
+        str | None, option("of a student's, whose answers it calibrates", metavar="CHECKPOINT")
     ] = None
     coverage: Coverage = PROMISED
 
 
 def run_calibrate(options: CalibrateOptions) -> None:
-    """Calibrate, and write it down.
-
-    Raises:
-        CheckpointError: if a checkpoint cannot be loaded.
-        DataError: if there is no finished run, or the checkpoint is not that of the run.
-    """
+    """Calibrate; raise DataError without a finished run, or if the checkpoint is another run's."""
     record = results.read_run(options.results)
     if record is None or "labels" not in record:
         raise DataError(f"There is no finished run in '{options.results}'; 'fit' makes one.")
@@ -87,16 +81,10 @@ def run_calibrate(options: CalibrateOptions) -> None:
         config = replace(config, evaluation=evaluation)
     found = calibration_of(options, record)
     write_record(options.results, {**record, "calibration": asdict(found)})
-    print(
-        f"temperature {found.temperature:.3f}, threshold {found.threshold:.3f}, against "
-        f"{found.against}; on held-out groups ({found.groups}):",
-        f"  coverage {found.coverage}, promised {found.promised:g}",
-        f"  labels in a set {found.size}; empty {found.empty:.3f}, single {found.single:.3f}, "
-        f"full {found.full:.3f}",
-        f"  expected calibration error {found.error_before} -> {found.error_after}",
-        f"Written to {options.results / RUN}.",
-        sep="\n",
-    )
+    told = ("temperature", "threshold", "against", "groups", "promised", "coverage", "size")
+    for name in (*told, "empty", "single", "full", "error_before", "error_after"):
+        print(f"{name:14} {getattr(found, name)}")
+    print(f"Written to {options.results / RUN}.")
     if config is not None:
         carried = replace(config, calibration=found)
         write_atomically(options.checkpoint / CONFIG, carried.to_json().encode())
@@ -139,20 +127,17 @@ def calibration_of(options: CalibrateOptions, record: dict[str, Any]) -> Calibra
 class PermutationTestOptions(CorpusOptions):
     """Show what each protocol gives where labels hardly go with the sound.
 
-    Labels are permuted among babies (or whatever the corpus's groups are) with as many recordings,
-    many times, and a linear classifier is cross-validated each time, beside the true labels. What
-    it still scores under a loose split comes from hearing the recording or the baby again. Minutes,
-    without a GPU; every call begins anew.
+    Labels are permuted among groups with as many recordings, and a linear classifier is
+    cross-validated each time, beside the true labels. What it still scores comes from hearing the
+    recording or the baby again. Minutes, without a GPU; every call begins anew.
     """
 
     dataset: Annotated[
         str, option(f"one of {CORPORA}; or {A_FILE}", parser=one_of(DATASETS, or_file=True))
     ]
     protocols: Protocols = tuple(PROTOCOLS)
-    folds: Annotated[int, option("of the cross-validation", parser=whole_number(2))] = FOLDS
-    permutations: Annotated[
-        int, option("how often labels are permuted", parser=whole_number(20))
-    ] = 200
+    folds: Annotated[int, option("of the cross-validation", min=2)] = FOLDS
+    permutations: Annotated[int, option("how many", min=20)] = 200
     out: Annotated[Path, option("OUT/results/DATASET/PROTOCOL/chance.json")] = Path("runs")
 
 
@@ -176,3 +161,125 @@ def run_permutation_test(options: PermutationTestOptions) -> None:
                 f"  {words(metric)}: true labels {one.value:.3f}; permuted {one.mean:.3f}, middle "
                 f"95% {one.low:.3f} to {one.high:.3f}; p = {one.p:.3f}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AblateAttentionOptions(CorpusOptions):
+    """Measure what each attention does to the answers of saved folds.
+
+    What 'fit --save-folds' saved answers once more, with each attention replaced by a mean or
+    uniform one; what becomes of the answers goes to attention_effect.json beside the predictions.
+    What is there and newer is not measured again.
+    """
+
+    out: Annotated[Path, option("where 'fit' put results and saved folds")] = Path("runs")
+    dataset: Annotated[list[str], option("only these", metavar="DATASET")] = ()
+    protocol: Annotated[list[str], option("only these", parser=one_of(PROTOCOLS))] = ()
+    system: Annotated[
+        list[str],
+        option(f"only these, of {SYSTEMS}", parser=one_of(list_models()), metavar="SYSTEM"),
+    ] = ()
+    device: Device = "auto"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What was fitted with ``--save-folds`` into the folder ``out``."""
+
+    out: Path
+    dataset: str
+    protocol: str
+    system: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.protocol}/{self.system}"
+
+    @property
+    def results_folder(self) -> Path:
+        return self.out / "results" / self.dataset / self.protocol / self.system
+
+    @property
+    def saved(self) -> list[tuple[int, int, Path]]:
+        return saved_folds(self.out, self.dataset, self.protocol, self.system)
+
+    @property
+    def is_measured(self) -> bool:
+        """Whether the file is there and newer than predictions and weights."""
+        made_of = [self.results_folder / PREDICTIONS, *(at / WEIGHTS for *_, at in self.saved)]
+        effect = self.results_folder / EFFECT
+        if not all(path.exists() for path in (effect, *made_of)):
+            return False
+        return effect.stat().st_mtime_ns > max(path.stat().st_mtime_ns for path in made_of)
+
+
+def run_ablate_attention(options: AblateAttentionOptions) -> None:
+    """Measure cell by cell; raise DataError at the end if something was wrong with some."""
+    accelerator = make_accelerator(options.device)  # its precision is for fitting
+    folders = options.out / "folds"
+    cells = [Cell(options.out, *path.parts[-3:]) for path in sorted(folders.glob("*/*/*"))]
+    cells = [
+        cell
+        for cell in cells
+        if cell.dataset in (options.dataset or [cell.dataset])
+        and cell.protocol in (options.protocol or [cell.protocol])
+        and cell.system in (options.system or [cell.system])
+        and cell.saved
+    ]
+    if not cells:
+        raise DataError(
+            f"There are no weights of such folds in {folders}; 'fit --save-folds' keeps them."
+        )
+    wrong = []
+    for cell in cells:
+        try:
+            print(f"{cell}: {ablate(options, cell, accelerator)}", flush=True)
+        except (CheckpointError, DataError) as error:
+            wrong.append(f"{cell}: {error}")
+    if wrong:
+        raise DataError("\n".join(wrong))
+
+
+def ablate(options: AblateAttentionOptions, cell: Cell, accelerator: Accelerator) -> str:
+    """Measure one cell, unless it is done or has nothing to measure, and say what was found."""
+    if cell.is_measured:
+        return "is measured already."
+    saved = cell.saved
+    model, config = load_checkpoint(saved[0][2])
+    if not ablations(model):
+        return "has no attention that could be ablated."
+    one = rebuild(cell, config, options.data_root, options.cache, accelerator)
+    with one.lock(cell.results_folder):  # a fit would change the predictions meanwhile
+        effect = measure(one, saved)
+        write_atomically(cell.results_folder / EFFECT, f"{to_json(effect)}\n".encode())
+    return describe(effect)
+
+
+def rebuild(
+    cell: Cell, config: CheckpointConfig, root: Path | None, cache: Path, accelerator: Accelerator
+) -> Run:
+    """Return the run of a cell, for its recordings and how they were split; ``config`` is of any of
+    its folds. Raise DataError if its recordings are not here, or it learnt from a teacher."""
+    record = results.read_run(cell.results_folder)
+    if record is None:
+        raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
+    seeds = tuple(sorted({seed for seed, _, _ in cell.saved}))
+    front_end, ran = config.front_end, record["configuration"]
+    with results.trusting(cell.results_folder / RUN):
+        teacher, settings = ran["teacher"], dict(ran["settings"])
+        outer_fold = OuterFold(**ran["within"]) if "within" in ran else None
+        permutation = int(ran["permuted_labels"]) if "permuted_labels" in ran else None
+    if teacher is not None:  # it may have named the labels that the folds were made by
+        raise DataError("This learnt from a teacher; only what learnt from labels can be rebuilt.")
+    of_folders = cell.dataset.startswith(f"{own_folder.NAME}-") and cell.dataset not in DATASETS
+    name = own_folder.NAME if of_folders else cell.dataset
+    data = find_corpus(name, root, cache, front_end)
+    clips = data.clips.labelled()  # without a teacher a fit leaves out the rest
+    if permutation is not None:
+        clips = permute_labels(clips, data.corpus.labels, permutation)
+    data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
+    preset = replace(usual_preset(cell.system, cell.dataset), front_end=front_end)
+    what = cell.system, data, cell.protocol, preset, folds, accelerator, settings
+    experiment = Experiment(*what, outer_fold=outer_fold, permutation=permutation)
+    if experiment.fingerprint != ran.get("data"):
+        raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
+    return Run(experiment, seeds, cell.out)

@@ -14,15 +14,16 @@ from typing import Annotated, Any, get_args, get_origin
 import typer
 
 from cry_model.registry import list_models
-from train.data.cache import SUFFIX
-from train.data.datasets import DATASETS
-from train.data.feature_tables import TABLES
+from train.data.cache import DATASETS, SUFFIX
+from train.data.corpus import DataError
+from train.data.datasets.challenge6 import TABLES
 from train.data.splits import FOLDS, PROTOCOLS
 from train.fit.presets import PRESETS
 from train.scoring.calibration import PROMISED
 
 SYSTEMS = ", ".join(list_models())
 CORPORA, WITH_TABLES = ", ".join(DATASETS), ", ".join((*DATASETS, *TABLES))
+LARGEST = 2**32 - 1  # of a seed
 A_FILE = "a file that 'prepare' wrote"
 
 Parser = Callable[[str], Any]
@@ -35,7 +36,8 @@ def option(
 
     One of a truth value has a ``--no-`` form, unless its only name is given.
     """
-    more = {"metavar": getattr(parser, "metavar", None), "show_envvar": False, **more}
+    metavar = "N" if "min" in more else getattr(parser, "metavar", None)
+    more = {"metavar": metavar, "show_envvar": False, **more}
     return typer.Option(*names, help=help, rich_help_panel=panel, parser=parser, **more)
 
 
@@ -47,21 +49,6 @@ on_hub = partial(option, panel="On the Hugging Face Hub")
 def spelling(field: str) -> str:
     """Spell a field as on the command line: ``data_root`` -> ``--data-root``."""
     return f"--{field.replace('_', '-')}"
-
-
-def whole_number(least: int = 0, most: int = 2**32 - 1) -> Parser:
-    """Return a parser of whole numbers from ``least`` to ``most``."""
-
-    def parse(text: str) -> int:
-        with contextlib.suppress(ValueError):
-            if least <= int(text) <= most:
-                return int(text)
-        raise typer.BadParameter(
-            f"must be a whole number from {least} on, {most:,} at most, not {text:.40}"
-        )
-
-    parse.metavar = "N"
-    return parse
 
 
 def share(ends: bool) -> Parser:
@@ -107,7 +94,6 @@ class Options:
 
     @classmethod
     def several(cls) -> frozenset[str]:
-        """Return the options that take several words."""
         kinds = {field.name: get_args(field.type)[0] for field in fields(cls)}
         return frozenset(spelling(name) for name, kind in kinds.items() if get_origin(kind) is list)
 
@@ -128,97 +114,55 @@ class CorpusOptions(Options):
 
     data_root: Annotated[
         Path | None,
-        what(
-            "folder that holds the datasets; the variable CRY_DATA gives another default",
-            envvar="CRY_DATA",
-        ),
+        what("folder of the datasets; CRY_DATA gives another default", envvar="CRY_DATA"),
     ] = None
-    cache: Annotated[Path, what("folder of prepared corpora, each decoded once")] = (
-        Path("runs") / "cache"
-    )
+    cache: Annotated[Path, what("folder of prepared corpora")] = Path("runs/cache")
+
+    def root(self) -> Path:
+        if self.data_root is None:
+            raise DataError("Say where the recordings are: --data-root FOLDER or CRY_DATA.")
+        return self.data_root
 
 
 Device = Annotated[str, where_to("where to compute", parser=one_of(["auto", "cpu", "cuda"]))]
-Settings = Annotated[
-    list[str],
-    how(
-        "other settings of the preset, its augmentation or the system: "
-        "batch=64 mixup=0 validation=0.2 patience=5 channels=64",
-        metavar="NAME=VALUE",
-    ),
-]
+CHANGES = "settings of preset, augmentation or system: batch=64 mixup=0 validation=0.2 channels=64"
+Settings = Annotated[list[str], how(CHANGES, metavar="NAME=VALUE")]
 Seeds = Annotated[
-    list[int], what("one or more; each fits every fold once", parser=whole_number(), metavar="SEED")
+    list[int], what("one or more; each fits every fold once", min=0, max=LARGEST, metavar="SEED")
 ]
-Coverage = Annotated[
-    float,
-    what(
-        "share of cries for which the right label shall be among those that an answer names",
-        parser=share(ends=False),
-    ),
-]
-Protocols = Annotated[
-    list[str],
-    what(
-        "what stays together in a fold; those that split a corpus alike are fitted once",
-        parser=one_of(PROTOCOLS),
-    ),
-]
-Systems = Annotated[
-    list[str],
-    what(
-        f"one or more of {SYSTEMS}; or all",
-        parser=one_of(["all", *list_models()]),
-        metavar="SYSTEM",
-    ),
-]
+PROMISE = "share of cries for which an answer shall name the right label"
+Coverage = Annotated[float, what(PROMISE, parser=share(ends=False))]
+Protocols = Annotated[list[str], what("what stays together in a fold", parser=one_of(PROTOCOLS))]
+SOME = one_of(["all", *list_models()])
+Systems = Annotated[list[str], what(f"of {SYSTEMS}; or all", parser=SOME, metavar="SYSTEM")]
 Checkpoint = Annotated[bool, where_to("fit on everything at the end and save the weights")]
 Private = Annotated[bool, on_hub("only its owner may see it", "--private")]
+EVERY = one_of((*DATASETS, *TABLES), or_file=True)
+PRECISIONS = one_of(["auto", "float32", "bfloat16"])
+USUAL = "best; wide for corpora of one rate from 16 kHz on; features for feature-mlp"
 
 
 @dataclass(frozen=True, kw_only=True)
 class FittingOptions(CorpusOptions):
     """How ``fit`` and ``grid`` fit, and where."""
 
-    preset: Annotated[
-        str | None,
-        how(
-            "base settings (default: best; wide for corpora of one rate from 16 kHz on; "
-            "features for feature-mlp)",
-            parser=one_of(PRESETS),
-        ),
-    ] = None
+    preset: Annotated[str | None, how(f"default: {USUAL}", parser=one_of(PRESETS))] = None
     start_from: Annotated[
         str | None,
-        how(
-            "begin with the weights of this one, fitted on another corpus, but for its classifier",
-            metavar="CHECKPOINT",
-        ),
+        how("begin with its weights, without its classifier", metavar="CHECKPOINT"),
     ] = None
-    epochs: Annotated[int | None, how("instead of the preset's", parser=whole_number(1))] = None
+    epochs: Annotated[int | None, how("of each fit", min=1, max=LARGEST)] = None
     set: Settings = ()
-    precision: Annotated[
-        str, how("of the model", parser=one_of(["auto", "float32", "bfloat16"]))
-    ] = "auto"
+    precision: Annotated[str, how("of the model", parser=PRECISIONS)] = "auto"
     deterministic: Annotated[
-        bool,
-        how(
-            "the same result twice on CUDA too, slower; on a CPU with the same number of threads",
-            "--deterministic",
-        ),
+        bool, how("the same result twice, on CUDA or the same number of threads", "--deterministic")
     ] = False
     device: Device = "auto"
     out: Annotated[Path, where_to("results, states and checkpoints go here")] = Path("runs")
-    resume: Annotated[
-        bool, where_to("go on after the last finished epoch of a fit that was cut off")
-    ] = True
+    resume: Annotated[bool, where_to("go on after the last epoch of a fit that was cut off")] = True
     checkpoint: Checkpoint = True
-    save_folds: Annotated[
-        bool, where_to("save the weights of each fold that is fitted, in OUT/folds", "--save-folds")
-    ] = False
-    track: Annotated[bool, where_to("live curves: tensorboard --logdir OUT/curves", "--track")] = (
-        False
-    )
+    save_folds: Annotated[bool, where_to("save each fold's weights", "--save-folds")] = False
+    track: Annotated[bool, where_to("curves: tensorboard --logdir OUT/curves", "--track")] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,70 +174,39 @@ class FitOptions(FittingOptions):
     """
 
     system: Systems
-    dataset: Annotated[
-        str,
-        what(
-            f"one of {WITH_TABLES}; or {A_FILE}", parser=one_of((*DATASETS, *TABLES), or_file=True)
-        ),
-    ]
-    protocol: Annotated[str, what("what stays together in a fold", parser=one_of(PROTOCOLS))] = (
-        "baby"
-    )
+    dataset: Annotated[str, what(f"one of {WITH_TABLES}; or {A_FILE}", parser=EVERY)]
+    protocol: Annotated[str, what("kept together in a fold", parser=one_of(PROTOCOLS))] = "baby"
     folds: Annotated[
         int | None,
-        what(
-            f"of the cross-validation (default: {FOLDS}, or the corpus's own test part alone)",
-            parser=whole_number(2),
-        ),
+        what(f"default: {FOLDS}, or the corpus's own test part alone", min=2, max=LARGEST),
     ] = None
     outer_fold: Annotated[
         int | None,
         what(
-            "only cross-validate within the training part of this fold (from 0; nested "
-            "cross-validation), for choices that must not see what it tests; no checkpoint",
-            parser=whole_number(),
-            metavar="FOLD",
+            "nested cross-validation: look at the training part of this fold alone, from 0",
+            min=0,
+            max=LARGEST,
         ),
     ] = None
-    inner_folds: Annotated[
-        int, what("of the cross-validation within an --outer-fold", parser=whole_number(2))
-    ] = 2
+    inner_folds: Annotated[int, what("of an --outer-fold", min=2)] = 2
     permute_labels: Annotated[
         int | None,
-        what(
-            "permute the labels among groups first, to see what the protocol gives where "
-            "they hardly go with the sound; no checkpoint, and an --out of its own",
-            parser=whole_number(),
-            metavar="SEED",
-        ),
+        what("permute them among groups by this seed first; no checkpoint", min=0, max=LARGEST),
     ] = None
     seeds: Seeds = (0,)
     coverage: Coverage = PROMISED
     teacher: Annotated[
-        str | None,
-        from_teacher("folder or Hub repository to take soft labels from", metavar="CHECKPOINT"),
+        str | None, from_teacher("folder or Hub repository of soft labels", metavar="CHECKPOINT")
     ] = None
     teacher_weight: Annotated[
-        float,
-        from_teacher(
-            "share of the teacher's labels where there are others; the rest of 1 is theirs",
-            parser=share(ends=True),
-        ),
+        float, from_teacher("its share where there is a label, too", parser=share(ends=True))
     ] = 0.5
     unlabelled: Annotated[
         str | None,
-        from_teacher(
-            "learn from these recordings too, by the teacher's labels alone",
-            parser=one_of(DATASETS, or_file=True),
-        ),
+        from_teacher("more to learn from its labels", parser=one_of(DATASETS, or_file=True)),
     ] = None
     publish: Annotated[
-        str | None,
-        on_hub(
-            "send the checkpoint there at the end, as the command 'publish' does; the access "
-            "token is looked at before the fit",
-            metavar="USER/NAME",
-        ),
+        str | None, on_hub("send the checkpoint there at the end", metavar="USER/NAME")
     ] = None
     private: Private = False
 

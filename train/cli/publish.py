@@ -7,16 +7,7 @@ from typing import Annotated
 import typer
 
 from train.cli.options import Options, Private, option
-from train.publish.hub import (
-    CARD,
-    FOLDERS,
-    PublishError,
-    Upload,
-    check_repo_id,
-    checkpoint_upload,
-    publish,
-    space_files,
-)
+from train.publish import hub
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,38 +29,30 @@ class PublishOptions(Options):
     space: Annotated[bool, option("publish the page instead of a checkpoint", "--space")] = False
     model: Annotated[
         str | None,
-        option(
-            "published checkpoint that answers on a --space, set as its variable CRY_MODEL, "
-            "with or without a revision; without --model, that variable is left as it is, and a "
-            "new Space answers with the bundled one",
-            metavar="USER/NAME@REVISION",
-        ),
+        option("checkpoint that answers on a --space: its CRY_MODEL", metavar="USER/NAME@REVISION"),
     ] = None
 
-    def upload(self) -> Upload:
-        """Collect what is to be sent.
-
-        Raises:
-            PublishError: if the options do not go together, or a name is none.
-            CheckpointError: if there is no such checkpoint.
-        """
+    def upload(self) -> hub.Upload:
+        """Collect what is to be sent; raise PublishError if the options do not go together."""
         if not self.space:
             if self.checkpoint is None:
-                raise PublishError("Name the folder of a checkpoint, or give --space.")
+                raise hub.PublishError("Name the folder of a checkpoint, or give --space.")
             if self.model is not None:
-                raise PublishError("--model is about a --space; leave it out.")
-            return checkpoint_upload(self.checkpoint, self.repo_id, self.private, self.revision)
+                raise hub.PublishError("--model is about a --space; leave it out.")
+            return hub.checkpoint_upload(self.checkpoint, self.repo_id, self.private, self.revision)
         if self.checkpoint is not None or self.revision is not None:
-            raise PublishError("--space sends the page; leave out the checkpoint and --revision.")
+            raise hub.PublishError(
+                "--space sends the page; leave out the checkpoint, --revision too."
+            )
         if self.model is not None:
-            check_repo_id(self.model.partition("@")[0])
-        return Upload(
+            hub.check_repo_id(self.model.partition("@")[0])
+        return hub.Upload(
             repo_id=self.repo_id,
             kind="space",
-            files=space_files(),
+            files=hub.space_files(),
             message="Publish the page",
             private=self.private,
-            owned=FOLDERS,
+            owned=hub.FOLDERS,
             variables={} if self.model is None else {"CRY_MODEL": self.model},
         )
 
@@ -79,6 +62,6 @@ def run(options: PublishOptions) -> None:
     upload = options.upload()
     print(upload.describe())
     if not options.dry_run:
-        print(f"Published: {publish(upload)}")
-    elif CARD in upload.files and not options.space:
-        print(f"\n{CARD}:\n\n{upload.files[CARD].decode()}")
+        print(f"Published: {hub.publish(upload)}")
+    elif hub.CARD in upload.files and not options.space:
+        print(f"\n{hub.CARD}:\n\n{upload.files[hub.CARD].decode()}")

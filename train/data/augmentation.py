@@ -9,9 +9,8 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from cry_model.declared import Within
+from cry_model.declared import Within, require_declared
 from cry_model.frontend import resample
-from train.data.corpus import require_declared
 
 
 @dataclass(frozen=True)
@@ -31,28 +30,19 @@ Levels = Annotated[tuple[Annotated[float, Within(-200, 100)], ...], Two()]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Changes that a cry may undergo and stay the same cry; zero switches one off.
+    """Changes that a cry may undergo and stay the same cry; zero switches one off."""
 
-    Attributes:
-        gain_db: level of a whole piece, uniform in +- this.
-        noise_db: (least, most) noise level relative to the loud frames, uniform; coloured noise.
-        tilt_db: a smooth random curve over the bands, standard deviation: another microphone.
-        time_mask, band_mask: longest masked stretch, in frames and in bands (Park et al. 2019).
-        mixup: alpha of the Beta distribution that mixes two pieces (Zhang et al. 2018).
-        equaliser_db: as ``tilt_db``, on the waveform: a teacher hears it too.
-        speed: the sound is played up to this share faster or slower, pitch and all.
-        damage: chance of each kind of damage by room, microphone and codec (:func:`degrade`).
-    """
-
-    gain_db: Annotated[float, Within(0, 100)] = 3.0
-    noise_db: Levels | None = (-45.0, -20.0)
-    tilt_db: Annotated[float, Within(0, 100)] = 2.0
-    time_mask: Annotated[int, Within(0, 10_000)] = 30
-    band_mask: Annotated[int, Within(0, 10_000)] = 8
-    mixup: Annotated[float, Within(0, 100)] = 0.2
-    equaliser_db: Annotated[float, Within(0, 100)] = 0.0
-    speed: Annotated[float, Within(0, 0.5)] = 0.0
-    damage: Annotated[float, Within(0, 1)] = 0.0
+    gain_db: Annotated[float, Within(0, 100)] = 3.0  # level of a whole piece, uniform in +- this
+    noise_db: Levels | None = (-45.0, -20.0)  # coloured noise, relative to the loud frames
+    tilt_db: Annotated[float, Within(0, 100)] = 2.0  # deviation of a curve over bands: microphones
+    time_mask: Annotated[int, Within(0, 10_000)] = 30  # longest stretch, frames (Park et al. 2019)
+    band_mask: Annotated[int, Within(0, 10_000)] = 8  # likewise, bands
+    mixup: Annotated[float, Within(0, 100)] = 0.2  # alpha of the Beta distribution (Zhang 2018)
+    equaliser_db: Annotated[float, Within(0, 100)] = 0.0  # tilt on the waveform: for a teacher, too
+    speed: Annotated[float, Within(0, 0.5)] = (
+        0.0  # faster or slower up to this share, pitch and all
+    )
+    damage: Annotated[float, Within(0, 1)] = 0.0  # chance of each kind, see :func:`degrade`
 
     def __post_init__(self):
         require_declared(self)

@@ -1,4 +1,4 @@
-"""Decode a corpus once, into one safetensors file of int16 samples that training reads.
+"""List the corpora by name, and decode each once, into one safetensors file of int16 samples.
 
 The samples are what :meth:`cry_model.frontend.FrontEnd.prepare` gave (one rate, one band, one
 level, ends trimmed), scaled to each clip's peak, so the rounding lies 96 dB below it. Front ends
@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, astuple, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -19,12 +19,25 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from cry_model.audio import Recording
 from cry_model.checkpoint import write_atomically
 from cry_model.frontend import FrontEndConfig
 from cry_model.registry import AnyConfig, make_front_end
-from train.data.clips import Clips, Prepared, join, load_clips, preparation
-from train.data.corpus import ONLY_LEARNT, Corpus, DataError, Item, related
-from train.data.datasets import DATASETS, Dataset
+from train.data.corpus import (
+    ONLY_LEARNT,
+    Archive,
+    Clips,
+    Corpus,
+    DataError,
+    Item,
+    Prepared,
+    join,
+    load_clips,
+    load_file,
+    preparation,
+    related,
+)
+from train.data.datasets import challenge6, detector, folder, other_sounds, public, synthetic6
 from train.data.grouping import near_duplicates
 from train.data.splits import FOLDS, has_test_part
 
@@ -32,15 +45,46 @@ SUFFIX = ".safetensors"
 FORMAT = "2"
 
 
+@dataclass(frozen=True)
+class Dataset:
+    """One row of the registry."""
+
+    name: str  # as given to --dataset, and the folder of the data root ("folder" is that itself)
+    read: Callable[[Path], Corpus]  # lists what is under a data root, or raises DataError
+    regroup: Callable[[Clips], tuple[Item, ...]] | None = None  # groups found from the sound
+    archive: Archive | None = None  # where it can be downloaded
+    write: Callable[[Path], None] | None = None  # makes it under a data root
+    load: Callable[[Item], Recording] = load_file  # the sound of an item
+
+
+DATASETS: Mapping[str, Dataset] = {
+    dataset.name: dataset
+    for dataset in (
+        Dataset(public.DONATEACRY, public.read_donateacry, archive=public.DONATEACRY_ARCHIVE),
+        Dataset(public.IOS, public.read_ios, archive=public.DONATEACRY_ARCHIVE),
+        Dataset(public.ESC10, public.read_esc10, archive=public.ESC10_ARCHIVE),
+        Dataset(public.CRIES, public.read_cries),
+        Dataset(challenge6.NAME, challenge6.read, challenge6.regroup),
+        Dataset(challenge6.CUTS, challenge6.read_cuts, challenge6.regroup_cuts),
+        Dataset(folder.NAME, folder.read, folder.regroup),
+        Dataset(detector.NAME, detector.read, load=detector.load),
+        Dataset(
+            other_sounds.NAME, other_sounds.read, write=other_sounds.write, load=other_sounds.load
+        ),
+        Dataset(synthetic6.NAME, synthetic6.read, write=synthetic6.write),
+    )
+}
+
+
 def cache_path(folder: Path, name: str, config: AnyConfig) -> Path:
-    """Where the corpus ``name`` lies in ``folder`` when prepared for this front end."""
+    """Return where the corpus ``name`` lies in ``folder`` when prepared for this front end."""
     facts = json.dumps(preparation(config)).encode()
     digest = hashlib.sha256(facts).hexdigest()[:8]
     return folder / f"{name}-{config.sample_rate}hz-{digest}{SUFFIX}"
 
 
 def listing(items: Sequence[Item]) -> str:
-    """Change when a file of the corpus, its label or its group does."""
+    """Return what changes when a file of the corpus, its label or its group does."""
     digest = hashlib.sha256()
     for item in items:
         status = item.path.stat()
@@ -50,11 +94,7 @@ def listing(items: Sequence[Item]) -> str:
 
 
 def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tuple[Prepared, Path]:
-    """Return the corpus under ``root`` from its file in ``folder``, which is written if need be.
-
-    Raises:
-        DataError: if there is no such corpus, or nothing in it can be used.
-    """
+    """Return a corpus and its file, written if need be; raise DataError if there is none."""
     corpus = dataset.read(root)
     path, state = cache_path(folder, corpus.name, config), listing(corpus.items)
     folder.mkdir(parents=True, exist_ok=True)
@@ -72,10 +112,7 @@ def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tu
 def regrouped(
     corpus: Corpus, clips: Clips, regroup: Callable[[Clips], tuple[Item, ...]], config: AnyConfig
 ) -> Clips:
-    """Return the clips in the groups that are heard as the standard front end prepares them.
-
-    So that all systems split a corpus alike, whatever they listen to.
-    """
+    """Return clips in groups found at the standard rate, so that all systems split alike."""
     heard, standard = clips, FrontEndConfig()
     if preparation(config) != preparation(standard):
         heard = load_clips(corpus, make_front_end(standard))
@@ -86,10 +123,7 @@ def regrouped(
 def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes:
     """Return the bytes of the file."""
     peaks = torch.stack([wave.abs().max() for wave in clips.waveforms])
-    scaled = [
-        (wave / peak * 32767).round().to(torch.int16)
-        for wave, peak in zip(clips.waveforms, peaks, strict=True)
-    ]
+    pairs = zip(clips.waveforms, peaks, strict=True)
     header = {
         "format": FORMAT,
         "name": corpus.name,
@@ -101,7 +135,7 @@ def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes
         "listing": state,
     }
     tensors = {
-        "samples": torch.cat(scaled),
+        "samples": torch.cat([(w / peak * 32767).round().to(torch.int16) for w, peak in pairs]),
         "lengths": torch.tensor([len(wave) for wave in clips.waveforms]),
         "peaks": peaks,
         "seconds": torch.tensor(clips.seconds, dtype=torch.float64),
@@ -111,8 +145,7 @@ def encode(corpus: Corpus, clips: Clips, config: AnyConfig, state: str) -> bytes
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """Return what is written before the samples; empty for a file that is damaged or not one of
-    ours."""
+    """Return what is written before the samples; nothing for a damaged file or one not of ours."""
     try:
         with safe_open(path, "pt") as file:
             header = file.metadata() or {}
@@ -122,11 +155,7 @@ def read_header(path: Path) -> dict[str, str]:
 
 
 def load(path: Path, config: AnyConfig) -> Prepared:
-    """Read what :func:`prepare` wrote.
-
-    Raises:
-        DataError: if the file is missing, damaged, or was prepared for another front end.
-    """
+    """Read what :func:`prepare` wrote; raise DataError if it is missing, damaged or for others."""
     if not path.exists():
         raise DataError(f"There is no file '{path}'; 'python -m train prepare' writes one.")
     header = read_header(path)
@@ -135,39 +164,26 @@ def load(path: Path, config: AnyConfig) -> Prepared:
     if json.loads(header["preparation"]) != preparation(config):
         raise DataError(f"'{path}' was prepared for another front end; prepare it for this one.")
     with safe_open(path, "pt") as file:
-        samples, lengths, peaks, seconds, rates = (
-            file.get_tensor(name) for name in ("samples", "lengths", "peaks", "seconds", "rates")
+        samples, lengths, peaks, seconds, rates = map(
+            file.get_tensor, ("samples", "lengths", "peaks", "seconds", "rates")
         )
     items = tuple(
         Item(**{**fields, "path": Path(fields["path"])}) for fields in json.loads(header["items"])
     )
     corpus = Corpus(header["name"], tuple(json.loads(header["labels"])), items, header["licence"])
-    waveforms = tuple(
-        part.float() * (peak / 32767)
-        for part, peak in zip(samples.split(lengths.tolist()), peaks, strict=True)
-    )
+    parts = zip(samples.split(lengths.tolist()), peaks, strict=True)
+    waveforms = tuple(part.float() * (peak / 32767) for part, peak in parts)
     labels, left_out = torch.tensor(corpus.indices()), json.loads(header["left_out"])
     facts = tuple(seconds.tolist()), tuple(rates.tolist())
     return Prepared(corpus, Clips(items, labels, *facts, waveforms, left_out))
 
 
 def find_corpus(name: str, root: Path | None, cache: Path, config: AnyConfig) -> Prepared:
-    """Return a prepared file, a corpus under the data root, or one that was prepared earlier.
-
-    Args:
-        name: of a dataset, or the path of a file that ``prepare`` wrote.
-        root: the data root, if there is one.
-        cache: the folder of prepared files.
-        config: of the front end that will hear it.
-
-    Raises:
-        DataError: if there is no such thing.
-    """
+    """Return a corpus by its prepared file, its data root or its name; raise DataError if none."""
     if name.endswith(SUFFIX):
         return load(Path(name), config)
     if name not in DATASETS:
-        known = ", ".join(DATASETS)
-        raise DataError(f"There is no dataset '{name}'; there are: {known}, or a prepared file.")
+        raise DataError(f"There is no dataset '{name}'; there are: {', '.join(DATASETS)}.")
     if root is not None:
         return prepare(DATASETS[name], root, cache, config)[0]
     path = cache_path(cache, name, config)
@@ -203,13 +219,8 @@ def with_unlabelled(data: Prepared, extra: Prepared) -> Prepared:
 def with_folds(data: Prepared, protocol: str, folds: int | None) -> tuple[Prepared, int]:
     """Return the corpus as it will be split, and the number of its folds.
 
-    A corpus with a test part of its own is tested on that alone: one fold. With a number of folds,
-    or under ``clip``, it is cross-validated over everything instead.
-
-    Args:
-        data: the corpus.
-        protocol: of :mod:`train.data.splits`.
-        folds: that were asked for; None or 1 for what suits the corpus.
+    A corpus with a test part of its own is tested on that alone: one fold. With a number of folds
+    above 1, or under ``clip``, it is cross-validated over everything instead.
     """
     official = {item.fold for item in data.clips.items} - {None}
     if len(official) > 1 and ONLY_LEARNT not in official:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import time
 import zlib
@@ -12,52 +11,40 @@ from tempfile import TemporaryDirectory
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from cry_model.checkpoint import move_into_place
-from train.data.corpus import ArchiveFolder, DataError
-from train.data.datasets import Dataset
+from train.data.corpus import Archive, ArchiveFolder, DataError
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-PAUSES = (1.0, 3.0, 9.0, 27.0)  # s, before each further attempt
+PAUSES = (1.0, 3.0, 9.0)  # s, before each further attempt
 TIMEOUT = 30.0  # s without a byte
-BLOCK = 2**16  # bytes
 README = "README.md"
 
 
-def download(dataset: Dataset, root: Path) -> None:
-    """Put ``root/dataset.name`` there, and what else its archive holds.
+def download(name: str, archive: Archive | None, root: Path) -> None:
+    """Put ``root/name`` there, and what else its archive holds.
 
     A folder that is already there, and not empty, is left as it is. The archive stays in ``root``
-    until everything has been taken from it, so that a second call does not fetch it again.
-
-    Raises:
-        DataError: if the corpus has no archive, the archive cannot be fetched or is not as
-            expected, or the disk is full.
-        OSError: if ``root`` cannot be written for another reason.
+    until everything has been taken from it, so that a second call does not fetch it again. Raise
+    DataError if there is no archive, or it cannot be fetched or is not as expected; OSError if
+    ``root`` cannot be written.
     """
-    archive = dataset.archive
     if archive is None:
         raise DataError(
-            f"There is no public archive of '{dataset.name}' to download; put your copy of the "
-            f"recordings into {root} yourself."
+            f"There is no public archive of '{name}' to download; put your copy of the recordings "
+            f"into {root} yourself."
         )
-    if _is_there(root / dataset.name):
-        print(f"{root / dataset.name} is already there; nothing was downloaded.")
+    if _is_there(root / name):
+        print(f"{root / name} is already there; nothing was downloaded.")
         return
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        file = root / archive.file
-        if file.exists():
-            print(f"Using {file}.")
-        else:
-            fetch(archive.url, file)
-        for folder in sorted(archive.folders, key=lambda folder: folder.name != dataset.name):
-            if not _is_there(root / folder.name):
-                recordings = unpack(file, folder, root)
-                print(f"{recordings} recordings are now in {root / folder.name}.")
-        file.unlink()
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise
-        raise DataError(f"The disk of {root} is full; make room and run this again.") from None
+    root.mkdir(parents=True, exist_ok=True)
+    file = root / archive.file
+    if file.exists():
+        print(f"Using {file}.")
+    else:
+        fetch(archive.url, file)
+    for folder in sorted(archive.folders, key=lambda folder: folder.name != name):
+        if not _is_there(root / folder.name):
+            recordings = unpack(file, folder, root)
+            print(f"{recordings} recordings are now in {root / folder.name}.")
+    file.unlink()
 
 
 def _is_there(folder: Path) -> bool:
@@ -66,36 +53,25 @@ def _is_there(folder: Path) -> bool:
 
 def fetch(url: str, target: Path) -> None:
     """Download ``url`` to ``target``, whole or not at all; start over where the connection breaks.
-
-    Raises:
-        DataError: if there is no connection, if the server refuses, or if the connection breaks
-            again and again.
-        OSError: if the file cannot be written.
-    """
+    Raise DataError if the server refuses, or there is no connection again and again."""
     from pooch import HTTPDownloader
-    from requests.exceptions import ConnectionError, HTTPError, RequestException
+    from requests.exceptions import RequestException
 
-    part, failure = target.with_name(f"{target.name}.part"), ""
-    get = HTTPDownloader(progressbar=True, chunk_size=BLOCK, timeout=TIMEOUT)
-    try:
-        for pause in (0.0, *PAUSES):
-            time.sleep(pause)
-            try:
-                get(url, str(part), None)
-                move_into_place(part, target)
-                return
-            except HTTPError as error:
-                failure = f"the server answers {error.response.status_code}"
-                if error.response.status_code < 500:
-                    break
-            except ConnectionError:
-                failure = "no connection"
-                if not (pause or part.stat().st_size):  # nothing came, at the first attempt
-                    break
-            except RequestException:
-                failure = "the connection breaks"
-    finally:
-        part.unlink(missing_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    get = HTTPDownloader(progressbar=True, timeout=TIMEOUT)
+    for pause in (0.0, *PAUSES):
+        time.sleep(pause)
+        try:
+            get(url, str(part), None)
+            move_into_place(part, target)
+            return
+        except RequestException as error:
+            status = None if error.response is None else error.response.status_code
+        finally:
+            part.unlink(missing_ok=True)
+        if status is not None and status < 500:
+            break
+    failure = "there is no connection, or it breaks" if status is None else f"answer {status}"
     raise DataError(
         f"{url} could not be downloaded ({failure}); run this again later, or fetch that file by "
         f"other means, save it as {target} and run this again."
@@ -105,10 +81,8 @@ def fetch(url: str, target: Path) -> None:
 def unpack(file: Path, folder: ArchiveFolder, root: Path) -> int:
     """Fill ``root/folder.name``, whole or not at all; return how many recordings it holds.
 
-    Raises:
-        DataError: if the archive is damaged, names a path outside itself, or holds other
-            recordings than expected; the folder is then not there, and the archive still is.
-        OSError: if the folder cannot be written, or is there and not empty.
+    Raise DataError if the archive is damaged, names a path outside itself, or holds other
+    recordings than expected; the folder is then not there, and the archive still is.
     """
     with TemporaryDirectory(dir=root, prefix=f".{folder.name}-") as temporary:
         unpacked = Path(temporary) / folder.name
@@ -134,11 +108,7 @@ def unpack(file: Path, folder: ArchiveFolder, root: Path) -> int:
 
 
 def digest(digests: dict[str, str]) -> str:
-    """Return one SHA-256 for several files.
-
-    Args:
-        digests: file, relative to the corpus's folder -> its SHA-256.
-    """
+    """Return the SHA-256 over a line ``name NUL sha256 LF`` for each file, sorted by name."""
     lines = (f"{name}\0{digests[name]}\n" for name in sorted(digests))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -175,6 +145,5 @@ def _name(file: Path, member: ZipInfo, folder: ArchiveFolder) -> str | None:
     if not below.is_relative_to(folder.source):
         return None
     name, levels = below.relative_to(folder.source), folder.pattern.split("/")
-    if len(name.parts) == len(levels) and all(map(fnmatchcase, name.parts, levels)):
-        return name.as_posix()
-    return None
+    wanted = len(name.parts) == len(levels) and all(map(fnmatchcase, name.parts, levels))
+    return name.as_posix() if wanted else None

@@ -26,13 +26,7 @@ Pair = tuple[int, int]  # places in a list of items
 
 
 def equal_lengths(items: Sequence[Item], seconds: Sequence[float], tolerance: float) -> list[Pair]:
-    """Neighbours in length within a label that differ by at most ``tolerance`` seconds.
-
-    Args:
-        items: the recordings.
-        seconds: the length of each, as it lay in the file.
-        tolerance: seconds.
-    """
+    """Pair neighbours in length within a label that differ by at most ``tolerance`` seconds."""
     alike = defaultdict(list)
     for i, item in enumerate(items):
         alike[item.label].append(i)
@@ -71,11 +65,9 @@ Changes = NDArray[np.float32]  # (bands, frames - 1)
 
 
 def near_duplicates(waveforms: Sequence[Tensor]) -> list[Pair]:
-    """Pairs of recordings, by place, that share at least half of the shorter one.
+    """Pair recordings, by place, that share at least half of the shorter one.
 
-    Args:
-        waveforms: (samples,) each, 8 kHz, band-limited and levelled as
-            :meth:`~cry_model.frontend.FrontEnd.prepare` gives them.
+    Waveforms are (samples,) each, 8 kHz, band-limited and levelled by the standard front end.
     """
     if len(waveforms) < 2:
         return []
@@ -83,38 +75,25 @@ def near_duplicates(waveforms: Sequence[Tensor]) -> list[Pair]:
     for wave in tqdm(waveforms, desc="Equal sounds, spectrograms", unit="clip", delay=1):
         with torch.inference_mode():
             spectrogram = front_end(wave.unsqueeze(0))[0].cpu().numpy()
-        changes.append(spectral_changes(spectrogram))
+        # Without level and steady sound.
+        changes.append(np.diff(spectrogram - spectrogram.mean(axis=0), axis=1))
         statistics.append(np.r_[spectrogram.mean(axis=1), spectrogram.std(axis=1)])
-    pairs = candidates(np.stack(statistics))
-    bar = tqdm(pairs, desc="Equal sounds, pairs", unit="pair", delay=1)
-    return [(int(i), int(j)) for i, j in bar if _same(changes[i], changes[j])]
-
-
-def candidates(statistics: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Pairs worth a closer look: near in the mean and the deviation of each band.
-
-    Args:
-        statistics: (recordings, 2 x bands).
-
-    Returns:
-        (pairs, 2), each once and in order.
-    """
-    table = StandardScaler().fit_transform(statistics)
+    # A closer look is worth what is near in the mean and the deviation of each band.
+    table = StandardScaler().fit_transform(np.stack(statistics))
     count = min(NEIGHBOURS, len(table) - 1)
     nearest = NearestNeighbors(n_neighbors=count).fit(table).kneighbors(return_distance=False)
     pairs = np.column_stack([np.repeat(np.arange(len(table)), count), nearest.ravel()])
-    return np.unique(np.sort(pairs, axis=1), axis=0)
-
-
-def spectral_changes(spectrogram: NDArray[np.float32]) -> Changes:
-    """Return what is left of a log-mel spectrogram (bands, frames) without level and steady
-    sound."""
-    return np.diff(spectrogram - spectrogram.mean(axis=0), axis=1)
+    pairs = np.unique(np.sort(pairs, axis=1), axis=0)
+    same = []
+    for i, j in tqdm(pairs.tolist(), desc="Equal sounds, pairs", unit="pair", delay=1):
+        short = min(changes[i].shape[1], changes[j].shape[1]) < LEAST_FRAMES
+        if similarity(changes[i], changes[j]) > (SHORT_THRESHOLD if short else THRESHOLD):
+            same.append((i, j))
+    return same
 
 
 def similarity(a: Changes, b: Changes) -> float:
-    """Return the largest normalised cross-correlation over all shifts that leave enough in
-    common."""
+    """Return the largest normalised cross-correlation over shifts with enough in common."""
     size = a.shape[1] + b.shape[1] - 1
     padded = fft.next_fast_len(size, real=True)
     spectra = fft.rfft(a, padded).conj() * fft.rfft(b, padded)
@@ -128,11 +107,6 @@ def similarity(a: Changes, b: Changes) -> float:
     least = max(shortest / 2, min(shortest, LEAST_FRAMES))
     likeness = product / np.sqrt(energy_a * energy_b)
     return float(likeness[stop - start >= least].max())
-
-
-def _same(a: Changes, b: Changes) -> bool:
-    short = min(a.shape[1], b.shape[1]) < LEAST_FRAMES
-    return similarity(a, b) > (SHORT_THRESHOLD if short else THRESHOLD)
 
 
 def _energy(changes: Changes, start: NDArray[np.int64], stop: NDArray[np.int64]) -> NDArray:

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 
-from train.data.clips import Clips
-from train.data.corpus import ONLY_LEARNT, DataError, Item
+from train.data.corpus import ONLY_LEARNT, Clips, DataError, Item
 
 Folds = NDArray[np.int64]
 
@@ -34,16 +33,7 @@ PROTOCOLS: Mapping[str, Callable[[Item], str]] = {
 
 
 def require_two_labels(items: Sequence[Item], what: str, remedy: str = "") -> None:
-    """Refuse to learn from, or to measure on, recordings that are all alike.
-
-    Args:
-        items: some of them may have no label.
-        what: they are, as the beginning of a sentence.
-        remedy: what else to do, as the end of one.
-
-    Raises:
-        DataError: if fewer than two labels occur.
-    """
+    """Raise DataError, from ``what`` to ``remedy``, if fewer than two labels occur."""
     labels = sorted({item.label for item in items if item.label is not None})
     if len(labels) < 2:
         only = f"the label '{labels[0]}' alone" if labels else "no label"
@@ -54,13 +44,11 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
     """Return the fold in which each item is tested, (items,); every class is spread as far as it
     can be.
 
-    Where the corpus's authors gave folds that keep groups together, ``recording`` and ``baby``
-    take those, whatever the seed. Where they gave one test part, the rest has the fold
-    :data:`ONLY_LEARNT`, or :data:`NEITHER` if it belongs with something tested.
-
-    Raises:
-        DataError: if there are fewer groups, or recordings of every label, than folds, or other
-            official folds than asked for.
+    Where the corpus's authors gave folds that keep groups together, ``recording`` and ``baby`` take
+    those, whatever the seed. Where they gave one test part, the rest has the fold
+    :data:`ONLY_LEARNT`, or :data:`NEITHER` if it belongs with something tested. Raise DataError if
+    there are fewer groups, or recordings of every label, than folds, or other official folds than
+    asked for.
     """
     official = {item.fold for item in items}
     if protocol != "clip" and official and None not in official:
@@ -120,17 +108,11 @@ def _test_part(items: Sequence[Item], key: Callable[[Item], str]) -> Folds:
 
 @dataclass(frozen=True)
 class OuterFold:
-    """A fold of the cross-validation that is reported, whose tested part stays unseen.
+    """A fold of the cross-validation that is reported, whose tested part stays unseen."""
 
-    Attributes:
-        fold: which, from 0.
-        folds: of how many.
-        seed: of the split.
-    """
-
-    fold: int
-    folds: int
-    seed: int = 0
+    fold: int  # which, from 0
+    folds: int  # of how many
+    seed: int = 0  # of the split
 
     def training_part(self, units: Clips, protocol: str, inner: int) -> Clips:
         """Return what the fold learns from.

@@ -65,33 +65,15 @@ class CryStyle:
 
 
 _HIGH_PITCHED = CryStyle(
-    name="high_pitched",
-    f0_hz=800.0,
-    melody_semitones=4.0,
-    expiration_s=(1.4, 2.2),
-    pause_s=(0.6, 1.1),
-    attack_s=(0.01, 0.025),
-    level_dbfs=-3.0,
-    jitter=0.009,
-    open_quotient=0.55,
-    rough_probability=0.7,
-    leap_probability=0.5,
-    mouth=(0.8, 1.1),
-)
+    name="high_pitched", f0_hz=800.0, melody_semitones=4.0, expiration_s=(1.4, 2.2),
+    pause_s=(0.6, 1.1), attack_s=(0.01, 0.025), level_dbfs=-3.0, jitter=0.009, open_quotient=0.55,
+    rough_probability=0.7, leap_probability=0.5, mouth=(0.8, 1.1),
+)  # fmt: skip
 _WHIMPER = CryStyle(
-    name="whimper",
-    f0_hz=360.0,
-    expiration_s=(0.25, 0.65),
-    pause_s=(0.08, 0.3),
-    rest_s=(0.1, 0.5),
-    attack_s=(0.07, 0.12),
-    level_dbfs=-16.0,
-    irregularity=1.7,
-    jitter=0.012,
-    open_quotient=0.75,
-    mouth=(0.35, 0.65),
-    nasality=0.4,
-)
+    name="whimper", f0_hz=360.0, expiration_s=(0.25, 0.65), pause_s=(0.08, 0.3), rest_s=(0.1, 0.5),
+    attack_s=(0.07, 0.12), level_dbfs=-16.0, irregularity=1.7, jitter=0.012, open_quotient=0.75,
+    mouth=(0.35, 0.65), nasality=0.4,
+)  # fmt: skip
 STYLES = {style.name: style for style in (CryStyle(), _HIGH_PITCHED, _WHIMPER)}
 
 

@@ -36,11 +36,7 @@ from train.data.synthetic_voices import (
 
 
 def make_sound(kind: str, number: int) -> NDArray[np.float32]:
-    """Return the sound (samples,) at :data:`RATE` that a kind and a number stand for, peak at 0.5.
-
-    Raises:
-        ValueError: if there is no such kind.
-    """
+    """Return a sound (samples,) at :data:`RATE` by its kind and number, peak at 0.5."""
     if kind not in KINDS:
         raise ValueError(f"There is no sound '{kind}'; there are: {', '.join(KINDS)}.")
     rng = np.random.default_rng([list(KINDS).index(kind), number])
@@ -177,23 +173,10 @@ def _creak(rng: Rng) -> Array:
 
 
 KINDS: Mapping[str, Callable[[Rng], Array]] = {
-    "fan": _fan,
-    "hum": _hum,
-    "room": _room,
-    "music": music,
-    "siren": _siren,
-    "beeps": _beeps,
-    "mew": mew,
-    "laughter": laughter,
-    "babble": babble,
-    "bird": _bird,
-    "bang": _bang,
-    "engine": _engine,
-    "voices": voices,
-    "singing": singing,
-    "chime": _chime,
-    "horn": _horn,
-    "animal": animal,
-    "creak": _creak,
-}
+    make.__name__.strip("_"): make
+    for make in (
+        _fan, _hum, _room, music, _siren, _beeps, mew, laughter, babble, _bird, _bang, _engine,
+        voices, singing, _chime, _horn, animal, _creak,
+    )
+}  # fmt: skip
 """By name; a number gives each a pitch, a rhythm and a loudness of its own."""

@@ -37,8 +37,7 @@ def noise(rng: Rng, slope: float) -> Array:
 
 
 def harmonics(hz: Array, weights: Array) -> Array:
-    """Return a tone of this pitch (samples,) Hz with partials of these weights, none above 7
-    kHz."""
+    """Return a tone of pitch (samples,) Hz with partials of these weights, up to 7 kHz."""
     phase = 2 * np.pi * np.cumsum(hz) / RATE
     return sum(
         w * np.sin(k * phase) * (k * hz < 7000) for k, w in enumerate(weights.tolist(), start=1)
@@ -57,8 +56,7 @@ def bumps(rng: Rng, rate_hz: float, length_s: float, regular: float = 0.7) -> Ar
 
 
 def smooth(rng: Rng, rate_hz: float) -> Array:
-    """Return a random curve (samples,) between -1 and 1 with a turn about ``rate_hz`` times a
-    second."""
+    """Return a random curve (samples,) in -1 to 1 with about ``rate_hz`` turns a second."""
     points = rng.uniform(-1, 1, max(4, int(SECONDS * rate_hz) + 3))
     at = np.linspace(0, len(points) - 1, int(SECONDS * RATE))
     return np.interp(at, np.arange(len(points)), points)
@@ -88,17 +86,10 @@ def lay(calls: Sequence[Call], skew: float = 0.7) -> tuple[Array, Array]:
 
 
 def voice(rng: Rng, hz: Array, loud: Array, tract: float, turns_hz: float = 3.0) -> Array:
-    """Return a voice whose vowel wanders.
+    """Return a voice of pitch ``hz`` and loudness ``loud``, (samples,) each, whose vowel wanders.
 
     Formants: Peterson and Barney, "Control methods used in a study of the vowels", JASA 24, 1952,
     of men; a shorter tract (1.17 women, 1.35 children) moves them up.
-
-    Args:
-        rng: of breath, roughness and vowels.
-        hz: (samples,).
-        loud: (samples,).
-        tract: factor of the formants.
-        turns_hz: how often the vowel changes.
     """
     hz = hz * 2 ** (rng.uniform(0.005, 0.04) * smooth(rng, 40))
     slope, partials = rng.uniform(0.4, 1.6), int(np.clip(3600 / hz.min(), 6, 30))
@@ -208,8 +199,7 @@ def laughter(rng: Rng) -> Array:
 
 
 def babble(rng: Rng) -> Array:
-    """Return a voice that talks without words: syllables of changing pitch and vowel, low to
-    high."""
+    """Return a voice without words: syllables of changing pitch and vowel, low to high."""
     hz = rng.uniform(90, 380) * 2 ** (0.3 * smooth(rng, 2) + 0.1 * smooth(rng, 6))
     voice = harmonics(hz, np.ones(20) / np.arange(1, 21))
     tract = rng.uniform(0.9, 1.4)

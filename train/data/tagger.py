@@ -21,8 +21,7 @@ from tqdm import tqdm
 from cry_model.audio import Recording
 from cry_model.checkpoint import write_atomically
 from cry_model.frontend import FrontEnd, resample
-from train.data.clips import Clips
-from train.data.corpus import DataError, Item
+from train.data.corpus import Clips, DataError, Item
 
 NAME = "yamnet"
 RATE, WINDOW, STEP = 16_000, 15_600, 7_800  # Hz, samples: a window of 0.975 s every 0.4875 s
@@ -31,37 +30,23 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "cry": (CRY, "Crying, sobbing", "Whimper"),
     "baby laughter": ("Baby laughter",),
     "laughter": ("Laughter", "Giggle", "Snicker", "Belly laugh", "Chuckle, chortle"),
-    "child": (
-        "Child speech, kid speaking", "Babbling", "Children shouting", "Children playing",
-        "Child singing",
-    ),
+    "child": ("Child speech, kid speaking", "Babbling", "Children shouting", "Children playing",
+        "Child singing"),
     "speech": ("Speech", "Conversation", "Narration, monologue", "Speech synthesizer"),
-    "shout": (
-        "Shout", "Bellow", "Whoop", "Yell", "Screaming", "Wail, moan", "Groan", "Grunt", "Cheering",
-    ),
-    "singing": (
-        "Singing", "Choir", "Yodeling", "Chant", "Mantra", "Synthetic singing", "Humming",
-    ),
+    "shout": ("Shout", "Bellow", "Whoop", "Yell", "Screaming", "Wail, moan", "Groan", "Grunt",
+        "Cheering"),
+    "singing": ("Singing", "Choir", "Yodeling", "Chant", "Mantra", "Synthetic singing", "Humming"),
     "cat": ("Cat", "Meow", "Caterwaul", "Purr"),
     "dog": ("Dog", "Bark", "Howl", "Whimper (dog)", "Yip"),
-    "livestock": (
-        "Livestock, farm animals, working animals", "Sheep", "Goat", "Bleat", "Cattle, bovinae",
-        "Moo", "Pig", "Horse",
-    ),
-    "fowl": (
-        "Fowl", "Chicken, rooster", "Crowing, cock-a-doodle-doo", "Duck", "Goose", "Turkey",
-    ),
+    "livestock": ("Livestock, farm animals, working animals", "Sheep", "Goat", "Bleat",
+        "Cattle, bovinae", "Moo", "Pig", "Horse"),
+    "fowl": ("Fowl", "Chicken, rooster", "Crowing, cock-a-doodle-doo", "Duck", "Goose", "Turkey"),
     "animal": ("Animal", "Domestic animals, pets", "Wild animals"),
-    "bird": (
-        "Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet", "Squawk", "Owl", "Crow",
-    ),
-    "siren": (
-        "Siren", "Civil defense siren", "Ambulance (siren)", "Police car (siren)",
-        "Fire engine, fire truck (siren)", "Alarm",
-    ),
-    "horn": (
-        "Vehicle horn, car horn, honking", "Air horn, truck horn", "Train horn", "Toot",
-    ),
+    "bird": ("Bird", "Bird vocalization, bird call, bird song", "Chirp, tweet", "Squawk", "Owl",
+        "Crow"),
+    "siren": ("Siren", "Civil defense siren", "Ambulance (siren)", "Police car (siren)",
+        "Fire engine, fire truck (siren)", "Alarm"),
+    "horn": ("Vehicle horn, car horn, honking", "Air horn, truck horn", "Train horn", "Toot"),
     "bell": ("Bell", "Church bell", "Chime", "Tubular bells", "Glockenspiel"),
     "whistle": ("Whistle", "Whistling"),
     "wind": ("Flute", "Wind instrument, woodwind instrument", "Brass instrument"),
@@ -78,17 +63,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
 
 
 class Tagger:
-    """YAMNet as TensorFlow Lite runs it.
-
-    Attributes:
-        step: seconds from one window to the next.
-
-    Args:
-        folder: holds ``yamnet.tflite`` and ``class_map.csv``.
-
-    Raises:
-        DataError: if one is missing, or the interpreter is not installed.
-    """
+    """YAMNet as TensorFlow Lite runs it, out of a folder; raise DataError if a part is missing."""
 
     step = STEP / RATE
 
@@ -147,13 +122,6 @@ def tag(
     """Return (windows, groups) for each clip, from a file in ``cache`` if they are known.
 
     The tagger hears the recording in its whole band, from where the prepared clip begins.
-
-    Args:
-        clips: prepared.
-        front_end: prepared them.
-        load: gives the sound of an item.
-        tagger: is asked where the file does not know.
-        cache: where the file lies.
     """
     groups = zlib.crc32(repr(GROUPS).encode())
     path = cache / f"{NAME}-{clips.fingerprint()}-{groups:08x}.safetensors"

@@ -1,10 +1,10 @@
-"""Cross-validate a system, then fit it on everything and save it."""
+"""Cross-validate a system, then fit it on everything and save it with what was measured."""
 
 from __future__ import annotations
 
-import re
+import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -12,56 +12,32 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
-from cry_model.acoustic_features import AcousticConfig
-from cry_model.checkpoint import CONFIG, save_checkpoint
-from cry_model.frontend import FrontEnd
+from cry_model import checkpoint
+from cry_model import results as files
+from cry_model.calibration import Calibration
 from cry_model.records import Agreement, Evaluation, words
 from cry_model.registry import measure
-from cry_model.results import (
-    PREDICTIONS,
-    ordered,
-    recording_means,
-    score,
-    whole_seeds,
-    write_predictions,
-    write_run,
-)
-from train.data.clips import TableFrontEnd, join
-from train.data.corpus import DataError
+from train.data.corpus import Clips, DataError, join
 from train.data.splits import PROTOCOLS, Folds, learnt_from, require_two_labels, split
 from train.fit.devices import as_found, of_main, same_threads
 from train.fit.distillation import compare
-from train.fit.final import final_fit
-from train.fit.predict import TrainingFrontEnd, predict
+from train.fit.predict import (
+    TrainingError,
+    TrainingFrontEnd,
+    fingerprints_of,
+    piece_probabilities,
+    predict,
+)
 from train.fit.run import Experiment, Run
-from train.fit.trainer import train_model
+from train.fit.trainer import hold_back, train_model
 from train.scoring import results
 from train.scoring.baselines import baselines
 from train.scoring.calibration import calibrate
 
-FOLDER, NAME = "seed{}-fold{}", re.compile(r"seed(\d+)-fold(\d+)")
-"""Of the weights of a fold, in the folder of :func:`folds_folder`."""
-
-
-def folds_folder(out: Path, dataset: str, protocol: str, system: str) -> Path:
-    """Return where the weights of the folds of a system are."""
-    return out / "folds" / dataset / protocol / system
-
-
-def saved_folds(
-    out: Path, dataset: str, protocol: str, system: str
-) -> Iterator[tuple[int, int, Path]]:
-    """Yield seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
-
-    A folder without a config, whose writing was cut off, is passed over.
-    """
-    found = []
-    for folder in folds_folder(out, dataset, protocol, system).glob("seed*-fold*"):
-        name = NAME.fullmatch(folder.name)
-        if name and (folder / CONFIG).is_file():
-            found.append((int(name[1]), int(name[2]), folder))
-    yield from sorted(found)
+MAX_FP16_ERROR = 0.002
+"""Greatest change of a probability with which weights are stored as float16."""
 
 
 def fit_fold(
@@ -86,9 +62,8 @@ def fit_fold(
         facts = {"seed": seed, "fold": fold, "recordings": len(learnt.items)}
         facts |= {"licence": one.data.corpus.licence}
         facts |= {"environment": results.environment(run.accelerator)}
-        folder = folds_folder(run.out, one.name, one.protocol, one.system)
         config = one.checkpoint_config({**one.configuration(), **facts})
-        save_checkpoint(folder / FOLDER.format(seed, fold), model, config)
+        checkpoint.save_checkpoint(run.fold_folder(seed, fold), model, config)
     return rows
 
 
@@ -98,12 +73,10 @@ def run_fit(run: Run) -> None:
 
     Folds that the results folder already has are not fitted again, so a run that was cut off goes
     on where it was. Nothing is measured where a corpus has no label and no teacher gives one, or
-    where the teacher was fitted on the recordings which a fold would hold out.
-
-    Raises:
-        DataError: if the results folder holds a run of another configuration or corpus, another
-            process writes there, or there are unlabelled recordings only and no teacher.
-        TrainingError: if the loss is not a number.
+    where the teacher was fitted on the recordings which a fold would hold out. Raise DataError if
+    the results folder holds a run of another configuration or corpus, another process writes there,
+    or there are unlabelled recordings only and no teacher; TrainingError if the loss is not a
+    number.
     """
     say, experiment = run.accelerator.print, run.experiment
     if experiment.unlabelled.items and experiment.teacher is None:
@@ -117,7 +90,7 @@ def run_fit(run: Run) -> None:
         raise DataError("A teacher is asked about whole recordings; take --protocol baby.")
     if experiment.teacher_predictions is not None and experiment.preset.validation:
         raise DataError("Without a label there is nothing to watch a fit on; leave validation out.")
-    front_end, teacher = front_end_of(experiment), experiment.teacher
+    front_end, teacher = experiment.front_end(), experiment.teacher
     with run.lock(run.results_folder):
         known = experiment.name, experiment.unlabelled_corpus
         if teacher is not None and teacher.overlaps_training_data(*known):
@@ -133,13 +106,6 @@ def run_fit(run: Run) -> None:
             say(f"Checkpoint in {run.checkpoint_folder}.")
 
 
-def front_end_of(experiment: Experiment) -> TrainingFrontEnd:
-    """Return what stands between the prepared recordings and the system, on the device."""
-    config = experiment.preset.front_end
-    made = TableFrontEnd(config) if isinstance(config, AcousticConfig) else FrontEnd(config)
-    return made.to(experiment.accelerator.device)
-
-
 def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreement:
     """Fit and test every fold and seed, and write both result files after each."""
     experiment, accelerator, folder = run.experiment, run.accelerator, run.results_folder
@@ -151,7 +117,7 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
         check_split(experiment, folder, table)
     accelerator.wait_for_everyone()  # all have read before one writes
     if main:  # before any prediction, which would be nobody's without it
-        write_run(folder, record)
+        files.write_run(folder, record)
     done = set() if table.empty else set(zip(table["seed"], table["fold"], strict=True))
     if done and not done.issuperset(product(run.seeds, range(experiment.folds))):
         known = record.get("environment", {})
@@ -168,24 +134,15 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
                     seconds, name = time.perf_counter() - started, f"seed {seed}, fold {fold}"
                     record.setdefault("wall_seconds", {})[name] = round(seconds, 1)
                     record["environment"] = results.environment(accelerator)
-                    write_predictions(folder, ordered(table, experiment.labels))
-                    write_run(folder, record)
+                    files.write_predictions(folder, files.ordered(table, experiment.labels))
+                    files.write_run(folder, record)
                 accelerator.wait_for_everyone()
             run.state(seed, fold).delete()
     return of_main(accelerator, lambda: finish(run, record))
 
 
 def check_split(experiment: Experiment, folder: Path, table: pd.DataFrame) -> None:
-    """Refuse predictions of other recordings or folds than here, and folds that were cut.
-
-    Args:
-        experiment: with the recordings that are here.
-        folder: that the predictions come from.
-        table: some of its folds.
-
-    Raises:
-        DataError: if recordings, groups, labels or folds differ.
-    """
+    """Raise DataError if predictions are of other recordings, groups, labels or folds than here."""
     items = experiment.units.items
     facts = {(item.recording, item.group, item.label) for item in items}
     found = table[["recording", "group", "label"]].drop_duplicates()
@@ -198,17 +155,13 @@ def check_split(experiment: Experiment, folder: Path, table: pd.DataFrame) -> No
         there = set(rows["fold"])
         if tested != {pair for pair in zip(units, fold_of, strict=True) if pair[1] in there}:
             raise DataError(
-                f"Seed {seed} in {folder / PREDICTIONS} has other folds than it has here, "
+                f"Seed {seed} in {folder / files.PREDICTIONS} has other folds than it has here, "
                 f"or recordings are missing; restore the file, or delete {folder}."
             )
 
 
 def require_labels(experiment: Experiment, seeds: Sequence[int]) -> None:
-    """Refuse a run that would be measured on, or learn in a fold from, one label alone.
-
-    Raises:
-        DataError: if it would.
-    """
+    """Raise DataError if a run would be measured on, or learn from, one label alone."""
     if experiment.teacher_predictions is not None:  # measured by the teacher's answers
         return
     items = experiment.units.items
@@ -231,11 +184,11 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     labels, protocol, folds = experiment.labels, experiment.protocol, experiment.folds
     predicted, teacher = experiment.teacher_predictions, experiment.teacher
     table = results.read_predictions(folder, labels)
-    whole = whole_seeds(table, folds)
+    whole = files.whole_seeds(table, folds)
     if set(whole["recording"]) != {item.recording for item in experiment.tested}:
         raise DataError(f"{folder} was made from other recordings; delete it.")
     facts = {"dataset": experiment.name, "protocol": protocol, "folds": folds}
-    recordings = recording_means(whole, labels)
+    recordings = files.recording_means(whole, labels)
     calibration = None
     if protocol != "clip":  # there a recording is tested by fits that know its other pieces
         taught = None if teacher is None else teacher.config.calibration
@@ -247,20 +200,20 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
         facts |= {"teacher_evaluation": teacher.config.evaluation}
         agreement = compare(recordings, predicted, labels, **facts)
         record |= facts_of(experiment, agreement.seeds)
-        write_run(folder, {**record, "agreement": asdict(agreement)})
+        files.write_run(folder, {**record, "agreement": asdict(agreement)})
         results.write_teacher(folder, predicted, labels)
         return agreement
-    units, scores = experiment.units, {"piece": score(whole, labels, **facts)}
-    scores["recording"] = score(recordings, labels, **facts)
+    units, scores = experiment.units, {"piece": files.score(whole, labels, **facts)}
+    scores["recording"] = files.score(recordings, labels, **facts)
     rate_of = {item.recording: r for item, r in zip(units.items, units.rates, strict=True)}
     rates = sorted(set(rate_of.values()))
     for rate in rates if len(rates) > 1 else ():
         part = recordings[recordings["recording"].map(rate_of) == rate]
         if part["label"].nunique() > 1:  # else there is nothing that a score could tell apart
-            scores[f"recording_{rate}_hz"] = score(part, labels, **facts)
+            scores[f"recording_{rate}_hz"] = files.score(part, labels, **facts)
     record |= facts_of(experiment, scores["recording"].seeds)
     others = baselines(units, labels, protocol, folds, whole, experiment.on_features)
-    write_run(folder, {**record, "baselines": others}, scores)
+    files.write_run(folder, {**record, "baselines": others}, scores)
     return scores["recording"]
 
 
@@ -280,15 +233,94 @@ def summary(system: str, measured: Evaluation | Agreement) -> str:
     """Put the measured numbers into a few lines of text."""
     if isinstance(measured, Agreement):
         return f"{system}: agreement {measured.agreement}, gain {measured.gain}"
-    seeds = ", ".join(map(str, measured.seeds))
-    recall = ", ".join(f"{label} {value:.2f}" for label, value in measured.recall.items())
-    return "\n".join(
-        [
-            f"{system}, protocol {measured.protocol}: {measured.recordings} recordings in "
-            f"{measured.groups} groups, {measured.split}, seeds {seeds}:",
-            *(f"  {words(name):28} {one}" for name, one in measured.metrics.items()),
-            f"  chance {measured.chance:.3f}, always {measured.majority_label} is right on "
-            f"{measured.majority_accuracy:.3f}",
-            f"  recall: {recall}",
-        ]
-    )
+    told = {**measured.metrics, "chance": measured.chance, "recall": measured.recall}
+    told[f"always {measured.majority_label}"] = measured.majority_accuracy
+    lines = [f"  {words(name):28} {value}" for name, value in told.items()]
+    what = f"{measured.recordings} recordings in {measured.groups} groups, {measured.split}"
+    return "\n".join([f"{system}, protocol {measured.protocol}: {what}:", *lines])
+
+
+def fp16_error(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -> float:
+    """Return the greatest change of a probability of any piece; infinite if a weight overflows."""
+    before = piece_probabilities(model, front_end, clips)
+    try:
+        rounded = copy.deepcopy(model).half().float()  # it will still compute in float32
+        after = piece_probabilities(rounded, front_end, clips)
+    except TrainingError:
+        return float("inf")
+    return max(float(np.abs(a - b).max()) for a, b in zip(before, after, strict=True))
+
+
+def final_fit(run: Run, front_end: TrainingFrontEnd) -> None:
+    """Fit on all recordings and save the checkpoint.
+
+    Weights that the same settings have already given are kept. The numbers that go with them are
+    those of the hardest protocol that was measured with the same settings.
+    """
+    experiment, seed, folder = run.experiment, run.seeds[0], run.checkpoint_folder
+    licence = experiment.data.corpus.licence
+    training = results.as_json({**experiment.training(), "seed": seed, "licence": licence})
+    with run.lock(folder, patient=True):  # another protocol's run may be at the same
+        if of_main(run.accelerator, lambda: is_there(run, training)):
+            model, config = checkpoint.load_checkpoint(folder)
+        else:
+            model, config = fit_on_everything(run, front_end, seed, training)
+        if run.accelerator.is_main_process:
+            config = replace(config, **hardest(run))
+            half = config.training.get("stored_as") == "float16"
+            checkpoint.save_checkpoint(folder, model, config, half)
+            if not experiment.on_features:  # which has rows and no sound
+                learnt, _ = hold_back(experiment, experiment.everything, seed)
+                rate = experiment.preset.front_end.sample_rate
+                checkpoint.write_fingerprints(folder, fingerprints_of([learnt], rate))
+        run.state(seed, None).delete()
+        run.accelerator.wait_for_everyone()
+
+
+def fit_on_everything(
+    run: Run, front_end: TrainingFrontEnd, seed: int, training: dict[str, Any]
+) -> tuple[nn.Module, checkpoint.CheckpointConfig]:
+    """Return the weights and, still without any numbers, the config that goes with them."""
+    experiment, clips = run.experiment, run.experiment.everything
+    model = train_model(run, clips, front_end, seed, None)
+    learnt, watched = hold_back(experiment, clips, seed)
+    change = fp16_error(model, front_end, clips)
+    facts = {
+        "stored_as": "float16" if change <= MAX_FP16_ERROR else "float32",
+        "recordings": len(learnt.items),
+        "held_back": 0 if watched is None else len(watched.items),
+        "environment": results.environment(run.accelerator),
+    }
+    return model, experiment.checkpoint_config({**training, **facts})
+
+
+def is_there(run: Run, training: dict[str, Any]) -> bool:
+    """Return whether the checkpoint folder holds what these settings give."""
+    try:
+        _, config = checkpoint.load_checkpoint(run.checkpoint_folder)
+    except checkpoint.CheckpointError:
+        return False
+    known = files.current(config.training)
+    same = all(known.get(name) == value for name, value in training.items())
+    return same and config.system == run.experiment.system
+
+
+def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
+    """Read what was measured per recording, under the hardest protocol that there is a result of.
+
+    Name -> record, as the checkpoint's config has them.
+    """
+    expected = results.as_json(run.experiment.training())
+    for protocol in reversed(PROTOCOLS):
+        folder = run.results_of(protocol)
+        record = results.read_run(folder) or {"configuration": {}}
+        measured = record.get("metrics", {}).get("recording")
+        alike, ran = record.get("agreement"), record["configuration"]
+        if (measured or alike) and all(ran.get(n) == value for n, value in expected.items()):
+            with results.trusting(folder / files.RUN):
+                return {
+                    "evaluation": checkpoint.read_evaluation(measured),
+                    "agreement": checkpoint.read_agreement(alike),
+                    "calibration": checkpoint.read_calibration(record.get("calibration")),
+                }
+    return {"evaluation": None, "agreement": None, "calibration": None}

@@ -1,29 +1,297 @@
-"""Fit a detector on examples of cries and other sounds, in batches that hold as many of each.
+"""Make windows of cries and of other sounds, and fit a detector on them.
 
-A second output of the model learns the teacher's groups of sounds as well (multi-task); it is
-dropped at the end. Of the other sounds half are drawn the more often the more they resemble a cry
-to the model.
+Where in a recording a cry is, and what else is heard, the teacher says (:mod:`train.data.tagger`):
+a window of a cry is one that it takes for one, in a recording labelled as a cry. Half of the
+examples are cries, changed in speed, length and level, with other sounds under more than half of
+them. They are made once, fold by fold, and every fit draws from them: what lies under a sound is of
+the same fold, so that a fold that is tested can be left out.
+
+A batch holds as many of each. A second output of the model learns the teacher's groups of sounds as
+well (multi-task); it is dropped at the end. Of the other sounds half are drawn the more often the
+more they resemble a cry to the model.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits as binary_cross_entropy
 from tqdm import tqdm
 
-from train.data.augmentation import augment_features
-from train.data.corpus import DataError
-from train.data.tagger import GROUPS
-from train.fit.examples import Examples, draw_weighted
+from cry_model.checkpoint import write_atomically
+from cry_model.frontend import FrontEnd, resample
+from train.data.augmentation import (
+    Augmentation,
+    augment_features,
+    augment_waveforms,
+    degrade,
+    uniform,
+)
+from train.data.corpus import Clips, DataError
+from train.data.datasets.detector import CRY, ESC_CRY, kind_of
+from train.data.tagger import GROUPS, RATE, STEP
 from train.fit.predict import TrainingError
 from train.fit.presets import Preset
-from train.fit.state import Weights
-from train.fit.trainer import MAX_NORM, schedule
+from train.fit.state import Weights, schedule
+
+SECONDS = (1.0, 2.0)  # of the windows
+COUNT = 10_000  # cries of a fold and a length, and as many other sounds
+TOGETHER = 25  # of them at one speed
+CRY_SPEED, OTHER_SPEED = (0.75, 1.7), (0.6, 1.8)
+SAME_SPEED = 0.4  # share of those groups that keep theirs
+SNR_DB = (-6.0, 15.0)  # of what lies above what is mixed in
+MIXED = (0.6, 0.35)  # share of the cries, and of the other sounds, that have a sound under them
+SHORT, SHORTEST = 0.4, 0.4  # share of the cries that are cut out of their window; s
+HEARD, CERTAIN, ABSENT = 0.1, 0.3, 0.005  # the teacher's probability of a cry
+QUIET = 2e-3  # of a recording's peak: nothing is heard in a window below it
+SHARES: Mapping[str, float] = {
+    "effects": 3.0, "words": 3.0, "instruments": 1.2, "laughter": 1.2, "voices": 1.2,
+    "donateacry_android": 1.0, "mew": 0.8, "singing": 0.7, "bells": 0.7, "animal": 0.7,
+    "chime": 0.6, "choir": 0.5, "whistles": 0.5, "donateacry": 0.5, "horn": 0.4,
+}  # fmt: skip
+SHARE = 0.25
+"""How often windows of a kind of other sound are drawn, in relation to each other."""
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Places in clips, (places, 2) of clip and teacher's window, with how often to draw each."""
+
+    places: Tensor
+    weights: Tensor
+
+
+def draw_weighted(weights: Tensor, count: int, rng: torch.Generator) -> Tensor:
+    """Return (count,) random places in ``weights``, as often as those say."""
+    distribution = weights.double().cumsum(0)
+    at = torch.rand(count, generator=rng, dtype=torch.float64) * distribution[-1]
+    return torch.searchsorted(distribution, at, right=True).clamp_max(len(weights) - 1)
+
+
+class DetectorData:
+    """The windows of all clips: which are cries, which are not.
+
+    A label is ``cry``, another, or None for "ask the teacher"; in recordings of the kind ``strict``
+    there is a cry for certain where the label says so. Raise DataError if there are no windows of
+    cries, or none of other sounds.
+    """
+
+    def __init__(
+        self, clips: Clips, tags: Sequence[Tensor], cry: str, kinds: Sequence[str], strict: str
+    ):
+        self.samples = torch.cat(clips.waveforms)
+        self.lengths = torch.tensor([len(wave) for wave in clips.waveforms])
+        self.offsets = self.lengths.cumsum(0) - self.lengths
+        self.tags = torch.cat(list(tags))
+        counts = torch.tensor([len(rows) for rows in tags])
+        self.first = counts.cumsum(0) - counts
+        cries: list[tuple[int, int, float]] = []
+        others: list[tuple[int, int, float]] = []
+        for clip, (item, rows, wave) in enumerate(
+            zip(clips.items, tags, clips.waveforms, strict=True)
+        ):
+            heard = rows[:, 0]
+            near = nn.functional.max_pool1d(heard[None, None], 3, 1, 1).view(-1)
+            peaks = torch.stack([part.abs().amax() for part in wave.tensor_split(len(rows))])
+            loud = peaks > QUIET * wave.abs().max()
+            if item.label == cry:
+                level = HEARD if kinds[clip] == strict else CERTAIN
+                _add(cries, clip, loud & (heard >= level), 4.0 if kinds[clip] == strict else 1.0)
+                if kinds[clip] != strict:
+                    _add(others, clip, loud & (near < ABSENT), 1.0)
+            elif item.label is None:
+                _add(cries, clip, loud & (heard >= 0.4), 0.5)
+                _add(others, clip, loud & (near < 0.03), 1.0)
+            else:
+                _add(others, clip, loud & (heard < 0.5), 1.0)
+        if not (cries and others):
+            raise DataError("There are no windows of cries, or none of other sounds, to fit on.")
+        self.cries, self.others = _windows(cries), _windows(others)
+        total: Counter[str] = Counter()
+        for clip, _, weight in others:
+            total[kinds[clip]] += weight
+        shares = [SHARES.get(kinds[clip], SHARE) / total[kinds[clip]] for clip, _, _ in others]
+        self.others.weights.mul_(torch.tensor(shares))
+
+    def cut(self, places: Tensor, length: int, rate: int, rng: torch.Generator) -> Tensor:
+        """Return (places, length) samples about the teacher's windows; short clips are repeated."""
+        clip, window = places.unbind(1)
+        step = STEP * rate / RATE
+        jitter = torch.randn(len(clip), generator=rng) * rate / 8
+        start = ((window + 1) * step - length / 2 + jitter).long()
+        room = (self.lengths[clip] - length).clamp_min(0)
+        start = torch.minimum(start.clamp_min(0), room)
+        at = (start[:, None] + torch.arange(length)) % self.lengths[clip][:, None]
+        return self.samples[self.offsets[clip][:, None] + at]
+
+    def groups(self, places: Tensor) -> Tensor:
+        return self.tags[self.first[places[:, 0]] + places[:, 1]]
+
+
+def _add(found: list[tuple[int, int, float]], clip: int, where: Tensor, weight: float) -> None:
+    """Append the windows of a clip, which together weigh the root of their number."""
+    windows = where.nonzero().view(-1).tolist()
+    found += [(clip, window, weight / math.sqrt(len(windows))) for window in windows]
+
+
+def _windows(found: Sequence[tuple[int, int, float]]) -> Windows:
+    places = torch.tensor([(clip, window) for clip, window, _ in found])
+    return Windows(places, torch.tensor([weight for *_, weight in found]))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows (B, samples), which are cries (B,), the teacher's groups (B, groups), where those
+    hold (B,), and the clips of each and of what lies under it (B, 2)."""
+
+    waves: Tensor
+    cry: Tensor
+    groups: Tensor
+    clean: Tensor
+    clips: Tensor
+
+
+def half_batch(
+    data: DetectorData, front_end: FrontEnd, others: Tensor, length: int, rng: torch.Generator
+) -> Batch:
+    """Return as many cries as other sounds, at one speed each; of ``others``, (2 n,) rows of
+    ``data.others``, n are targets and n are mixed into cries and targets."""
+    count, rate = len(others) // 2, front_end.config.sample_rate
+    rows = draw_weighted(data.cries.weights, count, rng)
+    cries, sounds = data.cries.places[rows], data.others.places[others]
+    wave = front_end.to_level(_at_speed(data, cries, length, rate, CRY_SPEED, rng))
+    other = front_end.to_level(_at_speed(data, sounds, length, rate, OTHER_SPEED, rng))
+    wave = _shortened(wave, rate, rng)
+    clean, waves, clips = [], [], []
+    places = (cries, sounds[:count])
+    for own, target, share in zip(places, (wave, other[:count]), MIXED, strict=True):
+        below = count + torch.randint(count, (count,), generator=rng)
+        mixed = uniform(0, 1, (count,), rng) < share
+        gain = 10 ** (-uniform(*SNR_DB, (count,), rng) / 20)
+        waves.append(target + torch.where(mixed, gain, 0.0)[:, None] * other[below])
+        clean.append(~mixed)
+        second = torch.where(mixed, sounds[below, 0], own[:, 0])
+        clips.append(torch.stack([own[:, 0], second], 1))
+    groups = torch.cat([data.groups(own) for own in places])
+    cry = torch.arange(2 * count) < count
+    return Batch(torch.cat(waves), cry, groups, torch.cat(clean), torch.cat(clips))
+
+
+def _at_speed(
+    data: DetectorData,
+    places: Tensor,
+    length: int,
+    rate: int,
+    speeds: tuple[float, float],
+    rng: torch.Generator,
+) -> Tensor:
+    """Cut windows and play them faster or slower, pitch and all, by one factor."""
+    low, high = math.log(speeds[0]), math.log(speeds[1])
+    factor = math.exp(uniform(low, high, (1,), rng).item())
+    percent = 5 * round(20 * factor)
+    if uniform(0, 1, (1,), rng).item() < SAME_SPEED or percent == 100:
+        return data.cut(places, length, rate, rng)
+    waves = data.cut(places, length * percent // 100 + 8, rate, rng)
+    return resample(waves, percent, 100, 8)[:, :length]
+
+
+def _shortened(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
+    """Silence some of (B, samples) but for a stretch of :data:`SHORTEST` seconds or more."""
+    count, length = waves.shape
+    kept = uniform(SHORTEST, length / rate, (count, 1), rng) * rate
+    start = uniform(0, 1, (count, 1), rng) * (length - kept)
+    at, edge = torch.arange(length), 0.05 * rate
+    inside = ((at - start) / edge).clamp(0, 1) * ((start + kept - at) / edge).clamp(0, 1)
+    return torch.where(uniform(0, 1, (count, 1), rng) < SHORT, waves * inside, waves)
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Windows of one length that are made and not yet masked."""
+
+    features: Tensor  # (rows, bands, frames), float16
+    cry: Tensor  # (rows,), whether it is one
+    groups: Tensor  # (rows, groups), the teacher's probabilities
+    clean: Tensor  # (rows,), whether nothing lies under it, so that those hold
+    # (rows, 2), numbers of the clip and of the one under it; twice the same if none is
+    clips: Tensor
+
+    def among(self, chosen: Tensor) -> Examples:
+        """Return those rows of which only ``chosen`` (clips,) clips are heard."""
+        kept = chosen[self.clips].all(1)
+        return Examples(*(getattr(self, f.name)[kept] for f in fields(self)))
+
+
+def make_examples(
+    data: DetectorData,
+    numbers: Tensor,
+    front_end: FrontEnd,
+    how: Augmentation,
+    seconds: float,
+    count: int,
+    rng: torch.Generator,
+) -> Examples:
+    """Return ``count`` cries, rounded up to :data:`TOGETHER`, and as many other sounds; ``numbers``
+    (clips,) are what the clips are called in :attr:`Examples.clips`."""
+    config = front_end.config
+    length = round(seconds * config.sample_rate) // config.hop * config.hop
+    made: list[tuple[Tensor, ...]] = []
+    for _ in range(-(-count // TOGETHER)):
+        others = draw_weighted(data.others.weights, 2 * TOGETHER, rng)
+        batch = half_batch(data, front_end, others, length, rng)
+        waves = augment_waveforms(front_end.to_level(batch.waves), how, rng)
+        features = front_end(degrade(waves, config.sample_rate, how.damage, rng))
+        rest = batch.groups.half(), batch.clean, numbers[batch.clips]
+        made.append((features.half(), batch.cry, *rest))
+    return Examples(*(torch.cat(parts) for parts in zip(*made, strict=True)))
+
+
+def find_examples(
+    clips: Clips,
+    tags: Sequence[Tensor],
+    front_end: FrontEnd,
+    how: Augmentation,
+    seed: int,
+    cache: Path,
+    count: int = COUNT,
+) -> list[Examples]:
+    """Return examples of each length, ``count`` cries a fold, from ``cache`` if they are there."""
+    found: list[list[dict[str, Tensor]]] = [[] for _ in SECONDS]
+    facts = clips.fingerprint(), front_end.config, how, seed, count, SHARES, SNR_DB, MIXED
+    cache.mkdir(parents=True, exist_ok=True)
+    folds = sorted({item.fold for item in clips.items})
+    for fold in tqdm(folds, desc="Making examples", unit="fold"):
+        path = cache / f"examples-{zlib.crc32(repr((fold, *facts)).encode()):08x}.safetensors"
+        if not path.exists():
+            chosen = [i for i, item in enumerate(clips.items) if item.fold == fold]
+            own = clips.subset(chosen)
+            kinds = [kind_of(item.recording) for item in own.items]
+            data = DetectorData(own, [tags[i] for i in chosen], CRY, kinds, ESC_CRY)
+            rng = torch.Generator().manual_seed(100 * seed + folds.index(fold))
+            tensors = {}
+            for number, seconds in enumerate(SECONDS):
+                made = make_examples(
+                    data, torch.tensor(chosen), front_end, how, seconds, count, rng
+                )
+                tensors.update({f"{number}.{f.name}": getattr(made, f.name) for f in fields(made)})
+            write_atomically(path, save(tensors))
+        kept = load_file(path)
+        for number, parts in enumerate(found):
+            parts.append({f.name: kept[f"{number}.{f.name}"] for f in fields(Examples)})
+    return [
+        Examples(*(torch.cat([part[f.name] for part in parts]) for f in fields(Examples)))
+        for parts in found
+    ]
+
 
 AUXILIARY = 0.3  # weight of the teacher's groups in the loss
 
@@ -44,14 +312,7 @@ class TaggedModel(nn.Module):
 
 
 class Pool:
-    """Examples of one length, drawn from.
-
-    Args:
-        examples: with cries and other sounds among them.
-
-    Raises:
-        DataError: if one of them is missing.
-    """
+    """Examples of one length, drawn from; raise DataError if cries or other sounds are missing."""
 
     def __init__(self, examples: Examples):
         self.examples = examples
@@ -84,17 +345,9 @@ def fit_detector(
 ) -> nn.Module:
     """Fit ``model``, whose first class is the cry, and return the average of its weights.
 
-    Args:
-        model: freshly built; it has an ``embedding`` and a ``classifier``.
-        examples: of each length, in turns.
-        preset: epochs of ``samples_per_epoch`` windows, batch, rates, augmentation.
-        accelerator: the precision.
-        seed: of all randomness.
-        title: of the progress bar.
-
-    Raises:
-        DataError: if there are no cries or no other sounds, or an epoch holds no batch.
-        TrainingError: if the loss is not a number.
+    The model has an ``embedding`` and a ``classifier``; examples of each length are taken in turns.
+    Raise DataError if there are no cries or no other sounds, or an epoch holds no batch;
+    TrainingError if the loss is not a number.
     """
     how, log_mel = preset.augmentation, preset.front_end.kind == "log-mel"
     rng = torch.Generator().manual_seed(seed)
@@ -114,36 +367,16 @@ def fit_detector(
         smooth = target * (1 - preset.label_smoothing) + preset.label_smoothing / 2
         tagged = binary_cross_entropy(heard, groups, reduction="none").sum(1) * own.clean[rows]
         loss = binary_cross_entropy(cry, smooth) + AUXILIARY * tagged.mean()
-        take_step(loss, step, steps, student, weights, preset)
+        if not math.isfinite(loss.item()):
+            raise TrainingError("The loss is not a number; try a lower learning rate.")
+        rate = preset.learning_rate * schedule(preset, step, steps)
+        weights.step(loss, rate, student, weights.optimiser, accelerator)
         pool.learn(cry[half:].detach().sigmoid().double())
     return weights.outcome.model.eval()
 
 
 def require_steps(preset: Preset) -> int:
-    """Return the batches of an epoch.
-
-    Raises:
-        DataError: if there is none.
-    """
+    """Return the batches of an epoch; raise DataError if there is none."""
     if not (batches := preset.samples_per_epoch // preset.batch):
         raise DataError("An epoch holds no batch; samples_per_epoch must be batch or more.")
     return batches
-
-
-def take_step(
-    loss: Tensor, step: int, steps: int, student: nn.Module, weights: Weights, preset: Preset
-) -> None:
-    """Take one step down the gradient of ``loss``.
-
-    Raises:
-        TrainingError: if the loss is not a number.
-    """
-    if not math.isfinite(loss.item()):
-        raise TrainingError("The loss is not a number; try a lower learning rate.")
-    weights.optimiser.param_groups[0]["lr"] = preset.learning_rate * schedule(preset, step, steps)
-    weights.optimiser.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(student.parameters(), MAX_NORM)
-    weights.optimiser.step()
-    if weights.ema is not None:
-        weights.ema.update()

@@ -65,15 +65,8 @@ def ask_for_determinism() -> None:
 def same_threads(before: int | None, now: int | None, what: str) -> None:
     """Warn where what goes on was begun with other threads: they decide the last bit of a sum.
 
-    It goes on all the same: the difference is one of rounding, and the work of a night is not.
-
-    Args:
-        before: threads that it was begun with; None if unknown, or if a GPU computes.
-        now: threads of this process; None as before.
-        what: is gone on with.
-
-    Raises:
-        DataError: if determinism was asked for.
+    It goes on all the same: the difference is one of rounding, and the work of a night is not. None
+    is an unknown number, or a GPU. Raise DataError if determinism was asked for.
     """
     if before is None or now is None or before == now:
         return
@@ -110,19 +103,12 @@ def supports_bfloat16(device: str) -> bool:
 
 
 def make_accelerator(
-    device: str = "auto",
-    precision: str = "auto",
-    curves: Path | None = None,
+    device: str = "auto", precision: str = "auto", curves: Path | None = None
 ) -> Accelerator:
     """Open the processes and the device to fit on; several of them do not disturb each other.
 
-    Args:
-        device: "cpu", "cuda", or "auto" for CUDA where there is one.
-        precision: "float32", "bfloat16", or "auto" for bfloat16 where the hardware has it.
-        curves: folder for TensorBoard's files; None writes none.
-
-    Raises:
-        DataError: if CUDA is asked for and there is none, or TensorBoard is not installed.
+    "auto" is CUDA where there is one, and bfloat16 where the hardware has it. ``curves`` is a
+    folder for TensorBoard's files. Raise DataError if CUDA or TensorBoard is asked for and missing.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"

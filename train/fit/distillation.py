@@ -32,31 +32,21 @@ from cry_model.metrics import mean
 from cry_model.records import Agreement
 from cry_model.registry import AnyConfig, AnyFrontEnd, get_system, make_front_end
 from cry_model.results import probability_columns
-from train.data.clips import Clips, preparation
-from train.data.corpus import DataError, related
-from train.fit.state import digest
+from train.data.corpus import Clips, DataError, preparation, related
+from train.fit.predict import digest
 from train.scoring.results import TeacherPredictions
 
 
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """Soft labels for waveforms.
+    """Soft labels for waveforms."""
 
-    Attributes:
-        name: of the checkpoint: its folder's, or its repository.
-        config: of the checkpoint; what its calibration says leaves what is taught as it is.
-        model, front_end: in eval mode.
-        weight: share of the teacher in the target of a labelled clip; one without a label has
-            the teacher's alone.
-        reused: whether the student answers with the teacher's classifier and learns its features.
-    """
-
-    name: str
-    config: CheckpointConfig
+    name: str  # of the checkpoint: its folder's, or its repository
+    config: CheckpointConfig  # its calibration leaves what is taught as it is
     model: nn.Module
     front_end: AnyFrontEnd
-    weight: float
-    reused: bool
+    weight: float  # in the target of a labelled clip; one without a label has the teacher's alone
+    reused: bool  # whether the student answers with its classifier and learns its features
 
     @property
     def trained_on(self) -> str | None:
@@ -73,7 +63,6 @@ class Teacher:
         return {"reused_classifier": {"members": members, "hidden": hidden}}
 
     def facts(self) -> dict[str, Any]:
-        """Return for the record which one it is, whatever its name."""
         how = {"reused": True} if self.reused else {"weight": self.weight}
         return {"name": self.name, **how, "digest": digest(self.model.state_dict())}
 
@@ -86,15 +75,11 @@ class Teacher:
 
     @torch.no_grad()
     def teach(self, waves: Tensor, targets: Tensor) -> Tensor:
-        """Mix its own answer into the targets.
+        """Mix its own answer to (batch, samples) into targets (batch, classes), zeros where there
+        is no label.
 
-        Args:
-            waves: (batch, samples), prepared and augmented.
-            targets: (batch, classes); rows of zeros where there is no label.
-
-        Returns:
-            (batch, classes); or, for a student that reuses the classifier of a FeatureMLP, the
-            standardised features that this one answers by, (batch, 25).
+        For a student that reuses the classifier of a FeatureMLP: the standardised features that
+        this one answers by, (batch, 25).
         """
         if self.reused:
             return self.model.inputs(self.front_end(waves)).clamp(-EXTREME, EXTREME)
@@ -111,20 +96,12 @@ def load_teacher(
     student: AnyConfig,
     device: torch.device,
 ) -> Teacher:
-    """Load a checkpoint folder or Hub repository as the teacher.
+    """Load a checkpoint folder or Hub repository as the teacher of a system with the front end
+    ``student`` on a corpus with ``labels``, or with none.
 
-    Args:
-        name: the checkpoint.
-        weight: see :class:`Teacher`.
-        labels: of the corpus; none if nothing in it has a label.
-        system: the student's. An improved ECAPA-TDNN that learns from a FeatureMLP alone reuses its
-            classifier.
-        student: the student's front end.
-        device: where both are.
-
-    Raises:
-        CheckpointError: if there is no such checkpoint.
-        DataError: if it knows other classes, or wants to hear something else than the student.
+    An improved ECAPA-TDNN that learns from a FeatureMLP alone reuses its classifier. Raise
+    CheckpointError if there is no such checkpoint; DataError if it knows other classes, or wants to
+    hear something else than the student.
     """
     model, config = load_checkpoint(find_checkpoint(name))
     if labels and config.labels != labels:
@@ -157,12 +134,7 @@ def can_hear(teacher: AnyConfig, student: AnyConfig) -> bool:
 
 
 def predict_teacher(teacher: Teacher, clips: Clips) -> TeacherPredictions:
-    """Answer every clip as :class:`~cry_model.classifier.CryClassifier` would, uncalibrated.
-
-    Args:
-        teacher: whom.
-        clips: prepared for the teacher's own front end.
-    """
+    """Answer clips, prepared for the teacher, as the classifier would, uncalibrated."""
     device, found = next(teacher.model.parameters()).device, {}
     for i, item in enumerate(clips.items):
         waves = clips.pieces(teacher.front_end, i).waveforms.to(device)
@@ -173,19 +145,10 @@ def predict_teacher(teacher: Teacher, clips: Clips) -> TeacherPredictions:
 
 
 def compare(
-    table: pd.DataFrame,
-    predicted: TeacherPredictions,
-    labels: tuple[str, ...],
-    **facts: object,
+    table: pd.DataFrame, predicted: TeacherPredictions, labels: tuple[str, ...], **facts: object
 ) -> Agreement:
-    """Return agreement and divergence per recording, with intervals over groups.
-
-    Args:
-        table: the student's predictions per recording, each by a fit that had not heard its group.
-        predicted: by the teacher.
-        labels: in the order of the probabilities.
-        **facts: the other fields of :class:`~cry_model.records.Agreement`.
-    """
+    """Return agreement and divergence per recording, with intervals over groups; ``table`` has the
+    student's predictions per recording, each by a fit that had not heard its group."""
     student = table[probability_columns(labels)].to_numpy(dtype=np.float64)
     teacher = np.stack([predicted[name] for name in table["recording"]])
     # Of these very recordings, which no guess made on others could beat.
@@ -220,14 +183,7 @@ PENALTIES = np.logspace(0, 5, 11)  # on standardised embeddings
 def solve_output_layer(
     model: nn.Module, front_end: FrontEnd, clips: Clips, teacher: Teacher
 ) -> None:
-    """Replace a student's last layer before the reused classifier by a ridge regression.
-
-    Args:
-        model: the fitted student, in eval mode.
-        front_end: its own.
-        clips: what it was fitted on; each of their pieces is one equation.
-        teacher: whose features are the targets.
-    """
+    """Replace a student's last layer before the reused classifier by a ridge regression."""
     device = next(model.parameters()).device
     layer: nn.Linear = model.classifier.features
     seen: list[Tensor] = []
@@ -251,26 +207,16 @@ CLASSIFIER = "classifier."  # its classes were others
 
 @dataclass(frozen=True)
 class Start:
-    """A fitted system, without its classifier, as the beginning of another fit.
+    """A fitted system, without its classifier, as the beginning of another fit."""
 
-    Attributes:
-        name: of the checkpoint.
-        weights: name -> parameter or statistic.
-    """
-
-    name: str
-    weights: Mapping[str, Tensor]
+    name: str  # of the checkpoint
+    weights: Mapping[str, Tensor]  # name -> parameter or statistic
 
     def facts(self) -> dict[str, str]:
-        """Return for the record which one it is, whatever its name."""
         return {"name": self.name, "digest": digest(self.weights)}
 
     def begin(self, model: nn.Module) -> None:
-        """Put the weights into a freshly built system.
-
-        Raises:
-            DataError: if they do not fit into it.
-        """
+        """Put the weights into a freshly built system; raise DataError if they do not fit."""
         kept = {n: t for n, t in model.state_dict().items() if n.startswith(CLASSIFIER)}
         try:
             model.load_state_dict({**self.weights, **kept})
@@ -282,13 +228,9 @@ class Start:
 
 
 def load_start(name: str | os.PathLike, corpus: str, system: str, hears: AnyConfig) -> Start:
-    """Load a checkpoint folder or Hub repository to begin with.
-
-    Raises:
-        CheckpointError: if there is no such checkpoint.
-        DataError: if it is of another system or hears something else; or if it was fitted on
-            recordings of the corpus, so that it knows what a fold would hold out.
-    """
+    """Load a checkpoint folder or Hub repository to begin with; raise CheckpointError if there is
+    no such checkpoint; DataError if it is of another system or hears something else; or if it was
+    fitted on recordings of the corpus, so that it knows what a fold would hold out."""
     model, config = load_checkpoint(find_checkpoint(name))
     if (config.system, config.front_end) != (system, hears):
         raise DataError(

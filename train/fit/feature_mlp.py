@@ -13,7 +13,7 @@ from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
 from cry_model.feature_mlp import FeatureMLP, distance, level_free
-from train.data.clips import Clips
+from train.data.corpus import Clips
 from train.fit.devices import as_found
 from train.fit.presets import Preset
 
@@ -25,14 +25,7 @@ CALIBRATION_FOLDS = 4  # one of which is held out to find the temperature
 
 @as_found()
 def fit_table(model: FeatureMLP, clips: Clips, preset: Preset, seed: int) -> FeatureMLP:
-    """Fit every member on batches of its own, their calibration, and the range of the rows.
-
-    Args:
-        model: freshly built.
-        clips: rows (26,) in the place of waveforms, every one labelled.
-        preset: epochs, batch, learning rate, weight decay, label smoothing, mixup; "one-cycle".
-        seed: of the batches.
-    """
+    """Fit every member on batches of its own, the temperature, and the range of rows (26,)."""
     home = model.mean.device
     model.cpu()  # hundreds of rows: no work for another device, and one order of sums
     rows = level_free(torch.stack(clips.waveforms))
@@ -53,7 +46,8 @@ def fit_members(
     """Fit the networks alone, on standardised inputs (recordings, 25); give them in eval mode."""
     torch.manual_seed(seed)
     targets = nn.functional.one_hot(labels, model.deep.weights[-1].shape[-1]).float()
-    chances = frequencies(labels, preset.class_balance)
+    # As they come, or every class alike.
+    chances = torch.bincount(labels).double()[labels].pow(-preset.class_balance)
     steps = preset.epochs * max(1, len(inputs) // preset.batch)
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay
@@ -83,14 +77,7 @@ def fit_members(
 
 @torch.no_grad()
 def calibrate(model: FeatureMLP, log_probabilities: Tensor, labels: Tensor) -> None:
-    """Set the temperature under which held-out labels are likeliest.
-
-    Args:
-        model: gets it.
-        log_probabilities: (recordings, classes) at temperature 1, of groups that a like fit had
-            not heard.
-        labels: (recordings,).
-    """
+    """Set the temperature under which held-out labels (recordings,) are likeliest."""
 
     def loss(temperature: float) -> float:
         return nn.functional.cross_entropy(log_probabilities / temperature, labels).item()
@@ -102,20 +89,11 @@ def draw(
     inputs: Tensor, targets: Tensor, chances: Tensor, size: tuple[int, int], alpha: float
 ) -> tuple[Tensor, Tensor]:
     """Draw (members, batch, ...) rows and targets, each mixed with another (Zhang et al. 2018)."""
-    first, second = torch.multinomial(chances, 2 * size[0] * size[1], replacement=True).view(
-        2, *size
-    )
+    drawn = torch.multinomial(chances, 2 * size[0] * size[1], replacement=True).view(2, *size)
     if not alpha:
-        return inputs[first], targets[first]
+        return inputs[drawn[0]], targets[drawn[0]]
     share = torch.distributions.Beta(alpha, alpha).sample((*size, 1))
-    return torch.lerp(inputs[second], inputs[first], share), torch.lerp(
-        targets[second], targets[first], share
-    )
-
-
-def frequencies(labels: Tensor, balance: float) -> Tensor:
-    """Return how often to draw each row: as it comes (0), or every class alike (1)."""
-    return torch.bincount(labels).double()[labels].pow(-balance)
+    return tuple(torch.lerp(x[drawn[1]], x[drawn[0]], share) for x in (inputs, targets))
 
 
 def set_statistics(model: FeatureMLP, rows: Tensor, groups: list[str]) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cry_model.audio import Recording
+from cry_model.fingerprint import Fingerprints
 from cry_model.frontend import FrontEnd
 from cry_model.results import probability_columns
-from train.data.clips import Clips, TableFrontEnd
+from train.data.corpus import Clips, TableFrontEnd
 
 BATCH = 64  # pieces
 TrainingFrontEnd = FrontEnd | TableFrontEnd
@@ -30,15 +33,10 @@ def of_each_piece(
     clips: Clips,
     device: torch.device,
 ) -> list[NDArray[np.float64]]:
-    """Compute for each clip (pieces, values) from features; equal lengths go together.
+    """Compute (pieces, values) for each clip from features (batch, bands, frames); equal lengths go
+    together.
 
     Nothing is padded, so a piece gets what it would get alone.
-
-    Args:
-        compute: features (batch, bands, frames) -> (batch, values), for each item on its own.
-        front_end: cuts the clips and gives the features.
-        clips: any.
-        device: of the front end.
     """
     by_length = defaultdict(list)
     for i in range(len(clips.items)):
@@ -58,11 +56,7 @@ def of_each_piece(
 def piece_probabilities(
     model: nn.Module, front_end: TrainingFrontEnd, clips: Clips
 ) -> list[NDArray[np.float64]]:
-    """Return for each clip (pieces, classes), by a model in eval mode.
-
-    Raises:
-        TrainingError: if the model gives anything but numbers.
-    """
+    """Return (pieces, classes) for each clip; raise TrainingError if they are no numbers."""
     found = of_each_piece(
         lambda features: model(features).float().softmax(-1),
         front_end,
@@ -94,3 +88,18 @@ def predict(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def fingerprints_of(corpora: Sequence[Clips], rate: int) -> Fingerprints:
+    """Take the fingerprints of prepared clips at ``rate`` Hz."""
+    waves = (wave for clips in corpora for wave in clips.waveforms)
+    return Fingerprints.of(Recording(wave, rate) for wave in waves)
+
+
+def digest(weights: Mapping[str, Tensor]) -> str:
+    """Return 16 characters that change when a name or a number does."""
+    found = hashlib.sha256()
+    for name, tensor in weights.items():
+        found.update(name.encode())
+        found.update(tensor.cpu().contiguous().numpy())
+    return found.hexdigest()[:16]

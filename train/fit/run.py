@@ -5,27 +5,34 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
-from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
+from torch import nn
 
 from cry_model.acoustic_features import AcousticConfig
-from cry_model.checkpoint import CheckpointConfig
-from cry_model.registry import AnyConfig, build_model, get_system
-from train.data.clips import Clips, Prepared, cut_before_splitting
-from train.data.corpus import ONLY_LEARNT, DataError, Item
+from cry_model.checkpoint import CONFIG, CheckpointConfig
+from cry_model.frontend import FrontEnd
+from cry_model.registry import build_model, get_system
+from train.data.corpus import (
+    ONLY_LEARNT,
+    Clips,
+    DataError,
+    Item,
+    Prepared,
+    TableFrontEnd,
+    cut_before_splitting,
+)
 from train.data.splits import OuterFold
 from train.fit.distillation import Start, Teacher
-from train.fit.predict import BATCH
+from train.fit.predict import TrainingFrontEnd
 from train.fit.presets import Preset
 from train.fit.state import TrainingState
 from train.scoring.calibration import PROMISED
@@ -42,11 +49,7 @@ def settings_of(system: str) -> set[str]:
 
 
 def build(system: str, classes: int, bands: int, settings: Mapping[str, Any]) -> nn.Module:
-    """Build a system on torch's device, with whatever weights.
-
-    Raises:
-        DataError: if it cannot be built with the settings.
-    """
+    """Build a system on torch's device; raise DataError if the settings do not suit it."""
     try:
         return build_model(system, classes, bands, **settings)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -56,49 +59,31 @@ def build(system: str, classes: int, bands: int, settings: Mapping[str, Any]) ->
 
 @dataclass(frozen=True)
 class Experiment:
-    """What decides the numbers of a fit, but for its seed and fold.
-
-    Attributes:
-        system, settings: of the registry.
-        data: the corpus; what is unlabelled in it is only learnt from, with a teacher.
-        protocol, folds: of the split.
-        preset: how to train.
-        accelerator: the processes, the device and the precision.
-        teacher: a source of soft labels.
-        teacher_predictions: its answers, where nothing in the corpus has a label of its own.
-        parts: under the ``clip`` protocol, the features of the parts of the recordings, which
-            cannot be cut out of those of the whole ones.
-        unlabelled_corpus: the one that unlabelled clips were taken from, for the record.
-        start: the weights to begin with; None for fresh ones.
-        outer_fold: only the training part of this fold is looked at, and divided into ``folds``
-            again (nested cross-validation); for choices that must not see what the fold tests.
-        permutation: the seed by which the labels were permuted, for the record; None for the true
-            ones.
-    """
+    """What decides the numbers of a fit, but for its seed and fold."""
 
     system: str
-    data: Prepared
+    data: Prepared  # what is unlabelled in it is only learnt from, with a teacher
     protocol: str
     preset: Preset
     folds: int
-    accelerator: Accelerator
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    accelerator: Accelerator  # the processes, the device and the precision
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the system
     teacher: Teacher | None = None
-    teacher_predictions: TeacherPredictions | None = None
-    parts: Clips | None = None
-    unlabelled_corpus: str | None = None
-    start: Start | None = None
-    outer_fold: OuterFold | None = None
-    permutation: int | None = None
+    teacher_predictions: TeacherPredictions | None = (
+        None  # where the corpus has no label of its own
+    )
+    parts: Clips | None = None  # rows of features of parts, which cannot be cut out of whole ones
+    unlabelled_corpus: str | None = None  # for the record
+    start: Start | None = None  # the weights to begin with
+    outer_fold: OuterFold | None = None  # whose training part alone is divided (nested)
+    permutation: int | None = None  # the seed by which labels were permuted, for the record
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """In the order of the logits."""
         return self.data.corpus.labels
 
     @property
     def name(self) -> str:
-        """Of the corpus."""
         return self.data.corpus.name
 
     @cached_property
@@ -135,8 +120,18 @@ class Experiment:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of the recordings."""
         return self.data.clips.fingerprint()
+
+    @property
+    def everything(self) -> Clips:
+        """What a final fit learns from, drawn as the folds' were."""
+        return self.data.clips if self.teacher_predictions is None else self.units
+
+    def front_end(self) -> TrainingFrontEnd:
+        """Return what stands between prepared recordings and the system, on the device."""
+        config = self.preset.front_end
+        made = TableFrontEnd(config) if self.on_features else FrontEnd(config)
+        return made.to(self.accelerator.device)
 
     @cached_property
     def unlabelled(self) -> Clips:
@@ -146,11 +141,7 @@ class Experiment:
         return self.data.clips.labelled(False)
 
     def model(self, seed: int) -> nn.Module:
-        """Build the system with weights drawn from ``seed``.
-
-        Raises:
-            DataError: if the system has not all of the settings, or cannot be built with them.
-        """
+        """Build the system with weights of ``seed``; raise DataError as :func:`build`."""
         torch.manual_seed(seed)
         model = self.build()
         if self.teacher is not None and self.teacher.reused:
@@ -160,7 +151,6 @@ class Experiment:
         return model.to(self.accelerator.device)
 
     def build(self) -> nn.Module:
-        """Build the system on torch's device, with whatever weights."""
         bands = self.preset.front_end.num_bands
         return build(self.system, len(self.labels), bands, self.settings)
 
@@ -168,18 +158,6 @@ class Experiment:
         """Return what goes with fitted weights, still without any numbers."""
         front_end, settings = self.preset.front_end, dict(self.settings)
         return CheckpointConfig(self.system, self.labels, front_end, settings, training)
-
-    def check(self) -> None:
-        """Find what does not suit now, not after an hour.
-
-        Raises:
-            DataError: as :meth:`model`; or if there is too little memory.
-        """
-        preset = self.preset
-        with torch.device("meta"):
-            needed = step_bytes(self.build(), preset.front_end, preset.batch)
-        require_memory(needed, torch.device("cpu") if self.on_features else self.accelerator.device)
-        self.model(0)
 
     @property
     def threads(self) -> int | None:
@@ -215,93 +193,29 @@ class Experiment:
         }
 
 
-GIB = 2**30
-PER_WEIGHT = 20  # bytes: weight, gradient, Adam's two moments, moving average, float32 each
-PER_SAMPLE = 28  # bytes: the sample, and int64 indices on the way to it
-PER_BIN = 12  # bytes: a complex number and its power
-
-
-def step_bytes(model: nn.Module, front_end: AnyConfig, batch: int) -> int:
-    """Estimate the bytes that a training step takes in float32.
-
-    Args:
-        model: on the device "meta", where nothing takes memory.
-        front_end: of its input.
-        batch: pieces in a step.
-    """
-    frames = round(front_end.piece_seconds / front_end.hop_seconds)
-    samples = round(front_end.piece_seconds * front_end.sample_rate)
-    bins = getattr(front_end, "fft", 0) // 2 + 1
-    saved: dict[int, Tensor] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        saved[tensor.untyped_storage()._cdata] = tensor
-        return tensor
-
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
-        model.train()(torch.empty(batch, front_end.num_bands, frames, device="meta"))
-    weights = sum(tensor.numel() for tensor in model.parameters())
-    for parameter in model.parameters():
-        saved.pop(parameter.untyped_storage()._cdata, None)
-    return (
-        PER_WEIGHT * weights
-        + PER_SAMPLE * batch * samples
-        + PER_BIN * max(batch, BATCH) * bins * frames
-        + sum(tensor.untyped_storage().nbytes() for tensor in saved.values())
-    )
-
-
-def require_memory(needed: int, device: torch.device) -> None:
-    """Refuse what would fill the memory of a device.
-
-    Raises:
-        DataError: if there is less.
-    """
-    cuda = device.type == "cuda"
-    free = torch.cuda.mem_get_info(device)[0] if cuda else psutil.virtual_memory().available
-    if needed > free:
-        raise DataError(
-            f"A step of this fit takes about {needed / GIB:.1f} GiB of memory, and "
-            f"{free / GIB:.1f} GiB are free; take a smaller batch, or smaller settings."
-        )
-
-
 class BusyError(DataError):
     """Another process writes to the folder."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """An experiment under some seeds, with its folders.
+    """An experiment under some seeds, with its folders."""
 
-    Attributes:
-        experiment: what decides the numbers.
-        seeds: each fits every fold once.
-        out: folder of results, states and checkpoints.
-        coverage: what the prediction sets promise, 0 to 1.
-        resume: False fits the fold that was cut off from its beginning.
-        track: whether to write live curves.
-        checkpoint: whether to fit on everything at the end and save the weights.
-        save_folds: whether to save the weights of each fold.
-    """
-
-    experiment: Experiment
-    seeds: tuple[int, ...]
-    out: Path
-    coverage: float = PROMISED
-    resume: bool = True
-    track: bool = False
-    checkpoint: bool = True
-    save_folds: bool = False
+    experiment: Experiment  # what decides the numbers
+    seeds: tuple[int, ...]  # each fits every fold once
+    out: Path  # folder of results, states and checkpoints
+    coverage: float = PROMISED  # what the prediction sets promise, 0 to 1
+    resume: bool = True  # False fits the fold that was cut off from its beginning
+    track: bool = False  # whether to write live curves
+    checkpoint: bool = True  # whether to fit on everything at the end and save the weights
+    save_folds: bool = False  # whether to save the weights of each fold
 
     @property
     def accelerator(self) -> Accelerator:
-        """The processes and the device."""
         return self.experiment.accelerator
 
     @property
     def results_folder(self) -> Path:
-        """Where ``run.json`` and ``predictions.csv`` go."""
         return self.results_of(self.experiment.protocol)
 
     def results_of(self, protocol: str) -> Path:
@@ -310,20 +224,16 @@ class Run:
 
     @property
     def checkpoint_folder(self) -> Path:
-        """Where the weights fitted on everything go."""
         return self.out / "checkpoints" / f"{self.experiment.name}-{self.experiment.system}"
+
+    def fold_folder(self, seed: int, fold: int) -> Path:
+        one = self.experiment
+        folder = self.out / "folds" / one.name / one.protocol / one.system
+        return folder / f"seed{seed}-fold{fold}"
 
     @contextlib.contextmanager
     def lock(self, in_folder: Path, patient: bool = False) -> Iterator[None]:
-        """Keep other commands from fitting this system into a folder meanwhile.
-
-        Args:
-            in_folder: one of the folders of this run.
-            patient: waits for the other one instead of giving up.
-
-        Raises:
-            BusyError: if another one does.
-        """
+        """Hold a folder of this run, or raise BusyError, unless ``patient``."""
         if not self.accelerator.is_main_process:
             yield
             return
@@ -349,3 +259,16 @@ class Run:
         identity = json.dumps([one.configuration(), which], sort_keys=True)
         writes = self.accelerator.is_main_process
         return TrainingState(folder / f"{which}.pt", identity, self.resume, writes, one.threads)
+
+
+def saved_folds(out: Path, dataset: str, protocol: str, system: str) -> list[tuple[int, int, Path]]:
+    """Return seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
+
+    A folder without a config, whose writing was cut off, is passed over.
+    """
+    found = []
+    for folder in (out / "folds" / dataset / protocol / system).glob("seed*-fold*"):
+        name = re.fullmatch(r"seed(\d+)-fold(\d+)", folder.name)
+        if name and (folder / CONFIG).is_file():
+            found.append((int(name[1]), int(name[2]), folder))
+    return sorted(found)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import io
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from cry_model.checkpoint import write_atomically
 from train.data.corpus import DataError
 from train.fit.devices import same_threads
 from train.fit.presets import Preset
+
+MAX_NORM = 5.0  # of the gradient
 
 
 class Ema:
@@ -26,10 +28,6 @@ class Ema:
     As torch's AveragedModel, which asks the device for a counter at each step. The decay rises from
     0.1 to what the preset says, as in TensorFlow's ExponentialMovingAverage, so that a short fit
     does not end as an average over its beginning.
-
-    Attributes:
-        model: the average.
-        steps: how many it is over.
     """
 
     def __init__(self, source: nn.Module, decay: float) -> None:
@@ -38,20 +36,23 @@ class Ema:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Move the average after a step."""
         share = 1 - min(self.decay, (1 + self.steps) / (10 + self.steps)) if self.steps else 1.0
         torch._foreach_lerp_(numbers(self.model), numbers(self.source), share)
         self.steps += 1
 
 
-class Weights:
-    """Everything that a step changes.
+def schedule(preset: Preset, step: int, steps: int) -> float:
+    """Return the factor of the learning rate."""
+    if preset.schedule == "constant":
+        return 1.0
+    warm = max(1, round(0.25 * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
 
-    Attributes:
-        model: the system, as it was built.
-        optimiser: AdamW; without weight decay it is Adam.
-        ema: None if the preset wants none.
-    """
+
+class Weights:
+    """Everything that a step changes: the system, as it was built, AdamW, and the average."""
 
     def __init__(self, model: nn.Module, preset: Preset, device: torch.device) -> None:
         self.model = model
@@ -65,11 +66,27 @@ class Weights:
 
     @property
     def outcome(self) -> nn.Module:
-        """What the fit is for: the average, or else the model itself."""
         return self.model if self.ema is None else self.ema.model
 
+    def step(
+        self,
+        loss: Tensor,
+        rate: float,
+        student: nn.Module,
+        optimiser: torch.optim.Optimizer,
+        accelerator: Accelerator,
+    ) -> None:
+        """Take one step down the gradient; student and optimiser may be wrapped by Accelerate."""
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad(set_to_none=True)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(student.parameters(), MAX_NORM)
+        optimiser.step()
+        if self.ema is not None:
+            self.ema.update()
+
     def finite(self) -> bool:
-        """Return whether all of them still are numbers."""
         sums = torch.stack([tensor.sum(dtype=torch.float64) for tensor in numbers(self.model)])
         return bool(sums.isfinite().all())
 
@@ -96,40 +113,20 @@ def numbers(model: nn.Module) -> list[Tensor]:
     return [t for t in chain(model.parameters(), model.buffers()) if t.is_floating_point()]
 
 
-def digest(weights: Mapping[str, Tensor]) -> str:
-    """Return 16 characters that change when a name or a number does."""
-    found = hashlib.sha256()
-    for name, tensor in weights.items():
-        found.update(name.encode())
-        found.update(tensor.cpu().contiguous().numpy())
-    return found.hexdigest()[:16]
-
-
 @dataclass(frozen=True)
 class TrainingState:
-    """The last state of one fit, on disk.
+    """The last state of one fit, on disk."""
 
-    Attributes:
-        path: the file; None keeps nothing.
-        identity: what must be the same for a kept state to be gone on with.
-        resume: False begins anew, and overwrites what is there.
-        writes: whether this process is the one that writes.
-        threads: that compute the fit; None where their number changes nothing.
-    """
-
-    path: Path | None = None
-    identity: str = ""
-    resume: bool = True
-    writes: bool = True
-    threads: int | None = None
+    path: Path | None = None  # the file; None keeps nothing
+    identity: str = ""  # what must be the same for a kept state to be gone on with
+    resume: bool = True  # False begins anew, and overwrites what is there
+    writes: bool = True  # whether this process is the one that writes
+    threads: int | None = None  # that compute the fit; None where their number changes nothing
 
     def load(self) -> dict[str, Any] | None:
-        """Return the state to go on from, on the CPU; None if there is none.
-
-        Raises:
-            DataError: if the file is damaged, or is the state of another fit; or if determinism
-                was asked for and it was begun with another number of threads.
-        """
+        """Return the state to go on from, on the CPU; None if there is none; raise DataError if the
+        file is damaged, or is the state of another fit; or if determinism was asked for and it was
+        begun with another number of threads."""
         if self.path is None or not self.resume or not self.path.exists():
             return None
         try:
@@ -155,6 +152,5 @@ class TrainingState:
         write_atomically(self.path, buffer.getvalue())
 
     def delete(self) -> None:
-        """Delete the state of a fit whose outcome is safe elsewhere."""
         if self.path is not None and self.writes:
             self.path.unlink(missing_ok=True)

@@ -23,15 +23,8 @@ from tqdm import tqdm
 
 from cry_model.frontend import FrontEnd
 from cry_model.metrics import balanced_accuracy
-from train.data.augmentation import (
-    augment_features,
-    augment_waveforms,
-    change_speed,
-    degrade,
-    mixup,
-    uniform,
-)
-from train.data.clips import Clips, TableFrontEnd
+from train.data import augmentation
+from train.data.corpus import Clips, TableFrontEnd
 from train.data.splits import PROTOCOLS, require_two_labels, split
 from train.fit.devices import as_found, of_main
 from train.fit.distillation import Teacher, solve_output_layer
@@ -39,9 +32,8 @@ from train.fit.feature_mlp import fit_table
 from train.fit.predict import TrainingError, TrainingFrontEnd, piece_probabilities
 from train.fit.presets import Preset
 from train.fit.run import Experiment, Run
-from train.fit.state import TrainingState, Weights
+from train.fit.state import TrainingState, Weights, schedule
 
-MAX_NORM = 5.0  # of the gradient
 NO_NUMBER = (
     "The loss is not a number after epoch {}; try a lower learning rate. The state of the epoch "
     "before is kept."
@@ -84,12 +76,7 @@ class EarlyStopping:
 
     @property
     def stop(self) -> bool:
-        """Whether the fit should end here."""
         return 0 < self.patience <= self.waited
-
-    def state(self) -> dict[str, Any]:
-        """Return what to go on with later; it is put back by ``vars(self).update``."""
-        return {"best": self.best, "best_loss": self.best_loss, "waited": self.waited}
 
 
 def hold_back(experiment: Experiment, clips: Clips, seed: int) -> tuple[Clips, Clips | None]:
@@ -140,26 +127,19 @@ class DeviceDataset:
         chosen = chosen.clamp_max(len(self.lengths) - 1)
         sizes = self.lengths[chosen].unsqueeze(1)
         room = torch.where(sizes > length, sizes - length + 1, sizes)
-        starts = (uniform(0, 1, (count, 1), rng) * room).long()
+        starts = (augmentation.uniform(0, 1, (count, 1), rng) * room).long()
         at = (starts + torch.arange(length, device=rng.device)) % sizes
         return self.samples[self.offsets[chosen].unsqueeze(1) + at], self.targets[chosen]
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a fit learns from.
+    """What a fit learns from."""
 
-    Attributes:
-        clips: all of them; without a teacher every one has a label.
-        classes: number of classes.
-        validation: labelled recordings to watch the fit on; None for none.
-        teacher: a source of soft labels.
-    """
-
-    clips: Clips
-    classes: int
-    validation: Clips | None = None
-    teacher: Teacher | None = None
+    clips: Clips  # all of them; without a teacher every one has a label
+    classes: int  # number of classes
+    validation: Clips | None = None  # labelled recordings to watch the fit on; None for none
+    teacher: Teacher | None = None  # a source of soft labels
 
 
 @dataclass(frozen=True)
@@ -193,18 +173,8 @@ def fit(
 ) -> nn.Module:
     """Train ``model`` and return it, or the average of its weights, in eval mode.
 
-    Args:
-        model: freshly built, on the device to train on.
-        front_end: on the same device.
-        data: what to learn from.
-        preset: how.
-        seed: with the epoch, the source of all randomness in here.
-        accelerator: the processes and the precision to train with.
-        state: is saved after each epoch; a fit that was cut off goes on from it.
-        report: called after each epoch.
-
-    Raises:
-        TrainingError: if the loss is not a number.
+    Seed and epoch are the source of all randomness in here. The state is saved after each epoch; a
+    fit that was cut off goes on from it. Raise TrainingError if the loss is not a number.
     """
     device = accelerator.device
     dataset = DeviceDataset(data.clips, data.classes, preset.class_balance, device)
@@ -226,15 +196,8 @@ def fit(
         how = data.teacher, preset, rng, accelerator
         for step in range(epoch * steps, (epoch + 1) * steps):
             rate = preset.learning_rate * schedule(preset, step, preset.epochs * steps)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
             loss = step_loss(student, front_end, dataset, *how)
-            optimiser.zero_grad(set_to_none=True)
-            accelerator.backward(loss)
-            accelerator.clip_grad_norm_(student.parameters(), MAX_NORM)
-            optimiser.step()
-            if weights.ema is not None:
-                weights.ema.update()
+            weights.step(loss, rate, student, optimiser, accelerator)
             total += loss.detach()
         mean = accelerator.reduce(total, "mean").item() / steps
         if not (math.isfinite(mean) and weights.finite()):
@@ -243,22 +206,12 @@ def fit(
         if (held := data.validation) is not None:  # of one process, so that all stop together
             scores = of_main(accelerator, lambda model=outcome: score(model, front_end, held))
             stopping.update(scores[LOSS], outcome)
-        state.save({"epoch": epoch + 1, "weights": weights.state(), "watch": stopping.state()})
+        state.save({"epoch": epoch + 1, "weights": weights.state(), "watch": vars(stopping)})
         report(Epoch(epoch + 1, mean, rate, scores))
     accelerator.free_memory()
     if stopping.best is not None:
         weights.outcome.load_state_dict(stopping.best)
     return accelerator.unwrap_model(weights.outcome, keep_fp32_wrapper=False).eval()
-
-
-def schedule(preset: Preset, step: int, steps: int) -> float:
-    """Return the factor of the learning rate."""
-    if preset.schedule == "constant":
-        return 1.0
-    warm = max(1, round(0.25 * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
 
 
 def step_loss(
@@ -288,18 +241,18 @@ def step_loss(
         if config.level == "piece":
             waves = front_end.to_level(waves)
         if faster:
-            waves = change_speed(waves, faster, length)
+            waves = augmentation.change_speed(waves, faster, length)
         if how is not None:
-            waves = augment_waveforms(waves, how, rng.tensors)
+            waves = augmentation.augment_waveforms(waves, how, rng.tensors)
             if how.damage:
-                waves = degrade(waves, config.sample_rate, how.damage, rng.tensors)
+                waves = augmentation.degrade(waves, config.sample_rate, how.damage, rng.tensors)
         if teacher is not None:
             targets = teacher.teach(waves, targets)
         features = front_end(waves)
         if how is not None:
             log_mel = config.kind == "log-mel" and not config.deltas
-            features = augment_features(features, how, log_mel, rng.tensors)
-            features, targets = mixup(features, targets, how.mixup, rng.tensors)
+            features = augmentation.augment_features(features, how, log_mel, rng.tensors)
+            features, targets = augmentation.mixup(features, targets, how.mixup, rng.tensors)
     mine, of = accelerator.process_index, accelerator.num_processes
     features, targets = features.tensor_split(of)[mine], targets.tensor_split(of)[mine]
     if teacher is not None and teacher.reused:  # the targets are features

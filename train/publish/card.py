@@ -8,17 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cry_model import records
 from cry_model.checkpoint import CheckpointConfig
-from cry_model.records import (
-    UNMEASURED,
-    Evaluation,
-    dataset_title,
-    group_name,
-    percent,
-    percent_interval,
-    tested,
-    words,
-)
 from cry_model.registry import ON_FEATURES, PAPER_REFERENCE, get_system
 
 if TYPE_CHECKING:
@@ -36,13 +27,7 @@ SPLITS = {
 
 
 def model_card(config: CheckpointConfig, parameters: int, repo_id: str) -> str:
-    """Return the whole README.md of a checkpoint, a classifier or a cry detector.
-
-    Args:
-        config: of the checkpoint.
-        parameters: number of fitted parameters.
-        repo_id: repository that it is written for, "user/name".
-    """
+    """Return the whole README.md of a checkpoint, a classifier or a detector, for "user/name"."""
     from huggingface_hub import ModelCard
 
     evaluation = config.evaluation
@@ -57,20 +42,20 @@ def model_card(config: CheckpointConfig, parameters: int, repo_id: str) -> str:
         agreement=config.agreement,
         calibration=config.calibration,
         detector=config.detector,
-        unmeasured=UNMEASURED,
+        unmeasured=records.UNMEASURED,
         split="" if evaluation is None else split_of(evaluation),
         rarest=evaluation and min(evaluation.support, key=evaluation.support.get, default=None),
         on_features=config.system == ON_FEATURES,
         settings=list(settings_of(config.training)),
         paper=json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["source"],
-        dataset_title=dataset_title,
-        group_name=group_name,
-        percent=percent,
-        percent_interval=percent_interval,
-        tested=tested,
+        dataset_title=records.dataset_title,
+        group_name=records.group_name,
+        percent=records.percent,
+        percent_interval=records.percent_interval,
+        tested=records.tested,
         text=escape,
         title=title,
-        words=words,
+        words=records.words,
     )
     return f"{card}\n"
 
@@ -90,11 +75,11 @@ def metadata(config: CheckpointConfig, repo_id: str) -> ModelCardData:
     )
 
 
-def eval_results(evaluation: Evaluation) -> list[EvalResult]:
+def eval_results(evaluation: records.Evaluation) -> list[EvalResult]:
     """Return the metrics that have a value, each with dataset and protocol in its name."""
     from huggingface_hub import EvalResult
 
-    where = f"{dataset_title(evaluation.dataset)}, protocol {evaluation.protocol}"
+    where = f"{records.dataset_title(evaluation.dataset)}, protocol {evaluation.protocol}"
     return [
         EvalResult(
             task_type=TASK,
@@ -111,11 +96,11 @@ def eval_results(evaluation: Evaluation) -> list[EvalResult]:
     ]
 
 
-def split_of(evaluation: Evaluation) -> str:
+def split_of(evaluation: records.Evaluation) -> str:
     """Return what the protocol keeps apart; empty for an unknown one."""
     if evaluation.dataset.startswith("challenge6") and evaluation.protocol != "clip":
         return "halves of one recording stay together; its baby may be on both sides"
-    return SPLITS.get(evaluation.protocol, "").format(group=group_name(evaluation.dataset))
+    return SPLITS.get(evaluation.protocol, "").format(group=records.group_name(evaluation.dataset))
 
 
 def settings_of(training: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -129,7 +114,7 @@ def settings_of(training: Mapping[str, Any], prefix: str = "") -> Iterator[tuple
 
 def title(metric: str) -> str:
     """Return a metric as a table writes it."""
-    return TITLES.get(metric, words(metric).capitalize())
+    return TITLES.get(metric, records.words(metric).capitalize())
 
 
 def escape(value: Any) -> str:

@@ -45,27 +45,14 @@ REFUSALS = {
 FOLDERS = ("cry_model/", "analysis/", "assets/")
 """Folders of a Space that are ours: a file there that is not in the list is out of date."""
 SPACE = (
-    "app.py",
-    "README.md",
-    "requirements.txt",
-    "LICENSE",
-    "cry_model/**/*.py",
-    "analysis/**/*.py",
-    "analysis/**/*.css",
-    "analysis/**/*.js",
-    "analysis/**/*.j2",
-    "analysis/words/*.json",
+    "app.py", "README.md", "requirements.txt", "LICENSE", "cry_model/**/*.py", "analysis/**/*.py",
+    "analysis/**/*.css", "analysis/**/*.js", "analysis/**/*.j2", "analysis/words/*.json",
     # By name: whatever else somebody keeps there, a recording perhaps, stays at home.
-    "assets/checkpoints/*/config.json",
-    "assets/checkpoints/*/model.safetensors",
-    "assets/examples/README.md",
-    "assets/examples/synthetic_*.wav",
-    "assets/results/**/*.csv",
-    "assets/results/**/*.json",
-    "assets/paper_reference.json",
-    "assets/icon.png",
+    "assets/checkpoints/*/config.json", "assets/checkpoints/*/model.safetensors",
+    "assets/examples/README.md", "assets/examples/synthetic_*.wav", "assets/results/**/*.csv",
+    "assets/results/**/*.json", "assets/paper_reference.json", "assets/icon.png",
     "assets/screenshot.png",
-)
+)  # fmt: skip
 """Files of a Space; what the searches for settings left (assets/search) is no part of the page."""
 
 P = ParamSpec("P")
@@ -77,11 +64,7 @@ class PublishError(RuntimeError):
 
 
 def check_repo_id(repo_id: str) -> None:
-    """Refuse what the Hub would not take as a name.
-
-    Raises:
-        PublishError: if ``repo_id`` is not of the form "user/name".
-    """
+    """Raise PublishError if ``repo_id`` is not of the form "user/name"."""
     try:
         validate_repo_id(repo_id)
         valid = repo_id.count("/") == 1
@@ -97,11 +80,9 @@ def check_repo_id(repo_id: str) -> None:
 def retry(what: str, action: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
     """Call ``action``, again after a pause while the connection drops, or the Hub fails or is busy.
 
-    The only place where a request is repeated; each pause is announced.
-
-    Raises:
-        PublishError: if it failed for good, or the Hub asks for more than :data:`LONGEST_PAUSE`;
-            ``what`` names it in the message.
+    The only place where a request is repeated; each pause is announced. Raise PublishError if it
+    failed for good, or the Hub asks for more than :data:`LONGEST_PAUSE`; ``what`` names it in the
+    message.
     """
     pauses = iter(PAUSES)
     while True:
@@ -153,12 +134,7 @@ def _sentence(what: str, error: Exception) -> str:
 
 
 def log_in() -> HfApi:
-    """Return the Hub, once it has accepted the access token.
-
-    Raises:
-        PublishError: without a token, with one that is refused or may only read, or if the Hub
-            cannot be reached.
-    """
+    """Return the Hub; raise PublishError if it does not accept the access token for writing."""
     from huggingface_hub import HfApi, get_token
 
     token = get_token()
@@ -189,27 +165,17 @@ def _check_private(api: HfApi, repo_id: str, kind: str) -> None:
 
 @dataclass(frozen=True)
 class Upload:
-    """Say what goes where.
+    """Say what goes where."""
 
-    Attributes:
-        repo_id: "user/name".
-        kind: a model, or a Space of the Gradio kind.
-        files: path in the repository -> a local file, or the content itself.
-        message: of the commit.
-        private: whether only the owner may see the repository.
-        revision: branch, made if need be; None for the main one.
-        owned: folders (ending in "/") in which nothing but ``files`` is left.
-        variables: environment of the Space.
-    """
-
-    repo_id: str
-    kind: Literal["model", "space"]
+    repo_id: str  # "user/name"
+    kind: Literal["model", "space"]  # a model, or a Space of the Gradio kind
+    # path in the repository -> a local file, or the content itself
     files: Mapping[str, Path | bytes]
-    message: str
-    private: bool = False
-    revision: str | None = None
-    owned: Sequence[str] = ()
-    variables: Mapping[str, str] = field(default_factory=dict)
+    message: str  # of the commit
+    private: bool = False  # whether only the owner may see the repository
+    revision: str | None = None  # branch, made if need be; None for the main one
+    owned: Sequence[str] = ()  # folders (ending in "/") in which nothing but ``files`` is left
+    variables: Mapping[str, str] = field(default_factory=dict)  # environment of the Space
 
     def __post_init__(self):
         check_repo_id(self.repo_id)
@@ -231,14 +197,10 @@ class Upload:
 
 
 def publish(upload: Upload) -> str:
-    """Create the repository if need be and commit the files; unchanged ones are not sent.
+    """Create the repository if need be, commit the files, and return the commit's address.
 
-    Returns:
-        The address of the commit that holds the files.
-
-    Raises:
-        PublishError: if the Hub refused something or stayed unreachable; the token is checked
-            before anything is created.
+    Unchanged files are not sent; the token is checked before anything is created. Raise
+    PublishError if the Hub refused something or stayed unreachable.
     """
     api, repo_id, kind, branch = log_in(), upload.repo_id, upload.kind, upload.revision
     retry(
@@ -299,72 +261,41 @@ def _commit(api: HfApi, upload: Upload) -> tuple[str, str]:
 def checkpoint_upload(
     folder: Path, repo_id: str, private: bool = False, revision: str | None = None
 ) -> Upload:
-    """Return the weights, the config and the model card that is written from it.
-
-    Raises:
-        CheckpointError: if the checkpoint is damaged.
-        PublishError: if ``repo_id`` is no name for a repository.
-    """
+    """Return the weights, the config and the model card that is written from it; raise
+    CheckpointError if the checkpoint is damaged; PublishError if ``repo_id`` is no name for a
+    repository."""
     model, config = load_checkpoint(folder)
     card = model_card(config, sum(p.numel() for p in model.parameters()), repo_id)
     files = {CARD: card.encode(), CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
     return Upload(repo_id, "model", files, f"Publish {config.system}", private, revision)
 
 
-@dataclass(frozen=True)
-class Destination:
-    """Say where a fit publishes its checkpoint.
+def check_destination(repo_id: str, private: bool) -> None:
+    """Find out before a long fit what would stand in the way after it; create nothing.
 
-    Attributes:
-        repo_id: "user/name".
-        private: whether only the owner may see the repository.
-
-    Raises:
-        PublishError: if ``repo_id`` is no name for a repository.
+    Whether the account may write to this repository shows only when it does. Raise PublishError if
+    the token is missing, refused or may only read, if what should be private is public already, or
+    if the Hub cannot be reached.
     """
+    api = log_in()
+    if private and retry(f"looking for {repo_id}", api.repo_exists, repo_id):
+        _check_private(api, repo_id, "model")
 
-    repo_id: str
-    private: bool = False
 
-    def __post_init__(self):
-        check_repo_id(self.repo_id)
-
-    def check(self) -> None:
-        """Find out before a long fit what would stand in the way after it; create nothing.
-
-        Whether the account may write to this repository shows only when it does.
-
-        Raises:
-            PublishError: if the token is missing, refused or may only read, if what should be
-                private is public already, or if the Hub cannot be reached.
-        """
-        api = log_in()
-        if self.private and retry(f"looking for {self.repo_id}", api.repo_exists, self.repo_id):
-            _check_private(api, self.repo_id, "model")
-
-    def send(self, folder: Path) -> str:
-        """Publish the checkpoint in ``folder``; return the address of the commit.
-
-        Raises:
-            PublishError: if that failed; the message says where the checkpoint is kept.
-        """
-        try:
-            return publish(checkpoint_upload(folder, self.repo_id, self.private))
-        except PublishError as error:
-            later = ["publish", str(folder), "--repo-id", self.repo_id]
-            command = shlex.join([*later, *(["--private"] if self.private else [])])
-            raise PublishError(
-                f"{error} The checkpoint is kept in {folder}; later, 'python -m train {command}' "
-                "sends it."
-            ) from error
+def send(folder: Path, repo_id: str, private: bool) -> str:
+    """Publish a checkpoint; return the commit's address, or say where it is kept."""
+    try:
+        return publish(checkpoint_upload(folder, repo_id, private))
+    except PublishError as error:
+        later = ["publish", str(folder), "--repo-id", repo_id, *(["--private"] if private else [])]
+        raise PublishError(
+            f"{error} The checkpoint is kept in {folder}; later, 'python -m train "
+            f"{shlex.join(later)}' sends it."
+        ) from error
 
 
 def space_files(root: Path = ROOT) -> dict[str, Path]:
-    """Return the page: path in the Space -> local file, sorted by path.
-
-    Raises:
-        PublishError: if ``root`` is not a whole copy of the product.
-    """
+    """Return path in the Space -> local file; raise PublishError if ``root`` lacks some."""
     found = {pattern: [p for p in root.glob(pattern) if p.is_file()] for pattern in SPACE}
     if missing := [pattern for pattern, paths in found.items() if not paths]:
         raise PublishError(f"{root} is not a whole copy of the product: no {', '.join(missing)}.")

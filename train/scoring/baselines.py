@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cry_model.metrics import bootstrap, mean
 from cry_model.results import probability_columns, recording_means
-from train.data.clips import Clips
+from train.data.corpus import Clips
 from train.data.splits import learnt_from, split
 
 Guesses = NDArray[np.int64]  # a class index for each tested recording
@@ -52,20 +52,11 @@ def baselines(
     table: pd.DataFrame,
     on_features: bool,
 ) -> dict[str, Any]:
-    """Score each baseline on the folds of ``table``, and how far the model is ahead.
+    """Score each baseline on the folds of ``table`` (whole seeds), and how far the model is ahead.
 
-    Args:
-        units: the labelled clips that the protocol splits.
-        labels: in the order of the probabilities.
-        protocol: of :data:`train.data.splits.PROTOCOLS`.
-        folds: how many.
-        table: predictions of a model, whole seeds.
-        on_features: whether the clips are rows of the 26 features.
-
-    Returns:
-        Name -> ``accuracy``, ``balanced_accuracy`` and ``ahead`` (accuracy of the system minus
-        this one's), each with its interval over groups. Empty where neither way applies: all
-        recordings came at one rate, and the system hears no features.
+    Name -> ``accuracy``, ``balanced_accuracy`` and ``ahead`` (accuracy of the system minus this
+    one's), each with its interval over groups. Empty where neither way applies: all recordings came
+    at one rate, and the system hears no features.
     """
     ways: dict[str, Callable[[Clips, Clips], Guesses]] = {}
     if len(set(units.rates)) > 1:

@@ -38,16 +38,8 @@ def fit_threshold(
     The score of a recording is ``1 - p`` of its label (LAC; Sadinle, Lei and Wasserman 2019). K
     groups share the weight ``K / (K + 1)`` alike, and within one its recordings do; what is left
     lies at infinity, in the place of the group that is to come. Of that distribution it is the
-    quantile ``coverage``.
-
-    Args:
-        probabilities: (n, classes) of recordings, calibrated.
-        targets: (n, classes), rows that sum to 1; a score counts by the probability of its label.
-        groups: of the recordings, n.
-        coverage: what is promised, 0 to 1.
-
-    Returns:
-        The threshold; :data:`EVERYTHING` if there are too few groups to promise that much.
+    quantile ``coverage``; :data:`EVERYTHING` if there are too few groups to promise that much. Rows
+    of targets (n, classes) sum to 1; a score counts by the probability of its label.
     """
     count = len(set(groups))
     weights = group_weights(groups) * count / (count + 1)
@@ -68,17 +60,9 @@ def calibrate(
     """Temperature and threshold from all predictions; their worth by cross-conformal prediction.
 
     For that, each fold is given those of the groups that have no recording in it (of every seed).
-
-    Args:
-        table: predictions per piece, each by a fit that had not heard the recording.
-        labels: in the order of the probabilities.
-        promised: coverage, 0 to 1.
-        teacher_predictions: a teacher's, in the place of labels.
-        teacher_temperature: of the teacher's own calibration, applied to them first.
-        **facts: ``dataset``, ``protocol``, ``folds`` of the :class:`Calibration`.
-
-    Raises:
-        DataError: if the pieces of one recording are in several folds.
+    The table has predictions per piece, each by a fit that had not heard the recording. A
+    teacher's, after its own temperature, stand in the place of labels. Raise DataError if the
+    pieces of one recording are in several folds.
     """
     rows = held_out(table, labels)
     groups = rows["group"].to_numpy(dtype=str)
@@ -151,11 +135,7 @@ def crossed(
     folds: Iterable[NDArray[np.int64]],
     promised: float,
 ) -> tuple[Array, NDArray[np.bool_]]:
-    """Return what each fold (row numbers) is given by the groups that have no recording in it.
-
-    Returns:
-        scaled, sets: (n, classes) each.
-    """
+    """Return scaled (n, classes) and sets: what groups outside a fold (row numbers) give it."""
     scaled, sets = np.empty_like(probabilities), np.empty(probabilities.shape, dtype=bool)
     for tested, others in apart(groups, folds):
         own = settle(probabilities[others], targets[others], groups[others], promised)

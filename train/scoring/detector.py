@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from cry_model.metrics import bootstrap, mean
-from cry_model.records import DetectorRecord, Estimate, percent
+from cry_model.records import DetectorRecord, Estimate
 from cry_model.results import DamagedFileError, read_table, require_columns, require_unique
 from train.data.datasets.detector import APP_CRY, CRY, ESC_CRY, OTHER
 from train.scoring import results
@@ -25,11 +25,7 @@ ONSETS = "onset"  # the condition whose stretches are of growing time since the 
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
-    """Read ``scores.csv``; an empty table if there is none yet.
-
-    Raises:
-        DataError: if the file is damaged.
-    """
+    """Read ``scores.csv``, empty if there is none yet; raise DataError if it is damaged."""
     path = folder / TABLE
     if not path.exists():
         return pd.DataFrame()
@@ -44,35 +40,24 @@ def read_scores(folder: Path) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class DetectorScore:
-    """A detector on held-out recordings.
+    """A detector on held-out recordings: shares that reach the threshold, the tagger's beside them.
 
-    Attributes:
-        threshold: that which :data:`ACCEPTED` of the held-out cries reach: those of ESC-10, and the
-            uploads in which the tagger hears one. In the other uploads there may be none.
-        maybe: that which :data:`CERTAIN` of them reach, unless more than :data:`DOUBTED` of the
-            other sounds did, too.
-        area: AUC of those cries against all other sounds.
-        accepted, false_accepts: share of them, and of the other sounds, that reach the threshold.
-        tagger_area, tagger_false_accepts: the same of YAMNet, where it accepts as many cries.
-        kinds: kind of recording -> share that reaches the threshold, with the tagger's beside it.
-        conditions: what was done to cries -> share that still reaches it, likewise.
-        unheard: family -> share of it that a detector accepts which was fitted without it.
-        alarms_per_hour: stretches of :data:`STRETCH` with a false alarm; the tagger's beside it.
-        delay: median seconds from the onset of a cry to its detection; None if most are missed.
+    Cries are those of ESC-10, and the uploads in which the tagger hears one; in others there may be
+    none.
     """
 
-    threshold: float
-    maybe: float
-    area: Estimate
+    threshold: float  # ACCEPTED of the held-out cries reach it
+    maybe: float  # CERTAIN of them reach it, unless more than DOUBTED of the other sounds do
+    area: Estimate  # AUC of those cries against all other sounds
     accepted: Estimate
     false_accepts: Estimate
-    tagger_area: Estimate
-    tagger_false_accepts: Estimate
+    tagger_area: Estimate  # of YAMNet
+    tagger_false_accepts: Estimate  # where it accepts as many cries
     kinds: dict[str, tuple[float, float]] = field(default_factory=dict)
     conditions: dict[str, tuple[float, float]] = field(default_factory=dict)
-    unheard: dict[str, float] = field(default_factory=dict)
-    alarms_per_hour: tuple[float, float] = (0.0, 0.0)
-    delay: float | None = None
+    unheard: dict[str, float] = field(default_factory=dict)  # families left out of the fit
+    alarms_per_hour: tuple[float, float] = (0.0, 0.0)  # stretches of STRETCH of other sound
+    delay: float | None = None  # median seconds from the onset of a cry; None if most are missed
 
     def record(self) -> DetectorRecord:
         """Return what of it goes with the weights."""
@@ -92,13 +77,8 @@ class DetectorScore:
 
 
 def summarise(table: pd.DataFrame) -> DetectorScore:
-    """Score the rows of ``scores.csv``.
-
-    Args:
-        table: recording, kind, group, label, condition (empty where nothing was changed), score,
-            tagger, stretches, tagger_stretches, seconds, fold; ``without`` names the family that
-            the detector was fitted without (empty for the folds).
-    """
+    """Score the rows of ``scores.csv``: ``condition`` is empty where nothing was changed,
+    ``without`` names the family that the detector was fitted without (empty for the folds)."""
     folds = table[table["without"] == ""]
     plain = folds[folds["condition"] == ""]
     certain = (plain["kind"] == ESC_CRY) | (
@@ -167,24 +147,15 @@ def _area(table: pd.DataFrame, column: str) -> Estimate:
 
 
 def describe(score: DetectorScore) -> str:
-    """Return the numbers as a few lines of text."""
-    rows: list[tuple[str, Estimate]] = [
-        ("area under the ROC curve", score.area),
-        ("YAMNet's", score.tagger_area),
-        ("cries accepted", score.accepted),
-        ("other sounds accepted", score.false_accepts),
-        ("by YAMNet, with as many cries", score.tagger_false_accepts),
-    ]
-    lines = [f"threshold {score.threshold:.3f}, maybe from {score.maybe:.3f}"]
-    lines += [f"  {name:38} {e}" for name, e in rows]
-    own, theirs = score.alarms_per_hour
-    delay = "most are missed" if score.delay is None else f"{score.delay:.1f}"
-    lines += [
-        f"  false alarms an hour of other sound: {own:.1f}, YAMNet {theirs:.1f}",
-        f"  seconds from onset to detection: {delay}",
-    ]
-    for name, pairs in (("accepted", score.kinds), ("cries changed", score.conditions)):
-        told = (f"{k} {percent(own)} ({percent(theirs)})" for k, (own, theirs) in pairs.items())
-        lines.append(f"  {name}, in brackets by YAMNet: {', '.join(told)}")
-    shares = ", ".join(f"{k} {percent(v)}" for k, v in score.unheard.items())
-    return "\n".join([*lines, f"  accepted by a detector fitted without them: {shares}"])
+    """Return the numbers as lines of text; of a pair, the second is YAMNet's."""
+
+    def text(value: object) -> str:
+        if isinstance(value, dict):
+            return ", ".join(f"{name} {text(one)}" for name, one in value.items())
+        return "/".join(map(text, value)) if isinstance(value, tuple) else f"{value:.3f}"
+
+    plain = {name: value for name, value in vars(score).items() if value is not None}
+    return "\n".join(
+        f"{name:22} {value if isinstance(value, Estimate) else text(value)}"
+        for name, value in plain.items()
+    )

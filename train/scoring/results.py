@@ -15,16 +15,8 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from cry_model import results as files
 from cry_model.checkpoint import write_atomically
-from cry_model.results import (
-    PREDICTIONS,
-    RUN,
-    DamagedFileError,
-    read_record,
-    read_table,
-    require_columns,
-    require_unique,
-)
 from cry_model.results import read_predictions as read
 from train.data.corpus import DataError
 
@@ -35,16 +27,12 @@ TeacherPredictions = Mapping[str, NDArray[np.float64]]
 
 @contextlib.contextmanager
 def trusting(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with the contents of a result file into a sentence about it.
-
-    Raises:
-        DataError: if they are not what was written there; it says what to do.
-    """
+    """Raise DataError where the contents of a result file are not what was written there."""
     try:
         yield
     except DataError:
         raise
-    except DamagedFileError as error:
+    except files.DamagedFileError as error:
         raise DataError(f"{path} {error}; restore the file, or delete {path.parent}.") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise DataError(
@@ -53,52 +41,39 @@ def trusting(path: Path) -> Iterator[None]:
         ) from error
 
 
-def read_predictions(
-    folder: Path,
-    labels: Sequence[str] | None = None,
-) -> pd.DataFrame:
-    """Return the predictions of a run, or an empty table if it has none yet.
-
-    Args:
-        folder: of the run.
-        labels: of the run; None takes those that have a column.
-
-    Raises:
-        DataError: if the file is damaged.
-    """
-    path = folder / PREDICTIONS
+def read_predictions(folder: Path, labels: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the predictions of a run, empty if it has none; raise DataError if damaged."""
+    path = folder / files.PREDICTIONS
     with trusting(path):
         return read(path, labels) if path.exists() else pd.DataFrame()
 
 
-def resume(folder: Path, configuration: dict[str, Any], name: str = PREDICTIONS) -> dict[str, Any]:
-    """Return the record of a run to go on with, or a new one.
-
-    Raises:
-        DataError: if the folder holds a run of another configuration.
-    """
+def resume(
+    folder: Path, configuration: dict[str, Any], name: str = files.PREDICTIONS
+) -> dict[str, Any]:
+    """Return the record to go on with, or a new one; raise DataError if it is another run's."""
     if not (folder / name).exists():  # nothing was fitted: nothing can be mixed up
         return {"configuration": configuration}
     record = read_run(folder)
     if record is None:
         raise DataError(f"{folder} holds predictions of an unknown run; delete it.")
-    # Through JSON, as the one on disk went: tuples are lists there.
-    if record["configuration"] != json.loads(json.dumps(configuration)):
+    if record["configuration"] != as_json(configuration):
         raise DataError(
             f"{folder} holds a run with other settings or data; delete it or choose another --out."
         )
     return record
 
 
-def read_run(folder: Path) -> dict[str, Any] | None:
-    """Return what :func:`write_run` wrote; None if there is nothing.
+def as_json(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts as they will be read again: tuples are lists there."""
+    return json.loads(json.dumps(facts))
 
-    Raises:
-        DataError: if the file is damaged.
-    """
-    path = folder / RUN
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """Return what ``run.json`` says, None without one; raise DataError if it is damaged."""
+    path = folder / files.RUN
     with trusting(path):
-        return read_record(path) if path.exists() else None
+        return files.read_record(path) if path.exists() else None
 
 
 def write_teacher(
@@ -112,19 +87,15 @@ def write_teacher(
 
 
 def read_teacher(folder: Path, labels: Sequence[str]) -> dict[str, NDArray[np.float64]] | None:
-    """Return what :func:`write_teacher` wrote; None if there was no teacher.
-
-    Raises:
-        DataError: if the file is damaged.
-    """
+    """Return what :func:`write_teacher` wrote, None without one; raise DataError if damaged."""
     path, columns = folder / TEACHER, [f"t_{label}" for label in labels]
     if not path.exists():
         return None
     with trusting(path):
-        table = read_table(path)
-        require_columns(table, ["recording"], numbers=columns)
+        table = files.read_table(path)
+        files.require_columns(table, ["recording"], numbers=columns)
         rows = table[columns].to_numpy(dtype=np.float64)
-        require_unique(table, "recording")
+        files.require_unique(table, "recording")
         return dict(zip(table["recording"], rows, strict=True))
 
 

@@ -19,9 +19,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 
 from cry_model.checkpoint import CheckpointConfig
+from cry_model.feature_mlp import FeatureMLP
 from cry_model.frontend import FrontEnd
 from cry_model.improved_ecapa_tdnn import ReusedClassifier
-from train.data.clips import Clips
+from train.data.corpus import Clips
 
 PENALTIES = (10.0, 30.0, 100.0, 300.0)
 """Of the squared weights, on standardised embeddings; chosen within training folds."""
@@ -30,23 +31,14 @@ INTERCEPT_PENALTY = 1e-3
 
 
 class Pieces(NamedTuple):
-    """Pieces of recordings as the student embeds them.
+    """Pieces of recordings as the student embeds them."""
 
-    Attributes:
-        embeddings: (pieces, width).
-        targets: (pieces, classes); rows of zeros where there is no label.
-        weights: (pieces,), those of a recording sum to 1.
-        recordings: (pieces,) the number of the recording of each.
-        names: of the recordings.
-        groups: of the recordings.
-    """
-
-    embeddings: Tensor
-    targets: Tensor
-    weights: Tensor
-    recordings: Tensor
-    names: tuple[str, ...]
-    groups: tuple[str, ...]
+    embeddings: Tensor  # (pieces, width)
+    targets: Tensor  # (pieces, classes); rows of zeros where there is no label
+    weights: Tensor  # (pieces,), those of a recording sum to 1
+    recordings: Tensor  # (pieces,) the number of the recording of each
+    names: tuple[str, ...]  # of the recordings
+    groups: tuple[str, ...]  # of the recordings
 
     def where(self, kept: Sequence[bool]) -> Pieces:
         """Return those of some recordings."""
@@ -66,14 +58,7 @@ class Pieces(NamedTuple):
 
 @torch.no_grad()
 def embed(student: nn.Module, front_end: FrontEnd, clips: Clips, labels: Sequence[str]) -> Pieces:
-    """Embed every piece of the clips.
-
-    Args:
-        student: in eval mode; its classifier is a :class:`ReusedClassifier`.
-        front_end: its own.
-        clips: prepared for it.
-        labels: of the student, in the order of the logits.
-    """
+    """Embed every piece of the clips by a student in eval mode with a :class:`ReusedClassifier`."""
     seen: list[Tensor] = []
     hook = student.classifier.features.register_forward_pre_hook(
         lambda _, inputs: seen.append(inputs[0])
@@ -108,13 +93,7 @@ class Adaptation:
 
 
 def adapt(head: ReusedClassifier, labelled: Pieces, others: Pieces) -> Adaptation:
-    """Fit the layer, with the penalty that inner folds by group find best by log loss.
-
-    Args:
-        head: the student's, without a layer of its own.
-        labelled: to learn from.
-        others: whose soft labels are the head's own answers.
-    """
+    """Fit the layer, with the penalty that inner folds by group find best by log loss."""
     kinds = labelled.targets.argmax(1)
     kind = np.array([int(kinds[labelled.recordings == i][0]) for i in range(len(labelled.names))])
     splitter = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
@@ -170,6 +149,24 @@ def answer(head: ReusedClassifier, layer: Adaptation, pieces: Pieces) -> Tensor:
     each = (head.log_probabilities(pieces.embeddings) + shift).softmax(-1)
     total = torch.zeros(len(pieces.names), each.shape[1])
     return total.index_add(0, pieces.recordings, each * pieces.weights[:, None])
+
+
+def student_with(student: nn.Module, teacher: FeatureMLP) -> nn.Module:
+    """Give a student the classifier of another teacher, in place; return it.
+
+    The features that the student predicts are standardised as its own teacher's recordings were;
+    its linear layer takes over the other one's mean and scale.
+    """
+    head: ReusedClassifier = student.classifier
+    own = head.teacher
+    with torch.no_grad():
+        ratio = own.scale / teacher.scale
+        head.features.weight.mul_(ratio[:, None])
+        head.features.bias.copy_(
+            (head.features.bias * own.scale + own.mean - teacher.mean) / teacher.scale
+        )
+    own.load_state_dict(teacher.state_dict())
+    return student
 
 
 def adapted(

@@ -1,21 +1,16 @@
 """Ablate the attentions of fitted models: each prefers nothing, while all weights stay.
 
-What an ablation sets is set where a gate or map is computed, so everything after it, later blocks
-included, follows: in block 2 the mean of A_t is that of the A_t which block 2 has once block 1 is
-ablated. Shapes as in :mod:`cry_model.layers`.
-
-``differential``: A_1 and A_2 are 1 / N everywhere, whatever N is.
-``temporal``: A_t of each block is, at every frame, the piece's own mean over time.
-``channel``: A_c of each block is, in every channel, the piece's own mean over channels.
-``multi_scale``: the gate s of each stage is, in every channel of every branch, the piece's own mean
-over all of them.
+What an ablation sets is set where a gate or map is computed, so everything after it follows: in
+block 2 the mean of A_t is that of the A_t which block 2 has once block 1 is ablated. Shapes as in
+:mod:`cry_model.layers`. ``differential``: A_1 and A_2 are 1 / N everywhere. ``temporal``: A_t of
+each block is, at every frame, the piece's own mean over time; ``channel``: A_c its mean over
+channels; ``multi_scale``: the gate s of each stage its mean over all branches and channels.
 ``channel_fixed``, ``multi_scale_fixed``: these gates are their averages over many pieces: channels
 and scales keep what the fit made of them, and nothing depends on the input.
 
 Every fold's model answers the pieces that it has not heard, as fitted and with each of its
-attentions ablated; folds and seeds are pooled as predictions are. :class:`AttentionEffect` is
-``attention_effect.json`` beside the ``predictions.csv`` of a run. A measured value is
-``{"value": ..., "low": ..., "high": ...}`` with a 95 % interval over groups.
+attentions ablated; folds and seeds are pooled as predictions are. :func:`measure` gives what is in
+``attention_effect.json`` beside the ``predictions.csv`` of a run, with 95 % intervals over groups.
 """
 
 from __future__ import annotations
@@ -24,8 +19,9 @@ import contextlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,16 +37,9 @@ from cry_model.layers import (
 )
 from cry_model.metrics import bootstrap, bootstrap_difference, mean
 from cry_model.records import Estimate
-from cry_model.results import (
-    label_numbers,
-    probabilities_of,
-    probability_columns,
-    recording_means,
-)
-from train.data.clips import Clips
-from train.data.corpus import DataError
+from cry_model.results import label_numbers, probabilities_of, probability_columns, recording_means
+from train.data.corpus import Clips, DataError
 from train.data.splits import split
-from train.fit.cross_validation import front_end_of
 from train.fit.predict import TrainingFrontEnd, of_each_piece, predict
 from train.fit.run import Run
 from train.scoring.results import read_predictions
@@ -87,13 +76,7 @@ def deciding(model: nn.Module, name: str) -> list[nn.Module]:
 
 @contextlib.contextmanager
 def ablated(model: nn.Module, name: str, averages: Averages) -> Iterator[None]:
-    """Ablate one attention of the model, in eval mode; afterwards it is as before.
-
-    Args:
-        model: with that attention.
-        name: one of :func:`ablations`.
-        averages: what :func:`averaging` found in this very model, for the fixed ones.
-    """
+    """Ablate an attention in eval mode, with the averages of this very model, for a while."""
 
     def uniform(_: nn.Module, inputs: object, output: Tensor) -> Tensor:
         return torch.zeros_like(output)  # as queries: all products are equal, the softmax is 1 / N
@@ -141,86 +124,14 @@ def hooked(layers: Sequence[nn.Module], hook: Hook) -> Iterator[None]:
 SCORED = ("accuracy", "balanced_accuracy", "macro_auc")
 
 
-@dataclass(frozen=True)
-class Paired:
-    """One metric per recording.
-
-    Attributes:
-        fitted: of the model as it was fitted.
-        neutral: with the attention ablated.
-        difference: ``neutral`` less ``fitted``, of the same recordings in every draw: below 0 where
-            the attention helps.
-    """
-
-    fitted: Estimate
-    neutral: Estimate
-    difference: Estimate
-
-
-@dataclass(frozen=True)
-class Ablation:
-    """What one ablation does to the answers, per recording.
-
-    Attributes:
-        metrics: name -> paired, for :data:`SCORED`.
-        changed: share of the recordings whose most probable label is another.
-        distance: mean total variation distance of the probabilities, 0 to 1.
-    """
-
-    metrics: Mapping[str, Paired]
-    changed: Estimate
-    distance: Estimate
-
-
-@dataclass(frozen=True)
-class DifferentialFacts:
-    """A_1 and A_2: means over heads, rows and pieces.
-
-    Attributes:
-        tokens: N.
-        entropy_1, entropy_2: of a row, in nats over log N: 0 where it looks at one token only, 1
-            where it is uniform.
-        weight: "seed S, fold F" -> lambda of that fit.
-    """
-
-    tokens: int
-    entropy_1: Estimate
-    entropy_2: Estimate
-    weight: Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class AttentionEffect:
-    """Everything that the file says.
-
-    Attributes:
-        dataset, protocol, system, folds, seeds: which run; seeds that kept all folds.
-        recordings, groups, pieces: how many were tested; a piece counts once a seed.
-        ablated: name of the ablation -> what it does.
-        differential: None without it.
-    """
-
-    dataset: str
-    protocol: str
-    system: str
-    folds: int
-    seeds: tuple[int, ...]
-    recordings: int
-    groups: int
-    pieces: int
-    ablated: Mapping[str, Ablation]
-    differential: DifferentialFacts | None
-
-
 def compare(
     fitted: pd.DataFrame, ablated: Mapping[str, pd.DataFrame], labels: Sequence[str]
-) -> dict[str, Ablation]:
-    """Compare each ablation with the model as fitted.
+) -> dict[str, Any]:
+    """Compare each ablation with the model as fitted, by predictions of the same pieces.
 
-    Args:
-        fitted: predictions per piece, as in ``predictions.csv``.
-        ablated: name -> the same pieces.
-        labels: in the order of the probabilities.
+    Per recording: ``metrics`` as fitted, with the attention ablated (neutral), and the paired
+    difference, below 0 where the attention helps; the share of recordings whose most probable label
+    ``changed``; the mean total variation ``distance`` of the probabilities, 0 to 1.
     """
     rows = recording_means(fitted, labels)
     truth, groups = label_numbers(rows, labels), rows["group"].tolist()
@@ -229,16 +140,17 @@ def compare(
     for name, table in ablated.items():
         after = probabilities_of(recording_means(table, labels), labels)
         metrics = {
-            metric: Paired(
-                scores[metric],
-                bootstrap(metric, truth, after, groups),
-                bootstrap_difference(metric, truth, after, before, groups),
-            )
+            metric: {
+                "fitted": asdict(scores[metric]),
+                "neutral": asdict(bootstrap(metric, truth, after, groups)),
+                "difference": asdict(bootstrap_difference(metric, truth, after, before, groups)),
+            }
             for metric in SCORED
         }
         changed = (before.argmax(1) != after.argmax(1)).astype(np.float64)
         distance = np.abs(before - after).sum(1) / 2
-        found[name] = Ablation(metrics, mean(changed, groups), mean(distance, groups))
+        both = {"changed": mean(changed, groups), "distance": mean(distance, groups)}
+        found[name] = {"metrics": metrics, **{k: asdict(value) for k, value in both.items()}}
     return found
 
 
@@ -256,16 +168,17 @@ def map_entropies(model: nn.Module, front_end: TrainingFrontEnd, clips: Clips) -
     return pd.DataFrame(np.concatenate(rows), columns=["tokens", "entropy_1", "entropy_2"])
 
 
-def differential_facts(table: pd.DataFrame) -> DifferentialFacts | None:
-    """Summarise the rows of :func:`map_entropies` with group, seed, fold and lambda."""
+def differential_facts(table: pd.DataFrame) -> dict[str, Any] | None:
+    """Summarise the rows of :func:`map_entropies` with group, seed, fold and lambda, if any: number
+    of tokens, entropies (1 where a row is uniform), and "seed S, fold F" -> lambda of that fit."""
     if "tokens" not in table:
         return None
-    weights = table.groupby(["seed", "fold"])["lambda"].first()
-    return DifferentialFacts(
-        int(table["tokens"].iloc[0]),
-        *(mean(table[f"entropy_{i}"].to_numpy(), table["group"].tolist()) for i in (1, 2)),
-        {f"seed {seed}, fold {fold}": float(weight) for (seed, fold), weight in weights.items()},
-    )
+    weights, groups = table.groupby(["seed", "fold"])["lambda"].first(), table["group"].tolist()
+    return {
+        "tokens": int(table["tokens"].iloc[0]),
+        **{n: asdict(mean(table[n].to_numpy(), groups)) for n in ("entropy_1", "entropy_2")},
+        "weight": {f"seed {s}, fold {f}": float(value) for (s, f), value in weights.items()},
+    }
 
 
 TOLERANCE = 1e-4  # of a probability; both are of float32, and a CSV keeps six decimals
@@ -275,15 +188,12 @@ Kept = tuple[int, int, Path]
 
 
 def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
-    """Return what a saved fold predicts for its held-out part, as fitted and with each ablation.
-
-    Raises:
-        CheckpointError: if the checkpoint cannot be loaded.
-        DataError: if weights and predictions are not of the same run.
-    """
+    """Return what a saved fold predicts for its held-out part, as fitted and with each ablation;
+    raise CheckpointError if the checkpoint cannot be loaded; DataError if weights and predictions
+    are not of the same run."""
     experiment, (seed, fold, folder) = run.experiment, kept
     model = load_checkpoint(folder)[0].to(run.accelerator.device)
-    front_end, labels = front_end_of(experiment), experiment.labels
+    front_end, labels = experiment.front_end(), experiment.labels
     fold_of = split(experiment.units.items, experiment.protocol, experiment.folds, seed)
     tested = experiment.units.subset(np.flatnonzero(fold_of == fold))
     with averaging(model) as averages:
@@ -320,16 +230,11 @@ def same(found: pd.DataFrame, written: pd.DataFrame, labels: tuple[str, ...]) ->
     )
 
 
-def measure(run: Run, kept: Sequence[Kept]) -> AttentionEffect:
-    """Ablate every fold of the seeds that kept all of theirs.
+def measure(run: Run, kept: Sequence[Kept]) -> dict[str, Any]:
+    """Ablate every fold of the seeds that kept all of theirs; return what the file says.
 
-    Args:
-        run: that the folds are of; its results have their predictions.
-        kept: the folds.
-
-    Raises:
-        CheckpointError: if a checkpoint cannot be loaded.
-        DataError: if no seed kept all folds, or weights and predictions are not of the same run.
+    Raise CheckpointError if a checkpoint cannot be loaded; DataError if no seed kept all folds, or
+    weights and predictions are not of the same run.
     """
     experiment = run.experiment
     count = Counter(seed for seed, _, _ in kept)
@@ -345,15 +250,29 @@ def measure(run: Run, kept: Sequence[Kept]) -> AttentionEffect:
             tables[name].append(rows)
     pooled = {name: pd.concat(parts, ignore_index=True) for name, parts in tables.items()}
     fitted = pooled.pop(FITTED)
-    return AttentionEffect(
-        dataset=experiment.name,
-        protocol=experiment.protocol,
-        system=experiment.system,
-        folds=experiment.folds,
-        seeds=tuple(sorted({seed for seed, _, _ in whole})),
-        recordings=fitted["recording"].nunique(),
-        groups=fitted["group"].nunique(),
-        pieces=len(fitted),
-        ablated=compare(fitted, pooled, experiment.labels),
-        differential=differential_facts(fitted),
-    )
+    return {
+        "dataset": experiment.name,
+        "protocol": experiment.protocol,
+        "system": experiment.system,
+        "folds": experiment.folds,
+        "seeds": sorted({seed for seed, _, _ in whole}),
+        "recordings": fitted["recording"].nunique(),
+        "groups": fitted["group"].nunique(),
+        "pieces": len(fitted),  # once a seed
+        "ablated": compare(fitted, pooled, experiment.labels),
+        "differential": differential_facts(fitted),
+    }
+
+
+def describe(effect: Mapping[str, Any]) -> str:
+    """Put what became of the answers into lines, one for each ablation."""
+    seeds = ", ".join(map(str, effect["seeds"]))
+    lines = [f"{effect['recordings']} recordings in {effect['groups']} groups, seeds {seeds}."]
+    for name, found in effect["ablated"].items():
+        recall = {k: Estimate(**e) for k, e in found["metrics"]["balanced_accuracy"].items()}
+        lines.append(
+            f"  {name} ablated: balanced accuracy {recall['neutral']}, as fitted "
+            f"{recall['fitted']}, difference {recall['difference']}; another answer for "
+            f"{Estimate(**found['changed'])}"
+        )
+    return "\n".join(lines)

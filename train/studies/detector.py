@@ -26,20 +26,10 @@ from cry_model.detector import WIDTH, CryDetector
 from cry_model.frontend import FrontEnd, resample
 from cry_model.records import DetectorRecord, Estimate
 from cry_model.results import write_predictions, write_run
-from train.data.clips import Clips, load_file
-from train.data.corpus import DataError, Item
-from train.data.datasets.detector import (
-    CRY,
-    ESC_CRY,
-    FOLDS,
-    OTHER,
-    RAISED_SPEECH,
-    SPEECH,
-    kind_of,
-)
+from train.data.corpus import Clips, DataError, Item, load_file
+from train.data.datasets.detector import CRY, ESC_CRY, FOLDS, OTHER, RAISED_SPEECH, SPEECH, kind_of
 from train.data.tagger import RATE, Tagger
-from train.fit.detector import fit_detector
-from train.fit.examples import Examples
+from train.fit.detector import Examples, fit_detector
 from train.fit.run import Run
 from train.scoring import results
 from train.scoring.detector import (
@@ -83,20 +73,9 @@ def run_check(
     leave_out: bool,
     external: Sequence[Item] = (),
 ) -> DetectorScore:
-    """Fit everything that is not in ``scores.csv`` yet, and save the detector.
-
-    Args:
-        run: of the corpus ``detector``.
-        examples: of all clips.
-        tagger: YAMNet, which is tested as well.
-        load: gives the sound of an item.
-        leave_out: whether families of sounds are left out in turn.
-        external: cries of a corpus that no detector is fitted on, to test the final one.
-
-    Raises:
-        DataError: if the folder holds a check with other settings or data.
-        TrainingError: if the loss is not a number.
-    """
+    """Fit everything that is not in ``scores.csv`` yet, and save the detector; ``external`` are
+    cries of a corpus that no detector is fitted on, to test the final one. Raise DataError if the
+    folder holds a check with other settings or data; TrainingError if the loss is not a number."""
     experiment, fit = run.experiment, partial(_fit, run, examples)
     with run.lock(run.results_folder):
         record = fit_missing(run, fit, tagger, load, leave_out)
@@ -246,16 +225,8 @@ def _sound(recording: Recording) -> Tensor:
 
 
 def through(wave: Tensor, codec: str, bits: int) -> Tensor:
-    """Return (samples,) as FFmpeg gives it back from a lossy codec, about as long.
-
-    Args:
-        wave: at :data:`~train.data.tagger.RATE`.
-        codec: the name of FFmpeg's encoder.
-        bits: a second.
-
-    Raises:
-        DataError: if FFmpeg or its encoder is missing.
-    """
+    """Return (samples,) at :data:`~train.data.tagger.RATE` as FFmpeg gives it back from a lossy
+    codec of so many bits a second. Raise DataError if FFmpeg or its encoder is missing."""
     raw = ["-f", "f32le", "-ar", str(RATE), "-ac", "1"]
     call = ["ffmpeg", "-v", "error"]
     coded = [*call, *raw, "-i", "-", "-c:a", codec, "-b:a", str(bits), "-f", "matroska", "-"]
@@ -271,15 +242,7 @@ def through(wave: Tensor, codec: str, bits: int) -> Tensor:
 def conditions(
     wave: Tensor, at: float, under: Tensor, front_end: FrontEnd, rng: np.random.Generator
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield what is done to a cry of (samples,), and the outcome, not louder than 1.
-
-    Args:
-        wave: the recording.
-        at: second of it about which the cry is certain.
-        under: another sound.
-        front_end: says what is equally loud.
-        rng: of noise.
-    """
+    """Yield what is done to a cry, certain about the second ``at``, and the outcome, peak 1."""
     for pitch in PITCHES:
         yield f"pitch {pitch:g}", resample(wave, round(100 * pitch), 100, WIDTH)
     for name, codec, bits in CODECS:

@@ -9,35 +9,57 @@ fitted on none of them.
 from __future__ import annotations
 
 import copy
-import csv
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from cry_model.calibration import Calibration
-from cry_model.checkpoint import CheckpointConfig
+from cry_model.checkpoint import (
+    CheckpointConfig,
+    load_checkpoint,
+    save_checkpoint,
+    write_fingerprints,
+)
 from cry_model.classifier import CryClassifier
 from cry_model.feature_mlp import FeatureMLP
-from cry_model.improved_ecapa_tdnn import ReusedClassifier
 from cry_model.metrics import bootstrap_difference
 from cry_model.records import Estimate
-from cry_model.registry import build_model
-from cry_model.results import probability_columns
-from train.data.clips import Clips
-from train.data.corpus import DataError, Item
-from train.data.datasets import challenge6
+from cry_model.registry import build_model, make_front_end
+from cry_model.results import (
+    ordered,
+    probabilities_of,
+    score,
+    write_predictions,
+    write_record,
+    write_run,
+)
+from train.data.cache import find_corpus
+from train.data.corpus import Clips, DataError, Item
+from train.data.datasets import challenge6, public
 from train.data.splits import split
 from train.fit.feature_mlp import fit_table
+from train.fit.predict import digest, fingerprints_of
 from train.fit.presets import FEATURES
-from train.scoring.calibration import crossed, held_out, one_hot, settle, shares
-from train.studies.adaptation import Pieces, adapt, adapted
+from train.scoring.calibration import (
+    PROMISED,
+    calibrate,
+    crossed,
+    held_out,
+    one_hot,
+    settle,
+    shares,
+)
+from train.scoring.results import read_predictions, read_run
+from train.studies.adaptation import adapt, adapted, embed, student_with, without_layer
 
 PROBABLE, NEIGHBOURS = "probable", "neighbours"
 LEAVE_OUT = (PROBABLE, NEIGHBOURS)
@@ -48,49 +70,40 @@ from the one of the cut before it to the one of the cut after it. Equal lengths 
 
 @dataclass(frozen=True)
 class Cut:
-    """A labelled cut.
+    """A labelled cut."""
 
-    Attributes:
-        item: with its group.
-        path: of the sound.
-        original: the recording of the table that it was probably cut from; None if doubtful.
-        between: numbers of the recordings of its neighbours in the list, inclusive.
-    """
-
-    item: Item
+    item: Item  # with its group
     path: Path
-    original: str | None
-    between: tuple[int, int]
+    original: str | None  # the recording that it was probably cut from; None if doubtful
+    between: tuple[int, int]  # numbers of the recordings of its neighbours in the list, inclusive
 
 
 def read_cuts(root: Path, items: Sequence[Item]) -> tuple[Cut, ...]:
     """Return the cuts with the recordings that they may be from; ``items`` have their groups.
 
     Cuts are numbered in the order of the corpus's recordings, so a doubtful one lies between the
-    recordings of the nearest cuts, before and after it, whose recordings are known.
-
-    Raises:
-        DataError: if the table of the cuts is missing or not in that order.
+    recordings of the nearest cuts, before and after it, whose recordings are known. Raise DataError
+    if the table of the cuts is missing or not in that order.
     """
     paths = {item.recording: item.path for item in challenge6.read_cuts(root).items}
     table = root / challenge6.CUTS / challenge6.CUTS_TABLE
-    with table.open(encoding="utf-8", newline="") as stream:
-        original = {Path(r["file"]).stem: r["probable_original"] for r in csv.DictReader(stream)}
+    rows = pd.read_csv(table, dtype=str, keep_default_na=False)
+    stems = rows[["file", "probable_original"]].map(lambda file: Path(file).stem)
+    original = dict(stems.itertuples(index=False))
     by_label: dict[str | None, list[Item]] = defaultdict(list)
     for item in items:
         by_label[item.label].append(item)
     cuts = []
     for own in by_label.values():
         own.sort(key=lambda item: number(item.recording))
-        known = [number(original[item.recording]) for item in own if original[item.recording]]
-        if known != sorted(known):
+        names = [original[item.recording] for item in own]
+        known = pd.Series([number(name) if name else None for name in names], dtype=float)
+        if not known.dropna().is_monotonic_increasing:
             raise DataError(f"{table} does not keep the order of the recordings.")
-        for i, item in enumerate(own):
-            before = [original[one.recording] for one in own[:i] if original[one.recording]]
-            after = [original[one.recording] for one in own[i + 1 :] if original[one.recording]]
-            between = (number(before[-1]) if before else 0, number(after[0]) if after else 10**6)
-            stem = Path(original[item.recording]).stem or None
-            cuts.append(Cut(item, paths[item.recording], stem, between))
+        before, after = known.shift().ffill().fillna(0), known.shift(-1).bfill().fillna(10**6)
+        for item, name, *between in zip(own, names, before, after, strict=True):
+            low, high = map(int, between)
+            cuts.append(Cut(item, paths[item.recording], name or None, (low, high)))
     return tuple(cuts)
 
 
@@ -100,44 +113,33 @@ def number(name: str) -> int:
 
 
 def left_out(cuts: Sequence[Cut], table: Sequence[Item], which: str) -> frozenset[str]:
-    """Return the groups of the table that a fit must not know to be tested on ``cuts``.
-
-    Args:
-        cuts: the tested ones.
-        table: every recording of the corpus, both sample rates, with its group.
-        which: one of :data:`LEAVE_OUT`.
-    """
-    groups = set()
+    """Return the groups of the table that a fit must not know to be tested on ``cuts``."""
+    groups: set[str] = set()
     for cut in cuts:
-        for item in table:
-            if item.label != cut.item.label:
-                continue
-            low, high = cut.between
-            near = low <= number(item.recording) <= high
-            doubtful = cut.original is None or which == NEIGHBOURS
-            if item.recording == cut.original or (doubtful and near):
-                groups.add(item.group)
+        low, high = cut.between
+        doubtful = cut.original is None or which == NEIGHBOURS
+        groups.update(
+            item.group
+            for item in table
+            if item.label == cut.item.label
+            and (
+                item.recording == cut.original
+                or (doubtful and low <= number(item.recording) <= high)
+            )
+        )
     return frozenset(groups)
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A feature MLP that knows no recording of the tested cuts.
-
-    Attributes:
-        seed, number: of the split of the cuts.
-        tested: the cuts.
-        groups: of the table, left out.
-        model: the fit on the rest of the table.
-        rows: how many recordings it was fitted on.
-    """
+    """A feature MLP that knows no recording of the tested cuts."""
 
     seed: int
     number: int
     tested: tuple[Cut, ...]
-    groups: frozenset[str]
-    model: FeatureMLP
-    rows: int
+    groups: frozenset[str]  # of the table, left out
+    model: FeatureMLP  # the fit on the rest of the table
+    rows: int  # how many recordings it was fitted on
 
 
 def clean_folds(
@@ -150,18 +152,7 @@ def clean_folds(
     folds: int,
     seeds: Sequence[int],
 ) -> Iterator[Fold]:
-    """Fit a feature MLP for each fold of the cuts, without the recordings that it tests.
-
-    Args:
-        cuts: all of them.
-        table: the rows to learn from.
-        every: all recordings of the corpus, with their groups.
-        settings: of the feature MLP.
-        labels: how many classes.
-        which: see :func:`left_out`.
-        folds: how many, of the split of the cuts by group.
-        seeds: of split and fit.
-    """
+    """Fit a feature MLP for each fold of the cuts by group, without their recordings."""
     for seed in seeds:
         fold_of = split([cut.item for cut in cuts], "recording", folds, seed)
         for fold in range(folds):
@@ -177,180 +168,208 @@ def clean_folds(
 def calibration_without(
     calibration: Calibration, predictions: pd.DataFrame, labels: Sequence[str], groups: frozenset
 ) -> Calibration:
-    """Return the temperature and threshold that held-out predictions give without some groups.
-
-    Args:
-        calibration: what the checkpoint has.
-        predictions: the held-out ones that it was made from.
-        labels: in the order of the probabilities.
-        groups: that have no part in it.
-    """
+    """Return the temperature and threshold of held-out predictions without some groups."""
     rows = held_out(predictions[~predictions["group"].isin(groups)], labels)
-    probabilities = rows[probability_columns(labels)].to_numpy(dtype=np.float64)
-    targets = one_hot(rows, labels)
+    probabilities, targets = probabilities_of(rows, labels), one_hot(rows, labels)
     own = rows["group"].to_numpy(dtype=str)
     temperature, threshold = settle(probabilities, targets, own, calibration.promised)
     return replace(calibration, temperature=temperature, threshold=threshold)
-
-
-def student_with(student: nn.Module, teacher: FeatureMLP) -> nn.Module:
-    """Give a student the classifier of another teacher, in place; return it.
-
-    The features that the student predicts are standardised as its own teacher's recordings were;
-    its linear layer takes over the other one's mean and scale.
-    """
-    head: ReusedClassifier = student.classifier
-    own = head.teacher
-    with torch.no_grad():
-        ratio = own.scale / teacher.scale
-        head.features.weight.mul_(ratio[:, None])
-        head.features.bias.copy_(
-            (head.features.bias * own.scale + own.mean - teacher.mean) / teacher.scale
-        )
-    own.load_state_dict(teacher.state_dict())
-    return student
-
-
-def answers(
-    model: nn.Module, config: CheckpointConfig, fold: Fold
-) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
-    """Answer the cuts of a fold as :class:`CryClassifier` does; rows of predictions, and sets."""
-    classifier = CryClassifier(model, config)
-    rows, sets = [], []
-    for cut in fold.tested:
-        told = classifier.predict(cut.path)
-        item = cut.item
-        rows.append(
-            {
-                "clip": item.recording,
-                "recording": item.recording,
-                "group": item.group,
-                "fold": fold.number,
-                "seed": fold.seed,
-                "label": item.label,
-                **{f"p_{label}": p for label, p in told.probabilities.items()},
-            }
-        )
-        sets.append(told.prediction_set or ())
-    return pd.DataFrame(rows), sets
 
 
 Answerer = Callable[[Fold], tuple[nn.Module, CheckpointConfig]]
 """What answers the cuts of a fold, with a config whose calibration is applied."""
 
 
-def of_teacher(teacher: CheckpointConfig, predictions: pd.DataFrame) -> Answerer:
-    """Answer by the feature MLP of the fold; ``predictions`` are what its calibration is from."""
-
-    def make(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
-        calibration = calibration_without(
-            teacher.calibration, predictions, teacher.labels, fold.groups
-        )
-        return fold.model, replace(teacher, calibration=calibration)
-
-    return make
-
-
-def of_student(student: nn.Module, config: CheckpointConfig) -> Answerer:
-    """Answer by the student with the classifier of the fold.
-
-    Its calibration was made against its teacher on other recordings and stays as it is.
-    """
-    return lambda fold: (student_with(copy.deepcopy(student), fold.model), config)
-
-
-def of_adapted(
-    student: nn.Module, config: CheckpointConfig, labelled: Pieces, others: Pieces
-) -> Answerer:
-    """Answer by the student with the classifier of the fold, adapted to the other folds' labels.
-
-    Args:
-        student: not adapted.
-        config: its own.
-        labelled: every cut.
-        others: cries without a label.
-    """
-
-    def make(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
-        clean = student_with(copy.deepcopy(student), fold.model)
-        tested = {cut.item.group for cut in fold.tested}
-        known = labelled.where([group not in tested for group in labelled.groups])
-        layer = adapt(clean.classifier, known, others)
-        return adapted(clean, replace(config, calibration=None), layer)
-
-    return make
-
-
-def check(folds: Sequence[Fold], answerer: Answerer) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
-    """Answer every cut by what ``answerer`` makes of its fold; rows of predictions, and sets."""
-    tables, sets = [], []
+def answer(folds: Sequence[Fold], answerer: Answerer) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
+    """Answer every cut as :class:`CryClassifier` does; rows of predictions, and sets."""
+    rows, sets = [], []
     for fold in folds:
-        rows, named = answers(*answerer(fold), fold)
-        tables.append(rows)
-        sets += named
-    return pd.concat(tables, ignore_index=True), sets
+        classifier = CryClassifier(*answerer(fold))
+        for cut in fold.tested:
+            told, item = classifier.predict(cut.path), cut.item
+            names = {"clip": item.recording, "recording": item.recording, "group": item.group}
+            facts = {"fold": fold.number, "seed": fold.seed, "label": item.label}
+            probabilities = {f"p_{label}": p for label, p in told.probabilities.items()}
+            rows.append({**names, **facts, **probabilities})
+            sets.append(told.prediction_set or ())
+    return pd.DataFrame(rows), sets
 
 
 def crossed_sets(
     table: pd.DataFrame, labels: Sequence[str], promised: float
 ) -> list[tuple[str, ...]]:
     """Return the prediction set of each row, calibrated on the groups of the other folds."""
-    targets = one_hot(table, labels)
-    probabilities = table[probability_columns(labels)].to_numpy(dtype=np.float64)
     folds = table.groupby(["seed", "fold"]).indices.values()
-    groups = table["group"].to_numpy(dtype=str)
-    _, inside = crossed(probabilities, targets, groups, folds, promised)
+    groups, targets = table["group"].to_numpy(dtype=str), one_hot(table, labels)
+    _, inside = crossed(probabilities_of(table, labels), targets, groups, folds, promised)
     return [tuple(np.asarray(labels)[row]) for row in inside]
 
 
 def lead(one: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str]) -> Estimate:
-    """Return how far the balanced accuracy of one table is ahead of another's, paired.
-
-    Both have the same recordings and seeds, in the same order.
-    """
-    order = {label: i for i, label in enumerate(labels)}
-    truth = one["label"].map(order).to_numpy()
-    columns = probability_columns(labels)
-    first, second = one[columns].to_numpy(), other[columns].to_numpy()
+    """Return how far the balanced accuracy of one table is ahead of another's, paired."""
+    truth = one_hot(one, labels).argmax(1)
+    first, second = probabilities_of(one, labels), probabilities_of(other, labels)
     return bootstrap_difference("balanced_accuracy", truth, first, second, one["group"].tolist())
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What ``run.json`` says of a check beside its metrics.
-
-    Attributes:
-        coverage, size: of the prediction sets; groups count alike.
-        by_label: label -> share of its recordings whose set holds it.
-        promised: coverage that the sets were made for.
-        confidence: label -> mean probability of that label less the share of recordings that have
-            it: above 0 it is expected too often.
-        answered: label -> share of recordings for which it is the most probable one.
-    """
-
-    coverage: Estimate
-    size: Estimate
-    by_label: Mapping[str, float]
-    promised: float
-    confidence: Mapping[str, float]
-    answered: Mapping[str, float]
 
 
 def describe(
     table: pd.DataFrame, sets: Sequence[tuple[str, ...]], labels: Sequence[str], promised: float
-) -> Checked:
-    """Summarise answers (a row for each recording and seed) and their prediction sets."""
-    truth = table["label"].to_numpy()
-    targets = one_hot(table, labels)
-    probabilities = table[probability_columns(labels)].to_numpy(dtype=np.float64)
+) -> dict[str, Any]:
+    """Summarise answers (a row for each recording and seed) and their prediction sets.
+
+    ``coverage`` and ``size`` are of the sets, groups counting alike, ``by_label`` the share of a
+    label's recordings whose set holds it, ``answered`` that for which it is the most probable one;
+    ``confidence`` is its mean probability less its share: above 0 it is expected too often.
+    """
+    truth, targets = table["label"].to_numpy(), one_hot(table, labels)
+    probabilities = probabilities_of(table, labels)
     inside = np.array([[label in named for label in labels] for named in sets])
     held = shares(inside, targets, table["group"].to_numpy(dtype=str))
     guess = probabilities.argmax(1)
-    return Checked(
-        held["coverage"],
-        held["size"],
-        {n: float(inside[truth == n, i].mean()) for i, n in enumerate(labels) if n in truth},
-        promised,
-        {n: float((probabilities - targets)[:, i].mean()) for i, n in enumerate(labels)},
-        {n: float((guess == i).mean()) for i, n in enumerate(labels)},
+    return {
+        "coverage": held["coverage"],
+        "size": held["size"],
+        "by_label": {
+            n: float(inside[truth == n, i].mean()) for i, n in enumerate(labels) if n in truth
+        },
+        "promised": promised,
+        "confidence": {
+            n: float((probabilities - targets)[:, i].mean()) for i, n in enumerate(labels)
+        },
+        "answered": {n: float((guess == i).mean()) for i, n in enumerate(labels)},
+    }
+
+
+@dataclass(frozen=True)
+class Check:
+    """The folds of the cuts, what the record says of them, and where it goes."""
+
+    folder: Path
+    facts: Mapping[str, Any]
+    folds: Sequence[Fold]
+    sure: Collection[str]  # the recordings whose originals are known
+
+    @property
+    def scored(self) -> dict[str, Any]:
+        return {name: self.facts[name] for name in ("dataset", "protocol", "folds")}
+
+    def write(
+        self, name: str, model: nn.Module, config: CheckpointConfig, answerer: Answerer
+    ) -> pd.DataFrame:
+        """Answer all cuts, write both files, print the numbers; return the predictions."""
+        labels, folder = config.labels, self.folder / name
+        answered, sets = answer(self.folds, answerer)
+        if config.calibration is None:
+            sets = crossed_sets(answered, labels, PROMISED)
+        found = describe(answered, sets, labels, PROMISED)
+        known = answered[answered["recording"].isin(self.sure)]
+        metrics = {
+            "recording": score(answered, labels, **self.scored),
+            "recording_sure": score(known, labels, **self.scored),
+        }
+        made = {"system": config.system, "preset": config.training["preset"], "model": name}
+        record = {
+            "configuration": {**self.facts, **made, "digest": digest(model.state_dict())},
+            "labels": list(labels),
+            "checked": {k: asdict(v) if isinstance(v, Estimate) else v for k, v in found.items()},
+        }
+        write_predictions(folder, ordered(answered, labels))
+        write_run(folder, record, metrics)
+        told = {**metrics["recording"].metrics, "recall": metrics["recording"].recall, **found}
+        print(f"{name}, written to {folder}:")
+        for key, value in told.items():
+            each = isinstance(value, Mapping)
+            print(f"  {key:28}", {n: round(v, 2) for n, v in value.items()} if each else value)
+        return answered
+
+
+def check_labels(
+    root: Path,
+    cache: Path,
+    out: Path,
+    teacher: Path,
+    results: Path,
+    student: Path | None,
+    leave_out: str,
+    save: Path | None,
+    folds: int,
+    seeds: Sequence[int],
+) -> None:
+    """Check the models, and save the adapted student if it is better; see the command's options.
+
+    Raise DataError if recordings or predictions are missing, or the student to be saved is not
+    shown to be better.
+    """
+    model, config = load_checkpoint(teacher)
+    predictions = read_predictions(results, config.labels)
+    if predictions.empty or config.calibration is None:
+        raise DataError(f"There are no predictions in {results} to calibrate with.")
+    prepared = find_corpus(challenge6.CUTS, root, cache, FEATURES.front_end)
+    cuts = read_cuts(root, prepared.clips.items)
+    table = challenge6.read_features(root, str(config.training["dataset"])).clips
+    every = challenge6.read_features(root, challenge6.ALL).clips.items
+    settings, count = config.settings, len(config.labels)
+    fits = clean_folds(cuts, table, every, settings, count, leave_out, folds, seeds)
+    clean = list(tqdm(fits, desc="Fitting without tested cuts", total=folds * len(seeds)))
+    facts = {
+        "dataset": challenge6.CUTS,
+        "protocol": "recording",
+        "folds": folds,
+        "seeds": seeds,
+        "left_out": leave_out,
+        "table": config.training["dataset"],
+        "rows": [fold.rows for fold in clean],
+    }
+    sure = {cut.item.recording for cut in cuts if cut.original is not None}
+    check = Check(out / "results" / challenge6.CUTS / "checked" / leave_out, facts, clean, sure)
+
+    def refitted(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
+        own = calibration_without(config.calibration, predictions, config.labels, fold.groups)
+        return fold.model, replace(config, calibration=own)
+
+    check.write("feature-mlp", model, config, refitted)
+    if student is not None:
+        check_student(check, student, root, cache, save)
+
+
+def check_student(check: Check, path: Path, root: Path, cache: Path, save: Path | None) -> None:
+    """Check the student as it is and adapted; save the adapted one if it is better."""
+    student, own = without_layer(*load_checkpoint(path))
+    front_end = make_front_end(own.front_end)
+    names = challenge6.CUTS, public.CRIES
+    corpora = [find_corpus(name, root, cache, own.front_end).clips for name in names]
+    labelled, others = (embed(student, front_end, clips, own.labels) for clips in corpora)
+    uncalibrated = replace(own, calibration=None)
+
+    def as_it_is(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
+        # Its calibration was made against its teacher on other recordings and stays as it is.
+        return student_with(copy.deepcopy(student), fold.model), own
+
+    def adapted_to_others(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
+        clean, tested = as_it_is(fold)[0], {cut.item.group for cut in fold.tested}
+        known = labelled.where([group not in tested for group in labelled.groups])
+        return adapted(clean, uncalibrated, adapt(clean.classifier, known, others))
+
+    before = check.write("student", student, own, as_it_is)
+    after = check.write("adapted-student", student, uncalibrated, adapted_to_others)
+    ahead, folder = lead(after, before, own.labels), check.folder / "adapted-student"
+    write_record(folder, {**read_run(folder), "ahead_of_student": asdict(ahead)})
+    print(f"The adapted student is ahead of the other by {ahead} (balanced accuracy, paired).")
+    if save is None:
+        return
+    if ahead.low <= 0:
+        raise DataError("The adapted student is not shown to be better, so it is not saved.")
+    layer = adapt(student.classifier, labelled, others)
+    model, made = adapted(student, own, layer)
+    learnt = {**check.facts, "penalty": layer.penalty, "recordings": len(labelled.names)}
+    licence = f"{own.training['licence']}; {challenge6.LICENCE}"
+    made = replace(
+        made,
+        evaluation=score(after, own.labels, **check.scored),
+        agreement=None,
+        calibration=calibrate(after, own.labels, PROMISED, **check.scored),
+        training={**own.training, "adapted": learnt, "licence": licence},
     )
+    save_checkpoint(save, model, made, half=True)
+    write_fingerprints(save, fingerprints_of(corpora, own.front_end.sample_rate))
+    print(f"Checkpoint in {save}.")

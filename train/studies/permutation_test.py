@@ -28,8 +28,7 @@ from tqdm import tqdm
 
 from cry_model.frontend import FrontEnd
 from cry_model.metrics import METRICS
-from train.data.clips import Clips, cut_before_splitting, permute_labels
-from train.data.corpus import DataError
+from train.data.corpus import Clips, DataError, cut_before_splitting, permute_labels
 from train.data.splits import split
 from train.fit.predict import TrainingFrontEnd, of_each_piece
 
@@ -43,43 +42,28 @@ Rows = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Against:
-    """A score with the true labels, and with labels that were permuted.
+    """A score with the true labels, and with labels that were permuted."""
 
-    Attributes:
-        value: with the true labels.
-        mean, low, high: with permuted ones, the mean and the middle 95 %.
-        p: how often permuted labels score at least as well; the true ones count as one permutation.
-    """
-
-    value: float
-    mean: float
+    value: float  # with the true labels
+    mean: float  # with permuted ones; their middle 95 % from low to high
     low: float
     high: float
-    p: float
+    p: float  # how often permuted labels score at least as well, the true ones among them
 
 
 @dataclass(frozen=True)
 class Chance:
-    """What ``chance.json`` holds.
-
-    Attributes:
-        dataset, data: the corpus and its fingerprint.
-        protocol, folds, seed: of the split, made anew for each permutation.
-        shuffles: how often labels were permuted.
-        front_end: the kind of bands.
-        kept: label -> share of its recordings that got it again, in the mean over the permutations.
-        scores: metric -> :class:`Against`, per recording.
-    """
+    """What ``chance.json`` holds."""
 
     dataset: str
-    data: str
+    data: str  # fingerprint of the corpus
     protocol: str
     folds: int
-    seed: int
-    shuffles: int
-    front_end: str
-    kept: Mapping[str, float]
-    scores: Mapping[str, Against]
+    seed: int  # of the split, made anew for each permutation
+    shuffles: int  # how often labels were permuted
+    front_end: str  # the kind of bands
+    kept: Mapping[str, float]  # label -> share of its recordings that got it again, on average
+    scores: Mapping[str, Against]  # of each metric, per recording
 
 
 def chance(
@@ -91,20 +75,7 @@ def chance(
     folds: int,
     shuffles: int,
 ) -> Chance:
-    """Test under one protocol.
-
-    Args:
-        clips: all labelled, whole.
-        dataset: their corpus.
-        labels: in the order of the indices.
-        front_end: gives the bands.
-        protocol: of :mod:`train.data.splits`.
-        folds: how many.
-        shuffles: how often labels are permuted.
-
-    Raises:
-        DataError: if there are too few labels or groups for that.
-    """
+    """Test whole labelled clips under one protocol; raise DataError if they are too few."""
     cut = protocol == "clip"
     units = cut_before_splitting(clips, front_end.config) if cut else clips
     rows = statistics(units, front_end)
@@ -113,18 +84,21 @@ def chance(
     for seed in tqdm(range(shuffles), desc=f"Labels permuted, {protocol}", unit="time"):
         other = permute_labels(units, labels, seed)
         permuted.append(scores(other, rows, labels, protocol, folds))
-        kept.append(kept_labels(units, other))
-    return Chance(
-        dataset=dataset,
-        data=clips.fingerprint(),
-        protocol=protocol,
-        folds=folds,
-        seed=SEED,
-        shuffles=shuffles,
-        front_end=front_end.config.kind,
-        kept={label: float(np.mean([one[label] for one in kept])) for label in kept[0]},
-        scores={name: against(true[name], [one[name] for one in permuted]) for name in SCORES},
-    )
+        kept.append((other.labels == units.labels).numpy())
+    again, names = np.array(kept), np.array([item.label for item in units.items])
+    shares = {
+        name: float(np.mean(again[:, names == name].mean(axis=1)))
+        for name in dict.fromkeys(names.tolist())
+    }
+    against = {}
+    for name in SCORES:
+        others = [one[name] for one in permuted]
+        low, high = np.percentile(others, [2.5, 97.5])
+        as_good = sum(one >= true[name] - ALIKE for one in others)
+        p = (1 + as_good) / (1 + len(others))
+        against[name] = Against(true[name], float(np.mean(others)), float(low), float(high), p)
+    data, kind = clips.fingerprint(), front_end.config.kind
+    return Chance(dataset, data, protocol, folds, SEED, shuffles, kind, shares, against)
 
 
 def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
@@ -140,11 +114,7 @@ def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
 def scores(
     units: Clips, rows: Rows, labels: Sequence[str], protocol: str, folds: int
 ) -> Mapping[str, float]:
-    """Those of a cross-validation, per recording.
-
-    Raises:
-        DataError: if what a fold learns from has one label alone.
-    """
+    """Cross-validate; return scores per recording, or raise DataError if one label is learnt."""
     truth = units.labels.numpy()
     probabilities = np.zeros((len(truth), len(labels)))
     fold_of = split(units.items, protocol, folds, SEED)
@@ -164,17 +134,3 @@ def scores(
     of_recording = pd.DataFrame(probabilities).groupby(recordings).mean().to_numpy()
     wanted = pd.Series(truth).groupby(recordings).first().to_numpy()
     return {name: METRICS[name](wanted, of_recording, np.ones(len(wanted))) for name in SCORES}
-
-
-def kept_labels(before: Clips, after: Clips) -> Mapping[str, float]:
-    """Label -> share of its clips that have it in both, for the labels that occur."""
-    one, other = (pd.Series([item.label for item in clips.items]) for clips in (before, after))
-    return (one == other).groupby(one, sort=False).mean().to_dict()
-
-
-def against(value: float, permuted: Sequence[float]) -> Against:
-    """Return a score beside those of permuted labels."""
-    low, high = np.percentile(permuted, [2.5, 97.5])
-    as_good = sum(one >= value - ALIKE for one in permuted)
-    p = (1 + as_good) / (1 + len(permuted))
-    return Against(value, float(np.mean(permuted)), float(low), float(high), p)

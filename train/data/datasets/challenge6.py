@@ -1,4 +1,4 @@
-"""Read the six-class corpus of the paper: 918 labelled recordings of 7 to 33 s, and 220 cuts.
+"""Read the six-class corpus of the paper: 918 labelled recordings of 7 to 33 s, 220 cuts, a table.
 
 Its names tell no baby, and its recordings appear to be halves of longer ones: each has a
 partner of the same label and the same length. On the published lengths, chaining those that
@@ -8,16 +8,27 @@ length and sound; they keep the halves of a recording together, not all recordin
 The cuts are of 6 s at 16 kHz and have five of the labels, "hungry" is not among them. Their table
 says from which recording each was probably cut (the nearest in the 26 public features) and puts
 cuts whose recordings have one length into one group.
+
+``challenge6-features`` are 26 features of all 918, ``challenge6-features-16khz`` of the 720 whose
+length is a whole number of samples at 16 kHz, from which it is inferred that they were recorded at
+that rate. The rate goes with the label, so what is learnt from both rates is partly the rate: a
+model for other people's recordings is fitted on the second.
 """
 
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 
-from train.data.clips import Clips
-from train.data.corpus import Corpus, DataError, Item
+import numpy as np
+import pandas as pd
+import torch
+from pandas.api.types import is_numeric_dtype
+
+from cry_model.acoustic_features import FEATURES
+from train.data.corpus import Clips, Corpus, DataError, Item, Prepared
 from train.data.grouping import equal_lengths, join, near_duplicates
 
 NAME = "challenge6"
@@ -27,17 +38,17 @@ SAME_LENGTH = 0.0007  # seconds
 CUTS = "challenge6_cuts"
 CUT_LABELS = ("awake", "diaper", "hug", "sleepy", "uncomfortable")
 CUTS_TABLE = "groups.csv"
+ALL, ONE_RATE = "challenge6-features", "challenge6-features-16khz"
+TABLES: tuple[str, ...] = (ALL, ONE_RATE)
+RATES = (16_000, 44_100)  # Hz, of the corpus's recordings
 
 
 def read(root: Path) -> Corpus:
     """List the recordings ``train/<label>/<label>_<n>.wav`` of ``root/challenge6`` or ``root``.
 
     Every recording is its own source and group: :func:`regroup` finds better ones. The test set
-    beside ``train`` is not read, for it has no labels. Hidden files are ignored.
-
-    Raises:
-        DataError: if there are none of some label, if both folders hold some, or if one is named
-            otherwise.
+    beside ``train`` is not read, for it has no labels. Hidden files are ignored. Raise DataError if
+    there are none of some label, if both folders hold some, or if one is named otherwise.
     """
     folder = _training_set(root)
     items = tuple(_item(path, label) for label in LABELS for path in _recordings(folder / label))
@@ -96,9 +107,7 @@ def read_cuts(root: Path) -> Corpus:
     """List the recordings that ``root/challenge6_cuts/groups.csv`` names.
 
     Each has the table's group for its source too: :func:`regroup_cuts` joins equal sounds to it.
-
-    Raises:
-        DataError: if the table or a recording that it names is missing, or a label is unknown.
+    Raise DataError if the table or a recording that it names is missing, or a label is unknown.
     """
     folder = root / CUTS
     try:
@@ -133,3 +142,59 @@ def regroup_cuts(clips: Clips) -> tuple[Item, ...]:
     pairs = combinations(range(len(clips.items)), 2)
     table = [(i, j) for i, j in pairs if clips.items[i].group == clips.items[j].group]
     return join(clips.items, [*table, *near_duplicates(clips.waveforms)])
+
+
+def read_features(root: Path, name: str) -> Prepared:
+    """Read one of :data:`TABLES`, its halves of one recording grouped by equal length.
+
+    ``root/challenge6/train_features.csv`` has the features, ``durations.csv`` beside it the lengths
+    in seconds to the sample. Raise DataError if one is missing, or is not as it was published.
+    """
+    folder = root / NAME
+    features = _read(folder / "train_features.csv", ("filename", *FEATURES, "label"))
+    lengths = _read(folder / "durations.csv", ("filename", "duration"))
+    table = features.merge(lengths, on="filename", validate="one_to_one")
+    known = table["label"].isin(LABELS)
+    if len(table) != len(features) or not known.all():
+        raise DataError(f"The two tables in {folder} do not name the same recordings and labels.")
+    items = tuple(
+        Item(folder / file, label, Path(file).stem, Path(file).stem, Path(file).stem)
+        for file, label in zip(table["filename"], table["label"], strict=True)
+    )
+    seconds = tuple(table["duration"].tolist())
+    items = join(items, equal_lengths(items, seconds, SAME_LENGTH))
+    rows = torch.tensor(table[list(FEATURES)].to_numpy(), dtype=torch.float32).contiguous()
+    corpus = Corpus(name, LABELS, items, LICENCE)
+    labels, rates = torch.tensor(corpus.indices()), tuple(map(rate_of, seconds))
+    clips = Clips(items, labels, seconds, rates, tuple(rows), {})
+    if name == ONE_RATE:
+        clips = clips.subset([i for i, rate in enumerate(rates) if rate == RATES[0]])
+    return Prepared(replace(corpus, items=clips.items), clips)
+
+
+def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+    if not path.is_file():
+        raise DataError(
+            f"There is no {path}. Put the challenge's train_features.csv and the recordings' "
+            "lengths as durations.csv there, or name another folder with --data-root."
+        )
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:  # also what pandas' parser and the codec raise
+        raise DataError(f"{path} is no table: {error}".splitlines()[0]) from error
+    if missing := [name for name in columns if name not in table]:
+        raise DataError(f"{path} has no column {', '.join(missing)}.")
+    if table[list(columns)].isna().any(axis=None) or table["filename"].duplicated().any():
+        raise DataError(f"{path} has an empty cell or names a recording twice.")
+    values = table[[name for name in columns if name not in ("filename", "label")]]
+    if not all(map(is_numeric_dtype, values.dtypes)) or not np.isfinite(values).all(axis=None):
+        raise DataError(f"{path} has a cell that is no finite number.")
+    return table
+
+
+def rate_of(seconds: float) -> int:
+    """Return the Hz at which a length is a whole number of samples; raise DataError if none."""
+    for rate in RATES:
+        if abs(seconds * rate - round(seconds * rate)) < 1e-3:
+            return rate
+    raise DataError(f"A length of {seconds} s is no whole number of samples at any of {RATES} Hz.")

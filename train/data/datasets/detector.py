@@ -14,16 +14,20 @@ speech by speaker, packages by voice or folder, synthetic sounds by number.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cry_model import audio
-from train.data import joined_speech, synthetic_sounds
+from cry_model.frontend import resample
+from train.data import synthetic_sounds
 from train.data.corpus import Corpus, DataError, Item
-from train.data.datasets import donateacry, donateacry_ios, esc10, other_sounds
+from train.data.datasets import other_sounds, public
 
 NAME = "detector"
 CRY, OTHER = "cry", "other"
@@ -39,6 +43,11 @@ MADE: Mapping[str, int] = {
 """Sounds of a made kind, those that resemble a cry more often; else :data:`FEW`."""
 FEW = 20
 SPOKEN = 10  # of each speaker and pitch
+SPEECH_LICENCE = "CC BY-SA 4.0 (Free Spoken Digit Dataset)"
+SECONDS = 6.0  # of joined speech
+RATE = 8_000  # Hz, of the digits
+PAUSES = (0.03, 0.5)  # s, between words
+RAISED = (130, 190)  # per cent: played so much faster, a man's voice is as high as a child's
 
 
 def kind_of(recording: str) -> str:
@@ -47,18 +56,12 @@ def kind_of(recording: str) -> str:
 
 
 def read(root: Path) -> Corpus:
-    """List what is under ``root`` in the folders of the four corpora, and what is made.
-
-    Raises:
-        DataError: if one of them is missing.
-    """
+    """List the four corpora, and what is made; raise DataError if one of them is missing."""
     found = other_sounds.read(root).items
     uploads = tuple(_uploads(root))
     android = _android(root, {item.recording.partition("/")[2].lower() for item in uploads})
-    items = (*uploads, *android, *_esc10(root), *_spoken(root), *found, *_made())
-    licences = (
-        donateacry.LICENCE, esc10.LICENCE, joined_speech.LICENCE, other_sounds.LICENCE,
-    )  # fmt: skip
+    items = (*uploads, *android, *_others(root), *found, *_made())
+    licences = public.REASONS_LICENCE, public.SOUNDS_LICENCE, SPEECH_LICENCE, other_sounds.LICENCE
     return Corpus(NAME, LABELS, items, "; ".join(licences))
 
 
@@ -68,7 +71,7 @@ def load(item: Item) -> audio.Recording:
     if kind in (SPEECH, RAISED_SPEECH):
         speaker, _, number = name.partition("/")
         words = tuple(sorted(item.path.glob(f"*_{speaker}_*.wav")))
-        return joined_speech.join_speech(words, int(number), kind == RAISED_SPEECH)
+        return join_speech(words, int(number), kind == RAISED_SPEECH)
     if kind in synthetic_sounds.KINDS:
         wave = torch.from_numpy(synthetic_sounds.make_sound(kind, int(name)))
         return audio.Recording(wave, synthetic_sounds.RATE)
@@ -85,19 +88,15 @@ def _item(path: Path, kind: str, name: str, group: str, fold: int) -> Item:
 
 def _uploads(root: Path) -> Iterator[Item]:
     """Both folders of Donate-a-Cry; of an upload that is in both, the original."""
-    originals = {item.recording.lower(): item for item in donateacry_ios.read(root).items}
-    cleaned = {item.recording.lower(): item for item in donateacry.read(root).items}
+    originals = {item.recording.lower(): item for item in public.read_ios(root).items}
+    cleaned = {item.recording.lower(): item for item in public.read_donateacry(root).items}
     for item in {**cleaned, **originals}.values():
         fold = zlib.crc32(item.group.encode()) % FOLDS
         yield _item(item.path, APP_CRY, item.recording, item.group, fold)
 
 
 def _android(root: Path, known: Collection[str]) -> Iterator[Item]:
-    """Return the uploads of :data:`ANDROID` whose names are not ``known``, without a label.
-
-    Raises:
-        DataError: if there are none.
-    """
+    """Yield the uploads whose names are not ``known``, without a label."""
     files = sorted((root / ANDROID).glob("*.3gp"))
     if not files:
         raise DataError(
@@ -106,30 +105,62 @@ def _android(root: Path, known: Collection[str]) -> Iterator[Item]:
         )
     for path in files:
         if path.stem.lower() not in known:
-            group = path.name[: donateacry.INSTALLATION].lower()
+            group = path.name[: public.INSTALLATION].lower()
             fold = zlib.crc32(group.encode()) % FOLDS
             yield replace(_item(path, ANDROID, path.stem, group, fold), label=None)
 
 
-def _esc10(root: Path) -> Iterator[Item]:
-    for item in esc10.read(root).items:
-        yield replace(
-            _item(item.path, str(item.label), item.recording, item.group, item.fold or 0),
-            source=item.source,
-        )
-
-
-def _spoken(root: Path) -> Iterator[Item]:
-    for fold, speaker in enumerate(sorted(joined_speech.read_speakers(root))):
-        for kind in (SPEECH, RAISED_SPEECH):
-            for number in range(SPOKEN):
-                name = f"{speaker}/{number}"
-                yield _item(root / joined_speech.NAME, kind, name, speaker, fold % FOLDS)
+def _others(root: Path) -> Iterator[Item]:
+    """Yield ESC-10 and spoken digits."""
+    for item in public.read_esc10(root).items:
+        own = _item(item.path, str(item.label), item.recording, item.group, item.fold or 0)
+        yield replace(own, source=item.source)
+    for fold, speaker in enumerate(read_speakers(root)):
+        for kind, number in product((SPEECH, RAISED_SPEECH), range(SPOKEN)):
+            yield _item(root / SPEECH, kind, f"{speaker}/{number}", speaker, fold % FOLDS)
 
 
 def _made() -> Iterator[Item]:
-    """Return the file of an item is the code that makes it: when that changes, so may the sound."""
-    for kind in synthetic_sounds.KINDS:
+    for kind, make in synthetic_sounds.KINDS.items():
         for number in range(MADE.get(kind, FEW)):
-            path = Path(synthetic_sounds.KINDS[kind].__code__.co_filename)
+            path = Path(make.__code__.co_filename)  # when it changes, so may the sound
             yield _item(path, kind, str(number), f"{kind}/{number}", number % FOLDS)
+
+
+def read_speakers(root: Path) -> list[str]:
+    """Return who speaks in ``root/speech/<digit>_<speaker>_<take>.wav``, or raise DataError."""
+    speakers = sorted({path.stem.split("_")[1] for path in (root / SPEECH).glob("*_*_*.wav")})
+    if not speakers:
+        raise DataError(
+            f"There are no spoken digits in {root / SPEECH}. Put the recordings of the Free Spoken "
+            "Digit Dataset (<digit>_<speaker>_<take>.wav) there, or name another folder with "
+            "--data-root."
+        )
+    return speakers
+
+
+def join_speech(files: Sequence[Path], number: int, raised: bool) -> audio.Recording:
+    """Join one speaker's words to :data:`SECONDS` in random order, with pauses; the number decides
+    order, pauses and pitch. Raised speech is played faster, so that the voice is higher."""
+    rng = np.random.default_rng([number, raised])
+    percent = int(rng.integers(*RAISED)) if raised else 100
+    parts, length = [], 0
+    while length < SECONDS * RATE * percent / 100:
+        parts += [_word(files[rng.integers(len(files))]), _pause(rng)]
+        length += len(parts[-2]) + len(parts[-1])
+    wave = torch.from_numpy(np.concatenate(parts).astype(np.float32))
+    return audio.Recording(resample(wave, percent, 100)[: round(SECONDS * RATE)], RATE)
+
+
+def _word(path: Path) -> NDArray[np.float32]:
+    """One digit, many of which are shorter than a recording that a visitor may send."""
+    with path.open("rb") as file:
+        wave, rate = audio.decode(file)
+    if rate != RATE:
+        raise DataError(f"{path} has {rate} Hz where the corpus has {RATE}; take it away.")
+    return wave / max(1e-6, np.abs(wave).max())
+
+
+def _pause(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Not quite silence."""
+    return (1e-3 * rng.standard_normal(int(rng.uniform(*PAUSES) * RATE))).astype(np.float32)

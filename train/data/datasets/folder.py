@@ -6,23 +6,27 @@ and ``metadata.csv``.
 
 from __future__ import annotations
 
+import codecs
+import csv
+import io
 import os
 import re
-from collections import Counter
+import unicodedata
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import pandas as pd
 
 from cry_model.audio import SUFFIXES
-from train.data.clips import Clips
-from train.data.corpus import ONLY_LEARNT, Corpus, DataError, Item
-from train.data.datasets.tables import WANTED, Names, Table, composed, read_table
+from train.data.corpus import ONLY_LEARNT, Clips, Corpus, DataError, Item
 from train.data.grouping import join, near_duplicates
 
 NAME = "folder"
 LICENCE = "unknown"
 GROUPS = "groups.csv"
-TABLES = (GROUPS, "metadata.csv", "metadata.jsonl")
+TABLES = (GROUPS, "metadata.csv")
 SYSTEM_FOLDERS = ("__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found")
 SYSTEM_FILES = ("thumbs.db", "desktop.ini")
 BETWEEN = ("data/", "audio/")  # a folder that the labels may lie in
@@ -32,6 +36,10 @@ SPLITS: Mapping[str, str] = {
     **dict.fromkeys(("test", "testing", "testset", "eval", "evaluation"), "test"),
 }
 """Names of folders of a split, as the Hub's audio folders have them."""
+FILE_COLUMNS = ("file", "file_name")
+DELIMITERS = (",", ";", "\t", "|")  # semicolons where the comma is the decimal mark
+Tables = Mapping[str, tuple[Path, pd.DataFrame]]
+"""Name of a table -> its file and its rows."""
 
 
 def read(root: Path) -> Corpus:
@@ -42,28 +50,25 @@ def read(root: Path) -> Corpus:
     labels lie in them. ``metadata.csv`` (``file_name``, and ``label`` or ``group``) in any folder
     names the labels and groups of what lies below; ``groups.csv`` (``file``, ``group``) the groups
     alone. Without groups each recording starts as one of its own, and :func:`regroup` joins those
-    that sound the same.
-
-    Raises:
-        DataError: if there are no recordings, or if a table is unreadable or does not name each of
-            them exactly once.
+    that sound the same. Raise DataError if there are no recordings, or if a table is unreadable or
+    does not name each of them exactly once.
     """
     root = root.resolve()
-    found = find(root)
-    if not found.recordings:
+    recordings, files, notes = find(root)
+    if not recordings:
         raise DataError(
             f"There are no recordings in {root}. Put them into one folder a label there "
             f"({root.name}/hungry/1.wav); wav, mp3, m4a, mp4 and {len(SUFFIXES) - 4} other kinds "
             "are read."
         )
     tables = {
-        name: read_table(path, ("group",) if path.name.lower() == GROUPS else ())
-        for name, path in found.tables.items()
+        name: (path, read_table(path, ("group",) if path.name.lower() == GROUPS else ()))
+        for name, path in files.items()
     }
-    labels, groups = _told(tables, found.recordings)
-    layout = layout_of(found.recordings)
+    labels, groups = _told(tables, recordings)
+    layout = layout_of(recordings)
     items, parts = [], []
-    for name, path in found.recordings.items():
+    for name, path in recordings.items():
         part, label = layout.place(name)
         label = labels.get(name, label) or None
         items.append(Item(path, label, name, name, groups.get(name, name)))
@@ -71,9 +76,9 @@ def read(root: Path) -> Corpus:
     pairs = zip(items, _folds(items, parts), strict=True)
     items = [replace(item, fold=fold) for item, fold in pairs]
     kinds = tuple(sorted({item.label for item in items if item.label is not None}))
-    notes = (*found.notes, *_notes(tables, layout, kinds, from_tables=bool(labels)))
+    notes += _notes(layout, kinds, from_tables=bool(labels))
     safe = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-.") or "data"  # in names of files
-    return Corpus(f"{NAME}-{safe}", kinds, tuple(items), LICENCE, notes)
+    return Corpus(f"{NAME}-{safe}", kinds, tuple(items), LICENCE, tuple(notes))
 
 
 def regroup(clips: Clips) -> tuple[Item, ...]:
@@ -88,71 +93,55 @@ def regroup(clips: Clips) -> tuple[Item, ...]:
     return tuple(replace(item, source=other.source) for item, other in pairs)
 
 
-@dataclass(frozen=True)
-class Found:
-    """What lies under a folder.
+def find(root: Path) -> tuple[dict[str, Path], dict[str, Path], list[str]]:
+    """List recordings and tables, name -> file, and say what was passed over.
 
-    Attributes:
-        recordings: name -> file; a name is the path below the folder, with composed accents.
-        tables: the same, of files that are called as one of :data:`TABLES`.
-        notes: sentences about what was passed over.
+    A name is the path below the root, with composed accents. Links are followed, but not to a
+    folder that they lie in; hidden files and folders are ignored.
     """
-
-    recordings: Mapping[str, Path]
-    tables: Mapping[str, Path]
-    notes: tuple[str, ...]
-
-
-def find(root: Path) -> Found:
-    """List what lies under ``root``, behind links too; hidden files and folders are ignored."""
-    folders, notes, others = [], [], Counter()
+    closed: list[OSError] = []
+    folders, others = [], Counter()
     names: dict[Path, str] = {}
-    for folder, files in _walk(root, (root,)):
-        own = _name(folder, root)
-        if files is None:
-            notes.append(f"Passed over: {own} cannot be opened.")
-            continue
-        folders.append(own)
-        names.update({path: _name(path, root) for path in files})
+    for here, inner, files in os.walk(root, onerror=closed.append, followlinks=True):
+        folder = Path(here)
+        above = {path.resolve() for path in (folder, *folder.parents)}
+        inner[:] = (
+            name
+            for name in inner
+            if not name.startswith(".")
+            and name.lower() not in SYSTEM_FOLDERS
+            and (folder / name).resolve() not in above
+        )
+        folders.append(_name(folder, root))
+        paths = (folder / name for name in files if not name.startswith("."))
+        names |= {path: _name(path, root) for path in paths}
+    notes = [f"Passed over: {_name(Path(e.filename), root)} cannot be opened." for e in closed]
     recordings, tables, taken = {}, {}, set(names.values())
     for path, own in sorted(names.items()):
         # Where two files differ in nothing else, each keeps its own way to write accents.
         name = own if composed(own) in taken else composed(own)
         if path.name.lower() in TABLES:
             tables[name] = path
-        elif path.suffix.lower() in SUFFIXES:
-            if path.is_file():
-                recordings[name] = path
-            else:
-                notes.append(f"Passed over: {name} is a link to no file.")
-        elif path.name.lower() not in SYSTEM_FILES:
-            others[path.suffix.lower() or "without one"] += 1
+        elif path.suffix.lower() not in SUFFIXES:
+            if path.name.lower() not in SYSTEM_FILES:
+                others[path.suffix.lower() or "without one"] += 1
+        elif path.is_file():
+            recordings[name] = path
+        else:
+            notes.append(f"Passed over: {name} is a link to no file.")
     if others:
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in others.most_common())
         notes.append(f"Passed over by their endings: {kinds}.")
     full = {folder for name in recordings for folder in map(str, PurePosixPath(name).parents)}
-    empty = [folder for folder in folders if composed(folder) not in full]
+    empty = sorted(folder for folder in folders if composed(folder) not in full)
     if empty and recordings:
-        more = f" and {len(empty) - 3} more" if empty[3:] else ""
-        notes.append(f"Folders without a recording: {', '.join(empty[:3])}{more}.")
-    return Found(recordings, tables, tuple(notes))
+        notes.append(f"Folders without a recording: {_few(empty, 3)}.")
+    return recordings, tables, notes
 
 
-def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[tuple[Path, list[Path] | None]]:
-    """Yield each folder with its files, or None if it cannot be opened.
-
-    A link to a folder that it lies in is not followed.
-    """
-    try:
-        entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
-    except OSError:
-        yield folder, None
-        return
-    yield folder, [entry for entry in entries if not entry.is_dir()]
-    for entry in sorted(entry for entry in entries if entry.is_dir()):
-        real = entry.resolve()
-        if entry.name.lower() not in SYSTEM_FOLDERS and real not in above:
-            yield from _walk(entry, (*above, real))
+def _few(names: Sequence[str], most: int = 1) -> str:
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def _name(path: Path, root: Path) -> str:
@@ -166,14 +155,10 @@ def _name(path: Path, root: Path) -> str:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the folders are read.
+    """How the folders are read."""
 
-    Attributes:
-        base: the folder that they lie in, with a slash at its end, or nothing.
-        splits: folder -> "train", "validation" or "test"; empty if the folders are labels.
-    """
-
-    base: str
+    base: str  # the folder that they lie in, with a slash at its end, or nothing
+    # folder -> "train", "validation" or "test"; empty if the folders are labels
     splits: Mapping[str, str]
 
     def place(self, name: str) -> tuple[str | None, str | None]:
@@ -186,10 +171,8 @@ class Layout:
 def layout_of(names: Iterable[str]) -> Layout:
     """Tell a split from labels: no other folder lies beside those of a split.
 
-    Both may lie in a folder that has nothing beside it, labels only if that is called data.
-
-    Raises:
-        DataError: if other folders lie beside those of a split.
+    Both may lie in a folder that has nothing beside it, labels only if that is called data. Raise
+    DataError if other folders lie beside those of a split.
     """
     base, below, names = "", "", list(names)
     while True:
@@ -218,9 +201,7 @@ def part_of(folder: str) -> str | None:
     return parts.pop() if len(parts) == 1 else None
 
 
-def _told(
-    tables: Mapping[str, Table], recordings: Iterable[str]
-) -> tuple[dict[str, str], dict[str, str]]:
+def _told(tables: Tables, recordings: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return recording -> label (empty for none) and recording -> group, by all tables.
 
     A table with labels must list all that lies below it; those with groups together everything.
@@ -228,47 +209,41 @@ def _told(
     names = Names(recordings)
     labels: dict[str, str] = {}
     groups: dict[str, str] = {}
-    for name, table in tables.items():
+    for name, (path, table) in tables.items():
         below = name[: name.rfind("/") + 1]
-        listed = _listed(table, below, names)
-        if "label" in table.columns:
-            _check_complete(table, {n for n in names.names if n.startswith(below)}, listed)
+        listed = _listed(path, table, below, names)
+        if "label" in table:
+            _check_complete(path, {n for n in names.names if n.startswith(below)}, listed)
         for column, known in (("label", labels), ("group", groups)):
-            if column not in table.columns:
+            if column not in table:
                 continue
             if twice := sorted(set(known) & set(listed)):
-                raise DataError(
-                    f"{table.path} and another table both list {twice[0]}; keep one of them."
-                )
-            known.update({n: composed(row.get(column, "")) for n, row in listed.items()})
-    for table in tables.values():
-        if "group" in table.columns:
-            _check_complete(table, names.names, groups)
+                raise DataError(f"{path} and another table both list {twice[0]}; keep one of them.")
+            known.update({n: composed(row[column]) for n, row in listed.items()})
+    for path, table in tables.values():
+        if "group" in table:
+            _check_complete(path, names.names, groups)
     return labels, groups
 
 
-def _listed(table: Table, below: str, names: Names) -> dict[str, Mapping[str, str]]:
+def _listed(path: Path, table: pd.DataFrame, below: str, names: Names) -> dict[str, pd.Series]:
     """Return recording -> its row, each once."""
-    listed: dict[str, Mapping[str, str]] = {}
-    hint = f" It was read as {table.guessed}: if that is wrong, {WANTED}." if table.guessed else ""
-    for row in table.rows:
-        name, where = names.find(below, row.file), f"{table.path}, line {row.line}"
+    listed: dict[str, pd.Series] = {}
+    for line, row in table.iterrows():
+        name, where = names.find(below, row["file"]), f"{path}, line {line}"
         if name is None:
-            raise DataError(f"{where}: there is no recording {row.file}; correct the row.{hint}")
+            raise DataError(f"{where}: there is no recording {row['file']}; correct the row.")
         if name in listed:
             raise DataError(f"{where}: {name} is listed twice; keep one of the rows.")
-        if "group" in table.columns and not row.cells.get("group"):
+        if not row.get("group", "-"):
             raise DataError(f"{where}: {name} has no group; name one.")
-        listed[name] = row.cells
+        listed[name] = row
     return listed
 
 
-def _check_complete(table: Table, recordings: set[str], listed: Mapping[str, object]) -> None:
+def _check_complete(path: Path, recordings: set[str], listed: Mapping[str, object]) -> None:
     if missing := sorted(recordings - set(listed)):
-        more = f" and {len(missing) - 1} more" if missing[1:] else ""
-        raise DataError(
-            f"{table.path} does not list {missing[0]}{more}; add a row for each recording."
-        )
+        raise DataError(f"{path} does not list {_few(missing)}; add a row for each recording.")
 
 
 def _folds(items: Sequence[Item], parts: Sequence[str | None]) -> list[int | None]:
@@ -283,14 +258,8 @@ def _folds(items: Sequence[Item], parts: Sequence[str | None]) -> list[int | Non
     ]
 
 
-def _notes(
-    tables: Mapping[str, Table], layout: Layout, labels: Sequence[str], from_tables: bool
-) -> Iterator[str]:
+def _notes(layout: Layout, labels: Sequence[str], from_tables: bool) -> Iterator[str]:
     """Yield sentences about what was read otherwise than somebody may expect."""
-    for name, table in tables.items():
-        if table.guessed:
-            guess = f"{name} is not in Unicode; it was read as {table.guessed}."
-            yield f"{guess} If names look wrong, {WANTED}."
     if layout.splits:
         yield f"Read as a split, not as labels: {', '.join(sorted(layout.splits))}."
         if not labels:
@@ -298,3 +267,74 @@ def _notes(
     elif not from_tables:
         for label in filter(part_of, labels):
             yield f"The folder {label} is read as a label: folders of other names lie beside it."
+
+
+def read_table(path: Path, needed: Iterable[str] = ()) -> pd.DataFrame:
+    """Read a table of files in UTF-8 or UTF-16: ``file`` or ``file_name``, and other columns.
+
+    Commas, semicolons, tabs and bars may divide columns. Columns are in lower case, that of the
+    files is ``file``; cells have no outer blanks, empty rows are left out, the index is the line.
+    Raise DataError if it is not a table, or a needed column is missing.
+    """
+    try:
+        data = path.read_bytes()
+        marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        table = _parse(data.decode("utf-16" if marked else "utf-8-sig"), {"file", *needed})
+    except (OSError, ValueError, csv.Error) as error:  # of Unicode, too
+        raise DataError(
+            f"{path} could not be read as a table ({error}); save it as 'CSV UTF-8', with names "
+            "that hold a comma in quotation marks."
+        ) from None
+    if not {"file", *needed} <= {*table}:
+        wanted = "file,group" if "group" in needed else "file_name and label"
+        raise DataError(
+            f"{path} needs the columns {wanted} in its first line; if it is no table of "
+            "recordings, give it another name."
+        )
+    return table
+
+
+def _parse(text: str, needed: set[str]) -> pd.DataFrame:
+    for delimiter in DELIMITERS:
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        columns = [cell.strip().casefold() for cell in next(lines, [])]
+        columns = ["file" if name in FILE_COLUMNS else name for name in columns]
+        if needed <= {*columns}:
+            break
+    if twice := sorted({name for name in columns if name and columns.count(name) > 1}):
+        raise ValueError(f"two columns are called {twice[0]}")
+    rows = {}
+    for cells in lines:
+        if any(map(str.strip, cells[len(columns) :])):
+            raise ValueError(f"line {lines.line_num} has more cells than the first line")
+        if any(map(str.strip, cells)):
+            cells += [""] * (len(columns) - len(cells))
+            rows[lines.line_num] = [cell.strip() for cell in cells[: len(columns)]]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns, dtype=str)
+
+
+class Names:
+    """Looks up the recordings that a table names."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = set(names)
+        self.alike: dict[str, list[str]] = defaultdict(list)
+        for name in self.names:
+            self.alike[plain(name)].append(name)
+
+    def find(self, below: str, file: str) -> str | None:
+        """Return the recording that is called so, or the only one that is but for case and blanks,
+        below a folder (with a slash at its end, or nothing); Windows may have written the name."""
+        name = below + composed(PureWindowsPath(file).as_posix())
+        alike = self.alike.get(plain(name), [])
+        return name if name in self.names else alike[0] if len(alike) == 1 else None
+
+
+def composed(text: str) -> str:
+    """Return the text with each accent and its letter as one character, as most systems do."""
+    return unicodedata.normalize("NFC", text)
+
+
+def plain(text: str) -> str:
+    """Return what is left without case, blanks and ways to write the same character."""
+    return re.sub(r"\s+", "", unicodedata.normalize("NFKC", text).casefold())

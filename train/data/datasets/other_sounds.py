@@ -84,10 +84,7 @@ def read(root: Path) -> Corpus:
     """List what :func:`write` left under ``root/other_sounds``, :data:`JOINED` files an item.
 
     A recording is named ``kind/source/number``; its group is the source: the voice or language of
-    words, else the package's folder.
-
-    Raises:
-        DataError: if there is nothing.
+    words, else the package's folder. Raise DataError if there is nothing.
     """
     found = sources(root / NAME)
     if not found:
@@ -131,11 +128,7 @@ def source_of(path: Path) -> tuple[str, str]:
 
 
 def load(item: Item) -> audio.Recording:
-    """Return the files of an item, one after the other, each at the same peak.
-
-    Raises:
-        AudioError: if none of them holds a sound.
-    """
+    """Return the files of an item, one after the other; raise AudioError if none holds a sound."""
     folder = next(parent for parent in item.path.parents if parent.name == NAME)
     kind, number = item.recording.partition("/")[0], int(item.recording.rpartition("/")[2])
     paths = sources(folder)[kind, item.group]
@@ -143,11 +136,7 @@ def load(item: Item) -> audio.Recording:
 
 
 def join(paths: Iterable[Path], number: int) -> audio.Recording:
-    """Return the middle of each file, with pauses that are not quite silent; bad files are skipped.
-
-    Raises:
-        AudioError: if nothing is left.
-    """
+    """Return the middle of each good file, with pauses; raise AudioError if none is good."""
     rng, parts = np.random.default_rng(number), []
     for path in paths:
         try:
@@ -171,10 +160,8 @@ def write(root: Path) -> None:
     """Fetch the packages, unpack their sounds, and let FluidSynth play the soundfont.
 
     Needs ``apt-get``, ``dpkg-deb`` and ``fluidsynth``. A package that the release does not have is
-    named and passed over.
-
-    Raises:
-        DataError: if a program or mido is missing, or nothing can be fetched or played.
+    named and passed over. Raise DataError if a program or mido is missing, or nothing can be
+    fetched or played.
     """
     if missing := [n for n in ("apt-get", "dpkg-deb", "fluidsynth") if not shutil.which(n)]:
         raise DataError(
@@ -231,11 +218,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) ->
 
 
 def play(font: Path, folder: Path) -> None:
-    """Write ``folder/kind/program-number.wav``: random phrases of each program of ``PROGRAMS``.
-
-    Raises:
-        DataError: if FluidSynth cannot play one.
-    """
+    """Write ``folder/kind/program-number.wav``: random phrases of each of :data:`PROGRAMS`."""
     import soundfile  # here only: to list the sounds needs none of it
 
     for kind, programs in PROGRAMS.items():
