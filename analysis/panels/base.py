@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from analysis.stats.paper import FULL, WITHOUT
 from analysis.stats.runs import (
     METRIC_TITLES,
+    PROTOCOLS,
     SPLITS,
     FoundRuns,
     MeasuredRun,
@@ -51,6 +52,11 @@ class Exhibit:
     def csv(self) -> str:
         """Write the data for the download."""
         return self.data.to_csv(index=False, float_format="%.6g")
+
+
+def played(cell: CellKey) -> str:
+    """Return the dataset whose recordings may be at hand; empty for a visitor's own."""
+    return cell.dataset if cell.protocol in PROTOCOLS else ""
 
 
 NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
