@@ -12,6 +12,7 @@ from cry_model.checkpoint import CheckpointError
 from train.cli import (
     ablate_attention,
     check_labels,
+    export,
     fingerprint,
     fit,
     grid,
@@ -42,6 +43,7 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
         MEASURING,
     ),
     "check-labels": (check_labels.CheckLabelsOptions, check_labels.run, MEASURING),
+    "export": (export.ExportOptions, export.run, PUBLISHING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }
 """Name -> the options that it makes, what it does with them, its panel in the help."""
