@@ -8,16 +8,14 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from cry_model.checkpoint import CheckpointConfig, CheckpointError
+from cry_model.checkpoint import CheckpointConfig, CheckpointError, read_config
 from cry_model.front_end_config import FrontEndConfig
 from cry_model.hub import find_checkpoint
-from cry_model.registry import make_front_end
+from cry_model.onnx_export import export_checkpoint
 from train.cli.options import CORPORA, CorpusOptions, one_of, option
 from train.data.cache import find_corpus
-from train.data.clips import Clips
 from train.data.datasets import DATASETS
-
-CALIBRATED_ON = 100  # recordings
+from train.studies.quantisation import some_pieces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,9 +47,6 @@ def run(options: ExportOptions) -> None:
         CheckpointError: if the checkpoint cannot be used, or not in int8.
         DataError: if its corpus is not there.
     """
-    from cry_model.checkpoint import read_config
-    from cry_model.onnx_export import export_checkpoint
-
     folder = find_checkpoint(options.checkpoint)
     pieces = calibration_pieces(options, read_config(folder)) if options.int8 else []
     for path in export_checkpoint(folder, options.out, pieces):
@@ -69,10 +64,3 @@ def calibration_pieces(
         raise CheckpointError("The checkpoint does not say what it was fitted on; give --dataset.")
     data = find_corpus(str(name), options.data_root, options.cache, config.front_end)
     return some_pieces(data.clips, config)
-
-
-def some_pieces(clips: Clips, config: CheckpointConfig) -> list[NDArray[np.float32]]:
-    """Return the first piece (1, samples) of recordings, evenly over the corpus."""
-    front_end, count = make_front_end(config.front_end), len(clips.items)
-    chosen = np.linspace(0, count - 1, min(count, CALIBRATED_ON)).round().astype(int)
-    return [clips.pieces(front_end, int(i)).waveforms[:1].numpy() for i in chosen]
