@@ -9,7 +9,6 @@ from sklearn.metrics import accuracy_score
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from train.data.datasets.donateacry import LABELS
 
 from cry_model import CryClassifier
 from cry_model.checkpoint import ASSETS, read_config
@@ -17,6 +16,7 @@ from cry_model.results import probabilities_of, recording_means
 from tests.train import small_fit
 from tests.train.conftest import write_corpus
 from train.__main__ import main
+from train.data.datasets.public import REASONS as LABELS
 
 SYSTEM = "improved-ecapa-tdnn"
 
