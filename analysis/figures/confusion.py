@@ -74,6 +74,7 @@ def _square(figure: go.Figure, names: Sequence[str], title: str) -> go.Figure:
             "ticktext": names if many else [name.replace(" ", "<br>") for name in names],
         },
         coloraxis_showscale=False,
+        meta={"below": BELOW},
         margin_t=6,
         dragmode=False,
     )

@@ -21,7 +21,7 @@ from analysis.stats.runs import (
     chance_level,
 )
 from cry_model.metrics import METRICS
-from cry_model.records import Estimate
+from cry_model.records import Estimate, group_name
 from cry_model.registry import get_system, list_models
 
 
@@ -54,9 +54,21 @@ class Exhibit:
         return self.data.to_csv(index=False, float_format="%.6g")
 
 
+UNLICENSED = "challenge6"
+"""Prefix of the datasets of the paper's corpus, whose source states no licence."""
+
+
 def played(cell: CellKey) -> str:
-    """Return the dataset whose recordings may be at hand; empty for a visitor's own."""
-    return cell.dataset if cell.protocol in PROTOCOLS else ""
+    """Return the dataset whose recordings may be played; empty for one that has none to play."""
+    shared = cell.protocol in PROTOCOLS and not cell.dataset.startswith(UNLICENSED)
+    return cell.dataset if shared else ""
+
+
+def recording_columns(table: pd.DataFrame, dataset: str) -> dict[str, pd.Series]:
+    """Return what a list of recordings begins with: title -> recording, and its group."""
+    group = group_name(dataset).capitalize()
+    group = "Group" if group == "Recording" else group
+    return {"Recording": table["recording"], group: table["group"]}
 
 
 NOTHING = "There is nothing to show yet: no finished run of the results folder fits."

@@ -17,13 +17,14 @@ from analysis.panels.base import (
     Selector,
     cells_with,
     played,
+    recording_columns,
     shown_classes,
     system_title,
     systems_there,
 )
 from analysis.stats.paper import read_paper
 from analysis.stats.runs import FoundRuns, MeasuredRun
-from cry_model.records import group_name, words
+from cry_model.records import words
 from cry_model.registry import list_models
 from cry_model.results import probability_columns
 
@@ -112,10 +113,7 @@ def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
     table = run.with_errors
     table = table[(table["label"] == label) & (table["answer"] == answer)]
     table = table.sort_values("confidence", ascending=False, kind="stable")
-    columns = {
-        "Recording": table["recording"],
-        group_name(run.dataset).capitalize(): table["group"],
-    }
+    columns = recording_columns(table, run.dataset)
     if len(run.seeds) > 1:
         columns["Seed"] = table["seed"]
     labels = shown_classes(run)[0]
@@ -222,7 +220,7 @@ def _confused(place: int) -> Callable[[FoundRuns, CellKey], object]:
 CONFUSION = Panel(
     name="confusion",
     title="Figures 5-7",
-    lead="Which label is taken for which. Click a cell to list and play its recordings.",
+    lead="Which label is taken for which. Click a cell to list its recordings.",
     draw=confusion,
     cells=cells_with,
     abreast=3,

@@ -17,12 +17,13 @@ from analysis.panels.base import (
     Selector,
     cells_with,
     played,
+    recording_columns,
     system_title,
     systems_there,
 )
 from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import FoundRuns, MeasuredRun
-from cry_model.records import group_name, words
+from cry_model.records import words
 from cry_model.results import probability_columns
 
 KEYS = ["recording", "group", "label"]
@@ -235,13 +236,8 @@ def _suspect_table(found: pd.DataFrame, dataset: str) -> pd.DataFrame | None:
 
 def _recordings(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Return the columns that every list begins with."""
-    return pd.DataFrame(
-        {
-            "Recording": table["recording"],
-            group_name(dataset).capitalize(): table["group"],
-            "True label": table["label"].map(words),
-        }
-    )
+    labels = table["label"].map(words)
+    return pd.DataFrame({**recording_columns(table, dataset), "True label": labels})
 
 
 def _systems(found: FoundRuns, cell: CellKey) -> list[Option]:

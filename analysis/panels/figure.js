@@ -2,6 +2,8 @@
 const drawFigure = (place) => {
   const { data, layout } = JSON.parse(place.nextElementSibling.textContent);
   delete layout.width;
+  const below = layout.meta?.below; // a square is no higher than it is wide
+  if (below) layout.height = Math.min(layout.height, place.clientWidth - 110 + below);
   place.style.height = `${layout.height || 450}px`;
   const config = { responsive: true, displaylogo: false, displayModeBar: false };
   return Plotly.react(place, data, layout, config);

@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from analysis.panels.base import UNLICENSED
 from cry_model import audio
 from cry_model.audio import Recording
 
@@ -47,8 +48,6 @@ def wav_bytes(sound: Recording) -> bytes:
 
 
 VARIABLE = "CRY_DATA"
-UNLICENSED = "challenge6"
-"""Prefix of the datasets of the paper's corpus, whose source states no licence."""
 NOT_TO_BE_PLAYED = "The source of these recordings states no licence, so they are not played here."
 NOT_FOUND = (
     f"Audio is not kept with the results. Start the page with {VARIABLE} set to the folder of "
