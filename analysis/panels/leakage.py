@@ -8,7 +8,8 @@ from functools import partial
 
 import pandas as pd
 
-from analysis.figures.intervals import difference_figure, leakage_figure
+from analysis.figures.intervals import difference_figure
+from analysis.figures.splits import leakage_figure
 from analysis.figures.theme import SYSTEM_COLOURS, signed
 from analysis.panels.base import (
     CellKey,
@@ -86,7 +87,7 @@ def score_table(
     """Return a row for each model and baseline, a column for each split.
 
     Args:
-        drawn: as :func:`analysis.figures.intervals.leakage_figure` takes it.
+        drawn: as :func:`analysis.figures.splits.leakage_figure` takes it.
         metric: heads the column of names.
         splits: their titles, in order.
         level: of chance, the last row.

@@ -1,6 +1,5 @@
 // What is shown is what the address asks for; the server writes it, and figures are drawn here.
 const root = element.querySelector(".analysis"), player = element.querySelector(".listening");
-const OWN = ["tab", "view"];
 let shown = null; // the choices of what stands there
 let number = 0; // of the last question
 const read = (address) => Object.fromEntries(new URL(address, location.href).searchParams);
@@ -65,27 +64,37 @@ const render = async () => {
 watch("value", render);
 
 // A table of predictions goes to the server once, and into the memory of the visit.
-const take = async (file) => {
+const sent = async (file) => {
   const { root: site, api_prefix: api } = window.gradio_config;
   const form = new FormData();
   form.append("files", file);
-  root.setAttribute("aria-busy", "true");
   const reply = await fetch(`${site}${api}/upload`, { method: "POST", body: form });
-  const [path] = reply.ok ? await reply.json() : [];
-  const problem = root.querySelector(".drop span");
-  if (!path) return void (problem.textContent = await reply.text());
-  document.getElementById("analysis-view").file = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
-  trigger("upload", { index: ++number, value: file.name });
+  if (!reply.ok) throw new Error(await reply.text());
+  const [path] = await reply.json();
+  return { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+};
+const take = async (files) => {
+  for (const file of files) {
+    while (root.getAttribute("aria-busy") === "true")  // one after the other
+      await new Promise((done) => setTimeout(done, 50));
+    root.setAttribute("aria-busy", "true");
+    try {
+      document.getElementById("analysis-view").file = await sent(file);
+      trigger("upload", { index: ++number, value: file.name });
+    } catch (error) {
+      root.querySelector(".drop span").textContent = `${file.name}: ${error.message}`;
+      root.setAttribute("aria-busy", "false");
+    }
+  }
 };
 root.addEventListener("dragover", (event) => event.target.closest(".view") && event.preventDefault());
 root.addEventListener("drop", (event) => {
-  const [file] = event.dataTransfer.files;
-  if (!file || root.dataset.view !== "yours") return;
+  if (root.dataset.view !== "yours") return;
   event.preventDefault();
-  take(file);
+  take([...event.dataTransfer.files]);
 });
 root.addEventListener("change", ({ target }) => {
-  if (target.id === "own-file" && target.files.length) take(target.files[0]);
+  if (target.id === "own-file") take([...target.files]);
   if (target.closest(".bar"))
     changed(target.name, target.type === "checkbox" ? (target.checked ? "True" : "False") : target.value);
 });

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 from analysis.panels.base import CellKey, Panel
 from analysis.panels.html import CORPUS, SPLIT, TEMPLATES
-from analysis.stats.own_results import FORMS, place, read_own_results
+from analysis.stats.own_results import place, read_own_results
 from analysis.stats.runs import SPLITS, FoundRuns, ResultsError
+from analysis.stats.table_file import FORMS
 from cry_model.records import dataset_title
 
 YOUR_RESULTS = "yours"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
-from analysis.figures.intervals import APART
+from analysis.figures.splits import APART
 from analysis.panels.base import CellKey, short_title
 from analysis.panels.leakage import BASELINE_CAPTIONS, CORPUS_CAPTION, LEAKAGE
 from analysis.stats.comparison import pair
