@@ -52,6 +52,7 @@ SPACE = (
     "assets/checkpoints/*/config.json", "assets/checkpoints/*/model.safetensors",
     "assets/examples/README.md", "assets/examples/synthetic_*.wav", "assets/results/**/*.csv",
     "assets/results/**/*.json", "assets/paper_reference.json", "assets/icon.png",
+    "assets/analysis.png",
     "assets/screenshot.png",
 )  # fmt: skip
 """Files of a Space; what the searches for settings left (assets/search) is no part of the page."""
