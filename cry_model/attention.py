@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """What each attention module of a system gave for one batch.
+    """What each attention module of a system, and its layer before the last, gave for one batch.
 
     Where a system has no such module, the tuple is empty or the tensor None.
 
@@ -27,6 +27,7 @@ class AttentionMaps:
         differential_lambda: the learnt scalar of equation 12, shape ().
         ood_score: of a system that answers by acoustic features: how far each item lies from what
             it was fitted on, (batch,), above 1 outside.
+        embedding: what the classifier gets, (batch, width).
     """
 
     temporal: tuple[Tensor, ...] = ()
@@ -36,6 +37,7 @@ class AttentionMaps:
     differential_2: Tensor | None = None
     differential_lambda: Tensor | None = None
     ood_score: Tensor | None = None
+    embedding: Tensor | None = None
 
     @property
     def differential(self) -> Tensor | None:

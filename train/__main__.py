@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
     "permutation-test": (measure.PermutationTestOptions, measure.run_permutation_test, MEASURING),
     "ablate-attention": (measure.AblateAttentionOptions, measure.run_ablate_attention, MEASURING),
     "check-labels": (studies.CheckLabelsOptions, studies.run_check_labels, MEASURING),
+    "check-personal": (studies.CheckPersonalOptions, studies.run_check_personal, MEASURING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }
 """Name -> the options that it makes, what it does with them, its panel in the help."""
