@@ -12,6 +12,7 @@ from sklearn.model_selection import LeaveOneGroupOut
 
 from cry_model import CryClassifier
 from cry_model.__main__ import main
+from cry_model.betting import log_bet
 from cry_model.feature_mlp import INPUTS
 from cry_model.personal import (
     DAY,
@@ -22,7 +23,6 @@ from cry_model.personal import (
     PersonalModel,
     context_features,
     left_out,
-    log_bet,
     permuted_within,
     standardised,
 )

@@ -40,7 +40,7 @@ BABIES, CRIES, REASONS = 12, 48, 4  # synthetic ones
 RATE, SECONDS = 16_000, 4.0
 FIRST_SEED = 1_000_000  # no recording of the corpus synthetic6 has a seed from here on
 UPLOADS = ("donateacry/*/*.wav", "donateacry_ios/*.flac", "donateacry_android/*.3gp")
-NAME = re.compile(r"(.{36})-(\d{10})\d*-.*-(..)")
+NAME = re.compile(r"(.{36})-(\d{10})[\d.]*-.*-(..)")
 FULL = {"hu": "hungry", "ti": "sleepy", "dc": "uncomfortable", "dk": ""}
 """The reasons that the shipped model knows by another name; without one: the parent does not know.
 """
