@@ -23,6 +23,7 @@ import pandas as pd
 import soundfile
 import torch
 
+from analysis.runtimes import measure_runtimes
 from analysis.sound import compute_display
 from analysis.tabs.cards import explained_cards, sound_cards
 from cry_model import audio
@@ -43,6 +44,8 @@ def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> None:
         for threads in sorted({1, os.cpu_count() or 1}):
             with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
                 costs.append(pool.submit(measure_cost, system, threads).result())
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        runtimes = pool.submit(measure_runtimes, systems).result()
     record = {
         "clip": f"{SECONDS:g} s, {RATE} Hz, 16-bit mono wav",
         "runs": RUNS,
@@ -51,8 +54,10 @@ def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> None:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "costs": costs,
+        "runtimes": runtimes,
     }
-    print(pd.DataFrame(record["costs"]).to_string(index=False, float_format="%.3g"))
+    for table in (costs, runtimes):
+        print(pd.DataFrame(table).to_string(index=False, float_format="%.3g"), end="\n\n")
     write_atomically(out, (to_json(record) + "\n").encode())
 
 

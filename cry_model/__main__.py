@@ -15,12 +15,11 @@ from tqdm import tqdm
 from cry_model.audio import SUFFIXES, AudioError
 from cry_model.calibration import one_of
 from cry_model.checkpoint import ASSETS, BUNDLED, DEFAULT, CheckpointError, read_config, to_json
-from cry_model.classifier import CryClassifier
-from cry_model.detector import clock
+from cry_model.classifier import BACKENDS, CryClassifier
+from cry_model.detection import clock
 from cry_model.export import Export
 from cry_model.prediction import CANT_TELL, Prediction, choose
 from cry_model.records import percent, percent_interval, tested, words
-from cry_model.registry import get_system, table
 
 REMEMBERED = "The model was fitted on this very recording, so this is memory and no skill."
 INSTEAD = "The usual model does not know such recordings, so another one answers."
@@ -54,6 +53,13 @@ def parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="first find out whether and where a baby cries, and classify only the crying",
+    )
+    predict.add_argument(
+        "--backend",
+        choices=BACKENDS,
+        default=BACKENDS[0],
+        help="onnx answers with the files that `python -m train export` wrote, without torch; "
+        "--model names their folder",
     )
     predict.add_argument("--json", action="store_true", help="print a line of JSON for each file")
     predict.add_argument(
@@ -90,6 +96,8 @@ def is_here(name: str) -> bool:
 
 def bundled() -> Iterator[str]:
     """Yield a line for each bundled model: its short name, its system, its labels."""
+    from cry_model.registry import get_system
+
     yield "Bundled models, for `predict --model`:"
     for name in filter(is_here, BUNDLED):
         config = read_config(ASSETS / BUNDLED[name])
@@ -180,7 +188,9 @@ Answering = Callable[[str], tuple[str, Prediction]]
 """A file -> the name of the model that answers, and its answer."""
 
 
-def load(names: Sequence[str], revision: str | None, detector: bool) -> Answering:
+def load(
+    names: Sequence[str], revision: str | None, detector: bool, backend: str = BACKENDS[0]
+) -> Answering:
     """Load the first model, and return what classifies a file.
 
     Another one is loaded and asked where :func:`~cry_model.prediction.choose` needs its answer.
@@ -192,7 +202,7 @@ def load(names: Sequence[str], revision: str | None, detector: bool) -> Answerin
     @functools.cache
     def model(name: str) -> CryClassifier:
         first = detector and name == names[0]
-        return CryClassifier.from_pretrained(name, revision, detector=first)
+        return CryClassifier.from_pretrained(name, revision, detector=first, backend=backend)
 
     def answers(file: str) -> Iterator[tuple[str, Prediction]]:
         prediction = model(names[0]).predict(file)
@@ -211,11 +221,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if args.command == "personal":
         return personal(args)
     if args.command != "predict":
+        from cry_model.registry import table
+
         print(*bundled(), "", table(), sep="\n")
         return 0
     names = [args.model] if args.model else [*filter(is_here, BUNDLED)]
     try:
-        answering = load(names, args.revision, args.detector)
+        answering = load(names, args.revision, args.detector, args.backend)
         export = None if args.out is None else Export(args.out)
     except CheckpointError as error:
         print(error, file=sys.stderr)

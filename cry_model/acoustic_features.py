@@ -6,16 +6,17 @@ the first 15 s is the table's value (tests/cry_model/test_acoustic_features.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.audio import Recording, require_sound
-from cry_model.declared import Within, require, require_declared
-from cry_model.frontend import Clip, Pieces, cut, resample
+from cry_model.cutting import Clip, Pieces, cut
+from cry_model.front_end_config import ACOUSTIC_HOP as HOP
+from cry_model.front_end_config import ACOUSTIC_RATE as RATE
+from cry_model.front_end_config import FEATURES as FEATURES
+from cry_model.front_end_config import MFCC, AcousticConfig
+from cry_model.frontend import resample
 from cry_model.torchaudio_compat import import_torchaudio
 
 CLASSES = 12  # semitones of an octave
@@ -89,23 +90,10 @@ def chroma_filters(tuning: Tensor, bins: int, rate: int) -> Tensor:
 
 torchaudio = import_torchaudio()
 
-RATE = 22_050  # Hz
-FFT, HOP = 2048, 512  # samples
-MELS, MFCC = 128, 20
+FFT, MELS = 2048, 128
 ROLLOFF = 0.85  # share of the magnitude below the roll-off
 POWER_FLOOR, TOP_DB = 1e-10, 80.0  # the latter below each item's own maximum
 ZERO = 1e-10  # samples this small are zero to librosa's zero crossings
-
-FEATURES: tuple[str, ...] = (
-    "chroma_stft",
-    "rms",
-    "spectral_centroid",
-    "spectral_bandwidth",
-    "rolloff",
-    "zero_crossing_rate",
-    *(f"mfcc{number}" for number in range(1, MFCC + 1)),
-)
-"""Names and order of the tables' columns."""
 
 
 class AcousticFeatures(nn.Module):
@@ -174,35 +162,6 @@ def _zero_crossing_rate(waveforms: Tensor) -> Tensor:
 DC_SHARE = 0.005  # of the standard deviation: a mean above it comes from the recorder
 
 
-@dataclass(frozen=True)
-class AcousticConfig:
-    """What the front end declares; see :class:`~cry_model.frontend.FrontEndConfig`.
-
-    Every recording is brought to ``sample_rate``, so that the rate it came with (which goes with
-    the label) is not heard. The features themselves are of 22,050 Hz.
-    """
-
-    kind: Literal["acoustic"] = "acoustic"
-    num_bands: Annotated[int, Within(len(FEATURES), len(FEATURES))] = len(FEATURES)
-    sample_rate: Annotated[int, Within(8000, 48_000)] = 16_000
-    piece_seconds: Annotated[float, Within(0.1, 60)] = 15.0
-    min_seconds: Annotated[float, Within(0.1, 60)] = 0.5
-    overlap: Annotated[float, Within(0, 0.95)] = 0.5
-
-    def __post_init__(self):
-        require_declared(self)
-        fits = self.min_seconds <= self.piece_seconds
-        require(fits, "min_seconds is at most piece_seconds")
-
-    low_hz: ClassVar[float] = 0.0
-    hop_seconds: ClassVar[float] = HOP / RATE  # from one frame to the next
-
-    @property
-    def high_hz(self) -> float:
-        """Upper edge of the band that is heard."""
-        return self.sample_rate / 2
-
-
 class AcousticFrontEnd(nn.Module):
     """Recording -> clip -> pieces -> features; ``forward`` as :class:`AcousticFeatures` does, of
     waveforms (batch, samples) at the configuration's rate."""
@@ -230,7 +189,7 @@ class AcousticFrontEnd(nn.Module):
         return Clip(wave, 0.0)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.frontend.cut`."""
+        """See :func:`cry_model.cutting.cut`."""
         return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.nn.functional import pad
+import numpy as np
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,20 @@ def _joined(values: list[Any]) -> Any:
         return None
     if isinstance(values[0], tuple):
         return tuple(_joined(list(block)) for block in zip(*values, strict=True))
+    if isinstance(values[0], np.ndarray):
+        longest = max(array.shape[-1] for array in values)
+        return np.concatenate([_filled(array, longest) for array in values])
+    import torch
+    from torch.nn.functional import pad
+
     tensors = [value.detach().cpu() for value in values]
     if tensors[0].dim() == 0:
         return tensors[0]
     longest = max(t.shape[-1] for t in tensors)
     return torch.cat([pad(t, (0, longest - t.shape[-1])) if t.dim() > 1 else t for t in tensors])
+
+
+def _filled(array: np.ndarray, longest: int) -> np.ndarray:
+    """Return (batch, ..., frames) with zeros up to ``longest`` frames; (batch,) as it is."""
+    behind = longest - array.shape[-1] if array.ndim > 1 else 0
+    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, behind)])

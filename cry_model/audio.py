@@ -7,18 +7,21 @@ import io
 import os
 import re
 import stat
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-import torch
 
 from cry_model.wav import Part, after_tags, plain_wav
+
+if TYPE_CHECKING:
+    import torch
 
 MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
 MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
@@ -82,9 +85,12 @@ class InvalidSamplesError(AudioError):
 
 @dataclass(frozen=True, eq=False)  # comparing tensors gives no bool
 class Recording:
-    """Mono sound at its native level: waveform (samples,) float32, sample rate in Hz."""
+    """Mono sound at its native level: waveform (samples,) float32, sample rate in Hz.
 
-    waveform: torch.Tensor
+    The waveform is a tensor; without torch (:func:`load_array`), an array.
+    """
+
+    waveform: torch.Tensor | np.ndarray
     sample_rate: int
 
     @property
@@ -111,9 +117,17 @@ def load(
     Raises:
         AudioError: always as one of its subclasses, whose docstrings say when.
     """
+    import torch
+
+    found = load_array(source, sample_rate)
+    return Recording(torch.from_numpy(found.waveform), found.sample_rate)
+
+
+def load_array(source: Any, sample_rate: int | None = None) -> Recording:
+    """Read as :func:`load` does, without torch: the waveform is an array."""
     if isinstance(source, Recording):
         source, sample_rate = source.waveform, source.sample_rate
-    if isinstance(source, np.ndarray | torch.Tensor):
+    if isinstance(source, np.ndarray) or _is_tensor(source):
         return _checked(_samples_to_mono(source), sample_rate)
 
     try:
@@ -123,9 +137,14 @@ def load(
         raise UndecodableAudioError(UNREADABLE) from None
 
 
-def require_sound(waveform: torch.Tensor) -> None:
+def _is_tensor(source: object) -> bool:
+    torch = sys.modules.get("torch")  # what was never imported made no tensor
+    return torch is not None and isinstance(source, torch.Tensor)
+
+
+def require_sound(waveform: torch.Tensor | np.ndarray) -> None:
     """Raise ``SilentAudioError`` if floating-point samples (samples,) hold nothing to hear."""
-    if not waveform.numel() or (waveform - waveform.mean()).abs().max() < SILENCE_PEAK:
+    if not len(waveform) or abs(waveform - waveform.mean()).max() < SILENCE_PEAK:
         raise SilentAudioError("The recording is silent; please check the microphone and repeat.")
 
 
@@ -139,12 +158,12 @@ def _checked(mono: np.ndarray, rate: object) -> Recording:
         raise TooLongError(TOO_LONG)
     if not max(mono.max(), -mono.min()) <= LOUDEST_PEAK:  # both are NaN if one sample is
         raise InvalidSamplesError("The recording holds impossible values; please record it again.")
-    require_sound(waveform := torch.from_numpy(mono))
-    return Recording(waveform, rate)
+    require_sound(mono)
+    return Recording(mono, rate)
 
 
 def _samples_to_mono(samples: np.ndarray | torch.Tensor) -> np.ndarray:
-    if isinstance(samples, torch.Tensor):
+    if _is_tensor(samples):
         try:
             samples = samples.detach().cpu()
             samples = (samples.float() if samples.is_floating_point() else samples).numpy()

@@ -10,23 +10,20 @@ import reprlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load, save
-from torch import Tensor, nn
 
-from cry_model import registry
-from cry_model.acoustic_features import AcousticConfig
 from cry_model.audio import Recording
 from cry_model.calibration import Calibration
 from cry_model.declared import Name, Names, read, require
 from cry_model.fingerprint import Fingerprints
-from cry_model.frontend import FrontEndConfig
-from cry_model.records import Agreement, DetectorRecord, Evaluation
-from cry_model.registry import AnyConfig, Complexity, build_model, make_front_end, measure
+from cry_model.front_end_config import AcousticConfig, AnyConfig, FrontEndConfig
+from cry_model.records import Agreement, Complexity, DetectorRecord, Evaluation
+
+if TYPE_CHECKING:  # torch and safetensors are imported where weights are read or written
+    from safetensors import safe_open
+    from torch import Tensor, nn
 
 CONFIG = "config.json"
 FORMAT = 1
@@ -69,6 +66,8 @@ class CheckpointConfig:
 
     def build(self) -> nn.Module:
         """Return the system that the config describes, with fresh weights."""
+        from cry_model.registry import build_model
+
         return build_model(self.system, len(self.labels), self.front_end.num_bands, **self.settings)
 
     def to_json(self) -> str:
@@ -144,7 +143,9 @@ WEIGHTS = "model.safetensors"
 LARGEST, HEADER = 512 * 2**20, 2**20
 """Bytes of the weights' file and of its header: ten times what any of our systems has, and more."""
 FLOATS = ("F16", "BF16", "F32", "F64")
-ASSETS = registry.ASSETS / "checkpoints"
+_INSTALLED = Path(__file__).with_name("assets")  # as pyproject.toml puts it into the package
+_HERE = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "assets"
+ASSETS = _HERE / "checkpoints"
 """The folder of the bundled checkpoints."""
 BUNDLED: Mapping[str, str] = {
     "six-class": "six-class-improved-ecapa-tdnn",
@@ -154,6 +155,24 @@ BUNDLED: Mapping[str, str] = {
 """Short name of each bundled classifier -> its folder; an installed package has the first alone."""
 DEFAULT = ASSETS / BUNDLED["six-class"]
 """The bundled checkpoint that is used when none is named."""
+DEFAULT_DETECTOR = ASSETS / "detector-resnet18"
+"""The bundled detector."""
+
+
+def local_folder(name: str | os.PathLike, revision: str | None = None) -> Path | None:
+    """Return the folder of a bundled checkpoint, or the one of this name; None if there is none.
+
+    Raises:
+        CheckpointError: if there is one, and a revision is asked for.
+    """
+    found = ASSETS / BUNDLED[str(name)] if str(name) in BUNDLED else Path(name)
+    if not os.path.isdir(found):  # noqa: PTH112 - pathlib's raises where a name is too long
+        return None
+    if revision is not None:
+        raise CheckpointError(
+            f"'{name}' has no revisions, as it is on this machine; leave the revision out."
+        )
+    return found
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -192,6 +211,10 @@ def save_checkpoint(
     folder: str | os.PathLike, model: nn.Module, config: CheckpointConfig, half: bool = False
 ) -> None:
     """Write weights and config; ``half`` stores float16, a loaded model computes in float32."""
+    from safetensors.torch import save
+
+    from cry_model.registry import measure
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: t.detach().cpu().contiguous() for name, t in model.state_dict().items()}
@@ -229,6 +252,11 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
         CheckpointError: if a file is missing or damaged, or the weights are not exactly those of
             the system that the config names, or no finite numbers.
     """
+    import torch
+    from safetensors import SafetensorError
+
+    from cry_model.registry import make_front_end
+
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not os.path.isfile(folder / name):  # noqa: PTH113 - pathlib's raises where it may not look
@@ -259,6 +287,9 @@ SALT, HASHES = "fingerprints.salt", "fingerprints.hashes"
 
 def write_fingerprints(folder: str | os.PathLike, fingerprints: Fingerprints) -> None:
     """Write them beside the weights of a checkpoint, which stay as they are."""
+    import torch
+    from safetensors.torch import load, save
+
     path = Path(folder) / WEIGHTS
     kept = {
         SALT: torch.tensor([fingerprints.salt]),
@@ -273,8 +304,10 @@ def load_fingerprints(folder: str | os.PathLike) -> Fingerprints | None:
     Raises:
         CheckpointError: if that is damaged.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with safe_open(Path(folder) / WEIGHTS, "pt") as file:
+        with safe_open(Path(folder) / WEIGHTS, "np") as file:
             names = {SALT, HASHES} & set(file.keys())
             found = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
@@ -283,10 +316,10 @@ def load_fingerprints(folder: str | os.PathLike) -> Fingerprints | None:
     if not found:
         return None
     salt, hashes = found.get(SALT), found.get(HASHES)
-    kinds = (None if t is None else (t.dtype, t.dim()) for t in (salt, hashes))
-    if [*kinds] != [(torch.int64, 1), (torch.int32, 1)] or len(salt) != 1 or int(salt) < 0:
+    kinds = (None if t is None else (t.dtype, t.ndim) for t in (salt, hashes))
+    if [*kinds] != [(np.int64, 1), (np.int32, 1)] or len(salt) != 1 or salt[0] < 0:
         raise CheckpointError(f"The fingerprints in '{folder}' are damaged; {ADVICE}.")
-    return Fingerprints(int(salt), np.unique(hashes.numpy().view(np.uint32)))
+    return Fingerprints(int(salt[0]), np.unique(hashes.view(np.uint32)))
 
 
 def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
@@ -296,7 +329,7 @@ def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
         CheckpointError: if that fails, or its probabilities are no finite numbers.
     """
     rate = 16_000
-    noise = 0.1 * torch.randn(rate, generator=torch.Generator().manual_seed(0))
+    noise = 0.1 * np.random.default_rng(0).standard_normal(rate, np.float32)
     try:
         finite = all(map(math.isfinite, answer(Recording(noise, rate))))
     except Exception as error:  # whatever it is, it would be a trace for whoever came first
@@ -318,6 +351,8 @@ def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ValueError: with the first thing that is wrong with them.
         OSError, SafetensorError: if the file may not be read, or is damaged.
     """
+    from safetensors import SafetensorError, safe_open
+
     with path.open("rb") as file:
         if int.from_bytes(file.read(8), "little") > HEADER or path.stat().st_size > LARGEST:
             raise SafetensorError("it is larger than any of our systems")

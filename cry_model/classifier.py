@@ -1,18 +1,18 @@
-"""Recording in, answer out."""
+"""Recording in, answer out; what computes it, torch or onnxruntime, is a backend."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from cry_model import audio
-from cry_model.acoustic_features import FEATURES, AcousticFrontEnd
 from cry_model.attention import AttentionMaps, concatenate
 from cry_model.checkpoint import (
     DEFAULT,
@@ -21,14 +21,17 @@ from cry_model.checkpoint import (
     load_fingerprints,
     try_out,
 )
-from cry_model.detector import CryDetector, DetectionScores, Span
-from cry_model.feature_mlp import INPUTS, FeatureMLP
+from cry_model.cutting import Clip, Pieces
+from cry_model.detection import DetectionScores, Span
 from cry_model.fingerprint import Fingerprints
-from cry_model.frontend import Pieces, resample
-from cry_model.hub import find_checkpoint
+from cry_model.front_end_config import AnyConfig
+from cry_model.onnx_backend import OnnxBackend, OnnxDetector
 from cry_model.prediction import FeatureAttribution, PieceAnswer, Prediction, Segment
-from cry_model.registry import AnyFrontEnd, make_front_end
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+BACKENDS = ("torch", "onnx")
+"""What may compute the answers."""
 MARGIN = 0.5  # s, heard on either side of a cry
 LONGEST = 60.0  # s, of a recording without a cry
 
@@ -47,7 +50,7 @@ def parts(track: DetectionScores | None, duration: float) -> tuple[Span, ...]:
     if duration <= LONGEST:
         return whole
     width = min(len(track.cells), round(LONGEST / track.step))
-    first = int(track.cells.unfold(0, width, 1).mean(-1).argmax())
+    first = int(sliding_window_view(track.cells, width).mean(-1).argmax())
     start = min(first * track.step, duration - LONGEST)
     return (Span(start, start + LONGEST),)
 
@@ -61,8 +64,52 @@ def widened(span: Span, least: float, duration: float) -> Span:
     return Span(start, end)
 
 
+class Preparing(Protocol):
+    """Prepare and cut recordings, as the front ends do."""
+
+    config: AnyConfig
+
+    def prepare(self, recording: audio.Recording) -> Clip: ...
+
+    def cut(self, clip: Clip, overlap: float | None = None) -> Pieces: ...
+
+
+class Scanning(Protocol):
+    """Detect cries, as :class:`~cry_model.detector.CryDetector` does."""
+
+    def scan(self, recording: audio.Recording) -> DetectionScores: ...
+
+
+class Backend(Protocol):
+    """Compute what a classifier needs, all of it in one kind of array."""
+
+    front_end: Preparing
+
+    def computing(self) -> AbstractContextManager[Any]:
+        """Surround what is computed for one answer."""
+
+    def load(self, source: Source, sample_rate: int | None) -> audio.Recording:
+        """See :func:`cry_model.audio.load`."""
+
+    def lowered(self, recording: audio.Recording) -> audio.Recording:
+        """Return a recording at the front end's rate, if it has a higher one.
+
+        So the detector need not start from the file's. A front end on acoustic features resamples
+        in a way of its own, and gets the file's rate.
+        """
+
+    def forward(self, waveforms: Any) -> tuple[NDArray[np.float32], AttentionMaps, Any]:
+        """Return of pieces (pieces, samples) probabilities (pieces, classes), maps, and means of
+        the features over frames, (pieces, bands, 1)."""
+
+    def attribute(
+        self, features: Sequence[Any], label: int, ood_score: float | None
+    ) -> FeatureAttribution | None:
+        """Return what a model on acoustic features makes its answer of; None of others."""
+
+
 def pieces_of(
-    front_end: AnyFrontEnd, recording: audio.Recording, spans: tuple[Span, ...]
+    front_end: Preparing, recording: audio.Recording, spans: tuple[Span, ...]
 ) -> list[tuple[Span, Pieces]]:
     """Each span with its pieces, cut and levelled on its own; those that are silent are left out.
 
@@ -99,7 +146,7 @@ TOO_DULL = (
 
 NO_ANSWER = "This model has no answer to this recording; please choose another model."
 
-Source = str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor | audio.Recording
+Source: TypeAlias = "str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor | audio.Recording"
 
 
 class NoAnswerError(audio.AudioError):
@@ -116,16 +163,20 @@ class CryClassifier:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | OnnxBackend,
         config: CheckpointConfig,
         device: str = "cpu",
-        detector: CryDetector | None = None,
+        detector: Scanning | None = None,
         fingerprints: Fingerprints | None = None,
     ):
         self.config, self.detector, self.fingerprints = config, detector, fingerprints
-        self.device = torch.device(device)
-        self.model = model.eval().to(self.device)
-        self.front_end = make_front_end(config.front_end).eval().to(self.device)
+        self.backend: Backend
+        if isinstance(model, OnnxBackend):
+            self.backend = model
+        else:
+            from cry_model.torch_backend import TorchBackend
+
+            self.backend = TorchBackend(model, config, device)
 
     @classmethod
     def from_pretrained(
@@ -134,24 +185,49 @@ class CryClassifier:
         revision: str | None = None,
         device: str = "cpu",
         detector: bool = True,
+        backend: str = "torch",
     ) -> CryClassifier:
         """Load a bundled model, a checkpoint folder or a Hub repository.
 
         Args:
             name: see :func:`~cry_model.hub.find_checkpoint`.
             revision: the same.
-            device: where to compute.
+            device: where to compute; onnxruntime computes on the CPU.
             detector: whether the bundled detector hears everything first.
+            backend: one of :data:`BACKENDS`; ``onnx`` takes the files that
+                ``python -m train export`` wrote, and needs no torch.
 
         Raises:
             CheckpointError: if it cannot be loaded, or gives no numbers.
+            ValueError: if there is no such backend.
         """
-        folder = find_checkpoint(name, revision)
-        classifier = cls(*load_checkpoint(folder), device=device)
+        if backend not in BACKENDS:
+            raise ValueError(f"There is no backend '{backend}'; there are torch and onnx.")
+        if backend == "onnx":
+            loaded = OnnxBackend.from_pretrained(name, revision)
+            classifier, fingerprints = cls(loaded, loaded.config), loaded.fingerprints
+            scanning = OnnxDetector.from_pretrained(name, revision) if detector else None
+        else:
+            from cry_model.detector import CryDetector
+            from cry_model.hub import find_checkpoint
+
+            folder = find_checkpoint(name, revision)
+            classifier = cls(*load_checkpoint(folder), device=device)
+            scanning = CryDetector.from_pretrained(device=device) if detector else None
+            fingerprints = load_fingerprints(folder)
         try_out(lambda sound: classifier.predict(sound).probabilities.values())
-        classifier.detector = CryDetector.from_pretrained(device=device) if detector else None
-        classifier.fingerprints = load_fingerprints(folder)
+        classifier.detector, classifier.fingerprints = scanning, fingerprints
         return classifier
+
+    @property
+    def model(self) -> Any:
+        """The fitted system: a module of torch, or a session of onnxruntime."""
+        return self.backend.model
+
+    @property
+    def front_end(self) -> Any:
+        """What prepares recordings, and with torch computes the features."""
+        return self.backend.front_end
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -179,24 +255,22 @@ class CryClassifier:
         Raises:
             AudioError: if the recording cannot be used, or the model has no answer to it.
         """
-        recording = audio.load(source, sample_rate)
-        with torch.inference_mode():
-            sound = replace(recording, waveform=recording.waveform.to(self.device))
+        with self.backend.computing():
+            recording = self.backend.load(source, sample_rate)
+            sound = recording
             if track is None and self.detector is not None:
-                sound = self._brought(sound)
+                sound = self.backend.lowered(sound)
                 track = self.detector.scan(sound)
             spans = parts(track, sound.duration)
             heard = pieces_of(self.front_end, sound, spans)
             answers = self._answer([pieces for _, pieces in heard], progress)
-        probabilities = torch.cat([p for p, _, _ in answers])
-        if not probabilities.isfinite().all():
+        probabilities = np.concatenate([p for p, _, _ in answers])
+        if not np.isfinite(probabilities).all():
             raise NoAnswerError(NO_ANSWER)
         maps = concatenate([maps for _, maps, _ in answers])
         ood_score = None if maps.ood_score is None else float(maps.ood_score.mean())
-        label, acoustic = int(probabilities.mean(0).argmax()), None
-        if isinstance(self.model, FeatureMLP):
-            features = torch.cat([features for _, _, features in answers])
-            acoustic = _read(self.model, features, label, ood_score)
+        label = int(probabilities.mean(0).argmax())
+        acoustic = self.backend.attribute([f for _, _, f in answers], label, ood_score)
         named = self._named(probabilities.mean(0))
         cautions = tuple(self._cautions(recording, ood_score))
         return Prediction(
@@ -219,7 +293,7 @@ class CryClassifier:
         )
 
     def _pieces(
-        self, heard: list[tuple[Span, Pieces]], probabilities: Tensor
+        self, heard: list[tuple[Span, Pieces]], probabilities: NDArray[np.float32]
     ) -> Iterator[PieceAnswer]:
         """Return the answer for each piece, from probabilities (pieces, classes)."""
         places = ((start, pieces.seconds) for _, pieces in heard for start in pieces.starts)
@@ -227,12 +301,16 @@ class CryClassifier:
             yield PieceAnswer(start, start + seconds, self._named(row))
 
     def _segments(
-        self, track: DetectionScores | None, heard: list[tuple[Span, Pieces]], probabilities: Tensor
+        self,
+        track: DetectionScores | None,
+        heard: list[tuple[Span, Pieces]],
+        probabilities: NDArray[np.float32],
     ) -> Iterator[Segment]:
         """Return the answer for each cry, from probabilities (pieces, classes)."""
         if track is None or not track.is_cry:
             return
-        each = probabilities.split([len(pieces.starts) for _, pieces in heard])
+        counts = np.cumsum([len(pieces.starts) for _, pieces in heard])
+        each = np.split(probabilities, counts[:-1])
         for (span, _), rows in zip(heard, each, strict=True):
             named = self._named(rows.mean(0))
             yield Segment(span.start, span.end, track.peak(span), named, self._set(named))
@@ -248,45 +326,23 @@ class CryClassifier:
         if ood_score is not None and ood_score > 1:
             yield OUTSIDE.format(ood_score)
 
-    def _brought(self, recording: audio.Recording) -> audio.Recording:
-        """At the front end's rate already, so that the detector need not start from the file's.
-
-        One on acoustic features resamples in a way of its own, and gets the file's rate.
-        """
-        rate = self.config.front_end.sample_rate
-        if isinstance(self.front_end, AcousticFrontEnd) or recording.sample_rate <= rate:
-            return recording
-        return audio.Recording(resample(recording.waveform, recording.sample_rate, rate), rate)
-
     def _answer(
         self, heard: Sequence[Pieces], progress: Callable[[float], None]
-    ) -> list[tuple[Tensor, AttentionMaps, Tensor]]:
-        """Return what :meth:`_forward` makes of all pieces, in order."""
+    ) -> list[tuple[NDArray[np.float32], AttentionMaps, Any]]:
+        """Return what :meth:`Backend.forward` makes of all pieces, in order."""
         at_once = max(1, int(self.AT_ONCE / self.config.front_end.piece_seconds))
-        batches = [b for pieces in heard for b in pieces.waveforms.split(at_once)]
+        batches = [
+            pieces.waveforms[begin : begin + at_once]
+            for pieces in heard
+            for begin in range(0, len(pieces.waveforms), at_once)
+        ]
         answers = []
         for number, batch in enumerate(batches, start=1):
-            answers.append(self._forward(batch))
+            answers.append(self.backend.forward(batch))
             progress(number / len(batches))
         return answers
 
-    def _forward(self, waveforms: Tensor) -> tuple[Tensor, AttentionMaps, Tensor]:
-        """Probabilities, maps, and the means of the features over frames, (batch, bands, 1)."""
-        features = self.front_end(waveforms)
-        logits, maps = self.model(features, return_attention=True)
-        return logits.float().softmax(-1).cpu(), maps, features.mean(-1, keepdim=True)
-
-    def _named(self, probabilities: Tensor) -> dict[str, float]:
+    def _named(self, probabilities: NDArray[np.float32]) -> dict[str, float]:
         named = dict(zip(self.labels, probabilities.tolist(), strict=True))
         calibration = self.config.calibration
         return named if calibration is None else calibration.apply_temperature(named)
-
-
-def _read(model: FeatureMLP, features: Tensor, label: int, ood_score: float) -> FeatureAttribution:
-    """Return what a feature model makes its answer of; pieces (pieces, 26, 1) count alike."""
-    contributions = model.contributions(features, label).mean(0).tolist()
-    return FeatureAttribution(
-        dict(zip(FEATURES, features.mean((0, 2)).tolist(), strict=True)),
-        dict(zip(INPUTS, contributions, strict=True)),
-        ood_score,
-    )

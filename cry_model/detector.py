@@ -5,115 +5,35 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool1d, pad
 
 from cry_model import audio
-from cry_model.checkpoint import ASSETS, CheckpointConfig, CheckpointError, load_checkpoint, try_out
+from cry_model.checkpoint import (
+    DEFAULT_DETECTOR,
+    CheckpointConfig,
+    CheckpointError,
+    load_checkpoint,
+    try_out,
+)
+from cry_model.detection import (
+    BATCH,
+    CRY,
+    HUM_EDGE,
+    HUM_HZ,
+    HUM_WIDTH,
+    WIDTH,
+    DetectionScores,
+    step_frames,
+    step_seconds,
+    windows,
+)
+from cry_model.detection import Span as Span
+from cry_model.detection import clock as clock
 from cry_model.frontend import FrontEnd, FrontEndConfig, resample
 from cry_model.hub import find_checkpoint
-
-
-def clock(seconds: float) -> str:
-    """Minutes, seconds and tenths: 75.25 -> "1:15.3"."""
-    tenths = math.floor(10 * seconds + 0.5)
-    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
-
-
-@dataclass(frozen=True)
-class Span:
-    """A stretch of a recording, in seconds from its beginning."""
-
-    start: float
-    end: float
-
-    @property
-    def seconds(self) -> float:
-        """Its length."""
-        return self.end - self.start
-
-
-@dataclass(frozen=True)
-class DetectionScores:
-    """What the detector made of one recording, step by step.
-
-    Attributes:
-        step: seconds; step i begins at ``i * step``.
-        probabilities: of a baby crying, one a step.
-        duration: seconds of the recording.
-        threshold: at and above it the detector hears a cry.
-        maybe: at and above it, it may be one.
-    """
-
-    step: float
-    probabilities: tuple[float, ...]
-    duration: float
-    threshold: float
-    maybe: float = 1.0
-
-    KEEP = 0.75  # of the threshold: a cry does not end where it is a little less sure
-    MERGE = 1.5  # s: a pause for breath does not end a cry
-
-    @cached_property
-    def cells(self) -> Tensor:
-        """The probabilities as a tensor (steps,)."""
-        return torch.tensor(self.probabilities)
-
-    @property
-    def score(self) -> float:
-        """The probability that there is a cry anywhere: that of the likeliest cell."""
-        return float(self.cells.max())
-
-    @property
-    def is_cry(self) -> bool:
-        """Whether that reaches the threshold: then, and only then, there are :attr:`spans`."""
-        return self.score >= self.threshold
-
-    @property
-    def state(self) -> Literal["cry", "maybe", "no"]:
-        """Tell a cry from what may be one and from what is none."""
-        if self.is_cry:
-            return "cry"
-        return "maybe" if self.score >= self.maybe else "no"
-
-    @property
-    def spans(self) -> tuple[Span, ...]:
-        """The cries in order; those with less than :attr:`MERGE` between them are one.
-
-        A cry has to reach the threshold, and lasts while it stays above :attr:`KEEP` of it.
-        """
-        lasting = [
-            (i, v) for i, v in enumerate(self.cells.tolist()) if v >= self.KEEP * self.threshold
-        ]
-        found: list[tuple[Span, float]] = []
-        for cell, value in lasting:
-            start, end = cell * self.step, min((cell + 1) * self.step, self.duration)
-            if found and start - found[-1][0].end < self.MERGE:
-                before, peak = found[-1]
-                found[-1] = (Span(before.start, end), max(peak, value))
-            else:
-                found.append((Span(start, end), value))
-        return tuple(span for span, peak in found if peak >= self.threshold)
-
-    def peak(self, span: Span) -> float:
-        """Return the greatest probability within a span."""
-        first = round(span.start / self.step)
-        last = math.ceil(span.end / self.step - 1e-6)  # a recording may end within a step
-        return float(self.cells[first:last].max())
-
-
-DEFAULT_DETECTOR = ASSETS / "detector-resnet18"
-"""The bundled detector."""
-CRY = "cry"  # the label
-WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard
-BATCH = 256  # windows
-HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # of the mains and its overtones, below any cry
-HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise to all
 
 
 class CryDetector:
@@ -155,7 +75,8 @@ class CryDetector:
 
     def _log_odds(self, recording: audio.Recording) -> list[float]:
         """Return those of all windows: of broken weights they are no numbers."""
-        wave = resample(recording.waveform, recording.sample_rate, self.sample_rate, WIDTH)
+        wave = audio.load(recording).waveform
+        wave = resample(wave, recording.sample_rate, self.sample_rate, WIDTH)
         with torch.inference_mode():
             model, front_end, wave = self.model, self.front_end, wave.to(self.device)
             lengths = windows(self.config.front_end)
@@ -216,22 +137,6 @@ def without_hum(wave: Tensor, rate: int) -> Tensor:
     rise = ((distance - HUM_WIDTH) / HUM_EDGE).clamp(0, 1)
     low *= 0.5 - 0.5 * torch.cos(math.pi * rise)
     return torch.fft.irfft(spectrum, n=padded)[: len(wave)]
-
-
-def windows(config: FrontEndConfig) -> tuple[int, ...]:
-    """Return the lengths of the windows in frames: the shortest and the longest piece."""
-    lengths = (config.min_seconds, config.piece_seconds)
-    return tuple(sorted({round(s * config.sample_rate) // config.hop for s in lengths}))
-
-
-def step_frames(config: FrontEndConfig) -> int:
-    """Return the frames from one window to the next."""
-    return max(1, round(windows(config)[-1] * (1 - config.overlap)))
-
-
-def step_seconds(config: FrontEndConfig) -> float:
-    """Return the seconds from one window to the next."""
-    return step_frames(config) * config.hop / config.sample_rate
 
 
 def score_windows(

@@ -61,13 +61,13 @@ class Members(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Also takes (members, batch, inputs), another batch for each."""
-        x = inputs.expand(len(self.weights[0]), *inputs.shape[-2:])
+        x = inputs
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if layer == 1 and self.fourier:
                 x = self.dropout(math.sqrt(2) * x.cos())
             elif layer:
                 x = self.dropout(nn.functional.gelu(x))
-            x = torch.baddbmm(bias, x, weight)
+            x = x @ weight + bias
         return x
 
 

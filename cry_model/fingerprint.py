@@ -14,12 +14,11 @@ from functools import cache
 from hashlib import blake2b
 
 import numpy as np
-import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from torch import Tensor
 
+from cry_model.arrays import Array, resample
 from cry_model.audio import Recording
-from cry_model.frontend import resample
 
 RATE = 8000  # Hz
 WIDTH = 16  # zero crossings of the resampling filter
@@ -38,49 +37,53 @@ Hashes = NDArray[np.uint32]
 
 
 @cache
-def _bands() -> Tensor:
+def _bands() -> Array:
     """Return (bins, bands): which bin of the spectrum counts in which band."""
-    hz = torch.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
-    edges = torch.logspace(np.log10(LOW), np.log10(HIGH), BITS + 2)
-    return ((hz[:, None] >= edges[:-1]) & (hz[:, None] < edges[1:])).float()
+    hz = np.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
+    edges = np.logspace(np.log10(LOW), np.log10(HIGH), BITS + 2)
+    return ((hz[:, None] >= edges[:-1]) & (hz[:, None] < edges[1:])).astype(np.float32)
 
 
-def energies(wave: Tensor) -> Tensor:
+def energies(wave: Array) -> Array:
     """Return those of the bands, (frames, 25), of a wave (samples,) at :data:`RATE`."""
-    window, blocks = torch.hann_window(WINDOW), []
-    for frames in wave.unfold(0, WINDOW, HOP).split(BLOCK):
-        blocks.append(torch.fft.rfft(frames * window).abs().square() @ _bands())
-    return torch.cat(blocks) + 1e-9
+    window, blocks = np.hanning(WINDOW + 1)[:-1].astype(np.float32), []
+    frames = sliding_window_view(wave, WINDOW)[::HOP]
+    for begin in range(0, len(frames), BLOCK):
+        spectrum = np.fft.rfft(frames[begin : begin + BLOCK] * window)
+        blocks.append((np.square(spectrum.real) + np.square(spectrum.imag)) @ _bands())
+    return np.concatenate(blocks) + 1e-9
 
 
-def differences(recording: Recording) -> tuple[Tensor, Tensor]:
+def differences(recording: Recording) -> tuple[Array, NDArray[np.bool_]]:
     """Return what the signs are taken of, (frames, 48), and which frames are loud, (frames,).
 
     No frames where the recording is too short, which is below two thirds of a second.
     """
-    wave = resample(recording.waveform.cpu(), recording.sample_rate, RATE, WIDTH)
+    wave = recording.waveform
+    wave = wave if isinstance(wave, np.ndarray) else wave.cpu().numpy()
+    wave = resample(wave, recording.sample_rate, RATE, WIDTH)
     reach = DIFFERENCE + APART
     if len(wave) < WINDOW + reach * HOP:
-        return torch.zeros(0, 2 * BITS), torch.zeros(0, dtype=torch.bool)
+        return np.zeros((0, 2 * BITS), np.float32), np.zeros(0, bool)
     energy = energies(wave)
-    level, slope = 10 * energy.sum(1).log10(), -energy.log().diff(dim=1)
+    level, slope = 10 * np.log10(energy.sum(1)), -np.diff(np.log(energy), axis=1)
     change = slope[DIFFERENCE:] - slope[:-DIFFERENCE]
     count = len(energy) - reach
     parts = (level[i : i + count] for i in (0, DIFFERENCE, APART, reach))
-    loud = torch.stack([*parts]).amin(0) > level.max() - QUIET
-    return torch.cat([change[:count], change[APART:]], 1), loud
+    loud = np.stack([*parts]).min(0) > level.max() - QUIET
+    return np.concatenate([change[:count], change[APART:]], 1), loud
 
 
-def words(values: Tensor) -> Words:
+def words(values: Array) -> Words:
     """Return the signs of (frames, 48) as bits, (frames,)."""
-    return ((values > 0).long() << torch.arange(2 * BITS)).sum(1).numpy()
+    return ((values > 0).astype(np.int64) << np.arange(2 * BITS)).sum(1)
 
 
-def variants(values: Tensor) -> Words:
+def variants(values: Array) -> Words:
     """Return each word and what it may have been before it was coded, (frames, 32)."""
-    bits = 1 << values.abs().topk(DOUBTFUL, 1, largest=False).indices
-    chosen = (torch.arange(1 << DOUBTFUL)[:, None] >> torch.arange(DOUBTFUL)) & 1
-    return words(values)[:, None] ^ (bits[:, None] * chosen).sum(2).numpy()
+    nearest = np.argpartition(abs(values), DOUBTFUL, axis=1)[:, :DOUBTFUL]
+    chosen = (np.arange(1 << DOUBTFUL)[:, None] >> np.arange(DOUBTFUL)) & 1
+    return words(values)[:, None] ^ (1 << nearest) @ chosen.T
 
 
 def hashed(found: Words, salt: int) -> Hashes:
@@ -122,7 +125,7 @@ class Fingerprints:
         found = hashed(variants(values[loud]), self.salt)
         place = self.hashes.searchsorted(found).clip(max=len(self.hashes) - 1)
         hits = np.zeros(len(values))
-        hits[loud.numpy()] = (self.hashes[place] == found).any(1)
+        hits[loud] = (self.hashes[place] == found).any(1)
         totals = np.concatenate([[0], hits.cumsum()])
         span = min(SPAN, len(hits))
         return bool((totals[span:] - totals[:-span]).max() >= MATCHES)

@@ -8,26 +8,17 @@ decision (how loud, where the silence ends, where to cut) is taken on that band-
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.audio import Recording, require_sound
-from cry_model.declared import Within, require, require_declared
+from cry_model.cutting import Clip, Pieces, cut
+from cry_model.front_end_config import FILTERS, LOUD_DB, FrontEndConfig
+from cry_model.front_end_config import PAPER_FRONT_END as PAPER_FRONT_END
 from cry_model.torchaudio_compat import import_torchaudio
-
-
-class CutConfig(Protocol):
-    """Declare how recordings are cut into pieces; see :class:`FrontEndConfig`."""
-
-    sample_rate: int
-    piece_seconds: float
-    min_seconds: float
-    overlap: float
 
 
 class PCEN(nn.Module):
@@ -58,128 +49,7 @@ class PCEN(nn.Module):
         return (normalised + self.DELTA) ** self.ROOT - self.DELTA**self.ROOT
 
 
-@dataclass(frozen=True)
-class Clip:
-    """A recording at the front end's rate, (samples,), and the seconds cut off its beginning."""
-
-    waveform: Tensor
-    offset: float
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """A clip cut for the model: (pieces, samples), and where each piece starts, in seconds.
-
-    ``seconds`` of each piece are recording: less than its length where a short one was repeated.
-    """
-
-    waveforms: Tensor
-    starts: tuple[float, ...]
-    seconds: float
-
-
-def cut(clip: Clip, config: CutConfig, overlap: float | None = None) -> Pieces:
-    """Cut a clip into pieces of equal length that overlap and, spread evenly, cover all of it.
-
-    A short clip is repeated; ``overlap`` is in the place of the configuration's.
-    """
-    wave, share = clip.waveform, config.overlap if overlap is None else overlap
-    rate = config.sample_rate
-    length, shortest = round(config.piece_seconds * rate), round(config.min_seconds * rate)
-    seconds = min(len(wave), length) / rate
-    if len(wave) < shortest:
-        wave = wave.repeat(math.ceil(shortest / len(wave)))[:shortest]
-    if len(wave) <= length:
-        return Pieces(wave.unsqueeze(0), (clip.offset,), seconds)
-    count = math.ceil((len(wave) - length) / (length * (1 - share))) + 1
-    starts = torch.linspace(0, len(wave) - length, count).round().long().tolist()
-    waveforms = torch.stack([wave[s : s + length] for s in starts])
-    return Pieces(waveforms, tuple(clip.offset + s / rate for s in starts), seconds)
-
-
 torchaudio = import_torchaudio()
-
-
-@dataclass(frozen=True)
-class FrontEndConfig:
-    """What a front end declares.
-
-    Attributes:
-        kind: "log-mel", "mfcc" or "pcen" (:mod:`cry_model.frontend`).
-        num_bands: rows of the features: mel bands or cepstral coefficients, and their deltas.
-        num_filters: mel filters; but for "mfcc" the number of bands without the deltas.
-        deltas: orders of differences over time that follow the bands, 0, 1 or 2.
-        sample_rate: Hz, what every recording is brought to.
-        low_hz, high_hz: the band that is heard. For an 8 kHz source that was resampled on its
-            way here, soxr, FFmpeg and SciPy agree within 0.1 dB up to 3.4 kHz, and no longer at
-            3.6 kHz (tests/cry_model/test_features.py).
-        window, hop, fft: samples; 40 ms, 20 ms and 64 ms at 8 kHz.
-        level: whose loud frames are brought to one level: those of the whole "recording", or those
-            of each "piece" again, so that a bang does not hide a faint cry.
-        floor_db: log floor, relative to the level of the loud frames.
-        centre: what is taken off the features, so that they lie around zero.
-        trim_db: frames at either end this far below the loudest are cut off.
-        trim_margin: seconds kept on either side of what is loud.
-        piece_seconds: length of a piece; a shorter recording is one piece.
-        min_seconds: a shorter recording is repeated up to this length.
-        overlap: least share that neighbouring pieces have in common.
-
-    Raises:
-        ValueError: if one is out of its range, or they do not fit together.
-    """
-
-    kind: Literal["log-mel", "mfcc", "pcen"] = "log-mel"
-    num_bands: Annotated[int, Within(1, 1024)] = 64
-    num_filters: Annotated[int, Within(1, 512)] = 64
-    deltas: Annotated[int, Within(0, 2)] = 0
-    sample_rate: Annotated[int, Within(4000, 48_000)] = 8000
-    low_hz: Annotated[float, Within(1, 24_000)] = 50.0
-    high_hz: Annotated[float, Within(1, 24_000)] = 3400.0
-    window: Annotated[int, Within(16, 4096)] = 320
-    hop: Annotated[int, Within(16, 4096)] = 160
-    fft: Annotated[int, Within(16, 4096)] = 512
-    level: Literal["recording", "piece"] = "recording"
-    floor_db: Annotated[float, Within(-200, 0)] = -40.0
-    centre: Annotated[float, Within(-100, 100)] = 0.0
-    trim_db: Annotated[float, Within(1, 200)] = 40.0
-    trim_margin: Annotated[float, Within(0, 10)] = 0.1
-    piece_seconds: Annotated[float, Within(0.1, 60)] = 5.0
-    min_seconds: Annotated[float, Within(0.1, 60)] = 3.0
-    overlap: Annotated[float, Within(0, 0.95)] = 0.5
-
-    MOST_FRAMES = 4096  # of a piece: PCEN takes the square of it
-
-    def __post_init__(self):
-        require_declared(self)
-        shortest, rows = self.min_seconds * self.sample_rate, self.num_bands // (1 + self.deltas)
-        for holds, sentence in (
-            (self.low_hz < self.high_hz, "low_hz must lie below high_hz"),
-            (2 * self.high_hz <= self.sample_rate, "high_hz is at most half the sample_rate"),
-            (self.hop <= self.window <= self.fft, "hop, window and fft must not grow smaller"),
-            (0.0025 <= self.hop_seconds <= 0.25, "a hop must take 0.0025 to 0.25 s"),
-            (self.fft <= shortest, "min_seconds must be as long as fft, or longer"),
-            (self.min_seconds <= self.piece_seconds, "min_seconds is at most piece_seconds"),
-            (
-                self.piece_seconds <= self.MOST_FRAMES * self.hop_seconds,
-                f"piece_seconds must be at most {self.MOST_FRAMES} hops",
-            ),
-            (not self.num_bands % (1 + self.deltas), "num_bands is a multiple of 1 + deltas"),
-            (
-                rows == self.num_filters or (self.kind == "mfcc" and rows < self.num_filters),
-                "num_bands without the deltas must equal num_filters, for mfcc be no more",
-            ),
-        ):
-            require(holds, sentence)
-
-    @property
-    def hop_seconds(self) -> float:
-        """Seconds from one frame to the next."""
-        return self.hop / self.sample_rate
-
-
-PAPER_FRONT_END = FrontEndConfig(kind="mfcc", num_bands=13, num_filters=40)
-"""The paper's 13 MFCC, with its 20 ms hop."""
-FILTERS = 16
 
 
 def resample(
@@ -246,8 +116,6 @@ class FrontEnd(nn.Module):
     ``frames = samples // hop``, on the device where the module is.
     """
 
-    LOUD_DB = 20.0  # frames less than this below the loudest set the level
-
     def __init__(self, config: FrontEndConfig):
         super().__init__()
         self.config = config
@@ -283,7 +151,7 @@ class FrontEnd(nn.Module):
         require_sound(wave)
         power = frame_power(wave, c.window, c.hop)
         peak = power.max()
-        wave = wave / power[power > peak * 10 ** (-self.LOUD_DB / 10)].mean().sqrt()
+        wave = wave / power[power > peak * 10 ** (-LOUD_DB / 10)].mean().sqrt()
         loud = (power > peak * 10 ** (-c.trim_db / 10)).nonzero()
         margin = round(c.trim_margin * c.sample_rate)
         start = max(0, int(loud[0]) * c.hop - margin)
@@ -291,7 +159,7 @@ class FrontEnd(nn.Module):
         return Clip(wave[start:end], start / c.sample_rate)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.frontend.cut`."""
+        """See :func:`cry_model.cutting.cut`."""
         return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:
@@ -323,13 +191,17 @@ class FrontEnd(nn.Module):
         """Return the bands around zero, then their differences over time, (..., bands, frames)."""
         orders = [features - self.config.centre]
         for _ in range(self.config.deltas):
-            orders.append(torchaudio.functional.compute_deltas(orders[-1]))
+            orders.append(self.slope(orders[-1]))
         return torch.cat(orders, dim=-2)
+
+    def slope(self, features: Tensor) -> Tensor:
+        """Return the slope over five frames, (..., bands, frames)."""
+        return torchaudio.functional.compute_deltas(features)
 
     def _loudness(self, power: Tensor) -> Tensor:
         """Mean power of the loud frames of each piece, (..., 1, 1); 1 for digital silence."""
         frames = power.mean(-2, keepdim=True)
         peak = frames.amax(-1, keepdim=True)
-        loud = (frames >= peak * 10 ** (-self.LOUD_DB / 10)).to(power.dtype)
+        loud = (frames >= peak * 10 ** (-LOUD_DB / 10)).to(power.dtype)
         loudness = (frames * loud).sum(-1, keepdim=True) / loud.sum(-1, keepdim=True)
         return torch.where(peak > 0, loudness, 1.0)

@@ -6,7 +6,7 @@ import contextlib
 import os
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
@@ -16,29 +16,27 @@ from typing import Any
 from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import get_session, hf_raise_for_status, parse_ratelimit_headers
 
-from cry_model.checkpoint import ASSETS, BUNDLED, CONFIG, WEIGHTS, CheckpointError
+from cry_model.checkpoint import BUNDLED, CONFIG, WEIGHTS, CheckpointError, local_folder
 
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 
 
-def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Path:
+def find_checkpoint(
+    name: str | os.PathLike, revision: str | None = None, files: Sequence[str] = (WEIGHTS,)
+) -> Path:
     """Return a local folder as it is, or a Hub repository's files, downloaded and cached.
 
     Args:
         name: a short name of :data:`~cry_model.checkpoint.BUNDLED`, a folder, or a repository id
             such as "user/model"; no other name is asked for on the Hub.
         revision: branch, tag or commit of the repository.
+        files: what is fetched beside the config.
 
     Raises:
         CheckpointError: if there is neither such a folder nor such a repository, or the Hub
             cannot be reached and the files are not here from an earlier download.
     """
-    found = ASSETS / BUNDLED[str(name)] if str(name) in BUNDLED else Path(name)
-    if os.path.isdir(found):  # noqa: PTH112 - pathlib's raises where a name is too long
-        if revision is not None:
-            raise CheckpointError(
-                f"'{name}' has no revisions, as it is on this machine; leave the revision out."
-            )
+    if (found := local_folder(name, revision)) is not None:
         return found
     if "/" not in str(name):
         known = ", ".join(BUNDLED)
@@ -52,7 +50,8 @@ def find_checkpoint(name: str | os.PathLike, revision: str | None = None) -> Pat
         with one_attempt():
             config = Path(hf_hub_download(str(name), CONFIG, revision=revision))
             # The folder is named after the commit: the weights must not come from a later one.
-            hf_hub_download(str(name), WEIGHTS, revision=config.parent.name)
+            for file in files:
+                hf_hub_download(str(name), file, revision=config.parent.name)
     except Exception as error:  # what does not come from the Hub can make the library raise any
         raise CheckpointError(_sentence(error, str(name), revision)) from error
     return config.parent

@@ -151,7 +151,7 @@ class DifferentialAttention(nn.Module):
     def attend(self, query: Tensor, key: Tensor) -> Tensor:
         """Equations 13 and 15: softmax(Q K^T / sqrt(d)), (B, H, N, N)."""
         q, k = self.split(query), self.split(key)
-        return torch.softmax(q @ k.mT / math.sqrt(q.shape[-1]), dim=-1)
+        return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), dim=-1)
 
     def forward(self, z: Tensor) -> tuple[Tensor, DifferentialMaps]:
         a1 = self.attend(self.q1(z), self.k1(z))

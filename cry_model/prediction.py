@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cry_model.attention import AttentionMaps
 from cry_model.calibration import Calibration
-from cry_model.detector import DetectionScores
+from cry_model.detection import DetectionScores
 from cry_model.records import Agreement, Evaluation
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 AbstainReason = Literal[
     "no cry", "out of distribution", "at chance", "every reason possible", "no reason likely"
@@ -201,11 +202,13 @@ class Prediction:
             times: (frames,) seconds, the middle of each frame that some piece covers.
             track: (..., frames), the mean where pieces overlap.
         """
+        import torch
+
         hop = self.hop_seconds
         frames = round(self.duration / hop) + 1
         total = torch.zeros(*gates.shape[1:-1], frames)
         count = torch.zeros(frames)
-        for piece, values in zip(self.pieces, gates, strict=True):
+        for piece, values in zip(self.pieces, torch.as_tensor(gates), strict=True):
             first = round(piece.start / hop)
             length = min(round((piece.end - piece.start) / hop), values.shape[-1], frames - first)
             total[..., first : first + length] += values[..., :length]

@@ -148,6 +148,14 @@ def percent_interval(estimate: Estimate) -> str:
 
 
 @dataclass(frozen=True)
+class Complexity:
+    """Parameters, and multiply-adds for one input."""
+
+    parameters: Count
+    multiply_adds: Count
+
+
+@dataclass(frozen=True)
 class Agreement:
     """Of student and teacher on recordings of babies that the student had never heard.
 

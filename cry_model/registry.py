@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from cry_model.acoustic_features import FEATURES, AcousticConfig, AcousticFrontEnd
-from cry_model.declared import Count
+from cry_model.checkpoint import ASSETS
 from cry_model.ecapa_tdnn import ECAPATDNN
 from cry_model.feature_mlp import FeatureMLP
+from cry_model.front_end_config import AnyConfig
 from cry_model.frontend import FrontEnd, FrontEndConfig
 from cry_model.improved_ecapa_tdnn import ImprovedECAPATDNN
+from cry_model.records import Complexity as Complexity
 from cry_model.resnet import ResNet18
 
 PAPER_CLASSES = 6
@@ -103,7 +104,6 @@ def build_model(
     return system.factory(num_classes, bands, **{**system.settings, **overrides})
 
 
-AnyConfig = FrontEndConfig | AcousticConfig
 AnyFrontEnd = FrontEnd | AcousticFrontEnd
 
 
@@ -121,17 +121,7 @@ def make_front_end(config: AnyConfig) -> AnyFrontEnd:
 
 FRAMES = 250  # 5 s at the paper's hop of 20 ms
 MEBI = 2**20  # the paper's "Param (MB)": its ResNet18 has 11.18 M parameters, printed as 10.66
-_INSTALLED = Path(__file__).with_name("assets")  # as pyproject.toml puts it into the package
-ASSETS = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "assets"
-PAPER_REFERENCE = ASSETS / "paper_reference.json"
-
-
-@dataclass(frozen=True)
-class Complexity:
-    """Parameters, and multiply-adds for one input."""
-
-    parameters: Count
-    multiply_adds: Count
+PAPER_REFERENCE = ASSETS.parent / "paper_reference.json"
 
 
 def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES) -> Complexity:

@@ -9,7 +9,7 @@ import soundfile
 import torch
 
 from analysis.models import CHECKPOINTS
-from analysis.panels.base import cells_with
+from analysis.panels.base import CellKey
 from analysis.panels.errors import ERRORS
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
@@ -175,15 +175,18 @@ def page_root(folder, detector=None):
     return folder
 
 
+PLAYED = CellKey("donateacry", "clip")
+"""A cell whose recordings may be played."""
+
+
 def most_confident_error(found, cell):
     """The recording at the top of the list of errors."""
     return ERRORS.exhibits(found, cell)[0].table["Recording"].iloc[0]
 
 
 def recordings(folder):
-    """A sound for each recording of the cell that the page shows first, but for one."""
-    found = find_runs(RESULTS)
-    cell = cells_with(found)[0]
+    """A sound for each recording of :data:`PLAYED`, but for one."""
+    found, cell = find_runs(RESULTS), PLAYED
     names = set(found.of(*cell)[FULL].recordings["recording"])
     (folder / cell.dataset / "all").mkdir(parents=True)
     for name in names - {most_confident_error(found, cell)}:

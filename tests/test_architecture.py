@@ -43,7 +43,8 @@ ALLOWED = {
         )
     },
     "analysis.live": {"analysis.figures", "analysis.models", "analysis.panels", "analysis.tabs"},
-    "analysis.benchmark": {"analysis.sound", "analysis.stats", "analysis.tabs"},
+    "analysis.runtimes": set(),
+    "analysis.benchmark": {f"analysis.{name}" for name in ("runtimes", "sound", "stats", "tabs")},
     "analysis.page": {
         f"analysis.{name}"
         for name in ("live", "models", "server", "stats", "tabs", "uploads", "words")

@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 from analysis.stats.paper import FULL, WITHOUT
 from analysis.stats.runs import (
     METRIC_TITLES,
+    PROTOCOLS,
     SPLITS,
     FoundRuns,
     MeasuredRun,
@@ -53,6 +54,11 @@ class Exhibit:
         return self.data.to_csv(index=False, float_format="%.6g")
 
 
+def played(cell: CellKey) -> str:
+    """Return the dataset whose recordings may be at hand; empty for a visitor's own."""
+    return cell.dataset if cell.protocol in PROTOCOLS else ""
+
+
 NOTHING = "There is nothing to show yet: no finished run of the results folder fits."
 """Shown by a panel without cells."""
 
@@ -67,9 +73,12 @@ class CellKey(NamedTuple):
 def cells_with(
     found: FoundRuns, fits: Callable[[Mapping[str, MeasuredRun]], bool] = bool
 ) -> tuple[CellKey, ...]:
-    """List the cells whose runs, by model, fit; those with most models first."""
+    """List the cells whose runs, by model, fit; those with the paper's three models first.
+
+    Of these the paper's own corpus is the first.
+    """
     cells = [CellKey(*cell) for cell in found.cells if fits(found.of(*cell))]
-    return tuple(sorted(cells, key=lambda cell: -len(found.of(*cell))))  # keeps the order of equals
+    return tuple(sorted(cells, key=lambda cell: not set(COMPARED) <= set(found.of(*cell))))
 
 
 class Option(NamedTuple):

@@ -18,6 +18,7 @@ from analysis.panels.base import (
     meaning_text,
     metric_selector,
     p_text,
+    played,
     points_text,
     short_title,
     system_title,
@@ -202,7 +203,7 @@ def two_runs(
             table=flip_table(flips),
             note=f"{len(flips)} of {len(answers)} predictions differ; only A right: {only_a}, "
             f"only B right: {only_b}, neither: {neither}\n\n{FLIPS_NOTE}",
-            plays=cell.dataset,
+            plays=played(cell),
         ),
     )
 

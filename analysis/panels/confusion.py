@@ -16,12 +16,13 @@ from analysis.panels.base import (
     Panel,
     Selector,
     cells_with,
+    played,
     shown_classes,
     system_title,
     systems_there,
 )
 from analysis.stats.paper import read_paper
-from analysis.stats.runs import PROTOCOLS, FoundRuns, MeasuredRun
+from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import group_name, words
 from cry_model.registry import list_models
 from cry_model.results import probability_columns
@@ -83,7 +84,7 @@ def confusion(
             listed,
             table=listed if len(listed) else None,
             note=f"{system_title(of)}.\n\n{told}{CAPTION}{paper}",
-            plays=cell.dataset if cell.protocol in PROTOCOLS else "",
+            plays=played(cell),
         ),
     )
 

@@ -16,6 +16,7 @@ from analysis.panels.base import (
     Panel,
     Selector,
     cells_with,
+    played,
     system_title,
     systems_there,
 )
@@ -167,7 +168,7 @@ def errors_to_listen_to(
             wrong,
             table=_error_table(wrong[:MOST], cell.dataset, whose is None, several),
             note=f"{line} {chance}\n\n{ERROR_CAPTION}",
-            plays=cell.dataset,
+            plays=played(cell),
         )
     ]
     if several:
@@ -184,7 +185,7 @@ def errors_to_listen_to(
                 found_suspects,
                 table=_suspect_table(found_suspects[:MOST], cell.dataset),
                 note=f"{line}\n\n{SUSPECT_CAPTION}",
-                plays=cell.dataset,
+                plays=played(cell),
             )
         )
     return tuple(exhibits)

@@ -77,7 +77,8 @@ def build_analysis_tab(
         return {**view, "number": event.index}
 
     place.select(show, [theirs], place, trigger_mode="multiple", **EVENT)
-    file = gr.File(visible=False)  # the path is checked by Gradio
+    # Gradio checks the path; its File would leave an empty file beside each upload.
+    file = gr.Audio(type="filepath", visible=False)
     place.upload(add, [file, theirs], [place, theirs], js=FILE_OF_PAGE, **EVENT)
     place.clear(remove, None, [place, theirs], **EVENT)
     offer_analysis(found, panels)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlencode
 
 from analysis.panels.base import CellKey, Panel
-from analysis.panels.html import TEMPLATES
+from analysis.panels.html import CORPUS, SPLIT, TEMPLATES
 from analysis.stats.own_results import FORMS, place, read_own_results
 from analysis.stats.runs import SPLITS, FoundRuns, ResultsError
 from cry_model.records import dataset_title
@@ -14,8 +15,6 @@ from cry_model.records import dataset_title
 YOUR_RESULTS = "yours"
 OF_THE_PAPER = ("ablation", "leakage")
 """Panels that show the paper's models alone."""
-CHOICE = {"confusion": "of", "compare": "run_a"}
-"""Panel -> its choice of a model, where that is not called system."""
 MOST_TABLES = 6
 FULL = f"There are {MOST_TABLES} tables already; remove them first."
 
@@ -51,13 +50,17 @@ def your_results_html(
     tables = []
     for run in runs:
         cell = CellKey(run.dataset, run.protocol)
+        others = [name for name in joined.of(*cell) if name != run.system] if joined else []
+        model = {"system": run.system, "of": run.system, "run_a": run.system}
+        beside = {"run_b": others[0]} if others else {}
+        address = urlencode({CORPUS: cell.dataset, SPLIT: cell.protocol, **model, **beside})
         where = f"{dataset_title(cell.dataset)}, {SPLITS[cell.protocol]}"
         shown = [
-            (panel.name, panel.title, CHOICE.get(panel.name, "system"))
+            (panel.name, panel.title)
             for panel in panels
             if joined and cell in panel.cells(joined) and panel.name not in OF_THE_PAPER
         ]
-        tables.append((run, cell, where, shown))
+        tables.append((run, address, where, shown))
     told = [] if joined is None else [p for p in joined.problems if p not in ours.problems]
     template = TEMPLATES.get_template("tabs/your_results.html.j2")
     return template.render(tables=tables, problems=[*told, *filter(None, [problem])], forms=FORMS)

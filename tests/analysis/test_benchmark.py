@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from analysis import benchmark
+from analysis import benchmark, runtimes
 from analysis.__main__ import main
 from analysis.stats.side_results import BENCHMARK, read_costs
 from cry_model.registry import list_models
@@ -14,8 +14,10 @@ from cry_model.registry import list_models
 
 def test_the_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "ProcessPoolExecutor", ThreadPoolExecutor)
-    monkeypatch.setattr(benchmark, "WARM_UP", 0)
-    monkeypatch.setattr(benchmark, "RUNS", 1)
+    for module in (benchmark, runtimes):
+        monkeypatch.setattr(module, "WARM_UP", 0)
+        monkeypatch.setattr(module, "RUNS", 1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out, before = tmp_path / "benchmark.json", torch.get_num_threads()
     try:
         assert main(["benchmark", "--system", "ecapa-tdnn", "--out", str(out)]) == 0
@@ -27,6 +29,10 @@ def test_the_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch)
         assert cost["total"] == pytest.approx(cost["real_time_factor"] * 5000)
         assert cost["peak_memory"] > 50
         assert cost["total"] == read_costs(out).milliseconds.loc["ecapa-tdnn", cost["threads"]]
+    rows = record["runtimes"]
+    named = {(row["model"], row["runtime"], row["input"]) for row in rows}
+    assert {("ecapa-tdnn", kind, "sound") for kind in ("torch", "onnxruntime int8")} < named
+    assert all(row["milliseconds"] is None or row["milliseconds"] > 0 for row in rows)
     assert list(read_costs(out).milliseconds) == sorted({1, record["cpus"]})
     assert "ecapa-tdnn" in capsys.readouterr().out
 

@@ -106,8 +106,9 @@ def test_of_ten_minutes_work_and_memory_are_bounded_and_the_bar_moves_on(
     """A cry of two minutes, then three of some seconds."""
     path = write(tmp_path / "long.wav", scene(20, 120, 200, 5, 100, 4, 100, 6, 44))
     told, batches, network = [], [], models[-1].classifier
-    forward = network._forward
-    monkeypatch.setattr(network, "_forward", lambda w: batches.append(w.shape) or forward(w))
+    backend = network.backend
+    forward = backend.forward
+    monkeypatch.setattr(backend, "forward", lambda w: batches.append(w.shape) or forward(w))
     heard = classify_all(models, str(path), detector, lambda *what: told.append(what))
     shares = [share for share, _ in told]
     assert shares == sorted(shares)

@@ -75,7 +75,7 @@ def test_the_file_is_what_the_model_says_to_each_cry_alone(prediction, models, p
     for row in rows:
         start, end = float(row["start_s"]), float(row["end_s"])
         assert float(row["length_s"]) == pytest.approx(end - start, abs=2e-3)
-        cells = prediction.track.cells.numpy()
+        cells = prediction.track.cells
         middles = (np.arange(len(cells)) + 0.5) * prediction.track.step
         inside = cells[(middles > start) & (middles < end)]
         assert float(row["cry_probability"]) == pytest.approx(inside.max(), abs=1e-3)
@@ -178,7 +178,7 @@ def test_the_sound_figure_marks_the_cries_and_the_threshold(session, prediction)
     line, _ = [s for s in figure.layout.shapes if s.type == "line" and s.yref == "y3"]
     assert line.y0 == line.y1 == prediction.track.threshold
     (steps,) = [t for t in figure.select_traces("scatter") if t.line.shape == "hv"]
-    np.testing.assert_allclose(steps.y[:-1], prediction.track.cells.numpy(), atol=1e-3)
+    np.testing.assert_allclose(steps.y[:-1], prediction.track.cells, atol=1e-3)
     assert steps.x[1] - steps.x[0] == pytest.approx(prediction.track.step, abs=1e-3)
     assert steps.x[-1] <= prediction.duration
 

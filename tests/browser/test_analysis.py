@@ -193,3 +193,34 @@ def test_each_number_of_the_overview_opens_its_panel_and_the_address_does_it_aga
         page.goto(page.url.partition("?")[0] + "?tab=analysis")
         page.locator(".overview").wait_for(timeout=UNTIL_DRAWN)
     assert panels.seen.errors == []
+
+
+def test_a_dropped_table_is_shown_beside_ours_and_goes(visit, server, tmp_path):
+    cell = FOUND.cells[0]
+    theirs = next(iter(FOUND.of(*cell).values()))
+    table = theirs.predictions[theirs.predictions["seed"] == theirs.seeds[0]]
+    table.to_csv(tmp_path / "my-cnn.csv", index=False)
+    (tmp_path / "bad.csv").write_bytes(b"\x00\x01")
+    seen = visit(width=390, scheme="dark")
+    page = seen.page
+    page.goto(page.url.partition("?")[0] + "?tab=analysis&view=yours")
+    page.locator("#own-file").set_input_files(str(tmp_path / "bad.csv"))
+    page.get_by_role("alert").wait_for(timeout=UNTIL_DRAWN)
+    drop = "([place, text]) => { const data = new DataTransfer(); data.items.add(new File([text], "
+    drop += "'my-cnn.csv')); place.dispatchEvent(new DragEvent('drop', "
+    drop += "{ dataTransfer: data, bubbles: true, cancelable: true })); }"
+    place = page.locator(".drop").element_handle()
+    page.evaluate(drop, [place, (tmp_path / "my-cnn.csv").read_text()])
+    page.locator("#view-yours h3", has_text="my-cnn").wait_for(timeout=UNTIL_DRAWN)
+    page.locator("#view-yours a", has_text="Compare").click()
+    page.locator("#compare-0-heading", has_text="my-cnn").wait_for(timeout=UNTIL_DRAWN)
+    assert seen.overflow() <= 1
+    page.locator(".views a", has_text="Your results").click()
+    page.locator("[data-remove]").click()
+    page.locator("#view-yours [data-remove]").wait_for(state="detached")
+    page.locator(".views a", has_text="Compare").click()
+    page.locator("#view-compare").wait_for()
+    assert "my-cnn" not in page.locator(".bar").inner_text()
+    assert server.kept(30) == []  # nothing of it on the server
+    assert seen.errors == []
+    assert seen.outside == []

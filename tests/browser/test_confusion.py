@@ -5,17 +5,17 @@ The recordings are made up, under the names that the results have: what is teste
 
 import pytest
 
-from analysis.panels.base import cells_with
 from analysis.panels.confusion import cell_list, count_confusions
 from analysis.panels.errors import ERRORS
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
 from analysis.tabs.recordings import NOT_FOUND
 from cry_model.records import words
-from tests.stand_ins import most_confident_error
+from tests.stand_ins import PLAYED, most_confident_error
 
 pytestmark = pytest.mark.browser
 
+ADDRESS = f"tab=analysis&corpus={PLAYED.dataset}&split={PLAYED.protocol}"
 DURATION = "document.querySelector('.listening audio')?.duration"
 
 
@@ -25,9 +25,8 @@ def found():
 
 
 @pytest.fixture(scope="module")
-def cell(found):
-    """The first that the page shows."""
-    return cells_with(found)[0]
+def cell():
+    return PLAYED
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +41,7 @@ def open_panel(seen, name):
     if f"view={name}" in seen.page.url:
         seen.page.get_by_role("tab", name="Analysis", exact=True).click()
     else:
-        seen.page.goto(seen.page.url.partition("?")[0] + f"?tab=analysis&view={name}")
+        seen.page.goto(seen.page.url.partition("?")[0] + f"?{ADDRESS}&view={name}")
     seen.page.locator(f"#view-{name}").wait_for()
     seen.page.locator(".analysis[aria-busy=false]").wait_for()
 

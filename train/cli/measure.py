@@ -215,6 +215,18 @@ class Cell:
 def run_ablate_attention(options: AblateAttentionOptions) -> None:
     """Measure cell by cell; raise DataError at the end if something was wrong with some."""
     accelerator = make_accelerator(options.device)  # its precision is for fitting
+    wrong = []
+    for cell in find_cells(options):
+        try:
+            print(f"{cell}: {ablate(options, cell, accelerator)}", flush=True)
+        except (CheckpointError, DataError) as error:
+            wrong.append(f"{cell}: {error}")
+    if wrong:
+        raise DataError("\n".join(wrong))
+
+
+def find_cells(options: AblateAttentionOptions) -> list[Cell]:
+    """Return the cells with saved folds that are asked for; raise DataError if there is none."""
     folders = options.out / "folds"
     cells = [Cell(options.out, *path.parts[-3:]) for path in sorted(folders.glob("*/*/*"))]
     cells = [
@@ -229,14 +241,7 @@ def run_ablate_attention(options: AblateAttentionOptions) -> None:
         raise DataError(
             f"There are no weights of such folds in {folders}; 'fit --save-folds' keeps them."
         )
-    wrong = []
-    for cell in cells:
-        try:
-            print(f"{cell}: {ablate(options, cell, accelerator)}", flush=True)
-        except (CheckpointError, DataError) as error:
-            wrong.append(f"{cell}: {error}")
-    if wrong:
-        raise DataError("\n".join(wrong))
+    return cells
 
 
 def ablate(options: AblateAttentionOptions, cell: Cell, accelerator: Accelerator) -> str:

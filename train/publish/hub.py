@@ -25,6 +25,7 @@ from cry_model.hub import (
     response_of,
     when,
 )
+from cry_model.onnx_backend import DETECTOR, MODEL
 from train.publish.card import model_card
 
 if TYPE_CHECKING:
@@ -261,12 +262,19 @@ def _commit(api: HfApi, upload: Upload) -> tuple[str, str]:
 def checkpoint_upload(
     folder: Path, repo_id: str, private: bool = False, revision: str | None = None
 ) -> Upload:
-    """Return the weights, the config and the model card that is written from it; raise
-    CheckpointError if the checkpoint is damaged; PublishError if ``repo_id`` is no name for a
-    repository."""
+    """Return the weights, the config and the model card that is written from it.
+
+    What ``export`` wrote into the same folder goes along.
+
+    Raises:
+        CheckpointError: if the checkpoint is damaged.
+        PublishError: if ``repo_id`` is no name for a repository.
+    """
     model, config = load_checkpoint(folder)
     card = model_card(config, sum(p.numel() for p in model.parameters()), repo_id)
     files = {CARD: card.encode(), CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
+    exported = (folder / name for name in (MODEL, DETECTOR))
+    files |= {path.name: path for path in exported if path.is_file()}
     return Upload(repo_id, "model", files, f"Publish {config.system}", private, revision)
 
 

@@ -199,7 +199,7 @@ def score_rows(
             "condition": "",
             "score": track.score,
             "tagger": float(tags.max()),
-            "stretches": _stretches(track.cells, track.step),
+            "stretches": _stretches(torch.from_numpy(track.cells), track.step),
             "tagger_stretches": _stretches(tags, tagger.step),
         }
         heard = item.label == CRY and (facts["kind"] == ESC_CRY or float(tags.max()) >= TAGGED)

@@ -1,0 +1,109 @@
+"""Prepare recordings as :mod:`cry_model.frontend` and the detector do, in NumPy, without torch.
+
+Where a small computer has no torch, this stands before the exported graphs, which compute the
+features. Both are held together by tests/cry_model/test_onnx.py.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import lru_cache
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from cry_model.audio import Recording, require_sound
+from cry_model.cutting import Clip, Pieces, cut
+from cry_model.detection import HUM_EDGE, HUM_HZ, HUM_WIDTH
+from cry_model.front_end_config import FILTERS, LOUD_DB, FrontEndConfig
+
+Array = NDArray[np.float32]
+ROWS = 4096  # of a matrix product at a time
+BETA = 14.769656459379492  # of the Kaiser window
+
+
+@lru_cache(8)  # a bank takes as long as the convolution with it
+def _sinc_bank(over: int, under: int, width: int, rolloff: float) -> tuple[Array, int]:
+    """Return the filters, (taps, under), and how far they reach back, in samples.
+
+    Source: ``torchaudio.functional.resample`` with a Kaiser window.
+    """
+    base = min(over, under) * rolloff
+    reach = math.ceil(width * over / base)
+    place = np.arange(-reach, reach + over)[:, None] / over - np.arange(under) / under
+    t = np.clip(place * base, -width, width)
+    window = np.i0(BETA * np.sqrt(1 - (t / width) ** 2)) / np.i0(BETA)
+    return (np.sinc(t) * window * (base / over)).astype(np.float32), reach
+
+
+def resample(
+    wave: Array, rate: int, target: int, width: int = 64, rolloff: float = 0.9475937167399596
+) -> Array:
+    """Resample (samples,) as :func:`cry_model.frontend.resample` does."""
+    if rate == target:
+        return wave
+    ratio = Fraction(rate, target).limit_denominator(1000)
+    bank = max(1, FILTERS // ratio.denominator)
+    over, under = bank * ratio.numerator, bank * ratio.denominator
+    filters, reach = _sinc_bank(over, under, width, rolloff)
+    padded = np.pad(wave, (reach, reach + over))
+    frames = sliding_window_view(padded, len(filters))[::over]
+    starts = range(0, len(frames), ROWS)
+    found = [np.ascontiguousarray(frames[i : i + ROWS]) @ filters for i in starts]
+    return np.concatenate(found).reshape(-1)[: math.ceil(under * len(wave) / over)]
+
+
+def band_pass(wave: Array, rate: int, low_hz: float, high_hz: float) -> Array:
+    """Band-limit (samples,) as :func:`cry_model.frontend.band_pass` does."""
+    edge_hz = (min(low_hz, 30.0), 150.0)
+    padded = math.ceil((len(wave) + rate / 10) / 4096) * 4096
+    spectrum = np.fft.rfft(wave, padded)
+    hz = np.linspace(0, rate / 2, len(spectrum))
+    rise = np.clip((hz - low_hz + edge_hz[0]) / edge_hz[0], 0, 1)
+    fall = np.clip((high_hz + edge_hz[1] - hz) / edge_hz[1], 0, 1)
+    spectrum *= (0.5 - 0.5 * np.cos(math.pi * rise)) * (0.5 - 0.5 * np.cos(math.pi * fall))
+    return np.fft.irfft(spectrum, padded)[: len(wave)].astype(np.float32)
+
+
+def without_hum(wave: Array, rate: int) -> Array:
+    """Take the hum off (samples,) as :func:`cry_model.detector.without_hum` does."""
+    padded = math.ceil((len(wave) + rate / 2) / 4096) * 4096
+    spectrum = np.fft.rfft(wave, padded)
+    low = spectrum[: math.ceil((HUM_HZ[-1] + HUM_WIDTH + HUM_EDGE) / rate * padded)]
+    hz = np.arange(len(low)) * (rate / padded)
+    distance = abs(hz[:, None] - np.array(HUM_HZ)).min(1)
+    low *= 0.5 - 0.5 * np.cos(math.pi * np.clip((distance - HUM_WIDTH) / HUM_EDGE, 0, 1))
+    return np.fft.irfft(spectrum, padded)[: len(wave)].astype(np.float32)
+
+
+class ArrayFrontEnd:
+    """Recording -> clip -> pieces, as :class:`cry_model.frontend.FrontEnd`; arrays throughout."""
+
+    def __init__(self, config: FrontEndConfig):
+        self.config = config
+
+    def prepare(self, recording: Recording) -> Clip:
+        """Resample, band-limit, level and trim one recording.
+
+        Raises:
+            SilentAudioError: if nothing is left in the band.
+        """
+        c = self.config
+        wave = resample(recording.waveform, recording.sample_rate, c.sample_rate)
+        wave = band_pass(wave, c.sample_rate, c.low_hz, c.high_hz)
+        require_sound(wave)
+        padded = np.pad(wave, (0, max(0, c.window - len(wave))))
+        power = np.square(sliding_window_view(padded, c.window)[:: c.hop]).mean(-1)
+        peak = power.max()
+        wave = wave / np.sqrt(power[power > peak * 10 ** (-LOUD_DB / 10)].mean())
+        (loud,) = (power > peak * 10 ** (-c.trim_db / 10)).nonzero()
+        margin = round(c.trim_margin * c.sample_rate)
+        start = max(0, int(loud[0]) * c.hop - margin)
+        end = min(len(wave), int(loud[-1]) * c.hop + c.window + margin)
+        return Clip(wave[start:end], start / c.sample_rate)
+
+    def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
+        """See :func:`cry_model.cutting.cut`."""
+        return cut(clip, self.config, overlap)

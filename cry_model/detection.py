@@ -1,0 +1,124 @@
+"""Hold where a baby cries, and how a recording is looked through for that; without torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cry_model.front_end_config import FrontEndConfig
+
+
+def clock(seconds: float) -> str:
+    """Minutes, seconds and tenths: 75.25 -> "1:15.3"."""
+    tenths = math.floor(10 * seconds + 0.5)
+    return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of a recording, in seconds from its beginning."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class DetectionScores:
+    """What the detector made of one recording, step by step.
+
+    Attributes:
+        step: seconds; step i begins at ``i * step``.
+        probabilities: of a baby crying, one a step.
+        duration: seconds of the recording.
+        threshold: at and above it the detector hears a cry.
+        maybe: at and above it, it may be one.
+    """
+
+    step: float
+    probabilities: tuple[float, ...]
+    duration: float
+    threshold: float
+    maybe: float = 1.0
+
+    KEEP = 0.75  # of the threshold: a cry does not end where it is a little less sure
+    MERGE = 1.5  # s: a pause for breath does not end a cry
+
+    @cached_property
+    def cells(self) -> NDArray[np.float32]:
+        """The probabilities, (steps,)."""
+        return np.array(self.probabilities, np.float32)
+
+    @property
+    def score(self) -> float:
+        """The probability that there is a cry anywhere: that of the likeliest cell."""
+        return float(self.cells.max())
+
+    @property
+    def is_cry(self) -> bool:
+        """Whether that reaches the threshold: then, and only then, there are :attr:`spans`."""
+        return self.score >= self.threshold
+
+    @property
+    def state(self) -> Literal["cry", "maybe", "no"]:
+        """Tell a cry from what may be one and from what is none."""
+        if self.is_cry:
+            return "cry"
+        return "maybe" if self.score >= self.maybe else "no"
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The cries in order; those with less than :attr:`MERGE` between them are one.
+
+        A cry has to reach the threshold, and lasts while it stays above :attr:`KEEP` of it.
+        """
+        lasting = [
+            (i, v) for i, v in enumerate(self.cells.tolist()) if v >= self.KEEP * self.threshold
+        ]
+        found: list[tuple[Span, float]] = []
+        for cell, value in lasting:
+            start, end = cell * self.step, min((cell + 1) * self.step, self.duration)
+            if found and start - found[-1][0].end < self.MERGE:
+                before, peak = found[-1]
+                found[-1] = (Span(before.start, end), max(peak, value))
+            else:
+                found.append((Span(start, end), value))
+        return tuple(span for span, peak in found if peak >= self.threshold)
+
+    def peak(self, span: Span) -> float:
+        """Return the greatest probability within a span."""
+        first = round(span.start / self.step)
+        last = math.ceil(span.end / self.step - 1e-6)  # a recording may end within a step
+        return float(self.cells[first:last].max())
+
+
+CRY = "cry"  # the label
+WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard
+BATCH = 256  # windows
+HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # of the mains and its overtones, below any cry
+HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise to all
+
+
+def windows(config: FrontEndConfig) -> tuple[int, ...]:
+    """Return the lengths of the windows in frames: the shortest and the longest piece."""
+    lengths = (config.min_seconds, config.piece_seconds)
+    return tuple(sorted({round(s * config.sample_rate) // config.hop for s in lengths}))
+
+
+def step_frames(config: FrontEndConfig) -> int:
+    """Return the frames from one window to the next."""
+    return max(1, round(windows(config)[-1] * (1 - config.overlap)))
+
+
+def step_seconds(config: FrontEndConfig) -> float:
+    """Return the seconds from one window to the next."""
+    return step_frames(config) * config.hop / config.sample_rate

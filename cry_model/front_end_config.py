@@ -1,0 +1,136 @@
+"""Declare what a front end wants of a recording, as saved with each checkpoint; without torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from cry_model.declared import Within, require, require_declared
+
+
+@dataclass(frozen=True)
+class FrontEndConfig:
+    """What a front end declares.
+
+    Attributes:
+        kind: "log-mel", "mfcc" or "pcen" (:mod:`cry_model.frontend`).
+        num_bands: rows of the features: mel bands or cepstral coefficients, and their deltas.
+        num_filters: mel filters; but for "mfcc" the number of bands without the deltas.
+        deltas: orders of differences over time that follow the bands, 0, 1 or 2.
+        sample_rate: Hz, what every recording is brought to.
+        low_hz, high_hz: the band that is heard. For an 8 kHz source that was resampled on its
+            way here, soxr, FFmpeg and SciPy agree within 0.1 dB up to 3.4 kHz, and no longer at
+            3.6 kHz (tests/cry_model/test_features.py).
+        window, hop, fft: samples; 40 ms, 20 ms and 64 ms at 8 kHz.
+        level: whose loud frames are brought to one level: those of the whole "recording", or those
+            of each "piece" again, so that a bang does not hide a faint cry.
+        floor_db: log floor, relative to the level of the loud frames.
+        centre: what is taken off the features, so that they lie around zero.
+        trim_db: frames at either end this far below the loudest are cut off.
+        trim_margin: seconds kept on either side of what is loud.
+        piece_seconds: length of a piece; a shorter recording is one piece.
+        min_seconds: a shorter recording is repeated up to this length.
+        overlap: least share that neighbouring pieces have in common.
+
+    Raises:
+        ValueError: if one is out of its range, or they do not fit together.
+    """
+
+    kind: Literal["log-mel", "mfcc", "pcen"] = "log-mel"
+    num_bands: Annotated[int, Within(1, 1024)] = 64
+    num_filters: Annotated[int, Within(1, 512)] = 64
+    deltas: Annotated[int, Within(0, 2)] = 0
+    sample_rate: Annotated[int, Within(4000, 48_000)] = 8000
+    low_hz: Annotated[float, Within(1, 24_000)] = 50.0
+    high_hz: Annotated[float, Within(1, 24_000)] = 3400.0
+    window: Annotated[int, Within(16, 4096)] = 320
+    hop: Annotated[int, Within(16, 4096)] = 160
+    fft: Annotated[int, Within(16, 4096)] = 512
+    level: Literal["recording", "piece"] = "recording"
+    floor_db: Annotated[float, Within(-200, 0)] = -40.0
+    centre: Annotated[float, Within(-100, 100)] = 0.0
+    trim_db: Annotated[float, Within(1, 200)] = 40.0
+    trim_margin: Annotated[float, Within(0, 10)] = 0.1
+    piece_seconds: Annotated[float, Within(0.1, 60)] = 5.0
+    min_seconds: Annotated[float, Within(0.1, 60)] = 3.0
+    overlap: Annotated[float, Within(0, 0.95)] = 0.5
+
+    MOST_FRAMES = 4096  # of a piece: PCEN takes the square of it
+
+    def __post_init__(self):
+        require_declared(self)
+        shortest, rows = self.min_seconds * self.sample_rate, self.num_bands // (1 + self.deltas)
+        for holds, sentence in (
+            (self.low_hz < self.high_hz, "low_hz must lie below high_hz"),
+            (2 * self.high_hz <= self.sample_rate, "high_hz is at most half the sample_rate"),
+            (self.hop <= self.window <= self.fft, "hop, window and fft must not grow smaller"),
+            (0.0025 <= self.hop_seconds <= 0.25, "a hop must take 0.0025 to 0.25 s"),
+            (self.fft <= shortest, "min_seconds must be as long as fft, or longer"),
+            (self.min_seconds <= self.piece_seconds, "min_seconds is at most piece_seconds"),
+            (
+                self.piece_seconds <= self.MOST_FRAMES * self.hop_seconds,
+                f"piece_seconds must be at most {self.MOST_FRAMES} hops",
+            ),
+            (not self.num_bands % (1 + self.deltas), "num_bands is a multiple of 1 + deltas"),
+            (
+                rows == self.num_filters or (self.kind == "mfcc" and rows < self.num_filters),
+                "num_bands without the deltas must equal num_filters, for mfcc be no more",
+            ),
+        ):
+            require(holds, sentence)
+
+    @property
+    def hop_seconds(self) -> float:
+        """Seconds from one frame to the next."""
+        return self.hop / self.sample_rate
+
+
+PAPER_FRONT_END = FrontEndConfig(kind="mfcc", num_bands=13, num_filters=40)
+"""The paper's 13 MFCC, with its 20 ms hop."""
+
+FILTERS = 16  # of a resampling bank, at least
+LOUD_DB = 20.0  # frames less than this below the loudest set the level
+ACOUSTIC_RATE, ACOUSTIC_HOP = 22_050, 512  # Hz and samples, of librosa's defaults
+MFCC = 20
+FEATURES: tuple[str, ...] = (
+    "chroma_stft",
+    "rms",
+    "spectral_centroid",
+    "spectral_bandwidth",
+    "rolloff",
+    "zero_crossing_rate",
+    *(f"mfcc{number}" for number in range(1, MFCC + 1)),
+)
+"""Names and order of the tables' columns."""
+
+
+@dataclass(frozen=True)
+class AcousticConfig:
+    """What the front end declares; see :class:`~cry_model.frontend.FrontEndConfig`.
+
+    Every recording is brought to ``sample_rate``, so that the rate it came with (which goes with
+    the label) is not heard. The features themselves are of 22,050 Hz.
+    """
+
+    kind: Literal["acoustic"] = "acoustic"
+    num_bands: Annotated[int, Within(len(FEATURES), len(FEATURES))] = len(FEATURES)
+    sample_rate: Annotated[int, Within(8000, 48_000)] = 16_000
+    piece_seconds: Annotated[float, Within(0.1, 60)] = 15.0
+    min_seconds: Annotated[float, Within(0.1, 60)] = 0.5
+    overlap: Annotated[float, Within(0, 0.95)] = 0.5
+
+    def __post_init__(self):
+        require_declared(self)
+        fits = self.min_seconds <= self.piece_seconds
+        require(fits, "min_seconds is at most piece_seconds")
+
+    low_hz: ClassVar[float] = 0.0
+    hop_seconds: ClassVar[float] = ACOUSTIC_HOP / ACOUSTIC_RATE  # from one frame to the next
+
+    @property
+    def high_hz(self) -> float:
+        """Upper edge of the band that is heard."""
+        return self.sample_rate / 2
+
+
+AnyConfig = FrontEndConfig | AcousticConfig

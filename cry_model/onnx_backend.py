@@ -1,0 +1,266 @@
+"""Compute answers with onnxruntime, from files that ``python -m train export`` wrote; no torch."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from cry_model import audio
+from cry_model.arrays import Array, ArrayFrontEnd, resample, without_hum
+from cry_model.attention import AttentionMaps
+from cry_model.checkpoint import (
+    ADVICE,
+    LARGEST,
+    CheckpointConfig,
+    CheckpointError,
+    local_folder,
+    try_out,
+)
+from cry_model.detection import (
+    BATCH,
+    WIDTH,
+    DetectionScores,
+    step_frames,
+    step_seconds,
+    windows,
+)
+from cry_model.fingerprint import Fingerprints
+from cry_model.front_end_config import FrontEndConfig
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+MODEL, DETECTOR = "model.onnx", "detector.onnx"
+"""The files of an exported folder: what classifies, and what hears everything first."""
+SAMPLES, FRAMES = "samples", "frames"
+"""Inputs of a graph: pieces (pieces, samples) at its rate; of a detector also a window's length."""
+LOGITS, PROBABILITIES, ATTENTION, OOD_SCORE = "logits", "probabilities", "attention", "ood_score"
+EMBEDDING = "embedding"
+LOG_ODDS = "log_odds"
+CONFIG, FINGERPRINTS = "config", "fingerprints"
+"""Names in a file's metadata: a checkpoint's config.json, and salt and hashes in base 64."""
+
+
+def find_file(name: str | os.PathLike, revision: str | None, file: str) -> Path:
+    """Return an exported file in a folder or a repository of the Hub.
+
+    Raises:
+        CheckpointError: if it is not there.
+    """
+    folder = local_folder(name, revision)
+    if folder is None:
+        from cry_model.hub import find_checkpoint
+
+        folder = find_checkpoint(name, revision, (MODEL, DETECTOR))
+    if not (folder / file).is_file():
+        raise CheckpointError(
+            f"There is no {file} in the folder '{folder}'; write one with `python -m train export`."
+        )
+    return folder / file
+
+
+def open_file(path: Path) -> tuple[InferenceSession, CheckpointConfig, Mapping[str, str]]:
+    """Return a session on one thread a core that this process may use, config and metadata.
+
+    Raises:
+        CheckpointError: if onnxruntime is missing or cannot use the file, or it is none of ours.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        reason = "The backend onnx needs onnxruntime; install it with `pip install onnxruntime`."
+        raise CheckpointError(reason) from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads := os.environ.get("OMP_NUM_THREADS", "").strip():  # as torch does
+        options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
+    try:
+        if path.stat().st_size > LARGEST:
+            raise ValueError("it is larger than any of our systems")
+        session = onnxruntime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # onnxruntime's errors share no class but this
+        reason = " ".join(str(error).split())[:300].rstrip(".")
+        raise CheckpointError(f"'{path}' cannot be used: {reason}; {ADVICE}.") from error
+    facts = session.get_modelmeta().custom_metadata_map
+    if CONFIG not in facts:
+        raise CheckpointError(f"'{path}' was not written by `python -m train export`; {ADVICE}.")
+    return session, CheckpointConfig.from_json(facts[CONFIG]), facts
+
+
+def write_base64(fingerprints: Fingerprints) -> str:
+    """Return fingerprints as text for a file's metadata."""
+    raw = (
+        np.array([fingerprints.salt], "<u8").tobytes() + fingerprints.hashes.astype("<u4").tobytes()
+    )
+    return base64.b64encode(raw).decode()
+
+
+def read_base64(text: str | None) -> Fingerprints | None:
+    """Read what :func:`write_base64` wrote; None stays None.
+
+    Raises:
+        CheckpointError: if it is damaged.
+    """
+    if text is None:
+        return None
+    try:
+        raw = base64.b64decode(text, validate=True)
+        (salt,), hashes = np.frombuffer(raw[:8], "<u8"), np.frombuffer(raw[8:], "<u4")
+    except (binascii.Error, ValueError) as error:
+        raise CheckpointError(f"The fingerprints in {MODEL} are damaged; {ADVICE}.") from error
+    return Fingerprints(int(salt), np.unique(hashes.astype(np.uint32)))
+
+
+class OnnxBackend:
+    """The :class:`~cry_model.classifier.Backend` of an exported classifier, on the CPU.
+
+    Of the attention maps it has A_t alone, and of acoustic features no attribution.
+    """
+
+    def __init__(
+        self,
+        session: InferenceSession,
+        config: CheckpointConfig,
+        fingerprints: Fingerprints | None = None,
+    ):
+        if not isinstance(config.front_end, FrontEndConfig):
+            raise CheckpointError(
+                f"{config.system} hears acoustic features, which only the backend torch computes."
+            )
+        self.model, self.config, self.fingerprints = session, config, fingerprints
+        self.front_end = ArrayFrontEnd(config.front_end)
+        self.outputs = [output.name for output in session.get_outputs()]
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, revision: str | None = None) -> OnnxBackend:
+        """Open the model of an exported folder, or of a repository of the Hub.
+
+        Raises:
+            CheckpointError: if it cannot be used.
+        """
+        session, config, facts = open_file(find_file(name, revision, MODEL))
+        return cls(session, config, read_base64(facts.get(FINGERPRINTS)))
+
+    def computing(self) -> AbstractContextManager[Any]:
+        return contextlib.nullcontext()
+
+    def load(self, source: Any, sample_rate: int | None) -> audio.Recording:
+        return audio.load_array(source, sample_rate)
+
+    def lowered(self, recording: audio.Recording) -> audio.Recording:
+        rate = self.front_end.config.sample_rate
+        if recording.sample_rate <= rate:
+            return recording
+        return audio.Recording(resample(recording.waveform, recording.sample_rate, rate), rate)
+
+    def forward(self, waveforms: Array) -> tuple[Array, AttentionMaps, None]:
+        found = dict(zip(self.outputs, self.model.run(None, {SAMPLES: waveforms}), strict=True))
+        powers = np.exp(found[LOGITS] - found[LOGITS].max(-1, keepdims=True))
+        gates = found.get(ATTENTION)
+        maps = AttentionMaps(
+            temporal=() if gates is None else tuple(gates.transpose(1, 0, 2)),
+            ood_score=found.get(OOD_SCORE),
+            embedding=found.get(EMBEDDING),
+        )
+        return powers / powers.sum(-1, keepdims=True), maps, None
+
+    def attribute(self, features: Sequence[Any], label: int, ood_score: float | None) -> None:
+        return None
+
+
+class OnnxDetector:
+    """An exported detector: the scores of :class:`~cry_model.detector.CryDetector`, by NumPy."""
+
+    def __init__(self, session: InferenceSession, config: CheckpointConfig):
+        if config.detector is None or not isinstance(config.front_end, FrontEndConfig):
+            raise CheckpointError("This file is no detector: it has no threshold.")
+        self.model, self.config, self.front_end = session, config, config.front_end
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike, revision: str | None = None) -> OnnxDetector:
+        """Open the detector of an exported folder, or of a repository of the Hub.
+
+        Raises:
+            CheckpointError: if it cannot be used, or gives no numbers.
+        """
+        session, config, _ = open_file(find_file(name, revision, DETECTOR))
+        detector = cls(session, config)
+        try_out(lambda sound: detector.scan(sound).probabilities)
+        return detector
+
+    def scan(
+        self,
+        recording: audio.Recording,
+        progress: Callable[[float], None] = lambda share: None,
+    ) -> DetectionScores:
+        """Score a whole recording, as :func:`cry_model.detector.detect` does.
+
+        Args:
+            recording: of any length.
+            progress: called with the share that is done.
+        """
+        c, step = self.front_end, step_frames(self.front_end)
+        wave = resample(recording.waveform, recording.sample_rate, c.sample_rate, WIDTH)
+        wave = without_hum(wave, c.sample_rate)
+        steps, lengths = max(1, math.ceil(len(wave) / (step * c.hop))), windows(c)
+        total = np.zeros(steps, np.float32)
+        for number, frames in enumerate(lengths, start=1):
+            total += _by_step(self.score_windows(wave, frames), max(1, round(frames / step)), steps)
+            progress(number / len(lengths))
+        odds = np.nan_to_num(total / len(lengths), nan=-math.inf)
+        with np.errstate(over="ignore"):
+            found = 1 / (1 + np.exp(-odds))
+        return DetectionScores(
+            step_seconds(c),
+            tuple(found.tolist()),
+            recording.duration,
+            self.config.detector.threshold,
+            self.config.detector.maybe,
+        )
+
+    def score_windows(self, wave: Array, frames: int) -> Array:
+        """See :func:`cry_model.detector.score_windows`: (windows,), NaN where there is silence."""
+        c, step = self.front_end, step_frames(self.front_end)
+        samples, hop = frames * c.hop, step * c.hop
+        if len(wave) < samples:
+            wave = np.tile(wave, math.ceil(samples / len(wave)))[:samples]
+        count = max(1, math.ceil((len(wave) - samples) / hop) + 1)
+        wave = np.pad(wave, (0, (count - 1) * hop + samples - len(wave)))
+        answers = []
+        for begin in range(0, count, BATCH):
+            end = min(count, begin + BATCH)
+            # A window more on either side, so that what is scored lies within what is heard.
+            before, after = min(begin, 1), min(count - end, 1)
+            part = wave[(begin - before) * hop : (end - 1 + after) * hop + samples]
+            given = {SAMPLES: part[None], FRAMES: np.array(frames, np.int64)}
+            (odds,) = self.model.run([LOG_ODDS], given)
+            answers.append(odds[before : len(odds) - after])
+        loudest = abs(wave).reshape(-1, c.hop).max(1)
+        silent = sliding_window_view(loudest, frames)[::step].max(-1) < audio.SILENCE_PEAK
+        return np.where(silent, np.float32(np.nan), np.concatenate(answers))
+
+
+def _by_step(scores: Array, width: int, steps: int) -> NDArray[np.float32]:
+    """Return the mean of the windows that cover each step; NaN where all of them are silent."""
+    width = width if len(scores) > 1 else steps
+    columns = np.full((width, len(scores) + width - 1), np.nan, np.float32)
+    for shift in range(width):
+        columns[shift, shift : shift + len(scores)] = scores
+    known = ~np.isnan(columns)
+    with np.errstate(invalid="ignore"):
+        covered = np.where(known, columns, 0).sum(0) / known.sum(0)
+    behind = max(0, steps - len(covered))
+    return np.concatenate([covered, np.full(behind, covered[-1], np.float32)])[:steps]

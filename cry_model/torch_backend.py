@@ -1,0 +1,62 @@
+"""Compute answers with torch: the front end and the system as they were fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cry_model import audio
+from cry_model.acoustic_features import FEATURES, AcousticFrontEnd
+from cry_model.attention import AttentionMaps
+from cry_model.checkpoint import CheckpointConfig
+from cry_model.feature_mlp import INPUTS, FeatureMLP
+from cry_model.frontend import resample
+from cry_model.prediction import FeatureAttribution
+from cry_model.registry import make_front_end
+
+
+class TorchBackend:
+    """The :class:`~cry_model.classifier.Backend` of a system in torch, on one device."""
+
+    def __init__(self, model: nn.Module, config: CheckpointConfig, device: str = "cpu"):
+        self.device = torch.device(device)
+        self.model = model.eval().to(self.device)
+        self.front_end = make_front_end(config.front_end).eval().to(self.device)
+
+    def computing(self) -> AbstractContextManager[Any]:
+        return torch.inference_mode()
+
+    def load(self, source: Any, sample_rate: int | None) -> audio.Recording:
+        found = audio.load(source, sample_rate)
+        return audio.Recording(found.waveform.to(self.device), found.sample_rate)
+
+    def lowered(self, recording: audio.Recording) -> audio.Recording:
+        rate = self.front_end.config.sample_rate
+        if isinstance(self.front_end, AcousticFrontEnd) or recording.sample_rate <= rate:
+            return recording
+        return audio.Recording(resample(recording.waveform, recording.sample_rate, rate), rate)
+
+    def forward(self, waveforms: Tensor) -> tuple[NDArray[np.float32], AttentionMaps, Tensor]:
+        features = self.front_end(waveforms)
+        logits, maps = self.model(features, return_attention=True)
+        means = features.mean(-1, keepdim=True)
+        return logits.float().softmax(-1).cpu().numpy(), maps, means
+
+    def attribute(
+        self, features: Sequence[Tensor], label: int, ood_score: float | None
+    ) -> FeatureAttribution | None:
+        if not isinstance(self.model, FeatureMLP):
+            return None
+        joined = torch.cat([*features])
+        contributions = self.model.contributions(joined, label).mean(0).tolist()
+        return FeatureAttribution(
+            dict(zip(FEATURES, joined.mean((0, 2)).tolist(), strict=True)),
+            dict(zip(INPUTS, contributions, strict=True)),
+            ood_score,
+        )

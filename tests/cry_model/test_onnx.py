@@ -1,0 +1,260 @@
+"""Exported files answer as torch does, and without it: graphs, recordings, what is refused."""
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from cry_model import (
+    CheckpointConfig,
+    CheckpointError,
+    CryClassifier,
+    CryDetector,
+    FrontEndConfig,
+    Recording,
+    arrays,
+    detector,
+    frontend,
+    onnx_backend,
+    save_checkpoint,
+)
+from cry_model.checkpoint import ASSETS, BUNDLED, write_fingerprints
+from cry_model.fingerprint import Fingerprints
+from cry_model.onnx_backend import DETECTOR, MODEL, OnnxDetector, open_file
+from cry_model.onnx_export import export_checkpoint
+from cry_model.prediction import Prediction
+from cry_model.registry import list_models, make_front_end, usual_config
+from tests.conftest import ROOT
+from tests.stand_ins import CALIBRATION, EVALUATION, LABELS, RATE, scene, write_detector
+
+CORPORA = ("donateacry", "donateacry_ios", "esc10", "challenge6_cuts", "challenge6")
+SMALL = {
+    "improved-ecapa-tdnn": {"channels": 16, "stages": 1},
+    "ecapa-tdnn": {"channels": 16, "mfa_channels": 24},
+    "resnet18": {"width": 4},
+    "feature-mlp": {"members": 4, "hidden": 8},
+}
+FRONT_ENDS = {
+    "log-mel": FrontEndConfig(centre=0.5),
+    "mfcc": FrontEndConfig(kind="mfcc", num_bands=39, num_filters=40, deltas=2),
+    "pcen": FrontEndConfig(kind="pcen", sample_rate=16_000, high_hz=7000.0, hop=320, window=481),
+    "piece": FrontEndConfig(level="piece", floor_db=-60.0),
+}
+
+
+def small(system, front_end):
+    """A system with weights that do something, and its config."""
+    settings = next((SMALL[name] for name in SMALL if system.startswith(name)), {})
+    config = CheckpointConfig(
+        system, LABELS, front_end, settings, evaluation=EVALUATION, calibration=CALIBRATION
+    )
+    torch.manual_seed(0)
+    model = config.build()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.3)
+                module.running_var.uniform_(0.5, 1.5)
+    return model.eval(), config
+
+
+def noise(pieces, samples):
+    rng = np.random.default_rng(samples)
+    loud = 1 + np.sin(np.arange(samples) / 3000)
+    return (0.5 * loud * rng.normal(size=(pieces, samples))).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("system", "kind"),
+    [(name, "log-mel") for name in list_models()]
+    + [("improved-ecapa-tdnn", kind) for kind in ("mfcc", "pcen", "piece")],
+)
+def test_a_graph_gives_the_probabilities_and_attention_of_its_system(system, kind, tmp_path):
+    on_samples = system != "feature-mlp"
+    model, config = small(system, FRONT_ENDS[kind] if on_samples else usual_config(system))
+    save_checkpoint(tmp_path / "in", model, config)
+    export_checkpoint(tmp_path / "in", tmp_path / "out")
+    session, again, facts = open_file(tmp_path / "out" / MODEL)
+    assert again == config
+    assert json.loads(facts["labels"]) == list(LABELS)
+    assert float(facts["temperature"]) == CALIBRATION.temperature
+    assert float(facts["conformal_threshold"]) == CALIBRATION.threshold
+    assert int(facts["sample_rate"]) == config.front_end.sample_rate
+    front_end = make_front_end(config.front_end) if on_samples else lambda means: means[..., None]
+    shapes = [(1, 24_001), (3, 40_000), (2, 51_237)] if on_samples else [(1, 26), (5, 26)]
+    for pieces, samples in shapes:
+        given = noise(pieces, samples)
+        (name,) = (entry.name for entry in session.get_inputs())
+        names = [entry.name for entry in session.get_outputs()]
+        found = dict(zip(names, session.run(None, {name: given}), strict=True))
+        with torch.inference_mode():
+            features = front_end(torch.from_numpy(given))
+            logits, maps = model(features, return_attention=True)
+        rows = logits.softmax(-1).double()
+        scaled = (rows.log() / CALIBRATION.temperature).softmax(-1)
+        np.testing.assert_allclose(found["probabilities"], scaled, atol=1e-4)
+        np.testing.assert_allclose(found["logits"], logits, atol=1e-3)
+        assert ("attention" in found) == bool(maps.temporal)
+        if maps.temporal:
+            np.testing.assert_allclose(found["attention"], torch.stack(maps.temporal, 1), atol=1e-3)
+        if maps.ood_score is not None:
+            np.testing.assert_allclose(found["ood_score"], maps.ood_score, rtol=1e-3)
+        np.testing.assert_allclose(found["embedding"], maps.embedding, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("rate", [8000, 11_025, 12_345, 16_000, 22_050, 44_100, 48_000, 96_000])
+def test_arrays_are_prepared_as_tensors_are(rate):
+    wave = noise(1, 3 * rate + 17)[0]
+    for target in (8000, 16_000):
+        exact = frontend.resample(torch.from_numpy(wave).double(), rate, target)
+        np.testing.assert_allclose(arrays.resample(wave, rate, target), exact, atol=5e-6)
+    config = FrontEndConfig()
+    expected = frontend.FrontEnd(config).prepare(Recording(torch.from_numpy(wave), rate))
+    found = arrays.ArrayFrontEnd(config).prepare(Recording(wave, rate))
+    assert found.offset == expected.offset
+    np.testing.assert_allclose(found.waveform, expected.waveform, atol=5e-4)
+    expected = detector.without_hum(torch.from_numpy(wave), rate)
+    np.testing.assert_allclose(arrays.without_hum(wave, rate), expected, atol=1e-4)
+
+
+@pytest.fixture(scope="module")
+def heard(tmp_path_factory):
+    """The stand-in of a detector in torch and exported."""
+    folder = tmp_path_factory.mktemp("detector")
+    stand_in = write_detector(folder)
+    export_checkpoint(stand_in, folder / "out")
+    return CryDetector.from_pretrained(stand_in), OnnxDetector.from_pretrained(folder / "out")
+
+
+@pytest.mark.parametrize("lengths", [(0.6, 0), (1, 1.3), (0, 2.048), (3, 4, 3, 2), (30, 41)])
+def test_an_exported_detector_hears_the_same_cries(heard, lengths, monkeypatch):
+    monkeypatch.setattr(onnx_backend, "BATCH", 7)
+    wave = scene(*lengths).astype(np.float32)
+    wave[: len(wave) // 5] = 0  # silence has no window of its own
+    expected, found = (each.scan(Recording(w, RATE)) for each, w in
+                       zip(heard, (torch.from_numpy(wave), wave), strict=True))  # fmt: skip
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-4)
+    assert (found.spans, found.state) == (expected.spans, expected.state)
+    assert replace(found, probabilities=()) == replace(expected, probabilities=())
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    """A bundled model in torch and exported, and the folder of the latter."""
+    folder = tmp_path_factory.mktemp("exported")
+    export_checkpoint(ASSETS / BUNDLED["six-class"], folder)
+    return (
+        CryClassifier.from_pretrained(),
+        CryClassifier.from_pretrained(folder, backend="onnx"),
+        folder,
+    )
+
+
+def assert_same(found: Prediction, expected: Prediction):
+    assert (found.answer, found.cautions) == (expected.answer, expected.cautions)
+    assert (found.remembered, found.duration) == (expected.remembered, expected.duration)
+    assert found.prediction_set == expected.prediction_set
+    assert found.track.spans == expected.track.spans
+    assert list(found.probabilities) == list(expected.probabilities)
+    for answer, other in zip((found, *found.pieces), (expected, *expected.pieces), strict=True):
+        for label, share in other.probabilities.items():
+            assert answer.probabilities[label] == pytest.approx(share, abs=1e-4)
+    for gate, other in zip(found.attention.temporal, expected.attention.temporal, strict=True):
+        for values, others in zip(found.timeline(gate), expected.timeline(other), strict=True):
+            np.testing.assert_allclose(values, others, atol=1e-3)
+
+
+def clips(data_root, count):
+    """Real recordings, ``count`` of each corpus."""
+    for name in CORPORA:
+        known = sorted(p for p in (data_root / name).rglob("*") if p.suffix in
+                       (".wav", ".ogg", ".flac"))  # fmt: skip
+        yield from random.Random(0).sample(known, min(count, len(known)))
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(50, marks=pytest.mark.slow)])
+def test_real_clips_get_the_same_answer(both, data_root, count):
+    torch_one, exported, _ = both
+    for path in clips(data_root, count):
+        assert_same(exported.predict(path), torch_one.predict(path))
+
+
+def test_synthetic_and_long_clips_get_the_same_answer(both, examples):
+    torch_one, exported, _ = both
+    wave = scene(2, 3, 2, 9, 40, 2)
+    for source in [(path,) for path in sorted(examples.glob("*.wav"))] + [(wave, RATE)]:
+        assert_same(exported.predict(*source), torch_one.predict(*source))
+
+
+WITHOUT_TORCH = """
+import sys
+for name in ("torch", "torchaudio", "safetensors", "huggingface_hub", "scipy", "pandas"):
+    sys.modules[name] = None
+from cry_model.__main__ import main
+sys.exit(main(["predict", "--backend", "onnx", "--json", "--model", *sys.argv[1:]]))
+"""
+
+
+def test_no_torch_is_needed(both, examples):
+    torch_one, _, folder = both
+    clip = examples / "synthetic_rhythmic.wav"
+    words = [sys.executable, "-c", WITHOUT_TORCH, str(folder), str(clip)]
+    told = json.loads(subprocess.check_output(words, cwd=ROOT, text=True))
+    expected = torch_one.predict(clip).to_dict()
+    shares, others = told.pop("probabilities"), expected.pop("probabilities")
+    assert shares == pytest.approx(others, abs=1e-4)
+    assert told.pop("cry_probability") == pytest.approx(expected.pop("cry_probability"), abs=1e-4)
+    assert {name: told[name] for name in expected} == json.loads(json.dumps(expected))
+
+
+def test_an_exported_model_knows_what_it_was_fitted_on(tmp_path):
+    model, config = small("ecapa-tdnn", FrontEndConfig())
+    own, other = (Recording(noise(1, n)[0], RATE) for n in (64_000, 64_001))
+    save_checkpoint(tmp_path / "in", model, config)
+    write_fingerprints(tmp_path / "in", Fingerprints.of([own]))
+    export_checkpoint(tmp_path / "in", tmp_path)
+    exported = CryClassifier.from_pretrained(tmp_path, detector=False, backend="onnx")
+    assert [exported.predict(clip).remembered for clip in (own, other)] == [True, False]
+
+
+def test_int8_changes_little(tmp_path):
+    model, config = small("improved-ecapa-tdnn", FrontEndConfig())
+    save_checkpoint(tmp_path / "in", model, config)
+    pieces = [noise(1, 40_000 + n) for n in range(4)]
+    export_checkpoint(tmp_path / "in", tmp_path / "float")
+    export_checkpoint(tmp_path / "in", tmp_path / "int8", pieces)
+    found = [open_file(tmp_path / kind / MODEL)[0].run(["probabilities"], {"samples": pieces[0]})
+             for kind in ("float", "int8")]  # fmt: skip
+    assert 0 < abs(found[0][0] - found[1][0]).max() < 0.05
+    assert open_file(tmp_path / "int8" / MODEL)[1] == config
+
+
+def test_what_is_no_exported_model_is_refused(both, tmp_path):
+    def refused(words, detector=False):
+        with pytest.raises(CheckpointError, match=words):
+            CryClassifier.from_pretrained(tmp_path, detector=detector, backend="onnx")
+
+    refused("There is no model.onnx")
+    (tmp_path / MODEL).write_bytes(b"no graph")
+    refused("cannot be used")
+    shutil.copy(both[2] / MODEL, tmp_path)
+    refused("There is no detector.onnx", detector=True)
+    shutil.copy(tmp_path / MODEL, tmp_path / DETECTOR)
+    refused("no detector", detector=True)
+    shutil.copy(both[2] / DETECTOR, tmp_path / MODEL)
+    refused("cannot answer|no numbers|is a detector")
+    model, config = small("feature-mlp", usual_config("feature-mlp"))
+    save_checkpoint(tmp_path / "in", model, config)
+    export_checkpoint(tmp_path / "in", tmp_path)
+    refused("only the backend torch")
+    with pytest.raises(ValueError, match="no backend"):
+        CryClassifier.from_pretrained(tmp_path, backend="tf")

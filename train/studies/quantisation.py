@@ -1,0 +1,145 @@
+"""Measure what int8 changes: graphs of saved folds answer what they have not heard.
+
+Ranges come from recordings that the fold learnt from. :class:`Int8Effect` is ``int8.json`` beside
+the ``predictions.csv`` of a run; its intervals are over groups.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from cry_model.checkpoint import CheckpointConfig, load_checkpoint
+from cry_model.cutting import Clip, Pieces
+from cry_model.frontend import FrontEnd
+from cry_model.metrics import bootstrap, bootstrap_difference, mean
+from cry_model.onnx_backend import LOGITS, SAMPLES, open_file
+from cry_model.onnx_export import quantise, write_graph
+from cry_model.records import Estimate
+from cry_model.registry import make_front_end
+from cry_model.results import label_numbers, probabilities_of, recording_means
+from train.data.corpus import Clips
+from train.data.splits import learnt_from, split
+from train.fit.predict import predict
+from train.fit.run import Run
+
+CALIBRATED_ON = 100  # recordings
+SCORED = ("accuracy", "balanced_accuracy")
+Kept = tuple[int, int, Path]
+"""Seed, fold and checkpoint folder."""
+
+
+@dataclass(frozen=True)
+class Int8Effect:
+    """What becomes of the answers of graphs in float32 when they compute in int8.
+
+    Attributes:
+        seeds, folds: how many of each.
+        changed: share of recordings with another first label.
+        distance: mean over recordings of the largest difference of a probability.
+        float32, int8, difference: metric -> estimate, the last one paired.
+        bytes: of a file in float32 and in int8.
+    """
+
+    seeds: int
+    folds: int
+    recordings: int
+    groups: int
+    changed: Estimate
+    distance: Estimate
+    float32: Mapping[str, Estimate]
+    int8: Mapping[str, Estimate]
+    difference: Mapping[str, Estimate]
+    bytes: tuple[int, int]
+
+
+class Raw(nn.Module):
+    """Cut clips as a front end does, and leave the features to a graph."""
+
+    def __init__(self, front_end: FrontEnd):
+        super().__init__()
+        self.front_end = front_end
+
+    def cut(self, clip: Clip) -> Pieces:
+        """See :func:`cry_model.cutting.cut`."""
+        return self.front_end.cut(clip)
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        return waveforms
+
+
+class Graph(nn.Module):
+    """A graph in the place of a system: waveforms (batch, samples) -> logits (batch, classes)."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.session, _, _ = open_file(path)
+        self.place = nn.Parameter(torch.empty(0))
+
+    def forward(self, waveforms: Tensor) -> Tensor:
+        (logits,) = self.session.run([LOGITS], {SAMPLES: waveforms.numpy()})
+        return torch.from_numpy(logits)
+
+
+def some_pieces(clips: Clips, config: CheckpointConfig) -> list[NDArray[np.float32]]:
+    """Return the first piece (1, samples) of recordings, evenly over the corpus."""
+    front_end, count = make_front_end(config.front_end), len(clips.items)
+    chosen = np.linspace(0, count - 1, min(count, CALIBRATED_ON)).round().astype(int)
+    return [clips.pieces(front_end, int(i)).waveforms[:1].numpy() for i in chosen]
+
+
+def answers(run: Run, kept: Kept) -> Iterator[tuple[pd.DataFrame, int]]:
+    """Yield what a saved fold's graph predicts for its held-out part, and the size of its file.
+
+    First in float32, then in int8.
+    """
+    units, (seed, fold, folder) = run.experiment.units, kept
+    fold_of = split(units.items, run.experiment.protocol, run.experiment.folds, seed)
+    tested = units.subset(np.flatnonzero(fold_of == fold))
+    model, config = load_checkpoint(folder)
+    pieces = some_pieces(units.subset(learnt_from(fold_of, fold)), config)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = write_graph(Path(temporary) / "model.onnx", model, config)
+        for number in range(2):
+            if number:
+                quantise(path, pieces)
+            raw = Raw(make_front_end(config.front_end))
+            table = predict(Graph(path), raw, tested, config.labels)
+            yield table.assign(seed=seed, fold=fold), path.stat().st_size
+
+
+def measure(run: Run, kept: Sequence[Kept]) -> Int8Effect:
+    """Compare both graphs of every saved fold, seeds and folds pooled as predictions are.
+
+    Args:
+        run: that the folds are of.
+        kept: the folds.
+    """
+    labels = run.experiment.labels
+    tables, sizes = zip(*(zip(*answers(run, one), strict=True) for one in kept), strict=True)
+    one, other = (recording_means(pd.concat(t), labels) for t in zip(*tables, strict=True))
+    truth, groups = label_numbers(one, labels), one["group"].tolist()
+    before, after = probabilities_of(one, labels), probabilities_of(other, labels)
+    changed = (before.argmax(1) != after.argmax(1)).astype(np.float64)
+    return Int8Effect(
+        seeds=len({seed for seed, _, _ in kept}),
+        folds=len(kept),
+        recordings=one["recording"].nunique(),
+        groups=len(set(groups)),
+        changed=mean(changed, groups),
+        distance=mean(np.abs(before - after).max(1), groups),
+        float32={name: bootstrap(name, truth, before, groups) for name in SCORED},
+        int8={name: bootstrap(name, truth, after, groups) for name in SCORED},
+        difference={
+            name: bootstrap_difference(name, truth, after, before, groups) for name in SCORED
+        },
+        bytes=tuple(max(size[i] for size in sizes) for i in range(2)),
+    )
