@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from cry_model.audio import SUFFIXES, AudioError
 from cry_model.calibration import one_of
-from cry_model.checkpoint import ASSETS, BUNDLED, CheckpointError, read_config, to_json
+from cry_model.checkpoint import ASSETS, BUNDLED, DEFAULT, CheckpointError, read_config, to_json
 from cry_model.classifier import BACKENDS, CryClassifier
 from cry_model.detection import clock
 from cry_model.export import Export
@@ -72,6 +72,20 @@ def parser() -> argparse.ArgumentParser:
         help="write answers.csv there, and for each recording its cries as Audacity labels and as "
         "a Raven selection table",
     )
+    personal = commands.add_parser(
+        "personal", help="test whether one baby's labelled cries teach a model anything"
+    )
+    personal.add_argument(
+        "folder",
+        type=Path,
+        metavar="FOLDER",
+        help="recordings of one baby and labels.csv with file, label, time (2026-03-01T04:30), "
+        "optional fed, slept, changed (hours since)",
+    )
+    personal.add_argument(
+        "--model", default=DEFAULT, metavar="NAME", help="whose embeddings, as for predict"
+    )
+    personal.add_argument("--json", action="store_true", help="print the report as JSON")
     return main
 
 
@@ -204,6 +218,8 @@ def load(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 2 if a file or the checkpoint could not be used."""
     args = parser().parse_args(arguments)
+    if args.command == "personal":
+        return personal(args)
     if args.command != "predict":
         from cry_model.registry import table
 
@@ -223,6 +239,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that cannot be printed ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
     return predict(args, answering, export)
+
+
+def personal(args: argparse.Namespace) -> int:
+    """Report what one baby's cries teach; 2 if they, or the checkpoint, could not be used."""
+    from cry_model.labelled import describe, report_folder  # pandas takes a while
+    from cry_model.personal import PersonalError
+
+    try:
+        found = report_folder(args.folder, CryClassifier.from_pretrained(args.model).predict)
+    except (CheckpointError, PersonalError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    if args.json:
+        context = found.context and found.context.to_dict()
+        told = {"sound": found.sound.to_dict(), "context": context, "passed": found.passed_over}
+        print(to_json(told, None))
+    else:
+        print(describe(found))
+    return 0
 
 
 def predict(args: argparse.Namespace, answering: Answering, export: Export | None) -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """What each attention module of a system gave for one batch.
+    """What each attention module of a system, and its layer before the last, gave for one batch.
 
     Where a system has no such module, the tuple is empty or the tensor None.
 
@@ -28,6 +28,7 @@ class AttentionMaps:
         differential_lambda: the learnt scalar of equation 12, shape ().
         ood_score: of a system that answers by acoustic features: how far each item lies from what
             it was fitted on, (batch,), above 1 outside.
+        embedding: what the classifier gets, (batch, width).
     """
 
     temporal: tuple[Tensor, ...] = ()
@@ -37,6 +38,7 @@ class AttentionMaps:
     differential_2: Tensor | None = None
     differential_lambda: Tensor | None = None
     ood_score: Tensor | None = None
+    embedding: Tensor | None = None
 
     @property
     def differential(self) -> Tensor | None:

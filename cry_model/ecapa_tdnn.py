@@ -133,5 +133,6 @@ class ECAPATDNN(nn.Module):
     def forward(
         self, features: Tensor, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionMaps]:
-        logits = self.classifier(self.embedding(features))
-        return (logits, AttentionMaps()) if return_attention else logits
+        embedding = self.embedding(features)
+        logits = self.classifier(embedding)
+        return (logits, AttentionMaps(embedding=embedding)) if return_attention else logits

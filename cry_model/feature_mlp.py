@@ -132,7 +132,7 @@ class FeatureMLP(nn.Module):
         logits = self.answer(inputs)
         if not return_attention:
             return logits
-        return logits, AttentionMaps(ood_score=self.ood_score(inputs))
+        return logits, AttentionMaps(ood_score=self.ood_score(inputs), embedding=inputs)
 
     def answer(self, inputs: Tensor, shift: Tensor | None = None) -> Tensor:
         """(batch, 25), standardised -> logits (batch, classes): less sure the further outside.

@@ -52,17 +52,18 @@ class ReusedClassifier(nn.Module):
         if self.training:
             return self.features(embedding)
         shift = None if self.adaptation is None else self.adaptation(embedding)
-        return self.teacher.answer(self._predicted(embedding), shift)
+        return self.teacher.answer(self.predicted(embedding), shift)
 
     def log_probabilities(self, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch, classes): of the classifier alone, whatever the distance."""
-        return self.teacher.log_probabilities(self._predicted(embedding))
+        return self.teacher.log_probabilities(self.predicted(embedding))
 
     def ood_score(self, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch,): of the predicted features, see the teacher's."""
-        return self.teacher.ood_score(self._predicted(embedding))
+        return self.teacher.ood_score(self.predicted(embedding))
 
-    def _predicted(self, embedding: Tensor) -> Tensor:
+    def predicted(self, embedding: Tensor) -> Tensor:
+        """(batch, width) -> (batch, 25): the features that the classifier hears."""
         return self.features(embedding).clamp(-EXTREME, EXTREME)
 
 
@@ -238,7 +239,8 @@ class ImprovedECAPATDNN(nn.Module):
         temporal, channel, multi_scale = (
             tuple(gate for gate in kind if gate is not None) for kind in zip(*gates, strict=True)
         )
-        outside = (
-            self.classifier.ood_score(z) if isinstance(self.classifier, ReusedClassifier) else None
-        )
-        return logits, AttentionMaps(temporal, channel, multi_scale, *maps, ood_score=outside)
+        outside, embedding = None, z
+        if isinstance(self.classifier, ReusedClassifier):
+            outside, embedding = self.classifier.ood_score(z), self.classifier.predicted(z)
+        found = {"ood_score": outside, "embedding": embedding}
+        return logits, AttentionMaps(temporal, channel, multi_scale, *maps, **found)

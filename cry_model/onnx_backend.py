@@ -46,6 +46,7 @@ MODEL, DETECTOR = "model.onnx", "detector.onnx"
 SAMPLES, FRAMES = "samples", "frames"
 """Inputs of a graph: pieces (pieces, samples) at its rate; of a detector also a window's length."""
 LOGITS, PROBABILITIES, ATTENTION, OOD_SCORE = "logits", "probabilities", "attention", "ood_score"
+EMBEDDING = "embedding"
 LOG_ODDS = "log_odds"
 CONFIG, FINGERPRINTS = "config", "fingerprints"
 """Names in a file's metadata: a checkpoint's config.json, and salt and hashes in base 64."""
@@ -172,6 +173,7 @@ class OnnxBackend:
         maps = AttentionMaps(
             temporal=() if gates is None else tuple(gates.transpose(1, 0, 2)),
             ood_score=found.get(OOD_SCORE),
+            embedding=found.get(EMBEDDING),
         )
         return powers / powers.sum(-1, keepdims=True), maps, None
 

@@ -38,6 +38,7 @@ from cry_model.onnx_backend import (
     ATTENTION,
     CONFIG,
     DETECTOR,
+    EMBEDDING,
     FINGERPRINTS,
     FRAMES,
     LOG_ODDS,
@@ -117,6 +118,7 @@ class Classifying(nn.Module):
             found[ATTENTION] = torch.stack(maps.temporal, 1)
         if maps.ood_score is not None:
             found[OOD_SCORE] = maps.ood_score
+        found[EMBEDDING] = maps.embedding
         return found
 
     def forward(self, given: Tensor) -> tuple[Tensor, ...]:

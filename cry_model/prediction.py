@@ -6,6 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from cry_model.attention import AttentionMaps
 from cry_model.calibration import Calibration
 from cry_model.detection import DetectionScores
@@ -144,6 +147,15 @@ class Prediction:
     def label(self) -> str:
         """The most probable label."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def embedding(self) -> NDArray[np.float32] | None:
+        """What the classifier gets, the mean over the pieces, (width,); None where it is not kept.
+
+        A sound cannot be made of it again. See :class:`~cry_model.personal.PersonalModel`.
+        """
+        found = self.attention.embedding
+        return None if found is None else np.asarray(found, dtype=np.float32).mean(0)
 
     @property
     def answer(self) -> Answer:

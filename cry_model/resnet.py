@@ -86,5 +86,6 @@ class ResNet18(nn.Module):
     def forward(
         self, features: Tensor, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionMaps]:
-        logits = self.fc(self.embedding(features))
-        return (logits, AttentionMaps()) if return_attention else logits
+        embedding = self.embedding(features)
+        logits = self.fc(embedding)
+        return (logits, AttentionMaps(embedding=embedding)) if return_attention else logits

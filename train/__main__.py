@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
     "permutation-test": (measure.PermutationTestOptions, measure.run_permutation_test, MEASURING),
     "ablate-attention": (measure.AblateAttentionOptions, measure.run_ablate_attention, MEASURING),
     "check-labels": (studies.CheckLabelsOptions, studies.run_check_labels, MEASURING),
+    "check-personal": (studies.CheckPersonalOptions, studies.run_check_personal, MEASURING),
     "measure-int8": (measure_int8.MeasureInt8Options, measure_int8.run, MEASURING),
     "export": (export.ExportOptions, export.run, PUBLISHING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),

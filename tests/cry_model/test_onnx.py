@@ -108,6 +108,7 @@ def test_a_graph_gives_the_probabilities_and_attention_of_its_system(system, kin
             np.testing.assert_allclose(found["attention"], torch.stack(maps.temporal, 1), atol=1e-3)
         if maps.ood_score is not None:
             np.testing.assert_allclose(found["ood_score"], maps.ood_score, rtol=1e-3)
+        np.testing.assert_allclose(found["embedding"], maps.embedding, rtol=1e-3, atol=2e-3)
 
 
 @pytest.mark.parametrize("rate", [8000, 11_025, 12_345, 16_000, 22_050, 44_100, 48_000, 96_000])

@@ -1,8 +1,10 @@
-"""``python -m train train-detector`` and ``check-labels``."""
+"""``python -m train train-detector``, ``check-labels`` and ``check-personal``."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated
+
+import typer
 
 from cry_model.audio import Recording
 from cry_model.frontend import FrontEnd
@@ -29,6 +31,7 @@ from train.fit.run import Experiment, Run
 from train.scoring.detector import describe
 from train.studies.detector import run_check
 from train.studies.label_check import LEAVE_OUT, PROBABLE, check_labels
+from train.studies.personal import run_study
 
 SYSTEM = "resnet18"
 
@@ -110,3 +113,28 @@ def run_check_labels(options: CheckLabelsOptions) -> None:
     """Check, write both files for each model, and print the numbers."""
     names = [one.name for one in fields(options) if one.name != "data_root"]
     check_labels(options.root(), **{name: getattr(options, name) for name in names})
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckPersonalOptions(CorpusOptions):
+    """Measure how soon a model of one baby knows more than chance, and how often it is mistaken.
+
+    On simulated parents, on synthetic babies, and on the installations of Donate-a-Cry that have
+    several recordings and reasons. Results go to OUT/results/personal.
+    """
+
+    checkpoint: Annotated[Path, typer.Argument(help="folder of the model whose embeddings it uses")]
+    parents: Annotated[int, option("simulated with nothing to find", min=8)] = 400
+    out: Annotated[Path, option("folder of results")] = Path("runs")
+
+
+def run_check_personal(options: CheckPersonalOptions) -> None:
+    """Check, and print a line for each part."""
+    found = run_study(options.checkpoint, options.root(), options.out, options.parents)
+    for one in found["false_alarms"]:
+        share = one["better"]
+        print(f"{share.count} of {share.of} parents told better in {one['nights']} nights of none.")
+    for one in found["power"]:
+        needed = one["cries_for_80_percent"] or "more than there are"
+        print(f"d = {one['effect']}, {one['labels_correct']:.0%} right: {needed} cries.")
+    print(f"Donate-a-Cry: {found['donateacry']['pooled']}")

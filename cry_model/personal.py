@@ -1,0 +1,395 @@
+"""Learn one baby from its own labelled cries, and test whether that is worth anything.
+
+A ridge regression on the embeddings of a network that stays as it is. Cries of one hour are alike
+for other reasons than their cause (the room, the telephone, how long it has lasted), so recordings
+less than half an hour apart count as one cry, and a whole day is left out at a time.
+
+The verdict is an e-process (Shafer and Vovk, "Game-Theoretic Foundations for Probability and
+Finance", 2019; Ramdas, Grünwald, Vovk and Shafer, "Game-theoretic statistics and safe anytime-valid
+inference", Statistical Science 38, 2023), so that one may look every night. Each day is a bet: how
+probable its labels are by what earlier days taught, over the mean of that over all orders of the
+same labels within the day (Koning, "Post-hoc and anytime valid permutation and group invariance
+testing", 2023). If sounds and labels of a day have nothing to do with one another, the wealth is a
+martingale, and by Ville's inequality it ever reaches 40 with a probability of 2.5% at most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logsumexp, softmax
+
+from cry_model.betting import log_bet
+from cry_model.metrics import bootstrap, numbered
+from cry_model.records import Estimate
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+State = Literal["too few", "not better", "better"]
+
+DAY = 86_400.0  # s
+APART = 1_800.0  # s without a cry that part two cries
+FADE = 20.0
+"""With so many own cries, they and the general model count half each."""
+GAIN = 4.0
+"""Of regressed labels, 0 to 1, as logits; this and FADE were chosen on synthetic babies."""
+BETS = (0.5, 1.0)
+"""How boldly the e-process bets, relative to the model; its wealth is the mean of both."""
+LEVEL = 0.025
+"""How often "better" may ever be said where there is nothing to find: of sound and of context each,
+so that of both together it is 5%."""
+LEAST = 8
+"""Cries before anything is answered."""
+NEEDED = 130
+"""Cries for 80% power at one standard deviation, 80% of labels right; see docs/experiments.md."""
+AT_ONCE = 12  # cries of a day whose labels are exchanged with one another
+PERMUTATIONS = 999
+
+
+class PersonalError(ValueError):
+    """Labelled cries that nothing can be learnt from; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class Skill:
+    """What a head knew of days that it was not fitted on.
+
+    Attributes:
+        accuracy, balanced_accuracy: with the 95% bootstrap interval over what is left out.
+        permutation_p: how often labels permuted within days have as high a balanced accuracy; for
+            one look.
+        evidence: greatest wealth of the e-process.
+    """
+
+    accuracy: Estimate
+    balanced_accuracy: Estimate
+    permutation_p: float
+    evidence: float
+
+    @property
+    def anytime_p(self) -> float:
+        """Return the p-value that holds however often one has looked."""
+        return min(1.0, 1 / self.evidence)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Whether the personal model is worth anything, and the numbers.
+
+    Attributes:
+        cries, recordings, days: cries, of how many recordings, on how many days.
+        left_out: what is left out at a time.
+        constant_label, constant_accuracy: the most frequent label and its share.
+        chance: balanced accuracy of any constant answer.
+        skill: of what the model was fitted on, such as embeddings of sounds.
+        time_of_day: of the hour alone, by the same code.
+    """
+
+    cries: int
+    recordings: int
+    days: int
+    left_out: Literal["day", "cry"]
+    support: Mapping[str, int]
+    constant_label: str
+    constant_accuracy: float
+    chance: float
+    skill: Skill
+    time_of_day: Skill
+    needed: int = NEEDED
+
+    @property
+    def state(self) -> State:
+        """Return "better" from the night on that enough was won, while it is right more often."""
+        ahead = self.skill.accuracy.value > self.constant_accuracy
+        if self.cries >= LEAST and self.skill.evidence >= 1 / LEVEL and ahead:
+            return "better"
+        return "too few" if self.cries < self.needed else "not better"
+
+    def __str__(self) -> str:
+        right, guess = self.skill.accuracy.value, self.constant_accuracy
+        return {
+            "too few": f"too few to say ({self.cries} of about {self.needed} cries)",
+            "not better": "not better than guessing the most frequent reason",
+            "better": f"better than guessing: {right:.0%} against {guess:.0%}, "
+            f"p = {self.skill.anytime_p:.2g}",
+        }[self.state]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        return {"state": self.state, **asdict(self), "anytime_p": self.skill.anytime_p}
+
+
+@dataclass(frozen=True, eq=False)
+class PersonalModel:
+    """One baby's cries and what they taught.
+
+    Attributes:
+        labels: the K reasons of cries, sorted.
+        rows: what is known of each cry, (cries, width).
+        truth: its label, (cries,).
+        times: its beginning, (cries,).
+        general: log-probabilities of the general model, (cries, K); zeros without one.
+        recordings: how many recordings these cries had.
+    """
+
+    labels: tuple[str, ...]
+    rows: Array
+    truth: Labels
+    times: Array
+    general: Array
+    recordings: int
+    _weights: Array = field(repr=False)  # (1 + width, K)
+
+    @classmethod
+    def fit(
+        cls,
+        embeddings: ArrayLike,
+        labels: Sequence[str],
+        times: ArrayLike,
+        prior: Sequence[Mapping[str, float]] | None = None,
+    ) -> PersonalModel:
+        """Fit a ridge regression on cries; takes milliseconds.
+
+        The guarantee of the report holds if labels are given within their day, and not changed
+        after a look.
+
+        Args:
+            embeddings: (n, width), such as :attr:`cry_model.Prediction.embedding`; or
+                :func:`context_features`, or any other features.
+            labels: what each cry was, in hindsight; n of them, of two kinds or more.
+            times: (n,) ascending, seconds on the clock of the home; a multiple of 86,400 is
+                midnight.
+            prior: the general model's probabilities of each recording; of a label that it does not
+                know, an equal share is assumed.
+
+        Raises:
+            PersonalError: if nothing can be learnt of these.
+        """
+        rows, seconds = _checked(embeddings, labels, times, prior)
+        names = tuple(sorted(set(labels)))
+        number = np.array([names.index(label) for label in labels])
+        logs = np.array([_known(names, p) for p in prior]) if prior else np.zeros((len(rows), 1))
+        cry = np.cumsum(np.diff(seconds, prepend=seconds[0]) >= APART)
+        first = np.flatnonzero(np.diff(cry, prepend=-1))
+        share = np.eye(cry[-1] + 1)[:, cry]
+        share /= share.sum(1, keepdims=True)
+        # The most frequent label of a cry; of several, the latest one.
+        count = share @ np.eye(len(names))[number]
+        last = np.array([np.flatnonzero(cry == c)[-1] for c in range(len(first))])
+        count[np.arange(len(first)), number[last]] += 0.5 / len(rows)
+        kept, truth = np.unique(count.argmax(1), return_inverse=True)
+        general = np.broadcast_to(share @ logs, count.shape)[:, kept]
+        if len(kept) < 2:
+            raise PersonalError(
+                "Cries half an hour apart have one reason alone; please label more cries first."
+            )
+        cries = share @ rows
+        weights = _ridge(standardised(cries)) @ np.eye(len(kept))[truth]
+        left = tuple(names[k] for k in kept)
+        return cls(left, cries, truth, seconds[first], general, len(rows), weights)
+
+    def predict(
+        self, embedding: ArrayLike, prior: Mapping[str, float] | None = None
+    ) -> dict[str, float]:
+        """Return label -> probability of one cry; raise PersonalError if the width is another.
+
+        The model's own answer weighs n / (n + 20), the general model's 20 / (n + 20), and the more
+        frequent labels are more probable.
+        """
+        row = np.asarray(embedding, dtype=np.float64)
+        if row.shape != self.rows.shape[1:] or not np.isfinite(row).all():
+            raise PersonalError(
+                f"An embedding has {self.rows.shape[1]} finite numbers here; please use the model "
+                "that the labelled cries were heard with."
+            )
+        centre, scale = _scale(self.rows)
+        score = np.append(1.0, (row - centre) / scale) @ self._weights
+        general = 0.0 if prior is None else _known(self.labels, prior)
+        counts = np.bincount(self.truth, minlength=len(self.labels))
+        found = softmax(_logits(score, counts, general))
+        return dict(zip(self.labels, found.tolist(), strict=True))
+
+    def report(self, permutations: int = PERMUTATIONS) -> Report:
+        """Test the model on cries that it was not fitted on."""
+        support = np.bincount(self.truth, minlength=len(self.labels))
+        hour, nothing = time_features(self.times), np.zeros_like(self.general)
+        return Report(
+            cries=len(self.rows),
+            recordings=self.recordings,
+            days=len(np.unique(self.days)),
+            left_out="day" if len(np.unique(self.days)) > 1 else "cry",
+            support=dict(zip(self.labels, support.tolist(), strict=True)),
+            constant_label=self.labels[int(support.argmax())],
+            constant_accuracy=float(support.max() / support.sum()),
+            chance=1 / len(support),
+            skill=self._skill(self.rows, self.general, permutations),
+            time_of_day=self._skill(hour, nothing, permutations),
+        )
+
+    @property
+    def days(self) -> Labels:
+        """The calendar day of each cry, (cries,)."""
+        return np.floor(self.times / DAY).astype(np.int64)
+
+    @property
+    def blocks(self) -> Labels:
+        """What is left out together: days, or cries where all are of one day; (cries,)."""
+        days = numbered(self.days)
+        return days if days.max() else np.arange(len(days))
+
+    def answers(self) -> Array:
+        """Return what the model says of each cry when its day is left out, (cries, K)."""
+        return left_out(self.rows, self.blocks, np.eye(len(self.labels))[self.truth], self.general)
+
+    def wealth(self) -> Array:
+        """Return the wealth of the e-process after each day, (days,)."""
+        return _wealth(self.rows, self.general, self.truth, self.days, len(self.labels))
+
+    def _skill(self, rows: Array, general: Array, permutations: int) -> Skill:
+        kinds, blocks = len(self.labels), self.blocks
+        draws = permuted_within(self.truth, self.days, permutations)
+        both = np.vstack([self.truth, draws])
+        every = left_out(rows, blocks, np.eye(kinds)[both], general)
+        found, (value, *chance) = every[0], _recalls(every, both)
+        as_good = (np.array(chance) >= value - 1e-12).sum()
+        won = _wealth(rows, general, self.truth, self.days, kinds)
+        return Skill(
+            bootstrap("accuracy", self.truth, found, blocks),
+            bootstrap("balanced_accuracy", self.truth, found, blocks),
+            float((1 + as_good) / (1 + permutations)),
+            float(won.max(initial=1.0)),
+        )
+
+
+def context_features(hours: ArrayLike) -> Array:
+    """Return features of hours since feed, sleep and diaper, (n, 3) -> (n, 6).
+
+    NaN where a parent did not say: the logarithm's mean is taken, and a feature says so.
+    """
+    given = np.asarray(hours, dtype=np.float64)
+    if given.ndim != 2 or (given < 0).any():
+        raise PersonalError("Hours since are rows of numbers from 0 on; leave unknown ones out.")
+    known = np.isfinite(given)
+    logs = np.log1p(np.where(known, given, 0.0))
+    mean = logs.sum(0) / known.sum(0).clip(1)
+    return np.hstack([np.where(known, logs, mean), known])
+
+
+def time_features(times: Array) -> Array:
+    """Return the time of day on a circle, once and twice round, (n,) s -> (n, 4)."""
+    angle = 2 * np.pi * times[:, None] / DAY * (1, 2)
+    return np.hstack([np.sin(angle), np.cos(angle)])
+
+
+def _checked(
+    embeddings: ArrayLike, labels: Sequence[str], times: ArrayLike, prior: Sequence[Any] | None
+) -> tuple[Array, Array]:
+    """Return (n, width) and (n,), or raise PersonalError."""
+    try:
+        rows, seconds = np.asarray(embeddings, np.float64), np.asarray(times, np.float64)
+    except (TypeError, ValueError):
+        raise PersonalError("Embeddings and times must be numbers, equally many a cry.") from None
+    lengths = {len(labels), *({len(prior)} if prior is not None else ())}
+    if rows.ndim != 2 or seconds.ndim != 1 or lengths | {len(seconds)} != {len(rows)}:
+        raise PersonalError("Each cry needs one embedding, one label and one time.")
+    if not (np.isfinite(rows).all() and np.isfinite(seconds).all()):
+        raise PersonalError("An embedding or a time is no finite number; please leave it out.")
+    if (np.diff(seconds) < 0).any():
+        raise PersonalError("Times must ascend; please sort the cries by time.")
+    if len(set(labels)) < 2:
+        raise PersonalError("All cries have one label; please label two kinds or more.")
+    return rows, seconds
+
+
+def _known(names: Sequence[str], prior: Mapping[str, float]) -> Array:
+    """Return the log-probabilities of a general model, (K,); an equal share if it knows none."""
+    equal = 1 / max(len(prior), 1)
+    return np.log([max(prior.get(name, equal), 1e-6) for name in names])
+
+
+def _scale(rows: Array) -> tuple[Array, Array]:
+    deviation = rows.std(0)
+    return rows.mean(0), np.where(deviation > 1e-9, deviation, 1.0)
+
+
+def standardised(rows: Array) -> Array:
+    """Return a column of ones, and each column with mean 0 and deviation 1; (n, 1 + width)."""
+    centre, scale = _scale(rows)
+    return np.hstack([np.ones((len(rows), 1)), (rows - centre) / scale])
+
+
+def _ridge(design: Array) -> Array:
+    """Return what makes weights of labels, (1 + width, n).
+
+    The penalty, the width, is the squared length of one standardised row; none on the ones.
+    """
+    width = design.shape[1]
+    penalty = np.diag(np.r_[1e-9, np.full(width - 1, float(width - 1))])
+    return np.linalg.solve(design.T @ design + penalty, design.T)
+
+
+def _logits(score: Array, counts: Array, general: Array | float) -> Array:
+    """Join three answers (..., K): own cries, how frequent labels were, the general model."""
+    n = counts.sum(-1, keepdims=True)
+    frequent = np.log((counts + 1) / (n + counts.shape[-1]))
+    return frequent + (n * GAIN * score + FADE * general) / (n + FADE)
+
+
+def left_out(rows: Array, blocks: Labels, truths: Array, general: Array) -> Array:
+    """Return probabilities of cries whose block is never learnt from.
+
+    One ridge regression, of which each block's part is undone in closed form.
+
+    Args:
+        rows: (n, width).
+        blocks: (n,) the number of what is left out together.
+        truths: one-hot labels (..., n, K), such as permuted ones.
+        general: log-probabilities of the general model, (n, K).
+    """
+    design = standardised(rows)
+    hat = design @ _ridge(design)
+    together = blocks[:, None] == blocks
+    for block in np.unique(blocks):
+        own = blocks == block
+        rest = np.where(own, 0.0, hat[own])
+        hat[own] = np.linalg.solve(np.eye(own.sum()) - hat[np.ix_(own, own)], rest)
+    counts = truths.sum(-2, keepdims=True) - together.astype(np.float64) @ truths
+    return softmax(_logits(hat @ truths, counts, general), axis=-1)
+
+
+def _recalls(found: Array, truths: Labels) -> Array:
+    """Return the balanced accuracy of each draw, (draws, n, K) and (draws, n) -> (draws,)."""
+    right = found.argmax(-1) == truths
+    kinds = [k for k in range(found.shape[-1]) if (truths[:1] == k).any()]
+    return np.mean([(right & (truths == k)).sum(1) / (truths == k).sum(1) for k in kinds], axis=0)
+
+
+def permuted_within(truth: Labels, days: Labels, draws: int, seed: int = 0) -> Labels:
+    """Permute labels (n,) among the cries of each day; (draws, n)."""
+    rng = np.random.default_rng(seed)
+    found = np.tile(truth, (draws, 1))
+    for day in np.unique(days):
+        own = np.flatnonzero(days == day)
+        found[:, own] = rng.permuted(found[:, own], axis=1)
+    return found
+
+
+def _wealth(rows: Array, general: Array, truth: Labels, days: Labels, kinds: int) -> Array:
+    """Return the wealth after each day, (days,); by the labels of earlier days alone."""
+    won, total = np.zeros(len(BETS)), []
+    for day in np.unique(days):
+        past, today = int((days < day).sum()), np.flatnonzero(days == day)
+        if past and len(np.unique(truth[today])) > 1:
+            design = standardised(rows[: past + len(today)])
+            score = design[past:] @ (_ridge(design[:past]) @ np.eye(kinds)[truth[:past]])
+            own, old = past * GAIN / (past + FADE), FADE / (past + FADE)
+            logits = own * score + old * general[today]
+            for start in range(0, len(today), AT_ONCE):
+                part = slice(start, start + AT_ONCE)
+                won += log_bet(np.multiply.outer(BETS, logits[part]), truth[today[part]])
+        total.append(np.exp(logsumexp(won) - np.log(len(won))))
+    return np.array(total)

@@ -1,0 +1,304 @@
+"""The personal model against scikit-learn and against all orders of labels; what it refuses."""
+
+import csv
+import itertools
+import json
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import LeaveOneGroupOut
+
+from cry_model import CryClassifier
+from cry_model.__main__ import main
+from cry_model.betting import log_bet
+from cry_model.feature_mlp import INPUTS
+from cry_model.personal import (
+    DAY,
+    FADE,
+    GAIN,
+    LEVEL,
+    PersonalError,
+    PersonalModel,
+    context_features,
+    left_out,
+    permuted_within,
+    standardised,
+)
+from tests.stand_ins import CLASSIFIERS
+
+HOUR = 3600.0
+WIDTH = 6
+
+
+def diary(seed, nights, effect=0.0, width=WIDTH, cries=4, kinds=3):
+    """A baby that cries every three hours; a reason moves each number by the effect."""
+    rng = np.random.default_rng(seed)
+    day = np.repeat(np.arange(nights), cries)
+    times = day * DAY + np.tile(np.arange(cries) * 3 * HOUR, nights)
+    truth = rng.choice(kinds, len(day), p=np.arange(kinds, 0, -1) / sum(range(kinds + 1)))
+    centres = rng.standard_normal((kinds, width))
+    shared = rng.standard_normal((nights, width))[day]
+    rows = effect * centres[truth] + shared + rng.standard_normal((len(day), width))
+    return rows, [f"reason {k}" for k in truth], times
+
+
+def softmax(logits):
+    odds = np.exp(logits - logits.max(-1, keepdims=True))
+    return odds / odds.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize("with_prior", [False, True])
+def test_answers_to_days_left_out_are_those_of_scikit_learn(with_prior):
+    rows, labels, times = diary(0, 8, 1.0)
+    rng = np.random.default_rng(1)
+    shares = rng.dirichlet(np.ones(3), len(rows))
+    names = sorted(set(labels))
+    prior = [dict(zip(names, share, strict=True)) for share in shares] if with_prior else None
+    model = PersonalModel.fit(rows, labels, times, prior)
+    scaled = (rows - rows.mean(0)) / rows.std(0)
+    target = np.eye(3)[[names.index(label) for label in labels]]
+    expected = np.zeros_like(target)
+    for learnt, tested in LeaveOneGroupOut().split(rows, groups=times // DAY):
+        score = Ridge(alpha=WIDTH).fit(scaled[learnt], target[learnt]).predict(scaled[tested])
+        n, counts = len(learnt), target[learnt].sum(0)
+        general = np.log(shares[tested]) if with_prior else 0.0
+        both = (n * GAIN * score + FADE * general) / (n + FADE)
+        expected[tested] = softmax(np.log((counts + 1) / (n + 3)) + both)
+    np.testing.assert_allclose(model.answers(), expected, atol=1e-7)
+    whole = Ridge(alpha=WIDTH).fit(scaled, target).predict(scaled[:1])[0]
+    n, counts = len(rows), target.sum(0)
+    general = np.log(shares[0]) if with_prior else 0.0
+    both = (n * GAIN * whole + FADE * general) / (n + FADE)
+    told = model.predict(rows[0], prior and prior[0])
+    assert list(told) == names
+    np.testing.assert_allclose(
+        list(told.values()), softmax(np.log((counts + 1) / (n + 3)) + both), atol=1e-7
+    )
+
+
+def test_the_general_model_fades_as_own_cries_come_in():
+    rows, labels, times = diary(0, 60)
+    sure = {"reason 0": 0.001, "reason 1": 0.001, "reason 2": 0.998}
+    moved = []
+    for n in (8, 40, 240):
+        model = PersonalModel.fit(rows[:n], labels[:n], times[:n])
+        alone, joined = model.predict(rows[0]), model.predict(rows[0], sure)
+        odds = [np.log(p["reason 2"] / p["reason 0"]) for p in (alone, joined)]
+        moved.append(odds[1] - odds[0])
+    np.testing.assert_allclose(moved, [np.log(998) * FADE / (n + FADE) for n in (8, 40, 240)])
+
+
+@pytest.mark.parametrize("truth", [(0, 1), (0, 2, 0, 1, 2), (1, 1, 1), (0, 0, 1, 0, 3, 1)])
+def test_a_bet_is_fair_over_all_orders_of_the_labels(truth):
+    logits = np.random.default_rng(0).standard_normal((2, len(truth), 4)) * 3
+    orders = [np.exp(log_bet(logits, np.array(o))) for o in itertools.permutations(truth)]
+    np.testing.assert_allclose(np.mean(orders, axis=0), 1.0)
+    probabilities = np.exp(logits[0])
+    products = [np.prod(probabilities[range(len(truth)), o]) for o in itertools.permutations(truth)]
+    np.testing.assert_allclose(orders[0][0], products[0] / np.mean(products))
+
+
+def test_wealth_stays_fair_where_there_is_nothing_and_grows_where_there_is():
+    """Each night's factor has the mean 1; Ville's bound on the maximum, less chance in 300."""
+    factors, greatest = [], []
+    for seed in range(300):
+        won = PersonalModel.fit(*diary(seed, 12)).wealth()
+        factors.append(won[1:] / won[:-1])
+        greatest.append(won.max())
+    factors = np.concatenate(factors)
+    assert factors.std() > 0.1
+    assert abs(factors.mean() - 1) < 4 * factors.std() / np.sqrt(factors.size)
+    bound = LEVEL * 300 + 3 * np.sqrt(300 * LEVEL * (1 - LEVEL))
+    assert sum(won >= 1 / LEVEL for won in greatest) <= bound
+    assert PersonalModel.fit(*diary(0, 40, 1.5)).wealth()[-1] > 1e3
+
+
+def test_a_look_does_not_change_what_later_nights_bring():
+    rows, labels, times = diary(3, 10, 1.0)
+    whole = PersonalModel.fit(rows, labels, times).wealth()
+    for nights in (4, 7):
+        n = 4 * nights
+        seen = PersonalModel.fit(rows[:n], labels[:n], times[:n])
+        np.testing.assert_allclose(seen.wealth(), whole[:nights])
+
+
+def test_labels_are_permuted_within_their_day():
+    days = np.repeat([3, 4, 9], [5, 1, 6])
+    truth = np.arange(12) % 4
+    found = permuted_within(truth, days, 50)
+    assert len(np.unique(found, axis=0)) > 10
+    for day in np.unique(days):
+        own = np.sort(found[:, days == day], axis=1)
+        assert (own == np.sort(truth[days == day])).all()
+
+
+@pytest.mark.parametrize(
+    ("nights", "effect", "state"), [(5, 0.0, "too few"), (60, 0.0, "not better"), (60, 2, "better")]
+)
+def test_a_report_is_one_of_three(nights, effect, state):
+    rows, labels, times = diary(1, nights, effect)
+    report = PersonalModel.fit(rows, labels, times).report(99)
+    assert report.state == state
+    assert report.to_dict()["state"] == state
+    assert (report.cries, report.days, report.left_out) == (4 * nights, nights, "day")
+    assert report.constant_accuracy == max(report.support.values()) / (4 * nights)
+    right, balanced = report.skill.accuracy, report.skill.balanced_accuracy
+    assert right.low <= right.value <= right.high
+    assert (report.skill.permutation_p <= 0.01) == (state == "better")
+    assert report.time_of_day.evidence < 1 / LEVEL
+    if state == "better":
+        assert right.value > report.constant_accuracy
+        assert balanced.low > report.chance
+
+
+def test_recordings_of_one_half_hour_are_one_cry():
+    rows, labels, times = diary(2, 5)
+    twice = np.repeat(rows, 2, axis=0) + np.tile([[0.5], [-0.5]], (len(rows), 1))
+    late = np.repeat(times, 2) + np.tile([0.0, 600.0], len(times))
+    one, two = (
+        PersonalModel.fit(rows, labels, times),
+        PersonalModel.fit(twice, np.repeat(labels, 2).tolist(), late),
+    )
+    np.testing.assert_allclose(two.rows, one.rows)
+    np.testing.assert_array_equal(two.truth, one.truth)
+    assert (two.recordings, two.report(9).cries) == (2 * len(rows), len(rows))
+    mixed = PersonalModel.fit(np.eye(4), ["a", "b", "b", "a"], [0, 60, 120, 9000])
+    assert [mixed.labels[k] for k in mixed.truth] == ["b", "a"]
+    tied = PersonalModel.fit(np.eye(3), ["a", "b", "a"], [0, 60, 9000])
+    assert [tied.labels[k] for k in tied.truth] == ["b", "a"]
+
+
+def test_cries_of_a_single_day_are_left_out_one_at_a_time():
+    rows, labels, times = diary(0, 1, 3.0, cries=8)
+    report = PersonalModel.fit(rows, labels, times).report(19)
+    assert (report.left_out, report.days, report.skill.evidence) == ("cry", 1, 1.0)
+
+
+def test_more_numbers_than_cries_are_no_obstacle():
+    rows, labels, times = diary(0, 6, 2.0, width=300)
+    model = PersonalModel.fit(rows, labels, times)
+    assert np.isfinite(model.answers()).all()
+    design = standardised(rows)
+    one = np.arange(len(rows)) == 5
+    target = np.eye(3)[model.truth]
+    alone = left_out(rows, np.arange(len(rows)), target, np.zeros((len(rows), 3)))[5]
+    score = Ridge(alpha=300.0).fit(design[~one, 1:], target[~one]).predict(design[one, 1:])[0]
+    n, counts = (~one).sum(), target[~one].sum(0)
+    expected = softmax(np.log((counts + 1) / (n + 3)) + n * GAIN * score / (n + FADE))
+    np.testing.assert_allclose(alone, expected, atol=1e-7)
+
+
+def test_context_is_learnt_by_the_same_code():
+    rng = np.random.default_rng(0)
+    _, _, times = diary(0, 60)
+    hours = rng.uniform(0, 6, (len(times), 3))
+    labels = np.where(hours[:, 0] > 3, "hungry", "tired").tolist()
+    hours[rng.random(hours.shape) < 0.2] = np.nan
+    found = context_features(hours)
+    assert found.shape == (len(times), 6)
+    assert np.isfinite(found).all()
+    report = PersonalModel.fit(found, labels, times).report(19)
+    assert report.state == "better"
+    with pytest.raises(PersonalError, match="from 0 on"):
+        context_features([[1.0, -2.0, 0.0]])
+
+
+GOOD = {"embeddings": np.eye(3), "labels": ["a", "b", "a"], "times": [0.0, HOUR, 2 * HOUR]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"labels": ["a", "a", "a"]}, "two kinds"),
+        ({"times": [0.0, 1.0, 2.0]}, "one reason alone"),
+        ({"embeddings": [[1.0, np.nan]] * 3}, "finite"),
+        ({"times": [0.0, np.inf, 2.0]}, "finite"),
+        ({"labels": ["a", "b"]}, "one embedding, one label and one time"),
+        ({"times": [0.0, 1.0]}, "one embedding, one label and one time"),
+        ({"embeddings": [1.0, 2.0, 3.0]}, "one embedding"),
+        ({"embeddings": [[1.0], [1.0, 2.0], [3.0]]}, "must be numbers"),
+        ({"embeddings": [["x"], ["y"], ["z"]]}, "must be numbers"),
+        ({"times": [0.0, 2 * HOUR, HOUR]}, "ascend"),
+        ({"prior": [{"a": 1.0}]}, "one embedding"),
+        ({"embeddings": [], "labels": [], "times": []}, "one embedding"),
+    ],
+)
+def test_what_nothing_can_be_learnt_from_is_refused(changed, said):
+    with pytest.raises(PersonalError, match=said):
+        PersonalModel.fit(**{**GOOD, **changed})
+
+
+def test_a_cry_heard_with_another_model_is_refused():
+    model = PersonalModel.fit(**GOOD)
+    for row in (np.ones(4), np.ones((1, 3)), [np.nan] * 3):
+        with pytest.raises(PersonalError, match="3 finite numbers"):
+            model.predict(row)
+
+
+def labelled_folder(folder, clip, rows):
+    for number in range(len(rows)):
+        (folder / f"{number}.wav").write_bytes(clip.read_bytes())
+    with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(("file", "label", "time", "fed"))
+        table.writerows((f"{number}.wav", *row) for number, row in enumerate(rows))
+
+
+def test_the_command_reports_a_folder(examples, tmp_path, capsys):
+    rows = [("hungry", "2026-03-01T04:30", 3), ("tired", "2026-03-01T09:00+02:00", "")]
+    rows += [("hungry", "2026-03-02 04:30", 2.5), ("tired", "2026-03-02T20:00", 0.5)]
+    labelled_folder(tmp_path, examples / "synthetic_rhythmic.wav", rows)
+    (tmp_path / "2.wav").write_bytes(b"none")
+    assert main(["personal", str(tmp_path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["sound"]["state"], told["sound"]["cries"], told["sound"]["days"]) == (
+        "too few",
+        3,
+        2,
+    )
+    assert told["context"]["state"] == "too few"
+    assert "2.wav" in told["passed"][0]
+    assert main(["personal", str(tmp_path)]) == 0
+    assert "too few to say (3 of about" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (None, "There is no table"),
+        ("file,label\n", "no column time"),
+        ("file,label,time\nx.wav,hungry,yesterday\n", "line 2"),
+        ("file,label,time\nx.wav,,2026-03-01\n", "line 2"),
+        ("file,label,time,fed\nx.wav,a,2026-03-01,-1\n", "line 2"),
+        ("file,label,time\nx.wav,a,2026-03-01\n", "one embedding"),
+    ],
+)
+def test_the_command_refuses_a_table_in_one_sentence(table, said, tmp_path, capsys):
+    if table is not None:
+        (tmp_path / "labels.csv").write_text(table, encoding="utf-8")
+    assert main(["personal", str(tmp_path)]) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("folder", CLASSIFIERS, ids=lambda folder: folder.name)
+def test_a_prediction_keeps_what_the_classifier_got(folder, examples):
+    classifier = CryClassifier.from_pretrained(folder, detector=False)
+    prediction = classifier.predict(examples / "synthetic_rhythmic.wav")
+    network = classifier.model
+    teacher = (
+        network if folder.name.endswith("mlp") else getattr(network.classifier, "teacher", None)
+    )
+    pieces = prediction.attention.embedding
+    if teacher is not None:
+        assert prediction.embedding.shape == (len(INPUTS),)
+        logs = teacher.log_probabilities(pieces)
+        ood = teacher.ood_score(pieces)
+        torch.testing.assert_close(ood, prediction.attention.ood_score)
+        assert logs.shape == (len(prediction.pieces), len(classifier.labels))
+    else:
+        logits = network.classifier(pieces).detach().softmax(-1).mean(0)
+        told = classifier._named(logits)
+        assert told == pytest.approx(dict(prediction.probabilities), abs=1e-5)
+    np.testing.assert_allclose(prediction.embedding, pieces.numpy().mean(0), atol=1e-6)

@@ -1,0 +1,111 @@
+"""What the study of personal models simulates, reads and reports."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cry_model.personal import DAY, LEVEL, NEEDED
+from tests.conftest import ROOT
+from train.data.corpus import DataError
+from train.studies.personal import (
+    POWER,
+    covariance_within,
+    first_better,
+    installations,
+    on_synthetic,
+    pooled,
+    power,
+    rate,
+    simulate,
+)
+
+COVARIANCE = np.diag([4.0, 2.0, 1.0, 0.5])
+
+
+def parent(seed, effect, correct=1.0, nights=200, cries=10_000):
+    rng = np.random.default_rng(seed)
+    return simulate(rng, COVARIANCE, effect, correct, cries, nights, 0.0)
+
+
+def test_simulated_reasons_are_as_far_apart_as_they_are_said_to_be():
+    found = []
+    for seed in range(30):
+        diary = parent(seed, 1.5)
+        labels, centres = np.array(diary.labels), []
+        for label in sorted(set(labels)):
+            centres.append(diary.rows[labels == label].mean(0))
+        lines = [centres[i] - centres[j] for i in range(3) for j in range(i)]
+        far = [line @ line / np.sqrt(line @ COVARIANCE @ line) for line in lines]
+        found.append(np.mean(far))
+    assert np.mean(found) == pytest.approx(1.5, rel=0.1)
+    assert min(np.diff(diary.times)) >= 3600
+    days = np.floor(diary.times / DAY)
+    assert len(np.unique(days)) == 200
+    assert len(days) / 200 == pytest.approx(3, rel=0.15)
+
+
+def test_a_parent_is_told_better_soon_where_reasons_differ_and_seldom_where_they_do_not():
+    soon = [first_better(parent(seed, 3.0, nights=40)) for seed in range(5)]
+    assert all(after is not None and 8 <= after <= 60 for after in soon)
+    never = [first_better(parent(seed, 0.0, nights=40)) for seed in range(40)]
+    assert sum(after is not None for after in never) <= 6
+    found = power(COVARIANCE, 3.0, 1.0, 8)
+    assert found["cries_for_80_percent"] <= 60
+    assert found["better"]["200"].count == 8
+
+
+def test_a_rate_has_the_exact_interval():
+    none = rate([False] * 400)
+    assert (none.count, none.low) == (0, 0)
+    assert none.high == pytest.approx(1 - 0.025 ** (1 / 400))
+
+
+def test_uploads_that_were_sent_twice_count_once(tmp_path):
+    app = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856"
+    names = {
+        "donateacry/hungry": f"{app.lower()}-1430742197-1.0-m-04-hu.wav",
+        "donateacry_ios": f"{app}-1430742197-1.0-m-04-hu.flac",
+        "donateacry_android": f"{app}-1430742198123-1.0-m-04-ti.3gp",
+    }
+    for folder, name in names.items():
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / name).touch()
+    (tmp_path / "donateacry_ios" / f"{app}-1430742999-1.0-m-04-dk.flac").touch()
+    found = installations(tmp_path)
+    assert [(t, reason) for t, reason, _ in found[app.lower()]] == [
+        (1430742197.0, "hungry"),
+        (1430742198.0, "sleepy"),
+    ]
+    with pytest.raises(DataError, match="no upload"):
+        installations(tmp_path / "nowhere")
+
+
+def test_random_labels_of_synthetic_babies_are_no_skill():
+    diaries = [parent(seed, 3.0, cries=48)._replace() for seed in range(3)]
+    assert covariance_within(diaries) == pytest.approx(COVARIANCE * 1.25, abs=2)
+    random = on_synthetic(diaries, 0.0)
+    assert (random["better"].count, random["babies"]) == (0, 3)
+    assert on_synthetic(diaries, 1.0)["accuracy"] > random["accuracy"] + 0.2
+
+
+def test_installations_are_pooled_by_their_cries():
+    def one(cries, right, p):
+        skill = {"accuracy": {"value": right}, "permutation_p": p, "evidence": 1.0}
+        return {"cries": cries, "constant_accuracy": 0.5, "skill": skill}
+
+    found = pooled([one(10, 0.4, 0.5), one(6, 0.5, 1.0)])
+    assert (found["cries"], found["right"], found["right_by_constant_answers"]) == (16, 7, 8)
+    assert 0.5 < found["fisher_p"] <= 1
+
+
+def test_what_the_page_says_rests_on_the_committed_study():
+    file = ROOT / "assets" / "results" / "personal" / "study.json"
+    found = json.loads(file.read_text(encoding="utf-8"))
+    nights, fair = found["false_alarms"][0], {"effect": 1.0, "labels_correct": 0.8}
+    assert nights["nights"] == 200
+    assert nights["better"]["of"] >= 400
+    assert nights["better"]["high"] < 2 * LEVEL
+    (usual,) = (one for one in found["power"] if fair.items() <= one.items())
+    assert round(usual["cries_for_80_percent"], -1) == NEEDED
+    assert POWER == 0.8
