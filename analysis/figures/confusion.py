@@ -21,7 +21,9 @@ DARK = 0.635
 MANY = 7  # labels, for two lines of which a phone's rows are too low
 
 
-def confusion_figure(cells: pd.DataFrame, value: str, hover: Sequence[str], unit: str) -> go.Figure:
+def confusion_figure(
+    cells: pd.DataFrame, value: str, hover: Sequence[str], unit: str, end: float = 0.0
+) -> go.Figure:
     """Draw a square heat map with the number in each cell; rows are true labels.
 
     Args:
@@ -30,11 +32,12 @@ def confusion_figure(cells: pd.DataFrame, value: str, hover: Sequence[str], unit
         value: the column that is drawn.
         hover: two columns, for the cell under the pointer: a count and its total.
         unit: of the values, for the axis.
+        end: of the colour scale, the same for figures side by side; 0 for the largest value.
     """
     names = [words(label) for label in cells["true"].drop_duplicates()]
     shape = len(names), len(names)
     values = cells[value].to_numpy(float)
-    end = float(np.nanmax(values, initial=0)) or 1.0  # a scale must not end at zero
+    end = end or float(np.nanmax(values, initial=0)) or 1.0  # a scale must not end at zero
     figure = px.imshow(
         values.reshape(shape), x=names, y=names, zmin=0, zmax=end, color_continuous_scale=BLUES
     )

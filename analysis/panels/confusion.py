@@ -61,10 +61,12 @@ def confusion(
     if by_similarity and not told and all(run.labels == labels for run in runs):
         labels = similar_order(counts)
     exhibits = []
-    for run, own in zip(runs, counts, strict=True):
-        data = matrix_data(own, labels, unit, zero_diagonal)
+    matrices = [matrix_data(own, labels, unit, zero_diagonal) for own in counts]
+    end = max(float(data["drawn"].max()) for data in matrices)
+    for run, own, data in zip(runs, counts, matrices, strict=True):
         total = data["true"].map(own.sum(axis=1))
-        figure = confusion_figure(data.assign(of=total), "drawn", ("count", "of"), UNITS[unit])
+        hover = ("count", "of")
+        figure = confusion_figure(data.assign(of=total), "drawn", hover, UNITS[unit], end)
         cells = [[{"of": run.system, "true": t, "answer": a} for a in labels] for t in labels]
         exhibits.append(
             Exhibit(

@@ -270,7 +270,7 @@ def _short(name: str) -> str:
 ERRORS = Panel(
     name="errors",
     title="Errors",
-    lead="Misclassified recordings to play: the most confident errors, and those whose label every "
+    lead="Misclassified recordings: the most confident errors, and those whose label every "
     "model contradicts.",
     draw=errors_to_listen_to,
     cells=cells_with,

@@ -22,7 +22,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel, Selector
 from analysis.stats.comparison import ComparisonError
-from analysis.stats.runs import SPLITS, FoundRuns, ResultsError
+from analysis.stats.runs import OWN, SPLITS, FoundRuns, ResultsError
 from cry_model.records import dataset_title
 
 HERE = Path(__file__).parent
@@ -32,6 +32,7 @@ MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("im
 BUTTONS, LETTERS = 4, 48
 """Most options, and letters of them together, that are buttons rather than a menu."""
 CORPUS, SPLIT = "corpus", "split"
+GONE = "These results are no longer here; load the file again under Your results."
 MOST_ROWS = 100
 DIGITS = 4  # after the point, at most
 
@@ -76,7 +77,9 @@ def view_of(panel: Panel, found: FoundRuns, asked: Mapping[str, str]) -> View:
     cells = list(panel.cells(found))
     if not cells:
         return View(panel, CellKey("", ""), (), problem=NOTHING)
-    cell = nearest(cells, CellKey(asked.get(CORPUS, ""), asked.get(SPLIT, "")))
+    cell = nearest(cells, CellKey(asked.get(CORPUS, cells[0].dataset), asked.get(SPLIT, "")))
+    if asked.get(SPLIT) == OWN != cell.protocol:
+        return View(panel, cell, _cell_fields(cells, cell, panel.by_protocol), problem=GONE)
     given = {s.name: s.read(found, cell, asked.get(s.name)) for s in panel.selectors}
     choices = panel.settle(found, cell, given)
     fields = (
@@ -96,14 +99,14 @@ def nearest(cells: Sequence[CellKey], wanted: CellKey) -> CellKey:
     return next((cell for cell in cells if cell.dataset == wanted.dataset), cells[0])
 
 
-def _cell_fields(cells: Sequence[CellKey], cell: CellKey, by_protocol: bool) -> list[Field]:
+def _cell_fields(cells: Sequence[CellKey], cell: CellKey, by_protocol: bool) -> tuple[Field, ...]:
     own = {known.protocol for known in cells if known.dataset == cell.dataset}
     datasets = [(dataset_title(name), name) for name in dict.fromkeys(c.dataset for c in cells)]
     fields = [Field(CORPUS, "Corpus", _kind(datasets), datasets, cell.dataset)]
     if by_protocol:
         splits = [(title, name) for name, title in SPLITS.items() if name in own]
         fields.append(Field(SPLIT, "Tested on", "buttons", splits, cell.protocol))
-    return fields
+    return tuple(fields)
 
 
 def _field(selector: Selector, found: FoundRuns, cell: CellKey, value: object) -> Field:

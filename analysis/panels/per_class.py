@@ -64,6 +64,9 @@ def per_class(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ..
     labels, told = shown_classes(run)
     draws = DRAWS if labels == run.labels else FEW_DRAWS
     scores = with_chance(class_scores(run.recordings, run.labels, draws), run.evaluation.chance)
+    if not run.scored:
+        ranked = scores["measure"].isin(["auc", "average_precision"])
+        scores.loc[ranked, ["value", "low", "high"]] = np.nan
     points = Exhibit(
         f"per-class-{name}",
         f"Recall, precision and F1 of each class: {title}",

@@ -94,13 +94,19 @@ def score_rows(
     return table
 
 
+RANKED = ("macro_auc", "expected_calibration_error")
+"""Metrics of probabilities."""
+
+
 def _measured(run: MeasuredRun, metric: str) -> dict[str, Any]:
+    unknown = metric in RANKED and not run.scored
+    score = Estimate(nan, nan, nan) if unknown else run.evaluation.metrics[metric]
     return {
         "system": run.system,
         "source": "measured",
         "accuracy": run.evaluation.metrics["accuracy"].value,
         "metric": metric,
-        **asdict(run.evaluation.metrics[metric]),
+        **asdict(score),
         "parameters": run.parameters,
         "multiply_adds_5s": run.multiply_adds,
         "mebibytes_float32": FLOAT32 * run.parameters / MEBI,
@@ -138,12 +144,15 @@ def shown_table(rows: pd.DataFrame, metric: str, threads: Sequence[int]) -> pd.D
         for source in ("measured", "paper")
     )
     ends = [(100 * ours[name]).map(form.format) for name, form in ENDS.items()]
-    score = ends[0] + ends[1] + ends[2]
+    score = (ends[0] + ends[1] + ends[2]).mask(ours["value"].isna(), "–")
+    score = score.mask(ours["accuracy"].isna(), "not run")
     shown = {
         "model": ours.index.map(short_title),
         "accuracy, paper": (100 * paper["accuracy"]).round(2),  # as it prints them
         "accuracy": (100 * ours["accuracy"]).round(1),
-        METRIC_TITLES[metric]: score.mask(ours["value"].isna(), "not run"),
+        METRIC_TITLES[metric]: score.mask(ours["value"].isna(), "–").mask(
+            ours["accuracy"].isna(), "not run"
+        ),
         "Param (MB), paper": (paper["parameters"] / MEBI).round(2),
         "Param (MB)": (ours["parameters"] / MEBI).round(2),
         "FLOPs (G), paper": (1e-9 * paper["multiply_adds_5s"]).round(2),
@@ -204,6 +213,8 @@ def systems(
 
 def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> str:
     values = rows.loc[rows["source"] == "measured", "value"]
+    if values.isna().all():
+        return sample_text(list(runs.values()))
     row = rows.loc[values.idxmin() if metric in LOWER_IS_BETTER else values.idxmax()]
     score = percent_text(Estimate(row["value"], row["low"], row["high"]))
     return (

@@ -29,7 +29,7 @@ from analysis.stats.table_file import (
     require_few,
 )
 from cry_model.records import DATASETS, dataset_title
-from cry_model.registry import list_models
+from cry_model.registry import get_system, list_models
 from cry_model.results import ordered, probability_columns, recording_means, score
 
 
@@ -49,7 +49,8 @@ def read_own_results(path: Path, name: str) -> MeasuredRun:
     table, known = read_table(path)
     table, labels = _predictions(table, known)
     called = re.sub(r"[^\w.-]+", "-", clean(name)).strip("-.")[:40] or "your-model"
-    system = f"{called}-own" if called in list_models() else called
+    ours = {n.casefold() for m in list_models() for n in (m, get_system(m).title.replace(" ", "-"))}
+    system = f"{called}-own" if called.casefold() in ours else called
     dataset = f"{called}-own" if called in DATASETS else called
     return _measured(table, labels, dataset, OWN, system, bool(known))
 

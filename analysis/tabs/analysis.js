@@ -48,9 +48,17 @@ const render = async () => {
       old.setAttribute("aria-label", place.getAttribute("aria-label"));
       place.replaceWith(old);
     }
+  // What an address asks for and a view lacks gives way to the nearest, and the address says so.
+  const { choices } = props.value;
+  const given = Object.keys(shown).filter((name) => name in choices && choices[name] !== shown[name]);
+  for (const name of given) shown[name] = choices[name];
+  if (given.length && read(location.href).tab === "analysis")
+    history.replaceState(history.state, "", written(shown));
+  const left = root.querySelector(".bar")?.scrollLeft ?? 0;
   const focused = root.contains(document.activeElement) ? document.activeElement.id : "";
   root.dataset.view = props.value.view;
   root.replaceChildren(...fresh.content.childNodes);
+  root.querySelector(".bar")?.scrollTo(left, 0);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   const current = root.querySelector(".views [aria-current]");
   current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.offsetLeft - 60;
@@ -73,10 +81,13 @@ const sent = async (file) => {
   const [path] = await reply.json();
   return { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
 };
+const idle = async () => {
+  while (root.getAttribute("aria-busy") === "true") await new Promise((done) => setTimeout(done, 50));
+};
 const take = async (files) => {
-  for (const file of files) {
-    while (root.getAttribute("aria-busy") === "true")  // one after the other
-      await new Promise((done) => setTimeout(done, 50));
+  const problems = [];
+  for (const file of files) { // one after the other; what is wrong with each is kept
+    await idle();
     root.setAttribute("aria-busy", "true");
     try {
       document.getElementById("analysis-view").file = await sent(file);
@@ -85,9 +96,17 @@ const take = async (files) => {
       root.querySelector(".drop span").textContent = `${file.name}: ${error.message}`;
       root.setAttribute("aria-busy", "false");
     }
+    await idle();
+    if (root.dataset.view !== "yours") return;
+    for (const problem of root.querySelectorAll(".problem")) {
+      if (!problems.includes(problem)) problems.push(problem);
+    }
   }
+  root.querySelector(".drop")?.after(...problems);
 };
-root.addEventListener("dragover", (event) => event.target.closest(".view") && event.preventDefault());
+root.addEventListener("dragover", (event) => {
+  if (root.dataset.view === "yours") event.preventDefault();
+});
 root.addEventListener("drop", (event) => {
   if (root.dataset.view !== "yours") return;
   event.preventDefault();

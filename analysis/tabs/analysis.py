@@ -63,7 +63,7 @@ def build_analysis_tab(
             try:
                 joined = add_results(joined or found.readable, file, str(event.value))
             except ResultsError as error:
-                problem = str(error)
+                problem = f"{event.value}: {error}"
         return own_view(event, joined, problem), joined
 
     def remove(event: gr.SelectData) -> tuple[Any, ...]:
@@ -115,8 +115,8 @@ def shown(
     choices: Mapping[str, str],
     joined: FoundRuns | None = None,
     problem: str = "",
-) -> dict[str, str]:
-    """Return the name of a view and its HTML, with the ways to the others above it.
+) -> dict[str, Any]:
+    """Return the name of a view, its HTML with the ways to the others above it, and its choices.
 
     Args:
         found: the runs.
@@ -127,9 +127,11 @@ def shown(
         problem: why the visitor's last file could not be read; else empty.
     """
     by_name = {panel.name: panel for panel in panels}
-    name = choices.get("view", "")
+    name, settled = choices.get("view", ""), {}
     if name in by_name:
-        own = view_html(view_of(by_name[name], joined or found, choices))
+        view = view_of(by_name[name], joined or found, choices)
+        own = view_html(view)
+        settled = {} if view.problem else {field.name: field.value for field in view.fields}
     elif name == YOUR_RESULTS:
         own = your_results_html(found, joined, panels, problem)
     else:
@@ -138,7 +140,7 @@ def shown(
     views.append((YOUR_RESULTS, "Your results"))
     template = TEMPLATES.get_template("tabs/analysis.html.j2")
     html = template.render(views=views, name=name, own=own, problems=found.problems)
-    return {"view": name, "html": html}
+    return {"view": name, "html": html, "choices": settled}
 
 
 def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:

@@ -16,7 +16,7 @@ from analysis.panels.base import (
     Selector,
     cells_with,
 )
-from analysis.panels.html import nearest, view_html, view_of
+from analysis.panels.html import GONE, nearest, view_html, view_of
 from analysis.stats.runs import NO_RUNS, RESULTS, ResultsError, find_runs
 from analysis.tabs.analysis import asked, build_analysis_tab, exhibits_of, shown
 from tests.analysis.synthetic_runs import write_run
@@ -87,7 +87,10 @@ def test_what_the_new_cell_lacks_gives_way_to_the_first_choice(found):
     assert chosen(view)["system"] == OTHER
     assert view.exhibits[0].title.startswith(OTHER)
     assert chosen(ask(PANEL, found, CELL))["system"] == OTHER  # the second is the first
-    assert ask(PANEL, found).cell == CELL  # the one with most systems
+    assert ask(PANEL, found).cell == PANEL.cells(found)[0]
+    assert view_of(PANEL, found, {"split": "clip"}).cell == (CELL.dataset, "clip")
+    gone = ask(PANEL, found, ("mine", "own"))
+    assert GONE in view_html(gone)
     odd = ask(PANEL, found, ("<b>", "\0"), system="'\"><script>", counts="perhaps", more="x")
     assert (odd.cell, chosen(odd)["counts"]) == (CELL, "False")
     assert "<script>alert" not in view_html(odd)

@@ -88,3 +88,9 @@ def test_what_is_wrong_is_a_sentence_and_nothing_is_lost(ours, others, tmp_path)
 
 def test_the_committed_runs_are_nobodys_own():
     assert not [run for run in find_runs(RESULTS).runs if run.table is not None]
+
+
+@pytest.mark.parametrize("name", ["ECAPA-TDNN.csv", "resnet18.csv", "Improved ECAPA-TDNN.csv"])
+def test_a_model_that_is_called_as_one_of_ours_is_told_apart(ours, others, name):
+    (run,) = (r for r in add_results(ours, str(others), name).runs if r.table is not None)
+    assert run.system.endswith("-own")
