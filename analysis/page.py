@@ -16,7 +16,7 @@ from analysis.models import Model
 from analysis.server import PLOTLY, NoCopies, OnlyOpenRoutes, UploadLimit
 from analysis.stats.runs import NO_RUNS, FoundRuns
 from analysis.tabs.about import build_about_tab
-from analysis.tabs.analysis import build_analysis_tab, draw_all
+from analysis.tabs.analysis import build_analysis_tab
 from analysis.tabs.events import EVENT, FOLLOW_BACK, name_in_address
 from analysis.tabs.listen import I18N, answer_example, build_listen_tab, offer_predict
 from analysis.uploads import retention
@@ -124,15 +124,14 @@ def build_page(
 def warm_up(
     models: Sequence[Model], detector: CryDetector | None, found: FoundRuns
 ) -> threading.Thread:
-    """Classify an example and draw every panel as it opens, in the background.
+    """Classify an example and read all predictions, in the background.
 
-    Libraries load and compile on first use, and statistics take up to half a second; no visitor
-    should wait for that.
+    Libraries load and compile on first use, and no visitor should wait for that.
     """
 
     def work() -> None:
         answer_example(models, detector)
-        draw_all(found)
+        _ = found.readable
 
     thread = threading.Thread(target=work, name="warm-up", daemon=True)
     thread.start()

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from cry_model.audio import Recording, require_sound
-from cry_model.cutting import Clip, Pieces, cut
+from cry_model.cutting import Clip, Pieces, cut, trimmed
 from cry_model.detection import HUM_EDGE, HUM_HZ, HUM_WIDTH
 from cry_model.front_end_config import FILTERS, LOUD_DB, FrontEndConfig
 
@@ -99,10 +99,7 @@ class ArrayFrontEnd:
         peak = power.max()
         wave = wave / np.sqrt(power[power > peak * 10 ** (-LOUD_DB / 10)].mean())
         (loud,) = (power > peak * 10 ** (-c.trim_db / 10)).nonzero()
-        margin = round(c.trim_margin * c.sample_rate)
-        start = max(0, int(loud[0]) * c.hop - margin)
-        end = min(len(wave), int(loud[-1]) * c.hop + c.window + margin)
-        return Clip(wave[start:end], start / c.sample_rate)
+        return trimmed(wave, int(loud[0]), int(loud[-1]), c)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
         """See :func:`cry_model.cutting.cut`."""

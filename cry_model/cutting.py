@@ -30,6 +30,26 @@ class Clip:
     offset: float
 
 
+class TrimConfig(Protocol):
+    """Declare how the quiet beginning and end of a recording are cut off."""
+
+    sample_rate: int
+    window: int
+    hop: int
+    trim_margin: float
+
+
+def trimmed(
+    waveform: Tensor | NDArray[np.float32], first: int, last: int, config: TrimConfig
+) -> Clip:
+    """Cut (samples,) to its loud frames ``first`` to ``last``, with a margin on both sides."""
+    c = config
+    margin = round(c.trim_margin * c.sample_rate)
+    start = max(0, first * c.hop - margin)
+    end = min(len(waveform), last * c.hop + c.window + margin)
+    return Clip(waveform[start:end], start / c.sample_rate)
+
+
 @dataclass(frozen=True)
 class Pieces:
     """A clip cut for the model: (pieces, samples), and where each piece starts, in seconds.

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cry_model.front_end_config import FrontEndConfig
+
+if TYPE_CHECKING:
+    from cry_model.checkpoint import CheckpointConfig
 
 
 def clock(seconds: float) -> str:
@@ -49,6 +53,16 @@ class DetectionScores:
     duration: float
     threshold: float
     maybe: float = 1.0
+
+    @classmethod
+    def of(
+        cls, config: CheckpointConfig, probabilities: Sequence[float], duration: float
+    ) -> DetectionScores:
+        """Hold what the detector of a checkpoint made of a recording of ``duration`` seconds."""
+        own = config.detector
+        assert own is not None  # a detector's checkpoint has one
+        step = step_seconds(config.front_end)
+        return cls(step, tuple(probabilities), duration, own.threshold, own.maybe)
 
     KEEP = 0.75  # of the threshold: a cry does not end where it is a little less sure
     MERGE = 1.5  # s: a pause for breath does not end a cry

@@ -27,7 +27,6 @@ from cry_model.detection import (
     WIDTH,
     DetectionScores,
     step_frames,
-    step_seconds,
     windows,
 )
 from cry_model.detection import Span as Span
@@ -108,13 +107,7 @@ class CryDetector:
         with torch.inference_mode():
             wave = resample(wave, recording.sample_rate, self.sample_rate, WIDTH)
             found = detect(self.model, self.front_end, wave, self.cry, progress)
-        return DetectionScores(
-            step_seconds(self.config.front_end),
-            tuple(found.tolist()),
-            recording.duration,
-            self.threshold,
-            self.maybe,
-        )
+        return DetectionScores.of(self.config, found.tolist(), recording.duration)
 
     def probability(self, waveform: Tensor, sample_rate: int) -> float:
         """Of a cry at the end of (samples,) at ``sample_rate`` Hz; 0 for silence."""

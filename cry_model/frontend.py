@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.audio import Recording, require_sound
-from cry_model.cutting import Clip, Pieces, cut
+from cry_model.cutting import Clip, Pieces, cut, trimmed
 from cry_model.front_end_config import FILTERS, LOUD_DB, FrontEndConfig
 from cry_model.front_end_config import PAPER_FRONT_END as PAPER_FRONT_END
 from cry_model.torchaudio_compat import import_torchaudio
@@ -153,10 +153,7 @@ class FrontEnd(nn.Module):
         peak = power.max()
         wave = wave / power[power > peak * 10 ** (-LOUD_DB / 10)].mean().sqrt()
         loud = (power > peak * 10 ** (-c.trim_db / 10)).nonzero()
-        margin = round(c.trim_margin * c.sample_rate)
-        start = max(0, int(loud[0]) * c.hop - margin)
-        end = min(len(wave), int(loud[-1]) * c.hop + c.window + margin)
-        return Clip(wave[start:end], start / c.sample_rate)
+        return trimmed(wave, int(loud[0]), int(loud[-1]), c)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
         """See :func:`cry_model.cutting.cut`."""

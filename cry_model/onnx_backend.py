@@ -32,7 +32,6 @@ from cry_model.detection import (
     WIDTH,
     DetectionScores,
     step_frames,
-    step_seconds,
     windows,
 )
 from cry_model.fingerprint import Fingerprints
@@ -223,13 +222,7 @@ class OnnxDetector:
         odds = np.nan_to_num(total / len(lengths), nan=-math.inf)
         with np.errstate(over="ignore"):
             found = 1 / (1 + np.exp(-odds))
-        return DetectionScores(
-            step_seconds(c),
-            tuple(found.tolist()),
-            recording.duration,
-            self.config.detector.threshold,
-            self.config.detector.maybe,
-        )
+        return DetectionScores.of(self.config, found.tolist(), recording.duration)
 
     def score_windows(self, wave: Array, frames: int) -> Array:
         """See :func:`cry_model.detector.score_windows`: (windows,), NaN where there is silence."""

@@ -72,37 +72,29 @@ const render = async () => {
 watch("value", render);
 
 // A table of predictions goes to the server once, and into the memory of the visit.
-const sent = async (file) => {
-  const { root: site, api_prefix: api } = window.gradio_config;
-  const form = new FormData();
-  form.append("files", file);
-  const reply = await fetch(`${site}${api}/upload`, { method: "POST", body: form });
-  if (!reply.ok) throw new Error(await reply.text());
-  const [path] = await reply.json();
-  return { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
-};
 const idle = async () => {
   while (root.getAttribute("aria-busy") === "true") await new Promise((done) => setTimeout(done, 50));
 };
 const take = async (files) => {
-  const problems = [];
+  const problems = new Map(); // by what they say
   for (const file of files) { // one after the other; what is wrong with each is kept
     await idle();
     root.setAttribute("aria-busy", "true");
     try {
-      document.getElementById("analysis-view").file = await sent(file);
+      document.getElementById("analysis-view").file = await send(file);
       trigger("upload", { index: ++number, value: file.name });
     } catch (error) {
-      root.querySelector(".drop span").textContent = `${file.name}: ${error.message}`;
+      root.querySelector(".drop span").textContent = error instanceof Refusal
+        ? `${file.name}: ${error.message}`
+        : "The server cannot be reached. Please try again in a moment.";
       root.setAttribute("aria-busy", "false");
     }
     await idle();
     if (root.dataset.view !== "yours") return;
-    for (const problem of root.querySelectorAll(".problem")) {
-      if (!problems.includes(problem)) problems.push(problem);
-    }
+    for (const problem of root.querySelectorAll(".problem"))
+      problems.set(problem.textContent, problem);
   }
-  root.querySelector(".drop")?.after(...problems);
+  root.querySelector(".drop")?.after(...problems.values());
 };
 root.addEventListener("dragover", (event) => {
   if (root.dataset.view === "yours") event.preventDefault();
@@ -133,9 +125,9 @@ root.addEventListener("click", async (event) => {
   const button = target.closest("button.download");
   if (button?.dataset.remove) trigger("clear", { index: ++number, value: "" });
   else if (button) saveFigure(button.dataset);
-  const row = target.closest("button.hear");
+  const row = target.closest("button.play-row");
   if (row) {
-    const { html } = await server.hear({ ...row.dataset });
+    const { html } = await server.play({ ...row.dataset });
     player.innerHTML = html;
     player.hidden = false;
   }

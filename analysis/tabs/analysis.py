@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,20 +13,20 @@ import gradio as gr
 from analysis.overview import overview_html
 from analysis.panels import PANELS
 from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel
-from analysis.panels.html import CORPUS, FIGURE_SCRIPT, SPLIT, TEMPLATES, view_html, view_of
+from analysis.panels.html import FIGURE_SCRIPT, TEMPLATES, view_html, view_of
 from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import RESULTS, FoundRuns, ResultsError
 from analysis.tabs.events import EVENT
-from analysis.tabs.recordings import hear
+from analysis.tabs.recordings import play
 from analysis.tabs.your_results import YOUR_RESULTS, add_results, your_results_html
-from analysis.uploads import needing
+from analysis.uploads import HOUR, needing
 
 OVERVIEW = "overview"
-SCRIPTS = FIGURE_SCRIPT, Path(__file__).with_name("analysis.js")
+HERE = Path(__file__).parent
+SCRIPTS = FIGURE_SCRIPT, HERE.parent / "upload.js", HERE / "analysis.js"
 SKELETON = """<div class="analysis" aria-busy="true"><p>Reading the results ...</p></div>
 <div class="listening" role="status" hidden></div>"""
 FILE_OF_PAGE = '(_, ...others) => [document.getElementById("analysis-view").file, ...others]'
-HOUR = 3600
 MOST_LETTERS = 200  # of a value in an address
 
 
@@ -45,7 +44,7 @@ def build_analysis_tab(
         html_template=SKELETON,
         js_on_load="".join(path.read_text(encoding="utf-8") for path in SCRIPTS),
         apply_default_css=False,
-        server_functions=[hear],
+        server_functions=[play],
         elem_id="analysis-view",
     )
 
@@ -83,15 +82,6 @@ def build_analysis_tab(
     place.upload(add, [file, theirs], [place, theirs], js=FILE_OF_PAGE, **EVENT)
     place.clear(remove, None, [place, theirs], **EVENT)
     offer_analysis(found, panels)
-
-
-def draw_all(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> None:
-    """Draw every panel as it opens; half of the time is left to those who ask meanwhile."""
-    for panel in panels:
-        for dataset, protocol in panel.cells(found.readable):
-            start = time.monotonic()
-            view_of(panel, found.readable, {CORPUS: dataset, SPLIT: protocol})
-            time.sleep(time.monotonic() - start)
 
 
 def asked(value: object) -> dict[str, str]:

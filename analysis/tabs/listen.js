@@ -102,17 +102,11 @@ async function take(file) {
   ear = null;
   part("player").src = URL.createObjectURL(file);
   say("sending", words.sending);
-  const { root: site, api_prefix: api } = window.gradio_config;
-  const form = new FormData();
-  form.append("files", file);
   try {
-    const reply = await fetch(`${site}${api}/upload`, { method: "POST", body: form });
-    if (!reply.ok) return say("problem", await reply.text());
-    const [path] = await reply.json();
-    home.sound = { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+    home.sound = await send(file);
     trigger("upload");
-  } catch {
-    say("problem", words.unreachable);
+  } catch (error) {
+    say("problem", error instanceof Refusal ? error.message : words.unreachable);
   }
 }
 

@@ -31,7 +31,12 @@ from cry_model.audio import SUFFIXES
 from cry_model.detector import CryDetector
 from cry_model.prediction import Prediction
 
-SCRIPTS = Path(__file__).parents[1] / "microphone.js", Path(__file__).with_name("listen.js")
+HERE = Path(__file__).parent
+SCRIPTS = (
+    HERE.parent / "microphone.js",
+    HERE.parent / "upload.js",
+    HERE / "listen.js",
+)
 AUTOMATIC = ("Chosen for each recording", "")
 ANSWERED = '() => document.dispatchEvent(new Event("answered"))'
 SOUND_OF_PAGE = '(_, ...others) => [document.getElementById("listen").sound ?? null, ...others]'

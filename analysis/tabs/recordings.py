@@ -116,7 +116,7 @@ def _index(folder: Path) -> Mapping[str, Path]:
     }
 
 
-def hear(request: dict[str, str]) -> dict[str, str]:
+def play(request: dict[str, str]) -> dict[str, str]:
     """Return, for the page, the HTML that plays a recording, or the sentence why it cannot be.
 
     Args:

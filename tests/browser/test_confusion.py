@@ -57,7 +57,7 @@ def busiest(run):
 
 def play(seen, recording):
     """Plays the recording's row, wherever the list has been scrolled to."""
-    seen.page.locator(f".hear[data-recording='{recording}']").first.click()
+    seen.page.locator(f".play-row[data-recording='{recording}']").first.click()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_cell_is_listed_heard_and_answered(
         seen.page.wait_for_function(f"location.search.includes('{name}={value}')")
         seen.page.locator(".analysis[aria-busy=false]").wait_for()
     seen.page.locator("h3", has_text=heading(label, answer, len(listed))).wait_for()
-    assert seen.page.locator(".hear").count() == len(listed)
+    assert seen.page.locator(".play-row").count() == len(listed)
     play(seen, recording)
     seen.page.wait_for_function(f"{DURATION} > 0")
     assert seen.page.evaluate(DURATION) == pytest.approx(6.5, abs=0.1)

@@ -14,7 +14,7 @@ from analysis.tabs.recordings import (
     AudioNotFoundError,
     find_audio,
     find_recording,
-    hear,
+    play,
     player_html,
     sixteen_bits,
     wav_bytes,
@@ -158,11 +158,11 @@ def test_the_player_holds_the_first_minute_at_its_level():
 
 
 def test_a_row_is_played_or_says_why_not(data):
-    told = {name: hear({"dataset": "donateacry", "recording": name})["html"] for name in NAMES}
+    told = {name: play({"dataset": "donateacry", "recording": name})["html"] for name in NAMES}
     assert "<audio" in told["CD"]
     assert "<button" in told["CD"]
     assert NOT_FOUND in told["<gone>"]
     assert "&lt;gone&gt;" in told["<gone>"]
     assert not any("<audio" in told[name] or "<button" in told[name] for name in NAMES[1:])
     assert str(data) not in "".join(told.values())  # no path of this machine
-    assert NOT_FOUND in hear({})["html"]
+    assert NOT_FOUND in play({})["html"]

@@ -58,7 +58,7 @@ def test_labels_alone_have_the_views_that_need_no_probabilities(ours, others):
         if panel.name in own:
             drawn = view_html(view_of(panel, joined, {"corpus": "animals", "split": "own"}))
             assert "<b>cat" not in drawn
-            assert 'class="hear"' not in drawn  # there is no sound
+            assert 'class="play-row"' not in drawn  # there is no sound
 
 
 def test_what_was_shown_does_not_outlive_the_visit(ours, same):

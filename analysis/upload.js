@@ -1,0 +1,11 @@
+// Send a file to the server; what it refuses is an error with its sentence, a lost connection not.
+class Refusal extends Error {}
+const send = async (file) => {
+  const { root: site, api_prefix: api } = window.gradio_config;
+  const form = new FormData();
+  form.append("files", file);
+  const reply = await fetch(`${site}${api}/upload`, { method: "POST", body: form });
+  if (!reply.ok) throw new Refusal(await reply.text());
+  const [path] = await reply.json();
+  return { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
+};
