@@ -16,6 +16,9 @@ from analysis.figures.theme import HEAT
 from analysis.live.listener import Line, View
 from analysis.panels.html import csv_text, data_link
 from analysis.tabs.answer import has_answer, headline_html
+from analysis.tabs.answer import in_short as said_in_short
+from analysis.tabs.diary import numbers
+from analysis.words import ENGLISH
 from cry_model.calibration import one_of
 from cry_model.prediction import Prediction
 from cry_model.records import percent, words
@@ -54,6 +57,14 @@ def in_short(answer: Prediction) -> str:
         return likely
     named = [words(label) for label in answer.answer.labels]
     return f"{one_of(named) if named else CANT_TELL} ({likely})"
+
+
+def kept(line: Line, now: float) -> dict[str, object]:
+    """Return what a diary keeps of a cry that began ``ago`` seconds before ``now``."""
+    told = {"said": said_in_short(line.answer, ENGLISH), **numbers(line.answer, "")}
+    length = round(line.episode.end - line.episode.start, 1)
+    heard = {"seconds": length, "probability": round(line.episode.peak, 3)}
+    return {**told, **heard, "ago": now - line.episode.start}
 
 
 def log_csv(lines: Sequence[Line]) -> str:
@@ -155,7 +166,9 @@ def pieces(view: View, threshold: float, seen: int = 0) -> dict[str, object]:
     }
     fresh = min(view.written - seen, len(view.lines))
     if fresh > 0:
-        changes["rows"] = "".join(row_html(line) for line in reversed(view.lines[-fresh:]))
+        lines = view.lines[-fresh:]
+        changes["rows"] = "".join(row_html(line) for line in reversed(lines))
+        changes["cries"] = [kept(line, view.seconds) for line in lines if line.answer is not None]
         changes["download"] = data_link(
             "Download the log (CSV)", "heard.csv", "text/csv", log_csv(view.lines)
         )

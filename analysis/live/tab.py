@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from analysis.live.listener import LIMIT_SECONDS, Gate, Listener
 from analysis.live.stream import KEPT, RATE, place
 from analysis.live.visitors import SILENT_SECONDS, Visitors
 from analysis.models import Model
+from analysis.tabs.diary import SHARED
 from cry_model.records import percent
 
-SCRIPTS = Path(__file__).parents[1] / "microphone.js", Path(__file__).with_name("live.js")
+HERE = Path(__file__).parent
+SCRIPTS = *SHARED, HERE.parent / "microphone.js", HERE / "live.js"
 ServerFunction = Callable[[dict[str, Any]], dict[str, Any]]
 PRIVACY = (
     f"The sound goes to the server, which keeps its last {KEPT // RATE} seconds in memory and in "
@@ -60,7 +63,8 @@ def build_live_tab(detector: Gate, model: Model, functions: Sequence[ServerFunct
 def skeleton(threshold: float, model: Model) -> str:
     """Write what stands there before anything is heard; the page's script fills it."""
     minutes = round(LIMIT_SECONDS / 60)
-    return f"""<section class="live" data-live="root" data-state="idle">
+    return f"""<section class="live" data-live="root" data-state="idle"
+data-model="{escape(model.name)}">
 <p>Press the button near a baby: the cry detector says four times a second whether it hears crying,
 and while that lasts, the {model.title} says which kind. It stops by itself after {minutes}
 minutes.</p>
