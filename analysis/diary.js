@@ -94,7 +94,7 @@ const make = (tag, attributes = {}, ...children) => {
   return element;
 };
 const key = (text, attributes) => make("button", { type: "button", ...attributes }, text);
-const timeOf = (cry, options) => new Date(instant(cry)).toLocaleString(language, options);
+const timeOf = ({ at }, options) => new Date(at.slice(0, 19)).toLocaleString(language, options); // as written down
 
 function sparkOf(cry) {
   const digits = String(cry.spark ?? ""), svg = "http://www.w3.org/2000/svg";

@@ -39,7 +39,8 @@ async function report() {
 }
 
 function showReasons(diary) {
-  if (part("reasons").contains(document.activeElement)) return;
+  const shown = [...part("reasons").querySelectorAll("[data-reason]")].map(({ dataset }) => dataset.reason);
+  if (shown.join("\n") === reasonsOf(diary).join("\n")) return; // somebody is writing there
   const names = reasonsOf(diary).map((reason) =>
     make("input", { maxlength: 40, value: reasonName(diary, reason), "data-reason": reason, "aria-label": reasonName(diary, reason) }));
   const own = make("input", { maxlength: 40, placeholder: words["diary.new"], "aria-label": words["diary.new"], "data-diary": "own" });
@@ -133,9 +134,8 @@ const DO = {
   add() {
     const name = part("own").value.trim(), diary = readDiary();
     const taken = [...reasonsOf(diary), "unknown"].flatMap((reason) => [reason, reasonName(diary, reason)]);
+    part("own").value = "";
     if (name && !taken.some((one) => one.toLowerCase() === name.toLowerCase())) changeDiary(({ names }) => { names[name] ??= name; });
-    document.activeElement.blur();
-    refresh();
   },
 };
 
