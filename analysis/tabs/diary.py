@@ -15,6 +15,7 @@ from typing import Any
 
 import gradio as gr
 
+from analysis.stats.personal import PersonalStudy, read_personal
 from analysis.words import ENGLISH, LANGUAGES, SCRIPT, Words, button, language, word
 from cry_model.checkpoint import to_json
 from cry_model.labelled import Findings, Heads, LabelledCry, read_diary, usable
@@ -26,7 +27,7 @@ LOG = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 SHARED = SCRIPT, HERE.parent / "diary.js"
 SCRIPTS = *SHARED, HERE.parent / "panels" / "figure.js", HERE / "diary.js"
-STUDY = HERE.parents[1] / "assets" / "results" / "personal" / "study.json"
+RESULTS = HERE.parents[1] / "assets" / "results"
 NETWORK = "six-class"
 """Whose numbers of a cry are kept: the network that the study was made with."""
 PERMUTATIONS = 199
@@ -177,24 +178,18 @@ def _caption(found: Findings) -> str:
     return " ".join(parts)
 
 
-def study_line(say: Words = ENGLISH) -> str:
-    """Say what was measured before this shipped; empty without the file of it."""
-    try:
-        study = json.loads(STUDY.read_text(encoding="utf-8"))
-        alarms = study["false_alarms"][0]["better"]
-        clear = next(
-            p["cries_for_80_percent"]
-            for p in study["power"]
-            if (p["effect"], p["labels_correct"]) == (2.0, 1.0)
-        )
-    except (OSError, ValueError, LookupError, TypeError, StopIteration):
+def study_line(study: PersonalStudy | None, say: Words = ENGLISH) -> str:
+    """Say what was measured before this shipped; empty without results."""
+    if study is None or study.clear.needed is None:
         return ""
-    return say("personal.tests", parents=alarms["of"], told=alarms["count"], needed=clear)
+    needed = study.clear.needed
+    return say("personal.tests", parents=study.parents, told=study.told, needed=needed)
 
 
 def skeleton() -> str:
     """Write the tab; the script fills it."""
-    lines = {code: study_line(words) for code, words in LANGUAGES.items()}
+    study = read_personal(RESULTS)
+    lines = {code: study_line(study, words) for code, words in LANGUAGES.items()}
     return f"""<section class="diary" data-diary="root" data-state="none"
 data-study="{escape(json.dumps(lines))}">
 <p>{word("diary.about")}</p>

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from analysis.session import classify_all
+from analysis.stats.personal import read_personal
+from analysis.stats.runs import ResultsError
 from analysis.tabs import diary as tab
 from analysis.tabs.diary import personal_answer, personal_report, study_line
 from analysis.tabs.listen import told
@@ -176,5 +178,23 @@ def test_an_answer_offers_the_browser_what_it_may_keep(models, detector, example
 def test_what_was_measured_before_it_shipped_is_that_of_the_study():
     study = json.loads((ROOT / "assets/results/personal/study.json").read_text())
     alarms = study["false_alarms"][0]["better"]
-    numbers = re.findall(r"\d+", study_line())
-    assert numbers[:2] == [str(alarms["of"]), str(alarms["count"])]
+    found = read_personal(ROOT / "assets" / "results")
+    clear = next(p for p in study["power"] if (p["effect"], p["labels_correct"]) == (2.0, 1.0))
+    expected = {alarms["of"], alarms["count"], clear["cries_for_80_percent"]}
+    for say in LANGUAGES.values():
+        numbers = {*map(int, re.findall(r"\d+", study_line(found, say)))}
+        assert numbers >= expected
+    assert study_line(None) == ""
+    marks = [*clear["better"]]
+    assert f"[{', '.join(marks)}]" in found.chart()
+    assert found.rows()[-1]["100% of labels right"] == str(clear["cries_for_80_percent"])
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"false_alarms": [], "power": []}'])
+def test_a_broken_study_is_said(text, tmp_path):
+    path = tmp_path / "personal" / "study.json"
+    assert read_personal(tmp_path) is None
+    path.parent.mkdir()
+    path.write_text(text)
+    with pytest.raises(ResultsError, match="no study"):
+        read_personal(tmp_path)
