@@ -31,7 +31,7 @@ HEAD = f"""<meta name="description" content="{DESCRIPTION}">
 <meta property="og:title" content="{TITLE}">
 <meta property="og:description" content="{DESCRIPTION}">
 <meta name="theme-color" content="#0f766e">
-<style>@media (max-width: 600px) {{ footer .divider {{ display: none; }} }}</style>"""
+<style>footer .divider {{ display: none; }}</style>"""
 # The theme is remembered once it was chosen.
 SWITCH_THEME = """() => {
   const dark = document.body.classList.toggle("dark");
@@ -99,7 +99,7 @@ def build_page(
                 build_listen_tab(models, detector, live_functions)
             if detector is not None:
                 with gr.Tab(I18N("tab.live"), id="live"):
-                    build_live_tab(detector, models[0], live_functions)
+                    build_live_tab(detector, live_functions)
             with gr.Tab(I18N("tab.analysis"), id="analysis"):
                 build_analysis_tab(found)
             with gr.Tab(I18N("tab.about"), id="about"):
