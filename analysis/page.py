@@ -32,7 +32,7 @@ HEAD = f"""<meta name="description" content="{DESCRIPTION}">
 <meta property="og:title" content="{TITLE}">
 <meta property="og:description" content="{DESCRIPTION}">
 <meta name="theme-color" content="#0f766e">
-<style>@media (max-width: 600px) {{ footer .divider {{ display: none; }} }}</style>"""
+<style>footer .divider {{ display: none; }}</style>"""
 # The theme is remembered once it was chosen.
 SWITCH_THEME = """() => {
   const dark = document.body.classList.toggle("dark");

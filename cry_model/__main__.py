@@ -180,7 +180,7 @@ def recordings(named: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield name, folder.name
             continue
         for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
+            if path.suffix.lower() in SUFFIXES and not path.is_dir():
                 yield str(path), str(path.relative_to(folder))
 
 

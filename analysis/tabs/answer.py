@@ -40,10 +40,6 @@ PRIVACY = (
     "recording, or until you have not used the page for an hour."
 )
 MEDICAL = "Not a medical device."
-NO_LONGER_KEPT = (
-    "This recording was deleted and its answers are no longer kept; please choose or record it "
-    "again."
-)
 FEW = 3  # labels that are named; of a larger set, what it leaves out tells more
 
 
@@ -240,14 +236,14 @@ def bars_html(prediction: Prediction, say: Words = ENGLISH) -> str:
     labels, named = tuple(prediction.probabilities), prediction.answer.labels
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     bars = "".join(
-        f'<div class="bar{"" if label in named else " unlikely"}" role="listitem">'
+        f'<div class="kind{"" if label in named else " unlikely"}" role="listitem">'
         f'<span class="name">{escape(say.label(label))}</span>'
         f'<span class="track" aria-hidden="true"><span class="fill" style="width: '
         f'{100 * share:.1f}%; background: {class_colour(labels, label)}"></span></span>'
         f'<span class="value">{percent(share)}</span></div>'
         for label, share in ranked
     )
-    return f'<div class="bars" role="list">{bars}</div>'
+    return f'<div class="kinds" role="list">{bars}</div>'
 
 
 def measured(prediction: Prediction, record: DetectorRecord | None) -> Iterator[str]:
@@ -301,8 +297,13 @@ def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -
 
 
 def research_html(prediction: Prediction, others: Mapping[str, Prediction]) -> str:
-    """Write what others with the same labels say (subject -> answer), and the files."""
+    """Write what others with the same labels say (subject -> answer), and the files.
+
+    Where the answer can't tell, no other one's labels stand in its place.
+    """
     mine = prediction.probabilities
+    if not prediction.answer.labels:
+        return downloads_html(prediction)
     html = "".join(f'<p class="beside">{escape(line)}</p>' for line in _said(others))
     if any(disagree_strongly(mine, other.probabilities) for other in others.values()):
         html += f'<p class="disagreement">{DISAGREEMENT}</p>'

@@ -50,7 +50,7 @@ def numbers(prediction: Prediction, model: str) -> dict[str, Any]:
     return found
 
 
-def entry(said: str, spark: str, answers: Mapping[str, Prediction | str]) -> str:
+def entry(said: str, spark: str, answers: Mapping[str, object]) -> str:
     """Return, as JSON, what the browser may keep of an answer: no sound can be made of it."""
     heard = answers.get(NETWORK)
     told = numbers(heard, NETWORK) if isinstance(heard, Prediction) else {}

@@ -21,6 +21,10 @@ function say(state, sentence = "") {
   part("record").setAttribute("aria-label", words[state === "recording" ? "stop" : "record"]);
 }
 
+document.documentElement.lang = language ?? "en"; // for screen readers
+document.title = words.title;
+document.getElementById("theme")?.setAttribute("aria-label", words.theme);
+
 // Recording
 
 async function record() {
@@ -60,7 +64,8 @@ async function hint(rate) {
   hints = [];
   try {
     const view = await server.live_hear({ page, seen: 0, lost: 0, first: false, rate, samples });
-    if (ear && !view.problem) part("status").textContent = words[view.state === "cry" ? "crying" : "recording"];
+    const told = { cry: "crying", maybe: "maybe_cry" }[view.state] ?? "recording";
+    if (ear && !view.problem) part("status").textContent = words[told];
   } catch { /* it is a hint only */ }
   hinting = false;
 }
@@ -99,7 +104,8 @@ async function take(file, when = Math.min(file.lastModified, Date.now())) {
     home.sound = await send(file);
     trigger("upload");
   } catch (error) {
-    say("problem", error instanceof Refusal ? error.message : words.unreachable);
+    const refusal = words[`problem.${error.status}`] ?? words["problem.busy"];
+    say("problem", error instanceof Refusal ? refusal : words.unreachable);
   }
 }
 
@@ -138,7 +144,7 @@ const card = () => document.querySelector("#answer .answer");
 
 document.addEventListener("answered", () => {
   if (!card()) return;
-  say(card().dataset.kind === "problem" ? "problem" : "answered");
+  say("answered");
   part("record").setAttribute("aria-label", words.again);
   part("label").textContent = words.again;
   part("choose").firstElementChild.textContent = words.other;
@@ -149,6 +155,8 @@ document.addEventListener("answered", () => {
   personal("", null);
   keep();
 });
+
+document.addEventListener("unanswered", () => say("problem", words["problem.busy"]));
 
 document.addEventListener("click", ({ target }) => {
   const button = target.closest?.("[data-play], [data-share], [data-tab]");

@@ -14,14 +14,7 @@ import gradio as gr
 
 from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model, UnknownModelError, find
 from analysis.session import Session, classify_all
-from analysis.tabs.answer import (
-    NO_LONGER_KEPT,
-    answer_html,
-    error_html,
-    in_short,
-    research_html,
-    spark,
-)
+from analysis.tabs.answer import answer_html, error_html, in_short, research_html, spark
 from analysis.tabs.cards import (
     DESCRIBE_FIGURES,
     EXPLAINED,
@@ -48,7 +41,9 @@ SCRIPTS = (
 )
 AUTOMATIC = ("Chosen for each recording", "")
 ANSWERED = '() => document.dispatchEvent(new Event("answered"))'
+UNANSWERED = '() => document.dispatchEvent(new Event("unanswered"))'
 SOUND_OF_PAGE = '(_, ...others) => [document.getElementById("listen").sound ?? null, ...others]'
+NOT_BOOLEAN = "full is true or false, without quotes; please correct it."
 I18N = gr.I18n(**{code: dict(words.texts) for code, words in LANGUAGES.items()})
 BAR = gr.Progress()  # as a default value: Gradio then hands in the visitor's own
 EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -106,10 +101,10 @@ def told(
 ) -> str:
     """Return the answer's HTML: that of the named model, or of the one that fits the recording."""
     if session is None:
-        return error_html(NO_LONGER_KEPT)
+        return error_html(say("gone"))
     _, answer = session.chosen(models, name)
-    if session.display is None or isinstance(answer, str):
-        return error_html(str(answer))
+    if session.display is None or not isinstance(answer, Prediction):
+        return error_html(say.problem(answer))
     record = None if detector is None else detector.config.detector
     kept = ""
     if answer.answer.kind != "not_a_cry":
@@ -142,11 +137,11 @@ class Handlers:
         cards = sound_cards(session.display, prediction, high_hz)
         return [play_html(prediction, language(request)), *card_values(SOUND, cards)]
 
-    def on_research(self, session: Session | None, name: str) -> list[Any]:
+    def on_research(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
         """Tell what other models say, and draw what this one made of the sound."""
         found = self._answer(session, name)
         if session is None or found is None:
-            return [error_html(NO_LONGER_KEPT), *card_values(EXPLAINED, {})]
+            return [error_html(language(request)("gone")), *card_values(EXPLAINED, {})]
         model, prediction = found
         html = research_html(prediction, session.others(model, self.models))
         return [html, *card_values(EXPLAINED, explained_cards(prediction))]
@@ -154,7 +149,7 @@ class Handlers:
     def on_model(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
         """Answer by another model."""
         html = told(self.models, session, name, self.detector, language(request))
-        return [html, gr.Accordion(open=False), *self.on_research(session, name)]
+        return [html, gr.Accordion(open=False), *self.on_research(session, name, request)]
 
     def _answer(self, session: Session | None, name: str) -> tuple[Model, Prediction] | None:
         """Return the model that answers and its answer; None if there is none, or no more."""
@@ -177,7 +172,7 @@ def build_listen_tab(
         live_functions: the Live tab's, which tell of crying while the microphone records.
     """
     folded: dict[str, Any] = {"open": False, "visible": False, "elem_classes": "fold"}
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_id="sound-and-answer"):
         with gr.Column(scale=2, min_width=300):
             source = gr.HTML(
                 skeleton(),
@@ -198,7 +193,7 @@ def build_listen_tab(
     file = gr.Audio(type="filepath", visible=False)  # the path is checked by Gradio
     kept = gr.State(time_to_live=HOUR)
     on = Handlers(models, detector)
-    source.upload(
+    heard = source.upload(
         on.on_sound,
         [file],
         [answer, name, sound, research, kept],
@@ -206,7 +201,9 @@ def build_listen_tab(
         show_progress_on=[answer],
         trigger_mode="always_last",
         api_visibility="private",
-    ).then(None, js=ANSWERED, api_visibility="private")
+    )
+    heard.success(None, js=ANSWERED, api_visibility="private")
+    heard.failure(None, js=UNANSWERED, api_visibility="private")  # too many wait already
     changed = answer, sound, *explained
     for event in (
         sound.expand(on.on_fold, [kept, name], drawn, **EVENT),
@@ -227,14 +224,16 @@ def offer_predict(models: Sequence[Model], detector: CryDetector | None) -> None
             model: name of the model; by default the first that knows such recordings.
             full: whether to tell all that is known, whatever the answer.
         """
+        if not isinstance(full, bool):
+            raise gr.Error(NOT_BOOLEAN, print_exception=False)
         try:
             with needing(file):
                 asked = (find(models, model),) if model else models
                 chosen, answer = classify_all(asked, file, detector).chosen(asked)
         except UnknownModelError as error:
-            answer = str(error)
-        if isinstance(answer, str):
-            raise gr.Error(answer, print_exception=False)
+            answer = error
+        if isinstance(answer, Exception):
+            raise gr.Error(str(answer), print_exception=False)
         return {"model": chosen.name, **answer.to_dict(full)}
 
     file = gr.Audio(type="filepath", label="file", visible=False)

@@ -33,6 +33,13 @@ class Words:
         """Return labels as a list: "tired, to be held"."""
         return ", ".join(self.texts.get(f"label.{name}.short", words(name)) for name in names)
 
+    def problem(self, error: Exception) -> str:
+        """Return what is wrong with a recording and what to do, by the error's type.
+
+        In the error's own words, which are English, where there are none for its type.
+        """
+        return self.texts.get(f"problem.{type(error).__name__}", str(error))
+
 
 LANGUAGES: Mapping[str, Words] = {
     path.stem: Words(path.stem, json.loads(path.read_text(encoding="utf-8")))
