@@ -16,6 +16,7 @@ from analysis.figures.theme import HEAT
 from analysis.live.listener import Line, View
 from analysis.panels.html import csv_text, data_link
 from analysis.tabs.answer import headline_html, in_short
+from analysis.tabs.diary import numbers
 from analysis.words import ENGLISH, Words
 from cry_model.prediction import Prediction
 from cry_model.records import percent
@@ -38,6 +39,14 @@ def row_html(line: Line, say: Words = ENGLISH) -> str:
         f"<td><strong>{escape(say(f'heard.row.{episode.kind}'))}</strong><br>"
         f"{'<br>'.join(map(escape, notes))}</td></tr>"
     )
+
+
+def kept(line: Line, now: float, say: Words) -> dict[str, object]:
+    """Return what a diary keeps of a cry that began ``ago`` seconds before ``now``."""
+    told = {"said": in_short(line.answer, say), **numbers(line.answer, "")}
+    length = round(line.episode.end - line.episode.start, 1)
+    heard = {"seconds": length, "probability": round(line.episode.peak, 3)}
+    return {**told, **heard, "ago": now - line.episode.start}
 
 
 def log_csv(lines: Sequence[Line]) -> str:
@@ -133,7 +142,9 @@ def pieces(view: View, threshold: float, seen: int = 0, say: Words = ENGLISH) ->
     }
     fresh = min(view.written - seen, len(view.lines))
     if fresh > 0:
-        changes["rows"] = "".join(row_html(line, say) for line in reversed(view.lines[-fresh:]))
+        lines = view.lines[-fresh:]
+        changes["rows"] = "".join(row_html(line, say) for line in reversed(lines))
+        changes["cries"] = [kept(line, view.seconds, say) for line in lines if line.answer]
         changes["download"] = data_link(
             say("heard.download"), "heard.csv", "text/csv", log_csv(view.lines)
         )

@@ -58,6 +58,7 @@ function show(view) {
     rows.insertAdjacentHTML("afterbegin", view.rows);
     while (rows.rows.length > MOST_ROWS) rows.lastElementChild.remove();
     put("download", view.download);
+    for (const { ago, ...cry } of view.cries) addCry({ ...cry, model: root.dataset.model }, Date.now() - 1000 * ago);
   }
   seen = Math.max(seen, view.written);
 }

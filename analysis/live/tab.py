@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from analysis.live.listener import Gate, Listener
 from analysis.live.stream import KEPT, RATE, place
 from analysis.live.visitors import Visitors
 from analysis.models import Model
-from analysis.words import SCRIPT, button, language, word
+from analysis.tabs.diary import SHARED
+from analysis.words import button, language, word
 from cry_model.records import percent
 
-SCRIPTS = SCRIPT, Path(__file__).parents[1] / "microphone.js", Path(__file__).with_name("live.js")
+HERE = Path(__file__).parent
+SCRIPTS = *SHARED, HERE.parent / "microphone.js", HERE / "live.js"
 ServerFunction = Callable[[dict[str, Any], gr.Request], dict[str, Any]]
 MARKS = {8000: "8 kHz", 4000: "4", 2000: "2", 1000: "1", 500: "0.5"}
 SECONDS = (12, 9, 6, 3)
@@ -35,24 +38,26 @@ def make_functions(detector: Gate, model: Model) -> list[ServerFunction]:
     return [live_hear, live_stop]
 
 
-def build_live_tab(detector: Gate, functions: Sequence[ServerFunction]) -> None:
+def build_live_tab(detector: Gate, model: Model, functions: Sequence[ServerFunction]) -> None:
     """Lay out the tab inside the current page.
 
     Args:
         detector: says whether the microphone hears a cry.
+        model: names a reason while a cry lasts.
         functions: of :func:`make_functions`.
     """
     gr.HTML(
-        skeleton(detector.threshold),
+        skeleton(detector.threshold, model),
         js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
         server_functions=list(functions),
         elem_id="live-panel",
     )
 
 
-def skeleton(threshold: float) -> str:
+def skeleton(threshold: float, model: Model) -> str:
     """Write what stands there before anything is heard; the page's script fills it."""
-    return f"""<section class="live" data-live="root" data-state="idle">
+    return f"""<section class="live" data-live="root" data-state="idle"
+data-model="{escape(model.name)}">
 {word("live.about", "p")}
 <div class="live-controls">
 {button("live.start", 'data-live="button"')}

@@ -33,7 +33,9 @@ UNLIKE = "These measurements are of recordings that the model knows, unlike this
 DISAGREEMENT = "The models disagree strongly about this recording: rely on neither."
 PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
-    "none; no copy is kept. Your browser keeps tonight's answers if you ask it to, and no sound. "
+    "none; no copy is kept. Your browser keeps a diary if you ask it to: times, answers and a few "
+    "numbers of each cry, and no sound. It comes here only to ask what it teaches, and goes with "
+    "the answer. "
     "The answers and figures, which hold no sound, stay in the server's memory until your next "
     "recording, or until you have not used the page for an hour."
 )
@@ -109,7 +111,7 @@ def answer_html(
     prediction: Prediction,
     record: DetectorRecord | None = None,
     say: Words = ENGLISH,
-    spark: str = "",
+    kept: str = "",
 ) -> str:
     """Write the card and the folds that need no figure.
 
@@ -117,7 +119,7 @@ def answer_html(
         prediction: the answer.
         record: what was measured of the cry detector.
         say: the visitor's language; the folds are in English.
-        spark: a digit for each moment, its loudness; the browser may keep it, if asked to.
+        kept: what the browser may keep of it in its diary, if asked to.
     """
     answer = prediction.answer
     parts = [headline_html(prediction, say)]
@@ -131,13 +133,11 @@ def answer_html(
         parts.append(f'<p class="advice">{escape(say("advice"))}</p>')
     if answer.labels:
         parts.append(f'<p><button type="button" data-share>{escape(say("share"))}</button></p>')
-    else:
-        spark = ""
-    said = in_short(prediction, say)
+    said = escape(in_short(prediction, say))
     folds = "".join(_folds(prediction, record, say))
     return (
-        f'<section class="answer" data-kind="{answer.kind}" data-spark="{spark}" '
-        f'data-said="{escape(said)}"><div class="card">{"".join(parts)}</div>{folds}</section>'
+        f'<section class="answer" data-kind="{answer.kind}" data-said="{said}" '
+        f'data-kept="{escape(kept)}"><div class="card">{"".join(parts)}</div>{folds}</section>'
     )
 
 

@@ -14,7 +14,7 @@ import gradio as gr
 
 from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model, UnknownModelError, find
 from analysis.session import Session, classify_all
-from analysis.tabs.answer import answer_html, error_html, research_html, spark
+from analysis.tabs.answer import answer_html, error_html, in_short, research_html, spark
 from analysis.tabs.cards import (
     DESCRIBE_FIGURES,
     EXPLAINED,
@@ -24,15 +24,17 @@ from analysis.tabs.cards import (
     lay_out_cards,
     sound_cards,
 )
+from analysis.tabs.diary import SHARED, entry, personal_answer
 from analysis.tabs.segments import play_html
 from analysis.uploads import HOUR, needing
-from analysis.words import ENGLISH, LANGUAGES, Words, spoken
+from analysis.words import ENGLISH, LANGUAGES, Words, button, language, word
 from cry_model.audio import SUFFIXES
 from cry_model.detector import CryDetector
 from cry_model.prediction import Prediction
 
 HERE = Path(__file__).parent
 SCRIPTS = (
+    *SHARED,
     HERE.parent / "microphone.js",
     HERE.parent / "upload.js",
     HERE / "listen.js",
@@ -47,34 +49,23 @@ BAR = gr.Progress()  # as a default value: Gradio then hands in the visitor's ow
 EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def _word(key: str, tag: str = "span", attributes: str = "") -> str:
-    """Write an element whose text the script puts into the visitor's language."""
-    return f'<{tag} {attributes} data-word="{key}">{escape(ENGLISH(key))}</{tag}>'
-
-
-def _button(key: str, attributes: str) -> str:
-    return _word(key, "button", f'type="button" {attributes}')
-
-
 def skeleton() -> str:
     """Write what stands there before anything is heard; the script puts in the language."""
     accepted = ",".join(("audio/*", "video/*", *SUFFIXES))
     texts = escape(json.dumps({code: words.texts for code, words in LANGUAGES.items()}))
-    examples = "".join(
-        _button(key, f'data-example="{name}"') for name, key in EXAMPLE_NAMES.items()
-    )
+    examples = "".join(button(key, f'data-example="{name}"') for name, key in EXAMPLE_NAMES.items())
     return f"""<section class="listen" data-listen="root" data-state="ready" data-words="{texts}">
-<div class="before">{_word("question", "h2")}{_word("modest", "p")}</div>
+<div class="before">{word("question", "h2")}{word("modest", "p")}</div>
 <button type="button" class="record" data-listen="record"><span class="ring"></span>
 <span data-listen="label">{escape(ENGLISH("record"))}</span><b data-listen="clock"></b></button>
 <p role="status" aria-live="polite" data-listen="status"></p>
-<p class="before">{_word("near")} {_word("ten")}</p>
+<p class="before">{word("near")} {word("ten")}</p>
 <audio controls hidden data-listen="player"></audio>
-<button type="button" class="choose" data-listen="choose">{_word("choose")}</button>
+<button type="button" class="choose" data-listen="choose">{word("choose")}</button>
 <input type="file" hidden accept="{accepted}" data-listen="file">
-<p class="examples before">{_word("try")} {examples}</p>
-<p class="before small">{_word("privacy")}
-{_button("privacy.how", 'class="link" data-tab="about"')}</p>
+<p class="examples before">{word("try")} {examples}</p>
+<p class="before small">{word("privacy")}
+{button("privacy.how", 'class="link" data-tab="about"')}</p>
 </section>"""
 
 
@@ -92,10 +83,13 @@ def answer_example(models: Sequence[Model], detector: CryDetector | None) -> Non
 def tonight() -> str:
     """Write the place of tonight's answers, which the browser keeps if it is asked to."""
     return f"""<section class="tonight" data-listen-tonight data-state="none">
-{_button("tonight.keep", 'data-tonight="keep"')}
-<div>{_word("tonight", "h3")}<ul></ul>
-<p>{_word("tonight.kept")}
-{_button("tonight.clear", 'data-tonight="clear"')}</p></div></section>"""
+<div class="personal" aria-live="polite" data-personal></div>
+<div class="offered">{button("tonight.keep", 'data-do="keep"')}</div>
+<div class="kept">{word("tonight", "h3")}<ul class="cries"></ul>
+<div data-listen-care></div>
+<p class="keys">{word("diary.kept")}
+{button("tab.diary", 'class="link" data-tab="diary"')}</p></div>
+<p role="status" class="told"></p></section>"""
 
 
 def told(
@@ -112,12 +106,10 @@ def told(
     if session.display is None or not isinstance(answer, Prediction):
         return error_html(say.problem(answer))
     record = None if detector is None else detector.config.detector
-    return answer_html(answer, record, say, spark(session.display))
-
-
-def language(request: gr.Request) -> Words:
-    """Return the visitor's language."""
-    return spoken(request.headers.get("accept-language"))
+    kept = ""
+    if answer.answer.kind != "not_a_cry":
+        kept = entry(in_short(answer, say), spark(session.display), session.answers)
+    return answer_html(answer, record, say, kept)
 
 
 @dataclass(frozen=True)
@@ -185,7 +177,7 @@ def build_listen_tab(
             source = gr.HTML(
                 skeleton(),
                 js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
-                server_functions=[listen_example, *live_functions],
+                server_functions=[listen_example, personal_answer, *live_functions],
                 elem_id="listen",
             )
         with gr.Column(scale=3, min_width=300):

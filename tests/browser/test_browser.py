@@ -238,7 +238,8 @@ def test_every_state_fits_the_screen_and_can_be_read(visit, cry, scheme, width, 
     )
     assert widths == sorted(widths, reverse=True)
     assert widths[0] > 30  # they are seen
-    for selector in (".card h2", ".card p", "#answer summary", "[data-share]", "[data-tonight]"):
+    card = ".card h2", ".card p", "#answer summary"
+    for selector in (*card, "[data-share]", ".tonight [data-do]"):
         assert contrast(seen.page, selector) >= 4.5, selector
     seen.open("What I listened to")
     seen.open("For researchers")
@@ -327,27 +328,6 @@ def test_nothing_of_the_visitor_stays_in_the_browser(browser_type, server, cry, 
     files = [file for file in profile.rglob("*") if file.is_file()]
     assert files
     assert [file for file in files if any(bit in file.read_bytes() for bit in told)] == []
-
-
-def test_tonight_is_kept_if_asked_for_and_cleared_by_one_click(visit, cry):
-    seen = visit(width=390)
-    seen.upload(cry)
-    seen.answered()
-    seen.page.get_by_role("button", name="Keep tonight's answers in this browser").click()
-    rows = seen.page.locator(".tonight li")
-    assert rows.count() == 1
-    seen.upload(cry)
-    seen.page.wait_for_function("document.querySelectorAll('.tonight li').length === 2")
-    (kept,) = seen.page.evaluate(STORED)
-    assert set(json.loads(kept[1])[0]) == {"at", "said", "spark"}
-    seen.page.reload()
-    seen.page.wait_for_selector(".tonight li")
-    assert rows.count() == 2
-    assert rows.first.inner_text().split("\n")[-1].startswith("Maybe: ")
-    seen.page.get_by_role("button", name="Clear").click()
-    assert rows.count() == 0
-    assert seen.page.evaluate(STORED) == []
-    assert seen.errors == []
 
 
 def test_an_answer_is_shared_from_the_device(visit, cry):

@@ -179,7 +179,6 @@ def test_where_nothing_can_be_told_no_label_and_no_bar_is_shown(forms, name):
     assert not any(ENGLISH.label(label) in told for label in LABELS)
     assert 'class="kind' not in html
     assert "data-share" not in html
-    assert 'data-spark=""' in html
 
 
 def test_what_may_be_a_cry_asks_for_more_and_answers_below(forms):
