@@ -11,13 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.audio import Recording, require_sound
-from cry_model.cutting import Clip, Pieces, cut
 from cry_model.front_end_config import ACOUSTIC_HOP as HOP
 from cry_model.front_end_config import ACOUSTIC_RATE as RATE
 from cry_model.front_end_config import FEATURES as FEATURES
-from cry_model.front_end_config import MFCC, AcousticConfig
-from cry_model.frontend import resample
-from cry_model.torchaudio_compat import import_torchaudio
+from cry_model.front_end_config import MFCC, AcousticConfig, Clip, Pieces, cut
+from cry_model.frontend import resample, torchaudio
 
 CLASSES = 12  # semitones of an octave
 A0_HZ = 27.5
@@ -87,8 +85,6 @@ def chroma_filters(tuning: Tensor, bins: int, rate: int) -> Tensor:
     octaves = (semitones / CLASSES - CENTRE_OCTAVE) / OCTAVE_WIDTH
     return bumps / bumps.norm(dim=1, keepdim=True) * (-0.5 * octaves**2).exp()
 
-
-torchaudio = import_torchaudio()
 
 FFT, MELS = 2048, 128
 ROLLOFF = 0.85  # share of the magnitude below the roll-off
@@ -189,7 +185,7 @@ class AcousticFrontEnd(nn.Module):
         return Clip(wave, 0.0)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.cutting.cut`."""
+        """See :func:`cry_model.front_end_config.cut`."""
         return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:

@@ -15,9 +15,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from cry_model.audio import Recording, require_sound
-from cry_model.cutting import Clip, Pieces, cut, trimmed
 from cry_model.detection import HUM_EDGE, HUM_HZ, HUM_WIDTH
-from cry_model.front_end_config import FILTERS, LOUD_DB, FrontEndConfig
+from cry_model.front_end_config import FILTERS, LOUD_DB, Clip, FrontEndConfig, Pieces, cut, trimmed
 
 Array = NDArray[np.float32]
 ROWS = 4096  # of a matrix product at a time
@@ -68,8 +67,11 @@ def band_pass(wave: Array, rate: int, low_hz: float, high_hz: float) -> Array:
 
 
 def without_hum(wave: Array, rate: int) -> Array:
-    """Take the hum off (samples,) as :func:`cry_model.detector.without_hum` does."""
-    padded = math.ceil((len(wave) + rate / 2) / 4096) * 4096
+    """Return (samples,) with a notch at each of ``HUM_HZ``, zero-phase.
+
+    A high-pass would leave bands emptier than any that the detector was fitted on, and did worse.
+    """
+    padded = math.ceil((len(wave) + rate / 2) / 4096) * 4096  # as in band_pass
     spectrum = np.fft.rfft(wave, padded)
     low = spectrum[: math.ceil((HUM_HZ[-1] + HUM_WIDTH + HUM_EDGE) / rate * padded)]
     hz = np.arange(len(low)) * (rate / padded)
@@ -102,5 +104,5 @@ class ArrayFrontEnd:
         return trimmed(wave, int(loud[0]), int(loud[-1]), c)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.cutting.cut`."""
+        """See :func:`cry_model.front_end_config.cut`."""
         return cut(clip, self.config, overlap)

@@ -21,10 +21,9 @@ from cry_model.checkpoint import (
     load_fingerprints,
     try_out,
 )
-from cry_model.cutting import Clip, Pieces
 from cry_model.detection import DetectionScores, Span
 from cry_model.fingerprint import Fingerprints
-from cry_model.front_end_config import AnyConfig
+from cry_model.front_end_config import AnyConfig, Clip, Pieces
 from cry_model.onnx_backend import OnnxBackend, OnnxDetector
 from cry_model.prediction import FeatureAttribution, PieceAnswer, Prediction, Segment
 

@@ -6,10 +6,7 @@ import pytest
 import torch
 
 from cry_model import PAPER_FRONT_END, FrontEnd, FrontEndConfig, Recording, audio
-from cry_model.frontend import band_pass, resample
-from cry_model.torchaudio_compat import import_torchaudio
-
-torchaudio = import_torchaudio()
+from cry_model.frontend import band_pass, resample, torchaudio
 
 RATE = 8000
 

@@ -8,7 +8,7 @@ from tests.conftest import ROOT
 CODE = """
 import sys
 import torch
-from cry_model.torchaudio_compat import import_torchaudio
+from cry_model.frontend import import_torchaudio
 
 class Refuse:
     error, tries = None, 0
