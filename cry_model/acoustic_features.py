@@ -170,11 +170,8 @@ class AcousticFrontEnd(nn.Module):
     def prepare(self, recording: Recording) -> Clip:
         """Resamples one recording and removes DC; its level stays, and nothing is cut off.
 
-        Without DC the samples stay as they are, digital silence too, so the features are the
-        public table's.
-
-        Raises:
-            SilentAudioError: if nothing is left in the band.
+        Without DC the samples stay as they are, digital silence too, so the features are the public
+        table's. Raise SilentAudioError if nothing is left in the band.
         """
         wave = recording.waveform
         if (mean := wave.mean()).abs() > DC_SHARE * wave.std():

@@ -87,11 +87,8 @@ class ArrayFrontEnd:
         self.config = config
 
     def prepare(self, recording: Recording) -> Clip:
-        """Resample, band-limit, level and trim one recording.
-
-        Raises:
-            SilentAudioError: if nothing is left in the band.
-        """
+        """Resample, band-limit, level and trim one recording; raise SilentAudioError if nothing is
+        left in the band."""
         c = self.config
         wave = resample(recording.waveform, recording.sample_rate, c.sample_rate)
         wave = band_pass(wave, c.sample_rate, c.low_hz, c.high_hz)

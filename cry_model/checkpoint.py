@@ -71,20 +71,14 @@ class CheckpointConfig:
         return build_model(self.system, len(self.labels), self.front_end.num_bands, **self.settings)
 
     def to_json(self) -> str:
-        """As written to ``config.json``.
-
-        Raises:
-            ValueError: if a number is none, which :meth:`from_json` would refuse.
-        """
+        """As written to ``config.json``; raise ValueError if a number is none, which
+        :meth:`from_json` would refuse."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> CheckpointConfig:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            CheckpointError: if a field is missing, unknown or not what it must be.
-        """
+        """Read what :meth:`to_json` wrote; raise CheckpointError if a field is missing, unknown or
+        not what it must be."""
         try:
             data = dict(_plain(text))
             if "gate" in data:  # its name in the last release
@@ -161,10 +155,7 @@ DEFAULT_DETECTOR = ASSETS / "detector-resnet18"
 
 def local_folder(name: str | os.PathLike, revision: str | None = None) -> Path | None:
     """Return the folder of a bundled checkpoint, or the one of this name; None if there is none.
-
-    Raises:
-        CheckpointError: if there is one, and a revision is asked for.
-    """
+    Raise CheckpointError if there is one, and a revision is asked for."""
     found = ASSETS / BUNDLED[str(name)] if str(name) in BUNDLED else Path(name)
     if not os.path.isdir(found):  # noqa: PTH112 - pathlib's raises where a name is too long
         return None
@@ -176,11 +167,8 @@ def local_folder(name: str | os.PathLike, revision: str | None = None) -> Path |
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file whole, so that a crash or a power cut leaves the old one or the new one.
-
-    Raises:
-        OSError: if the disk is full or may not be written; the old file is still there.
-    """
+    """Replace a file whole, so that a crash or a power cut leaves the old one or the new one; raise
+    OSError if the disk is full or may not be written; the old file is still there."""
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.write_bytes(content)
@@ -228,11 +216,7 @@ def save_checkpoint(
 
 
 def read_config(folder: str | os.PathLike) -> CheckpointConfig:
-    """Read what a checkpoint says of itself.
-
-    Raises:
-        CheckpointError: if its config cannot be read.
-    """
+    """Read what a checkpoint says of itself; raise CheckpointError if its config cannot be read."""
     path = Path(folder) / CONFIG
     try:
         with path.open("rb") as file:
@@ -246,11 +230,9 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
     """Load the model, in eval mode on the CPU, and its config.
 
     Nothing is allocated before the config is within its ranges and the weights' shapes are known to
-    be those of its system. Draws no random numbers.
-
-    Raises:
-        CheckpointError: if a file is missing or damaged, or the weights are not exactly those of
-            the system that the config names, or no finite numbers.
+    be those of its system. Draws no random numbers. Raise CheckpointError if a file is missing or
+    damaged, or the weights are not exactly those of the system that the config names, or no finite
+    numbers.
     """
     import torch
     from safetensors import SafetensorError
@@ -299,11 +281,8 @@ def write_fingerprints(folder: str | os.PathLike, fingerprints: Fingerprints) ->
 
 
 def load_fingerprints(folder: str | os.PathLike) -> Fingerprints | None:
-    """Read what a checkpoint keeps of the recordings that it was fitted on; None if nothing.
-
-    Raises:
-        CheckpointError: if that is damaged.
-    """
+    """Read what a checkpoint keeps of the recordings that it was fitted on; None if nothing. Raise
+    CheckpointError if that is damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -323,11 +302,8 @@ def load_fingerprints(folder: str | os.PathLike) -> Fingerprints | None:
 
 
 def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
-    """Let a loaded system answer a second of noise, so that nobody's recording is its first.
-
-    Raises:
-        CheckpointError: if that fails, or its probabilities are no finite numbers.
-    """
+    """Let a loaded system answer a second of noise, so that nobody's recording is its first; raise
+    CheckpointError if that fails, or its probabilities are no finite numbers."""
     rate = 16_000
     noise = 0.1 * np.random.default_rng(0).standard_normal(rate, np.float32)
     try:
@@ -345,12 +321,9 @@ def _line(error: Exception) -> str:
 
 
 def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Read the tensors of a file, each as the type of the one in ``wanted``.
-
-    Raises:
-        ValueError: with the first thing that is wrong with them.
-        OSError, SafetensorError: if the file may not be read, or is damaged.
-    """
+    """Read the tensors of a file, each as the type of the one in ``wanted``; raise ValueError with
+    the first thing that is wrong with them; OSError, SafetensorError if the file may not be read,
+    or is damaged."""
     from safetensors import SafetensorError, safe_open
 
     with path.open("rb") as file:

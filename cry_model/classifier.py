@@ -111,10 +111,7 @@ def pieces_of(
     front_end: Preparing, recording: audio.Recording, spans: tuple[Span, ...]
 ) -> list[tuple[Span, Pieces]]:
     """Each span with its pieces, cut and levelled on its own; those that are silent are left out.
-
-    Raises:
-        SilentAudioError: if all of them are silent in the band that the front end hears.
-    """
+    Raise SilentAudioError if all of them are silent in the band that the front end hears."""
     found, failure = [], None
     for span in spans:
         part = widened(span, front_end.config.min_seconds, recording.duration)
@@ -188,6 +185,9 @@ class CryClassifier:
     ) -> CryClassifier:
         """Load a bundled model, a checkpoint folder or a Hub repository.
 
+        Raise CheckpointError if it cannot be loaded, or gives no numbers; ValueError if there is no
+        such backend.
+
         Args:
             name: see :func:`~cry_model.hub.find_checkpoint`.
             revision: the same.
@@ -195,10 +195,6 @@ class CryClassifier:
             detector: whether the bundled detector hears everything first.
             backend: one of :data:`BACKENDS`; ``onnx`` takes the files that
                 ``python -m train export`` wrote, and needs no torch.
-
-        Raises:
-            CheckpointError: if it cannot be loaded, or gives no numbers.
-            ValueError: if there is no such backend.
         """
         if backend not in BACKENDS:
             raise ValueError(f"There is no backend '{backend}'; there are torch and onnx.")
@@ -243,16 +239,14 @@ class CryClassifier:
         """Classify the cries in one recording; of more pieces than one it gives the mean.
 
         With a detector, only the cries that it hears are answered for. Where it hears none,
-        ``is_cry`` is False, and the probabilities mean nothing.
+        ``is_cry`` is False, and the probabilities mean nothing. Raise AudioError if the recording
+        cannot be used, or the model has no answer to it.
 
         Args:
             source: see :func:`cry_model.audio.load`.
             sample_rate: the same.
             track: what the detector made of it, if that is known already.
             progress: called with the share that is done, now and then.
-
-        Raises:
-            AudioError: if the recording cannot be used, or the model has no answer to it.
         """
         with self.backend.computing():
             recording = self.backend.load(source, sample_rate)

@@ -55,11 +55,8 @@ class CryDetector:
         revision: str | None = None,
         device: str = "cpu",
     ) -> CryDetector:
-        """Load a checkpoint folder or a Hub repository, by default the bundled one.
-
-        Raises:
-            CheckpointError: if it cannot be loaded, is no detector, or gives no numbers.
-        """
+        """Load a checkpoint folder or a Hub repository, by default the bundled one; raise
+        CheckpointError if it cannot be loaded, is no detector, or gives no numbers."""
         detector = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
         try_out(detector._log_odds)
         return detector

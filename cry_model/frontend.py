@@ -172,11 +172,8 @@ class FrontEnd(nn.Module):
         self.register_buffer("dct", dct, persistent=False)
 
     def prepare(self, recording: Recording) -> Clip:
-        """Resamples, band-limits, levels (loud frames at RMS 1) and trims one recording.
-
-        Raises:
-            SilentAudioError: if nothing is left in the band.
-        """
+        """Resamples, band-limits, levels (loud frames at RMS 1) and trims one recording; raise
+        SilentAudioError if nothing is left in the band."""
         c = self.config
         wave = resample(recording.waveform, recording.sample_rate, c.sample_rate)
         wave = band_pass(wave, c.sample_rate, c.low_hz, c.high_hz)

@@ -101,17 +101,13 @@ def calibration_sums(confidence: Array, right: Array, weights: Array) -> Sums:
     return Sums(_gaps, gaps, weights[:, None])
 
 
-def _accuracy_sums(labels: Labels, probabilities: Array) -> Sums:
-    return mean_sums(probabilities.argmax(1) == labels)
-
-
 def _error_sums(labels: Labels, probabilities: Array) -> Sums:
     right = (probabilities.argmax(1) == labels).astype(np.float64)
     return calibration_sums(probabilities.max(1), right, np.ones(len(labels)))
 
 
 SUMS: Mapping[str, Callable[[Labels, Array], Sums]] = {
-    "accuracy": _accuracy_sums,
+    "accuracy": lambda labels, p: mean_sums(p.argmax(1) == labels),
     "balanced_accuracy": recall_sums,
     "macro_f1": f1_sums,
     "expected_calibration_error": _error_sums,
@@ -231,14 +227,8 @@ def _wins(
     """Count the pairs in which a score is above one of the others, ties counting half.
 
     The others are ranked and cut into blocks: what a score is above is whole blocks, and a part of
-    one, so that not every pair is looked at.
-
-    Args:
-        scores: (n,) of a class.
-        rows: (n,) the row of each.
-        others: (m,) scores of all other classes.
-        columns: (m,) the column of each.
-        shape: of the table that is returned.
+    one, so that not every pair is looked at. Scores of a class and of all other classes come with
+    their row (n,) and column (m,) of the table, of this ``shape``, that is returned.
     """
     order = np.argsort(others)
     ranked, columns = others[order], columns[order]

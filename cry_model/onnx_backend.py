@@ -46,11 +46,8 @@ CONFIG, FINGERPRINTS = "config", "fingerprints"
 
 
 def find_file(name: str | os.PathLike, revision: str | None, file: str) -> Path:
-    """Return an exported file in a folder or a repository of the Hub.
-
-    Raises:
-        CheckpointError: if it is not there.
-    """
+    """Return an exported file in a folder or a repository of the Hub; raise CheckpointError if it
+    is not there."""
     folder = local_folder(name, revision)
     if folder is None:
         from cry_model.hub import find_checkpoint
@@ -64,11 +61,8 @@ def find_file(name: str | os.PathLike, revision: str | None, file: str) -> Path:
 
 
 def open_file(path: Path) -> tuple[InferenceSession, CheckpointConfig, Mapping[str, str]]:
-    """Return a session on one thread a core that this process may use, config and metadata.
-
-    Raises:
-        CheckpointError: if onnxruntime is missing or cannot use the file, or it is none of ours.
-    """
+    """Return a session on one thread a core that this process may use, config and metadata; raise
+    CheckpointError if onnxruntime is missing or cannot use the file, or it is none of ours."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -102,11 +96,8 @@ def write_base64(fingerprints: Fingerprints) -> str:
 
 
 def read_base64(text: str | None) -> Fingerprints | None:
-    """Read what :func:`write_base64` wrote; None stays None.
-
-    Raises:
-        CheckpointError: if it is damaged.
-    """
+    """Read what :func:`write_base64` wrote; None stays None. Raise CheckpointError if it is
+    damaged."""
     if text is None:
         return None
     try:
@@ -139,11 +130,8 @@ class OnnxBackend:
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, revision: str | None = None) -> OnnxBackend:
-        """Open the model of an exported folder, or of a repository of the Hub.
-
-        Raises:
-            CheckpointError: if it cannot be used.
-        """
+        """Open the model of an exported folder, or of a repository of the Hub; raise
+        CheckpointError if it cannot be used."""
         session, config, facts = open_file(find_file(name, revision, MODEL))
         return cls(session, config, read_base64(facts.get(FINGERPRINTS)))
 
@@ -184,11 +172,8 @@ class OnnxDetector:
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, revision: str | None = None) -> OnnxDetector:
-        """Open the detector of an exported folder, or of a repository of the Hub.
-
-        Raises:
-            CheckpointError: if it cannot be used, or gives no numbers.
-        """
+        """Open the detector of an exported folder, or of a repository of the Hub; raise
+        CheckpointError if it cannot be used, or gives no numbers."""
         session, config, _ = open_file(find_file(name, revision, DETECTOR))
         detector = cls(session, config)
         try_out(lambda sound: detector.scan(sound).probabilities)

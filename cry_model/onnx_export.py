@@ -195,15 +195,14 @@ def export_checkpoint(
 ) -> list[Path]:
     """Write the graph of a checkpoint and, of a classifier, that of the bundled detector beside it.
 
+    Raise CheckpointError if the checkpoint cannot be loaded; OSError if the folder cannot be
+    written.
+
     Args:
         checkpoint: its folder.
         folder: where the files go; they are ``model.onnx`` and ``detector.onnx``.
         pieces: (1, samples) each, of what the model was fitted on: the classifier computes in
             int8 then, with ranges from these; none for float32.
-
-    Raises:
-        CheckpointError: if the checkpoint cannot be loaded.
-        OSError: if the folder cannot be written.
     """
     model, config = load_checkpoint(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)

@@ -74,15 +74,14 @@ def describe_cries(track: DetectionScores) -> str:
 def thin(times: Tensor, track: Tensor, columns: int, hop: float) -> tuple[Tensor, Tensor]:
     """Average neighbours until at most ``columns`` are left.
 
+    The first time of each run of neighbours, and the mean of those that are there, NaN where none
+    is; a last run that is not full is left out.
+
     Args:
         times: (frames,) seconds; where frames are missing, nothing was answered for.
         track: (..., frames).
         columns: how many to keep at most.
         hop: seconds from one frame to the next.
-
-    Returns:
-        The first time of each run of neighbours, and the mean of those that are there, NaN where
-        none is; a last run that is not full is left out.
     """
     frame = ((times - times[0]) / hop).round().long()
     length = int(frame[-1]) + 1

@@ -52,17 +52,13 @@ def ablation_scores(
 ) -> pd.DataFrame:
     """Tabulate everything that the figure of scores shows, a row for each mark.
 
+    Columns mark ("measured", "seed", "paper" or "chance"), system, seed, value, low and high; the
+    last three 0 to 1. Raise ResultsError if the predictions of a run cannot be read.
+
     Args:
         runs: model -> its run, all of one cell.
         metric: of :data:`cry_model.metrics.METRICS`.
         paper: None if it has no such metric.
-
-    Returns:
-        Columns mark ("measured", "seed", "paper" or "chance"), system, seed, value, low and high;
-        the last three 0 to 1.
-
-    Raises:
-        ResultsError: if the predictions of a run cannot be read.
     """
     rows = []
     for system, run in runs.items():
@@ -86,18 +82,15 @@ def drops_of(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Compare the improved model with each ablation that was run.
 
+    A row for each ablation that can be compared, in the order of the registry; columns source
+    ("measured"), without, metric, all_modules, left_out, difference, low, high, p_value, p_holm and
+    seeds. And why others cannot be compared, a sentence each. Raise ResultsError if the predictions
+    of a run cannot be read.
+
     Args:
         runs: model -> its run, all of one cell, the improved model among them.
         metric: one of :data:`cry_model.metrics.METRICS`.
         draws: of the bootstrap and of the permutation test.
-
-    Returns:
-        A row for each ablation that can be compared, in the order of the registry; columns source
-        ("measured"), without, metric, all_modules, left_out, difference, low, high, p_value,
-        p_holm and seeds. And why others cannot be compared, a sentence each.
-
-    Raises:
-        ResultsError: if the predictions of a run cannot be read.
     """
     full, rows, reasons = runs[FULL], [], []
     for system in (name for name in WITHOUT if name in runs):

@@ -154,12 +154,9 @@ def flip_table(flips: pd.DataFrame) -> pd.DataFrame:
 def two_runs(
     found: FoundRuns, cell: CellKey, run_a: str, run_b: str, metric: str
 ) -> tuple[Exhibit, ...]:
-    """Draw the differences by every metric, McNemar's test, and the disagreements.
-
-    Raises:
-        ComparisonError: if both are the same, or cannot be set against each other.
-        ResultsError: if the predictions of one cannot be read.
-    """
+    """Draw the differences by every metric, McNemar's test, and the disagreements; raise
+    ComparisonError if both are the same, or cannot be set against each other; ResultsError if the
+    predictions of one cannot be read."""
     if run_a == run_b:
         raise ComparisonError(f"Both models are the {system_title(run_a)}; choose another for one.")
     runs = found.of(*cell)

@@ -105,12 +105,8 @@ def _drawn(found: FoundRuns, cell: CellKey, models: str) -> dict[str, MeasuredRu
 def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
     """Return the recordings of one cell, the most confident first, with titles for a reader.
 
-    Returns:
-        Recording, its group, seed, and the probability of each label in per cent; a row per seed
-        and recording.
-
-    Raises:
-        ResultsError: if the predictions of the run cannot be read.
+    Recording, its group, seed, and the probability of each label in per cent; a row per seed and
+    recording. Raise ResultsError if the predictions of the run cannot be read.
     """
     table = run.with_errors
     table = table[(table["label"] == label) & (table["answer"] == answer)]

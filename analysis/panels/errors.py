@@ -32,15 +32,12 @@ KEYS = ["recording", "group", "label"]
 def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     """Return what each model predicts of each recording, from its mean probabilities over seeds.
 
+    Columns recording, group, label, system, answer, confidence, true_probability, loss and wrong,
+    as :func:`analysis.stats.runs.with_errors` has them. Raise ResultsError if the predictions of a
+    run cannot be read.
+
     Args:
         runs: system -> its run, all of one cell.
-
-    Returns:
-        Columns recording, group, label, system, answer, confidence, true_probability, loss and
-        wrong, as :func:`analysis.stats.runs.with_errors` has them.
-
-    Raises:
-        ResultsError: if the predictions of a run cannot be read.
     """
     with_errors = ["answer", "confidence", "true_probability", "loss", "wrong"]
     parts = [
@@ -52,14 +49,13 @@ def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
     """Return the recordings that a model misclassifies, the most confident first.
 
+    Columns of ``table`` and ``wrong_systems`` and ``systems`` (how many of how many are wrong on
+    the recording) and ``others`` (what the other systems answer, "tired ×2, hungry").
+
     Args:
         table: of :func:`verdicts`.
         system: whose errors; None for those of any, each recording with the model that is the
             most confident of a wrong label.
-
-    Returns:
-        Columns of ``table`` and ``wrong_systems`` and ``systems`` (how many of how many are
-        wrong on the recording) and ``others`` (what the other systems answer, "tired ×2, hungry").
     """
     wrong = table[table["wrong"]]
     if system is not None:
@@ -89,19 +85,14 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     """Return recordings whose label every model contradicts: wrong in all seeds, at a high loss.
 
     High is a mean log loss, over the seeds of each model and then over the models, above that at
-    chance, which is the logarithm of the number of classes.
+    chance, which is the logarithm of the number of classes. Columns recording, group, label,
+    ``suggested`` (what most systems answer; of equally many, what is more probable in the mean),
+    ``votes`` (how many), ``systems``, ``true_probability`` and ``loss`` (means), the highest loss
+    first. Raise ResultsError if the predictions of a run cannot be read; ComparisonError if the
+    runs have not the same labels.
 
     Args:
         runs: system -> its run, all of one cell.
-
-    Returns:
-        Columns recording, group, label, ``suggested`` (what most systems answer; of equally many,
-        what is more probable in the mean), ``votes`` (how many), ``systems``,
-        ``true_probability`` and ``loss`` (means), the highest loss first.
-
-    Raises:
-        ResultsError: if the predictions of a run cannot be read.
-        ComparisonError: if the runs have not the same labels.
     """
     if len({run.labels for run in runs.values()}) > 1:
         raise ComparisonError("The systems here have not the same labels; fit them all again.")

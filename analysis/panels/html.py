@@ -49,21 +49,13 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """Hold what a panel shows for a cell.
+    """Hold what a panel shows for a cell."""
 
-    Attributes:
-        panel: which.
-        cell: the corpus and the split.
-        fields: what can be chosen.
-        exhibits: its cards; none if it cannot draw them.
-        problem: why it cannot; else empty.
-    """
-
-    panel: Panel
-    cell: CellKey
-    fields: tuple[Field, ...]
-    exhibits: tuple[Exhibit, ...] = ()
-    problem: str = ""
+    panel: Panel  # which
+    cell: CellKey  # the corpus and the split
+    fields: tuple[Field, ...]  # what can be chosen
+    exhibits: tuple[Exhibit, ...] = ()  # its cards; none if it cannot draw them
+    problem: str = ""  # why it cannot; else empty
 
 
 def view_of(panel: Panel, found: FoundRuns, asked: Mapping[str, str]) -> View:

@@ -103,12 +103,11 @@ def score_table(
 def loss_data(pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str) -> pd.DataFrame:
     """Return a row for each model: the metric under the loose split minus that under the strict.
 
+    Raise ComparisonError if the two runs of a model were not tested on the same recordings.
+
     Args:
         pairs: of :func:`under_two_splits`.
         metric: of :data:`analysis.stats.runs.SCORES`.
-
-    Raises:
-        ComparisonError: if the two runs of a model were not tested on the same recordings.
     """
     rows = []
     for system, (loose, strict) in pairs.items():

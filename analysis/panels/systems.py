@@ -71,15 +71,14 @@ def score_rows(
 ) -> pd.DataFrame:
     """Tabulate each model that was run or stands in the paper's Table 2; ours above the paper's.
 
+    Columns system, source ("measured" or "paper"), accuracy, metric, value, low, high (shares of
+    one), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``.
+
     Args:
         runs: model -> its run, all of one cell.
         metric: of :data:`cry_model.metrics.METRICS`.
         paper: its printed numbers.
         costs: None if the times of a clip are not known.
-
-    Returns:
-        Columns system, source ("measured" or "paper"), accuracy, metric, value, low, high (shares
-        of one), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``.
     """
     rows = []
     for system in dict.fromkeys([*list_models(), *runs]):

@@ -31,15 +31,14 @@ def reliability(
 ) -> pd.DataFrame:
     """Hold accuracy against confidence in bins of equal width; every row counts once.
 
+    A row for each bin; columns bin_from, bin_to, answers (how many), confidence (their mean, NaN
+    without any), accuracy (the share of them that is right), low and high.
+
     Args:
         labels: (n,) class indices.
         probabilities: (n, classes).
         groups: of the rows, n.
         draws: how often groups are resampled.
-
-    Returns:
-        A row for each bin; columns bin_from, bin_to, answers (how many), confidence (their mean,
-        NaN without any), accuracy (the share of them that is right), low and high.
     """
     member, drawn = resampled(groups, draws)
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
@@ -70,10 +69,8 @@ def scaled(run: MeasuredRun) -> Array | None:
     """Return probabilities of recordings, each divided by a temperature that it had no part in.
 
     That of a fold is fitted on the recordings of all groups that have none in it, of every seed.
-    None with random segments, whose folds share all recordings.
-
-    Raises:
-        ResultsError: if the predictions cannot be read, or a recording is in several folds.
+    None with random segments, whose folds share all recordings. Raise ResultsError if the
+    predictions cannot be read, or a recording is in several folds.
     """
     if run.protocol == "clip":
         return None
@@ -99,21 +96,16 @@ HALF, ALL = 49, 99
 
 @dataclass(frozen=True)
 class Coverage:
-    """What comes of withholding the least sure answers.
+    """What comes of withholding the least sure answers."""
 
-    Attributes:
-        curve: a row for each of :data:`SHARES`; columns answered (which), accuracy (of the answers
-            that are given), low, high and always_the_most_frequent: the accuracy of that label on
-            the same recordings.
-        gain: what the accuracy is higher by if only the surer half is answered.
-        error: the mean of 1 - accuracy over :data:`SHARES`: the area under the risk-coverage curve.
-        usual: which label is the most frequent one.
-    """
-
+    # a row for each of :data:`SHARES`; columns answered (which), accuracy (of the answers that are
+    # given), low, high and always_the_most_frequent: the accuracy of that label on the same
+    # recordings
     curve: pd.DataFrame
-    gain: Estimate
+    gain: Estimate  # what the accuracy is higher by if only the surer half is answered
+    # the mean of 1 - accuracy over :data:`SHARES`: the area under the risk-coverage curve
     error: Estimate
-    usual: str
+    usual: str  # which label is the most frequent one
 
 
 def coverage(

@@ -16,11 +16,10 @@ NONE = "-"
 def read_detector(results: Path) -> dict[str, list[Row]]:
     """Return three tables: totals, kinds of sound, changed cries; empty ones without a run.
 
+    Raise ResultsError if the file is damaged.
+
     Args:
         results: the results folder.
-
-    Raises:
-        ResultsError: if the file is damaged.
     """
     for path in sorted((results / "detector").glob(f"*/*/{RUN}")):
         try:

@@ -33,28 +33,19 @@ def _parse(path: Path, writer: str, parse: Callable[[Record], Parsed]) -> Parsed
 
 @dataclass(frozen=True)
 class Costs:
-    """Costs of all models on one machine.
+    """Costs of all models on one machine."""
 
-    Attributes:
-        clip: what was classified, in words.
-        machine: kind of processor.
-        torch: version.
-        milliseconds: from a file to its answer: a row for each model, a column for each number of
-            threads, in rising order; NaN where it was not measured.
-    """
-
-    clip: str
-    machine: str
-    torch: str
+    clip: str  # what was classified, in words
+    machine: str  # kind of processor
+    torch: str  # version
+    # from a file to its answer: a row for each model, a column for each number of threads, in
+    # rising order; NaN where it was not measured
     milliseconds: pd.DataFrame
 
 
 def read_costs(path: Path = BENCHMARK) -> Costs:
-    """Read what ``python -m analysis benchmark`` wrote.
-
-    Raises:
-        ResultsError: if the file is missing or malformed.
-    """
+    """Read what ``python -m analysis benchmark`` wrote; raise ResultsError if the file is missing
+    or malformed."""
     if not path.exists():
         raise ResultsError(
             f"There is no {path.name}; run python -m analysis benchmark --out "
@@ -88,11 +79,8 @@ class Baseline:
 
 
 def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
-    """Return the baselines of a run that were measured by this metric; often none.
-
-    Raises:
-        ResultsError: if ``run.json`` cannot be read or has them in another form.
-    """
+    """Return the baselines of a run that were measured by this metric; often none. Raise
+    ResultsError if ``run.json`` cannot be read or has them in another form."""
 
     def parse(record: Record) -> tuple[Baseline, ...]:
         return tuple(
@@ -111,24 +99,17 @@ def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """Permutation test of the labels of one dataset under one protocol, with a linear classifier.
+    """Permutation test of one dataset under one protocol, with a linear classifier."""
 
-    Attributes:
-        folds, seed: of the splits.
-        permutations: how many.
-        front_end: the kind of features.
-        unchanged: share of the recordings of each label that kept it, the mean over the labels.
-        scores: a row for each metric of :data:`analysis.stats.runs.SCORES`; columns value (with
-            the true labels), mean, low, high (the middle 95% with labels that are permuted among
-            groups) and p: the share of permutations that score at least as well, the true labels
-            counted as one.
-    """
-
+    # of the splits
     folds: int
     seed: int
-    permutations: int
-    front_end: str
-    unchanged: float
+    permutations: int  # how many
+    front_end: str  # the kind of features
+    unchanged: float  # share of the recordings of each label that kept it, the mean over the labels
+    # a row for each metric of :data:`analysis.stats.runs.SCORES`; columns value (with the true
+    # labels), mean, low, high (the middle 95% with labels that are permuted among groups) and p:
+    # the share of permutations that score at least as well, the true labels counted as one
     scores: pd.DataFrame
 
     def permuted(self, metric: str) -> Estimate:
@@ -139,11 +120,7 @@ class PermutationTest:
 def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
     """Read the test on the dataset and under the protocol of a run, in as many folds.
 
-    Returns:
-        None if there is none.
-
-    Raises:
-        ResultsError: if the file is malformed.
+    None if there is none. Raise ResultsError if the file is malformed.
     """
     path = run.folder.parent / "chance.json"
     if not path.is_file():
@@ -167,11 +144,8 @@ def _permutation_test(record: Record) -> PermutationTest:
 
 
 def permuted_label_runs(run: MeasuredRun) -> tuple[MeasuredRun, ...]:
-    """Return the runs of the same model and split with permuted labels, often none.
-
-    Raises:
-        ResultsError: if one is malformed, unfinished or of something else.
-    """
+    """Return the runs of the same model and split with permuted labels, often none; raise
+    ResultsError if one is malformed, unfinished or of something else."""
     found = []
     for path in sorted(run.folder.glob(f"permuted-*/{RUN}")):
         permuted = read_run(path.parent)
@@ -191,12 +165,11 @@ FITTED = "fitted_to_dealt_"
 def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Baseline, ...]:
     """Return all baselines of these runs with permuted labels.
 
+    Raise ResultsError if a file of them is malformed.
+
     Args:
         runs: any.
         metric: one of :data:`analysis.stats.runs.SCORES`.
-
-    Raises:
-        ResultsError: if a file of them is malformed.
     """
     title, found = "linear classifier, permuted labels", []
     for run in {run.folder.parent: run for run in runs}.values():
@@ -224,30 +197,21 @@ def _pooled(scores: Sequence[Estimate]) -> Estimate:
 
 @dataclass(frozen=True)
 class AttentionAblation:
-    """Attentions of one run replaced by their mean or made uniform, one at a time.
+    """Attentions of one run replaced by their mean or made uniform, one at a time."""
 
-    Attributes:
-        seeds: of the fits that were ablated.
-        differences: attention -> balanced accuracy per recording, ablated less fitted: below 0
-            where the attention helps.
-        changed: attention -> share of recordings whose answer changes, 0 to 1.
-        entropies: of the rows of A1 and of A2, 1 where uniform; None without the module.
-        weights: lambda of every fit, in rising order; empty without the module.
-    """
-
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # of the fits that were ablated
+    # attention -> balanced accuracy per recording, ablated less fitted: below 0 where the attention
+    # helps
     differences: Mapping[str, Estimate]
-    changed: Mapping[str, float]
+    changed: Mapping[str, float]  # attention -> share of recordings whose answer changes, 0 to 1
+    # of the rows of A1 and of A2, 1 where uniform; None without the module
     entropies: tuple[Estimate, Estimate] | None
-    weights: tuple[float, ...]
+    weights: tuple[float, ...]  # lambda of every fit, in rising order; empty without the module
 
 
 def read_attention_ablation(folder: Path) -> AttentionAblation | None:
-    """Read the ablation of a run by its folder; None if there is none.
-
-    Raises:
-        ResultsError: if the file is malformed.
-    """
+    """Read the ablation of a run by its folder; None if there is none. Raise ResultsError if the
+    file is malformed."""
     path = folder / "attention_effect.json"
     return _parse(path, "python -m train ablate-attention", _ablation) if path.is_file() else None
 
