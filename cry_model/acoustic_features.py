@@ -14,7 +14,7 @@ from cry_model.audio import Recording, require_sound
 from cry_model.front_end_config import ACOUSTIC_HOP as HOP
 from cry_model.front_end_config import ACOUSTIC_RATE as RATE
 from cry_model.front_end_config import FEATURES as FEATURES
-from cry_model.front_end_config import MFCC, AcousticConfig, Clip, Pieces, cut
+from cry_model.front_end_config import MELS, MFCC, AcousticConfig, Clip, Pieces, cut
 from cry_model.frontend import resample, torchaudio
 
 CLASSES = 12  # semitones of an octave
@@ -86,7 +86,7 @@ def chroma_filters(tuning: Tensor, bins: int, rate: int) -> Tensor:
     return bumps / bumps.norm(dim=1, keepdim=True) * (-0.5 * octaves**2).exp()
 
 
-FFT, MELS = 2048, 128
+FFT = 2048
 ROLLOFF = 0.85  # share of the magnitude below the roll-off
 POWER_FLOOR, TOP_DB = 1e-10, 80.0  # the latter below each item's own maximum
 ZERO = 1e-10  # samples this small are zero to librosa's zero crossings

@@ -15,12 +15,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from cry_model.audio import Recording, require_sound
-from cry_model.detection import HUM_EDGE, HUM_HZ, HUM_WIDTH
 from cry_model.front_end_config import FILTERS, LOUD_DB, Clip, FrontEndConfig, Pieces, cut, trimmed
 
 Array = NDArray[np.float32]
 ROWS = 4096  # of a matrix product at a time
 BETA = 14.769656459379492  # of the Kaiser window
+HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # of the mains and its overtones, below any cry
+HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise to all
 
 
 @lru_cache(8)  # a bank takes as long as the convolution with it

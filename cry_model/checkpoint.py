@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cry_model.audio import Recording
-from cry_model.calibration import Calibration
 from cry_model.declared import Name, Names, read, require
-from cry_model.fingerprint import Fingerprints
 from cry_model.front_end_config import AcousticConfig, AnyConfig, FrontEndConfig
-from cry_model.records import Agreement, Complexity, DetectorRecord, Evaluation
+from cry_model.records import Agreement, Calibration, Complexity, DetectorRecord, Evaluation
 
 if TYPE_CHECKING:  # torch and safetensors are imported where weights are read or written
     from safetensors import safe_open
@@ -249,12 +247,12 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
         with torch.device("meta"):
             model = config.build()
     except (RuntimeError, TypeError, ValueError) as error:
-        reason = f"The checkpoint's system cannot be built: {_line(error)}"
+        reason = f"The checkpoint's system cannot be built: {one_line(error)}"
         raise CheckpointError(f"{reason}; {ADVICE}.") from error
     try:
         weights = _weights(folder / WEIGHTS, model.state_dict())
     except (SafetensorError, OSError) as error:
-        reason = f"The weights in '{folder}' cannot be read: {_line(error)}"
+        reason = f"The weights in '{folder}' cannot be read: {one_line(error)}"
         raise CheckpointError(f"{reason}; {ADVICE}.") from error
     except ValueError as error:
         reason = f"The weights in '{folder}' are not those of {config.system}: {error}"
@@ -267,40 +265,6 @@ SALT, HASHES = "fingerprints.salt", "fingerprints.hashes"
 """Tensors beside the weights, in their file: of what the model was fitted on, if that is known."""
 
 
-def write_fingerprints(folder: str | os.PathLike, fingerprints: Fingerprints) -> None:
-    """Write them beside the weights of a checkpoint, which stay as they are."""
-    import torch
-    from safetensors.torch import load, save
-
-    path = Path(folder) / WEIGHTS
-    kept = {
-        SALT: torch.tensor([fingerprints.salt]),
-        HASHES: torch.from_numpy(fingerprints.hashes.view(np.int32)),
-    }
-    write_atomically(path, save({**load(path.read_bytes()), **kept}))
-
-
-def load_fingerprints(folder: str | os.PathLike) -> Fingerprints | None:
-    """Read what a checkpoint keeps of the recordings that it was fitted on; None if nothing. Raise
-    CheckpointError if that is damaged."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(Path(folder) / WEIGHTS, "np") as file:
-            names = {SALT, HASHES} & set(file.keys())
-            found = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        reason = f"The fingerprints in '{folder}' cannot be read: {_line(error)}"
-        raise CheckpointError(f"{reason}; {ADVICE}.") from error
-    if not found:
-        return None
-    salt, hashes = found.get(SALT), found.get(HASHES)
-    kinds = (None if t is None else (t.dtype, t.ndim) for t in (salt, hashes))
-    if [*kinds] != [(np.int64, 1), (np.int32, 1)] or len(salt) != 1 or salt[0] < 0:
-        raise CheckpointError(f"The fingerprints in '{folder}' are damaged; {ADVICE}.")
-    return Fingerprints(int(salt[0]), np.unique(hashes.view(np.uint32)))
-
-
 def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
     """Let a loaded system answer a second of noise, so that nobody's recording is its first; raise
     CheckpointError if that fails, or its probabilities are no finite numbers."""
@@ -309,13 +273,13 @@ def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
     try:
         finite = all(map(math.isfinite, answer(Recording(noise, rate))))
     except Exception as error:  # whatever it is, it would be a trace for whoever came first
-        reason = f"The checkpoint loads but cannot answer: {_line(error)}"
+        reason = f"The checkpoint loads but cannot answer: {one_line(error)}"
         raise CheckpointError(f"{reason}; {ADVICE}.") from error
     if not finite:
         raise CheckpointError(f"The checkpoint loads but its answers are no numbers; {ADVICE}.")
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Put what a library says on one line, without its full stop."""
     return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
 

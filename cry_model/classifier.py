@@ -14,21 +14,16 @@ from numpy.typing import NDArray
 
 from cry_model import audio
 from cry_model.attention import AttentionMaps, concatenate
-from cry_model.checkpoint import (
-    DEFAULT,
-    CheckpointConfig,
-    load_checkpoint,
-    load_fingerprints,
-    try_out,
-)
+from cry_model.checkpoint import DEFAULT, CheckpointConfig, load_checkpoint, try_out
 from cry_model.detection import DetectionScores, Span
-from cry_model.fingerprint import Fingerprints
+from cry_model.fingerprint import Fingerprints, load_fingerprints
 from cry_model.front_end_config import AnyConfig, Clip, Pieces
-from cry_model.onnx_backend import OnnxBackend, OnnxDetector
 from cry_model.prediction import FeatureAttribution, PieceAnswer, Prediction, Segment
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from cry_model.onnx_backend import OnnxBackend
 BACKENDS = ("torch", "onnx")
 """What may compute the answers."""
 MARGIN = 0.5  # s, heard on either side of a cry
@@ -166,6 +161,8 @@ class CryClassifier:
         fingerprints: Fingerprints | None = None,
     ):
         self.config, self.detector, self.fingerprints = config, detector, fingerprints
+        from cry_model.onnx_backend import OnnxBackend
+
         self.backend: Backend
         if isinstance(model, OnnxBackend):
             self.backend = model
@@ -199,6 +196,8 @@ class CryClassifier:
         if backend not in BACKENDS:
             raise ValueError(f"There is no backend '{backend}'; there are torch and onnx.")
         if backend == "onnx":
+            from cry_model.onnx_backend import OnnxBackend, OnnxDetector
+
             loaded = OnnxBackend.from_pretrained(name, revision)
             classifier, fingerprints = cls(loaded, loaded.config), loaded.fingerprints
             scanning = OnnxDetector.from_pretrained(name, revision) if detector else None

@@ -118,8 +118,6 @@ class DetectionScores:
 CRY = "cry"  # the label
 WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard
 BATCH = 256  # windows
-HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # of the mains and its overtones, below any cry
-HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise to all
 
 
 def windows(config: FrontEndConfig) -> tuple[int, ...]:

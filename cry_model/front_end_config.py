@@ -101,7 +101,7 @@ PAPER_FRONT_END = FrontEndConfig(kind="mfcc", num_bands=13, num_filters=40)
 FILTERS = 16  # of a resampling bank, at least
 LOUD_DB = 20.0  # frames less than this below the loudest set the level
 ACOUSTIC_RATE, ACOUSTIC_HOP = 22_050, 512  # Hz and samples, of librosa's defaults
-MFCC = 20
+MELS, MFCC = 128, 20
 FEATURES: tuple[str, ...] = (
     "chroma_stft",
     "rms",

@@ -25,12 +25,12 @@ from cry_model.calibration import FLOOR
 from cry_model.checkpoint import (
     CheckpointConfig,
     load_checkpoint,
-    load_fingerprints,
     move_into_place,
     write_atomically,
 )
 from cry_model.detection import CRY, step_frames
 from cry_model.detector import CryDetector
+from cry_model.fingerprint import load_fingerprints
 from cry_model.front_end_config import FrontEndConfig
 from cry_model.frontend import FrontEnd
 from cry_model.improved_ecapa_tdnn import MultiScaleDilatedStage

@@ -28,9 +28,8 @@ from analysis.stats.calibration import (
     scaled,
 )
 from analysis.stats.runs import FoundRuns, MeasuredRun, ResultsError
-from cry_model.calibration import Calibration
 from cry_model.metrics import BINS, bootstrap, bootstrap_difference, mean
-from cry_model.records import Estimate, words
+from cry_model.records import Calibration, Estimate, words
 from cry_model.results import label_numbers, probabilities_of
 
 ERROR = "expected_calibration_error"

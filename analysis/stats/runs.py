@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cry_model.calibration import Calibration
 from cry_model.checkpoint import read_calibration, read_evaluation
 from cry_model.metrics import METRICS
-from cry_model.records import Evaluation, dataset_order, words
+from cry_model.records import Calibration, Evaluation, dataset_order, words
 from cry_model.registry import list_models
 from cry_model.results import (
     PREDICTIONS,

@@ -13,13 +13,8 @@ from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
 from cry_model import audio
-from cry_model.checkpoint import (
-    HASHES,
-    SALT,
-    WEIGHTS,
-    load_fingerprints,
-    read_calibration,
-)
+from cry_model.checkpoint import HASHES, SALT, WEIGHTS, read_calibration
+from cry_model.fingerprint import load_fingerprints
 from tests.conftest import ROOT
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit, words
 from train.__main__ import main

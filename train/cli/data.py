@@ -10,7 +10,8 @@ import pandas as pd
 import typer
 
 from cry_model.acoustic_features import AcousticConfig
-from cry_model.checkpoint import load_checkpoint, write_fingerprints
+from cry_model.checkpoint import load_checkpoint
+from cry_model.fingerprint import write_fingerprints
 from train.cli.options import CORPORA, CorpusOptions, one_of, option
 from train.data.cache import DATASETS, describe, find_corpus, prepare
 from train.data.corpus import ONLY_LEARNT, DataError, Item, Prepared

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from accelerate import Accelerator
 
-from cry_model.calibration import Calibration
 from cry_model.checkpoint import (
     CONFIG,
     WEIGHTS,
@@ -19,7 +18,7 @@ from cry_model.checkpoint import (
     write_atomically,
 )
 from cry_model.hub import find_checkpoint
-from cry_model.records import words
+from cry_model.records import Calibration, words
 from cry_model.registry import list_models, make_front_end
 from cry_model.results import PREDICTIONS, RUN, current, whole_seeds, write_record
 from train.cli.options import (

@@ -16,8 +16,8 @@ from torch import nn
 
 from cry_model import checkpoint
 from cry_model import results as files
-from cry_model.calibration import Calibration
-from cry_model.records import Agreement, Evaluation, words
+from cry_model.fingerprint import write_fingerprints
+from cry_model.records import Agreement, Calibration, Evaluation, words
 from cry_model.registry import measure
 from train.data.corpus import Clips, DataError, join
 from train.data.splits import PROTOCOLS, Folds, learnt_from, require_two_labels, split
@@ -272,7 +272,7 @@ def final_fit(run: Run, front_end: TrainingFrontEnd) -> None:
             if not experiment.on_features:  # which has rows and no sound
                 learnt, _ = hold_back(experiment, experiment.everything, seed)
                 rate = experiment.preset.front_end.sample_rate
-                checkpoint.write_fingerprints(folder, fingerprints_of([learnt], rate))
+                write_fingerprints(folder, fingerprints_of([learnt], rate))
         run.state(seed, None).delete()
         run.accelerator.wait_for_everyone()
 
