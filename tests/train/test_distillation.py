@@ -28,7 +28,7 @@ from train.data.corpus import Corpus, DataError, Prepared, load_clips
 from train.data.datasets.public import IOS
 from train.data.datasets.public import REASONS as LABELS
 from train.data.synthesis import STYLES, synthesise
-from train.fit import trainer
+from train.fit import cross_validation, trainer
 from train.fit.distillation import compare, load_start, load_teacher
 from train.fit.presets import BEST, BEST_SETTINGS, DISTIL
 from train.fit.trainer import TrainingData
@@ -159,7 +159,7 @@ def of_cries(root, out, *more):
 def test_a_student_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     root, mlp, tmp_path, monkeypatch, capsys
 ):
-    learnt, train_model = [], trainer.train_model
+    learnt, train_model = [], cross_validation.train_model
 
     def remember(run, clips, *rest):
         learnt.append((clips.labels.tolist(), {item.group for item in clips.items}))

@@ -8,7 +8,6 @@ import typer
 
 from cry_model.audio import Recording
 from cry_model.frontend import FrontEnd
-from train.cli.fit import require_settings
 from train.cli.options import (
     LARGEST,
     Checkpoint,
@@ -18,6 +17,7 @@ from train.cli.options import (
     one_of,
     option,
 )
+from train.cli.plan import require_settings
 from train.data.cache import describe as describe_corpus
 from train.data.cache import find_corpus
 from train.data.corpus import DataError, Item
