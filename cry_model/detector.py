@@ -82,9 +82,7 @@ class CryDetector:
         return self.config.front_end.sample_rate
 
     def scan(
-        self,
-        recording: audio.Recording,
-        progress: Callable[[float], None] = lambda share: None,
+        self, recording: audio.Recording, progress: Callable[[float], None] = lambda share: None
     ) -> DetectionScores:
         """Score a whole recording.
 

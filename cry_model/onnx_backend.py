@@ -180,9 +180,7 @@ class OnnxDetector:
         return detector
 
     def scan(
-        self,
-        recording: audio.Recording,
-        progress: Callable[[float], None] = lambda share: None,
+        self, recording: audio.Recording, progress: Callable[[float], None] = lambda share: None
     ) -> DetectionScores:
         """Score a whole recording, as :func:`cry_model.detector.detect` does.
 

@@ -19,14 +19,7 @@ from analysis.panels.base import (
     system_title,
     systems_there,
 )
-from analysis.stats.calibration import (
-    ALL,
-    HALF,
-    Coverage,
-    coverage,
-    reliability,
-    scaled,
-)
+from analysis.stats.calibration import ALL, HALF, Coverage, coverage, reliability, scaled
 from analysis.stats.runs import FoundRuns, MeasuredRun, ResultsError
 from cry_model.metrics import BINS, bootstrap, bootstrap_difference, mean
 from cry_model.records import Calibration, Estimate, words

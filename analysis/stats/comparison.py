@@ -149,10 +149,7 @@ class PairedRuns:
 
 
 def pair(
-    one: MeasuredRun,
-    other: MeasuredRun,
-    seeds: Collection[int] | None = None,
-    draws: int = DRAWS,
+    one: MeasuredRun, other: MeasuredRun, seeds: Collection[int] | None = None, draws: int = DRAWS
 ) -> PairedRuns:
     """Pair two models under one protocol, or one model under two.
 
@@ -228,12 +225,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def exchanged(
-    metric: str,
-    labels: Labels,
-    one: Array,
-    other: Array,
-    member: NDArray[np.int64],
-    groups: int,
+    metric: str, labels: Labels, one: Array, other: Array, member: NDArray[np.int64], groups: int
 ) -> Values:
     """Prepare the difference of a metric between two systems for many exchanges.
 

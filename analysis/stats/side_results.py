@@ -62,10 +62,7 @@ def _costs(record: Record) -> Costs:
     return Costs(record["clip"], record["machine"], record["torch"], times)
 
 
-TITLES = {
-    "sample_rate": "the sample rate alone",
-    "rbf_svm": "RBF SVM on the same features",
-}
+TITLES = {"sample_rate": "the sample rate alone", "rbf_svm": "RBF SVM on the same features"}
 
 
 @dataclass(frozen=True)

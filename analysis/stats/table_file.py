@@ -204,8 +204,7 @@ def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
     for name in columns.words:
         refuse(table[name].isna() | (table[name] == ""), f"no {name}")
         refuse(
-            table[name].str.len() > LONGEST_NAME,
-            f"a {name} of more than {LONGEST_NAME} characters",
+            table[name].str.len() > LONGEST_NAME, f"a {name} of more than {LONGEST_NAME} characters"
         )
         if not layout.plain:
             table[name] = table[name].map(clean)

@@ -259,11 +259,7 @@ def test_what_failed_in_the_past_is_a_sentence(name):
 
 @pytest.mark.parametrize(
     ("columns", "why"),
-    [
-        ({}, ""),
-        ({"seed": 42}, ""),
-        ({"fold": np.arange(457) % 3}, "labels or folds"),
-    ],
+    [({}, ""), ({"seed": 42}, ""), ({"fold": np.arange(457) % 3}, "labels or folds")],
     ids=["no seed", "another seed", "other folds"],
 )
 def test_it_joins_our_runs_on_its_recordings(columns, why, tmp_path):

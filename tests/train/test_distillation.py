@@ -11,13 +11,7 @@ import torch
 from scipy.stats import entropy
 
 import cry_model
-from cry_model import (
-    AcousticConfig,
-    CheckpointConfig,
-    FrontEnd,
-    FrontEndConfig,
-    save_checkpoint,
-)
+from cry_model import AcousticConfig, CheckpointConfig, FrontEnd, FrontEndConfig, save_checkpoint
 from cry_model.checkpoint import read_agreement, read_calibration
 from cry_model.classifier import CryClassifier
 from tests.train.folders import RATE, write
