@@ -8,17 +8,7 @@ from weakref import WeakKeyDictionary
 import pandas as pd
 
 from analysis.figures.curves import AFTER, BEFORE, coverage_figure, reliability_figure
-from analysis.panels.base import (
-    CellKey,
-    Exhibit,
-    Option,
-    Panel,
-    Selector,
-    cells_with,
-    scored_on,
-    system_title,
-    systems_there,
-)
+from analysis.panels import base
 from analysis.stats.calibration import ALL, HALF, Coverage, coverage, reliability, scaled
 from analysis.stats.runs import FoundRuns, MeasuredRun, ResultsError
 from cry_model.metrics import BINS, bootstrap, bootstrap_difference, mean
@@ -117,7 +107,9 @@ def _coverage_of(run: MeasuredRun) -> Coverage:
     return coverage(run.recordings, run.labels, probabilities)
 
 
-def calibration_cards(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ...]:
+def calibration_cards(
+    found: FoundRuns, cell: base.CellKey, system: str
+) -> tuple[base.Exhibit, ...]:
     """Draw the reliability diagram, accuracy against coverage and, if there are any, the sets."""
     runs = {name: run for name, run in found.of(*cell).items() if run.scored}
     run, name = runs[system], f"{cell.dataset}-{cell.protocol}-{system}"
@@ -131,7 +123,7 @@ def _ends(name: str, e: Estimate) -> dict[str, float]:
     return {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
 
 
-def _reliability(run: MeasuredRun, name: str) -> Exhibit:
+def _reliability(run: MeasuredRun, name: str) -> base.Exhibit:
     truth, groups = label_numbers(run.recordings, run.labels), run.recordings["group"].tolist()
     before, after = probabilities_of(run.recordings, run.labels), scaled(run)
     drawn = {BEFORE: before} if after is None else {BEFORE: before, AFTER: after}
@@ -153,23 +145,24 @@ def _reliability(run: MeasuredRun, name: str) -> Exhibit:
         for which, p in drawn.items()
     ]
     data = pd.concat(parts, ignore_index=True)
-    return Exhibit(
+    return base.Exhibit(
         f"reliability-{name}",
-        f"Reliability diagram: {system_title(run.system)}",
+        f"Reliability diagram: {base.system_title(run.system)}",
         data,
         reliability_figure(data, run.system),
-        note=f"{line}\n\n{RELIABILITY} {NOT_SCALED if after is None else SCALED} {scored_on(run)}",
+        note=f"{line}\n\n{RELIABILITY} {NOT_SCALED if after is None else SCALED} "
+        f"{base.scored_on(run)}",
     )
 
 
-def _coverage(runs: Mapping[str, MeasuredRun], run: MeasuredRun, name: str) -> Exhibit:
+def _coverage(runs: Mapping[str, MeasuredRun], run: MeasuredRun, name: str) -> base.Exhibit:
     own = coverage_of(run)
     curves, left_out = {run.system: own}, ""
     for system, other in runs.items():
         try:
             curves[system] = coverage_of(other)
         except ResultsError as error:
-            left_out += f" {system_title(system)} is left out: {error}"
+            left_out += f" {base.system_title(system)} is left out: {error}"
     parts = [
         of.curve[DRAWN].assign(system=system, **_ends("mean_error", of.error))
         for system, of in curves.items()
@@ -178,11 +171,13 @@ def _coverage(runs: Mapping[str, MeasuredRun], run: MeasuredRun, name: str) -> E
     every, half = (
         Estimate(*own.curve.loc[row, ["accuracy", "low", "high"]]) for row in (ALL, HALF)
     )
-    return Exhibit(
+    return base.Exhibit(
         f"coverage-{name}",
-        f"Accuracy against coverage: {system_title(run.system)}",
+        f"Accuracy against coverage: {base.system_title(run.system)}",
         data,
-        coverage_figure(data.assign(name=data["system"].map(system_title)), run.system, own.usual),
+        coverage_figure(
+            data.assign(name=data["system"].map(base.system_title)), run.system, own.usual
+        ),
         note=f"Accuracy of all answers {every}, of the more confident half {half}, "
         f"difference {own.gain}; always “{words(own.usual)}” on that half "
         f"{own.curve.loc[HALF, 'always_the_most_frequent']:.3f}. Area under the risk-coverage "
@@ -190,12 +185,12 @@ def _coverage(runs: Mapping[str, MeasuredRun], run: MeasuredRun, name: str) -> E
     )
 
 
-def _sets(run: MeasuredRun, calibration: Calibration, name: str) -> Exhibit:
+def _sets(run: MeasuredRun, calibration: Calibration, name: str) -> base.Exhibit:
     data = set_rows(calibration, run.evaluation.support)
     constant = ", ".join(map(words, calibration.constant_set))
-    return Exhibit(
+    return base.Exhibit(
         f"sets-{name}",
-        f"Prediction sets: {system_title(run.system)}",
+        f"Prediction sets: {base.system_title(run.system)}",
         data,
         table=set_table(data),
         note=f"Target coverage {calibration.promised:.0%}, measured {calibration.coverage}, mean "
@@ -204,18 +199,20 @@ def _sets(run: MeasuredRun, calibration: Calibration, name: str) -> Exhibit:
     )
 
 
-def _scored(found: FoundRuns, cell: CellKey) -> list[Option]:
+def _scored(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
     """List the models whose probabilities are known."""
     runs = found.of(*cell)
-    return [option for option in systems_there(found, cell) if runs[str(option.value)].scored]
+    return [option for option in base.systems_there(found, cell) if runs[str(option.value)].scored]
 
 
-CALIBRATION = Panel(
+CALIBRATION = base.Panel(
     name="calibration",
     title="Calibration",
     lead="Whether an answer with 80% confidence is right four times in five, and how accuracy "
     "rises if the least confident answers are withheld.",
     draw=calibration_cards,
-    cells=lambda found: cells_with(found, lambda runs: any(run.scored for run in runs.values())),
-    selectors=(Selector("system", "Model", _scored),),
+    cells=lambda found: base.cells_with(
+        found, lambda runs: any(run.scored for run in runs.values())
+    ),
+    selectors=(base.Selector("system", "Model", _scored),),
 )

@@ -11,17 +11,7 @@ import pandas as pd
 from analysis.figures.intervals import difference_figure
 from analysis.figures.splits import leakage_figure
 from analysis.figures.theme import SYSTEM_COLOURS, signed
-from analysis.panels.base import (
-    CellKey,
-    Exhibit,
-    Option,
-    Panel,
-    Selector,
-    cells_with,
-    meaning_text,
-    short_title,
-    system_title,
-)
+from analysis.panels import base
 from analysis.stats.comparison import pair
 from analysis.stats.paper import FULL
 from analysis.stats.runs import (
@@ -123,7 +113,7 @@ def loss_table(losses: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return :func:`loss_data` for reading."""
     rows = [
         (
-            system_title(row.system),
+            base.system_title(row.system),
             f"{SPLITS[row.loose]} minus {SPLITS[row.strict]}",
             signed(Estimate(row.lost, row.low, row.high)),
         )
@@ -136,7 +126,7 @@ def _bounds(estimate: Estimate) -> tuple[float, float, float]:
     return estimate.value, estimate.low, estimate.high
 
 
-def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]:
+def leakage(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exhibit, ...]:
     """Draw one metric of every model under each split, and the drop between the two ends."""
     runs = _of_dataset(found, cell.dataset)
     pairs = under_two_splits(found, cell.dataset)
@@ -148,7 +138,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     drawn = _drawn(data, metric, {y.name: y.title for y in beside})
     splits = [SPLITS[p] for p in PROTOCOLS if p in set(drawn["protocol"])]
     captions = [
-        meaning_text(metric),
+        base.meaning_text(metric),
         SCORE_CAPTION,
         *([CORPUS_CAPTION] if cell.dataset.startswith("challenge6") else []),
     ]
@@ -160,11 +150,11 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     end = f"{cell.dataset}-{metric}".replace("_", "-")
     name = METRIC_TITLES[metric]
     dots = losses.rename(columns={"lost": "value"}).assign(
-        name=losses["system"].map(system_title).str.replace(" w", "<br>w"),
+        name=losses["system"].map(base.system_title).str.replace(" w", "<br>w"),
         colour=losses["system"].map(SYSTEM_COLOURS),
     )
     return (
-        Exhibit(
+        base.Exhibit(
             f"leakage-{end}",
             f"{name[0].upper()}{name[1:]} under each split",
             data,
@@ -172,7 +162,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
             score_table(drawn, metric, splits, level),
             f"{_above_chance(pairs, metric, level)}\n\n{' '.join([*captions, *problems])}",
         ),
-        Exhibit(
+        base.Exhibit(
             f"leakage-lost-{end}",
             "Drop from the loosest to the strictest split",
             losses,
@@ -187,7 +177,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
 
 def _drawn(data: pd.DataFrame, metric: str, baselines: Mapping[str, str]) -> pd.DataFrame:
     """Return the models, then the baselines, each in the order of the splits, for the figure."""
-    titles = {system: short_title(system) for system in list_models()} | dict(baselines)
+    titles = {system: base.short_title(system) for system in list_models()} | dict(baselines)
     order = {name: number for number, name in enumerate(titles)}
     drawn = data[data["mark"] != "line"].rename(columns={metric: "value"})
     return drawn.assign(
@@ -206,7 +196,7 @@ def _above_chance(
     parts = [
         f"{SPLITS[run.protocol]} {signed(_above(run, metric, level))}" for run in pairs[system]
     ]
-    return f"{system_title(system)}, {METRIC_TITLES[metric]} above chance: {', '.join(parts)}."
+    return f"{base.system_title(system)}, {METRIC_TITLES[metric]} above chance: {', '.join(parts)}."
 
 
 def _above(run: MeasuredRun, metric: str, level: Chance) -> Estimate:
@@ -232,10 +222,10 @@ def under_two_splits(found: FoundRuns, dataset: str) -> dict[str, tuple[Measured
     return {name: (own[name][0], own[name][-1]) for name in list_models() if len(own[name]) > 1}
 
 
-def leakage_cells(found: FoundRuns) -> tuple[CellKey, ...]:
+def leakage_cells(found: FoundRuns) -> tuple[base.CellKey, ...]:
     """Return a cell for each dataset on which a model was measured under two splits or more."""
-    first: dict[str, CellKey] = {}
-    for cell in cells_with(found):
+    first: dict[str, base.CellKey] = {}
+    for cell in base.cells_with(found):
         if under_two_splits(found, cell.dataset):
             first.setdefault(cell.dataset, cell)
     return tuple(first.values())
@@ -246,7 +236,7 @@ def _of_dataset(found: FoundRuns, dataset: str) -> list[MeasuredRun]:
     return [run for run in found.runs if run.dataset == dataset and run.system in known]
 
 
-LEAKAGE = Panel(
+LEAKAGE = base.Panel(
     name="leakage",
     title="Unseen babies",
     lead="How much of a score depends on the split: the same models, tested on random segments of "
@@ -254,8 +244,11 @@ LEAKAGE = Panel(
     draw=leakage,
     cells=leakage_cells,
     selectors=(
-        Selector(
-            "metric", "Metric", lambda *_: [Option(METRIC_TITLES[m], m) for m in SCORES], first=1
+        base.Selector(
+            "metric",
+            "Metric",
+            lambda *_: [base.Option(METRIC_TITLES[m], m) for m in SCORES],
+            first=1,
         ),
     ),
     by_protocol=False,
