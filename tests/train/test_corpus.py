@@ -18,8 +18,15 @@ from train.data.cache import DATASETS, cache_path, load, prepare
 from train.data.corpus import ONLY_LEARNT, Clips, DataError, Item, cut_before_splitting
 from train.data.datasets import public
 from train.data.datasets.challenge6 import SAME_LENGTH
-from train.data.grouping import equal_lengths, join, near_duplicates
-from train.data.splits import NEITHER, PROTOCOLS, learnt_from, split
+from train.data.splits import (
+    NEITHER,
+    PROTOCOLS,
+    equal_lengths,
+    join,
+    learnt_from,
+    near_duplicates,
+    split,
+)
 from train.data.synthesis import STYLES, synthesise
 
 DATASET = DATASETS["donateacry"]

@@ -40,8 +40,7 @@ from train.data.corpus import (
     related,
 )
 from train.data.datasets import challenge6, detector, folder, other_sounds, public, synthetic6
-from train.data.grouping import near_duplicates
-from train.data.splits import FOLDS, has_test_part
+from train.data.splits import FOLDS, has_test_part, near_duplicates
 
 SUFFIX = ".safetensors"
 FORMAT = "2"
