@@ -370,13 +370,10 @@ def evaluate(
 ) -> Evaluation:
     """Compute all metrics of one set of predictions.
 
-    Args:
-        labels: (n,) class indices.
-        probabilities: (n, classes).
-        groups: what each interval resamples, n of them.
-        recordings: of each row; one counts once, however many pieces and seeds it has.
-        names: class labels, in the order of the columns.
-        **facts: ``dataset``, ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
+    ``labels``: (n,) class indices; ``probabilities``: (n, classes); ``groups``: what each interval
+    resamples, n of them; ``recordings``: of each row; one counts once, however many pieces and
+    seeds it has; ``names``: class labels, in the order of the columns; ``**facts``: ``dataset``,
+    ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
     """
     member, rows = numbered(groups), np.bincount(labels, minlength=len(names))
     _, first = np.unique(numbered(recordings), return_index=True)

@@ -180,12 +180,9 @@ def read_predictions(
     """Read the predictions of a run, a row for each piece.
 
     Raise DamagedFileError if it is no such table, if probabilities do not sum to 1, a row is there
-    twice, or a recording has two labels or groups.
-
-    Args:
-        path: of the file.
-        labels: of the run; None takes those that have a column.
-        words: its columns of text; without "clip", a row is a recording.
+    twice, or a recording has two labels or groups. ``path``: of the file; ``labels``: of the run;
+    None takes those that have a column; ``words``: its columns of text; without "clip", a row is a
+    recording.
     """
     table = read_table(path)
     if labels is None:

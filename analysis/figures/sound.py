@@ -77,13 +77,9 @@ def thin(times: Tensor, track: Tensor, columns: int, hop: float) -> tuple[Tensor
     """Average neighbours until at most ``columns`` are left.
 
     The first time of each run of neighbours, and the mean of those that are there, NaN where none
-    is; a last run that is not full is left out.
-
-    Args:
-        times: (frames,) seconds; where frames are missing, nothing was answered for.
-        track: (..., frames).
-        columns: how many to keep at most.
-        hop: seconds from one frame to the next.
+    is; a last run that is not full is left out. ``times``: (frames,) seconds; where frames are
+    missing, nothing was answered for; ``track``: (..., frames); ``columns``: how many to keep at
+    most; ``hop``: seconds from one frame to the next.
     """
     frame = ((times - times[0]) / hop).round().long()
     length = int(frame[-1]) + 1
@@ -102,11 +98,8 @@ def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go
     """Draw waveform and spectrogram, and the probability of a cry and A_t where there are any.
 
     A_t is left out of what is no cry: nobody asked yet what the model would make of it.
-
-    Args:
-        display: of the recording.
-        prediction: the answer to it.
-        high_hz: where the model that gave it stops hearing.
+    ``display``: of the recording; ``prediction``: the answer to it; ``high_hz``: where the model
+    that gave it stops hearing.
     """
     detector, attended = prediction.track is not None, attention_shown(prediction)
     heights = [0.2, 0.5, *([0.18] * detector), *([0.3] * attended)]

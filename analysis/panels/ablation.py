@@ -40,12 +40,9 @@ def ablation_scores(
     """Tabulate everything that the figure of scores shows, a row for each mark.
 
     Columns mark ("measured", "seed", "paper" or "chance"), system, seed, value, low and high; the
-    last three 0 to 1. Raise ResultsError if the predictions of a run cannot be read.
-
-    Args:
-        runs: model -> its run, all of one cell.
-        metric: of :data:`cry_model.metrics.METRICS`.
-        paper: None if it has no such metric.
+    last three 0 to 1. Raise ResultsError if the predictions of a run cannot be read. ``runs``:
+    model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`; ``paper``:
+    None if it has no such metric.
     """
     rows = []
     for system, run in runs.items():
@@ -72,12 +69,9 @@ def drops_of(
     A row for each ablation that can be compared, in the order of the registry; columns source
     ("measured"), without, metric, all_modules, left_out, difference, low, high, p_value, p_holm and
     seeds. And why others cannot be compared, a sentence each. Raise ResultsError if the predictions
-    of a run cannot be read.
-
-    Args:
-        runs: model -> its run, all of one cell, the improved model among them.
-        metric: one of :data:`cry_model.metrics.METRICS`.
-        draws: of the bootstrap and of the permutation test.
+    of a run cannot be read. ``runs``: model -> its run, all of one cell, the improved model among
+    them; ``metric``: one of :data:`cry_model.metrics.METRICS`; ``draws``: of the bootstrap and of
+    the permutation test.
     """
     full, rows, reasons = runs[FULL], [], []
     for system in (name for name in WITHOUT if name in runs):

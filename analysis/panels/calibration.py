@@ -24,9 +24,7 @@ DRAWN = slice(4, None)
 def set_rows(calibration: Calibration, support: Mapping[str, int]) -> pd.DataFrame:
     """Return a row for all labels together, with the target coverage, and one for each label.
 
-    Args:
-        calibration: of a run.
-        support: label -> its recordings.
+    ``calibration``: of a run; ``support``: label -> its recordings.
     """
     every = {
         "label": "all",

@@ -90,9 +90,7 @@ def difference_table(compared: Sequence[Comparison]) -> pd.DataFrame:
 def difference_rows(data: pd.DataFrame, metric: str) -> pd.DataFrame:
     """List what the figure shows: each metric, below the chosen one its seeds, if there are more.
 
-    Args:
-        data: of :func:`difference_data`.
-        metric: the chosen one.
+    ``data``: of :func:`difference_data`; ``metric``: the chosen one.
     """
     chosen = data["metric"] == metric
     rows = data[data["seed"].isna() | chosen].rename(columns={"a_minus_b": "value"})

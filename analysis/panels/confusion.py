@@ -111,10 +111,8 @@ def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
 def count_confusions(table: pd.DataFrame, answer: str, labels: Sequence[str]) -> pd.DataFrame:
     """Count how often each label (rows) is taken for which (columns).
 
-    Args:
-        table: a row per seed and recording, with the true one under ``label``.
-        answer: the column of what was answered.
-        labels: of the rows and the columns.
+    ``table``: a row per seed and recording, with the true one under ``label``; ``answer``: the
+    column of what was answered; ``labels``: of the rows and the columns.
     """
     counts = pd.crosstab(table["label"], table[answer])
     return counts.reindex(index=labels, columns=labels, fill_value=0)
@@ -124,10 +122,8 @@ def similar_order(counts: Sequence[pd.DataFrame]) -> tuple[str, ...]:
     """Order the labels such that those that are taken for each other stand together.
 
     Average linkage on how rarely two labels are confused, in either direction and by all models
-    together, with the leaves in their optimal order (Bar-Joseph et al. 2001).
-
-    Args:
-        counts: of one or several models with the same labels.
+    together, with the leaves in their optimal order (Bar-Joseph et al. 2001). ``counts``: of one or
+    several models with the same labels.
     """
     from scipy.cluster.hierarchy import leaves_list, linkage  # half a second, once
     from scipy.spatial.distance import squareform
@@ -152,11 +148,8 @@ def matrix_data(
 ) -> pd.DataFrame:
     """Return a row per cell: labels, count, share of the true label (0 to 1) and what is drawn.
 
-    Args:
-        counts: of :func:`count_confusions`.
-        labels: from the first row to the last.
-        unit: :data:`SHARES` or :data:`COUNTS`.
-        zero_diagonal: whether right answers are drawn as none.
+    ``counts``: of :func:`count_confusions`; ``labels``: from the first row to the last; ``unit``:
+    :data:`SHARES` or :data:`COUNTS`; ``zero_diagonal``: whether right answers are drawn as none.
     """
     shares = row_shares(counts).loc[list(labels), list(labels)]
     counts = counts.loc[list(labels), list(labels)]

@@ -23,10 +23,7 @@ def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 
     Columns recording, group, label, system, answer, confidence, true_probability, loss and wrong,
     as :func:`analysis.stats.runs.with_errors` has them. Raise ResultsError if the predictions of a
-    run cannot be read.
-
-    Args:
-        runs: system -> its run, all of one cell.
+    run cannot be read. ``runs``: system -> its run, all of one cell.
     """
     with_errors = ["answer", "confidence", "true_probability", "loss", "wrong"]
     parts = [
@@ -39,12 +36,9 @@ def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
     """Return the recordings that a model misclassifies, the most confident first.
 
     Columns of ``table`` and ``wrong_systems`` and ``systems`` (how many of how many are wrong on
-    the recording) and ``others`` (what the other systems answer, "tired ×2, hungry").
-
-    Args:
-        table: of :func:`verdicts`.
-        system: whose errors; None for those of any, each recording with the model that is the
-            most confident of a wrong label.
+    the recording) and ``others`` (what the other systems answer, "tired ×2, hungry"). ``table``: of
+    :func:`verdicts`; ``system``: whose errors; None for those of any, each recording with the model
+    that is the most confident of a wrong label.
     """
     wrong = table[table["wrong"]]
     if system is not None:
@@ -78,10 +72,7 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     ``suggested`` (what most systems answer; of equally many, what is more probable in the mean),
     ``votes`` (how many), ``systems``, ``true_probability`` and ``loss`` (means), the highest loss
     first. Raise ResultsError if the predictions of a run cannot be read; ComparisonError if the
-    runs have not the same labels.
-
-    Args:
-        runs: system -> its run, all of one cell.
+    runs have not the same labels. ``runs``: system -> its run, all of one cell.
     """
     if len({run.labels for run in runs.values()}) > 1:
         raise ComparisonError("The systems here have not the same labels; fit them all again.")

@@ -61,10 +61,8 @@ class View:
 def view_of(panel: Panel, found: FoundRuns, asked: Mapping[str, str]) -> View:
     """Draw a panel as an address asks for it; what cannot be had gives way to the nearest.
 
-    Args:
-        panel: which.
-        found: the runs.
-        asked: name of a choice -> value as text; of the bar and of the panel's own.
+    ``panel``: which; ``found``: the runs; ``asked``: name of a choice -> value as text; of the bar
+    and of the panel's own.
     """
     cells = list(panel.cells(found))
     if not cells:

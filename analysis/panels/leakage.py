@@ -76,11 +76,8 @@ def score_table(
 ) -> pd.DataFrame:
     """Return a row for each model and baseline, a column for each split.
 
-    Args:
-        drawn: as :func:`analysis.figures.splits.leakage_figure` takes it.
-        metric: heads the column of names.
-        splits: their titles, in order.
-        level: of chance, the last row.
+    ``drawn``: as :func:`analysis.figures.splits.leakage_figure` takes it; ``metric``: heads the
+    column of names; ``splits``: their titles, in order; ``level``: of chance, the last row.
     """
     texts = drawn.assign(
         text=[str(Estimate(r.value, r.low, r.high)) for r in drawn.itertuples()]
@@ -94,10 +91,7 @@ def loss_data(pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str)
     """Return a row for each model: the metric under the loose split minus that under the strict.
 
     Raise ComparisonError if the two runs of a model were not tested on the same recordings.
-
-    Args:
-        pairs: of :func:`under_two_splits`.
-        metric: of :data:`analysis.stats.runs.SCORES`.
+    ``pairs``: of :func:`under_two_splits`; ``metric``: of :data:`analysis.stats.runs.SCORES`.
     """
     rows = []
     for system, (loose, strict) in pairs.items():

@@ -58,13 +58,9 @@ def score_rows(
     """Tabulate each model that was run or stands in the paper's Table 2; ours above the paper's.
 
     Columns system, source ("measured" or "paper"), accuracy, metric, value, low, high (shares of
-    one), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``.
-
-    Args:
-        runs: model -> its run, all of one cell.
-        metric: of :data:`cry_model.metrics.METRICS`.
-        paper: its printed numbers.
-        costs: None if the times of a clip are not known.
+    one), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``. ``runs``:
+    model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`; ``paper``:
+    its printed numbers; ``costs``: None if the times of a clip are not known.
     """
     rows = []
     for system in dict.fromkeys([*list_models(), *runs]):
@@ -117,10 +113,8 @@ ENDS = {"value": "{:.1f}", "low": " [{:.0f}, ", "high": "{:.0f}]"}
 def shown_table(rows: pd.DataFrame, metric: str, threads: Sequence[int]) -> pd.DataFrame:
     """Write :func:`score_rows` for the page: a row for each model, the paper's numbers beside ours.
 
-    Args:
-        rows: of :func:`score_rows`; ablations, which Table 1 has, are left out.
-        metric: the same.
-        threads: for which the times are shown.
+    ``rows``: of :func:`score_rows`; ablations, which Table 1 has, are left out; ``metric``: the
+    same; ``threads``: for which the times are shown.
     """
     rows = rows[~rows["system"].isin(list(WITHOUT))]
     systems = rows["system"].unique()

@@ -32,13 +32,9 @@ def reliability(
     """Hold accuracy against confidence in bins of equal width; every row counts once.
 
     A row for each bin; columns bin_from, bin_to, answers (how many), confidence (their mean, NaN
-    without any), accuracy (the share of them that is right), low and high.
-
-    Args:
-        labels: (n,) class indices.
-        probabilities: (n, classes).
-        groups: of the rows, n.
-        draws: how often groups are resampled.
+    without any), accuracy (the share of them that is right), low and high. ``labels``: (n,) class
+    indices; ``probabilities``: (n, classes); ``groups``: of the rows, n; ``draws``: how often
+    groups are resampled.
     """
     member, drawn = resampled(groups, draws)
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
@@ -113,11 +109,9 @@ def coverage(
 ) -> Coverage:
     """Rank the answers of all folds and seeds together by their confidence.
 
-    Args:
-        table: a row per seed and recording.
-        labels: all that can be answered.
-        probabilities: of the rows, (n, classes).
-        draws: how often groups are resampled; of more than 20,000 rows less often, down to 100.
+    ``table``: a row per seed and recording; ``labels``: all that can be answered;
+    ``probabilities``: of the rows, (n, classes); ``draws``: how often groups are resampled; of more
+    than 20,000 rows less often, down to 100.
     """
     truth, draws = label_numbers(table, labels), min(draws, max(100, 20_000_000 // len(table)))
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
@@ -139,13 +133,9 @@ def accuracy_of_surest(confidence: Array, right: Array, member: Labels, weights:
     """Return the accuracy of the surest answers, for weights (draws, groups): (draws, shares).
 
     Of answers that are equally sure each counts in part if not all of them are given, so that the
-    order of the rows says nothing.
-
-    Args:
-        confidence: (n,).
-        right: (n,) whether an answer is right.
-        member: (n,) the number of each row's group.
-        weights: how often each group counts.
+    order of the rows says nothing. ``confidence``: (n,); ``right``: (n,) whether an answer is
+    right; ``member``: (n,) the number of each row's group; ``weights``: how often each group
+    counts.
     """
     order = np.argsort(-confidence, kind="stable")
     member, right = member[order], right[order]

@@ -50,12 +50,10 @@ def judge(
 ) -> tuple[Finding, ...]:
     """Return a finding for every claim, in their order.
 
-    Raise ResultsError if the predictions of a run cannot be read.
-
-    Args:
-        runs: system -> its run, all of one cell. Of two, the seeds that both have are compared.
-        metric: one of :data:`cry_model.metrics.METRICS`.
-        claims: what to look at; Holm's correction is over those of them that can be judged.
+    Raise ResultsError if the predictions of a run cannot be read. ``runs``: system -> its run, all
+    of one cell. Of two, the seeds that both have are compared; ``metric``: one of
+    :data:`cry_model.metrics.METRICS`; ``claims``: what to look at; Holm's correction is over those
+    of them that can be judged.
     """
     found = [_compared(claim, runs, metric) for claim in claims]
     corrected = iter(holm([f.p_value for f in found if f.p_value is not None]))

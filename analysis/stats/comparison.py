@@ -156,13 +156,9 @@ def pair(
     Under two protocols they may have been tested in other folds, in other pieces and by other fits:
     that is what the protocols differ by. Raise ComparisonError if they have no such seed in common,
     or are not of the same dataset, labels, recordings, groups and, under one protocol, folds;
-    ResultsError if the predictions of one cannot be read.
-
-    Args:
-        one: a run.
-        other: another one.
-        seeds: only these; None for all that both have.
-        draws: how often groups are resampled, and how often answers are swapped.
+    ResultsError if the predictions of one cannot be read. ``one``: a run; ``other``: another one;
+    ``seeds``: only these; None for all that both have; ``draws``: how often groups are resampled,
+    and how often answers are swapped.
     """
     both = " and ".join("/".join((r.dataset, r.protocol, r.system)) for r in (one, other))
     if one.dataset != other.dataset or one.labels != other.labels:
@@ -230,15 +226,9 @@ def exchanged(
     """Prepare the difference of a metric between two systems for many exchanges.
 
     Which groups are exchanged, 0 or 1, (draws, groups) -> the metric of the first system less that
-    of the second, (draws,).
-
-    Args:
-        metric: one of :data:`cry_model.metrics.METRICS`.
-        labels: (n,) class indices.
-        one: (n, classes) probabilities of a system.
-        other: those of another one, row for row.
-        member: (n,) the number of each row's group.
-        groups: how many there are.
+    of the second, (draws,). ``metric``: one of :data:`cry_model.metrics.METRICS`; ``labels``: (n,)
+    class indices; ``one``: (n, classes) probabilities of a system; ``other``: those of another one,
+    row for row; ``member``: (n,) the number of each row's group; ``groups``: how many there are.
     """
     if metric == "macro_auc":
         worth = _auc_worth(labels, one, other, member, groups)

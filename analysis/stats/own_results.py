@@ -36,14 +36,12 @@ from cry_model.results import ordered, probability_columns, recording_means, sco
 def read_own_results(path: Path, name: str) -> MeasuredRun:
     """Read a table of predictions that somebody made with a model of their own.
 
-    Raise ResultsError if it is no such table; one sentence says what is wrong, and where.
-
-    Args:
-        path: of a CSV file, separated by commas, semicolons or tabs, in UTF-8. Form 1: columns
-            ``clip, label, p_<label>...``; form 2: ``y_true, y_pred``, whose run is not ``scored``.
-            Optional in both: ``clip``, ``recording`` (else each clip is one), ``group`` (else each
-            recording is one), ``fold`` and ``seed`` (else 0). Other columns are ignored.
-        name: what the model is called; also the dataset, until :func:`place` finds its recordings.
+    Raise ResultsError if it is no such table; one sentence says what is wrong, and where. ``path``:
+    of a CSV file, separated by commas, semicolons or tabs, in UTF-8. Form 1: columns ``clip, label,
+    p_<label>...``; form 2: ``y_true, y_pred``, whose run is not ``scored``. Optional in both:
+    ``clip``, ``recording`` (else each clip is one), ``group`` (else each recording is one),
+    ``fold`` and ``seed`` (else 0). Other columns are ignored; ``name``: what the model is called;
+    also the dataset, until :func:`place` finds its recordings.
     """
     table, known = read_table(path)
     table, labels = _predictions(table, known)

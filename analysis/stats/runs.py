@@ -144,11 +144,8 @@ def with_errors(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
 
     The same rows with the columns ``answer`` (the most probable label, of equals the first),
     ``confidence`` (its probability), ``true_probability`` (that of the label), ``loss`` (minus the
-    natural logarithm of that) and ``wrong``.
-
-    Args:
-        table: columns ``label`` and ``p_<label>``.
-        labels: in the order of these columns.
+    natural logarithm of that) and ``wrong``. ``table``: columns ``label`` and ``p_<label>``;
+    ``labels``: in the order of these columns.
     """
     p, names = table[probability_columns(labels)].to_numpy(), np.array(labels, dtype=object)
     label = table["label"].to_numpy(dtype=object)
@@ -248,12 +245,8 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
     Students of a teacher, whose answers nobody has checked against labels, are left out, and so is
     what was fitted to answer another question: within a fold, or to labels that were permuted.
     Raise ResultsError if there is no such folder, or one of the files is malformed; never if not
-    ``strict``.
-
-    Args:
-        root: the results folder.
-        strict: False passes over what cannot be read and says so in ``problems``; the predictions
-            are read by :attr:`FoundRuns.readable`.
+    ``strict``. ``root``: the results folder; ``strict``: False passes over what cannot be read and
+    says so in ``problems``; the predictions are read by :attr:`FoundRuns.readable`.
     """
     missing = f"There is no results folder {root}; name another one with --results."
     runs, unfinished, problems = [], [], [] if root.is_dir() else [missing]

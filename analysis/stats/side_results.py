@@ -162,11 +162,8 @@ FITTED = "fitted_to_dealt_"
 def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Baseline, ...]:
     """Return all baselines of these runs with permuted labels.
 
-    Raise ResultsError if a file of them is malformed.
-
-    Args:
-        runs: any.
-        metric: one of :data:`analysis.stats.runs.SCORES`.
+    Raise ResultsError if a file of them is malformed. ``runs``: any; ``metric``: one of
+    :data:`analysis.stats.runs.SCORES`.
     """
     title, found = "linear classifier, permuted labels", []
     for run in {run.folder.parent: run for run in runs}.values():
@@ -234,10 +231,7 @@ NONE = "-"
 def read_detector(results: Path) -> dict[str, list[Row]]:
     """Return three tables: totals, kinds of sound, changed cries; empty ones without a run.
 
-    Raise ResultsError if the file is damaged.
-
-    Args:
-        results: the results folder.
+    Raise ResultsError if the file is damaged. ``results``: the results folder.
     """
     for path in sorted((results / "detector").glob(f"*/*/{RUN}")):
         try:
