@@ -199,11 +199,6 @@ def test_a_damaged_record_is_refused(damage):
         CheckpointConfig.from_json(json.dumps(data))
 
 
-def test_a_config_keeps_its_detector():
-    config = detector_config()
-    assert CheckpointConfig.from_json(config.to_json()) == config
-
-
 def track(values, step=0.25, threshold=0.6, duration=None, maybe=1.0):
     duration = len(values) * step if duration is None else duration
     return DetectionScores(step, tuple(values), duration, threshold, maybe)

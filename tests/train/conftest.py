@@ -58,6 +58,15 @@ def finished_fit(made_up_root, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="session")
+def two_systems(made_up_root, tmp_path_factory):
+    """What it makes of two systems and two seeds; not to be changed."""
+    out = tmp_path_factory.mktemp("two")
+    systems = " ".join(small_fit.SYSTEMS)
+    assert small_fit.fit(made_up_root, out, *small_fit.MORE, system=systems) == 0
+    return out
+
+
 @pytest.fixture
 def copied_fit(finished_fit, tmp_path):
     """A copy of it, to be changed."""

@@ -12,10 +12,10 @@ import torch
 
 from cry_model import PAPER_FRONT_END, FrontEnd, FrontEndConfig, audio
 from tests.cry_model.encode import encode
-from tests.train.folders import cry, write
+from tests.train.folders import clips_of, cry, write
 from train.__main__ import main
 from train.data.cache import DATASETS, cache_path, load, prepare
-from train.data.corpus import ONLY_LEARNT, Clips, DataError, Item, cut_before_splitting
+from train.data.corpus import ONLY_LEARNT, DataError, Item, cut_before_splitting
 from train.data.datasets import public
 from train.data.datasets.challenge6 import SAME_LENGTH
 from train.data.splits import (
@@ -131,8 +131,7 @@ def clips():
     )
     seconds = tuple(rng.uniform(2, 16, 200))
     waves = tuple(torch.rand(round(s * RATE)) for s in seconds)
-    indices = torch.tensor([ord(x) - 97 for x in labels])
-    return Clips(items, indices, seconds, (RATE,) * len(items), waves, {})
+    return clips_of(items, waves, "abc", RATE)
 
 
 @pytest.fixture(scope="module")

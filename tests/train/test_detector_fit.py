@@ -13,9 +13,10 @@ from sklearn.metrics import roc_auc_score
 
 from cry_model import FrontEnd, audio, build_model
 from cry_model.detector import detect
+from tests.train.folders import clips_of
 from train.__main__ import main
 from train.data import synthetic_sounds
-from train.data.corpus import Clips, Corpus, DataError, Item, load_clips, load_file
+from train.data.corpus import Corpus, DataError, Item, load_clips, load_file
 from train.data.datasets import detector as detector
 from train.data.datasets import other_sounds, public
 from train.data.datasets.detector import (
@@ -70,9 +71,7 @@ def make_clips(*recordings, folds=1):
         rows = torch.zeros(windows, len(GROUPS))
         rows[:, 0] = torch.as_tensor(heard)
         tags.append(rows)
-    seconds = tuple(len(wave) / HZ for wave in waves)
-    labels = torch.tensor([0 if item.label == CRY else 1 for item in items])
-    return Clips(tuple(items), labels, seconds, (HZ,) * len(items), tuple(waves), {}), tags
+    return clips_of(items, waves, (CRY, OTHER), HZ), tags
 
 
 def make_data(*recordings):

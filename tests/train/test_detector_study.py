@@ -13,8 +13,9 @@ from sklearn.metrics import roc_auc_score
 from cry_model import CryDetector, FrontEnd, Recording
 from cry_model.results import write_predictions
 from tests.conftest import ROOT
+from tests.train.folders import clips_of
 from train.data import synthetic_sounds
-from train.data.corpus import Clips, Corpus, DataError, Item, Prepared
+from train.data.corpus import Corpus, DataError, Item, Prepared
 from train.data.datasets.detector import ANDROID, CRY, FOLDS, LABELS, OTHER, kind_of
 from train.data.synthesis import synthesise
 from train.data.tagger import GROUPS, RATE, STEP, WINDOW
@@ -46,9 +47,7 @@ def corpus():
         for k, n in names
     ]
     waves = tuple(wave_of(kind, n) for kind, n in names)
-    labels = torch.tensor([LABELS.index(i.label) if i.label else -1 for i in items])
-    seconds = tuple(len(wave) / HZ for wave in waves)
-    clips = Clips(tuple(items), labels, seconds, (HZ,) * len(items), waves, {})
+    clips = clips_of(items, waves, LABELS, HZ)
     return Prepared(Corpus("detector", LABELS, tuple(items), "none"), clips)
 
 

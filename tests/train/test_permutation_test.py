@@ -17,11 +17,12 @@ from sklearn.preprocessing import StandardScaler
 
 from cry_model import FrontEnd, load_checkpoint
 from tests.train import small_fit
+from tests.train.folders import clips_of
 from tests.train.small_fit import SYSTEM
 from train.__main__ import main
 from train.cli.measure import Cell, rebuild
 from train.data.cache import find_corpus
-from train.data.corpus import Clips, Item, cut_before_splitting, permute_labels
+from train.data.corpus import Item, cut_before_splitting, permute_labels
 from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import split
 from train.fit.devices import make_accelerator
@@ -42,9 +43,7 @@ def synthetic(sizes, labels="abc", pieces=1, of=None):
             label = label if of is None else of(group)
             for piece in range(pieces):
                 items.append(Item(Path(name), label, name, name, str(group), piece=piece))
-    indices, count = torch.tensor([labels.index(item.label) for item in items]), len(items)
-    silence = (torch.zeros(1),) * count
-    return Clips(tuple(items), indices, (0.0,) * count, (8000,) * count, silence, {})
+    return clips_of(items, [torch.zeros(1)] * len(items), labels, 8000)
 
 
 def of_groups(clips):
@@ -147,6 +146,7 @@ def test_a_system_is_fitted_to_permuted_labels(made_up_root, tmp_path, clips):
     assert told == permuted != {item.recording: item.label for item in clips.items}
     record = json.loads((cell.results_folder / "run.json").read_text())
     assert record["configuration"]["permuted_labels"] == 4
+    assert record["calibration"] is None  # the other pieces were heard
     assert not (tmp_path / "checkpoints").exists()
     _, config = load_checkpoint(saved_folds(tmp_path, "donateacry", "clip", SYSTEM)[0][2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))

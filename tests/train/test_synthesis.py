@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.train.folders import contents
 from train.data.corpus import DataError
 from train.data.datasets.synthetic6 import LABELS, read, write
 from train.data.synthesis import STYLES, synthesise, write_examples
@@ -86,12 +87,6 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     write(folder, RECORDINGS, LENGTH)
     return folder
-
-
-def contents(folder):
-    """Path below the folder -> bytes."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def truth(root):
