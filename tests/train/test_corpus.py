@@ -120,7 +120,7 @@ RATE = FrontEndConfig().sample_rate
 
 
 @pytest.fixture(scope="module")
-def clips():
+def cut_clips():
     """200 recordings of 3 to 16 s, cut out of 120 longer ones, of 50 babies."""
     rng = np.random.default_rng(0)
     labels = rng.choice(["a", "b", "c"], 200, p=[0.7, 0.2, 0.1])
@@ -135,9 +135,9 @@ def clips():
 
 
 @pytest.fixture(scope="module")
-def units(clips):
+def units(cut_clips):
     return {
-        name: cut_before_splitting(clips, FrontEndConfig()) if name == "clip" else clips
+        name: cut_before_splitting(cut_clips, FrontEndConfig()) if name == "clip" else cut_clips
         for name in PROTOCOLS
     }
 
@@ -171,10 +171,10 @@ def test_what_stays_together_what_crosses_and_that_labels_are_spread(
     assert (split(items, protocol, 5, seed + 3) != folds).any()
 
 
-def test_pieces_of_the_clip_protocol_do_not_overlap_and_lose_nothing(clips):
+def test_pieces_of_the_clip_protocol_do_not_overlap_and_lose_nothing(cut_clips):
     config = FrontEndConfig()
-    cut = cut_before_splitting(clips, config)
-    for item, wave in zip(clips.items, clips.waveforms, strict=True):
+    cut = cut_before_splitting(cut_clips, config)
+    for item, wave in zip(cut_clips.items, cut_clips.waveforms, strict=True):
         parts = [
             (other.piece, part)
             for other, part in zip(cut.items, cut.waveforms, strict=True)
@@ -188,15 +188,15 @@ def test_pieces_of_the_clip_protocol_do_not_overlap_and_lose_nothing(clips):
             assert 3 <= min(lengths) <= max(lengths) <= 5
         else:
             assert len(parts) == 1 or min(lengths) >= 3 - 2 / RATE
-    labels = {item.recording: item.label for item in clips.items}
+    labels = {item.recording: item.label for item in cut_clips.items}
     assert all(
         labels[item.recording] == "abc"[label]
         for item, label in zip(cut.items, cut.labels, strict=True)
     )
 
 
-def test_official_folds_are_taken_where_groups_must_not_cross(clips):
-    items = [replace(item, fold=i % 4) for i, item in enumerate(clips.items)]
+def test_official_folds_are_taken_where_groups_must_not_cross(cut_clips):
+    items = [replace(item, fold=i % 4) for i, item in enumerate(cut_clips.items)]
     for protocol in ("recording", "baby"):
         assert split(items, protocol, 4, 7).tolist() == [item.fold for item in items]
         with pytest.raises(DataError, match="in the folds 1, 2, 3, 4 of"):
@@ -206,9 +206,11 @@ def test_official_folds_are_taken_where_groups_must_not_cross(clips):
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("protocol", ["recording", "baby"])
-def test_a_test_part_is_tested_and_nothing_of_it_is_learnt(clips, protocol, seed):
+def test_a_test_part_is_tested_and_nothing_of_it_is_learnt(cut_clips, protocol, seed):
     key = PROTOCOLS[protocol]
-    items = [replace(item, fold=0 if i < 8 else ONLY_LEARNT) for i, item in enumerate(clips.items)]
+    items = [
+        replace(item, fold=0 if i < 8 else ONLY_LEARNT) for i, item in enumerate(cut_clips.items)
+    ]
     fold_of = split(items, protocol, 1, seed)
     learnt = learnt_from(fold_of, 0)
     assert np.flatnonzero(fold_of == 0).tolist() == list(range(8))
