@@ -129,9 +129,7 @@ def shown_table(rows: pd.DataFrame, metric: str, threads: Sequence[int]) -> pd.D
         "model": ours.index.map(base.short_title),
         "accuracy, paper": (100 * paper["accuracy"]).round(2),  # as it prints them
         "accuracy": (100 * ours["accuracy"]).round(1),
-        METRIC_TITLES[metric]: score.mask(ours["value"].isna(), "–").mask(
-            ours["accuracy"].isna(), "not run"
-        ),
+        METRIC_TITLES[metric]: score,
         "Param (MB), paper": (paper["parameters"] / MEBI).round(2),
         "Param (MB)": (ours["parameters"] / MEBI).round(2),
         "FLOPs (G), paper": (1e-9 * paper["multiply_adds_5s"]).round(2),
