@@ -94,15 +94,11 @@ _coverages: WeakKeyDictionary[MeasuredRun, Coverage] = WeakKeyDictionary()
 def coverage_of(run: MeasuredRun) -> Coverage:
     """Return the coverage of a run, after temperature scaling where folds share no recordings."""
     if run not in _coverages:
-        _coverages[run] = _coverage_of(run)
+        probabilities = scaled(run)
+        if probabilities is None:
+            probabilities = probabilities_of(run.recordings, run.labels)
+        _coverages[run] = coverage(run.recordings, run.labels, probabilities)
     return _coverages[run]
-
-
-def _coverage_of(run: MeasuredRun) -> Coverage:
-    probabilities = scaled(run)
-    if probabilities is None:
-        probabilities = probabilities_of(run.recordings, run.labels)
-    return coverage(run.recordings, run.labels, probabilities)
 
 
 def calibration_cards(

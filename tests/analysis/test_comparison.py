@@ -20,9 +20,9 @@ from analysis.stats.runs import find_runs, read_run
 from cry_model.metrics import METRICS, weighted
 from cry_model.registry import list_models
 from cry_model.results import write_predictions
-from tests.analysis.plain import difference_bounds, plain, rows_of, score
 from tests.analysis.synthetic_runs import answers, recordings, write_run
 from tests.conftest import ROOT
+from tests.plain import difference_bounds, plain, rows_of, score
 
 
 @pytest.fixture(scope="module")

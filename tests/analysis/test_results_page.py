@@ -33,9 +33,9 @@ from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Verdict, cells_of
 from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
 from analysis.stats.runs import RESULTS, ResultsError, find_runs
 from cry_model.registry import get_system
-from tests.analysis.plain import rows_of
 from tests.analysis.synthetic_runs import write_run
 from tests.conftest import ROOT
+from tests.plain import rows_of
 
 SKILLS = {FULL: 2.6, NO_MCA: 0.2, NO_RSE: 2.6, NO_DIFFERENTIAL: 2.5, "ecapa-tdnn": -0.5}
 

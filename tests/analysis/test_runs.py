@@ -24,9 +24,8 @@ from analysis.stats.runs import (
 )
 from analysis.stats.side_results import permuted_label_runs, read_permutation_test, without_truth
 from app import results_folder
-from cry_model.metrics import METRICS
-from tests.analysis.plain import rows_of, score
 from tests.analysis.synthetic_runs import FOLDS, LABELS, write_run
+from tests.plain import rows_of
 from train.studies.permutation_test import Against, Chance
 
 
@@ -133,14 +132,10 @@ def test_missing_folders_and_files_are_named(tmp_path):
         _ = read_run(folder).predictions
 
 
-def test_the_committed_scores_are_those_of_the_committed_predictions():
-    found = find_runs(RESULTS)
-    assert {"donateacry", "esc10"} <= {run.dataset for run in found.runs}
-    assert "cries" not in {run.dataset for run in found.runs}  # a student, not checked on labels
-    for run in found.runs:
-        for metric in METRICS:
-            expected = run.evaluation.metrics[metric].value
-            assert score(run, metric) == pytest.approx(expected, abs=1e-9)
+def test_what_was_not_measured_on_labels_is_not_found():
+    found = {run.dataset for run in find_runs(RESULTS).runs}
+    assert {"donateacry", "esc10"} <= found
+    assert "cries" not in found  # a student, not checked on labels
 
 
 def test_other_results_are_shown_beside_ours(tmp_path):

@@ -13,8 +13,8 @@ from analysis.stats.comparison import ComparisonError
 from analysis.stats.paper import FULL, NO_MCA
 from analysis.stats.runs import NO_RUNS, RESULTS, ResultsError, find_runs
 from cry_model.metrics import METRICS
-from tests.analysis.plain import difference_bounds, rows_of, score
 from tests.analysis.synthetic_runs import LABELS, write_run
+from tests.plain import difference_bounds, rows_of, score
 
 CELL, OTHER = CellKey("donateacry", "baby"), CellKey("donateacry", "clip")
 DRAWS = 60
