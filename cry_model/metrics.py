@@ -142,12 +142,6 @@ def _summed(metric: str, labels: Labels, probabilities: Array, weights: Array) -
     return float(SUMS[metric](labels, probabilities).of(weights[None])[0])
 
 
-def recalls(labels: Labels, probabilities: Array, weights: Array) -> Array:
-    """Return the recall of each class, (classes,); NaN for a class without weight."""
-    _, right, total = recall_sums(labels, probabilities)
-    return shares(weights @ right, weights @ total)
-
-
 def macro_auc(labels: Labels, probabilities: Array, weights: Array) -> float:
     """Return the mean one-against-rest area under the ROC curve over the classes that occur."""
     present = np.unique(labels)
@@ -165,21 +159,18 @@ def auc(positive: NDArray[np.bool_], scores: Array, weights: Array) -> float:
     return float(own @ (below + other / 2) / (own.sum() * other.sum()))
 
 
-accuracy: Metric = partial(_summed, "accuracy")
-"""Share of right answers; labels (n,), probabilities (n, classes), weights (n,)."""
 balanced_accuracy: Metric = partial(_summed, "balanced_accuracy")
-"""Mean recall over the classes that occur."""
-macro_f1: Metric = partial(_summed, "macro_f1")
-"""Mean F1 over the classes that occur or are predicted."""
-expected_calibration_error: Metric = partial(_summed, "expected_calibration_error")
-"""Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
 METRICS: Mapping[str, Metric] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "macro_f1": macro_f1,
+    "accuracy": partial(_summed, "accuracy"),  # share of right answers
+    "balanced_accuracy": balanced_accuracy,  # mean recall over the classes that occur
+    "macro_f1": partial(_summed, "macro_f1"),  # over the classes that occur or are answered
     "macro_auc": macro_auc,
-    "expected_calibration_error": expected_calibration_error,
+    # Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017).
+    "expected_calibration_error": partial(_summed, "expected_calibration_error"),
 }
+"""Each of labels (n,), probabilities (n, classes) and weights (n,)."""
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
+"""Metrics that have a chance level; higher is better."""
 
 
 class Wins(NamedTuple):
@@ -378,7 +369,8 @@ def evaluate(
     member, rows = numbered(groups), np.bincount(labels, minlength=len(names))
     _, first = np.unique(numbered(recordings), return_index=True)
     support = np.bincount(labels[first], minlength=len(names))
-    per_class = recalls(labels, probabilities, np.ones(len(labels)))
+    _, right, total = recall_sums(labels, probabilities)
+    per_class = shares(right.sum(0), total.sum(0))
     return Evaluation(
         recordings=len(first),
         groups=int(member.max()) + 1,

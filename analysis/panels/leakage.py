@@ -17,7 +17,6 @@ from analysis.stats.paper import FULL
 from analysis.stats.runs import (
     METRIC_TITLES,
     PROTOCOLS,
-    SCORES,
     SPLITS,
     Chance,
     FoundRuns,
@@ -26,6 +25,7 @@ from analysis.stats.runs import (
     chance_level,
 )
 from analysis.stats.side_results import DEALT, FITTED, Baseline, baselines_of, without_truth
+from cry_model.metrics import SCORES
 from cry_model.records import Estimate
 from cry_model.registry import list_models
 
@@ -91,7 +91,7 @@ def loss_data(pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str)
     """Return a row for each model: the metric under the loose split minus that under the strict.
 
     Raise ComparisonError if the two runs of a model were not tested on the same recordings.
-    ``pairs``: of :func:`under_two_splits`; ``metric``: of :data:`analysis.stats.runs.SCORES`.
+    ``pairs``: of :func:`under_two_splits`; ``metric``: of :data:`cry_model.metrics.SCORES`.
     """
     rows = []
     for system, (loose, strict) in pairs.items():

@@ -168,8 +168,6 @@ METRIC_TITLES = {
     "macro_auc": "macro AUC",
     "expected_calibration_error": "expected calibration error",
 }
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
-"""Metrics that have a chance level; higher is better."""
 
 
 class Chance(NamedTuple):

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from analysis.stats.runs import RESULTS, SCORES, MeasuredRun, ResultsError, read_run
+from analysis.stats.runs import RESULTS, MeasuredRun, ResultsError, read_run
+from cry_model.metrics import SCORES
 from cry_model.records import Estimate, percent, words
 from cry_model.registry import get_system
 from cry_model.results import RUN, DamagedFileError, read_object, read_record, renamed
@@ -104,7 +105,7 @@ class PermutationTest:
     permutations: int  # how many
     front_end: str  # the kind of features
     unchanged: float  # share of the recordings of each label that kept it, the mean over the labels
-    # a row for each metric of :data:`analysis.stats.runs.SCORES`; columns value (with the true
+    # a row for each metric of :data:`cry_model.metrics.SCORES`; columns value (with the true
     # labels), mean, low, high (the middle 95% with labels that are permuted among groups) and p:
     # the share of permutations that score at least as well, the true labels counted as one
     scores: pd.DataFrame
@@ -163,7 +164,7 @@ def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Baseline, .
     """Return all baselines of these runs with permuted labels.
 
     Raise ResultsError if a file of them is malformed. ``runs``: any; ``metric``: one of
-    :data:`analysis.stats.runs.SCORES`.
+    :data:`cry_model.metrics.SCORES`.
     """
     title, found = "linear classifier, permuted labels", []
     for run in {run.folder.parent: run for run in runs}.values():

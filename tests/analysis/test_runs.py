@@ -15,7 +15,6 @@ from analysis.stats.claims import cells_of
 from analysis.stats.paper import FULL
 from analysis.stats.runs import (
     RESULTS,
-    SCORES,
     ResultsError,
     UnfinishedRunError,
     find_runs,
@@ -24,6 +23,7 @@ from analysis.stats.runs import (
 )
 from analysis.stats.side_results import permuted_label_runs, read_permutation_test, without_truth
 from app import results_folder
+from cry_model.metrics import SCORES
 from tests.analysis.synthetic_runs import FOLDS, LABELS, write_run
 from tests.plain import rows_of
 from train.studies.permutation_test import Against, Chance

@@ -34,7 +34,7 @@ def cry(seed, seconds=4.0, rate=RATE, hz=None):
 
 def write(path: Path, waveform, rate=RATE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, waveform, rate, subtype="PCM_16")
+    soundfile.write(path, waveform, rate)
     return path
 
 

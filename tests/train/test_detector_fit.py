@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from sklearn.metrics import roc_auc_score
 
 from cry_model import FrontEnd, audio, build_model
 from cry_model.detector import detect
-from tests.train.folders import clips_of
+from tests.train.folders import clips_of, write
 from train.__main__ import main
 from train.data import synthetic_sounds
 from train.data.corpus import Corpus, DataError, Item, load_clips, load_file
@@ -222,10 +221,9 @@ def root(data_root, tmp_path_factory):
         (root / name).symlink_to(data_root / name)
     rng = np.random.default_rng(0)
     for name in SOUNDS:
-        (root / other_sounds.NAME / name).mkdir(parents=True)
         for number in range(3):
             wave = 0.1 * rng.standard_normal(8000)
-            soundfile.write(root / other_sounds.NAME / name / f"{number}-0.wav", wave, 16_000)
+            write(root / other_sounds.NAME / name / f"{number}-0.wav", wave, 16_000)
     return root
 
 

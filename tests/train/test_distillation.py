@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 import torch
 from scipy.stats import entropy
 
@@ -124,10 +123,9 @@ def root(tmp_path_factory):
         baby = f"0000000{n // TAKES}-0000-0000-0000-{'A' * 12}"
         write(root / IOS / f"{baby}-143043{n:04d}-1.0-m-04-hu.flac", wave)
     for folder, fold in (("001 - Dog bark", 1), ("004 - Baby cry", 2)):
-        (root / "esc10" / folder).mkdir(parents=True)
         for take in range(2):
             wave = synthesise(list(STYLES)[take], 3.0, 44_100, seed=50 + take).waveform
-            soundfile.write(root / "esc10" / folder / f"{fold}-{take}-A.ogg", wave, 44_100)
+            write(root / "esc10" / folder / f"{fold}-{take}-A.ogg", wave, 44_100)
     return root
 
 

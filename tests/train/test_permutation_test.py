@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from cry_model import FrontEnd, load_checkpoint
+from cry_model.metrics import SCORES
 from tests.plain import plain
 from tests.train import small_fit
 from tests.train.folders import clips_of
@@ -28,7 +29,7 @@ from train.data.splits import split
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
 from train.fit.run import saved_folds
-from train.studies.permutation_test import SCORES, chance, scores
+from train.studies.permutation_test import chance, scores
 
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 5)
 """Recordings of each group: one group has a size of its own."""

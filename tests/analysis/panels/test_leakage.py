@@ -10,9 +10,9 @@ from analysis.panels.base import CellKey, short_title
 from analysis.panels.leakage import BASELINE_CAPTIONS, CORPUS_CAPTION, LEAKAGE
 from analysis.stats.comparison import pair
 from analysis.stats.paper import FULL, NO_MCA
-from analysis.stats.runs import RESULTS, SCORES, SPLITS, ResultsError, chance_level, find_runs
+from analysis.stats.runs import RESULTS, SPLITS, ResultsError, chance_level, find_runs
 from analysis.stats.side_results import baselines_of
-from cry_model.metrics import METRICS
+from cry_model.metrics import METRICS, SCORES
 from tests.analysis.synthetic_runs import write_run
 from tests.plain import difference_bounds, plain, rows_of, score
 
