@@ -61,22 +61,19 @@ def ablation_scores(
     return table.astype({"seed": "Int64"})
 
 
-def drops_of(
-    runs: Mapping[str, MeasuredRun], metric: str, draws: int = DRAWS
-) -> tuple[pd.DataFrame, list[str]]:
+def drops_of(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[pd.DataFrame, list[str]]:
     """Compare the improved model with each ablation that was run.
 
     A row for each ablation that can be compared, in the order of the registry; columns source
     ("measured"), without, metric, all_modules, left_out, difference, low, high, p_value, p_holm and
     seeds. And why others cannot be compared, a sentence each. Raise ResultsError if the predictions
     of a run cannot be read. ``runs``: model -> its run, all of one cell, the improved model among
-    them; ``metric``: one of :data:`cry_model.metrics.METRICS`; ``draws``: of the bootstrap and of
-    the permutation test.
+    them; ``metric``: one of :data:`cry_model.metrics.METRICS`.
     """
     full, rows, reasons = runs[FULL], [], []
     for system in (name for name in WITHOUT if name in runs):
         try:
-            found = pair(full, runs[system], draws=draws).compare(metric)
+            found = pair(full, runs[system], draws=DRAWS).compare(metric)
         except ComparisonError as error:
             reasons.append(str(error))
             continue

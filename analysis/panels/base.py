@@ -220,10 +220,11 @@ def shown_classes(run: MeasuredRun) -> tuple[tuple[str, ...], str]:
     return tuple(label for label in run.labels if label in most), told
 
 
-def metric_selector(first: str = "balanced_accuracy") -> Selector:
-    """Offer every metric; ``first`` is chosen at the beginning."""
+def metric_selector() -> Selector:
+    """Offer every metric, the balanced accuracy at the beginning."""
     options = [Option(METRIC_TITLES[name], name) for name in METRICS]
-    return Selector("metric", "Metric", lambda *_: options, first=list(METRICS).index(first))
+    at = list(METRICS).index("balanced_accuracy")
+    return Selector("metric", "Metric", lambda *_: options, first=at)
 
 
 def meaning_text(metric: str) -> str:

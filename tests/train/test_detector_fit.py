@@ -16,8 +16,7 @@ from tests.train.folders import clips_of, write
 from train.__main__ import main
 from train.data import synthetic_sounds
 from train.data.corpus import Corpus, DataError, Item, load_clips, load_file
-from train.data.datasets import detector as detector
-from train.data.datasets import other_sounds, public
+from train.data.datasets import detector, other_sounds, public
 from train.data.datasets.detector import (
     ANDROID,
     APP_CRY,

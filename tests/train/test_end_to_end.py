@@ -10,8 +10,7 @@ import pytest
 import cry_model
 from train.__main__ import main
 from train.data.cache import DATASETS
-from train.data.datasets import challenge6, other_sounds, public, synthetic6
-from train.data.datasets import detector as detector
+from train.data.datasets import challenge6, detector, other_sounds, public, synthetic6
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 
