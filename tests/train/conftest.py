@@ -13,7 +13,7 @@ from tests.hub_client import hub_client
 from tests.train import small_fit
 from tests.train.folders import cry, write
 from train.data.corpus import load_clips
-from train.data.datasets import public
+from train.data.datasets import public, synthetic6
 from train.data.datasets.public import REASONS as LABELS
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
@@ -36,6 +36,14 @@ def write_corpus(root: Path, babies: int, clips: int, seconds: float) -> Path:
 def made_up_root(tmp_path_factory) -> Path:
     """Five labels, three babies each, two clips of 3 s a baby."""
     return write_corpus(tmp_path_factory.mktemp("data"), 3, 2, 3.0)
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory):
+    """Six classes of two babies with three recordings of 1 s each; not to be changed."""
+    root = tmp_path_factory.mktemp("synthetic")
+    synthetic6.write(root, recordings=6, seconds=1.0)
+    return root
 
 
 @pytest.fixture(scope="session")

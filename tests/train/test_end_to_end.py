@@ -15,14 +15,6 @@ from train.data.datasets import challenge6, detector, other_sounds, public, synt
 SYSTEM = "improved-ecapa-tdnn-no-mca"
 
 
-@pytest.fixture(scope="session")
-def synthetic(tmp_path_factory):
-    """Six classes of two babies with three recordings of 1 s each."""
-    root = tmp_path_factory.mktemp("synthetic")
-    synthetic6.write(root, recordings=6, seconds=1.0)
-    return root
-
-
 OWN = (public.CRIES, other_sounds.NAME, detector.NAME)
 """No labels; one label; several corpora, and a command of its own."""
 
