@@ -13,11 +13,10 @@ from sklearn.metrics import roc_auc_score
 from cry_model import CryDetector, FrontEnd, Recording
 from cry_model.results import write_predictions
 from tests.conftest import ROOT
-from tests.train.folders import clips_of
+from tests.train.folders import clips_of, cry
 from train.data import synthetic_sounds
 from train.data.corpus import Corpus, DataError, Item, Prepared
 from train.data.datasets.detector import ANDROID, CRY, FOLDS, LABELS, OTHER, kind_of
-from train.data.synthesis import synthesise
 from train.data.tagger import GROUPS, RATE, STEP, WINDOW
 from train.fit.detector import find_examples
 from train.fit.presets import DETECTOR, DETECTOR_SETTINGS
@@ -34,7 +33,7 @@ LEFT_OUT = ("words", "sirens, beeps and birds", "rooster")
 
 def wave_of(kind, number):
     if LABEL.get(kind) == CRY:
-        return torch.from_numpy(synthesise("rhythmic", 5.0, HZ, number).waveform)
+        return torch.from_numpy(cry(number, 5.0, HZ))
     made = {"rooster": "bird", "siren": "siren"}.get(kind, "babble")
     return torch.from_numpy(synthetic_sounds.make_sound(made, number)[: 10 * HZ : 2].copy())
 
