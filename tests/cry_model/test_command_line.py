@@ -144,14 +144,15 @@ def stand_in(detector, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A hum, two files of two cries with one name, one that is no sound, and one that is no file
-    of ours."""
+    """A hum, two files of two cries with one name, one that is no sound, one that is gone, and one
+    that is no file of ours."""
     root = tmp_path / "in"
     (root / "night").mkdir(parents=True)
     write(root / "hum.wav", hum(4, RATE))
     write(root / "night" / "two.wav", scene(6, 4, 7, 4, 6))
     write(root / "night" / "two.FLAC", scene(6, 4, 7, 4, 6))
     (root / "bad.wav").write_bytes(b"no sound")
+    (root / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
     (root / "notes.txt").write_text("x")
     return root
 
@@ -160,7 +161,8 @@ def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, stand_in, capsys)
     out = tmp_path / "out"
     assert main(["predict", str(folder), "--out", str(out), "--json", "--full"]) == 2
     output = capsys.readouterr()
-    assert [line.split(": ")[0] for line in output.err.splitlines()] == [str(folder / "bad.wav")]
+    refused = [str(folder / name) for name in ("bad.wav", "gone.wav")]
+    assert [line.split(": ")[0] for line in output.err.splitlines()] == refused
     told = {answer["file"]: answer for answer in map(json.loads, output.out.splitlines())}
     with (out / "answers.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
