@@ -14,7 +14,6 @@ from analysis.figures.theme import signed
 from analysis.overview import write_verdicts
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
 from analysis.stats.comparison import DRAWS, scores_by
-from analysis.stats.detector import read_detector
 from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, Paper, read_paper
 from analysis.stats.personal import PersonalStudy, read_personal
 from analysis.stats.runs import (
@@ -29,6 +28,7 @@ from analysis.stats.side_results import (
     AttentionAblation,
     permuted_label_runs,
     read_attention_ablation,
+    read_detector,
     read_permutation_test,
 )
 from cry_model.checkpoint import write_atomically

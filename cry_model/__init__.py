@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from cry_model.attention import AttentionMaps
 from cry_model.audio import AudioError, Recording
-from cry_model.calibration import Calibration
 from cry_model.checkpoint import CheckpointConfig, CheckpointError, load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
 from cry_model.detection import DetectionScores, Span
 from cry_model.front_end_config import PAPER_FRONT_END, AcousticConfig, FrontEndConfig
 from cry_model.prediction import Answer, PieceAnswer, Prediction, Segment
-from cry_model.records import Estimate, Evaluation
+from cry_model.records import Calibration, Estimate, Evaluation
 
 if TYPE_CHECKING:
     from cry_model.acoustic_features import AcousticFrontEnd

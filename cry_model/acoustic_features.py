@@ -11,13 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.audio import Recording, require_sound
-from cry_model.cutting import Clip, Pieces, cut
 from cry_model.front_end_config import ACOUSTIC_HOP as HOP
 from cry_model.front_end_config import ACOUSTIC_RATE as RATE
 from cry_model.front_end_config import FEATURES as FEATURES
-from cry_model.front_end_config import MFCC, AcousticConfig
-from cry_model.frontend import resample
-from cry_model.torchaudio_compat import import_torchaudio
+from cry_model.front_end_config import MELS, MFCC, AcousticConfig, Clip, Pieces, cut
+from cry_model.frontend import resample, torchaudio
 
 CLASSES = 12  # semitones of an octave
 A0_HZ = 27.5
@@ -88,9 +86,7 @@ def chroma_filters(tuning: Tensor, bins: int, rate: int) -> Tensor:
     return bumps / bumps.norm(dim=1, keepdim=True) * (-0.5 * octaves**2).exp()
 
 
-torchaudio = import_torchaudio()
-
-FFT, MELS = 2048, 128
+FFT = 2048
 ROLLOFF = 0.85  # share of the magnitude below the roll-off
 POWER_FLOOR, TOP_DB = 1e-10, 80.0  # the latter below each item's own maximum
 ZERO = 1e-10  # samples this small are zero to librosa's zero crossings
@@ -174,11 +170,8 @@ class AcousticFrontEnd(nn.Module):
     def prepare(self, recording: Recording) -> Clip:
         """Resamples one recording and removes DC; its level stays, and nothing is cut off.
 
-        Without DC the samples stay as they are, digital silence too, so the features are the
-        public table's.
-
-        Raises:
-            SilentAudioError: if nothing is left in the band.
+        Without DC the samples stay as they are, digital silence too, so the features are the public
+        table's. Raise SilentAudioError if nothing is left in the band.
         """
         wave = recording.waveform
         if (mean := wave.mean()).abs() > DC_SHARE * wave.std():
@@ -189,7 +182,7 @@ class AcousticFrontEnd(nn.Module):
         return Clip(wave, 0.0)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.cutting.cut`."""
+        """See :func:`cry_model.front_end_config.cut`."""
         return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:

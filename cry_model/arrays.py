@@ -15,13 +15,13 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from cry_model.audio import Recording, require_sound
-from cry_model.cutting import Clip, Pieces, cut, trimmed
-from cry_model.detection import HUM_EDGE, HUM_HZ, HUM_WIDTH
-from cry_model.front_end_config import FILTERS, LOUD_DB, FrontEndConfig
+from cry_model.front_end_config import FILTERS, LOUD_DB, Clip, FrontEndConfig, Pieces, cut, trimmed
 
 Array = NDArray[np.float32]
 ROWS = 4096  # of a matrix product at a time
 BETA = 14.769656459379492  # of the Kaiser window
+HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # of the mains and its overtones, below any cry
+HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise to all
 
 
 @lru_cache(8)  # a bank takes as long as the convolution with it
@@ -68,8 +68,11 @@ def band_pass(wave: Array, rate: int, low_hz: float, high_hz: float) -> Array:
 
 
 def without_hum(wave: Array, rate: int) -> Array:
-    """Take the hum off (samples,) as :func:`cry_model.detector.without_hum` does."""
-    padded = math.ceil((len(wave) + rate / 2) / 4096) * 4096
+    """Return (samples,) with a notch at each of ``HUM_HZ``, zero-phase.
+
+    A high-pass would leave bands emptier than any that the detector was fitted on, and did worse.
+    """
+    padded = math.ceil((len(wave) + rate / 2) / 4096) * 4096  # as in band_pass
     spectrum = np.fft.rfft(wave, padded)
     low = spectrum[: math.ceil((HUM_HZ[-1] + HUM_WIDTH + HUM_EDGE) / rate * padded)]
     hz = np.arange(len(low)) * (rate / padded)
@@ -85,11 +88,8 @@ class ArrayFrontEnd:
         self.config = config
 
     def prepare(self, recording: Recording) -> Clip:
-        """Resample, band-limit, level and trim one recording.
-
-        Raises:
-            SilentAudioError: if nothing is left in the band.
-        """
+        """Resample, band-limit, level and trim one recording; raise SilentAudioError if nothing is
+        left in the band."""
         c = self.config
         wave = resample(recording.waveform, recording.sample_rate, c.sample_rate)
         wave = band_pass(wave, c.sample_rate, c.low_hz, c.high_hz)
@@ -102,5 +102,5 @@ class ArrayFrontEnd:
         return trimmed(wave, int(loud[0]), int(loud[-1]), c)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.cutting.cut`."""
+        """See :func:`cry_model.front_end_config.cut`."""
         return cut(clip, self.config, overlap)

@@ -29,14 +29,12 @@ SILENCE_PEAK = 1e-3  # -60 dB relative to full scale
 LOUDEST_PEAK = 2.0**32  # integers of 32 bits that were stored as floats lie below
 CANCELLED_DB = 12.0  # one live channel of five lies 14 dB below itself, eight unlike ones 9 dB
 # What a file holds decides how it is read; these only tell which files are worth trying.
-# fmt: off
 SUFFIXES: tuple[str, ...] = (
-    ".3g2", ".3ga", ".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".au", ".avi",
-    ".awb", ".bw64", ".caf", ".flac", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov",
-    ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".rf64", ".snd",
-    ".w64", ".wav", ".wave", ".weba", ".webm", ".wma", ".wmv", ".wv",
-)
-# fmt: on
+    ".3g2", ".3ga", ".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".au", ".avi", ".awb",
+    ".bw64", ".caf", ".flac", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3",
+    ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".rf64", ".snd", ".w64", ".wav", ".wave",
+    ".weba", ".webm", ".wma", ".wmv", ".wv",
+)  # fmt: skip
 """Endings, in lower case, of the files that are read: sound, and films with sound."""
 
 UNREADABLE = "This file could not be read as sound; please give a wav, mp3, m4a or webm file."
@@ -85,10 +83,8 @@ class InvalidSamplesError(AudioError):
 
 @dataclass(frozen=True, eq=False)  # comparing tensors gives no bool
 class Recording:
-    """Mono sound at its native level: waveform (samples,) float32, sample rate in Hz.
-
-    The waveform is a tensor; without torch (:func:`load_array`), an array.
-    """
+    """Mono sound at its native level: waveform (samples,) float32, which is a tensor, or without
+    torch (:func:`load_array`) an array; sample rate in Hz."""
 
     waveform: torch.Tensor | np.ndarray
     sample_rate: int
@@ -105,7 +101,8 @@ def load(
 ) -> Recording:
     """Read a recording as the mean of its channels, sharing no memory with ``source``.
 
-    Where the channels cancel each other, the loudest is taken alone.
+    Where the channels cancel each other, the loudest is taken alone. Raise a subclass of
+    AudioError; their docstrings say when.
 
     Args:
         source: a path, the bytes of a file, an open binary file (read from its start, left open),
@@ -113,9 +110,6 @@ def load(
             dimension is the channels. Floating-point samples keep their level, integers are
             scaled to [-1, 1) by their full scale, unsigned ones after centring.
         sample_rate: of an array or tensor, in Hz. Files and ``Recording`` bring their own.
-
-    Raises:
-        AudioError: always as one of its subclasses, whose docstrings say when.
     """
     import torch
 
@@ -178,10 +172,8 @@ def _samples_to_mono(samples: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 class Mixer:
-    """Blocks of one recording -> their mean over the channels, (samples, channels) -> (samples,).
-
-    A ``channel`` is taken alone instead.
-    """
+    """Blocks of one recording, (samples, channels) -> their mean over the channels, (samples,), or
+    one ``channel`` alone."""
 
     RUN, EVERY = 64, 8  # samples; one run of eight, or one block of eight, tells the channels
 
@@ -214,10 +206,8 @@ class Mixer:
 
     @property
     def loudest(self) -> int | None:
-        """The loudest channel, where the mean lies ``CANCELLED_DB`` below it; otherwise None.
-
-        So of channels in opposite phase, or of a single live one among six.
-        """
+        """The loudest channel, where the mean lies ``CANCELLED_DB`` below it, as of channels in
+        opposite phase, or of a single live one among six; otherwise None."""
         if not self.count:
             return None
         with np.errstate(all="ignore"):
@@ -230,10 +220,8 @@ class Mixer:
 
 
 def mix(samples: np.ndarray) -> np.ndarray:
-    """Mix (samples, channels) of any real type to mono (samples,), a new float32 array.
-
-    The mean of the channels, or the loudest where they cancel each other (:class:`Mixer`).
-    """
+    """Mix (samples, channels) of any real type to a new float32 array (samples,): the mean of the
+    channels, or the loudest where they cancel each other (:class:`Mixer`)."""
     if samples.dtype.kind in "iu":
         full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
         samples = np.divide(samples, full_scale, dtype=np.float64) - (samples.dtype.kind == "u")
@@ -285,7 +273,6 @@ TOO_SLOW = "This file takes too long to read; please save it again as wav or mp3
 FLOOR, PER_SECOND = 10.0, 10.0 / 60  # s of work: for any file, and for each second of its sound
 
 _Block = tuple[np.ndarray, int]  # samples (samples, channels) float32 and their rate in Hz
-_Mono = tuple[np.ndarray, int]  # samples (samples,) float32 and their rate in Hz
 
 
 class _Work:
@@ -303,7 +290,7 @@ class _Work:
         return self.stopped
 
 
-def decode(stream: BinaryIO) -> _Mono:
+def decode(stream: BinaryIO) -> tuple[np.ndarray, int]:
     """Decode a file to mono samples (samples,) float32 and their rate in Hz, or AudioError."""
     if not stream.read(1):
         raise EmptyAudioError(EMPTY)

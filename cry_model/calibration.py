@@ -1,25 +1,14 @@
-"""Probabilities as sure as they are right, and the set of reasons that an answer names.
-
-Measured by ``train`` on held-out recordings, stored in each config, applied by
-:class:`~cry_model.classifier.CryClassifier`.
-"""
+"""Probabilities as sure as they are right, and the set of reasons that an answer names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cry_model.declared import Count, Name, Names, Seed, Share, Within
-from cry_model.records import Estimate
-
 Array = NDArray[np.float64]
 
-LABELS, TEACHER = "labels", "teacher"
-Temperature = Annotated[float, Within(0.01, 100)]
 FLOOR = 1e-6  # of a probability: result files keep six decimals
 
 
@@ -36,68 +25,6 @@ def apply_temperature(probabilities: Array, temperature: float | Array) -> Array
 def included(probabilities: Array, threshold: float) -> NDArray[np.bool_]:
     """Which labels are in the set (Sadinle et al. 2019): those with 1 - p up to ``threshold``."""
     return 1 - probabilities <= threshold
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """One temperature and one threshold, from all held-out recordings.
-
-    What was measured comes from recordings of folds that had no part in theirs; each group (baby
-    or source) counts alike in it.
-
-    Attributes:
-        against: ``labels``; or ``teacher``, where nothing has a label: labels drawn from the
-            probabilities that its teacher gives, each counting by its probability.
-        teacher_temperature: of the teacher's own probabilities before that; None against labels.
-        temperature: divides the logarithm of the probabilities.
-        promised: share of recordings of a new group whose set holds the right label.
-        threshold: the largest ``1 - p`` of a label in the set.
-        coverage: the share that was promised, as it was measured.
-        size: mean number of labels in a set.
-        empty, single, full: shares of sets with none, one, all of the labels.
-        error_before, error_after: expected calibration error without and with the temperature.
-        constant_set, constant_coverage: the fewest labels that would, always named, hold what was
-            promised, and the share that they hold.
-        by_label: label -> share of its recordings whose set holds it.
-    """
-
-    dataset: Name
-    protocol: Name
-    against: Literal["labels", "teacher"]
-    teacher_temperature: Temperature | None
-    recordings: Count
-    groups: Count
-    folds: Count
-    seeds: tuple[Seed, ...]
-    temperature: Temperature
-    promised: Share
-    threshold: Share
-    coverage: Estimate
-    size: Estimate
-    empty: Share
-    single: Share
-    full: Share
-    error_before: Estimate
-    error_after: Estimate
-    constant_set: Names
-    constant_coverage: Share
-    by_label: Mapping[Name, Share] = field(default_factory=dict)
-
-    def apply_temperature(self, probabilities: Mapping[str, float]) -> dict[str, float]:
-        """Label -> probability, calibrated; the order of the labels stays."""
-        scaled = apply_temperature(np.array(list(probabilities.values())), self.temperature)
-        return dict(zip(probabilities, scaled.tolist(), strict=True))
-
-    def prediction_set(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
-        """Return the labels that calibrated probabilities leave, the most probable first."""
-        kept = included(np.array(list(probabilities.values())), self.threshold)
-        names = [name for name, inside in zip(probabilities, kept, strict=True) if inside]
-        return tuple(sorted(names, key=lambda name: -probabilities[name]))
-
-    @property
-    def condition(self) -> str:
-        """Name what the numbers rest on besides the recordings, as the end of a clause."""
-        return "" if self.against == LABELS else ", if its teacher's probabilities are right"
 
 
 def one_of(names: Sequence[str]) -> str:

@@ -15,11 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cry_model.audio import Recording
-from cry_model.calibration import Calibration
 from cry_model.declared import Name, Names, read, require
-from cry_model.fingerprint import Fingerprints
 from cry_model.front_end_config import AcousticConfig, AnyConfig, FrontEndConfig
-from cry_model.records import Agreement, Complexity, DetectorRecord, Evaluation
+from cry_model.records import Agreement, Calibration, Complexity, DetectorRecord, Evaluation
 
 if TYPE_CHECKING:  # torch and safetensors are imported where weights are read or written
     from safetensors import safe_open
@@ -71,20 +69,14 @@ class CheckpointConfig:
         return build_model(self.system, len(self.labels), self.front_end.num_bands, **self.settings)
 
     def to_json(self) -> str:
-        """As written to ``config.json``.
-
-        Raises:
-            ValueError: if a number is none, which :meth:`from_json` would refuse.
-        """
+        """As written to ``config.json``; raise ValueError if a number is none, which
+        :meth:`from_json` would refuse."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> CheckpointConfig:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            CheckpointError: if a field is missing, unknown or not what it must be.
-        """
+        """Read what :meth:`to_json` wrote; raise CheckpointError if a field is missing, unknown or
+        not what it must be."""
         try:
             data = dict(_plain(text))
             if "gate" in data:  # its name in the last release
@@ -161,10 +153,7 @@ DEFAULT_DETECTOR = ASSETS / "detector-resnet18"
 
 def local_folder(name: str | os.PathLike, revision: str | None = None) -> Path | None:
     """Return the folder of a bundled checkpoint, or the one of this name; None if there is none.
-
-    Raises:
-        CheckpointError: if there is one, and a revision is asked for.
-    """
+    Raise CheckpointError if there is one, and a revision is asked for."""
     found = ASSETS / BUNDLED[str(name)] if str(name) in BUNDLED else Path(name)
     if not os.path.isdir(found):  # noqa: PTH112 - pathlib's raises where a name is too long
         return None
@@ -176,11 +165,8 @@ def local_folder(name: str | os.PathLike, revision: str | None = None) -> Path |
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file whole, so that a crash or a power cut leaves the old one or the new one.
-
-    Raises:
-        OSError: if the disk is full or may not be written; the old file is still there.
-    """
+    """Replace a file whole, so that a crash or a power cut leaves the old one or the new one; raise
+    OSError if the disk is full or may not be written; the old file is still there."""
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.write_bytes(content)
@@ -228,11 +214,7 @@ def save_checkpoint(
 
 
 def read_config(folder: str | os.PathLike) -> CheckpointConfig:
-    """Read what a checkpoint says of itself.
-
-    Raises:
-        CheckpointError: if its config cannot be read.
-    """
+    """Read what a checkpoint says of itself; raise CheckpointError if its config cannot be read."""
     path = Path(folder) / CONFIG
     try:
         with path.open("rb") as file:
@@ -246,11 +228,9 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
     """Load the model, in eval mode on the CPU, and its config.
 
     Nothing is allocated before the config is within its ranges and the weights' shapes are known to
-    be those of its system. Draws no random numbers.
-
-    Raises:
-        CheckpointError: if a file is missing or damaged, or the weights are not exactly those of
-            the system that the config names, or no finite numbers.
+    be those of its system. Draws no random numbers. Raise CheckpointError if a file is missing or
+    damaged, or the weights are not exactly those of the system that the config names, or no finite
+    numbers.
     """
     import torch
     from safetensors import SafetensorError
@@ -267,12 +247,12 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
         with torch.device("meta"):
             model = config.build()
     except (RuntimeError, TypeError, ValueError) as error:
-        reason = f"The checkpoint's system cannot be built: {_line(error)}"
+        reason = f"The checkpoint's system cannot be built: {one_line(error)}"
         raise CheckpointError(f"{reason}; {ADVICE}.") from error
     try:
         weights = _weights(folder / WEIGHTS, model.state_dict())
     except (SafetensorError, OSError) as error:
-        reason = f"The weights in '{folder}' cannot be read: {_line(error)}"
+        reason = f"The weights in '{folder}' cannot be read: {one_line(error)}"
         raise CheckpointError(f"{reason}; {ADVICE}.") from error
     except ValueError as error:
         reason = f"The weights in '{folder}' are not those of {config.system}: {error}"
@@ -285,72 +265,29 @@ SALT, HASHES = "fingerprints.salt", "fingerprints.hashes"
 """Tensors beside the weights, in their file: of what the model was fitted on, if that is known."""
 
 
-def write_fingerprints(folder: str | os.PathLike, fingerprints: Fingerprints) -> None:
-    """Write them beside the weights of a checkpoint, which stay as they are."""
-    import torch
-    from safetensors.torch import load, save
-
-    path = Path(folder) / WEIGHTS
-    kept = {
-        SALT: torch.tensor([fingerprints.salt]),
-        HASHES: torch.from_numpy(fingerprints.hashes.view(np.int32)),
-    }
-    write_atomically(path, save({**load(path.read_bytes()), **kept}))
-
-
-def load_fingerprints(folder: str | os.PathLike) -> Fingerprints | None:
-    """Read what a checkpoint keeps of the recordings that it was fitted on; None if nothing.
-
-    Raises:
-        CheckpointError: if that is damaged.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(Path(folder) / WEIGHTS, "np") as file:
-            names = {SALT, HASHES} & set(file.keys())
-            found = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        reason = f"The fingerprints in '{folder}' cannot be read: {_line(error)}"
-        raise CheckpointError(f"{reason}; {ADVICE}.") from error
-    if not found:
-        return None
-    salt, hashes = found.get(SALT), found.get(HASHES)
-    kinds = (None if t is None else (t.dtype, t.ndim) for t in (salt, hashes))
-    if [*kinds] != [(np.int64, 1), (np.int32, 1)] or len(salt) != 1 or salt[0] < 0:
-        raise CheckpointError(f"The fingerprints in '{folder}' are damaged; {ADVICE}.")
-    return Fingerprints(int(salt[0]), np.unique(hashes.view(np.uint32)))
-
-
 def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
-    """Let a loaded system answer a second of noise, so that nobody's recording is its first.
-
-    Raises:
-        CheckpointError: if that fails, or its probabilities are no finite numbers.
-    """
+    """Let a loaded system answer a second of noise, so that nobody's recording is its first; raise
+    CheckpointError if that fails, or its probabilities are no finite numbers."""
     rate = 16_000
     noise = 0.1 * np.random.default_rng(0).standard_normal(rate, np.float32)
     try:
         finite = all(map(math.isfinite, answer(Recording(noise, rate))))
     except Exception as error:  # whatever it is, it would be a trace for whoever came first
-        reason = f"The checkpoint loads but cannot answer: {_line(error)}"
+        reason = f"The checkpoint loads but cannot answer: {one_line(error)}"
         raise CheckpointError(f"{reason}; {ADVICE}.") from error
     if not finite:
         raise CheckpointError(f"The checkpoint loads but its answers are no numbers; {ADVICE}.")
 
 
-def _line(error: Exception) -> str:
+def one_line(error: Exception) -> str:
     """Put what a library says on one line, without its full stop."""
     return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
 
 
 def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Read the tensors of a file, each as the type of the one in ``wanted``.
-
-    Raises:
-        ValueError: with the first thing that is wrong with them.
-        OSError, SafetensorError: if the file may not be read, or is damaged.
-    """
+    """Read the tensors of a file, each as the type of the one in ``wanted``; raise ValueError with
+    the first thing that is wrong with them; OSError, SafetensorError if the file may not be read,
+    or is damaged."""
     from safetensors import SafetensorError, safe_open
 
     with path.open("rb") as file:

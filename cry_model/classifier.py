@@ -14,22 +14,16 @@ from numpy.typing import NDArray
 
 from cry_model import audio
 from cry_model.attention import AttentionMaps, concatenate
-from cry_model.checkpoint import (
-    DEFAULT,
-    CheckpointConfig,
-    load_checkpoint,
-    load_fingerprints,
-    try_out,
-)
-from cry_model.cutting import Clip, Pieces
+from cry_model.checkpoint import DEFAULT, CheckpointConfig, load_checkpoint, try_out
 from cry_model.detection import DetectionScores, Span
-from cry_model.fingerprint import Fingerprints
-from cry_model.front_end_config import AnyConfig
-from cry_model.onnx_backend import OnnxBackend, OnnxDetector
+from cry_model.fingerprint import Fingerprints, load_fingerprints
+from cry_model.front_end_config import AnyConfig, Clip, Pieces
 from cry_model.prediction import FeatureAttribution, PieceAnswer, Prediction, Segment
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from cry_model.onnx_backend import OnnxBackend
 BACKENDS = ("torch", "onnx")
 """What may compute the answers."""
 MARGIN = 0.5  # s, heard on either side of a cry
@@ -112,10 +106,7 @@ def pieces_of(
     front_end: Preparing, recording: audio.Recording, spans: tuple[Span, ...]
 ) -> list[tuple[Span, Pieces]]:
     """Each span with its pieces, cut and levelled on its own; those that are silent are left out.
-
-    Raises:
-        SilentAudioError: if all of them are silent in the band that the front end hears.
-    """
+    Raise SilentAudioError if all of them are silent in the band that the front end hears."""
     found, failure = [], None
     for span in spans:
         part = widened(span, front_end.config.min_seconds, recording.duration)
@@ -170,6 +161,8 @@ class CryClassifier:
         fingerprints: Fingerprints | None = None,
     ):
         self.config, self.detector, self.fingerprints = config, detector, fingerprints
+        from cry_model.onnx_backend import OnnxBackend
+
         self.backend: Backend
         if isinstance(model, OnnxBackend):
             self.backend = model
@@ -189,6 +182,9 @@ class CryClassifier:
     ) -> CryClassifier:
         """Load a bundled model, a checkpoint folder or a Hub repository.
 
+        Raise CheckpointError if it cannot be loaded, or gives no numbers; ValueError if there is no
+        such backend.
+
         Args:
             name: see :func:`~cry_model.hub.find_checkpoint`.
             revision: the same.
@@ -196,14 +192,12 @@ class CryClassifier:
             detector: whether the bundled detector hears everything first.
             backend: one of :data:`BACKENDS`; ``onnx`` takes the files that
                 ``python -m train export`` wrote, and needs no torch.
-
-        Raises:
-            CheckpointError: if it cannot be loaded, or gives no numbers.
-            ValueError: if there is no such backend.
         """
         if backend not in BACKENDS:
             raise ValueError(f"There is no backend '{backend}'; there are torch and onnx.")
         if backend == "onnx":
+            from cry_model.onnx_backend import OnnxBackend, OnnxDetector
+
             loaded = OnnxBackend.from_pretrained(name, revision)
             classifier, fingerprints = cls(loaded, loaded.config), loaded.fingerprints
             scanning = OnnxDetector.from_pretrained(name, revision) if detector else None
@@ -244,16 +238,14 @@ class CryClassifier:
         """Classify the cries in one recording; of more pieces than one it gives the mean.
 
         With a detector, only the cries that it hears are answered for. Where it hears none,
-        ``is_cry`` is False, and the probabilities mean nothing.
+        ``is_cry`` is False, and the probabilities mean nothing. Raise AudioError if the recording
+        cannot be used, or the model has no answer to it.
 
         Args:
             source: see :func:`cry_model.audio.load`.
             sample_rate: the same.
             track: what the detector made of it, if that is known already.
             progress: called with the share that is done, now and then.
-
-        Raises:
-            AudioError: if the recording cannot be used, or the model has no answer to it.
         """
         with self.backend.computing():
             recording = self.backend.load(source, sample_rate)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -118,8 +118,6 @@ class DetectionScores:
 CRY = "cry"  # the label
 WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard
 BATCH = 256  # windows
-HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # of the mains and its overtones, below any cry
-HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise to all
 
 
 def windows(config: FrontEndConfig) -> tuple[int, ...]:
@@ -136,3 +134,39 @@ def step_frames(config: FrontEndConfig) -> int:
 def step_seconds(config: FrontEndConfig) -> float:
     """Return the seconds from one window to the next."""
     return step_frames(config) * config.hop / config.sample_rate
+
+
+def by_step(
+    score: Callable[[int, Callable[[float], None]], NDArray[np.float32]],
+    samples: int,
+    config: FrontEndConfig,
+    progress: Callable[[float], None],
+) -> NDArray[np.float32]:
+    """Return the probability of a cry in each step of so many samples, (steps,).
+
+    The log odds of the windows that cover a step, mean over them and then over the lengths of
+    windows: short ones find short cries, long ones are seldom wrong. 0 where there is only silence.
+
+    Args:
+        score: frames of a window, and what is told the share that is done -> (windows,) log odds,
+            NaN where there is only silence.
+        samples: at the configuration's rate.
+        config: of the detector.
+        progress: called with the share of all that is done.
+    """
+    step, lengths = step_frames(config), windows(config)
+    steps = max(1, math.ceil(samples / (step * config.hop)))
+    total = np.zeros(steps, np.float32)
+    for number, frames in enumerate(lengths):
+        scores = score(frames, lambda share, done=number: progress((done + share) / len(lengths)))
+        width = max(1, round(frames / step)) if len(scores) > 1 else steps
+        columns = np.full((width, len(scores) + width - 1), np.nan, np.float32)
+        for shift in range(width):
+            columns[shift, shift : shift + len(scores)] = scores
+        known = ~np.isnan(columns)
+        with np.errstate(invalid="ignore"):
+            covered = np.where(known, columns, 0).sum(0) / known.sum(0)
+        behind = max(0, steps - len(covered))
+        total += np.pad(covered, (0, behind), mode="edge")[:steps]
+    with np.errstate(over="ignore"):
+        return 1 / (1 + np.exp(-np.nan_to_num(total / len(lengths), nan=-math.inf)))

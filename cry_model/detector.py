@@ -6,11 +6,13 @@ import math
 import os
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import max_pool1d, pad
 
-from cry_model import audio
+from cry_model import arrays, audio
 from cry_model.checkpoint import (
     DEFAULT_DETECTOR,
     CheckpointConfig,
@@ -18,17 +20,7 @@ from cry_model.checkpoint import (
     load_checkpoint,
     try_out,
 )
-from cry_model.detection import (
-    BATCH,
-    CRY,
-    HUM_EDGE,
-    HUM_HZ,
-    HUM_WIDTH,
-    WIDTH,
-    DetectionScores,
-    step_frames,
-    windows,
-)
+from cry_model.detection import BATCH, CRY, WIDTH, DetectionScores, by_step, step_frames, windows
 from cry_model.detection import Span as Span
 from cry_model.detection import clock as clock
 from cry_model.frontend import FrontEnd, FrontEndConfig, resample
@@ -63,11 +55,8 @@ class CryDetector:
         revision: str | None = None,
         device: str = "cpu",
     ) -> CryDetector:
-        """Load a checkpoint folder or a Hub repository, by default the bundled one.
-
-        Raises:
-            CheckpointError: if it cannot be loaded, is no detector, or gives no numbers.
-        """
+        """Load a checkpoint folder or a Hub repository, by default the bundled one; raise
+        CheckpointError if it cannot be loaded, is no detector, or gives no numbers."""
         detector = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
         try_out(detector._log_odds)
         return detector
@@ -93,9 +82,7 @@ class CryDetector:
         return self.config.front_end.sample_rate
 
     def scan(
-        self,
-        recording: audio.Recording,
-        progress: Callable[[float], None] = lambda share: None,
+        self, recording: audio.Recording, progress: Callable[[float], None] = lambda share: None
     ) -> DetectionScores:
         """Score a whole recording.
 
@@ -118,18 +105,8 @@ class CryDetector:
 
 
 def without_hum(wave: Tensor, rate: int) -> Tensor:
-    """Return (samples,) with a notch at each of ``HUM_HZ``, zero-phase.
-
-    A high-pass would leave bands emptier than any that the system was fitted on, and did worse.
-    """
-    padded = math.ceil((len(wave) + rate / 2) / 4096) * 4096  # as in features.band_pass
-    spectrum = torch.fft.rfft(wave, n=padded)
-    low = spectrum[: math.ceil((HUM_HZ[-1] + HUM_WIDTH + HUM_EDGE) / rate * padded)]
-    hz = torch.arange(len(low), device=wave.device) * (rate / padded)
-    distance = (hz.unsqueeze(1) - torch.tensor(HUM_HZ, device=wave.device)).abs().amin(1)
-    rise = ((distance - HUM_WIDTH) / HUM_EDGE).clamp(0, 1)
-    low *= 0.5 - 0.5 * torch.cos(math.pi * rise)
-    return torch.fft.irfft(spectrum, n=padded)[: len(wave)]
+    """See :func:`cry_model.arrays.without_hum`."""
+    return torch.from_numpy(arrays.without_hum(wave.cpu().numpy(), rate)).to(wave.device)
 
 
 def score_windows(
@@ -172,30 +149,15 @@ def detect(
     wave: Tensor,
     label: int,
     progress: Callable[[float], None] = lambda share: None,
-) -> Tensor:
-    """Return the probability of ``label`` in each step of (samples,), (steps,).
-
-    The log odds of the windows that cover a step, mean over them and then over the lengths of
-    windows: short ones find short cries, long ones are seldom wrong. 0 where there is only
-    silence. The hum of the mains is taken off first.
-    """
+) -> NDArray[np.float32]:
+    """Return the probability of ``label`` in each step of (samples,), once the hum is off."""
     config = front_end.config
-    wave, step = without_hum(wave, config.sample_rate), step_frames(config)
-    steps = max(1, math.ceil(len(wave) / (step * config.hop)))
-    total, lengths = torch.zeros(steps), windows(config)
-    for number, frames in enumerate(lengths):
+    wave = without_hum(wave, config.sample_rate)
 
-        def told(share: float, number: int = number) -> None:
-            progress((number + share) / len(lengths))
+    def score(frames: int, told: Callable[[float], None]) -> NDArray[np.float32]:
+        return score_windows(model, front_end, wave, label, frames, told).numpy()
 
-        scores = score_windows(model, front_end, wave, label, frames, told)
-        width = max(1, round(frames / step)) if len(scores) > 1 else steps
-        columns = torch.full((width, len(scores) + width - 1), torch.nan)
-        for shift in range(width):
-            columns[shift, shift : shift + len(scores)] = scores
-        covered = columns.nanmean(0)
-        total += pad(covered, (0, max(0, steps - len(covered))), value=float(covered[-1]))[:steps]
-    return (total / len(lengths)).sigmoid().nan_to_num(0.0)
+    return by_step(score, len(wave), config, progress)
 
 
 def probability_now(model: nn.Module, front_end: FrontEnd, wave: Tensor, label: int) -> float:

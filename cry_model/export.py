@@ -42,11 +42,8 @@ BAND = 0.0, 4000.0  # Hz, of a selection: where cries have most of their power
 
 
 class Export:
-    """Write into one folder, a recording at a time, so that what was answered is never lost.
-
-    Raises:
-        OSError: if the folder cannot be written.
-    """
+    """Write into one folder, a recording at a time, so that what was answered is never lost; raise
+    OSError if the folder cannot be written."""
 
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -19,6 +21,15 @@ from numpy.typing import NDArray
 
 from cry_model.arrays import Array, resample
 from cry_model.audio import Recording
+from cry_model.checkpoint import (
+    ADVICE,
+    HASHES,
+    SALT,
+    WEIGHTS,
+    CheckpointError,
+    one_line,
+    write_atomically,
+)
 
 RATE = 8000  # Hz
 WIDTH = 16  # zero crossings of the resampling filter
@@ -129,3 +140,37 @@ class Fingerprints:
         totals = np.concatenate([[0], hits.cumsum()])
         span = min(SPAN, len(hits))
         return bool((totals[span:] - totals[:-span]).max() >= MATCHES)
+
+
+def write_fingerprints(folder: str | PathLike, fingerprints: Fingerprints) -> None:
+    """Write them beside the weights of a checkpoint, which stay as they are."""
+    import torch
+    from safetensors.torch import load, save
+
+    path = Path(folder) / WEIGHTS
+    kept = {
+        SALT: torch.tensor([fingerprints.salt]),
+        HASHES: torch.from_numpy(fingerprints.hashes.view(np.int32)),
+    }
+    write_atomically(path, save({**load(path.read_bytes()), **kept}))
+
+
+def load_fingerprints(folder: str | PathLike) -> Fingerprints | None:
+    """Read what a checkpoint keeps of the recordings that it was fitted on; None if nothing. Raise
+    CheckpointError if that is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(Path(folder) / WEIGHTS, "np") as file:
+            names = {SALT, HASHES} & set(file.keys())
+            found = {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        reason = f"The fingerprints in '{folder}' cannot be read: {one_line(error)}"
+        raise CheckpointError(f"{reason}; {ADVICE}.") from error
+    if not found:
+        return None
+    salt, hashes = found.get(SALT), found.get(HASHES)
+    kinds = (None if t is None else (t.dtype, t.ndim) for t in (salt, hashes))
+    if [*kinds] != [(np.int64, 1), (np.int32, 1)] or len(salt) != 1 or salt[0] < 0:
+        raise CheckpointError(f"The fingerprints in '{folder}' are damaged; {ADVICE}.")
+    return Fingerprints(int(salt[0]), np.unique(hashes.view(np.uint32)))

@@ -1,11 +1,21 @@
-"""Declare what a front end wants of a recording, as saved with each checkpoint; without torch."""
+"""Declare what a front end wants of a recording, as saved with each checkpoint, and cut by that.
+
+Without torch: pieces are tensors, or arrays where there is none.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from cry_model.declared import Within, require, require_declared
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,7 @@ PAPER_FRONT_END = FrontEndConfig(kind="mfcc", num_bands=13, num_filters=40)
 FILTERS = 16  # of a resampling bank, at least
 LOUD_DB = 20.0  # frames less than this below the loudest set the level
 ACOUSTIC_RATE, ACOUSTIC_HOP = 22_050, 512  # Hz and samples, of librosa's defaults
-MFCC = 20
+MELS, MFCC = 128, 20
 FEATURES: tuple[str, ...] = (
     "chroma_stft",
     "rms",
@@ -134,3 +144,60 @@ class AcousticConfig:
 
 
 AnyConfig = FrontEndConfig | AcousticConfig
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A recording at the front end's rate, (samples,), and the seconds cut off its beginning."""
+
+    waveform: Tensor | NDArray[np.float32]
+    offset: float
+
+
+def trimmed(
+    waveform: Tensor | NDArray[np.float32], first: int, last: int, config: FrontEndConfig
+) -> Clip:
+    """Cut (samples,) to its loud frames ``first`` to ``last``, with a margin on both sides."""
+    c, margin = config, round(config.trim_margin * config.sample_rate)
+    start = max(0, first * c.hop - margin)
+    end = min(len(waveform), last * c.hop + c.window + margin)
+    return Clip(waveform[start:end], start / c.sample_rate)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """A clip cut for the model: (pieces, samples), and where each piece starts, in seconds.
+
+    ``seconds`` of each piece are recording: less than its length where a short one was repeated.
+    """
+
+    waveforms: Tensor | NDArray[np.float32]
+    starts: tuple[float, ...]
+    seconds: float
+
+
+def cut(clip: Clip, config: AnyConfig, overlap: float | None = None) -> Pieces:
+    """Cut a clip into pieces of equal length that overlap and, spread evenly, cover all of it.
+
+    A short clip is repeated; ``overlap`` is in the place of the configuration's.
+    """
+    wave, share = clip.waveform, config.overlap if overlap is None else overlap
+    rate = config.sample_rate
+    length, shortest = round(config.piece_seconds * rate), round(config.min_seconds * rate)
+    seconds = min(len(wave), length) / rate
+    if len(wave) < shortest:
+        wave = _stack([wave] * math.ceil(shortest / len(wave))).reshape(-1)[:shortest]
+    if len(wave) <= length:
+        return Pieces(wave[None], (clip.offset,), seconds)
+    count = math.ceil((len(wave) - length) / (length * (1 - share))) + 1
+    starts = np.linspace(0, len(wave) - length, count).round().astype(int).tolist()
+    waveforms = _stack([wave[s : s + length] for s in starts])
+    return Pieces(waveforms, tuple(clip.offset + s / rate for s in starts), seconds)
+
+
+def _stack(waves: list[Tensor] | list[NDArray[np.float32]]) -> Tensor | NDArray[np.float32]:
+    if isinstance(waves[0], np.ndarray):
+        return np.stack(waves)
+    import torch
+
+    return torch.stack(waves)

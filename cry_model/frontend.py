@@ -7,7 +7,11 @@ decision (how loud, where the silence ends, where to cut) is taken on that band-
 
 from __future__ import annotations
 
+import importlib
 import math
+import sys
+import types
+from collections.abc import Callable
 from fractions import Fraction
 
 import torch
@@ -15,10 +19,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from cry_model.audio import Recording, require_sound
-from cry_model.cutting import Clip, Pieces, cut, trimmed
-from cry_model.front_end_config import FILTERS, LOUD_DB, FrontEndConfig
+from cry_model.front_end_config import FILTERS, LOUD_DB, Clip, FrontEndConfig, Pieces, cut, trimmed
 from cry_model.front_end_config import PAPER_FRONT_END as PAPER_FRONT_END
-from cry_model.torchaudio_compat import import_torchaudio
 
 
 class PCEN(nn.Module):
@@ -47,6 +49,36 @@ class PCEN(nn.Module):
     def forward(self, power: Tensor) -> Tensor:
         normalised = power / (self.EPSILON + self.smooth(power)) ** self.ALPHA
         return (normalised + self.DELTA) ** self.ROOT - self.DELTA**self.ROOT
+
+
+EXTENSION = "torchaudio._extension"
+
+
+def _needs_extension(function: Callable) -> Callable:
+    def refuse(*_args: object, **_kwargs: object) -> None:
+        raise RuntimeError(f"{function.__name__} needs torchaudio's compiled extension.")
+
+    return refuse
+
+
+def import_torchaudio() -> types.ModuleType:
+    """Import torchaudio where its compiled extension does not load.
+
+    Its wheels link CUDA: beside a CPU-only torch the import raises OSError, beside a torch built
+    for another CUDA RuntimeError. What is used of it is pure Python, so the extension is then
+    declared absent, which torchaudio itself allows for, and the import repeated.
+    """
+    try:
+        return importlib.import_module("torchaudio")
+    except (OSError, RuntimeError):
+        for name in [n for n in sys.modules if n == "torchaudio" or n.startswith("torchaudio.")]:
+            del sys.modules[name]
+        absent = types.ModuleType(EXTENSION)
+        absent._IS_TORCHAUDIO_EXT_AVAILABLE = False
+        absent._IS_ALIGN_AVAILABLE = False
+        absent.fail_if_no_align = _needs_extension
+        sys.modules[EXTENSION] = absent
+        return importlib.import_module("torchaudio")
 
 
 torchaudio = import_torchaudio()
@@ -140,11 +172,8 @@ class FrontEnd(nn.Module):
         self.register_buffer("dct", dct, persistent=False)
 
     def prepare(self, recording: Recording) -> Clip:
-        """Resamples, band-limits, levels (loud frames at RMS 1) and trims one recording.
-
-        Raises:
-            SilentAudioError: if nothing is left in the band.
-        """
+        """Resamples, band-limits, levels (loud frames at RMS 1) and trims one recording; raise
+        SilentAudioError if nothing is left in the band."""
         c = self.config
         wave = resample(recording.waveform, recording.sample_rate, c.sample_rate)
         wave = band_pass(wave, c.sample_rate, c.low_hz, c.high_hz)
@@ -156,7 +185,7 @@ class FrontEnd(nn.Module):
         return trimmed(wave, int(loud[0]), int(loud[-1]), c)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.cutting.cut`."""
+        """See :func:`cry_model.front_end_config.cut`."""
         return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:

@@ -26,15 +26,14 @@ def find_checkpoint(
 ) -> Path:
     """Return a local folder as it is, or a Hub repository's files, downloaded and cached.
 
+    Raise CheckpointError if there is neither such a folder nor such a repository, or the Hub cannot
+    be reached and the files are not here from an earlier download.
+
     Args:
         name: a short name of :data:`~cry_model.checkpoint.BUNDLED`, a folder, or a repository id
             such as "user/model"; no other name is asked for on the Hub.
         revision: branch, tag or commit of the repository.
         files: what is fetched beside the config.
-
-    Raises:
-        CheckpointError: if there is neither such a folder nor such a repository, or the Hub
-            cannot be reached and the files are not here from an earlier download.
     """
     if (found := local_folder(name, revision)) is not None:
         return found

@@ -126,10 +126,8 @@ class DifferentialAttention(nn.Module):
 
     (B, N, C) -> Z_out (B, N, C) and the maps A_1, A_2 (B, H, N, N) with lambda. ``Split`` divides
     the channels into H heads of d = C / H; each head has maps of its own. Lambda is one learnt
-    scalar, started at the first layer's value of Ye et al. 2024 ("Differential transformer").
-
-    Raises:
-        ValueError: if ``channels`` is not a multiple of ``heads``.
+    scalar, started at the first layer's value of Ye et al. 2024 ("Differential transformer"). Raise
+    ValueError if ``channels`` is not a multiple of ``heads``.
     """
 
     LAMBDA_START = 0.2

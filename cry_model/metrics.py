@@ -101,17 +101,13 @@ def calibration_sums(confidence: Array, right: Array, weights: Array) -> Sums:
     return Sums(_gaps, gaps, weights[:, None])
 
 
-def _accuracy_sums(labels: Labels, probabilities: Array) -> Sums:
-    return mean_sums(probabilities.argmax(1) == labels)
-
-
 def _error_sums(labels: Labels, probabilities: Array) -> Sums:
     right = (probabilities.argmax(1) == labels).astype(np.float64)
     return calibration_sums(probabilities.max(1), right, np.ones(len(labels)))
 
 
 SUMS: Mapping[str, Callable[[Labels, Array], Sums]] = {
-    "accuracy": _accuracy_sums,
+    "accuracy": lambda labels, p: mean_sums(p.argmax(1) == labels),
     "balanced_accuracy": recall_sums,
     "macro_f1": f1_sums,
     "expected_calibration_error": _error_sums,
@@ -146,12 +142,6 @@ def _summed(metric: str, labels: Labels, probabilities: Array, weights: Array) -
     return float(SUMS[metric](labels, probabilities).of(weights[None])[0])
 
 
-def recalls(labels: Labels, probabilities: Array, weights: Array) -> Array:
-    """Return the recall of each class, (classes,); NaN for a class without weight."""
-    _, right, total = recall_sums(labels, probabilities)
-    return shares(weights @ right, weights @ total)
-
-
 def macro_auc(labels: Labels, probabilities: Array, weights: Array) -> float:
     """Return the mean one-against-rest area under the ROC curve over the classes that occur."""
     present = np.unique(labels)
@@ -169,21 +159,18 @@ def auc(positive: NDArray[np.bool_], scores: Array, weights: Array) -> float:
     return float(own @ (below + other / 2) / (own.sum() * other.sum()))
 
 
-accuracy: Metric = partial(_summed, "accuracy")
-"""Share of right answers; labels (n,), probabilities (n, classes), weights (n,)."""
 balanced_accuracy: Metric = partial(_summed, "balanced_accuracy")
-"""Mean recall over the classes that occur."""
-macro_f1: Metric = partial(_summed, "macro_f1")
-"""Mean F1 over the classes that occur or are predicted."""
-expected_calibration_error: Metric = partial(_summed, "expected_calibration_error")
-"""Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017)."""
 METRICS: Mapping[str, Metric] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "macro_f1": macro_f1,
+    "accuracy": partial(_summed, "accuracy"),  # share of right answers
+    "balanced_accuracy": balanced_accuracy,  # mean recall over the classes that occur
+    "macro_f1": partial(_summed, "macro_f1"),  # over the classes that occur or are answered
     "macro_auc": macro_auc,
-    "expected_calibration_error": expected_calibration_error,
+    # Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017).
+    "expected_calibration_error": partial(_summed, "expected_calibration_error"),
 }
+"""Each of labels (n,), probabilities (n, classes) and weights (n,)."""
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
+"""Metrics that have a chance level; higher is better."""
 
 
 class Wins(NamedTuple):
@@ -231,14 +218,8 @@ def _wins(
     """Count the pairs in which a score is above one of the others, ties counting half.
 
     The others are ranked and cut into blocks: what a score is above is whole blocks, and a part of
-    one, so that not every pair is looked at.
-
-    Args:
-        scores: (n,) of a class.
-        rows: (n,) the row of each.
-        others: (m,) scores of all other classes.
-        columns: (m,) the column of each.
-        shape: of the table that is returned.
+    one, so that not every pair is looked at. Scores of a class and of all other classes come with
+    their row (n,) and column (m,) of the table, of this ``shape``, that is returned.
     """
     order = np.argsort(others)
     ranked, columns = others[order], columns[order]
@@ -380,18 +361,16 @@ def evaluate(
 ) -> Evaluation:
     """Compute all metrics of one set of predictions.
 
-    Args:
-        labels: (n,) class indices.
-        probabilities: (n, classes).
-        groups: what each interval resamples, n of them.
-        recordings: of each row; one counts once, however many pieces and seeds it has.
-        names: class labels, in the order of the columns.
-        **facts: ``dataset``, ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
+    ``labels``: (n,) class indices; ``probabilities``: (n, classes); ``groups``: what each interval
+    resamples, n of them; ``recordings``: of each row; one counts once, however many pieces and
+    seeds it has; ``names``: class labels, in the order of the columns; ``**facts``: ``dataset``,
+    ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
     """
     member, rows = numbered(groups), np.bincount(labels, minlength=len(names))
     _, first = np.unique(numbered(recordings), return_index=True)
     support = np.bincount(labels[first], minlength=len(names))
-    per_class = recalls(labels, probabilities, np.ones(len(labels)))
+    _, right, total = recall_sums(labels, probabilities)
+    per_class = shares(right.sum(0), total.sum(0))
     return Evaluation(
         recordings=len(first),
         groups=int(member.max()) + 1,

@@ -9,12 +9,12 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
 from cry_model import audio
 from cry_model.arrays import Array, ArrayFrontEnd, resample, without_hum
@@ -27,13 +27,7 @@ from cry_model.checkpoint import (
     local_folder,
     try_out,
 )
-from cry_model.detection import (
-    BATCH,
-    WIDTH,
-    DetectionScores,
-    step_frames,
-    windows,
-)
+from cry_model.detection import BATCH, WIDTH, DetectionScores, by_step, step_frames
 from cry_model.fingerprint import Fingerprints
 from cry_model.front_end_config import FrontEndConfig
 
@@ -52,11 +46,8 @@ CONFIG, FINGERPRINTS = "config", "fingerprints"
 
 
 def find_file(name: str | os.PathLike, revision: str | None, file: str) -> Path:
-    """Return an exported file in a folder or a repository of the Hub.
-
-    Raises:
-        CheckpointError: if it is not there.
-    """
+    """Return an exported file in a folder or a repository of the Hub; raise CheckpointError if it
+    is not there."""
     folder = local_folder(name, revision)
     if folder is None:
         from cry_model.hub import find_checkpoint
@@ -70,11 +61,8 @@ def find_file(name: str | os.PathLike, revision: str | None, file: str) -> Path:
 
 
 def open_file(path: Path) -> tuple[InferenceSession, CheckpointConfig, Mapping[str, str]]:
-    """Return a session on one thread a core that this process may use, config and metadata.
-
-    Raises:
-        CheckpointError: if onnxruntime is missing or cannot use the file, or it is none of ours.
-    """
+    """Return a session on one thread a core that this process may use, config and metadata; raise
+    CheckpointError if onnxruntime is missing or cannot use the file, or it is none of ours."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -108,11 +96,8 @@ def write_base64(fingerprints: Fingerprints) -> str:
 
 
 def read_base64(text: str | None) -> Fingerprints | None:
-    """Read what :func:`write_base64` wrote; None stays None.
-
-    Raises:
-        CheckpointError: if it is damaged.
-    """
+    """Read what :func:`write_base64` wrote; None stays None. Raise CheckpointError if it is
+    damaged."""
     if text is None:
         return None
     try:
@@ -145,11 +130,8 @@ class OnnxBackend:
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, revision: str | None = None) -> OnnxBackend:
-        """Open the model of an exported folder, or of a repository of the Hub.
-
-        Raises:
-            CheckpointError: if it cannot be used.
-        """
+        """Open the model of an exported folder, or of a repository of the Hub; raise
+        CheckpointError if it cannot be used."""
         session, config, facts = open_file(find_file(name, revision, MODEL))
         return cls(session, config, read_base64(facts.get(FINGERPRINTS)))
 
@@ -190,20 +172,15 @@ class OnnxDetector:
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, revision: str | None = None) -> OnnxDetector:
-        """Open the detector of an exported folder, or of a repository of the Hub.
-
-        Raises:
-            CheckpointError: if it cannot be used, or gives no numbers.
-        """
+        """Open the detector of an exported folder, or of a repository of the Hub; raise
+        CheckpointError if it cannot be used, or gives no numbers."""
         session, config, _ = open_file(find_file(name, revision, DETECTOR))
         detector = cls(session, config)
         try_out(lambda sound: detector.scan(sound).probabilities)
         return detector
 
     def scan(
-        self,
-        recording: audio.Recording,
-        progress: Callable[[float], None] = lambda share: None,
+        self, recording: audio.Recording, progress: Callable[[float], None] = lambda share: None
     ) -> DetectionScores:
         """Score a whole recording, as :func:`cry_model.detector.detect` does.
 
@@ -211,20 +188,14 @@ class OnnxDetector:
             recording: of any length.
             progress: called with the share that is done.
         """
-        c, step = self.front_end, step_frames(self.front_end)
-        wave = resample(recording.waveform, recording.sample_rate, c.sample_rate, WIDTH)
-        wave = without_hum(wave, c.sample_rate)
-        steps, lengths = max(1, math.ceil(len(wave) / (step * c.hop))), windows(c)
-        total = np.zeros(steps, np.float32)
-        for number, frames in enumerate(lengths, start=1):
-            total += _by_step(self.score_windows(wave, frames), max(1, round(frames / step)), steps)
-            progress(number / len(lengths))
-        odds = np.nan_to_num(total / len(lengths), nan=-math.inf)
-        with np.errstate(over="ignore"):
-            found = 1 / (1 + np.exp(-odds))
+        rate = self.front_end.sample_rate
+        wave = resample(recording.waveform, recording.sample_rate, rate, WIDTH)
+        wave = without_hum(wave, rate)
+        score = partial(self.score_windows, wave)
+        found = by_step(score, len(wave), self.front_end, progress)
         return DetectionScores.of(self.config, found.tolist(), recording.duration)
 
-    def score_windows(self, wave: Array, frames: int) -> Array:
+    def score_windows(self, wave: Array, frames: int, progress: Callable[[float], None]) -> Array:
         """See :func:`cry_model.detector.score_windows`: (windows,), NaN where there is silence."""
         c, step = self.front_end, step_frames(self.front_end)
         samples, hop = frames * c.hop, step * c.hop
@@ -241,19 +212,7 @@ class OnnxDetector:
             given = {SAMPLES: part[None], FRAMES: np.array(frames, np.int64)}
             (odds,) = self.model.run([LOG_ODDS], given)
             answers.append(odds[before : len(odds) - after])
+            progress(end / count)
         loudest = abs(wave).reshape(-1, c.hop).max(1)
         silent = sliding_window_view(loudest, frames)[::step].max(-1) < audio.SILENCE_PEAK
         return np.where(silent, np.float32(np.nan), np.concatenate(answers))
-
-
-def _by_step(scores: Array, width: int, steps: int) -> NDArray[np.float32]:
-    """Return the mean of the windows that cover each step; NaN where all of them are silent."""
-    width = width if len(scores) > 1 else steps
-    columns = np.full((width, len(scores) + width - 1), np.nan, np.float32)
-    for shift in range(width):
-        columns[shift, shift : shift + len(scores)] = scores
-    known = ~np.isnan(columns)
-    with np.errstate(invalid="ignore"):
-        covered = np.where(known, columns, 0).sum(0) / known.sum(0)
-    behind = max(0, steps - len(covered))
-    return np.concatenate([covered, np.full(behind, covered[-1], np.float32)])[:steps]

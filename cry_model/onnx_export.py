@@ -25,12 +25,12 @@ from cry_model.calibration import FLOOR
 from cry_model.checkpoint import (
     CheckpointConfig,
     load_checkpoint,
-    load_fingerprints,
     move_into_place,
     write_atomically,
 )
 from cry_model.detection import CRY, step_frames
 from cry_model.detector import CryDetector
+from cry_model.fingerprint import load_fingerprints
 from cry_model.front_end_config import FrontEndConfig
 from cry_model.frontend import FrontEnd
 from cry_model.improved_ecapa_tdnn import MultiScaleDilatedStage
@@ -195,15 +195,14 @@ def export_checkpoint(
 ) -> list[Path]:
     """Write the graph of a checkpoint and, of a classifier, that of the bundled detector beside it.
 
+    Raise CheckpointError if the checkpoint cannot be loaded; OSError if the folder cannot be
+    written.
+
     Args:
         checkpoint: its folder.
         folder: where the files go; they are ``model.onnx`` and ``detector.onnx``.
         pieces: (1, samples) each, of what the model was fitted on: the classifier computes in
             int8 then, with ranges from these; none for float32.
-
-    Raises:
-        CheckpointError: if the checkpoint cannot be loaded.
-        OSError: if the folder cannot be written.
     """
     model, config = load_checkpoint(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)

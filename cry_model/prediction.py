@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cry_model.attention import AttentionMaps
-from cry_model.calibration import Calibration
 from cry_model.detection import DetectionScores
-from cry_model.records import Agreement, Evaluation
+from cry_model.records import Agreement, Calibration, Evaluation
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
-from cry_model.declared import Count, Name, Seed, Share, Within, require
+import numpy as np
+
+from cry_model.calibration import apply_temperature, included
+from cry_model.declared import Count, Name, Names, Seed, Share, Within, require
 
 Measured = Annotated[float, Within(-1000, 1000)]
 
@@ -214,3 +217,69 @@ class DetectorRecord:
     tagger: Share | None = None
     alarms_per_hour: Measured | None = None
     delay: Measured | None = None
+
+
+LABELS, TEACHER = "labels", "teacher"
+Temperature = Annotated[float, Within(0.01, 100)]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """One temperature and one threshold, from all held-out recordings; applied to each answer.
+
+    What was measured comes from recordings of folds that had no part in theirs; each group (baby
+    or source) counts alike in it.
+
+    Attributes:
+        against: ``labels``; or ``teacher``, where nothing has a label: labels drawn from the
+            probabilities that its teacher gives, each counting by its probability.
+        teacher_temperature: of the teacher's own probabilities before that; None against labels.
+        temperature: divides the logarithm of the probabilities.
+        promised: share of recordings of a new group whose set holds the right label.
+        threshold: the largest ``1 - p`` of a label in the set.
+        coverage: the share that was promised, as it was measured.
+        size: mean number of labels in a set.
+        empty, single, full: shares of sets with none, one, all of the labels.
+        error_before, error_after: expected calibration error without and with the temperature.
+        constant_set, constant_coverage: the fewest labels that would, always named, hold what was
+            promised, and the share that they hold.
+        by_label: label -> share of its recordings whose set holds it.
+    """
+
+    dataset: Name
+    protocol: Name
+    against: Literal["labels", "teacher"]
+    teacher_temperature: Temperature | None
+    recordings: Count
+    groups: Count
+    folds: Count
+    seeds: tuple[Seed, ...]
+    temperature: Temperature
+    promised: Share
+    threshold: Share
+    coverage: Estimate
+    size: Estimate
+    empty: Share
+    single: Share
+    full: Share
+    error_before: Estimate
+    error_after: Estimate
+    constant_set: Names
+    constant_coverage: Share
+    by_label: Mapping[Name, Share] = field(default_factory=dict)
+
+    def apply_temperature(self, probabilities: Mapping[str, float]) -> dict[str, float]:
+        """Label -> probability, calibrated; the order of the labels stays."""
+        scaled = apply_temperature(np.array(list(probabilities.values())), self.temperature)
+        return dict(zip(probabilities, scaled.tolist(), strict=True))
+
+    def prediction_set(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
+        """Return the labels that calibrated probabilities leave, the most probable first."""
+        kept = included(np.array(list(probabilities.values())), self.threshold)
+        names = [name for name, inside in zip(probabilities, kept, strict=True) if inside]
+        return tuple(sorted(names, key=lambda name: -probabilities[name]))
+
+    @property
+    def condition(self) -> str:
+        """Name what the numbers rest on besides the recordings, as the end of a clause."""
+        return "" if self.against == LABELS else ", if its teacher's probabilities are right"

@@ -174,26 +174,19 @@ def require_unique(table: pd.DataFrame, *keys: str) -> None:
         raise DamagedFileError(f"is damaged: it has a {keys[-1]} twice")
 
 
-def read_predictions(
-    path: Path, labels: Sequence[str] | None = None, words: Sequence[str] = WORDS
-) -> pd.DataFrame:
+def read_predictions(path: Path, labels: Sequence[str] | None = None) -> pd.DataFrame:
     """Read the predictions of a run, a row for each piece.
 
-    Args:
-        path: of the file.
-        labels: of the run; None takes those that have a column.
-        words: its columns of text; without "clip", a row is a recording.
-
-    Raises:
-        DamagedFileError: if it is no such table, if probabilities do not sum to 1, a row is there
-            twice, or a recording has two labels or groups.
+    Raise DamagedFileError if it is no such table, if probabilities do not sum to 1, a row is there
+    twice, or a recording has two labels or groups. ``path``: of the file; ``labels``: of the run;
+    None takes those that have a column.
     """
     table = read_table(path)
     if labels is None:
         labels = [name.removeprefix("p_") for name in table if name.startswith("p_")]
     columns = probability_columns(labels)
-    require_columns(table, words, WHOLE, columns)
-    require_unique(table, "seed", "clip" if "clip" in words else "recording")
+    require_columns(table, WORDS, WHOLE, columns)
+    require_unique(table, "seed", "clip")
     if unknown := sorted(set(table["label"]) - set(labels)):
         raise DamagedFileError(f"has labels that {RUN} has not ({', '.join(unknown)})")
     values = table[columns].to_numpy(np.float64)

@@ -14,9 +14,8 @@ from analysis.panels.errors import ERRORS
 from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
 from cry_model import CheckpointConfig, save_checkpoint
-from cry_model.calibration import Calibration
 from cry_model.detector import DEFAULT_DETECTOR
-from cry_model.records import Agreement, DetectorRecord, Estimate, Evaluation
+from cry_model.records import Agreement, Calibration, DetectorRecord, Estimate, Evaluation
 from train.fit.presets import DETECTOR_FRONT_END
 
 ROOT = Path(__file__).parents[1]

@@ -1,6 +1,7 @@
 """Which folder may import which, and that no module imports itself through others."""
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 
 import pytest
@@ -95,3 +96,16 @@ def test_every_module_is_in_a_folder_that_the_plan_names():
 def test_no_module_imports_itself_through_others():
     graph = {m: set(imported(m, late=False)) - {m.rpartition(".")[0]} for m in MODULES}
     TopologicalSorter(graph).prepare()  # raises CycleError
+
+
+@cache
+def floor(module):
+    """One above the highest module of its package that it imports at once."""
+    within = f"{module.partition('.')[0]}."
+    below = set(imported(module, late=False)) - {module.rpartition(".")[0]}
+    return 1 + max((floor(m) for m in below if m.startswith(within)), default=0)
+
+
+@pytest.mark.parametrize(("package", "most"), {"cry_model": 6, "train": 7, "analysis": 8}.items())
+def test_no_package_has_more_floors(package, most):
+    assert max(floor(m) for m in MODULES if m.partition(".")[0] == package) <= most

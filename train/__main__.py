@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from cry_model.checkpoint import CheckpointError
-from train.cli import data, export, fit, grid, measure, measure_int8, publish, studies
+from train.cli import data, fit, grid, measure, publish, studies
 from train.cli.options import FitOptions, Options, repeat
 from train.data.corpus import DataError
 from train.fit.devices import as_found
@@ -30,8 +30,8 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
     "ablate-attention": (measure.AblateAttentionOptions, measure.run_ablate_attention, MEASURING),
     "check-labels": (studies.CheckLabelsOptions, studies.run_check_labels, MEASURING),
     "check-personal": (studies.CheckPersonalOptions, studies.run_check_personal, MEASURING),
-    "measure-int8": (measure_int8.MeasureInt8Options, measure_int8.run, MEASURING),
-    "export": (export.ExportOptions, export.run, PUBLISHING),
+    "measure-int8": (measure.MeasureInt8Options, measure.run_measure_int8, MEASURING),
+    "export": (publish.ExportOptions, publish.run_export, PUBLISHING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }
 """Name -> the options that it makes, what it does with them, its panel in the help."""

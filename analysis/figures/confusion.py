@@ -26,13 +26,11 @@ def confusion_figure(
 ) -> go.Figure:
     """Draw a square heat map with the number in each cell; rows are true labels.
 
-    Args:
-        cells: a row for each cell, row by row: ``true`` and ``answer`` (labels), ``value`` (NaN
-            where there is no recording of the true label) and the two columns of ``hover``.
-        value: the column that is drawn.
-        hover: two columns, for the cell under the pointer: a count and its total.
-        unit: of the values, for the axis.
-        end: of the colour scale, the same for figures side by side; 0 for the largest value.
+    ``cells``: a row for each cell, row by row: ``true`` and ``answer`` (labels), ``value`` (NaN
+    where there is no recording of the true label) and the two columns of ``hover``; ``value``: the
+    column that is drawn; ``hover``: two columns, for the cell under the pointer: a count and its
+    total; ``unit``: of the values, for the axis; ``end``: of the colour scale, the same for figures
+    side by side; 0 for the largest value.
     """
     names = [words(label) for label in cells["true"].drop_duplicates()]
     shape = len(names), len(names)

@@ -28,10 +28,9 @@ BEFORE, AFTER = "before temperature scaling", "after temperature scaling"
 def roc_figure(curves: pd.DataFrame, labels: tuple[str, ...]) -> go.Figure:
     """Draw a ROC curve for each class.
 
-    Args:
-        curves: columns ``class``, ``name`` (for the legend), ``false_positive_rate``,
-            ``true_positive_rate``; the points of a curve in its order.
-        labels: of the model, which give a class its colour.
+    ``curves``: columns ``class``, ``name`` (for the legend), ``false_positive_rate``,
+    ``true_positive_rate``; the points of a curve in its order; ``labels``: of the model, which give
+    a class its colour.
     """
     lines = _class_lines(curves, labels, "false_positive_rate", "true_positive_rate")
     lines.update_traces(hovertemplate="true positive rate %{y:.0%}, false positive rate %{x:.0%}")
@@ -42,10 +41,9 @@ def roc_figure(curves: pd.DataFrame, labels: tuple[str, ...]) -> go.Figure:
 def precision_recall_figure(curves: pd.DataFrame, labels: tuple[str, ...]) -> go.Figure:
     """Draw a precision-recall curve for each class, and its share as a thin line.
 
-    Args:
-        curves: columns ``class``, ``name`` (for the legend), ``recall``, ``precision`` and
-            ``share`` (of the class among the recordings, the precision of a random ranking).
-        labels: of the model, which give a class its colour.
+    ``curves``: columns ``class``, ``name`` (for the legend), ``recall``, ``precision`` and
+    ``share`` (of the class among the recordings, the precision of a random ranking); ``labels``: of
+    the model, which give a class its colour.
     """
     ends = pd.concat([curves.drop_duplicates("class").assign(recall=x) for x in (0, 1)])
     shares = _class_lines(ends, labels, "recall", "share")
@@ -86,12 +84,10 @@ def _of_rates(traces: list[Any], x: str, y: str) -> go.Figure:
 def coverage_figure(curves: pd.DataFrame, chosen: str, usual: str) -> go.Figure:
     """Draw the accuracy of the most confident answers of each model.
 
-    Args:
-        curves: columns ``system``, ``name`` (for the legend), ``answered`` (share of the
-            recordings, rising), ``accuracy``, ``low``, ``high`` and ``always_the_most_frequent``
-            (accuracy of that constant answer on the same recordings).
-        chosen: the system that stands out, with its interval and the constant answer.
-        usual: the most frequent label.
+    ``curves``: columns ``system``, ``name`` (for the legend), ``answered`` (share of the
+    recordings, rising), ``accuracy``, ``low``, ``high`` and ``always_the_most_frequent`` (accuracy
+    of that constant answer on the same recordings); ``chosen``: the system that stands out, with
+    its interval and the constant answer; ``usual``: the most frequent label.
     """
     own = curves[curves["system"] == chosen]
     named = curves.drop_duplicates("system").set_index("name")["system"]
@@ -151,10 +147,9 @@ def _band(own: pd.DataFrame, colour: str) -> go.Scatter:
 def reliability_figure(bins: pd.DataFrame, system: str) -> go.Figure:
     """Draw accuracy against confidence above, the number of answers in each bin below.
 
-    Args:
-        bins: columns ``probabilities`` (:data:`BEFORE` or :data:`AFTER`), ``bin_from``, ``bin_to``,
-            ``answers``, ``confidence``, ``accuracy``, ``low`` and ``high``.
-        system: whose, for the colour.
+    ``bins``: columns ``probabilities`` (:data:`BEFORE` or :data:`AFTER`), ``bin_from``, ``bin_to``,
+    ``answers``, ``confidence``, ``accuracy``, ``low`` and ``high``; ``system``: whose, for the
+    colour.
     """
     colour = SYSTEM_COLOURS.get(system, TEXT)
     drawn = bins.assign(

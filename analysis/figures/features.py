@@ -58,11 +58,8 @@ def ranked(acoustic: FeatureAttribution) -> list[tuple[str, float]]:
 
 
 def contributions_figure(prediction: Prediction) -> go.Figure:
-    """Draw the contributions of the :data:`SHOWN` greatest features, and of the rest together.
-
-    Raises:
-        ValueError: if the model did not answer from acoustic features.
-    """
+    """Draw the contributions of the :data:`SHOWN` greatest features, and of the rest together;
+    raise ValueError if the model did not answer from acoustic features."""
     acoustic, order = _require(prediction), ranked(_require(prediction))
     shown, rest = order[:SHOWN], order[SHOWN:]
     rows = torch.tensor([[acoustic.features[name] for name in FEATURES]])

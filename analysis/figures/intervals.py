@@ -45,10 +45,8 @@ def with_bars(data: pd.DataFrame, scale: float = 100) -> pd.DataFrame:
 def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
     """Draw differences as dots around a line at zero, the first row on top.
 
-    Args:
-        data: columns name (``<br>`` breaks it), value, low, high (shares of one; without low and
-            high the dot is open) and colour.
-        axis: title of the x axis, in points.
+    ``data``: columns name (``<br>`` breaks it), value, low, high (shares of one; without low and
+    high the dot is open) and colour; ``axis``: title of the x axis, in points.
     """
     data = with_bars(data).assign(
         symbol=data["low"].isna().map({False: "circle", True: "circle-open"})
@@ -94,11 +92,9 @@ def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
 def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go.Figure:
     """Draw the scores of models, a row each: all seeds, each seed, the paper's, the chance level.
 
-    Args:
-        data: columns mark (of :data:`MARKS`, or "chance"), system (of "chance": its name), seed,
-            value, low and high; the last three 0 to 1.
-        names: model -> name at the axis; the first is on top.
-        axis: title of the x axis.
+    ``data``: columns mark (of :data:`MARKS`, or "chance"), system (of "chance": its name), seed,
+    value, low and high; the last three 0 to 1; ``names``: model -> name at the axis; the first is
+    on top; ``axis``: title of the x axis.
     """
     shown = [system for system in names if system in set(data["system"])]
     rows = with_bars(data[data["mark"].isin(list(MARKS))])
@@ -151,10 +147,9 @@ def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go
 def ablation_figure(data: pd.DataFrame, axis: str) -> go.Figure:
     """Draw as bars what is lost without each module, a group of bars for each place.
 
-    Args:
-        data: columns where (name of the group of bars), system, name (of the bar), difference, low
-            and high; shares of one, low and high NaN where there is no interval.
-        axis: title of the y axis, in points.
+    ``data``: columns where (name of the group of bars), system, name (of the bar), difference, low
+    and high; shares of one, low and high NaN where there is no interval; ``axis``: title of the y
+    axis, in points.
     """
     data = with_bars(data.rename(columns={"difference": "value"}))
     names = list(dict.fromkeys(data["name"]))
@@ -200,10 +195,8 @@ MEASURE_TITLES = {
 def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
     """Draw measures of each class side by side, with the values of a random answer.
 
-    Args:
-        data: columns class, measure, value, low, high and at_random, 0 to 1; the classes in the
-            order of the labels, NaN where a measure is undefined.
-        measures: which, from left to right.
+    ``data``: columns class, measure, value, low, high and at_random, 0 to 1; the classes in the
+    order of the labels, NaN where a measure is undefined; ``measures``: which, from left to right.
     """
     labels = tuple(dict.fromkeys(data["class"]))
     data = with_bars(data[data["measure"].isin(list(measures))], scale=1)
@@ -270,11 +263,9 @@ def _hover(axis: str, unit: str, digits: str = "+.1f") -> str:
 def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
     """Draw a point with its interval for each model; those of the paper are open, without one.
 
-    Args:
-        data: columns system, title, source ("measured" or "paper"), cost, value, low and high; the
-            last three 0 to 1.
-        cost: title of the x axis, which is logarithmic.
-        score: title of the y axis.
+    ``data``: columns system, title, source ("measured" or "paper"), cost, value, low and high; the
+    last three 0 to 1; ``cost``: title of the x axis, which is logarithmic; ``score``: title of the
+    y axis.
     """
     data = with_bars(data)
     symbols = dict(zip(SYSTEM_COLOURS, SYMBOLS, strict=True))

@@ -1,6 +1,8 @@
-"""Draw waveform, mel spectrogram, cries and temporal attention on one time axis."""
+"""Draw waveform, mel spectrogram, cries, attention and reasons on one time axis."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 import plotly.graph_objects as go
@@ -8,11 +10,11 @@ import torch
 from plotly.subplots import make_subplots
 from torch import Tensor
 
-from analysis.figures.theme import HEAT, PALETTE, finish
+from analysis.figures.theme import HEAT, PALETTE, class_colour, finish
 from analysis.sound import COLUMNS, Display, Envelope, Spectrogram
 from cry_model.detector import DetectionScores, clock
 from cry_model.prediction import Prediction
-from cry_model.records import percent
+from cry_model.records import percent, words
 
 NAMED = 4  # cries; more are only counted
 BAND = {
@@ -74,15 +76,10 @@ def describe_cries(track: DetectionScores) -> str:
 def thin(times: Tensor, track: Tensor, columns: int, hop: float) -> tuple[Tensor, Tensor]:
     """Average neighbours until at most ``columns`` are left.
 
-    Args:
-        times: (frames,) seconds; where frames are missing, nothing was answered for.
-        track: (..., frames).
-        columns: how many to keep at most.
-        hop: seconds from one frame to the next.
-
-    Returns:
-        The first time of each run of neighbours, and the mean of those that are there, NaN where
-        none is; a last run that is not full is left out.
+    The first time of each run of neighbours, and the mean of those that are there, NaN where none
+    is; a last run that is not full is left out. ``times``: (frames,) seconds; where frames are
+    missing, nothing was answered for; ``track``: (..., frames); ``columns``: how many to keep at
+    most; ``hop``: seconds from one frame to the next.
     """
     frame = ((times - times[0]) / hop).round().long()
     length = int(frame[-1]) + 1
@@ -101,11 +98,8 @@ def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go
     """Draw waveform and spectrogram, and the probability of a cry and A_t where there are any.
 
     A_t is left out of what is no cry: nobody asked yet what the model would make of it.
-
-    Args:
-        display: of the recording.
-        prediction: the answer to it.
-        high_hz: where the model that gave it stops hearing.
+    ``display``: of the recording; ``prediction``: the answer to it; ``high_hz``: where the model
+    that gave it stops hearing.
     """
     detector, attended = prediction.track is not None, attention_shown(prediction)
     heights = [0.2, 0.5, *([0.18] * detector), *([0.3] * attended)]
@@ -218,3 +212,47 @@ def describe_sound(display: Display, prediction: Prediction) -> str:
             f"{float(track.min()):.2f} to {float(track.max()):.2f})."
         )
     return text
+
+
+TICKS = (1, 2, 5, 10, 15, 30, 60, 120)  # s
+MOST_TICKS = 10
+THINNEST = 1 / 250  # of the recording: what a phone can still show
+
+Slice = tuple[float, float, Mapping[str, float]]
+
+
+def slices(prediction: Prediction) -> list[Slice]:
+    """Return start and end in s, and probabilities, of each cry; of a single one, piece by piece.
+
+    A piece ends where the next one begins, though both hear what they have in common.
+    """
+    if len(prediction.segments) > 1:
+        return [(s.start, s.end, s.probabilities) for s in prediction.segments]
+    pieces = prediction.pieces
+    ends = [*(piece.start for piece in pieces[1:]), pieces[-1].end]
+    return [(p.start, end, p.probabilities) for p, end in zip(pieces, ends, strict=True)]
+
+
+def timeline_figure(prediction: Prediction) -> go.Figure:
+    """Draw stacked bars as wide as each cry is long; nothing stands where no cry was heard."""
+    found = slices(prediction)
+    least = THINNEST * prediction.duration
+    spans = [f"{clock(start)} to {clock(end)}" for start, end, _ in found]
+    labels = tuple(prediction.probabilities)
+    figure = go.Figure()
+    for label in labels:
+        figure.add_bar(
+            x=[round((start + end) / 2, 3) for start, end, _ in found],
+            width=[round(max(least, end - start), 3) for start, end, _ in found],
+            y=[round(100 * shares[label], 1) for _, _, shares in found],
+            name=words(label),
+            marker={"color": class_colour(labels, label), "line_width": 0},
+            customdata=spans,
+            hovertemplate="%{customdata}: %{y:.0f}%",
+        )
+    figure.update_layout(barmode="stack")
+    # Plotly would put the ticks under the bars.
+    tick = next((t for t in TICKS if prediction.duration / t <= MOST_TICKS), TICKS[-1])
+    figure.update_xaxes(title_text="time (s)", range=[0, prediction.duration], dtick=tick, tick0=0)
+    figure.update_yaxes(title_text="probability (%)", range=[0, 100])
+    return finish(figure, height=300).update_layout(margin_t=64)

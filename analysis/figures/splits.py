@@ -29,12 +29,9 @@ def leakage_figure(
 ) -> go.Figure:
     """Draw points with intervals, and a line for each model and each baseline.
 
-    Args:
-        scores: columns ``mark`` ("system", or "beside" of a baseline), ``name``, ``title`` (for
-            the legend), ``split``, ``value``, ``low`` and ``high``.
-        splits: from left to right.
-        metric: its title, for the axis.
-        chance: its value and name, for the dotted line.
+    ``scores``: columns ``mark`` ("system", or "beside" of a baseline), ``name``, ``title`` (for the
+    legend), ``split``, ``value``, ``low`` and ``high``; ``splits``: from left to right; ``metric``:
+    its title, for the axis; ``chance``: its value and name, for the dotted line.
     """
     named = scores.drop_duplicates("title").set_index("title")
     systems = {title: row["name"] for title, row in named.iterrows() if row["mark"] == "system"}

@@ -7,20 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.figures.intervals import ablation_figure, scores_figure
-from analysis.panels.base import (
-    LOWER_IS_BETTER,
-    CellKey,
-    Exhibit,
-    Panel,
-    cells_with,
-    chance_text,
-    meaning_text,
-    metric_selector,
-    p_text,
-    percent_text,
-    points_text,
-    sample_text,
-)
+from analysis.panels import base
 from analysis.stats.comparison import DRAWS, ComparisonError, holm, pair, scores_by
 from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, WITHOUT, Paper, read_paper
 from analysis.stats.runs import METRIC_TITLES, SPLITS, FoundRuns, MeasuredRun, chance_level
@@ -52,17 +39,10 @@ def ablation_scores(
 ) -> pd.DataFrame:
     """Tabulate everything that the figure of scores shows, a row for each mark.
 
-    Args:
-        runs: model -> its run, all of one cell.
-        metric: of :data:`cry_model.metrics.METRICS`.
-        paper: None if it has no such metric.
-
-    Returns:
-        Columns mark ("measured", "seed", "paper" or "chance"), system, seed, value, low and high;
-        the last three 0 to 1.
-
-    Raises:
-        ResultsError: if the predictions of a run cannot be read.
+    Columns mark ("measured", "seed", "paper" or "chance"), system, seed, value, low and high; the
+    last three 0 to 1. Raise ResultsError if the predictions of a run cannot be read. ``runs``:
+    model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`; ``paper``:
+    None if it has no such metric.
     """
     rows = []
     for system, run in runs.items():
@@ -81,28 +61,19 @@ def ablation_scores(
     return table.astype({"seed": "Int64"})
 
 
-def drops_of(
-    runs: Mapping[str, MeasuredRun], metric: str, draws: int = DRAWS
-) -> tuple[pd.DataFrame, list[str]]:
+def drops_of(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[pd.DataFrame, list[str]]:
     """Compare the improved model with each ablation that was run.
 
-    Args:
-        runs: model -> its run, all of one cell, the improved model among them.
-        metric: one of :data:`cry_model.metrics.METRICS`.
-        draws: of the bootstrap and of the permutation test.
-
-    Returns:
-        A row for each ablation that can be compared, in the order of the registry; columns source
-        ("measured"), without, metric, all_modules, left_out, difference, low, high, p_value,
-        p_holm and seeds. And why others cannot be compared, a sentence each.
-
-    Raises:
-        ResultsError: if the predictions of a run cannot be read.
+    A row for each ablation that can be compared, in the order of the registry; columns source
+    ("measured"), without, metric, all_modules, left_out, difference, low, high, p_value, p_holm and
+    seeds. And why others cannot be compared, a sentence each. Raise ResultsError if the predictions
+    of a run cannot be read. ``runs``: model -> its run, all of one cell, the improved model among
+    them; ``metric``: one of :data:`cry_model.metrics.METRICS`.
     """
     full, rows, reasons = runs[FULL], [], []
     for system in (name for name in WITHOUT if name in runs):
         try:
-            found = pair(full, runs[system], draws=draws).compare(metric)
+            found = pair(full, runs[system], draws=DRAWS).compare(metric)
         except ComparisonError as error:
             reasons.append(str(error))
             continue
@@ -145,7 +116,7 @@ def ablation_table(
     runs: Mapping[str, MeasuredRun], metric: str, paper: Paper, drops: pd.DataFrame
 ) -> pd.DataFrame:
     """Write the page's table: a row for each model that was run, in per cent and points."""
-    lost = "difference" if metric in LOWER_IS_BETTER else "lost"
+    lost = "difference" if metric in base.LOWER_IS_BETTER else "lost"
     rows = []
     for system, run in runs.items():
         e = run.evaluation.metrics[metric]
@@ -173,7 +144,7 @@ def ablation_table(
     return pd.DataFrame(rows)
 
 
-def ablation(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]:
+def ablation(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exhibit, ...]:
     """Draw what each model scores, and the paired differences; without these if none can be had."""
     own, paper = found.of(*cell), read_paper()
     runs = {system: own[system] for system in NAMES if system in own}
@@ -184,22 +155,24 @@ def ablation(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...
     data = ablation_scores(runs, metric, paper if is_papers else None)
     diamonds = DIAMONDS if is_papers else ""
     changed = full.settings and f"Settings that differ from the paper's: {full.settings_text}."
-    levels = Exhibit(
+    levels = base.Exhibit(
         name=f"ablation-{name}",
         title="Score with all modules and without each",
         data=data,
         figure=scores_figure(data, NAMES, f"{title} per recording (%)"),
-        note=f"All modules: {title} {percent_text(full.evaluation.metrics[metric])}; "
-        f"{chance_text(full, metric)}; {sample_text(list(runs.values()))}\n\n"
-        + " ".join(filter(None, [meaning_text(metric), SCORES_NOTE, diamonds, changed, *reasons])),
+        note=f"All modules: {title} {base.percent_text(full.evaluation.metrics[metric])}; "
+        f"{base.chance_text(full, metric)}; {base.sample_text(list(runs.values()))}\n\n"
+        + " ".join(
+            filter(None, [base.meaning_text(metric), SCORES_NOTE, diamonds, changed, *reasons])
+        ),
     )
     return (levels, _drops(name, runs, metric, paper, drops)) if len(drops) else (levels,)
 
 
 def _drops(
     name: str, runs: Mapping[str, MeasuredRun], metric: str, paper: Paper, drops: pd.DataFrame
-) -> Exhibit:
-    lower, full = metric in LOWER_IS_BETTER, runs[FULL]
+) -> base.Exhibit:
+    lower, full = metric in base.LOWER_IS_BETTER, runs[FULL]
     largest = drops.loc[drops["difference"].agg("idxmin" if lower else "idxmax")]
     difference = Estimate(*largest[["difference", "low", "high"]])
     data = pd.concat([drops, paper_rows(paper)]) if metric in LIKE_ACCURACY else drops
@@ -211,28 +184,30 @@ def _drops(
     )
     bars = bars.sort_values("source", ascending=False, kind="stable")  # the paper's first
     axis = f"{METRIC_TITLES[metric]}<br>{'difference' if lower else 'lost'} (points)"
-    return Exhibit(
+    return base.Exhibit(
         name=f"ablation-drops-{name}",
         title="Loss without each module",
         data=data,
         figure=ablation_figure(bars, axis),
         table=ablation_table(runs, metric, paper, drops),
-        note=f"Largest loss: without {largest['without']}, {points_text(difference)}, "
-        f"{p_text(largest['p_holm'])} (Holm)\n\n{DROPS_NOTE}",
+        note=f"Largest loss: without {largest['without']}, {base.points_text(difference)}, "
+        f"{base.p_text(largest['p_holm'])} (Holm)\n\n{DROPS_NOTE}",
     )
 
 
-def ablation_cells(found: FoundRuns) -> tuple[CellKey, ...]:
+def ablation_cells(found: FoundRuns) -> tuple[base.CellKey, ...]:
     """List the cells with the improved model and at least one ablation."""
-    return cells_with(found, lambda runs: FULL in runs and any(name in runs for name in WITHOUT))
+    return base.cells_with(
+        found, lambda runs: FULL in runs and any(name in runs for name in WITHOUT)
+    )
 
 
-ABLATION = Panel(
+ABLATION = base.Panel(
     name="ablation",
     title="Table 1",
     lead="The paper's Table 1: what the improved ECAPA-TDNN owes to multi-scale channel attention "
     "(MCA), residual squeeze-and-excitation (RSE) and differential attention.",
     draw=ablation,
     cells=ablation_cells,
-    selectors=(metric_selector(),),
+    selectors=(base.metric_selector(),),
 )

@@ -27,25 +27,17 @@ from cry_model.registry import get_system, list_models
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Hold one figure, one table, or both of the same data.
+    """Hold one figure, one table, or both of the same data."""
 
-    Attributes:
-        name: of its downloads, without an ending: letters, digits and hyphens.
-        title: what it shows, the same for all data; plain text.
-        data: all that the figure or the table was drawn from, a row for each mark.
-        figure: None for a table alone.
-        table: what is shown in rows; None for a figure alone.
-        note: a line of its main numbers if it has one, and a caption, the same for all data: how it
-            was measured and what it does not say; Markdown.
-        plays: the dataset of which each row of the table begins with a recording; else empty.
-    """
-
-    name: str
-    title: str
-    data: pd.DataFrame
-    figure: go.Figure | None = None
-    table: pd.DataFrame | None = None
+    name: str  # of its downloads, without an ending: letters, digits and hyphens
+    title: str  # what it shows, the same for all data; plain text
+    data: pd.DataFrame  # all that the figure or the table was drawn from, a row for each mark
+    figure: go.Figure | None = None  # None for a table alone
+    table: pd.DataFrame | None = None  # what is shown in rows; None for a figure alone
+    # a line of its main numbers if it has one, and a caption, the same for all data: how it was
+    # measured and what it does not say; Markdown
     note: str = ""
+    # the dataset of which each row of the table begins with a recording; else empty
     plays: str = ""
 
     @property
@@ -105,21 +97,15 @@ SWITCH = (Option("off", False), Option("on", True))
 
 @dataclass(frozen=True)
 class Selector:
-    """Offer something to choose besides dataset and split.
+    """Offer something to choose besides dataset and split."""
 
-    Attributes:
-        name: keyword under which ``draw`` is given the choice.
-        label: what it is called on the page.
-        options: (runs, cell) -> what can be chosen there.
-        first: which of the options is chosen at the beginning, if there are as many; or what says
-            so.
-        kind: "dropdown", or "switch", whose options are False and True.
-    """
-
-    name: str
-    label: str
+    name: str  # keyword under which ``draw`` is given the choice
+    label: str  # what it is called on the page
+    # (runs, cell) -> what can be chosen there
     options: Callable[[FoundRuns, CellKey], Sequence[Option]] = lambda *_: SWITCH
+    # which of the options is chosen at the beginning, if there are as many; or what says so
     first: int | Callable[[FoundRuns, CellKey], object] = 0
+    # "dropdown", or "switch", whose options are False and True
     kind: Literal["dropdown", "switch"] = "dropdown"
 
     def offered(self, found: FoundRuns, cell: CellKey) -> list[Option]:
@@ -146,28 +132,19 @@ class Selector:
 
 @dataclass(frozen=True)
 class Panel:
-    """Describe one sub-tab of the Analysis tab, one chapter of the report.
+    """Describe one sub-tab of the Analysis tab, one chapter of the report."""
 
-    Attributes:
-        name: letters and hyphens; its id on the page.
-        title: of the sub-tab.
-        lead: what question it answers, in a sentence or two; Markdown.
-        draw: (runs, cell, **choices) -> its cards.
-        cells: runs -> the datasets and splits for which it has something to show.
-        selectors: what else can be chosen.
-        by_protocol: False if it shows all splits of a dataset at once; that of the cell is then the
-            first that the dataset has.
-        abreast: how many of the first exhibits stand side by side where the page is wide.
-    """
-
-    name: str
-    title: str
-    lead: str
-    draw: Callable[..., tuple[Exhibit, ...]]
+    name: str  # letters and hyphens; its id on the page
+    title: str  # of the sub-tab
+    lead: str  # what question it answers, in a sentence or two; Markdown
+    draw: Callable[..., tuple[Exhibit, ...]]  # (runs, cell, **choices) -> its cards
+    # runs -> the datasets and splits for which it has something to show
     cells: Callable[[FoundRuns], Sequence[CellKey]]
-    selectors: tuple[Selector, ...] = field(default=())
+    selectors: tuple[Selector, ...] = field(default=())  # what else can be chosen
+    # False if it shows all splits of a dataset at once; that of the cell is then the first that the
+    # dataset has
     by_protocol: bool = True
-    abreast: int = 1
+    abreast: int = 1  # how many of the first exhibits stand side by side where the page is wide
 
     def settle(
         self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None
@@ -179,12 +156,9 @@ class Panel:
     def exhibits(
         self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None
     ) -> tuple[Exhibit, ...]:
-        """Draw its cards for a cell, with the choices that :meth:`settle` makes of the given ones.
-
-        Raises:
-            ResultsError: if the predictions of a run cannot be read.
-            ComparisonError: if two runs cannot be set against each other.
-        """
+        """Draw its cards for a cell, with the choices that :meth:`settle` makes of the given ones;
+        raise ResultsError if the predictions of a run cannot be read; ComparisonError if two runs
+        cannot be set against each other."""
         settled = self.settle(found, cell, choices)
         kept, key = _drawn.setdefault(found, {}), (self.name, cell, *settled.items())
         if key not in kept:
@@ -246,10 +220,11 @@ def shown_classes(run: MeasuredRun) -> tuple[tuple[str, ...], str]:
     return tuple(label for label in run.labels if label in most), told
 
 
-def metric_selector(first: str = "balanced_accuracy") -> Selector:
-    """Offer every metric; ``first`` is chosen at the beginning."""
+def metric_selector() -> Selector:
+    """Offer every metric, the balanced accuracy at the beginning."""
     options = [Option(METRIC_TITLES[name], name) for name in METRICS]
-    return Selector("metric", "Metric", lambda *_: options, first=list(METRICS).index(first))
+    at = list(METRICS).index("balanced_accuracy")
+    return Selector("metric", "Metric", lambda *_: options, first=at)
 
 
 def meaning_text(metric: str) -> str:

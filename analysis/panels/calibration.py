@@ -8,29 +8,11 @@ from weakref import WeakKeyDictionary
 import pandas as pd
 
 from analysis.figures.curves import AFTER, BEFORE, coverage_figure, reliability_figure
-from analysis.panels.base import (
-    CellKey,
-    Exhibit,
-    Option,
-    Panel,
-    Selector,
-    cells_with,
-    scored_on,
-    system_title,
-    systems_there,
-)
-from analysis.stats.calibration import (
-    ALL,
-    HALF,
-    Coverage,
-    coverage,
-    reliability,
-    scaled,
-)
+from analysis.panels import base
+from analysis.stats.calibration import ALL, HALF, Coverage, coverage, reliability, scaled
 from analysis.stats.runs import FoundRuns, MeasuredRun, ResultsError
-from cry_model.calibration import Calibration
 from cry_model.metrics import BINS, bootstrap, bootstrap_difference, mean
-from cry_model.records import Estimate, words
+from cry_model.records import Calibration, Estimate, words
 from cry_model.results import label_numbers, probabilities_of
 
 ERROR = "expected_calibration_error"
@@ -42,9 +24,7 @@ DRAWN = slice(4, None)
 def set_rows(calibration: Calibration, support: Mapping[str, int]) -> pd.DataFrame:
     """Return a row for all labels together, with the target coverage, and one for each label.
 
-    Args:
-        calibration: of a run.
-        support: label -> its recordings.
+    ``calibration``: of a run; ``support``: label -> its recordings.
     """
     every = {
         "label": "all",
@@ -114,18 +94,16 @@ _coverages: WeakKeyDictionary[MeasuredRun, Coverage] = WeakKeyDictionary()
 def coverage_of(run: MeasuredRun) -> Coverage:
     """Return the coverage of a run, after temperature scaling where folds share no recordings."""
     if run not in _coverages:
-        _coverages[run] = _coverage_of(run)
+        probabilities = scaled(run)
+        if probabilities is None:
+            probabilities = probabilities_of(run.recordings, run.labels)
+        _coverages[run] = coverage(run.recordings, run.labels, probabilities)
     return _coverages[run]
 
 
-def _coverage_of(run: MeasuredRun) -> Coverage:
-    probabilities = scaled(run)
-    if probabilities is None:
-        probabilities = probabilities_of(run.recordings, run.labels)
-    return coverage(run.recordings, run.labels, probabilities)
-
-
-def calibration_cards(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ...]:
+def calibration_cards(
+    found: FoundRuns, cell: base.CellKey, system: str
+) -> tuple[base.Exhibit, ...]:
     """Draw the reliability diagram, accuracy against coverage and, if there are any, the sets."""
     runs = {name: run for name, run in found.of(*cell).items() if run.scored}
     run, name = runs[system], f"{cell.dataset}-{cell.protocol}-{system}"
@@ -139,7 +117,7 @@ def _ends(name: str, e: Estimate) -> dict[str, float]:
     return {name: e.value, f"{name}_low": e.low, f"{name}_high": e.high}
 
 
-def _reliability(run: MeasuredRun, name: str) -> Exhibit:
+def _reliability(run: MeasuredRun, name: str) -> base.Exhibit:
     truth, groups = label_numbers(run.recordings, run.labels), run.recordings["group"].tolist()
     before, after = probabilities_of(run.recordings, run.labels), scaled(run)
     drawn = {BEFORE: before} if after is None else {BEFORE: before, AFTER: after}
@@ -161,23 +139,24 @@ def _reliability(run: MeasuredRun, name: str) -> Exhibit:
         for which, p in drawn.items()
     ]
     data = pd.concat(parts, ignore_index=True)
-    return Exhibit(
+    return base.Exhibit(
         f"reliability-{name}",
-        f"Reliability diagram: {system_title(run.system)}",
+        f"Reliability diagram: {base.system_title(run.system)}",
         data,
         reliability_figure(data, run.system),
-        note=f"{line}\n\n{RELIABILITY} {NOT_SCALED if after is None else SCALED} {scored_on(run)}",
+        note=f"{line}\n\n{RELIABILITY} {NOT_SCALED if after is None else SCALED} "
+        f"{base.scored_on(run)}",
     )
 
 
-def _coverage(runs: Mapping[str, MeasuredRun], run: MeasuredRun, name: str) -> Exhibit:
+def _coverage(runs: Mapping[str, MeasuredRun], run: MeasuredRun, name: str) -> base.Exhibit:
     own = coverage_of(run)
     curves, left_out = {run.system: own}, ""
     for system, other in runs.items():
         try:
             curves[system] = coverage_of(other)
         except ResultsError as error:
-            left_out += f" {system_title(system)} is left out: {error}"
+            left_out += f" {base.system_title(system)} is left out: {error}"
     parts = [
         of.curve[DRAWN].assign(system=system, **_ends("mean_error", of.error))
         for system, of in curves.items()
@@ -186,11 +165,13 @@ def _coverage(runs: Mapping[str, MeasuredRun], run: MeasuredRun, name: str) -> E
     every, half = (
         Estimate(*own.curve.loc[row, ["accuracy", "low", "high"]]) for row in (ALL, HALF)
     )
-    return Exhibit(
+    return base.Exhibit(
         f"coverage-{name}",
-        f"Accuracy against coverage: {system_title(run.system)}",
+        f"Accuracy against coverage: {base.system_title(run.system)}",
         data,
-        coverage_figure(data.assign(name=data["system"].map(system_title)), run.system, own.usual),
+        coverage_figure(
+            data.assign(name=data["system"].map(base.system_title)), run.system, own.usual
+        ),
         note=f"Accuracy of all answers {every}, of the more confident half {half}, "
         f"difference {own.gain}; always “{words(own.usual)}” on that half "
         f"{own.curve.loc[HALF, 'always_the_most_frequent']:.3f}. Area under the risk-coverage "
@@ -198,12 +179,12 @@ def _coverage(runs: Mapping[str, MeasuredRun], run: MeasuredRun, name: str) -> E
     )
 
 
-def _sets(run: MeasuredRun, calibration: Calibration, name: str) -> Exhibit:
+def _sets(run: MeasuredRun, calibration: Calibration, name: str) -> base.Exhibit:
     data = set_rows(calibration, run.evaluation.support)
     constant = ", ".join(map(words, calibration.constant_set))
-    return Exhibit(
+    return base.Exhibit(
         f"sets-{name}",
-        f"Prediction sets: {system_title(run.system)}",
+        f"Prediction sets: {base.system_title(run.system)}",
         data,
         table=set_table(data),
         note=f"Target coverage {calibration.promised:.0%}, measured {calibration.coverage}, mean "
@@ -212,18 +193,20 @@ def _sets(run: MeasuredRun, calibration: Calibration, name: str) -> Exhibit:
     )
 
 
-def _scored(found: FoundRuns, cell: CellKey) -> list[Option]:
+def _scored(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
     """List the models whose probabilities are known."""
     runs = found.of(*cell)
-    return [option for option in systems_there(found, cell) if runs[str(option.value)].scored]
+    return [option for option in base.systems_there(found, cell) if runs[str(option.value)].scored]
 
 
-CALIBRATION = Panel(
+CALIBRATION = base.Panel(
     name="calibration",
     title="Calibration",
     lead="Whether an answer with 80% confidence is right four times in five, and how accuracy "
     "rises if the least confident answers are withheld.",
     draw=calibration_cards,
-    cells=lambda found: cells_with(found, lambda runs: any(run.scored for run in runs.values())),
-    selectors=(Selector("system", "Model", _scored),),
+    cells=lambda found: base.cells_with(
+        found, lambda runs: any(run.scored for run in runs.values())
+    ),
+    selectors=(base.Selector("system", "Model", _scored),),
 )

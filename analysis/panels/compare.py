@@ -8,22 +8,7 @@ import pandas as pd
 
 from analysis.figures.intervals import difference_figure
 from analysis.figures.theme import PALETTE, TEXT, signed
-from analysis.panels.base import (
-    LOWER_IS_BETTER,
-    CellKey,
-    Exhibit,
-    Panel,
-    Selector,
-    cells_with,
-    meaning_text,
-    metric_selector,
-    p_text,
-    played,
-    points_text,
-    short_title,
-    system_title,
-    systems_there,
-)
+from analysis.panels import base
 from analysis.stats.comparison import (
     DRAWS,
     Comparison,
@@ -64,7 +49,7 @@ FLIPS_NOTE = (
 
 def metric_name(metric: str) -> str:
     """Write a metric for an axis, and that lower is better where it is."""
-    return METRIC_TITLES[metric] + " (lower is better)" * (metric in LOWER_IS_BETTER)
+    return METRIC_TITLES[metric] + " (lower is better)" * (metric in base.LOWER_IS_BETTER)
 
 
 def difference_data(compared: Sequence[Comparison]) -> pd.DataFrame:
@@ -105,9 +90,7 @@ def difference_table(compared: Sequence[Comparison]) -> pd.DataFrame:
 def difference_rows(data: pd.DataFrame, metric: str) -> pd.DataFrame:
     """List what the figure shows: each metric, below the chosen one its seeds, if there are more.
 
-    Args:
-        data: of :func:`difference_data`.
-        metric: the chosen one.
+    ``data``: of :func:`difference_data`; ``metric``: the chosen one.
     """
     chosen = data["metric"] == metric
     rows = data[data["seed"].isna() | chosen].rename(columns={"a_minus_b": "value"})
@@ -126,7 +109,7 @@ def mcnemar_table(tests: pd.DataFrame) -> pd.DataFrame:
         row
         for t in tests.itertuples()
         for row in (
-            (t.seed, "right", t.both_right, t.only_a_right, p_text(t.p_mcnemar)),
+            (t.seed, "right", t.both_right, t.only_a_right, base.p_text(t.p_mcnemar)),
             (t.seed, "wrong", t.only_b_right, t.neither_right, ""),
         )
     ]
@@ -152,16 +135,15 @@ def flip_table(flips: pd.DataFrame) -> pd.DataFrame:
 
 
 def two_runs(
-    found: FoundRuns, cell: CellKey, run_a: str, run_b: str, metric: str
-) -> tuple[Exhibit, ...]:
-    """Draw the differences by every metric, McNemar's test, and the disagreements.
-
-    Raises:
-        ComparisonError: if both are the same, or cannot be set against each other.
-        ResultsError: if the predictions of one cannot be read.
-    """
+    found: FoundRuns, cell: base.CellKey, run_a: str, run_b: str, metric: str
+) -> tuple[base.Exhibit, ...]:
+    """Draw the differences by every metric, McNemar's test, and the disagreements; raise
+    ComparisonError if both are the same, or cannot be set against each other; ResultsError if the
+    predictions of one cannot be read."""
     if run_a == run_b:
-        raise ComparisonError(f"Both models are the {system_title(run_a)}; choose another for one.")
+        raise ComparisonError(
+            f"Both models are the {base.system_title(run_a)}; choose another for one."
+        )
     runs = found.of(*cell)
     both = pair(runs[run_a], runs[run_b], draws=DRAWS)
     compared = [both.compare(name) for name in METRICS]
@@ -171,53 +153,54 @@ def two_runs(
     only_a, only_b, neither = (
         (flips["right"] == right).sum() for right in ("run_a", "run_b", "neither")
     )
-    opposed = (only_a - only_b) * chosen.difference.value < 0 and metric not in LOWER_IS_BETTER
+    opposed = (only_a - only_b) * chosen.difference.value < 0 and metric not in base.LOWER_IS_BETTER
     data, end = difference_data(compared), "-".join((*cell, run_a, run_b)).replace("_", "-")
     return (
-        Exhibit(
+        base.Exhibit(
             f"difference-{end}",
-            f"Difference of A ({short_title(run_a)}) and B ({short_title(run_b)})",
+            f"Difference of A ({base.short_title(run_a)}) and B ({base.short_title(run_b)})",
             data,
             difference_figure(
-                difference_rows(data[~data["metric"].isin(LOWER_IS_BETTER)], metric),
+                difference_rows(data[~data["metric"].isin(base.LOWER_IS_BETTER)], metric),
                 "A minus B (points)",
             ),
             difference_table(compared),
-            f"{METRIC_TITLES[metric].capitalize()}: {points_text(chosen.difference)}, "
-            f"{p_text(chosen.p_value)}; {both.recordings} recordings, {both.groups} groups, "
-            f"seeds {', '.join(map(str, both.seeds))}\n\n{meaning_text(metric)} {DIFFERENCE_NOTE}",
+            f"{METRIC_TITLES[metric].capitalize()}: {base.points_text(chosen.difference)}, "
+            f"{base.p_text(chosen.p_value)}; {both.recordings} recordings, {both.groups} groups, "
+            f"seeds {', '.join(map(str, both.seeds))}\n\n{base.meaning_text(metric)} "
+            f"{DIFFERENCE_NOTE}",
         ),
-        Exhibit(
+        base.Exhibit(
             f"mcnemar-{end}",
             "McNemar's test",
             tests,
             table=mcnemar_table(tests),
             note=f"Only A right: {only_a}; only B right: {only_b}; "
-            f"{', '.join(map(p_text, tests['p_mcnemar']))}\n\n"
+            f"{', '.join(map(base.p_text, tests['p_mcnemar']))}\n\n"
             f"{OTHER_WAY * bool(opposed)}{MCNEMAR_NOTE}",
         ),
-        Exhibit(
+        base.Exhibit(
             f"flips-{end}",
             "Recordings with different predictions",
             flips,
             table=flip_table(flips),
             note=f"{len(flips)} of {len(answers)} predictions differ; only A right: {only_a}, "
             f"only B right: {only_b}, neither: {neither}\n\n{FLIPS_NOTE}",
-            plays=played(cell),
+            plays=base.played(cell),
         ),
     )
 
 
-COMPARE = Panel(
+COMPARE = base.Panel(
     name="compare",
     title="Compare",
     lead="Compare two models on the same recordings: how far one is ahead, whether chance could do "
     "as much, and which recordings they label differently.",
     draw=two_runs,
-    cells=lambda found: cells_with(found, lambda runs: len(runs) > 1),
+    cells=lambda found: base.cells_with(found, lambda runs: len(runs) > 1),
     selectors=(
-        Selector("run_a", "Model (A)", systems_there),
-        Selector("run_b", "Compare with (B)", systems_there, first=1),
-        metric_selector(),
+        base.Selector("run_a", "Model (A)", base.systems_there),
+        base.Selector("run_b", "Compare with (B)", base.systems_there, first=1),
+        base.metric_selector(),
     ),
 )

@@ -8,20 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures.confusion import confusion_figure
-from analysis.panels.base import (
-    COMPARED,
-    CellKey,
-    Exhibit,
-    Option,
-    Panel,
-    Selector,
-    cells_with,
-    played,
-    recording_columns,
-    shown_classes,
-    system_title,
-    systems_there,
-)
+from analysis.panels import base
 from analysis.stats.paper import read_paper
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import words
@@ -45,7 +32,7 @@ PAPER = (
 
 def confusion(
     found: FoundRuns,
-    cell: CellKey,
+    cell: base.CellKey,
     models: str,
     unit: str,
     zero_diagonal: bool,
@@ -53,10 +40,10 @@ def confusion(
     of: str,
     true: str,
     answer: str,
-) -> tuple[Exhibit, ...]:
+) -> tuple[base.Exhibit, ...]:
     """Draw the matrix of each model, then list the recordings of one cell of one of them."""
     runs = list(_drawn(found, cell, models).values())
-    labels, told = shown_classes(runs[0])
+    labels, told = base.shown_classes(runs[0])
     counts = [count_confusions(run.with_errors, "answer", run.labels) for run in runs]
     if by_similarity and not told and all(run.labels == labels for run in runs):
         labels = similar_order(counts)
@@ -69,9 +56,9 @@ def confusion(
         figure = confusion_figure(data.assign(of=total), "drawn", hover, UNITS[unit], end)
         cells = [[{"of": run.system, "true": t, "answer": a} for a in labels] for t in labels]
         exhibits.append(
-            Exhibit(
+            base.Exhibit(
                 f"confusion-{cell.dataset}-{cell.protocol}-{run.system}-{unit}",
-                system_title(run.system),
+                base.system_title(run.system),
                 data.assign(system=run.system)[["system", *data]],
                 figure.update_traces(meta={"cell": cells}, selector={"type": "heatmap"}),
                 note=_largest(data.assign(of=total), len(run.with_errors), len(run.seeds)),
@@ -81,22 +68,22 @@ def confusion(
     paper = f" {PAPER}" if set(labels) == set(read_paper().labels) else ""
     return (
         *exhibits,
-        Exhibit(
+        base.Exhibit(
             f"recordings-{cell.dataset}-{cell.protocol}-{of}-{true}-as-{answer}",
             f"{words(true)} taken for {words(answer)}: {len(listed)} recordings",
             listed,
             table=listed if len(listed) else None,
-            note=f"{system_title(of)}.\n\n{told}{CAPTION}{paper}",
-            plays=played(cell),
+            note=f"{base.system_title(of)}.\n\n{told}{CAPTION}{paper}",
+            plays=base.played(cell),
         ),
     )
 
 
-def _drawn(found: FoundRuns, cell: CellKey, models: str) -> dict[str, MeasuredRun]:
+def _drawn(found: FoundRuns, cell: base.CellKey, models: str) -> dict[str, MeasuredRun]:
     """Return the models of the paper's figures, or all; all where none of these was measured."""
     runs = found.of(*cell)
     known = list_models()
-    few = {name: runs[name] for name in COMPARED if name in runs}
+    few = {name: runs[name] for name in base.COMPARED if name in runs}
     few |= {name: run for name, run in runs.items() if few and name not in known}  # a visitor's
     rest = {name: run for name, run in runs.items() if name not in few}
     return few if few and models == PAPERS else few | rest
@@ -105,20 +92,16 @@ def _drawn(found: FoundRuns, cell: CellKey, models: str) -> dict[str, MeasuredRu
 def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
     """Return the recordings of one cell, the most confident first, with titles for a reader.
 
-    Returns:
-        Recording, its group, seed, and the probability of each label in per cent; a row per seed
-        and recording.
-
-    Raises:
-        ResultsError: if the predictions of the run cannot be read.
+    Recording, its group, seed, and the probability of each label in per cent; a row per seed and
+    recording. Raise ResultsError if the predictions of the run cannot be read.
     """
     table = run.with_errors
     table = table[(table["label"] == label) & (table["answer"] == answer)]
     table = table.sort_values("confidence", ascending=False, kind="stable")
-    columns = recording_columns(table, run.dataset)
+    columns = base.recording_columns(table, run.dataset)
     if len(run.seeds) > 1:
         columns["Seed"] = table["seed"]
-    labels = shown_classes(run)[0]
+    labels = base.shown_classes(run)[0]
     shares = (100 * table[probability_columns(labels)]).round(1)
     shown = pd.DataFrame(columns)
     shown[[f"{words(name)} (%)" for name in labels]] = shares
@@ -128,10 +111,8 @@ def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
 def count_confusions(table: pd.DataFrame, answer: str, labels: Sequence[str]) -> pd.DataFrame:
     """Count how often each label (rows) is taken for which (columns).
 
-    Args:
-        table: a row per seed and recording, with the true one under ``label``.
-        answer: the column of what was answered.
-        labels: of the rows and the columns.
+    ``table``: a row per seed and recording, with the true one under ``label``; ``answer``: the
+    column of what was answered; ``labels``: of the rows and the columns.
     """
     counts = pd.crosstab(table["label"], table[answer])
     return counts.reindex(index=labels, columns=labels, fill_value=0)
@@ -141,10 +122,8 @@ def similar_order(counts: Sequence[pd.DataFrame]) -> tuple[str, ...]:
     """Order the labels such that those that are taken for each other stand together.
 
     Average linkage on how rarely two labels are confused, in either direction and by all models
-    together, with the leaves in their optimal order (Bar-Joseph et al. 2001).
-
-    Args:
-        counts: of one or several models with the same labels.
+    together, with the leaves in their optimal order (Bar-Joseph et al. 2001). ``counts``: of one or
+    several models with the same labels.
     """
     from scipy.cluster.hierarchy import leaves_list, linkage  # half a second, once
     from scipy.spatial.distance import squareform
@@ -169,11 +148,8 @@ def matrix_data(
 ) -> pd.DataFrame:
     """Return a row per cell: labels, count, share of the true label (0 to 1) and what is drawn.
 
-    Args:
-        counts: of :func:`count_confusions`.
-        labels: from the first row to the last.
-        unit: :data:`SHARES` or :data:`COUNTS`.
-        zero_diagonal: whether right answers are drawn as none.
+    ``counts``: of :func:`count_confusions`; ``labels``: from the first row to the last; ``unit``:
+    :data:`SHARES` or :data:`COUNTS`; ``zero_diagonal``: whether right answers are drawn as none.
     """
     shares = row_shares(counts).loc[list(labels), list(labels)]
     counts = counts.loc[list(labels), list(labels)]
@@ -202,15 +178,15 @@ def _largest(data: pd.DataFrame, answers: int, seeds: int) -> str:
     )
 
 
-def _labels(found: FoundRuns, cell: CellKey) -> list[Option]:
+def _labels(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
     runs = list(found.of(*cell).values())[:1]
-    return [Option(words(name), name) for run in runs for name in run.labels]
+    return [base.Option(words(name), name) for run in runs for name in run.labels]
 
 
-def _confused(place: int) -> Callable[[FoundRuns, CellKey], object]:
+def _confused(place: int) -> Callable[[FoundRuns, base.CellKey], object]:
     """Return what finds the true (0) or the predicted (1) label of the largest confusion."""
 
-    def find(found: FoundRuns, cell: CellKey) -> object:
+    def find(found: FoundRuns, cell: base.CellKey) -> object:
         run = next(iter(_drawn(found, cell, PAPERS).values()))
         counts = count_confusions(run.with_errors, "answer", run.labels).to_numpy(copy=True)
         np.fill_diagonal(counts, 0)
@@ -219,24 +195,28 @@ def _confused(place: int) -> Callable[[FoundRuns, CellKey], object]:
     return find
 
 
-CONFUSION = Panel(
+CONFUSION = base.Panel(
     name="confusion",
     title="Figures 5-7",
     lead="Which label is taken for which. Click a cell to list its recordings.",
     draw=confusion,
-    cells=cells_with,
+    cells=base.cells_with,
     abreast=3,
     selectors=(
-        Selector(
-            "models", "Models", lambda *_: (Option("the paper's", PAPERS), Option("all", EVERY))
+        base.Selector(
+            "models",
+            "Models",
+            lambda *_: (base.Option("the paper's", PAPERS), base.Option("all", EVERY)),
         ),
-        Selector(
-            "unit", "Show", lambda *_: (Option("shares", SHARES), Option("recordings", COUNTS))
+        base.Selector(
+            "unit",
+            "Show",
+            lambda *_: (base.Option("shares", SHARES), base.Option("recordings", COUNTS)),
         ),
-        Selector("zero_diagonal", "Hide the diagonal", kind="switch"),
-        Selector("by_similarity", "Similar classes together", kind="switch"),
-        Selector("of", "Recordings of", systems_there),
-        Selector("true", "True label", _labels, first=_confused(0)),
-        Selector("answer", "Predicted label", _labels, first=_confused(1)),
+        base.Selector("zero_diagonal", "Hide the diagonal", kind="switch"),
+        base.Selector("by_similarity", "Similar classes together", kind="switch"),
+        base.Selector("of", "Recordings of", base.systems_there),
+        base.Selector("true", "True label", _labels, first=_confused(0)),
+        base.Selector("answer", "Predicted label", _labels, first=_confused(1)),
     ),
 )

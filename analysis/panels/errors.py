@@ -9,18 +9,7 @@ from math import log
 
 import pandas as pd
 
-from analysis.panels.base import (
-    CellKey,
-    Exhibit,
-    Option,
-    Panel,
-    Selector,
-    cells_with,
-    played,
-    recording_columns,
-    system_title,
-    systems_there,
-)
+from analysis.panels import base
 from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import FoundRuns, MeasuredRun
 from cry_model.records import words
@@ -32,15 +21,9 @@ KEYS = ["recording", "group", "label"]
 def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     """Return what each model predicts of each recording, from its mean probabilities over seeds.
 
-    Args:
-        runs: system -> its run, all of one cell.
-
-    Returns:
-        Columns recording, group, label, system, answer, confidence, true_probability, loss and
-        wrong, as :func:`analysis.stats.runs.with_errors` has them.
-
-    Raises:
-        ResultsError: if the predictions of a run cannot be read.
+    Columns recording, group, label, system, answer, confidence, true_probability, loss and wrong,
+    as :func:`analysis.stats.runs.with_errors` has them. Raise ResultsError if the predictions of a
+    run cannot be read. ``runs``: system -> its run, all of one cell.
     """
     with_errors = ["answer", "confidence", "true_probability", "loss", "wrong"]
     parts = [
@@ -52,14 +35,10 @@ def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
     """Return the recordings that a model misclassifies, the most confident first.
 
-    Args:
-        table: of :func:`verdicts`.
-        system: whose errors; None for those of any, each recording with the model that is the
-            most confident of a wrong label.
-
-    Returns:
-        Columns of ``table`` and ``wrong_systems`` and ``systems`` (how many of how many are
-        wrong on the recording) and ``others`` (what the other systems answer, "tired ×2, hungry").
+    Columns of ``table`` and ``wrong_systems`` and ``systems`` (how many of how many are wrong on
+    the recording) and ``others`` (what the other systems answer, "tired ×2, hungry"). ``table``: of
+    :func:`verdicts`; ``system``: whose errors; None for those of any, each recording with the model
+    that is the most confident of a wrong label.
     """
     wrong = table[table["wrong"]]
     if system is not None:
@@ -89,19 +68,11 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     """Return recordings whose label every model contradicts: wrong in all seeds, at a high loss.
 
     High is a mean log loss, over the seeds of each model and then over the models, above that at
-    chance, which is the logarithm of the number of classes.
-
-    Args:
-        runs: system -> its run, all of one cell.
-
-    Returns:
-        Columns recording, group, label, ``suggested`` (what most systems answer; of equally many,
-        what is more probable in the mean), ``votes`` (how many), ``systems``,
-        ``true_probability`` and ``loss`` (means), the highest loss first.
-
-    Raises:
-        ResultsError: if the predictions of a run cannot be read.
-        ComparisonError: if the runs have not the same labels.
+    chance, which is the logarithm of the number of classes. Columns recording, group, label,
+    ``suggested`` (what most systems answer; of equally many, what is more probable in the mean),
+    ``votes`` (how many), ``systems``, ``true_probability`` and ``loss`` (means), the highest loss
+    first. Raise ResultsError if the predictions of a run cannot be read; ComparisonError if the
+    runs have not the same labels. ``runs``: system -> its run, all of one cell.
     """
     if len({run.labels for run in runs.values()}) > 1:
         raise ComparisonError("The systems here have not the same labels; fit them all again.")
@@ -148,8 +119,8 @@ SUSPECT_CAPTION = (
 
 
 def errors_to_listen_to(
-    found: FoundRuns, cell: CellKey, system: str, label: str, group: str
-) -> tuple[Exhibit, ...]:
+    found: FoundRuns, cell: base.CellKey, system: str, label: str, group: str
+) -> tuple[base.Exhibit, ...]:
     """List the most confident errors, and where there are several models the suspect labels."""
     runs = found.of(*cell)
     table = _chosen(verdicts(runs), label, group)
@@ -163,13 +134,13 @@ def errors_to_listen_to(
     )
     chance = f"Log loss at chance {log(len(next(iter(runs.values())).labels)):.2f}."
     exhibits = [
-        Exhibit(
+        base.Exhibit(
             f"errors-{cell.dataset}-{cell.protocol}-{system}",
-            f"Most confident errors: {system_title(whose) if whose else 'all models'}",
+            f"Most confident errors: {base.system_title(whose) if whose else 'all models'}",
             wrong,
             table=_error_table(wrong[:MOST], cell.dataset, whose is None, several),
             note=f"{line} {chance}\n\n{ERROR_CAPTION}",
-            plays=played(cell),
+            plays=base.played(cell),
         )
     ]
     if several:
@@ -180,13 +151,13 @@ def errors_to_listen_to(
             f"chance: {better} of {len(runs)}. {chance}"
         )
         exhibits.append(
-            Exhibit(
+            base.Exhibit(
                 f"suspects-{cell.dataset}-{cell.protocol}",
                 "Labels that every model contradicts",
                 found_suspects,
                 table=_suspect_table(found_suspects[:MOST], cell.dataset),
                 note=f"{line}\n\n{SUSPECT_CAPTION}",
-                plays=played(cell),
+                plays=base.played(cell),
             )
         )
     return tuple(exhibits)
@@ -212,7 +183,7 @@ def _error_table(
     shown["True label (%)"] = (100 * wrong["true_probability"]).round(1)
     shown["Log loss"] = wrong["loss"].round(2)
     if any_system and several:
-        shown["Model"] = wrong["system"].map(system_title)
+        shown["Model"] = wrong["system"].map(base.system_title)
     if several:
         shown["Models wrong"] = [
             f"{n} of {of}" for n, of in zip(wrong["wrong_systems"], wrong["systems"], strict=True)
@@ -237,20 +208,23 @@ def _suspect_table(found: pd.DataFrame, dataset: str) -> pd.DataFrame | None:
 def _recordings(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """Return the columns that every list begins with."""
     labels = table["label"].map(words)
-    return pd.DataFrame({**recording_columns(table, dataset), "True label": labels})
+    return pd.DataFrame({**base.recording_columns(table, dataset), "True label": labels})
 
 
-def _systems(found: FoundRuns, cell: CellKey) -> list[Option]:
-    there = list(systems_there(found, cell))
-    return [Option("All models", ALL), *there] if len(there) > 1 else there
+def _systems(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
+    there = list(base.systems_there(found, cell))
+    return [base.Option("All models", ALL), *there] if len(there) > 1 else there
 
 
-def _labels(found: FoundRuns, cell: CellKey) -> list[Option]:
+def _labels(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
     runs = list(found.of(*cell).values())[:1]
-    return [Option("All", ALL), *(Option(words(n), n) for run in runs for n in run.labels)]
+    return [
+        base.Option("All", ALL),
+        *(base.Option(words(n), n) for run in runs for n in run.labels),
+    ]
 
 
-def _groups(found: FoundRuns, cell: CellKey) -> list[Option]:
+def _groups(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
     """Return all, and those with the most errors of any model."""
     count: Counter[str] = Counter()
     for run in found.of(*cell).values():
@@ -258,8 +232,8 @@ def _groups(found: FoundRuns, cell: CellKey) -> list[Option]:
         count.update(table["group"].to_numpy()[table["wrong"].to_numpy()])
     ranked = sorted(count.items(), key=lambda item: (-item[1], item[0]))[:GROUPS]
     return [
-        Option("All", ALL),
-        *(Option(f"{_short(name)} ({n} errors)", name) for name, n in ranked),
+        base.Option("All", ALL),
+        *(base.Option(f"{_short(name)} ({n} errors)", name) for name, n in ranked),
     ]
 
 
@@ -267,16 +241,16 @@ def _short(name: str) -> str:
     return name if len(name) <= 16 else f"{name[:8]}…"
 
 
-ERRORS = Panel(
+ERRORS = base.Panel(
     name="errors",
     title="Errors",
     lead="Misclassified recordings: the most confident errors, and those whose label every "
     "model contradicts.",
     draw=errors_to_listen_to,
-    cells=cells_with,
+    cells=base.cells_with,
     selectors=(
-        Selector("system", "Model", _systems),
-        Selector("label", "True label", _labels),
-        Selector("group", "Baby or source", _groups),
+        base.Selector("system", "Model", _systems),
+        base.Selector("label", "True label", _labels),
+        base.Selector("group", "Baby or source", _groups),
     ),
 )

@@ -49,30 +49,20 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """Hold what a panel shows for a cell.
+    """Hold what a panel shows for a cell."""
 
-    Attributes:
-        panel: which.
-        cell: the corpus and the split.
-        fields: what can be chosen.
-        exhibits: its cards; none if it cannot draw them.
-        problem: why it cannot; else empty.
-    """
-
-    panel: Panel
-    cell: CellKey
-    fields: tuple[Field, ...]
-    exhibits: tuple[Exhibit, ...] = ()
-    problem: str = ""
+    panel: Panel  # which
+    cell: CellKey  # the corpus and the split
+    fields: tuple[Field, ...]  # what can be chosen
+    exhibits: tuple[Exhibit, ...] = ()  # its cards; none if it cannot draw them
+    problem: str = ""  # why it cannot; else empty
 
 
 def view_of(panel: Panel, found: FoundRuns, asked: Mapping[str, str]) -> View:
     """Draw a panel as an address asks for it; what cannot be had gives way to the nearest.
 
-    Args:
-        panel: which.
-        found: the runs.
-        asked: name of a choice -> value as text; of the bar and of the panel's own.
+    ``panel``: which; ``found``: the runs; ``asked``: name of a choice -> value as text; of the bar
+    and of the panel's own.
     """
     cells = list(panel.cells(found))
     if not cells:

@@ -11,23 +11,12 @@ import pandas as pd
 from analysis.figures.intervals import difference_figure
 from analysis.figures.splits import leakage_figure
 from analysis.figures.theme import SYSTEM_COLOURS, signed
-from analysis.panels.base import (
-    CellKey,
-    Exhibit,
-    Option,
-    Panel,
-    Selector,
-    cells_with,
-    meaning_text,
-    short_title,
-    system_title,
-)
+from analysis.panels import base
 from analysis.stats.comparison import pair
 from analysis.stats.paper import FULL
 from analysis.stats.runs import (
     METRIC_TITLES,
     PROTOCOLS,
-    SCORES,
     SPLITS,
     Chance,
     FoundRuns,
@@ -36,6 +25,7 @@ from analysis.stats.runs import (
     chance_level,
 )
 from analysis.stats.side_results import DEALT, FITTED, Baseline, baselines_of, without_truth
+from cry_model.metrics import SCORES
 from cry_model.records import Estimate
 from cry_model.registry import list_models
 
@@ -86,11 +76,8 @@ def score_table(
 ) -> pd.DataFrame:
     """Return a row for each model and baseline, a column for each split.
 
-    Args:
-        drawn: as :func:`analysis.figures.splits.leakage_figure` takes it.
-        metric: heads the column of names.
-        splits: their titles, in order.
-        level: of chance, the last row.
+    ``drawn``: as :func:`analysis.figures.splits.leakage_figure` takes it; ``metric``: heads the
+    column of names; ``splits``: their titles, in order; ``level``: of chance, the last row.
     """
     texts = drawn.assign(
         text=[str(Estimate(r.value, r.low, r.high)) for r in drawn.itertuples()]
@@ -103,12 +90,8 @@ def score_table(
 def loss_data(pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str) -> pd.DataFrame:
     """Return a row for each model: the metric under the loose split minus that under the strict.
 
-    Args:
-        pairs: of :func:`under_two_splits`.
-        metric: of :data:`analysis.stats.runs.SCORES`.
-
-    Raises:
-        ComparisonError: if the two runs of a model were not tested on the same recordings.
+    Raise ComparisonError if the two runs of a model were not tested on the same recordings.
+    ``pairs``: of :func:`under_two_splits`; ``metric``: of :data:`cry_model.metrics.SCORES`.
     """
     rows = []
     for system, (loose, strict) in pairs.items():
@@ -124,7 +107,7 @@ def loss_table(losses: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Return :func:`loss_data` for reading."""
     rows = [
         (
-            system_title(row.system),
+            base.system_title(row.system),
             f"{SPLITS[row.loose]} minus {SPLITS[row.strict]}",
             signed(Estimate(row.lost, row.low, row.high)),
         )
@@ -137,7 +120,7 @@ def _bounds(estimate: Estimate) -> tuple[float, float, float]:
     return estimate.value, estimate.low, estimate.high
 
 
-def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]:
+def leakage(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exhibit, ...]:
     """Draw one metric of every model under each split, and the drop between the two ends."""
     runs = _of_dataset(found, cell.dataset)
     pairs = under_two_splits(found, cell.dataset)
@@ -149,7 +132,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     drawn = _drawn(data, metric, {y.name: y.title for y in beside})
     splits = [SPLITS[p] for p in PROTOCOLS if p in set(drawn["protocol"])]
     captions = [
-        meaning_text(metric),
+        base.meaning_text(metric),
         SCORE_CAPTION,
         *([CORPUS_CAPTION] if cell.dataset.startswith("challenge6") else []),
     ]
@@ -161,11 +144,11 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
     end = f"{cell.dataset}-{metric}".replace("_", "-")
     name = METRIC_TITLES[metric]
     dots = losses.rename(columns={"lost": "value"}).assign(
-        name=losses["system"].map(system_title).str.replace(" w", "<br>w"),
+        name=losses["system"].map(base.system_title).str.replace(" w", "<br>w"),
         colour=losses["system"].map(SYSTEM_COLOURS),
     )
     return (
-        Exhibit(
+        base.Exhibit(
             f"leakage-{end}",
             f"{name[0].upper()}{name[1:]} under each split",
             data,
@@ -173,7 +156,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
             score_table(drawn, metric, splits, level),
             f"{_above_chance(pairs, metric, level)}\n\n{' '.join([*captions, *problems])}",
         ),
-        Exhibit(
+        base.Exhibit(
             f"leakage-lost-{end}",
             "Drop from the loosest to the strictest split",
             losses,
@@ -188,7 +171,7 @@ def leakage(found: FoundRuns, cell: CellKey, metric: str) -> tuple[Exhibit, ...]
 
 def _drawn(data: pd.DataFrame, metric: str, baselines: Mapping[str, str]) -> pd.DataFrame:
     """Return the models, then the baselines, each in the order of the splits, for the figure."""
-    titles = {system: short_title(system) for system in list_models()} | dict(baselines)
+    titles = {system: base.short_title(system) for system in list_models()} | dict(baselines)
     order = {name: number for number, name in enumerate(titles)}
     drawn = data[data["mark"] != "line"].rename(columns={metric: "value"})
     return drawn.assign(
@@ -207,7 +190,7 @@ def _above_chance(
     parts = [
         f"{SPLITS[run.protocol]} {signed(_above(run, metric, level))}" for run in pairs[system]
     ]
-    return f"{system_title(system)}, {METRIC_TITLES[metric]} above chance: {', '.join(parts)}."
+    return f"{base.system_title(system)}, {METRIC_TITLES[metric]} above chance: {', '.join(parts)}."
 
 
 def _above(run: MeasuredRun, metric: str, level: Chance) -> Estimate:
@@ -233,10 +216,10 @@ def under_two_splits(found: FoundRuns, dataset: str) -> dict[str, tuple[Measured
     return {name: (own[name][0], own[name][-1]) for name in list_models() if len(own[name]) > 1}
 
 
-def leakage_cells(found: FoundRuns) -> tuple[CellKey, ...]:
+def leakage_cells(found: FoundRuns) -> tuple[base.CellKey, ...]:
     """Return a cell for each dataset on which a model was measured under two splits or more."""
-    first: dict[str, CellKey] = {}
-    for cell in cells_with(found):
+    first: dict[str, base.CellKey] = {}
+    for cell in base.cells_with(found):
         if under_two_splits(found, cell.dataset):
             first.setdefault(cell.dataset, cell)
     return tuple(first.values())
@@ -247,7 +230,7 @@ def _of_dataset(found: FoundRuns, dataset: str) -> list[MeasuredRun]:
     return [run for run in found.runs if run.dataset == dataset and run.system in known]
 
 
-LEAKAGE = Panel(
+LEAKAGE = base.Panel(
     name="leakage",
     title="Unseen babies",
     lead="How much of a score depends on the split: the same models, tested on random segments of "
@@ -255,8 +238,11 @@ LEAKAGE = Panel(
     draw=leakage,
     cells=leakage_cells,
     selectors=(
-        Selector(
-            "metric", "Metric", lambda *_: [Option(METRIC_TITLES[m], m) for m in SCORES], first=1
+        base.Selector(
+            "metric",
+            "Metric",
+            lambda *_: [base.Option(METRIC_TITLES[m], m) for m in SCORES],
+            first=1,
         ),
     ),
     by_protocol=False,

@@ -9,16 +9,7 @@ import pandas as pd
 
 from analysis.figures.curves import precision_recall_figure, roc_figure
 from analysis.figures.intervals import MEASURE_TITLES, class_dots
-from analysis.panels.base import (
-    SYSTEM,
-    CellKey,
-    Exhibit,
-    Panel,
-    cells_with,
-    scored_on,
-    shown_classes,
-    system_title,
-)
+from analysis.panels import base
 from analysis.stats.per_class import (
     ANSWERED,
     Curve,
@@ -57,23 +48,23 @@ PRECISION = (
 )
 
 
-def per_class(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ...]:
+def per_class(found: FoundRuns, cell: base.CellKey, system: str) -> tuple[base.Exhibit, ...]:
     """Draw the scores with their table, the ROC curves and the precision-recall curves."""
     run = found.of(*cell)[system]
-    name, title = f"{cell.dataset}-{cell.protocol}-{system}", system_title(system)
-    labels, told = shown_classes(run)
+    name, title = f"{cell.dataset}-{cell.protocol}-{system}", base.system_title(system)
+    labels, told = base.shown_classes(run)
     draws = DRAWS if labels == run.labels else FEW_DRAWS
     scores = with_chance(class_scores(run.recordings, run.labels, draws), run.evaluation.chance)
     if not run.scored:
         ranked = scores["measure"].isin(["auc", "average_precision"])
         scores.loc[ranked, ["value", "low", "high"]] = np.nan
-    points = Exhibit(
+    points = base.Exhibit(
         f"per-class-{name}",
         f"Recall, precision and F1 of each class: {title}",
         scores.drop(columns="share"),
         class_dots(scores[scores["class"].isin(labels)], ANSWERED),
         score_table(scores),
-        f"{scored_on(run)}\n\n{told}{POINTS}",
+        f"{base.scored_on(run)}\n\n{told}{POINTS}",
     )
     if not run.scored:
         return (points,)
@@ -83,14 +74,14 @@ def per_class(found: FoundRuns, cell: CellKey, system: str) -> tuple[Exhibit, ..
     precisions["share"] = precisions["class"].map(shares).round(5)
     return (
         points,
-        Exhibit(
+        base.Exhibit(
             f"roc-{name}",
             f"ROC curves: {title}",
             rocs,
             roc_figure(_named(rocs, scores, "auc"), run.labels),
             note=f"Macro AUC {run.evaluation.metrics['macro_auc']}, chance 0.500.\n\n{told}{ROC}",
         ),
-        Exhibit(
+        base.Exhibit(
             f"precision-recall-{name}",
             f"Precision-recall curves: {title}",
             precisions,
@@ -157,12 +148,12 @@ def _named(curves: pd.DataFrame, scores: pd.DataFrame, area: str) -> pd.DataFram
     return curves.assign(name=curves["class"].map(dict(zip(areas["class"], names, strict=True))))
 
 
-PER_CLASS = Panel(
+PER_CLASS = base.Panel(
     name="per-class",
     title="Per class",
     lead="Which classes a model finds and which it misses, and how well its probabilities rank the "
     "recordings of a class.",
     draw=per_class,
-    cells=cells_with,
-    selectors=(SYSTEM,),
+    cells=base.cells_with,
+    selectors=(base.SYSTEM,),
 )

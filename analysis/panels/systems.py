@@ -11,21 +11,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from analysis.figures.intervals import cost_figure
-from analysis.panels.base import (
-    LOWER_IS_BETTER,
-    CellKey,
-    Exhibit,
-    Option,
-    Panel,
-    Selector,
-    cells_with,
-    chance_text,
-    meaning_text,
-    metric_selector,
-    percent_text,
-    sample_text,
-    short_title,
-)
+from analysis.panels import base
 from analysis.stats.paper import WITHOUT, Paper, read_paper
 from analysis.stats.runs import METRIC_TITLES, FoundRuns, MeasuredRun, ResultsError
 from analysis.stats.side_results import BENCHMARK, Costs, read_costs
@@ -71,15 +57,10 @@ def score_rows(
 ) -> pd.DataFrame:
     """Tabulate each model that was run or stands in the paper's Table 2; ours above the paper's.
 
-    Args:
-        runs: model -> its run, all of one cell.
-        metric: of :data:`cry_model.metrics.METRICS`.
-        paper: its printed numbers.
-        costs: None if the times of a clip are not known.
-
-    Returns:
-        Columns system, source ("measured" or "paper"), accuracy, metric, value, low, high (shares
-        of one), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``.
+    Columns system, source ("measured" or "paper"), accuracy, metric, value, low, high (shares of
+    one), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``. ``runs``:
+    model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`; ``paper``:
+    its printed numbers; ``costs``: None if the times of a clip are not known.
     """
     rows = []
     for system in dict.fromkeys([*list_models(), *runs]):
@@ -132,10 +113,8 @@ ENDS = {"value": "{:.1f}", "low": " [{:.0f}, ", "high": "{:.0f}]"}
 def shown_table(rows: pd.DataFrame, metric: str, threads: Sequence[int]) -> pd.DataFrame:
     """Write :func:`score_rows` for the page: a row for each model, the paper's numbers beside ours.
 
-    Args:
-        rows: of :func:`score_rows`; ablations, which Table 1 has, are left out.
-        metric: the same.
-        threads: for which the times are shown.
+    ``rows``: of :func:`score_rows`; ablations, which Table 1 has, are left out; ``metric``: the
+    same; ``threads``: for which the times are shown.
     """
     rows = rows[~rows["system"].isin(list(WITHOUT))]
     systems = rows["system"].unique()
@@ -147,12 +126,10 @@ def shown_table(rows: pd.DataFrame, metric: str, threads: Sequence[int]) -> pd.D
     score = (ends[0] + ends[1] + ends[2]).mask(ours["value"].isna(), "–")
     score = score.mask(ours["accuracy"].isna(), "not run")
     shown = {
-        "model": ours.index.map(short_title),
+        "model": ours.index.map(base.short_title),
         "accuracy, paper": (100 * paper["accuracy"]).round(2),  # as it prints them
         "accuracy": (100 * ours["accuracy"]).round(1),
-        METRIC_TITLES[metric]: score.mask(ours["value"].isna(), "–").mask(
-            ours["accuracy"].isna(), "not run"
-        ),
+        METRIC_TITLES[metric]: score,
         "Param (MB), paper": (paper["parameters"] / MEBI).round(2),
         "Param (MB)": (ours["parameters"] / MEBI).round(2),
         "FLOPs (G), paper": (1e-9 * paper["multiply_adds_5s"]).round(2),
@@ -164,12 +141,14 @@ def shown_table(rows: pd.DataFrame, metric: str, threads: Sequence[int]) -> pd.D
 
 
 def _titles(rows: pd.DataFrame) -> list[str]:
-    return [short_title(r.system) + " (paper)" * (r.source == "paper") for r in rows.itertuples()]
+    return [
+        base.short_title(r.system) + " (paper)" * (r.source == "paper") for r in rows.itertuples()
+    ]
 
 
 def systems(
-    found: FoundRuns, cell: CellKey, metric: str, cost: str, benchmark: Path = BENCHMARK
-) -> tuple[Exhibit, ...]:
+    found: FoundRuns, cell: base.CellKey, metric: str, cost: str, benchmark: Path = BENCHMARK
+) -> tuple[base.Exhibit, ...]:
     """Draw a table of all models, and their scores against one of their costs if any is known."""
     runs, paper = found.of(*cell), read_paper()
     try:
@@ -181,12 +160,12 @@ def systems(
         costs, times, threads = None, f"No times: {problem}", []
     rows = score_rows(runs, metric, paper, costs)
     name = f"{cell.dataset}-{cell.protocol}-{metric}".replace("_", "-")
-    table = Exhibit(
+    table = base.Exhibit(
         name=f"systems-{name}",
         title="Scores and costs of the models",
         data=rows,
         table=shown_table(rows, metric, threads),
-        note=f"{_best(rows, runs, metric)}\n\n{meaning_text(metric)} {TABLE_NOTE} {times}",
+        note=f"{_best(rows, runs, metric)}\n\n{base.meaning_text(metric)} {TABLE_NOTE} {times}",
     )
     column, unit, title = COST_AXES[cost]
     if column not in rows:
@@ -200,7 +179,7 @@ def systems(
         "{0.cost:.3g} ({0.title})".format(units.loc[measured[column].agg(which)])
         for which in ("idxmin", "idxmax")
     ]
-    scatter = Exhibit(
+    scatter = base.Exhibit(
         name=f"systems-{cost.replace('_', '-')}-{name}",
         title="Score against cost",
         data=plotted,
@@ -214,23 +193,25 @@ def systems(
 def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> str:
     values = rows.loc[rows["source"] == "measured", "value"]
     if values.isna().all():
-        return sample_text(list(runs.values()))
-    row = rows.loc[values.idxmin() if metric in LOWER_IS_BETTER else values.idxmax()]
-    score = percent_text(Estimate(row["value"], row["low"], row["high"]))
+        return base.sample_text(list(runs.values()))
+    row = rows.loc[values.idxmin() if metric in base.LOWER_IS_BETTER else values.idxmax()]
+    score = base.percent_text(Estimate(row["value"], row["low"], row["high"]))
     return (
-        f"Best {METRIC_TITLES[metric]}: {short_title(row['system'])}, {score}; "
-        f"{chance_text(runs[row['system']], metric)}; {sample_text(list(runs.values()))}"
+        f"Best {METRIC_TITLES[metric]}: {base.short_title(row['system'])}, {score}; "
+        f"{base.chance_text(runs[row['system']], metric)}; {base.sample_text(list(runs.values()))}"
     )
 
 
-SYSTEMS = Panel(
+SYSTEMS = base.Panel(
     name="systems",
     title="Table 2",
     lead="The paper's Table 2: what each model scores and what it costs, the paper beside ours.",
     draw=systems,
-    cells=cells_with,
+    cells=base.cells_with,
     selectors=(
-        metric_selector(),
-        Selector("cost", "Cost", lambda *_: [Option(a.title, key) for key, a in COST_AXES.items()]),
+        base.metric_selector(),
+        base.Selector(
+            "cost", "Cost", lambda *_: [base.Option(a.title, key) for key, a in COST_AXES.items()]
+        ),
     ),
 )

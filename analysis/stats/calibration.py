@@ -31,15 +31,10 @@ def reliability(
 ) -> pd.DataFrame:
     """Hold accuracy against confidence in bins of equal width; every row counts once.
 
-    Args:
-        labels: (n,) class indices.
-        probabilities: (n, classes).
-        groups: of the rows, n.
-        draws: how often groups are resampled.
-
-    Returns:
-        A row for each bin; columns bin_from, bin_to, answers (how many), confidence (their mean,
-        NaN without any), accuracy (the share of them that is right), low and high.
+    A row for each bin; columns bin_from, bin_to, answers (how many), confidence (their mean, NaN
+    without any), accuracy (the share of them that is right), low and high. ``labels``: (n,) class
+    indices; ``probabilities``: (n, classes); ``groups``: of the rows, n; ``draws``: how often
+    groups are resampled.
     """
     member, drawn = resampled(groups, draws)
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
@@ -70,10 +65,8 @@ def scaled(run: MeasuredRun) -> Array | None:
     """Return probabilities of recordings, each divided by a temperature that it had no part in.
 
     That of a fold is fitted on the recordings of all groups that have none in it, of every seed.
-    None with random segments, whose folds share all recordings.
-
-    Raises:
-        ResultsError: if the predictions cannot be read, or a recording is in several folds.
+    None with random segments, whose folds share all recordings. Raise ResultsError if the
+    predictions cannot be read, or a recording is in several folds.
     """
     if run.protocol == "clip":
         return None
@@ -99,21 +92,16 @@ HALF, ALL = 49, 99
 
 @dataclass(frozen=True)
 class Coverage:
-    """What comes of withholding the least sure answers.
+    """What comes of withholding the least sure answers."""
 
-    Attributes:
-        curve: a row for each of :data:`SHARES`; columns answered (which), accuracy (of the answers
-            that are given), low, high and always_the_most_frequent: the accuracy of that label on
-            the same recordings.
-        gain: what the accuracy is higher by if only the surer half is answered.
-        error: the mean of 1 - accuracy over :data:`SHARES`: the area under the risk-coverage curve.
-        usual: which label is the most frequent one.
-    """
-
+    # a row for each of :data:`SHARES`; columns answered (which), accuracy (of the answers that are
+    # given), low, high and always_the_most_frequent: the accuracy of that label on the same
+    # recordings
     curve: pd.DataFrame
-    gain: Estimate
+    gain: Estimate  # what the accuracy is higher by if only the surer half is answered
+    # the mean of 1 - accuracy over :data:`SHARES`: the area under the risk-coverage curve
     error: Estimate
-    usual: str
+    usual: str  # which label is the most frequent one
 
 
 def coverage(
@@ -121,11 +109,9 @@ def coverage(
 ) -> Coverage:
     """Rank the answers of all folds and seeds together by their confidence.
 
-    Args:
-        table: a row per seed and recording.
-        labels: all that can be answered.
-        probabilities: of the rows, (n, classes).
-        draws: how often groups are resampled; of more than 20,000 rows less often, down to 100.
+    ``table``: a row per seed and recording; ``labels``: all that can be answered;
+    ``probabilities``: of the rows, (n, classes); ``draws``: how often groups are resampled; of more
+    than 20,000 rows less often, down to 100.
     """
     truth, draws = label_numbers(table, labels), min(draws, max(100, 20_000_000 // len(table)))
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
@@ -147,13 +133,9 @@ def accuracy_of_surest(confidence: Array, right: Array, member: Labels, weights:
     """Return the accuracy of the surest answers, for weights (draws, groups): (draws, shares).
 
     Of answers that are equally sure each counts in part if not all of them are given, so that the
-    order of the rows says nothing.
-
-    Args:
-        confidence: (n,).
-        right: (n,) whether an answer is right.
-        member: (n,) the number of each row's group.
-        weights: how often each group counts.
+    order of the rows says nothing. ``confidence``: (n,); ``right``: (n,) whether an answer is
+    right; ``member``: (n,) the number of each row's group; ``weights``: how often each group
+    counts.
     """
     order = np.argsort(-confidence, kind="stable")
     member, right = member[order], right[order]

@@ -32,23 +32,15 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """Hold the verdict on a claim in one cell.
+    """Hold the verdict on a claim in one cell."""
 
-    Attributes:
-        claim: which.
-        comparisons: of each better system with the worse one, in this order; empty if absent.
-        p_value: of the claim as a whole, before the correction; None if absent.
-        corrected: after it; None if absent.
-        verdict: see the module.
-        reason: why its runs cannot be compared, if that is why it is absent.
-    """
-
-    claim: Claim
+    claim: Claim  # which
+    # of each better system with the worse one, in this order; empty if absent
     comparisons: tuple[Comparison, ...] = ()
-    p_value: float | None = None
-    corrected: float | None = None
-    verdict: Verdict = Verdict.ABSENT
-    reason: str | None = None
+    p_value: float | None = None  # of the claim as a whole, before the correction; None if absent
+    corrected: float | None = None  # after it; None if absent
+    verdict: Verdict = Verdict.ABSENT  # see the module
+    reason: str | None = None  # why its runs cannot be compared, if that is why it is absent
 
 
 def judge(
@@ -58,13 +50,10 @@ def judge(
 ) -> tuple[Finding, ...]:
     """Return a finding for every claim, in their order.
 
-    Args:
-        runs: system -> its run, all of one cell. Of two, the seeds that both have are compared.
-        metric: one of :data:`cry_model.metrics.METRICS`.
-        claims: what to look at; Holm's correction is over those of them that can be judged.
-
-    Raises:
-        ResultsError: if the predictions of a run cannot be read.
+    Raise ResultsError if the predictions of a run cannot be read. ``runs``: system -> its run, all
+    of one cell. Of two, the seeds that both have are compared; ``metric``: one of
+    :data:`cry_model.metrics.METRICS`; ``claims``: what to look at; Holm's correction is over those
+    of them that can be judged.
     """
     found = [_compared(claim, runs, metric) for claim in claims]
     corrected = iter(holm([f.p_value for f in found if f.p_value is not None]))
@@ -113,17 +102,13 @@ PAPER_SYSTEMS = frozenset(system for claim in CLAIMS for system in claim.systems
 
 @dataclass(frozen=True)
 class Cell:
-    """Hold the runs and findings on one dataset under one protocol.
+    """Hold the runs and findings on one dataset under one protocol."""
 
-    Attributes:
-        dataset, protocol: which.
-        runs: system -> its run, in the order of the registry.
-        findings: metric of :data:`LIKE_ACCURACY` -> a finding for each claim.
-    """
-
+    # which
     dataset: str
     protocol: str
-    runs: Mapping[str, MeasuredRun]
+    runs: Mapping[str, MeasuredRun]  # system -> its run, in the order of the registry
+    # metric of :data:`LIKE_ACCURACY` -> a finding for each claim
     findings: Mapping[str, tuple[Finding, ...]]
 
     @property
@@ -143,11 +128,8 @@ class Cell:
 
 
 def cells_of(runs: Sequence[MeasuredRun]) -> tuple[Cell, ...]:
-    """Return the cells in which a model of the paper was measured, in the order of the runs.
-
-    Raises:
-        ResultsError: if the predictions of a run cannot be read.
-    """
+    """Return the cells in which a model of the paper was measured, in the order of the runs; raise
+    ResultsError if the predictions of a run cannot be read."""
     found = []
     for split in dict.fromkeys((run.dataset, run.protocol) for run in runs):
         own = {run.system: run for run in runs if (run.dataset, run.protocol) == split}

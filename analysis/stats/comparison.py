@@ -42,25 +42,18 @@ class ComparisonError(ValueError):
 
 @dataclass(frozen=True)
 class Comparison:
-    """One system minus another one by one metric, scored per recording.
+    """One system minus another one by one metric, scored per recording."""
 
-    Attributes:
-        metric: what was compared.
-        one, other: the systems.
-        value_one, value_other: the metric of each, pooled over folds and seeds.
-        difference: one minus other, with its 95 % interval over groups.
-        p_value: of the swaps, two-sided.
-        by_seed: seed -> the difference of its fits alone.
-    """
-
-    metric: str
+    metric: str  # what was compared
+    # the systems
     one: str
     other: str
+    # the metric of each, pooled over folds and seeds
     value_one: float
     value_other: float
-    difference: Estimate
-    p_value: float
-    by_seed: Mapping[int, float]
+    difference: Estimate  # one minus other, with its 95 % interval over groups
+    p_value: float  # of the swaps, two-sided
+    by_seed: Mapping[int, float]  # seed -> the difference of its fits alone
 
     @property
     def seeds_agree(self) -> int:
@@ -71,23 +64,17 @@ class Comparison:
 
 @dataclass(frozen=True, eq=False)
 class PairedRuns:
-    """Two runs, row for row the same seed and recording.
+    """Two runs, row for row the same seed and recording."""
 
-    Attributes:
-        one, other: the systems.
-        labels: in the order of the probabilities.
-        table: seed, recording, group and label of each row.
-        first, second: probabilities of each system, (n, classes).
-        draws: how often groups are resampled, and how often answers are swapped.
-    """
-
+    # the systems
     one: str
     other: str
-    labels: tuple[str, ...]
-    table: pd.DataFrame
+    labels: tuple[str, ...]  # in the order of the probabilities
+    table: pd.DataFrame  # seed, recording, group and label of each row
+    # probabilities of each system, (n, classes)
     first: Array
     second: Array
-    draws: int
+    draws: int  # how often groups are resampled, and how often answers are swapped
 
     @cached_property
     def truth(self) -> Labels:
@@ -162,26 +149,16 @@ class PairedRuns:
 
 
 def pair(
-    one: MeasuredRun,
-    other: MeasuredRun,
-    seeds: Collection[int] | None = None,
-    draws: int = DRAWS,
+    one: MeasuredRun, other: MeasuredRun, seeds: Collection[int] | None = None, draws: int = DRAWS
 ) -> PairedRuns:
     """Pair two models under one protocol, or one model under two.
 
     Under two protocols they may have been tested in other folds, in other pieces and by other fits:
-    that is what the protocols differ by.
-
-    Args:
-        one: a run.
-        other: another one.
-        seeds: only these; None for all that both have.
-        draws: how often groups are resampled, and how often answers are swapped.
-
-    Raises:
-        ComparisonError: if they have no such seed in common, or are not of the same dataset,
-            labels, recordings, groups and, under one protocol, folds.
-        ResultsError: if the predictions of one cannot be read.
+    that is what the protocols differ by. Raise ComparisonError if they have no such seed in common,
+    or are not of the same dataset, labels, recordings, groups and, under one protocol, folds;
+    ResultsError if the predictions of one cannot be read. ``one``: a run; ``other``: another one;
+    ``seeds``: only these; None for all that both have; ``draws``: how often groups are resampled,
+    and how often answers are swapped.
     """
     both = " and ".join("/".join((r.dataset, r.protocol, r.system)) for r in (one, other))
     if one.dataset != other.dataset or one.labels != other.labels:
@@ -223,14 +200,9 @@ def scores_by(run: MeasuredRun, metric: str, *keys: str) -> pd.DataFrame:
     """Score each seed, or each fold of each seed, per recording.
 
     Under the ``clip`` protocol a recording may have pieces in several folds; in each it counts as
-    the mean of those that are there.
-
-    Returns:
-        Columns of ``keys`` ("seed", or that and "fold") and value, NaN where there are too few
-        classes.
-
-    Raises:
-        ResultsError: if the predictions of the run cannot be read.
+    the mean of those that are there. Columns of ``keys`` ("seed", or that and "fold") and value,
+    NaN where there are too few classes. Raise ResultsError if the predictions of the run cannot be
+    read.
     """
     table = recording_means(run.predictions, run.labels, by=keys)
     rows = []
@@ -249,26 +221,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def exchanged(
-    metric: str,
-    labels: Labels,
-    one: Array,
-    other: Array,
-    member: NDArray[np.int64],
-    groups: int,
+    metric: str, labels: Labels, one: Array, other: Array, member: NDArray[np.int64], groups: int
 ) -> Values:
     """Prepare the difference of a metric between two systems for many exchanges.
 
-    Args:
-        metric: one of :data:`cry_model.metrics.METRICS`.
-        labels: (n,) class indices.
-        one: (n, classes) probabilities of a system.
-        other: those of another one, row for row.
-        member: (n,) the number of each row's group.
-        groups: how many there are.
-
-    Returns:
-        Which groups are exchanged, 0 or 1, (draws, groups) -> the metric of the first system less
-        that of the second, (draws,).
+    Which groups are exchanged, 0 or 1, (draws, groups) -> the metric of the first system less that
+    of the second, (draws,). ``metric``: one of :data:`cry_model.metrics.METRICS`; ``labels``: (n,)
+    class indices; ``one``: (n, classes) probabilities of a system; ``other``: those of another one,
+    row for row; ``member``: (n,) the number of each row's group; ``groups``: how many there are.
     """
     if metric == "macro_auc":
         worth = _auc_worth(labels, one, other, member, groups)
@@ -314,8 +274,7 @@ def _below(ordered: Array, scores: Array) -> Array:
 def disagreements(answers: pd.DataFrame) -> pd.DataFrame:
     """Return those of the :attr:`PairedRuns.answers` in which the two models differ.
 
-    Returns:
-        Its columns, and ``right``: which of them is right, "run_a", "run_b" or "neither".
+    Its columns, and ``right``: which of them is right, "run_a", "run_b" or "neither".
     """
     table = answers[answers["run_a"] != answers["run_b"]].reset_index(drop=True)
     right = [table["run_a"] == table["label"], table["run_b"] == table["label"]]
@@ -326,12 +285,10 @@ def mcnemar_tests(answers: pd.DataFrame) -> pd.DataFrame:
     """Apply McNemar's exact test (1947) to the :attr:`PairedRuns.answers` of each seed.
 
     It takes recordings as independent and ignores that several are of one baby, so with groups of
-    many recordings its p-value is too small; :meth:`PairedRuns.compare` has one that knows them.
-
-    Returns:
-        A row for each seed; columns seed, both_right, only_a_right, only_b_right, neither_right
-        (how many recordings) and p_mcnemar: exact and two-sided, of as uneven a division of those
-        that only one got right, if either were as likely.
+    many recordings its p-value is too small; :meth:`PairedRuns.compare` has one that knows them. A
+    row for each seed; columns seed, both_right, only_a_right, only_b_right, neither_right (how many
+    recordings) and p_mcnemar: exact and two-sided, of as uneven a division of those that only one
+    got right, if either were as likely.
     """
     from scipy.stats import binomtest
 

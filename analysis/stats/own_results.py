@@ -36,15 +36,12 @@ from cry_model.results import ordered, probability_columns, recording_means, sco
 def read_own_results(path: Path, name: str) -> MeasuredRun:
     """Read a table of predictions that somebody made with a model of their own.
 
-    Args:
-        path: of a CSV file, separated by commas, semicolons or tabs, in UTF-8. Form 1: columns
-            ``clip, label, p_<label>...``; form 2: ``y_true, y_pred``, whose run is not ``scored``.
-            Optional in both: ``clip``, ``recording`` (else each clip is one), ``group`` (else each
-            recording is one), ``fold`` and ``seed`` (else 0). Other columns are ignored.
-        name: what the model is called; also the dataset, until :func:`place` finds its recordings.
-
-    Raises:
-        ResultsError: if it is no such table; one sentence says what is wrong, and where.
+    Raise ResultsError if it is no such table; one sentence says what is wrong, and where. ``path``:
+    of a CSV file, separated by commas, semicolons or tabs, in UTF-8. Form 1: columns ``clip, label,
+    p_<label>...``; form 2: ``y_true, y_pred``, whose run is not ``scored``. Optional in both:
+    ``clip``, ``recording`` (else each clip is one), ``group`` (else each recording is one),
+    ``fold`` and ``seed`` (else 0). Other columns are ignored; ``name``: what the model is called;
+    also the dataset, until :func:`place` finds its recordings.
     """
     table, known = read_table(path)
     table, labels = _predictions(table, known)
@@ -93,11 +90,8 @@ def place(run: MeasuredRun, found: FoundRuns) -> FoundRuns:
 
 
 def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
-    """Return the run in the cell of another one, with its groups, and its folds if it has none.
-
-    Raises:
-        ComparisonError: if folds are missing and the other has a recording in several.
-    """
+    """Return the run in the cell of another one, with its groups, and its folds if it has none;
+    raise ComparisonError if folds are missing and the other has a recording in several."""
     table = run.predictions
     if not set(run.seeds) & set(other.seeds):  # numbers that mean nothing elsewhere
         numbers = dict(zip(run.seeds, range(len(run.seeds)), strict=True))

@@ -46,21 +46,13 @@ CLAIMS: tuple[Claim, ...] = (
 
 @dataclass(frozen=True)
 class Paper:
-    """Printed numbers.
+    """Printed numbers."""
 
-    Attributes:
-        accuracy: of each system, 0 to 1.
-        epochs: of training.
-        parameters_mebi: of the systems of Table 2, in units of 2^20.
-        flops_giga: of the same, in units of 10^9, for inputs that it does not state.
-        labels: the six classes.
-    """
-
-    accuracy: dict[str, float]
-    epochs: int
-    parameters_mebi: dict[str, float]
-    flops_giga: dict[str, float]
-    labels: tuple[str, ...]
+    accuracy: dict[str, float]  # of each system, 0 to 1
+    epochs: int  # of training
+    parameters_mebi: dict[str, float]  # of the systems of Table 2, in units of 2^20
+    flops_giga: dict[str, float]  # of the same, in units of 10^9, for inputs that it does not state
+    labels: tuple[str, ...]  # the six classes
 
     def drop(self, system: str) -> float:
         """Return the accuracy that is lost without the module of an ablation, 0 to 1."""

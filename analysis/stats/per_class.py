@@ -39,12 +39,9 @@ class Curve(NamedTuple):
 def roc_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
     """Return the true over the false positive rate, from (0, 0) to (1, 1).
 
-    Args:
-        positive: (n,) which rows are of the class.
-        scores: (n,) of which the class should have the higher ones; equal ones make one step.
-
-    Returns:
-        Its corners; None if no row is of the class, or all are.
+    Its corners; None if no row is of the class, or all are. ``positive``: (n,) which rows are of
+    the class; ``scores``: (n,) of which the class should have the higher ones; equal ones make one
+    step.
     """
     from sklearn import metrics  # a second, once
 
@@ -56,15 +53,9 @@ def roc_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
 def precision_recall_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
     """Return precision over recall; between two points the precision is that of the second.
 
-    So the area under it is the average precision.
-
-    Args:
-        positive: (n,) as for :func:`roc_curve`.
-        scores: (n,) likewise.
-
-    Returns:
-        A point for each recall that is reached, of the highest precision there, after one at recall
-        0 with the precision of the first; None if no row is of the class.
+    So the area under it is the average precision. A point for each recall that is reached, of the
+    highest precision there, after one at recall 0 with the precision of the first; None if no row
+    is of the class. ``positive``: (n,) as for :func:`roc_curve`; ``scores``: (n,) likewise.
     """
     from sklearn import metrics
 
@@ -90,16 +81,10 @@ def average_precision(
 ) -> Array:
     """Return the mean precision at the rows of a class, ranked by score, under each weighting.
 
-    As scikit-learn defines it; rows of one score are answered together.
-
-    Args:
-        positive: (n,) which rows are of the class.
-        scores: (n,) what should be higher for them.
-        member: (n,) the number of each row's group.
-        weights: how often each group counts, (draws, groups).
-
-    Returns:
-        (draws,); NaN where the class has no weight.
+    As scikit-learn defines it; rows of one score are answered together. (draws,); NaN where the
+    class has no weight. ``positive``: (n,) which rows are of the class; ``scores``: (n,) what
+    should be higher for them; ``member``: (n,) the number of each row's group; ``weights``: how
+    often each group counts, (draws, groups).
     """
     levels, own = np.unique(-scores[positive], return_inverse=True)
     other = np.searchsorted(levels, -scores[~positive])  # the first level that answers it too
@@ -150,17 +135,12 @@ MEASURES = (*ANSWERED, *RANKED)
 def class_scores(table: pd.DataFrame, labels: Sequence[str], draws: int = 1000) -> pd.DataFrame:
     """Measure each class.
 
-    Args:
-        table: a row per seed and recording, as the ``recordings`` of a run; the rows of several
-            seeds are pooled.
-        labels: all that can be answered.
-        draws: how often groups are resampled.
-
-    Returns:
-        A row for each class and each of :data:`MEASURES`; columns class, recordings (that have it;
-        one counts once, however many seeds there are), share (of all rows, 0 to 1), measure,
-        value, low and high: NaN where undefined, the recall and the areas of a class that does not
-        occur, the precision of one never answered.
+    A row for each class and each of :data:`MEASURES`; columns class, recordings (that have it; one
+    counts once, however many seeds there are), share (of all rows, 0 to 1), measure, value, low and
+    high: NaN where undefined, the recall and the areas of a class that does not occur, the
+    precision of one never answered. ``table``: a row per seed and recording, as the ``recordings``
+    of a run; the rows of several seeds are pooled; ``labels``: all that can be answered; ``draws``:
+    how often groups are resampled.
     """
     truth, p = label_numbers(table, labels), probabilities_of(table, labels)
     member, drawn = resampled(table["group"], draws)

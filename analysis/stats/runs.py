@@ -11,10 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cry_model.calibration import Calibration
 from cry_model.checkpoint import read_calibration, read_evaluation
 from cry_model.metrics import METRICS
-from cry_model.records import Evaluation, dataset_order, words
+from cry_model.records import Calibration, Evaluation, dataset_order, words
 from cry_model.registry import list_models
 from cry_model.results import (
     PREDICTIONS,
@@ -56,42 +55,33 @@ class MeasuredRun:
     """One system under one protocol, scored on recordings that it had not learnt from.
 
     Equal only to itself, so that statistics of it can be kept.
-
-    Attributes:
-        folder: where the files are.
-        dataset, protocol, system: which run it is.
-        labels: in the order of the columns ``p_<label>``.
-        seeds: those that have all of their folds.
-        folds: how many.
-        parameters: of the system; NaN, as the next two, where nobody said.
-        multiply_adds: for five seconds.
-        wall_seconds: of fitting and testing all folds of all seeds.
-        settings: of the system, where they are not the registry's.
-        preset: how it was fitted, as ``run.json`` has it: ``name``, ``epochs``, ``batch`` ...
-        environments: ``device``, ``precision``, versions; several where seeds that were fitted on
-            several machines were joined.
-        evaluation: the metrics per recording, with their intervals over groups.
-        calibration: what was measured of temperature and sets of labels; None if nothing was.
-        scored: whether it has probabilities; if not, the predicted label has 1 and all others 0.
-        table: its predictions, where they are not those of the folder.
     """
 
-    folder: Path
+    folder: Path  # where the files are
+    # which run it is
     dataset: str
     protocol: str
     system: str
-    labels: tuple[str, ...]
-    seeds: tuple[int, ...]
-    folds: int
-    parameters: float
-    multiply_adds: float
-    wall_seconds: float
+    labels: tuple[str, ...]  # in the order of the columns ``p_<label>``
+    seeds: tuple[int, ...]  # those that have all of their folds
+    folds: int  # how many
+    parameters: float  # of the system; NaN, as the next two, where nobody said
+    multiply_adds: float  # for five seconds
+    wall_seconds: float  # of fitting and testing all folds of all seeds
+    # of the system, where they are not the registry's
     settings: Mapping[str, Any] = field(repr=False)
+    # how it was fitted, as ``run.json`` has it: ``name``, ``epochs``, ``batch``
     preset: Mapping[str, Any] = field(repr=False)
+    # ``device``, ``precision``, versions; several where seeds that were fitted on several machines
+    # were joined
     environments: tuple[Mapping[str, Any], ...] = field(repr=False)
+    # the metrics per recording, with their intervals over groups
     evaluation: Evaluation = field(repr=False)
+    # what was measured of temperature and sets of labels; None if nothing was
     calibration: Calibration | None = field(default=None, repr=False)
+    # whether it has probabilities; if not, the predicted label has 1 and all others 0
     scored: bool = True
+    # its predictions, where they are not those of the folder
     table: pd.DataFrame | None = field(default=None, repr=False)
 
     def fitted_with(self, name: str) -> str:
@@ -106,11 +96,8 @@ class MeasuredRun:
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """A row per piece: clip, recording, group, fold, seed, label and ``p_<label>``.
-
-        Raises:
-            ResultsError: if the file is missing, malformed, or lacks folds or recordings.
-        """
+        """A row per piece: clip, recording, group, fold, seed, label and ``p_<label>``; raise
+        ResultsError if the file is missing, malformed, or lacks folds or recordings."""
         if self.table is not None:
             return self.table
         path = self.folder / PREDICTIONS
@@ -134,29 +121,20 @@ class MeasuredRun:
 
     @cached_property
     def recordings(self) -> pd.DataFrame:
-        """A row per seed and recording, sorted by them: the mean of its pieces.
-
-        Raises:
-            ResultsError: as :attr:`predictions`.
-        """
+        """A row per seed and recording, sorted by them: the mean of its pieces; raise ResultsError
+        as :attr:`predictions`."""
         return recording_means(self.predictions, self.labels)
 
     @cached_property
     def with_errors(self) -> pd.DataFrame:
-        """:attr:`recordings` held against their labels by :func:`with_errors`.
-
-        Raises:
-            ResultsError: as :attr:`predictions`.
-        """
+        """:attr:`recordings` held against their labels by :func:`with_errors`; raise ResultsError
+        as :attr:`predictions`."""
         return with_errors(self.recordings, self.labels)
 
     @cached_property
     def judged_over_seeds(self) -> pd.DataFrame:
-        """The same with one row per recording: the mean of its probabilities over the seeds.
-
-        Raises:
-            ResultsError: as :attr:`predictions`.
-        """
+        """The same with one row per recording: the mean of its probabilities over the seeds; raise
+        ResultsError as :attr:`predictions`."""
         means = recording_means(self.recordings, self.labels, by=())
         return with_errors(means, self.labels)
 
@@ -164,14 +142,10 @@ class MeasuredRun:
 def with_errors(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """Hold probabilities against the label.
 
-    Args:
-        table: columns ``label`` and ``p_<label>``.
-        labels: in the order of these columns.
-
-    Returns:
-        The same rows with the columns ``answer`` (the most probable label, of equals the first),
-        ``confidence`` (its probability), ``true_probability`` (that of the label), ``loss``
-        (minus the natural logarithm of that) and ``wrong``.
+    The same rows with the columns ``answer`` (the most probable label, of equals the first),
+    ``confidence`` (its probability), ``true_probability`` (that of the label), ``loss`` (minus the
+    natural logarithm of that) and ``wrong``. ``table``: columns ``label`` and ``p_<label>``;
+    ``labels``: in the order of these columns.
     """
     p, names = table[probability_columns(labels)].to_numpy(), np.array(labels, dtype=object)
     label = table["label"].to_numpy(dtype=object)
@@ -194,8 +168,6 @@ METRIC_TITLES = {
     "macro_auc": "macro AUC",
     "expected_calibration_error": "expected calibration error",
 }
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
-"""Metrics that have a chance level; higher is better."""
 
 
 class Chance(NamedTuple):
@@ -225,16 +197,12 @@ def chance_level(evaluation: Evaluation, metric: str) -> Chance | None:
 
 @dataclass(frozen=True, eq=False)
 class FoundRuns:
-    """What a results folder holds; equal only to itself, so that figures of it can be kept.
+    """What a results folder holds; equal only to itself, so that figures of it can be kept."""
 
-    Attributes:
-        runs: those that were scored against labels, by dataset, protocol and system.
-        unfinished: folders that have predictions and no scores yet.
-        problems: a sentence for each run that cannot be read, where such are passed over.
-    """
-
+    # those that were scored against labels, by dataset, protocol and system
     runs: tuple[MeasuredRun, ...]
-    unfinished: tuple[Path, ...]
+    unfinished: tuple[Path, ...]  # folders that have predictions and no scores yet
+    # a sentence for each run that cannot be read, where such are passed over
     problems: tuple[str, ...] = ()
 
     @property
@@ -274,15 +242,9 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
 
     Students of a teacher, whose answers nobody has checked against labels, are left out, and so is
     what was fitted to answer another question: within a fold, or to labels that were permuted.
-
-    Args:
-        root: the results folder.
-        strict: False passes over what cannot be read and says so in ``problems``; the predictions
-            are read by :attr:`FoundRuns.readable`.
-
-    Raises:
-        ResultsError: if there is no such folder, or one of the files is malformed; never if not
-            ``strict``.
+    Raise ResultsError if there is no such folder, or one of the files is malformed; never if not
+    ``strict``. ``root``: the results folder; ``strict``: False passes over what cannot be read and
+    says so in ``problems``; the predictions are read by :attr:`FoundRuns.readable`.
     """
     missing = f"There is no results folder {root}; name another one with --results."
     runs, unfinished, problems = [], [], [] if root.is_dir() else [missing]
@@ -332,12 +294,8 @@ def _reported(record: Mapping[str, Any]) -> bool:
 
 
 def read_run(folder: Path) -> MeasuredRun:
-    """Read one run by its folder.
-
-    Raises:
-        ResultsError: if ``run.json`` is missing or malformed.
-        UnfinishedRunError: if the run was not scored yet.
-    """
+    """Read one run by its folder; raise ResultsError if ``run.json`` is missing or malformed;
+    UnfinishedRunError if the run was not scored yet."""
     return _measured(folder, _read_record(folder))
 
 

@@ -1,4 +1,4 @@
-"""Read what was measured besides the runs: costs, baselines, permuted labels, attention."""
+"""Read what was measured besides the runs: costs, baselines, permuted labels, the detector."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 
 import pandas as pd
 
-from analysis.stats.runs import RESULTS, SCORES, MeasuredRun, ResultsError, read_run
-from cry_model.records import Estimate
+from analysis.stats.runs import RESULTS, MeasuredRun, ResultsError, read_run
+from cry_model.metrics import SCORES
+from cry_model.records import Estimate, percent, words
 from cry_model.registry import get_system
-from cry_model.results import RUN, read_object, renamed
+from cry_model.results import RUN, DamagedFileError, read_object, read_record, renamed
 
 BENCHMARK = RESULTS / "benchmark.json"
 Record = Mapping[str, Any]
@@ -33,28 +34,19 @@ def _parse(path: Path, writer: str, parse: Callable[[Record], Parsed]) -> Parsed
 
 @dataclass(frozen=True)
 class Costs:
-    """Costs of all models on one machine.
+    """Costs of all models on one machine."""
 
-    Attributes:
-        clip: what was classified, in words.
-        machine: kind of processor.
-        torch: version.
-        milliseconds: from a file to its answer: a row for each model, a column for each number of
-            threads, in rising order; NaN where it was not measured.
-    """
-
-    clip: str
-    machine: str
-    torch: str
+    clip: str  # what was classified, in words
+    machine: str  # kind of processor
+    torch: str  # version
+    # from a file to its answer: a row for each model, a column for each number of threads, in
+    # rising order; NaN where it was not measured
     milliseconds: pd.DataFrame
 
 
 def read_costs(path: Path = BENCHMARK) -> Costs:
-    """Read what ``python -m analysis benchmark`` wrote.
-
-    Raises:
-        ResultsError: if the file is missing or malformed.
-    """
+    """Read what ``python -m analysis benchmark`` wrote; raise ResultsError if the file is missing
+    or malformed."""
     if not path.exists():
         raise ResultsError(
             f"There is no {path.name}; run python -m analysis benchmark --out "
@@ -71,10 +63,7 @@ def _costs(record: Record) -> Costs:
     return Costs(record["clip"], record["machine"], record["torch"], times)
 
 
-TITLES = {
-    "sample_rate": "the sample rate alone",
-    "rbf_svm": "RBF SVM on the same features",
-}
+TITLES = {"sample_rate": "the sample rate alone", "rbf_svm": "RBF SVM on the same features"}
 
 
 @dataclass(frozen=True)
@@ -88,11 +77,8 @@ class Baseline:
 
 
 def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
-    """Return the baselines of a run that were measured by this metric; often none.
-
-    Raises:
-        ResultsError: if ``run.json`` cannot be read or has them in another form.
-    """
+    """Return the baselines of a run that were measured by this metric; often none. Raise
+    ResultsError if ``run.json`` cannot be read or has them in another form."""
 
     def parse(record: Record) -> tuple[Baseline, ...]:
         return tuple(
@@ -111,24 +97,17 @@ def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """Permutation test of the labels of one dataset under one protocol, with a linear classifier.
+    """Permutation test of one dataset under one protocol, with a linear classifier."""
 
-    Attributes:
-        folds, seed: of the splits.
-        permutations: how many.
-        front_end: the kind of features.
-        unchanged: share of the recordings of each label that kept it, the mean over the labels.
-        scores: a row for each metric of :data:`analysis.stats.runs.SCORES`; columns value (with
-            the true labels), mean, low, high (the middle 95% with labels that are permuted among
-            groups) and p: the share of permutations that score at least as well, the true labels
-            counted as one.
-    """
-
+    # of the splits
     folds: int
     seed: int
-    permutations: int
-    front_end: str
-    unchanged: float
+    permutations: int  # how many
+    front_end: str  # the kind of features
+    unchanged: float  # share of the recordings of each label that kept it, the mean over the labels
+    # a row for each metric of :data:`cry_model.metrics.SCORES`; columns value (with the true
+    # labels), mean, low, high (the middle 95% with labels that are permuted among groups) and p:
+    # the share of permutations that score at least as well, the true labels counted as one
     scores: pd.DataFrame
 
     def permuted(self, metric: str) -> Estimate:
@@ -139,11 +118,7 @@ class PermutationTest:
 def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
     """Read the test on the dataset and under the protocol of a run, in as many folds.
 
-    Returns:
-        None if there is none.
-
-    Raises:
-        ResultsError: if the file is malformed.
+    None if there is none. Raise ResultsError if the file is malformed.
     """
     path = run.folder.parent / "chance.json"
     if not path.is_file():
@@ -167,11 +142,8 @@ def _permutation_test(record: Record) -> PermutationTest:
 
 
 def permuted_label_runs(run: MeasuredRun) -> tuple[MeasuredRun, ...]:
-    """Return the runs of the same model and split with permuted labels, often none.
-
-    Raises:
-        ResultsError: if one is malformed, unfinished or of something else.
-    """
+    """Return the runs of the same model and split with permuted labels, often none; raise
+    ResultsError if one is malformed, unfinished or of something else."""
     found = []
     for path in sorted(run.folder.glob(f"permuted-*/{RUN}")):
         permuted = read_run(path.parent)
@@ -191,12 +163,8 @@ FITTED = "fitted_to_dealt_"
 def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Baseline, ...]:
     """Return all baselines of these runs with permuted labels.
 
-    Args:
-        runs: any.
-        metric: one of :data:`analysis.stats.runs.SCORES`.
-
-    Raises:
-        ResultsError: if a file of them is malformed.
+    Raise ResultsError if a file of them is malformed. ``runs``: any; ``metric``: one of
+    :data:`cry_model.metrics.SCORES`.
     """
     title, found = "linear classifier, permuted labels", []
     for run in {run.folder.parent: run for run in runs}.values():
@@ -224,30 +192,21 @@ def _pooled(scores: Sequence[Estimate]) -> Estimate:
 
 @dataclass(frozen=True)
 class AttentionAblation:
-    """Attentions of one run replaced by their mean or made uniform, one at a time.
+    """Attentions of one run replaced by their mean or made uniform, one at a time."""
 
-    Attributes:
-        seeds: of the fits that were ablated.
-        differences: attention -> balanced accuracy per recording, ablated less fitted: below 0
-            where the attention helps.
-        changed: attention -> share of recordings whose answer changes, 0 to 1.
-        entropies: of the rows of A1 and of A2, 1 where uniform; None without the module.
-        weights: lambda of every fit, in rising order; empty without the module.
-    """
-
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # of the fits that were ablated
+    # attention -> balanced accuracy per recording, ablated less fitted: below 0 where the attention
+    # helps
     differences: Mapping[str, Estimate]
-    changed: Mapping[str, float]
+    changed: Mapping[str, float]  # attention -> share of recordings whose answer changes, 0 to 1
+    # of the rows of A1 and of A2, 1 where uniform; None without the module
     entropies: tuple[Estimate, Estimate] | None
-    weights: tuple[float, ...]
+    weights: tuple[float, ...]  # lambda of every fit, in rising order; empty without the module
 
 
 def read_attention_ablation(folder: Path) -> AttentionAblation | None:
-    """Read the ablation of a run by its folder; None if there is none.
-
-    Raises:
-        ResultsError: if the file is malformed.
-    """
+    """Read the ablation of a run by its folder; None if there is none. Raise ResultsError if the
+    file is malformed."""
     path = folder / "attention_effect.json"
     return _parse(path, "python -m train ablate-attention", _ablation) if path.is_file() else None
 
@@ -264,3 +223,59 @@ def _ablation(record: Record) -> AttentionAblation:
         entropies=maps and (Estimate(**maps["entropy_1"]), Estimate(**maps["entropy_2"])),
         weights=tuple(sorted(maps["weight"].values())) if maps else (),
     )
+
+
+Row = Mapping[str, str]
+NONE = "-"
+
+
+def read_detector(results: Path) -> dict[str, list[Row]]:
+    """Return three tables: totals, kinds of sound, changed cries; empty ones without a run.
+
+    Raise ResultsError if the file is damaged. ``results``: the results folder.
+    """
+    for path in sorted((results / "detector").glob(f"*/*/{RUN}")):
+        try:
+            record = read_record(path)
+            return _tables(record["detector"], record.get("external", {}))
+        except (DamagedFileError, LookupError, TypeError, ValueError) as error:
+            raise ResultsError(f"{path} is damaged ({error}); restore it.") from error
+    return {}
+
+
+def _tables(found: Mapping, external: Mapping[str, float]) -> dict[str, list[Row]]:
+    own, theirs = found["alarms_per_hour"]
+    totals = [
+        ("area under the ROC curve", _interval(found["area"]), _interval(found["tagger_area"])),
+        ("cries accepted", _interval(found["accepted"]), "as many"),
+        (
+            "other sounds accepted",
+            _interval(found["false_accepts"]),
+            _interval(found["tagger_false_accepts"]),
+        ),
+        ("false alarms an hour of other sounds", f"{own:.1f}", f"{theirs:.1f}"),
+        ("seconds from onset to detection, median", f"{found['delay']:.1f}", NONE),
+        *((f"cries of another corpus: {words(k)}", percent(v), NONE) for k, v in external.items()),
+    ]
+    unheard = [
+        (f"{family}, fitted without them", percent(share), NONE)
+        for family, share in found["unheard"].items()
+    ]
+    return {
+        "totals": _rows("held-out recordings", totals),
+        "kinds": _rows("accepted", [*_pairs(found["kinds"]), *unheard]),
+        "conditions": _rows("cries accepted", _pairs(found["conditions"])),
+    }
+
+
+def _rows(head: str, cells: list[tuple[str, str, str]]) -> list[Row]:
+    return [{head: name, "detector": own, "YAMNet": theirs} for name, own, theirs in cells]
+
+
+def _pairs(shares: Mapping[str, tuple[float, float]]) -> list[tuple[str, str, str]]:
+    ordered = sorted(shares.items(), key=lambda item: -item[1][0])
+    return [(words(name), percent(own), percent(theirs)) for name, (own, theirs) in ordered]
+
+
+def _interval(estimate: Mapping[str, float]) -> str:
+    return str(Estimate(**estimate))

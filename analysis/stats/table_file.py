@@ -37,10 +37,8 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")
 def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the columns that are needed, under our names, and the labels that have one.
 
-    Texts and finite numbers without gaps; ``predicted`` where there are no labels.
-
-    Raises:
-        ResultsError: if it is no such table; one sentence says what is wrong, and where.
+    Texts and finite numbers without gaps; ``predicted`` where there are no labels. Raise
+    ResultsError if it is no such table; one sentence says what is wrong, and where.
     """
     try:
         layout = _layout(path)
@@ -206,8 +204,7 @@ def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
     for name in columns.words:
         refuse(table[name].isna() | (table[name] == ""), f"no {name}")
         refuse(
-            table[name].str.len() > LONGEST_NAME,
-            f"a {name} of more than {LONGEST_NAME} characters",
+            table[name].str.len() > LONGEST_NAME, f"a {name} of more than {LONGEST_NAME} characters"
         )
         if not layout.plain:
             table[name] = table[name].map(clean)

@@ -10,13 +10,14 @@ from analysis.figures.theme import class_colour
 from analysis.panels.html import csv_text, data_link
 from analysis.sound import Display
 from analysis.words import ENGLISH, Words
-from cry_model.calibration import Calibration, one_of
+from cry_model.calibration import one_of
 from cry_model.checkpoint import to_json
 from cry_model.detector import DetectionScores, clock
 from cry_model.prediction import Prediction
 from cry_model.records import (
     UNMEASURED,
     Agreement,
+    Calibration,
     DetectorRecord,
     Evaluation,
     percent,

@@ -12,8 +12,7 @@ from gradio.components import Component
 
 from analysis.figures import attention
 from analysis.figures.features import contributions_figure, describe_contributions
-from analysis.figures.sound import attention_shown, describe_sound, sound_figure
-from analysis.figures.timeline import timeline_figure
+from analysis.figures.sound import attention_shown, describe_sound, sound_figure, timeline_figure
 from analysis.sound import Display
 from analysis.tabs.answer import has_answer
 from analysis.tabs.segments import describe_segments, has_timeline, segments_html

@@ -6,12 +6,7 @@ import pandas as pd
 from cry_model import results as schema
 from cry_model.metrics import METRICS, bootstrap
 from cry_model.records import Evaluation
-from cry_model.results import (
-    ordered,
-    probability_columns,
-    recording_means,
-    write_predictions,
-)
+from cry_model.results import ordered, probability_columns, recording_means, write_predictions
 from train.scoring import results
 
 LABELS = ("burping", "hungry", "tired")

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from analysis.figures.attention import time_channel_figure
-from analysis.figures.sound import sound_figure
+from analysis.figures.sound import THINNEST, slices, sound_figure, timeline_figure
 from analysis.figures.theme import class_colour
-from analysis.figures.timeline import THINNEST, slices, timeline_figure
 from analysis.session import classify_all
 from analysis.tabs.cards import sound_cards
 from analysis.tabs.segments import has_timeline, play_html, segments_csv, segments_html

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from cry_model import CryClassifier, CryDetector
+from cry_model import CryClassifier, CryDetector, audio
 from cry_model import __main__ as command
 from cry_model.__main__ import main
 from cry_model.checkpoint import BUNDLED
+from cry_model.detector import clock
 from cry_model.prediction import choose
 from tests.stand_ins import EVALUATION, RATE, hum, scene, write
 
@@ -136,6 +137,12 @@ def test_a_clip_of_8_khz_is_answered_by_the_model_made_for_it(data_root, capsys)
 
 
 @pytest.fixture
+def stand_in(detector, monkeypatch):
+    """The stand-in where the bundled detector would be loaded."""
+    monkeypatch.setattr(CryDetector, "from_pretrained", classmethod(lambda cls, **_: detector))
+
+
+@pytest.fixture
 def folder(tmp_path):
     """A hum, two files of two cries with one name, one that is no sound, one that is gone, and one
     that is no file of ours."""
@@ -150,8 +157,7 @@ def folder(tmp_path):
     return root
 
 
-def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, detector, capsys, monkeypatch):
-    monkeypatch.setattr(CryDetector, "from_pretrained", classmethod(lambda cls, **_: detector))
+def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, stand_in, capsys):
     out = tmp_path / "out"
     assert main(["predict", str(folder), "--out", str(out), "--json", "--full"]) == 2
     output = capsys.readouterr()
@@ -204,3 +210,56 @@ def test_another_model_is_loaded_only_where_it_is_needed(examples, monkeypatch, 
     assert main(["predict", path, path, "--json", "--no-detector"]) == 0
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert loaded == list(BUNDLED)[: list(BUNDLED).index(answers[0]["model"]) + 1]
+
+
+# ``python -m cry_model predict`` with a detector in front
+
+
+@pytest.fixture
+def nothing(tmp_path, stand_in):
+    return str(write(tmp_path / "hum.wav", hum(4, RATE)))
+
+
+@pytest.fixture
+def two_cries(tmp_path, stand_in):
+    return str(write(tmp_path / "two.wav", scene(6, 4, 7, 4, 6)))
+
+
+def test_what_is_no_cry_gets_no_reasons(nothing, capsys):
+    assert main(["predict", nothing]) == 0
+    out = capsys.readouterr().out
+    assert "does not sound like a baby crying" in out
+    assert "hungry" not in out
+
+
+def test_cries_are_listed_with_their_times(two_cries, detector, capsys):
+    main(["predict", two_cries])
+    lines = capsys.readouterr().out.splitlines()
+    spans = detector.scan(audio.load(two_cries)).spans
+    assert len(spans) == 2
+    for line, span in zip(lines[1:], spans, strict=False):
+        assert line.split()[:3] == [clock(span.start), "-", clock(span.end)]
+
+
+def test_json_says_whether_and_where(nothing, two_cries, capsys):
+    main(["predict", nothing, two_cries, "--json"])
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["is_cry"], first["probabilities"]) == (False, {})
+    assert first["answer"] == {"kind": "not_a_cry", "labels": [], "reason": "no cry"}
+    assert first["cry_probability"] < 0.5
+    assert first["segments"] == []
+    assert second["is_cry"] is True
+    assert [set(segment) for segment in second["segments"]] == [{"start", "end", "labels"}] * 2
+    main(["predict", nothing, "--json", "--full"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["is_cry"] is False
+    assert set(told["calibration"]["constant_set"]) < set(told["probabilities"])
+    assert set(first) < set(told)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0, "0:00.0"), (59.96, "1:00.0"), (75.25, "1:15.3"), (599.94, "9:59.9")],
+)
+def test_times_are_minutes_and_seconds(seconds, written):
+    assert clock(seconds) == written

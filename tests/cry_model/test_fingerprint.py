@@ -19,11 +19,9 @@ from cry_model.checkpoint import (
     SALT,
     WEIGHTS,
     load_checkpoint,
-    load_fingerprints,
     save_checkpoint,
-    write_fingerprints,
 )
-from cry_model.fingerprint import Fingerprints, hashed
+from cry_model.fingerprint import Fingerprints, hashed, load_fingerprints, write_fingerprints
 from cry_model.registry import usual_config
 from tests.cry_model.encode import encode
 

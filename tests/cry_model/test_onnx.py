@@ -27,8 +27,8 @@ from cry_model import (
     onnx_backend,
     save_checkpoint,
 )
-from cry_model.checkpoint import ASSETS, BUNDLED, write_fingerprints
-from cry_model.fingerprint import Fingerprints
+from cry_model.checkpoint import ASSETS, BUNDLED
+from cry_model.fingerprint import Fingerprints, write_fingerprints
 from cry_model.onnx_backend import DETECTOR, MODEL, OnnxDetector, open_file
 from cry_model.onnx_export import export_checkpoint
 from cry_model.prediction import Prediction

@@ -13,7 +13,7 @@ from tests.hub_client import hub_client
 from tests.train import small_fit
 from tests.train.folders import cry, write
 from train.data.corpus import load_clips
-from train.data.datasets import public
+from train.data.datasets import public, synthetic6
 from train.data.datasets.public import REASONS as LABELS
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
@@ -39,6 +39,14 @@ def made_up_root(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def synthetic(tmp_path_factory):
+    """Six classes of two babies with three recordings of 1 s each; not to be changed."""
+    root = tmp_path_factory.mktemp("synthetic")
+    synthetic6.write(root, recordings=6, seconds=1.0)
+    return root
+
+
+@pytest.fixture(scope="session")
 def accelerator():
     """One process on the CPU, in whatever precision it is quickest in."""
     return make_accelerator("cpu")
@@ -55,6 +63,15 @@ def finished_fit(made_up_root, tmp_path_factory):
     """What the smallest fit leaves, with the weights of its folds; not to be changed."""
     out = tmp_path_factory.mktemp("finished")
     assert small_fit.fit(made_up_root, out, "--save-folds") == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def two_systems(made_up_root, tmp_path_factory):
+    """What it makes of two systems and two seeds; not to be changed."""
+    out = tmp_path_factory.mktemp("two")
+    systems = " ".join(small_fit.SYSTEMS)
+    assert small_fit.fit(made_up_root, out, *small_fit.MORE, system=systems) == 0
     return out
 
 

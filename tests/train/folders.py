@@ -4,6 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import torch
+
+from train.data.corpus import Clips
 
 RATE = 16_000
 
@@ -31,8 +34,21 @@ def cry(seed, seconds=4.0, rate=RATE, hz=None):
 
 def write(path: Path, waveform, rate=RATE) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, waveform, rate, subtype="PCM_16")
+    soundfile.write(path, waveform, rate)
     return path
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Path below the folder -> bytes, of every file."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def clips_of(items, waves, labels, rate):
+    """Waveforms (samples,) of a corpus that was never on a disk; -1 for what has no label."""
+    indices = torch.tensor([labels.index(i.label) if i.label in labels else -1 for i in items])
+    seconds = tuple(len(wave) / rate for wave in waves)
+    return Clips(tuple(items), indices, seconds, (rate,) * len(items), tuple(waves), {})
 
 
 def labels(corpus):

@@ -11,8 +11,10 @@ from tests.conftest import ROOT
 from train.__main__ import main
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
+SYSTEMS = (SYSTEM, "improved-ecapa-tdnn-no-rse")
 RESULTS = Path("results", "donateacry", "baby", SYSTEM)
 CHECKPOINT = Path("checkpoints", f"donateacry-{SYSTEM}")
+MORE = ("--seeds", "1", "0", "--save-folds", "--checkpoint")
 SMALL = ("--folds", "2", "--epochs", "1", "--device", "cpu", "--set", "channels=8", "stages=1")
 
 

@@ -12,11 +12,14 @@ import pytest
 import scipy.stats
 import soundfile
 import torch
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, roc_auc_score
 
 import cry_model
+from cry_model import CryClassifier
+from cry_model.checkpoint import ASSETS, read_config
 from cry_model.layers import DifferentialAttention
+from cry_model.results import label_numbers, probabilities_of, recording_means
 from tests.cry_model.by_hand import SETTINGS, build, logits_by_hand
+from tests.plain import plain
 from tests.train import small_fit
 from tests.train.conftest import write_corpus
 from train.__main__ import main
@@ -107,11 +110,7 @@ def test_a_system_has_what_its_modules_allow(system, without):
 WHOLE, PLAIN = "improved-ecapa-tdnn", "improved-ecapa-tdnn-no-diff-attention"
 NARROW = {"channels": 8, "mfa_channels": 8, "bottleneck": 8, "embedding": 8}
 COLUMNS = [f"p_{label}" for label in LABELS]
-SCORES = {
-    "accuracy": lambda y, p: accuracy_score(y, p.argmax(1)),
-    "balanced_accuracy": lambda y, p: balanced_accuracy_score(y, p.argmax(1)),
-    "macro_auc": lambda y, p: np.mean([roc_auc_score(y == c, p[:, c]) for c in range(len(LABELS))]),
-}
+SCORES = ("accuracy", "balanced_accuracy", "macro_auc")
 
 
 @pytest.fixture(scope="module")
@@ -207,10 +206,10 @@ def test_what_uniform_maps_do_is_what_another_way_of_computing_gives(out, tested
     monkeypatch.setattr(DifferentialAttention, "attend", uniform)
     _, after = answers(tested)
     found = read(out)["ablated"]["differential"]
-    for name, score in SCORES.items():
+    for name in SCORES:
         paired = found["metrics"][name]
-        assert paired["fitted"]["value"] == pytest.approx(score(truth, before), abs=1e-9)
-        assert paired["neutral"]["value"] == pytest.approx(score(truth, after), abs=1e-9)
+        assert paired["fitted"]["value"] == pytest.approx(plain(name, truth, before), abs=1e-9)
+        assert paired["neutral"]["value"] == pytest.approx(plain(name, truth, after), abs=1e-9)
         gain = paired["neutral"]["value"] - paired["fitted"]["value"]
         assert paired["difference"]["value"] == pytest.approx(gain, abs=1e-12)
     changed = np.mean(before.argmax(1) != after.argmax(1))
@@ -297,3 +296,58 @@ def test_other_recordings_are_refused(root, copied, tmp_path, capsys):
     effect(copied).unlink()
     assert ablate(other, copied, "--system", WHOLE) == 2
     assert "are not those that this was fitted on" in capsys.readouterr().err
+
+
+# ``export`` and ``measure-int8``: files of a fitted fold, and how its int8 answers
+
+
+@pytest.fixture(scope="module")
+def one_seed(out, tmp_path_factory):
+    """The folds of the whole system under one seed."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    one = shutil.copytree(out, tmp_path_factory.mktemp("one"), dirs_exist_ok=True)
+    for folder in (one / "folds").glob("*/*/*/*"):
+        if folder.name.startswith("seed1") or folder.parent.name != WHOLE:
+            shutil.rmtree(folder)
+    return one
+
+
+def command(root, *words):
+    where = ("--data-root", root, "--cache", root / "cache")
+    return main([str(word) for word in (*words, *where)])
+
+
+def test_int8_is_measured_on_what_a_fold_has_not_heard(root, one_seed, capsys):
+    assert command(root, "measure-int8", "--out", one_seed) == 0
+    assert "another first label for" in capsys.readouterr().out
+    folder = cell(one_seed)
+    found = json.loads((folder / "int8.json").read_text())
+    table = pd.read_csv(folder / "predictions.csv")
+    rows = recording_means(table[table["seed"] == 0], LABELS)
+    right = plain("accuracy", label_numbers(rows, LABELS), probabilities_of(rows, LABELS))
+    assert found["float32"]["accuracy"]["value"] == pytest.approx(right)
+    assert found["recordings"] == rows["recording"].nunique()
+    assert 0 < found["distance"]["value"] < 0.1
+    assert found["difference"]["accuracy"]["value"] == pytest.approx(
+        found["int8"]["accuracy"]["value"] - found["float32"]["accuracy"]["value"]
+    )
+
+
+def test_a_fold_is_exported_in_int8_and_answers(root, one_seed, examples, tmp_path, capsys):
+    fold = next((one_seed / "folds").rglob("config.json")).parent
+    assert (
+        command(root, "export", fold, "--out", tmp_path, "--int8", "--dataset", "donateacry") == 0
+    )
+    assert "model.onnx: " in capsys.readouterr().out
+    clip = examples / "synthetic_rhythmic.wav"
+    exported = CryClassifier.from_pretrained(tmp_path, backend="onnx").predict(clip)
+    expected = CryClassifier.from_pretrained(fold).predict(clip).probabilities
+    assert exported.probabilities == pytest.approx(expected, abs=0.1)
+    assert read_config(fold).labels == tuple(exported.probabilities)
+
+
+def test_a_detector_stays_in_float32(root, tmp_path, capsys):
+    detector = ASSETS / "detector-resnet18"
+    assert command(root, "export", detector, "--out", tmp_path, "--int8") == 2
+    assert "leave --int8 out" in capsys.readouterr().err

@@ -1,11 +1,28 @@
 """Every command explains itself, and what it cannot do is one sentence."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
+from typing import get_type_hints
 
 import pytest
 
+from cry_model.declared import fitted
+from cry_model.results import read_record
+from tests.conftest import ROOT
 from train.__main__ import COMMAND_LINE, COMMANDS, main, parse
 from train.cli.options import FitOptions, spelling
+from train.data.augmentation import Augmentation
+from train.data.corpus import DataError
+from train.fit.presets import (
+    BEST,
+    BEST_SETTINGS,
+    FEATURES,
+    PAPER,
+    WIDE,
+    Preset,
+    apply_overrides,
+    usual_preset,
+    usual_settings,
+)
 
 FIT = ["fit", "--system", "resnet18", "--dataset"]
 
@@ -94,3 +111,72 @@ def test_what_is_missing_or_wrong_is_one_sentence(words, said, monkeypatch, tmp_
     assert said in error
     assert len(error.splitlines()) == 1
     assert "Traceback" not in error
+
+
+# ``--set`` changes the preset, its augmentation, its front end, or goes to the system
+
+
+LONG = {"digits": "9" * 5000, "parentheses": "(" * 1000, "signs": "-" * 100_000 + "1"}
+
+
+def test_each_name_goes_where_it_belongs():
+    words = ["batch=64", "schedule=constant", "mixup=0", "noise_db=None", "channels=32"]
+    preset, settings = apply_overrides(BEST, [*words, "kind=pcen", "floor_db=-60"])
+    how = replace(BEST.augmentation, mixup=0, noise_db=None)
+    front_end = replace(BEST.front_end, kind="pcen", floor_db=-60)
+    changed = {"batch": 64, "schedule": "constant", "augmentation": how, "front_end": front_end}
+    assert preset == replace(BEST, **changed)
+    assert settings == {"channels": 32}
+    assert apply_overrides(BEST, []) == (BEST, {})
+    preset, _ = apply_overrides(PAPER, ["mixup=0.5"])  # which has no augmentation
+    assert preset.augmentation == replace(Augmentation(), mixup=0.5)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("batch", "batch=1", "batch=2.5", "batch=True", "batch=1000000000", "schedule=linear"),
+        *("epochs=many", "epochs=0", "epochs=1000000000", "epochs={[]:1}", "schedule=[]"),
+        *("patience=3", "patience=1e9", "validation=1e-9", "samples_per_epoch=1000000000000"),
+        *("label_smoothing=2", "ema_decay=2", "class_balance=None", "class_balance=1e9"),
+        *("learning_rate=1e400", "weight_decay=1e300"),
+        *("mixup=abc", "mixup=-1", "mixup=1e300", "gain_db=1e400", "time_mask=2.5"),
+        *("band_mask=1000000000", "noise_db=3", "noise_db=(1e400,1)"),
+        *(pytest.param(f"epochs={text}", id=name) for name, text in LONG.items()),
+    ],
+)
+def test_what_makes_no_sense_is_one_sentence(words):
+    with pytest.raises(DataError) as refused:
+        apply_overrides(BEST, [words])
+    assert words.split("=")[0] in str(refused.value).lower()
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("folder", ["results", "search"])
+def test_no_run_that_is_committed_lies_outside(folder):
+    """Each number of every preset that was ever used, under its name of today."""
+    preset, how = (get_type_hints(c, include_extras=True) for c in (Preset, Augmentation))
+    declared = {**preset, **how}
+    runs = list((ROOT / "assets" / folder).rglob("run.json"))
+    assert runs
+    for path in runs:
+        ran = read_record(path)["configuration"]["preset"]
+        used = {**ran, **(ran.get("augmentation") or {})}
+        assert not {"draws", "balance", "tries", "average"} & set(ran)
+        for name in set(used) & set(declared) - {"front_end", "augmentation"}:
+            fitted(declared[name], used[name], f"{path}: {name}")
+
+
+def test_what_is_usual_depends_on_system_and_corpus():
+    assert usual_preset("feature-mlp", "esc10") is FEATURES
+    assert usual_preset("resnet18", "donateacry") is BEST
+    for corpus in ("esc10", "challenge6_cuts"):
+        assert usual_preset("resnet18", corpus) is WIDE
+    assert usual_settings(WIDE, "improved-ecapa-tdnn-no-rse") == BEST_SETTINGS
+    assert usual_settings(BEST, "ecapa-tdnn") == usual_settings(PAPER, "improved-ecapa-tdnn") == {}
+
+
+def test_the_paper_preset_is_the_papers():
+    assert (PAPER.front_end.kind, PAPER.front_end.num_bands) == ("mfcc", 13)
+    assert (PAPER.batch, PAPER.epochs, PAPER.learning_rate) == (64, 700, 2e-5)
+    assert (PAPER.weight_decay, PAPER.schedule) == (0, "constant")  # Adam

@@ -1,22 +1,22 @@
 """The detector's own training loop, on tones that are "cries" and noise that is none."""
 
+import sys
 from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 import torch
 from sklearn.metrics import roc_auc_score
 
-from cry_model import FrontEnd, build_model
+from cry_model import FrontEnd, audio, build_model
 from cry_model.detector import detect
+from tests.train.folders import clips_of, write
 from train.__main__ import main
 from train.data import synthetic_sounds
-from train.data.corpus import Clips, DataError, Item
-from train.data.datasets import detector as detector
-from train.data.datasets import other_sounds, public
+from train.data.corpus import Corpus, DataError, Item, load_clips, load_file
+from train.data.datasets import detector, other_sounds, public
 from train.data.datasets.detector import (
     ANDROID,
     APP_CRY,
@@ -28,7 +28,7 @@ from train.data.datasets.detector import (
     kind_of,
 )
 from train.data.splits import split
-from train.data.tagger import GROUPS, RATE, STEP, WINDOW
+from train.data.tagger import GROUPS, NAME, RATE, STEP, WINDOW, Tagger, tag
 from train.fit.detector import (
     MIXED,
     SECONDS,
@@ -69,9 +69,7 @@ def make_clips(*recordings, folds=1):
         rows = torch.zeros(windows, len(GROUPS))
         rows[:, 0] = torch.as_tensor(heard)
         tags.append(rows)
-    seconds = tuple(len(wave) / HZ for wave in waves)
-    labels = torch.tensor([0 if item.label == CRY else 1 for item in items])
-    return Clips(tuple(items), labels, seconds, (HZ,) * len(items), tuple(waves), {}), tags
+    return clips_of(items, waves, (CRY, OTHER), HZ), tags
 
 
 def make_data(*recordings):
@@ -222,10 +220,9 @@ def root(data_root, tmp_path_factory):
         (root / name).symlink_to(data_root / name)
     rng = np.random.default_rng(0)
     for name in SOUNDS:
-        (root / other_sounds.NAME / name).mkdir(parents=True)
         for number in range(3):
             wave = 0.1 * rng.standard_normal(8000)
-            soundfile.write(root / other_sounds.NAME / name / f"{number}-0.wav", wave, 16_000)
+            write(root / other_sounds.NAME / name / f"{number}-0.wav", wave, 16_000)
     return root
 
 
@@ -312,3 +309,71 @@ def test_a_missing_part_is_named_in_a_sentence(root, tmp_path, missing):
 def test_wrong_settings_are_refused_before_a_recording_is_read(tmp_path, capsys, setting, said):
     assert main(["train-detector", "--data-root", str(tmp_path), "--set", setting]) == 2
     assert said in capsys.readouterr().err
+
+
+# The detector's teacher: its groups, its windows, and the file that keeps its answers
+
+
+@pytest.fixture(scope="module")
+def tagger(data_root):
+    pytest.importorskip("ai_edge_litert")
+    return Tagger(data_root / NAME)
+
+
+@pytest.fixture(scope="module")
+def clips(data_root, front_end):
+    items = public.read_esc10(data_root).items
+    chosen = [i for i in items if i.label in ("baby_cry", "rooster")][::10]
+    return load_clips(Corpus("esc10", ("baby_cry", "rooster"), tuple(chosen), ""), front_end)
+
+
+def test_a_window_is_what_it_is_alone_at_any_level(tagger):
+    wave = 0.3 * torch.randn(WINDOW + 2 * STEP, generator=torch.Generator().manual_seed(0))
+    wave = wave.clamp(-1, 1)
+    wave[::STEP] = 1  # each window has the same peak
+    answers = tagger(wave, RATE)
+    for i, row in enumerate(answers):
+        alone = tagger(wave[i * STEP : i * STEP + WINDOW], RATE)[0]
+        torch.testing.assert_close(row, alone)
+    torch.testing.assert_close(tagger(0.01 * wave, RATE), answers, atol=1e-3, rtol=0.01)
+
+
+def test_it_tells_cries_from_roosters(tagger, clips):
+    heard = {"baby_cry": [], "rooster": []}
+    for item in clips.items:
+        sound = audio.load(item.path)
+        cry = tagger.cries(sound.waveform, sound.sample_rate)
+        told = tagger.grouped(sound.waveform, sound.sample_rate)
+        heard[item.label].append(told.amax(0))
+        assert torch.all(told[:, 0] >= cry)
+    groups, (cries, roosters) = list(GROUPS), (torch.stack(rows) for rows in heard.values())
+    assert (cries[:, groups.index("cry")] > 0.4).float().mean() >= 0.7
+    assert roosters[:, groups.index("cry")].max() < 0.4
+    assert (roosters[:, groups.index("fowl")] > 0.4).float().mean() >= 0.7
+
+
+def test_answers_are_kept_for_these_clips_alone(tagger, clips, front_end, tmp_path, monkeypatch):
+    first = tag(clips, front_end, load_file, tagger, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    for rows, wave in zip(first, clips.waveforms, strict=True):
+        samples = len(wave) * RATE // DETECTOR.front_end.sample_rate
+        assert rows.shape == (max(1, -(-(samples - WINDOW) // STEP) + 1), len(GROUPS))
+    fewer = clips.subset([0, 1])
+    tag(fewer, front_end, load_file, tagger, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+    monkeypatch.setattr(tagger, "grouped", lambda *_: pytest.fail("asked again"))
+    before = kept.read_bytes()
+    for again, rows in zip(tag(clips, front_end, load_file, tagger, tmp_path), first, strict=True):
+        assert torch.equal(again, rows)
+    assert kept.read_bytes() == before
+
+
+def test_what_is_missing_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    with pytest.raises(DataError, match=r"requirements-dev\.txt"):
+        Tagger(tmp_path)
+    monkeypatch.undo()
+    pytest.importorskip("ai_edge_litert")
+    with pytest.raises(DataError, match=r"yamnet\.tflite") as error:
+        Tagger(tmp_path)
+    assert str(tmp_path) in str(error.value)

@@ -1,24 +1,27 @@
 """``python -m train train-detector`` on a tiny corpus: what is tested is not fitted on."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 
 from cry_model import CryDetector, FrontEnd, Recording
+from cry_model.results import write_predictions
+from tests.conftest import ROOT
+from tests.train.folders import clips_of, cry
 from train.data import synthetic_sounds
-from train.data.corpus import Clips, Corpus, Item, Prepared
+from train.data.corpus import Corpus, DataError, Item, Prepared
 from train.data.datasets.detector import ANDROID, CRY, FOLDS, LABELS, OTHER, kind_of
-from train.data.synthesis import synthesise
 from train.data.tagger import GROUPS, RATE, STEP, WINDOW
 from train.fit.detector import find_examples
 from train.fit.presets import DETECTOR, DETECTOR_SETTINGS
 from train.fit.run import Experiment, Run
-from train.scoring.detector import ONSETS, TABLE
+from train.scoring.detector import ONSETS, TABLE, describe, lower_quantile, read_scores, summarise
 from train.studies import detector as study
 from train.studies.detector import CHANGED, FAMILIES, conditions, divide, run_check, tasks
 
@@ -30,7 +33,7 @@ LEFT_OUT = ("words", "sirens, beeps and birds", "rooster")
 
 def wave_of(kind, number):
     if LABEL.get(kind) == CRY:
-        return torch.from_numpy(synthesise("rhythmic", 5.0, HZ, number).waveform)
+        return torch.from_numpy(cry(number, 5.0, HZ))
     made = {"rooster": "bird", "siren": "siren"}.get(kind, "babble")
     return torch.from_numpy(synthetic_sounds.make_sound(made, number)[: 10 * HZ : 2].copy())
 
@@ -43,9 +46,7 @@ def corpus():
         for k, n in names
     ]
     waves = tuple(wave_of(kind, n) for kind, n in names)
-    labels = torch.tensor([LABELS.index(i.label) if i.label else -1 for i in items])
-    seconds = tuple(len(wave) / HZ for wave in waves)
-    clips = Clips(tuple(items), labels, seconds, (HZ,) * len(items), waves, {})
+    clips = clips_of(items, waves, LABELS, HZ)
     return Prepared(Corpus("detector", LABELS, tuple(items), "none"), clips)
 
 
@@ -221,3 +222,106 @@ def test_conditions_are_what_their_names_say():
         assert float(sounding[0]) == pytest.approx(study.ONSET, abs=0.02)
         assert float(sounding[-1]) == pytest.approx(study.ONSET + seconds, abs=0.02)
         assert 0 < loud(wave[:RATE]) < 0.02
+
+
+# The detector's numbers out of the committed scores, against scikit-learn and pandas
+
+
+@pytest.fixture(scope="module")
+def table():
+    return read_scores(ROOT / "assets/results/detector/baby/resnet18")
+
+
+@pytest.fixture(scope="module")
+def summed(table):
+    return summarise(table)
+
+
+def parts(table):
+    """What nothing was done to: cries for certain, and other sounds."""
+    plain = table[(table["without"] == "") & (table["condition"] == "")]
+    heard = (plain["kind"] == "donateacry") & (plain["tagger"] >= 0.5)
+    cries = plain[heard | (plain["kind"] == "baby_cry")]
+    return plain, cries, plain[plain["label"] == "other"]
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.2])
+def test_97_in_100_cries_reach_the_threshold_and_99_may_be_cries_unless_others_would(table, factor):
+    own = np.where(table["label"] == "other", factor * table["score"], table["score"])
+    table = table.assign(score=own)
+    found, (_, cries, others) = summarise(table), parts(table)
+    assert (cries["score"] >= found.threshold).mean() >= 0.97
+    assert (cries["score"] > found.threshold).mean() < 0.97
+    assert lower_quantile(pd.Series(np.arange(1, 101)), 0.97) == 4
+    assert found.maybe <= found.threshold
+    enough = (cries["score"] >= found.maybe).mean() >= 0.99
+    assert enough or (others["score"] >= found.maybe).mean() == pytest.approx(0.05, abs=0.01)
+
+
+def test_areas_and_rates_are_those_of_scikit_learn_beside_the_taggers(summed, table):
+    plain, cries, others = parts(table)
+    both = pd.concat([cries, others])
+    level = np.sort(cries["tagger"])[::-1][int(np.ceil(0.97 * len(cries))) - 1]
+    for estimate, value in (
+        (summed.area, roc_auc_score(both["label"] == "cry", both["score"])),
+        (summed.tagger_area, roc_auc_score(both["label"] == "cry", both["tagger"])),
+        (summed.accepted, (cries["score"] >= summed.threshold).mean()),
+        (summed.false_accepts, (others["score"] >= summed.threshold).mean()),
+        (summed.tagger_false_accepts, (others["tagger"] >= level).mean()),
+    ):
+        assert estimate.value == pytest.approx(value)
+        assert estimate.low <= estimate.value <= estimate.high
+    shares = plain.groupby("kind")[["score", "tagger"]].agg(list)
+    assert set(summed.kinds) == set(shares.index)
+    for kind, (own, theirs) in summed.kinds.items():
+        assert own == pytest.approx(
+            np.mean(np.array(shares.loc[kind, "score"]) >= summed.threshold)
+        )
+        assert theirs == pytest.approx(np.mean(np.array(shares.loc[kind, "tagger"]) >= level))
+
+
+def test_conditions_families_alarms_and_delay_are_counted_by_hand(summed, table):
+    for name, (own, _) in summed.conditions.items():
+        rows = table[table["condition"] == name]
+        assert own == pytest.approx((rows["score"] >= summed.threshold).mean())
+    for name, share in summed.unheard.items():
+        rows = table[table["without"] == name]
+        assert share == pytest.approx((rows["score"] >= summed.threshold).mean())
+    others = parts(table)[2]
+    loud = [v for cell in others["stretches"] for v in cell.split() if float(v) >= summed.threshold]
+    hours = others["seconds"].sum() / 3600
+    assert summed.alarms_per_hour[0] == pytest.approx(len(loud) / hours)
+    cells = table.loc[table["condition"] == ONSETS, "stretches"]
+    first = [[float(v) >= summed.threshold for v in cell.split()] for cell in cells]
+    delays = [0.5 * (row.index(True) + 1) if any(row) else np.inf for row in first]
+    assert summed.delay == np.median(delays)
+    silent = table.assign(stretches=table["stretches"].where(table["condition"] != ONSETS, "0"))
+    assert summarise(silent).delay is None
+
+
+def test_the_numbers_go_with_the_weights_into_json_and_into_words(summed, table):
+    record = summed.record()
+    assert (record.threshold, record.maybe) == (summed.threshold, summed.maybe)
+    assert record.kinds["rooster"] == summed.kinds["rooster"][0]
+    json.dumps(asdict(summarise(table[table["condition"] == ""])), allow_nan=False)
+    assert all(name in describe(summed) for name in (f"{summed.threshold:.3f}", "rooster", "-5 dB"))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: text.replace("stretches", "strings"),
+        lambda text: text + text.splitlines()[1] + "\n",
+        lambda text: text.replace("0.", "x.", 1),
+        lambda text: "",
+    ],
+)
+def test_a_damaged_table_is_one_sentence(table, tmp_path, damage):
+    write_predictions(tmp_path, table.iloc[:50], TABLE)
+    path = tmp_path / TABLE
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(DataError, match="damaged") as error:
+        summarise(read_scores(tmp_path))
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)

@@ -33,7 +33,7 @@ from tests.train import small_fit
 from tests.train.killed_fit import arguments
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM
 from train.__main__ import main, parse
-from train.cli.fit import plan
+from train.cli.plan import plan
 from train.data.corpus import DataError
 from train.fit import devices
 from train.fit.cross_validation import run_fit
@@ -159,7 +159,7 @@ def test_a_fit_leaves_the_process_as_it_found_it(made_up_root, tmp_path, monkeyp
 
 
 def test_a_fit_that_breaks_off_does_so_too(made_up_root, tmp_path, monkeypatch):
-    monkeypatch.setattr("train.fit.trainer.curves", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("train.fit.cross_validation.curves", Mock(side_effect=KeyboardInterrupt))
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     before = settings()
     assert main(words(made_up_root, tmp_path, "--deterministic")) == 130

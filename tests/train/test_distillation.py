@@ -6,18 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 import torch
 from scipy.stats import entropy
 
 import cry_model
-from cry_model import (
-    AcousticConfig,
-    CheckpointConfig,
-    FrontEnd,
-    FrontEndConfig,
-    save_checkpoint,
-)
+from cry_model import AcousticConfig, CheckpointConfig, FrontEnd, FrontEndConfig, save_checkpoint
 from cry_model.checkpoint import read_agreement, read_calibration
 from cry_model.classifier import CryClassifier
 from tests.train.folders import RATE, write
@@ -28,7 +21,7 @@ from train.data.corpus import Corpus, DataError, Prepared, load_clips
 from train.data.datasets.public import IOS
 from train.data.datasets.public import REASONS as LABELS
 from train.data.synthesis import STYLES, synthesise
-from train.fit import trainer
+from train.fit import cross_validation, trainer
 from train.fit.distillation import compare, load_start, load_teacher
 from train.fit.presets import BEST, BEST_SETTINGS, DISTIL
 from train.fit.trainer import TrainingData
@@ -130,10 +123,9 @@ def root(tmp_path_factory):
         baby = f"0000000{n // TAKES}-0000-0000-0000-{'A' * 12}"
         write(root / IOS / f"{baby}-143043{n:04d}-1.0-m-04-hu.flac", wave)
     for folder, fold in (("001 - Dog bark", 1), ("004 - Baby cry", 2)):
-        (root / "esc10" / folder).mkdir(parents=True)
         for take in range(2):
             wave = synthesise(list(STYLES)[take], 3.0, 44_100, seed=50 + take).waveform
-            soundfile.write(root / "esc10" / folder / f"{fold}-{take}-A.ogg", wave, 44_100)
+            write(root / "esc10" / folder / f"{fold}-{take}-A.ogg", wave, 44_100)
     return root
 
 
@@ -159,7 +151,7 @@ def of_cries(root, out, *more):
 def test_a_student_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     root, mlp, tmp_path, monkeypatch, capsys
 ):
-    learnt, train_model = [], trainer.train_model
+    learnt, train_model = [], cross_validation.train_model
 
     def remember(run, clips, *rest):
         learnt.append((clips.labels.tolist(), {item.group for item in clips.items}))

@@ -16,6 +16,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from tests.train.folders import contents
 from train.data.cache import DATASETS
 from train.data.corpus import Archive, ArchiveFolder, DataError
 from train.data.download import download
@@ -121,11 +122,6 @@ def site(monkeypatch):
 
 def fetched(url, root, name="cries"):
     download(name, Archive(url, "repository.zip", FOLDERS), root)
-
-
-def contents(folder):
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def assert_complete(root):

@@ -10,18 +10,9 @@ import pytest
 import cry_model
 from train.__main__ import main
 from train.data.cache import DATASETS
-from train.data.datasets import challenge6, other_sounds, public, synthetic6
-from train.data.datasets import detector as detector
+from train.data.datasets import challenge6, detector, other_sounds, public, synthetic6
 
 SYSTEM = "improved-ecapa-tdnn-no-mca"
-
-
-@pytest.fixture(scope="session")
-def synthetic(tmp_path_factory):
-    """Six classes of two babies with three recordings of 1 s each."""
-    root = tmp_path_factory.mktemp("synthetic")
-    synthetic6.write(root, recordings=6, seconds=1.0)
-    return root
 
 
 OWN = (public.CRIES, other_sounds.NAME, detector.NAME)

@@ -53,7 +53,7 @@ def refused(made_up_root, tmp_path, capsys):
 def test_what_makes_no_sense_is_refused_before_a_recording_is_read(
     refused, monkeypatch, words, said
 ):
-    monkeypatch.setattr("train.cli.fit.find_corpus", None)  # would be called
+    monkeypatch.setattr("train.cli.plan.find_corpus", None)  # would be called
     error = refused(*words)
     assert all(part in error for part in said)
     assert len(error.splitlines()) == 1

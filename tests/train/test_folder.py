@@ -12,8 +12,7 @@ from tests.cry_model.encode import encode
 from tests.train.folders import RATE, cry, folds, groups, labels, table, touch, write
 from tests.train.small_fit import SYSTEM
 from train.__main__ import main
-from train.cli.data import cautions
-from train.data.cache import DATASETS, prepare
+from train.data.cache import DATASETS, cautions, prepare
 from train.data.corpus import ONLY_LEARNT, DataError, load_clips
 from train.data.datasets import folder
 

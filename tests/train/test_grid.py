@@ -15,14 +15,14 @@ from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
 from cry_model.results import write_record
-from tests.train.small_fit import SYSTEM, fit, started, words
+from tests.train.folders import contents
+from tests.train.small_fit import MORE, SYSTEMS, started, words
 from train.__main__ import main, parse
 from train.cli.grid import Cell, alike, words_of
 from train.data.corpus import Item
 from train.data.datasets.public import REASONS as LABELS
 from train.scoring import results
 
-SYSTEMS = (SYSTEM, "improved-ecapa-tdnn-no-rse")
 BUSY = "improved-ecapa-tdnn-no-diff-attention"
 
 
@@ -34,17 +34,6 @@ def grid(root, out, *more, systems=SYSTEMS):
 
 def predictions(out, system):
     return (out / "results" / "donateacry" / "baby" / system / "predictions.csv").read_bytes()
-
-
-MORE = ("--seeds", "1", "0", "--save-folds", "--checkpoint")
-
-
-@pytest.fixture(scope="module")
-def fitted(made_up_root, tmp_path_factory):
-    """What ``fit`` makes of both systems and both seeds."""
-    out = tmp_path_factory.mktemp("fitted")
-    assert fit(made_up_root, out, *MORE, system=" ".join(SYSTEMS)) == 0
-    return out
 
 
 @pytest.mark.parametrize("folds", [None, 3])
@@ -61,12 +50,12 @@ def test_protocols_that_split_alike_are_found(folds):
 
 
 @pytest.mark.slow
-def test_two_processes_give_what_fit_gives(fitted, made_up_root, tmp_path, monkeypatch):
+def test_two_processes_give_what_fit_gives(two_systems, made_up_root, tmp_path, monkeypatch):
     """Each with as many threads as this one: sums in the same order."""
     monkeypatch.setattr("train.cli.grid.cores", lambda: 2 * torch.get_num_threads())
     assert grid(made_up_root, tmp_path, *MORE, "--jobs", "2") == 0
     for system in SYSTEMS:
-        assert predictions(tmp_path, system) == predictions(fitted, system)
+        assert predictions(tmp_path, system) == predictions(two_systems, system)
         record = tmp_path / "results" / "donateacry" / "baby" / system / "run.json"
         assert json.loads(record.read_text())["seeds"] == [0, 1]
         assert len(list((tmp_path / "folds" / "donateacry" / "baby" / system).iterdir())) == 4
@@ -77,23 +66,23 @@ def test_two_processes_give_what_fit_gives(fitted, made_up_root, tmp_path, monke
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
 
 
-def test_what_is_there_is_only_read(fitted, made_up_root, monkeypatch, capsys):
-    before = {path: path.read_bytes() for path in fitted.rglob("*.*") if path.is_file()}
+def test_what_is_there_is_only_read(two_systems, made_up_root, monkeypatch, capsys):
+    before = contents(two_systems)
     monkeypatch.setattr("train.cli.grid.start", None)  # would be called
-    assert grid(made_up_root, fitted, "--seeds", "0") == 0
+    assert grid(made_up_root, two_systems, "--seeds", "0") == 0
     said = capsys.readouterr().out
     for system in SYSTEMS:
-        table = pd.read_csv(io.BytesIO(predictions(fitted, system)))
+        table = pd.read_csv(io.BytesIO(predictions(two_systems, system)))
         own = table[table["seed"] == 0]
         guess = own[[f"p_{label}" for label in LABELS]].to_numpy().argmax(1)
         right = balanced_accuracy_score(own["label"], [LABELS[i] for i in guess])
         line = f"donateacry, baby, {system}, seed 0: was there, balanced accuracy {right:.3f}"
         assert line in said
-    assert {p: p.read_bytes() for p in fitted.rglob("*.*") if p.is_file()} == before
+    assert contents(two_systems) == before
 
 
-def test_a_dry_run_lists_the_cells_and_touches_nothing(fitted, made_up_root, tmp_path, capsys):
-    runs, none = shutil.copytree(fitted, tmp_path / "runs"), tmp_path / "none"
+def test_a_dry_run_lists_the_cells_and_touches_nothing(two_systems, made_up_root, tmp_path, capsys):
+    runs, none = shutil.copytree(two_systems, tmp_path / "runs"), tmp_path / "none"
     path = runs / "results" / "donateacry" / "baby" / SYSTEMS[0] / "predictions.csv"
     table = pd.read_csv(path)
     table[(table["seed"] == 1) | (table["fold"] == 1)].to_csv(path, index=False)  # as cut off
@@ -113,11 +102,11 @@ def test_a_dry_run_lists_the_cells_and_touches_nothing(fitted, made_up_root, tmp
 
 
 @pytest.mark.slow
-def test_what_fails_or_is_busy_does_not_stop_the_rest(fitted, made_up_root, tmp_path, capsys):
+def test_what_fails_or_is_busy_does_not_stop_the_rest(two_systems, made_up_root, tmp_path, capsys):
     folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEMS[0]
-    asked = results.read_run(fitted / folder.relative_to(tmp_path))["configuration"]
+    asked = results.read_run(two_systems / folder.relative_to(tmp_path))["configuration"]
     write_record(folder, {"configuration": {**asked, "folds": 9}})
-    (folder / "predictions.csv").write_bytes(predictions(fitted, SYSTEMS[0]))
+    (folder / "predictions.csv").write_bytes(predictions(two_systems, SYSTEMS[0]))
     lock = tmp_path / "state" / f"results-donateacry-baby-{BUSY}.lock"
     lock.parent.mkdir()
     with FileLock(lock):

@@ -15,7 +15,8 @@ from cry_model.feature_mlp import FeatureMLP
 from cry_model.results import read_record
 from tests.conftest import ROOT
 from tests.stand_ins import CALIBRATION
-from train.data.corpus import Clips, Item
+from tests.train.folders import clips_of
+from train.data.corpus import Item
 from train.data.datasets import challenge6
 from train.fit.presets import FEATURES, WIDE_FRONT_END
 from train.studies import label_check
@@ -60,8 +61,7 @@ TABLE = tuple(
 def rows(items):
     rng = torch.Generator().manual_seed(0)
     waveforms = tuple(torch.randn(26, generator=rng).abs() + 0.1 for _ in items)
-    labels = torch.tensor([("awake", "hug").index(i.label) for i in items])
-    return Clips(items, labels, (1.0,) * len(items), (16_000,) * len(items), waveforms, {})
+    return clips_of(items, waveforms, ("awake", "hug"), 16_000)
 
 
 @pytest.mark.parametrize("which", [PROBABLE, NEIGHBOURS])

@@ -5,9 +5,9 @@ import tarfile
 
 import numpy as np
 import pytest
-import soundfile
 
 from cry_model import audio
+from tests.train.folders import write
 from train.data.datasets import other_sounds
 from train.data.datasets.other_sounds import JOINED, RATE, SECONDS, SOUNDFONT
 
@@ -31,16 +31,11 @@ def tone(hz, seconds=1.0, rate=RATE, peak=0.2):
     return peak * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)
 
 
-def write_sound(path, wave, rate=RATE):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, wave, rate)
-
-
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("sounds")
     for number, name in enumerate(FILES):
-        write_sound(root / other_sounds.NAME / name, tone(300 + 50 * number))
+        write(root / other_sounds.NAME / name, tone(300 + 50 * number))
     (root / other_sounds.NAME / "klettres-data" / "copyright").write_text("GPL-2+")
     return root
 
@@ -59,7 +54,7 @@ def test_every_file_of_a_source_is_heard_once_and_no_source_crowds_out_the_other
     folder = tmp_path / other_sounds.NAME / "supertux-data" / "music"
     count = 2 * JOINED + 1
     for number in range(count):
-        write_sound(folder / f"{number:03d}.wav", tone(200 + 100 * number, 0.2))
+        write(folder / f"{number:03d}.wav", tone(200 + 100 * number, 0.2))
     items = other_sounds.read(tmp_path).items
     assert len(items) == 3
     heard = [other_sounds.load(item) for item in items]
@@ -78,10 +73,10 @@ def test_every_file_of_a_source_is_heard_once_and_no_source_crowds_out_the_other
 
 def test_one_damaged_or_silent_file_takes_no_other_with_it(tmp_path):
     files = [tmp_path / f"{name}.wav" for name in ("good", "damaged", "silent", "long")]
-    write_sound(files[0], tone(440, 0.5, 8000, peak=0.01), 8000)
+    write(files[0], tone(440, 0.5, 8000, peak=0.01), 8000)
     files[1].write_bytes(b"RIFF and nothing more")
-    write_sound(files[2], np.zeros(RATE))
-    write_sound(files[3], tone(880, SECONDS + 4, 44_100), 44_100)
+    write(files[2], np.zeros(RATE))
+    write(files[3], tone(880, SECONDS + 4, 44_100), 44_100)
     files.append(tmp_path / "gone.wav")
     heard = other_sounds.join(files, 0)
     assert heard.sample_rate == RATE

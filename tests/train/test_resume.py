@@ -113,7 +113,7 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
 
     threads(1)
     with monkeypatch.context() as patch:
-        patch.setattr("train.fit.trainer.curves", stop)
+        patch.setattr("train.fit.cross_validation.curves", stop)
         assert main(words) == 130
     capsys.readouterr()
     threads(2)

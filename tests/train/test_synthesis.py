@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.train.folders import contents
 from train.data.corpus import DataError
 from train.data.datasets.synthetic6 import LABELS, read, write
 from train.data.synthesis import STYLES, synthesise, write_examples
@@ -78,41 +79,25 @@ def test_a_sound_is_the_same_each_time_and_differs_from_the_next(kind):
     assert abs(np.corrcoef(first, other)[0, 1]) < 0.95
 
 
-RECORDINGS, LENGTH = 12, 2.0  # large enough for the classifier, small enough for a test
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    write(folder, RECORDINGS, LENGTH)
-    return folder
-
-
-def contents(folder):
-    """Path below the folder -> bytes."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
-
-
 def truth(root):
     """The rows of truth.csv."""
     with (root / "synthetic6" / "truth.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
-def test_the_layout_is_that_of_the_challenge_and_read_gives_labels_and_babies(root):
-    folder, corpus = root / "synthetic6", read(root)
-    wanted = {f"train/{x}/{x}_{n}.wav" for x in LABELS for n in range(RECORDINGS)}
+def test_the_layout_is_that_of_the_challenge_and_read_gives_labels_and_babies(synthetic):
+    folder, corpus = synthetic / "synthetic6", read(synthetic)
+    wanted = {f"train/{x}/{x}_{n}.wav" for x in LABELS for n in range(6)}
     assert set(contents(folder)) == wanted | {"truth.csv"}
-    assert set(truth(root)[0]) == {"file", "baby", "sample_rate", "onset_seconds"}
-    rows = {row["file"]: row for row in truth(root)}
+    assert set(truth(synthetic)[0]) == {"file", "baby", "sample_rate", "onset_seconds"}
+    rows = {row["file"]: row for row in truth(synthetic)}
     assert set(rows) == wanted == {i.path.relative_to(folder).as_posix() for i in corpus.items}
     assert (corpus.name, corpus.labels) == ("synthetic6", LABELS)
     for item in corpus.items:
         row, info = rows[item.path.relative_to(folder).as_posix()], soundfile.info(item.path)
         assert (info.format, info.subtype, info.channels) == ("WAV", "PCM_16", 1)
         assert info.samplerate == int(row["sample_rate"])
-        assert 0.75 * LENGTH - 0.001 < info.duration < 1.25 * LENGTH + 0.001
+        assert 0.749 < info.duration < 1.251
         assert (item.group, item.label) == (row["baby"], item.path.parent.name)
         assert item.recording == item.source == item.path.stem
     assert {int(row["sample_rate"]) for row in rows.values()} == {8_000, 16_000, 44_100}
@@ -129,11 +114,11 @@ def test_the_same_bytes_each_time_and_a_smaller_corpus_begins_a_larger_one(tmp_p
     assert small.items() < large.items()
 
 
-def test_an_existing_corpus_is_not_overwritten_and_an_empty_one_not_made(root, tmp_path):
-    before = contents(root)
+def test_an_existing_corpus_is_not_overwritten_and_an_empty_one_not_made(synthetic, tmp_path):
+    before = contents(synthetic)
     with pytest.raises(DataError, match=r"exists and is not overwritten.*delete it"):
-        write(root, 1, 0.5)
-    assert contents(root) == before
+        write(synthetic, 1, 0.5)
+    assert contents(synthetic) == before
     with pytest.raises(DataError, match="at least one recording"):
         write(tmp_path, 0)
     assert list(tmp_path.iterdir()) == []

@@ -20,7 +20,6 @@ from cry_model.checkpoint import CheckpointError
 from cry_model.metrics import balanced_accuracy
 from cry_model.registry import ON_SPECTROGRAMS
 from cry_model.results import RUN, label_numbers, probabilities_of, recording_means
-from train.cli.fit import check, make_device, plan, recordings, resolve, systems_of
 from train.cli.options import (
     EVERY,
     WITH_TABLES,
@@ -34,6 +33,7 @@ from train.cli.options import (
     what,
     where_to,
 )
+from train.cli.plan import check, make_device, plan, recordings, resolve, systems_of
 from train.data.cache import with_folds
 from train.data.corpus import DataError, Item
 from train.data.splits import FOLDS, PROTOCOLS, has_test_part, split

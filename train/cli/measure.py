@@ -1,4 +1,4 @@
-"""``python -m train calibrate``, ``permutation-test`` and ``ablate-attention``."""
+"""``python -m train calibrate``, ``permutation-test``, ``ablate-attention``, ``measure-int8``."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 from accelerate import Accelerator
 
-from cry_model.calibration import Calibration
 from cry_model.checkpoint import (
     CONFIG,
     WEIGHTS,
@@ -18,8 +17,9 @@ from cry_model.checkpoint import (
     to_json,
     write_atomically,
 )
+from cry_model.front_end_config import FrontEndConfig
 from cry_model.hub import find_checkpoint
-from cry_model.records import words
+from cry_model.records import Calibration, words
 from cry_model.registry import list_models, make_front_end
 from cry_model.results import PREDICTIONS, RUN, current, whole_seeds, write_record
 from train.cli.options import (
@@ -43,12 +43,13 @@ from train.fit.presets import usual_preset
 from train.fit.run import Experiment, Run, saved_folds
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
+from train.studies import quantisation
 from train.studies.attention_ablation import ablations, describe, measure
 from train.studies.permutation_test import chance
 
 SHARED = ("system", "dataset", "data", "settings", "preset")
 """What a checkpoint's weights and a run's predictions were made with, in both of their records."""
-CHANCE, EFFECT = "chance.json", "attention_effect.json"
+CHANCE, EFFECT, INT8 = "chance.json", "attention_effect.json", "int8.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -288,3 +289,42 @@ def rebuild(
     if experiment.fingerprint != ran.get("data"):
         raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
     return Run(experiment, seeds, cell.out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureInt8Options(AblateAttentionOptions):
+    """Measure what int8 changes in the answers of saved folds.
+
+    The weights that 'fit --save-folds' saved become graphs in float32 and in int8, with ranges
+    from what the fold learnt from; how both answer what is held out goes to int8.json beside the
+    predictions.
+    """
+
+
+def run_measure_int8(options: MeasureInt8Options) -> None:
+    """Measure cell by cell.
+
+    Raises:
+        DataError: if there are no such folds, or their recordings are not here.
+    """
+    accelerator = Accelerator(cpu=True)
+    for cell in find_cells(options):
+        _, config = load_checkpoint(cell.saved[0][2])
+        if not isinstance(config.front_end, FrontEndConfig):
+            raise DataError(f"{cell} hears features; int8 is for what hears sound.")
+        one = rebuild(cell, config, options.data_root, options.cache, accelerator)
+        effect = quantisation.measure(one, cell.saved)
+        text = to_json(asdict(effect)) + "\n"
+        write_atomically(cell.results_folder / INT8, text.encode())
+        print(f"{cell}: {describe_int8(effect)}", flush=True)
+
+
+def describe_int8(effect: quantisation.Int8Effect) -> str:
+    """Put what changed into one line."""
+    before, after = (size / 2**20 for size in effect.bytes)
+    return (
+        f"{effect.recordings} recordings, {effect.folds} folds: another first label for "
+        f"{effect.changed}; accuracy {effect.float32['accuracy']} in float32, "
+        f"{effect.int8['accuracy']} in int8, difference {effect.difference['accuracy']}; "
+        f"{before:.1f} MB and {after:.1f} MB."
+    )

@@ -148,8 +148,7 @@ class FittingOptions(CorpusOptions):
 
     preset: Annotated[str | None, how(f"default: {USUAL}", parser=one_of(PRESETS))] = None
     start_from: Annotated[
-        str | None,
-        how("begin with its weights, without its classifier", metavar="CHECKPOINT"),
+        str | None, how("begin with its weights, without its classifier", metavar="CHECKPOINT")
     ] = None
     epochs: Annotated[int | None, how("of each fit", min=1, max=LARGEST)] = None
     set: Settings = ()

@@ -8,16 +8,8 @@ import typer
 
 from cry_model.audio import Recording
 from cry_model.frontend import FrontEnd
-from train.cli.fit import require_settings
-from train.cli.options import (
-    LARGEST,
-    Checkpoint,
-    CorpusOptions,
-    Seeds,
-    Settings,
-    one_of,
-    option,
-)
+from train.cli.options import LARGEST, Checkpoint, CorpusOptions, Seeds, Settings, one_of, option
+from train.cli.plan import require_settings
 from train.data.cache import describe as describe_corpus
 from train.data.cache import find_corpus
 from train.data.corpus import DataError, Item

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
+import pandas as pd
 import torch
 from filelock import FileLock
 from safetensors import SafetensorError, safe_open
@@ -38,8 +40,7 @@ from train.data.corpus import (
     related,
 )
 from train.data.datasets import challenge6, detector, folder, other_sounds, public, synthetic6
-from train.data.grouping import near_duplicates
-from train.data.splits import FOLDS, has_test_part
+from train.data.splits import FOLDS, has_test_part, near_duplicates
 
 SUFFIX = ".safetensors"
 FORMAT = "2"
@@ -248,3 +249,59 @@ def describe(data: Prepared) -> str:
             f"tested. 'fit --folds {FOLDS}' cross-validates over all of them instead."
         )
     return "\n".join([*lines, *data.corpus.notes])
+
+
+SHOWN = 5  # of many alike
+
+
+def cautions(data: Prepared, folds: int, protocol: str = "baby") -> list[str]:
+    """Write sentences about labels, groups and sounds that do not look as they were meant."""
+    items, found = data.clips.labelled().items, []
+    table = pd.DataFrame([asdict(item) for item in items], columns=[f.name for f in fields(Item)])
+    given = table[table["group"] != table["recording"]]
+    for kind, rows, blanks in (("label", table, r"[\s_-]+"), ("group", given, r"\s+")):
+        names = pd.Series(sorted(set(rows[kind])), dtype=str)
+        alike = names.groupby([re.sub(blanks, "", folder.plain(name)) or name for name in names])
+        twins = [", ".join(map(repr, own)) for _, own in alike if len(own) > 1]
+        found += _few([f"the {kind}s {own} differ only by case or blanks." for own in twins])
+    for kind in ("label", "group"):
+        same = table.drop_duplicates(["source", kind]).groupby("source", sort=False)["recording"]
+        pairs = [" and ".join(own[:2]) for _, own in same if len(own) > 1]
+        found += _few([f"one sound has two {kind}s: {pair}." for pair in pairs])
+    if has_test_part(items):
+        found += _test_part(items)
+    else:
+        groups = table.groupby("label")["group"].nunique()
+        if few := [f"{label} ({count})" for label, count in groups.items() if count < folds]:
+            names = ", ".join(few)
+            found.append(f"fewer groups than the {folds} folds, so some lack the label: {names}.")
+    guessed = set(table["recording"]).issuperset(table["group"])
+    if protocol == "baby" and guessed and data.corpus.name.startswith(f"{folder.NAME}-"):
+        found.append(
+            "nothing names the babies, so each recording counts as one unless it sounds like "
+            f"another, and the protocol baby is that of recordings; name them in {folder.GROUPS}."
+        )
+    return [f"Please check: {sentence}" for sentence in found]
+
+
+def _test_part(items: Sequence[Item]) -> list[str]:
+    """Find a test part that shares labels too little, or groups at all, with the rest."""
+    learnt = [item for item in items if item.fold == ONLY_LEARNT]
+    tested = [item for item in items if item.fold != ONLY_LEARNT]
+    known, asked = {item.label for item in learnt}, {item.label for item in tested}
+    groups, found = {item.group for item in tested}, []
+    if unknown := sorted(asked - known):
+        found.append(f"labels that are tested but never learnt: {', '.join(unknown)}.")
+    if untested := sorted(known - asked):
+        found.append(f"labels that are never tested: {', '.join(untested)}.")
+    if both := sum(item.group in groups for item in learnt):
+        found.append(
+            f"{both} recordings share a group or their sound with the test part; under the "
+            "protocol baby the test is of fits without them."
+        )
+    return found
+
+
+def _few(sentences: Sequence[str]) -> list[str]:
+    more = len(sentences) - SHOWN
+    return [*sentences[:SHOWN], *([f"{more} more like these"] if more > 0 else [])]

@@ -13,16 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from torch import nn
+from tqdm import tqdm
 
 from cry_model import checkpoint
 from cry_model import results as files
-from cry_model.calibration import Calibration
-from cry_model.records import Agreement, Evaluation, words
+from cry_model.fingerprint import write_fingerprints
+from cry_model.records import Agreement, Calibration, Evaluation, words
 from cry_model.registry import measure
-from train.data.corpus import Clips, DataError, join
+from train.data.corpus import Clips, DataError, TableFrontEnd, join
 from train.data.splits import PROTOCOLS, Folds, learnt_from, require_two_labels, split
+from train.fit import trainer
 from train.fit.devices import as_found, of_main, same_threads
-from train.fit.distillation import compare
+from train.fit.distillation import compare, solve_output_layer
+from train.fit.feature_mlp import fit_table
 from train.fit.predict import (
     TrainingError,
     TrainingFrontEnd,
@@ -31,13 +34,76 @@ from train.fit.predict import (
     predict,
 )
 from train.fit.run import Experiment, Run
-from train.fit.trainer import hold_back, train_model
 from train.scoring import results
 from train.scoring.baselines import baselines
 from train.scoring.calibration import calibrate
 
 MAX_FP16_ERROR = 0.002
 """Greatest change of a probability with which weights are stored as float16."""
+
+
+def hold_back(experiment: Experiment, clips: Clips, seed: int) -> tuple[Clips, Clips | None]:
+    """Return what to learn from and what to watch, split off as the protocol splits."""
+    items = [replace(item, fold=None) for item in clips.items]
+    labelled = [i for i, item in enumerate(items) if item.label is not None]
+    if not experiment.preset.validation or not labelled:
+        return clips, None
+    count = round(1 / experiment.preset.validation)
+    fold_of = split([items[i] for i in labelled], experiment.protocol, count, seed)
+    watched = [i for i, fold in zip(labelled, fold_of, strict=True) if fold == 0]
+    key = PROTOCOLS[experiment.protocol]
+    taken = {key(items[i]) for i in watched}
+    learnt = [i for i, item in enumerate(items) if key(item) not in taken]
+    return clips.subset(learnt), clips.subset(watched)
+
+
+def train_model(
+    run: Run, clips: Clips, front_end: TrainingFrontEnd, seed: int, fold: int | None
+) -> nn.Module:
+    """Fit a fold's training part or, with ``fold`` None, everything; go on from a kept state."""
+    one, accelerator = run.experiment, run.accelerator
+    preset, teacher = one.preset, one.teacher
+    learnt, watched = hold_back(one, clips, seed)
+    if teacher is None:
+        require_two_labels(learnt.items, "What this fit learns from")
+    if isinstance(front_end, TableFrontEnd):
+        return fit_table(one.model(seed), clips, preset, seed)
+    where = f"seed {seed}, " + ("all recordings" if fold is None else f"fold {fold}")
+    state = run.state(seed, fold)
+    if run.track:
+        accelerator.init_trackers(f"{one.name}/{one.protocol}/{one.system}/{where}")
+    with tqdm(
+        total=preset.epochs,
+        desc=f"{one.system}, {where}",
+        unit="epoch",
+        **({} if accelerator.is_main_process else {"disable": True}),  # or as TQDM_DISABLE has it
+    ) as bar:
+
+        def report(epoch: trainer.Epoch) -> None:
+            if not bar.n:  # the first after a resume: what came before took none of this time
+                bar.initial = bar.n = epoch.number - 1
+            bar.set_postfix(curves(epoch), refresh=False)
+            bar.update()
+            if run.track:
+                accelerator.log(curves(epoch), step=epoch.number)
+
+        data, model = (
+            trainer.TrainingData(learnt, len(one.labels), watched, teacher),
+            one.model(seed),
+        )
+        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
+            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        model = trainer.fit(model, front_end, data, preset, seed, accelerator, state, report)
+    if run.track:
+        accelerator.end_training()
+    if teacher is not None and teacher.reused:
+        solve_output_layer(model, front_end, learnt, teacher)
+    return model
+
+
+def curves(epoch: trainer.Epoch) -> dict[str, float]:
+    """Return what the bar and the trackers show of an epoch."""
+    return {"loss": epoch.loss, "rate": epoch.learning_rate, **epoch.scores}
 
 
 def fit_fold(
@@ -272,7 +338,7 @@ def final_fit(run: Run, front_end: TrainingFrontEnd) -> None:
             if not experiment.on_features:  # which has rows and no sound
                 learnt, _ = hold_back(experiment, experiment.everything, seed)
                 rate = experiment.preset.front_end.sample_rate
-                checkpoint.write_fingerprints(folder, fingerprints_of([learnt], rate))
+                write_fingerprints(folder, fingerprints_of([learnt], rate))
         run.state(seed, None).delete()
         run.accelerator.wait_for_everyone()
 

@@ -12,26 +12,22 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from cry_model.frontend import FrontEnd
 from cry_model.metrics import balanced_accuracy
 from train.data import augmentation
-from train.data.corpus import Clips, TableFrontEnd
-from train.data.splits import PROTOCOLS, require_two_labels, split
+from train.data.corpus import Clips
 from train.fit.devices import as_found, of_main
-from train.fit.distillation import Teacher, solve_output_layer
-from train.fit.feature_mlp import fit_table
-from train.fit.predict import TrainingError, TrainingFrontEnd, piece_probabilities
+from train.fit.distillation import Teacher
+from train.fit.predict import TrainingError, piece_probabilities
 from train.fit.presets import Preset
-from train.fit.run import Experiment, Run
 from train.fit.state import TrainingState, Weights, schedule
 
 NO_NUMBER = (
@@ -77,21 +73,6 @@ class EarlyStopping:
     @property
     def stop(self) -> bool:
         return 0 < self.patience <= self.waited
-
-
-def hold_back(experiment: Experiment, clips: Clips, seed: int) -> tuple[Clips, Clips | None]:
-    """Return what to learn from and what to watch, split off as the protocol splits."""
-    items = [replace(item, fold=None) for item in clips.items]
-    labelled = [i for i, item in enumerate(items) if item.label is not None]
-    if not experiment.preset.validation or not labelled:
-        return clips, None
-    count = round(1 / experiment.preset.validation)
-    fold_of = split([items[i] for i in labelled], experiment.protocol, count, seed)
-    watched = [i for i, fold in zip(labelled, fold_of, strict=True) if fold == 0]
-    key = PROTOCOLS[experiment.protocol]
-    taken = {key(items[i]) for i in watched}
-    learnt = [i for i, item in enumerate(items) if key(item) not in taken]
-    return clips.subset(learnt), clips.subset(watched)
 
 
 class DeviceDataset:
@@ -262,49 +243,3 @@ def step_loss(
         model(features).float(), targets, label_smoothing=preset.label_smoothing, reduction="sum"
     )
     return losses * of / preset.batch
-
-
-def train_model(
-    run: Run, clips: Clips, front_end: TrainingFrontEnd, seed: int, fold: int | None
-) -> nn.Module:
-    """Fit a fold's training part or, with ``fold`` None, everything; go on from a kept state."""
-    one, accelerator = run.experiment, run.accelerator
-    preset, teacher = one.preset, one.teacher
-    learnt, watched = hold_back(one, clips, seed)
-    if teacher is None:
-        require_two_labels(learnt.items, "What this fit learns from")
-    if isinstance(front_end, TableFrontEnd):
-        return fit_table(one.model(seed), clips, preset, seed)
-    where = f"seed {seed}, " + ("all recordings" if fold is None else f"fold {fold}")
-    state = run.state(seed, fold)
-    if run.track:
-        accelerator.init_trackers(f"{one.name}/{one.protocol}/{one.system}/{where}")
-    with tqdm(
-        total=preset.epochs,
-        desc=f"{one.system}, {where}",
-        unit="epoch",
-        **({} if accelerator.is_main_process else {"disable": True}),  # or as TQDM_DISABLE has it
-    ) as bar:
-
-        def report(epoch: Epoch) -> None:
-            if not bar.n:  # the first after a resume: what came before took none of this time
-                bar.initial = bar.n = epoch.number - 1
-            bar.set_postfix(curves(epoch), refresh=False)
-            bar.update()
-            if run.track:
-                accelerator.log(curves(epoch), step=epoch.number)
-
-        data, model = TrainingData(learnt, len(one.labels), watched, teacher), one.model(seed)
-        if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
-            model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
-        model = fit(model, front_end, data, preset, seed, accelerator, state, report)
-    if run.track:
-        accelerator.end_training()
-    if teacher is not None and teacher.reused:
-        solve_output_layer(model, front_end, learnt, teacher)
-    return model
-
-
-def curves(epoch: Epoch) -> dict[str, float]:
-    """Return what the bar and the trackers show of an epoch."""
-    return {"loss": epoch.loss, "rate": epoch.learning_rate, **epoch.scores}

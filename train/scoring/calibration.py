@@ -9,10 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cry_model.calibration import (
-    LABELS,
-    TEACHER,
     Array,
-    Calibration,
     apart,
     apply_temperature,
     fit_temperature,
@@ -20,7 +17,7 @@ from cry_model.calibration import (
     included,
 )
 from cry_model.metrics import bootstrap_sums, calibration_sums, mean
-from cry_model.records import Estimate
+from cry_model.records import LABELS, TEACHER, Calibration, Estimate
 from cry_model.results import probability_columns, recording_means
 from train.data.corpus import DataError
 from train.scoring.results import TeacherPredictions

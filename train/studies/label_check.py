@@ -22,17 +22,12 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from cry_model.calibration import Calibration
-from cry_model.checkpoint import (
-    CheckpointConfig,
-    load_checkpoint,
-    save_checkpoint,
-    write_fingerprints,
-)
+from cry_model.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
 from cry_model.feature_mlp import FeatureMLP
+from cry_model.fingerprint import write_fingerprints
 from cry_model.metrics import bootstrap_difference
-from cry_model.records import Estimate
+from cry_model.records import Calibration, Estimate
 from cry_model.registry import build_model, make_front_end
 from cry_model.results import (
     ordered,

@@ -27,12 +27,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from cry_model.frontend import FrontEnd
-from cry_model.metrics import METRICS
+from cry_model.metrics import METRICS, SCORES
 from train.data.corpus import Clips, DataError, cut_before_splitting, permute_labels
 from train.data.splits import split
 from train.fit.predict import TrainingFrontEnd, of_each_piece
 
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
 SEED = 0
 """Of the split."""
 ALIKE = 1e-12

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cry_model.checkpoint import CheckpointConfig, load_checkpoint
-from cry_model.cutting import Clip, Pieces
+from cry_model.front_end_config import Clip, Pieces
 from cry_model.frontend import FrontEnd
 from cry_model.metrics import bootstrap, bootstrap_difference, mean
 from cry_model.onnx_backend import LOGITS, SAMPLES, open_file
@@ -69,7 +69,7 @@ class Raw(nn.Module):
         self.front_end = front_end
 
     def cut(self, clip: Clip) -> Pieces:
-        """See :func:`cry_model.cutting.cut`."""
+        """See :func:`cry_model.front_end_config.cut`."""
         return self.front_end.cut(clip)
 
     def forward(self, waveforms: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from analysis.panels.base import CellKey
 from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, WITHOUT
 from analysis.stats.runs import chance_level, find_runs
 from cry_model.metrics import METRICS
-from tests.analysis.plain import bounds, rows_of, score
 from tests.analysis.synthetic_runs import write_run
+from tests.plain import bounds, rows_of, score
 
 CELL = CellKey("donateacry", "baby")
 SKILLS = {FULL: 3.0, NO_MCA: 0.2, NO_RSE: 2.2}

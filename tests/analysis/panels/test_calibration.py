@@ -16,12 +16,13 @@ from analysis.stats.calibration import ALL, HALF, SHARES, coverage, reliability,
 from analysis.stats.runs import RESULTS, ResultsError, find_runs, read_run
 from cry_model.metrics import BINS
 from cry_model.results import label_numbers, probabilities_of
-from tests.analysis.plain import bounds, resamples
 from tests.analysis.synthetic_runs import LABELS, write_run
+from tests.plain import bounds, plain, resamples
 from train.scoring import results
 from train.scoring.calibration import calibrate
 
 CELL = CellKey("donateacry", "baby")
+ERROR = "expected_calibration_error"
 
 
 @pytest.fixture(scope="module")
@@ -43,29 +44,15 @@ def arrays(run):
     return label_numbers(rows, run.labels), probabilities_of(rows, run.labels)
 
 
-def plain_error(truth, p, weights):
-    """The expected calibration error, bin by bin."""
-    confidence, right = p.max(1), p.argmax(1) == truth
-    total = 0.0
-    for k in range(10):
-        last = confidence <= 1 if k == 9 else confidence < (k + 1) / 10
-        inside = (confidence >= k / 10) & last
-        if inside.any():
-            w = weights[inside]
-            gap = np.average(confidence[inside], weights=w) - np.average(right[inside], weights=w)
-            total += w.sum() * abs(gap)
-    return total / weights.sum()
-
-
 def test_the_errors_are_those_of_run_json():
-    """Where each group counts alike; test_runs.py holds the others."""
+    """Where each group counts alike; test_committed.py holds the others."""
     calibrated = 0
     for run in find_runs(RESULTS).runs:
         (truth, p), groups = arrays(run), run.recordings["group"]
         if run.calibration is not None:
             calibrated += 1
             weights = (1 / groups.map(groups.value_counts())).to_numpy()
-            before, after = (plain_error(truth, q, weights) for q in (p, scaled(run)))
+            before, after = (plain(ERROR, truth, q, weights) for q in (p, scaled(run)))
             assert before == pytest.approx(run.calibration.error_before.value, abs=1e-9)
             assert after == pytest.approx(run.calibration.error_after.value, abs=1e-9)
     assert calibrated >= 10

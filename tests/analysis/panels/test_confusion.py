@@ -22,8 +22,8 @@ from analysis.panels.confusion import (
 from analysis.stats.runs import find_runs
 from cry_model.records import words
 from cry_model.registry import PAPER_REFERENCE
-from tests.analysis.plain import rows_of
 from tests.analysis.synthetic_runs import LABELS, write_run
+from tests.plain import rows_of
 
 ONE, OTHER = "improved-ecapa-tdnn", "ecapa-tdnn"
 BABY, CLIP = CellKey("donateacry", "baby"), CellKey("donateacry", "clip")

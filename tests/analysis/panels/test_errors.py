@@ -11,8 +11,8 @@ from analysis.panels.base import CellKey
 from analysis.panels.errors import ERRORS, MOST, errors, suspects, verdicts
 from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import LEAST, RESULTS, find_runs, with_errors
-from tests.analysis.plain import rows_of
 from tests.analysis.synthetic_runs import LABELS, write_run
+from tests.plain import rows_of
 
 SYSTEMS = ("improved-ecapa-tdnn", "ecapa-tdnn", "resnet18")
 BABY, CLIP = CellKey("donateacry", "baby"), CellKey("donateacry", "clip")

@@ -20,8 +20,8 @@ from analysis.stats.per_class import (
     thinned,
 )
 from analysis.stats.runs import RESULTS, find_runs
-from tests.analysis.plain import bounds, rows_of
 from tests.analysis.synthetic_runs import LABELS, write_run
+from tests.plain import bounds, rows_of
 
 CELL = CellKey("donateacry", "baby")
 

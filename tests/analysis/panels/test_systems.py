@@ -14,8 +14,8 @@ from analysis.stats.runs import FoundRuns, find_runs
 from analysis.stats.side_results import BENCHMARK
 from cry_model.metrics import METRICS
 from cry_model.registry import MEBI, PAPER_REFERENCE
-from tests.analysis.plain import score
 from tests.analysis.synthetic_runs import write_run
+from tests.plain import score
 
 CELL = CellKey("donateacry", "baby")
 STATED = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["systems"]

@@ -29,7 +29,7 @@ from pandas.api.types import is_numeric_dtype
 
 from cry_model.acoustic_features import FEATURES
 from train.data.corpus import Clips, Corpus, DataError, Item, Prepared
-from train.data.grouping import equal_lengths, join, near_duplicates
+from train.data.splits import equal_lengths, join, near_duplicates
 
 NAME = "challenge6"
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")

@@ -21,7 +21,7 @@ import pandas as pd
 
 from cry_model.audio import SUFFIXES
 from train.data.corpus import ONLY_LEARNT, Clips, Corpus, DataError, Item
-from train.data.grouping import join, near_duplicates
+from train.data.splits import join, near_duplicates
 
 NAME = "folder"
 LICENCE = "unknown"

@@ -7,21 +7,24 @@ import pandas as pd
 from sklearn import metrics as sk
 
 
-def plain(metric, truth, p):
+def plain(metric, truth, p, weights=None):
     """The metric by scikit-learn, over the classes that occur; the calibration error by bins."""
-    guess = p.argmax(1)
+    guess, w = p.argmax(1), np.ones(len(truth)) if weights is None else weights
     if metric == "expected_calibration_error":
-        sure, right = p.max(1), guess == truth
-        bins = np.digitize(sure, np.arange(1, 10) / 10)
-        return sum(abs((right - sure)[bins == b].sum()) for b in range(10)) / len(truth)
+        sure = p.max(1)
+        gaps, bins = w * ((guess == truth) - sure), np.digitize(sure, np.arange(1, 10) / 10)
+        return sum(abs(gaps[bins == b].sum()) for b in range(10)) / w.sum()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a draw may lack a class that is answered
         if metric == "macro_auc":
-            return np.mean([sk.roc_auc_score(truth == c, p[:, c]) for c in np.unique(truth)])
+            areas = (
+                sk.roc_auc_score(truth == c, p[:, c], sample_weight=w) for c in np.unique(truth)
+            )
+            return np.mean([*areas])
         if metric == "macro_f1":
-            return sk.f1_score(truth, guess, average="macro")
+            return sk.f1_score(truth, guess, average="macro", sample_weight=w)
         name = {"accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}
-        return name[metric](truth, guess)
+        return name[metric](truth, guess, sample_weight=w)
 
 
 def rows_of(run, seeds=None, by=("seed",)):
