@@ -14,6 +14,7 @@ from cry_model.hub import find_checkpoint
 from cry_model.onnx_export import export_checkpoint
 from train.cli.options import CORPORA, CorpusOptions, one_of, option
 from train.data.cache import DATASETS, find_corpus
+from train.publish.exported import add_measurement
 from train.studies.quantisation import some_pieces
 
 
@@ -49,6 +50,7 @@ def run(options: ExportOptions) -> None:
     folder = find_checkpoint(options.checkpoint)
     pieces = calibration_pieces(options, read_config(folder)) if options.int8 else []
     for path in export_checkpoint(folder, options.out, pieces):
+        add_measurement(path)
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MB")
 
 

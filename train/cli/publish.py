@@ -44,17 +44,7 @@ class PublishOptions(Options):
             raise hub.PublishError(
                 "--space sends the page; leave out the checkpoint, --revision too."
             )
-        if self.model is not None:
-            hub.check_repo_id(self.model.partition("@")[0])
-        return hub.Upload(
-            repo_id=self.repo_id,
-            kind="space",
-            files=hub.space_files(),
-            message="Publish the page",
-            private=self.private,
-            owned=hub.FOLDERS,
-            variables={} if self.model is None else {"CRY_MODEL": self.model},
-        )
+        return hub.space_upload(self.repo_id, self.private, self.model)
 
 
 def run(options: PublishOptions) -> None:
