@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ COLUMNS: Mapping[str, type] = {
 """Of an answer; several labels and cautions are apart by semicolons."""
 SHARE = "p_"  # before a label: the column of its probability, empty where nothing can be told
 ERROR = "error"  # why there is no answer
+BATCH = 5000  # rows in memory while the table is written
 
 Row: TypeAlias = dict[str, Any]
 """A column -> its value; ``probabilities`` are label -> probability."""
@@ -123,17 +124,35 @@ class Journal:
         Raises:
             OSError: if the table cannot be written; the journal is still there.
         """
-        rows = [entry for _, entry in _entries(self.path)][1:]
-        rows = sorted({row["file"]: row for row in rows}.values(), key=lambda row: row["file"])
+        places, begin = dict[str, int](), 0
+        labels, bad = set[str](), set[str]()
+        for end, entry in _entries(self.path):
+            if begin:  # the first line is no row
+                places[entry["file"]] = begin
+                labels |= entry.get("probabilities", {}).keys()
+                bad |= {entry["file"]} if ERROR in entry else set()
+            begin = end
+        columns = {**COLUMNS, **{f"{SHARE}{label}": float for label in sorted(labels)}, ERROR: str}
         whole = self.table.with_name(f"{self.table.name}.part")
-        columns = dict(_columns(rows))
-        if self.table.suffix.lower() == ".parquet":
-            _write_parquet(whole, columns)
-        else:
-            _write_csv(whole, columns)
+        write = _write_parquet if self.table.suffix.lower() == ".parquet" else _write_csv
+        write(whole, columns, self._batches(places))
         move_into_place(whole, self.table)
         self.path.unlink()
-        return len(rows), sum(ERROR in row for row in rows)
+        return len(places), len(bad)
+
+    def _batches(self, places: Mapping[str, int]) -> Iterator[list[Row]]:
+        """Yield the rows whose lines begin at these places, sorted by file, some at a time."""
+        names = sorted(places)
+        with self.path.open("rb") as file:
+            for first in range(0, len(names), BATCH):
+                rows = []
+                for name in names[first : first + BATCH]:
+                    file.seek(places[name])
+                    row = json.loads(file.readline())
+                    shares = row.pop("probabilities", {})
+                    row |= {f"{SHARE}{label}": share for label, share in shares.items()}
+                    rows.append({column: _printable(value) for column, value in row.items()})
+                yield rows
 
     def _write(self, entry: Mapping[str, Any]) -> None:
         self.file.write(f"{json.dumps(entry)}\n".encode())
@@ -155,28 +174,22 @@ def _entries(path: Path) -> Iterator[tuple[int, Any]]:
             yield end, entry
 
 
-def _columns(rows: Sequence[Row]) -> Iterator[tuple[str, tuple[type, list[Any]]]]:
-    """Yield each column's name, its type and its values; None where there is none."""
-    for name, kind in COLUMNS.items():
-        yield name, (kind, [_printable(row.get(name)) for row in rows])
-    for label in sorted({label for row in rows for label in row.get("probabilities", ())}):
-        yield f"{SHARE}{label}", (float, [row.get("probabilities", {}).get(label) for row in rows])
-    yield ERROR, (str, [_printable(row.get(ERROR)) for row in rows])
-
-
 def _printable(value: Any) -> Any:
     """Return text that UTF-8 can write: the name of a file may hold bytes that are none."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
-def _write_csv(path: Path, columns: Mapping[str, tuple[type, list[Any]]]) -> None:
+def _write_csv(path: Path, columns: Mapping[str, type], batches: Iterable[Sequence[Row]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*(values for _, values in columns.values()), strict=True))
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        for rows in batches:
+            writer.writerows(rows)
 
 
-def _write_parquet(path: Path, columns: Mapping[str, tuple[type, list[Any]]]) -> None:
+def _write_parquet(
+    path: Path, columns: Mapping[str, type], batches: Iterable[Sequence[Row]]
+) -> None:
     pyarrow = _pyarrow()
     kinds = {
         str: pyarrow.string(),
@@ -184,8 +197,10 @@ def _write_parquet(path: Path, columns: Mapping[str, tuple[type, list[Any]]]) ->
         int: pyarrow.int64(),
         bool: pyarrow.bool_(),
     }
-    arrays = {name: pyarrow.array(v, kinds[kind]) for name, (kind, v) in columns.items()}
-    import_module("pyarrow.parquet").write_table(pyarrow.table(arrays), path)
+    schema = pyarrow.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    with import_module("pyarrow.parquet").ParquetWriter(path, schema) as writer:
+        for rows in batches:
+            writer.write_table(pyarrow.Table.from_pylist(rows, schema))
 
 
 def _pyarrow() -> Any:
