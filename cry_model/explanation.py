@@ -82,7 +82,7 @@ def gradient_times_input(classifier: CryClassifier, pieces: Pieces, label: int) 
     power = power.detach()
     floor = 10 ** (config.floor_db / 10)
     if config.level == "piece":
-        floor = floor * front_end._loudness(power)
+        floor = floor * front_end.loudness(power)
     return gradient * power * (power / floor).clamp_min(1).log()
 
 
@@ -110,7 +110,7 @@ def explain(
     """Explain the most probable label of one stretch of a recording, a cry.
 
     Args:
-        classifier: with torch, whose front end has bands.
+        classifier: with torch, on the CPU, whose front end has bands.
         recording: all of it.
         span: the cry; the whole by default.
         relevance: which map.
@@ -122,15 +122,14 @@ def explain(
     front_end = classifier.front_end
     if not isinstance(front_end, FrontEnd):
         raise NotExplainedError(
-            "This model hears averages; no part of the sound can be told apart."
+            "Only a model with torch that hears bands can be explained; please choose another one."
         )
     recording = load(recording)
     if recording.sample_rate > RATE:
         recording = Recording(resample(recording.waveform, recording.sample_rate, RATE), RATE)
     span = span or Span(0.0, recording.duration)
     ((_, pieces),) = pieces_of(front_end, recording, (span,))
-    shares = probabilities(classifier, recording, span)
-    assert shares is not None  # it would have been silent above
+    shares = classifier.probabilities(recording, span)
     label = max(shares, key=shares.__getitem__)
     cells = relevance(classifier, pieces, classifier.labels.index(label))
     heard = joined(cells, pieces, front_end.config, recording.duration)
@@ -143,26 +142,14 @@ def explain(
         inside = masked(recording, cells, front_end.config).waveform
         wave = left * whole + (1 - left) * (inside if is_kept else whole - inside)
         sound = Recording(wave, recording.sample_rate)
-        found = probabilities(classifier, sound, span)
-        return Part(sound, None if found is None else found[label])
+        try:
+            return Part(sound, classifier.probabilities(sound, span)[label])
+        except AudioError:  # silent in the band that is heard
+            return Part(sound, None)
 
     kept, removed = part(chosen, True), part(chosen, False)
     elsewhere = part(moved(chosen, heard), True).probability
     return Explanation(label, shares[label], kept, removed, elsewhere)
-
-
-def probabilities(
-    classifier: CryClassifier, recording: Recording, span: Span
-) -> dict[str, float] | None:
-    """Return what a classifier says of a stretch, label -> probability; None of silence."""
-    try:
-        heard = pieces_of(classifier.front_end, recording, (span,))
-    except AudioError:
-        return None
-    with torch.no_grad():
-        found = [row for row, _, _ in classifier._answer([p for _, p in heard], lambda _: None)]
-    mean = torch.as_tensor(sum(rows.sum(0) for rows in found) / sum(map(len, found)))
-    return classifier._named(mean.numpy())
 
 
 def joined(cells: Tensor, pieces: Pieces, config: FrontEndConfig, duration: float) -> Tensor:

@@ -112,7 +112,7 @@ def test_the_relevance_sums_to_what_the_label_loses_on_the_way_to_the_floor(conf
     power = front_end.mel_power(pieces.waveforms)
     floor = 10 ** (config.floor_db / 10)
     if config.level == "piece":
-        floor = floor * front_end._loudness(power)
+        floor = floor * front_end.loudness(power)
     above = (power / floor).clamp_min(1)
 
     def asked(step):
