@@ -17,6 +17,7 @@ from analysis.server import PLOTLY, NoCopies, OnlyOpenRoutes, UploadLimit
 from analysis.stats.runs import NO_RUNS, FoundRuns
 from analysis.tabs.about import build_about_tab
 from analysis.tabs.analysis import build_analysis_tab
+from analysis.tabs.diary import build_diary_tab
 from analysis.tabs.events import EVENT, FOLLOW_BACK, name_in_address
 from analysis.tabs.listen import I18N, answer_example, build_listen_tab, offer_predict
 from analysis.uploads import retention
@@ -31,7 +32,7 @@ HEAD = f"""<meta name="description" content="{DESCRIPTION}">
 <meta property="og:title" content="{TITLE}">
 <meta property="og:description" content="{DESCRIPTION}">
 <meta name="theme-color" content="#0f766e">
-<style>@media (max-width: 600px) {{ footer .divider {{ display: none; }} }}</style>"""
+<style>footer .divider {{ display: none; }}</style>"""
 # The theme is remembered once it was chosen.
 SWITCH_THEME = """() => {
   const dark = document.body.classList.toggle("dark");
@@ -100,6 +101,8 @@ def build_page(
             if detector is not None:
                 with gr.Tab(I18N("tab.live"), id="live"):
                     build_live_tab(detector, models[0], live_functions)
+            with gr.Tab(I18N("tab.diary"), id="diary"):
+                build_diary_tab()
             with gr.Tab(I18N("tab.analysis"), id="analysis"):
                 build_analysis_tab(found)
             with gr.Tab(I18N("tab.about"), id="about"):

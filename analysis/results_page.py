@@ -16,6 +16,7 @@ from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Cell, Finding, Verdict, c
 from analysis.stats.comparison import DRAWS, scores_by
 from analysis.stats.detector import read_detector
 from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, Paper, read_paper
+from analysis.stats.personal import PersonalStudy, read_personal
 from analysis.stats.runs import (
     METRIC_TITLES,
     SPLITS,
@@ -64,7 +65,7 @@ def write_results(results: Path, out: Path) -> None:
         ResultsError: if results are missing or malformed, or hold no model of the paper.
     """
     found = find_runs(results)
-    text = page(found, read_paper(), read_detector(results))
+    text = page(found, read_paper(), read_detector(results), read_personal(results))
     write_verdicts(cells_of(found.runs), results)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text.encode())
@@ -88,7 +89,12 @@ def write_readme_table(results: Path, out: Path) -> None:
     write_atomically(out, f"{parts[1]}\n{table}\n\n{parts[2]}".encode())
 
 
-def page(found: FoundRuns, paper: Paper, detector: Mapping[str, list[Row]]) -> str:
+def page(
+    found: FoundRuns,
+    paper: Paper,
+    detector: Mapping[str, list[Row]],
+    personal: PersonalStudy | None = None,
+) -> str:
     """Return the page: the tables of this module in the captions of the template.
 
     Raises:
@@ -116,6 +122,7 @@ def page(found: FoundRuns, paper: Paper, detector: Mapping[str, list[Row]]) -> s
             attention=attention_rows(cells),
             maps=map_rows(cells),
             detector=detector,
+            personal=personal,
             fitting=list(fitting_rows(cells, paper)),
             unfinished=unfinished,
         ).rstrip()

@@ -24,11 +24,16 @@ from cry_model.prediction import Prediction, choose
 LOG = logging.getLogger(__name__)
 RATE = AcousticConfig().sample_rate  # Hz: all that any model hears is below half of it
 SCAN = 0.2  # share of the work
-UNEXPECTED = "Something went wrong with this recording; please try another one."
 AT_ONCE = 2
 """Models at a time, each on one thread: torch's own threads wait for each other so often that on
 two busy cores ten minutes took three times as long."""
 
+
+class UnexpectedError(audio.AudioError):
+    """A fault of ours; the log has its trace."""
+
+
+UNEXPECTED = UnexpectedError("Something went wrong with this recording; please try another one.")
 Report = Callable[[float, str], None]
 """Called with the share that is done, 0 to 1, and what is being done."""
 
@@ -61,6 +66,11 @@ class Progress:
         return tell
 
 
+def without_frames(error: audio.AudioError) -> audio.AudioError:
+    """Return the same error as if never raised: the frames of its traceback hold sound."""
+    return type(error)(*error.args)
+
+
 def downsample(recording: Recording) -> Recording:
     """Bring a long recording to 16 kHz, once for all models.
 
@@ -79,16 +89,16 @@ class Session:
     Attributes:
         file: where the upload was, to know it again.
         display: what is drawn of it; None if it could not be read.
-        answers: a model's name -> its answer, or the sentence on why it has none.
+        answers: a model's name -> its answer, or the error that says why it has none.
     """
 
     file: str | None
     display: Display | None
-    answers: Mapping[str, Prediction | str]
+    answers: Mapping[str, Prediction | audio.AudioError]
 
     def chosen(
         self, models: Sequence[Model], name: str | None = None
-    ) -> tuple[Model, Prediction | str]:
+    ) -> tuple[Model, Prediction | audio.AudioError]:
         """Return a model and its answer; without a name, those of :func:`choose`.
 
         Raises:
@@ -121,14 +131,14 @@ def classify_all(
     detector: CryDetector | None = None,
     report: Report = no_progress,
 ) -> Session:
-    """Classify a file with every model; one that cannot be used gives the same sentence for all.
+    """Classify a file with every model; one that cannot be used gives the same error for all.
 
     The ``detector`` scans it first, once for all models; ``report`` hears of a long recording.
     """
     try:
         return _classify_all(models, file, detector, report)
     except audio.AudioError as error:
-        reason = str(error)
+        reason = without_frames(error)
     except Exception:  # one sentence for this visitor, and the trace in the log
         LOG.exception("A recording could not be answered.")
         reason = UNEXPECTED
@@ -163,11 +173,11 @@ def _classify(
     recording: Recording,
     track: DetectionScores | None,
     progress: Callable[[float], None],
-) -> Prediction | str:
+) -> Prediction | audio.AudioError:
     try:
         return model.classifier.predict(recording, track=track, progress=progress)
     except audio.AudioError as error:  # nothing in the band that this one hears
-        return str(error)
+        return without_frames(error)
     except Exception:  # the other models answer all the same
         LOG.exception("A model could not answer.")
         return UNEXPECTED

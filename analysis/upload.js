@@ -5,7 +5,7 @@ const send = async (file) => {
   const form = new FormData();
   form.append("files", file);
   const reply = await fetch(`${site}${api}/upload`, { method: "POST", body: form });
-  if (!reply.ok) throw new Refusal(await reply.text());
+  if (!reply.ok) throw Object.assign(new Refusal(await reply.text()), { status: reply.status });
   const [path] = await reply.json();
   return { path, orig_name: file.name, meta: { _type: "gradio.FileData" } };
 };

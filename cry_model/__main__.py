@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FOLDER",
         help="recordings of one baby and labels.csv with file, label, time (2026-03-01T04:30), "
-        "optional fed, slept, changed (hours since)",
+        "optional fed, slept, changed (hours since); or a diary that the page saved",
     )
     personal.add_argument(
         "--model", default=DEFAULT, metavar="NAME", help="whose embeddings, as for predict"
@@ -188,7 +188,7 @@ def recordings(named: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield name, folder.name
             continue
         for path in sorted(folder.rglob("*")):
-            if path.suffix.lower() in SUFFIXES and path.is_file():
+            if path.suffix.lower() in SUFFIXES and not path.is_dir():
                 yield str(path), str(path.relative_to(folder))
 
 
@@ -232,11 +232,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def personal(args: argparse.Namespace) -> int:
     """Report what one baby's cries teach; 2 if they, or the checkpoint, could not be used."""
-    from cry_model.labelled import describe, report_folder  # pandas takes a while
+    from cry_model.labelled import describe, report_diary, report_folder  # pandas takes a while
     from cry_model.personal import PersonalError
 
     try:
-        found = report_folder(args.folder, CryClassifier.from_pretrained(args.model).predict)
+        if args.folder.is_file():
+            found = report_diary(args.folder)
+        else:
+            found = report_folder(args.folder, CryClassifier.from_pretrained(args.model).predict)
     except (CheckpointError, PersonalError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -34,7 +34,7 @@ Relevance: TypeAlias = "Callable[[CryClassifier, Pieces, int], Tensor]"
 """Classifier, pieces and the label's number -> (pieces, bands, frames), more where it matters."""
 
 
-class NotExplainedError(AudioError):
+class NotExplainedError(TypeError):
     """This model's answer cannot be traced back to the sound."""
 
 

@@ -1,47 +1,111 @@
-"""Read a folder of one baby's labelled recordings, and report what can be learnt of them."""
+"""Read one baby's labelled cries, from a folder or a diary, and report what can be learnt of them.
+
+A diary is what the page keeps in a parent's browser and saves as one file: times, labels and a few
+numbers of each cry, and no sound.
+"""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import inf, nan
+from math import inf, isfinite, nan
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from cry_model.audio import AudioError
-from cry_model.personal import PersonalError, PersonalModel, Report, context_features
+from cry_model.personal import (
+    PERMUTATIONS,
+    PersonalError,
+    PersonalModel,
+    Report,
+    context_features,
+)
 from cry_model.prediction import Prediction
 
 TABLE = "labels.csv"
 COLUMNS = ("file", "label", "time")
 HOURS = ("fed", "slept", "changed")
-"""Optional columns: hours since the last feed, sleep and diaper."""
+"""Optional columns: hours since the last feed, sleep and diaper; in a diary what was noted when."""
 EPOCH = datetime(1970, 1, 1)
+FORMAT = "infant-cry-diary"
+UNKNOWN = "unknown"
+"""What a parent answers who does not know what a cry was."""
+FORGOTTEN = 24.0  # hours after which a feed says nothing of a cry
+MOST = 2000  # cries
+WIDEST = 64  # numbers of a cry: more would take minutes to fit
+LONGEST = 40  # characters of a label
+NO_DIARY = "This is no diary of ours; please choose the file that the page saved."
 
 
 @dataclass(frozen=True)
 class LabelledCry:
-    """A row of the table."""
+    """What is known of a cry.
 
-    path: Path
+    Attributes:
+        label: what it was; empty if nobody knows.
+        time: s on the clock of the home.
+        hours: since feed, sleep and diaper; NaN where unknown.
+        embedding: its numbers, of the network ``model``; empty without any.
+        prior: the general model's probabilities.
+    """
+
     label: str
-    time: float  # s on the clock of the home
-    hours: tuple[float, ...]  # since feed, sleep and diaper; NaN where unknown
+    time: float
+    hours: tuple[float, ...]
+    embedding: tuple[float, ...] = ()
+    prior: Mapping[str, float] | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True)
-class FolderReport:
-    """What the sounds of a folder tell, and what the hours since feed, sleep and diaper do."""
+class Heads:
+    """The two heads of one baby: by the sound, and by the hours since feed, sleep and diaper."""
+
+    sound: PersonalModel
+    context: PersonalModel | None  # None where no hours are known
+
+    @classmethod
+    def fit(cls, cries: Iterable[LabelledCry]) -> Heads:
+        """Fit both on labelled cries; raise PersonalError if nothing can be learnt of them."""
+        cries = sorted(cries, key=lambda cry: cry.time)
+        labels, times = [cry.label for cry in cries], [cry.time for cry in cries]
+        prior = [cry.prior for cry in cries if cry.prior is not None]
+        told = prior if len(prior) == len(cries) else None
+        sound = PersonalModel.fit([cry.embedding for cry in cries], labels, times, told)
+        known = any(isfinite(h) for cry in cries for h in cry.hours)
+        return cls(sound, PersonalModel.fit(cls.hours(cries), labels, times) if known else None)
+
+    @staticmethod
+    def hours(cries: Iterable[LabelledCry]) -> NDArray[np.float64]:
+        """Return the features of the second head, (cries, 6)."""
+        return context_features([cry.hours for cry in cries])
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the sounds tell, and what the hours since feed, sleep and diaper do."""
 
     sound: Report
-    context: Report | None  # None without such columns
-    passed_over: tuple[str, ...]  # why a recording is not counted
+    context: Report | None
+    passed_over: tuple[str, ...] = ()  # why a recording is not counted
+
+    @classmethod
+    def of(
+        cls, heads: Heads, passed_over: Sequence[str] = (), permutations: int = PERMUTATIONS
+    ) -> Findings:
+        """Test both heads."""
+        context = heads.context and heads.context.report(permutations)
+        return cls(heads.sound.report(permutations), context, tuple(passed_over))
 
 
-def read_labels(folder: Path) -> list[LabelledCry]:
+def read_labels(folder: Path) -> list[tuple[Path, LabelledCry]]:
     """Return the rows of ``folder/labels.csv`` in the order of time.
 
     Times are ISO 8601 (2026-03-01T04:30); what they say of a time zone is passed over, since days
@@ -63,21 +127,25 @@ def read_labels(folder: Path) -> list[LabelledCry]:
         raise PersonalError(f"{table} has no column {', '.join(sorted(missing))}; please add it.")
     for row in reader:
         try:
-            when = datetime.fromisoformat(row["time"].strip()).replace(tzinfo=None) - EPOCH
             hours = tuple(float(row.get(name) or nan) for name in HOURS)
             name, label = row["file"].strip(), row["label"].strip()
             if not name or not label or any(abs(h) == inf or h < 0 for h in hours):
                 raise ValueError
+            found.append((folder / name, LabelledCry(label, _seconds(row["time"]), hours)))
         except (ValueError, AttributeError, TypeError):
             raise PersonalError(
                 f"{table}, line {reader.line_num}: please give a file, a label, a time such as "
                 "2026-03-01T04:30, and hours from 0 on."
             ) from None
-        found.append(LabelledCry(folder / name, label, when.total_seconds(), hours))
-    return sorted(found, key=lambda cry: cry.time)
+    return sorted(found, key=lambda row: row[1].time)
 
 
-def report_folder(folder: Path, predict: Callable[[str], Prediction]) -> FolderReport:
+def _seconds(time: str) -> float:
+    """Return a time of ISO 8601 on the clock of the home, s."""
+    return (datetime.fromisoformat(time.strip()).replace(tzinfo=None) - EPOCH).total_seconds()
+
+
+def report_folder(folder: Path, predict: Callable[[str], Prediction]) -> Findings:
     """Hear every recording of the table, and test what can be learnt of them.
 
     Recordings without a cry, and those that cannot be used, are passed over.
@@ -85,28 +153,76 @@ def report_folder(folder: Path, predict: Callable[[str], Prediction]) -> FolderR
     Raises:
         PersonalError: if the table, or what is left of it, cannot be used.
     """
-    kept, heard, passed_over = [], [], []
-    for cry in tqdm(read_labels(folder), unit="file", disable=None):
+    heard, passed_over = [], []
+    for path, cry in tqdm(read_labels(folder), unit="file", disable=None):
         try:
-            prediction = predict(str(cry.path))
+            prediction = predict(str(path))
         except (AudioError, OSError) as error:
-            passed_over.append(f"{cry.path}: {error}")
+            passed_over.append(f"{path}: {error}")
             continue
         if prediction.is_cry is False:
-            passed_over.append(f"{cry.path}: no cry is heard in it.")
+            passed_over.append(f"{path}: no cry is heard in it.")
             continue
-        kept.append(cry)
-        heard.append(prediction)
-    labels, times = [cry.label for cry in kept], [cry.time for cry in kept]
-    prior = [prediction.probabilities for prediction in heard]
-    sound = PersonalModel.fit([p.embedding for p in heard], labels, times, prior)
-    hours = [cry.hours for cry in kept]
-    known = any(h == h for row in hours for h in row)
-    context = PersonalModel.fit(context_features(hours), labels, times) if known else None
-    return FolderReport(sound.report(), context and context.report(), tuple(passed_over))
+        found = prediction.embedding
+        numbers = () if found is None else tuple(found.tolist())
+        heard.append(LabelledCry(cry.label, cry.time, cry.hours, numbers, prediction.probabilities))
+    return Findings.of(Heads.fit(heard), passed_over)
 
 
-def describe(found: FolderReport) -> str:
+def read_diary(document: object) -> list[LabelledCry]:
+    """Return the cries of a diary in the order of time, at most the last 2,000.
+
+    Args:
+        document: of JSON. ``cries`` have ``at`` (ISO 8601) and may have ``was``, ``embedding``,
+            ``prior`` and ``model``; ``care`` has ``at`` and ``kind``, one of :data:`HOURS`.
+
+    Raises:
+        PersonalError: if it is anything else.
+    """
+    try:
+        care = sorted((_seconds(event["at"]), str(event["kind"])) for event in document["care"])
+        cries = sorted((_seconds(cry["at"]), i) for i, cry in enumerate(document["cries"]))
+        return [_cry(document["cries"][i], time, care) for time, i in cries[-MOST:]]
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        raise PersonalError(NO_DIARY) from None
+
+
+def _cry(cry: Mapping[str, Any], time: float, care: Sequence[tuple[float, str]]) -> LabelledCry:
+    label, model = cry.get("was") or "", cry.get("model") or ""
+    prior = {str(name): float(p) for name, p in (cry.get("prior") or {}).items()}
+    embedding = tuple(map(float, cry.get("embedding") or ()))
+    if not isinstance(label, str) or not isinstance(model, str) or len(label) > LONGEST:
+        raise ValueError
+    if len(embedding) > WIDEST or len(prior) > WIDEST or not all(map(isfinite, embedding)):
+        raise ValueError
+    if not all(0 <= p <= 1 for p in prior.values()):
+        raise ValueError
+    since = [
+        min((time - t for t, k in care if k == kind and t <= time), default=inf) for kind in HOURS
+    ]
+    hours = tuple(s / 3600 if s / 3600 <= FORGOTTEN else nan for s in since)
+    label = "" if label == UNKNOWN else label
+    return LabelledCry(label, time, hours, embedding, prior or None, model)
+
+
+def usable(cries: Iterable[LabelledCry], model: str = "") -> list[LabelledCry]:
+    """Return the cries that have a label and numbers of one network; by default the most used."""
+    known = [cry for cry in cries if cry.label and cry.embedding]
+    names = [cry.model for cry in known]
+    model = model or max(names, key=names.count, default="")
+    return [cry for cry in known if cry.model == model]
+
+
+def report_diary(path: Path) -> Findings:
+    """Test what can be learnt of a diary that the page saved; raise PersonalError if nothing."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise PersonalError(f"{path}: {NO_DIARY}") from None
+    return Findings.of(Heads.fit(usable(read_diary(document))))
+
+
+def describe(found: Findings) -> str:
     """Return the report for a terminal."""
     r, lines = found.sound, [*found.passed_over]
     counts = ", ".join(f"{label} {count}" for label, count in r.support.items())

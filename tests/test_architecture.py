@@ -42,7 +42,9 @@ ALLOWED = {
             "words",
         )
     },
-    "analysis.live": {"analysis.figures", "analysis.models", "analysis.panels", "analysis.tabs"},
+    "analysis.live": {
+        f"analysis.{name}" for name in ("figures", "models", "panels", "tabs", "words")
+    },
     "analysis.runtimes": set(),
     "analysis.benchmark": {f"analysis.{name}" for name in ("runtimes", "sound", "stats", "tabs")},
     "analysis.page": {

@@ -1,5 +1,7 @@
-"""Page, terminal and JSON tell one answer, of real clips where they are, else of synthetic ones."""
+"""Page, JSON, command line and API tell one answer, of real clips where there are any, else of
+synthetic ones."""
 
+import json
 import os
 import re
 from collections import Counter
@@ -8,11 +10,14 @@ from html import unescape
 from pathlib import Path
 from typing import get_args
 
+import gradio as gr
+
 from analysis.models import load_bundled, load_detector
 from analysis.session import classify_all
 from analysis.tabs.answer import answer_html
+from analysis.tabs.listen import offer_predict
 from analysis.words import ENGLISH
-from cry_model.__main__ import as_text
+from cry_model.__main__ import as_text, main
 from cry_model.prediction import AnswerKind
 from cry_model.records import words
 from tests.conftest import ROOT
@@ -83,14 +88,34 @@ def unsure(prediction):
     return replace(prediction, track=track, segments=())
 
 
-def test_every_surface_tells_the_same():
+def by_command(paths, capsys):
+    """Path -> what a line of JSON of the command line tells of it."""
+    main(["predict", "--json", *map(str, paths)])
+    return {told["file"]: told for told in map(json.loads, capsys.readouterr().out.splitlines())}
+
+
+def endpoint(models, detector):
+    """What stands behind ``/predict``."""
+    with gr.Blocks() as page:
+        offer_predict(models, detector)
+    (predict,) = (function.fn for function in page.fns.values() if function.api_name == "predict")
+    return predict
+
+
+def test_every_surface_tells_the_same(capsys):
     models, detector = load_bundled(), load_detector()
     kinds, paths = Counter(), clips()
+    commanded, predict = by_command(paths, capsys), endpoint(models, detector)
     for path in paths:
         session = classify_all(models, str(path), detector)
         if session.display is None:  # shorter than half a second
+            assert str(path) not in commanded
             continue
         chosen, answer = session.chosen(models)
+        own = json.loads(json.dumps({"model": chosen.name, **answer.to_dict()}))
+        for told in (commanded[str(path)], predict(str(path), "", False)):
+            for fact in ("model", "answer", "is_cry", "fallback", "remembered"):
+                assert told[fact] == own[fact], (path, fact)
         assert answer.answer == session.answers[chosen.name].answer
         for prediction in (answer, *session.answers.values(), unsure(answer)):
             told = in_json(prediction)

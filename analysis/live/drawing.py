@@ -15,12 +15,11 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 from analysis.figures.theme import HEAT
 from analysis.live.listener import Line, View
 from analysis.panels.html import csv_text, data_link
-from analysis.tabs.answer import has_answer, headline_html
-from cry_model.calibration import one_of
+from analysis.tabs.answer import headline_html, in_short
+from analysis.tabs.diary import numbers
+from analysis.words import ENGLISH, Words
 from cry_model.prediction import Prediction
-from cry_model.records import percent, words
-
-CANT_TELL = "can't tell"
+from cry_model.records import percent
 
 
 def clock(seconds: float) -> str:
@@ -28,32 +27,26 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def row_html(line: Line) -> str:
-    """Write one line of the log."""
+def row_html(line: Line, say: Words = ENGLISH) -> str:
+    """Write one line of the log: what the card would say, and the greatest probability of a cry."""
     episode = line.episode
-    what = "Cry" if episode.kind == "cry" else "Not a cry"
-    notes = [f"probability of a cry up to {percent(episode.peak)}"]
+    notes = [say("heard.peak", share=percent(episode.peak))]
     if line.answer is not None:
-        notes.insert(0, in_short(line.answer))
+        notes.insert(0, in_short(line.answer, say))
     return (
         f'<tr class="{episode.kind}"><td>{clock(episode.start)}</td>'
         f"<td>{episode.end - episode.start:.1f}&nbsp;s</td>"
-        f"<td><strong>{what}</strong><br>{escape('; '.join(notes))}</td></tr>"
+        f"<td><strong>{escape(say(f'heard.row.{episode.kind}'))}</strong><br>"
+        f"{'<br>'.join(map(escape, notes))}</td></tr>"
     )
 
 
-def in_short(answer: Prediction) -> str:
-    """Write the prediction set, if there is one, and the two most probable reasons."""
-    if not has_answer(answer):
-        return "outside of what the model knows, it has no answer"
-    ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])[:2]
-    likely = ", ".join(f"{words(label)} {percent(share)}" for label, share in ranked)
-    if answer.outside:
-        return f"{likely} (outside of what the model knows)"
-    if answer.prediction_set is None:
-        return likely
-    named = [words(label) for label in answer.answer.labels]
-    return f"{one_of(named) if named else CANT_TELL} ({likely})"
+def kept(line: Line, now: float, say: Words) -> dict[str, object]:
+    """Return what a diary keeps of a cry that began ``ago`` seconds before ``now``."""
+    told = {"said": in_short(line.answer, say), **numbers(line.answer, "")}
+    length = round(line.episode.end - line.episode.start, 1)
+    heard = {"seconds": length, "probability": round(line.episode.peak, 3)}
+    return {**told, **heard, "ago": now - line.episode.start}
 
 
 def log_csv(lines: Sequence[Line]) -> str:
@@ -64,7 +57,7 @@ def log_csv(lines: Sequence[Line]) -> str:
         e = line.episode
         shares = line.answer.probabilities.values() if line.answer else [""] * len(labels)
         named = " ".join((line.answer and line.answer.prediction_set) or ())
-        heard = "cry" if e.kind == "cry" else "rejected"
+        heard = {"sound": "rejected"}.get(e.kind, e.kind)
         numbers = f"{e.start:.2f}", f"{e.end - e.start:.2f}", heard, f"{e.peak:.4f}"
         rows.append([*numbers, named, *shares])
     head = ("start_s", "length_s", "heard", "peak_cry_probability", "set", *labels)
@@ -74,14 +67,6 @@ def log_csv(lines: Sequence[Line]) -> str:
 RANGE_DB = 60.0  # between black and the brightest colour
 QUIETEST_DB = -45.0  # the brightest colour of a picture of silence
 SHADES = 32  # a smooth picture of half the size that 256 would need
-NO_CRY = "<p>While a cry lasts, this shows which kind the model takes it for.</p>"
-STATUS = {
-    "quiet": "Listening. It is quiet.",
-    "undecided": "Listening. There is a sound.",
-    "sound": "A sound, not a cry.",
-    "maybe": "It may be a cry. Go closer.",
-    "cry": "A cry.",
-}
 
 
 def palette() -> list[int]:
@@ -120,43 +105,47 @@ def track_svg(track: NDArray[np.float32], threshold: float) -> str:
     )
 
 
-def description(view: View) -> str:
+def description(view: View, say: Words = ENGLISH) -> str:
     """Describe the picture."""
-    looked = "not yet known" if view.probability is None else percent(view.probability)
-    return f"Spectrogram of the last 12 seconds; probability of a cry {looked}"
+    known = view.probability is not None
+    share = percent(view.probability) if known else say("heard.unknown")
+    return say("heard.picture", share=share)
 
 
-def answer_panel(answer: Prediction | None) -> str:
+def answer_panel(answer: Prediction | None, say: Words = ENGLISH) -> str:
     """Write the answer to the cry that lasts."""
     if answer is None:
-        return NO_CRY
-    return headline_html(answer)
+        return f"<p>{escape(say('live.no_cry'))}</p>"
+    return headline_html(answer, say)
 
 
-def pieces(view: View, threshold: float, seen: int = 0) -> dict[str, object]:
+def pieces(view: View, threshold: float, seen: int = 0, say: Words = ENGLISH) -> dict[str, object]:
     """Collect what the page has to change, ready for JSON.
 
     Args:
         view: what the listener gave.
         threshold: of the detector.
         seen: lines of the log that the page has got already.
+        say: the visitor's language.
     """
     changes: dict[str, object] = {
         "state": view.state,
         "over": view.over,
-        "status": STATUS[view.state],
+        "status": say(f"heard.{view.state}"),
         "elapsed": clock(view.seconds),
         "probability": "" if view.probability is None else percent(view.probability),
         "picture": picture(view.decibels),
-        "description": description(view),
+        "description": description(view, say),
         "track": track_svg(view.track, threshold),
-        "answer": answer_panel(view.answer),
+        "answer": answer_panel(view.answer, say),
         "written": view.written,
     }
     fresh = min(view.written - seen, len(view.lines))
     if fresh > 0:
-        changes["rows"] = "".join(row_html(line) for line in reversed(view.lines[-fresh:]))
+        lines = view.lines[-fresh:]
+        changes["rows"] = "".join(row_html(line, say) for line in reversed(lines))
+        changes["cries"] = [kept(line, view.seconds, say) for line in lines if line.answer]
         changes["download"] = data_link(
-            "Download the log (CSV)", "heard.csv", "text/csv", log_csv(view.lines)
+            say("heard.download"), "heard.csv", "text/csv", log_csv(view.lines)
         )
     return changes

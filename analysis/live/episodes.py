@@ -16,7 +16,7 @@ MIN_LOUD = 2  # scores; a single knock is no sound worth a line
 QUIETEST_DB, LOUDEST_DB = -60.0, -40.0  # between these lies what counts as background
 ABOVE_DB = 10.0  # over the background: a sound
 
-Kind = Literal["cry", "sound"]
+Kind = Literal["cry", "maybe", "sound"]
 State = Literal["quiet", "undecided", "sound", "maybe", "cry"]
 
 
@@ -99,7 +99,12 @@ class Episodes:
             end = min(end, ended.sounded)
         end = max(end, ended.start + SCORE_HOP / RATE)
         self._free = end
-        return [Episode(ended.kind, ended.start, end, ended.peak)]
+        return [self._episode(ended, end)]
+
+    def _episode(self, ended: _Open, end: float) -> Episode:
+        """Close what lasted; a sound that reached ``maybe`` may have been a cry."""
+        maybe = ended.kind == "sound" and ended.peak >= self.maybe
+        return Episode("maybe" if maybe else ended.kind, ended.start, end, ended.peak)
 
     def _cry(self, time: float, probability: float, loud: bool) -> list[Episode]:
         finished: list[Episode] = []
@@ -109,7 +114,7 @@ class Episodes:
             if before is not None and start - before.start >= KEEP_ON:
                 if before.loud >= MIN_LOUD:
                     end = min(before.last, start)
-                    finished = [Episode("sound", before.start, end, before.peak)]
+                    finished = [self._episode(before, end)]
             elif before is not None:
                 start = before.start
             self.open = _Open("cry", start, time, start, probability, 0)

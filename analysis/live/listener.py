@@ -225,4 +225,5 @@ class Listener:
         except Exception:  # the sound goes on, and so do the other visitors
             LOG.exception("A cry could not be answered.")
             return None
-        return replace(prediction, attention=AttentionMaps(), pieces=())
+        kept = AttentionMaps(embedding=prediction.attention.embedding)
+        return replace(prediction, attention=kept, pieces=())

@@ -7,7 +7,10 @@ const root = part("root");
 const page = randomName();
 const MOST_CHUNKS = 40; // ten seconds wait for a slow server; what is older is lost
 const MOST_ROWS = 100;
-const START = "Start listening";
+
+translate(root);
+for (const name of ["button", "notify", "status"]) delete part(name).dataset.word; // they change
+part("frame").setAttribute("aria-label", words["live.nothing"]);
 
 let ear = null; // the open microphone
 let waiting = [], lost = 0, seen = 0;
@@ -21,12 +24,12 @@ document.addEventListener("visibilitychange", () => ear && !document.hidden && s
 if (!window.Notification) part("notify").hidden = true;
 part("notify").addEventListener("click", async () => {
   const allowed = await Notification.requestPermission() === "granted";
-  part("notify").textContent = allowed ? "You will be told of a cry" : "Your browser does not allow it";
+  part("notify").textContent = words[allowed ? "live.notified" : "live.not_notified"];
   part("notify").disabled = true;
 });
 function notify() {
   if (!document.hidden || window.Notification?.permission !== "granted") return;
-  try { new Notification("A cry began.", { tag: "cry" }); } catch { /* some phones cannot */ }
+  try { new Notification(words["live.began"], { tag: "cry" }); } catch { /* some phones cannot */ }
 }
 
 function say(state, sentence) {
@@ -55,6 +58,7 @@ function show(view) {
     rows.insertAdjacentHTML("afterbegin", view.rows);
     while (rows.rows.length > MOST_ROWS) rows.lastElementChild.remove();
     put("download", view.download);
+    for (const { ago, ...cry } of view.cries) addCry({ ...cry, model: root.dataset.model }, Date.now() - 1000 * ago);
   }
   seen = Math.max(seen, view.written);
 }
@@ -62,21 +66,20 @@ function show(view) {
 async function listen() {
   if (asking) return;
   asking = true;
-  say("asking", "Please allow the microphone in your browser.");
+  say("asking", words.asking);
   try {
-    ear = await openMicrophone(hear, () => stop("The microphone was taken away."));
+    ear = await openMicrophone(hear, () => stop(words["live.taken"]));
   } catch (error) {
     hangUp();
-    return say(isRefused(error) ? "refused" : "problem", isRefused(error)
-      ? "The microphone was refused. Allow it in your browser, then start again."
-      : "No microphone could be used. Connect one, then start again.");
+    const refused = isRefused(error);
+    return say(refused ? "refused" : "problem", words[refused ? "live.refused" : "live.none"]);
   } finally {
     asking = false;
   }
   [waiting, lost, first] = [[], 0, true];
   stayAwake();
-  part("button").textContent = "Stop";
-  say("quiet", "Listening.");
+  part("button").textContent = words["live.stop"];
+  say("quiet", words["live.listening"]);
 }
 
 function hear(chunk, rate) {
@@ -96,27 +99,27 @@ async function send() {
       hangUp();
       say("problem", view.problem);
     } else if (view.over) {
-      hangUp("Listen for ten more minutes");
+      hangUp("live.more");
       show(view);
-      say("over", "Ten minutes are over, so listening has stopped. The log stays.");
+      say("over", words["live.over"]);
     } else if (ear) {
       show(view);
       say(view.state, view.status);
     }
   } catch {
     hangUp();
-    say("problem", "The server cannot be reached. Please start again in a moment.");
+    say("problem", words.unreachable);
   }
   busy = false;
   send();
 }
 
-function hangUp(offer = START) {
+function hangUp(offer = "live.start") {
   ear?.close();
   awake?.release();
   ear = awake = null;
   waiting = [];
-  part("button").textContent = offer;
+  part("button").textContent = words[offer];
 }
 
 async function stop(sentence) {
@@ -129,4 +132,4 @@ async function stop(sentence) {
 }
 
 part("button").addEventListener("click", () =>
-  ear ? stop("Stopped; the sound is forgotten.") : listen());
+  ear ? stop(words["live.stopped"]) : listen());

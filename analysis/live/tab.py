@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from analysis.live.drawing import NO_CRY
-from analysis.live.listener import LIMIT_SECONDS, Gate, Listener
+from analysis.live.listener import Gate, Listener
 from analysis.live.stream import KEPT, RATE, place
-from analysis.live.visitors import SILENT_SECONDS, Visitors
+from analysis.live.visitors import Visitors
 from analysis.models import Model
+from analysis.tabs.diary import SHARED
+from analysis.words import button, language, word
 from cry_model.records import percent
 
-SCRIPTS = Path(__file__).parents[1] / "microphone.js", Path(__file__).with_name("live.js")
-ServerFunction = Callable[[dict[str, Any]], dict[str, Any]]
-PRIVACY = (
-    f"The sound goes to the server, which keeps its last {KEPT // RATE} seconds in memory and in "
-    "no file; it is forgotten when you press Stop, "
-    f"or {SILENT_SECONDS:.0f} seconds after you left. The log, which holds no sound, is "
-    "forgotten after an hour."
-)
+HERE = Path(__file__).parent
+SCRIPTS = *SHARED, HERE.parent / "microphone.js", HERE / "live.js"
+ServerFunction = Callable[[dict[str, Any], gr.Request], dict[str, Any]]
 MARKS = {8000: "8 kHz", 4000: "4", 2000: "2", 1000: "1", 500: "0.5"}
 SECONDS = (12, 9, 6, 3)
 
@@ -32,11 +29,11 @@ def make_functions(detector: Gate, model: Model) -> list[ServerFunction]:
     # The page's models have no detector of their own: what they are asked about is a cry already.
     visitors = Visitors(lambda: Listener(detector, model.classifier))
 
-    def live_hear(request: dict[str, Any]) -> dict[str, Any]:
-        return visitors.hear(request)
+    def live_hear(request: dict[str, Any], visitor: gr.Request) -> dict[str, Any]:
+        return visitors.hear(request, language(visitor))
 
-    def live_stop(request: dict[str, Any]) -> dict[str, Any]:
-        return visitors.stop(request)
+    def live_stop(request: dict[str, Any], visitor: gr.Request) -> dict[str, Any]:
+        return visitors.stop(request, language(visitor))
 
     return [live_hear, live_stop]
 
@@ -59,39 +56,38 @@ def build_live_tab(detector: Gate, model: Model, functions: Sequence[ServerFunct
 
 def skeleton(threshold: float, model: Model) -> str:
     """Write what stands there before anything is heard; the page's script fills it."""
-    minutes = round(LIMIT_SECONDS / 60)
-    return f"""<section class="live" data-live="root" data-state="idle">
-<p>Press the button near a baby: the cry detector says four times a second whether it hears crying,
-and while that lasts, the {model.title} says which kind. It stops by itself after {minutes}
-minutes.</p>
+    return f"""<section class="live" data-live="root" data-state="idle"
+data-model="{escape(model.name)}">
+{word("live.about", "p")}
 <div class="live-controls">
-<button type="button" data-live="button">Start listening</button>
-<button type="button" data-live="notify">Tell me when a cry begins</button>
-<p role="status" data-live="status">Not listening.</p>
-<p class="live-numbers"><span class="live-now">probability of a cry
+{button("live.start", 'data-live="button"')}
+{button("live.notify", 'class="quiet" data-live="notify"')}
+{word("live.idle", "p", 'role="status" data-live="status"')}
+<p class="live-numbers"><span class="live-now">{word("live.probability")}
 <b data-live="probability"></b></span> <span data-live="elapsed">0:00</span></p>
 </div>
-<div class="live-picture" role="img" data-live="frame" aria-label="Nothing was heard yet">
+<div class="live-picture" role="img" data-live="frame">
 <div class="live-scale" aria-hidden="true">{_marks()}</div>
 <div class="live-sound"><img alt="" data-live="picture" src="{BLANK}"></div>
 <div class="live-scale" aria-hidden="true"><span style="bottom: 100%">100%</span>
 <span style="bottom: 0">0%</span></div>
 <div class="live-track"><div data-live="track"></div>
-<span class="live-threshold" style="bottom: {100 * threshold:.0f}%">a cry from
+<span class="live-threshold" style="bottom: {100 * threshold:.0f}%">{word("live.from")}
 {percent(threshold)}</span></div>
-<div class="live-seconds" aria-hidden="true">{_seconds()}<span style="right: 0">now</span></div>
+<div class="live-seconds" aria-hidden="true">{_seconds()}
+{word("live.now", "span", 'style="right: 0"')}</div>
 </div>
-<p class="caption">Above: which pitches sound, brighter is louder. Below: the cry detector's
-probability of a cry in the last seconds.</p>
+{word("live.caption", "p", 'class="caption"')}
 <div class="live-below">
-<div class="live-answer"><h3>What kind of cry</h3><div data-live="answer">{NO_CRY}</div></div>
-<div class="live-log"><h3>What was heard</h3>
-<div role="log" aria-live="polite" data-live="log"><table><thead><tr><th>At</th><th>Length</th>
-<th>What</th></tr></thead><tbody data-live="rows"></tbody></table></div>
+<div class="live-answer">{word("live.kind", "h3")}<div data-live="answer">
+{word("live.no_cry", "p")}</div></div>
+<div class="live-log">{word("live.log", "h3")}
+<div role="log" aria-live="polite" data-live="log"><table><thead><tr>{word("live.at", "th")}
+{word("live.length", "th")}{word("live.what", "th")}</tr></thead>
+<tbody data-live="rows"></tbody></table></div>
 <p data-live="download"></p></div>
 </div>
-<p class="small"><strong>Not a medical device,</strong> and no baby monitor: do not rely on it to
-wake you. {PRIVACY}</p>
+<p class="small">{word("live.warning", "strong")} {word("live.privacy")}</p>
 </section>"""
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.live.drawing import pieces
 from analysis.live.listener import Listener, View
+from analysis.words import ENGLISH, Words
 from cry_model.audio import AudioError
 
 MOST_LISTENING = 8  # at once; each costs a few per cent of a core
@@ -22,8 +23,6 @@ LOG_SECONDS = 3600.0  # the same of the log
 SWEEP_SECONDS = 5.0
 LONGEST_NAME = 64  # characters
 LONGEST_CHUNK = 4_000_000  # characters: more than a page ever saves up
-FULL = f"{MOST_LISTENING} visitors are listening already; please try again in a few minutes."
-NOT_A_CHUNK = "The page sent something that is no sound; please reload it."
 
 
 @dataclass
@@ -52,22 +51,23 @@ class Visitors:
         self.lock = threading.Lock()
         self.sweeper: threading.Thread | None = None
 
-    def hear(self, request: dict[str, Any]) -> dict[str, Any]:
+    def hear(self, request: dict[str, Any], say: Words = ENGLISH) -> dict[str, Any]:
         """Take a chunk and return what the page has to change, or ``problem``, a sentence.
 
         Args:
             request: ``page``, its name; ``samples``, 16-bit little-endian mono in base64;
                 ``rate`` in Hz; ``lost``, seconds missing before; ``seen``, lines of the log that it
                 has; ``first``, whether the visitor has just pressed the button.
+            say: the visitor's language.
         """
         try:
             page, seen, first = _page(request), int(request["seen"]), bool(request["first"])
             chunk = np.frombuffer(_bytes(request["samples"]), "<i2")
             rate, lost = int(request["rate"]), float(request["lost"])
         except (KeyError, TypeError, ValueError, OverflowError):
-            return {"problem": NOT_A_CHUNK}
+            return {"problem": say("live.broken")}
         if (visitor := self._find(page)) is None:
-            return {"problem": FULL}
+            return {"problem": say("live.full")}
         with visitor.lock:
             listener = visitor.listener
             if first and listener.over:
@@ -79,19 +79,19 @@ class Visitors:
                 return {"problem": str(error)}
             if view.over:
                 view = self._rest(visitor)
-            return pieces(view, listener.detector.threshold, seen)
+            return pieces(view, listener.detector.threshold, seen, say)
 
-    def stop(self, request: dict[str, Any]) -> dict[str, Any]:
+    def stop(self, request: dict[str, Any], say: Words = ENGLISH) -> dict[str, Any]:
         """Forget the sound of ``page``; its log may be added to until an hour later."""
         try:
             page, seen = _page(request), int(request["seen"])
         except (KeyError, TypeError, ValueError, OverflowError):
-            return {"problem": NOT_A_CHUNK}
+            return {"problem": say("live.broken")}
         if (visitor := self.known.get(page)) is None:
             return {}
         with visitor.lock:
             view = self._rest(visitor)
-            return pieces(view, visitor.listener.detector.threshold, seen)
+            return pieces(view, visitor.listener.detector.threshold, seen, say)
 
     def sweep(self) -> None:
         """Forget the sound, and much later the log, of pages that are gone."""

@@ -25,3 +25,10 @@ const saveFigure = async ({ place, format, file }) => {
     { format, ...size, scale: format === "png" ? 2 : 1 });
   Object.assign(document.createElement("a"), { href, download: file }).click();
 };
+// Plotly is large, so it comes with the first figure.
+let loading = null;
+const plotly = () => loading ??= new Promise((done, failed) => {
+  const script = document.createElement("script");
+  Object.assign(script, { src: new URL("plotly.min.js", document.baseURI), onload: done, onerror: failed });
+  document.head.append(script);
+});

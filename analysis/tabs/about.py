@@ -18,6 +18,7 @@ from analysis.tabs.answer import (
     evaluation_text,
     verdict,
 )
+from analysis.words import SCRIPT, word
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.detector import CryDetector
 from cry_model.records import (
@@ -66,8 +67,16 @@ UPLOADS = (
 )
 
 
+LEAD = ("recording", "privacy", "trust", "limits", "rest")
+"""Keys of what everybody should know; the rest is for researchers, and in English."""
+
+
 def build_about_tab(models: Sequence[Model], detector: CryDetector | None = None) -> None:
     """Lay out the tab inside the current page."""
+    parts = zip(LEAD, ("h3", "p", "h3", "p", "h2"), strict=True)
+    lead = "".join(word(f"about.{key}", tag) for key, tag in parts)
+    script = SCRIPT.read_text(encoding="utf-8") + "translate(element);"
+    gr.HTML(lead, js_on_load=script, elem_id="about", padding=False)
     told = [*([] if detector is None else [about_detector(detector)]), *map(about, models)]
     gr.Markdown("\n\n".join(told) + "\n" + METHOD + PRIVACY)
 

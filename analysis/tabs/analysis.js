@@ -15,13 +15,6 @@ const go = (choices) => {
 };
 const changed = (name, value) => go({ ...shown, [name]: value });
 
-// Plotly is large, so it comes with the first figure, and when the overview has been read.
-let loading = null;
-const plotly = () => loading ??= new Promise((done, failed) => {
-  const script = document.createElement("script");
-  Object.assign(script, { src: new URL("plotly.min.js", document.baseURI), onload: done, onerror: failed });
-  document.head.append(script);
-});
 const draw = async () => {
   const places = [...root.querySelectorAll(".plot")];
   if (!places.length) return;

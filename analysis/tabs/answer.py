@@ -34,15 +34,12 @@ DISAGREEMENT = "The models disagree strongly about this recording: rely on neith
 PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
     "none; no copy is kept. To let you hear what an answer rested on, your browser sends it once "
-    "more, and it is deleted the same way. Your browser keeps tonight's answers if you ask it to, "
-    "and no sound. The answers and figures, which hold no sound, stay in the server's memory until "
-    "your next recording, or until you have not used the page for an hour."
+    "more, and it is deleted the same way. Your browser keeps a diary if you ask it to: times, "
+    "answers and a few numbers of each cry, and no sound. It comes here only to ask what it "
+    "teaches, and goes with the answer. The answers and figures, which hold no sound, stay in the "
+    "server's memory until your next recording, or until you have not used the page for an hour."
 )
 MEDICAL = "Not a medical device."
-NO_LONGER_KEPT = (
-    "This recording was deleted and its answers are no longer kept; please choose or record it "
-    "again."
-)
 FEW = 3  # labels that are named; of a larger set, what it leaves out tells more
 
 
@@ -114,7 +111,7 @@ def answer_html(
     prediction: Prediction,
     record: DetectorRecord | None = None,
     say: Words = ENGLISH,
-    spark: str = "",
+    kept: str = "",
 ) -> str:
     """Write the card and the folds that need no figure.
 
@@ -122,7 +119,7 @@ def answer_html(
         prediction: the answer.
         record: what was measured of the cry detector.
         say: the visitor's language; the folds are in English.
-        spark: a digit for each moment, its loudness; the browser may keep it, if asked to.
+        kept: what the browser may keep of it in its diary, if asked to.
     """
     answer = prediction.answer
     parts = [headline_html(prediction, say)]
@@ -136,13 +133,11 @@ def answer_html(
         parts.append(f'<p class="advice">{escape(say("advice"))}</p>')
     if answer.labels:
         parts.append(f'<p><button type="button" data-share>{escape(say("share"))}</button></p>')
-    else:
-        spark = ""
-    said = _said_in_short(prediction, say)
+    said = escape(in_short(prediction, say))
     folds = "".join(_folds(prediction, record, say))
     return (
-        f'<section class="answer" data-kind="{answer.kind}" data-spark="{spark}" '
-        f'data-said="{escape(said)}"><div class="card">{"".join(parts)}</div>{folds}</section>'
+        f'<section class="answer" data-kind="{answer.kind}" data-said="{said}" '
+        f'data-kept="{escape(kept)}"><div class="card">{"".join(parts)}</div>{folds}</section>'
     )
 
 
@@ -185,9 +180,11 @@ def _ruled_out(prediction: Prediction, say: Words) -> str:
     return say.listing([label for label in prediction.probabilities if label not in named])
 
 
-def _said_in_short(prediction: Prediction, say: Words) -> str:
+def in_short(prediction: Prediction, say: Words) -> str:
     """Write the card in a line or two, to be shared or kept."""
     labels = prediction.answer.labels
+    if not labels:
+        return say({"cannot_tell": "cannot"}.get(prediction.answer.kind, prediction.answer.kind))
     if len(labels) <= FEW:
         told = f"{say('maybe')}: {say.listing(labels)}."
     else:
@@ -239,14 +236,14 @@ def bars_html(prediction: Prediction, say: Words = ENGLISH) -> str:
     labels, named = tuple(prediction.probabilities), prediction.answer.labels
     ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
     bars = "".join(
-        f'<div class="bar{"" if label in named else " unlikely"}" role="listitem">'
+        f'<div class="kind{"" if label in named else " unlikely"}" role="listitem">'
         f'<span class="name">{escape(say.label(label))}</span>'
         f'<span class="track" aria-hidden="true"><span class="fill" style="width: '
         f'{100 * share:.1f}%; background: {class_colour(labels, label)}"></span></span>'
         f'<span class="value">{percent(share)}</span></div>'
         for label, share in ranked
     )
-    return f'<div class="bars" role="list">{bars}</div>'
+    return f'<div class="kinds" role="list">{bars}</div>'
 
 
 def measured(prediction: Prediction, record: DetectorRecord | None) -> Iterator[str]:
@@ -300,8 +297,13 @@ def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -
 
 
 def research_html(prediction: Prediction, others: Mapping[str, Prediction]) -> str:
-    """Write what others with the same labels say (subject -> answer), and the files."""
+    """Write what others with the same labels say (subject -> answer), and the files.
+
+    Where the answer can't tell, no other one's labels stand in its place.
+    """
     mine = prediction.probabilities
+    if not prediction.answer.labels:
+        return downloads_html(prediction)
     html = "".join(f'<p class="beside">{escape(line)}</p>' for line in _said(others))
     if any(disagree_strongly(mine, other.probabilities) for other in others.values()):
         html += f'<p class="disagreement">{DISAGREEMENT}</p>'

@@ -14,7 +14,8 @@ document.addEventListener("click", async ({ target }) => {
     place.innerHTML = reply.html ?? reply.problem;
     button.disabled = Boolean(reply.html);
   } catch (error) {
-    place.textContent = error instanceof Refusal ? error.message : words.unreachable;
+    const refusal = words[`problem.${error.status}`] ?? words["problem.busy"];
+    place.textContent = error instanceof Refusal ? refusal : words.unreachable;
     button.disabled = false;
   }
 });

@@ -19,11 +19,11 @@ from typing import Any
 import gradio as gr
 import soundfile
 
-from analysis.models import Model, UnknownModelError, find
+from analysis.models import Model, find
 from analysis.session import UNEXPECTED
 from analysis.tabs.answer import error_html
 from analysis.uploads import is_upload, needing
-from analysis.words import ENGLISH, Words, spoken
+from analysis.words import ENGLISH, Words, language
 from cry_model.audio import AudioError, Recording, load
 from cry_model.classifier import parts
 from cry_model.detector import Span, clock
@@ -74,13 +74,13 @@ def make_listen_explain(
     """Return what the browser calls with its upload's path, a model and a stretch in seconds."""
 
     def listen_explain(asked: dict[str, Any], request: gr.Request) -> dict[str, str]:
-        say = spoken(request.headers.get("accept-language"))
+        say = language(request)
         try:
             return {"html": _explained(models, asked, say)}
-        except (AudioError, UnknownModelError) as error:
-            return {"problem": error_html(str(error))}
+        except AudioError as error:
+            return {"problem": error_html(say.problem(error))}
         except (KeyError, TypeError, ValueError):  # nothing that the page's script sends
-            return {"problem": error_html(UNEXPECTED)}
+            return {"problem": error_html(say.problem(UNEXPECTED))}
 
     return listen_explain
 
@@ -94,7 +94,7 @@ def _explained(models: Sequence[Model], asked: dict[str, Any], say: Words) -> st
             raise ValueError("This is no stretch of a button.")
         model = find(models, str(asked["model"]))
         if not _one_at_a_time.acquire(timeout=WAIT_SECONDS):
-            raise AudioError(say("why.busy"))
+            raise AudioError(say("problem.busy"))
         try:
             sound, span = _around(load(path), Span(start, end))
             found = {}
@@ -103,6 +103,8 @@ def _explained(models: Sequence[Model], asked: dict[str, Any], say: Words) -> st
                     found[name] = explain(model.classifier, sound, span, relevance)
         finally:
             _one_at_a_time.release()
+    if not found:
+        raise ValueError("This model has no button.")
     tables = (_map_html(say(name), own, span, say) for name, own in found.items())
     return f'{"".join(tables)}<p class="caption">{NOTE}</p>'
 

@@ -4,23 +4,15 @@
 const part = (name) => element.querySelector(`[data-listen="${name}"]`);
 const root = part("root");
 const home = element.closest("#listen");
-const languages = JSON.parse(root.dataset.words);
-const language = navigator.languages.map((code) => code.slice(0, 2)).find((code) => languages[code]);
-const words = languages[language ?? "en"];
 const SECONDS = 10;
-const NIGHT = 12 * 3600e3; // ms
-const KEY = "tonight";
-
-function translate() {
-  for (const place of document.querySelectorAll("[data-word]"))
-    place.textContent = words[place.dataset.word] ?? place.textContent;
-}
 
 let ear = null, asking = false; // the open microphone
 let chunks = [], heard = 0; // samples
 let hints = [], hinting = false, page = null;
 let until = null; // s, where a cry's playing ends
-let fresh = false; // whether the answer is not among tonight's yet
+let began = null; // ms, when the sound that is answered was made; null for an example
+let fresh = false; // whether the answer is not in the diary yet
+let latest = null; // the cry that was answered last
 
 function say(state, sentence = "") {
   root.dataset.state = state;
@@ -28,6 +20,10 @@ function say(state, sentence = "") {
   part("label").textContent = words[state === "recording" ? "stop" : "record"];
   part("record").setAttribute("aria-label", words[state === "recording" ? "stop" : "record"]);
 }
+
+document.documentElement.lang = language ?? "en"; // for screen readers
+document.title = words.title;
+document.getElementById("theme")?.setAttribute("aria-label", words.theme);
 
 // Recording
 
@@ -68,7 +64,8 @@ async function hint(rate) {
   hints = [];
   try {
     const view = await server.live_hear({ page, seen: 0, lost: 0, first: false, rate, samples });
-    if (ear && !view.problem) part("status").textContent = words[view.state === "cry" ? "crying" : "recording"];
+    const told = { cry: "crying", maybe: "maybe_cry" }[view.state] ?? "recording";
+    if (ear && !view.problem) part("status").textContent = words[told];
   } catch { /* it is a hint only */ }
   hinting = false;
 }
@@ -97,7 +94,8 @@ const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seco
 
 // A sound on its way to the answer
 
-async function take(file) {
+async function take(file, when = Math.min(file.lastModified, Date.now())) {
+  began = when;
   ear?.close(); // another sound was chosen while the microphone was on
   ear = null;
   part("player").src = URL.createObjectURL(file);
@@ -106,7 +104,8 @@ async function take(file) {
     home.sound = await send(file);
     trigger("upload");
   } catch (error) {
-    say("problem", error instanceof Refusal ? error.message : words.unreachable);
+    const refusal = words[`problem.${error.status}`] ?? words["problem.busy"];
+    say("problem", error instanceof Refusal ? refusal : words.unreachable);
   }
 }
 
@@ -129,7 +128,7 @@ for (const button of element.querySelectorAll("[data-example]"))
   button.addEventListener("click", async () => {
     const sound = atob(await server.listen_example(button.dataset.example));
     const bytes = Uint8Array.from(sound, (letter) => letter.charCodeAt(0));
-    take(new File([bytes], "example.wav", { type: "audio/wav" }));
+    take(new File([bytes], "example.wav", { type: "audio/wav" }), null);
   });
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
@@ -137,7 +136,7 @@ document.addEventListener("drop", (event) => {
   event.preventDefault();
   take(event.dataTransfer.files[0]);
 });
-document.addEventListener("open-sound", ({ detail }) => take(detail)); // from the Analysis tab
+document.addEventListener("open-sound", ({ detail }) => take(detail, null)); // from the Analysis tab
 
 // The answer has come
 
@@ -145,18 +144,22 @@ const card = () => document.querySelector("#answer .answer");
 
 document.addEventListener("answered", () => {
   if (!card()) return;
-  say(card().dataset.kind === "problem" ? "problem" : "answered");
+  say("answered");
   part("record").setAttribute("aria-label", words.again);
   part("label").textContent = words.again;
   part("choose").firstElementChild.textContent = words.other;
   for (const fold of card().querySelectorAll("details.numbers")) fold.open = innerWidth > 900;
   if (innerWidth <= 900) home.scrollIntoView({ block: "start" });
   fresh = true;
+  latest = null;
+  personal("", null);
   keep();
 });
 
+document.addEventListener("unanswered", () => say("problem", words["problem.busy"]));
+
 document.addEventListener("click", ({ target }) => {
-  const button = target.closest?.("[data-play], [data-share], [data-tonight], [data-tab]");
+  const button = target.closest?.("[data-play], [data-share], [data-tab]");
   if (!button) return;
   if (button.dataset.play) {
     const [start, end] = button.dataset.play.split(" ").map(Number);
@@ -165,9 +168,6 @@ document.addEventListener("click", ({ target }) => {
     part("player").play();
   } else if (button.dataset.tab) {
     document.querySelector(`[role=tab][data-tab-id=${button.dataset.tab}]`)?.click();
-  } else if (button.dataset.tonight) {
-    remember(button.dataset.tonight === "keep" ? [] : null);
-    keep();
   } else {
     share(button);
   }
@@ -209,52 +209,64 @@ function draw(said) {
   return canvas;
 }
 
-// Tonight: in this browser only, and only if the visitor asked for it
+// Tonight, as the diary has it
 
-function remembered() {
-  try { return JSON.parse(localStorage.getItem(KEY)); } catch { return null; }
-}
+const tonight = () => document.querySelector("[data-listen-tonight]");
 
-function remember(entries) {
-  try {
-    if (entries === null) localStorage.removeItem(KEY);
-    else localStorage.setItem(KEY, JSON.stringify(entries));
-  } catch { /* the browser keeps nothing */ }
-}
-
+// Puts the answer into the diary, if there is one, and asks what the diary teaches of it.
 function keep() {
-  const now = Date.now(), place = document.querySelector("[data-listen-tonight]");
-  if (!place) return;
-  let entries = remembered();
-  const { said, spark } = card()?.dataset ?? {};
-  if (Array.isArray(entries)) {
-    entries = entries.filter((entry) => now - entry.at < NIGHT);
-    if (fresh && spark) entries.push({ at: now, said, spark });
+  const heard = JSON.parse(card()?.dataset.kept || "null");
+  if (fresh && heard && began !== null && readDiary()) {
     fresh = false;
-    remember(entries);
+    latest = randomName();
+    const problem = addCry({ ...heard, id: latest }, began);
+    if (problem) sayIn(tonight().querySelector(".told"))(words[problem]);
+    ask(latest);
   }
-  place.dataset.state = Array.isArray(entries) ? "kept" : spark ? "offered" : "none";
-  place.querySelector("ul").replaceChildren(...(entries ?? []).reverse().map(row));
+  show();
 }
 
-function row({ at, said, spark }) {
-  const line = document.createElement("li"), time = document.createElement("time");
-  time.textContent = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  const curve = [...String(spark)].map((value, i) => `${i},${10 - Number(value)}`).join(" ");
-  const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  picture.setAttribute("viewBox", `0 0 ${Math.max(1, String(spark).length - 1)} 10`);
-  picture.setAttribute("preserveAspectRatio", "none");
-  picture.setAttribute("aria-hidden", "true");
-  const drawn = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-  drawn.setAttribute("points", curve);
-  picture.append(drawn);
-  line.append(time, picture, said);
-  return line;
+async function ask(id) {
+  const diary = readDiary();
+  if (!diary || labelled(diary).length < LEAST) return;
+  try {
+    const { html = "" } = await server.personal_answer(question(diary, id));
+    if (id === latest) personal(html, diary);
+  } catch { /* the answer stands without it */ }
+}
+
+function personal(html, diary) {
+  const place = tonight().querySelector("[data-personal]");
+  place.innerHTML = html;
+  rename(place, diary);
+}
+
+function show() {
+  const place = tonight(), diary = readDiary();
+  if (!place) return;
+  place.dataset.state = diary ? "kept" : card()?.dataset.kept && began !== null ? "offered" : "none";
+  const recent = (diary?.cries ?? []).filter((cry) => cry.id === latest || Date.now() - instant(cry) < NIGHT);
+  if (diary) showRows(place.querySelector("ul"), diary, recent.reverse(), cryOf(diary, latest)?.was ? null : latest);
+  else place.querySelector("ul").replaceChildren();
+  showCare(place.querySelector("[data-listen-care]"), diary ?? newDiary());
+}
+
+function offer() {
+  const place = tonight();
+  if (!place || place.dataset.ready) return show();
+  place.dataset.ready = "yes";
+  hearTaps(place, sayIn(place.querySelector(".told")));
+  place.querySelector("[data-do=keep]").addEventListener("click", () => {
+    sayIn(place.querySelector(".told"))(words[writeDiary(newDiary())] ?? "");
+    keep();
+  });
+  show();
 }
 
 say("ready");
-for (const start of [translate, keep]) {
+for (const start of [() => translate(document), offer]) {
   start();
   document.addEventListener("tonight", start); // its place may come later
 }
+document.addEventListener("diary", show);
 home.dataset.ready = "yes";

@@ -14,7 +14,7 @@ import gradio as gr
 
 from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model, UnknownModelError, find
 from analysis.session import Session, classify_all
-from analysis.tabs.answer import NO_LONGER_KEPT, answer_html, error_html, research_html, spark
+from analysis.tabs.answer import answer_html, error_html, in_short, research_html, spark
 from analysis.tabs.cards import (
     DESCRIBE_FIGURES,
     EXPLAINED,
@@ -24,16 +24,18 @@ from analysis.tabs.cards import (
     lay_out_cards,
     sound_cards,
 )
+from analysis.tabs.diary import SHARED, entry, personal_answer
 from analysis.tabs.explain import button_html, make_listen_explain
 from analysis.tabs.segments import play_html
 from analysis.uploads import HOUR, needing
-from analysis.words import ENGLISH, LANGUAGES, Words, spoken
+from analysis.words import ENGLISH, LANGUAGES, Words, button, language, word
 from cry_model.audio import SUFFIXES
 from cry_model.detector import CryDetector
 from cry_model.prediction import Prediction
 
 HERE = Path(__file__).parent
 SCRIPTS = (
+    *SHARED,
     HERE.parent / "microphone.js",
     HERE.parent / "upload.js",
     HERE / "listen.js",
@@ -41,40 +43,31 @@ SCRIPTS = (
 )
 AUTOMATIC = ("Chosen for each recording", "")
 ANSWERED = '() => document.dispatchEvent(new Event("answered"))'
+UNANSWERED = '() => document.dispatchEvent(new Event("unanswered"))'
 SOUND_OF_PAGE = '(_, ...others) => [document.getElementById("listen").sound ?? null, ...others]'
+NOT_BOOLEAN = "full is true or false, without quotes; please correct it."
 I18N = gr.I18n(**{code: dict(words.texts) for code, words in LANGUAGES.items()})
 BAR = gr.Progress()  # as a default value: Gradio then hands in the visitor's own
 EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-
-
-def _word(key: str, tag: str = "span", attributes: str = "") -> str:
-    """Write an element whose text the script puts into the visitor's language."""
-    return f'<{tag} {attributes} data-word="{key}">{escape(ENGLISH(key))}</{tag}>'
-
-
-def _button(key: str, attributes: str) -> str:
-    return _word(key, "button", f'type="button" {attributes}')
 
 
 def skeleton() -> str:
     """Write what stands there before anything is heard; the script puts in the language."""
     accepted = ",".join(("audio/*", "video/*", *SUFFIXES))
     texts = escape(json.dumps({code: words.texts for code, words in LANGUAGES.items()}))
-    examples = "".join(
-        _button(key, f'data-example="{name}"') for name, key in EXAMPLE_NAMES.items()
-    )
+    examples = "".join(button(key, f'data-example="{name}"') for name, key in EXAMPLE_NAMES.items())
     return f"""<section class="listen" data-listen="root" data-state="ready" data-words="{texts}">
-<div class="before">{_word("question", "h2")}{_word("modest", "p")}</div>
+<div class="before">{word("question", "h2")}{word("modest", "p")}</div>
 <button type="button" class="record" data-listen="record"><span class="ring"></span>
 <span data-listen="label">{escape(ENGLISH("record"))}</span><b data-listen="clock"></b></button>
 <p role="status" aria-live="polite" data-listen="status"></p>
-<p class="before">{_word("near")} {_word("ten")}</p>
+<p class="before">{word("near")} {word("ten")}</p>
 <audio controls hidden data-listen="player"></audio>
-<button type="button" class="choose" data-listen="choose">{_word("choose")}</button>
+<button type="button" class="choose" data-listen="choose">{word("choose")}</button>
 <input type="file" hidden accept="{accepted}" data-listen="file">
-<p class="examples before">{_word("try")} {examples}</p>
-<p class="before small">{_word("privacy")}
-{_button("privacy.how", 'class="link" data-tab="about"')}</p>
+<p class="examples before">{word("try")} {examples}</p>
+<p class="before small">{word("privacy")}
+{button("privacy.how", 'class="link" data-tab="about"')}</p>
 </section>"""
 
 
@@ -92,10 +85,13 @@ def answer_example(models: Sequence[Model], detector: CryDetector | None) -> Non
 def tonight() -> str:
     """Write the place of tonight's answers, which the browser keeps if it is asked to."""
     return f"""<section class="tonight" data-listen-tonight data-state="none">
-{_button("tonight.keep", 'data-tonight="keep"')}
-<div>{_word("tonight", "h3")}<ul></ul>
-<p>{_word("tonight.kept")}
-{_button("tonight.clear", 'data-tonight="clear"')}</p></div></section>"""
+<div class="personal" aria-live="polite" data-personal></div>
+<div class="offered">{button("tonight.keep", 'data-do="keep"')}</div>
+<div class="kept">{word("tonight", "h3")}<ul class="cries"></ul>
+<div data-listen-care></div>
+<p class="keys">{word("diary.kept")}
+{button("tab.diary", 'class="link" data-tab="diary"')}</p></div>
+<p role="status" class="told"></p></section>"""
 
 
 def told(
@@ -107,17 +103,15 @@ def told(
 ) -> str:
     """Return the answer's HTML: that of the named model, or of the one that fits the recording."""
     if session is None:
-        return error_html(NO_LONGER_KEPT)
+        return error_html(say("gone"))
     _, answer = session.chosen(models, name)
-    if session.display is None or isinstance(answer, str):
-        return error_html(str(answer))
+    if session.display is None or not isinstance(answer, Prediction):
+        return error_html(say.problem(answer))
     record = None if detector is None else detector.config.detector
-    return answer_html(answer, record, say, spark(session.display))
-
-
-def language(request: gr.Request) -> Words:
-    """Return the visitor's language."""
-    return spoken(request.headers.get("accept-language"))
+    kept = ""
+    if answer.answer.kind != "not_a_cry":
+        kept = entry(in_short(answer, say), spark(session.display), session.answers)
+    return answer_html(answer, record, say, kept)
 
 
 @dataclass(frozen=True)
@@ -147,11 +141,11 @@ class Handlers:
         html = play_html(prediction, say) + button_html(model, prediction, say)
         return [html, *card_values(SOUND, cards)]
 
-    def on_research(self, session: Session | None, name: str) -> list[Any]:
+    def on_research(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
         """Tell what other models say, and draw what this one made of the sound."""
         found = self._answer(session, name)
         if session is None or found is None:
-            return [error_html(NO_LONGER_KEPT), *card_values(EXPLAINED, {})]
+            return [error_html(language(request)("gone")), *card_values(EXPLAINED, {})]
         model, prediction = found
         html = research_html(prediction, session.others(model, self.models))
         return [html, *card_values(EXPLAINED, explained_cards(prediction))]
@@ -159,7 +153,7 @@ class Handlers:
     def on_model(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
         """Answer by another model."""
         html = told(self.models, session, name, self.detector, language(request))
-        return [html, gr.Accordion(open=False), *self.on_research(session, name)]
+        return [html, gr.Accordion(open=False), *self.on_research(session, name, request)]
 
     def _answer(self, session: Session | None, name: str) -> tuple[Model, Prediction] | None:
         """Return the model that answers and its answer; None if there is none, or no more."""
@@ -182,12 +176,17 @@ def build_listen_tab(
         live_functions: the Live tab's, which tell of crying while the microphone records.
     """
     folded: dict[str, Any] = {"open": False, "visible": False, "elem_classes": "fold"}
-    with gr.Row(equal_height=False):
+    with gr.Row(equal_height=False, elem_id="sound-and-answer"):
         with gr.Column(scale=2, min_width=300):
             source = gr.HTML(
                 skeleton(),
                 js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
-                server_functions=[listen_example, make_listen_explain(models), *live_functions],
+                server_functions=[
+                    listen_example,
+                    personal_answer,
+                    make_listen_explain(models),
+                    *live_functions,
+                ],
                 elem_id="listen",
             )
         with gr.Column(scale=3, min_width=300):
@@ -203,7 +202,7 @@ def build_listen_tab(
     file = gr.Audio(type="filepath", visible=False)  # the path is checked by Gradio
     kept = gr.State(time_to_live=HOUR)
     on = Handlers(models, detector)
-    source.upload(
+    heard = source.upload(
         on.on_sound,
         [file],
         [answer, name, sound, research, kept],
@@ -211,7 +210,9 @@ def build_listen_tab(
         show_progress_on=[answer],
         trigger_mode="always_last",
         api_visibility="private",
-    ).then(None, js=ANSWERED, api_visibility="private")
+    )
+    heard.success(None, js=ANSWERED, api_visibility="private")
+    heard.failure(None, js=UNANSWERED, api_visibility="private")  # too many wait already
     changed = answer, sound, *explained
     for event in (
         sound.expand(on.on_fold, [kept, name], drawn, **EVENT),
@@ -232,14 +233,16 @@ def offer_predict(models: Sequence[Model], detector: CryDetector | None) -> None
             model: name of the model; by default the first that knows such recordings.
             full: whether to tell all that is known, whatever the answer.
         """
+        if not isinstance(full, bool):
+            raise gr.Error(NOT_BOOLEAN, print_exception=False)
         try:
             with needing(file):
                 asked = (find(models, model),) if model else models
                 chosen, answer = classify_all(asked, file, detector).chosen(asked)
         except UnknownModelError as error:
-            answer = str(error)
-        if isinstance(answer, str):
-            raise gr.Error(answer, print_exception=False)
+            answer = error
+        if isinstance(answer, Exception):
+            raise gr.Error(str(answer), print_exception=False)
         return {"model": chosen.name, **answer.to_dict(full)}
 
     file = gr.Audio(type="filepath", label="file", visible=False)

@@ -16,8 +16,13 @@ FEW = 8  # rows; more scroll
 
 
 def has_timeline(prediction: Prediction) -> bool:
-    """Tell whether there are several cries, or one in a recording where it has to be found."""
+    """Tell whether there are several cries, or one in a recording where it has to be found.
+
+    Where nothing can be told of any of them, there is nothing to draw.
+    """
     cries = len(prediction.segments)
+    if not any(map(prediction.named_in, prediction.segments)):
+        return False
     return cries > 1 or (cries == 1 and prediction.duration > LONG)
 
 

@@ -1,11 +1,14 @@
-"""Say things to visitors in their language: one JSON file for each."""
+"""Say things to visitors in their language: one JSON file for each, and a script for the page."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+
+import gradio as gr
 
 from cry_model.records import words
 
@@ -30,12 +33,37 @@ class Words:
         """Return labels as a list: "tired, to be held"."""
         return ", ".join(self.texts.get(f"label.{name}.short", words(name)) for name in names)
 
+    def problem(self, error: Exception) -> str:
+        """Return what is wrong with a recording and what to do, by the error's type.
+
+        In the error's own words, which are English, where there are none for its type.
+        """
+        return self.texts.get(f"problem.{type(error).__name__}", str(error))
+
 
 LANGUAGES: Mapping[str, Words] = {
     path.stem: Words(path.stem, json.loads(path.read_text(encoding="utf-8")))
     for path in sorted(Path(__file__).parent.glob("*.json"))
 }
 ENGLISH = LANGUAGES["en"]
+
+
+SCRIPT = Path(__file__).with_name("words.js")
+
+
+def word(key: str, tag: str = "span", attributes: str = "") -> str:
+    """Write an element whose text the script puts into the visitor's language."""
+    return f'<{tag} {attributes} data-word="{key}">{escape(ENGLISH(key))}</{tag}>'
+
+
+def button(key: str, attributes: str) -> str:
+    """Write a button whose text the script puts into the visitor's language."""
+    return word(key, "button", f'type="button" {attributes}')
+
+
+def language(request: gr.Request) -> Words:
+    """Return the visitor's language."""
+    return spoken(request.headers.get("accept-language"))
 
 
 def spoken(accepted: str | None) -> Words:

@@ -2,6 +2,7 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from html import escape
 
 import httpx
 import numpy as np
@@ -11,7 +12,8 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from analysis.session import classify_all
-from analysis.tabs.answer import NO_LONGER_KEPT, headline_html
+from analysis.tabs.answer import headline_html
+from analysis.words import ENGLISH
 from cry_model import audio
 from cry_model.prediction import choose
 from tests.cry_model.encode import with_soundfile
@@ -64,6 +66,11 @@ def test_the_cries_of_a_recording_are_told_with_their_times(client, models, dete
     for segment, span in zip(answer["segments"], spans, strict=True):
         assert (segment["start"], segment["end"]) == pytest.approx((span.start, span.end))
         assert set(segment["probabilities"]) == set(models[0].classifier.labels)
+
+
+def test_what_is_neither_true_nor_false_is_refused(client, examples):
+    with pytest.raises(AppError, match="without quotes"):
+        ask(client, examples / "synthetic_rhythmic.wav", "", "false")
 
 
 def test_a_model_that_is_not_there_is_one_sentence(client, examples, server):
@@ -162,7 +169,7 @@ def test_two_sessions_switch_without_their_files_and_do_not_mix(server, tmp_path
             assert length in html
     stranger, *_ = visits[0]
     stranger.name = "session9"
-    assert NO_LONGER_KEPT in stranger.switch(models[0])
+    assert ENGLISH("gone") in stranger.switch(models[0])
 
 
 def sound(seconds, level):
@@ -170,26 +177,27 @@ def sound(seconds, level):
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "words", "kind"),
     [
-        (b"this is no sound", "could not be read as sound"),
-        (b"", "empty"),
-        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "could not be read"),
-        (sound(0.3, 0.1), "0.3 s long"),
-        (sound(2, 0.0), "silent"),
-        (sound(601, 0.1), "10 min"),
+        (b"this is no sound", "could not be read as sound", "Undecodable"),
+        (b"", "empty", "Empty"),
+        (b"RIFF\x00\x00\x00\x00WAVEfmt ", "could not be read", "Undecodable"),
+        (sound(0.3, 0.1), "0.3 s long", "TooShort"),
+        (sound(2, 0.0), "silent", "Silent"),
+        (sound(601, 0.1), "10 min", "TooLong"),
     ],
     ids=["text", "empty", "cut", "short", "silent", "long"],
 )
 def test_a_bad_file_is_one_sentence_and_the_next_one_works(
-    client, server, examples, tmp_path, content, words
+    client, server, examples, tmp_path, content, words, kind
 ):
     path = tmp_path / "bad.wav"
     path.write_bytes(content)
     with pytest.raises(AppError, match=words) as failure:
         ask(client, path)
     assert "Traceback" not in str(failure.value)
-    assert words in Session(server, "bad", path).answer()
+    told = Session(server, "bad", path).answer()
+    assert any(escape(text) in told for key, text in ENGLISH.texts.items() if f".{kind}" in key)
     assert server.kept() == []
     assert "Traceback" not in server.log.read_text()
     assert ask(client, examples / "synthetic_whimper.wav")["answer"]

@@ -1,5 +1,7 @@
 """One recording, every model: what is shown and kept of it, for whom, and what ten minutes cost."""
 
+from html import escape
+
 import numpy as np
 import pytest
 import soundfile
@@ -9,6 +11,7 @@ from analysis.session import RATE, UNEXPECTED, Progress, classify_all, downsampl
 from analysis.tabs.answer import answer_html
 from analysis.tabs.cards import explained_cards
 from analysis.tabs.listen import told
+from analysis.words import ENGLISH
 from cry_model import CryClassifier, Recording, audio
 from tests.stand_ins import cry, scene, write
 
@@ -28,7 +31,7 @@ def test_switching_gives_what_each_model_gives_without_the_file(models, clip):
     for model in reversed(models):
         answer = session.answers[model.name]
         assert answer.to_dict(full=True) == expected[model.name].to_dict(full=True)
-        card = answer_html(answer).partition("<details")[0].partition("data-said")[2]
+        card = answer_html(answer).partition("<details")[0].partition('class="card"')[2]
         assert card in told(models, session, model.name, None)
         drawn = {"feature"} if answer.acoustic else {"map", "branch", "differential"}
         assert set(explained_cards(answer)) == drawn
@@ -50,7 +53,8 @@ def test_what_is_gone_or_no_sound_is_the_same_sentence_for_every_model(models, t
     session = classify_all(models, str(path))
     sentences = {told(models, session, model.name, None) for model in models}
     assert len(sentences) == 1
-    assert ("could not be read" if content else "could not be opened") in sentences.pop()
+    kind = "Undecodable" if content else "Missing"
+    assert escape(ENGLISH(f"problem.{kind}AudioError")) in sentences.pop()
 
 
 def test_what_only_some_models_hear_is_silent_to_the_others(models, tmp_path):

@@ -103,7 +103,8 @@ def test_a_bad_file_gives_a_sentence_and_the_next_one_works(visit, cry, tmp_path
     seen = visit()
     seen.upload(bad)
     seen.answered("problem")
-    assert seen.page.locator("#answer").inner_text().strip().count(".") == 1
+    problem = LANGUAGES["en"]("problem.UndecodableAudioError")
+    assert seen.page.locator("#answer").inner_text().strip() == problem
     assert not seen.page.get_by_role("button", name="What I listened to").is_visible()
     seen.upload(cry)
     seen.answered()
@@ -148,7 +149,7 @@ def test_what_is_no_cry_is_said_and_its_answer_is_folded(visit, tmp_path):
     seen.upload(write(tmp_path / "hum.wav", hum(5, RATE)))
     seen.answered("not_a_cry")
     assert seen.words().startswith("I hear no crying")
-    bars = seen.page.locator("#answer .bar")
+    bars = seen.page.locator("#answer .kind")
     assert not any(bar.is_visible() for bar in bars.all())
     summary = seen.page.locator("#answer .anyway > summary")
     summary.focus()
@@ -228,7 +229,14 @@ def test_every_state_fits_the_screen_and_can_be_read(visit, cry, scheme, width, 
         assert place["y"] >= 0
         assert card["y"] + card["height"] <= 844  # in the first screen, whole
         picture(seen, tmp_path, f"{name}-{scheme}-{width}")
-    for selector in (".card h2", ".card p", "#answer summary", "[data-share]", "[data-tonight]"):
+    seen.page.locator("#answer details.numbers").evaluate("fold => { fold.open = true; }")
+    widths = seen.page.locator("#answer .kind .fill").evaluate_all(
+        "all => all.map((fill) => fill.getBoundingClientRect().width)"
+    )
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 30  # they are seen
+    card = ".card h2", ".card p", "#answer summary"
+    for selector in (*card, "[data-share]", ".tonight [data-do]"):
         assert contrast(seen.page, selector) >= 4.5, selector
     seen.open("What I listened to")
     seen.open("For researchers")
@@ -252,6 +260,10 @@ def test_the_page_speaks_the_language_of_the_browser(visit, cry):
     seen.upload(cry)
     seen.answered()
     assert say("advice") in seen.words()
+    assert seen.page.evaluate("[document.documentElement.lang, document.title]") == [
+        "de",
+        say("title"),
+    ]
     assert seen.page.get_by_role("button", name=say("fold.sound")).is_visible()
     assert seen.overflow() <= 1
 
@@ -315,27 +327,6 @@ def test_nothing_of_the_visitor_stays_in_the_browser(browser_type, server, cry, 
     assert [file for file in files if any(bit in file.read_bytes() for bit in told)] == []
 
 
-def test_tonight_is_kept_if_asked_for_and_cleared_by_one_click(visit, cry):
-    seen = visit(width=390)
-    seen.upload(cry)
-    seen.answered()
-    seen.page.get_by_role("button", name="Keep tonight's answers in this browser").click()
-    rows = seen.page.locator(".tonight li")
-    assert rows.count() == 1
-    seen.upload(cry)
-    seen.page.wait_for_function("document.querySelectorAll('.tonight li').length === 2")
-    (kept,) = seen.page.evaluate(STORED)
-    assert set(json.loads(kept[1])[0]) == {"at", "said", "spark"}
-    seen.page.reload()
-    seen.page.wait_for_selector(".tonight li")
-    assert rows.count() == 2
-    assert rows.first.inner_text().split("\n")[-1].startswith("Maybe: ")
-    seen.page.get_by_role("button", name="Clear").click()
-    assert rows.count() == 0
-    assert seen.page.evaluate(STORED) == []
-    assert seen.errors == []
-
-
 def test_an_answer_is_shared_from_the_device(visit, cry):
     seen = visit()
     seen.page.evaluate("""() => {
@@ -371,4 +362,17 @@ def test_why_an_upload_is_refused_can_be_read(visit, cry):
     seen = visit()
     seen.page.route("**/upload", lambda route: route.fulfill(status=503, body=FULL))
     seen.upload(cry)
-    seen.page.get_by_text(FULL).first.wait_for(timeout=30_000)
+    seen.page.get_by_text(LANGUAGES["en"]("problem.busy")).wait_for(timeout=30_000)
+
+
+def test_a_full_queue_is_a_sentence_and_the_next_try_works(visit, cry):
+    say = LANGUAGES["de"]
+    seen = visit(locale="de-DE", width=390)
+    full = {"status": 503, "json": {"detail": "Queue is full."}}
+    seen.page.route("**/queue/join*", lambda route: route.fulfill(**full))
+    seen.upload(cry)
+    seen.page.get_by_text(say("problem.busy")).wait_for(timeout=30_000)
+    assert not seen.page.get_by_text("currently busy").is_visible()  # Gradio's own, in English
+    seen.page.unroute("**/queue/join*")
+    seen.upload(cry)
+    seen.answered()

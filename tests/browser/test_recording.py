@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from analysis.words import ENGLISH
 from cry_model.audio import SUFFIXES
 from tests.browser.conftest import visit_page
 from tests.cry_model.encode import encode, with_pyav
@@ -116,7 +117,8 @@ def test_what_is_no_sound_is_said_by_us(visit, tmp_path):
     seen = visit()
     drop(seen, path)
     seen.answered("problem")
-    assert "could not be read as sound" in seen.page.locator("#answer").inner_text()
+    problem = ENGLISH("problem.UndecodableAudioError")
+    assert seen.page.locator("#answer").inner_text().strip() == problem
 
 
 def test_a_recording_is_as_long_and_loud_as_what_was_heard(watched, examples):

@@ -137,14 +137,15 @@ def test_a_clip_of_8_khz_is_answered_by_the_model_made_for_it(data_root, capsys)
 
 @pytest.fixture
 def folder(tmp_path):
-    """A hum, two files of two cries with one name, one that is no sound, and one that is no file
-    of ours."""
+    """A hum, two files of two cries with one name, one that is no sound, one that is gone, and one
+    that is no file of ours."""
     root = tmp_path / "in"
     (root / "night").mkdir(parents=True)
     write(root / "hum.wav", hum(4, RATE))
     write(root / "night" / "two.wav", scene(6, 4, 7, 4, 6))
     write(root / "night" / "two.FLAC", scene(6, 4, 7, 4, 6))
     (root / "bad.wav").write_bytes(b"no sound")
+    (root / "gone.wav").symlink_to(tmp_path / "nowhere.wav")
     (root / "notes.txt").write_text("x")
     return root
 
@@ -154,7 +155,8 @@ def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, detector, capsys,
     out = tmp_path / "out"
     assert main(["predict", str(folder), "--out", str(out), "--json", "--full"]) == 2
     output = capsys.readouterr()
-    assert [line.split(": ")[0] for line in output.err.splitlines()] == [str(folder / "bad.wav")]
+    refused = [str(folder / name) for name in ("bad.wav", "gone.wav")]
+    assert [line.split(": ")[0] for line in output.err.splitlines()] == refused
     told = {answer["file"]: answer for answer in map(json.loads, output.out.splitlines())}
     with (out / "answers.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

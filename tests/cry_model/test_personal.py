@@ -26,6 +26,7 @@ from cry_model.personal import (
     permuted_within,
     standardised,
 )
+from tests.diaries import diary as saved_diary
 from tests.stand_ins import CLASSIFIERS
 
 HOUR = 3600.0
@@ -280,6 +281,19 @@ def test_the_command_refuses_a_table_in_one_sentence(table, said, tmp_path, caps
         (tmp_path / "labels.csv").write_text(table, encoding="utf-8")
     assert main(["personal", str(tmp_path)]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_the_command_reports_a_diary_of_the_page(tmp_path, capsys):
+    path = tmp_path / "diary.json"
+    path.write_text(json.dumps(saved_diary(20)), encoding="utf-8")
+    assert main(["personal", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["sound"]["state"], told["sound"]["cries"]) == ("better", 80)
+    assert told["context"]["state"] == "too few"
+    for text in ("no JSON", "[" * 100_000, "{}"):
+        path.write_text(text, encoding="utf-8")
+        assert main(["personal", str(path)]) == 2
+        assert "no diary" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("folder", CLASSIFIERS, ids=lambda folder: folder.name)

@@ -57,7 +57,8 @@ def test_the_state_follows_the_sound():
     assert [(e.kind, e.start, e.end, e.peak) for e in found] == [("sound", 1.0, 3.0, 0.4)]
     assert states[4:12] == ["undecided"] * 5 + ["sound"] * 3
     assert states[-1] == "quiet"
-    _, states = run([0.3] * 4 + [0.4] * 8 + [0.1] * 12, [0] * 4 + [1] * 8 + [0] * 12, maybe=0.4)
+    found, states = run([0.3] * 4 + [0.4] * 8 + [0.1] * 12, [0] * 4 + [1] * 8 + [0] * 12, maybe=0.4)
+    assert [e.kind for e in found] == ["maybe"]
     assert states[4:13] == ["maybe"] * 8 + ["sound"]
 
 

@@ -10,13 +10,12 @@ import pytest
 from analysis.live import visitors as module
 from analysis.live.listener import Listener
 from analysis.live.visitors import (
-    FULL,
     LOG_SECONDS,
     MOST_LISTENING,
-    NOT_A_CHUNK,
     SILENT_SECONDS,
     Visitors,
 )
+from analysis.words import ENGLISH
 from tests.analysis.live.conftest import CRY_HZ, OTHER_HZ, Reasons, ToneGate, silence, story, tone
 
 
@@ -66,7 +65,7 @@ def test_pages_at_once_do_not_mix(visitors):
 def test_no_more_listen_than_the_server_can_bear(visitors):
     for page in range(MOST_LISTENING):
         assert "problem" not in visitors.hear(request(silence(0.3), str(page)))
-    assert visitors.hear(request(silence(0.3), "late")) == {"problem": FULL}
+    assert visitors.hear(request(silence(0.3), "late")) == {"problem": ENGLISH("live.full")}
     visitors.stop({"page": "0", "seen": 0})
     assert "problem" not in visitors.hear(request(silence(0.3), "late"))
 
@@ -139,7 +138,7 @@ BAD = {
 
 @pytest.mark.parametrize("kind", BAD)
 def test_what_no_page_sends_is_a_sentence(visitors, kind):
-    assert visitors.hear(BAD[kind]) == {"problem": NOT_A_CHUNK}
+    assert visitors.hear(BAD[kind]) == {"problem": ENGLISH("live.broken")}
     assert visitors.known == {}
 
 
@@ -170,4 +169,4 @@ def test_a_fault_in_one_answer_ends_neither_the_log_nor_the_sweeping(clock, monk
     [{"page": "stranger", "seen": 0}, {"page": "a"}, {"page": "a", "seen": float("inf")}, {}, None],
 )
 def test_stopping_what_never_began_does_nothing(visitors, body):
-    assert visitors.stop(body) in ({}, {"problem": NOT_A_CHUNK})
+    assert visitors.stop(body) in ({}, {"problem": ENGLISH("live.broken")})

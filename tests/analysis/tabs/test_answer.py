@@ -11,6 +11,11 @@ from html import escape, unescape
 import pytest
 import textstat
 
+from analysis.live.listener import LIMIT_SECONDS
+from analysis.live.stream import KEPT
+from analysis.live.stream import RATE as RATE_HEARD
+from analysis.live.visitors import SILENT_SECONDS
+from analysis.server import UPLOAD_BYTES
 from analysis.session import classify_all
 from analysis.tabs.answer import (
     DISAGREEMENT,
@@ -32,7 +37,14 @@ from analysis.tabs.answer import (
 )
 from analysis.tabs.cards import IF_A_CRY, explained_cards, sound_cards
 from analysis.words import ENGLISH, LANGUAGES, spoken
-from cry_model import CheckpointConfig, CryClassifier, DetectionScores, Estimate, FrontEndConfig
+from cry_model import (
+    CheckpointConfig,
+    CryClassifier,
+    DetectionScores,
+    Estimate,
+    FrontEndConfig,
+    audio,
+)
 from tests.stand_ins import (
     AGREEMENT,
     CALIBRATION,
@@ -99,6 +111,31 @@ def test_every_form_is_read_in_seconds(forms, language):
             assert textstat.flesch_reading_ease(text) >= 60, text
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_else_a_visitor_reads_is_plain(language):
+    """Sentences on what went wrong, of the Live tab and of the About tab's beginning."""
+    textstat.set_lang(language)
+    groups = ("problem.", "live.", "heard.", "about.")
+    told = [text for key, text in LANGUAGES[language].texts.items() if key.startswith(groups)]
+    text = " ".join(words for words in told if words.endswith("."))
+    if language == "en":
+        assert textstat.flesch_kincaid_grade(text) <= 6, textstat.flesch_kincaid_grade(text)
+    else:
+        assert textstat.flesch_reading_ease(text) >= 60, textstat.flesch_reading_ease(text)
+
+
+def test_the_words_know_the_limits_of_the_code():
+    kinds = {kind.__name__ for kind in audio.AudioError.__subclasses__()}
+    for say in LANGUAGES.values():
+        assert {k.removeprefix("problem.") for k in say.texts if k.endswith("Error")} == kinds
+        assert f" {audio.MAX_SECONDS / 60:.0f} " in say("problem.TooLongError")
+        assert f" {UPLOAD_BYTES >> 20} " in say("problem.413")
+        for key in ("live.about", "live.over", "live.more"):
+            assert f"{LIMIT_SECONDS / 60:.0f} " in say(key)
+        for seconds in (KEPT / RATE_HEARD, SILENT_SECONDS):
+            assert f" {seconds:.0f} " in say("live.privacy")
+
+
 def test_all_languages_say_the_same_things():
     for words in LANGUAGES.values():
         assert words.texts.keys() == ENGLISH.texts.keys()
@@ -140,9 +177,8 @@ def test_where_nothing_can_be_told_no_label_and_no_bar_is_shown(forms, name):
     html = answer_html(forms[name])
     told = " ".join(card(html))
     assert not any(ENGLISH.label(label) in told for label in LABELS)
-    assert "bar" not in html
+    assert 'class="kind' not in html
     assert "data-share" not in html
-    assert 'data-spark=""' in html
 
 
 def test_what_may_be_a_cry_asks_for_more_and_answers_below(forms):
@@ -156,9 +192,9 @@ def test_of_no_cry_the_answer_is_folded(forms):
     assert card(html)[0] == "I hear no crying"
     folded = html.partition('<details class="anyway">')[2].partition("</details>")[0]
     assert IF_IT_WERE in folded
-    assert folded.count('class="bar') == len(LABELS) + 1  # and the list of them
+    assert folded.count('class="kind') == len(LABELS) + 1  # and the list of them
     rest = html.replace(folded, "")
-    assert "bar" not in rest
+    assert 'class="kind' not in rest
     assert "at most 20% (at 0:00.0); the threshold is 90%. " not in rest
     assert "at most 20%" in rest
     assert detector_text(DETECTOR_RECORD) in rest
@@ -172,7 +208,7 @@ def test_a_probability_just_below_is_not_rounded_up_to_the_threshold(forms):
 def test_the_bars_rank_all_labels_with_a_line_below_the_set(forms):
     answer = forms["2 labels"]
     html = answer_html(answer)
-    rows = re.findall(r'class="bar( unlikely)?".*?name">([^<]+)<.*?value">(\d+)%', html)
+    rows = re.findall(r'class="kind( unlikely)?".*?name">([^<]+)<.*?value">(\d+)%', html)
     assert [int(v) for *_, v in rows] == sorted((int(v) for *_, v in rows), reverse=True)
     assert {n for u, n, _ in rows if not u} == {ENGLISH.label(label) for label in LABELS[:2]}
     assert len(rows) == len(LABELS)
@@ -222,8 +258,9 @@ def test_others_are_quoted_and_contradiction_is_a_warning(forms):
     assert "The feature MLP says: hungry or hug." in alike
     assert DISAGREEMENT not in alike
     assert DISAGREEMENT in research_html(mine, {"It": says("sleepy", sleepy=0.8)})
-    full = research_html(mine, {"It": says(*LABELS, hungry=0.3)})
-    assert "It can’t tell." in unescape(full)
+    full = says(*LABELS, hungry=0.3)
+    assert "It can’t tell." in unescape(research_html(mine, {"It": full}))
+    assert "It says" not in research_html(full, {"It": mine})  # where the page can't tell
 
 
 @pytest.mark.parametrize(
