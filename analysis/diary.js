@@ -66,6 +66,7 @@ function changeDiary(change) {
 const addCry = (cry, ms) =>
   changeDiary(({ cries }) => cries.push({ id: crypto.randomUUID?.() ?? String(Math.random()), at: localTime(ms), ...cry }));
 const cryOf = (diary, id) => diary.cries.find((cry) => cry.id === id);
+const changeCry = (id, changes) => changeDiary((diary) => { Object.assign(cryOf(diary, id) ?? {}, changes); });
 const labelled = ({ cries }) => cries.filter(({ was, embedding }) => was && was !== "unknown" && embedding);
 
 // What the server is asked with: what teaches something, and the cry that is asked about.
@@ -147,11 +148,14 @@ function hearTaps(place, say) {
     if (!chosen) return;
     const id = chosen.closest("[data-cry]")?.dataset.cry;
     if (chosen.dataset.was !== undefined) {
-      answer(changeDiary((diary) => { cryOf(diary, id).was = chosen.dataset.was; }));
+      answer(changeCry(id, { was: chosen.dataset.was }));
     } else if (chosen.dataset.forget !== undefined) {
-      const gone = cryOf(readDiary(), id);
-      answer(changeDiary((diary) => { diary.cries = diary.cries.filter((cry) => cry.id !== id); }),
-        words["diary.deleted"], () => changeDiary(({ cries }) => cries.push(gone)));
+      let gone = [];
+      const problem = changeDiary((diary) => {
+        gone = diary.cries.filter((cry) => cry.id === id);
+        diary.cries = diary.cries.filter((cry) => cry.id !== id);
+      });
+      answer(problem, words["diary.deleted"], () => changeDiary(({ cries }) => cries.push(...gone)));
     } else {
       const event = { at: localTime(Date.now()), kind: chosen.dataset.care };
       const told = { what: words[`diary.${event.kind}`], time: event.at.slice(11, 16) };
@@ -162,7 +166,7 @@ function hearTaps(place, say) {
   place.addEventListener("change", ({ target }) => {
     const ms = target.dataset.time === undefined ? NaN : Date.parse(target.value);
     const id = target.closest("[data-cry]")?.dataset.cry;
-    if (ms <= Date.now()) answer(changeDiary((diary) => { cryOf(diary, id).at = localTime(ms); }));
+    if (ms <= Date.now()) answer(changeCry(id, { at: localTime(ms) }));
   });
 }
 

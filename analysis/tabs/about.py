@@ -76,7 +76,7 @@ def build_about_tab(models: Sequence[Model], detector: CryDetector | None = None
     parts = zip(LEAD, ("h3", "p", "h3", "p", "h2"), strict=True)
     lead = "".join(word(f"about.{key}", tag) for key, tag in parts)
     script = SCRIPT.read_text(encoding="utf-8") + "translate(element);"
-    gr.HTML(lead, js_on_load=script, elem_id="about", padding=False)
+    gr.HTML(lead, js_on_load=script, elem_id="about")
     told = [*([] if detector is None else [about_detector(detector)]), *map(about, models)]
     gr.Markdown("\n\n".join(told) + "\n" + METHOD + PRIVACY)
 

@@ -15,7 +15,7 @@ function refresh() {
   showCare(part("care"), diary);
   showRows(part("rows"), diary, diary.cries.slice(-ROWS).reverse(), null, true);
   showReasons(diary);
-  draw(diary);
+  draw(diary).catch(() => say(words.unreachable));
   clearTimeout(waiting);
   waiting = setTimeout(report, PAUSE);
 }
@@ -58,6 +58,7 @@ async function draw({ cries: all, ...diary }) {
     return place.replaceChildren(words["diary.none"]);
   }
   if (!window.Plotly) await plotly();
+  if (!place.data) place.replaceChildren();
   const hour = ({ at }) => Number(at.slice(11, 13)) + Number(at.slice(14, 16)) / 60;
   const days = 1 + Math.round((last - noon(cries[0].at)) / 86400e3);
   const named = (i) => new Date(last - 86400e3 * i).toLocaleDateString(language, { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });

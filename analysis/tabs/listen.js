@@ -269,4 +269,5 @@ for (const start of [() => translate(document), offer]) {
   document.addEventListener("tonight", start); // its place may come later
 }
 document.addEventListener("diary", show);
+addEventListener("storage", show); // another window
 home.dataset.ready = "yes";

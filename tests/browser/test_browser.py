@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -160,9 +161,11 @@ def test_what_is_no_cry_is_said_and_its_answer_is_folded(visit, tmp_path):
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "dark")])
 def test_several_cries_have_a_table_a_timeline_and_can_be_played(
-    visit, models, detector, tmp_path, width, scheme
+    visit, models, detector, cry, tmp_path, width, scheme
 ):
-    path = write(tmp_path / "scene.wav", scene(8, *(5, 7) * 9))
+    wave, rate = soundfile.read(cry)
+    quiet = np.zeros(5 * rate)
+    path = write(tmp_path / "scene.wav", np.concatenate([quiet, *[wave, quiet] * 9]), rate)
     _, expected = classify_all(models, str(path), detector).chosen(models)
     assert len(expected.segments) == 9
     seen = visit(width=width, scheme=scheme)
