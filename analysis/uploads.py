@@ -85,6 +85,11 @@ def needing(path: str | None) -> Iterator[None]:
         delete_upload(path)
 
 
+def is_upload(path: object) -> bool:
+    """Return whether a visitor's word for a file is that of an upload."""
+    return isinstance(path, str) and _upload(path) is not None
+
+
 def delete_upload(path: str | None, after: float = DELETE_SECONDS) -> None:
     """Have :func:`delete_due` delete an upload in ``after`` seconds."""
     file = _upload(path)

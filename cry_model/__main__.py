@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import functools
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from tqdm import tqdm
 
-from cry_model.audio import SUFFIXES, AudioError
+from cry_model.audio import SUFFIXES
 from cry_model.calibration import one_of
 from cry_model.checkpoint import ASSETS, BUNDLED, DEFAULT, CheckpointError, read_config, to_json
 from cry_model.classifier import BACKENDS, CryClassifier
 from cry_model.detection import clock
 from cry_model.export import Export
-from cry_model.prediction import CANT_TELL, Prediction, choose
+from cry_model.many import Answering, Who, cores, in_processes, on_ray, problem
+from cry_model.prediction import CANT_TELL, Prediction
 from cry_model.records import percent, percent_interval, tested, words
+from cry_model.table import ERROR, FORMATS, Journal, TableError
 
 REMEMBERED = "The model was fitted on this very recording, so this is memory and no skill."
+NO_RECORDING = "There is no recording in this folder; please name another one."
 INSTEAD = "The usual model does not know such recordings, so another one answers."
-UNEXPECTED = "This file could not be classified ({}); please give another one, and report it."
 
 
 def parser() -> argparse.ArgumentParser:
@@ -68,9 +69,16 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--out",
         type=Path,
-        metavar="FOLDER",
-        help="write answers.csv there, and for each recording its cries as Audacity labels and as "
-        "a Raven selection table",
+        metavar="FOLDER_OR_TABLE",
+        help="a folder: write answers.csv there, and for each recording its cries as Audacity "
+        "labels and as a Raven selection table; a name that ends in .csv or .parquet: write one "
+        "table, with all cores, and if it is stopped, the same command goes on",
+    )
+    predict.add_argument(
+        "--ray",
+        action="store_true",
+        help="with a table: answer on the Ray cluster of RAY_ADDRESS, whose nodes need this "
+        "package and find the files under the same names; needs `pip install '.[ray]'`",
     )
     personal = commands.add_parser(
         "personal", help="test whether one baby's labelled cries teach a model anything"
@@ -184,58 +192,39 @@ def recordings(named: Sequence[str]) -> Iterator[tuple[str, str]]:
                 yield str(path), str(path.relative_to(folder))
 
 
-Answering = Callable[[str], tuple[str, Prediction]]
-"""A file -> the name of the model that answers, and its answer."""
-
-
-def load(
-    names: Sequence[str], revision: str | None, detector: bool, backend: str = BACKENDS[0]
-) -> Answering:
-    """Load the first model, and return what classifies a file.
-
-    Another one is loaded and asked where :func:`~cry_model.prediction.choose` needs its answer.
-
-    Raises:
-        CheckpointError: if the first cannot be loaded.
-    """
-
-    @functools.cache
-    def model(name: str) -> CryClassifier:
-        first = detector and name == names[0]
-        return CryClassifier.from_pretrained(name, revision, detector=first, backend=backend)
-
-    def answers(file: str) -> Iterator[tuple[str, Prediction]]:
-        prediction = model(names[0]).predict(file)
-        yield names[0], prediction
-        for name in names[1:]:
-            with contextlib.suppress(AudioError, CheckpointError):
-                yield name, model(name).predict(file, track=prediction.track)
-
-    model(names[0])
-    return lambda file: choose(answers(file))
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 2 if a file or the checkpoint could not be used."""
-    args = parser().parse_args(arguments)
+    args = (asked := parser()).parse_args(arguments)
     if args.command == "personal":
         return personal(args)
     if args.command != "predict":
-        from cry_model.registry import table
+        from cry_model.registry import table as systems
 
-        print(*bundled(), "", table(), sep="\n")
+        print(*bundled(), "", systems(), sep="\n")
         return 0
-    names = [args.model] if args.model else [*filter(is_here, BUNDLED)]
+    table = args.out is not None and args.out.suffix.lower() in FORMATS and not args.out.is_dir()
+    if table and args.json:
+        asked.error("--json prints what a table holds; leave it out, or name a folder for --out")
+    if args.ray and not table:
+        asked.error("--ray needs --out with a name that ends in .csv or .parquet")
+    names = (args.model,) if args.model else tuple(filter(is_here, BUNDLED))
+    who = Who(names, args.revision, args.detector, args.backend)
     try:
-        answering = load(names, args.revision, args.detector, args.backend)
+        answering = who.load()
+        if table:
+            del answering  # each process has its own
+            return write_table(args, who)
         export = None if args.out is None else Export(args.out)
-    except CheckpointError as error:
+    except (CheckpointError, TableError) as error:
         print(error, file=sys.stderr)
         return 2
     except OSError as error:
-        told = f"--out {args.out} is no folder that can be written ({error.strerror})"
+        told = f"--out {args.out} cannot be written ({error.strerror})"
         print(f"{told}; please name another one.", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("Stopped; the same command goes on.", file=sys.stderr)
+        return 130
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that cannot be printed ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
     return predict(args, answering, export)
@@ -267,7 +256,7 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
     """Answer every file; 2 if one could not be used, or if there is none."""
     files = list(recordings(args.files))
     if not files:
-        print("There is no recording in this folder; please name another one.", file=sys.stderr)
+        print(NO_RECORDING, file=sys.stderr)
         return 2
     status = 0
     for file, within in tqdm(files, unit="file", disable=len(files) == 1 or None):
@@ -276,9 +265,7 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
             if export is not None:
                 export.write(within, file, name, prediction)
         except Exception as error:  # the other files are answered all the same
-            known = isinstance(error, AudioError | OSError)
-            told = error if known else UNEXPECTED.format(type(error).__name__)
-            tqdm.write(f"{file}: {told}", file=sys.stderr)
+            tqdm.write(f"{file}: {problem(error)}", file=sys.stderr)
             status = 2
             continue
         if args.json:
@@ -289,6 +276,32 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
     if export is not None and not args.json:
         print(f"Answers, labels and selection tables are in {export.folder}.")
     return status
+
+
+def write_table(args: argparse.Namespace, who: Who) -> int:
+    """Answer every file that is not in the journal yet, and write the table; 2 if one is bad.
+
+    Raises:
+        TableError: if no table can be written; what was answered is kept.
+        OSError: the same.
+    """
+    named = list(dict.fromkeys(file for file, _ in recordings(args.files)))
+    if not named:
+        raise TableError(NO_RECORDING)
+    with Journal(args.out, asdict(who)) as journal:
+        files = [file for file in named if file not in journal.done]
+        if args.ray:
+            rows = on_ray(files, who)
+        else:
+            rows = in_processes(files, who, min(cores(), len(files)))
+        done = len(named) - len(files)
+        for row in tqdm(rows, unit="file", total=len(named), initial=done, disable=None):
+            journal.add(row)
+            if ERROR in row:
+                tqdm.write(f"{row['file']}: {row[ERROR]}", file=sys.stderr)
+    count, bad = journal.finish()
+    print(f"{args.out}: {count} recordings, {bad} of them without an answer.")
+    return 2 if bad else 0
 
 
 if __name__ == "__main__":

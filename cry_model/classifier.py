@@ -284,6 +284,24 @@ class CryClassifier:
             calibration=self.config.calibration,
         )
 
+    def probabilities(self, recording: audio.Recording, span: Span) -> dict[str, float]:
+        """Classify one stretch, whatever sounds there.
+
+        Args:
+            recording: at any rate, as the backend wants its arrays.
+            span: the stretch; as a cry's, it is heard with its margins.
+
+        Returns:
+            label -> probability, the mean over its pieces.
+
+        Raises:
+            AudioError: if it is silent in the band that is heard.
+        """
+        with self.backend.computing():
+            ((_, pieces),) = pieces_of(self.front_end, recording, (span,))
+            answers = self._answer([pieces], lambda share: None)
+            return self._named(np.concatenate([found for found, _, _ in answers]).mean(0))
+
     def _pieces(
         self, heard: list[tuple[Span, Pieces]], probabilities: NDArray[np.float32]
     ) -> Iterator[PieceAnswer]:

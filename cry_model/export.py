@@ -9,23 +9,11 @@ from pathlib import Path
 from cry_model.calibration import one_of
 from cry_model.prediction import Prediction
 from cry_model.records import words
+from cry_model.table import COLUMNS, answer_row
 
 TABLE = "answers.csv"
-COLUMNS = (
-    "file",
-    "model",
-    "answer",
-    "labels",
-    "reason",
-    "cry_probability",
-    "cries",
-    "cry_seconds",
-    "duration_seconds",
-    "remembered",
-    "cautions",
-    "probabilities",
-)
-"""Of the table; several labels, cautions and probabilities are apart by semicolons."""
+PROBABILITIES = "probabilities"
+"""The last column of the table: label=probability, apart by semicolons."""
 RAVEN = (
     "Selection",
     "View",
@@ -48,7 +36,7 @@ class Export:
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.taken = folder, set[str]()
-        self._write(TABLE, [COLUMNS])
+        self._write(TABLE, [(*COLUMNS, PROBABILITIES)])
 
     def write(self, within: str, file: str, model: str, prediction: Prediction) -> None:
         """Write one recording's answer.
@@ -103,19 +91,6 @@ def _label(named: Sequence[str]) -> str:
 
 
 def _row(file: str, model: str, prediction: Prediction) -> list[object]:
-    answer, track = prediction.answer, prediction.track
-    shares = prediction.probabilities.items() if answer.labels else ()
-    return [
-        file,
-        model,
-        answer.kind,
-        ";".join(answer.labels),
-        answer.reason or "",
-        "" if track is None else f"{track.score:.4f}",
-        len(prediction.segments),
-        f"{prediction.cry_seconds:.2f}",
-        f"{prediction.duration:.3f}",
-        prediction.remembered,
-        ";".join(prediction.cautions),
-        ";".join(f"{label}={share:.4f}" for label, share in shares),
-    ]
+    row = answer_row(file, model, prediction)
+    shares = ";".join(f"{label}={share:.4f}" for label, share in row[PROBABILITIES].items())
+    return [*(row[name] for name in COLUMNS), shares]

@@ -195,7 +195,7 @@ class FrontEnd(nn.Module):
         """Each of (batch, samples) with its loud frames at RMS 1; digital silence stays."""
         c = self.config
         power = waveforms.unfold(-1, c.window, c.hop).square().mean(-1, keepdim=True)
-        loudness = self._loudness(power.transpose(-1, -2)).squeeze(-1)
+        loudness = self.loudness(power.transpose(-1, -2)).squeeze(-1)
         return waveforms / loudness.sqrt()
 
     def mel_power(self, waveforms: Tensor) -> Tensor:
@@ -206,7 +206,7 @@ class FrontEnd(nn.Module):
         """Return what the model gets of pieces cut out of :meth:`mel_power`, (..., bands,
         frames)."""
         if self.config.level == "piece":
-            power = power / self._loudness(power)
+            power = power / self.loudness(power)
         floored = power.clamp_min(10 ** (self.config.floor_db / 10))
         if self.pcen is not None:
             return self.with_deltas(self.pcen(floored))
@@ -224,7 +224,7 @@ class FrontEnd(nn.Module):
         """Return the slope over five frames, (..., bands, frames)."""
         return torchaudio.functional.compute_deltas(features)
 
-    def _loudness(self, power: Tensor) -> Tensor:
+    def loudness(self, power: Tensor) -> Tensor:
         """Mean power of the loud frames of each piece, (..., 1, 1); 1 for digital silence."""
         frames = power.mean(-2, keepdim=True)
         peak = frames.amax(-1, keepdim=True)

@@ -34,11 +34,11 @@ UNLIKE = "These measurements are of recordings that the model knows, unlike this
 DISAGREEMENT = "The models disagree strongly about this recording: rely on neither."
 PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
-    "none; no copy is kept. Your browser keeps a diary if you ask it to: times, answers and a few "
-    "numbers of each cry, and no sound. It comes here only to ask what it teaches, and goes with "
-    "the answer. "
-    "The answers and figures, which hold no sound, stay in the server's memory until your next "
-    "recording, or until you have not used the page for an hour."
+    "none; no copy is kept. To let you hear what an answer rested on, your browser sends it once "
+    "more, and it is deleted the same way. Your browser keeps a diary if you ask it to: times, "
+    "answers and a few numbers of each cry, and no sound. It comes here only to ask what it "
+    "teaches, and goes with the answer. The answers and figures, which hold no sound, stay in the "
+    "server's memory until your next recording, or until you have not used the page for an hour."
 )
 MEDICAL = "Not a medical device."
 FEW = 3  # labels that are named; of a larger set, what it leaves out tells more

@@ -25,6 +25,7 @@ from analysis.tabs.cards import (
     sound_cards,
 )
 from analysis.tabs.diary import SHARED, entry, personal_answer
+from analysis.tabs.explain import button_html, make_listen_explain
 from analysis.tabs.segments import play_html
 from analysis.uploads import HOUR, needing
 from analysis.words import ENGLISH, LANGUAGES, Words, button, language, word
@@ -38,6 +39,7 @@ SCRIPTS = (
     HERE.parent / "microphone.js",
     HERE.parent / "upload.js",
     HERE / "listen.js",
+    HERE / "explain.js",
 )
 AUTOMATIC = ("Chosen for each recording", "")
 ANSWERED = '() => document.dispatchEvent(new Event("answered"))'
@@ -135,7 +137,9 @@ class Handlers:
         model, prediction = found
         high_hz = model.classifier.config.front_end.high_hz
         cards = sound_cards(session.display, prediction, high_hz)
-        return [play_html(prediction, language(request)), *card_values(SOUND, cards)]
+        say = language(request)
+        html = play_html(prediction, say) + button_html(model, prediction, say)
+        return [html, *card_values(SOUND, cards)]
 
     def on_research(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
         """Tell what other models say, and draw what this one made of the sound."""
@@ -177,7 +181,12 @@ def build_listen_tab(
             source = gr.HTML(
                 skeleton(),
                 js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
-                server_functions=[listen_example, personal_answer, *live_functions],
+                server_functions=[
+                    listen_example,
+                    personal_answer,
+                    make_listen_explain(models),
+                    *live_functions,
+                ],
                 elem_id="listen",
             )
         with gr.Column(scale=3, min_width=300):

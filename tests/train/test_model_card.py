@@ -1,5 +1,6 @@
 """The model card says what the config says, in a form that the Hub's own classes read back."""
 
+import ast
 import json
 from dataclasses import replace
 
@@ -7,11 +8,14 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from cry_model import CheckpointConfig
-from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT
+from cry_model import CheckpointConfig, CheckpointError
+from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT, WEIGHTS
+from cry_model.onnx_export import export_checkpoint
 from cry_model.records import UNMEASURED, DetectorRecord, Estimate, percent_interval
 from tests.stand_ins import AGREEMENT, CLASSIFIERS, detector_config
 from train.publish.card import model_card
+from train.publish.exported import add_measurement
+from train.publish.hub import checkpoint_upload
 
 RAW = json.loads((ASSETS / "donateacry-improved-ecapa-tdnn" / CONFIG).read_text(encoding="utf-8"))
 REASONS = CheckpointConfig.from_json(json.dumps(RAW))
@@ -41,6 +45,7 @@ def test_the_hub_reads_the_metadata_and_every_metric_with_dataset_and_protocol()
     hub_names = {"macro_f1": "f1", "macro_auc": "roc_auc"}
     found = {result.metric_type: result for result in read.data.eval_results}
     assert len(found) == len(measured)
+    assert metadata(text)["metrics"] == [hub_names.get(name, name) for name in measured]
     for name, value in measured.items():
         result = found[hub_names.get(name, name)]
         assert result.metric_value == value["value"]
@@ -115,3 +120,47 @@ def test_the_card_of_a_detector_says_what_it_is_and_what_it_lets_pass():
         assert f" {number:.3f}" in text
     older = replace(config, detector=DetectorRecord(0.5, *[record.area] * 3))
     assert "YAMNet" not in card(older)
+
+
+@pytest.mark.parametrize(
+    ("training", "datasets", "base"),
+    [
+        ({"dataset": "esc10", "teacher": None}, ["ashraq/esc50"], None),
+        ({"dataset": "donateacry", "teacher": {"name": "my-folder"}}, None, None),
+        ({"dataset": "cries", "teacher": {"name": "me/t"}}, ["ashraq/esc50"], ["me/t"]),
+        ({"teacher": {"name": "me/t"}, "start": {"name": "me/s"}}, None, ["me/t", "me/s"]),
+    ],
+)
+def test_the_metadata_links_what_is_on_the_hub(training, datasets, base):
+    found = metadata(card(replace(REASONS, training=training)))
+    assert (found.get("datasets"), found.get("base_model")) == (datasets, base)
+
+
+@pytest.mark.parametrize("folder", CLASSIFIERS, ids=lambda folder: folder.name)
+def test_the_card_tells_of_exported_files_what_was_measured(folder, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    for path in folder.iterdir():
+        (tmp_path / path.name).symlink_to(path)
+    written = export_checkpoint(folder, tmp_path)
+    for path in written[:1]:
+        add_measurement(path)
+    text = checkpoint_upload(tmp_path, "user/cry").files["README.md"].decode()
+    for path in written:
+        facts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+        (line,) = (line for line in text.splitlines() if line.startswith(f"| `{path.name}`"))
+        assert f"| {path.stat().st_size / 2**20:.1f} MB |" in line
+        assert ("not measured" in line) == ("milliseconds" not in facts)
+        if "milliseconds" in facts:
+            assert f"{float(facts['milliseconds']):.1f} ms" in line
+    assert "labels" in facts or "threshold" in facts  # what was there is still there
+    code = text.split("## Without torch")[1].split("```python\n")[1].split("```")[0]
+    assert len([line for line in code.splitlines() if line]) == 3
+    ast.parse(code)
+    other = next(own for own in CLASSIFIERS if own != folder)
+    (tmp_path / CONFIG).unlink()
+    (tmp_path / WEIGHTS).unlink()
+    for name in (CONFIG, WEIGHTS):
+        (tmp_path / name).symlink_to(other / name)
+    with pytest.raises(CheckpointError, match="another checkpoint"):
+        checkpoint_upload(tmp_path, "user/cry")

@@ -6,7 +6,9 @@ import subprocess
 import time
 
 import pytest
+import yaml
 from gradio_client import Client, handle_file
+from huggingface_hub import SpaceCard
 
 import cry_model
 from cry_model.checkpoint import CONFIG, DEFAULT, WEIGHTS
@@ -14,7 +16,7 @@ from tests.hub import READER, WRITER, Answer, Repository
 from tests.server import ROOT, serve
 from tests.train import small_fit
 from tests.train.small_fit import CHECKPOINT, SYSTEM
-from train.publish.hub import FOLDERS, SPACE, PublishError, space_files
+from train.publish.hub import FOLDERS, SPACE, PublishError, space_files, space_upload
 
 CARD = "README.md"
 COMPARE = """
@@ -216,6 +218,30 @@ def contents():
     return {name: path.read_bytes() for name, path in space_files().items()}
 
 
+def without_header():
+    return {name: content for name, content in contents().items() if name != CARD}
+
+
+@pytest.mark.parametrize(
+    ("model", "preloaded"),
+    [
+        ("user/cry", "user/cry config.json,model.safetensors"),
+        (f"user/cry@{'0f' * 20}", f"user/cry config.json,model.safetensors {'0f' * 20}"),
+        ("user/cry@v1", None),  # the Hub takes no tag for that
+        (None, None),
+    ],
+)
+def test_the_header_names_what_the_space_downloads(model, preloaded):
+    upload = space_upload("user/page", model=model)
+    content = upload.files[CARD]
+    text = content.decode() if isinstance(content, bytes) else content.read_text()
+    header = yaml.safe_load(text.split("---\n")[1])
+    assert header.get("models") == (None if model is None else ["user/cry"])
+    assert header.get("preload_from_hub") == (preloaded and [preloaded])
+    assert header["startup_duration_timeout"]
+    assert SpaceCard(text).data.title == header["title"]
+
+
 @pytest.mark.slow
 def test_the_page_runs_on_these_files_alone_and_answers(tmp_path, examples):
     for name, path in space_files().items():
@@ -267,7 +293,12 @@ def test_a_space_is_made_with_these_files_and_the_model_that_answers(hub, publis
     repository = hub.repositories["spaces/user/page"]
     assert repository.sdk == "gradio"
     assert repository.variables == {"CRY_MODEL": "user/cry@v1"}
-    assert repository.files() == {".gitattributes": b"", **contents()}
+    files = repository.files()
+    header, text = files.pop(CARD).decode().split("---\n", 2)[1:]
+    assert files == {".gitattributes": b"", **without_header()}
+    own, rest = contents()[CARD].decode().split("---\n", 2)[1:]
+    assert text == rest
+    assert yaml.safe_load(header) == {**yaml.safe_load(own), "models": ["user/cry"]}
     assert f"{hub.url}/spaces/user/page/commit/" in done.out
 
 

@@ -15,6 +15,7 @@ from cry_model.onnx_export import export_checkpoint
 from train.cli.options import CORPORA, CorpusOptions, Options, Private, one_of, option
 from train.data.cache import DATASETS, find_corpus
 from train.publish import hub
+from train.publish.exported import add_measurement
 from train.studies.quantisation import some_pieces
 
 
@@ -50,6 +51,7 @@ def run_export(options: ExportOptions) -> None:
     folder = find_checkpoint(options.checkpoint)
     pieces = calibration_pieces(options, read_config(folder)) if options.int8 else []
     for path in export_checkpoint(folder, options.out, pieces):
+        add_measurement(path)
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MB")
 
 
@@ -100,17 +102,7 @@ class PublishOptions(Options):
             raise hub.PublishError(
                 "--space sends the page; leave out the checkpoint, --revision too."
             )
-        if self.model is not None:
-            hub.check_repo_id(self.model.partition("@")[0])
-        return hub.Upload(
-            repo_id=self.repo_id,
-            kind="space",
-            files=hub.space_files(),
-            message="Publish the page",
-            private=self.private,
-            owned=hub.FOLDERS,
-            variables={} if self.model is None else {"CRY_MODEL": self.model},
-        )
+        return hub.space_upload(self.repo_id, self.private, self.model)
 
 
 def run(options: PublishOptions) -> None:

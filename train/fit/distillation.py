@@ -114,11 +114,10 @@ def load_teacher(
             "The teacher wants its audio prepared in another way than the preset's; for one that "
             "hears acoustic features there is --preset distil."
         )
-    known_as = Path(name).name if Path(name).is_dir() else str(name)  # it will be published
     improved = get_system(system).factory is ImprovedECAPATDNN
     reused = not labels and isinstance(model, FeatureMLP) and improved
     front_end = make_front_end(config.front_end).to(device).eval()
-    return Teacher(known_as, config, model.to(device).eval(), front_end, weight, reused)
+    return Teacher(known_as(name), config, model.to(device).eval(), front_end, weight, reused)
 
 
 def can_hear(teacher: AnyConfig, student: AnyConfig) -> bool:
@@ -244,4 +243,9 @@ def load_start(name: str | os.PathLike, corpus: str, system: str, hears: AnyConf
             "out; leave --start-from out."
         )
     weights = {n: t for n, t in model.state_dict().items() if not n.startswith(CLASSIFIER)}
-    return Start(Path(name).name, weights)
+    return Start(known_as(name), weights)
+
+
+def known_as(name: str | os.PathLike) -> str:
+    """Return a checkpoint's name as it will be published: of a folder without what is above it."""
+    return Path(name).name if Path(name).is_dir() else str(name)

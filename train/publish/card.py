@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,14 @@ from cry_model.registry import ON_FEATURES, PAPER_REFERENCE, get_system
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData
 
+    from train.publish.exported import Exported
+
 TEMPLATES = Path(__file__).parent
 TASK = "audio-classification"
 HUB_TYPES = {"macro_f1": "f1", "macro_auc": "roc_auc"}  # what hf.co/metrics calls them
 TITLES = {"macro_f1": "Macro F1", "macro_auc": "Macro AUC"}
+ON_THE_HUB = {name: ["ashraq/esc50"] for name in ("esc10", "cries", "detector")}
+"""Dataset -> those of the Hub with its recordings, all or in part; of the others it has none."""
 SPLITS = {
     "baby": "no {group} is both in training and in test",
     "recording": "recordings at random; a {group} may be both in training and in test",
@@ -26,8 +30,17 @@ SPLITS = {
 }
 
 
-def model_card(config: CheckpointConfig, parameters: int, repo_id: str) -> str:
-    """Return the whole README.md of a checkpoint, a classifier or a detector, for "user/name"."""
+def model_card(
+    config: CheckpointConfig, parameters: int, repo_id: str, exported: Sequence[Exported] = ()
+) -> str:
+    """Return the whole README.md of a checkpoint, a classifier or a detector, for "user/name".
+
+    Args:
+        config: the checkpoint's.
+        parameters: how many it has.
+        repo_id: where it goes.
+        exported: the files that go along.
+    """
     from huggingface_hub import ModelCard
 
     evaluation = config.evaluation
@@ -38,6 +51,7 @@ def model_card(config: CheckpointConfig, parameters: int, repo_id: str) -> str:
         model=get_system(config.system).title,
         parameters=parameters,
         repo_id=repo_id,
+        exported=exported,
         evaluation=evaluation,
         agreement=config.agreement,
         calibration=config.calibration,
@@ -65,14 +79,24 @@ def metadata(config: CheckpointConfig, repo_id: str) -> ModelCardData:
     from huggingface_hub import ModelCardData
 
     results = [] if config.evaluation is None else eval_results(config.evaluation)
+    based_on = base_models(config.training)
     return ModelCardData(
         license="apache-2.0",
         library_name="pytorch",
         pipeline_tag=TASK,
         tags=[TASK, "infant-cry", config.system],
+        datasets=ON_THE_HUB.get(str(config.training.get("dataset"))),
+        metrics=[result.metric_type for result in results] or None,
+        base_model=based_on or None,
         model_name=repo_id.split("/")[-1],
         eval_results=results or None,
     )
+
+
+def base_models(training: Mapping[str, Any]) -> list[str]:
+    """Return the teacher, and what a fit began with, as far as they are on the Hub."""
+    facts = (training.get(name) or {} for name in ("teacher", "start"))
+    return [own["name"] for own in facts if "/" in str(own.get("name"))]
 
 
 def eval_results(evaluation: records.Evaluation) -> list[EvalResult]:

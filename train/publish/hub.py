@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 import time
@@ -25,8 +26,8 @@ from cry_model.hub import (
     response_of,
     when,
 )
-from cry_model.onnx_backend import DETECTOR, MODEL
 from train.publish.card import model_card
+from train.publish.exported import read_exported
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -268,14 +269,14 @@ def checkpoint_upload(
     What ``export`` wrote into the same folder goes along.
 
     Raises:
-        CheckpointError: if the checkpoint is damaged.
+        CheckpointError: if the checkpoint is damaged, or an exported file is that of another.
         PublishError: if ``repo_id`` is no name for a repository.
     """
     model, config = load_checkpoint(folder)
-    card = model_card(config, sum(p.numel() for p in model.parameters()), repo_id)
+    exported = read_exported(folder, config)
+    card = model_card(config, sum(p.numel() for p in model.parameters()), repo_id, exported)
     files = {CARD: card.encode(), CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
-    exported = (folder / name for name in (MODEL, DETECTOR))
-    files |= {path.name: path for path in exported if path.is_file()}
+    files |= {file.name: folder / file.name for file in exported}
     return Upload(repo_id, "model", files, f"Publish {config.system}", private, revision)
 
 
@@ -311,3 +312,37 @@ def space_files(root: Path = ROOT) -> dict[str, Path]:
     names = {path.relative_to(root).as_posix(): path for paths in found.values() for path in paths}
     # An editor's own copies live in hidden folders.
     return {name: names[name] for name in sorted(names) if "/." not in f"/{name}"}
+
+
+def space_upload(repo_id: str, private: bool = False, model: str | None = None) -> Upload:
+    """Return the page and, where a checkpoint of the Hub answers on it, a header that names it.
+
+    Args:
+        repo_id: where to.
+        private: whether only the owner may see it.
+        model: "user/name" or "user/name@revision". The Space downloads it while it is built; but
+            not a branch or a tag, which the Hub does not take for that.
+
+    Raises:
+        PublishError: if a name is none for a repository, or files of the page are missing.
+    """
+    files: dict[str, Path | bytes] = {**space_files()}
+    if model is not None:
+        name, _, revision = model.partition("@")
+        check_repo_id(name)
+        files[CARD] = header_with(space_files()[CARD].read_text(encoding="utf-8"), name, revision)
+    variables = {} if model is None else {"CRY_MODEL": model}
+    return Upload(
+        repo_id, "space", files, "Publish the page", private, owned=FOLDERS, variables=variables
+    )
+
+
+def header_with(readme: str, model: str, revision: str) -> bytes:
+    """Return README.md with a checkpoint in its header, to be linked and to be preloaded."""
+    from huggingface_hub import SpaceCard
+
+    card = SpaceCard(readme)
+    card.data.models = [model]
+    if not revision or re.fullmatch("[0-9a-f]{40}", revision):
+        card.data.preload_from_hub = [f"{model} {CONFIG},{WEIGHTS} {revision}".strip()]
+    return str(card).encode()

@@ -1,0 +1,21 @@
+// What an answer rested on: if asked for, the file that this page still holds goes to the server
+// once more, and the reply, with sounds in it, stays in this page.
+document.addEventListener("click", async ({ target }) => {
+  const button = target.closest?.("[data-explain]");
+  if (!button || ["sending", "recording"].includes(root.dataset.state)) return;
+  const place = button.closest(".explain").querySelector("[role=status]");
+  const [start, end] = button.dataset.explain.split(" ").map(Number);
+  button.disabled = true;
+  place.textContent = words.sending;
+  try {
+    const sound = await (await fetch(part("player").src)).blob();
+    const { path } = await send(new File([sound], "recording"));
+    const reply = await server.listen_explain({ path, start, end, model: button.dataset.model });
+    place.innerHTML = reply.html ?? reply.problem;
+    button.disabled = Boolean(reply.html);
+  } catch (error) {
+    const refusal = words[`problem.${error.status}`] ?? words["problem.busy"];
+    place.textContent = error instanceof Refusal ? refusal : words.unreachable;
+    button.disabled = false;
+  }
+});

@@ -1,0 +1,150 @@
+"""Let a visitor hear what an answer rested on, by a file that the browser sends once more.
+
+The server has no sound any more when the fold is opened, and must not have kept one for it. So the
+browser, which still holds the visitor's own file, sends it again if asked to; it is read, answered
+and deleted like the first time. The sounds that come of it go back in the reply to that request, as
+data in the page: no component holds them, so neither Gradio's session nor a file keeps a copy.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import threading
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any
+
+import gradio as gr
+import soundfile
+
+from analysis.models import Model, find
+from analysis.session import UNEXPECTED
+from analysis.tabs.answer import error_html
+from analysis.uploads import is_upload, needing
+from analysis.words import ENGLISH, Words, language
+from cry_model.audio import AudioError, Recording, load
+from cry_model.classifier import parts
+from cry_model.detector import Span, clock
+from cry_model.explanation import (
+    DIM_DB,
+    SHARE,
+    Explanation,
+    NotExplainedError,
+    explain,
+    gradient_times_input,
+    temporal_attention,
+)
+from cry_model.frontend import FrontEnd
+from cry_model.prediction import Prediction
+from cry_model.records import percent
+
+LONGEST = 20.0  # s of a cry that are explained
+WAIT_SECONDS = 30.0  # for other visitors' explanations
+MARGIN = 0.5  # s that are played on either side
+AROUND = 4.0  # s that are read on either side; no model hears more of a short cry
+MAPS = {"why.gradient": gradient_times_input, "why.attention": temporal_attention}
+NOTE = f"""<b>Gradient times input</b>: to first order, what the answer loses if a cell of the mel
+spectrogram falls silent. <b>A<sub>t</sub></b>: the mean over the blocks. The {SHARE:.0%} of cells
+with the greatest values stay as they are, and the rest is {DIM_DB:g} dB quieter, or the other way
+round. A map that tells the truth raises the probability in the first case and lowers it in the
+second, more than as many cells at another pitch and time do."""
+
+_one_at_a_time = threading.BoundedSemaphore(1)
+
+
+def button_html(model: Model, prediction: Prediction, say: Words) -> str:
+    """Write the button; nothing where no label is named, or no part of the sound can be told."""
+    if not prediction.answer.labels or not isinstance(model.classifier.front_end, FrontEnd):
+        return ""
+    track, spans = prediction.track, parts(prediction.track, prediction.duration)
+    cry = spans[0] if track is None or not track.is_cry else max(spans, key=track.peak)
+    start, end = cry.start, min(cry.end, cry.start + LONGEST)
+    return (
+        f'<div class="explain"><p><button type="button" data-explain="{start:.2f} {end:.2f}" '
+        f'data-model="{escape(model.name)}">{escape(say("why"))} ({clock(start)} - {clock(end)})'
+        f'</button> <small>{escape(say("why.sent"))}</small></p><div role="status"></div></div>'
+    )
+
+
+def make_listen_explain(
+    models: Sequence[Model],
+) -> Callable[[dict[str, Any], gr.Request], dict[str, str]]:
+    """Return what the browser calls with its upload's path, a model and a stretch in seconds."""
+
+    def listen_explain(asked: dict[str, Any], request: gr.Request) -> dict[str, str]:
+        say = language(request)
+        try:
+            return {"html": _explained(models, asked, say)}
+        except AudioError as error:
+            return {"problem": error_html(say.problem(error))}
+        except (KeyError, TypeError, ValueError):  # nothing that the page's script sends
+            return {"problem": error_html(say.problem(UNEXPECTED))}
+
+    return listen_explain
+
+
+def _explained(models: Sequence[Model], asked: dict[str, Any], say: Words) -> str:
+    path, start, end = asked["path"], float(asked["start"]), float(asked["end"])
+    if not is_upload(path):
+        raise ValueError("Only what a visitor sent is read.")
+    with needing(path):
+        if not 0 <= start < end <= start + LONGEST + 0.1:
+            raise ValueError("This is no stretch of a button.")
+        model = find(models, str(asked["model"]))
+        if not _one_at_a_time.acquire(timeout=WAIT_SECONDS):
+            raise AudioError(say("problem.busy"))
+        try:
+            sound, span = _around(load(path), Span(start, end))
+            found = {}
+            for name, relevance in MAPS.items():
+                with contextlib.suppress(NotExplainedError):  # not every model has such a map
+                    found[name] = explain(model.classifier, sound, span, relevance)
+        finally:
+            _one_at_a_time.release()
+    if not found:
+        raise ValueError("This model has no button.")
+    tables = (_map_html(say(name), own, span, say) for name, own in found.items())
+    return f'{"".join(tables)}<p class="caption">{NOTE}</p>'
+
+
+def _around(recording: Recording, span: Span) -> tuple[Recording, Span]:
+    """Cut a recording to a stretch and all that a model hears around it."""
+    if span.start >= recording.duration:
+        raise ValueError("This recording ends before that stretch.")
+    rate, first = recording.sample_rate, max(0.0, span.start - AROUND)
+    wave = recording.waveform[round(first * rate) : round((span.end + AROUND) * rate)]
+    end = min(span.end, recording.duration)
+    return Recording(wave, rate), Span(span.start - first, end - first)
+
+
+def _map_html(title: str, found: Explanation, span: Span, say: Words = ENGLISH) -> str:
+    """Write both sounds with their probabilities, beside those of the whole and of the control."""
+
+    def line(key: str, probability: float | None, player: str = "") -> str:
+        share = say("why.silent") if probability is None else percent(probability)
+        row = f'<tr><th scope="row">{escape(say(key))}</th><td>{escape(share)}</td></tr>'
+        return row + (f'<tr><td colspan="2">{player}</td></tr>' if player else "")
+
+    def player(sound: Recording) -> str:
+        return f'<audio controls src="{data_uri(sound, span)}"></audio>'
+
+    rows = (
+        line("why.whole", found.probability),
+        line("why.kept", found.kept.probability, player(found.kept.sound)),
+        line("why.removed", found.removed.probability, player(found.removed.sound)),
+        line("why.elsewhere", found.elsewhere),
+    )
+    caption = f"{escape(title)}: {escape(say.label(found.label))}"
+    return f"<table><caption>{caption}</caption><tbody>{''.join(rows)}</tbody></table>"
+
+
+def data_uri(sound: Recording, span: Span) -> str:
+    """Write a stretch of a sound, with a margin, as a wav of 16 bits that is its own address."""
+    first = max(0, round((span.start - MARGIN) * sound.sample_rate))
+    wave = sound.waveform[first : round((span.end + MARGIN) * sound.sample_rate)]
+    file = io.BytesIO()
+    samples = wave.clamp(-1, 1).numpy()
+    soundfile.write(file, samples, sound.sample_rate, "PCM_16", format="WAV")
+    return f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"

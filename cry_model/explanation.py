@@ -1,0 +1,219 @@
+"""Make audible what an answer rested on: mask a recording to it, and ask again.
+
+A map of relevance over bands and time is cut at its highest cells. The short-time spectrum of the
+recording, all but these cells dimmed, is a sound again; so is that with these cells dimmed. Whether
+the map tells the truth shows in the answers to both, beside that to as many cells elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from cry_model.audio import AudioError, Recording, load
+from cry_model.classifier import CryClassifier, pieces_of
+from cry_model.detection import Span
+from cry_model.front_end_config import FrontEndConfig, Pieces
+from cry_model.frontend import FrontEnd, import_torchaudio, resample
+
+SHARE = 0.25  # of the cells that are heard: what is kept
+DIM_DB = 12.0  # of the rest; nothing is muted, as a model knows no recording with holes
+SMOOTHING = 3  # cells each way; a single cell of gradients is mostly noise
+WINDOW_SECONDS = 0.04  # of the spectrum that is masked, as of the front end
+RATE = 16_000  # Hz, of what is played
+
+Relevance: TypeAlias = "Callable[[CryClassifier, Pieces, int], Tensor]"
+"""Classifier, pieces and the label's number -> (pieces, bands, frames), more where it matters."""
+
+
+class NotExplainedError(TypeError):
+    """This model's answer cannot be traced back to the sound."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Hold a recording with a part of it dimmed, and the label's probability for it.
+
+    ``probability`` is None where nothing is left that the model hears.
+    """
+
+    sound: Recording
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Hold what an answer rested on.
+
+    Attributes:
+        label: whose probability it is about.
+        probability: of the whole.
+        kept: all but the cells with the greatest relevance dimmed.
+        removed: these dimmed.
+        elsewhere: the probability with as many cells kept at another pitch and time.
+    """
+
+    label: str
+    probability: float
+    kept: Part
+    removed: Part
+    elsewhere: float | None
+
+
+def gradient_times_input(classifier: CryClassifier, pieces: Pieces, label: int) -> Tensor:
+    """Return d log p / d log power times how far each cell lies above the floor, in nats.
+
+    So it is to first order what the label loses if a cell falls to the floor. Source: Shrikumar et
+    al. 2016, "Not just a black box", for gradient times input.
+    """
+    front_end, config = classifier.front_end, classifier.config.front_end
+    power = front_end.mel_power(torch.as_tensor(pieces.waveforms)).detach().requires_grad_()
+    (gradient,) = torch.autograd.grad(
+        classifier.model(front_end.look(power)).log_softmax(-1)[:, label].sum(), power
+    )
+    power = power.detach()
+    floor = 10 ** (config.floor_db / 10)
+    if config.level == "piece":
+        floor = floor * front_end.loudness(power)
+    return gradient * power * (power / floor).clamp_min(1).log()
+
+
+def temporal_attention(classifier: CryClassifier, pieces: Pieces, label: int) -> Tensor:
+    """Return the mean of A_t over the blocks, alike for all bands that hold something.
+
+    Raises:
+        NotExplainedError: if the model has no temporal attention.
+    """
+    front_end = classifier.front_end
+    power = front_end.mel_power(torch.as_tensor(pieces.waveforms))
+    with torch.no_grad():
+        _, maps = classifier.model(front_end.look(power), return_attention=True)
+    if not maps.temporal:
+        raise NotExplainedError("This model has no temporal attention.")
+    return torch.stack(maps.temporal).mean(0).unsqueeze(1).expand_as(power)
+
+
+def explain(
+    classifier: CryClassifier,
+    recording: Recording,
+    span: Span | None = None,
+    relevance: Relevance = gradient_times_input,
+) -> Explanation:
+    """Explain the most probable label of one stretch of a recording, a cry.
+
+    Args:
+        classifier: with torch, on the CPU, whose front end has bands.
+        recording: all of it.
+        span: the cry; the whole by default.
+        relevance: which map.
+
+    Raises:
+        NotExplainedError: if the classifier cannot be explained.
+        AudioError: if the recording cannot be used.
+    """
+    front_end = classifier.front_end
+    if not isinstance(front_end, FrontEnd):
+        raise NotExplainedError(
+            "Only a model with torch that hears bands can be explained; please choose another one."
+        )
+    recording = load(recording)
+    if recording.sample_rate > RATE:
+        recording = Recording(resample(recording.waveform, recording.sample_rate, RATE), RATE)
+    span = span or Span(0.0, recording.duration)
+    ((_, pieces),) = pieces_of(front_end, recording, (span,))
+    shares = classifier.probabilities(recording, span)
+    label = max(shares, key=shares.__getitem__)
+    cells = relevance(classifier, pieces, classifier.labels.index(label))
+    heard = joined(cells, pieces, front_end.config, recording.duration)
+    chosen = highest(heard)
+
+    left = 10 ** (-DIM_DB / 20)
+
+    def part(cells: Tensor, is_kept: bool) -> Part:
+        whole = recording.waveform
+        inside = masked(recording, cells, front_end.config).waveform
+        wave = left * whole + (1 - left) * (inside if is_kept else whole - inside)
+        sound = Recording(wave, recording.sample_rate)
+        try:
+            return Part(sound, classifier.probabilities(sound, span)[label])
+        except AudioError:  # silent in the band that is heard
+            return Part(sound, None)
+
+    kept, removed = part(chosen, True), part(chosen, False)
+    elsewhere = part(moved(chosen, heard), True).probability
+    return Explanation(label, shares[label], kept, removed, elsewhere)
+
+
+def joined(cells: Tensor, pieces: Pieces, config: FrontEndConfig, duration: float) -> Tensor:
+    """Lay the maps of pieces over a recording's time.
+
+    Args:
+        cells: (pieces, bands, frames).
+        pieces: where each begins.
+        config: of the front end.
+        duration: of the recording in seconds.
+
+    Returns:
+        (bands, frames), the mean where pieces overlap; NaN where there is none.
+    """
+    hop = config.hop_seconds
+    frames = math.ceil(duration / hop) + 1
+    total, count = torch.zeros(cells.shape[1], frames), torch.zeros(frames)
+    for start, values in zip(pieces.starts, cells, strict=True):
+        first = round(start / hop)
+        length = min(round(pieces.seconds / hop), values.shape[-1], frames - first)
+        total[:, first : first + length] += values[:, :length]
+        count[first : first + length] += 1
+    return total / torch.where(count > 0, count, torch.nan)
+
+
+def highest(heard: Tensor, share: float = SHARE) -> Tensor:
+    """Choose the cells of (bands, frames) with the greatest relevance, once smoothed.
+
+    Returns:
+        1 for a share of what is heard, less where fewer are above 0; 0 elsewhere.
+    """
+    known = ~heard.isnan()
+    smooth = avg_pool2d(heard.nan_to_num(0.0)[None], SMOOTHING, 1, SMOOTHING // 2)[0]
+    smooth = smooth.masked_fill(~known, -math.inf)
+    count = max(1, round(share * int(known.sum())))
+    least = smooth.flatten().topk(count).values[-1]
+    return ((smooth >= least) & (smooth > 0)).float()
+
+
+def moved(chosen: Tensor, heard: Tensor) -> Tensor:
+    """Move a mask by half of the bands and half of what is heard, round their ends."""
+    frames = (~heard[0].isnan()).nonzero().squeeze(1)
+    there, by = torch.zeros_like(chosen), (len(chosen) // 2, len(frames) // 2)
+    there[:, frames] = chosen[:, frames].roll(by, dims=(0, 1))
+    return there
+
+
+def masked(recording: Recording, cells: Tensor, config: FrontEndConfig) -> Recording:
+    """Keep of a recording what lies in a mask (bands, frames) of the front end's mel bands."""
+    wave, rate = recording.waveform, recording.sample_rate
+    fft = 2 ** round(math.log2(WINDOW_SECONDS * rate))
+    window = torch.hann_window(fft, device=wave.device)
+    spectrum = torch.stft(wave, fft, fft // 4, window=window, return_complex=True)
+    gain = _to_bins(cells, config, rate, fft)
+    times = torch.arange(spectrum.shape[1]) * (fft // 4) / rate / config.hop_seconds
+    before = times.floor().long().clamp_max(cells.shape[1] - 1)
+    after, share = (before + 1).clamp_max(cells.shape[1] - 1), times - times.floor()
+    gain = gain[:, before] * (1 - share) + gain[:, after] * share
+    found = torch.istft(spectrum * gain, fft, fft // 4, window=window, length=len(wave))
+    return Recording(found, rate)
+
+
+def _to_bins(cells: Tensor, config: FrontEndConfig, rate: int, fft: int) -> Tensor:
+    """Spread a mask over mel bands (bands, frames) to that of a spectrum, (fft / 2 + 1, frames)."""
+    filters = import_torchaudio().functional.melscale_fbanks(
+        fft // 2 + 1, config.low_hz, min(config.high_hz, rate / 2), config.num_filters, rate
+    )  # (bins, bands)
+    total = filters.sum(1, keepdim=True)
+    return (filters @ cells) / torch.where(total > 0, total, 1.0)

@@ -1,0 +1,204 @@
+"""Answer many recordings at a time: in processes of this machine, or on a cluster of Ray."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import math
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait as wait_for
+from typing import Any, TypeAlias
+
+from cry_model.audio import AudioError
+from cry_model.checkpoint import CheckpointError
+from cry_model.prediction import Prediction, choose
+from cry_model.table import ERROR, Row, TableError, answer_row
+
+UNEXPECTED = "This file could not be classified ({}); please give another one, and report it."
+DIED = "This file ended the process that read it; please give another one, and report it."
+NO_START = "No process could be started; there may be too little memory. The same command goes on."
+BLOCK = 16  # files that a cluster hands to a process at once
+
+Answering: TypeAlias = Callable[[str], tuple[str, Prediction]]
+"""A file -> the name of the model that answers, and its answer."""
+
+
+@dataclass(frozen=True)
+class Who:
+    """Name who answers.
+
+    Attributes:
+        names: models in the order of preference; see :meth:`CryClassifier.from_pretrained`.
+        revision: branch, tag or commit of a Hub repository.
+        detector: whether the cry detector hears everything first.
+        backend: one of :data:`~cry_model.classifier.BACKENDS`.
+    """
+
+    names: tuple[str, ...]
+    revision: str | None
+    detector: bool
+    backend: str
+
+    def load(self) -> Answering:
+        """Load the first model, and return what classifies a file.
+
+        Another one is loaded and asked where :func:`~cry_model.prediction.choose` needs it.
+
+        Raises:
+            CheckpointError: if the first cannot be loaded.
+        """
+        from cry_model.classifier import CryClassifier  # who only hands out files needs none
+
+        @functools.cache
+        def model(name: str) -> CryClassifier:
+            first = self.detector and name == self.names[0]
+            return CryClassifier.from_pretrained(
+                name, self.revision, detector=first, backend=self.backend
+            )
+
+        def answers(file: str) -> Iterator[tuple[str, Prediction]]:
+            prediction = model(self.names[0]).predict(file)
+            yield self.names[0], prediction
+            for name in self.names[1:]:
+                with contextlib.suppress(AudioError, CheckpointError):
+                    yield name, model(name).predict(file, track=prediction.track)
+
+        model(self.names[0])
+        return lambda file: choose(answers(file))
+
+
+def problem(error: Exception) -> str:
+    """Return the sentence on why a file has no answer."""
+    if isinstance(error, AudioError | OSError):
+        return str(error)
+    return UNEXPECTED.format(type(error).__name__)
+
+
+def row_of(answering: Answering, file: str) -> Row:
+    """Return a file's row: its answer, or why it has none."""
+    try:
+        return answer_row(file, *answering(file))
+    except Exception as error:  # the other files are answered all the same
+        return {"file": file, ERROR: problem(error)}
+
+
+# On this machine
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+_answering: Answering
+"""What classifies a file in a process of :func:`in_processes`."""
+
+
+def _start(who: Who) -> None:
+    """Load the models in a new process, which ends when the one that started it is gone."""
+    global _answering
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it
+    threading.Thread(target=_follow, daemon=True).start()
+    _answering = who.load()
+
+
+def _follow() -> None:
+    if (parent := multiprocessing.parent_process()) is not None:
+        wait_for([parent.sentinel])
+        os._exit(1)
+
+
+def _answer(file: str) -> Row:
+    return row_of(_answering, file)
+
+
+def in_processes(files: Sequence[str], who: Who, workers: int) -> Iterator[Row]:
+    """Yield the row of each file, as they get ready; each process computes on one thread.
+
+    Where a file kills the process that reads it, those that were being answered are asked again
+    one by one, so that only that file is passed over.
+
+    Raises:
+        TableError: if no process can be started.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes inherit it
+    most = 1 if workers == 1 else 2 * workers
+    left, context = deque(files), multiprocessing.get_context("spawn")
+    while left:
+        pending: dict[Future[Row], str] = {}
+        try:
+            with ProcessPoolExecutor(workers, context, _start, (who,)) as pool:
+                _try_out(pool)
+                while left or pending:
+                    while left and len(pending) < most:
+                        future = pool.submit(_answer, left[0])
+                        pending[future] = left.popleft()
+                    for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                        row = future.result()
+                        del pending[future]
+                        yield row
+        except BrokenProcessPool:
+            if most == 1:
+                yield from ({"file": file, ERROR: DIED} for file in pending.values())
+            else:
+                yield from in_processes([*pending.values()], who, 1)
+
+
+def _try_out(pool: ProcessPoolExecutor) -> None:
+    try:
+        pool.submit(int).result()
+    except BrokenProcessPool as error:
+        raise TableError(NO_START) from error
+
+
+# On a cluster
+
+
+def on_ray(files: Sequence[str], who: Who) -> Iterator[Row]:
+    """Yield the row of each file, as they get ready; Ray Data asks again what a node took along.
+
+    The cluster is that of the variable RAY_ADDRESS, else one of this machine alone. Its nodes need
+    this package, and must find the files under the same names.
+
+    Raises:
+        TableError: if Ray is not installed, or its cluster gives up.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise TableError("--ray needs Ray; install it with `pip install '.[ray]'`.") from error
+
+    class Worker:
+        """Answer in a process of the cluster; a row goes through Ray as JSON."""
+
+        def __init__(self):
+            self.answering = who.load()
+
+        def __call__(self, item: dict[str, Any]) -> dict[str, str]:
+            return {"row": json.dumps(row_of(self.answering, item["file"]))}
+
+    try:
+        ray.init(ignore_reinit_error=True)
+        processes = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        asked = ray.data.from_items(
+            [{"file": file} for file in files],
+            override_num_blocks=math.ceil(len(files) / BLOCK),
+        ).map(Worker, num_cpus=1, compute=ray.data.ActorPoolStrategy(size=processes))
+        for item in asked.iter_rows():
+            yield json.loads(item["row"])
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise TableError(f"Ray gave up ({reason}). The same command goes on.") from error

@@ -1,0 +1,131 @@
+"""What an answer rested on, as a sound: two tones, of which a model hears one."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from cry_model import CheckpointConfig, CryClassifier, Recording
+from cry_model.attention import AttentionMaps
+from cry_model.classifier import pieces_of
+from cry_model.detection import Span
+from cry_model.explanation import (
+    DIM_DB,
+    NotExplainedError,
+    explain,
+    gradient_times_input,
+    temporal_attention,
+)
+from cry_model.frontend import FrontEnd, FrontEndConfig
+
+CONFIG = FrontEndConfig()
+RATE, LOW, HIGH = 16_000, 700.0, 2400.0  # Hz
+BETWEEN = 1500.0  # Hz
+SETTINGS = [
+    FrontEndConfig(),
+    replace(CONFIG, level="piece"),
+    replace(CONFIG, kind="pcen"),
+    replace(CONFIG, kind="mfcc", num_bands=13, num_filters=40),
+]
+
+
+class Listening(torch.nn.Module):
+    """Says "yes" by how loud the bands above 1500 Hz are, with a gate on the second half."""
+
+    def __init__(self, config):
+        super().__init__()
+        mel = torch.linspace(*(2595 * math.log10(1 + f / 700) for f in (50, 3400)), 66)[1:-1]
+        self.register_buffer("heard", (700 * (10 ** (mel / 2595) - 1) > BETWEEN).float())
+
+    def forward(self, features, return_attention=False):
+        loud = (features.transpose(1, 2) @ self.heard).mean(-1) / self.heard.sum()
+        logits = torch.stack([3 * loud, torch.zeros_like(loud)], -1)
+        gate = (torch.arange(features.shape[-1]) > features.shape[-1] // 2).float()
+        maps = AttentionMaps(temporal=(gate.expand(len(features), -1),))
+        return (logits, maps) if return_attention else logits
+
+
+def tones():
+    """A low tone, then a high one, in faint noise: four seconds."""
+    t = np.arange(4 * RATE) / RATE
+    wave = 0.3 * np.sin(2 * np.pi * LOW * t) * (t < 2) + 0.3 * np.sin(2 * np.pi * HIGH * t) * (
+        t >= 2
+    )
+    noise = 0.001 * np.random.default_rng(0).standard_normal(len(t))
+    return Recording(torch.from_numpy((wave + noise).astype(np.float32)), RATE)
+
+
+def listening():
+    config = CheckpointConfig("ecapa-tdnn", ("yes", "no"), CONFIG)
+    return CryClassifier(Listening(CONFIG), config)
+
+
+def decibels(sound, hz):
+    """Of the power within 50 Hz of a tone, by one transform over all of it."""
+    power = np.abs(np.fft.rfft(sound.waveform.numpy())) ** 2
+    at = np.fft.rfftfreq(len(sound.waveform), 1 / sound.sample_rate)
+    return 10 * np.log10(power[abs(at - hz) < 50].sum())
+
+
+def test_only_the_tone_that_matters_is_left_as_loud_as_it_was():
+    whole = tones()
+    found = explain(listening(), whole)
+    for part, same, dimmed in ((found.kept, HIGH, LOW), (found.removed, LOW, HIGH)):
+        assert decibels(part.sound, same) == pytest.approx(decibels(whole, same), abs=1)
+        lost = decibels(whole, dimmed) - decibels(part.sound, dimmed)
+        assert lost == pytest.approx(DIM_DB, abs=2)
+    assert found.label == "yes"
+    assert found.removed.probability < found.probability - 0.02
+    assert found.kept.probability > found.elsewhere
+    together = found.kept.sound.waveform + found.removed.sound.waveform
+    expected = (1 + 10 ** (-DIM_DB / 20)) * whole.waveform
+    torch.testing.assert_close(together, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_stretch_is_explained_and_the_rest_dimmed():
+    whole = tones()
+    found = explain(listening(), whole, Span(2.2, 3.2))
+    assert decibels(found.kept.sound, LOW) == pytest.approx(decibels(whole, LOW) - DIM_DB, abs=1)
+    before = slice(0, round(0.8 * RATE))  # 3 s are heard, the least
+    torch.testing.assert_close(found.removed.sound.waveform[before], whole.waveform[before])
+
+
+def test_the_attention_keeps_a_time():
+    whole = tones()
+    kept = explain(listening(), whole, relevance=temporal_attention).kept.sound.waveform
+    left = (kept.square() / whole.waveform.square().mean()).reshape(4, -1).mean(1)
+    assert left[:2].max() < 0.1
+    assert left[2:].max() > 0.9
+
+
+@pytest.mark.parametrize("config", SETTINGS, ids=lambda c: f"{c.kind}-{c.level}")
+def test_the_relevance_sums_to_what_the_label_loses_on_the_way_to_the_floor(config):
+    torch.manual_seed(0)
+    settings = CheckpointConfig("ecapa-tdnn", ("a", "b"), config)
+    classifier = CryClassifier(settings.build().double(), settings)
+    front_end = classifier.front_end.double()
+    sound = Recording(tones().waveform.double(), RATE)
+    ((_, pieces),) = pieces_of(front_end, sound, (Span(0, 4),))
+    relevance = gradient_times_input(classifier, pieces, 1)
+    power = front_end.mel_power(pieces.waveforms)
+    floor = 10 ** (config.floor_db / 10)
+    if config.level == "piece":
+        floor = floor * front_end.loudness(power)
+    above = (power / floor).clamp_min(1)
+
+    def asked(step):
+        with torch.no_grad():
+            logits = classifier.model(front_end.look(power * above**-step))
+            return float(logits.log_softmax(-1)[:, 1].sum())
+
+    slope = (asked(1e-6) - asked(-1e-6)) / 2e-6
+    assert float(relevance.sum()) == pytest.approx(-slope, rel=1e-3, abs=1e-6)
+
+
+def test_what_cannot_be_explained_is_a_sentence():
+    features = CryClassifier.from_pretrained("six-class-features", detector=False)
+    with pytest.raises(NotExplainedError):
+        explain(features, tones())
+    assert isinstance(listening().front_end, FrontEnd)
