@@ -8,10 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cry_model.checkpoint import move_into_place
-from cry_model.prediction import Prediction
+
+if TYPE_CHECKING:
+    from cry_model.prediction import Prediction
 
 FORMATS = (".csv", ".parquet")
 """Endings of a table."""
