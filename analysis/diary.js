@@ -19,12 +19,13 @@ const isList = (value, check) => Array.isArray(value) && value.every(check);
 const isRecord = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const isMap = (value, check) => isRecord(value) && Object.values(value).every(check);
 const given = (value, check) => value === undefined || check(value);
-const isTime = (value) => isText(value, 40) && isNumber(Date.parse(value));
+const isTime = (value) => isText(value, 40) && /^20\d\d-/.test(value) && Date.parse(value) < Date.now() + 86400e3;
+const isVector = (value) => isList(value, (v) => Math.abs(v) < 1e6) && value.length <= 64;
 const isCry = (cry) => isRecord(cry) && isText(cry.id, 40) && isTime(cry.at)
   && given(cry.said, (v) => isText(v, 300)) && given(cry.was, (v) => isText(v, 40))
   && given(cry.spark, (v) => isText(v, 40)) && given(cry.model, (v) => isText(v, 200))
   && given(cry.seconds, isNumber) && given(cry.probability, (v) => v === null || isNumber(v))
-  && given(cry.prior, (v) => isMap(v, isNumber)) && given(cry.embedding, (v) => isList(v, isNumber));
+  && given(cry.prior, (v) => isMap(v, isNumber)) && given(cry.embedding, isVector);
 
 // Returns the diary that a text holds, or null.
 function parseDiary(text) {
@@ -67,6 +68,7 @@ const addCry = (cry, ms) =>
   changeDiary(({ cries }) => cries.push({ id: crypto.randomUUID?.() ?? String(Math.random()), at: localTime(ms), ...cry }));
 const cryOf = (diary, id) => diary.cries.find((cry) => cry.id === id);
 const changeCry = (id, changes) => changeDiary((diary) => { Object.assign(cryOf(diary, id) ?? {}, changes); });
+const isTaught = (diary) => labelled(diary).length >= LEAST && new Set(labelled(diary).map(({ was }) => was)).size > 1;
 const labelled = ({ cries }) => cries.filter(({ was, embedding }) => was && was !== "unknown" && embedding);
 
 // What the server is asked with: what teaches something, and the cry that is asked about.
@@ -167,6 +169,7 @@ function hearTaps(place, say) {
     const ms = target.dataset.time === undefined ? NaN : Date.parse(target.value);
     const id = target.closest("[data-cry]")?.dataset.cry;
     if (ms <= Date.now()) answer(changeCry(id, { at: localTime(ms) }));
+    else if (ms > Date.now()) say(words["diary.later"]);
   });
 }
 

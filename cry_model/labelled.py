@@ -39,6 +39,7 @@ UNKNOWN = "unknown"
 """What a parent answers who does not know what a cry was."""
 FORGOTTEN = 24.0  # hours after which a feed says nothing of a cry
 MOST = 2000  # cries
+GREATEST = 1e6
 WIDEST = 64  # numbers of a cry: more would take minutes to fit
 LONGEST = 40  # characters of a label
 NO_DIARY = "This is no diary of ours; please choose the file that the page saved."
@@ -193,7 +194,11 @@ def _cry(cry: Mapping[str, Any], time: float, care: Sequence[tuple[float, str]])
     embedding = tuple(map(float, cry.get("embedding") or ()))
     if not isinstance(label, str) or not isinstance(model, str) or len(label) > LONGEST:
         raise ValueError
-    if len(embedding) > WIDEST or len(prior) > WIDEST or not all(map(isfinite, embedding)):
+    if (
+        len(embedding) > WIDEST
+        or len(prior) > WIDEST
+        or any(not abs(x) < GREATEST for x in embedding)
+    ):
         raise ValueError
     if not all(0 <= p <= 1 for p in prior.values()):
         raise ValueError
@@ -206,11 +211,14 @@ def _cry(cry: Mapping[str, Any], time: float, care: Sequence[tuple[float, str]])
 
 
 def usable(cries: Iterable[LabelledCry], model: str = "") -> list[LabelledCry]:
-    """Return the cries that have a label and numbers of one network; by default the most used."""
+    """Return the cries that have a label and equally many numbers of one network.
+
+    By default of the most used one.
+    """
     known = [cry for cry in cries if cry.label and cry.embedding]
-    names = [cry.model for cry in known]
-    model = model or max(names, key=names.count, default="")
-    return [cry for cry in known if cry.model == model]
+    kinds = [(cry.model, len(cry.embedding)) for cry in known if cry.model == (model or cry.model)]
+    most = max(kinds, key=kinds.count, default=None)
+    return [cry for cry in known if (cry.model, len(cry.embedding)) == most]
 
 
 def report_diary(path: Path) -> Findings:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from filelock import FileLock, Timeout
+
 from cry_model.checkpoint import move_into_place
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class Journal:
         done: the files that have a line.
 
     Raises:
-        TableError: if the table is there already, or was begun with other models.
+        TableError: if the table is there already, is being written, or was begun with other models.
         OSError: if the folder cannot be written.
     """
 
@@ -84,6 +86,8 @@ class Journal:
         if table.suffix.lower() == ".parquet":
             _pyarrow()
         table.parent.mkdir(parents=True, exist_ok=True)
+        self.lock = FileLock(f"{self.path}.lock", timeout=0)
+        self._take()
         self.path.touch()
         self.done, end, head = set[str](), 0, None
         for end, entry in _entries(self.path):  # noqa: B007 - the last one is where to go on
@@ -112,6 +116,16 @@ class Journal:
         trace: TracebackType | None,
     ) -> None:
         self.file.close()
+        self.lock.release()
+
+    def _take(self) -> None:
+        """Hold the table, or raise TableError; a process that ends holds it no more."""
+        try:
+            self.lock.acquire()
+        except Timeout:
+            raise TableError(
+                f"Another command writes {self.table}; wait for it, or name another table."
+            ) from None
 
     def add(self, row: Row) -> None:
         """Keep a row: from now on, a kill of this process does not lose it."""
@@ -125,7 +139,9 @@ class Journal:
 
         Raises:
             OSError: if the table cannot be written; the journal is still there.
+            TableError: if another command goes on with it.
         """
+        self._take()
         places, begin = dict[str, int](), 0
         labels, bad = set[str](), set[str]()
         for end, entry in _entries(self.path):
@@ -140,6 +156,8 @@ class Journal:
         write(whole, columns, self._batches(places))
         move_into_place(whole, self.table)
         self.path.unlink()
+        Path(self.lock.lock_file).unlink(missing_ok=True)
+        self.lock.release()
         return len(places), len(bad)
 
     def _batches(self, places: Mapping[str, int]) -> Iterator[list[Row]]:

@@ -126,7 +126,7 @@ def answer_html(
     parts = [headline_html(prediction, say)]
     if prediction.fallback and answer.labels:
         parts.append(f"<p>{escape(say('another'))}</p>")
-    if prediction.remembered and not prediction.outside:
+    if prediction.remembered and not prediction.outside and answer.kind != "not_a_cry":
         parts.append(f'<p class="right">{escape(say("remembered"))}</p>')
     elif answer.labels:
         parts.append(f'<p class="right">{escape(_right(prediction.evaluation, say))}</p>')

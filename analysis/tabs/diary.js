@@ -3,17 +3,18 @@ const part = (name) => element.querySelector(`[data-diary="${name}"]`);
 const root = part("root");
 const say = sayIn(part("status"));
 const PAUSE = 600; // ms without a change before the server is asked
-const ROWS = 20;
+const ROWS = 20; // at a time
 const DAYS = 28; // of the picture
 const COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B8A800", "#8C564B"];
-let waiting = null, asked = "";
+let waiting = null, asked = "", rows = ROWS;
 
 function refresh() {
   const diary = readDiary();
   root.dataset.state = diary ? "kept" : "none";
   if (!diary || !element.offsetParent) return;
   showCare(part("care"), diary);
-  showRows(part("rows"), diary, diary.cries.slice(-ROWS).reverse(), null, true);
+  showRows(part("rows"), diary, diary.cries.slice(-rows).reverse(), null, true);
+  root.querySelector("[data-do=more]").hidden = diary.cries.length <= rows;
   showReasons(diary);
   draw(diary).catch(() => say(words.unreachable));
   clearTimeout(waiting);
@@ -23,6 +24,10 @@ function refresh() {
 async function report() {
   const diary = readDiary();
   if (!diary) return part("report").replaceChildren();
+  if (!isTaught(diary)) {
+    asked = "";
+    return part("report").replaceChildren(make("p", {}, fill("personal.begin", { count: labelled(diary).length })));
+  }
   const about = JSON.stringify(question(diary));
   if (about === asked) return;
   asked = about;
@@ -74,12 +79,12 @@ async function draw({ cries: all, ...diary }) {
         line: { width: 1, color: "white" }, color: known ? COLOURS[i % COLOURS.length] : "#777777", symbol: known ? "circle" : kind ? "diamond-open" : "circle-open" },
     }] : [];
   });
-  const rows = Math.max(4, days), grid = { gridcolor: "#8885", zeroline: false, fixedrange: true };
-  const layout = { height: 130 + 24 * rows, margin: { l: 84, r: 12, t: 8, b: 100 }, font: { color: getComputedStyle(root).color },
+  const lines = Math.max(4, days), grid = { gridcolor: "#8885", zeroline: false, fixedrange: true };
+  const layout = { height: 130 + 24 * lines, margin: { l: 84, r: 12, t: 8, b: 100 }, font: { color: getComputedStyle(root).color },
     dragmode: false, paper_bgcolor: "transparent", plot_bgcolor: "transparent", showlegend: true, hoverlabel: { align: "left" },
-    legend: { orientation: "h", y: -52 / (22 + 24 * rows), yanchor: "top" },
+    legend: { orientation: "h", y: -52 / (22 + 24 * lines), yanchor: "top" },
     xaxis: { ...grid, range: [-0.5, 24.5], dtick: 3, title: { text: words["diary.hour"], standoff: 4 } },
-    yaxis: { ...grid, range: [days - 0.5 + (rows - days) / 2, -0.5 - (rows - days) / 2], tickvals: [...Array(days).keys()], ticktext: [...Array(days).keys()].map(named) } };
+    yaxis: { ...grid, range: [days - 0.5 + (lines - days) / 2, -0.5 - (lines - days) / 2], tickvals: [...Array(days).keys()], ticktext: [...Array(days).keys()].map(named) } };
   place.style.height = `${layout.height}px`;
   place.setAttribute("aria-label", `${words["diary.log"]}: ${cries.length}`);
   await Plotly.react(place, data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
@@ -120,6 +125,25 @@ async function load(file) {
   say(problem ? words[problem] : fill("diary.loaded", { count: known.size - before }));
 }
 
+// A name that no other reason has; says so if there is one.
+function isNew(name, own) {
+  const diary = readDiary(), others = [...reasonsOf(diary), "unknown"].filter((reason) => reason !== own);
+  const taken = others.flatMap((reason) => [reason, reasonName(diary, reason)]).some((one) => one.toLowerCase() === name.toLowerCase());
+  if (taken) say(words["diary.taken"]);
+  return name && !taken;
+}
+
+// Without a name a reason is called as before; one of the parent's own goes if no cry has it.
+function renameReason({ dataset: { reason }, value }) {
+  const name = value.trim();
+  if (name && !isNew(name, reason)) return;
+  changeDiary(({ names, cries }) => {
+    if (name) names[reason] = name;
+    else if (`was.${reason}` in words || !cries.some(({ was }) => was === reason)) delete names[reason];
+    else names[reason] = reason;
+  });
+}
+
 const DO = {
   keep: () => say(words[writeDiary(newDiary())] ?? ""),
   picture: () => saveFigure({ place: "diary-plot", format: "png", file: "diary.png" }),
@@ -132,11 +156,14 @@ const DO = {
     part("report").replaceChildren();
     say(words[writeDiary(null)] ?? words["diary.deleted"], () => writeDiary(gone));
   },
+  more() {
+    rows += ROWS;
+    refresh();
+  },
   add() {
-    const name = part("own").value.trim(), diary = readDiary();
-    const taken = [...reasonsOf(diary), "unknown"].flatMap((reason) => [reason, reasonName(diary, reason)]);
+    const name = part("own").value.trim();
+    if (isNew(name)) changeDiary(({ names }) => { names[name] = name; });
     part("own").value = "";
-    if (name && !taken.some((one) => one.toLowerCase() === name.toLowerCase())) changeDiary(({ names }) => { names[name] ??= name; });
   },
 };
 
@@ -147,7 +174,8 @@ element.addEventListener("change", ({ target }) => {
     load(target.files[0]);
     target.value = "";
   } else if (target.dataset.reason) {
-    changeDiary(({ names }) => { names[target.dataset.reason] = target.value.trim() || target.dataset.reason; });
+    renameReason(target);
+    target.value = reasonName(readDiary(), target.dataset.reason);
   }
 });
 document.addEventListener("diary", refresh);

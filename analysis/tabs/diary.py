@@ -107,7 +107,7 @@ def _with_reason(key: str, label: str, say: Words, **values: object) -> str:
 def _sentence(found: Findings, say: Words) -> str:
     """Say one of three things of what the sound tells."""
     r = found.sound
-    return _with_reason(
+    told = _with_reason(
         f"personal.{r.state.replace(' ', '_')}",
         r.constant_label,
         say,
@@ -116,6 +116,10 @@ def _sentence(found: Findings, say: Words) -> str:
         right=round(100 * r.skill.accuracy.value),
         guess=round(100 * r.constant_accuracy),
     )
+    hour = r.time_of_day.accuracy.value
+    if r.state == "better" and hour >= r.skill.accuracy.value:
+        told += " " + escape(say("personal.hour", hour=round(100 * hour)))
+    return told
 
 
 def _report(cries: Sequence[LabelledCry], say: Words) -> str:
@@ -199,6 +203,7 @@ data-study="{escape(json.dumps(lines))}">
 {word("diary.log", "h3", 'id="diary-plot-heading"')}
 <div id="diary-plot"><div class="plot" role="img" data-diary="plot"></div></div>
 <ul class="cries" data-diary="rows"></ul>
+<p class="keys">{button("diary.more", 'hidden data-do="more"')}</p>
 <details><summary>{word("diary.reasons")}</summary><div data-diary="reasons"></div></details>
 <p class="keys">{button("diary.picture", 'data-do="picture"')}{button("diary.csv", 'data-do="csv"')}
 {button("diary.save", 'data-do="save"')}{button("diary.delete", 'data-do="delete"')}</p></div>

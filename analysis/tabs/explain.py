@@ -105,8 +105,9 @@ def _explained(models: Sequence[Model], asked: dict[str, Any], say: Words) -> st
             _one_at_a_time.release()
     if not found:
         raise ValueError("This model has no button.")
-    tables = (_map_html(say(name), own, span, say) for name, own in found.items())
-    return f'{"".join(tables)}<p class="caption">{NOTE}</p>'
+    first, *others = (_map_html(say(name), own, span, say) for name, own in found.items())
+    folded = f'{"".join(others)}<p class="caption">{NOTE}</p>'
+    return f"{first}<details><summary>{escape(say('why.more'))}</summary>{folded}</details>"
 
 
 def _around(recording: Recording, span: Span) -> tuple[Recording, Span]:

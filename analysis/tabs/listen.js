@@ -228,7 +228,7 @@ function keep() {
 
 async function ask(id) {
   const diary = readDiary();
-  if (!diary || labelled(diary).length < LEAST) return;
+  if (!diary || !isTaught(diary)) return;
   try {
     const { html = "" } = await server.personal_answer(question(diary, id));
     if (id === latest) personal(html, diary);

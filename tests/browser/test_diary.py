@@ -88,6 +88,19 @@ def test_examples_are_no_cries_of_this_baby(visit):
     assert len(seen.page.evaluate(STORED)["cries"]) == 4
 
 
+def test_nothing_is_sent_before_there_are_eight_labelled_cries(visit):
+    before = diary(2)
+    del before["cries"][-1]["was"]
+    seen = visit(before, "?tab=diary")
+    seen.page.get_by_text("So far: 7").wait_for()
+    seen.page.wait_for_timeout(1500)
+    assert told(seen) == []
+    seen.page.locator(".cries summary").first.click()
+    seen.page.locator(".cries [data-was=diaper]").first.click()
+    seen.page.get_by_text("Too few to say: 8").wait_for()
+    assert len(told(seen)) == 1
+
+
 @pytest.mark.parametrize(("locale", "width"), [("en-US", 1280), ("de-DE", 390)])
 def test_a_new_cry_is_answered_by_the_babys_own_ones(visit, cry, locale, width, server):
     before = diary(28)
@@ -157,10 +170,10 @@ def test_a_diary_is_saved_deleted_brought_back_and_loaded(visit, tmp_path):
     delete.click()
     picker = seen.page.locator("[data-diary=file]")
     picker.set_input_files(str(saved))
-    seen.page.get_by_text("24 new cries").wait_for()
+    seen.page.get_by_text(SAY("diary.loaded", count=24)).wait_for()
     assert seen.page.evaluate(STORED) == before
     picker.set_input_files(str(saved))
-    seen.page.get_by_text("0 new cries").wait_for()
+    seen.page.get_by_text(SAY("diary.loaded", count=0)).wait_for()
     for name, text in (("a", "none"), ("b", "{}"), ("c", json.dumps({**before, "cries": [{}]}))):
         bad = tmp_path / f"{name}.json"
         bad.write_text(text)
@@ -172,9 +185,16 @@ def test_a_diary_is_saved_deleted_brought_back_and_loaded(visit, tmp_path):
 
 
 def test_reasons_times_and_cries_can_be_changed(visit):
-    seen = visit(diary(2), "?tab=diary")
+    seen = visit(diary(6), "?tab=diary")
+    assert seen.page.locator(".cries li").count() == 20
+    seen.page.get_by_role("button", name=SAY("diary.more")).click()
+    assert seen.page.locator(".cries li").count() == 24
     seen.page.locator(".diary > .kept > details > summary").click()
     seen.page.get_by_label("Hungry", exact=True).fill("<b>Milk</b>")
+    seen.page.get_by_label("Tired", exact=True).fill("<b>milk</b>")
+    seen.page.get_by_label(SAY("diary.new")).fill("Too warm")
+    seen.page.get_by_text(SAY("diary.taken")).wait_for()
+    assert seen.page.get_by_label("Tired", exact=True).input_value() == "Tired"
     seen.page.get_by_label(SAY("diary.new")).fill("Too warm")
     seen.page.get_by_role("button", name=SAY("diary.add")).click()
     first = seen.page.locator(".cries li").first
@@ -196,7 +216,7 @@ def test_reasons_times_and_cries_can_be_changed(visit):
     first.locator("summary").first.click()
     first.get_by_text(SAY("diary.change"), exact=True).click()
     first.get_by_role("button", name=SAY("diary.forget")).click()
-    seen.page.wait_for_function("JSON.parse(localStorage.getItem('diary')).cries.length === 7")
+    seen.page.wait_for_function("JSON.parse(localStorage.getItem('diary')).cries.length === 23")
     assert seen.errors == []
 
 

@@ -79,6 +79,18 @@ def test_a_journal_is_that_of_its_command(tmp_path):
     assert "a.wav" in table.read_text()
 
 
+def test_a_table_is_written_by_one_command_at_a_time(tmp_path):
+    table = tmp_path / "table.csv"
+    with Journal(table, WHO) as first:
+        first.add(ROWS[0])
+        with pytest.raises(TableError, match="Another command"):
+            Journal(table, WHO)
+        first.add(ROWS[1])
+    with Journal(table, WHO), pytest.raises(TableError, match="Another command"):
+        first.finish()
+    assert first.finish() == (2, 1)
+
+
 def test_a_file_that_kills_its_process_is_the_only_one_passed_over():
     files = [f"{number}.wav" for number in range(9)]
     files[3:3] = ["kill.wav", "bad.wav"]

@@ -6,6 +6,7 @@ import re
 import weakref
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from analysis.session import classify_all
@@ -17,9 +18,10 @@ from analysis.tabs.listen import told
 from analysis.words import LANGUAGES
 from cry_model.labelled import MOST, Heads, read_diary, usable
 from tests.conftest import ROOT
-from tests.diaries import diary
+from tests.diaries import KINDS, diary
 
-ENGLISH, GERMAN = ({"accept-language": code} for code in ("en", "de"))
+ENGLISH = {"accept-language": "en"}
+ENGLISH_WORDS = LANGUAGES["en"]
 
 
 def ask(function, document, headers=ENGLISH):
@@ -92,7 +94,7 @@ BAD = {
     "no numbers": diary(3, cries=[{**CRY, "embedding": ["x"] * 25}]),
     "no probability": diary(3, cries=[{**CRY, "prior": {"hungry": 7.0}}]),
     "care of what": diary(3, care=[{"at": CRY["at"]}]),
-    "two widths": diary(3, cries=[*diary(3)["cries"], {**CRY, "embedding": [0.0] * 24}]),
+    "too large": diary(3, cries=[{**CRY, "embedding": [1e9] * 25}]),
 }
 
 
@@ -130,6 +132,24 @@ def test_cries_of_another_network_teach_this_one_nothing():
         cry.update(model="other", embedding=[0.0, 1.0])
     assert len(usable(read_diary(document), "six-class")) == 6
     assert len(usable(read_diary(document))) == 10
+
+
+def test_cries_with_another_number_of_numbers_are_left_out():
+    document = diary(4)
+    for cry in document["cries"][:3]:
+        cry["embedding"] = [0.0] * 24
+    assert len(usable(read_diary(document), "six-class")) == 13
+
+
+def test_where_the_hour_knows_as_much_it_says_so():
+    document = diary(28, effect=0.0)
+    rng = np.random.default_rng(0)
+    for i, cry in enumerate(document["cries"]):
+        cry["was"] = KINDS[i % 2]  # by the hour, and so are the numbers
+        cry["embedding"] = (rng.standard_normal(25) + 3 * (i % 2)).tolist()
+    html = ask(personal_report, document)["html"]
+    assert "Better than guessing" in html
+    assert ENGLISH_WORDS("personal.hour", hour=100) in html
 
 
 def test_nothing_of_a_diary_stays(monkeypatch, caplog, capfd, tmp_path):
