@@ -186,9 +186,11 @@ def test_a_diary_is_saved_deleted_brought_back_and_loaded(visit, tmp_path):
 
 def test_reasons_times_and_cries_can_be_changed(visit):
     seen = visit(diary(6), "?tab=diary")
-    assert seen.page.locator(".cries li").count() == 20
+    rows = seen.page.locator("#diary .cries li")
+    rows.nth(19).wait_for()
+    assert rows.count() == 20
     seen.page.get_by_role("button", name=SAY("diary.more")).click()
-    assert seen.page.locator(".cries li").count() == 24
+    rows.nth(23).wait_for()
     seen.page.locator(".diary > .kept > details > summary").click()
     seen.page.get_by_label("Hungry", exact=True).fill("<b>Milk</b>")
     seen.page.get_by_label("Tired", exact=True).fill("<b>milk</b>")
