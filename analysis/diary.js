@@ -79,10 +79,9 @@ const question = (diary, id) => ({
       ({ at, was: own === id ? undefined : was, embedding, prior, model })),
 });
 
-const reasonsOf = (diary) => {
-  const known = ["hungry", "sleepy", "diaper", "hug", "uncomfortable", "belly_pain", "burping", "awake"];
-  return [...new Set([...known, ...Object.keys(diary.names)])];
-};
+// Those that the page has words for, and the parent's own.
+const KNOWN = Object.keys(words).filter((key) => key.startsWith("was.") && key !== "was.unknown").map((key) => key.slice(4));
+const reasonsOf = (diary) => [...new Set([...KNOWN, ...Object.keys(diary.names)])];
 // The server calls reasons as we do, and a parent may call them otherwise.
 const rename = (place, diary) => {
   for (const name of place.querySelectorAll("[data-reason]"))

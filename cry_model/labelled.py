@@ -34,7 +34,6 @@ COLUMNS = ("file", "label", "time")
 HOURS = ("fed", "slept", "changed")
 """Optional columns: hours since the last feed, sleep and diaper; in a diary what was noted when."""
 EPOCH = datetime(1970, 1, 1)
-FORMAT = "infant-cry-diary"
 UNKNOWN = "unknown"
 """What a parent answers who does not know what a cry was."""
 FORGOTTEN = 24.0  # hours after which a feed says nothing of a cry

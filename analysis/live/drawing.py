@@ -43,7 +43,7 @@ def row_html(line: Line, say: Words = ENGLISH) -> str:
 
 def kept(line: Line, now: float, say: Words) -> dict[str, object]:
     """Return what a diary keeps of a cry that began ``ago`` seconds before ``now``."""
-    told = {"said": in_short(line.answer, say), **numbers(line.answer, "")}
+    told = {"said": in_short(line.answer, say), **numbers(line.answer)}
     length = round(line.episode.end - line.episode.start, 1)
     heard = {"seconds": length, "probability": round(line.episode.peak, 3)}
     return {**told, **heard, "ago": now - line.episode.start}

@@ -36,14 +36,13 @@ BUSY = threading.Semaphore(2)  # reports at a time
 Answer = dict[str, str]
 
 
-def numbers(prediction: Prediction, model: str) -> dict[str, Any]:
+def numbers(prediction: Prediction) -> dict[str, Any]:
     """Return what a diary keeps of a cry that a network heard: its length, and numbers."""
     track, embedding = prediction.track, prediction.embedding
     found = {
         "seconds": round(prediction.cry_seconds or prediction.duration, 1),
         "probability": None if track is None else round(float(track.score), 3),
         "prior": {k: float(f"{p:.3g}") for k, p in prediction.probabilities.items()},
-        "model": model,
     }
     if embedding is not None:
         found["embedding"] = [float(f"{value:.4g}") for value in embedding]
@@ -53,7 +52,7 @@ def numbers(prediction: Prediction, model: str) -> dict[str, Any]:
 def entry(said: str, spark: str, answers: Mapping[str, object]) -> str:
     """Return, as JSON, what the browser may keep of an answer: no sound can be made of it."""
     heard = answers.get(NETWORK)
-    told = numbers(heard, NETWORK) if isinstance(heard, Prediction) else {}
+    told = {**numbers(heard), "model": NETWORK} if isinstance(heard, Prediction) else {}
     return to_json({"said": said, "spark": spark, **told}, None)
 
 
@@ -130,7 +129,7 @@ def _report(cries: Sequence[LabelledCry], say: Words) -> str:
     return (
         f'<p class="verdict">{_sentence(found, say)}</p>'
         f"<details><summary>{escape(say('personal.who'))}</summary>"
-        f"{_table(found, say)}<p>{escape(say('personal.once'))}</p>"
+        f"{_table(found, say)}<p>{escape(say('personal.once'))} {escape(say('personal.runs'))}</p>"
         f'<p class="caption">{escape(_caption(found))}</p></details>'
     )
 

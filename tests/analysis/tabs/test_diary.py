@@ -52,6 +52,7 @@ def test_one_sentence_says_whether_it_is_worth_anything(document, key, language)
     pattern = re.escape(LANGUAGES[language](key, **dict.fromkeys(NAMES, "\0")))
     assert re.match(pattern.replace("\0", ".+?").replace("\\.+?", ".+?"), plain), plain
     assert ("<table>" in html) == (key != "personal.begin")
+    assert (LANGUAGES[language]("personal.runs") in plain) == (key != "personal.begin")
 
 
 NAMES = ("cries", "needed", "label", "right", "guess", "count")
