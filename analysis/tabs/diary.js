@@ -5,7 +5,7 @@ const say = sayIn(part("status"));
 const PAUSE = 600; // ms without a change before the server is asked
 const ROWS = 20; // at a time
 const DAYS = 28; // of the picture
-const COLOURS = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#B8A800", "#8C564B"];
+const COLOURS = JSON.parse(root.dataset.colours), SYMBOLS = ["circle", "square", "triangle-up"]; // where colours come again
 let waiting = null, asked = "", rows = ROWS;
 
 function refresh() {
@@ -76,7 +76,7 @@ async function draw({ cries: all, ...diary }) {
       x: own.map(hour), y: own.map(({ at }) => (last - noon(at)) / 86400e3), text: own.map(told),
       hovertemplate: "%{text}<extra>%{fullData.name}</extra>",
       marker: { size: own.map(({ seconds = 5 }) => 9 + 2.5 * Math.sqrt(Math.max(0, Math.min(60, seconds)))), opacity: 0.85,
-        line: { width: 1, color: "white" }, color: known ? COLOURS[i % COLOURS.length] : "#777777", symbol: known ? "circle" : kind ? "diamond-open" : "circle-open" },
+        line: { width: 1, color: "white" }, color: known ? COLOURS[i % COLOURS.length] : "#777777", symbol: known ? SYMBOLS[Math.floor(i / COLOURS.length) % SYMBOLS.length] : kind ? "diamond-open" : "circle-open" },
     }] : [];
   });
   const lines = Math.max(4, days), grid = { gridcolor: "#8885", zeroline: false, fixedrange: true };

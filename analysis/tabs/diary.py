@@ -15,6 +15,7 @@ from typing import Any
 
 import gradio as gr
 
+from analysis.figures.theme import PALETTE
 from analysis.stats.personal import PersonalStudy, read_personal
 from analysis.words import ENGLISH, LANGUAGES, SCRIPT, Words, button, language, word
 from cry_model.checkpoint import to_json
@@ -194,7 +195,7 @@ def skeleton() -> str:
     study = read_personal(RESULTS)
     lines = {code: study_line(study, words) for code, words in LANGUAGES.items()}
     return f"""<section class="diary" data-diary="root" data-state="none"
-data-study="{escape(json.dumps(lines))}">
+data-study="{escape(json.dumps(lines))}" data-colours="{escape(json.dumps(PALETTE))}">
 <p>{word("diary.about")}</p>
 <div class="offered">{button("tonight.keep", 'class="main" data-do="keep"')}</div>
 <div class="kept"><div data-diary="care"></div>
