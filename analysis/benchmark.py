@@ -73,7 +73,7 @@ def measure_cost(system: str, threads: int) -> dict[str, str | float]:
         does not tell.
     """
     torch.set_num_threads(threads)
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         clip, checkpoint = Path(folder) / "clip.wav", Path(folder) / "checkpoint"
         write_clip(clip)
         config = CheckpointConfig(system, LABELS, usual_config(system))

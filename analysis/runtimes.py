@@ -43,7 +43,7 @@ def measure_runtimes(systems: Sequence[str] | None = None) -> list[Row]:
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # onnxruntime's sessions, too
     names = [name for name in systems or list_models() if name != "feature-mlp"]
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         jobs: list[tuple[str, str, str, Work | None]] = []
         for number, name in enumerate(names):
             jobs += _system(name, Path(folder) / str(number))

@@ -26,6 +26,7 @@ class AttentionMaps:
         differential_1, differential_2: A_1 and A_2 of equations 13 and 15,
             (batch, heads, tokens, tokens), rows sum to 1.
         differential_lambda: the learnt scalar of equation 12, shape ().
+        spectral: M of the hybrid system, (batch, bands, frames), in (0, 1).
         ood_score: of a system that answers by acoustic features: how far each item lies from what
             it was fitted on, (batch,), above 1 outside.
         embedding: what the classifier gets, (batch, width).
@@ -37,6 +38,7 @@ class AttentionMaps:
     differential_1: Tensor | None = None
     differential_2: Tensor | None = None
     differential_lambda: Tensor | None = None
+    spectral: Tensor | None = None
     ood_score: Tensor | None = None
     embedding: Tensor | None = None
 

@@ -1,4 +1,4 @@
-"""Build the improved ECAPA-TDNN of the paper, and its three ablations by switch.
+"""Build the improved ECAPA-TDNN of the paper, its three ablations and the hybrid by switch.
 
 Source: Zhou, Li and Yu, section 2, Figures 1b, 2 and 3. Shapes: B batch, C channels, T frames.
 """
@@ -19,6 +19,7 @@ from cry_model.layers import (
     ConvReLUBatchNorm,
     DifferentialAttention,
     MultiScaleChannelAttention,
+    SpatialSpectralAttention,
     SqueezeExcitation,
     TemporalChannelAttention,
 )
@@ -162,6 +163,8 @@ class ImprovedECAPATDNN(nn.Module):
         stages: multi-scale stages in each block; two meet the paper's size.
         heads: heads of the differential attention.
         multi_scale, rse, differential_attention: False for the ablation without it.
+        spatial_spectral: the hybrid attention that the paper leaves to future work: bands and time
+            are weighted together before the stem, where bands still are bands.
         deviations: our own: the standard deviations over time are tokens beside the averages, the
             two of a layer side by side, N = 8.
         block_residual: the block's own residual beside the sum over the layers; without it a block
@@ -187,12 +190,14 @@ class ImprovedECAPATDNN(nn.Module):
         multi_scale: bool = True,
         rse: bool = True,
         differential_attention: bool = True,
+        spatial_spectral: bool = False,
         deviations: bool = False,
         block_residual: bool = True,
         token_bias: Annotated[float, Within(-100, 100)] = 0.0,
         reused_classifier: Mapping[str, Any] | None = None,
     ):
         super().__init__()
+        self.spectral = SpatialSpectralAttention(num_bands) if spatial_spectral else None
         self.stem = ConvReLUBatchNorm(num_bands, channels, kernel=5)
         self.blocks = nn.ModuleList(
             RSEMCABlock(channels, d, multi_scale, rse, stages, block_residual) for d in DILATIONS
@@ -221,6 +226,9 @@ class ImprovedECAPATDNN(nn.Module):
     def forward(
         self, features: Tensor, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionMaps]:
+        spectral = None
+        if self.spectral is not None:
+            features, spectral = self.spectral(features)
         x = self.stem(features)
         tokens, gates = [self.pool(x)], []
         for block in self.blocks:
@@ -242,5 +250,5 @@ class ImprovedECAPATDNN(nn.Module):
         outside, embedding = None, z
         if isinstance(self.classifier, ReusedClassifier):
             outside, embedding = self.classifier.ood_score(z), self.classifier.predicted(z)
-        found = {"ood_score": outside, "embedding": embedding}
+        found = {"spectral": spectral, "ood_score": outside, "embedding": embedding}
         return logits, AttentionMaps(temporal, channel, multi_scale, *maps, **found)

@@ -121,6 +121,30 @@ class MultiScaleChannelAttention(nn.Module):
         return s.unsqueeze(-1) * f_cat, s.unflatten(1, (self.branches, -1))
 
 
+class SpatialSpectralAttention(nn.Module):
+    """Weight each band at each time by what lies around it: X_out = M . X.
+
+    (B, bands, T) -> X_out and M, both (B, bands, T), M in (0, 1), where
+    M = sigmoid(Conv2D_7x7([mean_k F; max_k F]) + b) and F are ``maps`` 3 x 3 convolutions of X.
+    Source: Woo et al. 2018, "CBAM", equation 3; the bias b, one number a band, is ours: a pattern
+    means the same wherever it lies in a photograph, but not at every pitch.
+    """
+
+    def __init__(self, bands: int, maps: int = 8, kernel: int = 7):
+        super().__init__()
+        self.patterns = nn.Sequential(
+            nn.Conv2d(1, maps, 3, padding="same"), nn.ReLU(), nn.BatchNorm2d(maps)
+        )
+        self.gate = nn.Conv2d(2, 1, kernel, padding="same", bias=False)
+        self.bias = nn.Parameter(torch.zeros(bands, 1))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        f = self.patterns(x.unsqueeze(1))
+        pooled = torch.cat([f.mean(1, keepdim=True), f.amax(1, keepdim=True)], dim=1)
+        m = torch.sigmoid(self.gate(pooled).squeeze(1) + self.bias)
+        return m * x, m
+
+
 class DifferentialAttention(nn.Module):
     """Equations 12 to 17: Z_out = ((A_1 - lambda A_2) V) . Z, attention between the N tokens.
 

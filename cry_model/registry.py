@@ -45,6 +45,8 @@ def _without(name: str, title: str, setting: str) -> System:
     return System(f"improved-ecapa-tdnn-no-{name}", title, ImprovedECAPATDNN, {setting: False})
 
 
+HYBRID = "hybrid-ecapa-tdnn"
+"""The improved system with attention over bands and time, which the paper does not have."""
 SYSTEMS: Mapping[str, System] = {
     system.name: system
     for system in (
@@ -52,6 +54,7 @@ SYSTEMS: Mapping[str, System] = {
         _without("mca", "MCA", "multi_scale"),
         _without("rse", "RSE", "rse"),
         _without("diff-attention", "differential attention", "differential_attention"),
+        System(HYBRID, "Hybrid ECAPA-TDNN", ImprovedECAPATDNN, {"spatial_spectral": True}),
         System("ecapa-tdnn", "ECAPA-TDNN", ECAPATDNN),
         System("resnet18", "ResNet18", ResNet18),
         System("feature-mlp", "Feature MLP", FeatureMLP, num_bands=len(FEATURES)),

@@ -28,6 +28,7 @@ SYSTEM_COLOURS = {
     "ecapa-tdnn": "#56B4E9",
     "resnet18": "#D55E00",
     "feature-mlp": "#808080",
+    "hybrid-ecapa-tdnn": "#7F5FBF",
 }
 """The colour of a system, the same in every figure."""
 

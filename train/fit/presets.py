@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal
 from cry_model.acoustic_features import AcousticConfig
 from cry_model.declared import Within, require, require_declared
 from cry_model.frontend import PAPER_FRONT_END, FrontEndConfig
-from cry_model.registry import ON_FEATURES, AnyConfig
+from cry_model.improved_ecapa_tdnn import ImprovedECAPATDNN
+from cry_model.registry import ON_FEATURES, AnyConfig, get_system
 from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
 
@@ -137,8 +138,8 @@ ONE_WIDE_RATE = ("esc10", "donateacry_ios", "synthetic6", "challenge6_cuts")
 
 def usual_settings(preset: Preset, system: str) -> Mapping[str, Any]:
     """Return what a system is built with under a preset if nothing else is asked for."""
-    best = preset.name in (BEST.name, WIDE.name) and system.startswith("improved-ecapa-tdnn")
-    return BEST_SETTINGS if best else {}
+    improved = get_system(system).factory is ImprovedECAPATDNN
+    return BEST_SETTINGS if improved and preset.name in (BEST.name, WIDE.name) else {}
 
 
 def usual_preset(system: str, dataset: str) -> Preset:
