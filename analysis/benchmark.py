@@ -29,6 +29,7 @@ from analysis.tabs.cards import explained_cards, sound_cards
 from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint, to_json, write_atomically
 from cry_model.classifier import CryClassifier
+from cry_model.front_end_config import AnyConfig
 from cry_model.prediction import Prediction
 from cry_model.registry import list_models, usual_config
 
@@ -93,7 +94,7 @@ def measure_cost(system: str, threads: int) -> dict[str, str | float]:
             "total": median_ms(lambda: classifier.predict(clip)),
         }
         peak = peak_memory_mb()
-        figures = median_ms(lambda: draw(recording, prediction, config.front_end.high_hz))
+        figures = median_ms(lambda: draw(recording, prediction, config.front_end))
     return {
         "system": system,
         "threads": threads,
@@ -104,9 +105,9 @@ def measure_cost(system: str, threads: int) -> dict[str, str | float]:
     }
 
 
-def draw(recording: audio.Recording, prediction: Prediction, high_hz: float) -> list[str]:
+def draw(recording: audio.Recording, prediction: Prediction, heard: AnyConfig) -> list[str]:
     """Return every figure that the page draws for a prediction, as the JSON that it sends."""
-    cards = sound_cards(compute_display(recording), prediction, high_hz)
+    cards = sound_cards(compute_display(recording), prediction, heard)
     cards |= explained_cards(prediction)
     return [card.figure.to_json() for card in cards.values()]
 

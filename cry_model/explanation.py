@@ -99,6 +99,20 @@ def temporal_attention(classifier: CryClassifier, pieces: Pieces, label: int) ->
     return torch.stack(maps.temporal).mean(0).unsqueeze(1).expand_as(power)
 
 
+def spectral_attention(classifier: CryClassifier, pieces: Pieces, label: int) -> Tensor:
+    """Return M of the hybrid system.
+
+    Raises:
+        NotExplainedError: if the model has no attention over bands.
+    """
+    power = classifier.front_end.mel_power(torch.as_tensor(pieces.waveforms))
+    with torch.no_grad():
+        _, maps = classifier.model(classifier.front_end.look(power), return_attention=True)
+    if maps.spectral is None or not len(classifier.config.front_end.band_hz):
+        raise NotExplainedError("This model has no attention over bands.")
+    return maps.spectral[:, : power.shape[1]]
+
+
 def explain(
     classifier: CryClassifier,
     recording: Recording,

@@ -94,6 +94,14 @@ class FrontEndConfig:
         """Seconds from one frame to the next."""
         return self.hop / self.sample_rate
 
+    @property
+    def band_hz(self) -> NDArray[np.float64]:
+        """Middle of each mel band (num_filters,) in Hz; empty where the features are no bands."""
+        if self.kind == "mfcc":
+            return np.empty(0)
+        low, high = (np.log1p(hz / 700) for hz in (self.low_hz, self.high_hz))
+        return 700 * np.expm1(np.linspace(low, high, self.num_filters + 2)[1:-1])
+
 
 PAPER_FRONT_END = FrontEndConfig(kind="mfcc", num_bands=13, num_filters=40)
 """The paper's 13 MFCC, with its 20 ms hop."""

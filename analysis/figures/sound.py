@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 import plotly.graph_objects as go
 import torch
+from numpy.typing import NDArray
 from plotly.subplots import make_subplots
 from torch import Tensor
 
@@ -94,6 +95,44 @@ def thin(times: Tensor, track: Tensor, columns: int, hop: float) -> tuple[Tensor
 TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 
 
+def spectral_figure(display: Display, prediction: Prediction, hz: NDArray[np.float64]) -> go.Figure:
+    """Draw M of the hybrid system over the spectrogram, darker where it holds back.
+
+    ``hz``: (bands,), the middle of each of the model's bands.
+    """
+    times, weights = _spectral(prediction, len(hz))
+    figure = make_subplots(1, 1)
+    _add_spectrogram(figure, display.spectrogram, float(hz[-1]), 1)
+    figure.add_heatmap(
+        x=times.numpy().round(3),
+        y=hz.round(),
+        z=weights.numpy().round(2),
+        colorscale=[[0, "rgba(0, 0, 0, 0.85)"], [1, "rgba(0, 0, 0, 0)"]],
+        showscale=False,
+        hoverongaps=False,
+        hovertemplate="%{x:.2f} s, %{y:.0f} Hz: %{z:.2f}<extra></extra>",
+    )
+    figure.update_xaxes(range=[0, display.duration], title_text="time (s)")
+    return finish(figure, height=320).update_layout(margin_t=12)
+
+
+def describe_spectral(prediction: Prediction, hz: NDArray[np.float64]) -> str:
+    """Say between which weights M lies, and where it is greatest."""
+    times, weights = _spectral(prediction, len(hz))
+    band, column = divmod(int(weights.nan_to_num(-1).argmax()), weights.shape[1])
+    known = weights[~weights.isnan()]
+    return (
+        f"Weights from {float(known.min()):.2f} to {float(known.max()):.2f}; greatest near "
+        f"{hz[band]:.0f} Hz at {float(times[column]):.1f} s."
+    )
+
+
+def _spectral(prediction: Prediction, bands: int) -> tuple[Tensor, Tensor]:
+    """Return times (columns,) in s and M (bands, columns), NaN where nothing was answered for."""
+    track = prediction.timeline(prediction.attention.spectral[:, :bands])
+    return thin(*track, COLUMNS, prediction.hop_seconds)
+
+
 def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go.Figure:
     """Draw waveform and spectrogram, and the probability of a cry and A_t where there are any.
 
@@ -106,7 +145,7 @@ def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go
     rows = len(heights)
     figure = make_subplots(rows, 1, shared_xaxes=True, vertical_spacing=0.06, row_heights=heights)
     _add_waveform(figure, display.envelope)
-    _add_spectrogram(figure, display.spectrogram, high_hz)
+    _add_spectrogram(figure, display.spectrogram, high_hz, 2)
     if prediction.track is not None:
         add_detector(figure, prediction.track, 3)
         shade_cries(figure, prediction)
@@ -133,7 +172,7 @@ def _add_waveform(figure: go.Figure, envelope: Envelope) -> None:
     figure.update_yaxes(title_text="amplitude", nticks=3, row=1, col=1)
 
 
-def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float) -> None:
+def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float, row: int) -> None:
     figure.add_heatmap(
         x=spectrogram.times,
         y=spectrogram.hz,
@@ -141,7 +180,7 @@ def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float
         colorscale=HEAT,
         showscale=False,
         hovertemplate="%{x:.2f} s, %{y:.0f} Hz: %{z} dB<extra></extra>",
-        row=2,
+        row=row,
         col=1,
     )
     shown = [hz for hz in TICKS_HZ if hz <= spectrogram.hz[-1] * 1.1]
@@ -151,22 +190,22 @@ def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float
         tickvals=shown,
         ticktext=[f"{hz / 1000:g}k" if hz >= 1000 else str(hz) for hz in shown],
         range=[np.log10(100), np.log10(spectrogram.hz[-1])],
-        row=2,
+        row=row,
         col=1,
     )
     if spectrogram.hz[-1] > high_hz:
         line = {"color": "white", "width": 1, "dash": "dot"}
-        figure.add_hline(y=high_hz, line=line, row=2, col=1)
+        figure.add_hline(y=high_hz, line=line, row=row, col=1)
         figure.add_annotation(
             text=f"the model hears below {high_hz / 1000:g} kHz",
             font={"color": "white", "size": 11},
             bgcolor="rgba(0, 0, 0, 0.55)",
             showarrow=False,
             x=0,
-            xref="x2 domain",
+            xref="x2 domain" if row == 2 else "x domain",
             xanchor="left",
             y=np.log10(high_hz),  # on a log axis, annotations are placed by the logarithm
-            yref="y2",
+            yref="y2" if row == 2 else "y",
             yanchor="bottom",
         )
 

@@ -12,10 +12,18 @@ from gradio.components import Component
 
 from analysis.figures import attention
 from analysis.figures.features import contributions_figure, describe_contributions
-from analysis.figures.sound import attention_shown, describe_sound, sound_figure, timeline_figure
+from analysis.figures.sound import (
+    attention_shown,
+    describe_sound,
+    describe_spectral,
+    sound_figure,
+    spectral_figure,
+    timeline_figure,
+)
 from analysis.sound import Display
 from analysis.tabs.answer import has_answer
 from analysis.tabs.segments import describe_segments, has_timeline, segments_html
+from cry_model.front_end_config import AnyConfig, FrontEndConfig
 from cry_model.prediction import Prediction
 
 SOUND_NOTE = "Top: waveform. Below: mel spectrogram."
@@ -28,6 +36,8 @@ ATTENTION_NOTE = """Bottom row: temporal attention A<sub>t</sub> of each block (
 near 1 a moment counts fully, near 0 it is held back. It shows what the network multiplies, not why
 it answers: on synthetic cries with known onsets, it marks neither these nor the seconds that the
 answer depends on."""
+SPECTRAL_NOTE = """M of the hybrid attention: the model multiplies each band at each moment by it
+before it does anything else. Dark: held back."""
 MAP_NOTE = """Product A<sub>t</sub>A<sub>c</sub>ᵀ of equation 10: when each block listened, and to
 which of its 128 learnt channels, sorted by weight. Channels have no fixed pitch."""
 BRANCH_NOTE = """Gate s of equation 5, summed over the channels of each branch: whether a block
@@ -39,7 +49,7 @@ compared with the average recording of the training data. The bars sum to the di
 logarithm of the answer's probability, before out-of-distribution smoothing and calibration."""
 TIMELINE_NOTE = "Each bar is a cry, as wide as it is long; a single long cry is shown in pieces."
 IF_A_CRY = "If it were a cry: "
-SOUND = ("sound", "timeline")
+SOUND = ("sound", "spectral", "timeline")
 EXPLAINED = ("feature", "map", "branch", "differential")
 """The figures of an answer, below the fold of the sound and that for researchers."""
 
@@ -55,9 +65,17 @@ class Card:
     html: str = ""
 
 
-def sound_cards(display: Display, prediction: Prediction, high_hz: float) -> dict[str, Card]:
-    """Draw those of :data:`SOUND` that an answer has; its model stops hearing at ``high_hz``."""
-    cards = {"sound": _sound_card(display, prediction, high_hz)}
+def sound_cards(display: Display, prediction: Prediction, heard: AnyConfig) -> dict[str, Card]:
+    """Draw those of :data:`SOUND` that an answer has; ``heard``: of its model's front end."""
+    cards = {"sound": _sound_card(display, prediction, heard.high_hz)}
+    hz = heard.band_hz if isinstance(heard, FrontEndConfig) else ()
+    if prediction.attention.spectral is not None and len(hz) and attention_shown(prediction):
+        cards["spectral"] = Card(
+            spectral_figure(display, prediction, hz),
+            "Attention over pitch and time",
+            describe_spectral(prediction, hz),
+            SPECTRAL_NOTE,
+        )
     if has_timeline(prediction):
         cards["timeline"] = Card(
             timeline_figure(prediction),

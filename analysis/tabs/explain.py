@@ -34,6 +34,7 @@ from cry_model.explanation import (
     NotExplainedError,
     explain,
     gradient_times_input,
+    spectral_attention,
     temporal_attention,
 )
 from cry_model.frontend import FrontEnd
@@ -44,9 +45,14 @@ LONGEST = 20.0  # s of a cry that are explained
 WAIT_SECONDS = 30.0  # for other visitors' explanations
 MARGIN = 0.5  # s that are played on either side
 AROUND = 4.0  # s that are read on either side; no model hears more of a short cry
-MAPS = {"why.gradient": gradient_times_input, "why.attention": temporal_attention}
+MAPS = {
+    "why.gradient": gradient_times_input,
+    "why.attention": temporal_attention,
+    "why.spectral": spectral_attention,
+}
 NOTE = f"""<b>Gradient times input</b>: to first order, what the answer loses if a cell of the mel
-spectrogram falls silent. <b>A<sub>t</sub></b>: the mean over the blocks. The {SHARE:.0%} of cells
+spectrogram falls silent. <b>A<sub>t</sub></b>: the mean over the blocks.
+<b>M</b>: of the hybrid attention. The {SHARE:.0%} of cells
 with the greatest values stay as they are, and the rest is {DIM_DB:g} dB quieter, or the other way
 round. A map that tells the truth raises the probability in the first case and lowers it in the
 second, more than as many cells at another pitch and time do."""

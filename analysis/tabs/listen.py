@@ -135,8 +135,7 @@ class Handlers:
         if session is None or found is None:
             return ["", *card_values(SOUND, {})]
         model, prediction = found
-        high_hz = model.classifier.config.front_end.high_hz
-        cards = sound_cards(session.display, prediction, high_hz)
+        cards = sound_cards(session.display, prediction, model.classifier.config.front_end)
         say = language(request)
         html = play_html(prediction, say) + button_html(model, prediction, say)
         return [html, *card_values(SOUND, cards)]

@@ -19,6 +19,7 @@ from analysis.tabs.cards import explained_cards, sound_cards
 from cry_model import Recording, audio
 from cry_model.acoustic_features import FEATURES
 from cry_model.feature_mlp import INPUTS
+from cry_model.front_end_config import FrontEndConfig
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +67,10 @@ def test_a_short_burst_in_a_long_recording_is_seen(tone):
 def test_every_system_gets_the_figures_that_it_has_and_words(answered):
     recording, prediction = answered
     maps, display = prediction.attention, compute_display(recording)
-    shown = {**sound_cards(display, prediction, 3400), **explained_cards(prediction)}
+    shown = {**sound_cards(display, prediction, FrontEndConfig()), **explained_cards(prediction)}
     expected = {
         "sound": True,
+        "spectral": maps.spectral is not None,
         "timeline": False,
         "feature": prediction.system == "feature-mlp",
         "map": bool(maps.temporal),
@@ -77,7 +79,7 @@ def test_every_system_gets_the_figures_that_it_has_and_words(answered):
     }
     assert set(shown) == {name for name, there in expected.items() if there}
     assert all(card.heading and card.words and card.note for card in shown.values())
-    assert len(draw(recording, prediction, 3400)) == sum(expected.values())
+    assert len(draw(recording, prediction, FrontEndConfig())) == sum(expected.values())
     rows = {axis for axis in shown["sound"].figure.layout if "yaxis" in axis}
     assert len(rows) == (3 if maps.temporal else 2)
     text = describe_sound(display, prediction)
@@ -86,7 +88,9 @@ def test_every_system_gets_the_figures_that_it_has_and_words(answered):
 
 
 def test_axes_are_named_with_units(by_network, rhythmic):
-    drawn = [json.loads(d)["layout"] for d in draw(audio.load(rhythmic), by_network, 3400)]
+    drawn = [
+        json.loads(d)["layout"] for d in draw(audio.load(rhythmic), by_network, FrontEndConfig())
+    ]
     titles = [
         {a["title"]["text"] for name, a in d.items() if "axis" in name and "title" in a}
         for d in drawn

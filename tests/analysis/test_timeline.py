@@ -18,6 +18,7 @@ from analysis.tabs.segments import has_timeline, play_html, segments_csv, segmen
 from analysis.words import ENGLISH
 from cry_model import audio
 from cry_model.classifier import widened
+from cry_model.front_end_config import FrontEndConfig
 from cry_model.records import words
 from tests.stand_ins import scene, write
 
@@ -209,6 +210,6 @@ def test_no_line_crosses_a_pause(session, prediction):
 
 def test_the_card_has_figure_table_and_words(session, prediction):
     prediction = replace(prediction, evaluation=None)  # that of a model at chance is not shown
-    shown = sound_cards(session.display, prediction, 3400)
+    shown = sound_cards(session.display, prediction, FrontEndConfig())
     assert "3 cries of" in shown["timeline"].words
     assert shown["timeline"].html == segments_html(prediction)

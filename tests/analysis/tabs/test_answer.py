@@ -315,7 +315,7 @@ def test_the_spark_is_the_loudness_over_time(session):
 
 def test_the_figures_of_no_cry_say_if_it_were_a_cry(session):
     for answer in session.answers.values():
-        sound = sound_cards(session.display, answer, 3400)
+        sound = sound_cards(session.display, answer, FrontEndConfig())
         assert set(sound) == {"sound"}
         assert "No cry" in sound["sound"].words
         assert not [t for t in sound["sound"].figure.data if (t.name or "").startswith("block")]
