@@ -30,6 +30,11 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
     "ablate-attention": (measure.AblateAttentionOptions, measure.run_ablate_attention, MEASURING),
     "check-labels": (studies.CheckLabelsOptions, studies.run_check_labels, MEASURING),
     "check-personal": (studies.CheckPersonalOptions, studies.run_check_personal, MEASURING),
+    "check-explanations": (
+        measure.CheckExplanationsOptions,
+        measure.run_check_explanations,
+        MEASURING,
+    ),
     "measure-int8": (measure.MeasureInt8Options, measure.run_measure_int8, MEASURING),
     "export": (publish.ExportOptions, publish.run_export, PUBLISHING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),

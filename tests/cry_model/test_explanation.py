@@ -16,6 +16,7 @@ from cry_model.explanation import (
     NotExplainedError,
     explain,
     gradient_times_input,
+    spectral_attention,
     temporal_attention,
 )
 from cry_model.frontend import FrontEnd, FrontEndConfig
@@ -43,7 +44,8 @@ class Listening(torch.nn.Module):
         loud = (features.transpose(1, 2) @ self.heard).mean(-1) / self.heard.sum()
         logits = torch.stack([3 * loud, torch.zeros_like(loud)], -1)
         gate = (torch.arange(features.shape[-1]) > features.shape[-1] // 2).float()
-        maps = AttentionMaps(temporal=(gate.expand(len(features), -1),))
+        heard = self.heard.unsqueeze(1).expand_as(features)
+        maps = AttentionMaps(temporal=(gate.expand(len(features), -1),), spectral=heard)
         return (logits, maps) if return_attention else logits
 
 
@@ -90,6 +92,13 @@ def test_a_stretch_is_explained_and_the_rest_dimmed():
     assert decibels(found.kept.sound, LOW) == pytest.approx(decibels(whole, LOW) - DIM_DB, abs=1)
     before = slice(0, round(0.8 * RATE))  # 3 s are heard, the least
     torch.testing.assert_close(found.removed.sound.waveform[before], whole.waveform[before])
+
+
+def test_the_attention_over_bands_keeps_a_pitch():
+    whole = tones()
+    kept = explain(listening(), whole, relevance=spectral_attention).kept.sound
+    assert decibels(kept, LOW) == pytest.approx(decibels(whole, LOW) - DIM_DB, abs=1)
+    assert decibels(kept, HIGH) > decibels(whole, HIGH) - DIM_DB / 2  # in part: more than a quarter
 
 
 def test_the_attention_keeps_a_time():

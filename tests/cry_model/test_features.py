@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import librosa
 import numpy as np
@@ -51,6 +52,18 @@ def test_log_mel_agrees_with_librosa():
     expected = (decibels - config.floor_db)[:, :100] / 20
     ours = FrontEnd(config)(torch.from_numpy(wave)[None])[0]
     np.testing.assert_allclose(ours.numpy(), expected, atol=2e-3)
+
+
+def test_bands_lie_where_librosa_has_them():
+    for config in (
+        FrontEndConfig(),
+        replace(FrontEndConfig(), low_hz=30, num_filters=40, num_bands=40),
+    ):
+        expected = librosa.mel_frequencies(
+            config.num_filters + 2, fmin=config.low_hz, fmax=config.high_hz, htk=True
+        )
+        np.testing.assert_allclose(config.band_hz, expected[1:-1])
+    assert not len(PAPER_FRONT_END.band_hz)  # cepstral coefficients have no pitch
 
 
 def test_mfcc_is_the_cosine_transform_of_the_log_mel_bands():
@@ -177,6 +190,7 @@ def test_the_band_ends_at_3400_hz(front_end):
 
 CODE = """
 import sys
+from dataclasses import replace
 import torch
 from cry_model.frontend import import_torchaudio
 

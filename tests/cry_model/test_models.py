@@ -5,6 +5,8 @@ from collections import defaultdict
 import numpy as np
 import pytest
 import torch
+from scipy.signal import correlate2d
+from scipy.special import expit
 
 import cry_model
 from cry_model.registry import MEBI, ON_SPECTROGRAMS, get_system, measure, table
@@ -211,3 +213,26 @@ def test_answers_and_maps_are_those_of_the_equations(system, settings):
         found = (maps.differential_1, maps.differential_2)[which]
         heads = [] if found is None else list(found.unbind(1))
         torch.testing.assert_close(heads, seen["differential"][which::2])
+
+
+@torch.no_grad()
+def test_the_hybrid_weighs_bands_and_time_then_is_the_improved_system():
+    model = build("hybrid-ecapa-tdnn")
+    torch.nn.init.normal_(model.spectral.bias)
+    features = torch.randn(2, 5, 40, dtype=torch.float64, generator=torch.manual_seed(1))
+    logits, maps = model(features, return_attention=True)
+    state = {name: value.numpy() for name, value in model.spectral.state_dict().items()}
+    norm = {name: state[f"patterns.2.{name}"] for name in ("weight", "bias")}
+    mean, var = (state[f"patterns.2.running_{name}"] for name in ("mean", "var"))
+    for x, found in zip(features.numpy(), maps.spectral.numpy(), strict=True):
+        kernels = zip(state["patterns.0.weight"][:, 0], state["patterns.0.bias"], strict=True)
+        f = np.stack([np.maximum(correlate2d(x, k, "same") + b, 0) for k, b in kernels])
+        f = (f - mean[:, None, None]) / np.sqrt(var + 1e-5)[:, None, None]
+        f = f * norm["weight"][:, None, None] + norm["bias"][:, None, None]
+        pooled = zip((f.mean(0), f.max(0)), state["gate.weight"][0], strict=True)
+        m = expit(sum(correlate2d(p, k, "same") for p, k in pooled) + state["bias"])
+        np.testing.assert_allclose(found, m, atol=1e-12)
+    plain = build(WHOLE)
+    own = {n: v for n, v in model.state_dict().items() if not n.startswith("spectral.")}
+    plain.load_state_dict(own)
+    torch.testing.assert_close(plain(maps.spectral * features), logits)

@@ -334,6 +334,21 @@ def test_int8_is_measured_on_what_a_fold_has_not_heard(root, one_seed, capsys):
     )
 
 
+def test_maps_are_tested_on_what_a_fold_has_not_heard(root, one_seed, capsys):
+    assert command(root, "check-explanations", "--out", one_seed) == 0
+    assert "gradient_times_input: kept" in capsys.readouterr().out
+    folder = cell(one_seed)
+    found = json.loads((folder / "explanations.json").read_text())
+    table = pd.read_csv(folder / "predictions.csv")
+    assert 0 < found["recordings"] <= len(table[table["seed"] == 0])
+    assert set(found["maps"]) == {"gradient_times_input", "temporal_attention"}
+    for name, one in found["maps"].items():
+        kept, elsewhere, removed = (one[k]["value"] for k in ("kept", "elsewhere", "removed"))
+        assert one["ahead"]["value"] == pytest.approx(kept - elsewhere)
+        assert one["lost"]["value"] == pytest.approx(found["whole"]["value"] - removed)
+        assert (one["kept_more"] is None) == (name == "temporal_attention")
+
+
 def test_a_fold_is_exported_in_int8_and_answers(root, one_seed, examples, tmp_path, capsys):
     fold = next((one_seed / "folds").rglob("config.json")).parent
     assert (

@@ -1,4 +1,4 @@
-"""``python -m train calibrate``, ``permutation-test``, ``ablate-attention``, ``measure-int8``."""
+"""``python -m train calibrate``, ``permutation-test``, and what is measured on saved folds."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -43,13 +43,14 @@ from train.fit.presets import usual_preset
 from train.fit.run import Experiment, Run, saved_folds
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
-from train.studies import quantisation
+from train.studies import explanations, quantisation
 from train.studies.attention_ablation import ablations, describe, measure
 from train.studies.permutation_test import chance
 
 SHARED = ("system", "dataset", "data", "settings", "preset")
 """What a checkpoint's weights and a run's predictions were made with, in both of their records."""
 CHANCE, EFFECT, INT8 = "chance.json", "attention_effect.json", "int8.json"
+EXPLANATIONS = "explanations.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -328,3 +329,33 @@ def describe_int8(effect: quantisation.Int8Effect) -> str:
         f"{effect.int8['accuracy']} in int8, difference {effect.difference['accuracy']}; "
         f"{before:.1f} MB and {after:.1f} MB."
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckExplanationsOptions(AblateAttentionOptions):
+    """Test by insertion and deletion which map marks what the answers of saved folds rest on.
+
+    What 'fit --save-folds' saved answers what it has not heard, with what a map marks left as it
+    is and the rest dimmed, and the other way round; the probabilities go to explanations.json
+    beside the predictions.
+    """
+
+
+def run_check_explanations(options: CheckExplanationsOptions) -> None:
+    """Test cell by cell.
+
+    Raises:
+        DataError: if there are no such folds, they hear no bands, or their recordings are not here.
+    """
+    accelerator = Accelerator(cpu=True)
+    for cell in find_cells(options):
+        _, config = load_checkpoint(cell.saved[0][2])
+        if not isinstance(config.front_end, FrontEndConfig):
+            raise DataError(f"{cell} hears features; only what hears bands can be explained.")
+        one = rebuild(cell, config, options.data_root, options.cache, accelerator)
+        found = explanations.measure(one, cell.saved)
+        text = to_json(asdict(found)) + "\n"
+        write_atomically(cell.results_folder / EXPLANATIONS, text.encode())
+        print(f"{cell}: {found.recordings} recordings, whole {found.whole}", flush=True)
+        for name, map_ in found.maps.items():
+            print(f"  {name}: kept {map_.kept}, removed {map_.removed}, ahead {map_.ahead}")

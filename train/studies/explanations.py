@@ -1,0 +1,149 @@
+"""Test by insertion and deletion which map marks what an answer rests on.
+
+Saved folds answer what they have not heard: the whole, the quarter of the spectrogram that a map
+marks with the rest 12 dB quieter ("kept"), the other way round ("removed"), and as many cells at
+another pitch and time ("elsewhere"). The single step of a curve as in Petsiuk et al. 2018, "RISE".
+:class:`Faithfulness` is ``explanations.json`` beside the ``predictions.csv`` of a run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from cry_model.audio import AudioError, Recording
+from cry_model.classifier import CryClassifier
+from cry_model.explanation import (
+    DIM_DB,
+    SHARE,
+    NotExplainedError,
+    Relevance,
+    explain,
+    gradient_times_input,
+    spectral_attention,
+    temporal_attention,
+)
+from cry_model.metrics import mean
+from cry_model.records import Estimate
+from train.data.splits import split
+from train.fit.run import Run
+
+MAPS: Mapping[str, Relevance] = {
+    "gradient_times_input": gradient_times_input,
+    "temporal_attention": temporal_attention,
+    "spectral_attention": spectral_attention,
+}
+Kept = tuple[int, int, Path]
+"""Seed, fold and checkpoint folder."""
+
+
+@dataclass(frozen=True)
+class MapScores:
+    """How a label's probability, that of the whole's first label, depends on what a map marks.
+
+    Attributes:
+        kept, removed, elsewhere: the probability, mean over recordings.
+        ahead: kept less elsewhere, paired.
+        lost: the whole less removed, paired.
+        kept_more, removed_more: less what the map of temporal attention gives, paired; a truer map
+            keeps more and leaves less. None for that map, and where a model lacks it.
+    """
+
+    kept: Estimate
+    removed: Estimate
+    elsewhere: Estimate
+    ahead: Estimate
+    lost: Estimate
+    kept_more: Estimate | None
+    removed_more: Estimate | None
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What each map of a system marks; intervals are over groups.
+
+    Attributes:
+        seeds, folds: how many of each.
+        share, dim_db: of the cells that are kept, and how far the rest is dimmed.
+        whole: the probability of the first label of the recording as it is.
+        maps: name -> its scores.
+    """
+
+    seeds: int
+    folds: int
+    recordings: int
+    groups: int
+    share: float
+    dim_db: float
+    whole: Estimate
+    maps: Mapping[str, MapScores]
+
+
+def rows(run: Run, kept: Kept) -> Iterator[dict[str, str | float]]:
+    """Yield what each map gives for each recording that a saved fold has not heard."""
+    (seed, fold, folder), units = kept, run.experiment.units
+    classifier = CryClassifier.from_pretrained(folder, detector=False)
+    rate = classifier.config.front_end.sample_rate
+    tested = np.flatnonzero(
+        split(units.items, run.experiment.protocol, run.experiment.folds, seed) == fold
+    )
+    for number in tqdm(tested, desc=f"seed {seed}, fold {fold}", unit="clip"):
+        item, sound = units.items[number], Recording(units.waveforms[number], rate)
+        where = {"recording": f"{seed} {item.recording} {item.piece}", "group": item.group}
+        for name, relevance in MAPS.items():
+            try:
+                found = explain(classifier, sound, relevance=relevance)
+            except (AudioError, NotExplainedError):
+                continue
+            silent = math.nan  # where nothing is left that the model hears
+            parts = (found.kept.probability, found.removed.probability, found.elsewhere)
+            numbers = [silent if part is None else part for part in parts]
+            values = zip(("kept", "removed", "elsewhere"), numbers, strict=True)
+            yield {**where, "map": name, "whole": found.probability, **dict(values)}
+
+
+def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
+    """Compare the maps of all saved folds, on recordings that every map could be made of.
+
+    Args:
+        run: that the folds are of.
+        kept: the folds.
+    """
+    table = pd.DataFrame([row for one in kept for row in rows(run, one)])
+    wide = table.pivot(index=["recording", "group"], columns="map").dropna()
+    groups = wide.index.get_level_values("group").astype(str).tolist()
+
+    def estimate(values: pd.Series) -> Estimate:
+        return mean(values.to_numpy(), groups)
+
+    def scores(name: str) -> MapScores:
+        own = wide.xs(name, axis=1, level="map")
+        more: list[Estimate | None] = [None, None]
+        if name != "temporal_attention" and "temporal_attention" in found:
+            other = wide.xs("temporal_attention", axis=1, level="map")
+            more = [estimate(own[what] - other[what]) for what in ("kept", "removed")]
+        return MapScores(
+            *(estimate(own[what]) for what in ("kept", "removed", "elsewhere")),
+            ahead=estimate(own["kept"] - own["elsewhere"]),
+            lost=estimate(own["whole"] - own["removed"]),
+            kept_more=more[0],
+            removed_more=more[1],
+        )
+
+    found = [name for name in MAPS if name in set(table["map"])]
+    return Faithfulness(
+        seeds=len({seed for seed, _, _ in kept}),
+        folds=len(kept),
+        recordings=len(wide),
+        groups=len(set(groups)),
+        share=SHARE,
+        dim_db=DIM_DB,
+        whole=estimate(wide["whole"][found[0]]),
+        maps={name: scores(name) for name in found},
+    )
