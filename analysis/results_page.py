@@ -12,6 +12,16 @@ import jinja2
 
 from analysis.figures.theme import signed
 from analysis.overview import write_verdicts
+from analysis.results_studies import (
+    Row,
+    attention_rows,
+    hybrid_rows,
+    map_rows,
+    map_test_rows,
+    permutation_rows,
+    permuted_label_rows,
+    seeds_text,
+)
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
 from analysis.stats.comparison import DRAWS, scores_by
 from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, Paper, read_paper
@@ -25,11 +35,7 @@ from analysis.stats.runs import (
     find_runs,
 )
 from analysis.stats.side_results import (
-    AttentionAblation,
-    permuted_label_runs,
-    read_attention_ablation,
     read_detector,
-    read_permutation_test,
 )
 from cry_model.checkpoint import write_atomically
 from cry_model.records import dataset_title, words
@@ -38,20 +44,8 @@ from cry_model.registry import get_system, list_models
 BEGIN, END = "<!-- results: python -m analysis results -->", "<!-- end of results -->"
 TEMPLATE = Path(__file__).with_name("results.md.j2")
 MEASURED = ("accuracy", "balanced_accuracy", "macro_auc")
-PERMUTED = (MAIN, "macro_auc")
-"""The metrics that are shown of permuted labels."""
 HELD_OUT = ("esc10", 0)
 """Corpus, and the fold of it by which nothing was chosen."""
-ATTENTIONS = {
-    "differential": "A1 and A2 uniform",
-    "temporal": "A<sub>t</sub> its mean over time",
-    "channel": "A<sub>c</sub> its mean over channels",
-    "channel_fixed": "A<sub>c</sub> its mean over pieces",
-    "multi_scale": "gate of MCA its mean over channels and branches",
-    "multi_scale_fixed": "gate of MCA its mean over pieces",
-}
-Row = Mapping[str, str]
-"""Head of a column -> what stands there."""
 
 
 def write_results(results: Path, out: Path) -> None:
@@ -119,6 +113,8 @@ def page(
             held_out=held_out_rows(cells),
             permutation=list(permutation_rows(cells)),
             permuted=list(permuted_label_rows(cells)),
+            hybrid=hybrid_rows(cells),
+            map_tests=map_test_rows(cells),
             attention=attention_rows(cells),
             maps=map_rows(cells),
             detector=detector,
@@ -236,7 +232,7 @@ def measured_rows(cell: Cell) -> list[Row]:
     rows = [
         {
             "per recording": get_system(run.system).title,
-            "seeds": _seeds(run.seeds),
+            "seeds": seeds_text(run.seeds),
             **{METRIC_TITLES[name]: str(run.evaluation.metrics[name]) for name in MEASURED},
             "parameters": f"{run.parameters / 1e6:.2f} M",
         }
@@ -260,86 +256,6 @@ def held_out_rows(cells: Sequence[Cell]) -> list[Row]:
             column = f"{cell.title}, fold {fold + 1}"
             rows.append({"accuracy": get_system(run.system).title, column: f"{score:.3f}"})
     return rows
-
-
-def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
-    """Yield what a linear classifier scores with true and with permuted labels."""
-    for cell in cells:
-        test = read_permutation_test(next(iter(cell.runs.values())))
-        if test is None:
-            continue
-        for metric in PERMUTED:
-            score = test.scores.loc[metric]
-            yield {
-                "linear classifier, per recording": cell.title,
-                "features": test.front_end,
-                "metric": METRIC_TITLES[metric],
-                "true labels": f"{score['value']:.3f}",
-                "permuted labels": str(test.permuted(metric)),
-                "p": f"{score['p']:.3f}",
-                "permutations": f"{test.permutations}",
-                "labels unchanged": f"{test.unchanged:.0%}",
-                "seed": f"{test.seed}",
-            }
-
-
-def permuted_label_rows(cells: Sequence[Cell]) -> Iterable[Row]:
-    """Yield what models score that were fitted to permuted labels."""
-    for cell in cells:
-        for run in cell.runs.values():
-            permuted = permuted_label_runs(run)
-            for metric in PERMUTED if permuted else ():
-                by_seed = scores_by(run, metric, "seed").itertuples()
-                null = ((one.seeds, one.evaluation.metrics[metric]) for one in permuted)
-                yield {
-                    "per recording": f"{cell.title}, {get_system(run.system).title}",
-                    "metric": METRIC_TITLES[metric],
-                    "true labels": ", ".join(f"{r.value:.3f} (seed {r.seed})" for r in by_seed),
-                    "permuted labels": ", ".join(f"{s} (seed {_seeds(of)})" for of, s in null),
-                }
-
-
-def attention_rows(cells: Sequence[Cell]) -> list[Row]:
-    """Return what changes in balanced accuracy without each attention; bold: not zero."""
-    ablations = _attention_ablations(cells)
-    names = dict.fromkeys(name for one in ablations.values() for name in one.differences)
-    return [
-        {"ablated": title, **{ATTENTIONS.get(name, name): _change(one, name) for name in names}}
-        for title, one in ablations.items()
-    ]
-
-
-def _change(ablation: AttentionAblation, attention: str) -> str:
-    if attention not in ablation.differences:
-        return "-"
-    difference = ablation.differences[attention]
-    text = f"{signed(difference)}, {ablation.changed[attention]:.0%}"
-    return text if difference.low <= 0 <= difference.high else f"**{text}**"
-
-
-def map_rows(cells: Sequence[Cell]) -> list[Row]:
-    """Return the entropies of A1 and A2 and the range of lambda."""
-    return [
-        {
-            "map": title,
-            "seeds": _seeds(one.seeds),
-            "entropy of A1": str(one.entropies[0]),
-            "entropy of A2": str(one.entropies[1]),
-            "lambda": f"{one.weights[0]:.3f} to {one.weights[-1]:.3f}" if one.weights else "-",
-        }
-        for title, one in _attention_ablations(cells).items()
-        if one.entropies is not None
-    ]
-
-
-def _attention_ablations(cells: Sequence[Cell]) -> dict[str, AttentionAblation]:
-    """Return what was measured, by split and model."""
-    found = {
-        f"{cell.title}, {get_system(run.system).title}": read_attention_ablation(run.folder)
-        for cell in cells
-        for run in cell.runs.values()
-    }
-    return {title: one for title, one in found.items() if one is not None and one.differences}
 
 
 def fitting_rows(cells: Sequence[Cell], paper: Paper) -> Iterable[Row]:
@@ -372,10 +288,6 @@ def _fitting(run: MeasuredRun, paper: Paper) -> dict[str, str]:
         "batch": str(preset.get("batch", "")),
         "front end": f"{front_end.get('num_bands', '')} {front_end.get('kind', '')}".strip(),
         "folds": str(run.folds),
-        "seeds": _seeds(run.seeds),
+        "seeds": seeds_text(run.seeds),
         **{name: run.fitted_with(name) for name in ("device", "precision")},
     }
-
-
-def _seeds(seeds: Iterable[int]) -> str:
-    return ", ".join(map(str, seeds))

@@ -28,7 +28,10 @@ ALLOWED = {
     "analysis.panels": {"analysis.figures", "analysis.stats"},
     "analysis.overview": {"analysis.panels", "analysis.stats"},
     "analysis.report": {"analysis.overview", "analysis.panels", "analysis.stats"},
-    "analysis.results_page": {"analysis.figures", "analysis.overview", "analysis.stats"},
+    "analysis.results_page": {
+        f"analysis.{name}" for name in ("figures", "overview", "results_studies", "stats")
+    },
+    "analysis.results_studies": {"analysis.figures", "analysis.stats"},
     "analysis.tabs": {
         f"analysis.{name}"
         for name in (

@@ -34,7 +34,7 @@ SYSTEM_COLOURS = {
 
 
 DASHES = ("solid", "7px,3px", "2px,2px", "8px,3px,2px,3px", "13px,3px")
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x")
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "hexagon")
 """Of lines and of points, beside colours. There are six colours, so that classes or systems that
 share one differ in these."""
 

@@ -12,8 +12,9 @@ from analysis.stats.comparison import DRAWS, ComparisonError, holm, pair, scores
 from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, WITHOUT, Paper, read_paper
 from analysis.stats.runs import METRIC_TITLES, SPLITS, FoundRuns, MeasuredRun, chance_level
 from cry_model.records import Estimate, dataset_title
+from cry_model.registry import HYBRID
 
-NAMES = {FULL: "all modules", **WITHOUT}
+NAMES = {FULL: "all modules", HYBRID: "all, and attention over bands", **WITHOUT}
 SCORES_NOTE = (
     "Each row shows how often the model is right when one part of it is left out. Squares: all "
     "folds and seeds pooled, with 95% intervals from 1,000 bootstrap resamplings of whole groups "
@@ -51,7 +52,7 @@ def ablation_scores(
         if len(run.seeds) > 1:
             for own in scores_by(run, metric, "seed").itertuples():
                 rows.append(("seed", system, own.seed, own.value, None, None))
-        if paper is not None:
+        if paper is not None and system in paper.accuracy:
             rows.append(("paper", system, None, paper.accuracy[system], None, None))
     level = chance_level(runs[FULL].evaluation, metric)
     if level is not None:
@@ -128,9 +129,11 @@ def ablation_table(
             "its 95% interval": "",
             "p": None,
             "p (Holm)": None,
-            "paper, accuracy (%)": round(100 * paper.accuracy[system], 2),
+            "paper, accuracy (%)": None,
             "paper, lost (points)": None,
         }
+        if system in paper.accuracy:
+            row["paper, accuracy (%)"] = round(100 * paper.accuracy[system], 2)
         if system in MODULES:
             row["paper, lost (points)"] = round(100 * paper.drop(system), 2)
         for drop in drops[drops["without"] == MODULES.get(system)].itertuples():

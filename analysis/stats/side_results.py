@@ -225,6 +225,31 @@ def _ablation(record: Record) -> AttentionAblation:
     )
 
 
+@dataclass(frozen=True)
+class MapTest:
+    """What the maps of one run mark, by insertion and deletion on recordings held out."""
+
+    recordings: int
+    whole: Estimate  # probability of the first label of the recording as it is
+    # map -> quantity, of train.studies.explanations.MapScores -> its estimate, or none
+    maps: Mapping[str, Mapping[str, Estimate | None]]
+
+
+def read_map_test(folder: Path) -> MapTest | None:
+    """Read the test of a run by its folder; None if there is none. Raise ResultsError if the file
+    is malformed."""
+    path = folder / "explanations.json"
+    return _parse(path, "python -m train check-explanations", _maps) if path.is_file() else None
+
+
+def _maps(record: Record) -> MapTest:
+    maps = {
+        name: {key: one and Estimate(**one) for key, one in scores.items()}
+        for name, scores in record["maps"].items()
+    }
+    return MapTest(int(record["recordings"]), Estimate(**record["whole"]), maps)
+
+
 Row = Mapping[str, str]
 NONE = "-"
 

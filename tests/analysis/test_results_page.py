@@ -18,17 +18,16 @@ from analysis.results_page import (
     BEGIN,
     END,
     ablation_rows,
-    attention_rows,
     count_rows,
     fitting_rows,
     held_out_rows,
-    map_rows,
     measured_rows,
     page,
     scores_by_split,
     verdict_rows,
     write_readme_table,
 )
+from analysis.results_studies import attention_rows, hybrid_rows, map_rows, map_test_rows
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Verdict, cells_of
 from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
 from analysis.stats.runs import RESULTS, ResultsError, find_runs
@@ -216,6 +215,25 @@ def test_a_damaged_ablation_is_one_sentence(tmp_path, text):
     (folder / "attention_effect.json").write_text(text)
     with pytest.raises(ResultsError, match=r"attention_effect\.json is not as .* writes it"):
         attention_rows(cells_of(find_runs(tmp_path).runs))
+
+
+def test_the_hybrid_is_compared_and_its_map_tested(tmp_path):
+    folder = write_run(tmp_path, "hybrid-ecapa-tdnn", 1.0)
+    cells = cells_of(find_runs(tmp_path).runs)
+    assert hybrid_rows(cells) == map_test_rows(cells) == []
+    write_run(tmp_path, FULL, 0.0)
+    one = dict.fromkeys(("value", "low", "high"), 0.5)
+    scores = dict.fromkeys(("kept", "elsewhere", "removed", "ahead", "kept_more"), one)
+    record = {"recordings": 7, "whole": one, "maps": {"temporal_attention": scores}}
+    record["maps"]["spectral_attention"] = {**scores, "kept_more": None}
+    (folder / "explanations.json").write_text(json.dumps(record))
+    cells = cells_of(find_runs(tmp_path).runs)
+    (row,) = hybrid_rows(cells)
+    difference = float(row["Hybrid ECAPA-TDNN"]) - float(row["Improved ECAPA-TDNN"])
+    assert float(row["difference"].split()[0]) == pytest.approx(difference, abs=0.0011)
+    known, unknown = map_test_rows(cells)
+    assert known["kept, less A<sub>t</sub>'s"] == known["kept - elsewhere"]
+    assert unknown["kept, less A<sub>t</sub>'s"] == "-"
 
 
 def test_a_model_that_was_not_measured_has_a_dash(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from analysis.panels import PANELS
 from analysis.panels.leakage import LEAKAGE
-from analysis.results_page import permutation_rows, permuted_label_rows
+from analysis.results_studies import permutation_rows, permuted_label_rows
 from analysis.stats.claims import cells_of
 from analysis.stats.paper import FULL
 from analysis.stats.runs import (
