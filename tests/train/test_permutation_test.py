@@ -21,7 +21,7 @@ from tests.train import small_fit
 from tests.train.folders import clips_of
 from tests.train.small_fit import SYSTEM
 from train.__main__ import main
-from train.cli.measure import Cell, rebuild
+from train.studies.cells import Cell, rebuild
 from train.data.cache import find_corpus
 from train.data.corpus import Item, cut_before_splitting, permute_labels
 from train.data.datasets.public import REASONS as LABELS
