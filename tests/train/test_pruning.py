@@ -9,7 +9,8 @@ import pytest
 import torch
 
 import cry_model
-from cry_model.checkpoint import load_checkpoint
+from cry_model import CryClassifier
+from cry_model.checkpoint import load_checkpoint, read_config
 from cry_model.registry import build_model
 from cry_model.results import label_numbers, probabilities_of, recording_means
 from tests.plain import plain
@@ -17,6 +18,7 @@ from tests.train import small_fit
 from train.__main__ import main
 from train.data.corpus import DataError
 from train.fit import pruning
+from train.publish.hub import checkpoint_upload
 
 SETTINGS = {
     "as the paper": {},
@@ -171,3 +173,38 @@ def test_what_is_pruned_is_not_pruned_again_unless_the_fold_changed(
     again = [path.stat().st_mtime_ns for path in first]
     assert [now == before for now, before in zip(again, times, strict=True)] == [True, False]
     assert capsys.readouterr().out.count(": is there.") == 1
+
+
+# ``export --prune``
+
+
+def export(root, out, to, *more):
+    checkpoint = next((out / "checkpoints").iterdir())
+    where = ["--data-root", root, "--cache", root / "cache", "--out", to, "--device", "cpu"]
+    return main([str(word) for word in ("export", checkpoint, *where, "--prune", 0.5, *more)])
+
+
+def test_a_checkpoint_is_pruned_exported_and_ready_to_be_published(
+    out, made_up_root, examples, tmp_path, capsys
+):
+    assert export(made_up_root, out, tmp_path) == 0
+    assert (
+        "8 of 16 channels stay. Fine-tuning on donateacry takes 1 epochs" in capsys.readouterr().out
+    )
+    sent = checkpoint_upload(tmp_path, "someone/small").files
+    assert {"model.safetensors", "config.json", "model.onnx"} <= sent.keys()
+    config = read_config(tmp_path)
+    assert (config.settings["channels"], config.evaluation, config.calibration) == (8, None, None)
+    clip = examples / "synthetic_rhythmic.wav"
+    exported = CryClassifier.from_pretrained(tmp_path, backend="onnx").predict(clip)
+    expected = CryClassifier.from_pretrained(tmp_path).predict(clip).probabilities
+    assert exported.probabilities == pytest.approx(expected, abs=1e-4)
+    assert not (tmp_path / "fine-tuning").exists()
+
+
+def test_what_is_pruned_does_not_replace_the_full_model(out, made_up_root, capsys):
+    checkpoint = next((out / "checkpoints").iterdir())
+    before = (checkpoint / "model.safetensors").read_bytes()
+    assert export(made_up_root, out, checkpoint) == 2
+    assert "choose another folder" in capsys.readouterr().err
+    assert (checkpoint / "model.safetensors").read_bytes() == before

@@ -20,33 +20,29 @@ from cry_model.checkpoint import (
 from cry_model.front_end_config import FrontEndConfig
 from cry_model.hub import find_checkpoint
 from cry_model.records import Calibration, words
-from cry_model.registry import list_models, make_front_end
+from cry_model.registry import make_front_end
 from cry_model.results import PREDICTIONS, RUN, current, whole_seeds, write_record
 from train.cli.options import (
     A_FILE,
     CORPORA,
-    SYSTEMS,
     CorpusOptions,
-    SavedFoldsOptions,
     Coverage,
-    Device,
     Options,
     Protocols,
+    SavedFoldsOptions,
     one_of,
     option,
 )
 from train.data.cache import DATASETS, find_corpus, with_folds
-from train.data.corpus import DataError, permute_labels
-from train.data.datasets import folder as own_folder
-from train.data.splits import FOLDS, PROTOCOLS, OuterFold
+from train.data.corpus import DataError
+from train.data.splits import FOLDS, PROTOCOLS
 from train.fit.devices import make_accelerator
 from train.fit.presets import usual_preset
-from train.fit.run import Experiment, Run, saved_folds
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
 from train.studies import quantisation
-from train.studies.cells import Cell, find_cells, rebuild
 from train.studies.attention_ablation import ablations, describe, measure
+from train.studies.cells import Cell, find_cells, rebuild
 from train.studies.permutation_test import chance
 
 SHARED = ("system", "dataset", "data", "settings", "preset")

@@ -12,7 +12,14 @@ from train.data.splits import learnt_from, split
 from train.fit.cross_validation import fit_fold, hold_back
 from train.fit.devices import make_accelerator
 from train.fit.predict import digest
-from train.fit.pruning import can_be_pruned, channels_left, pruned, recorded_preset, shorter
+from train.fit.pruning import (
+    can_be_pruned,
+    channels_left,
+    pruned,
+    recorded_precision,
+    recorded_preset,
+    shorter,
+)
 from train.fit.run import Experiment, Run
 from train.scoring.results import as_json
 from train.studies import pruning as study
@@ -54,8 +61,7 @@ def run_measure_pruning(options: MeasurePruningOptions) -> None:
             continue
         for ratio in options.ratios:
             channels_left(model, ratio)  # what does not suit is found now, not after an hour
-        precision = "bfloat16" if config.training.get("precision") == "bf16" else "float32"
-        accelerator = make_accelerator(options.device, precision)  # as the folds were fitted
+        accelerator = make_accelerator(options.device, recorded_precision(config))
         one = rebuild(cell, config, options.data_root, options.cache, accelerator)
         with one.lock(cell.results_folder):  # a fit would change the folds meanwhile
             folds = {0.0: cell.saved}

@@ -240,6 +240,11 @@ def recorded_preset(config: CheckpointConfig) -> Preset:
         ) from error
 
 
+def recorded_precision(config: CheckpointConfig) -> str:
+    """Return in which precision a checkpoint was fitted, as options name it."""
+    return "bfloat16" if config.training.get("precision") == "bf16" else "float32"
+
+
 def shorter(preset: Preset) -> Preset:
     """Return a preset for fine-tuning: the same with a third of the epochs."""
     return replace(preset, epochs=max(1, round(preset.epochs / SHORTER)))
