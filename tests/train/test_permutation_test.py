@@ -21,7 +21,6 @@ from tests.train import small_fit
 from tests.train.folders import clips_of
 from tests.train.small_fit import SYSTEM
 from train.__main__ import main
-from train.cli.measure import Cell, rebuild
 from train.data.cache import find_corpus
 from train.data.corpus import Item, cut_before_splitting, permute_labels
 from train.data.datasets.public import REASONS as LABELS
@@ -29,6 +28,7 @@ from train.data.splits import split
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
 from train.fit.run import saved_folds
+from train.studies.cells import Cell, rebuild
 from train.studies.permutation_test import chance, scores
 
 SIZES = (1, 1, 1, 2, 2, 2, 2, 3, 3, 5)

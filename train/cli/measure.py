@@ -20,31 +20,29 @@ from cry_model.checkpoint import (
 from cry_model.front_end_config import FrontEndConfig
 from cry_model.hub import find_checkpoint
 from cry_model.records import Calibration, words
-from cry_model.registry import list_models, make_front_end
+from cry_model.registry import make_front_end
 from cry_model.results import PREDICTIONS, RUN, current, whole_seeds, write_record
 from train.cli.options import (
     A_FILE,
     CORPORA,
-    SYSTEMS,
     CorpusOptions,
     Coverage,
-    Device,
     Options,
     Protocols,
+    SavedFoldsOptions,
     one_of,
     option,
 )
 from train.data.cache import DATASETS, find_corpus, with_folds
-from train.data.corpus import DataError, permute_labels
-from train.data.datasets import folder as own_folder
-from train.data.splits import FOLDS, PROTOCOLS, OuterFold
+from train.data.corpus import DataError
+from train.data.splits import FOLDS, PROTOCOLS
 from train.fit.devices import make_accelerator
 from train.fit.presets import usual_preset
-from train.fit.run import Experiment, Run, saved_folds
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
 from train.studies import explanations, quantisation
 from train.studies.attention_ablation import ablations, describe, measure
+from train.studies.cells import Cell, find_cells, rebuild
 from train.studies.permutation_test import chance
 
 SHARED = ("system", "dataset", "data", "settings", "preset")
@@ -166,7 +164,7 @@ def run_permutation_test(options: PermutationTestOptions) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AblateAttentionOptions(CorpusOptions):
+class AblateAttentionOptions(SavedFoldsOptions):
     """Measure what each attention does to the answers of saved folds.
 
     What 'fit --save-folds' saved answers once more, with each attention replaced by a mean or
@@ -174,51 +172,12 @@ class AblateAttentionOptions(CorpusOptions):
     What is there and newer is not measured again.
     """
 
-    out: Annotated[Path, option("where 'fit' put results and saved folds")] = Path("runs")
-    dataset: Annotated[list[str], option("only these", metavar="DATASET")] = ()
-    protocol: Annotated[list[str], option("only these", parser=one_of(PROTOCOLS))] = ()
-    system: Annotated[
-        list[str],
-        option(f"only these, of {SYSTEMS}", parser=one_of(list_models()), metavar="SYSTEM"),
-    ] = ()
-    device: Device = "auto"
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What was fitted with ``--save-folds`` into the folder ``out``."""
-
-    out: Path
-    dataset: str
-    protocol: str
-    system: str
-
-    def __str__(self) -> str:
-        return f"{self.dataset}/{self.protocol}/{self.system}"
-
-    @property
-    def results_folder(self) -> Path:
-        return self.out / "results" / self.dataset / self.protocol / self.system
-
-    @property
-    def saved(self) -> list[tuple[int, int, Path]]:
-        return saved_folds(self.out, self.dataset, self.protocol, self.system)
-
-    @property
-    def is_measured(self) -> bool:
-        """Whether the file is there and newer than predictions and weights."""
-        made_of = [self.results_folder / PREDICTIONS, *(at / WEIGHTS for *_, at in self.saved)]
-        effect = self.results_folder / EFFECT
-        if not all(path.exists() for path in (effect, *made_of)):
-            return False
-        return effect.stat().st_mtime_ns > max(path.stat().st_mtime_ns for path in made_of)
-
 
 def run_ablate_attention(options: AblateAttentionOptions) -> None:
     """Measure cell by cell; raise DataError at the end if something was wrong with some."""
     accelerator = make_accelerator(options.device)  # its precision is for fitting
     wrong = []
-    for cell in find_cells(options):
+    for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
         try:
             print(f"{cell}: {ablate(options, cell, accelerator)}", flush=True)
         except (CheckpointError, DataError) as error:
@@ -227,28 +186,18 @@ def run_ablate_attention(options: AblateAttentionOptions) -> None:
         raise DataError("\n".join(wrong))
 
 
-def find_cells(options: AblateAttentionOptions) -> list[Cell]:
-    """Return the cells with saved folds that are asked for; raise DataError if there is none."""
-    folders = options.out / "folds"
-    cells = [Cell(options.out, *path.parts[-3:]) for path in sorted(folders.glob("*/*/*"))]
-    cells = [
-        cell
-        for cell in cells
-        if cell.dataset in (options.dataset or [cell.dataset])
-        and cell.protocol in (options.protocol or [cell.protocol])
-        and cell.system in (options.system or [cell.system])
-        and cell.saved
-    ]
-    if not cells:
-        raise DataError(
-            f"There are no weights of such folds in {folders}; 'fit --save-folds' keeps them."
-        )
-    return cells
+def is_measured(cell: Cell) -> bool:
+    """Return whether the file is there and newer than predictions and weights."""
+    made_of = [cell.results_folder / PREDICTIONS, *(at / WEIGHTS for *_, at in cell.saved)]
+    effect = cell.results_folder / EFFECT
+    if not all(path.exists() for path in (effect, *made_of)):
+        return False
+    return effect.stat().st_mtime_ns > max(path.stat().st_mtime_ns for path in made_of)
 
 
 def ablate(options: AblateAttentionOptions, cell: Cell, accelerator: Accelerator) -> str:
     """Measure one cell, unless it is done or has nothing to measure, and say what was found."""
-    if cell.is_measured:
+    if is_measured(cell):
         return "is measured already."
     saved = cell.saved
     model, config = load_checkpoint(saved[0][2])
@@ -261,39 +210,8 @@ def ablate(options: AblateAttentionOptions, cell: Cell, accelerator: Accelerator
     return describe(effect)
 
 
-def rebuild(
-    cell: Cell, config: CheckpointConfig, root: Path | None, cache: Path, accelerator: Accelerator
-) -> Run:
-    """Return the run of a cell, for its recordings and how they were split; ``config`` is of any of
-    its folds. Raise DataError if its recordings are not here, or it learnt from a teacher."""
-    record = results.read_run(cell.results_folder)
-    if record is None:
-        raise DataError(f"There is no run.json in {cell.results_folder}; it belongs to the folds.")
-    seeds = tuple(sorted({seed for seed, _, _ in cell.saved}))
-    front_end, ran = config.front_end, record["configuration"]
-    with results.trusting(cell.results_folder / RUN):
-        teacher, settings = ran["teacher"], dict(ran["settings"])
-        outer_fold = OuterFold(**ran["within"]) if "within" in ran else None
-        permutation = int(ran["permuted_labels"]) if "permuted_labels" in ran else None
-    if teacher is not None:  # it may have named the labels that the folds were made by
-        raise DataError("This learnt from a teacher; only what learnt from labels can be rebuilt.")
-    of_folders = cell.dataset.startswith(f"{own_folder.NAME}-") and cell.dataset not in DATASETS
-    name = own_folder.NAME if of_folders else cell.dataset
-    data = find_corpus(name, root, cache, front_end)
-    clips = data.clips.labelled()  # without a teacher a fit leaves out the rest
-    if permutation is not None:
-        clips = permute_labels(clips, data.corpus.labels, permutation)
-    data, folds = with_folds(replace(data, clips=clips), cell.protocol, ran["folds"])
-    preset = replace(usual_preset(cell.system, cell.dataset), front_end=front_end)
-    what = cell.system, data, cell.protocol, preset, folds, accelerator, settings
-    experiment = Experiment(*what, outer_fold=outer_fold, permutation=permutation)
-    if experiment.fingerprint != ran.get("data"):
-        raise DataError(f"The recordings of {cell.dataset} are not those that this was fitted on.")
-    return Run(experiment, seeds, cell.out)
-
-
 @dataclass(frozen=True, kw_only=True)
-class MeasureInt8Options(AblateAttentionOptions):
+class MeasureInt8Options(SavedFoldsOptions):
     """Measure what int8 changes in the answers of saved folds.
 
     The weights that 'fit --save-folds' saved become graphs in float32 and in int8, with ranges
@@ -309,7 +227,7 @@ def run_measure_int8(options: MeasureInt8Options) -> None:
         DataError: if there are no such folds, or their recordings are not here.
     """
     accelerator = Accelerator(cpu=True)
-    for cell in find_cells(options):
+    for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
         _, config = load_checkpoint(cell.saved[0][2])
         if not isinstance(config.front_end, FrontEndConfig):
             raise DataError(f"{cell} hears features; int8 is for what hears sound.")

@@ -213,3 +213,17 @@ class FitOptions(FittingOptions):
     def reports_only(self) -> bool:
         """Whether the fit answers a question of its own, of which no checkpoint is saved."""
         return self.outer_fold is not None or self.permute_labels is not None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedFoldsOptions(CorpusOptions):
+    """Which of the folds that ``fit --save-folds`` saved."""
+
+    out: Annotated[Path, option("where 'fit' put results and saved folds")] = Path("runs")
+    dataset: Annotated[list[str], option("only these", metavar="DATASET")] = ()
+    protocol: Annotated[list[str], option("only these", parser=one_of(PROTOCOLS))] = ()
+    system: Annotated[
+        list[str],
+        option(f"only these, of {SYSTEMS}", parser=one_of(list_models()), metavar="SYSTEM"),
+    ] = ()
+    device: Device = "auto"

@@ -1,21 +1,45 @@
 """``python -m train export`` and ``publish``."""
 
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
-from cry_model.checkpoint import CheckpointConfig, CheckpointError, read_config
+from cry_model.checkpoint import (
+    CheckpointConfig,
+    CheckpointError,
+    load_checkpoint,
+    read_config,
+    save_checkpoint,
+)
+from cry_model.fingerprint import write_fingerprints
 from cry_model.front_end_config import FrontEndConfig
 from cry_model.hub import find_checkpoint
 from cry_model.onnx_export import export_checkpoint
-from train.cli.options import CORPORA, CorpusOptions, Options, Private, one_of, option
+from train.cli.options import (
+    CORPORA,
+    CorpusOptions,
+    Device,
+    Options,
+    Private,
+    one_of,
+    option,
+    share,
+)
 from train.data.cache import DATASETS, find_corpus
+from train.data.corpus import DataError, Prepared
+from train.data.splits import FOLDS
+from train.fit.cross_validation import fit_on_everything, hold_back
+from train.fit.devices import make_accelerator
+from train.fit.distillation import known_as
+from train.fit.predict import fingerprints_of
+from train.fit.pruning import channels_left, pruned, recorded_precision, recorded_preset, shorter
+from train.fit.run import Experiment, Run
 from train.publish import hub
 from train.publish.exported import add_measurement
+from train.scoring.results import as_json
 from train.studies.quantisation import some_pieces
 
 
@@ -32,6 +56,14 @@ class ExportOptions(CorpusOptions):
     int8: Annotated[
         bool, option("compute a classifier in int8, with ranges from --dataset", "--int8")
     ] = False
+    prune: Annotated[
+        float | None,
+        option(
+            "first remove this share of the channels and fine-tune on --dataset; the checkpoint "
+            "goes to --out, too",
+            parser=share(ends=False),
+        ),
+    ] = None
     dataset: Annotated[
         str | None,
         option(
@@ -39,6 +71,7 @@ class ExportOptions(CorpusOptions):
             parser=one_of(DATASETS, or_file=True),
         ),
     ] = None
+    device: Device = "auto"
 
 
 def run_export(options: ExportOptions) -> None:
@@ -46,26 +79,63 @@ def run_export(options: ExportOptions) -> None:
 
     Raises:
         CheckpointError: if the checkpoint cannot be used, or not in int8.
-        DataError: if its corpus is not there.
+        DataError: if its corpus is not there, or it cannot be pruned.
     """
     folder = find_checkpoint(options.checkpoint)
-    pieces = calibration_pieces(options, read_config(folder)) if options.int8 else []
+    config = read_config(folder)
+    if options.prune is not None:
+        folder = prune(options, folder)
+    pieces = some_pieces(learnt_by(options, config).clips, config) if options.int8 else []
     for path in export_checkpoint(folder, options.out, pieces):
         add_measurement(path)
         print(f"{path}: {path.stat().st_size / 2**20:.1f} MB")
 
 
-def calibration_pieces(
-    options: ExportOptions, config: CheckpointConfig
-) -> list[NDArray[np.float32]]:
-    """Return pieces of what a checkpoint was fitted on."""
+def learnt_by(options: ExportOptions, config: CheckpointConfig) -> Prepared:
+    """Return what a checkpoint was fitted on."""
     if config.detector is not None or not isinstance(config.front_end, FrontEndConfig):
         raise CheckpointError("int8 is for classifiers of sound; leave --int8 out.")
     name = options.dataset or config.training.get("dataset")
     if name is None:
         raise CheckpointError("The checkpoint does not say what it was fitted on; give --dataset.")
-    data = find_corpus(str(name), options.data_root, options.cache, config.front_end)
-    return some_pieces(data.clips, config)
+    return find_corpus(str(name), options.data_root, options.cache, config.front_end)
+
+
+def prune(options: ExportOptions, folder: Path) -> Path:
+    """Prune a checkpoint, fine-tune it with itself as teacher, and return where it was saved.
+
+    What was measured of the full one is not true of it, and is left out: scores, temperature and
+    prediction sets.
+    """
+    if options.out.resolve() == folder.resolve():
+        raise CheckpointError("The pruned checkpoint goes to --out; choose another folder.")
+    model, config = load_checkpoint(folder)
+    left, preset = channels_left(model, options.prune), recorded_preset(config)
+    data = learnt_by(options, config)
+    data = replace(data, clips=data.clips.labelled())
+    if data.corpus.labels != config.labels:
+        raise DataError(
+            f"The checkpoint tells apart {', '.join(config.labels)}; {data.corpus.name} has "
+            f"{', '.join(data.corpus.labels)}. Give the --dataset that it was fitted on."
+        )
+    protocol = config.training.get("validation_by") or "baby"
+    accelerator, seed = make_accelerator(options.device, recorded_precision(config)), 0
+    full = Experiment(config.system, data, protocol, preset, FOLDS, accelerator)
+    print(
+        f"{left} of {model.channels} channels stay. Fine-tuning on {data.corpus.name} takes "
+        f"{shorter(preset).epochs} epochs, {len(data.clips.items)} recordings each.",
+        flush=True,
+    )
+    clips, _ = hold_back(full, data.clips, seed)
+    name = known_as(options.checkpoint)
+    narrow = pruned(full, model, config, name, options.prune, clips, seed)
+    run = Run(narrow, (seed,), options.out / "fine-tuning")
+    training = {**narrow.training(), "seed": seed, "licence": data.corpus.licence}
+    model, config = fit_on_everything(run, narrow.front_end(), seed, as_json(training))
+    save_checkpoint(options.out, model, config, config.training["stored_as"] == "float16")
+    write_fingerprints(options.out, fingerprints_of([clips], config.front_end.sample_rate))
+    shutil.rmtree(run.out)
+    return options.out
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -201,15 +201,15 @@ def solve_output_layer(
     layer.bias.copy_(torch.from_numpy(solved.intercept_ - weight @ scaler.mean_))
 
 
-CLASSIFIER = "classifier."  # its classes were others
+CLASSIFIER = "classifier."  # where classes were others, it begins anew
 
 
 @dataclass(frozen=True)
 class Start:
-    """A fitted system, without its classifier, as the beginning of another fit."""
+    """A fitted system as the beginning of another fit."""
 
     name: str  # of the checkpoint
-    weights: Mapping[str, Tensor]  # name -> parameter or statistic
+    weights: Mapping[str, Tensor]  # name -> parameter or statistic, perhaps without the classifier
 
     def facts(self) -> dict[str, str]:
         return {"name": self.name, "digest": digest(self.weights)}
@@ -218,7 +218,7 @@ class Start:
         """Put the weights into a freshly built system; raise DataError if they do not fit."""
         kept = {n: t for n, t in model.state_dict().items() if n.startswith(CLASSIFIER)}
         try:
-            model.load_state_dict({**self.weights, **kept})
+            model.load_state_dict({**kept, **self.weights})
         except RuntimeError as error:
             raise DataError(
                 f"The weights of {self.name} do not fit into this system; --start-from takes a "

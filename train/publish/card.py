@@ -96,7 +96,7 @@ def metadata(config: CheckpointConfig, repo_id: str) -> ModelCardData:
 def base_models(training: Mapping[str, Any]) -> list[str]:
     """Return the teacher, and what a fit began with, as far as they are on the Hub."""
     facts = (training.get(name) or {} for name in ("teacher", "start"))
-    return [own["name"] for own in facts if "/" in str(own.get("name"))]
+    return list(dict.fromkeys(own["name"] for own in facts if "/" in str(own.get("name"))))
 
 
 def eval_results(evaluation: records.Evaluation) -> list[EvalResult]:

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -29,7 +30,9 @@ from cry_model.results import label_numbers, probabilities_of, recording_means
 from train.data.corpus import Clips
 from train.data.splits import learnt_from, split
 from train.fit.predict import predict
-from train.fit.run import Run
+
+if TYPE_CHECKING:
+    from train.fit.run import Run
 
 CALIBRATED_ON = 100  # recordings
 SCORED = ("accuracy", "balanced_accuracy")

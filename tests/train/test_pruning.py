@@ -1,0 +1,210 @@
+"""Pruning: what is left computes what the full model does without the channels that went."""
+
+import json
+import shutil
+from functools import partial
+
+import pandas as pd
+import pytest
+import torch
+
+import cry_model
+from cry_model import CryClassifier
+from cry_model.checkpoint import load_checkpoint, read_config
+from cry_model.registry import build_model
+from cry_model.results import label_numbers, probabilities_of, recording_means
+from tests.plain import plain
+from tests.train import small_fit
+from train.__main__ import main
+from train.data.corpus import DataError
+from train.fit import pruning
+from train.publish.hub import checkpoint_upload
+
+SETTINGS = {
+    "as the paper": {},
+    "as the best preset": {"deviations": True, "block_residual": False, "token_bias": 1.0},
+    "without MCA": {"multi_scale": False},
+    "without RSE": {"rse": False},
+    "without differential attention": {"differential_attention": False},
+}
+
+
+def random_model(**settings):
+    """A model in eval mode in which nothing is as BatchNorm begins."""
+    torch.manual_seed(0)
+    model = build_model("improved-ecapa-tdnn", 5, 20, channels=32, **settings)
+    with torch.no_grad():
+        for tensor in model.state_dict().values():
+            if tensor.dim() == 1:  # of others its start is random
+                tensor += 0.2 * torch.rand(tensor.shape)
+    return model.eval()
+
+
+def silence(model, kept):
+    """Let every module of a full model give zero where a channel goes, by hooks on what it gives.
+
+    Which module gives which channels stands here once more, by its name alone.
+    """
+
+    def mask(channels, last, _module, _given, found):
+        out, rest = (found[0], found[1:]) if isinstance(found, tuple) else (found, None)
+        keep = torch.zeros(out.shape[-1 if last else 1])
+        keep[channels] = 1
+        out = out * (keep if last else keep.unsqueeze(-1))
+        return out if rest is None else (out, *rest)
+
+    def beside(groups, size):
+        return torch.cat([kept[group] + i * size for i, group in enumerate(groups)])
+
+    half = model.channels // 2
+    for name, module in model.named_modules():
+        own, last = name.rsplit(".", 1)[-1], False
+        block, stage = ".".join(name.split(".")[:2]), ".".join(name.split(".")[:5])
+        if own in ("stem", "attention", "merge", "v"):
+            channels, last = kept["stream"], own == "v"
+        elif own in ("expand", "dilated"):
+            channels = kept[f"{block}.inner"]
+        elif own == "project":
+            channels = kept[f"{stage}.half"]
+        elif own == "reduce":
+            channels = beside([f"{stage}.{g}" for g in ("in0", "in1", "in2", "pooled")], half)
+        elif own == "norm":
+            channels = beside([f"{stage}.{g}" for g in ("out0", "out1", "out2", "pooled")], half)
+        elif name.rsplit(".", 2)[-2:-1] == ["convs"]:
+            channels = kept[f"{stage}.out{own}"]
+        elif own == "w1":
+            channels, last = kept[f"{name.removesuffix('.w1')}.hidden"], True
+        elif own in ("q1", "k1", "q2", "k2"):
+            channels, last = kept[f"map{own[1]}"], True
+        elif own == "pool_norm":
+            tokens = module.num_features // model.channels
+            channels, last = beside(["stream"] * tokens, model.channels), True
+        else:
+            continue
+        module.register_forward_hook(partial(mask, channels, last))
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
+def test_what_is_left_answers_as_the_full_model_with_silent_channels(settings):
+    full = random_model(**settings)
+    left = pruning.channels_left(full, 0.5)
+    assert left == 16
+    narrow = build_model("improved-ecapa-tdnn", 5, 20, channels=left, **settings).eval()
+    sizes = pruning.sizes_of(narrow)
+    scores = {name: torch.rand(size) for name, size in pruning.sizes_of(full).items()}
+    kept = pruning.most_important(scores, sizes, pruning.heads_of(full))
+    narrow.load_state_dict(pruning.keep(full, kept, left))
+    features = torch.randn(3, 20, 40)
+    with torch.no_grad():
+        found = narrow(features)
+        before = full(features)
+        silence(full, kept)
+        assert found == pytest.approx(full(features), abs=1e-5)
+    assert found != pytest.approx(before, abs=1e-2)
+
+
+def test_where_nothing_can_be_pruned_is_said():
+    with pytest.raises(DataError, match="Only the improved ECAPA-TDNN"):
+        pruning.channels_left(build_model("resnet18", 5, 20), 0.5)
+    with pytest.raises(DataError, match="8 channels in steps of 8 cannot lose"):
+        pruning.channels_left(build_model("improved-ecapa-tdnn", 5, 20, channels=8), 0.5)
+    assert [pruning.channels_left(random_model(), ratio) for ratio in (0.25, 0.5, 0.75)] == [
+        24,
+        16,
+        8,
+    ]
+
+
+# ``measure-pruning``
+
+
+@pytest.fixture(scope="module")
+def out(made_up_root, tmp_path_factory):
+    """Two folds of a system of 16 channels, and what was measured of them without half of these."""
+    for package in ("onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    out = tmp_path_factory.mktemp("pruning")
+    assert small_fit.fit(made_up_root, out, "--save-folds", "--set", "channels=16") == 0
+    assert measure(made_up_root, out) == 0
+    return out
+
+
+def measure(root, out, *more):
+    where = ["--data-root", root, "--cache", root / "cache", "--out", out, "--device", "cpu"]
+    return main([str(word) for word in ("measure-pruning", *where, "--ratios", 0.5, *more)])
+
+
+def test_full_and_pruned_folds_are_measured_on_what_they_have_not_heard(out):
+    folder = out / small_fit.RESULTS
+    found = json.loads((folder / "pruning.json").read_text())
+    full, _, half, _ = found["variants"]
+    labels = json.loads((folder / "run.json").read_text())["labels"]
+    rows = recording_means(pd.read_csv(folder / "predictions.csv"), labels)
+    right = plain("accuracy", label_numbers(rows, labels), probabilities_of(rows, labels))
+    assert full["scores"]["accuracy"]["value"] == pytest.approx(right)
+    assert full["difference"]["accuracy"] == {"value": 0, "low": 0, "high": 0}
+    gain = half["scores"]["accuracy"]["value"] - right
+    assert half["difference"]["accuracy"]["value"] == pytest.approx(gain)
+    assert (full["channels"], half["channels"], half["epochs"]) == (16, 8, 1)
+    assert 0.25 < half["multiply_adds"] / full["multiply_adds"] < 0.5
+    assert half["bytes"] < full["bytes"]
+    assert (found["seeds"], found["folds"]) == ([0], 2)
+
+
+def test_a_pruned_fold_is_a_checkpoint_that_says_how_it_was_made(out):
+    name = small_fit.RESULTS.relative_to("results")
+    model, config = load_checkpoint(out / "pruned" / "0.5" / "folds" / name / "seed0-fold1")
+    assert config.settings["channels"] == model.channels == 8
+    assert config.training["teacher"]["name"] == config.training["start"]["name"] == "seed0-fold1"
+
+
+def test_what_is_pruned_is_not_pruned_again_unless_the_fold_changed(
+    out, made_up_root, tmp_path, capsys
+):
+    copy = shutil.copytree(out, tmp_path / "runs")
+    first = sorted((copy / "pruned").rglob("model.safetensors"))
+    times = [path.stat().st_mtime_ns for path in first]
+    folder = next((copy / "folds").rglob("seed0-fold1"))
+    model, config = load_checkpoint(folder)
+    with torch.no_grad():
+        model.classifier.bias[0] += 1
+    cry_model.save_checkpoint(folder, model, config)
+    assert measure(made_up_root, copy) == 0
+    again = [path.stat().st_mtime_ns for path in first]
+    assert [now == before for now, before in zip(again, times, strict=True)] == [True, False]
+    assert capsys.readouterr().out.count(": is there.") == 1
+
+
+# ``export --prune``
+
+
+def export(root, out, to, *more):
+    checkpoint = next((out / "checkpoints").iterdir())
+    where = ["--data-root", root, "--cache", root / "cache", "--out", to, "--device", "cpu"]
+    return main([str(word) for word in ("export", checkpoint, *where, "--prune", 0.5, *more)])
+
+
+def test_a_checkpoint_is_pruned_exported_and_ready_to_be_published(
+    out, made_up_root, examples, tmp_path, capsys
+):
+    assert export(made_up_root, out, tmp_path) == 0
+    assert (
+        "8 of 16 channels stay. Fine-tuning on donateacry takes 1 epochs" in capsys.readouterr().out
+    )
+    sent = checkpoint_upload(tmp_path, "someone/small").files
+    assert {"model.safetensors", "config.json", "model.onnx"} <= sent.keys()
+    config = read_config(tmp_path)
+    assert (config.settings["channels"], config.evaluation, config.calibration) == (8, None, None)
+    clip = examples / "synthetic_rhythmic.wav"
+    exported = CryClassifier.from_pretrained(tmp_path, backend="onnx").predict(clip)
+    expected = CryClassifier.from_pretrained(tmp_path).predict(clip).probabilities
+    assert exported.probabilities == pytest.approx(expected, abs=1e-4)
+    assert not (tmp_path / "fine-tuning").exists()
+
+
+def test_what_is_pruned_does_not_replace_the_full_model(out, made_up_root, capsys):
+    checkpoint = next((out / "checkpoints").iterdir())
+    before = (checkpoint / "model.safetensors").read_bytes()
+    assert export(made_up_root, out, checkpoint) == 2
+    assert "choose another folder" in capsys.readouterr().err
+    assert (checkpoint / "model.safetensors").read_bytes() == before
