@@ -250,7 +250,7 @@ def describe_int8(effect: quantisation.Int8Effect) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckExplanationsOptions(AblateAttentionOptions):
+class CheckExplanationsOptions(SavedFoldsOptions):
     """Test by insertion and deletion which map marks what the answers of saved folds rest on.
 
     What 'fit --save-folds' saved answers what it has not heard, with what a map marks left as it
@@ -266,7 +266,7 @@ def run_check_explanations(options: CheckExplanationsOptions) -> None:
         DataError: if there are no such folds, they hear no bands, or their recordings are not here.
     """
     accelerator = Accelerator(cpu=True)
-    for cell in find_cells(options):
+    for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
         _, config = load_checkpoint(cell.saved[0][2])
         if not isinstance(config.front_end, FrontEndConfig):
             raise DataError(f"{cell} hears features; only what hears bands can be explained.")
