@@ -1,5 +1,6 @@
 """``python -m train calibrate``, ``permutation-test``, and what is measured on saved folds."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +39,7 @@ from train.data.corpus import DataError
 from train.data.splits import FOLDS, PROTOCOLS
 from train.fit.devices import make_accelerator
 from train.fit.presets import usual_preset
+from train.fit.run import Run
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
 from train.studies import explanations, quantisation
@@ -221,21 +223,25 @@ class MeasureInt8Options(SavedFoldsOptions):
 
 
 def run_measure_int8(options: MeasureInt8Options) -> None:
-    """Measure cell by cell.
+    """Measure cell by cell; raise as :func:`hearing_sound`."""
+    for cell, run in hearing_sound(options):
+        effect = quantisation.measure(run, cell.saved)
+        cell.write(INT8, effect)
+        print(f"{cell}: {describe_int8(effect)}", flush=True)
+
+
+def hearing_sound(options: SavedFoldsOptions) -> Iterator[tuple[Cell, Run]]:
+    """Yield the cells that are asked for with their runs.
 
     Raises:
-        DataError: if there are no such folds, or their recordings are not here.
+        DataError: if there are no such folds, they hear features, or their recordings are not here.
     """
     accelerator = Accelerator(cpu=True)
     for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
         _, config = load_checkpoint(cell.saved[0][2])
         if not isinstance(config.front_end, FrontEndConfig):
-            raise DataError(f"{cell} hears features; int8 is for what hears sound.")
-        one = rebuild(cell, config, options.data_root, options.cache, accelerator)
-        effect = quantisation.measure(one, cell.saved)
-        text = to_json(asdict(effect)) + "\n"
-        write_atomically(cell.results_folder / INT8, text.encode())
-        print(f"{cell}: {describe_int8(effect)}", flush=True)
+            raise DataError(f"{cell} hears features; this is for what hears sound.")
+        yield cell, rebuild(cell, config, options.data_root, options.cache, accelerator)
 
 
 def describe_int8(effect: quantisation.Int8Effect) -> str:
@@ -260,20 +266,10 @@ class CheckExplanationsOptions(SavedFoldsOptions):
 
 
 def run_check_explanations(options: CheckExplanationsOptions) -> None:
-    """Test cell by cell.
-
-    Raises:
-        DataError: if there are no such folds, they hear no bands, or their recordings are not here.
-    """
-    accelerator = Accelerator(cpu=True)
-    for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
-        _, config = load_checkpoint(cell.saved[0][2])
-        if not isinstance(config.front_end, FrontEndConfig):
-            raise DataError(f"{cell} hears features; only what hears bands can be explained.")
-        one = rebuild(cell, config, options.data_root, options.cache, accelerator)
-        found = explanations.measure(one, cell.saved)
-        text = to_json(asdict(found)) + "\n"
-        write_atomically(cell.results_folder / EXPLANATIONS, text.encode())
+    """Test cell by cell; raise as :func:`hearing_sound`."""
+    for cell, run in hearing_sound(options):
+        found = explanations.measure(run, cell.saved)
+        cell.write(EXPLANATIONS, found)
         print(f"{cell}: {found.recordings} recordings, whole {found.whole}", flush=True)
         for name, map_ in found.maps.items():
             print(f"  {name}: kept {map_.kept}, removed {map_.removed}, ahead {map_.ahead}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from accelerate import Accelerator
 
-from cry_model.checkpoint import CheckpointConfig
+from cry_model.checkpoint import CheckpointConfig, to_json, write_atomically
 from cry_model.results import RUN
 from train.data.cache import DATASETS, find_corpus, with_folds
 from train.data.corpus import DataError, permute_labels
@@ -38,6 +39,10 @@ class Cell:
     @property
     def saved(self) -> list[tuple[int, int, Path]]:
         return saved_folds(self.out, self.dataset, self.protocol, self.system)
+
+    def write(self, name: str, found: Any) -> None:
+        """Write a dataclass beside the predictions."""
+        write_atomically(self.results_folder / name, f"{to_json(asdict(found))}\n".encode())
 
 
 def find_cells(
