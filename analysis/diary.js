@@ -110,7 +110,8 @@ function sparkOf(cry) {
 
 // One tap says what a cry was; what was said can be changed, and so can the time.
 function rowOf(diary, cry, open, day) {
-  const when = day ? { weekday: "short", day: "numeric", month: "short" } : {};
+  const other = cry.at.slice(0, 4) === String(new Date().getFullYear()) ? {} : { year: "numeric" };
+  const when = day ? { weekday: "short", day: "numeric", month: "short", ...other } : {};
   const time = make("time", { datetime: cry.at }, timeOf(cry, { ...when, hour: "2-digit", minute: "2-digit" }));
   const told = cry.was ? fill("diary.was", { label: reasonName(diary, cry.was) }) : words["diary.what"];
   const summary = make("summary", {}, time, ...(day ? [] : [sparkOf(cry)]), make("span", {}, cry.said ?? ""), make("b", {}, told));

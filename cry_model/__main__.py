@@ -20,7 +20,7 @@ from cry_model.export import Export
 from cry_model.many import Answering, Who, cores, in_processes, on_ray, problem
 from cry_model.prediction import CANT_TELL, Prediction
 from cry_model.records import percent, percent_interval, tested, words
-from cry_model.table import ERROR, FORMATS, Journal, TableError
+from cry_model.table import ERROR, FORMATS, NO_FORMATS, Journal, TableError
 
 REMEMBERED = "The model was fitted on this very recording, so this is memory and no skill."
 NO_RECORDING = "There is no recording in this folder; please name another one."
@@ -203,6 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(*bundled(), "", systems(), sep="\n")
         return 0
     table = args.out is not None and args.out.suffix.lower() in FORMATS and not args.out.is_dir()
+    if args.out is not None and args.out.suffix.lower() in NO_FORMATS:
+        asked.error(f"--out writes no {args.out.suffix}; name a .csv or .parquet, or a folder")
     if table and args.json:
         asked.error("--json prints what a table holds; leave it out, or name a folder for --out")
     if args.ray and not table:

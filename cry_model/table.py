@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from cry_model.prediction import Prediction
 
 FORMATS = (".csv", ".parquet")
+NO_FORMATS = (".json", ".ods", ".tsv", ".txt", ".xls", ".xlsx")
+"""Of tables that are not written; a folder is hardly called so."""
 """Endings of a table."""
 COLUMNS: Mapping[str, type] = {
     "file": str,

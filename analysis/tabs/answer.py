@@ -31,7 +31,7 @@ from cry_model.records import (
 IF_IT_WERE = "If it were a cry, this would be the answer. It means nothing for any other sound."
 IMITATES = "This model imitates another one; its answers were never checked against labels."
 UNLIKE = "These measurements are of recordings that the model knows, unlike this one."
-DISAGREEMENT = "The models disagree strongly about this recording: rely on neither."
+DISAGREEMENT = "The models disagree strongly about this recording."
 PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
     "none; no copy is kept. To let you hear what an answer rested on, your browser sends it once "

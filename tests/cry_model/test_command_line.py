@@ -188,6 +188,13 @@ def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, stand_in, capsys)
             assert all(name.replace("_", " ") in label for name in segment["labels"])
 
 
+def test_a_table_of_another_format_is_refused_and_no_folder(examples, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main(["predict", str(examples), "--out", str(tmp_path / "answers.xlsx")])
+    assert "--out writes no .xlsx; name a .csv or .parquet" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
 def test_a_folder_without_recordings_and_one_that_cannot_be_written_are_a_sentence(
     tmp_path, capsys, examples
 ):
