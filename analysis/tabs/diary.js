@@ -69,7 +69,8 @@ async function draw({ cries: all, ...diary }) {
   const named = (i) => new Date(last - 86400e3 * i).toLocaleDateString(language, { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
   const told = (cry) => [timeOf(cry, { dateStyle: "medium", timeStyle: "short" }), cry.said,
     cry.seconds === undefined ? "" : fill("diary.length", cry)].filter(Boolean).join("\n").replaceAll("<", "&lt;").replaceAll("\n", "<br>");
-  const data = [...reasonsOf(diary), "unknown", undefined].flatMap((kind, i) => {
+  const kinds = new Set([...root.dataset.labels.split(" "), ...reasonsOf(diary), "unknown", undefined]); // coloured as in the answer's bars
+  const data = [...kinds].flatMap((kind, i) => {
     const own = cries.filter(({ was }) => was === kind), known = kind && kind !== "unknown";
     return own.length ? [{
       type: "scatter", mode: "markers", name: kind ? reasonName(diary, kind) : words["diary.open"],

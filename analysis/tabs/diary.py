@@ -16,6 +16,7 @@ from typing import Any
 import gradio as gr
 
 from analysis.figures.theme import PALETTE
+from analysis.stats.paper import read_paper
 from analysis.stats.personal import PersonalStudy, read_personal
 from analysis.words import ENGLISH, LANGUAGES, SCRIPT, Words, button, language, word
 from cry_model.checkpoint import to_json
@@ -192,10 +193,11 @@ def study_line(study: PersonalStudy | None, say: Words = ENGLISH) -> str:
 
 def skeleton() -> str:
     """Write the tab; the script fills it."""
-    study = read_personal(RESULTS)
+    study, labels = read_personal(RESULTS), " ".join(sorted(read_paper().labels))
     lines = {code: study_line(study, words) for code, words in LANGUAGES.items()}
     return f"""<section class="diary" data-diary="root" data-state="none"
-data-study="{escape(json.dumps(lines))}" data-colours="{escape(json.dumps(PALETTE))}">
+data-study="{escape(json.dumps(lines))}" data-colours="{escape(json.dumps(PALETTE))}"
+data-labels="{labels}">
 <p>{word("diary.about")}</p>
 <div class="offered">{button("tonight.keep", 'class="main" data-do="keep"')}</div>
 <div class="kept"><div data-diary="care"></div>
