@@ -96,23 +96,24 @@ TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 
 
 def spectral_figure(display: Display, prediction: Prediction, hz: NDArray[np.float64]) -> go.Figure:
-    """Draw M of the hybrid system over the spectrogram, darker where it holds back.
+    """Draw M of the hybrid system over the spectrogram of what it heard, dark where it holds back.
 
     ``hz``: (bands,), the middle of each of the model's bands.
     """
     times, weights = _spectral(prediction, len(hz))
     figure = make_subplots(1, 1)
-    _add_spectrogram(figure, display.spectrogram, float(hz[-1]), 1)
+    _add_spectrogram(figure, display.spectrogram, np.inf, 1)
     figure.add_heatmap(
         x=times.numpy().round(3),
         y=hz.round(),
-        z=weights.numpy().round(2),
+        z=weights.nan_to_num(0).numpy().round(2),
         colorscale=[[0, "rgba(0, 0, 0, 0.85)"], [1, "rgba(0, 0, 0, 0)"]],
         showscale=False,
         hoverongaps=False,
         hovertemplate="%{x:.2f} s, %{y:.0f} Hz: %{z:.2f}<extra></extra>",
     )
-    figure.update_xaxes(range=[0, display.duration], title_text="time (s)")
+    heard = [float(times[0]), float(times[-1])]  # what lies outside has no weight
+    figure.update_xaxes(range=heard, title_text="time (s)")
     return finish(figure, height=320).update_layout(margin_t=12)
 
 
@@ -173,6 +174,7 @@ def _add_waveform(figure: go.Figure, envelope: Envelope) -> None:
 
 
 def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float, row: int) -> None:
+    """Draw it; in row 2 also where the model stops hearing."""
     figure.add_heatmap(
         x=spectrogram.times,
         y=spectrogram.hz,
@@ -202,10 +204,10 @@ def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float
             bgcolor="rgba(0, 0, 0, 0.55)",
             showarrow=False,
             x=0,
-            xref="x2 domain" if row == 2 else "x domain",
+            xref="x2 domain",
             xanchor="left",
             y=np.log10(high_hz),  # on a log axis, annotations are placed by the logarithm
-            yref="y2" if row == 2 else "y",
+            yref="y2",
             yanchor="bottom",
         )
 

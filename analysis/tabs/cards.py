@@ -37,7 +37,7 @@ near 1 a moment counts fully, near 0 it is held back. It shows what the network 
 it answers: on synthetic cries with known onsets, it marks neither these nor the seconds that the
 answer depends on."""
 SPECTRAL_NOTE = """M of the hybrid attention: the model multiplies each band at each moment by it
-before it does anything else. Dark: held back."""
+before it does anything else. Dark: held back, or not heard."""
 MAP_NOTE = """Product A<sub>t</sub>A<sub>c</sub>ᵀ of equation 10: when each block listened, and to
 which of its 128 learnt channels, sorted by weight. Channels have no fixed pitch."""
 BRANCH_NOTE = """Gate s of equation 5, summed over the channels of each branch: whether a block
