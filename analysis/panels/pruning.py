@@ -10,7 +10,7 @@ from analysis.figures.intervals import pruning_figure
 from analysis.panels import base
 from analysis.stats.runs import METRIC_TITLES, MeasuredRun
 from analysis.stats.side_results import read_pruning
-from cry_model.records import PrunedVariant, PruningEffect
+from cry_model.records import PruningEffect
 
 NOTE = (
     "Each fold lost its least important channels (first-order Taylor importance, Molchanov et al. "
@@ -66,20 +66,16 @@ def pruning(
 
 
 def found_text(effect: PruningEffect, metric: str) -> str:
-    """Write how far half of the multiply-adds, or the most below that, and int8 change a score."""
+    """Write how int8, and the variant with most multiply-adds up to half of them, change a score."""
     full, quantised, *rest = effect.variants
-    parts = [f"in int8 {base.points_text(quantised.difference[metric])}"]
+    parts = [f"by {base.points_text(quantised.difference[metric])} in int8"]
     cheap = [one for one in rest if 2 * one.multiply_adds <= full.multiply_adds]
-    if cheap:
-        most = max(one.multiply_adds for one in cheap)
-        for one in (one for one in cheap if one.multiply_adds == most):
-            parts.append(f"{_share(one, full)} {base.points_text(one.difference[metric])}")
+    most = max((one.multiply_adds for one in cheap), default=0)
+    for one in (one for one in cheap if one.multiply_adds == most):
+        share = f"with {one.multiply_adds / full.multiply_adds:.0%} of the multiply-adds"
+        how = "with both" if one.precision == "int8" else share
+        parts.append(f"by {base.points_text(one.difference[metric])} {how}")
     return f"{METRIC_TITLES[metric]} changes {', '.join(parts)}"
-
-
-def _share(one: PrunedVariant, full: PrunedVariant) -> str:
-    share = one.multiply_adds / full.multiply_adds
-    return f"with {share:.0%} of the multiply-adds in {one.precision}"
 
 
 def _variants(system: str, effect: PruningEffect, metric: str) -> list[dict[str, object]]:

@@ -158,8 +158,8 @@ def test_pruned_models_stand_beside_the_others_where_they_were_measured(found, t
         [100 * score(found.of(*CELL)["resnet18"], "accuracy")]
     )
     first = exhibit.note.splitlines()[0]
-    assert "in int8 -1.0 points [-6.0, +4.0]" in first
-    assert "with 49% of the multiply-adds in float32 -3.0 points [-8.0, +2.0]" in first
+    assert "by -1.0 points [-6.0, +4.0] in int8" in first
+    assert "by -3.0 points [-8.0, +2.0] with 49% of the multiply-adds" in first
     rows = exhibit.table.set_index("model")
     assert rows.loc["Improved ECAPA-TDNN, 64 channels, int8", "difference"] == "-6.0 [-11.0, -1.0]"
     assert rows.loc["ResNet18", "difference"] == "–"
