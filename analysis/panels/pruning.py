@@ -66,7 +66,7 @@ def pruning(
 
 
 def found_text(effect: PruningEffect, metric: str) -> str:
-    """Write how int8, and the variant with most multiply-adds up to half of them, change a score."""
+    """Write how a score changes in int8, and with half of the multiply-adds or the most below."""
     full, quantised, *rest = effect.variants
     parts = [f"by {base.points_text(quantised.difference[metric])} in int8"]
     cheap = [one for one in rest if 2 * one.multiply_adds <= full.multiply_adds]
