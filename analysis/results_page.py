@@ -20,6 +20,7 @@ from analysis.results_studies import (
     map_test_rows,
     permutation_rows,
     permuted_label_rows,
+    pruning_rows,
     seeds_text,
 )
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
@@ -117,6 +118,7 @@ def page(
             map_tests=map_test_rows(cells),
             attention=attention_rows(cells),
             maps=map_rows(cells),
+            pruning=list(pruning_rows(cells)),
             detector=detector,
             personal=personal,
             fitting=list(fitting_rows(cells, paper)),

@@ -15,6 +15,7 @@ from analysis.stats.side_results import (
     read_attention_ablation,
     read_map_test,
     read_permutation_test,
+    read_pruning,
 )
 from cry_model.registry import HYBRID, get_system
 
@@ -153,6 +154,25 @@ def _attention_ablations(cells: Sequence[Cell]) -> dict[str, AttentionAblation]:
         for run in cell.runs.values()
     }
     return {title: one for title, one in found.items() if one is not None and one.differences}
+
+
+def pruning_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+    """Yield what pruned models and graphs in int8 score and cost."""
+    for cell in cells:
+        for run in cell.runs.values():
+            found = read_pruning(run.folder)
+            for one in found.variants if found else ():
+                yield {
+                    "pruned": f"{cell.title}, {get_system(run.system).title}",
+                    "channels": f"{one.channels}",
+                    "numbers": one.precision,
+                    METRIC_TITLES[MAIN]: str(one.scores[MAIN]),
+                    "difference": signed(one.difference[MAIN]),
+                    "multiply-adds": f"{one.multiply_adds / 1e9:.3f} G",
+                    "parameters": f"{one.parameters / 1e6:.2f} M",
+                    "file": f"{one.bytes / 1e6:.1f} MB",
+                    "seeds": seeds_text(found.seeds),
+                }
 
 
 def seeds_text(seeds: Iterable[int]) -> str:

@@ -159,6 +159,50 @@ class Complexity:
 
 
 @dataclass(frozen=True)
+class PrunedVariant:
+    """A system of which a share of the channels was removed, computing in one precision.
+
+    Attributes:
+        ratio: share of the channels that was removed; 0 for the full model.
+        channels: that are left.
+        parameters, multiply_adds: as in :class:`Complexity`, for 5 s of sound.
+        bytes: of the graph's file, the largest of all folds.
+        epochs: of fine-tuning; 0 for the full model.
+        scores, difference: metric -> estimate; the latter to the full model in float32, paired.
+    """
+
+    ratio: Share
+    precision: Literal["float32", "int8"]
+    channels: Count
+    parameters: Count
+    multiply_adds: Annotated[int, Within(1, 10**15)]
+    bytes: Count
+    epochs: Count
+    scores: Mapping[Name, Estimate]
+    difference: Mapping[Name, Estimate]
+
+
+@dataclass(frozen=True)
+class PruningEffect:
+    """What pruning and int8 do to the answers of saved folds: ``pruning.json`` of a run.
+
+    Attributes:
+        folds: how many, of all seeds.
+        variants: the full model in float32, the same in int8, then both of each ratio.
+    """
+
+    seeds: tuple[Seed, ...]
+    folds: Count
+    recordings: Count
+    groups: Count
+    variants: tuple[PrunedVariant, ...]
+
+    def __post_init__(self):
+        kinds = [(one.ratio, one.precision) for one in self.variants[:1]]
+        require(kinds == [(0, "float32")], "pruning begins with the full model in float32")
+
+
+@dataclass(frozen=True)
 class Agreement:
     """Of student and teacher on recordings of babies that the student had never heard.
 

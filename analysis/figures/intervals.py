@@ -305,3 +305,49 @@ def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
         hovermode="closest",
         margin_t=16,
     )
+
+
+def pruning_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
+    """Draw pruned models as lines over their cost, beside models that are points.
+
+    Int8 is dashed and open, and moved 4% to the right, where it would hide float32.
+
+    Args:
+        data: columns system, title (of the line), precision ("float32" or "int8"), name (of the
+            point), cost, value, low and high; the last three 0 to 1.
+        cost: title of the x axis, which is logarithmic.
+        score: title of the y axis.
+    """
+    data = with_bars(data)
+    figure = px.line(
+        data.assign(cost=data["cost"] * data["precision"].map({"float32": 1.0, "int8": 1.04})),
+        x="cost",
+        y="value",
+        error_y="above",
+        error_y_minus="below",
+        color="title",
+        markers=True,
+        custom_data=["name", "low", "high"],
+        log_x=True,
+    )
+    symbols = dict(zip(SYSTEM_COLOURS, SYMBOLS, strict=True))
+    for trace in figure.data:
+        first = data[data["title"] == trace.name].iloc[0]
+        colour, symbol = (known.get(first["system"]) for known in (SYSTEM_COLOURS, symbols))
+        quantised = first["precision"] == "int8"
+        symbol = (symbol or "star") + ("-open" if quantised else "")
+        trace.update(
+            line={"color": colour or TEXT, "dash": "dot" if quantised else "solid"},
+            marker={"size": 10, "symbol": symbol, "line": {"width": 2 * quantised}},
+            error_y={"thickness": 1.2, "width": 4},
+            hovertemplate="%{customdata[0]}<br>%{y:.1f}% [%{customdata[1]:.1f}, "
+            "%{customdata[2]:.1f}]<extra></extra>",
+        )
+    finish(figure, 420 + 14 * len(figure.data))
+    return figure.update_layout(
+        xaxis={"title": {"text": f"{cost}, log scale"}, "dtick": "D2"},
+        yaxis={"title": {"text": score}, "rangemode": "tozero"},
+        legend={**LEGEND_BELOW, "title": None},
+        hovermode="closest",
+        margin_t=16,
+    )

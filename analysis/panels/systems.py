@@ -12,6 +12,7 @@ import pandas as pd
 
 from analysis.figures.intervals import cost_figure
 from analysis.panels import base
+from analysis.panels.pruning import pruning
 from analysis.stats.paper import WITHOUT, Paper, read_paper
 from analysis.stats.runs import METRIC_TITLES, FoundRuns, MeasuredRun, ResultsError
 from analysis.stats.side_results import BENCHMARK, Costs, read_costs
@@ -149,7 +150,8 @@ def _titles(rows: pd.DataFrame) -> list[str]:
 def systems(
     found: FoundRuns, cell: base.CellKey, metric: str, cost: str, benchmark: Path = BENCHMARK
 ) -> tuple[base.Exhibit, ...]:
-    """Draw a table of all models, and their scores against one of their costs if any is known."""
+    """Draw a table of all models, their scores against one of their costs if any is known, and
+    what pruning leaves of them where that was measured."""
     runs, paper = found.of(*cell), read_paper()
     try:
         costs = read_costs(benchmark)
@@ -167,13 +169,14 @@ def systems(
         table=shown_table(rows, metric, threads),
         note=f"{_best(rows, runs, metric)}\n\n{base.meaning_text(metric)} {TABLE_NOTE} {times}",
     )
+    small = pruning(runs, cell, metric, cost)
     column, unit, title = COST_AXES[cost]
     if column not in rows:
-        return (table,)
+        return (table, *small)
     plotted = rows.dropna(subset=["value", column])
     measured = plotted[plotted["source"] == "measured"]
     if measured.empty:
-        return (table,)
+        return (table, *small)
     units = plotted.assign(cost=plotted[column] / unit, title=_titles(plotted))
     ends = [
         "{0.cost:.3g} ({0.title})".format(units.loc[measured[column].agg(which)])
@@ -187,7 +190,7 @@ def systems(
         note=f"{title}: {' to '.join(ends)}\n\n{SCATTER_NOTE}"
         + (OPEN_MARKERS if metric == "accuracy" else ""),  # what it prints
     )
-    return (table, scatter)
+    return (table, scatter, *small)
 
 
 def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> str:

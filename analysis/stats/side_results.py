@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from analysis.stats.runs import RESULTS, MeasuredRun, ResultsError, read_run
+from cry_model.declared import read
 from cry_model.metrics import SCORES
-from cry_model.records import Estimate, percent, words
+from cry_model.records import Estimate, PruningEffect, percent, words
 from cry_model.registry import get_system
 from cry_model.results import RUN, DamagedFileError, read_object, read_record, renamed
 
@@ -252,6 +253,15 @@ def _maps(record: Record) -> MapTest:
 
 Row = Mapping[str, str]
 NONE = "-"
+
+
+def read_pruning(folder: Path) -> PruningEffect | None:
+    """Read what pruning does, of a run by its folder; None if that was not measured. Raise
+    ResultsError if the file is malformed."""
+    path = folder / "pruning.json"
+    if not path.is_file():
+        return None
+    return _parse(path, "python -m train measure-pruning", lambda found: read(PruningEffect, found))
 
 
 def read_detector(results: Path) -> dict[str, list[Row]]:

@@ -5,7 +5,7 @@ import pandas as pd
 
 from cry_model import results as schema
 from cry_model.metrics import METRICS, bootstrap
-from cry_model.records import Evaluation
+from cry_model.records import Estimate, Evaluation, PrunedVariant, PruningEffect
 from cry_model.results import ordered, probability_columns, recording_means, write_predictions
 from train.scoring import results
 
@@ -81,3 +81,31 @@ def write_run(
     }
     schema.write_run(folder, record, scores)
     return folder
+
+
+def pruning_effect(ratios=(0.3, 0.5)):
+    """What ``measure-pruning`` writes: the more goes, the less is right, in int8 as in float32."""
+    variants = []
+    for ratio in (0.0, *ratios):
+        for precision, bytes_ in (("float32", 4), ("int8", 1)):
+            left, lost = 1 - ratio, 0.1 * ratio + 0.01 * (precision == "int8")
+            variants.append(
+                PrunedVariant(
+                    ratio=ratio,
+                    precision=precision,
+                    channels=round(128 * left),
+                    parameters=round(1e6 * left**2),
+                    multiply_adds=round(3e8 * left**2),
+                    bytes=round(1e6 * bytes_ * left**2),
+                    epochs=10 if ratio else 0,
+                    scores={
+                        n: Estimate(0.6 - lost, 0.5 - lost, 0.7 - lost)
+                        for n in ("accuracy", "balanced_accuracy")
+                    },
+                    difference={
+                        n: Estimate(-lost, -lost - 0.05, -lost + 0.05)
+                        for n in ("accuracy", "balanced_accuracy")
+                    },
+                )
+            )
+    return PruningEffect((0, 1), 6, 90, 30, tuple(variants))

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import asdict
 from html import unescape
 from itertools import takewhile
 from urllib.parse import parse_qs
@@ -27,12 +28,18 @@ from analysis.results_page import (
     verdict_rows,
     write_readme_table,
 )
-from analysis.results_studies import attention_rows, hybrid_rows, map_rows, map_test_rows
+from analysis.results_studies import (
+    attention_rows,
+    hybrid_rows,
+    map_rows,
+    map_test_rows,
+    pruning_rows,
+)
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Verdict, cells_of
 from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
 from analysis.stats.runs import RESULTS, ResultsError, find_runs
 from cry_model.registry import get_system
-from tests.analysis.synthetic_runs import write_run
+from tests.analysis.synthetic_runs import pruning_effect, write_run
 from tests.conftest import ROOT
 from tests.plain import rows_of
 
@@ -234,6 +241,19 @@ def test_the_hybrid_is_compared_and_its_map_tested(tmp_path):
     known, unknown = map_test_rows(cells)
     assert known["kept, less A<sub>t</sub>'s"] == known["kept - elsewhere"]
     assert unknown["kept, less A<sub>t</sub>'s"] == "-"
+
+
+def test_pruned_models_are_a_table_where_they_were_measured(tmp_path):
+    folder = write_run(tmp_path, FULL)
+    cells = cells_of(find_runs(tmp_path).runs)
+    assert list(pruning_rows(cells)) == []
+    (folder / "pruning.json").write_text(json.dumps(asdict(pruning_effect())))
+    rows = list(pruning_rows(cells))
+    assert [(row["channels"], row["numbers"]) for row in rows[:3]] == [
+        ("128", "float32"), ("128", "int8"), ("90", "float32"),
+    ]  # fmt: skip
+    assert rows[-1]["difference"] == "-0.060 [-0.110, -0.010]"
+    assert "## Pruning and int8" in page(find_runs(tmp_path), read_paper(), {})
 
 
 def test_a_model_that_was_not_measured_has_a_dash(tmp_path):

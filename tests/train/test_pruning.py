@@ -1,6 +1,7 @@
 """Pruning: what is left computes what the full model does without the channels that went."""
 
 import json
+import re
 import shutil
 from functools import partial
 
@@ -9,15 +10,18 @@ import pytest
 import torch
 
 import cry_model
-from cry_model import CryClassifier
+from cry_model import CryClassifier, FrontEnd
 from cry_model.checkpoint import load_checkpoint, read_config
 from cry_model.registry import build_model
 from cry_model.results import label_numbers, probabilities_of, recording_means
 from tests.plain import plain
 from tests.train import small_fit
 from train.__main__ import main
-from train.data.corpus import DataError
-from train.fit import pruning
+from train.data.corpus import Corpus, DataError, Prepared
+from train.data.datasets.public import REASONS as LABELS
+from train.fit import pruning, trainer
+from train.fit.presets import BEST
+from train.fit.run import Experiment
 from train.publish.hub import checkpoint_upload
 
 SETTINGS = {
@@ -115,6 +119,23 @@ def test_where_nothing_can_be_pruned_is_said():
     ]
 
 
+def test_channels_without_effect_go_first(clips, accelerator):
+    """By the loss on real batches: an even share of each head, in every layer at once."""
+    torch.manual_seed(0)
+    model = build_model("improved-ecapa-tdnn", 5, BEST.front_end.num_bands, channels=32)
+    useless = torch.tensor([0, 1, 2, 4, 9, 10, 12, 14, 16, 18, 20, 22, 25, 27, 29, 31])
+    with torch.no_grad():
+        for name, tensor in model.named_parameters():
+            if re.fullmatch(r"(stem|.*merge)\.2\..*|.*attention\.out\..*", name):
+                tensor[useless] = 0
+    data = Prepared(Corpus("mine", LABELS, clips.items, ""), clips)
+    one = Experiment("improved-ecapa-tdnn", data, "baby", BEST, 2, accelerator)
+    importance = pruning.importance_of(model, FrontEnd(BEST.front_end), clips, one, seed=0)
+    sizes = {group: len(score) // 2 for group, score in importance.items()}
+    kept = pruning.most_important(importance, sizes, heads=4)["stream"]
+    assert sorted([*kept.tolist(), *useless.tolist()]) == list(range(32))
+
+
 # ``measure-pruning``
 
 
@@ -173,6 +194,25 @@ def test_what_is_pruned_is_not_pruned_again_unless_the_fold_changed(
     again = [path.stat().st_mtime_ns for path in first]
     assert [now == before for now, before in zip(again, times, strict=True)] == [True, False]
     assert capsys.readouterr().out.count(": is there.") == 1
+
+
+def test_what_a_fold_tests_is_not_heard(out, made_up_root, tmp_path, monkeypatch):
+    copy, heard = shutil.copytree(out, tmp_path / "runs"), []
+    shutil.rmtree(copy / "pruned")
+    for module, name, at in ((pruning, "importance_of", 2), (trainer, "fit", 2)):
+        plain_one = getattr(module, name)
+
+        def spy(*given, plain_one=plain_one, at=at):
+            heard.append(getattr(given[at], "clips", given[at]))
+            return plain_one(*given)
+
+        monkeypatch.setattr(module, name, spy)
+    assert measure(made_up_root, copy) == 0
+    table = pd.read_csv(copy / small_fit.RESULTS / "predictions.csv")
+    for fold in (0, 1):
+        tested = set(table.loc[table["fold"] == fold, "group"])
+        for found in (clips.items for clips in heard[2 * fold : 2 * fold + 2]):
+            assert {item.group for item in found} == set(table["group"]) - tested
 
 
 # ``export --prune``

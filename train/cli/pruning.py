@@ -7,6 +7,7 @@ from typing import Annotated
 from torch import nn
 
 from cry_model.checkpoint import CONFIG, load_checkpoint, read_config, to_json, write_atomically
+from cry_model.records import PrunedVariant
 from train.cli.options import SavedFoldsOptions, option, share
 from train.data.splits import learnt_from, split
 from train.fit.cross_validation import fit_fold, hold_back
@@ -107,7 +108,7 @@ def is_made_of(folder: Path, model: nn.Module, experiment: Experiment) -> bool:
     )
 
 
-def describe_variant(variant: study.Variant) -> str:
+def describe_variant(variant: PrunedVariant) -> str:
     """Put one variant into one line."""
     return (
         f"{variant.channels} channels, {variant.precision}: accuracy {variant.scores['accuracy']}, "

@@ -1,21 +1,20 @@
 """Measure what pruning changes: saved folds lose channels and answer what they have not heard.
 
 Graphs in float32 and in int8 answer, of the full model and of those that :mod:`train.fit.pruning`
-made of it. :class:`PruningEffect` is ``pruning.json`` beside the ``predictions.csv`` of a run; its
-intervals are over groups.
+made of it. :class:`~cry_model.records.PruningEffect` is ``pruning.json`` beside the
+``predictions.csv`` of a run; its intervals are over groups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from cry_model.checkpoint import load_checkpoint
 from cry_model.metrics import bootstrap, bootstrap_difference
-from cry_model.records import Estimate
+from cry_model.records import PrunedVariant, PruningEffect
 from cry_model.registry import measure as complexity_of
 from cry_model.results import label_numbers, probabilities_of, recording_means
 from train.studies.quantisation import SCORED, Kept, answers
@@ -26,42 +25,6 @@ if TYPE_CHECKING:
 PRECISIONS = ("float32", "int8")
 
 
-@dataclass(frozen=True)
-class Variant:
-    """A system pruned by one ratio, computing in one precision.
-
-    Attributes:
-        ratio: share of the channels that was removed; 0 for the full model.
-        precision: "float32" or "int8".
-        channels: that are left.
-        parameters, multiply_adds: for 5 s of sound, without the front end.
-        bytes: of the graph's file, the largest of all folds.
-        epochs: of fine-tuning; 0 for the full model.
-        scores, difference: metric -> estimate; the latter to the full model in float32, paired.
-    """
-
-    ratio: float
-    precision: str
-    channels: int
-    parameters: int
-    multiply_adds: int
-    bytes: int
-    epochs: int
-    scores: Mapping[str, Estimate]
-    difference: Mapping[str, Estimate]
-
-
-@dataclass(frozen=True)
-class PruningEffect:
-    """What pruning does to the answers of saved folds; ``folds`` counts those of all seeds."""
-
-    seeds: tuple[int, ...]
-    folds: int
-    recordings: int
-    groups: int
-    variants: tuple[Variant, ...]
-
-
 def measure(run: Run, folds: Mapping[float, Sequence[Kept]]) -> PruningEffect:
     """Compare graphs of the full model and of pruned ones; seeds and folds are pooled.
 
@@ -70,7 +33,7 @@ def measure(run: Run, folds: Mapping[float, Sequence[Kept]]) -> PruningEffect:
         folds: ratio -> the same folds, pruned by it; the first ratio is 0, the full model.
     """
     labels, reference = run.experiment.labels, None
-    variants: list[Variant] = []
+    variants: list[PrunedVariant] = []
     for ratio, ones in folds.items():
         model, config = load_checkpoint(ones[0][2])
         cost = complexity_of(model, config.front_end.num_bands)
@@ -82,7 +45,7 @@ def measure(run: Run, folds: Mapping[float, Sequence[Kept]]) -> PruningEffect:
             reference = found if reference is None else reference
             what = truth, found
             variants.append(
-                Variant(
+                PrunedVariant(
                     ratio=ratio,
                     precision=precision,
                     channels=model.channels,

@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,11 +10,11 @@ import pytest
 from analysis.panels.base import CellKey
 from analysis.panels.systems import systems
 from analysis.stats.paper import FULL, NO_MCA
-from analysis.stats.runs import FoundRuns, find_runs
+from analysis.stats.runs import FoundRuns, ResultsError, find_runs
 from analysis.stats.side_results import BENCHMARK
 from cry_model.metrics import METRICS
 from cry_model.registry import MEBI, PAPER_REFERENCE
-from tests.analysis.synthetic_runs import write_run
+from tests.analysis.synthetic_runs import pruning_effect, write_run
 from tests.plain import score
 
 CELL = CellKey("donateacry", "baby")
@@ -131,3 +131,46 @@ def test_a_system_without_times_has_gaps(found, tmp_path):
     assert math.isnan(row_of(table, "ResNet18")["ms per clip"])
     assert row_of(table, "Improved ECAPA-TDNN")["ms per clip"] > 0
     assert len(scatter.figure.data) == 2
+
+
+def with_pruning(found, tmp_path, text):
+    """The runs, that of the whole system in a folder of its own with a pruning.json."""
+    (tmp_path / "pruning.json").write_text(text)
+    runs = (replace(r, folder=tmp_path) if r.system == FULL else r for r in found.runs)
+    return FoundRuns(tuple(runs), ())
+
+
+@pytest.mark.parametrize("cost", ["multiply_adds", "parameters"])
+def test_pruned_models_stand_beside_the_others_where_they_were_measured(found, tmp_path, cost):
+    assert len(systems(found, CELL, "accuracy", cost)) == 2
+    effect = pruning_effect()
+    pruned = with_pruning(found, tmp_path, json.dumps(asdict(effect)))
+    exhibit = systems(pruned, CELL, "accuracy", cost)[2]
+    lines = {trace.name: trace for trace in exhibit.figure.data}
+    unit = 1e6 if cost == "parameters" else 1e9
+    for precision, moved in (("float32", 1), ("int8", 1.04)):
+        own = [one for one in effect.variants if one.precision == precision]
+        line = lines[f"Improved ECAPA-TDNN, {precision}"]
+        assert line.x == pytest.approx([moved * getattr(one, cost) / unit for one in own])
+        assert line.y == pytest.approx([100 * one.scores["accuracy"].value for one in own])
+        assert line.error_y.array == pytest.approx([10] * 3)
+    assert lines["ResNet18"].y == pytest.approx(
+        [100 * score(found.of(*CELL)["resnet18"], "accuracy")]
+    )
+    first = exhibit.note.splitlines()[0]
+    assert "by -1.0 points [-6.0, +4.0] in int8" in first
+    assert "by -3.0 points [-8.0, +2.0] with 49% of the multiply-adds" in first
+    rows = exhibit.table.set_index("model")
+    assert rows.loc["Improved ECAPA-TDNN, 64 channels, int8", "difference"] == "-6.0 [-11.0, -1.0]"
+    assert rows.loc["ResNet18", "difference"] == "–"
+
+
+def test_pruning_is_shown_as_accuracy_where_a_score_was_not_measured_of_it(found, tmp_path):
+    pruned = with_pruning(found, tmp_path, json.dumps(asdict(pruning_effect())))
+    exhibit = systems(pruned, CELL, "macro_auc", "milliseconds")[-1]
+    assert set(exhibit.data["metric"]) == {"accuracy"}
+
+
+def test_a_damaged_pruning_file_is_told(found, tmp_path):
+    with pytest.raises(ResultsError, match=r"pruning\.json is not as .*measure-pruning writes it"):
+        systems(with_pruning(found, tmp_path, "{}"), CELL, "accuracy", "parameters")
