@@ -27,6 +27,7 @@ from train.publish.hub import checkpoint_upload
 SETTINGS = {
     "as the paper": {},
     "as the best preset": {"deviations": True, "block_residual": False, "token_bias": 1.0},
+    "with attention over bands": {"spatial_spectral": True},
     "without MCA": {"multi_scale": False},
     "without RSE": {"rse": False},
     "without differential attention": {"differential_attention": False},
