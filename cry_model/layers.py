@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 
 @dataclass(frozen=True)  # torch's counter of operations would look into a tuple
@@ -23,12 +24,34 @@ class DifferentialMaps:
     weight: Tensor
 
 
+class Conv1d(nn.Conv1d):
+    """A convolution over time that keeps its length, (B, in_channels, T) -> (B, out_channels, T).
+
+    For a single item it is one matrix product with shifted copies: torch has no fast kernel for
+    small dilated convolutions of a batch of one (ATen's ``use_mkldnn``).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, dilation: int = 1):
+        super().__init__(in_channels, out_channels, kernel, dilation=dilation, padding="same")
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) != 1:
+            return super().forward(x)
+        ((kernel,), (dilation,)), frames = (self.kernel_size, self.dilation), x.shape[-1]
+        copies, reach = x[0], (kernel - 1) * dilation
+        if kernel > 1:
+            padded = pad(copies, (reach // 2, reach - reach // 2))
+            copies = torch.cat([padded[:, i * dilation :][:, :frames] for i in range(kernel)])
+        weight = self.weight.transpose(1, 2).flatten(1)  # (out_channels, kernel * in_channels)
+        return torch.addmm(self.bias.unsqueeze(1), weight, copies).unsqueeze(0)
+
+
 class ConvReLUBatchNorm(nn.Sequential):
     """(B, in_channels, T) -> (B, out_channels, T), as in Desplanques et al. 2020, figure 2."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, dilation: int = 1):
         super().__init__(
-            nn.Conv1d(in_channels, out_channels, kernel, dilation=dilation, padding="same"),
+            Conv1d(in_channels, out_channels, kernel, dilation),
             nn.ReLU(),
             nn.BatchNorm1d(out_channels),
         )
@@ -75,9 +98,9 @@ class TemporalChannelAttention(nn.Module):
     def __init__(self, channels: int, bottleneck: int, gate_kernel: int = 7, out_kernel: int = 5):
         super().__init__()
         self.rse = ResidualSqueezeExcitation(channels, bottleneck)
-        self.temporal_gate = nn.Conv1d(channels, 1, gate_kernel, padding="same")
+        self.temporal_gate = Conv1d(channels, 1, gate_kernel)
         self.channel_gate = nn.Linear(channels, channels)
-        self.out = nn.Conv1d(channels, channels, out_kernel, padding="same")
+        self.out = Conv1d(channels, channels, out_kernel)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x_rse = self.rse(x)
@@ -105,10 +128,9 @@ class MultiScaleChannelAttention(nn.Module):
         self.branches = len(self.KERNELS) + 1
         cat = self.branches * branch_channels
         # The four 1 x 1 convolutions of equations 1 and 3, side by side in one.
-        self.reduce = nn.Conv1d(in_channels, cat, 1)
+        self.reduce = Conv1d(in_channels, cat)
         self.convs = nn.ModuleList(
-            nn.Conv1d(branch_channels, branch_channels, k, dilation=dilation, padding="same")
-            for k in self.KERNELS
+            Conv1d(branch_channels, branch_channels, k, dilation) for k in self.KERNELS
         )
         self.pool = nn.MaxPool1d(3, stride=1, padding=1)
         self.recalibrate = SqueezeExcitation(cat, cat // reduction)
