@@ -20,7 +20,8 @@ def test_the_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out, before = tmp_path / "benchmark.json", torch.get_num_threads()
     try:
-        assert main(["benchmark", "--system", "ecapa-tdnn", "--out", str(out)]) == 0
+        systems = ("--system", "ecapa-tdnn", "--system", "feature-mlp")  # one of each kind
+        assert main(["benchmark", *systems, "--out", str(out)]) == 0
     finally:
         torch.set_num_threads(before)
     record = json.loads(out.read_text())
@@ -28,7 +29,8 @@ def test_the_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch)
         assert min(cost[part] for part in ("load", "decode", "features", "forward", "figures")) > 0
         assert cost["total"] == pytest.approx(cost["real_time_factor"] * 5000)
         assert cost["peak_memory"] > 50
-        assert cost["total"] == read_costs(out).milliseconds.loc["ecapa-tdnn", cost["threads"]]
+        times = read_costs(out).milliseconds
+        assert cost["total"] == times.loc[cost["system"], cost["threads"]]
     rows = record["runtimes"]
     named = {(row["model"], row["runtime"], row["input"]) for row in rows}
     assert {("ecapa-tdnn", kind, "sound") for kind in ("torch", "onnxruntime int8")} < named
