@@ -15,7 +15,7 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 from analysis.figures.theme import HEAT
 from analysis.live.listener import Line, View
 from analysis.panels.html import csv_text, data_link
-from analysis.tabs.answer import headline_html, in_short
+from analysis.tabs.answer import headline_html, in_short, trust_html
 from analysis.tabs.diary import numbers
 from analysis.words import ENGLISH, Words
 from cry_model.prediction import Prediction
@@ -116,7 +116,7 @@ def answer_panel(answer: Prediction | None, say: Words = ENGLISH) -> str:
     """Write the answer to the cry that lasts."""
     if answer is None:
         return f"<p>{escape(say('live.no_cry'))}</p>"
-    return headline_html(answer, say)
+    return headline_html(answer, say) + trust_html(answer, say)
 
 
 def pieces(view: View, threshold: float, seen: int = 0, say: Words = ENGLISH) -> dict[str, object]:

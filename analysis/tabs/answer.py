@@ -126,10 +126,7 @@ def answer_html(
     parts = [headline_html(prediction, say)]
     if prediction.fallback and answer.labels:
         parts.append(f"<p>{escape(say('another'))}</p>")
-    if prediction.remembered and not prediction.outside and answer.kind != "not_a_cry":
-        parts.append(f'<p class="right">{escape(say("remembered"))}</p>')
-    elif answer.labels:
-        parts.append(f'<p class="right">{escape(_right(prediction.evaluation, say))}</p>')
+    parts.append(trust_html(prediction, say))
     if answer.kind != "not_a_cry":
         parts.append(f'<p class="advice">{escape(say("advice"))}</p>')
     if answer.labels:
@@ -193,12 +190,19 @@ def in_short(prediction: Prediction, say: Words) -> str:
     return f"{told} {say('remembered')}" if prediction.remembered else told
 
 
-def _right(evaluation: Evaluation | None, say: Words) -> str:
-    """Say in two whole numbers how often such answers are right."""
-    if evaluation is None:
-        return say("unmeasured")
-    right = round(10 * evaluation.metrics["balanced_accuracy"].value)
-    return say("right", right=right, chance=round(10 * evaluation.chance))
+def trust_html(prediction: Prediction, say: Words) -> str:
+    """Say in two whole numbers how often such answers are right; nothing where none is given."""
+    answer, evaluation = prediction.answer, prediction.evaluation
+    if prediction.remembered and not prediction.outside and answer.kind != "not_a_cry":
+        told = say("remembered")
+    elif not answer.labels:
+        return ""
+    elif evaluation is None:
+        told = say("unmeasured")
+    else:
+        right = round(10 * evaluation.metrics["balanced_accuracy"].value)
+        told = say("right", right=right, chance=round(10 * evaluation.chance))
+    return f'<p class="right">{escape(told)}</p>'
 
 
 def spark(display: Display) -> str:
