@@ -194,7 +194,9 @@ def systems(
 
 
 def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> str:
-    values = rows.loc[rows["source"] == "measured", "value"]
+    most = max(len(run.seeds) for run in runs.values())  # others cannot be compared with them
+    alike = rows["system"].isin([name for name, run in runs.items() if len(run.seeds) == most])
+    values = rows.loc[(rows["source"] == "measured") & alike, "value"]
     if values.isna().all():
         return base.sample_text(list(runs.values()))
     row = rows.loc[values.idxmin() if metric in base.LOWER_IS_BETTER else values.idxmax()]
