@@ -209,8 +209,8 @@ ABLATION = base.Panel(
     name="ablation",
     title="Table 1",
     lead="The paper's Table 1: what the improved ECAPA-TDNN owes to multi-scale channel attention "
-    "(MCA), residual squeeze-and-excitation (RSE) and differential attention. The hybrid has all of "
-    "them, and attention over bands and time, which the paper leaves to future work.",
+    "(MCA), residual squeeze-and-excitation (RSE) and differential attention. The hybrid has all "
+    "of them, and attention over bands and time, which the paper leaves to future work.",
     draw=ablation,
     cells=ablation_cells,
     selectors=(base.metric_selector(),),

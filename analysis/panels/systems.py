@@ -194,8 +194,9 @@ def systems(
 
 
 def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> str:
-    most = max(len(run.seeds) for run in runs.values())  # others cannot be compared with them
-    alike = rows["system"].isin([name for name, run in runs.items() if len(run.seeds) == most])
+    ours = {name: len(run.seeds) for name, run in runs.items() if name in list_models()}
+    fewer = [name for name, seeds in ours.items() if seeds < max(ours.values())]
+    alike = ~rows["system"].isin(fewer)  # ours with fewer seeds cannot be compared
     values = rows.loc[(rows["source"] == "measured") & alike, "value"]
     if values.isna().all():
         return base.sample_text(list(runs.values()))
