@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from analysis.figures.theme import signed
 from analysis.stats.claims import MAIN, Cell
-from analysis.stats.comparison import DRAWS, pair, scores_by
+from analysis.stats.comparison import DRAWS, ComparisonError, pair, scores_by
 from analysis.stats.paper import FULL
 from analysis.stats.runs import METRIC_TITLES
 from analysis.stats.side_results import (
@@ -42,7 +42,10 @@ def hybrid_rows(cells: Sequence[Cell]) -> list[Row]:
     """Return what attention over bands and time adds to the improved model, on shared seeds."""
     rows = []
     for cell in (own for own in cells if {FULL, HYBRID} <= own.runs.keys()):
-        found = pair(cell.runs[HYBRID], cell.runs[FULL], draws=DRAWS).compare(MAIN)
+        try:
+            found = pair(cell.runs[HYBRID], cell.runs[FULL], draws=DRAWS).compare(MAIN)
+        except ComparisonError:  # of other seeds or folds
+            continue
         row = {
             METRIC_TITLES[MAIN]: cell.title,
             get_system(HYBRID).title: f"{found.value_one:.3f}",
@@ -71,6 +74,7 @@ def map_test_rows(cells: Sequence[Cell]) -> list[Row]:
                     **{key: f"{one[key].value:.3f}" for key in ("kept", "elsewhere", "removed")},
                     "kept - elsewhere": str(one["ahead"]),
                     "kept, less A<sub>t</sub>'s": str(one["kept_more"] or "-"),
+                    "removed, less A<sub>t</sub>'s": str(one["removed_more"] or "-"),
                 }
                 rows.append(row)
     return rows

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from cry_model.attention import AttentionMaps
 from cry_model.audio import AudioError, Recording, load
 from cry_model.classifier import CryClassifier, pieces_of
 from cry_model.detection import Span
@@ -90,10 +91,7 @@ def temporal_attention(classifier: CryClassifier, pieces: Pieces, label: int) ->
     Raises:
         NotExplainedError: if the model has no temporal attention.
     """
-    front_end = classifier.front_end
-    power = front_end.mel_power(torch.as_tensor(pieces.waveforms))
-    with torch.no_grad():
-        _, maps = classifier.model(front_end.look(power), return_attention=True)
+    power, maps = _maps(classifier, pieces)
     if not maps.temporal:
         raise NotExplainedError("This model has no temporal attention.")
     return torch.stack(maps.temporal).mean(0).unsqueeze(1).expand_as(power)
@@ -105,12 +103,18 @@ def spectral_attention(classifier: CryClassifier, pieces: Pieces, label: int) ->
     Raises:
         NotExplainedError: if the model has no attention over bands.
     """
+    power, maps = _maps(classifier, pieces)
+    if maps.spectral is None or not len(classifier.config.front_end.band_hz):
+        raise NotExplainedError("This model has no attention over mel bands.")
+    return maps.spectral[:, : power.shape[1]]
+
+
+def _maps(classifier: CryClassifier, pieces: Pieces) -> tuple[Tensor, AttentionMaps]:
+    """Return the mel power (pieces, bands, frames), and the maps of the answer to it."""
     power = classifier.front_end.mel_power(torch.as_tensor(pieces.waveforms))
     with torch.no_grad():
         _, maps = classifier.model(classifier.front_end.look(power), return_attention=True)
-    if maps.spectral is None or not len(classifier.config.front_end.band_hz):
-        raise NotExplainedError("This model has no attention over bands.")
-    return maps.spectral[:, : power.shape[1]]
+    return power, maps
 
 
 def explain(

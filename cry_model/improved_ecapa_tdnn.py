@@ -221,7 +221,9 @@ class ImprovedECAPATDNN(nn.Module):
         mean = x.mean(-1)
         if not self.deviations:
             return mean
-        variance = (x - mean.unsqueeze(-1)).square().mean(-1)  # x.var takes ten times as long
+        if x.dtype == torch.bfloat16:  # too coarse for differences
+            x = x.float()
+        variance = (x - x.mean(-1, keepdim=True)).square().mean(-1)  # x.var is slow
         return torch.cat([mean, variance.clamp_min(self.FLOOR).sqrt()], dim=-1)
 
     def forward(

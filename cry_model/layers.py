@@ -27,15 +27,15 @@ class DifferentialMaps:
 class Conv1d(nn.Conv1d):
     """A convolution over time that keeps its length, (B, in_channels, T) -> (B, out_channels, T).
 
-    For a single item it is one matrix product with shifted copies: torch has no fast kernel for
-    small dilated convolutions of a batch of one (ATen's ``use_mkldnn``).
+    For a single item on the CPU it is one matrix product with shifted copies: torch has no fast
+    kernel there for small dilated convolutions of a batch of one (ATen's ``use_mkldnn``).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, dilation: int = 1):
         super().__init__(in_channels, out_channels, kernel, dilation=dilation, padding="same")
 
     def forward(self, x: Tensor) -> Tensor:
-        if len(x) != 1:
+        if len(x) != 1 or x.device.type != "cpu":
             return super().forward(x)
         ((kernel,), (dilation,)), frames = (self.kernel_size, self.dilation), x.shape[-1]
         copies, reach = x[0], (kernel - 1) * dilation

@@ -163,7 +163,7 @@ class PrunedVariant:
     """A system of which a share of the channels was removed, computing in one precision.
 
     Attributes:
-        ratio: share of the channels that was removed; 0 for the full model.
+        ratio: share of the channels that was to go, in whole steps; 0 for the full model.
         channels: that are left.
         parameters, multiply_adds: as in :class:`Complexity`, for 5 s of sound.
         bytes: of the graph's file, the largest of all folds.

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from cry_model.prediction import Prediction
 
 FORMATS = (".csv", ".parquet")
-NO_FORMATS = (".json", ".ods", ".tsv", ".txt", ".xls", ".xlsx")
-"""Of tables that are not written; a folder is hardly called so."""
 """Endings of a table."""
+NO_FORMATS = (".json", ".ods", ".tsv", ".txt", ".xls", ".xlsx")
+"""Endings of tables that are not written; a folder hardly has one."""
 COLUMNS: Mapping[str, type] = {
     "file": str,
     "model": str,

@@ -16,9 +16,10 @@ from cry_model.registry import HYBRID
 
 NAMES = {FULL: "all modules", HYBRID: "hybrid", **WITHOUT}
 SCORES_NOTE = (
-    "Each row shows how often the model is right when one part of it is left out. Squares: all "
-    "folds and seeds pooled, with 95% intervals from 1,000 bootstrap resamplings of whole groups "
-    "(babies or source recordings). Dots: all folds of one seed, where there are several."
+    "Each row shows how often the model is right, whole, without one part or with one more. "
+    "Squares: all folds and seeds pooled, with 95% intervals from 1,000 bootstrap resamplings "
+    "of whole groups (babies or source recordings). Dots: all folds of one seed, where there are "
+    "several."
 )
 DIAMONDS = (
     "Diamonds: the paper's accuracy, measured on other recordings or another split: compare the "

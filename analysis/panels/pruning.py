@@ -31,13 +31,13 @@ def pruning(
 ) -> tuple[base.Exhibit, ...]:
     """Draw pruned models of one cell against their cost, if some were measured.
 
-    Scores that were not measured of them are shown as accuracy, and costs as multiply-adds.
+    What was not measured of them is shown as balanced accuracy, and costs as multiply-adds.
     """
     found = {name: effect for name, run in runs.items() if (effect := read_pruning(run.folder))}
     if not found:
         return ()
     known = set.intersection(*({*one.scores} for e in found.values() for one in e.variants))
-    metric = metric if metric in known else "accuracy"
+    metric = metric if metric in known else "balanced_accuracy"
     cost = cost if cost in COSTS else "multiply_adds"
     unit, axis = COSTS[cost]
     rows = pd.DataFrame(

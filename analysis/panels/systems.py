@@ -195,15 +195,17 @@ def systems(
 
 def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> str:
     ours = {name: len(run.seeds) for name, run in runs.items() if name in list_models()}
-    fewer = [name for name, seeds in ours.items() if seeds < max(ours.values())]
+    most = max(ours.values(), default=0)
+    fewer = [name for name, seeds in ours.items() if seeds < most]
     alike = ~rows["system"].isin(fewer)  # ours with fewer seeds cannot be compared
     values = rows.loc[(rows["source"] == "measured") & alike, "value"]
     if values.isna().all():
         return base.sample_text(list(runs.values()))
     row = rows.loc[values.idxmin() if metric in base.LOWER_IS_BETTER else values.idxmax()]
     score = base.percent_text(Estimate(row["value"], row["low"], row["high"]))
+    among = f" of the models with {most} seeds" if fewer else ""
     return (
-        f"Best {METRIC_TITLES[metric]}: {base.short_title(row['system'])}, {score}; "
+        f"Best {METRIC_TITLES[metric]}{among}: {base.short_title(row['system'])}, {score}; "
         f"{base.chance_text(runs[row['system']], metric)}; {base.sample_text(list(runs.values()))}"
     )
 

@@ -34,12 +34,13 @@ DETECTOR_NOTE = (
 MARKED_NOTE = "The model hears only the shaded segments."
 ATTENTION_NOTE = """Bottom row: temporal attention A<sub>t</sub> of each block (paper, equation 10);
 near 1 a moment counts fully, near 0 it is held back. It shows what the network multiplies, not why
-it answers: on synthetic cries with known onsets, it marks neither these nor the seconds that the
-answer depends on."""
+it answers: on synthetic cries with known onsets it does not mark these, and on cries of the paper's
+corpus what it marks says no more than other moments do."""
 SPECTRAL_NOTE = """M of the hybrid attention: the model multiplies each band at each moment by it
-before it does anything else. Dark: held back, or not heard."""
+before it does anything else. Dark: held back, or not heard. It shows what is multiplied, not why
+the model answers: on synthetic cries, what it marks says less than other parts do."""
 MAP_NOTE = """Product A<sub>t</sub>A<sub>c</sub>ᵀ of equation 10: when each block listened, and to
-which of its 128 learnt channels, sorted by weight. Channels have no fixed pitch."""
+which of its learnt channels, sorted by weight. Channels have no fixed pitch."""
 BRANCH_NOTE = """Gate s of equation 5, summed over the channels of each branch: whether a block
 relied on short stretches of sound (small kernels) or on longer ones."""
 DIFFERENTIAL_NOTE = """Maps A<sub>1</sub> and A<sub>2</sub> of equations 13 and 15, and equation

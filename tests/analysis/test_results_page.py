@@ -230,9 +230,11 @@ def test_the_hybrid_is_compared_and_its_map_tested(tmp_path):
     assert hybrid_rows(cells) == map_test_rows(cells) == []
     write_run(tmp_path, FULL, 0.0)
     one = dict.fromkeys(("value", "low", "high"), 0.5)
-    scores = dict.fromkeys(("kept", "elsewhere", "removed", "ahead", "kept_more"), one)
+    scores = dict.fromkeys(
+        ("kept", "elsewhere", "removed", "ahead", "kept_more", "removed_more"), one
+    )
     record = {"recordings": 7, "whole": one, "maps": {"temporal_attention": scores}}
-    record["maps"]["spectral_attention"] = {**scores, "kept_more": None}
+    record["maps"]["spectral_attention"] = {**scores, "kept_more": None, "removed_more": None}
     (folder / "explanations.json").write_text(json.dumps(record))
     cells = cells_of(find_runs(tmp_path).runs)
     (row,) = hybrid_rows(cells)

@@ -28,6 +28,7 @@ from train.cli.options import (
     CORPORA,
     CorpusOptions,
     Coverage,
+    Device,
     Options,
     Protocols,
     SavedFoldsOptions,
@@ -174,6 +175,8 @@ class AblateAttentionOptions(SavedFoldsOptions):
     What is there and newer is not measured again.
     """
 
+    device: Device = "auto"
+
 
 def run_ablate_attention(options: AblateAttentionOptions) -> None:
     """Measure cell by cell; raise DataError at the end if something was wrong with some."""
@@ -231,16 +234,17 @@ def run_measure_int8(options: MeasureInt8Options) -> None:
 
 
 def hearing_sound(options: SavedFoldsOptions) -> Iterator[tuple[Cell, Run]]:
-    """Yield the cells that are asked for with their runs.
+    """Yield the cells that are asked for with their runs; those that hear features are named.
 
     Raises:
-        DataError: if there are no such folds, they hear features, or their recordings are not here.
+        DataError: if there are no such folds, or their recordings are not here.
     """
     accelerator = Accelerator(cpu=True)
     for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
         _, config = load_checkpoint(cell.saved[0][2])
         if not isinstance(config.front_end, FrontEndConfig):
-            raise DataError(f"{cell} hears features; this is for what hears sound.")
+            print(f"{cell} hears features; only what hears sound is measured.", flush=True)
+            continue
         yield cell, rebuild(cell, config, options.data_root, options.cache, accelerator)
 
 

@@ -226,4 +226,3 @@ class SavedFoldsOptions(CorpusOptions):
         list[str],
         option(f"only these, of {SYSTEMS}", parser=one_of(list_models()), metavar="SYSTEM"),
     ] = ()
-    device: Device = "auto"

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from torch import nn
 
-from cry_model.checkpoint import CONFIG, load_checkpoint, read_config, to_json, write_atomically
+from cry_model.checkpoint import CONFIG, load_checkpoint, read_config
 from cry_model.records import PrunedVariant
-from train.cli.options import SavedFoldsOptions, option, share
+from train.cli.options import Device, SavedFoldsOptions, option, share
 from train.data.splits import learnt_from, split
 from train.fit.cross_validation import fit_fold, hold_back
 from train.fit.devices import make_accelerator
@@ -21,11 +21,10 @@ from train.fit.pruning import (
     recorded_preset,
     shorter,
 )
-from train.fit.run import Experiment, Run
+from train.fit.run import Experiment, Kept, Run
 from train.scoring.results import as_json
 from train.studies import pruning as study
 from train.studies.cells import find_cells, rebuild
-from train.studies.quantisation import Kept
 
 EFFECT = "pruning.json"
 PRUNED = "pruned"
@@ -46,6 +45,7 @@ class MeasurePruningOptions(SavedFoldsOptions):
     ratios: Annotated[
         list[float], option("shares of the channels to remove", parser=share(ends=False))
     ] = (0.25, 0.5, 0.75)
+    device: Device = "auto"
 
 
 def run_measure_pruning(options: MeasurePruningOptions) -> None:
@@ -69,7 +69,7 @@ def run_measure_pruning(options: MeasurePruningOptions) -> None:
             for ratio in sorted({*options.ratios}):
                 folds[ratio] = [prune_fold(one, kept, ratio) for kept in cell.saved]
             effect = study.measure(one, folds)
-            write_atomically(cell.results_folder / EFFECT, f"{to_json(asdict(effect))}\n".encode())
+            cell.write(EFFECT, effect)
         print(f"{cell}: {effect.recordings} recordings, {effect.folds} folds")
         for variant in effect.variants:
             print(f"  {describe_variant(variant)}", flush=True)
@@ -92,6 +92,7 @@ def prune_fold(run: Run, kept: Kept, ratio: float) -> Kept:
     learnt, _ = hold_back(experiment, units.subset(learnt_from(fold_of, fold)), seed)
     narrow = pruned(experiment, model, config, folder.name, ratio, learnt, seed)
     own = replace(own, experiment=narrow)
+    own.state(seed, fold).forget_other()
     fit_fold(own, narrow.front_end(), fold_of, seed, fold)
     own.state(seed, fold).delete()
     return seed, fold, there

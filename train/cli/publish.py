@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cry_model.checkpoint import (
+    CONFIG,
     CheckpointConfig,
     CheckpointError,
     load_checkpoint,
@@ -34,7 +35,7 @@ from train.data.splits import FOLDS
 from train.fit.cross_validation import fit_on_everything, hold_back
 from train.fit.devices import make_accelerator
 from train.fit.distillation import known_as
-from train.fit.predict import fingerprints_of
+from train.fit.predict import digest, fingerprints_of
 from train.fit.pruning import channels_left, pruned, recorded_precision, recorded_preset, shorter
 from train.fit.run import Experiment, Run
 from train.publish import hub
@@ -105,33 +106,53 @@ def prune(options: ExportOptions, folder: Path) -> Path:
     """Prune a checkpoint, fine-tune it with itself as teacher, and return where it was saved.
 
     What was measured of the full one is not true of it, and is left out: scores, temperature and
-    prediction sets.
+    prediction sets. But where that was no better than chance, this is said on, so that neither
+    names a label.
+
+    Raises:
+        CheckpointError: if --out has another checkpoint.
+        DataError: if it cannot be pruned, or this is not what it was fitted on.
     """
-    if options.out.resolve() == folder.resolve():
-        raise CheckpointError("The pruned checkpoint goes to --out; choose another folder.")
     model, config = load_checkpoint(folder)
+    if (options.out / CONFIG).exists():
+        made = read_config(options.out).training.get("teacher") or {}
+        if made.get("digest") != digest(model.state_dict()):
+            raise CheckpointError(f"There is a checkpoint in {options.out}; choose another --out.")
     left, preset = channels_left(model, options.prune), recorded_preset(config)
     data = learnt_by(options, config)
     data = replace(data, clips=data.clips.labelled())
+    if "fold" in config.training:
+        raise DataError("This is a fold, which must not hear all; use measure-pruning.")
     if data.corpus.labels != config.labels:
         raise DataError(
             f"The checkpoint tells apart {', '.join(config.labels)}; {data.corpus.name} has "
             f"{', '.join(data.corpus.labels)}. Give the --dataset that it was fitted on."
         )
     protocol = config.training.get("validation_by") or "baby"
-    accelerator, seed = make_accelerator(options.device, recorded_precision(config)), 0
+    accelerator = make_accelerator(options.device, recorded_precision(config))
+    seed = int(config.training.get("seed", 0))  # by which it held back
     full = Experiment(config.system, data, protocol, preset, FOLDS, accelerator)
+    if options.dataset is None and full.fingerprint != config.training.get("data"):
+        raise DataError(
+            f"The recordings of {data.corpus.name} are not those that it was fitted on; name them "
+            "with --dataset to take them all the same."
+        )
     print(
         f"{left} of {model.channels} channels stay. Fine-tuning on {data.corpus.name} takes "
-        f"{shorter(preset).epochs} epochs, {len(data.clips.items)} recordings each.",
+        f"{shorter(preset).epochs} epochs, {len(data.clips.items)} recordings each. What is left "
+        "has no scores and no prediction sets: measure-pruning tells what such a model loses.",
         flush=True,
     )
     clips, _ = hold_back(full, data.clips, seed)
     name = known_as(options.checkpoint)
     narrow = pruned(full, model, config, name, options.prune, clips, seed)
     run = Run(narrow, (seed,), options.out / "fine-tuning")
+    run.state(seed, None).forget_other()
     training = {**narrow.training(), "seed": seed, "licence": data.corpus.licence}
+    known = config.evaluation
     model, config = fit_on_everything(run, narrow.front_end(), seed, as_json(training))
+    if known is not None and not known.better_than_chance:
+        config = replace(config, evaluation=known)
     save_checkpoint(options.out, model, config, config.training["stored_as"] == "float16")
     write_fingerprints(options.out, fingerprints_of([clips], config.front_end.sample_rate))
     shutil.rmtree(run.out)

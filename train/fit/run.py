@@ -261,7 +261,11 @@ class Run:
         return TrainingState(folder / f"{which}.pt", identity, self.resume, writes, one.threads)
 
 
-def saved_folds(out: Path, dataset: str, protocol: str, system: str) -> list[tuple[int, int, Path]]:
+Kept = tuple[int, int, Path]
+"""Seed, fold and checkpoint folder of a saved fold."""
+
+
+def saved_folds(out: Path, dataset: str, protocol: str, system: str) -> list[Kept]:
     """Return seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
 
     A folder without a config, whose writing was cut off, is passed over.

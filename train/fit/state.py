@@ -142,6 +142,13 @@ class TrainingState:
         same_threads(record.get("threads"), self.threads, f"'{self.path}'")
         return state
 
+    def forget_other(self) -> None:
+        """Delete the kept state if it cannot be gone on with: it is of another fit, or damaged."""
+        try:
+            self.load()
+        except DataError:
+            self.delete()
+
     def save(self, state: dict[str, Any]) -> None:
         """Replace the kept state."""
         if self.path is None or not self.writes:

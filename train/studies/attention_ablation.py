@@ -20,7 +20,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ from cry_model.results import label_numbers, probabilities_of, probability_colum
 from train.data.corpus import Clips, DataError
 from train.data.splits import split
 from train.fit.predict import TrainingFrontEnd, of_each_piece, predict
-from train.fit.run import Run
+from train.fit.run import Kept, Run
 from train.scoring.results import read_predictions
 
 PLACES: Mapping[str, tuple[type[nn.Module], tuple[str, ...]]] = {
@@ -183,8 +182,6 @@ def differential_facts(table: pd.DataFrame) -> dict[str, Any] | None:
 
 TOLERANCE = 1e-4  # of a probability; both are of float32, and a CSV keeps six decimals
 FITTED = "as fitted"
-Kept = tuple[int, int, Path]
-"""Seed, fold and checkpoint folder."""
 
 
 def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:

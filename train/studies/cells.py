@@ -16,7 +16,7 @@ from train.data.corpus import DataError, permute_labels
 from train.data.datasets import folder as own_folder
 from train.data.splits import OuterFold
 from train.fit.presets import usual_preset
-from train.fit.run import Experiment, Run, saved_folds
+from train.fit.run import Experiment, Kept, Run, saved_folds
 from train.scoring import results
 
 
@@ -37,7 +37,7 @@ class Cell:
         return self.out / "results" / self.dataset / self.protocol / self.system
 
     @property
-    def saved(self) -> list[tuple[int, int, Path]]:
+    def saved(self) -> list[Kept]:
         return saved_folds(self.out, self.dataset, self.protocol, self.system)
 
     def write(self, name: str, found: Any) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,15 +31,13 @@ from cry_model.explanation import (
 from cry_model.metrics import mean
 from cry_model.records import Estimate
 from train.data.splits import split
-from train.fit.run import Run
+from train.fit.run import Kept, Run
 
 MAPS: Mapping[str, Relevance] = {
     "gradient_times_input": gradient_times_input,
     "temporal_attention": temporal_attention,
     "spectral_attention": spectral_attention,
 }
-Kept = tuple[int, int, Path]
-"""Seed, fold and checkpoint folder."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,6 @@ class MapScores:
     Attributes:
         kept, removed, elsewhere: the probability, mean over recordings.
         ahead: kept less elsewhere, paired.
-        lost: the whole less removed, paired.
         kept_more, removed_more: less what the map of temporal attention gives, paired; a truer map
             keeps more and leaves less. None for that map, and where a model lacks it.
     """
@@ -59,7 +55,6 @@ class MapScores:
     removed: Estimate
     elsewhere: Estimate
     ahead: Estimate
-    lost: Estimate
     kept_more: Estimate | None
     removed_more: Estimate | None
 
@@ -95,7 +90,7 @@ def rows(run: Run, kept: Kept) -> Iterator[dict[str, str | float]]:
     )
     for number in tqdm(tested, desc=f"seed {seed}, fold {fold}", unit="clip"):
         item, sound = units.items[number], Recording(units.waveforms[number], rate)
-        where = {"recording": f"{seed} {item.recording} {item.piece}", "group": item.group}
+        where = {"recording": item.recording, "group": item.group, "fit": (seed, item.piece)}
         for name, relevance in MAPS.items():
             try:
                 found = explain(classifier, sound, relevance=relevance)
@@ -116,7 +111,8 @@ def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
         kept: the folds.
     """
     table = pd.DataFrame([row for one in kept for row in rows(run, one)])
-    wide = table.pivot(index=["recording", "group"], columns="map").dropna()
+    wide = table.pivot(index=["recording", "group", "fit"], columns="map").dropna()
+    wide = wide.groupby(["recording", "group"]).mean()  # over seeds, and pieces of a recording
     groups = wide.index.get_level_values("group").astype(str).tolist()
 
     def estimate(values: pd.Series) -> Estimate:
@@ -131,7 +127,6 @@ def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
         return MapScores(
             *(estimate(own[what]) for what in ("kept", "removed", "elsewhere")),
             ahead=estimate(own["kept"] - own["elsewhere"]),
-            lost=estimate(own["whole"] - own["removed"]),
             kept_more=more[0],
             removed_more=more[1],
         )

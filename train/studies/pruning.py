@@ -17,10 +17,10 @@ from cry_model.metrics import bootstrap, bootstrap_difference
 from cry_model.records import PrunedVariant, PruningEffect
 from cry_model.registry import measure as complexity_of
 from cry_model.results import label_numbers, probabilities_of, recording_means
-from train.studies.quantisation import SCORED, Kept, answers
+from train.studies.quantisation import SCORED, answers
 
 if TYPE_CHECKING:
-    from train.fit.run import Run
+    from train.fit.run import Kept, Run
 
 PRECISIONS = ("float32", "int8")
 

@@ -32,12 +32,10 @@ from train.data.splits import learnt_from, split
 from train.fit.predict import predict
 
 if TYPE_CHECKING:
-    from train.fit.run import Run
+    from train.fit.run import Kept, Run
 
 CALIBRATED_ON = 100  # recordings
 SCORED = ("accuracy", "balanced_accuracy")
-Kept = tuple[int, int, Path]
-"""Seed, fold and checkpoint folder."""
 
 
 @dataclass(frozen=True)
