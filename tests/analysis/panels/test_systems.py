@@ -165,10 +165,12 @@ def test_pruned_models_stand_beside_the_others_where_they_were_measured(found, t
     assert rows.loc["ResNet18", "difference"] == "–"
 
 
-def test_pruning_is_shown_as_accuracy_where_a_score_was_not_measured_of_it(found, tmp_path):
+def test_pruning_is_shown_as_balanced_accuracy_where_a_score_was_not_measured_of_it(
+    found, tmp_path
+):
     pruned = with_pruning(found, tmp_path, json.dumps(asdict(pruning_effect())))
     exhibit = systems(pruned, CELL, "macro_auc", "milliseconds")[-1]
-    assert set(exhibit.data["metric"]) == {"accuracy"}
+    assert set(exhibit.data["metric"]) == {"balanced_accuracy"}
 
 
 def test_a_damaged_pruning_file_is_told(found, tmp_path):
