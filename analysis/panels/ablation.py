@@ -119,11 +119,11 @@ def ablation_table(
 ) -> pd.DataFrame:
     """Write the page's table: a row for each model that was run, in per cent and points."""
     lost = "difference" if metric in base.LOWER_IS_BETTER else "lost"
-    rows = []
+    rows, fewer = [], base.fewer_seeds(runs)
     for system, run in runs.items():
         e = run.evaluation.metrics[metric]
         row = {
-            "model": NAMES[system],
+            "model": NAMES[system] + fewer.get(system, ""),
             f"{METRIC_TITLES[metric]} (%)": round(100 * e.value, 1),
             "95% interval": f"{100 * e.low:.1f} to {100 * e.high:.1f}",
             f"{lost} (points)": None,
@@ -148,6 +148,20 @@ def ablation_table(
     return pd.DataFrame(rows)
 
 
+def hybrid_text(runs: Mapping[str, MeasuredRun], metric: str) -> str:
+    """Compare the hybrid with the improved model on the seeds of both; nothing without it."""
+    if HYBRID not in runs:
+        return ""
+    try:
+        one = pair(runs[HYBRID], runs[FULL], draws=DRAWS).compare(metric)
+    except ComparisonError as error:
+        return str(error)
+    return (
+        f"Hybrid less all modules, on the seeds of both: {base.points_text(one.difference)}, "
+        f"{base.p_text(one.p_value)}."
+    )
+
+
 def ablation(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exhibit, ...]:
     """Draw what each model scores, and the paired differences; without these if none can be had."""
     own, paper = found.of(*cell), read_paper()
@@ -158,16 +172,28 @@ def ablation(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Ex
     is_papers = metric == "accuracy"  # the one that it prints
     data = ablation_scores(runs, metric, paper if is_papers else None)
     diamonds = DIAMONDS if is_papers else ""
+    fewer = base.fewer_seeds(runs)
+    names = {system: title + fewer.get(system, "") for system, title in NAMES.items()}
     changed = full.settings and f"Settings that differ from the paper's: {full.settings_text}."
     levels = base.Exhibit(
         name=f"ablation-{name}",
         title="Score with all modules and without each",
         data=data,
-        figure=scores_figure(data, NAMES, f"{title} per recording (%)"),
+        figure=scores_figure(data, names, f"{title} per recording (%)"),
         note=f"All modules: {title} {base.percent_text(full.evaluation.metrics[metric])}; "
         f"{base.chance_text(full, metric)}; {base.sample_text(list(runs.values()))}\n\n"
         + " ".join(
-            filter(None, [base.meaning_text(metric), SCORES_NOTE, diamonds, changed, *reasons])
+            filter(
+                None,
+                [
+                    hybrid_text(runs, metric),
+                    base.meaning_text(metric),
+                    SCORES_NOTE,
+                    diamonds,
+                    changed,
+                    *reasons,
+                ],
+            )
         ),
     )
     return (levels, _drops(name, runs, metric, paper, drops)) if len(drops) else (levels,)

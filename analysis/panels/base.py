@@ -198,6 +198,14 @@ def short_title(name: str) -> str:
     return WITHOUT.get(name, system_title(name))
 
 
+def fewer_seeds(runs: Mapping[str, MeasuredRun]) -> dict[str, str]:
+    """Return what follows the name of each of our models that has fewer seeds than others."""
+    seeds = {name: len(run.seeds) for name, run in runs.items() if name in list_models()}
+    most = max(seeds.values(), default=0)
+    short = {name: count for name, count in seeds.items() if count < most}
+    return {name: f" ({count} seed{'s' * (count > 1)})" for name, count in short.items()}
+
+
 def systems_there(found: FoundRuns, cell: CellKey) -> tuple[Option, ...]:
     """List the models that were measured in a cell, those of the paper's comparison first."""
     there = list(found.of(*cell))

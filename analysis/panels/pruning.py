@@ -48,7 +48,8 @@ def pruning(
     ).dropna(subset=["value", cost])
     title, name = METRIC_TITLES[metric], f"{cell.dataset}-{cell.protocol}-{metric}-{cost}"
     lines = [
-        f"{base.short_title(system)}: {found_text(effect, metric)}"
+        f"{base.short_title(system)}, seeds {', '.join(map(str, effect.seeds))}: "
+        f"{found_text(effect, metric)}"
         for system, effect in found.items()
     ]
     return (

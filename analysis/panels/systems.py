@@ -111,11 +111,13 @@ ENDS = {"value": "{:.1f}", "low": " [{:.0f}, ", "high": "{:.0f}]"}
 """Column -> how it is written in a score with its interval."""
 
 
-def shown_table(rows: pd.DataFrame, metric: str, threads: Sequence[int]) -> pd.DataFrame:
+def shown_table(
+    rows: pd.DataFrame, metric: str, threads: Sequence[int], fewer: Mapping[str, str]
+) -> pd.DataFrame:
     """Write :func:`score_rows` for the page: a row for each model, the paper's numbers beside ours.
 
     ``rows``: of :func:`score_rows`; ablations, which Table 1 has, are left out; ``metric``: the
-    same; ``threads``: for which the times are shown.
+    same; ``threads``: for which the times are shown; ``fewer``: of :func:`base.fewer_seeds`.
     """
     rows = rows[~rows["system"].isin(list(WITHOUT))]
     systems = rows["system"].unique()
@@ -127,7 +129,7 @@ def shown_table(rows: pd.DataFrame, metric: str, threads: Sequence[int]) -> pd.D
     score = (ends[0] + ends[1] + ends[2]).mask(ours["value"].isna(), "–")
     score = score.mask(ours["accuracy"].isna(), "not run")
     shown = {
-        "model": ours.index.map(base.short_title),
+        "model": [base.short_title(name) + fewer.get(name, "") for name in ours.index],
         "accuracy, paper": (100 * paper["accuracy"]).round(2),  # as it prints them
         "accuracy": (100 * ours["accuracy"]).round(1),
         METRIC_TITLES[metric]: score,
@@ -166,7 +168,7 @@ def systems(
         name=f"systems-{name}",
         title="Scores and costs of the models",
         data=rows,
-        table=shown_table(rows, metric, threads),
+        table=shown_table(rows, metric, threads, base.fewer_seeds(runs)),
         note=f"{_best(rows, runs, metric)}\n\n{base.meaning_text(metric)} {TABLE_NOTE} {times}",
     )
     small = pruning(runs, cell, metric, cost)
@@ -194,16 +196,14 @@ def systems(
 
 
 def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> str:
-    ours = {name: len(run.seeds) for name, run in runs.items() if name in list_models()}
-    most = max(ours.values(), default=0)
-    fewer = [name for name, seeds in ours.items() if seeds < most]
-    alike = ~rows["system"].isin(fewer)  # ours with fewer seeds cannot be compared
+    fewer = base.fewer_seeds(runs)
+    alike = ~rows["system"].isin(list(fewer))  # ours with fewer seeds cannot be compared
     values = rows.loc[(rows["source"] == "measured") & alike, "value"]
     if values.isna().all():
         return base.sample_text(list(runs.values()))
     row = rows.loc[values.idxmin() if metric in base.LOWER_IS_BETTER else values.idxmax()]
     score = base.percent_text(Estimate(row["value"], row["low"], row["high"]))
-    among = f" of the models with {most} seeds" if fewer else ""
+    among = " of the models with all seeds" if fewer else ""
     return (
         f"Best {METRIC_TITLES[metric]}{among}: {base.short_title(row['system'])}, {score}; "
         f"{base.chance_text(runs[row['system']], metric)}; {base.sample_text(list(runs.values()))}"

@@ -21,7 +21,7 @@ import soundfile
 
 from analysis.models import Model, find
 from analysis.session import UNEXPECTED
-from analysis.tabs.answer import error_html
+from analysis.tabs.answer import FEW, error_html
 from analysis.uploads import is_upload, needing
 from analysis.words import ENGLISH, Words, language
 from cry_model.audio import AudioError, Recording, load
@@ -61,8 +61,10 @@ _one_at_a_time = threading.BoundedSemaphore(1)
 
 
 def button_html(model: Model, prediction: Prediction, say: Words) -> str:
-    """Write the button; nothing where no label is named, or no part of the sound can be told."""
-    if not prediction.answer.labels or not isinstance(model.classifier.front_end, FrontEnd):
+    """Write the button; nothing where no few labels are named, or the model hears no bands."""
+    if not 0 < len(prediction.answer.labels) <= FEW or not isinstance(
+        model.classifier.front_end, FrontEnd
+    ):
         return ""
     track, spans = prediction.track, parts(prediction.track, prediction.duration)
     cry = spans[0] if track is None or not track.is_cry else max(spans, key=track.peak)
@@ -143,8 +145,9 @@ def _map_html(title: str, found: Explanation, span: Span, say: Words = ENGLISH) 
         line("why.removed", found.removed.probability, player(found.removed.sound)),
         line("why.elsewhere", found.elsewhere),
     )
-    caption = f"{escape(title)}: {escape(say.label(found.label))}"
-    return f"<table><caption>{caption}</caption><tbody>{''.join(rows)}</tbody></table>"
+    label = say.label(found.label)
+    caption = f"{escape(title)}: {escape(label)}<br><small>{escape(say('why.share', label=label))}"
+    return f"<table><caption>{caption}</small></caption><tbody>{''.join(rows)}</tbody></table>"
 
 
 def data_uri(sound: Recording, span: Span) -> str:

@@ -132,11 +132,8 @@ def prune(options: ExportOptions, folder: Path) -> Path:
     accelerator = make_accelerator(options.device, recorded_precision(config))
     seed = int(config.training.get("seed", 0))  # by which it held back
     full = Experiment(config.system, data, protocol, preset, FOLDS, accelerator)
-    if options.dataset is None and full.fingerprint != config.training.get("data"):
-        raise DataError(
-            f"The recordings of {data.corpus.name} are not those that it was fitted on; name them "
-            "with --dataset to take them all the same."
-        )
+    if full.fingerprint != config.training.get("data"):
+        print(f"These are not, to the sample, the recordings of {data.corpus.name} of that fit.")
     print(
         f"{left} of {model.channels} channels stay. Fine-tuning on {data.corpus.name} takes "
         f"{shorter(preset).epochs} epochs, {len(data.clips.items)} recordings each. What is left "

@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.declared import read
@@ -176,7 +177,7 @@ def importance_of(
     steps, rng = max(1, round(len(clips.items) / preset.batch)), EpochRng(seed, 0, device)
     weights = dict(model.named_parameters())
     squares = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    for _ in range(steps):
+    for _ in tqdm(range(steps), desc="importance of channels", unit="step", leave=False):
         loss = step_loss(model, front_end, dataset, None, preset, rng, accelerator)
         gradients = torch.autograd.grad(loss, list(weights.values()))
         for (name, weight), gradient in zip(weights.items(), gradients, strict=True):

@@ -139,4 +139,4 @@ def test_only_common_seeds_are_compared_and_the_rest_is_named(tmp_path):
     assert "seeds 0, 1 or 1 or 7" in levels.note
     assert list(measured(drops).index) == ["RSE"]
     assert list(measured(drops)["seeds"]) == ["1"]
-    assert np.isnan(drops.table.set_index("model").loc["without MCA", "lost (points)"])
+    assert np.isnan(drops.table.set_index("model").loc["without MCA (1 seed)", "lost (points)"])
