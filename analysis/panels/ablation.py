@@ -179,7 +179,7 @@ def ablation(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Ex
         name=f"ablation-{name}",
         title="Score with all modules and without each",
         data=data,
-        figure=scores_figure(data, names, f"{title} per recording (%)"),
+        figure=scores_figure(data, names, f"{title}<br>per recording (%)"),
         note=f"All modules: {title} {base.percent_text(full.evaluation.metrics[metric])}; "
         f"{base.chance_text(full, metric)}; {base.sample_text(list(runs.values()))}\n\n"
         + " ".join(
