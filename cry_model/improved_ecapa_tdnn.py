@@ -218,12 +218,12 @@ class ImprovedECAPATDNN(nn.Module):
 
     def pool(self, x: Tensor) -> Tensor:
         """(B, C, T) -> the tokens of one layer, (B, C), or (B, 2 C) with the deviations."""
+        if self.deviations and x.dtype == torch.bfloat16:  # too coarse for differences
+            x = x.float()
         mean = x.mean(-1)
         if not self.deviations:
             return mean
-        if x.dtype == torch.bfloat16:  # too coarse for differences
-            x = x.float()
-        variance = (x - x.mean(-1, keepdim=True)).square().mean(-1)  # x.var is slow
+        variance = (x - mean.unsqueeze(-1)).square().mean(-1)  # x.var is slow
         return torch.cat([mean, variance.clamp_min(self.FLOOR).sqrt()], dim=-1)
 
     def forward(

@@ -10,12 +10,12 @@ import plotly.graph_objects as go
 
 from analysis.figures.theme import (
     LEGEND_BELOW,
-    SYMBOLS,
     SYSTEM_COLOURS,
     TEXT,
     class_colour,
     class_symbol,
     finish,
+    system_symbol,
 )
 from cry_model.records import words
 
@@ -268,8 +268,7 @@ def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
     y axis.
     """
     data = with_bars(data)
-    symbols = dict(zip(SYSTEM_COLOURS, SYMBOLS, strict=True))
-    symbol = data["system"].map(symbols).fillna("star")
+    symbol = data["system"].map(system_symbol)
     figure = px.scatter(
         data.assign(symbol=symbol + data["source"].map({"measured": "", "paper": "-open"})),
         x="cost",
@@ -297,7 +296,12 @@ def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
             hovertemplate=number + interval + cost_text,
         )
     finish(figure, 460 + 14 * len(figure.data))
-    wide = data["cost"].max() > 5 * data["cost"].min()  # then 1, 2 and 5 of each power of ten
+    return _against_cost(figure, data["cost"], cost, score)
+
+
+def _against_cost(figure: go.Figure, costs: pd.Series, cost: str, score: str) -> go.Figure:
+    """Lay out scores over a logarithmic axis of costs."""
+    wide = costs.max() > 5 * costs.min()  # then 1, 2 and 5 of each power of ten
     return figure.update_layout(
         xaxis={"title": {"text": f"{cost}, log scale"}, "dtick": "D2" if wide else None},
         yaxis={"title": {"text": score}, "rangemode": "tozero"},
@@ -330,24 +334,17 @@ def pruning_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
         custom_data=["name", "low", "high"],
         log_x=True,
     )
-    symbols = dict(zip(SYSTEM_COLOURS, SYMBOLS, strict=True))
     for trace in figure.data:
         first = data[data["title"] == trace.name].iloc[0]
-        colour, symbol = (known.get(first["system"]) for known in (SYSTEM_COLOURS, symbols))
         quantised = first["precision"] == "int8"
-        symbol = (symbol or "star") + ("-open" if quantised else "")
+        symbol = system_symbol(first["system"]) + ("-open" if quantised else "")
+        colour = SYSTEM_COLOURS.get(first["system"], TEXT)
         trace.update(
-            line={"color": colour or TEXT, "dash": "dot" if quantised else "solid"},
+            line={"color": colour, "dash": "dot" if quantised else "solid"},
             marker={"size": 10, "symbol": symbol, "line": {"width": 2 * quantised}},
             error_y={"thickness": 1.2, "width": 4},
             hovertemplate="%{customdata[0]}<br>%{y:.1f}% [%{customdata[1]:.1f}, "
             "%{customdata[2]:.1f}]<extra></extra>",
         )
     finish(figure, 420 + 14 * len(figure.data))
-    return figure.update_layout(
-        xaxis={"title": {"text": f"{cost}, log scale"}, "dtick": "D2"},
-        yaxis={"title": {"text": score}, "rangemode": "tozero"},
-        legend={**LEGEND_BELOW, "title": None},
-        hovermode="closest",
-        margin_t=16,
-    )
+    return _against_cost(figure, data["cost"], cost, score)

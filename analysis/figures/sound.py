@@ -102,14 +102,13 @@ def spectral_figure(display: Display, prediction: Prediction, hz: NDArray[np.flo
     """
     times, weights = _spectral(prediction, len(hz))
     figure = make_subplots(1, 1)
-    _add_spectrogram(figure, display.spectrogram, np.inf, 1)
+    _add_spectrogram(figure, display.spectrogram, 1)
     figure.add_heatmap(
         x=times.numpy().round(3),
         y=hz.round(),
         z=weights.nan_to_num(0).numpy().round(2),
         colorscale=[[0, "rgba(0, 0, 0, 0.85)"], [1, "rgba(0, 0, 0, 0)"]],
         showscale=False,
-        hoverongaps=False,
         hovertemplate="%{x:.2f} s, %{y:.0f} Hz: %{z:.2f}<extra></extra>",
     )
     heard = [float(times[0]), float(times[-1])]  # what lies outside has no weight
@@ -146,7 +145,9 @@ def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go
     rows = len(heights)
     figure = make_subplots(rows, 1, shared_xaxes=True, vertical_spacing=0.06, row_heights=heights)
     _add_waveform(figure, display.envelope)
-    _add_spectrogram(figure, display.spectrogram, high_hz, 2)
+    _add_spectrogram(figure, display.spectrogram, 2)
+    if display.spectrogram.hz[-1] > high_hz:
+        _mark_top(figure, high_hz)
     if prediction.track is not None:
         add_detector(figure, prediction.track, 3)
         shade_cries(figure, prediction)
@@ -173,8 +174,7 @@ def _add_waveform(figure: go.Figure, envelope: Envelope) -> None:
     figure.update_yaxes(title_text="amplitude", nticks=3, row=1, col=1)
 
 
-def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float, row: int) -> None:
-    """Draw it; in row 2 also where the model stops hearing."""
+def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, row: int) -> None:
     figure.add_heatmap(
         x=spectrogram.times,
         y=spectrogram.hz,
@@ -195,21 +195,24 @@ def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, high_hz: float
         row=row,
         col=1,
     )
-    if spectrogram.hz[-1] > high_hz:
-        line = {"color": "white", "width": 1, "dash": "dot"}
-        figure.add_hline(y=high_hz, line=line, row=row, col=1)
-        figure.add_annotation(
-            text=f"the model hears below {high_hz / 1000:g} kHz",
-            font={"color": "white", "size": 11},
-            bgcolor="rgba(0, 0, 0, 0.55)",
-            showarrow=False,
-            x=0,
-            xref="x2 domain",
-            xanchor="left",
-            y=np.log10(high_hz),  # on a log axis, annotations are placed by the logarithm
-            yref="y2",
-            yanchor="bottom",
-        )
+
+
+def _mark_top(figure: go.Figure, high_hz: float) -> None:
+    """Mark in the second row where the model stops hearing."""
+    line = {"color": "white", "width": 1, "dash": "dot"}
+    figure.add_hline(y=high_hz, line=line, row=2, col=1)
+    figure.add_annotation(
+        text=f"the model hears below {high_hz / 1000:g} kHz",
+        font={"color": "white", "size": 11},
+        bgcolor="rgba(0, 0, 0, 0.55)",
+        showarrow=False,
+        x=0,
+        xref="x2 domain",
+        xanchor="left",
+        y=np.log10(high_hz),  # on a log axis, annotations are placed by the logarithm
+        yref="y2",
+        yanchor="bottom",
+    )
 
 
 def _add_gates(figure: go.Figure, prediction: Prediction, row: int) -> None:

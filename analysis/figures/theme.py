@@ -49,6 +49,11 @@ def system_dash(system: str) -> str:
     return DASHES[known.index(system) % len(DASHES)] if system in known else "dot"
 
 
+def system_symbol(system: str) -> str:
+    """Return the symbol of a system, the same in every figure."""
+    return dict(zip(SYSTEM_COLOURS, SYMBOLS, strict=True)).get(system, "star")
+
+
 def class_colour(labels: tuple[str, ...], label: str) -> str:
     """Return the colour of a class: by its place in the checkpoint's labels, the same in every
     figure."""

@@ -35,10 +35,10 @@ MARKED_NOTE = "The model hears only the shaded segments."
 ATTENTION_NOTE = """Bottom row: temporal attention A<sub>t</sub> of each block (paper, equation 10);
 near 1 a moment counts fully, near 0 it is held back. It shows what the network multiplies, not why
 it answers: on synthetic cries with known onsets it does not mark these, and on cries of the paper's
-corpus what it marks says no more than other moments do."""
+corpus the answer depends no more on what it marks than on other moments."""
 SPECTRAL_NOTE = """M of the hybrid attention: the model multiplies each band at each moment by it
 before it does anything else. Dark: held back, or not heard. It shows what is multiplied, not why
-the model answers: on synthetic cries, what it marks says less than other parts do."""
+the model answers: on synthetic cries the answer depends less on what it marks than on the rest."""
 MAP_NOTE = """Product A<sub>t</sub>A<sub>c</sub>ᵀ of equation 10: when each block listened, and to
 which of its learnt channels, sorted by weight. Channels have no fixed pitch."""
 BRANCH_NOTE = """Gate s of equation 5, summed over the channels of each branch: whether a block

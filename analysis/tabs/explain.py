@@ -61,10 +61,9 @@ _one_at_a_time = threading.BoundedSemaphore(1)
 
 
 def button_html(model: Model, prediction: Prediction, say: Words) -> str:
-    """Write the button; nothing where no few labels are named, or the model hears no bands."""
-    if not 0 < len(prediction.answer.labels) <= FEW or not isinstance(
-        model.classifier.front_end, FrontEnd
-    ):
+    """Write the button; nothing unless a few labels are named and the model hears bands."""
+    few = 0 < len(prediction.answer.labels) <= FEW
+    if not few or not isinstance(model.classifier.front_end, FrontEnd):
         return ""
     track, spans = prediction.track, parts(prediction.track, prediction.duration)
     cry = spans[0] if track is None or not track.is_cry else max(spans, key=track.peak)
