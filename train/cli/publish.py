@@ -106,12 +106,12 @@ def prune(options: ExportOptions, folder: Path) -> Path:
     """Prune a checkpoint, fine-tune it with itself as teacher, and return where it was saved.
 
     What was measured of the full one is not true of it, and is left out: scores, temperature and
-    prediction sets. But where that was no better than chance, this is said on, so that neither
+    prediction sets. But an evaluation that is no better than chance is kept, so that neither
     names a label.
 
     Raises:
         CheckpointError: if --out has another checkpoint.
-        DataError: if it cannot be pruned, or this is not what it was fitted on.
+        DataError: if it cannot be pruned, is of one fold, or its corpus has other labels.
     """
     model, config = load_checkpoint(folder)
     if (options.out / CONFIG).exists():
@@ -119,10 +119,10 @@ def prune(options: ExportOptions, folder: Path) -> Path:
         if made.get("digest") != digest(model.state_dict()):
             raise CheckpointError(f"There is a checkpoint in {options.out}; choose another --out.")
     left, preset = channels_left(model, options.prune), recorded_preset(config)
+    if "fold" in config.training:
+        raise DataError("This is a fold, which must not learn what it tests; use measure-pruning.")
     data = learnt_by(options, config)
     data = replace(data, clips=data.clips.labelled())
-    if "fold" in config.training:
-        raise DataError("This is a fold, which must not hear all; use measure-pruning.")
     if data.corpus.labels != config.labels:
         raise DataError(
             f"The checkpoint tells apart {', '.join(config.labels)}; {data.corpus.name} has "

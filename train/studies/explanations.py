@@ -114,6 +114,7 @@ def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
     wide = table.pivot(index=["recording", "group", "fit"], columns="map").dropna()
     wide = wide.groupby(["recording", "group"]).mean()  # over seeds, and pieces of a recording
     groups = wide.index.get_level_values("group").astype(str).tolist()
+    found = [name for name in MAPS if name in set(table["map"])]
 
     def estimate(values: pd.Series) -> Estimate:
         return mean(values.to_numpy(), groups)
@@ -131,7 +132,6 @@ def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
             removed_more=more[1],
         )
 
-    found = [name for name in MAPS if name in set(table["map"])]
     return Faithfulness(
         seeds=len({seed for seed, _, _ in kept}),
         folds=len(kept),
