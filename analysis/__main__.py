@@ -12,7 +12,7 @@ import typer
 from analysis.report import write_report
 from analysis.results_page import write_readme_table, write_results
 from analysis.stats.runs import ResultsError
-from cry_model.registry import list_models
+from cry_model.networks.registry import list_models
 
 app = typer.Typer(
     help="Write what was measured as pages, and measure the speed of the models.",

@@ -26,12 +26,12 @@ import torch
 from analysis.runtimes import measure_runtimes
 from analysis.sound import compute_display
 from analysis.tabs.cards import explained_cards, sound_cards
-from cry_model import audio
 from cry_model.checkpoint import CheckpointConfig, save_checkpoint, to_json, write_atomically
 from cry_model.classifier import CryClassifier
-from cry_model.front_end_config import AnyConfig
+from cry_model.networks.registry import list_models, usual_config
 from cry_model.prediction import Prediction
-from cry_model.registry import list_models, usual_config
+from cry_model.sound import audio
+from cry_model.sound.front_end_config import AnyConfig
 
 LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 SECONDS, RATE = 5.0, 44_100

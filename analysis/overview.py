@@ -18,8 +18,8 @@ from analysis.stats.paper import FULL, WITHOUT, read_paper
 from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun
 from analysis.stats.side_results import permuted_label_runs
 from cry_model.checkpoint import to_json, write_atomically
+from cry_model.networks.registry import list_models
 from cry_model.records import dataset_title, words
-from cry_model.registry import list_models
 
 VERDICTS = "verdicts.json"
 TEMPLATE = Path(__file__).with_name("overview.html.j2")

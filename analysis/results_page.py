@@ -39,8 +39,8 @@ from analysis.stats.side_results import (
     read_detector,
 )
 from cry_model.checkpoint import write_atomically
+from cry_model.networks.registry import get_system, list_models
 from cry_model.records import dataset_title, words
-from cry_model.registry import get_system, list_models
 
 BEGIN, END = "<!-- results: python -m analysis results -->", "<!-- end of results -->"
 TEMPLATE = Path(__file__).with_name("results.md.j2")

@@ -17,7 +17,7 @@ from analysis.stats.side_results import (
     read_permutation_test,
     read_pruning,
 )
-from cry_model.registry import HYBRID, get_system
+from cry_model.networks.registry import HYBRID, get_system
 
 Row = Mapping[str, str]
 """Head of a column -> what stands there."""

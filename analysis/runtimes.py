@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cry_model.audio import Recording
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.classifier import CryClassifier
 from cry_model.detector import CryDetector
-from cry_model.front_end_config import FrontEndConfig
-from cry_model.registry import list_models, make_front_end, usual_config
+from cry_model.networks.registry import list_models, make_front_end, usual_config
+from cry_model.sound.audio import Recording
+from cry_model.sound.front_end_config import FrontEndConfig
 
 WARM_UP, RUNS = 3, 30
 SECONDS, FRAMES, MELS = 5.0, 250, 80
@@ -88,8 +88,8 @@ def _graphs(
 ) -> Iterator[tuple[str, Work | None]]:
     """Yield a model's graph in float32, then in int8."""
     try:
-        from cry_model.onnx_backend import SAMPLES, open_file
-        from cry_model.onnx_export import quantise, write_graph
+        from cry_model.backends.onnx_backend import SAMPLES, open_file
+        from cry_model.backends.onnx_export import quantise, write_graph
 
         folder.mkdir()
         path = write_graph(folder / "model.onnx", model, config)
@@ -123,8 +123,8 @@ def _detectors(folder: Path) -> Iterator[tuple[str, str, str, Work | None]]:
     heard, given = Recording(torch.from_numpy(wave), detector.sample_rate), "10 s of sound"
     yield "cry detector", "torch", given, lambda: detector.scan(heard)
     try:
-        from cry_model.onnx_backend import DETECTOR, OnnxDetector
-        from cry_model.onnx_export import write_graph
+        from cry_model.backends.onnx_backend import DETECTOR, OnnxDetector
+        from cry_model.backends.onnx_export import write_graph
 
         write_graph(folder / DETECTOR, detector.model, detector.config)
         exported = OnnxDetector.from_pretrained(folder)
@@ -161,8 +161,8 @@ def _default(folder: Path) -> Iterator[tuple[str, str, str, Work | None]]:
     assert isinstance(classifier.config.front_end, FrontEndConfig)
     yield "default", "torch", given, lambda: classifier.predict(sound, 44_100)
     try:
+        from cry_model.backends.onnx_export import export_checkpoint
         from cry_model.checkpoint import DEFAULT
-        from cry_model.onnx_export import export_checkpoint
 
         export_checkpoint(DEFAULT, folder)
     except ImportError:

@@ -13,13 +13,13 @@ import torch
 
 from analysis.models import Model, find
 from analysis.sound import Display, compute_display
-from cry_model import audio
-from cry_model.acoustic_features import AcousticConfig
-from cry_model.audio import Recording
 from cry_model.classifier import LONGEST
 from cry_model.detector import CryDetector, DetectionScores
-from cry_model.frontend import resample
 from cry_model.prediction import Prediction, choose
+from cry_model.sound import audio
+from cry_model.sound.acoustic_features import AcousticConfig
+from cry_model.sound.audio import Recording
+from cry_model.sound.frontend import resample
 
 LOG = logging.getLogger(__name__)
 RATE = AcousticConfig().sample_rate  # Hz: all that any model hears is below half of it

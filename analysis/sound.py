@@ -8,8 +8,8 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from cry_model.audio import Recording
-from cry_model.frontend import resample
+from cry_model.sound.audio import Recording
+from cry_model.sound.frontend import resample
 
 BANDS = 96
 COLUMNS = 900  # more than a screen shows is only weight

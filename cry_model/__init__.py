@@ -8,20 +8,27 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from cry_model.attention import AttentionMaps
-from cry_model.audio import AudioError, Recording
 from cry_model.checkpoint import CheckpointConfig, CheckpointError, load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
 from cry_model.detection import DetectionScores, Span
-from cry_model.front_end_config import PAPER_FRONT_END, AcousticConfig, FrontEndConfig
+from cry_model.networks.attention import AttentionMaps
 from cry_model.prediction import Answer, PieceAnswer, Prediction, Segment
 from cry_model.records import Calibration, Estimate, Evaluation
+from cry_model.sound import audio
+from cry_model.sound.audio import AudioError, Recording
+from cry_model.sound.front_end_config import PAPER_FRONT_END, AcousticConfig, FrontEndConfig
 
 if TYPE_CHECKING:
-    from cry_model.acoustic_features import AcousticFrontEnd
+    from cry_model.backends.onnx_backend import OnnxDetector
     from cry_model.detector import CryDetector
-    from cry_model.frontend import FrontEnd
-    from cry_model.registry import UnknownSystemError, build_model, list_models, make_front_end
+    from cry_model.networks.registry import (
+        UnknownSystemError,
+        build_model,
+        list_models,
+        make_front_end,
+    )
+    from cry_model.sound.acoustic_features import AcousticFrontEnd
+    from cry_model.sound.frontend import FrontEnd
 
 __all__ = [
     "PAPER_FRONT_END",
@@ -40,12 +47,14 @@ __all__ = [
     "Evaluation",
     "FrontEnd",
     "FrontEndConfig",
+    "OnnxDetector",
     "PieceAnswer",
     "Prediction",
     "Recording",
     "Segment",
     "Span",
     "UnknownSystemError",
+    "audio",
     "build_model",
     "list_models",
     "load_checkpoint",
@@ -53,19 +62,21 @@ __all__ = [
     "save_checkpoint",
 ]
 
-_WITH_TORCH = {
-    "AcousticFrontEnd": "acoustic_features",
+_LATE = {
+    "AcousticFrontEnd": "sound.acoustic_features",
     "CryDetector": "detector",
-    "FrontEnd": "frontend",
-    "UnknownSystemError": "registry",
-    "build_model": "registry",
-    "list_models": "registry",
-    "make_front_end": "registry",
+    "FrontEnd": "sound.frontend",
+    "OnnxDetector": "backends.onnx_backend",
+    "UnknownSystemError": "networks.registry",
+    "build_model": "networks.registry",
+    "list_models": "networks.registry",
+    "make_front_end": "networks.registry",
 }
-"""Name -> the module that has it, imported when it is asked for: the rest needs no torch."""
+"""Name -> the module that has it, imported when it is asked for: the rest needs neither torch nor
+onnxruntime."""
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WITH_TORCH:
+    if name not in _LATE:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_LATE[name]}"), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -11,16 +12,24 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from cry_model.audio import SUFFIXES
 from cry_model.calibration import one_of
-from cry_model.checkpoint import ASSETS, BUNDLED, DEFAULT, CheckpointError, read_config, to_json
+from cry_model.checkpoint import (
+    ASSETS,
+    BUNDLED,
+    DEFAULT,
+    PAPER_REFERENCE,
+    CheckpointError,
+    read_config,
+    to_json,
+)
 from cry_model.classifier import BACKENDS, CryClassifier
 from cry_model.detection import clock
-from cry_model.export import Export
-from cry_model.many import Answering, Who, cores, in_processes, on_ray, problem
+from cry_model.many.answering import Answering, Who, cores, in_processes, on_ray, problem
+from cry_model.many.files import Export
+from cry_model.many.table import ERROR, FORMATS, NO_FORMATS, Journal, TableError
 from cry_model.prediction import CANT_TELL, Prediction
 from cry_model.records import percent, percent_interval, tested, words
-from cry_model.table import ERROR, FORMATS, NO_FORMATS, Journal, TableError
+from cry_model.sound.audio import SUFFIXES
 
 REMEMBERED = "The model was fitted on this very recording, so this is memory and no skill."
 NO_RECORDING = "There is no recording in this folder; please name another one."
@@ -104,7 +113,7 @@ def is_here(name: str) -> bool:
 
 def bundled() -> Iterator[str]:
     """Yield a line for each bundled model: its short name, its system, its labels."""
-    from cry_model.registry import get_system
+    from cry_model.networks.registry import get_system
 
     yield "Bundled models, for `predict --model`:"
     for name in filter(is_here, BUNDLED):
@@ -192,14 +201,32 @@ def recordings(named: Sequence[str]) -> Iterator[tuple[str, str]]:
                 yield str(path), str(path.relative_to(folder))
 
 
+SYSTEMS_NOTE = """Inputs of 13 MFCC x 250 frames (5 s), six classes; feature-mlp has 26 features,
+whose own cost is not counted. The paper does not state the inputs behind its figures."""
+
+
+def systems() -> str:
+    """Write every system with six classes and 13 MFCC, the paper's figures beside ours."""
+    from cry_model.networks.registry import MEBI, build_model, get_system, list_models, measure
+
+    paper = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["systems"]
+    lines = [f"{'system':37}  parameters / 2^20  paper  multiply-adds, 5 s    paper"]
+    for name in list_models():
+        cost, stated = measure(build_model(name), get_system(name).num_bands), paper.get(name, {})
+        size, giga = stated.get("parameters_mebi"), stated.get("flops_giga")
+        lines.append(
+            f"{name:37}  {cost.parameters / MEBI:17.2f}  {size or '-':>5}  "
+            f"{cost.multiply_adds / 1e9:16.2f} G  {f'{giga:.2f} G' if giga else '-':>7}"
+        )
+    return "\n".join(lines) + "\n\n" + SYSTEMS_NOTE
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 2 if a file or the checkpoint could not be used."""
     args = (asked := parser()).parse_args(arguments)
     if args.command == "personal":
         return personal(args)
     if args.command != "predict":
-        from cry_model.registry import table as systems
-
         print(*bundled(), "", systems(), sep="\n")
         return 0
     table = args.out is not None and args.out.suffix.lower() in FORMATS and not args.out.is_dir()
@@ -234,8 +261,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def personal(args: argparse.Namespace) -> int:
     """Report what one baby's cries teach; 2 if they, or the checkpoint, could not be used."""
-    from cry_model.labelled import describe, report_diary, report_folder  # pandas takes a while
-    from cry_model.personal import PersonalError
+    from cry_model.one_baby.labelled import (  # pandas takes a while
+        describe,
+        report_diary,
+        report_folder,
+    )
+    from cry_model.one_baby.personal import PersonalError
 
     try:
         if args.folder.is_file():

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cry_model.audio import Recording
 from cry_model.declared import Name, Names, read, require
-from cry_model.front_end_config import AcousticConfig, AnyConfig, FrontEndConfig
 from cry_model.records import Agreement, Calibration, Complexity, DetectorRecord, Evaluation
+from cry_model.sound.audio import Recording
+from cry_model.sound.front_end_config import AcousticConfig, AnyConfig, FrontEndConfig
 
 if TYPE_CHECKING:  # torch and safetensors are imported where weights are read or written
     from safetensors import safe_open
@@ -41,7 +41,7 @@ class CheckpointConfig:
     Attributes:
         system: name in the registry.
         labels: class names, in the order of the logits.
-        settings: what :func:`~cry_model.registry.build_model` got besides classes and bands.
+        settings: what :func:`~cry_model.build_model` got besides classes and bands.
         training: how the weights were fitted, for people to read.
         evaluation: what was measured on held-out recordings with fits like this one.
         agreement: of a student that saw no label: how far it answers as its teacher.
@@ -64,7 +64,7 @@ class CheckpointConfig:
 
     def build(self) -> nn.Module:
         """Return the system that the config describes, with fresh weights."""
-        from cry_model.registry import build_model
+        from cry_model.networks.registry import build_model
 
         return build_model(self.system, len(self.labels), self.front_end.num_bands, **self.settings)
 
@@ -139,6 +139,8 @@ _INSTALLED = Path(__file__).with_name("assets")  # as pyproject.toml puts it int
 _HERE = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "assets"
 ASSETS = _HERE / "checkpoints"
 """The folder of the bundled checkpoints."""
+PAPER_REFERENCE = _HERE / "paper_reference.json"
+"""What the paper prints: sizes, tables, confusion matrices."""
 BUNDLED: Mapping[str, str] = {
     "six-class": "six-class-improved-ecapa-tdnn",
     "six-class-features": "challenge6-features-16khz-feature-mlp",
@@ -199,7 +201,7 @@ def save_checkpoint(
     """Write weights and config; ``half`` stores float16, a loaded model computes in float32."""
     from safetensors.torch import save
 
-    from cry_model.registry import measure
+    from cry_model.networks.registry import measure
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -235,7 +237,7 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
     import torch
     from safetensors import SafetensorError
 
-    from cry_model.registry import make_front_end
+    from cry_model.networks.registry import make_front_end
 
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):

@@ -12,18 +12,18 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from cry_model import audio
-from cry_model.attention import AttentionMaps, concatenate
 from cry_model.checkpoint import DEFAULT, CheckpointConfig, load_checkpoint, try_out
 from cry_model.detection import DetectionScores, Span
 from cry_model.fingerprint import Fingerprints, load_fingerprints
-from cry_model.front_end_config import AnyConfig, Clip, Pieces
+from cry_model.networks.attention import AttentionMaps, concatenate
 from cry_model.prediction import FeatureAttribution, PieceAnswer, Prediction, Segment
+from cry_model.sound import audio
+from cry_model.sound.front_end_config import AnyConfig, Clip, Pieces
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from cry_model.onnx_backend import OnnxBackend
+    from cry_model.backends.onnx_backend import OnnxBackend
 BACKENDS = ("torch", "onnx")
 """What may compute the answers."""
 MARGIN = 0.5  # s, heard on either side of a cry
@@ -83,7 +83,7 @@ class Backend(Protocol):
         """Surround what is computed for one answer."""
 
     def load(self, source: Source, sample_rate: int | None) -> audio.Recording:
-        """See :func:`cry_model.audio.load`."""
+        """See :func:`cry_model.sound.audio.load`."""
 
     def lowered(self, recording: audio.Recording) -> audio.Recording:
         """Return a recording at the front end's rate, if it has a higher one.
@@ -161,13 +161,13 @@ class CryClassifier:
         fingerprints: Fingerprints | None = None,
     ):
         self.config, self.detector, self.fingerprints = config, detector, fingerprints
-        from cry_model.onnx_backend import OnnxBackend
+        from cry_model.backends.onnx_backend import OnnxBackend
 
         self.backend: Backend
         if isinstance(model, OnnxBackend):
             self.backend = model
         else:
-            from cry_model.torch_backend import TorchBackend
+            from cry_model.backends.torch_backend import TorchBackend
 
             self.backend = TorchBackend(model, config, device)
 
@@ -196,7 +196,7 @@ class CryClassifier:
         if backend not in BACKENDS:
             raise ValueError(f"There is no backend '{backend}'; there are torch and onnx.")
         if backend == "onnx":
-            from cry_model.onnx_backend import OnnxBackend, OnnxDetector
+            from cry_model.backends.onnx_backend import OnnxBackend, OnnxDetector
 
             loaded = OnnxBackend.from_pretrained(name, revision)
             classifier, fingerprints = cls(loaded, loaded.config), loaded.fingerprints
@@ -242,7 +242,7 @@ class CryClassifier:
         cannot be used, or the model has no answer to it.
 
         Args:
-            source: see :func:`cry_model.audio.load`.
+            source: see :func:`cry_model.sound.audio.load`.
             sample_rate: the same.
             track: what the detector made of it, if that is known already.
             progress: called with the share that is done, now and then.

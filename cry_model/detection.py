@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cry_model.front_end_config import FrontEndConfig
+from cry_model.sound.front_end_config import FrontEndConfig
 
 if TYPE_CHECKING:
     from cry_model.checkpoint import CheckpointConfig

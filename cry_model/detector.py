@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import max_pool1d, pad
 
-from cry_model import arrays, audio
 from cry_model.checkpoint import (
     DEFAULT_DETECTOR,
     CheckpointConfig,
@@ -23,8 +22,9 @@ from cry_model.checkpoint import (
 from cry_model.detection import BATCH, CRY, WIDTH, DetectionScores, by_step, step_frames, windows
 from cry_model.detection import Span as Span
 from cry_model.detection import clock as clock
-from cry_model.frontend import FrontEnd, FrontEndConfig, resample
 from cry_model.hub import find_checkpoint
+from cry_model.sound import arrays, audio
+from cry_model.sound.frontend import FrontEnd, FrontEndConfig, resample
 
 
 class CryDetector:
@@ -105,7 +105,7 @@ class CryDetector:
 
 
 def without_hum(wave: Tensor, rate: int) -> Tensor:
-    """See :func:`cry_model.arrays.without_hum`."""
+    """See :func:`cry_model.sound.arrays.without_hum`."""
     return torch.from_numpy(arrays.without_hum(wave.cpu().numpy(), rate)).to(wave.device)
 
 

@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from cry_model.attention import AttentionMaps
-from cry_model.audio import AudioError, Recording, load
 from cry_model.classifier import CryClassifier, pieces_of
 from cry_model.detection import Span
-from cry_model.front_end_config import FrontEndConfig, Pieces
-from cry_model.frontend import FrontEnd, import_torchaudio, resample
+from cry_model.networks.attention import AttentionMaps
+from cry_model.sound.audio import AudioError, Recording, load
+from cry_model.sound.front_end_config import FrontEndConfig, Pieces
+from cry_model.sound.frontend import FrontEnd, import_torchaudio, resample
 
 SHARE = 0.25  # of the cells that are heard: what is kept
 DIM_DB = 12.0  # of the rest; nothing is muted, as a model knows no recording with holes

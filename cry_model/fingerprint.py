@@ -19,8 +19,6 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from cry_model.arrays import Array, resample
-from cry_model.audio import Recording
 from cry_model.checkpoint import (
     ADVICE,
     HASHES,
@@ -30,6 +28,8 @@ from cry_model.checkpoint import (
     one_line,
     write_atomically,
 )
+from cry_model.sound.arrays import Array, resample
+from cry_model.sound.audio import Recording
 
 RATE = 8000  # Hz
 WIDTH = 16  # zero crossings of the resampling filter

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from cry_model.attention import AttentionMaps
 from cry_model.detection import DetectionScores
+from cry_model.networks.attention import AttentionMaps
 from cry_model.records import Agreement, Calibration, Evaluation
 
 if TYPE_CHECKING:
@@ -80,12 +80,12 @@ class Segment:
 
 @dataclass(frozen=True)
 class FeatureAttribution:
-    """What a :class:`~cry_model.feature_mlp.FeatureMLP` found in a recording; means over pieces.
+    """What a feature MLP found in a recording; means over pieces.
 
     Attributes:
-        features: name -> value, those of :data:`~cry_model.acoustic_features.FEATURES`.
+        features: name -> value, those of :data:`~cry_model.sound.acoustic_features.FEATURES`.
         contributions: name -> what it added to the logarithm of the answered label's probability,
-            those of :data:`~cry_model.feature_mlp.INPUTS`.
+            those of :data:`~cry_model.networks.feature_mlp.INPUTS`.
         ood_score: distance from the recordings it was fitted on; above 1 is outside of them.
     """
 
@@ -151,7 +151,7 @@ class Prediction:
     def embedding(self) -> NDArray[np.float32] | None:
         """What the classifier gets, the mean over the pieces, (width,); None where it is not kept.
 
-        A sound cannot be made of it again. See :class:`~cry_model.personal.PersonalModel`.
+        A sound cannot be made of it again. See :class:`~cry_model.one_baby.personal.PersonalModel`.
         """
         found = self.attention.embedding
         return None if found is None else np.asarray(found, dtype=np.float32).mean(0)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from analysis.figures.sound import thin
 from analysis.figures.theme import DIVERGING, HEAT, PALETTE, finish
-from cry_model.ecapa_tdnn import DILATIONS
-from cry_model.layers import MultiScaleChannelAttention
+from cry_model.networks.ecapa_tdnn import DILATIONS
+from cry_model.networks.layers import MultiScaleChannelAttention
 from cry_model.prediction import Prediction
 
 COLUMNS = 500

@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 import torch
 
 from analysis.figures.theme import PALETTE, finish
-from cry_model.acoustic_features import FEATURES, MFCC
-from cry_model.feature_mlp import INPUTS, level_free
+from cry_model.networks.feature_mlp import INPUTS, level_free
 from cry_model.prediction import FeatureAttribution, Prediction
 from cry_model.records import words
+from cry_model.sound.acoustic_features import FEATURES, MFCC
 
 
 @dataclass(frozen=True)

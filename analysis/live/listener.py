@@ -22,10 +22,10 @@ from analysis.live.stream import (
     RollingSpectrogram,
     mono,
 )
-from cry_model.attention import AttentionMaps
-from cry_model.audio import MAX_RATE, AudioError
 from cry_model.classifier import CryClassifier
+from cry_model.networks.attention import AttentionMaps
 from cry_model.prediction import Prediction
+from cry_model.sound.audio import MAX_RATE, AudioError
 
 
 class Gate(Protocol):

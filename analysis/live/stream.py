@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cry_model import audio
-from cry_model.frontend import resample
+from cry_model.sound import audio
+from cry_model.sound.frontend import resample
 
 RATE = 16_000  # Hz, of everything that is kept; no bundled model hears above 8 kHz
 SCORE_HOP = RATE // 4  # samples from one score of the cry detector to the next

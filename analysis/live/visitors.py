@@ -14,7 +14,7 @@ import numpy as np
 from analysis.live.drawing import pieces
 from analysis.live.listener import Listener, View
 from analysis.words import ENGLISH, Words
-from cry_model.audio import AudioError
+from cry_model.sound.audio import AudioError
 
 MOST_LISTENING = 8  # at once; each costs a few per cent of a core
 MOST_LOGS = 200

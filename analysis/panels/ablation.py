@@ -11,8 +11,8 @@ from analysis.panels import base
 from analysis.stats.comparison import DRAWS, ComparisonError, holm, pair, scores_by
 from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, WITHOUT, Paper, read_paper
 from analysis.stats.runs import METRIC_TITLES, SPLITS, FoundRuns, MeasuredRun, chance_level
+from cry_model.networks.registry import HYBRID
 from cry_model.records import Estimate, dataset_title
-from cry_model.registry import HYBRID
 
 NAMES = {FULL: "all modules", HYBRID: "hybrid", **WITHOUT}
 SCORES_NOTE = (

@@ -21,8 +21,8 @@ from analysis.stats.runs import (
     chance_level,
 )
 from cry_model.metrics import METRICS
+from cry_model.networks.registry import get_system, list_models
 from cry_model.records import Estimate, group_name
-from cry_model.registry import get_system, list_models
 
 
 @dataclass(frozen=True)

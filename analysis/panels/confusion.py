@@ -11,8 +11,8 @@ from analysis.figures.confusion import confusion_figure
 from analysis.panels import base
 from analysis.stats.paper import read_paper
 from analysis.stats.runs import FoundRuns, MeasuredRun
+from cry_model.networks.registry import list_models
 from cry_model.records import words
-from cry_model.registry import list_models
 from cry_model.results import probability_columns
 
 PAPERS, EVERY = "paper", "all"

@@ -26,8 +26,8 @@ from analysis.stats.runs import (
 )
 from analysis.stats.side_results import DEALT, FITTED, Baseline, baselines_of, without_truth
 from cry_model.metrics import SCORES
+from cry_model.networks.registry import list_models
 from cry_model.records import Estimate
-from cry_model.registry import list_models
 
 NOT_RUN = "not run"
 SCORE_CAPTION = (

@@ -16,8 +16,8 @@ from analysis.panels.pruning import pruning
 from analysis.stats.paper import WITHOUT, Paper, read_paper
 from analysis.stats.runs import METRIC_TITLES, FoundRuns, MeasuredRun, ResultsError
 from analysis.stats.side_results import BENCHMARK, Costs, read_costs
+from cry_model.networks.registry import MEBI, list_models
 from cry_model.records import Estimate
-from cry_model.registry import MEBI, list_models
 
 FLOAT32 = 4  # bytes
 TABLE_NOTE = (

@@ -15,8 +15,8 @@ from enum import Enum
 from analysis.stats.comparison import Comparison, ComparisonError, holm, pair
 from analysis.stats.paper import CLAIMS, LIKE_ACCURACY, Claim
 from analysis.stats.runs import SPLITS, MeasuredRun
+from cry_model.networks.registry import list_models
 from cry_model.records import Evaluation, dataset_title
-from cry_model.registry import list_models
 
 LEVEL = 0.05
 

@@ -28,8 +28,8 @@ from analysis.stats.table_file import (
     refuse,
     require_few,
 )
+from cry_model.networks.registry import get_system, list_models
 from cry_model.records import DATASETS, dataset_title
-from cry_model.registry import get_system, list_models
 from cry_model.results import ordered, probability_columns, recording_means, score
 
 

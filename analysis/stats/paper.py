@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from cry_model.registry import PAPER_REFERENCE
+from cry_model.checkpoint import PAPER_REFERENCE
 
 FULL = "improved-ecapa-tdnn"
 NO_MCA, NO_RSE, NO_DIFFERENTIAL = (f"{FULL}-no-{part}" for part in ("mca", "rse", "diff-attention"))

@@ -13,8 +13,8 @@ import pandas as pd
 
 from cry_model.checkpoint import read_calibration, read_evaluation
 from cry_model.metrics import METRICS
+from cry_model.networks.registry import list_models
 from cry_model.records import Calibration, Evaluation, dataset_order, words
-from cry_model.registry import list_models
 from cry_model.results import (
     PREDICTIONS,
     RUN,

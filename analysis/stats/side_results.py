@@ -13,8 +13,8 @@ import pandas as pd
 from analysis.stats.runs import RESULTS, MeasuredRun, ResultsError, read_run
 from cry_model.declared import read
 from cry_model.metrics import SCORES
+from cry_model.networks.registry import get_system
 from cry_model.records import Estimate, PruningEffect, percent, words
-from cry_model.registry import get_system
 from cry_model.results import RUN, DamagedFileError, read_object, read_record, renamed
 
 BENCHMARK = RESULTS / "benchmark.json"

@@ -21,6 +21,7 @@ from analysis.tabs.answer import (
 from analysis.words import SCRIPT, word
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.detector import CryDetector
+from cry_model.networks.registry import Complexity, get_system, measure
 from cry_model.records import (
     UNMEASURED,
     Agreement,
@@ -30,7 +31,6 @@ from cry_model.records import (
     percent_interval,
     words,
 )
-from cry_model.registry import Complexity, get_system, measure
 
 METHOD = """
 ### Method

@@ -23,8 +23,8 @@ from analysis.figures.sound import (
 from analysis.sound import Display
 from analysis.tabs.answer import has_answer
 from analysis.tabs.segments import describe_segments, has_timeline, segments_html
-from cry_model.front_end_config import AnyConfig, FrontEndConfig
 from cry_model.prediction import Prediction
+from cry_model.sound.front_end_config import AnyConfig, FrontEndConfig
 
 SOUND_NOTE = "Top: waveform. Below: mel spectrogram."
 DETECTOR_NOTE = (

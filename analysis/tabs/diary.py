@@ -20,8 +20,8 @@ from analysis.stats.paper import read_paper
 from analysis.stats.personal import PersonalStudy, read_personal
 from analysis.words import ENGLISH, LANGUAGES, SCRIPT, Words, button, language, word
 from cry_model.checkpoint import to_json
-from cry_model.labelled import Findings, Heads, LabelledCry, read_diary, usable
-from cry_model.personal import LEAST, PersonalError, Skill
+from cry_model.one_baby.labelled import Findings, Heads, LabelledCry, read_diary, usable
+from cry_model.one_baby.personal import LEAST, PersonalError, Skill
 from cry_model.prediction import Prediction
 from cry_model.records import Estimate
 

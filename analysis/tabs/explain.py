@@ -24,7 +24,6 @@ from analysis.session import UNEXPECTED
 from analysis.tabs.answer import FEW, error_html
 from analysis.uploads import is_upload, needing
 from analysis.words import ENGLISH, Words, language
-from cry_model.audio import AudioError, Recording, load
 from cry_model.classifier import parts
 from cry_model.detector import Span, clock
 from cry_model.explanation import (
@@ -37,9 +36,10 @@ from cry_model.explanation import (
     spectral_attention,
     temporal_attention,
 )
-from cry_model.frontend import FrontEnd
 from cry_model.prediction import Prediction
 from cry_model.records import percent
+from cry_model.sound.audio import AudioError, Recording, load
+from cry_model.sound.frontend import FrontEnd
 
 LONGEST = 20.0  # s of a cry that are explained
 WAIT_SECONDS = 30.0  # for other visitors' explanations

@@ -29,9 +29,9 @@ from analysis.tabs.explain import button_html, make_listen_explain
 from analysis.tabs.segments import play_html
 from analysis.uploads import HOUR, needing
 from analysis.words import ENGLISH, LANGUAGES, Words, button, language, word
-from cry_model.audio import SUFFIXES
 from cry_model.detector import CryDetector
 from cry_model.prediction import Prediction
+from cry_model.sound.audio import SUFFIXES
 
 HERE = Path(__file__).parent
 SCRIPTS = (

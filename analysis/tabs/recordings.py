@@ -17,8 +17,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from analysis.panels.base import UNLICENSED
-from cry_model import audio
-from cry_model.audio import Recording
+from cry_model.sound import audio
+from cry_model.sound.audio import Recording
 
 SECONDS = 60  # at most, for the sound travels inside of the page
 

@@ -7,7 +7,7 @@ import cry_model
 from analysis.models import SIX
 from analysis.uploads import PREFIX
 from cry_model import CheckpointConfig, CryClassifier, Recording
-from cry_model.registry import usual_config
+from cry_model.networks.registry import usual_config
 
 LABELS = ("belly_pain", "hungry", "tired")
 

@@ -9,7 +9,7 @@ import torch
 from analysis import benchmark, runtimes
 from analysis.__main__ import main
 from analysis.stats.side_results import BENCHMARK, read_costs
-from cry_model.registry import list_models
+from cry_model.networks.registry import list_models
 
 
 def test_the_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch):

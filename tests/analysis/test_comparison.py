@@ -18,7 +18,7 @@ from analysis.stats.comparison import (
 from analysis.stats.paper import CLAIMS, FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
 from analysis.stats.runs import find_runs, read_run
 from cry_model.metrics import METRICS, weighted
-from cry_model.registry import list_models
+from cry_model.networks.registry import list_models
 from cry_model.results import write_predictions
 from tests.analysis.synthetic_runs import answers, recordings, write_run
 from tests.conftest import ROOT

@@ -16,10 +16,11 @@ from analysis.figures.sound import describe_sound, sound_figure, thin
 from analysis.figures.theme import GRID, TEXT, finish
 from analysis.sound import compute_display, envelope, mel_spectrogram
 from analysis.tabs.cards import explained_cards, sound_cards
-from cry_model import Recording, audio
-from cry_model.acoustic_features import FEATURES
-from cry_model.feature_mlp import INPUTS
-from cry_model.front_end_config import FrontEndConfig
+from cry_model import Recording
+from cry_model.networks.feature_mlp import INPUTS
+from cry_model.sound import audio
+from cry_model.sound.acoustic_features import FEATURES
+from cry_model.sound.front_end_config import FrontEndConfig
 
 
 @pytest.fixture(scope="module")

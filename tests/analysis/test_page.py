@@ -14,8 +14,8 @@ from gradio_client.exceptions import AppError
 from analysis.session import classify_all
 from analysis.tabs.answer import headline_html
 from analysis.words import ENGLISH
-from cry_model import audio
 from cry_model.prediction import choose
+from cry_model.sound import audio
 from tests.cry_model.encode import with_soundfile
 from tests.stand_ins import RATE, cry, hum, scene, write
 

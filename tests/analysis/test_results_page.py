@@ -38,7 +38,7 @@ from analysis.results_studies import (
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Verdict, cells_of
 from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
 from analysis.stats.runs import RESULTS, ResultsError, find_runs
-from cry_model.registry import get_system
+from cry_model.networks.registry import get_system
 from tests.analysis.synthetic_runs import pruning_effect, write_run
 from tests.conftest import ROOT
 from tests.plain import rows_of

@@ -12,7 +12,8 @@ from analysis.tabs.answer import answer_html
 from analysis.tabs.cards import explained_cards
 from analysis.tabs.listen import told
 from analysis.words import ENGLISH
-from cry_model import CryClassifier, Recording, audio
+from cry_model import CryClassifier, Recording
+from cry_model.sound import audio
 from tests.stand_ins import cry, scene, write
 
 

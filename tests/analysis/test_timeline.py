@@ -16,10 +16,10 @@ from analysis.session import classify_all
 from analysis.tabs.cards import sound_cards
 from analysis.tabs.segments import has_timeline, play_html, segments_csv, segments_html
 from analysis.words import ENGLISH
-from cry_model import audio
 from cry_model.classifier import widened
-from cry_model.front_end_config import FrontEndConfig
 from cry_model.records import words
+from cry_model.sound import audio
+from cry_model.sound.front_end_config import FrontEndConfig
 from tests.stand_ins import scene, write
 
 CRIES = ((6, 11), (17, 20), (28, 34))  # s, where they are put

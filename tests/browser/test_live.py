@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from analysis.words import LANGUAGES
-from cry_model import audio
 from cry_model.detector import DEFAULT_DETECTOR, CryDetector
+from cry_model.sound import audio
 from tests.browser.conftest import contrast
 from tests.server import serve
 from tests.stand_ins import cry, page_root

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from analysis.words import ENGLISH
-from cry_model.audio import SUFFIXES
+from cry_model.sound.audio import SUFFIXES
 from tests.browser.conftest import visit_page
 from tests.cry_model.encode import encode, with_pyav
 from tests.stand_ins import cry

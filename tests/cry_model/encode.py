@@ -12,7 +12,7 @@ import soundfile
 import torch
 from PIL import Image
 
-from cry_model import audio
+from cry_model.sound import audio
 
 RATE = 16_000
 # Container and codec of each file ending: what phones and browsers write, and one container for

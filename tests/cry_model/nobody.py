@@ -5,7 +5,7 @@ import signal
 import time
 from dataclasses import dataclass
 
-from cry_model.audio import AudioError
+from cry_model.sound.audio import AudioError
 
 
 @dataclass(frozen=True)

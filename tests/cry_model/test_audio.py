@@ -1,4 +1,4 @@
-"""``cry_model.audio``: good files of every format, arrays and tensors."""
+"""``cry_model.sound.audio``: good files of every format, arrays and tensors."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import pytest
 import soundfile
 import torch
 
-from cry_model import CryClassifier, audio
+from cry_model import CryClassifier
 from cry_model.checkpoint import ASSETS
+from cry_model.sound import audio
 from tests.cry_model.encode import (
     OTHER_FORMATS,
     RATE,

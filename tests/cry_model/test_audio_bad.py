@@ -1,4 +1,4 @@
-"""``cry_model.audio``: bad inputs, each one sentence, and what damaged files still hold."""
+"""``cry_model.sound.audio``: bad inputs, each one sentence, and what damaged files still hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from cry_model import audio
+from cry_model.sound import audio
 from tests.cry_model.encode import (
     RATE,
     assert_is_for_a_parent,

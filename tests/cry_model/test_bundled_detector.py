@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from cry_model import CryDetector, Recording, audio
+from cry_model import CryDetector, Recording
 from cry_model.detector import DEFAULT_DETECTOR
+from cry_model.sound import audio
 
 SOUNDS = (".wav", ".flac")
 RESULTS = Path(__file__).parents[2] / "assets" / "results" / "detector" / "baby" / "resnet18"

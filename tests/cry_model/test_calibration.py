@@ -12,8 +12,8 @@ from scipy.special import log_softmax, softmax
 from cry_model import CheckpointConfig, CheckpointError, CryClassifier, DetectionScores, Estimate
 from cry_model.__main__ import as_text
 from cry_model.calibration import apart, apply_temperature, crossed_temperatures, group_weights
+from cry_model.networks.registry import usual_config
 from cry_model.prediction import CANT_TELL, Answer
-from cry_model.registry import usual_config
 from tests.stand_ins import CALIBRATION, EVALUATION
 
 LABELS = ("a", "b_c", "d")

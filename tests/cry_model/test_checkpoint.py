@@ -19,7 +19,7 @@ from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation
 from cry_model.checkpoint import BUNDLED, CONFIG, WEIGHTS, to_json, try_out, write_atomically
 from cry_model.detector import DEFAULT_DETECTOR
 from cry_model.hub import find_checkpoint
-from cry_model.registry import usual_config
+from cry_model.networks.registry import usual_config
 from tests.stand_ins import AGREEMENT
 
 LABELS = ("belly_pain", "hungry", "tired")

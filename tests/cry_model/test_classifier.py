@@ -22,11 +22,11 @@ from cry_model import (
     FrontEndConfig,
     Recording,
     Span,
-    audio,
 )
 from cry_model.checkpoint import ASSETS
 from cry_model.classifier import LONGEST, parts, pieces_of, widened
-from cry_model.registry import usual_config
+from cry_model.networks.registry import usual_config
+from cry_model.sound import audio
 
 LABELS = ("a", "b", "c")
 

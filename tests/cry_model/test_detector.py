@@ -18,9 +18,9 @@ from cry_model import (
     Span,
     save_checkpoint,
 )
-from cry_model.arrays import HUM_HZ
 from cry_model.detection import windows
 from cry_model.detector import without_hum
+from cry_model.sound.arrays import HUM_HZ
 from tests.stand_ins import detector_config
 from train.fit.presets import DETECTOR_FRONT_END
 

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from cry_model import CheckpointConfig, CryClassifier, Recording
-from cry_model.attention import AttentionMaps
 from cry_model.classifier import pieces_of
 from cry_model.detection import Span
 from cry_model.explanation import (
@@ -19,7 +18,8 @@ from cry_model.explanation import (
     spectral_attention,
     temporal_attention,
 )
-from cry_model.frontend import FrontEnd, FrontEndConfig
+from cry_model.networks.attention import AttentionMaps
+from cry_model.sound.frontend import FrontEnd, FrontEndConfig
 
 CONFIG = FrontEndConfig()
 RATE, LOW, HIGH = 16_000, 700.0, 2400.0  # Hz

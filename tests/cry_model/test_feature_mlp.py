@@ -10,8 +10,8 @@ import torch
 
 import cry_model
 from cry_model import AcousticConfig, CheckpointConfig, CryClassifier
-from cry_model.acoustic_features import FEATURES
-from cry_model.feature_mlp import INPUTS, level_free
+from cry_model.networks.feature_mlp import INPUTS, level_free
+from cry_model.sound.acoustic_features import FEATURES
 from train.fit.feature_mlp import set_statistics
 
 LABELS = ("a", "b", "c", "d", "e", "f")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from cry_model import PAPER_FRONT_END, FrontEnd, FrontEndConfig, Recording, audio
-from cry_model.frontend import band_pass, resample, torchaudio
+from cry_model import PAPER_FRONT_END, FrontEnd, FrontEndConfig, Recording
+from cry_model.sound import audio
+from cry_model.sound.frontend import band_pass, resample, torchaudio
 from tests.conftest import ROOT
 
 RATE = 8000
@@ -192,7 +193,7 @@ CODE = """
 import sys
 from dataclasses import replace
 import torch
-from cry_model.frontend import import_torchaudio
+from cry_model.sound.frontend import import_torchaudio
 
 class Refuse:
     error, tries = None, 0

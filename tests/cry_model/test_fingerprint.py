@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from scipy.signal import chirp
 
-from cry_model import CheckpointConfig, CheckpointError, CryClassifier, Recording, audio
+from cry_model import CheckpointConfig, CheckpointError, CryClassifier, Recording
 from cry_model import fingerprint as module
 from cry_model.__main__ import REMEMBERED, as_text, main
 from cry_model.checkpoint import (
@@ -22,7 +22,8 @@ from cry_model.checkpoint import (
     save_checkpoint,
 )
 from cry_model.fingerprint import Fingerprints, hashed, load_fingerprints, write_fingerprints
-from cry_model.registry import usual_config
+from cry_model.networks.registry import usual_config
+from cry_model.sound import audio
 from tests.cry_model.encode import encode
 
 RATE = 16_000

@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from cry_model import __main__ as command
-from cry_model.many import DIED, in_processes, on_ray
-from cry_model.table import Journal, TableError
+from cry_model.many.answering import DIED, in_processes, on_ray
+from cry_model.many.table import Journal, TableError
 from tests.conftest import ROOT
 from tests.cry_model.nobody import Nobody
 from tests.stand_ins import RATE, hum, scene, write

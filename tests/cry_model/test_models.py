@@ -9,7 +9,8 @@ from scipy.signal import correlate2d
 from scipy.special import expit
 
 import cry_model
-from cry_model.registry import MEBI, ON_SPECTROGRAMS, get_system, measure, table
+from cry_model.__main__ import systems
+from cry_model.networks.registry import MEBI, ON_SPECTROGRAMS, get_system, measure
 from tests.cry_model.by_hand import SETTINGS, build, logits_by_hand
 
 SYSTEMS = cry_model.list_models()
@@ -79,7 +80,7 @@ def test_asking_for_attention_changes_no_bit(system):
 def test_parameter_counts_meet_the_paper(name, mebi):
     count = sum(p.numel() for p in cry_model.build_model(name).parameters())
     assert count / MEBI == pytest.approx(mebi, rel=0.02)
-    row = next(line.split() for line in table().splitlines() if line.startswith(f"{name} "))
+    row = next(line.split() for line in systems().splitlines() if line.startswith(f"{name} "))
     assert row[1:3] == [f"{count / MEBI:.2f}", f"{mebi:.2f}"]
 
 

@@ -21,18 +21,17 @@ from cry_model import (
     CryDetector,
     FrontEndConfig,
     Recording,
-    arrays,
     detector,
-    frontend,
-    onnx_backend,
     save_checkpoint,
 )
+from cry_model.backends import onnx_backend
+from cry_model.backends.onnx_backend import DETECTOR, MODEL, OnnxDetector, open_file
+from cry_model.backends.onnx_export import export_checkpoint
 from cry_model.checkpoint import ASSETS, BUNDLED
 from cry_model.fingerprint import Fingerprints, write_fingerprints
-from cry_model.onnx_backend import DETECTOR, MODEL, OnnxDetector, open_file
-from cry_model.onnx_export import export_checkpoint
+from cry_model.networks.registry import list_models, make_front_end, usual_config
 from cry_model.prediction import Prediction
-from cry_model.registry import list_models, make_front_end, usual_config
+from cry_model.sound import arrays, frontend
 from tests.conftest import ROOT
 from tests.stand_ins import CALIBRATION, EVALUATION, LABELS, RATE, scene, write_detector
 

@@ -12,9 +12,9 @@ from sklearn.model_selection import LeaveOneGroupOut
 
 from cry_model import CryClassifier
 from cry_model.__main__ import main
-from cry_model.betting import log_bet
-from cry_model.feature_mlp import INPUTS
-from cry_model.personal import (
+from cry_model.networks.feature_mlp import INPUTS
+from cry_model.one_baby.betting import log_bet
+from cry_model.one_baby.personal import (
     DAY,
     FADE,
     GAIN,

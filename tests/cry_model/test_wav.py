@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from cry_model import audio
+from cry_model.sound import audio
 from tests.conftest import ROOT
 from tests.cry_model.encode import (
     RATE,

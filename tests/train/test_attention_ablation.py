@@ -16,7 +16,7 @@ import torch
 import cry_model
 from cry_model import CryClassifier
 from cry_model.checkpoint import ASSETS, read_config
-from cry_model.layers import DifferentialAttention
+from cry_model.networks.layers import DifferentialAttention
 from cry_model.results import label_numbers, probabilities_of, recording_means
 from tests.cry_model.by_hand import SETTINGS, build, logits_by_hand
 from tests.plain import plain
@@ -176,7 +176,7 @@ def tested(out, root):
         for clip in rows["clip"]:
             recording, part, _ = clip.split("#")
             file = next(root.glob(f"donateacry/*/{recording}*"))
-            wave = front_end.prepare(cry_model.audio.load(file)).waveform
+            wave = front_end.prepare(cry_model.sound.audio.load(file)).waveform
             features.append(front_end(wave.tensor_split(2)[int(part)][None]))
         found.append((seed, fold, model, features, rows))
     return found

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 import torch
 
-from cry_model import PAPER_FRONT_END, FrontEnd, FrontEndConfig, audio
+from cry_model import PAPER_FRONT_END, FrontEnd, FrontEndConfig
+from cry_model.sound import audio
 from tests.cry_model.encode import encode
 from tests.train.folders import clips_of, cry, write
 from train.__main__ import main

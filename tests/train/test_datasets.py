@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cry_model.frontend import FrontEnd, FrontEndConfig
+from cry_model.sound.frontend import FrontEnd, FrontEndConfig
 from tests.train.folders import RATE, cry, groups, labels, touch, write
 from train.data.cache import DATASETS, prepare
 from train.data.corpus import DataError, load_clips

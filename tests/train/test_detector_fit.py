@@ -10,8 +10,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from cry_model import FrontEnd, audio, build_model
+from cry_model import FrontEnd, build_model
 from cry_model.detector import detect
+from cry_model.sound import audio
 from tests.train.folders import clips_of, write
 from train.__main__ import main
 from train.data import synthetic_sounds

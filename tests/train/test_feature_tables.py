@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
 import cry_model
-from cry_model.acoustic_features import FEATURES
+from cry_model.sound.acoustic_features import FEATURES
 from train.__main__ import main
 from train.data.corpus import DataError
 from train.data.datasets.challenge6 import ALL, LABELS, ONE_RATE, read_features

@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
-from cry_model import audio
 from cry_model.checkpoint import HASHES, SALT, WEIGHTS, read_calibration
 from cry_model.fingerprint import load_fingerprints
+from cry_model.sound import audio
 from tests.conftest import ROOT
 from tests.train.folders import contents
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, SYSTEMS, fit, words

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from cry_model.frontend import FrontEnd, FrontEndConfig
+from cry_model.sound.frontend import FrontEnd, FrontEndConfig
 from tests.cry_model.encode import encode
 from tests.train.folders import RATE, cry, folds, groups, labels, table, touch, write
 from tests.train.small_fit import SYSTEM

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 import cry_model
 from cry_model import CheckpointConfig
-from cry_model.feature_mlp import FeatureMLP
+from cry_model.networks.feature_mlp import FeatureMLP
 from cry_model.results import read_record
 from tests.conftest import ROOT
 from tests.stand_ins import CALIBRATION

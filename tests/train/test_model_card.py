@@ -9,8 +9,8 @@ import yaml
 from huggingface_hub import ModelCard
 
 from cry_model import CheckpointConfig, CheckpointError
+from cry_model.backends.onnx_export import export_checkpoint
 from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT, WEIGHTS
-from cry_model.onnx_export import export_checkpoint
 from cry_model.records import UNMEASURED, DetectorRecord, Estimate, percent_interval
 from tests.stand_ins import AGREEMENT, CLASSIFIERS, detector_config
 from train.publish.card import model_card

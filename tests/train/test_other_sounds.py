@@ -6,7 +6,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from cry_model import audio
+from cry_model.sound import audio
 from tests.train.folders import write
 from train.data.datasets import other_sounds
 from train.data.datasets.other_sounds import JOINED, RATE, SECONDS, SOUNDFONT

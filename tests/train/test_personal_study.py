@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from cry_model.personal import DAY, LEVEL, NEEDED
+from cry_model.one_baby.personal import DAY, LEVEL, NEEDED
 from tests.conftest import ROOT
 from train.data.corpus import DataError
 from train.studies.personal import (

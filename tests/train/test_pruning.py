@@ -12,7 +12,7 @@ import torch
 import cry_model
 from cry_model import CryClassifier, FrontEnd
 from cry_model.checkpoint import load_checkpoint, read_config
-from cry_model.registry import build_model
+from cry_model.networks.registry import build_model
 from cry_model.results import label_numbers, probabilities_of, recording_means
 from tests.plain import plain
 from tests.train import small_fit

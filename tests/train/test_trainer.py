@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 import cry_model
 from cry_model import FrontEnd
 from cry_model.checkpoint import WEIGHTS, CheckpointConfig, load_checkpoint, save_checkpoint
-from cry_model.registry import ON_SPECTROGRAMS
+from cry_model.networks.registry import ON_SPECTROGRAMS
 from tests.train.small_fit import SYSTEM
 from train.data.corpus import Corpus, Prepared
 from train.data.datasets.public import REASONS as LABELS

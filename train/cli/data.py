@@ -7,9 +7,9 @@ from typing import Annotated
 import pandas as pd
 import typer
 
-from cry_model.acoustic_features import AcousticConfig
 from cry_model.checkpoint import load_checkpoint
 from cry_model.fingerprint import write_fingerprints
+from cry_model.sound.acoustic_features import AcousticConfig
 from train.cli.options import CORPORA, CorpusOptions, one_of, option
 from train.data.cache import DATASETS, cautions, describe, find_corpus, prepare
 from train.data.corpus import DataError, Prepared

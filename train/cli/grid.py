@@ -18,7 +18,7 @@ from accelerate import Accelerator
 
 from cry_model.checkpoint import CheckpointError
 from cry_model.metrics import balanced_accuracy
-from cry_model.registry import ON_SPECTROGRAMS
+from cry_model.networks.registry import ON_SPECTROGRAMS
 from cry_model.results import RUN, label_numbers, probabilities_of, recording_means
 from train.cli.options import (
     EVERY,

@@ -18,11 +18,11 @@ from cry_model.checkpoint import (
     to_json,
     write_atomically,
 )
-from cry_model.front_end_config import FrontEndConfig
 from cry_model.hub import find_checkpoint
+from cry_model.networks.registry import make_front_end
 from cry_model.records import Calibration, words
-from cry_model.registry import make_front_end
 from cry_model.results import PREDICTIONS, RUN, current, whole_seeds, write_record
+from cry_model.sound.front_end_config import FrontEndConfig
 from train.cli.options import (
     A_FILE,
     CORPORA,

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
-from cry_model.registry import list_models
+from cry_model.networks.registry import list_models
 from train.data.cache import DATASETS, SUFFIX
 from train.data.corpus import DataError
 from train.data.datasets.challenge6 import TABLES

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate import Accelerator
 
-from cry_model.acoustic_features import AcousticConfig
-from cry_model.frontend import FrontEndConfig
-from cry_model.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
+from cry_model.networks.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
 from cry_model.results import FORMER
+from cry_model.sound.acoustic_features import AcousticConfig
+from cry_model.sound.frontend import FrontEndConfig
 from train.data.cache import DATASETS, SUFFIX, find_corpus, with_folds, with_unlabelled
 from train.data.corpus import (
     ONLY_LEARNT,

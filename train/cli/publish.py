@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from cry_model.backends.onnx_export import export_checkpoint
 from cry_model.checkpoint import (
     CONFIG,
     CheckpointConfig,
@@ -16,9 +17,8 @@ from cry_model.checkpoint import (
     save_checkpoint,
 )
 from cry_model.fingerprint import write_fingerprints
-from cry_model.front_end_config import FrontEndConfig
 from cry_model.hub import find_checkpoint
-from cry_model.onnx_export import export_checkpoint
+from cry_model.sound.front_end_config import FrontEndConfig
 from train.cli.options import (
     CORPORA,
     CorpusOptions,

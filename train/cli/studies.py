@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from cry_model.audio import Recording
-from cry_model.frontend import FrontEnd
+from cry_model.sound.audio import Recording
+from cry_model.sound.frontend import FrontEnd
 from train.cli.options import LARGEST, Checkpoint, CorpusOptions, Seeds, Settings, one_of, option
 from train.cli.plan import require_settings
 from train.data.cache import describe as describe_corpus

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from cry_model.declared import Within, require_declared
-from cry_model.frontend import resample
+from cry_model.sound.frontend import resample
 
 
 @dataclass(frozen=True)

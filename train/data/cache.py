@@ -1,6 +1,6 @@
 """List the corpora by name, and decode each once, into one safetensors file of int16 samples.
 
-The samples are what :meth:`cry_model.frontend.FrontEnd.prepare` gave (one rate, one band, one
+The samples are what :meth:`cry_model.sound.frontend.FrontEnd.prepare` gave (one rate, one band, one
 level, ends trimmed), scaled to each clip's peak, so the rounding lies 96 dB below it. Front ends
 that prepare recordings alike (the log-mel and the MFCC one do) share a file.
 """
@@ -21,10 +21,10 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
-from cry_model.audio import Recording
 from cry_model.checkpoint import write_atomically
-from cry_model.frontend import FrontEndConfig
-from cry_model.registry import AnyConfig, make_front_end
+from cry_model.networks.registry import AnyConfig, make_front_end
+from cry_model.sound.audio import Recording
+from cry_model.sound.frontend import FrontEndConfig
 from train.data.corpus import (
     ONLY_LEARNT,
     Archive,

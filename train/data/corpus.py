@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cry_model import audio
-from cry_model.acoustic_features import AcousticConfig, AcousticFrontEnd
-from cry_model.frontend import Clip, Pieces
-from cry_model.registry import AnyConfig, AnyFrontEnd
+from cry_model.networks.registry import AnyConfig, AnyFrontEnd
+from cry_model.sound import audio
+from cry_model.sound.acoustic_features import AcousticConfig, AcousticFrontEnd
+from cry_model.sound.frontend import Clip, Pieces
 
 ONLY_LEARNT = -1
 """The fold of a recording that its authors put outside of their test part."""

@@ -26,7 +26,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from tqdm import tqdm
 
-from cry_model.frontend import FrontEnd, FrontEndConfig
+from cry_model.sound.frontend import FrontEnd, FrontEndConfig
 from train.data.corpus import ONLY_LEARNT, Clips, DataError, Item
 
 Folds = NDArray[np.int64]

@@ -18,9 +18,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm import tqdm
 
-from cry_model.audio import Recording
 from cry_model.checkpoint import write_atomically
-from cry_model.frontend import FrontEnd, resample
+from cry_model.sound.audio import Recording
+from cry_model.sound.frontend import FrontEnd, resample
 from train.data.corpus import Clips, DataError, Item
 
 NAME = "yamnet"

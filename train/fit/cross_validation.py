@@ -18,8 +18,8 @@ from tqdm import tqdm
 from cry_model import checkpoint
 from cry_model import results as files
 from cry_model.fingerprint import write_fingerprints
+from cry_model.networks.registry import measure
 from cry_model.records import Agreement, Calibration, Evaluation, words
-from cry_model.registry import measure
 from train.data.corpus import Clips, DataError, TableFrontEnd, join
 from train.data.splits import PROTOCOLS, Folds, learnt_from, require_two_labels, split
 from train.fit import trainer

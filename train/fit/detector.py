@@ -28,7 +28,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits as binary_cross
 from tqdm import tqdm
 
 from cry_model.checkpoint import write_atomically
-from cry_model.frontend import FrontEnd, resample
+from cry_model.sound.frontend import FrontEnd, resample
 from train.data.augmentation import (
     Augmentation,
     augment_features,

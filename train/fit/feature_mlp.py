@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.model_selection import GroupKFold
 from torch import Tensor, nn
 
-from cry_model.feature_mlp import FeatureMLP, distance, level_free
+from cry_model.networks.feature_mlp import FeatureMLP, distance, level_free
 from train.data.corpus import Clips
 from train.fit.devices import as_found
 from train.fit.presets import Preset

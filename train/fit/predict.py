@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cry_model.audio import Recording
 from cry_model.fingerprint import Fingerprints
-from cry_model.frontend import FrontEnd
 from cry_model.results import probability_columns
+from cry_model.sound.audio import Recording
+from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips, TableFrontEnd
 
 BATCH = 64  # pieces

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
-from cry_model.acoustic_features import AcousticConfig
 from cry_model.declared import Within, require, require_declared
-from cry_model.frontend import PAPER_FRONT_END, FrontEndConfig
-from cry_model.improved_ecapa_tdnn import ImprovedECAPATDNN
-from cry_model.registry import ON_FEATURES, AnyConfig, get_system
+from cry_model.networks.improved_ecapa_tdnn import ImprovedECAPATDNN
+from cry_model.networks.registry import ON_FEATURES, AnyConfig, get_system
+from cry_model.sound.acoustic_features import AcousticConfig
+from cry_model.sound.frontend import PAPER_FRONT_END, FrontEndConfig
 from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
 

@@ -23,15 +23,15 @@ from tqdm import tqdm
 
 from cry_model.checkpoint import CheckpointConfig
 from cry_model.declared import read
-from cry_model.frontend import FrontEnd
-from cry_model.improved_ecapa_tdnn import (
+from cry_model.networks.improved_ecapa_tdnn import (
     ImprovedECAPATDNN,
     MultiScaleDilatedStage,
     ReusedClassifier,
     RSEMCABlock,
 )
-from cry_model.registry import make_front_end
+from cry_model.networks.registry import make_front_end
 from cry_model.results import current
+from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips, DataError
 from train.fit.distillation import Start, Teacher
 from train.fit.presets import Preset
@@ -63,12 +63,12 @@ def norm(name: str, on: Axis) -> Axes:
 
 
 def conv_norm(name: str, out: Axis, into: Axis) -> Axes:
-    """Describe a :class:`~cry_model.layers.ConvReLUBatchNorm`."""
+    """Describe a :class:`~cry_model.networks.layers.ConvReLUBatchNorm`."""
     return layer(f"{name}.0", out, into) | norm(f"{name}.2", out)
 
 
 def gate(name: str, on: Axis) -> Axes:
-    """Describe a :class:`~cry_model.layers.SqueezeExcitation`."""
+    """Describe a :class:`~cry_model.networks.layers.SqueezeExcitation`."""
     hidden = (f"{name}.hidden",)
     return layer(f"{name}.w1", hidden, on) | layer(f"{name}.w2", on, hidden)
 

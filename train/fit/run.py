@@ -17,10 +17,10 @@ from accelerate import Accelerator
 from filelock import FileLock, Timeout
 from torch import nn
 
-from cry_model.acoustic_features import AcousticConfig
 from cry_model.checkpoint import CONFIG, CheckpointConfig
-from cry_model.frontend import FrontEnd
-from cry_model.registry import build_model, get_system
+from cry_model.networks.registry import build_model, get_system
+from cry_model.sound.acoustic_features import AcousticConfig
+from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import (
     ONLY_LEARNT,
     Clips,

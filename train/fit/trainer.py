@@ -20,8 +20,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from cry_model.frontend import FrontEnd
 from cry_model.metrics import balanced_accuracy
+from cry_model.sound.frontend import FrontEnd
 from train.data import augmentation
 from train.data.corpus import Clips
 from train.fit.devices import as_found, of_main

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cry_model import records
-from cry_model.checkpoint import CheckpointConfig
-from cry_model.registry import ON_FEATURES, PAPER_REFERENCE, get_system
+from cry_model.checkpoint import PAPER_REFERENCE, CheckpointConfig
+from cry_model.networks.registry import ON_FEATURES, get_system
 
 if TYPE_CHECKING:
     from huggingface_hub import EvalResult, ModelCardData

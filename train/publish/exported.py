@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from cry_model.backends.onnx_backend import DETECTOR, FRAMES, MODEL, SAMPLES, open_file
+from cry_model.backends.onnx_export import FEATURE_MEANS
 from cry_model.checkpoint import CheckpointConfig, CheckpointError, write_atomically
-from cry_model.onnx_backend import DETECTOR, FRAMES, MODEL, SAMPLES, open_file
-from cry_model.onnx_export import FEATURE_MEANS
-from cry_model.registry import ON_FEATURES
+from cry_model.networks.registry import ON_FEATURES
 
 WARM_UP, RUNS = 3, 20
 MILLISECONDS, SOUND, MACHINE, PRECISION = "milliseconds", "measured_on", "machine", "precision"

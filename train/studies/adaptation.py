@@ -19,9 +19,9 @@ from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
 
 from cry_model.checkpoint import CheckpointConfig
-from cry_model.feature_mlp import FeatureMLP
-from cry_model.frontend import FrontEnd
-from cry_model.improved_ecapa_tdnn import ReusedClassifier
+from cry_model.networks.feature_mlp import FeatureMLP
+from cry_model.networks.improved_ecapa_tdnn import ReusedClassifier
+from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips
 
 PENALTIES = (10.0, 30.0, 100.0, 300.0)

@@ -2,8 +2,8 @@
 
 What an ablation sets is set where a gate or map is computed, so everything after it follows: in
 block 2 the mean of A_t is that of the A_t which block 2 has once block 1 is ablated. Shapes as in
-:mod:`cry_model.layers`. ``differential``: A_1 and A_2 are 1 / N everywhere. ``temporal``: A_t of
-each block is, at every frame, the piece's own mean over time; ``channel``: A_c its mean over
+:mod:`cry_model.networks.layers`. ``differential``: A_1 and A_2 are 1 / N everywhere. ``temporal``:
+A_t of each block is, at every frame, the piece's own mean over time; ``channel``: A_c its mean over
 channels; ``multi_scale``: the gate s of each stage its mean over all branches and channels.
 ``channel_fixed``, ``multi_scale_fixed``: these gates are their averages over many pieces: channels
 and scales keep what the fit made of them, and nothing depends on the input.
@@ -29,12 +29,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cry_model.checkpoint import load_checkpoint
-from cry_model.layers import (
+from cry_model.metrics import bootstrap, bootstrap_difference, mean
+from cry_model.networks.layers import (
     DifferentialAttention,
     MultiScaleChannelAttention,
     TemporalChannelAttention,
 )
-from cry_model.metrics import bootstrap, bootstrap_difference, mean
 from cry_model.records import Estimate
 from cry_model.results import label_numbers, probabilities_of, probability_columns, recording_means
 from train.data.corpus import Clips, DataError

@@ -20,12 +20,12 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from cry_model.audio import Recording
 from cry_model.checkpoint import save_checkpoint
 from cry_model.detector import WIDTH, CryDetector
-from cry_model.frontend import FrontEnd, resample
 from cry_model.records import DetectorRecord, Estimate
 from cry_model.results import write_predictions, write_run
+from cry_model.sound.audio import Recording
+from cry_model.sound.frontend import FrontEnd, resample
 from train.data.corpus import Clips, DataError, Item, load_file
 from train.data.datasets.detector import CRY, ESC_CRY, FOLDS, OTHER, RAISED_SPEECH, SPEECH, kind_of
 from train.data.tagger import RATE, Tagger

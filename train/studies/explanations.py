@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from cry_model.audio import AudioError, Recording
 from cry_model.classifier import CryClassifier
 from cry_model.explanation import (
     DIM_DB,
@@ -30,6 +29,7 @@ from cry_model.explanation import (
 )
 from cry_model.metrics import mean
 from cry_model.records import Estimate
+from cry_model.sound.audio import AudioError, Recording
 from train.data.splits import split
 from train.fit.run import Kept, Run
 

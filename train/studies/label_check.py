@@ -24,11 +24,11 @@ from tqdm import tqdm
 
 from cry_model.checkpoint import CheckpointConfig, load_checkpoint, save_checkpoint
 from cry_model.classifier import CryClassifier
-from cry_model.feature_mlp import FeatureMLP
 from cry_model.fingerprint import write_fingerprints
 from cry_model.metrics import bootstrap_difference
+from cry_model.networks.feature_mlp import FeatureMLP
+from cry_model.networks.registry import build_model, make_front_end
 from cry_model.records import Calibration, Estimate
-from cry_model.registry import build_model, make_front_end
 from cry_model.results import (
     ordered,
     probabilities_of,

@@ -26,8 +26,8 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from tqdm import tqdm
 
-from cry_model.frontend import FrontEnd
 from cry_model.metrics import METRICS, SCORES
+from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips, DataError, cut_before_splitting, permute_labels
 from train.data.splits import split
 from train.fit.predict import TrainingFrontEnd, of_each_piece

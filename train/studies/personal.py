@@ -20,9 +20,9 @@ from scipy.stats import binomtest, combine_pvalues
 from tqdm import tqdm
 
 from cry_model import CryClassifier
-from cry_model.audio import AudioError
 from cry_model.checkpoint import to_json
-from cry_model.personal import DAY, LEAST, LEVEL, PersonalError, PersonalModel
+from cry_model.one_baby.personal import DAY, LEAST, LEVEL, PersonalError, PersonalModel
+from cry_model.sound.audio import AudioError
 from train.data.corpus import DataError
 from train.data.synthesis import KINDS, synthesise
 

@@ -14,8 +14,8 @@ import pandas as pd
 
 from cry_model.checkpoint import load_checkpoint
 from cry_model.metrics import bootstrap, bootstrap_difference
+from cry_model.networks.registry import measure as complexity_of
 from cry_model.records import PrunedVariant, PruningEffect
-from cry_model.registry import measure as complexity_of
 from cry_model.results import label_numbers, probabilities_of, recording_means
 from train.studies.quantisation import SCORED, answers
 

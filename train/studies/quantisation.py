@@ -18,15 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from cry_model.backends.onnx_backend import LOGITS, SAMPLES, open_file
+from cry_model.backends.onnx_export import quantise, write_graph
 from cry_model.checkpoint import CheckpointConfig, load_checkpoint
-from cry_model.front_end_config import Clip, Pieces
-from cry_model.frontend import FrontEnd
 from cry_model.metrics import bootstrap, bootstrap_difference, mean
-from cry_model.onnx_backend import LOGITS, SAMPLES, open_file
-from cry_model.onnx_export import quantise, write_graph
+from cry_model.networks.registry import make_front_end
 from cry_model.records import Estimate
-from cry_model.registry import make_front_end
 from cry_model.results import label_numbers, probabilities_of, recording_means
+from cry_model.sound.front_end_config import Clip, Pieces
+from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips
 from train.data.splits import learnt_from, split
 from train.fit.predict import predict
@@ -70,7 +70,7 @@ class Raw(nn.Module):
         self.front_end = front_end
 
     def cut(self, clip: Clip) -> Pieces:
-        """See :func:`cry_model.front_end_config.cut`."""
+        """See :func:`cry_model.sound.front_end_config.cut`."""
         return self.front_end.cut(clip)
 
     def forward(self, waveforms: Tensor) -> Tensor:

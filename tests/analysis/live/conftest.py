@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from analysis.live.listener import Listener
-from cry_model.attention import AttentionMaps
-from cry_model.audio import load
+from cry_model.networks.attention import AttentionMaps
 from cry_model.prediction import Prediction
+from cry_model.sound.audio import load
 
 CRY_HZ, OTHER_HZ = 1000, 300
 

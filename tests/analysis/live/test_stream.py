@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from analysis.live.stream import RATE, Resampler, Rolling, mono
-from cry_model import audio
-from cry_model.frontend import resample
+from cry_model.sound import audio
+from cry_model.sound.frontend import resample
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 24000, 44100, 48000, 44101])

@@ -20,8 +20,8 @@ from analysis.panels.confusion import (
     similar_order,
 )
 from analysis.stats.runs import find_runs
+from cry_model.checkpoint import PAPER_REFERENCE
 from cry_model.records import words
-from cry_model.registry import PAPER_REFERENCE
 from tests.analysis.synthetic_runs import LABELS, write_run
 from tests.plain import rows_of
 

@@ -12,8 +12,9 @@ from analysis.panels.systems import systems
 from analysis.stats.paper import FULL, NO_MCA
 from analysis.stats.runs import FoundRuns, ResultsError, find_runs
 from analysis.stats.side_results import BENCHMARK
+from cry_model.checkpoint import PAPER_REFERENCE
 from cry_model.metrics import METRICS
-from cry_model.registry import MEBI, PAPER_REFERENCE
+from cry_model.networks.registry import MEBI
 from tests.analysis.synthetic_runs import pruning_effect, write_run
 from tests.plain import score
 

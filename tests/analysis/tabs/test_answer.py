@@ -43,8 +43,8 @@ from cry_model import (
     DetectionScores,
     Estimate,
     FrontEndConfig,
-    audio,
 )
+from cry_model.sound import audio
 from tests.stand_ins import (
     AGREEMENT,
     CALIBRATION,

@@ -16,7 +16,7 @@ from analysis.tabs import diary as tab
 from analysis.tabs.diary import personal_answer, personal_report, study_line
 from analysis.tabs.listen import told
 from analysis.words import LANGUAGES
-from cry_model.labelled import MOST, Heads, read_diary, usable
+from cry_model.one_baby.labelled import MOST, Heads, read_diary, usable
 from tests.conftest import ROOT
 from tests.diaries import KINDS, diary
 

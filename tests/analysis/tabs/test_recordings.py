@@ -19,7 +19,7 @@ from analysis.tabs.recordings import (
     sixteen_bits,
     wav_bytes,
 )
-from cry_model import audio
+from cry_model.sound import audio
 
 RATE = 8000
 NAMES = ("CD", "<gone>", "broken")

@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 from pandas.api.types import is_numeric_dtype
 
-from cry_model.acoustic_features import FEATURES
+from cry_model.sound.acoustic_features import FEATURES
 from train.data.corpus import Clips, Corpus, DataError, Item, Prepared
 from train.data.splits import equal_lengths, join, near_duplicates
 

@@ -23,8 +23,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cry_model import audio
-from cry_model.frontend import resample
+from cry_model.sound import audio
+from cry_model.sound.frontend import resample
 from train.data import synthetic_sounds
 from train.data.corpus import Corpus, DataError, Item
 from train.data.datasets import other_sounds, public

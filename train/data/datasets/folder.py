@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
-from cry_model.audio import SUFFIXES
+from cry_model.sound.audio import SUFFIXES
 from train.data.corpus import ONLY_LEARNT, Clips, Corpus, DataError, Item
 from train.data.splits import join, near_duplicates
 

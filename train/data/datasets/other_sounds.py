@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from cry_model import audio
-from cry_model.frontend import resample
+from cry_model.sound import audio
+from cry_model.sound.frontend import resample
 from train.data.corpus import Corpus, DataError, Item
 
 if TYPE_CHECKING:

@@ -19,8 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from cry_model.audio import AudioError
-from cry_model.personal import (
+from cry_model.one_baby.personal import (
     PERMUTATIONS,
     PersonalError,
     PersonalModel,
@@ -28,6 +27,7 @@ from cry_model.personal import (
     context_features,
 )
 from cry_model.prediction import Prediction
+from cry_model.sound.audio import AudioError
 
 TABLE = "labels.csv"
 COLUMNS = ("file", "label", "time")

@@ -23,7 +23,7 @@ class FrontEndConfig:
     """What a front end declares.
 
     Attributes:
-        kind: "log-mel", "mfcc" or "pcen" (:mod:`cry_model.frontend`).
+        kind: "log-mel", "mfcc" or "pcen" (:mod:`cry_model.sound.frontend`).
         num_bands: rows of the features: mel bands or cepstral coefficients, and their deltas.
         num_filters: mel filters; but for "mfcc" the number of bands without the deltas.
         deltas: orders of differences over time that follow the bands, 0, 1 or 2.
@@ -124,7 +124,7 @@ FEATURES: tuple[str, ...] = (
 
 @dataclass(frozen=True)
 class AcousticConfig:
-    """What the front end declares; see :class:`~cry_model.frontend.FrontEndConfig`.
+    """What the front end declares; see :class:`~cry_model.sound.frontend.FrontEndConfig`.
 
     Every recording is brought to ``sample_rate``, so that the rate it came with (which goes with
     the label) is not heard. The features themselves are of 22,050 Hz.

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from cry_model import audio
-from cry_model.acoustic_features import FEATURES, AcousticFrontEnd
-from cry_model.attention import AttentionMaps
 from cry_model.checkpoint import CheckpointConfig
-from cry_model.feature_mlp import INPUTS, FeatureMLP
-from cry_model.frontend import resample
+from cry_model.networks.attention import AttentionMaps
+from cry_model.networks.feature_mlp import INPUTS, FeatureMLP
+from cry_model.networks.registry import make_front_end
 from cry_model.prediction import FeatureAttribution
-from cry_model.registry import make_front_end
+from cry_model.sound import audio
+from cry_model.sound.acoustic_features import FEATURES, AcousticFrontEnd
+from cry_model.sound.frontend import resample
 
 
 class TorchBackend:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from cry_model.audio import Recording, require_sound
-from cry_model.front_end_config import ACOUSTIC_HOP as HOP
-from cry_model.front_end_config import ACOUSTIC_RATE as RATE
-from cry_model.front_end_config import FEATURES as FEATURES
-from cry_model.front_end_config import MELS, MFCC, AcousticConfig, Clip, Pieces, cut
-from cry_model.frontend import resample, torchaudio
+from cry_model.sound.audio import Recording, require_sound
+from cry_model.sound.front_end_config import ACOUSTIC_HOP as HOP
+from cry_model.sound.front_end_config import ACOUSTIC_RATE as RATE
+from cry_model.sound.front_end_config import FEATURES as FEATURES
+from cry_model.sound.front_end_config import MELS, MFCC, AcousticConfig, Clip, Pieces, cut
+from cry_model.sound.frontend import resample, torchaudio
 
 CLASSES = 12  # semitones of an octave
 A0_HZ = 27.5
@@ -182,7 +182,7 @@ class AcousticFrontEnd(nn.Module):
         return Clip(wave, 0.0)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.front_end_config.cut`."""
+        """See :func:`cry_model.sound.front_end_config.cut`."""
         return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:

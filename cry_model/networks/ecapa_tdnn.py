@@ -12,9 +12,9 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from cry_model.attention import AttentionMaps
 from cry_model.declared import Bands, Classes, Within, declared
-from cry_model.layers import Conv1d, ConvReLUBatchNorm, SqueezeExcitation
+from cry_model.networks.attention import AttentionMaps
+from cry_model.networks.layers import Conv1d, ConvReLUBatchNorm, SqueezeExcitation
 
 DILATIONS = (2, 3, 4)
 """Dilation of the three blocks, in frames."""

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeAlias
 
-from cry_model.audio import AudioError
 from cry_model.checkpoint import CheckpointError
+from cry_model.many.table import ERROR, Row, TableError, answer_row
 from cry_model.prediction import Prediction, choose
-from cry_model.table import ERROR, Row, TableError, answer_row
+from cry_model.sound.audio import AudioError
 
 UNEXPECTED = "This file could not be classified ({}); please give another one, and report it."
 DIED = "This file ended the process that read it; please give another one, and report it."

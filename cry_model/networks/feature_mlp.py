@@ -9,9 +9,9 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from cry_model.attention import AttentionMaps
 from cry_model.declared import Classes, Share, Within, declared
-from cry_model.front_end_config import FEATURES, MELS
+from cry_model.networks.attention import AttentionMaps
+from cry_model.sound.front_end_config import FEATURES, MELS
 
 RMS, MFCC1 = FEATURES.index("rms"), FEATURES.index("mfcc1")
 INPUTS: tuple[str, ...] = tuple(name for name in FEATURES if name != "rms")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from cry_model.wav import Part, after_tags, plain_wav
+from cry_model.sound.wav import Part, after_tags, plain_wav
 
 if TYPE_CHECKING:
     import torch

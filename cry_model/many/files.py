@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cry_model.calibration import one_of
+from cry_model.many.table import COLUMNS, answer_row
 from cry_model.prediction import Prediction
 from cry_model.records import words
-from cry_model.table import COLUMNS, answer_row
 
 TABLE = "answers.csv"
 PROBABILITIES = "probabilities"

@@ -11,8 +11,8 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from cry_model.attention import AttentionMaps
 from cry_model.declared import Bands, Classes, Within, declared
+from cry_model.networks.attention import AttentionMaps
 
 
 class BasicBlock(nn.Module):

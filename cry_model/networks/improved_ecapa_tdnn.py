@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from cry_model.attention import AttentionMaps
 from cry_model.declared import Bands, Classes, Within, declared
-from cry_model.ecapa_tdnn import DILATIONS
-from cry_model.feature_mlp import INPUTS, FeatureMLP
-from cry_model.layers import (
+from cry_model.networks.attention import AttentionMaps
+from cry_model.networks.ecapa_tdnn import DILATIONS
+from cry_model.networks.feature_mlp import INPUTS, FeatureMLP
+from cry_model.networks.layers import (
     ConvReLUBatchNorm,
     DifferentialAttention,
     MultiScaleChannelAttention,
@@ -30,10 +30,10 @@ EXTREME = 5.0  # standard deviations; no target lies further out
 class ReusedClassifier(nn.Module):
     """Embedding (batch, width) -> logits (batch, classes), by way of 25 predicted features.
 
-    A linear layer predicts the standardised inputs of a :class:`~cry_model.feature_mlp.FeatureMLP`
-    with ``settings``, whose networks, which a fit does not change, answer. In training mode it
-    gives the predicted features (batch, 25). ``adapted`` adds a linear layer of the embedding,
-    fitted to labels, to the logarithm of the probabilities.
+    A linear layer predicts the standardised inputs of a :class:`FeatureMLP` with ``settings``,
+    whose networks, which a fit does not change, answer. In training mode it gives the predicted
+    features (batch, 25). ``adapted`` adds a linear layer of the embedding, fitted to labels, to the
+    logarithm of the probabilities.
     """
 
     @declared
@@ -153,7 +153,7 @@ class ImprovedECAPATDNN(nn.Module):
     """Improved ECAPA-TDNN: RSE, MCA and differential attention (Figure 1b).
 
     (B, bands, T) -> logits (B, classes); with ``return_attention=True`` also the
-    :class:`~cry_model.attention.AttentionMaps`. Every block gets the sum of the stem's and all
+    :class:`~cry_model.AttentionMaps`. Every block gets the sum of the stem's and all
     earlier blocks' outputs (dotted box). The N = 4 tokens Z are the time averages of the stem and
     the three blocks, batch-normalised as ECAPA-TDNN does after pooling.
 
@@ -172,7 +172,7 @@ class ImprovedECAPATDNN(nn.Module):
         token_bias: where BatchNorm's bias of the tokens starts. Differential attention multiplies
             two functions of the tokens; around 1 the product begins linear in them, and around 0,
             BatchNorm's own start, with the square of each.
-        reused_classifier: settings of a :class:`~cry_model.feature_mlp.FeatureMLP` whose
+        reused_classifier: settings of a :class:`~cry_model.networks.feature_mlp.FeatureMLP` whose
             classifier answers in the place of a linear layer, for a student of one; None for the
             linear layer.
     """

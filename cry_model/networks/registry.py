@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,15 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from cry_model.acoustic_features import FEATURES, AcousticConfig, AcousticFrontEnd
-from cry_model.checkpoint import ASSETS
-from cry_model.ecapa_tdnn import ECAPATDNN
-from cry_model.feature_mlp import FeatureMLP
-from cry_model.front_end_config import AnyConfig
-from cry_model.frontend import FrontEnd, FrontEndConfig
-from cry_model.improved_ecapa_tdnn import ImprovedECAPATDNN
+from cry_model.networks.ecapa_tdnn import ECAPATDNN
+from cry_model.networks.feature_mlp import FeatureMLP
+from cry_model.networks.improved_ecapa_tdnn import ImprovedECAPATDNN
+from cry_model.networks.resnet import ResNet18
 from cry_model.records import Complexity as Complexity
-from cry_model.resnet import ResNet18
+from cry_model.sound.acoustic_features import FEATURES, AcousticConfig, AcousticFrontEnd
+from cry_model.sound.front_end_config import AnyConfig
+from cry_model.sound.frontend import FrontEnd, FrontEndConfig
 
 PAPER_CLASSES = 6
 PAPER_BANDS = 13
@@ -95,7 +93,7 @@ def build_model(
 
     Returns:
         A module: features (batch, bands, frames) -> logits (batch, classes), and with
-        ``return_attention=True`` also the :class:`~cry_model.attention.AttentionMaps`.
+        ``return_attention=True`` also the :class:`~cry_model.networks.attention.AttentionMaps`.
 
     Raises:
         UnknownSystemError: if ``name`` is not in :func:`list_models`.
@@ -124,7 +122,6 @@ def make_front_end(config: AnyConfig) -> AnyFrontEnd:
 
 FRAMES = 250  # 5 s at the paper's hop of 20 ms
 MEBI = 2**20  # the paper's "Param (MB)": its ResNet18 has 11.18 M parameters, printed as 10.66
-PAPER_REFERENCE = ASSETS.parent / "paper_reference.json"
 
 
 def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES) -> Complexity:
@@ -140,21 +137,3 @@ def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES
         model.eval()(features)
     model.train(was_training)
     return Complexity(sum(p.numel() for p in model.parameters()), counter.get_total_flops() // 2)
-
-
-def table() -> str:
-    """Write every system with six classes and 13 MFCC, the paper's figures beside ours."""
-    paper = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["systems"]
-    lines = [f"{'system':37}  parameters / 2^20  paper  multiply-adds, 5 s    paper"]
-    for name in list_models():
-        cost, stated = measure(build_model(name), get_system(name).num_bands), paper.get(name, {})
-        size, giga = stated.get("parameters_mebi"), stated.get("flops_giga")
-        lines.append(
-            f"{name:37}  {cost.parameters / MEBI:17.2f}  {size or '-':>5}  "
-            f"{cost.multiply_adds / 1e9:16.2f} G  {f'{giga:.2f} G' if giga else '-':>7}"
-        )
-    return "\n".join(lines) + "\n\n" + NOTE
-
-
-NOTE = """Inputs of 13 MFCC x 250 frames (5 s), six classes; feature-mlp has 26 features, whose
-own cost is not counted. The paper does not state the inputs behind its figures."""

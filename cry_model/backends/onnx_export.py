@@ -1,7 +1,7 @@
 """Write a checkpoint as one ONNX graph: samples in, probabilities and A_t out.
 
 The graph holds the front end from the short-time spectrum on, as matrix products, which every
-runtime computes; what stands before it is in :mod:`cry_model.arrays`. Its opset is 17.
+runtime computes; what stands before it is in :mod:`cry_model.sound.arrays`. Its opset is 17.
 """
 
 from __future__ import annotations
@@ -20,21 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
-from cry_model.acoustic_features import FEATURES
-from cry_model.calibration import FLOOR
-from cry_model.checkpoint import (
-    CheckpointConfig,
-    load_checkpoint,
-    move_into_place,
-    write_atomically,
-)
-from cry_model.detection import CRY, step_frames
-from cry_model.detector import CryDetector
-from cry_model.fingerprint import load_fingerprints
-from cry_model.front_end_config import FrontEndConfig
-from cry_model.frontend import FrontEnd
-from cry_model.improved_ecapa_tdnn import MultiScaleDilatedStage
-from cry_model.onnx_backend import (
+from cry_model.backends.onnx_backend import (
     ATTENTION,
     CONFIG,
     DETECTOR,
@@ -49,6 +35,20 @@ from cry_model.onnx_backend import (
     SAMPLES,
     write_base64,
 )
+from cry_model.calibration import FLOOR
+from cry_model.checkpoint import (
+    CheckpointConfig,
+    load_checkpoint,
+    move_into_place,
+    write_atomically,
+)
+from cry_model.detection import CRY, step_frames
+from cry_model.detector import CryDetector
+from cry_model.fingerprint import load_fingerprints
+from cry_model.networks.improved_ecapa_tdnn import MultiScaleDilatedStage
+from cry_model.sound.acoustic_features import FEATURES
+from cry_model.sound.front_end_config import FrontEndConfig
+from cry_model.sound.frontend import FrontEnd
 
 OPSET = 17
 FEATURE_MEANS = "features"

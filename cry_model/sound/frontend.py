@@ -18,9 +18,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from cry_model.audio import Recording, require_sound
-from cry_model.front_end_config import FILTERS, LOUD_DB, Clip, FrontEndConfig, Pieces, cut, trimmed
-from cry_model.front_end_config import PAPER_FRONT_END as PAPER_FRONT_END
+from cry_model.sound.audio import Recording, require_sound
+from cry_model.sound.front_end_config import (
+    FILTERS,
+    LOUD_DB,
+    Clip,
+    FrontEndConfig,
+    Pieces,
+    cut,
+    trimmed,
+)
+from cry_model.sound.front_end_config import PAPER_FRONT_END as PAPER_FRONT_END
 
 
 class PCEN(nn.Module):
@@ -185,7 +193,7 @@ class FrontEnd(nn.Module):
         return trimmed(wave, int(loud[0]), int(loud[-1]), c)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.front_end_config.cut`."""
+        """See :func:`cry_model.sound.front_end_config.cut`."""
         return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:

@@ -16,9 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from cry_model import audio
-from cry_model.arrays import Array, ArrayFrontEnd, resample, without_hum
-from cry_model.attention import AttentionMaps
 from cry_model.checkpoint import (
     ADVICE,
     LARGEST,
@@ -29,7 +26,10 @@ from cry_model.checkpoint import (
 )
 from cry_model.detection import BATCH, WIDTH, DetectionScores, by_step, step_frames
 from cry_model.fingerprint import Fingerprints
-from cry_model.front_end_config import FrontEndConfig
+from cry_model.networks.attention import AttentionMaps
+from cry_model.sound import audio
+from cry_model.sound.arrays import Array, ArrayFrontEnd, resample, without_hum
+from cry_model.sound.front_end_config import FrontEndConfig
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp, softmax
 
-from cry_model.betting import log_bet
 from cry_model.metrics import bootstrap, numbered
+from cry_model.one_baby.betting import log_bet
 from cry_model.records import Estimate
 
 Array = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Prepare recordings as :mod:`cry_model.frontend` and the detector do, in NumPy, without torch.
+"""Prepare recordings as the front end and the detector do, in NumPy, without torch.
 
 Where a small computer has no torch, this stands before the exported graphs, which compute the
 features. Both are held together by tests/cry_model/test_onnx.py.
@@ -14,8 +14,16 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from cry_model.audio import Recording, require_sound
-from cry_model.front_end_config import FILTERS, LOUD_DB, Clip, FrontEndConfig, Pieces, cut, trimmed
+from cry_model.sound.audio import Recording, require_sound
+from cry_model.sound.front_end_config import (
+    FILTERS,
+    LOUD_DB,
+    Clip,
+    FrontEndConfig,
+    Pieces,
+    cut,
+    trimmed,
+)
 
 Array = NDArray[np.float32]
 ROWS = 4096  # of a matrix product at a time
@@ -41,7 +49,7 @@ def _sinc_bank(over: int, under: int, width: int, rolloff: float) -> tuple[Array
 def resample(
     wave: Array, rate: int, target: int, width: int = 64, rolloff: float = 0.9475937167399596
 ) -> Array:
-    """Resample (samples,) as :func:`cry_model.frontend.resample` does."""
+    """Resample (samples,) as :func:`cry_model.sound.frontend.resample` does."""
     if rate == target:
         return wave
     ratio = Fraction(rate, target).limit_denominator(1000)
@@ -56,7 +64,7 @@ def resample(
 
 
 def band_pass(wave: Array, rate: int, low_hz: float, high_hz: float) -> Array:
-    """Band-limit (samples,) as :func:`cry_model.frontend.band_pass` does."""
+    """Band-limit (samples,) as :func:`cry_model.sound.frontend.band_pass` does."""
     edge_hz = (min(low_hz, 30.0), 150.0)
     padded = math.ceil((len(wave) + rate / 10) / 4096) * 4096
     spectrum = np.fft.rfft(wave, padded)
@@ -82,7 +90,7 @@ def without_hum(wave: Array, rate: int) -> Array:
 
 
 class ArrayFrontEnd:
-    """Recording -> clip -> pieces, as :class:`cry_model.frontend.FrontEnd`; arrays throughout."""
+    """Recording -> clip -> pieces, as :class:`cry_model.FrontEnd`; arrays throughout."""
 
     def __init__(self, config: FrontEndConfig):
         self.config = config
@@ -102,5 +110,5 @@ class ArrayFrontEnd:
         return trimmed(wave, int(loud[0]), int(loud[-1]), c)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.front_end_config.cut`."""
+        """See :func:`cry_model.sound.front_end_config.cut`."""
         return cut(clip, self.config, overlap)

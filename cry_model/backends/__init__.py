@@ -1,0 +1,1 @@
+"""What computes an answer: torch, or onnxruntime and the files it reads."""

@@ -1,0 +1,1 @@
+"""The paper's networks, their baselines, and their names."""

@@ -1,0 +1,1 @@
+"""A model of one baby, learnt from its own labelled cries."""
