@@ -182,7 +182,7 @@ def test_a_row_says_what_was_measured(name):
     assert ROWS[name] == tuple(f"{x:.3f}" for x in [*shown, metrics(name)["macro_auc"]["value"]])
 
 
-@pytest.mark.parametrize("dataset", ["esc10", "donateacry", "synthetic6"])
+@pytest.mark.parametrize("dataset", ["esc10", "donateacry", "synthetic6", "challenge6_cuts"])
 def test_the_reported_results_were_fitted_with_the_preset_that_was_decided(dataset):
     for protocol in PROTOCOLS:
         for path in (RESULTS / dataset / protocol).glob("*/run.json"):

@@ -41,7 +41,7 @@ from train.fit.run import Experiment, Run
 from train.publish import hub
 from train.publish.exported import add_measurement
 from train.scoring.results import as_json
-from train.studies.quantisation import some_pieces
+from train.studies.compression import some_pieces
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
@@ -30,7 +31,7 @@ from train.data.corpus import (
     TableFrontEnd,
     cut_before_splitting,
 )
-from train.data.splits import OuterFold
+from train.data.splits import OuterFold, learnt_from, split
 from train.fit.distillation import Start, Teacher
 from train.fit.predict import TrainingFrontEnd
 from train.fit.presets import Preset
@@ -107,6 +108,12 @@ class Experiment:
         if self.outer_fold is not None:
             units = self.outer_fold.training_part(units, self.protocol, self.folds)
         return units
+
+    def fold(self, seed: int, fold: int) -> tuple[Clips, Clips]:
+        """Return the units that a fold learns from, and those that it tests."""
+        fold_of = split(self.units.items, self.protocol, self.folds, seed)
+        learnt, tested = learnt_from(fold_of, fold), np.flatnonzero(fold_of == fold)
+        return self.units.subset(learnt), self.units.subset(tested)
 
     @property
     def tested(self) -> tuple[Item, ...]:
