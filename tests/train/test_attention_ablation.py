@@ -21,8 +21,8 @@ from tests.train import small_fit
 from tests.train.conftest import write_corpus
 from train.__main__ import main
 from train.data.datasets.public import REASONS as LABELS
-from train.fit.run import saved_folds
 from train.studies.attention_ablation import ablated, ablations, averaging
+from train.studies.cells import Cell
 
 TEMPORAL = {"temporal", "channel", "channel_fixed"}
 MULTI_SCALE = {"multi_scale", "multi_scale_fixed"}
@@ -141,7 +141,7 @@ def read(out, system=WHOLE):
 
 
 def folds(out, system=WHOLE):
-    return {(s, f): folder for s, f, folder in saved_folds(out, "donateacry", "clip", system)}
+    return {(s, f): folder for s, f, folder in Cell(out, "donateacry", "clip", system).saved}
 
 
 @pytest.fixture(scope="module")
@@ -167,17 +167,15 @@ def tested(out, root):
 
 
 def answers(tested):
-    """Predictions of every piece as the models now answer, one piece at a time."""
+    """Truth and mean predictions as the models now answer, one piece at a time."""
     tables = []
-    for seed, _, model, features, rows in tested:
+    for *_, model, features, rows in tested:
         with torch.no_grad():
-            logits = torch.cat([model(piece) for piece in features])
-        values = logits.double().softmax(-1).numpy()
-        tables.append(rows.assign(seed=seed, **dict(zip(COLUMNS, values.T, strict=True))))
-    every = pd.concat(tables)
-    mean = every.groupby(["recording", "seed", "label"], as_index=False)[COLUMNS].mean()
-    truth = mean["label"].map(LABELS.index).to_numpy()
-    return truth, mean[COLUMNS].to_numpy()
+            values = torch.cat([model(piece) for piece in features]).double().softmax(-1).numpy()
+        tables.append(rows.assign(**dict(zip(COLUMNS, values.T, strict=True))))
+    keys = ["recording", "seed", "label"]
+    mean = pd.concat(tables).groupby(keys, as_index=False)[COLUMNS].mean()
+    return mean["label"].map(LABELS.index).to_numpy(), mean[COLUMNS].to_numpy()
 
 
 def test_what_uniform_maps_do_is_what_another_way_of_computing_gives(out, tested, monkeypatch):

@@ -27,7 +27,6 @@ from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import split
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
-from train.fit.run import saved_folds
 from train.studies.cells import Cell, rebuild
 from train.studies.permutation_test import chance, scores
 
@@ -146,6 +145,6 @@ def test_a_system_is_fitted_to_permuted_labels(made_up_root, tmp_path, clips):
     assert record["configuration"]["permuted_labels"] == 4
     assert record["calibration"] is None  # the other pieces were heard
     assert not (tmp_path / "checkpoints").exists()
-    _, config = load_checkpoint(saved_folds(tmp_path, "donateacry", "clip", SYSTEM)[0][2])
+    _, config = load_checkpoint(cell.saved[0][2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))
     assert {item.recording: item.label for item in built.experiment.units.items} == permuted

@@ -129,21 +129,18 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
 # Trouble: one sentence, and nothing is lost
 
 
-@pytest.mark.parametrize(
-    ("number", "said"), [(errno.EROFS, "may not be written"), (errno.EIO, "cannot be used")]
-)
-def test_trouble_in_the_middle_of_a_run(made_up_root, tmp_path, monkeypatch, capsys, number, said):
+def test_trouble_in_the_middle_of_a_run(made_up_root, tmp_path, monkeypatch, capsys):
     whole = Path.write_bytes
 
     def fail(self, data):
         if self.name.endswith(".pt.part"):
             whole(self, data[:100])
-            raise OSError(number, os.strerror(number), str(self))
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
         return whole(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", fail)
     assert main(arguments(made_up_root, tmp_path)) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert said in error
+    assert "may not be written" in error
     assert str(tmp_path) in error
     assert not list(tmp_path.rglob("*.part"))

@@ -247,11 +247,8 @@ def run_measure_int8(options: MeasureInt8Options) -> None:
 
 
 def hearing_sound(options: SavedFoldsOptions) -> Iterator[tuple[Cell, Run]]:
-    """Yield the cells that are asked for with their runs; those that hear features are named.
-
-    Raises:
-        DataError: if there are no such folds, or their recordings are not here.
-    """
+    """Yield the cells that are asked for with their runs; those that hear features are named. Raise
+    DataError if there are no such folds, or their recordings are not here."""
     accelerator = Accelerator(cpu=True)
     for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
         _, config = load_checkpoint(cell.saved[0][2])
@@ -310,12 +307,8 @@ class MeasurePruningOptions(SavedFoldsOptions):
 
 
 def run_measure_pruning(options: MeasurePruningOptions) -> None:
-    """Measure cell by cell.
-
-    Raises:
-        DataError: if there are no such folds, they cannot be pruned by such a share, or their
-            recordings are not here.
-    """
+    """Measure cell by cell; raise DataError if there are no such folds, they cannot be pruned by
+    such a share, or their recordings are not here."""
     for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
         model, config = load_checkpoint(cell.saved[0][2])
         if not can_be_pruned(model) and not options.system:

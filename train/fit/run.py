@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -18,7 +17,7 @@ from accelerate import Accelerator
 from filelock import FileLock, Timeout
 from torch import nn
 
-from cry_model.checkpoint import CONFIG, CheckpointConfig
+from cry_model.checkpoint import CheckpointConfig
 from cry_model.networks.registry import build_model, get_system
 from cry_model.sound.acoustic_features import AcousticConfig
 from cry_model.sound.frontend import FrontEnd
@@ -270,16 +269,3 @@ class Run:
 
 Kept = tuple[int, int, Path]
 """Seed, fold and checkpoint folder of a saved fold."""
-
-
-def saved_folds(out: Path, dataset: str, protocol: str, system: str) -> list[Kept]:
-    """Return seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
-
-    A folder without a config, whose writing was cut off, is passed over.
-    """
-    found = []
-    for folder in (out / "folds" / dataset / protocol / system).glob("seed*-fold*"):
-        name = re.fullmatch(r"seed(\d+)-fold(\d+)", folder.name)
-        if name and (folder / CONFIG).is_file():
-            found.append((int(name[1]), int(name[2]), folder))
-    return sorted(found)

@@ -145,12 +145,8 @@ def measure_int8(run: Run, kept: Sequence[Kept]) -> Int8Effect:
 
 
 def measure_pruning(run: Run, folds: Mapping[float, Sequence[Kept]]) -> PruningEffect:
-    """Compare graphs of the full model and of pruned ones.
-
-    Args:
-        run: that the folds are of.
-        folds: ratio -> the same folds, pruned by it; the first ratio is 0, the full model.
-    """
+    """Compare graphs of the full model and of pruned ones; ``folds``: ratio -> the same folds,
+    pruned by it, the first ratio 0."""
     labels, reference = run.experiment.labels, None
     variants: list[PrunedVariant] = []
     for ratio, ones in folds.items():

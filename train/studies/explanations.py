@@ -101,12 +101,7 @@ def rows(run: Run, kept: Kept) -> Iterator[dict[str, str | float]]:
 
 
 def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
-    """Compare the maps of all saved folds, on recordings that every map could be made of.
-
-    Args:
-        run: that the folds are of.
-        kept: the folds.
-    """
+    """Compare the maps of all saved folds, on recordings that every map could be made of."""
     table = pd.DataFrame([row for one in kept for row in rows(run, one)])
     wide = table.pivot(index=["recording", "group", "fit"], columns="map").dropna()
     wide = wide.groupby(["recording", "group"]).mean()  # over seeds, and pieces of a recording
