@@ -94,7 +94,7 @@ def fitted(clips, accelerator):
         epochs = []
         front_end, data = FrontEnd(preset.front_end), data or TrainingData(clips, 5)
         state = state or TrainingState()
-        report = report or epochs.append
+        report = report or (lambda epoch, curves: epochs.append({"epoch": epoch, **curves}))
         model = fit(model, front_end, data, preset, seed, accelerator, state, report)
         return model, epochs
 

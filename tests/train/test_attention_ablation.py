@@ -19,7 +19,6 @@ from tests.cry_model.by_hand import SETTINGS, build, logits_by_hand
 from tests.plain import plain
 from tests.train import small_fit
 from tests.train.conftest import write_corpus
-from train.__main__ import main
 from train.data.datasets.public import REASONS as LABELS
 from train.studies.attention_ablation import ablated, ablations, averaging
 from train.studies.cells import Cell
@@ -104,8 +103,7 @@ def root(tmp_path_factory):
 
 
 def ablate(root, out, *more):
-    where = ["--data-root", root, "--out", out, "--cache", root / "cache", "--device", "cpu"]
-    return main([str(word) for word in ("ablate-attention", *where, *more)])
+    return small_fit.command("ablate-attention", root, out, "--device", "cpu", *more)
 
 
 @pytest.fixture(scope="module")
@@ -290,13 +288,8 @@ def one_seed(out, tmp_path_factory):
     return one
 
 
-def command(root, *words):
-    where = ("--data-root", root, "--cache", root / "cache")
-    return main([str(word) for word in (*words, *where)])
-
-
 def test_int8_is_measured_on_what_a_fold_has_not_heard(root, one_seed, capsys):
-    assert command(root, "measure-int8", "--out", one_seed) == 0
+    assert small_fit.command("measure-int8", root, one_seed) == 0
     assert "another first label for" in capsys.readouterr().out
     folder = cell(one_seed)
     found = json.loads((folder / "int8.json").read_text())
@@ -312,7 +305,7 @@ def test_int8_is_measured_on_what_a_fold_has_not_heard(root, one_seed, capsys):
 
 
 def test_maps_are_tested_on_what_a_fold_has_not_heard(root, one_seed, capsys):
-    assert command(root, "check-explanations", "--out", one_seed) == 0
+    assert small_fit.command("check-explanations", root, one_seed) == 0
     assert "gradient_times_input: kept" in capsys.readouterr().out
     folder = cell(one_seed)
     found = json.loads((folder / "explanations.json").read_text())

@@ -58,11 +58,6 @@ def config_of(name):
     return json.loads((ASSETS / name / "config.json").read_text(encoding="utf-8"))
 
 
-def as_json(value):
-    """Tuples and the like as JSON has them."""
-    return json.loads(json.dumps(value))
-
-
 @pytest.mark.parametrize("folder", SCORED, ids=name_of)
 def test_metrics_follow_from_predictions_and_no_group_is_on_both_sides(folder):
     table, record, _ = read(folder)
@@ -109,7 +104,7 @@ def test_the_calibration_is_computed_from_the_predictions(name):
     facts = {key: found[key] for key in ("dataset", "protocol", "folds")}
     told = read_teacher(folder, record["labels"]), found["teacher_temperature"] or 1.0
     again = calibrate(table, record["labels"], found["promised"], *told, **facts)
-    for key, value in as_json(asdict(again)).items():
+    for key, value in json.loads(json.dumps(asdict(again))).items():
         if isinstance(value, float | dict):
             assert found[key] == pytest.approx(value, abs=1e-6), key
         else:

@@ -130,7 +130,7 @@ def test_a_fit_leaves_the_process_as_it_found_it(made_up_root, tmp_path, monkeyp
 
 
 def test_a_fit_that_breaks_off_does_so_too(made_up_root, tmp_path, monkeypatch):
-    monkeypatch.setattr("train.fit.cross_validation.curves", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("train.fit.trainer.TrainingState.save", Mock(side_effect=KeyboardInterrupt))
     monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
     before = settings()
     assert main(words(made_up_root, tmp_path, "--deterministic")) == 130

@@ -1,6 +1,7 @@
 """Six-class models against the labels of cuts, by fits that never saw their recordings."""
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,6 @@ def item(name, label, group):
     return Item(Path(name), label, name, group, group)
 
 
-def cut(name, label, group, original, between):
-    return Cut(item(name, label, group), Path(name), original, between)
-
-
 TABLE = tuple(
     item(f"{label}_{n}", label, f"{label}-{n // 2}")  # 0 and 1, 2 and 3, ... have one length
     for label in ("awake", "hug")
@@ -58,15 +55,11 @@ TABLE = tuple(
 )
 
 
-def rows(items):
-    rng = torch.Generator().manual_seed(0)
-    waveforms = tuple(torch.randn(26, generator=rng).abs() + 0.1 for _ in items)
-    return clips_of(items, waveforms, ("awake", "hug"), 16_000)
-
-
 @pytest.mark.parametrize("which", [PROBABLE, NEIGHBOURS])
 def test_no_fold_learns_from_a_recording_that_it_tests(monkeypatch, which):
-    learnt = []
+    learnt, rng = [], torch.Generator().manual_seed(0)
+    rows = [torch.randn(26, generator=rng).abs() + 0.1 for _ in TABLE]
+    table = clips_of(TABLE, rows, ("awake", "hug"), 16_000)
     monkeypatch.setattr(label_check, "FEATURES", replace(FEATURES, epochs=1, batch=4))
     monkeypatch.setattr(
         label_check,
@@ -74,14 +67,17 @@ def test_no_fold_learns_from_a_recording_that_it_tests(monkeypatch, which):
         lambda model, clips, *_: (learnt.append({i.recording for i in clips.items}), model)[1],
     )
     cuts = [
-        cut(f"{label}_{n:02}", label, f"{label}{n}", f"{label}_{n}", (max(0, n - 1), n + 1))
+        Cut(
+            item(f"{label}_{n:02}", label, f"{label}{n}"),
+            Path(label),
+            f"{label}_{n}",
+            between=(max(0, n - 1), n + 1),
+        )
         for label in ("awake", "hug")
         for n in range(0, 10, 2)
     ]
-    found = list(clean_folds(cuts, rows(TABLE), TABLE, MLP, 2, which, 5, [0, 1]))
-    assert [(fold.seed, fold.number) for fold in found] == [
-        (s, f) for s in (0, 1) for f in range(5)
-    ]
+    found = list(clean_folds(cuts, table, TABLE, MLP, 2, which, 5, [0, 1]))
+    assert [(fold.seed, fold.number) for fold in found] == [*product((0, 1), range(5))]
     for seed in (0, 1):
         tested = [c.item.recording for fold in found if fold.seed == seed for c in fold.tested]
         assert sorted(tested) == sorted(c.item.recording for c in cuts)
@@ -204,7 +200,7 @@ def pieces(head, count, labels=(), seed=0, per=2):
         embeddings[rows, LABELS.index(label)] += 3
     names = tuple(f"{seed}-{i}" for i in range(count))
     numbers = torch.arange(count).repeat_interleave(per)
-    return Pieces(embeddings, targets, torch.full((count * per,), 1 / per), numbers, names, names)
+    return Pieces(embeddings, targets, torch.full((count * per,), 1 / per), numbers, names)
 
 
 def test_labels_are_learnt_and_the_other_class_stays(student):

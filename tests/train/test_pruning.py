@@ -16,7 +16,6 @@ from cry_model.networks.registry import build_model
 from cry_model.results import label_numbers, probabilities_of, recording_means
 from tests.plain import plain
 from tests.train import small_fit
-from train.__main__ import main
 from train.data.corpus import Corpus, DataError, Prepared
 from train.data.datasets.public import REASONS as LABELS
 from train.fit import pruning, trainer
@@ -151,9 +150,9 @@ def out(made_up_root, tmp_path_factory):
     return out
 
 
-def measure(root, out, *more):
-    where = ["--data-root", root, "--cache", root / "cache", "--out", out, "--device", "cpu"]
-    return main([str(word) for word in ("measure-pruning", *where, "--ratios", 0.5, *more)])
+def measure(root, out):
+    how = ("--device", "cpu", "--ratios", 0.5)
+    return small_fit.command("measure-pruning", root, out, *how)
 
 
 def test_full_and_pruned_folds_are_measured_on_what_they_have_not_heard(out):
@@ -213,8 +212,8 @@ def test_only_a_fold_that_changed_is_pruned_again_and_what_it_tests_is_not_heard
 
 def export(root, out, to):
     checkpoint = next((out / "checkpoints").iterdir())
-    where = ["--data-root", root, "--cache", root / "cache", "--out", to, "--device", "cpu"]
-    return main([str(word) for word in ("export", checkpoint, *where, "--prune", 0.5, "--int8")])
+    how = (checkpoint, "--device", "cpu", "--prune", 0.5, "--int8")
+    return small_fit.command("export", root, to, *how)
 
 
 def test_a_checkpoint_is_pruned_exported_and_ready_to_be_published(

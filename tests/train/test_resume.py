@@ -56,17 +56,17 @@ def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
     whole, _ = fitted(preset, channels=8, stages=1)
     state = TrainingState(tmp_path / "fit.pt", "this")
 
-    def stop(_):
+    def stop(*_):
         raise Stop
 
     with pytest.raises(Stop):
         fitted(preset, channels=8, stages=1, state=state, report=stop)
     resumed, epochs = fitted(preset, channels=8, stages=1, state=state)
-    assert [epoch.number for epoch in epochs] == [2]
+    assert [epoch["epoch"] for epoch in epochs] == [2]
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     _, epochs = fitted(preset, channels=8, stages=1, state=replace(state, resume=False))
-    assert [epoch.number for epoch in epochs] == [1, 2]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
 
 
 def test_a_state_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
@@ -106,14 +106,13 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
     words += ["--precision", "float32", "--no-checkpoint", "--set", "validation=0", "patience=0"]
     count = itertools.count(1)
 
-    def stop(_):
+    def stop(*_, **__):
         if next(count) == epoch:
             raise KeyboardInterrupt
-        return {}
 
     threads(1)
     with monkeypatch.context() as patch:
-        patch.setattr("train.fit.cross_validation.curves", stop)
+        patch.setattr("train.fit.cross_validation.tqdm.set_postfix", stop)
         assert main(words) == 130
     capsys.readouterr()
     threads(2)

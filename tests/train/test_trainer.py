@@ -45,13 +45,13 @@ def rng(seed):
 def test_other_systems_and_presets_train_an_epoch(fitted, system, preset):
     quick = replace(preset, epochs=1, batch=8)
     _, epochs = fitted(quick, system, **NARROW.get(system, {"channels": 8, "stages": 1}))
-    assert [epoch.loss for epoch in epochs] == [pytest.approx(1.61, abs=0.7)]  # ln 5, untrained
+    assert [epoch["loss"] for epoch in epochs] == [pytest.approx(1.61, abs=0.7)]  # ln 5, untrained
 
 
 def test_the_loss_falls(fitted):
     preset = replace(QUICK, epochs=6, augmentation=None, label_smoothing=0.0, ema_decay=0.0)
     _, epochs = fitted(replace(preset, learning_rate=0.01), channels=16, stages=1)
-    assert epochs[-1].loss < 0.75 * epochs[0].loss
+    assert epochs[-1]["loss"] < 0.75 * epochs[0]["loss"]
 
 
 @pytest.mark.parametrize("balance", [0.0, 1.0])
@@ -144,7 +144,7 @@ def test_a_fit_that_gets_no_better_ends_early_with_its_best_weights(clips, fitte
     # Such steps do nothing but harm.
     preset = replace(WATCHED, epochs=12, learning_rate=0.5, ema_decay=0.0, schedule="constant")
     model, epochs = fitted(preset, channels=16, data=data)
-    losses = [epoch.scores[LOSS] for epoch in epochs]
+    losses = [epoch[LOSS] for epoch in epochs]
     assert len(epochs) == int(np.argmin(losses)) + 1 + preset.patience < 12
     found = score(model, FrontEnd(preset.front_end), held)
     assert found[LOSS] == pytest.approx(min(losses), rel=1e-4)

@@ -79,13 +79,13 @@ def train_model(
         **({} if accelerator.is_main_process else {"disable": True}),  # or as TQDM_DISABLE has it
     ) as bar:
 
-        def report(epoch: trainer.Epoch) -> None:
+        def report(epoch: int, curves: trainer.Curves) -> None:
             if not bar.n:  # the first after a resume: what came before took none of this time
-                bar.initial = bar.n = epoch.number - 1
-            bar.set_postfix(curves(epoch), refresh=False)
+                bar.initial = bar.n = epoch - 1
+            bar.set_postfix(curves, refresh=False)
             bar.update()
             if run.track:
-                accelerator.log(curves(epoch), step=epoch.number)
+                accelerator.log(curves, step=epoch)
 
         data = trainer.TrainingData(learnt, len(one.labels), watched, teacher)
         model = one.model(seed)
@@ -97,11 +97,6 @@ def train_model(
     if teacher is not None and teacher.reused:
         solve_output_layer(model, front_end, learnt, teacher)
     return model
-
-
-def curves(epoch: trainer.Epoch) -> dict[str, float]:
-    """Return what the bar and the trackers show of an epoch."""
-    return {"loss": epoch.loss, "rate": epoch.learning_rate, **epoch.scores}
 
 
 def fit_fold(run: Run, front_end: TrainingFrontEnd, seed: int, fold: int) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
@@ -176,7 +176,6 @@ class Upload:
     files: Mapping[str, Path | bytes]
     message: str  # of the commit
     private: bool = False  # whether only the owner may see the repository
-    owned: Sequence[str] = ()  # folders (ending in "/") in which nothing but ``files`` is left
     variables: Mapping[str, str] = field(default_factory=dict)  # environment of the Space
 
     def __post_init__(self):
@@ -244,9 +243,9 @@ def _commit(api: HfApi, upload: Upload) -> tuple[str, str]:
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    repo_id, files, owned = upload.repo_id, upload.files, tuple(upload.owned)
-    there = api.list_repo_files(repo_id, repo_type=upload.kind) if owned else []
-    stale = [path for path in there if path.startswith(owned) and path not in files]
+    repo_id, files = upload.repo_id, upload.files
+    there = api.list_repo_files(repo_id, repo_type="space") if upload.kind == "space" else []
+    stale = [path for path in there if path.startswith(FOLDERS) and path not in files]
     operations = [
         *(CommitOperationAdd(path, content) for path, content in files.items()),
         *map(CommitOperationDelete, stale),
@@ -317,9 +316,7 @@ def space_upload(repo_id: str, private: bool = False, model: str | None = None) 
         check_repo_id(name)
         files[CARD] = header_with(space_files()[CARD].read_text(encoding="utf-8"), name, revision)
     variables = {} if model is None else {"CRY_MODEL": model}
-    return Upload(
-        repo_id, "space", files, "Publish the page", private, owned=FOLDERS, variables=variables
-    )
+    return Upload(repo_id, "space", files, "Publish the page", private, variables)
 
 
 def header_with(readme: str, model: str, revision: str) -> bytes:

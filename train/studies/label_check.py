@@ -354,7 +354,7 @@ def check_student(check: Check, path: Path, root: Path, cache: Path, save: Path 
         raise DataError("The adapted student is not shown to be better, so it is not saved.")
     layer = adapt(student.classifier, labelled, others)
     model, made = adapted(student, own, layer)
-    learnt = {**check.facts, "penalty": layer.penalty, "recordings": len(labelled.names)}
+    learnt = {**check.facts, "penalty": layer.penalty, "recordings": len(labelled.groups)}
     licence = f"{own.training['licence']}; {challenge6.LICENCE}"
     made = replace(
         made,
