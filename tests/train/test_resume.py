@@ -16,7 +16,7 @@ import torch
 from tests.conftest import ROOT
 from tests.train.killed_fit import arguments
 from tests.train.small_fit import CHECKPOINT, RESULTS
-from train.__main__ import main
+from train.__main__ import main, sentence
 from train.data.corpus import DataError
 from train.fit.presets import BEST
 from train.fit.state import TrainingState
@@ -143,3 +143,10 @@ def test_trouble_in_the_middle_of_a_run(made_up_root, tmp_path, monkeypatch, cap
     assert "may not be written" in error
     assert str(tmp_path) in error
     assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EEXIST, "a folder is needed"), (errno.EIO, "cannot be used")]
+)
+def test_other_trouble_has_a_sentence_too(number, said):
+    assert said in sentence(OSError(number, os.strerror(number), "runs"))
