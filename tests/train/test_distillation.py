@@ -27,7 +27,6 @@ from train.fit.presets import BEST, BEST_SETTINGS, DISTIL
 from train.fit.trainer import TrainingData
 from train.scoring.calibration import calibrate
 
-QUICK = replace(BEST, epochs=2, batch=8)
 CPU = torch.device("cpu")
 
 
@@ -47,19 +46,12 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def teacher(checkpoint):
-    def load(weight=0.5, labels=LABELS, student=BEST.front_end):
-        return load_teacher(checkpoint, weight, labels, SYSTEM, student, CPU)
-
-    return load
-
-
 @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
-def test_targets_mix_labels_and_the_teachers_answer(teacher, checkpoint, weight):
+def test_targets_mix_labels_and_the_teachers_answer(checkpoint, weight):
     waves = noise(3, 24_000)
     targets = torch.tensor([[0.0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]])
-    found = teacher(weight).teach(waves, targets)
+    teacher = load_teacher(checkpoint, weight, LABELS, SYSTEM, BEST.front_end, CPU)
+    found = teacher.teach(waves, targets)
     model, config = cry_model.load_checkpoint(checkpoint)
     with torch.no_grad():
         soft = model(FrontEnd(config.front_end)(waves)).softmax(-1).numpy()

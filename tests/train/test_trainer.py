@@ -23,7 +23,7 @@ from train.fit.predict import TrainingError, piece_probabilities
 from train.fit.presets import BEST, PAPER
 from train.fit.run import Experiment, Run
 from train.fit.state import Ema, TrainingState, numbers
-from train.fit.trainer import LOSS, RECALL, DeviceDataset, TrainingData, score
+from train.fit.trainer import LOSS, RECALL, DeviceDataset, EpochRng, TrainingData, score
 
 QUICK = replace(BEST, epochs=1, batch=8)
 WATCHED = replace(BEST, epochs=4, batch=8, validation=0.34, patience=2)
@@ -46,6 +46,12 @@ def test_other_systems_and_presets_train_an_epoch(fitted, system, preset):
     quick = replace(preset, epochs=1, batch=8)
     _, epochs = fitted(quick, system, **NARROW.get(system, {"channels": 8, "stages": 1}))
     assert [epoch["loss"] for epoch in epochs] == [pytest.approx(1.61, abs=0.7)]  # ln 5, untrained
+
+
+def test_every_seed_and_epoch_has_randomness_of_its_own():
+    every = [EpochRng(seed, epoch, CPU) for seed in (0, 1) for epoch in (0, 1, 1)]
+    assert len({float(torch.rand(3, generator=one.tensors).sum()) for one in every}) == 4
+    assert len({one.numbers.random() for one in every}) == 4
 
 
 def test_the_loss_falls(fitted):
