@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-WRITER, READER, LIMITED = "hf_writer", "hf_reader", "hf_limited"
-ROLES = {WRITER: "write", READER: "read", LIMITED: "fineGrained"}  # the last may not write here
+WRITER, READER = "hf_writer", "hf_reader"
+ROLES = {WRITER: "write", READER: "read"}
 LARGE = (".safetensors", ".wav", ".png")
 
 
@@ -232,11 +232,6 @@ class Handler(BaseHTTPRequestHandler):
                         for p, c in files
                     ],
                 )
-            case ("POST", "branch", name):
-                if name in repository.refs:
-                    raise Answer(409)
-                repository.refs[name] = repository.refs["main"]
-                raise Answer(200)
             case ("POST", "preupload", revision):
                 self.preupload(repository.files(revision), json.loads(body)["files"])
             case ("POST", "commit", revision):

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from cry_model.checkpoint import CheckpointError
-from train.cli import data, fit, grid, measure, pruning, publish, studies
+from train.cli import data, fit, grid, measure, publish, studies
 from train.cli.options import FitOptions, Options, repeat
 from train.data.corpus import DataError
 from train.fit.devices import as_found
@@ -36,7 +36,7 @@ COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
         MEASURING,
     ),
     "measure-int8": (measure.MeasureInt8Options, measure.run_measure_int8, MEASURING),
-    "measure-pruning": (pruning.MeasurePruningOptions, pruning.run_measure_pruning, MEASURING),
+    "measure-pruning": (measure.MeasurePruningOptions, measure.run_measure_pruning, MEASURING),
     "export": (publish.ExportOptions, publish.run_export, PUBLISHING),
     "publish": (publish.PublishOptions, publish.run, PUBLISHING),
 }

@@ -85,18 +85,13 @@ def copied_fit(finished_fit, tmp_path):
 def fitted(clips, accelerator):
     """Fits a system and gives it with its epochs."""
 
-    def run(
-        preset, system="improved-ecapa-tdnn", seed=0, data=None, state=None, report=None, **settings
-    ):
-        torch.manual_seed(seed)
-        bands = preset.front_end.num_bands
-        model = cry_model.build_model(system, 5, bands, **settings)
-        epochs = []
-        front_end, data = FrontEnd(preset.front_end), data or TrainingData(clips, 5)
-        state = state or TrainingState()
-        report = report or epochs.append
-        model = fit(model, front_end, data, preset, seed, accelerator, state, report)
-        return model, epochs
+    def run(preset, system="improved-ecapa-tdnn", data=None, state=None, report=None, **settings):
+        torch.manual_seed(0)
+        model = cry_model.build_model(system, 5, preset.front_end.num_bands, **settings)
+        front_end, data, epochs = FrontEnd(preset.front_end), data or TrainingData(clips, 5), []
+        report = report or (lambda epoch, curves: epochs.append({"epoch": epoch, **curves}))
+        how = data, preset, 0, accelerator, state or TrainingState(), report
+        return fit(model, front_end, *how), epochs
 
     return run
 

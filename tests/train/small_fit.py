@@ -18,6 +18,12 @@ MORE = ("--seeds", "1", "0", "--save-folds", "--checkpoint")
 SMALL = ("--folds", "2", "--epochs", "1", "--device", "cpu", "--set", "channels=8", "stages=1")
 
 
+def command(name, root, out, *more):
+    """Run another command on the corpus in ``root``; return its exit status."""
+    where = ("--data-root", root, "--cache", root / "cache", "--out", out)
+    return main([str(word) for word in (name, *where, *more)])
+
+
 def words(root, out, *more, system=SYSTEM):
     """The command on the corpus in ``root``; what is given last counts."""
     where = ["--data-root", root, "--cache", root / "cache", "--out", out]

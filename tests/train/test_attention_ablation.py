@@ -1,6 +1,5 @@
 """Each ablation beside the network by hand, and ``ablate-attention`` beside other computations."""
 
-import copy
 import json
 import math
 import os
@@ -14,18 +13,15 @@ import soundfile
 import torch
 
 import cry_model
-from cry_model import CryClassifier
-from cry_model.checkpoint import ASSETS, read_config
 from cry_model.networks.layers import DifferentialAttention
 from cry_model.results import label_numbers, probabilities_of, recording_means
 from tests.cry_model.by_hand import SETTINGS, build, logits_by_hand
 from tests.plain import plain
 from tests.train import small_fit
 from tests.train.conftest import write_corpus
-from train.__main__ import main
 from train.data.datasets.public import REASONS as LABELS
-from train.fit.run import saved_folds
 from train.studies.attention_ablation import ablated, ablations, averaging
+from train.studies.cells import Cell
 
 TEMPORAL = {"temporal", "channel", "channel_fixed"}
 MULTI_SCALE = {"multi_scale", "multi_scale_fixed"}
@@ -63,7 +59,7 @@ def average_gates(model, features, name):
 @pytest.mark.parametrize("settings", SETTINGS, ids=["4 tokens", "8 tokens"])
 @pytest.mark.parametrize("name", sorted(ALL))
 @torch.no_grad()
-def test_the_answer_is_that_of_the_network_by_hand(settings, name, features):
+def test_the_answer_is_that_of_the_network_by_hand_and_the_model_stays(settings, name, features):
     model = build(**settings)
     gates = average_gates(model, features, name) if name.endswith("_fixed") else None
     with averaging(model) as averages:
@@ -75,34 +71,21 @@ def test_the_answer_is_that_of_the_network_by_hand(settings, name, features):
     expected = logits_by_hand(model, features, ablation(name, gates))
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
     assert (found - fitted).abs().max() > 1e-5  # it does make a difference here
-
-
-@pytest.mark.parametrize("name", sorted(ALL))
-@torch.no_grad()
-def test_the_model_is_the_same_afterwards(name, features):
-    model = build(stages=1)
-    before, weights = model(features), copy.deepcopy(model.state_dict())
-    with averaging(model) as averages:
-        assert torch.equal(model(features), before)
     with pytest.raises(RuntimeError), ablated(model, name, averages):
         model(features[:, :2])  # fails in the middle: the bands are not the model's
-    assert torch.equal(model(features), before)
-    assert all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
+    assert torch.equal(model(features), fitted)
 
 
-@pytest.mark.parametrize(
-    ("system", "without"),
-    [
-        ("improved-ecapa-tdnn", set()),
-        ("improved-ecapa-tdnn-no-mca", MULTI_SCALE),
-        ("improved-ecapa-tdnn-no-rse", TEMPORAL),
-        ("improved-ecapa-tdnn-no-diff-attention", {"differential"}),
-        ("ecapa-tdnn", ALL),
-        ("resnet18", ALL),
-    ],
-)
-def test_a_system_has_what_its_modules_allow(system, without):
-    assert set(ablations(cry_model.build_model(system, 3, 16))) == ALL - without
+def test_a_system_has_what_its_modules_allow():
+    without = {
+        "improved-ecapa-tdnn": set(),
+        "improved-ecapa-tdnn-no-mca": MULTI_SCALE,
+        "improved-ecapa-tdnn-no-rse": TEMPORAL,
+        "improved-ecapa-tdnn-no-diff-attention": {"differential"},
+        "resnet18": ALL,
+    }
+    for system, missing in without.items():
+        assert set(ablations(cry_model.build_model(system, 3, 16))) == ALL - missing
 
 
 # The command
@@ -120,8 +103,7 @@ def root(tmp_path_factory):
 
 
 def ablate(root, out, *more):
-    where = ["--data-root", root, "--out", out, "--cache", root / "cache", "--device", "cpu"]
-    return main([str(word) for word in ("ablate-attention", *where, *more)])
+    return small_fit.command("ablate-attention", root, out, "--device", "cpu", *more)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +139,7 @@ def read(out, system=WHOLE):
 
 
 def folds(out, system=WHOLE):
-    return {(s, f): folder for s, f, folder in saved_folds(out, "donateacry", "clip", system)}
+    return {(s, f): folder for s, f, folder in Cell(out, "donateacry", "clip", system).saved}
 
 
 @pytest.fixture(scope="module")
@@ -183,17 +165,15 @@ def tested(out, root):
 
 
 def answers(tested):
-    """Predictions of every piece as the models now answer, one piece at a time."""
+    """Truth and mean predictions as the models now answer, one piece at a time."""
     tables = []
-    for seed, _, model, features, rows in tested:
+    for *_, model, features, rows in tested:
         with torch.no_grad():
-            logits = torch.cat([model(piece) for piece in features])
-        values = logits.double().softmax(-1).numpy()
-        tables.append(rows.assign(seed=seed, **dict(zip(COLUMNS, values.T, strict=True))))
-    every = pd.concat(tables)
-    mean = every.groupby(["recording", "seed", "label"], as_index=False)[COLUMNS].mean()
-    truth = mean["label"].map(LABELS.index).to_numpy()
-    return truth, mean[COLUMNS].to_numpy()
+            values = torch.cat([model(piece) for piece in features]).double().softmax(-1).numpy()
+        tables.append(rows.assign(**dict(zip(COLUMNS, values.T, strict=True))))
+    keys = ["recording", "seed", "label"]
+    mean = pd.concat(tables).groupby(keys, as_index=False)[COLUMNS].mean()
+    return mean["label"].map(LABELS.index).to_numpy(), mean[COLUMNS].to_numpy()
 
 
 def test_what_uniform_maps_do_is_what_another_way_of_computing_gives(out, tested, monkeypatch):
@@ -267,17 +247,12 @@ def test_what_is_there_and_newer_is_not_measured_again(root, copied, capsys):
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("other", ["weights", "pieces"])
-def test_weights_of_another_fit_are_told_and_the_other_cells_go_on(root, copied, capsys, other):
-    if other == "weights":
-        folder = folds(copied)[0, 0]
-        model, config = cry_model.load_checkpoint(folder)
-        with torch.no_grad():
-            model.classifier.bias[0] += 0.005
-        cry_model.save_checkpoint(folder, model, config)
-    else:
-        table = cell(copied) / "predictions.csv"
-        pd.read_csv(table).iloc[1:].to_csv(table, index=False)
+def test_weights_of_another_fit_are_told_and_the_other_cells_go_on(root, copied, capsys):
+    folder = folds(copied)[0, 0]
+    model, config = cry_model.load_checkpoint(folder)
+    with torch.no_grad():
+        model.classifier.bias[0] += 0.005
+    cry_model.save_checkpoint(folder, model, config)
     effect(copied).unlink()
     effect(copied, PLAIN).unlink()
     assert ablate(root, copied) == 2
@@ -298,7 +273,7 @@ def test_other_recordings_are_refused(root, copied, tmp_path, capsys):
     assert "are not those that this was fitted on" in capsys.readouterr().err
 
 
-# ``export`` and ``measure-int8``: files of a fitted fold, and how its int8 answers
+# ``measure-int8`` and ``check-explanations``
 
 
 @pytest.fixture(scope="module")
@@ -313,13 +288,8 @@ def one_seed(out, tmp_path_factory):
     return one
 
 
-def command(root, *words):
-    where = ("--data-root", root, "--cache", root / "cache")
-    return main([str(word) for word in (*words, *where)])
-
-
 def test_int8_is_measured_on_what_a_fold_has_not_heard(root, one_seed, capsys):
-    assert command(root, "measure-int8", "--out", one_seed) == 0
+    assert small_fit.command("measure-int8", root, one_seed) == 0
     assert "another first label for" in capsys.readouterr().out
     folder = cell(one_seed)
     found = json.loads((folder / "int8.json").read_text())
@@ -335,7 +305,7 @@ def test_int8_is_measured_on_what_a_fold_has_not_heard(root, one_seed, capsys):
 
 
 def test_maps_are_tested_on_what_a_fold_has_not_heard(root, one_seed, capsys):
-    assert command(root, "check-explanations", "--out", one_seed) == 0
+    assert small_fit.command("check-explanations", root, one_seed) == 0
     assert "gradient_times_input: kept" in capsys.readouterr().out
     folder = cell(one_seed)
     found = json.loads((folder / "explanations.json").read_text())
@@ -346,22 +316,3 @@ def test_maps_are_tested_on_what_a_fold_has_not_heard(root, one_seed, capsys):
         kept, elsewhere = (one[k]["value"] for k in ("kept", "elsewhere"))
         assert one["ahead"]["value"] == pytest.approx(kept - elsewhere)
         assert (one["kept_more"] is None) == (name == "temporal_attention")
-
-
-def test_a_fold_is_exported_in_int8_and_answers(root, one_seed, examples, tmp_path, capsys):
-    fold = next((one_seed / "folds").rglob("config.json")).parent
-    assert (
-        command(root, "export", fold, "--out", tmp_path, "--int8", "--dataset", "donateacry") == 0
-    )
-    assert "model.onnx: " in capsys.readouterr().out
-    clip = examples / "synthetic_rhythmic.wav"
-    exported = CryClassifier.from_pretrained(tmp_path, backend="onnx").predict(clip)
-    expected = CryClassifier.from_pretrained(fold).predict(clip).probabilities
-    assert exported.probabilities == pytest.approx(expected, abs=0.1)
-    assert read_config(fold).labels == tuple(exported.probabilities)
-
-
-def test_a_detector_stays_in_float32(root, tmp_path, capsys):
-    detector = ASSETS / "detector-resnet18"
-    assert command(root, "export", detector, "--out", tmp_path, "--int8") == 2
-    assert "leave --int8 out" in capsys.readouterr().err

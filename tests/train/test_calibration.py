@@ -58,9 +58,9 @@ def test_four_groups_promise_four_fifths_and_no_more(groups, promised, expected)
 
 
 def test_the_promise_holds_for_a_new_baby_and_not_where_recordings_are_taken_for_babies():
-    """The threshold for 25 babies, asked about the cries of another one, 800 times over."""
+    """The threshold for 25 babies, asked about the cries of another one, 400 times over."""
     rng, by_group, by_recording = np.random.default_rng(0), [], []
-    for _ in range(800):
+    for _ in range(400):
         probabilities, labels, groups = babies(rng, 26)
         new = groups == "baby25"
         known, targets = probabilities[~new], one_hot(labels[~new])
@@ -68,7 +68,7 @@ def test_the_promise_holds_for_a_new_baby_and_not_where_recordings_are_taken_for
         by_group.append(np.mean(scores <= fit_threshold(known, targets, groups[~new], 0.8)))
         ungrouped = fit_threshold(known, targets, np.arange((~new).sum()).astype(str), 0.8)
         by_recording.append(np.mean(scores <= ungrouped))
-    error = np.std(by_group) / np.sqrt(800)
+    error = np.std(by_group) / np.sqrt(400)
     assert np.mean(by_group) > 0.8 - 2 * error
     assert np.mean(by_group) < 0.8 + 1 / 26 + 2 * error  # and promises no more than it must
     assert np.mean(by_recording) < 0.75
@@ -194,7 +194,6 @@ def test_the_command_writes_it_into_run_and_checkpoint_and_leaves_the_rest(finis
     [
         ({}, ["--teacher", "CHECKPOINT"], "learnt from labels"),
         ({"data": "d2"}, ["--checkpoint", "CHECKPOINT"], "was not fitted as this run was"),
-        ({"system": "ecapa-tdnn"}, ["--checkpoint", "CHECKPOINT"], "was not fitted as this run"),
         ({}, ["--checkpoint", "nowhere"], "There is no config.json"),
     ],
 )

@@ -1,28 +1,15 @@
 """Every command explains itself, and what it cannot do is one sentence."""
 
 from dataclasses import fields, replace
-from typing import get_type_hints
 
 import pytest
 
-from cry_model.declared import fitted
-from cry_model.results import read_record
-from tests.conftest import ROOT
+from cry_model.detector import DEFAULT_DETECTOR as DETECTOR
 from train.__main__ import COMMAND_LINE, COMMANDS, main, parse
 from train.cli.options import FitOptions, spelling
 from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
-from train.fit.presets import (
-    BEST,
-    BEST_SETTINGS,
-    FEATURES,
-    PAPER,
-    WIDE,
-    Preset,
-    apply_overrides,
-    usual_preset,
-    usual_settings,
-)
+from train.fit.presets import BEST, PAPER, apply_overrides
 
 FIT = ["fit", "--system", "resnet18", "--dataset"]
 
@@ -39,15 +26,6 @@ def test_help_names_the_purpose_and_every_option(name, capsys, monkeypatch):
     for field in fields(COMMANDS[name][0]):
         assert spelling(field.name) in shown or field.name in shown
     assert "None" not in shown
-
-
-def test_the_commands_are_shown_in_groups(capsys):
-    assert main(["--help"]) == 0
-    shown = capsys.readouterr().out
-    panels = ("Prepare and fit", "grid", "Measure", "Publish")
-    places = [shown.index(f" {word} ") for word in panels]
-    assert places == sorted(places)
-    assert all(f" {name} " in shown for name in COMMANDS)
 
 
 def test_words_become_one_frozen_object():
@@ -92,7 +70,7 @@ NUMBERS = {
         (["permutation-test", "--dataset", "esc10", "--permutations", "5"], "--permutations"),
         (["ablate-attention"], "There are no weights of such folds in"),
         (["export", "nowhere", "--out", "x"], "'nowhere' is neither a folder nor a model"),
-        (["export", "detector", "--out", "x", "--int4"], "--int4"),
+        (["export", f"{DETECTOR}", "--out", "x", "--int8"], "leave --int8 out"),
         (["measure-int8"], "There are no weights of such folds in"),
         (["publish", "nowhere", "--repo-id", "a/b"], "There is no config.json"),
         (["publish", "--repo-id", "a/b"], "Name the folder"),
@@ -135,13 +113,9 @@ def test_each_name_goes_where_it_belongs():
 @pytest.mark.parametrize(
     "words",
     [
-        *("batch", "batch=1", "batch=2.5", "batch=True", "batch=1000000000", "schedule=linear"),
-        *("epochs=many", "epochs=0", "epochs=1000000000", "epochs={[]:1}", "schedule=[]"),
-        *("patience=3", "patience=1e9", "validation=1e-9", "samples_per_epoch=1000000000000"),
-        *("label_smoothing=2", "ema_decay=2", "class_balance=None", "class_balance=1e9"),
-        *("learning_rate=1e400", "weight_decay=1e300"),
-        *("mixup=abc", "mixup=-1", "mixup=1e300", "gain_db=1e400", "time_mask=2.5"),
-        *("band_mask=1000000000", "noise_db=3", "noise_db=(1e400,1)"),
+        *("batch", "batch=1", "batch=2.5", "batch=True", "batch=1000000000", "schedule=[]"),
+        *("epochs={[]:1}", "patience=3", "validation=1e-9", "class_balance=None"),
+        *("learning_rate=1e400", "mixup=abc", "mixup=-1", "noise_db=3", "noise_db=(1e400,1)"),
         *(pytest.param(f"epochs={text}", id=name) for name, text in LONG.items()),
     ],
 )
@@ -150,33 +124,3 @@ def test_what_makes_no_sense_is_one_sentence(words):
         apply_overrides(BEST, [words])
     assert words.split("=")[0] in str(refused.value).lower()
     assert len(str(refused.value)) < 300
-
-
-@pytest.mark.parametrize("folder", ["results", "search"])
-def test_no_run_that_is_committed_lies_outside(folder):
-    """Each number of every preset that was ever used, under its name of today."""
-    preset, how = (get_type_hints(c, include_extras=True) for c in (Preset, Augmentation))
-    declared = {**preset, **how}
-    runs = list((ROOT / "assets" / folder).rglob("run.json"))
-    assert runs
-    for path in runs:
-        ran = read_record(path)["configuration"]["preset"]
-        used = {**ran, **(ran.get("augmentation") or {})}
-        assert not {"draws", "balance", "tries", "average"} & set(ran)
-        for name in set(used) & set(declared) - {"front_end", "augmentation"}:
-            fitted(declared[name], used[name], f"{path}: {name}")
-
-
-def test_what_is_usual_depends_on_system_and_corpus():
-    assert usual_preset("feature-mlp", "esc10") is FEATURES
-    assert usual_preset("resnet18", "donateacry") is BEST
-    for corpus in ("esc10", "challenge6_cuts"):
-        assert usual_preset("resnet18", corpus) is WIDE
-    assert usual_settings(WIDE, "improved-ecapa-tdnn-no-rse") == BEST_SETTINGS
-    assert usual_settings(BEST, "ecapa-tdnn") == usual_settings(PAPER, "improved-ecapa-tdnn") == {}
-
-
-def test_the_paper_preset_is_the_papers():
-    assert (PAPER.front_end.kind, PAPER.front_end.num_bands) == ("mfcc", 13)
-    assert (PAPER.batch, PAPER.epochs, PAPER.learning_rate) == (64, 700, 2e-5)
-    assert (PAPER.weight_decay, PAPER.schedule) == (0, "constant")  # Adam

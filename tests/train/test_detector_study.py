@@ -297,12 +297,6 @@ def test_conditions_families_alarms_and_delay_are_counted_by_hand(summed, table)
     assert summed.delay == np.median(delays)
     silent = table.assign(stretches=table["stretches"].where(table["condition"] != ONSETS, "0"))
     assert summarise(silent).delay is None
-
-
-def test_the_numbers_go_with_the_weights_into_json_and_into_words(summed, table):
-    record = summed.record()
-    assert (record.threshold, record.maybe) == (summed.threshold, summed.maybe)
-    assert record.kinds["rooster"] == summed.kinds["rooster"][0]
     json.dumps(asdict(summarise(table[table["condition"] == ""])), allow_nan=False)
     assert all(name in describe(summed) for name in (f"{summed.threshold:.3f}", "rooster", "-5 dB"))
 
@@ -310,11 +304,9 @@ def test_the_numbers_go_with_the_weights_into_json_and_into_words(summed, table)
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda text: text[: len(text) // 2],
         lambda text: text.replace("stretches", "strings"),
         lambda text: text + text.splitlines()[1] + "\n",
         lambda text: text.replace("0.", "x.", 1),
-        lambda text: "",
     ],
 )
 def test_a_damaged_table_is_one_sentence(table, tmp_path, damage):

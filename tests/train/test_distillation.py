@@ -27,7 +27,6 @@ from train.fit.presets import BEST, BEST_SETTINGS, DISTIL
 from train.fit.trainer import TrainingData
 from train.scoring.calibration import calibrate
 
-QUICK = replace(BEST, epochs=2, batch=8)
 CPU = torch.device("cpu")
 
 
@@ -47,19 +46,12 @@ def checkpoint(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def teacher(checkpoint):
-    def load(weight=0.5, labels=LABELS, student=BEST.front_end):
-        return load_teacher(checkpoint, weight, labels, SYSTEM, student, CPU)
-
-    return load
-
-
 @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
-def test_targets_mix_labels_and_the_teachers_answer(teacher, checkpoint, weight):
+def test_targets_mix_labels_and_the_teachers_answer(checkpoint, weight):
     waves = noise(3, 24_000)
     targets = torch.tensor([[0.0, 1, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 0, 1]])
-    found = teacher(weight).teach(waves, targets)
+    teacher = load_teacher(checkpoint, weight, LABELS, SYSTEM, BEST.front_end, CPU)
+    found = teacher.teach(waves, targets)
     model, config = cry_model.load_checkpoint(checkpoint)
     with torch.no_grad():
         soft = model(FrontEnd(config.front_end)(waves)).softmax(-1).numpy()
@@ -93,18 +85,6 @@ def test_a_teacher_that_has_heard_the_corpus_is_not_measured(
     assert "Not measured: the teacher was fitted on donateacry_ios" in capsys.readouterr().out
     assert not (tmp_path / "out" / "results").exists()
     assert cry_model.load_checkpoint(tmp_path / "out" / CHECKPOINT)[1].evaluation is None
-
-
-def test_the_command_distils_and_says_from_whom(checkpoint, finished_fit, made_up_root, tmp_path):
-    taught = ("--teacher", checkpoint, "--teacher-weight", "0.9", "--no-checkpoint")
-    assert fit(made_up_root, tmp_path, *taught) == 0
-    record = json.loads((tmp_path / RESULTS / "run.json").read_text())
-    named = record["configuration"]["teacher"]
-    assert (named["name"], named["weight"]) == ("wise", 0.9)
-    assert str(tmp_path) not in json.dumps(record)
-    tables = [pd.read_csv(out / RESULTS / "predictions.csv") for out in (tmp_path, finished_fit)]
-    assert (tables[0]["recording"] == tables[1]["recording"]).all()
-    assert (tables[0]["p_hungry"] - tables[1]["p_hungry"]).abs().max() > 1e-4
 
 
 # A student of cries that nobody labelled: measured by how far it agrees with its teacher
@@ -231,8 +211,10 @@ def test_an_improved_student_learns_the_features_and_answers_with_the_teachers_c
     assert not student.classifier.teacher.training
     frozen = [p.clone() for p in student.classifier.teacher.parameters()]
     data, epochs = TrainingData(clips, 3, None, teacher), []
-    trainer.fit(student, front_end, data, preset, 0, accelerator, report=epochs.append)
-    assert epochs[-1].loss < 0.7 * epochs[0].loss
+    trainer.fit(
+        student, front_end, data, preset, 0, accelerator, report=lambda *one: epochs.append(one)
+    )
+    assert epochs[-1][1]["loss"] < 0.7 * epochs[0][1]["loss"]
     after = student.classifier.teacher.parameters()
     assert all(torch.equal(a, b) for a, b in zip(frozen, after, strict=True))
     embedding = []
@@ -245,7 +227,6 @@ def test_an_improved_student_learns_the_features_and_answers_with_the_teachers_c
 # A fit that begins with the weights of another
 
 SETTINGS = {**BEST_SETTINGS, "channels": 8, "stages": 1}
-OTHER_EARS = FrontEndConfig(floor_db=-60.0)
 
 
 def begun(folder, dataset="esc10", front_end=BEST.front_end, **settings):
@@ -262,24 +243,29 @@ def begun(folder, dataset="esc10", front_end=BEST.front_end, **settings):
     ("given", "system", "said"),
     [
         ({"dataset": "cries"}, SYSTEM, "would hold out"),
-        ({"front_end": OTHER_EARS}, SYSTEM, "same"),
+        ({"front_end": FrontEndConfig(floor_db=-60.0)}, SYSTEM, "same"),
         ({}, "resnet18", "same"),
         ({"channels": 32}, SYSTEM, "do not fit"),
     ],
 )
 def test_weights_of_something_else_are_refused(tmp_path, given, system, said):
     begun(tmp_path, **given)
-
-    def begin():
-        start = load_start(tmp_path, "donateacry", system, BEST.front_end)
-        start.begin(cry_model.build_model(SYSTEM, 5, 64, **SETTINGS))
-
-    with pytest.raises(DataError, match=said):
-        begin()
+    with pytest.raises(DataError, match=said):  # at once, or when they go into the system
+        load_start(tmp_path, "donateacry", system, BEST.front_end).begin(
+            cry_model.build_model(SYSTEM, 5, 64, **SETTINGS)
+        )
 
 
-def test_a_fit_says_what_it_began_with(made_up_root, tmp_path):
+def test_a_fit_says_who_taught_it_and_what_it_began_with(
+    checkpoint, finished_fit, made_up_root, tmp_path
+):
     begun(tmp_path / "start")
-    assert fit(made_up_root, tmp_path, "--start-from", tmp_path / "start", "--no-checkpoint") == 0
+    more = ("--teacher", checkpoint, "--teacher-weight", "0.9", "--start-from", tmp_path / "start")
+    assert fit(made_up_root, tmp_path, *more, "--no-checkpoint") == 0
     record = json.loads((tmp_path / RESULTS / "run.json").read_text())
-    assert record["configuration"]["start"]["name"] == "start"
+    teacher, start = (record["configuration"][name] for name in ("teacher", "start"))
+    assert (teacher["name"], teacher["weight"], start["name"]) == ("wise", 0.9, "start")
+    assert str(tmp_path) not in json.dumps(record)
+    tables = [pd.read_csv(out / RESULTS / "predictions.csv") for out in (tmp_path, finished_fit)]
+    assert (tables[0]["recording"] == tables[1]["recording"]).all()
+    assert (tables[0]["p_hungry"] - tables[1]["p_hungry"]).abs().max() > 1e-4

@@ -59,21 +59,15 @@ def zipped(files=FILES, uploads=UPLOADS, **more):
 
 @dataclass
 class Site:
-    """What is served and how; ``asked`` counts the requests for it.
-
-    Attributes:
-        content: the file.
-        drops: how many answers break off after ``after`` bytes of content.
-        status: an error to answer instead, for the first ``refusals`` requests.
-    """
+    """What is served, and how: its first answers may break off after some bytes, or be an error."""
 
     content: bytes = b""
-    drops: int = 0
+    drops: int = 0  # answers that break off after so many bytes of content
     after: int = 0
-    status: int = 0
+    status: int = 0  # the error of the first ``refusals`` requests
     refusals: int = 1_000
     url: str = ""
-    asked: int = 0
+    asked: int = 0  # requests for it
 
 
 @contextmanager

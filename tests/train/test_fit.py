@@ -24,7 +24,7 @@ from train.data.corpus import cut_before_splitting
 from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import PROTOCOLS, OuterFold, split
 from train.fit.presets import BEST
-from train.fit.run import saved_folds
+from train.studies.cells import Cell
 
 P = [f"p_{label}" for label in LABELS]
 
@@ -109,23 +109,6 @@ def test_a_run_that_was_cut_off_goes_on_and_ends_the_same(copied_fit, made_up_ro
     assert path.read_bytes() == whole
 
 
-FORMER = {"samples_per_epoch": "draws", "class_balance": "balance", "ema_decay": "average"}
-
-
-def test_what_the_last_release_wrote_is_gone_on_with(copied_fit, made_up_root, nothing_is_fitted):
-    """Its preset had other names for three fields."""
-    for path in (copied_fit / RESULTS / "run.json", copied_fit / CHECKPOINT / "config.json"):
-        text = path.read_text()
-        for name, former in FORMER.items():
-            assert text.count(f'"{name}"') == 1
-            text = text.replace(f'"{name}"', f'"{former}"')
-        path.write_text(text)
-    assert fit(made_up_root, copied_fit) == 0
-    assert record_in(copied_fit)["configuration"]["preset"]["ema_decay"] == BEST.ema_decay
-    given = ["calibrate", copied_fit / RESULTS, "--checkpoint", copied_fit / CHECKPOINT]
-    assert main([str(word) for word in given]) == 0
-
-
 def test_a_seed_counts_once_and_only_if_it_is_whole(copied_fit, made_up_root):
     path = copied_fit / RESULTS / "predictions.csv"
 
@@ -177,7 +160,7 @@ def test_a_trial_is_scored_on_inner_folds_and_keeps_no_final_model(made_up_root,
     assert set(table["recording"]) == names
     assert record_in(tmp_path)["configuration"]["within"]["fold"] == 0
     assert not (tmp_path / "checkpoints").exists()
-    (_, _, folder), _ = saved_folds(tmp_path, "donateacry", "baby", SYSTEM)
+    (_, _, folder), _ = Cell(tmp_path, "donateacry", "baby", SYSTEM).saved
     assert cry_model.load_checkpoint(folder)[1].training["within"]["fold"] == 0
 
 
@@ -212,16 +195,11 @@ def test_a_fit_from_a_prepared_corpus_needs_no_audio_library(made_up_root, tmp_p
     assert (tmp_path / CHECKPOINT / "model.safetensors").exists()
 
 
-def shares(folder, root):
-    """Of the recordings of a corpus that a checkpoint knows."""
-    known = load_fingerprints(folder)
-    found = [known.know(audio.load(path)) for path in sorted(root.rglob("*.wav"))]
-    return sum(found) / len(found)
-
-
 def test_a_fit_leaves_them_and_they_can_be_added_later(copied_fit, made_up_root, tmp_path):
     folder = copied_fit / CHECKPOINT
-    assert shares(folder, made_up_root) > 0.9
+    known = load_fingerprints(folder)
+    heard = [known.know(audio.load(path)) for path in made_up_root.rglob("*.wav")]
+    assert sum(heard) / len(heard) > 0.9
     before = load_file(folder / WEIGHTS)
     bare = {n: t for n, t in before.items() if n not in (SALT, HASHES)}
     save_file(bare, folder / WEIGHTS)

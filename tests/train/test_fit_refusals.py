@@ -135,27 +135,24 @@ ALONE = "the label 'hungry' alone"
 
 
 @pytest.mark.parametrize(
-    ("system", "small"),
-    [(SYSTEM, ("channels=8", "stages=1")), ("feature-mlp", ("members=2", "hidden=8"))],
-)
-def test_one_label_is_refused(mine, tmp_path, capsys, system, small):
-    words = small_fit.words(mine(hungry="aabbcc"), tmp_path, *OWN, system=system)
-    place = words.index("channels=8")
-    assert main([*words[:place], *small, *words[place + 2 :]]) == 2
-    assert ALONE in capsys.readouterr().err
-    assert not [*tmp_path.rglob("model.safetensors"), *tmp_path.rglob("predictions.csv")]
-
-
-@pytest.mark.parametrize(
     ("groups", "more", "said"),
     [
+        ({"hungry": "aabbcc"}, (), ALONE),
         ({"hungry": "aabbcc", "tired": "ee"}, (), f"learns from has {ALONE}"),
         # Each label has two groups: one is tested, the other held back.
         ({"hungry": "aabbccddee", "tired": "fg"}, ("validation=0.5",), ALONE),
     ],
 )
-def test_a_fold_that_would_learn_one_label_is_refused(mine, refused, groups, more, said):
+def test_one_label_is_refused(mine, refused, tmp_path, groups, more, said):
     assert said in refused(*OWN, *more, root=mine(**groups))
+    assert not [*tmp_path.rglob("model.safetensors"), *tmp_path.rglob("predictions.csv")]
+
+
+def test_one_label_is_refused_for_features_too(mine, tmp_path, capsys):
+    words = small_fit.words(mine(hungry="aabbcc"), tmp_path, *OWN, system="feature-mlp")
+    place = words.index("channels=8")
+    assert main([*words[:place], "members=2", "hidden=8", *words[place + 2 :]]) == 2
+    assert ALONE in capsys.readouterr().err
 
 
 def test_a_rate_with_one_label_has_no_score_and_all_json_is_valid(mine, tmp_path):

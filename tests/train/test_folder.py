@@ -69,8 +69,7 @@ SPLIT = ["train/a/1.wav", "train/b/1.wav", "test/a/1.wav", "test/b/x/1.wav"]
 @pytest.mark.parametrize(
     ("base", "train", "test"),
     [("", "train", "test"), ("data/", "Training", "Testing"), ("cries-v1/", "train_set", "eval"),
-     ("cries-v1/data/", "trainset", "valid"), ("", "my-train", "dev"), ("", "TRAIN", "val"),
-     ("", "train", "validation")],
+     ("cries-v1/data/", "trainset", "valid"), ("", "my-train", "dev")],
 )  # fmt: skip
 def test_a_split_gives_folds_and_no_labels(tmp_path, base, train, test):
     names = [base + n.replace("train", train).replace("test", test) for n in SPLIT]
@@ -176,9 +175,14 @@ def test_two_tables_may_not_both_tell(own, name):
         folder.read(own)
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize(
-    ("delimiter", "end"), [(",", "\n"), (";", "\r\n"), ("\t", "\r"), ("|", "\n")]
+    ("encoding", "delimiter", "end"),
+    [
+        ("utf-8", ",", "\n"),
+        ("utf-8-sig", ";", "\r\n"),
+        ("utf-16", "\t", "\r"),
+        ("utf-8", "|", "\n"),
+    ],
 )
 def test_a_table_as_spreadsheets_save_it(tmp_path, encoding, delimiter, end):
     touch(tmp_path / "hungry" / "n\u00e9, 1.WAV", tmp_path / "tired" / "2.wav")
@@ -253,9 +257,7 @@ def test_prepare_prints_every_label(cries, tmp_path_factory, capsys):
         assert "fewer groups than the 5 folds" in printed
 
 
-@pytest.mark.parametrize(
-    "twin", ["Hungry", "hungry ", "HUN GRY", "\uff48ungry", "hun-gry", "hun_gry"]
-)
+@pytest.mark.parametrize("twin", ["HUN GRY", "\uff48ungry", "hun-gry"])
 def test_labels_that_differ_by_little_are_pointed_out(tmp_path, twin):
     data, found = said(fill(tmp_path, "hungry", twin, "tired"))
     assert f"the labels {', '.join(map(repr, sorted(['hungry', twin])))} differ only" in found
@@ -277,10 +279,10 @@ def test_groups_that_differ_by_little_and_sounds_in_two_are_pointed_out(tmp_path
 # A fit
 
 
-def fit(root, out, *more, systems=(SYSTEM,), status=0):
-    words = ["fit", "--system", *systems, "--dataset", "folder", "--data-root", str(root)]
+def fit(root, out, *more):
+    words = ["fit", "--system", SYSTEM, "--dataset", "folder", "--data-root", str(root)]
     words += ["--cache", str(root.parent / "cache"), "--out", str(out), "--epochs", "1"]
-    assert main([*words, "--set", "channels=8", "stages=1", "--set", "batch=8", *more]) == status
+    assert main([*words, "--set", "channels=8", "stages=1", "--set", "batch=8", *more]) == 0
 
 
 def found_in(out):
@@ -288,12 +290,10 @@ def found_in(out):
     return pd.read_csv(place / "predictions.csv"), json.loads((place / "run.json").read_text())
 
 
-def test_babies_that_nothing_names_are_pointed_out_once(tmp_path, capsys):
-    root, both = fill(tmp_path / "ward", *"abab"), (SYSTEM, "improved-ecapa-tdnn-no-rse")
-    for protocol, systems, times in (("baby", both, 1), ("recording", (SYSTEM,), 0)):
-        more = ("--protocol", protocol, "--folds", "2", "--no-checkpoint")
-        fit(root, tmp_path / "out", *more, systems=systems)
-        assert capsys.readouterr().out.count("nothing names the babies") == times
+def test_babies_that_nothing_names_are_pointed_out(tmp_path):
+    data, found = said(fill(tmp_path / "ward", *"abab"))
+    assert "nothing names the babies" in found
+    assert not cautions(data, 2, "recording")
 
 
 @pytest.fixture(scope="module")

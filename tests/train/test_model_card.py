@@ -136,15 +136,13 @@ def test_the_metadata_links_what_is_on_the_hub(training, datasets, base):
     assert (found.get("datasets"), found.get("base_model")) == (datasets, base)
 
 
-@pytest.mark.parametrize("folder", CLASSIFIERS, ids=lambda folder: folder.name)
-def test_the_card_tells_of_exported_files_what_was_measured(folder, tmp_path):
+def test_the_card_tells_of_exported_files_what_was_measured(tmp_path):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    for path in folder.iterdir():
+    for path in DEFAULT.iterdir():
         (tmp_path / path.name).symlink_to(path)
-    written = export_checkpoint(folder, tmp_path)
-    for path in written[:1]:
-        add_measurement(path)
+    written = export_checkpoint(DEFAULT, tmp_path)
+    add_measurement(written[0])
     text = checkpoint_upload(tmp_path, "user/cry").files["README.md"].decode()
     for path in written:
         facts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
@@ -157,10 +155,9 @@ def test_the_card_tells_of_exported_files_what_was_measured(folder, tmp_path):
     code = text.split("## Without torch")[1].split("```python\n")[1].split("```")[0]
     assert len([line for line in code.splitlines() if line]) == 3
     ast.parse(code)
-    other = next(own for own in CLASSIFIERS if own != folder)
-    (tmp_path / CONFIG).unlink()
-    (tmp_path / WEIGHTS).unlink()
+    other = next(own for own in CLASSIFIERS if own != DEFAULT)
     for name in (CONFIG, WEIGHTS):
+        (tmp_path / name).unlink()
         (tmp_path / name).symlink_to(other / name)
     with pytest.raises(CheckpointError, match="another checkpoint"):
         checkpoint_upload(tmp_path, "user/cry")

@@ -20,14 +20,12 @@ from tests.plain import plain
 from tests.train import small_fit
 from tests.train.folders import clips_of
 from tests.train.small_fit import SYSTEM
-from train.__main__ import main
 from train.data.cache import find_corpus
 from train.data.corpus import Item, cut_before_splitting, permute_labels
 from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import split
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
-from train.fit.run import saved_folds
 from train.studies.cells import Cell, rebuild
 from train.studies.permutation_test import chance, scores
 
@@ -95,23 +93,14 @@ def test_scores_are_those_of_scikit_learn(clips, protocol):
     }
 
 
-@pytest.fixture
-def tested(monkeypatch):
-    """Runs the test on recordings that sound like nothing, or (planted) like their label."""
-
-    def run(units, planted, labels="abc", protocol="baby", folds=3, count=20):
-        rows = np.random.default_rng(1).normal(size=(len(units.items), 4))
-        rows[:, 0] += 3 * units.labels.numpy() * planted
-        monkeypatch.setattr("train.studies.permutation_test.statistics", lambda *_: rows)
-        front_end = FrontEnd(BEST.front_end)
-        return chance(units, "x", labels, front_end, protocol, folds, count)
-
-    return run
-
-
 @pytest.mark.parametrize(("planted", "least", "most"), [(True, 0, 0.05), (False, 0.1, 1)])
-def test_what_is_there_to_learn_is_found(tested, planted, least, most):
-    found = tested(synthetic((1, 2) * 30), planted)
+def test_what_is_there_to_learn_is_found(monkeypatch, planted, least, most):
+    """Of recordings that sound like nothing, or (planted) like their label."""
+    units, front_end = synthetic((1, 2) * 30), FrontEnd(BEST.front_end)
+    rows = np.random.default_rng(1).normal(size=(len(units.items), 4))
+    rows[:, 0] += 3 * units.labels.numpy() * planted
+    monkeypatch.setattr("train.studies.permutation_test.statistics", lambda *_: rows)
+    found = chance(units, "x", "abc", front_end, "baby", 3, 20)
     assert all(least <= one.p <= most for one in found.scores.values())
     assert found.scores["accuracy"].mean < 0.55
     assert not planted or found.scores["accuracy"].p == 1 / 21  # the true labels count as one
@@ -119,9 +108,9 @@ def test_what_is_there_to_learn_is_found(tested, planted, least, most):
 
 
 def test_the_command_writes_what_it_says(made_up_root, tmp_path, capsys):
-    words = ["permutation-test", "--dataset", "donateacry", "--data-root", str(made_up_root)]
-    words += ["--cache", str(made_up_root / "cache"), "--out", str(tmp_path), "--folds", "3"]
-    assert main([*words, "--permutations", "20", "--protocols", "clip", "baby"]) == 0
+    how = ("--dataset", "donateacry", "--folds", 3, "--permutations", 20)
+    protocols = ("--protocols", "clip", "baby")
+    assert small_fit.command("permutation-test", made_up_root, tmp_path, *how, *protocols) == 0
     said, front_end = capsys.readouterr().out, FrontEnd(BEST.front_end)
     clips = find_corpus("donateacry", None, made_up_root / "cache", BEST.front_end).clips
     places = sorted((tmp_path / "results" / "donateacry").glob("*/chance.json"))
@@ -146,6 +135,6 @@ def test_a_system_is_fitted_to_permuted_labels(made_up_root, tmp_path, clips):
     assert record["configuration"]["permuted_labels"] == 4
     assert record["calibration"] is None  # the other pieces were heard
     assert not (tmp_path / "checkpoints").exists()
-    _, config = load_checkpoint(saved_folds(tmp_path, "donateacry", "clip", SYSTEM)[0][2])
+    _, config = load_checkpoint(cell.saved[0][2])
     built = rebuild(cell, config, None, made_up_root / "cache", make_accelerator("cpu"))
     assert {item.recording: item.label for item in built.experiment.units.items} == permuted

@@ -16,7 +16,7 @@ import torch
 from tests.conftest import ROOT
 from tests.train.killed_fit import arguments
 from tests.train.small_fit import CHECKPOINT, RESULTS
-from train.__main__ import main
+from train.__main__ import main, sentence
 from train.data.corpus import DataError
 from train.fit.presets import BEST
 from train.fit.state import TrainingState
@@ -56,17 +56,17 @@ def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
     whole, _ = fitted(preset, channels=8, stages=1)
     state = TrainingState(tmp_path / "fit.pt", "this")
 
-    def stop(_):
+    def stop(*_):
         raise Stop
 
     with pytest.raises(Stop):
         fitted(preset, channels=8, stages=1, state=state, report=stop)
     resumed, epochs = fitted(preset, channels=8, stages=1, state=state)
-    assert [epoch.number for epoch in epochs] == [2]
+    assert [epoch["epoch"] for epoch in epochs] == [2]
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
     _, epochs = fitted(preset, channels=8, stages=1, state=replace(state, resume=False))
-    assert [epoch.number for epoch in epochs] == [1, 2]
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2]
 
 
 def test_a_state_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
@@ -106,14 +106,13 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
     words += ["--precision", "float32", "--no-checkpoint", "--set", "validation=0", "patience=0"]
     count = itertools.count(1)
 
-    def stop(_):
+    def stop(*_, **__):
         if next(count) == epoch:
             raise KeyboardInterrupt
-        return {}
 
     threads(1)
     with monkeypatch.context() as patch:
-        patch.setattr("train.fit.cross_validation.curves", stop)
+        patch.setattr("train.fit.cross_validation.tqdm.set_postfix", stop)
         assert main(words) == 130
     capsys.readouterr()
     threads(2)
@@ -129,26 +128,25 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
 # Trouble: one sentence, and nothing is lost
 
 
-@pytest.mark.parametrize(
-    ("number", "said"),
-    [
-        (errno.EROFS, "may not be written"),
-        (errno.EEXIST, "a folder is needed"),
-        (errno.EIO, "cannot be used"),
-    ],
-)
-def test_trouble_in_the_middle_of_a_run(made_up_root, tmp_path, monkeypatch, capsys, number, said):
+def test_trouble_in_the_middle_of_a_run(made_up_root, tmp_path, monkeypatch, capsys):
     whole = Path.write_bytes
 
     def fail(self, data):
         if self.name.endswith(".pt.part"):
             whole(self, data[:100])
-            raise OSError(number, os.strerror(number), str(self))
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
         return whole(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", fail)
     assert main(arguments(made_up_root, tmp_path)) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert said in error
+    assert "may not be written" in error
     assert str(tmp_path) in error
     assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(errno.EEXIST, "a folder is needed"), (errno.EIO, "cannot be used")]
+)
+def test_other_trouble_has_a_sentence_too(number, said):
+    assert said in sentence(OSError(number, os.strerror(number), "runs"))

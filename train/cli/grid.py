@@ -240,16 +240,15 @@ def run(options: GridOptions) -> None:
     for dataset in dict.fromkeys(options.datasets):
         places |= find(options, dataset, accelerator)
     # All places under the first seed, then under the next: early on, each has one number.
-    todo = {Cell(*place, seed): place for seed in options.seeds for place in places}
-    states = {cell: states_of(options, cell, places[place]) for cell, place in todo.items()}
+    todo = {Cell(*place, seed): where for seed in options.seeds for place, where in places.items()}
+    states = {cell: states_of(options, cell, where) for cell, where in todo.items()}
     if options.dry_run:
         for cell, there in states.items():
             print(f"{cell}: {', '.join(sorted(there))}")
         done = list(states.values()).count({"done"})
         print(f"{len(todo)} fits of {options.folds} folds, {done} of them done.")
         return
-    failed = fit_all(options, {cell: places[place] for cell, place in todo.items()})
-    if failed:
+    if failed := fit_all(options, todo):
         lines = [f"{len(failed)} of {len(todo)} fits failed; the same command tries them again:"]
         raise DataError("\n".join([*lines, *(f"{cell}: {why}" for cell, why in failed.items())]))
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from accelerate import Accelerator
+from torch import nn
 
 from cry_model.checkpoint import (
     CONFIG,
@@ -14,13 +15,14 @@ from cry_model.checkpoint import (
     CheckpointConfig,
     CheckpointError,
     load_checkpoint,
+    read_config,
     read_evaluation,
     to_json,
     write_atomically,
 )
 from cry_model.hub import find_checkpoint
 from cry_model.networks.registry import make_front_end
-from cry_model.records import Calibration, words
+from cry_model.records import Calibration, PrunedVariant, words
 from cry_model.results import PREDICTIONS, RUN, current, whole_seeds, write_record
 from cry_model.sound.front_end_config import FrontEndConfig
 from train.cli.options import (
@@ -34,16 +36,27 @@ from train.cli.options import (
     SavedFoldsOptions,
     one_of,
     option,
+    share,
 )
 from train.data.cache import DATASETS, find_corpus, with_folds
 from train.data.corpus import DataError
 from train.data.splits import FOLDS, PROTOCOLS
+from train.fit.cross_validation import fit_fold, hold_back
 from train.fit.devices import make_accelerator
+from train.fit.predict import digest
 from train.fit.presets import usual_preset
-from train.fit.run import Run
+from train.fit.pruning import (
+    can_be_pruned,
+    channels_left,
+    pruned,
+    recorded_precision,
+    recorded_preset,
+    shorter,
+)
+from train.fit.run import Experiment, Kept, Run
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
-from train.studies import explanations, quantisation
+from train.studies import compression, explanations
 from train.studies.attention_ablation import ablations, describe, measure
 from train.studies.cells import Cell, find_cells, rebuild
 from train.studies.permutation_test import chance
@@ -51,7 +64,7 @@ from train.studies.permutation_test import chance
 SHARED = ("system", "dataset", "data", "settings", "preset")
 """What a checkpoint's weights and a run's predictions were made with, in both of their records."""
 CHANCE, EFFECT, INT8 = "chance.json", "attention_effect.json", "int8.json"
-EXPLANATIONS = "explanations.json"
+EXPLANATIONS, PRUNING = "explanations.json", "pruning.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,17 +241,14 @@ class MeasureInt8Options(SavedFoldsOptions):
 def run_measure_int8(options: MeasureInt8Options) -> None:
     """Measure cell by cell; raise as :func:`hearing_sound`."""
     for cell, run in hearing_sound(options):
-        effect = quantisation.measure(run, cell.saved)
+        effect = compression.measure_int8(run, cell.saved)
         cell.write(INT8, effect)
         print(f"{cell}: {describe_int8(effect)}", flush=True)
 
 
 def hearing_sound(options: SavedFoldsOptions) -> Iterator[tuple[Cell, Run]]:
-    """Yield the cells that are asked for with their runs; those that hear features are named.
-
-    Raises:
-        DataError: if there are no such folds, or their recordings are not here.
-    """
+    """Yield the cells that are asked for with their runs; those that hear features are named. Raise
+    DataError if there are no such folds, or their recordings are not here."""
     accelerator = Accelerator(cpu=True)
     for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
         _, config = load_checkpoint(cell.saved[0][2])
@@ -248,7 +258,7 @@ def hearing_sound(options: SavedFoldsOptions) -> Iterator[tuple[Cell, Run]]:
         yield cell, rebuild(cell, config, options.data_root, options.cache, accelerator)
 
 
-def describe_int8(effect: quantisation.Int8Effect) -> str:
+def describe_int8(effect: compression.Int8Effect) -> str:
     """Put what changed into one line."""
     before, after = (size / 2**20 for size in effect.bytes)
     return (
@@ -277,3 +287,86 @@ def run_check_explanations(options: CheckExplanationsOptions) -> None:
         print(f"{cell}: {found.recordings} recordings, whole {found.whole}", flush=True)
         for name, map_ in found.maps.items():
             print(f"  {name}: kept {map_.kept}, removed {map_.removed}, ahead {map_.ahead}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasurePruningOptions(SavedFoldsOptions):
+    """Prune channels of saved folds, fine-tune them, and measure what they answer.
+
+    Each fold that 'fit --save-folds' saved loses a share of its channels, those that matter least
+    where it learnt, and is fitted again for a third of the epochs with the full model as teacher.
+    It goes to OUT/pruned/RATIO, and is not fitted again when the command is. How full and pruned
+    models answer what is held out, in float32 and int8, goes to pruning.json beside the
+    predictions.
+    """
+
+    ratios: Annotated[
+        list[float], option("shares of the channels to remove", parser=share(ends=False))
+    ] = (0.25, 0.5, 0.75)
+    device: Device = "auto"
+
+
+def run_measure_pruning(options: MeasurePruningOptions) -> None:
+    """Measure cell by cell; raise DataError if there are no such folds, they cannot be pruned by
+    such a share, or their recordings are not here."""
+    for cell in find_cells(options.out, options.dataset, options.protocol, options.system):
+        model, config = load_checkpoint(cell.saved[0][2])
+        if not can_be_pruned(model) and not options.system:
+            print(f"{cell} cannot be pruned.", flush=True)
+            continue
+        for ratio in options.ratios:
+            channels_left(model, ratio)  # what does not suit is found now, not after an hour
+        accelerator = make_accelerator(options.device, recorded_precision(config))
+        one = rebuild(cell, config, options.data_root, options.cache, accelerator)
+        with one.lock(cell.results_folder):  # a fit would change the folds meanwhile
+            folds = {0.0: cell.saved}
+            for ratio in sorted({*options.ratios}):
+                folds[ratio] = [prune_fold(one, kept, ratio) for kept in cell.saved]
+            effect = compression.measure_pruning(one, folds)
+            cell.write(PRUNING, effect)
+        print(f"{cell}: {effect.recordings} recordings, {effect.folds} folds")
+        for variant in effect.variants:
+            print(f"  {describe_variant(variant)}", flush=True)
+
+
+def prune_fold(run: Run, kept: Kept, ratio: float) -> Kept:
+    """Prune a saved fold and fine-tune it, unless that is done, and return where it is kept."""
+    seed, fold, folder = kept
+    model, config = load_checkpoint(folder)
+    experiment = replace(run.experiment, preset=recorded_preset(config))
+    own = replace(
+        run, experiment=experiment, out=run.out / "pruned" / f"{ratio:g}", save_folds=True
+    )
+    there = own.fold_folder(seed, fold)
+    what = f"{experiment.system}, {ratio:.0%} of the channels removed, seed {seed}, fold {fold}"
+    if is_made_of(there, model, experiment):
+        print(f"{what}: is there.", flush=True)
+        return seed, fold, there
+    print(f"{what}: fine-tuning.", flush=True)
+    learnt, _ = hold_back(experiment, experiment.fold(seed, fold)[0], seed)
+    narrow = pruned(experiment, model, config, folder.name, ratio, learnt, seed)
+    own = replace(own, experiment=narrow)
+    own.state(seed, fold).forget_other()
+    fit_fold(own, narrow.front_end(), seed, fold)
+    own.state(seed, fold).delete()
+    return seed, fold, there
+
+
+def is_made_of(folder: Path, model: nn.Module, experiment: Experiment) -> bool:
+    """Return whether a folder holds what fine-tuning of the model gave."""
+    if not (folder / CONFIG).is_file():
+        return False
+    made = read_config(folder).training
+    known = made.get("teacher") or {}
+    return known.get("digest") == digest(model.state_dict()) and made.get(
+        "preset"
+    ) == results.as_json(asdict(shorter(experiment.preset)))
+
+
+def describe_variant(variant: PrunedVariant) -> str:
+    """Put one variant into one line."""
+    return (
+        f"{variant.channels} channels, {variant.precision}: accuracy {variant.scores['accuracy']}, "
+        f"difference {variant.difference['accuracy']}; {variant.parameters / 1e6:.2f} M parameters,"
+        f" {variant.multiply_adds / 1e6:.0f} M multiply-adds, {variant.bytes / 2**20:.1f} MB"
+    )

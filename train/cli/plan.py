@@ -23,7 +23,7 @@ from train.data.corpus import (
     permute_labels,
     tabulate,
 )
-from train.data.datasets.challenge6 import ALL, ONE_RATE, TABLES, read_features
+from train.data.datasets.challenge6 import ALL, TABLES, read_features
 from train.data.splits import OuterFold, split
 from train.fit.devices import ask_for_determinism, make_accelerator, of_main
 from train.fit.distillation import load_start, load_teacher, predict_teacher
@@ -122,11 +122,6 @@ def require_settings(
         build(system, 2, preset.front_end.num_bands, settings)
 
 
-def names_of(dataset: str) -> tuple[str, ...]:
-    """Return the corpora that are measured where this one is asked for."""
-    return (ALL, ONE_RATE) if dataset == ALL else (dataset,)
-
-
 def plan(options: FitOptions, system: str, accelerator: Accelerator) -> Iterator[Run]:
     """Yield the runs of one system: one, but for the challenge's whole table.
 
@@ -135,7 +130,7 @@ def plan(options: FitOptions, system: str, accelerator: Accelerator) -> Iterator
     loaded; DataError if the corpus, or the options for it, cannot be used.
     """
     preset, settings = resolve(options, system)
-    names = names_of(options.dataset)
+    names = TABLES if options.dataset == ALL else (options.dataset,)
     for name in names:
         data, extra = recordings(options, name, preset, accelerator)
         data, folds = with_folds(data, options.protocol, options.folds)

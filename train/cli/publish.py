@@ -41,7 +41,7 @@ from train.fit.run import Experiment, Run
 from train.publish import hub
 from train.publish.exported import add_measurement
 from train.scoring.results import as_json
-from train.studies.quantisation import some_pieces
+from train.studies.compression import some_pieces
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +76,8 @@ class ExportOptions(CorpusOptions):
 
 
 def run_export(options: ExportOptions) -> None:
-    """Write the files.
-
-    Raises:
-        CheckpointError: if the checkpoint cannot be used, or not in int8.
-        DataError: if its corpus is not there, or it cannot be pruned.
-    """
+    """Write the files; raise CheckpointError if the checkpoint cannot be used, or not in int8;
+    DataError if its corpus is not there, or it cannot be pruned."""
     folder = find_checkpoint(options.checkpoint)
     config = read_config(folder)
     if options.prune is not None:
@@ -107,11 +103,8 @@ def prune(options: ExportOptions, folder: Path) -> Path:
 
     What was measured of the full one is not true of it, and is left out: scores, temperature and
     prediction sets. But an evaluation that is no better than chance is kept, so that neither
-    names a label.
-
-    Raises:
-        CheckpointError: if --out has another checkpoint.
-        DataError: if it cannot be pruned, is of one fold, or its corpus has other labels.
+    names a label. Raise CheckpointError if --out has another checkpoint; DataError if it cannot be
+    pruned, is of one fold, or its corpus has other labels.
     """
     model, config = load_checkpoint(folder)
     if (options.out / CONFIG).exists():
@@ -169,9 +162,6 @@ class PublishOptions(Options):
     repo_id: Annotated[str, option("where to", metavar="USER/NAME")]
     private: Private = False
     dry_run: Annotated[bool, option("show what would be sent, send nothing", "--dry-run")] = False
-    revision: Annotated[
-        str | None, option("branch to commit a checkpoint to, made if need be", metavar="BRANCH")
-    ] = None
     space: Annotated[bool, option("publish the page instead of a checkpoint", "--space")] = False
     model: Annotated[
         str | None,
@@ -185,11 +175,9 @@ class PublishOptions(Options):
                 raise hub.PublishError("Name the folder of a checkpoint, or give --space.")
             if self.model is not None:
                 raise hub.PublishError("--model is about a --space; leave it out.")
-            return hub.checkpoint_upload(self.checkpoint, self.repo_id, self.private, self.revision)
-        if self.checkpoint is not None or self.revision is not None:
-            raise hub.PublishError(
-                "--space sends the page; leave out the checkpoint, --revision too."
-            )
+            return hub.checkpoint_upload(self.checkpoint, self.repo_id, self.private)
+        if self.checkpoint is not None:
+            raise hub.PublishError("--space sends the page; leave out the checkpoint.")
         return hub.space_upload(self.repo_id, self.private, self.model)
 
 

@@ -124,8 +124,8 @@ def run_check_personal(options: CheckPersonalOptions) -> None:
     """Check, and print a line for each part."""
     found = run_study(options.checkpoint, options.root(), options.out, options.parents)
     for one in found["false_alarms"]:
-        share = one["better"]
-        print(f"{share.count} of {share.of} parents told better in {one['nights']} nights of none.")
+        count, of = (one["better"][name] for name in ("count", "of"))
+        print(f"{count} of {of} parents told better in {one['nights']} nights of none.")
     for one in found["power"]:
         needed = one["cries_for_80_percent"] or "more than there are"
         print(f"d = {one['effect']}, {one['labels_correct']:.0%} right: {needed} cries.")

@@ -34,7 +34,6 @@ Rng = np.random.Generator
 class CryStyle:
     """How a cry sounds; the defaults are the rhythmical cry. A range is drawn from each time."""
 
-    name: str = "rhythmic"
     f0_hz: float = 500.0  # pitch at the top of an average expiration, Hz
     melody_semitones: float = 6.0  # fall from that top to the end
     expiration_s: Range = (0.85, 1.15)  # voiced, s
@@ -65,16 +64,16 @@ class CryStyle:
 
 
 _HIGH_PITCHED = CryStyle(
-    name="high_pitched", f0_hz=800.0, melody_semitones=4.0, expiration_s=(1.4, 2.2),
+    f0_hz=800.0, melody_semitones=4.0, expiration_s=(1.4, 2.2),
     pause_s=(0.6, 1.1), attack_s=(0.01, 0.025), level_dbfs=-3.0, jitter=0.009, open_quotient=0.55,
     rough_probability=0.7, leap_probability=0.5, mouth=(0.8, 1.1),
 )  # fmt: skip
 _WHIMPER = CryStyle(
-    name="whimper", f0_hz=360.0, expiration_s=(0.25, 0.65), pause_s=(0.08, 0.3), rest_s=(0.1, 0.5),
+    f0_hz=360.0, expiration_s=(0.25, 0.65), pause_s=(0.08, 0.3), rest_s=(0.1, 0.5),
     attack_s=(0.07, 0.12), level_dbfs=-16.0, irregularity=1.7, jitter=0.012, open_quotient=0.75,
     mouth=(0.35, 0.65), nasality=0.4,
 )  # fmt: skip
-STYLES = {style.name: style for style in (CryStyle(), _HIGH_PITCHED, _WHIMPER)}
+STYLES = {"rhythmic": CryStyle(), "high_pitched": _HIGH_PITCHED, "whimper": _WHIMPER}
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,7 @@ class SyntheticCry:
     """A synthetic cry and the truth about it."""
 
     waveform: Array  # (samples,) float32, peak at the style's level
-    sample_rate: int  # Hz
     onsets: Array  # (expirations,) float64, start of each expiration, s
-    style: str
-    seed: int
 
 
 def synthesise(
@@ -102,8 +98,7 @@ def synthesise(
     curves, onsets = _plan(style, seconds, rng)
     dry = _vocal_tract(_excitation(curves, style, rng), curves["mouth"], style)
     wet = _in_a_room(dry, NOISE_FLOOR_DBFS - style.level_dbfs, rng)
-    waveform = _to_rate(wet, seconds, sample_rate, style.level_dbfs)
-    return SyntheticCry(waveform, sample_rate, onsets, style.name, seed)
+    return SyntheticCry(_to_rate(wet, seconds, sample_rate, style.level_dbfs), onsets)
 
 
 def _plan(style: CryStyle, seconds: float, rng: Rng) -> tuple[Array, ...]:
@@ -275,12 +270,6 @@ def write_examples(folder: str | Path) -> list[Path]:
     return paths
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Write the example clips.")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the clips")
-    print(*write_examples(parser.parse_args().out), sep="\n")
-
-
 @dataclass(frozen=True)
 class CryKind:
     """Least and most of what differs between recordings; each sets CryStyle's field of its name.
@@ -312,7 +301,7 @@ class CryKind:
         for name in ("expiration_s", "rest_s"):
             drawn[name] = (0.7 * drawn[name], 1.3 * drawn[name])
         drawn["mouth"] = (0.5 * drawn["mouth"], drawn["mouth"])
-        return CryStyle(name="synthetic6", **drawn).of_baby(baby)
+        return CryStyle(**drawn).of_baby(baby)
 
 
 KINDS = (
@@ -323,3 +312,9 @@ KINDS = (
     CryKind(f0_hz=(540, 800), open_quotient=(0.46, 0.6), expiration_s=(0.9, 1.8)),
     CryKind(f0_hz=(530, 790), nasality=(0.2, 0.7), rest_s=(0.4, 1)),
 )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Write the example clips.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the clips")
+    print(*write_examples(parser.parse_args().out), sep="\n")

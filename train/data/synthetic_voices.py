@@ -44,14 +44,14 @@ def harmonics(hz: Array, weights: Array) -> Array:
     )
 
 
-def bumps(rng: Rng, rate_hz: float, length_s: float, regular: float = 0.7) -> Array:
+def bumps(rng: Rng, rate_hz: float, length_s: float) -> Array:
     """Return a loudness curve (samples,) of syllables: so many a second, each about so long."""
     t, curve, at = times(), np.zeros(int(SECONDS * RATE)), rng.uniform(0, 0.3)
     while at < SECONDS:
-        length = length_s * rng.uniform(regular, 2 - regular)
+        length = length_s * rng.uniform(0.7, 1.3)
         u = np.clip((t - at) / length, 0, 1)
         curve = np.maximum(curve, rng.uniform(0.5, 1) * np.sin(np.pi * u) ** 0.7)
-        at += rng.uniform(regular, 2 - regular) / rate_hz
+        at += rng.uniform(0.7, 1.3) / rate_hz
     return curve
 
 

@@ -21,7 +21,7 @@ from cry_model.fingerprint import write_fingerprints
 from cry_model.networks.registry import measure
 from cry_model.records import Agreement, Calibration, Evaluation, words
 from train.data.corpus import Clips, DataError, TableFrontEnd, join
-from train.data.splits import PROTOCOLS, Folds, learnt_from, require_two_labels, split
+from train.data.splits import PROTOCOLS, require_two_labels, split
 from train.fit import trainer
 from train.fit.devices import as_found, of_main, same_threads
 from train.fit.distillation import compare, solve_output_layer
@@ -79,18 +79,16 @@ def train_model(
         **({} if accelerator.is_main_process else {"disable": True}),  # or as TQDM_DISABLE has it
     ) as bar:
 
-        def report(epoch: trainer.Epoch) -> None:
+        def report(epoch: int, curves: trainer.Curves) -> None:
             if not bar.n:  # the first after a resume: what came before took none of this time
-                bar.initial = bar.n = epoch.number - 1
-            bar.set_postfix(curves(epoch), refresh=False)
+                bar.initial = bar.n = epoch - 1
+            bar.set_postfix(curves, refresh=False)
             bar.update()
             if run.track:
-                accelerator.log(curves(epoch), step=epoch.number)
+                accelerator.log(curves, step=epoch)
 
-        data, model = (
-            trainer.TrainingData(learnt, len(one.labels), watched, teacher),
-            one.model(seed),
-        )
+        data = trainer.TrainingData(learnt, len(one.labels), watched, teacher)
+        model = one.model(seed)
         if accelerator.num_processes > 1 and accelerator.device.type == "cuda":
             model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
         model = trainer.fit(model, front_end, data, preset, seed, accelerator, state, report)
@@ -101,25 +99,18 @@ def train_model(
     return model
 
 
-def curves(epoch: trainer.Epoch) -> dict[str, float]:
-    """Return what the bar and the trackers show of an epoch."""
-    return {"loss": epoch.loss, "rate": epoch.learning_rate, **epoch.scores}
-
-
-def fit_fold(
-    run: Run, front_end: TrainingFrontEnd, fold_of: Folds, seed: int, fold: int
-) -> pd.DataFrame:
+def fit_fold(run: Run, front_end: TrainingFrontEnd, seed: int, fold: int) -> pd.DataFrame:
     """Fit what a fold learns from, and return what it answers for the rest.
 
     What is unlabelled and shares a group of the protocol with something tested is not learnt from.
     Of the processes only the first one answers: the table of the others is empty.
     """
-    one, units = run.experiment, run.experiment.units
-    tested = units.subset(np.flatnonzero(fold_of == fold))
+    one = run.experiment
+    learnt, tested = one.fold(seed, fold)
     key, others = PROTOCOLS[one.protocol], one.unlabelled
     taken = {key(item) for item in tested.items}
     apart = others.subset([i for i, item in enumerate(others.items) if key(item) not in taken])
-    learnt = join(units.subset(learnt_from(fold_of, fold)), apart)
+    learnt = join(learnt, apart)
     model = train_model(run, learnt, front_end, seed, fold)
     if not run.accelerator.is_main_process:
         return pd.DataFrame()
@@ -175,7 +166,7 @@ def run_fit(run: Run) -> None:
 def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreement:
     """Fit and test every fold and seed, and write both result files after each."""
     experiment, accelerator, folder = run.experiment, run.accelerator, run.results_folder
-    main, units = accelerator.is_main_process, experiment.units
+    main = accelerator.is_main_process
     require_labels(experiment, run.seeds)
     record = results.resume(folder, experiment.configuration())
     table = results.read_predictions(folder, experiment.labels)
@@ -190,11 +181,10 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
         before = known.get("threads") if known.get("device") == "cpu" else None
         same_threads(before, experiment.threads, str(folder))
     for seed in run.seeds:
-        fold_of = split(units.items, experiment.protocol, experiment.folds, seed)
         for fold in range(experiment.folds):
             if (seed, fold) not in done:
                 started = time.perf_counter()
-                rows = fit_fold(run, front_end, fold_of, seed, fold)
+                rows = fit_fold(run, front_end, seed, fold)
                 if main:
                     table = pd.concat([table, rows.assign(fold=fold, seed=seed)], ignore_index=True)
                     seconds, name = time.perf_counter() - started, f"seed {seed}, fold {fold}"
@@ -230,15 +220,13 @@ def require_labels(experiment: Experiment, seeds: Sequence[int]) -> None:
     """Raise DataError if a run would be measured on, or learn from, one label alone."""
     if experiment.teacher_predictions is not None:  # measured by the teacher's answers
         return
-    items = experiment.units.items
-    require_two_labels(items, f"What can be read of {experiment.name}")
+    require_two_labels(experiment.units.items, f"What can be read of {experiment.name}")
     require_two_labels(experiment.tested, f"What is tested of {experiment.name}")
     for seed in seeds if experiment.teacher is None else ():
-        fold_of = split(items, experiment.protocol, experiment.folds, seed)
         for fold in range(experiment.folds):
-            learnt = [items[i] for i in learnt_from(fold_of, fold)]
+            learnt, _ = experiment.fold(seed, fold)
             what = f"What fold {fold} of seed {seed} learns from"
-            require_two_labels(learnt, what, ", or take other --folds or another --protocol")
+            require_two_labels(learnt.items, what, ", or take other --folds or another --protocol")
 
 
 def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:

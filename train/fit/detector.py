@@ -17,8 +17,9 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -80,14 +81,13 @@ def draw_weighted(weights: Tensor, count: int, rng: torch.Generator) -> Tensor:
 class DetectorData:
     """The windows of all clips: which are cries, which are not.
 
-    A label is ``cry``, another, or None for "ask the teacher"; in recordings of the kind ``strict``
-    there is a cry for certain where the label says so. Raise DataError if there are no windows of
-    cries, or none of other sounds.
+    A label is :data:`CRY`, another, or None for "ask the teacher"; in recordings of the kind
+    :data:`ESC_CRY` there is a cry for certain. Raise DataError if there are no windows of cries, or
+    none of other sounds.
     """
 
-    def __init__(
-        self, clips: Clips, tags: Sequence[Tensor], cry: str, kinds: Sequence[str], strict: str
-    ):
+    def __init__(self, clips: Clips, tags: Sequence[Tensor]):
+        kinds = [kind_of(item.recording) for item in clips.items]
         self.samples = torch.cat(clips.waveforms)
         self.lengths = torch.tensor([len(wave) for wave in clips.waveforms])
         self.offsets = self.lengths.cumsum(0) - self.lengths
@@ -103,10 +103,11 @@ class DetectorData:
             near = nn.functional.max_pool1d(heard[None, None], 3, 1, 1).view(-1)
             peaks = torch.stack([part.abs().amax() for part in wave.tensor_split(len(rows))])
             loud = peaks > QUIET * wave.abs().max()
-            if item.label == cry:
-                level = HEARD if kinds[clip] == strict else CERTAIN
-                _add(cries, clip, loud & (heard >= level), 4.0 if kinds[clip] == strict else 1.0)
-                if kinds[clip] != strict:
+            if item.label == CRY:
+                certain = kinds[clip] == ESC_CRY
+                level, weight = (HEARD, 4.0) if certain else (CERTAIN, 1.0)
+                _add(cries, clip, loud & (heard >= level), weight)
+                if not certain:
                     _add(others, clip, loud & (near < ABSENT), 1.0)
             elif item.label is None:
                 _add(cries, clip, loud & (heard >= 0.4), 0.5)
@@ -148,23 +149,27 @@ def _windows(found: Sequence[tuple[int, int, float]]) -> Windows:
     return Windows(places, torch.tensor([weight for *_, weight in found]))
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Windows (B, samples), which are cries (B,), the teacher's groups (B, groups), where those
-    hold (B,), and the clips of each and of what lies under it (B, 2)."""
+class Examples(NamedTuple):
+    """Windows of one length, not yet masked."""
 
-    waves: Tensor
-    cry: Tensor
-    groups: Tensor
-    clean: Tensor
+    features: Tensor  # (rows, bands, frames), float16; before that, the waves (rows, samples)
+    cry: Tensor  # (rows,), whether it is one
+    groups: Tensor  # (rows, groups), the teacher's probabilities
+    clean: Tensor  # (rows,), whether nothing lies under it, so that those hold
+    # (rows, 2), numbers of the clip and of the one under it; twice the same if none is
     clips: Tensor
+
+    def among(self, chosen: Tensor) -> Examples:
+        """Return those rows of which only ``chosen`` (clips,) clips are heard."""
+        kept = chosen[self.clips].all(1)
+        return Examples(*(tensor[kept] for tensor in self))
 
 
 def half_batch(
     data: DetectorData, front_end: FrontEnd, others: Tensor, length: int, rng: torch.Generator
-) -> Batch:
-    """Return as many cries as other sounds, at one speed each; of ``others``, (2 n,) rows of
-    ``data.others``, n are targets and n are mixed into cries and targets."""
+) -> Examples:
+    """Return the waves of as many cries as other sounds, at one speed each; of ``others``, (2 n,)
+    rows of ``data.others``, n are targets and n are mixed into cries and targets."""
     count, rate = len(others) // 2, front_end.config.sample_rate
     rows = draw_weighted(data.cries.weights, count, rng)
     cries, sounds = data.cries.places[rows], data.others.places[others]
@@ -183,7 +188,7 @@ def half_batch(
         clips.append(torch.stack([own[:, 0], second], 1))
     groups = torch.cat([data.groups(own) for own in places])
     cry = torch.arange(2 * count) < count
-    return Batch(torch.cat(waves), cry, groups, torch.cat(clean), torch.cat(clips))
+    return Examples(torch.cat(waves), cry, groups, torch.cat(clean), torch.cat(clips))
 
 
 def _at_speed(
@@ -214,23 +219,6 @@ def _shortened(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
     return torch.where(uniform(0, 1, (count, 1), rng) < SHORT, waves * inside, waves)
 
 
-@dataclass(frozen=True)
-class Examples:
-    """Windows of one length that are made and not yet masked."""
-
-    features: Tensor  # (rows, bands, frames), float16
-    cry: Tensor  # (rows,), whether it is one
-    groups: Tensor  # (rows, groups), the teacher's probabilities
-    clean: Tensor  # (rows,), whether nothing lies under it, so that those hold
-    # (rows, 2), numbers of the clip and of the one under it; twice the same if none is
-    clips: Tensor
-
-    def among(self, chosen: Tensor) -> Examples:
-        """Return those rows of which only ``chosen`` (clips,) clips are heard."""
-        kept = chosen[self.clips].all(1)
-        return Examples(*(getattr(self, f.name)[kept] for f in fields(self)))
-
-
 def make_examples(
     data: DetectorData,
     numbers: Tensor,
@@ -244,15 +232,15 @@ def make_examples(
     (clips,) are what the clips are called in :attr:`Examples.clips`."""
     config = front_end.config
     length = round(seconds * config.sample_rate) // config.hop * config.hop
-    made: list[tuple[Tensor, ...]] = []
+    made = []
     for _ in range(-(-count // TOGETHER)):
         others = draw_weighted(data.others.weights, 2 * TOGETHER, rng)
         batch = half_batch(data, front_end, others, length, rng)
-        waves = augment_waveforms(front_end.to_level(batch.waves), how, rng)
-        features = front_end(degrade(waves, config.sample_rate, how.damage, rng))
-        rest = batch.groups.half(), batch.clean, numbers[batch.clips]
-        made.append((features.half(), batch.cry, *rest))
-    return Examples(*(torch.cat(parts) for parts in zip(*made, strict=True)))
+        waves = augment_waveforms(front_end.to_level(batch.features), how, rng)
+        features = front_end(degrade(waves, config.sample_rate, how.damage, rng)).half()
+        rest = batch.cry, batch.groups.half(), batch.clean, numbers[batch.clips]
+        made.append((features, *rest))
+    return Examples(*map(torch.cat, zip(*made, strict=True)))
 
 
 def find_examples(
@@ -265,7 +253,7 @@ def find_examples(
     count: int = COUNT,
 ) -> list[Examples]:
     """Return examples of each length, ``count`` cries a fold, from ``cache`` if they are there."""
-    found: list[list[dict[str, Tensor]]] = [[] for _ in SECONDS]
+    found: list[list[tuple[Tensor, ...]]] = [[] for _ in SECONDS]
     facts = clips.fingerprint(), front_end.config, how, seed, count, SHARES, SNR_DB, MIXED
     cache.mkdir(parents=True, exist_ok=True)
     folds = sorted({item.fold for item in clips.items})
@@ -274,23 +262,19 @@ def find_examples(
         if not path.exists():
             chosen = [i for i, item in enumerate(clips.items) if item.fold == fold]
             own = clips.subset(chosen)
-            kinds = [kind_of(item.recording) for item in own.items]
-            data = DetectorData(own, [tags[i] for i in chosen], CRY, kinds, ESC_CRY)
+            data = DetectorData(own, [tags[i] for i in chosen])
             rng = torch.Generator().manual_seed(100 * seed + folds.index(fold))
             tensors = {}
             for number, seconds in enumerate(SECONDS):
                 made = make_examples(
                     data, torch.tensor(chosen), front_end, how, seconds, count, rng
                 )
-                tensors.update({f"{number}.{f.name}": getattr(made, f.name) for f in fields(made)})
+                tensors |= {f"{number}.{name}": t for name, t in made._asdict().items()}
             write_atomically(path, save(tensors))
         kept = load_file(path)
         for number, parts in enumerate(found):
-            parts.append({f.name: kept[f"{number}.{f.name}"] for f in fields(Examples)})
-    return [
-        Examples(*(torch.cat([part[f.name] for part in parts]) for f in fields(Examples)))
-        for parts in found
-    ]
+            parts.append(tuple(kept[f"{number}.{name}"] for name in Examples._fields))
+    return [Examples(*map(torch.cat, zip(*parts, strict=True))) for parts in found]
 
 
 AUXILIARY = 0.3  # weight of the teacher's groups in the loss

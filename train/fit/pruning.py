@@ -260,19 +260,12 @@ def pruned(
     clips: Clips,
     seed: int,
 ) -> Experiment:
-    """Return how the pruned model is fine-tuned: from the kept weights, the full one teaching.
+    """Return how a model without a share of its channels is fine-tuned: from the kept weights, the
+    full one teaching.
 
-    Args:
-        experiment: how the full model was fitted, on the same recordings.
-        model: the full one.
-        config: of its checkpoint.
-        name: of its checkpoint.
-        ratio: share of the channels that is removed.
-        clips: what the full model learnt from; nothing else is heard.
-        seed: of the batches.
-
-    Raises:
-        DataError: if the model cannot be pruned.
+    ``experiment`` is how the full model was fitted, ``clips`` what it learnt from: nothing else is
+    heard. Config and name are of its checkpoint, the seed of the batches. Raise DataError if it
+    cannot be pruned.
     """
     left = channels_left(model, ratio)
     device = experiment.accelerator.device

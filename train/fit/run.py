@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from filelock import FileLock, Timeout
 from torch import nn
 
-from cry_model.checkpoint import CONFIG, CheckpointConfig
+from cry_model.checkpoint import CheckpointConfig
 from cry_model.networks.registry import build_model, get_system
 from cry_model.sound.acoustic_features import AcousticConfig
 from cry_model.sound.frontend import FrontEnd
@@ -30,7 +30,7 @@ from train.data.corpus import (
     TableFrontEnd,
     cut_before_splitting,
 )
-from train.data.splits import OuterFold
+from train.data.splits import OuterFold, learnt_from, split
 from train.fit.distillation import Start, Teacher
 from train.fit.predict import TrainingFrontEnd
 from train.fit.presets import Preset
@@ -107,6 +107,12 @@ class Experiment:
         if self.outer_fold is not None:
             units = self.outer_fold.training_part(units, self.protocol, self.folds)
         return units
+
+    def fold(self, seed: int, fold: int) -> tuple[Clips, Clips]:
+        """Return the units that a fold learns from, and those that it tests."""
+        fold_of = split(self.units.items, self.protocol, self.folds, seed)
+        learnt, tested = learnt_from(fold_of, fold), np.flatnonzero(fold_of == fold)
+        return self.units.subset(learnt), self.units.subset(tested)
 
     @property
     def tested(self) -> tuple[Item, ...]:
@@ -263,16 +269,3 @@ class Run:
 
 Kept = tuple[int, int, Path]
 """Seed, fold and checkpoint folder of a saved fold."""
-
-
-def saved_folds(out: Path, dataset: str, protocol: str, system: str) -> list[Kept]:
-    """Return seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
-
-    A folder without a config, whose writing was cut off, is passed over.
-    """
-    found = []
-    for folder in (out / "folds" / dataset / protocol / system).glob("seed*-fold*"):
-        name = re.fullmatch(r"seed(\d+)-fold(\d+)", folder.name)
-        if name and (folder / CONFIG).is_file():
-            found.append((int(name[1]), int(name[2]), folder))
-    return sorted(found)

@@ -37,6 +37,8 @@ NO_NUMBER = (
 
 
 LOSS, RECALL = "validation loss", "validation balanced accuracy"
+Curves = Mapping[str, float]
+"""Loss and learning rate of an epoch, with the scores of what was held back."""
 
 
 def score(model: nn.Module, front_end: FrontEnd, clips: Clips) -> dict[str, float]:
@@ -123,16 +125,6 @@ class TrainingData:
     teacher: Teacher | None = None  # a source of soft labels
 
 
-@dataclass(frozen=True)
-class Epoch:
-    """How an epoch, counted from 1, went; scores where something was held back."""
-
-    number: int
-    loss: float
-    learning_rate: float
-    scores: Mapping[str, float]
-
-
 class EpochRng:
     """All randomness of one epoch, from seed and epoch alone: none has to be remembered."""
 
@@ -150,12 +142,13 @@ def fit(
     seed: int,
     accelerator: Accelerator,
     state: TrainingState = TrainingState(),  # noqa: B008 (frozen)
-    report: Callable[[Epoch], None] = lambda _: None,
+    report: Callable[[int, Curves], None] = lambda *_: None,
 ) -> nn.Module:
     """Train ``model`` and return it, or the average of its weights, in eval mode.
 
     Seed and epoch are the source of all randomness in here. The state is saved after each epoch; a
-    fit that was cut off goes on from it. Raise TrainingError if the loss is not a number.
+    fit that was cut off goes on from it; ``report`` gets each, counted from 1. Raise TrainingError
+    if the loss is not a number.
     """
     device = accelerator.device
     dataset = DeviceDataset(data.clips, data.classes, preset.class_balance, device)
@@ -188,7 +181,7 @@ def fit(
             scores = of_main(accelerator, lambda model=outcome: score(model, front_end, held))
             stopping.update(scores[LOSS], outcome)
         state.save({"epoch": epoch + 1, "weights": weights.state(), "watch": vars(stopping)})
-        report(Epoch(epoch + 1, mean, rate, scores))
+        report(epoch + 1, {"loss": mean, "rate": rate, **scores})
     accelerator.free_memory()
     if stopping.best is not None:
         weights.outcome.load_state_dict(stopping.best)

@@ -33,14 +33,8 @@ SPLITS = {
 def model_card(
     config: CheckpointConfig, parameters: int, repo_id: str, exported: Sequence[Exported] = ()
 ) -> str:
-    """Return the whole README.md of a checkpoint, a classifier or a detector, for "user/name".
-
-    Args:
-        config: the checkpoint's.
-        parameters: how many it has.
-        repo_id: where it goes.
-        exported: the files that go along.
-    """
+    """Return the whole README.md of a classifier or a detector of so many parameters, for
+    "user/name"; ``exported`` are the files that go along."""
     from huggingface_hub import ModelCard
 
     evaluation = config.evaluation
@@ -56,20 +50,14 @@ def model_card(
         agreement=config.agreement,
         calibration=config.calibration,
         detector=config.detector,
-        unmeasured=records.UNMEASURED,
+        records=records,
         split="" if evaluation is None else split_of(evaluation),
         rarest=evaluation and min(evaluation.support, key=evaluation.support.get, default=None),
         on_features=config.system == ON_FEATURES,
         settings=list(settings_of(config.training)),
         paper=json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["source"],
-        dataset_title=records.dataset_title,
-        group_name=records.group_name,
-        percent=records.percent,
-        percent_interval=records.percent_interval,
-        tested=records.tested,
         text=escape,
         title=title,
-        words=records.words,
     )
     return f"{card}\n"
 

@@ -84,11 +84,8 @@ def _input(config: CheckpointConfig) -> tuple[dict[str, np.ndarray], str]:
 
 
 def read_exported(folder: Path, config: CheckpointConfig) -> list[Exported]:
-    """Return what is known of the exported files in a checkpoint's folder.
-
-    Raises:
-        CheckpointError: if one cannot be used, or was exported from another checkpoint.
-    """
+    """Return what is known of the exported files in a checkpoint's folder; raise CheckpointError if
+    one cannot be used, or was exported from another checkpoint."""
     found = []
     for path in (folder / name for name in (MODEL, DETECTOR) if (folder / name).is_file()):
         _, own, facts = open_file(path)

@@ -6,10 +6,10 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
 
 from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
@@ -176,8 +176,6 @@ class Upload:
     files: Mapping[str, Path | bytes]
     message: str  # of the commit
     private: bool = False  # whether only the owner may see the repository
-    revision: str | None = None  # branch, made if need be; None for the main one
-    owned: Sequence[str] = ()  # folders (ending in "/") in which nothing but ``files`` is left
     variables: Mapping[str, str] = field(default_factory=dict)  # environment of the Space
 
     def __post_init__(self):
@@ -186,13 +184,12 @@ class Upload:
     def describe(self) -> str:
         """Return the files with their sizes, for people to read."""
         private = ", private" if self.private else ""
-        branch = f", branch {self.revision}" if self.revision else ""
         sizes = {
             path: len(content) if isinstance(content, bytes) else content.stat().st_size
             for path, content in self.files.items()
         }
         width = max(map(len, sizes))
-        lines = [f"{self.kind} {self.repo_id}{private}{branch}, {len(sizes)} files:"]
+        lines = [f"{self.kind} {self.repo_id}{private}, {len(sizes)} files:"]
         sizes["total"] = sum(sizes.values())
         lines += [f"  {path:{width}} {count:>12,} bytes" for path, count in sizes.items()]
         lines += [f"  variable {key} = {value}" for key, value in self.variables.items()]
@@ -205,7 +202,7 @@ def publish(upload: Upload) -> str:
     Unchanged files are not sent; the token is checked before anything is created. Raise
     PublishError if the Hub refused something or stayed unreachable.
     """
-    api, repo_id, kind, branch = log_in(), upload.repo_id, upload.kind, upload.revision
+    api, repo_id, kind = log_in(), upload.repo_id, upload.kind
     retry(
         f"creating {repo_id}",
         api.create_repo,
@@ -217,9 +214,6 @@ def publish(upload: Upload) -> str:
     )
     if upload.private:
         _check_private(api, repo_id, kind)
-    if branch is not None:
-        where: dict[str, Any] = {"branch": branch, "repo_type": kind, "exist_ok": True}
-        retry(f"making the branch {branch}", api.create_branch, repo_id, **where)
     if upload.variables:
         retry(f"setting the variables of {repo_id}", _set_variables, api, upload)
     oid, address = retry(f"sending the files to {repo_id}", _commit, api, upload)
@@ -249,35 +243,30 @@ def _commit(api: HfApi, upload: Upload) -> tuple[str, str]:
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    repo_id, files, owned = upload.repo_id, upload.files, tuple(upload.owned)
-    where: dict[str, Any] = {"repo_type": upload.kind, "revision": upload.revision}
-    there = api.list_repo_files(repo_id, **where) if owned else []
-    stale = [path for path in there if path.startswith(owned) and path not in files]
+    repo_id, files = upload.repo_id, upload.files
+    there = api.list_repo_files(repo_id, repo_type="space") if upload.kind == "space" else []
+    stale = [path for path in there if path.startswith(FOLDERS) and path not in files]
     operations = [
         *(CommitOperationAdd(path, content) for path, content in files.items()),
         *map(CommitOperationDelete, stale),
     ]
-    info = api.create_commit(repo_id, operations, commit_message=upload.message, **where)
+    what = {"commit_message": upload.message, "repo_type": upload.kind}
+    info = api.create_commit(repo_id, operations, **what)
     return info.oid, str(info.commit_url)
 
 
-def checkpoint_upload(
-    folder: Path, repo_id: str, private: bool = False, revision: str | None = None
-) -> Upload:
+def checkpoint_upload(folder: Path, repo_id: str, private: bool = False) -> Upload:
     """Return the weights, the config and the model card that is written from it.
 
-    What ``export`` wrote into the same folder goes along.
-
-    Raises:
-        CheckpointError: if the checkpoint is damaged, or an exported file is that of another.
-        PublishError: if ``repo_id`` is no name for a repository.
+    What ``export`` wrote into the same folder goes along. Raise CheckpointError if the checkpoint
+    is damaged, or an exported file is that of another; PublishError if ``repo_id`` is no name.
     """
     model, config = load_checkpoint(folder)
     exported = read_exported(folder, config)
     card = model_card(config, sum(p.numel() for p in model.parameters()), repo_id, exported)
     files = {CARD: card.encode(), CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
     files |= {file.name: folder / file.name for file in exported}
-    return Upload(repo_id, "model", files, f"Publish {config.system}", private, revision)
+    return Upload(repo_id, "model", files, f"Publish {config.system}", private)
 
 
 def check_destination(repo_id: str, private: bool) -> None:
@@ -317,14 +306,9 @@ def space_files(root: Path = ROOT) -> dict[str, Path]:
 def space_upload(repo_id: str, private: bool = False, model: str | None = None) -> Upload:
     """Return the page and, where a checkpoint of the Hub answers on it, a header that names it.
 
-    Args:
-        repo_id: where to.
-        private: whether only the owner may see it.
-        model: "user/name" or "user/name@revision". The Space downloads it while it is built; but
-            not a branch or a tag, which the Hub does not take for that.
-
-    Raises:
-        PublishError: if a name is none for a repository, or files of the page are missing.
+    That is ``model``, "user/name" or "user/name@revision". The Space downloads it while it is
+    built; but not a branch or a tag, which the Hub does not take for that. Raise PublishError if a
+    name is none for a repository, or files of the page are missing.
     """
     files: dict[str, Path | bytes] = {**space_files()}
     if model is not None:
@@ -332,9 +316,7 @@ def space_upload(repo_id: str, private: bool = False, model: str | None = None) 
         check_repo_id(name)
         files[CARD] = header_with(space_files()[CARD].read_text(encoding="utf-8"), name, revision)
     variables = {} if model is None else {"CRY_MODEL": model}
-    return Upload(
-        repo_id, "space", files, "Publish the page", private, owned=FOLDERS, variables=variables
-    )
+    return Upload(repo_id, "space", files, "Publish the page", private, variables)
 
 
 def header_with(readme: str, model: str, revision: str) -> bytes:

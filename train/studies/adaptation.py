@@ -37,7 +37,6 @@ class Pieces(NamedTuple):
     targets: Tensor  # (pieces, classes); rows of zeros where there is no label
     weights: Tensor  # (pieces,), those of a recording sum to 1
     recordings: Tensor  # (pieces,) the number of the recording of each
-    names: tuple[str, ...]  # of the recordings
     groups: tuple[str, ...]  # of the recordings
 
     def where(self, kept: Sequence[bool]) -> Pieces:
@@ -45,14 +44,12 @@ class Pieces(NamedTuple):
         numbers = torch.arange(len(kept))[torch.tensor(kept)]
         rows = torch.isin(self.recordings, numbers)
         renumbered = torch.searchsorted(numbers, self.recordings[rows])
-        pick = numbers.tolist()
         return Pieces(
             self.embeddings[rows],
             self.targets[rows],
             self.weights[rows],
             renumbered,
-            tuple(self.names[i] for i in pick),
-            tuple(self.groups[i] for i in pick),
+            tuple(self.groups[i] for i in numbers.tolist()),
         )
 
 
@@ -78,7 +75,6 @@ def embed(student: nn.Module, front_end: FrontEnd, clips: Clips, labels: Sequenc
         targets[number],
         (1 / count)[number],
         number,
-        tuple(item.recording for item in clips.items),
         tuple(item.group for item in clips.items),
     )
 
@@ -95,7 +91,7 @@ class Adaptation:
 def adapt(head: ReusedClassifier, labelled: Pieces, others: Pieces) -> Adaptation:
     """Fit the layer, with the penalty that inner folds by group find best by log loss."""
     kinds = labelled.targets.argmax(1)
-    kind = np.array([int(kinds[labelled.recordings == i][0]) for i in range(len(labelled.names))])
+    kind = np.array([int(kinds[labelled.recordings == i][0]) for i in range(len(labelled.groups))])
     splitter = StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=0)
     folds = list(splitter.split(kind, kind, labelled.groups))
 
@@ -147,7 +143,7 @@ def answer(head: ReusedClassifier, layer: Adaptation, pieces: Pieces) -> Tensor:
     """Return the mean probabilities of each recording, (recordings, classes)."""
     shift = pieces.embeddings @ layer.weight.T + layer.bias
     each = (head.log_probabilities(pieces.embeddings) + shift).softmax(-1)
-    total = torch.zeros(len(pieces.names), each.shape[1])
+    total = torch.zeros(len(pieces.groups), each.shape[1])
     return total.index_add(0, pieces.recordings, each * pieces.weights[:, None])
 
 

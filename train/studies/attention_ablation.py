@@ -38,7 +38,6 @@ from cry_model.networks.layers import (
 from cry_model.records import Estimate
 from cry_model.results import label_numbers, probabilities_of, probability_columns, recording_means
 from train.data.corpus import Clips, DataError
-from train.data.splits import split
 from train.fit.predict import TrainingFrontEnd, of_each_piece, predict
 from train.fit.run import Kept, Run
 from train.scoring.results import read_predictions
@@ -191,8 +190,7 @@ def ablate_fold(run: Run, kept: Kept) -> dict[str, pd.DataFrame]:
     experiment, (seed, fold, folder) = run.experiment, kept
     model = load_checkpoint(folder)[0].to(run.accelerator.device)
     front_end, labels = experiment.front_end(), experiment.labels
-    fold_of = split(experiment.units.items, experiment.protocol, experiment.folds, seed)
-    tested = experiment.units.subset(np.flatnonzero(fold_of == fold))
+    _, tested = experiment.fold(seed, fold)
     with averaging(model) as averages:
         tables = {FITTED: predict(model, front_end, tested, labels)}
     for name in ablations(model):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,14 +10,14 @@ from typing import Any
 
 from accelerate import Accelerator
 
-from cry_model.checkpoint import CheckpointConfig, to_json, write_atomically
+from cry_model.checkpoint import CONFIG, CheckpointConfig, to_json, write_atomically
 from cry_model.results import RUN
 from train.data.cache import DATASETS, find_corpus, with_folds
 from train.data.corpus import DataError, permute_labels
 from train.data.datasets import folder as own_folder
 from train.data.splits import OuterFold
 from train.fit.presets import usual_preset
-from train.fit.run import Experiment, Kept, Run, saved_folds
+from train.fit.run import Experiment, Kept, Run
 from train.scoring import results
 
 
@@ -34,11 +35,20 @@ class Cell:
 
     @property
     def results_folder(self) -> Path:
-        return self.out / "results" / self.dataset / self.protocol / self.system
+        return self.out / "results" / f"{self}"
 
     @property
     def saved(self) -> list[Kept]:
-        return saved_folds(self.out, self.dataset, self.protocol, self.system)
+        """Seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
+
+        A folder without a config, whose writing was cut off, is passed over.
+        """
+        found = []
+        for at in (self.out / "folds" / f"{self}").glob("seed*-fold*"):
+            name = re.fullmatch(r"seed(\d+)-fold(\d+)", at.name)
+            if name and (at / CONFIG).is_file():
+                found.append((int(name[1]), int(name[2]), at))
+        return sorted(found)
 
     def write(self, name: str, found: Any) -> None:
         """Write a dataclass beside the predictions."""
@@ -46,16 +56,10 @@ class Cell:
 
 
 def find_cells(
-    out: Path,
-    datasets: Collection[str] = (),
-    protocols: Collection[str] = (),
-    systems: Collection[str] = (),
+    out: Path, datasets: Collection[str], protocols: Collection[str], systems: Collection[str]
 ) -> list[Cell]:
-    """Return the cells with saved folds, of these names alone where there are some.
-
-    Raises:
-        DataError: if there is none.
-    """
+    """Return the cells with saved folds, of these names alone where there are some; raise DataError
+    if there is none."""
     cells = [Cell(out, *path.parts[-3:]) for path in sorted((out / "folds").glob("*/*/*"))]
     cells = [
         cell

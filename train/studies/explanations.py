@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -30,7 +29,6 @@ from cry_model.explanation import (
 from cry_model.metrics import mean
 from cry_model.records import Estimate
 from cry_model.sound.audio import AudioError, Recording
-from train.data.splits import split
 from train.fit.run import Kept, Run
 
 MAPS: Mapping[str, Relevance] = {
@@ -82,14 +80,13 @@ class Faithfulness:
 
 def rows(run: Run, kept: Kept) -> Iterator[dict[str, str | float]]:
     """Yield what each map gives for each recording that a saved fold has not heard."""
-    (seed, fold, folder), units = kept, run.experiment.units
+    seed, fold, folder = kept
+    _, tested = run.experiment.fold(seed, fold)
     classifier = CryClassifier.from_pretrained(folder, detector=False)
     rate = classifier.config.front_end.sample_rate
-    tested = np.flatnonzero(
-        split(units.items, run.experiment.protocol, run.experiment.folds, seed) == fold
-    )
-    for number in tqdm(tested, desc=f"seed {seed}, fold {fold}", unit="clip"):
-        item, sound = units.items[number], Recording(units.waveforms[number], rate)
+    pairs = zip(tested.items, tested.waveforms, strict=True)
+    for item, wave in tqdm([*pairs], desc=f"seed {seed}, fold {fold}", unit="clip"):
+        sound = Recording(wave, rate)
         where = {"recording": item.recording, "group": item.group, "fit": (seed, item.piece)}
         for name, relevance in MAPS.items():
             try:
@@ -104,12 +101,7 @@ def rows(run: Run, kept: Kept) -> Iterator[dict[str, str | float]]:
 
 
 def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
-    """Compare the maps of all saved folds, on recordings that every map could be made of.
-
-    Args:
-        run: that the folds are of.
-        kept: the folds.
-    """
+    """Compare the maps of all saved folds, on recordings that every map could be made of."""
     table = pd.DataFrame([row for one in kept for row in rows(run, one)])
     wide = table.pivot(index=["recording", "group", "fit"], columns="map").dropna()
     wide = wide.groupby(["recording", "group"]).mean()  # over seeds, and pieces of a recording

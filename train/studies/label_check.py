@@ -190,13 +190,11 @@ def answer(folds: Sequence[Fold], answerer: Answerer) -> tuple[pd.DataFrame, lis
     return pd.DataFrame(rows), sets
 
 
-def crossed_sets(
-    table: pd.DataFrame, labels: Sequence[str], promised: float
-) -> list[tuple[str, ...]]:
+def crossed_sets(table: pd.DataFrame, labels: Sequence[str]) -> list[tuple[str, ...]]:
     """Return the prediction set of each row, calibrated on the groups of the other folds."""
     folds = table.groupby(["seed", "fold"]).indices.values()
     groups, targets = table["group"].to_numpy(dtype=str), one_hot(table, labels)
-    _, inside = crossed(probabilities_of(table, labels), targets, groups, folds, promised)
+    _, inside = crossed(probabilities_of(table, labels), targets, groups, folds, PROMISED)
     return [tuple(np.asarray(labels)[row]) for row in inside]
 
 
@@ -208,7 +206,7 @@ def lead(one: pd.DataFrame, other: pd.DataFrame, labels: Sequence[str]) -> Estim
 
 
 def describe(
-    table: pd.DataFrame, sets: Sequence[tuple[str, ...]], labels: Sequence[str], promised: float
+    table: pd.DataFrame, sets: Sequence[tuple[str, ...]], labels: Sequence[str]
 ) -> dict[str, Any]:
     """Summarise answers (a row for each recording and seed) and their prediction sets.
 
@@ -227,7 +225,7 @@ def describe(
         "by_label": {
             n: float(inside[truth == n, i].mean()) for i, n in enumerate(labels) if n in truth
         },
-        "promised": promised,
+        "promised": PROMISED,
         "confidence": {
             n: float((probabilities - targets)[:, i].mean()) for i, n in enumerate(labels)
         },
@@ -255,8 +253,8 @@ class Check:
         labels, folder = config.labels, self.folder / name
         answered, sets = answer(self.folds, answerer)
         if config.calibration is None:
-            sets = crossed_sets(answered, labels, PROMISED)
-        found = describe(answered, sets, labels, PROMISED)
+            sets = crossed_sets(answered, labels)
+        found = describe(answered, sets, labels)
         known = answered[answered["recording"].isin(self.sure)]
         metrics = {
             "recording": score(answered, labels, **self.scored),
@@ -356,7 +354,7 @@ def check_student(check: Check, path: Path, root: Path, cache: Path, save: Path 
         raise DataError("The adapted student is not shown to be better, so it is not saved.")
     layer = adapt(student.classifier, labelled, others)
     model, made = adapted(student, own, layer)
-    learnt = {**check.facts, "penalty": layer.penalty, "recordings": len(labelled.names)}
+    learnt = {**check.facts, "penalty": layer.penalty, "recordings": len(labelled.groups)}
     licence = f"{own.training['licence']}; {challenge6.LICENCE}"
     made = replace(
         made,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,22 +60,12 @@ class Diary(NamedTuple):
         return PersonalModel.fit(self.rows[:last], self.labels[:last], self.times[:last], prior)
 
 
-@dataclass(frozen=True)
-class Rate:
-    """How many of how many, with the exact 95% interval (Clopper and Pearson)."""
-
-    count: int
-    of: int
-    share: float
-    low: float
-    high: float
-
-
-def rate(hits: Sequence[bool]) -> Rate:
-    """Count the hits."""
+def rate(hits: Sequence[bool]) -> Mapping[str, float]:
+    """Count the hits, with the exact 95% interval of their share (Clopper and Pearson)."""
     count, of = int(sum(hits)), len(hits)
     ends = binomtest(count, of).proportion_ci()
-    return Rate(count, of, count / of, float(ends.low), float(ends.high))
+    share = {"share": count / of, "low": float(ends.low), "high": float(ends.high)}
+    return {"count": count, "of": of, **share}
 
 
 def first_better(diary: Diary) -> int | None:
@@ -310,9 +300,7 @@ def run_study(checkpoint: Path, root: Path, out: Path, parents: int) -> Mapping[
 
 
 def plain(value: Any) -> Any:
-    """Return the same with records as mappings and arrays as lists, rounded."""
-    if isinstance(value, Rate):
-        return plain(asdict(value))
+    """Return the same with arrays as lists, rounded."""
     if isinstance(value, Mapping):
         return {key: plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple | np.ndarray):

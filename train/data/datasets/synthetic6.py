@@ -13,7 +13,7 @@ tables, 19 % by rate, length and peak level; chance is 17 %. Smaller corpora are
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from train.data.corpus import Corpus, DataError, Item
-from train.data.synthesis import KINDS, CryStyle, Range, synthesise
+from train.data.synthesis import KINDS, Range, synthesise
 
 NAME = "synthetic6"
 # The names carry no meaning here, see above.
@@ -34,34 +34,6 @@ SPREAD: Range = (0.75, 1.25)  # shortest and longest, relative to the average
 RATES = (8_000, 16_000, 44_100)  # Hz, in turn: as often in each class and for each baby
 PEAKS_DBFS: Range = (-24.0, -3.0)  # of the quietest and the loudest recording
 COLUMNS = ("file", "baby", "sample_rate", "onset_seconds")
-
-
-@dataclass(frozen=True)
-class PlannedCry:
-    """A recording before it is made."""
-
-    label: str  # its class
-    file: str  # its path below the corpus's folder, with forward slashes
-    baby: str  # the name of the baby that cries
-    style: CryStyle  # how it cries
-    seconds: float  # length
-    sample_rate: int  # Hz
-    seed: int  # no other recording has it
-
-
-def plan(recordings: int = RECORDINGS, seconds: float = SECONDS) -> list[PlannedCry]:
-    """Return ``recordings`` of each label; a smaller corpus is the beginning of a larger one."""
-    planned = []
-    for number in range(recordings):
-        for kind, label in enumerate(LABELS):
-            baby = number // RECORDINGS_OF_A_BABY * len(LABELS) + kind
-            seed = number * len(LABELS) + kind
-            rng = np.random.default_rng([seed, 2])  # rate, length and level know no label
-            length, peak = seconds * rng.uniform(*SPREAD), rng.uniform(*PEAKS_DBFS)
-            style = replace(KINDS[kind].draw(baby, seed), level_dbfs=peak)
-            file, rate = f"train/{label}/{label}_{number}.wav", RATES[number % len(RATES)]
-            planned.append(PlannedCry(label, file, f"baby_{baby:03d}", style, length, rate, seed))
-    return planned
 
 
 def write(root: Path, recordings: int = RECORDINGS, seconds: float = SECONDS) -> None:
@@ -78,25 +50,33 @@ def write(root: Path, recordings: int = RECORDINGS, seconds: float = SECONDS) ->
     root.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{NAME}-", dir=root) as unfinished:
         made = Path(unfinished) / NAME
-        _write_into(made, plan(recordings, seconds))
+        _write_into(made, recordings, seconds)
         made.rename(folder)
 
 
-def _write_into(folder: Path, planned: list[PlannedCry]) -> None:
-    import soundfile  # here only: to plan and to read needs none of it
+def _write_into(folder: Path, recordings: int, seconds: float) -> None:
+    """Write ``recordings`` of each label; a smaller corpus is the beginning of a larger one."""
+    import soundfile  # here only: to read needs none of it
 
     for label in LABELS:
         (folder / "train" / label).mkdir(parents=True)
     with (folder / "truth.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(COLUMNS)
-        for cry in tqdm(planned, desc=f"Making {NAME}", unit="recording"):
-            sound = synthesise(cry.style, cry.seconds, cry.sample_rate, cry.seed)
+        count = recordings * len(LABELS)
+        for seed in tqdm(range(count), desc=f"Making {NAME}", unit="recording"):
+            number, kind = divmod(seed, len(LABELS))
+            baby = number // RECORDINGS_OF_A_BABY * len(LABELS) + kind
+            rng = np.random.default_rng([seed, 2])  # rate, length and level know no label
+            length, peak = seconds * rng.uniform(*SPREAD), rng.uniform(*PEAKS_DBFS)
+            style = replace(KINDS[kind].draw(baby, seed), level_dbfs=peak)
+            name = f"train/{LABELS[kind]}/{LABELS[kind]}_{number}.wav"
+            rate = RATES[number % len(RATES)]
+            sound = synthesise(style, length, rate, seed)
             pcm = np.round(sound.waveform.astype(float) * 32_767).astype(np.int16)
-            soundfile.write(folder / cry.file, pcm, cry.sample_rate, subtype="PCM_16")
-            table.writerows(
-                (cry.file, cry.baby, cry.sample_rate, f"{onset:.4f}") for onset in sound.onsets
-            )
+            soundfile.write(folder / name, pcm, rate, subtype="PCM_16")
+            rows = ((name, f"baby_{baby:03d}", rate, f"{onset:.4f}") for onset in sound.onsets)
+            table.writerows(rows)
 
 
 def read(root: Path) -> Corpus:

@@ -1,7 +1,9 @@
-"""Measure what int8 changes: graphs of saved folds answer what they have not heard.
+"""Measure what int8 and pruning change: graphs of saved folds answer what they have not heard.
 
-Ranges come from recordings that the fold learnt from. :class:`Int8Effect` is ``int8.json`` beside
-the ``predictions.csv`` of a run; its intervals are over groups.
+Graphs in float32 and in int8, of the full model and of those that :mod:`train.fit.pruning` made of
+it; ranges come from recordings that the fold learnt from. :class:`Int8Effect` is ``int8.json``
+beside the ``predictions.csv`` of a run, :class:`~cry_model.records.PruningEffect` is
+``pruning.json``; their intervals are over groups.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -23,19 +24,18 @@ from cry_model.backends.onnx_export import quantise, write_graph
 from cry_model.checkpoint import CheckpointConfig, load_checkpoint
 from cry_model.metrics import bootstrap, bootstrap_difference, mean
 from cry_model.networks.registry import make_front_end
-from cry_model.records import Estimate
+from cry_model.networks.registry import measure as complexity_of
+from cry_model.records import Estimate, PrunedVariant, PruningEffect
 from cry_model.results import label_numbers, probabilities_of, recording_means
 from cry_model.sound.front_end_config import Clip, Pieces
 from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips
-from train.data.splits import learnt_from, split
 from train.fit.predict import predict
-
-if TYPE_CHECKING:
-    from train.fit.run import Kept, Run
+from train.fit.run import Kept, Run
 
 CALIBRATED_ON = 100  # recordings
 SCORED = ("accuracy", "balanced_accuracy")
+PRECISIONS = ("float32", "int8")
 
 
 @dataclass(frozen=True)
@@ -98,35 +98,33 @@ def some_pieces(clips: Clips, config: CheckpointConfig) -> list[NDArray[np.float
 
 
 def answers(run: Run, kept: Kept) -> Iterator[tuple[pd.DataFrame, int]]:
-    """Yield what a saved fold's graph predicts for its held-out part, and the size of its file.
-
-    First in float32, then in int8.
-    """
-    units, (seed, fold, folder) = run.experiment.units, kept
-    fold_of = split(units.items, run.experiment.protocol, run.experiment.folds, seed)
-    tested = units.subset(np.flatnonzero(fold_of == fold))
+    """Yield what a saved fold's graph predicts for its held-out part, and the size of its file, in
+    each of :data:`PRECISIONS`."""
+    seed, fold, folder = kept
+    learnt, tested = run.experiment.fold(seed, fold)
     model, config = load_checkpoint(folder)
-    pieces = some_pieces(units.subset(learnt_from(fold_of, fold)), config)
     with tempfile.TemporaryDirectory() as temporary:
         path = write_graph(Path(temporary) / "model.onnx", model, config)
-        for number in range(2):
-            if number:
-                quantise(path, pieces)
+        for precision in PRECISIONS:
+            if precision == "int8":
+                quantise(path, some_pieces(learnt, config))
             raw = Raw(make_front_end(config.front_end))
             table = predict(Graph(path), raw, tested, config.labels)
             yield table.assign(seed=seed, fold=fold), path.stat().st_size
 
 
-def measure(run: Run, kept: Sequence[Kept]) -> Int8Effect:
-    """Compare both graphs of every saved fold, seeds and folds pooled as predictions are.
+def pooled(run: Run, kept: Sequence[Kept]) -> Iterator[tuple[pd.DataFrame, int]]:
+    """Yield the answers of all folds per recording, and the size of the largest file, in each of
+    :data:`PRECISIONS`; seeds and folds are pooled as predictions are."""
+    for own in zip(*(answers(run, one) for one in kept), strict=True):
+        tables, sizes = zip(*own, strict=True)
+        yield recording_means(pd.concat(tables), run.experiment.labels), max(sizes)
 
-    Args:
-        run: that the folds are of.
-        kept: the folds.
-    """
+
+def measure_int8(run: Run, kept: Sequence[Kept]) -> Int8Effect:
+    """Compare both graphs of every saved fold of a run."""
     labels = run.experiment.labels
-    tables, sizes = zip(*(zip(*answers(run, one), strict=True) for one in kept), strict=True)
-    one, other = (recording_means(pd.concat(t), labels) for t in zip(*tables, strict=True))
+    (one, full), (other, small) = pooled(run, kept)
     truth, groups = label_numbers(one, labels), one["group"].tolist()
     before, after = probabilities_of(one, labels), probabilities_of(other, labels)
     changed = (before.argmax(1) != after.argmax(1)).astype(np.float64)
@@ -142,5 +140,42 @@ def measure(run: Run, kept: Sequence[Kept]) -> Int8Effect:
         difference={
             name: bootstrap_difference(name, truth, after, before, groups) for name in SCORED
         },
-        bytes=tuple(max(size[i] for size in sizes) for i in range(2)),
+        bytes=(full, small),
+    )
+
+
+def measure_pruning(run: Run, folds: Mapping[float, Sequence[Kept]]) -> PruningEffect:
+    """Compare graphs of the full model and of pruned ones; ``folds``: ratio -> the same folds,
+    pruned by it, the first ratio 0."""
+    labels, reference = run.experiment.labels, None
+    variants: list[PrunedVariant] = []
+    for ratio, ones in folds.items():
+        model, config = load_checkpoint(ones[0][2])
+        cost = complexity_of(model, config.front_end.num_bands)
+        for precision, (table, size) in zip(PRECISIONS, pooled(run, ones), strict=True):
+            truth, found = label_numbers(table, labels), probabilities_of(table, labels)
+            groups = table["group"].tolist()
+            reference = found if reference is None else reference
+            variants.append(
+                PrunedVariant(
+                    ratio=ratio,
+                    precision=precision,
+                    channels=model.channels,
+                    parameters=cost.parameters,
+                    multiply_adds=cost.multiply_adds,
+                    bytes=size,
+                    epochs=config.training["preset"]["epochs"] if ratio else 0,
+                    scores={name: bootstrap(name, truth, found, groups) for name in SCORED},
+                    difference={
+                        name: bootstrap_difference(name, truth, found, reference, groups)
+                        for name in SCORED
+                    },
+                )
+            )
+    return PruningEffect(
+        seeds=tuple(sorted({seed for seed, _, _ in ones})),
+        folds=len(ones),
+        recordings=table["recording"].nunique(),
+        groups=len(set(groups)),
+        variants=tuple(variants),
     )
