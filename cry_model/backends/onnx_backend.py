@@ -109,7 +109,7 @@ def read_base64(text: str | None) -> Fingerprints | None:
 
 
 class OnnxBackend:
-    """The :class:`~cry_model.classifier.Backend` of an exported classifier, on the CPU.
+    """Compute as :class:`~cry_model.backends.torch_backend.TorchBackend`, on the CPU, with arrays.
 
     Of the attention maps it has A_t alone, and of acoustic features no attribution.
     """
@@ -182,7 +182,7 @@ class OnnxDetector:
     def scan(
         self, recording: audio.Recording, progress: Callable[[float], None] = lambda share: None
     ) -> DetectionScores:
-        """Score a whole recording, as :func:`cry_model.detector.detect` does.
+        """Score a whole recording, as :meth:`cry_model.detector.CryDetector.scan` does.
 
         Args:
             recording: of any length.
@@ -196,7 +196,7 @@ class OnnxDetector:
         return DetectionScores.of(self.config, found.tolist(), recording.duration)
 
     def score_windows(self, wave: Array, frames: int, progress: Callable[[float], None]) -> Array:
-        """See :func:`cry_model.detector.score_windows`: (windows,), NaN where there is silence."""
+        """Score as :meth:`cry_model.CryDetector.score_windows`: (windows,), NaN in silence."""
         c, step = self.front_end, step_frames(self.front_end)
         samples, hop = frames * c.hop, step * c.hop
         if len(wave) < samples:
