@@ -1,4 +1,4 @@
-"""The improved ECAPA-TDNN a second time: its weights in the paper's equations, float64."""
+"""ECAPA-TDNN and the improved one a second time: their weights in the equations, float64."""
 
 import math
 
@@ -123,3 +123,24 @@ def logits_by_hand(model, features, change=as_it_is):
     if model.differential is not None:
         z = differential(model.differential, z, change)
     return linear(z.flatten(1), model.classifier)
+
+
+def ecapa_embedding_by_hand(model, features):
+    """ECAPA-TDNN after Desplanques et al. 2020, written a second time."""
+    x, outputs = conv_relu_norm(features, model.stem), []
+    for block, dilation in zip(model.blocks, DILATIONS, strict=True):
+        groups = list(conv_relu_norm(x, block.expand).chunk(8, dim=1))
+        for i in range(1, 8):
+            given = groups[i] + groups[i - 1] if i > 1 else groups[i]
+            groups[i] = conv_relu_norm(given, block.res2.convs[i - 1], dilation)
+        merged = conv_relu_norm(torch.cat(groups, dim=1), block.merge)
+        x = x + squeeze(merged, block.se)[..., None] * merged
+        outputs.append(x)
+    h = conv_relu_norm(torch.cat(outputs, dim=1), model.mfa)
+    mean, deviation = h.mean(-1, keepdim=True), h.std(-1, correction=0, keepdim=True)
+    context = torch.cat([h, mean.expand_as(h), deviation.expand_as(h)], dim=1)
+    score = conv(conv_relu_norm(context, model.pool.hidden).tanh(), model.pool.score)
+    weight = score.softmax(-1)
+    mean = (weight * h).sum(-1)
+    deviation = (weight * (h - mean[..., None]) ** 2).sum(-1).sqrt()
+    return linear(norm(torch.cat([mean, deviation], dim=1), model.pool_norm), model.embed)
