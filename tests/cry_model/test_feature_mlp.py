@@ -15,7 +15,6 @@ from cry_model.sound.acoustic_features import FEATURES
 from train.fit.feature_mlp import set_statistics
 
 LABELS = ("a", "b", "c", "d", "e", "f")
-BUNDLED = "challenge6-features-16khz-feature-mlp"
 
 
 def rows(count=200, seed=0):
@@ -39,8 +38,7 @@ def settled():
 @pytest.fixture(scope="module")
 def bundled():
     """The one that the page offers."""
-    folder = cry_model.checkpoint.ASSETS / BUNDLED
-    return CryClassifier.from_pretrained(folder)
+    return CryClassifier.from_pretrained("six-class-features", detector=False)
 
 
 def test_a_gain_changes_no_answer(settled, examples):
@@ -104,17 +102,6 @@ def test_contributions_add_up_to_what_the_answer_gained(settled):
         torch.testing.assert_close(found.sum(1), gained[:, label], atol=0.02, rtol=0.02)
 
 
-@pytest.mark.parametrize("rate", [44_100, 48_000])
-def test_one_clip_at_several_rates_gets_one_answer(bundled, data_root, rate):
-    """The bandwidth of a microphone is no class; resampled by SciPy, not by our code."""
-    for path in sorted((data_root / "donateacry_ios").glob("*.flac"))[::60]:
-        wave, own = soundfile.read(path)
-        assert own == 16_000
-        there = scipy.signal.resample(wave, round(len(wave) * rate / own))
-        ours, theirs = bundled.predict(wave, own), bundled.predict(there, rate)
-        assert theirs.probabilities == pytest.approx(ours.probabilities, abs=0.05)
-
-
 def test_a_tone_and_faint_noise_are_outside_and_not_answered_with_confidence(bundled):
     t = np.arange(5 * 16_000) / 16_000
     noise = 2e-3 * np.random.default_rng(0).standard_normal(len(t))
@@ -125,21 +112,18 @@ def test_a_tone_and_faint_noise_are_outside_and_not_answered_with_confidence(bun
         assert max(prediction.probabilities.values()) < 0.3
 
 
-def test_8_khz_clips_are_outside_and_16_khz_cries_inside(bundled, data_root):
-    narrow = sorted((data_root / "donateacry").glob("*/*.wav"))[::40]
-    wide = sorted((data_root / "donateacry_ios").glob("*.flac"))[::40]
-    for path in narrow:
-        prediction = bundled.predict(path)
-        assert "nothing above 4 kHz" in prediction.cautions[0]
-    inside = [bundled.predict(path).acoustic.ood_score < 1 for path in wide]
+def test_8_khz_clips_are_outside_and_16_khz_cries_inside_whatever_their_rate(bundled, data_root):
+    """Resampled by SciPy, not by our code: the bandwidth of a microphone is no class."""
+    narrow, inside = sorted((data_root / "donateacry").glob("*/*.wav"))[::40], []
+    for path in sorted((data_root / "donateacry_ios").glob("*.flac"))[::60]:
+        wave, rate = soundfile.read(path)
+        there = scipy.signal.resample(wave, round(len(wave) * 44_100 / rate))
+        ours, theirs = bundled.predict(wave, rate), bundled.predict(there, 44_100)
+        assert theirs.probabilities == pytest.approx(ours.probabilities, abs=0.05)
+        inside.append(ours.acoustic.ood_score < 1)
     assert np.mean(inside) > 0.8
-    apart = [bundled.predict(path).acoustic.ood_score > 1 for path in narrow]
-    assert np.mean(apart) > 0.7
-
-
-def test_the_challenges_own_recordings_are_inside(bundled, data_root):
-    for path in (data_root / "challenge6").glob("*.wav"):
-        prediction = bundled.predict(path)
-        assert not prediction.cautions
-        assert set(prediction.acoustic.features) == set(FEATURES)
-    assert bundled.predict(data_root / "challenge6" / "sleepy_0.wav").label == "sleepy"
+    apart = [bundled.predict(path) for path in narrow]
+    assert all("nothing above 4 kHz" in prediction.cautions[0] for prediction in apart)
+    assert np.mean([prediction.acoustic.ood_score > 1 for prediction in apart]) > 0.7
+    own = bundled.predict(data_root / "challenge6" / "sleepy_0.wav")
+    assert (own.label, own.cautions, tuple(own.acoustic.features)) == ("sleepy", (), FEATURES)
