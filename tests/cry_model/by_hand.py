@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch.nn.functional import batch_norm, conv1d, pad
+from torch.nn.functional import batch_norm, conv1d, conv2d, pad
 
 import cry_model
 
@@ -23,6 +23,8 @@ def build(system="improved-ecapa-tdnn", **settings):
             tensor.normal_()
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 2)
+        if name == "spectral.bias":
+            tensor.normal_()
         if any(part in name for part in ("_gate.weight", "recalibrate", "q1", "q2", "k1", "k2")):
             tensor.mul_(4)
     return model
@@ -88,18 +90,29 @@ def differential(module, z, change):
     return torch.cat(mixed, dim=-1) * z
 
 
+def spatial_spectral(module, x):
+    """Equation 3 of CBAM with a bias for each band: (B, bands, T)."""
+    first, _, third = module.patterns
+    f = norm(conv2d(x[:, None], first.weight, first.bias, padding=1).relu(), third)
+    pooled = torch.stack([f.mean(1), f.amax(1)], dim=1)
+    return (conv2d(pooled, module.gate.weight, padding=3)[:, 0] + module.bias).sigmoid()
+
+
 def logits_by_hand(model, features, change=as_it_is):
     """The whole forward pass.
 
-    ``change(kind, gate, *place)`` gives what is taken for a gate: "temporal" (B, T) and "channel"
-    (B, C) of a block, "multi_scale" (B, 4 C) of a block's stage, "differential" (B, N, N) of A_1
-    or A_2 of each head.
+    ``change(kind, gate, *place)`` gives what is taken for a gate: "spectral" (B, bands, T),
+    "temporal" (B, T) and "channel" (B, C) of a block, "multi_scale" (B, 4 C) of a block's stage,
+    "differential" (B, N, N) of A_1 or A_2 of each head.
     """
 
     def pool(x):
         mean, deviation = x.mean(-1), x.std(-1, correction=0).clamp_min(1e-3)
         return [mean, deviation] if model.deviations else [mean]
 
+    if model.spectral is not None:
+        m = change("spectral", spatial_spectral(model.spectral, features))
+        features = m * features
     x = conv_relu_norm(features, model.stem)
     tokens = pool(x)
     for number, block in enumerate(model.blocks):

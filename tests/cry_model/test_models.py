@@ -2,11 +2,8 @@
 
 from collections import defaultdict
 
-import numpy as np
 import pytest
 import torch
-from scipy.signal import correlate2d
-from scipy.special import expit
 
 import cry_model
 from cry_model.__main__ import systems
@@ -118,7 +115,7 @@ def test_resnet18_has_the_parameters_that_torchvisions_has():
 # The improved ECAPA-TDNN and its ablations beside the paper's equations
 
 
-WHOLE, *LESS = [name for name in ON_SPECTROGRAMS if name.startswith("improved")]
+WHOLE, *LESS = [name for name in ON_SPECTROGRAMS if name.startswith(("improved", "hybrid"))]
 
 
 @pytest.mark.parametrize(
@@ -136,6 +133,7 @@ def test_answers_and_maps_are_those_of_the_equations(system, settings):
     expected = logits_by_hand(model, features, note)
     logits, maps = model(features, return_attention=True)
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-10)
+    torch.testing.assert_close([maps.spectral] * len(seen["spectral"]), seen["spectral"])
     for kind in ("temporal", "channel"):
         torch.testing.assert_close(list(getattr(maps, kind)), seen[kind])
     stages = [s.flatten(1) for block in maps.multi_scale for s in block.unbind(1)]
@@ -144,26 +142,3 @@ def test_answers_and_maps_are_those_of_the_equations(system, settings):
         found = (maps.differential_1, maps.differential_2)[which]
         heads = [] if found is None else list(found.unbind(1))
         torch.testing.assert_close(heads, seen["differential"][which::2])
-
-
-@torch.no_grad()
-def test_the_hybrid_weighs_bands_and_time_then_is_the_improved_system():
-    model = build("hybrid-ecapa-tdnn")
-    torch.nn.init.normal_(model.spectral.bias)
-    features = torch.randn(2, 5, 40, dtype=torch.float64, generator=torch.manual_seed(1))
-    logits, maps = model(features, return_attention=True)
-    state = {name: value.numpy() for name, value in model.spectral.state_dict().items()}
-    norm = {name: state[f"patterns.2.{name}"] for name in ("weight", "bias")}
-    mean, var = (state[f"patterns.2.running_{name}"] for name in ("mean", "var"))
-    for x, found in zip(features.numpy(), maps.spectral.numpy(), strict=True):
-        kernels = zip(state["patterns.0.weight"][:, 0], state["patterns.0.bias"], strict=True)
-        f = np.stack([np.maximum(correlate2d(x, k, "same") + b, 0) for k, b in kernels])
-        f = (f - mean[:, None, None]) / np.sqrt(var + 1e-5)[:, None, None]
-        f = f * norm["weight"][:, None, None] + norm["bias"][:, None, None]
-        pooled = zip((f.mean(0), f.max(0)), state["gate.weight"][0], strict=True)
-        m = expit(sum(correlate2d(p, k, "same") for p, k in pooled) + state["bias"])
-        np.testing.assert_allclose(found, m, atol=1e-12)
-    plain = build(WHOLE)
-    own = {n: v for n, v in model.state_dict().items() if not n.startswith("spectral.")}
-    plain.load_state_dict(own)
-    torch.testing.assert_close(plain(maps.spectral * features), logits)
