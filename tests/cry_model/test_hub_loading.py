@@ -188,7 +188,3 @@ def test_what_was_fetched_once_answers_while_the_hub_fails(hub, load):
 def test_the_page_loads_the_revision_that_the_variable_names(everything):
     labels, note = everything[1].python(CHOOSE, "user/cry@v1")
     assert (labels, note) == (OLD, "The model user/cry@v1 answers first.")
-    bundled, _ = everything[1].python(CHOOSE, "")
-    labels, note = everything[1].python(CHOOSE, "user/nowhere")
-    assert note == "The model user/nowhere could not be loaded; the bundled models answer."
-    assert labels == bundled
