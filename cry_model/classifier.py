@@ -17,7 +17,7 @@ from cry_model.fingerprint import Fingerprints, load_fingerprints
 from cry_model.networks.attention import AttentionMaps, concatenate
 from cry_model.prediction import PieceAnswer, Prediction, Segment
 from cry_model.sound import audio
-from cry_model.sound.front_end_config import Pieces
+from cry_model.sound.front_end_config import Pieces, cut
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -78,7 +78,7 @@ def pieces_of(
             failure = error
             continue
         overlap = None if part.seconds <= LONGEST else 0.0  # of minutes, enough is heard as it is
-        pieces = front_end.cut(clip, overlap)
+        pieces = cut(clip, front_end.config, overlap)
         starts = tuple(part.start + start for start in pieces.starts)
         found.append((span, replace(pieces, starts=starts)))
     if not found and failure is not None:

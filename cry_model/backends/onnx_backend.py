@@ -22,6 +22,7 @@ from cry_model.checkpoint import (
     CheckpointConfig,
     CheckpointError,
     local_folder,
+    one_line,
     try_out,
 )
 from cry_model.detection import BATCH, WIDTH, DetectionScores, by_step, step_frames
@@ -79,8 +80,8 @@ def open_file(path: Path) -> tuple[InferenceSession, CheckpointConfig, Mapping[s
             str(path), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's errors share no class but this
-        reason = " ".join(str(error).split())[:300].rstrip(".")
-        raise CheckpointError(f"'{path}' cannot be used: {reason}; {ADVICE}.") from error
+        reason = f"'{path}' cannot be used: {one_line(error)}"
+        raise CheckpointError(f"{reason}; {ADVICE}.") from error
     facts = session.get_modelmeta().custom_metadata_map
     if CONFIG not in facts:
         raise CheckpointError(f"'{path}' was not written by `python -m train export`; {ADVICE}.")
