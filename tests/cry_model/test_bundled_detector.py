@@ -68,6 +68,10 @@ def test_rate_and_level_do_not_matter(esc10, detector, rate, decibels):
     assert np.mean(same) > 0.95
 
 
+def test_our_chime_is_none(detector, examples):
+    assert not detector.scan(audio.load(examples / "synthetic_door_chime.wav")).is_cry
+
+
 @pytest.mark.parametrize("hertz", [50, 120])
 def test_hum_of_the_mains_hides_no_cry_and_is_none(esc10, detector, hertz):
     def hum(peak, samples, rate):
