@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -16,14 +15,19 @@ from cry_model.checkpoint import DEFAULT, CheckpointConfig, load_checkpoint, try
 from cry_model.detection import DetectionScores, Span
 from cry_model.fingerprint import Fingerprints, load_fingerprints
 from cry_model.networks.attention import AttentionMaps, concatenate
-from cry_model.prediction import FeatureAttribution, PieceAnswer, Prediction, Segment
+from cry_model.prediction import PieceAnswer, Prediction, Segment
 from cry_model.sound import audio
-from cry_model.sound.front_end_config import AnyConfig, Clip, Pieces
+from cry_model.sound.front_end_config import Pieces, cut
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from cry_model.backends.onnx_backend import OnnxBackend
+    from cry_model.backends.onnx_backend import OnnxBackend, OnnxDetector
+    from cry_model.backends.torch_backend import TorchBackend
+    from cry_model.detector import CryDetector
+    from cry_model.networks.registry import AnyFrontEnd
+    from cry_model.sound.arrays import ArrayFrontEnd
+
 BACKENDS = ("torch", "onnx")
 """What may compute the answers."""
 MARGIN = 0.5  # s, heard on either side of a cry
@@ -58,52 +62,8 @@ def widened(span: Span, least: float, duration: float) -> Span:
     return Span(start, end)
 
 
-class Preparing(Protocol):
-    """Prepare and cut recordings, as the front ends do."""
-
-    config: AnyConfig
-
-    def prepare(self, recording: audio.Recording) -> Clip: ...
-
-    def cut(self, clip: Clip, overlap: float | None = None) -> Pieces: ...
-
-
-class Scanning(Protocol):
-    """Detect cries, as :class:`~cry_model.detector.CryDetector` does."""
-
-    def scan(self, recording: audio.Recording) -> DetectionScores: ...
-
-
-class Backend(Protocol):
-    """Compute what a classifier needs, all of it in one kind of array."""
-
-    front_end: Preparing
-
-    def computing(self) -> AbstractContextManager[Any]:
-        """Surround what is computed for one answer."""
-
-    def load(self, source: Source, sample_rate: int | None) -> audio.Recording:
-        """See :func:`cry_model.sound.audio.load`."""
-
-    def lowered(self, recording: audio.Recording) -> audio.Recording:
-        """Return a recording at the front end's rate, if it has a higher one.
-
-        So the detector need not start from the file's. A front end on acoustic features resamples
-        in a way of its own, and gets the file's rate.
-        """
-
-    def forward(self, waveforms: Any) -> tuple[NDArray[np.float32], AttentionMaps, Any]:
-        """Return of pieces (pieces, samples) probabilities (pieces, classes), maps, and means of
-        the features over frames, (pieces, bands, 1)."""
-
-    def attribute(
-        self, features: Sequence[Any], label: int, ood_score: float | None
-    ) -> FeatureAttribution | None:
-        """Return what a model on acoustic features makes its answer of; None of others."""
-
-
 def pieces_of(
-    front_end: Preparing, recording: audio.Recording, spans: tuple[Span, ...]
+    front_end: AnyFrontEnd | ArrayFrontEnd, recording: audio.Recording, spans: tuple[Span, ...]
 ) -> list[tuple[Span, Pieces]]:
     """Each span with its pieces, cut and levelled on its own; those that are silent are left out.
     Raise SilentAudioError if all of them are silent in the band that the front end hears."""
@@ -118,7 +78,7 @@ def pieces_of(
             failure = error
             continue
         overlap = None if part.seconds <= LONGEST else 0.0  # of minutes, enough is heard as it is
-        pieces = front_end.cut(clip, overlap)
+        pieces = cut(clip, front_end.config, overlap)
         starts = tuple(part.start + start for start in pieces.starts)
         found.append((span, replace(pieces, starts=starts)))
     if not found and failure is not None:
@@ -157,13 +117,13 @@ class CryClassifier:
         model: nn.Module | OnnxBackend,
         config: CheckpointConfig,
         device: str = "cpu",
-        detector: Scanning | None = None,
+        detector: CryDetector | OnnxDetector | None = None,
         fingerprints: Fingerprints | None = None,
     ):
         self.config, self.detector, self.fingerprints = config, detector, fingerprints
         from cry_model.backends.onnx_backend import OnnxBackend
 
-        self.backend: Backend
+        self.backend: TorchBackend | OnnxBackend
         if isinstance(model, OnnxBackend):
             self.backend = model
         else:
@@ -339,7 +299,7 @@ class CryClassifier:
     def _answer(
         self, heard: Sequence[Pieces], progress: Callable[[float], None]
     ) -> list[tuple[NDArray[np.float32], AttentionMaps, Any]]:
-        """Return what :meth:`Backend.forward` makes of all pieces, in order."""
+        """Return what the backend's ``forward`` makes of all pieces, in order."""
         at_once = max(1, int(self.AT_ONCE / self.config.front_end.piece_seconds))
         batches = [
             pieces.waveforms[begin : begin + at_once]

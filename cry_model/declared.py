@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, wraps
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Protocol, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from typing import get_type_hints as type_hints
 
 Record = TypeVar("Record")
@@ -21,15 +21,12 @@ ROUNDING = 1e-9  # a sum of shares may end this far above 1
 NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
-class Condition(Protocol):
-    """A demand on a value beside its type; as text, the end of "it must be a number ..."."""
-
-    def holds(self, value: Any) -> bool: ...
-
-
 @dataclass(frozen=True)
 class Within:
-    """A number's range, both ends included; NaN is in none."""
+    """A number's range, both ends included; NaN is in none.
+
+    As text, this and the next two are the end of "it must be a number ...".
+    """
 
     least: float
     most: float
@@ -92,7 +89,7 @@ def fitted(hint: Any, value: Any, name: str) -> Any:
         value: out of JSON, or what the hint says already.
         name: how the ``ValueError`` calls it that says what it must be.
     """
-    conditions: tuple[Condition, ...] = ()
+    conditions: Sequence[Within | Line | Different] = ()
     if get_origin(hint) is Annotated:
         hint, *conditions = get_args(hint)
     kind, inner = get_origin(hint) or hint, get_args(hint)

@@ -59,9 +59,9 @@ class DetectionScores:
         cls, config: CheckpointConfig, probabilities: Sequence[float], duration: float
     ) -> DetectionScores:
         """Hold what the detector of a checkpoint made of a recording of ``duration`` seconds."""
-        own = config.detector
+        own, c = config.detector, config.front_end
         assert own is not None  # a detector's checkpoint has one
-        step = step_seconds(config.front_end)
+        step = step_frames(c) * c.hop / c.sample_rate
         return cls(step, tuple(probabilities), duration, own.threshold, own.maybe)
 
     KEEP = 0.75  # of the threshold: a cry does not end where it is a little less sure
@@ -129,11 +129,6 @@ def windows(config: FrontEndConfig) -> tuple[int, ...]:
 def step_frames(config: FrontEndConfig) -> int:
     """Return the frames from one window to the next."""
     return max(1, round(windows(config)[-1] * (1 - config.overlap)))
-
-
-def step_seconds(config: FrontEndConfig) -> float:
-    """Return the seconds from one window to the next."""
-    return step_frames(config) * config.hop / config.sample_rate
 
 
 def by_step(

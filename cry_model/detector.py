@@ -63,13 +63,16 @@ class CryDetector:
 
     def _log_odds(self, recording: audio.Recording) -> list[float]:
         """Return those of all windows: of broken weights they are no numbers."""
-        wave = audio.load(recording).waveform
-        wave = resample(wave, recording.sample_rate, self.sample_rate, WIDTH)
         with torch.inference_mode():
-            model, front_end, wave = self.model, self.front_end, wave.to(self.device)
-            lengths = windows(self.config.front_end)
-            odds = [score_windows(model, front_end, wave, self.cry, n) for n in lengths]
+            wave = self._brought(audio.load(recording))
+            odds = [self.score_windows(wave, n) for n in windows(self.config.front_end)]
         return torch.cat(odds).tolist()
+
+    def _brought(self, recording: audio.Recording) -> Tensor:
+        """Return (samples,) at the rate of the front end, without the hum of the mains."""
+        rate = self.sample_rate
+        wave = resample(recording.waveform.to(self.device), recording.sample_rate, rate, WIDTH)
+        return torch.from_numpy(arrays.without_hum(wave.cpu().numpy(), rate)).to(self.device)
 
     @property
     def window_seconds(self) -> float:
@@ -90,81 +93,48 @@ class CryDetector:
             recording: of any length.
             progress: called with the share that is done.
         """
-        wave = recording.waveform.to(self.device)
         with torch.inference_mode():
-            wave = resample(wave, recording.sample_rate, self.sample_rate, WIDTH)
-            found = detect(self.model, self.front_end, wave, self.cry, progress)
+            wave = self._brought(recording)
+
+            def score(frames: int, told: Callable[[float], None]) -> NDArray[np.float32]:
+                return self.score_windows(wave, frames, told).numpy()
+
+            found = by_step(score, len(wave), self.config.front_end, progress)
         return DetectionScores.of(self.config, found.tolist(), recording.duration)
 
     def probability(self, waveform: Tensor, sample_rate: int) -> float:
         """Of a cry at the end of (samples,) at ``sample_rate`` Hz; 0 for silence."""
         last = waveform[-round(self.window_seconds * sample_rate) :]
         with torch.inference_mode():
-            wave = resample(last.to(self.device), sample_rate, self.sample_rate, WIDTH)
-            return probability_now(self.model, self.front_end, wave, self.cry)
+            wave, c = self._brought(audio.Recording(last, sample_rate)), self.config.front_end
+            odds = [self.score_windows(wave[-n * c.hop :], n)[-1] for n in windows(c)]
+            return float(torch.stack(odds).mean().sigmoid().nan_to_num(0.0))
 
+    def score_windows(
+        self, wave: Tensor, frames: int, progress: Callable[[float], None] = lambda share: None
+    ) -> Tensor:
+        """Score windows of ``frames`` over (samples,) at the front end's rate, one every step.
 
-def without_hum(wave: Tensor, rate: int) -> Tensor:
-    """See :func:`cry_model.sound.arrays.without_hum`."""
-    return torch.from_numpy(arrays.without_hum(wave.cpu().numpy(), rate)).to(wave.device)
+        The spectrogram is computed once and cut. A wave shorter than a window is repeated; the last
+        window reaches the end, if need be beyond it.
 
-
-def score_windows(
-    model: nn.Module,
-    front_end: FrontEnd,
-    wave: Tensor,
-    label: int,
-    frames: int,
-    progress: Callable[[float], None] = lambda share: None,
-) -> Tensor:
-    """Score windows of ``frames`` over (samples,) at the front end's rate, a new one every step.
-
-    The spectrogram is computed once and cut. A wave shorter than a window is repeated; the last
-    window reaches the end, if need be beyond it.
-
-    Returns:
-        (windows,) log odds of ``label``, on the CPU; NaN where there is only silence.
-    """
-    c = front_end.config
-    step, samples = step_frames(c), frames * c.hop
-    if len(wave) < samples:
-        wave = wave.repeat(math.ceil(samples / len(wave)))[:samples]
-    count = max(1, math.ceil((len(wave) - samples) / (step * c.hop)) + 1)
-    wave = pad(wave, (0, (count - 1) * step * c.hop + samples - len(wave)))
-    power = front_end.mel_power(wave).unfold(-1, frames, step).transpose(0, 1)
-    answers = []
-    for begin in range(0, count, BATCH):
-        logits = model(front_end.look(power[begin : begin + BATCH])).float().log_softmax(-1)
-        others = torch.cat([logits[:, :label], logits[:, label + 1 :]], 1).logsumexp(1)
-        answers.append(logits[:, label] - others)
-        progress(min(1.0, (begin + BATCH) / count))
-    loudest = max_pool1d(wave.abs().view(1, 1, -1), c.hop).view(-1).unfold(0, frames, step).amax(-1)
-    silent = loudest < audio.SILENCE_PEAK
-    return torch.cat(answers).masked_fill(silent, torch.nan).cpu()
-
-
-def detect(
-    model: nn.Module,
-    front_end: FrontEnd,
-    wave: Tensor,
-    label: int,
-    progress: Callable[[float], None] = lambda share: None,
-) -> NDArray[np.float32]:
-    """Return the probability of ``label`` in each step of (samples,), once the hum is off."""
-    config = front_end.config
-    wave = without_hum(wave, config.sample_rate)
-
-    def score(frames: int, told: Callable[[float], None]) -> NDArray[np.float32]:
-        return score_windows(model, front_end, wave, label, frames, told).numpy()
-
-    return by_step(score, len(wave), config, progress)
-
-
-def probability_now(model: nn.Module, front_end: FrontEnd, wave: Tensor, label: int) -> float:
-    """Return the probability of ``label`` at the end of (samples,): of its last windows."""
-    config = front_end.config
-    wave, odds = without_hum(wave, config.sample_rate), []
-    for frames in windows(config):
-        last = wave[-frames * config.hop :]
-        odds.append(score_windows(model, front_end, last, label, frames)[-1])
-    return float(torch.stack(odds).mean().sigmoid().nan_to_num(0.0))
+        Returns:
+            (windows,) log odds of a cry, on the CPU; NaN where there is only silence.
+        """
+        c = self.config.front_end
+        step, samples = step_frames(c), frames * c.hop
+        if len(wave) < samples:
+            wave = wave.repeat(math.ceil(samples / len(wave)))[:samples]
+        count = max(1, math.ceil((len(wave) - samples) / (step * c.hop)) + 1)
+        wave = pad(wave, (0, (count - 1) * step * c.hop + samples - len(wave)))
+        power = self.front_end.mel_power(wave).unfold(-1, frames, step).transpose(0, 1)
+        answers = []
+        for begin in range(0, count, BATCH):
+            features = self.front_end.look(power[begin : begin + BATCH])
+            logits = self.model(features).float().log_softmax(-1)
+            others = torch.cat([logits[:, : self.cry], logits[:, self.cry + 1 :]], 1).logsumexp(1)
+            answers.append(logits[:, self.cry] - others)
+            progress(min(1.0, (begin + BATCH) / count))
+        hops = max_pool1d(wave.abs().view(1, 1, -1), c.hop).view(-1)
+        silent = hops.unfold(0, frames, step).amax(-1) < audio.SILENCE_PEAK
+        return torch.cat(answers).masked_fill(silent, torch.nan).cpu()

@@ -19,6 +19,7 @@ from torch.nn.functional import avg_pool2d
 from cry_model.classifier import CryClassifier, pieces_of
 from cry_model.detection import Span
 from cry_model.networks.attention import AttentionMaps
+from cry_model.prediction import over_time
 from cry_model.sound.audio import AudioError, Recording, load
 from cry_model.sound.front_end_config import FrontEndConfig, Pieces
 from cry_model.sound.frontend import FrontEnd, import_torchaudio, resample
@@ -148,7 +149,9 @@ def explain(
     shares = classifier.probabilities(recording, span)
     label = max(shares, key=shares.__getitem__)
     cells = relevance(classifier, pieces, classifier.labels.index(label))
-    heard = joined(cells, pieces, front_end.config, recording.duration)
+    places = [(start, pieces.seconds) for start in pieces.starts]
+    hop = front_end.config.hop_seconds
+    heard = over_time(cells, places, hop, math.ceil(recording.duration / hop) + 1)
     chosen = highest(heard)
 
     left = 10 ** (-DIM_DB / 20)
@@ -168,39 +171,16 @@ def explain(
     return Explanation(label, shares[label], kept, removed, elsewhere)
 
 
-def joined(cells: Tensor, pieces: Pieces, config: FrontEndConfig, duration: float) -> Tensor:
-    """Lay the maps of pieces over a recording's time.
-
-    Args:
-        cells: (pieces, bands, frames).
-        pieces: where each begins.
-        config: of the front end.
-        duration: of the recording in seconds.
-
-    Returns:
-        (bands, frames), the mean where pieces overlap; NaN where there is none.
-    """
-    hop = config.hop_seconds
-    frames = math.ceil(duration / hop) + 1
-    total, count = torch.zeros(cells.shape[1], frames), torch.zeros(frames)
-    for start, values in zip(pieces.starts, cells, strict=True):
-        first = round(start / hop)
-        length = min(round(pieces.seconds / hop), values.shape[-1], frames - first)
-        total[:, first : first + length] += values[:, :length]
-        count[first : first + length] += 1
-    return total / torch.where(count > 0, count, torch.nan)
-
-
-def highest(heard: Tensor, share: float = SHARE) -> Tensor:
+def highest(heard: Tensor) -> Tensor:
     """Choose the cells of (bands, frames) with the greatest relevance, once smoothed.
 
     Returns:
-        1 for a share of what is heard, less where fewer are above 0; 0 elsewhere.
+        1 for :data:`SHARE` of what is heard, less where fewer are above 0; 0 elsewhere.
     """
     known = ~heard.isnan()
     smooth = avg_pool2d(heard.nan_to_num(0.0)[None], SMOOTHING, 1, SMOOTHING // 2)[0]
     smooth = smooth.masked_fill(~known, -math.inf)
-    count = max(1, round(share * int(known.sum())))
+    count = max(1, round(SHARE * int(known.sum())))
     least = smooth.flatten().topk(count).values[-1]
     return ((smooth >= least) & (smooth > 0)).float()
 

@@ -13,7 +13,7 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import HTTPError, OfflineModeIsEnabled
+from huggingface_hub import errors
 from huggingface_hub.utils import get_session, hf_raise_for_status, parse_ratelimit_headers
 
 from cry_model.checkpoint import BUNDLED, CONFIG, WEIGHTS, CheckpointError, local_folder
@@ -58,8 +58,6 @@ def find_checkpoint(
 
 def _sentence(error: Exception, name: str, revision: str | None) -> str:
     """Return what went wrong and what to do, in place of the library's paragraphs."""
-    from huggingface_hub import errors
-
     nowhere, failed = f"'{name}' is neither a folder nor a model", f"'{name}' could not be fetched"
     response = response_of(error)
     status = None if response is None else response.status_code
@@ -100,7 +98,7 @@ YEAR = 365 * 86400.0  # s
 _ALONE = threading.RLock()
 
 
-class UnreachableError(OfflineModeIsEnabled):
+class UnreachableError(errors.OfflineModeIsEnabled):
     """No answer came. As in its offline mode, the library then takes what was fetched before."""
 
 
@@ -123,7 +121,7 @@ def one_attempt() -> Iterator[None]:
                 response = send(request, **how)
                 if response.status_code >= 400:
                     response.read()
-            except HTTPError as error:
+            except errors.HTTPError as error:
                 raise UnreachableError(f"{error or type(error).__name__}") from error
             if may_pass(response):
                 hf_raise_for_status(response)

@@ -129,8 +129,7 @@ def shares(parts: Array, totals: Array) -> Array:
 
 
 def _gaps(parts: Array, totals: Array) -> Array:
-    size = totals[:, 0]
-    return np.divide(np.abs(parts).sum(1), size, out=np.full(len(size), np.nan), where=size > 0)
+    return shares(np.abs(parts).sum(1), totals[:, 0])
 
 
 def bin_of(confidence: Array) -> Labels:

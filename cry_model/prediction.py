@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -204,16 +205,10 @@ class Prediction:
         import torch
 
         hop = self.hop_seconds
-        frames = round(self.duration / hop) + 1
-        total = torch.zeros(*gates.shape[1:-1], frames)
-        count = torch.zeros(frames)
-        for piece, values in zip(self.pieces, torch.as_tensor(gates), strict=True):
-            first = round(piece.start / hop)
-            length = min(round((piece.end - piece.start) / hop), values.shape[-1], frames - first)
-            total[..., first : first + length] += values[..., :length]
-            count[first : first + length] += 1
-        covered = count > 0
-        return torch.arange(frames)[covered] * hop, (total / count.clamp_min(1))[..., covered]
+        places = [(piece.start, piece.end - piece.start) for piece in self.pieces]
+        track = over_time(torch.as_tensor(gates), places, hop, round(self.duration / hop) + 1)
+        covered = ~track.reshape(-1, track.shape[-1])[0].isnan()
+        return torch.arange(len(covered))[covered] * hop, track[..., covered]
 
     def to_dict(self, full: bool = False) -> dict[str, Any]:
         """Return plain data for JSON: the answer and what it rests on.
@@ -250,6 +245,29 @@ class Prediction:
             "pieces": [asdict(piece) for piece in self.pieces],
             **{name: (r := getattr(self, name)) and asdict(r) for name in records},
         }
+
+
+def over_time(
+    values: Tensor, places: Iterable[tuple[float, float]], hop: float, frames: int
+) -> Tensor:
+    """Lay values of pieces, (pieces, ..., frames), over the ``frames`` of a recording.
+
+    Args:
+        values: of each piece, from its beginning on.
+        places: where each piece begins, and how long it is, in seconds.
+        hop: seconds from one frame to the next.
+        frames: of the recording.
+
+    Returns:
+        (..., frames), the mean where pieces overlap; NaN where there is none.
+    """
+    total, count = values.new_zeros(*values.shape[1:-1], frames), values.new_zeros(frames)
+    for (start, seconds), own in zip(places, values, strict=True):
+        first = round(start / hop)
+        length = min(round(seconds / hop), own.shape[-1], frames - first)
+        total[..., first : first + length] += own[..., :length]
+        count[first : first + length] += 1
+    return total / count.where(count > 0, math.nan)
 
 
 def choose(answers: Iterable[tuple[str, Prediction]]) -> tuple[str, Prediction]:

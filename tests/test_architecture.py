@@ -8,80 +8,53 @@ import pytest
 
 from tests.conftest import ROOT
 
-ALLOWED = {
-    "cry_model.sound": {"cry_model.declared"},
-    "cry_model.networks": {f"cry_model.{name}" for name in ("declared", "records", "sound")},
-    "cry_model.backends": {
-        f"cry_model.{name}"
-        for name in (
-            "calibration",
-            "checkpoint",
-            "detection",
-            "detector",
-            "fingerprint",
-            "hub",
-            "networks",
-            "prediction",
-            "sound",
-        )
+LOWER = {
+    "cry_model": {
+        "sound": "declared",
+        "networks": "declared records sound",
+        "backends": (
+            "calibration checkpoint detection detector fingerprint hub networks prediction sound"
+        ),
+        "one_baby": "metrics prediction records sound",
+        "many": "calibration checkpoint classifier prediction records sound",
     },
-    "cry_model.one_baby": {
-        f"cry_model.{name}" for name in ("metrics", "prediction", "records", "sound")
+    "train": {
+        "data": "",
+        "scoring": "data",
+        "fit": "data scoring",
+        "studies": "data fit scoring",
+        "publish": "",
+        "cli": "data fit publish scoring studies",
+        "__main__": "cli data fit publish",
     },
-    "cry_model.many": {
-        f"cry_model.{name}"
-        for name in ("calibration", "checkpoint", "classifier", "prediction", "records", "sound")
-    },
-    "train.data": set(),
-    "train.scoring": {"train.data"},
-    "train.fit": {"train.data", "train.scoring"},
-    "train.studies": {"train.data", "train.scoring", "train.fit"},
-    "train.publish": set(),
-    "train.cli": {f"train.{name}" for name in ("data", "scoring", "fit", "studies", "publish")},
-    "train.__main__": {"train.cli", "train.data", "train.fit", "train.publish"},
-    "analysis.stats": set(),
-    "analysis.sound": set(),
-    "analysis.words": set(),
-    "analysis.models": set(),
-    "analysis.uploads": set(),
-    "analysis.server": {"analysis.uploads"},
-    "analysis.session": {"analysis.models", "analysis.sound"},
-    "analysis.figures": {"analysis.sound"},
-    "analysis.panels": {"analysis.figures", "analysis.stats"},
-    "analysis.overview": {"analysis.panels", "analysis.stats"},
-    "analysis.report": {"analysis.overview", "analysis.panels", "analysis.stats"},
-    "analysis.results_page": {
-        f"analysis.{name}" for name in ("figures", "overview", "results_studies", "stats")
-    },
-    "analysis.results_studies": {"analysis.figures", "analysis.stats"},
-    "analysis.tabs": {
-        f"analysis.{name}"
-        for name in (
-            "figures",
-            "models",
-            "overview",
-            "panels",
-            "session",
-            "sound",
-            "stats",
-            "uploads",
-            "words",
-        )
-    },
-    "analysis.live": {
-        f"analysis.{name}" for name in ("figures", "models", "panels", "tabs", "words")
-    },
-    "analysis.runtimes": set(),
-    "analysis.benchmark": {f"analysis.{name}" for name in ("runtimes", "sound", "stats", "tabs")},
-    "analysis.page": {
-        f"analysis.{name}"
-        for name in ("live", "models", "server", "stats", "tabs", "uploads", "words")
-    },
-    "analysis.__main__": {
-        f"analysis.{name}" for name in ("benchmark", "report", "results_page", "stats")
+    "analysis": {
+        "stats": "",
+        "sound": "",
+        "words": "",
+        "models": "",
+        "uploads": "",
+        "server": "uploads",
+        "session": "models sound",
+        "figures": "sound",
+        "panels": "figures stats",
+        "overview": "panels stats",
+        "report": "overview panels stats",
+        "results_page": "figures overview results_studies stats",
+        "results_studies": "figures stats",
+        "tabs": "figures models overview panels session sound stats uploads words",
+        "live": "figures models panels tabs words",
+        "runtimes": "",
+        "benchmark": "runtimes sound stats tabs",
+        "page": "live models server stats tabs uploads words",
+        "__main__": "benchmark report results_page stats",
     },
 }
 """Folder, or module of a package's own floor -> what it may import; all others: cry_model, too."""
+ALLOWED = {
+    f"{package}.{name}": {f"{package}.{lower}" for lower in below.split()}
+    for package, floors in LOWER.items()
+    for name, below in floors.items()
+}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
     for package in ("cry_model", "train", "analysis")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 import gradio as gr
+import pytest
 
 from analysis.models import load_bundled, load_detector
 from analysis.session import classify_all
@@ -102,9 +103,10 @@ def endpoint(models, detector):
     return predict
 
 
-def test_every_surface_tells_the_same(capsys):
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_every_surface_tells_the_same(every, capsys):
     models, detector = load_bundled(), load_detector()
-    kinds, paths = Counter(), clips()
+    kinds, paths = Counter(), clips()[::every]
     commanded, predict = by_command(paths, capsys), endpoint(models, detector)
     for path in paths:
         session = classify_all(models, str(path), detector)
@@ -121,4 +123,5 @@ def test_every_surface_tells_the_same(capsys):
             told = in_json(prediction)
             assert told == in_the_terminal(prediction) == on_the_page(prediction), path
             kinds[told[0]] += 1
-    assert len(paths) < 50 or min(kinds[kind] for kind in get_args(AnswerKind)) > 10
+    least = min(kinds[kind] for kind in get_args(AnswerKind))
+    assert least > 10 // every or not DATA.is_dir()

@@ -22,6 +22,7 @@ from cry_model.checkpoint import (
     CheckpointConfig,
     CheckpointError,
     local_folder,
+    one_line,
     try_out,
 )
 from cry_model.detection import BATCH, WIDTH, DetectionScores, by_step, step_frames
@@ -79,8 +80,8 @@ def open_file(path: Path) -> tuple[InferenceSession, CheckpointConfig, Mapping[s
             str(path), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's errors share no class but this
-        reason = " ".join(str(error).split())[:300].rstrip(".")
-        raise CheckpointError(f"'{path}' cannot be used: {reason}; {ADVICE}.") from error
+        reason = f"'{path}' cannot be used: {one_line(error)}"
+        raise CheckpointError(f"{reason}; {ADVICE}.") from error
     facts = session.get_modelmeta().custom_metadata_map
     if CONFIG not in facts:
         raise CheckpointError(f"'{path}' was not written by `python -m train export`; {ADVICE}.")
@@ -109,7 +110,7 @@ def read_base64(text: str | None) -> Fingerprints | None:
 
 
 class OnnxBackend:
-    """The :class:`~cry_model.classifier.Backend` of an exported classifier, on the CPU.
+    """Compute as :class:`~cry_model.backends.torch_backend.TorchBackend`, on the CPU, with arrays.
 
     Of the attention maps it has A_t alone, and of acoustic features no attribution.
     """
@@ -182,7 +183,7 @@ class OnnxDetector:
     def scan(
         self, recording: audio.Recording, progress: Callable[[float], None] = lambda share: None
     ) -> DetectionScores:
-        """Score a whole recording, as :func:`cry_model.detector.detect` does.
+        """Score a whole recording, as :meth:`cry_model.detector.CryDetector.scan` does.
 
         Args:
             recording: of any length.
@@ -196,7 +197,7 @@ class OnnxDetector:
         return DetectionScores.of(self.config, found.tolist(), recording.duration)
 
     def score_windows(self, wave: Array, frames: int, progress: Callable[[float], None]) -> Array:
-        """See :func:`cry_model.detector.score_windows`: (windows,), NaN where there is silence."""
+        """Score as :meth:`cry_model.CryDetector.score_windows`: (windows,), NaN in silence."""
         c, step = self.front_end, step_frames(self.front_end)
         samples, hop = frames * c.hop, step * c.hop
         if len(wave) < samples:

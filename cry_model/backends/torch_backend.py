@@ -22,7 +22,7 @@ from cry_model.sound.frontend import resample
 
 
 class TorchBackend:
-    """The :class:`~cry_model.classifier.Backend` of a system in torch, on one device."""
+    """Compute what a classifier needs with a system in torch, on one device; tensors throughout."""
 
     def __init__(self, model: nn.Module, config: CheckpointConfig, device: str = "cpu"):
         self.device = torch.device(device)
@@ -30,6 +30,7 @@ class TorchBackend:
         self.front_end = make_front_end(config.front_end).eval().to(self.device)
 
     def computing(self) -> AbstractContextManager[Any]:
+        """Surround what is computed for one answer."""
         return torch.inference_mode()
 
     def load(self, source: Any, sample_rate: int | None) -> audio.Recording:
@@ -37,12 +38,19 @@ class TorchBackend:
         return audio.Recording(found.waveform.to(self.device), found.sample_rate)
 
     def lowered(self, recording: audio.Recording) -> audio.Recording:
+        """Return a recording at the front end's rate, if it has a higher one.
+
+        So the detector need not start from the file's. A front end on acoustic features resamples
+        in a way of its own, and gets the file's rate.
+        """
         rate = self.front_end.config.sample_rate
         if isinstance(self.front_end, AcousticFrontEnd) or recording.sample_rate <= rate:
             return recording
         return audio.Recording(resample(recording.waveform, recording.sample_rate, rate), rate)
 
     def forward(self, waveforms: Tensor) -> tuple[NDArray[np.float32], AttentionMaps, Tensor]:
+        """Return of pieces (pieces, samples) probabilities (pieces, classes), maps, and means of
+        the features over frames, (pieces, bands, 1)."""
         features = self.front_end(waveforms)
         logits, maps = self.model(features, return_attention=True)
         means = features.mean(-1, keepdim=True)
@@ -51,6 +59,7 @@ class TorchBackend:
     def attribute(
         self, features: Sequence[Tensor], label: int, ood_score: float | None
     ) -> FeatureAttribution | None:
+        """Return what a model on acoustic features makes its answer of; None of others."""
         if not isinstance(self.model, FeatureMLP):
             return None
         joined = torch.cat([*features])

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import wait as wait_for
 from typing import Any, TypeAlias
 
-from cry_model.checkpoint import CheckpointError
+from cry_model.checkpoint import CheckpointError, one_line
 from cry_model.many.table import ERROR, Row, TableError, answer_row
 from cry_model.prediction import Prediction, choose
 from cry_model.sound.audio import AudioError
@@ -200,5 +200,4 @@ def on_ray(files: Sequence[str], who: Who) -> Iterator[Row]:
         for item in asked.iter_rows():
             yield json.loads(item["row"])
     except (ray.exceptions.RayError, ConnectionError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise TableError(f"Ray gave up ({reason}). The same command goes on.") from error
+        raise TableError(f"Ray gave up ({one_line(error)}). The same command goes on.") from error

@@ -106,7 +106,7 @@ class Journal:
         self.file.truncate(end)
         self.file.seek(end)
         if head is None:
-            self._write(who)
+            self.add(who)
 
     def __enter__(self) -> Journal:
         return self
@@ -129,9 +129,10 @@ class Journal:
                 f"Another command writes {self.table}; wait for it, or name another table."
             ) from None
 
-    def add(self, row: Row) -> None:
+    def add(self, entry: Mapping[str, Any]) -> None:
         """Keep a row: from now on, a kill of this process does not lose it."""
-        self._write(row)
+        self.file.write(f"{json.dumps(entry)}\n".encode())
+        self.file.flush()
 
     def finish(self) -> tuple[int, int]:
         """Write the table, sorted by file, and delete the journal.
@@ -175,10 +176,6 @@ class Journal:
                     row |= {f"{SHARE}{label}": share for label, share in shares.items()}
                     rows.append({column: _printable(value) for column, value in row.items()})
                 yield rows
-
-    def _write(self, entry: Mapping[str, Any]) -> None:
-        self.file.write(f"{json.dumps(entry)}\n".encode())
-        self.file.flush()
 
 
 def _entries(path: Path) -> Iterator[tuple[int, Any]]:

@@ -124,15 +124,15 @@ FRAMES = 250  # 5 s at the paper's hop of 20 ms
 MEBI = 2**20  # the paper's "Param (MB)": its ResNet18 has 11.18 M parameters, printed as 10.66
 
 
-def measure(model: nn.Module, num_bands: int = PAPER_BANDS, frames: int = FRAMES) -> Complexity:
-    """Count the parameters of ``model`` and its multiply-adds for (1, num_bands, frames).
+def measure(model: nn.Module, num_bands: int = PAPER_BANDS) -> Complexity:
+    """Count the parameters of ``model`` and its multiply-adds for (1, num_bands, FRAMES).
 
     torch's counter takes convolutions and matrix products, two operations a multiply-add.
     """
     from torch.utils.flop_counter import FlopCounterMode  # a second, with what it counts
 
     was_training = model.training
-    features = torch.zeros(1, num_bands, frames, device=next(model.parameters()).device)
+    features = torch.zeros(1, num_bands, FRAMES, device=next(model.parameters()).device)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         model.eval()(features)
     model.train(was_training)

@@ -20,8 +20,6 @@ from cry_model.sound.front_end_config import (
     LOUD_DB,
     Clip,
     FrontEndConfig,
-    Pieces,
-    cut,
     trimmed,
 )
 
@@ -90,7 +88,7 @@ def without_hum(wave: Array, rate: int) -> Array:
 
 
 class ArrayFrontEnd:
-    """Recording -> clip -> pieces, as :class:`cry_model.FrontEnd`; arrays throughout."""
+    """Recording -> clip, as :class:`cry_model.FrontEnd`; arrays throughout."""
 
     def __init__(self, config: FrontEndConfig):
         self.config = config
@@ -108,7 +106,3 @@ class ArrayFrontEnd:
         wave = wave / np.sqrt(power[power > peak * 10 ** (-LOUD_DB / 10)].mean())
         (loud,) = (power > peak * 10 ** (-c.trim_db / 10)).nonzero()
         return trimmed(wave, int(loud[0]), int(loud[-1]), c)
-
-    def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.sound.front_end_config.cut`."""
-        return cut(clip, self.config, overlap)

@@ -143,12 +143,6 @@ def band_pass(waveform: Tensor, rate: int, low_hz: float, high_hz: float) -> Ten
     return torch.fft.irfft(spectrum * gain, n=padded)[: len(waveform)]
 
 
-def frame_power(waveform: Tensor, window: int, hop: int) -> Tensor:
-    """Mean power of each frame, (samples,) -> (frames,); frame i starts at sample ``i * hop``."""
-    short = max(0, window - len(waveform))
-    return pad(waveform, (0, short)).unfold(-1, window, hop).square().mean(-1)
-
-
 class FrontEnd(nn.Module):
     """Recording -> clip -> pieces -> features, as its configuration declares.
 
@@ -186,7 +180,8 @@ class FrontEnd(nn.Module):
         wave = resample(recording.waveform, recording.sample_rate, c.sample_rate)
         wave = band_pass(wave, c.sample_rate, c.low_hz, c.high_hz)
         require_sound(wave)
-        power = frame_power(wave, c.window, c.hop)
+        padded = pad(wave, (0, max(0, c.window - len(wave))))
+        power = padded.unfold(-1, c.window, c.hop).square().mean(-1)
         peak = power.max()
         wave = wave / power[power > peak * 10 ** (-LOUD_DB / 10)].mean().sqrt()
         loud = (power > peak * 10 ** (-c.trim_db / 10)).nonzero()

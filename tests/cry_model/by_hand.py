@@ -1,9 +1,9 @@
-"""The improved ECAPA-TDNN a second time: its weights in the paper's equations, float64."""
+"""ECAPA-TDNN and the improved one a second time: their weights in the equations, float64."""
 
 import math
 
 import torch
-from torch.nn.functional import batch_norm, conv1d, pad
+from torch.nn.functional import batch_norm, conv1d, conv2d, pad
 
 import cry_model
 
@@ -23,6 +23,8 @@ def build(system="improved-ecapa-tdnn", **settings):
             tensor.normal_()
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 2)
+        if name == "spectral.bias":
+            tensor.normal_()
         if any(part in name for part in ("_gate.weight", "recalibrate", "q1", "q2", "k1", "k2")):
             tensor.mul_(4)
     return model
@@ -88,18 +90,29 @@ def differential(module, z, change):
     return torch.cat(mixed, dim=-1) * z
 
 
+def spatial_spectral(module, x):
+    """Equation 3 of CBAM with a bias for each band: (B, bands, T)."""
+    first, _, third = module.patterns
+    f = norm(conv2d(x[:, None], first.weight, first.bias, padding=1).relu(), third)
+    pooled = torch.stack([f.mean(1), f.amax(1)], dim=1)
+    return (conv2d(pooled, module.gate.weight, padding=3)[:, 0] + module.bias).sigmoid()
+
+
 def logits_by_hand(model, features, change=as_it_is):
     """The whole forward pass.
 
-    ``change(kind, gate, *place)`` gives what is taken for a gate: "temporal" (B, T) and "channel"
-    (B, C) of a block, "multi_scale" (B, 4 C) of a block's stage, "differential" (B, N, N) of A_1
-    or A_2 of each head.
+    ``change(kind, gate, *place)`` gives what is taken for a gate: "spectral" (B, bands, T),
+    "temporal" (B, T) and "channel" (B, C) of a block, "multi_scale" (B, 4 C) of a block's stage,
+    "differential" (B, N, N) of A_1 or A_2 of each head.
     """
 
     def pool(x):
         mean, deviation = x.mean(-1), x.std(-1, correction=0).clamp_min(1e-3)
         return [mean, deviation] if model.deviations else [mean]
 
+    if model.spectral is not None:
+        m = change("spectral", spatial_spectral(model.spectral, features))
+        features = m * features
     x = conv_relu_norm(features, model.stem)
     tokens = pool(x)
     for number, block in enumerate(model.blocks):
@@ -123,3 +136,24 @@ def logits_by_hand(model, features, change=as_it_is):
     if model.differential is not None:
         z = differential(model.differential, z, change)
     return linear(z.flatten(1), model.classifier)
+
+
+def ecapa_embedding_by_hand(model, features):
+    """ECAPA-TDNN after Desplanques et al. 2020, written a second time."""
+    x, outputs = conv_relu_norm(features, model.stem), []
+    for block, dilation in zip(model.blocks, DILATIONS, strict=True):
+        groups = list(conv_relu_norm(x, block.expand).chunk(8, dim=1))
+        for i in range(1, 8):
+            given = groups[i] + groups[i - 1] if i > 1 else groups[i]
+            groups[i] = conv_relu_norm(given, block.res2.convs[i - 1], dilation)
+        merged = conv_relu_norm(torch.cat(groups, dim=1), block.merge)
+        x = x + squeeze(merged, block.se)[..., None] * merged
+        outputs.append(x)
+    h = conv_relu_norm(torch.cat(outputs, dim=1), model.mfa)
+    mean, deviation = h.mean(-1, keepdim=True), h.std(-1, correction=0, keepdim=True)
+    context = torch.cat([h, mean.expand_as(h), deviation.expand_as(h)], dim=1)
+    score = conv(conv_relu_norm(context, model.pool.hidden).tanh(), model.pool.score)
+    weight = score.softmax(-1)
+    mean = (weight * h).sum(-1)
+    deviation = (weight * (h - mean[..., None]) ** 2).sum(-1).sqrt()
+    return linear(norm(torch.cat([mean, deviation], dim=1), model.pool_norm), model.embed)

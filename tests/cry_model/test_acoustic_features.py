@@ -5,7 +5,6 @@ import csv
 import librosa
 import numpy as np
 import pytest
-import soxr
 import torch
 
 from cry_model import AcousticConfig, AcousticFrontEnd, Recording
@@ -37,7 +36,7 @@ def cry(examples):
 @pytest.fixture
 def clip(request, data_root, cry):
     pause = np.concatenate([cry[:RATE], np.zeros(RATE, np.float32), cry[:RATE]])
-    synthetic = {"cry": cry, "noise": noise(2), "pause": pause}
+    synthetic = {"noise": noise(2), "pause": pause}
     if request.param in synthetic:
         return synthetic[request.param]
     return librosa.load(data_root / "challenge6" / request.param, sr=RATE, duration=5)[0]
@@ -59,7 +58,7 @@ def by_librosa(wave):
     )
 
 
-@pytest.mark.parametrize("clip", ["cry", "noise", "pause", *AUTHENTIC[::2]], indirect=True)
+@pytest.mark.parametrize("clip", ["noise", "pause", AUTHENTIC[0], AUTHENTIC[4]], indirect=True)
 def test_every_frame_is_as_librosa_computes_it(clip):
     ours, theirs = features(clip), by_librosa(clip)
     assert ours.shape == theirs.shape
@@ -105,8 +104,7 @@ def test_any_length_and_level_gives_finite_numbers(seconds):
 
 @pytest.mark.filterwarnings("ignore:Trying to estimate tuning")
 def test_a_tone_below_the_band_of_peaks_is_in_tune():
-    t = np.arange(RATE) / RATE
-    wave = (0.1 * np.sin(2 * np.pi * 60 * t)).astype(np.float32)
+    wave = (0.1 * np.sin(2 * np.pi * 60 * np.arange(RATE) / RATE)).astype(np.float32)
     np.testing.assert_allclose(features(wave)[0], by_librosa(wave)[0], atol=1e-4)
 
 
@@ -115,22 +113,7 @@ def front_end():
     return AcousticFrontEnd(AcousticConfig())
 
 
-@pytest.mark.parametrize(("name", "rate"), [(AUTHENTIC[0], 44_100), (AUTHENTIC[1], 48_000)])
-def test_the_rate_of_the_recording_is_hardly_heard(front_end, data_root, name, rate):
-    """What is left is the other resampler's own cut-off, below 8 kHz."""
-    recording = audio.load(data_root / "challenge6" / name)
-    wave = recording.waveform[: 5 * recording.sample_rate]
-    other = torch.from_numpy(soxr.resample(wave.numpy(), recording.sample_rate, rate, "VHQ"))
-    with torch.no_grad():
-        native, again = (
-            front_end(front_end.cut(front_end.prepare(Recording(*given))).waveforms)[0].mean(-1)
-            for given in ((wave, recording.sample_rate), (other, rate))
-        )
-    np.testing.assert_allclose(again[:MFCC], native[:MFCC], rtol=0.01)
-    np.testing.assert_allclose(again[MFCC:], native[MFCC:], rtol=0, atol=1.0)
-
-
-@pytest.mark.parametrize("name", [*AUTHENTIC, "silent ends"])
+@pytest.mark.parametrize("name", [AUTHENTIC[0], "silent ends"])
 def test_recordings_without_dc_stay_as_they_are(front_end, data_root, name):
     if name == "silent ends":
         wave = np.pad(noise(1, rate=16_000), 8000)
@@ -143,13 +126,10 @@ def test_recordings_without_dc_stay_as_they_are(front_end, data_root, name):
     assert clip.offset == 0
 
 
-@pytest.mark.parametrize(
-    ("name", "offset"), [(AUTHENTIC[0], 0.002), (AUTHENTIC[3], -0.03), ("cry", 0.2)]
-)
-def test_dc_is_not_heard(front_end, data_root, examples, name, offset):
+@pytest.mark.parametrize(("name", "offset"), [(AUTHENTIC[0], 0.002), (AUTHENTIC[3], -0.03)])
+def test_dc_is_not_heard(front_end, data_root, name, offset):
     """At the level of a faint cry, RMS 0.0185."""
-    path = sorted(examples.glob("*.wav"))[0] if name == "cry" else data_root / "challenge6" / name
-    recording = audio.load(path)
+    recording = audio.load(data_root / "challenge6" / name)
     wave = recording.waveform[: 5 * recording.sample_rate]
     wave = 0.0185 * (wave - wave.mean()) / wave.std()
     with torch.no_grad():
@@ -158,10 +138,3 @@ def test_dc_is_not_heard(front_end, data_root, examples, name, offset):
             for given in (wave, wave + offset)
         )
     np.testing.assert_allclose(having, without, rtol=0.01, atol=0.02)
-
-
-def test_a_long_recording_is_cut_into_pieces_of_15_s(front_end):
-    wave = torch.from_numpy(noise(40, rate=16_000))
-    pieces = front_end.cut(front_end.prepare(Recording(wave, 16_000)))
-    assert pieces.waveforms.shape == (5, 15 * 16_000)
-    assert pieces.starts == pytest.approx((0, 6.25, 12.5, 18.75, 25))

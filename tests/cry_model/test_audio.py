@@ -11,7 +11,6 @@ import soundfile
 import torch
 
 from cry_model import CryClassifier
-from cry_model.checkpoint import ASSETS
 from cry_model.sound import audio
 from tests.cry_model.encode import (
     OTHER_FORMATS,
@@ -34,10 +33,9 @@ RATES = {
 }
 
 
-@pytest.mark.parametrize("channels", [1, 2])
 @pytest.mark.parametrize(("ending", "rate"), [(e, r) for e, rates in RATES.items() for r in rates])
-def test_files(ending, rate, channels):
-    assert_is_tone(audio.load(encode(tone(rate, channels=channels), rate, ending)), rate)
+def test_files(ending, rate):
+    assert_is_tone(audio.load(encode(tone(rate, channels=2), rate, ending)), rate)
 
 
 @pytest.mark.parametrize("ending", [suffix[1:] for suffix in audio.SUFFIXES])
@@ -60,26 +58,21 @@ def test_every_suffix_is_read(tmp_path, ending):
         assert data.startswith(b"RF64")
         path.write_bytes(data.replace(b"RF64", ending.upper().encode(), 1))
     elif ending in OTHER_FORMATS:
-        film = ending in ("3gp", "m4v", "mkv", "wmv")
-        path.write_bytes(with_pyav(samples, rate, ending, video=film))
+        film, live = ending in ("3gp", "m4v", "mkv", "wmv"), ending == "weba"
+        path.write_bytes(with_pyav(samples, rate, ending, video=film, live=live))
     else:
         path.write_bytes(encode(samples, rate, ending))
     assert_is_tone(audio.load(path), rate)
 
 
-@pytest.mark.parametrize("ending", ["wav", "flac", "mka", "mov", "aiff"])
+@pytest.mark.parametrize("ending", ["wav", "mka"])
 @pytest.mark.parametrize(
     ("gains", "expected"),
     [
         ((1, -1), 1),
-        ((-1, 1), -1),
-        ((1, -0.7), 1),
         ((0.4, -0.5), -0.5),
-        ((0, 0, 1, 0, 0, 0), 1),
         ((1, 0, 0, 0, 0, 0, 0, 0), 1),
         ((1, -1, 0.5, -0.5, 0.2, -0.2), 1),
-        ((1, 0), 0.5),
-        ((1, 0.8), 0.9),
         ((1, -0.4), 0.3),
         ((1, 1, 1, 0, 1, 1), 5 / 6),
     ],
@@ -103,7 +96,7 @@ def test_channels_that_cancel_are_judged_over_the_whole_file_and_without_an_offs
     np.testing.assert_allclose(waveform, samples[:, 0], atol=1e-4)
 
 
-@pytest.mark.parametrize("ending", ["m4a", "mp4", "webm", "flac", "ogg", "mp3", "mka"])
+@pytest.mark.parametrize("ending", ["m4a", "webm", "flac", "mp3"])
 def test_sound_starts_where_it_started_as_the_mean_of_the_channels(ending):
     samples = tone(48_000, 2, channels=2)
     samples[:, 1] = samples[:48_000] = 0
@@ -119,13 +112,9 @@ def test_float_files_keep_a_level_above_full_scale():
         np.testing.assert_array_equal(audio.load(data).waveform.numpy(), samples[:, 0])
 
 
-def test_sound_of_a_film_and_of_a_browser():
-    assert_is_tone(audio.load(with_pyav(tone(44_100), 44_100, "mp4", video=True)), 44_100)
-    assert_is_tone(audio.load(with_pyav(tone(48_000), 48_000, "webm", live=True)), 48_000)
-
-
-@pytest.mark.parametrize("name", ["cry.wav", "cry.raw", "cry.txt", "cry", "crié à 3 h.mp3"])
-@pytest.mark.parametrize("ending", ["wav", "webm", "mp3"])
+@pytest.mark.parametrize(
+    ("name", "ending"), [("cry.raw", "wav"), ("cry", "mp3"), ("crié à 3 h.mp3", "webm")]
+)
 def test_content_counts_and_not_the_name(tmp_path, name, ending):
     path = tmp_path / name
     path.write_bytes(encode(tone(48_000), 48_000, ending))
@@ -161,43 +150,33 @@ def test_tags_in_an_unknown_encoding():
 
 
 @pytest.mark.parametrize(
-    ("container", "subtype", "dtype"),
-    [
-        ("WAV", "PCM_16", "int16"),
-        ("WAV", "PCM_24", "int32"),
-        ("WAV", "FLOAT", "float32"),
-        ("WAV", "DOUBLE", "float64"),
-    ],
+    ("subtype", "dtype"), [("PCM_16", "int16"), ("PCM_24", "int32"), ("DOUBLE", "float64")]
 )
-@pytest.mark.parametrize("channels", [1, 2])
-def test_arrays_like_files(container, subtype, dtype, channels):
-    data = with_soundfile(tone(channels=channels), RATE, container, subtype)
+def test_arrays_like_files(subtype, dtype):
+    data = with_soundfile(tone(channels=2), RATE, "WAV", subtype)
     samples, rate = soundfile.read(io.BytesIO(data), dtype=dtype)
     expected = audio.load(data).waveform
     for array in (samples, samples.T, torch.from_numpy(samples), samples[::-1][::-1]):
         assert torch.equal(audio.load(array, rate).waveform, expected)
 
 
-@pytest.mark.parametrize("dtype", [f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64)])
-def test_integers_fill_minus_one_to_one(dtype):
-    kind = np.iinfo(dtype)
-    middle, smallest = (kind.min + kind.max + 1) // 2, 2.0 ** (1 - kind.bits)
-    tops = {kind.max: 1, middle: 0}
-    if kind.bits <= 32:  # of more, float64 cannot hold the smallest beside the offset
-        tops[middle + 1] = smallest
-    for top, expected in tops.items():
-        waveform = audio.load(np.array([kind.min, top] * RATE, dtype=dtype), RATE).waveform
-        assert waveform.min() == -1
-        assert waveform.max() == pytest.approx(expected, rel=2**-7, abs=0)
+INTEGERS = [*(f"{u}int{bits}" for u in ("", "u") for bits in (8, 16, 32, 64)), ">i2"]
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "longdouble", ">f4", ">i2"])
-def test_float_and_big_endian_arrays(dtype):
-    scale = 2**15 if dtype == ">i2" else 1
-    samples = (tone()[:, 0] * scale).astype(dtype)
+@pytest.mark.parametrize("dtype", [*INTEGERS, "float16", "float64", "longdouble", ">f4"])
+def test_any_real_type_fills_minus_one_to_one(dtype):
+    kind, full, middle = np.dtype(dtype), 1.0, 0.0
+    if kind.kind in "iu":
+        full = 2.0 ** (8 * kind.itemsize - 1)
+        middle = full if kind.kind == "u" else 0.0
+    samples = (tone(peak=0.99)[:, 0].astype(np.longdouble) * full + middle).astype(dtype)
+    samples[:2] = (np.iinfo(kind).min, np.iinfo(kind).max) if kind.kind in "iu" else (-1, 1)
     samples.flags.writeable = False
-    waveform = audio.load(samples, RATE).waveform.numpy()
-    np.testing.assert_allclose(waveform, samples.astype(np.float64) / scale, atol=1e-7)
+    found = audio.load(samples, np.float32(RATE))
+    assert type(found.sample_rate) is int
+    expected = (samples.astype(np.longdouble) - middle) / full
+    np.testing.assert_allclose(found.waveform.numpy(), expected.astype(np.float64), atol=1e-7)
+    assert found.waveform[0] == -1
 
 
 def test_tensors_of_other_floats_and_with_a_gradient():
@@ -207,10 +186,9 @@ def test_tensors_of_other_floats_and_with_a_gradient():
     assert not waveform.requires_grad
 
 
-@pytest.mark.parametrize("as_tensor", [False, True])
-def test_the_result_shares_no_memory(as_tensor):
+def test_the_result_shares_no_memory():
     samples = tone()[:, 0]
-    recording = audio.load(torch.from_numpy(samples) if as_tensor else samples, RATE)
+    recording = audio.load(torch.from_numpy(samples), RATE)
     again = audio.load(recording, 44_100)  # which brings its own rate
     assert again.sample_rate == RATE
     samples[:] = 0
@@ -218,25 +196,14 @@ def test_the_result_shares_no_memory(as_tensor):
     assert again.waveform.abs().max() > 0.4
 
 
-@pytest.mark.parametrize("rate", [RATE, float(RATE), np.int64(RATE), np.float32(RATE)])
-def test_sample_rates(rate):
-    recording = audio.load(tone(), rate)
-    assert type(recording.sample_rate) is int
-    assert recording.sample_rate == RATE
-
-
-@pytest.mark.parametrize("scale", [2.0**15, 2.0**31, 2.0**32])
-def test_integers_stored_as_floats_are_answered(scale):
+def test_the_loudest_samples_are_answered():
     """No finite sample that is let in may end in anything but an answer."""
-    classifier = CryClassifier.from_pretrained(detector=True)
-    features = CryClassifier.from_pretrained(
-        ASSETS / "challenge6-features-16khz-feature-mlp", detector=False
-    )
-    samples = tone()[:, 0] * np.float32(2 * scale)
-    for model in (classifier, features):
+    samples = tone()[:, 0] * np.float32(2**33)
+    for name, detector in (("six-class", True), ("six-class-features", False)):
+        model = CryClassifier.from_pretrained(name, detector=detector)
         assert sum(model.predict(samples, RATE).probabilities.values()) == pytest.approx(1)
     with pytest.raises(audio.InvalidSamplesError):
-        audio.load(samples * np.float32(2**33 / scale), RATE)
+        audio.load(2 * samples, RATE)
 
 
 @pytest.mark.parametrize(("rate", "seconds"), [(8_000, 0.5), (8_000, 600), (192_000, 0.5)])

@@ -66,25 +66,19 @@ BAD = {
     audio.MissingAudioError: {
         "nothing": lambda _: None,
         "no such file": lambda folder: folder / "gone.wav",
-        "file as folder": lambda folder: playlist(folder, "") / "a.wav",
-        "empty name": lambda _: "",
         "impossible name": lambda _: "a\0b.wav",
         "long name": lambda _: "a" * 5_000,
-        "address": lambda _: "https://example.org/cry.wav",
     },
     audio.UndecodableAudioError: {
         "folder": lambda folder: folder,
         "named pipe": named_pipe,
         "number": lambda _: 42,
-        "list": lambda _: [0.1] * RATE,
         "rate and array": lambda _: (RATE, SOUND),
         "text file": lambda folder: text_file(folder / "a.txt"),
         "closed file": lambda _: closed_file(),
         "text": lambda _: b"Dear baby,\nwhy do you cry?\n" * 99,
         "one byte": lambda _: b"R",
         "picture": lambda _: png(),
-        "jpeg": lambda _: noise(b"\xff\xd8\xff\xe0"),
-        "zip": lambda _: noise(b"PK\3\4"),
         "silent film": lambda _: with_pyav(None, RATE, "mp4", video=True),
         "hls playlist": lambda folder: playlist(folder, "#EXTM3U\n#EXTINF:1,\n{}\n"),
         "ffconcat": lambda folder: (
@@ -92,14 +86,9 @@ BAD = {
         ),
         "unknown codec": lambda _: encode(tone(), RATE, "mka").replace(b"A_PCM", b"A_XYZ"),
         "noise": lambda _: noise(b""),
-        "noise like wav": lambda _: noise(b"RIFF"),
         "noise like flac": lambda _: noise(b"fLaC"),
-        "noise like ogg": lambda _: noise(b"OggS"),
         "noise like mp3": lambda _: noise(b"\xff\xfb"),
-        "start of flac": lambda _: encode(tone(), RATE, "flac")[:99],
-        "start of ogg": lambda _: encode(tone(), RATE, "ogg")[:999],
         "start of ogg's only page": lambda _: encode(tone(48_000, 3), 48_000, "ogg")[:6_500],
-        "start of m4a": lambda _: encode(tone(), RATE, "m4a")[:5_000],
         "start of webm": lambda _: start_of_webm(),
     },
     audio.EmptyAudioError: {
@@ -113,15 +102,11 @@ BAD = {
         "array": lambda _: np.zeros(RATE),
         "offset": lambda _: np.full(RATE, 0.5),
         "uint8 at its end": lambda _: np.full(RATE, 255, np.uint8),
-        "int16 at its end": lambda _: np.full(RATE, -(2**15), np.int16),
-        "denormal": lambda _: SOUND * np.float32(1e-40),
         "-61 dB": lambda _: SOUND * 2 * 10 ** (-61 / 20) + 0.1,
         "wav": lambda _: encode(0 * tone(), RATE, "wav"),
-        "m4a": lambda _: encode(0 * tone(), RATE, "m4a"),
     },
     audio.TooShortError: {
         "wav": lambda _: encode(tone(seconds=0.3), RATE, "wav"),
-        "webm": lambda _: encode(tone(48_000, 0.3), 48_000, "webm"),
         "one less": lambda _: SOUND[:7_999],
         "one sample": lambda _: SOUND[:1],
     },
@@ -133,32 +118,23 @@ BAD = {
     },
     audio.SampleRateError: {
         "wav at 4 kHz": lambda _: encode(tone(4_000), 4_000, "wav"),
-        "mka at 4 kHz": lambda _: encode(tone(4_000), 4_000, "mka"),
         "wav at 384 kHz": lambda _: encode(tone(384_000), 384_000, "wav"),
     },
     audio.InvalidSamplesError: {
         "nan": lambda _: SOUND * np.nan,
-        "infinity": lambda _: np.append(SOUND, [np.inf, -np.inf]),
         "nan in a wav": lambda _: with_soundfile(np.append(SOUND, np.nan), RATE, "WAV", "FLOAT"),
         "nan in an mka": lambda _: encode(tone() * np.float32("nan"), RATE, "mka"),
         "too large for float32": lambda _: SOUND.astype(np.float64) * 1e300,
         "huge in opposite phase": lambda _: np.stack([SOUND, -SOUND]) * np.float32(1e30),
-        "the largest of all": lambda _: np.full(RATE, np.finfo(np.float32).max) * np.sign(SOUND),
-        "huge in a wav": lambda _: with_soundfile(SOUND * 1e30, RATE, "WAV", "FLOAT"),
         "huge in a double wav": lambda _: with_soundfile(
             SOUND.astype(np.float64) * 1e200, RATE, "WAV", "DOUBLE"
         ),
-        "huge in an mka": lambda _: encode(tone() * np.float32(1e25), RATE, "mka"),
-        "nan in one channel": lambda _: np.stack([SOUND, SOUND * np.nan]),
         "infinity in opposite phase": lambda _: np.outer([1, -1], SOUND + 1) * np.inf,
         "complex": lambda _: SOUND + 0j,
         "bool": lambda _: SOUND > 0,
-        "strings": lambda _: np.array(["a"] * RATE),
         "objects": lambda _: np.array([None] * RATE),
-        "dates": lambda _: np.zeros(RATE, "datetime64[s]"),
         "0-d": lambda _: np.array(0.5),
         "3-d": lambda _: np.zeros((2, 2, RATE)),
-        "sparse": lambda _: torch.ones(RATE).to_sparse(),
         "without data": lambda _: torch.ones(RATE, device="meta"),
     },
 }
@@ -182,14 +158,13 @@ def test_bad_inputs(tmp_path, capfd, caplog, monkeypatch, error, make):
     assert not caplog.records
 
 
-NOT_A_RATE = [0, -RATE, 7_999, 192_001, 10**400, 44_100.5, float("nan"), float("inf")]
-NOT_A_RATE += [None, "16000", True, 1j, [RATE], torch.tensor(RATE)]
+NOT_A_RATE = [0, 7_999, 192_001, 10**400, 44_100.5, float("nan"), float("inf")]
+NOT_A_RATE += [None, "16000", True, 1j, torch.tensor(RATE)]
 
 
 @pytest.mark.parametrize("rate", NOT_A_RATE, ids=lambda rate: str(rate)[:20])
 def test_bad_sample_rates(rate):
-    waveform = torch.from_numpy(SOUND)
-    for given in ((SOUND, rate), (waveform, rate), (audio.Recording(waveform, rate),)):
+    for given in ((SOUND, rate), (audio.Recording(torch.from_numpy(SOUND), rate),)):
         with pytest.raises(audio.SampleRateError) as caught:
             audio.load(*given)
         assert_is_for_a_parent(caught.value)
@@ -214,7 +189,7 @@ def assert_is_about(data: bytes, seconds: float, within: float) -> None:
     assert loudest_frequency(recording.waveform.numpy(), 48_000) == pytest.approx(440, abs=2)
 
 
-@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3", "aiff", "webm", "mka", "avi"])
+@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3", "aiff", "webm"])
 def test_cut_files(ending):
     data = encode(noisy_tone(3), 48_000, ending)
     assert_is_about(data[: len(data) * 7 // 10], 2, 0.6)

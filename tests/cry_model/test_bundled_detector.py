@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from cry_model import CryDetector, Recording
-from cry_model.detector import DEFAULT_DETECTOR
 from cry_model.sound import audio
 
 SOUNDS = (".wav", ".flac")
@@ -56,16 +55,7 @@ def test_cries_of_a_corpus_that_it_never_heard_are_cries(detector, data_root):
         assert np.mean(heard) >= 0.8, folder
 
 
-def test_the_score_decides_and_tells_what_may_be_a_cry(detector, esc10):
-    assert 0 < detector.maybe <= detector.threshold or detector.maybe == 1.0
-    for found in esc10.values():
-        for _, track in found:
-            state = "maybe" if track.score >= detector.maybe else "no"
-            assert track.state == ("cry" if track.score >= detector.threshold else state)
-
-
-@pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000])
-@pytest.mark.parametrize("decibels", [-12, 12])
+@pytest.mark.parametrize(("rate", "decibels"), [(8000, 12), (44_100, -12), (48_000, 12)])
 def test_rate_and_level_do_not_matter(esc10, detector, rate, decibels):
     apart, same = [], []
     for recording, track in (pair for found in esc10.values() for pair in found[::6]):
@@ -78,56 +68,27 @@ def test_rate_and_level_do_not_matter(esc10, detector, rate, decibels):
     assert np.mean(same) > 0.95
 
 
-def test_a_long_recording_is_heard_as_its_parts_are(esc10, detector):
-    sounds = [resampled(found[0][0], 16_000).waveform for found in esc10.values()]
-    wave = torch.cat([part / part.abs().max() for part in sounds for _ in range(2)])
-    whole = detector.scan(Recording(wave, 16_000))
-    assert whole.duration > 80  # more windows than are scored at once
-    step, edge = round(whole.step * 16_000), 10
-    for first in range(40, len(whole.probabilities) - 80, 60):
-        part = detector.scan(Recording(wave[first * step : (first + 80) * step], 16_000))
-        alone = part.probabilities[edge : 80 - edge]
-        same = whole.probabilities[first + edge : first + 80 - edge]
-        np.testing.assert_allclose(alone, same, atol=0.05)
-
-
 def test_our_chime_is_none(detector, examples):
     assert not detector.scan(audio.load(examples / "synthetic_door_chime.wav")).is_cry
 
 
-@pytest.fixture(scope="module")
-def faint(detector, data_root):
-    """Cries at RMS 0.0185 that are heard."""
-    files = sorted(data_root.glob("donateacry/*/*.wav"))[::45]
-    files += sorted(data_root.glob("esc10/*Baby cry/*.ogg"))[::8]
-    found = []
-    for recording in map(audio.load, files):
-        wave = recording.waveform[: 4 * recording.sample_rate]
-        wave = 0.0185 * (wave - wave.mean()) / wave.std()
-        found.append(Recording(wave, recording.sample_rate))
-    found = [recording for recording in found if detector.scan(recording).is_cry]
-    assert len(found) > 12
-    return found
+@pytest.mark.parametrize("hertz", [50, 120])
+def test_hum_of_the_mains_hides_no_cry_and_is_none(esc10, detector, hertz):
+    def hum(peak, samples, rate):
+        return peak * torch.sin(2 * torch.pi * hertz / rate * torch.arange(samples))
 
-
-@pytest.mark.parametrize("hertz", [50, 60, 100, 120])
-@pytest.mark.parametrize("peak", [0.01, 0.03])
-def test_hum_of_the_mains_hides_no_cry(detector, faint, hertz, peak):
-    heard = 0
-    for recording in faint:
-        time = torch.arange(len(recording.waveform)) / recording.sample_rate
-        wave = recording.waveform + peak * torch.sin(2 * torch.pi * hertz * time)
-        heard += detector.scan(Recording(wave, recording.sample_rate)).is_cry
-    assert heard >= 0.8 * len(faint)
-
-
-def test_hum_alone_is_no_cry(detector):
-    time = torch.arange(4 * 16_000) / 16_000
-    for hertz in (50, 60, 100, 120):
-        hum = torch.sin(2 * torch.pi * hertz * time)
-        hiss = 1e-3 * torch.randn(len(time), generator=torch.Generator().manual_seed(hertz))
-        for peak in (0.003, 0.03, 0.3):
-            assert not detector.scan(Recording(peak * hum + hiss, 16_000)).is_cry
+    heard = []
+    for recording, track in esc10["baby_cry"][::2]:
+        wave, rate = recording.waveform, recording.sample_rate
+        wave = 0.0185 * (wave - wave.mean()) / wave.std()  # faint
+        if track.is_cry:
+            found = detector.scan(Recording(wave + hum(0.03, len(wave), rate), rate))
+            heard.append(found.is_cry)
+    assert len(heard) > 12
+    assert np.mean(heard) >= 0.8
+    hiss = 1e-3 * torch.randn(64_000, generator=torch.Generator().manual_seed(hertz))
+    for peak in (0.003, 0.03, 0.3):
+        assert not detector.scan(Recording(hum(peak, 64_000, 16_000) + hiss, 16_000)).is_cry
 
 
 def test_a_cry_amid_near_silence_is_found_with_its_beginning_and_end(esc10, detector):
@@ -158,8 +119,3 @@ def test_its_record_is_that_of_the_results(detector):
     assert record.unheard == measured["unheard"]
     for name in ("area", "accepted", "false_accepts"):
         assert getattr(record, name).value == measured[name]["value"]
-
-
-def test_it_is_small(detector):
-    assert sum(p.numel() for p in detector.model.parameters()) < 300_000
-    assert sum(file.stat().st_size for file in DEFAULT_DETECTOR.iterdir()) < 1e6

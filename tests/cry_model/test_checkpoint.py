@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import cry_model
 from cry_model import CheckpointConfig, CheckpointError, Estimate, Evaluation
-from cry_model.checkpoint import BUNDLED, CONFIG, WEIGHTS, to_json, try_out, write_atomically
+from cry_model.checkpoint import CONFIG, WEIGHTS, to_json, try_out, write_atomically
 from cry_model.detector import DEFAULT_DETECTOR
 from cry_model.hub import find_checkpoint
 from cry_model.networks.registry import usual_config
@@ -58,12 +58,11 @@ def test_round_trip_is_exact_to_the_bit(tmp_path, name):
     assert all(torch.equal(ours[key], theirs[key]) for key in ours)
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-def test_what_could_not_be_loaded_again_does_not_replace_what_can(saved, number):
+def test_what_could_not_be_loaded_again_does_not_replace_what_can(saved):
     folder, model = saved
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(ValueError, match="JSON compliant"):
-        cry_model.save_checkpoint(folder, model, replace(config(), training={"loss": number}))
+        cry_model.save_checkpoint(folder, model, replace(config(), training={"loss": math.nan}))
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
@@ -93,10 +92,9 @@ BIAS = {  # in the place of 16 float32 numbers
     "infinity": torch.full((16,), math.inf).half(),
     "one infinity": torch.cat([torch.zeros(15), torch.tensor([-math.inf])]).bfloat16(),
     "infinite in float32": torch.full((16,), 1e300, dtype=torch.float64),
-    **{f"{d}": torch.zeros(16).to(getattr(torch, d)) for d in ("int64", "bool", "complex64")},
+    "int64": torch.zeros(16, dtype=torch.int64),
     "float8": torch.zeros(16, dtype=torch.float8_e4m3fn),
     "a row": torch.zeros(1, 16),
-    "a number": torch.zeros(()),
 }
 WEIGHTS_OF_ANOTHER = {
     "missing": lambda t: t.pop("classifier.weight"),
@@ -114,16 +112,14 @@ def test_weights_that_do_not_fit_or_are_no_finite_numbers_are_refused(saved, nam
 
 
 DAMAGE = {
-    **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 1, 7, 8, 9, 1000, 10**4, -1)},
+    **{f"first {n}": lambda c, n=n: c[:n] for n in (0, 7, 8, 1000, -1)},
     **{
         f"header of {n}": lambda c, n=n: n.to_bytes(8, "little") + c[8:]
-        for n in (0, 2**21, 2**31, 2**60, 2**64 - 1)
+        for n in (0, 2**31, 2**64 - 1)
     },
     "more at the end": lambda c: c + b"0",
     "pickle": pickled,
     "web page": lambda c: b"<!DOCTYPE html><html>" * 50,
-    "noughts": lambda c: bytes(len(c)),
-    "Git LFS": lambda c: b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
     "no JSON": lambda c: c[:8] + b"[" + c[9:],
     "another name": lambda c: c.replace(b'"stem.0.bias"', b'"stem.0\\nbia"'),
     "huge shape": lambda c: c.replace(b'"shape":[16]', b'"shape":[9e9]'),
@@ -135,15 +131,6 @@ def test_damaged_weights_are_refused(saved, damage):
     file = saved[0] / WEIGHTS
     file.write_bytes(damage(file.read_bytes()))
     assert str(saved[0]) in refused(saved[0])
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
-def test_other_floats_are_computed_with_in_float32(saved, dtype):
-    change_weights(saved[0], lambda t: t.update({"stem.0.bias": t["stem.0.bias"].to(dtype)}))
-    loaded, _ = cry_model.load_checkpoint(saved[0])
-    assert {t.dtype for t in loaded.parameters()} == {torch.float32}
-    ours = saved[1].stem[0].bias.to(dtype).float()
-    assert torch.equal(loaded.stem[0].bias, ours)
 
 
 def test_loading_draws_no_random_numbers_and_keeps_nothing_of_the_file(saved):
@@ -199,8 +186,6 @@ def test_a_file_that_may_not_be_read_or_is_larger_than_any_system(saved, name, m
     "edit",
     [
         {"format": 2},
-        {"format": None},
-        {"format": 1.0},
         {"format": True},
         {"colour": "red"},
         {"system": "vgg"},
@@ -210,12 +195,9 @@ def test_a_file_that_may_not_be_read_or_is_larger_than_any_system(saved, name, m
         {"front_end": {"sample_rate": "8"}},
         {"evaluation": {"dataset": "d"}},
         {"evaluation": {**asdict(EVALUATION), "support": {}}},
-        {"agreement": {k: v for k, v in asdict(AGREEMENT).items() if k != "gain"}},
         {"agreement": {**asdict(AGREEMENT), "agreement": {"value": 1, "low": "x", "high": 1}}},
         {"labels": "abc"},
         {"labels": ["a", "a", "b"]},
-        {"training": None},
-        {"settings": "none"},
     ],
 )
 def test_a_config_with_anything_wrong_is_refused(saved, edit):
@@ -225,8 +207,8 @@ def test_a_config_with_anything_wrong_is_refused(saved, edit):
 
 
 NO_CONFIG = (
-    "", "[]", "{}", "nonsense", "\udcff", "null", "NaN", "\ufeff{}", "[" * 10**5, '{"a":' * 10**4,
-    "{" + " " * 10**6 + "}", "9" * 5000, "<!DOCTYPE html>", "\0" * 100,
+    "", "[]", "{}", "\udcff", "NaN", "\ufeff{}", "[" * 10**5, '{"a":' * 10**4,
+    "{" + " " * 10**6 + "}", "9" * 5000, "<!DOCTYPE html>",
 )  # fmt: skip
 SEEDS = (  # no plain JSON in the place of a 0
     '0, "seed": 1', "NaN", "-Infinity", "1e999", '"\\ud800"', '0, "\\ud800": 0', "9" * 5000,
@@ -296,16 +278,11 @@ def test_a_write_that_is_cut_leaves_the_old_file_alone(tmp_path, monkeypatch, cu
 
 
 @pytest.mark.parametrize(
-    "name", ["no/such-model", "not a repository id!", "/no/such/folder", "x" * 5000, "a\0b"]
+    "name", ["six_class", "no/such-model", "not a repository id!", "/no/such", "x" * 5000, "a\0b"]
 )
 def test_a_name_that_leads_nowhere_is_one_sentence(name):
     with pytest.raises(CheckpointError, match="neither a folder nor a model"):
         find_checkpoint(name)
-
-
-def test_a_short_name_with_a_slip_is_answered_with_those_that_there_are():
-    with pytest.raises(CheckpointError, match=f"bundled are {', '.join(BUNDLED)};"):
-        find_checkpoint("six_class")
 
 
 def test_a_config_of_the_last_release_calls_its_detector_a_gate():
@@ -316,19 +293,7 @@ def test_a_config_of_the_last_release_calls_its_detector_a_gate():
     assert read.detector is not None
 
 
-@pytest.mark.parametrize(
-    ("record", "expected"),
-    [
-        ({"a": math.nan}, {"a": None}),
-        ({"a": {"b": [1, (math.inf, -math.inf)]}}, {"a": {"b": [1, [None, None]]}}),
-        ([np.float64("nan"), np.float64(0.5)], [None, 0.5]),
-        (
-            {"ä": "NaN", "n": None, "t": True, 0: 10**30},
-            {"ä": "NaN", "n": None, "t": True, "0": 10**30},
-        ),
-        ((), []),
-    ],
-)
-@pytest.mark.parametrize("indent", [2, None])
-def test_a_number_that_is_none_is_null_wherever_it_stands(record, expected, indent):
-    assert json.loads(to_json(record, indent), parse_constant=pytest.fail) == expected
+def test_a_number_that_is_none_is_null_wherever_it_stands():
+    record = {"a": math.nan, "b": [1, (math.inf, {"c": np.float64("nan")})], 0: [True, None, "ä"]}
+    found = json.loads(to_json(record, None), parse_constant=pytest.fail)
+    assert found == {"a": None, "b": [1, [None, {"c": None}]], "0": [True, None, "ä"]}

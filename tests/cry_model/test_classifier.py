@@ -3,10 +3,8 @@
 import copy
 import io
 import math
-import random
 from concurrent.futures import ThreadPoolExecutor
 
-import librosa
 import numpy as np
 import pytest
 import scipy.signal
@@ -23,7 +21,6 @@ from cry_model import (
     Recording,
     Span,
 )
-from cry_model.checkpoint import ASSETS
 from cry_model.classifier import LONGEST, parts, pieces_of, widened
 from cry_model.networks.registry import usual_config
 from cry_model.sound import audio
@@ -34,7 +31,7 @@ LABELS = ("a", "b", "c")
 @pytest.fixture(scope="module")
 def shipped():
     """The reasons of Donate-a-Cry."""
-    return CryClassifier.from_pretrained(ASSETS / "donateacry-improved-ecapa-tdnn", detector=False)
+    return CryClassifier.from_pretrained("donate-a-cry", detector=False)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +42,9 @@ def student():
 
 @pytest.fixture(scope="module")
 def uploads(data_root):
-    """Fifty recordings at 16 kHz, which is what the student wants."""
+    """Recordings at 16 kHz, which is what the student wants."""
     paths = sorted((data_root / "donateacry_ios").glob("*.flac"))
-    return [path for path in paths[::8] if soundfile.info(path).duration > 1][:50]
+    return [path for path in paths[::16] if soundfile.info(path).duration > 1]
 
 
 @pytest.fixture(scope="module", params=cry_model.list_models())
@@ -59,11 +56,9 @@ def fresh(request):
 
 @pytest.fixture(scope="module")
 def cries(data_root):
-    """Fifty recordings, the rarer reasons as far as there are any."""
-    random.seed(0)
+    """Recordings, as many of each reason."""
     by_label = [sorted(folder.glob("*.wav")) for folder in (data_root / "donateacry").glob("*/")]
-    chosen = [f for files in by_label for f in random.sample(files, min(11, len(files)))]
-    return random.sample(chosen, 50)
+    return [path for files in by_label for path in files[:5]]
 
 
 def sweep(seconds, rate=16000):
@@ -71,16 +66,10 @@ def sweep(seconds, rate=16000):
     return 0.3 * np.sin(2 * np.pi * (500 * t + 30 * np.sin(3 * t)))  # 410 to 590 Hz
 
 
-def test_probabilities_sum_to_one_and_name_the_label(fresh):
-    prediction = fresh.predict(sweep(4), 16000)
-    assert tuple(prediction.probabilities) == LABELS
-    assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-6)
-    assert prediction.label == max(prediction.probabilities, key=prediction.probabilities.get)
-    assert prediction.evaluation is None
-
-
 def test_a_long_recording_is_the_mean_of_its_pieces(fresh):
     prediction = fresh.predict(sweep(23), 16000)
+    assert tuple(prediction.probabilities) == LABELS
+    assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-6)
     assert len(prediction.pieces) >= 3
     for label, p in prediction.probabilities.items():
         assert p == pytest.approx(np.mean([q.probabilities[label] for q in prediction.pieces]))
@@ -110,61 +99,27 @@ def test_timeline_averages_overlapping_pieces(shipped):
     assert float(times[at]) == pytest.approx((second + 10) * 0.02)
 
 
-def test_any_form_of_the_same_recording_gives_the_same_answer(shipped, examples):
-    path = examples / "synthetic_rhythmic.wav"
-    wave, rate = soundfile.read(path, dtype="float32")
-    expected = shipped.predict(str(path)).probabilities
-    for form in (
-        (path,),
-        (path.read_bytes(),),
-        (io.BytesIO(path.read_bytes()),),
-        (wave, rate),
-        (torch.from_numpy(wave), rate),
-        (np.stack([wave, wave], 1), rate),
-    ):
-        assert shipped.predict(*form).probabilities == pytest.approx(expected, abs=1e-5)
+ROUTES = {
+    "donate-a-cry": ("donateacry/*/*.wav", (8000, 16_000, 44_100, 48_000)),
+    "six-class": ("donateacry_ios/*.flac", (16_000, 44_100, 48_000)),
+    "six-class-features": ("donateacry_ios/*.flac", (16_000, 44_100, 48_000)),
+}
 
 
-def test_the_configs_say_what_was_measured(shipped, student):
-    e = shipped.config.evaluation
-    assert (e.dataset, e.protocol, e.folds) == ("donateacry", "baby", 5)
-    assert e.groups > 200
-    recall = e.metrics["balanced_accuracy"]
-    assert recall.low <= recall.value <= recall.high
-    assert recall.value == pytest.approx(np.mean(list(e.recall.values())))
-    assert student.config.evaluation.dataset == "challenge6_cuts"
-    assert student.config.evaluation.better_than_chance
-    assert student.config.agreement is None  # it was adapted to labels since
-    assert student.config.calibration.against == "labels"
-
-
-def test_shipped_probabilities_are_the_same_by_every_route(shipped, cries):
-    for path in cries[::20]:
+@pytest.mark.parametrize("name", ROUTES)
+def test_a_clip_gets_one_answer_by_every_route_that_keeps_its_band(name, data_root):
+    """Resampled by SciPy, not by our code: the bandwidth of a microphone is no class."""
+    classifier, (pattern, rates) = CryClassifier.from_pretrained(name, detector=False), ROUTES[name]
+    for path in sorted(data_root.glob(pattern))[::110]:
         wave, rate = soundfile.read(path, dtype="float32")
-        expected = shipped.predict(path).probabilities
-        for target in (8000, 16000, 44100, 48000):
-            there = librosa.resample(wave, orig_sr=rate, target_sr=target)
-            for gain in (10 ** (-12 / 20), 1.0, 10 ** (12 / 20)):
-                stereo = np.stack([there, there], axis=1) * gain
-                for form in (there * gain, stereo):
-                    file = io.BytesIO()
-                    soundfile.write(file, form, target, subtype="FLOAT", format="WAV")
-                    answer = shipped.predict(file).probabilities
-                    assert answer == pytest.approx(expected, abs=0.05)
-
-
-def test_the_student_answers_the_same_by_every_route_that_keeps_its_band(student, uploads):
-    for path in uploads[::10]:
-        wave, rate = soundfile.read(path, dtype="float32")
-        expected = student.predict(path)
-        assert rate == 16_000
-        for target, gain in ((16_000, 4.0), (44_100, 0.25), (48_000, 1.0)):
+        expected = classifier.predict(path)
+        for channels, (target, gain) in enumerate(zip(rates, (4.0, 0.25, 1.0, 4.0), strict=False)):
             there = scipy.signal.resample(wave, round(len(wave) * target / rate)) * gain
-            answer = student.predict(np.stack([there, there], axis=1), target)
+            file, form = io.BytesIO(), np.stack([there] * (1 + channels % 2), axis=1)
+            soundfile.write(file, form, target, subtype="FLOAT", format="WAV")
+            answer = classifier.predict(file)
             assert answer.probabilities == pytest.approx(expected.probabilities, abs=0.05)
-            assert not answer.cautions
-        narrow = scipy.signal.resample(wave, len(wave) // 2)
-        assert "nothing above 4 kHz" in student.predict(narrow, 8000).cautions[0]
+            assert ("kHz" in str(answer.cautions)) == ("kHz" in str(expected.cautions))
 
 
 @pytest.mark.parametrize("name", ["shipped", "student"])
@@ -206,30 +161,9 @@ def test_an_answer_that_is_no_number_and_silence_are_errors_that_leave_it_usable
 RATE = 8000
 
 
-def track(cries, duration):
-    """Steps of half a second that are 1 within the cries and 0 elsewhere."""
-    starts = np.arange(0, duration, 0.5)
-    heard = tuple(float(any(s.start <= t < s.end for s in cries)) for t in starts)
-    return DetectionScores(0.5, heard, duration, 0.5)
-
-
-def recording(seconds, rate=RATE):
-    wave = torch.randn(round(seconds * rate), generator=torch.Generator().manual_seed(0))
-    return Recording(0.1 * wave, rate)
-
-
-def test_without_a_detector_all_is_heard():
-    assert parts(None, 7.0) == (Span(0, 7.0),)
-
-
-def test_only_the_cries_are_heard():
-    found = track((Span(10, 16), Span(40, 50)), 60.0)
-    assert parts(found, 60.0) == found.spans
-    assert len(found.spans) == 2
-
-
-def test_without_a_cry_all_of_a_minute_is_heard():
-    assert parts(track((), 30.0), 30.0) == (Span(0, 30.0),)
+def recording(seconds):
+    wave = torch.randn(round(seconds * RATE), generator=torch.Generator().manual_seed(0))
+    return Recording(0.1 * wave, RATE)
 
 
 def test_without_a_cry_the_likeliest_minute_of_a_long_recording_is_heard():
@@ -241,7 +175,7 @@ def test_without_a_cry_the_likeliest_minute_of_a_long_recording_is_heard():
 
 
 @pytest.mark.parametrize("where", [(0, 0.4), (4, 4.5), (9.7, 10), (2, 9)])
-@pytest.mark.parametrize("least", [0.5, 3.0])
+@pytest.mark.parametrize("least", [0.5, 3.0, 10.0])
 def test_a_cry_is_heard_with_its_surroundings(where, least):
     span = Span(*where)
     wide = widened(span, least, 10.0)
@@ -251,32 +185,13 @@ def test_a_cry_is_heard_with_its_surroundings(where, least):
     assert wide.seconds <= max(span.seconds + 1, least + 1e-9)
 
 
-def test_no_recording_is_widened_beyond_itself():
-    assert widened(Span(0, 1), 3.0, 1.0) == Span(0, 1.0)
-
-
-def test_pieces_lie_within_the_margins_of_their_cry():
-    front_end = FrontEnd(FrontEndConfig())
-    spans = (Span(5, 7), Span(20, 32))
-    found = pieces_of(front_end, recording(40), spans)
-    assert [span for span, _ in found] == list(spans)
-    for span, pieces in found:
-        assert pieces.starts[0] >= span.start - 1
-        assert pieces.starts[-1] + pieces.seconds <= span.end + 1
-    assert len(found[1][1].starts) > 1
-
-
 def test_what_is_heard_is_the_sound_of_that_place():
     front_end, sound = FrontEnd(FrontEndConfig()), recording(20)
     ((_, found),) = pieces_of(front_end, sound, (Span(8, 12),))
     alone = Recording(sound.waveform[round(7.5 * RATE) : round(12.5 * RATE)], RATE)
     torch.testing.assert_close(found.waveforms, front_end.cut(front_end.prepare(alone)).waveforms)
-
-
-def test_a_long_cry_is_cut_without_overlap():
-    front_end = FrontEnd(FrontEndConfig())
-    ((_, pieces),) = pieces_of(front_end, recording(120), (Span(0, 120),))
-    assert len(pieces.starts) == 24
+    ((_, long),) = pieces_of(front_end, recording(120), (Span(0, 120),))
+    assert len(long.starts) == 24  # of minutes, enough is heard without overlap
 
 
 def test_a_silent_stretch_is_left_out_and_nothing_but_silence_is_an_error():

@@ -1,6 +1,5 @@
 """The detector: its windows, the cries that steps become, and what a classifier makes of them."""
 
-import json
 import math
 from dataclasses import replace
 
@@ -10,7 +9,6 @@ import torch
 
 import cry_model
 from cry_model import (
-    CheckpointConfig,
     CheckpointError,
     CryDetector,
     DetectionScores,
@@ -18,9 +16,9 @@ from cry_model import (
     Span,
     save_checkpoint,
 )
+from cry_model import detector as module
 from cry_model.detection import windows
-from cry_model.detector import without_hum
-from cry_model.sound.arrays import HUM_HZ
+from cry_model.sound.arrays import HUM_HZ, without_hum
 from tests.stand_ins import detector_config
 from train.fit.presets import DETECTOR_FRONT_END
 
@@ -43,8 +41,9 @@ def sound(seconds, rate=RATE, seed=0):
     return Recording(0.1 * wave, rate)
 
 
-@pytest.mark.parametrize("rate", [8000, 16_000, 44_100, 48_000])
-@pytest.mark.parametrize("seconds", [0.5, 1.5, 2.1, 7.3])
+@pytest.mark.parametrize(
+    ("rate", "seconds"), [(8000, 0.5), (16_000, 1.5), (44_100, 2.1), (48_000, 7.3)]
+)
 def test_steps_cover_a_recording_of_any_length(detector, rate, seconds):
     track = detector.scan(sound(seconds, rate))
     assert track.step == pytest.approx(0.256)
@@ -86,11 +85,15 @@ def by_hand(detector, wave):
     return 1 / (1 + np.exp(-np.mean(each, axis=0)))
 
 
-def test_a_step_is_the_mean_of_the_windows_over_it_and_of_both_lengths(either):
+def test_a_step_is_the_mean_of_the_windows_over_it_and_of_both_lengths(either, monkeypatch):
+    monkeypatch.setattr(module, "BATCH", 7)  # more windows than are scored at once
     wave = sound(9.0, 8000).waveform
     wave[2 * 8000 : 5 * 8000] = torch.sin(torch.arange(3 * 8000) * 0.7)
-    wave = without_hum(wave, 8000)
-    found = either.scan(Recording(wave, 8000)).probabilities
+    wave = torch.from_numpy(without_hum(wave.numpy(), 8000))
+    told = []
+    found = either.scan(Recording(wave, 8000), told.append).probabilities
+    assert told == sorted(told)
+    assert told[-1] == 1 < len(told)
     # The frames at a window's edges hear what lies beyond them, and the notches work twice.
     expected = by_hand(either, wave)
     np.testing.assert_allclose(found, expected, atol=0.03)
@@ -104,50 +107,24 @@ def test_what_is_heard_live_is_the_end_of_what_is_scanned(either):
     assert either.probability(wave, RATE) == pytest.approx(track.probabilities[-1], abs=0.05)
 
 
-@pytest.mark.parametrize("rate", [8000, 16_000])
-@pytest.mark.parametrize("seconds", [2, 7.3])
+@pytest.mark.parametrize(("rate", "seconds"), [(8000, 2), (16_000, 7.3)])
 def test_the_notches_take_the_hum_and_leave_the_rest(rate, seconds):
     def level(hertz):
-        time = torch.arange(round(seconds * rate)) / rate
-        wave = without_hum(torch.sin(2 * torch.pi * hertz * time), rate)
+        time = np.arange(round(seconds * rate)) / rate
+        wave = without_hum(np.sin(2 * np.pi * hertz * time), rate)
         middle = wave[len(wave) // 4 : -len(wave) // 4]  # at its ends a tone is no tone
-        return 20 * np.log10(np.sqrt(2) * middle.std().item())
+        return 20 * np.log10(np.sqrt(2) * middle.std())
 
     for hertz in (*HUM_HZ, 50.1, 59.9):
         assert level(hertz) < -15
     for hertz in (30, 55, 80, 110, 170, 220, 260, 300, 440, 1000, 3000):
         assert level(hertz) == pytest.approx(0, abs=0.5)
+    wave = sound(20.0, rate).waveform.numpy()
+    lost = np.square(without_hum(wave, rate) - wave).mean() / np.square(wave).mean()
+    assert 10 * np.log10(lost) < -15
 
 
-def test_a_sound_without_hum_stays(detector):
-    wave = sound(20.0, 8000).waveform
-    found = without_hum(wave, 8000)
-    assert found.shape == wave.shape
-    assert 10 * torch.log10((found - wave).square().mean() / wave.square().mean()) < -15
-
-
-def test_the_features_of_a_window_are_those_of_an_independent_computation(detector):
-    wave = sound(2.0, 8000).waveform[: 62 * 256]
-    c = detector.config.front_end
-    window = np.hanning(c.window + 1)[:-1]
-    padded = np.pad(wave.numpy().astype(np.float64), c.fft // 2, mode="reflect")
-    frames = np.stack([padded[i * c.hop : i * c.hop + c.fft] for i in range(62)])
-    power = np.abs(np.fft.rfft(frames * window)) ** 2 / (window**2).sum()
-    mel = lambda hz: 2595 * np.log10(1 + hz / 700)  # noqa: E731
-    points = 700 * (10 ** (np.linspace(mel(c.low_hz), mel(c.high_hz), c.num_bands + 2) / 2595) - 1)
-    hz = np.linspace(0, c.sample_rate / 2, c.fft // 2 + 1)
-    low, mid, high = points[:-2, None], points[1:-1, None], points[2:, None]
-    bank = np.clip(np.minimum((hz - low) / (mid - low), (high - hz) / (high - mid)), 0, None)
-    bands = bank @ power.T
-    loudness = bands.mean(0)
-    level = loudness[loudness >= loudness.max() / 100].mean()
-    expected = np.maximum(10 * np.log10(np.maximum(bands, 1e-30) / level), c.floor_db) - c.floor_db
-    with torch.inference_mode():
-        found = detector.front_end(wave[None])[0].numpy()
-    np.testing.assert_allclose(found, expected / 20, atol=2e-3)
-
-
-@pytest.mark.parametrize("decibels", [-40, -12, 12])
+@pytest.mark.parametrize("decibels", [-40, 12])
 def test_the_level_does_not_matter(detector, decibels):
     recording = sound(6.0)
     louder = Recording(recording.waveform * 10 ** (decibels / 20), RATE)
@@ -167,14 +144,6 @@ def test_silence_is_no_cry(either):
     assert either.probability(torch.zeros(2 * RATE), RATE) == 0
 
 
-def test_progress_grows_to_the_end(detector):
-    seen = []
-    detector.scan(sound(300.0, 8000), seen.append)
-    assert seen == sorted(seen)
-    assert seen[-1] == 1
-    assert len(seen) > 1
-
-
 def test_only_a_detector_is_taken_for_one(detector, tmp_path):
     config = detector_config()
     save_checkpoint(tmp_path / "detector", config.build(), config)
@@ -188,15 +157,6 @@ def test_only_a_detector_is_taken_for_one(detector, tmp_path):
         save_checkpoint(tmp_path / str(number), other.build(), other)
         with pytest.raises(CheckpointError, match="no detector"):
             CryDetector.from_pretrained(tmp_path / str(number))
-
-
-@pytest.mark.parametrize("damage", [{"threshold": "high"}, {"area": None}, {"extra": 1}])
-def test_a_damaged_record_is_refused(damage):
-    text = detector_config().to_json()
-    data = json.loads(text)
-    data["detector"].update(damage)
-    with pytest.raises(CheckpointError):
-        CheckpointConfig.from_json(json.dumps(data))
 
 
 def track(values, step=0.25, threshold=0.6, duration=None, maybe=1.0):
@@ -273,9 +233,13 @@ def with_detector(classifier, *cries):
 
 
 def test_a_cry_is_classified_and_the_rest_is_not(classifier):
-    recording = sound(40.0)
-    prediction = with_detector(classifier, (10, 14), (25, 35)).predict(recording)
+    recording, other = sound(40.0), sound(40.0)
+    other.waveform[: 8 * RATE] = 0.5
+    other.waveform[16 * RATE : 23 * RATE] = sound(7.0, seed=9).waveform
+    gated = with_detector(classifier, (10, 14), (25, 35))
+    prediction = gated.predict(recording)
     assert prediction.is_cry
+    assert gated.predict(other).probabilities == pytest.approx(prediction.probabilities, abs=1e-6)
     assert len(prediction.segments) == 2
     for piece in prediction.pieces:
         assert any(
@@ -289,15 +253,6 @@ def test_a_cry_is_classified_and_the_rest_is_not(classifier):
         ]
         for label, value in segment.probabilities.items():
             assert value == pytest.approx(np.mean([p[label] for p in inside]), abs=1e-6)
-
-
-def test_what_lies_outside_of_the_cries_does_not_matter(classifier):
-    recording, other = sound(40.0), sound(40.0)
-    other.waveform[: 8 * RATE] = 0.5
-    other.waveform[18 * RATE :] = sound(22.0, seed=9).waveform
-    gated = with_detector(classifier, (10, 14))
-    first, second = gated.predict(recording), gated.predict(other)
-    assert first.probabilities == pytest.approx(second.probabilities, abs=1e-6)
 
 
 def test_where_no_cry_is_heard_the_answer_says_so_and_is_that_of_the_whole(classifier):

@@ -4,18 +4,13 @@ import math
 
 import numpy as np
 import pytest
-import scipy.signal
-import soundfile
 import torch
 
 import cry_model
-from cry_model import AcousticConfig, CheckpointConfig, CryClassifier
+from cry_model import CryClassifier
 from cry_model.networks.feature_mlp import INPUTS, level_free
 from cry_model.sound.acoustic_features import FEATURES
 from train.fit.feature_mlp import set_statistics
-
-LABELS = ("a", "b", "c", "d", "e", "f")
-BUNDLED = "challenge6-features-16khz-feature-mlp"
 
 
 def rows(count=200, seed=0):
@@ -39,17 +34,7 @@ def settled():
 @pytest.fixture(scope="module")
 def bundled():
     """The one that the page offers."""
-    folder = cry_model.checkpoint.ASSETS / BUNDLED
-    return CryClassifier.from_pretrained(folder)
-
-
-def test_a_gain_changes_no_answer(settled, examples):
-    wave, rate = soundfile.read(examples / "synthetic_rhythmic.wav", dtype="float32")
-    config = CheckpointConfig("feature-mlp", LABELS, AcousticConfig())
-    classifier = CryClassifier(settled, config)
-    answers = [classifier.predict(wave * 10 ** (db / 20), rate) for db in (-20, 0, 12)]
-    for answer in answers[1:]:
-        assert answer.probabilities == pytest.approx(answers[0].probabilities, abs=1e-3)
+    return CryClassifier.from_pretrained("six-class-features", detector=False)
 
 
 def test_the_answer_is_the_mean_of_the_members_in_float64(settled):
@@ -104,17 +89,6 @@ def test_contributions_add_up_to_what_the_answer_gained(settled):
         torch.testing.assert_close(found.sum(1), gained[:, label], atol=0.02, rtol=0.02)
 
 
-@pytest.mark.parametrize("rate", [44_100, 48_000])
-def test_one_clip_at_several_rates_gets_one_answer(bundled, data_root, rate):
-    """The bandwidth of a microphone is no class; resampled by SciPy, not by our code."""
-    for path in sorted((data_root / "donateacry_ios").glob("*.flac"))[::60]:
-        wave, own = soundfile.read(path)
-        assert own == 16_000
-        there = scipy.signal.resample(wave, round(len(wave) * rate / own))
-        ours, theirs = bundled.predict(wave, own), bundled.predict(there, rate)
-        assert theirs.probabilities == pytest.approx(ours.probabilities, abs=0.05)
-
-
 def test_a_tone_and_faint_noise_are_outside_and_not_answered_with_confidence(bundled):
     t = np.arange(5 * 16_000) / 16_000
     noise = 2e-3 * np.random.default_rng(0).standard_normal(len(t))
@@ -128,18 +102,9 @@ def test_a_tone_and_faint_noise_are_outside_and_not_answered_with_confidence(bun
 def test_8_khz_clips_are_outside_and_16_khz_cries_inside(bundled, data_root):
     narrow = sorted((data_root / "donateacry").glob("*/*.wav"))[::40]
     wide = sorted((data_root / "donateacry_ios").glob("*.flac"))[::40]
-    for path in narrow:
-        prediction = bundled.predict(path)
-        assert "nothing above 4 kHz" in prediction.cautions[0]
-    inside = [bundled.predict(path).acoustic.ood_score < 1 for path in wide]
-    assert np.mean(inside) > 0.8
-    apart = [bundled.predict(path).acoustic.ood_score > 1 for path in narrow]
-    assert np.mean(apart) > 0.7
-
-
-def test_the_challenges_own_recordings_are_inside(bundled, data_root):
-    for path in (data_root / "challenge6").glob("*.wav"):
-        prediction = bundled.predict(path)
-        assert not prediction.cautions
-        assert set(prediction.acoustic.features) == set(FEATURES)
-    assert bundled.predict(data_root / "challenge6" / "sleepy_0.wav").label == "sleepy"
+    assert np.mean([bundled.predict(path).acoustic.ood_score < 1 for path in wide]) > 0.8
+    apart = [bundled.predict(path) for path in narrow]
+    assert all("nothing above 4 kHz" in prediction.cautions[0] for prediction in apart)
+    assert np.mean([prediction.acoustic.ood_score > 1 for prediction in apart]) > 0.7
+    own = bundled.predict(data_root / "challenge6" / "sleepy_0.wav")
+    assert (own.label, own.cautions, tuple(own.acoustic.features)) == ("sleepy", (), FEATURES)

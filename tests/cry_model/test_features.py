@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 
 import librosa
 import numpy as np
@@ -32,39 +31,23 @@ def front_end(request):
     return FrontEnd(request.param)
 
 
-def test_log_mel_agrees_with_librosa():
-    config = FrontEndConfig()
-    wave = noise(2).numpy()
+@pytest.mark.parametrize("level", ["recording", "piece"])
+def test_log_mel_agrees_with_librosa(level):
+    config = FrontEndConfig(level=level)
+    wave = (noise(2) * torch.linspace(0.02, 1, 2 * RATE)).numpy()
     mel = librosa.feature.melspectrogram(
-        y=wave.astype(np.float64),
-        sr=RATE,
-        n_fft=config.fft,
-        win_length=config.window,
-        hop_length=config.hop,
-        n_mels=64,
-        fmin=50,
-        fmax=3400,
-        htk=True,
-        norm=None,
+        y=wave.astype(np.float64), sr=RATE, n_fft=config.fft, win_length=config.window,
+        hop_length=config.hop, n_mels=64, fmin=50, fmax=3400, htk=True, norm=None,
         pad_mode="reflect",
-    )
-    window = np.hanning(config.window + 1)[:-1]
-    decibels = 10 * np.log10(np.maximum(mel / (window**2).sum(), 10 ** (config.floor_db / 10)))
-    expected = (decibels - config.floor_db)[:, :100] / 20
+    )[:, :100] / (np.hanning(config.window + 1) ** 2).sum()  # fmt: skip
+    if level == "piece":
+        loud = mel.mean(0)
+        mel /= loud[loud >= loud.max() / 100].mean()
+    expected = 10 * np.log10(np.maximum(mel, 10 ** (config.floor_db / 10))) - config.floor_db
     ours = FrontEnd(config)(torch.from_numpy(wave)[None])[0]
-    np.testing.assert_allclose(ours.numpy(), expected, atol=2e-3)
-
-
-def test_bands_lie_where_librosa_has_them():
-    for config in (
-        FrontEndConfig(),
-        replace(FrontEndConfig(), low_hz=30, num_filters=40, num_bands=40),
-    ):
-        expected = librosa.mel_frequencies(
-            config.num_filters + 2, fmin=config.low_hz, fmax=config.high_hz, htk=True
-        )
-        np.testing.assert_allclose(config.band_hz, expected[1:-1])
-    assert not len(PAPER_FRONT_END.band_hz)  # cepstral coefficients have no pitch
+    np.testing.assert_allclose(ours.numpy(), expected / 20, atol=2e-3)
+    bands = librosa.mel_frequencies(66, fmin=50, fmax=3400, htk=True)
+    np.testing.assert_allclose(config.band_hz, bands[1:-1])
 
 
 def test_mfcc_is_the_cosine_transform_of_the_log_mel_bands():
@@ -107,22 +90,11 @@ def test_band_pass_keeps_the_band_and_removes_the_rest():
     torch.testing.assert_close(kept[middle], inside[middle], rtol=0, atol=2e-3)
 
 
-@pytest.mark.parametrize("rate", [11025, 16000, 22050, 44100, 48000, 44101, 47999])
-def test_resampling_keeps_a_tone_in_place(rate):
-    wave = resample(tone(1000, rate=rate), rate, RATE)
-    assert len(wave) == pytest.approx(4 * RATE, abs=4)
-    spectrum = torch.fft.rfft(wave[:32000] * torch.hann_window(32000)[: len(wave[:32000])]).abs()
-    assert spectrum.argmax() * RATE / 32000 == pytest.approx(1000, abs=0.5)
-    assert wave[4000:-4000].abs().max() == pytest.approx(0.1, rel=0.01)
-
-
-@pytest.mark.parametrize("length", [16000, 16001, 12347])
 @pytest.mark.parametrize(
-    ("rate", "target"),
-    [(16000, 8000), (8000, 16000), (48000, 16000), (44100, 8000), (24000, 16000)],
+    ("rate", "target"), [(16000, 8000), (8000, 16000), (44100, 8000), (24000, 16000)]
 )
-def test_a_bank_of_filters_gives_what_torchaudio_gives(rate, target, length):
-    wave = noise(2, 16000)[:length].view(1, -1)
+def test_a_bank_of_filters_gives_what_torchaudio_gives(rate, target):
+    wave = noise(2, 16000)[:12347].view(1, -1)
     settings = {"resampling_method": "sinc_interp_kaiser", "beta": 14.769656459379492}
     for width, rolloff in ((16, 0.9475937167399596), (64, 0.9475937167399596), (256, 0.985)):
         expected = torchaudio.functional.resample(
@@ -133,17 +105,11 @@ def test_a_bank_of_filters_gives_what_torchaudio_gives(rate, target, length):
         torch.testing.assert_close(ours, expected, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("gain_db", [-12, 12])
-def test_level_changes_nothing(front_end, gain_db):
-    wave = noise(6) * torch.linspace(0.05, 1, 6 * RATE)
-    clips = [front_end.prepare(Recording(wave * g, RATE)) for g in (1.0, 10 ** (gain_db / 20))]
-    torch.testing.assert_close(clips[0].waveform, clips[1].waveform, rtol=1e-3, atol=1e-4)
-
-
-def test_silence_at_the_ends_is_cut_and_the_offset_told_and_a_pause_inside_stays(front_end):
+def test_level_changes_nothing_silence_at_the_ends_is_cut_and_a_pause_inside_stays(front_end):
     pause = torch.zeros(RATE)
-    wave = torch.cat([pause, noise(1), pause, noise(1), pause, pause])
-    clip = front_end.prepare(Recording(wave, RATE))
+    wave = torch.cat([pause, noise(1), pause, 0.3 * noise(1), pause, pause])
+    clip, quiet = (front_end.prepare(Recording(w, RATE)) for w in (wave, wave / 4))
+    torch.testing.assert_close(clip.waveform, quiet.waveform, rtol=1e-3, atol=1e-4)
     assert clip.offset == pytest.approx(0.9, abs=0.05)
     assert len(clip.waveform) / RATE == pytest.approx(3.2, abs=0.1)
     frames = front_end(clip.waveform[None]).shape  # 20 ms apart
@@ -158,7 +124,7 @@ def test_sound_outside_the_band_only_is_silence(front_end):
 
 @pytest.mark.parametrize(
     ("seconds", "count", "length"),
-    [(0.6, 1, 3.0), (3.7, 1, 3.7), (5, 1, 5), (5.1, 2, 5), (20, 7, 5)],
+    [(0.6, 1, 3.0), (3.7, 1, 3.7), (5.1, 2, 5), (20, 7, 5)],
 )
 def test_pieces_cover_the_clip_and_overlap(front_end, seconds, count, length):
     clip = front_end.prepare(Recording(noise(seconds), RATE))

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -86,17 +87,18 @@ QUICK = "challenge6-features-16khz-feature-mlp"
 
 
 @pytest.mark.parametrize(
-    "checkpoint",
+    ("checkpoint", "every"),  # of so many values one; by turns, as their number is prime to it
     [
-        pytest.param(p, id=p.name, marks=() if p.name == QUICK else pytest.mark.slow)
-        for p in CHECKPOINTS
+        pytest.param(ASSETS / QUICK, 5, id="some"),
+        *(pytest.param(p, 1, id=p.name, marks=pytest.mark.slow) for p in CHECKPOINTS),
     ],
 )
-def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, tmp_path):
+def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, every, tmp_path):
     folder = copied(checkpoint, tmp_path / "c")
     answers, outcomes = {}, Counter()
     original = json.loads((checkpoint / CONFIG).read_text())
-    for path, mutant in mutants(original, lambda path: FREE if "training" in path[:-1] else VALUES):
+    changed = mutants(original, lambda path: FREE if "training" in path[:-1] else VALUES)
+    for path, mutant in islice(changed, 0, None, every):
         text = json.dumps(mutant)
         try:
             config = CheckpointConfig.from_json(text)
@@ -120,7 +122,7 @@ def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, tmp_path):
         assert len(as_text(told)) < 10_000, path
         json.dumps([told.to_dict(full=True), config.to_json()], allow_nan=False)
         outcomes["accepted"] += 1
-    assert min(outcomes["refused"], outcomes["accepted"]) > 100
+    assert min(outcomes["refused"], outcomes["accepted"]) > 50
 
 
 def try_large(home):

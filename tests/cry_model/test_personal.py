@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import LeaveOneGroupOut
 
@@ -22,37 +23,29 @@ from cry_model.one_baby.personal import (
     PersonalError,
     PersonalModel,
     context_features,
-    left_out,
     permuted_within,
-    standardised,
 )
 from tests.diaries import diary as saved_diary
 from tests.stand_ins import CLASSIFIERS
 
 HOUR = 3600.0
-WIDTH = 6
 
 
-def diary(seed, nights, effect=0.0, width=WIDTH, cries=4, kinds=3):
+def diary(seed, nights, effect=0.0, width=6, cries=4):
     """A baby that cries every three hours; a reason moves each number by the effect."""
     rng = np.random.default_rng(seed)
     day = np.repeat(np.arange(nights), cries)
     times = day * DAY + np.tile(np.arange(cries) * 3 * HOUR, nights)
-    truth = rng.choice(kinds, len(day), p=np.arange(kinds, 0, -1) / sum(range(kinds + 1)))
-    centres = rng.standard_normal((kinds, width))
+    truth = rng.choice(3, len(day), p=(1 / 2, 1 / 3, 1 / 6))
+    centres = rng.standard_normal((3, width))
     shared = rng.standard_normal((nights, width))[day]
     rows = effect * centres[truth] + shared + rng.standard_normal((len(day), width))
     return rows, [f"reason {k}" for k in truth], times
 
 
-def softmax(logits):
-    odds = np.exp(logits - logits.max(-1, keepdims=True))
-    return odds / odds.sum(-1, keepdims=True)
-
-
-@pytest.mark.parametrize("with_prior", [False, True])
-def test_answers_to_days_left_out_are_those_of_scikit_learn(with_prior):
-    rows, labels, times = diary(0, 8, 1.0)
+@pytest.mark.parametrize(("with_prior", "width"), [(False, 6), (True, 6), (True, 300)])
+def test_answers_to_days_left_out_are_those_of_scikit_learn(with_prior, width):
+    rows, labels, times = diary(0, 8, 1.0, width)
     rng = np.random.default_rng(1)
     shares = rng.dirichlet(np.ones(3), len(rows))
     names = sorted(set(labels))
@@ -61,37 +54,23 @@ def test_answers_to_days_left_out_are_those_of_scikit_learn(with_prior):
     scaled = (rows - rows.mean(0)) / rows.std(0)
     target = np.eye(3)[[names.index(label) for label in labels]]
     expected = np.zeros_like(target)
-    for learnt, tested in LeaveOneGroupOut().split(rows, groups=times // DAY):
-        score = Ridge(alpha=WIDTH).fit(scaled[learnt], target[learnt]).predict(scaled[tested])
+
+    def told(learnt, tested):
+        score = Ridge(alpha=width).fit(scaled[learnt], target[learnt]).predict(scaled[tested])
         n, counts = len(learnt), target[learnt].sum(0)
         general = np.log(shares[tested]) if with_prior else 0.0
         both = (n * GAIN * score + FADE * general) / (n + FADE)
-        expected[tested] = softmax(np.log((counts + 1) / (n + 3)) + both)
+        return softmax(np.log((counts + 1) / (n + 3)) + both, axis=1)
+
+    for learnt, tested in LeaveOneGroupOut().split(rows, groups=times // DAY):
+        expected[tested] = told(learnt, tested)
     np.testing.assert_allclose(model.answers(), expected, atol=1e-7)
-    whole = Ridge(alpha=WIDTH).fit(scaled, target).predict(scaled[:1])[0]
-    n, counts = len(rows), target.sum(0)
-    general = np.log(shares[0]) if with_prior else 0.0
-    both = (n * GAIN * whole + FADE * general) / (n + FADE)
-    told = model.predict(rows[0], prior and prior[0])
-    assert list(told) == names
-    np.testing.assert_allclose(
-        list(told.values()), softmax(np.log((counts + 1) / (n + 3)) + both), atol=1e-7
-    )
+    found = model.predict(rows[0], prior and prior[0])
+    assert list(found) == names
+    np.testing.assert_allclose([*found.values()], told(range(len(rows)), [0])[0], atol=1e-7)
 
 
-def test_the_general_model_fades_as_own_cries_come_in():
-    rows, labels, times = diary(0, 60)
-    sure = {"reason 0": 0.001, "reason 1": 0.001, "reason 2": 0.998}
-    moved = []
-    for n in (8, 40, 240):
-        model = PersonalModel.fit(rows[:n], labels[:n], times[:n])
-        alone, joined = model.predict(rows[0]), model.predict(rows[0], sure)
-        odds = [np.log(p["reason 2"] / p["reason 0"]) for p in (alone, joined)]
-        moved.append(odds[1] - odds[0])
-    np.testing.assert_allclose(moved, [np.log(998) * FADE / (n + FADE) for n in (8, 40, 240)])
-
-
-@pytest.mark.parametrize("truth", [(0, 1), (0, 2, 0, 1, 2), (1, 1, 1), (0, 0, 1, 0, 3, 1)])
+@pytest.mark.parametrize("truth", [(1, 1, 1), (0, 0, 1, 0, 3, 1)])
 def test_a_bet_is_fair_over_all_orders_of_the_labels(truth):
     logits = np.random.default_rng(0).standard_normal((2, len(truth), 4)) * 3
     orders = [np.exp(log_bet(logits, np.array(o))) for o in itertools.permutations(truth)]
@@ -152,16 +131,16 @@ def test_a_report_is_one_of_three(nights, effect, state):
     if state == "better":
         assert right.value > report.constant_accuracy
         assert balanced.low > report.chance
+    one = PersonalModel.fit(*diary(0, 1, 3.0, cries=8)).report(19)
+    assert (one.left_out, one.days, one.skill.evidence) == ("cry", 1, 1.0)
 
 
 def test_recordings_of_one_half_hour_are_one_cry():
     rows, labels, times = diary(2, 5)
     twice = np.repeat(rows, 2, axis=0) + np.tile([[0.5], [-0.5]], (len(rows), 1))
     late = np.repeat(times, 2) + np.tile([0.0, 600.0], len(times))
-    one, two = (
-        PersonalModel.fit(rows, labels, times),
-        PersonalModel.fit(twice, np.repeat(labels, 2).tolist(), late),
-    )
+    one = PersonalModel.fit(rows, labels, times)
+    two = PersonalModel.fit(twice, np.repeat(labels, 2).tolist(), late)
     np.testing.assert_allclose(two.rows, one.rows)
     np.testing.assert_array_equal(two.truth, one.truth)
     assert (two.recordings, two.report(9).cries) == (2 * len(rows), len(rows))
@@ -171,36 +150,12 @@ def test_recordings_of_one_half_hour_are_one_cry():
     assert [tied.labels[k] for k in tied.truth] == ["b", "a"]
 
 
-def test_cries_of_a_single_day_are_left_out_one_at_a_time():
-    rows, labels, times = diary(0, 1, 3.0, cries=8)
-    report = PersonalModel.fit(rows, labels, times).report(19)
-    assert (report.left_out, report.days, report.skill.evidence) == ("cry", 1, 1.0)
-
-
-def test_more_numbers_than_cries_are_no_obstacle():
-    rows, labels, times = diary(0, 6, 2.0, width=300)
-    model = PersonalModel.fit(rows, labels, times)
-    assert np.isfinite(model.answers()).all()
-    design = standardised(rows)
-    one = np.arange(len(rows)) == 5
-    target = np.eye(3)[model.truth]
-    alone = left_out(rows, np.arange(len(rows)), target, np.zeros((len(rows), 3)))[5]
-    score = Ridge(alpha=300.0).fit(design[~one, 1:], target[~one]).predict(design[one, 1:])[0]
-    n, counts = (~one).sum(), target[~one].sum(0)
-    expected = softmax(np.log((counts + 1) / (n + 3)) + n * GAIN * score / (n + FADE))
-    np.testing.assert_allclose(alone, expected, atol=1e-7)
-
-
 def test_context_is_learnt_by_the_same_code():
-    rng = np.random.default_rng(0)
-    _, _, times = diary(0, 60)
+    rng, times = np.random.default_rng(0), diary(0, 60)[2]
     hours = rng.uniform(0, 6, (len(times), 3))
     labels = np.where(hours[:, 0] > 3, "hungry", "tired").tolist()
     hours[rng.random(hours.shape) < 0.2] = np.nan
-    found = context_features(hours)
-    assert found.shape == (len(times), 6)
-    assert np.isfinite(found).all()
-    report = PersonalModel.fit(found, labels, times).report(19)
+    report = PersonalModel.fit(context_features(hours), labels, times).report(19)
     assert report.state == "better"
     with pytest.raises(PersonalError, match="from 0 on"):
         context_features([[1.0, -2.0, 0.0]])
@@ -217,10 +172,7 @@ GOOD = {"embeddings": np.eye(3), "labels": ["a", "b", "a"], "times": [0.0, HOUR,
         ({"embeddings": [[1.0, np.nan]] * 3}, "finite"),
         ({"times": [0.0, np.inf, 2.0]}, "finite"),
         ({"labels": ["a", "b"]}, "one embedding, one label and one time"),
-        ({"times": [0.0, 1.0]}, "one embedding, one label and one time"),
-        ({"embeddings": [1.0, 2.0, 3.0]}, "one embedding"),
         ({"embeddings": [[1.0], [1.0, 2.0], [3.0]]}, "must be numbers"),
-        ({"embeddings": [["x"], ["y"], ["z"]]}, "must be numbers"),
         ({"times": [0.0, 2 * HOUR, HOUR]}, "ascend"),
         ({"prior": [{"a": 1.0}]}, "one embedding"),
         ({"embeddings": [], "labels": [], "times": []}, "one embedding"),
@@ -229,13 +181,8 @@ GOOD = {"embeddings": np.eye(3), "labels": ["a", "b", "a"], "times": [0.0, HOUR,
 def test_what_nothing_can_be_learnt_from_is_refused(changed, said):
     with pytest.raises(PersonalError, match=said):
         PersonalModel.fit(**{**GOOD, **changed})
-
-
-def test_a_cry_heard_with_another_model_is_refused():
-    model = PersonalModel.fit(**GOOD)
-    for row in (np.ones(4), np.ones((1, 3)), [np.nan] * 3):
-        with pytest.raises(PersonalError, match="3 finite numbers"):
-            model.predict(row)
+    with pytest.raises(PersonalError, match="3 finite numbers"):  # heard with another model
+        PersonalModel.fit(**GOOD).predict(np.ones(4))
 
 
 def labelled_folder(folder, clip, rows):
@@ -254,11 +201,8 @@ def test_the_command_reports_a_folder(examples, tmp_path, capsys):
     (tmp_path / "2.wav").write_bytes(b"none")
     assert main(["personal", str(tmp_path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["sound"]["state"], told["sound"]["cries"], told["sound"]["days"]) == (
-        "too few",
-        3,
-        2,
-    )
+    found = told["sound"]
+    assert (found["state"], found["cries"], found["days"]) == ("too few", 3, 2)
     assert told["context"]["state"] == "too few"
     assert "2.wav" in told["passed"][0]
     assert main(["personal", str(tmp_path)]) == 0
@@ -300,19 +244,12 @@ def test_the_command_reports_a_diary_of_the_page(tmp_path, capsys):
 def test_a_prediction_keeps_what_the_classifier_got(folder, examples):
     classifier = CryClassifier.from_pretrained(folder, detector=False)
     prediction = classifier.predict(examples / "synthetic_rhythmic.wav")
-    network = classifier.model
-    teacher = (
-        network if folder.name.endswith("mlp") else getattr(network.classifier, "teacher", None)
-    )
-    pieces = prediction.attention.embedding
-    if teacher is not None:
-        assert prediction.embedding.shape == (len(INPUTS),)
-        logs = teacher.log_probabilities(pieces)
-        ood = teacher.ood_score(pieces)
-        torch.testing.assert_close(ood, prediction.attention.ood_score)
-        assert logs.shape == (len(prediction.pieces), len(classifier.labels))
-    else:
-        logits = network.classifier(pieces).detach().softmax(-1).mean(0)
-        told = classifier._named(logits)
-        assert told == pytest.approx(dict(prediction.probabilities), abs=1e-5)
+    network, pieces = classifier.model, prediction.attention.embedding
     np.testing.assert_allclose(prediction.embedding, pieces.numpy().mean(0), atol=1e-6)
+    teacher = network if folder.name.endswith("mlp") else getattr(network.classifier, "teacher", 0)
+    if teacher:
+        assert prediction.embedding.shape == (len(INPUTS),)
+        torch.testing.assert_close(teacher.ood_score(pieces), prediction.attention.ood_score)
+    else:
+        told = classifier._named(network.classifier(pieces).detach().softmax(-1).mean(0))
+        assert told == pytest.approx(dict(prediction.probabilities), abs=1e-5)

@@ -10,7 +10,6 @@ from analysis.report import write_report
 from analysis.stats.runs import ResultsError, find_runs
 from cry_model.results import LARGEST_JSON, read_record
 from tests.analysis.synthetic_runs import write_run
-from train.__main__ import main
 from train.data.corpus import DataError
 from train.scoring import results
 
@@ -36,26 +35,18 @@ def cell(column, value):
 TABLES = {
     "empty": lambda t: b"",
     "header alone": lambda t: lines_of(t)[0].encode(),
-    "no header": lambda t: "".join(lines_of(t)[1:]).encode(),
     "cut in a row": lambda t: t[: t.rindex(b",")],
     "cut in a number": lambda t: t[:-4],
-    "binary": lambda t: bytes(range(256)) * 9,
     "one row twice": lambda t: t + lines_of(t)[3].encode(),
-    "two files": lambda t: t + t,
-    "another column": lambda t: t.replace(b"p_hungry", b"p_angry"),
     "a column twice": lambda t: t.replace(b"p_hungry", b"p_tired"),
     "semicolons": lambda t: t.replace(b",", b";"),
     "a longer row": lambda t: t.replace(b"\n", b",1\n").replace(b",1\n", b"\n", 1),
     "utf-16": lambda t: t.decode().encode("utf-16"),
-    "a login page": lambda t: b"<!doctype html><title>Log in</title>",
     "an open quote": lambda t: t.replace(b"r003#0", b'"r003#0'),
-    "a probability in words": cell(6, "much"),
     "no probability": cell(6, ""),
-    "NaN": cell(6, "nan"),
     "infinity": cell(6, "inf"),
     "below 0": cell(6, "-0.5"),
     "a sum far from 1": cell(6, "1.0"),
-    "a fold in words": cell(3, "two"),
     "half a fold": cell(3, "0.5"),
     "a huge seed": cell(4, "9" * 30),
     "an unknown label": cell(5, "bored"),
@@ -74,7 +65,6 @@ RECORDS = {
     "an empty object": b"{}",
     "deep": b"[" * 100_000,
     "binary": bytes(range(256)),
-    "a login page": b"<!doctype html><title>Log in</title>",
     "huge": b'{"a": "' + b"x" * LARGEST_JSON + b'"}',
     "an endless number": b'{"a": ' + b"9" * 5000 + b"}",
 }
@@ -215,15 +205,6 @@ def test_what_stands_beside_the_runs_takes_none_of_them_away(root, damage):
     assert "json is " in scores.note
     assert len(scores.data[scores.data["mark"] == "system"]) == 4
     assert len(lost.data)
-
-
-def test_calibrate_names_the_table(root, capsys):
-    path = root.joinpath(*PLACE, "predictions.csv")
-    path.write_bytes(TABLES["one row twice"](path.read_bytes()))
-    before = (path.parent / "run.json").read_bytes()
-    assert main(["calibrate", str(path.parent)]) == 2
-    assert str(path) in capsys.readouterr().err
-    assert (path.parent / "run.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

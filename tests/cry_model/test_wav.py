@@ -55,36 +55,23 @@ def odd(name: bytes, size: int) -> bytes:
 
 
 ODD_WAVS = {
-    **{f"{n} odd bytes": riff(FORMAT, odd(b"JUNK", n), DATA) for n in (1, 3, 101, 10_001)},
-    **{f"odd {n.decode()}": riff(FORMAT, odd(n, 7), DATA) for n in (b"LIST", b"bext", b"zzzz")},
-    "odd chunk before the format": riff(odd(b"LIST", 9), FORMAT, DATA),
+    **{f"{n} odd bytes": riff(FORMAT, odd(b"JUNK", n), DATA) for n in (1, 10_001)},
     "two odd chunks": riff(odd(b"iXML", 5), FORMAT, odd(b"LIST", 9), DATA),
     "odd chunks of both kinds": riff(FORMAT, odd(b"abcd", 5), chunk(b"LIST", b"1234567"), DATA),
-    "odd chunk with its padding": riff(FORMAT, chunk(b"JUNK", b"x"), DATA),
-    "padding that is not zero": riff(FORMAT, odd(b"JUNK", 3) + b"\xff", DATA),
     "padding that is a letter": riff(FORMAT, odd(b"JUNK", 3) + b"x", DATA),
     "list before the format": riff(chunk(b"LIST", b"INFOISFT\2\0\0\0ab"), FORMAT, DATA),
     "samples before the format": riff(DATA, FORMAT),
-    "two formats": riff(FORMAT, FORMAT, DATA),
     "no size": riff(FORMAT, DATA).replace(struct.pack("<I", len(DATA) + 28), bytes(4), 1),
     "size of a stream": b"RIFF\xff\xff\xff\xff" + riff(FORMAT, DATA)[8:],
     "samples of a stream": riff(FORMAT, chunk(b"data", SAMPLES, -1)),
     "samples without a size": riff(FORMAT, chunk(b"data", SAMPLES, 0)),
-    "one byte at the end": riff(FORMAT, DATA) + b"\xaa",
     "noise at the end": riff(FORMAT, DATA) + np.random.default_rng(0).bytes(5_000),
-    "a tag at the end": riff(FORMAT, DATA) + b"TAG" + bytes(125),
-    "tag before": tag(10) + riff(FORMAT, DATA),
-    "odd tag before": tag(501) + riff(FORMAT, DATA),
     "picture before": tag(3_000_000) + riff(FORMAT, DATA),
-    "tag with a footer before": tag(20, footer=True) + riff(FORMAT, DATA),
-    "two tags before": tag(20) + tag(31) + riff(FORMAT, DATA),
-    "junk before": bytes(101) + riff(FORMAT, DATA),
+    "two tags before": tag(20, footer=True) + tag(31) + riff(FORMAT, DATA),
     "bytes of ones before": b"\xff" * 5_000 + riff(FORMAT, DATA),
     "tag, junk, odd chunk": tag(9) + b"\xff" + riff(FORMAT, odd(b"JUNK", 7), DATA),
     "tag before flac": tag(3_000_001) + encode(tone(), RATE, "flac"),
     "junk before flac": bytes(3) + encode(tone(), RATE, "flac"),
-    "tag before ogg": tag(3_000_001) + encode(tone(), RATE, "ogg"),
-    "tag before m4a": tag(500) + encode(tone(), RATE, "m4a"),
     "tag before aiff": tag(500) + encode(tone(), RATE, "aiff"),
     "picture before mp3": tag(3_000_000) + encode(tone(), RATE, "mp3"),
     "extensible": with_soundfile(tone(), RATE, "WAVEX", "PCM_24"),
@@ -105,7 +92,7 @@ PCM = audio.load(riff(FORMAT, DATA)).waveform
 def test_odd_wavs_are_read(name):
     found = audio.load(ODD_WAVS[name])
     assert_is_tone(found, RATE)
-    if name not in OTHER and name.split()[-1] not in ("flac", "ogg", "m4a", "aiff", "mp3"):
+    if name not in OTHER and name.split()[-1] not in ("flac", "ogg", "aiff", "mp3"):
         np.testing.assert_array_equal(found.waveform[: len(PCM)].numpy(), PCM.numpy())
 
 
@@ -168,7 +155,7 @@ def test_what_takes_too_long_is_given_up(monkeypatch, name):
     assert_is_for_a_parent(caught.value)
 
 
-@pytest.mark.parametrize("ending", ["wav", "flac", "ogg", "mp3", "m4a", "mka", "aiff"])
+@pytest.mark.parametrize("ending", ["wav", "mp3"])  # libsndfile, FFmpeg
 def test_the_time_is_that_of_work_and_of_each_file(monkeypatch, ending):
     data = encode(tone(48_000, 5), 48_000, ending)
     assert audio.load(data).duration == pytest.approx(5, abs=0.1)
@@ -182,9 +169,8 @@ def test_the_time_is_that_of_work_and_of_each_file(monkeypatch, ending):
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE"])
-@pytest.mark.parametrize("channels", [1, 2, 6])
-def test_both_decoders_give_the_same_samples(monkeypatch, subtype, channels):
-    samples = np.random.default_rng(0).uniform(-1, 1, (RATE, channels))
+def test_both_decoders_give_the_same_samples(monkeypatch, subtype):
+    samples = np.random.default_rng(0).uniform(-1, 1, (RATE, 6))
     data = with_soundfile(samples, RATE, "WAV", subtype)
     first = audio.load(data).waveform.numpy()
     monkeypatch.setattr(audio, "plain_wav", lambda *_: None)

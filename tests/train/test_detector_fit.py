@@ -10,8 +10,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from cry_model import FrontEnd, build_model
-from cry_model.detector import detect
+from cry_model import CryDetector, FrontEnd, build_model
+from cry_model.sound import audio
+from tests.stand_ins import detector_config
 from tests.train.folders import clips_of, write
 from train.__main__ import main
 from train.data import synthetic_sounds
@@ -90,11 +91,11 @@ def test_what_it_learns_from_tones_holds_for_others(toy, front_end):
     preset, accelerator = replace(PRESET, ema_decay=0.9), make_accelerator("cpu", "float32")
     model = fit_detector(model, examples, preset, accelerator, 0, "toy")
     assert not model.training
+    fitted = CryDetector(model, replace(detector_config(), front_end=PRESET.front_end))
     scores = []
-    with torch.inference_mode():
-        for make in (noise, tone):
-            waves = [make(2.5, 1000 + n) for n in range(20)]
-            scores.append([float(detect(model, front_end, w, 0).max()) for w in waves])
+    for make in (noise, tone):
+        sounds = [audio.Recording(make(2.5, 1000 + n), fitted.sample_rate) for n in range(20)]
+        scores.append([fitted.scan(sound).score for sound in sounds])
     assert roc_auc_score([0] * 20 + [1] * 20, scores[0] + scores[1]) > 0.9
 
 
