@@ -18,7 +18,6 @@ from analysis.panels.html import csv_text, data_link
 from analysis.tabs.answer import headline_html, in_short, trust_html
 from analysis.tabs.diary import numbers
 from analysis.words import ENGLISH, Words
-from cry_model.prediction import Prediction
 from cry_model.records import percent
 
 
@@ -69,13 +68,12 @@ QUIETEST_DB = -45.0  # the brightest colour of a picture of silence
 SHADES = 32  # a smooth picture of half the size that 256 would need
 
 
-def palette() -> list[int]:
-    """Return red, green and blue of every shade, darkest first, in one list as PNG has it."""
-    colours = sample_colorscale(HEAT, [i / (SHADES - 1) for i in range(SHADES)])
-    return [round(value) for colour in colours for value in unlabel_rgb(colour)]
-
-
-PALETTE = palette()
+PALETTE = [
+    round(value)
+    for colour in sample_colorscale(HEAT, [i / (SHADES - 1) for i in range(SHADES)])
+    for value in unlabel_rgb(colour)
+]
+"""Red, green and blue of every shade, darkest first, as PNG has it."""
 
 
 def picture(decibels: NDArray[np.float32]) -> str:
@@ -105,20 +103,6 @@ def track_svg(track: NDArray[np.float32], threshold: float) -> str:
     )
 
 
-def description(view: View, say: Words = ENGLISH) -> str:
-    """Describe the picture."""
-    known = view.probability is not None
-    share = percent(view.probability) if known else say("heard.unknown")
-    return say("heard.picture", share=share)
-
-
-def answer_panel(answer: Prediction | None, say: Words = ENGLISH) -> str:
-    """Write the answer to the cry that lasts."""
-    if answer is None:
-        return f"<p>{escape(say('live.no_cry'))}</p>"
-    return headline_html(answer, say) + trust_html(answer, say)
-
-
 def pieces(view: View, threshold: float, seen: int = 0, say: Words = ENGLISH) -> dict[str, object]:
     """Collect what the page has to change, ready for JSON.
 
@@ -128,16 +112,18 @@ def pieces(view: View, threshold: float, seen: int = 0, say: Words = ENGLISH) ->
         seen: lines of the log that the page has got already.
         say: the visitor's language.
     """
+    probability = "" if view.probability is None else percent(view.probability)
+    told = view.answer and headline_html(view.answer, say) + trust_html(view.answer, say)
     changes: dict[str, object] = {
         "state": view.state,
         "over": view.over,
         "status": say(f"heard.{view.state}"),
         "elapsed": clock(view.seconds),
-        "probability": "" if view.probability is None else percent(view.probability),
+        "probability": probability,
         "picture": picture(view.decibels),
-        "description": description(view, say),
+        "description": say("heard.picture", share=probability or say("heard.unknown")),
         "track": track_svg(view.track, threshold),
-        "answer": answer_panel(view.answer, say),
+        "answer": told or f"<p>{escape(say('live.no_cry'))}</p>",
         "written": view.written,
     }
     fresh = min(view.written - seen, len(view.lines))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,20 +22,10 @@ from analysis.live.stream import (
     mono,
 )
 from cry_model.classifier import CryClassifier
+from cry_model.detector import CryDetector
 from cry_model.networks.attention import AttentionMaps
 from cry_model.prediction import Prediction
 from cry_model.sound.audio import MAX_RATE, AudioError
-
-
-class Gate(Protocol):
-    """Declare what the listener needs of a cry detector."""
-
-    threshold: float
-    maybe: float
-    window_seconds: float
-
-    def probability(self, waveform: torch.Tensor, sample_rate: int) -> float:
-        """Return the probability that the last ``window_seconds`` of (samples,) hold a cry."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +84,7 @@ class Listener:
         classifier: names a reason while a cry lasts.
     """
 
-    def __init__(self, detector: Gate, classifier: CryClassifier):
+    def __init__(self, detector: CryDetector, classifier: CryClassifier):
         self.detector, self.classifier = detector, classifier
         self.sound = Rolling((KEPT,))
         self.spectrogram = RollingSpectrogram()

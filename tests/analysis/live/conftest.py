@@ -13,7 +13,7 @@ from cry_model.sound.audio import load
 CRY_HZ, OTHER_HZ = 1000, 300
 
 
-class ToneGate:
+class Detector:
     """A cry is what has its power about 1 kHz."""
 
     threshold, maybe = 0.5, 0.45
@@ -68,4 +68,4 @@ def feed(listener, wave, rate=16000, seconds=0.25):
 
 @pytest.fixture
 def listener():
-    return Listener(ToneGate(), Reasons())
+    return Listener(Detector(), Reasons())

@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from analysis.live.listener import ANSWER_SECONDS, LIMIT_SECONDS, MOST_LINES, Listener
+from analysis.live import listener as module
+from analysis.live.listener import ANSWER_SECONDS, LIMIT_SECONDS, Listener
 from analysis.live.stream import RATE
 from cry_model import AudioError
 from tests.analysis.live.conftest import (
@@ -14,8 +15,8 @@ from tests.analysis.live.conftest import (
     LENGTHS,
     OTHER_HZ,
     STARTS,
+    Detector,
     Reasons,
-    ToneGate,
     feed,
     silence,
     story,
@@ -27,8 +28,7 @@ def log(view):
     return [(line.episode.kind, line.episode.start, line.episode.end) for line in view.lines]
 
 
-@pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000])
-@pytest.mark.parametrize("form", ["int16", "float32", "stereo"])
+@pytest.mark.parametrize(("rate", "form"), [(8000, "int16"), (24000, "float32"), (44100, "stereo")])
 def test_cry_other_sound_cry_are_told_apart(listener, rate, form):
     wave = story(rate)
     if form == "int16":
@@ -41,14 +41,14 @@ def test_cry_other_sound_cry_are_told_apart(listener, rate, form):
         assert line.episode.start == pytest.approx(start, abs=1)
         assert line.episode.end - line.episode.start == pytest.approx(length, abs=1.5)
         assert (line.answer is not None) == (line.episode.kind == "cry")
-        assert (line.episode.peak >= ToneGate.threshold) == (line.episode.kind == "cry")
+        assert (line.episode.peak >= Detector.threshold) == (line.episode.kind == "cry")
     assert view.written == 3
     assert not view.over
 
 
-@pytest.mark.parametrize("seconds", [0.01, 0.1, 1.0, 7.3])
+@pytest.mark.parametrize("seconds", [0.01, 7.3])
 def test_how_the_stream_is_cut_makes_no_difference(listener, seconds):
-    wave, other = story(), Listener(ToneGate(), Reasons())
+    wave, other = story(), Listener(Detector(), Reasons())
     whole, cut = other.hear(wave, RATE), feed(listener, wave, seconds=seconds)[-1]
     assert log(cut) == log(whole)
     assert cut.seconds == whole.seconds
@@ -140,7 +140,10 @@ def test_the_time_is_up_until_it_is_resumed(listener, monkeypatch):
     assert not feed(listener, silence(1))[-1].over
 
 
-def test_ten_minutes_take_no_more_memory_than_one(listener):
+def test_six_minutes_take_no_more_memory_than_one(monkeypatch):
+    monkeypatch.setattr(module, "MOST_LINES", 10)
+    listener = Listener(Detector(), Reasons())
+
     def size():
         """Bytes of all that it holds."""
         others = ("detector", "classifier", "lines")
@@ -149,12 +152,10 @@ def test_ten_minutes_take_no_more_memory_than_one(listener):
     turn = np.concatenate([tone(CRY_HZ, 2), silence(4), tone(OTHER_HZ, 1), silence(3)])
     feed(listener, np.tile(turn, 6))
     minute = size()
-    view = feed(listener, np.tile(turn, 54))[-1]
-    assert view.seconds == pytest.approx(600, abs=0.5)
-    assert view.written == pytest.approx(120, abs=2)
-    assert len(view.lines) == MOST_LINES
+    view = feed(listener, np.tile(turn, 30), seconds=5)[-1]
+    assert view.written == pytest.approx(72, abs=2)
+    assert len(view.lines) == 10
     assert size() <= minute + 100
-    assert len(pickle.dumps(listener.lines)) < 100_000
 
 
 def test_a_cry_too_faint_for_the_model_gets_no_answer(listener):

@@ -9,24 +9,19 @@ from cry_model.sound import audio
 from cry_model.sound.frontend import resample
 
 
-@pytest.mark.parametrize("rate", [8000, 11025, 16000, 22050, 24000, 44100, 48000, 44101])
+@pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000, 44101])
 def test_chunks_resample_as_the_whole_does(rate):
+    """At the usual rates it holds back less than the first score is early by."""
     rng = np.random.default_rng(rate)
     wave = rng.standard_normal(2 * rate).astype("f4")
     whole = resample(torch.from_numpy(wave), rate, RATE).numpy()
+    resampler, joined = Resampler(rate), np.zeros(0)
     cuts = np.sort(rng.integers(0, len(wave), 25))
-    resampler = Resampler(rate)
-    joined = np.concatenate([resampler(part) for part in np.split(wave, cuts)])
+    for cut, part in zip([*cuts, len(wave)], np.split(wave, cuts), strict=True):
+        joined = np.concatenate([joined, resampler(part)])
+        assert rate == 44101 or cut * RATE / rate - len(joined) <= 500
     assert len(joined) > len(whole) - 0.08 * RATE
-    assert joined == pytest.approx(whole[: len(joined)], abs=1e-5)
-
-
-@pytest.mark.parametrize("rate", [8000, 16000, 24000, 44100, 48000])
-def test_at_the_usual_rates_it_holds_back_less_than_a_look_is_early_by(rate):
-    resampler, given = Resampler(rate), 0
-    for n in range(1, 9):
-        given += len(resampler(np.ones(rate // 4, np.float32)))
-        assert 0 <= n * RATE // 4 - given <= 500
+    np.testing.assert_allclose(joined, whole[: len(joined)], atol=1e-5)
 
 
 @pytest.mark.parametrize(

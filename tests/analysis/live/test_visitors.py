@@ -16,7 +16,7 @@ from analysis.live.visitors import (
     Visitors,
 )
 from analysis.words import ENGLISH
-from tests.analysis.live.conftest import CRY_HZ, OTHER_HZ, Reasons, ToneGate, silence, story, tone
+from tests.analysis.live.conftest import CRY_HZ, OTHER_HZ, Detector, Reasons, silence, story, tone
 
 
 class Clock:
@@ -35,7 +35,7 @@ def clock():
 
 @pytest.fixture
 def visitors(clock):
-    return Visitors(lambda: Listener(ToneGate(), Reasons()), clock)
+    return Visitors(lambda: Listener(Detector(), Reasons()), clock)
 
 
 def request(wave, page="a", rate=16000, **others):
@@ -153,7 +153,7 @@ def test_a_fault_in_one_answer_ends_neither_the_log_nor_the_sweeping(clock, monk
         raise IndexError("index 0 is out of bounds")
 
     monkeypatch.setattr(Reasons, "predict", fail)
-    visitors = Visitors(lambda: Listener(ToneGate(), Reasons()), clock)
+    visitors = Visitors(lambda: Listener(Detector(), Reasons()), clock)
     for page in ("a", "b"):
         for part in np.split(np.concatenate([silence(2), tone(CRY_HZ, 4)]), 12):
             assert "problem" not in visitors.hear(request(part, page))
