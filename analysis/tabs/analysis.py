@@ -16,7 +16,6 @@ from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel
 from analysis.panels.html import FIGURE_SCRIPT, TEMPLATES, view_html, view_of
 from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import RESULTS, FoundRuns, ResultsError
-from analysis.tabs.events import EVENT
 from analysis.tabs.recordings import play
 from analysis.tabs.your_results import YOUR_RESULTS, add_results, your_results_html
 from analysis.uploads import HOUR, needing
@@ -27,18 +26,17 @@ SCRIPTS = FIGURE_SCRIPT, HERE.parent / "upload.js", HERE / "analysis.js"
 SKELETON = """<div class="analysis" aria-busy="true"><p>Reading the results ...</p></div>
 <div class="listening" role="status" hidden></div>"""
 FILE_OF_PAGE = '(_, ...others) => [document.getElementById("analysis-view").file, ...others]'
+# Without the queue, whose places may be taken by recordings.
+EVENT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 MOST_LETTERS = 200  # of a value in an address
 
 
-def build_analysis_tab(
-    found: FoundRuns, panels: Sequence[Panel] = PANELS, results: Path = RESULTS
-) -> None:
+def build_analysis_tab(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> None:
     """Lay out the tab inside the current block, and offer its data to programs.
 
     Args:
         found: the runs to show; those whose predictions cannot be read are named and left out.
         panels: a view for each, after the overview.
-        results: where the runs were found.
     """
     place = gr.HTML(
         html_template=SKELETON,
@@ -52,7 +50,7 @@ def build_analysis_tab(
 
     def show(event: gr.SelectData, joined: FoundRuns | None) -> dict[str, Any]:
         """Return the view that an address asks for, and the number of the question."""
-        view = shown(found.readable, panels, results, asked(event.value), joined)
+        view = shown(found.readable, panels, asked(event.value), joined)
         return {**view, "number": event.index}
 
     def add(event: gr.SelectData, file: str, joined: FoundRuns | None) -> tuple[Any, ...]:
@@ -72,8 +70,7 @@ def build_analysis_tab(
     def own_view(
         event: gr.SelectData, joined: FoundRuns | None, problem: str = ""
     ) -> dict[str, Any]:
-        choices = {"view": YOUR_RESULTS}
-        view = shown(found.readable, panels, results, choices, joined, problem)
+        view = shown(found.readable, panels, {"view": YOUR_RESULTS}, joined, problem)
         return {**view, "number": event.index}
 
     place.select(show, [theirs], place, trigger_mode="multiple", **EVENT)
@@ -101,7 +98,6 @@ overview = lru_cache(maxsize=2)(overview_html)  # it takes 0.15 s
 def shown(
     found: FoundRuns,
     panels: Sequence[Panel],
-    results: Path,
     choices: Mapping[str, str],
     joined: FoundRuns | None = None,
     problem: str = "",
@@ -111,7 +107,6 @@ def shown(
     Args:
         found: the runs.
         panels: the views after the overview.
-        results: where the runs were found.
         choices: name in the address -> value.
         joined: the runs with a visitor's own beside them, of which the panels are drawn then.
         problem: why the visitor's last file could not be read; else empty.
@@ -125,7 +120,7 @@ def shown(
     elif name == YOUR_RESULTS:
         own = your_results_html(found, joined, panels, problem)
     else:
-        name, own = OVERVIEW, overview(found, results) or f"<p>{NOTHING}</p>"
+        name, own = OVERVIEW, overview(found, RESULTS) or f"<p>{NOTHING}</p>"
     views = [(OVERVIEW, "Overview"), *((panel.name, panel.title) for panel in panels)]
     views.append((YOUR_RESULTS, "Your results"))
     template = TEMPLATES.get_template("tabs/analysis.html.j2")

@@ -126,13 +126,11 @@ def test_a_preflight_runs_no_route(server):
     assert len({ask(server, f"OPTIONS {API}/{path}", headers) for path in paths}) == 1
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:{port}/config", "https://example.org/x.wav"])
-@pytest.mark.parametrize("spelling", ["{}", "{quoted}"])
 @pytest.mark.parametrize("route", ["file=", "proxy=", "file/"])
-def test_no_address_is_fetched_for_a_stranger(server, address, spelling, route):
-    address = address.format(port=urlsplit(server.url).port)
-    path = f"{API}/{route}" + spelling.format(address, quoted=quote(address, safe=""))
-    assert ask(server, f"GET {path}") == (404, b"Not Found")
+def test_no_address_is_fetched_for_a_stranger(server, route):
+    for address in (f"{server.url}/config", "https://example.org/x.wav"):
+        for spelt in (address, quote(address, safe="")):
+            assert ask(server, f"GET {API}/{route}{spelt}") == (404, b"Not Found")
 
 
 def test_the_fitting_headers_of_a_proxy_or_a_websocket_open_nothing(server):

@@ -35,7 +35,9 @@ def image(uri):
 
 def test_a_tone_is_a_bright_line_at_its_pitch_and_time(listener):
     wave = np.concatenate([silence(8), tone(CRY_HZ, 2), silence(2)])
-    pixels = image(picture(listener.hear(wave, RATE).decibels))
+    decibels = listener.hear(wave, RATE).decibels
+    assert decibels.max() == pytest.approx(20 * np.log10(0.5), abs=1.5)
+    pixels = image(picture(decibels))
     rows, columns = pixels.shape
     assert int(pixels.sum(1).argmax()) == pytest.approx((1 - place(CRY_HZ)) * rows, abs=1)
     bright = np.flatnonzero(pixels.max(0) > 200) / columns * 12

@@ -16,6 +16,7 @@ from analysis.live.visitors import (
     Visitors,
 )
 from analysis.words import ENGLISH
+from cry_model import AudioError
 from tests.analysis.live.conftest import CRY_HZ, OTHER_HZ, Detector, Reasons, silence, story, tone
 
 
@@ -148,9 +149,10 @@ def test_a_rate_out_of_reach_is_a_sentence_and_does_not_block(visitors):
     assert not visitors.known["a"].listening
 
 
-def test_a_fault_in_one_answer_ends_neither_the_log_nor_the_sweeping(clock, monkeypatch):
+@pytest.mark.parametrize("error", [IndexError("out of bounds"), AudioError("silent")])
+def test_a_fault_in_one_answer_ends_neither_the_log_nor_the_sweeping(clock, monkeypatch, error):
     def fail(*_):
-        raise IndexError("index 0 is out of bounds")
+        raise error
 
     monkeypatch.setattr(Reasons, "predict", fail)
     visitors = Visitors(lambda: Listener(Detector(), Reasons()), clock)
@@ -161,7 +163,8 @@ def test_a_fault_in_one_answer_ends_neither_the_log_nor_the_sweeping(clock, monk
     visitors.sweep()
     for page in ("a", "b"):
         assert not visitors.known[page].listening
-        assert [line.episode.kind for line in visitors.known[page].listener.lines] == ["cry"]
+        (line,) = visitors.known[page].listener.lines
+        assert (line.episode.kind, line.answer) == ("cry", None)
 
 
 @pytest.mark.parametrize(

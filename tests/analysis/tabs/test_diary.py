@@ -36,16 +36,15 @@ def unknown(document):
 
 
 @pytest.mark.parametrize(
-    ("document", "key"),
+    ("document", "key", "language"),
     [
-        (diary(2, a_day=3), "personal.begin"),
-        (diary(4), "personal.too_few"),
-        (diary(28), "personal.better"),
-        (diary(28, effect=0.0, a_day=6), "personal.not_better"),
+        (diary(2, a_day=3), "personal.begin", "de"),
+        (diary(4), "personal.too_few", "en"),
+        (diary(28), "personal.better", "de"),
+        (diary(28, effect=0.0, a_day=6), "personal.not_better", "en"),
     ],
     ids=["begin", "too few", "better", "not better"],
 )
-@pytest.mark.parametrize("language", ["en", "de"])
 def test_one_sentence_says_whether_it_is_worth_anything(document, key, language):
     html = ask(personal_report, document, {"accept-language": language})["html"]
     plain = re.sub("<[^>]+>", "", html).replace("&#x27;", "'").replace("&quot;", '"')
@@ -127,19 +126,16 @@ def test_hours_are_those_since_the_last_care_of_the_same_day():
     assert all(h != h for cry in cries for h in cry.hours[1:])
 
 
-def test_cries_of_another_network_teach_this_one_nothing():
+@pytest.mark.parametrize(
+    ("changed", "number", "left"),
+    [({"model": "other", "embedding": [0.0, 1.0]}, 10, 6), ({"embedding": [0.0] * 24}, 3, 13)],
+)
+def test_cries_of_another_network_teach_this_one_nothing(changed, number, left):
     document = diary(4)
-    for cry in document["cries"][:10]:
-        cry.update(model="other", embedding=[0.0, 1.0])
-    assert len(usable(read_diary(document), "six-class")) == 6
-    assert len(usable(read_diary(document))) == 10
-
-
-def test_cries_with_another_number_of_numbers_are_left_out():
-    document = diary(4)
-    for cry in document["cries"][:3]:
-        cry["embedding"] = [0.0] * 24
-    assert len(usable(read_diary(document), "six-class")) == 13
+    for cry in document["cries"][:number]:
+        cry.update(changed)
+    assert len(usable(read_diary(document), "six-class")) == left
+    assert len(usable(read_diary(document))) == max(number, left)
 
 
 def test_where_the_hour_knows_as_much_it_says_so():
