@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from html import escape
 
 import numpy as np
@@ -13,7 +13,7 @@ from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from analysis.figures.theme import HEAT
-from analysis.live.listener import Line, View
+from analysis.live.listener import Line, Listener
 from analysis.panels.html import csv_text, data_link
 from analysis.tabs.answer import headline_html, in_short, trust_html
 from analysis.tabs.diary import numbers
@@ -48,7 +48,7 @@ def kept(line: Line, now: float, say: Words) -> dict[str, object]:
     return {**told, **heard, "ago": now - line.episode.start}
 
 
-def log_csv(lines: Sequence[Line]) -> str:
+def log_csv(lines: Iterable[Line]) -> str:
     """Write a row a line: start and length in s, kind, peak, prediction set, probabilities."""
     labels = next((tuple(line.answer.probabilities) for line in lines if line.answer), ())
     rows = []
@@ -103,35 +103,37 @@ def track_svg(track: NDArray[np.float32], threshold: float) -> str:
     )
 
 
-def pieces(view: View, threshold: float, seen: int = 0, say: Words = ENGLISH) -> dict[str, object]:
+def pieces(listener: Listener, seen: int = 0, say: Words = ENGLISH) -> dict[str, object]:
     """Collect what the page has to change, ready for JSON.
 
     Args:
-        view: what the listener gave.
-        threshold: of the detector.
+        listener: what was heard.
         seen: lines of the log that the page has got already.
         say: the visitor's language.
     """
-    probability = "" if view.probability is None else percent(view.probability)
-    told = view.answer and headline_html(view.answer, say) + trust_html(view.answer, say)
+    known = listener.probability
+    probability = "" if known is None else percent(known)
+    told, answer = f"<p>{escape(say('live.no_cry'))}</p>", listener.answer
+    if answer is not None:
+        told = headline_html(answer, say) + trust_html(answer, say)
     changes: dict[str, object] = {
-        "state": view.state,
-        "over": view.over,
-        "status": say(f"heard.{view.state}"),
-        "elapsed": clock(view.seconds),
+        "state": listener.state,
+        "over": listener.over,
+        "status": say(f"heard.{listener.state}"),
+        "elapsed": clock(listener.seconds),
         "probability": probability,
-        "picture": picture(view.decibels),
+        "picture": picture(listener.spectrogram.columns.values),
         "description": say("heard.picture", share=probability or say("heard.unknown")),
-        "track": track_svg(view.track, threshold),
-        "answer": told or f"<p>{escape(say('live.no_cry'))}</p>",
-        "written": view.written,
+        "track": track_svg(listener.track.values, listener.detector.threshold),
+        "answer": told,
+        "written": listener.written,
     }
-    fresh = min(view.written - seen, len(view.lines))
+    fresh = min(listener.written - seen, len(listener.lines))
     if fresh > 0:
-        lines = view.lines[-fresh:]
+        lines = list(listener.lines)[-fresh:]
         changes["rows"] = "".join(row_html(line, say) for line in reversed(lines))
-        changes["cries"] = [kept(line, view.seconds, say) for line in lines if line.answer]
+        changes["cries"] = [kept(line, listener.seconds, say) for line in lines if line.answer]
         changes["download"] = data_link(
-            say("heard.download"), "heard.csv", "text/csv", log_csv(view.lines)
+            say("heard.download"), "heard.csv", "text/csv", log_csv(listener.lines)
         )
     return changes

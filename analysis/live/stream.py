@@ -44,23 +44,6 @@ class Rolling:
         self.values.fill(self.fill)
 
 
-def mono(chunk: NDArray) -> NDArray[np.float32]:
-    """Mix a chunk of real samples to (samples,) in [-1, 1]; what is no number becomes silence.
-
-    Args:
-        chunk: (samples,) or (samples, channels); integers are scaled by their full scale.
-
-    Raises:
-        InvalidSamplesError: if these are no samples at all.
-    """
-    if chunk.ndim not in (1, 2) or chunk.dtype.kind not in "iuf":
-        raise audio.InvalidSamplesError("The microphone gave no samples; please start it again.")
-    if not chunk.size:
-        return np.zeros(0, np.float32)
-    samples = audio.mix(chunk[:, None] if chunk.ndim == 1 else chunk)
-    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).clip(-1, 1)
-
-
 class Resampler:
     """Resample chunks to the same samples that the whole at once would give.
 

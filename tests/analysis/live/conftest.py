@@ -61,9 +61,15 @@ KINDS = ["cry", "sound", "cry"]
 STARTS, LENGTHS = [2, 11, 19], [5, 4, 3]
 
 
+def samples(wave):
+    """(samples,) in [-1, 1] as a page sends them."""
+    return (32767 * wave).astype("<i2")
+
+
 def feed(listener, wave, rate=16000, seconds=0.25):
     step = round(seconds * rate)
-    return [listener.hear(wave[i : i + step], rate) for i in range(0, len(wave), step)]
+    for i in range(0, len(wave), step):
+        listener.hear(samples(wave[i : i + step]), rate)
 
 
 @pytest.fixture

@@ -17,7 +17,16 @@ from analysis.live.visitors import (
 )
 from analysis.words import ENGLISH
 from cry_model import AudioError
-from tests.analysis.live.conftest import CRY_HZ, OTHER_HZ, Detector, Reasons, silence, story, tone
+from tests.analysis.live.conftest import (
+    CRY_HZ,
+    OTHER_HZ,
+    Detector,
+    Reasons,
+    samples,
+    silence,
+    story,
+    tone,
+)
 
 
 class Clock:
@@ -40,8 +49,8 @@ def visitors(clock):
 
 
 def request(wave, page="a", rate=16000, **others):
-    samples = base64.b64encode((32767 * wave).astype("<i2").tobytes()).decode()
-    usual = {"page": page, "samples": samples, "rate": rate, "lost": 0, "seen": 0, "first": False}
+    sent = base64.b64encode(samples(wave).tobytes()).decode()
+    usual = {"page": page, "samples": sent, "rate": rate, "lost": 0, "seen": 0, "first": False}
     return {**usual, **others}
 
 
