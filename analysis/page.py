@@ -12,13 +12,14 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from analysis.live.tab import build_live_tab, make_functions
-from analysis.models import Model
+from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model
 from analysis.server import PLOTLY, NoCopies, OnlyOpenRoutes, UploadLimit
+from analysis.session import classify_all
 from analysis.stats.runs import NO_RUNS, FoundRuns
 from analysis.tabs.about import build_about_tab
 from analysis.tabs.analysis import EVENT, build_analysis_tab
 from analysis.tabs.diary import build_diary_tab
-from analysis.tabs.listen import I18N, answer_example, build_listen_tab, offer_predict
+from analysis.tabs.listen import I18N, build_listen_tab, offer_predict
 from analysis.uploads import retention
 from analysis.words import ENGLISH
 from cry_model.detector import CryDetector
@@ -148,7 +149,7 @@ def warm_up(
     """
 
     def work() -> None:
-        answer_example(models, detector)
+        classify_all(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), detector)
         _ = found.readable
 
     thread = threading.Thread(target=work, name="warm-up", daemon=True)

@@ -75,7 +75,7 @@ ALLOWED = {
     "analysis.benchmark": {f"analysis.{name}" for name in ("runtimes", "sound", "stats", "tabs")},
     "analysis.page": {
         f"analysis.{name}"
-        for name in ("live", "models", "server", "stats", "tabs", "uploads", "words")
+        for name in ("live", "models", "server", "session", "stats", "tabs", "uploads", "words")
     },
     "analysis.__main__": {
         f"analysis.{name}" for name in ("benchmark", "report", "results_page", "stats")

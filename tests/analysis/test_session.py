@@ -6,7 +6,7 @@ import soundfile
 import torch
 
 from analysis.session import RATE, UNEXPECTED, classify_all, downsample
-from analysis.tabs.listen import told
+from analysis.tabs.listen import Handlers
 from cry_model import CryClassifier, Recording
 from cry_model.sound import audio
 from tests.stand_ins import cry, scene, write
@@ -35,8 +35,11 @@ NOISE = 0.2 * np.random.default_rng(0).standard_normal(24000)
     [(HIGH, 16000, "silent", [0, 0, 1]), (NOISE, 8000, "nothing above 4 kHz", [1, 1, 0])],
 )
 def test_each_model_says_what_it_cannot_hear(models, tmp_path, wave, rate, words, expected):
-    session = classify_all(models, str(write(tmp_path / "sound.wav", wave, rate)))
-    assert [words in told(models, session, model.name, None) for model in models] == expected
+    session, page = (
+        classify_all(models, str(write(tmp_path / "sound.wav", wave, rate))),
+        Handlers(models, None),
+    )
+    assert [words in page.told(session, model.name) for model in models] == expected
 
 
 def test_what_is_kept_holds_a_picture_and_no_samples(models, clip):

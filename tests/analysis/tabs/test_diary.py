@@ -14,7 +14,7 @@ from analysis.stats.personal import read_personal
 from analysis.stats.runs import ResultsError
 from analysis.tabs import diary as tab
 from analysis.tabs.diary import personal_answer, personal_report, study_line
-from analysis.tabs.listen import told
+from analysis.tabs.listen import Handlers
 from analysis.words import LANGUAGES
 from cry_model.one_baby.labelled import MOST, Heads, read_diary, usable
 from tests.conftest import ROOT
@@ -178,7 +178,7 @@ def test_nothing_of_a_diary_stays(monkeypatch, caplog, capfd, tmp_path):
 @pytest.mark.parametrize("name", ["rhythmic", "whimper", "door_chime"])
 def test_an_answer_offers_the_browser_what_it_may_keep(models, detector, examples, name):
     session = classify_all(models, str(examples / f"synthetic_{name}.wav"), detector)
-    html = told(models, session, "", detector)
+    html = Handlers(models, detector).told(session)
     _, answer = session.chosen(models)
     (kept,) = re.findall('data-kept="(.*?)">', html)
     if answer.answer.kind == "not_a_cry":

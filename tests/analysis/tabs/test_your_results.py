@@ -9,7 +9,7 @@ import pytest
 from analysis.panels import PANELS
 from analysis.panels.html import view_html, view_of
 from analysis.stats.runs import ResultsError, find_runs
-from analysis.tabs.your_results import FULL, MOST_TABLES, add_results, your_results_html
+from analysis.tabs.analysis import FULL, MOST_TABLES, add_results, your_results_html
 from tests.analysis.synthetic_runs import write_run
 
 ONE = "improved-ecapa-tdnn"
