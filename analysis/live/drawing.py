@@ -104,13 +104,7 @@ def track_svg(track: NDArray[np.float32], threshold: float) -> str:
 
 
 def pieces(listener: Listener, seen: int = 0, say: Words = ENGLISH) -> dict[str, object]:
-    """Collect what the page has to change, ready for JSON.
-
-    Args:
-        listener: what was heard.
-        seen: lines of the log that the page has got already.
-        say: the visitor's language.
-    """
+    """Collect what the page has to change, ready for JSON; it has got ``seen`` lines of the log."""
     known = listener.probability
     probability = "" if known is None else percent(known)
     told, answer = f"<p>{escape(say('live.no_cry'))}</p>", listener.answer

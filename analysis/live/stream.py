@@ -99,18 +99,16 @@ class RollingSpectrogram:
     def __init__(self) -> None:
         self.columns = Rolling((BANDS, COLUMNS), NOTHING_DB)
         self._tail = np.zeros(FFT - HOP, np.float32)
-        self._window = np.hanning(FFT + 1)[:-1].astype(np.float32)
-        self._mel = librosa.filters.mel(
-            sr=RATE, n_fft=FFT, n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ, norm=None
-        )
 
     def push(self, samples: NDArray[np.float32]) -> None:
         """Add (samples,) at 16 kHz, a whole number of hops."""
         wave = np.concatenate([self._tail, samples])
         self._tail = wave[-len(self._tail) :].copy()
-        frames = np.lib.stride_tricks.sliding_window_view(wave, FFT)[::HOP] * self._window
-        power = np.abs(np.fft.rfft(frames, axis=-1) / (FFT / 4)) ** 2
-        self.columns.push(10 * np.log10(np.maximum(self._mel @ power.T, 1e-12)))
+        power = librosa.feature.melspectrogram(
+            y=wave, sr=RATE, n_fft=FFT, hop_length=HOP, center=False,
+            n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ, norm=None,
+        )  # fmt: skip
+        self.columns.push(librosa.power_to_db(power / (FFT / 4) ** 2, amin=1e-12, top_db=None))
 
     def clear(self) -> None:
         """Forget what was heard."""

@@ -42,13 +42,7 @@ def make_functions(detector: CryDetector, model: Model) -> list[ServerFunction]:
 def build_live_tab(
     detector: CryDetector, model: Model, functions: Sequence[ServerFunction]
 ) -> None:
-    """Lay out the tab inside the current page.
-
-    Args:
-        detector: says whether the microphone hears a cry.
-        model: names a reason while a cry lasts.
-        functions: of :func:`make_functions`.
-    """
+    """Lay out the tab inside the current page, with what :func:`make_functions` gave."""
     gr.HTML(
         skeleton(detector.threshold, model),
         js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
@@ -71,7 +65,7 @@ data-model="{escape(model.name)}">
 </div>
 <div class="live-picture" role="img" data-live="frame">
 <div class="live-scale" aria-hidden="true">{_marks()}</div>
-<div class="live-sound"><img alt="" data-live="picture" src="{BLANK}"></div>
+<div class="live-sound"><img alt="" data-live="picture"></div>
 <div class="live-scale" aria-hidden="true"><span style="bottom: 100%">100%</span>
 <span style="bottom: 0">0%</span></div>
 <div class="live-track"><div data-live="track"></div>
@@ -92,9 +86,6 @@ data-model="{escape(model.name)}">
 </div>
 <p class="small">{word("live.warning", "strong")} {word("live.privacy")}</p>
 </section>"""
-
-
-BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 
 
 def _marks() -> str:

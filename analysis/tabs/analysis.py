@@ -40,12 +40,7 @@ MOST_LETTERS = 200  # of a value in an address
 
 
 def build_analysis_tab(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> None:
-    """Lay out the tab inside the current block, and offer its data to programs.
-
-    Args:
-        found: the runs to show; those whose predictions cannot be read are named and left out.
-        panels: a view for each, after the overview.
-    """
+    """Lay out the tab, and offer its data to programs; runs that cannot be read are left out."""
     tab = gr.HTML(
         html_template=SKELETON,
         js_on_load="".join(path.read_text(encoding="utf-8") for path in SCRIPTS),
@@ -112,12 +107,8 @@ def shown(
 ) -> dict[str, Any]:
     """Return the name of a view, its HTML with the ways to the others above it, and its choices.
 
-    Args:
-        found: the runs.
-        panels: the views after the overview.
-        choices: name in the address -> value.
-        joined: the runs with a visitor's own beside them, of which the panels are drawn then.
-        problem: why the visitor's last file could not be read; else empty.
+    ``choices``: name in the address -> value; ``joined``: the runs with a visitor's own beside
+    them, of which the panels are drawn then; ``problem``: what was wrong with the last file.
     """
     by_name = {panel.name: panel for panel in panels}
     name, settled = choices.get("view", ""), {}
@@ -137,15 +128,10 @@ def shown(
 
 
 def add_results(found: FoundRuns, file: str, name: str) -> FoundRuns:
-    """Return the runs with that of a visitor's file beside them.
-
-    Args:
-        found: ours, and what the visitor added before.
-        file: the table, as it was uploaded.
-        name: what the visitor calls the file.
+    """Return the runs with that of a visitor's ``file`` beside them.
 
     Raises:
-        ResultsError: if it is no such table, or the visitor has added enough.
+        ResultsError: if it is no table of predictions, or the visitor has added enough.
     """
     if sum(run.table is not None for run in found.runs) >= MOST_TABLES:
         raise ResultsError(FULL)
@@ -155,14 +141,7 @@ def add_results(found: FoundRuns, file: str, name: str) -> FoundRuns:
 def your_results_html(
     ours: FoundRuns, joined: FoundRuns | None, panels: Sequence[Panel], problem: str = ""
 ) -> str:
-    """Write what can be given, what was, and where it is shown.
-
-    Args:
-        ours: our runs.
-        joined: the same with the visitor's; None without any.
-        panels: where these can be shown.
-        problem: why the last file could not be read; else empty.
-    """
+    """Write what can be given, what was (``joined``: with our runs), and where it is shown."""
     runs = [] if joined is None else [run for run in joined.runs if run.table is not None]
     tables = []
     for run in runs:

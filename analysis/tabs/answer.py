@@ -114,13 +114,9 @@ def answer_html(
     say: Words = ENGLISH,
     kept: str = "",
 ) -> str:
-    """Write the card and the folds that need no figure.
+    """Write the card and the folds that need no figure; the folds are in English.
 
-    Args:
-        prediction: the answer.
-        record: what was measured of the cry detector.
-        say: the visitor's language; the folds are in English.
-        kept: what the browser may keep of it in its diary, if asked to.
+    ``record``: what was measured of the cry detector; ``kept``: what a diary may keep of it.
     """
     answer = prediction.answer
     parts = [headline_html(prediction, say)]
@@ -220,16 +216,13 @@ def spark(display: Display) -> str:
 def _folds(prediction: Prediction, record: DetectorRecord | None, say: Words) -> Iterator[str]:
     if prediction.answer.kind == "not_a_cry":
         ungated = replace(prediction, track=None)  # as if nobody had asked whether it is a cry
-        yield _fold("anyway", say("anyway"), f"<p>{IF_IT_WERE}</p>{_answered(ungated, say)}")
+        bars = bars_html(ungated, say) if ungated.answer.labels else ""
+        told = f"<p>{IF_IT_WERE}</p>{headline_html(ungated, say)}{bars}"
+        yield _fold("anyway", say("anyway"), told)
     elif prediction.answer.labels:
         summary = say("fold.numbers", count=len(prediction.probabilities))
         yield _fold("numbers", summary, bars_html(prediction, say))
     yield _fold("measured", say("fold.measured"), "".join(measured(prediction, record)))
-
-
-def _answered(prediction: Prediction, say: Words) -> str:
-    shown = prediction.answer.labels
-    return headline_html(prediction, say) + (bars_html(prediction, say) if shown else "")
 
 
 def _fold(name: str, summary: str, html: str) -> str:

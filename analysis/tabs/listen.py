@@ -157,10 +157,7 @@ def build_listen_tab(
 ) -> None:
     """Lay out the tab and its events inside the current page.
 
-    Args:
-        models: who answers.
-        detector: hears everything first.
-        live_functions: the Live tab's, which tell of crying while the microphone records.
+    ``live_functions`` are the Live tab's, which tell of crying while the microphone records.
     """
     folded: dict[str, Any] = {"open": False, "visible": False, "elem_classes": "fold"}
     with gr.Row(equal_height=False, elem_id="sound-and-answer"):

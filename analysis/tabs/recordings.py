@@ -53,10 +53,6 @@ class AudioNotFoundError(LookupError):
 def find_audio(dataset: str, recording: str) -> Recording:
     """Read a recording of the results from its file.
 
-    Args:
-        dataset: its name in the results folder.
-        recording: its name in the predictions.
-
     Raises:
         AudioNotFoundError: if ``CRY_DATA`` does not hold it, or not as sound, or if its source
             states no licence.
@@ -108,11 +104,7 @@ def _index(folder: Path) -> Mapping[str, Path]:
 
 
 def play(request: dict[str, str]) -> dict[str, str]:
-    """Return, for the page, the HTML that plays a recording, or the sentence why it cannot be.
-
-    Args:
-        request: its ``dataset`` and ``recording``.
-    """
+    """Return the HTML that plays a recording of a dataset, or the sentence why it cannot be."""
     dataset, recording = str(request.get("dataset", "")), str(request.get("recording", ""))
     try:
         sound = find_audio(dataset, recording)

@@ -3,7 +3,6 @@
 import json
 from html import unescape
 
-import gradio as gr
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
@@ -19,7 +18,7 @@ from analysis.panels.base import (
 )
 from analysis.panels.html import GONE, view_html, view_of
 from analysis.stats.runs import NO_RUNS, ResultsError, find_runs
-from analysis.tabs.analysis import asked, build_analysis_tab, exhibits_of, shown
+from analysis.tabs.analysis import asked, exhibits_of, shown
 from tests.analysis.synthetic_runs import write_run
 
 CELL = CellKey("donateacry", "baby")
@@ -165,10 +164,3 @@ def test_the_data_of_a_panel_is_json(found):
 def test_what_is_not_there_is_one_sentence(found, name, cell, choices, sentence):
     with pytest.raises(ResultsError, match=sentence):
         exhibits_of(found, [PANEL], name, cell, choices)
-
-
-def test_the_page_offers_programs_the_data_alone(found):
-    with gr.Blocks(analytics_enabled=False) as page:
-        build_analysis_tab(found, [PANEL])
-    public = [fn.api_name for fn in page.fns.values() if fn.api_visibility == "public"]
-    assert [name for name in public if name] == ["analysis"]

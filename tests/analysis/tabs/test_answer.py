@@ -101,30 +101,25 @@ def card(html):
     return [unescape(words) for words in re.findall(r">([^<>]+)<", shown)]
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_every_form_is_read_in_seconds(forms, language):
+def is_plain(text, language):
+    """Grade 6 at most, or in German an ease of 60 by Amstad's form of Flesch's."""
     textstat.set_lang(language)
+    if language == "en":
+        return textstat.flesch_kincaid_grade(text) <= 6
+    return textstat.flesch_reading_ease(text) >= 60
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_what_a_visitor_reads_is_plain_and_short(forms, language):
+    """Each form of the answer, and sentences on what went wrong, of Live and of About."""
     for name, answer in forms.items():
         words = card(answer_html(answer, say=LANGUAGES[language]))
         text = " ".join(w if w[-1] in ".!?" else f"{w}." for w in words)
         assert len(text.split()) <= 60, name
-        if language == "en":
-            assert textstat.flesch_kincaid_grade(text) <= 6, text
-        else:  # Amstad's form of Flesch's ease: 60 is plain language
-            assert textstat.flesch_reading_ease(text) >= 60, text
-
-
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_what_else_a_visitor_reads_is_plain(language):
-    """Sentences on what went wrong, of the Live tab and of the About tab's beginning."""
-    textstat.set_lang(language)
+        assert is_plain(text, language), text
     groups = ("problem.", "live.", "heard.", "about.")
     told = [text for key, text in LANGUAGES[language].texts.items() if key.startswith(groups)]
-    text = " ".join(words for words in told if words.endswith("."))
-    if language == "en":
-        assert textstat.flesch_kincaid_grade(text) <= 6, textstat.flesch_kincaid_grade(text)
-    else:
-        assert textstat.flesch_reading_ease(text) >= 60, textstat.flesch_reading_ease(text)
+    assert is_plain(" ".join(words for words in told if words.endswith(".")), language)
 
 
 def test_the_words_know_the_limits_of_the_code():
