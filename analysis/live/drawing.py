@@ -13,7 +13,8 @@ from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from analysis.figures.theme import HEAT
-from analysis.live.listener import Line, Listener
+from analysis.live.episodes import Episode
+from analysis.live.listener import Listener
 from analysis.panels.html import csv_text, data_link
 from analysis.tabs.answer import headline_html, in_short, trust_html
 from analysis.tabs.diary import numbers
@@ -26,38 +27,36 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def row_html(line: Line, say: Words = ENGLISH) -> str:
+def row_html(line: Episode, say: Words = ENGLISH) -> str:
     """Write one line of the log: what the card would say, and the greatest probability of a cry."""
-    episode = line.episode
-    notes = [say("heard.peak", share=percent(episode.peak))]
+    notes = [say("heard.peak", share=percent(line.peak))]
     if line.answer is not None:
         notes.insert(0, in_short(line.answer, say))
     return (
-        f'<tr class="{episode.kind}"><td>{clock(episode.start)}</td>'
-        f"<td>{episode.end - episode.start:.1f}&nbsp;s</td>"
-        f"<td><strong>{escape(say(f'heard.row.{episode.kind}'))}</strong><br>"
+        f'<tr class="{line.kind}"><td>{clock(line.start)}</td>'
+        f"<td>{line.end - line.start:.1f}&nbsp;s</td>"
+        f"<td><strong>{escape(say(f'heard.row.{line.kind}'))}</strong><br>"
         f"{'<br>'.join(map(escape, notes))}</td></tr>"
     )
 
 
-def kept(line: Line, now: float, say: Words) -> dict[str, object]:
+def kept(line: Episode, now: float, say: Words) -> dict[str, object]:
     """Return what a diary keeps of a cry that began ``ago`` seconds before ``now``."""
     told = {"said": in_short(line.answer, say), **numbers(line.answer)}
-    length = round(line.episode.end - line.episode.start, 1)
-    heard = {"seconds": length, "probability": round(line.episode.peak, 3)}
-    return {**told, **heard, "ago": now - line.episode.start}
+    length = round(line.end - line.start, 1)
+    heard = {"seconds": length, "probability": round(line.peak, 3)}
+    return {**told, **heard, "ago": now - line.start}
 
 
-def log_csv(lines: Iterable[Line]) -> str:
+def log_csv(lines: Iterable[Episode]) -> str:
     """Write a row a line: start and length in s, kind, peak, prediction set, probabilities."""
     labels = next((tuple(line.answer.probabilities) for line in lines if line.answer), ())
     rows = []
     for line in lines:
-        e = line.episode
         shares = line.answer.probabilities.values() if line.answer else [""] * len(labels)
         named = " ".join((line.answer and line.answer.prediction_set) or ())
-        heard = {"sound": "rejected"}.get(e.kind, e.kind)
-        numbers = f"{e.start:.2f}", f"{e.end - e.start:.2f}", heard, f"{e.peak:.4f}"
+        heard = {"sound": "rejected"}.get(line.kind, line.kind)
+        numbers = f"{line.start:.2f}", f"{line.end - line.start:.2f}", heard, f"{line.peak:.4f}"
         rows.append([*numbers, named, *shares])
     head = ("start_s", "length_s", "heard", "peak_cry_probability", "set", *labels)
     return csv_text(head, *rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,15 +25,6 @@ from cry_model.detector import CryDetector
 from cry_model.networks.attention import AttentionMaps
 from cry_model.prediction import Prediction
 from cry_model.sound.audio import AudioError
-
-
-@dataclass(frozen=True)
-class Line:
-    """Hold a line of the log: an episode and, of a cry, the answer without its attention maps."""
-
-    episode: Episode
-    answer: Prediction | None = None
-
 
 LOG = logging.getLogger(__name__)
 
@@ -65,7 +56,7 @@ class Listener:
         reach = detector.window_seconds / 2 + (SMOOTHED - 1) / 2 * SCORE_HOP / RATE
         self.episodes = Episodes(detector.threshold, reach, detector.maybe)
         self.loudness = Loudness()
-        self.lines: deque[Line] = deque(maxlen=MOST_LINES)  # oldest first
+        self.lines: deque[Episode] = deque(maxlen=MOST_LINES)  # oldest first
         self.written = 0  # lines since the beginning, those that have been dropped included
         self.heard = 0  # samples at RATE
         self.limit = LIMIT_SECONDS
@@ -164,7 +155,7 @@ class Listener:
             answer = None
             if episode.kind == "cry":
                 answer = self._classify(episode.start, episode.end) or self.answer
-            self.lines.append(Line(episode, answer))
+            self.lines.append(replace(episode, answer=answer))
             self.written += 1
 
     def _classify(self, start: float, end: float) -> Prediction | None:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from cry_model.sound.audio import SUFFIXES
 from tests.browser.conftest import visit_page
 from tests.cry_model.encode import encode, with_pyav
 from tests.stand_ins import cry
@@ -86,13 +85,6 @@ def test_a_file_is_sent_as_it_is(watched, tmp_path, ending, given):
     path = recorded(tmp_path, ending)
     GIVE[given](watched, path)
     assert sent(watched) == (path.name, path.read_bytes())
-
-
-def test_the_dialogue_offers_every_ending_that_is_read(watched):
-    with watched.page.expect_file_chooser() as chooser:
-        watched.page.locator("[data-listen=choose]").click()
-    accepted = chooser.value.element.get_attribute("accept").split(",")
-    assert {"audio/*", "video/*", *SUFFIXES} <= set(accepted)
 
 
 def test_the_sound_of_a_film_is_answered(visit, tmp_path):

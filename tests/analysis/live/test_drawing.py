@@ -20,7 +20,6 @@ from analysis.live.drawing import (
     track_svg,
 )
 from analysis.live.episodes import Episode
-from analysis.live.listener import Line
 from analysis.live.stream import RATE, place
 from analysis.tabs.answer import headline_html, trust_html
 from analysis.words import LANGUAGES
@@ -111,13 +110,13 @@ def test_what_is_heard_is_said_in_words(listener, say):
 def test_a_line_says_what_the_card_would(listener, named, cautions, expected):
     answer = listener.classifier.predict(tone(CRY_HZ, 1), RATE)
     answer = replace(answer, prediction_set=named, cautions=cautions, outside=bool(cautions))
-    line = Line(Episode("cry", 0.0, 1.0, 0.9), answer)
+    line = Episode("cry", 0.0, 1.0, 0.9, answer)
     assert f"<strong>Cry</strong><br>{escape(expected)}<br>" in row_html(line)
     (row,) = csv.DictReader(io.StringIO(log_csv([line])))
     assert row["set"] == " ".join(named)
 
 
 def test_a_sound_that_may_have_been_a_cry_is_no_rejected_one():
-    line = Line(Episode("maybe", 0.0, 1.0, 0.9))
+    line = Episode("maybe", 0.0, 1.0, 0.9)
     assert "May be a cry" in row_html(line)
     assert next(csv.DictReader(io.StringIO(log_csv([line]))))["heard"] == "maybe"

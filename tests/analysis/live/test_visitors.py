@@ -175,4 +175,4 @@ def test_a_fault_in_one_answer_ends_neither_the_log_nor_the_sweeping(clock, monk
     for page in ("a", "b"):
         assert not visitors.known[page].listening
         (line,) = visitors.known[page].listener.lines
-        assert (line.episode.kind, line.answer) == ("cry", None)
+        assert (line.kind, line.answer) == ("cry", None)
