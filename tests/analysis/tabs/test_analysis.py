@@ -97,21 +97,16 @@ def test_what_the_new_cell_lacks_gives_way_to_the_first_choice(found):
     assert "<script>alert" not in view_html(odd)
 
 
-def test_a_run_that_cannot_be_read_is_a_sentence_and_the_choice_stays(found):
-    view = ask(PANEL, found, CELL, system="resnet18")
-    assert chosen(view)["system"] == "resnet18"
-    assert "The file of &lt;resnet18&gt; is damaged" in view_html(view)
-    assert not view.exhibits
-
-
-def test_choices_that_cannot_be_read_leave_the_page_as_it_is(found):
+def test_what_cannot_be_read_is_a_sentence_and_the_choice_stays(found):
     def broken(found, cell, group=None):
         raise ResultsError("Its predictions cannot be read.")
 
     panel = Panel("b", "B", "", broken, cells_with, (Selector("group", "Group", broken),))
-    view = ask(panel, found, CELL, group="007")
-    assert "cannot be read" in view.problem
-    assert "cannot be read" in view_html(view)
+    assert "cannot be read" in view_html(ask(panel, found, CELL, group="007"))
+    view = ask(PANEL, found, CELL, system="resnet18")
+    assert chosen(view)["system"] == "resnet18"
+    assert "The file of &lt;resnet18&gt; is damaged" in view_html(view)
+    assert not view.exhibits
 
 
 def test_without_runs_there_is_a_sentence():
