@@ -11,7 +11,7 @@ from analysis.panels.html import csv_text, data_link
 from analysis.sound import Display
 from analysis.words import ENGLISH, Words
 from cry_model.calibration import one_of
-from cry_model.checkpoint import to_json
+from cry_model.checkpoint import CheckpointConfig, to_json
 from cry_model.detector import DetectionScores, clock
 from cry_model.prediction import Prediction
 from cry_model.records import (
@@ -103,6 +103,19 @@ def calibration_text(calibration: Calibration) -> str:
         f'average; always naming "{always}" would hold it for '
         f"{percent(calibration.constant_coverage)}."
     )
+
+
+def record_texts(told: Prediction | CheckpointConfig) -> list[str]:
+    """Say what was measured of a model: of its sets, and of its answers or its teacher's."""
+    lines = [] if told.calibration is None else [calibration_text(told.calibration)]
+    if told.evaluation is not None:
+        return [*lines, verdict(told.evaluation), evaluation_text(told.evaluation)]
+    if (agreement := told.agreement) is None:
+        return [*lines, UNMEASURED]
+    lines += [IMITATES, agreement_text(agreement)]
+    if agreement.teacher_evaluation is not None:
+        lines.append(f"Its teacher: {evaluation_text(agreement.teacher_evaluation)}")
+    return lines
 
 
 # The card: what is read in two seconds.
@@ -250,17 +263,7 @@ def measured(prediction: Prediction, record: DetectorRecord | None) -> Iterator[
         yield f"<p>{no_cry_text(prediction.track)}</p>"
     for sentence in prediction.cautions:
         yield f'<p class="caution">{escape(sentence)}</p>'
-    lines = [UNLIKE] if prediction.outside else []
-    if prediction.calibration is not None:
-        lines.append(calibration_text(prediction.calibration))
-    if prediction.evaluation is not None:
-        lines += [verdict(prediction.evaluation), evaluation_text(prediction.evaluation)]
-    elif (agreement := prediction.agreement) is not None:
-        lines += [IMITATES, agreement_text(agreement)]
-        if agreement.teacher_evaluation is not None:
-            lines.append(f"Its teacher: {evaluation_text(agreement.teacher_evaluation)}")
-    else:
-        lines.append(UNMEASURED)
+    lines = [*([UNLIKE] if prediction.outside else []), *record_texts(prediction)]
     if record is not None:
         lines.append(detector_text(record))
     yield "".join(f"<p>{escape(line)}</p>" for line in lines)
