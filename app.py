@@ -41,16 +41,16 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     leave_no_traces()
     with contextlib.suppress(KeyboardInterrupt), upload_folder():
-        choice, detector = choose(os.environ.get("CRY_MODEL")), load_detector()
+        (models, note), detector = choose(os.environ.get("CRY_MODEL")), load_detector()
         found = find_runs(RESULTS, strict=False)
         if other is not None:
             found = join_runs(found, find_runs(other, strict=False))
-        page = build_page(choice.models, choice.note, detector, found)
+        page = build_page(models, note, detector, found)
         page.launch(prevent_thread_lock=True, **launch_options())
         gc.freeze()
         gc.enable()
         try:
-            warm_up(choice.models, detector, found)
+            warm_up(models, detector, found)
             threading.Event().wait()
         finally:
             page.close()

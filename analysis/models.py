@@ -21,59 +21,35 @@ class UnknownModelError(ValueError):
     """Say that the page has no model of this name, and which it has."""
 
 
-@dataclass(frozen=True)
-class Family:
-    """Group models with the same labels: its title, and what to know of these labels."""
-
-    title: str
-    provenance: str = ""
-
-
-SIX = Family(
-    "six classes of the paper",
-    "The six classes were learnt from a published table of features, and those of the network also "
-    "from 220 labelled cuts of the recordings behind it. Their source states no licence.",
-)
-REASONS = Family("reasons of Donate-a-Cry")
-
-
-@dataclass(frozen=True)
-class Bundled:
-    """Name a checkpoint of :data:`cry_model.checkpoint.BUNDLED`, and how it is shown."""
-
-    name: str
-    family: Family
-    title: str
-
-
-BUNDLED: tuple[Bundled, ...] = (
-    Bundled("six-class", SIX, "improved ECAPA-TDNN"),
-    Bundled("six-class-features", SIX, "feature MLP"),
-    Bundled("donate-a-cry", REASONS, "improved ECAPA-TDNN"),
-)
+SIX = "Six classes of the paper"
+BUNDLED = {
+    "six-class": (SIX, "improved ECAPA-TDNN"),
+    "six-class-features": (SIX, "feature MLP"),
+    "donate-a-cry": ("Reasons of Donate-a-Cry", "improved ECAPA-TDNN"),
+}
+"""Name in :data:`cry_model.checkpoint.BUNDLED` -> its family, whose models share their labels, and
+the architecture in words."""
 
 
 @dataclass(frozen=True)
 class Model:
     """Hold one choice of the page: the API's name, the architecture in words, the checkpoint
-    without a cry detector (the page has one for all), its family if it is bundled."""
+    without a cry detector (the page has one for all), its family; empty if it is not bundled."""
 
     name: str
     title: str
     classifier: CryClassifier
-    family: Family | None = None
+    family: str = ""
 
     @property
     def label(self) -> str:
         """Return what the page's selector calls it."""
-        if self.family is None:
-            return self.title
-        return f"{self.family.title[0].upper()}{self.family.title[1:]}: {self.title}"
+        return f"{self.family}: {self.title}" if self.family else self.title
 
     @property
     def subject(self) -> str:
         """Return the beginning of a sentence on what it says."""
-        return self.title if self.family is None else f"The {self.title}"
+        return f"The {self.title}" if self.family else self.title
 
 
 def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
@@ -83,8 +59,8 @@ def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
         CheckpointError: if none can be loaded; of a damaged one beside others, the log tells.
     """
     models = []
-    for entry in BUNDLED:
-        own = folder / FOLDERS[entry.name]
+    for name, (family, title) in BUNDLED.items():
+        own = folder / FOLDERS[name]
         if not own.is_dir():
             continue
         try:
@@ -92,7 +68,7 @@ def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
         except CheckpointError as error:
             LOG.warning("A bundled checkpoint is left out: %s", error)
             continue
-        models.append(Model(entry.name, entry.title, classifier, entry.family))
+        models.append(Model(name, title, classifier, family))
     if not models:
         raise CheckpointError(f"There is no checkpoint that can be loaded in '{folder}'.")
     return tuple(models)
@@ -129,35 +105,30 @@ EXAMPLE_NAMES = {
 """File -> the key of its name in the words of the page."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Hold the models, the default first, and a sentence on CRY_MODEL; none where it is not set."""
-
-    models: tuple[Model, ...]
-    note: str = ""
-
-
-def choose(name: str | None) -> Choice:
+def choose(name: str | None) -> tuple[tuple[Model, ...], str]:
     """Load the bundled models and what ``name`` says; if that fails, the note admits it.
 
     Args:
         name: a folder, "user/name" or "user/name@revision"; None or "" for the bundled ones only.
+
+    Returns:
+        the models, the default first, and a sentence on ``name``; empty if none is given.
 
     Raises:
         CheckpointError: if none of the bundled ones can be loaded.
     """
     bundled = load_bundled()
     if not name:
-        return Choice(bundled)
+        return bundled, ""
     is_folder = os.path.isdir(name)  # noqa: PTH112 - pathlib's raises where a name is too long
     repository, _, revision = (name, "", "") if is_folder else name.partition("@")
     try:
         classifier = CryClassifier.from_pretrained(repository, revision or None, detector=False)
     except CheckpointError as error:
         LOG.warning("CRY_MODEL: %s", error)
-        return Choice(bundled, f"The model {name} could not be loaded; the bundled models answer.")
+        return bundled, f"The model {name} could not be loaded; the bundled models answer."
     # A copy of a bundled one, such as its publication, takes that one's place and keeps its title.
     alike = [model for model in bundled if model.classifier.config == classifier.config]
     first = replace(alike[0], classifier=classifier) if alike else Model(name, name, classifier)
     others = (model for model in bundled if model.name != first.name)
-    return Choice((first, *others), f"The model {name} answers first.")
+    return (first, *others), f"The model {name} answers first."

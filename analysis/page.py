@@ -12,14 +12,14 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from analysis.live.tab import build_live_tab, make_functions
-from analysis.models import Model
+from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model
 from analysis.server import PLOTLY, NoCopies, OnlyOpenRoutes, UploadLimit
+from analysis.session import classify_all
 from analysis.stats.runs import NO_RUNS, FoundRuns
 from analysis.tabs.about import build_about_tab
-from analysis.tabs.analysis import build_analysis_tab
+from analysis.tabs.analysis import EVENT, build_analysis_tab
 from analysis.tabs.diary import build_diary_tab
-from analysis.tabs.events import EVENT, FOLLOW_BACK, name_in_address
-from analysis.tabs.listen import I18N, answer_example, build_listen_tab, offer_predict
+from analysis.tabs.listen import I18N, build_listen_tab, offer_predict
 from analysis.uploads import retention
 from analysis.words import ENGLISH
 from cry_model.detector import CryDetector
@@ -71,6 +71,22 @@ READABLE = {
     "checkbox_label_background_fill_selected": "*primary_700",
     "checkbox_label_background_fill_selected_dark": "*primary_700",
 }
+# The address says what is shown, so that it can be passed on, and Back goes back.
+NAME_TAB = """() => {{
+  // Gradio reports the first tab as chosen, too, before the address was read.
+  if ("{tab}" === "listen" && !window.addressRead) return;
+  const address = new URL(location.href);
+  if (address.searchParams.get("tab") === "{tab}") return;
+  address.search = "?tab={tab}";
+  history.pushState(history.state, "", address);
+}}"""
+FOLLOW_BACK = """() => {
+  window.addressRead = true;
+  addEventListener("popstate", () => {
+    const tab = new URLSearchParams(location.search).get("tab") || "listen";
+    document.querySelector(`#tabs > .tab-wrapper [data-tab-id="${tab}"]`)?.click();
+  });
+}"""
 SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
 SESSIONS = 1000  # at a time; the memory of more is not worth having
 
@@ -118,7 +134,7 @@ def build_page(
         asked = page.load(asked_tab, None, tabs, **EVENT)
         asked.then(None, js=FOLLOW_BACK, api_visibility="private")
         for tab in tabs.children:
-            name_in_address(tab)
+            tab.select(None, js=NAME_TAB.format(tab=tab.id), api_visibility="private")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
     # Open, the API would let programs skip the queue.
     return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
@@ -133,7 +149,7 @@ def warm_up(
     """
 
     def work() -> None:
-        answer_example(models, detector)
+        classify_all(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), detector)
         _ = found.readable
 
     thread = threading.Thread(target=work, name="warm-up", daemon=True)

@@ -31,11 +31,7 @@ class UploadLimit:
 
     Gradio deletes what it has of an upload if that is malformed, but not if the visitor goes
     away; so this is told to it as the former. Elsewhere it spools what is sent in forms to files
-    outside of its folder, so they are not let through.
-
-    Args:
-        app: Gradio's.
-        most: bytes that may lie there.
+    outside of its folder, so they are not let through. At ``most`` so many bytes may lie there.
     """
 
     def __init__(self, app: ASGIApp, most: int = MOST_BYTES):
@@ -111,11 +107,7 @@ async def _drain(receive: Receive) -> None:
 
 
 class NoCopies:
-    """Ask the browser to keep no copy of what it fetches for a visitor, sound included.
-
-    Args:
-        app: Gradio's.
-    """
+    """Ask the browser to keep no copy of what it fetches for a visitor, sound included."""
 
     def __init__(self, app: ASGIApp):
         self.app = app

@@ -87,12 +87,10 @@ class Session:
     """Hold enough to show any model's answer to a recording that is no longer there.
 
     Attributes:
-        file: where the upload was, to know it again.
         display: what is drawn of it; None if it could not be read.
         answers: a model's name -> its answer, or the error that says why it has none.
     """
 
-    file: str | None
     display: Display | None
     answers: Mapping[str, Prediction | audio.AudioError]
 
@@ -142,7 +140,7 @@ def classify_all(
     except Exception:  # one sentence for this visitor, and the trace in the log
         LOG.exception("A recording could not be answered.")
         reason = UNEXPECTED
-    return Session(file, None, {model.name: reason for model in models})
+    return Session(None, {model.name: reason for model in models})
 
 
 def _classify_all(
@@ -165,7 +163,7 @@ def _classify_all(
             for model in models
         }
         answers = {name: answer.result() for name, answer in asked.items()}
-        return Session(file, display.result(), answers)
+        return Session(display.result(), answers)
 
 
 def _classify(

@@ -160,17 +160,14 @@ def checkpoints(folder):
     return folder
 
 
-def page_root(folder, detector=None):
-    """A copy of what app.py needs, with all models of the page and the detector in the folder
-    ``detector``, by default the stand-in."""
+def page_root(folder):
+    """A copy of what app.py needs, with all models of the page and the stand-in detector."""
     shutil.copy(ROOT / "app.py", folder)
     shutil.copytree(ROOT / "assets" / "examples", folder / "assets" / "examples")
     shared = ("analysis", "cry_model", "assets/results", "assets/paper_reference.json")
     for path in (*shared, "assets/icon.png"):
         (folder / path).symlink_to(ROOT / path)
-    loaded = checkpoints(folder / "assets" / "checkpoints")
-    if detector is not None:
-        shutil.copytree(detector, loaded / DEFAULT_DETECTOR.name, dirs_exist_ok=True)
+    checkpoints(folder / "assets" / "checkpoints")
     return folder
 
 

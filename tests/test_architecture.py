@@ -45,7 +45,7 @@ LOWER = {
         "live": "figures models panels tabs words",
         "runtimes": "",
         "benchmark": "runtimes sound stats tabs",
-        "page": "live models server stats tabs uploads words",
+        "page": "live models server session stats tabs uploads words",
         "__main__": "benchmark report results_page stats",
     },
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from html import escape
 
 import numpy as np
@@ -13,12 +13,12 @@ from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
 from analysis.figures.theme import HEAT
-from analysis.live.listener import Line, View
+from analysis.live.episodes import Episode
+from analysis.live.listener import Listener
 from analysis.panels.html import csv_text, data_link
 from analysis.tabs.answer import headline_html, in_short, trust_html
 from analysis.tabs.diary import numbers
 from analysis.words import ENGLISH, Words
-from cry_model.prediction import Prediction
 from cry_model.records import percent
 
 
@@ -27,38 +27,36 @@ def clock(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def row_html(line: Line, say: Words = ENGLISH) -> str:
+def row_html(line: Episode, say: Words = ENGLISH) -> str:
     """Write one line of the log: what the card would say, and the greatest probability of a cry."""
-    episode = line.episode
-    notes = [say("heard.peak", share=percent(episode.peak))]
+    notes = [say("heard.peak", share=percent(line.peak))]
     if line.answer is not None:
         notes.insert(0, in_short(line.answer, say))
     return (
-        f'<tr class="{episode.kind}"><td>{clock(episode.start)}</td>'
-        f"<td>{episode.end - episode.start:.1f}&nbsp;s</td>"
-        f"<td><strong>{escape(say(f'heard.row.{episode.kind}'))}</strong><br>"
+        f'<tr class="{line.kind}"><td>{clock(line.start)}</td>'
+        f"<td>{line.end - line.start:.1f}&nbsp;s</td>"
+        f"<td><strong>{escape(say(f'heard.row.{line.kind}'))}</strong><br>"
         f"{'<br>'.join(map(escape, notes))}</td></tr>"
     )
 
 
-def kept(line: Line, now: float, say: Words) -> dict[str, object]:
+def kept(line: Episode, now: float, say: Words) -> dict[str, object]:
     """Return what a diary keeps of a cry that began ``ago`` seconds before ``now``."""
     told = {"said": in_short(line.answer, say), **numbers(line.answer)}
-    length = round(line.episode.end - line.episode.start, 1)
-    heard = {"seconds": length, "probability": round(line.episode.peak, 3)}
-    return {**told, **heard, "ago": now - line.episode.start}
+    length = round(line.end - line.start, 1)
+    heard = {"seconds": length, "probability": round(line.peak, 3)}
+    return {**told, **heard, "ago": now - line.start}
 
 
-def log_csv(lines: Sequence[Line]) -> str:
+def log_csv(lines: Iterable[Episode]) -> str:
     """Write a row a line: start and length in s, kind, peak, prediction set, probabilities."""
     labels = next((tuple(line.answer.probabilities) for line in lines if line.answer), ())
     rows = []
     for line in lines:
-        e = line.episode
         shares = line.answer.probabilities.values() if line.answer else [""] * len(labels)
         named = " ".join((line.answer and line.answer.prediction_set) or ())
-        heard = {"sound": "rejected"}.get(e.kind, e.kind)
-        numbers = f"{e.start:.2f}", f"{e.end - e.start:.2f}", heard, f"{e.peak:.4f}"
+        heard = {"sound": "rejected"}.get(line.kind, line.kind)
+        numbers = f"{line.start:.2f}", f"{line.end - line.start:.2f}", heard, f"{line.peak:.4f}"
         rows.append([*numbers, named, *shares])
     head = ("start_s", "length_s", "heard", "peak_cry_probability", "set", *labels)
     return csv_text(head, *rows)
@@ -69,13 +67,12 @@ QUIETEST_DB = -45.0  # the brightest colour of a picture of silence
 SHADES = 32  # a smooth picture of half the size that 256 would need
 
 
-def palette() -> list[int]:
-    """Return red, green and blue of every shade, darkest first, in one list as PNG has it."""
-    colours = sample_colorscale(HEAT, [i / (SHADES - 1) for i in range(SHADES)])
-    return [round(value) for colour in colours for value in unlabel_rgb(colour)]
-
-
-PALETTE = palette()
+PALETTE = [
+    round(value)
+    for colour in sample_colorscale(HEAT, [i / (SHADES - 1) for i in range(SHADES)])
+    for value in unlabel_rgb(colour)
+]
+"""Red, green and blue of every shade, darkest first, as PNG has it."""
 
 
 def picture(decibels: NDArray[np.float32]) -> str:
@@ -105,47 +102,31 @@ def track_svg(track: NDArray[np.float32], threshold: float) -> str:
     )
 
 
-def description(view: View, say: Words = ENGLISH) -> str:
-    """Describe the picture."""
-    known = view.probability is not None
-    share = percent(view.probability) if known else say("heard.unknown")
-    return say("heard.picture", share=share)
-
-
-def answer_panel(answer: Prediction | None, say: Words = ENGLISH) -> str:
-    """Write the answer to the cry that lasts."""
-    if answer is None:
-        return f"<p>{escape(say('live.no_cry'))}</p>"
-    return headline_html(answer, say) + trust_html(answer, say)
-
-
-def pieces(view: View, threshold: float, seen: int = 0, say: Words = ENGLISH) -> dict[str, object]:
-    """Collect what the page has to change, ready for JSON.
-
-    Args:
-        view: what the listener gave.
-        threshold: of the detector.
-        seen: lines of the log that the page has got already.
-        say: the visitor's language.
-    """
+def pieces(listener: Listener, seen: int = 0, say: Words = ENGLISH) -> dict[str, object]:
+    """Collect what the page has to change, ready for JSON; it has got ``seen`` lines of the log."""
+    known = listener.probability
+    probability = "" if known is None else percent(known)
+    told, answer = f"<p>{escape(say('live.no_cry'))}</p>", listener.answer
+    if answer is not None:
+        told = headline_html(answer, say) + trust_html(answer, say)
     changes: dict[str, object] = {
-        "state": view.state,
-        "over": view.over,
-        "status": say(f"heard.{view.state}"),
-        "elapsed": clock(view.seconds),
-        "probability": "" if view.probability is None else percent(view.probability),
-        "picture": picture(view.decibels),
-        "description": description(view, say),
-        "track": track_svg(view.track, threshold),
-        "answer": answer_panel(view.answer, say),
-        "written": view.written,
+        "state": listener.state,
+        "over": listener.over,
+        "status": say(f"heard.{listener.state}"),
+        "elapsed": clock(listener.seconds),
+        "probability": probability,
+        "picture": picture(listener.spectrogram.columns.values),
+        "description": say("heard.picture", share=probability or say("heard.unknown")),
+        "track": track_svg(listener.track.values, listener.detector.threshold),
+        "answer": told,
+        "written": listener.written,
     }
-    fresh = min(view.written - seen, len(view.lines))
+    fresh = min(listener.written - seen, len(listener.lines))
     if fresh > 0:
-        lines = view.lines[-fresh:]
+        lines = list(listener.lines)[-fresh:]
         changes["rows"] = "".join(row_html(line, say) for line in reversed(lines))
-        changes["cries"] = [kept(line, view.seconds, say) for line in lines if line.answer]
+        changes["cries"] = [kept(line, listener.seconds, say) for line in lines if line.answer]
         changes["download"] = data_link(
-            say("heard.download"), "heard.csv", "text/csv", log_csv(view.lines)
+            say("heard.download"), "heard.csv", "text/csv", log_csv(listener.lines)
         )
     return changes

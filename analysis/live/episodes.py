@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analysis.live.stream import KEPT, RATE, SCORE_HOP, Rolling
+from cry_model.prediction import Prediction
 
 KEEP_ON = 1.5  # s below the threshold, or of quiet, that end an episode
 MIN_LOUD = 2  # scores; a single knock is no sound worth a line
@@ -22,12 +23,14 @@ State = Literal["quiet", "undecided", "sound", "maybe", "cry"]
 
 @dataclass(frozen=True)
 class Episode:
-    """Hold a stretch of sound: seconds since listening began, greatest probability of a cry."""
+    """Hold a stretch of sound: seconds since listening began, greatest probability of a cry, and,
+    of a cry, the answer without its attention maps."""
 
     kind: Kind
     start: float
     end: float
     peak: float
+    answer: Prediction | None = None
 
 
 @dataclass(frozen=True)

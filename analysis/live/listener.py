@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,59 +19,12 @@ from analysis.live.stream import (
     Resampler,
     Rolling,
     RollingSpectrogram,
-    mono,
 )
 from cry_model.classifier import CryClassifier
+from cry_model.detector import CryDetector
 from cry_model.networks.attention import AttentionMaps
 from cry_model.prediction import Prediction
-from cry_model.sound.audio import MAX_RATE, AudioError
-
-
-class Gate(Protocol):
-    """Declare what the listener needs of a cry detector."""
-
-    threshold: float
-    maybe: float
-    window_seconds: float
-
-    def probability(self, waveform: torch.Tensor, sample_rate: int) -> float:
-        """Return the probability that the last ``window_seconds`` of (samples,) hold a cry."""
-
-
-@dataclass(frozen=True)
-class Line:
-    """Hold a line of the log: an episode and, of a cry, the answer without its attention maps."""
-
-    episode: Episode
-    answer: Prediction | None = None
-
-
-@dataclass(frozen=True, eq=False)  # comparing arrays gives no bool
-class View:
-    """Hold what to show after a chunk.
-
-    Attributes:
-        seconds: listened to so far.
-        state: what is heard now.
-        probability: of a cry, the mean of the detector's last scores; None before its first.
-        decibels: (bands, columns), the last 12 s.
-        track: (scores,) that mean over the same 12 s, NaN where the detector had not looked.
-        answer: of the cry that lasts.
-        lines: the log, oldest first; only the last hundred are kept.
-        written: lines since the beginning, those that have been dropped included.
-        over: whether the time is up; nothing more is heard until :meth:`Listener.resume`.
-    """
-
-    seconds: float
-    state: State
-    probability: float | None
-    decibels: NDArray[np.float32]
-    track: NDArray[np.float32]
-    answer: Prediction | None
-    lines: tuple[Line, ...]
-    written: int
-    over: bool
-
+from cry_model.sound.audio import AudioError
 
 LOG = logging.getLogger(__name__)
 
@@ -95,20 +47,20 @@ class Listener:
         classifier: names a reason while a cry lasts.
     """
 
-    def __init__(self, detector: Gate, classifier: CryClassifier):
+    def __init__(self, detector: CryDetector, classifier: CryClassifier):
         self.detector, self.classifier = detector, classifier
         self.sound = Rolling((KEPT,))
         self.spectrogram = RollingSpectrogram()
         self.scores = Rolling((SMOOTHED,), np.nan)
-        self.track = Rolling((KEPT // SCORE_HOP,), np.nan)
+        self.track = Rolling((KEPT // SCORE_HOP,), np.nan)  # their mean, over the same 12 s
         reach = detector.window_seconds / 2 + (SMOOTHED - 1) / 2 * SCORE_HOP / RATE
         self.episodes = Episodes(detector.threshold, reach, detector.maybe)
         self.loudness = Loudness()
-        self.lines: deque[Line] = deque(maxlen=MOST_LINES)
-        self.written = 0
+        self.lines: deque[Episode] = deque(maxlen=MOST_LINES)  # oldest first
+        self.written = 0  # lines since the beginning, those that have been dropped included
         self.heard = 0  # samples at RATE
         self.limit = LIMIT_SECONDS
-        self.answer: Prediction | None = None
+        self.answer: Prediction | None = None  # to the cry that lasts
         self._reset()
 
     @property
@@ -118,21 +70,31 @@ class Listener:
 
     @property
     def over(self) -> bool:
-        """Tell whether the time is up."""
+        """Tell whether the time is up; nothing more is heard until :meth:`resume`."""
         return self.seconds >= self.limit
 
-    def hear(self, chunk: NDArray, rate: int, lost: float = 0.0) -> View:
+    @property
+    def probability(self) -> float | None:
+        """Return that of a cry, the mean of the detector's last scores; None before its first."""
+        last = float(self.track.values[-1])
+        return None if np.isnan(last) else last
+
+    @property
+    def state(self) -> State:
+        """Return what is heard now."""
+        return self.episodes.state(self.seconds, self.probability or 0.0)
+
+    def hear(self, chunk: NDArray[np.int16], rate: int, lost: float = 0.0) -> None:
         """Take the next samples.
 
         Args:
-            chunk: (samples,) or (samples, channels), any length, also none at all.
+            chunk: (samples,), any length, also none at all.
             rate: Hz, may change from chunk to chunk.
             lost: seconds missing before this chunk; they count as silence.
 
         Raises:
-            AudioError: if these are no samples, or at no rate that a microphone has.
+            SampleRateError: if no microphone has this rate.
         """
-        samples = mono(chunk)
         if lost > KEEP_ON:  # a hole that nothing lasts through
             self.stop()
             self.heard += round(lost * RATE)
@@ -140,34 +102,16 @@ class Listener:
             self._take(np.zeros(round(lost * RATE), np.float32))
         if self.resampler is None or self.resampler.rate != rate:
             self.resampler = Resampler(rate)
-        for part in np.split(samples, range(MAX_RATE, len(samples), MAX_RATE)):
-            self._take(self.resampler(part))
-        return self.view()
+        self._take(self.resampler(chunk / np.float32(2**15)))
 
-    def stop(self) -> View:
+    def stop(self) -> None:
         """End what lasts, log it and forget the sound; the log stays."""
         self._write(self.episodes.finish())
         self._reset()
-        return self.view()
 
     def resume(self) -> None:
         """Allow another ``LIMIT_SECONDS``."""
         self.limit = self.seconds + LIMIT_SECONDS
-
-    def view(self) -> View:
-        """Return what is to be shown now; it shares no memory with the listener."""
-        last = float(self.track.values[-1])
-        return View(
-            seconds=self.seconds,
-            state=self.episodes.state(self.seconds, last),
-            probability=None if np.isnan(last) else last,
-            decibels=self.spectrogram.columns.values.copy(),
-            track=self.track.values.copy(),
-            answer=self.answer,
-            lines=tuple(self.lines),
-            written=self.written,
-            over=self.over,
-        )
 
     def _reset(self) -> None:
         for kept in (self.sound, self.spectrogram, self.scores, self.track, self.loudness.levels):
@@ -211,7 +155,7 @@ class Listener:
             answer = None
             if episode.kind == "cry":
                 answer = self._classify(episode.start, episode.end) or self.answer
-            self.lines.append(Line(episode, answer))
+            self.lines.append(replace(episode, answer=answer))
             self.written += 1
 
     def _classify(self, start: float, end: float) -> Prediction | None:

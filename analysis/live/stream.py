@@ -44,23 +44,6 @@ class Rolling:
         self.values.fill(self.fill)
 
 
-def mono(chunk: NDArray) -> NDArray[np.float32]:
-    """Mix a chunk of real samples to (samples,) in [-1, 1]; what is no number becomes silence.
-
-    Args:
-        chunk: (samples,) or (samples, channels); integers are scaled by their full scale.
-
-    Raises:
-        InvalidSamplesError: if these are no samples at all.
-    """
-    if chunk.ndim not in (1, 2) or chunk.dtype.kind not in "iuf":
-        raise audio.InvalidSamplesError("The microphone gave no samples; please start it again.")
-    if not chunk.size:
-        return np.zeros(0, np.float32)
-    samples = audio.mix(chunk[:, None] if chunk.ndim == 1 else chunk)
-    return np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0).clip(-1, 1)
-
-
 class Resampler:
     """Resample chunks to the same samples that the whole at once would give.
 
@@ -116,18 +99,16 @@ class RollingSpectrogram:
     def __init__(self) -> None:
         self.columns = Rolling((BANDS, COLUMNS), NOTHING_DB)
         self._tail = np.zeros(FFT - HOP, np.float32)
-        self._window = np.hanning(FFT + 1)[:-1].astype(np.float32)
-        self._mel = librosa.filters.mel(
-            sr=RATE, n_fft=FFT, n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ, norm=None
-        )
 
     def push(self, samples: NDArray[np.float32]) -> None:
         """Add (samples,) at 16 kHz, a whole number of hops."""
         wave = np.concatenate([self._tail, samples])
         self._tail = wave[-len(self._tail) :].copy()
-        frames = np.lib.stride_tricks.sliding_window_view(wave, FFT)[::HOP] * self._window
-        power = np.abs(np.fft.rfft(frames, axis=-1) / (FFT / 4)) ** 2
-        self.columns.push(10 * np.log10(np.maximum(self._mel @ power.T, 1e-12)))
+        power = librosa.feature.melspectrogram(
+            y=wave, sr=RATE, n_fft=FFT, hop_length=HOP, center=False,
+            n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ, norm=None,
+        )  # fmt: skip
+        self.columns.push(librosa.power_to_db(power / (FFT / 4) ** 2, amin=1e-12, top_db=None))
 
     def clear(self) -> None:
         """Forget what was heard."""

@@ -9,12 +9,13 @@ from typing import Any
 
 import gradio as gr
 
-from analysis.live.listener import Gate, Listener
+from analysis.live.listener import Listener
 from analysis.live.stream import KEPT, RATE, place
 from analysis.live.visitors import Visitors
 from analysis.models import Model
 from analysis.tabs.diary import SHARED
 from analysis.words import button, language, word
+from cry_model.detector import CryDetector
 from cry_model.records import percent
 
 HERE = Path(__file__).parent
@@ -24,7 +25,7 @@ MARKS = {8000: "8 kHz", 4000: "4", 2000: "2", 1000: "1", 500: "0.5"}
 SECONDS = (12, 9, 6, 3)
 
 
-def make_functions(detector: Gate, model: Model) -> list[ServerFunction]:
+def make_functions(detector: CryDetector, model: Model) -> list[ServerFunction]:
     """Return what the browser calls with the microphone's sound, and at its end; for two tabs."""
     # The page's models have no detector of their own: what they are asked about is a cry already.
     visitors = Visitors(lambda: Listener(detector, model.classifier))
@@ -38,14 +39,10 @@ def make_functions(detector: Gate, model: Model) -> list[ServerFunction]:
     return [live_hear, live_stop]
 
 
-def build_live_tab(detector: Gate, model: Model, functions: Sequence[ServerFunction]) -> None:
-    """Lay out the tab inside the current page.
-
-    Args:
-        detector: says whether the microphone hears a cry.
-        model: names a reason while a cry lasts.
-        functions: of :func:`make_functions`.
-    """
+def build_live_tab(
+    detector: CryDetector, model: Model, functions: Sequence[ServerFunction]
+) -> None:
+    """Lay out the tab inside the current page, with what :func:`make_functions` gave."""
     gr.HTML(
         skeleton(detector.threshold, model),
         js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
@@ -68,7 +65,7 @@ data-model="{escape(model.name)}">
 </div>
 <div class="live-picture" role="img" data-live="frame">
 <div class="live-scale" aria-hidden="true">{_marks()}</div>
-<div class="live-sound"><img alt="" data-live="picture" src="{BLANK}"></div>
+<div class="live-sound"><img alt="" data-live="picture"></div>
 <div class="live-scale" aria-hidden="true"><span style="bottom: 100%">100%</span>
 <span style="bottom: 0">0%</span></div>
 <div class="live-track"><div data-live="track"></div>
@@ -89,9 +86,6 @@ data-model="{escape(model.name)}">
 </div>
 <p class="small">{word("live.warning", "strong")} {word("live.privacy")}</p>
 </section>"""
-
-
-BLANK = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="
 
 
 def _marks() -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.live.drawing import pieces
-from analysis.live.listener import Listener, View
+from analysis.live.listener import Listener
 from analysis.words import ENGLISH, Words
 from cry_model.sound.audio import AudioError
 
@@ -73,13 +73,13 @@ class Visitors:
             if first and listener.over:
                 listener.resume()
             try:
-                view = listener.hear(chunk, rate, max(0.0, min(lost, LOG_SECONDS)))
+                listener.hear(chunk, rate, max(0.0, min(lost, LOG_SECONDS)))
             except AudioError as error:
                 self._rest(visitor)
                 return {"problem": str(error)}
-            if view.over:
-                view = self._rest(visitor)
-            return pieces(view, listener.detector.threshold, seen, say)
+            if listener.over:
+                self._rest(visitor)
+            return pieces(listener, seen, say)
 
     def stop(self, request: dict[str, Any], say: Words = ENGLISH) -> dict[str, Any]:
         """Forget the sound of ``page``; its log may be added to until an hour later."""
@@ -90,8 +90,8 @@ class Visitors:
         if (visitor := self.known.get(page)) is None:
             return {}
         with visitor.lock:
-            view = self._rest(visitor)
-            return pieces(view, visitor.listener.detector.threshold, seen, say)
+            self._rest(visitor)
+            return pieces(visitor.listener, seen, say)
 
     def sweep(self) -> None:
         """Forget the sound, and much later the log, of pages that are gone."""
@@ -128,9 +128,9 @@ class Visitors:
             resting = [name for name, v in self.known.items() if not v.listening]
             self.known.pop(min(resting, key=lambda name: self.known[name].used))
 
-    def _rest(self, visitor: Visitor) -> View:
+    def _rest(self, visitor: Visitor) -> None:
         visitor.listening = False
-        return visitor.listener.stop()
+        visitor.listener.stop()
 
     def _sweep_for_ever(self) -> None:
         while True:

@@ -7,40 +7,41 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import gradio as gr
 
 from analysis.overview import overview_html
 from analysis.panels import PANELS
 from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel
-from analysis.panels.html import FIGURE_SCRIPT, TEMPLATES, view_html, view_of
+from analysis.panels.html import CORPUS, FIGURE_SCRIPT, SPLIT, TEMPLATES, view_html, view_of
 from analysis.stats.comparison import ComparisonError
-from analysis.stats.runs import RESULTS, FoundRuns, ResultsError
-from analysis.tabs.events import EVENT
+from analysis.stats.own_results import place, read_own_results
+from analysis.stats.runs import RESULTS, SPLITS, FoundRuns, ResultsError
+from analysis.stats.table_file import FORMS
 from analysis.tabs.recordings import play
-from analysis.tabs.your_results import YOUR_RESULTS, add_results, your_results_html
 from analysis.uploads import HOUR, needing
+from cry_model.records import dataset_title
 
 OVERVIEW = "overview"
+YOUR_RESULTS = "yours"
+OF_THE_PAPER = ("ablation", "leakage")
+"""Panels that show the paper's models alone."""
+MOST_TABLES = 6
+FULL = f"There are {MOST_TABLES} tables already; remove them first."
 HERE = Path(__file__).parent
 SCRIPTS = FIGURE_SCRIPT, HERE.parent / "upload.js", HERE / "analysis.js"
 SKELETON = """<div class="analysis" aria-busy="true"><p>Reading the results ...</p></div>
 <div class="listening" role="status" hidden></div>"""
 FILE_OF_PAGE = '(_, ...others) => [document.getElementById("analysis-view").file, ...others]'
+# Without the queue, whose places may be taken by recordings.
+EVENT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 MOST_LETTERS = 200  # of a value in an address
 
 
-def build_analysis_tab(
-    found: FoundRuns, panels: Sequence[Panel] = PANELS, results: Path = RESULTS
-) -> None:
-    """Lay out the tab inside the current block, and offer its data to programs.
-
-    Args:
-        found: the runs to show; those whose predictions cannot be read are named and left out.
-        panels: a view for each, after the overview.
-        results: where the runs were found.
-    """
-    place = gr.HTML(
+def build_analysis_tab(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> None:
+    """Lay out the tab, and offer its data to programs; runs that cannot be read are left out."""
+    tab = gr.HTML(
         html_template=SKELETON,
         js_on_load="".join(path.read_text(encoding="utf-8") for path in SCRIPTS),
         apply_default_css=False,
@@ -52,7 +53,7 @@ def build_analysis_tab(
 
     def show(event: gr.SelectData, joined: FoundRuns | None) -> dict[str, Any]:
         """Return the view that an address asks for, and the number of the question."""
-        view = shown(found.readable, panels, results, asked(event.value), joined)
+        view = shown(found.readable, panels, asked(event.value), joined)
         return {**view, "number": event.index}
 
     def add(event: gr.SelectData, file: str, joined: FoundRuns | None) -> tuple[Any, ...]:
@@ -72,15 +73,14 @@ def build_analysis_tab(
     def own_view(
         event: gr.SelectData, joined: FoundRuns | None, problem: str = ""
     ) -> dict[str, Any]:
-        choices = {"view": YOUR_RESULTS}
-        view = shown(found.readable, panels, results, choices, joined, problem)
+        view = shown(found.readable, panels, {"view": YOUR_RESULTS}, joined, problem)
         return {**view, "number": event.index}
 
-    place.select(show, [theirs], place, trigger_mode="multiple", **EVENT)
+    tab.select(show, [theirs], tab, trigger_mode="multiple", **EVENT)
     # Gradio checks the path; its File would leave an empty file beside each upload.
     file = gr.Audio(type="filepath", visible=False)
-    place.upload(add, [file, theirs], [place, theirs], js=FILE_OF_PAGE, **EVENT)
-    place.clear(remove, None, [place, theirs], **EVENT)
+    tab.upload(add, [file, theirs], [tab, theirs], js=FILE_OF_PAGE, **EVENT)
+    tab.clear(remove, None, [tab, theirs], **EVENT)
     offer_analysis(found, panels)
 
 
@@ -101,20 +101,14 @@ overview = lru_cache(maxsize=2)(overview_html)  # it takes 0.15 s
 def shown(
     found: FoundRuns,
     panels: Sequence[Panel],
-    results: Path,
     choices: Mapping[str, str],
     joined: FoundRuns | None = None,
     problem: str = "",
 ) -> dict[str, Any]:
     """Return the name of a view, its HTML with the ways to the others above it, and its choices.
 
-    Args:
-        found: the runs.
-        panels: the views after the overview.
-        results: where the runs were found.
-        choices: name in the address -> value.
-        joined: the runs with a visitor's own beside them, of which the panels are drawn then.
-        problem: why the visitor's last file could not be read; else empty.
+    ``choices``: name in the address -> value; ``joined``: the runs with a visitor's own beside
+    them, of which the panels are drawn then; ``problem``: what was wrong with the last file.
     """
     by_name = {panel.name: panel for panel in panels}
     name, settled = choices.get("view", ""), {}
@@ -125,12 +119,47 @@ def shown(
     elif name == YOUR_RESULTS:
         own = your_results_html(found, joined, panels, problem)
     else:
-        name, own = OVERVIEW, overview(found, results) or f"<p>{NOTHING}</p>"
+        name, own = OVERVIEW, overview(found, RESULTS) or f"<p>{NOTHING}</p>"
     views = [(OVERVIEW, "Overview"), *((panel.name, panel.title) for panel in panels)]
     views.append((YOUR_RESULTS, "Your results"))
     template = TEMPLATES.get_template("tabs/analysis.html.j2")
     html = template.render(views=views, name=name, own=own, problems=found.problems)
     return {"view": name, "html": html, "choices": settled}
+
+
+def add_results(found: FoundRuns, file: str, name: str) -> FoundRuns:
+    """Return the runs with that of a visitor's ``file`` beside them.
+
+    Raises:
+        ResultsError: if it is no table of predictions, or the visitor has added enough.
+    """
+    if sum(run.table is not None for run in found.runs) >= MOST_TABLES:
+        raise ResultsError(FULL)
+    return place(read_own_results(Path(file), Path(name).stem), found)
+
+
+def your_results_html(
+    ours: FoundRuns, joined: FoundRuns | None, panels: Sequence[Panel], problem: str = ""
+) -> str:
+    """Write what can be given, what was (``joined``: with our runs), and where it is shown."""
+    runs = [] if joined is None else [run for run in joined.runs if run.table is not None]
+    tables = []
+    for run in runs:
+        cell = CellKey(run.dataset, run.protocol)
+        others = [name for name in joined.of(*cell) if name != run.system] if joined else []
+        model = {"system": run.system, "of": run.system, "run_a": run.system}
+        beside = {"run_b": others[0]} if others else {}
+        address = urlencode({CORPUS: cell.dataset, SPLIT: cell.protocol, **model, **beside})
+        where = f"{dataset_title(cell.dataset)}, {SPLITS[cell.protocol]}"
+        shown = [
+            (panel.name, panel.title)
+            for panel in panels
+            if joined and cell in panel.cells(joined) and panel.name not in OF_THE_PAPER
+        ]
+        tables.append((run, address, where, shown))
+    told = [] if joined is None else [p for p in joined.problems if p not in ours.problems]
+    template = TEMPLATES.get_template("tabs/your_results.html.j2")
+    return template.render(tables=tables, problems=[*told, *filter(None, [problem])], forms=FORMS)
 
 
 def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:

@@ -11,7 +11,7 @@ from analysis.panels.html import csv_text, data_link
 from analysis.sound import Display
 from analysis.words import ENGLISH, Words
 from cry_model.calibration import one_of
-from cry_model.checkpoint import to_json
+from cry_model.checkpoint import CheckpointConfig, to_json
 from cry_model.detector import DetectionScores, clock
 from cry_model.prediction import Prediction
 from cry_model.records import (
@@ -105,6 +105,19 @@ def calibration_text(calibration: Calibration) -> str:
     )
 
 
+def record_texts(told: Prediction | CheckpointConfig) -> list[str]:
+    """Say what was measured of a model: of its sets, and of its answers or its teacher's."""
+    lines = [] if told.calibration is None else [calibration_text(told.calibration)]
+    if told.evaluation is not None:
+        return [*lines, verdict(told.evaluation), evaluation_text(told.evaluation)]
+    if (agreement := told.agreement) is None:
+        return [*lines, UNMEASURED]
+    lines += [IMITATES, agreement_text(agreement)]
+    if agreement.teacher_evaluation is not None:
+        lines.append(f"Its teacher: {evaluation_text(agreement.teacher_evaluation)}")
+    return lines
+
+
 # The card: what is read in two seconds.
 
 
@@ -114,13 +127,9 @@ def answer_html(
     say: Words = ENGLISH,
     kept: str = "",
 ) -> str:
-    """Write the card and the folds that need no figure.
+    """Write the card and the folds that need no figure; the folds are in English.
 
-    Args:
-        prediction: the answer.
-        record: what was measured of the cry detector.
-        say: the visitor's language; the folds are in English.
-        kept: what the browser may keep of it in its diary, if asked to.
+    ``record``: what was measured of the cry detector; ``kept``: what a diary may keep of it.
     """
     answer = prediction.answer
     parts = [headline_html(prediction, say)]
@@ -220,16 +229,13 @@ def spark(display: Display) -> str:
 def _folds(prediction: Prediction, record: DetectorRecord | None, say: Words) -> Iterator[str]:
     if prediction.answer.kind == "not_a_cry":
         ungated = replace(prediction, track=None)  # as if nobody had asked whether it is a cry
-        yield _fold("anyway", say("anyway"), f"<p>{IF_IT_WERE}</p>{_answered(ungated, say)}")
+        bars = bars_html(ungated, say) if ungated.answer.labels else ""
+        told = f"<p>{IF_IT_WERE}</p>{headline_html(ungated, say)}{bars}"
+        yield _fold("anyway", say("anyway"), told)
     elif prediction.answer.labels:
         summary = say("fold.numbers", count=len(prediction.probabilities))
         yield _fold("numbers", summary, bars_html(prediction, say))
     yield _fold("measured", say("fold.measured"), "".join(measured(prediction, record)))
-
-
-def _answered(prediction: Prediction, say: Words) -> str:
-    shown = prediction.answer.labels
-    return headline_html(prediction, say) + (bars_html(prediction, say) if shown else "")
 
 
 def _fold(name: str, summary: str, html: str) -> str:
@@ -257,17 +263,7 @@ def measured(prediction: Prediction, record: DetectorRecord | None) -> Iterator[
         yield f"<p>{no_cry_text(prediction.track)}</p>"
     for sentence in prediction.cautions:
         yield f'<p class="caution">{escape(sentence)}</p>'
-    lines = [UNLIKE] if prediction.outside else []
-    if prediction.calibration is not None:
-        lines.append(calibration_text(prediction.calibration))
-    if prediction.evaluation is not None:
-        lines += [verdict(prediction.evaluation), evaluation_text(prediction.evaluation)]
-    elif (agreement := prediction.agreement) is not None:
-        lines += [IMITATES, agreement_text(agreement)]
-        if agreement.teacher_evaluation is not None:
-            lines.append(f"Its teacher: {evaluation_text(agreement.teacher_evaluation)}")
-    else:
-        lines.append(UNMEASURED)
+    lines = [*([UNLIKE] if prediction.outside else []), *record_texts(prediction)]
     if record is not None:
         lines.append(detector_text(record))
     yield "".join(f"<p>{escape(line)}</p>" for line in lines)

@@ -18,6 +18,7 @@ import gradio as gr
 from analysis.figures.theme import PALETTE
 from analysis.stats.paper import read_paper
 from analysis.stats.personal import PersonalStudy, read_personal
+from analysis.stats.runs import RESULTS
 from analysis.words import ENGLISH, LANGUAGES, SCRIPT, Words, button, language, word
 from cry_model.checkpoint import to_json
 from cry_model.one_baby.labelled import Findings, Heads, LabelledCry, read_diary, usable
@@ -29,7 +30,6 @@ LOG = logging.getLogger(__name__)
 HERE = Path(__file__).parent
 SHARED = SCRIPT, HERE.parent / "diary.js"
 SCRIPTS = *SHARED, HERE.parent / "panels" / "figure.js", HERE / "diary.js"
-RESULTS = HERE.parents[1] / "assets" / "results"
 NETWORK = "six-class"
 """Whose numbers of a cry are kept: the network that the study was made with."""
 PERMUTATIONS = 199

@@ -14,8 +14,7 @@ document.addEventListener("click", async ({ target }) => {
     place.innerHTML = reply.html ?? reply.problem;
     button.disabled = Boolean(reply.html);
   } catch (error) {
-    const refusal = words[`problem.${error.status}`] ?? words["problem.busy"];
-    place.textContent = error instanceof Refusal ? refusal : words.unreachable;
+    place.textContent = why(error);
     button.disabled = false;
   }
 });

@@ -8,20 +8,18 @@ data in the page: no component holds them, so neither Gradio's session nor a fil
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import io
 import threading
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
 import gradio as gr
-import soundfile
 
 from analysis.models import Model, find
 from analysis.session import UNEXPECTED
 from analysis.tabs.answer import FEW, error_html
+from analysis.tabs.recordings import data_uri
 from analysis.uploads import is_upload, needing
 from analysis.words import ENGLISH, Words, language
 from cry_model.classifier import parts
@@ -136,7 +134,8 @@ def _map_html(title: str, found: Explanation, span: Span, say: Words = ENGLISH) 
         return row + (f'<tr><td colspan="2">{player}</td></tr>' if player else "")
 
     def player(sound: Recording) -> str:
-        return f'<audio controls src="{data_uri(sound, span)}"></audio>'
+        source = data_uri(sound, max(0.0, span.start - MARGIN), span.end + MARGIN)
+        return f'<audio controls src="{source}"></audio>'
 
     rows = (
         line("why.whole", found.probability),
@@ -147,13 +146,3 @@ def _map_html(title: str, found: Explanation, span: Span, say: Words = ENGLISH) 
     label = say.label(found.label)
     caption = f"{escape(title)}: {escape(label)}<br><small>{escape(say('why.share', label=label))}"
     return f"<table><caption>{caption}</small></caption><tbody>{''.join(rows)}</tbody></table>"
-
-
-def data_uri(sound: Recording, span: Span) -> str:
-    """Write a stretch of a sound, with a margin, as a wav of 16 bits that is its own address."""
-    first = max(0, round((span.start - MARGIN) * sound.sample_rate))
-    wave = sound.waveform[first : round((span.end + MARGIN) * sound.sample_rate)]
-    file = io.BytesIO()
-    samples = wave.clamp(-1, 1).numpy()
-    soundfile.write(file, samples, sound.sample_rate, "PCM_16", format="WAV")
-    return f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -94,6 +94,9 @@ const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seco
 
 // A sound on its way to the answer
 
+const why = (error) =>
+  error instanceof Refusal ? words[`problem.${error.status}`] ?? words["problem.busy"] : words.unreachable;
+
 async function take(file, when = Math.min(file.lastModified, Date.now())) {
   began = when;
   ear?.close(); // another sound was chosen while the microphone was on
@@ -104,8 +107,7 @@ async function take(file, when = Math.min(file.lastModified, Date.now())) {
     home.sound = await send(file);
     trigger("upload");
   } catch (error) {
-    const refusal = words[`problem.${error.status}`] ?? words["problem.busy"];
-    say("problem", error instanceof Refusal ? refusal : words.unreachable);
+    say("problem", why(error));
   }
 }
 

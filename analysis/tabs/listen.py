@@ -77,11 +77,6 @@ def listen_example(name: str) -> str:
     return base64.b64encode((EXAMPLES / name).read_bytes()).decode() if known else ""
 
 
-def answer_example(models: Sequence[Model], detector: CryDetector | None) -> None:
-    """Answer the first example for nobody, so that libraries load and compile."""
-    classify_all(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), detector)
-
-
 def tonight() -> str:
     """Write the place of tonight's answers, which the browser keeps if it is asked to."""
     return f"""<section class="tonight" data-listen-tonight data-state="none">
@@ -94,26 +89,6 @@ def tonight() -> str:
 <p role="status" class="told"></p></section>"""
 
 
-def told(
-    models: Sequence[Model],
-    session: Session | None,
-    name: str,
-    detector: CryDetector | None,
-    say: Words = ENGLISH,
-) -> str:
-    """Return the answer's HTML: that of the named model, or of the one that fits the recording."""
-    if session is None:
-        return error_html(say("gone"))
-    _, answer = session.chosen(models, name)
-    if session.display is None or not isinstance(answer, Prediction):
-        return error_html(say.problem(answer))
-    record = None if detector is None else detector.config.detector
-    kept = ""
-    if answer.answer.kind != "not_a_cry":
-        kept = entry(in_short(answer, say), spark(session.display), session.answers)
-    return answer_html(answer, record, say, kept)
-
-
 @dataclass(frozen=True)
 class Handlers:
     """Answer the events of the tab; all models answer, so that the file is not needed again."""
@@ -121,11 +96,24 @@ class Handlers:
     models: Sequence[Model]
     detector: CryDetector | None
 
+    def told(self, session: Session | None, name: str = "", say: Words = ENGLISH) -> str:
+        """Return the answer's HTML: that of the named model, or of the one that fits the sound."""
+        if session is None:
+            return error_html(say("gone"))
+        _, answer = session.chosen(self.models, name)
+        if session.display is None or not isinstance(answer, Prediction):
+            return error_html(say.problem(answer))
+        record = None if self.detector is None else self.detector.config.detector
+        kept = ""
+        if answer.answer.kind != "not_a_cry":
+            kept = entry(in_short(answer, say), spark(session.display), session.answers)
+        return answer_html(answer, record, say, kept)
+
     def on_sound(self, file: str | None, request: gr.Request, bar: gr.Progress = BAR) -> list[Any]:
         """Answer a recording; the folds are closed."""
         with needing(file):
             session = classify_all(self.models, file, self.detector, bar)
-        html = told(self.models, session, "", self.detector, language(request))
+        html = self.told(session, "", language(request))
         folds = [gr.Accordion(open=False, visible=session.display is not None) for _ in range(2)]
         return [html, "", *folds, session]
 
@@ -151,7 +139,7 @@ class Handlers:
 
     def on_model(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
         """Answer by another model."""
-        html = told(self.models, session, name, self.detector, language(request))
+        html = self.told(session, name, language(request))
         return [html, gr.Accordion(open=False), *self.on_research(session, name, request)]
 
     def _answer(self, session: Session | None, name: str) -> tuple[Model, Prediction] | None:
@@ -169,10 +157,7 @@ def build_listen_tab(
 ) -> None:
     """Lay out the tab and its events inside the current page.
 
-    Args:
-        models: who answers.
-        detector: hears everything first.
-        live_functions: the Live tab's, which tell of crying while the microphone records.
+    ``live_functions`` are the Live tab's, which tell of crying while the microphone records.
     """
     folded: dict[str, Any] = {"open": False, "visible": False, "elem_classes": "fold"}
     with gr.Row(equal_height=False, elem_id="sound-and-answer"):

@@ -12,9 +12,7 @@ from functools import lru_cache
 from html import escape
 from pathlib import Path, PurePath
 
-import numpy as np
 import soundfile
-from numpy.typing import NDArray
 
 from analysis.panels.base import UNLICENSED
 from cry_model.sound import audio
@@ -23,28 +21,21 @@ from cry_model.sound.audio import Recording
 SECONDS = 60  # at most, for the sound travels inside of the page
 
 
+def data_uri(sound: Recording, start: float = 0.0, end: float = SECONDS) -> str:
+    """Write a stretch, in seconds, as a mono wav of 16 bits that is its own address."""
+    rate, file = sound.sample_rate, io.BytesIO()
+    wave = sound.waveform[round(start * rate) : round(end * rate)].clamp(-1, 1)
+    soundfile.write(file, wave.numpy(), rate, "PCM_16", format="WAV")
+    return f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
 def player_html(name: str, sound: Recording) -> str:
     """Write a player that starts at once, under the recording's name."""
     cut = f" (the first {SECONDS} s)" if sound.duration > SECONDS else ""
-    data = base64.b64encode(wav_bytes(sound)).decode()
     return (
         f'<p class="name">{escape(name)}{cut}</p>'
-        f'<audio controls autoplay aria-label="{escape(name)}" src="data:audio/wav;base64,{data}">'
-        "</audio>"
+        f'<audio controls autoplay aria-label="{escape(name)}" src="{data_uri(sound)}"></audio>'
     )
-
-
-def sixteen_bits(sound: Recording) -> NDArray[np.int16]:
-    """Return the samples at their own level; floating-point ones Gradio would rescale."""
-    return np.clip(np.round(32768 * sound.waveform.numpy()), -32768, 32767).astype(np.int16)
-
-
-def wav_bytes(sound: Recording) -> bytes:
-    """Write the first :data:`SECONDS` as a mono file of 16 bits."""
-    buffer = io.BytesIO()
-    samples = sixteen_bits(sound)[: SECONDS * sound.sample_rate]
-    soundfile.write(buffer, samples, sound.sample_rate, format="WAV")
-    return buffer.getvalue()
 
 
 VARIABLE = "CRY_DATA"
@@ -61,10 +52,6 @@ class AudioNotFoundError(LookupError):
 
 def find_audio(dataset: str, recording: str) -> Recording:
     """Read a recording of the results from its file.
-
-    Args:
-        dataset: its name in the results folder.
-        recording: its name in the predictions.
 
     Raises:
         AudioNotFoundError: if ``CRY_DATA`` does not hold it, or not as sound, or if its source
@@ -117,11 +104,7 @@ def _index(folder: Path) -> Mapping[str, Path]:
 
 
 def play(request: dict[str, str]) -> dict[str, str]:
-    """Return, for the page, the HTML that plays a recording, or the sentence why it cannot be.
-
-    Args:
-        request: its ``dataset`` and ``recording``.
-    """
+    """Return the HTML that plays a recording of a dataset, or the sentence why it cannot be."""
     dataset, recording = str(request.get("dataset", "")), str(request.get("recording", ""))
     try:
         sound = find_audio(dataset, recording)

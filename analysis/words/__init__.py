@@ -62,13 +62,8 @@ def button(key: str, attributes: str) -> str:
 
 
 def language(request: gr.Request) -> Words:
-    """Return the visitor's language."""
-    return spoken(request.headers.get("accept-language"))
-
-
-def spoken(accepted: str | None) -> Words:
-    """Return the first language that we know of an ``Accept-Language`` header; else English."""
-    for entry in (accepted or "").split(","):
+    """Return the first language that we know of the visitor's browser; else English."""
+    for entry in request.headers.get("accept-language", "").split(","):
         code = entry.split(";")[0].strip().lower().split("-")[0]
         if code in LANGUAGES:
             return LANGUAGES[code]

@@ -35,7 +35,7 @@ def answered(request):
 @pytest.fixture(scope="session")
 def six(models):
     """The two models of the six classes: network and features."""
-    network, features = (model for model in models if model.family is SIX)
+    network, features = (model for model in models if model.family == SIX)
     assert features.classifier.config.system == "feature-mlp"
     return network, features
 

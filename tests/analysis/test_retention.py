@@ -85,7 +85,7 @@ def test_the_sweep_follows_no_link(folder, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("most", [0, 10_000, 25_000, 30_000, 10**6])
+@pytest.mark.parametrize("most", [0, 25_000, 10**6])
 def test_the_oldest_go_until_the_rest_fits(folder, monkeypatch, most):
     sizes = {f"{i}.wav": size for i, size in enumerate((9000, 1, 7000, 4000, 3000))}
     for name, size in sizes.items():

@@ -7,6 +7,7 @@ from urllib.parse import quote, urlsplit
 
 import fastapi.routing
 import gradio as gr
+import httpx
 import pytest
 from gradio.routes import App
 from starlette.applications import Starlette
@@ -33,15 +34,15 @@ CLOSED = (
 """Some of those that must not answer, so that an empty walk is no success."""
 
 
-def ask(server, request, headers=None, body=None):
+def ask(server, request, headers=None):
     """Send ``"METHOD /path"`` as it is written; return status and body."""
     method, path = request.split(" ", 1)
     connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
-        for name, value in {"Content-Length": str(len(body or b"")), **(headers or {})}.items():
+        for name, value in {"Content-Length": "0", **(headers or {})}.items():
             connection.putheader(name, value)
-        connection.endheaders(body)
+        connection.endheaders()
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
@@ -117,31 +118,22 @@ def test_other_methods_than_the_listed_are_not_there(server, path):
         if f"{method} {path}" not in OPEN:
             assert ask(server, f"{method} {path}")[0] == 404, method
     assert ask(server, f"CONNECT {path}")[0] in (400, 404)
-
-
-def test_a_preflight_runs_no_route(server):
-    """Let Gradio answer it before, alike for what is there and what is not."""
+    # Before any route is run, Gradio answers a preflight, alike for what is there and what is not.
     headers = {"Origin": "https://elsewhere.test", "Access-Control-Request-Method": "POST"}
-    paths = ("process_recording", "upload", "nonsense")
-    assert len({ask(server, f"OPTIONS {API}/{path}", headers) for path in paths}) == 1
+    preflights = {ask(server, f"OPTIONS {asked}", headers) for asked in (path, f"{API}/nonsense")}
+    assert len(preflights) == 1
 
 
-@pytest.mark.parametrize("address", ["http://127.0.0.1:{port}/config", "https://example.org/x.wav"])
-@pytest.mark.parametrize("spelling", ["{}", "{quoted}"])
 @pytest.mark.parametrize("route", ["file=", "proxy=", "file/"])
-def test_no_address_is_fetched_for_a_stranger(server, address, spelling, route):
-    address = address.format(port=urlsplit(server.url).port)
-    path = f"{API}/{route}" + spelling.format(address, quoted=quote(address, safe=""))
-    assert ask(server, f"GET {path}") == (404, b"Not Found")
+def test_no_address_is_fetched_for_a_stranger(server, route):
+    for address in (f"{server.url}/config", "https://example.org/x.wav"):
+        for spelt in (address, quote(address, safe="")):
+            assert ask(server, f"GET {API}/{route}{spelt}") == (404, b"Not Found")
 
 
 def test_the_fitting_headers_of_a_proxy_or_a_websocket_open_nothing(server):
-    upgrade = {
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Version": "13",
-    }
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
     rewrite = {"X-Original-URL": "/config", "X-Rewrite-URL": "/config", "X-Forwarded-Path": "/"}
     method = {"X-HTTP-Method-Override": "GET"}
     for headers in (upgrade, rewrite, method):
@@ -193,13 +185,8 @@ def test_nobody_skips_the_queue(server):
     for dependency in queued:
         body = {"data": [None] * len(dependency["inputs"]), "fn_index": dependency["id"]}
         for name in {"predict", dependency["api_name"] or "predict"}:
-            status, _ = ask(
-                server,
-                f"POST {API}/run/{name}",
-                {"Content-Type": "application/json"},
-                json.dumps(body).encode(),
-            )
-            assert status == 404, dependency["api_name"]
+            told = httpx.post(f"{server.url}{API}/run/{name}", json=body, timeout=60)
+            assert told.status_code == 404, dependency["api_name"]
 
 
 def test_no_other_server_runs_beside_it(monkeypatch):

@@ -41,19 +41,12 @@ def prediction(session, models):
     return session.answers[models[-1].name]
 
 
-def test_each_cry_is_found_where_it_was_put(session, models):
-    for model in models:
-        segments = session.answers[model.name].segments
-        assert len(segments) == len(CRIES)
-        for segment, (start, end) in zip(segments, CRIES, strict=True):
-            assert segment.start == pytest.approx(start, abs=1.6)
-            assert segment.end == pytest.approx(end, abs=1.6)
-
-
 def test_every_model_answers_for_the_same_track_and_the_cries_alone(
     session, models, detector, path
 ):
     track = detector.scan(audio.load(path))
+    found = [(span.start, span.end) for span in track.spans]
+    np.testing.assert_allclose(found, CRIES, atol=1.6)
     for model in models:
         expected = model.classifier.predict(path, track=track)
         assert session.answers[model.name].to_dict(full=True) == expected.to_dict(full=True)
@@ -92,8 +85,6 @@ def test_the_table_says_the_same_and_can_be_read_without_eyes(prediction):
     html = segments_html(prediction)
     assert html.count('<th scope="row">') == len(CRIES)
     assert html.count('scope="col"') == 5 + len(prediction.probabilities)
-    assert "<caption>3 cries" in html
-    assert 'role="region" aria-label="Table of cries" tabindex="0"' in html
     cells = re.findall(r"<td>([^<]*)</td>", html)
     first = prediction.segments[0]
     shares = [f"{100 * p:.0f}%" for p in first.probabilities.values()]
@@ -104,32 +95,18 @@ def test_the_table_says_the_same_and_can_be_read_without_eyes(prediction):
 
 def test_a_set_is_named_in_the_table_unless_it_says_nothing(prediction):
     labels = tuple(prediction.probabilities)
-    first = replace(prediction.segments[0], prediction_set=labels[:2])
-
-    def cell(segment, **changes):
-        return re.findall(
-            r"<td>([^<]*)</td>",
-            segments_html(
-                replace(
-                    prediction,
-                    segments=(segment,),
-                    **{"outside": False, "evaluation": None, **changes},
-                )
-            ),
-        )[3]
-
-    assert cell(first) == f"{words(labels[0])} or {words(labels[1])}"
-    assert cell(replace(first, prediction_set=labels)) == "can&#x27;t tell"
-    assert cell(first, outside=True) == "can&#x27;t tell"
-    assert cell(replace(first, prediction_set=None)) == words(first.label)
-
-
-def test_markup_in_a_label_is_shown_not_run(prediction):
-    nasty = {"<b>": 0.6, "x": 0.4}
-    segment = replace(prediction.segments[0], probabilities=nasty, prediction_set=None)
-    html = segments_html(replace(prediction, probabilities=nasty, segments=(segment,)))
-    assert "<b>" not in html
-    assert "&lt;b&gt;" in html
+    first, nothing = prediction.segments[0], "can&#x27;t tell"
+    for named, outside, expected in (
+        (labels[:2], False, f"{words(labels[0])} or {words(labels[1])}"),
+        (labels, False, nothing),
+        (labels[:2], True, nothing),
+        (None, False, words(first.label)),
+    ):
+        segments = (replace(first, prediction_set=named),)
+        html = segments_html(
+            replace(prediction, segments=segments, outside=outside, evaluation=None)
+        )
+        assert re.findall("<td>([^<]*)</td>", html)[3] == expected
 
 
 def test_each_cry_can_be_played_alone(prediction):
@@ -139,11 +116,12 @@ def test_each_cry_can_be_played_alone(prediction):
     assert play_html(replace(prediction, segments=()), ENGLISH) == ""
 
 
-def test_there_is_a_timeline_where_there_is_something_to_find(prediction):
+def test_there_is_a_timeline_where_there_is_something_to_find(session, prediction):
     assert not has_timeline(prediction)  # of a model that is at chance
     prediction = replace(prediction, evaluation=None)
     one = replace(prediction, segments=prediction.segments[:1])
-    assert has_timeline(prediction)
+    cards = sound_cards(session.display, prediction, FrontEndConfig())
+    assert cards["timeline"].html == segments_html(prediction)
     assert has_timeline(one)
     assert not has_timeline(replace(one, duration=12.0))
     assert not has_timeline(replace(prediction, segments=()))
@@ -206,10 +184,3 @@ def test_no_line_crosses_a_pause(session, prediction):
         assert 11 < x[jumps[0]] < 13.2
         assert 14.8 < x[jumps[0] + 1] < 17
         assert not np.isnan(z[:, (x > 7) & (x < 10)]).any()
-
-
-def test_the_card_has_figure_table_and_words(session, prediction):
-    prediction = replace(prediction, evaluation=None)  # that of a model at chance is not shown
-    shown = sound_cards(session.display, prediction, FrontEndConfig())
-    assert "3 cries of" in shown["timeline"].words
-    assert shown["timeline"].html == segments_html(prediction)

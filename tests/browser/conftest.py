@@ -98,12 +98,9 @@ def visit_page(context, server):
 @pytest.fixture
 def visit(browser, microphone, server, examples):
     """Opens the page in a new profile; ``visit(width=390, scheme="dark", heard=wav)``."""
-    usual = server
     with contextlib.ExitStack() as visits:
 
-        def open_page(
-            heard=None, server=None, width=1280, height=844, scheme="light", locale="en-US"
-        ):
+        def open_page(heard=None, width=1280, height=844, scheme="light", locale="en-US"):
             shutil.copyfile(heard or examples / "synthetic_rhythmic.wav", microphone)
             context = browser.new_context(
                 viewport={"width": width, "height": height},
@@ -112,9 +109,15 @@ def visit(browser, microphone, server, examples):
                 permissions=["microphone"],
             )
             visits.enter_context(contextlib.closing(context))
-            return visit_page(context, server or usual)
+            return visit_page(context, server)
 
         yield open_page
+
+
+def picture(seen, tmp_path, name):
+    """Keep a screenshot where somebody asked for them."""
+    folder = Path(os.environ.get("CRY_SCREENSHOTS", tmp_path))
+    seen.page.screenshot(path=folder / f"{name}.png", full_page=True)
 
 
 CONTRAST = """(selector_property) => {

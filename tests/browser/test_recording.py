@@ -1,7 +1,6 @@
 """Files of every kind, and the microphone, get into the Listen tab as they are."""
 
 import contextlib
-import hashlib
 import io
 import shutil
 
@@ -9,17 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from analysis.words import ENGLISH
-from cry_model.sound.audio import SUFFIXES
 from tests.browser.conftest import visit_page
 from tests.cry_model.encode import encode, with_pyav
 from tests.stand_ins import cry
 
 pytestmark = pytest.mark.browser
 
-FILMS = ("3gp", "avi", "m4v", "mkv", "mov", "mp4", "webm")
-SOUNDS = ("aac", "aiff", "amr", "caf", "flac", "m4a", "mka", "mp3", "oga", "ogg", "opus", "wav")
-SOUNDS += ("au", "w64", "wma", "wv")
 CATCH_UPLOADS = """
 window.sent = [];
 const { fetch } = window;
@@ -46,11 +40,12 @@ UNTOUCHED = {"echoCancellation": False, "noiseSuppression": False, "autoGainCont
 
 
 def recorded(folder, ending):
-    """Write three seconds of crying, in a film where such files are films."""
-    rate = 8_000 if ending == "amr" else 48_000  # Hz; it knows no other
-    samples = cry(3, rate).astype("f4")[:, None]
-    film = ending in FILMS
-    data = with_pyav(samples, rate, ending, video=True) if film else encode(samples, rate, ending)
+    """Write three seconds of crying, in a film unless it is a sound's file."""
+    samples = cry(3, 48_000).astype("f4")[:, None]
+    film = ending != "opus"
+    data = (
+        with_pyav(samples, 48_000, ending, video=True) if film else encode(samples, 48_000, ending)
+    )
     path = folder / f"cry.{ending}"
     path.write_bytes(data)
     return path
@@ -85,40 +80,19 @@ def sent(seen):
     return name, bytes(data)
 
 
-@pytest.mark.parametrize("given", GIVE)
-@pytest.mark.parametrize("ending", [*FILMS, *SOUNDS])
-def test_every_kind_of_file_that_is_read_is_taken(watched, tmp_path, ending, given):
+@pytest.mark.parametrize(("ending", "given"), [("mp4", "chosen"), ("opus", "dropped")])
+def test_a_file_is_sent_as_it_is(watched, tmp_path, ending, given):
     path = recorded(tmp_path, ending)
     GIVE[given](watched, path)
-    name, data = sent(watched)
-    assert name == path.name
-    assert hashlib.sha256(data).digest() == hashlib.sha256(path.read_bytes()).digest()
+    assert sent(watched) == (path.name, path.read_bytes())
 
 
-def test_the_dialogue_offers_every_ending_that_is_read(watched):
-    with watched.page.expect_file_chooser() as chooser:
-        watched.page.locator("[data-listen=choose]").click()
-    accepted = chooser.value.element.get_attribute("accept").split(",")
-    assert {"audio/*", "video/*", *SUFFIXES} <= set(accepted)
-
-
-@pytest.mark.parametrize(("ending", "given"), [("mp4", "chosen"), ("mov", "dropped")])
-def test_the_sound_of_a_film_is_answered(visit, tmp_path, ending, given):
+def test_the_sound_of_a_film_is_answered(visit, tmp_path):
     seen = visit()
-    GIVE[given](seen, recorded(tmp_path, ending))
+    drop(seen, recorded(tmp_path, "mov"))
     seen.answered()
     assert "s of sound" in seen.page.locator("#answer .measured").text_content()
     assert seen.errors == []
-
-
-def test_what_is_no_sound_is_said_by_us(visit, tmp_path):
-    path = tmp_path / "letter.pdf"
-    path.write_bytes(b"%PDF-1.7 no sound in here")
-    seen = visit()
-    drop(seen, path)
-    seen.answered("problem")
-    problem = ENGLISH("problem.UndecodableAudioError")
-    assert seen.page.locator("#answer").inner_text().strip() == problem
 
 
 def test_a_recording_is_as_long_and_loud_as_what_was_heard(watched, examples):
@@ -137,12 +111,3 @@ def test_a_recording_is_as_long_and_loud_as_what_was_heard(watched, examples):
     assert len(samples) / rate == pytest.approx(10, abs=0.3)
     wave, _ = soundfile.read(examples / "synthetic_rhythmic.wav")
     assert np.abs(samples).max() == pytest.approx(np.abs(wave).max(), rel=0.2)
-
-
-def test_the_live_tab_leaves_the_sound_of_a_microphone_alone(watched):
-    watched.page.reload()
-    watched.page.get_by_role("tab", name="Live").click()
-    watched.page.get_by_role("button", name="Start listening").click()
-    watched.page.wait_for_function("window.asked.length")
-    ((track,),) = watched.page.evaluate("window.asked")
-    assert {name: track[name] for name in UNTOUCHED} == UNTOUCHED

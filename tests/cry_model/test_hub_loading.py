@@ -33,8 +33,8 @@ finally: constants.HF_HUB_OFFLINE = False
 """
 CHOOSE = """
 from analysis.models import choose
-choice = choose(arguments[0])
-answer = [list(choice.models[0].classifier.labels), choice.note]
+models, note = choose(arguments[0])
+answer = [list(models[0].classifier.labels), note]
 """
 
 
