@@ -71,8 +71,7 @@ ALLOWED = {
     "analysis.live": {
         f"analysis.{name}" for name in ("figures", "models", "panels", "tabs", "words")
     },
-    "analysis.runtimes": set(),
-    "analysis.benchmark": {f"analysis.{name}" for name in ("runtimes", "sound", "stats", "tabs")},
+    "analysis.benchmark": {f"analysis.{name}" for name in ("sound", "stats", "tabs")},
     "analysis.page": {
         f"analysis.{name}"
         for name in ("live", "models", "server", "stats", "tabs", "uploads", "words")

@@ -281,19 +281,13 @@ def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
     )
     for trace in figure.data:
         own = data[data["title"] == trace.name]
-        system, is_open = own["system"].iloc[0], own["open"].iloc[0]
+        system, is_open = own["system"].iloc[0], bool(own["open"].iloc[0])
         ends = "" if own["low"].isna().all() else " [%{customdata[1]:.1f}, %{customdata[2]:.1f}]"
+        colour, symbol = SYSTEM_COLOURS.get(system, TEXT), system_symbol(system) + "-open" * is_open
         trace.update(
             mode="lines+markers" if len(own) > 1 else "markers",
-            line={
-                "color": SYSTEM_COLOURS.get(system, TEXT),
-                "dash": "dot" if is_open else "solid",
-            },
-            marker={
-                "size": 11,
-                "symbol": system_symbol(system) + "-open" * is_open,
-                "line": {"width": 2 * is_open},
-            },
+            line={"color": colour, "dash": "dot" if is_open else "solid"},
+            marker={"size": 11, "color": colour, "symbol": symbol, "line_width": 2 * is_open},
             error_y={"thickness": 1.2, "width": 4},
             hovertemplate=f"%{{customdata[0]}}<br>%{{y:.1f}}%{ends}<br>%{{x:.3g}}<extra></extra>",
         )
