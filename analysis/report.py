@@ -27,15 +27,15 @@ SOFTWARE = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}
 """Keys of ``environment`` in ``run.json`` -> names."""
 
 
-def write_report(results: Path, out: Path) -> None:
-    """Write the results folder as one HTML file; raise ResultsError if no run of it can be shown,
-    OSError if ``out`` cannot be written."""
+def write_report(results: Path, out: Path, panels: Sequence[Panel] = PANELS) -> None:
+    """Write a chapter for each panel as one HTML file; raise ResultsError if no run of the folder
+    can be shown, OSError if ``out`` cannot be written."""
     found = find_runs(results, strict=False).readable
     if not found.runs:
         reason = found.problems[0] if found.problems else "Fit some first."
         raise ResultsError(f"No finished run is below {results}. {reason}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    text = page(found, chapters(found, PANELS), results)
+    text = page(found, chapters(found, panels), results)
     write_atomically(out, text.encode("utf-8"))
 
 
