@@ -64,6 +64,8 @@ def sentence(error: OSError) -> str:
         advice = "The disk is full: make room and run the same command again, or choose another"
     elif error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         advice = "This folder may not be written: choose another"
+    elif error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"{where} is a file, where a folder is needed: choose another --out or --cache."
     else:
         return f"{where} cannot be used: {error.strerror or error}."
     return f"{advice} --out or --cache ({where}). What was finished before is kept."
@@ -89,7 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(sentence(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. What is finished is kept; the same command goes on.", file=sys.stderr)
+        print(
+            "\nStopped. What is finished is kept; the same command goes on.",
+            file=sys.stderr,
+        )
         return 130
     return 0
 

@@ -130,7 +130,12 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(errno.EROFS, "may not be written"), (errno.EIO, "cannot be used")]
+    ("number", "said"),
+    [
+        (errno.EROFS, "may not be written"),
+        (errno.EEXIST, "a folder is needed"),
+        (errno.EIO, "cannot be used"),
+    ],
 )
 def test_trouble_in_the_middle_of_a_run(made_up_root, tmp_path, monkeypatch, capsys, number, said):
     whole = Path.write_bytes
