@@ -1,6 +1,5 @@
 """Comparisons of two runs against plain loops over scikit-learn's metrics."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
@@ -19,8 +18,7 @@ from analysis.stats.paper import CLAIMS, FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, 
 from analysis.stats.runs import find_runs, read_run
 from cry_model.metrics import METRICS, weighted
 from cry_model.networks.registry import list_models
-from tests.analysis.synthetic_runs import write_run
-from tests.conftest import ROOT
+from tests.analysis.synthetic_runs import change_table, write_run
 from tests.plain import difference_bounds, plain, rows_of, score
 
 
@@ -108,9 +106,7 @@ def test_what_cannot_be_paired_is_refused(runs, tmp_path):
         pair(*runs, seeds=[5])
     assert pair(*runs, seeds=[1]).seeds == (1,)
     folder = write_run(tmp_path, "ecapa-tdnn", seeds=(0, 1))
-    table = read_run(folder).predictions
-    other_folds = table.assign(fold=(table["fold"] + 1) % 3)
-    other_folds.to_csv(folder / "predictions.csv", index=False)
+    change_table(folder, lambda table: table.assign(fold=(table["fold"] + 1) % 3))
     with pytest.raises(ComparisonError, match="same folds"):
         pair(runs[0], read_run(folder))
 
@@ -149,7 +145,7 @@ def other_way_round(tmp_path_factory):
     return runs_of(tmp_path_factory.mktemp("reverse"), skills, seeds=(0, 1))
 
 
-@pytest.mark.parametrize("metric", ["balanced_accuracy", "accuracy", "macro_auc"])
+@pytest.mark.parametrize("metric", ["balanced_accuracy", "macro_auc"])
 def test_large_differences_are_confirmed_or_contradicted(
     as_the_paper_has_it, other_way_round, metric
 ):
@@ -157,12 +153,6 @@ def test_large_differences_are_confirmed_or_contradicted(
     assert [f.claim for f in found] == list(CLAIMS)
     assert {f.verdict for f in found} == {Verdict.CONFIRMED}
     assert {f.verdict for f in judge(other_way_round, metric)} == {Verdict.CONTRADICTED}
-
-
-def test_equal_systems_are_undecided(as_the_paper_has_it):
-    same = dict.fromkeys(SKILLS, as_the_paper_has_it[FULL])
-    for finding in judge(same):
-        assert (finding.verdict, finding.corrected) == (Verdict.UNDECIDED, 1.0)
 
 
 def test_a_claim_of_two_parts_needs_both(as_the_paper_has_it):
@@ -225,7 +215,3 @@ def test_the_claims_name_known_systems_and_hold_for_the_printed_numbers():
         assert set(claim.systems) <= set(list_models())
         for better in claim.better:
             assert paper.accuracy[better] > paper.accuracy[claim.worse]
-    reference = json.loads((ROOT / "assets" / "paper_reference.json").read_text("utf-8"))
-    for claim in CLAIMS:  # the table that a claim names prints all of its systems
-        where = [reference["systems"][system]["where"] for system in claim.systems]
-        assert all(claim.where.split()[1] in text for text in where)

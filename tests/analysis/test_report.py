@@ -1,7 +1,6 @@
 """The report: one page with everything in it, the same bytes each time, and what it cannot show."""
 
 import base64
-import json
 import os
 import re
 import shutil
@@ -20,7 +19,7 @@ from analysis.panels.html import MOST_ROWS, table_html
 from analysis.report import chapters, digest, page, write_report
 from analysis.stats.paper import FULL
 from analysis.stats.runs import ResultsError, find_runs
-from tests.analysis.synthetic_runs import write_run
+from tests.analysis.synthetic_runs import change_record, write_run
 from tests.conftest import ROOT
 
 COMMITTED = ROOT / "assets" / "results"
@@ -52,8 +51,7 @@ def spoilt(root, tmp_path):
     write_run(copy, "resnet18")
     (copy / "donateacry" / "baby" / "resnet18" / "run.json").write_text("{")
     folder = write_run(copy, "resnet18", protocol="clip")
-    record = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**record, "metrics": {}}))
+    change_record(folder, metrics={})
     (copy / "donateacry" / "baby" / FULL / "predictions.csv").write_text("nothing\n")
     return copy
 

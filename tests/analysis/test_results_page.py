@@ -30,7 +30,7 @@ from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Verdict, cells_of
 from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
 from analysis.stats.runs import RESULTS, ResultsError, find_runs
 from cry_model.networks.registry import get_system
-from tests.analysis.synthetic_runs import write_run
+from tests.analysis.synthetic_runs import change_record, write_run
 from tests.conftest import ROOT
 from tests.plain import rows_of, score
 
@@ -46,8 +46,7 @@ def root(tmp_path_factory):
         write_run(root, system, min(skill, 0.0), seeds=(0,), protocol="baby")
     write_run(root, FULL, -1.0, dataset="esc10", protocol="baby")
     folder = write_run(root, "resnet18", protocol="baby")
-    record = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**record, "metrics": {}}))
+    change_record(folder, metrics={})
     return root
 
 
@@ -101,10 +100,8 @@ def test_models_fitted_otherwise_have_a_row_of_their_own(cells, tmp_path):
     assert (clip["models"], clip["epochs (paper: 700)"]) == ("all", "12")
     assert (baby["models"], baby["epochs (paper: 700)"]) == ("all", "30")
     write_run(tmp_path, FULL, seeds=(0,))
-    folder = write_run(tmp_path, "resnet18", seeds=(0,), draws=384)
-    record = json.loads((folder / "run.json").read_text())
-    record["configuration"]["settings"] = {"width": 8}
-    (folder / "run.json").write_text(json.dumps(record))
+    folder = write_run(tmp_path, "resnet18", seeds=(0,), samples_per_epoch=384)
+    change_record(folder, configuration={"settings": {"width": 8}})
     first, second = fitting_rows(cells_of(find_runs(tmp_path).runs), read_paper())
     assert (first["models"], first["preset"]) == (get_system(FULL).title, "best")
     assert (second["models"], second["preset"]) == ("ResNet18", "best, width=8")

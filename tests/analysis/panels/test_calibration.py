@@ -1,6 +1,5 @@
 """Calibration, coverage and sets, against plain loops over the same predictions."""
 
-import json
 from dataclasses import asdict
 
 import numpy as np
@@ -16,7 +15,7 @@ from analysis.stats.calibration import ALL, HALF, SHARES, coverage, reliability,
 from analysis.stats.runs import ResultsError, find_runs, read_run
 from cry_model.metrics import BINS
 from cry_model.results import label_numbers, probabilities_of
-from tests.analysis.synthetic_runs import LABELS, write_run
+from tests.analysis.synthetic_runs import LABELS, change_record, change_table, write_run
 from tests.plain import bounds, resamples
 from train.scoring import results
 from train.scoring.calibration import calibrate
@@ -121,8 +120,7 @@ def test_the_sets_are_shown_as_run_json_has_them(tmp_path):
     folder = write_run(tmp_path, "resnet18", 0.6)
     table = results.read_predictions(folder)
     found = calibrate(table, LABELS, dataset="donateacry", protocol="baby", folds=3)
-    record = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**record, "calibration": asdict(found)}))
+    change_record(folder, calibration=asdict(found))
     before_after, _, sets = CALIBRATION.exhibits(find_runs(tmp_path), CELL)
     assert read_run(folder).calibration == found
     values = [found.coverage.value, *found.by_label.values()]
@@ -160,10 +158,9 @@ def test_with_random_segments_nothing_is_scaled_and_the_note_says_why(synthetic)
 
 def test_one_damaged_system_leaves_the_others(tmp_path):
     write_run(tmp_path, "ecapa-tdnn")
-    path = write_run(tmp_path, "resnet18") / "predictions.csv"
-    table = pd.read_csv(path, dtype={"group": str})
-    table["fold"] = np.arange(len(table)) % 3
-    table.to_csv(path, index=False)
+    change_table(
+        write_run(tmp_path, "resnet18"), lambda table: table.assign(fold=np.arange(len(table)) % 3)
+    )
     found = find_runs(tmp_path)
     _, curves = CALIBRATION.exhibits(found, CELL, {"system": "ecapa-tdnn"})
     assert set(curves.data["system"]) == {"ecapa-tdnn"}

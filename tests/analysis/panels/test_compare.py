@@ -3,7 +3,6 @@
 from dataclasses import asdict
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy.stats import binom
 
@@ -15,7 +14,7 @@ from analysis.stats.comparison import ComparisonError, pair
 from analysis.stats.paper import FULL, NO_MCA
 from analysis.stats.runs import NO_RUNS, RESULTS, ResultsError, find_runs
 from cry_model.metrics import METRICS
-from tests.analysis.synthetic_runs import LABELS, write_run
+from tests.analysis.synthetic_runs import LABELS, change_table, write_run
 from tests.plain import rows_of
 
 CELL, OTHER = CellKey("donateacry", "baby"), CellKey("donateacry", "clip")
@@ -159,9 +158,8 @@ def test_damaged_predictions_are_named(tmp_path):
 def test_runs_on_other_recordings_are_not_compared(tmp_path):
     write_run(tmp_path, NO_MCA)
     write_run(tmp_path, FULL, protocol="clip")
-    path = write_run(tmp_path, FULL) / "predictions.csv"
-    table = pd.read_csv(path, dtype={"group": str})
-    table.assign(recording=table["recording"].replace("r007", "x007")).to_csv(path, index=False)
+    renamed = {"recording": {"r007": "x007"}}
+    change_table(write_run(tmp_path, FULL), lambda table: table.replace(renamed))
     for panel in (panel for panel in PANELS if panel.name in ("compare", "leakage")):
         with pytest.raises(ComparisonError, match="not tested on the same recordings"):
             panel.exhibits(find_runs(tmp_path), BABY)

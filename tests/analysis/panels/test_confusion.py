@@ -18,7 +18,7 @@ from analysis.panels.confusion import (
 from analysis.stats.runs import find_runs
 from cry_model.checkpoint import PAPER_REFERENCE
 from cry_model.records import words
-from tests.analysis.synthetic_runs import LABELS, write_run
+from tests.analysis.synthetic_runs import LABELS, change_table, write_run
 from tests.plain import rows_of
 
 ONE, OTHER = "improved-ecapa-tdnn", "ecapa-tdnn"
@@ -109,9 +109,8 @@ def test_similar_classes_stand_together_in_all(found):
 
 
 def test_a_class_that_does_not_occur_is_no_number(tmp_path):
-    path = write_run(tmp_path, ONE) / "predictions.csv"
-    table = pd.read_csv(path, dtype={"group": str})
-    table.assign(label=table["label"].replace("burping", "tired")).to_csv(path, index=False)
+    folder = write_run(tmp_path, ONE)
+    change_table(folder, lambda t: t.assign(label=t["label"].replace("burping", "tired")))
     exhibit, _ = CONFUSION.exhibits(find_runs(tmp_path), BABY)
     assert np.isnan(exhibit.figure.data[0].z[0]).all()
     assert exhibit.data["share"].isna().sum() == len(LABELS)

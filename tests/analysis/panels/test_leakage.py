@@ -1,7 +1,5 @@
 """The Leakage panel: what a split lets through, the numbers a second way."""
 
-import json
-
 import numpy as np
 import pytest
 
@@ -13,7 +11,7 @@ from analysis.stats.paper import FULL, NO_MCA
 from analysis.stats.runs import SPLITS, ResultsError, chance_level, find_runs
 from analysis.stats.side_results import baselines_of
 from cry_model.metrics import SCORES
-from tests.analysis.synthetic_runs import write_run
+from tests.analysis.synthetic_runs import change_record, write_run
 from tests.plain import difference_bounds, plain, rows_of, score
 
 SKILLS = {"clip": 2.5, "recording": 1.0, "baby": 0.0}
@@ -95,10 +93,8 @@ def test_baselines_stand_beside_the_systems(tmp_path):
     dataset = "challenge6-features"
     for protocol in ("clip", "recording"):
         folder = write_run(tmp_path, "feature-mlp", dataset=dataset, protocol=protocol)
-        record = json.loads((folder / "run.json").read_text())
         rate = {"balanced_accuracy": {"value": 0.4, "low": 0.3, "high": 0.5}, "other": 1}
-        record["baselines"] = {"sample_rate": rate}
-        (folder / "run.json").write_text(json.dumps(record))
+        change_record(folder, baselines={"sample_rate": rate})
     found = find_runs(tmp_path)
     exhibit = shown(found, dataset=dataset)[0]
     rows = exhibit.data[exhibit.data["name"] == "sample_rate"]
@@ -109,7 +105,6 @@ def test_baselines_stand_beside_the_systems(tmp_path):
     assert BASELINE_CAPTIONS["sample_rate"] in exhibit.note
     assert CORPUS_CAPTION in exhibit.note
     assert "sample_rate" not in set(shown(found, "macro_auc", dataset)[0].data["name"])
-    record["baselines"] = {"sample_rate": {"balanced_accuracy": 0.4}}
-    (folder / "run.json").write_text(json.dumps(record))
+    change_record(folder, baselines={"sample_rate": {"balanced_accuracy": 0.4}})
     with pytest.raises(ResultsError, match=r"run\.json is not as train fit writes it"):
         baselines_of(found.of(dataset, "recording")["feature-mlp"], "balanced_accuracy")
