@@ -13,7 +13,6 @@ import jinja2
 from analysis.figures.theme import signed
 from analysis.overview import write_verdicts
 from analysis.results_studies import (
-    Row,
     attention_rows,
     hybrid_rows,
     map_rows,
@@ -35,7 +34,7 @@ from analysis.stats.runs import (
     ResultsError,
     find_runs,
 )
-from analysis.stats.side_results import read_detector
+from analysis.stats.side_results import Row, read_detector
 from cry_model.checkpoint import write_atomically
 from cry_model.networks.registry import get_system, list_models
 from cry_model.records import dataset_title, words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from analysis.figures.theme import signed
 from analysis.stats.claims import MAIN, Cell
@@ -11,6 +11,7 @@ from analysis.stats.paper import FULL
 from analysis.stats.runs import METRIC_TITLES, MeasuredRun
 from analysis.stats.side_results import (
     AttentionAblation,
+    Row,
     permuted_label_runs,
     read_attention_ablation,
     read_map_test,
@@ -19,8 +20,6 @@ from analysis.stats.side_results import (
 )
 from cry_model.networks.registry import HYBRID, get_system
 
-Row = Mapping[str, str]
-"""Head of a column -> what stands there."""
 PERMUTED = (MAIN, "macro_auc")
 """The metrics that are shown of permuted labels."""
 ATTENTIONS = {

@@ -254,6 +254,7 @@ def _maps(record: Record) -> MapTest:
 
 
 Row = Mapping[str, str]
+"""Head of a column -> what stands there."""
 NONE = "-"
 
 
