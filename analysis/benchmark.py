@@ -1,4 +1,4 @@
-"""Measure the time and memory that one clip costs with each model.
+"""Measure the time and memory that one clip costs with each model, and with others' runtimes.
 
 Each model runs in a process of its own, so that the peak of its memory is its own. Times are
 medians in milliseconds; the first runs are not counted.
@@ -14,8 +14,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,19 +24,33 @@ import pandas as pd
 import soundfile
 import torch
 
-from analysis.runtimes import measure_runtimes
 from analysis.sound import compute_display
 from analysis.tabs.cards import explained_cards, sound_cards
-from cry_model.checkpoint import CheckpointConfig, save_checkpoint, to_json, write_atomically
+from cry_model.checkpoint import (
+    DEFAULT,
+    CheckpointConfig,
+    save_checkpoint,
+    to_json,
+    write_atomically,
+)
 from cry_model.classifier import CryClassifier
-from cry_model.networks.registry import list_models, usual_config
+from cry_model.detector import CryDetector
+from cry_model.networks.registry import list_models, make_front_end, usual_config
 from cry_model.prediction import Prediction
 from cry_model.sound import audio
 from cry_model.sound.front_end_config import AnyConfig
 
 LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 SECONDS, RATE = 5.0, 44_100
-WARM_UP, RUNS = 3, 20
+WARM_UP, RUNS, RUNTIME_RUNS = 3, 20, 30
+FRAMES, MELS = 250, 80
+SCANNED, HEARD = 10.0, "10 s of sound"  # what a detector is given
+WINDOW, STEP, YAMNET_RATE = 15_600, 7_800, 16_000  # samples and Hz, of YAMNet
+
+Work = Callable[[], object]
+Job = tuple[str, str, str, Work | None]
+"""Model, runtime, input, and what is measured; None if left out."""
+Row = dict[str, str | float | None]
 
 
 def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> None:
@@ -139,3 +154,144 @@ def peak_memory_mb() -> float:
         return math.nan
     unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def measure_runtimes(systems: Sequence[str] | None = None) -> list[Row]:
+    """Measure torch, onnxruntime and other people's models side by side, on one thread.
+
+    A row for each model and runtime: milliseconds in the median, of the thread's own work, so that
+    what else runs there counts little; None if it is not installed, or its files are not here. All
+    are warmed up and then run by turns, so that they meet the same machine. Classifiers take five
+    seconds of sound at the front end's rate, or 250 frames of features; detectors ten seconds. The
+    weights are unfitted, but for those of detectors and the default.
+    """
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"  # onnxruntime's sessions, too
+    names = [name for name in systems or list_models() if name != "feature-mlp"]
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        jobs = [job for name in names for job in _system(name, Path(folder))]
+        jobs += [*_others(), *_detectors(Path(folder)), *_default(Path(folder))]
+        times: list[list[float]] = [[] for _ in jobs]
+        for turn in range(WARM_UP + RUNTIME_RUNS):
+            for (*_, work), own in zip(jobs, times, strict=True):
+                if work is not None:
+                    started = time.thread_time()
+                    work()
+                    own.extend([1000 * (time.thread_time() - started)] if turn >= WARM_UP else [])
+    return [
+        {
+            "model": model,
+            "runtime": runtime,
+            "input": given,
+            "milliseconds": statistics.median(own) if own else None,
+        }
+        for (model, runtime, given, _), own in zip(jobs, times, strict=True)
+    ]
+
+
+def _noise(seconds: float, rate: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return 0.1 * rng.standard_normal(round(seconds * rate), np.float32)
+
+
+def _if_there(make: Callable[[], Work]) -> Work | None:
+    """Return what is to be measured; None without what it is made with."""
+    try:
+        return make()
+    except ImportError:
+        return None
+
+
+def _system(name: str, folder: Path) -> Iterator[Job]:
+    """Yield one of ours in torch, from features and from sound, and as graphs."""
+    config = CheckpointConfig(name, LABELS, usual_config(name))
+    model, front_end = config.build().eval(), make_front_end(config.front_end).eval()
+    sound = 10 * torch.from_numpy(_noise(SECONDS, config.front_end.sample_rate))[None]
+    features = front_end(sound)
+
+    def graph(kind: str) -> Work:
+        from cry_model.backends.onnx_backend import SAMPLES, open_file
+        from cry_model.backends.onnx_export import quantise, write_graph
+
+        path = folder / f"{name}.onnx"
+        if kind.endswith("int8"):  # in the place of the other, which has been read
+            quantise(path, [sound.numpy()])
+        else:
+            write_graph(path, model, config)
+        session, _, _ = open_file(path)
+        return lambda: session.run(None, {SAMPLES: sound.numpy()})
+
+    yield name, "torch", "features", lambda: model(features)
+    yield name, "torch", "sound", lambda: model(front_end(sound))
+    for kind in ("onnxruntime", "onnxruntime int8"):
+        yield name, kind, "sound", _if_there(partial(graph, kind))
+
+
+def _others() -> Iterator[Job]:
+    """Yield SpeechBrain's ECAPA-TDNN as wide as ours, from features alone, and YAMNet."""
+
+    def speechbrain() -> Work:
+        try:
+            from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
+        except (OSError, RuntimeError) as error:  # torchaudio's extension may not load
+            raise ImportError from error
+        model = ECAPA_TDNN(MELS, channels=[128, 128, 128, 128, 384], lin_neurons=192).eval()
+        features = torch.randn(1, FRAMES, MELS)
+        return lambda: model(features)
+
+    def yamnet() -> Work:
+        from ai_edge_litert.interpreter import Interpreter
+
+        path = Path(os.environ.get("CRY_DATA", "../shared/data")) / "yamnet" / "yamnet.tflite"
+        try:
+            model = Interpreter(str(path), num_threads=1)
+        except ValueError as error:
+            raise ImportError from error
+        model.allocate_tensors()
+        place, sound = model.get_input_details()[0]["index"], _noise(SCANNED, YAMNET_RATE)
+        windows = [sound[i : i + WINDOW] for i in range(0, len(sound) - WINDOW + 1, STEP)]
+
+        def tag() -> None:
+            for window in windows:
+                model.set_tensor(place, window)
+                model.invoke()
+
+        return tag
+
+    what = "SpeechBrain ECAPA-TDNN, 128 channels", "torch", "features"
+    yield *what, _if_there(speechbrain)
+    yield "YAMNet", "LiteRT", HEARD, _if_there(yamnet)
+
+
+def _detectors(folder: Path) -> Iterator[Job]:
+    """Yield our detector in torch and as a graph."""
+    detector = CryDetector.from_pretrained()
+    wave, rate = _noise(SCANNED, detector.sample_rate), detector.sample_rate
+
+    def exported() -> Work:
+        from cry_model.backends.onnx_backend import DETECTOR, OnnxDetector
+        from cry_model.backends.onnx_export import write_graph
+
+        write_graph(folder / DETECTOR, detector.model, detector.config)
+        graph, recording = OnnxDetector.from_pretrained(folder), audio.Recording(wave, rate)
+        return lambda: graph.scan(recording)
+
+    recording = audio.Recording(torch.from_numpy(wave), rate)
+    yield "cry detector", "torch", HEARD, lambda: detector.scan(recording)
+    yield "cry detector", "onnxruntime", HEARD, _if_there(exported)
+
+
+def _default(folder: Path) -> Iterator[Job]:
+    """Yield the default model with its detector, from samples to the answer."""
+    sound, given = _noise(SECONDS, RATE), "5 s at 44.1 kHz to the answer"
+    classifier = CryClassifier.from_pretrained()
+
+    def exported() -> Work:
+        from cry_model.backends.onnx_export import export_checkpoint
+
+        export_checkpoint(DEFAULT, folder)
+        graph = CryClassifier.from_pretrained(folder, backend="onnx")
+        return lambda: graph.predict(sound, RATE)
+
+    yield "default", "torch", given, lambda: classifier.predict(sound, RATE)
+    yield "default", "onnxruntime", given, _if_there(exported)

@@ -64,10 +64,8 @@ Link = Callable[[str, str, str], str]
 def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> str:
     """Return the overview; empty where no model of the paper was measured.
 
-    Args:
-        found: the runs, whose predictions are read.
-        results: where the verdicts lie; without them it counts none.
-        link: (panel, dataset, protocol) -> where that is shown.
+    ``results``: where the verdicts lie; without them it counts none; ``link``: (panel, dataset,
+    protocol) -> where that is shown.
     """
     cells = [key for key in found.cells if PAPER_SYSTEMS & found.of(*key).keys()]
     if not cells:

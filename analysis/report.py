@@ -28,17 +28,8 @@ SOFTWARE = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}
 
 
 def write_report(results: Path, out: Path, panels: Sequence[Panel] = PANELS) -> None:
-    """Write the page.
-
-    Args:
-        results: the results folder.
-        out: the HTML file.
-        panels: a chapter for each.
-
-    Raises:
-        ResultsError: if no run of the folder can be shown.
-        OSError: if ``out`` cannot be written.
-    """
+    """Write a chapter for each panel as one HTML file; raise ResultsError if no run of the folder
+    can be shown, OSError if ``out`` cannot be written."""
     found = find_runs(results, strict=False).readable
     if not found.runs:
         reason = found.problems[0] if found.problems else "Fit some first."
@@ -57,13 +48,7 @@ def chapters(found: FoundRuns, panels: Sequence[Panel]) -> list[tuple[Panel, lis
 
 
 def page(found: FoundRuns, chapters: Sequence[tuple[Panel, Sequence[View]]], results: Path) -> str:
-    """Return the whole page.
-
-    Args:
-        found: the runs, and what was wrong with others.
-        chapters: what to show.
-        results: the folder, of which the page tells the state and not the place.
-    """
+    """Return the whole page; of the folder it tells the state and not the place."""
     styles = ("report.css", "panels/panel.css", "overview.css")
     unfinished = [folder.relative_to(results).as_posix() for folder in found.unfinished]
     return TEMPLATES.get_template("report.html.j2").render(

@@ -13,7 +13,6 @@ import jinja2
 from analysis.figures.theme import signed
 from analysis.overview import write_verdicts
 from analysis.results_studies import (
-    Row,
     attention_rows,
     hybrid_rows,
     map_rows,
@@ -35,9 +34,7 @@ from analysis.stats.runs import (
     ResultsError,
     find_runs,
 )
-from analysis.stats.side_results import (
-    read_detector,
-)
+from analysis.stats.side_results import Row, read_detector
 from cry_model.checkpoint import write_atomically
 from cry_model.networks.registry import get_system, list_models
 from cry_model.records import dataset_title, words
@@ -50,15 +47,8 @@ HELD_OUT = ("esc10", 0)
 
 
 def write_results(results: Path, out: Path) -> None:
-    """Write all tables to ``out``, a Markdown file, and the verdicts beside the runs.
-
-    Args:
-        results: the results folder.
-        out: the page.
-
-    Raises:
-        ResultsError: if results are missing or malformed, or hold no model of the paper.
-    """
+    """Write all tables of the results folder to ``out``, and the verdicts beside the runs; raise
+    ResultsError if results are missing or malformed, or hold no model of the paper."""
     found = find_runs(results)
     text = page(found, read_paper(), read_detector(results), read_personal(results))
     write_verdicts(cells_of(found.runs), results)
@@ -67,15 +57,8 @@ def write_results(results: Path, out: Path) -> None:
 
 
 def write_readme_table(results: Path, out: Path) -> None:
-    """Replace what stands between the two markers of ``out`` by :func:`scores_by_split`.
-
-    Args:
-        results: the results folder.
-        out: a Markdown file with both markers.
-
-    Raises:
-        ResultsError: as :func:`write_results`, or if ``out`` has not the two markers.
-    """
+    """Replace what stands between the two markers of ``out`` by :func:`scores_by_split`; raise
+    ResultsError as :func:`write_results`, or if ``out`` has not the two markers."""
     text = out.read_text(encoding="utf-8")
     parts = re.fullmatch(f"(.*{BEGIN}\n).*({END}.*)", text, re.DOTALL)
     if parts is None:
@@ -90,11 +73,8 @@ def page(
     detector: Mapping[str, list[Row]],
     personal: PersonalStudy | None = None,
 ) -> str:
-    """Return the page: the tables of this module in the captions of the template.
-
-    Raises:
-        ResultsError: if results are malformed or hold no model of the paper.
-    """
+    """Return the page: the tables of this module in the captions of the template; raise
+    ResultsError if results are malformed or hold no model of the paper."""
     scores, cells = scores_by_split(found.runs), cells_of(found.runs)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["table"] = markdown
@@ -115,7 +95,7 @@ def page(
             permutation=list(permutation_rows(cells)),
             permuted=list(permuted_label_rows(cells)),
             hybrid=hybrid_rows(cells),
-            map_tests=map_test_rows(cells),
+            map_tests=list(map_test_rows(cells)),
             attention=attention_rows(cells),
             maps=map_rows(cells),
             pruning=list(pruning_rows(cells)),
@@ -137,11 +117,8 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def scores_by_split(runs: Sequence[MeasuredRun]) -> list[Row]:
-    """Return balanced accuracies: a row for each model of the paper, a column for each split.
-
-    Raises:
-        ResultsError: if no model of the paper was measured.
-    """
+    """Return balanced accuracies: a row for each model of the paper, a column for each split;
+    raise ResultsError if no model of the paper was measured."""
     models = [name for name in list_models() if name in PAPER_SYSTEMS]
     scored = {(run.dataset, run.protocol, run.system): run.evaluation for run in runs}
     splits = dict.fromkeys((r.dataset, r.protocol) for r in runs if r.system in models)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from analysis.figures.theme import signed
 from analysis.stats.claims import MAIN, Cell
 from analysis.stats.comparison import DRAWS, ComparisonError, pair, scores_by
 from analysis.stats.paper import FULL
-from analysis.stats.runs import METRIC_TITLES
+from analysis.stats.runs import METRIC_TITLES, MeasuredRun
 from analysis.stats.side_results import (
     AttentionAblation,
+    Row,
     permuted_label_runs,
     read_attention_ablation,
     read_map_test,
@@ -19,8 +20,6 @@ from analysis.stats.side_results import (
 )
 from cry_model.networks.registry import HYBRID, get_system
 
-Row = Mapping[str, str]
-"""Head of a column -> what stands there."""
 PERMUTED = (MAIN, "macro_auc")
 """The metrics that are shown of permuted labels."""
 ATTENTIONS = {
@@ -58,26 +57,28 @@ def hybrid_rows(cells: Sequence[Cell]) -> list[Row]:
     return rows
 
 
-def map_test_rows(cells: Sequence[Cell]) -> list[Row]:
-    """Return what the probability becomes when what a map marks is kept, and when removed."""
-    rows = []
+def _titled(cells: Sequence[Cell]) -> Iterator[tuple[str, MeasuredRun]]:
+    """Yield all runs of the cells, each with its split and model as a title."""
     for cell in cells:
         for run in cell.runs.values():
-            test = read_map_test(run.folder)
-            title = f"{cell.title}, {get_system(run.system).title}"
-            for name, one in () if test is None else test.maps.items():
-                row = {
-                    "probability of the first label": title,
-                    "map": MAPS.get(name, name),
-                    "recordings": f"{test.recordings}",
-                    "whole": f"{test.whole.value:.3f}",
-                    **{key: f"{one[key].value:.3f}" for key in ("kept", "elsewhere", "removed")},
-                    "kept - elsewhere": str(one["ahead"]),
-                    "kept, less A<sub>t</sub>'s": str(one["kept_more"] or "-"),
-                    "removed, less A<sub>t</sub>'s": str(one["removed_more"] or "-"),
-                }
-                rows.append(row)
-    return rows
+            yield f"{cell.title}, {get_system(run.system).title}", run
+
+
+def map_test_rows(cells: Sequence[Cell]) -> Iterable[Row]:
+    """Yield what the probability becomes when what a map marks is kept, and when removed."""
+    for title, run in _titled(cells):
+        test = read_map_test(run.folder)
+        for name, one in () if test is None else test.maps.items():
+            yield {
+                "probability of the first label": title,
+                "map": MAPS.get(name, name),
+                "recordings": f"{test.recordings}",
+                "whole": f"{test.whole.value:.3f}",
+                **{key: f"{one[key].value:.3f}" for key in ("kept", "elsewhere", "removed")},
+                "kept - elsewhere": str(one["ahead"]),
+                "kept, less A<sub>t</sub>'s": str(one["kept_more"] or "-"),
+                "removed, less A<sub>t</sub>'s": str(one["removed_more"] or "-"),
+            }
 
 
 def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
@@ -103,18 +104,17 @@ def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
 
 def permuted_label_rows(cells: Sequence[Cell]) -> Iterable[Row]:
     """Yield what models score that were fitted to permuted labels."""
-    for cell in cells:
-        for run in cell.runs.values():
-            permuted = permuted_label_runs(run)
-            for metric in PERMUTED if permuted else ():
-                by_seed = scores_by(run, metric, "seed").itertuples()
-                null = ((one.seeds, one.evaluation.metrics[metric]) for one in permuted)
-                yield {
-                    "per recording": f"{cell.title}, {get_system(run.system).title}",
-                    "metric": METRIC_TITLES[metric],
-                    "true labels": ", ".join(f"{r.value:.3f} (seed {r.seed})" for r in by_seed),
-                    "permuted labels": ", ".join(f"{s} (seed {seeds_text(of)})" for of, s in null),
-                }
+    for title, run in _titled(cells):
+        permuted = permuted_label_runs(run)
+        for metric in PERMUTED if permuted else ():
+            by_seed = scores_by(run, metric, "seed").itertuples()
+            null = ((one.seeds, one.evaluation.metrics[metric]) for one in permuted)
+            yield {
+                "per recording": title,
+                "metric": METRIC_TITLES[metric],
+                "true labels": ", ".join(f"{r.value:.3f} (seed {r.seed})" for r in by_seed),
+                "permuted labels": ", ".join(f"{s} (seed {seeds_text(of)})" for of, s in null),
+            }
 
 
 def attention_rows(cells: Sequence[Cell]) -> list[Row]:
@@ -152,31 +152,26 @@ def map_rows(cells: Sequence[Cell]) -> list[Row]:
 
 def _attention_ablations(cells: Sequence[Cell]) -> dict[str, AttentionAblation]:
     """Return what was measured, by split and model."""
-    found = {
-        f"{cell.title}, {get_system(run.system).title}": read_attention_ablation(run.folder)
-        for cell in cells
-        for run in cell.runs.values()
-    }
+    found = {title: read_attention_ablation(run.folder) for title, run in _titled(cells)}
     return {title: one for title, one in found.items() if one is not None and one.differences}
 
 
 def pruning_rows(cells: Sequence[Cell]) -> Iterable[Row]:
     """Yield what pruned models and graphs in int8 score and cost."""
-    for cell in cells:
-        for run in cell.runs.values():
-            found = read_pruning(run.folder)
-            for one in found.variants if found else ():
-                yield {
-                    "pruned": f"{cell.title}, {get_system(run.system).title}",
-                    "channels": f"{one.channels}",
-                    "numbers": one.precision,
-                    METRIC_TITLES[MAIN]: str(one.scores[MAIN]),
-                    "difference": signed(one.difference[MAIN]),
-                    "multiply-adds": f"{one.multiply_adds / 1e9:.3f} G",
-                    "parameters": f"{one.parameters / 1e6:.2f} M",
-                    "file": f"{one.bytes / 1e6:.1f} MB",
-                    "seeds": seeds_text(found.seeds),
-                }
+    for title, run in _titled(cells):
+        found = read_pruning(run.folder)
+        for one in found.variants if found else ():
+            yield {
+                "pruned": title,
+                "channels": f"{one.channels}",
+                "numbers": one.precision,
+                METRIC_TITLES[MAIN]: str(one.scores[MAIN]),
+                "difference": signed(one.difference[MAIN]),
+                "multiply-adds": f"{one.multiply_adds / 1e9:.3f} G",
+                "parameters": f"{one.parameters / 1e6:.2f} M",
+                "file": f"{one.bytes / 1e6:.1f} MB",
+                "seeds": seeds_text(found.seeds),
+            }
 
 
 def seeds_text(seeds: Iterable[int]) -> str:

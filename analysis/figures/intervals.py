@@ -261,70 +261,15 @@ def _hover(axis: str, unit: str, digits: str = "+.1f") -> str:
 
 
 def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
-    """Draw a point with its interval for each model; those of the paper are open, without one.
+    """Draw models over their cost: a point each, or a line through the variants of one.
 
-    ``data``: columns system, title, source ("measured" or "paper"), cost, value, low and high; the
-    last three 0 to 1; ``cost``: title of the x axis, which is logarithmic; ``score``: title of the
-    y axis.
-    """
-    data = with_bars(data)
-    symbol = data["system"].map(system_symbol)
-    figure = px.scatter(
-        data.assign(symbol=symbol + data["source"].map({"measured": "", "paper": "-open"})),
-        x="cost",
-        y="value",
-        error_y="above",
-        error_y_minus="below",
-        color="title",
-        color_discrete_sequence=[TEXT],
-        color_discrete_map={
-            row.title: SYSTEM_COLOURS.get(row.system, TEXT) for row in data.itertuples()
-        },
-        symbol="symbol",
-        symbol_map="identity",
-        custom_data=["title", "low", "high"],
-        log_x=True,
-    )
-    number = "%{customdata[0]}<br>%{y:.1f}%"
-    cost_text = "<br>%{x:.3g}<extra></extra>"
-    for trace in figure.data:
-        open_mark = trace.marker.symbol.endswith("-open")
-        interval = "" if open_mark else " [%{customdata[1]:.1f}, %{customdata[2]:.1f}]"
-        trace.update(
-            marker={"size": 11, "line": {"width": 2 * open_mark}},
-            error_y={"thickness": 1.2, "width": 4},
-            hovertemplate=number + interval + cost_text,
-        )
-    finish(figure, 460 + 14 * len(figure.data))
-    return _against_cost(figure, data["cost"], cost, score)
-
-
-def _against_cost(figure: go.Figure, costs: pd.Series, cost: str, score: str) -> go.Figure:
-    """Lay out scores over a logarithmic axis of costs."""
-    wide = costs.max() > 5 * costs.min()  # then 1, 2 and 5 of each power of ten
-    return figure.update_layout(
-        xaxis={"title": {"text": f"{cost}, log scale"}, "dtick": "D2" if wide else None},
-        yaxis={"title": {"text": score}, "rangemode": "tozero"},
-        legend={**LEGEND_BELOW, "title": None},
-        hovermode="closest",
-        margin_t=16,
-    )
-
-
-def pruning_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
-    """Draw pruned models as lines over their cost, beside models that are points.
-
-    Int8 is dashed and open, and moved 4% to the right, where it would hide float32.
-
-    Args:
-        data: columns system, title (of the line), precision ("float32" or "int8"), name (of the
-            point), cost, value, low and high; the last three 0 to 1.
-        cost: title of the x axis, which is logarithmic.
-        score: title of the y axis.
+    ``data``: columns system, title (of the line), name (of the point), open (whether its mark is),
+    cost, value, low and high, NaN without an interval; the last three 0 to 1; ``cost``: title of
+    the x axis, which is logarithmic; ``score``: title of the y axis.
     """
     data = with_bars(data)
     figure = px.line(
-        data.assign(cost=data["cost"] * data["precision"].map({"float32": 1.0, "int8": 1.04})),
+        data,
         x="cost",
         y="value",
         error_y="above",
@@ -335,16 +280,23 @@ def pruning_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
         log_x=True,
     )
     for trace in figure.data:
-        first = data[data["title"] == trace.name].iloc[0]
-        quantised = first["precision"] == "int8"
-        symbol = system_symbol(first["system"]) + ("-open" if quantised else "")
-        colour = SYSTEM_COLOURS.get(first["system"], TEXT)
+        own = data[data["title"] == trace.name]
+        system, is_open = own["system"].iloc[0], bool(own["open"].iloc[0])
+        ends = "" if own["low"].isna().all() else " [%{customdata[1]:.1f}, %{customdata[2]:.1f}]"
+        colour, symbol = SYSTEM_COLOURS.get(system, TEXT), system_symbol(system) + "-open" * is_open
         trace.update(
-            line={"color": colour, "dash": "dot" if quantised else "solid"},
-            marker={"size": 10, "symbol": symbol, "line": {"width": 2 * quantised}},
+            mode="lines+markers" if len(own) > 1 else "markers",
+            line={"color": colour, "dash": "dot" if is_open else "solid"},
+            marker={"size": 11, "color": colour, "symbol": symbol, "line_width": 2 * is_open},
             error_y={"thickness": 1.2, "width": 4},
-            hovertemplate="%{customdata[0]}<br>%{y:.1f}% [%{customdata[1]:.1f}, "
-            "%{customdata[2]:.1f}]<extra></extra>",
+            hovertemplate=f"%{{customdata[0]}}<br>%{{y:.1f}}%{ends}<br>%{{x:.3g}}<extra></extra>",
         )
-    finish(figure, 420 + 14 * len(figure.data))
-    return _against_cost(figure, data["cost"], cost, score)
+    finish(figure, 460 + 14 * len(figure.data))
+    wide = data["cost"].max() > 5 * data["cost"].min()  # then 1, 2 and 5 of each power of ten
+    return figure.update_layout(
+        xaxis={"title": {"text": f"{cost}, log scale"}, "dtick": "D2" if wide else None},
+        yaxis={"title": {"text": score}, "rangemode": "tozero"},
+        legend={**LEGEND_BELOW, "title": None},
+        hovermode="closest",
+        margin_t=16,
+    )

@@ -10,7 +10,7 @@ import plotly.express as px
 import plotly.graph_objects as go
 
 from analysis.figures.intervals import with_bars
-from analysis.figures.theme import SYMBOLS, SYSTEM_COLOURS, TEXT, finish
+from analysis.figures.theme import SYSTEM_COLOURS, TEXT, finish, system_symbol
 
 BASELINE_DASHES = ("dash", "dashdot", "dot", "longdash", "longdashdot")
 BASELINE_SYMBOLS = ("diamond-open", "square-open", "circle-open", "x-open", "star-open")
@@ -36,8 +36,7 @@ def leakage_figure(
     named = scores.drop_duplicates("title").set_index("title")
     systems = {title: row["name"] for title, row in named.iterrows() if row["mark"] == "system"}
     baselines = [title for title in named.index if title not in systems]
-    known = list(SYSTEM_COLOURS)
-    symbols = {t: SYMBOLS[known.index(name) % len(SYMBOLS)] for t, name in systems.items()}
+    symbols = {title: system_symbol(name) for title, name in systems.items()}
     places = {title: number % len(BASELINE_DASHES) for number, title in enumerate(baselines)}
     steps = {title: number for number, title in enumerate(named.index)}
     abreast = scores["title"].map(steps) / max(1, len(steps) - 1) - 0.5

@@ -22,7 +22,7 @@ from analysis.stats.runs import (
 )
 from cry_model.metrics import METRICS
 from cry_model.networks.registry import get_system, list_models
-from cry_model.records import Estimate, group_name
+from cry_model.records import Estimate, group_name, words
 
 
 @dataclass(frozen=True)
@@ -211,6 +211,12 @@ def systems_there(found: FoundRuns, cell: CellKey) -> tuple[Option, ...]:
     there = list(found.of(*cell))
     there.sort(key=lambda name: COMPARED.index(name) if name in COMPARED else len(COMPARED))
     return tuple(Option(system_title(name), name) for name in there)
+
+
+def labels_there(found: FoundRuns, cell: CellKey) -> list[Option]:
+    """List the labels of a cell, which all of its models have."""
+    runs = list(found.of(*cell).values())[:1]
+    return [Option(words(name), name) for run in runs for name in run.labels]
 
 
 SYSTEM = Selector("system", "Model", systems_there)

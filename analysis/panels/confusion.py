@@ -178,11 +178,6 @@ def _largest(data: pd.DataFrame, answers: int, seeds: int) -> str:
     )
 
 
-def _labels(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
-    runs = list(found.of(*cell).values())[:1]
-    return [base.Option(words(name), name) for run in runs for name in run.labels]
-
-
 def _confused(place: int) -> Callable[[FoundRuns, base.CellKey], object]:
     """Return what finds the true (0) or the predicted (1) label of the largest confusion."""
 
@@ -216,7 +211,7 @@ CONFUSION = base.Panel(
         base.Selector("zero_diagonal", "Hide the diagonal", kind="switch"),
         base.Selector("by_similarity", "Similar classes together", kind="switch"),
         base.Selector("of", "Recordings of", base.systems_there),
-        base.Selector("true", "True label", _labels, first=_confused(0)),
-        base.Selector("answer", "Predicted label", _labels, first=_confused(1)),
+        base.Selector("true", "True label", base.labels_there, first=_confused(0)),
+        base.Selector("answer", "Predicted label", base.labels_there, first=_confused(1)),
     ),
 )

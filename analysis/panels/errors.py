@@ -216,14 +216,6 @@ def _systems(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
     return [base.Option("All models", ALL), *there] if len(there) > 1 else there
 
 
-def _labels(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
-    runs = list(found.of(*cell).values())[:1]
-    return [
-        base.Option("All", ALL),
-        *(base.Option(words(n), n) for run in runs for n in run.labels),
-    ]
-
-
 def _groups(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
     """Return all, and those with the most errors of any model."""
     count: Counter[str] = Counter()
@@ -250,7 +242,11 @@ ERRORS = base.Panel(
     cells=base.cells_with,
     selectors=(
         base.Selector("system", "Model", _systems),
-        base.Selector("label", "True label", _labels),
+        base.Selector(
+            "label",
+            "True label",
+            lambda found, cell: [base.Option("All", ALL), *base.labels_there(found, cell)],
+        ),
         base.Selector("group", "Baby or source", _groups),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from functools import partial
 
 import pandas as pd
@@ -63,10 +64,10 @@ def score_data(
 ) -> pd.DataFrame:
     """Return a row for each mark: models, baselines, and the line of the chance level."""
     rows = [
-        ("system", run.system, run.protocol, *_bounds(run.evaluation.metrics[metric]))
+        ("system", run.system, run.protocol, *astuple(run.evaluation.metrics[metric]))
         for run in runs
     ]
-    rows += [("beside", y.name, y.protocol, *_bounds(y.estimate)) for y in beside]
+    rows += [("beside", y.name, y.protocol, *astuple(y.estimate)) for y in beside]
     rows.append(("line", level.name, None, level.value, None, None))
     return pd.DataFrame(rows, columns=["mark", "name", "protocol", metric, "low", "high"])
 
@@ -96,7 +97,7 @@ def loss_data(pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str)
     rows = []
     for system, (loose, strict) in pairs.items():
         both = pair(loose, strict)
-        lost = _bounds(both.difference(metric))
+        lost = astuple(both.difference(metric))
         splits = loose.protocol, strict.protocol
         rows.append((system, metric, *splits, *lost, both.recordings, both.groups))
     ends = ["loose", "strict", "lost", "low", "high"]
@@ -114,10 +115,6 @@ def loss_table(losses: pd.DataFrame, metric: str) -> pd.DataFrame:
         for row in losses.itertuples()
     ]
     return pd.DataFrame(rows, columns=["model", "difference", METRIC_TITLES[metric]])
-
-
-def _bounds(estimate: Estimate) -> tuple[float, float, float]:
-    return estimate.value, estimate.low, estimate.high
 
 
 def leakage(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exhibit, ...]:
@@ -194,7 +191,7 @@ def _above_chance(
 
 
 def _above(run: MeasuredRun, metric: str, level: Chance) -> Estimate:
-    return Estimate(*(end - level.value for end in _bounds(run.evaluation.metrics[metric])))
+    return Estimate(*(end - level.value for end in astuple(run.evaluation.metrics[metric])))
 
 
 def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Baseline], list[str]]:

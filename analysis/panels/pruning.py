@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.figures.intervals import pruning_figure
+from analysis.figures.intervals import cost_figure
 from analysis.panels import base
 from analysis.stats.runs import METRIC_TITLES, MeasuredRun
 from analysis.stats.side_results import read_pruning
@@ -47,6 +47,10 @@ def pruning(
         ]
     ).dropna(subset=["value", cost])
     title, name = METRIC_TITLES[metric], f"{cell.dataset}-{cell.protocol}-{metric}-{cost}"
+    quantised = rows["precision"] == "int8"
+    drawn = rows.assign(
+        open=quantised, cost=rows[cost] / unit * quantised.map({False: 1, True: 1.04})
+    )
     lines = [
         f"{base.short_title(system)}, seeds {', '.join(map(str, effect.seeds))}: "
         f"{found_text(effect, metric)}"
@@ -57,9 +61,7 @@ def pruning(
             name=f"pruning-{name}".replace("_", "-"),
             title="Score against cost when channels are removed",
             data=rows,
-            figure=pruning_figure(
-                rows.assign(cost=rows[cost] / unit), axis, f"{title} per recording (%)"
-            ),
+            figure=cost_figure(drawn, axis, f"{title} per recording (%)"),
             table=_table(rows, title),
             note=f"{'; '.join(lines)}\n\n{NOTE}",
         ),

@@ -143,12 +143,6 @@ def shown_table(
     return pd.DataFrame(shown).reset_index(drop=True)
 
 
-def _titles(rows: pd.DataFrame) -> list[str]:
-    return [
-        base.short_title(r.system) + " (paper)" * (r.source == "paper") for r in rows.itertuples()
-    ]
-
-
 def systems(
     found: FoundRuns, cell: base.CellKey, metric: str, cost: str, benchmark: Path = BENCHMARK
 ) -> tuple[base.Exhibit, ...]:
@@ -179,7 +173,9 @@ def systems(
     measured = plotted[plotted["source"] == "measured"]
     if measured.empty:
         return (table, *small)
-    units = plotted.assign(cost=plotted[column] / unit, title=_titles(plotted))
+    is_open, titles = plotted["source"] == "paper", plotted["system"].map(base.short_title)
+    titles = titles.mask(is_open, titles + " (paper)")
+    units = plotted.assign(cost=plotted[column] / unit, title=titles, name=titles, open=is_open)
     ends = [
         "{0.cost:.3g} ({0.title})".format(units.loc[measured[column].agg(which)])
         for which in ("idxmin", "idxmax")

@@ -247,28 +247,23 @@ def exchanged(
 def _auc_worth(
     labels: Labels, one: Array, other: Array, member: NDArray[np.int64], groups: int
 ) -> Array:
-    """Return what each group adds to the difference while it is not exchanged, (groups,)."""
+    """Return what each group adds to the difference while it is not exchanged, (groups,).
+
+    The mean over the classes of half of the pairs that its rows win by the first system, less those
+    by the second, against the rows of both, ties counting half.
+    """
+    from scipy.stats import rankdata
+
     defined = [c for c in range(one.shape[1]) if 0 < (labels == c).sum() < len(labels)]
     worth = np.zeros((len(labels), 1))
     for c in defined:
-        own = labels == c
-        pairs = 2 * own.sum() * (~own).sum()
-        wins = _wins(one[:, c], other[:, c], own), _wins(other[:, c], one[:, c], own)
-        worth[:, 0] += (wins[0] - wins[1]) / pairs
+        own, scores = np.tile(labels == c, 2), np.concatenate([one[:, c], other[:, c]])
+        ranks, wins = rankdata(scores), np.empty(len(scores))
+        wins[own] = ranks[own] - rankdata(scores[own])  # of others that lie below
+        wins[~own] = own.sum() - ranks[~own] + rankdata(scores[~own])
+        first, second = np.split(wins, 2)
+        worth[:, 0] += 2 * (first - second) / (own.sum() * (~own).sum())
     return by_group(worth, member, groups)[:, 0] / len(defined)
-
-
-def _wins(scores: Array, others: Array, own: NDArray[np.bool_]) -> Array:
-    """Return how many pairs each row wins against rows of either, ties counting half, (n,)."""
-    both, ours = np.concatenate([scores, others]), np.concatenate([own, own])
-    positive, negative = np.sort(both[ours]), np.sort(both[~ours])
-    above = len(positive) - _below(positive, scores)
-    return np.where(own, _below(negative, scores), above)
-
-
-def _below(ordered: Array, scores: Array) -> Array:
-    """Return how many ordered values lie below each score, equal ones counting half."""
-    return (ordered.searchsorted(scores) + ordered.searchsorted(scores, "right")) / 2
 
 
 def disagreements(answers: pd.DataFrame) -> pd.DataFrame:

@@ -60,30 +60,17 @@ def place(run: MeasuredRun, found: FoundRuns) -> FoundRuns:
     are those of that split. Where none fits it is a dataset of its own; if it has recordings of
     one of ours all the same, a sentence of ``problems`` says why.
     """
-    names, why = set(run.predictions["recording"]), ""
-    for dataset, protocol in reversed(found.cells):
-        for other in found.of(dataset, protocol).values():
-            try:
-                known = set(other.predictions["recording"])
-            except ResultsError:
-                continue
-            if names == known and sorted(run.labels) == sorted(other.labels):
-                try:
-                    moved = _moved(run, other)
-                    pair(moved, other, draws=1)
-                    return join_runs(found, FoundRuns((moved,), ()))
-                except ComparisonError:
-                    why = "their labels or folds are others"
-            elif names & known and not why:
-                why = f"{len(names & known)} of its {len(names)} are among their {len(known)}"
-                if names == known:
-                    why = "the classes are others"
-            if why and not why.startswith("The file"):
+    why = ""
+    for cell in reversed(found.readable.cells):
+        other = next(iter(found.readable.of(*cell).values()))  # the others were tested on the same
+        try:
+            return join_runs(found, FoundRuns((_moved(run, other),), ()))
+        except ComparisonError as error:
+            if str(error) and not why:
                 why = (
-                    f"The file names recordings of {dataset_title(dataset)} but is shown on its "
-                    f"own: {why}."
+                    f"The file names recordings of {dataset_title(other.dataset)} but is shown on "
+                    f"its own: {error}."
                 )
-            break  # the others of a cell were tested on the same
     taken = {own.dataset for own in found.runs}
     own = replace(run, dataset=f"{run.dataset}-own") if run.dataset in taken else run
     return join_runs(found, FoundRuns((own,), (), (why,) if why else ()))
@@ -91,7 +78,15 @@ def place(run: MeasuredRun, found: FoundRuns) -> FoundRuns:
 
 def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
     """Return the run in the cell of another one, with its groups, and its folds if it has none;
-    raise ComparisonError if folds are missing and the other has a recording in several."""
+    raise ComparisonError, with the reason, if it is of other recordings, labels or folds; without
+    one if it has none of its recordings."""
+    names, known = (set(one.predictions["recording"]) for one in (run, other))
+    if names != known:
+        both = len(names & known)
+        few = f"{both} of its {len(names)} are among their {len(known)}"
+        raise ComparisonError(few if both else "")
+    if sorted(run.labels) != sorted(other.labels):
+        raise ComparisonError("the classes are others")
     table = run.predictions
     if not set(run.seeds) & set(other.seeds):  # numbers that mean nothing elsewhere
         numbers = dict(zip(run.seeds, range(len(run.seeds)), strict=True))
@@ -102,7 +97,7 @@ def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
     if run.folds == 1 < other.folds:
         folds = theirs.drop_duplicates(["seed", "recording", "fold"])
         if folds.duplicated(["seed", "recording"]).any():
-            raise ComparisonError("A recording is in several folds; say which with a column fold.")
+            raise ComparisonError("recordings are in several folds, and no column fold says which")
         # A seed that they have not has the folds of their first.
         of_seed = {seed: own.set_index("recording")["fold"] for seed, own in folds.groupby("seed")}
         first = of_seed[other.seeds[0]]
@@ -111,14 +106,13 @@ def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
             for seed, own in table.groupby("seed")
         ]
         table = pd.concat(parts, ignore_index=True)
-    return _measured(
-        ordered(table, other.labels),
-        other.labels,
-        other.dataset,
-        other.protocol,
-        run.system,
-        run.scored,
-    )
+    cell = other.dataset, other.protocol
+    moved = _measured(ordered(table, other.labels), other.labels, *cell, run.system, run.scored)
+    try:
+        pair(moved, other, draws=1)
+    except ComparisonError:
+        raise ComparisonError("their labels or folds are others") from None
+    return moved
 
 
 def _predictions(

@@ -16,19 +16,12 @@ SHOWN = 0.8
 
 @dataclass(frozen=True)
 class Power:
-    """How often simulated parents were told "better".
+    """How often simulated parents were told "better"."""
 
-    Attributes:
-        effect: standard deviations between reasons.
-        labels_correct: share of labels that are right.
-        better: cries -> share of parents.
-        needed: cries until 80% were told so; None for more than 200.
-    """
-
-    effect: float
-    labels_correct: float
-    better: Mapping[int, float]
-    needed: int | None
+    effect: float  # standard deviations between reasons
+    labels_correct: float  # share of labels that are right
+    better: Mapping[int, float]  # cries -> share of parents
+    needed: int | None  # cries until 80% were told so; None for more than 200
 
 
 @dataclass(frozen=True)
@@ -68,11 +61,8 @@ class PersonalStudy:
 
 
 def read_personal(results: Path) -> PersonalStudy | None:
-    """Return the study of a results folder; None if it has none.
-
-    Raises:
-        ResultsError: if the file is malformed.
-    """
+    """Return the study of a results folder, None if it has none; raise ResultsError if the file is
+    malformed."""
     path = results / STUDY
     if not path.is_file():
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, TypeVar
@@ -22,8 +23,11 @@ Record = Mapping[str, Any]
 Parsed = TypeVar("Parsed")
 
 
-def _parse(path: Path, writer: str, parse: Callable[[Record], Parsed]) -> Parsed:
-    """Return what ``parse`` makes of a file, or refuse one that ``writer`` did not write."""
+def _parse(path: Path, writer: str, parse: Callable[[Record], Parsed]) -> Parsed | None:
+    """Return what ``parse`` makes of a file, None if there is none, or refuse one that ``writer``
+    did not write."""
+    if not path.is_file():
+        return None
     try:
         return parse(read_object(path))
     except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
@@ -48,12 +52,13 @@ class Costs:
 def read_costs(path: Path = BENCHMARK) -> Costs:
     """Read what ``python -m analysis benchmark`` wrote; raise ResultsError if the file is missing
     or malformed."""
-    if not path.exists():
+    costs = _parse(path, "python -m analysis benchmark", _costs)
+    if costs is None:
         raise ResultsError(
             f"There is no {path.name}; run python -m analysis benchmark --out "
             f"assets/results/{path.name}."
         )
-    return _parse(path, "python -m analysis benchmark", _costs)
+    return costs
 
 
 def _costs(record: Record) -> Costs:
@@ -93,7 +98,7 @@ def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
             if metric in measured
         )
 
-    return _parse(run.folder / RUN, "train fit", parse)
+    return _parse(run.folder / RUN, "train fit", parse) or ()
 
 
 @dataclass(frozen=True)
@@ -122,10 +127,8 @@ def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
     None if there is none. Raise ResultsError if the file is malformed.
     """
     path = run.folder.parent / "chance.json"
-    if not path.is_file():
-        return None
     test = _parse(path, "python -m train permutation-test", _permutation_test)
-    return test if test.folds == run.folds else None
+    return test if test is not None and test.folds == run.folds else None
 
 
 def _permutation_test(record: Record) -> PermutationTest:
@@ -209,7 +212,7 @@ def read_attention_ablation(folder: Path) -> AttentionAblation | None:
     """Read the ablation of a run by its folder; None if there is none. Raise ResultsError if the
     file is malformed."""
     path = folder / "attention_effect.json"
-    return _parse(path, "python -m train ablate-attention", _ablation) if path.is_file() else None
+    return _parse(path, "python -m train ablate-attention", _ablation)
 
 
 def _ablation(record: Record) -> AttentionAblation:
@@ -239,8 +242,7 @@ class MapTest:
 def read_map_test(folder: Path) -> MapTest | None:
     """Read the test of a run by its folder; None if there is none. Raise ResultsError if the file
     is malformed."""
-    path = folder / "explanations.json"
-    return _parse(path, "python -m train check-explanations", _maps) if path.is_file() else None
+    return _parse(folder / "explanations.json", "python -m train check-explanations", _maps)
 
 
 def _maps(record: Record) -> MapTest:
@@ -252,16 +254,15 @@ def _maps(record: Record) -> MapTest:
 
 
 Row = Mapping[str, str]
+"""Head of a column -> what stands there."""
 NONE = "-"
 
 
 def read_pruning(folder: Path) -> PruningEffect | None:
     """Read what pruning does, of a run by its folder; None if that was not measured. Raise
     ResultsError if the file is malformed."""
-    path = folder / "pruning.json"
-    if not path.is_file():
-        return None
-    return _parse(path, "python -m train measure-pruning", lambda found: read(PruningEffect, found))
+    parse = partial(read, PruningEffect)
+    return _parse(folder / "pruning.json", "python -m train measure-pruning", parse)
 
 
 def read_detector(results: Path) -> dict[str, list[Row]]:
@@ -280,14 +281,12 @@ def read_detector(results: Path) -> dict[str, list[Row]]:
 
 def _tables(found: Mapping, external: Mapping[str, float]) -> dict[str, list[Row]]:
     own, theirs = found["alarms_per_hour"]
+    estimates = ("area", "tagger_area", "accepted", "false_accepts", "tagger_false_accepts")
+    shown = {name: str(Estimate(**found[name])) for name in estimates}
     totals = [
-        ("area under the ROC curve", _interval(found["area"]), _interval(found["tagger_area"])),
-        ("cries accepted", _interval(found["accepted"]), "as many"),
-        (
-            "other sounds accepted",
-            _interval(found["false_accepts"]),
-            _interval(found["tagger_false_accepts"]),
-        ),
+        ("area under the ROC curve", shown["area"], shown["tagger_area"]),
+        ("cries accepted", shown["accepted"], "as many"),
+        ("other sounds accepted", shown["false_accepts"], shown["tagger_false_accepts"]),
         ("false alarms an hour of other sounds", f"{own:.1f}", f"{theirs:.1f}"),
         ("seconds from onset to detection, median", f"{found['delay']:.1f}", NONE),
         *((f"cries of another corpus: {words(k)}", percent(v), NONE) for k, v in external.items()),
@@ -310,7 +309,3 @@ def _rows(head: str, cells: list[tuple[str, str, str]]) -> list[Row]:
 def _pairs(shares: Mapping[str, tuple[float, float]]) -> list[tuple[str, str, str]]:
     ordered = sorted(shares.items(), key=lambda item: -item[1][0])
     return [(words(name), percent(own), percent(theirs)) for name, (own, theirs) in ordered]
-
-
-def _interval(estimate: Mapping[str, float]) -> str:
-    return str(Estimate(**estimate))

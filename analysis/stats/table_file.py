@@ -49,14 +49,12 @@ def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 class _Layout(NamedTuple):
-    """How the file is written: separator, decimal mark, names of the columns, number of lines, and
-    whether its names need no :func:`clean`."""
+    """How the file is written: separator, decimal mark, names of the columns, number of lines."""
 
     separator: str
     decimal: str
     names: tuple[str, ...]
     lines: int
-    plain: bool
 
 
 class _Columns(NamedTuple):
@@ -78,7 +76,7 @@ def clean(name: str) -> str:
 def _layout(path: Path) -> _Layout:
     if path.stat().st_size > LARGEST:
         raise ResultsError(f"The file has more than {LARGEST // 2**20} MB; give a part of it.")
-    ends, plain = {b"\n": 0, b"\r": 0}, True
+    ends = {b"\n": 0, b"\r": 0}
     with path.open("rb") as file:
         head = file.read(LONGEST_HEAD)
         for start, kind in KINDS.items():
@@ -93,7 +91,6 @@ def _layout(path: Path) -> _Layout:
             if b"\0" in chunk:
                 raise ResultsError(f"The file is not a table in text. {SAVE}")
             ends = {end: n + chunk.count(end) for end, n in ends.items()}
-            plain = plain and chunk.isascii() and not any(sign in chunk for sign in (b'"', b"<"))
             chunk = file.read(2**24)
     try:
         lines = head.decode("utf-8-sig", "strict" if len(head) < LONGEST_HEAD else "ignore")
@@ -107,7 +104,7 @@ def _layout(path: Path) -> _Layout:
     fields = _fields(rest.lstrip("\n").partition("\n")[0], separator)
     comma = separator != "," and any(re.fullmatch(r"\d+,\d+", field) for field in fields)
     names = tuple(clean(name) for name in found[separator])
-    return _Layout(separator, "," if comma else ".", names, max(ends.values()), plain)
+    return _Layout(separator, "," if comma else ".", names, max(ends.values()))
 
 
 def _fields(line: str, separator: str) -> list[str]:
@@ -206,8 +203,7 @@ def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
         refuse(
             table[name].str.len() > LONGEST_NAME, f"a {name} of more than {LONGEST_NAME} characters"
         )
-        if not layout.plain:
-            table[name] = table[name].map(clean)
+        table[name] = table[name].map(clean)
     return table
 
 

@@ -1,5 +1,7 @@
 """Results folders as ``train fit`` writes them, with answers that no model gave."""
 
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -81,6 +83,21 @@ def write_run(
     }
     schema.write_run(folder, record, scores)
     return folder
+
+
+def change_record(folder, **fields):
+    """Other fields in the ``run.json`` of a run; to a field that is an object they are added."""
+    record = json.loads((folder / "run.json").read_text())
+    for name, value in fields.items():
+        added = {**record.get(name, {}), **value} if isinstance(value, dict) and value else value
+        record[name] = added
+    (folder / "run.json").write_text(json.dumps(record))
+
+
+def change_table(folder, change):
+    """Another ``predictions.csv``, that ``change`` makes of the old one."""
+    path = folder / "predictions.csv"
+    change(pd.read_csv(path, dtype={"group": str})).to_csv(path, index=False)
 
 
 def pruning_effect(ratios=(0.3, 0.5)):

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from analysis import benchmark, runtimes
+from analysis import benchmark
 from analysis.__main__ import main
 from analysis.stats.side_results import BENCHMARK, read_costs
 from cry_model.networks.registry import list_models
@@ -14,9 +14,8 @@ from cry_model.networks.registry import list_models
 
 def test_the_benchmark_writes_what_the_page_reads(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(benchmark, "ProcessPoolExecutor", ThreadPoolExecutor)
-    for module in (benchmark, runtimes):
-        monkeypatch.setattr(module, "WARM_UP", 0)
-        monkeypatch.setattr(module, "RUNS", 1)
+    for name, count in (("WARM_UP", 0), ("RUNS", 1), ("RUNTIME_RUNS", 1)):
+        monkeypatch.setattr(benchmark, name, count)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     out, before = tmp_path / "benchmark.json", torch.get_num_threads()
     try:

@@ -1,19 +1,15 @@
 """What the figures draw, against the numbers that they should show."""
 
-import json
 import re
 
 import numpy as np
-import plotly.graph_objects as go
 import pytest
 import torch
-from plotly.subplots import make_subplots
 
 from analysis.benchmark import draw
 from analysis.figures import attention
 from analysis.figures.features import NAMES, SHOWN, contributions_figure, describe_contributions
 from analysis.figures.sound import describe_sound, sound_figure, thin
-from analysis.figures.theme import GRID, TEXT, finish
 from analysis.sound import compute_display, envelope, mel_spectrogram
 from analysis.tabs.cards import explained_cards, sound_cards
 from cry_model import Recording
@@ -86,19 +82,6 @@ def test_every_system_gets_the_figures_that_it_has_and_words(answered):
     text = describe_sound(display, prediction)
     assert "8.0 s" in text
     assert float(re.search(r"near (\d+) Hz", text)[1]) == pytest.approx(700, rel=0.08)
-
-
-def test_axes_are_named_with_units(by_network, rhythmic):
-    drawn = [
-        json.loads(d)["layout"] for d in draw(audio.load(rhythmic), by_network, FrontEndConfig())
-    ]
-    titles = [
-        {a["title"]["text"] for name, a in d.items() if "axis" in name and "title" in a}
-        for d in drawn
-    ]
-    assert titles[0] == {"amplitude", "frequency (Hz)", "attention Aₜ", "time (s)"}
-    assert titles[1] == {"channel", "time (s)"}
-    assert titles[2] == {"share of the gates (%)"}
 
 
 def test_attention_is_drawn_on_the_recordings_time_axis(improved, tone):
@@ -188,23 +171,5 @@ def test_the_greatest_contributions_come_first_with_their_values(by_features):
 def test_every_feature_has_a_name_of_its_own(by_network):
     assert set(NAMES) == set(FEATURES)
     assert len({name.full for name in NAMES.values()}) == len(FEATURES)
-    assert NAMES["spectral_centroid"].value(2310.4) == "2,310 Hz"
-    assert NAMES["mfcc2"].value(-12.34) == "-12.3"
     with pytest.raises(ValueError, match="acoustic features"):
         contributions_figure(by_network)
-
-
-def test_the_common_layout_wins_and_the_rest_stays():
-    own = {
-        "xaxis": {"title": {"text": "seconds"}, "zeroline": True},
-        "margin": {"l": 3, "pad": 5},
-        "barmode": "group",
-    }
-    layout = finish(go.Figure(go.Bar(x=[1], y=[2]), own), height=123).layout
-    assert (layout.xaxis.title.text, layout.xaxis.zeroline) == ("seconds", False)
-    assert (layout.margin.l, layout.margin.pad) == (56, 5)
-    assert (layout.barmode, layout.height, layout.font.color) == ("group", 123, TEXT)
-    layout = finish(make_subplots(1, 2, subplot_titles=["a", "b"]), height=200).layout
-    axes = (layout.xaxis, layout.xaxis2, layout.yaxis, layout.yaxis2)
-    assert {axis.gridcolor for axis in axes} == {GRID}
-    assert [note.text for note in layout.annotations] == ["a", "b"]

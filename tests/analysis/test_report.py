@@ -1,7 +1,6 @@
 """The report: one page with everything in it, the same bytes each time, and what it cannot show."""
 
 import base64
-import json
 import os
 import re
 import shutil
@@ -17,10 +16,10 @@ from analysis.__main__ import main
 from analysis.panels import PANELS
 from analysis.panels.base import Exhibit, Option, Panel, Selector, cells_with
 from analysis.panels.html import MOST_ROWS, table_html
-from analysis.report import chapters, digest, page, state, write_report
+from analysis.report import chapters, digest, page, write_report
 from analysis.stats.paper import FULL
 from analysis.stats.runs import ResultsError, find_runs
-from tests.analysis.synthetic_runs import write_run
+from tests.analysis.synthetic_runs import change_record, write_run
 from tests.conftest import ROOT
 
 COMMITTED = ROOT / "assets" / "results"
@@ -38,8 +37,11 @@ def root(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def text(root, tmp_path_factory):
-    """The report of these results."""
-    return written(root, tmp_path_factory.mktemp("report") / "report.html")
+    """The report of these results, by its command."""
+    out = tmp_path_factory.mktemp("report") / "new" / "report.html"
+    assert main(["report", "--results", str(root), "--out", str(out)]) == 0
+    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
+    return out.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -49,8 +51,7 @@ def spoilt(root, tmp_path):
     write_run(copy, "resnet18")
     (copy / "donateacry" / "baby" / "resnet18" / "run.json").write_text("{")
     folder = write_run(copy, "resnet18", protocol="clip")
-    record = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**record, "metrics": {}}))
+    change_record(folder, metrics={})
     (copy / "donateacry" / "baby" / FULL / "predictions.csv").write_text("nothing\n")
     return copy
 
@@ -125,19 +126,11 @@ def test_the_bytes_depend_on_the_results_and_nothing_else(root, text, tmp_path):
     (moved / ".hidden").write_text("a lock")
     assert written(moved, tmp_path / "two.html") == text
     assert str(root) not in text
-    assert digest(moved) == digest(root)
+    own = digest(root)[:16]
+    assert f"4 measured runs (Donate-a-Cry: 4). State of the results folder: SHA-256 {own}" in text
     path = moved / "donateacry" / "baby" / FULL / "run.json"
     path.write_text(path.read_text() + "\n")
     assert digest(moved) != digest(root)
-
-
-def test_the_header_says_which_results_these_are(root):
-    found = find_runs(root)
-    for number, run in enumerate(found.runs):
-        run.environments[0]["torch"] = f"2.{number % 2}"
-    said = state(found, root)
-    assert said.startswith("4 measured runs (Donate-a-Cry: 4). Fitted with PyTorch 2.0 and 2.1.")
-    assert digest(root)[:16] in said
 
 
 def test_what_cannot_be_shown_is_said_and_the_rest_is_drawn(spoilt, tmp_path):
@@ -148,10 +141,7 @@ def test_what_cannot_be_shown_is_said_and_the_rest_is_drawn(spoilt, tmp_path):
     assert "donateacry/clip/resnet18 is not finished" in problems
     assert not re.findall(r'<p class="problem">(.*?)</p>', text)
     assert str(spoilt) not in text
-    found = find_runs(spoilt, strict=False).readable
-    parts = [part for _, parts in chapters(found, PANELS) for part in parts]
-    assert parts  # those of `clip`, where nothing is wrong
-    assert all(part.exhibits and not part.problem for part in parts)
+    assert text.count("<summary><h3>") > 5  # those of `clip`, where nothing is wrong
 
 
 def test_words_stay_words(root):
@@ -189,29 +179,29 @@ def test_a_table_is_cut_aligned_and_escaped_and_numbers_keep_their_digits():
     assert first.endswith('<td class="number">11,173,962</td><td class="number">0.0</td>')
 
 
-def test_the_command_writes_the_page_or_says_what_is_wrong(root, text, tmp_path, capsys):
-    out = tmp_path / "new" / "report.html"
-    assert main(["report", "--results", str(root), "--out", str(out)]) == 0
-    assert f"Report in {out}." in capsys.readouterr().out
-    assert out.read_text(encoding="utf-8") == text
-    assert [path.name for path in out.parent.iterdir()] == ["report.html"]
-    empty, file = tmp_path / "empty", tmp_path / "file"
-    empty.mkdir()
-    file.write_text("")
+@pytest.mark.parametrize(
+    ("results", "place", "sentence"),
+    [
+        ("none", "out.html", "There is no results folder"),
+        ("empty", "out.html", "No finished run is below"),
+        ("damaged", "out.html", "run.json is damaged"),
+        ("one", "empty", "cannot be written: Is a directory."),
+        ("one", "file/report.html", "cannot be written:"),
+    ],
+)
+def test_the_command_says_what_is_wrong(results, place, sentence, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    write_run(tmp_path / "one", "resnet18")
     (write_run(tmp_path / "damaged", FULL) / "run.json").write_text("{")
-    for results, place, sentence in (
-        (tmp_path / "none", out, "There is no results folder"),
-        (empty, out, "No finished run is below"),
-        (tmp_path / "damaged", out, "run.json is damaged"),
-        (root, empty, "cannot be written: Is a directory."),
-        (root, file / "report.html", "cannot be written:"),
-    ):
-        assert main(["report", "--results", str(results), "--out", str(place)]) == 2
-        said = capsys.readouterr().err
-        assert sentence in said
-        assert said.count("\n") == 1
+    command = ["report", "--results", str(tmp_path / results), "--out", str(tmp_path / place)]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert said.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_the_report_needs_no_gradio():
     script = "import sys, analysis.report; sys.exit('gradio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT).returncode == 0

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from dataclasses import asdict
 from html import unescape
 from itertools import takewhile
 from urllib.parse import parse_qs
@@ -22,26 +21,18 @@ from analysis.results_page import (
     count_rows,
     fitting_rows,
     held_out_rows,
-    measured_rows,
     page,
-    scores_by_split,
     verdict_rows,
     write_readme_table,
 )
-from analysis.results_studies import (
-    attention_rows,
-    hybrid_rows,
-    map_rows,
-    map_test_rows,
-    pruning_rows,
-)
+from analysis.results_studies import attention_rows, hybrid_rows, map_rows
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Verdict, cells_of
 from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
 from analysis.stats.runs import RESULTS, ResultsError, find_runs
 from cry_model.networks.registry import get_system
-from tests.analysis.synthetic_runs import pruning_effect, write_run
+from tests.analysis.synthetic_runs import change_record, write_run
 from tests.conftest import ROOT
-from tests.plain import rows_of
+from tests.plain import rows_of, score
 
 SKILLS = {FULL: 2.6, NO_MCA: 0.2, NO_RSE: 2.6, NO_DIFFERENTIAL: 2.5, "ecapa-tdnn": -0.5}
 
@@ -55,8 +46,7 @@ def root(tmp_path_factory):
         write_run(root, system, min(skill, 0.0), seeds=(0,), protocol="baby")
     write_run(root, FULL, -1.0, dataset="esc10", protocol="baby")
     folder = write_run(root, "resnet18", protocol="baby")
-    record = json.loads((folder / "run.json").read_text())
-    (folder / "run.json").write_text(json.dumps({**record, "metrics": {}}))
+    change_record(folder, metrics={})
     return root
 
 
@@ -97,47 +87,6 @@ def test_verdicts_are_those_of_the_claims(cells):
         assert sum(counts) + int(row["not run"]) == 3 * 7
 
 
-def test_verdicts_on_synthetic_cries_are_counted_apart(tmp_path):
-    for system, skill in (("ecapa-tdnn", 2.6), ("resnet18", -2.0)):
-        write_run(tmp_path, system, skill, dataset="synthetic6")
-        write_run(tmp_path, system, 0.0)
-    real, synthetic, *_ = count_rows(cells_of(find_runs(tmp_path).runs))
-    assert (real["verdicts"], real["confirmed"]) == ("balanced accuracy, recordings", "0")
-    assert (synthetic["verdicts"], synthetic["confirmed"]) == (
-        "balanced accuracy, synthetic cries",
-        "1",
-    )
-
-
-def test_verdicts_below_the_constant_answer_are_marked(tmp_path):
-    """By accuracy, where always giving one label is right more often than either model."""
-    for system, skill in (("ecapa-tdnn", 0.0), ("resnet18", -9.0)):
-        folder = write_run(tmp_path, system, skill)
-        record = json.loads((folder / "run.json").read_text())
-        record["metrics"]["recording"]["majority_accuracy"] = 0.99
-        (folder / "run.json").write_text(json.dumps(record))
-    cells = cells_of(find_runs(tmp_path).runs)
-    for metric, marked in (("accuracy", True), ("balanced_accuracy", False)):
-        row = verdict_rows(cells, metric)[1]
-        assert row[cells[0].title].startswith("**confirmed**")
-        assert ("†" in row[cells[0].title]) == marked
-
-
-def test_the_scores_are_those_of_the_files(cells, root):
-    record = json.loads((root / "donateacry" / "clip" / NO_RSE / "run.json").read_text())
-    measured = record["metrics"]["recording"]["metrics"]
-    rows = {row["per recording"]: row for row in measured_rows(cells[0])}
-    row = rows[get_system(NO_RSE).title]
-    titles = ("accuracy", "balanced accuracy", "macro AUC")
-    for title, name in zip(titles, ("accuracy", "balanced_accuracy", "macro_auc"), strict=True):
-        one = measured[name]
-        assert row[title] == f"{one['value']:.3f} [{one['low']:.3f}, {one['high']:.3f}]"
-    assert (row["seeds"], row["parameters"]) == ("0, 1", "0.00 M")
-    share = record["metrics"]["recording"]["majority_accuracy"]
-    constant = rows['always "hungry"']
-    assert [constant[title] for title in titles] == [f"{share:.3f}", "0.333", "0.500"]
-
-
 def test_an_ablation_is_the_difference_of_two_scores(cells):
     row = ablation_rows(cells, read_paper())[0]
     assert (row["lost without"], row["the paper (accuracy)"]) == ("MCA", "+0.038")
@@ -148,14 +97,11 @@ def test_an_ablation_is_the_difference_of_two_scores(cells):
 
 def test_models_fitted_otherwise_have_a_row_of_their_own(cells, tmp_path):
     clip, baby = list(fitting_rows(cells, read_paper()))[:2]
-    assert (clip["models"], clip["epochs (paper: 700)"], clip["seeds"]) == ("all", "12", "0, 1")
-    assert (baby["models"], baby["epochs (paper: 700)"], baby["seeds"]) == ("all", "30", "0")
-    assert (clip["batch"], clip["front end"], clip["folds"]) == ("32", "log-mel", "3")
+    assert (clip["models"], clip["epochs (paper: 700)"]) == ("all", "12")
+    assert (baby["models"], baby["epochs (paper: 700)"]) == ("all", "30")
     write_run(tmp_path, FULL, seeds=(0,))
-    folder = write_run(tmp_path, "resnet18", seeds=(0,), draws=384)
-    record = json.loads((folder / "run.json").read_text())
-    record["configuration"]["settings"] = {"width": 8}
-    (folder / "run.json").write_text(json.dumps(record))
+    folder = write_run(tmp_path, "resnet18", seeds=(0,), samples_per_epoch=384)
+    change_record(folder, configuration={"settings": {"width": 8}})
     first, second = fitting_rows(cells_of(find_runs(tmp_path).runs), read_paper())
     assert (first["models"], first["preset"]) == (get_system(FULL).title, "best")
     assert (second["models"], second["preset"]) == ("ResNet18", "best, width=8")
@@ -172,98 +118,41 @@ def test_the_held_out_fold_is_scored_alone(cells):
 def test_the_page_has_a_section_for_what_was_measured_alone(root):
     text = page(find_runs(root), read_paper(), {})
     assert "## Attention ablation" not in text
-    assert "## Permutation test" not in text
+    assert "## Pruning" not in text
     assert "Not finished, and left out: donateacry/baby/resnet18." in text
 
 
-def effect_record():
-    """As ``train.studies.attention_ablation`` documents it; other fields are left out."""
-    estimate = {"value": 0.9, "low": 0.85, "high": 0.95}
-    share = {"value": 0.25, "low": 0.2, "high": 0.3}
-
-    def change(low, high):
-        difference = {"value": (low + high) / 2, "low": low, "high": high}
-        metric = {"fitted": estimate, "neutral": estimate, "difference": difference}
-        return {"metrics": {"balanced_accuracy": metric}, "changed": share, "distance": share}
-
-    return {
-        "seeds": [0],
-        "ablated": {"differential": change(-0.02, 0.02), "temporal": change(-0.2, -0.1)},
-        "differential": {
-            "tokens": 4,
-            "entropy_1": estimate,
-            "entropy_2": estimate,
-            "weight": {"seed 0, fold 0": 0.7, "seed 0, fold 1": 0.5},
-        },
-    }
+def test_the_hybrid_is_compared_on_the_seeds_of_both(tmp_path):
+    write_run(tmp_path, "hybrid-ecapa-tdnn", 1.0, seeds=(1,))
+    assert hybrid_rows(cells_of(find_runs(tmp_path).runs)) == []
+    write_run(tmp_path, FULL, 0.0, seeds=(0, 1))
+    cells = cells_of(find_runs(tmp_path).runs)
+    (row,) = hybrid_rows(cells)
+    values = [score(cells[0].runs[name], MAIN, [1]) for name in ("hybrid-ecapa-tdnn", FULL)]
+    shown = [row[title] for title in ("Hybrid ECAPA-TDNN", "Improved ECAPA-TDNN", "seeds")]
+    assert shown == [*(f"{value:.3f}" for value in values), "1"]
+    assert row["difference"].startswith(f"{values[0] - values[1]:.3f} [")
 
 
-def test_an_attention_ablation_is_two_tables(tmp_path):
+def test_the_change_without_an_attention_is_bold_where_its_interval_leaves_zero(tmp_path):
+    share = {"value": 0.25}
+
+    def change(value):
+        difference = {"value": value, "low": value - 0.1, "high": value + 0.1}
+        metrics = {"balanced_accuracy": {"difference": difference}}
+        return {"metrics": metrics, "changed": share}
+
+    ablated = {"differential": change(0.0), "temporal": change(-0.2)}
+    record = {"seeds": [0], "ablated": ablated, "differential": None}
     folder = write_run(tmp_path, FULL)
-    (folder / "attention_effect.json").write_text(json.dumps(effect_record()))
+    (folder / "attention_effect.json").write_text(json.dumps(record))
     cells = cells_of(find_runs(tmp_path).runs)
     (row,) = attention_rows(cells)
     assert list(row.values())[1:] == [
-        "+0.000 [-0.020, +0.020], 25%",
-        "**-0.150 [-0.200, -0.100], 25%**",
+        "+0.000 [-0.100, +0.100], 25%",
+        "**-0.200 [-0.300, -0.100], 25%**",
     ]
-    (row,) = map_rows(cells)
-    assert row["entropy of A1"] == "0.900 [0.850, 0.950]"
-    assert row["lambda"] == "0.500 to 0.700"
-    record = {**effect_record(), "differential": None}  # as of a model without it
-    (folder / "attention_effect.json").write_text(json.dumps(record))
-    assert len(attention_rows(cells)) == 1
-    assert map_rows(cells) == []
-
-
-@pytest.mark.parametrize("text", ["{", "[]", '{"seeds": [0]}', '{"ablated": {"x": 1}}'])
-def test_a_damaged_ablation_is_one_sentence(tmp_path, text):
-    folder = write_run(tmp_path, FULL)
-    (folder / "attention_effect.json").write_text(text)
-    with pytest.raises(ResultsError, match=r"attention_effect\.json is not as .* writes it"):
-        attention_rows(cells_of(find_runs(tmp_path).runs))
-
-
-def test_the_hybrid_is_compared_and_its_map_tested(tmp_path):
-    folder = write_run(tmp_path, "hybrid-ecapa-tdnn", 1.0)
-    cells = cells_of(find_runs(tmp_path).runs)
-    assert hybrid_rows(cells) == map_test_rows(cells) == []
-    write_run(tmp_path, FULL, 0.0)
-    one = dict.fromkeys(("value", "low", "high"), 0.5)
-    scores = dict.fromkeys(
-        ("kept", "elsewhere", "removed", "ahead", "kept_more", "removed_more"), one
-    )
-    record = {"recordings": 7, "whole": one, "maps": {"temporal_attention": scores}}
-    record["maps"]["spectral_attention"] = {**scores, "kept_more": None, "removed_more": None}
-    (folder / "explanations.json").write_text(json.dumps(record))
-    cells = cells_of(find_runs(tmp_path).runs)
-    (row,) = hybrid_rows(cells)
-    difference = float(row["Hybrid ECAPA-TDNN"]) - float(row["Improved ECAPA-TDNN"])
-    assert float(row["difference"].split()[0]) == pytest.approx(difference, abs=0.0011)
-    known, unknown = map_test_rows(cells)
-    assert known["kept, less A<sub>t</sub>'s"] == known["kept - elsewhere"]
-    assert unknown["kept, less A<sub>t</sub>'s"] == "-"
-
-
-def test_pruned_models_are_a_table_where_they_were_measured(tmp_path):
-    folder = write_run(tmp_path, FULL)
-    cells = cells_of(find_runs(tmp_path).runs)
-    assert list(pruning_rows(cells)) == []
-    (folder / "pruning.json").write_text(json.dumps(asdict(pruning_effect())))
-    rows = list(pruning_rows(cells))
-    assert [(row["channels"], row["numbers"]) for row in rows[:3]] == [
-        ("128", "float32"), ("128", "int8"), ("90", "float32"),
-    ]  # fmt: skip
-    assert rows[-1]["difference"] == "-0.060 [-0.110, -0.010]"
-    assert "## Pruning and int8" in page(find_runs(tmp_path), read_paper(), {})
-
-
-def test_a_model_that_was_not_measured_has_a_dash(tmp_path):
-    write_run(tmp_path, "ecapa-tdnn")
-    rows = scores_by_split(find_runs(tmp_path).runs)
-    column = {row["balanced accuracy"]: row["Donate-a-Cry, unseen babies"] for row in rows}
-    assert (column["ResNet18"], column["chance level"]) == ("-", "0.333")
-    assert column["ECAPA-TDNN"] == str(find_runs(tmp_path).runs[0].evaluation.metrics[MAIN])
+    assert map_rows(cells) == []  # a model without differential attention
 
 
 @pytest.mark.parametrize("text", ["no place", BEGIN, f"{END}\n{BEGIN}\n"])

@@ -8,32 +8,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.panels import PANELS
 from analysis.panels.leakage import LEAKAGE
-from analysis.results_studies import permutation_rows, permuted_label_rows
-from analysis.stats.claims import cells_of
 from analysis.stats.paper import FULL
 from analysis.stats.runs import (
-    RESULTS,
     ResultsError,
     UnfinishedRunError,
     find_runs,
     join_runs,
     read_run,
 )
-from analysis.stats.side_results import permuted_label_runs, read_permutation_test, without_truth
+from analysis.stats.side_results import (
+    permuted_label_runs,
+    read_attention_ablation,
+    read_map_test,
+    read_permutation_test,
+    read_pruning,
+    without_truth,
+)
 from app import results_folder
 from cry_model.metrics import SCORES
-from tests.analysis.synthetic_runs import FOLDS, LABELS, write_run
+from tests.analysis.synthetic_runs import FOLDS, LABELS, change_record, change_table, write_run
 from tests.plain import rows_of
 from train.studies.permutation_test import Against, Chance
-
-
-def change(folder, **fields):
-    """Other fields in the record of a run; ``configuration`` is added to."""
-    record = json.loads((folder / "run.json").read_text())
-    record["configuration"] |= fields.pop("configuration", {})
-    (folder / "run.json").write_text(json.dumps({**record, **fields}))
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path):
@@ -49,26 +45,16 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
     pd.testing.assert_series_equal(over_seeds, means)
 
 
-def test_runs_are_found_and_the_tables_are_not_read(tmp_path):
-    write_run(tmp_path, "resnet18", protocol="baby")
-    folder = write_run(tmp_path, "resnet18", protocol="clip")
-    (folder / "predictions.csv").write_text("nothing that can be read\n")
-    found = find_runs(tmp_path)
-    assert [run.protocol for run in found.runs] == ["clip", "baby"]
-    with pytest.raises(ResultsError, match="has no column"):
-        _ = found.runs[0].predictions
-
-
 @pytest.mark.parametrize("question", [{"within": {"fold": 0}}, {"permuted_labels": 0}])
 def test_what_answers_another_question_is_not_reported(tmp_path, question):
     write_run(tmp_path, "resnet18", protocol="baby")
-    change(write_run(tmp_path, "ecapa-tdnn", protocol="baby"), configuration=question)
+    change_record(write_run(tmp_path, "ecapa-tdnn", protocol="baby"), configuration=question)
     assert [run.system for run in find_runs(tmp_path).runs] == ["resnet18"]
 
 
 def test_an_unfinished_run_is_told_apart_from_a_damaged_one(tmp_path):
     folder = write_run(tmp_path, "resnet18")
-    change(folder, metrics={})
+    change_record(folder, metrics={})
     assert find_runs(tmp_path).unfinished == (folder,)
     with pytest.raises(UnfinishedRunError, match="not finished"):
         read_run(folder)
@@ -94,16 +80,6 @@ def test_what_cannot_be_read_leaves_a_sentence_and_the_rest_if_that_is_wanted(tm
     assert "There is no results folder" in problem
 
 
-@pytest.mark.parametrize("field", ["configuration", "labels", "parameters", "wall_seconds"])
-def test_a_record_without_a_field_is_malformed(tmp_path, field):
-    folder = write_run(tmp_path, "resnet18")
-    record = json.loads((folder / "run.json").read_text())
-    del record[field]
-    (folder / "run.json").write_text(json.dumps(record))
-    with pytest.raises(ResultsError, match=field):
-        read_run(folder)
-
-
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
@@ -115,30 +91,25 @@ def test_a_record_without_a_field_is_malformed(tmp_path, field):
 def test_predictions_of_another_run_are_refused(tmp_path, damage, sentence):
     """Damaged ones: tests/cry_model/test_results.py."""
     folder = write_run(tmp_path, "resnet18")
-    path = folder / "predictions.csv"
-    damage(pd.read_csv(path, dtype={"group": str})).to_csv(path, index=False)
+    change_table(folder, damage)
     with pytest.raises(ResultsError, match=sentence):
         _ = read_run(folder).predictions
 
 
-def test_missing_folders_and_files_are_named(tmp_path):
-    with pytest.raises(ResultsError, match="no results folder"):
-        find_runs(tmp_path / "nowhere")
+def test_missing_files_and_fields_are_named(tmp_path):
     with pytest.raises(ResultsError, match=r"run\.json is no file"):
         read_run(tmp_path)
+    folder = write_run(tmp_path, "resnet18")
+    change_record(folder, parameters="many")
+    with pytest.raises(ResultsError, match="not as train fit writes it"):
+        read_run(folder)
     folder = write_run(tmp_path, "resnet18")
     (folder / "predictions.csv").unlink()
     with pytest.raises(ResultsError, match=r"predictions\.csv is no file"):
         _ = read_run(folder).predictions
 
 
-def test_what_was_not_measured_on_labels_is_not_found():
-    found = {run.dataset for run in find_runs(RESULTS).runs}
-    assert {"donateacry", "esc10"} <= found
-    assert "cries" not in found  # a student, not checked on labels
-
-
-def test_other_results_are_shown_beside_ours(tmp_path):
+def test_other_results_stand_beside_ours(tmp_path):
     ours, theirs = tmp_path / "ours", tmp_path / "theirs"
     for root in (ours, theirs):
         write_run(root, "ecapa-tdnn", skill=3.0 if root == theirs else 0.0)
@@ -149,8 +120,6 @@ def test_other_results_are_shown_beside_ours(tmp_path):
     scores = [run.evaluation.metrics["accuracy"].value for run in both.values()]
     assert list(both) == ["ecapa-tdnn", "ecapa-tdnn-other"]
     assert scores[0] < 0.6 < scores[1]
-    drawn = [p for p in PANELS for cell in p.cells(found) if p.exhibits(found, cell)]
-    assert len({panel.name for panel in drawn}) >= 6
 
 
 def test_the_folder_of_other_results_has_to_be_there(tmp_path, monkeypatch, capsys):
@@ -179,9 +148,7 @@ def write_chance(root, protocol, score, folds=FOLDS):
 
 def move(folder, root, permutation):
     """Make a run one with permuted labels."""
-    record = json.loads((folder / "run.json").read_text())
-    record["configuration"]["permuted_labels"] = permutation
-    (folder / "run.json").write_text(json.dumps(record))
+    change_record(folder, configuration={"permuted_labels": permutation})
     place = root / "donateacry" / folder.parent.name / FULL
     shutil.move(folder, place / f"permuted-{permutation}")
 
@@ -206,10 +173,6 @@ def found(root):
     return find_runs(root)
 
 
-def cells(root):
-    return cells_of(find_runs(root).runs)
-
-
 def test_the_permutation_test_of_a_split_is_read(found, root):
     level = read_permutation_test(found.of("donateacry", "clip")[FULL])
     assert level.scores.loc["macro_auc"].to_dict() == asdict(CLIP)
@@ -220,11 +183,29 @@ def test_the_permutation_test_of_a_split_is_read(found, root):
     assert read_permutation_test(found.of("donateacry", "clip")[FULL]) is None
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"scores": {"macro_auc": {"value": 1}}}'])
-def test_a_damaged_test_is_one_sentence(found, root, text):
-    (root / "donateacry" / "clip" / "chance.json").write_text(text)
-    with pytest.raises(ResultsError, match=r"chance\.json is not as .* permutation-test writes it"):
-        read_permutation_test(found.of("donateacry", "clip")[FULL])
+@pytest.mark.parametrize(
+    ("name", "writer"),
+    [
+        ("chance.json", "permutation-test"),
+        ("attention_effect.json", "ablate-attention"),
+        ("explanations.json", "check-explanations"),
+        ("pruning.json", "measure-pruning"),
+    ],
+)
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"seeds": [0], "scores": {"macro_auc": {"value": 1}}}']
+)
+def test_a_damaged_file_beside_a_run_is_one_sentence(tmp_path, name, writer, text):
+    run = read_run(write_run(tmp_path, FULL))
+    (run.folder.parent if name == "chance.json" else run.folder).joinpath(name).write_text(text)
+    reader = {
+        "chance.json": lambda: read_permutation_test(run),
+        "attention_effect.json": lambda: read_attention_ablation(run.folder),
+        "explanations.json": lambda: read_map_test(run.folder),
+        "pruning.json": lambda: read_pruning(run.folder),
+    }
+    with pytest.raises(ResultsError, match=rf"{name} is not as .* {writer} writes it"):
+        reader[name]()
 
 
 def test_models_with_permuted_labels_are_no_runs_of_their_own(found):
@@ -241,10 +222,8 @@ def test_models_with_permuted_labels_are_no_runs_of_their_own(found):
 
 
 def test_what_was_fitted_otherwise_is_refused(root):
-    path = root / "donateacry" / "clip" / FULL / "permuted-0" / "run.json"
-    record = json.loads(path.read_text())
-    record["configuration"]["preset"]["epochs"] = 99
-    path.write_text(json.dumps(record))
+    folder = root / "donateacry" / "clip" / FULL / "permuted-0"
+    change_record(folder, configuration={"preset": {"epochs": 99}})
     with pytest.raises(ResultsError, match="was not fitted as"):
         permuted_label_runs(find_runs(root).of("donateacry", "clip")[FULL])
 
@@ -261,25 +240,3 @@ def test_the_panel_shows_both_beside_the_systems(found):
     baselines = without_truth(found.runs, "balanced_accuracy")
     values = [own.estimate.value for own in baselines if FULL in own.name]
     assert list(fitted.y) == pytest.approx(values)
-
-
-def test_the_page_has_a_row_for_each_split_and_metric(root, found):
-    rows = list(permutation_rows(cells(root)))
-    assert [row["metric"] for row in rows] == ["balanced accuracy", "macro AUC"] * 2
-    clip, baby = rows[1], rows[3]
-    assert clip["linear classifier, per recording"] == "Donate-a-Cry, random segments"
-    assert (clip["true labels"], clip["permuted labels"]) == ("0.350", "0.350 [0.302, 0.397]")
-    assert (clip["p"], clip["permutations"], clip["labels unchanged"]) == ("0.505", "100", "40%")
-    assert baby["true labels"] == "0.900"
-    rows = list(permuted_label_rows(cells(root)))
-    assert [row["metric"] for row in rows] == ["balanced accuracy", "macro AUC"] * 2
-    for run, row in zip(found.runs, rows[1::2], strict=False):
-        true, *null = (r.evaluation.metrics["macro_auc"] for r in (run, *permuted_label_runs(run)))
-        assert row["true labels"] == f"{true.value:.3f} (seed 0)"
-        assert row["permuted labels"] == ", ".join(f"{score} (seed 0)" for score in null)
-
-
-def test_without_either_there_are_no_rows(tmp_path):
-    write_run(tmp_path, FULL)
-    assert list(permutation_rows(cells(tmp_path))) == []
-    assert list(permuted_label_rows(cells(tmp_path))) == []

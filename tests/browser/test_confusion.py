@@ -25,14 +25,9 @@ def found():
 
 
 @pytest.fixture(scope="module")
-def cell():
-    return PLAYED
-
-
-@pytest.fixture(scope="module")
-def silent(found, cell):
+def silent(found):
     """The most confident error, whose recording the page does not have."""
-    return most_confident_error(found, cell)
+    return most_confident_error(found, PLAYED)
 
 
 def open_panel(seen, name):
@@ -65,9 +60,9 @@ def play(seen, recording):
     [pytest.param(1280, "light", marks=pytest.mark.smoke), (390, "dark")],
 )
 def test_a_cell_is_listed_heard_and_answered(
-    visit, server, found, cell, models, examples, width, scheme, silent
+    visit, server, found, models, examples, width, scheme, silent
 ):
-    run = found.of(*cell)[FULL]
+    run = found.of(*PLAYED)[FULL]
     label, answer = list(busiest(run))[1]
     listed = cell_list(run, label, answer)
     recording = next(name for name in listed["Recording"] if name != silent)
@@ -102,8 +97,8 @@ def heading(label, answer, count):
     return f"{words(label)} taken for {words(answer)}: {count} recordings"
 
 
-def test_a_click_on_the_heat_map_lists_the_cell_under_it(visit, server, found, cell):
-    run = found.of(*cell)[FULL]
+def test_a_click_on_the_heat_map_lists_the_cell_under_it(visit, found):
+    run = found.of(*PLAYED)[FULL]
     label, answer = list(busiest(run))[1]
     seen = visit()
     open_panel(seen, "confusion")
@@ -122,26 +117,15 @@ def test_a_click_on_the_heat_map_lists_the_cell_under_it(visit, server, found, c
     assert seen.errors == []
 
 
-def test_an_error_that_is_not_at_hand_says_so_and_another_is_played(
-    visit, server, found, cell, silent
+def test_an_error_that_is_not_at_hand_says_so_and_what_is_opened_twice_leaves_no_copy(
+    visit, server, found, silent
 ):
-    other = ERRORS.exhibits(found, cell)[0].table["Recording"].iloc[1]
+    other = ERRORS.exhibits(found, PLAYED)[0].table["Recording"].iloc[1]
     seen = visit()
     open_panel(seen, "errors")
     play(seen, silent)
     seen.page.locator(".listening", has_text=NOT_FOUND).wait_for()
     assert not seen.page.get_by_role("button", name="Ask about it").is_visible()
-    play(seen, other)
-    seen.page.wait_for_function(f"{DURATION} > 0")
-    assert seen.page.get_by_role("button", name="Ask about it").is_visible()
-    seen.page.locator("#choose-label").select_option(index=1)
-    seen.page.wait_for_selector(".listening", state="hidden")
-    assert seen.errors == []
-
-
-def test_what_is_opened_twice_leaves_no_copy(visit, server, found, cell, silent):
-    other = ERRORS.exhibits(found, cell)[0].table["Recording"].iloc[1]
-    seen = visit()
     for _ in range(2):
         open_panel(seen, "errors")
         play(seen, other)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from analysis.panels.ablation import ABLATION, DRAWS, ablation
+from analysis.panels.ablation import ABLATION, ablation
 from analysis.panels.base import CellKey
-from analysis.stats.paper import FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, WITHOUT
+from analysis.stats.comparison import holm, pair
+from analysis.stats.paper import FULL, MODULES, NO_MCA, NO_RSE
 from analysis.stats.runs import chance_level, find_runs
-from cry_model.metrics import METRICS
 from tests.analysis.synthetic_runs import write_run
-from tests.plain import bounds, rows_of, score
+from tests.plain import score
 
 CELL = CellKey("donateacry", "baby")
 SKILLS = {FULL: 3.0, NO_MCA: 0.2, NO_RSE: 2.2}
@@ -27,13 +27,6 @@ def found(tmp_path_factory):
     return found_of(tmp_path_factory.mktemp("helps"), SKILLS)
 
 
-@pytest.fixture(scope="module")
-def reverse(tmp_path_factory):
-    """The system is better without each."""
-    skills = {FULL: 0.2, NO_MCA: 3.0, NO_RSE: 2.2, NO_DIFFERENTIAL: 1.6}
-    return found_of(tmp_path_factory.mktemp("reverse"), skills)
-
-
 def marks(exhibit, mark):
     return exhibit.data[exhibit.data["mark"] == mark]
 
@@ -46,7 +39,7 @@ def trace(exhibit, begin):
     return next(t for t in exhibit.figure.data if t.name.startswith(begin))
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ["accuracy", "expected_calibration_error"])
 def test_scores_of_all_and_of_each_seed_are_those_of_scikit_learn(found, metric):
     levels, _ = ablation(found, CELL, metric)
     runs, own, seeds = found.of(*CELL), marks(levels, "measured"), marks(levels, "seed")
@@ -73,52 +66,37 @@ def test_the_papers_values_stand_beside_accuracy_alone(found):
     stated = marks(levels, "paper").set_index("system")["value"]
     assert stated.to_dict() == {FULL: 0.8220, NO_MCA: 0.7837, NO_RSE: 0.7854}
     assert trace(levels, "the paper").marker.symbol == "diamond-open"
-    printed = drops.table.set_index("model")["paper, lost (points)"]
-    assert printed["without MCA"] == pytest.approx(3.83)
     assert drops.data[drops.data["source"] == "paper"]["difference"].max() == pytest.approx(0.0383)
     levels, drops = ablation(found, CELL, "macro_auc")
     assert marks(levels, "paper").empty
     assert set(drops.data["source"]) == {"measured"}
 
 
-def test_drops_their_intervals_and_holm_by_hand(found):
-    _, drops = ablation(found, CELL, "accuracy")
-    keys, truth, p = rows_of(found.of(*CELL)[FULL])
-    for system, module in ((NO_MCA, "MCA"), (NO_RSE, "RSE")):
-        _, _, other = rows_of(found.of(*CELL)[system])
-        more = (p.argmax(1) == truth).astype(float) - (other.argmax(1) == truth)
-        row = measured(drops).loc[module]
-        assert row["difference"] == pytest.approx(more.mean())
-        ends = bounds(lambda rows, more=more: more[rows].mean(), keys["group"], DRAWS)
-        assert (row["low"], row["high"]) == pytest.approx(ends)
-        shown = drops.table.set_index("model").loc[f"without {module}"]
-        assert shown["lost (points)"] == round(100 * more.mean(), 1)
-        bar = trace(drops, f"without {module}")
-        assert [x.split("<br>")[0] for x in bar.x] == ["the paper", "Donate-a-Cry"]
-        assert bar.y[1] == pytest.approx(100 * row["difference"])
-        assert bar.y[1] + bar.error_y.array[1] == pytest.approx(100 * row["high"])
-        assert bar.y[1] - bar.error_y.arrayminus[1] == pytest.approx(100 * row["low"])
-    low, high = sorted(measured(drops)["p_value"])
-    least = min(1.0, 2 * low)
-    assert sorted(measured(drops)["p_holm"]) == pytest.approx([least, max(least, high)])
-
-
-@pytest.mark.parametrize("metric", METRICS)
-def test_the_difference_is_that_of_the_scores_and_the_line_names_the_largest_loss(reverse, metric):
+@pytest.mark.parametrize("metric", ["accuracy", "expected_calibration_error"])
+def test_what_is_lost_is_told_drawn_and_named(found, metric):
     """Improved minus ablation is below zero where the ablation has the greater error."""
-    levels, drops = ablation(reverse, CELL, metric)
-    runs, lower = reverse.of(*CELL), metric == "expected_calibration_error"
-    full = score(runs[FULL], metric)
-    assert f"{100 * full:.1f}% [" in levels.note.splitlines()[0]
-    for module, row in measured(drops).iterrows():
-        system = next(name for name, said in WITHOUT.items() if said == f"without {module}")
-        other = score(runs[system], metric)
-        assert row["difference"] == pytest.approx(full - other)
-        assert (row["all_modules"], row["left_out"]) == pytest.approx((full, other))
-    values = measured(drops)["difference"]
-    module = values.idxmin() if lower else values.idxmax()
-    assert f"without {module}, {100 * values[module]:+.1f} points [" in drops.note.splitlines()[0]
-    assert ("difference (points)" in drops.table) == lower
+    levels, drops = ablation(found, CELL, metric)
+    runs, lower = found.of(*CELL), metric == "expected_calibration_error"
+    others = {MODULES[name]: runs[name] for name in (NO_MCA, NO_RSE)}
+    pairs = {module: pair(runs[FULL], run).compare(metric) for module, run in others.items()}
+    data, shown = measured(drops), drops.table.set_index("model")
+    lost = "difference (points)" if lower else "lost (points)"
+    for module, one in pairs.items():
+        row, d = data.loc[module], one.difference
+        assert tuple(row[["difference", "low", "high"]]) == (d.value, d.low, d.high)
+        assert (row["all_modules"], row["left_out"]) == (one.value_one, one.value_other)
+        assert shown.loc[f"without {module}", lost] == round(100 * d.value, 1)
+        bar = trace(drops, f"without {module}")
+        assert bar.y[-1] == pytest.approx(100 * d.value)
+        assert bar.y[-1] + bar.error_y.array[-1] == pytest.approx(100 * d.high)
+        assert bar.y[-1] - bar.error_y.arrayminus[-1] == pytest.approx(100 * d.low)
+    assert data["p_holm"].tolist() == holm([one.p_value for one in pairs.values()])
+    places = [x.split("<br>")[0] for x in bar.x]
+    assert places == ["the paper"] * (metric == "accuracy") + ["Donate-a-Cry"]
+    module = data["difference"].agg("idxmin" if lower else "idxmax")
+    largest = f"without {module}, {100 * data['difference'][module]:+.1f} points ["
+    assert largest in drops.note.splitlines()[0]
+    assert f"{100 * score(runs[FULL], metric):.1f}% [" in levels.note.splitlines()[0]
 
 
 def test_only_cells_with_something_left_out_are_shown(tmp_path):

@@ -1,10 +1,8 @@
 """The scores and curves of classes, against scikit-learn on the same predictions."""
 
-import json
 import warnings
 
 import numpy as np
-import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
@@ -19,8 +17,8 @@ from analysis.stats.per_class import (
     roc_curve,
     thinned,
 )
-from analysis.stats.runs import RESULTS, find_runs
-from tests.analysis.synthetic_runs import LABELS, write_run
+from analysis.stats.runs import find_runs
+from tests.analysis.synthetic_runs import LABELS, change_table, write_run
 from tests.plain import bounds, rows_of
 
 CELL = CellKey("donateacry", "baby")
@@ -55,25 +53,6 @@ def synthetic(tmp_path_factory):
     return find_runs(root)
 
 
-@pytest.mark.parametrize(
-    ("cell", "system"),
-    [
-        (("donateacry", "baby"), "resnet18"),
-        (("esc10", "recording"), "ecapa-tdnn"),
-        (("challenge6-features-16khz", "recording"), "feature-mlp"),
-    ],
-)
-def test_committed_scores_are_those_of_scikit_learn(cell, system):
-    run = find_runs(RESULTS).of(*cell)[system]
-    table, truth, p = rows_of(run)
-    scores = class_scores(run.recordings, run.labels, draws=5)
-    np.testing.assert_allclose(square(scores), by_sklearn(truth, p), atol=1e-9)
-    for c, (label, own) in enumerate(scores.groupby("class", sort=False)):
-        count = table[table["label"] == label]["recording"].nunique()
-        assert set(own["recordings"]) == {count}
-        np.testing.assert_allclose(own["share"], (truth == c).mean())
-
-
 @pytest.mark.parametrize("digits", [1, 6])
 def test_values_and_intervals_are_those_of_a_plain_loop(synthetic, digits):
     run = synthetic.of(*CELL)["ecapa-tdnn"]
@@ -87,6 +66,9 @@ def test_values_and_intervals_are_those_of_a_plain_loop(synthetic, digits):
     np.testing.assert_allclose(square(found, "low"), low, atol=1e-9)
     np.testing.assert_allclose(square(found, "high"), high, atol=1e-9)
     assert (found["low"] < found["high"]).all()
+    for c, (label, own) in enumerate(found.groupby("class", sort=False)):
+        assert set(own["recordings"]) == {means[means["label"] == label]["recording"].nunique()}
+        np.testing.assert_allclose(own["share"], (truth == c).mean())
 
 
 def with_ties(seed, count=300):
@@ -95,7 +77,7 @@ def with_ties(seed, count=300):
     return positive, (rng.random(count) * 0.7 + 0.3 * positive).round(seed)
 
 
-@pytest.mark.parametrize("digits", [1, 2, 6])
+@pytest.mark.parametrize("digits", [1, 6])
 def test_the_area_under_precision_over_recall_is_the_average_precision(digits):
     positive, scores = with_ties(digits)
     recall, precision = precision_recall_curve(positive, scores)
@@ -115,33 +97,6 @@ def test_a_long_curve_keeps_its_look_with_fewer_points():
         assert thin[[0, -1]].tolist() == np.transpose(curve)[[0, -1]].tolist()
         for point in np.transpose(curve)[::50]:
             assert np.abs(thin - point).sum(1).min() <= UNSEEN + 1e-12
-    few = roc_curve(*with_ties(1))
-    assert len(thinned(few).x) == len(few.x)
-
-
-def test_without_a_class_or_without_others_there_is_no_curve():
-    nobody, scores = np.zeros(5, dtype=bool), np.arange(5.0)
-    assert roc_curve(nobody, scores) is None
-    assert precision_recall_curve(nobody, scores) is None
-    assert roc_curve(~nobody, scores) is None
-    assert precision_recall_curve(~nobody, scores).y.tolist() == [1] * 6
-
-
-def test_what_is_undefined_is_nan_and_not_nothing():
-    p = np.array([[0.6, 0.1, 0.3], [0.1, 0.2, 0.7], [0.6, 0.1, 0.3], [0.6, 0.1, 0.3]])
-    rows = {"recording": list("1234"), "group": list("1234"), "label": list("aabb"), "seed": 0}
-    table = pd.DataFrame({**rows, **{f"p_{c}": p[:, i] for i, c in enumerate("abc")}})
-    found = class_scores(table, "abc", draws=50)  # b is never answered, c never occurs
-    values = square(found)
-    assert (
-        values["b"][["recall", "f1"]].tolist()
-        == values["c"][["precision", "f1"]].tolist()
-        == [0, 0]
-    )
-    undefined = ("recall", "c"), ("auc", "c"), ("average_precision", "c"), ("precision", "b")
-    assert {(m, c) for c in values for m in values.index if np.isnan(values[c][m])} == {*undefined}
-    assert found["low"].isna().equals(found["value"].isna())
-    assert set(found[found["class"] == "c"]["recordings"]) == {0}
 
 
 def test_the_panel_draws_and_tabulates_every_class(synthetic):
@@ -173,15 +128,14 @@ def test_the_panel_draws_and_tabulates_every_class(synthetic):
 
 def test_a_class_without_recordings_or_answers_is_shown_as_undefined(tmp_path):
     folder = write_run(tmp_path, "resnet18")
-    table = pd.read_csv(folder / "predictions.csv", dtype={"group": str})
-    table = table[table["label"] != "burping"]
-    rest = table["p_hungry"] + table["p_tired"]
-    shares = {name: table[name] / rest for name in ("p_hungry", "p_tired")}
-    table = table.assign(p_burping=0.0, **shares)
-    table.to_csv(folder / "predictions.csv", index=False)
-    record = json.loads((folder / "run.json").read_text())
-    record["metrics"]["recording"]["recordings"] = table["recording"].nunique()
-    (folder / "run.json").write_text(json.dumps(record))
+
+    def never(table):
+        """Nothing is labelled burping, or taken for it."""
+        table = table.assign(label=table["label"].replace("burping", "tired"))
+        rest = table["p_hungry"] + table["p_tired"]
+        return table.assign(p_burping=0.0, **{n: table[n] / rest for n in ("p_hungry", "p_tired")})
+
+    change_table(folder, never)
     dots, roc, precision_recall = PER_CLASS.exhibits(find_runs(tmp_path), CELL)
     assert list(dots.table.set_index("Class").loc["burping"]) == [0, "–", "–", "–", "–", "–"]
     assert set(roc.data["class"]) == set(precision_recall.data["class"]) == {"hungry", "tired"}

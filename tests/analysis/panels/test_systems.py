@@ -1,7 +1,6 @@
 """The Models panel against the files that it is drawn from."""
 
 import json
-import math
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -10,10 +9,9 @@ import pytest
 from analysis.panels.base import CellKey
 from analysis.panels.systems import systems
 from analysis.stats.paper import FULL, NO_MCA
-from analysis.stats.runs import FoundRuns, ResultsError, find_runs
+from analysis.stats.runs import METRIC_TITLES, FoundRuns, find_runs
 from analysis.stats.side_results import BENCHMARK
 from cry_model.checkpoint import PAPER_REFERENCE
-from cry_model.metrics import METRICS
 from cry_model.networks.registry import MEBI
 from tests.analysis.synthetic_runs import pruning_effect, write_run
 from tests.plain import score
@@ -44,7 +42,7 @@ def ours(exhibit):
     return exhibit.data[exhibit.data["source"] == "measured"].set_index("system")
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ["macro_auc", "expected_calibration_error"])
 def test_scores_are_those_of_scikit_learn_and_the_line_names_the_best(found, metric):
     table, scatter = systems(found, CELL, metric, "parameters")
     for system, run in found.of(*CELL).items():
@@ -55,6 +53,9 @@ def test_scores_are_those_of_scikit_learn_and_the_line_names_the_best(found, met
         point = next(t for t in scatter.figure.data if t.x[0] == PARAMETERS[system] / 1e6)
         assert point.y[0] == pytest.approx(100 * row["value"])
         assert point.y[0] + point.error_y.array[0] == pytest.approx(100 * interval.high)
+    shown, value = row_of(table, "Improved ECAPA-TDNN")[METRIC_TITLES[metric]], ours(table)["value"]
+    assert shown.startswith(f"{100 * value[FULL]:.1f} [")
+    assert row_of(table, "ECAPA-TDNN")[METRIC_TITLES[metric]] == "not run"
     values = ours(table)["value"]
     best = values.min() if metric == "expected_calibration_error" else values.max()
     assert f"{100 * best:.1f}% [" in table.note.splitlines()[0]
@@ -93,24 +94,7 @@ def test_the_papers_numbers_stand_beside_ours(found):
         assert not any("paper" in trace.name for trace in scatter.figure.data)
 
 
-def test_another_metric_has_a_column_of_its_own(found):
-    table, _ = systems(found, CELL, "macro_auc", "parameters")
-    expected = 100 * score(found.of(*CELL)[FULL], "macro_auc")
-    assert row_of(table, "Improved ECAPA-TDNN")["macro AUC"].startswith(f"{expected:.1f} [")
-    assert row_of(table, "ECAPA-TDNN")["macro AUC"] == "not run"
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        None,
-        "{",
-        "[]",
-        json.dumps({**TIMES, "costs": []}),
-        json.dumps({**TIMES, "costs": [{"total": 3}]}),
-        json.dumps({**TIMES, "costs": [{**TIMES["costs"][0], "total": 0}]}),
-    ],
-)
+@pytest.mark.parametrize("content", [None, json.dumps({**TIMES, "costs": [{"total": 3}]})])
 def test_without_times_the_rest_is_shown(found, tmp_path, content):
     path = tmp_path / "benchmark.json"
     if content is not None:
@@ -122,16 +106,6 @@ def test_without_times_the_rest_is_shown(found, tmp_path, content):
     assert str(tmp_path) not in table.note
     assert scatter.figure.data
     assert len(systems(found, CELL, "accuracy", "milliseconds", benchmark=path)) == 1
-
-
-def test_a_system_without_times_has_gaps(found, tmp_path):
-    costs = [cost for cost in TIMES["costs"] if cost["system"] != "resnet18"]
-    path = tmp_path / "benchmark.json"
-    path.write_text(json.dumps({**TIMES, "costs": costs}))
-    table, scatter = systems(found, CELL, "accuracy", "milliseconds", benchmark=path)
-    assert math.isnan(row_of(table, "ResNet18")["ms per clip"])
-    assert row_of(table, "Improved ECAPA-TDNN")["ms per clip"] > 0
-    assert len(scatter.figure.data) == 2
 
 
 def with_pruning(found, tmp_path, text):
@@ -172,8 +146,3 @@ def test_pruning_is_shown_as_balanced_accuracy_where_a_score_was_not_measured_of
     pruned = with_pruning(found, tmp_path, json.dumps(asdict(pruning_effect())))
     exhibit = systems(pruned, CELL, "macro_auc", "milliseconds")[-1]
     assert set(exhibit.data["metric"]) == {"balanced_accuracy"}
-
-
-def test_a_damaged_pruning_file_is_told(found, tmp_path):
-    with pytest.raises(ResultsError, match=r"pruning\.json is not as .*measure-pruning writes it"):
-        systems(with_pruning(found, tmp_path, "{}"), CELL, "accuracy", "parameters")
