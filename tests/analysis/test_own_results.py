@@ -265,6 +265,7 @@ def test_its_name_is_not_one_of_ours(name, tmp_path):
 
 LARGE = """
 import resource, sys, time
+from pathlib import Path
 import numpy as np, pandas as pd
 from analysis.stats.own_results import read_own_results
 start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
