@@ -173,13 +173,13 @@ def ablation_figure(data: pd.DataFrame, axis: str) -> go.Figure:
         marker={"line": {"width": 0}, "pattern": pattern},
         hovertemplate="%{x}: %{y:+.1f} points [%{customdata[0]:+.1f}, %{customdata[1]:+.1f}]",
     )
-    finish(figure, height=340)
+    finish(figure, height=360)
     return figure.update_layout(
-        xaxis={"title": None},
+        xaxis={"title": None, "tickangle": 0},
         yaxis={"title": {"text": axis}, "zeroline": True, "zerolinecolor": TEXT},
         bargap=0.3,
         legend_title=None,
-        margin_b=64,
+        margin_b=84,
     )
 
 
@@ -289,7 +289,8 @@ def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
             line={"color": colour, "dash": "dot" if is_open else "solid"},
             marker={"size": 11, "color": colour, "symbol": symbol, "line_width": 2 * is_open},
             error_y={"thickness": 1.2, "width": 4},
-            hovertemplate=f"%{{customdata[0]}}<br>%{{y:.1f}}%{ends}<br>%{{x:.3g}}<extra></extra>",
+            hovertemplate=f"%{{customdata[0]}}<br>%{{y:.1f}}%{ends}<br>%{{x:.3g}}, {cost}"
+            "<extra></extra>",
         )
     finish(figure, 460 + 14 * len(figure.data))
     wide = data["cost"].max() > 5 * data["cost"].min()  # then 1, 2 and 5 of each power of ten

@@ -124,11 +124,12 @@ function hangUp(offer = "live.start") {
 
 async function stop(sentence) {
   hangUp();
-  say("stopped", sentence);
+  say("stopped", "");
   while (busy) await new Promise((done) => setTimeout(done, 20));
   try {
     show(await server.live_stop({ page, seen }));
   } catch { /* the server forgets the sound by itself */ }
+  if (!ear) say("stopped", sentence);
 }
 
 part("button").addEventListener("click", () =>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from textwrap import wrap
 
 import pandas as pd
 
@@ -205,8 +206,10 @@ def _drops(
     lower, full = metric in base.LOWER_IS_BETTER, runs[FULL]
     largest = drops.loc[drops["difference"].agg("idxmin" if lower else "idxmax")]
     difference = Estimate(*largest[["difference", "low", "high"]])
+    lost = difference.value < 0 if lower else difference.value > 0
+    first = "Largest loss" if lost else "Nothing is lost; nearest to it"
     data = pd.concat([drops, paper_rows(paper)]) if metric in LIKE_ACCURACY else drops
-    here = f"{dataset_title(full.dataset)}<br>{SPLITS[full.protocol]}"
+    here = "<br>".join([*wrap(dataset_title(full.dataset), 16), SPLITS[full.protocol]])
     where = data["source"].map({"measured": here, "paper": "the paper<br>(accuracy)"})
     systems = {module: system for system, module in MODULES.items()}
     bars = data.assign(
@@ -220,7 +223,7 @@ def _drops(
         data=data,
         figure=ablation_figure(bars, axis),
         table=ablation_table(runs, metric, paper, drops),
-        note=f"Largest loss: without {largest['without']}, {base.points_text(difference)}, "
+        note=f"{first}: without {largest['without']}, {base.points_text(difference)}, "
         f"{base.p_text(largest['p_holm'])} (Holm)\n\n{DROPS_NOTE}",
     )
 
