@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from playwright.sync_api import expect
 
 from analysis.words import LANGUAGES
 from tests.browser.conftest import contrast, picture
@@ -69,7 +70,7 @@ def test_cry_other_sound_cry_end_in_the_log_and_nowhere_else(live, visit, story,
     assert other.errors == []
     tab.press("Stop")
     tab.reached("stopped")
-    assert "deleted" in tab.part("status").inner_text()
+    expect(tab.part("status")).to_contain_text("deleted")
     with tab.page.expect_download() as download:
         tab.page.get_by_role("link", name="Download this list (CSV)").click()
     rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text())))
