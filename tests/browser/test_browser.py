@@ -178,7 +178,7 @@ def test_every_state_fits_the_screen_and_can_be_read(visit, cry, scheme, width, 
         seen.upload(file)
         seen.answered(kind)
         assert seen.page.locator("#answer").inner_text().strip().startswith(sentence)
-        assert fold.is_visible() == (kind != "problem")
+        fold.wait_for(state="hidden" if kind == "problem" else "visible")
         seen.page.wait_for_timeout(300)
         assert seen.overflow() <= 1
         place = seen.page.locator("#answer").bounding_box()
