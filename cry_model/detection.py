@@ -131,6 +131,14 @@ def step_frames(config: FrontEndConfig) -> int:
     return max(1, round(windows(config)[-1] * (1 - config.overlap)))
 
 
+def layout(samples: int, frames: int, config: FrontEndConfig) -> tuple[int, int]:
+    """Return how many windows of ``frames``, one every step, reach the end of a wave, and how many
+    samples they cover; a wave shorter than a window has one."""
+    window, step = frames * config.hop, step_frames(config) * config.hop
+    count = max(1, math.ceil((samples - window) / step) + 1)
+    return count, (count - 1) * step + window
+
+
 def by_step(
     score: Callable[[int, Callable[[float], None]], NDArray[np.float32]],
     samples: int,

@@ -19,7 +19,16 @@ from cry_model.checkpoint import (
     load_checkpoint,
     try_out,
 )
-from cry_model.detection import BATCH, CRY, WIDTH, DetectionScores, by_step, step_frames, windows
+from cry_model.detection import (
+    BATCH,
+    CRY,
+    WIDTH,
+    DetectionScores,
+    by_step,
+    layout,
+    step_frames,
+    windows,
+)
 from cry_model.detection import Span as Span
 from cry_model.detection import clock as clock
 from cry_model.hub import find_checkpoint
@@ -122,11 +131,10 @@ class CryDetector:
             (windows,) log odds of a cry, on the CPU; NaN where there is only silence.
         """
         c = self.config.front_end
-        step, samples = step_frames(c), frames * c.hop
-        if len(wave) < samples:
-            wave = wave.repeat(math.ceil(samples / len(wave)))[:samples]
-        count = max(1, math.ceil((len(wave) - samples) / (step * c.hop)) + 1)
-        wave = pad(wave, (0, (count - 1) * step * c.hop + samples - len(wave)))
+        step, (count, covered) = step_frames(c), layout(len(wave), frames, c)
+        if len(wave) < frames * c.hop:
+            wave = wave.repeat(math.ceil(covered / len(wave)))[:covered]
+        wave = pad(wave, (0, covered - len(wave)))
         power = self.front_end.mel_power(wave).unfold(-1, frames, step).transpose(0, 1)
         answers = []
         for begin in range(0, count, BATCH):

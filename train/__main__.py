@@ -91,10 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(sentence(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "\nStopped. What is finished is kept; the same command goes on.",
-            file=sys.stderr,
-        )
+        print("\nStopped. What is finished is kept; the same command goes on.", file=sys.stderr)
         return 130
     return 0
 

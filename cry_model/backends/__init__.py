@@ -1,1 +1,1 @@
-"""What computes an answer: torch, or onnxruntime and the files it reads."""
+"""Compute answers with torch, or with onnxruntime from exported files."""

@@ -25,7 +25,7 @@ from cry_model.checkpoint import (
     one_line,
     try_out,
 )
-from cry_model.detection import BATCH, WIDTH, DetectionScores, by_step, step_frames
+from cry_model.detection import BATCH, WIDTH, DetectionScores, by_step, layout, step_frames
 from cry_model.fingerprint import Fingerprints
 from cry_model.networks.attention import AttentionMaps
 from cry_model.sound import audio
@@ -200,10 +200,10 @@ class OnnxDetector:
         """Score as :meth:`cry_model.CryDetector.score_windows`: (windows,), NaN in silence."""
         c, step = self.front_end, step_frames(self.front_end)
         samples, hop = frames * c.hop, step * c.hop
+        count, covered = layout(len(wave), frames, c)
         if len(wave) < samples:
-            wave = np.tile(wave, math.ceil(samples / len(wave)))[:samples]
-        count = max(1, math.ceil((len(wave) - samples) / hop) + 1)
-        wave = np.pad(wave, (0, (count - 1) * hop + samples - len(wave)))
+            wave = np.tile(wave, math.ceil(covered / len(wave)))[:covered]
+        wave = np.pad(wave, (0, covered - len(wave)))
         answers = []
         for begin in range(0, count, BATCH):
             end = min(count, begin + BATCH)
