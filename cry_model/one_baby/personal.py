@@ -110,12 +110,12 @@ class Report:
         return "too few" if self.cries < self.needed else "not better"
 
     def __str__(self) -> str:
-        right, guess = self.skill.accuracy.value, self.constant_accuracy
+        right, constant = self.skill.accuracy.value, self.constant_accuracy
         return {
             "too few": f"too few to say ({self.cries} of about {self.needed} cries)",
-            "not better": "not better than guessing the most frequent reason",
-            "better": f"better than guessing: {right:.0%} against {guess:.0%}, "
-            f"p = {self.skill.anytime_p:.2g}",
+            "not better": "not better than always naming the most frequent reason",
+            "better": f"better than always naming the most frequent reason: {right:.0%} against "
+            f"{constant:.0%}, p = {self.skill.anytime_p:.2g}",
         }[self.state]
 
     def to_dict(self) -> dict[str, Any]:
