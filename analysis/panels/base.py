@@ -270,11 +270,23 @@ def chance_text(run: MeasuredRun, metric: str) -> str:
     return "no chance level" if level is None else f"chance level {100 * level.value:.1f}%"
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number of things: "1 recording", "220 recordings"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def seeds_text(*runs: Sequence[int]) -> str:
+    """Write each set of seeds once: "seed 0", "seeds 0, 1, 2 or 0"."""
+    own = sorted({tuple(seeds) for seeds in runs})
+    several = len({seed for seeds in own for seed in seeds}) > 1
+    return f"seed{'s' if several else ''} " + " or ".join(", ".join(map(str, s)) for s in own)
+
+
 def sample_text(runs: Sequence[MeasuredRun]) -> str:
     """Write on what the models of a cell were scored: recordings, groups, and each set of seeds."""
     e = runs[0].evaluation
-    seeds = " or ".join(", ".join(map(str, own)) for own in sorted({run.seeds for run in runs}))
-    return f"{e.recordings} recordings, {e.groups} groups, seeds {seeds}"
+    seeds = seeds_text(*(run.seeds for run in runs))
+    return f"{counted(e.recordings, 'recording')}, {counted(e.groups, 'group')}, {seeds}"
 
 
 def scored_on(run: MeasuredRun) -> str:

@@ -166,9 +166,9 @@ def two_runs(
             ),
             difference_table(compared),
             f"{METRIC_TITLES[metric].capitalize()}: {base.points_text(chosen.difference)}, "
-            f"{base.p_text(chosen.p_value)}; {both.recordings} recordings, {both.groups} groups, "
-            f"seeds {', '.join(map(str, both.seeds))}\n\n{base.meaning_text(metric)} "
-            f"{DIFFERENCE_NOTE}",
+            f"{base.p_text(chosen.p_value)}; {base.counted(both.recordings, 'recording')}, "
+            f"{base.counted(both.groups, 'group')}, {base.seeds_text(both.seeds)}\n\n"
+            f"{base.meaning_text(metric)} {DIFFERENCE_NOTE}",
         ),
         base.Exhibit(
             f"mcnemar-{end}",

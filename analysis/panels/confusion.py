@@ -70,7 +70,7 @@ def confusion(
         *exhibits,
         base.Exhibit(
             f"recordings-{cell.dataset}-{cell.protocol}-{of}-{true}-as-{answer}",
-            f"{words(true)} taken for {words(answer)}: {len(listed)} recordings",
+            f"{words(true)} taken for {words(answer)}: {base.counted(len(listed), 'recording')}",
             listed,
             table=listed if len(listed) else None,
             note=f"{base.system_title(of)}.\n\n{told}{CAPTION}{paper}",

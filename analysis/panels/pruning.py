@@ -52,8 +52,7 @@ def pruning(
         open=quantised, cost=rows[cost] / unit * quantised.map({False: 1, True: 1.04})
     )
     lines = [
-        f"{base.short_title(system)}, seeds {', '.join(map(str, effect.seeds))}: "
-        f"{found_text(effect, metric)}"
+        f"{base.short_title(system)}, {base.seeds_text(effect.seeds)}: {found_text(effect, metric)}"
         for system, effect in found.items()
     ]
     return (

@@ -51,7 +51,9 @@ const render = async () => {
   const focused = root.contains(document.activeElement) ? document.activeElement.id : "";
   root.dataset.view = props.value.view;
   root.replaceChildren(...fresh.content.childNodes);
-  root.querySelector(".bar")?.scrollTo(left, 0);
+  const bar = root.querySelector(".bar"), chosen = bar?.querySelector("fieldset :checked + span");
+  if (bar && (left || !chosen)) bar.scrollTo(left, 0);
+  else if (bar) bar.scrollLeft += Math.max(0, chosen.getBoundingClientRect().right - bar.getBoundingClientRect().right + 16);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   const current = root.querySelector(".views [aria-current]");
   current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.offsetLeft - 60;
