@@ -15,8 +15,12 @@ from train.data.datasets.other_sounds import JOINED, RATE, SECONDS, SOUNDFONT
 FILES = {  # path -> kind and source
     "asterisk-core-sounds-en-wav/share/a/hello.wav": ("words", "asterisk-core-sounds-en-wav"),
     "asterisk-core-sounds-en-wav/share/b/bye.wav": ("words", "asterisk-core-sounds-en-wav"),
-    "klettres-data/da/alpha.ogg": ("words", "klettres-data/da"),
-    "tuxpaint-stamps-default/animals/cat.wav": ("effects", "tuxpaint-stamps-default/animals"),
+    "klettres-data/da/alpha/a.ogg": ("words", "klettres-data/da"),
+    "ktuberling-data/sounds/en_GB/laugh.ogg": ("laughs", "ktuberling-data/en_GB"),
+    "qabcs-data/abcs/all/noises/piano.ogg": ("effects", "qabcs-data"),
+    "scratch/Sounds/Human/Laugh-male1.wav": ("laughs", "scratch/Human"),
+    "tuxpaint-stamps-default/animals/cat.wav": ("cats", "tuxpaint-stamps-default/animals"),
+    "tuxpaint-stamps-default/animals/cattle.wav": ("effects", "tuxpaint-stamps-default/animals"),
     "tuxpaint-stamps-default/animals/cat_desc_de.wav": (
         "words",
         "tuxpaint-stamps-default/words-de",
@@ -37,6 +41,8 @@ def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("sounds")
     for number, name in enumerate(FILES):
         write(root / other_sounds.NAME / name, tone(300 + 50 * number))
+    for name in ("scratch/Sounds/Human/BabyCry.wav", "xemacs21-basesupport/sounds/cry.wav"):
+        write(root / other_sounds.NAME / name, tone(400))  # of another label
     (root / other_sounds.NAME / "klettres-data" / "copyright").write_text("GPL-2+")
     return root
 

@@ -56,8 +56,9 @@ HEARD, CERTAIN, ABSENT = 0.1, 0.3, 0.005  # the teacher's probability of a cry
 QUIET = 2e-3  # of a recording's peak: nothing is heard in a window below it
 SHARES: Mapping[str, float] = {
     "effects": 3.0, "words": 3.0, "instruments": 1.2, "laughter": 1.2, "voices": 1.2,
-    "donateacry_android": 1.0, "mew": 0.8, "singing": 0.7, "bells": 0.7, "animal": 0.7,
-    "chime": 0.6, "choir": 0.5, "whistles": 0.5, "donateacry": 0.5, "horn": 0.4,
+    "donateacry_android": 1.0, "laughs": 1.0, "mew": 0.8, "singing": 0.7, "bells": 0.7,
+    "animal": 0.7, "chime": 0.6, "choir": 0.5, "whistles": 0.5, "donateacry": 0.5, "cats": 0.5,
+    "crowds": 0.5, "horns": 0.5, "horn": 0.4,
 }  # fmt: skip
 SHARE = 0.25
 """How often windows of a kind of other sound are drawn, in relation to each other."""

@@ -49,11 +49,11 @@ CODECS = (("opus", "libopus", 8000), ("mp3", "libmp3lame", 16_000))  # encoder, 
 CONTEXT, ONSET, FLOOR = 5.0, 2.0, 3e-3  # s around a short cry, s before it, its noise
 
 FAMILIES: Mapping[str, tuple[str, ...]] = {
-    "words": (SPEECH, RAISED_SPEECH, "babble", "words", "voices"),
-    "laughter and mews": ("laughter", "mew"),
+    "words": (SPEECH, RAISED_SPEECH, "babble", "words", "voices", "crowds"),
+    "laughter and mews": ("laughter", "mew", "laughs", "cats"),
     "bells and choirs": ("bells", "choir", "whistles", "chime", "singing"),
     "instruments": ("instruments", "music", "scenes"),
-    "sirens, beeps and birds": ("siren", "beeps", "bird", "horn"),
+    "sirens, beeps and birds": ("siren", "beeps", "bird", "horn", "horns"),
     "rooster": ("rooster", "animal"),
     "dog_bark": ("dog_bark",),
     "games and machines": ("effects", "engine", "bang", "fan", "hum", "room", "creak"),

@@ -43,22 +43,29 @@ PAUSES = (0.03, 0.5)  # s, between joined files
 
 WORDS = (
     "asterisk-core-sounds-en-wav", "asterisk-core-sounds-es-wav", "asterisk-core-sounds-fr-wav",
-    "asterisk-core-sounds-it-wav", "asterisk-core-sounds-ru-wav", "fillets-ng-data-cs",
-    "fillets-ng-data-nl", "klettres-data", "ktuberling-data",
+    "asterisk-core-sounds-it-wav", "asterisk-core-sounds-ru-wav",
+    "asterisk-prompt-it-menardi-wav", "fillets-ng-data-cs", "fillets-ng-data-nl", "gcin-voice",
+    "kajongg", "klettres-data", "ktuberling-data", "qabcs-data",
 )  # fmt: skip
 EFFECTS = (
-    "ardentryst", "bambam", "bzflag-data", "colobot-common-sounds", "extremetuxracer-data",
-    "fillets-ng-data", "freedroid-data", "frozen-bubble-data",
-    "gamine-data", "hedgewars-data", "kanagram", "lincity-ng-data", "lordsawar-data",
-    "megaglest-data", "minetest-data", "oxygen-sounds", "pingus-data", "pysiogame",
-    "sound-theme-freedesktop", "supertux-data", "supertuxkart-data",
-    "torcs-data", "tumiki-fighters-data", "tuxmath-data", "tuxpaint-stamps-default",
-    "tuxtype-data", "unknown-horizons", "wesnoth-1.16-data", "wesnoth-1.16-music",
-    "widelands-data",
+    "ardentryst", "bambam", "boswars-data", "brainparty-data", "btanks-data", "bzflag-data",
+    "caveexpress-data", "colobot-common-sounds", "crossfire-client", "emacspeak",
+    "endless-sky-data", "etw-data", "extremetuxracer-data", "fillets-ng-data", "flare-game",
+    "freedink-data", "freedroid-data", "freetennis-common", "frozen-bubble-data", "gamine-data",
+    "gnome-shell-pomodoro-data", "hannah-data", "hedgewars-data", "kanagram", "lincity-ng-data",
+    "lordsawar-data", "lugaru-data", "mazeofgalious-data", "megaglest-data", "micropolis-data",
+    "minetest-data", "minetest-mod-unified-inventory", "monsterz-data", "netpanzer-data",
+    "oxygen-sounds", "pingus-data", "planetblupi-common", "plee-the-bear-data", "pysiogame",
+    "scorched3d-data", "scratch", "searchandrescue-data", "simutrans-pak64", "sound-icons",
+    "sound-theme-freedesktop", "sumo-tools", "supertux-data", "supertuxkart-data", "torcs-data",
+    "trackballs-data", "triplea", "trophy-data", "tumiki-fighters-data", "tuxfootball",
+    "tuxmath-data", "tuxpaint-data", "tuxpaint-stamps-default", "tuxtype-data", "unknown-horizons",
+    "warmux-data", "wesnoth-1.16-data", "wesnoth-1.16-music", "widelands-data", "wordwarvi-sound",
+    "xemacs21-basesupport",
 )  # fmt: skip
 INSTRUMENTS = (
-    "hydrogen-data", "hydrogen-drumkits", "lmms-common", "singularity-music", "sonic-pi-samples",
-    "supercollider-common",
+    "hydrogen-data", "hydrogen-drumkits", "hydrogen-drumkits-effects", "lmms-common",
+    "singularity-music", "sonic-pi-samples", "supercollider-common",
 )  # fmt: skip
 SOUNDFONT, FONT = "fluid-soundfont-gm", "FluidR3_GM.sf2"
 PROGRAMS: Mapping[str, tuple[int, ...]] = {
@@ -76,8 +83,17 @@ SCALE = (0, 2, 4, 5, 7, 9, 11, 12, -3, -5)  # semitones above the root
 CHORDS = ((0, 4, 7), (0, 3, 7), (0, 7, 12), (0, 5, 9))
 LENGTHS = (0.15, 0.25, 0.4, 0.7, 1.2, 2.0)  # s
 PHRASES = {"instruments": 5, "scenes": 5}  # of a program; 14 of the others
-KINDS = ("words", "effects", "instruments", "bells", "choir", "whistles", "scenes")
-SUFFIXES = (".wav", ".ogg", ".oga", ".opus", ".mp3", ".flac")
+NAMED: Mapping[str, re.Pattern[str]] = {
+    "laughs": re.compile(r"laugh|giggle|haha"),
+    "cats": re.compile(r"meow|kitten|(^|-)cat(-|$)"),
+    "crowds": re.compile(r"crowd|cheer|boo$|applau|audience|child"),
+    "horns": re.compile(r"siren|alarm|(?<!t)horn"),
+}
+"""Kind -> what is in the name of a file that holds it, letters in lower case."""
+LANGUAGE = re.compile(r"[a-z]{2}([_@][A-Za-z@]+)?")
+A_CRY = re.compile(r"baby.?cry|^cry$")
+KINDS = (*PROGRAMS, *NAMED, "words", "effects")
+SUFFIXES = (".wav", ".ogg", ".oga", ".opus", ".mp3", ".flac", ".au")
 
 
 def read(root: Path) -> Corpus:
@@ -106,7 +122,7 @@ def sources(folder: Path) -> Mapping[tuple[str, str], tuple[Path, ...]]:
     """Map kind and source to their files, in an order that is random and always the same."""
     found: dict[tuple[str, str], list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() in SUFFIXES and not A_CRY.search(path.stem.lower()):
             found[source_of(path.relative_to(folder))].append(path)
     shuffled = {}
     for (kind, source), paths in sorted(found.items()):
@@ -123,8 +139,13 @@ def source_of(path: Path) -> tuple[str, str]:
     spoken = re.search(r"_desc(?:_([A-Za-z_@]+))?\.", path.name)  # Tux Paint names a picture
     if spoken:
         return "words", f"{package}/words-{spoken[1] or 'en'}"
-    kind = "words" if package in WORDS else "instruments" if package in INSTRUMENTS else "effects"
-    return kind, package if package.startswith("asterisk") else f"{package}/{folder}"
+    named = (kind for kind, name in NAMED.items() if name.search(path.stem.lower()))
+    if package in WORDS:
+        language = next((part for part in path.parts[:-1] if LANGUAGE.fullmatch(part)), "")
+        kind = "effects" if folder == "noises" else "words"
+        return next(named, kind), f"{package}/{language}".rstrip("/")
+    kind = "instruments" if package in INSTRUMENTS else next(named, "effects")
+    return kind, f"{package}/{folder}"
 
 
 def load(item: Item) -> audio.Recording:
