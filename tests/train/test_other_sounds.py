@@ -16,6 +16,7 @@ FILES = {  # path -> kind and source
     "asterisk-core-sounds-en-wav/share/a/hello.wav": ("words", "asterisk-core-sounds-en-wav"),
     "asterisk-core-sounds-en-wav/share/b/bye.wav": ("words", "asterisk-core-sounds-en-wav"),
     "klettres-data/da/alpha/a.ogg": ("words", "klettres-data/da"),
+    "qabcs-data/abcs/de/sounds/words/horn.ogg": ("words", "qabcs-data/de"),
     "ktuberling-data/sounds/en_GB/laugh.ogg": ("laughs", "ktuberling-data/en_GB"),
     "qabcs-data/abcs/all/noises/piano.ogg": ("effects", "qabcs-data"),
     "scratch/Sounds/Human/Laugh-male1.wav": ("laughs", "scratch/Human"),

@@ -87,7 +87,7 @@ NAMED: Mapping[str, re.Pattern[str]] = {
     "laughs": re.compile(r"laugh|giggle|haha"),
     "cats": re.compile(r"meow|kitten|(^|-)cat(-|$)"),
     "crowds": re.compile(r"crowd|cheer|boo$|applau|audience|child"),
-    "horns": re.compile(r"siren|alarm|(?<!t)horn"),
+    "horns": re.compile(r"siren|alarm|(?<!t)horn(?!et)"),
 }
 """Kind -> what is in the name of a file that holds it, letters in lower case."""
 LANGUAGE = re.compile(r"[a-z]{2}([_@][A-Za-z@]+)?")
@@ -139,13 +139,13 @@ def source_of(path: Path) -> tuple[str, str]:
     spoken = re.search(r"_desc(?:_([A-Za-z_@]+))?\.", path.name)  # Tux Paint names a picture
     if spoken:
         return "words", f"{package}/words-{spoken[1] or 'en'}"
-    named = (kind for kind, name in NAMED.items() if name.search(path.stem.lower()))
+    name = path.stem.lower()
+    kind = next((kind for kind, pattern in NAMED.items() if pattern.search(name)), "effects")
     if package in WORDS:
         language = next((part for part in path.parts[:-1] if LANGUAGE.fullmatch(part)), "")
-        kind = "effects" if folder == "noises" else "words"
-        return next(named, kind), f"{package}/{language}".rstrip("/")
-    kind = "instruments" if package in INSTRUMENTS else next(named, "effects")
-    return kind, f"{package}/{folder}"
+        spoken = folder != "noises" and "laugh" not in name
+        return "words" if spoken else kind, f"{package}/{language}".rstrip("/")
+    return "instruments" if package in INSTRUMENTS else kind, f"{package}/{folder}"
 
 
 def load(item: Item) -> audio.Recording:
