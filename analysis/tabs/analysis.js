@@ -47,13 +47,9 @@ const render = async () => {
   for (const name of given) shown[name] = choices[name];
   if (given.length && read(location.href).tab === "analysis")
     history.replaceState(history.state, "", written(shown));
-  const left = root.querySelector(".bar")?.scrollLeft ?? 0;
   const focused = root.contains(document.activeElement) ? document.activeElement.id : "";
   root.dataset.view = props.value.view;
   root.replaceChildren(...fresh.content.childNodes);
-  const bar = root.querySelector(".bar"), chosen = bar?.querySelector("fieldset :checked + span");
-  if (bar && (left || !chosen)) bar.scrollTo(left, 0);
-  else if (bar) bar.scrollLeft += Math.max(0, chosen.getBoundingClientRect().right - bar.getBoundingClientRect().right + 16);
   if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
   const current = root.querySelector(".views [aria-current]");
   current.parentElement.scrollLeft = current.offsetLeft - current.parentElement.offsetLeft - 60;
