@@ -11,6 +11,7 @@ import pandas as pd
 from cry_model.metrics import bootstrap, mean
 from cry_model.records import DetectorRecord, Estimate
 from cry_model.results import DamagedFileError, read_table, require_columns, require_unique
+from train.data import synthetic_sounds
 from train.data.datasets.detector import APP_CRY, CRY, ESC_CRY, OTHER
 from train.scoring import results
 
@@ -18,6 +19,7 @@ TABLE = "scores.csv"
 NUMBERS = ("fold", "score", "tagger", "seconds")
 MAY_BE_EMPTY = ("label", "condition", "without", "stretches", "tagger_stretches")
 ACCEPTED, CERTAIN = 0.97, 0.99  # share of the cries that reach the threshold, and "maybe"
+MADE = {kind: f"{kind} (synthetic)" for kind in synthetic_sounds.KINDS}
 DOUBTED = 0.05  # share of the other sounds that may reach "maybe"
 TAGGED = 0.5  # an upload is a cry for certain where the tagger hears one with this probability
 STRETCH = 5.0  # s, in which false alarms count once
@@ -103,7 +105,7 @@ def summarise(table: pd.DataFrame) -> DetectorScore:
         false_accepts=_share(others, "score", threshold),
         tagger_area=_area(pd.concat([cries, others]), "tagger"),
         tagger_false_accepts=_share(others, "tagger", level),
-        kinds=_by(passes[passes["condition"] == ""], "kind"),
+        kinds=_by(passes[passes["condition"] == ""].replace({"kind": MADE}), "kind"),
         conditions=_by(changed, "condition"),
         unheard=unheard.groupby("without", sort=False)["passes"].mean().to_dict(),
         alarms_per_hour=tuple(float(count / hours) for count in alarms) if hours else (0.0, 0.0),
