@@ -111,7 +111,7 @@ FEATURES = Preset(
 are of (seeds from 100 on), among about ten ways to fit whose accuracies lay within three points."""
 
 DETECTOR = Preset(
-    "detector", front_end=DETECTOR_FRONT_END, epochs=33, samples_per_epoch=9600, batch=64,
+    "detector", front_end=DETECTOR_FRONT_END, epochs=150, samples_per_epoch=9600, batch=64,
     learning_rate=3e-3, label_smoothing=0.02, ema_decay=0.998,
     augmentation=Augmentation(
         gain_db=0.0, noise_db=(-50.0, -10.0), equaliser_db=4.0, time_mask=6, band_mask=4,
