@@ -128,3 +128,13 @@ def test_of_a_package_sounds_and_their_terms_are_taken_and_nothing_outside(tmp_p
     found = {p.relative_to(tmp_path / "to").as_posix() for p in (tmp_path / "to").rglob("*.*")}
     assert found == {"x/a.wav"}
     assert {p.name for p in tmp_path.rglob("*") if p.is_file()} == {"p.tar", "a.wav", "copyright"}
+
+
+def test_of_sounds_that_are_the_same_one_is_kept_and_so_are_their_terms(tmp_path):
+    for name, hz in (("a/x.wav", 300), ("b/y.wav", 300), ("b/z.wav", 400)):
+        write(tmp_path / name, tone(hz))
+    for package in ("a", "b"):
+        (tmp_path / package / "copyright").write_text("GPL-2+")
+    other_sounds.drop_copies(tmp_path)
+    kept = {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*") if p.is_file()}
+    assert kept == {"a/x.wav", "b/z.wav", "a/copyright", "b/copyright"}

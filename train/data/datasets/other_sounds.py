@@ -8,6 +8,7 @@ copyright file of each package, kept beside its sounds, names author and licence
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -200,7 +201,18 @@ def write(root: Path) -> None:
             raise DataError("No package could be fetched; run 'apt-get update' and try again.")
         if fetch(SOUNDFONT, folder):
             play(next((folder / SOUNDFONT).rglob(FONT)), folder / SOUNDFONT)
+        drop_copies(folder)
         folder.rename(root / NAME)
+
+
+def drop_copies(folder: Path) -> None:
+    """Delete every sound but the first of those that are the same, so no two folds share one."""
+    seen: set[bytes] = set()
+    for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES):
+        digest = hashlib.sha256(path.read_bytes()).digest()
+        if digest in seen:
+            path.unlink()
+        seen.add(digest)
 
 
 def fetch(package: str, folder: Path) -> bool:
