@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -147,7 +149,7 @@ def _detected(prediction: Prediction) -> Iterator[str]:
         if track.state == "maybe":
             found = "may be a baby crying: go closer and record five seconds more"
         yield (
-            f"  This {found} (probability of a cry at most {100 * track.score:.1f}%, and it takes "
+            f"  This {found} (probability of a cry at most {100 * track.score:.1f}%; a cry needs "
             f"{percent(track.threshold)})."
         )
         return
@@ -256,7 +258,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that cannot be printed ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
-    return predict(args, answering, export)
+    try:
+        return predict(args, answering, export)
+    except BrokenPipeError:  # who read the answers has stopped; Python would flush them at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 def personal(args: argparse.Namespace) -> int:
@@ -291,7 +297,7 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
     if not files:
         print(NO_RECORDING, file=sys.stderr)
         return 2
-    status = 0
+    bad = 0
     for file, within in tqdm(files, unit="file", disable=len(files) == 1 or None):
         try:
             name, prediction = answering(file)
@@ -299,7 +305,10 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
                 export.write(within, file, name, prediction)
         except Exception as error:  # the other files are answered all the same
             tqdm.write(f"{file}: {problem(error)}", file=sys.stderr)
-            status = 2
+            bad += 1
+            if export is not None:
+                with suppress(OSError):  # as when the disk is full
+                    export.refuse(file, problem(error))
             continue
         if args.json:
             told = {"file": file, "model": name, **prediction.to_dict(args.full)}
@@ -308,7 +317,8 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
             tqdm.write(f"{file}\n{as_text(prediction)}", file=sys.stdout)
     if export is not None and not args.json:
         print(f"Answers, labels and selection tables are in {export.folder}.")
-    return status
+        print(f"{len(files)} recordings, {bad} of them without an answer.")
+    return 2 if bad else 0
 
 
 def write_table(args: argparse.Namespace, who: Who) -> int:

@@ -115,10 +115,8 @@ DATASETS = {
     "donateacry_ios": "Donate-a-Cry (iOS uploads)",
     "esc10": "ESC-10",
     "synthetic6": "synthetic cries",
-    "challenge6-features": "the six-class challenge corpus (its published features)",
-    "challenge6-features-16khz": (
-        "the six-class challenge corpus (its published features, the 16 kHz recordings)"
-    ),
+    "challenge6-features": "published six-class features",
+    "challenge6-features-16khz": "published six-class features, 16 kHz only",
     "cries": "real cries without a label (Donate-a-Cry from iOS, ESC-10)",
 }
 """Dataset -> its title, in the order in which results are shown: the paper's own corpus first."""
@@ -145,9 +143,10 @@ def percent(share: float) -> str:
 
 
 def percent_interval(estimate: Estimate) -> str:
-    """Write a share with its interval: "24% (95% interval 20% to 27%)"."""
-    low, high = percent(estimate.low), percent(estimate.high)
-    return f"{percent(estimate.value)} (95% interval {low} to {high})"
+    """Write a share with its interval: "24% (95% interval 20% to 27%)", a small one finer."""
+    places = 0 if estimate.value >= 0.1 else 1
+    numbers = (estimate.value, estimate.low, estimate.high)
+    return "{} (95% interval {} to {})".format(*(f"{100 * n:.{places}f}%" for n in numbers))
 
 
 @dataclass(frozen=True)

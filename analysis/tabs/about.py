@@ -88,7 +88,7 @@ def about_detector(detector: CryDetector) -> str:
         f"A small network ({get_system(config.system).title}, {millions:.2f} million parameters) "
         f"scans everything first, in windows of {' and '.join(map(str, lengths))} s. The models "
         "below answer only where the probability of a cry reaches "
-        f"{percent(detector.threshold)}. {detector_text(detector.config.detector)}"
+        f"{detector.threshold:.2f}. {detector_text(detector.config.detector)}"
     )
     parts = ["### Cry detector", sentences, *_detection(config.detector)]
     return escape("\n\n".join(parts), quote=False)

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cry_model.calibration import one_of
-from cry_model.many.table import COLUMNS, answer_row
+from cry_model.many.table import COLUMNS, ERROR, answer_row
 from cry_model.prediction import Prediction
 from cry_model.records import words
 
 TABLE = "answers.csv"
 PROBABILITIES = "probabilities"
-"""The last column of the table: label=probability, apart by semicolons."""
+"""A column of the table: label=probability, apart by semicolons."""
 RAVEN = (
     "Selection",
     "View",
@@ -36,7 +36,7 @@ class Export:
     def __init__(self, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.taken = folder, set[str]()
-        self._write(TABLE, [(*COLUMNS, PROBABILITIES)])
+        self._write(TABLE, [(*COLUMNS, PROBABILITIES, ERROR)])
 
     def write(self, within: str, file: str, model: str, prediction: Prediction) -> None:
         """Write one recording's answer.
@@ -49,8 +49,7 @@ class Export:
         """
         name = self._name(within)
         spans = list(_spans(prediction))
-        with (self.folder / TABLE).open("a", encoding="utf-8", newline="") as table:
-            csv.writer(table, lineterminator="\n").writerow(_row(file, model, prediction))
+        self._add(_row(file, model, prediction))
         labels = [(f"{start:.6f}", f"{end:.6f}", label) for start, end, label, _ in spans]
         self._write(f"{name}.txt", labels, "\t")
         low, high = BAND
@@ -60,6 +59,14 @@ class Export:
             for number, (start, end, label, score) in enumerate(spans, start=1)
         ]  # fmt: skip
         self._write(f"{name}.selections.txt", [RAVEN, *selections], "\t")
+
+    def refuse(self, file: str, error: str) -> None:
+        """Write why a recording has no answer."""
+        self._add([file, *[""] * len(COLUMNS), error])
+
+    def _add(self, row: Sequence[object]) -> None:
+        with (self.folder / TABLE).open("a", encoding="utf-8", newline="") as table:
+            csv.writer(table, lineterminator="\n").writerow(row)
 
     def _name(self, within: str) -> str:
         """Return a name that no other recording has: that of the file, else with its ending."""
@@ -93,4 +100,4 @@ def _label(named: Sequence[str]) -> str:
 def _row(file: str, model: str, prediction: Prediction) -> list[object]:
     row = answer_row(file, model, prediction)
     shares = ";".join(f"{label}={share:.4f}" for label, share in row[PROBABILITIES].items())
-    return [*(row[name] for name in COLUMNS), shares]
+    return [*(row[name] for name in COLUMNS), shares, ""]

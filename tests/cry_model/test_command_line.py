@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +18,7 @@ from cry_model.checkpoint import BUNDLED
 from cry_model.detector import clock
 from cry_model.prediction import choose
 from cry_model.sound import audio
+from tests.conftest import ROOT
 from tests.stand_ins import EVALUATION, RATE, hum, scene, write
 
 
@@ -153,6 +157,16 @@ def folder(tmp_path):
     return root
 
 
+def test_a_reader_that_stops_is_no_error():
+    files = [str(ROOT / "assets/examples/synthetic_door_chime.wav")] * 2
+    command = [sys.executable, "-m", "cry_model", "predict", *files]
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as gone:
+        ended = subprocess.run(command, cwd=ROOT, stdout=gone, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, "Error" in ended.stderr) == (1, False), ended.stderr
+
+
 def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, stand_in, capsys):
     out = tmp_path / "out"
     assert main(["predict", str(folder), "--out", str(out), "--json", "--full"]) == 2
@@ -161,7 +175,9 @@ def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, stand_in, capsys)
     assert [line.split(": ")[0] for line in output.err.splitlines()] == refused
     told = {answer["file"]: answer for answer in map(json.loads, output.out.splitlines())}
     with (out / "answers.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+        every = list(csv.DictReader(file))
+    rows = [row for row in every if not row["error"]]
+    assert [row["file"] for row in every if row["error"]] == refused
     assert [row["file"] for row in rows] == list(told) == sorted(told)
     for row in rows:
         answer = told[row["file"]]
