@@ -19,7 +19,7 @@ BASELINE_SYMBOLS = ("diamond-open", "square-open", "circle-open", "x-open", "sta
 
 HEIGHT = 480  # pixels
 SPREAD = 0.4  # of the room of a split
-LABEL, LABEL_ROOM = 17, 0.9
+LABEL, LABEL_ROOM = 15, 1.2
 """Letters on one line of a label, and its room in splits."""
 APART = 0.08  # of the height: two lines of a label
 
@@ -110,9 +110,12 @@ def _name_lines(figure: go.Figure, heights: Mapping[str, float], beside: float) 
 
 
 def _labels(drawn: pd.DataFrame, top: float) -> dict[str, float]:
-    """Return the height at which each line is named: its last point's, but clear of others."""
+    """Return the height at which each line is named: its last point's, but clear of others and
+    below ``top``."""
     ends = drawn.sort_values("place").groupby("title")["value"].last().sort_values()
     heights = ends.tolist()
     for number in range(1, len(heights)):
         heights[number] = max(heights[number], heights[number - 1] + APART * top)
+    for below, number in enumerate(reversed(range(len(heights)))):
+        heights[number] = min(heights[number], (1 - APART / 2 - APART * below) * top)
     return dict(zip(ends.index, heights, strict=True))
