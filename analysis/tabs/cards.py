@@ -23,13 +23,15 @@ from analysis.figures.sound import (
 from analysis.sound import Display
 from analysis.tabs.answer import has_answer
 from analysis.tabs.segments import describe_segments, has_timeline, segments_html
+from cry_model.detection import DetectionScores
 from cry_model.prediction import Prediction
 from cry_model.sound.front_end_config import AnyConfig, FrontEndConfig
 
 SOUND_NOTE = "Top: waveform. Below: mel spectrogram."
 DETECTOR_NOTE = (
-    'Row "a cry?": probability of a cry, every quarter second. Dashed: from here on it is a cry; '
-    "dotted: from here on it may be one."
+    'Row "a cry?": probability of a cry, every quarter second. Dashed: what a cry has to reach; it '
+    f"lasts while it stays above {DetectionScores.KEEP:.0%} of that, or pauses for less than "
+    f"{DetectionScores.MERGE:g} seconds. Dotted: from here on it may be one."
 )
 MARKED_NOTE = "The model hears only the shaded segments."
 ATTENTION_NOTE = """Bottom row: temporal attention A<sub>t</sub> of each block (paper, equation 10);
