@@ -224,7 +224,19 @@ def systems() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 2 if a file or the checkpoint could not be used."""
+    """Run one command; 2 if a file or the checkpoint could not be used, 1 if the reader of the
+    answers has stopped."""
+    try:
+        status = run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # Python would write what is left at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run one command; see :func:`main`."""
     args = (asked := parser()).parse_args(arguments)
     if args.command == "personal":
         return personal(args)
@@ -249,6 +261,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CheckpointError, TableError) as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        raise
     except OSError as error:
         told = f"--out {args.out} cannot be written ({error.strerror})"
         print(f"{told}; please name another one.", file=sys.stderr)
@@ -258,11 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that cannot be printed ends nothing
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        return predict(args, answering, export)
-    except BrokenPipeError:  # who read the answers has stopped; Python would flush them at its end
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+    return predict(args, answering, export)
 
 
 def personal(args: argparse.Namespace) -> int:

@@ -19,7 +19,7 @@ TABLE = "scores.csv"
 NUMBERS = ("fold", "score", "tagger", "seconds")
 MAY_BE_EMPTY = ("label", "condition", "without", "stretches", "tagger_stretches")
 ACCEPTED, CERTAIN = 0.97, 0.99  # share of the cries that reach the threshold, and "maybe"
-MADE = {kind: f"{kind} (synthetic)" for kind in synthetic_sounds.KINDS}
+SYNTHETIC = {kind: f"{kind} (synthetic)" for kind in synthetic_sounds.KINDS}
 DOUBTED = 0.05  # share of the other sounds that may reach "maybe"
 TAGGED = 0.5  # an upload is a cry for certain where the tagger hears one with this probability
 STRETCH = 5.0  # s, in which false alarms count once
@@ -105,7 +105,7 @@ def summarise(table: pd.DataFrame) -> DetectorScore:
         false_accepts=_share(others, "score", threshold),
         tagger_area=_area(pd.concat([cries, others]), "tagger"),
         tagger_false_accepts=_share(others, "tagger", level),
-        kinds=_by(passes[passes["condition"] == ""].replace({"kind": MADE}), "kind"),
+        kinds=_by(passes[passes["condition"] == ""].replace({"kind": SYNTHETIC}), "kind"),
         conditions=_by(changed, "condition"),
         unheard=unheard.groupby("without", sort=False)["passes"].mean().to_dict(),
         alarms_per_hour=tuple(float(count / hours) for count in alarms) if hours else (0.0, 0.0),
