@@ -142,9 +142,18 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}%"
 
 
+def fine_percent(share: float) -> str:
+    """Write a share in per cent, a small one with a decimal: 0.013 -> "1.3%"."""
+    return f"{100 * share:.{_places(share)}f}%"
+
+
+def _places(share: float) -> int:
+    return 1 if 0 < share < 0.1 else 0
+
+
 def percent_interval(estimate: Estimate) -> str:
     """Write a share with its interval: "24% (95% interval 20% to 27%)", a small one finer."""
-    places = 0 if estimate.value >= 0.1 else 1
+    places = _places(estimate.value)
     numbers = (estimate.value, estimate.low, estimate.high)
     return "{} (95% interval {} to {})".format(*(f"{100 * n:.{places}f}%" for n in numbers))
 

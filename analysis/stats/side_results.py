@@ -15,7 +15,7 @@ from analysis.stats.runs import RESULTS, MeasuredRun, ResultsError, read_run
 from cry_model.declared import read
 from cry_model.metrics import SCORES
 from cry_model.networks.registry import get_system
-from cry_model.records import Estimate, PruningEffect, percent, words
+from cry_model.records import Estimate, PruningEffect, fine_percent, words
 from cry_model.results import RUN, DamagedFileError, read_object, read_record, renamed
 
 BENCHMARK = RESULTS / "benchmark.json"
@@ -289,10 +289,13 @@ def _tables(found: Mapping, external: Mapping[str, float]) -> dict[str, list[Row
         ("other sounds accepted", shown["false_accepts"], shown["tagger_false_accepts"]),
         ("false alarms an hour of other sounds", f"{own:.1f}", f"{theirs:.1f}"),
         ("seconds from onset to detection, median", f"{found['delay']:.1f}", NONE),
-        *((f"cries of another corpus: {words(k)}", percent(v), NONE) for k, v in external.items()),
+        *(
+            (f"cries of another corpus: {words(k)}", fine_percent(v), NONE)
+            for k, v in external.items()
+        ),
     ]
     unheard = [
-        (f"{family}, fitted without them", percent(share), NONE)
+        (f"{family}, fitted without them", fine_percent(share), NONE)
         for family, share in found["unheard"].items()
     ]
     return {
@@ -308,4 +311,6 @@ def _rows(head: str, cells: list[tuple[str, str, str]]) -> list[Row]:
 
 def _pairs(shares: Mapping[str, tuple[float, float]]) -> list[tuple[str, str, str]]:
     ordered = sorted(shares.items(), key=lambda item: -item[1][0])
-    return [(words(name), percent(own), percent(theirs)) for name, (own, theirs) in ordered]
+    return [
+        (words(name), fine_percent(own), fine_percent(theirs)) for name, (own, theirs) in ordered
+    ]

@@ -18,6 +18,7 @@ from cry_model.records import (
     Agreement,
     DetectorRecord,
     dataset_title,
+    fine_percent,
     percent,
     percent_interval,
     words,
@@ -78,17 +79,15 @@ def build_about_tab(models: Sequence[Model], detector: CryDetector | None = None
 
 def about_detector(detector: CryDetector) -> str:
     """Describe the cry detector, from its checkpoint's own config."""
-    config, millions = (
-        detector.config,
-        _complexity(detector.model, detector.config).parameters / 1e6,
-    )
+    config = detector.config
+    millions = _complexity(detector.model, config).parameters / 1e6
     front_end = config.front_end
     lengths = sorted({round(front_end.min_seconds), round(front_end.piece_seconds)})
     sentences = (
         f"A small network ({get_system(config.system).title}, {millions:.2f} million parameters) "
         f"scans everything first, in windows of {' and '.join(map(str, lengths))} s. The models "
         "below answer only where the probability of a cry reaches "
-        f"{detector.threshold:.2f}. {detector_text(detector.config.detector)}"
+        f"{detector.threshold:.2f}. {detector_text(config.detector)}"
     )
     parts = ["### Cry detector", sentences, *_detection(config.detector)]
     return escape("\n\n".join(parts), quote=False)
@@ -101,7 +100,9 @@ def _detection(record: DetectorRecord) -> Iterator[str]:
         ("other sounds accepted", percent_interval(record.false_accepts)),
     ]
     if record.tagger is not None:
-        rows.append(("other sounds that YAMNet takes, with as many cries", _share(record.tagger)))
+        rows.append(
+            ("other sounds that YAMNet takes, with as many cries", fine_percent(record.tagger))
+        )
     rows.append(("area under the ROC curve", str(record.area)))
     if record.alarms_per_hour is not None:
         rows.append(("false alarms in an hour of other sounds", f"{record.alarms_per_hour:.1f}"))
@@ -116,13 +117,8 @@ def _detection(record: DetectorRecord) -> Iterator[str]:
         ("kind of sound, by a detector fitted without it", record.unheard),
     ):
         if shares:
-            rows = [(words(name), _share(share)) for name, share in shares.items()]
+            rows = [(words(name), fine_percent(share)) for name, share in shares.items()]
             yield _table((head, "accepted"), rows)
-
-
-def _share(share: float) -> str:
-    """Write a share in per cent, a small one with a decimal."""
-    return f"{100 * share:.1f}%" if share < 0.1 else percent(share)
 
 
 def about(model: Model) -> str:

@@ -20,6 +20,7 @@ from cry_model.records import (
     Calibration,
     DetectorRecord,
     Evaluation,
+    fine_percent,
     percent,
     percent_interval,
     tested,
@@ -60,7 +61,7 @@ def detector_text(record: DetectorRecord) -> str:
     """Say how often the cry detector is right."""
     return (
         f"The cry detector accepts {percent(record.accepted.value)} of unseen cries and "
-        f"{percent(record.false_accepts.value)} of other unseen sounds."
+        f"{fine_percent(record.false_accepts.value)} of other unseen sounds."
     )
 
 
@@ -96,11 +97,12 @@ def agreement_text(agreement: Agreement) -> str:
 def calibration_text(calibration: Calibration) -> str:
     """Give the coverage and size of the sets and what a constant set would cover."""
     always = one_of([words(label) for label in calibration.constant_set])
+    count = len(calibration.constant_set)
     return (
         f"On {tested(calibration.dataset, calibration.protocol)}, the set holds the right reason "
         f"for {percent_interval(calibration.coverage)} of cries{calibration.condition}; target "
         f"{percent(calibration.promised)}. It names {calibration.size.value:.1f} reasons on "
-        f'average; always naming "{always}" would hold it for '
+        f"average; always naming the same {count} ({always}) would hold it for "
         f"{percent(calibration.constant_coverage)}."
     )
 
