@@ -56,6 +56,7 @@ def benchmark(
     for name in system or ():
         if name not in list_models():
             raise typer.BadParameter(f"'{name}' is none of {', '.join(list_models())}.")
+    out.parent.mkdir(parents=True, exist_ok=True)  # before the measurements, not after them
     run_benchmark(out, system)
 
 

@@ -160,7 +160,7 @@ function hearTaps(place, say) {
       answer(problem, words["diary.deleted"], () => changeDiary(({ cries }) => cries.push(...gone)));
     } else {
       const event = { at: localTime(Date.now()), kind: chosen.dataset.care };
-      const told = { what: words[`diary.${event.kind}`], time: event.at.slice(11, 16) };
+      const told = { what: words[`diary.${event.kind}`], time: timeOf(event, { hour: "2-digit", minute: "2-digit" }) };
       answer(changeDiary(({ care }) => care.push(event)), fill("diary.noted", told), () =>
         changeDiary((diary) => { diary.care = diary.care.filter((one) => one.at !== event.at || one.kind !== event.kind); }));
     }
@@ -169,7 +169,10 @@ function hearTaps(place, say) {
     const ms = target.dataset.time === undefined ? NaN : Date.parse(target.value);
     const id = target.closest("[data-cry]")?.dataset.cry;
     if (ms <= Date.now()) answer(changeCry(id, { at: localTime(ms) }));
-    else if (ms > Date.now()) say(words["diary.later"]);
+    else if (ms > Date.now()) {
+      say(words["diary.later"]);
+      target.value = readDiary().cries.find((cry) => cry.id === id).at.slice(0, 16);
+    }
   });
 }
 

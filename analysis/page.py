@@ -75,6 +75,7 @@ READABLE = {
 NAME_TAB = """() => {{
   // Gradio reports the first tab as chosen, too, before the address was read.
   if ("{tab}" === "listen" && !window.addressRead) return;
+  window.addressRead = true;
   const address = new URL(location.href);
   if (address.searchParams.get("tab") === "{tab}") return;
   address.search = "?tab={tab}";

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,7 +26,15 @@ from cry_model.checkpoint import (
 )
 from cry_model.classifier import BACKENDS, CryClassifier
 from cry_model.detection import clock
-from cry_model.many.answering import Answering, Who, cores, in_processes, on_ray, problem
+from cry_model.many.answering import (
+    Answering,
+    Who,
+    cores,
+    in_processes,
+    on_ray,
+    one_interrupt,
+    problem,
+)
 from cry_model.many.files import Export
 from cry_model.many.table import ERROR, FORMATS, NO_FORMATS, Journal, TableError
 from cry_model.prediction import CANT_TELL, Prediction
@@ -243,6 +251,8 @@ def run(arguments: Sequence[str] | None) -> int:
     if args.command != "predict":
         print(*bundled(), "", systems(), sep="\n")
         return 0
+    if args.full and not args.json:
+        asked.error("--full goes with --json; give both, or neither")
     table = args.out is not None and args.out.suffix.lower() in FORMATS and not args.out.is_dir()
     if args.out is not None and args.out.suffix.lower() in NO_FORMATS:
         asked.error(f"--out writes no {args.out.suffix}; name a .csv or .parquet, or a folder")
@@ -341,17 +351,18 @@ def write_table(args: argparse.Namespace, who: Who) -> int:
     named = list(dict.fromkeys(file for file, _ in recordings(args.files)))
     if not named:
         raise TableError(NO_RECORDING)
-    with Journal(args.out, asdict(who)) as journal:
+    with one_interrupt(), Journal(args.out, asdict(who)) as journal:
         files = [file for file in named if file not in journal.done]
         if args.ray:
             rows = on_ray(files, who)
         else:
             rows = in_processes(files, who, min(cores(), len(files)))
         done = len(named) - len(files)
-        for row in tqdm(rows, unit="file", total=len(named), initial=done, disable=None):
-            journal.add(row)
-            if ERROR in row:
-                tqdm.write(f"{row['file']}: {row[ERROR]}", file=sys.stderr)
+        with closing(rows):
+            for row in tqdm(rows, unit="file", total=len(named), initial=done, disable=None):
+                journal.add(row)
+                if ERROR in row:
+                    tqdm.write(f"{row['file']}: {row[ERROR]}", file=sys.stderr)
     count, bad = journal.finish()
     print(f"{args.out}: {count} recordings, {bad} of them without an answer.")
     return 2 if bad else 0

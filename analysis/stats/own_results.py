@@ -32,6 +32,8 @@ from cry_model.networks.registry import get_system, list_models
 from cry_model.records import DATASETS, dataset_title
 from cry_model.results import ordered, probability_columns, recording_means, score
 
+ROW = "row "  # before its number: the name of a recording that the file does not name
+
 
 def read_own_results(path: Path, name: str) -> MeasuredRun:
     """Read a table of predictions that somebody made with a model of their own.
@@ -68,8 +70,8 @@ def place(run: MeasuredRun, found: FoundRuns) -> FoundRuns:
         except ComparisonError as error:
             if str(error) and not why:
                 why = (
-                    f"The file names recordings of {dataset_title(other.dataset)} but is shown on "
-                    f"its own: {error}."
+                    f"{run.system} names recordings of {dataset_title(other.dataset)} but is shown "
+                    f"on its own: {error}."
                 )
     taken = {own.dataset for own in found.runs}
     own = replace(run, dataset=f"{run.dataset}-own") if run.dataset in taken else run
@@ -82,7 +84,7 @@ def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
     one if it has none of its recordings."""
     names, known = (set(one.predictions["recording"]) for one in (run, other))
     if names != known:
-        both = len(names & known)
+        both = sum(not name.startswith(ROW) for name in names & known)
         few = f"{both} of its {len(names)} are among their {len(known)}"
         raise ComparisonError(few if both else "")
     if sorted(run.labels) != sorted(other.labels):
@@ -137,7 +139,7 @@ def _predictions(
     clip = table.get("clip")
     recording = table.get("recording", clip)
     if recording is None:
-        clip = recording = "row " + pd.Series(np.arange(2, len(table) + 2)).astype(str)
+        clip = recording = ROW + pd.Series(np.arange(2, len(table) + 2)).astype(str)
     group = table.get("group", recording)
     if clip is None:
         number = recording.groupby([facts["seed"], recording], sort=False).cumcount()

@@ -202,14 +202,21 @@ def in_short(prediction: Prediction, say: Words) -> str:
 
 
 def trust_html(prediction: Prediction, say: Words) -> str:
-    """Say in two whole numbers how often such answers are right; nothing where none is given."""
+    """Say in whole numbers how often such answers are right; nothing where none is given.
+
+    Where one label comes first that is how often it is right, else how often one of the set is.
+    """
     answer, evaluation = prediction.answer, prediction.evaluation
-    if prediction.remembered and not prediction.outside and answer.kind != "not_a_cry":
-        told = say("remembered")
-    elif not answer.labels:
+    calibration, few = prediction.calibration, len(prediction.answer.labels) <= FEW
+    if not answer.labels:
         return ""
+    if prediction.remembered:
+        told = say("remembered")
     elif evaluation is None:
         told = say("unmeasured")
+    elif calibration is not None and (answer.kind == "maybe_cry" or not few):
+        held = round(10 * calibration.coverage.value)
+        told = say("held" if few else "held.others", held=held)
     else:
         right = round(10 * evaluation.metrics["balanced_accuracy"].value)
         told = say("right", right=right, chance=round(10 * evaluation.chance))

@@ -19,6 +19,7 @@ function say(state, sentence = "") {
   part("status").textContent = sentence;
   part("label").textContent = words[state === "recording" ? "stop" : "record"];
   part("record").setAttribute("aria-label", words[state === "recording" ? "stop" : "record"]);
+  show();
 }
 
 document.documentElement.lang = language ?? "en"; // for screen readers
@@ -136,6 +137,7 @@ document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => {
   if (!home.offsetParent || !event.dataTransfer?.files.length) return;
   event.preventDefault();
+  if (event.dataTransfer.files.length > 1) return say("problem", words.single);
   take(event.dataTransfer.files[0]);
 });
 document.addEventListener("open-sound", ({ detail }) => take(detail, null)); // from the Analysis tab
@@ -246,7 +248,8 @@ function personal(html, diary) {
 function show() {
   const place = tonight(), diary = readDiary();
   if (!place) return;
-  place.dataset.state = diary ? "kept" : card()?.dataset.kept && began !== null ? "offered" : "none";
+  const told = root.dataset.state === "answered" && card()?.dataset.kept && began !== null;
+  place.dataset.state = diary ? "kept" : told ? "offered" : "none";
   const recent = (diary?.cries ?? []).filter((cry) => cry.id === latest || Date.now() - instant(cry) < NIGHT);
   if (diary) showRows(place.querySelector("ul"), diary, recent.reverse(), cryOf(diary, latest)?.was ? null : latest);
   else place.querySelector("ul").replaceChildren();

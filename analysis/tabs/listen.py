@@ -217,10 +217,10 @@ def offer_predict(models: Sequence[Model], detector: CryDetector | None) -> None
             model: name of the model; by default the first that knows such recordings.
             full: whether to tell all that is known, whatever the answer.
         """
-        if not isinstance(full, bool):
-            raise gr.Error(NOT_BOOLEAN, print_exception=False)
         try:
             with needing(file):
+                if not isinstance(full, bool):
+                    raise gr.Error(NOT_BOOLEAN, print_exception=False)
                 asked = (find(models, model),) if model else models
                 chosen, answer = classify_all(asked, file, detector).chosen(asked)
         except UnknownModelError as error:

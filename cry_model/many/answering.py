@@ -94,6 +94,21 @@ def row_of(answering: Answering, file: str) -> Row:
 # On this machine
 
 
+@contextlib.contextmanager
+def one_interrupt() -> Iterator[None]:
+    """Let the first Ctrl-C end what is inside, and ignore others: they would keep processes."""
+
+    def heard(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, heard)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def cores() -> int:
     """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):

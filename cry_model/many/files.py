@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cry_model.calibration import one_of
-from cry_model.many.table import COLUMNS, ERROR, answer_row
+from cry_model.many.table import COLUMNS, ERROR, TableError, answer_row
 from cry_model.prediction import Prediction
 from cry_model.records import words
 
@@ -31,9 +31,11 @@ BAND = 0.0, 4000.0  # Hz, of a selection: where cries have most of their power
 
 class Export:
     """Write into one folder, a recording at a time, so that what was answered is never lost; raise
-    OSError if the folder cannot be written."""
+    TableError if it has answers already, OSError if it cannot be written."""
 
     def __init__(self, folder: Path):
+        if (folder / TABLE).exists():
+            raise TableError(f"{folder / TABLE} is there already; name another folder.")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.taken = folder, set[str]()
         self._write(TABLE, [(*COLUMNS, PROBABILITIES, ERROR)])

@@ -238,7 +238,7 @@ def describe(found: Findings) -> str:
         f"Always '{r.constant_label}' is right for {r.constant_accuracy:.0%}; balanced accuracy "
         f"of any constant answer {r.chance:.0%}. Left out: one {r.left_out} at a time.",
         "",
-        f"{'':12} {'right':>18} {'balanced accuracy':>18} {'p, one look':>12} {'p, any':>8}",
+        f"{'':12} {'right':>18} {'balanced accuracy':>18} {'p, permuted':>12} {'p, e-value':>10}",
     ]
     rows = {"sound": r.skill, "time of day": r.time_of_day}
     if found.context is not None:
@@ -247,8 +247,9 @@ def describe(found: Findings) -> str:
         both = (s.accuracy, s.balanced_accuracy)
         right, balanced = (f"{e.value:.0%} ({e.low:.0%}-{e.high:.0%})" for e in both)
         lines.append(
-            f"{name:12} {right:>18} {balanced:>18} {s.permutation_p:12.3f} {s.anytime_p:8.2g}"
+            f"{name:12} {right:>18} {balanced:>18} {s.permutation_p:12.3f} {s.anytime_p:10.2g}"
         )
+    lines += ["p, permuted: labels permuted within days, for one look; p, e-value: for any number."]
     lines += ["", f"Sound: {r}."]
     if found.context is not None:
         lines.append(f"Hours since feed, sleep and diaper: {found.context}.")

@@ -241,7 +241,9 @@ def _open(source: object) -> BinaryIO:
     try:  # unblocked: otherwise opening a named pipe waits for its writer
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError):
-        raise MissingAudioError("The file could not be opened; please choose it again.") from None
+        raise MissingAudioError(
+            "This file is missing or could not be opened; please choose another."
+        ) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise UndecodableAudioError(UNREADABLE)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from cry_model.sound.frontend import FrontEnd, FrontEndConfig
 from tests.train.folders import RATE, cry, groups, labels, touch, write
@@ -22,6 +23,20 @@ def test_an_empty_folder_says_what_to_put_where(name, tmp_path):
     with pytest.raises(DataError, match=r"There (are|is) no .* in .*(Put |prepare )") as error:
         DATASETS[name].read(tmp_path)
     assert str(tmp_path) in str(error.value)
+
+
+def test_what_is_prepared_is_the_same_on_any_number_of_threads(tmp_path):
+    for number, label in enumerate("aabb"):
+        noise = np.random.default_rng(number).standard_normal(2 * RATE).astype(np.float32)
+        write(tmp_path / "sounds" / label / f"{number}.wav", 0.1 * noise)
+    found, before = set(), torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        where = tmp_path / "sounds", tmp_path / f"cache{threads}"
+        found.add(prepare(DATASETS["folder"], *where, WIDE.front_end)[0].clips.fingerprint())
+        assert torch.get_num_threads() == threads
+    torch.set_num_threads(before)
+    assert len(found) == 1
 
 
 def test_donateacry_has_the_recordings_and_babies_that_it_should(data_root):

@@ -11,7 +11,8 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass, fields, replace
 from pathlib import Path
 
@@ -101,13 +102,26 @@ def prepare(dataset: Dataset, root: Path, folder: Path, config: AnyConfig) -> tu
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):  # who comes second waits, and finds it
         if not path.exists() or read_header(path).get("listing") != state:
-            clips = load_clips(corpus, make_front_end(config), dataset.load)
-            if dataset.regroup is not None:
-                clips = regrouped(corpus, clips, dataset.regroup, config)
+            with one_thread():
+                clips = load_clips(corpus, make_front_end(config), dataset.load)
+                if dataset.regroup is not None:
+                    clips = regrouped(corpus, clips, dataset.regroup, config)
             write_atomically(path, encode(corpus, clips, config, state))
             del clips  # two copies of a large corpus may not fit
         data = load(path, config)
     return replace(data, corpus=replace(data.corpus, notes=corpus.notes)), path
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: the last bits of a resampled sound depend on their number, and with
+    them the fingerprint by which a run is known on another machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def regrouped(

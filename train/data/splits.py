@@ -76,7 +76,8 @@ def split(items: Sequence[Item], protocol: str, folds: int, seed: int) -> Folds:
     keys = [PROTOCOLS[protocol](item) for item in items]
     if len(set(keys)) < folds:
         raise DataError(
-            f"{len(set(keys))} groups cannot be spread over {folds} folds (protocol {protocol})."
+            f"{folds} folds need as many groups under the protocol {protocol}, and there are "
+            f"{len(set(keys))}; take fewer --folds, or another --protocol."
         )
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     labels = [item.label for item in items]

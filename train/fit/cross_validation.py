@@ -287,8 +287,9 @@ def summary(system: str, measured: Evaluation | Agreement) -> str:
     """Put the measured numbers into a few lines of text."""
     if isinstance(measured, Agreement):
         return f"{system}: agreement {measured.agreement}, gain {measured.gain}"
-    told = {**measured.metrics, "chance": measured.chance, "recall": measured.recall}
-    told[f"always {measured.majority_label}"] = measured.majority_accuracy
+    recall = ", ".join(f"{words(label)} {share:.3f}" for label, share in measured.recall.items())
+    told = {**measured.metrics, "recall": recall, "chance level": f"{measured.chance:.3f}"}
+    told[f"always {measured.majority_label}"] = f"{measured.majority_accuracy:.3f}"
     lines = [f"  {words(name):28} {value}" for name, value in told.items()]
     what = f"{measured.recordings} recordings in {measured.groups} groups, {measured.split}"
     return "\n".join([f"{system}, protocol {measured.protocol}: {what}:", *lines])
