@@ -313,10 +313,14 @@ def test_a_full_server_is_a_sentence_and_the_next_try_works(visit, cry, address,
         seen.page.get_by_text(say(key), exact=True).first.wait_for()
     named = seen.page.evaluate("[document.documentElement.lang, document.title]")
     assert named == ["de", say("title")]
+    seen.upload(cry)
+    seen.answered()
     seen.page.route(address, lambda route: route.fulfill(**refusal))
     seen.upload(cry)
     seen.page.get_by_text(say("problem.busy")).wait_for(timeout=30_000)
     assert not seen.page.get_by_text("currently busy").is_visible()  # Gradio's own, in English
+    for former in ("#answer .answer", ".tonight .offered", ".fold"):
+        assert not seen.page.locator(former).first.is_visible()
     seen.page.unroute(address)
     seen.upload(cry)
     seen.answered()

@@ -169,6 +169,16 @@ def test_a_reader_that_stops_is_no_error(asked):
     assert (ended.returncode, "Error" in ended.stderr) == (1, False), ended.stderr
 
 
+def test_answers_are_not_written_over(folder, tmp_path, stand_in, capsys):
+    line = ["predict", str(folder), "--out", str(tmp_path)]
+    main(line)
+    before = (tmp_path / "answers.csv").read_bytes()
+    capsys.readouterr()
+    assert main(line) == 2
+    assert str(tmp_path / "answers.csv") in capsys.readouterr().err
+    assert (tmp_path / "answers.csv").read_bytes() == before
+
+
 def test_a_folder_becomes_a_table_and_labels(folder, tmp_path, stand_in, capsys):
     out = tmp_path / "out"
     assert main(["predict", str(folder), "--out", str(out), "--json", "--full"]) == 2

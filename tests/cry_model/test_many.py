@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -159,6 +160,25 @@ def test_a_killed_command_goes_on(folder, tmp_path):
         assert {f"p_{name}": float(share) for name, share in shares.items()} == pytest.approx(
             {name: float(row[name]) for name in row if name[:2] == "p_" and row[name]}, abs=1e-3
         )
+
+
+@pytest.mark.slow
+def test_two_interrupts_end_it_as_one_does(folder, tmp_path):
+    table = tmp_path / "table.csv"
+    line = [sys.executable, "-m", "cry_model", "predict", str(folder), "--no-detector", "--out"]
+    journal = table.with_name("table.csv.partial")
+    running = subprocess.Popen([*line, str(table)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 2:
+        assert running.poll() is None
+        time.sleep(0.02)
+    others = psutil.Process(running.pid).children(recursive=True)
+    for _ in range(3):
+        running.send_signal(signal.SIGINT)
+        time.sleep(0.01)
+    _, told = running.communicate(timeout=60)
+    assert (running.returncode, "Traceback" in told) == (130, False), told
+    assert not psutil.wait_procs(others, timeout=30)[1]
+    assert journal.exists()
 
 
 def pids(node):

@@ -169,6 +169,19 @@ def test_the_caution_is_the_checkpoints_own_record(forms):
     assert ENGLISH("unmeasured") in card(answer_html(forms["unmeasured"]))
 
 
+def test_of_a_set_it_is_said_how_often_it_holds_the_right_label(forms):
+    held = round(10 * CALIBRATION.coverage.value)
+    assert held not in (2, 4)  # or one number could be taken for another
+    assert ENGLISH("held", held=held) in card(answer_html(forms["maybe"]))
+    assert ENGLISH("held.others", held=held) in card(answer_html(forms["4 labels"]))
+
+
+def test_nothing_is_memory_where_nothing_is_named(forms):
+    assert ENGLISH("remembered") in card(answer_html(forms["remembered"]))
+    unnamed = replace(forms["0 labels"], remembered=True)
+    assert ENGLISH("remembered") not in card(answer_html(unnamed))
+
+
 @pytest.mark.parametrize("name", ["0 labels", "6 labels", "outside", "at chance", "maybe, outside"])
 def test_where_nothing_can_be_told_no_label_and_no_bar_is_shown(forms, name):
     html = answer_html(forms[name])
