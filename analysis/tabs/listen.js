@@ -152,6 +152,8 @@ document.addEventListener("answered", () => {
   part("record").setAttribute("aria-label", words.again);
   part("label").textContent = words.again;
   part("choose").firstElementChild.textContent = words.other;
+  part("player").setAttribute("aria-label", words.play);
+  if (document.activeElement === document.body) part("record").focus({ preventScroll: true });
   for (const fold of card().querySelectorAll("details.numbers")) fold.open = innerWidth > 900;
   if (innerWidth <= 900) home.scrollIntoView({ block: "start" });
   fresh = true;

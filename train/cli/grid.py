@@ -17,6 +17,7 @@ import numpy as np
 from accelerate import Accelerator
 
 from cry_model.checkpoint import CheckpointError
+from cry_model.many.answering import cores
 from cry_model.metrics import balanced_accuracy
 from cry_model.networks.registry import ON_SPECTROGRAMS
 from cry_model.results import RUN, label_numbers, probabilities_of, recording_means
@@ -58,13 +59,6 @@ class Cell(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.dataset}, {self.protocol}, {self.system}, seed {self.seed}"
-
-
-def cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True, kw_only=True)
