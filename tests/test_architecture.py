@@ -30,19 +30,20 @@ LOWER = {
     "analysis": {
         "stats": "",
         "sound": "",
+        "downloads": "",
         "words": "",
         "models": "",
         "uploads": "",
         "server": "uploads",
         "session": "models sound",
         "figures": "sound",
-        "panels": "figures stats",
+        "panels": "downloads figures stats",
         "overview": "panels stats",
         "report": "overview panels stats",
         "results_page": "figures overview results_studies stats",
         "results_studies": "figures stats",
-        "tabs": "figures models overview panels session sound stats uploads words",
-        "live": "figures models panels tabs words",
+        "tabs": "downloads figures models overview panels session sound stats uploads words",
+        "live": "downloads figures models tabs words",
         "benchmark": "sound stats tabs",
         "page": "live models server session stats tabs uploads words",
         "__main__": "benchmark report results_page stats",
@@ -106,6 +107,6 @@ def floor(module):
     return 1 + max((floor(m) for m in below if m.startswith(within)), default=0)
 
 
-@pytest.mark.parametrize(("package", "most"), {"cry_model": 6, "train": 7, "analysis": 8}.items())
+@pytest.mark.parametrize(("package", "most"), {"cry_model": 6, "train": 7, "analysis": 6}.items())
 def test_no_package_has_more_floors(package, most):
     assert max(floor(m) for m in MODULES if m.partition(".")[0] == package) <= most

@@ -16,6 +16,7 @@ from analysis.figures.theme import (
     class_symbol,
     finish,
     system_symbol,
+    with_bars,
 )
 from cry_model.records import words
 
@@ -32,14 +33,6 @@ MARKS = {
 """Mark of a score -> name in the legend, symbol, pixels."""
 PATTERNS = ("", "/", ".")
 """Of bars, which tell them apart where colours do not."""
-
-
-def with_bars(data: pd.DataFrame, scale: float = 100) -> pd.DataFrame:
-    """Scale value, low and high, and add ``above`` and ``below``: the lengths of the error bars."""
-    scaled = data.assign(**{name: scale * data[name] for name in ("value", "low", "high")})
-    return scaled.assign(
-        above=scaled["high"] - scaled["value"], below=scaled["value"] - scaled["low"]
-    )
 
 
 def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:

@@ -9,8 +9,7 @@ import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
-from analysis.figures.intervals import with_bars
-from analysis.figures.theme import SYSTEM_COLOURS, TEXT, finish, system_symbol
+from analysis.figures.theme import SYSTEM_COLOURS, TEXT, finish, system_symbol, with_bars
 
 BASELINE_DASHES = ("dash", "dashdot", "dot", "longdash", "longdashdot")
 BASELINE_SYMBOLS = ("diamond-open", "square-open", "circle-open", "x-open", "star-open")

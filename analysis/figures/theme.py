@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
 
@@ -113,3 +114,11 @@ def diagonal(name: str) -> dict[str, object]:
 def signed(difference: Estimate) -> str:
     """Write a difference with its interval: "+0.024 [-0.010, +0.060]"."""
     return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
+
+
+def with_bars(data: pd.DataFrame, scale: float = 100) -> pd.DataFrame:
+    """Scale value, low and high, and add ``above`` and ``below``: the lengths of the error bars."""
+    scaled = data.assign(**{name: scale * data[name] for name in ("value", "low", "high")})
+    return scaled.assign(
+        above=scaled["high"] - scaled["value"], below=scaled["value"] - scaled["low"]
+    )

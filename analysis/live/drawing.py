@@ -6,20 +6,22 @@ import base64
 import io
 from collections.abc import Iterable
 from html import escape
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from plotly.colors import sample_colorscale, unlabel_rgb
 
+from analysis.downloads import csv_text, data_link
 from analysis.figures.theme import HEAT
 from analysis.live.episodes import Episode
-from analysis.live.listener import Listener
-from analysis.panels.html import csv_text, data_link
-from analysis.tabs.answer import headline_html, in_short, trust_html
-from analysis.tabs.diary import numbers
+from analysis.tabs.answer import headline_html, in_short, numbers, trust_html
 from analysis.words import ENGLISH, Words
 from cry_model.records import percent
+
+if TYPE_CHECKING:
+    from analysis.live.listener import Listener
 
 
 def clock(seconds: float) -> str:

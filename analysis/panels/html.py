@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +16,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
+from analysis.downloads import data_address
 from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel, Selector
 from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import OWN, SPLITS, FoundRuns, ResultsError
@@ -142,24 +139,6 @@ def _cells(column: pd.Series) -> list[str]:
     texts = (np.format_float_positional(value, trim="-") for value in rounded.dropna())
     digits = max((len(text.partition(".")[2]) for text in texts), default=0)
     return ["" if np.isnan(value) else f"{value:,.{digits}f}" for value in column.astype(float)]
-
-
-def data_address(content: str, kind: str = "text/csv") -> str:
-    """Return an address that holds the file itself, so that the server keeps none."""
-    return f"data:{kind};base64,{base64.b64encode(content.encode()).decode()}"
-
-
-def data_link(text: str, name: str, kind: str, content: str) -> str:
-    """Return a download whose file is in the link itself."""
-    address = data_address(content, kind)
-    return f'<a class="download" download="{escape(name)}" href="{address}">{escape(text)}</a>'
-
-
-def csv_text(*rows: Sequence[object]) -> str:
-    """Write rows as CSV."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue()
 
 
 def drawing(figure: go.Figure) -> Markup:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from html import escape
+from typing import Any
 
+from analysis.downloads import csv_text, data_link
 from analysis.figures.theme import class_colour
-from analysis.panels.html import csv_text, data_link
 from analysis.sound import Display
 from analysis.words import ENGLISH, Words
 from cry_model.calibration import one_of
@@ -230,6 +231,19 @@ def spark(display: Display) -> str:
     loud = [float(part.max()) if len(part) else 0.0 for part in peaks]
     top = max(*loud, 1e-9)
     return "".join(str(round(9 * max(0.0, value) / top)) for value in loud)
+
+
+def numbers(prediction: Prediction) -> dict[str, Any]:
+    """Return what a diary keeps of a cry that a network heard: its length, and numbers."""
+    track, embedding = prediction.track, prediction.embedding
+    found = {
+        "seconds": round(prediction.cry_seconds or prediction.duration, 1),
+        "probability": None if track is None else round(float(track.score), 3),
+        "prior": {k: float(f"{p:.3g}") for k, p in prediction.probabilities.items()},
+    }
+    if embedding is not None:
+        found["embedding"] = [float(f"{value:.4g}") for value in embedding]
+    return found
 
 
 # The folds.

@@ -19,6 +19,7 @@ from analysis.figures.theme import PALETTE
 from analysis.stats.paper import read_paper
 from analysis.stats.personal import PersonalStudy, read_personal
 from analysis.stats.runs import RESULTS
+from analysis.tabs.answer import numbers
 from analysis.words import ENGLISH, LANGUAGES, SCRIPT, Words, button, language, word
 from cry_model.checkpoint import to_json
 from cry_model.one_baby.labelled import Findings, Heads, LabelledCry, read_diary, usable
@@ -36,19 +37,6 @@ PERMUTATIONS = 199
 """Fewer than a study takes: two thousand cries would keep a core busy for a quarter minute."""
 BUSY = threading.Semaphore(2)  # reports at a time
 Answer = dict[str, str]
-
-
-def numbers(prediction: Prediction) -> dict[str, Any]:
-    """Return what a diary keeps of a cry that a network heard: its length, and numbers."""
-    track, embedding = prediction.track, prediction.embedding
-    found = {
-        "seconds": round(prediction.cry_seconds or prediction.duration, 1),
-        "probability": None if track is None else round(float(track.score), 3),
-        "prior": {k: float(f"{p:.3g}") for k, p in prediction.probabilities.items()},
-    }
-    if embedding is not None:
-        found["embedding"] = [float(f"{value:.4g}") for value in embedding]
-    return found
 
 
 def entry(said: str, spark: str, answers: Mapping[str, object]) -> str:

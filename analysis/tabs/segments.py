@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from analysis.panels.html import csv_text, data_link
+from analysis.downloads import csv_text, data_link
 from analysis.words import Words
 from cry_model.calibration import one_of
 from cry_model.detector import clock
