@@ -252,7 +252,7 @@ def run(arguments: Sequence[str] | None) -> int:
         print(*bundled(), "", systems(), sep="\n")
         return 0
     if args.full and not args.json:
-        asked.error("--full goes with --json; give both, or neither")
+        asked.error("--full needs --json; add it, or leave --full out")
     table = args.out is not None and args.out.suffix.lower() in FORMATS and not args.out.is_dir()
     if args.out is not None and args.out.suffix.lower() in NO_FORMATS:
         asked.error(f"--out writes no {args.out.suffix}; name a .csv or .parquet, or a folder")

@@ -96,7 +96,7 @@ def row_of(answering: Answering, file: str) -> Row:
 
 @contextlib.contextmanager
 def one_interrupt() -> Iterator[None]:
-    """Let the first Ctrl-C end what is inside, and ignore others: they would keep processes."""
+    """Raise KeyboardInterrupt on the first Ctrl-C alone: a second would leave processes behind."""
 
     def heard(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)

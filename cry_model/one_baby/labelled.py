@@ -238,7 +238,7 @@ def describe(found: Findings) -> str:
         f"Always '{r.constant_label}' is right for {r.constant_accuracy:.0%}; balanced accuracy "
         f"of any constant answer {r.chance:.0%}. Left out: one {r.left_out} at a time.",
         "",
-        f"{'':12} {'right':>18} {'balanced accuracy':>18} {'p, permuted':>12} {'p, e-value':>10}",
+        f"{'':12} {'right':>18} {'balanced accuracy':>18} {'p, permuted':>12} {'p, anytime':>10}",
     ]
     rows = {"sound": r.skill, "time of day": r.time_of_day}
     if found.context is not None:
@@ -249,7 +249,7 @@ def describe(found: Findings) -> str:
         lines.append(
             f"{name:12} {right:>18} {balanced:>18} {s.permutation_p:12.3f} {s.anytime_p:10.2g}"
         )
-    lines += ["p, permuted: labels permuted within days, for one look; p, e-value: for any number."]
+    lines += ["p, permuted: labels permuted within days, valid for one look; p, anytime: for many."]
     lines += ["", f"Sound: {r}."]
     if found.context is not None:
         lines.append(f"Hours since feed, sleep and diaper: {found.context}.")

@@ -241,9 +241,8 @@ def _open(source: object) -> BinaryIO:
     try:  # unblocked: otherwise opening a named pipe waits for its writer
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError):
-        raise MissingAudioError(
-            "This file is missing or could not be opened; please choose another."
-        ) from None
+        told = "This file is missing or could not be opened; please choose another."
+        raise MissingAudioError(told) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise UndecodableAudioError(UNREADABLE)
