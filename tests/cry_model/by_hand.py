@@ -14,15 +14,21 @@ SETTINGS = (
 )
 
 
-def build(system="improved-ecapa-tdnn", **settings):
-    """With gates far from 1/2 and statistics as a fit would leave them."""
-    torch.manual_seed(0)
-    model = cry_model.build_model(system, 3, 5, **{"channels": 8, **settings}).double().eval()
+def shake(model):
+    """With statistics as a fit would leave them, so that BatchNorm is not the identity."""
     for name, tensor in model.state_dict().items():
         if name.endswith("running_mean"):
-            tensor.normal_()
+            tensor.normal_(0, 0.3)
         if name.endswith("running_var"):
-            tensor.uniform_(0.5, 2)
+            tensor.uniform_(0.5, 1.5)
+    return model
+
+
+def build(system="improved-ecapa-tdnn", **settings):
+    """In float64, with gates far from 1/2."""
+    torch.manual_seed(0)
+    model = cry_model.build_model(system, 3, 5, **{"channels": 8, **settings}).double().eval()
+    for name, tensor in shake(model).state_dict().items():
         if name == "spectral.bias":
             tensor.normal_()
         if any(part in name for part in ("_gate.weight", "recalibrate", "q1", "q2", "k1", "k2")):
@@ -99,9 +105,7 @@ def spatial_spectral(module, x):
 
 
 def logits_by_hand(model, features, change=as_it_is):
-    """The whole forward pass.
-
-    ``change(kind, gate, *place)`` gives what is taken for a gate: "spectral" (B, bands, T),
+    """``change(kind, gate, *place)`` gives what is taken for a gate: "spectral" (B, bands, T),
     "temporal" (B, T) and "channel" (B, C) of a block, "multi_scale" (B, 4 C) of a block's stage,
     "differential" (B, N, N) of A_1 or A_2 of each head.
     """
@@ -116,9 +120,9 @@ def logits_by_hand(model, features, change=as_it_is):
     x = conv_relu_norm(features, model.stem)
     tokens = pool(x)
     for number, block in enumerate(model.blocks):
-        hidden = (
-            x if block.attention is None else temporal_channel(block.attention, x, change, number)
-        )
+        hidden = x
+        if block.attention is not None:
+            hidden = temporal_channel(block.attention, x, change, number)
         hidden = conv_relu_norm(hidden, block.expand)
         for which, stage in enumerate(block.res2.stages):
             if stage.mca is None:
@@ -139,7 +143,7 @@ def logits_by_hand(model, features, change=as_it_is):
 
 
 def ecapa_embedding_by_hand(model, features):
-    """ECAPA-TDNN after Desplanques et al. 2020, written a second time."""
+    """After Desplanques et al. 2020."""
     x, outputs = conv_relu_norm(features, model.stem), []
     for block, dilation in zip(model.blocks, DILATIONS, strict=True):
         groups = list(conv_relu_norm(x, block.expand).chunk(8, dim=1))
