@@ -1,4 +1,4 @@
-"""The 26 features: the challenge's tables and librosa agree, and items keep to themselves."""
+"""The 26 features beside the challenge's tables and librosa; items keep to themselves."""
 
 import librosa
 import numpy as np
