@@ -40,31 +40,26 @@ def clips():
     return [p for n, paths in found.items() for p in paths[:: len(paths) // CORPORA[n]]]
 
 
-def kind(told):
-    """Of the answer in a heading, in words."""
-    if "Can't tell" in told:
-        return "cannot_tell"
-    return "set" if "Sounds" in told else ""
-
-
 def on_the_page(prediction):
     """The kind that the browser is told, and the labels: named, or all but those ruled out."""
     html = answer_html(prediction)
-    known = re.search(r'data-kind="(\w+)"', html)[1]
+    kind = re.search(r'data-kind="(\w+)"', html)[1]
     lines = re.findall(r"<(?:h2|p)[^>]*>(.*?)</(?:h2|p)>", html.partition("<details")[0])
     told = "\n".join(unescape(line) for line in lines)
-    plain = {label: words(label) for label in prediction.probabilities}
-    short = {label: ENGLISH.listing([label]) for label in plain}
-    if known == "set" and "Not clear" not in told:
-        also = re.search("Could also be: (.*)", told)
-        first = next(label for label in plain if ENGLISH.label(label) in told.splitlines())
-        named = [first, *(label for label in plain if also and short[label] in also[1].split(", "))]
+    labels = list(prediction.probabilities)
+
+    def after(start):
+        listed = re.search(f"{start}: (.*)", told)
+        found = listed[1].split(", ") if listed else []
+        return [label for label in labels if ENGLISH.listing([label]) in found]
+
+    if kind == "set" and "Not clear" not in told:
+        named = [label for label in labels if ENGLISH.label(label) in told.splitlines()]
+        named = named[:1] + after("Could also be")
     else:
-        out = re.search("[Pp]robably not: (.*)", told)
-        also = re.search("If it is a cry: (.*)", told)
-        named = [x for x in plain if out and short[x] not in out[1].split(", ")]
-        named += [x for x in plain if also and short[x] in also[1].split(", ")]
-    return known, sorted(plain[label] for label in named)
+        out = after("[Pp]robably not")
+        named = [label for label in labels if out and label not in out] + after("If it is a cry")
+    return kind, sorted(words(label) for label in named)
 
 
 def in_the_terminal(prediction):
@@ -72,8 +67,10 @@ def in_the_terminal(prediction):
     if "does not sound like a baby crying" in text.splitlines()[0]:
         return "not_a_cry", []
     found = re.search(r"(?:[Ss]ounds (?:most )?like (?P<labels>.*)|Can't tell: .*)\.$", text, re.M)
-    known = "maybe_cry" if "may be a baby crying" in text else kind(found[0])
-    return known, sorted(re.split(", | or ", found["labels"])) if found["labels"] else []
+    kind = "set" if found["labels"] else "cannot_tell"
+    if "may be a baby crying" in text:
+        kind = "maybe_cry"
+    return kind, sorted(re.split(", | or ", found["labels"])) if found["labels"] else []
 
 
 def in_json(prediction):
@@ -89,12 +86,6 @@ def unsure(prediction):
     return replace(prediction, track=track, segments=())
 
 
-def by_command(paths, capsys):
-    """Path -> what a line of JSON of the command line tells of it."""
-    main(["predict", "--json", *map(str, paths)])
-    return {told["file"]: told for told in map(json.loads, capsys.readouterr().out.splitlines())}
-
-
 def endpoint(models, detector):
     """What stands behind ``/predict``."""
     with gr.Blocks() as page:
@@ -107,7 +98,9 @@ def endpoint(models, detector):
 def test_every_surface_tells_the_same(every, capsys):
     models, detector = load_bundled(), load_detector()
     kinds, paths = Counter(), clips()[::every]
-    commanded, predict = by_command(paths, capsys), endpoint(models, detector)
+    main(["predict", "--json", *map(str, paths)])
+    lines = map(json.loads, capsys.readouterr().out.splitlines())
+    commanded, predict = {told["file"]: told for told in lines}, endpoint(models, detector)
     for path in paths:
         session = classify_all(models, str(path), detector)
         if session.display is None:  # shorter than half a second

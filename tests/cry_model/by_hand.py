@@ -59,10 +59,6 @@ def squeeze(x, layer):
     return linear(linear(x.mean(-1), layer.w1).relu(), layer.w2).sigmoid()
 
 
-def as_it_is(kind, gate, *place):
-    return gate
-
-
 def temporal_channel(module, x, change, number):
     """Equations 7 to 11."""
     x_rse = x + squeeze(x, module.rse.se)[..., None] * x
@@ -104,7 +100,7 @@ def spatial_spectral(module, x):
     return (conv2d(pooled, module.gate.weight, padding=3)[:, 0] + module.bias).sigmoid()
 
 
-def logits_by_hand(model, features, change=as_it_is):
+def logits_by_hand(model, features, change):
     """``change(kind, gate, *place)`` gives what is taken for a gate: "spectral" (B, bands, T),
     "temporal" (B, T) and "channel" (B, C) of a block, "multi_scale" (B, 4 C) of a block's stage,
     "differential" (B, N, N) of A_1 or A_2 of each head.
