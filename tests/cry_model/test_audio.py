@@ -47,14 +47,10 @@ def test_voice_codecs_are_read():
 @pytest.mark.parametrize(
     ("gains", "expected"),
     [
-        ((1, -1), 1),
-        ((0.4, -0.5), -0.5),
-        ((1, 0, 0, 0, 0, 0, 0, 0), 1),
-        ((1, -1, 0.5, -0.5, 0.2, -0.2), 1),
-        ((1, -0.4), 0.3),
-        ((1, 1, 1, 0, 1, 1), 5 / 6),
+        ((1, -1), 1), ((0.4, -0.5), -0.5), ((1, 0, 0, 0, 0, 0, 0, 0), 1),
+        ((1, -1, 0.5, -0.5, 0.2, -0.2), 1), ((1, -0.4), 0.3), ((1, 1, 1, 0, 1, 1), 5 / 6),
     ],
-)
+)  # fmt: skip
 def test_channels_that_cancel_each_other(ending, gains, expected):
     wave = tone(48_000)[:, :1] * np.linspace(0.1, 1, 48_000, dtype=np.float32)[:, None]
     samples = wave * np.array(gains, np.float32)

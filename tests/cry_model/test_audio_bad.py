@@ -12,16 +12,8 @@ import torch
 
 from cry_model.sound import audio
 from tests.conftest import ROOT
-from tests.cry_model.encode import (
-    RATE,
-    assert_is_for_a_parent,
-    assert_is_tone,
-    encode,
-    loudest_frequency,
-    tone,
-    with_pyav,
-    with_soundfile,
-)
+from tests.cry_model import encode as files
+from tests.cry_model.encode import RATE, encode, tone, with_pyav, with_soundfile
 
 SOUND = tone()[:, 0]
 HUGE = SOUND.astype(np.float64) * 1e200
@@ -121,8 +113,8 @@ def test_bad_inputs(folder, capfd, caplog, monkeypatch, error, make):
     with pytest.raises(audio.AudioError) as caught:
         audio.load(make(folder), RATE)
     assert caught.type is error
-    assert_is_for_a_parent(caught.value)
-    assert_is_tone(audio.load("good.wav"))
+    files.assert_is_for_a_parent(caught.value)
+    files.assert_is_tone(audio.load("good.wav"))
     assert capfd.readouterr() == ("", "")
     assert not caplog.records
 
@@ -136,7 +128,7 @@ def test_bad_sample_rates(rate):
     for given in ((SOUND, rate), (audio.Recording(torch.from_numpy(SOUND), rate),)):
         with pytest.raises(audio.SampleRateError) as caught:
             audio.load(*given)
-        assert_is_for_a_parent(caught.value)
+        files.assert_is_for_a_parent(caught.value)
 
 
 def test_a_length_just_too_short_is_not_rounded_up():
@@ -166,14 +158,14 @@ def test_what_is_left_of_a_damaged_file_is_read(damage, ending, seconds, within)
     samples += 0.02 * np.random.default_rng(0).standard_normal(samples.shape, np.float32)
     recording = audio.load(damage(encode(samples, 48_000, ending)))
     assert recording.duration == pytest.approx(seconds, abs=within)
-    assert loudest_frequency(recording.waveform.numpy(), 48_000) == pytest.approx(440, abs=2)
+    assert files.loudest_frequency(recording.waveform.numpy(), 48_000) == pytest.approx(440, abs=2)
 
 
 def test_joined_files_of_two_rates():
     recording = audio.load(b"".join(encode(tone(rate), rate, "mp3") for rate in (48_000, 44_100)))
     assert recording.duration == pytest.approx(2, abs=0.1)
     for second in recording.waveform.numpy()[: 2 * recording.sample_rate].reshape(2, -1):
-        assert loudest_frequency(second, recording.sample_rate) == pytest.approx(440, abs=2)
+        assert files.loudest_frequency(second, recording.sample_rate) == pytest.approx(440, abs=2)
 
 
 @pytest.mark.parametrize(("ending", "most"), [("wav", 0), ("flac", 0), ("mp3", 3), ("webm", 3)])
@@ -199,9 +191,9 @@ def test_fuzz(capfd, monkeypatch):
     rng, outcomes = random.Random(0), []
     endings = ("wav", "flac", "ogg", "mp3", "aiff", "m4a", "mka", "mov", "avi", "webm")
     rates = {ending: 48_000 if ending == "webm" else RATE for ending in endings}
-    files = [bytearray(encode(tone(rate, 0.7), rate, ending)) for ending, rate in rates.items()]
+    good = [bytearray(encode(tone(rate, 0.7), rate, ending)) for ending, rate in rates.items()]
     for _ in range(250):
-        data = rng.choice(files).copy()
+        data = rng.choice(good).copy()
         if rng.random() < 0.3:
             data = data[: rng.randrange(1, len(data))]
         for _ in range(rng.choice((0, 1, 10, 100))):
@@ -210,7 +202,7 @@ def test_fuzz(capfd, monkeypatch):
         try:
             outcomes.append(audio.load(bytes(data)).waveform.isfinite().all())
         except audio.AudioError as error:
-            assert_is_for_a_parent(error)
+            files.assert_is_for_a_parent(error)
             outcomes.append(False)
     assert 20 < sum(outcomes) < 230
     assert not printed
