@@ -1,20 +1,22 @@
 """Every system of the registry; a new one is tested by being listed."""
 
+import math
 from collections import defaultdict
 
+import numpy as np
 import pytest
 import torch
+from scipy.special import ndtr, softmax
 
 import cry_model
+from cry_model import CryClassifier
 from cry_model.__main__ import systems
+from cry_model.networks.feature_mlp import INPUTS, level_free
 from cry_model.networks.registry import MEBI, ON_SPECTROGRAMS, get_system, measure
-from tests.cry_model.by_hand import (
-    SETTINGS,
-    build,
-    ecapa_embedding_by_hand,
-    logits_by_hand,
-    shake,
-)
+from cry_model.sound.acoustic_features import FEATURES
+from tests.cry_model import by_hand
+from tests.cry_model.by_hand import build, shake
+from train.fit.feature_mlp import set_statistics
 
 SYSTEMS = cry_model.list_models()
 PAPER_MEBI = {"improved-ecapa-tdnn": 1.43, "ecapa-tdnn": 0.84, "resnet18": 10.66}
@@ -32,14 +34,16 @@ def features(name, batch=3, frames=61):
 
 
 @torch.inference_mode()
-def test_any_length_gives_finite_logits_and_asking_for_attention_changes_no_bit(system):
+def test_any_length_gives_finite_logits_alike_in_a_batch_alone_and_with_attention(system):
     name, model = system
     for frames in (1, 2, 7, 333):
-        batch = features(name, 2, frames)
+        batch = features(name, 3, frames)
         logits = model(batch)
-        assert logits.shape == (2, 6)
+        assert logits.shape == (3, 6)
         assert logits.isfinite().all()
         assert torch.equal(model(batch, return_attention=True)[0], logits)
+        alone = torch.cat([model(item[None]) for item in batch])
+        torch.testing.assert_close(alone, logits, rtol=0, atol=1e-5)
 
 
 def test_backward_reaches_every_parameter(system):
@@ -48,14 +52,6 @@ def test_backward_reaches_every_parameter(system):
     torch.nn.functional.cross_entropy(model(features(name)), torch.arange(3)).backward()
     missing = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert not missing
-
-
-@torch.inference_mode()
-def test_batch_of_one_equals_the_item_in_a_larger_batch(system):
-    name, model = system
-    batch = features(name, 5)
-    alone = torch.cat([model(item[None]) for item in batch])
-    torch.testing.assert_close(model(batch), alone, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", PAPER_MEBI)
@@ -87,14 +83,8 @@ def test_settings_reach_the_system_and_what_is_unknown_is_refused():
 def test_ecapa_tdnn_embedding_equals_a_second_implementation():
     model = build("ecapa-tdnn", channels=32, mfa_channels=24)
     x = torch.randn(2, 5, 61, dtype=torch.float64, generator=torch.manual_seed(1))
-    expected = ecapa_embedding_by_hand(model, x)
+    expected = by_hand.ecapa_embedding_by_hand(model, x)
     torch.testing.assert_close(model.embedding(x), expected, rtol=0, atol=1e-5)
-
-
-def test_resnet18_has_the_parameters_that_torchvisions_has():
-    names = set(cry_model.build_model("resnet18").state_dict())
-    assert {"conv1.weight", "layer1.0.bn2.running_var", "layer2.0.downsample.1.bias"} <= names
-    assert len(names) == 122  # as many as torchvision's
 
 
 # The improved ECAPA-TDNN and its ablations beside the paper's equations
@@ -104,7 +94,8 @@ WHOLE, *LESS = [name for name in ON_SPECTROGRAMS if name.startswith(("improved",
 
 
 @pytest.mark.parametrize(
-    ("system", "settings"), [*((WHOLE, s) for s in SETTINGS), *((name, {}) for name in LESS)]
+    ("system", "settings"),
+    [*((WHOLE, s) for s in by_hand.SETTINGS), *((name, {}) for name in LESS)],
 )
 @torch.no_grad()
 def test_answers_and_maps_are_those_of_the_equations(system, settings):
@@ -115,7 +106,7 @@ def test_answers_and_maps_are_those_of_the_equations(system, settings):
         seen[kind].append(gate)
         return gate
 
-    expected = logits_by_hand(model, features, note)
+    expected = by_hand.logits_by_hand(model, features, note)
     logits, maps = model(features, return_attention=True)
     torch.testing.assert_close(logits, expected, rtol=0, atol=1e-10)
     torch.testing.assert_close([maps.spectral] * len(seen["spectral"]), seen["spectral"])
@@ -127,3 +118,96 @@ def test_answers_and_maps_are_those_of_the_equations(system, settings):
         found = (maps.differential_1, maps.differential_2)[which]
         heads = [] if found is None else list(found.unbind(1))
         torch.testing.assert_close(heads, seen["differential"][which::2])
+
+
+# FeatureMLP: no answer outside of its range, and contributions that add up
+
+
+def rows(count=200, seed=0):
+    """Synthetic tables: correlated columns, each with a mean and a spread of its own."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(26, 26))
+    table = rng.normal(size=(count, 26)) @ mixing + 50 * rng.normal(size=26)
+    table[:, FEATURES.index("rms")] = 0.01 + 0.1 * rng.random(count)
+    return torch.tensor(table, dtype=torch.float32)
+
+
+@pytest.fixture(scope="module")
+def settled():
+    """An untrained system that knows the range of a table."""
+    torch.manual_seed(0)
+    model = cry_model.build_model("feature-mlp", 6, hidden=16).eval().requires_grad_(False)
+    set_statistics(model, level_free(rows()), [str(i // 2) for i in range(200)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return CryClassifier.from_pretrained("six-class-features", detector=False)
+
+
+def test_the_answer_is_the_mean_of_the_members(settled):
+    """Against SciPy in float64, member by member."""
+    inputs = settled.inputs(rows(5, 1)[..., None])
+    members = []
+    for part in (settled.deep, settled.kernel):
+        for member in range(len(part.weights[0])):
+            x = inputs.double().numpy().clip(-4, 4)
+            for layer, (weight, bias) in enumerate(zip(part.weights, part.biases, strict=True)):
+                if layer:
+                    x = math.sqrt(2) * np.cos(x) if part is settled.kernel else x * ndtr(x)
+                x = x @ weight[member].double().numpy() + bias[member].double().numpy()
+            members.append(softmax(x, axis=1))
+    found = settled.log_probabilities(inputs).exp()
+    np.testing.assert_allclose(found, np.mean(members, 0), atol=1e-5)
+
+
+def test_remoteness_is_the_mahalanobis_distance(settled):
+    learnt = level_free(rows()).double().numpy()
+    table = level_free(rows(7, 3)).double().numpy()
+    spread = learnt.std(0, ddof=1)
+    z = (learnt - learnt.mean(0)) / spread
+    covariance = z.T @ z / len(z) + 0.02 * np.eye(25)
+    apart = (table - learnt.mean(0)) / spread
+    expected = np.sqrt(np.einsum("ij,ij->i", apart, np.linalg.solve(covariance, apart.T).T))
+    found = settled.ood_score(settled.inputs(rows(7, 3)[..., None])) * settled.limit
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_most_of_the_table_is_inside_and_far_off_every_label_is_alike(settled):
+    table = rows()[..., None]
+    assert (settled.ood_score(settled.inputs(table)) < 1).float().mean() > 0.95
+    far = table + 1000
+    assert (settled.ood_score(settled.inputs(far)) > 2).all()
+    torch.testing.assert_close(settled(far).softmax(-1), torch.full((200, 6), 1 / 6))
+
+
+def test_contributions_add_up_to_what_the_answer_gained(settled):
+    table = rows(8, 4)[..., None]
+    inputs = settled.inputs(table)
+    gained = settled.log_probabilities(inputs) - settled.log_probabilities(inputs * 0)
+    for label in (0, 3):
+        found = settled.contributions(table, label, steps=512)
+        assert found.shape == (8, len(INPUTS))
+        torch.testing.assert_close(found.sum(1), gained[:, label], atol=0.02, rtol=0.02)
+
+
+def test_a_tone_and_faint_noise_are_outside_and_not_answered_with_confidence(bundled):
+    t = np.arange(5 * 16_000) / 16_000
+    noise = 2e-3 * np.random.default_rng(0).standard_normal(len(t))
+    for wave in (0.5 * np.sin(2 * np.pi * 440 * t), noise):
+        prediction = bundled.predict(wave, 16_000)
+        assert prediction.cautions
+        assert prediction.acoustic.ood_score > 1
+        assert max(prediction.probabilities.values()) < 0.3
+
+
+def test_8_khz_clips_are_outside_and_16_khz_cries_inside(bundled, data_root):
+    narrow = sorted((data_root / "donateacry").glob("*/*.wav"))[::40]
+    wide = sorted((data_root / "donateacry_ios").glob("*.flac"))[::40]
+    assert np.mean([bundled.predict(path).acoustic.ood_score < 1 for path in wide]) > 0.8
+    apart = [bundled.predict(path) for path in narrow]
+    assert all("nothing above 4 kHz" in prediction.cautions[0] for prediction in apart)
+    assert np.mean([prediction.acoustic.ood_score > 1 for prediction in apart]) > 0.7
+    own = bundled.predict(data_root / "challenge6" / "sleepy_0.wav")
+    assert (own.label, own.cautions, tuple(own.acoustic.features)) == ("sleepy", (), FEATURES)
