@@ -20,6 +20,7 @@ from cry_model.checkpoint import ASSETS, CONFIG, WEIGHTS
 from tests.conftest import ROOT
 
 CHECKPOINTS = sorted(path.parent for path in ASSETS.glob(f"*/{CONFIG}"))
+QUICK = ASSETS / "challenge6-features-16khz-feature-mlp"
 DELETED = object()
 VALUES = (
     0, -1, 0.5, 10**9, 1e308, math.nan, math.inf, 10**400, True, None, DELETED,
@@ -29,9 +30,6 @@ VALUES = (
 FREE = (math.nan, 10**400, "\ud800", "<b>", {}, DELETED)  # where people may note what they like
 LARGE = (100, 4096, 10**9, 1e308, [f"{i}" for i in range(1000)], ["x"] * 10**6)
 HEARD = ("system", "labels", "front_end", "settings")  # all that an answer depends on
-TRY_LARGE = (
-    "import sys; from tests.cry_model.test_hostile_configs import try_large as t; t(sys.argv[1])"
-)
 ROOM = 500 * 2**20  # bytes that a refusal may take, and a loaded model
 
 
@@ -44,62 +42,53 @@ def places(data, path=()):
         yield from places(data[key], (*path, key))
 
 
-def mutants(data, values_of):
-    """Copies with another value, or none, at one place; the path tells which."""
+def mutants(checkpoint, values_of):
+    """Copies of its config with another value, or none, at one place; the path tells which."""
+    data = json.loads((checkpoint / CONFIG).read_text())
     for *above, last in places(data):
         for value in values_of((*above, last)):
-            mutant = copy.deepcopy(data)
-            home = mutant
+            mutant = home = copy.deepcopy(data)
             for key in above:
                 home = home[key]
             home[last] = value
             if value is DELETED:
                 del home[last]
-            yield (*above, last), mutant
+            yield (*above, last), json.dumps(mutant)
 
 
 def copied(checkpoint, folder):
     """A checkpoint to change, with the same weights."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     (folder / CONFIG).write_bytes((checkpoint / CONFIG).read_bytes())
     (folder / WEIGHTS).symlink_to(checkpoint / WEIGHTS)
     return folder
 
 
-def second():
-    return Recording(0.2 * torch.sin(torch.arange(8000) ** 1.3), 8000)
-
-
 def answer(folder):
     """What a checkpoint says of a second of sound, after looking at the numbers."""
+    second = Recording(0.2 * torch.sin(torch.arange(8000) ** 1.3), 8000)
     classifier = CryClassifier.from_pretrained(folder, detector=False)
-    prediction = classifier.predict(second())
+    prediction = classifier.predict(second)
     assert all(map(math.isfinite, prediction.probabilities.values()))
     assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-4)
     if classifier.config.detector is not None:
-        assert all(
-            map(math.isfinite, CryDetector.from_pretrained(folder).scan(second()).probabilities)
-        )
+        scores = CryDetector.from_pretrained(folder).scan(second)
+        assert all(map(math.isfinite, scores.probabilities))
     return prediction
-
-
-QUICK = "challenge6-features-16khz-feature-mlp"
 
 
 @pytest.mark.parametrize(
     ("checkpoint", "every"),  # of so many values one; by turns, as their number is prime to it
     [
-        pytest.param(ASSETS / QUICK, 5, id="some"),
+        pytest.param(QUICK, 5, id="some"),
         *(pytest.param(p, 1, id=p.name, marks=pytest.mark.slow) for p in CHECKPOINTS),
     ],
 )
 def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, every, tmp_path):
     folder = copied(checkpoint, tmp_path / "c")
     answers, outcomes = {}, Counter()
-    original = json.loads((checkpoint / CONFIG).read_text())
-    changed = mutants(original, lambda path: FREE if "training" in path[:-1] else VALUES)
-    for path, mutant in islice(changed, 0, None, every):
-        text = json.dumps(mutant)
+    changed = mutants(checkpoint, lambda path: FREE if "training" in path[:-1] else VALUES)
+    for path, text in islice(changed, 0, None, every):
         try:
             config = CheckpointConfig.from_json(text)
             heard = repr([getattr(config, name) for name in HEARD])
@@ -113,12 +102,8 @@ def test_every_field_is_refused_in_a_sentence_or_answers(checkpoint, every, tmp_
             assert len(sentence) < 600
             outcomes["refused"] += 1
             continue
-        told = replace(
-            answers[heard],
-            evaluation=config.evaluation,
-            agreement=config.agreement,
-            calibration=config.calibration,
-        )
+        records = {name: getattr(config, name) for name in ("evaluation", "agreement")}
+        told = replace(answers[heard], calibration=config.calibration, **records)
         assert len(as_text(told)) < 10_000, path
         json.dumps([told.to_dict(full=True), config.to_json()], allow_nan=False)
         outcomes["accepted"] += 1
@@ -136,9 +121,8 @@ def try_large(home):
     resource.setrlimit(resource.RLIMIT_AS, (size + ROOM, size + ROOM))
     dearest = 0.0
     for checkpoint, folder in folders.items():
-        original = json.loads((checkpoint / CONFIG).read_text())
-        for path, mutant in mutants(original, lambda path: LARGE if path[0] in HEARD else ()):
-            (folder / CONFIG).write_text(json.dumps(mutant))
+        for path, text in mutants(checkpoint, lambda path: LARGE if path[0] in HEARD else ()):
+            (folder / CONFIG).write_text(text)
             begin = time.process_time()
             try:
                 answer(folder)
@@ -151,7 +135,7 @@ def try_large(home):
 
 @pytest.mark.slow
 def test_large_numbers_are_refused_before_they_take_memory_or_time(tmp_path):
-    words = [sys.executable, "-c", TRY_LARGE, str(tmp_path)]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    code = f"from {__name__} import try_large; try_large({str(tmp_path)!r})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout.splitlines()[-1]) < 5
