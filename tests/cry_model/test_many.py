@@ -1,7 +1,5 @@
 """A table of many recordings: nothing lost, nothing twice, whatever is killed in the middle."""
 
-import csv
-import json
 import signal
 import subprocess
 import sys
@@ -12,7 +10,6 @@ import pandas as pd
 import psutil
 import pytest
 
-from cry_model import __main__ as command
 from cry_model.many.answering import DIED, in_processes, on_ray
 from cry_model.many.table import Journal, TableError
 from tests.conftest import ROOT
@@ -46,13 +43,14 @@ def test_a_table_says_what_was_kept(tmp_path, ending):
     assert keep(table, [ROWS[1], ROWS[0], ROWS[0]]).finish() == (2, 1)
     assert [path.name for path in table.parent.iterdir()] == [table.name]
     found = pd.read_csv(table) if ending == "csv" else pd.read_parquet(table)
-    first, second = found.astype(object).where(found.notna(), None).to_dict("records")
-    shares = {f"p_{label}": share for label, share in ROWS[0]["probabilities"].items()}
-    for name, value in {**ROWS[0], **shares, "error": None}.items():
-        if name != "probabilities":
-            assert (first[name] or None) == (value or None), name
-    assert (second["file"], second["error"]) == ("b\\udcff.wav", ROWS[1]["error"])
-    assert all(second[name] is None for name in shares)
+    expected = {"error": None, **ROWS[0]}
+    shares = expected.pop("probabilities")
+    expected |= {f"p_{label}": share for label, share in shares.items()}
+    first, second = (
+        found.astype(object).where(found.notna() & (found != ""), None).to_dict("records")
+    )
+    assert first == {name: None if value == "" else value for name, value in expected.items()}
+    assert second == {**dict.fromkeys(expected), "file": "b\\udcff.wav", "error": ROWS[1]["error"]}
     with pytest.raises(TableError, match="already"):
         Journal(table, WHO)
 
@@ -69,27 +67,22 @@ def test_a_torn_line_is_answered_again(tmp_path, torn):
     assert again.finish() == (2, 1)
 
 
-def test_a_journal_is_that_of_its_command(tmp_path):
-    table = tmp_path / "table.csv"
-    kept = keep(table, ROWS).path.read_bytes()
-    with pytest.raises(TableError, match="other options"):
-        Journal(table, {**WHO, "detector": True})
-    assert keep(table, ()).path.read_bytes() == kept
-    table.write_text("killed before the journal was deleted")
-    assert keep(table, ()).finish() == (2, 1)
-    assert "a.wav" in table.read_text()
-
-
-def test_a_table_is_written_by_one_command_at_a_time(tmp_path):
+def test_a_journal_is_that_of_its_command_and_of_one_at_a_time(tmp_path):
     table = tmp_path / "table.csv"
     with Journal(table, WHO) as first:
         first.add(ROWS[0])
         with pytest.raises(TableError, match="Another command"):
             Journal(table, WHO)
         first.add(ROWS[1])
+    kept = first.path.read_bytes()
+    with pytest.raises(TableError, match="other options"):
+        Journal(table, {**WHO, "detector": True})
     with Journal(table, WHO), pytest.raises(TableError, match="Another command"):
         first.finish()
-    assert first.finish() == (2, 1)
+    assert first.path.read_bytes() == kept
+    table.write_text("killed before the journal was deleted")
+    assert keep(table, ()).finish() == (2, 1)
+    assert "a.wav" in table.read_text()
 
 
 def test_a_file_that_kills_its_process_is_the_only_one_passed_over():
@@ -102,76 +95,55 @@ def test_a_file_that_kills_its_process_is_the_only_one_passed_over():
     assert all("LookupError" in rows[f"{number}.wav"] for number in range(9))
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (["--out", "table.csv", "--json"], "--json"),
-        (["--ray"], "--ray needs --out"),
-        (["--out", "out", "--ray"], "--ray needs --out"),
-    ],
-)
-def test_options_that_do_not_go_together_are_refused(options, told, capsys):
-    with pytest.raises(SystemExit):
-        command.main(["predict", "cry.wav", *options])
-    assert told in capsys.readouterr().err
-
-
 @pytest.fixture
 def folder(tmp_path):
     """Sounds, and a file that is none."""
     root = tmp_path / "in"
     root.mkdir()
-    noise = np.random.default_rng(0)
     for number in range(12):
         sound = scene(2, 3) if number % 2 else hum(3, RATE)
-        write(root / f"{number:02d}.wav", sound + 0.001 * noise.standard_normal(len(sound)))
+        noise = np.random.default_rng(number).standard_normal(len(sound))
+        write(root / f"{number:02d}.wav", sound + 0.001 * noise)
     (root / "bad.wav").write_bytes(b"no sound")
     return root
 
 
-@pytest.mark.slow
-def test_a_killed_command_goes_on(folder, tmp_path):
-    table, out = tmp_path / "table.csv", tmp_path / "out"
+def command(folder, table):
     line = [sys.executable, "-m", "cry_model", "predict", str(folder)]
-    line += ["--no-detector", "--model", "six-class", "--out"]
-    journal = table.with_name("table.csv.partial")
-    running = subprocess.Popen([*line, str(table)], cwd=ROOT)
-    while not journal.exists() or journal.read_bytes().count(b"\n") < 4:
+    return [*line, "--no-detector", "--model", "six-class", "--out", str(table)]
+
+
+def begun(folder, table, lines):
+    """The command once so many lines are kept, and the processes that it started."""
+    pipe = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    running = subprocess.Popen(command(folder, table), cwd=ROOT, **pipe)
+    journal = table.with_name(f"{table.name}.partial")
+    while not journal.exists() or journal.read_bytes().count(b"\n") < lines:
         assert running.poll() is None
         time.sleep(0.02)
-    others = psutil.Process(running.pid).children(recursive=True)
+    return running, psutil.Process(running.pid).children(recursive=True), journal
+
+
+@pytest.mark.slow
+def test_a_killed_command_goes_on(folder, tmp_path):
+    table, whole = tmp_path / "table.csv", tmp_path / "whole.csv"
+    running, others, journal = begun(folder, table, 4)
     running.kill()
-    running.wait()
-    kept = [
-        json.loads(x)["file"] for x in journal.read_bytes().splitlines(True)[1:] if x[-1:] == b"\n"
-    ]
-    assert 3 <= len(kept) < 13
+    running.communicate()
+    assert 3 <= journal.read_bytes().count(b"\n") - 1 < 13
     assert not psutil.wait_procs(others, timeout=30)[1]
-    ended = subprocess.run([*line, str(table)], cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 2
-    subprocess.run([*line, str(out)], cwd=ROOT, capture_output=True)
-    with table.open() as one, (out / "answers.csv").open() as other:
-        rows, expected = list(csv.DictReader(one)), list(csv.DictReader(other))
-    assert [row["file"] for row in rows] == sorted(map(str, folder.iterdir()))
-    assert [row["file"] for row in rows if row["error"]] == [str(folder / "bad.wav")]
-    for row, told in zip(rows, expected, strict=True):
-        shares = dict(item.split("=") for item in told.pop("probabilities").split(";") if item)
-        assert {name: row[name] for name in told} == told
-        assert {f"p_{name}": float(share) for name, share in shares.items()} == pytest.approx(
-            {name: float(row[name]) for name in row if name[:2] == "p_" and row[name]}, abs=1e-3
-        )
+    for each in (table, whole):  # it goes on with the first, and answers all for the second
+        ended = subprocess.run(command(folder, each), cwd=ROOT, capture_output=True)
+        assert ended.returncode == 2
+    assert table.read_bytes() == whole.read_bytes()
+    rows = pd.read_csv(table)
+    assert rows["file"].tolist() == sorted(map(str, folder.iterdir()))
+    assert rows["file"][rows["error"].notna()].tolist() == [str(folder / "bad.wav")]
 
 
 @pytest.mark.slow
 def test_two_interrupts_end_it_as_one_does(folder, tmp_path):
-    table = tmp_path / "table.csv"
-    line = [sys.executable, "-m", "cry_model", "predict", str(folder), "--no-detector", "--out"]
-    journal = table.with_name("table.csv.partial")
-    running = subprocess.Popen([*line, str(table)], cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    while not journal.exists() or journal.read_bytes().count(b"\n") < 2:
-        assert running.poll() is None
-        time.sleep(0.02)
-    others = psutil.Process(running.pid).children(recursive=True)
+    running, others, journal = begun(folder, tmp_path / "table.csv", 2)
     for _ in range(3):
         running.send_signal(signal.SIGINT)
         time.sleep(0.01)
@@ -179,11 +151,6 @@ def test_two_interrupts_end_it_as_one_does(folder, tmp_path):
     assert (running.returncode, "Traceback" in told) == (130, False), told
     assert not psutil.wait_procs(others, timeout=30)[1]
     assert journal.exists()
-
-
-def pids(node):
-    """Of the processes that a node of Ray started itself."""
-    return {info.process.pid for infos in node.all_processes.values() for info in infos}
 
 
 @pytest.mark.slow
@@ -206,7 +173,12 @@ def test_a_cluster_that_loses_a_worker_answers_all(monkeypatch):
             found.append(row["file"])
             if len(found) == 40:  # kill the machine of this answer
                 killed = psutil.Process(int(row["error"].split()[-1])).ppid()
-                (node,) = (w for w in workers if killed in pids(w))
+                (node,) = (
+                    worker
+                    for worker in workers
+                    for own in worker.all_processes.values()
+                    if killed in [info.process.pid for info in own]
+                )
                 cluster.remove_node(node, allow_graceful=False)
         assert not psutil.pid_exists(killed)
         assert sorted(found) == sorted(files)
