@@ -3,7 +3,6 @@
 import time
 
 import pytest
-import torch
 
 from cry_model import CheckpointConfig, FrontEndConfig, save_checkpoint
 from cry_model import hub as hub_client_module
@@ -11,6 +10,7 @@ from cry_model.checkpoint import CONFIG, WEIGHTS
 from tests.hub import READER, Answer, Repository, running_hub
 from tests.hub_client import hub_client
 
+OLD, NEW = ["old", "older"], ["new", "newer", "newest"]
 LOAD = """
 from cry_model import CheckpointError, CryClassifier
 try:
@@ -40,10 +40,8 @@ answer = [list(models[0].classifier.labels), note]
 
 def files(folder, *labels):
     """A small checkpoint with these labels, as the Hub keeps it."""
-    torch.manual_seed(len(labels))
-    config = CheckpointConfig(
-        "improved-ecapa-tdnn-no-mca", labels, FrontEndConfig(), settings={"channels": 32}
-    )
+    front_end, settings = FrontEndConfig(), {"channels": 32}
+    config = CheckpointConfig("improved-ecapa-tdnn-no-mca", labels, front_end, settings=settings)
     save_checkpoint(folder, config.build(), config)
     return {name: (folder / name).read_bytes() for name in (CONFIG, WEIGHTS)}
 
@@ -51,18 +49,15 @@ def files(folder, *labels):
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
-    old = files(home / "old", "old", "older")
-    new = files(home / "new", "new", "newer", "newest")
+    old, new = files(home / "old", *OLD), files(home / "new", *NEW)
+    refs = {"main": 2, "v1": 1, "trial/a": 1}
     with running_hub() as hub:
         hub.repositories = {
-            "models/user/cry": Repository(
-                commits=[{}, old, new], refs={"main": 2, "v1": 1, "trial/a": 1}
-            ),
+            "models/user/cry": Repository(commits=[{}, old, new], refs=refs),
             "models/user/secret": Repository(True, commits=[new]),
             "models/user/text": Repository(commits=[{"README.md": b"# Text"}]),
             "models/user/half": Repository(commits=[{CONFIG: new[CONFIG]}]),
             "models/user/cut": Repository(commits=[{**new, WEIGHTS: new[WEIGHTS][:-4]}]),
-            "models/user/other": Repository(commits=[{**new, CONFIG: b'{"format": 1}'}]),
         }
         with hub_client(hub.url, home) as client:
             yield hub, client
@@ -85,9 +80,6 @@ def load(everything, hub):
         return answer
 
     return run
-
-
-OLD, NEW = ["old", "older"], ["new", "newer", "newest"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +109,6 @@ def test_a_private_repository_wants_a_token(load):
         ("user/text", "", f"no checkpoint of ours: {CONFIG} or {WEIGHTS} is missing"),
         ("user/half", "", "no checkpoint of ours"),
         ("user/cut", "", "cannot be read"),
-        ("user/other", "", "cannot be read"),
     ],
 )
 def test_what_cannot_be_had_is_one_sentence(load, name, revision, words):
@@ -141,18 +132,25 @@ PORTAL = Answer(200, b"<!doctype html><title>Log in</title>", ETag='"0"')
 ELSEWHERE = Answer(302, b"", Location="http://127.0.0.1:9/login")
 
 
+def pause(seconds):
+    return Answer(429, b"", Retry_After=seconds)
+
+
+FOREIGN, GONE = "does not speak as the Hub does", "the Hub cannot be reached"
+
+
 @pytest.mark.parametrize(
     ("method", "failure", "words"),
     [
-        ("HEAD", PORTAL, "does not speak as the Hub does"),
-        ("HEAD", ELSEWHERE, "does not speak as the Hub does"),
-        ("HEAD", "lose", "the Hub cannot be reached"),
+        ("HEAD", PORTAL, FOREIGN),
+        ("HEAD", ELSEWHERE, FOREIGN),
+        ("HEAD", "lose", GONE),
         ("HEAD", 500, "the Hub answered 500"),
-        ("HEAD", Answer(429, b"", Retry_After="86400"), "wants a pause; try again after 2"),
-        ("HEAD", Answer(429, b"", Retry_After="30"), "wants a pause; try again in 30 s"),
-        ("HEAD", Answer(503, b"", Retry_After="9" * 99), "wants a pause; try again after 2"),
-        ("GET", PORTAL, "does not speak as the Hub does"),
-        ("GET", "lose", "the Hub cannot be reached"),
+        ("HEAD", pause("86400"), "wants a pause; try again after 2"),
+        ("HEAD", pause("30"), "wants a pause; try again in 30 s"),
+        ("HEAD", pause("9" * 99), "wants a pause; try again after 2"),
+        ("GET", PORTAL, FOREIGN),
+        ("GET", "lose", GONE),
         ("GET", 502, "the Hub answered 502"),
     ],
 )
@@ -179,7 +177,7 @@ def test_a_download_that_breaks_goes_on_and_ends(broken, load):
 
 def test_what_was_fetched_once_answers_while_the_hub_fails(hub, load):
     fetched = load("user/cry")
-    for failure in ("lose", 503, PORTAL, Answer(429, b"", Retry_After="86400")):
+    for failure in ("lose", 503, PORTAL, pause("86400")):
         hub.always = {"HEAD /user/cry/": failure}
         assert load("user/cry") == fetched
     hub.always = {}

@@ -153,6 +153,11 @@ def test_two_interrupts_end_it_as_one_does(folder, tmp_path):
     assert journal.exists()
 
 
+def pids(node):
+    """Of the processes that a node of Ray started itself."""
+    return {info.process.pid for infos in node.all_processes.values() for info in infos}
+
+
 @pytest.mark.slow
 def test_a_cluster_that_loses_a_worker_answers_all(monkeypatch):
     reason = "Ray is not here; pip install '.[ray]'"
@@ -173,12 +178,7 @@ def test_a_cluster_that_loses_a_worker_answers_all(monkeypatch):
             found.append(row["file"])
             if len(found) == 40:  # kill the machine of this answer
                 killed = psutil.Process(int(row["error"].split()[-1])).ppid()
-                (node,) = (
-                    worker
-                    for worker in workers
-                    for own in worker.all_processes.values()
-                    if killed in [info.process.pid for info in own]
-                )
+                (node,) = (w for w in workers if killed in pids(w))
                 cluster.remove_node(node, allow_graceful=False)
         assert not psutil.pid_exists(killed)
         assert sorted(found) == sorted(files)
