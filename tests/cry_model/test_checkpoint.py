@@ -1,13 +1,14 @@
 """Checkpoints: bit-exact round trips, and everything that is not exactly right refused."""
 
 import errno
-import io
 import json
 import math
 import os
+import pickle
 import stat
 from dataclasses import asdict, replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import huggingface_hub
 import numpy as np
@@ -86,12 +87,6 @@ def bias(tensor):
     return changed(lambda tensors: tensors.update({"stem.0.bias": tensor}))
 
 
-def pickled(_):
-    buffer = io.BytesIO()
-    torch.save({"stem.0.bias": torch.zeros(4)}, buffer)
-    return buffer.getvalue()
-
-
 OTHERS, NO_FILE = "not those of improved-ecapa-tdnn", "cannot be read"
 BAD_WEIGHTS = {
     "NaN": ("'stem.0.bias'", bias(torch.full((16,), math.nan))),
@@ -107,7 +102,7 @@ BAD_WEIGHTS = {
     "cut": (NO_FILE, lambda c: c[:-1]),
     "longer": (NO_FILE, lambda c: c + b"0"),
     "huge header": (NO_FILE, lambda c: (2**31).to_bytes(8, "little") + c[8:]),
-    "pickle": (NO_FILE, pickled),
+    "pickle": (NO_FILE, lambda c: pickle.dumps({"stem.0.bias": [0.0]})),
     "web page": (NO_FILE, lambda c: b"<!DOCTYPE html><html>" * 50),
 }
 
@@ -200,17 +195,11 @@ def test_a_config_with_anything_wrong_is_refused(saved, wrong):
 
 
 @pytest.mark.parametrize(
-    "answer", [IndexError("a\nb."), RuntimeError("x" * 10**5), [0.5, math.nan], [-math.inf]]
+    "answer", [{"side_effect": RuntimeError("a\nb." * 10**5)}, {"return_value": [0.5, math.nan]}]
 )
 def test_a_checkpoint_that_cannot_answer_is_refused_in_a_sentence(answer):
-    def answering(recording):
-        assert recording.duration == 1
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
     with pytest.raises(CheckpointError, match=r"^The checkpoint loads but.*\.$") as refusal:
-        try_out(answering)
+        try_out(Mock(**answer))
     assert len(str(refusal.value)) < 400
 
 

@@ -84,13 +84,15 @@ def by_hand(detector, wave):
     return 1 / (1 + np.exp(-np.mean(each, axis=0)))
 
 
-def test_a_step_is_the_mean_of_the_windows_over_it_and_of_both_lengths(either, monkeypatch):
+@pytest.mark.parametrize("decibels", [-40, 0, 12])
+def test_a_step_is_the_mean_of_both_windows_over_it_at_any_level(either, decibels, monkeypatch):
     monkeypatch.setattr(module, "BATCH", 7)  # more windows than are scored at once
     wave = sound(9.0, 8000).waveform
     wave[2 * 8000 : 5 * 8000] = torch.sin(torch.arange(3 * 8000) * 0.7)
     wave = torch.from_numpy(without_hum(wave.numpy(), 8000))
     told = []
-    found = either.scan(Recording(wave, 8000), told.append).probabilities
+    louder = Recording(wave * 10 ** (decibels / 20), 8000)
+    found = either.scan(louder, told.append).probabilities
     assert told == sorted(told)
     assert told[-1] == 1 < len(told)
     # The frames at a window's edges hear what lies beyond them, and the notches work twice.
@@ -118,18 +120,6 @@ def test_the_notches_take_the_hum_and_leave_the_rest(rate, seconds):
         assert level(hertz) < -15
     for hertz in (30, 55, 80, 110, 170, 220, 260, 300, 440, 1000, 3000):
         assert level(hertz) == pytest.approx(0, abs=0.5)
-    wave = sound(20.0, rate).waveform.numpy()
-    lost = np.square(without_hum(wave, rate) - wave).mean() / np.square(wave).mean()
-    assert 10 * np.log10(lost) < -15
-
-
-@pytest.mark.parametrize("decibels", [-40, 12])
-def test_the_level_does_not_matter(detector, decibels):
-    recording = sound(6.0)
-    louder = Recording(recording.waveform * 10 ** (decibels / 20), RATE)
-    np.testing.assert_allclose(
-        detector.scan(louder).probabilities, detector.scan(recording).probabilities, atol=1e-4
-    )
 
 
 def test_silence_is_no_cry(either):
