@@ -22,13 +22,13 @@ from cry_model.checkpoint import CONFIG, WEIGHTS, to_json, try_out, write_atomic
 from cry_model.detector import DEFAULT_DETECTOR
 from cry_model.hub import find_checkpoint
 from cry_model.networks.registry import usual_config
-from tests.stand_ins import AGREEMENT, EVALUATION
+from tests.stand_ins import AGREEMENT, CALIBRATION, EVALUATION
 
 
 def config(system="improved-ecapa-tdnn", **changes):
     small = {"channels": 16, "stages": 1} if system == "improved-ecapa-tdnn" else {}
-    records = {"training": {"seed": 0}, "evaluation": EVALUATION, "agreement": AGREEMENT}
-    facts = {"settings": small, **records, **changes}
+    records = {"evaluation": EVALUATION, "agreement": AGREEMENT, "calibration": CALIBRATION}
+    facts = {"settings": small, "training": {"seed": 0}, **records, **changes}
     return CheckpointConfig(system, ("belly_pain", "hungry"), usual_config(system), **facts)
 
 
@@ -170,6 +170,8 @@ EDITS = (
     {"settings": {"heads": 3}},
     {"evaluation": {**asdict(EVALUATION), "support": {}}},
     {"agreement": {**asdict(AGREEMENT), "agreement": {"value": 1, "low": "x", "high": 1}}},
+    {"calibration": {**asdict(CALIBRATION), "temperature": 0}},
+    {"calibration": {**asdict(CALIBRATION), "threshold": 1.2}},
     {"labels": ["a", "a"]},
 )
 TEXTS = ("", "[]", "\udcff", "\ufeff{}", '{"a":' * 10**4, "{" + " " * 10**6 + "}", "9" * 5000)
@@ -251,11 +253,12 @@ def test_a_name_that_leads_nowhere_is_one_sentence_and_asked_for_only_with_a_sla
     assert asked or "six-class, six-class-features, donate-a-cry" in str(refusal.value)
 
 
-def test_a_config_of_the_last_release_calls_its_detector_a_gate():
+def test_a_config_of_an_earlier_release_has_a_gate_and_no_calibration():
     new = json.loads((DEFAULT_DETECTOR / CONFIG).read_text(encoding="utf-8"))
+    assert new.pop("calibration") is None
     old = {("gate" if name == "detector" else name): value for name, value in new.items()}
     read = CheckpointConfig.from_json(json.dumps(old))
-    assert read == CheckpointConfig.from_json(json.dumps(new))
+    assert read == cry_model.load_checkpoint(DEFAULT_DETECTOR)[1]
     assert read.detector is not None
 
 

@@ -19,18 +19,9 @@ try:
 except CheckpointError as error:
     answer = str(error)
 """
-IMPATIENT = f"""
-import time
-sleep, time.sleep = time.sleep, lambda _: None
-try: exec({LOAD!r})
-finally: time.sleep = sleep
-"""
-OFFLINE = f"""
-from huggingface_hub import constants
-constants.HF_HUB_OFFLINE = True
-try: exec({LOAD!r})
-finally: constants.HF_HUB_OFFLINE = False
-"""
+PATCHED = "from unittest.mock import patch\nwith patch({}): exec({!r})"
+IMPATIENT = PATCHED.format("'time.sleep'", LOAD)
+OFFLINE = PATCHED.format("'huggingface_hub.constants.HF_HUB_OFFLINE', True", LOAD)
 CHOOSE = """
 from analysis.models import choose
 models, note = choose(arguments[0])
