@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pandas as pd
 
+from analysis.panels.base import CellKey
 from cry_model import results as schema
-from cry_model.metrics import METRICS, bootstrap
-from cry_model.records import Estimate, Evaluation, PrunedVariant, PruningEffect
 from cry_model.results import ordered, probability_columns, recording_means, write_predictions
 from train.scoring import results
 
+BABY, CLIP = CellKey("donateacry", "baby"), CellKey("donateacry", "clip")
 LABELS = ("burping", "hungry", "tired")
 FOLDS = 3
 PRESET = {"name": "best", "epochs": 30, "batch": 32, "front_end": {"kind": "log-mel"}}
@@ -44,22 +44,6 @@ def answers(corpus, skill, seed, fit_seed, pieces=2):
     )
 
 
-def evaluation(table, **facts):
-    """As ``train.scoring.score``, with few repetitions, for tests write many runs."""
-    labels = table["label"].map(LABELS.index).to_numpy()
-    p = table[probability_columns(LABELS)].to_numpy()
-    rows, groups = (labels, p), table["group"].tolist()
-    return Evaluation(
-        recordings=table["recording"].nunique(),
-        groups=len(set(groups)),
-        chance=1 / len(LABELS),
-        majority_label="hungry",
-        majority_accuracy=float((table["label"] == "hungry").mean()),
-        metrics={n: bootstrap(n, *rows, groups, repetitions=40) for n in METRICS},
-        **facts,
-    )
-
-
 def write_run(
     root, system, skill=1.0, seeds=(0,), dataset="donateacry", protocol="baby", noise=None, **preset
 ):
@@ -71,7 +55,7 @@ def write_run(
     write_predictions(folder, ordered(table, LABELS))
     table = recording_means(results.read_predictions(folder), LABELS)
     facts = {"dataset": dataset, "protocol": protocol, "folds": FOLDS}
-    scores = {"recording": evaluation(table, seeds=tuple(seeds), **facts)}
+    scores = {"recording": schema.score(table, LABELS, **facts)}
     record = {
         "configuration": {**facts, "system": system, "preset": {**PRESET, **preset}},
         "wall_seconds": {f"seed {s}, fold {f}": 60.0 for s in seeds for f in range(FOLDS)},
@@ -98,31 +82,3 @@ def change_table(folder, change):
     """Another ``predictions.csv``, that ``change`` makes of the old one."""
     path = folder / "predictions.csv"
     change(pd.read_csv(path, dtype={"group": str})).to_csv(path, index=False)
-
-
-def pruning_effect(ratios=(0.3, 0.5)):
-    """What ``measure-pruning`` writes: the more goes, the less is right, in int8 as in float32."""
-    variants = []
-    for ratio in (0.0, *ratios):
-        for precision, bytes_ in (("float32", 4), ("int8", 1)):
-            left, lost = 1 - ratio, 0.1 * ratio + 0.01 * (precision == "int8")
-            variants.append(
-                PrunedVariant(
-                    ratio=ratio,
-                    precision=precision,
-                    channels=round(128 * left),
-                    parameters=round(1e6 * left**2),
-                    multiply_adds=round(3e8 * left**2),
-                    bytes=round(1e6 * bytes_ * left**2),
-                    epochs=10 if ratio else 0,
-                    scores={
-                        n: Estimate(0.6 - lost, 0.5 - lost, 0.7 - lost)
-                        for n in ("accuracy", "balanced_accuracy")
-                    },
-                    difference={
-                        n: Estimate(-lost, -lost - 0.05, -lost + 0.05)
-                        for n in ("accuracy", "balanced_accuracy")
-                    },
-                )
-            )
-    return PruningEffect((0, 1), 6, 90, 30, tuple(variants))
