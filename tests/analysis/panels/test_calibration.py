@@ -9,37 +9,32 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
 from analysis.figures.curves import AFTER, BEFORE
-from analysis.panels.base import CellKey
 from analysis.panels.calibration import CALIBRATION, DRAWN, NOT_SCALED, coverage_of
 from analysis.stats.calibration import ALL, HALF, SHARES, coverage, reliability, scaled
 from analysis.stats.runs import ResultsError, find_runs, read_run
 from cry_model.metrics import BINS
 from cry_model.results import label_numbers, probabilities_of
-from tests.analysis.synthetic_runs import LABELS, change_record, change_table, write_run
+from tests.analysis.synthetic_runs import (
+    BABY,
+    CLIP,
+    LABELS,
+    change_record,
+    change_table,
+    write_run,
+)
 from tests.plain import bounds, resamples
 from train.scoring import results
 from train.scoring.calibration import calibrate
 
-CELL = CellKey("donateacry", "baby")
-
 
 @pytest.fixture(scope="module")
-def synthetic(tmp_path_factory):
-    root = tmp_path_factory.mktemp("runs")
-    for system, skill in (("ecapa-tdnn", 1.0), ("resnet18", 0.3)):
-        write_run(root, system, skill, seeds=(0, 1))
-    write_run(root, "ecapa-tdnn", protocol="clip")
-    return find_runs(root)
-
-
-@pytest.fixture(scope="module")
-def run(synthetic):
-    return synthetic.of(*CELL)["ecapa-tdnn"]
+def run(found):
+    return found.of(*BABY)["ecapa-tdnn"]
 
 
 def arrays(run):
     rows = run.recordings
-    return label_numbers(rows, run.labels), probabilities_of(rows, run.labels)
+    return label_numbers(rows, LABELS), probabilities_of(rows, LABELS)
 
 
 def test_no_fold_has_a_part_in_its_own_temperature(run):
@@ -66,30 +61,25 @@ def test_bins_and_their_intervals_are_counted_one_by_one(run):
     (truth, p), groups = arrays(run), run.recordings["group"].to_numpy()
     found = reliability(truth, p, groups.tolist(), draws=60)
     confidence, right = p.max(1), p.argmax(1) == truth
-    occupied = 0
-    for k in range(BINS):
-        inside = (confidence * 10).astype(int) == k
-        row = found.loc[k]
-        assert row["answers"] == inside.sum()
-        if not inside.any():
-            assert row[["confidence", "accuracy", "low", "high"]].isna().all()
-            continue
-        occupied += 1
-        assert row["confidence"] == pytest.approx(confidence[inside].mean())
-        values = [right[r][inside[r]].mean() for r in resamples(groups, 60) if inside[r].any()]
-        ends = np.percentile(values, [2.5, 97.5])
-        expected = [right[inside].mean(), *ends]
-        assert row[["accuracy", "low", "high"]].tolist() == pytest.approx(expected)
-    assert occupied >= 5
+    inside = [(confidence * 10).astype(int) == k for k in range(BINS)]
+    assert found["answers"].tolist() == [own.sum() for own in inside]
+    assert found[found["answers"] == 0][["confidence", "accuracy", "low", "high"]].isna().all(None)
+    occupied = found[found["answers"] > 0]
+    assert len(occupied) >= 5
+    for k, row in occupied.iterrows():
+        own = inside[k]
+        values = [right[r][own[r]].mean() for r in resamples(groups, 60) if own[r].any()]
+        expected = [confidence[own].mean(), right[own].mean(), *np.percentile(values, [2.5, 97.5])]
+        shown = row[["confidence", "accuracy", "low", "high"]].tolist()
+        assert shown == pytest.approx(expected)
 
 
-def surest(confidence, right, share):
-    """Accuracy of the surest answers, one after the other; ties in the mean of all their orders."""
-    wanted, hits, left = share * len(right), 0.0, share * len(right)
-    for level in np.unique(confidence)[::-1]:
-        tied = right[confidence == level]
-        taken = min(left, len(tied))
-        hits, left = hits + taken * tied.mean(), left - taken
+def surest(confidence, right):
+    """Accuracy of the surest 1 %, 2 %, ...; of equally sure ones the mean of all their orders."""
+    levels = [right[confidence == level] for level in np.unique(confidence)[::-1]]
+    in_order = np.concatenate([np.full(len(tied), tied.mean()) for tied in levels])
+    wanted = SHARES * len(right)
+    hits = np.interp(wanted, np.arange(len(right) + 1), np.append(0, in_order.cumsum()))
     return hits / wanted
 
 
@@ -98,72 +88,66 @@ def test_coverage_and_its_intervals_are_those_of_a_plain_loop(run):
     p = scaled(run).round(2)  # with some ties
     found = coverage(run.recordings, LABELS, p, draws=10)
     confidence, right = p.max(1), p.argmax(1) == truth
-    hungry = truth == LABELS.index("hungry")
 
     def curve(rows):
-        points = [surest(confidence[rows], right[rows], share) for share in SHARES]
-        return np.array([*points, points[HALF] - points[ALL]])
+        points = surest(confidence[rows], right[rows])
+        return np.append(points, points[HALF] - points[ALL])
 
     expected = np.transpose([curve(slice(None)), *bounds(curve, groups, 10)])
-    curve_found = found.curve[["accuracy", "low", "high"]].to_numpy()
-    np.testing.assert_allclose(curve_found, expected[:-1])
+    np.testing.assert_allclose(found.curve[["accuracy", "low", "high"]], expected[:-1])
     assert tuple(asdict(found.gain).values()) == pytest.approx(tuple(expected[-1]))
     values = expected[:-1, 0]
     assert values[ALL] == pytest.approx(right.mean())
     assert found.error.value == pytest.approx(np.mean(1 - values))
     assert found.usual == "hungry"
-    usual = [surest(confidence, hungry, share) for share in SHARES]
+    usual = surest(confidence, truth == LABELS.index("hungry"))
     np.testing.assert_allclose(found.curve["always_the_most_frequent"], usual)
 
 
 def test_the_sets_are_shown_as_run_json_has_them(tmp_path):
     folder = write_run(tmp_path, "resnet18", 0.6)
     table = results.read_predictions(folder)
-    found = calibrate(table, LABELS, dataset="donateacry", protocol="baby", folds=3)
-    change_record(folder, calibration=asdict(found))
-    before_after, _, sets = CALIBRATION.exhibits(find_runs(tmp_path), CELL)
-    assert read_run(folder).calibration == found
-    values = [found.coverage.value, *found.by_label.values()]
-    assert list(sets.table["Label"]) == ["all", *found.by_label]
-    assert list(sets.table["Measured"]) == [f"{share:.2f}" for share in values]
-    interval = f"[{found.coverage.low:.2f}, {found.coverage.high:.2f}]"
-    assert sets.table.iloc[0, 2:].tolist() == ["0.80", f"{values[0]:.2f}", interval]
-    assert f"measured {found.coverage}, mean size {found.size.value:.1f}" in sets.note
-    assert f"{found.error_before} before and {found.error_after} after" in before_after.note
+    own = calibrate(table, LABELS, dataset="donateacry", protocol="baby", folds=3)
+    change_record(folder, calibration=asdict(own))
+    before_after, _, sets = CALIBRATION.exhibits(find_runs(tmp_path), BABY)
+    assert read_run(folder).calibration == own
+    values = [f"{share:.2f}" for share in (own.coverage.value, *own.by_label.values())]
+    assert list(sets.table["Label"]) == ["all", *own.by_label]
+    assert list(sets.table["Measured"]) == values
+    interval = f"[{own.coverage.low:.2f}, {own.coverage.high:.2f}]"
+    assert sets.table.iloc[0, 2:].tolist() == ["0.80", values[0], interval]
+    assert f"measured {own.coverage}, mean size {own.size.value:.1f}" in sets.note
+    assert f"{own.error_before} before and {own.error_after} after" in before_after.note
 
 
-def test_all_systems_are_drawn_and_the_chosen_one_stands_out(synthetic):
-    diagram, curves = CALIBRATION.exhibits(synthetic, CELL, {"system": "resnet18"})
+def test_all_systems_are_drawn_and_the_chosen_one_stands_out(found):
+    diagram, curves = CALIBRATION.exhibits(found, BABY, {"system": "resnet18"})
     lines = {line.name: line for line in curves.figure.data if line.name}
     assert lines["ResNet18"].line.width > lines["ECAPA-TDNN"].line.width
-    assert set(curves.data["system"]) == {"ecapa-tdnn", "resnet18"}
-    own = curves.data[curves.data["system"] == "resnet18"]
-    run = synthetic.of(*CELL)["resnet18"]
+    run = found.of(*BABY)["resnet18"]
     values = coverage_of(run).curve["accuracy"][DRAWN]
-    np.testing.assert_allclose(own["accuracy"], values, atol=1e-5)
     np.testing.assert_allclose(lines["ResNet18"].y, values, atol=1e-4)
+    assert set(curves.data["system"]) == set(found.of(*BABY))
     level = lines["always “hungry”, all"].y[0]
     assert level == pytest.approx(run.evaluation.majority_accuracy, abs=1e-5)
     assert set(diagram.data["probabilities"]) == {BEFORE, AFTER}
 
 
-def test_with_random_segments_nothing_is_scaled_and_the_note_says_why(synthetic):
-    diagram, _ = CALIBRATION.exhibits(synthetic, CellKey("donateacry", "clip"))
+def test_with_random_segments_nothing_is_scaled_and_the_note_says_why(found):
+    diagram, _ = CALIBRATION.exhibits(found, CLIP, {"system": "ecapa-tdnn"})
     assert set(diagram.data["probabilities"]) == {BEFORE}
     assert NOT_SCALED in diagram.note
-    run = synthetic.of("donateacry", "clip")["ecapa-tdnn"]
-    (_, p), own = arrays(run), coverage_of(run)
-    pd.testing.assert_frame_equal(coverage(run.recordings, LABELS, p).curve, own.curve)
+    run = found.of(*CLIP)["ecapa-tdnn"]
+    own = coverage(run.recordings, LABELS, arrays(run)[1])
+    pd.testing.assert_frame_equal(own.curve, coverage_of(run).curve)
 
 
 def test_one_damaged_system_leaves_the_others(tmp_path):
     write_run(tmp_path, "ecapa-tdnn")
-    change_table(
-        write_run(tmp_path, "resnet18"), lambda table: table.assign(fold=np.arange(len(table)) % 3)
-    )
+    change_table(write_run(tmp_path, "resnet18"), lambda t: t.assign(fold=np.arange(len(t)) % 3))
     found = find_runs(tmp_path)
-    _, curves = CALIBRATION.exhibits(found, CELL, {"system": "ecapa-tdnn"})
+    _, curves = CALIBRATION.exhibits(found, BABY, {"system": "ecapa-tdnn"})
     assert set(curves.data["system"]) == {"ecapa-tdnn"}
     assert "ResNet18 is left out" in curves.note
     with pytest.raises(ResultsError, match="one recording in several folds"):
-        CALIBRATION.exhibits(found, CELL, {"system": "resnet18"})
+        CALIBRATION.exhibits(found, BABY, {"system": "resnet18"})
