@@ -14,6 +14,7 @@ from analysis.panels.html import table_html
 from analysis.stats.own_results import place, read_own_results
 from analysis.stats.runs import NO_RUNS, OWN, RESULTS, ResultsError, find_runs
 from cry_model.metrics import METRICS
+from tests.analysis.synthetic_runs import BABY
 from tests.conftest import ROOT
 from tests.plain import plain
 
@@ -41,17 +42,16 @@ def answers(table):
 
 def of_our_recordings(**columns):
     """A committed run under other names of folds, of which nothing is said but its recordings."""
-    table = OURS.of("donateacry", "baby")["resnet18"].predictions
+    table = OURS.of(*BABY)["resnet18"].predictions
     table = table[table["seed"] == 0].drop(columns=["fold", "group", "seed"])
     return table.sample(frac=1, random_state=0).assign(**columns)
 
 
-def read(folder, table, name="mine", **options):
+def read(folder, table, name="mine"):
     path = folder / "table.csv"
     if isinstance(table, pd.DataFrame):
-        table.to_csv(path, index=False, **options)
-    else:
-        path.write_bytes(table if isinstance(table, bytes) else table.encode())
+        table = table.to_csv(index=False)
+    path.write_bytes(table if isinstance(table, bytes) else table.encode())
     return read_own_results(path, name)
 
 
@@ -65,16 +65,13 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize(
-    ("form", "beside"),
-    [("clips", NO_RUNS), ("answers", NO_RUNS), ("ours", OURS), ("ours, answers", OURS)],
-    ids=["clips", "answers", "ours", "ours, answers"],
-)
-def test_every_panel_draws_it_and_markup_stays_text(form, beside, tmp_path):
+@pytest.mark.parametrize("form", ["clips", "answers", "ours", "ours, answers"])
+def test_every_panel_draws_it_and_markup_stays_text(form, tmp_path):
+    beside = OURS if "ours" in form else NO_RUNS
     found = place(read(tmp_path, FORMS[form]), beside)
     (mine,) = (own for own in found.runs if own.system == "mine")
     cell, joined, shown = (mine.dataset, mine.protocol), form == "ours", set()
-    assert cell == (("donateacry", "baby") if joined else ("mine", OWN))
+    assert cell == (BABY if joined else ("mine", OWN))
     assert mine.scored == ("answers" not in form)
     assert set(found.of(*cell)) == {"mine", *(beside.of(*cell))}
     for panel in (panel for panel in PANELS if cell in panel.cells(found)):
@@ -85,23 +82,20 @@ def test_every_panel_draws_it_and_markup_stays_text(form, beside, tmp_path):
             figure = exhibit.figure.to_json() if exhibit.figure is not None else ""
             html = table_html(exhibit) if exhibit.table is not None else ""
             assert "<img" not in "".join((figure, html, exhibit.note, exhibit.title, exhibit.name))
-    pairs = {"ablation", "compare"} if joined else set()
-    probabilities = {"calibration"} if mine.scored else set()
-    assert shown - {"leakage"} == {
-        "systems", "confusion", "per-class", "errors", *pairs, *probabilities
-    }  # fmt: skip
+    needed = {"systems", "confusion", "per-class", "errors"}
+    needed |= {"ablation", "compare"} if joined else set()
+    needed |= {"calibration"} if mine.scored else set()
+    assert shown - {"leakage"} == needed
 
 
 @pytest.mark.parametrize("form", ["grouped", "answers"])
 def test_metrics_are_those_of_scikit_learn(form, tmp_path):
     run, table = read(tmp_path, FORMS[form]), FORMS[form]
     truth = table["label" if run.scored else "y_true"].map(run.labels.index).to_numpy()
-    columns = [f"p_{label}" for label in run.labels]
-    p = (
-        table[columns].to_numpy()
-        if run.scored
-        else np.stack([(table["y_pred"] == label) * 1.0 for label in run.labels], 1)
-    )
+    if run.scored:
+        p = table[[f"p_{label}" for label in run.labels]].to_numpy()
+    else:
+        p = np.stack([(table["y_pred"] == label) * 1.0 for label in run.labels], 1)
     for name in METRICS:
         found = run.evaluation.metrics[name]
         assert found.value == pytest.approx(plain(name, truth, p)), name
@@ -136,21 +130,15 @@ def test_it_may_be_written_in_several_ways(content, tmp_path):
 NFC, NFD = (unicodedata.normalize(form, "née") for form in ("NFC", "NFD"))
 
 
+@pytest.mark.parametrize("form", [lambda table: table, answers], ids=["probabilities", "answers"])
 @pytest.mark.parametrize(
     "labels",
-    [
-        ("0", "1", "10"),
-        ("2024-01-01", "2024-01-02"),
-        ("A", "a"),
-        ("label", "clip", "p_"),
-        (NFC, "b"),
-    ],
-)
-def test_a_label_may_be_any_text(labels, tmp_path):
-    table = predictions(60, labels)
-    for form in (table, answers(table)):
-        form = form.replace({NFC: NFD})  # as another system writes it
-        assert sorted(read(tmp_path, form).labels) == sorted(labels)
+    [("0", "1", "10"), ("2024-01-01", "2024-01-02"), ("A", "a"), ("label", "clip", "p_"),
+     (NFC, "b")],
+)  # fmt: skip
+def test_a_label_may_be_any_text(labels, form, tmp_path):
+    table = form(predictions(60, labels)).replace({NFC: NFD})  # as another system writes it
+    assert sorted(read(tmp_path, table).labels) == sorted(labels)
 
 
 def edited(row, column, value):
@@ -201,12 +189,9 @@ TWO = "clip,label,p_a,p_b\n"
         (PLAIN.assign(recording="r"), "with another label"),
         (PLAIN.assign(recording=PLAIN["label"], group=np.arange(20)), "with another group"),
         ("y_true,y_pred\n0,0.0\n1,1.0\n", "No predicted label"),
+        (pd.DataFrame({"y_true": range(3000), "y_pred": 1}), "3,000 labels; at most 1,000"),
         (
-            pd.DataFrame({"y_true": range(3000), "y_pred": range(3000)}),
-            "3,000 labels; at most 1,000",
-        ),
-        (
-            pd.DataFrame({"y_true": range(1000), "y_pred": 1}).sample(30_000, replace=True),
+            MANY.assign(y_true=np.arange(3000) % 1000, y_pred=1).sample(30_000, replace=True),
             "rows of",
         ),
     ],
@@ -220,35 +205,34 @@ def test_what_is_no_such_table_is_one_sentence(table, says, tmp_path):
     assert text.endswith(".")
 
 
-@pytest.mark.parametrize(
-    ("columns", "why"),
-    [({}, ""), ({"seed": 42}, ""), ({"fold": np.arange(457) % 3}, "labels or folds")],
-    ids=["no seed", "another seed", "other folds"],
-)
-def test_it_joins_our_runs_on_its_recordings(columns, why, tmp_path):
-    table = of_our_recordings().drop_duplicates("recording").assign(**columns)
+@pytest.mark.parametrize("columns", [{}, {"seed": 42}], ids=["no seed", "another seed"])
+def test_it_joins_our_runs_on_its_recordings(columns, tmp_path):
+    table = of_our_recordings(**columns).drop_duplicates("recording")
     found = place(read(tmp_path, table), OURS)
-    (mine,) = (run for run in found.runs if run.system == "mine")
-    assert [why in problem for problem in found.problems] == [True] * bool(why)
-    if why:
-        assert mine.protocol == OWN
-        return
-    ours = OURS.of("donateacry", "baby")["resnet18"]
-    assert (mine.dataset, mine.protocol, mine.labels) == ("donateacry", "baby", ours.labels)
+    mine, ours = (found.of(*BABY)[name] for name in ("mine", "resnet18"))
+    assert found.problems == ()
+    assert (mine.labels, mine.folds) == (ours.labels, ours.folds)
     assert mine.evaluation.groups == ours.evaluation.groups  # its babies, which the file lacks
-    assert mine.folds == ours.folds
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda t: t.assign(fold=np.arange(len(t)) % 3), "labels or folds"),
+        (lambda t: t[t["recording"] < "5"], "are among"),
+    ],
+)
+def test_what_does_not_fit_ours_stands_on_its_own(change, why, tmp_path):
+    table = change(of_our_recordings().drop_duplicates("recording"))
+    found = place(read(tmp_path, table), OURS)
+    assert [run.protocol for run in found.runs if run.system == "mine"] == [OWN]
+    (problem,) = found.problems
+    assert why in problem
 
 
 def test_a_file_that_is_gone_is_a_sentence(tmp_path):
     with pytest.raises(ResultsError, match="cannot be read"):
         read_own_results(tmp_path / "none.csv", "none")
-
-
-def test_some_of_our_recordings_do_not_join(tmp_path):
-    table = of_our_recordings()
-    found = place(read(tmp_path, table[table["recording"] < "5"]), OURS)
-    assert "are among" in found.problems[0]
-    assert [run.protocol for run in found.runs if run.system == "mine"] == [OWN]
 
 
 @pytest.mark.parametrize(
