@@ -190,10 +190,7 @@ TWO = "clip,label,p_a,p_b\n"
         (PLAIN.assign(recording=PLAIN["label"], group=np.arange(20)), "with another group"),
         ("y_true,y_pred\n0,0.0\n1,1.0\n", "No predicted label"),
         (pd.DataFrame({"y_true": range(3000), "y_pred": 1}), "3,000 labels; at most 1,000"),
-        (
-            MANY.assign(y_true=np.arange(3000) % 1000, y_pred=1).sample(30_000, replace=True),
-            "rows of",
-        ),
+        (pd.DataFrame({"y_true": np.arange(30_000) % 1000, "y_pred": 1}), "rows of"),
     ],
 )
 def test_what_is_no_such_table_is_one_sentence(table, says, tmp_path):
