@@ -16,10 +16,11 @@ from analysis.stats.comparison import (
 )
 from analysis.stats.paper import CLAIMS, FULL, NO_DIFFERENTIAL, NO_MCA, NO_RSE, read_paper
 from analysis.stats.runs import read_run
-from cry_model.metrics import METRICS, weighted
+from cry_model.metrics import METRICS
 from cry_model.networks.registry import list_models
+from cry_model.records import Estimate
 from tests.analysis.synthetic_runs import change_table, write_run
-from tests.plain import bounds, plain, rows_of
+from tests.plain import bounds, plain, resamples, rows_of
 
 
 @pytest.fixture(scope="module")
@@ -29,27 +30,16 @@ def runs(tmp_path_factory):
     return [read_run(write_run(root, name, skills[name], seeds=(0, 1))) for name in skills]
 
 
-@pytest.mark.parametrize("metric", METRICS)
-def test_bootstrap_weights_give_the_metric_of_each_resample(metric):
-    rng = np.random.default_rng(5)
-    labels, member = rng.choice(3, 80, p=[0.05, 0.7, 0.25]), rng.integers(12, size=80)
-    p = rng.random((80, 3)).round(1)  # with many ties
-    weights = rng.integers(0, 3, (40, 12)).astype(float) * (rng.random((40, 12)) < 0.4)
-    expected = []
-    for row in weights[:, member]:
-        kept = row > 0
-        expected.append(METRICS[metric](labels[kept], p[kept], row[kept]))
-    lacking = [len(np.unique(labels[row > 0])) < 3 for row in weights[:, member]]
-    assert 5 < sum(lacking) < 40
-    np.testing.assert_allclose(weighted(metric, labels, p, member, 12)(weights), expected)
-
-
 @pytest.mark.parametrize("digits", [1, 9])
 @pytest.mark.parametrize("metric", METRICS)
 def test_differences_and_p_values_are_those_of_a_plain_loop(runs, metric, digits):
     (means, truth, p), (_, _, q) = map(rows_of, runs)
-    p, q = p.round(digits), q.round(digits)  # with many ties, and with none
-    both = replace(pair(*runs, draws=40), first=p, second=q)
+    few = (means["group"] < "008").to_numpy()  # so that some resamples lack a label
+    means, truth, p, q = means[few], truth[few], p[few].round(digits), q[few].round(digits)
+    both = replace(pair(*runs, draws=40), table=means, first=p, second=q)
+    groups = means["group"].to_numpy()
+    lacking = [len({*truth[rows]}) < 3 for rows in resamples(groups, 40)]
+    assert 0 < sum(lacking) < 40
     found = both.compare(metric)
 
     def difference(rows, p=p, q=q):
@@ -59,11 +49,11 @@ def test_differences_and_p_values_are_those_of_a_plain_loop(runs, metric, digits
     values = [plain(metric, truth, own) for own in (p, q)]
     assert [found.value_one, found.value_other] == pytest.approx(values)
     d = found.difference
-    ends = bounds(difference, means["group"], 40)
+    ends = bounds(difference, groups, 40)
     assert (d.value, d.low, d.high) == pytest.approx((difference(every), *ends))
-    by_seed = {seed: difference(means["seed"] == seed) for seed in (0, 1)}
+    by_seed = {seed: difference((means["seed"] == seed).to_numpy()) for seed in (0, 1)}
     assert found.by_seed == pytest.approx(by_seed)
-    _, group = np.unique(means["group"], return_inverse=True)
+    _, group = np.unique(groups, return_inverse=True)
     member, _, coins = both.resamples
     assert 0.4 < coins.mean() < 0.6
     swaps = coins[:, group, None] == 1
@@ -78,8 +68,7 @@ def test_differences_and_p_values_are_those_of_a_plain_loop(runs, metric, digits
 def test_a_system_beside_itself_differs_by_nothing(runs):
     both = pair(runs[0], runs[0])
     found = both.compare("accuracy")
-    assert (found.difference.low, found.difference.value, found.difference.high) == (0, 0, 0)
-    assert found.p_value == 1
+    assert (found.difference, found.p_value) == (Estimate(0, 0, 0), 1)
     assert list(mcnemar_tests(both.answers)["p_mcnemar"]) == [1, 1]
     assert disagreements(both.answers).empty
 
@@ -150,8 +139,7 @@ def test_a_claim_of_two_parts_needs_both(as_the_paper_has_it):
     """Leaving RSE out costs as much as leaving MCA out: that MCA helps most is not confirmed."""
     runs = as_the_paper_has_it
     most = by_name(judge({**runs, NO_RSE: replace(runs[NO_MCA], system=NO_RSE)}))["MCA helps most"]
-    parts = [(part.one, part.other) for part in most.comparisons]
-    assert parts == [(NO_RSE, NO_MCA), (NO_DIFFERENTIAL, NO_MCA)]
+    assert [part.one for part in most.comparisons] == [NO_RSE, NO_DIFFERENTIAL]
     assert most.comparisons[1].difference.low > 0
     assert (most.p_value, most.verdict) == (1.0, Verdict.UNDECIDED)
     # And where leaving RSE out costs more, it is contradicted, at twice the p-value of that part.

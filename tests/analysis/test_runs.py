@@ -193,11 +193,11 @@ def test_models_with_permuted_labels_are_no_runs_of_their_own(found):
     assert second.title.endswith("permuted labels (mean and range of 2)")
 
 
-def test_what_was_fitted_otherwise_is_refused(root):
-    folder = root / "donateacry" / "clip" / FULL / "permuted-0"
-    change_record(folder, configuration={"preset": {"epochs": 99}})
+def test_what_was_fitted_otherwise_is_refused(found):
+    run = found.of(*CLIP)[FULL]
+    change_record(run.folder / "permuted-0", configuration={"preset": {"epochs": 99}})
     with pytest.raises(ResultsError, match="was not fitted as"):
-        permuted_label_runs(find_runs(root).of(*CLIP)[FULL])
+        permuted_label_runs(run)
 
 
 def test_the_panel_shows_both_beside_the_systems(found):

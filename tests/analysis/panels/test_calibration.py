@@ -128,8 +128,6 @@ def test_all_systems_are_drawn_and_the_chosen_one_stands_out(found):
     values = coverage_of(run).curve["accuracy"][DRAWN]
     np.testing.assert_allclose(lines["ResNet18"].y, values, atol=1e-4)
     assert set(curves.data["system"]) == set(found.of(*BABY))
-    level = lines["always “hungry”, all"].y[0]
-    assert level == pytest.approx(run.evaluation.majority_accuracy, abs=1e-5)
     assert set(diagram.data["probabilities"]) == {BEFORE, AFTER}
 
 

@@ -6,20 +6,17 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from analysis.panels import PANELS
 from analysis.panels import compare as two_runs
 from analysis.panels.base import LOWER_IS_BETTER
 from analysis.panels.compare import COMPARE
 from analysis.panels.html import view_of
 from analysis.stats.comparison import pair
 from analysis.stats.paper import FULL
-from analysis.stats.runs import NO_RUNS, RESULTS, find_runs
 from cry_model.metrics import METRICS
 from tests.analysis.synthetic_runs import BABY, CLIP, LABELS
 from tests.plain import rows_of
 
 DRAWS = 60
-COMMITTED = find_runs(RESULTS)
 
 
 @pytest.fixture(autouse=True)
@@ -97,17 +94,3 @@ def test_a_model_has_no_difference_from_itself(found):
     assert set(COMPARE.cells(found)) == {BABY, CLIP}  # elsewhere there is one model
     asked = {"corpus": BABY.dataset, "split": BABY.protocol, "run_a": FULL, "run_b": FULL}
     assert "Both models are the Improved ECAPA-TDNN" in view_of(COMPARE, found, asked).problem
-
-
-@pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
-def test_every_panel_draws_the_committed_results(panel):
-    assert panel.cells(NO_RUNS) == ()
-    cells = panel.cells(COMMITTED)
-    for cell in {cells[0], cells[-1]}:  # all others: the report of them, in test_report.py
-        exhibits = panel.exhibits(COMMITTED, cell)
-        assert exhibits is panel.exhibits(COMMITTED, cell, panel.settle(COMMITTED, cell))  # kept
-        for exhibit in exhibits:
-            assert exhibit.figure is not None or exhibit.table is not None
-            assert exhibit.csv.count("\n") == len(exhibit.data) + 1
-            assert len(exhibit.csv) < 300_000
-            assert exhibit.note

@@ -75,14 +75,11 @@ def test_every_number_can_be_read_on_its_cell():
         assert (max(on, behind) + 0.05) / (min(on, behind) + 0.05) >= 4.5
 
 
-def test_similar_classes_stand_together_in_all(found):
+def test_similar_classes_stand_together():
     counts = np.array([[9, 0, 0, 5], [0, 9, 4, 0], [0, 3, 9, 0], [6, 0, 1, 9]])
-    labels = list("abcd")
-    order = similar_order([pd.DataFrame(counts, index=labels, columns=labels)])
+    order = similar_order([pd.DataFrame(counts, index=list("abcd"), columns=list("abcd"))])
     assert {*order[:2]} in ({"a", "d"}, {"b", "c"})
-    assert sorted(order) == labels
-    shown = CONFUSION.exhibits(found, BABY, {"by_similarity": True})[:-1]
-    assert len({tuple(exhibit.figure.data[0].x) for exhibit in shown}) == 1
+    assert sorted(order) == list("abcd")
 
 
 def test_a_class_that_does_not_occur_is_no_number(tmp_path):

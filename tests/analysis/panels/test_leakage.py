@@ -43,8 +43,6 @@ def test_the_figure_and_the_table_show_what_the_data_has(found):
         np.testing.assert_allclose(line.y, own["balanced_accuracy"])
         np.testing.assert_allclose(line.y + np.array(line.error_y.array), own["high"])
         np.testing.assert_allclose(line.y - np.array(line.error_y.arrayminus), own["low"])
-    (level,) = figure.layout.shapes
-    assert level.y0 == level.y1 == data.set_index("name").loc["chance", "balanced_accuracy"]
     chance, *labels = figure.layout.annotations
     assert chance.text == "chance 0.333"
     assert {label.text.replace("<br>", " ") for label in labels} == {line.name for line in lines}
