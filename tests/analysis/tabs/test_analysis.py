@@ -1,32 +1,32 @@
-"""The Analysis tab: what an address shows, and the same as data for programs."""
+"""The Analysis tab: what an address shows, the same as data, a visitor's own table beside ours."""
 
+import gc
 import json
+import weakref
+from dataclasses import replace
 from html import unescape
 
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from analysis.panels.base import (
-    NOTHING,
-    CellKey,
-    Exhibit,
-    Option,
-    Panel,
-    Selector,
-    cells_with,
-)
+from analysis.panels import PANELS
+from analysis.panels.base import NOTHING, CellKey, Exhibit, Option, Panel, Selector, cells_with
 from analysis.panels.html import GONE, view_html, view_of
 from analysis.stats.runs import NO_RUNS, ResultsError, find_runs
-from analysis.tabs.analysis import asked, exhibits_of, shown
+from analysis.tabs.analysis import (
+    FULL,
+    MOST_TABLES,
+    add_results,
+    asked,
+    exhibits_of,
+    shown,
+    your_results_html,
+)
 from tests.analysis.synthetic_runs import write_run
 
 CELL = CellKey("donateacry", "baby")
 ONE, OTHER = "improved-ecapa-tdnn", "ecapa-tdnn"
-
-
-def systems(found, cell):
-    return [Option(name, name) for name in found.of(*cell)]
 
 
 def draw(found, cell, system, counts):
@@ -36,17 +36,12 @@ def draw(found, cell, system, counts):
     return (Exhibit(f"made-{system}", f"{system} & others", data, go.Figure(), note="How."),)
 
 
-PANEL = Panel(
-    "made",
-    "Made up",
-    "For tests.",
-    draw,
-    cells_with,
-    (
-        Selector("system", "System", systems, first=1),
-        Selector("counts", "Counts", kind="switch"),
-    ),
-)
+def systems(found, cell):
+    return [Option(name, name) for name in found.of(*cell)]
+
+
+SELECTORS = Selector("system", "System", systems, first=1), Selector("counts", "", kind="switch")
+PANEL = Panel("made", "Made up", "For tests.", draw, cells_with, SELECTORS)
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +55,7 @@ def found(tmp_path_factory):
     return find_runs(root)
 
 
-def ask(panel, found, cell=("", ""), **chosen):
-    """What the panel shows for an address."""
-    return view_of(panel, found, {"corpus": cell[0], "split": cell[1], **chosen})
+AT_CELL = {"corpus": CELL.dataset, "split": CELL.protocol}
 
 
 def chosen(view):
@@ -70,48 +63,48 @@ def chosen(view):
 
 
 def test_what_an_address_asks_for_is_drawn(found):
-    view = ask(PANEL, found, CELL, system=ONE, counts="True")
-    assert chosen(view) == {"corpus": CELL[0], "split": CELL[1], "system": ONE, "counts": "True"}
+    address = {**AT_CELL, "system": ONE, "counts": "True"}
+    view = view_of(PANEL, found, address)
+    assert chosen(view) == address
     corpus, split, *_ = view.fields
     assert [value for _, value in corpus.options] == ["donateacry", "esc10"]
     assert [value for _, value in split.options] == ["clip", "baby"]  # from most shared to none
-    html = view_html(view)
-    assert f">{ONE} &amp; others</h3>" in html
-    assert f'download="made-{ONE}.csv"' in html
-    assert "<p>How.</p>" in html
+    for part in (f">{ONE} &amp; others</h3>", f'download="made-{ONE}.csv"', "<p>How.</p>"):
+        assert part in view_html(view)
     assert not view.problem
 
 
-def test_what_the_new_cell_lacks_gives_way_to_the_first_choice(found):
-    view = ask(PANEL, found, ("esc10", "recording"), system=ONE)
-    assert chosen(view)["system"] == OTHER
-    assert view.exhibits[0].title.startswith(OTHER)
-    assert chosen(ask(PANEL, found, CELL))["system"] == OTHER  # the second is the first
-    assert ask(PANEL, found).cell == PANEL.cells(found)[0]
-    assert view_of(PANEL, found, {"split": "clip"}).cell == (CELL.dataset, "clip")
-    assert ask(PANEL, found, ("esc10", "baby")).cell == ("esc10", "recording")
-    gone = ask(PANEL, found, ("mine", "own"))
-    assert GONE in view_html(gone)
-    odd = ask(PANEL, found, ("<b>", "\0"), system="'\"><script>", counts="perhaps", more="x")
-    assert (odd.cell, chosen(odd)["counts"]) == (CELL, "False")
-    assert "<script>alert" not in view_html(odd)
+@pytest.mark.parametrize(
+    ("address", "cell", "system"),
+    [
+        ({}, CELL, OTHER),  # the second is the first choice
+        ({"split": "clip"}, ("donateacry", "clip"), "feature-mlp"),
+        ({"corpus": "esc10", "split": "recording", "system": ONE}, ("esc10", "recording"), OTHER),
+        ({"corpus": "esc10", "split": "baby"}, ("esc10", "recording"), OTHER),
+        ({**AT_CELL, "system": "'\"><script>", "x": "y"}, CELL, OTHER),
+        ({"corpus": "<b>", "split": "\0"}, CELL, OTHER),
+    ],
+)
+def test_what_is_not_there_gives_way_to_the_nearest(found, address, cell, system):
+    view = view_of(PANEL, found, {**address, "counts": "perhaps"})
+    assert (view.cell, chosen(view)["system"], chosen(view)["counts"]) == (cell, system, "False")
+    assert view.exhibits[0].title.startswith(system)
+    assert "'\"><script>" not in view_html(view)
 
 
-def test_what_cannot_be_read_is_a_sentence_and_the_choice_stays(found):
+def test_what_cannot_be_drawn_is_a_sentence_and_the_choice_stays(found):
     def broken(found, cell, group=None):
         raise ResultsError("Its predictions cannot be read.")
 
-    panel = Panel("b", "B", "", broken, cells_with, (Selector("group", "Group", broken),))
-    assert "cannot be read" in view_html(ask(panel, found, CELL, group="007"))
-    view = ask(PANEL, found, CELL, system="resnet18")
+    unread = Panel("b", "B", "", broken, cells_with, (Selector("group", "Group", broken),))
+    assert "cannot be read" in view_html(view_of(unread, found, {"group": "007"}))
+    view = view_of(PANEL, found, {**AT_CELL, "system": "resnet18"})
     assert chosen(view)["system"] == "resnet18"
     assert "The file of &lt;resnet18&gt; is damaged" in view_html(view)
     assert not view.exhibits
-
-
-def test_without_runs_there_is_a_sentence():
-    assert NOTHING in view_html(ask(PANEL, NO_RUNS))
-    assert NOTHING in shown(NO_RUNS, [PANEL], {})["html"]
+    assert GONE in view_html(view_of(PANEL, found, {"corpus": "mine", "split": "own"}))
+    for name in ("made", "overview"):
+        assert NOTHING in shown(NO_RUNS, [PANEL], {"view": name})["html"]
 
 
 @pytest.mark.parametrize(
@@ -146,10 +139,9 @@ def test_the_data_of_a_panel_is_json(found):
     ("name", "cell", "choices", "sentence"),
     [
         ("other", CELL, {}, "There is no panel 'other'; take one of made."),
-        ("made", CellKey("esc10", "clip"), {}, "nothing for esc10/clip; it has donateacry/baby"),
         (["made"], CELL, {}, "There is no panel"),
+        ("made", CellKey("esc10", "clip"), {}, "nothing for esc10/clip; it has donateacry/baby"),
         ("made", CellKey(None, ["clip"]), {}, "nothing for None/"),
-        ("made", CELL, "text", "Choices are an object"),
         ("made", CELL, [1], "Choices are an object"),
         ("made", CELL, {"seed": 1}, "has no choice seed, but system, counts."),
         ("made", CELL, {"system": "x"}, f"has no system 'x'; take one of {ONE}, {OTHER}"),
@@ -159,3 +151,64 @@ def test_the_data_of_a_panel_is_json(found):
 def test_what_is_not_there_is_one_sentence(found, name, cell, choices, sentence):
     with pytest.raises(ResultsError, match=sentence):
         exhibits_of(found, [PANEL], name, cell, choices)
+
+
+@pytest.fixture(scope="module")
+def ours(found):
+    return replace(found, runs=tuple(r for r in found.runs if (r.dataset, r.protocol) == CELL))
+
+
+@pytest.fixture
+def same(tmp_path):
+    """The predictions of another model on our recordings."""
+    return str(write_run(tmp_path, "resnet18", 3.0) / "predictions.csv")
+
+
+@pytest.fixture
+def others(tmp_path):
+    """Labels alone, of recordings that we do not have."""
+    rows = [("dog", "dog"), ("dog", "<b>cat</b>"), ("<b>cat</b>", "dog")] * 5
+    pd.DataFrame(rows, columns=["y_true", "y_pred"]).to_csv(tmp_path / "o.csv", index=False)
+    return str(tmp_path / "o.csv")
+
+
+def panel(name):
+    return next(panel for panel in PANELS if panel.name == name)
+
+
+def test_a_table_of_our_recordings_stands_beside_ours(ours, same):
+    before = set(ours.of(*CELL))
+    joined = add_results(ours, same, "my cnn.csv")
+    html = your_results_html(ours, joined, PANELS)
+    for name in ("systems", "confusion", "per-class", "calibration", "errors", "compare"):
+        assert f"view={name}&amp;corpus=donateacry&amp;split=baby&amp;" in html
+    compared = view_of(panel("compare"), joined, {"run_a": "my-cnn", "run_b": ONE})
+    assert compared.exhibits[0].title == "Difference of A (my-cnn) and B (Improved ECAPA-TDNN)"
+    assert set(ours.of(*CELL)) == before
+
+
+def test_what_was_shown_does_not_outlive_the_visit(ours, same):
+    joined = add_results(ours, same, "my-cnn.csv")
+    for shown_in in PANELS:
+        for dataset, split in shown_in.cells(joined):
+            view_of(shown_in, joined, {"corpus": dataset, "split": split, "system": "my-cnn"})
+    (run,) = (weakref.ref(run) for run in joined.runs if run.table is not None)
+    del joined
+    gc.collect()
+    assert run() is None
+
+
+def test_what_is_wrong_is_a_sentence_and_nothing_is_lost(ours, others, tmp_path):
+    joined = add_results(ours, others, "animals.csv")
+    drawn = view_of(panel("errors"), joined, {"corpus": "animals", "split": "own"})
+    assert 'class="play-row"' not in view_html(drawn)  # there is no sound
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ResultsError, match="no column of true labels") as refused:
+        add_results(joined, str(tmp_path / "bad.csv"), "bad.csv")
+    html = your_results_html(ours, joined, PANELS, str(refused.value))
+    assert "no column of true labels" in html
+    assert "<h3>animals</h3>" in html
+    for number in range(MOST_TABLES - 1):
+        joined = add_results(joined, others, f"animals {number}.csv")
+    with pytest.raises(ResultsError, match=FULL):
+        add_results(joined, others, "more.csv")
