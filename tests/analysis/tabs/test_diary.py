@@ -4,6 +4,7 @@ import gc
 import json
 import re
 import weakref
+from html import unescape
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,17 +16,14 @@ from analysis.stats.runs import ResultsError
 from analysis.tabs import diary as tab
 from analysis.tabs.diary import personal_answer, personal_report, study_line
 from analysis.tabs.listen import Handlers
-from analysis.words import LANGUAGES
+from analysis.words import ENGLISH, LANGUAGES
 from cry_model.one_baby.labelled import MOST, Heads, read_diary, usable
 from tests.conftest import ROOT
 from tests.diaries import KINDS, diary
 
-ENGLISH = {"accept-language": "en"}
-ENGLISH_WORDS = LANGUAGES["en"]
 
-
-def ask(function, document, headers=ENGLISH):
-    return function(document, SimpleNamespace(headers=headers))
+def ask(function, document, language="en"):
+    return function(document, SimpleNamespace(headers={"accept-language": language}))
 
 
 def unknown(document):
@@ -46,15 +44,12 @@ def unknown(document):
     ids=["begin", "too few", "better", "not better"],
 )
 def test_one_sentence_says_whether_it_is_worth_anything(document, key, language):
-    html = ask(personal_report, document, {"accept-language": language})["html"]
-    plain = re.sub("<[^>]+>", "", html).replace("&#x27;", "'").replace("&quot;", '"')
-    pattern = re.escape(LANGUAGES[language](key, **dict.fromkeys(NAMES, "\0")))
-    assert re.match(pattern.replace("\0", ".+?").replace("\\.+?", ".+?"), plain), plain
-    assert ("<table>" in html) == (key != "personal.begin")
-    assert (LANGUAGES[language]("personal.runs") in plain) == (key != "personal.begin")
-
-
-NAMES = ("cries", "needed", "label", "right", "guess", "count")
+    html = ask(personal_report, document, language)["html"]
+    plain, say = unescape(re.sub("<[^>]+>", "", html)), LANGUAGES[language]
+    names = ("cries", "needed", "label", "right", "guess", "count")
+    pattern = re.escape(say(key, **dict.fromkeys(names, "\0")))
+    assert re.match(re.sub(r"\\?\0", ".+?", pattern), plain), plain
+    assert ("<table>" in html) == (say("personal.runs") in plain) == (key != "personal.begin")
 
 
 def test_an_unlabelled_cry_is_named_by_both_heads():
@@ -84,38 +79,38 @@ BAD = {
     "no diary": [],
     "nothing": {},
     "text": "diary",
-    "no time": diary(3, cries=[{**CRY, "at": "yesterday"}]),
     "no list": diary(3, cries=7),
     "no cry": diary(3, cries=[None]),
-    "a number as a label": diary(3, cries=[{**CRY, "was": 7}]),
-    "a long label": diary(3, cries=[{**CRY, "was": "x" * 41}]),
-    "not finite": diary(3, cries=[{**CRY, "embedding": [float("nan")] * 25}]),
-    "too wide": diary(3, cries=[{**CRY, "embedding": [0.0] * 5000}]),
-    "no numbers": diary(3, cries=[{**CRY, "embedding": ["x"] * 25}]),
-    "no probability": diary(3, cries=[{**CRY, "prior": {"hungry": 7.0}}]),
     "care of what": diary(3, care=[{"at": CRY["at"]}]),
-    "too large": diary(3, cries=[{**CRY, "embedding": [1e9] * 25}]),
+    **{
+        name: diary(3, cries=[{**CRY, **changed}])
+        for name, changed in {
+            "no time": {"at": "yesterday"},
+            "a number as a label": {"was": 7},
+            "a long label": {"was": "x" * 41},
+            "not finite": {"embedding": [float("nan")] * 25},
+            "too wide": {"embedding": [0.0] * 5000},
+            "no numbers": {"embedding": ["x"] * 25},
+            "too large": {"embedding": [1e9] * 25},
+            "no probability": {"prior": {"hungry": 7.0}},
+        }.items()
+    },
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_no_diary_gives_a_sentence(name, caplog):
     for function in (personal_answer, personal_report):
-        answer = ask(function, BAD[name])
-        assert answer.keys() in ({"problem"}, {"html"})
-        if function is personal_report and name != "nothing":
-            assert answer["problem"].count(".") == 1
+        assert ask(function, BAD[name])["problem"].count(".") == 1
     assert "yesterday" not in caplog.text
 
 
 def test_thousands_of_cries_are_the_last_two_thousand():
-    document = diary(
-        1, cries=[{**CRY, "at": f"2026-03-01T00:00:{i % 60:02d}"} for i in range(MOST)]
-    )
-    document["cries"] += [{**CRY, "at": "2027-01-01T00:00:00", "was": "last"}] * 3
-    cries = read_diary(document)
-    assert len(cries) == MOST
-    assert [cry.label for cry in cries[-3:]] == ["last"] * 3
+    cries = [{**CRY, "at": f"2026-03-01T00:00:{i % 60:02d}"} for i in range(MOST)]
+    cries += [{**CRY, "at": "2027-01-01T00:00:00", "was": "last"}] * 3
+    read = read_diary(diary(1, cries=cries))
+    assert len(read) == MOST
+    assert [cry.label for cry in read[-3:]] == ["last"] * 3
 
 
 def test_hours_are_those_since_the_last_care_of_the_same_day():
@@ -123,7 +118,7 @@ def test_hours_are_those_since_the_last_care_of_the_same_day():
     care.append({"at": "2026-02-27T23:00:00+01:00", "kind": "slept"})  # more than a day before
     cries = read_diary(diary(1, care=care))
     assert [cry.hours[0] for cry in cries] == [1.0, 1.0, 4.0, 7.0]
-    assert all(h != h for cry in cries for h in cry.hours[1:])
+    assert np.isnan([cry.hours[1:] for cry in cries]).all()
 
 
 @pytest.mark.parametrize(
@@ -146,7 +141,7 @@ def test_where_the_hour_knows_as_much_it_says_so():
         cry["embedding"] = (rng.standard_normal(25) + 3 * (i % 2)).tolist()
     html = ask(personal_report, document)["html"]
     assert "Better than guessing" in html
-    assert ENGLISH_WORDS("personal.hour", hour=100) in html
+    assert ENGLISH("personal.hour", hour=100) in html
 
 
 def test_nothing_of_a_diary_stays(monkeypatch, caplog, capfd, tmp_path):
@@ -161,8 +156,8 @@ def test_nothing_of_a_diary_stays(monkeypatch, caplog, capfd, tmp_path):
     monkeypatch.setattr(tab, "read_diary", read)
     monkeypatch.chdir(tmp_path)
     document = unknown(diary(4))
-    for cry in document["cries"][::2]:
-        cry["was"] = cry.get("was") and "name of a child"
+    for cry in document["cries"][:-1:2]:
+        cry["was"] = "name of a child"
     assert "name of a child" in ask(personal_report, document)["html"]
     ask(personal_answer, document)
     monkeypatch.setattr(tab.Heads, "fit", lambda cries: 1 / 0)
@@ -170,22 +165,18 @@ def test_nothing_of_a_diary_stays(monkeypatch, caplog, capfd, tmp_path):
     gc.collect()
     assert len(made) == 3 * len(document["cries"])
     assert [one for one in made if one() is not None] == []
-    said = "".join(capfd.readouterr()) + caplog.text
-    assert "child" not in said
+    assert "child" not in "".join(capfd.readouterr()) + caplog.text
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["rhythmic", "whimper", "door_chime"])
+@pytest.mark.parametrize("name", ["rhythmic", "door_chime"])
 def test_an_answer_offers_the_browser_what_it_may_keep(models, detector, examples, name):
     session = classify_all(models, str(examples / f"synthetic_{name}.wav"), detector)
-    html = Handlers(models, detector).told(session)
-    _, answer = session.chosen(models)
-    (kept,) = re.findall('data-kept="(.*?)">', html)
-    if answer.answer.kind == "not_a_cry":
+    (kept,) = re.findall('data-kept="(.*?)">', Handlers(models, detector).told(session))
+    if session.chosen(models)[1].answer.kind == "not_a_cry":
         assert kept == ""
         return
-    found = json.loads(kept.replace("&quot;", '"').replace("&#x27;", "'"))
-    heard = session.answers["six-class"]
+    found, heard = json.loads(unescape(kept)), session.answers["six-class"]
     assert found["embedding"] == pytest.approx(heard.embedding.tolist(), rel=1e-3, abs=1e-4)
     assert found["prior"] == pytest.approx(dict(heard.probabilities), rel=1e-2)
     assert set(found) == {"said", "spark", "seconds", "probability", "prior", "model", "embedding"}
@@ -199,11 +190,9 @@ def test_what_was_measured_before_it_shipped_is_that_of_the_study():
     clear = next(p for p in study["power"] if (p["effect"], p["labels_correct"]) == (2.0, 1.0))
     expected = {alarms["of"], alarms["count"], clear["cries_for_80_percent"]}
     for say in LANGUAGES.values():
-        numbers = {*map(int, re.findall(r"\d+", study_line(found, say)))}
-        assert numbers >= expected
+        assert {*map(int, re.findall(r"\d+", study_line(found, say)))} >= expected
     assert study_line(None) == ""
-    marks = [*clear["better"]]
-    assert f"[{', '.join(marks)}]" in found.chart()
+    assert f"[{', '.join(clear['better'])}]" in found.chart()
     assert found.rows()[-1]["100% of labels right"] == str(clear["cries_for_80_percent"])
 
 
