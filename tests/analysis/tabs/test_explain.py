@@ -23,8 +23,18 @@ GERMAN = SimpleNamespace(headers={"accept-language": "de"})
 NAME = "six-class"
 
 
-def asked(path, **other):
-    return {"path": str(path), "model": NAME, "start": 1.0, "end": 6.0, **other}
+@pytest.fixture
+def upload(folder):
+    (folder / "visitor").mkdir()
+    return write(folder / "visitor" / "cry.wav", scene(1, 5, 1))
+
+
+@pytest.fixture
+def explain(models):
+    """``explain(path)``: the reply on the stretch of its cry; others by name."""
+    asked = {"model": NAME, "start": 1.0, "end": 6.0}
+    listen_explain = make_listen_explain(models)
+    return lambda path, **other: listen_explain({**asked, "path": path, **other}, GERMAN)
 
 
 def with_sound():
@@ -33,21 +43,18 @@ def with_sound():
     return [o for o in gc.get_objects() if issubclass(type(o), (Explanation, Part, Recording))]
 
 
-def test_the_sounds_are_in_the_reply_and_nothing_stays(models, folder):
-    (folder / "visitor").mkdir()
-    path = write(folder / "visitor" / "cry.wav", scene(1, 5, 1))
+def test_the_sounds_are_in_the_reply_and_nothing_stays(explain, upload, folder):
     others = with_sound()  # of other tests
-    reply = make_listen_explain(models)(asked(path), GERMAN)
-    sounds = re.findall(r'src="data:audio/wav;base64,([^"]+)"', reply["html"])
+    html = explain(str(upload))["html"]
+    sounds = re.findall(r'src="data:audio/wav;base64,([^"]+)"', html)
     assert len(sounds) == 4  # two maps, each kept and removed
     for sound in sounds:
         wave, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)))
         assert len(wave) / rate == pytest.approx(5 + 2 * MARGIN, abs=0.01)
-    assert len(re.findall(r"<td>\d+%</td>", reply["html"])) == 8
-    assert "Der ganze Schrei" in reply["html"]
-    del reply, sounds
-    assert path.exists()
-    uploads._due[path] = 0.0
+    assert len(re.findall(r"<td>\d+%</td>", html)) == 8
+    assert "Der ganze Schrei" in html
+    assert upload.exists()
+    uploads._due[upload] = 0.0
     uploads.delete_due(set())
     assert file_names(folder) == set()
     assert {id(one) for one in with_sound()} <= {id(one) for one in others}
@@ -60,31 +67,26 @@ def test_the_sounds_are_in_the_reply_and_nothing_stays(models, folder):
         {"start": 30.0, "end": 31.0}, {"model": "nobody"}, {"model": "six-class-features"},
     ],
 )  # fmt: skip
-def test_a_request_of_another_kind_is_refused_and_its_file_deleted(models, folder, wrong):
-    (folder / "visitor").mkdir()
-    path = write(folder / "visitor" / "cry.wav", scene(1, 5, 1))
-    reply = make_listen_explain(models)(asked(path, **wrong), GERMAN)
-    assert "data:audio" not in reply.get("html", "")
-    assert "x" in wrong.values() or path in uploads._due
+def test_a_request_of_another_kind_is_refused_and_its_file_deleted(explain, upload, wrong):
+    assert explain(str(upload), **wrong).keys() == {"problem"}
+    assert "x" in wrong.values() or upload in uploads._due
 
 
-@pytest.mark.parametrize("path", ["", "cry.wav", "/etc/hostname", None, 3])
-def test_only_uploads_are_read(models, folder, tmp_path, path):
-    path = write(tmp_path / "own.wav", scene(1, 5)) if path == "cry.wav" else path
-    reply = make_listen_explain(models)({**asked(""), "path": path}, GERMAN)
-    assert "problem" in reply
+@pytest.mark.parametrize("path", ["", "own.wav", "/etc/hostname", None, 3])
+def test_only_uploads_are_read(explain, folder, tmp_path, monkeypatch, path):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "own.wav", scene(1, 5))
+    assert explain(path).keys() == {"problem"}
 
 
 def test_the_button_is_there_where_a_label_is_named(models, detector, tmp_path):
     path = write(tmp_path / "cry.wav", scene(1, 3, 1, 5, 1))
-    model = find(models, NAME)
-    session = classify_all(models, str(path), detector)
-    answer = session.answers[NAME]
-    html = button_html(model, answer, ENGLISH)
-    assert ("data-explain" in html) == bool(answer.answer.labels)
+    answers = classify_all(models, str(path), detector).answers
+    html = button_html(find(models, NAME), answers[NAME], ENGLISH)
+    assert ("data-explain" in html) == bool(answers[NAME].answer.labels)
     if html:
-        start, end = map(float, re.search(r'data-explain="([\d. ]+)"', html)[1].split())
-        assert any((start, end) == pytest.approx((s.start, s.end), abs=0.01)
-                   for s in answer.segments)  # fmt: skip
-    features = session.answers["six-class-features"]
-    assert button_html(find(models, "six-class-features"), features, ENGLISH) == ""
+        found = tuple(map(float, re.search(r'data-explain="([\d.]+) ([\d.]+)"', html).groups()))
+        spans = [(cry.start, cry.end) for cry in answers[NAME].segments]
+        assert any(found == pytest.approx(span, abs=0.01) for span in spans)
+    deaf = "six-class-features"  # it hears no bands
+    assert button_html(find(models, deaf), answers[deaf], ENGLISH) == ""
