@@ -41,24 +41,22 @@ class Reasons:
         return Prediction(shares, (), "x", recording.duration, 0.02, AttentionMaps())
 
 
-def tone(hz, seconds, rate=16000, level=0.5):
-    return (level * np.sin(2 * np.pi * hz * np.arange(round(seconds * rate)) / rate)).astype("f4")
-
-
-def silence(seconds, rate=16000):
-    return np.zeros(round(seconds * rate), np.float32)
+def sound(*parts, rate=16000):
+    """(Hz, seconds) one after the other; 0 Hz is silence."""
+    return np.concatenate(
+        [0.5 * np.sin(2 * np.pi * hz * np.arange(round(s * rate)) / rate) for hz, s in parts]
+    ).astype("f4")
 
 
 def story(rate=16000):
     """Two seconds of silence, then cry, silence, another sound, silence, cry, silence."""
-    parts = [silence(2, rate)]
-    for hz, seconds in ((CRY_HZ, 5), (OTHER_HZ, 4), (CRY_HZ, 3)):
-        parts += [tone(hz, seconds, rate), silence(4, rate)]
-    return np.concatenate(parts)
+    pause = (0, 4)
+    heard = (CRY_HZ, 5), pause, (OTHER_HZ, 4), pause, (CRY_HZ, 3), pause
+    return sound((0, 2), *heard, rate=rate)
 
 
 KINDS = ["cry", "sound", "cry"]
-STARTS, LENGTHS = [2, 11, 19], [5, 4, 3]
+A_CRY = sound((0, 2), (CRY_HZ, 4))
 
 
 def samples(wave):

@@ -31,11 +31,7 @@ def run(probabilities, loud=None, reach=1.0, maybe=1.0):
         # Sound that turns out to be a cry is its beginning.
         ([0] * 4 + [0.3] * 4 + [0.9] * 8, [0] * 4 + [1] * 12, [("cry", 1.0, 3.0)]),
         # A quick detector does not date a cry before its sound.
-        (
-            [0] * 8 + [0.2] + [0.9] * 8 + [0] * 8,
-            [0] * 8 + [1] * 9 + [0] * 8,
-            [("cry", 2.0, 3.25)],
-        ),
+        ([0] * 8 + [0.2] + [0.9] * 8 + [0] * 8, [0] * 8 + [1] * 9 + [0] * 8, [("cry", 2.0, 3.25)]),
         # A cry ends where it is quiet and not where the detector still remembers it.
         ([0] * 4 + [0.9] * 16 + [0] * 8, [0] * 3 + [1] * 8 + [0] * 17, [("cry", 0.75, 2.75)]),
         # A cry that is followed by speech ends where the detector says.
