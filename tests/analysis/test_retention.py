@@ -6,21 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import gradio as gr
 import pytest
 from gradio.state_holder import StateHolder
 
 from analysis import uploads
-from analysis.page import launch_options
-from analysis.uploads import (
-    PREFIX,
-    delete_due,
-    delete_sessions,
-    delete_upload,
-    sweep,
-    upload_folder,
-)
-from tests.server import file_names, until
+from analysis.uploads import PREFIX, delete_due, delete_sessions, delete_upload, sweep
+from tests.server import file_names
 
 
 def put(folder, name, content=b"sound"):
@@ -131,35 +122,20 @@ def test_several_sweeps_at_once_and_writers_between_them(folder, monkeypatch):
         young.extend(put(folder, f"young-{i}-{k}.wav") for k in range(20))
 
     with ThreadPoolExecutor(6) as pool:
-        jobs = [pool.submit(sweep, set()) for _ in range(4)]
-        jobs += [pool.submit(write, i) for i in range(2)]
-        for job in jobs:
-            job.result()
+        swept, written = pool.map(sweep, 4 * [set()]), pool.map(write, range(2))
+        assert len([*swept, *written]) == 6
     assert file_names(folder) == {path.name for path in young}
 
 
 def test_a_page_has_a_folder_of_its_own_which_goes_with_it(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "new"))
-    with upload_folder() as one, upload_folder() as two:
+    with uploads.upload_folder() as one, uploads.upload_folder() as two:
         assert one != two
         assert two.stat().st_mode & 0o077 == 0
         put(two, "cry.wav")
         (two / "tmpbroken").write_bytes(b"half")
     assert list((tmp_path / "new").iterdir()) == []
     assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "new")
-
-
-def test_a_recording_is_deleted_but_not_what_lies_elsewhere(folder):
-    private, elsewhere = put(folder, "mine.wav"), put(folder.parent, "mine.wav")
-    (folder / "link.wav").symlink_to(elsewhere)
-    outward = folder / ".." / elsewhere.parent.name / elsewhere.name
-    for path in (private, elsewhere, outward, folder / "link.wav", folder / "gone"):
-        delete_upload(str(path), after=0)
-    for path in (None, "", "a\0b", "x" * 5000):
-        delete_upload(path, after=0)
-    delete_due(set())
-    assert not private.exists()
-    assert elsewhere.exists()
 
 
 def test_a_recording_goes_when_its_time_has_come_and_nobody_needs_it(folder):
@@ -173,27 +149,21 @@ def test_a_recording_goes_when_its_time_has_come_and_nobody_needs_it(folder):
     assert later.exists()
 
 
+def test_nothing_that_lies_elsewhere_is_deleted(folder):
+    elsewhere = put(folder.parent, "mine.wav")
+    (folder / "link.wav").symlink_to(elsewhere)
+    outward = folder / ".." / elsewhere.parent.name / elsewhere.name
+    paths = map(str, (elsewhere, outward, folder / "link.wav", folder / "gone"))
+    for path in (*paths, None, "", "a\0b", "x" * 5000):
+        delete_upload(path, after=0)
+    delete_due(set())
+    assert elsewhere.exists()
+
+
 def test_sessions_that_nobody_uses_any_more_are_dropped_whole():
     sessions = StateHolder()
-    for name in ("old", "new"):
+    for name, minutes in (("old", 60), ("new", 59)):
         sessions.session_data[name] = object()
-    now = sessions.time_last_used
-    now["new"] = datetime.now() - timedelta(minutes=59)
-    now["old"] = datetime.now() - timedelta(hours=1)
-    delete_sessions(sessions)
-    assert (set(sessions.session_data), set(now)) == ({"new"}, {"new"})
-
-
-def test_the_running_server_drops_them_by_itself(monkeypatch):
-    """Through Gradio's own start, so that its lifespan is what calls us."""
-    monkeypatch.setattr("analysis.uploads.SWEEP_SECONDS", 0.05)
-    with gr.Blocks(analytics_enabled=False) as page:
-        gr.Textbox()
-    options = {"app_kwargs": launch_options()["app_kwargs"], "quiet": True}
-    app, _, _ = page.launch(prevent_thread_lock=True, inbrowser=False, **options)
-    try:
-        app.state_holder.session_data["old"] = object()
-        app.state_holder.time_last_used["old"] = datetime.now() - timedelta(hours=1)
-        assert until(lambda: "old" not in app.state_holder.session_data)
-    finally:
-        page.close()
+        sessions.time_last_used[name] = datetime.now() - timedelta(minutes=minutes)
+    assert delete_sessions(sessions) == ["old"]
+    assert sessions.session_data.keys() == sessions.time_last_used.keys() == {"new"}
