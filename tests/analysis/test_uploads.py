@@ -1,5 +1,6 @@
 """Uploads and sessions: who needs them keeps them, and nothing else stays, not at the end."""
 
+import contextlib
 import json
 import os
 import signal
@@ -46,13 +47,12 @@ class Small:
     def read(self, file):
         self.begun += 1
         with needing(file):
-            content = Path(file).read_bytes()
-            if (detector := self.gates.get(content)) is not None:
-                assert detector.wait(PATIENCE)
+            if (gate := self.gates.get(Path(file).read_bytes())) is not None:
+                assert gate.wait(PATIENCE)
             return Path(file).read_bytes().decode()
 
-    def send(self, content, name="cry.wav"):
-        return httpx.post(f"{self.url}/upload", files={"files": (name, content)}, timeout=PATIENCE)
+    def send(self, content, name="cry.wav", place="upload"):
+        return httpx.post(f"{self.url}/{place}", files={"files": (name, content)}, timeout=PATIENCE)
 
     def ask(self, path):
         """Joins the queue; returns the address of the answer."""
@@ -60,32 +60,30 @@ class Small:
         asked = httpx.post(f"{self.url}/call/read", json={"data": [data]}, timeout=PATIENCE)
         return f"{self.url}/call/read/{asked.json()['event_id']}"
 
-    def begin(self, head, body):
-        """The beginning of an upload, of which nothing more comes."""
-        end = socket.create_connection(("127.0.0.1", self.port))
-        kind = "Content-Type: multipart/form-data; boundary=cry"
-        lines = ("POST /gradio_api/upload HTTP/1.1", "Host: localhost", kind, head, "", "")
-        end.sendall("\r\n".join(lines).encode() + body)
-        return end
+
+def begin(port, head, body):
+    """The beginning of an upload, of which nothing more comes."""
+    end = socket.create_connection(("127.0.0.1", port))
+    kind = "Content-Type: multipart/form-data; boundary=cry"
+    lines = ("POST /gradio_api/upload HTTP/1.1", "Host: localhost", kind, head, "", "")
+    end.sendall("\r\n".join(lines).encode() + body)
+    return end
 
 
 @pytest.fixture
 def small(folder, monkeypatch):
     """``small(most)``: the page, which forgets at once."""
+    forget = uploads.delete_upload
     monkeypatch.setattr("analysis.uploads.LOOK_SECONDS", 0.01)
-    monkeypatch.setattr("analysis.uploads.delete_upload", lambda path: FORGET(path, 0.0))
-    pages = []
+    monkeypatch.setattr("analysis.uploads.delete_upload", lambda path: forget(path, 0.0))
+    with contextlib.ExitStack() as pages:
 
-    def start(most=10**9):
-        pages.append(Small(most))
-        return pages[-1]
+        def start(most=10**9):
+            page = Small(most)
+            pages.callback(page.page.close, verbose=False)
+            return page
 
-    yield start
-    for small in pages:
-        small.page.close(verbose=False)
-
-
-FORGET = uploads.delete_upload
+        yield start
 
 
 def answer(address):
@@ -153,7 +151,7 @@ BEGUN = {
 )
 def test_an_upload_that_breaks_off_leaves_nothing(small, folder, begun, how, capfd):
     page = small()
-    end = page.begin(*BEGUN[begun])
+    end = begin(page.port, *BEGUN[begun])
     assert until(lambda: file_names(folder))
     if how == "reset":
         end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -178,7 +176,7 @@ def test_uploads_are_refused_in_words_until_there_is_room(small, folder):
 
 def test_an_upload_that_runs_takes_its_room(small, folder):
     page = small(most=60_000)
-    end = page.begin("Content-Length: 50000", PART)
+    end = begin(page.port, "Content-Length: 50000", PART)
     assert until(lambda: file_names(folder))
     assert page.send(b"x" * 20_000).text == FULL
     end.close()
@@ -189,7 +187,7 @@ def test_files_are_taken_at_one_place_only_and_up_to_a_size(small, folder, monke
     monkeypatch.setattr("analysis.server.UPLOAD_BYTES", 100_000)
     page = small()
     for place in ("component_server", "process_recording", "upload/other"):
-        told = httpx.post(f"{page.url}/{place}", files={"files": ("cry.wav", b"x")})
+        told = page.send(b"x", place=place)
         assert (told.status_code, told.text) == (415, ELSEWHERE)
     told = page.send(b"x" * 100_000)
     assert (told.status_code, told.text) == (413, TOO_LARGE)
@@ -257,23 +255,18 @@ def test_no_file_is_left_and_no_name_in_the_log(tmp_path, asked):
         (path,) = httpx.post(f"{api}/upload", files=whole).json()
         called = httpx.post(f"{api}/call/read", json={"data": [{"path": path}]})  # too few inputs
         assert "error" in httpx.get(f"{api}/call/read/{called.json()['event_id']}").text
-        with socket.create_connection(("127.0.0.1", port)) as half:
-            half.sendall(
-                b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
-                b"Content-Type: multipart/form-data; boundary=cry\r\nContent-Length: 9999\r\n\r\n"
-                b'--cry\r\nContent-Disposition: form-data; name="files"; filename="a.wav"\r\n\r\nx'
-            )
-            with httpx.stream("GET", f"{api}/heartbeat/abc") as page:
-                next(page.iter_raw())
-                assert len([path for path in cache.rglob("*") if path.is_file()]) == 2
-                if (limits := Path(f"/proc/{process.pid}/limits")).exists():
-                    assert "core file size 0" in " ".join(limits.read_text().split())
-                process.send_signal(asked)
-                assert process.wait(60) == 0
+        half = begin(port, *BEGUN["in the middle"])
+        with half, httpx.stream("GET", f"{api}/heartbeat/abc") as page:
+            next(page.iter_raw())
+            assert until(lambda: len(file_names(cache)) == 2)
+            if (limits := Path(f"/proc/{process.pid}/limits")).exists():
+                assert "core file size 0" in " ".join(limits.read_text().split())
+            process.send_signal(asked)
+            assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()
-    assert [path for path in cache.rglob("*") if path.is_file()] == []
+    assert file_names(cache) == set()
     told = log.read_text()
     assert "ValueError" in told  # of the call that failed
     assert "given-name" not in told
