@@ -30,7 +30,8 @@ from cry_model.detector import DEFAULT_DETECTOR
 from tests.stand_ins import DETECTOR_RECORD, write_detector
 
 NASTY = "<img src=x onerror=alert(1)>"
-OWN = [model.name for model in load_bundled()]
+OWN = [*BUNDLED]
+FIRST, LAST = CHECKPOINTS / FOLDERS[OWN[0]], CHECKPOINTS / FOLDERS[OWN[-1]]
 
 
 def without_answer(folder):
@@ -40,25 +41,21 @@ def without_answer(folder):
     save_file(weights, folder / WEIGHTS)
 
 
-def test_all_are_there_in_order_under_their_names_without_a_detector_of_their_own(models):
-    assert [model.name for model in models] == [*BUNDLED]
-    assert models[1].label == "Six classes of the paper: feature MLP"
-    assert models[1].subject == "The feature MLP"
-    assert [model.classifier.detector for model in models] == [None] * len(models)
+def without_fields(folder):
+    (folder / CONFIG).write_text("{}")
 
 
-def test_whatever_is_bundled_is_offered_or_is_the_detector():
-    assert {path.parent.name for path in CHECKPOINTS.glob(f"*/{CONFIG}")} == {
-        DEFAULT_DETECTOR.name,
-        *map(FOLDERS.__getitem__, OWN),
-    }
+def test_all_are_offered_in_order_without_a_detector_of_their_own(models):
+    folders = {path.parent.name for path in CHECKPOINTS.glob(f"*/{CONFIG}")}
+    assert folders == {DEFAULT_DETECTOR.name, *(FOLDERS[name] for name in OWN)}
+    assert [(m.name, m.classifier.detector) for m in models] == [(name, None) for name in OWN]
     assert isinstance(load_detector(), CryDetector)
 
 
 def test_the_detector_is_loaded_or_the_page_does_without(tmp_path, caplog):
     assert load_detector(tmp_path / "none") is None
     assert not caplog.text
-    shutil.copytree(CHECKPOINTS / FOLDERS[OWN[-1]], tmp_path / "no detector")
+    shutil.copytree(LAST, tmp_path / "no detector")
     folder = write_detector(tmp_path)
     assert load_detector(folder).threshold == DETECTOR_RECORD.threshold
     without_answer(folder)
@@ -71,21 +68,18 @@ def test_the_detector_is_loaded_or_the_page_does_without(tmp_path, caplog):
 def test_the_page_works_with_those_that_are_there(tmp_path, caplog):
     with pytest.raises(CheckpointError, match=r"^There is no checkpoint"):
         load_bundled(tmp_path)
-    shutil.copytree(CHECKPOINTS / FOLDERS[OWN[-1]], tmp_path / FOLDERS[OWN[-1]])
-    damaged = tmp_path / FOLDERS[OWN[0]]
-    damaged.mkdir()
-    (damaged / CONFIG).write_text("{}")
-    (damaged / WEIGHTS).touch()
+    for folder in (FIRST, LAST):
+        shutil.copytree(folder, tmp_path / folder.name)
+    without_fields(tmp_path / FIRST.name)
     with caplog.at_level(logging.WARNING):
         assert [model.name for model in load_bundled(tmp_path)] == [OWN[-1]]
     assert "left out" in caplog.text
 
 
 def test_a_model_is_found_by_its_name_and_none_means_the_first(models):
-    assert find(models, models[2].name) is models[2]
+    assert find(models, OWN[2]) is models[2]
     assert find(models, None) is find(models, "") is models[0]
-    sentence = rf"^There is no model 'x' here; .*{models[1].name}"
-    with pytest.raises(UnknownModelError, match=sentence):
+    with pytest.raises(UnknownModelError, match=rf"^There is no model 'x' here; .*{OWN[1]}"):
         find(models, "x")
 
 
@@ -102,12 +96,6 @@ def other(tmp_path):
     return tmp_path / "other"
 
 
-def test_without_a_name_the_bundled_ones_answer_and_nothing_is_said():
-    for name in (None, ""):
-        models, note = choose(name)
-        assert (note, [model.name for model in models]) == ("", OWN)
-
-
 def test_a_folder_comes_first_and_the_header_names_it(other):
     models, note = choose(str(other))
     assert [model.name for model in models] == [str(other), *OWN]
@@ -120,20 +108,20 @@ def test_a_folder_comes_first_and_the_header_names_it(other):
     assert [name for _, name in selector.choices] == ["", str(other), *OWN]
 
 
-def test_a_copy_of_a_bundled_one_is_offered_once_and_keeps_its_title(tmp_path):
-    shutil.copytree(CHECKPOINTS / FOLDERS[OWN[-1]], tmp_path / "published")
-    models, _ = choose(str(tmp_path / "published"))
-    assert [model.name for model in models] == [OWN[-1], *OWN[:-1]]
-    assert models[0].label == load_bundled()[-1].label
+def test_a_copy_of_a_bundled_one_is_offered_once_and_keeps_its_title(models, tmp_path):
+    shutil.copytree(LAST, tmp_path / "published")
+    chosen, _ = choose(str(tmp_path / "published"))
+    assert [model.name for model in chosen] == [OWN[-1], *OWN[:-1]]
+    assert chosen[0].label == models[-1].label
+
+
+def test_without_a_name_the_bundled_ones_answer_and_nothing_is_said():
+    models, note = choose("")
+    assert (note, [model.name for model in models]) == ("", OWN)
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [
-        *("someone/model@v2", "no repository!", "x" * 5000),
-        without_answer,
-        lambda folder: (folder / CONFIG).write_text("{}"),
-    ],
+    "damage", ["someone/model@v2", "no repository!", "x" * 5000, without_answer, without_fields]
 )
 def test_what_cannot_be_loaded_or_answer_is_said_on_the_page_and_why_in_the_log(
     other, damage, caplog
@@ -143,9 +131,9 @@ def test_what_cannot_be_loaded_or_answer_is_said_on_the_page_and_why_in_the_log(
         damage(other)
     with caplog.at_level(logging.WARNING):
         models, note = choose(name)
+    assert [model.name for model in models] == OWN
     assert note == f"The model {name} could not be loaded; the bundled models answer."
     assert f"<p>{note}</p>" in header(note)
-    assert [model.name for model in models] == OWN
     (message,) = caplog.messages
     assert message.isprintable()  # no trace
 
@@ -169,15 +157,9 @@ def test_the_about_tab_says_what_the_configs_say(models, detector):
         for label, share in config.calibration.by_label.items():
             assert f"| {label.replace('_', ' ')} | {100 * share:.0f}% |" in text
     assert ["source states no licence" in text for text in texts] == [True, True, False]
+    assert "adapted to the labels of 220 recordings" in texts[0]
+    assert "| hungry | 0 | not measured |" in texts[0]
     assert "Input: up to 8 kHz" in texts[1]
     assert "50 Hz to 3.4 kHz" in texts[2]
     assert "in windows of 1 and 2 s" in about_detector(detector)
     assert detector_text(DETECTOR_RECORD) in about_detector(detector)
-
-
-def test_the_about_tab_says_what_the_bundled_network_was_adapted_to():
-    text = about(load_bundled()[0])
-    assert "Student of challenge6-features-16khz-feature-mlp" in text
-    assert "adapted to the labels of 220 recordings" in text
-    assert "never checked" not in text
-    assert "| hungry | 0 | not measured |" in text

@@ -35,11 +35,9 @@ NOISE = 0.2 * np.random.default_rng(0).standard_normal(24000)
     [(HIGH, 16000, "silent", [0, 0, 1]), (NOISE, 8000, "nothing above 4 kHz", [1, 1, 0])],
 )
 def test_each_model_says_what_it_cannot_hear(models, tmp_path, wave, rate, words, expected):
-    session, page = (
-        classify_all(models, str(write(tmp_path / "sound.wav", wave, rate))),
-        Handlers(models, None),
-    )
-    assert [words in page.told(session, model.name) for model in models] == expected
+    session = classify_all(models, str(write(tmp_path / "sound.wav", wave, rate)))
+    told = [Handlers(models, None).told(session, model.name) for model in models]
+    assert [words in html for html in told] == expected
 
 
 def test_what_is_kept_holds_a_picture_and_no_samples(models, clip):
@@ -74,8 +72,7 @@ def test_of_minutes_work_and_memory_are_bounded_and_the_bar_moves_on(
 ):
     """A cry of two minutes, then three of some seconds."""
     path = write(tmp_path / "long.wav", scene(20, 120, 20, 5, 10, 4, 10, 6, 5))
-    told, batches, network = [], [], models[-1].classifier
-    backend = network.backend
+    told, batches, backend = [], [], models[-1].classifier.backend
     forward = backend.forward
     monkeypatch.setattr(backend, "forward", lambda w: batches.append(w.shape) or forward(w))
     heard = classify_all(models, str(path), detector, lambda *what: told.append(what))

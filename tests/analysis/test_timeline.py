@@ -22,6 +22,7 @@ from cry_model.sound import audio
 from cry_model.sound.front_end_config import FrontEndConfig
 from tests.stand_ins import scene, write
 
+NOTHING = "can&#x27;t tell"
 CRIES = ((6, 11), (17, 20), (28, 34))  # s, where they are put
 
 
@@ -50,20 +51,16 @@ def test_every_model_answers_for_the_same_track_and_the_cries_alone(
     for model in models:
         expected = model.classifier.predict(path, track=track)
         assert session.answers[model.name].to_dict(full=True) == expected.to_dict(full=True)
+        least = model.classifier.front_end.config.min_seconds
+        allowed = [widened(span, least, expected.duration) for span in track.spans]
         for piece in expected.pieces:
-            least = model.classifier.front_end.config.min_seconds
-            allowed = [widened(span, least, expected.duration) for span in track.spans]
             middle = (piece.start + piece.end) / 2
             assert any(span.start <= middle <= span.end for span in allowed)
 
 
-def table(csv_text):
-    return list(csv.DictReader(io.StringIO(csv_text)))
-
-
 def test_the_file_is_what_the_model_says_to_each_cry_alone(prediction, models, path):
     recording, classifier = audio.load(path), models[-1].classifier
-    rows = table(segments_csv(prediction))
+    rows = [*csv.DictReader(io.StringIO(segments_csv(prediction)))]
     assert len(rows) == len(CRIES)
     for row in rows:
         start, end = float(row["start_s"]), float(row["end_s"])
@@ -81,7 +78,7 @@ def test_the_file_is_what_the_model_says_to_each_cry_alone(prediction, models, p
         assert row["set"] == ";".join(alone.prediction_set or ())
 
 
-def test_the_table_says_the_same_and_can_be_read_without_eyes(prediction):
+def test_the_table_says_the_same_can_be_read_without_eyes_and_plays_each_cry(prediction):
     html = segments_html(prediction)
     assert html.count('<th scope="row">') == len(CRIES)
     assert html.count('scope="col"') == 5 + len(prediction.probabilities)
@@ -89,31 +86,24 @@ def test_the_table_says_the_same_and_can_be_read_without_eyes(prediction):
     first = prediction.segments[0]
     shares = [f"{100 * p:.0f}%" for p in first.probabilities.values()]
     assert cells[4 : 4 + len(shares)] == shares
-    (data,) = re.findall(r'download="cries.csv" href="data:[^;]+;base64,([^"]+)"', html)
-    assert base64.b64decode(data).decode() == segments_csv(prediction)
-
-
-def test_a_set_is_named_in_the_table_unless_it_says_nothing(prediction):
-    labels = tuple(prediction.probabilities)
-    first, nothing = prediction.segments[0], "can&#x27;t tell"
-    for named, outside, expected in (
-        (labels[:2], False, f"{words(labels[0])} or {words(labels[1])}"),
-        (labels, False, nothing),
-        (labels[:2], True, nothing),
-        (None, False, words(first.label)),
-    ):
-        segments = (replace(first, prediction_set=named),)
-        html = segments_html(
-            replace(prediction, segments=segments, outside=outside, evaluation=None)
-        )
-        assert re.findall("<td>([^<]*)</td>", html)[3] == expected
-
-
-def test_each_cry_can_be_played_alone(prediction):
     buttons = re.findall(r'data-play="([\d.]+) ([\d.]+)"', play_html(prediction, ENGLISH))
     found = [(s.start, s.end) for s in prediction.segments]
     np.testing.assert_allclose(np.array(buttons, float), found, atol=0.006)
     assert play_html(replace(prediction, segments=()), ENGLISH) == ""
+    (data,) = re.findall(r'download="cries.csv" href="data:[^;]+;base64,([^"]+)"', html)
+    assert base64.b64decode(data).decode() == segments_csv(prediction)
+
+
+@pytest.mark.parametrize(
+    ("count", "outside", "expected"),
+    [(2, False, "belly pain or burping"), (5, False, NOTHING), (2, True, NOTHING), (0, False, "")],
+)
+def test_a_set_is_named_in_the_table_unless_it_says_nothing(prediction, count, outside, expected):
+    first, labels = prediction.segments[0], tuple(prediction.probabilities)
+    segment = replace(first, prediction_set=labels[:count] or None)
+    told = replace(prediction, segments=(segment,), outside=outside, evaluation=None)
+    named = re.findall("<td>([^<]*)</td>", segments_html(told))[3]
+    assert named == (expected or words(first.label))
 
 
 def test_there_is_a_timeline_where_there_is_something_to_find(session, prediction):
@@ -128,16 +118,17 @@ def test_there_is_a_timeline_where_there_is_something_to_find(session, predictio
 
 
 def test_the_bars_stand_where_the_cries_are_in_the_colour_of_their_class(prediction):
-    figure = timeline_figure(prediction)
+    figure, segments = timeline_figure(prediction), prediction.segments
     labels = tuple(prediction.probabilities)
     assert [bar.name for bar in figure.data] == list(map(words, labels))
     for label, bar in zip(labels, figure.data, strict=True):
         assert bar.marker.color == class_colour(labels, label)
-        for x, width, y, segment in zip(bar.x, bar.width, bar.y, prediction.segments, strict=True):
-            assert (x - width / 2, x + width / 2) == pytest.approx(
-                (segment.start, segment.end), abs=2e-3
-            )
-            assert y == pytest.approx(100 * segment.probabilities[label], abs=0.06)
+        x, half = np.array(bar.x), np.array(bar.width) / 2
+        np.testing.assert_allclose(x - half, [s.start for s in segments], atol=2e-3)
+        np.testing.assert_allclose(x + half, [s.end for s in segments], atol=2e-3)
+        np.testing.assert_allclose(
+            bar.y, [100 * s.probabilities[label] for s in segments], atol=0.06
+        )
     assert figure.layout.xaxis.range == (0, prediction.duration)
 
 
@@ -166,11 +157,10 @@ def test_the_sound_figure_marks_the_cries_and_the_threshold(session, prediction)
 def test_no_line_crosses_a_pause(session, prediction):
     figure = sound_figure(session.display, prediction, 3400)
     tracks = [t for t in figure.data if (t.name or "").startswith("block")]
-    assert len(tracks) == 3
-    between = [(13.2, 14.8), (22.5, 25.5)]  # s, well within the pauses
+    assert len(tracks) == len(CRIES)
     for track in tracks:
         x, y = np.array(track.x, float), np.array(track.y, float)
-        for start, end in between:
+        for start, end in ((13.2, 14.8), (22.5, 25.5)):  # s, well within the pauses
             inside = (x > start) & (x < end)
             assert inside.sum() > 20
             assert np.isnan(y[inside]).all()
@@ -179,8 +169,7 @@ def test_no_line_crosses_a_pause(session, prediction):
         x, z = np.array(heatmap.x, float), np.array(heatmap.z, float)
         (jumps,) = np.nonzero(np.diff(x) > 1.5 * np.diff(x).min())
         assert len(jumps) == 2  # between the cries
-        for column in (*jumps, *(jumps + 1)):
-            assert np.isnan(z[:, column]).all()
+        assert np.isnan(z[:, [*jumps, *(jumps + 1)]]).all()
         assert 11 < x[jumps[0]] < 13.2
         assert 14.8 < x[jumps[0] + 1] < 17
         assert not np.isnan(z[:, (x > 7) & (x < 10)]).any()
