@@ -15,7 +15,7 @@ SYSTEMS = (SYSTEM, "improved-ecapa-tdnn-no-rse")
 RESULTS = Path("results", "donateacry", "baby", SYSTEM)
 CHECKPOINT = Path("checkpoints", f"donateacry-{SYSTEM}")
 MORE = ("--seeds", "1", "0", "--save-folds", "--checkpoint")
-SMALL = ("--folds", "2", "--epochs", "1", "--device", "cpu", "--set", "channels=8", "stages=1")
+SMALL = ("--folds", "2", "--epochs", "1", "--device", "cpu", "--set")
 
 
 def command(name, root, out, *more):
@@ -27,13 +27,24 @@ def command(name, root, out, *more):
 def words(root, out, *more, system=SYSTEM):
     """The command on the corpus in ``root``; what is given last counts."""
     where = ["--data-root", root, "--cache", root / "cache", "--out", out]
-    given = ["fit", "--system", *system.split(), "--dataset", "donateacry", *where, *SMALL, *more]
-    return [str(word) for word in given]
+    size = ("members=2", "hidden=8") if system == "feature-mlp" else ("channels=8", "stages=1")
+    given = ["fit", "--system", *system.split(), "--dataset", "donateacry", *where, *SMALL, *size]
+    return [str(word) for word in (*given, *more)]
 
 
 def fit(root, out, *more, system=SYSTEM):
     """Run it; return its exit status."""
     return main(words(root, out, *more, system=system))
+
+
+def python(*given, **variables):
+    """Run Python in a process of its own; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, *map(str, given)], cwd=ROOT, timeout=300, capture_output=True, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
+    )  # fmt: skip
+    assert done.returncode == 0, f"{given}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 @contextlib.contextmanager
