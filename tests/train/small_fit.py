@@ -40,7 +40,7 @@ def fit(root, out, *more, system=SYSTEM):
 def python(*given, **variables):
     """Run Python in a process of its own; return what it printed."""
     done = subprocess.run(
-        [sys.executable, *map(str, given)], cwd=ROOT, timeout=300, capture_output=True, text=True,
+        [sys.executable, *map(str, given)], cwd=ROOT, timeout=600, capture_output=True, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", **variables},
     )  # fmt: skip
     assert done.returncode == 0, f"{given}\n{done.stdout}\n{done.stderr}"

@@ -1,22 +1,20 @@
 """A fit that was killed, stopped, or met a full disk goes on, to the same weights bit for bit."""
 
 import errno
-import itertools
 import json
 import os
 import random
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
 
-from tests.conftest import ROOT
+from tests.train import small_fit
 from tests.train.killed_fit import arguments
-from tests.train.small_fit import CHECKPOINT, RESULTS
-from train.__main__ import main, sentence
+from tests.train.small_fit import CHECKPOINT, RESULTS, python
+from train.__main__ import main
 from train.data.corpus import DataError
 from train.fit.presets import BEST
 from train.fit.state import TrainingState
@@ -32,34 +30,21 @@ def outcome(out):
 def test_killed_at_random_moments_it_ends_with_the_same_weights(made_up_root, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(arguments(made_up_root, whole)) == 0
-    seed = random.randrange(10**6)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.train.killed_fit", made_up_root, killed, str(seed)],
-        cwd=ROOT, env=environment, capture_output=True, text=True,
-    )  # fmt: skip
-    said = f"seed {seed}: {done.stdout}\n{done.stderr}"
-    assert done.returncode == 0, said
-    assert ".pt.part" in done.stdout, said  # a kill did hit the writing
+    seed, threads = random.randrange(10**6), str(torch.get_num_threads())
+    given = ("-m", "tests.train.killed_fit", made_up_root, killed, seed)
+    said = python(*given, OMP_NUM_THREADS=threads)
+    assert ".pt.part" in said  # a kill did hit the writing
     assert len(outcome(whole)) == 2
-    assert outcome(killed) == outcome(whole), said
+    assert outcome(killed) == outcome(whole), f"seed {seed}: {said}"
     assert not list(killed.rglob("*.pt"))  # what is done needs no state
-
-
-class Stop(Exception):
-    """Ends a fit after an epoch, as Ctrl-C does."""
 
 
 @pytest.mark.parametrize("changes", [{}, {"ema_decay": 0.0, "weight_decay": 0.0}])
 def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
     preset = replace(BEST, epochs=2, batch=8, **changes)
     whole, _ = fitted(preset, channels=8, stages=1)
-    state = TrainingState(tmp_path / "fit.pt", "this")
-
-    def stop(*_):
-        raise Stop
-
-    with pytest.raises(Stop):
+    state, stop = TrainingState(tmp_path / "fit.pt", "this"), Mock(side_effect=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
         fitted(preset, channels=8, stages=1, state=state, report=stop)
     resumed, epochs = fitted(preset, channels=8, stages=1, state=state)
     assert [epoch["epoch"] for epoch in epochs] == [2]
@@ -96,22 +81,15 @@ def threads():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("epoch", [1, 3], ids=["within a fold", "after a fold"])
+@pytest.mark.parametrize("epochs", [0, 2], ids=["within a fold", "after a fold"])
 def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
-    made_up_root, tmp_path, monkeypatch, capsys, threads, epoch
+    made_up_root, tmp_path, monkeypatch, capsys, threads, epochs
 ):
-    """Of two folds of two epochs, stopped after so many of all these."""
-    words = arguments(made_up_root, tmp_path)
-    words[words.index("--epochs") + 1] = "2"
-    words += ["--precision", "float32", "--no-checkpoint", "--set", "validation=0", "patience=0"]
-    count = itertools.count(1)
-
-    def stop(*_, **__):
-        if next(count) == epoch:
-            raise KeyboardInterrupt
-
+    """Of two folds of two epochs, stopped in the one after so many of all these."""
+    words = small_fit.words(made_up_root, tmp_path, "--epochs", "2", "--no-checkpoint")
     threads(1)
     with monkeypatch.context() as patch:
+        stop = Mock(side_effect=[*[None] * epochs, KeyboardInterrupt])
         patch.setattr("train.fit.cross_validation.tqdm.set_postfix", stop)
         assert main(words) == 130
     capsys.readouterr()
@@ -128,25 +106,29 @@ def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
 # Trouble: one sentence, and nothing is lost
 
 
-def test_trouble_in_the_middle_of_a_run(made_up_root, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("number", "advice"),
+    [
+        (errno.EROFS, "may not be written"),
+        (errno.ENOSPC, "The disk is full"),
+        (errno.EEXIST, "a folder is needed"),
+        (errno.EIO, "cannot be used"),
+    ],
+)
+def test_trouble_in_the_middle_of_a_run(
+    made_up_root, tmp_path, monkeypatch, capsys, number, advice
+):
     whole = Path.write_bytes
 
     def fail(self, data):
         if self.name.endswith(".pt.part"):
             whole(self, data[:100])
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
+            raise OSError(number, os.strerror(number), str(self))
         return whole(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", fail)
-    assert main(arguments(made_up_root, tmp_path)) == 2
+    assert main(small_fit.words(made_up_root, tmp_path)) == 2
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "may not be written" in error
+    assert advice in error
     assert str(tmp_path) in error
     assert not list(tmp_path.rglob("*.part"))
-
-
-@pytest.mark.parametrize(
-    ("number", "said"), [(errno.EEXIST, "a folder is needed"), (errno.EIO, "cannot be used")]
-)
-def test_other_trouble_has_a_sentence_too(number, said):
-    assert said in sentence(OSError(number, os.strerror(number), "runs"))
