@@ -1,11 +1,10 @@
 """``python -m train grid``: the cells, their order, and that each is a fit like any other."""
 
-import io
-import json
 import shutil
 import signal
 import time
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +13,10 @@ import torch
 from filelock import FileLock
 from sklearn.metrics import balanced_accuracy_score
 
+from cry_model.checkpoint import load_checkpoint
 from cry_model.results import write_record
 from tests.train.folders import contents
-from tests.train.small_fit import MORE, SYSTEMS, started, words
+from tests.train.small_fit import MORE, RESULTS, SYSTEMS, started, words
 from train.__main__ import main, parse
 from train.cli.grid import Cell, alike, words_of
 from train.data.corpus import Item
@@ -26,14 +26,18 @@ from train.scoring import results
 BUSY = "improved-ecapa-tdnn-no-diff-attention"
 
 
-def grid(root, out, *more, systems=SYSTEMS):
+def command(root, out, *more, systems=SYSTEMS):
     what = ["grid", "--datasets", "donateacry", "--system", *systems, "--protocols", "baby"]
     given = words(root, out, *more)
-    return main([*what, *given[given.index("--data-root") :]])
+    return [*what, *given[given.index("--data-root") :]]
 
 
-def predictions(out, system):
-    return (out / "results" / "donateacry" / "baby" / system / "predictions.csv").read_bytes()
+def grid(*given, **systems):
+    return main(command(*given, **systems))
+
+
+def results_of(out, system):
+    return out / RESULTS.with_name(system)
 
 
 @pytest.mark.parametrize("folds", [None, 3])
@@ -55,66 +59,61 @@ def test_two_processes_give_what_fit_gives(two_systems, made_up_root, tmp_path, 
     monkeypatch.setattr("train.cli.grid.cores", lambda: 2 * torch.get_num_threads())
     assert grid(made_up_root, tmp_path, *MORE, "--jobs", "2") == 0
     for system in SYSTEMS:
-        assert predictions(tmp_path, system) == predictions(two_systems, system)
-        record = tmp_path / "results" / "donateacry" / "baby" / system / "run.json"
-        assert json.loads(record.read_text())["seeds"] == [0, 1]
-        assert len(list((tmp_path / "folds" / "donateacry" / "baby" / system).iterdir())) == 4
-    for folder in (tmp_path / "checkpoints").iterdir():
-        config = json.loads((folder / "config.json").read_text())
-        assert config["training"]["seed"] == 1  # the first, with the numbers of all
-        assert config["evaluation"]["seeds"] == [0, 1]
-    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+        found, alone = (results_of(out, system) for out in (tmp_path, two_systems))
+        assert contents(found)["predictions.csv"] == contents(alone)["predictions.csv"]
+    one, other = (load_checkpoint(at)[1] for at in (tmp_path / "checkpoints").iterdir())
+    assert one.training["seed"] == other.training["seed"] == 1  # the first
+    assert one.evaluation.seeds == other.evaluation.seeds == (0, 1)  # the numbers of all
+    assert len(list(tmp_path.glob("folds/donateacry/baby/*/*"))) == 8
 
 
 def test_what_is_there_is_only_read(two_systems, made_up_root, monkeypatch, capsys):
     before = contents(two_systems)
     monkeypatch.setattr("train.cli.grid.start", None)  # would be called
-    assert grid(made_up_root, two_systems, "--seeds", "0") == 0
+    assert grid(made_up_root, two_systems, "--seeds", "0", "1") == 0
     said = capsys.readouterr().out
-    for system in SYSTEMS:
-        table = pd.read_csv(io.BytesIO(predictions(two_systems, system)))
-        own = table[table["seed"] == 0]
-        guess = own[[f"p_{label}" for label in LABELS]].to_numpy().argmax(1)
-        right = balanced_accuracy_score(own["label"], [LABELS[i] for i in guess])
-        line = f"donateacry, baby, {system}, seed 0: was there, balanced accuracy {right:.3f}"
-        assert line in said
+    for system, seed in product(SYSTEMS, (0, 1)):
+        table = pd.read_csv(results_of(two_systems, system) / "predictions.csv")
+        own = table[table["seed"] == seed]
+        guess = own[[f"p_{label}" for label in LABELS]].idxmax(axis=1).str[2:]
+        right = balanced_accuracy_score(own["label"], guess)
+        assert f"{system}, seed {seed}: was there, balanced accuracy {right:.3f}" in said
     assert contents(two_systems) == before
 
 
 def test_a_dry_run_lists_the_cells_and_touches_nothing(two_systems, made_up_root, tmp_path, capsys):
-    runs, none = shutil.copytree(two_systems, tmp_path / "runs"), tmp_path / "none"
-    path = runs / "results" / "donateacry" / "baby" / SYSTEMS[0] / "predictions.csv"
+    runs = shutil.copytree(two_systems, tmp_path / "runs")
+    path = results_of(runs, SYSTEMS[0]) / "predictions.csv"
     table = pd.read_csv(path)
     table[(table["seed"] == 1) | (table["fold"] == 1)].to_csv(path, index=False)  # as cut off
     assert grid(made_up_root, runs, "--seeds", "1", "0", "2", "--dry-run") == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if "seed" in line]
-    states = {1: ("done", "done"), 0: ("1 of 2 folds", "done"), 2: ("to do", "to do")}
+    lines = [line for line in capsys.readouterr().out.splitlines() if ", seed " in line]
+    states = ("done", "done", "1 of 2 folds", "done", "to do", "to do")
     assert lines == [
-        f"donateacry, baby, {system}, seed {seed}: {said}"
-        for seed, own in states.items()
-        for system, said in zip(SYSTEMS, own, strict=True)
+        f"donateacry, baby, {system}, seed {seed}: {state}"
+        for (seed, system), state in zip(product((1, 0, 2), SYSTEMS), states, strict=True)
     ]
     assert grid(made_up_root, runs, "--dry-run", "--set", "batch=5") == 0
     assert "2 fits of 2 folds, 0 of them done" in (said := capsys.readouterr().out)
     assert said.count("other settings") == 2
-    assert grid(made_up_root, none, "--dry-run") == 0
-    assert not none.exists()
+    assert grid(made_up_root, tmp_path / "none", "--dry-run") == 0
+    assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.slow
 def test_what_fails_or_is_busy_does_not_stop_the_rest(two_systems, made_up_root, tmp_path, capsys):
-    folder = tmp_path / "results" / "donateacry" / "baby" / SYSTEMS[0]
-    asked = results.read_run(two_systems / folder.relative_to(tmp_path))["configuration"]
+    folder = results_of(tmp_path, SYSTEMS[0])
+    shutil.copytree(results_of(two_systems, SYSTEMS[0]), folder)
+    asked = results.read_run(folder)["configuration"]
     write_record(folder, {"configuration": {**asked, "folds": 9}})
-    (folder / "predictions.csv").write_bytes(predictions(two_systems, SYSTEMS[0]))
     lock = tmp_path / "state" / f"results-donateacry-baby-{BUSY}.lock"
     lock.parent.mkdir()
     with FileLock(lock):
         assert grid(made_up_root, tmp_path, systems=(SYSTEMS[0], BUSY, SYSTEMS[1])) == 2
     said = capsys.readouterr()
-    assert predictions(tmp_path, SYSTEMS[1])
+    assert (results_of(tmp_path, SYSTEMS[1]) / "predictions.csv").exists()
     assert f"[2/3] donateacry, baby, {BUSY}, seed 0: skipped, another command" in said.out
-    assert not (tmp_path / "results" / "donateacry" / "baby" / BUSY).exists()
+    assert not results_of(tmp_path, BUSY).exists()
     assert "1 of 3 fits failed" in said.err
     assert f"{SYSTEMS[0]}, seed 0: {folder} holds a run with other settings" in said.err
     assert "Traceback" not in said.err
@@ -126,17 +125,13 @@ def test_the_words_are_those_of_fit(tmp_path):
     options = parse(["grid", *given])
     for seed, seeds in ((4, (4,)), (2, (4, 2))):
         asked = options.options_of(Cell("esc10", "clip", "resnet18", seed))
-        assert words_of(asked)[0] == "fit"
         assert (asked.seeds, asked.checkpoint) == (seeds, seed == 2)
         assert parse(words_of(asked)) == asked
 
 
 @pytest.mark.slow
 def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_path):
-    small = words(made_up_root, tmp_path, "--epochs", "10000")
-    command = ["grid", "--datasets", "donateacry", "--jobs", "2", "--protocols", "baby"]
-    command += ["--system", *SYSTEMS, *small[small.index("--data-root") :]]
-    with started(*command) as parent:
+    with started(*command(made_up_root, tmp_path, "--epochs", "10000", "--jobs", "2")) as parent:
         until = time.monotonic() + 120
         while len(list(tmp_path.glob("state/donateacry/baby/*/*.pt"))) < 2:
             assert parent.poll() is None
@@ -148,6 +143,5 @@ def test_ctrl_c_ends_every_fit_and_the_same_command_goes_on(made_up_root, tmp_pa
     assert said.count("the same command goes on") == 1
     assert "Traceback" not in said
     for system in SYSTEMS:  # their locks are free: the fits are gone
-        with FileLock(tmp_path / "state" / f"results-donateacry-baby-{system}.lock", timeout=0):
-            pass
+        FileLock(tmp_path / "state" / f"results-donateacry-baby-{system}.lock").acquire(timeout=0)
     assert not list(tmp_path.rglob("*.part"))
