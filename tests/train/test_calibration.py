@@ -1,6 +1,8 @@
 """Temperature and threshold against plain computations, the promise, and the command."""
 
 import json
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -9,8 +11,9 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 import cry_model
-from cry_model import CheckpointConfig, FrontEndConfig, save_checkpoint
 from cry_model.calibration import fit_temperature, group_weights
+from tests.train.folders import contents
+from tests.train.small_fit import CHECKPOINT, RESULTS
 from train.__main__ import main
 from train.data.corpus import DataError
 from train.scoring.calibration import EVERYTHING, calibrate, fit_threshold
@@ -32,16 +35,12 @@ def babies(rng, count):
 
     All cries of one are alike, and how sure the model is of their labels varies with the baby.
     """
-    rows, labels, groups = [], [], []
-    for baby in range(count):
-        often = rng.random() < 0.5
-        size = rng.integers(20, 40) if often else rng.integers(1, 4)
-        truth = rng.integers(3, size=size)
-        skill = rng.normal(2.0 if often else 0.0, 0.7)
-        rows.append(softmax(skill * one_hot(truth) + rng.normal(0, 0.3, (size, 3)), axis=1))
-        labels.append(truth)
-        groups += [f"baby{baby}"] * size
-    return np.concatenate(rows), np.concatenate(labels), np.array(groups)
+    often = rng.random(count) < 0.5
+    sizes = np.where(often, rng.integers(20, 40, count), rng.integers(1, 4, count))
+    skill = rng.normal(2.0 * often, 0.7).repeat(sizes)[:, None]
+    labels = rng.integers(3, size=sizes.sum())
+    logits = skill * one_hot(labels) + rng.normal(0, 0.3, (len(labels), 3))
+    return softmax(logits, axis=1), labels, np.arange(count).repeat(sizes).astype(str)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +61,7 @@ def test_the_promise_holds_for_a_new_baby_and_not_where_recordings_are_taken_for
     rng, by_group, by_recording = np.random.default_rng(0), [], []
     for _ in range(400):
         probabilities, labels, groups = babies(rng, 26)
-        new = groups == "baby25"
+        new = groups == "25"
         known, targets = probabilities[~new], one_hot(labels[~new])
         scores = 1 - probabilities[new, labels[new]]
         by_group.append(np.mean(scores <= fit_threshold(known, targets, groups[~new], 0.8)))
@@ -77,19 +76,17 @@ def test_the_promise_holds_for_a_new_baby_and_not_where_recordings_are_taken_for
 # What is measured
 
 
-def synthetic(babies=40, folds=4, seeds=(0, 1), pieces=2):
+def synthetic():
     """Predictions of recordings in pieces; a baby is in one fold, another one for each seed."""
     rng, rows = np.random.default_rng(0), []
-    for seed in seeds:
-        for baby in range(babies):
-            for take in range(1 + baby % 5):
-                label = LABELS[(baby * 7 + take * baby) % 3]
-                name = f"{baby}-{take}"
-                for piece in range(pieces):
-                    row = {"clip": f"{name}#{piece}", "recording": name, "group": f"b{baby:02}"}
-                    row |= {"fold": (baby + seed) // 2 % folds, "seed": seed, "label": label}
-                    logits = rng.normal(0, 1, 3) + 1.5 * (np.array(LABELS) == label)
-                    rows.append(row | dict(zip(P, softmax(logits), strict=True)))
+    for seed, baby, take, piece in product((0, 1), range(40), range(5), (0, 1)):
+        if take > baby % 5:
+            continue
+        label, name = LABELS[(baby * 7 + take * baby) % 3], f"{baby}-{take}"
+        row = {"clip": f"{name}#{piece}", "recording": name, "group": f"b{baby:02}"}
+        row |= {"fold": (baby + seed) // 2 % 4, "seed": seed, "label": label}
+        logits = rng.normal(0, 1, 3) + 1.5 * (np.array(LABELS) == label)
+        rows.append(row | dict(zip(P, softmax(logits), strict=True)))
     return pd.DataFrame(rows)
 
 
@@ -157,56 +154,39 @@ def test_pieces_heard_in_training_promise_nothing():
 # The command
 
 
-@pytest.fixture
-def finished(tmp_path):
-    """The folder of a run, and the checkpoint of the same fit."""
-    folder = tmp_path / "results"
-    folder.mkdir()
-    synthetic().to_csv(folder / "predictions.csv", index=False, float_format="%.6f")
-    how = {"system": "resnet18", "data": "d1", "settings": {}, "preset": {"name": "best"}}
-    run = {"configuration": {**how, **FACTS}, "labels": list(LABELS), "metrics": {"x": 1}}
-    (folder / "run.json").write_text(json.dumps(run))
-    training = {"dataset": "donateacry", **how}
-    config = CheckpointConfig("resnet18", LABELS, FrontEndConfig(), training=training)
-    save_checkpoint(tmp_path / "checkpoint", config.build(), config)
-    return folder, tmp_path / "checkpoint"
-
-
-def calibrated(folder, *more):
-    """What the command writes."""
-    assert main(["calibrate", str(folder), *map(str, more)]) == 0
-    return json.loads((folder / "run.json").read_text())["calibration"]
-
-
-def test_the_command_writes_it_into_run_and_checkpoint_and_leaves_the_rest(finished):
-    folder, checkpoint = finished
-    stay = (folder / "predictions.csv", checkpoint / "model.safetensors")
-    before = [path.read_bytes() for path in stay]
-    found = calibrated(folder, "--checkpoint", checkpoint, "--coverage", "0.7")
-    assert json.loads((checkpoint / "config.json").read_text())["calibration"] == found
+def test_the_command_writes_it_into_run_and_checkpoint_and_leaves_the_rest(copied_fit):
+    folder, checkpoint = copied_fit / RESULTS, copied_fit / CHECKPOINT
+    before, run = contents(copied_fit), json.loads((folder / "run.json").read_text())
+    words = [str(folder), "--checkpoint", str(checkpoint), "--coverage", "0.7"]
+    assert main(["calibrate", *words]) == 0
+    after, found = contents(copied_fit), json.loads((folder / "run.json").read_text())
+    changed = {folder / "run.json", checkpoint / "config.json"}
+    assert {copied_fit / name for name in after if after[name] != before.get(name)} == changed
+    assert found == {**run, "calibration": found["calibration"]}
+    config = json.loads((checkpoint / "config.json").read_text())
+    assert config["calibration"] == found["calibration"]
     assert cry_model.load_checkpoint(checkpoint)[1].calibration.promised == 0.7
-    assert json.loads((folder / "run.json").read_text())["metrics"] == {"x": 1}
-    assert [path.read_bytes() for path in stay] == before
 
 
 @pytest.mark.parametrize(
-    ("change", "words", "said"),
+    ("where", "more", "said"),
     [
-        ({}, ["--teacher", "CHECKPOINT"], "learnt from labels"),
-        ({"data": "d2"}, ["--checkpoint", "CHECKPOINT"], "was not fitted as this run was"),
-        ({}, ["--checkpoint", "nowhere"], "There is no config.json"),
+        (RESULTS, ["--teacher", CHECKPOINT], "learnt from labels"),
+        (RESULTS, ["--checkpoint", "other"], "was not fitted as this run was"),
+        (RESULTS, ["--checkpoint", "nowhere"], "There is no config.json"),
+        (RESULTS.parent, [], "There is no finished run in"),
     ],
 )
-def test_what_does_not_belong_together_is_one_sentence(finished, change, words, said, capsys):
-    folder, checkpoint = finished
-    record = json.loads((folder / "run.json").read_text())
-    record["configuration"].update(change)
-    (folder / "run.json").write_text(json.dumps(record))
-    words = [str(checkpoint) if word == "CHECKPOINT" else word for word in words]
-    assert main(["calibrate", str(folder), *words]) == 2
+def test_what_does_not_belong_together_is_one_sentence(
+    copied_fit, monkeypatch, where, more, said, capsys
+):
+    monkeypatch.chdir(copied_fit)
+    model, config = cry_model.load_checkpoint(CHECKPOINT)
+    other = replace(config, training={**config.training, "data": "d2"})
+    cry_model.save_checkpoint("other", model, other)
+    before = contents(copied_fit)
+    assert main(["calibrate", str(where), *map(str, more)]) == 2
     error = capsys.readouterr().err
     assert said in error
     assert "Traceback" not in error
-    assert "calibration" not in json.loads((folder / "run.json").read_text())
-    assert main(["calibrate", str(folder.parent)]) == 2
-    assert "There is no finished run in" in capsys.readouterr().err
+    assert contents(copied_fit) == before
