@@ -5,8 +5,6 @@ import os
 import pickle
 import random
 import signal
-import subprocess
-import sys
 import warnings
 from contextlib import nullcontext
 from dataclasses import replace
@@ -23,13 +21,11 @@ from torch import nn
 
 import cry_model
 from cry_model import FrontEnd
-from tests.conftest import ROOT
 from tests.hub import WRITER
 from tests.hub_client import environment
 from tests.train import small_fit
 from tests.train.killed_fit import arguments
-from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM
-from train.__main__ import main
+from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, python
 from train.data.corpus import DataError
 from train.fit import devices
 from train.fit.devices import as_found, make_accelerator
@@ -37,23 +33,6 @@ from train.fit.presets import BEST
 from train.fit.trainer import DeviceDataset, EpochRng, TrainingData, fit, step_loss
 
 QUICK = replace(BEST, epochs=1, batch=8)
-SMALL = {"channels": 8, "stages": 1}
-
-
-def words(root, out, *more, system=SYSTEM):
-    return small_fit.words(root, out, "--set", "batch=8", *more, system=system)
-
-
-def python(*given, **variables):
-    """Run it in a process of its own; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, *map(str, given)],
-        cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
 # One after the other
 
 
@@ -69,7 +48,7 @@ def test_auto_follows_the_hardware_whatever_was_before(hardware, monkeypatch):
 def test_an_older_accelerator_keeps_its_precision(clips):
     def result(accelerator):
         torch.manual_seed(0)
-        model = cry_model.build_model(SYSTEM, 5, 64, **SMALL)
+        model = cry_model.build_model(SYSTEM, 5, 64, channels=8, stages=1)
         fitted = fit(model, FrontEnd(BEST.front_end), TrainingData(clips, 5), QUICK, 0, accelerator)
         return fitted.classifier.weight
 
@@ -104,42 +83,39 @@ def settings():
     }
 
 
-def features(root, out):
-    given = words(root, out, "--no-checkpoint", system="feature-mlp")
-    place = given.index("--set")
-    given[place + 1 : place + 3] = "members=2", "hidden=8"
-    assert main(given) == 0
-
-
-def sound(root, out):
+@pytest.mark.parametrize(
+    ("system", "used", "broken"),
+    [
+        ("feature-mlp", True, False),
+        (SYSTEM, True, False),
+        (SYSTEM, False, False),
+        (SYSTEM, False, True),
+    ],
+)
+def test_a_fit_leaves_the_process_as_it_found_it(
+    made_up_root, tmp_path, monkeypatch, system, used, broken
+):
     more = ("--no-checkpoint", "--precision", "bfloat16", "--deterministic")
-    assert main(words(root, out, *more)) == 0
-
-
-@pytest.mark.parametrize(("do", "used"), [(features, True), (sound, True), (sound, False)])
-def test_a_fit_leaves_the_process_as_it_found_it(made_up_root, tmp_path, monkeypatch, do, used):
+    if broken:
+        failing = Mock(side_effect=KeyboardInterrupt)
+        monkeypatch.setattr("train.fit.trainer.TrainingState.save", failing)
+        monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    else:
+        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
     with as_found():
         if used:
             make_accelerator("cpu", "float32")
-        monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":16:8")
         monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
         torch.manual_seed(12345)
         before = settings()
-        do(made_up_root, tmp_path)
+        status = small_fit.fit(made_up_root, tmp_path, *more, system=system)
         assert settings() == before
-
-
-def test_a_fit_that_breaks_off_does_so_too(made_up_root, tmp_path, monkeypatch):
-    monkeypatch.setattr("train.fit.trainer.TrainingState.save", Mock(side_effect=KeyboardInterrupt))
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
-    before = settings()
-    assert main(words(made_up_root, tmp_path, "--deterministic")) == 130
-    assert settings() == before
+    assert status == (130 if broken else 0)
 
 
 # Two processes on the CPU
 
-TWO = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "1"}
+TWO = {"ACCELERATE_USE_CPU": "1"}
 LAUNCH = ["-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
 # --cpu alone would start one process; --multi_gpu names the launcher, which asks for no GPU.
 LAUNCH += ["--multi_gpu", "--mixed_precision", "no", "--dynamo_backend", "no"]
@@ -149,8 +125,8 @@ LAUNCH += ["--main_process_port", "0"]
 @pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(made_up_root, tmp_path):
     paths = [tmp_path / "one.pt", tmp_path / "two.pt"]
-    for path, how in zip(paths, ([], LAUNCH), strict=True):
-        python(*how, "-m", "tests.train.two_processes", made_up_root, path, **TWO)
+    python("-m", "tests.train.two_processes", made_up_root, paths[0], **TWO)
+    python(*LAUNCH, "-m", "tests.train.two_processes", made_up_root, paths[1], **TWO)
     one, two = map(torch.load, paths)
     assert (one["processes"], two["processes"]) == (1, 2)
     assert one["gradients"].keys() == two["gradients"].keys()
@@ -164,8 +140,8 @@ def test_a_fit_on_two_processes_runs_to_its_end_and_one_of_them_publishes(
     made_up_root, tmp_path, hub
 ):
     given = [*arguments(made_up_root, tmp_path), "--publish", "user/cry"]
-    variables = environment(hub.url, tmp_path / "home", HF_TOKEN=WRITER)
-    said = python(*LAUNCH, "-m", "train", *given, **{**TWO, **variables})
+    variables = environment(hub.url, tmp_path / "home", HF_TOKEN=WRITER, **TWO)
+    said = python(*LAUNCH, "-m", "train", *given, **variables)
     assert said.count("balanced accuracy") == said.count("Published: ") == 1  # one process speaks
     table = pd.read_csv(tmp_path / RESULTS / "predictions.csv")
     assert table["recording"].nunique() == 30
