@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from functools import partial
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -50,54 +51,51 @@ def silence(model, kept):
     Which module gives which channels stands here once more, by its name alone.
     """
 
-    def mask(channels, last, _module, _given, found):
-        out, rest = (found[0], found[1:]) if isinstance(found, tuple) else (found, None)
-        keep = torch.zeros(out.shape[-1 if last else 1])
-        keep[channels] = 1
-        out = out * (keep if last else keep.unsqueeze(-1))
-        return out if rest is None else (out, *rest)
+    def mask(channels, module, _given, found):
+        out, *rest = found if isinstance(found, tuple) else (found,)
+        axis = -1 if isinstance(module, torch.nn.Linear) else 1
+        gone = [i for i in range(out.shape[axis]) if i not in channels]
+        out = out.index_fill(axis, torch.tensor(gone), 0)
+        return (out, *rest) if rest else out
 
-    def beside(groups, size):
+    def beside(groups, size=model.channels // 2):
         return torch.cat([kept[group] + i * size for i, group in enumerate(groups)])
 
-    half = model.channels // 2
     for name, module in model.named_modules():
-        own, last = name.rsplit(".", 1)[-1], False
+        own = name.rsplit(".", 1)[-1]
         block, stage = ".".join(name.split(".")[:2]), ".".join(name.split(".")[:5])
         if own in ("stem", "attention", "merge", "v"):
-            channels, last = kept["stream"], own == "v"
+            channels = kept["stream"]
         elif own in ("expand", "dilated"):
             channels = kept[f"{block}.inner"]
         elif own == "project":
             channels = kept[f"{stage}.half"]
         elif own == "reduce":
-            channels = beside([f"{stage}.{g}" for g in ("in0", "in1", "in2", "pooled")], half)
+            channels = beside([f"{stage}.{g}" for g in ("in0", "in1", "in2", "pooled")])
         elif own == "norm":
-            channels = beside([f"{stage}.{g}" for g in ("out0", "out1", "out2", "pooled")], half)
+            channels = beside([f"{stage}.{g}" for g in ("out0", "out1", "out2", "pooled")])
         elif name.rsplit(".", 2)[-2:-1] == ["convs"]:
             channels = kept[f"{stage}.out{own}"]
         elif own == "w1":
-            channels, last = kept[f"{name.removesuffix('.w1')}.hidden"], True
+            channels = kept[f"{name.removesuffix('.w1')}.hidden"]
         elif own in ("q1", "k1", "q2", "k2"):
-            channels, last = kept[f"map{own[1]}"], True
+            channels = kept[f"map{own[1]}"]
         elif own == "pool_norm":
             tokens = module.num_features // model.channels
-            channels, last = beside(["stream"] * tokens, model.channels), True
+            channels = beside(["stream"] * tokens, model.channels)
         else:
             continue
-        module.register_forward_hook(partial(mask, channels, last))
+        module.register_forward_hook(partial(mask, channels))
 
 
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_what_is_left_answers_as_the_full_model_with_silent_channels(settings):
     full = random_model(**settings)
-    left = pruning.channels_left(full, 0.5)
-    assert left == 16
-    narrow = build_model("improved-ecapa-tdnn", 5, 20, channels=left, **settings).eval()
+    narrow = build_model("improved-ecapa-tdnn", 5, 20, channels=16, **settings).eval()
     sizes = pruning.sizes_of(narrow)
     scores = {name: torch.rand(size) for name, size in pruning.sizes_of(full).items()}
     kept = pruning.most_important(scores, sizes, pruning.heads_of(full))
-    narrow.load_state_dict(pruning.keep(full, kept, left))
+    narrow.load_state_dict(pruning.keep(full, kept, 16))
     features = torch.randn(3, 20, 40)
     with torch.no_grad():
         found = narrow(features)
@@ -112,11 +110,8 @@ def test_where_nothing_can_be_pruned_is_said():
         pruning.channels_left(build_model("resnet18", 5, 20), 0.5)
     with pytest.raises(DataError, match="8 channels in steps of 8 cannot lose"):
         pruning.channels_left(build_model("improved-ecapa-tdnn", 5, 20, channels=8), 0.5)
-    assert [pruning.channels_left(random_model(), ratio) for ratio in (0.25, 0.5, 0.75)] == [
-        24,
-        16,
-        8,
-    ]
+    left = [pruning.channels_left(random_model(), ratio) for ratio in (0.25, 0.5, 0.75)]
+    assert left == [24, 16, 8]
 
 
 def test_channels_without_effect_go_first(clips, accelerator):
@@ -170,11 +165,7 @@ def test_full_and_pruned_folds_are_measured_on_what_they_have_not_heard(out):
     assert 0.25 < half["multiply_adds"] / full["multiply_adds"] < 0.5
     assert half["bytes"] < full["bytes"]
     assert (found["seeds"], found["folds"]) == ([0], 2)
-
-
-def test_a_pruned_fold_is_a_checkpoint_that_says_how_it_was_made(out):
-    name = small_fit.RESULTS.relative_to("results")
-    model, config = load_checkpoint(out / "pruned" / "0.5" / "folds" / name / "seed0-fold1")
+    model, config = load_checkpoint(next((out / "pruned" / "0.5").rglob("seed0-fold1")))
     assert config.settings["channels"] == model.channels == 8
     assert config.training["teacher"]["name"] == config.training["start"]["name"] == "seed0-fold1"
 
@@ -182,15 +173,11 @@ def test_a_pruned_fold_is_a_checkpoint_that_says_how_it_was_made(out):
 def test_only_a_fold_that_changed_is_pruned_again_and_what_it_tests_is_not_heard(
     out, made_up_root, tmp_path, monkeypatch, capsys
 ):
-    copy, heard = shutil.copytree(out, tmp_path / "runs"), []
-    for module, name in ((pruning, "importance_of"), (trainer, "fit")):
-        plain_one = getattr(module, name)
-
-        def spy(*given, plain_one=plain_one):
-            heard.append(getattr(given[2], "clips", given[2]))
-            return plain_one(*given)
-
-        monkeypatch.setattr(module, name, spy)
+    copy = shutil.copytree(out, tmp_path / "runs")
+    importance_of = Mock(side_effect=pruning.importance_of)
+    fit = Mock(side_effect=trainer.fit)
+    monkeypatch.setattr(pruning, "importance_of", importance_of)
+    monkeypatch.setattr(trainer, "fit", fit)
     first = sorted((copy / "pruned").rglob("model.safetensors"))
     times = [path.stat().st_mtime_ns for path in first]
     folder = next((copy / "folds").rglob("seed0-fold1"))
@@ -203,6 +190,7 @@ def test_only_a_fold_that_changed_is_pruned_again_and_what_it_tests_is_not_heard
     assert [now == before for now, before in zip(again, times, strict=True)] == [True, False]
     assert capsys.readouterr().out.count(": is there.") == 1
     table = pd.read_csv(copy / small_fit.RESULTS / "predictions.csv")
+    heard = (importance_of.call_args.args[2], fit.call_args.args[2].clips)
     learnt = set(table.loc[table["fold"] != 1, "group"])
     assert [{item.group for item in clips.items} for clips in heard] == [learnt, learnt]
 
@@ -220,9 +208,7 @@ def test_a_checkpoint_is_pruned_exported_and_ready_to_be_published(
     out, made_up_root, examples, tmp_path, capsys
 ):
     assert export(made_up_root, out, tmp_path) == 0
-    assert (
-        "8 of 16 channels stay. Fine-tuning on donateacry takes 1 epochs" in capsys.readouterr().out
-    )
+    assert "8 of 16 channels stay" in capsys.readouterr().out
     sent = checkpoint_upload(tmp_path, "someone/small").files
     assert {"model.safetensors", "config.json", "model.onnx"} <= sent.keys()
     config = read_config(tmp_path)
