@@ -1,21 +1,22 @@
 """A fit that was killed, stopped, or met a full disk goes on, to the same weights bit for bit."""
 
 import errno
-import json
 import os
-import random
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
+import pandas as pd
 import pytest
 import torch
 
+from cry_model.results import read_record, write_run
 from tests.train import small_fit
 from tests.train.killed_fit import arguments
 from tests.train.small_fit import CHECKPOINT, RESULTS, python
 from train.__main__ import main
 from train.data.corpus import DataError
+from train.fit.devices import as_found, ask_for_determinism
 from train.fit.presets import BEST
 from train.fit.state import TrainingState
 
@@ -27,15 +28,13 @@ def outcome(out):
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_it_ends_with_the_same_weights(made_up_root, tmp_path):
+def test_killed_in_any_write_it_ends_with_the_same_weights(made_up_root, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert main(arguments(made_up_root, whole)) == 0
-    seed, threads = random.randrange(10**6), str(torch.get_num_threads())
-    given = ("-m", "tests.train.killed_fit", made_up_root, killed, seed)
-    said = python(*given, OMP_NUM_THREADS=threads)
-    assert ".pt.part" in said  # a kill did hit the writing
+    threads = f"{torch.get_num_threads()}"
+    python("-m", "tests.train.killed_fit", made_up_root, killed, OMP_NUM_THREADS=threads)
     assert len(outcome(whole)) == 2
-    assert outcome(killed) == outcome(whole), f"seed {seed}: {said}"
+    assert outcome(killed) == outcome(whole)
     assert not list(killed.rglob("*.pt"))  # what is done needs no state
 
 
@@ -54,13 +53,19 @@ def test_a_fit_goes_on_after_its_last_epoch(fitted, tmp_path, changes):
     assert [epoch["epoch"] for epoch in epochs] == [1, 2]
 
 
-def test_a_state_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
-    state = TrainingState(tmp_path / "a" / "fit.pt", "this")
+def test_a_state_of_other_settings_or_threads_or_a_damaged_one_is_refused(tmp_path, capsys):
+    state = TrainingState(tmp_path / "a" / "fit.pt", "this", threads=2)
     assert state.load() is None
     state.save({"epoch": 1})
     assert state.load() == {"epoch": 1}
     with pytest.raises(DataError, match="other settings or data"):
         replace(state, identity="that").load()
+    assert replace(state, threads=3).load()
+    assert "OMP_NUM_THREADS=2" in capsys.readouterr().err
+    with as_found():
+        ask_for_determinism()
+        with pytest.raises(DataError, match="OMP_NUM_THREADS=2"):
+            replace(state, threads=3).load()
     for damaged in (state.path.read_bytes()[:100], b"nonsense"):
         state.path.write_bytes(damaged)
         with pytest.raises(DataError, match="damaged"):
@@ -69,37 +74,22 @@ def test_a_state_of_other_settings_or_a_damaged_one_is_refused(tmp_path):
     assert state.load() is None
 
 
-# Other threads add up in another order
-
-
-@pytest.fixture
-def threads():
-    """Sets their number, which is as before at the end."""
-    before = torch.get_num_threads()
-    yield torch.set_num_threads
-    torch.set_num_threads(before)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("epochs", [0, 2], ids=["within a fold", "after a fold"])
 def test_other_threads_are_named_and_refused_where_the_last_bit_was_promised(
-    made_up_root, tmp_path, monkeypatch, capsys, threads, epochs
+    copied_fit, made_up_root, capsys
 ):
-    """Of two folds of two epochs, stopped in the one after so many of all these."""
-    words = small_fit.words(made_up_root, tmp_path, "--epochs", "2", "--no-checkpoint")
-    threads(1)
-    with monkeypatch.context() as patch:
-        stop = Mock(side_effect=[*[None] * epochs, KeyboardInterrupt])
-        patch.setattr("train.fit.cross_validation.tqdm.set_postfix", stop)
-        assert main(words) == 130
-    capsys.readouterr()
-    threads(2)
+    """They add up in another order."""
+    folder = copied_fit / RESULTS
+    table, record = pd.read_csv(folder / "predictions.csv"), read_record(folder / "run.json")
+    table[table["fold"] == 0].to_csv(folder / "predictions.csv", index=False)
+    record["environment"]["threads"] += 1
+    write_run(folder, record)
+    here, there = torch.get_num_threads(), f"OMP_NUM_THREADS={record['environment']['threads']}"
+    words = small_fit.words(made_up_root, copied_fit, "--no-checkpoint")
     assert main([*words, "--deterministic"]) == 2
-    assert "OMP_NUM_THREADS=1" in capsys.readouterr().err
+    assert there in capsys.readouterr().err
     assert main(words) == 0
-    assert "OMP_NUM_THREADS=1" in capsys.readouterr().err
-    record = json.loads((tmp_path / RESULTS / "run.json").read_text())
-    assert record["environment"]["threads"] == 2
+    assert there in capsys.readouterr().err
+    assert read_record(folder / "run.json")["environment"]["threads"] == here
     assert main([*words, "--deterministic"]) == 0  # nothing is left to do
 
 

@@ -31,19 +31,6 @@ WATCHED = replace(BEST, epochs=4, batch=8, validation=0.34, patience=2)
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(
-    ("system", "preset", "sizes"),
-    [
-        ("ecapa-tdnn", BEST, {"channels": 16, "mfa_channels": 16}),
-        ("resnet18", BEST, {"width": 8, "blocks": 1}),
-        ("improved-ecapa-tdnn", PAPER, {"channels": 16}),
-    ],
-)
-def test_other_systems_and_presets_train_an_epoch(fitted, system, preset, sizes):
-    _, epochs = fitted(replace(preset, epochs=1, batch=8), system, **sizes)
-    assert [epoch["loss"] for epoch in epochs] == [pytest.approx(1.61, abs=0.7)]  # ln 5, untrained
-
-
 def test_every_seed_and_epoch_has_randomness_of_its_own():
     every = [EpochRng(seed, epoch, CPU) for seed in (0, 1) for epoch in (0, 1, 1)]
     assert len({float(torch.rand(3, generator=one.tensors).sum()) for one in every}) == 4
@@ -51,8 +38,8 @@ def test_every_seed_and_epoch_has_randomness_of_its_own():
 
 
 def test_the_loss_falls(fitted):
-    preset = replace(QUICK, epochs=6, augmentation=None, label_smoothing=0.0, ema_decay=0.0)
-    _, epochs = fitted(replace(preset, learning_rate=0.01), channels=16, stages=1)
+    preset = replace(PAPER, epochs=6, batch=8, learning_rate=0.01)
+    _, epochs = fitted(preset, channels=16, stages=1)
     assert epochs[-1]["loss"] < 0.75 * epochs[0]["loss"]
 
 
