@@ -1,9 +1,7 @@
 """The synthetic cries are what they claim: measured on the waveform, not read from the code."""
 
-import csv
-from pathlib import Path
-
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 
@@ -12,17 +10,6 @@ from train.data.corpus import DataError
 from train.data.datasets.synthetic6 import LABELS, read, write
 from train.data.synthesis import STYLES, synthesise, write_examples
 from train.data.synthetic_sounds import KINDS, RATE, SECONDS, make_sound
-
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_a_seed_is_one_cry(style):
-    first, again, other = (synthesise(style, 1.5, seed=seed) for seed in (3, 3, 4))
-    np.testing.assert_array_equal(first.waveform, again.waveform)
-    np.testing.assert_array_equal(first.onsets, again.onsets)
-    assert 0.1 < np.abs(first.waveform).max() < 1
-    assert abs(np.corrcoef(first.waveform, other.waveform)[0, 1]) < 0.5
 
 
 @pytest.mark.parametrize(
@@ -38,26 +25,15 @@ def test_length_level_and_values(style, rate, seconds):
     assert np.abs(cry.waveform).max() == pytest.approx(peak, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [(("angry", 1.0), "'angry'.*rhythmic"), (("rhythmic", 0), "no sample"),
-     (("rhythmic", 1.0, 0), "no sample")],
-)  # fmt: skip
-def test_nonsense_is_refused(words, said):
-    with pytest.raises(ValueError, match=said):
-        synthesise(*words)
-
-
-def test_examples_are_regenerated_byte_for_byte_and_have_headroom(tmp_path):
-    made = {path.name: path for path in write_examples(tmp_path)}
+def test_examples_are_regenerated_byte_for_byte_and_have_headroom(tmp_path, examples):
+    write_examples(tmp_path)
+    made = contents(tmp_path)
     assert set(made) == {f"synthetic_{name}.wav" for name in (*STYLES, "door_chime")}
-    for name, path in made.items():
-        assert path.read_bytes() == (EXAMPLES / name).read_bytes()
-        info = soundfile.info(path)
+    assert made == {path.name: path.read_bytes() for path in examples.glob("*.wav")}
+    for name in made:
+        info, wave = soundfile.info(tmp_path / name), soundfile.read(tmp_path / name)[0]
         assert (info.samplerate, info.channels, info.subtype) == (RATE, 1, "PCM_16")
-        peak = np.abs(soundfile.read(path)[0]).max()
-        assert 20 * np.log10(peak) == pytest.approx(-3, abs=0.01)
-    assert {path.name for path in EXAMPLES.glob("*.wav")} == set(made)
+        assert 20 * np.log10(np.abs(wave).max()) == pytest.approx(-3, abs=0.01)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -71,28 +47,24 @@ def test_a_sound_is_levelled_and_differs_from_the_next(kind):
         np.testing.assert_array_equal(first, make_sound(kind, 1))
 
 
-def truth(root):
-    """The rows of truth.csv."""
-    with (root / "synthetic6" / "truth.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_the_layout_is_that_of_the_challenge_and_read_gives_labels_and_babies(synthetic):
     folder, corpus = synthetic / "synthetic6", read(synthetic)
-    wanted = {f"train/{x}/{x}_{n}.wav" for x in LABELS for n in range(6)}
-    assert set(contents(folder)) == wanted | {"truth.csv"}
-    assert set(truth(synthetic)[0]) == {"file", "baby", "sample_rate", "onset_seconds"}
-    rows = {row["file"]: row for row in truth(synthetic)}
-    assert set(rows) == wanted == {i.path.relative_to(folder).as_posix() for i in corpus.items}
+    truth = pd.read_csv(folder / "truth.csv")
+    assert list(truth) == ["file", "baby", "sample_rate", "onset_seconds"]
+    rows = truth.drop(columns="onset_seconds").drop_duplicates().set_index("file")
+    assert set(rows.index) == {f"train/{x}/{x}_{n}.wav" for x in LABELS for n in range(6)}
+    assert set(contents(folder)) == {*rows.index, "truth.csv"}
+    assert set(rows["sample_rate"]) == {8_000, 16_000, 44_100}
     assert (corpus.name, corpus.labels) == ("synthetic6", LABELS)
+    assert len(corpus.items) == len(rows)
     for item in corpus.items:
-        row, info = rows[item.path.relative_to(folder).as_posix()], soundfile.info(item.path)
+        baby, rate = rows.loc[item.path.relative_to(folder).as_posix()]
+        info = soundfile.info(item.path)
         assert (info.format, info.subtype, info.channels) == ("WAV", "PCM_16", 1)
-        assert info.samplerate == int(row["sample_rate"])
+        assert info.samplerate == rate
         assert 0.749 < info.duration < 1.251
-        assert (item.group, item.label) == (row["baby"], item.path.parent.name)
+        assert (item.group, item.label) == (baby, item.path.parent.name)
         assert item.recording == item.source == item.path.stem
-    assert {int(row["sample_rate"]) for row in rows.values()} == {8_000, 16_000, 44_100}
 
 
 def test_the_same_bytes_each_time_and_a_smaller_corpus_begins_a_larger_one(tmp_path):
@@ -106,14 +78,11 @@ def test_the_same_bytes_each_time_and_a_smaller_corpus_begins_a_larger_one(tmp_p
     assert small.items() < large.items()
 
 
-def test_an_existing_corpus_is_not_overwritten_and_an_empty_one_not_made(synthetic, tmp_path):
+def test_an_existing_corpus_is_not_overwritten(synthetic):
     before = contents(synthetic)
     with pytest.raises(DataError, match=r"exists and is not overwritten.*delete it"):
         write(synthetic, 1, 0.5)
     assert contents(synthetic) == before
-    with pytest.raises(DataError, match="at least one recording"):
-        write(tmp_path, 0)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
