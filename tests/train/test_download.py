@@ -8,19 +8,20 @@ import re
 import stat
 import threading
 import zipfile
-from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from unittest.mock import Mock
 
 import pytest
 
-from tests.train.folders import contents
+from tests.train.folders import contents, touch
 from train.data.cache import DATASETS
 from train.data.corpus import Archive, ArchiveFolder, DataError
 from train.data.download import download
 
+INSIDE = "repository-master/clean/data"
+README = {"README.md": b"the licence"}
 FILES = {
     "hungry/a.wav": os.urandom(200_000),
     "hungry/b.wav": b"b" * 1000,
@@ -41,66 +42,22 @@ FOLDERS = (
 )
 
 
-def zipped(files=FILES, uploads=UPLOADS, **more):
+def zipped(files=FILES, **more):
+    """The archive of a repository, with some files that are not wanted, as bytes."""
+    unwanted = f"{INSIDE}/notes.wav", f"{INSIDE}/hungry/x.txt", "repository-master/x/hungry/x.wav"
+    members = {
+        "repository-master/README.md": b"the licence",
+        f"{INSIDE}/": b"",
+        **{f"{INSIDE}/{name}": content for name, content in files.items()},
+        **{f"repository-master/bucket/{name}": content for name, content in UPLOADS.items()},
+        **dict.fromkeys(unwanted, b"not wanted"),
+        **more,
+    }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("repository-master/README.md", "the licence")
-        archive.writestr("repository-master/clean/data/", "")
-        for name, content in files.items():
-            archive.writestr(f"repository-master/clean/data/{name}", content)
-        for name, content in uploads.items():
-            archive.writestr(f"repository-master/bucket/{name}", content)
-        for name in ("clean/data/notes.wav", "clean/data/hungry/x.txt", "other/hungry/x.wav"):
-            archive.writestr(f"repository-master/{name}", "not wanted")
-        for name, content in more.items():
+        for name, content in members.items():
             archive.writestr(name, content)
     return buffer.getvalue()
-
-
-@dataclass
-class Site:
-    """What is served, and how: its first answers may break off after some bytes, or be an error."""
-
-    content: bytes = b""
-    drops: int = 0  # answers that break off after so many bytes of content
-    after: int = 0
-    status: int = 0  # the error of the first ``refusals`` requests
-    refusals: int = 1_000
-    url: str = ""
-    asked: int = 0  # requests for it
-
-
-@contextmanager
-def serve_file(site):
-    """Serve until the block ends, under ``site.url``; ``/moved.zip`` leads there."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-
-        def do_GET(self):
-            moved = self.path == "/moved.zip"
-            site.asked += not moved
-            if site.status and site.asked <= site.refusals:
-                self.send_error(site.status)
-                return
-            self.send_response(302 if moved else 200)
-            self.send_header("Location", site.url)
-            self.send_header("Content-Length", "0" if moved else str(len(site.content)))
-            self.end_headers()
-            if not moved:
-                self.wfile.write(site.content[: site.after] if site.drops > 0 else site.content)
-                site.drops -= 1
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        site.url = f"http://127.0.0.1:{server.server_port}/master.zip"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield site
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 WHOLE = zipped()
@@ -108,74 +65,84 @@ WHOLE = zipped()
 
 @pytest.fixture
 def site(monkeypatch):
+    """Serves ``content``; ``first`` are answers before that: an error, or how many bytes arrive."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr("train.data.download.PAUSES", (0.01, 0.01))
-    with serve_file(Site(WHOLE)) as site:
+    site = SimpleNamespace(content=WHOLE, first=[], asked=0)
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args):
+            pass
+
+        def do_GET(self):
+            site.asked += 1
+            status, arrive = site.first.pop(0) if site.first else (200, None)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(site.content)))
+            self.end_headers()
+            self.wfile.write(site.content[:arrive])
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        site.url = f"http://127.0.0.1:{server.server_port}/master.zip"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
         yield site
+        server.shutdown()
+        thread.join()
 
 
 def fetched(url, root, name="cries"):
     download(name, Archive(url, "repository.zip", FOLDERS), root)
 
 
-def assert_complete(root):
-    assert contents(root / "cries") == {**FILES, "README.md": b"the licence"}
-    assert contents(root / "uploads") == {**UPLOADS, "README.md": b"the licence"}
-    assert sorted(path.name for path in root.iterdir()) == ["cries", "uploads"]
-
-
-def refused(site, root, *messages, name="cries"):
-    """The error's text; no folder has come of it, nor any temporary one."""
+def refused(url, root):
+    """Return the error's text; no folder has come of it, nor any temporary one."""
     with pytest.raises(DataError) as error:
-        fetched(site.url, root, name)
-    assert all(message in str(error.value) for message in messages), error.value
+        fetched(url, root)
     assert not [path for path in root.iterdir() if path.is_dir() and path.name != "uploads"]
+    assert str(root / "repository.zip") in str(error.value)
     return str(error.value)
 
 
 # What arrives
 
 
-def test_the_corpus_and_its_sibling_lie_where_their_readers_look(site, tmp_path, capsys):
-    fetched(site.url.replace("master", "moved"), tmp_path / "new")  # redirected
-    assert_complete(tmp_path / "new")
-    assert site.asked == 1
-    assert "3 recordings" in capsys.readouterr().out
-    others_may_read = (tmp_path / "new" / "cries").stat().st_mode & stat.S_IROTH
-    tmp_path.joinpath("made").mkdir()
-    assert others_may_read == (tmp_path / "made").stat().st_mode & stat.S_IROTH
+@pytest.mark.parametrize(
+    ("first", "asked"),
+    [([], 1), ([(200, 50_000)] * 2, 3), ([(503, 0)] * 2, 3)],
+    ids=["at once", "breaks", "busy"],
+)
+def test_the_corpus_and_its_sibling_lie_where_their_readers_look(site, tmp_path, first, asked):
+    root, site.first = tmp_path / "new", first
+    touch(root / "repository.zip.part", tmp_path / "made" / "x")
+    (root / "repository.zip.part").write_bytes(WHOLE + b"more")  # an earlier run left it
+    fetched(site.url, root)
+    assert site.asked == asked
+    assert contents(root / "cries") == FILES | README
+    assert contents(root / "uploads") == UPLOADS | README
+    assert sorted(path.name for path in root.iterdir()) == ["cries", "uploads"]
+    modes = [folder.stat().st_mode & stat.S_IROTH for folder in (root / "cries", tmp_path / "made")]
+    assert modes[0] == modes[1]  # others may read it
 
 
 def test_what_is_there_is_not_downloaded(site, tmp_path, capsys):
-    (tmp_path / "cries").mkdir()
-    (tmp_path / "cries" / "mine.wav").write_bytes(b"mine")
+    touch(tmp_path / "cries" / "mine.wav")
     fetched(site.url, tmp_path)
     assert "already there" in capsys.readouterr().out
     assert site.asked == 0
     fetched(site.url, tmp_path, "uploads")
-    assert contents(tmp_path / "cries") == {"mine.wav": b"mine"}
-    assert set(contents(tmp_path / "uploads")) == {*UPLOADS, "README.md"}
+    assert contents(tmp_path / "cries") == {"mine.wav": b""}
+    assert contents(tmp_path / "uploads") == UPLOADS | README
 
 
-# A connection that breaks
-
-
-@pytest.mark.parametrize("how", [{"drops": 2, "after": 50_000}, {"status": 503, "refusals": 2}])
-def test_what_breaks_or_is_busy_is_asked_again_from_the_start(site, tmp_path, how):
-    (tmp_path / "repository.zip.part").write_bytes(WHOLE + b"more")  # an earlier run left it
-    vars(site).update(how)
-    fetched(site.url, tmp_path)
-    assert_complete(tmp_path)
-    assert site.asked == 3
+# What does not
 
 
 def test_without_a_network_or_the_file_it_says_what_to_put_where(site, tmp_path):
-    site.status, by_hand = 404, str(tmp_path / "repository.zip")
-    refused(site, tmp_path, site.url, "404", by_hand)
+    site.first = [(404, 0)]
+    assert f"{site.url} could not be downloaded (answer 404)" in refused(site.url, tmp_path)
     assert site.asked == 1
-    with serve_file(Site()) as closed:
-        pass
-    refused(closed, tmp_path, closed.url, "no connection", by_hand)
+    assert "no connection" in refused("http://127.0.0.1:1/master.zip", tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -194,12 +161,8 @@ def test_a_disk_that_fills_up_while_unpacking_leaves_no_half_folder(site, tmp_pa
     assert [path.name for path in tmp_path.iterdir()] == ["repository.zip"]
 
 
-# Archives that are not what they should be
-
-
 BROKEN = bytearray(WHOLE)
 BROKEN[WHOLE.index(FILES["hungry/a.wav"]) + 100] ^= 1
-INSIDE = "repository-master/clean/data"
 BAD = {
     "another byte": (zipped({**FILES, "tired/c.wav": b"C"}), "some of its 3 files differ"),
     "one more": (zipped({**FILES, "tired/x.wav": b""}), "4 files instead of 3"),
@@ -218,11 +181,8 @@ BAD = {
 def test_an_archive_that_is_not_what_it_should_be_is_refused_and_kept(
     site, tmp_path, content, message
 ):
-    root = tmp_path / "a" / "b"
-    root.mkdir(parents=True)
-    site.content = content
-    said = refused(site, root, str(root / "repository.zip"))
-    assert re.search(message, said)
+    root, site.content = tmp_path / "a" / "b", content
+    assert re.search(message, refused(site.url, root))
     assert contents(tmp_path) == {"a/b/repository.zip": content}
 
 

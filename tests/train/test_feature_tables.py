@@ -17,8 +17,6 @@ from train.data.corpus import DataError
 from train.data.datasets.challenge6 import ALL, LABELS, ONE_RATE, read_features
 from train.data.splits import split
 
-PAIRS, SIZE = 8, 2  # of each label
-
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
@@ -26,23 +24,18 @@ def root(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables") / "challenge6"
     folder.mkdir()
     rng = np.random.default_rng(0)
-    rows, lengths = [], []
-    centres = rng.normal(size=(len(LABELS), 26))
-    for k, label in enumerate(LABELS):
-        for pair in range(PAIRS):
-            rate = 44_100 if pair % 4 == 3 else 16_000
-            samples = rate * 10 + 60 * (100 * k + pair) + 1
-            middle = centres[k] + 0.5 * rng.normal(size=26)
-            for half in range(SIZE):
-                name = f"{label}_{pair * SIZE + half}.wav"
-                values = middle + 0.2 * rng.normal(size=26)
-                values[1] = 0.02 + 0.01 * rng.random()  # rms
-                rows.append(
-                    {"filename": name, **dict(zip(FEATURES, values, strict=True)), "label": label}
-                )
-                lengths.append({"filename": name, "duration": samples / rate})
-    pd.DataFrame(rows).to_csv(folder / "train_features.csv", index=False)
-    pd.DataFrame(lengths).to_csv(folder / "durations.csv", index=False)
+    label, pair, half = np.indices((len(LABELS), 8, 2)).reshape(3, -1)
+    values = rng.normal(size=(len(LABELS), 26))[label]
+    values += 0.5 * rng.normal(size=(len(LABELS), 8, 26))[label, pair]
+    values += 0.2 * rng.normal(size=values.shape)
+    table = pd.DataFrame(values, columns=FEATURES)
+    table["rms"] = rng.uniform(0.02, 0.03, len(table))
+    table["label"] = np.array(LABELS)[label]
+    table["filename"] = table["label"] + [f"_{n}.wav" for n in 2 * pair + half]
+    rates = np.where(pair % 4 == 3, 44_100, 16_000)
+    lengths = table.assign(duration=10 + (60 * (100 * label + pair) + 1) / rates)
+    table.to_csv(folder / "train_features.csv", index=False)
+    lengths[["filename", "duration"]].to_csv(folder / "durations.csv", index=False)
     return folder.parent
 
 
