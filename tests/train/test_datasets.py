@@ -1,10 +1,8 @@
 """What the readers list, and what they say where there is nothing to list."""
 
-import csv
 from collections import Counter
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
@@ -27,8 +25,7 @@ def test_an_empty_folder_says_what_to_put_where(name, tmp_path):
 
 def test_what_is_prepared_is_the_same_on_any_number_of_threads(tmp_path):
     for number, label in enumerate("aabb"):
-        noise = np.random.default_rng(number).standard_normal(2 * RATE).astype(np.float32)
-        write(tmp_path / "sounds" / label / f"{number}.wav", 0.1 * noise)
+        write(tmp_path / "sounds" / label / f"{number}.wav", cry(number, 2.0))
     found, before = set(), torch.get_num_threads()
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -58,19 +55,12 @@ def test_ios_names_give_label_and_installation(tmp_path):
     assert corpus.indices() == [corpus.labels.index("hungry"), 0, -1, 2, -1]
 
 
-def test_esc10_names_give_label_fold_and_source(tmp_path):
-    touch(tmp_path / "esc10" / "004 - Baby cry" / "5-151085-A.ogg")
-    touch(tmp_path / "esc10" / "001 - Dog bark" / "1-100032-A.ogg")
-    touch(tmp_path / "esc10" / "README.md")
-    dog, baby = public.read_esc10(tmp_path).items
-    assert (dog.label, dog.recording, dog.source, dog.fold) == (
-        "dog_bark", "1-100032-A", "100032", 0,
-    )  # fmt: skip
-    assert (baby.label, baby.group, baby.fold) == ("baby_cry", "151085", 4)
-
-
 @pytest.mark.parametrize("name", ["0-100032-A.ogg", "1-rose-A.ogg", "1-100032.ogg"])
-def test_esc10_refuses_other_names(tmp_path, name):
+def test_esc10_names_give_label_fold_and_source_and_others_are_refused(tmp_path, name):
+    touch(tmp_path / "esc10" / "004 - Baby cry" / "5-151085-A.ogg", tmp_path / "esc10" / "README")
+    (item,) = public.read_esc10(tmp_path).items
+    assert (item.label, item.recording, item.fold) == ("baby_cry", "5-151085-A", 4)
+    assert item.source == item.group == "151085"
     touch(tmp_path / "esc10" / "001 - Dog bark" / name)
     with pytest.raises(DataError, match="fold-FreesoundID-take"):
         public.read_esc10(tmp_path)
@@ -86,64 +76,55 @@ def test_esc10_has_ten_labels_and_five_folds_that_no_source_crosses(data_root):
 
 # The six-class challenge
 
+EMPTY = ("diaper", "hug", "sleepy", "uncomfortable")
+
 
 @pytest.fixture(scope="module")
 def challenge_root(tmp_path_factory):
     """Of the hungry ones two have one length, and one is there again under another label."""
     root = tmp_path_factory.mktemp("challenge")
     train = root / "challenge6" / "train"
-    seconds = [4.0, 4.0 + 10 / RATE, 4.3, 4.6]
-    for n, length in enumerate(seconds):
+    for n, length in enumerate([4.0, 4.0 + 10 / RATE, 4.3, 4.6]):
         write(train / "hungry" / f"hungry_{n}.wav", cry(n, length))
     write(train / "awake" / "awake_7.wav", 0.3 * cry(2, 4.3)[RATE // 2 :])
     write(train / "awake" / "awake_8.WAV", cry(8, 4.6))  # as long as one of another label
-    for n, label in enumerate(challenge6.LABELS):
-        if label not in ("awake", "hungry"):
-            noise = np.random.default_rng(n).uniform(-0.1, 0.1, 4 * RATE)  # as long as hungry_0
-            write(train / label / f"{label}_0.wav", noise)
-        for stray in (f"._{label}_0.wav", ".DS_Store", "Thumbs.db", f"{label}_0.txt"):
-            (train / label / stray).write_bytes(b"\0\5\x16\7")
+    for n, label in enumerate(EMPTY):
+        write(train / label / f"{label}_0.wav", cry(10 + n))  # as long as hungry_0
+    touch(*(train / "hug" / stray for stray in ("._hug_0.wav", ".DS_Store", "hug_0.txt")))
     write(root / "challenge6" / "test" / "test_0.wav", cry(9))
     return root
 
 
-def layout(root, names=challenge6.LABELS):
-    """One empty file of each label below ``root``."""
-    touch(*(root / "train" / label / f"{label}_0.wav" for label in names))
-    return root
-
-
-def test_challenge6_lists_what_its_names_tell_where_it_was_unpacked(challenge_root):
+def test_challenge6_regroups_by_length_and_by_sound_wherever_it_was_unpacked(challenge_root):
     corpus = challenge6.read(challenge_root)
+    assert challenge6.read(challenge_root / "challenge6") == corpus
     assert labels(corpus) == {
-        "awake_7": "awake", "awake_8.WAV": "awake", "diaper_0": "diaper", "hug_0": "hug",
-        "hungry_0": "hungry", "hungry_1": "hungry", "hungry_2": "hungry", "hungry_3": "hungry",
-        "sleepy_0": "sleepy", "uncomfortable_0": "uncomfortable",
+        "awake_7": "awake", "awake_8.WAV": "awake",
+        **{f"hungry_{n}": "hungry" for n in range(4)},
+        **{f"{label}_0": label for label in EMPTY},
     }  # fmt: skip
     assert all(i.group == i.source == i.recording for i in corpus.items)
-    assert challenge6.read(challenge_root / "challenge6") == corpus
-
-
-def test_challenge6_regroups_by_length_and_by_sound(challenge_root):
-    corpus = challenge6.read(challenge_root)
     clips = load_clips(corpus, FrontEnd(FrontEndConfig()))
     regrouped = DATASETS["challenge6"].regroup(clips)
-    alone = ("hungry_3", "awake_8.WAV", "diaper_0", "hug_0", "sleepy_0", "uncomfortable_0")
     assert groups(replace(corpus, items=regrouped)) == {
-        "awake_7": "awake_7", "hungry_2": "awake_7",
-        "hungry_0": "hungry_0", "hungry_1": "hungry_0",
-        **{name: name for name in alone},
+        **{name: name for name in labels(corpus)},
+        "hungry_2": "awake_7", "hungry_1": "hungry_0",
     }  # fmt: skip
     assert all(i.source == i.group for i in regrouped)
 
 
-def test_challenge6_without_some_label_or_with_other_names_is_refused(tmp_path):
-    layout(tmp_path, ("awake", "diaper", "hungry", "sleepy"))
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["awake/awake_0", "diaper/diaper_0", "hungry/hungry_0", "sleepy/sleepy_0"],
+         r"no recordings of hug, uncomfortable in .*Put the six"),
+        (["awake/test_0"], r"test_0\.wav is not named .*\(awake_<n>\.wav\)"),
+    ],
+)  # fmt: skip
+def test_challenge6_without_some_label_or_with_other_names_is_refused(tmp_path, names, says):
+    touch(*(tmp_path / "train" / f"{name}.wav" for name in names))
     (tmp_path / "train" / "hug").mkdir()
-    with pytest.raises(DataError, match=r"no recordings of hug, uncomfortable in .*Put the six"):
-        challenge6.read(tmp_path)
-    touch(layout(tmp_path) / "train" / "awake" / "test_0.wav")
-    with pytest.raises(DataError, match=r"test_0\.wav is not named .*\(awake_<n>\.wav\)"):
+    with pytest.raises(DataError, match=says):
         challenge6.read(tmp_path)
 
 
@@ -153,13 +134,11 @@ def test_challenge6_without_some_label_or_with_other_names_is_refused(tmp_path):
 @pytest.fixture
 def cuts(tmp_path):
     """Two groups by the table (1 and 1, 2), and a third cut that sounds like the last one."""
-    rows, sound = [("file", "label", "probable_original", "group")], None
-    for number, group in enumerate((1, 1, 2, 3), 1):
-        sound = 0.5 * sound if number == 4 else cry(number)
-        path = write(tmp_path / "challenge6_cuts" / "hug" / f"hug_0{number}.flac", sound)
-        rows.append((f"hug/{path.name}", "hug", "", group))
-    with (tmp_path / "challenge6_cuts" / "groups.csv").open("w", newline="") as stream:
-        csv.writer(stream).writerows(rows)
+    folder, rows = tmp_path / "challenge6_cuts", ["file,label,probable_original,group"]
+    for number, (seed, level, group) in enumerate([(1, 1, 1), (2, 1, 1), (3, 1, 2), (3, 0.5, 3)]):
+        write(folder / "hug" / f"hug_0{number}.flac", level * cry(seed))
+        rows.append(f"hug/hug_0{number}.flac,hug,,{group}")
+    (folder / "groups.csv").write_text("\n".join(rows))
     return tmp_path
 
 
