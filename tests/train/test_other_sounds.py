@@ -106,8 +106,8 @@ def test_of_a_package_sounds_and_their_terms_are_taken_and_nothing_outside(tmp_p
             archive.addfile(member, io.BytesIO())
     with tarfile.open(tmp_path / "p.tar") as archive:
         for member in archive:
-            other_sounds._extract(archive, member, tmp_path / "to" / "p")
-    assert set(contents(tmp_path)) == {"p.tar", "to/p/x/a.wav", "to/p/doc/p/copyright"}
+            other_sounds._extract(archive, member, tmp_path / "a" / "b" / "c")
+    assert set(contents(tmp_path)) == {"p.tar", "a/b/c/x/a.wav", "a/b/c/doc/p/copyright"}
 
 
 def test_of_sounds_that_are_the_same_one_is_kept_and_so_are_their_terms(tmp_path):
