@@ -1,6 +1,7 @@
 """The challenge's table: its rows, rates and groups, and what is fitted on it."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,9 @@ def test_the_real_table_is_the_one_that_design_describes(data_root):
     whole, part = read_features(data_root, ALL), read_features(data_root, ONE_RATE)
     assert len(whole.clips.items) == 918
     assert len(part.clips.items) == 720
-    assert len({item.group for item in whole.clips.items}) == 426
+    assert len({(item.group, item.label) for item in whole.clips.items}) == 426
+    sizes = Counter(Counter(item.group for item in whole.clips.items).values())
+    assert sizes == {2: 399, 4: 22, 6: 4, 8: 1}
     rates = pd.crosstab([i.label for i in whole.clips.items], list(whole.clips.rates))
     assert rates.loc["uncomfortable", 44_100] == 104
     assert rates.loc["awake", 44_100] == 2
