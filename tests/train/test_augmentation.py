@@ -62,31 +62,17 @@ def test_a_faster_tone_is_higher_by_as_much(percent):
 
 
 RATE = 8000
-DAMAGES = ("_reverberate", "_band_limit", "_overload", "_quantise", "_spectral_holes")
-
-
-def waves(count=32, seconds=1.0):
-    t = torch.arange(round(seconds * RATE)) / RATE
-    pitch = torch.linspace(300, 900, count).unsqueeze(1)
-    return sum(torch.sin(2 * torch.pi * k * pitch * t) / k for k in (1, 2, 3))
+KINDS_OF_DAMAGE = 5
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.2, 0.5, 1.0])
-def test_each_kind_of_damage_befalls_its_share_and_keeps_the_level(rng, chance):
-    before = 0.3 * waves(1000, 0.2)
+def test_each_kind_of_damage_befalls_its_share_and_keeps_cry_and_level(rng, chance):
+    pitch, t = torch.linspace(300, 900, 1000).unsqueeze(1), torch.arange(RATE // 5) / RATE
+    before = sum(torch.sin(2 * torch.pi * k * pitch * t) / (3 * k) for k in (1, 2, 3))
     after = degrade(before, RATE, chance, rng)
     spared = ((after - before).abs().amax(1) < 1e-6).float().mean()
-    assert float(spared) == pytest.approx((1 - chance) ** len(DAMAGES), abs=0.04)
+    assert float(spared) == pytest.approx((1 - chance) ** KINDS_OF_DAMAGE, abs=0.04)
+    likeness = torch.nn.functional.cosine_similarity(before, after)
+    assert float(likeness.median()) > 0.4  # the cry can be recognised
     torch.testing.assert_close(after.square().mean(1), before.square().mean(1), rtol=1e-3, atol=0)
     assert not degrade(torch.zeros(8, RATE), RATE, chance, rng).any()
-
-
-@pytest.mark.parametrize("name", DAMAGES)
-def test_damage_leaves_the_cry_recognisable_and_differs(name, rng):
-    before = waves()
-    after = getattr(augmentation, name)(before, RATE, rng)
-    assert after.shape == before.shape
-    assert bool(after.isfinite().all())
-    likeness = torch.nn.functional.cosine_similarity(before, after)
-    assert float(likeness.median()) > 0.4
-    assert float(likeness.std()) > 1e-4  # each its own

@@ -133,9 +133,9 @@ def test_a_permutation_test_of_a_corpus_says_what_readme_concludes(dataset):
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.name)
-def test_a_trial_saw_nothing_of_what_is_reported_and_has_its_row_in_the_experiments(trial):
+def test_a_trial_saw_nothing_of_what_was_put_aside(trial):
     table, record, _ = read(trial)
-    ran, measured = record["configuration"], record["metrics"]["recording"]["metrics"]
+    ran = record["configuration"]
     reported = read(RESULTS / ran["dataset"] / ran["protocol"] / ran["system"])[0]
     reported = reported[reported["seed"] == 0]
     if "within" in ran:
@@ -145,12 +145,6 @@ def test_a_trial_saw_nothing_of_what_is_reported_and_has_its_row_in_the_experime
         assert not set(table["recording"]) & put_aside
     else:  # all folds, of a choice that was made within the first
         assert set(table["recording"]) == set(reported["recording"])
-    metric = {"esc10": "accuracy", "donateacry": "balanced_accuracy"}[ran["dataset"]]
-    score, low, high = plain(metric, *means(trial)), *(measured[metric][e] for e in ("low", "high"))
-    shown = f"| {score:.3f} [{low:.3f}, {high:.3f}] | {measured['macro_auc']['value']:.3f} |"
-    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
-    (row,) = (line for line in page.splitlines() if line.startswith(f"| `{trial.name}` |"))
-    assert shown in row
 
 
 @pytest.mark.parametrize("dataset", ["esc10", "donateacry", "synthetic6", "challenge6_cuts"])

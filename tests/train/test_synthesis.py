@@ -8,21 +8,8 @@ import soundfile
 from tests.train.folders import contents
 from train.data.corpus import DataError
 from train.data.datasets.synthetic6 import LABELS, read, write
-from train.data.synthesis import STYLES, synthesise, write_examples
+from train.data.synthesis import STYLES, write_examples
 from train.data.synthetic_sounds import KINDS, RATE, SECONDS, make_sound
-
-
-@pytest.mark.parametrize(
-    ("style", "rate", "seconds"),
-    [("high_pitched", 8_000, 0.01), ("high_pitched", 44_100, 1.23456), ("whimper", 16_000, 1.2)],
-)
-def test_length_level_and_values(style, rate, seconds):
-    cry = synthesise(style, seconds, rate, seed=1)
-    assert cry.waveform.shape == (round(seconds * rate),)
-    assert cry.waveform.dtype == np.float32
-    assert np.isfinite(cry.waveform).all()
-    peak = 10 ** (STYLES[style].level_dbfs / 20)
-    assert np.abs(cry.waveform).max() == pytest.approx(peak, rel=1e-5)
 
 
 def test_examples_are_regenerated_byte_for_byte_and_have_headroom(tmp_path, examples):
@@ -59,7 +46,8 @@ def test_the_layout_is_that_of_the_challenge_and_read_gives_labels_and_babies(sy
     assert len(corpus.items) == len(rows)
     for item in corpus.items:
         baby, rate = rows.loc[item.path.relative_to(folder).as_posix()]
-        info = soundfile.info(item.path)
+        info, wave = soundfile.info(item.path), soundfile.read(item.path)[0]
+        assert -24.1 < 20 * np.log10(np.abs(wave).max()) < -2.9
         assert (info.format, info.subtype, info.channels) == ("WAV", "PCM_16", 1)
         assert info.samplerate == rate
         assert 0.749 < info.duration < 1.251
