@@ -200,13 +200,10 @@ def test_a_missing_part_is_named_in_a_sentence(root, tmp_path, missing):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(
-    ("setting", "said"),
-    [("draws=3", "it has samples_per_epoch"), ("samples_per_epoch=2", "holds no batch")],
-)
-def test_wrong_settings_are_refused_before_a_recording_is_read(tmp_path, capsys, setting, said):
-    assert main(["train-detector", "--data-root", str(tmp_path), "--set", setting]) == 2
-    assert said in capsys.readouterr().err
+def test_wrong_settings_are_refused_before_a_recording_is_read(tmp_path, capsys):
+    words = ["train-detector", "--data-root", str(tmp_path), "--set", "samples_per_epoch=2"]
+    assert main(words) == 2
+    assert "holds no batch" in capsys.readouterr().err
 
 
 # The detector's teacher: its groups, its windows, and the file that keeps its answers
@@ -233,23 +230,17 @@ def test_answers_are_kept_for_these_clips_alone(
     tagger, data_root, front_end, tmp_path, monkeypatch
 ):
     items = public.read_esc10(data_root).items
-    chosen = [i for i in items if i.label in ("baby_cry", "rooster")][::10]
-    corpus = Corpus("esc10", ("baby_cry", "rooster"), tuple(chosen), "")
-    clips = load_clips(corpus, front_end)
-    first = tag(clips, front_end, load_file, tagger, tmp_path)
-    (kept,) = tmp_path.iterdir()
-    for rows, wave in zip(first, clips.waveforms, strict=True):
-        samples = len(wave) * RATE // DETECTOR.front_end.sample_rate
-        assert rows.shape == (max(1, -(-(samples - WINDOW) // STEP) + 1), len(GROUPS))
+    chosen = tuple(i for i in items if i.label in ("baby_cry", "rooster"))[::10]
+    clips = load_clips(Corpus("esc10", ("baby_cry", "rooster"), chosen, ""), front_end)
+    how = front_end, load_file, tagger, tmp_path
+    first = tag(clips, *how)
     heard = torch.stack([rows[:, list(GROUPS).index("cry")].max() for rows in first])
     assert heard[clips.labels == 0].median() > 0.4 > heard[clips.labels == 1].max()
-    tag(clips.subset([0, 1]), front_end, load_file, tagger, tmp_path)
+    tag(clips.subset([0, 1]), *how)
     assert len(list(tmp_path.iterdir())) == 2
     monkeypatch.setattr(tagger, "grouped", lambda *_: pytest.fail("asked again"))
-    before = kept.read_bytes()
-    for again, rows in zip(tag(clips, front_end, load_file, tagger, tmp_path), first, strict=True):
+    for again, rows in zip(tag(clips, *how), first, strict=True):
         assert torch.equal(again, rows)
-    assert kept.read_bytes() == before
 
 
 def test_what_is_missing_is_one_sentence(tmp_path, monkeypatch):

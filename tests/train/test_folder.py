@@ -110,8 +110,7 @@ def test_a_folder_beside_a_split_is_named(tmp_path):
 GROUPED = ("file,group", "data/0.wav,x", "data/1.wav,y")
 LABELLED = ("file_name,label,group", "data/0.wav,a,x", "data\\1.wav,b,y")
 LABEL = "file_name,label"
-
-
+BELOW = [row.replace("data/", "") for row in GROUPED]
 OWN = ("data/0.wav", "data/1.wav", "data/.2.wav")  # the last is no recording
 
 
@@ -131,9 +130,6 @@ def test_each_part_may_have_its_own_metadata(tmp_path):
     assert corpus.labels == ("a", "b")
     assert folds(corpus)["data/test/1.wav"] == 0
     assert groups(corpus)["data/train/1.wav"] == "train1"
-
-
-BELOW = [row.replace("data/", "") for row in GROUPED]
 
 
 @pytest.mark.parametrize(
