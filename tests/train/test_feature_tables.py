@@ -26,7 +26,7 @@ def root(tmp_path_factory):
     folder.mkdir()
     rng = np.random.default_rng(0)
     label, pair, half = np.indices((len(LABELS), 8, 2)).reshape(3, -1)
-    values = rng.normal(size=(len(LABELS), 26))[label]
+    values = 0.4 * rng.normal(size=(len(LABELS), 26))[label]
     values += 0.5 * rng.normal(size=(len(LABELS), 8, 26))[label, pair]
     values += 0.2 * rng.normal(size=values.shape)
     table = pd.DataFrame(values, columns=FEATURES)
@@ -80,7 +80,7 @@ def test_a_damaged_table_is_one_sentence(root, tmp_path, file, change, words):
 
 def test_one_command_measures_both_tables_and_ships_the_one_of_one_rate(root, tmp_path):
     how = ("--system", "feature-mlp", "--dataset", ALL, "--protocol", "recording", "--folds", 2)
-    how += ("--seeds", 0, 1, "--epochs", 10, "--set", "hidden=32", "members=2", "batch=16")
+    how += ("--seeds", 0, 1, "--epochs", 25, "--set", "hidden=32", "members=2", "batch=16")
     assert small_fit.command("fit", root, tmp_path, *how) == 0
     for name, count in ((ALL, 96), (ONE_RATE, 72)):
         folder = tmp_path / "results" / name / "recording" / "feature-mlp"
