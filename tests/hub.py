@@ -4,14 +4,11 @@ It knows repositories with commits, branches and variables, tokens with and with
 write, large files with their checksum, and it can fail once where a test says so.
 """
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
@@ -19,6 +16,14 @@ from urllib.parse import unquote, urlsplit
 WRITER, READER = "hf_writer", "hf_reader"
 ROLES = {WRITER: "write", READER: "read"}
 LARGE = (".safetensors", ".wav", ".png")
+
+
+class Answer(Exception):
+    """Ends a request: a status, a body and the Hub's own headers."""
+
+    def __init__(self, status, body=b"", **headers):
+        self.status, self.headers = status, {k.replace("_", "-"): v for k, v in headers.items()}
+        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
 
 
 @dataclass
@@ -32,17 +37,19 @@ class Repository:
     variables: dict[str, str] = field(default_factory=dict)
 
     @staticmethod
-    def oid(number: int) -> str:
+    def oid(number):
         """The name of a commit: 40 hexadecimal digits."""
         return hashlib.sha1(f"commit {number}".encode()).hexdigest()
 
-    def find(self, revision: str) -> int | None:
+    def find(self, revision):
         """The number of the commit that a branch, a tag or its own name means."""
         oids = {self.oid(number): number for number in range(len(self.commits))}
-        return self.refs.get(revision, oids.get(revision))
+        number = self.refs.get(revision, oids.get(revision))
+        if number is None:
+            raise Answer(404, X_Error_Code="RevisionNotFound")
+        return number
 
-    def files(self, revision: str = "main") -> dict[str, bytes]:
-        """The files of one revision."""
+    def files(self, revision="main"):
         return self.commits[self.find(revision)]
 
 
@@ -53,6 +60,7 @@ class Hub:
     Attributes:
         url: where it answers.
         repositories: "models/user/name" or "spaces/user/name" -> repository.
+        large: SHA-256 -> content of each large file.
         requests: "METHOD /path" of all that came in.
         fail: part of a request's line -> what to do the next time: a status, another answer, "cut"
             (close the connection in the middle of the body), "half" (in the middle of the answer),
@@ -67,193 +75,159 @@ class Hub:
     fail: dict[str, int | str | Answer] = field(default_factory=dict)
     always: dict[str, int | str | Answer] = field(default_factory=dict)
 
-    def count(self, part: str) -> int:
+    def count(self, part):
         """How many requests had ``part`` in their line."""
         return sum(part in line for line in self.requests)
 
-    def reset(self) -> None:
-        """An empty Hub again."""
-        for state in (self.repositories, self.large, self.requests, self.fail, self.always):
-            state.clear()
+    def reset(self):
+        self.__init__(self.url)
+
+    def failure(self, line):
+        """What to do with a request of this line but to answer it, if anything."""
+        planned = next((part for part in self.fail if part in line), None)
+        always = next((what for part, what in self.always.items() if part in line), None)
+        return self.fail.pop(planned, always)
 
 
-class Answer(Exception):
-    """Ends a request: a status, a body and the Hub's own headers."""
-
-    def __init__(self, status: int, body: object = b"", **headers: str):
-        self.status, self.headers = status, {k.replace("_", "-"): v for k, v in headers.items()}
-        self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
-
-
-def git_oid(content: bytes) -> str:
-    """As git names a blob."""
+def git_oid(content):
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
-def stored_oid(path: str, content: bytes) -> str:
+def stored_oid(path, content):
     """As the Hub names a file: git's way, or by SHA-256 if it is large."""
     return hashlib.sha256(content).hexdigest() if path.endswith(LARGE) else git_oid(content)
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request; the class attribute ``hub`` is the state."""
+    """One request; ``server.hub`` is the state."""
 
     protocol_version = "HTTP/1.1"
-    hub: Hub
 
     def log_message(self, *_):
         pass
 
     def answer(self):
-        line = f"{self.command} {urlsplit(self.path).path}"
+        self.hub, path = self.server.hub, urlsplit(self.path).path
+        line = f"{self.command} {path}"
         self.hub.requests.append(line)
-        planned = next((part for part in self.hub.fail if part in line), None)
-        failure = self.hub.fail.pop(planned, None) if planned else None
-        if failure is None:
-            failure = next((f for part, f in self.hub.always.items() if part in line), None)
-        length = int(self.headers.get("Content-Length", 0))
-        if failure == "cut":
-            self.rfile.read(length // 2)
-            self.close_connection = True
-            return
-        body = self.rfile.read(length)
+        failure, length = self.hub.failure(line), int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length // 2 if failure == "cut" else length)
         try:
             if isinstance(failure, Answer):
                 raise failure
             if isinstance(failure, int):
                 raise Answer(failure, {"error": "planned"})
-            path = urlsplit(self.path).path.strip("/").split("/")
-            self.route([unquote(part) for part in path], body)
+            if failure != "cut":
+                found = self.route([unquote(part) for part in path.strip("/").split("/")], body)
+                raise Answer(200, found)
         except Answer as answer:
-            if failure == "lose":
-                self.close_connection = True
-                return
-            self.send_response(answer.status)
-            for key, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command != "HEAD":
-                half = len(answer.body) // 2 if failure == "half" else len(answer.body)
-                self.wfile.write(answer.body[:half])
-                self.close_connection = failure == "half"
+            if failure != "lose":
+                self.send(answer, half=failure == "half")
+        self.close_connection |= isinstance(failure, str)
 
     do_GET = do_HEAD = do_POST = do_PUT = answer
 
+    def send(self, answer, half):
+        self.send_response(answer.status)
+        for key, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body[: len(answer.body) // 2] if half else answer.body)
+
     # Who asks
 
-    def token(self) -> str | None:
+    def token(self):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ") or None
         if token not in (None, *ROLES):
             raise Answer(401, {"error": "Invalid credentials in Authorization header"})
         return token
 
-    def must_write(self) -> None:
+    def must_write(self):
         if self.token() != WRITER:
             raise Answer(403, {"error": "You don't have the rights"}, X_Error_Message="Forbidden")
 
-    def repository(self, key: str) -> Repository:
+    def repository(self, key):
         token, repository = self.token(), self.hub.repositories.get(key)
         if repository is None or (repository.private and token is None):
             raise Answer(404 if token else 401, X_Error_Code="RepoNotFound")
         return repository
 
-    # What is asked for
+    # What is asked for; each gives the body of the answer
 
-    def route(self, path: list[str], body: bytes) -> None:
+    def route(self, path, body):
         match (self.command, *path):
             case ("GET", "api", "whoami-v2"):
                 if self.token() is None:
                     raise Answer(401)
                 auth = {"type": "access_token", "accessToken": {"role": ROLES[self.token()]}}
-                raise Answer(200, {"name": "user", "type": "user", "orgs": [], "auth": auth})
+                return {"name": "user", "type": "user", "orgs": [], "auth": auth}
             case ("POST", "api", "validate-yaml"):
-                raise Answer(200, {"errors": [], "warnings": []})
+                return {"errors": [], "warnings": []}
             case ("POST", "api", "repos", "create"):
-                self.create(json.loads(body))
+                return self.create(json.loads(body))
             case ("PUT", "upload", oid):
                 if hashlib.sha256(body).hexdigest() != oid:
                     raise Answer(400, {"error": "checksum"})
                 self.hub.large[oid] = body
-                raise Answer(200)
+                return b""
             case ("POST", *_, "info", "lfs", "objects", "batch"):
                 self.must_write()
-                self.batch(json.loads(body))
+                objects = [self.large_file(item) for item in json.loads(body)["objects"]]
+                return {"transfer": "basic", "objects": objects}
             case (("GET" | "HEAD"), user, name, "resolve", revision, *file):
                 self.resolve(self.repository(f"models/{user}/{name}"), revision, "/".join(file))
-            case (_, "api", ("models" | "spaces") as kind, user, name, *rest):
-                self.api(f"{kind}/{user}/{name}", rest, body)
+            case ("GET", "api", ("models" | "spaces") as kind, user, name, *rest):
+                return self.look(self.repository(f"{kind}/{user}/{name}"), *rest)
+            case ("POST", "api", ("models" | "spaces") as kind, user, name, what, *revision):
+                self.must_write()
+                return self.change(f"{kind}/{user}/{name}", what, body, *revision)
         raise Answer(404, {"error": f"unknown: {self.command} {self.path}"})
 
-    def create(self, wanted: dict) -> None:
+    def create(self, wanted):
         self.must_write()
-        kind = wanted.get("type", "model") + "s"
-        key = f"{kind}/{wanted['organization']}/{wanted['name']}"
+        key = f"{wanted.get('type', 'model')}s/{wanted['organization']}/{wanted['name']}"
         url = f"{self.hub.url}/{key.removeprefix('models/')}"
         if key in self.hub.repositories:
             raise Answer(409, {"url": url, "error": "You already created this repo"})
         private = wanted.get("visibility") == "private"
         self.hub.repositories[key] = Repository(private, wanted.get("sdk"))
-        raise Answer(200, {"url": url})
+        return {"url": url}
 
-    def batch(self, wanted: dict) -> None:
-        objects = []
-        for item in wanted["objects"]:
-            upload = {"upload": {"href": f"{self.hub.url}/upload/{item['oid']}"}}
-            objects.append(item if item["oid"] in self.hub.large else {**item, "actions": upload})
-        raise Answer(200, {"transfer": "basic", "objects": objects})
+    def large_file(self, item):
+        """Where to send it, if it is not there."""
+        upload = {"upload": {"href": f"{self.hub.url}/upload/{item['oid']}"}}
+        return item if item["oid"] in self.hub.large else {**item, "actions": upload}
 
-    def resolve(self, repository: Repository, revision: str, file: str) -> None:
+    def resolve(self, repository, revision, file):
         number = repository.find(revision)
-        if number is None:
-            raise Answer(404, X_Error_Code="RevisionNotFound")
-        commit = {"X_Repo_Commit": repository.oid(number)}
-        content = repository.commits[number].get(file)
-        if content is None:
+        commit, content = {"X_Repo_Commit": Repository.oid(number)}, repository.commits[number]
+        if file not in content:
             raise Answer(404, X_Error_Code="EntryNotFound", **commit)
-        raise Answer(200, content, ETag=f'"{stored_oid(file, content)}"', **commit)
+        etag = f'"{stored_oid(file, content[file])}"'
+        raise Answer(200, content[file], ETag=etag, **commit)
 
-    def api(self, key: str, rest: list[str], body: bytes) -> None:
+    def look(self, repository, what="revision", revision="main"):
+        if what == "variables":
+            return {key: {"value": value} for key, value in repository.variables.items()}
+        if what == "tree":
+            files = repository.files(revision).items()
+            return [
+                {"type": "file", "path": path, "size": len(content), "oid": git_oid(content)}
+                for path, content in files
+            ]
+        sha = Repository.oid(repository.find(revision))
+        return {"id": "x/y", "sha": sha, "private": repository.private}
+
+    def change(self, key, what, body, revision="main"):
         repository = self.repository(key)
-        if self.command == "POST":
-            self.must_write()
-        match (self.command, *rest):
-            case ("GET",) | ("GET", "revision", _):
-                number = repository.find(rest[1] if rest else "main")
-                if number is None:
-                    raise Answer(404, X_Error_Code="RevisionNotFound")
-                sha = repository.oid(number)
-                raise Answer(200, {"id": "x/y", "sha": sha, "private": repository.private})
-            case ("GET", "tree", revision):
-                files = repository.files(revision).items()
-                raise Answer(
-                    200,
-                    [
-                        {"type": "file", "path": p, "size": len(c), "oid": git_oid(c)}
-                        for p, c in files
-                    ],
-                )
-            case ("POST", "preupload", revision):
-                self.preupload(repository.files(revision), json.loads(body)["files"])
-            case ("POST", "commit", revision):
-                self.commit(key, revision, body)
-            case ("POST", "variables"):
-                change = json.loads(body)
-                repository.variables[change["key"]] = change["value"]
-        if rest == ["variables"]:
-            raise Answer(200, {k: {"value": v} for k, v in repository.variables.items()})
-
-    def preupload(self, present: dict[str, bytes], wanted: list[dict]) -> None:
-        files = []
-        for path in (file["path"] for file in wanted):
-            mode = "lfs" if path.endswith(LARGE) else "regular"
-            info = {"path": path, "uploadMode": mode, "shouldIgnore": False}
-            if path in present:
-                info["oid"] = stored_oid(path, present[path])
-            files.append(info)
-        raise Answer(200, {"files": files})
-
-    def commit(self, key: str, revision: str, body: bytes) -> None:
-        repository = self.hub.repositories[key]
+        if what == "preupload":
+            paths = [file["path"] for file in json.loads(body)["files"]]
+            return {"files": [upload_mode(path, repository.files(revision)) for path in paths]}
+        if what == "variables":
+            variable = json.loads(body)
+            repository.variables[variable["key"]] = variable["value"]
+            return {}
         files = dict(repository.files(revision))
         for line in map(json.loads, body.splitlines()):
             value = line["value"]
@@ -266,22 +240,25 @@ class Handler(BaseHTTPRequestHandler):
                     del files[value["path"]]
         repository.commits.append(files)
         repository.refs[revision] = len(repository.commits) - 1
-        oid = repository.oid(repository.refs[revision])
+        oid = Repository.oid(repository.refs[revision])
         address = f"{self.hub.url}/{key.removeprefix('models/')}/commit/{oid}"
-        raise Answer(200, {"commitUrl": address, "commitOid": oid})
+        return {"commitUrl": address, "commitOid": oid}
+
+
+def upload_mode(path, present):
+    mode = "lfs" if path.endswith(LARGE) else "regular"
+    info = {"path": path, "uploadMode": mode, "shouldIgnore": False}
+    return {**info, "oid": stored_oid(path, present[path])} if path in present else info
 
 
 @contextlib.contextmanager
-def running_hub() -> Iterator[Hub]:
+def running_hub():
     """Starts one on a free port and stops it at the end."""
-    hub = Hub()
-    handler = type("HubHandler", (Handler,), {"hub": hub})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        hub.url = f"http://127.0.0.1:{server.server_port}"
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.hub = Hub(f"http://127.0.0.1:{server.server_port}")
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            yield hub
+            yield server.hub
         finally:
             server.shutdown()
