@@ -15,19 +15,10 @@ def diary(days, effect=2.0, a_day=4, seed=0, **changed):
         f"2026-03-{1 + i // a_day:02d}T{3 * (i % a_day) + 2:02d}:00:00+01:00"
         for i in range(len(kind))
     ]
+    said = {"said": "Maybe: hungry.", "seconds": 4.5, "probability": 0.97, "spark": "0123456789"}
+    said |= {"model": "six-class", "prior": {"hungry": 0.6, "sleepy": 0.4}}
     found = [
-        {
-            "id": f"cry-{i}",
-            "at": at,
-            "was": KINDS[k],
-            "seconds": 4.5,
-            "probability": 0.97,
-            "said": "Maybe: hungry.",
-            "spark": "0123456789",
-            "model": "six-class",
-            "embedding": row.tolist(),
-            "prior": {"hungry": 0.6, "sleepy": 0.4},
-        }
+        {"id": f"cry-{i}", "at": at, "was": KINDS[k], "embedding": row.tolist(), **said}
         for i, (at, k, row) in enumerate(zip(stamps, kind, rows, strict=True))
     ]
     care = [{"at": f"2026-03-{1 + day:02d}T01:00:00+01:00", "kind": "fed"} for day in range(days)]

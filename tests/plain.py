@@ -17,10 +17,8 @@ def plain(metric, truth, p, weights=None):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a draw may lack a class that is answered
         if metric == "macro_auc":
-            areas = (
-                sk.roc_auc_score(truth == c, p[:, c], sample_weight=w) for c in np.unique(truth)
-            )
-            return np.mean([*areas])
+            own = ((truth == c, p[:, c]) for c in np.unique(truth))
+            return np.mean([sk.roc_auc_score(*one, sample_weight=w) for one in own])
         if metric == "macro_f1":
             return sk.f1_score(truth, guess, average="macro", sample_weight=w)
         name = {"accuracy": sk.accuracy_score, "balanced_accuracy": sk.balanced_accuracy_score}

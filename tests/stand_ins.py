@@ -22,13 +22,10 @@ ROOT = Path(__file__).parents[1]
 CLASSIFIERS = sorted(folder for folder in CHECKPOINTS.iterdir() if folder != DEFAULT_DETECTOR)
 """The bundled checkpoints but for the detector."""
 LABELS = ("awake", "diaper", "hug", "hungry", "sleepy", "uncomfortable")
+MEASURED = {"dataset": "challenge6", "protocol": "baby", "recordings": 600, "groups": 300}
+MEASURED |= {"folds": 5, "seeds": (0,)}
 EVALUATION = Evaluation(
-    dataset="challenge6",
-    protocol="baby",
-    recordings=600,
-    groups=300,
-    folds=5,
-    seeds=(0,),
+    **MEASURED,
     chance=1 / 6,
     majority_label="hungry",
     majority_accuracy=0.21,
@@ -52,14 +49,9 @@ AGREEMENT = Agreement(
     teacher_evaluation=EVALUATION,
 )
 CALIBRATION = Calibration(
-    dataset="challenge6",
-    protocol="baby",
+    **MEASURED,
     against="labels",
     teacher_temperature=None,
-    recordings=600,
-    groups=300,
-    folds=5,
-    seeds=(0,),
     temperature=1.2,
     promised=0.8,
     threshold=0.85,
@@ -74,19 +66,6 @@ CALIBRATION = Calibration(
     constant_coverage=0.84,
     by_label=dict.fromkeys(LABELS, 0.81),
 )
-
-
-def detector_config():
-    """Of a detector whose numbers mean nothing."""
-    return CheckpointConfig(
-        "improved-ecapa-tdnn",
-        ("cry", "other"),
-        DETECTOR_FRONT_END,
-        settings={"channels": 16, "stages": 1},
-        detector=DETECTOR_RECORD,
-    )
-
-
 DETECTOR_RECORD = DetectorRecord(
     threshold=0.5,
     accepted=Estimate(0.95, 0.9, 1.0),
@@ -100,17 +79,26 @@ DETECTOR_RECORD = DetectorRecord(
     alarms_per_hour=3.2,
     delay=1.5,
 )
+
+
+def detector_config():
+    """Of a detector whose numbers mean nothing."""
+    return CheckpointConfig(
+        "improved-ecapa-tdnn",
+        ("cry", "other"),
+        DETECTOR_FRONT_END,
+        settings={"channels": 16, "stages": 1},
+        detector=DETECTOR_RECORD,
+    )
+
+
 HUM_BANDS = 12  # of 40: those below some 600 Hz
 
 
 def write_detector(folder):
-    """A detector that hears a cry in whatever sounds above 600 Hz, and none in a hum or in
-    silence."""
-    config = replace(
-        detector_config(),
-        system="improved-ecapa-tdnn-no-diff-attention",
-        settings={"channels": 8, "stages": 1},
-    )
+    """A detector that hears a cry in what sounds above 600 Hz, and none in a hum or in silence."""
+    system, settings = "improved-ecapa-tdnn-no-diff-attention", {"channels": 8, "stages": 1}
+    config = replace(detector_config(), system=system, settings=settings)
     model = config.build()
     with torch.no_grad():
         # The mean over time of what lies above is the first token; nothing else is looked at.
@@ -147,7 +135,6 @@ def scene(*lengths, rate=RATE):
 
 
 def write(path, wave, rate=RATE):
-    """Writes a wav file, and gives its path."""
     soundfile.write(path, wave, rate)
     return path
 

@@ -1,7 +1,7 @@
 """Which folder may import which, and that no module imports itself through others."""
 
 import ast
-from functools import cache
+from collections import Counter
 from graphlib import TopologicalSorter
 
 import pytest
@@ -28,12 +28,7 @@ LOWER = {
         "__main__": "cli data fit publish",
     },
     "analysis": {
-        "stats": "",
-        "sound": "",
-        "downloads": "",
-        "words": "",
-        "models": "",
-        "uploads": "",
+        **dict.fromkeys(["stats", "sound", "downloads", "words", "models", "uploads"], ""),
         "server": "uploads",
         "session": "models sound",
         "figures": "sound",
@@ -65,18 +60,17 @@ MODULES = {
 def imported(module, late=True):
     """The modules of ours that a module imports; late: inside of functions, too."""
     tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    names = set()
     for node in ast.walk(tree) if late else tree.body:
-        names = []
         if isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{name.name}" for name in node.names] + [node.module]
+            names |= {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
         elif isinstance(node, ast.Import):
-            names = [name.name for name in node.names]
-        yield from (name for name in names if name in MODULES and name != module)
+            names |= {name.name for name in node.names}
+    return names & MODULES.keys() - {module}
 
 
 def folder(module):
-    package, _, rest = module.partition(".")
-    return f"{package}.{rest.split('.')[0]}" if rest else package
+    return ".".join(module.split(".")[:2])
 
 
 @pytest.mark.parametrize("name", sorted(ALLOWED))
@@ -94,19 +88,12 @@ def test_every_module_is_in_a_folder_that_the_plan_names():
     assert found <= ALLOWED.keys() | {"train", "analysis"}
 
 
-def test_no_module_imports_itself_through_others():
-    graph = {m: set(imported(m, late=False)) - {m.rpartition(".")[0]} for m in MODULES}
-    TopologicalSorter(graph).prepare()  # raises CycleError
-
-
-@cache
-def floor(module):
-    """One above the highest module of its package that it imports at once."""
-    within = f"{module.partition('.')[0]}."
-    below = set(imported(module, late=False)) - {module.rpartition(".")[0]}
-    return 1 + max((floor(m) for m in below if m.startswith(within)), default=0)
-
-
-@pytest.mark.parametrize(("package", "most"), {"cry_model": 6, "train": 7, "analysis": 6}.items())
-def test_no_package_has_more_floors(package, most):
-    assert max(floor(m) for m in MODULES if m.partition(".")[0] == package) <= most
+def test_no_module_imports_itself_through_others_and_no_package_has_more_floors():
+    below = {m: imported(m, late=False) - {m.rpartition(".")[0]} for m in MODULES}
+    floors, highest = {}, Counter()
+    for module in TopologicalSorter(below).static_order():  # raises CycleError
+        package = module.split(".")[0]
+        own = [floors[other] for other in below[module] if other.startswith(f"{package}.")]
+        floors[module] = 1 + max(own, default=0)
+        highest[package] = max(highest[package], floors[module])
+    assert highest <= Counter(cry_model=6, train=7, analysis=6)

@@ -1,4 +1,4 @@
-"""``pip install .``: the package alone, its command, and what both files of terms say."""
+"""``pip install .``: the package alone, its command, and what the files of terms say."""
 
 import json
 import shutil
@@ -7,23 +7,37 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from tests.conftest import ROOT
 
 tomllib = pytest.importorskip("tomllib")  # Python 3.11
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+LINES = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+ASKED = {Requirement(line.split("#")[0]) for line in LINES if line.split("#")[0].strip()}
 
 
 def test_the_ranges_are_those_of_requirements():
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    asked = {Requirement(line.split("#")[0]) for line in lines if line.split("#")[0].strip()}
-    assert {Requirement(line) for line in PROJECT["dependencies"]} <= asked
+    assert {Requirement(line) for line in PROJECT["dependencies"]} <= ASKED
+
+
+def test_the_front_matter_is_a_space_of_this_gradio():
+    front = yaml.safe_load((ROOT / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    assert front["sdk"] == "gradio"
+    (gradio,) = (one.specifier for one in ASKED if one.name == "gradio")
+    assert front["sdk_version"] in gradio
+    assert version("gradio") in gradio
+    assert (ROOT / front["app_file"]).is_file()
+    assert front["python_version"] in SpecifierSet(PROJECT["requires-python"])
+    assert front["license"] == "apache-2.0"
+    assert len(front["short_description"]) <= 60  # the Hub refuses more
 
 
 def test_the_citation_names_this_version_and_the_paper():
@@ -53,11 +67,9 @@ def test_the_wheel_is_the_package_alone_and_its_command_runs(tmp_path, examples)
     binary = site / ("Scripts" if sys.platform == "win32" else "bin")
     python = binary / "python"
     subprocess.run([*pip, "--python", python, "install", "--no-deps", wheel], check=True)
-    own = subprocess.check_output(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"], text=True
-    )
+    own = sysconfig.get_path("purelib", vars={"base": str(site), "platbase": str(site)})
     # What these tests run with may itself be an environment, whose packages the new one lacks.
-    (Path(own.strip()) / "outer.pth").write_text(sysconfig.get_path("purelib"))
+    (Path(own) / "outer.pth").write_text(sysconfig.get_path("purelib"))
 
     def run(*words):
         return subprocess.check_output([binary / "cry-model", *words], cwd=tmp_path, text=True)

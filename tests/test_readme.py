@@ -4,14 +4,9 @@ import ast
 import re
 import shlex
 from collections import Counter
-from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 import typer
-import yaml
-from packaging.requirements import Requirement
-from packaging.specifiers import SpecifierSet
 
 import analysis.__main__
 import cry_model.__main__
@@ -51,28 +46,30 @@ def test_readme_is_short_and_its_two_commands_come_first():
 
 def test_what_readme_found_is_so():
     """No model is better than chance on unseen babies; on the other splits each is."""
-    corpora = ("donateacry", "esc10", "synthetic6")
-    for run in (run for run in find_runs(RESULTS).runs if run.dataset in corpora):
+    runs = find_runs(RESULTS).runs
+    for run in (one for one in runs if one.dataset in ("donateacry", "esc10", "synthetic6")):
         unseen = (run.dataset, run.protocol) == ("donateacry", "baby")
         assert run.evaluation.better_than_chance != unseen, (run.dataset, run.protocol, run.system)
-    text = README[README.index("### The paper's own corpus") : README.index("## Train")]
-    for protocol in ("clip", "recording"):
-        record = read_record(RESULTS / "challenge6_cuts" / protocol / "feature-mlp" / "run.json")
-        found = record["metrics"]["recording"]["metrics"]["balanced_accuracy"]["value"]
-        assert f"{found:.2f}" in text
-    for model in ("adapted-student", "student", "feature-mlp"):
-        record = read_record(
-            RESULTS / "challenge6_cuts" / "checked" / "probable" / model / "run.json"
-        )
-        scores = record["metrics"]["recording"]
-        assert f"{scores['metrics']['balanced_accuracy']['value']:.2f}" in text
-        assert f"chance level is {scores['chance']:.2f}" in " ".join(text.split())
-        assert "hungry" not in scores["support"]
-    cells = [cell for cell in cells_of(find_runs(RESULTS).runs) if not cell.is_synthetic]
+    cells = [cell for cell in cells_of(runs) if not cell.is_synthetic]
     count = Counter(finding.verdict for cell in cells for finding in cell.findings[MAIN])
     assert (count[Verdict.CONFIRMED], count[Verdict.CONTRADICTED]) == (0, 1)
     told = "No claim of the paper is confirmed by balanced accuracy, and one is contradicted"
     assert told in " ".join(README.split())
+
+
+CHECKED = ("adapted-student", "student", "feature-mlp")
+RUNS = ("clip/feature-mlp", "recording/feature-mlp", *(f"checked/probable/{m}" for m in CHECKED))
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_readme_has_the_numbers_of_the_papers_own_corpus(run):
+    text = README[README.index("### The paper's own corpus") : README.index("## Train")]
+    record = read_record(RESULTS / "challenge6_cuts" / run / "run.json")
+    scores = record["metrics"]["recording"]
+    assert f"{scores['metrics']['balanced_accuracy']['value']:.2f}" in text
+    if run.startswith("checked"):
+        assert f"chance level is {scores['chance']:.2f}" in " ".join(text.split())
+        assert "hungry" not in scores["support"]
 
 
 @pytest.mark.parametrize("line", commands())
@@ -107,18 +104,3 @@ def test_every_file_that_a_page_names_is_there(name):
         assert (ROOT / path).exists(), path
     for path in re.findall(r"\bdocs/\w+\.md", text):
         assert (ROOT / path).is_file(), path
-
-
-def test_the_front_matter_is_a_space_of_this_gradio():
-    front = yaml.safe_load(README.split("---\n")[1])
-    assert front["sdk"] == "gradio"
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    asked = [Requirement(line.split("#")[0]) for line in lines if line.split("#")[0].strip()]
-    gradio = next(one.specifier for one in asked if one.name == "gradio")
-    assert front["sdk_version"] in gradio
-    assert version("gradio") in gradio
-    assert Path(ROOT / front["app_file"]).is_file()
-    project = re.search(r'requires-python = "(.*)"', (ROOT / "pyproject.toml").read_text("utf-8"))
-    assert front["python_version"] in SpecifierSet(project[1] if project else ">=3.10")
-    assert front["license"] == "apache-2.0"
-    assert len(front["short_description"]) <= 60  # the Hub refuses more
