@@ -28,11 +28,6 @@ MULTI_SCALE = {"multi_scale", "multi_scale_fixed"}
 ALL = {"differential", *TEMPORAL, *MULTI_SCALE}
 
 
-@pytest.fixture(scope="module")
-def features():
-    return torch.randn(6, 5, 40, dtype=torch.float64, generator=torch.manual_seed(1))
-
-
 def ablation(name, gates):
     """What an ablation makes of a gate; ``gates``: block -> the average ones."""
 
@@ -48,24 +43,20 @@ def ablation(name, gates):
     return change
 
 
-def average_gates(model, features, name):
-    """Of the maps that the model returns: per block, (1, channels) or (stages, 4 channels)."""
-    maps = model(features, return_attention=True)[1]
-    if name == "channel_fixed":
-        return [a_c.mean(0, keepdim=True) for a_c in maps.channel]
-    return [s.mean(0).flatten(1) for s in maps.multi_scale]
-
-
 @pytest.mark.parametrize("settings", SETTINGS, ids=["4 tokens", "8 tokens"])
 @pytest.mark.parametrize("name", sorted(ALL))
 @torch.no_grad()
-def test_the_answer_is_that_of_the_network_by_hand_and_the_model_stays(settings, name, features):
-    model = build(**settings)
-    gates = average_gates(model, features, name) if name.endswith("_fixed") else None
+def test_the_answer_is_that_of_the_network_by_hand_and_the_model_stays(settings, name):
+    model, rng = build(**settings), torch.manual_seed(1)
+    features = torch.randn(6, 5, 40, dtype=torch.float64, generator=rng)
+    fitted, maps = model(features, return_attention=True)
+    if name == "channel_fixed":
+        gates = [a_c.mean(0, keepdim=True) for a_c in maps.channel]  # (1, channels) of a block
+    else:
+        gates = [s.mean(0).flatten(1) for s in maps.multi_scale]  # (stages, 4 channels)
     with averaging(model) as averages:
         for batch in features.split(4):  # each piece counts alike, not each batch
             model(batch)
-    fitted = model(features)
     with ablated(model, name, averages):
         found = model(features)
     expected = logits_by_hand(model, features, ablation(name, gates))
@@ -76,16 +67,18 @@ def test_the_answer_is_that_of_the_network_by_hand_and_the_model_stays(settings,
     assert torch.equal(model(features), fitted)
 
 
-def test_a_system_has_what_its_modules_allow():
-    without = {
-        "improved-ecapa-tdnn": set(),
-        "improved-ecapa-tdnn-no-mca": MULTI_SCALE,
-        "improved-ecapa-tdnn-no-rse": TEMPORAL,
-        "improved-ecapa-tdnn-no-diff-attention": {"differential"},
-        "resnet18": ALL,
-    }
-    for system, missing in without.items():
-        assert set(ablations(cry_model.build_model(system, 3, 16))) == ALL - missing
+@pytest.mark.parametrize(
+    ("system", "missing"),
+    [
+        ("improved-ecapa-tdnn", set()),
+        ("improved-ecapa-tdnn-no-mca", MULTI_SCALE),
+        ("improved-ecapa-tdnn-no-rse", TEMPORAL),
+        ("improved-ecapa-tdnn-no-diff-attention", {"differential"}),
+        ("resnet18", ALL),
+    ],
+)
+def test_a_system_has_what_its_modules_allow(system, missing):
+    assert set(ablations(cry_model.build_model(system, 3, 16))) == ALL - missing
 
 
 # The command
@@ -127,19 +120,19 @@ def copied(out, tmp_path):
 
 
 def cell(out, system=WHOLE):
-    return out / "results" / "donateacry" / "clip" / system
+    return Cell(out, "donateacry", "clip", system)
 
 
 def effect(out, system=WHOLE):
-    return cell(out, system) / "attention_effect.json"
+    return cell(out, system).results_folder / "attention_effect.json"
 
 
-def read(out, system=WHOLE):
-    return json.loads(effect(out, system).read_text())
+def read(out, name, system=WHOLE):
+    return json.loads((cell(out, system).results_folder / name).read_text())
 
 
-def folds(out, system=WHOLE):
-    return {(s, f): folder for s, f, folder in Cell(out, "donateacry", "clip", system).saved}
+def predictions(out):
+    return pd.read_csv(cell(out).results_folder / "predictions.csv")
 
 
 @pytest.fixture(scope="module")
@@ -148,12 +141,11 @@ def tested(out, root):
 
     Cut by hand: under the protocol ``clip`` a recording in prepared form is two equal parts.
     """
-    table = pd.read_csv(cell(out) / "predictions.csv")
     found = []
-    for (seed, fold), folder in folds(out).items():
+    for seed, fold, folder in cell(out).saved:
         model, config = cry_model.load_checkpoint(folder)
         front_end = cry_model.FrontEnd(config.front_end)
-        rows = table[(table["seed"] == seed) & (table["fold"] == fold)]
+        rows = predictions(out).query("seed == @seed and fold == @fold")
         features = []
         for clip in rows["clip"]:
             recording, part, _ = clip.split("#")
@@ -164,34 +156,33 @@ def tested(out, root):
     return found
 
 
-def answers(tested):
-    """Truth and mean predictions as the models now answer, one piece at a time."""
-    tables = []
-    for *_, model, features, rows in tested:
-        with torch.no_grad():
-            values = torch.cat([model(piece) for piece in features]).double().softmax(-1).numpy()
-        tables.append(rows.assign(**dict(zip(COLUMNS, values.T, strict=True))))
-    keys = ["recording", "seed", "label"]
-    mean = pd.concat(tables).groupby(keys, as_index=False)[COLUMNS].mean()
-    return mean["label"].map(LABELS.index).to_numpy(), mean[COLUMNS].to_numpy()
-
-
 def test_what_uniform_maps_do_is_what_another_way_of_computing_gives(out, tested, monkeypatch):
-    truth, before = answers(tested)
-
     def uniform(self, query, key):
         batch, tokens, _ = query.shape
         return torch.full((batch, self.heads, tokens, tokens), 1 / tokens)
 
     monkeypatch.setattr(DifferentialAttention, "attend", uniform)
-    _, after = answers(tested)
-    found = read(out)["ablated"]["differential"]
+    tables = []
+    for *_, model, features, rows in tested:
+        with torch.no_grad():
+            values = torch.cat([model(piece) for piece in features]).double().softmax(-1).numpy()
+        tables.append(rows.assign(**dict(zip(COLUMNS, values.T, strict=True))))
+    mean = [
+        table.groupby(["recording", "seed", "label"], as_index=False)[COLUMNS].mean()
+        for table in (predictions(out), pd.concat(tables))
+    ]
+    truth = mean[0]["label"].map(LABELS.index).to_numpy()
+    before, after = (table[COLUMNS].to_numpy() for table in mean)
+    every = read(out, "attention_effect.json")["ablated"]
+    measured = read(out, "run.json")["metrics"]["recording"]["metrics"]
+    assert set(every) == ALL
+    found = every["differential"]
     for name in SCORES:
-        paired = found["metrics"][name]
-        assert paired["fitted"]["value"] == pytest.approx(plain(name, truth, before), abs=1e-9)
-        assert paired["neutral"]["value"] == pytest.approx(plain(name, truth, after), abs=1e-9)
-        gain = paired["neutral"]["value"] - paired["fitted"]["value"]
-        assert paired["difference"]["value"] == pytest.approx(gain, abs=1e-12)
+        assert found["metrics"][name]["fitted"] == pytest.approx(measured[name], abs=1e-6)
+        fitted, neutral = plain(name, truth, before), plain(name, truth, after)
+        paired = {key: one["value"] for key, one in found["metrics"][name].items()}
+        expected = {"fitted": fitted, "neutral": neutral, "difference": neutral - fitted}
+        assert paired == pytest.approx(expected, abs=1e-9)
     changed = np.mean(before.argmax(1) != after.argmax(1))
     assert found["changed"]["value"] == pytest.approx(changed)
     distance = np.abs(before - after).sum(1).mean() / 2
@@ -199,27 +190,16 @@ def test_what_uniform_maps_do_is_what_another_way_of_computing_gives(out, tested
     assert found["distance"]["value"] == pytest.approx(distance, rel=1e-3)
 
 
-def test_fitted_scores_are_those_of_the_run_and_each_system_has_what_it_has(out):
-    for system, names in ((WHOLE, ALL), (PLAIN, ALL - {"differential"})):
-        record = json.loads((cell(out, system) / "run.json").read_text())
-        measured, found = record["metrics"]["recording"]["metrics"], read(out, system)
-        assert set(found["ablated"]) == names
-        for one in found["ablated"].values():
-            for name in SCORES:
-                assert one["metrics"][name]["fitted"] == pytest.approx(measured[name], abs=1e-6)
-        assert (found["differential"] is None) == (system == PLAIN)
-        assert (found["seeds"], found["folds"]) == (record["seeds"], 2)
-    assert not effect(out, "ecapa-tdnn").exists()
-
-
 def test_entropies_and_lambda_are_those_of_the_maps(out, tested):
     maps = []
     for *_, model, features, _ in tested:
         with torch.no_grad():
             maps += [model(piece, return_attention=True)[1] for piece in features]
-    found = read(out)
+    found = read(out, "attention_effect.json")
     assert found["pieces"] == len(maps) == 2 * 20
     assert (found["recordings"], found["groups"]) == (10, 10)
+    assert (found["seeds"], found["folds"]) == ([0, 1], 2)
+    assert read(out, "attention_effect.json", PLAIN)["differential"] is None
     for which in "12":
         rows = [getattr(one, f"differential_{which}").numpy().reshape(-1, 8) for one in maps]
         expected = np.mean([scipy.stats.entropy(row, axis=1).mean() / math.log(8) for row in rows])
@@ -238,17 +218,18 @@ def test_what_is_there_and_newer_is_not_measured_again(root, copied, capsys):
     assert ablate(root, copied) == 0
     shown = capsys.readouterr().out
     assert (shown.count("is measured already"), shown.count("has no attention")) == (2, 1)
+    assert not effect(copied, "ecapa-tdnn").exists()
     assert ablate(root, copied, "--system", WHOLE) == 0
     assert capsys.readouterr().out == f"donateacry/clip/{WHOLE}: is measured already.\n"
     assert path.read_text() == "{}"
     now = path.stat().st_mtime_ns
-    os.utime(folds(copied, PLAIN)[0, 0] / "model.safetensors", ns=(now, now))
+    os.utime(cell(copied, PLAIN).saved[0][2] / "model.safetensors", ns=(now, now))
     assert ablate(root, copied) == 0
     assert path.read_bytes() == before
 
 
 def test_weights_of_another_fit_are_told_and_the_other_cells_go_on(root, copied, capsys):
-    folder = folds(copied)[0, 0]
+    folder = cell(copied).saved[0][2]
     model, config = cry_model.load_checkpoint(folder)
     with torch.no_grad():
         model.classifier.bias[0] += 0.005
@@ -263,13 +244,12 @@ def test_weights_of_another_fit_are_told_and_the_other_cells_go_on(root, copied,
 
 
 def test_other_recordings_are_refused(root, copied, tmp_path, capsys):
-    other = tmp_path / "other"
-    shutil.copytree(root / "donateacry", other / "donateacry")
-    file = next(other.rglob("*.wav"))
+    shutil.copytree(root / "donateacry", tmp_path / "other" / "donateacry")
+    file = next((tmp_path / "other").rglob("*.wav"))
     samples, rate = soundfile.read(file)
     soundfile.write(file, samples[::-1], rate, subtype="PCM_16")
     effect(copied).unlink()
-    assert ablate(other, copied, "--system", WHOLE) == 2
+    assert ablate(tmp_path / "other", copied, "--system", WHOLE) == 2
     assert "are not those that this was fitted on" in capsys.readouterr().err
 
 
@@ -279,8 +259,8 @@ def test_other_recordings_are_refused(root, copied, tmp_path, capsys):
 @pytest.fixture(scope="module")
 def one_seed(out, tmp_path_factory):
     """The folds of the whole system under one seed."""
-    for package in ("onnx", "onnxruntime"):
-        pytest.importorskip(package)
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
     one = shutil.copytree(out, tmp_path_factory.mktemp("one"), dirs_exist_ok=True)
     for folder in (one / "folds").glob("*/*/*/*"):
         if folder.name.startswith("seed1") or folder.parent.name != WHOLE:
@@ -291,26 +271,22 @@ def one_seed(out, tmp_path_factory):
 def test_int8_is_measured_on_what_a_fold_has_not_heard(root, one_seed, capsys):
     assert small_fit.command("measure-int8", root, one_seed) == 0
     assert "another first label for" in capsys.readouterr().out
-    folder = cell(one_seed)
-    found = json.loads((folder / "int8.json").read_text())
-    table = pd.read_csv(folder / "predictions.csv")
-    rows = recording_means(table[table["seed"] == 0], LABELS)
+    found = read(one_seed, "int8.json")
+    rows = recording_means(predictions(one_seed).query("seed == 0"), LABELS)
     right = plain("accuracy", label_numbers(rows, LABELS), probabilities_of(rows, LABELS))
-    assert found["float32"]["accuracy"]["value"] == pytest.approx(right)
+    accuracy = {kind: found[kind]["accuracy"]["value"] for kind in ("float32", "int8")}
+    assert accuracy["float32"] == pytest.approx(right)
     assert found["recordings"] == rows["recording"].nunique()
     assert 0 < found["distance"]["value"] < 0.1
-    assert found["difference"]["accuracy"]["value"] == pytest.approx(
-        found["int8"]["accuracy"]["value"] - found["float32"]["accuracy"]["value"]
-    )
+    difference = found["difference"]["accuracy"]["value"]
+    assert difference == pytest.approx(accuracy["int8"] - accuracy["float32"])
 
 
 def test_maps_are_tested_on_what_a_fold_has_not_heard(root, one_seed, capsys):
     assert small_fit.command("check-explanations", root, one_seed) == 0
     assert "gradient_times_input: kept" in capsys.readouterr().out
-    folder = cell(one_seed)
-    found = json.loads((folder / "explanations.json").read_text())
-    table = pd.read_csv(folder / "predictions.csv")
-    assert found["recordings"] == table["recording"].nunique()
+    found = read(one_seed, "explanations.json")
+    assert found["recordings"] == predictions(one_seed)["recording"].nunique()
     assert set(found["maps"]) == {"gradient_times_input", "temporal_attention"}
     for name, one in found["maps"].items():
         kept, elsewhere = (one[k]["value"] for k in ("kept", "elsewhere"))
