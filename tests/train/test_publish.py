@@ -4,6 +4,7 @@ import shlex
 import shutil
 import subprocess
 import time
+from functools import partial
 
 import pytest
 import yaml
@@ -11,7 +12,7 @@ from gradio_client import Client, handle_file
 from huggingface_hub import SpaceCard
 
 import cry_model
-from cry_model.checkpoint import CONFIG, DEFAULT, WEIGHTS
+from cry_model.checkpoint import CONFIG, DEFAULT, WEIGHTS, read_config
 from tests.hub import READER, WRITER, Answer, Repository
 from tests.server import ROOT, serve
 from tests.train import small_fit
@@ -28,20 +29,15 @@ answer = [c.predict(arguments[2]).probabilities for c in (local, remote)]
 
 @pytest.fixture
 def publish(everything, hub):
-    def run(*options, repo_id="user/cry", token=WRITER, checkpoint=DEFAULT):
-        arguments = ("publish", checkpoint, "--repo-id", repo_id, *options)
-        return everything[1].train(*arguments, token=token)
+    def run(*options, repo_id="user/cry", token=WRITER, what=DEFAULT):
+        return everything[1].train("publish", what, "--repo-id", repo_id, *options, token=token)
 
     return run
 
 
 @pytest.fixture
-def publish_space(everything, hub):
-    def run(*options, token=WRITER):
-        arguments = ("publish", "--space", "--repo-id", "user/page", *options)
-        return everything[1].train(*arguments, token=token)
-
-    return run
+def publish_space(publish):
+    return partial(publish, repo_id="user/page", what="--space")
 
 
 def refused(done, *words):
@@ -51,7 +47,7 @@ def refused(done, *words):
     return all(word in done.err for word in words)
 
 
-def complete(hub, done, commits=2):
+def complete(hub, done):
     """Whether exactly the checkpoint and its card are there, in one commit after the first."""
     assert done.status == 0, done.err
     repository = hub.repositories["models/user/cry"]
@@ -59,7 +55,7 @@ def complete(hub, done, commits=2):
     assert set(files) == {".gitattributes", CONFIG, WEIGHTS, CARD}
     assert files[WEIGHTS] == (DEFAULT / WEIGHTS).read_bytes()
     assert files[CONFIG] == (DEFAULT / CONFIG).read_bytes()
-    assert len(repository.commits) == commits
+    assert len(repository.commits) == 2
     return True
 
 
@@ -74,6 +70,8 @@ def test_what_is_published_is_downloaded_and_answers_alike_to_the_bit(
     local, remote = everything[1].python(COMPARE, str(DEFAULT), "user/cry", example, token=READER)
     assert local == remote
     assert len(set(local.values())) == 6
+    assert complete(hub, publish("--private"))
+    assert hub.count("PUT") == 1  # what is there is not sent again
 
 
 def test_a_dry_run_shows_files_and_card_and_asks_nothing(hub, publish):
@@ -106,12 +104,6 @@ def test_a_name_that_the_hub_would_not_take_is_refused_here(hub, publish, repo_i
     assert hub.requests == []
 
 
-def test_publishing_again_sends_and_commits_nothing(hub, publish):
-    publish()
-    assert complete(hub, publish())
-    assert hub.count("PUT") == 1
-
-
 def test_what_should_be_private_is_sent_into_no_repository_that_is_or_may_be_public(hub, publish):
     hub.fail["GET /api/models/user/cry"] = Answer(200, {"id": "user/cry", "sha": "0" * 40})
     assert refused(publish("--private"), "does not say whether user/cry is private")
@@ -123,11 +115,8 @@ def test_what_should_be_private_is_sent_into_no_repository_that_is_or_may_be_pub
 
 
 def test_what_the_repository_ignores_is_missed(hub, publish):
-    modes = {WEIGHTS: "lfs", CARD: "regular", CONFIG: "regular"}
-    files = [
-        {"path": path, "uploadMode": mode, "shouldIgnore": path == WEIGHTS}
-        for path, mode in modes.items()
-    ]
+    modes = {WEIGHTS: "lfs", CARD: "regular", CONFIG: "regular"}.items()
+    files = [{"path": p, "uploadMode": m, "shouldIgnore": p == WEIGHTS} for p, m in modes]
     hub.fail["/preupload/"] = Answer(200, {"files": files})
     assert refused(publish(), f"user/cry lacks {WEIGHTS}", ".gitignore")
 
@@ -217,14 +206,11 @@ def contents():
     ],
 )
 def test_the_header_names_what_the_space_downloads(model, preloaded):
-    upload = space_upload("user/page", model=model)
-    content = upload.files[CARD]
-    text = content.decode() if isinstance(content, bytes) else content.read_text()
-    header = yaml.safe_load(text.split("---\n")[1])
-    assert header.get("models") == (None if model is None else ["user/cry"])
+    content = space_upload("user/page", model=model).files[CARD]
+    text = content.read_text(encoding="utf-8") if model is None else content.decode()
+    header = SpaceCard(text).data
+    assert header.get("models") == (model and ["user/cry"])
     assert header.get("preload_from_hub") == (preloaded and [preloaded])
-    assert header["startup_duration_timeout"]
-    assert SpaceCard(text).data.title == header["title"]
 
 
 @pytest.mark.slow
@@ -271,12 +257,12 @@ def test_a_space_is_made_with_these_files_and_the_model_that_answers(hub, publis
     assert repository.sdk == "gradio"
     assert repository.variables == {"CRY_MODEL": "user/cry@v1"}
     files = repository.files()
-    header, text = files.pop(CARD).decode().split("---\n", 2)[1:]
     sent = contents()
+    header, text = files.pop(CARD).decode().split("---\n", 2)[1:]
     own, rest = sent.pop(CARD).decode().split("---\n", 2)[1:]
-    assert files == {".gitattributes": b"", **sent}
-    assert text == rest
     assert yaml.safe_load(header) == {**yaml.safe_load(own), "models": ["user/cry"]}
+    assert text == rest
+    assert files == {".gitattributes": b"", **sent}
     assert f"{hub.url}/spaces/user/page/commit/" in done.out
 
 
@@ -299,10 +285,9 @@ TO = ("--publish", "user/cry")
 def fit(everything, hub, made_up_root, tmp_path):
     """Runs the command where the Hub is ours."""
 
-    def run(*more, token=WRITER, **which):
-        return everything[1].train(
-            *small_fit.words(made_up_root, tmp_path, *more, **which), token=token
-        )
+    def run(*more, token=WRITER, system=SYSTEM):
+        words = small_fit.words(made_up_root, tmp_path, *more, system=system)
+        return everything[1].train(*words, token=token)
 
     return run
 
@@ -316,8 +301,8 @@ def test_what_was_fitted_is_published_with_its_numbers(hub, fit, tmp_path):
     files = repository.files()
     for name in (WEIGHTS, CONFIG):
         assert files[name] == (checkpoint / name).read_bytes()
-    evaluation = cry_model.load_checkpoint(checkpoint)[1].evaluation
-    assert f"{evaluation.metrics['balanced_accuracy'].value:.3f}" in files["README.md"].decode()
+    recall = read_config(checkpoint).evaluation.metrics["balanced_accuracy"]
+    assert f"{recall.value:.3f}" in files[CARD].decode()
     assert f"Published: {hub.url}/user/cry/commit/" in done.out
     fit(*TO, "--private")  # nothing is fitted, nothing is sent
     assert len(repository.commits) == 2
@@ -331,17 +316,14 @@ def test_what_was_fitted_is_published_with_its_numbers(hub, fit, tmp_path):
         ((*TO, "--outer-fold", "0"), {}, "leave out --no-checkpoint"),
         (TO, {"system": f"{SYSTEM} resnet18"}, "sends one system"),
         (TO, {"token": READER}, "only read"),
-        ((*TO, "--private"), {"public": True}, "settings"),
+        ((*TO, "--private"), {}, "settings"),  # what is there is public
     ],
 )
 def test_what_will_not_do_is_found_before_the_fit(hub, fit, tmp_path, more, how, said):
-    how = dict(how)
-    if how.pop("public", False):
-        hub.repositories["models/user/cry"] = Repository()
-    before = dict(hub.repositories)
+    hub.repositories["models/user/cry"] = Repository()
     assert refused(fit(*more, **how), said)
     assert list(tmp_path.iterdir()) == []
-    assert hub.repositories == before
+    assert hub.repositories == {"models/user/cry": Repository()}
 
 
 def test_a_network_that_has_gone_costs_nothing_but_the_sending(hub, fit, quick, tmp_path):
