@@ -57,23 +57,17 @@ class Repository:
 class Hub:
     """The state that tests look at.
 
-    Attributes:
-        url: where it answers.
-        repositories: "models/user/name" or "spaces/user/name" -> repository.
-        large: SHA-256 -> content of each large file.
-        requests: "METHOD /path" of all that came in.
-        fail: part of a request's line -> what to do the next time: a status, another answer, "cut"
-            (close the connection in the middle of the body), "half" (in the middle of the answer),
-            or "lose" (do it, close before answering).
-        always: the same for every such request.
+    To ``fail`` the next time, and ``always``: part of a request's line -> a status, another answer,
+    "cut" (close the connection in the middle of the body), "half" (in the middle of the answer), or
+    "lose" (do it, close before answering).
     """
 
     url: str = ""
-    repositories: dict[str, Repository] = field(default_factory=dict)
-    large: dict[str, bytes] = field(default_factory=dict)
-    requests: list[str] = field(default_factory=list)
-    fail: dict[str, int | str | Answer] = field(default_factory=dict)
-    always: dict[str, int | str | Answer] = field(default_factory=dict)
+    repositories: dict = field(default_factory=dict)  # "models/user/name", "spaces/..." -> one
+    large: dict = field(default_factory=dict)  # SHA-256 -> content
+    requests: list = field(default_factory=list)  # "METHOD /path" of all that came in
+    fail: dict = field(default_factory=dict)
+    always: dict = field(default_factory=dict)
 
     def count(self, part):
         """How many requests had ``part`` in their line."""
