@@ -15,6 +15,7 @@ from cry_model.checkpoint import CONFIG, DEFAULT, WEIGHTS, read_config
 from tests.hub import READER, WRITER, Answer, Repository
 from tests.server import ROOT, serve
 from tests.train import small_fit
+from tests.train.folders import touch
 from tests.train.small_fit import CHECKPOINT, SYSTEM
 from train.publish.hub import FOLDERS, SPACE, PublishError, space_files, space_upload
 
@@ -122,40 +123,36 @@ def test_what_the_repository_ignores_is_missed(hub, publish):
 
 # A Hub that fails, is busy, or is none
 
-
 BUSY = Answer(409, {"error": "another conflicting operation is in progress"})
 LATER = Answer(429, {"error": "slow down"}, Retry_After="1")
 LIMIT = Answer(429, {"error": "slow down"}, RateLimit='"api";r=0;t=1')
 
 
 @pytest.mark.parametrize(
-    ("request_line", "failure", "seconds", "said"),
+    ("request_line", "failure", "seconds"),
     [
-        ("PUT /upload/", "cut", 0, "cannot be reached or fails"),
-        ("/commit/", "lose", 0, "cannot be reached or fails"),
-        ("repos/create", "lose", 0, "cannot be reached or fails"),
-        ("whoami", 502, 0, "cannot be reached or fails"),
-        ("repos/create", BUSY, 0, "cannot be reached or fails"),
-        ("whoami", LATER, 1, "wants a pause"),
-        ("/commit/", LIMIT, 1, "wants a pause"),
+        ("PUT /upload/", "cut", 0),
+        ("/commit/", "lose", 0),
+        ("repos/create", "lose", 0),
+        ("whoami", 502, 0),
+        ("repos/create", BUSY, 0),
+        ("whoami", LATER, 1),
+        ("/commit/", LIMIT, 1),
     ],
 )
 def test_a_failure_that_passes_is_tried_again_after_a_pause(
-    hub, publish, quick, request_line, failure, seconds, said
+    hub, publish, quick, request_line, failure, seconds
 ):
     hub.fail[request_line] = failure
     started, done = time.monotonic(), publish()
     assert time.monotonic() - started >= seconds
-    assert said in done.err
+    assert ("wants a pause" in done.err) == (seconds > 0)
     assert f"once more in {seconds} s" in done.err
     assert complete(hub, done)
     assert hub.fail == {}
 
 
-@pytest.mark.parametrize(
-    ("request_line", "failure"),
-    [("whoami", 503), ("/preupload/", 429)],
-)
+@pytest.mark.parametrize(("request_line", "failure"), [("whoami", 503), ("/preupload/", 429)])
 def test_one_layer_tries_again_and_says_so(hub, publish, quick, request_line, failure):
     hub.always[request_line] = failure
     done = publish()
@@ -244,9 +241,7 @@ def test_what_lies_around_is_left_at_home_and_half_a_copy_is_not_published(tmp_p
     strays = ("assets/examples/our_baby.wav", "assets/checkpoints/c/model.safetensors.part")
     strays += ("cry_model/__pycache__/audio.cpython-312.pyc", "analysis/.ipynb_checkpoints/page.py")
     strays += ("tests/test_x.py", "train/fit/trainer.py", "runs/results/run.json", ".env")
-    for name in (*space_files(), *strays):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
+    touch(*(tmp_path / name for name in (*space_files(), *strays)))
     assert set(space_files(tmp_path)) == set(space_files())
     (tmp_path / CARD).unlink()
     with pytest.raises(PublishError, match=r"not a whole copy.*README\.md"):
