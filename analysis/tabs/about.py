@@ -157,6 +157,11 @@ def _facts(model: Model) -> Iterator[str]:
             f"adapted to the labels of {adapted['recordings']} recordings of "
             f"{dataset_title(adapted['dataset'])}."
         )
+        if "partner" in adapted:
+            yield (
+                "An ECAPA-TDNN fitted to the same labels answers with it; the answer is the "
+                "geometric mean of both. Attention weights are the student's."
+            )
     if model.family == SIX:
         yield PROVENANCE
 

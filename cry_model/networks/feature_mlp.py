@@ -134,14 +134,15 @@ class FeatureMLP(nn.Module):
             return logits
         return logits, AttentionMaps(ood_score=self.ood_score(inputs), embedding=inputs)
 
-    def answer(self, inputs: Tensor, shift: Tensor | None = None) -> Tensor:
-        """(batch, 25), standardised -> logits (batch, classes): less sure the further outside.
+    def answer(self, inputs: Tensor) -> Tensor:
+        """(batch, 25), standardised -> logits (batch, classes): less sure the further outside."""
+        return self.trusted(self.log_probabilities(inputs), inputs)
 
-        ``shift`` (batch, classes) is added to the logarithm of the probabilities before.
+    def trusted(self, log_probabilities: Tensor, inputs: Tensor) -> Tensor:
+        """Mix probabilities with equal ones, the more the further outside the inputs lie.
+
+        (batch, classes), logarithms, and (batch, 25), standardised -> (batch, classes), logarithms.
         """
-        log_probabilities = self.log_probabilities(inputs)
-        if shift is not None:
-            log_probabilities = (log_probabilities + shift).log_softmax(-1)
         trust = (2 - self.ood_score(inputs)).clamp(0, 1)[:, None]
         equal = 1 / log_probabilities.shape[-1]
         return (trust * log_probabilities.exp() + (1 - trust) * equal).log()

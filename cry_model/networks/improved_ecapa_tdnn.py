@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from cry_model.declared import Bands, Classes, Within, declared
 from cry_model.networks.attention import AttentionMaps
-from cry_model.networks.ecapa_tdnn import DILATIONS
+from cry_model.networks.ecapa_tdnn import DILATIONS, ECAPATDNN
 from cry_model.networks.feature_mlp import INPUTS, FeatureMLP
 from cry_model.networks.layers import (
     ConvReLUBatchNorm,
@@ -27,19 +27,63 @@ from cry_model.networks.layers import (
 EXTREME = 5.0  # standard deviations; no target lies further out
 
 
+class Partner(nn.Module):
+    """An ECAPA-TDNN, fitted to labels, beside a student: an ensemble of two.
+
+    It tells apart the classes ``known``, some of ``num_classes``. Among these the probabilities
+    are the geometric mean of both networks' (Hinton 2002, products of experts, equal weights);
+    their sum, and what the student gives the other classes, stay. ``centre`` is what its features
+    lie lower than the student's.
+    """
+
+    @declared
+    def __init__(
+        self,
+        num_classes: Classes,
+        num_bands: Bands,
+        known: tuple[Classes, ...],
+        centre: Annotated[float, Within(-100, 100)] = 0.0,
+        **settings: Any,
+    ):
+        super().__init__()
+        if len(known) < 2 or len({*known}) < len(known) or max(known) >= num_classes:
+            raise ValueError("a partner knows two or more of the classes, each once")
+        self.known, self.centre = [*known], centre
+        self.network = ECAPATDNN(len(known), num_bands, **settings)
+        from_both = {place: num_classes + i for i, place in enumerate(known)}
+        self.order = [from_both.get(place, place) for place in range(num_classes)]
+
+    def forward(self, features: Tensor, log_probabilities: Tensor) -> Tensor:
+        """(B, bands, T) and the student's (B, classes) -> those of both, (B, classes)."""
+        mine = log_probabilities[:, self.known]
+        other = self.network(features - self.centre).log_softmax(-1)
+        both = ((mine + other) / 2).log_softmax(-1)
+        both = both + mine.logsumexp(-1, keepdim=True)
+        return torch.cat([log_probabilities, both], dim=-1)[:, self.order]
+
+
 class ReusedClassifier(nn.Module):
     """Embedding (batch, width) -> logits (batch, classes), by way of 25 predicted features.
 
     A linear layer predicts the standardised inputs of a :class:`FeatureMLP` with ``settings``,
     whose networks, which a fit does not change, answer. In training mode it gives the predicted
     features (batch, 25). ``adapted`` adds a linear layer of the embedding, fitted to labels, to the
-    logarithm of the probabilities.
+    logarithm of the probabilities; ``partner`` has the settings of a :class:`Partner`.
     """
 
     @declared
-    def __init__(self, width: int, num_classes: Classes, adapted: bool = False, **settings: Any):
+    def __init__(
+        self,
+        width: int,
+        num_classes: Classes,
+        num_bands: Bands,
+        adapted: bool = False,
+        partner: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ):
         super().__init__()
         self.adaptation = nn.Linear(width, num_classes) if adapted else None
+        self.partner = None if partner is None else Partner(num_classes, num_bands, **partner)
         self.features = nn.Linear(width, len(INPUTS))
         self.teacher = FeatureMLP(num_classes, **settings).requires_grad_(False)
 
@@ -49,11 +93,17 @@ class ReusedClassifier(nn.Module):
         self.teacher.eval()
         return self
 
-    def forward(self, embedding: Tensor) -> Tensor:
+    def forward(self, embedding: Tensor, sound: Tensor) -> Tensor:
+        """``sound``, (batch, bands, frames), is what the partner hears."""
         if self.training:
             return self.features(embedding)
-        shift = None if self.adaptation is None else self.adaptation(embedding)
-        return self.teacher.answer(self.predicted(embedding), shift)
+        predicted = self.predicted(embedding)
+        found = self.teacher.log_probabilities(predicted)
+        if self.adaptation is not None:
+            found = (found + self.adaptation(embedding)).log_softmax(-1)
+        if self.partner is not None:
+            found = self.partner(sound, found)
+        return self.teacher.trusted(found, predicted)
 
     def log_probabilities(self, embedding: Tensor) -> Tensor:
         """(batch, width) -> (batch, classes): of the classifier alone, whatever the distance."""
@@ -212,7 +262,7 @@ class ImprovedECAPATDNN(nn.Module):
         if reused_classifier is None:
             self.classifier: nn.Module = nn.Linear(width, num_classes)
         else:
-            self.classifier = ReusedClassifier(width, num_classes, **reused_classifier)
+            self.classifier = ReusedClassifier(width, num_classes, num_bands, **reused_classifier)
             token_bias = 1.0  # features that are linear in the sound are found sooner
         nn.init.constant_(self.pool_norm.bias, token_bias)
 
@@ -229,7 +279,7 @@ class ImprovedECAPATDNN(nn.Module):
     def forward(
         self, features: Tensor, return_attention: bool = False
     ) -> Tensor | tuple[Tensor, AttentionMaps]:
-        spectral = None
+        sound, spectral = features, None
         if self.spectral is not None:
             features, spectral = self.spectral(features)
         x = self.stem(features)
@@ -244,14 +294,15 @@ class ImprovedECAPATDNN(nn.Module):
         if self.differential is not None:
             z, found = self.differential(z.unflatten(1, (-1, self.channels)))
             z, maps = z.flatten(1), (found.first, found.second, found.weight)
-        logits = self.classifier(z)
+        reused = isinstance(self.classifier, ReusedClassifier)
+        logits = self.classifier(z, sound) if reused else self.classifier(z)
         if not return_attention:
             return logits
         temporal, channel, multi_scale = (
             tuple(gate for gate in kind if gate is not None) for kind in zip(*gates, strict=True)
         )
         outside, embedding = None, z
-        if isinstance(self.classifier, ReusedClassifier):
+        if reused:
             outside, embedding = self.classifier.ood_score(z), self.classifier.predicted(z)
         found = {"spectral": spectral, "ood_score": outside, "embedding": embedding}
         return logits, AttentionMaps(temporal, channel, multi_scale, *maps, **found)

@@ -1,5 +1,7 @@
 """Six-class models against the labels of cuts, by fits that never saw their recordings."""
 
+import copy
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -11,16 +13,27 @@ from sklearn.linear_model import LogisticRegression
 from torch.testing import assert_close
 
 from cry_model import CheckpointConfig
+from cry_model.checkpoint import load_checkpoint, save_checkpoint
 from cry_model.networks.feature_mlp import FeatureMLP
-from cry_model.results import read_record
+from cry_model.results import ordered, read_record, write_predictions
 from tests.conftest import ROOT
 from tests.stand_ins import CALIBRATION
 from tests.train.folders import clips_of
-from train.data.corpus import Item
+from train.data.corpus import DataError, Item
 from train.data.datasets import challenge6
 from train.fit.presets import WIDE_FRONT_END
 from train.studies import label_check
-from train.studies.adaptation import Pieces, adapt, adapted, answer, fit_layer, without_layer
+from train.studies.adaptation import (
+    PARTNER,
+    Pieces,
+    adapt,
+    adapted,
+    answer,
+    fit_layer,
+    saved_partners,
+    with_partner,
+    without_additions,
+)
 from train.studies.label_check import (
     LEAVE_OUT,
     Cut,
@@ -124,12 +137,15 @@ def test_sets_and_shares_are_counted():
     assert found["confidence"] == pytest.approx(too_often)
 
 
-def test_the_network_that_is_shipped_was_shown_to_be_better_than_the_one_before():
+@pytest.mark.parametrize(
+    ("name", "before"), [("adapted-student", "student"), ("ensemble", "adapted-student")]
+)
+def test_each_step_to_the_bundled_network_was_shown_to_be_better(name, before):
     folder = ROOT / "assets/results/challenge6_cuts/checked/probable"
-    records = [read_record(folder / name / "run.json") for name in ("adapted-student", "student")]
+    records = [read_record(folder / one / "run.json") for one in (name, before)]
     scores = [record["metrics"]["recording"]["metrics"] for record in records]
     better, worse = (score["balanced_accuracy"]["value"] for score in scores)
-    ahead = records[0]["ahead_of_student"]
+    ahead = records[0][f"ahead_of_{before.replace('-', '_')}"]
     assert ahead["value"] == pytest.approx(better - worse)
     assert ahead["low"] > 0
 
@@ -200,6 +216,79 @@ def test_an_adapted_student_answers_as_the_layer_says_and_can_be_undone(student)
         shift = embeddings @ layer.weight.T + layer.bias
         expected = (head.log_probabilities(embeddings) + shift).softmax(-1)
         assert_close(model(sound).softmax(-1), expected, atol=1e-5, rtol=1e-4)
-        undone, own = without_layer(model, config)
+        undone, own = without_additions(model, config)
         assert own == CONFIG
         assert_close(undone(sound), student(sound))
+
+
+SMALL = {"channels": 8, "mfa_channels": 16, "bottleneck": 4, "embedding": 8, "scale": 2}
+
+
+def partner(labels=("c", "a"), **changes):
+    """An ECAPA-TDNN that knows some labels, in another order, on features that lie 1.5 lower."""
+    lower = replace(WIDE_FRONT_END, centre=WIDE_FRONT_END.centre + 1.5)
+    config = replace(CheckpointConfig(PARTNER, labels, lower, settings=SMALL), **changes)
+    torch.manual_seed(3)
+    return config.build().eval(), config
+
+
+def test_student_and_partner_answer_with_their_geometric_mean(student, tmp_path):
+    sound = torch.randn(3, 64, 200)
+    other, theirs = partner()
+    save_checkpoint(tmp_path, *with_partner(student, CONFIG, other, theirs))
+    model, config = load_checkpoint(tmp_path)
+    with torch.no_grad():
+        p, q = student(sound).softmax(-1).numpy(), other(sound - 1.5).softmax(-1).numpy()
+        found = model(sound).softmax(-1).numpy()
+        undone, own = without_additions(model, config)
+        assert own == CONFIG
+        assert_close(undone(sound), student(sound))
+    product = np.sqrt(p[:, [2, 0]] * q)
+    share = product / product.sum(1, keepdims=True) * p[:, [2, 0]].sum(1, keepdims=True)
+    np.testing.assert_allclose(found, np.stack([share[:, 1], p[:, 1], share[:, 0]], 1), rtol=1e-4)
+
+
+def test_what_is_far_outside_has_no_answer_whatever_a_partner_says(student):
+    far = copy.deepcopy(student)
+    far.classifier.teacher.limit.fill_(1e-6)
+    model, _ = with_partner(far, CONFIG, *partner())
+    with torch.no_grad():
+        found = model(torch.randn(3, 64, 200)).softmax(-1)
+    assert_close(found, torch.full((3, 3), 1 / 3))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"labels": ("a", "d")},
+        {"front_end": replace(WIDE_FRONT_END, kind="pcen")},
+        {"system": "improved-ecapa-tdnn", "settings": {"channels": 8}},
+    ],
+    ids=["label", "features", "system"],
+)
+def test_no_partner_of_other_labels_features_or_systems(student, changes):
+    with pytest.raises(DataError, match=PARTNER):
+        with_partner(student, CONFIG, *partner(**changes))
+
+
+@pytest.mark.parametrize("known", [[0], [0, 0], [0, 3]])
+def test_a_partner_knows_two_of_the_classes_and_each_once(known):
+    reused = {**CONFIG.settings["reused_classifier"], "partner": {"known": known, **SMALL}}
+    with pytest.raises(ValueError, match="partner"):
+        replace(CONFIG, settings={**CONFIG.settings, "reused_classifier": reused}).build()
+
+
+@pytest.mark.parametrize("tested", [{"r1", "r2"}, {"r1"}, {"r1", "r3"}])
+def test_partners_are_those_that_did_not_hear_what_is_tested(tmp_path, tested):
+    place = "challenge6_cuts/recording/ecapa-tdnn"
+    saved = tmp_path / "folds" / place / "seed0-fold1"
+    save_checkpoint(saved, *partner())
+    rows = [("r1", 1), ("r2", 1), ("r3", 0)]
+    table = pd.DataFrame(rows, columns=["recording", "fold"])
+    table = table.assign(clip=table["recording"], group="g", seed=0, label="a", p_a=1.0)
+    write_predictions(tmp_path / "results" / place, ordered(table, ("a",)))
+    if tested == {"r1", "r2"}:
+        assert saved_partners(tmp_path, "challenge6_cuts", {(0, 1): tested}) == {(0, 1): saved}
+    else:
+        with pytest.raises(DataError, match="same --seeds"):
+            saved_partners(tmp_path, "challenge6_cuts", {(0, 1): tested})

@@ -83,18 +83,21 @@ class CheckLabelsOptions(CorpusOptions):
     """Check the feature MLP and its student against the labels of the cuts of the paper's corpus.
 
     Each fold is answered by a feature MLP fitted without the recordings of the tested cuts, by the
-    student with that one's classifier, and by the student adapted to the other folds. Results go to
-    OUT/results/challenge6_cuts/checked.
+    student with that one's classifier, by the student adapted to the other folds, and by that one
+    with a partner that was fitted to them. Results go to OUT/results/challenge6_cuts/checked.
     """
 
     teacher: Annotated[Path, option("checkpoint of the feature MLP")]
     results: Annotated[Path, option("its results under 'recording', for its calibration")]
     student: Annotated[Path | None, option("checkpoint of its student")] = None
+    partners: Annotated[
+        Path | None, option("where 'fit --save-folds' put its partners, an ECAPA-TDNN a fold")
+    ] = None
     leave_out: Annotated[
         str, option("recordings that a fold must not know", parser=one_of(LEAVE_OUT))
     ] = PROBABLE
     save: Annotated[
-        Path | None, option("write the adapted student there, if it is better", metavar="FOLDER")
+        Path | None, option("write the last of them there, if it is better", metavar="FOLDER")
     ] = None
     folds: Annotated[int, option("of the cuts", min=2)] = 5
     seeds: Seeds = (0, 1, 2)

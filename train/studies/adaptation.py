@@ -1,4 +1,4 @@
-"""Adapt a student to labels: a linear layer of its embedding, added to its classifier's answer.
+"""Adapt a student to labels: a linear layer of its embedding, and a partner fitted to them.
 
 The student's network and its classifier stay as they are. Cuts have a label; other cries have the
 student's own answer as a soft one, which keeps it where it is wherever no label speaks, and keeps
@@ -8,10 +8,10 @@ Li and Hoiem 2016).
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,8 +22,11 @@ from cry_model.checkpoint import CheckpointConfig
 from cry_model.networks.feature_mlp import FeatureMLP
 from cry_model.networks.improved_ecapa_tdnn import ReusedClassifier
 from cry_model.sound.frontend import FrontEnd
-from train.data.corpus import Clips
+from train.data.corpus import Clips, DataError
+from train.scoring.results import read_predictions
 
+PARTNER = "ecapa-tdnn"
+ADDITIONS = "classifier.adaptation.", "classifier.partner."
 PENALTIES = (10.0, 30.0, 100.0, 300.0)
 """Of the squared weights, on standardised embeddings; chosen within training folds."""
 INNER_FOLDS = 4
@@ -169,22 +172,69 @@ def adapted(
     student: nn.Module, config: CheckpointConfig, layer: Adaptation
 ) -> tuple[nn.Module, CheckpointConfig]:
     """Return a copy of the student with the layer, and its config."""
-    reused = {**config.settings["reused_classifier"], "adapted": True}
-    config = replace(config, settings={**config.settings, "reused_classifier": reused})
-    model, own = config.build(), copy.deepcopy(student.state_dict())
-    own["classifier.adaptation.weight"] = layer.weight
-    own["classifier.adaptation.bias"] = layer.bias
-    model.load_state_dict(own)
+    added = {"weight": layer.weight, "bias": layer.bias}
+    state = {f"classifier.adaptation.{name}": value for name, value in added.items()}
+    return _rebuilt(config, {"adapted": True}, {**student.state_dict(), **state})
+
+
+def with_partner(
+    student: nn.Module, config: CheckpointConfig, partner: nn.Module, theirs: CheckpointConfig
+) -> tuple[nn.Module, CheckpointConfig]:
+    """Return a copy of a student that answers together with a network fitted to labels.
+
+    Raise DataError if that is no ECAPA-TDNN on the student's features, or knows other classes.
+    """
+    own = config.front_end
+    alike = replace(theirs.front_end, centre=own.centre) == own
+    if theirs.system != PARTNER or not alike or not {*theirs.labels} <= {*config.labels}:
+        raise DataError(
+            f"A partner is an {PARTNER} on the student's features and labels; fit it with "
+            "'--preset wide --set kind=log-mel'."
+        )
+    known = [config.labels.index(label) for label in theirs.labels]
+    settings = {**theirs.settings, "known": known, "centre": theirs.front_end.centre - own.centre}
+    state = {f"classifier.partner.network.{k}": v for k, v in partner.state_dict().items()}
+    return _rebuilt(config, {"partner": settings}, {**student.state_dict(), **state})
+
+
+def saved_partners(
+    out: Path, dataset: str, tested: Mapping[tuple[int, int], Collection[str]]
+) -> dict[tuple[int, int], Path]:
+    """Seed and fold -> weights of a partner that ``fit --save-folds`` put into ``out``.
+
+    ``tested`` are the recordings that each fold must not know. Raise DataError if one is missing,
+    or was fitted on another part.
+    """
+    place = Path(dataset, "recording", PARTNER)
+    table = read_predictions(out / "results" / place)
+    held_out = {} if table.empty else table.groupby(["seed", "fold"])["recording"].agg(set)
+    found = {}
+    for (seed, fold), recordings in tested.items():
+        found[seed, fold] = out / "folds" / place / f"seed{seed}-fold{fold}"
+        if not found[seed, fold].is_dir() or held_out.get((seed, fold)) != {*recordings}:
+            raise DataError(
+                f"{out} has not the folds of {place} that are tested here; fit them with the same "
+                "--seeds, --folds and --save-folds."
+            )
+    return found
+
+
+def without_additions(
+    model: nn.Module, config: CheckpointConfig
+) -> tuple[nn.Module, CheckpointConfig]:
+    """Return the student as it was before it was adapted and got a partner, and its config."""
+    state = {k: v for k, v in model.state_dict().items() if not k.startswith(ADDITIONS)}
+    return _rebuilt(config, {"adapted": None, "partner": None}, state)
+
+
+def _rebuilt(
+    config: CheckpointConfig, changes: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> tuple[nn.Module, CheckpointConfig]:
+    """Build a student whose classifier has other settings, None for the default, with weights."""
+    reused = {**config.settings["reused_classifier"], **changes}
+    reused = {name: value for name, value in reused.items() if value is not None}
+    settings = {**config.settings, "reused_classifier": reused}
+    config = replace(config, settings=settings, complexity=None)
+    model = config.build()
+    model.load_state_dict(state)
     return model.eval(), config
-
-
-def without_layer(model: nn.Module, config: CheckpointConfig) -> tuple[nn.Module, CheckpointConfig]:
-    """Return the student as it was before it was adapted, and its config."""
-    reused = {**config.settings["reused_classifier"]}
-    if not reused.pop("adapted", False):
-        return model, config
-    config = replace(config, settings={**config.settings, "reused_classifier": reused})
-    state = {k: v for k, v in model.state_dict().items() if "classifier.adaptation" not in k}
-    student = config.build()
-    student.load_state_dict(state)
-    return student.eval(), config

@@ -30,6 +30,7 @@ from cry_model.networks.feature_mlp import FeatureMLP
 from cry_model.networks.registry import build_model, make_front_end
 from cry_model.records import Calibration, Estimate
 from cry_model.results import (
+    current,
     ordered,
     probabilities_of,
     score,
@@ -54,7 +55,16 @@ from train.scoring.calibration import (
     shares,
 )
 from train.scoring.results import read_predictions, read_run
-from train.studies.adaptation import adapt, adapted, embed, student_with, without_layer
+from train.studies.adaptation import (
+    PARTNER,
+    adapt,
+    adapted,
+    embed,
+    saved_partners,
+    student_with,
+    with_partner,
+    without_additions,
+)
 
 PROBABLE, NEIGHBOURS = "probable", "neighbours"
 LEAVE_OUT = (PROBABLE, NEIGHBOURS)
@@ -255,10 +265,10 @@ class Check:
         if config.calibration is None:
             sets = crossed_sets(answered, labels)
         found = describe(answered, sets, labels)
-        known = answered[answered["recording"].isin(self.sure)]
+        sure = answered["recording"].isin(self.sure)
         metrics = {
             "recording": score(answered, labels, **self.scored),
-            "recording_sure": score(known, labels, **self.scored),
+            "recording_sure": score(answered[sure], labels, **self.scored),
         }
         made = {"system": config.system, "preset": config.training["preset"], "model": name}
         record = {
@@ -275,6 +285,15 @@ class Check:
             print(f"  {key:28}", {n: round(v, 2) for n, v in value.items()} if each else value)
         return answered
 
+    def compare(self, name: str, before: str) -> Estimate:
+        """Write down how far a model is ahead of another in balanced accuracy, paired."""
+        folder, record = self.folder / name, read_run(self.folder / name)
+        tables = (read_predictions(self.folder / which) for which in (name, before))
+        ahead = lead(*tables, record["labels"])
+        write_record(folder, {**record, f"ahead_of_{before.replace('-', '_')}": asdict(ahead)})
+        print(f"{name} is ahead of {before} by {ahead} (balanced accuracy, paired).")
+        return ahead
+
 
 def check_labels(
     root: Path,
@@ -283,16 +302,14 @@ def check_labels(
     teacher: Path,
     results: Path,
     student: Path | None,
+    partners: Path | None,
     leave_out: str,
     save: Path | None,
     folds: int,
     seeds: Sequence[int],
 ) -> None:
-    """Check the models, and save the adapted student if it is better; see the command's options.
-
-    Raise DataError if recordings or predictions are missing, or the student to be saved is not
-    shown to be better.
-    """
+    """Check the models; see the command's options. Raise DataError if something is missing, or what
+    is to be saved is not shown to be better."""
     model, config = load_checkpoint(teacher)
     predictions = read_predictions(results, config.labels)
     if predictions.empty or config.calibration is None:
@@ -301,8 +318,8 @@ def check_labels(
     cuts = read_cuts(root, prepared.clips.items)
     table = challenge6.read_features(root, str(config.training["dataset"])).clips
     every = challenge6.read_features(root, challenge6.ALL).clips.items
-    settings, count = config.settings, len(config.labels)
-    fits = clean_folds(cuts, table, every, settings, count, leave_out, folds, seeds)
+    what = cuts, table, every, config.settings, len(config.labels)
+    fits = clean_folds(*what, leave_out, folds, seeds)
     clean = list(tqdm(fits, desc="Fitting without tested cuts", total=folds * len(seeds)))
     facts = {
         "dataset": challenge6.CUTS,
@@ -313,8 +330,8 @@ def check_labels(
         "table": config.training["dataset"],
         "rows": [fold.rows for fold in clean],
     }
-    sure = {cut.item.recording for cut in cuts if cut.original is not None}
-    check = Check(out / "results" / challenge6.CUTS / "checked" / leave_out, facts, clean, sure)
+    folder = out / "results" / challenge6.CUTS / "checked" / leave_out
+    check = Check(folder, facts, clean, {cut.item.recording for cut in cuts if cut.original})
 
     def refitted(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
         own = calibration_without(config.calibration, predictions, config.labels, fold.groups)
@@ -322,17 +339,21 @@ def check_labels(
 
     check.write("feature-mlp", model, config, refitted)
     if student is not None:
-        check_student(check, student, root, cache, save)
+        check_student(check, student, partners, root, cache, save)
 
 
-def check_student(check: Check, path: Path, root: Path, cache: Path, save: Path | None) -> None:
-    """Check the student as it is and adapted; save the adapted one if it is better."""
-    student, own = without_layer(*load_checkpoint(path))
+def check_student(
+    check: Check, path: Path, partners: Path | None, root: Path, cache: Path, save: Path | None
+) -> None:
+    """Check the student as it is, adapted, with a partner; save the last if it is the better."""
+    student, own = without_additions(*load_checkpoint(path))
     front_end = make_front_end(own.front_end)
-    names = challenge6.CUTS, public.CRIES
-    corpora = [find_corpus(name, root, cache, own.front_end).clips for name in names]
+    where = root, cache, own.front_end
+    corpora = [find_corpus(name, *where).clips for name in (challenge6.CUTS, public.CRIES)]
     labelled, others = (embed(student, front_end, clips, own.labels) for clips in corpora)
     uncalibrated = replace(own, calibration=None)
+    tested = {(f.seed, f.number): [c.item.recording for c in f.tested] for f in check.folds}
+    saved = saved_partners(partners, challenge6.CUTS, tested) if partners else {}
 
     def as_it_is(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
         # Its calibration was made against its teacher on other recordings and stays as it is.
@@ -343,25 +364,35 @@ def check_student(check: Check, path: Path, root: Path, cache: Path, save: Path 
         known = labelled.where([group not in tested for group in labelled.groups])
         return adapted(clean, uncalibrated, adapt(clean.classifier, known, others))
 
-    before = check.write("student", student, own, as_it_is)
+    def with_its_partner(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
+        return with_partner(
+            *adapted_to_others(fold), *load_checkpoint(saved[fold.seed, fold.number])
+        )
+
+    check.write("student", student, own, as_it_is)
     after = check.write("adapted-student", student, uncalibrated, adapted_to_others)
-    ahead, folder = lead(after, before, own.labels), check.folder / "adapted-student"
-    write_record(folder, {**read_run(folder), "ahead_of_student": asdict(ahead)})
-    print(f"The adapted student is ahead of the other by {ahead} (balanced accuracy, paired).")
+    ahead = check.compare("adapted-student", "student")
+    if partners is not None:
+        after = check.write("ensemble", student, uncalibrated, with_its_partner)
+        ahead = check.compare("ensemble", "adapted-student")
     if save is None:
         return
     if ahead.low <= 0:
-        raise DataError("The adapted student is not shown to be better, so it is not saved.")
+        raise DataError("The last model is not shown to be better, so it is not saved.")
     layer = adapt(student.classifier, labelled, others)
     model, made = adapted(student, own, layer)
     learnt = {**check.facts, "penalty": layer.penalty, "recordings": len(labelled.groups)}
+    if partners is not None:
+        partner = load_checkpoint(partners / "checkpoints" / f"{challenge6.CUTS}-{PARTNER}")
+        model, made = with_partner(model, made, *partner)
+        learnt["partner"] = digest(partner[0].state_dict())
     licence = f"{own.training['licence']}; {challenge6.LICENCE}"
     made = replace(
         made,
         evaluation=score(after, own.labels, **check.scored),
         agreement=None,
         calibration=calibrate(after, own.labels, PROMISED, **check.scored),
-        training={**own.training, "adapted": learnt, "licence": licence},
+        training={**current(own.training), "adapted": learnt, "licence": licence},
     )
     save_checkpoint(save, model, made, half=True)
     write_fingerprints(save, fingerprints_of(corpora, own.front_end.sample_rate))
