@@ -57,7 +57,7 @@ def test_what_readme_found_is_so():
     assert told in " ".join(README.split())
 
 
-CHECKED = ("adapted-student", "student", "feature-mlp")
+CHECKED = ("ensemble", "adapted-student", "student", "feature-mlp")
 RUNS = ("clip/feature-mlp", "recording/feature-mlp", *(f"checked/probable/{m}" for m in CHECKED))
 
 

@@ -30,7 +30,7 @@ SCORED = sorted(  # against labels; permuted ones, too
 )
 BUNDLED = {
     "challenge6-features-16khz-feature-mlp": FEATURES,
-    DEFAULT.name: CUTS / "adapted-student",
+    DEFAULT.name: CUTS / "ensemble",
     "donateacry-improved-ecapa-tdnn": REASONS,
 }
 """Checkpoint -> the run that measured it."""
