@@ -18,7 +18,7 @@ import cry_model
 from cry_model import CryClassifier, CryDetector, FrontEndConfig, Recording
 from cry_model.backends import onnx_backend
 from cry_model.backends.onnx_backend import DETECTOR, MODEL, OnnxDetector, open_file
-from cry_model.backends.onnx_export import export_checkpoint
+from cry_model.backends.onnx_export import export_checkpoint, for_graph
 from cry_model.checkpoint import ASSETS, BUNDLED
 from cry_model.fingerprint import Fingerprints, write_fingerprints
 from cry_model.networks import registry
@@ -87,7 +87,9 @@ def test_a_graph_gives_the_probabilities_and_attention_of_its_system(system, fro
     for given in (noise(*shape) for shape in shapes):
         found = dict(zip(outputs, session.run(None, {name: given}), strict=True))
         with torch.inference_mode():
-            logits, maps = model(listen(torch.from_numpy(given)), return_attention=True)
+            features = listen(torch.from_numpy(given))
+            logits, maps = model(features, return_attention=True)
+            torch.testing.assert_close(for_graph(model)(features), logits, rtol=0, atol=1e-5)
         scaled = (logits.double().log_softmax(-1) / CALIBRATION.temperature).softmax(-1)
         np.testing.assert_allclose(found["probabilities"], scaled, atol=1e-4)
         np.testing.assert_allclose(found["logits"], logits, atol=1e-3)
