@@ -30,7 +30,7 @@ class FrontEndConfig:
         sample_rate: Hz, what every recording is brought to.
         low_hz, high_hz: the band that is heard. For an 8 kHz source that was resampled on its
             way here, soxr, FFmpeg and SciPy agree within 0.1 dB up to 3.4 kHz, and no longer at
-            3.6 kHz (tests/cry_model/test_features.py).
+            3.6 kHz.
         window, hop, fft: samples; 40 ms, 20 ms and 64 ms at 8 kHz.
         level: whose loud frames are brought to one level: those of the whole "recording", or those
             of each "piece" again, so that a bang does not hide a faint cry.
