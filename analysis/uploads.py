@@ -213,8 +213,8 @@ SWEEP_SECONDS = 60
 LOOK_SECONDS = 1
 
 
-def delete_sessions(sessions: StateHolder, unused: float = HOUR) -> list[str]:
-    """Drop every session that was not used for ``unused`` seconds; returns their names.
+def delete_sessions(sessions: StateHolder) -> list[str]:
+    """Drop every session that was not used for an hour; return their names.
 
     Gradio keeps the last inputs and outputs of each session, API calls included, until thousands
     of newer ones push it out: answers and figures would stay for days on a quiet server.
@@ -223,7 +223,7 @@ def delete_sessions(sessions: StateHolder, unused: float = HOUR) -> list[str]:
     dropped = [
         name
         for name, used in list(sessions.time_last_used.items())
-        if (now - used).total_seconds() >= unused
+        if (now - used).total_seconds() >= HOUR
     ]
     for name in dropped:
         with sessions.lock:

@@ -229,11 +229,8 @@ PRUNING_NOTE = (
     "the right. Multiply-adds: for 5 s of sound, without the front end. File: the graph for "
     "onnxruntime, front end included. Other models: as in the table above, all their seeds."
 )
-COSTS = {
-    "parameters": (1e6, "parameters (millions)"),
-    "multiply_adds": (1e9, "multiply-adds for 5 s (billions)"),
-}
-"""Field of a variant -> how much of it is one unit, and the axis in units."""
+COSTS = ("parameters", "multiply_adds")
+"""What of :data:`COST_AXES` was counted of a variant."""
 
 
 def pruning(
@@ -249,7 +246,7 @@ def pruning(
     known = set.intersection(*({*one.scores} for e in found.values() for one in e.variants))
     metric = metric if metric in known else "balanced_accuracy"
     cost = cost if cost in COSTS else "multiply_adds"
-    unit, axis = COSTS[cost]
+    _, unit, axis = COST_AXES[cost]
     rows = pd.DataFrame(
         [
             *(row for name, effect in found.items() for row in _pruned(name, effect, metric)),
