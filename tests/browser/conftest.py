@@ -21,6 +21,8 @@ FLAGS = (
     "--use-fake-ui-for-media-stream",
     "--use-fake-device-for-media-stream",
 )
+LONGEST = 60_000  # ms that anything is waited for
+playwright.expect.set_options(timeout=LONGEST)
 
 
 @dataclass
@@ -28,34 +30,51 @@ class Visit:
     """A browser window on the page, and what went wrong in it."""
 
     page: object
+    home: str
     errors: list[str] = field(default_factory=list)
-    outside: list[str] = field(default_factory=list)
+    requests: list = field(default_factory=list)
 
     def upload(self, path: Path) -> None:
         """Chooses a file, as through the file dialogue."""
         self.page.locator("#listen input[type=file]").set_input_files(str(path))
 
+    def ask(self, path: Path, kind: str = "") -> None:
+        """Chooses a file and waits for its answer."""
+        self.upload(path)
+        self.answered(kind)
+
     def answered(self, kind: str = "") -> None:
         """Waits for an answer, of one kind if it is named."""
-        place = "#listen [data-listen=root]:not([data-state=sending])"
-        self.page.wait_for_selector(place, timeout=60_000)
+        self.page.wait_for_selector("#listen [data-listen=root]:not([data-state=sending])")
         of_kind = f'[data-kind="{kind}"]' if kind else ":not(.problem)"
-        self.page.wait_for_selector(f"#answer .answer{of_kind}", timeout=60_000)
-
-    def words(self) -> str:
-        """What stands before the folds."""
-        return self.page.locator("#answer .card").inner_text()
+        self.page.wait_for_selector(f"#answer .answer{of_kind}")
 
     def open(self, fold: str, *figures: str) -> None:
         """Opens a fold of figures and waits for them."""
         self.page.get_by_role("button", name=fold).click()
         for figure in figures or FOLDS[fold]:
-            self.page.wait_for_selector(f"#{figure}-figure .main-svg", timeout=60_000)
+            self.page.wait_for_selector(f"#{figure}-figure .main-svg")
 
-    def overflow(self) -> int:
-        """Return by how many pixels the page is wider than the window."""
-        page = "document.documentElement"
-        return self.page.evaluate(f"{page}.scrollWidth - {page}.clientWidth")
+    def save(self, place) -> tuple[str, bytes]:
+        """Clicks where something can be saved; returns the file's name and content."""
+        with self.page.expect_download() as download:
+            place.click()
+        return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+
+    def sent(self, part: str) -> list:
+        """What went to an address, or had a content, with this part."""
+        return [r for r in self.requests if part in f"{r.url} {r.post_data}"]
+
+    def check(self) -> None:
+        """All is well in the console, comes from the page itself, fits the window, can be read."""
+        own = (self.home, "data:", "blob:")
+        assert self.errors == []
+        assert [r.url for r in self.requests if not r.url.startswith(own)] == []
+        root = self.page.locator(":root")
+        assert root.evaluate("root => root.scrollWidth - root.clientWidth") <= 1
+        with contextlib.suppress(playwright.TimeoutError):  # what moves may be faint for a moment
+            self.page.wait_for_function(f"!({FAINT})().length", polling=500, timeout=5000)
+        assert self.page.evaluate(FAINT) == []
 
 
 @pytest.fixture(scope="session")
@@ -80,69 +99,79 @@ def browser(browser_type, microphone):
         yield browser
 
 
+def watch(context, home):
+    """Open a window of ``context``; ``home``: how the addresses begin that it may ask for."""
+    page = context.new_page()
+    page.set_default_timeout(LONGEST)
+    seen = Visit(page, home)
+    page.on("console", lambda m: m.type == "error" and seen.errors.append(m.text))
+    page.on("pageerror", lambda e: seen.errors.append(str(e)))
+    page.on("request", lambda r: seen.requests.append(r))
+    return seen
+
+
 def visit_page(context, server):
     """Open the page of ``server`` in a window of ``context``."""
-    page = context.new_page()
-    result = Visit(page)
-    page.on("console", lambda m: m.type == "error" and result.errors.append(m.text))
-    page.on("pageerror", lambda e: result.errors.append(str(e)))
-    page.on(
-        "request",
-        lambda r: r.url.startswith((server.url, "data:", "blob:")) or result.outside.append(r.url),
-    )
-    page.goto(server.url)
-    page.wait_for_selector("#listen[data-ready]", state="attached")
-    return result
+    seen = watch(context, server.url)
+    seen.page.goto(server.url)
+    seen.page.wait_for_selector("#listen[data-ready]", state="attached")
+    return seen
 
 
 @pytest.fixture
 def visit(browser, microphone, server, examples):
-    """Opens the page in a new profile; ``visit(width=390, scheme="dark", heard=wav)``."""
-    with contextlib.ExitStack() as visits:
+    """Opens the page in a new profile; ``visit(width=390, scheme="dark", heard=wav)``.
 
-        def open_page(heard=None, width=1280, height=844, scheme="light", locale="en-US"):
+    What each shows at last is checked.
+    """
+    with contextlib.ExitStack() as contexts:
+        visits = []
+
+        def open_page(heard=None, width=1280, scheme="light", locale="en-US"):
             shutil.copyfile(heard or examples / "synthetic_rhythmic.wav", microphone)
             context = browser.new_context(
-                viewport={"width": width, "height": height},
+                viewport={"width": width, "height": 844},
                 color_scheme=scheme,
                 locale=locale,
                 permissions=["microphone"],
             )
-            visits.enter_context(contextlib.closing(context))
-            return visit_page(context, server)
+            contexts.enter_context(contextlib.closing(context))
+            visits.append(visit_page(context, server))
+            return visits[-1]
 
         yield open_page
+        for seen in visits:
+            seen.check()
 
 
-def picture(seen, tmp_path, name):
-    """Keep a screenshot where somebody asked for them."""
-    folder = Path(os.environ.get("CRY_SCREENSHOTS", tmp_path))
-    seen.page.screenshot(path=folder / f"{name}.png", full_page=True)
-
-
-CONTRAST = """(selector_property) => {
-  const [selector, property] = selector_property;
-  const element = document.querySelector(selector);
-  const channel = v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
-  const parse = c => (c.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
-  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3]));
-  const full = c => c.length > 3 ? c : [...c, 1];
-  let background = [255, 255, 255], opacity = 1;
-  const chain = [];
-  for (let e = element; e; e = e.parentElement) chain.unshift(e);
-  for (const e of chain) {
-    const style = getComputedStyle(e);
-    background = over(full(parse(style.backgroundColor)), background);
-    opacity *= Number(style.opacity);
+FAINT = """() => {
+  const ink = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+  const luminance = (layers) => {
+    for (const layer of layers) { ink.fillStyle = layer; ink.fillRect(0, 0, 1, 1); }
+    const [r, g, b] = [...ink.getImageData(0, 0, 1, 1).data].map(
+      v => (v /= 255) <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const contrast = (element, property) => {
+    const chain = [];
+    for (let e = element; e; e = e.parentElement) chain.unshift(getComputedStyle(e));
+    ink.globalAlpha = 1;
+    const behind = luminance(["white", ...chain.map(style => style.backgroundColor)]);
+    ink.globalAlpha = chain.reduce((product, style) => product * style.opacity, 1);
+    const [low, high] = [behind, luminance([chain.at(-1)[property]])].sort((a, b) => a - b);
+    return (high + 0.05) / (low + 0.05);
+  };
+  // Of Gradio are toasts, and that .dark-cell is never white: it takes it for its dark theme.
+  const exempt = ":disabled, .toast-wrap, .dark-cell";
+  const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), faint = [];
+  while (words.nextNode()) {
+    const { data, parentElement: element } = words.currentNode, inFigure = element.closest("svg");
+    if (!data.trim() || element.closest(exempt)) continue;
+    if (!element.checkVisibility({ visibilityProperty: true })) continue;
+    if (inFigure && !element.closest(".xtick, .ytick, .g-xtitle, .g-ytitle")) continue; // on marks
+    const ratio = contrast(element, inFigure ? "fill" : "color");
+    if (ratio < 4.5) faint.push([ratio, data, element.outerHTML.slice(0, 90)]);
   }
-  const colour = full(parse(getComputedStyle(element)[property]));
-  colour[3] *= opacity;
-  const luminance = c => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
-  const [a, b] = [luminance(over(colour, background)), luminance(background)];
-  return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  return faint;
 }"""
-
-
-def contrast(page, selector: str, colour: str = "color") -> float:
-    """WCAG contrast ratio of the first such element's text against what is behind it."""
-    return page.evaluate(CONTRAST, [selector, colour])
+"""The visible words whose contrast with what is behind them is less than WCAG asks for."""

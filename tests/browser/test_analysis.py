@@ -1,45 +1,54 @@
-"""What a researcher does on the Analysis tab, in a real Chromium, with all of our results."""
+"""What a researcher does on the Analysis tab, and in the report, in a real Chromium.
 
-import csv
-from pathlib import Path
-from urllib.parse import parse_qs
+The results are ours. The recordings behind them are made up, under the names that the results have.
+"""
 
+import contextlib
+
+import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from analysis.panels import PANELS
+from analysis.panels.ablation import ABLATION
+from analysis.panels.confusion import cell_list, count_confusions
+from analysis.panels.errors import ERRORS
 from analysis.panels.html import view_of
+from analysis.panels.systems import SYSTEMS
+from analysis.report import write_report
+from analysis.stats.paper import FULL
 from analysis.stats.runs import RESULTS, find_runs
-from tests.browser.conftest import contrast
+from analysis.tabs.recordings import NOT_FOUND
+from cry_model.records import words
+from tests.analysis.synthetic_runs import write_run
+from tests.browser.conftest import watch
+from tests.stand_ins import PLAYED, most_confident_error
 
 pytestmark = pytest.mark.browser
 
 FOUND = find_runs(RESULTS)
-UNTIL_DRAWN = 60_000
+SIZES = pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 
 
 class Panels:
     """The Analysis tab in a browser window."""
 
-    def __init__(self, seen):
+    def __init__(self, seen, address=""):
         self.seen, self.page = seen, seen.page
-        self.page.get_by_role("tab", name="Analysis", exact=True).click()
-        self.page.locator(".overview").wait_for(timeout=UNTIL_DRAWN)
+        if address:
+            self.page.goto(f"{self.page.url.partition('?')[0]}?tab=analysis&{address}")
+        else:
+            self.page.get_by_role("tab", name="Analysis", exact=True).click()
+            self.drawn("overview")
 
     def go(self, panel):
         """Chooses a view."""
         self.page.locator(".views").get_by_role("link", name=panel.title, exact=True).click()
-        self.drawn(panel)
+        self.drawn(panel.name)
 
-    def place(self, panel, number=0):
-        return self.page.locator(f"#{panel.name}-{number}")
-
-    def drawn(self, panel):
+    def drawn(self, name):
         """Waits for the view and for every figure of it."""
-        self.page.locator(f"#view-{panel.name}").wait_for(timeout=UNTIL_DRAWN)
-        self.page.locator(".analysis[aria-busy=false]").wait_for(timeout=UNTIL_DRAWN)
-
-    def headings(self, panel):
-        return self.page.locator(f"#view-{panel.name} .exhibit h3").all_inner_texts()
+        self.page.wait_for_selector(f".analysis[aria-busy=false] #view-{name}")
 
     def choose(self, field, value):
         """Another choice in the bar, by a menu or a button."""
@@ -47,33 +56,21 @@ class Panels:
         if field.kind == "menu":
             place.focus()
             place.select_option(value)
-        elif field.kind == "switch":
-            place.click()
         else:
-            place.locator(f"input[value='{value}']").check()
+            (place if field.kind == "switch" else place.locator(f"[value='{value}']")).click()
 
-    def told(self, panel, exhibit):
-        """Waits for the heading and the numbers of the first exhibit."""
-        for part, words in (("heading", exhibit.title), ("words", exhibit.note.split("\n\n")[0])):
-            self.page.wait_for_function(
-                """([place, words]) => document.querySelector(place)?.innerText
-                .replace(/\\s+/g, " ").trim().startsWith(words)""",
-                arg=[f"#{panel.name}-0-{part}", plain(words)],
-                timeout=UNTIL_DRAWN,
-            )
+    def told(self, panel, **asked):
+        """Waits for the heading and the numbers of what is asked for, and for the figures."""
+        first = view_of(panel, FOUND, asked).exhibits[0]
+        expect(self.page.locator(f"#{panel.name}-0-heading")).to_have_text(first.title)
+        numbers = first.note.split("\n\n")[0]
+        expect(self.page.locator(f"#{panel.name}-0-words")).to_contain_text(numbers)
+        self.drawn(panel.name)
 
 
 @pytest.fixture
 def panels(visit):
     return Panels(visit())
-
-
-def view(panel, **asked):
-    return view_of(panel, FOUND, asked)
-
-
-def expected(panel, **asked):
-    return view(panel, **asked).exhibits
 
 
 def others(field):
@@ -82,133 +79,88 @@ def others(field):
     return [value for value in values if value != field.value]
 
 
-def plain(text):
-    return " ".join(text.split())
-
-
 @pytest.mark.parametrize("panel", PANELS, ids=lambda panel: panel.name)
 def test_every_choice_changes_what_is_shown_and_back_goes_back(panels, panel):
+    page = panels.page
     panels.go(panel)
-    page, first = panels.page, expected(panel)[0]
-    for field in view(panel).fields:
-        other = next((v for v in others(field) if expected(panel, **{field.name: v})), None)
-        if other is None:
+    for field in view_of(panel, FOUND, {}).fields:
+        drawn = (v for v in others(field) if view_of(panel, FOUND, {field.name: v}).exhibits)
+        if (other := next(drawn, None)) is None:
             continue
-        page.locator(f"#choose-{field.name}").scroll_into_view_if_needed()
         panels.choose(field, other)
-        panels.told(panel, expected(panel, **{field.name: other})[0])
-        panels.drawn(panel)
+        panels.told(panel, **{field.name: other})
         assert f"{field.name}={other}" in page.url
         assert page.evaluate("document.activeElement.id").startswith(f"choose-{field.name}")
-        page.evaluate("history.back()")
-        page.wait_for_function("name => !location.search.includes(name)", arg=f"{field.name}=")
-        panels.told(panel, first)
-        panels.drawn(panel)
-    page.evaluate("history.back()")
-    page.locator(".overview").wait_for(timeout=UNTIL_DRAWN)
-    page.evaluate("history.back()")
-    page.locator("#listen").wait_for(timeout=UNTIL_DRAWN)
-    assert panels.seen.errors == []
+        page.go_back()
+        panels.told(panel)
+    page.go_back()
+    panels.drawn("overview")
+    page.go_back()
+    page.locator("#listen").wait_for()
 
 
-def test_what_was_chosen_goes_along_to_the_next_view_and_the_next_visit_of_the_tab(panels):
-    first, second = PANELS[0], PANELS[1]
-    panels.go(first)
-    corpus, *_ = view(first).fields
-    metric = next(field for field in view(first).fields if field.name == "metric")
-    chosen = {"corpus": others(corpus)[0], "metric": "macro_f1"}
-    panels.choose(corpus, chosen["corpus"])
-    panels.told(first, expected(first, corpus=chosen["corpus"])[0])
-    panels.choose(metric, "macro_f1")
-    panels.told(first, expected(first, **chosen)[0])
-    panels.go(second)
-    panels.told(second, expected(second, **chosen)[0])
-    panels.page.get_by_role("tab", name="About", exact=True).click()
-    panels.page.get_by_role("tab", name="Analysis", exact=True).click()
-    panels.told(second, expected(second, **chosen)[0])
-    panels.page.wait_for_function("location.search.includes('view=systems')")
-    panels.page.reload()
-    panels.told(second, expected(second, **chosen)[0])
+@SIZES
+def test_a_number_of_the_overview_opens_its_panel_and_the_choice_goes_along(visit, width, scheme):
+    """To the same address later, the next view, and the next visit of the tab."""
+    panels = Panels(visit(width=width, scheme=scheme))
+    page = panels.page
+    panels.seen.check()
+    asked = {"corpus": "donateacry", "split": "baby"}  # which no view shows at first
+    page.locator(".overview a[href*='view=systems&corpus=donateacry&split=baby']").first.click()
+    panels.told(SYSTEMS, **asked)
+    assert page.url.endswith("?tab=analysis&view=systems&corpus=donateacry&split=baby")
+    page.reload()
+    panels.told(SYSTEMS, **asked)
+    panels.go(ABLATION)
+    panels.told(ABLATION, **asked)
+    page.get_by_role("tab", name="About", exact=True).click()
+    page.get_by_role("tab", name="Analysis", exact=True).click()
+    page.wait_for_url("**view=ablation**")
+    panels.told(ABLATION, **asked)
 
 
-def test_a_figure_and_its_data_can_be_taken_away(panels):
+def test_a_figure_can_be_taken_away(panels):
     panel = PANELS[0]
     panels.go(panel)
-    first = expected(panel)[0]
-    place = panels.place(panel)
-    for kind, begins in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
-        with panels.page.expect_download() as download:
-            place.get_by_role("button", name=f"Figure ({kind})").click()
-        assert download.value.suggested_filename == f"{first.name}.{kind.lower()}"
-        content = Path(download.value.path()).read_bytes()
-        assert content.startswith(begins)
-        if kind == "SVG":
-            text = content.decode()
-            assert "fill: rgb(255, 255, 255)" in text  # readable wherever it is put
-            assert first.title.split()[0] in text
-    with panels.page.expect_download() as download:
-        place.get_by_role("link", name="Data (CSV)").click()
-    rows = list(csv.reader(Path(download.value.path()).read_text().splitlines()))
-    assert rows[0] == list(first.data.columns)
-    assert len(rows) == 1 + len(first.data)
+    first = view_of(panel, FOUND, {}).exhibits[0]
+    place = panels.page.locator(f"#{panel.name}-0")
+    name, content = panels.seen.save(place.get_by_role("button", name="Figure (PNG)"))
+    assert (name, content[:4]) == (f"{first.name}.png", b"\x89PNG")
+    name, content = panels.seen.save(place.get_by_role("button", name="Figure (SVG)"))
+    assert (name, content[:4]) == (f"{first.name}.svg", b"<svg")
+    assert b"fill: rgb(255, 255, 255)" in content  # readable wherever it is put
+    assert first.title.split()[0] in content.decode()
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "light"), (390, "dark")])
 def test_every_view_shows_its_cards_and_is_no_wider_than_the_page(visit, width, scheme):
-    panels = Panels(visit(width=width, height=844, scheme=scheme))
+    panels = Panels(visit(width=width, scheme=scheme))
     for panel in PANELS:
         panels.go(panel)
-        shown = [plain(heading) for heading in panels.headings(panel)]
-        assert shown == [plain(exhibit.title) for exhibit in expected(panel)]
-        assert panels.seen.overflow() <= 1, panel.name
-    assert panels.seen.errors == []
-    assert panels.seen.outside == []
+        titles = [exhibit.title for exhibit in view_of(panel, FOUND, {}).exhibits]
+        expect(panels.page.locator(f"#view-{panel.name} .exhibit h3")).to_have_text(titles)
+        panels.seen.check()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
-def test_each_number_of_the_overview_opens_its_panel_and_the_address_does_it_again(
-    visit, width, scheme
-):
-    panels = Panels(visit(width=width, scheme=scheme))
-    page = panels.page
-    assert panels.seen.overflow() <= 1
-    for selector in (".overview h2", ".overview a", ".overview .caption", ".overview td.paper"):
-        assert contrast(page, selector) >= 4.5, selector
-    links = page.locator(".overview a").evaluate_all("all => all.map((a) => a.search)")
-    for link in {parse_qs(link[1:])["view"][0]: link for link in links}.values():
-        wanted = {name: values[0] for name, values in parse_qs(link[1:]).items()}
-        panel = next(panel for panel in PANELS if panel.name == wanted["view"])
-        page.locator(f".overview a[href='{link}']").first.click()
-        first = expected(panel, corpus=wanted["corpus"], split=wanted["split"])[0]
-        panels.told(panel, first)
-        assert page.url.endswith(link)
-        page.reload()
-        panels.told(panel, first)
-        page.goto(page.url.partition("?")[0] + "?tab=analysis")
-        page.locator(".overview").wait_for(timeout=UNTIL_DRAWN)
-    assert panels.seen.errors == []
+DROP = """(place, text) => {
+  const dataTransfer = new DataTransfer(), options = { bubbles: true, cancelable: true };
+  dataTransfer.items.add(new File([text], "my-cnn.csv"));
+  place.dispatchEvent(new DragEvent("drop", { dataTransfer, ...options }));
+}"""
 
 
 def test_a_dropped_table_is_shown_beside_ours_and_goes(visit, server, tmp_path):
-    cell = FOUND.cells[0]
-    theirs = next(iter(FOUND.of(*cell).values()))
+    theirs = next(iter(FOUND.of(*FOUND.cells[0]).values()))
     table = theirs.predictions[theirs.predictions["seed"] == theirs.seeds[0]]
-    table.to_csv(tmp_path / "my-cnn.csv", index=False)
     (tmp_path / "bad.csv").write_bytes(b"\x00\x01")
     seen = visit(width=390, scheme="dark")
-    page = seen.page
-    page.goto(page.url.partition("?")[0] + "?tab=analysis&view=yours")
+    page = Panels(seen, "view=yours").page
     page.locator("#own-file").set_input_files(str(tmp_path / "bad.csv"))
-    page.get_by_role("alert").wait_for(timeout=UNTIL_DRAWN)
-    drop = "([place, text]) => { const data = new DataTransfer(); data.items.add(new File([text], "
-    drop += "'my-cnn.csv')); place.dispatchEvent(new DragEvent('drop', "
-    drop += "{ dataTransfer: data, bubbles: true, cancelable: true })); }"
-    place = page.locator(".drop").element_handle()
-    page.evaluate(drop, [place, (tmp_path / "my-cnn.csv").read_text()])
-    page.locator("#view-yours h3", has_text="my-cnn").wait_for(timeout=UNTIL_DRAWN)
+    page.get_by_role("alert").wait_for()
+    page.locator(".drop").evaluate(DROP, table.to_csv(index=False))
+    page.locator("#view-yours h3", has_text="my-cnn").wait_for()
     page.locator("#view-yours a", has_text="Compare").click()
-    page.locator("#compare-0-heading", has_text="my-cnn").wait_for(timeout=UNTIL_DRAWN)
-    assert seen.overflow() <= 1
+    page.locator("#compare-0-heading", has_text="my-cnn").wait_for()
     page.locator(".views a", has_text="Your results").click()
     page.locator("[data-remove]").click()
     page.locator("#view-yours [data-remove]").wait_for(state="detached")
@@ -216,5 +168,131 @@ def test_a_dropped_table_is_shown_beside_ours_and_goes(visit, server, tmp_path):
     page.locator("#view-compare").wait_for()
     assert "my-cnn" not in page.locator(".bar").inner_text()
     assert server.kept(30) == []  # nothing of it on the server
-    assert seen.errors == []
-    assert seen.outside == []
+
+
+# From a cell of a confusion matrix, or an error, to the sound of a recording and its answer
+
+CELL = f"corpus={PLAYED.dataset}&split={PLAYED.protocol}"
+SILENT = most_confident_error(FOUND, PLAYED)
+"""The recording that the page does not have."""
+
+
+def by_keyboard(page, _, **cell):
+    for name, value in cell.items():
+        page.locator(f"#choose-{name}").press_sequentially(words(value))
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**{name}={value}**")
+        page.wait_for_selector(".analysis[aria-busy=false]")
+
+
+def by_mouse(page, labels, true, answer):
+    heat = page.locator("#confusion-0-figure .heatmaplayer image").first
+    heat.scroll_into_view_if_needed()
+    box = heat.bounding_box()
+    x = box["x"] + box["width"] * (labels.index(answer) + 0.5) / len(labels)
+    y = box["y"] + box["height"] * (labels.index(true) + 0.5) / len(labels)
+    page.mouse.move(x - 2, y)
+    page.mouse.move(x, y)
+    page.wait_for_selector("#confusion-0-figure .hoverlayer text")
+    page.mouse.click(x, y)
+    expect(page.locator("#choose-true")).to_have_value(true)
+
+
+def play(seen, recording):
+    """Plays the recording's row, wherever the list has been scrolled to."""
+    seen.page.locator(f".play-row[data-recording='{recording}']").first.click()
+
+
+def ask_about_it(seen):
+    """Waits for the sound that is played, and has it answered on the Listen tab."""
+    seen.page.wait_for_function("document.querySelector('.listening audio')?.duration > 6.4")
+    seen.page.get_by_role("button", name="Ask about it").click()
+    seen.answered()
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "choose"),
+    [pytest.param(1280, "light", by_mouse, marks=pytest.mark.smoke), (390, "dark", by_keyboard)],
+)
+def test_a_cell_is_listed_heard_and_answered(
+    visit, server, models, examples, width, scheme, choose
+):
+    run = FOUND.of(*PLAYED)[FULL]
+    counts = count_confusions(run.with_errors, "answer", run.labels).to_numpy().copy()
+    np.fill_diagonal(counts, 0)
+    second = np.unravel_index(counts.argsort(axis=None)[-2], counts.shape)  # the first is shown
+    true, answer = (run.labels[i] for i in second)
+    listed = cell_list(run, true, answer)
+    recording = next(name for name in listed["Recording"] if name != SILENT)
+    seen = visit(width=width, scheme=scheme)
+    Panels(seen, f"{CELL}&view=confusion").drawn("confusion")
+    choose(seen.page, run.labels, true=true, answer=answer)
+    title = f"{words(true)} taken for {words(answer)}: {len(listed)} recordings"
+    seen.page.locator("h3", has_text=title).wait_for()
+    assert seen.page.locator(".play-row").count() == len(listed)
+    play(seen, recording)
+    expect(seen.page.locator(".listening .name")).to_have_text(recording)
+    assert server.recordings() == []  # nothing was written to play it
+    ask_about_it(seen)
+    assert seen.page.get_by_role("tab", name="Listen").get_attribute("aria-selected") == "true"
+    expected = models[0].classifier.predict(examples / "synthetic_rhythmic.wav").answer
+    assert seen.page.locator("#answer .answer").get_attribute("data-kind") == expected.kind
+
+
+def test_an_error_that_is_not_at_hand_says_so_and_what_is_opened_twice_leaves_no_copy(
+    visit, server
+):
+    other = ERRORS.exhibits(FOUND, PLAYED)[0].table["Recording"].iloc[1]
+    panels = Panels(visit(), f"{CELL}&view=errors")
+    play(panels.seen, SILENT)
+    panels.page.locator(".listening", has_text=NOT_FOUND).wait_for()
+    assert not panels.page.get_by_role("button", name="Ask about it").is_visible()
+    for _ in range(2):
+        panels.page.get_by_role("tab", name="Analysis", exact=True).click()
+        play(panels.seen, other)
+        ask_about_it(panels.seen)
+    assert server.kept(30) == []
+
+
+# The report, which has no network
+
+EVIL = '"><img src=x onerror=document.title="taken">'  # a folder's name has no slash
+EVIL_LABEL = (
+    "</script><script>document.title = 'taken'</script><img src='http://127.0.0.1:9/x.png'>"
+)
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    root = tmp_path_factory.mktemp("results")
+    for protocol in ("clip", "baby"):
+        for system in (FULL, "ecapa-tdnn"):
+            folder = write_run(root, system, protocol=protocol, dataset=EVIL)
+            for path in folder.iterdir():
+                path.write_text(path.read_text().replace("burping", EVIL_LABEL))
+    write_report(root, root / "report.html")
+    return root / "report.html"
+
+
+@SIZES
+def test_every_figure_of_the_report_is_drawn_without_a_network(browser, report, scheme, width):
+    options = {"color_scheme": scheme, "viewport": {"width": width, "height": 900}}
+    with contextlib.closing(browser.new_context(offline=True, **options)) as context:
+        seen = watch(context, "file:")
+        page = seen.page
+        page.goto(report.as_uri())
+        assert page.locator(".plot").count() > 2
+        assert page.locator(".plot.js-plotly-plot").count() == 0  # in folds, which are shut
+        page.locator(".overview a").first.click()  # opens its own
+        page.locator(".plot .main-svg").first.wait_for()
+        page.locator("details").evaluate_all("all => all.forEach((fold) => { fold.open = true; })")
+        for place in page.locator(".plot").all():
+            place.scroll_into_view_if_needed()
+            place.locator(".main-svg").first.wait_for()
+        colour = page.evaluate("getComputedStyle(document.body).color")
+        expect(page.locator(".plot .xtick text").first).to_have_css("fill", colour)
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (ground == "rgb(255, 255, 255)") == (scheme == "light")
+        assert "measured" in page.title()
+        assert EVIL in page.locator("main").inner_text()
+        seen.check()

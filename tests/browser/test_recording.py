@@ -1,53 +1,45 @@
 """Files of every kind, and the microphone, get into the Listen tab as they are."""
 
-import contextlib
 import io
-import shutil
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.browser.conftest import visit_page
+from tests.browser.conftest import Visit
 from tests.cry_model.encode import encode, with_pyav
 from tests.stand_ins import cry
 
 pytestmark = pytest.mark.browser
 
-CATCH_UPLOADS = """
-window.sent = [];
-const { fetch } = window;
-window.fetch = (url, options) => {
-  if (!String(url).includes("/gradio_api/upload")) return fetch(url, options);
-  window.sent.push(...options.body.getAll("files"));
-  return Promise.reject(new Error("caught"));
-};
-"""
-LAST_SENT = """async () => {
-  const file = window.sent.pop();
-  return [file.name, Array.from(new Uint8Array(await file.arrayBuffer()))];
+CATCH_UPLOADS = """() => {
+  const { fetch } = window;
+  window.fetch = (url, options) => {
+    if (!String(url).includes("/gradio_api/upload")) return fetch(url, options);
+    window.sent = options.body.get("files");
+    return Promise.reject(new Error("caught"));
+  };
 }"""
-WATCH_MICROPHONE = """
-window.asked = [];
-const { getUserMedia } = MediaDevices.prototype;
-MediaDevices.prototype.getUserMedia = async function (wanted) {
-  const stream = await getUserMedia.call(this, wanted);
-  window.asked.push(stream.getTracks().map((track) => track.getSettings()));
-  return stream;
-};
-"""
+SENT = "async () => [window.sent.name, [...new Uint8Array(await window.sent.arrayBuffer())]]"
+WATCH_MICROPHONE = """() => {
+  const { getUserMedia } = MediaDevices.prototype;
+  MediaDevices.prototype.getUserMedia = async function (wanted) {
+    const stream = await getUserMedia.call(this, wanted);
+    window.track = stream.getTracks()[0].getSettings();
+    return stream;
+  };
+}"""
 UNTOUCHED = {"echoCancellation": False, "noiseSuppression": False, "autoGainControl": False}
 
 
 def recorded(folder, ending):
     """Write three seconds of crying, in a film unless it is a sound's file."""
     samples = cry(3, 48_000).astype("f4")[:, None]
-    film = ending != "opus"
-    data = (
-        with_pyav(samples, 48_000, ending, video=True) if film else encode(samples, 48_000, ending)
-    )
     path = folder / f"cry.{ending}"
-    path.write_bytes(data)
+    if ending == "opus":
+        path.write_bytes(encode(samples, 48_000, ending))
+    else:
+        path.write_bytes(with_pyav(samples, 48_000, ending, video=True))
     return path
 
 
@@ -60,30 +52,26 @@ def drop(seen, path):
     session.detach()
 
 
-GIVE = {"chosen": lambda seen, path: seen.upload(path), "dropped": drop}
-
-
-@pytest.fixture(scope="module")
-def watched(browser, server, microphone, examples):
-    """Open one page that sends no file, and tells what it got of the microphone."""
-    shutil.copyfile(examples / "synthetic_rhythmic.wav", microphone)
-    with contextlib.closing(browser.new_context(permissions=["microphone"])) as context:
-        context.add_init_script(CATCH_UPLOADS)
-        context.add_init_script(WATCH_MICROPHONE)
-        yield visit_page(context, server)
+@pytest.fixture
+def watched(visit):
+    """A page that sends no file, and tells what it got of the microphone."""
+    seen = visit()
+    seen.page.evaluate(CATCH_UPLOADS)
+    seen.page.evaluate(WATCH_MICROPHONE)
+    return seen
 
 
 def sent(seen):
     """Name and bytes of the file that would have been sent."""
-    seen.page.wait_for_function("window.sent.length", timeout=20_000)
-    name, data = seen.page.evaluate(LAST_SENT)
+    seen.page.wait_for_function("window.sent")
+    name, data = seen.page.evaluate(SENT)
     return name, bytes(data)
 
 
-@pytest.mark.parametrize(("ending", "given"), [("mp4", "chosen"), ("opus", "dropped")])
-def test_a_file_is_sent_as_it_is(watched, tmp_path, ending, given):
+@pytest.mark.parametrize(("ending", "give"), [("mp4", Visit.upload), ("opus", drop)])
+def test_a_file_is_sent_as_it_is(watched, tmp_path, ending, give):
     path = recorded(tmp_path, ending)
-    GIVE[given](watched, path)
+    give(watched, path)
     assert sent(watched) == (path.name, path.read_bytes())
 
 
@@ -92,20 +80,17 @@ def test_the_sound_of_a_film_is_answered(visit, tmp_path):
     drop(seen, recorded(tmp_path, "mov"))
     seen.answered()
     assert "s of sound" in seen.page.locator("#answer .measured").text_content()
-    assert seen.errors == []
 
 
 def test_a_recording_is_as_long_and_loud_as_what_was_heard(watched, examples):
     """Ten seconds without a second tap, at the microphone's own level."""
-    watched.page.reload()
-    watched.page.wait_for_selector("#listen[data-ready]", state="attached")
-    watched.page.locator("[data-listen=record]").click()
+    button = watched.page.locator("[data-listen=record]")
+    button.click()
     watched.page.wait_for_selector("[data-state=recording]")
-    box = watched.page.locator("[data-listen=record]").bounding_box()
+    box = button.bounding_box()
     assert min(box["width"], box["height"]) >= 88
-    ((track,),) = watched.page.evaluate("window.asked")
-    assert {name: track[name] for name in UNTOUCHED} == UNTOUCHED
     name, data = sent(watched)
+    assert watched.page.evaluate("window.track").items() >= UNTOUCHED.items()
     samples, rate = soundfile.read(io.BytesIO(data))
     assert name == "recording.wav"
     assert len(samples) / rate == pytest.approx(10, abs=0.3)
