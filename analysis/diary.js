@@ -171,7 +171,7 @@ function hearTaps(place, say) {
     if (ms <= Date.now()) answer(changeCry(id, { at: localTime(ms) }));
     else if (ms > Date.now()) {
       say(words["diary.later"]);
-      target.value = readDiary().cries.find((cry) => cry.id === id).at.slice(0, 16);
+      target.value = cryOf(readDiary(), id).at.slice(0, 16);
     }
   });
 }

@@ -161,8 +161,7 @@ FAINT = """() => {
     const [low, high] = [behind, luminance([chain.at(-1)[property]])].sort((a, b) => a - b);
     return (high + 0.05) / (low + 0.05);
   };
-  // Of Gradio are toasts, and that .dark-cell is never white: it takes it for its dark theme.
-  const exempt = ":disabled, .toast-wrap, .dark-cell";
+  const exempt = ":disabled, .toast-wrap"; // toasts are Gradio's
   const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), faint = [];
   while (words.nextNode()) {
     const { data, parentElement: element } = words.currentNode, inFigure = element.closest("svg");
