@@ -154,13 +154,13 @@ def _facts(model: Model) -> Iterator[str]:
     if adapted := training.get("adapted"):
         yield (
             f"Student of {training['teacher']['name']}, on recordings without its labels; then "
-            f"adapted to the labels of {adapted['recordings']} recordings of "
-            f"{dataset_title(adapted['dataset'])}."
+            f"adapted to the labels of {dataset_title(adapted['dataset'])}."
         )
         if "partner" in adapted:
             yield (
                 "An ECAPA-TDNN fitted to the same labels answers with it; the answer is the "
-                "geometric mean of both. Attention weights are the student's."
+                "geometric mean of both. A label that no such recording has is the student's "
+                "alone, and so are the attention weights."
             )
     if model.family == SIX:
         yield PROVENANCE

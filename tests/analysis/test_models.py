@@ -157,7 +157,7 @@ def test_the_about_tab_says_what_the_configs_say(models, detector):
         for label, share in config.calibration.by_label.items():
             assert f"| {label.replace('_', ' ')} | {100 * share:.0f}% |" in text
     assert ["source states no licence" in text for text in texts] == [True, True, False]
-    assert "adapted to the labels of 220 recordings" in texts[0]
+    assert "adapted to the labels of 220 cuts" in texts[0]
     assert "| hungry | 0 | not measured |" in texts[0]
     assert "Input: up to 8 kHz" in texts[1]
     assert "50 Hz to 3.4 kHz" in texts[2]

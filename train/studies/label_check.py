@@ -356,8 +356,7 @@ def check_student(
     saved = saved_partners(partners, challenge6.CUTS, tested) if partners else {}
 
     def as_it_is(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
-        # Its calibration was made against its teacher on other recordings and stays as it is.
-        return student_with(copy.deepcopy(student), fold.model), own
+        return student_with(copy.deepcopy(student), fold.model), uncalibrated
 
     def adapted_to_others(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
         clean, tested = as_it_is(fold)[0], {cut.item.group for cut in fold.tested}
@@ -369,7 +368,7 @@ def check_student(
             *adapted_to_others(fold), *load_checkpoint(saved[fold.seed, fold.number])
         )
 
-    check.write("student", student, own, as_it_is)
+    check.write("student", student, uncalibrated, as_it_is)
     after = check.write("adapted-student", student, uncalibrated, adapted_to_others)
     ahead = check.compare("adapted-student", "student")
     if partners is not None:
@@ -386,7 +385,8 @@ def check_student(
         partner = load_checkpoint(partners / "checkpoints" / f"{challenge6.CUTS}-{PARTNER}")
         model, made = with_partner(model, made, *partner)
         learnt["partner"] = digest(partner[0].state_dict())
-    licence = f"{own.training['licence']}; {challenge6.LICENCE}"
+    licences = [*own.training["licence"].split("; "), *challenge6.LICENCE.split("; ")]
+    licence = "; ".join(dict.fromkeys(licences))
     made = replace(
         made,
         evaluation=score(after, own.labels, **check.scored),
