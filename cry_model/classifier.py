@@ -87,8 +87,8 @@ def pieces_of(
 
 
 OUTSIDE = (
-    "This recording is unlike those that the model was fitted on ({:.2f} times as far out as all "
-    "but the strangest of them), so its answer means little."
+    "This recording is unlike those that the model was fitted on ({:.1f} times as far from their "
+    "mean as 97.5% of them are), so its answer means little."
 )
 TOO_DULL = (
     "This recording holds nothing above {:g} kHz, and the model listens up to {:g} kHz, so its "
