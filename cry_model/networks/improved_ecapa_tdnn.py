@@ -32,8 +32,8 @@ class Partner(nn.Module):
 
     It tells apart the classes ``known``, some of ``num_classes``. Among these the probabilities
     are the geometric mean of both networks' (Hinton 2002, products of experts, equal weights);
-    their sum, and what the student gives the other classes, stay. ``centre`` is what its features
-    lie lower than the student's.
+    their sum, and what the student gives the other classes, stay. ``centre`` is subtracted from
+    the student's features before it hears them.
     """
 
     @declared

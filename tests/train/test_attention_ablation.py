@@ -20,8 +20,8 @@ from tests.plain import plain
 from tests.train import small_fit
 from tests.train.conftest import write_corpus
 from train.data.datasets.public import REASONS as LABELS
+from train.scoring.results import Cell
 from train.studies.attention_ablation import PLACES, ablated, averaging
-from train.studies.cells import Cell
 
 
 def ablation(name, gates):

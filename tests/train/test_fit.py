@@ -21,7 +21,7 @@ from train.data.datasets import synthetic6
 from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import PROTOCOLS, OuterFold, split
 from train.fit.presets import BEST
-from train.studies.cells import Cell
+from train.scoring.results import Cell
 
 P = [f"p_{label}" for label in LABELS]
 

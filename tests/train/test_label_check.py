@@ -22,6 +22,7 @@ from tests.train.folders import clips_of
 from train.data.corpus import DataError, Item
 from train.data.datasets import challenge6
 from train.fit.presets import WIDE_FRONT_END
+from train.scoring.results import Cell
 from train.studies import label_check
 from train.studies.adaptation import (
     PARTNER,
@@ -280,15 +281,15 @@ def test_a_partner_knows_two_of_the_classes_and_each_once(known):
 
 @pytest.mark.parametrize("tested", [{"r1", "r2"}, {"r1"}, {"r1", "r3"}])
 def test_partners_are_those_that_did_not_hear_what_is_tested(tmp_path, tested):
-    place = "challenge6_cuts/recording/ecapa-tdnn"
-    saved = tmp_path / "folds" / place / "seed0-fold1"
+    cell = Cell(tmp_path, "challenge6_cuts", "recording", PARTNER)
+    saved = cell.fold_folder(0, 1)
     save_checkpoint(saved, *partner())
     rows = [("r1", 1), ("r2", 1), ("r3", 0)]
     table = pd.DataFrame(rows, columns=["recording", "fold"])
     table = table.assign(clip=table["recording"], group="g", seed=0, label="a", p_a=1.0)
-    write_predictions(tmp_path / "results" / place, ordered(table, ("a",)))
+    write_predictions(cell.results_folder, ordered(table, ("a",)))
     if tested == {"r1", "r2"}:
-        assert saved_partners(tmp_path, "challenge6_cuts", {(0, 1): tested}) == {(0, 1): saved}
+        assert saved_partners(cell, {(0, 1): tested}) == {(0, 1): saved}
     else:
         with pytest.raises(DataError, match="same --seeds"):
-            saved_partners(tmp_path, "challenge6_cuts", {(0, 1): tested})
+            saved_partners(cell, {(0, 1): tested})

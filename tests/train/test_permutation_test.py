@@ -26,7 +26,8 @@ from train.data.datasets.public import REASONS as LABELS
 from train.data.splits import split
 from train.fit.devices import make_accelerator
 from train.fit.presets import BEST
-from train.studies.cells import Cell, rebuild
+from train.scoring.results import Cell
+from train.studies.cells import rebuild
 from train.studies.permutation_test import chance, scores
 
 

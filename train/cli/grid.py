@@ -271,8 +271,8 @@ def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[P
                     for run in plan(one, system, accelerator)
                 ]
             except (CheckpointError, DataError):  # the fit says what is wrong
-                folder = options.out / "results" / data.corpus.name / protocol / system
-                runs = [(folder, {"system": None})]
+                cell = results.Cell(options.out, data.corpus.name, protocol, system)
+                runs = [(cell.results_folder, {"system": None})]
             found[dataset, protocol, system] = runs
     return found
 

@@ -53,12 +53,13 @@ from train.fit.pruning import (
     recorded_preset,
     shorter,
 )
-from train.fit.run import Experiment, Kept, Run
+from train.fit.run import Experiment, Run
 from train.scoring import results
 from train.scoring.calibration import PROMISED, calibrate
+from train.scoring.results import Cell, Kept, find_cells
 from train.studies import compression, explanations
 from train.studies.attention_ablation import ablations, describe, measure
-from train.studies.cells import Cell, find_cells, rebuild
+from train.studies.cells import rebuild
 from train.studies.permutation_test import chance
 
 SHARED = ("system", "dataset", "data", "settings", "preset")
@@ -337,7 +338,7 @@ def prune_fold(run: Run, kept: Kept, ratio: float) -> Kept:
     own = replace(
         run, experiment=experiment, out=run.out / "pruned" / f"{ratio:g}", save_folds=True
     )
-    there = own.fold_folder(seed, fold)
+    there = own.cell().fold_folder(seed, fold)
     what = f"{experiment.system}, {ratio:.0%} of the channels removed, seed {seed}, fold {fold}"
     if is_made_of(there, model, experiment):
         print(f"{what}: is there.", flush=True)

@@ -120,7 +120,7 @@ def fit_fold(run: Run, front_end: TrainingFrontEnd, seed: int, fold: int) -> pd.
         facts |= {"licence": one.data.corpus.licence}
         facts |= {"environment": results.environment(run.accelerator)}
         config = one.checkpoint_config({**one.configuration(), **facts})
-        checkpoint.save_checkpoint(run.fold_folder(seed, fold), model, config)
+        checkpoint.save_checkpoint(run.cell().fold_folder(seed, fold), model, config)
     return rows
 
 
@@ -367,7 +367,7 @@ def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
     """
     expected = results.as_json(run.experiment.training())
     for protocol in reversed(PROTOCOLS):
-        folder = run.results_of(protocol)
+        folder = run.cell(protocol).results_folder
         record = results.read_run(folder) or {"configuration": {}}
         measured = record.get("metrics", {}).get("recording")
         alike, ran = record.get("agreement"), record["configuration"]

@@ -36,7 +36,7 @@ from train.fit.predict import TrainingFrontEnd
 from train.fit.presets import Preset
 from train.fit.state import TrainingState
 from train.scoring.calibration import PROMISED
-from train.scoring.results import TeacherPredictions
+from train.scoring.results import Cell, TeacherPredictions
 
 REUSED = "reused_classifier"
 """The setting of a student that a teacher gives it, and nobody else."""
@@ -222,20 +222,16 @@ class Run:
 
     @property
     def results_folder(self) -> Path:
-        return self.results_of(self.experiment.protocol)
+        return self.cell().results_folder
 
-    def results_of(self, protocol: str) -> Path:
-        """Return where those of this system and corpus under any protocol go."""
-        return self.out / "results" / self.experiment.name / protocol / self.experiment.system
+    def cell(self, protocol: str | None = None) -> Cell:
+        """Return the folders of this system and corpus under its own protocol, or another."""
+        one = self.experiment
+        return Cell(self.out, one.name, protocol or one.protocol, one.system)
 
     @property
     def checkpoint_folder(self) -> Path:
-        return self.out / "checkpoints" / f"{self.experiment.name}-{self.experiment.system}"
-
-    def fold_folder(self, seed: int, fold: int) -> Path:
-        one = self.experiment
-        folder = self.out / "folds" / one.name / one.protocol / one.system
-        return folder / f"seed{seed}-fold{fold}"
+        return self.cell().checkpoint_folder
 
     @contextlib.contextmanager
     def lock(self, in_folder: Path, patient: bool = False) -> Iterator[None]:
@@ -265,7 +261,3 @@ class Run:
         identity = json.dumps([one.configuration(), which], sort_keys=True)
         writes = self.accelerator.is_main_process
         return TrainingState(folder / f"{which}.pt", identity, self.resume, writes, one.threads)
-
-
-Kept = tuple[int, int, Path]
-"""Seed, fold and checkpoint folder of a saved fold."""

@@ -1,11 +1,13 @@
-"""Read or refuse a run to go on with; keep teacher predictions and the environment."""
+"""Know the folders of fits; read or refuse a run to go on with; keep teacher predictions."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from cry_model import results as files
-from cry_model.checkpoint import write_atomically
+from cry_model.checkpoint import CONFIG, to_json, write_atomically
 from cry_model.results import read_predictions as read
 from train.data.corpus import DataError
 
@@ -114,3 +116,74 @@ def environment(accelerator: Accelerator) -> dict[str, Any]:
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
+
+
+Kept = tuple[int, int, Path]
+"""Seed, fold and checkpoint folder of a saved fold."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What fits of one system, under one protocol, leave in the folder ``out``."""
+
+    out: Path
+    dataset: str
+    protocol: str
+    system: str
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.protocol}/{self.system}"
+
+    @property
+    def results_folder(self) -> Path:
+        return self.out / "results" / f"{self}"
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where the checkpoint of a final fit on everything goes."""
+        return self.out / "checkpoints" / f"{self.dataset}-{self.system}"
+
+    @property
+    def folds_folder(self) -> Path:
+        return self.out / "folds" / f"{self}"
+
+    def fold_folder(self, seed: int, fold: int) -> Path:
+        return self.folds_folder / f"seed{seed}-fold{fold}"
+
+    @property
+    def saved(self) -> list[Kept]:
+        """Seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
+
+        A folder without a config, whose writing was cut off, is passed over.
+        """
+        found = []
+        for at in self.folds_folder.glob("seed*-fold*"):
+            name = re.fullmatch(r"seed(\d+)-fold(\d+)", at.name)
+            if name and (at / CONFIG).is_file():
+                found.append((int(name[1]), int(name[2]), at))
+        return sorted(found)
+
+    def write(self, name: str, found: Any) -> None:
+        """Write a dataclass beside the predictions."""
+        write_atomically(self.results_folder / name, f"{to_json(asdict(found))}\n".encode())
+
+
+def find_cells(
+    out: Path, datasets: Collection[str], protocols: Collection[str], systems: Collection[str]
+) -> list[Cell]:
+    """Return the cells with saved folds, of these names alone where there are some; raise DataError
+    if there is none."""
+    cells = [Cell(out, *path.parts[-3:]) for path in sorted((out / "folds").glob("*/*/*"))]
+    cells = [
+        cell
+        for cell in cells
+        if cell.dataset in (datasets or [cell.dataset])
+        and cell.protocol in (protocols or [cell.protocol])
+        and cell.system in (systems or [cell.system])
+        and cell.saved
+    ]
+    if not cells:
+        raise DataError(
+            f"There are no weights of such folds in {out / 'folds'}; 'fit --save-folds' keeps them."
+        )
+    return cells

@@ -23,7 +23,7 @@ from cry_model.networks.feature_mlp import FeatureMLP
 from cry_model.networks.improved_ecapa_tdnn import ReusedClassifier
 from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips, DataError
-from train.scoring.results import read_predictions
+from train.scoring.results import Cell, read_predictions
 
 PARTNER = "ecapa-tdnn"
 ADDITIONS = "classifier.adaptation.", "classifier.partner."
@@ -198,25 +198,23 @@ def with_partner(
 
 
 def saved_partners(
-    out: Path, dataset: str, tested: Mapping[tuple[int, int], Collection[str]]
+    cell: Cell, tested: Mapping[tuple[int, int], Collection[str]]
 ) -> dict[tuple[int, int], Path]:
-    """Seed and fold -> weights of a partner that ``fit --save-folds`` put into ``out``.
+    """Seed and fold -> weights of a partner that ``fit --save-folds`` left.
 
     ``tested`` are the recordings that each fold must not know. Raise DataError if one is missing,
     or was fitted on another part.
     """
-    place = Path(dataset, "recording", PARTNER)
-    table = read_predictions(out / "results" / place)
+    table = read_predictions(cell.results_folder)
     held_out = {} if table.empty else table.groupby(["seed", "fold"])["recording"].agg(set)
-    found = {}
-    for (seed, fold), recordings in tested.items():
-        found[seed, fold] = out / "folds" / place / f"seed{seed}-fold{fold}"
-        if not found[seed, fold].is_dir() or held_out.get((seed, fold)) != {*recordings}:
+    saved = {(seed, fold): folder for seed, fold, folder in cell.saved}
+    for place, recordings in tested.items():
+        if place not in saved or held_out.get(place) != {*recordings}:
             raise DataError(
-                f"{out} has not the folds of {place} that are tested here; fit them with the same "
-                "--seeds, --folds and --save-folds."
+                f"{cell.folds_folder} does not hold the folds that are tested here; fit them with "
+                "the same --seeds and --folds, and --save-folds."
             )
-    return found
+    return saved
 
 
 def without_additions(

@@ -39,8 +39,8 @@ from cry_model.records import Estimate
 from cry_model.results import label_numbers, probabilities_of, probability_columns, recording_means
 from train.data.corpus import Clips, DataError
 from train.fit.predict import TrainingFrontEnd, of_each_piece, predict
-from train.fit.run import Kept, Run
-from train.scoring.results import read_predictions
+from train.fit.run import Run
+from train.scoring.results import Kept, read_predictions
 
 PLACES: Mapping[str, tuple[type[nn.Module], tuple[str, ...]]] = {
     "differential": (DifferentialAttention, ("q1", "q2")),

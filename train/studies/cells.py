@@ -1,79 +1,22 @@
-"""Find what ``fit --save-folds`` saved, and rebuild the run that it is of."""
+"""Rebuild the run of what ``fit --save-folds`` saved."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from accelerate import Accelerator
 
-from cry_model.checkpoint import CONFIG, CheckpointConfig, to_json, write_atomically
+from cry_model.checkpoint import CheckpointConfig
 from cry_model.results import RUN
 from train.data.cache import DATASETS, find_corpus, with_folds
 from train.data.corpus import DataError, permute_labels
 from train.data.datasets import folder as own_folder
 from train.data.splits import OuterFold
 from train.fit.presets import usual_preset
-from train.fit.run import Experiment, Kept, Run
+from train.fit.run import Experiment, Run
 from train.scoring import results
-
-
-@dataclass(frozen=True)
-class Cell:
-    """What was fitted with ``--save-folds`` into the folder ``out``."""
-
-    out: Path
-    dataset: str
-    protocol: str
-    system: str
-
-    def __str__(self) -> str:
-        return f"{self.dataset}/{self.protocol}/{self.system}"
-
-    @property
-    def results_folder(self) -> Path:
-        return self.out / "results" / f"{self}"
-
-    @property
-    def saved(self) -> list[Kept]:
-        """Seed, fold and checkpoint folder of every saved fold, in the order of the numbers.
-
-        A folder without a config, whose writing was cut off, is passed over.
-        """
-        found = []
-        for at in (self.out / "folds" / f"{self}").glob("seed*-fold*"):
-            name = re.fullmatch(r"seed(\d+)-fold(\d+)", at.name)
-            if name and (at / CONFIG).is_file():
-                found.append((int(name[1]), int(name[2]), at))
-        return sorted(found)
-
-    def write(self, name: str, found: Any) -> None:
-        """Write a dataclass beside the predictions."""
-        write_atomically(self.results_folder / name, f"{to_json(asdict(found))}\n".encode())
-
-
-def find_cells(
-    out: Path, datasets: Collection[str], protocols: Collection[str], systems: Collection[str]
-) -> list[Cell]:
-    """Return the cells with saved folds, of these names alone where there are some; raise DataError
-    if there is none."""
-    cells = [Cell(out, *path.parts[-3:]) for path in sorted((out / "folds").glob("*/*/*"))]
-    cells = [
-        cell
-        for cell in cells
-        if cell.dataset in (datasets or [cell.dataset])
-        and cell.protocol in (protocols or [cell.protocol])
-        and cell.system in (systems or [cell.system])
-        and cell.saved
-    ]
-    if not cells:
-        raise DataError(
-            f"There are no weights of such folds in {out / 'folds'}; 'fit --save-folds' keeps them."
-        )
-    return cells
+from train.scoring.results import Cell
 
 
 def rebuild(

@@ -31,7 +31,8 @@ from cry_model.sound.front_end_config import Clip, Pieces
 from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips
 from train.fit.predict import predict
-from train.fit.run import Kept, Run
+from train.fit.run import Run
+from train.scoring.results import Kept
 
 CALIBRATED_ON = 100  # recordings
 SCORED = ("accuracy", "balanced_accuracy")

@@ -29,7 +29,8 @@ from cry_model.explanation import (
 from cry_model.metrics import mean
 from cry_model.records import Estimate
 from cry_model.sound.audio import AudioError, Recording
-from train.fit.run import Kept, Run
+from train.fit.run import Run
+from train.scoring.results import Kept
 
 MAPS: Mapping[str, Relevance] = {
     "gradient_times_input": gradient_times_input,

@@ -54,7 +54,7 @@ from train.scoring.calibration import (
     settle,
     shares,
 )
-from train.scoring.results import read_predictions, read_run
+from train.scoring.results import Cell, read_predictions, read_run
 from train.studies.adaptation import (
     PARTNER,
     adapt,
@@ -345,7 +345,7 @@ def check_labels(
 def check_student(
     check: Check, path: Path, partners: Path | None, root: Path, cache: Path, save: Path | None
 ) -> None:
-    """Check the student as it is, adapted, with a partner; save the last if it is the better."""
+    """Check the student as it is, adapted, with a partner; save the last if it is better."""
     student, own = without_additions(*load_checkpoint(path))
     front_end = make_front_end(own.front_end)
     where = root, cache, own.front_end
@@ -353,7 +353,8 @@ def check_student(
     labelled, others = (embed(student, front_end, clips, own.labels) for clips in corpora)
     uncalibrated = replace(own, calibration=None)
     tested = {(f.seed, f.number): [c.item.recording for c in f.tested] for f in check.folds}
-    saved = saved_partners(partners, challenge6.CUTS, tested) if partners else {}
+    theirs = None if partners is None else Cell(partners, challenge6.CUTS, "recording", PARTNER)
+    saved = {} if theirs is None else saved_partners(theirs, tested)
 
     def as_it_is(fold: Fold) -> tuple[nn.Module, CheckpointConfig]:
         return student_with(copy.deepcopy(student), fold.model), uncalibrated
@@ -371,7 +372,7 @@ def check_student(
     check.write("student", student, uncalibrated, as_it_is)
     after = check.write("adapted-student", student, uncalibrated, adapted_to_others)
     ahead = check.compare("adapted-student", "student")
-    if partners is not None:
+    if theirs is not None:
         after = check.write("ensemble", student, uncalibrated, with_its_partner)
         ahead = check.compare("ensemble", "adapted-student")
     if save is None:
@@ -381,8 +382,8 @@ def check_student(
     layer = adapt(student.classifier, labelled, others)
     model, made = adapted(student, own, layer)
     learnt = {**check.facts, "penalty": layer.penalty, "recordings": len(labelled.groups)}
-    if partners is not None:
-        partner = load_checkpoint(partners / "checkpoints" / f"{challenge6.CUTS}-{PARTNER}")
+    if theirs is not None:
+        partner = load_checkpoint(theirs.checkpoint_folder)
         model, made = with_partner(model, made, *partner)
         learnt["partner"] = digest(partner[0].state_dict())
     licences = [*own.training["licence"].split("; "), *challenge6.LICENCE.split("; ")]
