@@ -69,7 +69,7 @@ def test_two_processes_give_what_fit_gives(two_systems, made_up_root, tmp_path, 
 
 def test_what_is_there_is_only_read(two_systems, made_up_root, monkeypatch, capsys):
     before = contents(two_systems)
-    monkeypatch.setattr("train.cli.grid.start", None)  # would be called
+    monkeypatch.setattr("train.cli.grid.fit_in_process", None)  # would be called
     assert grid(made_up_root, two_systems, "--seeds", "0", "1") == 0
     said = capsys.readouterr().out
     for system, seed in product(SYSTEMS, (0, 1)):

@@ -1,16 +1,15 @@
 """``python -m train grid``: many fits as a list of cells, each in a process of its own."""
 
+import asyncio
 import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from threading import Event
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -80,7 +79,7 @@ class GridOptions(FittingOptions):
 
     def fit_options(self, dataset: str, **changes: object) -> FitOptions:
         """Return the options of a fit on a corpus: those that both commands have, and changes."""
-        own = {one.name: getattr(self, one.name) for one in fields(self)}
+        own = vars(self)
         same = {one.name: own[one.name] for one in fields(FitOptions) if one.name in own}
         return FitOptions(**{**same, "dataset": dataset, **changes})
 
@@ -166,64 +165,6 @@ def told(folder: Path, seed: int) -> str:
     return f"balanced accuracy {balanced_accuracy(truth, probabilities, np.ones(len(rows))):.3f}"
 
 
-@dataclass(frozen=True)
-class Child:
-    """The fit of a cell in its process."""
-
-    cell: Cell
-    folder: Path  # where its results go
-    process: subprocess.Popen[bytes]  # with a pipe from its standard error
-    silent: Event = field(default_factory=Event)  # set when nobody reads any more what it says
-    started: float = field(default_factory=time.perf_counter)
-
-    def follow(self) -> tuple[bool, str]:
-        """Pass on what the fit says until it ends; return whether it failed, and a sentence."""
-        said = b""
-        while chunk := self.process.stderr.read1():
-            said += chunk
-            if not self.silent.is_set():
-                sys.stderr.write(chunk.decode(errors="replace"))
-                sys.stderr.flush()
-        status, seconds = self.process.wait(), time.perf_counter() - self.started
-        if status == 0:
-            return False, f"{seconds:.0f} s, {told(self.folder, self.cell.seed)}"
-        if status == BUSY:
-            return False, "skipped, another command is fitting it"
-        if status < 0:
-            return True, f"Its process was ended by signal {-status}; the memory may be too small."
-        *_, sentence = ["", *filter(str.strip, said.decode(errors="replace").splitlines())]
-        return True, sentence
-
-
-def start(options: GridOptions, cell: Cell, folder: Path, threads: int | None) -> Child:
-    """Begin the fit of a cell with so many threads and no progress bar; None for all, with one."""
-    env = dict(os.environ)
-    if threads is not None:
-        env |= {"OMP_NUM_THREADS": f"{threads}", "MKL_NUM_THREADS": f"{threads}"}
-        env |= {"TQDM_DISABLE": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "train", *words_of(options.options_of(cell))],
-        env=env,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,  # what 'fit' says there is in run.json, too
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is the grid's matter, which stops it once
-    )
-    return Child(cell, folder, process)
-
-
-def stop(children: Collection[Child]) -> None:
-    """End fits as Ctrl-C does, and by force those that do not heed it."""
-    for child in children:
-        child.silent.set()
-        child.process.send_signal(signal.SIGINT)
-    until = time.monotonic() + PATIENCE
-    for child in children:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.process.wait(max(0.0, until - time.monotonic()))
-        child.process.kill()  # does nothing if it is gone
-
-
 def run(options: GridOptions) -> None:
     """Fit or list what was asked for; raise DataError if that cannot be, or if a fit failed."""
     accelerator = make_device(options)
@@ -242,7 +183,7 @@ def run(options: GridOptions) -> None:
         done = list(states.values()).count({"done"})
         print(f"{len(todo)} fits of {options.folds} folds, {done} of them done.")
         return
-    if failed := fit_all(options, todo):
+    if failed := asyncio.run(fit_all(options, todo)):
         lines = [f"{len(failed)} of {len(todo)} fits failed; the same command tries them again:"]
         raise DataError("\n".join([*lines, *(f"{cell}: {why}" for cell, why in failed.items())]))
 
@@ -285,37 +226,68 @@ def states_of(options: GridOptions, cell: Cell, where: Where) -> set[str]:
         return {str(error)}
 
 
-def fit_all(options: GridOptions, todo: Mapping[Cell, Where]) -> dict[Cell, str]:
+async def fit_all(options: GridOptions, todo: Mapping[Cell, Where]) -> dict[Cell, str]:
     """Fit the cells, each in a process; say when each begins and how it ended; return why some
     failed. They begin in their order, as far as none runs that shares a results folder."""
     number = {cell: f"[{i}/{len(todo)}] {cell}" for i, cell in enumerate(todo, 1)}
-    threads = max(1, cores() // options.jobs) if options.jobs > 1 else None
-    waiting, failed = list(todo), {}
-    running: dict[Future[tuple[bool, str]], Child] = {}
-    with ThreadPoolExecutor(options.jobs) as pool:
-        try:
-            while waiting or running:
-                while len(running) < options.jobs and (cell := next_of(waiting, running.values())):
-                    waiting.remove(cell)
-                    folder = todo[cell][-1][0]
-                    done = states_of(options, cell, todo[cell]) == {"done"}
-                    if done and not options.options_of(cell).checkpoint:
-                        print(f"{number[cell]}: was there, {told(folder, cell.seed)}", flush=True)
-                        continue
-                    print(f"{number[cell]} ...", flush=True)
-                    child = start(options, cell, folder, threads)
-                    running[pool.submit(child.follow)] = child
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    cell, (has_failed, sentence) = running.pop(future).cell, future.result()
-                    print(f"{number[cell]}: {sentence}", flush=True)
-                    if has_failed:
-                        failed[cell] = sentence
-        finally:
-            stop(running.values())
+    places = {cell[:3]: asyncio.Lock() for cell in todo}
+    jobs, failed = asyncio.Semaphore(options.jobs), {}
+
+    async def fit(cell: Cell) -> None:
+        async with places[cell[:3]], jobs:
+            folder = todo[cell][-1][0]
+            done = states_of(options, cell, todo[cell]) == {"done"}
+            if done and not options.options_of(cell).checkpoint:
+                print(f"{number[cell]}: was there, {told(folder, cell.seed)}", flush=True)
+                return
+            print(f"{number[cell]} ...", flush=True)
+            has_failed, sentence = await fit_in_process(options, cell, folder)
+            print(f"{number[cell]}: {sentence}", flush=True)
+            if has_failed:
+                failed[cell] = sentence
+
+    tasks = [asyncio.create_task(fit(cell)) for cell in todo]
+    ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    for task in ended:
+        task.result()  # raises what went wrong here; the others end with the loop
     return failed
 
 
-def next_of(waiting: Iterable[Cell], running: Iterable[Child]) -> Cell | None:
-    """Return the first cell whose results folder no running fit writes to."""
-    taken = {child.cell[:3] for child in running}
-    return next((cell for cell in waiting if cell[:3] not in taken), None)
+async def fit_in_process(options: GridOptions, cell: Cell, folder: Path) -> tuple[bool, str]:
+    """Fit a cell, whose results go to ``folder``, and pass on what the fit says; return whether it
+    failed, and a sentence. Of several at once each has its share of the cores, and no progress bar.
+    """
+    env, said, started = dict(os.environ), b"", time.perf_counter()
+    if options.jobs > 1:
+        threads = str(max(1, cores() // options.jobs))
+        env |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TQDM_DISABLE": "1"}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "train", *words_of(options.options_of(cell))),
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,  # what 'fit' says there is in run.json, too
+        stderr=subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is the grid's matter, which stops it once
+    )
+    try:
+        while chunk := await process.stderr.read(2**16):
+            said += chunk
+            sys.stderr.write(chunk.decode(errors="replace"))
+            sys.stderr.flush()
+        status = await process.wait()
+    finally:
+        if process.returncode is None:  # Ctrl-C: so it ends, or by force if it does not heed it
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), PATIENCE)
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if status == 0:
+        return False, f"{time.perf_counter() - started:.0f} s, {told(folder, cell.seed)}"
+    if status == BUSY:
+        return False, "skipped, another command is fitting it"
+    if status < 0:
+        return True, f"Its process was ended by signal {-status}; the memory may be too small."
+    *_, sentence = ["", *filter(str.strip, said.decode(errors="replace").splitlines())]
+    return True, sentence
