@@ -12,8 +12,7 @@ from cry_model.backends.onnx_export import export_checkpoint
 from cry_model.checkpoint import ASSETS, CONFIG, DEFAULT, WEIGHTS, read_config
 from cry_model.records import UNMEASURED, DetectorRecord, Estimate, percent_interval
 from tests.stand_ins import AGREEMENT, CLASSIFIERS, DETECTOR_RECORD, detector_config
-from train.publish.card import model_card
-from train.publish.exported import add_measurement
+from train.publish.card import add_measurement, model_card
 from train.publish.hub import checkpoint_upload
 
 REASONS = read_config(ASSETS / "donateacry-improved-ecapa-tdnn")

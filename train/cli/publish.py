@@ -39,7 +39,7 @@ from train.fit.predict import digest, fingerprints_of
 from train.fit.pruning import channels_left, pruned, recorded_precision, recorded_preset, shorter
 from train.fit.run import Experiment, Run
 from train.publish import hub
-from train.publish.exported import add_measurement
+from train.publish.card import add_measurement
 from train.scoring.results import as_json
 from train.studies.compression import some_pieces
 

@@ -1,21 +1,32 @@
-"""Write model cards: metadata for the Hub, and a text from a template, filled from the config."""
+"""Write model cards: metadata for the Hub, and a text from a template, filled from the config.
+
+What exported files take is measured when they are written, and read again for the card.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import platform
+import statistics
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from cry_model import records
-from cry_model.checkpoint import PAPER_REFERENCE, CheckpointConfig
+from cry_model.backends.onnx_backend import DETECTOR, FRAMES, MODEL, SAMPLES, open_file
+from cry_model.backends.onnx_export import FEATURE_MEANS
+from cry_model.checkpoint import (
+    PAPER_REFERENCE,
+    CheckpointConfig,
+    CheckpointError,
+    write_atomically,
+)
 from cry_model.networks.registry import ON_FEATURES, get_system
-
-if TYPE_CHECKING:
-    from huggingface_hub import EvalResult, ModelCardData
-
-    from train.publish.exported import Exported
 
 TEMPLATES = Path(__file__).parent
 TASK = "audio-classification"
@@ -31,12 +42,13 @@ SPLITS = {
 
 
 def model_card(
-    config: CheckpointConfig, parameters: int, repo_id: str, exported: Sequence[Exported] = ()
+    config: CheckpointConfig,
+    parameters: int,
+    repo_id: str,
+    exported: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the whole README.md of a classifier or a detector of so many parameters, for
     "user/name"; ``exported`` are the files that go along."""
-    from huggingface_hub import ModelCard
-
     evaluation = config.evaluation
     card = ModelCard.from_template(
         metadata(config, repo_id),
@@ -64,8 +76,6 @@ def model_card(
 
 def metadata(config: CheckpointConfig, repo_id: str) -> ModelCardData:
     """Return what the Hub searches and shows next to the text."""
-    from huggingface_hub import ModelCardData
-
     results = [] if config.evaluation is None else eval_results(config.evaluation)
     based_on = base_models(config.training)
     return ModelCardData(
@@ -89,8 +99,6 @@ def base_models(training: Mapping[str, Any]) -> list[str]:
 
 def eval_results(evaluation: records.Evaluation) -> list[EvalResult]:
     """Return the metrics that have a value, each with dataset and protocol in its name."""
-    from huggingface_hub import EvalResult
-
     where = f"{records.dataset_title(evaluation.dataset)}, protocol {evaluation.protocol}"
     return [
         EvalResult(
@@ -133,3 +141,69 @@ def escape(value: Any) -> str:
     """Return text on one line that neither ends a table's cell nor opens a tag."""
     text = " ".join(str(value).split())
     return text.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+
+
+WARM_UP, RUNS = 3, 20
+MEASURED = ("milliseconds", "measured_on", "machine", "precision")
+"""Keys of a file's metadata: what one thread took in the median, for what, where; the numbers."""
+
+
+def add_measurement(path: Path) -> None:
+    """Run a file on one thread, and write into its metadata how long that took.
+
+    The time is that of the thread's own work, so that what else runs on the machine counts little.
+    """
+    import onnx
+    import onnxruntime
+
+    _, config, _ = open_file(path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = 1, 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    given, sound = _input(config)
+    times = []
+    for _ in range(WARM_UP + RUNS):
+        started = time.thread_time()
+        session.run(None, given)
+        times.append(1000 * (time.thread_time() - started))
+    graph = onnx.load(str(path))
+    quantised = any(node.op_type == "QuantizeLinear" for node in graph.graph.node)
+    facts = {entry.key: entry.value for entry in graph.metadata_props}
+    took = f"{statistics.median(times[WARM_UP:]):.2f}"
+    machine = f"{platform.machine()}, onnxruntime {onnxruntime.__version__}"
+    precision = "int8" if quantised else "float32"
+    facts |= zip(MEASURED, (took, sound, machine, precision), strict=True)
+    onnx.helper.set_model_props(graph, facts)
+    write_atomically(path, graph.SerializeToString())
+
+
+def _input(config: CheckpointConfig) -> tuple[dict[str, np.ndarray], str]:
+    """Return what a file is measured with, and that in words."""
+    if config.system == ON_FEATURES:
+        return {
+            FEATURE_MEANS: np.zeros((1, config.front_end.num_bands), np.float32)
+        }, "one recording"
+    front_end, rng = config.front_end, np.random.default_rng(0)
+    seconds = front_end.piece_seconds if config.detector is None else 10.0
+    samples = round(seconds * front_end.sample_rate)
+    given = {SAMPLES: rng.standard_normal((1, samples)).astype(np.float32)}
+    if config.detector is not None:
+        given[FRAMES] = np.array(round(front_end.piece_seconds / front_end.hop_seconds), np.int64)
+    return given, f"{seconds:g} s of sound"
+
+
+def read_exported(folder: Path, config: CheckpointConfig) -> list[dict[str, Any]]:
+    """Return name, megabytes and :data:`MEASURED` of the exported files in a checkpoint's folder,
+    None where not measured; raise CheckpointError if one cannot be used, or was exported from
+    another checkpoint."""
+    found = []
+    for path in (folder / name for name in (MODEL, DETECTOR) if (folder / name).is_file()):
+        _, own, facts = open_file(path)
+        if (own.detector is None) == (config.detector is None) and own != config:
+            raise CheckpointError(
+                f"'{path}' was exported from another checkpoint; export this one again, or delete "
+                "the file."
+            )
+        measured = {key: facts.get(key) for key in MEASURED}
+        found.append({"name": path.name, "megabytes": path.stat().st_size / 2**20, **measured})
+    return found

@@ -9,8 +9,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, ParamSpec, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    SpaceCard,
+    get_token,
+)
 from huggingface_hub.errors import HFValidationError, HTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import validate_repo_id
 
@@ -26,11 +33,7 @@ from cry_model.hub import (
     response_of,
     when,
 )
-from train.publish.card import model_card
-from train.publish.exported import read_exported
-
-if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+from train.publish.card import model_card, read_exported
 
 ROOT = Path(__file__).parents[2]
 CARD = "README.md"
@@ -138,8 +141,6 @@ def _sentence(what: str, error: Exception) -> str:
 
 def log_in() -> HfApi:
     """Return the Hub; raise PublishError if it does not accept the access token for writing."""
-    from huggingface_hub import HfApi, get_token
-
     token = get_token()
     if token is None:
         raise PublishError(f"There is no access token for the Hub; {LOG_IN}.")
@@ -241,8 +242,6 @@ def _commit(api: HfApi, upload: Upload) -> tuple[str, str]:
     Unlike ``upload_folder``, which sends many files as several commits: a Space would restart on
     half a page. Built anew in each attempt, because the library marks what it has sent.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
     repo_id, files = upload.repo_id, upload.files
     there = api.list_repo_files(repo_id, repo_type="space") if upload.kind == "space" else []
     stale = [path for path in there if path.startswith(FOLDERS) and path not in files]
@@ -265,7 +264,7 @@ def checkpoint_upload(folder: Path, repo_id: str, private: bool = False) -> Uplo
     exported = read_exported(folder, config)
     card = model_card(config, sum(p.numel() for p in model.parameters()), repo_id, exported)
     files = {CARD: card.encode(), CONFIG: folder / CONFIG, WEIGHTS: folder / WEIGHTS}
-    files |= {file.name: folder / file.name for file in exported}
+    files |= {file["name"]: folder / file["name"] for file in exported}
     return Upload(repo_id, "model", files, f"Publish {config.system}", private)
 
 
@@ -321,8 +320,6 @@ def space_upload(repo_id: str, private: bool = False, model: str | None = None) 
 
 def header_with(readme: str, model: str, revision: str) -> bytes:
     """Return README.md with a checkpoint in its header, to be linked and to be preloaded."""
-    from huggingface_hub import SpaceCard
-
     card = SpaceCard(readme)
     card.data.models = [model]
     if not revision or re.fullmatch("[0-9a-f]{40}", revision):
