@@ -7,7 +7,7 @@ have these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from cry_model.metrics import bootstrap, mean
-from cry_model.results import probability_columns, recording_means
+from cry_model.results import label_numbers, probabilities_of, recording_means
 from train.data.corpus import Clips
 from train.data.splits import learnt_from, split
 
@@ -63,12 +63,19 @@ def baselines(
         ways["sample_rate"] = of_rate
     if on_features:
         ways["rbf_svm"] = of_svm
-    seeds = sorted(int(seed) for seed in table["seed"].unique())
-    answers = recording_means(table, labels).set_index(["seed", "recording"])
-    return {
-        name: scored(labels, answers, guesses(units, way, protocol, folds, seeds))
-        for name, way in ways.items()
-    }
+    rows, found = recording_means(table, labels), {}
+    truth, groups = label_numbers(rows, labels), rows["group"].tolist()
+    own = probabilities_of(rows, labels).argmax(1) == truth
+    for name, way in ways.items():
+        guessed = guesses(units, way, protocol, folds, rows["seed"].unique().tolist())
+        guess = rows.merge(guessed, on=["seed", "recording"])["guess"].to_numpy()
+        certain = np.eye(len(labels))[guess]
+        found[name] = {
+            "accuracy": asdict(bootstrap("accuracy", truth, certain, groups)),
+            "balanced_accuracy": asdict(bootstrap("balanced_accuracy", truth, certain, groups)),
+            "ahead": asdict(mean(own.astype(float) - (guess == truth), groups)),
+        }
+    return found
 
 
 def guesses(
@@ -90,18 +97,3 @@ def guesses(
             parts.append(pd.DataFrame({"seed": seed, "recording": names, "guess": found}))
     every = pd.concat(parts)
     return every.groupby(["seed", "recording"])["guess"].agg(lambda g: g.mode().iloc[0])
-
-
-def scored(labels: Sequence[str], answers: pd.DataFrame, found: pd.Series) -> Mapping[str, Any]:
-    """Estimates of one way, paired with the system's answers."""
-    index = {label: i for i, label in enumerate(labels)}
-    truth, groups = answers["label"].map(index).to_numpy(), answers["group"].tolist()
-    own = answers[probability_columns(labels)].to_numpy().argmax(1) == truth
-    guess = found.loc[answers.index].to_numpy()
-    certain = np.eye(len(labels))[guess]
-    ahead = own.astype(float) - (guess == truth)
-    return {
-        "accuracy": asdict(bootstrap("accuracy", truth, certain, groups)),
-        "balanced_accuracy": asdict(bootstrap("balanced_accuracy", truth, certain, groups)),
-        "ahead": asdict(mean(ahead, groups)),
-    }

@@ -12,12 +12,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from cry_model.checkpoint import save_checkpoint
@@ -43,6 +43,8 @@ from train.scoring.detector import (
 )
 
 Load = Callable[[Item], Recording]
+Chosen = NDArray[np.bool_]
+"""Which clips, (clips,)."""
 CHANGED = 40  # cries of a fold that are tested in each condition
 PITCHES, LENGTHS, SNR_DB = (1.25, 1.5), (1.0, 0.5), (-5, 0, 5, 10)
 CODECS = (("opus", "libopus", 8000), ("mp3", "libmp3lame", 16_000))  # encoder, bits a second
@@ -76,9 +78,9 @@ def run_check(
     """Fit everything that is not in ``scores.csv`` yet, and save the detector; ``external`` are
     cries of a corpus that no detector is fitted on, to test the final one. Raise DataError if the
     folder holds a check with other settings or data; TrainingError if the loss is not a number."""
-    experiment, fit = run.experiment, partial(_fit, run, examples)
+    experiment = run.experiment
     with run.lock(run.results_folder):
-        record = fit_missing(run, fit, tagger, load, leave_out)
+        record = fit_missing(run, examples, tagger, load, leave_out)
         with results.trusting(run.results_folder / TABLE):
             found = summarise(read_scores(run.results_folder))
         clips = experiment.data.clips
@@ -91,7 +93,8 @@ def run_check(
             "detector": asdict(found),
         }
         if run.checkpoint:
-            model = fit(np.ones(len(clips.items), dtype=bool), "all recordings")
+            everything = np.ones(len(clips.items), dtype=bool)
+            model = fit(run, examples, everything, "all recordings")
             training = {
                 **experiment.training(),
                 "seed": run.seeds[0],
@@ -113,8 +116,8 @@ def accepted(detector: CryDetector, cries: Sequence[Item]) -> dict[str, float]:
     return pd.Series(reached, dtype=float).groupby(pd.Series(labels)).mean().to_dict()
 
 
-def _fit(run: Run, examples: Sequence[Examples], chosen: np.ndarray, title: str) -> nn.Module:
-    """Fit on the chosen clips, (clips,) of bool."""
+def fit(run: Run, examples: Sequence[Examples], chosen: Chosen, title: str) -> nn.Module:
+    """Fit on the chosen clips."""
     experiment, seed = run.experiment, run.seeds[0]
     own = [e.among(torch.from_numpy(chosen)) for e in examples]
     model = experiment.model(seed).cpu()
@@ -122,11 +125,7 @@ def _fit(run: Run, examples: Sequence[Examples], chosen: np.ndarray, title: str)
 
 
 def fit_missing(
-    run: Run,
-    fit: Callable[[np.ndarray, str], nn.Module],
-    tagger: Tagger,
-    load: Load,
-    leave_out: bool,
+    run: Run, examples: Sequence[Examples], tagger: Tagger, load: Load, leave_out: bool
 ) -> dict[str, Any]:
     """Fit and test what is not in ``scores.csv`` yet; return the record of all that is."""
     experiment, folder, (seed,) = run.experiment, run.results_folder, run.seeds
@@ -136,13 +135,12 @@ def fit_missing(
     clips = experiment.data.clips
     config = replace(experiment.checkpoint_config({}), detector=UNMEASURED)
     done = set() if table.empty else set(zip(table["fold"], table["without"], strict=True))
-    for fold, without in tasks(clips, leave_out):
+    for fold, without, out in tasks(clips, leave_out):
         if (fold, without) in done:
             continue
         started, title = time.perf_counter(), without or f"fold {fold}"
-        out = divide(clips, fold, without)
-        model = fit(~out, f"{experiment.system}, {title}")
-        tested = [item for item, tests in zip(clips.items, out, strict=True) if tests]
+        model = fit(run, examples, ~out, f"{experiment.system}, {title}")
+        tested = [clips.items[i] for i in np.flatnonzero(out)]
         detector = CryDetector(model, config)
         rows = score_rows(detector, tagger, load, tested, seed, changed=not without)
         rows = pd.DataFrame(rows).assign(fold=fold, without=without)
@@ -153,19 +151,16 @@ def fit_missing(
     return record
 
 
-def tasks(clips: Clips, leave_out: bool) -> Iterator[tuple[int, str]]:
-    """Yield fold and family left out: one of them, the other being -1 or empty."""
-    yield from ((fold, "") for fold in range(FOLDS))
-    kinds = {kind_of(item.recording) for item in clips.items}
-    if leave_out:
-        yield from ((-1, name) for name, family in FAMILIES.items() if kinds & set(family))
-
-
-def divide(clips: Clips, fold: int, without: str) -> np.ndarray:
-    """Return which clips are tested: those of a fold, or of a family."""
-    if without:
-        return np.array([kind_of(item.recording) in FAMILIES[without] for item in clips.items])
-    return np.array([item.fold == fold for item in clips.items])
+def tasks(clips: Clips, leave_out: bool) -> Iterator[tuple[int, str, Chosen]]:
+    """Yield fold and family left out, one of them, the other being -1 or empty; and which clips are
+    tested."""
+    folds = np.array([item.fold for item in clips.items])
+    kinds = np.array([kind_of(item.recording) for item in clips.items])
+    for fold in range(FOLDS):
+        yield fold, "", folds == fold
+    for name, family in FAMILIES.items() if leave_out else ():
+        if (out := np.isin(kinds, family)).any():
+            yield -1, name, out
 
 
 def score_rows(

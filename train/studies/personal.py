@@ -7,6 +7,7 @@ parents have no sounds at all, but embeddings that vary as those of a synthetic 
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -295,14 +296,11 @@ def run_study(checkpoint: Path, root: Path, out: Path, parents: int) -> Mapping[
     }
     target = out / "results" / "personal" / "study.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(to_json(plain(found)) + "\n", encoding="utf-8")
+    target.write_text(to_json(rounded(found)) + "\n", encoding="utf-8")
     return found
 
 
-def plain(value: Any) -> Any:
-    """Return the same with arrays as lists, rounded."""
-    if isinstance(value, Mapping):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [plain(one) for one in value]
-    return round(float(value), 4) if isinstance(value, float) else value
+def rounded(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return it as JSON has it, arrays as lists, to four decimals."""
+    text = json.dumps(found, default=lambda array: array.tolist())
+    return json.loads(text, parse_float=lambda number: round(float(number), 4))
