@@ -235,7 +235,7 @@ class MapTest:
 
     recordings: int
     whole: Estimate  # probability of the first label of the recording as it is
-    # map -> quantity, of train.studies.explanations.MapScores -> its estimate, or none
+    # map -> quantity, of train.studies.explanations.measure -> its estimate, or none
     maps: Mapping[str, Mapping[str, Estimate | None]]
 
 

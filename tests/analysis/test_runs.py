@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -37,7 +36,6 @@ from tests.analysis.synthetic_runs import (
     write_run,
 )
 from tests.plain import rows_of
-from train.studies.permutation_test import Against, Chance
 
 
 def test_a_run_is_read_as_it_was_written(tmp_path):
@@ -121,16 +119,17 @@ def test_the_folder_of_other_results_has_to_be_there(tmp_path, monkeypatch, caps
 
 
 AGAINST = {
-    "clip": Against(0.35, 0.3496, 0.302475, 0.396525, 51 / 101),
-    "baby": Against(0.9, 0.32475, 0.301, 0.348, 1 / 101),
+    "clip": {"value": 0.35, "mean": 0.3496, "low": 0.302475, "high": 0.396525, "p": 51 / 101},
+    "baby": {"value": 0.9, "mean": 0.32475, "low": 0.301, "high": 0.348, "p": 1 / 101},
 }
 
 
 def write_chance(root, protocol, folds=FOLDS):
-    kept, scores = {"hungry": 0.6, "tired": 0.2}, dict.fromkeys(SCORES, AGAINST[protocol])
-    facts = Chance("donateacry", "x", protocol, folds, 0, 100, "log-mel", kept, scores)
+    facts = {"folds": folds, "seed": 0, "shuffles": 100, "front_end": "log-mel"}
+    facts["kept"] = {"hungry": 0.6, "tired": 0.2}
+    facts["scores"] = dict.fromkeys(SCORES, AGAINST[protocol])
     path = root / "donateacry" / protocol / "chance.json"
-    path.write_text(json.dumps(asdict(facts)), encoding="utf-8")
+    path.write_text(json.dumps(facts), encoding="utf-8")
 
 
 @pytest.fixture
@@ -155,7 +154,7 @@ def found(root):
 
 def test_the_permutation_test_of_a_split_is_read(found, root):
     level = read_permutation_test(found.of(*CLIP)[FULL])
-    assert level.scores.loc["macro_auc"].to_dict() == asdict(AGAINST["clip"])
+    assert level.scores.loc["macro_auc"].to_dict() == AGAINST["clip"]
     assert (level.permutations, level.front_end, level.seed) == (100, "log-mel", 0)
     assert level.unchanged == pytest.approx(0.4)
     assert read_permutation_test(found.of("esc10", "recording")[FULL]) is None

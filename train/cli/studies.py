@@ -1,31 +1,176 @@
-"""``python -m train train-detector``, ``check-labels`` and ``check-personal``."""
+"""``python -m train calibrate``, ``permutation-test``, ``train-detector``, and two checks."""
 
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from cry_model.checkpoint import (
+    CONFIG,
+    CheckpointConfig,
+    load_checkpoint,
+    read_evaluation,
+    to_json,
+    write_atomically,
+)
+from cry_model.hub import find_checkpoint
+from cry_model.networks.registry import make_front_end
+from cry_model.records import Calibration, words
+from cry_model.results import RUN, current, whole_seeds, write_record
 from cry_model.sound.audio import Recording
 from cry_model.sound.frontend import FrontEnd
-from train.cli.options import LARGEST, Checkpoint, CorpusOptions, Seeds, Settings, one_of, option
+from train.cli.options import (
+    A_FILE,
+    CORPORA,
+    LARGEST,
+    Checkpoint,
+    CorpusOptions,
+    Coverage,
+    Options,
+    Protocols,
+    Seeds,
+    Settings,
+    one_of,
+    option,
+)
 from train.cli.plan import require_settings
+from train.data.cache import DATASETS, find_corpus, with_folds
 from train.data.cache import describe as describe_corpus
-from train.data.cache import find_corpus
 from train.data.corpus import DataError, Item
 from train.data.datasets import challenge6, detector
+from train.data.splits import FOLDS, PROTOCOLS
 from train.data.tagger import NAME as tagger_name
 from train.data.tagger import Tagger, tag
 from train.fit.detector import find_examples, require_steps
 from train.fit.devices import make_accelerator
-from train.fit.presets import DETECTOR, DETECTOR_SETTINGS, apply_overrides
+from train.fit.presets import DETECTOR, DETECTOR_SETTINGS, apply_overrides, usual_preset
 from train.fit.run import Experiment, Run
+from train.scoring import results
+from train.scoring.calibration import PROMISED, calibrate
 from train.scoring.detector import describe
 from train.studies.detector import run_check
 from train.studies.label_check import LEAVE_OUT, PROBABLE, check_labels
+from train.studies.permutation_test import chance
 from train.studies.personal import run_study
 
-SYSTEM = "resnet18"
+SYSTEM = "resnet18"  # of the detector
+SHARED = ("system", "dataset", "data", "settings", "preset")
+"""What a checkpoint's weights and a run's predictions were made with, in both of their records."""
+CHANCE = "chance.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(Options):
+    """Calibrate probabilities and prediction sets on the held-out predictions of a run.
+
+    So that probabilities are as sure as they are right, and new babies get the promised sets. 'fit'
+    does this by itself; nothing is fitted again.
+    """
+
+    results: Annotated[Path, typer.Argument(help="folder of the run, which gets the numbers")]
+    checkpoint: Annotated[
+        Path | None, option("folder of its weights, to carry them and the metrics of all its seeds")
+    ] = None
+    teacher: Annotated[
+        str | None, option("of a student's, whose answers it calibrates", metavar="CHECKPOINT")
+    ] = None
+    coverage: Coverage = PROMISED
+
+
+def run_calibrate(options: CalibrateOptions) -> None:
+    """Calibrate; raise DataError without a finished run, or if the checkpoint is another run's."""
+    record = results.read_run(options.results)
+    if record is None or "labels" not in record:
+        raise DataError(f"There is no finished run in '{options.results}'; 'fit' makes one.")
+    config = None if options.checkpoint is None else config_of(options.checkpoint, record)
+    if config is not None and config.evaluation is not None:
+        with results.trusting(options.results / RUN):  # of all seeds that the run has by now
+            evaluation = read_evaluation(record["metrics"]["recording"])
+        config = replace(config, evaluation=evaluation)
+    found = calibration_of(options, record)
+    write_record(options.results, {**record, "calibration": asdict(found)})
+    told = ("temperature", "threshold", "against", "groups", "promised", "coverage", "size")
+    for name in (*told, "empty", "single", "full", "error_before", "error_after"):
+        print(f"{name:14} {getattr(found, name)}")
+    print(f"Written to {options.results / RUN}.")
+    if config is not None:
+        carried = replace(config, calibration=found)
+        write_atomically(options.checkpoint / CONFIG, carried.to_json().encode())
+        print(f"Written to {options.checkpoint / CONFIG}.")
+
+
+def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
+    """Read the config of the checkpoint of the run of ``record``."""
+    _, config = load_checkpoint(folder)
+    ran = record["configuration"]
+    made = current({**config.training, "system": config.system})
+    if any(made.get(name) != ran.get(name) for name in SHARED):
+        raise DataError(f"'{folder}' was not fitted as this run was; name that of the same fit.")
+    measured = config.evaluation
+    if measured is not None and measured.protocol != ran["protocol"]:
+        raise DataError(
+            f"'{folder}' carries the numbers of protocol {measured.protocol}; calibrate it on the "
+            "results of that."
+        )
+    return config
+
+
+def calibration_of(options: CalibrateOptions, record: dict[str, Any]) -> Calibration:
+    """Calibrate from the predictions of the run of ``record``."""
+    ran, labels = record["configuration"], record["labels"]
+    table = whole_seeds(results.read_predictions(options.results, labels), ran["folds"])
+    predicted = results.read_teacher(options.results, labels)
+    temperature = 1.0
+    if options.teacher is not None:
+        if predicted is None:
+            raise DataError("This run learnt from labels; leave --teacher out.")
+        _, teacher = load_checkpoint(find_checkpoint(options.teacher))
+        if teacher.calibration is not None:
+            temperature = teacher.calibration.temperature
+    facts = {name: ran[name] for name in ("dataset", "protocol", "folds")}
+    return calibrate(table, labels, options.coverage, predicted, temperature, **facts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PermutationTestOptions(CorpusOptions):
+    """Show what each protocol gives where labels hardly go with the sound.
+
+    Labels are permuted among groups with as many recordings, and a linear classifier is
+    cross-validated each time, beside the true labels. What it still scores comes from hearing the
+    recording or the baby again. Minutes, without a GPU; every call begins anew.
+    """
+
+    dataset: Annotated[
+        str, option(f"one of {CORPORA}; or {A_FILE}", parser=one_of(DATASETS, or_file=True))
+    ]
+    protocols: Protocols = tuple(PROTOCOLS)
+    folds: Annotated[int, option("of the cross-validation", min=2)] = FOLDS
+    permutations: Annotated[int, option("how many", min=20)] = 200
+    out: Annotated[Path, option("OUT/results/DATASET/PROTOCOL/chance.json")] = Path("runs")
+
+
+def run_permutation_test(options: PermutationTestOptions) -> None:
+    """Test under each protocol, and write it down."""
+    config = usual_preset("improved-ecapa-tdnn", options.dataset).front_end
+    data = find_corpus(options.dataset, options.data_root, options.cache, config)
+    data, _ = with_folds(data, "clip", options.folds)  # over everything
+    name, clips, front_end = data.corpus.name, data.clips.labelled(), make_front_end(config)
+    if not clips.items:
+        raise DataError(f"The recordings of {name} have no labels to permute.")
+    folds, count = options.folds, options.permutations
+    for protocol in options.protocols:
+        found = chance(clips, name, data.corpus.labels, front_end, protocol, folds, count)
+        folder = options.out / "results" / name / protocol
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / CHANCE, (to_json(found) + "\n").encode())
+        print(f"{name}, {protocol}, a linear classifier, per recording:")
+        for metric, one in found["scores"].items():
+            value, mean, low, high, p = one.values()
+            print(
+                f"  {words(metric)}: true labels {value:.3f}; permuted {mean:.3f}, middle 95% "
+                f"{low:.3f} to {high:.3f}; p = {p:.3f}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

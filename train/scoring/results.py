@@ -66,9 +66,9 @@ def resume(
     return record
 
 
-def as_json(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return facts as they will be read again: tuples are lists there."""
-    return json.loads(json.dumps(facts))
+def as_json(facts: Any) -> dict[str, Any]:
+    """Return facts as they will be read again: tuples are lists there, records objects."""
+    return json.loads(json.dumps(facts, default=asdict))
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
@@ -164,8 +164,8 @@ class Cell:
         return sorted(found)
 
     def write(self, name: str, found: Any) -> None:
-        """Write a dataclass beside the predictions."""
-        write_atomically(self.results_folder / name, f"{to_json(asdict(found))}\n".encode())
+        """Write what was measured, which may hold records, beside the predictions."""
+        write_atomically(self.results_folder / name, f"{to_json(as_json(found))}\n".encode())
 
 
 def find_cells(

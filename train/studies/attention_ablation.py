@@ -19,7 +19,6 @@ import contextlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,6 @@ from cry_model.networks.layers import (
     MultiScaleChannelAttention,
     TemporalChannelAttention,
 )
-from cry_model.records import Estimate
 from cry_model.results import label_numbers, probabilities_of, probability_columns, recording_means
 from train.data.corpus import Clips, DataError
 from train.fit.predict import TrainingFrontEnd, of_each_piece, predict
@@ -139,16 +137,17 @@ def compare(
         after = probabilities_of(recording_means(table, labels), labels)
         metrics = {
             metric: {
-                "fitted": asdict(scores[metric]),
-                "neutral": asdict(bootstrap(metric, truth, after, groups)),
-                "difference": asdict(bootstrap_difference(metric, truth, after, before, groups)),
+                "fitted": scores[metric],
+                "neutral": bootstrap(metric, truth, after, groups),
+                "difference": bootstrap_difference(metric, truth, after, before, groups),
             }
             for metric in SCORED
         }
-        changed = (before.argmax(1) != after.argmax(1)).astype(np.float64)
-        distance = np.abs(before - after).sum(1) / 2
-        both = {"changed": mean(changed, groups), "distance": mean(distance, groups)}
-        found[name] = {"metrics": metrics, **{k: asdict(value) for k, value in both.items()}}
+        found[name] = {
+            "metrics": metrics,
+            "changed": mean(before.argmax(1) != after.argmax(1), groups),
+            "distance": mean(np.abs(before - after).sum(1) / 2, groups),
+        }
     return found
 
 
@@ -174,7 +173,7 @@ def differential_facts(table: pd.DataFrame) -> dict[str, Any] | None:
     weights, groups = table.groupby(["seed", "fold"])["lambda"].first(), table["group"].tolist()
     return {
         "tokens": int(table["tokens"].iloc[0]),
-        **{n: asdict(mean(table[n].to_numpy(), groups)) for n in ("entropy_1", "entropy_2")},
+        **{name: mean(table[name].to_numpy(), groups) for name in ("entropy_1", "entropy_2")},
         "weight": {f"seed {s}, fold {f}": float(value) for (s, f), value in weights.items()},
     }
 
@@ -264,10 +263,10 @@ def describe(effect: Mapping[str, Any]) -> str:
     seeds = ", ".join(map(str, effect["seeds"]))
     lines = [f"{effect['recordings']} recordings in {effect['groups']} groups, seeds {seeds}."]
     for name, found in effect["ablated"].items():
-        recall = {k: Estimate(**e) for k, e in found["metrics"]["balanced_accuracy"].items()}
+        recall = found["metrics"]["balanced_accuracy"]
         lines.append(
             f"  {name} ablated: balanced accuracy {recall['neutral']}, as fitted "
             f"{recall['fitted']}, difference {recall['difference']}; another answer for "
-            f"{Estimate(**found['changed'])}"
+            f"{found['changed']}"
         )
     return "\n".join(lines)

@@ -1,17 +1,17 @@
 """Measure what int8 and pruning change: graphs of saved folds answer what they have not heard.
 
 Graphs in float32 and in int8, of the full model and of those that :mod:`train.fit.pruning` made of
-it; ranges come from recordings that the fold learnt from. :class:`Int8Effect` is ``int8.json``
-beside the ``predictions.csv`` of a run, :class:`~cry_model.records.PruningEffect` is
-``pruning.json``; their intervals are over groups.
+it; ranges come from recordings that the fold learnt from. Results go beside the ``predictions.csv``
+of a run, with intervals over groups: :func:`measure_int8` gives ``int8.json``, ``pruning.json`` is
+a :class:`~cry_model.records.PruningEffect`.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from cry_model.backends.onnx_backend import LOGITS, SAMPLES, open_file
 from cry_model.backends.onnx_export import quantise, write_graph
 from cry_model.checkpoint import CheckpointConfig, load_checkpoint
-from cry_model.metrics import bootstrap, bootstrap_difference, mean
+from cry_model.metrics import Array, Labels, bootstrap, bootstrap_difference, mean
 from cry_model.networks.registry import make_front_end
 from cry_model.networks.registry import measure as complexity_of
 from cry_model.records import Estimate, PrunedVariant, PruningEffect
@@ -37,30 +37,6 @@ from train.scoring.results import Kept
 CALIBRATED_ON = 100  # recordings
 SCORED = ("accuracy", "balanced_accuracy")
 PRECISIONS = ("float32", "int8")
-
-
-@dataclass(frozen=True)
-class Int8Effect:
-    """What becomes of the answers of graphs in float32 when they compute in int8.
-
-    Attributes:
-        seeds, folds: how many of each.
-        changed: share of recordings with another first label.
-        distance: mean over recordings of the largest difference of a probability.
-        float32, int8, difference: metric -> estimate, the last one paired.
-        bytes: of a file in float32 and in int8.
-    """
-
-    seeds: int
-    folds: int
-    recordings: int
-    groups: int
-    changed: Estimate
-    distance: Estimate
-    float32: Mapping[str, Estimate]
-    int8: Mapping[str, Estimate]
-    difference: Mapping[str, Estimate]
-    bytes: tuple[int, int]
 
 
 class Raw(nn.Module):
@@ -122,26 +98,51 @@ def pooled(run: Run, kept: Sequence[Kept]) -> Iterator[tuple[pd.DataFrame, int]]
         yield recording_means(pd.concat(tables), run.experiment.labels), max(sizes)
 
 
-def measure_int8(run: Run, kept: Sequence[Kept]) -> Int8Effect:
-    """Compare both graphs of every saved fold of a run."""
+def measure_int8(run: Run, kept: Sequence[Kept]) -> dict[str, Any]:
+    """Compare both graphs of every saved fold of a run.
+
+    ``changed``: share of recordings with another first label; ``distance``: mean over recordings
+    of the largest difference of a probability; ``float32``, ``int8`` and their paired
+    ``difference``, of each metric; ``bytes`` of a file in float32 and in int8.
+    """
     labels = run.experiment.labels
     (one, full), (other, small) = pooled(run, kept)
     truth, groups = label_numbers(one, labels), one["group"].tolist()
     before, after = probabilities_of(one, labels), probabilities_of(other, labels)
-    changed = (before.argmax(1) != after.argmax(1)).astype(np.float64)
-    return Int8Effect(
-        seeds=len({seed for seed, _, _ in kept}),
-        folds=len(kept),
-        recordings=one["recording"].nunique(),
-        groups=len(set(groups)),
-        changed=mean(changed, groups),
-        distance=mean(np.abs(before - after).max(1), groups),
-        float32={name: bootstrap(name, truth, before, groups) for name in SCORED},
-        int8={name: bootstrap(name, truth, after, groups) for name in SCORED},
-        difference={
-            name: bootstrap_difference(name, truth, after, before, groups) for name in SCORED
-        },
-        bytes=(full, small),
+    return {
+        "seeds": len({seed for seed, _, _ in kept}),
+        "folds": len(kept),
+        "recordings": one["recording"].nunique(),
+        "groups": len(set(groups)),
+        "changed": mean(before.argmax(1) != after.argmax(1), groups),
+        "distance": mean(np.abs(before - after).max(1), groups),
+        "float32": scores(truth, before, groups),
+        "int8": scores(truth, after, groups),
+        "difference": differences(truth, after, before, groups),
+        "bytes": (full, small),
+    }
+
+
+def scores(truth: Labels, found: Array, groups: Sequence[str]) -> dict[str, Estimate]:
+    """Return each metric of the answers (n, classes)."""
+    return {name: bootstrap(name, truth, found, groups) for name in SCORED}
+
+
+def differences(
+    truth: Labels, found: Array, reference: Array, groups: Sequence[str]
+) -> dict[str, Estimate]:
+    """Return each metric of the answers less that of a reference, paired."""
+    return {name: bootstrap_difference(name, truth, found, reference, groups) for name in SCORED}
+
+
+def describe_int8(effect: Mapping[str, Any]) -> str:
+    """Put what changed into one line."""
+    before, after = (size / 2**20 for size in effect["bytes"])
+    accuracy = {kind: effect[kind]["accuracy"] for kind in (*PRECISIONS, "difference")}
+    return (
+        f"{effect['recordings']} recordings, {effect['folds']} folds: another first label for "
+        f"{effect['changed']}; accuracy {accuracy['float32']} in float32, {accuracy['int8']} in "
+        f"int8, difference {accuracy['difference']}; {before:.1f} MB and {after:.1f} MB."
     )
 
 
@@ -166,11 +167,8 @@ def measure_pruning(run: Run, folds: Mapping[float, Sequence[Kept]]) -> PruningE
                     multiply_adds=cost.multiply_adds,
                     bytes=size,
                     epochs=config.training["preset"]["epochs"] if ratio else 0,
-                    scores={name: bootstrap(name, truth, found, groups) for name in SCORED},
-                    difference={
-                        name: bootstrap_difference(name, truth, found, reference, groups)
-                        for name in SCORED
-                    },
+                    scores=scores(truth, found, groups),
+                    difference=differences(truth, found, reference, groups),
                 )
             )
     return PruningEffect(
@@ -180,3 +178,15 @@ def measure_pruning(run: Run, folds: Mapping[float, Sequence[Kept]]) -> PruningE
         groups=len(set(groups)),
         variants=tuple(variants),
     )
+
+
+def describe_pruning(effect: PruningEffect) -> str:
+    """Put it into lines, one for each variant."""
+    lines = [f"{effect.recordings} recordings, {effect.folds} folds"]
+    for one in effect.variants:
+        lines.append(
+            f"  {one.channels} channels, {one.precision}: accuracy {one.scores['accuracy']}, "
+            f"difference {one.difference['accuracy']}; {one.parameters / 1e6:.2f} M parameters, "
+            f"{one.multiply_adds / 1e6:.0f} M multiply-adds, {one.bytes / 2**20:.1f} MB"
+        )
+    return "\n".join(lines)

@@ -3,14 +3,14 @@
 Saved folds answer what they have not heard: the whole, the quarter of the spectrogram that a map
 marks with the rest 12 dB quieter ("kept"), the other way round ("removed"), and as many cells at
 another pitch and time ("elsewhere"). The single step of a curve as in Petsiuk et al. 2018, "RISE".
-:class:`Faithfulness` is ``explanations.json`` beside the ``predictions.csv`` of a run.
+:func:`measure` gives what is in ``explanations.json`` beside the ``predictions.csv`` of a run, with
+intervals over groups.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from tqdm import tqdm
@@ -37,49 +37,11 @@ MAPS: Mapping[str, Relevance] = {
     "temporal_attention": temporal_attention,
     "spectral_attention": spectral_attention,
 }
+USUAL = "temporal_attention"
+"""The map that the others are compared with."""
 
 
-@dataclass(frozen=True)
-class MapScores:
-    """How a label's probability, that of the whole's first label, depends on what a map marks.
-
-    Attributes:
-        kept, removed, elsewhere: the probability, mean over recordings.
-        ahead: kept less elsewhere, paired.
-        kept_more, removed_more: less what the map of temporal attention gives, paired; a truer map
-            keeps more and leaves less. None for that map, and where a model lacks it.
-    """
-
-    kept: Estimate
-    removed: Estimate
-    elsewhere: Estimate
-    ahead: Estimate
-    kept_more: Estimate | None
-    removed_more: Estimate | None
-
-
-@dataclass(frozen=True)
-class Faithfulness:
-    """What each map of a system marks; intervals are over groups.
-
-    Attributes:
-        seeds, folds: how many of each.
-        share, dim_db: of the cells that are kept, and how far the rest is dimmed.
-        whole: the probability of the first label of the recording as it is.
-        maps: name -> its scores.
-    """
-
-    seeds: int
-    folds: int
-    recordings: int
-    groups: int
-    share: float
-    dim_db: float
-    whole: Estimate
-    maps: Mapping[str, MapScores]
-
-
-def rows(run: Run, kept: Kept) -> Iterator[dict[str, str | float]]:
+def rows(run: Run, kept: Kept) -> Iterator[dict[str, Any]]:
     """Yield what each map gives for each recording that a saved fold has not heard."""
     seed, fold, folder = kept
     _, tested = run.experiment.fold(seed, fold)
@@ -94,44 +56,56 @@ def rows(run: Run, kept: Kept) -> Iterator[dict[str, str | float]]:
                 found = explain(classifier, sound, relevance=relevance)
             except (AudioError, NotExplainedError):
                 continue
-            silent = math.nan  # where nothing is left that the model hears
-            parts = (found.kept.probability, found.removed.probability, found.elsewhere)
-            numbers = [silent if part is None else part for part in parts]
-            values = zip(("kept", "removed", "elsewhere"), numbers, strict=True)
-            yield {**where, "map": name, "whole": found.probability, **dict(values)}
+            parts = {
+                "kept": found.kept.probability,
+                "removed": found.removed.probability,
+                "elsewhere": found.elsewhere,
+            }  # None, and so NaN, where nothing is left that the model hears
+            yield {**where, "map": name, "whole": found.probability, **parts}
 
 
-def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
-    """Compare the maps of all saved folds, on recordings that every map could be made of."""
+def measure(run: Run, kept: Sequence[Kept]) -> dict[str, Any]:
+    """Compare the maps of all saved folds, on recordings that every map could be made of.
+
+    ``whole``: the probability of the first label of the recording as it is. Of each map, of the
+    same label: ``kept``, ``removed`` and ``elsewhere``; ``ahead``: kept less elsewhere, paired;
+    ``kept_more``, ``removed_more``: less what the map of temporal attention gives, paired, None
+    without one to compare: a truer map keeps more and leaves less.
+    """
     table = pd.DataFrame([row for one in kept for row in rows(run, one)])
-    wide = table.pivot(index=["recording", "group", "fit"], columns="map").dropna()
+    wide = table.pivot(index=["recording", "group", "fit"], columns="map").astype(float).dropna()
     wide = wide.groupby(["recording", "group"]).mean()  # over seeds, and pieces of a recording
     groups = wide.index.get_level_values("group").astype(str).tolist()
-    found = [name for name in MAPS if name in set(table["map"])]
+    own = {name: wide.xs(name, axis=1, level="map") for name in MAPS if name in set(table["map"])}
+    usual = own.get(USUAL)
 
     def estimate(values: pd.Series) -> Estimate:
         return mean(values.to_numpy(), groups)
 
-    def scores(name: str) -> MapScores:
-        own = wide.xs(name, axis=1, level="map")
-        more: list[Estimate | None] = [None, None]
-        if name != "temporal_attention" and "temporal_attention" in found:
-            other = wide.xs("temporal_attention", axis=1, level="map")
-            more = [estimate(own[what] - other[what]) for what in ("kept", "removed")]
-        return MapScores(
-            *(estimate(own[what]) for what in ("kept", "removed", "elsewhere")),
-            ahead=estimate(own["kept"] - own["elsewhere"]),
-            kept_more=more[0],
-            removed_more=more[1],
-        )
+    maps = {}
+    for name, part in own.items():
+        scores = {what: estimate(part[what]) for what in ("kept", "removed", "elsewhere")}
+        scores["ahead"] = estimate(part["kept"] - part["elsewhere"])
+        for what in ("kept", "removed"):
+            compared = usual is not None and name != USUAL
+            scores[f"{what}_more"] = estimate(part[what] - usual[what]) if compared else None
+        maps[name] = scores
+    return {
+        "seeds": len({seed for seed, _, _ in kept}),
+        "folds": len(kept),
+        "recordings": len(wide),
+        "groups": len(set(groups)),
+        "share": SHARE,  # of the cells that are kept
+        "dim_db": DIM_DB,  # how far the rest is dimmed
+        "whole": estimate(next(iter(own.values()))["whole"]),
+        "maps": maps,
+    }
 
-    return Faithfulness(
-        seeds=len({seed for seed, _, _ in kept}),
-        folds=len(kept),
-        recordings=len(wide),
-        groups=len(set(groups)),
-        share=SHARE,
-        dim_db=DIM_DB,
-        whole=estimate(wide["whole"][found[0]]),
-        maps={name: scores(name) for name in found},
-    )
+
+def describe(found: Mapping[str, Any]) -> str:
+    """Put it into lines, one for each map."""
+    lines = [f"{found['recordings']} recordings, whole {found['whole']}"]
+    for name, one in found["maps"].items():
+        parts = ", ".join(f"{what} {one[what]}" for what in ("kept", "removed", "ahead"))
+        lines.append(f"  {name}: {parts}")
+    return "\n".join(lines)
