@@ -10,7 +10,7 @@ from typing import Any
 import typer
 
 from cry_model.checkpoint import CheckpointError
-from train.cli import data, fit, grid, measure, publish, studies
+from train.cli import fit, grid, measure, publish, studies
 from train.cli.options import FitOptions, Options, repeat
 from train.data.corpus import DataError
 from train.fit.devices import as_found
@@ -20,11 +20,11 @@ from train.publish.hub import PublishError
 
 FITTING, MEASURING, PUBLISHING = "Prepare and fit", "Measure", "Publish"
 COMMANDS: Mapping[str, tuple[type[Options], Callable[[Any], None], str]] = {
-    "prepare": (data.PrepareOptions, data.run, FITTING),
+    "prepare": (fit.PrepareOptions, fit.run_prepare, FITTING),
     "fit": (FitOptions, fit.run, FITTING),
     "grid": (grid.GridOptions, grid.run, FITTING),
     "train-detector": (studies.TrainDetectorOptions, studies.run_train_detector, FITTING),
-    "fingerprint": (data.FingerprintOptions, data.run_fingerprint, FITTING),
+    "fingerprint": (fit.FingerprintOptions, fit.run_fingerprint, FITTING),
     "calibrate": (studies.CalibrateOptions, studies.run_calibrate, MEASURING),
     "permutation-test": (studies.PermutationTestOptions, studies.run_permutation_test, MEASURING),
     "ablate-attention": (measure.AblateAttentionOptions, measure.run_ablate_attention, MEASURING),

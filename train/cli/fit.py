@@ -1,16 +1,80 @@
-"""``python -m train fit``."""
-
-from __future__ import annotations
+"""``python -m train prepare``, ``fit`` and ``fingerprint``, and what to look at in a corpus."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-from train.cli.options import FitOptions
+import pandas as pd
+import typer
+
+from cry_model.checkpoint import load_checkpoint
+from cry_model.fingerprint import write_fingerprints
+from cry_model.sound.acoustic_features import AcousticConfig
+from train.cli.options import CORPORA, CorpusOptions, FitOptions, one_of, option
 from train.cli.plan import check, make_device, plan, systems_of
-from train.data.cache import cautions, describe
+from train.data.cache import DATASETS, cautions, describe, find_corpus, prepare
+from train.data.corpus import DataError, Prepared
+from train.data.download import download
+from train.data.splits import FOLDS, has_test_part
 from train.fit.cross_validation import run_fit
 from train.fit.devices import of_main
+from train.fit.predict import fingerprints_of
+from train.fit.presets import PRESETS
 from train.fit.run import Experiment
 from train.publish import hub
+
+
+def by_label(data: Prepared) -> str:
+    """Write a line a label: recordings, groups, seconds, and what the corpus's own split tests."""
+    items = data.clips.items
+    table = pd.DataFrame(
+        {
+            "label": [item.label or "(none)" for item in items],
+            "recordings": 1,
+            "groups": [item.group for item in items],
+            "seconds": data.clips.seconds,
+            "tested": [item.fold == 0 for item in items],
+        }
+    )
+    how = {"recordings": "size", "groups": "nunique", "seconds": "sum", "tested": "sum"}
+    lines = table.groupby("label").agg(how)
+    if not has_test_part(items):
+        lines = lines.drop(columns="tested")
+    return lines.rename_axis(None).to_string(float_format="{:.1f}".format)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareOptions(CorpusOptions):
+    """Decode a corpus once into one compact file.
+
+    'fit' reads it, also on a machine without audio libraries: copy the file there and give its
+    name to --dataset.
+    """
+
+    dataset: Annotated[
+        str, typer.Argument(parser=one_of(DATASETS), metavar="DATASET", help=f"one of {CORPORA}")
+    ]
+    download: Annotated[
+        bool,
+        option(
+            "fetch the corpus first, from its public archive; what is there stays", "--download"
+        ),
+    ] = False
+    preset: Annotated[str, option("whose front end will hear it", parser=one_of(PRESETS))] = "best"
+
+
+def run_prepare(options: PrepareOptions) -> None:
+    """Prepare the corpus and say what is in it."""
+    root, dataset = options.root(), DATASETS[options.dataset]
+    if options.download:
+        download(dataset.name, dataset.archive, root)
+    if dataset.write is not None and not (root / dataset.name).exists():
+        dataset.write(root)
+    data, path = prepare(dataset, root, options.cache, PRESETS[options.preset].front_end)
+    folds = 1 if has_test_part(data.clips.items) else FOLDS
+    print(by_label(data), describe(data), *cautions(data, folds), sep="\n")
+    print(f"{path}, {path.stat().st_size / 1e6:.1f} MB.")
 
 
 def run(options: FitOptions) -> None:
@@ -22,7 +86,7 @@ def run(options: FitOptions) -> None:
     if place is not None:  # now, not after a night
         of_main(accelerator, lambda: hub.check_destination(place, options.private))
     runs = [one for system in systems for one in plan(options, system, accelerator)]
-    said = [text for one in runs for text in overview(one.experiment)]
+    said = [text for one in runs for text in heard(one.experiment)]
     accelerator.print(*dict.fromkeys(said), sep="\n")  # once, however many systems hear it
     for one in runs:
         one.experiment.model(0)  # what does not suit is found now, not after an hour
@@ -51,8 +115,38 @@ def check_publish(options: FitOptions, systems: Sequence[str]) -> None:
         )
 
 
-def overview(experiment: Experiment) -> list[str]:
+def heard(experiment: Experiment) -> list[str]:
     """Say what was read, and what of it does not look as it was meant."""
     outer, data = experiment.outer_fold, experiment.data
     folds = experiment.folds if outer is None else outer.folds
     return [describe(data), *cautions(data, folds, experiment.protocol)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FingerprintOptions(CorpusOptions):
+    """Add to a checkpoint the fingerprints of the recordings that it was fitted on.
+
+    It then tells whoever gives it such a recording that its answer is memory. Salted hashes are
+    kept and no sound. 'fit' does this for what it fits.
+    """
+
+    checkpoint: Annotated[Path, typer.Argument(help="folder of the checkpoint")]
+    dataset: Annotated[
+        list[str],
+        option(f"what it was fitted on, one or several: {CORPORA}", parser=one_of(DATASETS)),
+    ]
+
+
+def run_fingerprint(options: FingerprintOptions) -> None:
+    """Write fingerprints beside the weights; raise DataError without a corpus, or of rows."""
+    _, config = load_checkpoint(options.checkpoint)
+    if isinstance(config.front_end, AcousticConfig):
+        raise DataError("A model that was fitted on features keeps no fingerprints of sounds.")
+    corpora = [
+        find_corpus(name, options.data_root, options.cache, config.front_end).clips
+        for name in options.dataset
+    ]
+    found = fingerprints_of(corpora, config.front_end.sample_rate)
+    write_fingerprints(options.checkpoint, found)
+    count = sum(len(clips.items) for clips in corpora)
+    print(f"{len(found.hashes):,} hashes of {count} recordings in {options.checkpoint}.")

@@ -34,11 +34,6 @@ HUB_TYPES = {"macro_f1": "f1", "macro_auc": "roc_auc"}  # what hf.co/metrics cal
 TITLES = {"macro_f1": "Macro F1", "macro_auc": "Macro AUC"}
 ON_THE_HUB = {name: ["ashraq/esc50"] for name in ("esc10", "cries", "detector")}
 """Dataset -> those of the Hub with its recordings, all or in part; of the others it has none."""
-SPLITS = {
-    "baby": "no {group} is both in training and in test",
-    "recording": "recordings at random; a {group} may be both in training and in test",
-    "clip": "segments at random; segments of one recording may be both in training and in test",
-}
 
 
 def model_card(
@@ -63,7 +58,6 @@ def model_card(
         calibration=config.calibration,
         detector=config.detector,
         records=records,
-        split="" if evaluation is None else split_of(evaluation),
         rarest=evaluation and min(evaluation.support, key=evaluation.support.get, default=None),
         on_features=config.system == ON_FEATURES,
         settings=list(settings_of(config.training)),
@@ -114,13 +108,6 @@ def eval_results(evaluation: records.Evaluation) -> list[EvalResult]:
         for name, estimate in evaluation.metrics.items()
         if all(math.isfinite(v) for v in (estimate.value, estimate.low, estimate.high))
     ]
-
-
-def split_of(evaluation: records.Evaluation) -> str:
-    """Return what the protocol keeps apart; empty for an unknown one."""
-    if evaluation.dataset.startswith("challenge6") and evaluation.protocol != "clip":
-        return "halves of one recording stay together; its baby may be on both sides"
-    return SPLITS.get(evaluation.protocol, "").format(group=records.group_name(evaluation.dataset))
 
 
 def settings_of(training: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
