@@ -200,7 +200,8 @@ def run_measure_pruning(options: MeasurePruningOptions) -> None:
     """Measure as :func:`of_each_cell`."""
 
     def refuse(cell: Cell, model: nn.Module, config: CheckpointConfig) -> str | None:
-        return None if can_be_pruned(model) else "cannot be pruned."
+        possible = can_be_pruned(model) or options.system  # of what is named, the reason is told
+        return None if possible else "cannot be pruned."
 
     def measure(run: Run, saved: Sequence[Kept]) -> PruningEffect:
         ratios = sorted({*options.ratios})
