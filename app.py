@@ -42,9 +42,9 @@ def main() -> None:
     leave_no_traces()
     with contextlib.suppress(KeyboardInterrupt), upload_folder():
         (models, note), detector = choose(os.environ.get("CRY_MODEL")), load_detector()
-        found = find_runs(RESULTS, strict=False)
+        found = find_runs(RESULTS)
         if other is not None:
-            found = join_runs(found, find_runs(other, strict=False))
+            found = join_runs(found, find_runs(other))
         page = build_page(models, note, detector, found)
         page.launch(prevent_thread_lock=True, **launch_options())
         gc.freeze()

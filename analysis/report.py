@@ -30,7 +30,7 @@ SOFTWARE = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}
 def write_report(results: Path, out: Path, panels: Sequence[Panel] = PANELS) -> None:
     """Write a chapter for each panel as one HTML file; raise ResultsError if no run of the folder
     can be shown, OSError if ``out`` cannot be written."""
-    found = find_runs(results, strict=False).readable
+    found = find_runs(results).readable
     if not found.runs:
         reason = found.problems[0] if found.problems else "Fit some first."
         raise ResultsError(f"No finished run is below {results}. {reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import jinja2
@@ -13,9 +13,10 @@ import jinja2
 from analysis.figures.theme import signed
 from analysis.overview import write_verdicts
 from analysis.results_studies import (
+    Row,
     attention_rows,
+    detector_tables,
     hybrid_rows,
-    map_rows,
     map_test_rows,
     permutation_rows,
     permuted_label_rows,
@@ -24,8 +25,7 @@ from analysis.results_studies import (
 )
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
 from analysis.stats.comparison import DRAWS, scores_by
-from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, Paper, read_paper
-from analysis.stats.personal import PersonalStudy, read_personal
+from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, read_paper
 from analysis.stats.runs import (
     METRIC_TITLES,
     SPLITS,
@@ -34,7 +34,7 @@ from analysis.stats.runs import (
     ResultsError,
     find_runs,
 )
-from analysis.stats.side_results import Row, read_detector
+from analysis.stats.side_results import read_personal
 from cry_model.checkpoint import write_atomically
 from cry_model.networks.registry import get_system, list_models
 from cry_model.records import dataset_title, words
@@ -49,9 +49,10 @@ HELD_OUT = ("esc10", 0)
 def write_results(results: Path, out: Path) -> None:
     """Write all tables of the results folder to ``out``, and the verdicts beside the runs; raise
     ResultsError if results are missing or malformed, or hold no model of the paper."""
-    found = find_runs(results)
-    text = page(found, read_paper(), read_detector(results), read_personal(results))
-    write_verdicts(cells_of(found.runs), results)
+    found = _all_runs(results)
+    cells = cells_of(found.runs)
+    text = page(found, cells, results)
+    write_verdicts(cells, results)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, text.encode())
 
@@ -63,19 +64,23 @@ def write_readme_table(results: Path, out: Path) -> None:
     parts = re.fullmatch(f"(.*{BEGIN}\n).*({END}.*)", text, re.DOTALL)
     if parts is None:
         raise ResultsError(f"{out} has no place for the table: put {BEGIN} and {END} into it.")
-    table = markdown(scores_by_split(find_runs(results).runs))
+    table = markdown(scores_by_split(_all_runs(results).runs))
     write_atomically(out, f"{parts[1]}\n{table}\n\n{parts[2]}".encode())
 
 
-def page(
-    found: FoundRuns,
-    paper: Paper,
-    detector: Mapping[str, list[Row]],
-    personal: PersonalStudy | None = None,
-) -> str:
+def _all_runs(results: Path) -> FoundRuns:
+    """Return the runs; raise ResultsError if one of them cannot be read."""
+    found = find_runs(results)
+    if found.problems:
+        raise ResultsError(found.problems[0])
+    return found
+
+
+def page(found: FoundRuns, cells: Sequence[Cell], results: Path) -> str:
     """Return the page: the tables of this module in the captions of the template; raise
     ResultsError if results are malformed or hold no model of the paper."""
-    scores, cells = scores_by_split(found.runs), cells_of(found.runs)
+    scores = scores_by_split(found.runs)
+    attention, maps = attention_rows(cells)
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["table"] = markdown
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
@@ -84,24 +89,24 @@ def page(
         template.render(
             draws=DRAWS,
             scores=scores,
-            claims=claim_rows(cells, paper),
+            claims=claim_rows(cells),
             counts=list(count_rows(cells)),
             verdicts={
                 METRIC_TITLES[metric]: verdict_rows(cells, metric) for metric in LIKE_ACCURACY
             },
-            ablation=ablation_rows(cells, paper),
+            ablation=ablation_rows(cells),
             cells=[(cell, measured_rows(cell)) for cell in cells],
             held_out=held_out_rows(cells),
             permutation=list(permutation_rows(cells)),
             permuted=list(permuted_label_rows(cells)),
             hybrid=hybrid_rows(cells),
             map_tests=list(map_test_rows(cells)),
-            attention=attention_rows(cells),
-            maps=map_rows(cells),
+            attention=attention,
+            maps=maps,
             pruning=list(pruning_rows(cells)),
-            detector=detector,
-            personal=personal,
-            fitting=list(fitting_rows(cells, paper)),
+            detector=detector_tables(results),
+            personal=read_personal(results),
+            fitting=list(fitting_rows(cells)),
             unfinished=unfinished,
         ).rstrip()
         + "\n"
@@ -135,8 +140,9 @@ def scores_by_split(runs: Sequence[MeasuredRun]) -> list[Row]:
     return [*rows, chance]
 
 
-def claim_rows(cells: Sequence[Cell], paper: Paper) -> list[Row]:
+def claim_rows(cells: Sequence[Cell]) -> list[Row]:
     """Return the claims as the paper has them."""
+    paper = read_paper()
     return [
         {
             "claim": claim.name,
@@ -184,7 +190,7 @@ def _verdict(cell: Cell, finding: Finding, metric: str) -> str:
     return f"**{finding.verdict.value}**{mark} {parts}, p = {finding.corrected:.3f}"
 
 
-def ablation_rows(cells: Sequence[Cell], paper: Paper) -> list[Row]:
+def ablation_rows(cells: Sequence[Cell]) -> list[Row]:
     """Return what the improved model loses without each module; none where none was left out."""
     lost = {
         (cell.title, part.other): signed(part.difference)
@@ -197,7 +203,7 @@ def ablation_rows(cells: Sequence[Cell], paper: Paper) -> list[Row]:
     return [
         {
             "lost without": module,
-            "the paper (accuracy)": f"{paper.drop(system):+.3f}",
+            "the paper (accuracy)": f"{read_paper().drop(system):+.3f}",
             **{title: lost.get((title, system), "-") for title in titles},
         }
         for system, module in MODULES.items()
@@ -237,12 +243,12 @@ def held_out_rows(cells: Sequence[Cell]) -> list[Row]:
     return rows
 
 
-def fitting_rows(cells: Sequence[Cell], paper: Paper) -> Iterable[Row]:
+def fitting_rows(cells: Sequence[Cell]) -> Iterable[Row]:
     """Yield how models were fitted: a row for all on one split that were fitted alike."""
     for cell in cells:
         alike: defaultdict[str, list[MeasuredRun]] = defaultdict(list)
         for run in cell.runs.values():
-            key = (_fitting(run, paper), run.preset)
+            key = (_fitting(run), run.preset)
             alike[json.dumps(key, sort_keys=True)].append(run)
         for runs in alike.values():
             every = len(runs) == len(cell.runs) > 1
@@ -250,12 +256,12 @@ def fitting_rows(cells: Sequence[Cell], paper: Paper) -> Iterable[Row]:
             yield {
                 "split": cell.title,
                 "models": "all" if every else titles,
-                **_fitting(runs[0], paper),
+                **_fitting(runs[0]),
                 "hours": f"{sum(run.wall_seconds for run in runs) / 3600:.1f}",
             }
 
 
-def _fitting(run: MeasuredRun, paper: Paper) -> dict[str, str]:
+def _fitting(run: MeasuredRun) -> dict[str, str]:
     preset = run.preset
     front_end = preset.get("front_end", {})
     epochs = str(preset.get("epochs", ""))
@@ -263,7 +269,7 @@ def _fitting(run: MeasuredRun, paper: Paper) -> dict[str, str]:
         epochs += f" of {preset['samples_per_epoch']} pieces"
     return {
         "preset": ", ".join(filter(None, [str(preset.get("name", "")), run.settings_text])),
-        f"epochs (paper: {paper.epochs})": epochs,
+        f"epochs (paper: {read_paper().epochs})": epochs,
         "batch": str(preset.get("batch", "")),
         "front end": f"{front_end.get('num_bands', '')} {front_end.get('kind', '')}".strip(),
         "folds": str(run.folds),

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from analysis.figures.theme import signed
 from analysis.stats.claims import MAIN, Cell
-from analysis.stats.comparison import DRAWS, ComparisonError, pair, scores_by
+from analysis.stats.comparison import ComparisonError, pair, scores_by
 from analysis.stats.paper import FULL
 from analysis.stats.runs import METRIC_TITLES, MeasuredRun
 from analysis.stats.side_results import (
-    AttentionAblation,
-    Row,
+    Record,
+    parsed,
     permuted_label_runs,
-    read_attention_ablation,
-    read_map_test,
     read_permutation_test,
     read_pruning,
 )
 from cry_model.networks.registry import HYBRID, get_system
+from cry_model.records import Estimate, fine_percent, words
+from cry_model.results import RUN, renamed
 
+Row = Mapping[str, str]
+"""Head of a column -> what stands there."""
+NONE = "-"
 PERMUTED = (MAIN, "macro_auc")
 """The metrics that are shown of permuted labels."""
 ATTENTIONS = {
@@ -42,7 +46,7 @@ def hybrid_rows(cells: Sequence[Cell]) -> list[Row]:
     rows = []
     for cell in (own for own in cells if {FULL, HYBRID} <= own.runs.keys()):
         try:
-            found = pair(cell.runs[HYBRID], cell.runs[FULL], draws=DRAWS).compare(MAIN)
+            found = pair(cell.runs[HYBRID], cell.runs[FULL]).compare(MAIN)
         except ComparisonError:  # of other seeds or folds
             continue
         row = {
@@ -67,18 +71,27 @@ def _titled(cells: Sequence[Cell]) -> Iterator[tuple[str, MeasuredRun]]:
 def map_test_rows(cells: Sequence[Cell]) -> Iterable[Row]:
     """Yield what the probability becomes when what a map marks is kept, and when removed."""
     for title, run in _titled(cells):
-        test = read_map_test(run.folder)
-        for name, one in () if test is None else test.maps.items():
-            yield {
-                "probability of the first label": title,
-                "map": MAPS.get(name, name),
-                "recordings": f"{test.recordings}",
-                "whole": f"{test.whole.value:.3f}",
-                **{key: f"{one[key].value:.3f}" for key in ("kept", "elsewhere", "removed")},
-                "kept - elsewhere": str(one["ahead"]),
-                "kept, less A<sub>t</sub>'s": str(one["kept_more"] or "-"),
-                "removed, less A<sub>t</sub>'s": str(one["removed_more"] or "-"),
-            }
+        path = run.folder / "explanations.json"
+        rows = parsed(path, "python -m train check-explanations", _map_tests)
+        yield from ({"probability of the first label": title, **row} for row in rows or ())
+
+
+def _map_tests(record: Record) -> list[Row]:
+    def text(estimate: Record | None) -> str:
+        return NONE if estimate is None else str(Estimate(**estimate))
+
+    return [
+        {
+            "map": MAPS.get(name, name),
+            "recordings": f"{record['recordings']}",
+            "whole": f"{record['whole']['value']:.3f}",
+            **{key: f"{one[key]['value']:.3f}" for key in ("kept", "elsewhere", "removed")},
+            "kept - elsewhere": text(one["ahead"]),
+            "kept, less A<sub>t</sub>'s": text(one["kept_more"]),
+            "removed, less A<sub>t</sub>'s": text(one["removed_more"]),
+        }
+        for name, one in record["maps"].items()
+    ]
 
 
 def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
@@ -117,43 +130,42 @@ def permuted_label_rows(cells: Sequence[Cell]) -> Iterable[Row]:
             }
 
 
-def attention_rows(cells: Sequence[Cell]) -> list[Row]:
-    """Return what changes in balanced accuracy without each attention; bold: not zero."""
-    ablations = _attention_ablations(cells)
-    names = dict.fromkeys(name for one in ablations.values() for name in one.differences)
-    return [
-        {"ablated": title, **{ATTENTIONS.get(name, name): _change(one, name) for name in names}}
-        for title, one in ablations.items()
+def attention_rows(cells: Sequence[Cell]) -> tuple[list[Row], list[Row]]:
+    """Return what changes in balanced accuracy without each attention, bold where it is not zero;
+    and the entropies of A1 and A2 with the range of lambda."""
+    changes, maps = {}, []
+    for title, run in _titled(cells):
+        path = run.folder / "attention_effect.json"
+        found = parsed(path, "python -m train ablate-attention", _attention)
+        if found is not None:
+            changes[title], own = found
+            maps += [{"map": title, **own}] if own else []
+    names = dict.fromkeys(name for ablated in changes.values() for name in ablated)
+    rows = [
+        {"ablated": title, **{name: ablated.get(name, NONE) for name in names}}
+        for title, ablated in changes.items()
     ]
+    return rows, maps
 
 
-def _change(ablation: AttentionAblation, attention: str) -> str:
-    if attention not in ablation.differences:
-        return "-"
-    difference = ablation.differences[attention]
-    text = f"{signed(difference)}, {ablation.changed[attention]:.0%}"
-    return text if difference.low <= 0 <= difference.high else f"**{text}**"
-
-
-def map_rows(cells: Sequence[Cell]) -> list[Row]:
-    """Return the entropies of A1 and A2 and the range of lambda."""
-    return [
-        {
-            "map": title,
-            "seeds": seeds_text(one.seeds),
-            "entropy of A1": str(one.entropies[0]),
-            "entropy of A2": str(one.entropies[1]),
-            "lambda": f"{one.weights[0]:.3f} to {one.weights[-1]:.3f}" if one.weights else "-",
-        }
-        for title, one in _attention_ablations(cells).items()
-        if one.entropies is not None
-    ]
-
-
-def _attention_ablations(cells: Sequence[Cell]) -> dict[str, AttentionAblation]:
-    """Return what was measured, by split and model."""
-    found = {title: read_attention_ablation(run.folder) for title, run in _titled(cells)}
-    return {title: one for title, one in found.items() if one is not None and one.differences}
+def _attention(record: Record) -> tuple[Row, Row | None]:
+    """Return attention -> what changes without it; and what its maps are like, if it has any."""
+    changes = {}
+    for name, one in renamed(record)["ablated"].items():
+        difference = Estimate(**one["metrics"][MAIN]["difference"])
+        text = f"{signed(difference)}, {one['changed']['value']:.0%}"
+        is_clear = not difference.low <= 0 <= difference.high
+        changes[ATTENTIONS.get(name, name)] = f"**{text}**" if is_clear else text
+    maps = record["differential"]
+    if not maps:
+        return changes, None
+    weights = maps["weight"].values()
+    return changes, {
+        "seeds": seeds_text(record["seeds"]),
+        "entropy of A1": str(Estimate(**maps["entropy_1"])),
+        "entropy of A2": str(Estimate(**maps["entropy_2"])),
+        "lambda": f"{min(weights):.3f} to {max(weights):.3f}",
+    }
 
 
 def pruning_rows(cells: Sequence[Cell]) -> Iterable[Row]:
@@ -177,3 +189,49 @@ def pruning_rows(cells: Sequence[Cell]) -> Iterable[Row]:
 def seeds_text(seeds: Iterable[int]) -> str:
     """List seeds."""
     return ", ".join(map(str, seeds))
+
+
+def detector_tables(results: Path) -> dict[str, list[Row]]:
+    """Return three tables of the cry detector: totals, kinds of sound, changed cries; none without
+    a run. Raise ResultsError if the file is malformed. ``results``: the results folder."""
+    paths = sorted((results / "detector").glob(f"*/*/{RUN}"))
+    tables = parsed(paths[0], "python -m train train-detector", _detector) if paths else None
+    return tables or {}
+
+
+def _detector(record: Record) -> dict[str, list[Row]]:
+    found, external = renamed(record)["detector"], record.get("external", {})
+    estimates = ("area", "tagger_area", "accepted", "false_accepts", "tagger_false_accepts")
+    shown = {name: str(Estimate(**found[name])) for name in estimates}
+    own, theirs = found["alarms_per_hour"]
+    totals = [
+        ("area under the ROC curve", shown["area"], shown["tagger_area"]),
+        ("cries accepted", shown["accepted"], "as many"),
+        ("other sounds accepted", shown["false_accepts"], shown["tagger_false_accepts"]),
+        ("false alarms an hour of other sounds", f"{own:.1f}", f"{theirs:.1f}"),
+        ("seconds from onset to detection, median", f"{found['delay']:.1f}", NONE),
+        *(
+            (f"cries of another corpus: {words(k)}", fine_percent(v), NONE)
+            for k, v in external.items()
+        ),
+    ]
+    unheard = [
+        (f"{family}, fitted without them", fine_percent(share), NONE)
+        for family, share in found["unheard"].items()
+    ]
+    return {
+        "totals": _rows("held-out recordings", totals),
+        "kinds": _rows("accepted", [*_pairs(found["kinds"]), *unheard]),
+        "conditions": _rows("cries accepted", _pairs(found["conditions"])),
+    }
+
+
+def _rows(head: str, cells: list[tuple[str, str, str]]) -> list[Row]:
+    return [{head: name, "detector": own, "YAMNet": theirs} for name, own, theirs in cells]
+
+
+def _pairs(shares: Mapping[str, tuple[float, float]]) -> list[tuple[str, str, str]]:
+    ordered = sorted(shares.items(), key=lambda item: -item[1][0])
+    return [
+        (words(name), fine_percent(own), fine_percent(theirs)) for name, (own, theirs) in ordered
+    ]

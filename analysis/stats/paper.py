@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from cry_model.checkpoint import PAPER_REFERENCE
@@ -59,6 +60,7 @@ class Paper:
         return self.accuracy[FULL] - self.accuracy[system]
 
 
+@cache
 def read_paper() -> Paper:
     """Read ``assets/paper_reference.json``."""
     reference: dict[str, Any] = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))

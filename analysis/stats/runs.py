@@ -202,8 +202,7 @@ class FoundRuns:
     # those that were scored against labels, by dataset, protocol and system
     runs: tuple[MeasuredRun, ...]
     unfinished: tuple[Path, ...]  # folders that have predictions and no scores yet
-    # a sentence for each run that cannot be read, where such are passed over
-    problems: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()  # a sentence for each run that cannot be read
 
     @property
     def cells(self) -> tuple[tuple[str, str], ...]:
@@ -237,14 +236,13 @@ class FoundRuns:
 NO_RUNS = FoundRuns((), ())
 
 
-def find_runs(root: Path, strict: bool = True) -> FoundRuns:
+def find_runs(root: Path) -> FoundRuns:
     """Read ``run.json`` of every run below ``root``.
 
     Students of a teacher, whose answers nobody has checked against labels, are left out, and so is
     what was fitted to answer another question: within a fold, or to labels that were permuted.
-    Raise ResultsError if there is no such folder, or one of the files is malformed; never if not
-    ``strict``. ``root``: the results folder; ``strict``: False passes over what cannot be read and
-    says so in ``problems``; the predictions are read by :attr:`FoundRuns.readable`.
+    What cannot be read is passed over, with a sentence in ``problems``; the predictions are read by
+    :attr:`FoundRuns.readable`. ``root``: the results folder.
     """
     missing = f"There is no results folder {root}; name another one with --results."
     runs, unfinished, problems = [], [], [] if root.is_dir() else [missing]
@@ -263,8 +261,6 @@ def find_runs(root: Path, strict: bool = True) -> FoundRuns:
             unfinished.append(path.parent)
         except ResultsError as error:
             problems.append(str(error))
-    if strict and problems:
-        raise ResultsError(min(problems))
     runs.sort(key=_order)
     return FoundRuns(tuple(runs), tuple(sorted(unfinished)), tuple(sorted(problems)))
 

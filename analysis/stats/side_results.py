@@ -1,4 +1,4 @@
-"""Read what was measured besides the runs: costs, baselines, permuted labels, the detector."""
+"""Read what was measured besides the runs: costs, baselines, permuted labels, one baby's model."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from analysis.stats.runs import RESULTS, MeasuredRun, ResultsError, read_run
 from cry_model.declared import read
 from cry_model.metrics import SCORES
 from cry_model.networks.registry import get_system
-from cry_model.records import Estimate, PruningEffect, fine_percent, words
-from cry_model.results import RUN, DamagedFileError, read_object, read_record, renamed
+from cry_model.records import Estimate, PruningEffect
+from cry_model.results import RUN, read_object, renamed
 
 BENCHMARK = RESULTS / "benchmark.json"
 Record = Mapping[str, Any]
 Parsed = TypeVar("Parsed")
 
 
-def _parse(path: Path, writer: str, parse: Callable[[Record], Parsed]) -> Parsed | None:
+def parsed(path: Path, writer: str, parse: Callable[[Record], Parsed]) -> Parsed | None:
     """Return what ``parse`` makes of a file, None if there is none, or refuse one that ``writer``
     did not write."""
     if not path.is_file():
@@ -52,7 +52,7 @@ class Costs:
 def read_costs(path: Path = BENCHMARK) -> Costs:
     """Read what ``python -m analysis benchmark`` wrote; raise ResultsError if the file is missing
     or malformed."""
-    costs = _parse(path, "python -m analysis benchmark", _costs)
+    costs = parsed(path, "python -m analysis benchmark", _costs)
     if costs is None:
         raise ResultsError(
             f"There is no {path.name}; run python -m analysis benchmark --out "
@@ -98,7 +98,7 @@ def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
             if metric in measured
         )
 
-    return _parse(run.folder / RUN, "train fit", parse) or ()
+    return parsed(run.folder / RUN, "train fit", parse) or ()
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
     None if there is none. Raise ResultsError if the file is malformed.
     """
     path = run.folder.parent / "chance.json"
-    test = _parse(path, "python -m train permutation-test", _permutation_test)
+    test = parsed(path, "python -m train permutation-test", _permutation_test)
     return test if test is not None and test.folds == run.folds else None
 
 
@@ -194,123 +194,80 @@ def _pooled(scores: Sequence[Estimate]) -> Estimate:
     return Estimate(sum(values) / len(values), min(values), max(values))
 
 
-@dataclass(frozen=True)
-class AttentionAblation:
-    """Attentions of one run replaced by their mean or made uniform, one at a time."""
-
-    seeds: tuple[int, ...]  # of the fits that were ablated
-    # attention -> balanced accuracy per recording, ablated less fitted: below 0 where the attention
-    # helps
-    differences: Mapping[str, Estimate]
-    changed: Mapping[str, float]  # attention -> share of recordings whose answer changes, 0 to 1
-    # of the rows of A1 and of A2, 1 where uniform; None without the module
-    entropies: tuple[Estimate, Estimate] | None
-    weights: tuple[float, ...]  # lambda of every fit, in rising order; empty without the module
-
-
-def read_attention_ablation(folder: Path) -> AttentionAblation | None:
-    """Read the ablation of a run by its folder; None if there is none. Raise ResultsError if the
-    file is malformed."""
-    path = folder / "attention_effect.json"
-    return _parse(path, "python -m train ablate-attention", _ablation)
-
-
-def _ablation(record: Record) -> AttentionAblation:
-    ablated, maps = renamed(record)["ablated"], record["differential"]
-    return AttentionAblation(
-        seeds=tuple(map(int, record["seeds"])),
-        differences={
-            name: Estimate(**one["metrics"]["balanced_accuracy"]["difference"])
-            for name, one in ablated.items()
-        },
-        changed={name: float(one["changed"]["value"]) for name, one in ablated.items()},
-        entropies=maps and (Estimate(**maps["entropy_1"]), Estimate(**maps["entropy_2"])),
-        weights=tuple(sorted(maps["weight"].values())) if maps else (),
-    )
-
-
-@dataclass(frozen=True)
-class MapTest:
-    """What the maps of one run mark, by insertion and deletion on recordings held out."""
-
-    recordings: int
-    whole: Estimate  # probability of the first label of the recording as it is
-    # map -> quantity, of train.studies.explanations.measure -> its estimate, or none
-    maps: Mapping[str, Mapping[str, Estimate | None]]
-
-
-def read_map_test(folder: Path) -> MapTest | None:
-    """Read the test of a run by its folder; None if there is none. Raise ResultsError if the file
-    is malformed."""
-    return _parse(folder / "explanations.json", "python -m train check-explanations", _maps)
-
-
-def _maps(record: Record) -> MapTest:
-    maps = {
-        name: {key: one and Estimate(**one) for key, one in scores.items()}
-        for name, scores in record["maps"].items()
-    }
-    return MapTest(int(record["recordings"]), Estimate(**record["whole"]), maps)
-
-
-Row = Mapping[str, str]
-"""Head of a column -> what stands there."""
-NONE = "-"
-
-
 def read_pruning(folder: Path) -> PruningEffect | None:
     """Read what pruning does, of a run by its folder; None if that was not measured. Raise
     ResultsError if the file is malformed."""
     parse = partial(read, PruningEffect)
-    return _parse(folder / "pruning.json", "python -m train measure-pruning", parse)
+    return parsed(folder / "pruning.json", "python -m train measure-pruning", parse)
 
 
-def read_detector(results: Path) -> dict[str, list[Row]]:
-    """Return three tables: totals, kinds of sound, changed cries; empty ones without a run.
-
-    Raise ResultsError if the file is damaged. ``results``: the results folder.
-    """
-    for path in sorted((results / "detector").glob(f"*/*/{RUN}")):
-        try:
-            record = read_record(path)
-            return _tables(record["detector"], record.get("external", {}))
-        except (DamagedFileError, LookupError, TypeError, ValueError) as error:
-            raise ResultsError(f"{path} is damaged ({error}); restore it.") from error
-    return {}
+PERSONAL = Path("personal", "study.json")
+SHOWN = 0.8
+"""Share of right labels that the figure shows."""
 
 
-def _tables(found: Mapping, external: Mapping[str, float]) -> dict[str, list[Row]]:
-    own, theirs = found["alarms_per_hour"]
-    estimates = ("area", "tagger_area", "accepted", "false_accepts", "tagger_false_accepts")
-    shown = {name: str(Estimate(**found[name])) for name in estimates}
-    totals = [
-        ("area under the ROC curve", shown["area"], shown["tagger_area"]),
-        ("cries accepted", shown["accepted"], "as many"),
-        ("other sounds accepted", shown["false_accepts"], shown["tagger_false_accepts"]),
-        ("false alarms an hour of other sounds", f"{own:.1f}", f"{theirs:.1f}"),
-        ("seconds from onset to detection, median", f"{found['delay']:.1f}", NONE),
-        *(
-            (f"cries of another corpus: {words(k)}", fine_percent(v), NONE)
-            for k, v in external.items()
-        ),
-    ]
-    unheard = [
-        (f"{family}, fitted without them", fine_percent(share), NONE)
-        for family, share in found["unheard"].items()
-    ]
-    return {
-        "totals": _rows("held-out recordings", totals),
-        "kinds": _rows("accepted", [*_pairs(found["kinds"]), *unheard]),
-        "conditions": _rows("cries accepted", _pairs(found["conditions"])),
-    }
+@dataclass(frozen=True)
+class Power:
+    """How often simulated parents were told "better"."""
+
+    effect: float  # standard deviations between reasons
+    labels_correct: float  # share of labels that are right
+    better: Mapping[int, float]  # cries -> share of parents
+    needed: int | None  # cries until 80% were told so; None for more than 200
 
 
-def _rows(head: str, cells: list[tuple[str, str, str]]) -> list[Row]:
-    return [{head: name, "detector": own, "YAMNet": theirs} for name, own, theirs in cells]
+@dataclass(frozen=True)
+class PersonalStudy:
+    """What was measured: ``told`` of ``parents`` with nothing to find, in so many nights."""
+
+    parents: int
+    told: int
+    nights: int
+    power: tuple[Power, ...]
+
+    @property
+    def clear(self) -> Power:
+        """Return the largest effect with the best labels."""
+        return max(self.power, key=lambda one: (one.effect, one.labels_correct))
+
+    def chart(self) -> str:
+        """Return the share of parents told "better" by cries, as a chart of Mermaid."""
+        shown = [one for one in self.power if one.labels_correct == SHOWN]
+        marks = sorted(shown[0].better)
+        lines = [f"  line [{', '.join(f'{one.better[n]:.3f}' for n in marks)}]" for one in shown]
+        head = ["xychart-beta", f'  x-axis "cries" [{", ".join(map(str, marks))}]']
+        return "\n".join([*head, '  y-axis "told better" 0 --> 1', *lines])
+
+    def rows(self) -> list[dict[str, str]]:
+        """Return a row for each effect: cries that were needed, by the share of right labels."""
+        effects = sorted({one.effect for one in self.power})
+        return [
+            {"deviations apart": f"{effect:g}"}
+            | {
+                f"{one.labels_correct:.0%} of labels right": str(one.needed or "more than 200")
+                for one in self.power
+                if one.effect == effect
+            }
+            for effect in effects
+        ]
 
 
-def _pairs(shares: Mapping[str, tuple[float, float]]) -> list[tuple[str, str, str]]:
-    ordered = sorted(shares.items(), key=lambda item: -item[1][0])
-    return [
-        (words(name), fine_percent(own), fine_percent(theirs)) for name, (own, theirs) in ordered
-    ]
+def read_personal(results: Path) -> PersonalStudy | None:
+    """Read how often the personal model errs, and how soon it knows, from a results folder; None
+    if that was not measured. Raise ResultsError if the file is malformed."""
+    return parsed(results / PERSONAL, "python -m train check-personal", _personal)
+
+
+def _personal(record: Record) -> PersonalStudy:
+    power = tuple(
+        Power(
+            float(one["effect"]),
+            float(one["labels_correct"]),
+            {int(cries): float(rate["share"]) for cries, rate in one["better"].items()},
+            one["cries_for_80_percent"],
+        )
+        for one in record["power"]
+    )
+    alarms = record["false_alarms"][0]
+    told = alarms["better"]
+    return PersonalStudy(int(told["of"]), int(told["count"]), int(alarms["nights"]), power)

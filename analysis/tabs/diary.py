@@ -17,8 +17,8 @@ import gradio as gr
 
 from analysis.figures.theme import PALETTE
 from analysis.stats.paper import read_paper
-from analysis.stats.personal import PersonalStudy, read_personal
 from analysis.stats.runs import RESULTS
+from analysis.stats.side_results import PersonalStudy, read_personal
 from analysis.tabs.answer import numbers
 from analysis.words import ENGLISH, LANGUAGES, SCRIPT, Words, button, language, word
 from cry_model.checkpoint import to_json

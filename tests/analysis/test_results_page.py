@@ -80,7 +80,7 @@ def test_verdicts_are_those_of_the_claims(cells):
     for row in count_rows(cells):
         counts = [int(row[verdict.value]) for verdict in Verdict]
         assert sum(counts) == len(cells) * len(CLAIMS)
-    lost = ablation_rows(cells, read_paper())[0]
+    lost = ablation_rows(cells)[0]
     assert (lost["lost without"], lost["the paper (accuracy)"]) == ("MCA", "+0.038")
     values = [score(cells[0].runs[s], MAIN) for s in (FULL, NO_MCA)]
     assert lost[clip].startswith(f"{values[0] - values[1]:+.3f} [")
@@ -90,7 +90,7 @@ def test_models_fitted_otherwise_have_a_row_of_their_own(tmp_path):
     write_run(tmp_path, FULL, epochs=12)
     folder = write_run(tmp_path, "resnet18", samples_per_epoch=384)
     change_record(folder, configuration={"settings": {"width": 8}})
-    first, second = fitting_rows(cells_of(find_runs(tmp_path).runs), read_paper())
+    first, second = fitting_rows(cells_of(find_runs(tmp_path).runs))
     assert (first["models"], first["preset"]) == (get_system(FULL).title, "best")
     assert (second["models"], second["preset"]) == ("ResNet18", "best, width=8")
     epochs = [row["epochs (paper: 700)"] for row in (first, second)]
@@ -104,8 +104,8 @@ def test_the_held_out_fold_is_scored_alone(cells):
     assert list(row.values()) == [get_system(FULL).title, f"{right.mean():.3f}"]
 
 
-def test_the_page_names_what_is_not_finished(root):
-    text = page(find_runs(root), read_paper(), {})
+def test_the_page_names_what_is_not_finished(root, cells):
+    text = page(find_runs(root), cells, root)
     assert "## Pruning" not in text  # which was not measured
     assert "Not finished, and left out: donateacry/baby/resnet18." in text
 

@@ -116,7 +116,7 @@ def change(path, damage):
 
 def left_out(root, path):
     """The others are found, and one sentence names this file."""
-    found = find_runs(root, strict=False).readable
+    found = find_runs(root).readable
     (problem,) = found.problems
     assert str(path) in problem
     assert "\n" not in problem
@@ -153,7 +153,7 @@ def test_what_an_editor_does_to_line_ends_changes_nothing(root, harmless):
     before = results.read_predictions(folder)
     change(folder / PREDICTIONS, HARMLESS[harmless])
     assert results.read_predictions(folder).equals(before)
-    assert len(find_runs(root, strict=False).readable.runs) == 4
+    assert len(find_runs(root).readable.runs) == 4
 
 
 @pytest.mark.parametrize("file", [PREDICTIONS, RUN])
@@ -185,7 +185,7 @@ FULL = "improved-ecapa-tdnn"
 )
 def test_what_stands_beside_the_runs_takes_none_of_them_away(root, file, damage):
     change(root / "donateacry" / "clip" / file, damage)
-    found = find_runs(root, strict=False).readable
+    found = find_runs(root).readable
     (panel,) = (panel for panel in PANELS if panel.name == "leakage")
     scores, lost = panel.exhibits(found, panel.cells(found)[0], {"metric": "accuracy"})
     assert "json is " in scores.note

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from analysis.session import classify_all
-from analysis.stats.personal import read_personal
 from analysis.stats.runs import ResultsError
+from analysis.stats.side_results import read_personal
 from analysis.tabs import diary as tab
 from analysis.tabs.diary import personal_answer, personal_report, study_line
 from analysis.tabs.listen import Handlers
@@ -202,5 +202,5 @@ def test_a_broken_study_is_said(text, tmp_path):
     assert read_personal(tmp_path) is None
     path.parent.mkdir()
     path.write_text(text)
-    with pytest.raises(ResultsError, match="no study"):
+    with pytest.raises(ResultsError, match=r"study\.json is not as"):
         read_personal(tmp_path)
