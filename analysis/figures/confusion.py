@@ -21,26 +21,22 @@ DARK = 0.635
 MANY = 7  # labels, for two lines of which a phone's rows are too low
 
 
-def confusion_figure(
-    cells: pd.DataFrame, value: str, hover: Sequence[str], unit: str, end: float = 0.0
-) -> go.Figure:
+def confusion_figure(cells: pd.DataFrame, unit: str, end: float) -> go.Figure:
     """Draw a square heat map with the number in each cell; rows are true labels.
 
-    ``cells``: a row for each cell, row by row: ``true`` and ``answer`` (labels), ``value`` (NaN
-    where there is no recording of the true label) and the two columns of ``hover``; ``value``: the
-    column that is drawn; ``hover``: two columns, for the cell under the pointer: a count and its
-    total; ``unit``: of the values, for the axis; ``end``: of the colour scale, the same for figures
-    side by side; 0 for the largest value.
+    ``cells``: a row for each cell, row by row: ``true`` and ``answer`` (labels), ``drawn`` (NaN
+    where there is no recording of the true label), ``count`` and ``of`` (that of the true label);
+    ``unit``: of what is drawn, for the axis; ``end``: of the colour scale, the same for figures
+    side by side.
     """
     names = [words(label) for label in cells["true"].drop_duplicates()]
     shape = len(names), len(names)
-    values = cells[value].to_numpy(float)
-    end = end or float(np.nanmax(values, initial=0)) or 1.0  # a scale must not end at zero
+    values, end = cells["drawn"].to_numpy(float), end or 1.0  # a scale must not end at zero
     figure = px.imshow(
         values.reshape(shape), x=names, y=names, zmin=0, zmax=end, color_continuous_scale=BLUES
     )
     figure.update_traces(
-        customdata=cells[list(hover)].to_numpy().reshape(*shape, 2),
+        customdata=cells[["count", "of"]].to_numpy().reshape(*shape, 2),
         hovertemplate="%{y} classified as %{x}:<br>%{customdata[0]} of %{customdata[1]}"
         "<extra></extra>",
         xgap=1,

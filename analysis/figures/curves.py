@@ -1,7 +1,8 @@
-"""Draw ROC, precision-recall, reliability and risk-coverage curves."""
+"""Draw ROC, precision-recall, reliability and risk-coverage curves, and scores by split."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,8 @@ from analysis.figures.theme import (
     diagonal,
     finish,
     system_dash,
+    system_symbol,
+    with_bars,
 )
 from cry_model.records import words
 
@@ -193,4 +196,72 @@ def reliability_figure(bins: pd.DataFrame, system: str) -> go.Figure:
         legend=LEGEND_BELOW,
         margin_t=12,
         bargap=0.1,
+    )
+
+
+BASELINE_DASHES = ("dash", "dashdot", "dot", "longdash", "longdashdot")
+BASELINE_SYMBOLS = ("diamond-open", "square-open", "circle-open", "x-open", "star-open")
+"""Of the baselines, which are grey."""
+SPREAD = 0.4  # of the room of a split
+
+
+def leakage_figure(
+    scores: pd.DataFrame, splits: Sequence[str], metric: str, chance: tuple[float, str]
+) -> go.Figure:
+    """Draw points with intervals, and a line for each model and each baseline.
+
+    ``scores``: columns ``mark`` ("system", or "beside" of a baseline), ``name``, ``title`` (for the
+    legend), ``split``, ``value``, ``low`` and ``high``; ``splits``: from left to right; ``metric``:
+    its title, for the axis; ``chance``: its value and name, for the dotted line.
+    """
+    named = scores.drop_duplicates("title").set_index("title")
+    systems = {title: row["name"] for title, row in named.iterrows() if row["mark"] == "system"}
+    baselines = [title for title in named.index if title not in systems]
+    symbols = {title: system_symbol(name) for title, name in systems.items()}
+    places = {title: number % len(BASELINE_DASHES) for number, title in enumerate(baselines)}
+    steps = {title: number for number, title in enumerate(named.index)}
+    abreast = scores["title"].map(steps) / max(1, len(steps) - 1) - 0.5
+    place = scores["split"].map({split: number for number, split in enumerate(splits)})
+    drawn = with_bars(scores.assign(place=place + SPREAD * abreast), scale=1)
+    figure = px.line(
+        drawn,
+        x="place",
+        y="value",
+        error_y="above",
+        error_y_minus="below",
+        color="title",
+        line_dash="title",
+        symbol="title",
+        custom_data=["low", "high", "title"],
+        color_discrete_map=dict.fromkeys(baselines, TEXT)
+        | {title: SYSTEM_COLOURS.get(name, TEXT) for title, name in systems.items()},
+        line_dash_map=dict.fromkeys(systems, "solid")
+        | {title: BASELINE_DASHES[place] for title, place in places.items()},
+        symbol_map=symbols | {title: BASELINE_SYMBOLS[place] for title, place in places.items()},
+    )
+    figure.update_traces(
+        line_width=1.5,
+        marker_size=8,
+        error_y={"thickness": 1.2, "width": 3},
+        hovertemplate="%{customdata[2]}: %{y:.3f} [%{customdata[0]:.3f}, %{customdata[1]:.3f}]"
+        "<extra></extra>",
+    )
+    value, name = chance
+    figure.add_hline(
+        value,
+        line={"color": TEXT, "dash": "dot", "width": 1.5},
+        annotation={"text": f"{name} {value:.3f}", "font_size": 11},
+        annotation_position="bottom left",
+    )
+    finish(figure, height=420 + 14 * len(figure.data))
+    return figure.update_layout(
+        xaxis={
+            "title": None,
+            "range": [-0.5, len(splits) - 0.5],
+            "tickvals": list(range(len(splits))),
+            "ticktext": [split.replace(" ", "<br>") for split in splits],
+        },
+        yaxis={"title": {"text": f"{metric} per recording"}, "rangemode": "tozero"},
+        legend={**LEGEND_BELOW, "title": None},
+        margin_t=12,
     )

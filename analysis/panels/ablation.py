@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.figures.intervals import ablation_figure, scores_figure
 from analysis.panels import base
 from analysis.stats.comparison import DRAWS, ComparisonError, holm, pair, scores_by
-from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, WITHOUT, Paper, read_paper
+from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, WITHOUT, read_paper
 from analysis.stats.runs import METRIC_TITLES, SPLITS, FoundRuns, MeasuredRun, chance_level
 from cry_model.networks.registry import HYBRID
 from cry_model.records import Estimate, dataset_title
@@ -37,25 +37,23 @@ DROPS_NOTE = (
 )
 
 
-def ablation_scores(
-    runs: Mapping[str, MeasuredRun], metric: str, paper: Paper | None
-) -> pd.DataFrame:
+def ablation_scores(runs: Mapping[str, MeasuredRun], metric: str) -> pd.DataFrame:
     """Tabulate everything that the figure of scores shows, a row for each mark.
 
     Columns mark ("measured", "seed", "paper" or "chance"), system, seed, value, low and high; the
     last three 0 to 1. Raise ResultsError if the predictions of a run cannot be read. ``runs``:
-    model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`; ``paper``:
-    None if it has no such metric.
+    model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`, of which
+    the paper prints the accuracy.
     """
-    rows = []
+    rows, stated = [], read_paper().accuracy if metric == "accuracy" else {}
     for system, run in runs.items():
         e = run.evaluation.metrics[metric]
         rows.append(("measured", system, None, e.value, e.low, e.high))
         if len(run.seeds) > 1:
             for own in scores_by(run, metric, "seed").itertuples():
                 rows.append(("seed", system, own.seed, own.value, None, None))
-        if paper is not None and system in paper.accuracy:
-            rows.append(("paper", system, None, paper.accuracy[system], None, None))
+        if system in stated:
+            rows.append(("paper", system, None, stated[system], None, None))
     level = chance_level(runs[FULL].evaluation, metric)
     if level is not None:
         rows.append(("chance", level.name, None, level.value, None, None))
@@ -76,7 +74,7 @@ def drops_of(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[pd.DataFrame
     full, rows, reasons = runs[FULL], [], []
     for system in (name for name in WITHOUT if name in runs):
         try:
-            found = pair(full, runs[system], draws=DRAWS).compare(metric)
+            found = pair(full, runs[system]).compare(metric)
         except ComparisonError as error:
             reasons.append(str(error))
             continue
@@ -99,8 +97,9 @@ def drops_of(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[pd.DataFrame
     return (drops.assign(p_holm=holm(drops["p_value"])) if rows else drops), reasons
 
 
-def paper_rows(paper: Paper) -> pd.DataFrame:
+def paper_rows() -> pd.DataFrame:
     """Tabulate what the paper loses without each module, in columns of :func:`drops_of`."""
+    paper = read_paper()
     rows = [
         {
             "source": "paper",
@@ -116,11 +115,11 @@ def paper_rows(paper: Paper) -> pd.DataFrame:
 
 
 def ablation_table(
-    runs: Mapping[str, MeasuredRun], metric: str, paper: Paper, drops: pd.DataFrame
+    runs: Mapping[str, MeasuredRun], metric: str, drops: pd.DataFrame
 ) -> pd.DataFrame:
     """Write the page's table: a row for each model that was run, in per cent and points."""
     lost = "difference" if metric in base.LOWER_IS_BETTER else "lost"
-    rows, fewer = [], base.fewer_seeds(runs)
+    rows, fewer, paper = [], base.fewer_seeds(runs), read_paper()
     for system, run in runs.items():
         e = run.evaluation.metrics[metric]
         row = {
@@ -154,7 +153,7 @@ def hybrid_text(runs: Mapping[str, MeasuredRun], metric: str) -> str:
     if HYBRID not in runs:
         return ""
     try:
-        one = pair(runs[HYBRID], runs[FULL], draws=DRAWS).compare(metric)
+        one = pair(runs[HYBRID], runs[FULL]).compare(metric)
     except ComparisonError as error:
         return str(error)
     return (
@@ -165,14 +164,13 @@ def hybrid_text(runs: Mapping[str, MeasuredRun], metric: str) -> str:
 
 def ablation(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exhibit, ...]:
     """Draw what each model scores, and the paired differences; without these if none can be had."""
-    own, paper = found.of(*cell), read_paper()
+    own = found.of(*cell)
     runs = {system: own[system] for system in NAMES if system in own}
     full, title = runs[FULL], METRIC_TITLES[metric]
     drops, reasons = drops_of(runs, metric)
     name = f"{cell.dataset}-{cell.protocol}-{metric}".replace("_", "-")
-    is_papers = metric == "accuracy"  # the one that it prints
-    data = ablation_scores(runs, metric, paper if is_papers else None)
-    diamonds = DIAMONDS if is_papers else ""
+    data = ablation_scores(runs, metric)
+    diamonds = DIAMONDS if metric == "accuracy" else ""
     fewer = base.fewer_seeds(runs)
     names = {system: title + fewer.get(system, "") for system, title in NAMES.items()}
     changed = full.settings and f"Settings that differ from the paper's: {full.settings_text}."
@@ -197,18 +195,18 @@ def ablation(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Ex
             )
         ),
     )
-    return (levels, _drops(name, runs, metric, paper, drops)) if len(drops) else (levels,)
+    return (levels, _drops(name, runs, metric, drops)) if len(drops) else (levels,)
 
 
 def _drops(
-    name: str, runs: Mapping[str, MeasuredRun], metric: str, paper: Paper, drops: pd.DataFrame
+    name: str, runs: Mapping[str, MeasuredRun], metric: str, drops: pd.DataFrame
 ) -> base.Exhibit:
     lower, full = metric in base.LOWER_IS_BETTER, runs[FULL]
     largest = drops.loc[drops["difference"].agg("idxmin" if lower else "idxmax")]
     difference = Estimate(*largest[["difference", "low", "high"]])
     lost = difference.value < 0 if lower else difference.value > 0
     first = "Largest loss" if lost else "Nothing is lost; nearest to it"
-    data = pd.concat([drops, paper_rows(paper)]) if metric in LIKE_ACCURACY else drops
+    data = pd.concat([drops, paper_rows()]) if metric in LIKE_ACCURACY else drops
     here = "<br>".join([*wrap(dataset_title(full.dataset), 16), SPLITS[full.protocol]])
     where = data["source"].map({"measured": here, "paper": "the paper<br>(accuracy)"})
     systems = {module: system for system, module in MODULES.items()}
@@ -222,7 +220,7 @@ def _drops(
         title="Loss without each module",
         data=data,
         figure=ablation_figure(bars, axis),
-        table=ablation_table(runs, metric, paper, drops),
+        table=ablation_table(runs, metric, drops),
         note=f"{first}: without {largest['without']}, {base.points_text(difference)}, "
         f"{base.p_text(largest['p_holm'])} (Holm)\n\n{DROPS_NOTE}",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import pandas as pd
@@ -101,12 +101,10 @@ class Selector:
 
     name: str  # keyword under which ``draw`` is given the choice
     label: str  # what it is called on the page
-    # (runs, cell) -> what can be chosen there
+    # (runs, cell) -> what can be chosen there; a switch where nothing else is said
     options: Callable[[FoundRuns, CellKey], Sequence[Option]] = lambda *_: SWITCH
     # which of the options is chosen at the beginning, if there are as many; or what says so
     first: int | Callable[[FoundRuns, CellKey], object] = 0
-    # "dropdown", or "switch", whose options are False and True
-    kind: Literal["dropdown", "switch"] = "dropdown"
 
     def offered(self, found: FoundRuns, cell: CellKey) -> list[Option]:
         """List what can be chosen there; nothing where a run cannot be read (drawing says why)."""
@@ -116,18 +114,15 @@ class Selector:
             return []
 
     def settle(self, found: FoundRuns, cell: CellKey, value: object = None) -> Any:
-        """Return the value if it can be chosen in this cell, else the one of the beginning."""
+        """Return the option that has this value, or that an address writes so; else the one of the
+        beginning, None where there is none."""
         values = [option.value for option in self.offered(found, cell)]
-        if value not in values and not isinstance(self.first, int):
-            value = self.first(found, cell)
-        if value in values:
-            return value
-        first = self.first if isinstance(self.first, int) else 0
-        return values[min(first, len(values) - 1)] if values else None
-
-    def read(self, found: FoundRuns, cell: CellKey, text: str | None) -> object:
-        """Return the value that an address writes as ``text``; None if there is none."""
-        return next((o.value for o in self.offered(found, cell) if str(o.value) == text), None)
+        for own in values:
+            if value in (own, str(own)):
+                return own
+        if not isinstance(self.first, int):
+            return self.first(found, cell)
+        return values[min(self.first, len(values) - 1)] if values else None
 
 
 @dataclass(frozen=True)
@@ -245,6 +240,18 @@ def meaning_text(metric: str) -> str:
     """Write what a metric is: "Accuracy: the share of recordings with the right label."."""
     title = METRIC_TITLES[metric]
     return f"{title[0].upper()}{title[1:]}: {MEANINGS[metric]}."
+
+
+def interval_texts(
+    data: pd.DataFrame, form: str = "{:.2f} [{:.2f}, {:.2f}]", scale: float = 1, begin: str = ""
+) -> pd.Series:
+    """Write value, low and high of each row, times ``scale``; a dash where there is no value.
+
+    ``begin``: of the names of the three columns.
+    """
+    ends = scale * data[[f"{begin}{end}" for end in ("value", "low", "high")]].astype(float)
+    texts = [form.format(*row) for row in ends.to_numpy()]
+    return pd.Series(texts, ends.index, object).mask(ends.iloc[:, 0].isna(), "–")
 
 
 def percent_text(estimate: Estimate) -> str:

@@ -50,18 +50,16 @@ def confusion(
     exhibits = []
     matrices = [matrix_data(own, labels, unit, zero_diagonal) for own in counts]
     end = max(float(data["drawn"].max()) for data in matrices)
-    for run, own, data in zip(runs, counts, matrices, strict=True):
-        total = data["true"].map(own.sum(axis=1))
-        hover = ("count", "of")
-        figure = confusion_figure(data.assign(of=total), "drawn", hover, UNITS[unit], end)
+    for run, data in zip(runs, matrices, strict=True):
+        figure = confusion_figure(data, UNITS[unit], end)
         cells = [[{"of": run.system, "true": t, "answer": a} for a in labels] for t in labels]
         exhibits.append(
             base.Exhibit(
                 f"confusion-{cell.dataset}-{cell.protocol}-{run.system}-{unit}",
                 base.system_title(run.system),
-                data.assign(system=run.system)[["system", *data]],
+                pd.DataFrame({"system": run.system, **data.drop(columns="of")}),
                 figure.update_traces(meta={"cell": cells}, selector={"type": "heatmap"}),
-                note=_largest(data.assign(of=total), len(run.with_errors), len(run.seeds)),
+                note=_largest(data, len(run.with_errors), len(run.seeds)),
             )
         )
     listed = cell_list(found.of(*cell)[of], true, answer)
@@ -146,12 +144,12 @@ def row_shares(counts: pd.DataFrame) -> pd.DataFrame:
 def matrix_data(
     counts: pd.DataFrame, labels: Sequence[str], unit: str, zero_diagonal: bool
 ) -> pd.DataFrame:
-    """Return a row per cell: labels, count, share of the true label (0 to 1) and what is drawn.
+    """Return a row per cell: labels, count, that of the true label, share of it, what is drawn.
 
     ``counts``: of :func:`count_confusions`; ``labels``: from the first row to the last; ``unit``:
     :data:`SHARES` or :data:`COUNTS`; ``zero_diagonal``: whether right answers are drawn as none.
     """
-    shares = row_shares(counts).loc[list(labels), list(labels)]
+    of, shares = counts.sum(axis=1), row_shares(counts).loc[list(labels), list(labels)]
     counts = counts.loc[list(labels), list(labels)]
     drawn = np.array(counts if unit == COUNTS else 100 * shares, dtype=float)
     if zero_diagonal:
@@ -161,6 +159,7 @@ def matrix_data(
             "true": np.repeat(labels, len(labels)),
             "answer": np.tile(labels, len(labels)),
             "count": counts.to_numpy().ravel(),
+            "of": np.repeat(of[list(labels)], len(labels)).to_numpy(),
             "share": shares.to_numpy().ravel(),
             "drawn": drawn.ravel(),
         }
@@ -208,8 +207,8 @@ CONFUSION = base.Panel(
             "Show",
             lambda *_: (base.Option("shares", SHARES), base.Option("recordings", COUNTS)),
         ),
-        base.Selector("zero_diagonal", "Hide the diagonal", kind="switch"),
-        base.Selector("by_similarity", "Similar classes together", kind="switch"),
+        base.Selector("zero_diagonal", "Hide the diagonal"),
+        base.Selector("by_similarity", "Similar classes together"),
         base.Selector("of", "Recordings of", base.systems_there),
         base.Selector("true", "True label", base.labels_there, first=_confused(0)),
         base.Selector("answer", "Predicted label", base.labels_there, first=_confused(1)),

@@ -67,8 +67,7 @@ def view_of(panel: Panel, found: FoundRuns, asked: Mapping[str, str]) -> View:
     cell = nearest(cells, CellKey(asked.get(CORPUS, cells[0].dataset), asked.get(SPLIT, "")))
     if asked.get(SPLIT) == OWN != cell.protocol:
         return View(panel, cell, _cell_fields(cells, cell, panel.by_protocol), problem=GONE)
-    given = {s.name: s.read(found, cell, asked.get(s.name)) for s in panel.selectors}
-    choices = panel.settle(found, cell, given)
+    choices = panel.settle(found, cell, asked)
     fields = (
         *_cell_fields(cells, cell, panel.by_protocol),
         *(_field(selector, found, cell, choices[selector.name]) for selector in panel.selectors),
@@ -98,7 +97,7 @@ def _cell_fields(cells: Sequence[CellKey], cell: CellKey, by_protocol: bool) -> 
 
 def _field(selector: Selector, found: FoundRuns, cell: CellKey, value: object) -> Field:
     options = [(title, str(own)) for title, own in selector.offered(found, cell)]
-    kind = "switch" if selector.kind == "switch" else _kind(options)
+    kind = "switch" if isinstance(value, bool) else _kind(options)
     return Field(selector.name, selector.label, kind, options, str(value))
 
 

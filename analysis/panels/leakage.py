@@ -9,8 +9,8 @@ from functools import partial
 
 import pandas as pd
 
+from analysis.figures.curves import leakage_figure
 from analysis.figures.intervals import difference_figure
-from analysis.figures.splits import leakage_figure
 from analysis.figures.theme import SYSTEM_COLOURS, signed
 from analysis.panels import base
 from analysis.stats.comparison import pair
@@ -77,12 +77,11 @@ def score_table(
 ) -> pd.DataFrame:
     """Return a row for each model and baseline, a column for each split.
 
-    ``drawn``: as :func:`analysis.figures.splits.leakage_figure` takes it; ``metric``: heads the
+    ``drawn``: as :func:`analysis.figures.curves.leakage_figure` takes it; ``metric``: heads the
     column of names; ``splits``: their titles, in order; ``level``: of chance, the last row.
     """
-    texts = drawn.assign(
-        text=[str(Estimate(r.value, r.low, r.high)) for r in drawn.itertuples()]
-    ).pivot(index="title", columns="split", values="text")
+    texts = drawn.assign(text=base.interval_texts(drawn, "{:.3f} [{:.3f}, {:.3f}]"))
+    texts = texts.pivot(index="title", columns="split", values="text")
     table = texts.reindex(index=drawn["title"].unique(), columns=list(splits)).fillna(NOT_RUN)
     table.loc[level.name] = f"{level.value:.3f}"
     return table.rename_axis(index=METRIC_TITLES[metric], columns=None).reset_index()

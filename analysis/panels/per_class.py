@@ -107,7 +107,7 @@ def with_chance(scores: pd.DataFrame, chance: float) -> pd.DataFrame:
 
 def score_table(scores: pd.DataFrame) -> pd.DataFrame:
     """Return a row for each class; texts are of one width, so that they sort as numbers do."""
-    texts = scores.assign(text=_texts(scores)).pivot(
+    texts = scores.assign(text=base.interval_texts(scores)).pivot(
         index="class", columns="measure", values="text"
     )
     classes = scores.drop_duplicates("class")
@@ -115,13 +115,6 @@ def score_table(scores: pd.DataFrame) -> pd.DataFrame:
     for measure, title in MEASURE_TITLES.items():
         table[title[0].upper() + title[1:]] = classes["class"].map(texts[measure])
     return pd.DataFrame(table)
-
-
-def _texts(scores: pd.DataFrame) -> list[str]:
-    return [
-        "–" if np.isnan(row.value) else f"{row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
-        for row in scores.itertuples()
-    ]
 
 
 def curve_data(
@@ -144,7 +137,7 @@ def curve_data(
 def _named(curves: pd.DataFrame, scores: pd.DataFrame, area: str) -> pd.DataFrame:
     """Add what the legend says: the class and the area under its curve."""
     areas = scores[scores["measure"] == area]
-    names = areas["class"].map(words) + " " + _texts(areas)
+    names = areas["class"].map(words) + " " + base.interval_texts(areas)
     return curves.assign(name=curves["class"].map(dict(zip(areas["class"], names, strict=True))))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import nan
 from pathlib import Path
@@ -12,7 +12,7 @@ import pandas as pd
 
 from analysis.figures.intervals import cost_figure
 from analysis.panels import base
-from analysis.stats.paper import WITHOUT, Paper, read_paper
+from analysis.stats.paper import WITHOUT, read_paper
 from analysis.stats.runs import METRIC_TITLES, FoundRuns, MeasuredRun, ResultsError
 from analysis.stats.side_results import BENCHMARK, Costs, read_costs, read_pruning
 from cry_model.networks.registry import MEBI, list_models
@@ -52,22 +52,20 @@ COST_AXES: Mapping[str, CostAxis] = {
 }
 
 
-def score_rows(
-    runs: Mapping[str, MeasuredRun], metric: str, paper: Paper, costs: Costs | None
-) -> pd.DataFrame:
+def score_rows(runs: Mapping[str, MeasuredRun], metric: str, costs: Costs | None) -> pd.DataFrame:
     """Tabulate each model that was run or stands in the paper's Table 2; ours above the paper's.
 
     Columns system, source ("measured" or "paper"), accuracy, metric, value, low, high (shares of
     one), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``. ``runs``:
-    model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`; ``paper``:
-    its printed numbers; ``costs``: None if the times of a clip are not known.
+    model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`; ``costs``:
+    None if the times of a clip are not known.
     """
-    rows = []
+    paper, rows = read_paper(), []
     for system in dict.fromkeys([*list_models(), *runs]):
         if system in runs:
             rows.append(_measured(runs[system], metric))
         if system in paper.accuracy and (system in runs or system in paper.parameters_mebi):
-            rows.append(_stated(system, metric, paper))
+            rows.append(_stated(system, metric))
     table = pd.DataFrame(rows).astype({"parameters": float, "multiply_adds_5s": float})
     ours = table["system"].where(table["source"] == "measured")
     for threads in costs.milliseconds if costs else ():
@@ -94,7 +92,8 @@ def _measured(run: MeasuredRun, metric: str) -> dict[str, Any]:
     }
 
 
-def _stated(system: str, metric: str, paper: Paper) -> dict[str, Any]:
+def _stated(system: str, metric: str) -> dict[str, Any]:
+    paper = read_paper()
     return {
         "system": system,
         "source": "paper",
@@ -106,17 +105,15 @@ def _stated(system: str, metric: str, paper: Paper) -> dict[str, Any]:
     }
 
 
-ENDS = {"value": "{:.1f}", "low": " [{:.0f}, ", "high": "{:.0f}]"}
-"""Column -> how it is written in a score with its interval."""
+SCORE = "{:.1f} [{:.0f}, {:.0f}]"
+"""How a score in per cent is written with its interval."""
 
 
-def shown_table(
-    rows: pd.DataFrame, metric: str, threads: Sequence[int], fewer: Mapping[str, str]
-) -> pd.DataFrame:
+def shown_table(rows: pd.DataFrame, metric: str, fewer: Mapping[str, str]) -> pd.DataFrame:
     """Write :func:`score_rows` for the page: a row for each model, the paper's numbers beside ours.
 
     ``rows``: of :func:`score_rows`; ablations, which Table 1 has, are left out; ``metric``: the
-    same; ``threads``: for which the times are shown; ``fewer``: of :func:`base.fewer_seeds`.
+    same; ``fewer``: of :func:`base.fewer_seeds`.
     """
     rows = rows[~rows["system"].isin(list(WITHOUT))]
     systems = rows["system"].unique()
@@ -124,9 +121,7 @@ def shown_table(
         rows[rows["source"] == source].set_index("system").reindex(systems)
         for source in ("measured", "paper")
     )
-    ends = [(100 * ours[name]).map(form.format) for name, form in ENDS.items()]
-    score = (ends[0] + ends[1] + ends[2]).mask(ours["value"].isna(), "–")
-    score = score.mask(ours["accuracy"].isna(), "not run")
+    score = base.interval_texts(ours, SCORE, 100).mask(ours["accuracy"].isna(), "not run")
     shown = {
         "model": [base.short_title(name) + fewer.get(name, "") for name in ours.index],
         "accuracy, paper": (100 * paper["accuracy"]).round(2),  # as it prints them
@@ -137,8 +132,8 @@ def shown_table(
         "FLOPs (G), paper": (1e-9 * paper["multiply_adds_5s"]).round(2),
         "multiply-adds (G)": (1e-9 * ours["multiply_adds_5s"]).round(2),
     }
-    for number in threads[:1]:
-        shown["ms per clip"] = ours[f"ms_per_clip_{number}_threads"].astype(float).round(1)
+    if (time := COST_AXES["milliseconds"].column) in ours:
+        shown["ms per clip"] = ours[time].astype(float).round(1)
     return pd.DataFrame(shown).reset_index(drop=True)
 
 
@@ -147,21 +142,20 @@ def systems(
 ) -> tuple[base.Exhibit, ...]:
     """Draw a table of all models, their scores against one of their costs if any is known, and
     what pruning leaves of them where that was measured."""
-    runs, paper = found.of(*cell), read_paper()
+    runs = found.of(*cell)
     try:
         costs = read_costs(benchmark)
         times = TIMES_NOTE.format(costs.clip, costs.machine, costs.torch)
-        threads = sorted({*costs.milliseconds})[:: max(1, costs.milliseconds.shape[1] - 1)]
     except ResultsError as error:
         problem = str(error).replace(str(benchmark), benchmark.name)
-        costs, times, threads = None, f"No times: {problem}", []
-    rows = score_rows(runs, metric, paper, costs)
+        costs, times = None, f"No times: {problem}"
+    rows = score_rows(runs, metric, costs)
     name = f"{cell.dataset}-{cell.protocol}-{metric}".replace("_", "-")
     table = base.Exhibit(
         name=f"systems-{name}",
         title="Scores and costs of the models",
         data=rows,
-        table=shown_table(rows, metric, threads, base.fewer_seeds(runs)),
+        table=shown_table(rows, metric, base.fewer_seeds(runs)),
         note=f"{_best(rows, runs, metric)}\n\n{base.meaning_text(metric)} {TABLE_NOTE} {times}",
     )
     small = pruning(runs, cell, metric, cost)
@@ -315,21 +309,12 @@ def _whole(run: MeasuredRun, metric: str) -> dict[str, object]:
 
 
 def _pruned_table(rows: pd.DataFrame, title: str) -> pd.DataFrame:
-    ends = ("value", "low", "high")
-    score, difference = (
-        rows[[f"{before}{end}" for end in ends]].apply(
-            lambda row, form=form: form.format(*(100 * row)), axis=1
-        )
-        for before, form in (
-            ("", "{:.1f} [{:.0f}, {:.0f}]"),
-            ("difference_", "{:+.1f} [{:+.1f}, {:+.1f}]"),
-        )
-    )
+    points = "{:+.1f} [{:+.1f}, {:+.1f}]"
     return pd.DataFrame(
         {
             "model": rows["name"],
-            title: score,
-            "difference": difference.mask(rows["ratio"].isna(), "–"),
+            title: base.interval_texts(rows, SCORE, 100),
+            "difference": base.interval_texts(rows, points, 100, "difference_"),
             "parameters (M)": (rows["parameters"] / 1e6).round(2),
             "multiply-adds (G)": (rows["multiply_adds"] / 1e9).round(3),
             "file (MB)": (rows["bytes"] / 1e6).round(1),

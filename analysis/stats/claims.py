@@ -43,19 +43,14 @@ class Finding:
     reason: str | None = None  # why its runs cannot be compared, if that is why it is absent
 
 
-def judge(
-    runs: Mapping[str, MeasuredRun],
-    metric: str = "balanced_accuracy",
-    claims: Sequence[Claim] = CLAIMS,
-) -> tuple[Finding, ...]:
+def judge(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[Finding, ...]:
     """Return a finding for every claim, in their order.
 
     Raise ResultsError if the predictions of a run cannot be read. ``runs``: system -> its run, all
     of one cell. Of two, the seeds that both have are compared; ``metric``: one of
-    :data:`cry_model.metrics.METRICS`; ``claims``: what to look at; Holm's correction is over those
-    of them that can be judged.
+    :data:`cry_model.metrics.METRICS`. Holm's correction is over the claims that can be judged.
     """
-    found = [_compared(claim, runs, metric) for claim in claims]
+    found = [_compared(claim, runs, metric) for claim in CLAIMS]
     corrected = iter(holm([f.p_value for f in found if f.p_value is not None]))
     return tuple(f if f.p_value is None else _judged(f, next(corrected)) for f in found)
 

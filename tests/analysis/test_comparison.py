@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis.stats.claims import LEVEL, Verdict, judge
+from analysis.stats.claims import LEVEL, MAIN, Verdict, judge
 from analysis.stats.comparison import (
     ComparisonError,
     disagreements,
@@ -138,13 +138,14 @@ def test_large_differences_are_confirmed_or_contradicted(as_the_paper_has_it, me
 def test_a_claim_of_two_parts_needs_both(as_the_paper_has_it):
     """Leaving RSE out costs as much as leaving MCA out: that MCA helps most is not confirmed."""
     runs = as_the_paper_has_it
-    most = by_name(judge({**runs, NO_RSE: replace(runs[NO_MCA], system=NO_RSE)}))["MCA helps most"]
+    alike = replace(runs[NO_MCA], system=NO_RSE)
+    most = by_name(judge({**runs, NO_RSE: alike}, MAIN))["MCA helps most"]
     assert [part.one for part in most.comparisons] == [NO_RSE, NO_DIFFERENTIAL]
     assert most.comparisons[1].difference.low > 0
     assert (most.p_value, most.verdict) == (1.0, Verdict.UNDECIDED)
     # And where leaving RSE out costs more, it is contradicted, at twice the p-value of that part.
     worst = replace(runs["resnet18"], system=NO_RSE)
-    most = by_name(judge({**runs, NO_RSE: worst}))["MCA helps most"]
+    most = by_name(judge({**runs, NO_RSE: worst}, MAIN))["MCA helps most"]
     assert most.p_value == 2 * most.comparisons[0].p_value
     assert most.verdict is Verdict.CONTRADICTED
 
@@ -156,9 +157,9 @@ def test_an_interval_above_zero_is_not_enough_among_many_claims(tmp_path):
     found = pair(one, other).compare("balanced_accuracy")
     assert found.difference.low > 0
     assert LEVEL / 7 < found.p_value < LEVEL
-    alone = judge({FULL: one, "ecapa-tdnn": other}, claims=CLAIMS[:1])[0]
+    alone = judge({FULL: one, "ecapa-tdnn": other}, MAIN)[0]
     assert (alone.verdict, alone.corrected) == (Verdict.CONFIRMED, found.p_value)
-    among = judge({**dict.fromkeys(SKILLS, one), "ecapa-tdnn": other})[0]
+    among = judge({**dict.fromkeys(SKILLS, one), "ecapa-tdnn": other}, MAIN)[0]
     assert among.p_value == found.p_value
     assert among.corrected > LEVEL
     assert among.verdict is Verdict.UNDECIDED
@@ -168,7 +169,7 @@ def test_what_was_not_run_is_absent_and_not_counted(as_the_paper_has_it):
     runs = {name: as_the_paper_has_it[name] for name in (FULL, "resnet18", "ecapa-tdnn")}
     runs["ecapa-tdnn"] = replace(runs["ecapa-tdnn"], seeds=(7,))
     runs["resnet18"] = replace(runs["resnet18"], seeds=(1,))
-    found = by_name(judge(runs))
+    found = by_name(judge(runs, MAIN))
     beaten = found.pop("improved beats ResNet18")
     assert beaten.corrected == beaten.p_value  # one claim: nothing to correct for
     assert beaten.comparisons[0].by_seed.keys() == {1}

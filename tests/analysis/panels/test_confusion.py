@@ -66,8 +66,8 @@ def luminance(colour):
 def test_every_number_can_be_read_on_its_cell():
     names, drawn = list("abcdefghij"), np.linspace(0, 1, 100)
     places = {"true": np.repeat(names, 10), "answer": np.tile(names, 10)}
-    cells = pd.DataFrame({**places, "drawn": drawn, "n": 1})
-    texts = confusion_figure(cells, "drawn", ("n", "n"), "").data[1].textfont.color
+    cells = pd.DataFrame({**places, "drawn": drawn, "count": 1, "of": 1})
+    texts = confusion_figure(cells, "", 1.0).data[1].textfont.color
     light, dark = (np.array([int(c[i : i + 2], 16) for i in (1, 3, 5)]) for c in BLUES)
     for share, text in zip(drawn, texts, strict=True):
         behind = luminance(light + share * (dark - light))

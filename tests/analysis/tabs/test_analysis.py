@@ -40,7 +40,7 @@ def systems(found, cell):
     return [Option(name, name) for name in found.of(*cell)]
 
 
-SELECTORS = Selector("system", "System", systems, first=1), Selector("counts", "", kind="switch")
+SELECTORS = Selector("system", "System", systems, first=1), Selector("counts", "")
 PANEL = Panel("made", "Made up", "For tests.", draw, cells_with, SELECTORS)
 
 
