@@ -25,7 +25,7 @@ from analysis.results_studies import (
 )
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, Cell, Finding, Verdict, cells_of
 from analysis.stats.comparison import DRAWS, scores_by
-from analysis.stats.paper import FULL, LIKE_ACCURACY, MODULES, read_paper
+from analysis.stats.paper import CLAIMS, FULL, LIKE_ACCURACY, MODULES, read_paper
 from analysis.stats.runs import (
     METRIC_TITLES,
     SPLITS,
@@ -89,7 +89,7 @@ def page(found: FoundRuns, cells: Sequence[Cell], results: Path) -> str:
         template.render(
             draws=DRAWS,
             scores=scores,
-            claims=claim_rows(cells),
+            claims=claim_rows(),
             counts=list(count_rows(cells)),
             verdicts={
                 METRIC_TITLES[metric]: verdict_rows(cells, metric) for metric in LIKE_ACCURACY
@@ -140,7 +140,7 @@ def scores_by_split(runs: Sequence[MeasuredRun]) -> list[Row]:
     return [*rows, chance]
 
 
-def claim_rows(cells: Sequence[Cell]) -> list[Row]:
+def claim_rows() -> list[Row]:
     """Return the claims as the paper has them."""
     paper = read_paper()
     return [
@@ -150,7 +150,7 @@ def claim_rows(cells: Sequence[Cell]) -> list[Row]:
             + f" against {paper.accuracy[claim.worse]:.2%}",
             "where": claim.where,
         }
-        for claim in (finding.claim for finding in cells[0].findings[MAIN])
+        for claim in CLAIMS
     ]
 
 

@@ -16,7 +16,6 @@ from analysis.figures.theme import (
     TEXT,
     class_colour,
     class_dash,
-    diagonal,
     finish,
     system_dash,
     system_symbol,
@@ -37,7 +36,7 @@ def roc_figure(curves: pd.DataFrame, labels: tuple[str, ...]) -> go.Figure:
     """
     lines = _class_lines(curves, labels, "false_positive_rate", "true_positive_rate")
     lines.update_traces(hovertemplate="true positive rate %{y:.0%}, false positive rate %{x:.0%}")
-    traces = [go.Scatter(diagonal("chance 0.50")), *lines.data]
+    traces = [_diagonal("chance 0.50"), *lines.data]
     return _of_rates(traces, "false positive rate", "true positive rate (recall)")
 
 
@@ -131,6 +130,10 @@ def _plain(x: Any, y: Any, name: str, dash: str) -> go.Scatter:
     return go.Scatter(x=x, y=y, mode="lines", line=line, name=name)
 
 
+def _diagonal(name: str) -> go.Scatter:
+    return _plain([0, 1], [0, 1], name, "dot").update(hoverinfo="skip")
+
+
 def _band(own: pd.DataFrame, colour: str) -> go.Scatter:
     """Go up along the lower ends of the intervals, back along the upper ones."""
     back = own[::-1]
@@ -185,7 +188,7 @@ def reliability_figure(bins: pd.DataFrame, system: str) -> go.Figure:
     )
     bars.update_traces(marker_color="rgba(0, 0, 0, 0)", selector={"name": BEFORE})
     figure = make_subplots(2, 1, shared_xaxes=True, row_heights=[0.8, 0.2], vertical_spacing=0.03)
-    above = [go.Scatter(diagonal("accuracy equals confidence")), *points.data]
+    above = [_diagonal("accuracy equals confidence"), *points.data]
     figure.add_traces(above, rows=1, cols=1).add_traces(bars.data, rows=2, cols=1)
     finish(figure, height=470)
     return figure.update_layout(

@@ -98,19 +98,6 @@ def finish(figure: go.Figure, height: int) -> go.Figure:
     return figure.update_xaxes(AXIS).update_yaxes(AXIS)
 
 
-def diagonal(name: str) -> dict[str, object]:
-    """Return the dotted line from (0, 0) to (1, 1) as a scatter trace, under its name in the
-    legend."""
-    return {
-        "x": [0, 1],
-        "y": [0, 1],
-        "mode": "lines",
-        "line": {"color": TEXT, "dash": "dot", "width": 1.5},
-        "name": name,
-        "hoverinfo": "skip",
-    }
-
-
 def signed(difference: Estimate) -> str:
     """Write a difference with its interval: "+0.024 [-0.010, +0.060]"."""
     return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"

@@ -118,20 +118,15 @@ def ablation_table(
     runs: Mapping[str, MeasuredRun], metric: str, drops: pd.DataFrame
 ) -> pd.DataFrame:
     """Write the page's table: a row for each model that was run, in per cent and points."""
-    lost = "difference" if metric in base.LOWER_IS_BETTER else "lost"
+    score = f"{METRIC_TITLES[metric]} (%)"
+    lost = f"{'difference' if metric in base.LOWER_IS_BETTER else 'lost'} (points)"
     rows, fewer, paper = [], base.fewer_seeds(runs), read_paper()
     for system, run in runs.items():
         e = run.evaluation.metrics[metric]
         row = {
             "model": NAMES[system] + fewer.get(system, ""),
-            f"{METRIC_TITLES[metric]} (%)": round(100 * e.value, 1),
+            score: round(100 * e.value, 1),
             "95% interval": f"{100 * e.low:.1f} to {100 * e.high:.1f}",
-            f"{lost} (points)": None,
-            "its 95% interval": "",
-            "p": None,
-            "p (Holm)": None,
-            "paper, accuracy (%)": None,
-            "paper, lost (points)": None,
         }
         if system in paper.accuracy:
             row["paper, accuracy (%)"] = round(100 * paper.accuracy[system], 2)
@@ -139,13 +134,14 @@ def ablation_table(
             row["paper, lost (points)"] = round(100 * paper.drop(system), 2)
         for drop in drops[drops["without"] == MODULES.get(system)].itertuples():
             row |= {
-                f"{lost} (points)": round(100 * drop.difference, 1),
+                lost: round(100 * drop.difference, 1),
                 "its 95% interval": f"{100 * drop.low:.1f} to {100 * drop.high:.1f}",
                 "p": round(drop.p_value, 3),
                 "p (Holm)": round(drop.p_holm, 3),
             }
         rows.append(row)
-    return pd.DataFrame(rows)
+    ours = ["model", score, "95% interval", lost, "its 95% interval", "p", "p (Holm)"]
+    return pd.DataFrame(rows, columns=[*ours, "paper, accuracy (%)", "paper, lost (points)"])
 
 
 def hybrid_text(runs: Mapping[str, MeasuredRun], metric: str) -> str:

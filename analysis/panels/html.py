@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jinja2
 import numpy as np
@@ -18,7 +18,6 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
 from analysis.downloads import data_address
 from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel, Selector
-from analysis.stats.comparison import ComparisonError
 from analysis.stats.runs import OWN, SPLITS, FoundRuns, ResultsError
 from cry_model.records import dataset_title
 
@@ -74,7 +73,7 @@ def view_of(panel: Panel, found: FoundRuns, asked: Mapping[str, str]) -> View:
     )
     try:
         return View(panel, cell, fields, panel.exhibits(found, cell, choices))
-    except (ResultsError, ComparisonError) as error:
+    except ResultsError as error:
         return View(panel, cell, fields, problem=str(error))
 
 
@@ -146,27 +145,20 @@ def drawing(figure: go.Figure) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-def environment() -> jinja2.Environment:
-    """Return the templates of ``analysis``, with the filters that cards need."""
-    own = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE.parent),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    filters: dict[str, Callable[..., Any]] = {
-        "markdown": lambda text: Markup(MARKDOWN.render(text)),
-        "drawing": drawing,
-        "columns": columns,
-        "data_address": data_address,
-    }
-    own.filters |= filters
-    return own
-
-
-TEMPLATES = environment()
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(HERE.parent),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=True,
+)
+TEMPLATES.filters |= {
+    "markdown": lambda text: Markup(MARKDOWN.render(text)),
+    "drawing": drawing,
+    "columns": columns,
+    "data_address": data_address,
+}
 CARDS = TEMPLATES.get_template("panels/panel.html.j2").module
 
 

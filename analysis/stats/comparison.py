@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.stats.runs import MeasuredRun
+from analysis.stats.runs import MeasuredRun, ResultsError
 from cry_model.metrics import (
     METRICS,
     SUMS,
@@ -36,7 +36,7 @@ SEED = 0
 ROUNDING = 1e-12  # two sums of the same counts may differ by this much
 
 
-class ComparisonError(ValueError):
+class ComparisonError(ResultsError):
     """The runs cannot be set against each other; one sentence says why."""
 
 

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from gradio.components import Component
 
 from analysis.figures import attention
-from analysis.figures.features import contributions_figure, describe_contributions
+from analysis.figures.attention import contributions_figure, describe_contributions
 from analysis.figures.sound import (
     attention_shown,
     describe_sound,

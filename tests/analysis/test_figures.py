@@ -8,7 +8,7 @@ import torch
 
 from analysis.benchmark import draw
 from analysis.figures import attention
-from analysis.figures.features import NAMES, SHOWN, contributions_figure, describe_contributions
+from analysis.figures.attention import NAMES, SHOWN, contributions_figure, describe_contributions
 from analysis.figures.sound import describe_sound, thin
 from analysis.sound import compute_display, envelope, mel_spectrogram
 from analysis.tabs.cards import explained_cards, sound_cards
