@@ -124,12 +124,13 @@ def _predictions(
     if labels:
         values = table[probability_columns(labels)].to_numpy()
         _require_probabilities(values, labels)
-        own = set(labels)
-        unknown = [label for label in table["label"].unique() if label not in own]
-        if unknown:
-            column = quoted(f"p_{unknown[0]}")
-            wrong = table["label"] == unknown[0]
-            refuse(wrong, f"the label {quoted(unknown[0])}, and there is no column {column}")
+        true = table["label"]
+        refuse(
+            ~true.isin(labels),
+            lambda row: (
+                f"the label {quoted(true[row])}, and there is no column {quoted(f'p_{true[row]}')}"
+            ),
+        )
     else:
         labels, values = _one_hot(table)
     if table["label"].nunique() < 2:
@@ -148,17 +149,14 @@ def _predictions(
     facts_table = pd.DataFrame({**words, **facts})
     twice = facts_table.duplicated(["seed", "clip"])
     refuse(twice, lambda row: f"the clip {quoted(clip[row])} for the second time")
-    codes, _ = pd.factorize(recording)
     for name in ("label", "group"):
-        own_codes, names = pd.factorize(facts_table[name])
-        first = np.empty(len(codes), dtype=np.int64)
-        first[codes[::-1]] = own_codes[::-1]
-        other = first[codes]
+        own = facts_table[name]
+        first = own.groupby(recording, sort=False).transform("first")
         refuse(
-            other != own_codes,
-            lambda row, name=name, names=names, other=other: (
+            own != first,
+            lambda row, name=name, own=own, first=first: (
                 f"a recording, {quoted(recording[row])}, with another {name} "
-                f"({quoted(facts_table[name][row])}) than before ({quoted(names[other[row]])})"
+                f"({quoted(own[row])}) than before ({quoted(first[row])})"
             ),
         )
     numbers = pd.DataFrame(values, columns=probability_columns(labels))
@@ -198,10 +196,7 @@ def _one_hot(table: pd.DataFrame) -> tuple[tuple[str, ...], NDArray[np.float64]]
         )
     labels = sorted(true | predicted, key=lambda n: (float(n) if n.isdecimal() else inf, n))
     require_few(labels, len(table))
-    place_of = {label: number for number, label in enumerate(labels)}
-    values = np.zeros((len(table), len(labels)))
-    values[np.arange(len(table)), table["predicted"].map(place_of).to_numpy(np.int64)] = 1
-    return tuple(labels), values
+    return tuple(labels), np.eye(len(labels))[pd.Categorical(table["predicted"], labels).codes]
 
 
 def _whole(table: pd.DataFrame, name: str) -> NDArray[np.int64]:

@@ -19,7 +19,8 @@ from cry_model.results import (
     PREDICTIONS,
     RUN,
     DamagedFileError,
-    probability_columns,
+    label_numbers,
+    probabilities_of,
     read_predictions,
     recording_means,
 )
@@ -147,13 +148,10 @@ def with_errors(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     natural logarithm of that) and ``wrong``. ``table``: columns ``label`` and ``p_<label>``;
     ``labels``: in the order of these columns.
     """
-    p, names = table[probability_columns(labels)].to_numpy(), np.array(labels, dtype=object)
-    label = table["label"].to_numpy(dtype=object)
-    place = {name: number for number, name in enumerate(labels)}
-    own = p[np.arange(len(p)), [place[name] for name in label]]
-    answer = names[p.argmax(1)]
+    p, label = probabilities_of(table, labels), label_numbers(table, labels)
+    own, answer = p[np.arange(len(p)), label], p.argmax(1)
     return table.assign(
-        answer=answer,
+        answer=np.array(labels, dtype=object)[answer],
         confidence=p.max(1, initial=0.0),
         true_probability=own,
         loss=-np.log(np.maximum(own, LEAST)),

@@ -92,7 +92,7 @@ def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
                 name,
                 TITLES.get(name, name),
                 run.protocol,
-                Estimate(**{end: float(value) for end, value in measured[metric].items()}),
+                read(Estimate, measured[metric]),
             )
             for name, measured in (renamed(record).get("baselines") or {}).items()
             if metric in measured
