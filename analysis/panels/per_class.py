@@ -123,7 +123,7 @@ def curve_data(
     """Return the points of the curves of these classes: columns class, ``x`` and ``y``."""
     truth = label_numbers(run.recordings, run.labels)
     probabilities = probabilities_of(run.recordings, run.labels)
-    parts = [pd.DataFrame(columns=["class", x, y])]
+    parts = []
     for number, label in enumerate(run.labels):
         if label not in classes:
             continue
@@ -131,7 +131,7 @@ def curve_data(
         if curve is not None:
             points = dict(zip((x, y), thinned(curve), strict=True))
             parts.append(pd.DataFrame({"class": label, **points}).round(4))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _named(curves: pd.DataFrame, scores: pd.DataFrame, area: str) -> pd.DataFrame:

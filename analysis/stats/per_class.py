@@ -25,7 +25,7 @@ from cry_model.metrics import (
 )
 from cry_model.results import label_numbers, probabilities_of
 
-MOST_LEVELS = 5000
+MOST_SUMS = 20_000_000  # rows times draws of one average precision; 100 draws at least
 UNSEEN = 1 / 400  # of an axis: what is left out lies this near to what is drawn
 
 
@@ -86,43 +86,16 @@ def average_precision(
     should be higher for them; ``member``: (n,) the number of each row's group; ``weights``: how
     often each group counts, (draws, groups).
     """
-    levels, own = np.unique(-scores[positive], return_inverse=True)
-    other = np.searchsorted(levels, -scores[~positive])  # the first level that answers it too
-    often = np.ascontiguousarray(weights.T, dtype=np.float32)
-    found, wrong = (
-        (_reached(at, len(levels), member[rows], len(often)) @ often).astype(np.float64)
-        for at, rows in ((own, positive), (other, ~positive))
-    )
-    steps, answered = np.diff(found, axis=0, prepend=0), found + wrong
-    precision = np.divide(found, answered, out=found, where=answered > 0)
-    hits = np.einsum("ij,ij->j", steps, precision)
-    return np.divide(hits, steps.sum(0), out=np.full(len(hits), np.nan), where=steps.any(0))
-
-
-def _precisions(
-    positive: NDArray[np.bool_], scores: Array, member: NDArray[np.int64], drawn: Array
-) -> Array:
-    """Return the average precision, and after it that of each draw, (1 + draws,).
-
-    The draws of a class with more than :data:`MOST_LEVELS` rows take that many levels of its score.
-    """
-    alone = average_precision(positive, scores, np.zeros_like(member), np.ones((1, 1)))
-    if positive.sum() > MOST_LEVELS:
-        cuts = np.quantile(scores[positive], np.linspace(0, 1, MOST_LEVELS))
-        scores = np.searchsorted(cuts, scores).astype(np.float64)
-    return np.append(alone, average_precision(positive, scores, member, drawn))
-
-
-def _reached(
-    at: NDArray[np.int64], levels: int, member: NDArray[np.int64], groups: int
-) -> NDArray[np.float32]:
-    """How many rows of each group are at each level or a better one, (levels, groups).
-
-    Single precision holds counts without rounding, and multiplies them at twice the speed.
-    """
-    size = (levels + 1) * groups  # behind the last level are rows that none reaches
-    counts = np.bincount(at * groups + member, minlength=size).reshape(levels + 1, groups)
-    return counts[:-1].cumsum(0).astype(np.float32)
+    order = np.argsort(-scores)
+    last = np.flatnonzero(np.diff(scores[order], append=-np.inf))  # of the rows of each score
+    positive, member = positive[order], member[order]
+    found = []
+    for each in weights:  # one by one: all at once do not fit near the processor
+        own = each[member]
+        answered, hits = (column.cumsum()[last] for column in (own, own * positive))
+        gained = np.diff(hits, prepend=0) * shares(hits, answered)
+        found.append(np.nansum(gained) / hits[-1] if hits[-1] else np.nan)
+    return np.array(found)
 
 
 ANSWERED = ("recall", "precision", "f1")
@@ -150,11 +123,12 @@ def class_scores(table: pd.DataFrame, labels: Sequence[str], draws: int = 1000) 
     sums = (recall_sums(truth, p), Sums(mean_share, own * guess, guess), f1_sums(truth, p))
     counted = (each.by_group(member, groups) for each in sums)
     pairs, counts = pairs_of(truth, p, member, groups)
-    ranked = enumerate(p.T)
+    few = weights[: 1 + max(100, MOST_SUMS // len(truth))]
+    precisions = [average_precision(truth == c, s, member, few) for c, s in enumerate(p.T)]
     values = [
         *(shares(weights @ s.parts, weights @ s.totals) for s in counted),
         shares(*pairs_won(pairs, counts, weights)),
-        np.stack([_precisions(truth == c, s, member, drawn) for c, s in ranked], axis=1),
+        np.stack(precisions, axis=1),
     ]
     estimates = [intervals(measure[0], measure[1:]) for measure in values]
     support = table.drop_duplicates("recording")["label"].value_counts()
