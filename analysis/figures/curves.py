@@ -256,7 +256,9 @@ def leakage_figure(
         annotation={"text": f"{name} {value:.3f}", "font_size": 11},
         annotation_position="bottom left",
     )
-    finish(figure, height=420 + 14 * len(figure.data))
+    # A phone is no wider than the name of a model.
+    figure.for_each_trace(lambda trace: trace.update(name=trace.name.replace(" (", "<br>(")))
+    finish(figure, height=420 + 16 * len(figure.data))
     return figure.update_layout(
         xaxis={
             "title": None,

@@ -229,10 +229,10 @@ def shown_classes(run: MeasuredRun) -> tuple[tuple[str, ...], str]:
     return tuple(label for label in run.labels if label in most), told
 
 
-def metric_selector() -> Selector:
-    """Offer every metric, the balanced accuracy at the beginning."""
-    options = [Option(METRIC_TITLES[name], name) for name in METRICS]
-    at = list(METRICS).index("balanced_accuracy")
+def metric_selector(names: Sequence[str] = tuple(METRICS)) -> Selector:
+    """Offer metrics, the balanced accuracy at the beginning."""
+    options = [Option(METRIC_TITLES[name], name) for name in names]
+    at = names.index("balanced_accuracy")
     return Selector("metric", "Metric", lambda *_: options, first=at)
 
 

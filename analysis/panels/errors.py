@@ -101,20 +101,18 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 
 ALL = "all"
 GROUPS = 12  # to choose from
-MOST = 100  # rows of a table
 SURE = 0.9
-LISTED = f"At most {MOST} rows are shown, the CSV has all."
 ERROR_CAPTION = (
     "A row for each misclassified recording, the most confident first. Probabilities are means "
     "over its segments and seeds. For all models together, each recording is shown with the model "
     "that is most confident of a wrong label. The log loss is minus the natural logarithm of the "
-    f"true label's probability. {LISTED}"
+    "true label's probability."
 )
 SUSPECT_CAPTION = (
     "Recordings that every model misclassifies in every seed, at a mean log loss above chance. The "
     "label may be wrong, or the recording hard: models trained on the same recordings err alike, "
     "most of all on rare classes. Where no model is better than chance, this list says little "
-    f"about the labels. {LISTED}"
+    "about the labels."
 )
 
 
@@ -138,7 +136,7 @@ def errors_to_listen_to(
             f"errors-{cell.dataset}-{cell.protocol}-{system}",
             f"Most confident errors: {base.system_title(whose) if whose else 'all models'}",
             wrong,
-            table=_error_table(wrong[:MOST], cell.dataset, whose is None, several),
+            table=_error_table(wrong, cell.dataset, whose is None, several),
             note=f"{line} {chance}\n\n{ERROR_CAPTION}",
             plays=base.played(cell),
         )
@@ -155,7 +153,7 @@ def errors_to_listen_to(
                 f"suspects-{cell.dataset}-{cell.protocol}",
                 "Labels that every model contradicts",
                 found_suspects,
-                table=_suspect_table(found_suspects[:MOST], cell.dataset),
+                table=_suspect_table(found_suspects, cell.dataset),
                 note=f"{line}\n\n{SUSPECT_CAPTION}",
                 plays=base.played(cell),
             )

@@ -233,13 +233,6 @@ LEAKAGE = base.Panel(
     "known recordings, on new recordings, and on unseen babies.",
     draw=leakage,
     cells=leakage_cells,
-    selectors=(
-        base.Selector(
-            "metric",
-            "Metric",
-            lambda *_: [base.Option(METRIC_TITLES[m], m) for m in SCORES],
-            first=1,
-        ),
-    ),
+    selectors=(base.metric_selector(SCORES),),
     by_protocol=False,
 )

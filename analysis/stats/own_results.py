@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf, nan
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -226,17 +226,10 @@ def _measured(
     folds, seeds = table["fold"].nunique(), tuple(map(int, sorted(table["seed"].unique())))
     facts = {"dataset": dataset, "protocol": protocol, "folds": folds}
     return MeasuredRun(
-        folder=Path(),
         **facts,
         system=system,
         labels=labels,
         seeds=seeds,
-        parameters=nan,
-        multiply_adds=nan,
-        wall_seconds=nan,
-        settings={},
-        preset={},
-        environments=(),
         evaluation=score(recording_means(table, labels), labels, **facts),
         scored=scored,
         table=table,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from math import nan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,18 +48,14 @@ class ResultsError(ValueError):
     """A results folder is missing, malformed or partial; one sentence says what to do."""
 
 
-class UnfinishedRunError(ResultsError):
-    """The run has predictions and no scores yet: it was cut off, or is going on."""
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MeasuredRun:
     """One system under one protocol, scored on recordings that it had not learnt from.
 
     Equal only to itself, so that statistics of it can be kept.
     """
 
-    folder: Path  # where the files are
+    folder: Path = Path()  # where the files are, if there are any
     # which run it is
     dataset: str
     protocol: str
@@ -66,16 +63,16 @@ class MeasuredRun:
     labels: tuple[str, ...]  # in the order of the columns ``p_<label>``
     seeds: tuple[int, ...]  # those that have all of their folds
     folds: int  # how many
-    parameters: float  # of the system; NaN, as the next two, where nobody said
-    multiply_adds: float  # for five seconds
-    wall_seconds: float  # of fitting and testing all folds of all seeds
+    parameters: float = nan  # of the system; NaN, as the next two, where nobody said
+    multiply_adds: float = nan  # for five seconds
+    wall_seconds: float = nan  # of fitting and testing all folds of all seeds
     # of the system, where they are not the registry's
-    settings: Mapping[str, Any] = field(repr=False)
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
     # how it was fitted, as ``run.json`` has it: ``name``, ``epochs``, ``batch``
-    preset: Mapping[str, Any] = field(repr=False)
+    preset: Mapping[str, Any] = field(default_factory=dict, repr=False)
     # ``device``, ``precision``, versions; several where seeds that were fitted on several machines
     # were joined
-    environments: tuple[Mapping[str, Any], ...] = field(repr=False)
+    environments: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     # the metrics per recording, with their intervals over groups
     evaluation: Evaluation = field(repr=False)
     # what was measured of temperature and sets of labels; None if nothing was
@@ -247,7 +244,9 @@ def find_runs(root: Path) -> FoundRuns:
     for path in (own for name in PROTOCOLS for own in root.glob(f"*/{name}/*/{PREDICTIONS}")):
         try:
             record = _read_record(path.parent)
-            if _reported(record):
+            if _reported(record) and not record.get("metrics"):
+                unfinished.append(path.parent)
+            elif _reported(record):
                 run = _measured(path.parent, record)
                 named = (run.dataset, run.protocol, run.system)
                 if path.parts[-4:-1] != named:
@@ -255,8 +254,6 @@ def find_runs(root: Path) -> FoundRuns:
                         f"{path.parent / RUN} is of {'/'.join(named)}; move it there."
                     )
                 runs.append(run)
-        except UnfinishedRunError:
-            unfinished.append(path.parent)
         except ResultsError as error:
             problems.append(str(error))
     runs.sort(key=_order)
@@ -288,8 +285,8 @@ def _reported(record: Mapping[str, Any]) -> bool:
 
 
 def read_run(folder: Path) -> MeasuredRun:
-    """Read one run by its folder; raise ResultsError if ``run.json`` is missing or malformed;
-    UnfinishedRunError if the run was not scored yet."""
+    """Read one run by its folder; raise ResultsError if ``run.json`` is missing or malformed, or
+    the run was not scored yet."""
     return _measured(folder, _read_record(folder))
 
 
@@ -303,7 +300,7 @@ def _read_record(folder: Path) -> dict[str, Any]:
 
 def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
     if not record.get("metrics"):
-        raise UnfinishedRunError(f"The run in {folder} is not finished; start its fit again.")
+        raise ResultsError(f"The run in {folder} is not finished; start its fit again.")
     try:
         evaluation = read_evaluation(record["metrics"]["recording"])
         configuration, labels = record["configuration"], tuple(record["labels"])

@@ -13,7 +13,6 @@ from analysis.stats.claims import cells_of
 from analysis.stats.paper import FULL
 from analysis.stats.runs import (
     ResultsError,
-    UnfinishedRunError,
     find_runs,
     join_runs,
     read_run,
@@ -62,7 +61,7 @@ def test_an_unfinished_run_is_told_apart_from_a_damaged_one(tmp_path):
     folder = write_run(tmp_path, "resnet18")
     change_record(folder, metrics={})
     assert find_runs(tmp_path).unfinished == (folder,)
-    with pytest.raises(UnfinishedRunError, match="not finished"):
+    with pytest.raises(ResultsError, match="not finished"):
         read_run(folder)
     (folder / "run.json").write_text("{")
     (problem,) = find_runs(tmp_path).problems
@@ -207,4 +206,4 @@ def test_the_panel_shows_both_beside_the_systems(found):
     assert list(linear.y) == pytest.approx([0.3496, 0.32475])
     row = exhibit.table.set_index("balanced accuracy").loc[linear.name]
     assert row["random segments"] == "0.350 [0.302, 0.397]"
-    assert any(name.endswith("permuted labels (mean and range of 2)") for name in lines)
+    assert any(name.endswith("permuted labels<br>(mean and range of 2)") for name in lines)

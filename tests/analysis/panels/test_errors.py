@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import log_loss
 
-from analysis.panels import errors as panel
 from analysis.panels.base import CellKey
 from analysis.panels.errors import ERRORS, errors, suspects, verdicts
 from analysis.stats.comparison import ComparisonError
@@ -118,14 +117,13 @@ def test_the_page_filters_by_label_and_group(found):
     assert set(own.data["group"]) == {group}
 
 
-def test_one_model_has_no_others_and_a_long_table_is_cut(found, monkeypatch):
-    monkeypatch.setattr(panel, "MOST", 3)
+def test_one_model_has_no_others(found):
     cell = CellKey("esc10", "recording")
     (only,) = ERRORS.exhibits(found, cell)
     assert f"Misclassified: {len(only.data)} of 90 recordings" in only.note
     assert [o.value for o in ERRORS.selectors[0].options(found, cell)] == ["feature-mlp"]
     assert "Model" not in only.table
-    assert len(only.table) == 3 < len(only.data)
+    assert len(only.table) == len(only.data)
 
 
 def test_without_an_error_there_is_no_table(tmp_path):
