@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 import zlib
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import BadZipFile, ZipFile
 
 from cry_model.checkpoint import move_into_place
 from train.data.corpus import Archive, ArchiveFolder, DataError
@@ -40,10 +41,21 @@ def download(name: str, archive: Archive | None, root: Path) -> None:
         print(f"Using {file}.")
     else:
         fetch(archive.url, file)
-    for folder in sorted(archive.folders, key=lambda folder: folder.name != name):
-        if not _is_there(root / folder.name):
-            recordings = unpack(file, folder, root)
-            print(f"{recordings} recordings are now in {root / folder.name}.")
+    with TemporaryDirectory(dir=root, prefix=f".{name}-") as temporary:
+        whole = Path(temporary) / "whole"
+        try:
+            with ZipFile(file) as zipped:
+                zipped.extractall(whole)  # nothing outside of it, whatever the members are called
+        except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+            raise DataError(
+                f"{file} is damaged ({error}); delete it and download it again."
+            ) from None
+        for folder in sorted(archive.folders, key=lambda folder: folder.name != name):
+            if not _is_there(root / folder.name):
+                taken = Path(temporary) / folder.name
+                recordings = take(whole, folder, taken, file)
+                taken.rename(root / folder.name)
+                print(f"{recordings} recordings are now in {root / folder.name}.")
     file.unlink()
 
 
@@ -78,72 +90,37 @@ def fetch(url: str, target: Path) -> None:
     )
 
 
-def unpack(file: Path, folder: ArchiveFolder, root: Path) -> int:
-    """Fill ``root/folder.name``, whole or not at all; return how many recordings it holds.
-
-    Raise DataError if the archive is damaged, names a path outside itself, or holds other
-    recordings than expected; the folder is then not there, and the archive still is.
-    """
-    with TemporaryDirectory(dir=root, prefix=f".{folder.name}-") as temporary:
-        unpacked = Path(temporary) / folder.name
-        unpacked.mkdir()
-        try:
-            digests = _extract(file, folder, unpacked)
-        except (BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise DataError(
-                f"{file} is damaged ({error}); delete it and download it again."
-            ) from None
-        found, wanted, difference = len(digests), folder.files, ""
-        if found < wanted or (folder.digest and found > wanted):
-            difference = f"{found} files instead of {wanted}"
-        elif folder.digest and digest(digests) != folder.digest:
-            difference = f"the contents of some of its {found} files differ"
-        if difference:
-            raise DataError(
-                f"{file} holds another {folder.name} than we know ({difference}); it is kept for "
-                "a look and nothing was taken from it: delete it to fetch it again."
-            )
-        unpacked.rename(root / folder.name)
-    return found
-
-
-def digest(digests: dict[str, str]) -> str:
-    """Return the SHA-256 over a line ``name NUL sha256 LF`` for each file, sorted by name."""
-    lines = (f"{name}\0{digests[name]}\n" for name in sorted(digests))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _extract(file: Path, folder: ArchiveFolder, target: Path) -> dict[str, str]:
-    """Write what is wanted below ``target``; return recording -> SHA-256."""
-    digests = {}
-    with ZipFile(file) as archive:
-        members = [(member, _name(file, member, folder)) for member in archive.infolist()]
-        for member, name in members:
-            if name is None:
-                continue
-            content = archive.read(member)  # its CRC is checked on the way
-            (target / name).parent.mkdir(exist_ok=True)
-            (target / name).write_bytes(content)
-            if name != README:
-                digests[name] = hashlib.sha256(content).hexdigest()
-    return digests
-
-
-def _name(file: Path, member: ZipInfo, folder: ArchiveFolder) -> str | None:
-    """Return where a member goes, relative to the corpus's folder; None if it is not wanted."""
-    path = PurePosixPath(member.filename)
-    if path.is_absolute() or ".." in path.parts:
+def take(whole: Path, folder: ArchiveFolder, target: Path, file: Path) -> int:
+    """Move the recordings of a folder, and the README, out of the ``whole`` archive to ``target``;
+    return how many recordings there are. Raise DataError if they are other ones than expected."""
+    inside = PurePosixPath("*", folder.source)
+    found = {
+        "/".join(path.relative_to(whole).parts[len(inside.parts) :]): path
+        for path in whole.glob(str(inside / folder.pattern))
+    }
+    count, difference = len(found), ""
+    if count < folder.files or (folder.digest and count > folder.files):
+        difference = f"{count} files instead of {folder.files}"
+    elif folder.digest and digest(found) != folder.digest:
+        difference = f"the contents of some of its {count} files differ"
+    if difference:
         raise DataError(
-            f"{file} holds a path that leads out of it ({member.filename}); delete it and do not "
-            "use what it came from."
+            f"{file} holds another {folder.name} than we know ({difference}); it is kept for "
+            "a look and nothing was taken from it: delete it to fetch it again."
         )
-    below = PurePosixPath(*path.parts[1:])
-    if member.is_dir() or set("\\:") & set(below.as_posix()):  # which mean folders elsewhere
-        return None
-    if below.as_posix() == README:
-        return README
-    if not below.is_relative_to(folder.source):
-        return None
-    name, levels = below.relative_to(folder.source), folder.pattern.split("/")
-    wanted = len(name.parts) == len(levels) and all(map(fnmatchcase, name.parts, levels))
-    return name.as_posix() if wanted else None
+    target.mkdir()
+    for path in whole.glob(f"*/{README}"):
+        shutil.copy(path, target)
+    for name, path in found.items():
+        (target / name).parent.mkdir(exist_ok=True)
+        path.rename(target / name)
+    return count
+
+
+def digest(files: Mapping[str, Path]) -> str:
+    """Return the SHA-256 over a line ``name NUL sha256 LF`` for each file, sorted by name."""
+    lines = (
+        f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        for name, path in sorted(files.items())
+    )
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
