@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
-from cry_model.declared import Within, require_declared
+from cry_model.declared import Within, require, require_declared
 from cry_model.sound.frontend import resample
-
-
-@dataclass(frozen=True)
-class Two:
-    """A condition on a list: it has two entries."""
-
-    def __str__(self) -> str:
-        return "of two numbers"
-
-    def holds(self, value: tuple[float, ...]) -> bool:
-        return len(value) == 2
-
-
-Levels = Annotated[tuple[Annotated[float, Within(-200, 100)], ...], Two()]
-"""Least and most decibels."""
 
 
 @dataclass(frozen=True)
@@ -33,19 +18,20 @@ class Augmentation:
     """Changes that a cry may undergo and stay the same cry; zero switches one off."""
 
     gain_db: Annotated[float, Within(0, 100)] = 3.0  # level of a whole piece, uniform in +- this
-    noise_db: Levels | None = (-45.0, -20.0)  # coloured noise, relative to the loud frames
+    # Least and most of coloured noise, relative to the loud frames.
+    noise_db: tuple[Annotated[float, Within(-200, 100)], ...] | None = (-45.0, -20.0)
     tilt_db: Annotated[float, Within(0, 100)] = 2.0  # deviation of a curve over bands: microphones
     time_mask: Annotated[int, Within(0, 10_000)] = 30  # longest stretch, frames (Park et al. 2019)
     band_mask: Annotated[int, Within(0, 10_000)] = 8  # likewise, bands
     mixup: Annotated[float, Within(0, 100)] = 0.2  # alpha of the Beta distribution (Zhang 2018)
     equaliser_db: Annotated[float, Within(0, 100)] = 0.0  # tilt on the waveform: for a teacher, too
-    speed: Annotated[float, Within(0, 0.5)] = (
-        0.0  # faster or slower up to this share, pitch and all
-    )
+    speed: Annotated[float, Within(0, 0.5)] = 0.0  # faster or slower by up to this, pitch and all
     damage: Annotated[float, Within(0, 1)] = 0.0  # chance of each kind, see :func:`degrade`
 
     def __post_init__(self):
         require_declared(self)
+        levels = self.noise_db
+        require(levels is None or len(levels) == 2, f"noise_db must be two numbers, not {levels}")
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:
@@ -67,10 +53,8 @@ def equalise(waves: Tensor, decibels: float, rng: torch.Generator) -> Tensor:
     """Filter each by a curve of six random points over the band, without delay."""
     points = torch.randn((len(waves), 1, 6), generator=rng, device=rng.device) * decibels
     spectrum = torch.fft.rfft(waves)
-    curve = torch.nn.functional.interpolate(
-        points, size=spectrum.shape[-1], mode="linear", align_corners=True
-    )
-    return torch.fft.irfft(spectrum * 10 ** (curve.squeeze(1) / 20), n=waves.shape[-1])
+    curve = interpolate(points, spectrum.shape[-1], mode="linear", align_corners=True).squeeze(1)
+    return torch.fft.irfft(spectrum * 10 ** (curve / 20), n=waves.shape[-1])
 
 
 def change_speed(waves: Tensor, percent: int, length: int) -> Tensor:
@@ -92,9 +76,7 @@ def augment_waveforms(waves: Tensor, how: Augmentation, rng: torch.Generator) ->
 def tilt(features: Tensor, decibels: float, rng: torch.Generator) -> Tensor:
     """Add a curve of four random points over the bands to log-mel features, 20 dB being 1."""
     points = torch.randn((len(features), 1, 4), generator=rng, device=rng.device)
-    curve = torch.nn.functional.interpolate(
-        points, size=features.shape[1], mode="linear", align_corners=True
-    )
+    curve = interpolate(points, features.shape[1], mode="linear", align_corners=True)
     return features + curve.transpose(1, 2) * decibels / 20
 
 
@@ -145,21 +127,10 @@ def degrade(waves: Tensor, rate: int, chance: float, rng: torch.Generator) -> Te
     """
     level = _rms(waves)
     for damage in (_reverberate, _band_limit, _overload, _quantise, _spectral_holes):
-        waves = _some(waves, damage, rate, chance, rng)
+        hit = (uniform(0, 1, (len(waves),), rng) < chance).nonzero().squeeze(1)
+        if len(hit):
+            waves = waves.index_copy(0, hit, damage(waves[hit], rate, rng))
     return waves * level / _rms(waves).clamp_min(1e-9)
-
-
-def _some(
-    waves: Tensor,
-    damage: Callable[[Tensor, int, torch.Generator], Tensor],
-    rate: int,
-    chance: float,
-    rng: torch.Generator,
-) -> Tensor:
-    hit = (uniform(0, 1, (len(waves),), rng) < chance).nonzero().squeeze(1)
-    if not len(hit):
-        return waves
-    return waves.index_copy(0, hit, damage(waves[hit], rate, rng))
 
 
 def _reverberate(waves: Tensor, rate: int, rng: torch.Generator) -> Tensor:
