@@ -46,7 +46,6 @@ SPOKEN = 10  # of each speaker and pitch
 SPEECH_LICENCE = "CC BY-SA 4.0 (Free Spoken Digit Dataset)"
 SECONDS = 6.0  # of joined speech
 RATE = 8_000  # Hz, of the digits
-PAUSES = (0.03, 0.5)  # s, between words
 RAISED = (130, 190)  # per cent: played so much faster, a man's voice is as high as a child's
 
 
@@ -146,7 +145,7 @@ def join_speech(files: Sequence[Path], number: int, raised: bool) -> audio.Recor
     percent = int(rng.integers(*RAISED)) if raised else 100
     parts, length = [], 0
     while length < SECONDS * RATE * percent / 100:
-        parts += [_word(files[rng.integers(len(files))]), _pause(rng)]
+        parts += [_word(files[rng.integers(len(files))]), other_sounds.pause(rng, RATE)]
         length += len(parts[-2]) + len(parts[-1])
     wave = torch.from_numpy(np.concatenate(parts).astype(np.float32))
     return audio.Recording(resample(wave, percent, 100)[: round(SECONDS * RATE)], RATE)
@@ -159,8 +158,3 @@ def _word(path: Path) -> NDArray[np.float32]:
     if rate != RATE:
         raise DataError(f"{path} has {rate} Hz where the corpus has {RATE}; take it away.")
     return wave / max(1e-6, np.abs(wave).max())
-
-
-def _pause(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Not quite silence."""
-    return (1e-3 * rng.standard_normal(int(rng.uniform(*PAUSES) * RATE))).astype(np.float32)

@@ -12,18 +12,18 @@ import hashlib
 import re
 import shutil
 import subprocess
-import tarfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cry_model.sound import audio
 from cry_model.sound.frontend import resample
@@ -171,11 +171,15 @@ def join(paths: Iterable[Path], number: int) -> audio.Recording:
         wave = resample(wave[spare : len(wave) - spare], rate, RATE, 16)
         peak = wave.abs().max() if len(wave) else torch.zeros(())
         if peak > audio.SILENCE_PEAK:
-            pause = 1e-3 * rng.standard_normal(int(rng.uniform(*PAUSES) * RATE))
-            parts += [wave / peak, torch.from_numpy(pause.astype(np.float32))]
+            parts += [wave / peak, torch.from_numpy(pause(rng, RATE))]
     if not parts:
         raise audio.AudioError("None of these files holds a sound.")
     return audio.Recording(torch.cat(parts), RATE)
+
+
+def pause(rng: np.random.Generator, rate: int) -> NDArray[np.float32]:
+    """Return what lies between joined files: not quite silence."""
+    return (1e-3 * rng.standard_normal(int(rng.uniform(*PAUSES) * rate))).astype(np.float32)
 
 
 def write(root: Path) -> None:
@@ -218,36 +222,32 @@ def drop_copies(folder: Path) -> None:
 def fetch(package: str, folder: Path) -> bool:
     """Fill ``folder/package`` with the sounds and the copyright file of a Debian package."""
     with TemporaryDirectory(dir=folder.parent) as temporary:
-        got = subprocess.run(
-            ["apt-get", "download", package], cwd=temporary, capture_output=True, text=True
-        )
+        run = partial(subprocess.run, cwd=temporary, capture_output=True)
+        run(["apt-get", "download", package])
         files = list(Path(temporary).glob("*.deb"))
-        if got.returncode or not files:
+        if not files:
             print(f"{package} is not to be had here.")
-            return False
-        command = ["dpkg-deb", "--fsys-tarfile", str(files[0])]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as unpacking:
-            try:
-                with tarfile.open(fileobj=unpacking.stdout, mode="r|") as archive:
-                    count = sum(_extract(archive, member, folder / package) for member in archive)
-            except tarfile.TarError:
-                print(f"{package} is damaged.")
-                return False
-    print(f"{package}: {count} files.")
-    return True
+        elif run(["dpkg-deb", "--extract", files[0], "whole"]).returncode:
+            print(f"{package} is damaged.")
+        else:
+            count = keep_sounds(Path(temporary) / "whole", folder / package)
+            print(f"{package}: {count} files.")
+            return True
+    return False
 
 
-def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> bool:
-    """Write a member that is a sound, the soundfont or the copyright file; say whether it was."""
-    path = PurePosixPath(member.name)
-    wanted = path.suffix.lower() in SUFFIXES or path.name in ("copyright", FONT)
-    if not member.isfile() or not wanted or ".." in path.parts:
-        return False
-    target = folder.joinpath(*path.parts[2:]) if len(path.parts) > 3 else folder / path.name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as file:
-        shutil.copyfileobj(archive.extractfile(member), file)
-    return True
+def keep_sounds(whole: Path, folder: Path) -> int:
+    """Move every sound, the soundfont and the copyright file; return how many they are."""
+    count = 0
+    for path in list(whole.rglob("*")):
+        wanted = path.suffix.lower() in SUFFIXES or path.name in ("copyright", FONT)
+        if wanted and path.is_file() and not path.is_symlink():
+            below = path.relative_to(whole).parts[2:]  # usr/share
+            target = folder.joinpath(*below) if len(below) > 1 else folder / path.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
+            count += 1
+    return count
 
 
 def play(font: Path, folder: Path) -> None:
