@@ -17,7 +17,6 @@ model for other people's recordings is fitted on the second.
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -25,7 +24,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from pandas.api.types import is_numeric_dtype
 
 from cry_model.sound.acoustic_features import FEATURES
 from train.data.corpus import Clips, Corpus, DataError, Item, Prepared
@@ -110,31 +108,18 @@ def read_cuts(root: Path) -> Corpus:
     Raise DataError if the table or a recording that it names is missing, or a label is unknown.
     """
     folder = root / CUTS
-    try:
-        with (folder / CUTS_TABLE).open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
-    except OSError:
-        raise DataError(
-            f"There is no {CUTS_TABLE} in {folder}. Put the folder {CUTS} with its table into the "
-            "data root, or name another one with --data-root."
-        ) from None
-    items = tuple(_cut(folder, row) for row in rows)
+    rows = _read(folder / CUTS_TABLE, ("file", "label", "group"), f"{CUTS} with this table")
+    items = []
+    for name, label, group in zip(rows["file"], rows["label"], rows["group"], strict=True):
+        path, source = folder / name, f"group-{group}"
+        if label not in CUT_LABELS:
+            raise DataError(f"{folder / CUTS_TABLE} has the label {label}, which is unknown.")
+        if not path.is_file():
+            raise DataError(f"{folder / CUTS_TABLE} names {name}, which is not there.")
+        items.append(Item(path, label, path.stem, source, source))
     if not items:
         raise DataError(f"{folder / CUTS_TABLE} names no recording.")
-    return Corpus(CUTS, CUT_LABELS, items, LICENCE)
-
-
-def _cut(folder: Path, row: dict[str, str]) -> Item:
-    try:
-        name, label, group = row["file"], row["label"], f"group-{row['group']}"
-    except KeyError as error:
-        raise DataError(f"{folder / CUTS_TABLE} has no column {error}.") from None
-    path = folder / name
-    if label not in CUT_LABELS:
-        raise DataError(f"{folder / CUTS_TABLE} gives {name} the label {label}, which is unknown.")
-    if not path.is_file():
-        raise DataError(f"{folder / CUTS_TABLE} names {name}, which is not there.")
-    return Item(path, label, path.stem, group, group)
+    return Corpus(CUTS, CUT_LABELS, tuple(items), LICENCE)
 
 
 def regroup_cuts(clips: Clips) -> tuple[Item, ...]:
@@ -151,8 +136,9 @@ def read_features(root: Path, name: str) -> Prepared:
     in seconds to the sample. Raise DataError if one is missing, or is not as it was published.
     """
     folder = root / NAME
-    features = _read(folder / "train_features.csv", ("filename", *FEATURES, "label"))
-    lengths = _read(folder / "durations.csv", ("filename", "duration"))
+    what = "the challenge's train_features.csv, and the recordings' lengths as durations.csv,"
+    features = _read(folder / "train_features.csv", ("filename", *FEATURES, "label"), what)
+    lengths = _read(folder / "durations.csv", ("filename", "duration"), what)
     table = features.merge(lengths, on="filename", validate="one_to_one")
     known = table["label"].isin(LABELS)
     if len(table) != len(features) or not known.all():
@@ -172,22 +158,23 @@ def read_features(root: Path, name: str) -> Prepared:
     return Prepared(replace(corpus, items=clips.items), clips)
 
 
-def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
+def _read(path: Path, columns: tuple[str, ...], what: str) -> pd.DataFrame:
+    """Read a table whose first column names each recording once; ``what`` to put where if none."""
     if not path.is_file():
         raise DataError(
-            f"There is no {path}. Put the challenge's train_features.csv and the recordings' "
-            "lengths as durations.csv there, or name another folder with --data-root."
+            f"There is no {path.name} in {path.parent}. Put {what} there, or name another folder "
+            "with --data-root."
         )
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, dtype={"group": str})
     except ValueError as error:  # also what pandas' parser and the codec raise
         raise DataError(f"{path} is no table: {error}".splitlines()[0]) from error
     if missing := [name for name in columns if name not in table]:
         raise DataError(f"{path} has no column {', '.join(missing)}.")
-    if table[list(columns)].isna().any(axis=None) or table["filename"].duplicated().any():
+    if table[list(columns)].isna().any(axis=None) or table[columns[0]].duplicated().any():
         raise DataError(f"{path} has an empty cell or names a recording twice.")
-    values = table[[name for name in columns if name not in ("filename", "label")]]
-    if not all(map(is_numeric_dtype, values.dtypes)) or not np.isfinite(values).all(axis=None):
+    numbers = table[[name for name in columns if name in (*FEATURES, "duration")]]
+    if not np.isfinite(numbers.apply(pd.to_numeric, errors="coerce")).all(axis=None):
         raise DataError(f"{path} has a cell that is no finite number.")
     return table
 
