@@ -66,13 +66,6 @@ def test_the_same_bytes_each_time_and_a_smaller_corpus_begins_a_larger_one(tmp_p
     assert small.items() < large.items()
 
 
-def test_an_existing_corpus_is_not_overwritten(synthetic):
-    before = contents(synthetic)
-    with pytest.raises(DataError, match=r"exists and is not overwritten.*delete it"):
-        write(synthetic, 1, 0.5)
-    assert contents(synthetic) == before
-
-
 @pytest.mark.parametrize(
     "table",
     ["", "file,baby\ntrain/awake/awake_0.wav\n", "file,baby\ntrain/angry/angry_0.wav,baby_000\n",

@@ -88,12 +88,7 @@ def synthesise(
     style: str | CryStyle, seconds: float, sample_rate: int = 16_000, seed: int = 0
 ) -> SyntheticCry:
     """Make a cry of round(seconds * sample_rate) samples; a seed is one cry, at any rate (Hz)."""
-    if isinstance(style, str):
-        if style not in STYLES:
-            raise ValueError(f"unknown style {style!r}; there are {', '.join(STYLES)}")
-        style = STYLES[style]
-    if sample_rate <= 0 or round(seconds * sample_rate) < 1:
-        raise ValueError(f"no sample fits into {seconds} s at {sample_rate} Hz")
+    style = STYLES[style] if isinstance(style, str) else style
     rng = np.random.default_rng(seed)
     curves, onsets = _plan(style, seconds, rng)
     dry = _vocal_tract(_excitation(curves, style, rng), curves["mouth"], style)

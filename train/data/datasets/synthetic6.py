@@ -39,19 +39,13 @@ COLUMNS = ("file", "baby", "sample_rate", "onset_seconds")
 def write(root: Path, recordings: int = RECORDINGS, seconds: float = SECONDS) -> None:
     """Make ``root/synthetic6``: all of it or, if it is interrupted, nothing.
 
-    Only a killed run leaves a folder, ``root/.synthetic6-*``, that nothing reads. Raise DataError
-    if it is there already, or if no recording is asked for.
+    Only a killed run leaves a folder, ``root/.synthetic6-*``, that nothing reads.
     """
-    folder = root / NAME
-    if recordings < 1:
-        raise DataError(f"{NAME} needs at least one recording of each label, not {recordings}.")
-    if folder.exists():
-        raise DataError(f"{folder} exists and is not overwritten: use it, or delete it first.")
     root.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{NAME}-", dir=root) as unfinished:
         made = Path(unfinished) / NAME
         _write_into(made, recordings, seconds)
-        made.rename(folder)
+        made.rename(root / NAME)
 
 
 def _write_into(folder: Path, recordings: int, seconds: float) -> None:
