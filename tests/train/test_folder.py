@@ -145,8 +145,8 @@ def test_each_part_may_have_its_own_metadata(tmp_path):
         ({"metadata.csv": [LABEL, "data/0.wav,a,c"]}, "line 2 has more cells"),
         ({"metadata.csv": [f"{LABEL},Label", "data/0.wav,a,b"]}, "two columns are called"),
         ({"metadata.csv": ["id,age", "1,2"]}, "needs the columns file_name and label"),
-        ({"metadata.csv": LABELLED, "groups.csv": GROUPED}, "both list"),
-        ({"metadata.csv": LABELLED, "data/metadata.csv": BELOW}, "both list"),
+        ({"metadata.csv": LABELLED, "groups.csv": GROUPED}, "line 2: data/0.wav is listed twice"),
+        ({"metadata.csv": LABELLED, "data/metadata.csv": BELOW}, "0.wav is listed twice"),
     ],
 )
 def test_tables_that_do_not_fit_are_one_sentence(tmp_path, tables, message):

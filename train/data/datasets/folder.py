@@ -204,46 +204,34 @@ def part_of(folder: str) -> str | None:
 def _told(tables: Tables, recordings: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
     """Return recording -> label (empty for none) and recording -> group, by all tables.
 
-    A table with labels must list all that lies below it; those with groups together everything.
+    Tables with labels must list all that lies below them, those with groups together everything.
     """
     names = Names(recordings)
-    labels: dict[str, str] = {}
-    groups: dict[str, str] = {}
+    told: dict[str, dict[str, str]] = {"label": {}, "group": {}}
     for name, (path, table) in tables.items():
-        below = name[: name.rfind("/") + 1]
-        listed = _listed(path, table, below, names)
-        if "label" in table:
-            _check_complete(path, {n for n in names.names if n.startswith(below)}, listed)
-        for column, known in (("label", labels), ("group", groups)):
-            if column not in table:
-                continue
-            if twice := sorted(set(known) & set(listed)):
-                raise DataError(f"{path} and another table both list {twice[0]}; keep one of them.")
-            known.update({n: composed(row[column]) for n, row in listed.items()})
-    for path, table in tables.values():
-        if "group" in table:
-            _check_complete(path, names.names, groups)
-    return labels, groups
+        columns = [column for column in told if column in table]
+        for line, row in table.iterrows():
+            recording, where = names.find(_below(name), row["file"]), f"{path}, line {line}"
+            if recording is None:
+                raise DataError(f"{where}: there is no recording {row['file']}; correct the row.")
+            if any(recording in told[column] for column in columns):
+                raise DataError(f"{where}: {recording} is listed twice; keep one of the rows.")
+            if not row.get("group", "-"):
+                raise DataError(f"{where}: {recording} has no group; name one.")
+            for column in columns:
+                told[column][recording] = composed(row[column])
+    for name, (path, table) in tables.items():
+        for column, below in (("label", _below(name)), ("group", "")):
+            missing = {n for n in names.names if n.startswith(below)} - set(told[column])
+            if column in table and missing:
+                listed = _few(sorted(missing))
+                raise DataError(f"{path} does not list {listed}; add a row for each recording.")
+    return told["label"], told["group"]
 
 
-def _listed(path: Path, table: pd.DataFrame, below: str, names: Names) -> dict[str, pd.Series]:
-    """Return recording -> its row, each once."""
-    listed: dict[str, pd.Series] = {}
-    for line, row in table.iterrows():
-        name, where = names.find(below, row["file"]), f"{path}, line {line}"
-        if name is None:
-            raise DataError(f"{where}: there is no recording {row['file']}; correct the row.")
-        if name in listed:
-            raise DataError(f"{where}: {name} is listed twice; keep one of the rows.")
-        if not row.get("group", "-"):
-            raise DataError(f"{where}: {name} has no group; name one.")
-        listed[name] = row
-    return listed
-
-
-def _check_complete(path: Path, recordings: set[str], listed: Mapping[str, object]) -> None:
-    if missing := sorted(recordings - set(listed)):
-        raise DataError(f"{path} does not list {_few(missing)}; add a row for each recording.")
+def _below(table: str) -> str:
+    """Return the folder of a table, with a slash at its end, or nothing."""
+    return table[: table.rfind("/") + 1]
 
 
 def _folds(items: Sequence[Item], parts: Sequence[str | None]) -> list[int | None]:
