@@ -179,11 +179,12 @@ def load_clips(
     corpus: Corpus, front_end: AnyFrontEnd, load: Callable[[Item], audio.Recording] = load_file
 ) -> Clips:
     """Read every recording; a bad one is left out; raise DataError if none is left."""
-    kept, seconds, rates, waveforms, left_out = [], [], [], [], {}
+    found, left_out = [], {}
     for item in tqdm(corpus.items, desc=f"Reading {corpus.name}", unit="clip"):
         try:
             recording = load(item)
-            waveforms.append(front_end.prepare(recording).waveform)
+            wave = front_end.prepare(recording).waveform
+            found.append((item, recording.duration, recording.sample_rate, wave))
         except audio.AudioError as error:
             left_out[item.recording] = str(error)
         except ImportError as error:
@@ -193,15 +194,11 @@ def load_clips(
             ) from None
         except Exception as error:  # the other recordings are read all the same
             left_out[item.recording] = UNEXPECTED.format(type(error).__name__)
-        else:
-            seconds.append(recording.duration)
-            rates.append(recording.sample_rate)
-            kept.append(item)
-    if not kept:
+    if not found:
         first, why = next(iter(left_out.items()))
         raise DataError(f"No recording of {corpus.name} could be read. Of {first}: {why}")
-    labels = torch.tensor(corpus.indices(kept))
-    return Clips(tuple(kept), labels, tuple(seconds), tuple(rates), tuple(waveforms), left_out)
+    items, seconds, rates, waveforms = zip(*found, strict=True)
+    return Clips(items, torch.tensor(corpus.indices(items)), seconds, rates, waveforms, left_out)
 
 
 def tabulate(data: Prepared, config: AcousticConfig) -> Prepared:

@@ -200,19 +200,15 @@ def cross_validate(run: Run, front_end: TrainingFrontEnd) -> Evaluation | Agreem
 def check_split(experiment: Experiment, folder: Path, table: pd.DataFrame) -> None:
     """Raise DataError if predictions are of other recordings, groups, labels or folds than here."""
     items = experiment.units.items
-    facts = {(item.recording, item.group, item.label) for item in items}
-    found = table[["recording", "group", "label"]].drop_duplicates()
-    if not facts.issuperset(found.itertuples(index=False, name=None)):
-        raise DataError(f"{folder} was made from other recordings, groups or labels.")
-    units = [item.unit for item in items]
     for seed, rows in table.groupby("seed"):
-        tested = set(zip(rows["clip"].str.rsplit("#", n=1).str[0], rows["fold"], strict=True))
+        units, there = rows["clip"].str.rsplit("#", n=1).str[0], set(rows["fold"])
+        found = set(zip(units, rows["group"], rows["label"], rows["fold"], strict=True))
         fold_of = split(items, experiment.protocol, experiment.folds, int(seed)).tolist()
-        there = set(rows["fold"])
-        if tested != {pair for pair in zip(units, fold_of, strict=True) if pair[1] in there}:
+        tested = [pair for pair in zip(items, fold_of, strict=True) if pair[1] in there]
+        if found != {(item.unit, item.group, item.label, fold) for item, fold in tested}:
             raise DataError(
-                f"Seed {seed} in {folder / files.PREDICTIONS} has other folds than it has here, "
-                f"or recordings are missing; restore the file, or delete {folder}."
+                f"Seed {seed} in {folder / files.PREDICTIONS} has other recordings, groups, labels "
+                f"or folds than it has here; restore the file, or delete {folder}."
             )
 
 
@@ -239,8 +235,6 @@ def finish(run: Run, record: dict[str, Any]) -> Evaluation | Agreement:
     predicted, teacher = experiment.teacher_predictions, experiment.teacher
     table = results.read_predictions(folder, labels)
     whole = files.whole_seeds(table, folds)
-    if set(whole["recording"]) != {item.recording for item in experiment.tested}:
-        raise DataError(f"{folder} was made from other recordings; delete it.")
     facts = {"dataset": experiment.name, "protocol": protocol, "folds": folds}
     recordings = files.recording_means(whole, labels)
     calibration = None

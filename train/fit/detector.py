@@ -254,7 +254,7 @@ def find_examples(
     count: int = COUNT,
 ) -> list[Examples]:
     """Return examples of each length, ``count`` cries a fold, from ``cache`` if they are there."""
-    found: list[list[tuple[Tensor, ...]]] = [[] for _ in SECONDS]
+    found = []
     facts = clips.fingerprint(), front_end.config, how, seed, count, SHARES, SNR_DB, MIXED
     cache.mkdir(parents=True, exist_ok=True)
     folds = sorted({item.fold for item in clips.items})
@@ -272,10 +272,11 @@ def find_examples(
                 )
                 tensors |= {f"{number}.{name}": t for name, t in made._asdict().items()}
             write_atomically(path, save(tensors))
-        kept = load_file(path)
-        for number, parts in enumerate(found):
-            parts.append(tuple(kept[f"{number}.{name}"] for name in Examples._fields))
-    return [Examples(*map(torch.cat, zip(*parts, strict=True))) for parts in found]
+        found.append(load_file(path))
+    return [
+        Examples(*(torch.cat([own[f"{n}.{name}"] for own in found]) for name in Examples._fields))
+        for n in range(len(SECONDS))
+    ]
 
 
 AUXILIARY = 0.3  # weight of the teacher's groups in the loss
@@ -297,14 +298,12 @@ class TaggedModel(nn.Module):
 
 
 class Pool:
-    """Examples of one length, drawn from; raise DataError if cries or other sounds are missing."""
+    """Examples of one length, drawn from."""
 
     def __init__(self, examples: Examples):
         self.examples = examples
         self.cries = examples.cry.nonzero().view(-1)
         self.others = (~examples.cry).nonzero().view(-1)
-        if not (len(self.cries) and len(self.others)):
-            raise DataError("There are no windows of cries, or none of other sounds, to fit on.")
         self.hardness = torch.full((len(self.others),), 0.5, dtype=torch.float64)
         self.drawn = self.others[:0]
 
@@ -331,8 +330,7 @@ def fit_detector(
     """Fit ``model``, whose first class is the cry, and return the average of its weights.
 
     The model has an ``embedding`` and a ``classifier``; examples of each length are taken in turns.
-    Raise DataError if there are no cries or no other sounds, or an epoch holds no batch;
-    TrainingError if the loss is not a number.
+    Raise DataError if an epoch holds no batch; TrainingError if the loss is not a number.
     """
     how, log_mel = preset.augmentation, preset.front_end.kind == "log-mel"
     rng = torch.Generator().manual_seed(seed)

@@ -57,12 +57,8 @@ def piece_probabilities(
     model: nn.Module, front_end: TrainingFrontEnd, clips: Clips
 ) -> list[NDArray[np.float64]]:
     """Return (pieces, classes) for each clip; raise TrainingError if they are no numbers."""
-    found = of_each_piece(
-        lambda features: model(features).float().softmax(-1),
-        front_end,
-        clips,
-        next(model.parameters()).device,
-    )
+    device = next(model.parameters()).device
+    found = of_each_piece(lambda x: model(x).float().softmax(-1), front_end, clips, device)
     if not all(np.isfinite(rows).all() for rows in found):
         raise TrainingError("What was fitted gives no numbers; try a lower learning rate.")
     return found
@@ -72,21 +68,14 @@ def predict(
     model: nn.Module, front_end: TrainingFrontEnd, clips: Clips, labels: tuple[str, ...]
 ) -> pd.DataFrame:
     """Return the probabilities of every piece of every clip, cut as the classifier cuts them."""
-    rows: list[Mapping[str, object]] = []
-    columns = probability_columns(labels)
+    rows, columns = [], probability_columns(labels)
     probabilities = piece_probabilities(model, front_end, clips)
     for item, pieces in zip(clips.items, probabilities, strict=True):
+        facts = {"recording": item.recording, "group": item.group, "label": item.label}
         # A unit of the clip protocol that is a little too long for one piece has two.
         for number, row in enumerate(pieces):
-            rows.append(
-                {
-                    "clip": f"{item.unit}#{number}",
-                    "recording": item.recording,
-                    "group": item.group,
-                    "label": item.label,
-                    **dict(zip(columns, row, strict=True)),
-                }
-            )
+            answer = dict(zip(columns, row, strict=True))
+            rows.append({"clip": f"{item.unit}#{number}", **facts, **answer})
     return pd.DataFrame(rows)
 
 

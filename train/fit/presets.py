@@ -177,11 +177,8 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
     try:
         if changes := take(how):
             preset = replace(preset, augmentation=replace(how, **changes))
-        try:
-            if changes := take(preset.front_end):
-                preset = replace(preset, front_end=replace(preset.front_end, **changes))
-        except ValueError as error:
-            raise ValueError(f"No front end can be built so: {error}") from error
+        if changes := take(preset.front_end):
+            preset = replace(preset, front_end=replace(preset.front_end, **changes))
         own = names_for(preset)
         return replace(preset, **{name: left.pop(name) for name in own & set(left)}), left
     except ValueError as error:

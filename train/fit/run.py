@@ -236,23 +236,19 @@ class Run:
     @contextlib.contextmanager
     def lock(self, in_folder: Path, patient: bool = False) -> Iterator[None]:
         """Hold a folder of this run, or raise BusyError, unless ``patient``."""
-        if not self.accelerator.is_main_process:
-            yield
-            return
         name = in_folder.relative_to(self.out).as_posix().replace("/", "-")
         path = self.out / "state" / f"{name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path, timeout=-1 if patient else 0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise BusyError(
-                f"Another process writes to {in_folder}; wait for it, or choose another --out."
-            ) from None
-        try:
+        with contextlib.ExitStack() as held:
+            if self.accelerator.is_main_process:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    held.enter_context(FileLock(path, timeout=-1 if patient else 0))
+                except Timeout:
+                    raise BusyError(
+                        f"Another process writes to {in_folder}; wait for it, or choose another "
+                        "--out."
+                    ) from None
             yield
-        finally:
-            lock.release()
 
     def state(self, seed: int, fold: int | None) -> TrainingState:
         """Return the kept state of the fit of a fold, or (None) of everything."""

@@ -30,12 +30,6 @@ from train.fit.predict import TrainingError, piece_probabilities
 from train.fit.presets import Preset
 from train.fit.state import TrainingState, Weights, schedule
 
-NO_NUMBER = (
-    "The loss is not a number after epoch {}; try a lower learning rate. The state of the epoch "
-    "before is kept."
-)
-
-
 LOSS, RECALL = "validation loss", "validation balanced accuracy"
 Curves = Mapping[str, float]
 """Loss and learning rate of an epoch, with the scores of what was held back."""
@@ -175,7 +169,10 @@ def fit(
             total += loss.detach()
         mean = accelerator.reduce(total, "mean").item() / steps
         if not (math.isfinite(mean) and weights.finite()):
-            raise TrainingError(NO_NUMBER.format(epoch + 1))
+            raise TrainingError(
+                f"The loss is not a number after epoch {epoch + 1}; try a lower learning rate. The "
+                "state of the epoch before is kept."
+            )
         outcome, scores = weights.outcome.eval(), {}
         if (held := data.validation) is not None:  # of one process, so that all stop together
             scores = of_main(accelerator, lambda model=outcome: score(model, front_end, held))
