@@ -106,10 +106,8 @@ def has_test_part(items: Sequence[Item]) -> bool:
 
 def _test_part(items: Sequence[Item], key: Callable[[Item], str]) -> Folds:
     tested = {key(item) for item in items if item.fold != ONLY_LEARNT}
-    free = [item.fold != ONLY_LEARNT or key(item) not in tested for item in items]
-    fold_of = np.array(
-        [item.fold if one else NEITHER for item, one in zip(items, free, strict=True)]
-    )
+    shared = [item.fold == ONLY_LEARNT and key(item) in tested for item in items]
+    fold_of = np.where(shared, NEITHER, [item.fold for item in items])
     if len({items[i].label for i in np.flatnonzero(fold_of == ONLY_LEARNT)}) < 2:
         raise DataError(
             "The recordings beside the test part are too few: without those that share a group or "

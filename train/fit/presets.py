@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
@@ -170,17 +170,15 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
             raise DataError(f"--set takes NAME=VALUE, not '{assignment}'.")
         left[name] = literal(text)
 
-    def take(record: object) -> dict[str, Any]:
-        return {f.name: left.pop(f.name) for f in fields(record) if f.name in left}
+    def take(names: Iterable[str]) -> dict[str, Any]:
+        return {name: left.pop(name) for name in set(names) & set(left)}
 
     how = preset.augmentation or Augmentation()
     try:
-        if changes := take(how):
+        if changes := take(vars(how)):
             preset = replace(preset, augmentation=replace(how, **changes))
-        if changes := take(preset.front_end):
-            preset = replace(preset, front_end=replace(preset.front_end, **changes))
-        own = names_for(preset)
-        return replace(preset, **{name: left.pop(name) for name in own & set(left)}), left
+        front_end = replace(preset.front_end, **take(vars(preset.front_end)))
+        return replace(preset, front_end=front_end, **take(names_for(preset))), left
     except ValueError as error:
         raise DataError(f"{error}.") from error
 

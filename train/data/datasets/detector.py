@@ -100,7 +100,7 @@ def _android(root: Path, known: Collection[str]) -> Iterator[Item]:
     if not files:
         raise DataError(
             f"There are no recordings in {root / ANDROID}. Put the files of Donate-a-Cry's "
-            "'donateacry-android-upload-bucket' there (github.com/gveres/donateacry-corpus)."
+            f"'donateacry-android-upload-bucket' there ({public.UPLOADS_AT})."
         )
     for path in files:
         if path.stem.lower() not in known:

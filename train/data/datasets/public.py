@@ -32,8 +32,9 @@ SOUNDS = (
     "dog_bark", "rain", "sea_waves", CRY, "clock_tick", "person_sneeze", "helicopter", "chainsaw",
     "rooster", "fire_crackling",
 )  # fmt: skip
-REASONS_LICENCE = "ODbL 1.0, contents DbCL 1.0 (github.com/gveres/donateacry-corpus)"
-SOUNDS_LICENCE = "CC BY 3.0 and CC0 per clip, see its README (github.com/karolpiczak/ESC-10)"
+UPLOADS_AT, SOUNDS_AT = "github.com/gveres/donateacry-corpus", "github.com/karolpiczak/ESC-10"
+REASONS_LICENCE = f"ODbL 1.0, contents DbCL 1.0 ({UPLOADS_AT})"
+SOUNDS_LICENCE = f"CC BY 3.0 and CC0 per clip, see its README ({SOUNDS_AT})"
 INSTALLATION = 36  # characters
 IOS_SUFFIXES = (".caf", ".flac")  # as upstream ships them, and re-encoded without loss
 
@@ -42,7 +43,7 @@ CLEANED, SENT = "donateacry_corpus_cleaned_and_updated_data", "donateacry-ios-up
 OF_CLEANED = "e0f34efa8564836c3de7f05093a29be8ccafbd0e4c27c5f5c124a6380181080f"
 OF_SOUNDS = "f7ed9b7ee1bc8629352bb5d0a785ad4c364994f26d699e184bcf5be2c46cf819"
 DONATEACRY_ARCHIVE = Archive(
-    f"https://github.com/gveres/donateacry-corpus{ARCHIVED}",
+    f"https://{UPLOADS_AT}{ARCHIVED}",
     "donateacry-corpus.zip",
     (
         ArchiveFolder(DONATEACRY, CLEANED, "*/*.wav", 457, OF_CLEANED),
@@ -50,7 +51,7 @@ DONATEACRY_ARCHIVE = Archive(
     ),
 )
 ESC10_ARCHIVE = Archive(
-    f"https://github.com/karolpiczak/ESC-10{ARCHIVED}",
+    f"https://{SOUNDS_AT}{ARCHIVED}",
     "esc10.zip",
     (ArchiveFolder(ESC10, "", "* - */*.ogg", 400, OF_SOUNDS),),
 )
@@ -80,8 +81,7 @@ def read_donateacry(root: Path) -> Corpus:
         for label in REASONS
         for path in sorted((root / DONATEACRY / label).glob("*.wav"))
     )
-    what = f"the five folders of Donate-a-Cry's '{CLEANED}'"
-    what += " (github.com/gveres/donateacry-corpus)"
+    what = f"the five folders of Donate-a-Cry's '{CLEANED}' ({UPLOADS_AT})"
     return corpus_of(root, DONATEACRY, REASONS, items, REASONS_LICENCE, what)
 
 
@@ -94,8 +94,7 @@ def read_ios(root: Path) -> Corpus:
     files = (path for path in (root / IOS).glob("*") if path.suffix.lower() in IOS_SUFFIXES)
     paths = sorted({path.stem: path for path in files}.values())
     items = tuple(upload(path, IOS_REASONS.get(path.stem[-2:].lower())) for path in paths)
-    what = f"the files of Donate-a-Cry's '{SENT}'"
-    what += " (github.com/gveres/donateacry-corpus)"
+    what = f"the files of Donate-a-Cry's '{SENT}' ({UPLOADS_AT})"
     return corpus_of(root, IOS, tuple(IOS_REASONS.values()), items, REASONS_LICENCE, what)
 
 
@@ -110,8 +109,7 @@ def read_esc10(root: Path) -> Corpus:
         if label in folders
         for path in sorted(folders[label].glob("*.ogg"))
     )
-    what = "the ten folders of ESC-10 ('001 - Dog bark' to '010 - Fire crackling')"
-    what += " (github.com/karolpiczak/ESC-10)"
+    what = f"the ten folders of ESC-10 ('001 - Dog bark' to '010 - Fire crackling'; {SOUNDS_AT})"
     return corpus_of(root, ESC10, SOUNDS, items, SOUNDS_LICENCE, what)
 
 
