@@ -14,10 +14,12 @@ import statistics
 import sys
 import tempfile
 import time
+import timeit
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -47,21 +49,27 @@ FRAMES, MELS = 250, 80
 SCANNED, HEARD = 10.0, "10 s of sound"  # what a detector is given
 WINDOW, STEP, YAMNET_RATE = 15_600, 7_800, 16_000  # samples and Hz, of YAMNet
 
+Result = TypeVar("Result")
 Work = Callable[[], object]
 Job = tuple[str, str, str, Work | None]
 """Model, runtime, input, and what is measured; None if left out."""
 Row = dict[str, str | float | None]
 
 
+def alone(measure: Callable[..., Result], *given: Any) -> Result:
+    """Measure in a process of its own."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, *given).result()
+
+
 def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> None:
     """Measure every model on one thread and on all, print a table and write ``out``."""
-    costs = []
-    for system in systems or list_models():
-        for threads in sorted({1, os.cpu_count() or 1}):
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-                costs.append(pool.submit(measure_cost, system, threads).result())
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        runtimes = pool.submit(measure_runtimes, systems).result()
+    costs = [
+        alone(measure_cost, system, threads)
+        for system in systems or list_models()
+        for threads in sorted({1, os.cpu_count() or 1})
+    ]
+    runtimes = alone(measure_runtimes, systems)
     record = {
         "clip": f"{SECONDS:g} s, {RATE} Hz, 16-bit mono wav",
         "runs": RUNS,
@@ -129,12 +137,8 @@ def draw(recording: audio.Recording, prediction: Prediction, heard: AnyConfig) -
 
 def median_ms(work: Callable[[], object]) -> float:
     """Return the median wall time of ``work`` in milliseconds."""
-    times = []
-    for _ in range(WARM_UP + RUNS):
-        started = time.perf_counter()
-        work()
-        times.append(1000 * (time.perf_counter() - started))
-    return statistics.median(times[WARM_UP:])
+    times = timeit.repeat(work, number=1, repeat=WARM_UP + RUNS)
+    return 1000 * statistics.median(times[WARM_UP:])
 
 
 def write_clip(path: Path) -> None:

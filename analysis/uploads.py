@@ -51,20 +51,13 @@ def upload_folder() -> Iterator[Path]:
 
     It lies in ``GRADIO_TEMP_DIR``, or where the system keeps temporary files.
     """
-    before = os.environ.get(VARIABLE)
-    above = Path(before or tempfile.gettempdir()).resolve()
+    above = Path(os.environ.get(VARIABLE) or tempfile.gettempdir()).resolve()
     above.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix=PREFIX, dir=above, ignore_cleanup_errors=True
     ) as folder:
         os.environ[VARIABLE] = folder
-        try:
-            yield Path(folder)
-        finally:
-            if before is None:
-                del os.environ[VARIABLE]
-            else:
-                os.environ[VARIABLE] = before
+        yield Path(folder)
 
 
 @contextlib.contextmanager

@@ -129,13 +129,13 @@ def test_several_sweeps_at_once_and_writers_between_them(folder, monkeypatch):
 
 def test_a_page_has_a_folder_of_its_own_which_goes_with_it(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "new"))
-    with uploads.upload_folder() as one, uploads.upload_folder() as two:
-        assert one != two
-        assert two.stat().st_mode & 0o077 == 0
-        put(two, "cry.wav")
-        (two / "tmpbroken").write_bytes(b"half")
+    with uploads.upload_folder() as own:
+        assert own.parent == (tmp_path / "new").resolve()
+        assert os.environ["GRADIO_TEMP_DIR"] == str(own)
+        assert own.stat().st_mode & 0o077 == 0
+        put(own, "cry.wav")
+        (own / "tmpbroken").write_bytes(b"half")
     assert list((tmp_path / "new").iterdir()) == []
-    assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "new")
 
 
 def test_a_recording_goes_when_its_time_has_come_and_nobody_needs_it(folder):
