@@ -6,7 +6,10 @@ import base64
 import csv
 import io
 from collections.abc import Sequence
-from html import escape
+
+from markupsafe import Markup
+
+LINK = Markup('<a class="download" download="{}" href="{}">{}</a>')
 
 
 def data_address(content: str, kind: str = "text/csv") -> str:
@@ -14,10 +17,9 @@ def data_address(content: str, kind: str = "text/csv") -> str:
     return f"data:{kind};base64,{base64.b64encode(content.encode()).decode()}"
 
 
-def data_link(text: str, name: str, kind: str, content: str) -> str:
+def data_link(text: str, name: str, kind: str, content: str) -> Markup:
     """Return a download whose file is in the link itself."""
-    address = data_address(content, kind)
-    return f'<a class="download" download="{escape(name)}" href="{address}">{escape(text)}</a>'
+    return LINK.format(name, data_address(content, kind), text)
 
 
 def csv_text(*rows: Sequence[object]) -> str:

@@ -1,4 +1,4 @@
-"""Draw a view: a picture without a file, and pieces of HTML that replace each other."""
+"""Draw what is heard: a picture without a file, and pieces of HTML that replace each other."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
+import librosa
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,13 +16,17 @@ from plotly.colors import sample_colorscale, unlabel_rgb
 
 from analysis.downloads import csv_text, data_link
 from analysis.figures.theme import HEAT
-from analysis.live.episodes import Episode
+from analysis.live.episodes import RATE, Episode
+from analysis.tabs import macros
 from analysis.tabs.answer import headline_html, in_short, numbers, trust_html
 from analysis.words import ENGLISH, Words
 from cry_model.records import percent
 
 if TYPE_CHECKING:
     from analysis.live.listener import Listener
+
+
+LIVE = macros("live/live.html.j2")
 
 
 def clock(seconds: float) -> str:
@@ -31,15 +36,7 @@ def clock(seconds: float) -> str:
 
 def row_html(line: Episode, say: Words = ENGLISH) -> str:
     """Write one line of the log: what the card would say, and the greatest probability of a cry."""
-    notes = [say("heard.peak", share=percent(line.peak))]
-    if line.answer is not None:
-        notes.insert(0, in_short(line.answer, say))
-    return (
-        f'<tr class="{line.kind}"><td>{clock(line.start)}</td>'
-        f"<td>{line.end - line.start:.1f}&nbsp;s</td>"
-        f"<td><strong>{escape(say(f'heard.row.{line.kind}'))}</strong><br>"
-        f"{'<br>'.join(map(escape, notes))}</td></tr>"
-    )
+    return LIVE.row(line, clock(line.start), line.answer and in_short(line.answer, say), say)
 
 
 def kept(line: Episode, now: float, say: Words) -> dict[str, object]:
@@ -64,11 +61,12 @@ def log_csv(lines: Iterable[Episode]) -> str:
     return csv_text(head, *rows)
 
 
+BANDS = 64
+LOW_HZ, HIGH_HZ = 60, RATE / 2
+HOP, FFT = 500, 1024  # 31 and 64 ms; eight columns a score
 RANGE_DB = 60.0  # between black and the brightest colour
 QUIETEST_DB = -45.0  # the brightest colour of a picture of silence
 SHADES = 32  # a smooth picture of half the size that 256 would need
-
-
 PALETTE = [
     round(value)
     for colour in sample_colorscale(HEAT, [i / (SHADES - 1) for i in range(SHADES)])
@@ -77,8 +75,23 @@ PALETTE = [
 """Red, green and blue of every shade, darkest first, as PNG has it."""
 
 
+def spectrogram(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Compute (bands, columns) in dB of (samples,) at 16 kHz; a sine at full scale has about 0."""
+    power = librosa.feature.melspectrogram(
+        y=sound, sr=RATE, n_fft=FFT, hop_length=HOP, center=False,
+        n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ, norm=None,
+    )  # fmt: skip
+    return librosa.power_to_db(power / (FFT / 4) ** 2, amin=1e-12, top_db=None)
+
+
+def place(hz: float) -> float:
+    """Return where a frequency lies on the picture's axis: 0 at the bottom, 1 at the top."""
+    low, at, high = librosa.hz_to_mel([LOW_HZ, hz, HIGH_HZ])
+    return float((at - low) / (high - low))
+
+
 def picture(decibels: NDArray[np.float32]) -> str:
-    """(bands, columns) in dB -> a PNG as a data URI, low bands at the bottom."""
+    """Draw (bands, columns) in dB as a PNG in a data URI, low bands at the bottom."""
     top = max(float(decibels.max()), QUIETEST_DB)
     shades = (decibels[::-1] - (top - RANGE_DB)) / RANGE_DB * (SHADES - 1)
     image = Image.fromarray(shades.clip(0, SHADES - 1).round().astype(np.uint8), "P")
@@ -117,9 +130,9 @@ def pieces(listener: Listener, seen: int = 0, say: Words = ENGLISH) -> dict[str,
         "status": say(f"heard.{listener.state}"),
         "elapsed": clock(listener.seconds),
         "probability": probability,
-        "picture": picture(listener.spectrogram.columns.values),
+        "picture": picture(spectrogram(listener.sound)),
         "description": say("heard.picture", share=probability or say("heard.unknown")),
-        "track": track_svg(listener.track.values, listener.detector.threshold),
+        "track": track_svg(listener.track, listener.detector.threshold),
         "answer": told,
         "written": listener.written,
     }

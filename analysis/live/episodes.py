@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from analysis.live.stream import KEPT, RATE, SCORE_HOP, Rolling
 from cry_model.prediction import Prediction
 
+RATE = 16_000  # Hz, of everything that is kept; no bundled model hears above 8 kHz
+SCORE_HOP = RATE // 4  # samples from one score of the cry detector to the next
+KEPT = 12 * RATE  # samples
 KEEP_ON = 1.5  # s below the threshold, or of quiet, that end an episode
 MIN_LOUD = 2  # scores; a single knock is no sound worth a line
 QUIETEST_DB, LOUDEST_DB = -60.0, -40.0  # between these lies what counts as background
@@ -96,9 +98,7 @@ class Episodes:
         if ended is None or (ended.kind == "sound" and ended.loud < MIN_LOUD):
             return []
         end = ended.last - self.reach if ended.kind == "cry" else ended.last
-        if (
-            ended.sounded > ended.start
-        ):  # it was quiet afterwards: that tells better than the detector
+        if ended.sounded > ended.start:  # quiet afterwards tells better than the detector
             end = min(end, ended.sounded)
         end = max(end, ended.start + SCORE_HOP / RATE)
         self._free = end
@@ -127,16 +127,21 @@ class Episodes:
         return finished
 
 
+def newest(kept: NDArray[np.float32], new: ArrayLike) -> NDArray[np.float32]:
+    """Append to (n,) values of a stream; as many fall out at the other end."""
+    return np.concatenate([kept, new], dtype=np.float32)[-len(kept) :]
+
+
 class Loudness:
     """Tell sound from background by its level, which it learns from the last seconds."""
 
     def __init__(self) -> None:
-        self.levels = Rolling((KEPT // SCORE_HOP,), math.nan)
+        self.levels = np.full(KEPT // SCORE_HOP, math.nan, np.float32)
 
     def __call__(self, block: NDArray[np.float32]) -> bool:
         """Tell whether (samples,), one hop long, is louder than the background."""
         power = float(np.var(block, dtype=np.float64))
         level = 10 * math.log10(max(power, 1e-12))
-        self.levels.push(np.array([level]))
-        background = float(np.nanpercentile(self.levels.values, 10))
+        self.levels = newest(self.levels, [level])
+        background = float(np.nanpercentile(self.levels, 10))
         return level >= min(max(background, QUIETEST_DB), LOUDEST_DB) + ABOVE_DB

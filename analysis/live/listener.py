@@ -3,37 +3,79 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from analysis.live.episodes import KEEP_ON, Episode, Episodes, Loudness, State
-from analysis.live.stream import (
-    HOP,
+from analysis.live.episodes import (
+    KEEP_ON,
     KEPT,
     RATE,
     SCORE_HOP,
-    Resampler,
-    Rolling,
-    RollingSpectrogram,
+    Episode,
+    Episodes,
+    Loudness,
+    State,
+    newest,
 )
 from cry_model.classifier import CryClassifier
 from cry_model.detector import CryDetector
 from cry_model.networks.attention import AttentionMaps
 from cry_model.prediction import Prediction
-from cry_model.sound.audio import AudioError
+from cry_model.sound import audio
+from cry_model.sound.frontend import resample
 
 LOG = logging.getLogger(__name__)
-
-HELD_BACK = HOP  # samples; the first score is early by these, as a resampler holds some back
+MARGIN = 0.0085  # s: how far the resampler reaches, at the lowest rate that is accepted
+HELD_BACK = 500  # samples; the first score is early by these, as a resampler holds some back
 SMOOTHED = 4  # scores whose mean decides: one alone may be a bang
 ANSWER_SECONDS = 5.0  # of a cry that lasts, what an answer is made from
 ANSWER_EVERY = 1.0  # s
 LIMIT_SECONDS = 600.0
 MOST_LINES = 100
+
+
+class Resampler:
+    """Resample chunks to the same samples that the whole at once would give.
+
+    It holds back the last milliseconds, which the filter cannot know yet, so no chunk's edge is
+    heard.
+
+    Args:
+        rate: Hz of the chunks.
+
+    Raises:
+        SampleRateError: if no recorder has this rate.
+    """
+
+    def __init__(self, rate: int):
+        if not audio.MIN_RATE <= rate <= audio.MAX_RATE:
+            raise audio.SampleRateError(
+                f"The microphone's rate of {rate:g} Hz is out of reach; please use another one."
+            )
+        self.rate = int(rate)
+        ratio = Fraction(self.rate, RATE).limit_denominator(1000)  # as resample() rounds it
+        self.taken, self.given = ratio.numerator, ratio.denominator
+        self.margin = math.ceil(MARGIN * RATE / self.given)  # blocks
+        self.raw = np.zeros(self.margin * self.taken, np.float32)
+
+    def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (samples,) at ``rate`` -> as many at 16 kHz as can be known."""
+        if self.rate == RATE:
+            return samples
+        self.raw = np.concatenate([self.raw, samples])
+        blocks = len(self.raw) // self.taken - 2 * self.margin
+        if blocks <= 0:
+            return np.zeros(0, np.float32)
+        span = (blocks + 2 * self.margin) * self.taken
+        wave = resample(torch.from_numpy(self.raw[:span]), self.rate, RATE).numpy()
+        self.raw = self.raw[blocks * self.taken :].copy()
+        return wave[self.margin * self.given : (self.margin + blocks) * self.given]
 
 
 class Listener:
@@ -49,18 +91,12 @@ class Listener:
 
     def __init__(self, detector: CryDetector, classifier: CryClassifier):
         self.detector, self.classifier = detector, classifier
-        self.sound = Rolling((KEPT,))
-        self.spectrogram = RollingSpectrogram()
-        self.scores = Rolling((SMOOTHED,), np.nan)
-        self.track = Rolling((KEPT // SCORE_HOP,), np.nan)  # their mean, over the same 12 s
         reach = detector.window_seconds / 2 + (SMOOTHED - 1) / 2 * SCORE_HOP / RATE
         self.episodes = Episodes(detector.threshold, reach, detector.maybe)
-        self.loudness = Loudness()
         self.lines: deque[Episode] = deque(maxlen=MOST_LINES)  # oldest first
         self.written = 0  # lines since the beginning, those that have been dropped included
         self.heard = 0  # samples at RATE
         self.limit = LIMIT_SECONDS
-        self.answer: Prediction | None = None  # to the cry that lasts
         self._reset()
 
     @property
@@ -76,7 +112,7 @@ class Listener:
     @property
     def probability(self) -> float | None:
         """Return that of a cry, the mean of the detector's last scores; None before its first."""
-        last = float(self.track.values[-1])
+        last = float(self.track[-1])
         return None if np.isnan(last) else last
 
     @property
@@ -114,12 +150,16 @@ class Listener:
         self.limit = self.seconds + LIMIT_SECONDS
 
     def _reset(self) -> None:
-        for kept in (self.sound, self.spectrogram, self.scores, self.track, self.loudness.levels):
-            kept.clear()
+        self.sound = np.zeros(KEPT, np.float32)
+        self.scores = np.full(SMOOTHED, np.nan, np.float32)
+        self.track = np.full(
+            KEPT // SCORE_HOP, np.nan, np.float32
+        )  # their mean, over the same 12 s
+        self.loudness = Loudness()
         self.resampler: Resampler | None = None
         self.pending = np.zeros(0, np.float32)
         self.due = SCORE_HOP - HELD_BACK  # samples until the next score
-        self.answer = None
+        self.answer: Prediction | None = None  # to the cry that lasts
         self.answered = -ANSWER_EVERY
 
     def _take(self, samples: NDArray[np.float32]) -> None:
@@ -134,13 +174,12 @@ class Listener:
         if self.over:
             return
         self.heard += len(block)
-        self.sound.push(block)
-        self.spectrogram.push(block)
-        window = self.sound.values[-round(self.detector.window_seconds * RATE) :]
-        score = self.detector.probability(torch.from_numpy(window.copy()), RATE)
-        self.scores.push(np.array([score]))
-        probability = float(np.nanmean(self.scores.values))
-        self.track.push(np.array([probability]))
+        self.sound = newest(self.sound, block)
+        window = self.sound[-round(self.detector.window_seconds * RATE) :]
+        score = self.detector.probability(torch.from_numpy(window), RATE)
+        self.scores = newest(self.scores, [score])
+        probability = float(np.nanmean(self.scores))
+        self.track = newest(self.track, [probability])
         self._write(self.episodes.step(self.seconds, probability, self.loudness(block)))
         lasting = self.episodes.open
         if lasting is None or lasting.kind != "cry":
@@ -161,10 +200,10 @@ class Listener:
     def _classify(self, start: float, end: float) -> Prediction | None:
         """Classify what is still kept of a stretch; None if that is too short or silent."""
         first, last = (KEPT + round(t * RATE) - self.heard for t in (start, end))
-        stretch = self.sound.values[max(0, first) : max(0, last)]
+        stretch = self.sound[max(0, first) : max(0, last)]
         try:
-            prediction = self.classifier.predict(stretch.copy(), RATE)
-        except AudioError:  # too short, or silent in the band that the model hears
+            prediction = self.classifier.predict(stretch, RATE)
+        except audio.AudioError:  # too short, or silent in the band that the model hears
             return None
         except Exception:  # the sound goes on, and so do the other visitors
             LOG.exception("A cry could not be answered.")

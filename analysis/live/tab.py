@@ -1,28 +1,165 @@
-"""Lay out the Live tab: a button, the rolling picture, what is heard, and the log."""
+"""Offer the Live tab: its page, and visitors' microphones, kept apart, few and soon forgotten."""
 
 from __future__ import annotations
 
+import base64
+import threading
+import time
 from collections.abc import Callable, Sequence
-from html import escape
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
+from analysis.live.drawing import LIVE, pieces, place
+from analysis.live.episodes import KEPT, RATE
 from analysis.live.listener import Listener
-from analysis.live.stream import KEPT, RATE, place
-from analysis.live.visitors import Visitors
 from analysis.models import Model
-from analysis.tabs.diary import SHARED
-from analysis.words import button, language, word
+from analysis.tabs import SHARED, scripts
+from analysis.words import ENGLISH, Words, language
 from cry_model.detector import CryDetector
-from cry_model.records import percent
+from cry_model.sound.audio import AudioError
 
-HERE = Path(__file__).parent
-SCRIPTS = *SHARED, HERE.parent / "microphone.js", HERE / "live.js"
+MOST_LISTENING = 8  # at once; each costs a few per cent of a core
+MOST_LOGS = 200
+SILENT_SECONDS = 30.0  # without a chunk: the visitor is gone, the sound is forgotten
+LOG_SECONDS = 3600.0  # the same of the log
+SWEEP_SECONDS = 5.0
+LONGEST_NAME = 64  # characters
+LONGEST_CHUNK = 4_000_000  # characters: more than a page ever saves up
+
+
+@dataclass
+class Visitor:
+    """Hold one page's listener, and when it was last heard of."""
+
+    listener: Listener
+    used: float
+    listening: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Visitors:
+    """Offer the two functions that the page calls; no sound is written to a file or a log.
+
+    A page names itself by a number that it drew at random, so no page can reach another's.
+
+    Args:
+        make: gives a new listener.
+        now: a clock in seconds.
+    """
+
+    def __init__(self, make: Callable[[], Listener], now: Callable[[], float] = time.monotonic):
+        self.make, self.now = make, now
+        self.known: dict[str, Visitor] = {}
+        self.lock = threading.Lock()
+        self.sweeper: threading.Thread | None = None
+
+    def hear(self, request: dict[str, Any], say: Words = ENGLISH) -> dict[str, Any]:
+        """Take a chunk and return what the page has to change, or ``problem``, a sentence.
+
+        Args:
+            request: ``page``, its name; ``samples``, 16-bit little-endian mono in base64;
+                ``rate`` in Hz; ``lost``, seconds missing before; ``seen``, lines of the log that it
+                has; ``first``, whether the visitor has just pressed the button.
+            say: the visitor's language.
+        """
+        try:
+            page, seen, first = _page(request), int(request["seen"]), bool(request["first"])
+            chunk = np.frombuffer(_bytes(request["samples"]), "<i2")
+            rate, lost = int(request["rate"]), float(request["lost"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return {"problem": say("live.broken")}
+        if (visitor := self._find(page)) is None:
+            return {"problem": say("live.full")}
+        with visitor.lock:
+            listener = visitor.listener
+            if first and listener.over:
+                listener.resume()
+            try:
+                listener.hear(chunk, rate, max(0.0, min(lost, LOG_SECONDS)))
+            except AudioError as error:
+                self._rest(visitor)
+                return {"problem": str(error)}
+            if listener.over:
+                self._rest(visitor)
+            return pieces(listener, seen, say)
+
+    def stop(self, request: dict[str, Any], say: Words = ENGLISH) -> dict[str, Any]:
+        """Forget the sound of ``page``; its log may be added to until an hour later."""
+        try:
+            page, seen = _page(request), int(request["seen"])
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return {"problem": say("live.broken")}
+        if (visitor := self.known.get(page)) is None:
+            return {}
+        with visitor.lock:
+            self._rest(visitor)
+            return pieces(visitor.listener, seen, say)
+
+    def sweep(self) -> None:
+        """Forget the sound, and much later the log, of pages that are gone."""
+        with self.lock:
+            visitors = list(self.known.items())
+        for page, visitor in visitors:
+            unused = self.now() - visitor.used
+            with visitor.lock:
+                if visitor.listening and unused >= SILENT_SECONDS:
+                    self._rest(visitor)
+            if unused >= LOG_SECONDS:
+                with self.lock:
+                    self.known.pop(page, None)
+
+    def _find(self, page: str) -> Visitor | None:
+        """Return the page's visitor as one who listens; None if too many do."""
+        with self.lock:
+            visitor = self.known.get(page)
+            if visitor is None or not visitor.listening:
+                if sum(v.listening for v in self.known.values()) >= MOST_LISTENING:
+                    return None
+                if visitor is None:
+                    self._make_room()
+                    visitor = self.known[page] = Visitor(self.make(), self.now())
+                visitor.listening = True
+            visitor.used = self.now()
+            if self.sweeper is None:
+                self.sweeper = threading.Thread(target=self._sweep_for_ever, daemon=True)
+                self.sweeper.start()
+            return visitor
+
+    def _make_room(self) -> None:
+        if len(self.known) >= MOST_LOGS:
+            resting = [name for name, v in self.known.items() if not v.listening]
+            self.known.pop(min(resting, key=lambda name: self.known[name].used))
+
+    def _rest(self, visitor: Visitor) -> None:
+        visitor.listening = False
+        visitor.listener.stop()
+
+    def _sweep_for_ever(self) -> None:
+        while True:
+            time.sleep(SWEEP_SECONDS)
+            self.sweep()
+
+
+def _page(request: dict[str, Any]) -> str:
+    if not isinstance(page := request["page"], str) or len(page) > LONGEST_NAME:
+        raise ValueError
+    return page
+
+
+def _bytes(samples: str) -> bytes:
+    if len(samples) > LONGEST_CHUNK:
+        raise ValueError
+    return base64.b64decode(samples, validate=True)
+
+
 ServerFunction = Callable[[dict[str, Any], gr.Request], dict[str, Any]]
-MARKS = {8000: "8 kHz", 4000: "4", 2000: "2", 1000: "1", 500: "0.5"}
-SECONDS = (12, 9, 6, 3)
+KHZ = {8000: "8 kHz", 4000: "4", 2000: "2", 1000: "1", 500: "0.5"}
+MARKS = [(text, place(hz)) for hz, text in KHZ.items()]
+AGO = [(seconds, 1 - seconds * RATE / KEPT) for seconds in (12, 9, 6, 3)]
+"""Text, and its place along an axis of the picture, 0 to 1."""
 
 
 def make_functions(detector: CryDetector, model: Model) -> list[ServerFunction]:
@@ -44,58 +181,8 @@ def build_live_tab(
 ) -> None:
     """Lay out the tab inside the current page, with what :func:`make_functions` gave."""
     gr.HTML(
-        skeleton(detector.threshold, model),
-        js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
+        LIVE.skeleton(model.name, detector.threshold, MARKS, AGO),
+        js_on_load=scripts(*SHARED, "microphone.js", "live/live.js"),
         server_functions=list(functions),
         elem_id="live-panel",
-    )
-
-
-def skeleton(threshold: float, model: Model) -> str:
-    """Write what stands there before anything is heard; the page's script fills it."""
-    return f"""<section class="live" data-live="root" data-state="idle"
-data-model="{escape(model.name)}">
-{word("live.about", "p")}
-<div class="live-controls">
-{button("live.start", 'data-live="button"')}
-{button("live.notify", 'class="quiet" data-live="notify"')}
-{word("live.idle", "p", 'role="status" data-live="status"')}
-<p class="live-numbers"><span class="live-now">{word("live.probability")}
-<b data-live="probability"></b></span> <span data-live="elapsed">0:00</span></p>
-</div>
-<div class="live-picture" role="img" data-live="frame">
-<div class="live-scale" aria-hidden="true">{_marks()}</div>
-<div class="live-sound"><img alt="" data-live="picture"></div>
-<div class="live-scale" aria-hidden="true"><span style="bottom: 100%">100%</span>
-<span style="bottom: 0">0%</span></div>
-<div class="live-track"><div data-live="track"></div>
-<span class="live-threshold" style="bottom: {100 * threshold:.0f}%">{word("live.from")}
-{percent(threshold)}</span></div>
-<div class="live-seconds" aria-hidden="true">{_seconds()}
-{word("live.now", "span", 'style="right: 0"')}</div>
-</div>
-{word("live.caption", "p", 'class="caption"')}
-<div class="live-below">
-<div class="live-answer">{word("live.kind", "h3")}<div data-live="answer">
-{word("live.no_cry", "p")}</div></div>
-<div class="live-log">{word("live.log", "h3")}
-<div role="log" aria-live="polite" data-live="log"><table><thead><tr>{word("live.at", "th")}
-{word("live.length", "th")}{word("live.what", "th")}</tr></thead>
-<tbody data-live="rows"></tbody></table></div>
-<p data-live="download"></p></div>
-</div>
-<p class="small">{word("live.warning", "strong")} {word("live.privacy")}</p>
-</section>"""
-
-
-def _marks() -> str:
-    return "".join(
-        f'<span style="bottom: {100 * place(hz):.1f}%">{text}</span>' for hz, text in MARKS.items()
-    )
-
-
-def _seconds() -> str:
-    span = KEPT / RATE
-    return "".join(
-        f'<span style="left: {100 * (1 - s / span):.1f}%">&minus;{s} s</span>' for s in SECONDS
     )

@@ -1,1 +1,47 @@
 """Build the tabs of the page."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from analysis.downloads import data_link
+from analysis.figures.theme import class_colour
+from analysis.words import button, word
+from cry_model.calibration import one_of
+from cry_model.detector import clock
+from cry_model.records import fine_percent, percent, percent_interval, words
+
+ANALYSIS = Path(__file__).parents[1]
+SHARED = "words/words.js", "diary.js"
+"""Scripts that others begin with."""
+
+
+def either(labels: Sequence[str]) -> str:
+    """Name labels in a sentence: "hungry or belly pain"."""
+    return one_of([words(label) for label in labels])
+
+
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(ANALYSIS),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+)
+KNOWN = (
+    *(button, class_colour, clock, data_link, either),
+    *(fine_percent, percent, percent_interval, word, words),
+)
+
+
+def macros(template: str, *own: Callable[..., object]) -> Any:
+    """Return the macros of a template in ``analysis``; they may call :data:`KNOWN`, and ``own``."""
+    known = {function.__name__: function for function in (*KNOWN, *own)}
+    return TEMPLATES.get_template(template, globals=known).module
+
+
+def scripts(*names: str) -> str:
+    """Return scripts of ``analysis``, one after the other."""
+    return "".join((ANALYSIS / name).read_text(encoding="utf-8") for name in names)

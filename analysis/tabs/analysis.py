@@ -14,11 +14,12 @@ import gradio as gr
 from analysis.overview import overview_html
 from analysis.panels import PANELS
 from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel
-from analysis.panels.html import CORPUS, FIGURE_SCRIPT, SPLIT, TEMPLATES, view_html, view_of
+from analysis.panels.html import CORPUS, SPLIT, view_html, view_of
 from analysis.stats.comparison import ComparisonError
 from analysis.stats.own_results import place, read_own_results
 from analysis.stats.runs import RESULTS, SPLITS, FoundRuns, ResultsError
 from analysis.stats.table_file import FORMS
+from analysis.tabs import TEMPLATES, scripts
 from analysis.tabs.recordings import play
 from analysis.uploads import HOUR, needing
 from cry_model.records import dataset_title
@@ -29,8 +30,6 @@ OF_THE_PAPER = ("ablation", "leakage")
 """Panels that show the paper's models alone."""
 MOST_TABLES = 6
 FULL = f"There are {MOST_TABLES} tables already; remove them first."
-HERE = Path(__file__).parent
-SCRIPTS = FIGURE_SCRIPT, HERE.parent / "upload.js", HERE / "analysis.js"
 SKELETON = """<div class="analysis" aria-busy="true"><p>Reading the results ...</p></div>
 <div class="listening" role="status" hidden></div>"""
 FILE_OF_PAGE = '(_, ...others) => [document.getElementById("analysis-view").file, ...others]'
@@ -43,7 +42,7 @@ def build_analysis_tab(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> No
     """Lay out the tab, and offer its data to programs; runs that cannot be read are left out."""
     tab = gr.HTML(
         html_template=SKELETON,
-        js_on_load="".join(path.read_text(encoding="utf-8") for path in SCRIPTS),
+        js_on_load=scripts("panels/figure.js", "upload.js", "tabs/analysis.js"),
         apply_default_css=False,
         server_functions=[play],
         elem_id="analysis-view",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from html import escape
 from typing import Any
 
-from analysis.downloads import csv_text, data_link
-from analysis.figures.theme import class_colour
+from markupsafe import Markup
+
+from analysis.downloads import csv_text
 from analysis.sound import Display
+from analysis.tabs import either, macros
 from analysis.words import ENGLISH, Words
-from cry_model.calibration import one_of
 from cry_model.checkpoint import CheckpointConfig, to_json
 from cry_model.detector import DetectionScores, clock
 from cry_model.prediction import Prediction
@@ -28,12 +28,11 @@ from cry_model.records import (
     words,
 )
 
+ANSWER = macros("tabs/answer.html.j2")
+
 # Sentences of the folds, and of the About tab.
 
-IF_IT_WERE = "If it were a cry, this would be the answer. It means nothing for any other sound."
 IMITATES = "This model imitates another one; its answers were never checked against labels."
-UNLIKE = "These measurements are of recordings that the model knows, unlike this one."
-DISAGREEMENT = "The models disagree strongly about this recording."
 PRIVACY = (
     "Your recording is deleted seconds after the answer, or after a quarter of an hour if there is "
     "none; no copy is kept. To let you hear what an answer rested on, your browser sends it once "
@@ -42,7 +41,6 @@ PRIVACY = (
     "teaches, and goes with the answer. The answers and figures, which hold no sound, stay in the "
     "server's memory until your next recording, or until you have not used the page for an hour."
 )
-MEDICAL = "Not a medical device."
 FEW = 3  # labels that are named; of a larger set, what it leaves out tells more
 
 
@@ -97,7 +95,7 @@ def agreement_text(agreement: Agreement) -> str:
 
 def calibration_text(calibration: Calibration) -> str:
     """Give the coverage and size of the sets and what a constant set would cover."""
-    always = one_of([words(label) for label in calibration.constant_set])
+    always = either(calibration.constant_set)
     count = len(calibration.constant_set)
     return (
         f"On {tested(calibration.dataset, calibration.protocol)}, the set holds the right reason "
@@ -129,36 +127,28 @@ def answer_html(
     record: DetectorRecord | None = None,
     say: Words = ENGLISH,
     kept: str = "",
-) -> str:
+) -> Markup:
     """Write the card and the folds that need no figure; the folds are in English.
 
     ``record``: what was measured of the cry detector; ``kept``: what a diary may keep of it.
     """
-    answer = prediction.answer
-    parts = [headline_html(prediction, say)]
-    if prediction.fallback and answer.labels:
-        parts.append(f"<p>{escape(say('another'))}</p>")
-    parts.append(trust_html(prediction, say))
-    if answer.kind != "not_a_cry":
-        parts.append(f'<p class="advice">{escape(say("advice"))}</p>')
-    if answer.labels:
-        parts.append(f'<p><button type="button" data-share>{escape(say("share"))}</button></p>')
-    said = escape(in_short(prediction, say))
-    folds = "".join(_folds(prediction, record, say))
-    return (
-        f'<section class="answer" data-kind="{answer.kind}" data-said="{said}" '
-        f'data-kept="{escape(kept)}"><div class="card">{"".join(parts)}</div>{folds}</section>'
-    )
+    p, headline, trust = prediction, headline_html(prediction, say), trust_html(prediction, say)
+    ungated = replace(prediction, track=None)  # as if nobody had asked whether it is a cry
+    anyway = headline_html(ungated, say)
+    no_cry = "" if p.track is None or p.is_cry else no_cry_text(p.track)
+    lines = record_texts(p) if record is None else [*record_texts(p), detector_text(record)]
+    measured = ANSWER.measured(p, no_cry, lines, PRIVACY)
+    said = in_short(prediction, say)
+    return ANSWER.answer(p, headline, trust, said, kept, ungated, anyway, measured, say)
 
 
-def error_html(sentence: str) -> str:
+def error_html(sentence: str) -> Markup:
     """Write one plain sentence in the place of the answer."""
-    return (
-        f'<section class="answer problem" data-kind="problem"><p>{escape(sentence)}</p></section>'
-    )
+    section = '<section class="answer problem" data-kind="problem"><p>{}</p></section>'
+    return Markup(section).format(sentence)
 
 
-def headline_html(prediction: Prediction, say: Words = ENGLISH) -> str:
+def headline_html(prediction: Prediction, say: Words = ENGLISH) -> Markup:
     """Write what the answer comes down to, by the number of labels that it names."""
     answer, labels = prediction.answer, prediction.answer.labels
     few = len(labels) <= FEW
@@ -180,8 +170,7 @@ def headline_html(prediction: Prediction, say: Words = ENGLISH) -> str:
             lines = [say("also", labels=say.listing(labels[1:]))] if labels[1:] else []
         if prediction.prediction_set is not None:
             lines.append(say("unlikely", labels=ruled_out))
-    html = f'<p class="above">{escape(above)}</p>' if above else ""
-    return f"{html}<h2>{escape(heading)}</h2>" + "".join(f"<p>{escape(x)}</p>" for x in lines)
+    return ANSWER.headline(above, heading, lines)
 
 
 def _ruled_out(prediction: Prediction, say: Words) -> str:
@@ -202,7 +191,7 @@ def in_short(prediction: Prediction, say: Words) -> str:
     return f"{told} {say('remembered')}" if prediction.remembered else told
 
 
-def trust_html(prediction: Prediction, say: Words) -> str:
+def trust_html(prediction: Prediction, say: Words) -> Markup:
     """Say in whole numbers how often such answers are right; nothing where none is given.
 
     Where one label comes first that is how often it is right, else how often one of the set is.
@@ -210,8 +199,8 @@ def trust_html(prediction: Prediction, say: Words) -> str:
     answer, evaluation = prediction.answer, prediction.evaluation
     calibration, few = prediction.calibration, len(prediction.answer.labels) <= FEW
     if not answer.labels:
-        return ""
-    if prediction.remembered:
+        told = ""
+    elif prediction.remembered:
         told = say("remembered")
     elif evaluation is None:
         told = say("unmeasured")
@@ -221,7 +210,7 @@ def trust_html(prediction: Prediction, say: Words) -> str:
     else:
         right = round(10 * evaluation.metrics["balanced_accuracy"].value)
         told = say("right", right=right, chance=round(10 * evaluation.chance))
-    return f'<p class="right">{escape(told)}</p>'
+    return ANSWER.trust(told)
 
 
 def spark(display: Display) -> str:
@@ -244,57 +233,6 @@ def numbers(prediction: Prediction) -> dict[str, Any]:
     if embedding is not None:
         found["embedding"] = [float(f"{value:.4g}") for value in embedding]
     return found
-
-
-# The folds.
-
-
-def _folds(prediction: Prediction, record: DetectorRecord | None, say: Words) -> Iterator[str]:
-    if prediction.answer.kind == "not_a_cry":
-        ungated = replace(prediction, track=None)  # as if nobody had asked whether it is a cry
-        bars = bars_html(ungated, say) if ungated.answer.labels else ""
-        told = f"<p>{IF_IT_WERE}</p>{headline_html(ungated, say)}{bars}"
-        yield _fold("anyway", say("anyway"), told)
-    elif prediction.answer.labels:
-        summary = say("fold.numbers", count=len(prediction.probabilities))
-        yield _fold("numbers", summary, bars_html(prediction, say))
-    yield _fold("measured", say("fold.measured"), "".join(measured(prediction, record)))
-
-
-def _fold(name: str, summary: str, html: str) -> str:
-    return f'<details class="{name}"><summary>{escape(summary)}</summary>{html}</details>'
-
-
-def bars_html(prediction: Prediction, say: Words = ENGLISH) -> str:
-    """Write a bar for each label, the most probable first, with a line below those of the set."""
-    labels, named = tuple(prediction.probabilities), prediction.answer.labels
-    ranked = sorted(prediction.probabilities.items(), key=lambda item: -item[1])
-    bars = "".join(
-        f'<div class="kind{"" if label in named else " unlikely"}" role="listitem">'
-        f'<span class="name">{escape(say.label(label))}</span>'
-        f'<span class="track" aria-hidden="true"><span class="fill" style="width: '
-        f'{100 * share:.1f}%; background: {class_colour(labels, label)}"></span></span>'
-        f'<span class="value">{percent(share)}</span></div>'
-        for label, share in ranked
-    )
-    return f'<div class="kinds" role="list">{bars}</div>'
-
-
-def measured(prediction: Prediction, record: DetectorRecord | None) -> Iterator[str]:
-    """Yield paragraphs on what was heard, and what was measured of the model and the detector."""
-    if prediction.is_cry is False and prediction.track is not None:
-        yield f"<p>{no_cry_text(prediction.track)}</p>"
-    for sentence in prediction.cautions:
-        yield f'<p class="caution">{escape(sentence)}</p>'
-    lines = [*([UNLIKE] if prediction.outside else []), *record_texts(prediction)]
-    if record is not None:
-        lines.append(detector_text(record))
-    yield "".join(f"<p>{escape(line)}</p>" for line in lines)
-    length, count = f"{prediction.duration:.1f} s of sound", len(prediction.pieces)
-    if prediction.segments:
-        length += f", {prediction.cry_seconds:.1f} s of it a cry"
-    yield f"<p>{length}; {'one piece' if count == 1 else f'the mean over {count} pieces'}.</p>"
-    yield f"<p><strong>{MEDICAL}</strong> {PRIVACY}</p>"
 
 
 # For researchers: what other models say, and the record as files.
@@ -320,36 +258,18 @@ def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -
     return apart and sum(abs(first[label] - second[label]) for label in first) / 2 > STRONG
 
 
-def research_html(prediction: Prediction, others: Mapping[str, Prediction]) -> str:
+def research_html(prediction: Prediction, others: Mapping[str, Prediction]) -> Markup:
     """Write what others with the same labels say (subject -> answer), and the files.
 
     Where the answer can't tell, no other one's labels stand in its place.
     """
-    mine = prediction.probabilities
     if not prediction.answer.labels:
-        return downloads_html(prediction)
-    html = "".join(f'<p class="beside">{escape(line)}</p>' for line in _said(others))
-    if any(disagree_strongly(mine, other.probabilities) for other in others.values()):
-        html += f'<p class="disagreement">{DISAGREEMENT}</p>'
-    return html + downloads_html(prediction)
-
-
-def _said(others: Mapping[str, Prediction]) -> Iterator[str]:
-    """Quote each other model: "The feature MLP says: hungry or tired."."""
-    for subject, other in others.items():
-        named = [words(label) for label in other.answer.labels]
-        yield f"{subject} {f'says: {one_of(named)}' if named else 'can’t tell'}."
-
-
-def downloads_html(prediction: Prediction) -> str:
-    """Write the answer as JSON and its pieces as CSV; both files are in their links."""
+        others = {}
+    mine = prediction.probabilities
+    disagree = any(disagree_strongly(mine, other.probabilities) for other in others.values())
+    named = [(subject, other.answer.labels) for subject, other in others.items()]
     document = to_json(prediction.to_dict(full=True))
-    return (
-        '<p class="downloads">'
-        + data_link("Download JSON", "cry.json", "application/json", document)
-        + data_link("Download CSV", "cry.csv", "text/csv", pieces_csv(prediction))
-        + "</p>"
-    )
+    return ANSWER.research(named, disagree, document, pieces_csv(prediction))
 
 
 def pieces_csv(prediction: Prediction) -> str:

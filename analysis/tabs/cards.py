@@ -9,7 +9,9 @@ from typing import Any
 import gradio as gr
 import plotly.graph_objects as go
 from gradio.components import Component
+from markupsafe import Markup
 
+from analysis.downloads import csv_text
 from analysis.figures import attention
 from analysis.figures.attention import contributions_figure, describe_contributions
 from analysis.figures.sound import (
@@ -21,10 +23,10 @@ from analysis.figures.sound import (
     timeline_figure,
 )
 from analysis.sound import Display
-from analysis.tabs.answer import has_answer
-from analysis.tabs.segments import describe_segments, has_timeline, segments_html
+from analysis.tabs.answer import ANSWER, has_answer
 from cry_model.detection import DetectionScores
 from cry_model.prediction import Prediction
+from cry_model.records import words
 from cry_model.sound.front_end_config import AnyConfig, FrontEndConfig
 
 SOUND_NOTE = "Top: waveform. Below: mel spectrogram."
@@ -52,6 +54,7 @@ compared with the average recording of the training data. The bars sum to the di
 logarithm of the answer's probability, before out-of-distribution smoothing and calibration."""
 TIMELINE_NOTE = "Each bar is a cry, as wide as it is long; a single long cry is shown in pieces."
 IF_A_CRY = "If it were a cry: "
+LONG = 15.0  # s: in a shorter recording, a single cry needs no timeline
 SOUND = ("sound", "spectral", "timeline")
 EXPLAINED = ("feature", "map", "branch", "differential")
 """The figures of an answer, below the fold of the sound and that for researchers."""
@@ -167,3 +170,46 @@ def card_values(names: Sequence[str], cards: Mapping[str, Card]) -> list[Any]:
         shown = gr.Column(visible=True)
         values += [shown, f"### {card.heading}", card.figure, card.words, card.note, html]
     return values
+
+
+def has_timeline(prediction: Prediction) -> bool:
+    """Tell whether there are several cries, or one in a recording where it has to be found.
+
+    Where nothing can be told of any of them, there is nothing to draw.
+    """
+    cries = len(prediction.segments)
+    if not any(map(prediction.named_in, prediction.segments)):
+        return False
+    return cries > 1 or (cries == 1 and prediction.duration > LONG)
+
+
+def segments_html(prediction: Prediction) -> Markup:
+    """Write a table with a row for each cry, and the link to the same as a file."""
+    return ANSWER.segments(prediction, _count(prediction), segments_csv(prediction))
+
+
+def segments_csv(prediction: Prediction) -> str:
+    """Write a row for each cry: times in seconds, cry detector, label, set, probabilities."""
+    known = ("start_s", "end_s", "length_s", "cry_probability", "most_probable", "set")
+    rows = []
+    for s in prediction.segments:
+        numbers = (f"{number:.3f}" for number in (s.start, s.end, s.end - s.start, s.detector))
+        named = ";".join(s.prediction_set or ())
+        rows.append([*numbers, s.label, named, *s.probabilities.values()])
+    return csv_text([*known, *prediction.probabilities], *rows)
+
+
+def describe_segments(prediction: Prediction) -> str:
+    """Count the cries and their most probable reasons in words."""
+    most = [segment.label for segment in prediction.segments]
+    counted = sorted(((most.count(label), label) for label in set(most)), reverse=True)
+    named = ", ".join(f"{words(label)} ({number})" for number, label in counted)
+    return (
+        f"{_count(prediction)} of {prediction.cry_seconds:.1f} s in {prediction.duration:.1f} s of "
+        f"sound. Most probable: {named}."
+    )
+
+
+def _count(prediction: Prediction) -> str:
+    cries = len(prediction.segments)
+    return "One cry" if cries == 1 else f"{cries} cries"

@@ -9,18 +9,18 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup, escape
 
 from analysis.figures.theme import PALETTE
 from analysis.stats.paper import read_paper
 from analysis.stats.runs import RESULTS
 from analysis.stats.side_results import PersonalStudy, read_personal
+from analysis.tabs import SHARED, macros, scripts
 from analysis.tabs.answer import numbers
-from analysis.words import ENGLISH, LANGUAGES, SCRIPT, Words, button, language, word
+from analysis.words import ENGLISH, LANGUAGES, Words, language
 from cry_model.checkpoint import to_json
 from cry_model.one_baby.labelled import Findings, Heads, LabelledCry, read_diary, usable
 from cry_model.one_baby.personal import LEAST, PersonalError, Skill
@@ -28,9 +28,7 @@ from cry_model.prediction import Prediction
 from cry_model.records import Estimate
 
 LOG = logging.getLogger(__name__)
-HERE = Path(__file__).parent
-SHARED = SCRIPT, HERE.parent / "diary.js"
-SCRIPTS = *SHARED, HERE.parent / "panels" / "figure.js", HERE / "diary.js"
+DIARY = macros("tabs/diary.html.j2")
 NETWORK = "six-class"
 """Whose numbers of a cry are kept: the network that the study was made with."""
 PERMUTATIONS = 199
@@ -79,21 +77,21 @@ def _answer(cries: Sequence[LabelledCry], say: Words) -> str:
         hours = Heads.hours([*known, new])[-1]
         lines.append(_named("personal.context", heads.context.predict(hours), say))
     lines.append(_sentence(Findings.of(heads, permutations=PERMUTATIONS), say))
-    return f"<h3>{escape(say('personal.title'))}</h3>" + "".join(f"<p>{line}</p>" for line in lines)
+    return DIARY.answer(lines, say)
 
 
-def _named(key: str, probabilities: Mapping[str, float], say: Words) -> str:
+def _named(key: str, probabilities: Mapping[str, float], say: Words) -> Markup:
     return _with_reason(key, max(probabilities, key=probabilities.__getitem__), say)
 
 
-def _with_reason(key: str, label: str, say: Words, **values: object) -> str:
+def _with_reason(key: str, label: str, say: Words, **values: object) -> Markup:
     """Write a sentence with a reason in it, which the page calls as the parent does."""
-    name = escape(say.texts.get(f"label.{label}.short", label))
-    place = f'<span data-reason="{escape(label)}">{name}</span>'
-    return escape(say(key, label="\0", **values)).replace("\0", place)
+    name = say.texts.get(f"label.{label}.short", label)
+    place = Markup('<span data-reason="{}">{}</span>').format(label, name)
+    return escape(say.texts[key]).format(label=place, **values)
 
 
-def _sentence(found: Findings, say: Words) -> str:
+def _sentence(found: Findings, say: Words) -> Markup:
     """Say one of three things of what the sound tells."""
     r = found.sound
     told = _with_reason(
@@ -107,34 +105,22 @@ def _sentence(found: Findings, say: Words) -> str:
     )
     hour = r.time_of_day.accuracy.value
     if r.state == "better" and hour >= r.skill.accuracy.value:
-        told += " " + escape(say("personal.hour", hour=round(100 * hour)))
+        told += " " + say("personal.hour", hour=round(100 * hour))
     return told
 
 
 def _report(cries: Sequence[LabelledCry], say: Words) -> str:
     known = usable(cries, NETWORK)
     if len(known) < LEAST or len({cry.label for cry in known}) < 2:
-        return f"<p>{escape(say('personal.begin', count=len(known)))}</p>"
+        return Markup("<p>{}</p>").format(say("personal.begin", count=len(known)))
     found = Findings.of(Heads.fit(known), permutations=PERMUTATIONS)
-    return (
-        f'<p class="verdict">{_sentence(found, say)}</p>'
-        f"<details><summary>{escape(say('personal.who'))}</summary>"
-        f"{_table(found, say)}<p>{escape(say('personal.once'))} {escape(say('personal.runs'))}</p>"
-        f'<p class="caption">{escape(_caption(found))}</p></details>'
-    )
-
-
-def _table(found: Findings, say: Words) -> str:
-    r = found.sound
-    head = "".join(f"<th>{escape(say(f'personal.{key}'))}</th>" for key in ("right", "beats"))
     rows = [
-        (escape(say(f"personal.by.{name}")), _of_hundred(skill.accuracy), say(f"personal.{beats}"))
+        (say(f"personal.by.{name}"), _of_hundred(skill.accuracy), say(f"personal.{beats}"))
         for name, skill, beats in _skills(found)
     ]
-    constant = _with_reason("personal.by.constant", r.constant_label, say)
-    rows.append((constant, f"{100 * r.constant_accuracy:.0f}", ""))
-    lines = "".join(f"<tr><th>{a}</th><td>{b}</td><td>{c}</td></tr>" for a, b, c in rows)
-    return f"<table><thead><tr><th></th>{head}</tr></thead><tbody>{lines}</tbody></table>"
+    constant = _with_reason("personal.by.constant", found.sound.constant_label, say)
+    rows.append((constant, f"{100 * found.sound.constant_accuracy:.0f}", ""))
+    return DIARY.report(_sentence(found, say), rows, _caption(found), say)
 
 
 def _skills(found: Findings) -> list[tuple[str, Skill, str]]:
@@ -181,35 +167,17 @@ def study_line(study: PersonalStudy | None, say: Words = ENGLISH) -> str:
 
 def skeleton() -> str:
     """Write the tab; the script fills it."""
-    study, labels = read_personal(RESULTS), " ".join(sorted(read_paper().labels))
+    study = read_personal(RESULTS)
     lines = {code: study_line(study, words) for code, words in LANGUAGES.items()}
-    return f"""<section class="diary" data-diary="root" data-state="none"
-data-study="{escape(json.dumps(lines))}" data-colours="{escape(json.dumps(PALETTE))}"
-data-labels="{labels}">
-<p>{word("diary.about")}</p>
-<div class="offered">{button("tonight.keep", 'class="main" data-do="keep"')}</div>
-<div class="kept"><div data-diary="care"></div>
-<div data-diary="report" aria-live="polite"></div>
-{word("diary.log", "h3", 'id="diary-plot-heading"')}
-<div id="diary-plot"><div class="plot" role="img" data-diary="plot"></div></div>
-<ul class="cries" data-diary="rows"></ul>
-<p class="keys">{button("diary.more", 'hidden data-do="more"')}</p>
-<details><summary>{word("diary.reasons")}</summary><div data-diary="reasons"></div></details>
-<p class="keys">{button("diary.picture", 'data-do="picture"')}{button("diary.csv", 'data-do="csv"')}
-{button("diary.save", 'data-do="save"')}{button("diary.delete", 'data-do="delete"')}</p></div>
-<p class="keys">{button("diary.load", 'data-do="load"')}
-<input type="file" hidden accept=".json,application/json" data-diary="file"></p>
-<p role="status" aria-live="polite" data-diary="status"></p>
-<p class="small">{word("diary.kept")} <span data-diary="study"></span>
-{word("personal.medical")}</p>
-</section>"""
+    labels = " ".join(sorted(read_paper().labels))
+    return DIARY.skeleton(json.dumps(lines), json.dumps(PALETTE), labels)
 
 
 def build_diary_tab() -> None:
     """Lay out the tab inside the current page."""
     gr.HTML(
         skeleton(),
-        js_on_load="".join(path.read_text(encoding="utf-8") for path in SCRIPTS),
+        js_on_load=scripts(*SHARED, "panels/figure.js", "tabs/diary.js"),
         server_functions=[personal_report],
         elem_id="diary",
     )

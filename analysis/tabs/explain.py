@@ -11,23 +11,22 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from html import escape
 from typing import Any
 
 import gradio as gr
 
 from analysis.models import Model, find
 from analysis.session import UNEXPECTED
+from analysis.tabs import macros
 from analysis.tabs.answer import FEW, error_html
 from analysis.tabs.recordings import data_uri
 from analysis.uploads import is_upload, needing
-from analysis.words import ENGLISH, Words, language
+from analysis.words import Words, language
 from cry_model.classifier import parts
-from cry_model.detector import Span, clock
+from cry_model.detector import Span
 from cry_model.explanation import (
     DIM_DB,
     SHARE,
-    Explanation,
     NotExplainedError,
     explain,
     gradient_times_input,
@@ -35,10 +34,10 @@ from cry_model.explanation import (
     temporal_attention,
 )
 from cry_model.prediction import Prediction
-from cry_model.records import percent
 from cry_model.sound.audio import AudioError, Recording, load
 from cry_model.sound.frontend import FrontEnd
 
+EXPLAIN = macros("tabs/explain.html.j2")
 LONGEST = 20.0  # s of a cry that are explained
 WAIT_SECONDS = 30.0  # for other visitors' explanations
 MARGIN = 0.5  # s that are played on either side
@@ -48,12 +47,6 @@ MAPS = {
     "why.attention": temporal_attention,
     "why.spectral": spectral_attention,
 }
-NOTE = f"""<b>Gradient times input</b>: to first order, what the answer loses if a cell of the mel
-spectrogram falls silent. <b>A<sub>t</sub></b>: the mean over the blocks.
-<b>M</b>: of the hybrid attention. The {SHARE:.0%} of cells
-with the greatest values stay as they are, and the rest is {DIM_DB:g} dB quieter, or the other way
-round. A map that tells the truth raises the probability in the first case and lowers it in the
-second, more than as many cells at another pitch and time do."""
 
 _one_at_a_time = threading.BoundedSemaphore(1)
 
@@ -66,11 +59,7 @@ def button_html(model: Model, prediction: Prediction, say: Words) -> str:
     track, spans = prediction.track, parts(prediction.track, prediction.duration)
     cry = spans[0] if track is None or not track.is_cry else max(spans, key=track.peak)
     start, end = cry.start, min(cry.end, cry.start + LONGEST)
-    return (
-        f'<div class="explain"><p><button type="button" data-explain="{start:.2f} {end:.2f}" '
-        f'data-model="{escape(model.name)}">{escape(say("why"))} ({clock(start)} - {clock(end)})'
-        f'</button> <small>{escape(say("why.sent"))}</small></p><div role="status"></div></div>'
-    )
+    return EXPLAIN.offer(model.name, start, end, say)
 
 
 def make_listen_explain(
@@ -102,17 +91,18 @@ def _explained(models: Sequence[Model], asked: dict[str, Any], say: Words) -> st
             raise AudioError(say("problem.busy"))
         try:
             sound, span = _around(load(path), Span(start, end))
-            found = {}
+            maps = []
             for name, relevance in MAPS.items():
                 with contextlib.suppress(NotExplainedError):  # not every model has such a map
-                    found[name] = explain(model.classifier, sound, span, relevance)
+                    found = explain(model.classifier, sound, span, relevance)
+                    around = max(0.0, span.start - MARGIN), span.end + MARGIN
+                    played = (data_uri(p.sound, *around) for p in (found.kept, found.removed))
+                    maps.append((say(name), found, *played))
         finally:
             _one_at_a_time.release()
-    if not found:
+    if not maps:
         raise ValueError("This model has no button.")
-    first, *others = (_map_html(say(name), own, span, say) for name, own in found.items())
-    folded = f'{"".join(others)}<p class="caption">{NOTE}</p>'
-    return f"{first}<details><summary>{escape(say('why.more'))}</summary>{folded}</details>"
+    return EXPLAIN.explained(maps, SHARE, f"{DIM_DB:g}", say)
 
 
 def _around(recording: Recording, span: Span) -> tuple[Recording, Span]:
@@ -123,26 +113,3 @@ def _around(recording: Recording, span: Span) -> tuple[Recording, Span]:
     wave = recording.waveform[round(first * rate) : round((span.end + AROUND) * rate)]
     end = min(span.end, recording.duration)
     return Recording(wave, rate), Span(span.start - first, end - first)
-
-
-def _map_html(title: str, found: Explanation, span: Span, say: Words = ENGLISH) -> str:
-    """Write both sounds with their probabilities, beside those of the whole and of the control."""
-
-    def line(key: str, probability: float | None, player: str = "") -> str:
-        share = say("why.silent") if probability is None else percent(probability)
-        row = f'<tr><th scope="row">{escape(say(key))}</th><td>{escape(share)}</td></tr>'
-        return row + (f'<tr><td colspan="2">{player}</td></tr>' if player else "")
-
-    def player(sound: Recording) -> str:
-        source = data_uri(sound, max(0.0, span.start - MARGIN), span.end + MARGIN)
-        return f'<audio controls src="{source}"></audio>'
-
-    rows = (
-        line("why.whole", found.probability),
-        line("why.kept", found.kept.probability, player(found.kept.sound)),
-        line("why.removed", found.removed.probability, player(found.removed.sound)),
-        line("why.elsewhere", found.elsewhere),
-    )
-    label = say.label(found.label)
-    caption = f"{escape(title)}: {escape(label)}<br><small>{escape(say('why.share', label=label))}"
-    return f"<table><caption>{caption}</small></caption><tbody>{''.join(rows)}</tbody></table>"

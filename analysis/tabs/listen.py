@@ -6,15 +6,14 @@ import base64
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from analysis.models import EXAMPLE_NAMES, EXAMPLES, Model, UnknownModelError, find
 from analysis.session import Session, classify_all
-from analysis.tabs.answer import answer_html, error_html, in_short, research_html, spark
+from analysis.tabs import SHARED, macros, scripts
+from analysis.tabs.answer import ANSWER, answer_html, error_html, in_short, research_html, spark
 from analysis.tabs.cards import (
     DESCRIBE_FIGURES,
     EXPLAINED,
@@ -24,23 +23,16 @@ from analysis.tabs.cards import (
     lay_out_cards,
     sound_cards,
 )
-from analysis.tabs.diary import SHARED, entry, personal_answer
+from analysis.tabs.diary import entry, personal_answer
 from analysis.tabs.explain import button_html, make_listen_explain
-from analysis.tabs.segments import play_html
 from analysis.uploads import HOUR, needing
-from analysis.words import ENGLISH, LANGUAGES, Words, button, language, word
+from analysis.words import ENGLISH, LANGUAGES, Words, language
 from cry_model.detector import CryDetector
 from cry_model.prediction import Prediction
 from cry_model.sound.audio import SUFFIXES
 
-HERE = Path(__file__).parent
-SCRIPTS = (
-    *SHARED,
-    HERE.parent / "microphone.js",
-    HERE.parent / "upload.js",
-    HERE / "listen.js",
-    HERE / "explain.js",
-)
+LISTEN = macros("tabs/listen.html.j2")
+SCRIPTS = (*SHARED, "microphone.js", "upload.js", "tabs/listen.js", "tabs/explain.js")
 AUTOMATIC = ("Chosen for each recording", "")
 ANSWERED = '() => document.dispatchEvent(new Event("answered"))'
 UNANSWERED = '() => document.dispatchEvent(new Event("unanswered"))'
@@ -53,40 +45,15 @@ EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 def skeleton() -> str:
     """Write what stands there before anything is heard; the script puts in the language."""
+    texts = json.dumps({code: words.texts for code, words in LANGUAGES.items()})
     accepted = ",".join(("audio/*", "video/*", *SUFFIXES))
-    texts = escape(json.dumps({code: words.texts for code, words in LANGUAGES.items()}))
-    examples = "".join(button(key, f'data-example="{name}"') for name, key in EXAMPLE_NAMES.items())
-    return f"""<section class="listen" data-listen="root" data-state="ready" data-words="{texts}">
-<div class="before">{word("question", "h2")}{word("modest", "p")}</div>
-<button type="button" class="record" data-listen="record"><span class="ring"></span>
-<span data-listen="label">{escape(ENGLISH("record"))}</span><b data-listen="clock"></b></button>
-<p role="status" aria-live="polite" data-listen="status"></p>
-<p class="before">{word("near")} {word("ten")}</p>
-<audio controls hidden data-listen="player"></audio>
-<button type="button" class="choose" data-listen="choose">{word("choose")}</button>
-<input type="file" hidden accept="{accepted}" data-listen="file">
-<p class="examples before">{word("try")} {examples}</p>
-<p class="before small">{word("privacy")}
-{button("privacy.how", 'class="link" data-tab="about"')}</p>
-</section>"""
+    return LISTEN.skeleton(texts, EXAMPLE_NAMES, accepted, ENGLISH)
 
 
 def listen_example(name: str) -> str:
     """Return an example's file in base64; empty if there is none of this name."""
     known = name in EXAMPLE_NAMES
     return base64.b64encode((EXAMPLES / name).read_bytes()).decode() if known else ""
-
-
-def tonight() -> str:
-    """Write the place of tonight's answers, which the browser keeps if it is asked to."""
-    return f"""<section class="tonight" data-listen-tonight data-state="none">
-<div class="personal" aria-live="polite" data-personal></div>
-<div class="offered">{button("tonight.keep", 'data-do="keep"')}</div>
-<div class="kept">{word("tonight", "h3")}<ul class="cries"></ul>
-<div data-listen-care></div>
-<p class="keys">{word("diary.kept")}
-{button("tab.diary", 'class="link" data-tab="diary"')}</p></div>
-<p role="status" class="told"></p></section>"""
 
 
 @dataclass(frozen=True)
@@ -125,7 +92,7 @@ class Handlers:
         model, prediction = found
         cards = sound_cards(session.display, prediction, model.classifier.config.front_end)
         say = language(request)
-        html = play_html(prediction, say) + button_html(model, prediction, say)
+        html = ANSWER.play(prediction.segments, say) + button_html(model, prediction, say)
         return [html, *card_values(SOUND, cards)]
 
     def on_research(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
@@ -164,7 +131,7 @@ def build_listen_tab(
         with gr.Column(scale=2, min_width=300):
             source = gr.HTML(
                 skeleton(),
-                js_on_load="".join(p.read_text(encoding="utf-8") for p in SCRIPTS),
+                js_on_load=scripts(*SCRIPTS),
                 server_functions=[
                     listen_example,
                     personal_answer,
@@ -176,7 +143,7 @@ def build_listen_tab(
         with gr.Column(scale=3, min_width=300):
             answer = gr.HTML("", elem_id="answer")
             ready = 'document.dispatchEvent(new Event("tonight"))'
-            gr.HTML(tonight(), js_on_load=ready, elem_id="tonight")
+            gr.HTML(LISTEN.tonight(), js_on_load=ready, elem_id="tonight")
             with gr.Accordion(I18N("fold.sound"), **folded) as sound:
                 drawn = [gr.HTML(""), *lay_out_cards(SOUND)]
             with gr.Accordion(I18N("fold.research"), **folded) as research:

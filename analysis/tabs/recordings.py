@@ -9,16 +9,27 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import lru_cache
-from html import escape
 from pathlib import Path, PurePath
 
 import soundfile
+from markupsafe import Markup
 
 from analysis.panels.base import UNLICENSED
 from cry_model.sound import audio
 from cry_model.sound.audio import Recording
 
 SECONDS = 60  # at most, for the sound travels inside of the page
+VARIABLE = "CRY_DATA"
+NOT_TO_BE_PLAYED = "The source of these recordings states no licence, so they are not played here."
+NOT_FOUND = (
+    f"Audio is not kept with the results. Start the page with {VARIABLE} set to the folder of "
+    "recordings to play it."
+)
+PLAYER = Markup(
+    '<p class="name">{name}{cut}</p><audio controls autoplay aria-label="{name}" src="{address}">'
+    '</audio><button type="button">Ask about it</button>'
+)
+SILENT = Markup('<p class="name">{}</p><p>{}</p>')
 
 
 def data_uri(sound: Recording, start: float = 0.0, end: float = SECONDS) -> str:
@@ -29,43 +40,24 @@ def data_uri(sound: Recording, start: float = 0.0, end: float = SECONDS) -> str:
     return f"data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def player_html(name: str, sound: Recording) -> str:
+def player_html(name: str, sound: Recording) -> Markup:
     """Write a player that starts at once, under the recording's name."""
     cut = f" (the first {SECONDS} s)" if sound.duration > SECONDS else ""
-    return (
-        f'<p class="name">{escape(name)}{cut}</p>'
-        f'<audio controls autoplay aria-label="{escape(name)}" src="{data_uri(sound)}"></audio>'
-    )
-
-
-VARIABLE = "CRY_DATA"
-NOT_TO_BE_PLAYED = "The source of these recordings states no licence, so they are not played here."
-NOT_FOUND = (
-    f"Audio is not kept with the results. Start the page with {VARIABLE} set to the folder of "
-    "recordings to play it."
-)
-
-
-class AudioNotFoundError(LookupError):
-    """Say in one sentence why a recording cannot be read here."""
+    return PLAYER.format(name=name, cut=cut, address=data_uri(sound))
 
 
 def find_audio(dataset: str, recording: str) -> Recording:
     """Read a recording of the results from its file.
 
     Raises:
-        AudioNotFoundError: if ``CRY_DATA`` does not hold it, or not as sound, or if its source
-            states no licence.
+        AudioError: if ``CRY_DATA`` does not hold it, or not as sound, or if its source states no
+            licence.
     """
     if dataset.startswith(UNLICENSED):
-        raise AudioNotFoundError(NOT_TO_BE_PLAYED)
-    path = find_recording(dataset, recording)
-    if path is None:
-        raise AudioNotFoundError(NOT_FOUND)
-    try:
-        return audio.load(path)
-    except audio.AudioError as error:
-        raise AudioNotFoundError(str(error)) from error
+        raise audio.AudioError(NOT_TO_BE_PLAYED)
+    if (path := find_recording(dataset, recording)) is None:
+        raise audio.AudioError(NOT_FOUND)
+    return audio.load(path)
 
 
 def find_recording(dataset: str, recording: str) -> Path | None:
@@ -108,6 +100,6 @@ def play(request: dict[str, str]) -> dict[str, str]:
     dataset, recording = str(request.get("dataset", "")), str(request.get("recording", ""))
     try:
         sound = find_audio(dataset, recording)
-    except AudioNotFoundError as error:
-        return {"html": f'<p class="name">{escape(recording)}</p><p>{escape(str(error))}</p>'}
-    return {"html": f'{player_html(recording, sound)}<button type="button">Ask about it</button>'}
+    except audio.AudioError as error:
+        return {"html": SILENT.format(recording, error)}
+    return {"html": player_html(recording, sound)}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import gradio as gr
+from markupsafe import Markup
 
 from cry_model.records import words
 
@@ -17,7 +17,6 @@ from cry_model.records import words
 class Words:
     """Hold the sentences of one language by key, with places for values in braces."""
 
-    language: str
     texts: Mapping[str, str]
 
     def __call__(self, key: str, **values: object) -> str:
@@ -42,21 +41,19 @@ class Words:
 
 
 LANGUAGES: Mapping[str, Words] = {
-    path.stem: Words(path.stem, json.loads(path.read_text(encoding="utf-8")))
+    path.stem: Words(json.loads(path.read_text(encoding="utf-8")))
     for path in sorted(Path(__file__).parent.glob("*.json"))
 }
 ENGLISH = LANGUAGES["en"]
 
 
-SCRIPT = Path(__file__).with_name("words.js")
-
-
-def word(key: str, tag: str = "span", attributes: str = "") -> str:
+def word(key: str, tag: str = "span", attributes: str = "") -> Markup:
     """Write an element whose text the script puts into the visitor's language."""
-    return f'<{tag} {attributes} data-word="{key}">{escape(ENGLISH(key))}</{tag}>'
+    element = Markup(f'<{tag} {attributes} data-word="{key}">{{}}</{tag}>')
+    return element.format(ENGLISH(key))
 
 
-def button(key: str, attributes: str) -> str:
+def button(key: str, attributes: str) -> Markup:
     """Write a button whose text the script puts into the visitor's language."""
     return word(key, "button", f'type="button" {attributes}')
 

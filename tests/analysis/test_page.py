@@ -2,13 +2,13 @@
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from html import escape
 
 import httpx
 import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from markupsafe import escape
 
 from analysis.session import classify_all
 from analysis.tabs.answer import headline_html

@@ -13,8 +13,8 @@ from analysis.figures.attention import time_channel_figure
 from analysis.figures.sound import THINNEST, slices, sound_figure, timeline_figure
 from analysis.figures.theme import class_colour
 from analysis.session import classify_all
-from analysis.tabs.cards import sound_cards
-from analysis.tabs.segments import has_timeline, play_html, segments_csv, segments_html
+from analysis.tabs.answer import ANSWER
+from analysis.tabs.cards import has_timeline, segments_csv, segments_html, sound_cards
 from analysis.words import ENGLISH
 from cry_model.classifier import widened
 from cry_model.records import words
@@ -22,7 +22,7 @@ from cry_model.sound import audio
 from cry_model.sound.front_end_config import FrontEndConfig
 from tests.stand_ins import scene, write
 
-NOTHING = "can&#x27;t tell"
+NOTHING = "can&#39;t tell"
 CRIES = ((6, 11), (17, 20), (28, 34))  # s, where they are put
 
 
@@ -86,10 +86,11 @@ def test_the_table_says_the_same_can_be_read_without_eyes_and_plays_each_cry(pre
     first = prediction.segments[0]
     shares = [f"{100 * p:.0f}%" for p in first.probabilities.values()]
     assert cells[4 : 4 + len(shares)] == shares
-    buttons = re.findall(r'data-play="([\d.]+) ([\d.]+)"', play_html(prediction, ENGLISH))
+    played = ANSWER.play(prediction.segments, ENGLISH)
+    buttons = re.findall(r'data-play="([\d.]+) ([\d.]+)"', played)
     found = [(s.start, s.end) for s in prediction.segments]
     np.testing.assert_allclose(np.array(buttons, float), found, atol=0.006)
-    assert play_html(replace(prediction, segments=()), ENGLISH) == ""
+    assert ANSWER.play((), ENGLISH) == ""
     (data,) = re.findall(r'download="cries.csv" href="data:[^;]+;base64,([^"]+)"', html)
     assert base64.b64decode(data).decode() == segments_csv(prediction)
 

@@ -12,26 +12,22 @@ from types import SimpleNamespace
 import pytest
 import textstat
 
+from analysis.live.episodes import KEPT
+from analysis.live.episodes import RATE as RATE_HEARD
 from analysis.live.listener import LIMIT_SECONDS
-from analysis.live.stream import KEPT
-from analysis.live.stream import RATE as RATE_HEARD
-from analysis.live.visitors import SILENT_SECONDS
+from analysis.live.tab import SILENT_SECONDS
 from analysis.server import UPLOAD_BYTES
 from analysis.session import classify_all
 from analysis.tabs.answer import (
-    DISAGREEMENT,
-    IF_IT_WERE,
     IMITATES,
     PRIVACY,
-    UNLIKE,
     answer_html,
     disagree_strongly,
     pieces_csv,
     research_html,
     spark,
 )
-from analysis.tabs.cards import IF_A_CRY, explained_cards, sound_cards
-from analysis.tabs.segments import segments_html
+from analysis.tabs.cards import IF_A_CRY, explained_cards, segments_html, sound_cards
 from analysis.words import ENGLISH, LANGUAGES, language
 from cry_model import CheckpointConfig, CryClassifier, DetectionScores, Estimate, FrontEndConfig
 from cry_model.prediction import Segment
@@ -50,6 +46,9 @@ CRY, MAYBE, NONE = (DetectionScores(0.5, (score, 0.1), 1.0, 0.9, 0.4) for score 
 SCORE, COVERAGE = "41% (95% interval 37% to 45%)", "81% (95% interval 77% to 85%)"
 AGREED = "55% (95% interval 50% to 60%) of 400"
 DETECTOR = "accepts 95% of unseen cries and 3.0% of other"
+IF_IT_WERE = "If it were a cry, this would be the answer."
+UNLIKE = "recordings that the model knows, unlike this one"
+DISAGREEMENT = "The models disagree strongly"
 CHANCE = replace(EVALUATION, metrics={"balanced_accuracy": Estimate(0.2, 0.1, 0.3)})
 
 
@@ -79,7 +78,7 @@ def forms(six, examples):
 def card(html):
     """The words that stand before the folds."""
     shown = html.partition("<details")[0]
-    return [unescape(words) for words in re.findall(r">([^<>]+)<", shown)]
+    return [unescape(words) for words in re.findall(r">\s*([^<>]*[^<>\s])\s*<", shown)]
 
 
 def is_plain(text, language):
@@ -127,7 +126,7 @@ def test_every_language_says_the_same_and_knows_the_limits_of_the_code(say):
 )
 def test_the_browser_chooses_the_language(accepted, chosen):
     request = SimpleNamespace(headers={"accept-language": accepted})
-    assert language(request).language == chosen
+    assert language(request) is LANGUAGES[chosen]
 
 
 def also(count):

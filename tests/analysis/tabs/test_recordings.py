@@ -13,7 +13,6 @@ from analysis.tabs import recordings
 from analysis.tabs.recordings import (
     NOT_FOUND,
     SECONDS,
-    AudioNotFoundError,
     find_audio,
     find_recording,
     play,
@@ -85,7 +84,7 @@ DATASETS = ("..", "../outside", "donateacry/../../outside", "ABSOLUTE")
 def test_nothing_else_is(data, dataset, recording):
     dataset = dataset.replace("ABSOLUTE", str(data.parent / "outside"))
     assert find_recording(dataset, recording) is None
-    with pytest.raises(AudioNotFoundError, match=re.escape(NOT_FOUND)):
+    with pytest.raises(audio.AudioError, match=re.escape(NOT_FOUND)):
         find_audio(dataset, recording)
 
 
@@ -106,7 +105,7 @@ def test_without_the_variable_nothing_is_at_hand(data, monkeypatch):
 def test_why_a_recording_is_not_played_is_a_sentence(data, dataset, recording, sentence):
     assert find_recording("donateacry", recording) or sentence == "licence"
     (data / "donateacry" / "hungry" / "AB-1.0-m-hu.wav").unlink()
-    with pytest.raises(AudioNotFoundError, match=sentence):
+    with pytest.raises(audio.AudioError, match=sentence):
         find_audio(dataset, recording)
 
 
