@@ -141,9 +141,7 @@ def build_page(
     return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
 
 
-def warm_up(
-    models: Sequence[Model], detector: CryDetector | None, found: FoundRuns
-) -> threading.Thread:
+def warm_up(models: Sequence[Model], detector: CryDetector | None, found: FoundRuns) -> None:
     """Classify an example and read all predictions, in the background.
 
     Libraries load and compile on first use, and no visitor should wait for that.
@@ -153,9 +151,7 @@ def warm_up(
         classify_all(models, str(EXAMPLES / next(iter(EXAMPLE_NAMES))), detector)
         _ = found.readable
 
-    thread = threading.Thread(target=work, name="warm-up", daemon=True)
-    thread.start()
-    return thread
+    threading.Thread(target=work, name="warm-up", daemon=True).start()
 
 
 def header(note: str = "") -> str:

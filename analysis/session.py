@@ -8,19 +8,22 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
 
 from analysis.models import Model, find
 from analysis.sound import Display, compute_display
 from cry_model.classifier import LONGEST
-from cry_model.detector import CryDetector, DetectionScores
+from cry_model.detector import CryDetector
 from cry_model.prediction import Prediction, choose
 from cry_model.sound import audio
 from cry_model.sound.acoustic_features import AcousticConfig
 from cry_model.sound.audio import Recording
 from cry_model.sound.frontend import resample
 
+Result = TypeVar("Result")
 LOG = logging.getLogger(__name__)
 RATE = AcousticConfig().sample_rate  # Hz: all that any model hears is below half of it
 SCAN = 0.2  # share of the work
@@ -64,11 +67,6 @@ class Progress:
                 self._context.run(self._report, min(1.0, self._done), doing)
 
         return tell
-
-
-def without_frames(error: audio.AudioError) -> audio.AudioError:
-    """Return the same error as if never raised: the frames of its traceback hold sound."""
-    return type(error)(*error.args)
 
 
 def downsample(recording: Recording) -> Recording:
@@ -133,14 +131,8 @@ def classify_all(
 
     The ``detector`` scans it first, once for all models; ``report`` hears of a long recording.
     """
-    try:
-        return _classify_all(models, file, detector, report)
-    except audio.AudioError as error:
-        reason = without_frames(error)
-    except Exception:  # one sentence for this visitor, and the trace in the log
-        LOG.exception("A recording could not be answered.")
-        reason = UNEXPECTED
-    return Session(None, {model.name: reason for model in models})
+    heard = _told(partial(_classify_all, models, file, detector, report))
+    return heard if isinstance(heard, Session) else Session(None, {m.name: heard for m in models})
 
 
 def _classify_all(
@@ -155,27 +147,22 @@ def _classify_all(
         if detector is not None:
             scanned = progress.subtask(SCAN, "Listening for cries")
             track = pool.submit(detector.scan, recording, scanned).result()
-        share = (1 - SCAN) / len(models)
-        asked = {
-            model.name: pool.submit(
-                _classify, model, recording, track, progress.subtask(share, "Asking the models")
-            )
-            for model in models
-        }
+        asked = {}
+        for model in models:
+            bar = progress.subtask((1 - SCAN) / len(models), "Asking the models")
+            predict = partial(model.classifier.predict, recording, track=track, progress=bar)
+            asked[model.name] = pool.submit(_told, predict)
         answers = {name: answer.result() for name, answer in asked.items()}
         return Session(display.result(), answers)
 
 
-def _classify(
-    model: Model,
-    recording: Recording,
-    track: DetectionScores | None,
-    progress: Callable[[float], None],
-) -> Prediction | audio.AudioError:
+def _told(work: Callable[[], Result]) -> Result | audio.AudioError:
+    """Return what ``work`` does, or the error that its visitor is told; of a fault of ours the log
+    has the trace, and others get their answers all the same."""
     try:
-        return model.classifier.predict(recording, track=track, progress=progress)
-    except audio.AudioError as error:  # nothing in the band that this one hears
-        return without_frames(error)
-    except Exception:  # the other models answer all the same
-        LOG.exception("A model could not answer.")
+        return work()
+    except audio.AudioError as error:
+        return type(error)(*error.args)  # as if never raised: a traceback's frames hold sound
+    except Exception:
+        LOG.exception("A recording could not be answered.")
         return UNEXPECTED
