@@ -141,11 +141,10 @@ def your_results_html(
     ours: FoundRuns, joined: FoundRuns | None, panels: Sequence[Panel], problem: str = ""
 ) -> str:
     """Write what can be given, what was (``joined``: with our runs), and where it is shown."""
-    runs = [] if joined is None else [run for run in joined.runs if run.table is not None]
-    tables = []
-    for run in runs:
+    joined, tables = joined or ours, []
+    for run in (run for run in joined.runs if run.table is not None):
         cell = CellKey(run.dataset, run.protocol)
-        others = [name for name in joined.of(*cell) if name != run.system] if joined else []
+        others = [name for name in joined.of(*cell) if name != run.system]
         model = {"system": run.system, "of": run.system, "run_a": run.system}
         beside = {"run_b": others[0]} if others else {}
         address = urlencode({CORPUS: cell.dataset, SPLIT: cell.protocol, **model, **beside})
@@ -153,12 +152,12 @@ def your_results_html(
         shown = [
             (panel.name, panel.title)
             for panel in panels
-            if joined and cell in panel.cells(joined) and panel.name not in OF_THE_PAPER
+            if cell in panel.cells(joined) and panel.name not in OF_THE_PAPER
         ]
         tables.append((run, address, where, shown))
-    told = [] if joined is None else [p for p in joined.problems if p not in ours.problems]
+    problems = [p for p in (*joined.problems, problem) if p and p not in ours.problems]
     template = TEMPLATES.get_template("tabs/your_results.html.j2")
-    return template.render(tables=tables, problems=[*told, *filter(None, [problem])], forms=FORMS)
+    return template.render(tables=tables, problems=problems, forms=FORMS)
 
 
 def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:
