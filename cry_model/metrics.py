@@ -29,7 +29,8 @@ Values = Callable[[Array], Array]
 """Weights (draws, groups) -> the metric of each draw, (draws,); NaN where it is undefined."""
 MOST_GROUPS = 500
 """How many are resampled; more are put together at random, which leaves the variance as it is."""
-BLOCK = 32  # scores
+BLOCK = 10_000
+"""Scores whose pairs are counted at once: more would take too much memory."""
 BINS = 10
 """Into how many bins of equal width confidences are put."""
 
@@ -172,83 +173,36 @@ SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
 """Metrics that have a chance level; higher is better."""
 
 
-class Wins(NamedTuple):
-    """Count the pairs of one class with another that are in the right order, ties counting half.
-
-    Attributes:
-        rows: the groups that have the class.
-        columns: the groups that have another one.
-        counts: of a row of the class in one group and of another class in another, (rows, columns);
-            halves, which single precision holds without rounding, at twice the speed.
-    """
-
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
-    counts: NDArray[np.float32]
+Pairs = Sequence[tuple[Labels, NDArray[np.float32]]]
+"""Of each class: the groups that have it, (rows,), and how many pairs of it there with the other
+classes of each group are in the right order, ties counting half, (rows, groups)."""
 
 
 def pairs_of(
     labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
-) -> tuple[tuple[Wins, ...], Array]:
+) -> tuple[Pairs, Array]:
     """Count the pairs of each class, and its rows in each group, (groups, classes)."""
-    counts = by_group(_ones(labels, probabilities.shape[1]), member, groups)
-    sizes = np.bincount(member, minlength=groups)
-    order = np.argsort(member, kind="stable")
-    labels, probabilities, member = labels[order], probabilities[order], member[order]
     found = []
     for c, scores in enumerate(probabilities.T):
         own = labels == c
         rows, ours = np.unique(member[own], return_inverse=True)
-        columns = np.flatnonzero(sizes > counts[:, c])
-        theirs = np.searchsorted(columns, member[~own])
-        shape = len(rows), len(columns)
-        wins = _wins(scores[own], ours, scores[~own], theirs, shape).astype(np.float32)
-        found.append(Wins(rows, columns, wins))
-    return tuple(found), counts
+        wins, ranked = np.zeros((len(rows), groups)), scores[own].argsort()
+        for part in np.array_split(ranked, len(ranked) // BLOCK + 1):
+            sides = (scores[own][part].searchsorted(scores[~own], s) for s in ("left", "right"))
+            cells = np.concatenate([*sides]) * groups + np.tile(member[~own], 2)
+            below = np.bincount(cells, minlength=(len(part) + 1) * groups).reshape(-1, groups)
+            wins += by_group(below.cumsum(0)[:-1] / 2, ours[part], len(rows))
+        found.append((rows, wins.astype(np.float32)))  # exact, as these are halves
+    return found, by_group(_ones(labels, probabilities.shape[1]), member, groups)
 
 
-def _wins(
-    scores: Array,
-    rows: NDArray[np.int64],
-    others: Array,
-    columns: NDArray[np.int64],
-    shape: tuple[int, int],
-) -> Array:
-    """Count the pairs in which a score is above one of the others, ties counting half.
-
-    The others are ranked and cut into blocks: what a score is above is whole blocks, and a part of
-    one, so that not every pair is looked at. Scores of a class and of all other classes come with
-    their row (n,) and column (m,) of the table, of this ``shape``, that is returned.
-    """
-    order = np.argsort(others)
-    ranked, columns = others[order], columns[order]
-    blocks = len(ranked) // BLOCK + 1
-    cells = (1 + np.arange(len(ranked)) // BLOCK) * shape[1] + columns
-    before = np.bincount(cells, minlength=(blocks + 1) * shape[1]).reshape(blocks + 1, shape[1])
-    before.cumsum(0, out=before)
-    twice = np.zeros(shape, dtype=np.int64)
-    for side in ("left", "right"):
-        below = ranked.searchsorted(scores, side)
-        whole, rest = np.divmod(below, BLOCK)
-        held = sparse.csr_array((np.ones_like(rows), (rows, whole)), (shape[0], blocks + 1))
-        twice += held @ before
-        places = np.repeat(below - rest.cumsum(), rest) + np.arange(rest.sum())
-        cells = np.repeat(rows, rest) * shape[1] + columns[places]
-        twice += np.bincount(cells, minlength=twice.size).reshape(shape)
-    return twice / 2
-
-
-def pairs_won(pairs: Sequence[Wins], counts: Array, weights: Array) -> tuple[Array, Array]:
+def pairs_won(pairs: Pairs, counts: Array, weights: Array) -> tuple[Array, Array]:
     """Count the pairs of each class in the right order, and all, (draws, classes) each.
 
     ``pairs`` and ``counts`` of :func:`pairs_of`, ``weights`` (draws, groups).
     """
-    # Few groups have a given class, so that this is one product of all groups, not one for each.
     often = weights.astype(np.float32)
-    won = [
-        np.einsum("ij,ij->i", often[:, columns] @ wins.T, often[:, rows], dtype=np.float64)
-        for rows, columns, wins in pairs
-    ]
+    won = [((often @ wins.T) * weights[:, rows]).sum(1) for rows, wins in pairs]
     own = weights @ counts
     return np.stack(won, 1), own * (own.sum(1, keepdims=True) - own)
 
