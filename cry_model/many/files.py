@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cry_model.calibration import one_of
-from cry_model.many.table import COLUMNS, ERROR, TableError, answer_row
+from cry_model.many.table import COLUMNS, ERROR, Row, TableError, answer_row
 from cry_model.prediction import Prediction
 from cry_model.records import words
 
 TABLE = "answers.csv"
 PROBABILITIES = "probabilities"
 """A column of the table: label=probability, apart by semicolons."""
+HEADER = (*COLUMNS, PROBABILITIES, ERROR)
 RAVEN = (
     "Selection",
     "View",
@@ -38,7 +39,7 @@ class Export:
             raise TableError(f"{folder / TABLE} is there already; name another folder.")
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.taken = folder, set[str]()
-        self._write(TABLE, [(*COLUMNS, PROBABILITIES, ERROR)])
+        self._write(TABLE, [HEADER])
 
     def write(self, within: str, file: str, model: str, prediction: Prediction) -> None:
         """Write one recording's answer.
@@ -51,7 +52,9 @@ class Export:
         """
         name = self._name(within)
         spans = list(_spans(prediction))
-        self._add(_row(file, model, prediction))
+        row = answer_row(file, model, prediction)
+        shares = row[PROBABILITIES].items()
+        self._add({**row, PROBABILITIES: ";".join(f"{label}={p:.4f}" for label, p in shares)})
         labels = [(f"{start:.6f}", f"{end:.6f}", label) for start, end, label, _ in spans]
         self._write(f"{name}.txt", labels, "\t")
         low, high = BAND
@@ -64,11 +67,11 @@ class Export:
 
     def refuse(self, file: str, error: str) -> None:
         """Write why a recording has no answer."""
-        self._add([file, *[""] * len(COLUMNS), error])
+        self._add({"file": file, ERROR: error})
 
-    def _add(self, row: Sequence[object]) -> None:
+    def _add(self, row: Row) -> None:
         with (self.folder / TABLE).open("a", encoding="utf-8", newline="") as table:
-            csv.writer(table, lineterminator="\n").writerow(row)
+            csv.DictWriter(table, HEADER, lineterminator="\n").writerow(row)
 
     def _name(self, within: str) -> str:
         """Return a name that no other recording has: that of the file, else with its ending."""
@@ -97,9 +100,3 @@ def _spans(prediction: Prediction) -> Iterator[tuple[float, float, str, float]]:
 
 def _label(named: Sequence[str]) -> str:
     return f"cry: {one_of([words(label) for label in named])}" if named else "cry"
-
-
-def _row(file: str, model: str, prediction: Prediction) -> list[object]:
-    row = answer_row(file, model, prediction)
-    shares = ";".join(f"{label}={share:.4f}" for label, share in row[PROBABILITIES].items())
-    return [*(row[name] for name in COLUMNS), shares, ""]
