@@ -166,7 +166,7 @@ def report_folder(folder: Path, predict: Callable[[str], Prediction]) -> Finding
         found = prediction.embedding
         numbers = () if found is None else tuple(found.tolist())
         heard.append(LabelledCry(cry.label, cry.time, cry.hours, numbers, prediction.probabilities))
-    return Findings.of(Heads.fit(heard), passed_over)
+    return Findings.of(Heads.fit(usable(heard)), passed_over)
 
 
 def read_diary(document: object) -> list[LabelledCry]:

@@ -21,10 +21,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import logsumexp, softmax
+from scipy.special import gammaln, logsumexp, softmax
 
 from cry_model.metrics import bootstrap, numbered
-from cry_model.one_baby.betting import log_bet
 from cry_model.records import Estimate
 
 Array = NDArray[np.float64]
@@ -158,7 +157,7 @@ class PersonalModel:
         after a look.
 
         Args:
-            embeddings: (n, width), such as :attr:`cry_model.Prediction.embedding`; or
+            embeddings: (n, width), finite, such as :attr:`cry_model.Prediction.embedding`; or
                 :func:`context_features`, or any other features.
             labels: what each cry was, in hindsight; n of them, of two kinds or more.
             times: (n,) ascending, seconds on the clock of the home; a multiple of 86,400 is
@@ -169,7 +168,9 @@ class PersonalModel:
         Raises:
             PersonalError: if nothing can be learnt of these.
         """
-        rows, seconds = _checked(embeddings, labels, times, prior)
+        if len(set(labels)) < 2:
+            raise PersonalError("All cries have one label; please label two kinds or more.")
+        rows, seconds = np.asarray(embeddings, np.float64), np.asarray(times, np.float64)
         names = tuple(sorted(set(labels)))
         number = np.array([names.index(label) for label in labels])
         logs = np.array([_known(names, p) for p in prior]) if prior else np.zeros((len(rows), 1))
@@ -271,8 +272,6 @@ def context_features(hours: ArrayLike) -> Array:
     NaN where a parent did not say: the logarithm's mean is taken, and a feature says so.
     """
     given = np.asarray(hours, dtype=np.float64)
-    if given.ndim != 2 or (given < 0).any():
-        raise PersonalError("Hours since are rows of numbers from 0 on; leave unknown ones out.")
     known = np.isfinite(given)
     logs = np.log1p(np.where(known, given, 0.0))
     mean = logs.sum(0) / known.sum(0).clip(1)
@@ -283,26 +282,6 @@ def time_features(times: Array) -> Array:
     """Return the time of day on a circle, once and twice round, (n,) s -> (n, 4)."""
     angle = 2 * np.pi * times[:, None] / DAY * (1, 2)
     return np.hstack([np.sin(angle), np.cos(angle)])
-
-
-def _checked(
-    embeddings: ArrayLike, labels: Sequence[str], times: ArrayLike, prior: Sequence[Any] | None
-) -> tuple[Array, Array]:
-    """Return (n, width) and (n,), or raise PersonalError."""
-    try:
-        rows, seconds = np.asarray(embeddings, np.float64), np.asarray(times, np.float64)
-    except (TypeError, ValueError):
-        raise PersonalError("Embeddings and times must be numbers, equally many a cry.") from None
-    lengths = {len(labels), *({len(prior)} if prior is not None else ())}
-    if rows.ndim != 2 or seconds.ndim != 1 or lengths | {len(seconds)} != {len(rows)}:
-        raise PersonalError("Each cry needs one embedding, one label and one time.")
-    if not (np.isfinite(rows).all() and np.isfinite(seconds).all()):
-        raise PersonalError("An embedding or a time is no finite number; please leave it out.")
-    if (np.diff(seconds) < 0).any():
-        raise PersonalError("Times must ascend; please sort the cries by time.")
-    if len(set(labels)) < 2:
-        raise PersonalError("All cries have one label; please label two kinds or more.")
-    return rows, seconds
 
 
 def _known(names: Sequence[str], prior: Mapping[str, float]) -> Array:
@@ -393,3 +372,29 @@ def _wealth(rows: Array, general: Array, truth: Labels, days: Labels, kinds: int
                 won += log_bet(np.multiply.outer(BETS, logits[part]), truth[today[part]])
         total.append(np.exp(logsumexp(won) - np.log(len(won))))
     return np.array(total)
+
+
+def log_bet(logits: Array, truth: Labels) -> Array:
+    """Return the logarithm of an e-value: these labels over the mean of all their orders.
+
+    The sum over orders is a coefficient of a product of polynomials, found one cry after another.
+
+    Args:
+        logits: (bets, n, K); what is the same for all labels of a cry makes no difference.
+        truth: (n,).
+    """
+    present, place, counts = np.unique(truth, return_inverse=True, return_counts=True)
+    logits = logits[..., present] - logits[..., present].max(-1, keepdims=True)
+    odds = np.exp(logits.clip(-50))
+    sums = np.zeros((len(odds), *(counts + 1)))
+    sums[(slice(None), *[0] * len(counts))] = 1.0
+    for cry in range(len(truth)):
+        before, sums = sums, np.zeros_like(sums)
+        for kind in range(len(counts)):
+            target, source = [slice(None)] * sums.ndim, [slice(None)] * sums.ndim
+            target[1 + kind], source[1 + kind] = slice(1, None), slice(None, -1)
+            factor = odds[:, cry, kind].reshape(-1, *[1] * len(counts))
+            sums[tuple(target)] += factor * before[tuple(source)]
+    orders = gammaln(len(truth) + 1) - gammaln(counts + 1).sum()
+    every = np.log(sums[(slice(None), *counts)]) - orders
+    return np.log(odds[:, np.arange(len(truth)), place]).sum(1) - every
