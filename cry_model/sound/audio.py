@@ -175,29 +175,21 @@ class Mixer:
     """Blocks of one recording, (samples, channels) -> their mean over the channels, (samples,), or
     one ``channel`` alone."""
 
-    RUN, EVERY = 64, 8  # samples; one run of eight, or one block of eight, tells the channels
-
     def __init__(self, channel: int | None = None):
         self.channel = channel
-        self.blocks, self.count, self.total, self.products = 0, 0, np.zeros(0), 0.0
+        self.count, self.total, self.products = 0, np.zeros(0), 0.0
 
     def __call__(self, samples: np.ndarray) -> np.ndarray:
         columns = samples.T
         if self.channel is not None:
             return columns[min(self.channel, len(columns) - 1)].copy()
         with np.errstate(all="ignore"):  # overflow becomes infinite, which is refused
-            if len(columns) > 1 and (self.blocks % self.EVERY == 0 or len(samples) >= 2**14):
-                self._judge(samples)
-            self.blocks += 1
+            if len(columns) > 1:
+                self._judge(columns.astype(np.float64, order="C"))
             # Column by column: over so short an axis NumPy's own mean takes twenty times as long.
             return sum(columns[1:], columns[0]) / np.float32(len(columns))
 
-    def _judge(self, samples: np.ndarray) -> None:
-        span = self.RUN * self.EVERY
-        if whole := len(samples) // span * span:
-            runs = samples[:whole].reshape(-1, span, samples.shape[1])[:, : self.RUN]
-            samples = runs.reshape(-1, samples.shape[1])
-        columns = samples.T.astype(np.float64, order="C")
+    def _judge(self, columns: np.ndarray) -> None:
         if len(self.total) != len(columns):  # a new layout is judged anew
             self.count, self.total, self.products = 0, np.zeros(len(columns)), 0.0
         self.count += columns.shape[1]
