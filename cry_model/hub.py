@@ -7,8 +7,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta, timezone
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
@@ -168,14 +167,7 @@ def pause_asked(error: Exception) -> float:
     limit, value = parse_ratelimit_headers(response.headers), response.headers.get("Retry-After")
     if value is None:
         return 0.0 if limit is None or limit.remaining else min(limit.reset_in_seconds, YEAR)
-    if value.strip().isdecimal():
-        return min(float(value), YEAR)
-    try:
-        date = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return 0.0
-    date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
-    return min(max(0.0, (date - datetime.now(timezone.utc)).total_seconds()), YEAR)
+    return min(float(value), YEAR) if value.strip().isdecimal() else 0.0
 
 
 def when(seconds: float) -> str:
