@@ -17,7 +17,7 @@ from cry_model.fingerprint import Fingerprints, load_fingerprints
 from cry_model.networks.attention import AttentionMaps, concatenate
 from cry_model.prediction import PieceAnswer, Prediction, Segment
 from cry_model.sound import audio
-from cry_model.sound.front_end_config import Pieces, cut
+from cry_model.sound.front_end_config import AcousticConfig, Pieces, cut
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -207,15 +207,13 @@ class CryClassifier:
             track: what the detector made of it, if that is known already.
             progress: called with the share that is done, now and then.
         """
-        with self.backend.computing():
-            recording = self.backend.load(source, sample_rate)
-            sound = recording
-            if track is None and self.detector is not None:
-                sound = self.backend.lowered(sound)
-                track = self.detector.scan(sound)
-            spans = parts(track, sound.duration)
-            heard = pieces_of(self.front_end, sound, spans)
-            answers = self._answer([pieces for _, pieces in heard], progress)
+        recording = self.backend.load(source, sample_rate)
+        sound = recording
+        if track is None and self.detector is not None:
+            sound = self._lowered(recording)
+            track = self.detector.scan(sound)
+        heard = pieces_of(self.front_end, sound, parts(track, sound.duration))
+        answers = self._answer([pieces for _, pieces in heard], progress)
         probabilities = np.concatenate([p for p, _, _ in answers])
         if not np.isfinite(probabilities).all():
             raise NoAnswerError(NO_ANSWER)
@@ -257,10 +255,18 @@ class CryClassifier:
         Raises:
             AudioError: if it is silent in the band that is heard.
         """
-        with self.backend.computing():
-            ((_, pieces),) = pieces_of(self.front_end, recording, (span,))
-            answers = self._answer([pieces], lambda share: None)
-            return self._named(np.concatenate([found for found, _, _ in answers]).mean(0))
+        ((_, pieces),) = pieces_of(self.front_end, recording, (span,))
+        answers = self._answer([pieces], lambda share: None)
+        return self._named(np.concatenate([found for found, _, _ in answers]).mean(0))
+
+    def _lowered(self, recording: audio.Recording) -> audio.Recording:
+        """Return a recording at the front end's rate, if it has a higher one: the detector need not
+        start from the file's. Acoustic features are resampled in a way of their own."""
+        config, rate = self.config.front_end, recording.sample_rate
+        if isinstance(config, AcousticConfig) or rate <= config.sample_rate:
+            return recording
+        wave = self.backend.resample(recording.waveform, rate, config.sample_rate)
+        return audio.Recording(wave, config.sample_rate)
 
     def _pieces(
         self, heard: list[tuple[Span, Pieces]], probabilities: NDArray[np.float32]

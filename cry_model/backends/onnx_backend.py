@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +113,8 @@ class OnnxBackend:
     Of the attention maps it has A_t alone, and of acoustic features no attribution.
     """
 
+    resample = staticmethod(resample)
+
     def __init__(
         self,
         session: InferenceSession,
@@ -136,17 +136,8 @@ class OnnxBackend:
         session, config, facts = open_file(find_file(name, revision, MODEL))
         return cls(session, config, read_base64(facts.get(FINGERPRINTS)))
 
-    def computing(self) -> AbstractContextManager[Any]:
-        return contextlib.nullcontext()
-
     def load(self, source: Any, sample_rate: int | None) -> audio.Recording:
         return audio.load_array(source, sample_rate)
-
-    def lowered(self, recording: audio.Recording) -> audio.Recording:
-        rate = self.front_end.config.sample_rate
-        if recording.sample_rate <= rate:
-            return recording
-        return audio.Recording(resample(recording.waveform, recording.sample_rate, rate), rate)
 
     def forward(self, waveforms: Array) -> tuple[Array, AttentionMaps, None]:
         found = dict(zip(self.outputs, self.model.run(None, {SAMPLES: waveforms}), strict=True))

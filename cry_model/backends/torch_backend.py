@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -17,37 +16,25 @@ from cry_model.networks.feature_mlp import INPUTS, FeatureMLP
 from cry_model.networks.registry import make_front_end
 from cry_model.prediction import FeatureAttribution
 from cry_model.sound import audio
-from cry_model.sound.acoustic_features import FEATURES, AcousticFrontEnd
+from cry_model.sound.acoustic_features import FEATURES
 from cry_model.sound.frontend import resample
 
 
 class TorchBackend:
     """Compute what a classifier needs with a system in torch, on one device; tensors throughout."""
 
+    resample = staticmethod(resample)
+
     def __init__(self, model: nn.Module, config: CheckpointConfig, device: str = "cpu"):
         self.device = torch.device(device)
         self.model = model.eval().to(self.device)
         self.front_end = make_front_end(config.front_end).eval().to(self.device)
 
-    def computing(self) -> AbstractContextManager[Any]:
-        """Surround what is computed for one answer."""
-        return torch.inference_mode()
-
     def load(self, source: Any, sample_rate: int | None) -> audio.Recording:
         found = audio.load(source, sample_rate)
         return audio.Recording(found.waveform.to(self.device), found.sample_rate)
 
-    def lowered(self, recording: audio.Recording) -> audio.Recording:
-        """Return a recording at the front end's rate, if it has a higher one.
-
-        So the detector need not start from the file's. A front end on acoustic features resamples
-        in a way of its own, and gets the file's rate.
-        """
-        rate = self.front_end.config.sample_rate
-        if isinstance(self.front_end, AcousticFrontEnd) or recording.sample_rate <= rate:
-            return recording
-        return audio.Recording(resample(recording.waveform, recording.sample_rate, rate), rate)
-
+    @torch.inference_mode()
     def forward(self, waveforms: Tensor) -> tuple[NDArray[np.float32], AttentionMaps, Tensor]:
         """Return of pieces (pieces, samples) probabilities (pieces, classes), maps, and means of
         the features over frames, (pieces, bands, 1)."""
