@@ -25,13 +25,17 @@ if TYPE_CHECKING:  # torch and safetensors are imported where weights are read o
 
 CONFIG = "config.json"
 FORMAT = 1
-ADVICE = "fetch it again or choose another checkpoint"
 LONGEST, DEEPEST = 256 * 1024, 20
 """Characters and levels of a config: forty times what the bundled ones have, and four times."""
 
 
 class CheckpointError(ValueError):
     """A checkpoint that is missing, incomplete, or not what its config says."""
+
+
+def unusable(reason: str) -> CheckpointError:
+    """Return the error whose sentence says why a checkpoint cannot be used, and what to do."""
+    return CheckpointError(f"{reason}; fetch it again or choose another checkpoint.")
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ class CheckpointConfig:
         """Read what :meth:`to_json` wrote; raise CheckpointError if a field is missing, unknown or
         not what it must be."""
         try:
-            data = dict(_plain(text))
+            data = plain_object(text, LONGEST)
             if "gate" in data:  # its name in the last release
                 data["detector"] = data.pop("gate")
             if data.get("format") != FORMAT:
@@ -86,13 +90,15 @@ class CheckpointConfig:
             front_end = read_front_end(data.get("front_end"))
             return read(cls, {**data, "front_end": front_end})
         except (ValueError, RecursionError) as error:
-            reason = f"The checkpoint's {CONFIG} cannot be read: {' '.join(str(error).split())}"
-            raise CheckpointError(f"{reason}; {ADVICE}.") from error
+            raise unusable(
+                f"The checkpoint's {CONFIG} cannot be read: {one_line(error)}"
+            ) from error
 
 
-def _plain(text: str) -> Mapping[str, Any]:
-    """Read an object of bounded size and depth, with each name once and finite numbers."""
-    require(len(text) <= LONGEST, f"it is longer than {LONGEST} characters")
+def plain_object(text: str | bytes, longest: int) -> dict[str, Any]:
+    """Read an object of bounded size and depth, with each name once and finite numbers; raise
+    ValueError or RecursionError if it is anything else."""
+    require(len(text) <= longest, f"it is longer than {longest} characters")
     data = json.loads(text, object_pairs_hook=_once)
     require(isinstance(data, dict), "it is no object")
     require(_depth(data) <= DEEPEST, f"it is nested deeper than {DEEPEST} levels")
@@ -114,21 +120,6 @@ def read_front_end(data: Any) -> AnyConfig:
     """Read the configuration out of JSON; ``ValueError`` if its numbers do not fit together."""
     kind = data.get("kind") if isinstance(data, Mapping) else None
     return read(AcousticConfig if kind == "acoustic" else FrontEndConfig, data, "front_end")
-
-
-def read_evaluation(data: Any) -> Evaluation | None:
-    """Read the record out of JSON; None stays None, ``ValueError`` if it is none."""
-    return None if data is None else read(Evaluation, data, "evaluation")
-
-
-def read_agreement(data: Any) -> Agreement | None:
-    """As :func:`read_evaluation`, for the record of a student."""
-    return None if data is None else read(Agreement, data, "agreement")
-
-
-def read_calibration(data: Any) -> Calibration | None:
-    """As :func:`read_evaluation`, for temperature and threshold."""
-    return None if data is None else read(Calibration, data, "calibration")
 
 
 WEIGHTS = "model.safetensors"
@@ -222,7 +213,7 @@ def read_config(folder: str | os.PathLike) -> CheckpointConfig:
         with path.open("rb") as file:
             text = file.read(4 * LONGEST + 1).decode("utf-8", errors="replace")
     except OSError as error:
-        raise CheckpointError(f"'{path}' cannot be read: {error.strerror}; {ADVICE}.") from error
+        raise unusable(f"'{path}' cannot be read: {error.strerror}") from error
     return CheckpointConfig.from_json(text)
 
 
@@ -242,23 +233,22 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
         if not os.path.isfile(folder / name):  # noqa: PTH113 - pathlib's raises where it may not look
-            raise CheckpointError(f"There is no {name} in the folder '{folder}'; {ADVICE}.")
+            raise unusable(f"There is no {name} in the folder '{folder}'")
     config = read_config(folder)
     try:
         make_front_end(config.front_end)
         with torch.device("meta"):
             model = config.build()
     except (RuntimeError, TypeError, ValueError) as error:
-        reason = f"The checkpoint's system cannot be built: {one_line(error)}"
-        raise CheckpointError(f"{reason}; {ADVICE}.") from error
+        raise unusable(f"The checkpoint's system cannot be built: {one_line(error)}") from error
     try:
         weights = _weights(folder / WEIGHTS, model.state_dict())
     except (SafetensorError, OSError) as error:
-        reason = f"The weights in '{folder}' cannot be read: {one_line(error)}"
-        raise CheckpointError(f"{reason}; {ADVICE}.") from error
+        raise unusable(f"The weights in '{folder}' cannot be read: {one_line(error)}") from error
     except ValueError as error:
-        reason = f"The weights in '{folder}' are not those of {config.system}: {error}"
-        raise CheckpointError(f"{reason}; {ADVICE}.") from error
+        raise unusable(
+            f"The weights in '{folder}' are not those of {config.system}: {error}"
+        ) from error
     model.load_state_dict(weights, strict=True, assign=True)
     return model.eval(), config
 
@@ -275,10 +265,9 @@ def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
     try:
         finite = all(map(math.isfinite, answer(Recording(noise, rate))))
     except Exception as error:  # whatever it is, it would be a trace for whoever came first
-        reason = f"The checkpoint loads but cannot answer: {one_line(error)}"
-        raise CheckpointError(f"{reason}; {ADVICE}.") from error
+        raise unusable(f"The checkpoint loads but cannot answer: {one_line(error)}") from error
     if not finite:
-        raise CheckpointError(f"The checkpoint loads but its answers are no numbers; {ADVICE}.")
+        raise unusable("The checkpoint loads but its answers are no numbers")
 
 
 def one_line(error: Exception) -> str:

@@ -20,12 +20,11 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from cry_model.checkpoint import (
-    ADVICE,
     HASHES,
     SALT,
     WEIGHTS,
-    CheckpointError,
     one_line,
+    unusable,
     write_atomically,
 )
 from cry_model.sound.arrays import Array, resample
@@ -165,12 +164,13 @@ def load_fingerprints(folder: str | PathLike) -> Fingerprints | None:
             names = {SALT, HASHES} & set(file.keys())
             found = {name: file.get_tensor(name) for name in names}
     except (SafetensorError, OSError) as error:
-        reason = f"The fingerprints in '{folder}' cannot be read: {one_line(error)}"
-        raise CheckpointError(f"{reason}; {ADVICE}.") from error
+        raise unusable(
+            f"The fingerprints in '{folder}' cannot be read: {one_line(error)}"
+        ) from error
     if not found:
         return None
     salt, hashes = found.get(SALT), found.get(HASHES)
     kinds = (None if t is None else (t.dtype, t.ndim) for t in (salt, hashes))
     if [*kinds] != [(np.int64, 1), (np.int32, 1)] or len(salt) != 1 or salt[0] < 0:
-        raise CheckpointError(f"The fingerprints in '{folder}' are damaged; {ADVICE}.")
+        raise unusable(f"The fingerprints in '{folder}' are damaged")
     return Fingerprints(int(salt[0]), np.unique(hashes.view(np.uint32)))

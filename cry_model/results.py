@@ -8,8 +8,6 @@ may be full, a copy cut, a text edited by hand.
 from __future__ import annotations
 
 import io
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,7 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from cry_model.checkpoint import to_json, write_atomically
+from cry_model.checkpoint import plain_object, to_json, write_atomically
+from cry_model.declared import fitted
 from cry_model.metrics import evaluate
 from cry_model.records import Evaluation
 
@@ -29,26 +28,28 @@ WHOLE = ("fold", "seed")
 LARGEST_JSON, LARGEST_TABLE = 2**25, 2**29  # bytes: a hundred times what a large corpus needs
 ROUNDING = 1e-6  # of one probability in a table
 
-CONFIGURATION: Mapping[str, type] = {
+Object = Mapping[str, Any]
+CONFIGURATION: Mapping[str, Any] = {
     "dataset": str,
     "protocol": str,
     "system": str,
     "folds": int,
-    "preset": dict,
+    "preset": Object,
 }
-"""What every configuration has, and of which kind."""
-RECORD: Mapping[str, type] = {
-    "configuration": dict,
-    "environment": dict,
-    "wall_seconds": dict,
-    "cost": dict,
-    "metrics": dict,
-    "labels": list,
-    "seeds": list,
-    "joined": list,
+"""What every configuration has, and of which type."""
+RECORD: Mapping[str, Any] = {
+    "configuration": Object,
+    "environment": Object,
+    "wall_seconds": Mapping[str, float],
+    "cost": Object,
+    "metrics": Object,
+    "labels": tuple[str, ...],
+    "seeds": tuple[int, ...],
+    "joined": tuple[Object, ...],
 }
-"""What a record may have, and of which kind."""
-KINDS = {str: "text", int: "whole number", dict: "object", list: "list"}
+"""What a record may have, and of which type."""
+JOINED: Mapping[str, Any] = {"environment": Object, "seeds": tuple[Any, ...]}
+"""The same of each of the runs that were joined."""
 
 
 FORMER: Mapping[str, str] = {
@@ -102,13 +103,9 @@ def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON object, or raise DamagedFileError; NaN and infinity are no JSON."""
     content = _read(path, LARGEST_JSON)
     try:
-        record = json.loads(content, parse_constant=_finite, parse_float=_finite)
-        json.dumps(record, ensure_ascii=False).encode()  # half a character cannot be written again
+        return plain_object(content, LARGEST_JSON)
     except (RecursionError, ValueError) as error:
         raise DamagedFileError(f"is damaged: it is no JSON ({error})") from error
-    if not isinstance(record, dict):
-        raise DamagedFileError("is damaged: it holds no JSON object")
-    return record
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -116,19 +113,11 @@ def read_record(path: Path) -> dict[str, Any]:
     record = renamed(read_object(path))
     if isinstance(record.get("configuration"), dict):
         record["configuration"] = current(record["configuration"])
-    _require_kinds(record, {name: RECORD[name] for name in RECORD if name in record})
-    if "configuration" not in record:
-        raise DamagedFileError("is damaged: it has no configuration")
-    _require_kinds(record["configuration"], CONFIGURATION)
-    if not all(isinstance(label, str) for label in record.get("labels", [])):
-        raise DamagedFileError("is damaged: a label is no text")
-    if not all(type(seed) is int for seed in record.get("seeds", [])):
-        raise DamagedFileError("is damaged: a seed is no whole number")
-    for number in record.get("wall_seconds", {}).values():
-        if type(number) not in (int, float):
-            raise DamagedFileError("is damaged: wall_seconds holds no numbers")
+    there = record.keys() | {"configuration"}
+    _hold(record, {name: hint for name, hint in RECORD.items() if name in there})
+    _hold(record["configuration"], CONFIGURATION)
     for part in record.get("joined", []):
-        _require_kinds(part, {"environment": dict, "seeds": list})
+        _hold(part, JOINED)
     return record
 
 
@@ -212,17 +201,13 @@ def _read(path: Path, largest: int) -> bytes:
     return content
 
 
-def _require_kinds(data: Any, kinds: Mapping[str, type]) -> None:
-    for name, kind in kinds.items():
-        if not isinstance(data, dict) or type(data.get(name)) is not kind:
-            raise DamagedFileError(f"is damaged: its '{name}' is no {KINDS[kind]}")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no number")
-    return number
+def _hold(data: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
+    """Refuse an object whose fields are not what these hints of :func:`fitted` say."""
+    for name, hint in hints.items():
+        try:
+            fitted(hint, data.get(name), f"'{name}'")
+        except ValueError as error:
+            raise DamagedFileError(f"is damaged: {error}") from error
 
 
 def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cry_model.checkpoint import read_calibration, read_evaluation
+from cry_model.declared import fitted, read
 from cry_model.metrics import METRICS
 from cry_model.networks.registry import list_models
 from cry_model.records import Calibration, Evaluation, dataset_order, words
@@ -302,9 +302,9 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
     if not record.get("metrics"):
         raise ResultsError(f"The run in {folder} is not finished; start its fit again.")
     try:
-        evaluation = read_evaluation(record["metrics"]["recording"])
+        evaluation = read(Evaluation, record["metrics"]["recording"], "evaluation")
         configuration, labels = record["configuration"], tuple(record["labels"])
-        if evaluation is None or not {*evaluation.recall, evaluation.majority_label} <= {*labels}:
+        if not {*evaluation.recall, evaluation.majority_label} <= {*labels}:
             raise ValueError("metrics of other labels")
         if not METRICS.keys() <= evaluation.metrics.keys() or not evaluation.seeds:
             raise ValueError("not all metrics and seeds")
@@ -327,7 +327,7 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
                 *(dict(part["environment"]) for part in record.get("joined", [])),
             ),
             evaluation=evaluation,
-            calibration=read_calibration(record.get("calibration")),
+            calibration=fitted(Calibration | None, record.get("calibration"), "calibration"),
         )
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ResultsError(

@@ -15,13 +15,13 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from cry_model.checkpoint import (
-    ADVICE,
     LARGEST,
     CheckpointConfig,
     CheckpointError,
     local_folder,
     one_line,
     try_out,
+    unusable,
 )
 from cry_model.detection import BATCH, WIDTH, DetectionScores, by_step, layout, step_frames
 from cry_model.fingerprint import Fingerprints
@@ -78,11 +78,10 @@ def open_file(path: Path) -> tuple[InferenceSession, CheckpointConfig, Mapping[s
             str(path), options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's errors share no class but this
-        reason = f"'{path}' cannot be used: {one_line(error)}"
-        raise CheckpointError(f"{reason}; {ADVICE}.") from error
+        raise unusable(f"'{path}' cannot be used: {one_line(error)}") from error
     facts = session.get_modelmeta().custom_metadata_map
     if CONFIG not in facts:
-        raise CheckpointError(f"'{path}' was not written by `python -m train export`; {ADVICE}.")
+        raise unusable(f"'{path}' was not written by `python -m train export`")
     return session, CheckpointConfig.from_json(facts[CONFIG]), facts
 
 
@@ -103,7 +102,7 @@ def read_base64(text: str | None) -> Fingerprints | None:
         raw = base64.b64decode(text, validate=True)
         (salt,), hashes = np.frombuffer(raw[:8], "<u8"), np.frombuffer(raw[8:], "<u4")
     except (binascii.Error, ValueError) as error:
-        raise CheckpointError(f"The fingerprints in {MODEL} are damaged; {ADVICE}.") from error
+        raise unusable(f"The fingerprints in {MODEL} are damaged") from error
     return Fingerprints(int(salt), np.unique(hashes.astype(np.uint32)))
 
 

@@ -56,17 +56,24 @@ FEATURE_MEANS = "features"
 
 
 class GraphFrontEnd(FrontEnd):
-    """A front end whose spectrum is two matrix products: with windowed cosines and with sines."""
+    """A front end whose spectrum is two matrix products: with windowed cosines and with sines.
+
+    Phases count from the middle of a frame, about which its window is even. So cosines take the
+    sums of samples that lie alike on both sides of it, and sines the differences: half the work.
+    """
 
     def __init__(self, config: FrontEndConfig):
         super().__init__(config)
         spectrogram, mel = self.spectrogram.spectrogram, self.spectrogram.mel_scale.fb.double()
         heard = mel.sum(1).nonzero().squeeze(1)  # bins that are in some band
         window = spectrogram.window.double()
-        angle = 2 * math.pi / config.fft * torch.arange(config.window)[:, None].double() * heard
-        weight = (window / window.square().sum().sqrt())[:, None]
+        self.half = (config.window + 1) // 2
+        place = torch.arange(1, config.window // 2 + 1, dtype=torch.double)  # the middle is last
+        angle = 2 * math.pi / config.fft * (config.window / 2 - place)[:, None] * heard
+        weight = (window / window.square().sum().sqrt())[1 : config.window // 2 + 1, None]
         self.register_buffer("cosines", (weight * angle.cos()).float(), persistent=False)
-        self.register_buffer("sines", (weight * angle.sin()).float(), persistent=False)
+        sines = (weight * angle.sin())[: self.half - 1]
+        self.register_buffer("sines", sines.float(), persistent=False)
         self.register_buffer("bands", mel[heard].float(), persistent=False)
         self.before = config.fft // 2 - (config.fft - config.window) // 2
         self.spectrogram = nn.Identity()
@@ -78,9 +85,12 @@ class GraphFrontEnd(FrontEnd):
         padded = pad(padded, (0, blocks * c.hop))[:, : (frames + blocks - 1) * c.hop]
         hops = padded.reshape(waveforms.shape[0], -1, c.hop)
         cut = torch.cat([hops[:, i : i + frames] for i in range(blocks)], -1)  # (b, frames, n)
-        cut = cut[..., : c.window]
-        power = (cut @ self.cosines).square() + (cut @ self.sines).square()
-        return (power @ self.bands).transpose(1, 2)
+        left = cut[..., 1 : self.half]
+        right = cut[..., c.window - self.half + 1 : c.window].flip(-1)
+        middle = cut[..., self.half : c.window // 2 + 1]  # none of an odd window
+        even = torch.cat([left + right, middle], -1) @ self.cosines
+        odd = (left - right) @ self.sines
+        return ((even.square() + odd.square()) @ self.bands).transpose(1, 2)
 
     def slope(self, features: Tensor) -> Tensor:
         padded = pad(features, (2, 2), mode="replicate")

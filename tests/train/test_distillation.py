@@ -12,8 +12,9 @@ from scipy.stats import entropy
 
 import cry_model
 from cry_model import AcousticConfig, CheckpointConfig, FrontEnd, FrontEndConfig, save_checkpoint
-from cry_model.checkpoint import read_agreement, read_calibration
 from cry_model.classifier import CryClassifier
+from cry_model.declared import read
+from cry_model.records import Agreement, Calibration
 from tests.train.folders import RATE, write
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit
 from train.data.cache import DATASETS, with_unlabelled
@@ -151,11 +152,11 @@ def test_a_student_is_measured_against_its_teacher_on_babies_it_has_not_heard(
     (student,) = (tmp_path / "checkpoints").iterdir()
     prediction = CryClassifier.from_pretrained(student).predict(item.path)
     assert prediction.evaluation is None
-    assert prediction.agreement == read_agreement(record["agreement"])
+    assert prediction.agreement == read(Agreement, record["agreement"])
     assert prediction.agreement.agreement.value == pytest.approx(agreement.agreement.value)
     found = prediction.agreement.divergence.value
     assert found == pytest.approx(agreement.divergence.value, abs=1e-3)
-    assert prediction.calibration == read_calibration(record["calibration"])
+    assert prediction.calibration == read(Calibration, record["calibration"])
     assert prediction.calibration.against == "teacher"
     assert prediction.calibration.threshold == pytest.approx(calibration.threshold, abs=1e-4)
 

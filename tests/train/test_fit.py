@@ -9,8 +9,10 @@ from safetensors.torch import load_file, save_file
 from sklearn.metrics import balanced_accuracy_score
 
 import cry_model
-from cry_model.checkpoint import HASHES, SALT, WEIGHTS, read_calibration
+from cry_model.checkpoint import HASHES, SALT, WEIGHTS
+from cry_model.declared import read
 from cry_model.fingerprint import load_fingerprints
+from cry_model.records import Calibration
 from cry_model.sound import audio
 from tests.train.folders import contents
 from tests.train.small_fit import CHECKPOINT, RESULTS, SYSTEM, fit, python, words
@@ -76,7 +78,7 @@ def test_the_checkpoint_answers_and_carries_the_measured_numbers(finished_fit, m
     assert tuple(prediction.probabilities) == LABELS
     _, record = results_in(finished_fit)
     assert prediction.evaluation.recall == record["metrics"]["recording"]["recall"]
-    assert prediction.calibration == read_calibration(record["calibration"])
+    assert prediction.calibration == read(Calibration, record["calibration"])
     assert prediction.calibration.promised == 0.8
     assert prediction.prediction_set is not None
     assert classifier.config.training["recordings"] == 30

@@ -10,13 +10,13 @@ from cry_model.checkpoint import (
     CONFIG,
     CheckpointConfig,
     load_checkpoint,
-    read_evaluation,
     to_json,
     write_atomically,
 )
+from cry_model.declared import read
 from cry_model.hub import find_checkpoint
 from cry_model.networks.registry import make_front_end
-from cry_model.records import Calibration, words
+from cry_model.records import Calibration, Evaluation, words
 from cry_model.results import RUN, current, whole_seeds, write_record
 from cry_model.sound.audio import Recording
 from cry_model.sound.frontend import FrontEnd
@@ -86,7 +86,7 @@ def run_calibrate(options: CalibrateOptions) -> None:
     config = None if options.checkpoint is None else config_of(options.checkpoint, record)
     if config is not None and config.evaluation is not None:
         with results.trusting(options.results / RUN):  # of all seeds that the run has by now
-            evaluation = read_evaluation(record["metrics"]["recording"])
+            evaluation = read(Evaluation, record["metrics"]["recording"], "evaluation")
         config = replace(config, evaluation=evaluation)
     found = calibration_of(options, record)
     write_record(options.results, {**record, "calibration": asdict(found)})

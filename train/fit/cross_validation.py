@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from cry_model import checkpoint
 from cry_model import results as files
+from cry_model.declared import fitted
 from cry_model.fingerprint import write_fingerprints
 from cry_model.networks.registry import measure
 from cry_model.records import Agreement, Calibration, Evaluation, words
@@ -368,8 +369,10 @@ def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
         if (measured or alike) and all(ran.get(n) == value for n, value in expected.items()):
             with results.trusting(folder / files.RUN):
                 return {
-                    "evaluation": checkpoint.read_evaluation(measured),
-                    "agreement": checkpoint.read_agreement(alike),
-                    "calibration": checkpoint.read_calibration(record.get("calibration")),
+                    "evaluation": fitted(Evaluation | None, measured, "evaluation"),
+                    "agreement": fitted(Agreement | None, alike, "agreement"),
+                    "calibration": fitted(
+                        Calibration | None, record.get("calibration"), "calibration"
+                    ),
                 }
     return {"evaluation": None, "agreement": None, "calibration": None}
