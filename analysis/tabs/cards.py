@@ -39,7 +39,8 @@ MARKED_NOTE = "The model hears only the shaded segments."
 ATTENTION_NOTE = """Bottom row: temporal attention A<sub>t</sub> of each block (paper, equation 10);
 near 1 a moment counts fully, near 0 it is held back. It shows what the network multiplies, not why
 it answers: on synthetic cries with known onsets it does not mark these, and on cries of the paper's
-corpus the answer depends no more on what it marks than on other moments."""
+corpus the answer depends no more on what it marks than on other moments. Where two networks answer
+together, all attention is that of the first, the student."""
 SPECTRAL_NOTE = """M of the hybrid attention: the model multiplies each band at each moment by it
 before it does anything else. Dark: held back, or not heard. It shows what is multiplied, not why
 the model answers: on synthetic cries the answer depends less on what it marks than on the rest."""

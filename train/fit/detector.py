@@ -255,7 +255,8 @@ def find_examples(
 ) -> list[Examples]:
     """Return examples of each length, ``count`` cries a fold, from ``cache`` if they are there."""
     found = []
-    facts = clips.fingerprint(), front_end.config, how, seed, count, SHARES, SNR_DB, MIXED
+    code = Path(__file__).read_bytes()  # any change of how they are made, or which there are
+    facts = clips.fingerprint(), front_end.config, how, seed, count, GROUPS, code
     cache.mkdir(parents=True, exist_ok=True)
     folds = sorted({item.fold for item in clips.items})
     for fold in tqdm(folds, desc="Making examples", unit="fold"):
