@@ -63,8 +63,9 @@ def view_of(panel: Panel, found: FoundRuns, asked: Mapping[str, str]) -> View:
     cells = list(panel.cells(found))
     if not cells:
         return View(panel, CellKey("", ""), (), problem=NOTHING)
-    cell = nearest(cells, CellKey(asked.get(CORPUS, cells[0].dataset), asked.get(SPLIT, "")))
-    if asked.get(SPLIT) == OWN != cell.protocol:
+    wanted = CellKey(asked.get(CORPUS, cells[0].dataset), asked.get(SPLIT, ""))
+    cell = nearest(cells, wanted)
+    if wanted.protocol == OWN and wanted not in found.cells:
         return View(panel, cell, _cell_fields(cells, cell, panel.by_protocol), problem=GONE)
     choices = panel.settle(found, cell, asked)
     fields = (

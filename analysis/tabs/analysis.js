@@ -13,7 +13,11 @@ const go = (choices) => {
   history.pushState(history.state, "", written(choices));
   ask(choices);
 };
-const changed = (name, value) => go({ ...shown, [name]: value });
+const without = (choices, ...names) =>
+  Object.fromEntries(Object.entries(choices).filter(([name]) => !names.includes(name)));
+// The split of a visitor's own results is of one corpus alone.
+const changed = (name, value) =>
+  go({ ...without(shown, ...(name === "corpus" && shown.split === "own" ? ["split"] : [])), [name]: value });
 
 const draw = async () => {
   const places = [...root.querySelectorAll(".plot")];
@@ -108,13 +112,16 @@ root.addEventListener("click", async (event) => {
     event.preventDefault();
     // A way to another view keeps the corpus, the split and the metric.
     const { tab, ...wanted } = read(link.href);
-    const kept = link.closest(".views") ? { ...shown, view: undefined } : {};
-    const all = { ...kept, ...wanted };
-    go(Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)));
+    const gone = root.querySelector(".problem") ? ["corpus", "split"] : [];
+    go({ ...(link.closest(".views") ? without(shown, "view", ...gone) : {}), ...wanted });
     if (!link.closest(".views")) window.scrollTo(0, 0);
   }
   const button = target.closest("button.download");
-  if (button?.dataset.remove) trigger("clear", { index: ++number, value: "" });
+  if (button?.dataset.remove) {
+    shown = { view: "yours" };
+    history.replaceState(history.state, "", written(shown));
+    trigger("clear", { index: ++number, value: "" });
+  }
   else if (button) saveFigure(button.dataset);
   const row = target.closest("button.play-row");
   if (row) {

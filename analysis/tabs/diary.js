@@ -67,13 +67,14 @@ async function draw({ cries: all, ...diary }) {
   const hour = ({ at }) => Number(at.slice(11, 13)) + Number(at.slice(14, 16)) / 60;
   const days = 1 + Math.round((last - noon(cries[0].at)) / 86400e3);
   const named = (i) => new Date(last - 86400e3 * i).toLocaleDateString(language, { weekday: "short", day: "numeric", month: "short", timeZone: "UTC" });
+  const asText = (words) => words.replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // Plotly reads HTML
   const told = (cry) => [timeOf(cry, { dateStyle: "medium", timeStyle: "short" }), cry.said,
-    cry.seconds === undefined ? "" : fill("diary.length", cry)].filter(Boolean).join("\n").replaceAll("<", "&lt;").replaceAll("\n", "<br>");
+    cry.seconds === undefined ? "" : fill("diary.length", cry)].filter(Boolean).map(asText).join("<br>");
   const kinds = new Set([...root.dataset.labels.split(" "), ...reasonsOf(diary), "unknown", undefined]); // coloured as in the answer's bars
   const data = [...kinds].flatMap((kind, i) => {
     const own = cries.filter(({ was }) => was === kind), known = kind && kind !== "unknown";
     return own.length ? [{
-      type: "scatter", mode: "markers", name: kind ? reasonName(diary, kind) : words["diary.open"],
+      type: "scatter", mode: "markers", name: asText(kind ? reasonName(diary, kind) : words["diary.open"]),
       x: own.map(hour), y: own.map(({ at }) => (last - noon(at)) / 86400e3), text: own.map(told),
       hovertemplate: "%{text}<extra>%{fullData.name}</extra>",
       marker: { size: own.map(({ seconds = 5 }) => 9 + 2.5 * Math.sqrt(Math.max(0, Math.min(60, seconds)))), opacity: 0.85,
@@ -179,6 +180,7 @@ element.addEventListener("change", ({ target }) => {
     target.value = reasonName(readDiary(), target.dataset.reason);
   }
 });
+element.addEventListener("keydown", ({ key, target }) => key === "Enter" && target === part("own") && DO.add());
 document.addEventListener("diary", refresh);
 addEventListener("storage", refresh); // another window
 new IntersectionObserver(refresh).observe(root);

@@ -114,6 +114,8 @@ def read_labels(folder: Path) -> list[tuple[Path, LabelledCry]]:
     Raises:
         PersonalError: if there is no such table, or a row cannot be read.
     """
+    if not folder.exists():
+        raise PersonalError(f"There is neither a diary nor a folder {folder}; check the name.")
     table = folder / TABLE
     try:
         text = table.read_text(encoding="utf-8-sig").splitlines()

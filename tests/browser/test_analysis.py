@@ -161,11 +161,15 @@ def test_a_dropped_table_is_shown_beside_ours_and_goes(visit, server, tmp_path):
     page.locator("#view-yours h3", has_text="my-cnn").wait_for()
     page.locator("#view-yours a", has_text="Compare").click()
     page.locator("#compare-0-heading", has_text="my-cnn").wait_for()
+    for title in ("Table 1", "Unseen babies"):  # which show ours alone
+        page.locator(".views a", has_text=title).click()
+        page.locator(".views [aria-current]", has_text=title).wait_for()
+        page.locator(".analysis[aria-busy=false] .exhibit").first.wait_for()
     page.locator(".views a", has_text="Your results").click()
     page.locator("[data-remove]").click()
     page.locator("#view-yours [data-remove]").wait_for(state="detached")
     page.locator(".views a", has_text="Compare").click()
-    page.locator("#view-compare").wait_for()
+    page.locator("#view-compare .exhibit").first.wait_for()
     assert "my-cnn" not in page.locator(".bar").inner_text()
     assert server.kept(30) == []  # nothing of it on the server
 

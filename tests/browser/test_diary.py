@@ -176,7 +176,8 @@ def test_reasons_times_and_cries_can_be_changed(visit):
     seen.page.get_by_text(SAY("diary.taken")).wait_for()
     expect(tired).to_have_value("Tired")
     new.fill("Too warm")
-    press(seen, "diary.add")
+    new.press("Enter")
+    expect(seen.page.locator(".legendtext", has_text="<b>Milk</b>")).to_have_count(1)
     first = rows.first
     first.locator("summary").first.click()
     assert first.get_by_role("button", name="<b>Milk</b>").count() == 1
