@@ -96,12 +96,11 @@ def agreement_text(agreement: Agreement) -> str:
 def calibration_text(calibration: Calibration) -> str:
     """Give the coverage and size of the sets and what a constant set would cover."""
     always = either(calibration.constant_set)
-    count = len(calibration.constant_set)
     return (
         f"On {tested(calibration.dataset, calibration.protocol)}, the set holds the right reason "
         f"for {percent_interval(calibration.coverage)} of cries{calibration.condition}; target "
         f"{percent(calibration.promised)}. It names {calibration.size.value:.1f} reasons on "
-        f"average; always naming the same {count} ({always}) would hold it for "
+        f"average; always naming {always} would hold it for "
         f"{percent(calibration.constant_coverage)}."
     )
 
