@@ -2,16 +2,16 @@
 
 Graphs in float32 and in int8, of the full model and of those that :mod:`train.fit.pruning` made of
 it; ranges come from recordings that the fold learnt from. Results go beside the ``predictions.csv``
-of a run, with intervals over groups: :func:`measure_int8` gives ``int8.json``, ``pruning.json`` is
-a :class:`~cry_model.records.PruningEffect`.
+of a run, with intervals over groups: :class:`Int8Effect` is what is in ``int8.json``, and
+:class:`~cry_model.records.PruningEffect` in ``pruning.json``.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,6 +37,30 @@ from train.scoring.results import Kept
 CALIBRATED_ON = 100  # recordings
 SCORED = ("accuracy", "balanced_accuracy")
 PRECISIONS = ("float32", "int8")
+
+
+@dataclass(frozen=True)
+class Int8Effect:
+    """What becomes of the answers of graphs in float32 when they compute in int8.
+
+    Attributes:
+        seeds, folds: how many of each.
+        changed: share of recordings with another first label.
+        distance: mean over recordings of the largest difference of a probability.
+        float32, int8, difference: metric -> estimate, the last one paired.
+        bytes: of a file in float32 and in int8.
+    """
+
+    seeds: int
+    folds: int
+    recordings: int
+    groups: int
+    changed: Estimate
+    distance: Estimate
+    float32: Mapping[str, Estimate]
+    int8: Mapping[str, Estimate]
+    difference: Mapping[str, Estimate]
+    bytes: tuple[int, int]
 
 
 class Raw(nn.Module):
@@ -98,29 +122,24 @@ def pooled(run: Run, kept: Sequence[Kept]) -> Iterator[tuple[pd.DataFrame, int]]
         yield recording_means(pd.concat(tables), run.experiment.labels), max(sizes)
 
 
-def measure_int8(run: Run, kept: Sequence[Kept]) -> dict[str, Any]:
-    """Compare both graphs of every saved fold of a run.
-
-    ``changed``: share of recordings with another first label; ``distance``: mean over recordings
-    of the largest difference of a probability; ``float32``, ``int8`` and their paired
-    ``difference``, of each metric; ``bytes`` of a file in float32 and in int8.
-    """
+def measure_int8(run: Run, kept: Sequence[Kept]) -> Int8Effect:
+    """Compare both graphs of every saved fold of a run."""
     labels = run.experiment.labels
     (one, full), (other, small) = pooled(run, kept)
     truth, groups = label_numbers(one, labels), one["group"].tolist()
     before, after = probabilities_of(one, labels), probabilities_of(other, labels)
-    return {
-        "seeds": len({seed for seed, _, _ in kept}),
-        "folds": len(kept),
-        "recordings": one["recording"].nunique(),
-        "groups": len(set(groups)),
-        "changed": mean(before.argmax(1) != after.argmax(1), groups),
-        "distance": mean(np.abs(before - after).max(1), groups),
-        "float32": scores(truth, before, groups),
-        "int8": scores(truth, after, groups),
-        "difference": differences(truth, after, before, groups),
-        "bytes": (full, small),
-    }
+    return Int8Effect(
+        seeds=len({seed for seed, _, _ in kept}),
+        folds=len(kept),
+        recordings=one["recording"].nunique(),
+        groups=len(set(groups)),
+        changed=mean(before.argmax(1) != after.argmax(1), groups),
+        distance=mean(np.abs(before - after).max(1), groups),
+        float32=scores(truth, before, groups),
+        int8=scores(truth, after, groups),
+        difference=differences(truth, after, before, groups),
+        bytes=(full, small),
+    )
 
 
 def scores(truth: Labels, found: Array, groups: Sequence[str]) -> dict[str, Estimate]:
@@ -135,14 +154,14 @@ def differences(
     return {name: bootstrap_difference(name, truth, found, reference, groups) for name in SCORED}
 
 
-def describe_int8(effect: Mapping[str, Any]) -> str:
+def describe_int8(effect: Int8Effect) -> str:
     """Put what changed into one line."""
-    before, after = (size / 2**20 for size in effect["bytes"])
-    accuracy = {kind: effect[kind]["accuracy"] for kind in (*PRECISIONS, "difference")}
+    before, after = (size / 2**20 for size in effect.bytes)
     return (
-        f"{effect['recordings']} recordings, {effect['folds']} folds: another first label for "
-        f"{effect['changed']}; accuracy {accuracy['float32']} in float32, {accuracy['int8']} in "
-        f"int8, difference {accuracy['difference']}; {before:.1f} MB and {after:.1f} MB."
+        f"{effect.recordings} recordings, {effect.folds} folds: another first label for "
+        f"{effect.changed}; accuracy {effect.float32['accuracy']} in float32, "
+        f"{effect.int8['accuracy']} in int8, difference {effect.difference['accuracy']}; "
+        f"{before:.1f} MB and {after:.1f} MB."
     )
 
 

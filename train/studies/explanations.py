@@ -3,13 +3,14 @@
 Saved folds answer what they have not heard: the whole, the quarter of the spectrogram that a map
 marks with the rest 12 dB quieter ("kept"), the other way round ("removed"), and as many cells at
 another pitch and time ("elsewhere"). The single step of a curve as in Petsiuk et al. 2018, "RISE".
-:func:`measure` gives what is in ``explanations.json`` beside the ``predictions.csv`` of a run, with
-intervals over groups.
+:class:`Faithfulness` is what is in ``explanations.json`` beside the ``predictions.csv`` of a run,
+with intervals over groups.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -41,6 +42,46 @@ USUAL = "temporal_attention"
 """The map that the others are compared with."""
 
 
+@dataclass(frozen=True)
+class MapScores:
+    """How a label's probability, that of the whole's first label, depends on what a map marks.
+
+    Attributes:
+        kept, removed, elsewhere: the probability, mean over recordings.
+        ahead: kept less elsewhere, paired.
+        kept_more, removed_more: less what the map of temporal attention gives, paired; a truer map
+            keeps more and leaves less. None for that map, and where a model lacks it.
+    """
+
+    kept: Estimate
+    removed: Estimate
+    elsewhere: Estimate
+    ahead: Estimate
+    kept_more: Estimate | None
+    removed_more: Estimate | None
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """What each map of a system marks; intervals are over groups.
+
+    Attributes:
+        seeds, folds: how many of each.
+        share, dim_db: of the cells that are kept, and how far the rest is dimmed.
+        whole: the probability of the first label of the recording as it is.
+        maps: name -> its scores.
+    """
+
+    seeds: int
+    folds: int
+    recordings: int
+    groups: int
+    share: float
+    dim_db: float
+    whole: Estimate
+    maps: Mapping[str, MapScores]
+
+
 def rows(run: Run, kept: Kept) -> Iterator[dict[str, Any]]:
     """Yield what each map gives for each recording that a saved fold has not heard."""
     seed, fold, folder = kept
@@ -64,14 +105,8 @@ def rows(run: Run, kept: Kept) -> Iterator[dict[str, Any]]:
             yield {**where, "map": name, "whole": found.probability, **parts}
 
 
-def measure(run: Run, kept: Sequence[Kept]) -> dict[str, Any]:
-    """Compare the maps of all saved folds, on recordings that every map could be made of.
-
-    ``whole``: the probability of the first label of the recording as it is. Of each map, of the
-    same label: ``kept``, ``removed`` and ``elsewhere``; ``ahead``: kept less elsewhere, paired;
-    ``kept_more``, ``removed_more``: less what the map of temporal attention gives, paired, None
-    without one to compare: a truer map keeps more and leaves less.
-    """
+def measure(run: Run, kept: Sequence[Kept]) -> Faithfulness:
+    """Compare the maps of all saved folds, on recordings that every map could be made of."""
     table = pd.DataFrame([row for one in kept for row in rows(run, one)])
     wide = table.pivot(index=["recording", "group", "fit"], columns="map").astype(float).dropna()
     wide = wide.groupby(["recording", "group"]).mean()  # over seeds, and pieces of a recording
@@ -84,28 +119,33 @@ def measure(run: Run, kept: Sequence[Kept]) -> dict[str, Any]:
 
     maps = {}
     for name, part in own.items():
-        scores = {what: estimate(part[what]) for what in ("kept", "removed", "elsewhere")}
-        scores["ahead"] = estimate(part["kept"] - part["elsewhere"])
-        for what in ("kept", "removed"):
-            compared = usual is not None and name != USUAL
-            scores[f"{what}_more"] = estimate(part[what] - usual[what]) if compared else None
-        maps[name] = scores
-    return {
-        "seeds": len({seed for seed, _, _ in kept}),
-        "folds": len(kept),
-        "recordings": len(wide),
-        "groups": len(set(groups)),
-        "share": SHARE,  # of the cells that are kept
-        "dim_db": DIM_DB,  # how far the rest is dimmed
-        "whole": estimate(next(iter(own.values()))["whole"]),
-        "maps": maps,
-    }
+        compared = usual is not None and name != USUAL
+        kept_more, removed_more = (
+            estimate(part[what] - usual[what]) if compared else None for what in ("kept", "removed")
+        )
+        maps[name] = MapScores(
+            kept=estimate(part["kept"]),
+            removed=estimate(part["removed"]),
+            elsewhere=estimate(part["elsewhere"]),
+            ahead=estimate(part["kept"] - part["elsewhere"]),
+            kept_more=kept_more,
+            removed_more=removed_more,
+        )
+    return Faithfulness(
+        seeds=len({seed for seed, _, _ in kept}),
+        folds=len(kept),
+        recordings=len(wide),
+        groups=len(set(groups)),
+        share=SHARE,
+        dim_db=DIM_DB,
+        whole=estimate(next(iter(own.values()))["whole"]),
+        maps=maps,
+    )
 
 
-def describe(found: Mapping[str, Any]) -> str:
+def describe(found: Faithfulness) -> str:
     """Put it into lines, one for each map."""
-    lines = [f"{found['recordings']} recordings, whole {found['whole']}"]
-    for name, one in found["maps"].items():
-        parts = ", ".join(f"{what} {one[what]}" for what in ("kept", "removed", "ahead"))
-        lines.append(f"  {name}: {parts}")
+    lines = [f"{found.recordings} recordings, whole {found.whole}"]
+    for name, one in found.maps.items():
+        lines.append(f"  {name}: kept {one.kept}, removed {one.removed}, ahead {one.ahead}")
     return "\n".join(lines)
