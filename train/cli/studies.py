@@ -163,13 +163,12 @@ def run_permutation_test(options: PermutationTestOptions) -> None:
         found = chance(clips, name, data.corpus.labels, front_end, protocol, folds, count)
         folder = options.out / "results" / name / protocol
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / CHANCE, (to_json(found) + "\n").encode())
+        write_atomically(folder / CHANCE, (to_json(asdict(found)) + "\n").encode())
         print(f"{name}, {protocol}, a linear classifier, per recording:")
-        for metric, one in found["scores"].items():
-            value, mean, low, high, p = one.values()
+        for metric, one in found.scores.items():
             print(
-                f"  {words(metric)}: true labels {value:.3f}; permuted {mean:.3f}, middle 95% "
-                f"{low:.3f} to {high:.3f}; p = {p:.3f}"
+                f"  {words(metric)}: true labels {one.value:.3f}; permuted {one.mean:.3f}, middle "
+                f"95% {one.low:.3f} to {one.high:.3f}; p = {one.p:.3f}"
             )
 
 

@@ -11,6 +11,7 @@ import platform
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,23 @@ ON_THE_HUB = {name: ["ashraq/esc50"] for name in ("esc10", "cries", "detector")}
 """Dataset -> those of the Hub with its recordings, all or in part; of the others it has none."""
 
 
+@dataclass(frozen=True)
+class Exported:
+    """Say of an exported file what it weighs, takes and computes in; None where not measured."""
+
+    name: str
+    megabytes: float
+    milliseconds: str | None
+    measured_on: str | None
+    machine: str | None
+    precision: str | None
+
+
 def model_card(
     config: CheckpointConfig,
     parameters: int,
     repo_id: str,
-    exported: Sequence[Mapping[str, Any]] = (),
+    exported: Sequence[Exported] = (),
 ) -> str:
     """Return the whole README.md of a classifier or a detector of so many parameters, for
     "user/name"; ``exported`` are the files that go along."""
@@ -179,10 +192,9 @@ def _input(config: CheckpointConfig) -> tuple[dict[str, np.ndarray], str]:
     return given, f"{seconds:g} s of sound"
 
 
-def read_exported(folder: Path, config: CheckpointConfig) -> list[dict[str, Any]]:
-    """Return name, megabytes and :data:`MEASURED` of the exported files in a checkpoint's folder,
-    None where not measured; raise CheckpointError if one cannot be used, or was exported from
-    another checkpoint."""
+def read_exported(folder: Path, config: CheckpointConfig) -> list[Exported]:
+    """Return what is known of the exported files in a checkpoint's folder; raise CheckpointError if
+    one cannot be used, or was exported from another checkpoint."""
     found = []
     for path in (folder / name for name in (MODEL, DETECTOR) if (folder / name).is_file()):
         _, own, facts = open_file(path)
@@ -192,5 +204,5 @@ def read_exported(folder: Path, config: CheckpointConfig) -> list[dict[str, Any]
                 "the file."
             )
         measured = {key: facts.get(key) for key in MEASURED}
-        found.append({"name": path.name, "megabytes": path.stat().st_size / 2**20, **measured})
+        found.append(Exported(path.name, path.stat().st_size / 2**20, **measured))
     return found

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -39,6 +39,32 @@ ALIKE = 1e-12
 Rows = NDArray[np.float64]
 
 
+@dataclass(frozen=True)
+class Against:
+    """A score with the true labels, and with labels that were permuted."""
+
+    value: float  # with the true labels
+    mean: float  # with permuted ones; their middle 95 % from low to high
+    low: float
+    high: float
+    p: float  # how often permuted labels score at least as well, the true ones among them
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What ``chance.json`` holds."""
+
+    dataset: str
+    data: str  # fingerprint of the corpus
+    protocol: str
+    folds: int
+    seed: int  # of the split, made anew for each permutation
+    shuffles: int  # how often labels were permuted
+    front_end: str  # the kind of bands
+    kept: Mapping[str, float]  # label -> share of its recordings that got it again, on average
+    scores: Mapping[str, Against]  # of each metric, per recording
+
+
 def chance(
     clips: Clips,
     dataset: str,
@@ -47,13 +73,8 @@ def chance(
     protocol: str,
     folds: int,
     shuffles: int,
-) -> dict[str, Any]:
-    """Test whole labelled clips under one protocol; raise DataError if they are too few.
-
-    ``kept``: label -> share of its recordings that got it again, on average. ``scores``, of each
-    metric, per recording: the value with the true labels, mean and middle 95 % with permuted ones,
-    and ``p``, how often these score at least as well, the true ones among them.
-    """
+) -> Chance:
+    """Test whole labelled clips under one protocol; raise DataError if they are too few."""
     cut = protocol == "clip"
     units = cut_before_splitting(clips, front_end.config) if cut else clips
     rows = statistics(units, front_end)
@@ -73,19 +94,9 @@ def chance(
         others = np.array([one[name] for one in permuted])
         low, high = np.percentile(others, [2.5, 97.5]).tolist()
         p = (1 + int((others >= true[name] - ALIKE).sum())) / (1 + len(others))
-        middle = {"mean": float(others.mean()), "low": low, "high": high}
-        against[name] = {"value": true[name], **middle, "p": p}
-    return {
-        "dataset": dataset,
-        "data": clips.fingerprint(),
-        "protocol": protocol,
-        "folds": folds,
-        "seed": SEED,  # of the split, made anew for each permutation
-        "shuffles": shuffles,
-        "front_end": front_end.config.kind,
-        "kept": shares,
-        "scores": against,
-    }
+        against[name] = Against(true[name], float(others.mean()), low, high, p)
+    data, kind = clips.fingerprint(), front_end.config.kind
+    return Chance(dataset, data, protocol, folds, SEED, shuffles, kind, shares, against)
 
 
 def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
