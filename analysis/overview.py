@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
-
 from analysis.panels.ablation import ABLATION
 from analysis.panels.base import COMPARED, CellKey, short_title, system_title
 from analysis.panels.confusion import count_confusions, row_shares
@@ -17,12 +15,12 @@ from analysis.stats.claims import MAIN, PAPER_SYSTEMS, SYNTHETIC, Cell, Verdict
 from analysis.stats.paper import FULL, WITHOUT, read_paper
 from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun
 from analysis.stats.side_results import permuted_label_runs
+from analysis.templates import environment
 from cry_model.checkpoint import to_json, write_atomically
 from cry_model.networks.registry import list_models
 from cry_model.records import dataset_title, words
 
 VERDICTS = "verdicts.json"
-TEMPLATE = Path(__file__).with_name("overview.html.j2")
 PAPER_CORPUS = "challenge6_cuts"
 HEADINGS = {
     "none": "No claim of the paper is confirmed here, and none is contradicted.",
@@ -72,23 +70,28 @@ def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> 
         return ""
     path = results / VERDICTS
     counts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["points"] = lambda points: f"{round(points):+d}" if round(points) else "0"
-    environment.filters["percent"] = lambda share: f"{100 * share:.0f}"
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
-        heading=_heading(counts),
-        counts=counts,
-        no_better=_no_better(found),
-        paper=read_paper(),
-        columns=[_column(found, CellKey(*key), link) for key in cells],
-        rows=[(name, short_title(name)) for name in list_models() if name in PAPER_SYSTEMS],
-        ablations=WITHOUT,
-        full=FULL,
-        permuted=[_permuted(found.of(*key).get(FULL)) for key in cells],
-        hidden=list(_hidden(found, link)),
-        own=list(_own_corpus(found, link)),
-        matrices=list(_matrices(found, cells, link)),
-        changed=_changed(found),
+    filters = {
+        "points": lambda points: f"{round(points):+d}" if round(points) else "0",
+        "percent": lambda share: f"{100 * share:.0f}",
+    }
+    return (
+        environment(filters)
+        .get_template("overview.html.j2")
+        .render(
+            heading=_heading(counts),
+            counts=counts,
+            no_better=_no_better(found),
+            paper=read_paper(),
+            columns=[_column(found, CellKey(*key), link) for key in cells],
+            rows=[(name, short_title(name)) for name in list_models() if name in PAPER_SYSTEMS],
+            ablations=WITHOUT,
+            full=FULL,
+            permuted=[_permuted(found.of(*key).get(FULL)) for key in cells],
+            hidden=list(_hidden(found, link)),
+            own=list(_own_corpus(found, link)),
+            matrices=list(_matrices(found, cells, link)),
+            changed=_changed(found),
+        )
     )
 
 

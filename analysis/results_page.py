@@ -8,8 +8,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import jinja2
-
 from analysis.figures.theme import signed
 from analysis.overview import write_verdicts
 from analysis.results_studies import (
@@ -35,12 +33,12 @@ from analysis.stats.runs import (
     find_runs,
 )
 from analysis.stats.side_results import read_personal
+from analysis.templates import environment
 from cry_model.checkpoint import write_atomically
 from cry_model.networks.registry import get_system, list_models
 from cry_model.records import dataset_title, words
 
 BEGIN, END = "<!-- results: python -m analysis results -->", "<!-- end of results -->"
-TEMPLATE = Path(__file__).with_name("results.md.j2")
 MEASURED = ("accuracy", "balanced_accuracy", "macro_auc")
 HELD_OUT = ("esc10", 0)
 """Corpus, and the fold of it by which nothing was chosen."""
@@ -81,9 +79,8 @@ def page(found: FoundRuns, cells: Sequence[Cell], results: Path) -> str:
     ResultsError if results are malformed or hold no model of the paper."""
     scores = scores_by_split(found.runs)
     attention, maps = attention_rows(cells)
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True)
-    environment.filters["table"] = markdown
-    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    texts = environment({"table": markdown}, autoescape=False, lstrip_blocks=False)
+    template = texts.get_template("results.md.j2")
     unfinished = ["/".join(folder.parts[-3:]) for folder in found.unfinished]
     return (
         template.render(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import jinja2
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -19,6 +18,7 @@ from pandas.api.types import is_bool_dtype, is_numeric_dtype
 from analysis.downloads import data_address
 from analysis.panels.base import NOTHING, CellKey, Exhibit, Panel, Selector
 from analysis.stats.runs import OWN, SPLITS, FoundRuns, ResultsError
+from analysis.templates import environment
 from cry_model.records import dataset_title
 
 HERE = Path(__file__).parent
@@ -146,20 +146,15 @@ def drawing(figure: go.Figure) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(HERE.parent),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
+TEMPLATES = environment(
+    {
+        "markdown": lambda text: Markup(MARKDOWN.render(text)),
+        "drawing": drawing,
+        "columns": columns,
+        "data_address": data_address,
+    },
     keep_trailing_newline=True,
 )
-TEMPLATES.filters |= {
-    "markdown": lambda text: Markup(MARKDOWN.render(text)),
-    "drawing": drawing,
-    "columns": columns,
-    "data_address": data_address,
-}
 CARDS = TEMPLATES.get_template("panels/panel.html.j2").module
 
 

@@ -1,19 +1,16 @@
 """Build the tabs of the page."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from analysis.downloads import data_link
 from analysis.figures.theme import class_colour
+from analysis.templates import ANALYSIS, environment
 from analysis.words import button, word
 from cry_model.calibration import one_of
 from cry_model.detector import clock
 from cry_model.records import fine_percent, percent, percent_interval, words
 
-ANALYSIS = Path(__file__).parents[1]
 SHARED = "words/words.js", "diary.js"
 """Scripts that others begin with."""
 
@@ -23,13 +20,7 @@ def either(labels: Sequence[str]) -> str:
     return one_of([words(label) for label in labels])
 
 
-TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(ANALYSIS),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-)
+TEMPLATES = environment()
 KNOWN = (
     *(button, class_colour, clock, data_link, either),
     *(fine_percent, percent, percent_interval, word, words),
