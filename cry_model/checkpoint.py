@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cry_model.declared import Name, Names, read, require
+from cry_model.declared import Name, Names, read, require, strict
 from cry_model.records import Agreement, Calibration, Complexity, DetectorRecord, Evaluation
 from cry_model.sound.audio import Recording
-from cry_model.sound.front_end_config import AcousticConfig, AnyConfig, FrontEndConfig
+from cry_model.sound.front_end_config import AnyConfig
 
 if TYPE_CHECKING:  # torch and safetensors are imported where weights are read or written
     from safetensors import safe_open
@@ -38,6 +38,7 @@ def unusable(reason: str) -> CheckpointError:
     return CheckpointError(f"{reason}; fetch it again or choose another checkpoint.")
 
 
+@strict
 @dataclass(frozen=True)
 class CheckpointConfig:
     """Everything but the weights.
@@ -87,8 +88,7 @@ class CheckpointConfig:
                 data["detector"] = data.pop("gate")
             if data.get("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}, the one that this version reads")
-            front_end = read_front_end(data.get("front_end"))
-            return read(cls, {**data, "front_end": front_end})
+            return read(cls, data)
         except (ValueError, RecursionError) as error:
             raise unusable(
                 f"The checkpoint's {CONFIG} cannot be read: {one_line(error)}"
@@ -114,12 +114,6 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _depth(data: Any) -> int:
     inner = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
     return 1 + max(map(_depth, inner), default=0)
-
-
-def read_front_end(data: Any) -> AnyConfig:
-    """Read the configuration out of JSON; ``ValueError`` if its numbers do not fit together."""
-    kind = data.get("kind") if isinstance(data, Mapping) else None
-    return read(AcousticConfig if kind == "acoustic" else FrontEndConfig, data, "front_end")
 
 
 WEIGHTS = "model.safetensors"

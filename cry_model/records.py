@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from cry_model.calibration import apply_temperature, included
-from cry_model.declared import Count, Name, Names, Seed, Share, Within, require
+from cry_model.declared import Count, Name, Names, Seed, Share, require, strict
 
-Measured = Annotated[float, Within(-1000, 1000)]
+Measured = Annotated[float, Field(ge=-1000, le=1000)]
 
 
+@strict
 @dataclass(frozen=True)
 class Estimate:
     """A measured value and its 95 % bootstrap interval."""
@@ -29,6 +31,7 @@ class Estimate:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
+@strict
 @dataclass(frozen=True)
 class Evaluation:
     """Metrics of a system under one protocol, scored per recording.
@@ -158,6 +161,7 @@ def percent_interval(estimate: Estimate) -> str:
     return "{} (95% interval {} to {})".format(*(f"{100 * n:.{places}f}%" for n in numbers))
 
 
+@strict
 @dataclass(frozen=True)
 class Complexity:
     """Parameters, and multiply-adds for one input."""
@@ -166,6 +170,7 @@ class Complexity:
     multiply_adds: Count
 
 
+@strict
 @dataclass(frozen=True)
 class PrunedVariant:
     """A system of which a share of the channels was removed, computing in one precision.
@@ -183,13 +188,14 @@ class PrunedVariant:
     precision: Literal["float32", "int8"]
     channels: Count
     parameters: Count
-    multiply_adds: Annotated[int, Within(1, 10**15)]
+    multiply_adds: Annotated[int, Field(ge=1, le=10**15)]
     bytes: Count
     epochs: Count
     scores: Mapping[Name, Estimate]
     difference: Mapping[Name, Estimate]
 
 
+@strict
 @dataclass(frozen=True)
 class PruningEffect:
     """What pruning and int8 do to the answers of saved folds: ``pruning.json`` of a run.
@@ -210,6 +216,7 @@ class PruningEffect:
         require(kinds == [(0, "float32")], "pruning begins with the full model in float32")
 
 
+@strict
 @dataclass(frozen=True)
 class Agreement:
     """Of student and teacher on recordings of babies that the student had never heard.
@@ -241,6 +248,7 @@ class Agreement:
     teacher_evaluation: Evaluation | None = None
 
 
+@strict
 @dataclass(frozen=True)
 class DetectorRecord:
     """The thresholds of a detector, and its rates on sources that it was not fitted on.
@@ -272,9 +280,10 @@ class DetectorRecord:
 
 
 LABELS, TEACHER = "labels", "teacher"
-Temperature = Annotated[float, Within(0.01, 100)]
+Temperature = Annotated[float, Field(ge=0.01, le=100)]
 
 
+@strict
 @dataclass(frozen=True)
 class Calibration:
     """One temperature and one threshold, from all held-out recordings; applied to each answer.

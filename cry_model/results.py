@@ -18,7 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from cry_model.checkpoint import plain_object, to_json, write_atomically
-from cry_model.declared import fitted
+from cry_model.declared import read
 from cry_model.metrics import evaluate
 from cry_model.records import Evaluation
 
@@ -202,10 +202,10 @@ def _read(path: Path, largest: int) -> bytes:
 
 
 def _hold(data: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
-    """Refuse an object whose fields are not what these hints of :func:`fitted` say."""
+    """Refuse an object whose fields are not what these types say."""
     for name, hint in hints.items():
         try:
-            fitted(hint, data.get(name), f"'{name}'")
+            read(hint, data.get(name), f"'{name}'")
         except ValueError as error:
             raise DamagedFileError(f"is damaged: {error}") from error
 

@@ -28,16 +28,20 @@ LOWER = {
         "__main__": "cli data fit publish",
     },
     "analysis": {
-        **dict.fromkeys(["stats", "sound", "downloads", "words", "models", "uploads"], ""),
+        **dict.fromkeys(
+            ["stats", "sound", "downloads", "words", "models", "uploads", "templates"], ""
+        ),
         "server": "uploads",
         "session": "models sound",
         "figures": "sound",
-        "panels": "downloads figures stats",
-        "overview": "panels stats",
+        "panels": "downloads figures stats templates",
+        "overview": "panels stats templates",
         "report": "overview panels stats",
-        "results_page": "figures overview results_studies stats",
+        "results_page": "figures overview results_studies stats templates",
         "results_studies": "figures stats",
-        "tabs": "downloads figures models overview panels session sound stats uploads words",
+        "tabs": (
+            "downloads figures models overview panels session sound stats templates uploads words"
+        ),
         "live": "downloads figures models tabs words",
         "benchmark": "sound stats tabs",
         "page": "live models server session stats tabs uploads words",

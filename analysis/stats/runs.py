@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from cry_model.declared import fitted, read
+from cry_model.declared import read
 from cry_model.metrics import METRICS
 from cry_model.networks.registry import list_models
 from cry_model.records import Calibration, Evaluation, dataset_order, words
@@ -327,7 +327,7 @@ def _measured(folder: Path, record: dict[str, Any]) -> MeasuredRun:
                 *(dict(part["environment"]) for part in record.get("joined", [])),
             ),
             evaluation=evaluation,
-            calibration=fitted(Calibration | None, record.get("calibration"), "calibration"),
+            calibration=read(Calibration | None, record.get("calibration"), "calibration"),
         )
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ResultsError(

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from cry_model.declared import Bands, Classes, Within, declared
+from cry_model.declared import Bands, Classes, declared
 from cry_model.networks.attention import AttentionMaps
 from cry_model.networks.layers import Conv1d, ConvReLUBatchNorm, SqueezeExcitation
 
@@ -106,11 +107,11 @@ class ECAPATDNN(nn.Module):
         self,
         num_classes: Classes,
         num_bands: Bands,
-        channels: Annotated[int, Within(1, 4096)] = 128,
-        mfa_channels: Annotated[int, Within(1, 4096)] = 512,
-        bottleneck: Annotated[int, Within(1, 4096)] = 128,
-        embedding: Annotated[int, Within(1, 4096)] = 192,
-        scale: Annotated[int, Within(1, 64)] = 8,
+        channels: Annotated[int, Field(ge=1, le=4096)] = 128,
+        mfa_channels: Annotated[int, Field(ge=1, le=4096)] = 512,
+        bottleneck: Annotated[int, Field(ge=1, le=4096)] = 128,
+        embedding: Annotated[int, Field(ge=1, le=4096)] = 192,
+        scale: Annotated[int, Field(ge=1, le=64)] = 8,
     ):
         super().__init__()
         self.stem = ConvReLUBatchNorm(num_bands, channels, kernel=5)

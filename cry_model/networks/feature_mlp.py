@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from cry_model.declared import Classes, Share, Within, declared
+from cry_model.declared import Classes, Share, declared
 from cry_model.networks.attention import AttentionMaps
 from cry_model.sound.front_end_config import FEATURES, MELS
 
@@ -87,9 +88,9 @@ class FeatureMLP(nn.Module):
     def __init__(
         self,
         num_classes: Classes,
-        num_bands: Annotated[int, Within(len(FEATURES), len(FEATURES))] = len(FEATURES),
-        members: Annotated[int, Within(2, 64)] = 8,
-        hidden: Annotated[int, Within(1, 4096)] = 256,
+        num_bands: Annotated[int, Field(ge=len(FEATURES), le=len(FEATURES))] = len(FEATURES),
+        members: Annotated[int, Field(ge=2, le=64)] = 8,
+        hidden: Annotated[int, Field(ge=1, le=4096)] = 256,
         dropout: Share = 0.3,
     ):
         super().__init__()

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
+from pydantic import Field, Strict
 from torch import Tensor, nn
 
-from cry_model.declared import Bands, Classes, Within, declared
+from cry_model.declared import Bands, Classes, declared
 from cry_model.networks.attention import AttentionMaps
 from cry_model.networks.ecapa_tdnn import DILATIONS, ECAPATDNN
 from cry_model.networks.feature_mlp import INPUTS, FeatureMLP
@@ -41,8 +42,8 @@ class Partner(nn.Module):
         self,
         num_classes: Classes,
         num_bands: Bands,
-        known: tuple[Classes, ...],
-        centre: Annotated[float, Within(-100, 100)] = 0.0,
+        known: Annotated[tuple[Classes, ...], Strict(False)],  # JSON has a list
+        centre: Annotated[float, Field(ge=-100, le=100)] = 0.0,
         **settings: Any,
     ):
         super().__init__()
@@ -234,16 +235,16 @@ class ImprovedECAPATDNN(nn.Module):
         self,
         num_classes: Classes,
         num_bands: Bands,
-        channels: Annotated[int, Within(4, 4096)] = 128,
-        stages: Annotated[int, Within(1, 16)] = 2,
-        heads: Annotated[int, Within(1, 64)] = 4,
+        channels: Annotated[int, Field(ge=4, le=4096)] = 128,
+        stages: Annotated[int, Field(ge=1, le=16)] = 2,
+        heads: Annotated[int, Field(ge=1, le=64)] = 4,
         multi_scale: bool = True,
         rse: bool = True,
         differential_attention: bool = True,
         spatial_spectral: bool = False,
         deviations: bool = False,
         block_residual: bool = True,
-        token_bias: Annotated[float, Within(-100, 100)] = 0.0,
+        token_bias: Annotated[float, Field(ge=-100, le=100)] = 0.0,
         reused_classifier: Mapping[str, Any] | None = None,
     ):
         super().__init__()

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from cry_model.declared import Bands, Classes, Within, declared
+from cry_model.declared import Bands, Classes, declared
 from cry_model.networks.attention import AttentionMaps
 
 
@@ -54,8 +55,8 @@ class ResNet18(nn.Module):
         self,
         num_classes: Classes,
         num_bands: Bands,
-        width: Annotated[int, Within(1, 1024)] = 64,
-        blocks: Annotated[int, Within(1, 64)] = 2,
+        width: Annotated[int, Field(ge=1, le=1024)] = 64,
+        blocks: Annotated[int, Field(ge=1, le=64)] = 2,
         stem_pool: bool = True,
     ):
         super().__init__()

@@ -5,20 +5,22 @@ Without torch: pieces are tensors, or arrays where there is none.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
-from cry_model.declared import Within, require, require_declared
+from cry_model.declared import STRICT, require
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class FrontEndConfig:
     """What a front end declares.
 
@@ -47,28 +49,27 @@ class FrontEndConfig:
     """
 
     kind: Literal["log-mel", "mfcc", "pcen"] = "log-mel"
-    num_bands: Annotated[int, Within(1, 1024)] = 64
-    num_filters: Annotated[int, Within(1, 512)] = 64
-    deltas: Annotated[int, Within(0, 2)] = 0
-    sample_rate: Annotated[int, Within(4000, 48_000)] = 8000
-    low_hz: Annotated[float, Within(1, 24_000)] = 50.0
-    high_hz: Annotated[float, Within(1, 24_000)] = 3400.0
-    window: Annotated[int, Within(16, 4096)] = 320
-    hop: Annotated[int, Within(16, 4096)] = 160
-    fft: Annotated[int, Within(16, 4096)] = 512
+    num_bands: Annotated[int, Field(ge=1, le=1024)] = 64
+    num_filters: Annotated[int, Field(ge=1, le=512)] = 64
+    deltas: Annotated[int, Field(ge=0, le=2)] = 0
+    sample_rate: Annotated[int, Field(ge=4000, le=48_000)] = 8000
+    low_hz: Annotated[float, Field(ge=1, le=24_000)] = 50.0
+    high_hz: Annotated[float, Field(ge=1, le=24_000)] = 3400.0
+    window: Annotated[int, Field(ge=16, le=4096)] = 320
+    hop: Annotated[int, Field(ge=16, le=4096)] = 160
+    fft: Annotated[int, Field(ge=16, le=4096)] = 512
     level: Literal["recording", "piece"] = "recording"
-    floor_db: Annotated[float, Within(-200, 0)] = -40.0
-    centre: Annotated[float, Within(-100, 100)] = 0.0
-    trim_db: Annotated[float, Within(1, 200)] = 40.0
-    trim_margin: Annotated[float, Within(0, 10)] = 0.1
-    piece_seconds: Annotated[float, Within(0.1, 60)] = 5.0
-    min_seconds: Annotated[float, Within(0.1, 60)] = 3.0
-    overlap: Annotated[float, Within(0, 0.95)] = 0.5
+    floor_db: Annotated[float, Field(ge=-200, le=0)] = -40.0
+    centre: Annotated[float, Field(ge=-100, le=100)] = 0.0
+    trim_db: Annotated[float, Field(ge=1, le=200)] = 40.0
+    trim_margin: Annotated[float, Field(ge=0, le=10)] = 0.1
+    piece_seconds: Annotated[float, Field(ge=0.1, le=60)] = 5.0
+    min_seconds: Annotated[float, Field(ge=0.1, le=60)] = 3.0
+    overlap: Annotated[float, Field(ge=0, le=0.95)] = 0.5
 
     MOST_FRAMES = 4096  # of a piece: PCEN takes the square of it
 
     def __post_init__(self):
-        require_declared(self)
         shortest, rows = self.min_seconds * self.sample_rate, self.num_bands // (1 + self.deltas)
         for holds, sentence in (
             (self.low_hz < self.high_hz, "low_hz must lie below high_hz"),
@@ -122,7 +123,7 @@ FEATURES: tuple[str, ...] = (
 """Names and order of the tables' columns."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class AcousticConfig:
     """What the front end declares; see :class:`~cry_model.sound.frontend.FrontEndConfig`.
 
@@ -131,14 +132,13 @@ class AcousticConfig:
     """
 
     kind: Literal["acoustic"] = "acoustic"
-    num_bands: Annotated[int, Within(len(FEATURES), len(FEATURES))] = len(FEATURES)
-    sample_rate: Annotated[int, Within(8000, 48_000)] = 16_000
-    piece_seconds: Annotated[float, Within(0.1, 60)] = 15.0
-    min_seconds: Annotated[float, Within(0.1, 60)] = 0.5
-    overlap: Annotated[float, Within(0, 0.95)] = 0.5
+    num_bands: Annotated[int, Field(ge=len(FEATURES), le=len(FEATURES))] = len(FEATURES)
+    sample_rate: Annotated[int, Field(ge=8000, le=48_000)] = 16_000
+    piece_seconds: Annotated[float, Field(ge=0.1, le=60)] = 15.0
+    min_seconds: Annotated[float, Field(ge=0.1, le=60)] = 0.5
+    overlap: Annotated[float, Field(ge=0, le=0.95)] = 0.5
 
     def __post_init__(self):
-        require_declared(self)
         fits = self.min_seconds <= self.piece_seconds
         require(fits, "min_seconds is at most piece_seconds")
 
@@ -151,10 +151,10 @@ class AcousticConfig:
         return self.sample_rate / 2
 
 
-AnyConfig = FrontEndConfig | AcousticConfig
+AnyConfig = Annotated[FrontEndConfig | AcousticConfig, Field(discriminator="kind")]
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Clip:
     """A recording at the front end's rate, (samples,), and the seconds cut off its beginning."""
 
@@ -172,7 +172,7 @@ def trimmed(
     return Clip(waveform[start:end], start / c.sample_rate)
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Pieces:
     """A clip cut for the model: (pieces, samples), and where each piece starts, in seconds.
 

@@ -57,7 +57,7 @@ NUMBERS = {
         (["fit", "--dataset", "esc10"], "--system"),
         ([*SET, "chanels=8"], "has no such setting; it has channels."),
         ([*SET, "average=0"], "has no such setting; it has ema_decay."),
-        ([*SET, "channels=-1"], "channels must be a whole number from 4"),
+        ([*SET, "channels=-1"], "channels: input should be greater than or equal to 4, not -1"),
         ([*SET, "heads=3"], "cannot be split"),
         ([*SET, "reused_classifier={'hidden':8}"], "--teacher"),
         ([*FIT, "esc10", "--unlabelled", "donateacry"], "need a --teacher"),

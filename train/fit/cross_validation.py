@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from cry_model import checkpoint
 from cry_model import results as files
-from cry_model.declared import fitted
+from cry_model.declared import read
 from cry_model.fingerprint import write_fingerprints
 from cry_model.networks.registry import measure
 from cry_model.records import Agreement, Calibration, Evaluation, words
@@ -369,9 +369,9 @@ def hardest(run: Run) -> dict[str, Evaluation | Agreement | Calibration | None]:
         if (measured or alike) and all(ran.get(n) == value for n, value in expected.items()):
             with results.trusting(folder / files.RUN):
                 return {
-                    "evaluation": fitted(Evaluation | None, measured, "evaluation"),
-                    "agreement": fitted(Agreement | None, alike, "agreement"),
-                    "calibration": fitted(
+                    "evaluation": read(Evaluation | None, measured, "evaluation"),
+                    "agreement": read(Agreement | None, alike, "agreement"),
+                    "calibration": read(
                         Calibration | None, record.get("calibration"), "calibration"
                     ),
                 }

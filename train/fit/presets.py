@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Annotated, Any, Literal
 
-from cry_model.declared import Within, require, require_declared
+from pydantic import Field, ValidationError
+from pydantic.dataclasses import dataclass
+
+from cry_model.declared import STRICT, require, sentence
 from cry_model.networks.improved_ecapa_tdnn import ImprovedECAPATDNN
 from cry_model.networks.registry import ON_FEATURES, AnyConfig, get_system
 from cry_model.sound.acoustic_features import AcousticConfig
@@ -16,27 +19,26 @@ from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=STRICT)
 class Preset:
     """One way of fitting a system."""
 
     name: str
     front_end: AnyConfig = field(default_factory=FrontEndConfig)
-    epochs: Annotated[int, Within(1, 100_000)] = 30
-    samples_per_epoch: Annotated[int, Within(0, 10_000_000)] = 0  # 0: as many as recordings
-    batch: Annotated[int, Within(2, 100_000)] = 32  # pieces in a step
-    learning_rate: Annotated[float, Within(0, 10)] = 1e-3  # of AdamW
-    weight_decay: Annotated[float, Within(0, 10)] = 0.05  # 0: Adam
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 30
+    samples_per_epoch: Annotated[int, Field(ge=0, le=10_000_000)] = 0  # 0: as many as recordings
+    batch: Annotated[int, Field(ge=2, le=100_000)] = 32  # pieces in a step
+    learning_rate: Annotated[float, Field(ge=0, le=10)] = 1e-3  # of AdamW
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.05  # 0: Adam
     schedule: Literal["one-cycle", "constant"] = "one-cycle"  # Smith and Topin 2018
-    label_smoothing: Annotated[float, Within(0, 0.99)] = 0.05  # share spread over all classes
-    class_balance: Annotated[float, Within(0, 2)] = 1.0  # 0: as they come, 1: equally often
-    ema_decay: Annotated[float, Within(0, 0.99999)] = 0.99  # of the weights; 0 keeps the last
-    validation: Annotated[float, Within(0, 0.5)] = 0.0  # share of the training part, held back
-    patience: Annotated[int, Within(0, 100_000)] = 0  # epochs without a lower loss on that; 0: all
+    label_smoothing: Annotated[float, Field(ge=0, le=0.99)] = 0.05  # share spread over all classes
+    class_balance: Annotated[float, Field(ge=0, le=2)] = 1.0  # 0: as they come, 1: equally often
+    ema_decay: Annotated[float, Field(ge=0, le=0.99999)] = 0.99  # of the weights; 0 keeps the last
+    validation: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # share of the training part, held back
+    patience: Annotated[int, Field(ge=0, le=100_000)] = 0  # epochs without a lower loss; 0: all
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
     def __post_init__(self):
-        require_declared(self)
         require(
             not 0 < self.validation < 0.01,
             f"validation holds back a share of at least 0.01, or 0 for none: {self.validation}",
@@ -179,8 +181,8 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
             preset = replace(preset, augmentation=replace(how, **changes))
         front_end = replace(preset.front_end, **take(vars(preset.front_end)))
         return replace(preset, front_end=front_end, **take(names_for(preset))), left
-    except ValueError as error:
-        raise DataError(f"{error}.") from error
+    except ValidationError as error:
+        raise DataError(f"{sentence(error)}.") from error
 
 
 def literal(text: str) -> Any:

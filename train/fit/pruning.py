@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import torch
 from torch import Tensor, nn
@@ -233,7 +233,7 @@ def recorded_preset(config: CheckpointConfig) -> Preset:
     """Return the preset that a checkpoint was fitted with; raise DataError if it names none."""
     recorded = current(config.training).get("preset")
     try:
-        return read(Preset, {**recorded, "front_end": config.front_end}, "its preset")
+        return read(Preset, {**recorded, "front_end": asdict(config.front_end)}, "its preset")
     except (TypeError, ValueError) as error:
         raise DataError(
             f"The checkpoint does not say how it was fitted, so it cannot be fitted on: {error}; "
