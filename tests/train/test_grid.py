@@ -18,7 +18,7 @@ from cry_model.results import write_record
 from tests.train.folders import contents
 from tests.train.small_fit import MORE, RESULTS, SYSTEMS, started, words
 from train.__main__ import main, parse
-from train.cli.grid import Cell, alike, words_of
+from train.cli.grid import GridFit, alike, words_of
 from train.data.corpus import Item
 from train.data.datasets.public import REASONS as LABELS
 from train.scoring import results
@@ -124,7 +124,7 @@ def test_the_words_are_those_of_fit(tmp_path):
     given += ["--set", "batch=4", "mixup=0", "--data-root", str(tmp_path), "--precision", "float32"]
     options = parse(["grid", *given])
     for seed, seeds in ((4, (4,)), (2, (4, 2))):
-        asked = options.options_of(Cell("esc10", "clip", "resnet18", seed))
+        asked = options.options_of(GridFit("esc10", "clip", "resnet18", seed))
         assert (asked.seeds, asked.checkpoint) == (seeds, seed == 2)
         assert parse(words_of(asked)) == asked
 

@@ -48,7 +48,7 @@ Where = Sequence[tuple[Path, Mapping[str, Any]]]
 """The results folders of a place, the last one that of the checkpoint, and what was asked for."""
 
 
-class Cell(NamedTuple):
+class GridFit(NamedTuple):
     """All folds of a system under one seed; two with the same place share a results folder."""
 
     dataset: str
@@ -83,7 +83,7 @@ class GridOptions(FittingOptions):
         same = {one.name: own[one.name] for one in fields(FitOptions) if one.name in own}
         return FitOptions(**{**same, "dataset": dataset, **changes})
 
-    def options_of(self, cell: Cell) -> FitOptions:
+    def options_of(self, cell: GridFit) -> FitOptions:
         """Return the options of the fit of one cell.
 
         A checkpoint is fitted with the first seed and carries the numbers of all: it comes with
@@ -175,7 +175,9 @@ def run(options: GridOptions) -> None:
     for dataset in dict.fromkeys(options.datasets):
         places |= find(options, dataset, accelerator)
     # All places under the first seed, then under the next: early on, each has one number.
-    todo = {Cell(*place, seed): where for seed in options.seeds for place, where in places.items()}
+    todo = {
+        GridFit(*place, seed): where for seed in options.seeds for place, where in places.items()
+    }
     states = {cell: states_of(options, cell, where) for cell, where in todo.items()}
     if options.dry_run:
         for cell, there in states.items():
@@ -218,7 +220,7 @@ def find(options: GridOptions, dataset: str, accelerator: Accelerator) -> dict[P
     return found
 
 
-def states_of(options: GridOptions, cell: Cell, where: Where) -> set[str]:
+def states_of(options: GridOptions, cell: GridFit, where: Where) -> set[str]:
     """Return how far a cell has come in each of its folders."""
     try:
         return {state(folder, cell.seed, options.folds, asked) for folder, asked in where}
@@ -226,14 +228,14 @@ def states_of(options: GridOptions, cell: Cell, where: Where) -> set[str]:
         return {str(error)}
 
 
-async def fit_all(options: GridOptions, todo: Mapping[Cell, Where]) -> dict[Cell, str]:
+async def fit_all(options: GridOptions, todo: Mapping[GridFit, Where]) -> dict[GridFit, str]:
     """Fit the cells, each in a process; say when each begins and how it ended; return why some
     failed. They begin in their order, as far as none runs that shares a results folder."""
     number = {cell: f"[{i}/{len(todo)}] {cell}" for i, cell in enumerate(todo, 1)}
     places = {cell[:3]: asyncio.Lock() for cell in todo}
     jobs, failed = asyncio.Semaphore(options.jobs), {}
 
-    async def fit(cell: Cell) -> None:
+    async def fit(cell: GridFit) -> None:
         async with places[cell[:3]], jobs:
             folder = todo[cell][-1][0]
             done = states_of(options, cell, todo[cell]) == {"done"}
@@ -253,7 +255,7 @@ async def fit_all(options: GridOptions, todo: Mapping[Cell, Where]) -> dict[Cell
     return failed
 
 
-async def fit_in_process(options: GridOptions, cell: Cell, folder: Path) -> tuple[bool, str]:
+async def fit_in_process(options: GridOptions, cell: GridFit, folder: Path) -> tuple[bool, str]:
     """Fit a cell, whose results go to ``folder``, and pass on what the fit says; return whether it
     failed, and a sentence. Of several at once each has its share of the cores, and no progress bar.
     """

@@ -140,7 +140,7 @@ def test_where_the_hour_knows_as_much_it_says_so():
         cry["was"] = KINDS[i % 2]  # by the hour, and so are the numbers
         cry["embedding"] = (rng.standard_normal(25) + 3 * (i % 2)).tolist()
     html = ask(personal_report, document)["html"]
-    assert "Better than guessing" in html
+    assert "Better than always saying" in html
     assert ENGLISH("personal.hour", hour=100) in html
 
 
