@@ -19,7 +19,7 @@ from analysis.stats.side_results import (
 )
 from cry_model.networks.registry import HYBRID, get_system
 from cry_model.records import Estimate, fine_percent, words
-from cry_model.results import RUN, renamed
+from cry_model.results import RUN
 
 Row = Mapping[str, str]
 """Head of a column -> what stands there."""
@@ -151,7 +151,7 @@ def attention_rows(cells: Sequence[Cell]) -> tuple[list[Row], list[Row]]:
 def _attention(record: Record) -> tuple[Row, Row | None]:
     """Return attention -> what changes without it; and what its maps are like, if it has any."""
     changes = {}
-    for name, one in renamed(record)["ablated"].items():
+    for name, one in record["ablated"].items():
         difference = Estimate(**one["metrics"][MAIN]["difference"])
         text = f"{signed(difference)}, {one['changed']['value']:.0%}"
         is_clear = not difference.low <= 0 <= difference.high
@@ -200,7 +200,7 @@ def detector_tables(results: Path) -> dict[str, list[Row]]:
 
 
 def _detector(record: Record) -> dict[str, list[Row]]:
-    found, external = renamed(record)["detector"], record.get("external", {})
+    found, external = record["detector"], record.get("external", {})
     estimates = ("area", "tagger_area", "accepted", "false_accepts", "tagger_false_accepts")
     shown = {name: str(Estimate(**found[name])) for name in estimates}
     own, theirs = found["alarms_per_hour"]

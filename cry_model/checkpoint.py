@@ -84,8 +84,6 @@ class CheckpointConfig:
         not what it must be."""
         try:
             data = plain_object(text, LONGEST)
-            if "gate" in data:  # its name in the last release
-                data["detector"] = data.pop("gate")
             if data.get("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}, the one that this version reads")
             return read(cls, data)

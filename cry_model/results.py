@@ -52,44 +52,6 @@ JOINED: Mapping[str, Any] = {"environment": Object, "seeds": tuple[Any, ...]}
 """The same of each of the runs that were joined."""
 
 
-FORMER: Mapping[str, str] = {
-    "beside": "baselines",
-    "gate": "detector",
-    "neutralised": "ablated",
-    "shuffled": "permuted_labels",
-    "draws": "samples_per_epoch",
-    "balance": "class_balance",
-    "tries": "mil_candidates",
-    "average": "ema_decay",
-}
-"""Former names of fields -> their names; files of the last release have these."""
-
-
-def renamed(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of one object under their names of today."""
-    return {FORMER.get(name, name): value for name, value in data.items()}
-
-
-GONE: Mapping[str, Any] = {"tries": 1, "mil_candidates": 1, "under": None, "under_db": [-5.0, 20.0]}
-"""Fields of presets that are no more -> the value at which they did nothing."""
-
-
-def without_gone(facts: Any) -> Any:
-    """Return settings without the fields of :data:`GONE`, where those did nothing."""
-    if not isinstance(facts, Mapping):
-        return facts
-    kept = {k: v for k, v in facts.items() if k not in GONE or v != GONE[k]}
-    return {name: without_gone(value) for name, value in kept.items()}
-
-
-def current(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a fit was made with, and its preset, under the names of today."""
-    found = renamed(configuration)
-    if isinstance(preset := found.get("preset"), dict):
-        found["preset"] = renamed(preset)
-    return without_gone(found)
-
-
 class DamagedFileError(ValueError):
     """A file of a run is damaged; the message goes on where a sentence began with its path."""
 
@@ -110,9 +72,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 def read_record(path: Path) -> dict[str, Any]:
     """Read a ``run.json`` as ``python -m train fit`` writes it, or raise DamagedFileError."""
-    record = renamed(read_object(path))
-    if isinstance(record.get("configuration"), dict):
-        record["configuration"] = current(record["configuration"])
+    record = read_object(path)
     there = record.keys() | {"configuration"}
     _hold(record, {name: hint for name, hint in RECORD.items() if name in there})
     _hold(record["configuration"], CONFIGURATION)

@@ -16,7 +16,7 @@ from cry_model.declared import read
 from cry_model.metrics import SCORES
 from cry_model.networks.registry import get_system
 from cry_model.records import Estimate, PruningEffect
-from cry_model.results import RUN, read_object, renamed
+from cry_model.results import RUN, read_object
 
 BENCHMARK = RESULTS / "benchmark.json"
 Record = Mapping[str, Any]
@@ -94,7 +94,7 @@ def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
                 run.protocol,
                 read(Estimate, measured[metric]),
             )
-            for name, measured in (renamed(record).get("baselines") or {}).items()
+            for name, measured in (record.get("baselines") or {}).items()
             if metric in measured
         )
 

@@ -2,14 +2,13 @@
 
 import json
 import shutil
-from contextlib import nullcontext
 
 import pytest
 
 from analysis.panels import PANELS
 from analysis.report import write_report
 from analysis.stats.runs import find_runs
-from cry_model.results import LARGEST_JSON, PREDICTIONS, RUN, read_record
+from cry_model.results import LARGEST_JSON, PREDICTIONS, RUN
 from tests.analysis.synthetic_runs import LABELS, write_run
 from train.data.corpus import DataError
 from train.scoring import results
@@ -199,25 +198,3 @@ def test_what_stands_beside_the_runs_takes_none_of_them_away(root, file, damage)
 def test_a_damaged_table_of_a_teacher_is_named(tmp_path, content):
     (tmp_path / "teacher.csv").write_bytes(content)
     refused_in_train(tmp_path / "teacher.csv")
-
-
-def test_a_record_of_the_last_release_is_read_under_the_names_of_today(tmp_path):
-    configuration = {"dataset": "d", "protocol": "baby", "system": "s", "folds": 5, "preset": {}}
-    old = {"configuration": {**configuration, "shuffled": 3}, "beside": {"sample_rate": {}}}
-    (tmp_path / RUN).write_text(json.dumps(old))
-    found = read_record(tmp_path / RUN)
-    now = {**configuration, "permuted_labels": 3}
-    assert found == {"configuration": now, "baselines": {"sample_rate": {}}}
-
-
-@pytest.mark.parametrize(
-    ("under", "expected"), [(None, nullcontext()), (1, pytest.raises(DataError, match="other set"))]
-)
-def test_a_field_that_is_gone_is_left_out_where_it_did_nothing(tmp_path, under, expected):
-    run = {"system": "a", "protocol": "baby", "folds": 5, "dataset": "b", "settings": {}}
-    former = {"tries": 1, "augmentation": {"under": under, "under_db": [-5.0, 20.0], "mixup": 0.0}}
-    record = {"configuration": {**run, "preset": {"epochs": 60, **former}}}
-    (tmp_path / RUN).write_text(json.dumps(record))
-    (tmp_path / PREDICTIONS).touch()
-    with expected:
-        results.resume(tmp_path, {**run, "preset": {"epochs": 60, "augmentation": {"mixup": 0.0}}})

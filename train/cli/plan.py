@@ -11,7 +11,6 @@ import torch
 from accelerate import Accelerator
 
 from cry_model.networks.registry import ON_FEATURES, ON_SPECTROGRAMS, list_models
-from cry_model.results import FORMER
 from cry_model.sound.acoustic_features import AcousticConfig
 from cry_model.sound.frontend import FrontEndConfig
 from train.data.cache import DATASETS, SUFFIX, find_corpus, with_folds, with_unlabelled
@@ -116,7 +115,7 @@ def require_settings(
         raise DataError(f"{REUSED} comes with a --teacher; leave it out.")
     for name in set(changed) - known:
         names = sorted(known | names_for(preset))
-        close = [FORMER[name]] if name in FORMER else get_close_matches(name, names) or names
+        close = get_close_matches(name, names) or names
         raise DataError(f"--set {name}: {system} has no such setting; it has {', '.join(close)}.")
     with torch.device("meta"):  # nothing takes memory there
         build(system, 2, preset.front_end.num_bands, settings)

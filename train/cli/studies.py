@@ -17,7 +17,7 @@ from cry_model.declared import read
 from cry_model.hub import find_checkpoint
 from cry_model.networks.registry import make_front_end
 from cry_model.records import Calibration, Evaluation, words
-from cry_model.results import RUN, current, whole_seeds, write_record
+from cry_model.results import RUN, whole_seeds, write_record
 from cry_model.sound.audio import Recording
 from cry_model.sound.frontend import FrontEnd
 from train.cli.options import (
@@ -104,7 +104,7 @@ def config_of(folder: Path, record: dict[str, Any]) -> CheckpointConfig:
     """Read the config of the checkpoint of the run of ``record``."""
     _, config = load_checkpoint(folder)
     ran = record["configuration"]
-    made = current({**config.training, "system": config.system})
+    made = {**config.training, "system": config.system}
     if any(made.get(name) != ran.get(name) for name in SHARED):
         raise DataError(f"'{folder}' was not fitted as this run was; name that of the same fit.")
     measured = config.evaluation

@@ -350,7 +350,7 @@ def is_there(run: Run, training: dict[str, Any]) -> bool:
         _, config = checkpoint.load_checkpoint(run.checkpoint_folder)
     except checkpoint.CheckpointError:
         return False
-    known = files.current(config.training)
+    known = config.training
     same = all(known.get(name) == value for name, value in training.items())
     return same and config.system == run.experiment.system
 

@@ -30,7 +30,6 @@ from cry_model.networks.improved_ecapa_tdnn import (
     RSEMCABlock,
 )
 from cry_model.networks.registry import make_front_end
-from cry_model.results import current
 from cry_model.sound.frontend import FrontEnd
 from train.data.corpus import Clips, DataError
 from train.fit.distillation import Start, Teacher
@@ -231,7 +230,7 @@ def keep(model: ImprovedECAPATDNN, kept: Mapping[str, Tensor], channels: int) ->
 
 def recorded_preset(config: CheckpointConfig) -> Preset:
     """Return the preset that a checkpoint was fitted with; raise DataError if it names none."""
-    recorded = current(config.training).get("preset")
+    recorded = config.training.get("preset")
     try:
         return read(Preset, {**recorded, "front_end": asdict(config.front_end)}, "its preset")
     except (TypeError, ValueError) as error:

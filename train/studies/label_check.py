@@ -30,7 +30,6 @@ from cry_model.networks.feature_mlp import FeatureMLP
 from cry_model.networks.registry import build_model, make_front_end
 from cry_model.records import Calibration, Estimate
 from cry_model.results import (
-    current,
     ordered,
     probabilities_of,
     score,
@@ -393,7 +392,7 @@ def check_student(
         evaluation=score(after, own.labels, **check.scored),
         agreement=None,
         calibration=calibrate(after, own.labels, PROMISED, **check.scored),
-        training={**current(own.training), "adapted": learnt, "licence": licence},
+        training={**own.training, "adapted": learnt, "licence": licence},
     )
     save_checkpoint(save, model, made, half=True)
     write_fingerprints(save, fingerprints_of(corpora, own.front_end.sample_rate))
