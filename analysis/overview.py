@@ -13,7 +13,7 @@ from analysis.panels.base import COMPARED, CellKey, short_title, system_title
 from analysis.panels.confusion import count_confusions, row_shares
 from analysis.stats.claims import MAIN, PAPER_SYSTEMS, SYNTHETIC, Cell, Verdict
 from analysis.stats.paper import FULL, WITHOUT, read_paper
-from analysis.stats.runs import SPLITS, FoundRuns, MeasuredRun
+from analysis.stats.runs import PAPER_RECIPE, SPLITS, FoundRuns, MeasuredRun, find_runs
 from analysis.stats.side_results import permuted_label_runs
 from analysis.templates import environment
 from cry_model.checkpoint import to_json, write_atomically
@@ -88,7 +88,7 @@ def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> 
             full=FULL,
             permuted=[_permuted(found.of(*key).get(FULL)) for key in cells],
             hidden=list(_hidden(found, link)),
-            own=list(_own_corpus(found, link)),
+            own=list(_own_corpus(found, link, results)),
             matrices=list(_matrices(found, cells, link)),
             changed=_changed(found),
         )
@@ -151,8 +151,8 @@ def _hidden(found: FoundRuns, link: Link) -> Iterator[Bar]:
             yield Bar(f"{SPLITS[run.protocol]}, labels permuted", score, there)
 
 
-def _own_corpus(found: FoundRuns, link: Link) -> Iterator[Bar]:
-    """Yield the paper's printed score and ours on its own recordings."""
+def _own_corpus(found: FoundRuns, link: Link, results: Path) -> Iterator[Bar]:
+    """Yield the paper's printed score and ours on its own recordings, those of its recipe last."""
     runs = [run for run in found.runs if run.dataset == PAPER_CORPUS]
     if not runs:
         return
@@ -164,6 +164,9 @@ def _own_corpus(found: FoundRuns, link: Link) -> Iterator[Bar]:
         title = f"{system_title(run.system)}, {SPLITS[run.protocol]}"
         there = link("systems", run.dataset, run.protocol)
         yield Bar(title, run.evaluation.metrics[MAIN].value, there)
+    for run in find_runs(results / PAPER_RECIPE).runs:
+        title = f"{system_title(run.system)}, {SPLITS[run.protocol]}, the paper's recipe"
+        yield Bar(f"{title} ({run.preset['epochs']} epochs)", run.evaluation.metrics[MAIN].value)
 
 
 def _matrices(

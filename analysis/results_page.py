@@ -26,6 +26,7 @@ from analysis.stats.comparison import DRAWS, scores_by
 from analysis.stats.paper import CLAIMS, FULL, LIKE_ACCURACY, MODULES, read_paper
 from analysis.stats.runs import (
     METRIC_TITLES,
+    PAPER_RECIPE,
     SPLITS,
     FoundRuns,
     MeasuredRun,
@@ -79,6 +80,7 @@ def page(found: FoundRuns, cells: Sequence[Cell], results: Path) -> str:
     ResultsError if results are malformed or hold no model of the paper."""
     scores = scores_by_split(found.runs)
     attention, maps = attention_rows(cells)
+    recipe = cells_of(find_runs(results / PAPER_RECIPE).runs)
     texts = environment({"table": markdown}, autoescape=False, lstrip_blocks=False)
     template = texts.get_template("results.md.j2")
     unfinished = ["/".join(folder.parts[-3:]) for folder in found.unfinished]
@@ -103,6 +105,8 @@ def page(found: FoundRuns, cells: Sequence[Cell], results: Path) -> str:
             pruning=list(pruning_rows(cells)),
             detector=detector_tables(results),
             personal=read_personal(results),
+            recipe=[(cell, measured_rows(cell)) for cell in recipe],
+            recipe_fitting=list(fitting_rows(recipe)),
             fitting=list(fitting_rows(cells)),
             unfinished=unfinished,
         ).rstrip()

@@ -231,6 +231,10 @@ class FoundRuns:
 NO_RUNS = FoundRuns((), ())
 
 
+PAPER_RECIPE = "paper_recipe"
+"""Folder of results: runs with the paper's own settings, kept apart from those compared."""
+
+
 def find_runs(root: Path) -> FoundRuns:
     """Read ``run.json`` of every run below ``root``.
 
