@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from analysis.stats.runs import PAPER_RECIPE, SPLITS, FoundRuns, MeasuredRun, fi
 from analysis.stats.side_results import permuted_label_runs
 from analysis.templates import environment
 from cry_model.checkpoint import to_json, write_atomically
-from cry_model.networks.registry import list_models
+from cry_model.networks.registry import ON_FEATURES, list_models
 from cry_model.records import dataset_title, words
 
 VERDICTS = "verdicts.json"
@@ -37,6 +37,10 @@ class Bar:
     title: str
     value: float
     link: str = ""
+
+
+Groups = Mapping[str, Sequence[Bar]]
+"""Bars below the heads of a card."""
 
 
 def write_verdicts(cells: Sequence[Cell], results: Path) -> None:
@@ -87,8 +91,8 @@ def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> 
             ablations=WITHOUT,
             full=FULL,
             permuted=[_permuted(found.of(*key).get(FULL)) for key in cells],
-            hidden=list(_hidden(found, link)),
-            own=list(_own_corpus(found, link, results)),
+            hidden=_hidden(found, link),
+            own=_own_corpus(found, link, results),
             matrices=list(_matrices(found, cells, link)),
             changed=_changed(found),
         )
@@ -138,35 +142,49 @@ def _permuted(run: MeasuredRun | None) -> float | None:
     return sum(scores) / len(scores) if scores else None
 
 
-def _hidden(found: FoundRuns, link: Link) -> Iterator[Bar]:
-    """Yield the improved model's scores on the corpus that was split in most ways."""
+def _hidden(found: FoundRuns, link: Link) -> Groups:
+    """Return the improved model's scores on the corpus that was split in most ways, by its name."""
     runs = [run for run in found.runs if run.system == FULL]
     most = Counter(run.dataset for run in runs).most_common(1)
-    for run in runs if most and most[0][1] > 1 else ():
-        if run.dataset != most[0][0]:
-            continue
+    if not most or most[0][1] < 2:
+        return {}
+    bars = []
+    for run in (own for own in runs if own.dataset == most[0][0]):
         there = link("leakage", run.dataset, run.protocol)
-        yield Bar(SPLITS[run.protocol], run.evaluation.metrics[MAIN].value, there)
+        bars.append(Bar(SPLITS[run.protocol], run.evaluation.metrics[MAIN].value, there))
         if (score := _permuted(run)) is not None:
-            yield Bar(f"{SPLITS[run.protocol]}, labels permuted", score, there)
+            bars.append(Bar(f"{SPLITS[run.protocol]}, labels permuted", score, there))
+    return {dataset_title(most[0][0]): bars}
 
 
-def _own_corpus(found: FoundRuns, link: Link, results: Path) -> Iterator[Bar]:
-    """Yield the paper's printed score and ours on its own recordings, those of its recipe last."""
-    runs = [run for run in found.runs if run.dataset == PAPER_CORPUS]
+def _own_corpus(found: FoundRuns, link: Link, results: Path) -> Groups:
+    """Return the paper's printed score and ours on its own recordings, by split and recipe."""
+    shown = {*COMPARED, ON_FEATURES}
+    runs = [run for run in found.runs if run.dataset == PAPER_CORPUS and run.system in shown]
     if not runs:
-        return
-    yield Bar("paper: improved model, random segments", read_paper().accuracy[FULL])
-    order = list(SPLITS)
-    for run in sorted(
-        runs, key=lambda r: (order.index(r.protocol), -r.evaluation.metrics[MAIN].value)
-    ):
-        title = f"{system_title(run.system)}, {SPLITS[run.protocol]}"
-        there = link("systems", run.dataset, run.protocol)
-        yield Bar(title, run.evaluation.metrics[MAIN].value, there)
+        return {}
+    printed = "the paper, random segments"
+    groups = {printed: [Bar(system_title(FULL), read_paper().accuracy[FULL])]}
+    for protocol in SPLITS:
+        own = [run for run in runs if run.protocol == protocol]
+        groups[f"ours, {SPLITS[protocol]}"] = _bars(own, link)
     for run in find_runs(results / PAPER_RECIPE).runs:
-        title = f"{system_title(run.system)}, {SPLITS[run.protocol]}, the paper's recipe"
-        yield Bar(f"{title} ({run.preset['epochs']} epochs)", run.evaluation.metrics[MAIN].value)
+        head = f"ours, {SPLITS[run.protocol]}, the paper's recipe for {run.preset['epochs']} epochs"
+        groups[head] = [*groups.get(head, ()), *_bars([run])]
+    return {head: bars for head, bars in groups.items() if bars}
+
+
+def _bars(runs: Sequence[MeasuredRun], link: Link | None = None) -> list[Bar]:
+    """Return the scores of runs, the highest first; ``link`` leads to their panel."""
+    ranked = sorted(runs, key=lambda run: -run.evaluation.metrics[MAIN].value)
+    return [
+        Bar(
+            system_title(run.system),
+            run.evaluation.metrics[MAIN].value,
+            "" if link is None else link("systems", run.dataset, run.protocol),
+        )
+        for run in ranked
+    ]
 
 
 def _matrices(
