@@ -171,6 +171,17 @@ def test_the_matrices_are_scikit_learns(found, html):
         assert shown == pytest.approx(list(expected.ravel()), abs=0.51)
 
 
+def test_the_bars_are_the_scores_of_their_runs(found, html):
+    bars = re.findall(r'href="\?([^"]+)">([^<]+)</a></span>.*?<b>(\d+)</b>', html, re.S)
+    named = [(parse_qs(unescape(link)), title, int(value)) for link, title, value in bars]
+    named = [bar for bar in named if bar[0]["view"] == ["systems"]]
+    assert len(named) > 4
+    for link, title, value in named:
+        runs = found.of(link["corpus"][0], link["split"][0])
+        (run,) = (run for name, run in runs.items() if get_system(name).title == title)
+        assert value == pytest.approx(100 * score(run, MAIN), abs=0.51)
+
+
 def test_every_link_leads_to_a_panel_that_has_the_cell(found, html):
     panels = {panel.name: panel for panel in PANELS}
     links = {unescape(link) for link in re.findall(r'href="\?([^"]+)"', html)}
