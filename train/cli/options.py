@@ -146,7 +146,10 @@ USUAL = "best; wide for corpora of one rate from 16 kHz on; features for feature
 class FittingOptions(CorpusOptions):
     """How ``fit`` and ``grid`` fit, and where."""
 
-    preset: Annotated[str | None, how(f"default: {USUAL}", parser=one_of(PRESETS))] = None
+    preset: Annotated[
+        str | None,
+        how(f"of {', '.join(PRESETS)}; default: {USUAL}", parser=one_of(PRESETS), metavar="PRESET"),
+    ] = None
     start_from: Annotated[
         str | None, how("begin with its weights, without its classifier", metavar="CHECKPOINT")
     ] = None
