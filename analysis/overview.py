@@ -168,9 +168,10 @@ def _own_corpus(found: FoundRuns, link: Link, results: Path) -> Groups:
     for protocol in SPLITS:
         own = [run for run in runs if run.protocol == protocol]
         groups[f"ours, {SPLITS[protocol]}"] = _bars(own, link)
-    for run in find_runs(results / PAPER_RECIPE).runs:
-        head = f"ours, {SPLITS[run.protocol]}, the paper's recipe for {run.preset['epochs']} epochs"
-        groups[head] = [*groups.get(head, ()), *_bars([run])]
+    recipe = find_runs(results / PAPER_RECIPE).runs
+    for protocol, epochs in dict.fromkeys((run.protocol, run.preset["epochs"]) for run in recipe):
+        own = [r for r in recipe if (r.protocol, r.preset["epochs"]) == (protocol, epochs)]
+        groups[f"ours, {SPLITS[protocol]}, the paper's recipe, {epochs} epochs"] = _bars(own)
     return {head: bars for head, bars in groups.items() if bars}
 
 
