@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import reprlib
 import unicodedata
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, validate_call
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    validate_call,
+)
 
 Record = TypeVar("Record")
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-ROUNDING = 1e-9  # a sum of shares may end this far above 1
+ROUNDING = 1e-9  # a sum of shares may end this far above 1, a difference below 0
 LONGEST = 200  # characters of a name
 
 
@@ -44,22 +53,26 @@ def strict(record: type[Record]) -> type[Record]:
     return record
 
 
-Share = Annotated[float, Field(ge=0, le=1 + ROUNDING)]
+Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**64)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(_one_line)]
 Classes = Annotated[int, Field(ge=0, le=1000)]  # 0: `fit` builds one before it learns of labels
 Bands = Annotated[int, Field(ge=1, le=1024)]
 Names = Annotated[
-    tuple[Name, ...], Field(min_length=1, max_length=1000), AfterValidator(_different)
+    tuple[Name, ...],
+    Field(min_length=1, max_length=1000),
+    FailFast(),
+    AfterValidator(_different),
 ]
+Seeds = Annotated[tuple[Seed, ...], FailFast()]  # one wrong entry is enough to know
 
 
 def read(kind: Any, data: Any, name: str = "") -> Any:
     """Make what a type or a dataclass declares of data out of JSON; raise ValueError, whose
     sentence calls the data ``name``, if they are something else."""
     try:
-        return _adapter(kind).validate_json(json.dumps(data))
+        return _adapter(kind).validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
         raise ValueError(sentence(error, name)) from error
 
@@ -70,13 +83,37 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def sentence(error: ValidationError, name: str = "") -> str:
-    """Say on one line what is wrong first: "channels: input should be ..., not -1"."""
+    """Say on one line of bounded length what is wrong first; nothing of anyone's JSON is in it but
+    what is printable."""
     first = error.errors(include_url=False)[0]
-    place = ".".join(map(str, ([name] if name else []) + [*first["loc"]]))
-    said = str(first.get("ctx", {}).get("error") or first["msg"])
-    said = f"{place}: {said[0].lower()}{said[1:]}" if place else said
-    whole = first["type"] in ("missing", "value_error")  # what is wrong is not one value
-    return said if whole else f"{said}, not {reprlib.repr(first['input'])}"
+    place = ".".join([*filter(None, [name]), *map(_part, first["loc"])]) or "it"
+    match first["type"]:
+        case "missing" | "missing_argument":
+            return f"{place} is missing"
+        case "unexpected_keyword_argument":
+            return f"{place} is not known here"
+        case "union_tag_not_found":
+            return f"{place}: the kind is missing"
+        case "union_tag_invalid":
+            return f"{place}: the kind must be one of {first['ctx']['expected_tags']}"
+        case "value_error":
+            return (
+                f"{place}: {first['ctx']['error']}" if place != "it" else str(first["ctx"]["error"])
+            )
+        case _:
+            said = first["msg"]
+            return f"{place}: {said[0].lower()}{said[1:]}, not {_repr(first['input'])}"
+
+
+def _part(part: str | int) -> str:
+    return str(part) if re.fullmatch(r"[\w\[\] -]{1,40}", str(part), re.ASCII) else _repr(part)
+
+
+def _repr(value: Any) -> str:
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "that"
 
 
 def require(holds: bool, sentence: str) -> None:
@@ -85,17 +122,33 @@ def require(holds: bool, sentence: str) -> None:
         raise ValueError(sentence)
 
 
+def plainly(init: Callable[..., None]) -> Callable[..., None]:
+    """Let a constructor that pydantic checks raise ValueError with one :func:`sentence`."""
+
+    @wraps(init)
+    def constructor(*args: Any, **kwargs: Any) -> None:
+        try:
+            init(*args, **kwargs)
+        except ValidationError as error:
+            raise ValueError(sentence(error)) from error
+
+    return constructor
+
+
+def plain(record: type[Record]) -> type[Record]:
+    """Let a dataclass of pydantic raise ValueError with one :func:`sentence`."""
+    record.__init__ = plainly(record.__init__)  # type: ignore[method-assign, misc]
+    return record
+
+
 def declared(init: Callable[..., None]) -> Callable[..., None]:
     """Let a constructor first hold its arguments against its signature; ValueError if one is
     wrong, TypeError if one is unknown or missing."""
-    checked, signature = validate_call(config=STRICT)(init), inspect.signature(init)
+    checked, signature = plainly(validate_call(config=STRICT)(init)), inspect.signature(init)
 
     @wraps(init)
     def constructor(*args: Any, **kwargs: Any) -> None:
         signature.bind(*args, **kwargs)
-        try:
-            checked(*args, **kwargs)
-        except ValidationError as error:
-            raise ValueError(sentence(error)) from error
+        checked(*args, **kwargs)
 
     return constructor

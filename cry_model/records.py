@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import FailFast, Field
 
 from cry_model.calibration import apply_temperature, included
-from cry_model.declared import Count, Name, Names, Seed, Share, require, strict
+from cry_model.declared import Count, Name, Names, Seeds, Share, require, strict
 
 Measured = Annotated[float, Field(ge=-1000, le=1000)]
 
@@ -50,7 +50,7 @@ class Evaluation:
     recordings: Count
     groups: Count
     folds: Count
-    seeds: tuple[Seed, ...]
+    seeds: Seeds
     chance: Share
     majority_label: Name
     majority_accuracy: Share
@@ -205,11 +205,11 @@ class PruningEffect:
         variants: the full model in float32, the same in int8, then both of each ratio.
     """
 
-    seeds: tuple[Seed, ...]
+    seeds: Seeds
     folds: Count
     recordings: Count
     groups: Count
-    variants: tuple[PrunedVariant, ...]
+    variants: Annotated[tuple[PrunedVariant, ...], FailFast()]
 
     def __post_init__(self):
         kinds = [(one.ratio, one.precision) for one in self.variants[:1]]
@@ -238,7 +238,7 @@ class Agreement:
     recordings: Count
     groups: Count
     folds: Count
-    seeds: tuple[Seed, ...]
+    seeds: Seeds
     agreement: Estimate
     constant_label: Name
     constant: Estimate
@@ -314,7 +314,7 @@ class Calibration:
     recordings: Count
     groups: Count
     folds: Count
-    seeds: tuple[Seed, ...]
+    seeds: Seeds
     temperature: Temperature
     promised: Share
     threshold: Share

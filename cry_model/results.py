@@ -11,11 +11,13 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import FailFast
+from typing_extensions import Required, TypedDict  # of pydantic, which reads no other
 
 from cry_model.checkpoint import plain_object, to_json, write_atomically
 from cry_model.declared import read
@@ -25,31 +27,44 @@ from cry_model.records import Evaluation
 PREDICTIONS, RUN = "predictions.csv", "run.json"
 WORDS = ("clip", "recording", "group", "label")  # a group may be called 007, or NA
 WHOLE = ("fold", "seed")
-LARGEST_JSON, LARGEST_TABLE = 2**25, 2**29  # bytes: a hundred times what a large corpus needs
+LARGEST_JSON, LARGEST_TABLE = 2**22, 2**29  # bytes: a hundred times what a large corpus needs
 ROUNDING = 1e-6  # of one probability in a table
 
 Object = Mapping[str, Any]
-CONFIGURATION: Mapping[str, Any] = {
-    "dataset": str,
-    "protocol": str,
-    "system": str,
-    "folds": int,
-    "preset": Object,
-}
-"""What every configuration has, and of which type."""
-RECORD: Mapping[str, Any] = {
-    "configuration": Object,
-    "environment": Object,
-    "wall_seconds": Mapping[str, float],
-    "cost": Object,
-    "metrics": Object,
-    "labels": tuple[str, ...],
-    "seeds": tuple[int, ...],
-    "joined": tuple[Object, ...],
-}
-"""What a record may have, and of which type."""
-JOINED: Mapping[str, Any] = {"environment": Object, "seeds": tuple[Any, ...]}
-"""The same of each of the runs that were joined."""
+
+
+class Configuration(TypedDict):
+    """What the configuration of every run has, beside what else its fit was made with."""
+
+    dataset: str
+    protocol: str
+    system: str
+    folds: int
+    preset: Object
+
+
+class JoinedRun(TypedDict):
+    """What each of the runs has that were joined."""
+
+    environment: Object
+    seeds: tuple[Any, ...]
+
+
+class RunRecord(TypedDict, total=False):
+    """What ``run.json`` has, if it is there, and of which type."""
+
+    configuration: Required[Configuration]
+    environment: Object
+    wall_seconds: Mapping[str, float]
+    cost: Object
+    metrics: Object
+    labels: Annotated[tuple[str, ...], FailFast()]
+    seeds: Annotated[tuple[int, ...], FailFast()]
+    joined: Annotated[tuple[JoinedRun, ...], FailFast()]
+
+
+FORMER = {"beside", "gate", "neutralised", "shuffled", "draws", "balance", "tries", "average"}
+"""Fields of runs of earlier releases, one of which says that labels were permuted."""
 
 
 class DamagedFileError(ValueError):
@@ -73,11 +88,13 @@ def read_object(path: Path) -> dict[str, Any]:
 def read_record(path: Path) -> dict[str, Any]:
     """Read a ``run.json`` as ``python -m train fit`` writes it, or raise DamagedFileError."""
     record = read_object(path)
-    there = record.keys() | {"configuration"}
-    _hold(record, {name: hint for name, hint in RECORD.items() if name in there})
-    _hold(record["configuration"], CONFIGURATION)
-    for part in record.get("joined", []):
-        _hold(part, JOINED)
+    try:
+        read(RunRecord, record)
+    except ValueError as error:
+        raise DamagedFileError(f"is damaged: {error}") from error
+    configuration = record["configuration"]
+    if FORMER & {*record, *configuration, *configuration["preset"]}:
+        raise DamagedFileError("is of an earlier release, which had other names for its fields")
     return record
 
 
@@ -159,15 +176,6 @@ def _read(path: Path, largest: int) -> bytes:
     if not content.strip():
         raise DamagedFileError("is damaged: it is empty")
     return content
-
-
-def _hold(data: Mapping[str, Any], hints: Mapping[str, Any]) -> None:
-    """Refuse an object whose fields are not what these types say."""
-    for name, hint in hints.items():
-        try:
-            read(hint, data.get(name), f"'{name}'")
-        except ValueError as error:
-            raise DamagedFileError(f"is damaged: {error}") from error
 
 
 def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:

@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from cry_model.declared import STRICT, require
+from cry_model.declared import STRICT, plain, require
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+@plain
 @dataclass(frozen=True, config=STRICT)
 class FrontEndConfig:
     """What a front end declares.
@@ -123,6 +124,7 @@ FEATURES: tuple[str, ...] = (
 """Names and order of the tables' columns."""
 
 
+@plain
 @dataclass(frozen=True, config=STRICT)
 class AcousticConfig:
     """What the front end declares; see :class:`~cry_model.sound.frontend.FrontEndConfig`.

@@ -173,6 +173,9 @@ EDITS = (
     {"calibration": {**asdict(CALIBRATION), "temperature": 0}},
     {"calibration": {**asdict(CALIBRATION), "threshold": 1.2}},
     {"labels": ["a", "a"]},
+    {"\x1b[31mred": 1},
+    {"k" * 5000: 1},
+    {"front_end": {"kind": "\x1b[31mred"}},
 )
 TEXTS = ("", "[]", "\udcff", "\ufeff{}", '{"a":' * 10**4, "{" + " " * 10**6 + "}", "9" * 5000)
 SEEDS = (  # no plain JSON in the place of a 0

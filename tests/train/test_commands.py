@@ -56,7 +56,7 @@ NUMBERS = {
         ([*FIT, "esc10", "--within", "0"], "--within"),
         (["fit", "--dataset", "esc10"], "--system"),
         ([*SET, "chanels=8"], "has no such setting; it has channels."),
-        ([*SET, "average=0"], "has no such setting; it has ema_decay."),
+        ([*SET, "emadecay=0"], "has no such setting; it has ema_decay, weight_decay."),
         ([*SET, "channels=-1"], "channels: input should be greater than or equal to 4, not -1"),
         ([*SET, "heads=3"], "cannot be split"),
         ([*SET, "reused_classifier={'hidden':8}"], "--teacher"),

@@ -5,25 +5,27 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import Field, Strict
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from cry_model.declared import STRICT, Share, require
+from cry_model.declared import STRICT, Share, plain
 from cry_model.sound.frontend import resample
 
 Strength = Annotated[float, Field(ge=0, le=100)]
+Decibels = Annotated[float, Field(ge=-200, le=100)]
 Size = Annotated[int, Field(ge=0, le=10_000)]
 
 
+@plain
 @dataclass(frozen=True, config=STRICT)
 class Augmentation:
     """Changes that a cry may undergo and stay the same cry; zero switches one off."""
 
     gain_db: Strength = 3.0  # level of a whole piece, uniform in +- this
     # Least and most of coloured noise, relative to the loud frames.
-    noise_db: tuple[Annotated[float, Field(ge=-200, le=100)], ...] | None = (-45.0, -20.0)
+    noise_db: Annotated[tuple[Decibels, Decibels], Strict(False)] | None = (-45.0, -20.0)
     tilt_db: Strength = 2.0  # deviation of a curve over bands: microphones
     time_mask: Size = 30  # longest stretch, frames (Park et al. 2019)
     band_mask: Size = 8  # likewise, bands
@@ -31,10 +33,6 @@ class Augmentation:
     equaliser_db: Strength = 0.0  # tilt on the waveform: for a teacher, too
     speed: Annotated[float, Field(ge=0, le=0.5)] = 0.0  # faster or slower by this, pitch and all
     damage: Share = 0.0  # chance of each kind, see :func:`degrade`
-
-    def __post_init__(self):
-        levels = self.noise_db
-        require(levels is None or len(levels) == 2, f"noise_db must be two numbers, not {levels}")
 
 
 def uniform(low: float, high: float, shape: tuple[int, ...], rng: torch.Generator) -> Tensor:

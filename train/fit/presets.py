@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, fields, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from cry_model.declared import STRICT, require, sentence
+from cry_model.declared import STRICT, plain, require
 from cry_model.networks.improved_ecapa_tdnn import ImprovedECAPATDNN
 from cry_model.networks.registry import ON_FEATURES, AnyConfig, get_system
 from cry_model.sound.acoustic_features import AcousticConfig
@@ -19,6 +19,7 @@ from train.data.augmentation import Augmentation
 from train.data.corpus import DataError
 
 
+@plain
 @dataclass(frozen=True, config=STRICT)
 class Preset:
     """One way of fitting a system."""
@@ -181,8 +182,8 @@ def apply_overrides(preset: Preset, assignments: Sequence[str]) -> tuple[Preset,
             preset = replace(preset, augmentation=replace(how, **changes))
         front_end = replace(preset.front_end, **take(vars(preset.front_end)))
         return replace(preset, front_end=front_end, **take(names_for(preset))), left
-    except ValidationError as error:
-        raise DataError(f"{sentence(error)}.") from error
+    except ValueError as error:
+        raise DataError(f"{error}.") from error
 
 
 def literal(text: str) -> Any:
