@@ -86,7 +86,10 @@ class CheckpointConfig:
             data = plain_object(text, LONGEST)
             if data.get("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}, the one that this version reads")
-            return read(cls, data)
+            found = read(cls, data)
+            missing = vars(found.front_end).keys() - data["front_end"].keys()
+            require(not missing, f"front_end.{min(missing, default='')} is missing")
+            return found
         except (ValueError, RecursionError) as error:
             raise unusable(
                 f"The checkpoint's {CONFIG} cannot be read: {one_line(error)}"

@@ -176,6 +176,7 @@ EDITS = (
     {"\x1b[31mred": 1},
     {"k" * 5000: 1},
     {"front_end": {"kind": "\x1b[31mred"}},
+    {"front_end": {"kind": "log-mel"}},
 )
 TEXTS = ("", "[]", "\udcff", "\ufeff{}", '{"a":' * 10**4, "{" + " " * 10**6 + "}", "9" * 5000)
 SEEDS = (  # no plain JSON in the place of a 0
