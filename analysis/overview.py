@@ -78,24 +78,21 @@ def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> 
         "points": lambda points: f"{round(points):+d}" if round(points) else "0",
         "percent": lambda share: f"{100 * share:.0f}",
     }
-    return (
-        environment(filters)
-        .get_template("overview.html.j2")
-        .render(
-            heading=_heading(counts),
-            counts=counts,
-            no_better=_no_better(found),
-            paper=read_paper(),
-            columns=[_column(found, CellKey(*key), link) for key in cells],
-            rows=[(name, short_title(name)) for name in list_models() if name in PAPER_SYSTEMS],
-            ablations=WITHOUT,
-            full=FULL,
-            permuted=[_permuted(found.of(*key).get(FULL)) for key in cells],
-            hidden=_hidden(found, link),
-            own=_own_corpus(found, link, results),
-            matrices=list(_matrices(found, cells, link)),
-            changed=_changed(found),
-        )
+    template = environment(filters).get_template("overview.html.j2")
+    return template.render(
+        heading=_heading(counts),
+        counts=counts,
+        no_better=_no_better(found),
+        paper=read_paper(),
+        columns=[_column(found, CellKey(*key), link) for key in cells],
+        rows=[(name, short_title(name)) for name in list_models() if name in PAPER_SYSTEMS],
+        ablations=WITHOUT,
+        full=FULL,
+        permuted=[_permuted(found.of(*key).get(FULL)) for key in cells],
+        hidden=_hidden(found, link),
+        own=_own_corpus(found, link, results),
+        matrices=list(_matrices(found, cells, link)),
+        changed=_changed(found),
     )
 
 

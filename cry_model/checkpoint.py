@@ -87,8 +87,8 @@ class CheckpointConfig:
             if data.get("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}, the one that this version reads")
             found = read(cls, data)
-            missing = vars(found.front_end).keys() - data["front_end"].keys()
-            require(not missing, f"front_end.{min(missing, default='')} is missing")
+            for name in asdict(found.front_end):  # its defaults would be another front end
+                require(name in data["front_end"], f"front_end.{name} is missing")
             return found
         except (ValueError, RecursionError) as error:
             raise unusable(

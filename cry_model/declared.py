@@ -86,9 +86,9 @@ def sentence(error: ValidationError, name: str = "") -> str:
     """Say on one line of bounded length what is wrong first; nothing of anyone's JSON is in it but
     what is printable."""
     first = error.errors(include_url=False)[0]
-    place = ".".join([*filter(None, [name]), *map(_part, first["loc"])]) or "it"
+    place = ".".join([*filter(None, [name]), *map(_part, first["loc"])])
     match first["type"]:
-        case "missing" | "missing_argument":
+        case "missing":
             return f"{place} is missing"
         case "unexpected_keyword_argument":
             return f"{place} is not known here"
@@ -97,12 +97,10 @@ def sentence(error: ValidationError, name: str = "") -> str:
         case "union_tag_invalid":
             return f"{place}: the kind must be one of {first['ctx']['expected_tags']}"
         case "value_error":
-            return (
-                f"{place}: {first['ctx']['error']}" if place != "it" else str(first["ctx"]["error"])
-            )
+            return ": ".join(filter(None, [place, str(first["ctx"]["error"])]))
         case _:
-            said = first["msg"]
-            return f"{place}: {said[0].lower()}{said[1:]}, not {_repr(first['input'])}"
+            said = f"{first['msg'][0].lower()}{first['msg'][1:]}, not {_repr(first['input'])}"
+            return ": ".join(filter(None, [place, said]))
 
 
 def _part(part: str | int) -> str:

@@ -20,7 +20,7 @@ from pydantic import FailFast
 from typing_extensions import Required, TypedDict  # of pydantic, which reads no other
 
 from cry_model.checkpoint import plain_object, to_json, write_atomically
-from cry_model.declared import read
+from cry_model.declared import Seeds, read
 from cry_model.metrics import evaluate
 from cry_model.records import Evaluation
 
@@ -59,7 +59,7 @@ class RunRecord(TypedDict, total=False):
     cost: Object
     metrics: Object
     labels: Annotated[tuple[str, ...], FailFast()]
-    seeds: Annotated[tuple[int, ...], FailFast()]
+    seeds: Seeds
     joined: Annotated[tuple[JoinedRun, ...], FailFast()]
 
 

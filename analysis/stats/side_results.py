@@ -138,9 +138,9 @@ def _permutation_test(record: Record) -> PermutationTest:
     return PermutationTest(
         folds=int(record["folds"]),
         seed=int(record["seed"]),
-        permutations=int(record["shuffles"]),
+        permutations=int(record["permutations"]),
         front_end=str(record["front_end"]),
-        unchanged=fmean(record["kept"].values()),
+        unchanged=fmean(record["unchanged"].values()),
         scores=scores.astype(float),
     )
 

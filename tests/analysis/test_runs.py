@@ -124,8 +124,8 @@ AGAINST = {
 
 
 def write_chance(root, protocol, folds=FOLDS):
-    facts = {"folds": folds, "seed": 0, "shuffles": 100, "front_end": "log-mel"}
-    facts["kept"] = {"hungry": 0.6, "tired": 0.2}
+    facts = {"folds": folds, "seed": 0, "permutations": 100, "front_end": "log-mel"}
+    facts["unchanged"] = {"hungry": 0.6, "tired": 0.2}
     facts["scores"] = dict.fromkeys(SCORES, AGAINST[protocol])
     path = root / "donateacry" / protocol / "chance.json"
     path.write_text(json.dumps(facts), encoding="utf-8")

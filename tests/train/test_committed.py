@@ -129,7 +129,7 @@ def test_a_permutation_test_of_a_corpus_says_what_readme_concludes(dataset):
         for name, score in record["scores"].items():
             related = not dataset.startswith("donateacry")
             assert (score["p"] <= 0.05) == related, (path, name)
-            assert score["p"] >= 1 / (record["shuffles"] + 1)
+            assert score["p"] >= 1 / (record["permutations"] + 1)
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.name)

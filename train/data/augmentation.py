@@ -24,7 +24,7 @@ class Augmentation:
     """Changes that a cry may undergo and stay the same cry; zero switches one off."""
 
     gain_db: Strength = 3.0  # level of a whole piece, uniform in +- this
-    # Least and most of coloured noise, relative to the loud frames.
+    # Least and most of coloured noise, relative to the loud frames; JSON has a list.
     noise_db: Annotated[tuple[Decibels, Decibels], Strict(False)] | None = (-45.0, -20.0)
     tilt_db: Strength = 2.0  # deviation of a curve over bands: microphones
     time_mask: Size = 30  # longest stretch, frames (Park et al. 2019)

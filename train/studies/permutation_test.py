@@ -59,9 +59,9 @@ class Chance:
     protocol: str
     folds: int
     seed: int  # of the split, made anew for each permutation
-    shuffles: int  # how often labels were permuted
+    permutations: int  # of the labels, among groups
     front_end: str  # the kind of bands
-    kept: Mapping[str, float]  # label -> share of its recordings that got it again, on average
+    unchanged: Mapping[str, float]  # label -> share of its recordings that got it again, on average
     scores: Mapping[str, Against]  # of each metric, per recording
 
 
@@ -72,7 +72,7 @@ def chance(
     front_end: FrontEnd,
     protocol: str,
     folds: int,
-    shuffles: int,
+    permutations: int,
 ) -> Chance:
     """Test whole labelled clips under one protocol; raise DataError if they are too few."""
     cut = protocol == "clip"
@@ -80,7 +80,7 @@ def chance(
     rows = statistics(units, front_end)
     true = scores(units, rows, labels, protocol, folds)
     kept, permuted = [], []
-    for seed in tqdm(range(shuffles), desc=f"Labels permuted, {protocol}", unit="time"):
+    for seed in tqdm(range(permutations), desc=f"Labels permuted, {protocol}", unit="time"):
         other = permute_labels(units, labels, seed)
         permuted.append(scores(other, rows, labels, protocol, folds))
         kept.append((other.labels == units.labels).numpy())
@@ -96,7 +96,7 @@ def chance(
         p = (1 + int((others >= true[name] - ALIKE).sum())) / (1 + len(others))
         against[name] = Against(true[name], float(others.mean()), low, high, p)
     data, kind = clips.fingerprint(), front_end.config.kind
-    return Chance(dataset, data, protocol, folds, SEED, shuffles, kind, shares, against)
+    return Chance(dataset, data, protocol, folds, SEED, permutations, kind, shares, against)
 
 
 def statistics(units: Clips, front_end: TrainingFrontEnd) -> Rows:
