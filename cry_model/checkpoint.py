@@ -100,7 +100,10 @@ def plain_object(text: str | bytes, longest: int) -> dict[str, Any]:
     """Read an object of bounded size and depth, with each name once and finite numbers; raise
     ValueError or RecursionError if it is anything else."""
     require(len(text) <= longest, f"it is longer than {longest} characters")
-    data = json.loads(text, object_pairs_hook=_once)
+    try:
+        data = json.loads(text, object_pairs_hook=_once)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is cut off or damaged in line {error.lineno}") from error
     require(isinstance(data, dict), "it is no object")
     require(_depth(data) <= DEEPEST, f"it is nested deeper than {DEEPEST} levels")
     json.dumps(data, ensure_ascii=False, allow_nan=False).encode()  # whole characters, no NaN

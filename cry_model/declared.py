@@ -92,6 +92,8 @@ def sentence(error: ValidationError, name: str = "") -> str:
             return f"{place} is missing"
         case "unexpected_keyword_argument":
             return f"{place} is not known here"
+        case "tuple_type":
+            return f"{place} must be several values, such as 1,2, not {_repr(first['input'])}"
         case "union_tag_not_found":
             return f"{place}: the kind is missing"
         case "union_tag_invalid":

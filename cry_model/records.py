@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import FailFast, Field
+from pydantic import AfterValidator, FailFast, Field
 
 from cry_model.calibration import apply_temperature, included
-from cry_model.declared import Count, Name, Names, Seeds, Share, require, strict
+from cry_model.declared import ROUNDING, Count, Name, Names, Seeds, Share, require, strict
 
 Measured = Annotated[float, Field(ge=-1000, le=1000)]
 
@@ -29,6 +29,17 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+def _of_shares(estimate: Estimate) -> Estimate:
+    least, most = min(estimate.value, estimate.low), max(estimate.value, estimate.high)
+    inside = least >= -ROUNDING and most <= 1 + ROUNDING and estimate.low <= estimate.high
+    require(inside, "it is no share with an interval")
+    return estimate
+
+
+EstimatedShare = Annotated[Estimate, AfterValidator(_of_shares)]
+Some = Annotated[int, Field(ge=1, le=10**12)]
 
 
 @strict
@@ -47,9 +58,9 @@ class Evaluation:
 
     dataset: Name
     protocol: Name
-    recordings: Count
-    groups: Count
-    folds: Count
+    recordings: Some
+    groups: Some
+    folds: Some
     seeds: Seeds
     chance: Share
     majority_label: Name
@@ -206,9 +217,9 @@ class PruningEffect:
     """
 
     seeds: Seeds
-    folds: Count
-    recordings: Count
-    groups: Count
+    folds: Some
+    recordings: Some
+    groups: Some
     variants: Annotated[tuple[PrunedVariant, ...], FailFast()]
 
     def __post_init__(self):
@@ -235,13 +246,13 @@ class Agreement:
 
     teacher: Name
     dataset: Name
-    recordings: Count
-    groups: Count
-    folds: Count
+    recordings: Some
+    groups: Some
+    folds: Some
     seeds: Seeds
-    agreement: Estimate
+    agreement: EstimatedShare
     constant_label: Name
-    constant: Estimate
+    constant: EstimatedShare
     gain: Estimate
     divergence: Estimate
     constant_divergence: Estimate
@@ -267,9 +278,9 @@ class DetectorRecord:
     """
 
     threshold: Share
-    accepted: Estimate
-    false_accepts: Estimate
-    area: Estimate
+    accepted: EstimatedShare
+    false_accepts: EstimatedShare
+    area: EstimatedShare
     unheard: Mapping[Name, Share] = field(default_factory=dict)
     maybe: Share = 1.0
     kinds: Mapping[Name, Share] = field(default_factory=dict)
@@ -311,20 +322,20 @@ class Calibration:
     protocol: Name
     against: Literal["labels", "teacher"]
     teacher_temperature: Temperature | None
-    recordings: Count
-    groups: Count
-    folds: Count
+    recordings: Some
+    groups: Some
+    folds: Some
     seeds: Seeds
     temperature: Temperature
     promised: Share
     threshold: Share
-    coverage: Estimate
+    coverage: EstimatedShare
     size: Estimate
     empty: Share
     single: Share
     full: Share
-    error_before: Estimate
-    error_after: Estimate
+    error_before: EstimatedShare
+    error_after: EstimatedShare
     constant_set: Names
     constant_coverage: Share
     by_label: Mapping[Name, Share] = field(default_factory=dict)

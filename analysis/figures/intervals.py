@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import plotly.express as px
 import plotly.graph_objects as go
@@ -286,9 +288,12 @@ def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
             "<extra></extra>",
         )
     finish(figure, 460 + 14 * len(figure.data))
-    wide = data["cost"].max() > 5 * data["cost"].min()  # then 1, 2 and 5 of each power of ten
+    least, most = data["cost"].min(), data["cost"].max()
+    decades = 10.0 ** np.arange(math.floor(math.log10(least)), math.log10(most) + 1)
+    # plotly's own 1, 2 and 5 are single digits: 5 for 0.5
+    ticks = np.outer(decades, (1, 2, 5)).ravel() if most > 5 * least else None
     return figure.update_layout(
-        xaxis={"title": {"text": f"{cost}, log scale"}, "dtick": "D2" if wide else None},
+        xaxis={"title": {"text": f"{cost}, log scale"}, "tickvals": ticks},
         yaxis={"title": {"text": score}, "rangemode": "tozero"},
         legend={**LEGEND_BELOW, "title": None},
         hovermode="closest",
