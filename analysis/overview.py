@@ -44,15 +44,12 @@ Groups = Mapping[str, Sequence[Bar]]
 
 
 def write_verdicts(cells: Sequence[Cell], results: Path) -> None:
-    """Write how many claims have which verdict by balanced accuracy, on real recordings."""
-    count = Counter(
-        finding.verdict
-        for cell in cells
-        if not cell.is_synthetic
-        for finding in cell.findings[MAIN]
-    )
-    counts = {verdict.value: count[verdict] for verdict in Verdict}
-    write_atomically(results / VERDICTS, to_json(counts).encode())
+    """Write which claims have which verdict by balanced accuracy, on real recordings."""
+    verdicts: dict[str, list[str]] = {verdict.value: [] for verdict in Verdict}
+    for cell in cells:
+        for finding in cell.findings[MAIN] if not cell.is_synthetic else ():
+            verdicts[finding.verdict.value].append(f"{finding.claim.name}: {cell.title}")
+    write_atomically(results / VERDICTS, to_json(verdicts).encode())
 
 
 def on_the_page(view: str, dataset: str, protocol: str) -> str:
@@ -73,15 +70,15 @@ def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> 
     if not cells:
         return ""
     path = results / VERDICTS
-    counts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    verdicts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     filters = {
         "points": lambda points: f"{round(points):+d}" if round(points) else "0",
         "percent": lambda share: f"{100 * share:.0f}",
     }
     template = environment(filters).get_template("overview.html.j2")
     return template.render(
-        heading=_heading(counts),
-        counts=counts,
+        heading=_heading(verdicts),
+        verdicts=verdicts,
         no_better=_no_better(found),
         paper=read_paper(),
         columns=[_column(found, CellKey(*key), link) for key in cells],
@@ -96,13 +93,13 @@ def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> 
     )
 
 
-def _heading(counts: dict[str, int]) -> str:
-    if not counts:
+def _heading(verdicts: Mapping[str, Sequence[str]]) -> str:
+    if not verdicts:
         return ""
-    confirmed, against = counts[Verdict.CONFIRMED.value], counts[Verdict.CONTRADICTED.value]
+    confirmed, against = verdicts[Verdict.CONFIRMED.value], verdicts[Verdict.CONTRADICTED.value]
     if not confirmed:
         return HEADINGS["against" if against else "none"]
-    return HEADINGS["some" if against or counts[Verdict.UNDECIDED.value] else "all"]
+    return HEADINGS["some" if against or verdicts[Verdict.UNDECIDED.value] else "all"]
 
 
 def _no_better(found: FoundRuns) -> list[str]:

@@ -122,7 +122,7 @@ def columns(table: pd.DataFrame) -> Columns:
         names=[str(name) for name in shown],
         sides=[Markup(' class="number"') if _is_number(shown[name]) else "" for name in shown],
         rows=list(zip(*(_cells(shown[name]) for name in shown), strict=True)),
-        less=f"the first {MOST_ROWS} of {len(table)} rows; the data below has all" if cut else "",
+        less=f"The first {MOST_ROWS} of {len(table)} rows; the data below has all." if cut else "",
     )
 
 

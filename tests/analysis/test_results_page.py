@@ -205,9 +205,12 @@ def test_the_sentence_is_that_of_the_verdicts(tmp_path, skill, heading):
     found = find_runs(tmp_path).readable
     assert "<h2>" not in overview_html(found, tmp_path)  # without verdicts it counts none
     write_verdicts(cells_of(found.runs), tmp_path)
-    counts = json.loads((tmp_path / VERDICTS).read_text())
-    assert counts[Verdict.CONFIRMED.value] == (heading == "all")
-    assert unescape(overview_html(found, tmp_path)).count(HEADINGS[heading]) == 1
+    verdicts = json.loads((tmp_path / VERDICTS).read_text())
+    html = unescape(overview_html(found, tmp_path))
+    assert html.count(HEADINGS[heading]) == 1
+    for verdict in (Verdict.CONFIRMED.value, Verdict.CONTRADICTED.value):
+        assert (len(verdicts[verdict]) == 1) == ((verdict == Verdict.CONFIRMED.value) == (heading == "all"))
+        assert all(name in html for name in verdicts[verdict])
 
 
 def test_what_was_not_run_is_not_invented(tmp_path):
