@@ -1,1 +1,1 @@
-"""Draw what :mod:`cry_model` answers and what was measured: the page, its figures, the report."""
+"""Build the page, its figures and the report from :mod:`cry_model` answers and measured results."""

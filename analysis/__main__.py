@@ -29,7 +29,7 @@ def results(
     out: Annotated[Path, typer.Option(help="Where all tables go.")] = Path("docs/results.md"),
     readme: Annotated[Path, typer.Option(help="Where the small one goes.")] = Path("README.md"),
 ) -> None:
-    """Write docs/results.md, and bring the table of README up to date."""
+    """Write docs/results.md and update the table in README."""
     write_results(results, out)
     write_readme_table(results, readme)
     print(f"Tables in {out} and {readme}.")
@@ -40,7 +40,7 @@ def report(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")],
     results: Results = Path("assets/results"),
 ) -> None:
-    """Write the Analysis tab as one page for any browser."""
+    """Write the Analysis tab as one HTML page for any browser."""
     write_report(results, out)
     print(f"Report in {out}.")
 
@@ -50,21 +50,21 @@ def benchmark(
     system: Annotated[list[str] | None, typer.Option(help="Only this; repeatable.")] = None,
     out: Annotated[Path, typer.Option(help="Where the JSON goes.")] = Path("benchmark.json"),
 ) -> None:
-    """Measure time and memory of every model on one clip."""
-    from analysis.benchmark import run_benchmark  # with the page, which the others do not need
+    """Measure the time and memory of every model on one clip."""
+    from analysis.benchmark import run_benchmark  # needs Gradio, which the other commands do not
 
     for name in system or ():
         if name not in list_models():
             raise typer.BadParameter(f"'{name}' is none of {', '.join(list_models())}.")
-    out.parent.mkdir(parents=True, exist_ok=True)  # before the measurements, not after them
+    out.parent.mkdir(parents=True, exist_ok=True)  # fail before the measurements, not after them
     run_benchmark(out, system)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code: 2 after an error, which is one sentence."""
+    """Run one command and return its exit code: 2 after an error, which prints one sentence."""
     try:
         app(arguments, prog_name="python -m analysis")
-    except SystemExit as end:  # typer ends every command so
+    except SystemExit as end:  # typer ends every command this way
         return int(end.code or 0)
     except ResultsError as error:
         print(error, file=sys.stderr)

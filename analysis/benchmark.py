@@ -1,7 +1,7 @@
-"""Measure the time and memory that one clip costs with each model, and with others' runtimes.
+"""Benchmark the time and memory that one clip takes, with each model and other runtimes.
 
-Each model runs in a process of its own, so that the peak of its memory is its own. Times are
-medians in milliseconds; the first runs are not counted.
+Each model runs in its own process, so that its peak memory is measured separately. Times are
+medians in milliseconds, after warm-up runs.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ LABELS = ("belly_pain", "burping", "discomfort", "hungry", "tired")
 SECONDS, RATE = 5.0, 44_100
 WARM_UP, RUNS, RUNTIME_RUNS = 3, 20, 30
 FRAMES, MELS = 250, 80
-SCANNED, HEARD = 10.0, "10 s of sound"  # what a detector is given
-WINDOW, STEP, YAMNET_RATE = 15_600, 7_800, 16_000  # samples and Hz, of YAMNet
+SCANNED, HEARD = 10.0, "10 s of sound"  # input of a detector
+WINDOW, STEP, YAMNET_RATE = 15_600, 7_800, 16_000  # YAMNet's, in samples and Hz
 
 Result = TypeVar("Result")
 Work = Callable[[], object]
 Job = tuple[str, str, str, Work | None]
-"""Model, runtime, input, and what is measured; None if left out."""
+"""Model, runtime, input, and the call to measure; None to skip it."""
 Row = dict[str, str | float | None]
 
 
 def alone(measure: Callable[..., Result], *given: Any) -> Result:
-    """Measure in a process of its own."""
+    """Run a measurement in its own process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, *given).result()
 
 
 def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> None:
-    """Measure every model on one thread and on all, print a table and write ``out``."""
+    """Measure every model on one thread and on all cores; print the tables and write ``out``."""
     costs = [
         alone(measure_cost, system, threads)
         for system in systems or list_models()
@@ -86,15 +86,15 @@ def run_benchmark(out: Path, systems: Sequence[str] | None = None) -> None:
 
 
 def measure_cost(system: str, threads: int) -> dict[str, str | float]:
-    """Measure one unfitted model in this process.
+    """Measure one untrained model in this process.
 
     Returns:
-        system; threads; in milliseconds load (from the checkpoint's files to a classifier), decode
-        (a wav to samples), features (resampling, band, level, trim, cut, log-mel), forward
-        (features to logits and attention maps), total (file to answer, measured as one, not the
-        sum of the parts), figures (answer to the figures' JSON); real_time_factor (total over the
-        length of the clip); peak_memory in MB, the drawing libraries included, NaN where the system
-        does not tell.
+        ``system``, ``threads``; in milliseconds ``load`` (checkpoint files to classifier),
+        ``decode`` (wav to samples), ``features`` (resampling, band-pass, level, trimming, cutting,
+        log-mel), ``forward`` (features to logits and attention maps), ``total`` (file to answer,
+        timed as a whole, not summed), ``figures`` (answer to the figures' JSON);
+        ``real_time_factor`` (total over clip length); ``peak_memory`` in MiB, including the drawing
+        libraries, NaN if the system does not report it.
     """
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
@@ -129,7 +129,7 @@ def measure_cost(system: str, threads: int) -> dict[str, str | float]:
 
 
 def draw(recording: audio.Recording, prediction: Prediction, heard: AnyConfig) -> list[str]:
-    """Return every figure that the page draws for a prediction, as the JSON that it sends."""
+    """Return every figure that the page draws for a prediction, as the JSON it sends."""
     cards = sound_cards(compute_display(recording), prediction, heard)
     cards |= explained_cards(prediction)
     return [card.figure.to_json() for card in cards.values()]
@@ -142,7 +142,7 @@ def median_ms(work: Callable[[], object]) -> float:
 
 
 def write_clip(path: Path) -> None:
-    """Write a sweep with harmonics and noise: nothing in it is silence, so nothing is trimmed."""
+    """Write a frequency sweep with harmonics and noise; it has no silence that would be trimmed."""
     t = np.arange(round(SECONDS * RATE)) / RATE
     phase = 2 * np.pi * (400 * t + 20 * np.sin(2 * np.pi * t))
     wave = sum(np.sin(k * phase) / k for k in range(1, 9))
@@ -151,26 +151,26 @@ def write_clip(path: Path) -> None:
 
 
 def peak_memory_mb() -> float:
-    """Return the greatest resident size of this process so far; NaN where it is not told."""
+    """Return the peak resident set size of this process in MiB; NaN if it is not reported."""
     try:
         import resource
     except ImportError:  # Windows
         return math.nan
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes there, kilobytes elsewhere
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # bytes on macOS, kibibytes elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 def measure_runtimes(systems: Sequence[str] | None = None) -> list[Row]:
-    """Measure torch, onnxruntime and other people's models side by side, on one thread.
+    """Measure torch, onnxruntime and third-party models side by side, on one thread.
 
-    A row for each model and runtime: milliseconds in the median, of the thread's own work, so that
-    what else runs there counts little; None if it is not installed, or its files are not here. All
-    are warmed up and then run by turns, so that they meet the same machine. Classifiers take five
-    seconds of sound at the front end's rate, or 250 frames of features; detectors ten seconds. The
-    weights are unfitted, but for those of detectors and the default.
+    Return a row per model and runtime: the median CPU time of the thread in milliseconds, which
+    other load hardly affects; None if the runtime or its files are missing. After a warm-up, all
+    jobs take turns, so that they meet the same machine conditions. Classifiers get 5 s of audio at
+    the front end's rate, or 250 feature frames; detectors get 10 s. All weights are untrained,
+    except those of the detectors and the default model.
     """
     torch.set_num_threads(1)
-    os.environ["OMP_NUM_THREADS"] = "1"  # onnxruntime's sessions, too
+    os.environ["OMP_NUM_THREADS"] = "1"  # for onnxruntime's sessions, too
     names = [name for name in systems or list_models() if name != "feature-mlp"]
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         jobs = [job for name in names for job in _system(name, Path(folder))]
@@ -199,7 +199,7 @@ def _noise(seconds: float, rate: int) -> np.ndarray:
 
 
 def _if_there(make: Callable[[], Work]) -> Work | None:
-    """Return what is to be measured; None without what it is made with."""
+    """Return the job to measure; None if a package or file that it needs is missing."""
     try:
         return make()
     except ImportError:
@@ -207,7 +207,7 @@ def _if_there(make: Callable[[], Work]) -> Work | None:
 
 
 def _system(name: str, folder: Path) -> Iterator[Job]:
-    """Yield one of ours in torch, from features and from sound, and as graphs."""
+    """Yield the jobs of one of our models: torch from features and from audio, and ONNX graphs."""
     config = CheckpointConfig(name, LABELS, usual_config(name))
     model, front_end = config.build().eval(), make_front_end(config.front_end).eval()
     sound = 10 * torch.from_numpy(_noise(SECONDS, config.front_end.sample_rate))[None]
@@ -218,7 +218,7 @@ def _system(name: str, folder: Path) -> Iterator[Job]:
         from cry_model.backends.onnx_export import quantise, write_graph
 
         path = folder / f"{name}.onnx"
-        if kind.endswith("int8"):  # in the place of the other, which has been read
+        if kind.endswith("int8"):  # replaces the float graph, which has been loaded already
             quantise(path, [sound.numpy()])
         else:
             write_graph(path, model, config)
@@ -232,12 +232,12 @@ def _system(name: str, folder: Path) -> Iterator[Job]:
 
 
 def _others() -> Iterator[Job]:
-    """Yield SpeechBrain's ECAPA-TDNN as wide as ours, from features alone, and YAMNet."""
+    """Yield SpeechBrain's ECAPA-TDNN at our width, from features only, and YAMNet."""
 
     def speechbrain() -> Work:
         try:
             from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
-        except (OSError, RuntimeError) as error:  # torchaudio's extension may not load
+        except (OSError, RuntimeError) as error:  # if torchaudio's extension fails to load
             raise ImportError from error
         model = ECAPA_TDNN(MELS, channels=[128, 128, 128, 128, 384], lin_neurons=192).eval()
         features = torch.randn(1, FRAMES, MELS)
@@ -268,7 +268,7 @@ def _others() -> Iterator[Job]:
 
 
 def _detectors(folder: Path) -> Iterator[Job]:
-    """Yield our detector in torch and as a graph."""
+    """Yield our cry detector in torch and in onnxruntime."""
     detector = CryDetector.from_pretrained()
     wave, rate = _noise(SCANNED, detector.sample_rate), detector.sample_rate
 
@@ -286,7 +286,7 @@ def _detectors(folder: Path) -> Iterator[Job]:
 
 
 def _default(folder: Path) -> Iterator[Job]:
-    """Yield the default model with its detector, from samples to the answer."""
+    """Yield the default model with its detector, from samples to answer."""
     sound, given = _noise(SECONDS, RATE), "5 s at 44.1 kHz to the answer"
     classifier = CryClassifier.from_pretrained()
 

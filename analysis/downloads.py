@@ -1,4 +1,4 @@
-"""Write downloads that lie in their own links, so that the server keeps none."""
+"""Write downloads as data URIs inside their links, so that the server stores no file."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ LINK = Markup('<a class="download" download="{}" href="{}">{}</a>')
 
 
 def data_address(content: str, kind: str = "text/csv") -> str:
-    """Return an address that holds the file itself."""
+    """Return a data URI that contains the file."""
     return f"data:{kind};base64,{base64.b64encode(content.encode()).decode()}"
 
 
 def data_link(text: str, name: str, kind: str, content: str) -> Markup:
-    """Return a download whose file is in the link itself."""
+    """Return a download link that contains the file itself."""
     return LINK.format(name, data_address(content, kind), text)
 
 
 def csv_text(*rows: Sequence[object]) -> str:
-    """Write rows as CSV."""
+    """Format rows as CSV."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Load the models that the page offers: the bundled ones, and the one that CRY_MODEL names."""
+"""Load the models that the page offers: the bundled ones and the one named by CRY_MODEL."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LOG = logging.getLogger(__name__)
 
 
 class UnknownModelError(ValueError):
-    """Say that the page has no model of this name, and which it has."""
+    """Report that the page has no model of this name; the message lists the known names."""
 
 
 SIX = "Six classes of the paper"
@@ -28,13 +28,13 @@ BUNDLED = {
     "donate-a-cry": ("Reasons of Donate-a-Cry", "improved ECAPA-TDNN"),
 }
 """Name in :data:`cry_model.checkpoint.BUNDLED` -> its family, whose models share their labels, and
-the architecture in words."""
+its architecture in words."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """Hold one choice of the page: the API's name, the architecture in words, the checkpoint
-    without a cry detector (the page has one for all), its family; empty if it is not bundled."""
+    """Store a model of the page: API name, architecture in words, checkpoint without a cry detector
+    (the page has one for all models), and family; the family is empty if it is not bundled."""
 
     name: str
     title: str
@@ -43,20 +43,20 @@ class Model:
 
     @property
     def label(self) -> str:
-        """Return what the page's selector calls it."""
+        """Return the model's name in the page's selector."""
         return f"{self.family}: {self.title}" if self.family else self.title
 
     @property
     def subject(self) -> str:
-        """Return the beginning of a sentence on what it says."""
+        """Return the model as the subject of a sentence."""
         return f"The {self.title}" if self.family else self.title
 
 
 def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
-    """Load every checkpoint of :data:`BUNDLED` that is there.
+    """Load every checkpoint of :data:`BUNDLED` that exists.
 
     Raises:
-        CheckpointError: if none can be loaded; of a damaged one beside others, the log tells.
+        CheckpointError: if none can be loaded. A damaged one among others is only logged.
     """
     models = []
     for name, (family, title) in BUNDLED.items():
@@ -75,7 +75,7 @@ def load_bundled(folder: Path = CHECKPOINTS) -> tuple[Model, ...]:
 
 
 def load_detector(folder: Path = DEFAULT_DETECTOR) -> CryDetector | None:
-    """Load the bundled cry detector; None if there is none, and of a damaged one the log tells."""
+    """Load the bundled cry detector; return None if it is missing, or damaged (which is logged)."""
     if not folder.is_dir():
         return None
     try:
@@ -86,7 +86,7 @@ def load_detector(folder: Path = DEFAULT_DETECTOR) -> CryDetector | None:
 
 
 def find(models: Sequence[Model], name: str | None) -> Model:
-    """Return the model of this name or raise UnknownModelError; the first if none is given."""
+    """Return the model of this name, by default the first; raise UnknownModelError if unknown."""
     if not name:
         return models[0]
     for model in models:
@@ -102,32 +102,32 @@ EXAMPLE_NAMES = {
     "synthetic_whimper.wav": "example.whimper",
     "synthetic_door_chime.wav": "example.door_chime",
 }
-"""File -> the key of its name in the words of the page."""
+"""File name -> key of its title in the page's texts."""
 
 
 def choose(name: str | None) -> tuple[tuple[Model, ...], str]:
-    """Load the bundled models and what ``name`` says; if that fails, the note admits it.
+    """Load the bundled models and the model ``name``; if the latter fails, the note says so.
 
     Args:
         name: a folder, "user/name" or "user/name@revision"; None or "" for the bundled ones only.
 
     Returns:
-        the models, the default first, and a sentence on ``name``; empty if none is given.
+        the models, the default first, and a sentence about ``name``; empty if none is given.
 
     Raises:
-        CheckpointError: if none of the bundled ones can be loaded.
+        CheckpointError: if no bundled model can be loaded.
     """
     bundled = load_bundled()
     if not name:
         return bundled, ""
-    is_folder = os.path.isdir(name)  # noqa: PTH112 - pathlib's raises where a name is too long
+    is_folder = os.path.isdir(name)  # noqa: PTH112 - pathlib raises if a name is too long
     repository, _, revision = (name, "", "") if is_folder else name.partition("@")
     try:
         classifier = CryClassifier.from_pretrained(repository, revision or None, detector=False)
     except CheckpointError as error:
         LOG.warning("CRY_MODEL: %s", error)
         return bundled, f"The model {name} could not be loaded; the bundled models answer."
-    # A copy of a bundled one, such as its publication, takes that one's place and keeps its title.
+    # A copy of a bundled model, such as its published version, replaces it and keeps its title.
     alike = [model for model in bundled if model.classifier.config == classifier.config]
     first = replace(alike[0], classifier=classifier) if alike else Model(name, name, classifier)
     others = (model for model in bundled if model.name != first.name)

@@ -1,4 +1,4 @@
-"""Say on one screen what was found: the paper's numbers beside ours, each a way to its panel."""
+"""Summarise the findings on one screen: the paper's numbers beside ours, linked to their panels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of a small figure: what was tested, its score, and where that is shown."""
+    """Store one line of a small chart: its title, its score, and the link to its panel."""
 
     title: str
     value: float
@@ -40,11 +40,11 @@ class Bar:
 
 
 Groups = Mapping[str, Sequence[Bar]]
-"""Bars below the heads of a card."""
+"""Heading within a card -> its bars."""
 
 
 def write_verdicts(cells: Sequence[Cell], results: Path) -> None:
-    """Write which claims have which verdict by balanced accuracy, on real recordings."""
+    """Write the claims by verdict, judged by balanced accuracy on real recordings."""
     verdicts: dict[str, list[str]] = {verdict.value: [] for verdict in Verdict}
     for cell in cells:
         for finding in cell.findings[MAIN] if not cell.is_synthetic else ():
@@ -53,7 +53,7 @@ def write_verdicts(cells: Sequence[Cell], results: Path) -> None:
 
 
 def on_the_page(view: str, dataset: str, protocol: str) -> str:
-    """Return the address of a panel with its corpus and split chosen."""
+    """Return the address of a panel with its corpus and split selected."""
     return f"?tab=analysis&view={view}&corpus={dataset}&split={protocol}"
 
 
@@ -61,10 +61,10 @@ Link = Callable[[str, str, str], str]
 
 
 def overview_html(found: FoundRuns, results: Path, link: Link = on_the_page) -> str:
-    """Return the overview; empty where no model of the paper was measured.
+    """Return the overview; empty if no model of the paper was measured.
 
-    ``results``: where the verdicts lie; without them it counts none; ``link``: (panel, dataset,
-    protocol) -> where that is shown.
+    ``results``: folder of the verdicts; without them, claims are not counted. ``link``: (panel,
+    dataset, protocol) -> address.
     """
     cells = [key for key in found.cells if PAPER_SYSTEMS & found.of(*key).keys()]
     if not cells:
@@ -103,7 +103,7 @@ def _heading(verdicts: Mapping[str, Sequence[str]]) -> str:
 
 
 def _no_better(found: FoundRuns) -> list[str]:
-    """Return the corpora of real babies on which no model is better than chance."""
+    """Return the real corpora on which no model is better than chance on unseen babies."""
     return [
         dataset_title(dataset)
         for dataset, protocol in found.cells
@@ -130,14 +130,14 @@ def _column(found: FoundRuns, cell: CellKey, link: Link) -> dict[str, object]:
 
 
 def _permuted(run: MeasuredRun | None) -> float | None:
-    """Return the mean score of a model's fits to permuted labels; None if there are none."""
+    """Return a model's mean score over its runs with permuted labels; None if there are none."""
     fits = permuted_label_runs(run) if run is not None else ()
     scores = [fit.evaluation.metrics[MAIN].value for fit in fits]
     return sum(scores) / len(scores) if scores else None
 
 
 def _hidden(found: FoundRuns, link: Link) -> Groups:
-    """Return the improved model's scores on the corpus that was split in most ways, by its name."""
+    """Return the improved model's scores on the corpus with the most splits, by corpus title."""
     runs = [run for run in found.runs if run.system == FULL]
     most = Counter(run.dataset for run in runs).most_common(1)
     if not most or most[0][1] < 2:
@@ -152,7 +152,7 @@ def _hidden(found: FoundRuns, link: Link) -> Groups:
 
 
 def _own_corpus(found: FoundRuns, link: Link, results: Path) -> Groups:
-    """Return the paper's printed score and ours on its own recordings, by split and recipe."""
+    """Return the paper's printed score and ours on its own corpus, by split and recipe."""
     shown = {*COMPARED, ON_FEATURES}
     runs = [run for run in found.runs if run.dataset == PAPER_CORPUS and run.system in shown]
     if not runs:
@@ -170,7 +170,7 @@ def _own_corpus(found: FoundRuns, link: Link, results: Path) -> Groups:
 
 
 def _bars(runs: Sequence[MeasuredRun], link: Link | None = None) -> list[Bar]:
-    """Return the scores of runs, the highest first; ``link`` leads to their panel."""
+    """Return a bar per run, the highest score first; ``link`` gives the address of its panel."""
     ranked = sorted(runs, key=lambda run: -run.evaluation.metrics[MAIN].value)
     return [
         Bar(
@@ -190,13 +190,13 @@ def _matrices(
     for system in COMPARED if key is not None else ():
         run = found.of(*key)[system]
         counts = count_confusions(run.with_errors, "answer", run.labels)
-        shares = row_shares(counts).fillna(0)  # of a label that does not occur
+        shares = row_shares(counts).fillna(0)  # NaN for a label that does not occur
         rows = [(words(label), list(row)) for label, row in shares.iterrows()]
         yield system_title(system), link("confusion", *key), rows
 
 
 def _changed(found: FoundRuns) -> dict[str, str]:
-    """Return what differs from the paper's fits: epochs, front ends and folds."""
+    """Return how our training differs from the paper's: epochs, front ends and folds."""
     runs = [run for run in found.runs if run.system in PAPER_SYSTEMS]
     epochs = sorted({int(run.preset["epochs"]) for run in runs if "epochs" in run.preset})
     kinds = {str(run.preset.get("front_end", {}).get("kind", "")) for run in runs} - {""}

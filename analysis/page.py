@@ -1,4 +1,4 @@
-"""Build the page out of its tabs."""
+"""Build the page from its tabs."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ HEAD = f"""<meta name="description" content="{DESCRIPTION}">
 <meta property="og:description" content="{DESCRIPTION}">
 <meta name="theme-color" content="#0f766e">
 <style>footer .divider {{ display: none; }}</style>"""
-# The theme is remembered once it was chosen.
+# A chosen theme is kept in the browser.
 SWITCH_THEME = """() => {
   const dark = document.body.classList.toggle("dark");
   try { localStorage.setItem("theme", dark ? "dark" : "light"); } catch { /* not kept */ }
 }"""
-# A screen reader speaks what changes inside a live region, if the region was there before.
-# Gradio gives each radio button a name of its own, so the browser sees no group to move about in.
+# Screen readers announce changes in a live region only if the region existed before.
+# Gradio names each radio button differently, so the browser sees no group to navigate.
 ON_LOAD = """() => {
   let theme = null;
   try { theme = localStorage.getItem("theme"); } catch { /* not kept */ }
@@ -61,9 +61,9 @@ ON_LOAD = """() => {
     next.click();
   });
 }"""
-# Where the theme's own teal is too pale to be read against white, or white against it.
+# Used where the theme's own teal has too little contrast with white.
 READABLE = {
-    "background_fill_primary": "*neutral_50",  # the theme's own, which any set() takes away
+    "background_fill_primary": "*neutral_50",  # the theme's default, which set() would drop
     "block_label_text_color": "*primary_800",
     "block_title_text_color": "*primary_800",
     "block_label_background_fill_dark": "*primary_800",
@@ -71,7 +71,7 @@ READABLE = {
     "checkbox_label_background_fill_selected": "*primary_700",
     "checkbox_label_background_fill_selected_dark": "*primary_700",
 }
-# The address says what is shown, so that it can be passed on, and Back goes back.
+# The address names the current tab, so that it can be shared and Back works.
 NAME_TAB = """() => {{
   // Gradio reports the first tab as chosen, too, before the address was read.
   if ("{tab}" === "listen" && !window.addressRead) return;
@@ -89,7 +89,7 @@ FOLLOW_BACK = """() => {
   });
 }"""
 SYSTEM_FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"]
-SESSIONS = 1000  # at a time; the memory of more is not worth having
+SESSIONS = 1000  # kept at a time; more would not be worth the memory
 
 
 def build_page(
@@ -98,13 +98,13 @@ def build_page(
     detector: CryDetector | None = None,
     found: FoundRuns = NO_RUNS,
 ) -> gr.Blocks:
-    """Lay out header and tabs; the queue holds 32 visitors and answers two at a time.
+    """Build the page with header and tabs; the queue holds 32 requests and runs two at a time.
 
     Args:
-        models: what visitors can choose from, the default first.
-        note: a sentence for the header, on where the first comes from.
-        detector: without one, every sound is answered for, and there is no Live tab.
-        found: what the Analysis tab shows.
+        models: the models to choose from, the default first.
+        note: a sentence for the header on where the first model comes from.
+        detector: the cry detector; without it every sound is classified and Live is left out.
+        found: the runs that the Analysis tab shows.
     """
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         with gr.Row(elem_id="header"):
@@ -128,7 +128,7 @@ def build_page(
         names = [tab.id for tab in tabs.children]
 
         def asked_tab(request: gr.Request) -> gr.Tabs:
-            """Choose the tab that the address asks for by ``?tab=``."""
+            """Select the tab named by ``?tab=`` in the address."""
             wanted = request.query_params.get("tab", "").lower()
             return gr.Tabs(selected=wanted) if wanted in names else gr.skip()
 
@@ -137,14 +137,14 @@ def build_page(
         for tab in tabs.children:
             tab.select(None, js=NAME_TAB.format(tab=tab.id), api_visibility="private")
         theme.click(None, js=SWITCH_THEME, api_visibility="private")
-    # Open, the API would let programs skip the queue.
+    # With an open API, programs could bypass the queue.
     return page.queue(max_size=32, default_concurrency_limit=2, api_open=False)
 
 
 def warm_up(models: Sequence[Model], detector: CryDetector | None, found: FoundRuns) -> None:
-    """Classify an example and read all predictions, in the background.
+    """Classify an example and read all predictions, in a background thread.
 
-    Libraries load and compile on first use, and no visitor should wait for that.
+    Libraries load and compile on first use; no visitor should wait for that.
     """
 
     def work() -> None:
@@ -161,9 +161,9 @@ def header(note: str = "") -> str:
 
 
 def launch_options() -> dict[str, Any]:
-    """Set theme, limits and memory for ``launch``: local fonts, uploads up to 200 MB.
+    """Return the options of ``launch``: theme, limits, local fonts, uploads up to 200 MiB.
 
-    Gradio's own workers, which would take uploads past our limit, stay off.
+    Gradio's own workers stay off, since they would accept uploads beyond our limit.
     """
     return {
         "theme": gr.themes.Soft(primary_hue="teal", font=SYSTEM_FONT).set(**READABLE),
@@ -177,7 +177,7 @@ def launch_options() -> dict[str, Any]:
         "state_session_capacity": SESSIONS,
         "run_history": False,
         "enable_monitoring": False,
-        "ssr_mode": False,  # one server only: another would have routes that are not listed
+        "ssr_mode": False,  # a second server would have routes that are not listed
         "num_workers": 0,
         "app_kwargs": {
             "lifespan": retention,

@@ -1,4 +1,4 @@
-"""Write the Analysis tab as one HTML page with everything inside; needs no Gradio."""
+"""Write the Analysis tab as one self-contained HTML page, without Gradio."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ HERE = Path(__file__).parent
 TITLE = "Infant cry classifier: what was measured"
 READ = (".csv", ".json")
 SOFTWARE = {"python": "Python", "torch": "PyTorch", "numpy": "NumPy"}
-"""Keys of ``environment`` in ``run.json`` -> names."""
+"""Keys of ``environment`` in ``run.json`` -> display names."""
 
 
 def write_report(results: Path, out: Path, panels: Sequence[Panel] = PANELS) -> None:
-    """Write a chapter for each panel as one HTML file; raise ResultsError if no run of the folder
-    can be shown, OSError if ``out`` cannot be written."""
+    """Write one HTML file with a chapter per panel; raise ResultsError if no run of the folder can
+    be shown, OSError if ``out`` cannot be written."""
     found = find_runs(results).readable
     if not found.runs:
         reason = found.problems[0] if found.problems else "Fit some first."
@@ -40,7 +40,7 @@ def write_report(results: Path, out: Path, panels: Sequence[Panel] = PANELS) -> 
 
 
 def chapters(found: FoundRuns, panels: Sequence[Panel]) -> list[tuple[Panel, list[View]]]:
-    """Draw all panels for all of their cells; what cannot be drawn leaves a sentence."""
+    """Draw all panels for all of their cells; a sentence replaces what cannot be drawn."""
     return [
         (panel, [view_of(panel, found, {CORPUS: c, SPLIT: s}) for c, s in panel.cells(found)])
         for panel in panels
@@ -48,7 +48,7 @@ def chapters(found: FoundRuns, panels: Sequence[Panel]) -> list[tuple[Panel, lis
 
 
 def page(found: FoundRuns, chapters: Sequence[tuple[Panel, Sequence[View]]], results: Path) -> str:
-    """Return the whole page; of the folder it tells the state and not the place."""
+    """Return the whole page; it describes the state of the results folder, but not its path."""
     styles = ("report.css", "panels/panel.css", "overview.css")
     unfinished = [folder.relative_to(results).as_posix() for folder in found.unfinished]
     return TEMPLATES.get_template("report.html.j2").render(
@@ -77,7 +77,7 @@ def _title(view: View) -> str:
 
 
 def _choices(view: View) -> str:
-    """Write what was chosen besides the cell: "Metric: balanced accuracy"."""
+    """Describe the choices other than the cell: "Metric: balanced accuracy"."""
     own = [field for field in view.fields if field.name not in (CORPUS, SPLIT)]
     titles = ({value: title for title, value in field.options} for field in own)
     return "; ".join(
@@ -86,7 +86,7 @@ def _choices(view: View) -> str:
 
 
 def state(found: FoundRuns, results: Path) -> str:
-    """Return which runs these are: how many, fitted with what, and a digest of their files."""
+    """Describe the runs: how many, the software used, and a digest of the result files."""
     counts = Counter(dataset_title(run.dataset) for run in found.runs)
     each = "; ".join(f"{title}: {count}" for title, count in counts.items())
     used = []
@@ -103,16 +103,16 @@ def state(found: FoundRuns, results: Path) -> str:
 
 
 def digest(results: Path) -> str:
-    """Return the SHA-256 of the names and contents of all tables and records."""
+    """Return a SHA-256 over the names and contents of all tables and records."""
     total = hashlib.sha256()
     for path in sorted(results.rglob("*"), key=lambda path: path.relative_to(results).as_posix()):
         if path.suffix in READ and path.is_file():
             total.update(path.relative_to(results).as_posix().encode())
-            with contextlib.suppress(OSError):  # what may not be read stands among the problems
+            with contextlib.suppress(OSError):  # unreadable files are listed among the problems
                 total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()
 
 
 def without_folder(sentence: str, results: Path) -> str:
-    """Return a sentence about a file of the results folder without where that lies."""
+    """Remove the path of the results folder from a sentence about one of its files."""
     return sentence.replace(f"{results}{os.sep}", "").replace(str(results), "the results folder")

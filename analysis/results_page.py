@@ -1,4 +1,4 @@
-"""Write docs/results.md and the table of README from the files of the results."""
+"""Write docs/results.md and the table in README from the result files."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ from cry_model.records import dataset_title, words
 BEGIN, END = "<!-- results: python -m analysis results -->", "<!-- end of results -->"
 MEASURED = ("accuracy", "balanced_accuracy", "macro_auc")
 HELD_OUT = ("esc10", 0)
-"""Corpus, and the fold of it by which nothing was chosen."""
+"""Corpus, and its fold that no choice was based on."""
 
 
 def write_results(results: Path, out: Path) -> None:
     """Write all tables of the results folder to ``out``, and the verdicts beside the runs; raise
-    ResultsError if results are missing or malformed, or hold no model of the paper."""
+    ResultsError if results are missing or malformed, or include no model of the paper."""
     found = _all_runs(results)
     cells = cells_of(found.runs)
     text = page(found, cells, results)
@@ -57,8 +57,8 @@ def write_results(results: Path, out: Path) -> None:
 
 
 def write_readme_table(results: Path, out: Path) -> None:
-    """Replace what stands between the two markers of ``out`` by :func:`scores_by_split`; raise
-    ResultsError as :func:`write_results`, or if ``out`` has not the two markers."""
+    """Replace the text between the two markers of ``out`` by :func:`scores_by_split`; raise
+    ResultsError like :func:`write_results`, or if a marker is missing."""
     text = out.read_text(encoding="utf-8")
     parts = re.fullmatch(f"(.*{BEGIN}\n).*({END}.*)", text, re.DOTALL)
     if parts is None:
@@ -76,8 +76,8 @@ def _all_runs(results: Path) -> FoundRuns:
 
 
 def page(found: FoundRuns, cells: Sequence[Cell], results: Path) -> str:
-    """Return the page: the tables of this module in the captions of the template; raise
-    ResultsError if results are malformed or hold no model of the paper."""
+    """Return the page: the template filled with the tables of this module; raise ResultsError if
+    results are malformed or include no model of the paper."""
     scores = scores_by_split(found.runs)
     attention, maps = attention_rows(cells)
     recipe = cells_of(find_runs(results / PAPER_RECIPE).runs)
@@ -115,7 +115,7 @@ def page(found: FoundRuns, cells: Sequence[Cell], results: Path) -> str:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """Return a Markdown table; all columns but the first are aligned to the right."""
+    """Return a Markdown table with all columns but the first right-aligned."""
     heads = list(rows[0])
     rule = ["---", *["---:"] * (len(heads) - 1)]
     lines = [heads, rule, *([row[head] for head in heads] for row in rows)]
@@ -123,8 +123,8 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def scores_by_split(runs: Sequence[MeasuredRun]) -> list[Row]:
-    """Return balanced accuracies: a row for each model of the paper, a column for each split;
-    raise ResultsError if no model of the paper was measured."""
+    """Return balanced accuracies: a row per model of the paper, a column per split; raise
+    ResultsError if no model of the paper was measured."""
     models = [name for name in list_models() if name in PAPER_SYSTEMS]
     scored = {(run.dataset, run.protocol, run.system): run.evaluation for run in runs}
     splits = dict.fromkeys((r.dataset, r.protocol) for r in runs if r.system in models)
@@ -142,7 +142,7 @@ def scores_by_split(runs: Sequence[MeasuredRun]) -> list[Row]:
 
 
 def claim_rows() -> list[Row]:
-    """Return the claims as the paper has them."""
+    """Return the paper's claims, with its accuracies and where it states them."""
     paper = read_paper()
     return [
         {
@@ -156,7 +156,7 @@ def claim_rows() -> list[Row]:
 
 
 def count_rows(cells: Sequence[Cell]) -> Iterable[Row]:
-    """Yield how many claims have which verdict; the synthetic corpus is counted apart."""
+    """Yield the number of claims per verdict; the synthetic corpus is counted separately."""
     for metric in LIKE_ACCURACY:
         for name, synthetic in (("recordings", False), ("synthetic cries", True)):
             own = [cell for cell in cells if cell.is_synthetic == synthetic]
@@ -167,7 +167,7 @@ def count_rows(cells: Sequence[Cell]) -> Iterable[Row]:
 
 
 def verdict_rows(cells: Sequence[Cell], metric: str) -> list[Row]:
-    """Return the verdicts by one metric: a row for each claim, a column for each split."""
+    """Return the verdicts by one metric: a row per claim, a column per split."""
     return [
         {
             METRIC_TITLES[metric]: finding.claim.name,
@@ -192,7 +192,7 @@ def _verdict(cell: Cell, finding: Finding, metric: str) -> str:
 
 
 def ablation_rows(cells: Sequence[Cell]) -> list[Row]:
-    """Return what the improved model loses without each module; none where none was left out."""
+    """Return the improved model's loss without each module; no rows if no ablation was run."""
     lost = {
         (cell.title, part.other): signed(part.difference)
         for cell in cells
@@ -213,7 +213,7 @@ def ablation_rows(cells: Sequence[Cell]) -> list[Row]:
 
 
 def measured_rows(cell: Cell) -> list[Row]:
-    """Return the scores of each model on one split, and those of a constant answer."""
+    """Return the scores of each model on one split, and of a constant answer."""
     e = cell.evaluation
     rows = [
         {
@@ -232,7 +232,7 @@ def measured_rows(cell: Cell) -> list[Row]:
 
 
 def held_out_rows(cells: Sequence[Cell]) -> list[Row]:
-    """Return the accuracies on the fold by which nothing was chosen, the mean over seeds."""
+    """Return accuracies on the fold that no choice was based on, averaged over seeds."""
     dataset, fold = HELD_OUT
     rows = []
     for cell in (own for own in cells if own.dataset == dataset):
@@ -245,7 +245,7 @@ def held_out_rows(cells: Sequence[Cell]) -> list[Row]:
 
 
 def fitting_rows(cells: Sequence[Cell]) -> Iterable[Row]:
-    """Yield how models were fitted: a row for all on one split that were fitted alike."""
+    """Yield training settings: one row for all models of a split that were trained alike."""
     for cell in cells:
         alike: defaultdict[str, list[MeasuredRun]] = defaultdict(list)
         for run in cell.runs.values():
@@ -266,7 +266,7 @@ def _fitting(run: MeasuredRun) -> dict[str, str]:
     preset = run.preset
     front_end = preset.get("front_end", {})
     epochs = str(preset.get("epochs", ""))
-    if preset.get("samples_per_epoch"):  # else as many pieces as there are recordings
+    if preset.get("samples_per_epoch"):  # otherwise one piece per recording
         epochs += f" of {preset['samples_per_epoch']} pieces"
     return {
         "preset": ", ".join(filter(None, [str(preset.get("name", "")), run.settings_text])),

@@ -1,4 +1,4 @@
-"""Tabulate what was measured of models besides their scores, as rows of docs/results.md."""
+"""Tabulate results other than the models' scores, as rows of docs/results.md."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from cry_model.records import Estimate, fine_percent, words
 from cry_model.results import RUN
 
 Row = Mapping[str, str]
-"""Head of a column -> what stands there."""
+"""Column title -> cell text."""
 NONE = "-"
 PERMUTED = (MAIN, "macro_auc")
-"""The metrics that are shown of permuted labels."""
+"""Metrics shown for permuted labels."""
 ATTENTIONS = {
     "differential": "A1 and A2 uniform",
     "temporal": "A<sub>t</sub> its mean over time",
@@ -47,7 +47,7 @@ def hybrid_rows(cells: Sequence[Cell]) -> list[Row]:
     for cell in (own for own in cells if {FULL, HYBRID} <= own.runs.keys()):
         try:
             found = pair(cell.runs[HYBRID], cell.runs[FULL]).compare(MAIN)
-        except ComparisonError:  # of other seeds or folds
+        except ComparisonError:  # the runs have other seeds or folds
             continue
         row = {
             METRIC_TITLES[MAIN]: cell.title,
@@ -62,14 +62,14 @@ def hybrid_rows(cells: Sequence[Cell]) -> list[Row]:
 
 
 def _titled(cells: Sequence[Cell]) -> Iterator[tuple[str, MeasuredRun]]:
-    """Yield all runs of the cells, each with its split and model as a title."""
+    """Yield every run of the cells, titled by its split and model."""
     for cell in cells:
         for run in cell.runs.values():
             yield f"{cell.title}, {get_system(run.system).title}", run
 
 
 def map_test_rows(cells: Sequence[Cell]) -> Iterable[Row]:
-    """Yield what the probability becomes when what a map marks is kept, and when removed."""
+    """Yield a label's probability when the region that a map marks is kept, and when removed."""
     for title, run in _titled(cells):
         path = run.folder / "explanations.json"
         rows = parsed(path, "python -m train check-explanations", _map_tests)
@@ -95,7 +95,7 @@ def _map_tests(record: Record) -> list[Row]:
 
 
 def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
-    """Yield what a linear classifier scores with true and with permuted labels."""
+    """Yield the scores of a linear classifier with true and with permuted labels."""
     for cell in cells:
         test = read_permutation_test(next(iter(cell.runs.values())))
         if test is None:
@@ -116,7 +116,7 @@ def permutation_rows(cells: Sequence[Cell]) -> Iterable[Row]:
 
 
 def permuted_label_rows(cells: Sequence[Cell]) -> Iterable[Row]:
-    """Yield what models score that were fitted to permuted labels."""
+    """Yield the scores of models fitted to permuted labels."""
     for title, run in _titled(cells):
         permuted = permuted_label_runs(run)
         for metric in PERMUTED if permuted else ():
@@ -131,8 +131,8 @@ def permuted_label_rows(cells: Sequence[Cell]) -> Iterable[Row]:
 
 
 def attention_rows(cells: Sequence[Cell]) -> tuple[list[Row], list[Row]]:
-    """Return what changes in balanced accuracy without each attention, bold where it is not zero;
-    and the entropies of A1 and A2 with the range of lambda."""
+    """Return the change in balanced accuracy without each attention, in bold if its interval
+    excludes zero; and the entropies of A1 and A2 with the range of lambda."""
     changes, maps = {}, []
     for title, run in _titled(cells):
         path = run.folder / "attention_effect.json"
@@ -149,7 +149,7 @@ def attention_rows(cells: Sequence[Cell]) -> tuple[list[Row], list[Row]]:
 
 
 def _attention(record: Record) -> tuple[Row, Row | None]:
-    """Return attention -> what changes without it; and what its maps are like, if it has any."""
+    """Return attention -> change without it, and the statistics of its maps if it has any."""
     changes = {}
     for name, one in record["ablated"].items():
         difference = Estimate(**one["metrics"][MAIN]["difference"])
@@ -169,7 +169,7 @@ def _attention(record: Record) -> tuple[Row, Row | None]:
 
 
 def pruning_rows(cells: Sequence[Cell]) -> Iterable[Row]:
-    """Yield what pruned models and graphs in int8 score and cost."""
+    """Yield the scores and costs of pruned models and of int8 graphs."""
     for title, run in _titled(cells):
         found = read_pruning(run.folder)
         for one in found.variants if found else ():
@@ -187,12 +187,12 @@ def pruning_rows(cells: Sequence[Cell]) -> Iterable[Row]:
 
 
 def seeds_text(seeds: Iterable[int]) -> str:
-    """List seeds."""
+    """Join seeds with commas."""
     return ", ".join(map(str, seeds))
 
 
 def detector_tables(results: Path) -> dict[str, list[Row]]:
-    """Return three tables of the cry detector: totals, kinds of sound, changed cries; none without
+    """Return three tables of the cry detector: totals, kinds of sound, altered cries; empty without
     a run. Raise ResultsError if the file is malformed. ``results``: the results folder."""
     paths = sorted((results / "detector").glob(f"*/*/{RUN}"))
     tables = parsed(paths[0], "python -m train train-detector", _detector) if paths else None

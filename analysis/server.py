@@ -1,4 +1,4 @@
-"""Guard what passes between page and visitor: open routes, whole uploads that fit, no copies."""
+"""Guard the server: allow listed routes only, limit uploads, and forbid browser caching."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from analysis.uploads import ENTRY_BYTES, MOST_BYTES, needed_files, sweep
 
 UPLOAD_BYTES = 200 * 2**20 + 2**16
-"""One file of 200 MB and its form; also what an upload is taken for that tells no size."""
+"""Limit of an upload: a file of 200 MiB and its form. Assumed for uploads that state no size."""
 FULL = "The page holds as many recordings as it can; please try again in a few minutes."
 TOO_LARGE = "An upload may have 200 MB; please send a shorter recording."
 ELSEWHERE = "Files are taken by the upload address only; please send them there."
 
 
 class UploadLimit:
-    """Refuse uploads while there is no room, and drop broken ones, as a middleware.
+    """Refuse uploads while there is no room, and end incomplete ones; an ASGI middleware.
 
-    Gradio deletes what it has of an upload if that is malformed, but not if the visitor goes
-    away; so this is told to it as the former. Elsewhere it spools what is sent in forms to files
-    outside of its folder, so they are not let through. At ``most`` so many bytes may lie there.
+    Gradio deletes a malformed upload, but not one that the visitor aborts. The middleware reports
+    the latter as malformed, too. On other routes Gradio would spool form data to files outside its
+    folder, so forms are refused there. At most ``most`` bytes may be stored.
     """
 
     def __init__(self, app: ASGIApp, most: int = MOST_BYTES):
         self.app, self.most = app, most
-        self.coming = 0  # bytes of the uploads that run
-        self.taken = 0  # these, what came since the last sweep, and what that one left
+        self.coming = 0  # bytes of running uploads
+        self.taken = 0  # bytes left by the last sweep, plus uploads since then or running
         self.lock = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request as ASGI wants it."""
+        """Handle an ASGI request."""
         headers = Headers(scope=scope) if scope["type"] == "http" else {}
         if not headers.get("content-type", "").lower().startswith("multipart/"):
             await self.app(scope, receive, send)
@@ -65,7 +65,7 @@ class UploadLimit:
             self.coming -= size + ENTRY_BYTES
 
     async def _has_room(self, size: int, blocks: Any) -> bool:
-        """Reserve ``size`` bytes; sweeps first if they do not fit."""
+        """Reserve ``size`` bytes, sweeping first if they do not fit; return whether they fit."""
         size += ENTRY_BYTES
         async with self.lock:
             if self.taken + size > self.most:
@@ -80,7 +80,7 @@ class UploadLimit:
 
 
 def _whole(receive: Receive, size: int) -> Receive:
-    """Pass a body of at most ``size`` bytes; one that breaks off, or is longer, is no form."""
+    """Pass on a body; raise MultiPartException if it is cut off or longer than ``size`` bytes."""
     got, over = 0, False
 
     async def checked() -> Message:
@@ -98,7 +98,7 @@ def _whole(receive: Receive, size: int) -> Receive:
 
 
 async def _drain(receive: Receive) -> None:
-    """Read what nobody wants: who is cut off while sending never sees the answer."""
+    """Read and discard the body: a client that is cut off while sending never sees the answer."""
     got, more = 0, True
     while more and got <= UPLOAD_BYTES:
         message = await receive()
@@ -107,13 +107,13 @@ async def _drain(receive: Receive) -> None:
 
 
 class NoCopies:
-    """Ask the browser to keep no copy of what it fetches for a visitor, sound included."""
+    """Forbid the browser to store API responses, audio included; an ASGI middleware."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request as ASGI wants it."""
+        """Handle an ASGI request."""
 
         async def marked(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -130,7 +130,7 @@ def _plotly(_: Request) -> FileResponse:
 
 
 PLOTLY = Route("/plotly.min.js", _plotly)
-"""Draws the figures of the Analysis tab; the version that made them, and not Gradio's."""
+"""Serves the Plotly.js version that belongs to the Python figures, rather than Gradio's."""
 OPEN_ROUTES = {
     "page": (
         "GET /",
@@ -156,7 +156,7 @@ OPEN_ROUTES = {
     "clients": ("GET /config", "GET /gradio_api/info"),
     "curl": ("POST /gradio_api/call/{api_name}", "GET /gradio_api/call/{api_name}/{event_id}"),
 }
-"""What for -> method and path, as Gradio writes them."""
+"""Purpose -> methods and paths, as Gradio writes them."""
 _OPEN = [
     (method, compile_path(path)[0])
     for routes in OPEN_ROUTES.values()
@@ -165,22 +165,22 @@ _OPEN = [
 
 
 class OnlyOpenRoutes:
-    """Answer 404, as a middleware, to every request that is for none of ``OPEN_ROUTES``."""
+    """Answer 404 to every request outside ``OPEN_ROUTES``; an ASGI middleware."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Hand ``scope`` on if it is open, or the server's own start and end."""
+        """Pass on requests for open routes, and the server's startup and shutdown events."""
         passed = scope["type"] == "lifespan" or is_open(scope)
         app = self.app if passed else PlainTextResponse("Not Found", 404)
         await app(scope, receive, send)
 
 
 def is_open(scope: Scope) -> bool:
-    """Tell whether a request is for an open route; none of them takes an address, nor a websocket.
+    """Return whether a request is for an open route; none accepts a URL or a websocket.
 
-    Gradio would fetch the address in ``file=https://...`` for whoever asks.
+    Gradio would fetch the URL in ``file=https://...`` for any client.
     """
     if scope["type"] != "http" or "://" in scope["path"]:
         return False
@@ -189,10 +189,10 @@ def is_open(scope: Scope) -> bool:
 
 
 def leave_no_traces() -> None:
-    """Keep sound out of core dumps, and names of files out of the tracebacks that Gradio prints.
+    """Keep audio out of core dumps, and file names out of the tracebacks that Gradio prints.
 
-    A crash of the decoder would write the memory to a file; the message of an error may repeat
-    what the visitor sent.
+    A decoder crash would write the process memory to a file. An error message may repeat what
+    the visitor sent.
     """
     traceback.print_exc = _print_without_message
     try:
@@ -204,7 +204,7 @@ def leave_no_traces() -> None:
 
 
 def _print_without_message(*_: Any, **__: Any) -> None:
-    """Print where the current exception arose, and its type."""
+    """Print the location and type of the current exception."""
     kind, _, place = sys.exc_info()
     if kind is not None:
         told = "".join(traceback.format_tb(place))

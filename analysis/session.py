@@ -1,4 +1,4 @@
-"""Classify a recording with every model; keep the answers and what is drawn, and no sound."""
+"""Classify a recording with every model; keep the answers and the data of figures, but no audio."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ from cry_model.sound.frontend import resample
 
 Result = TypeVar("Result")
 LOG = logging.getLogger(__name__)
-RATE = AcousticConfig().sample_rate  # Hz: all that any model hears is below half of it
-SCAN = 0.2  # share of the work
+RATE = AcousticConfig().sample_rate  # Hz; no model uses frequencies above half of it
+SCAN = 0.2  # share of the progress bar
 AT_ONCE = 2
-"""Models at a time, each on one thread: torch's own threads wait for each other so often that on
-two busy cores ten minutes took three times as long."""
+"""Models run at a time, one thread each. With torch's own threads, which often wait for each other,
+ten minutes of audio took three times as long on two busy cores."""
 
 
 class UnexpectedError(audio.AudioError):
-    """A fault of ours; the log has its trace."""
+    """Report a fault of ours; the log has its traceback."""
 
 
 UNEXPECTED = UnexpectedError("Something went wrong with this recording; please try another one.")
 Report = Callable[[float, str], None]
-"""Called with the share that is done, 0 to 1, and what is being done."""
+"""Called with the completed share, 0 to 1, and the current step in words."""
 
 
 def no_progress(share: float, doing: str) -> None:
-    """Report to nobody."""
+    """Ignore the progress."""
 
 
 class Progress:
-    """Join parts that may run in several threads into one bar that never goes back.
+    """Merge the progress of subtasks, possibly in several threads, into one monotonic progress bar.
 
-    ``report`` runs in the context where the bar was made: Gradio finds the visitor by it.
+    ``report`` runs in the context where the bar was created: Gradio identifies the visitor by it.
     """
 
     def __init__(self, report: Report):
@@ -70,9 +70,9 @@ class Progress:
 
 
 def downsample(recording: Recording) -> Recording:
-    """Bring a long recording to 16 kHz, once for all models.
+    """Downsample a long recording to 16 kHz, once for all models.
 
-    As steep as the front end of the acoustic features does it: what lies below 7.9 kHz stays.
+    The filter is as steep as that of the acoustic features; it keeps frequencies below 7.9 kHz.
     """
     if recording.duration <= LONGEST or recording.sample_rate <= RATE:
         return recording
@@ -82,11 +82,11 @@ def downsample(recording: Recording) -> Recording:
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """Hold enough to show any model's answer to a recording that is no longer there.
+    """Store what is needed to show any model's answer after the recording was deleted.
 
     Attributes:
-        display: what is drawn of it; None if it could not be read.
-        answers: a model's name -> its answer, or the error that says why it has none.
+        display: data of the figures; None if the recording could not be read.
+        answers: model name -> its answer, or the error that prevented one.
     """
 
     display: Display | None
@@ -95,7 +95,7 @@ class Session:
     def chosen(
         self, models: Sequence[Model], name: str | None = None
     ) -> tuple[Model, Prediction | audio.AudioError]:
-        """Return a model and its answer; without a name, those of :func:`choose`.
+        """Return a model and its answer; without a name, those that :func:`choose` selects.
 
         Raises:
             UnknownModelError: if there is no model of this name.
@@ -109,7 +109,7 @@ class Session:
         return find(models, name), answer
 
     def others(self, model: Model, models: Sequence[Model]) -> dict[str, Prediction]:
-        """Return who else answered with the same labels (:attr:`Model.subject`), and what."""
+        """Return the answers of other models with the same labels, by :attr:`Model.subject`."""
         own = self.answers[model.name]
         others = ((m.subject, self.answers[m.name]) for m in models if m.name != model.name)
         return {
@@ -127,9 +127,9 @@ def classify_all(
     detector: CryDetector | None = None,
     report: Report = no_progress,
 ) -> Session:
-    """Classify a file with every model; one that cannot be used gives the same error for all.
+    """Classify a file with every model; if the file is unusable, all models get the same error.
 
-    The ``detector`` scans it first, once for all models; ``report`` hears of a long recording.
+    The ``detector`` scans it first, once for all models. ``report`` is called for long files only.
     """
     heard = _told(partial(_classify_all, models, file, detector, report))
     return heard if isinstance(heard, Session) else Session(None, {m.name: heard for m in models})
@@ -157,12 +157,12 @@ def _classify_all(
 
 
 def _told(work: Callable[[], Result]) -> Result | audio.AudioError:
-    """Return what ``work`` does, or the error that its visitor is told; of a fault of ours the log
-    has the trace, and others get their answers all the same."""
+    """Return the result of ``work``, or the error to show the visitor. Unexpected exceptions are
+    logged and replaced, so that the other models can still answer."""
     try:
         return work()
     except audio.AudioError as error:
-        return type(error)(*error.args)  # as if never raised: a traceback's frames hold sound
+        return type(error)(*error.args)  # a new error: the traceback of the old one refers to audio
     except Exception:
         LOG.exception("A recording could not be answered.")
         return UNEXPECTED

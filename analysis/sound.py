@@ -1,4 +1,4 @@
-"""Turn a recording into what is drawn of it, which is no longer sound."""
+"""Turn a recording into the data of its figures, which can no longer be played."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from cry_model.sound.audio import Recording
 from cry_model.sound.frontend import resample
 
 BANDS = 96
-COLUMNS = 900  # more than a screen shows is only weight
+COLUMNS = 900  # more than a screen can show would only add bytes
 RANGE_DB = 70
 TOP_HZ = 8000
 
 
-@dataclass(frozen=True, eq=False)  # comparing arrays gives no bool
+@dataclass(frozen=True, eq=False)  # == on arrays gives no bool
 class Spectrogram:
-    """Hold decibels (bands, columns) below the loudest, times (columns,) in s, hz (bands,)."""
+    """Store decibels (bands, columns) relative to the peak, times (columns,) in s, hz (bands,)."""
 
     decibels: NDArray[np.int8]
     times: NDArray[np.float64]
@@ -28,7 +28,7 @@ class Spectrogram:
 
 @dataclass(frozen=True, eq=False)
 class Envelope:
-    """Hold the least and greatest sample of each column, and its time in s; each (columns,)."""
+    """Store the minimum and maximum sample of each column, and its time in s; each (columns,)."""
 
     times: NDArray[np.float64]
     low: NDArray[np.float32]
@@ -37,7 +37,7 @@ class Envelope:
 
 @dataclass(frozen=True, eq=False)
 class Display:
-    """Hold what is drawn of a recording of ``duration`` seconds; it cannot be played."""
+    """Store what is drawn of a recording of ``duration`` seconds; it cannot be played."""
 
     duration: float
     spectrogram: Spectrogram
@@ -45,16 +45,16 @@ class Display:
 
 
 def compute_display(recording: Recording) -> Display:
-    """Compute what the page keeps of a recording, to draw it again with another model's answer."""
+    """Compute what the page keeps of a recording, to redraw it with another model's answer."""
     return Display(recording.duration, mel_spectrogram(recording), envelope(recording))
 
 
 def mel_spectrogram(recording: Recording) -> Spectrogram:
-    """Compute a spectrogram up to 8 kHz, not only of the band that a model hears."""
+    """Compute a mel spectrogram up to 8 kHz, whatever band the models use."""
     rate = min(recording.sample_rate, 2 * TOP_HZ)
     wave = resample(recording.waveform, recording.sample_rate, rate).numpy()
     window = 2 ** round(np.log2(0.046 * rate))
-    # A long recording is seen whole, a quarter of a window at a time; each column of the picture
+    # Frames cover a long recording completely, with a hop of at most a quarter window; each column
     # then shows the loudest of its frames.
     hop = min(window // 4, max(window // 8, -(-len(wave) // COLUMNS)))
     top = rate / 2
@@ -73,7 +73,7 @@ def mel_spectrogram(recording: Recording) -> Spectrogram:
 
 
 def envelope(recording: Recording) -> Envelope:
-    """Compute the outline of the waveform."""
+    """Compute the minimum and maximum of the waveform in each column."""
     wave = recording.waveform.numpy()
     step = max(1, -(-len(wave) // COLUMNS))
     whole = np.pad(wave, (0, -len(wave) % step), mode="edge").reshape(-1, step)

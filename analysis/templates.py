@@ -1,4 +1,4 @@
-"""Fill in the templates of ``analysis``."""
+"""Set up the Jinja templates of ``analysis``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ANALYSIS = Path(__file__).parent
 def environment(
     filters: dict[str, Callable[..., object]] | None = None, **settings: bool
 ) -> jinja2.Environment:
-    """Return what loads templates: values are escaped, an unknown name raises UndefinedError."""
+    """Return a Jinja environment that escapes values; unknown names raise UndefinedError."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ANALYSIS),
         undefined=jinja2.StrictUndefined,

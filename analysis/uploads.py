@@ -1,4 +1,4 @@
-"""Keep uploads in a folder of this process's own, and delete them when nobody needs them."""
+"""Store uploads in a folder of this process, and delete them when they are no longer needed."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from gradio import route_utils
 from gradio.state_holder import StateHolder
 from gradio.utils import get_upload_folder
 
-VARIABLE = "GRADIO_TEMP_DIR"  # where Gradio is told of its folder
+VARIABLE = "GRADIO_TEMP_DIR"  # tells Gradio its folder
 PREFIX = "infant-cry-page-"
-DELETE_SECONDS = 5.0  # after the answer: the browser may still fetch what it plays
-KEPT_SECONDS = 15 * 60.0  # what nobody needed for so long is not asked for any more
-SETTLED_SECONDS = 60.0  # the request for what is younger may be on its way
+DELETE_SECONDS = 5.0  # after the answer; the browser may still fetch the file to play it
+KEPT_SECONDS = 15 * 60.0  # uploads unused for this long are deleted
+SETTLED_SECONDS = 60.0  # a younger file may belong to a request on its way
 MOST_BYTES = 2_000_000_000
-ENTRY_BYTES = 4096  # what a file takes besides its content
+ENTRY_BYTES = 4096  # size of a file besides its content
 
 
 class _OwnPath(route_utils.GradioUploadFile):
-    """Store an upload at a path of its own; Gradio's name for equal files would be the same."""
+    """Store each upload at a unique path; Gradio would store equal files at the same one."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
@@ -40,16 +40,16 @@ class _OwnPath(route_utils.GradioUploadFile):
 
 route_utils.GradioUploadFile = _OwnPath
 
-_running: Counter[Path] = Counter()  # a file -> how many functions use it now
-_due: dict[Path, float] = {}  # a file -> when it goes, by the monotonic clock
+_running: Counter[Path] = Counter()  # file -> number of functions that use it now
+_due: dict[Path, float] = {}  # file -> monotonic time of its deletion
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def upload_folder() -> Iterator[Path]:
-    """Give Gradio a new folder that only this user can read, and deletes it at the end.
+    """Give Gradio a new folder that only this user can read; delete it on exit.
 
-    It lies in ``GRADIO_TEMP_DIR``, or where the system keeps temporary files.
+    It is created in ``GRADIO_TEMP_DIR``, or else in the system's temporary folder.
     """
     above = Path(os.environ.get(VARIABLE) or tempfile.gettempdir()).resolve()
     above.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def upload_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def needing(path: str | None) -> Iterator[None]:
-    """Keep an upload as long as the block runs, and have it deleted afterwards."""
+    """Keep an upload while the block runs, and schedule its deletion afterwards."""
     if (file := _upload(path)) is None:
         yield
         return
@@ -79,19 +79,19 @@ def needing(path: str | None) -> Iterator[None]:
 
 
 def is_upload(path: object) -> bool:
-    """Return whether a visitor's word for a file is that of an upload."""
+    """Return whether a path that a visitor sent belongs to an upload."""
     return isinstance(path, str) and _upload(path) is not None
 
 
 def delete_upload(path: str | None, after: float = DELETE_SECONDS) -> None:
-    """Have :func:`delete_due` delete an upload in ``after`` seconds."""
+    """Schedule an upload for deletion by :func:`delete_due` in ``after`` seconds."""
     file = _upload(path)
     if file is not None and file.exists():
         _due[file] = time.monotonic() + after
 
 
 def delete_due(needed: Collection[Path]) -> None:
-    """Delete each upload of :func:`delete_upload` when it is time and it is not ``needed``."""
+    """Delete scheduled uploads whose time has come, unless they are ``needed``."""
     for file, when in list(_due.items()):
         if time.monotonic() >= when and file not in needed:
             _due.pop(file, None)
@@ -99,9 +99,9 @@ def delete_due(needed: Collection[Path]) -> None:
 
 
 def needed_files(blocks: Any) -> set[Path]:
-    """Return the uploads of every request of ``blocks`` that waits or runs.
+    """Return the uploads of every waiting or running request of ``blocks``.
 
-    To be called where the queue itself runs, in the event loop: there no request is ever between
+    Call it in the event loop, where the queue itself runs: there, no request is ever between
     waiting and running.
     """
     queue = blocks._queue
@@ -114,20 +114,20 @@ def needed_files(blocks: Any) -> set[Path]:
 
 
 def sweep(needed: Collection[Path], most: int = MOST_BYTES) -> int:
-    """Delete what is old, then the oldest until the rest fits; also what killed processes left.
+    """Delete expired uploads, then the oldest ones until the rest fits into ``most`` bytes.
 
-    It looks into folders of :func:`upload_folder` only. What is ``needed`` stays and is touched,
-    and so young to other processes, too. Returns how many bytes stay, of ``most`` that may.
+    Only folders of :func:`upload_folder` are searched, including those of killed processes.
+    ``needed`` files stay, touched to look recent to other processes, too. Return the bytes left.
     """
     own = _folder()
     if not own.name.startswith(PREFIX):
-        return 0  # Gradio's usual folder, which others share
+        return 0  # Gradio's default folder, which others share
     for file in (own, *needed):
         with contextlib.suppress(OSError):
             os.utime(file)
     now, left, total = time.time(), [], 0
     for file, status in _entries(own.parent):
-        age = abs(now - status.st_ctime)  # ahead of now if the clock was set back
+        age = abs(now - status.st_ctime)  # in the future if the clock was set back
         old = age >= KEPT_SECONDS and file not in needed
         if stat.S_ISDIR(status.st_mode):
             if old:
@@ -136,7 +136,7 @@ def sweep(needed: Collection[Path], most: int = MOST_BYTES) -> int:
         elif not (old and _delete(file)):
             size = status.st_size + ENTRY_BYTES
             total += size
-            received = not file.parent.name.startswith(PREFIX)  # not while it is coming in
+            received = not file.parent.name.startswith(PREFIX)  # whether the upload is complete
             if received and age >= SETTLED_SECONDS and file not in needed:
                 left.append((status.st_ctime, size, file))
     for _, size, file in sorted(left):
@@ -147,23 +147,23 @@ def sweep(needed: Collection[Path], most: int = MOST_BYTES) -> int:
 
 
 def _entries(above: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield whatever lies in the folders of all processes, these included, the deepest first.
+    """Yield all entries in the folders of all processes, then these folders, deepest first.
 
-    No link is followed; it is an entry like any other.
+    Links are not followed; they are entries like any other.
     """
     for folder in above.glob(f"{PREFIX}*"):
         if not folder.is_symlink():
             for place, folders, files in os.walk(folder, topdown=False):
                 for name in files + folders:
                     path = Path(place, name)
-                    with contextlib.suppress(OSError):  # gone in the meantime
+                    with contextlib.suppress(OSError):  # deleted in the meantime
                         yield path, path.lstat()
             with contextlib.suppress(OSError):
                 yield folder, folder.lstat()
 
 
 def _delete(file: Path) -> bool:
-    """Delete a file, and its folder if that is empty now; False if it is not allowed."""
+    """Delete a file, and its folder if that is empty now; return False if it is not permitted."""
     try:
         file.unlink(missing_ok=True)
     except OSError:
@@ -179,17 +179,17 @@ def _folder() -> Path:
 
 
 def _upload(path: str | None) -> Path | None:
-    """Return where an upload really lies; None outside of the folder: never ours to delete."""
+    """Return an upload's real path; None outside the upload folder, where nothing is deleted."""
     try:
         file = Path(path or "").resolve()
-    except (OSError, RuntimeError, ValueError):  # no path at all
+    except (OSError, RuntimeError, ValueError):  # not a path
         return None
     folder = _folder()
     return file if folder in file.parents else None
 
 
 def _paths(data: Any) -> Iterator[str]:
-    """Yield each ``path`` of a file anywhere in what a request sent."""
+    """Yield every ``path`` of a file anywhere in the data of a request."""
     left = [data]
     while left:
         value = left.pop()
@@ -207,10 +207,10 @@ LOOK_SECONDS = 1
 
 
 def delete_sessions(sessions: StateHolder) -> list[str]:
-    """Drop every session that was not used for an hour; return their names.
+    """Drop every session that was unused for an hour; return their names.
 
     Gradio keeps the last inputs and outputs of each session, API calls included, until thousands
-    of newer ones push it out: answers and figures would stay for days on a quiet server.
+    of newer ones replace it. On a quiet server, answers and figures would stay for days.
     """
     now = datetime.now()
     dropped = [
@@ -226,7 +226,7 @@ def delete_sessions(sessions: StateHolder) -> list[str]:
 
 
 def delete_messages(blocks: Any, sessions: list[str]) -> None:
-    """Drop the answers that ``sessions`` never fetched, and the names of files that are gone."""
+    """Drop answers that ``sessions`` never fetched, and the names of deleted files."""
     queue = blocks._queue
     for name in sessions:
         queue.pending_messages_per_session.pop(name, None)
@@ -237,7 +237,7 @@ def delete_messages(blocks: Any, sessions: list[str]) -> None:
 
 @contextlib.asynccontextmanager
 async def retention(app: Any) -> AsyncIterator[None]:
-    """Delete uploads and sessions when it is time, while the server ``app`` (Gradio's) runs."""
+    """Delete expired uploads and sessions while the (Gradio) server ``app`` runs."""
 
     async def uploads() -> None:
         delete_due(needed_files(app.get_blocks()))
@@ -261,6 +261,6 @@ async def _again_and_again(job: Callable[[], Awaitable[None]], seconds: float) -
     while True:
         try:
             await job()
-        except Exception as error:  # the next time must come; no name of a file goes to the log
+        except Exception as error:  # the loop must go on; file names must not be logged
             print(f"Deleting failed: {type(error).__name__}.", file=sys.stderr)
         await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Draw what an answer rests on: attention weights, or the acoustic features of the feature MLP."""
+"""Draw what an answer is based on: attention weights, or the features of the feature MLP."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ LAYERS = ("stem", *(f"block {i + 1}" for i in range(len(DILATIONS))))
 def time_channel_map(prediction: Prediction, block: int) -> tuple[Tensor, Tensor]:
     """Return times (columns,) in s and A_t A_c^T (channels, columns).
 
-    Channels are sorted by descending weight; NaN where nothing was answered for.
+    Channels are sorted by descending weight; columns that no piece covers are NaN.
     """
     a_t = prediction.attention.temporal[block]
     a_c = prediction.attention.channel[block]
@@ -48,7 +48,7 @@ def time_channel_map(prediction: Prediction, block: int) -> tuple[Tensor, Tensor
 
 
 def time_channel_figure(prediction: Prediction) -> go.Figure:
-    """Draw equation 10's weight for each frame and channel, one row a block."""
+    """Draw the weight of equation 10 for each frame and channel, one row per block."""
     blocks = len(prediction.attention.temporal)
     figure = make_subplots(
         blocks,
@@ -79,7 +79,7 @@ def time_channel_figure(prediction: Prediction) -> go.Figure:
 
 
 def _shortened(times: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Leave out of each gap what lies between its first and its last column: only weight."""
+    """Drop all but the first and last column of each gap, which would only add bytes."""
     heard = ~weights[0].isnan()
     keep = heard.clone()
     keep[1:] |= heard[:-1]
@@ -88,19 +88,19 @@ def _shortened(times: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _compact(percentages: Tensor) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """Round to whole numbers, which are a quarter of the page's weight, unless there are gaps."""
+    """Round to integers; without gaps (NaN) as uint8, which takes a quarter of the bytes."""
     rounded = percentages.round().numpy()
     return rounded if np.isnan(rounded).any() else rounded.astype(np.uint8)
 
 
 def branch_shares(prediction: Prediction) -> Tensor:
-    """Return the mean MCA gate of each branch as a share of all: (blocks, stages, branches)."""
+    """Return the mean MCA gate of each branch as a share of the sum: (blocks, stages, branches)."""
     gates = torch.stack([g.mean(dim=(0, 3)) for g in prediction.attention.multi_scale])
     return gates / gates.sum(-1, keepdim=True)
 
 
 def multi_scale_figure(prediction: Prediction) -> go.Figure:
-    """Draw how much of each block's gate goes to which kernel size (equation 5)."""
+    """Draw how each block's gate is divided among kernel sizes (equation 5)."""
     shares = branch_shares(prediction)
     blocks, stages, _ = shares.shape
     names = [f"block {b + 1}, stage {s + 1}" for b in range(blocks) for s in range(stages)]
@@ -131,15 +131,15 @@ def _span(branch: int, block: int, hop: float) -> float:
 
 
 def token_names(count: int) -> tuple[str, ...]:
-    """Name the tokens of differential attention: the mean over time of each layer, or that and the
-    deviation from it."""
+    """Name the tokens of differential attention: each layer's mean over time, or its mean and its
+    deviation from that mean."""
     if count == len(LAYERS):
         return LAYERS
     return tuple(f"{layer}, {part}" for layer in LAYERS for part in ("mean", "spread"))
 
 
 def differential_figure(prediction: Prediction) -> go.Figure:
-    """Draw A_1, A_2 and A_1 - lambda A_2 between the layers: means over heads and pieces."""
+    """Draw A_1, A_2 and A_1 - lambda A_2 between the layers, averaged over heads and pieces."""
     maps = prediction.attention
     weight = float(maps.differential_lambda)
     panels = (
@@ -158,7 +158,7 @@ def differential_figure(prediction: Prediction) -> go.Figure:
             x=names,
             y=names,
             z=mean,
-            # Four numbers have room in a third of a phone's width, and eight have none.
+            # A third of a phone's width has room for four numbers, but not for eight.
             text=[[f"{v:.2f}".replace("0.", ".") for v in row] for row in mean] if few else None,
             texttemplate="%{text}" if few else None,
             textfont={"size": 10},
@@ -176,11 +176,11 @@ def differential_figure(prediction: Prediction) -> go.Figure:
 
 
 def describe_map(prediction: Prediction) -> str:
-    """Describe the time x channel figure."""
+    """Describe the time x channel figure in words."""
     maps = prediction.attention
     parts = []
     for i, (a_t, a_c) in enumerate(zip(maps.temporal, maps.channel, strict=True)):
-        # The mean over channels of A_t A_c^T, without the map itself.
+        # The mean of A_t A_c^T over channels, without computing the full map.
         times, weights = prediction.timeline(a_c.mean(1, keepdim=True) * a_t)
         moment = float(times[int(weights.argmax())])
         parts.append(f"block {i + 1} {100 * float(weights.mean()):.0f}%, most at {moment:.1f} s")
@@ -188,14 +188,14 @@ def describe_map(prediction: Prediction) -> str:
 
 
 def describe_branches(prediction: Prediction) -> str:
-    """Describe the kernel-size figure."""
+    """Describe the kernel-size figure in words."""
     shares = branch_shares(prediction).mean(dim=(0, 1))
     parts = [f"{n} {100 * float(s):.0f}%" for n, s in zip(BRANCHES, shares, strict=True)]
     return f"Over all blocks: {', '.join(parts)} (25% each: no preference)."
 
 
 def describe_differential(prediction: Prediction) -> str:
-    """Describe the layer-to-layer figure."""
+    """Describe the layer-to-layer figure in words."""
     maps = prediction.attention
     entropies = [
         float(-(a * a.clamp_min(1e-9).log()).sum(-1).mean() / np.log(a.shape[-1]))
@@ -210,7 +210,7 @@ def describe_differential(prediction: Prediction) -> str:
 
 @dataclass(frozen=True)
 class Name:
-    """Name a feature: plain words, the field's term, the unit if it has one."""
+    """Name a feature in plain words and by its technical term, with its unit if it has one."""
 
     plain: str
     term: str
@@ -218,11 +218,11 @@ class Name:
 
     @property
     def full(self) -> str:
-        """Join both, as in "brightness (spectral centroid)"."""
+        """Return both names, as in "brightness (spectral centroid)"."""
         return f"{self.plain} ({self.term})"
 
     def value(self, number: float) -> str:
-        """Write a value: "2,310 Hz", "0.42"."""
+        """Format a value: "2,310 Hz", "0.42"."""
         text = f"{number:,.0f}" if abs(number) >= 1000 else f"{number:.3g}"
         return f"{text} {self.unit}".rstrip()
 
@@ -245,13 +245,13 @@ FOR, AGAINST = PALETTE[2], PALETTE[3]
 
 
 def ranked(acoustic: FeatureAttribution) -> list[tuple[str, float]]:
-    """Return features and contributions by descending size."""
+    """Return features and contributions, sorted by descending absolute value."""
     return sorted(acoustic.contributions.items(), key=lambda item: -abs(item[1]))
 
 
 def contributions_figure(prediction: Prediction) -> go.Figure:
-    """Draw the contributions of the :data:`SHOWN` greatest features, and of the rest together;
-    raise ValueError if the model did not answer from acoustic features."""
+    """Draw the :data:`SHOWN` largest contributions and the sum of the others; raise ValueError if
+    the model did not answer from acoustic features."""
     acoustic, order = _require(prediction), ranked(_require(prediction))
     shown, rest = order[:SHOWN], order[SHOWN:]
     rows = torch.tensor([[acoustic.features[name] for name in FEATURES]])
@@ -280,7 +280,7 @@ def contributions_figure(prediction: Prediction) -> go.Figure:
 
 
 def describe_contributions(prediction: Prediction) -> str:
-    """Describe the figure."""
+    """Describe the contributions figure in words."""
     order = ranked(_require(prediction))
     label = escape(words(prediction.label), quote=False)
     parts = []

@@ -12,26 +12,26 @@ import plotly.graph_objects as go
 from analysis.figures.theme import finish
 from cry_model.records import words
 
-SIDE, MOST = 270, 54  # pixels: of the matrix, but its cells grow no larger than this
-BELOW = 106  # pixels for the predicted labels, which stand aslant
+SIDE, MOST = 270, 54  # pixels: side of the matrix, and the largest side of a cell
+BELOW = 106  # pixels for the predicted labels, which are slanted
 BLUES = ("#eef4fb", "#08306b")
 BLACK, WHITE = "#000000", "#ffffff"
 DARK = 0.635
-"""Share of the scale from which on white is easier to read than black: 4.6 to 1 there."""
-MANY = 7  # labels, for two lines of which a phone's rows are too low
+"""Share of the scale above which white is easier to read than black: contrast 4.6 to 1 there."""
+MANY = 7  # labels; with these, rows are too low for two lines on a phone
 
 
 def confusion_figure(cells: pd.DataFrame, unit: str, end: float) -> go.Figure:
     """Draw a square heat map with the number in each cell; rows are true labels.
 
-    ``cells``: a row for each cell, row by row: ``true`` and ``answer`` (labels), ``drawn`` (NaN
-    where there is no recording of the true label), ``count`` and ``of`` (that of the true label);
-    ``unit``: of what is drawn, for the axis; ``end``: of the colour scale, the same for figures
-    side by side.
+    ``cells``: a row per matrix cell, in row-major order, with columns ``true`` and ``answer``
+    (labels), ``drawn`` (NaN if no recording has the true label), ``count`` and ``of`` (count of the
+    true label); ``unit``: unit of the drawn values, for the axis; ``end``: upper end of the colour
+    scale, shared by figures side by side.
     """
     names = [words(label) for label in cells["true"].drop_duplicates()]
     shape = len(names), len(names)
-    values, end = cells["drawn"].to_numpy(float), end or 1.0  # a scale must not end at zero
+    values, end = cells["drawn"].to_numpy(float), end or 1.0  # the scale must not end at zero
     figure = px.imshow(
         values.reshape(shape), x=names, y=names, zmin=0, zmax=end, color_continuous_scale=BLUES
     )
@@ -42,7 +42,7 @@ def confusion_figure(cells: pd.DataFrame, unit: str, end: float) -> go.Figure:
         xgap=1,
         ygap=1,
     )
-    # Text of its own, for a heat map has one colour of text, which half of its cells would hide.
+    # A trace of its own: heat-map text has one colour, which half of the cells would hide.
     colours = [WHITE if share > DARK else BLACK for share in np.nan_to_num(values / end)]
     figure.add_scatter(
         x=cells["answer"].map(words),
@@ -56,7 +56,7 @@ def confusion_figure(cells: pd.DataFrame, unit: str, end: float) -> go.Figure:
 
 
 def _square(figure: go.Figure, names: Sequence[str], title: str) -> go.Figure:
-    """Make cells as high as they are wide, whatever the width of the page."""
+    """Make cells square at any page width."""
     many = len(names) >= MANY
     finish(figure, height=round(min(SIDE, MOST * len(names))) + BELOW)
     axis = {"showgrid": False, "fixedrange": True, "constrain": "domain"}

@@ -24,15 +24,15 @@ from analysis.figures.theme import (
 from cry_model.records import words
 
 BEFORE, AFTER = "before temperature scaling", "after temperature scaling"
-"""Which probabilities a reliability diagram is of."""
+"""Names of the probabilities in a reliability diagram."""
 
 
 def roc_figure(curves: pd.DataFrame, labels: tuple[str, ...]) -> go.Figure:
     """Draw a ROC curve for each class.
 
-    ``curves``: columns ``class``, ``name`` (for the legend), ``false_positive_rate``,
-    ``true_positive_rate``; the points of a curve in its order; ``labels``: of the model, which give
-    a class its colour.
+    ``curves``: columns ``class``, ``name`` (for the legend), ``false_positive_rate`` and
+    ``true_positive_rate``, points in curve order; ``labels``: those of the model, which determine
+    the colours.
     """
     lines = _class_lines(curves, labels, "false_positive_rate", "true_positive_rate")
     lines.update_traces(hovertemplate="true positive rate %{y:.0%}, false positive rate %{x:.0%}")
@@ -41,11 +41,11 @@ def roc_figure(curves: pd.DataFrame, labels: tuple[str, ...]) -> go.Figure:
 
 
 def precision_recall_figure(curves: pd.DataFrame, labels: tuple[str, ...]) -> go.Figure:
-    """Draw a precision-recall curve for each class, and its share as a thin line.
+    """Draw a precision-recall curve for each class, and the class share as a thin line.
 
     ``curves``: columns ``class``, ``name`` (for the legend), ``recall``, ``precision`` and
-    ``share`` (of the class among the recordings, the precision of a random ranking); ``labels``: of
-    the model, which give a class its colour.
+    ``share`` (of the class among the recordings: the precision of a random ranking); ``labels``:
+    those of the model, which determine the colours.
     """
     ends = pd.concat([curves.drop_duplicates("class").assign(recall=x) for x in (0, 1)])
     shares = _class_lines(ends, labels, "recall", "share")
@@ -84,12 +84,12 @@ def _of_rates(traces: list[Any], x: str, y: str) -> go.Figure:
 
 
 def coverage_figure(curves: pd.DataFrame, chosen: str, usual: str) -> go.Figure:
-    """Draw the accuracy of the most confident answers of each model.
+    """Draw the accuracy of each model's most confident answers against coverage.
 
     ``curves``: columns ``system``, ``name`` (for the legend), ``answered`` (share of the
-    recordings, rising), ``accuracy``, ``low``, ``high`` and ``always_the_most_frequent`` (accuracy
-    of that constant answer on the same recordings); ``chosen``: the system that stands out, with
-    its interval and the constant answer; ``usual``: the most frequent label.
+    recordings, ascending), ``accuracy``, ``low``, ``high`` and ``always_the_most_frequent``
+    (accuracy of that constant answer on the same recordings); ``chosen``: the highlighted system,
+    drawn with its interval and the constant answer; ``usual``: the most frequent label.
     """
     own = curves[curves["system"] == chosen]
     named = curves.drop_duplicates("system").set_index("name")["system"]
@@ -135,7 +135,7 @@ def _diagonal(name: str) -> go.Scatter:
 
 
 def _band(own: pd.DataFrame, colour: str) -> go.Scatter:
-    """Go up along the lower ends of the intervals, back along the upper ones."""
+    """Trace the lower ends of the intervals forwards, then the upper ends backwards."""
     back = own[::-1]
     return go.Scatter(
         x=pd.concat([own["answered"], back["answered"]]),
@@ -151,10 +151,10 @@ def _band(own: pd.DataFrame, colour: str) -> go.Scatter:
 
 
 def reliability_figure(bins: pd.DataFrame, system: str) -> go.Figure:
-    """Draw accuracy against confidence above, the number of answers in each bin below.
+    """Draw accuracy against confidence above, and the number of answers per bin below.
 
     ``bins``: columns ``probabilities`` (:data:`BEFORE` or :data:`AFTER`), ``bin_from``, ``bin_to``,
-    ``answers``, ``confidence``, ``accuracy``, ``low`` and ``high``; ``system``: whose, for the
+    ``answers``, ``confidence``, ``accuracy``, ``low`` and ``high``; ``system``: determines the
     colour.
     """
     colour = SYSTEM_COLOURS.get(system, TEXT)
@@ -204,18 +204,18 @@ def reliability_figure(bins: pd.DataFrame, system: str) -> go.Figure:
 
 BASELINE_DASHES = ("dash", "dashdot", "dot", "longdash", "longdashdot")
 BASELINE_SYMBOLS = ("diamond-open", "square-open", "circle-open", "x-open", "star-open")
-"""Of the baselines, which are grey."""
-SPREAD = 0.4  # of the room of a split
+"""Dashes and symbols of the baselines, which are grey."""
+SPREAD = 0.4  # share of a split's width
 
 
 def leakage_figure(
     scores: pd.DataFrame, splits: Sequence[str], metric: str, chance: tuple[float, str]
 ) -> go.Figure:
-    """Draw points with intervals, and a line for each model and each baseline.
+    """Draw scores with intervals, joined by a line for each model and each baseline.
 
-    ``scores``: columns ``mark`` ("system", or "beside" of a baseline), ``name``, ``title`` (for the
-    legend), ``split``, ``value``, ``low`` and ``high``; ``splits``: from left to right; ``metric``:
-    its title, for the axis; ``chance``: its value and name, for the dotted line.
+    ``scores``: columns ``mark`` ("system", or "beside" for a baseline), ``name``, ``title`` (for
+    the legend), ``split``, ``value``, ``low`` and ``high``; ``splits``: from left to right;
+    ``metric``: its title, for the axis; ``chance``: value and name of the dotted line.
     """
     named = scores.drop_duplicates("title").set_index("title")
     systems = {title: row["name"] for title, row in named.iterrows() if row["mark"] == "system"}
@@ -256,7 +256,7 @@ def leakage_figure(
         annotation={"text": f"{name} {value:.3f}", "font_size": 11},
         annotation_position="bottom left",
     )
-    # A phone is no wider than the name of a model.
+    # Names are broken, since a phone is no wider than a model's name.
     figure.for_each_trace(lambda trace: trace.update(name=trace.name.replace(" (", "<br>(")))
     finish(figure, height=420 + 16 * len(figure.data))
     return figure.update_layout(

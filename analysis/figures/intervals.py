@@ -1,4 +1,4 @@
-"""Draw scores, costs and differences with their 95% intervals: a DataFrame in, a figure out."""
+"""Draw scores, costs and differences from a DataFrame, with their 95% intervals."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from analysis.figures.theme import (
 from cry_model.records import words
 
 ROW = 34  # pixels
-SCORE_ROW = 72  # pixels: a score, above it the paper's, below it those of the seeds
-OFFSET = 0.24  # of such a row
+SCORE_ROW = 72  # pixels: a score, with the paper's above it and those of the seeds below
+OFFSET = 0.24  # share of such a row
 BAR = {"color": TEXT, "thickness": 1.4, "width": 4}
 ZERO = {"color": TEXT, "width": 1.5, "dash": "dot"}
 MARKS = {
@@ -32,16 +32,16 @@ MARKS = {
     "seed": ("one seed", "circle", 6),
     "paper": ("the paper", "diamond-open", 10),
 }
-"""Mark of a score -> name in the legend, symbol, pixels."""
+"""Mark -> legend name, symbol, size in pixels."""
 PATTERNS = ("", "/", ".")
-"""Of bars, which tell them apart where colours do not."""
+"""Bar patterns, to tell bars apart without colours."""
 
 
 def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
     """Draw differences as dots around a line at zero, the first row on top.
 
-    ``data``: columns name (``<br>`` breaks it), value, low, high (shares of one; without low and
-    high the dot is open) and colour; ``axis``: title of the x axis, in points.
+    ``data``: columns name (may contain ``<br>``), value, low, high (fractions; the dot is open if
+    low and high are NaN) and colour; ``axis``: title of the x axis, in points.
     """
     data = with_bars(data).assign(
         symbol=data["low"].isna().map({False: "circle", True: "circle-open"})
@@ -85,11 +85,11 @@ def difference_figure(data: pd.DataFrame, axis: str) -> go.Figure:
 
 
 def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go.Figure:
-    """Draw the scores of models, a row each: all seeds, each seed, the paper's, the chance level.
+    """Draw a row of scores per model: all seeds, each seed, the paper's; and the chance level.
 
-    ``data``: columns mark (of :data:`MARKS`, or "chance"), system (of "chance": its name), seed,
-    value, low and high; the last three 0 to 1; ``names``: model -> name at the axis; the first is
-    on top; ``axis``: title of the x axis.
+    ``data``: columns mark (of :data:`MARKS`, or "chance"), system (for "chance", its name), seed,
+    value, low and high, the last three 0 to 1; ``names``: model -> axis label, the first on top;
+    ``axis``: title of the x axis.
     """
     shown = [system for system in names if system in set(data["system"])]
     rows = with_bars(data[data["mark"].isin(list(MARKS))])
@@ -140,11 +140,10 @@ def scores_figure(data: pd.DataFrame, names: Mapping[str, str], axis: str) -> go
 
 
 def ablation_figure(data: pd.DataFrame, axis: str) -> go.Figure:
-    """Draw as bars what is lost without each module, a group of bars for each place.
+    """Draw the loss without each module as bars, a group of bars for each place.
 
-    ``data``: columns where (name of the group of bars), system, name (of the bar), difference, low
-    and high; shares of one, low and high NaN where there is no interval; ``axis``: title of the y
-    axis, in points.
+    ``data``: columns where (name of the group), system, name (of the bar), difference, low and high
+    (fractions; low and high are NaN without an interval); ``axis``: title of the y axis, in points.
     """
     data = with_bars(data.rename(columns={"difference": "value"}))
     names = list(dict.fromkeys(data["name"]))
@@ -190,8 +189,8 @@ MEASURE_TITLES = {
 def class_dots(data: pd.DataFrame, measures: Sequence[str]) -> go.Figure:
     """Draw measures of each class side by side, with the values of a random answer.
 
-    ``data``: columns class, measure, value, low, high and at_random, 0 to 1; the classes in the
-    order of the labels, NaN where a measure is undefined; ``measures``: which, from left to right.
+    ``data``: columns class, measure, value, low, high and at_random, 0 to 1, with classes in label
+    order, NaN if a measure is undefined; ``measures``: those to draw, from left to right.
     """
     labels = tuple(dict.fromkeys(data["class"]))
     data = with_bars(data[data["measure"].isin(list(measures))], scale=1)
@@ -256,11 +255,11 @@ def _hover(axis: str, unit: str, digits: str = "+.1f") -> str:
 
 
 def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
-    """Draw models over their cost: a point each, or a line through the variants of one.
+    """Draw score against cost: a point for each model, or a line through its variants.
 
-    ``data``: columns system, title (of the line), name (of the point), open (whether its mark is),
-    cost, value, low and high, NaN without an interval; the last three 0 to 1; ``cost``: title of
-    the x axis, which is logarithmic; ``score``: title of the y axis.
+    ``data``: columns system, title (of the line), name (of the point), open (whether the marker
+    is), cost, value, low and high; the last three 0 to 1, low and high NaN without an interval;
+    ``cost``: title of the x axis, which is logarithmic; ``score``: title of the y axis.
     """
     data = with_bars(data)
     figure = px.line(
@@ -290,7 +289,7 @@ def cost_figure(data: pd.DataFrame, cost: str, score: str) -> go.Figure:
     finish(figure, 460 + 14 * len(figure.data))
     least, most = data["cost"].min(), data["cost"].max()
     decades = 10.0 ** np.arange(math.floor(math.log10(least)), math.log10(most) + 1)
-    # plotly's own 1, 2 and 5 are single digits: 5 for 0.5
+    # plotly labels its own ticks at 2 and 5 by the digit alone: 5 for 0.5
     ticks = np.outer(decades, (1, 2, 5)).ravel() if most > 5 * least else None
     return figure.update_layout(
         xaxis={"title": {"text": f"{cost}, log scale"}, "tickvals": ticks},

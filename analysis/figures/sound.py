@@ -17,7 +17,7 @@ from cry_model.detector import DetectionScores, clock
 from cry_model.prediction import Prediction
 from cry_model.records import percent, words
 
-NAMED = 4  # cries; more are only counted
+NAMED = 4  # cries listed; further ones are only counted
 BAND = {
     "type": "rect",
     "xref": "x",
@@ -30,14 +30,14 @@ BAND = {
 
 
 def shade_cries(figure: go.Figure, prediction: Prediction) -> None:
-    """Shade all rows from the beginning to the end of each cry."""
-    # At once: to add them one by one takes a second for a hundred.
+    """Shade each cry in all rows, from its start to its end."""
+    # All at once: adding a hundred one by one takes a second.
     bands = tuple({**BAND, "x0": s.start, "x1": s.end} for s in prediction.segments)
     figure.layout.shapes = (*figure.layout.shapes, *bands)
 
 
 def add_detector(figure: go.Figure, track: DetectionScores, row: int) -> None:
-    """Draw the probability of a cry in steps, and the thresholds, as a row of its own."""
+    """Draw the cry probability as a step curve, with its thresholds, in a row of its own."""
     cells = track.cells.tolist()
     edges = [round(min(i * track.step, track.duration), 3) for i in range(len(cells) + 1)]
     figure.add_scatter(
@@ -75,12 +75,12 @@ def describe_cries(track: DetectionScores) -> str:
 
 
 def thin(times: Tensor, track: Tensor, columns: int, hop: float) -> tuple[Tensor, Tensor]:
-    """Average neighbours until at most ``columns`` are left.
+    """Average adjacent frames until at most ``columns`` are left.
 
-    The first time of each run of neighbours, and the mean of those that are there, NaN where none
-    is; a last run that is not full is left out. ``times``: (frames,) seconds; where frames are
-    missing, nothing was answered for; ``track``: (..., frames); ``columns``: how many to keep at
-    most; ``hop``: seconds from one frame to the next.
+    Return the first time of each run of frames, and the mean of those present; NaN if none is. An
+    incomplete last run is dropped. ``times``: (frames,) seconds; missing frames were not
+    classified; ``track``: (..., frames); ``columns``: the maximum number to keep; ``hop``: seconds
+    between frames.
     """
     frame = ((times - times[0]) / hop).round().long()
     length = int(frame[-1]) + 1
@@ -96,9 +96,9 @@ TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000)
 
 
 def spectral_figure(display: Display, prediction: Prediction, hz: NDArray[np.float64]) -> go.Figure:
-    """Draw M of the hybrid system over the spectrogram of what it heard, dark where it holds back.
+    """Overlay M of the hybrid system on the spectrogram, dark where it attenuates.
 
-    ``hz``: (bands,), the middle of each of the model's bands.
+    ``hz``: (bands,), the centre frequency of each of the model's bands.
     """
     times, weights = _spectral(prediction, len(hz))
     figure = make_subplots(1, 1)
@@ -111,13 +111,13 @@ def spectral_figure(display: Display, prediction: Prediction, hz: NDArray[np.flo
         showscale=False,
         hovertemplate="%{x:.2f} s, %{y:.0f} Hz: %{z:.2f}<extra></extra>",
     )
-    heard = [float(times[0]), float(times[-1])]  # what lies outside has no weight
+    heard = [float(times[0]), float(times[-1])]  # M has no values outside
     figure.update_xaxes(range=heard, title_text="time (s)")
     return finish(figure, height=320).update_layout(margin_t=12)
 
 
 def describe_spectral(prediction: Prediction, hz: NDArray[np.float64]) -> str:
-    """Say between which weights M lies, and where it is greatest."""
+    """State the range of M, and where it is largest."""
     times, weights = _spectral(prediction, len(hz))
     band, column = divmod(int(weights.nan_to_num(-1).argmax()), weights.shape[1])
     known = weights[~weights.isnan()]
@@ -128,17 +128,16 @@ def describe_spectral(prediction: Prediction, hz: NDArray[np.float64]) -> str:
 
 
 def _spectral(prediction: Prediction, bands: int) -> tuple[Tensor, Tensor]:
-    """Return times (columns,) in s and M (bands, columns), NaN where nothing was answered for."""
+    """Return times (columns,) in s and M (bands, columns); columns that no piece covers are NaN."""
     track = prediction.timeline(prediction.attention.spectral[:, :bands])
     return thin(*track, COLUMNS, prediction.hop_seconds)
 
 
 def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go.Figure:
-    """Draw waveform and spectrogram, and the probability of a cry and A_t where there are any.
+    """Draw waveform and spectrogram, with the cry probability and A_t where available.
 
-    A_t is left out of what is no cry: nobody asked yet what the model would make of it.
-    ``display``: of the recording; ``prediction``: the answer to it; ``high_hz``: where the model
-    that gave it stops hearing.
+    Without a cry, A_t is left out: the answer of the model has not been asked for. ``display``: of
+    the recording; ``prediction``: the answer to it; ``high_hz``: upper end of the model's band.
     """
     detector, attended = prediction.track is not None, attention_shown(prediction)
     heights = [0.2, 0.5, *([0.18] * detector), *([0.3] * attended)]
@@ -156,13 +155,13 @@ def sound_figure(display: Display, prediction: Prediction, high_hz: float) -> go
     figure.update_xaxes(range=[0, display.duration])
     figure.update_xaxes(title_text="time (s)", row=rows, col=1)
     finish(figure, height=580 + 90 * detector)
-    # The legend is that of the last row: it stands right above it.
+    # The legend belongs to the last row, so it is placed right above it.
     above = figure.layout[f"yaxis{rows}"].domain[1]
     return figure.update_layout(legend_y=above, margin_t=12)
 
 
 def attention_shown(prediction: Prediction) -> bool:
-    """Tell whether A_t has a row."""
+    """Return whether the figure has a row for A_t."""
     return bool(prediction.attention.temporal) and prediction.is_cry is not False
 
 
@@ -198,7 +197,7 @@ def _add_spectrogram(figure: go.Figure, spectrogram: Spectrogram, row: int) -> N
 
 
 def _mark_top(figure: go.Figure, high_hz: float) -> None:
-    """Mark in the second row where the model stops hearing."""
+    """Mark the upper end of the model's band in the second row."""
     line = {"color": "white", "width": 1, "dash": "dot"}
     figure.add_hline(y=high_hz, line=line, row=2, col=1)
     figure.add_annotation(
@@ -209,7 +208,7 @@ def _mark_top(figure: go.Figure, high_hz: float) -> None:
         x=0,
         xref="x2 domain",
         xanchor="left",
-        y=np.log10(high_hz),  # on a log axis, annotations are placed by the logarithm
+        y=np.log10(high_hz),  # annotations on a log axis are placed by the logarithm
         yref="y2",
         yanchor="bottom",
     )
@@ -235,7 +234,7 @@ def _add_gates(figure: go.Figure, prediction: Prediction, row: int) -> None:
 
 
 def describe_sound(display: Display, prediction: Prediction) -> str:
-    """Describe the figure for who cannot see it."""
+    """Describe the figure for readers who cannot see it."""
     spectrogram = display.spectrogram
     level = spectrogram.decibels.max(0)
     loudest = spectrogram.times[int(level.argmax())]
@@ -260,15 +259,15 @@ def describe_sound(display: Display, prediction: Prediction) -> str:
 
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120)  # s
 MOST_TICKS = 10
-THINNEST = 1 / 250  # of the recording: what a phone can still show
+THINNEST = 1 / 250  # of the recording: the narrowest bar that a phone can show
 
 Slice = tuple[float, float, Mapping[str, float]]
 
 
 def slices(prediction: Prediction) -> list[Slice]:
-    """Return start and end in s, and probabilities, of each cry; of a single one, piece by piece.
+    """Return start and end in s, and probabilities, per cry; of a single cry, per piece.
 
-    A piece ends where the next one begins, though both hear what they have in common.
+    A piece ends where the next one begins, although the model's pieces overlap.
     """
     if len(prediction.segments) > 1:
         return [(s.start, s.end, s.probabilities) for s in prediction.segments]
@@ -278,7 +277,7 @@ def slices(prediction: Prediction) -> list[Slice]:
 
 
 def timeline_figure(prediction: Prediction) -> go.Figure:
-    """Draw stacked bars as wide as each cry is long; nothing stands where no cry was heard."""
+    """Draw stacked bars, each as wide as its cry is long; gaps are parts without a cry."""
     found = slices(prediction)
     least = THINNEST * prediction.duration
     spans = [f"{clock(start)} to {clock(end)}" for start, end, _ in found]
@@ -295,7 +294,7 @@ def timeline_figure(prediction: Prediction) -> go.Figure:
             hovertemplate="%{customdata}: %{y:.0f}%",
         )
     figure.update_layout(barmode="stack")
-    # Plotly would put the ticks under the bars.
+    # By default, Plotly would place the ticks under the bars.
     tick = next((t for t in TICKS if prediction.duration / t <= MOST_TICKS), TICKS[-1])
     figure.update_xaxes(title_text="time (s)", range=[0, prediction.duration], dtick=tick, tick0=0)
     figure.update_yaxes(title_text="probability (%)", range=[0, 100])

@@ -1,6 +1,6 @@
-"""Colours and layout that every figure shares; readable on light and dark, safe for colour-blind.
+"""Define colours and layout of all figures: readable on light and dark, safe for colour-blind.
 
-Text and grid are set by the page's style sheet, which knows whether the page is dark.
+The page's style sheet, which knows the colour scheme, sets the colours of text and grid.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ SYSTEM_COLOURS = {
 
 DASHES = ("solid", "7px,3px", "2px,2px", "8px,3px,2px,3px", "13px,3px")
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "hexagon")
-"""Of lines and of points, beside colours. There are six colours, so that classes or systems that
-share one differ in these."""
+"""Line dashes and point symbols, used besides colour. There are six colours; classes or systems
+that share one differ in these."""
 
 
 LEGEND_BELOW = {"y": 0, "yref": "container", "yanchor": "bottom"}
-"""For a legend of many names: at the foot of the figure, where it grows into the margin."""
+"""Legend of many names: at the bottom of the figure, where it grows into the margin."""
 
 
 def system_dash(system: str) -> str:
-    """Return the dashes of a system, the same in every figure."""
+    """Return the dash pattern of a system, the same in every figure."""
     known = list(SYSTEM_COLOURS)
     return DASHES[known.index(system) % len(DASHES)] if system in known else "dot"
 
@@ -56,18 +56,18 @@ def system_symbol(system: str) -> str:
 
 
 def class_colour(labels: tuple[str, ...], label: str) -> str:
-    """Return the colour of a class: by its place in the checkpoint's labels, the same in every
+    """Return the colour of a class by its index in the checkpoint's labels, the same in every
     figure."""
     return PALETTE[labels.index(label) % len(PALETTE)]
 
 
 def class_dash(labels: tuple[str, ...], label: str) -> str:
-    """Return the dashes of a class, by its place as its colour."""
+    """Return the dash pattern of a class, by index like its colour."""
     return DASHES[labels.index(label) % len(DASHES)]
 
 
 def class_symbol(labels: tuple[str, ...], label: str) -> str:
-    """Return the symbol of a class, by its place as its colour."""
+    """Return the symbol of a class, by index like its colour."""
     return SYMBOLS[labels.index(label) % len(SYMBOLS)]
 
 
@@ -83,7 +83,7 @@ LAYOUT: Mapping[str, Any] = {
         "yanchor": "bottom",
         "x": 0,
         "traceorder": "normal",
-        "itemwidth": 30,  # pixels, the least that plotly allows
+        "itemwidth": 30,  # pixels, the minimum that plotly allows
         "font": {"size": 11},
     },
     "hoverlabel": {"font": {"size": 12}},
@@ -93,18 +93,18 @@ AXIS: Mapping[str, Any] = {"gridcolor": GRID, "zeroline": False, "automargin": T
 
 
 def finish(figure: go.Figure, height: int) -> go.Figure:
-    """Apply the common layout; ``height`` in pixels, the width is the page's."""
+    """Apply the common layout; ``height`` is in pixels, the width is that of the page."""
     figure.update_layout(LAYOUT, height=height)
     return figure.update_xaxes(AXIS).update_yaxes(AXIS)
 
 
 def signed(difference: Estimate) -> str:
-    """Write a difference with its interval: "+0.024 [-0.010, +0.060]"."""
+    """Format a difference with its interval: "+0.024 [-0.010, +0.060]"."""
     return f"{difference.value:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]"
 
 
 def with_bars(data: pd.DataFrame, scale: float = 100) -> pd.DataFrame:
-    """Scale value, low and high, and add ``above`` and ``below``: the lengths of the error bars."""
+    """Scale value, low and high; add the error-bar lengths ``above`` and ``below``."""
     scaled = data.assign(**{name: scale * data[name] for name in ("value", "low", "high")})
     return scaled.assign(
         above=scaled["high"] - scaled["value"], below=scaled["value"] - scaled["low"]
