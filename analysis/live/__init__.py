@@ -1,1 +1,1 @@
-"""Show what the microphone hears, as it hears it: the Live tab."""
+"""Show live what the microphone picks up: the Live tab."""

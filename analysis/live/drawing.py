@@ -1,4 +1,4 @@
-"""Draw what is heard: a picture without a file, and pieces of HTML that replace each other."""
+"""Draw what the microphone picks up: an image as a data URI, and HTML fragments for the page."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ LIVE = macros("live/live.html.j2")
 
 
 def clock(seconds: float) -> str:
-    """Write minutes and seconds since listening began."""
+    """Format the time since listening began as minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def row_html(line: Episode, say: Words = ENGLISH) -> str:
-    """Write one line of the log: what the card would say, and the greatest probability of a cry."""
+    """Write one line of the log: the answer in short, and the peak probability of a cry."""
     return LIVE.row(line, clock(line.start), line.answer and in_short(line.answer, say), say)
 
 
 def kept(line: Episode, now: float, say: Words) -> dict[str, object]:
-    """Return what a diary keeps of a cry that began ``ago`` seconds before ``now``."""
+    """Return what a diary keeps of a cry; ``ago`` is the seconds from its start to ``now``."""
     told = {"said": in_short(line.answer, say), **numbers(line.answer)}
     length = round(line.end - line.start, 1)
     heard = {"seconds": length, "probability": round(line.peak, 3)}
@@ -48,7 +48,7 @@ def kept(line: Episode, now: float, say: Words) -> dict[str, object]:
 
 
 def log_csv(lines: Iterable[Episode]) -> str:
-    """Write a row a line: start and length in s, kind, peak, prediction set, probabilities."""
+    """Write the log as CSV: start and length in s, kind, peak, prediction set, probabilities."""
     labels = next((tuple(line.answer.probabilities) for line in lines if line.answer), ())
     rows = []
     for line in lines:
@@ -63,20 +63,20 @@ def log_csv(lines: Iterable[Episode]) -> str:
 
 BANDS = 64
 LOW_HZ, HIGH_HZ = 60, RATE / 2
-HOP, FFT = 500, 1024  # 31 and 64 ms; eight columns a score
-RANGE_DB = 60.0  # between black and the brightest colour
-QUIETEST_DB = -45.0  # the brightest colour of a picture of silence
-SHADES = 32  # a smooth picture of half the size that 256 would need
+HOP, FFT = 500, 1024  # samples: 31 and 64 ms; eight columns per score
+RANGE_DB = 60.0  # from black to the brightest colour
+QUIETEST_DB = -45.0  # lowest level of the brightest colour, so that silence stays dark
+SHADES = 32  # a smooth image at half the size that 256 shades need
 PALETTE = [
     round(value)
     for colour in sample_colorscale(HEAT, [i / (SHADES - 1) for i in range(SHADES)])
     for value in unlabel_rgb(colour)
 ]
-"""Red, green and blue of every shade, darkest first, as PNG has it."""
+"""RGB values of all shades, darkest first, as PNG stores them."""
 
 
 def spectrogram(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Compute (bands, columns) in dB of (samples,) at 16 kHz; a sine at full scale has about 0."""
+    """Compute (bands, columns) in dB from (samples,) at 16 kHz; a full-scale sine is about 0 dB."""
     power = librosa.feature.melspectrogram(
         y=sound, sr=RATE, n_fft=FFT, hop_length=HOP, center=False,
         n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ, norm=None,
@@ -85,13 +85,13 @@ def spectrogram(sound: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def place(hz: float) -> float:
-    """Return where a frequency lies on the picture's axis: 0 at the bottom, 1 at the top."""
+    """Return a frequency's position on the image axis: 0 at the bottom, 1 at the top."""
     low, at, high = librosa.hz_to_mel([LOW_HZ, hz, HIGH_HZ])
     return float((at - low) / (high - low))
 
 
 def picture(decibels: NDArray[np.float32]) -> str:
-    """Draw (bands, columns) in dB as a PNG in a data URI, low bands at the bottom."""
+    """Draw (bands, columns) in dB as a PNG data URI, low bands at the bottom."""
     top = max(float(decibels.max()), QUIETEST_DB)
     shades = (decibels[::-1] - (top - RANGE_DB)) / RANGE_DB * (SHADES - 1)
     image = Image.fromarray(shades.clip(0, SHADES - 1).round().astype(np.uint8), "P")
@@ -102,9 +102,9 @@ def picture(decibels: NDArray[np.float32]) -> str:
 
 
 def track_svg(track: NDArray[np.float32], threshold: float) -> str:
-    """Draw probabilities (scores,), 0 to 1, and the threshold as a dashed line.
+    """Draw probabilities (scores,), 0 to 1, as an SVG, with the threshold as a dashed line.
 
-    In a box of as many units as scores by 100, which the page stretches.
+    Its box is as many units wide as there are scores and 100 high; the page stretches it.
     """
     heard = [(i, 100 * (1 - p)) for i, p in enumerate(track.tolist(), 1) if p == p]  # not NaN
     line = " ".join(f"{x},{y:.1f}" for x, y in heard)
@@ -118,7 +118,7 @@ def track_svg(track: NDArray[np.float32], threshold: float) -> str:
 
 
 def pieces(listener: Listener, seen: int = 0, say: Words = ENGLISH) -> dict[str, object]:
-    """Collect what the page has to change, ready for JSON; it has got ``seen`` lines of the log."""
+    """Collect the changes for a page that has ``seen`` lines of the log, ready for JSON."""
     known = listener.probability
     probability = "" if known is None else percent(known)
     told, answer = f"<p>{escape(say('live.no_cry'))}</p>", listener.answer

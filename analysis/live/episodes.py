@@ -1,4 +1,4 @@
-"""Find where a cry, or another sound, begins and ends, from scores alone, without any audio."""
+"""Find the start and end of cries and other sounds from scores alone, without audio."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from cry_model.prediction import Prediction
 
-RATE = 16_000  # Hz, of everything that is kept; no bundled model hears above 8 kHz
-SCORE_HOP = RATE // 4  # samples from one score of the cry detector to the next
-KEPT = 12 * RATE  # samples
+RATE = 16_000  # Hz, of all audio kept; no bundled model uses frequencies above 8 kHz
+SCORE_HOP = RATE // 4  # samples between two scores of the cry detector
+KEPT = 12 * RATE  # samples of audio
 KEEP_ON = 1.5  # s below the threshold, or of quiet, that end an episode
-MIN_LOUD = 2  # scores; a single knock is no sound worth a line
-QUIETEST_DB, LOUDEST_DB = -60.0, -40.0  # between these lies what counts as background
-ABOVE_DB = 10.0  # over the background: a sound
+MIN_LOUD = 2  # scores; a single knock is not logged
+QUIETEST_DB, LOUDEST_DB = -60.0, -40.0  # limits of the background level
+ABOVE_DB = 10.0  # level above the background that counts as sound
 
 Kind = Literal["cry", "maybe", "sound"]
 State = Literal["quiet", "undecided", "sound", "maybe", "cry"]
@@ -25,8 +25,8 @@ State = Literal["quiet", "undecided", "sound", "maybe", "cry"]
 
 @dataclass(frozen=True)
 class Episode:
-    """Hold a stretch of sound: seconds since listening began, greatest probability of a cry, and,
-    of a cry, the answer without its attention maps."""
+    """Store a stretch of sound: start and end in s since listening began, peak probability of a
+    cry and, for a cry, the answer without attention maps."""
 
     kind: Kind
     start: float
@@ -39,32 +39,32 @@ class Episode:
 class _Open:
     kind: Kind
     start: float
-    last: float  # when it last was what it is
-    sounded: float  # when it was last loud; its start if it never was
+    last: float  # time of its last score at the threshold (cry) or loud block (sound)
+    sounded: float  # time of its last loud block; its start if there was none
     peak: float
-    loud: int  # scores
+    loud: int  # loud scores
 
 
 class Episodes:
     """Turn scores into finished episodes.
 
-    A cry begins where the detector reaches its threshold and ends when it stayed below for
-    ``KEEP_ON`` seconds. What a probability says is dated ``reach`` seconds back, in the middle
-    of what it is about. Loud sound that the detector calls no cry is an episode of its own kind;
-    one that a cry follows closely is that cry's beginning.
+    A cry begins where the detector reaches its threshold and ends after ``KEEP_ON`` seconds below
+    it. A probability is dated ``reach`` seconds back, to the middle of its window. Loud sound that
+    the detector rejects is an episode of its own kind; if a cry follows closely, the sound becomes
+    the beginning of that cry.
 
     Args:
-        threshold, maybe: of the detector.
-        reach: seconds from the middle of what a probability is about to its end.
+        threshold, maybe: thresholds of the detector.
+        reach: seconds from the middle of a score's window to its end.
     """
 
     def __init__(self, threshold: float, reach: float, maybe: float = 1.0):
         self.threshold, self.reach, self.maybe = threshold, reach, maybe
         self.open: _Open | None = None
-        self._free = 0.0  # the end of the last episode: none begins before it
+        self._free = 0.0  # end of the last episode; no other one begins before it
 
     def state(self, time: float, probability: float = 0.0) -> State:
-        """Return what lasts at ``time``; a young sound may yet turn out to be a cry."""
+        """Return the state at ``time``; a recent sound may still turn out to be a cry."""
         if self.open is None:
             return "quiet"
         if self.open.kind == "cry":
@@ -74,7 +74,7 @@ class Episodes:
         return "sound" if time - self.open.start >= KEEP_ON else "undecided"
 
     def step(self, time: float, probability: float, loud: bool) -> list[Episode]:
-        """Take the score of what ends at ``time`` and return the episodes that it ends."""
+        """Process the score of the window ending at ``time``; return the episodes it finishes."""
         if probability >= self.threshold:
             return self._cry(time, probability, loud)
         finished = []
@@ -93,19 +93,19 @@ class Episodes:
         return finished
 
     def finish(self) -> list[Episode]:
-        """End what lasts, if anything does and it was long enough."""
+        """Finish the open episode, if there is one and it was long enough."""
         ended, self.open = self.open, None
         if ended is None or (ended.kind == "sound" and ended.loud < MIN_LOUD):
             return []
         end = ended.last - self.reach if ended.kind == "cry" else ended.last
-        if ended.sounded > ended.start:  # quiet afterwards tells better than the detector
+        if ended.sounded > ended.start:  # quiet marks the end more precisely than the detector
             end = min(end, ended.sounded)
         end = max(end, ended.start + SCORE_HOP / RATE)
         self._free = end
         return [self._episode(ended, end)]
 
     def _episode(self, ended: _Open, end: float) -> Episode:
-        """Close what lasted; a sound that reached ``maybe`` may have been a cry."""
+        """Close an episode; a sound whose peak reached ``maybe`` may have been a cry."""
         maybe = ended.kind == "sound" and ended.peak >= self.maybe
         return Episode("maybe" if maybe else ended.kind, ended.start, end, ended.peak)
 
@@ -128,18 +128,18 @@ class Episodes:
 
 
 def newest(kept: NDArray[np.float32], new: ArrayLike) -> NDArray[np.float32]:
-    """Append to (n,) values of a stream; as many fall out at the other end."""
+    """Append new values to a buffer of fixed length (n,), dropping as many of the oldest."""
     return np.concatenate([kept, new], dtype=np.float32)[-len(kept) :]
 
 
 class Loudness:
-    """Tell sound from background by its level, which it learns from the last seconds."""
+    """Detect sound by its level above the background, which is estimated from recent seconds."""
 
     def __init__(self) -> None:
         self.levels = np.full(KEPT // SCORE_HOP, math.nan, np.float32)
 
     def __call__(self, block: NDArray[np.float32]) -> bool:
-        """Tell whether (samples,), one hop long, is louder than the background."""
+        """Return whether a block (samples,), one hop long, is louder than the background."""
         power = float(np.var(block, dtype=np.float64))
         level = 10 * math.log10(max(power, 1e-12))
         self.levels = newest(self.levels, [level])

@@ -1,4 +1,4 @@
-"""Turn chunks of a microphone into what to show: the Live tab without its page."""
+"""Turn microphone chunks into the state that the Live tab shows, without its page."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ from cry_model.sound import audio
 from cry_model.sound.frontend import resample
 
 LOG = logging.getLogger(__name__)
-MARGIN = 0.0085  # s: how far the resampler reaches, at the lowest rate that is accepted
-HELD_BACK = 500  # samples; the first score is early by these, as a resampler holds some back
-SMOOTHED = 4  # scores whose mean decides: one alone may be a bang
-ANSWER_SECONDS = 5.0  # of a cry that lasts, what an answer is made from
+MARGIN = 0.0085  # s: reach of the resampling filter at the lowest accepted rate
+HELD_BACK = 500  # samples by which the first score is early, since a resampler holds some back
+SMOOTHED = 4  # scores averaged before the threshold: a single one may be a bang
+ANSWER_SECONDS = 5.0  # of an ongoing cry, classified for an answer
 ANSWER_EVERY = 1.0  # s
 LIMIT_SECONDS = 600.0
 MOST_LINES = 100
 
 
 class Resampler:
-    """Resample chunks to the same samples that the whole at once would give.
+    """Resample a stream chunk by chunk, with the same result as resampling it at once.
 
-    It holds back the last milliseconds, which the filter cannot know yet, so no chunk's edge is
-    heard.
+    The last milliseconds, which the filter cannot compute yet, are held back, so that chunk edges
+    are inaudible.
 
     Args:
-        rate: Hz of the chunks.
+        rate: sample rate of the chunks in Hz.
 
     Raises:
-        SampleRateError: if no recorder has this rate.
+        SampleRateError: if the rate is outside the accepted range.
     """
 
     def __init__(self, rate: int):
@@ -65,7 +65,7 @@ class Resampler:
         self.raw = np.zeros(self.margin * self.taken, np.float32)
 
     def __call__(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (samples,) at ``rate`` -> as many at 16 kHz as can be known."""
+        """Resample (samples,) at ``rate`` to all samples at 16 kHz that can be computed yet."""
         if self.rate == RATE:
             return samples
         self.raw = np.concatenate([self.raw, samples])
@@ -79,14 +79,13 @@ class Resampler:
 
 
 class Listener:
-    """Listen for one visitor; keep 12 s of sound, until :meth:`stop`, and the log.
+    """Listen for one visitor; keep the last 12 s of audio, until :meth:`stop`, and the log.
 
-    How the stream was cut into chunks makes no difference to what is heard. Not for two threads at
-    once.
+    The result does not depend on how the stream is cut into chunks. Not thread-safe.
 
     Args:
-        detector: says four times a second whether the last seconds hold a cry.
-        classifier: names a reason while a cry lasts.
+        detector: scores four times a second whether the last seconds contain a cry.
+        classifier: names a reason during a cry.
     """
 
     def __init__(self, detector: CryDetector, classifier: CryClassifier):
@@ -94,44 +93,44 @@ class Listener:
         reach = detector.window_seconds / 2 + (SMOOTHED - 1) / 2 * SCORE_HOP / RATE
         self.episodes = Episodes(detector.threshold, reach, detector.maybe)
         self.lines: deque[Episode] = deque(maxlen=MOST_LINES)  # oldest first
-        self.written = 0  # lines since the beginning, those that have been dropped included
+        self.written = 0  # lines since the beginning, including dropped ones
         self.heard = 0  # samples at RATE
         self.limit = LIMIT_SECONDS
         self._reset()
 
     @property
     def seconds(self) -> float:
-        """Return the length of what was heard so far."""
+        """Return the duration processed so far."""
         return self.heard / RATE
 
     @property
     def over(self) -> bool:
-        """Tell whether the time is up; nothing more is heard until :meth:`resume`."""
+        """Return whether the time limit is reached; then audio is ignored until :meth:`resume`."""
         return self.seconds >= self.limit
 
     @property
     def probability(self) -> float | None:
-        """Return that of a cry, the mean of the detector's last scores; None before its first."""
+        """Return the cry probability, the mean of the detector's last scores; None before any."""
         last = float(self.track[-1])
         return None if np.isnan(last) else last
 
     @property
     def state(self) -> State:
-        """Return what is heard now."""
+        """Return the current state."""
         return self.episodes.state(self.seconds, self.probability or 0.0)
 
     def hear(self, chunk: NDArray[np.int16], rate: int, lost: float = 0.0) -> None:
-        """Take the next samples.
+        """Process the next samples.
 
         Args:
-            chunk: (samples,), any length, also none at all.
-            rate: Hz, may change from chunk to chunk.
-            lost: seconds missing before this chunk; they count as silence.
+            chunk: (samples,), of any length, possibly empty.
+            rate: Hz; may change between chunks.
+            lost: seconds missing before this chunk, treated as silence.
 
         Raises:
-            SampleRateError: if no microphone has this rate.
+            SampleRateError: if the rate is outside the accepted range.
         """
-        if lost > KEEP_ON:  # a hole that nothing lasts through
+        if lost > KEEP_ON:  # a gap that ends every episode
             self.stop()
             self.heard += round(lost * RATE)
         elif lost > 0:
@@ -141,12 +140,12 @@ class Listener:
         self._take(self.resampler(chunk / np.float32(2**15)))
 
     def stop(self) -> None:
-        """End what lasts, log it and forget the sound; the log stays."""
+        """Finish and log the open episode, and delete the audio; the log stays."""
         self._write(self.episodes.finish())
         self._reset()
 
     def resume(self) -> None:
-        """Allow another ``LIMIT_SECONDS``."""
+        """Extend the time limit by ``LIMIT_SECONDS``."""
         self.limit = self.seconds + LIMIT_SECONDS
 
     def _reset(self) -> None:
@@ -154,16 +153,16 @@ class Listener:
         self.scores = np.full(SMOOTHED, np.nan, np.float32)
         self.track = np.full(
             KEPT // SCORE_HOP, np.nan, np.float32
-        )  # their mean, over the same 12 s
+        )  # smoothed scores, over the same 12 s
         self.loudness = Loudness()
         self.resampler: Resampler | None = None
         self.pending = np.zeros(0, np.float32)
         self.due = SCORE_HOP - HELD_BACK  # samples until the next score
-        self.answer: Prediction | None = None  # to the cry that lasts
+        self.answer: Prediction | None = None  # to the ongoing cry
         self.answered = -ANSWER_EVERY
 
     def _take(self, samples: NDArray[np.float32]) -> None:
-        """Go from score to score, at the same samples however the stream was cut."""
+        """Compute scores at the same samples, however the stream was cut."""
         self.pending = np.concatenate([self.pending, samples])
         while len(self.pending) >= self.due:
             block, self.pending = self.pending[: self.due], self.pending[self.due :].copy()
@@ -198,14 +197,14 @@ class Listener:
             self.written += 1
 
     def _classify(self, start: float, end: float) -> Prediction | None:
-        """Classify what is still kept of a stretch; None if that is too short or silent."""
+        """Classify what is still kept of a stretch; return None if it is too short or silent."""
         first, last = (KEPT + round(t * RATE) - self.heard for t in (start, end))
         stretch = self.sound[max(0, first) : max(0, last)]
         try:
             prediction = self.classifier.predict(stretch, RATE)
-        except audio.AudioError:  # too short, or silent in the band that the model hears
+        except audio.AudioError:  # too short, or silent in the model's band
             return None
-        except Exception:  # the sound goes on, and so do the other visitors
+        except Exception:  # the stream and other visitors go on
             LOG.exception("A cry could not be answered.")
             return None
         kept = AttentionMaps(embedding=prediction.attention.embedding)

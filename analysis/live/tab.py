@@ -1,4 +1,4 @@
-"""Offer the Live tab: its page, and visitors' microphones, kept apart, few and soon forgotten."""
+"""Build the Live tab and manage visitors' listeners: separate, limited in number, soon deleted."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from analysis.words import ENGLISH, Words, language
 from cry_model.detector import CryDetector
 from cry_model.sound.audio import AudioError
 
-MOST_LISTENING = 8  # at once; each costs a few per cent of a core
+MOST_LISTENING = 8  # at a time; each takes a few per cent of a core
 MOST_LOGS = 200
-SILENT_SECONDS = 30.0  # without a chunk: the visitor is gone, the sound is forgotten
-LOG_SECONDS = 3600.0  # the same of the log
+SILENT_SECONDS = 30.0  # without a chunk: the visitor is gone, and the audio is deleted
+LOG_SECONDS = 3600.0  # without a chunk: the log is deleted
 SWEEP_SECONDS = 5.0
 LONGEST_NAME = 64  # characters
-LONGEST_CHUNK = 4_000_000  # characters: more than a page ever saves up
+LONGEST_CHUNK = 4_000_000  # characters, more than a page ever buffers
 
 
 @dataclass
 class Visitor:
-    """Hold one page's listener, and when it was last heard of."""
+    """Store one page's listener and the time of its last use."""
 
     listener: Listener
     used: float
@@ -41,12 +41,12 @@ class Visitor:
 
 
 class Visitors:
-    """Offer the two functions that the page calls; no sound is written to a file or a log.
+    """Provide the two functions that the page calls; no audio is written to a file or a log.
 
-    A page names itself by a number that it drew at random, so no page can reach another's.
+    A page identifies itself by a number drawn at random, so no page can access another's listener.
 
     Args:
-        make: gives a new listener.
+        make: creates a new listener.
         now: a clock in seconds.
     """
 
@@ -57,7 +57,7 @@ class Visitors:
         self.sweeper: threading.Thread | None = None
 
     def hear(self, request: dict[str, Any], say: Words = ENGLISH) -> dict[str, Any]:
-        """Take a chunk and return what the page has to change, or ``problem``, a sentence.
+        """Process a chunk; return the changes for the page, or ``problem``, a sentence.
 
         Args:
             request: ``page``, its name; ``samples``, 16-bit little-endian mono in base64;
@@ -87,7 +87,7 @@ class Visitors:
             return pieces(listener, seen, say)
 
     def stop(self, request: dict[str, Any], say: Words = ENGLISH) -> dict[str, Any]:
-        """Forget the sound of ``page``; its log may be added to until an hour later."""
+        """Delete the audio of ``page``; its log can be continued for another hour."""
         try:
             page, seen = _page(request), int(request["seen"])
         except (KeyError, TypeError, ValueError, OverflowError):
@@ -99,7 +99,7 @@ class Visitors:
             return pieces(visitor.listener, seen, say)
 
     def sweep(self) -> None:
-        """Forget the sound, and much later the log, of pages that are gone."""
+        """Delete the audio, and much later the log, of pages that are gone."""
         with self.lock:
             visitors = list(self.known.items())
         for page, visitor in visitors:
@@ -112,7 +112,7 @@ class Visitors:
                     self.known.pop(page, None)
 
     def _find(self, page: str) -> Visitor | None:
-        """Return the page's visitor as one who listens; None if too many do."""
+        """Return the page's visitor, marked as listening; None if too many are listening."""
         with self.lock:
             visitor = self.known.get(page)
             if visitor is None or not visitor.listening:
@@ -159,12 +159,12 @@ ServerFunction = Callable[[dict[str, Any], gr.Request], dict[str, Any]]
 KHZ = {8000: "8 kHz", 4000: "4", 2000: "2", 1000: "1", 500: "0.5"}
 MARKS = [(text, place(hz)) for hz, text in KHZ.items()]
 AGO = [(seconds, 1 - seconds * RATE / KEPT) for seconds in (12, 9, 6, 3)]
-"""Text, and its place along an axis of the picture, 0 to 1."""
+"""(label, position along an axis of the image, 0 to 1)."""
 
 
 def make_functions(detector: CryDetector, model: Model) -> list[ServerFunction]:
-    """Return what the browser calls with the microphone's sound, and at its end; for two tabs."""
-    # The page's models have no detector of their own: what they are asked about is a cry already.
+    """Return the functions by which the browser sends audio and stops; two tabs share them."""
+    # The page's models have no detector: what they classify here is a cry already.
     visitors = Visitors(lambda: Listener(detector, model.classifier))
 
     def live_hear(request: dict[str, Any], visitor: gr.Request) -> dict[str, Any]:
@@ -179,7 +179,7 @@ def make_functions(detector: CryDetector, model: Model) -> list[ServerFunction]:
 def build_live_tab(
     detector: CryDetector, model: Model, functions: Sequence[ServerFunction]
 ) -> None:
-    """Lay out the tab inside the current page, with what :func:`make_functions` gave."""
+    """Lay out the tab inside the current page, with the functions of :func:`make_functions`."""
     gr.HTML(
         LIVE.skeleton(model.name, detector.threshold, MARKS, AGO),
         js_on_load=scripts(*SHARED, "microphone.js", "live/live.js"),

@@ -1,4 +1,4 @@
-"""Read the measured runs and compute what the panels show.
+"""Read measured runs and compute the statistics that the panels show.
 
-The metrics and their bootstrap, which training needs too, are in :mod:`cry_model.metrics`.
+Metrics and their bootstrap, which training needs too, are in :mod:`cry_model.metrics`.
 """

@@ -29,17 +29,17 @@ from cry_model.results import label_numbers, probabilities_of
 def reliability(
     labels: Labels, probabilities: Array, groups: Sequence[str], draws: int = 1000
 ) -> pd.DataFrame:
-    """Hold accuracy against confidence in bins of equal width; every row counts once.
+    """Compute accuracy against confidence in bins of equal width; every row counts once.
 
-    A row for each bin; columns bin_from, bin_to, answers (how many), confidence (their mean, NaN
-    without any), accuracy (the share of them that is right), low and high. ``labels``: (n,) class
-    indices; ``probabilities``: (n, classes); ``groups``: of the rows, n; ``draws``: how often
-    groups are resampled.
+    Return a row per bin with columns bin_from, bin_to, answers (count), confidence (mean, NaN
+    without answers), accuracy (share of right answers), low and high. ``labels``: (n,) class
+    indices; ``probabilities``: (n, classes); ``groups``: (n,) the group of each row; ``draws``:
+    number of bootstrap resamples of groups.
     """
     member, drawn = resampled(groups, draws)
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     bins = np.eye(BINS)[bin_of(confidence)]
-    weights = np.concatenate([np.ones((1, drawn.shape[1])), drawn])  # as they are, then the draws
+    weights = np.concatenate([np.ones((1, drawn.shape[1])), drawn])  # sample, then resamples
     answers, sure, hits = (
         weights @ by_group(bins * column[:, None], member, drawn.shape[1])
         for column in (np.ones(len(right)), confidence, right)
@@ -56,15 +56,15 @@ def reliability(
 
 
 def _table(value: Array, draws: Array) -> pd.DataFrame:
-    """Return accuracies (n,) with the intervals of their draws (draws, n)."""
+    """Return accuracies (n,) with intervals from their bootstrap draws (draws, n)."""
     rows = map(asdict, intervals(value, draws))
     return pd.DataFrame(rows).rename(columns={"value": "accuracy"})
 
 
 def scaled(run: MeasuredRun) -> Array | None:
-    """Return probabilities of recordings, each divided by a temperature that it had no part in.
+    """Return the probabilities of recordings after cross-fitted temperature scaling.
 
-    That of a fold is fitted on the recordings of all groups that have none in it, of every seed.
+    The temperature of a fold is fitted on all groups without a recording in it, over all seeds.
     None with random segments, whose folds share all recordings. Raise ResultsError if the
     predictions cannot be read, or a recording is in several folds.
     """
@@ -85,33 +85,33 @@ def scaled(run: MeasuredRun) -> Array | None:
 
 
 SHARES = np.arange(1, 101) / 100
-"""How much is answered: the surest 1 %, 2 %, ... of the recordings."""
+"""Coverages: the most confident 1 %, 2 %, ... of the recordings."""
 HALF, ALL = 49, 99
-"""Rows of a curve: the surer half, and all."""
+"""Rows of a curve: the more confident half, and all recordings."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """What comes of withholding the least sure answers."""
+    """Store the effect of withholding the least confident answers."""
 
-    # a row for each of :data:`SHARES`; columns answered (which), accuracy (of the answers that are
-    # given), low, high and always_the_most_frequent: the accuracy of that label on the same
+    # a row for each of :data:`SHARES`; columns answered (the share), accuracy (of the given
+    # answers), low, high and always_the_most_frequent: the accuracy of that label on the same
     # recordings
     curve: pd.DataFrame
-    gain: Estimate  # what the accuracy is higher by if only the surer half is answered
+    gain: Estimate  # accuracy gained by answering only the more confident half
     # the mean of 1 - accuracy over :data:`SHARES`: the area under the risk-coverage curve
     error: Estimate
-    usual: str  # which label is the most frequent one
+    usual: str  # the most frequent label
 
 
 def coverage(
     table: pd.DataFrame, labels: Sequence[str], probabilities: Array, draws: int = 1000
 ) -> Coverage:
-    """Rank the answers of all folds and seeds together by their confidence.
+    """Rank the answers of all folds and seeds together by confidence.
 
-    ``table``: a row per seed and recording; ``labels``: all that can be answered;
-    ``probabilities``: of the rows, (n, classes); ``draws``: how often groups are resampled; of more
-    than 20,000 rows less often, down to 100.
+    ``table``: a row per seed and recording; ``labels``: all possible labels; ``probabilities``:
+    (n, classes), of the rows; ``draws``: number of bootstrap resamples of groups, reduced above
+    20,000 rows, down to 100.
     """
     truth, draws = label_numbers(table, labels), min(draws, max(100, 20_000_000 // len(table)))
     confidence, right = probabilities.max(1), probabilities.argmax(1) == truth
@@ -130,18 +130,18 @@ def coverage(
 
 
 def accuracy_of_surest(confidence: Array, right: Array, member: Labels, weights: Array) -> Array:
-    """Return the accuracy of the surest answers, for weights (draws, groups): (draws, shares).
+    """Return the accuracy of the most confident answers for each weighting, (draws, shares).
 
-    Of answers that are equally sure each counts in part if not all of them are given, so that the
-    order of the rows says nothing. ``confidence``: (n,); ``right``: (n,) whether an answer is
-    right; ``member``: (n,) the number of each row's group; ``weights``: how often each group
-    counts.
+    Equally confident answers count in part if not all of them are given, so that the order of the
+    rows does not matter. ``confidence``: (n,); ``right``: (n,) whether an answer is right;
+    ``member``: (n,) the index of each row's group; ``weights``: (draws, groups) how often each
+    group counts.
     """
     order = np.argsort(-confidence, kind="stable")
     member, right = member[order], right[order]
     levels = np.append(0, np.flatnonzero(np.diff(confidence[order], append=-1)) + 1)
     found = []
-    for each in weights:  # one by one: all at once do not fit near the processor, and take longer
+    for each in weights:  # one at a time: all at once exceed the CPU cache and take longer
         own = each[member]
         given, hits = (np.append(0, column.cumsum())[levels] for column in (own, own * right))
         wanted = given[-1] * SHARES

@@ -1,9 +1,9 @@
-"""Judge what the paper claims of its models by measured runs.
+"""Judge the paper's claims about its models by measured runs.
 
-A claim is that each of some systems is better than another one. It is confirmed if the 95 %
-intervals of all its paired differences lie above zero, contradicted if one lies below, and in
-both cases only if its p-value is at most 0.05 after Holm's correction (1979) over all claims that
-could be judged in one cell, that is on one dataset under one protocol. Else it is undecided.
+A claim states that each of some systems is better than another one. It is confirmed if the 95%
+intervals of all its paired differences lie above zero, and contradicted if one lies below. Both
+also require a p-value of at most 0.05 after Holm's correction (1979) over all claims that can be
+judged in a cell, that is on one dataset under one protocol. Otherwise it is undecided.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEVEL = 0.05
 
 
 class Verdict(str, Enum):
-    """Say what the runs of one cell make of a claim."""
+    """Define what the runs of one cell can say about a claim."""
 
     CONFIRMED = "confirmed"
     CONTRADICTED = "contradicted"
@@ -32,23 +32,23 @@ class Verdict(str, Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """Hold the verdict on a claim in one cell."""
+    """Store the verdict on a claim in one cell."""
 
-    claim: Claim  # which
-    # of each better system with the worse one, in this order; empty if absent
+    claim: Claim  # the one judged
+    # each better system against the worse one, in order; empty if absent
     comparisons: tuple[Comparison, ...] = ()
-    p_value: float | None = None  # of the claim as a whole, before the correction; None if absent
-    corrected: float | None = None  # after it; None if absent
-    verdict: Verdict = Verdict.ABSENT  # see the module
-    reason: str | None = None  # why its runs cannot be compared, if that is why it is absent
+    p_value: float | None = None  # of the whole claim, before correction; None if absent
+    corrected: float | None = None  # after Holm's correction; None if absent
+    verdict: Verdict = Verdict.ABSENT  # as defined in the module docstring
+    reason: str | None = None  # why its runs cannot be compared, if it is absent for that
 
 
 def judge(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[Finding, ...]:
     """Return a finding for every claim, in their order.
 
     Raise ResultsError if the predictions of a run cannot be read. ``runs``: system -> its run, all
-    of one cell. Of two, the seeds that both have are compared; ``metric``: one of
-    :data:`cry_model.metrics.METRICS`. Holm's correction is over the claims that can be judged.
+    of one cell; a claim uses the seeds that all of its systems have; ``metric``: one of
+    :data:`cry_model.metrics.METRICS`. Holm's correction covers the claims that can be judged.
     """
     found = [_compared(claim, runs, metric) for claim in CLAIMS]
     corrected = iter(holm([f.p_value for f in found if f.p_value is not None]))
@@ -70,8 +70,8 @@ def _compared(claim: Claim, runs: Mapping[str, MeasuredRun], metric: str) -> Fin
 def _p_value(parts: Sequence[Comparison]) -> float:
     """Return the p-value of a claim of several parts, all of which must hold.
 
-    If all point the claim's way, that of the weakest; else that of the strongest part against it,
-    times the number of parts, for any of them could have spoken against it.
+    If all parts favour the claim, it is the largest p-value. Otherwise it is the smallest p-value
+    of the parts against the claim, times the number of parts, since any part could be against it.
     """
     against = [part.p_value for part in parts if part.difference.value < 0]
     if against:
@@ -89,17 +89,17 @@ def _judged(finding: Finding, corrected: float) -> Finding:
 
 
 MAIN = LIKE_ACCURACY[0]
-"""The metric of the ablation and of README."""
+"""Metric of the ablation and of the README table."""
 SYNTHETIC = "synthetic6"
-"""The corpus whose sounds are made by formulas, other ones for each label."""
+"""Corpus of sounds that formulas generate, with other formulas for each label."""
 PAPER_SYSTEMS = frozenset(system for claim in CLAIMS for system in claim.systems)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Hold the runs and findings on one dataset under one protocol."""
+    """Store the runs and findings on one dataset under one protocol."""
 
-    # which
+    # identify the cell
     dataset: str
     protocol: str
     runs: Mapping[str, MeasuredRun]  # system -> its run, in the order of the registry
@@ -108,17 +108,17 @@ class Cell:
 
     @property
     def title(self) -> str:
-        """Dataset and split, for a reader."""
+        """Return dataset and split, for a reader."""
         return f"{dataset_title(self.dataset)}, {SPLITS[self.protocol]}"
 
     @property
     def is_synthetic(self) -> bool:
-        """Whether its sounds are made up, so that it says nothing of real cries."""
+        """Return whether the sounds are synthetic and say nothing about real cries."""
         return self.dataset == SYNTHETIC
 
     @property
     def evaluation(self) -> Evaluation:
-        """Of the first system, for what all of them share: recordings, groups, chance."""
+        """Return the first system's evaluation, for what all share: recordings, groups, chance."""
         return next(iter(self.runs.values())).evaluation
 
 

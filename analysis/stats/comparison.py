@@ -1,9 +1,9 @@
-"""Compare two models on the same recordings: a paired difference, its interval, a test.
+"""Compare two models on the same recordings: paired difference, its interval, and a test.
 
-The interval resamples whole groups (babies, source recordings), the same for both systems. The test
-swaps the answers of both within a group by the toss of a coin, for all of its recordings and seeds
-at once: if the systems were alike, that would change nothing (Good 2005, permutation tests).
-Neither knows how far another seed of the same fit would differ; ``by_seed`` shows that.
+The bootstrap resamples whole groups (babies, source recordings), the same for both systems. The
+permutation test swaps both systems' answers to a group at random, for all of its recordings and
+seeds at once. Under the null hypothesis this changes nothing (Good 2005, permutation tests).
+Neither accounts for the variation between seeds of the same fit; ``by_seed`` shows that.
 """
 
 from __future__ import annotations
@@ -33,38 +33,38 @@ from cry_model.results import label_numbers, probabilities_of, recording_means
 
 DRAWS = 2000
 SEED = 0
-ROUNDING = 1e-12  # two sums of the same counts may differ by this much
+ROUNDING = 1e-12  # sums of the same counts may differ by this much
 
 
 class ComparisonError(ResultsError):
-    """The runs cannot be set against each other; one sentence says why."""
+    """Report that two runs cannot be compared; one sentence says why."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One system minus another one by one metric, scored per recording."""
+    """Store the difference between two systems on one metric, scored per recording."""
 
-    metric: str  # what was compared
-    # the systems
+    metric: str  # the one compared
+    # the names of the systems
     one: str
     other: str
     # the metric of each, pooled over folds and seeds
     value_one: float
     value_other: float
-    difference: Estimate  # one minus other, with its 95 % interval over groups
-    p_value: float  # of the swaps, two-sided
-    by_seed: Mapping[int, float]  # seed -> the difference of its fits alone
+    difference: Estimate  # one minus other, with its 95% interval over groups
+    p_value: float  # of the permutation test, two-sided
+    by_seed: Mapping[int, float]  # seed -> the difference on that seed alone
 
     @property
     def seeds_agree(self) -> int:
-        """In how many seeds the difference has the sign of the pooled one."""
+        """Return in how many seeds the difference has the sign of the pooled one."""
         sign = np.sign(self.difference.value)
         return sum(bool(np.sign(value) == sign) for value in self.by_seed.values())
 
 
 @dataclass(frozen=True, eq=False)
 class PairedRuns:
-    """Two runs, row for row the same seed and recording."""
+    """Store two runs, aligned by row: the same seed and recording."""
 
     # the systems
     one: str
@@ -74,40 +74,40 @@ class PairedRuns:
     # probabilities of each system, (n, classes)
     first: Array
     second: Array
-    draws: int  # how often groups are resampled, and how often answers are swapped
+    draws: int  # number of bootstrap resamples, and of permutations
 
     @cached_property
     def truth(self) -> Labels:
-        """Class indices, (n,)."""
+        """Return class indices, (n,)."""
         return label_numbers(self.table, self.labels)
 
     @cached_property
     def resamples(self) -> tuple[NDArray[np.int64], Array, Array]:
-        """Number of each row's group, (n,); how often each draw has a group, and whether it swaps
-        the answers to it, 0 or 1, (draws, groups) each."""
+        """Return the index of each row's group, (n,); group counts per resample, and swaps per
+        permutation, 0 or 1, (draws, groups) each."""
         member, drawn = resampled(self.table["group"], self.draws, SEED)
         coins = np.random.default_rng(SEED).integers(2, size=drawn.shape).astype(np.float64)
         return member, drawn, coins
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Those of the rows."""
+        """Return the seeds of the rows."""
         return tuple(map(int, self.table["seed"].unique()))
 
     @property
     def recordings(self) -> int:
-        """How many there are."""
+        """Return the number of recordings."""
         return self.table["recording"].nunique()
 
     @property
     def groups(self) -> int:
-        """How many there are."""
+        """Return the number of groups."""
         return self.table["group"].nunique()
 
     def values(
         self, metric: str, rows: slice | NDArray[np.bool_] = slice(None)
     ) -> tuple[float, float]:
-        """Return a metric of :data:`cry_model.metrics.METRICS` of each."""
+        """Return a metric of :data:`cry_model.metrics.METRICS` for each system."""
         truth = self.truth[rows]
         alike = np.ones(len(truth))
         one, other = (METRICS[metric](truth, p[rows], alike) for p in (self.first, self.second))
@@ -123,7 +123,7 @@ class PairedRuns:
         return interval(float(np.subtract(*self.values(metric))), first - second)
 
     def compare(self, metric: str) -> Comparison:
-        """Compare by one metric; the real difference is counted among the swaps."""
+        """Compare by one metric; the observed difference counts as one of the permutations."""
         member, _, coins = self.resamples
         difference = self.difference(metric)
         swapped = exchanged(metric, self.truth, self.first, self.second, member, coins.shape[1])(
@@ -143,7 +143,7 @@ class PairedRuns:
 
     @property
     def answers(self) -> pd.DataFrame:
-        """The rows with the most probable label by each: columns ``run_a`` and ``run_b``."""
+        """Return the rows with each system's most probable label, as ``run_a`` and ``run_b``."""
         a, b = (np.array(self.labels)[p.argmax(1)] for p in (self.first, self.second))
         return self.table.assign(run_a=a, run_b=b)
 
@@ -153,12 +153,11 @@ def pair(
 ) -> PairedRuns:
     """Pair two models under one protocol, or one model under two.
 
-    Under two protocols they may have been tested in other folds, in other pieces and by other fits:
-    that is what the protocols differ by. Raise ComparisonError if they have no such seed in common,
-    or are not of the same dataset, labels, recordings, groups and, under one protocol, folds;
-    ResultsError if the predictions of one cannot be read. ``one``: a run; ``other``: another one;
-    ``seeds``: only these; None for all that both have; ``draws``: how often groups are resampled,
-    and how often answers are swapped.
+    Under two protocols, folds, pieces and fits may differ: that is what the protocols differ by.
+    Raise ComparisonError if the runs share none of these seeds, or differ in dataset, labels,
+    recordings, groups or, under one protocol, folds; ResultsError if the predictions of one cannot
+    be read. ``one``, ``other``: the runs; ``seeds``: only these; None for all common ones;
+    ``draws``: number of bootstrap resamples, and of permutations.
     """
     both = " and ".join("/".join((r.dataset, r.protocol, r.system)) for r in (one, other))
     if one.dataset != other.dataset or one.labels != other.labels:
@@ -200,9 +199,8 @@ def scores_by(run: MeasuredRun, metric: str, *keys: str) -> pd.DataFrame:
     """Score each seed, or each fold of each seed, per recording.
 
     Under the ``clip`` protocol a recording may have pieces in several folds; in each it counts as
-    the mean of those that are there. Columns of ``keys`` ("seed", or that and "fold") and value,
-    NaN where there are too few classes. Raise ResultsError if the predictions of the run cannot be
-    read.
+    the mean of its pieces there. Return columns ``keys`` ("seed", or "seed" and "fold") and value,
+    NaN where there are too few classes. Raise ResultsError if the predictions cannot be read.
     """
     table = recording_means(run.predictions, run.labels, by=keys)
     rows = []
@@ -213,7 +211,7 @@ def scores_by(run: MeasuredRun, metric: str, *keys: str) -> pd.DataFrame:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Correct p-values for their number by Holm's step-down method (1979), in the order given."""
+    """Correct p-values by Holm's step-down method (1979), in the given order."""
     values, order = np.array(p_values), np.argsort(p_values)
     steps = values[order] * np.arange(len(values), 0, -1)
     values[order] = np.minimum(1, np.maximum.accumulate(steps))
@@ -223,12 +221,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def exchanged(
     metric: str, labels: Labels, one: Array, other: Array, member: NDArray[np.int64], groups: int
 ) -> Values:
-    """Prepare the difference of a metric between two systems for many exchanges.
+    """Return a function that computes the difference of a metric under given group swaps.
 
-    Which groups are exchanged, 0 or 1, (draws, groups) -> the metric of the first system less that
-    of the second, (draws,). ``metric``: one of :data:`cry_model.metrics.METRICS`; ``labels``: (n,)
-    class indices; ``one``: (n, classes) probabilities of a system; ``other``: those of another one,
-    row for row; ``member``: (n,) the number of each row's group; ``groups``: how many there are.
+    It maps swaps, 0 or 1, (draws, groups), to the metric of the first system minus that of the
+    second, (draws,). ``metric``: one of :data:`cry_model.metrics.METRICS`; ``labels``: (n,) class
+    indices; ``one``, ``other``: (n, classes) probabilities of the two systems, row for row;
+    ``member``: (n,) the index of each row's group; ``groups``: their number.
     """
     if metric == "macro_auc":
         worth = _auc_worth(labels, one, other, member, groups)
@@ -247,10 +245,10 @@ def exchanged(
 def _auc_worth(
     labels: Labels, one: Array, other: Array, member: NDArray[np.int64], groups: int
 ) -> Array:
-    """Return what each group adds to the difference while it is not exchanged, (groups,).
+    """Return each group's contribution to the difference while it is not swapped, (groups,).
 
-    The mean over the classes of half of the pairs that its rows win by the first system, less those
-    by the second, against the rows of both, ties counting half.
+    It is the mean over classes of half of the pairs that its rows win by the first system, minus
+    those by the second, against the rows of both; ties count half.
     """
     from scipy.stats import rankdata
 
@@ -259,7 +257,7 @@ def _auc_worth(
     for c in defined:
         own, scores = np.tile(labels == c, 2), np.concatenate([one[:, c], other[:, c]])
         ranks, wins = rankdata(scores), np.empty(len(scores))
-        wins[own] = ranks[own] - rankdata(scores[own])  # of others that lie below
+        wins[own] = ranks[own] - rankdata(scores[own])  # rows of other classes ranked below
         wins[~own] = own.sum() - ranks[~own] + rankdata(scores[~own])
         first, second = np.split(wins, 2)
         worth[:, 0] += 2 * (first - second) / (own.sum() * (~own).sum())
@@ -267,9 +265,9 @@ def _auc_worth(
 
 
 def disagreements(answers: pd.DataFrame) -> pd.DataFrame:
-    """Return those of the :attr:`PairedRuns.answers` in which the two models differ.
+    """Return the rows of :attr:`PairedRuns.answers` on which the two models differ.
 
-    Its columns, and ``right``: which of them is right, "run_a", "run_b" or "neither".
+    ``right`` is added: which model is right, "run_a", "run_b" or "neither".
     """
     table = answers[answers["run_a"] != answers["run_b"]].reset_index(drop=True)
     right = [table["run_a"] == table["label"], table["run_b"] == table["label"]]
@@ -279,11 +277,11 @@ def disagreements(answers: pd.DataFrame) -> pd.DataFrame:
 def mcnemar_tests(answers: pd.DataFrame) -> pd.DataFrame:
     """Apply McNemar's exact test (1947) to the :attr:`PairedRuns.answers` of each seed.
 
-    It takes recordings as independent and ignores that several are of one baby, so with groups of
-    many recordings its p-value is too small; :meth:`PairedRuns.compare` has one that knows them. A
-    row for each seed; columns seed, both_right, only_a_right, only_b_right, neither_right (how many
-    recordings) and p_mcnemar: exact and two-sided, of as uneven a division of those that only one
-    got right, if either were as likely.
+    It assumes independent recordings, although a baby may have several; with large groups its
+    p-value is too small. :meth:`PairedRuns.compare` accounts for groups. Return a row per seed with
+    columns seed, both_right, only_a_right, only_b_right, neither_right (numbers of recordings) and
+    p_mcnemar. This is the exact two-sided probability of a split at least as uneven of those that
+    only one model got right, if either were equally likely.
     """
     from scipy.stats import binomtest
 

@@ -1,7 +1,7 @@
-"""Read anyone's table of predictions as a run, and set it beside runs on the same recordings.
+"""Read anyone's table of predictions as a run, and place it beside runs on the same recordings.
 
-A row is a clip: with the probability of each label (``clip, label, p_<label>...``), or with its
-label and the predicted one (``y_true, y_pred``).
+Each row is a clip, with the probability of each label (``clip, label, p_<label>...``), or with
+its label and the predicted one (``y_true, y_pred``).
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from cry_model.networks.registry import get_system, list_models
 from cry_model.records import DATASETS, dataset_title
 from cry_model.results import ordered, probability_columns, recording_means, score
 
-ROW = "row "  # before its number: the name of a recording that the file does not name
+ROW = "row "  # precedes its number, as the name of a recording that the file does not name
 
 
 def read_own_results(path: Path, name: str) -> MeasuredRun:
     """Read a table of predictions that somebody made with a model of their own.
 
     Raise ResultsError if it is no such table; one sentence says what is wrong, and where. ``path``:
-    of a CSV file, separated by commas, semicolons or tabs, in UTF-8. Form 1: columns ``clip, label,
-    p_<label>...``; form 2: ``y_true, y_pred``, whose run is not ``scored``. Optional in both:
-    ``clip``, ``recording`` (else each clip is one), ``group`` (else each recording is one),
-    ``fold`` and ``seed`` (else 0). Other columns are ignored; ``name``: what the model is called;
-    also the dataset, until :func:`place` finds its recordings.
+    a CSV file in UTF-8, separated by commas, semicolons or tabs. Form 1 has columns ``clip, label,
+    p_<label>...``; form 2 has ``y_true, y_pred``, and its run is not ``scored``. Optional in both:
+    ``clip``, ``recording`` (default: each clip), ``group`` (default: each recording), ``fold`` and
+    ``seed`` (default: 0). Other columns are ignored. ``name``: of the model, and also of the
+    dataset, until :func:`place` finds its recordings.
     """
     table, known = read_table(path)
     table, labels = _predictions(table, known)
@@ -55,16 +55,16 @@ def read_own_results(path: Path, name: str) -> MeasuredRun:
 
 
 def place(run: MeasuredRun, found: FoundRuns) -> FoundRuns:
-    """Set a run of :func:`read_own_results` beside those on the same recordings.
+    """Place a run of :func:`read_own_results` beside those on the same recordings.
 
     It joins the strictest split whose runs were tested on exactly its recordings, with the same
-    labels and, if it has several folds, in the same ones; a file with one fold takes theirs. Groups
-    are those of that split. Where none fits it is a dataset of its own; if it has recordings of
-    one of ours all the same, a sentence of ``problems`` says why.
+    labels and, if it has several folds, the same folds. With one fold it takes over theirs; groups
+    are always theirs. If no split fits, it becomes a dataset of its own; if it still shares
+    recordings with one of ours, a sentence in ``problems`` says why.
     """
     why = ""
     for cell in reversed(found.readable.cells):
-        other = next(iter(found.readable.of(*cell).values()))  # the others were tested on the same
+        other = next(iter(found.readable.of(*cell).values()))  # same recordings in all runs
         try:
             return join_runs(found, FoundRuns((_moved(run, other),), ()))
         except ComparisonError as error:
@@ -79,9 +79,9 @@ def place(run: MeasuredRun, found: FoundRuns) -> FoundRuns:
 
 
 def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
-    """Return the run in the cell of another one, with its groups, and its folds if it has none;
-    raise ComparisonError, with the reason, if it is of other recordings, labels or folds; without
-    one if it has none of its recordings."""
+    """Return the run in another one's cell, with the groups there, and the folds if it has none.
+    Raise ComparisonError with the reason if recordings, labels or folds differ; without a reason
+    if they share no recording."""
     names, known = (set(one.predictions["recording"]) for one in (run, other))
     if names != known:
         both = sum(not name.startswith(ROW) for name in names & known)
@@ -90,7 +90,7 @@ def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
     if sorted(run.labels) != sorted(other.labels):
         raise ComparisonError("the classes are others")
     table = run.predictions
-    if not set(run.seeds) & set(other.seeds):  # numbers that mean nothing elsewhere
+    if not set(run.seeds) & set(other.seeds):  # seeds that mean nothing outside the file
         numbers = dict(zip(run.seeds, range(len(run.seeds)), strict=True))
         table = table.assign(seed=table["seed"].map(numbers))
     theirs = other.predictions
@@ -100,7 +100,7 @@ def _moved(run: MeasuredRun, other: MeasuredRun) -> MeasuredRun:
         folds = theirs.drop_duplicates(["seed", "recording", "fold"])
         if folds.duplicated(["seed", "recording"]).any():
             raise ComparisonError("recordings are in several folds, and no column fold says which")
-        # A seed that they have not has the folds of their first.
+        # Seeds that the others lack get the folds of their first seed.
         of_seed = {seed: own.set_index("recording")["fold"] for seed, own in folds.groupby("seed")}
         first = of_seed[other.seeds[0]]
         parts = [
@@ -186,7 +186,7 @@ def _require_probabilities(values: NDArray[np.float64], labels: Sequence[str]) -
 
 
 def _one_hot(table: pd.DataFrame) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Return the labels, and each predicted one as the probability 1."""
+    """Return the labels, and the predicted ones as one-hot probabilities."""
     true, predicted = set(table["label"].unique()), set(table["predicted"].unique())
     if not true & predicted:
         pairs = quoted(min(predicted)), quoted(min(true))
@@ -200,7 +200,7 @@ def _one_hot(table: pd.DataFrame) -> tuple[tuple[str, ...], NDArray[np.float64]]
 
 
 def _whole(table: pd.DataFrame, name: str) -> NDArray[np.int64]:
-    """Return folds or seeds, (n,): zeros where the file has none."""
+    """Return folds or seeds, (n,); zeros if the file has none."""
     if name not in table:
         return np.zeros(len(table), dtype=np.int64)
     values = table[name].to_numpy(np.float64)

@@ -1,4 +1,4 @@
-"""Hold the claims of the paper as data, and read the numbers that it prints."""
+"""Define the paper's claims as data, and read its printed numbers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from cry_model.checkpoint import PAPER_REFERENCE
 FULL = "improved-ecapa-tdnn"
 NO_MCA, NO_RSE, NO_DIFFERENTIAL = (f"{FULL}-no-{part}" for part in ("mca", "rse", "diff-attention"))
 MODULES = {NO_MCA: "MCA", NO_RSE: "RSE", NO_DIFFERENTIAL: "differential attention"}
-"""Ablation -> the module that it lacks."""
+"""Ablation -> the module it removes."""
 LIKE_ACCURACY = ("balanced_accuracy", "accuracy")
-"""In which claims are judged: accuracy is the paper's, on a corpus of classes of like size; where
-one class is frequent, the balanced accuracy is what is like it."""
+"""Metrics by which claims are judged. The paper uses accuracy, on classes of similar size; where
+one class dominates, balanced accuracy is its counterpart."""
 WITHOUT = {system: f"without {module}" for system, module in MODULES.items()}
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Every system of ``better`` is better than ``worse``; ``where`` the paper says so."""
+    """State that every system of ``better`` beats ``worse``; ``where``: the table that says so."""
 
     name: str
     better: tuple[str, ...]
@@ -30,7 +30,7 @@ class Claim:
 
     @property
     def systems(self) -> tuple[str, ...]:
-        """All that have to be measured."""
+        """Return all systems that the claim needs."""
         return (*self.better, self.worse)
 
 
@@ -47,7 +47,7 @@ CLAIMS: tuple[Claim, ...] = (
 
 @dataclass(frozen=True)
 class Paper:
-    """Printed numbers."""
+    """Store the printed numbers."""
 
     accuracy: dict[str, float]  # of each system, 0 to 1
     epochs: int  # of training
@@ -56,7 +56,7 @@ class Paper:
     labels: tuple[str, ...]  # the six classes
 
     def drop(self, system: str) -> float:
-        """Return the accuracy that is lost without the module of an ablation, 0 to 1."""
+        """Return the accuracy lost without the module of an ablation, 0 to 1."""
         return self.accuracy[FULL] - self.accuracy[system]
 
 

@@ -25,25 +25,24 @@ from cry_model.metrics import (
 )
 from cry_model.results import label_numbers, probabilities_of
 
-MOST_SUMS = 20_000_000  # rows times draws of one average precision; 100 draws at least
-UNSEEN = 1 / 400  # of an axis: what is left out lies this near to what is drawn
+MOST_SUMS = 20_000_000  # rows times draws of an average precision; at least 100 draws
+UNSEEN = 1 / 400  # of an axis: points nearer than this to a drawn one are left out
 
 
 class Curve(NamedTuple):
-    """Points of a curve, in its order: (n,) each."""
+    """Store the points of a curve in order, (n,) each."""
 
     x: Array
     y: Array
 
 
 def roc_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
-    """Return the true over the false positive rate, from (0, 0) to (1, 1).
+    """Return the true against the false positive rate, from (0, 0) to (1, 1).
 
-    Its corners; None if no row is of the class, or all are. ``positive``: (n,) which rows are of
-    the class; ``scores``: (n,) of which the class should have the higher ones; equal ones make one
-    step.
+    Only corners are returned; None if no row is of the class, or all are. ``positive``: (n,) which
+    rows are of the class; ``scores``: (n,), higher for the class; ties form one step.
     """
-    from sklearn import metrics  # a second, once
+    from sklearn import metrics  # takes a second, once
 
     if positive.all() or not positive.any():
         return None
@@ -51,11 +50,11 @@ def roc_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
 
 
 def precision_recall_curve(positive: NDArray[np.bool_], scores: Array) -> Curve | None:
-    """Return precision over recall; between two points the precision is that of the second.
+    """Return precision against recall; between two points the precision is that of the second.
 
-    So the area under it is the average precision. A point for each recall that is reached, of the
-    highest precision there, after one at recall 0 with the precision of the first; None if no row
-    is of the class. ``positive``: (n,) as for :func:`roc_curve`; ``scores``: (n,) likewise.
+    The area under it is thus the average precision. There is one point per recall reached, with the
+    highest precision there, after one at recall 0 with the precision of the first. None if no row
+    is of the class. ``positive``, ``scores``: as for :func:`roc_curve`.
     """
     from sklearn import metrics
 
@@ -68,7 +67,7 @@ def precision_recall_curve(positive: NDArray[np.bool_], scores: Array) -> Curve 
 
 
 def thinned(curve: Curve) -> Curve:
-    """Leave out points nearer than :data:`UNSEEN` to one that stays, along the curve."""
+    """Drop points nearer than :data:`UNSEEN`, along the curve, to one that stays."""
     moved = np.abs(np.diff(curve.x)) + np.abs(np.diff(curve.y))
     passed = np.append(0, moved.cumsum()) // UNSEEN
     kept = np.append(True, np.diff(passed) > 0)
@@ -79,18 +78,18 @@ def thinned(curve: Curve) -> Curve:
 def average_precision(
     positive: NDArray[np.bool_], scores: Array, member: NDArray[np.int64], weights: Array
 ) -> Array:
-    """Return the mean precision at the rows of a class, ranked by score, under each weighting.
+    """Return the average precision of a class under each weighting, (draws,).
 
-    As scikit-learn defines it; rows of one score are answered together. (draws,); NaN where the
-    class has no weight. ``positive``: (n,) which rows are of the class; ``scores``: (n,) what
-    should be higher for them; ``member``: (n,) the number of each row's group; ``weights``: how
-    often each group counts, (draws, groups).
+    As in scikit-learn: the mean precision at the rows of the class, ranked by score, with ties
+    counted together. NaN if the class has no weight. ``positive``: (n,) which rows are of the
+    class; ``scores``: (n,), higher for the class; ``member``: (n,) the index of each row's group;
+    ``weights``: (draws, groups) how often each group counts.
     """
     order = np.argsort(-scores)
-    last = np.flatnonzero(np.diff(scores[order], append=-np.inf))  # of the rows of each score
+    last = np.flatnonzero(np.diff(scores[order], append=-np.inf))  # last row of each score
     positive, member = positive[order], member[order]
     found = []
-    for each in weights:  # one by one: all at once do not fit near the processor
+    for each in weights:  # one at a time: all at once exceed the CPU cache
         own = each[member]
         answered, hits = (column.cumsum()[last] for column in (own, own * positive))
         gained = np.diff(hits, prepend=0) * shares(hits, answered)
@@ -99,26 +98,26 @@ def average_precision(
 
 
 ANSWERED = ("recall", "precision", "f1")
-"""Of the answers, the most probable label of each recording."""
+"""Measures of the answers, that is of the most probable label of each recording."""
 RANKED = ("auc", "average_precision")
-"""Of the probability of a class, one against the rest."""
+"""Measures of the probability of a class, one against the rest."""
 MEASURES = (*ANSWERED, *RANKED)
 
 
 def class_scores(table: pd.DataFrame, labels: Sequence[str], draws: int = 1000) -> pd.DataFrame:
     """Measure each class.
 
-    A row for each class and each of :data:`MEASURES`; columns class, recordings (that have it; one
-    counts once, however many seeds there are), share (of all rows, 0 to 1), measure, value, low and
-    high: NaN where undefined, the recall and the areas of a class that does not occur, the
-    precision of one never answered. ``table``: a row per seed and recording, as the ``recordings``
-    of a run; the rows of several seeds are pooled; ``labels``: all that can be answered; ``draws``:
-    how often groups are resampled.
+    Return a row per class and measure of :data:`MEASURES`, with columns class, recordings (of that
+    class; each counts once over all seeds), share (of all rows, 0 to 1), measure, value, low and
+    high. These are NaN where undefined: recall and areas of a class that does not occur, precision
+    of one never predicted. ``table``: a row per seed and recording, as the ``recordings`` of a run;
+    seeds are pooled; ``labels``: all possible labels; ``draws``: number of bootstrap resamples of
+    groups, fewer for the average precision of many rows.
     """
     truth, p = label_numbers(table, labels), probabilities_of(table, labels)
     member, drawn = resampled(table["group"], draws)
     groups = drawn.shape[1]
-    weights = np.concatenate([np.ones((1, groups)), drawn])  # as they are, then the draws
+    weights = np.concatenate([np.ones((1, groups)), drawn])  # the sample itself, then the resamples
     own, guess = one_hot(truth, p)
     sums = (recall_sums(truth, p), Sums(mean_share, own * guess, guess), f1_sums(truth, p))
     counted = (each.by_group(member, groups) for each in sums)

@@ -29,72 +29,71 @@ from cry_model.results import read_record as read_json
 
 RESULTS = Path(__file__).parents[2] / "assets" / "results"
 PROTOCOLS = ("clip", "recording", "baby")
-"""From what is shared between training and test to what is not."""
+"""From the loosest split to the strictest."""
 OWN = "own"
-"""The protocol of a table that somebody else made, who alone knows how it was split."""
+"""Protocol of somebody else's table; only its author knows how it was split."""
 SPLITS = {
     "clip": "random segments",
     "recording": "new recordings",
     "baby": "unseen babies",
     OWN: "their own split",
 }
-"""Protocol -> its name for a reader."""
+"""Protocol -> its title for a reader."""
 LEAST = 5e-7
-"""The least probability that a loss is taken of: half of the last digit that predictions.csv
-keeps, so that a 0.000000 costs 14.5 and not infinitely much."""
+"""Lower bound of a probability in the log loss: half of the last digit in predictions.csv, so that
+0.000000 costs 14.5 rather than infinity."""
 
 
 class ResultsError(ValueError):
-    """A results folder is missing, malformed or partial; one sentence says what to do."""
+    """Report a missing, malformed or partial results folder; one sentence says what to do."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MeasuredRun:
-    """One system under one protocol, scored on recordings that it had not learnt from.
+    """Store one system under one protocol, scored on held-out recordings.
 
-    Equal only to itself, so that statistics of it can be kept.
+    Equal only to itself, so that its statistics can be cached.
     """
 
-    folder: Path = Path()  # where the files are, if there are any
-    # which run it is
+    folder: Path = Path()  # location of the files, if there are any
+    # identify the run
     dataset: str
     protocol: str
     system: str
     labels: tuple[str, ...]  # in the order of the columns ``p_<label>``
-    seeds: tuple[int, ...]  # those that have all of their folds
-    folds: int  # how many
-    parameters: float = nan  # of the system; NaN, as the next two, where nobody said
-    multiply_adds: float = nan  # for five seconds
-    wall_seconds: float = nan  # of fitting and testing all folds of all seeds
-    # of the system, where they are not the registry's
+    seeds: tuple[int, ...]  # those with all of their folds
+    folds: int  # their number
+    parameters: float = nan  # of the system; NaN if unknown, like the next two
+    multiply_adds: float = nan  # for five seconds of audio
+    wall_seconds: float = nan  # of training and testing all folds of all seeds
+    # of the system, where they differ from the registry
     settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    # how it was fitted, as ``run.json`` has it: ``name``, ``epochs``, ``batch``
+    # how it was trained, from ``run.json``: ``name``, ``epochs``, ``batch``
     preset: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    # ``device``, ``precision``, versions; several where seeds that were fitted on several machines
-    # were joined
+    # ``device``, ``precision``, versions; several if seeds from several machines were joined
     environments: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
-    # the metrics per recording, with their intervals over groups
+    # metrics per recording, with their intervals over groups
     evaluation: Evaluation = field(repr=False)
-    # what was measured of temperature and sets of labels; None if nothing was
+    # measurements of temperature scaling and prediction sets; None if there are none
     calibration: Calibration | None = field(default=None, repr=False)
-    # whether it has probabilities; if not, the predicted label has 1 and all others 0
+    # whether it has probabilities; otherwise the predicted label has 1 and all others 0
     scored: bool = True
-    # its predictions, where they are not those of the folder
+    # its predictions, if they are not in the folder
     table: pd.DataFrame | None = field(default=None, repr=False)
 
     def fitted_with(self, name: str) -> str:
-        """Return what the environments call ``name``, each once; empty if nothing is known."""
+        """Return the values of ``name`` in the environments, each once; empty if unknown."""
         known = [str(one[name]) for one in self.environments if name in one]
         return ", ".join(dict.fromkeys(known))
 
     @property
     def settings_text(self) -> str:
-        """How the model differs from the registry's: "deviations=True"; empty if it does not."""
+        """Return settings that differ from the registry: "deviations=True"; empty if none do."""
         return ", ".join(f"{name}={value}" for name, value in self.settings.items())
 
     @cached_property
     def predictions(self) -> pd.DataFrame:
-        """A row per piece: clip, recording, group, fold, seed, label and ``p_<label>``; raise
+        """Return a row per piece: clip, recording, group, fold, seed, label, ``p_<label>``; raise
         ResultsError if the file is missing, malformed, or lacks folds or recordings."""
         if self.table is not None:
             return self.table
@@ -119,31 +118,31 @@ class MeasuredRun:
 
     @cached_property
     def recordings(self) -> pd.DataFrame:
-        """A row per seed and recording, sorted by them: the mean of its pieces; raise ResultsError
-        as :attr:`predictions`."""
+        """Return a row per seed and recording, sorted by them: the mean of its pieces; raise
+        ResultsError as :attr:`predictions`."""
         return recording_means(self.predictions, self.labels)
 
     @cached_property
     def with_errors(self) -> pd.DataFrame:
-        """:attr:`recordings` held against their labels by :func:`with_errors`; raise ResultsError
-        as :attr:`predictions`."""
+        """Return :attr:`recordings` with the columns of :func:`with_errors`; raise ResultsError as
+        :attr:`predictions`."""
         return with_errors(self.recordings, self.labels)
 
     @cached_property
     def judged_over_seeds(self) -> pd.DataFrame:
-        """The same with one row per recording: the mean of its probabilities over the seeds; raise
+        """Return the same with one row per recording, its probabilities averaged over seeds; raise
         ResultsError as :attr:`predictions`."""
         means = recording_means(self.recordings, self.labels, by=())
         return with_errors(means, self.labels)
 
 
 def with_errors(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Hold probabilities against the label.
+    """Compare probabilities with the true label.
 
-    The same rows with the columns ``answer`` (the most probable label, of equals the first),
-    ``confidence`` (its probability), ``true_probability`` (that of the label), ``loss`` (minus the
-    natural logarithm of that) and ``wrong``. ``table``: columns ``label`` and ``p_<label>``;
-    ``labels``: in the order of these columns.
+    Return the rows with added columns ``answer`` (the most probable label, the first of ties),
+    ``confidence`` (its probability), ``true_probability`` (that of the true label), ``loss`` (minus
+    its natural logarithm, with :data:`LEAST` as a lower bound) and ``wrong``. ``table``: columns
+    ``label`` and ``p_<label>``; ``labels``: in the order of these columns.
     """
     p, label = probabilities_of(table, labels), label_numbers(table, labels)
     own, answer = p[np.arange(len(p)), label], p.argmax(1)
@@ -166,23 +165,23 @@ METRIC_TITLES = {
 
 
 class Chance(NamedTuple):
-    """Score of a constant or random answer, 0 to 1, and its name for a legend."""
+    """Store the score of a constant or random answer, 0 to 1, and its legend name."""
 
     value: float
     name: str
 
 
 def chance_level(evaluation: Evaluation, metric: str) -> Chance | None:
-    """Return the best score of an answer that does not depend on the sound; None if undefined.
+    """Return the best score of an answer that ignores the sound; None if undefined.
 
-    Accuracy and macro F1 are those of always giving the most frequent label; balanced accuracy and
-    macro AUC are the same for every such answer.
+    Accuracy and macro F1 are those of always predicting the most frequent label; balanced accuracy
+    and macro AUC are the same for every such answer.
     """
     share = evaluation.majority_accuracy
     always = f"always “{words(evaluation.majority_label)}”"
     levels = {
         "accuracy": Chance(share, always),
-        # F1 of that label is 2 share / (1 + share), of all others 0.
+        # F1 of that label is 2 share / (1 + share); it is 0 for all others.
         "macro_f1": Chance(evaluation.chance * 2 * share / (1 + share), always),
         "balanced_accuracy": Chance(evaluation.chance, "chance"),
         "macro_auc": Chance(0.5, "chance"),
@@ -192,29 +191,29 @@ def chance_level(evaluation: Evaluation, metric: str) -> Chance | None:
 
 @dataclass(frozen=True, eq=False)
 class FoundRuns:
-    """What a results folder holds; equal only to itself, so that figures of it can be kept."""
+    """Store what a results folder holds; equal only to itself, so that figures can be cached."""
 
-    # those that were scored against labels, by dataset, protocol and system
+    # those scored against labels, ordered by dataset, protocol and system
     runs: tuple[MeasuredRun, ...]
-    unfinished: tuple[Path, ...]  # folders that have predictions and no scores yet
-    problems: tuple[str, ...] = ()  # a sentence for each run that cannot be read
+    unfinished: tuple[Path, ...]  # folders with predictions, but no scores yet
+    problems: tuple[str, ...] = ()  # a sentence for each unreadable run
 
     @property
     def cells(self) -> tuple[tuple[str, str], ...]:
-        """Each dataset with each protocol that was measured, in the order of the runs."""
+        """Return each measured pair of dataset and protocol, in the order of the runs."""
         return tuple(dict.fromkeys((run.dataset, run.protocol) for run in self.runs))
 
     def of(self, dataset: str, protocol: str) -> dict[str, MeasuredRun]:
-        """System -> its run on this dataset under this protocol, in the order of the registry."""
+        """Return system -> its run on this dataset and protocol, in the order of the registry."""
         own = {r.system: r for r in self.runs if (r.dataset, r.protocol) == (dataset, protocol)}
         known = [name for name in list_models() if name in own]
         return {name: own[name] for name in (*known, *(own.keys() - set(known)))}
 
     @cached_property
     def readable(self) -> FoundRuns:
-        """Read all predictions; return the runs that have theirs, with a problem for each other.
+        """Read all predictions; return the runs that have them, and a problem for each other one.
 
-        The same object every time, so that figures of it can be kept.
+        Always returns the same object, so that figures can be cached.
         """
         runs, problems = [], list(self.problems)
         for run in self.runs:
@@ -232,16 +231,16 @@ NO_RUNS = FoundRuns((), ())
 
 
 PAPER_RECIPE = "paper_recipe"
-"""Folder of results: runs with the paper's own settings, kept apart from those compared."""
+"""Results folder of runs with the paper's own settings, kept apart from the compared ones."""
 
 
 def find_runs(root: Path) -> FoundRuns:
     """Read ``run.json`` of every run below ``root``.
 
-    Students of a teacher, whose answers nobody has checked against labels, are left out, and so is
-    what was fitted to answer another question: within a fold, or to labels that were permuted.
-    What cannot be read is passed over, with a sentence in ``problems``; the predictions are read by
-    :attr:`FoundRuns.readable`. ``root``: the results folder.
+    Left out are students scored only against their teacher, not against labels, and runs made for
+    other questions: within a fold, or with permuted labels. Unreadable runs are skipped, with a
+    sentence in ``problems``; :attr:`FoundRuns.readable` reads the predictions. ``root``: the
+    results folder.
     """
     missing = f"There is no results folder {root}; name another one with --results."
     runs, unfinished, problems = [], [], [] if root.is_dir() else [missing]
@@ -265,7 +264,7 @@ def find_runs(root: Path) -> FoundRuns:
 
 
 def join_runs(ours: FoundRuns, theirs: FoundRuns) -> FoundRuns:
-    """Return both; of a model that both have in a cell, theirs has another name."""
+    """Return both; if both have a model in a cell, theirs is renamed."""
     known = {(run.dataset, run.protocol, run.system) for run in ours.runs}
     named = [
         replace(run, system=f"{run.system}-other")
@@ -283,14 +282,14 @@ def _order(run: MeasuredRun) -> tuple[tuple[int, str], int, str]:
 
 
 def _reported(record: Mapping[str, Any]) -> bool:
-    """Tell whether a run was measured on true labels and whole folds."""
+    """Return whether a run was measured on true labels and whole folds."""
     ran = record["configuration"]
     return not ("agreement" in record or "within" in ran or "permuted_labels" in ran)
 
 
 def read_run(folder: Path) -> MeasuredRun:
-    """Read one run by its folder; raise ResultsError if ``run.json`` is missing or malformed, or
-    the run was not scored yet."""
+    """Read one run from its folder; raise ResultsError if ``run.json`` is missing or malformed, or
+    the run is not scored yet."""
     return _measured(folder, _read_record(folder))
 
 

@@ -1,4 +1,4 @@
-"""Read what was measured besides the runs: costs, baselines, permuted labels, one baby's model."""
+"""Read results beside the runs: costs, baselines, permuted labels, pruning, the personal model."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Parsed = TypeVar("Parsed")
 
 
 def parsed(path: Path, writer: str, parse: Callable[[Record], Parsed]) -> Parsed | None:
-    """Return what ``parse`` makes of a file, None if there is none, or refuse one that ``writer``
-    did not write."""
+    """Parse a JSON file with ``parse``; return None if it does not exist, raise ResultsError if
+    it is not as ``writer`` writes it."""
     if not path.is_file():
         return None
     try:
         return parse(read_object(path))
     except (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError) as error:
-        place = path.name if path.name == BENCHMARK.name else path  # a page shows the sentence
+        place = path.name if path.name == BENCHMARK.name else path  # the page shows this sentence
         raise ResultsError(
             f"{place} is not as {writer} writes it ({error!r}); run it again."
         ) from error
@@ -39,19 +39,19 @@ def parsed(path: Path, writer: str, parse: Callable[[Record], Parsed]) -> Parsed
 
 @dataclass(frozen=True)
 class Costs:
-    """Costs of all models on one machine."""
+    """Store the costs of all models on one machine."""
 
     clip: str  # what was classified, in words
-    machine: str  # kind of processor
+    machine: str  # processor type
     torch: str  # version
-    # from a file to its answer: a row for each model, a column for each number of threads, in
-    # rising order; NaN where it was not measured
+    # file to answer: a row per model, a column per number of threads, ascending; NaN if not
+    # measured
     milliseconds: pd.DataFrame
 
 
 def read_costs(path: Path = BENCHMARK) -> Costs:
-    """Read what ``python -m analysis benchmark`` wrote; raise ResultsError if the file is missing
-    or malformed."""
+    """Read the output of ``python -m analysis benchmark``; raise ResultsError if the file is
+    missing or malformed."""
     costs = parsed(path, "python -m analysis benchmark", _costs)
     if costs is None:
         raise ResultsError(
@@ -74,7 +74,7 @@ TITLES = {"sample_rate": "the sample rate alone", "rbf_svm": "RBF SVM on the sam
 
 @dataclass(frozen=True)
 class Baseline:
-    """Score of a baseline: its name for files and for people, of the runs of which protocol."""
+    """Store the score of a baseline: name for files, title for readers, protocol of its runs."""
 
     name: str
     title: str
@@ -103,17 +103,17 @@ def baselines_of(run: MeasuredRun, metric: str) -> tuple[Baseline, ...]:
 
 @dataclass(frozen=True)
 class PermutationTest:
-    """Permutation test of one dataset under one protocol, with a linear classifier."""
+    """Store a permutation test with a linear classifier, on one dataset under one protocol."""
 
     # of the splits
     folds: int
     seed: int
-    permutations: int  # how many
+    permutations: int  # their number
     front_end: str  # the kind of features
-    unchanged: float  # share of the recordings of each label that kept it, the mean over the labels
+    unchanged: float  # share of each label's recordings that kept it, averaged over labels
     # a row for each metric of :data:`cry_model.metrics.SCORES`; columns value (with the true
-    # labels), mean, low, high (the middle 95% with labels that are permuted among groups) and p:
-    # the share of permutations that score at least as well, the true labels counted as one
+    # labels), mean, low, high (the middle 95% with labels permuted among groups) and p: the share
+    # of permutations that score at least as well, the true labels counting as one
     scores: pd.DataFrame
 
     def permuted(self, metric: str) -> Estimate:
@@ -122,7 +122,7 @@ class PermutationTest:
 
 
 def read_permutation_test(run: MeasuredRun) -> PermutationTest | None:
-    """Read the test on the dataset and under the protocol of a run, in as many folds.
+    """Read the permutation test for the dataset, protocol and number of folds of a run.
 
     None if there is none. Raise ResultsError if the file is malformed.
     """
@@ -147,7 +147,7 @@ def _permutation_test(record: Record) -> PermutationTest:
 
 def permuted_label_runs(run: MeasuredRun) -> tuple[MeasuredRun, ...]:
     """Return the runs of the same model and split with permuted labels, often none; raise
-    ResultsError if one is malformed, unfinished or of something else."""
+    ResultsError if one is malformed, unfinished or was fitted differently."""
     found = []
     for path in sorted(run.folder.glob(f"permuted-*/{RUN}")):
         permuted = read_run(path.parent)
@@ -159,15 +159,15 @@ def permuted_label_runs(run: MeasuredRun) -> tuple[MeasuredRun, ...]:
 
 
 DEALT = "labels_dealt_out"
-"""Name of the baseline that a permutation test gives."""
+"""Name of a baseline from a permutation test."""
 FITTED = "fitted_to_dealt_"
-"""How the names of those that permuted runs give begin; the model's follows."""
+"""Prefix of the names of baselines from runs with permuted labels; the model's name follows."""
 
 
 def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Baseline, ...]:
     """Return all baselines of these runs with permuted labels.
 
-    Raise ResultsError if a file of them is malformed. ``runs``: any; ``metric``: one of
+    Raise ResultsError if one of their files is malformed. ``runs``: any; ``metric``: one of
     :data:`cry_model.metrics.SCORES`.
     """
     title, found = "linear classifier, permuted labels", []
@@ -187,7 +187,7 @@ def without_truth(runs: Sequence[MeasuredRun], metric: str) -> tuple[Baseline, .
 
 
 def _pooled(scores: Sequence[Estimate]) -> Estimate:
-    """Return a single score with its interval; of several the mean, the least and the greatest."""
+    """Return a single score with its interval; for several, their mean, minimum and maximum."""
     if len(scores) == 1:
         return scores[0]
     values = [score.value for score in scores]
@@ -195,7 +195,7 @@ def _pooled(scores: Sequence[Estimate]) -> Estimate:
 
 
 def read_pruning(folder: Path) -> PruningEffect | None:
-    """Read what pruning does, of a run by its folder; None if that was not measured. Raise
+    """Read the effect of pruning from a run's folder; None if it was not measured. Raise
     ResultsError if the file is malformed."""
     parse = partial(read, PruningEffect)
     return parsed(folder / "pruning.json", "python -m train measure-pruning", parse)
@@ -203,22 +203,22 @@ def read_pruning(folder: Path) -> PruningEffect | None:
 
 PERSONAL = Path("personal", "study.json")
 SHOWN = 0.8
-"""Share of right labels that the figure shows."""
+"""Share of right labels in the chart."""
 
 
 @dataclass(frozen=True)
 class Power:
-    """How often simulated parents were told "better"."""
+    """Store how often simulated parents were told "better"."""
 
     effect: float  # standard deviations between reasons
-    labels_correct: float  # share of labels that are right
+    labels_correct: float  # share of right labels
     better: Mapping[int, float]  # cries -> share of parents
-    needed: int | None  # cries until 80% were told so; None for more than 200
+    needed: int | None  # cries until 80% of parents were told so; None if more than 200
 
 
 @dataclass(frozen=True)
 class PersonalStudy:
-    """What was measured: ``told`` of ``parents`` with nothing to find, in so many nights."""
+    """Store the study: false alarms (``told`` of ``parents``, over ``nights``), and power."""
 
     parents: int
     told: int
@@ -227,11 +227,11 @@ class PersonalStudy:
 
     @property
     def clear(self) -> Power:
-        """Return the largest effect with the best labels."""
+        """Return the case with the largest effect and the best labels."""
         return max(self.power, key=lambda one: (one.effect, one.labels_correct))
 
     def chart(self) -> str:
-        """Return the share of parents told "better" by cries, as a chart of Mermaid."""
+        """Return a Mermaid chart of the share of parents told "better" by number of cries."""
         shown = [one for one in self.power if one.labels_correct == SHOWN]
         marks = sorted(shown[0].better)
         lines = [f"  line [{', '.join(f'{one.better[n]:.3f}' for n in marks)}]" for one in shown]
@@ -239,7 +239,7 @@ class PersonalStudy:
         return "\n".join([*head, '  y-axis "told better" 0 --> 1', *lines])
 
     def rows(self) -> list[dict[str, str]]:
-        """Return a row for each effect: cries that were needed, by the share of right labels."""
+        """Return a row per effect: the cries needed, by share of right labels."""
         effects = sorted({one.effect for one in self.power})
         return [
             {"deviations apart": f"{effect:g}"}
@@ -253,8 +253,8 @@ class PersonalStudy:
 
 
 def read_personal(results: Path) -> PersonalStudy | None:
-    """Read how often the personal model errs, and how soon it knows, from a results folder; None
-    if that was not measured. Raise ResultsError if the file is malformed."""
+    """Read how often the personal model errs and how many cries it needs, from a results folder;
+    None if that was not measured. Raise ResultsError if the file is malformed."""
     return parsed(results / PERSONAL, "python -m train check-personal", _personal)
 
 

@@ -1,6 +1,6 @@
-"""Read a table that somebody made as text and numbers, or say in one sentence what is wrong.
+"""Read somebody's table as text and numbers, or say in one sentence what is wrong with it.
 
-Nothing of the file is believed: it may be of another kind, cut, huge, or made to do harm.
+The file is untrusted: it may be of another kind, truncated, huge or malicious.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from analysis.stats.runs import ResultsError
 
 TRUE = ("label", "y_true", "true")
-"""What the column of true labels may be called."""
+"""Accepted names for the column of true labels."""
 PREDICTED = ("y_pred", "pred", "prediction")
-"""What the column of predicted labels may be called, where there are no probabilities."""
+"""Accepted names for the column of predicted labels, if there are no probabilities."""
 WORDS, WHOLE = ("clip", "recording", "group"), ("fold", "seed")
 LARGEST = 2**28  # bytes
 LONGEST_HEAD, LONGEST_NAME = 2**20, 500  # bytes of the first line; characters of a name
 MOST_LABELS, MOST_PARTS = 1000, 100  # labels; folds, and seeds
 MOST_VALUES = 20_000_000  # probabilities: 160 MB
-ROUNDING = 0.01  # of a sum of probabilities: some write two digits
+ROUNDING = 0.01  # tolerance of a sum of probabilities: some files have two digits
 FORMS = "Give the columns clip, label and p_<label> for each label, or y_true and y_pred."
 SAVE = "Save it as CSV in UTF-8."
 KINDS = {b"%PDF": "a PDF", b"PK\x03\x04": "an Excel or ZIP file", b"\x1f\x8b": "a GZIP file"}
@@ -35,10 +35,10 @@ UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the columns that are needed, under our names, and the labels that have one.
+    """Return the required columns under our names, and the labels that have probabilities.
 
-    Texts and finite numbers without gaps; ``predicted`` where there are no labels. Raise
-    ResultsError if it is no such table; one sentence says what is wrong, and where.
+    Texts and numbers are finite and without gaps; ``predicted`` replaces missing probabilities.
+    Raise ResultsError if it is no such table; one sentence says what is wrong, and where.
     """
     try:
         layout = _layout(path)
@@ -49,7 +49,7 @@ def read_table(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
 
 
 class _Layout(NamedTuple):
-    """How the file is written: separator, decimal mark, names of the columns, number of lines."""
+    """Store how the file is written: separator, decimal mark, column names, number of lines."""
 
     separator: str
     decimal: str
@@ -58,7 +58,7 @@ class _Layout(NamedTuple):
 
 
 class _Columns(NamedTuple):
-    """Places of the columns of text and of numbers: name of ours -> place in the file."""
+    """Store text and number columns: our name -> index in the file; and the labels."""
 
     words: dict[str, int]
     numbers: dict[str, int]
@@ -66,7 +66,7 @@ class _Columns(NamedTuple):
 
 
 def clean(name: str) -> str:
-    """Return a name as one line, composed (NFC), with brackets that no page takes for HTML."""
+    """Return a name on one line, NFC-normalised, with angle brackets that are no HTML."""
     line = " ".join(name.split())
     if not line.isascii():
         line = unicodedata.normalize("NFC", line)
@@ -115,7 +115,7 @@ def _fields(line: str, separator: str) -> list[str]:
 
 
 def _columns(layout: _Layout) -> _Columns:
-    """Find the columns that are needed; raise ResultsError if they are not there once each."""
+    """Find the required columns; raise ResultsError if one is missing or occurs twice."""
     names = layout.names
     probable = {name: at for at, name in enumerate(names) if name.startswith("p_")}
     true = next((name for name in TRUE if name in names), None)
@@ -143,7 +143,7 @@ def _columns(layout: _Layout) -> _Columns:
 
 
 def require_few(labels: Sequence[str], rows: int) -> None:
-    """Raise ResultsError if there is more than can be shown."""
+    """Raise ResultsError if there are more labels or probabilities than can be shown."""
     if len(labels) > MOST_LABELS:
         raise ResultsError(
             f"The file has {len(labels):,} labels; at most {MOST_LABELS:,} can be shown."
@@ -156,13 +156,13 @@ def require_few(labels: Sequence[str], rows: int) -> None:
 
 
 def quoted(text: str) -> str:
-    """Return what a file says, for a sentence: cleaned, and cut."""
+    """Return text from a file, cleaned and shortened, to quote in a sentence."""
     text = clean(text)
     return f"“{text[:40]}…”" if len(text) > 40 else f"“{text}”"
 
 
 def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
-    """Return these columns under our names, texts and finite numbers, without gaps."""
+    """Return these columns under our names, with texts and finite numbers, without gaps."""
     places = columns.words | columns.numbers
     names = sorted(places, key=lambda name: places[name])
     options = {
@@ -185,7 +185,7 @@ def _read(path: Path, layout: _Layout, columns: _Columns) -> pd.DataFrame:
             if isinstance(error, (UnicodeDecodeError, pd.errors.ParserError)):
                 raise
             with pd.read_csv(path, dtype=object, chunksize=5000, **options) as parts:
-                for part in parts:  # a row is to be named
+                for part in parts:  # to name the row in the error
                     _require_numbers(part, layout, kinds)
             raise
     except ResultsError:
@@ -221,7 +221,7 @@ def _require_numbers(part: pd.DataFrame, layout: _Layout, columns: Sequence[int]
 
 
 def refuse(wrong: NDArray[np.bool_] | pd.Series, what: str | Callable[[int], str]) -> None:
-    """Raise ResultsError with the first such row, counted as in a spreadsheet."""
+    """Raise ResultsError for the first row that is wrong, numbered as in a spreadsheet."""
     wrong = np.asarray(wrong, dtype=bool)
     if wrong.any():
         row = int(wrong.argmax())

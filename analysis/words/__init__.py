@@ -1,4 +1,4 @@
-"""Say things to visitors in their language: one JSON file for each, and a script for the page."""
+"""Provide texts in the visitor's language: a JSON file per language, and a script for the page."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cry_model.records import words
 
 @dataclass(frozen=True)
 class Words:
-    """Hold the sentences of one language by key, with places for values in braces."""
+    """Store the sentences of one language by key, with placeholders in braces."""
 
     texts: Mapping[str, str]
 
     def __call__(self, key: str, **values: object) -> str:
-        """Return the sentence of a key."""
+        """Return the sentence of a key, with its placeholders filled."""
         return self.texts[key].format(**values)
 
     def label(self, name: str) -> str:
@@ -29,13 +29,13 @@ class Words:
         return self.texts.get(f"label.{name}", plain[:1].upper() + plain[1:])
 
     def listing(self, names: Sequence[str]) -> str:
-        """Return labels as a list: "tired, to be held"."""
+        """Join labels to a list: "tired, to be held"."""
         return ", ".join(self.texts.get(f"label.{name}.short", words(name)) for name in names)
 
     def problem(self, error: Exception) -> str:
         """Return what is wrong with a recording and what to do, by the error's type.
 
-        In the error's own words, which are English, where there are none for its type.
+        Types without a sentence fall back to the error's own message, which is English.
         """
         return self.texts.get(f"problem.{type(error).__name__}", str(error))
 
@@ -48,18 +48,18 @@ ENGLISH = LANGUAGES["en"]
 
 
 def word(key: str, tag: str = "span", attributes: str = "") -> Markup:
-    """Write an element whose text the script puts into the visitor's language."""
+    """Write an element whose text the script translates into the visitor's language."""
     element = Markup(f'<{tag} {attributes} data-word="{key}">{{}}</{tag}>')
     return element.format(ENGLISH(key))
 
 
 def button(key: str, attributes: str) -> Markup:
-    """Write a button whose text the script puts into the visitor's language."""
+    """Write a button whose text the script translates into the visitor's language."""
     return word(key, "button", f'type="button" {attributes}')
 
 
 def language(request: gr.Request) -> Words:
-    """Return the first language that we know of the visitor's browser; else English."""
+    """Return the first supported language of the visitor's browser; English if there is none."""
     for entry in request.headers.get("accept-language", "").split(","):
         code = entry.split(";")[0].strip().lower().split("-")[0]
         if code in LANGUAGES:
