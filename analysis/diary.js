@@ -1,12 +1,12 @@
-// The diary: in this browser only, and only if the visitor asked for it. A cry has its time, its length,
-// what was said and what it was, and the numbers that a personal model learns from; no sound.
+// The diary: stored in this browser only, and only if the visitor wants it. A cry has its time,
+// length, answer, label, and the numbers that a personal model learns from; no audio.
 const DIARY = "diary", FORMAT = "infant-cry-diary";
 const NIGHT = 12 * 3600e3; // ms
 const CARE = ["fed", "slept", "changed"];
-const LEAST = 8; // cries before anything is learnt
+const LEAST = 8; // cries before a model is fitted
 const pad = (number) => String(number).padStart(2, "0");
 
-// A time as the clock of the home shows it, with the zone: 2026-03-01T04:30:00+01:00
+// Local time with its UTC offset: 2026-03-01T04:30:00+01:00
 function localTime(ms) {
   const zone = -new Date(ms).getTimezoneOffset();
   const here = new Date(ms + 60e3 * zone).toISOString().slice(0, 19);
@@ -27,7 +27,7 @@ const isCry = (cry) => isRecord(cry) && isText(cry.id, 40) && isTime(cry.at)
   && given(cry.seconds, isNumber) && given(cry.probability, (v) => v === null || isNumber(v))
   && given(cry.prior, (v) => isMap(v, isNumber)) && given(cry.embedding, isVector);
 
-// Returns the diary that a text holds, or null.
+// Returns the diary in a text, or null.
 function parseDiary(text) {
   try {
     const { format, names = {}, care = [], cries = [] } = JSON.parse(text) ?? {};
@@ -41,7 +41,7 @@ function readDiary() {
   try { return parseDiary(localStorage.getItem(DIARY)); } catch { return null; }
 }
 
-// Returns what went wrong, a key of the words; "" if nothing did.
+// Returns the text key of what went wrong; "" if nothing did.
 function writeDiary(diary) {
   try {
     if (diary === null) localStorage.removeItem(DIARY);
@@ -55,7 +55,7 @@ function writeDiary(diary) {
 
 const newDiary = () => ({ format: FORMAT, names: {}, care: [], cries: [] });
 
-// Changes the diary if there is one; another window may have changed it since it was read.
+// Changes the diary if there is one; reads it anew, as another window may have changed it.
 function changeDiary(change) {
   const diary = readDiary();
   if (!diary) return "";
@@ -71,7 +71,7 @@ const changeCry = (id, changes) => changeDiary((diary) => { Object.assign(cryOf(
 const isTaught = (diary) => labelled(diary).length >= LEAST && new Set(labelled(diary).map(({ was }) => was)).size > 1;
 const labelled = ({ cries }) => cries.filter(({ was, embedding }) => was && was !== "unknown" && embedding);
 
-// What the server is asked with: what teaches something, and the cry that is asked about.
+// The request to the server: the cries that can be learnt from, and the cry to be classified.
 const question = (diary, id) => ({
   care: diary.care,
   cries: diary.cries.filter((cry) => cry.id === id || labelled({ cries: [cry] }).length)
@@ -79,10 +79,10 @@ const question = (diary, id) => ({
       ({ at, was: own === id ? undefined : was, embedding, prior, model })),
 });
 
-// Those that the page has words for, and the parent's own.
+// The reasons that have a text, and the parent's own.
 const KNOWN = Object.keys(words).filter((key) => key.startsWith("was.") && key !== "was.unknown").map((key) => key.slice(4));
 const reasonsOf = (diary) => [...new Set([...KNOWN, ...Object.keys(diary.names)])];
-// The server calls reasons as we do, and a parent may call them otherwise.
+// The server returns our names of reasons; a parent may have renamed them.
 const rename = (place, diary) => {
   for (const name of place.querySelectorAll("[data-reason]"))
     name.textContent = diary.names[name.dataset.reason] || name.textContent;
@@ -108,7 +108,7 @@ function sparkOf(cry) {
   return picture;
 }
 
-// One tap says what a cry was; what was said can be changed, and so can the time.
+// A row with one tap per label; label and time can be changed later.
 function rowOf(diary, cry, open, day) {
   const other = cry.at.slice(0, 4) === String(new Date().getFullYear()) ? {} : { year: "numeric" };
   const when = day ? { weekday: "short", day: "numeric", month: "short", ...other } : {};
@@ -125,7 +125,7 @@ function rowOf(diary, cry, open, day) {
   return make("li", { "data-cry": cry.id, ...(cry.was ? { class: "known" } : {}) }, box);
 }
 
-// Draws rows anew; the one that has the focus keeps it.
+// Redraws the rows, keeping the focus.
 function showRows(place, diary, cries, open, day = false) {
   const focused = place.contains(document.activeElement) && document.activeElement.closest("[data-cry]")?.dataset.cry;
   place.replaceChildren(...cries.map((cry) => rowOf(diary, cry, cry.id === open, day)));
@@ -142,7 +142,7 @@ function showCare(place, diary) {
   place.replaceChildren(make("p", { class: "keys" }, words["diary.care"], ...keys));
 }
 
-// Taps inside a place: what a cry was, when, that it goes, and what was done for the baby.
+// Handles taps inside a place: label, time and deletion of a cry, and care events.
 function hearTaps(place, say) {
   const answer = (problem, sentence = "", undo) => say(problem ? words[problem] : sentence, undo);
   place.addEventListener("click", ({ target }) => {
@@ -176,7 +176,7 @@ function hearTaps(place, say) {
   });
 }
 
-// Says something, with a way back if there is one.
+// Shows a sentence, with an undo button if possible.
 const sayIn = (place) => (sentence, undo) => {
   place.replaceChildren(sentence);
   if (!undo) return;

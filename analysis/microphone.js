@@ -1,7 +1,7 @@
-// Put before the scripts of the Listen and the Live tab: sound as it is, a quarter of a second at a
-// time. Browsers clean up what a microphone hears for speech; a cry is none.
+// Precedes the scripts of Listen and Live: unprocessed audio, in chunks of a quarter second.
+// By default, browsers filter the microphone for speech; a cry is not speech.
 const UNTOUCHED = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
-const RATE = 24000; // Hz, more than any model hears; browsers that cannot use their own
+const RATE = 24000; // Hz, above the needs of all models; some browsers cannot use their own rate
 const RECORDER = `registerProcessor("tap", class extends AudioWorkletProcessor {
   constructor() { super(); this.chunk = new Int16Array(Math.round(sampleRate / 4)); this.filled = 0; }
   process(inputs) {
@@ -17,7 +17,7 @@ const RECORDER = `registerProcessor("tap", class extends AudioWorkletProcessor {
   }
 });`;
 
-// Calls hear(Int16Array, rate) until it is closed, and ended() if the microphone is taken away.
+// Calls hear(Int16Array, rate) until it is closed, and ended() if the microphone is disconnected.
 async function openMicrophone(hear, ended) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: UNTOUCHED });
   const module = URL.createObjectURL(new Blob([RECORDER], { type: "text/javascript" }));

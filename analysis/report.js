@@ -1,4 +1,4 @@
-// A figure is drawn when it comes near, so that the page opens at once; not in a fold that is shut.
+// Draws figures when they come near the viewport, so that the page opens fast; not in closed folds.
 const places = document.querySelectorAll(".plot");
 const near = new IntersectionObserver((entries) => {
   for (const { isIntersecting, target } of entries) {
@@ -16,7 +16,7 @@ addEventListener("click", ({ target }) => {
   const button = target.closest("button.download");
   if (button) saveFigure(button.dataset);
 });
-// A link into a fold opens it, and its first part.
+// A link into a fold opens that fold, and the first one inside.
 const unfold = () => {
   const place = location.hash && document.getElementById(location.hash.slice(1));
   if (!place) return;

@@ -1,4 +1,4 @@
-// Send a file to the server; what it refuses is an error with its sentence, a lost connection not.
+// Uploads a file to the server. A refusal has the server's sentence; a lost connection has none.
 class Refusal extends Error {}
 const send = async (file) => {
   const { root: site, api_prefix: api } = window.gradio_config;

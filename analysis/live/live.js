@@ -1,11 +1,11 @@
-// Runs when the Live tab is first shown; Gradio gives `element` and `server`.
-// The microphone's sound goes to the server in chunks of a quarter of a second, one request after
-// another. Gradio's own streaming recorder would write every chunk to a file on the server,
-// and drop one that arrives while another is worked on.
+// Runs when the Live tab is first shown; Gradio provides `element` and `server`.
+// Audio is sent to the server in chunks of a quarter second, one request after another.
+// Gradio's own streaming recorder would write every chunk to a file on the server,
+// and drop chunks that arrive while another one is processed.
 const part = (name) => element.querySelector(`[data-live="${name}"]`);
 const root = part("root");
 const page = randomName();
-const MOST_CHUNKS = 40; // ten seconds wait for a slow server; what is older is lost
+const MOST_CHUNKS = 40; // queued for a slow server (ten seconds); older ones are dropped
 const MOST_ROWS = 100;
 
 translate(root);
@@ -16,7 +16,7 @@ let ear = null; // the open microphone
 let waiting = [], lost = 0, seen = 0;
 let asking = false, busy = false, first = false, awake = null;
 
-// The screen stays on while it listens, and a page in the background tells of a cry if it may.
+// The screen stays on while listening; in the background, a permitted notification reports a cry.
 async function stayAwake() {
   try { awake = await navigator.wakeLock?.request("screen"); } catch { /* low battery */ }
 }
@@ -128,7 +128,7 @@ async function stop(sentence) {
   while (busy) await new Promise((done) => setTimeout(done, 20));
   try {
     show(await server.live_stop({ page, seen }));
-  } catch { /* the server forgets the sound by itself */ }
+  } catch { /* the server deletes the audio by itself */ }
   if (!ear) say("stopped", sentence);
 }
 

@@ -1,4 +1,4 @@
-"""List the panels in their order on the page and in the report; without Gradio."""
+"""List the panels in the order of the page and the report; needs no Gradio."""
 
 from __future__ import annotations
 

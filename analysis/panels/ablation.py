@@ -38,10 +38,10 @@ DROPS_NOTE = (
 
 
 def ablation_scores(runs: Mapping[str, MeasuredRun], metric: str) -> pd.DataFrame:
-    """Tabulate everything that the figure of scores shows, a row for each mark.
+    """Tabulate everything in the figure of scores, a row for each mark.
 
-    Columns mark ("measured", "seed", "paper" or "chance"), system, seed, value, low and high; the
-    last three 0 to 1. Raise ResultsError if the predictions of a run cannot be read. ``runs``:
+    Columns are mark ("measured", "seed", "paper" or "chance"), system, seed, value, low and high;
+    the last three 0 to 1. Raise ResultsError if the predictions of a run cannot be read. ``runs``:
     model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`, of which
     the paper prints the accuracy.
     """
@@ -65,11 +65,11 @@ def ablation_scores(runs: Mapping[str, MeasuredRun], metric: str) -> pd.DataFram
 def drops_of(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[pd.DataFrame, list[str]]:
     """Compare the improved model with each ablation that was run.
 
-    A row for each ablation that can be compared, in the order of the registry; columns source
-    ("measured"), without, metric, all_modules, left_out, difference, low, high, p_value, p_holm and
-    seeds. And why others cannot be compared, a sentence each. Raise ResultsError if the predictions
-    of a run cannot be read. ``runs``: model -> its run, all of one cell, the improved model among
-    them; ``metric``: one of :data:`cry_model.metrics.METRICS`.
+    Return a row for each comparable ablation, in registry order, with columns source ("measured"),
+    without, metric, all_modules, left_out, difference, low, high, p_value, p_holm and seeds. Also
+    return a sentence for each ablation that cannot be compared. Raise ResultsError if the
+    predictions of a run cannot be read. ``runs``: model -> its run, all of one cell, including the
+    improved model; ``metric``: one of :data:`cry_model.metrics.METRICS`.
     """
     full, rows, reasons = runs[FULL], [], []
     for system in (name for name in WITHOUT if name in runs):
@@ -98,7 +98,7 @@ def drops_of(runs: Mapping[str, MeasuredRun], metric: str) -> tuple[pd.DataFrame
 
 
 def paper_rows() -> pd.DataFrame:
-    """Tabulate what the paper loses without each module, in columns of :func:`drops_of`."""
+    """Tabulate the paper's loss without each module, in columns of :func:`drops_of`."""
     paper = read_paper()
     rows = [
         {
@@ -117,7 +117,7 @@ def paper_rows() -> pd.DataFrame:
 def ablation_table(
     runs: Mapping[str, MeasuredRun], metric: str, drops: pd.DataFrame
 ) -> pd.DataFrame:
-    """Write the page's table: a row for each model that was run, in per cent and points."""
+    """Return the page's table: a row per model that was run, in per cent and points."""
     score = f"{METRIC_TITLES[metric]} (%)"
     lost = f"{'difference' if metric in base.LOWER_IS_BETTER else 'lost'} (points)"
     rows, fewer, paper = [], base.fewer_seeds(runs), read_paper()
@@ -145,7 +145,7 @@ def ablation_table(
 
 
 def hybrid_text(runs: Mapping[str, MeasuredRun], metric: str) -> str:
-    """Compare the hybrid with the improved model on the seeds of both; nothing without it."""
+    """Compare the hybrid with the improved model on their common seeds; empty without a hybrid."""
     if HYBRID not in runs:
         return ""
     try:
@@ -159,7 +159,7 @@ def hybrid_text(runs: Mapping[str, MeasuredRun], metric: str) -> str:
 
 
 def ablation(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exhibit, ...]:
-    """Draw what each model scores, and the paired differences; without these if none can be had."""
+    """Draw each model's score, and the paired differences if any can be computed."""
     own = found.of(*cell)
     runs = {system: own[system] for system in NAMES if system in own}
     full, title = runs[FULL], METRIC_TITLES[metric]

@@ -1,4 +1,4 @@
-"""Define a panel of the Analysis tab: what can be chosen, and the cards that it draws."""
+"""Define a panel of the Analysis tab: its choices, and the cards that it draws."""
 
 from __future__ import annotations
 
@@ -27,37 +27,37 @@ from cry_model.records import Estimate, group_name, words
 
 @dataclass(frozen=True)
 class Exhibit:
-    """Hold one figure, one table, or both of the same data."""
+    """Store a figure, a table, or both of the same data."""
 
-    name: str  # of its downloads, without an ending: letters, digits and hyphens
-    title: str  # what it shows, the same for all data; plain text
-    data: pd.DataFrame  # all that the figure or the table was drawn from, a row for each mark
+    name: str  # of its downloads, without extension: letters, digits and hyphens
+    title: str  # the same for all data; plain text
+    data: pd.DataFrame  # everything that figure and table show, a row for each mark
     figure: go.Figure | None = None  # None for a table alone
-    table: pd.DataFrame | None = None  # what is shown in rows; None for a figure alone
-    # a line of its main numbers if it has one, and a caption, the same for all data: how it was
-    # measured and what it does not say; Markdown
+    table: pd.DataFrame | None = None  # the rows to show; None for a figure alone
+    # optionally a line of its main numbers, then a caption, the same for all data: how it was
+    # measured and what it does not show; Markdown
     note: str = ""
-    # the dataset of which each row of the table begins with a recording; else empty
+    # the dataset, if each row of the table begins with one of its recordings; else empty
     plays: str = ""
 
     @property
     def csv(self) -> str:
-        """Write the data for the download."""
+        """Format the data as CSV for the download."""
         return self.data.to_csv(index=False, float_format="%.6g")
 
 
 UNLICENSED = "challenge6"
-"""Prefix of the datasets of the paper's corpus, whose source states no licence."""
+"""Prefix of the datasets from the paper's corpus, whose source states no licence."""
 
 
 def played(cell: CellKey) -> str:
-    """Return the dataset whose recordings may be played; empty for one that has none to play."""
+    """Return the dataset if its recordings may be played, else an empty string."""
     shared = cell.protocol in PROTOCOLS and not cell.dataset.startswith(UNLICENSED)
     return cell.dataset if shared else ""
 
 
 def recording_columns(table: pd.DataFrame, dataset: str) -> dict[str, pd.Series]:
-    """Return what a list of recordings begins with: title -> recording, and its group."""
+    """Return the first columns of a list of recordings: title -> recording, and its group."""
     group = group_name(dataset).capitalize()
     group = "Group" if group == "Recording" else group
     return {"Recording": table["recording"], group: table["group"]}
@@ -68,7 +68,7 @@ NOTHING = "There is nothing to show yet: no finished run of the results folder f
 
 
 class CellKey(NamedTuple):
-    """Name a dataset and its split (protocol), as in the results folder."""
+    """Identify a dataset and its split (protocol), as in the results folder."""
 
     dataset: str
     protocol: str
@@ -77,16 +77,16 @@ class CellKey(NamedTuple):
 def cells_with(
     found: FoundRuns, fits: Callable[[Mapping[str, MeasuredRun]], bool] = bool
 ) -> tuple[CellKey, ...]:
-    """List the cells whose runs, by model, fit; those with the paper's three models first.
+    """List the cells whose runs, by model, satisfy ``fits``; those with the paper's models first.
 
-    Of these the paper's own corpus is the first.
+    Among these, the paper's own corpus comes first.
     """
     cells = [CellKey(*cell) for cell in found.cells if fits(found.of(*cell))]
     return tuple(sorted(cells, key=lambda cell: not set(COMPARED) <= set(found.of(*cell))))
 
 
 class Option(NamedTuple):
-    """Offer a value of a selector under its title for a reader."""
+    """Store a selector's value and its title for a reader."""
 
     title: str
     value: str | bool
@@ -97,25 +97,25 @@ SWITCH = (Option("off", False), Option("on", True))
 
 @dataclass(frozen=True)
 class Selector:
-    """Offer something to choose besides dataset and split."""
+    """Define a choice besides dataset and split."""
 
-    name: str  # keyword under which ``draw`` is given the choice
-    label: str  # what it is called on the page
-    # (runs, cell) -> what can be chosen there; a switch where nothing else is said
+    name: str  # keyword argument of ``draw`` for the choice
+    label: str  # its label on the page
+    # (runs, cell) -> what can be chosen there; a switch by default
     options: Callable[[FoundRuns, CellKey], Sequence[Option]] = lambda *_: SWITCH
-    # which of the options is chosen at the beginning, if there are as many; or what says so
+    # index of the initial option, limited to those offered; or a function that returns its value
     first: int | Callable[[FoundRuns, CellKey], object] = 0
 
     def offered(self, found: FoundRuns, cell: CellKey) -> list[Option]:
-        """List what can be chosen there; nothing where a run cannot be read (drawing says why)."""
+        """List the options there; empty if a run cannot be read (drawing reports why)."""
         try:
             return list(self.options(found, cell))
         except ResultsError:
             return []
 
     def settle(self, found: FoundRuns, cell: CellKey, value: object = None) -> Any:
-        """Return the option that has this value, or that an address writes so; else the one of the
-        beginning, None where there is none."""
+        """Return the option with this value, or whose text an address gives; otherwise the initial
+        one, or None without options."""
         values = [option.value for option in self.offered(found, cell)]
         for own in values:
             if value in (own, str(own)):
@@ -127,33 +127,31 @@ class Selector:
 
 @dataclass(frozen=True)
 class Panel:
-    """Describe one sub-tab of the Analysis tab, one chapter of the report."""
+    """Define one sub-tab of the Analysis tab and one chapter of the report."""
 
     name: str  # letters and hyphens; its id on the page
     title: str  # of the sub-tab
-    lead: str  # what question it answers, in a sentence or two; Markdown
+    lead: str  # the question it answers, in a sentence or two; Markdown
     draw: Callable[..., tuple[Exhibit, ...]]  # (runs, cell, **choices) -> its cards
-    # runs -> the datasets and splits for which it has something to show
+    # runs -> datasets and splits for which the panel has something to show
     cells: Callable[[FoundRuns], Sequence[CellKey]]
-    selectors: tuple[Selector, ...] = field(default=())  # what else can be chosen
-    # False if it shows all splits of a dataset at once; that of the cell is then the first that the
-    # dataset has
+    selectors: tuple[Selector, ...] = field(default=())  # further choices
+    # False if it shows all splits of a dataset at once; its cell then has the dataset's first split
     by_protocol: bool = True
-    abreast: int = 1  # how many of the first exhibits stand side by side where the page is wide
+    abreast: int = 1  # how many of the first exhibits are side by side on a wide page
 
     def settle(
         self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return the choice of each selector; what is missing or impossible is the first."""
+        """Return the choice of each selector; missing or invalid values become the initial one."""
         given = choices or {}
         return {s.name: s.settle(found, cell, given.get(s.name)) for s in self.selectors}
 
     def exhibits(
         self, found: FoundRuns, cell: CellKey, choices: Mapping[str, Any] | None = None
     ) -> tuple[Exhibit, ...]:
-        """Draw its cards for a cell, with the choices that :meth:`settle` makes of the given ones;
-        raise ResultsError if the predictions of a run cannot be read; ComparisonError if two runs
-        cannot be set against each other."""
+        """Draw the cards for a cell, with choices passed through :meth:`settle`; raise ResultsError
+        if the predictions of a run cannot be read, ComparisonError if two runs are incomparable."""
         settled = self.settle(found, cell, choices)
         kept, key = _drawn.setdefault(found, {}), (self.name, cell, *settled.items())
         if key not in kept:
@@ -163,8 +161,8 @@ class Panel:
         return kept[key]
 
 
-MOST_KEPT = 512  # some 100 kB each; Plotly needs 0.1 to 0.5 s to draw them
-# Goes with the runs: what a visitor has shown us must not outlive the visit.
+MOST_KEPT = 512  # about 100 kB each; Plotly needs 0.1 to 0.5 s to draw them
+# Deleted with the runs: a visitor's data must not outlive the visit.
 _drawn: WeakKeyDictionary[FoundRuns, dict[tuple[Any, ...], tuple[Exhibit, ...]]] = (
     WeakKeyDictionary()
 )
@@ -179,22 +177,22 @@ MEANINGS = {
     "macro_auc": "how often a recording of a label gets a higher probability for it than another",
     "expected_calibration_error": "the mean distance of confidence from accuracy; lower is better",
 }
-"""Metric -> what it is, for a caption."""
+"""Metric -> its definition, for a caption."""
 LOWER_IS_BETTER = frozenset({"expected_calibration_error"})
 
 
 def system_title(name: str) -> str:
-    """Return the title of a model; its name if the registry lacks it."""
+    """Return the title of a model; its name if it is not in the registry."""
     return get_system(name).title if name in list_models() else name
 
 
 def short_title(name: str) -> str:
-    """Return the title of a model for tables and figures; of an ablation what it lacks."""
+    """Return a model's title for tables and figures; for an ablation, what it lacks."""
     return WITHOUT.get(name, system_title(name))
 
 
 def fewer_seeds(runs: Mapping[str, MeasuredRun]) -> dict[str, str]:
-    """Return what follows the name of each of our models that has fewer seeds than others."""
+    """Return a suffix for the name of each of our models that has fewer seeds than others."""
     seeds = {name: len(run.seeds) for name, run in runs.items() if name in list_models()}
     most = max(seeds.values(), default=0)
     short = {name: count for name, count in seeds.items() if count < most}
@@ -202,21 +200,21 @@ def fewer_seeds(runs: Mapping[str, MeasuredRun]) -> dict[str, str]:
 
 
 def systems_there(found: FoundRuns, cell: CellKey) -> tuple[Option, ...]:
-    """List the models that were measured in a cell, those of the paper's comparison first."""
+    """List the models measured in a cell, those of the paper's comparison first."""
     there = list(found.of(*cell))
     there.sort(key=lambda name: COMPARED.index(name) if name in COMPARED else len(COMPARED))
     return tuple(Option(system_title(name), name) for name in there)
 
 
 def labels_there(found: FoundRuns, cell: CellKey) -> list[Option]:
-    """List the labels of a cell, which all of its models have."""
+    """List the labels of a cell, which all of its models share."""
     runs = list(found.of(*cell).values())[:1]
     return [Option(words(name), name) for run in runs for name in run.labels]
 
 
 SYSTEM = Selector("system", "Model", systems_there)
 MOST_CLASSES = 30
-"""That a figure shows; a list of sounds may have a thousand."""
+"""Limit of classes in a figure; a collection of sounds may have a thousand."""
 
 
 def shown_classes(run: MeasuredRun) -> tuple[tuple[str, ...], str]:
@@ -230,14 +228,14 @@ def shown_classes(run: MeasuredRun) -> tuple[tuple[str, ...], str]:
 
 
 def metric_selector(names: Sequence[str] = tuple(METRICS)) -> Selector:
-    """Offer metrics, the balanced accuracy at the beginning."""
+    """Return a selector of metrics, initially balanced accuracy."""
     options = [Option(METRIC_TITLES[name], name) for name in names]
     at = names.index("balanced_accuracy")
     return Selector("metric", "Metric", lambda *_: options, first=at)
 
 
 def meaning_text(metric: str) -> str:
-    """Write what a metric is: "Accuracy: the share of recordings with the right label."."""
+    """Define a metric in words: "Accuracy: the share of recordings with the right label."."""
     title = METRIC_TITLES[metric]
     return f"{title[0].upper()}{title[1:]}: {MEANINGS[metric]}."
 
@@ -245,9 +243,9 @@ def meaning_text(metric: str) -> str:
 def interval_texts(
     data: pd.DataFrame, form: str = "{:.2f} [{:.2f}, {:.2f}]", scale: float = 1, begin: str = ""
 ) -> pd.Series:
-    """Write value, low and high of each row, times ``scale``; a dash where there is no value.
+    """Format value, low and high of each row, times ``scale``; a dash if there is no value.
 
-    ``begin``: of the names of the three columns.
+    ``begin``: prefix of the names of the three columns.
     """
     ends = scale * data[[f"{begin}{end}" for end in ("value", "low", "high")]].astype(float)
     texts = [form.format(*row) for row in ends.to_numpy()]
@@ -255,49 +253,49 @@ def interval_texts(
 
 
 def percent_text(estimate: Estimate) -> str:
-    """Write a score in per cent with its interval: "61.8% [56.8, 66.9]"."""
+    """Format a score in per cent with its interval: "61.8% [56.8, 66.9]"."""
     e = estimate
     return f"{100 * e.value:.1f}% [{100 * e.low:.1f}, {100 * e.high:.1f}]"
 
 
 def points_text(difference: Estimate) -> str:
-    """Write a difference in points with its interval: "+2.2 points [-1.0, +5.4]"."""
+    """Format a difference in points with its interval: "+2.2 points [-1.0, +5.4]"."""
     d = difference
     return f"{100 * d.value:+.1f} points [{100 * d.low:+.1f}, {100 * d.high:+.1f}]"
 
 
 def p_text(p_value: float) -> str:
-    """Write a p-value: "p = 0.031"."""
+    """Format a p-value: "p = 0.031"."""
     return "p < 0.001" if p_value < 0.0005 else f"p = {p_value:.3f}"
 
 
 def chance_text(run: MeasuredRun, metric: str) -> str:
-    """Write the chance level of a metric: "chance level 25.0%"."""
+    """Format the chance level of a metric: "chance level 25.0%"."""
     level = chance_level(run.evaluation, metric)
     return "no chance level" if level is None else f"chance level {100 * level.value:.1f}%"
 
 
 def counted(number: int, noun: str) -> str:
-    """Write a number of things: "1 recording", "220 recordings"."""
+    """Format a number of things: "1 recording", "220 recordings"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def seeds_text(*runs: Sequence[int]) -> str:
-    """Write each set of seeds once: "seed 0", "seeds 0, 1, 2 or 0"."""
+    """Format each distinct set of seeds once: "seed 0", "seeds 0, 1, 2 or 0"."""
     own = sorted({tuple(seeds) for seeds in runs})
     several = len({seed for seeds in own for seed in seeds}) > 1
     return f"seed{'s' if several else ''} " + " or ".join(", ".join(map(str, s)) for s in own)
 
 
 def sample_text(runs: Sequence[MeasuredRun]) -> str:
-    """Write on what the models of a cell were scored: recordings, groups, and each set of seeds."""
+    """Describe the test data of the models of a cell: recordings, groups, and each set of seeds."""
     e = runs[0].evaluation
     seeds = seeds_text(*(run.seeds for run in runs))
     return f"{counted(e.recordings, 'recording')}, {counted(e.groups, 'group')}, {seeds}"
 
 
 def scored_on(run: MeasuredRun) -> str:
-    """Write on what a run was scored and what its intervals resample."""
+    """Describe the split and test data of a run, and what its intervals resample."""
     return (
         f"Split: {SPLITS[run.protocol]}, {run.evaluation.split}; {sample_text([run])}. Intervals: "
         "95%, from 1,000 bootstrap resamplings of whole groups (babies or source recordings)."

@@ -1,4 +1,4 @@
-"""Show how well confidence is calibrated: reliability, accuracy against coverage, label sets."""
+"""Show calibration: reliability, accuracy against coverage, and prediction sets."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from cry_model.results import label_numbers, probabilities_of
 ERROR = "expected_calibration_error"
 NOTHING = "–"
 DRAWN = slice(4, None)
-"""Of the shares: from 5 % on, fewer answers say nothing."""
+"""Which of the shares are drawn: from 5 % on, since fewer answers say nothing."""
 
 
 def set_rows(calibration: Calibration, support: Mapping[str, int]) -> pd.DataFrame:
     """Return a row for all labels together, with the target coverage, and one for each label.
 
-    ``calibration``: of a run; ``support``: label -> its recordings.
+    ``calibration``: of a run; ``support``: label -> number of its recordings.
     """
     every = {
         "label": "all",
@@ -43,7 +43,7 @@ def set_rows(calibration: Calibration, support: Mapping[str, int]) -> pd.DataFra
 
 
 def set_table(data: pd.DataFrame) -> pd.DataFrame:
-    """Return the same for reading; texts are of one width, so that they sort as numbers do."""
+    """Return the same for reading; texts have one width, so that they sort like numbers."""
     interval = data["low"].map("[{:.2f}, ".format) + data["high"].map("{:.2f}]".format)
     return pd.DataFrame(
         {
@@ -87,12 +87,12 @@ SETS = (
 )
 
 
-# 0.1 s each, and those of all models of a cell are drawn; they go with the run.
+# 0.1 s each, and those of all models of a cell are drawn; cached as long as the run.
 _coverages: WeakKeyDictionary[MeasuredRun, Coverage] = WeakKeyDictionary()
 
 
 def coverage_of(run: MeasuredRun) -> Coverage:
-    """Return the coverage of a run, after temperature scaling where folds share no recordings."""
+    """Return the coverage of a run, temperature-scaled if its folds share no recordings."""
     if run not in _coverages:
         probabilities = scaled(run)
         if probabilities is None:
@@ -104,7 +104,7 @@ def coverage_of(run: MeasuredRun) -> Coverage:
 def calibration_cards(
     found: FoundRuns, cell: base.CellKey, system: str
 ) -> tuple[base.Exhibit, ...]:
-    """Draw the reliability diagram, accuracy against coverage and, if there are any, the sets."""
+    """Draw the reliability diagram, accuracy against coverage and, if measured, prediction sets."""
     runs = {name: run for name, run in found.of(*cell).items() if run.scored}
     run, name = runs[system], f"{cell.dataset}-{cell.protocol}-{system}"
     exhibits = (_reliability(run, name), _coverage(runs, run, name))
@@ -194,7 +194,7 @@ def _sets(run: MeasuredRun, calibration: Calibration, name: str) -> base.Exhibit
 
 
 def _scored(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
-    """List the models whose probabilities are known."""
+    """List the models that have probabilities."""
     runs = found.of(*cell)
     return [option for option in base.systems_there(found, cell) if runs[str(option.value)].scored]
 

@@ -1,4 +1,4 @@
-"""Draw two models of a cell: how far one is ahead, whether by chance, and on which recordings."""
+"""Compare two models of a cell: their difference, its significance, and where they disagree."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ FLIPS_NOTE = (
 
 
 def metric_name(metric: str) -> str:
-    """Write a metric for an axis, and that lower is better where it is."""
+    """Return a metric's axis title, which says if lower is better."""
     return METRIC_TITLES[metric] + " (lower is better)" * (metric in base.LOWER_IS_BETTER)
 
 
 def difference_data(compared: Sequence[Comparison]) -> pd.DataFrame:
-    """Tabulate each metric over all seeds, then, of several seeds, each metric and seed."""
+    """Tabulate each metric over all seeds; with several seeds, also each metric and seed."""
     rows: list[tuple[object, ...]] = []
     for c in compared:
         d = c.difference
@@ -70,7 +70,7 @@ def difference_data(compared: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def difference_table(compared: Sequence[Comparison]) -> pd.DataFrame:
-    """Write a row for each metric; of several seeds, in how many the difference has its sign."""
+    """Return a row per metric; with several seeds, also in how many the difference has its sign."""
     rows = [
         (
             metric_name(c.metric),
@@ -88,7 +88,7 @@ def difference_table(compared: Sequence[Comparison]) -> pd.DataFrame:
 
 
 def difference_rows(data: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """List what the figure shows: each metric, below the chosen one its seeds, if there are more.
+    """Return the rows of the figure: each metric, and below the chosen one its seeds, if several.
 
     ``data``: of :func:`difference_data`; ``metric``: the chosen one.
     """
@@ -104,7 +104,7 @@ def difference_rows(data: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def mcnemar_table(tests: pd.DataFrame) -> pd.DataFrame:
-    """Write right and wrong of one model by right and wrong of the other, for each seed."""
+    """Cross-tabulate right and wrong answers of both models, for each seed."""
     rows = [
         row
         for t in tests.itertuples()
@@ -119,7 +119,7 @@ def mcnemar_table(tests: pd.DataFrame) -> pd.DataFrame:
 
 
 def flip_table(flips: pd.DataFrame) -> pd.DataFrame:
-    """Write a row for each recording and seed; those that only one model got right come first."""
+    """Return a row per recording and seed, first those that only one model got right."""
     table = pd.DataFrame(
         {
             "recording": flips["recording"],
@@ -138,7 +138,7 @@ def two_runs(
     found: FoundRuns, cell: base.CellKey, run_a: str, run_b: str, metric: str
 ) -> tuple[base.Exhibit, ...]:
     """Draw the differences by every metric, McNemar's test, and the disagreements; raise
-    ComparisonError if both are the same, or cannot be set against each other; ResultsError if the
+    ComparisonError if both models are the same or cannot be compared, ResultsError if the
     predictions of one cannot be read."""
     if run_a == run_b:
         raise ComparisonError(

@@ -1,4 +1,4 @@
-"""Show which label is taken for which: confusion matrices side by side, and a cell's recordings."""
+"""Show which labels are confused: confusion matrices side by side, and the recordings of a cell."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def confusion(
     true: str,
     answer: str,
 ) -> tuple[base.Exhibit, ...]:
-    """Draw the matrix of each model, then list the recordings of one cell of one of them."""
+    """Draw the matrix of each model, then list the recordings in one cell of one matrix."""
     runs = list(_drawn(found, cell, models).values())
     labels, told = base.shown_classes(runs[0])
     counts = [count_confusions(run.with_errors, "answer", run.labels) for run in runs]
@@ -78,11 +78,11 @@ def confusion(
 
 
 def _drawn(found: FoundRuns, cell: base.CellKey, models: str) -> dict[str, MeasuredRun]:
-    """Return the models of the paper's figures, or all; all where none of these was measured."""
+    """Return the models of the paper's figures, or all; all if none of the former was measured."""
     runs = found.of(*cell)
     known = list_models()
     few = {name: runs[name] for name in base.COMPARED if name in runs}
-    few |= {name: run for name, run in runs.items() if few and name not in known}  # a visitor's
+    few |= {name: run for name, run in runs.items() if few and name not in known}  # from a visitor
     rest = {name: run for name, run in runs.items() if name not in few}
     return few if few and models == PAPERS else few | rest
 
@@ -90,8 +90,8 @@ def _drawn(found: FoundRuns, cell: base.CellKey, models: str) -> dict[str, Measu
 def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
     """Return the recordings of one cell, the most confident first, with titles for a reader.
 
-    Recording, its group, seed, and the probability of each label in per cent; a row per seed and
-    recording. Raise ResultsError if the predictions of the run cannot be read.
+    There is a row per seed and recording: the recording, its group, seed, and the probability of
+    each label in per cent. Raise ResultsError if the predictions of the run cannot be read.
     """
     table = run.with_errors
     table = table[(table["label"] == label) & (table["answer"] == answer)]
@@ -107,21 +107,21 @@ def cell_list(run: MeasuredRun, label: str, answer: str) -> pd.DataFrame:
 
 
 def count_confusions(table: pd.DataFrame, answer: str, labels: Sequence[str]) -> pd.DataFrame:
-    """Count how often each label (rows) is taken for which (columns).
+    """Count how often each true label (rows) is predicted as each label (columns).
 
-    ``table``: a row per seed and recording, with the true one under ``label``; ``answer``: the
-    column of what was answered; ``labels``: of the rows and the columns.
+    ``table``: a row per seed and recording, with the true label under ``label``; ``answer``: the
+    column of predicted labels; ``labels``: of the rows and the columns.
     """
     counts = pd.crosstab(table["label"], table[answer])
     return counts.reindex(index=labels, columns=labels, fill_value=0)
 
 
 def similar_order(counts: Sequence[pd.DataFrame]) -> tuple[str, ...]:
-    """Order the labels such that those that are taken for each other stand together.
+    """Order the labels so that those that are often confused are adjacent.
 
-    Average linkage on how rarely two labels are confused, in either direction and by all models
-    together, with the leaves in their optimal order (Bar-Joseph et al. 2001). ``counts``: of one or
-    several models with the same labels.
+    Uses average linkage on one minus the rate of confusion of two labels, over both directions and
+    all models, with optimal leaf ordering (Bar-Joseph et al. 2001). ``counts``: of one or several
+    models with the same labels.
     """
     from scipy.cluster.hierarchy import leaves_list, linkage  # half a second, once
     from scipy.spatial.distance import squareform
@@ -137,17 +137,17 @@ def similar_order(counts: Sequence[pd.DataFrame]) -> tuple[str, ...]:
 
 
 def row_shares(counts: pd.DataFrame) -> pd.DataFrame:
-    """Return counts over those of the true label, 0 to 1; NaN where it does not occur."""
+    """Return counts over those of the true label, 0 to 1; NaN if it does not occur."""
     return counts.div(counts.sum(axis=1), axis=0)
 
 
 def matrix_data(
     counts: pd.DataFrame, labels: Sequence[str], unit: str, zero_diagonal: bool
 ) -> pd.DataFrame:
-    """Return a row per cell: labels, count, that of the true label, share of it, what is drawn.
+    """Return a row per cell: labels, count, count of the true label, share of it, drawn value.
 
     ``counts``: of :func:`count_confusions`; ``labels``: from the first row to the last; ``unit``:
-    :data:`SHARES` or :data:`COUNTS`; ``zero_diagonal``: whether right answers are drawn as none.
+    :data:`SHARES` or :data:`COUNTS`; ``zero_diagonal``: whether to draw the diagonal as zero.
     """
     of, shares = counts.sum(axis=1), row_shares(counts).loc[list(labels), list(labels)]
     counts = counts.loc[list(labels), list(labels)]
@@ -167,7 +167,7 @@ def matrix_data(
 
 
 def _largest(data: pd.DataFrame, answers: int, seeds: int) -> str:
-    """Name the cell off the diagonal with the largest value; of equal ones that of more answers."""
+    """Name the largest off-diagonal cell; of ties, the one with the larger count."""
     wrong = data[data["true"] != data["answer"]]
     top = wrong.sort_values(["drawn", "count"], na_position="first").iloc[-1]
     return (
@@ -178,7 +178,7 @@ def _largest(data: pd.DataFrame, answers: int, seeds: int) -> str:
 
 
 def _confused(place: int) -> Callable[[FoundRuns, base.CellKey], object]:
-    """Return what finds the true (0) or the predicted (1) label of the largest confusion."""
+    """Return a function that finds the true (0) or predicted (1) label of the largest confusion."""
 
     def find(found: FoundRuns, cell: base.CellKey) -> object:
         run = next(iter(_drawn(found, cell, PAPERS).values()))

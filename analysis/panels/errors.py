@@ -1,4 +1,4 @@
-"""List misclassified recordings to play: the most confident errors, and the labels that every model
+"""List misclassified recordings to play: the most confident errors, and labels that every model
 contradicts."""
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ KEYS = ["recording", "group", "label"]
 
 
 def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
-    """Return what each model predicts of each recording, from its mean probabilities over seeds.
+    """Return each model's prediction per recording, from its probabilities averaged over seeds.
 
-    Columns recording, group, label, system, answer, confidence, true_probability, loss and wrong,
-    as :func:`analysis.stats.runs.with_errors` has them. Raise ResultsError if the predictions of a
+    Columns are recording, group, label, system, and answer, confidence, true_probability, loss and
+    wrong as in :func:`analysis.stats.runs.with_errors`. Raise ResultsError if the predictions of a
     run cannot be read. ``runs``: system -> its run, all of one cell.
     """
     with_errors = ["answer", "confidence", "true_probability", "loss", "wrong"]
@@ -33,12 +33,12 @@ def verdicts(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 
 
 def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
-    """Return the recordings that a model misclassifies, the most confident first.
+    """Return the recordings that a model misclassifies, the most confident errors first.
 
-    Columns of ``table`` and ``wrong_systems`` and ``systems`` (how many of how many are wrong on
-    the recording) and ``others`` (what the other systems answer, "tired ×2, hungry"). ``table``: of
-    :func:`verdicts`; ``system``: whose errors; None for those of any, each recording with the model
-    that is the most confident of a wrong label.
+    Columns are those of ``table`` but ``wrong``; ``wrong_systems`` of ``systems``, how many err on
+    the recording; and ``others``, the other systems' answers ("tired ×2, hungry"). ``table``: of
+    :func:`verdicts`; ``system``: whose errors; None for all, each recording with the system most
+    confident of a wrong label.
     """
     wrong = table[table["wrong"]]
     if system is not None:
@@ -67,12 +67,12 @@ def errors(table: pd.DataFrame, system: str | None) -> pd.DataFrame:
 def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
     """Return recordings whose label every model contradicts: wrong in all seeds, at a high loss.
 
-    High is a mean log loss, over the seeds of each model and then over the models, above that at
-    chance, which is the logarithm of the number of classes. Columns recording, group, label,
-    ``suggested`` (what most systems answer; of equally many, what is more probable in the mean),
-    ``votes`` (how many), ``systems``, ``true_probability`` and ``loss`` (means), the highest loss
-    first. Raise ResultsError if the predictions of a run cannot be read; ComparisonError if the
-    runs have not the same labels. ``runs``: system -> its run, all of one cell.
+    The loss is the mean log loss over the seeds of each model, then over models. It is high if
+    above that at chance, the logarithm of the number of classes. Columns are recording, group,
+    label, ``suggested`` (the answer of most systems; of ties, the one with the higher mean
+    probability), ``votes`` (for it), ``systems``, ``true_probability`` and ``loss`` (means), the
+    highest loss first. Raise ResultsError if predictions cannot be read, ComparisonError if the
+    runs differ in labels. ``runs``: system -> its run, all of one cell.
     """
     if len({run.labels for run in runs.values()}) > 1:
         raise ComparisonError("The systems here have not the same labels; fit them all again.")
@@ -89,7 +89,7 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
         .assign(
             suggested=(votes + p.groupby(level=KEYS).mean() / 2).idxmax(
                 axis=1
-            ),  # half is below a vote
+            ),  # half a probability is less than a vote
             votes=votes.max(axis=1),
             systems=means.groupby(level=KEYS).size(),
         )
@@ -100,7 +100,7 @@ def suspects(runs: Mapping[str, MeasuredRun]) -> pd.DataFrame:
 
 
 ALL = "all"
-GROUPS = 12  # to choose from
+GROUPS = 12  # offered in the menu
 SURE = 0.9
 ERROR_CAPTION = (
     "A row for each misclassified recording, the most confident first. Probabilities are means "
@@ -119,7 +119,7 @@ SUSPECT_CAPTION = (
 def errors_to_listen_to(
     found: FoundRuns, cell: base.CellKey, system: str, label: str, group: str
 ) -> tuple[base.Exhibit, ...]:
-    """List the most confident errors, and where there are several models the suspect labels."""
+    """List the most confident errors and, with several models, the suspect labels."""
     runs = found.of(*cell)
     table = _chosen(verdicts(runs), label, group)
     whose = None if system == ALL else system
@@ -172,7 +172,7 @@ def _chosen(table: pd.DataFrame, label: str, group: str) -> pd.DataFrame:
 def _error_table(
     wrong: pd.DataFrame, dataset: str, any_system: bool, several: bool
 ) -> pd.DataFrame | None:
-    """Return the rows as a reader sees them; None if there are none."""
+    """Return the rows for a reader; None if there are none."""
     if wrong.empty:
         return None
     shown = _recordings(wrong, dataset)
@@ -204,7 +204,7 @@ def _suspect_table(found: pd.DataFrame, dataset: str) -> pd.DataFrame | None:
 
 
 def _recordings(table: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """Return the columns that every list begins with."""
+    """Return the first columns of every list."""
     labels = table["label"].map(words)
     return pd.DataFrame({**base.recording_columns(table, dataset), "True label": labels})
 
@@ -215,7 +215,7 @@ def _systems(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
 
 
 def _groups(found: FoundRuns, cell: base.CellKey) -> list[base.Option]:
-    """Return all, and those with the most errors of any model."""
+    """Return "All", and the groups with the most errors over all models."""
     count: Counter[str] = Counter()
     for run in found.of(*cell).values():
         table = run.judged_over_seeds

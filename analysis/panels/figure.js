@@ -1,14 +1,14 @@
-// Drawn by Plotly, which the page has; a figure that stands there already changes in place.
+// Draws with the page's Plotly; an existing figure is updated in place.
 const drawFigure = (place) => {
   const { data, layout } = JSON.parse(place.nextElementSibling.textContent);
   delete layout.width;
-  const below = layout.meta?.below; // a square is no higher than it is wide
+  const below = layout.meta?.below; // a square is at most as high as wide
   if (below) layout.height = Math.min(layout.height, place.clientWidth - 110 + below);
   place.style.height = `${layout.height || 450}px`;
   const config = { responsive: true, displaylogo: false, displayModeBar: false };
   return Plotly.react(place, data, layout, config);
 };
-// Dark words on white, with the title above: the file must be readable anywhere.
+// Dark text on white with the title above, so that the file is readable anywhere.
 const saveFigure = async ({ place, format, file }) => {
   const plot = document.querySelector(`#${place} .js-plotly-plot`);
   if (!plot) return;
@@ -25,7 +25,7 @@ const saveFigure = async ({ place, format, file }) => {
     { format, ...size, scale: format === "png" ? 2 : 1 });
   Object.assign(document.createElement("a"), { href, download: file }).click();
 };
-// Plotly is large, so it comes with the first figure.
+// Plotly is large, so it is loaded with the first figure.
 let loading = null;
 const plotly = () => loading ??= new Promise((done, failed) => {
   const script = document.createElement("script");

@@ -1,4 +1,4 @@
-"""Write a panel as HTML: the bar of choices, then cards of figure, table and words."""
+"""Write a panel as HTML: the bar of choices, then cards with figure, table and text."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ FIGURE_SCRIPT = HERE / "figure.js"
 """Draws and saves figures in a browser that has Plotly."""
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 BUTTONS, LETTERS = 4, 48
-"""Most options, and letters of them together, that are buttons rather than a menu."""
+"""Most options, and total letters of them, that are shown as buttons rather than a menu."""
 CORPUS, SPLIT = "corpus", "split"
 GONE = "These results are no longer here; load the file again under Your results."
 MOST_ROWS = 100
-DIGITS = 4  # after the point, at most
+DIGITS = 4  # maximum number of decimals
 
 
 class Field(NamedTuple):
-    """Offer one choice: its name in the address, its label, and titles with their values."""
+    """Store one choice: its name in the address, label, kind, (title, value) options, and value."""
 
     name: str
     label: str
@@ -45,20 +45,20 @@ class Field(NamedTuple):
 
 @dataclass(frozen=True)
 class View:
-    """Hold what a panel shows for a cell."""
+    """Store what a panel shows for a cell."""
 
-    panel: Panel  # which
-    cell: CellKey  # the corpus and the split
+    panel: Panel  # the one shown
+    cell: CellKey  # corpus and split
     fields: tuple[Field, ...]  # what can be chosen
-    exhibits: tuple[Exhibit, ...] = ()  # its cards; none if it cannot draw them
-    problem: str = ""  # why it cannot; else empty
+    exhibits: tuple[Exhibit, ...] = ()  # its cards; empty if they cannot be drawn
+    problem: str = ""  # the reason; else empty
 
 
 def view_of(panel: Panel, found: FoundRuns, asked: Mapping[str, str]) -> View:
-    """Draw a panel as an address asks for it; what cannot be had gives way to the nearest.
+    """Draw a panel as an address requests it, replacing what does not exist by the nearest choice.
 
-    ``panel``: which; ``found``: the runs; ``asked``: name of a choice -> value as text; of the bar
-    and of the panel's own.
+    ``panel``: the one to draw; ``found``: the runs; ``asked``: name of a choice -> value as text,
+    both of the bar and of the panel itself.
     """
     cells = list(panel.cells(found))
     if not cells:
@@ -79,7 +79,7 @@ def view_of(panel: Panel, found: FoundRuns, asked: Mapping[str, str]) -> View:
 
 
 def nearest(cells: Sequence[CellKey], wanted: CellKey) -> CellKey:
-    """Return the wanted cell; else another split of its dataset; else the first."""
+    """Return the wanted cell, else another split of its dataset, else the first cell."""
     if wanted in cells:
         return wanted
     return next((cell for cell in cells if cell.dataset == wanted.dataset), cells[0])
@@ -107,7 +107,7 @@ def _kind(options: Sequence[tuple[str, str]]) -> Literal["buttons", "menu"]:
 
 
 class Columns(NamedTuple):
-    """Hold a table for reading: names, classes and cells, and how much of it is left out."""
+    """Store a table as text: names, CSS classes, cells, and a sentence on omitted rows."""
 
     names: list[str]
     sides: list[Markup | str]
@@ -116,7 +116,7 @@ class Columns(NamedTuple):
 
 
 def columns(table: pd.DataFrame) -> Columns:
-    """Return a table as text, of more than ``MOST_ROWS`` rows the first."""
+    """Return a table as text, limited to its first ``MOST_ROWS`` rows."""
     shown, cut = table.head(MOST_ROWS), len(table) > MOST_ROWS
     return Columns(
         names=[str(name) for name in shown],
@@ -131,7 +131,7 @@ def _is_number(column: pd.Series) -> bool:
 
 
 def _cells(column: pd.Series) -> list[str]:
-    """Return cells as text, numbers with as many digits as the one that needs most."""
+    """Return cells as text; all numbers get as many decimals as the one that needs most."""
     if not _is_number(column):
         return ["" if pd.isna(value) else str(value) for value in column]
     rounded = column.astype(float).round(DIGITS)
@@ -141,7 +141,7 @@ def _cells(column: pd.Series) -> list[str]:
 
 
 def drawing(figure: go.Figure) -> Markup:
-    """Return a figure as JSON in which nothing ends the script around it."""
+    """Return a figure as JSON that cannot close the script element around it."""
     text = plotly.io.to_json(figure, validate=False, engine="json")
     return Markup(text.replace("<", "\\u003c"))
 
@@ -159,10 +159,10 @@ CARDS = TEMPLATES.get_template("panels/panel.html.j2").module
 
 
 def view_html(view: View) -> str:
-    """Return the bar of choices and the cards."""
+    """Return the HTML of the bar of choices and the cards."""
     return str(CARDS.view(view))  # type: ignore[attr-defined]
 
 
 def table_html(exhibit: Exhibit) -> str:
-    """Return the table of an exhibit, which scrolls in its own box, its head in sight."""
+    """Return the table of an exhibit, which scrolls in its own box below a fixed header."""
     return str(CARDS.table(exhibit))  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Compare the splits: how much of a score comes from recordings or babies known from training."""
+"""Compare the splits: how much of a score is due to recordings or babies seen in training."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def score_table(
 ) -> pd.DataFrame:
     """Return a row for each model and baseline, a column for each split.
 
-    ``drawn``: as :func:`analysis.figures.curves.leakage_figure` takes it; ``metric``: heads the
-    column of names; ``splits``: their titles, in order; ``level``: of chance, the last row.
+    ``drawn``: as for :func:`analysis.figures.curves.leakage_figure`; ``metric``: title of the
+    column of names; ``splits``: their titles, in order; ``level``: the chance level, the last row.
     """
     texts = drawn.assign(text=base.interval_texts(drawn, "{:.3f} [{:.3f}, {:.3f}]"))
     texts = texts.pivot(index="title", columns="split", values="text")
@@ -88,7 +88,7 @@ def score_table(
 
 
 def loss_data(pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str) -> pd.DataFrame:
-    """Return a row for each model: the metric under the loose split minus that under the strict.
+    """Return a row per model: the metric under the loose split minus that under the strict one.
 
     Raise ComparisonError if the two runs of a model were not tested on the same recordings.
     ``pairs``: of :func:`under_two_splits`; ``metric``: of :data:`cry_model.metrics.SCORES`.
@@ -117,13 +117,13 @@ def loss_table(losses: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def leakage(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exhibit, ...]:
-    """Draw one metric of every model under each split, and the drop between the two ends."""
+    """Draw one metric of every model under each split, and its drop from loosest to strictest."""
     runs = _of_dataset(found, cell.dataset)
     pairs = under_two_splits(found, cell.dataset)
     losses = loss_data(pairs, metric)
     beside, problems = _beside(runs, metric)
     level = chance_level(runs[0].evaluation, metric)
-    assert level is not None  # every one of SCORES has one
+    assert level is not None  # all of SCORES have one
     data = score_data(runs, metric, beside, level)
     drawn = _drawn(data, metric, {y.name: y.title for y in beside})
     splits = [SPLITS[p] for p in PROTOCOLS if p in set(drawn["protocol"])]
@@ -166,7 +166,7 @@ def leakage(found: FoundRuns, cell: base.CellKey, metric: str) -> tuple[base.Exh
 
 
 def _drawn(data: pd.DataFrame, metric: str, baselines: Mapping[str, str]) -> pd.DataFrame:
-    """Return the models, then the baselines, each in the order of the splits, for the figure."""
+    """Return models, then baselines, each in the order of the splits, for the figure."""
     titles = {system: base.short_title(system) for system in list_models()} | dict(baselines)
     order = {name: number for number, name in enumerate(titles)}
     drawn = data[data["mark"] != "line"].rename(columns={metric: "value"})
@@ -181,7 +181,7 @@ def _drawn(data: pd.DataFrame, metric: str, baselines: Mapping[str, str]) -> pd.
 def _above_chance(
     pairs: Mapping[str, tuple[MeasuredRun, MeasuredRun]], metric: str, level: Chance
 ) -> str:
-    """Write what the improved model, or else the first, has above chance under both splits."""
+    """Describe how far the improved, or else the first, model is above chance under both splits."""
     system = FULL if FULL in pairs else next(iter(pairs))
     parts = [
         f"{SPLITS[run.protocol]} {signed(_above(run, metric, level))}" for run in pairs[system]
@@ -194,7 +194,7 @@ def _above(run: MeasuredRun, metric: str, level: Chance) -> Estimate:
 
 
 def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Baseline], list[str]]:
-    """Return the baselines of the runs, and the errors of what cannot be read of them."""
+    """Return the baselines of the runs, and the errors for those that cannot be read."""
     found, problems = [], []
     for read in (*(partial(baselines_of, run) for run in runs), partial(without_truth, runs)):
         try:
@@ -207,13 +207,13 @@ def _beside(runs: list[MeasuredRun], metric: str) -> tuple[list[Baseline], list[
 def under_two_splits(found: FoundRuns, dataset: str) -> dict[str, tuple[MeasuredRun, MeasuredRun]]:
     """Return model -> its runs under the loosest and the strictest split, if it has several."""
     own: defaultdict[str, list[MeasuredRun]] = defaultdict(list)
-    for run in _of_dataset(found, dataset):  # from the loosest split on
+    for run in _of_dataset(found, dataset):  # from the loosest split to the strictest
         own[run.system].append(run)
     return {name: (own[name][0], own[name][-1]) for name in list_models() if len(own[name]) > 1}
 
 
 def leakage_cells(found: FoundRuns) -> tuple[base.CellKey, ...]:
-    """Return a cell for each dataset on which a model was measured under two splits or more."""
+    """Return a cell for each dataset on which a model was measured under two or more splits."""
     first: dict[str, base.CellKey] = {}
     for cell in base.cells_with(found):
         if under_two_splits(found, cell.dataset):

@@ -1,4 +1,4 @@
-"""Show how well a model finds each class: precision, recall, F1, and the curves of its ranking."""
+"""Show the performance per class: precision, recall, F1, ROC and precision-recall curves."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from cry_model.records import words
 from cry_model.results import label_numbers, probabilities_of
 
 DRAWS, FEW_DRAWS = 1000, 100
-"""Resamplings for the intervals of few classes, and of many."""
+"""Bootstrap resamples for few classes, and for many."""
 POINTS = (
     "Recall: the share of a class's recordings that get its label. Precision: the share of "
     "answers with this label that are right. F1: the harmonic mean of both. The grey marks are "
@@ -92,7 +92,7 @@ def per_class(found: FoundRuns, cell: base.CellKey, system: str) -> tuple[base.E
 
 
 def with_chance(scores: pd.DataFrame, chance: float) -> pd.DataFrame:
-    """Add ``at_random``: the score of a random label; NaN where the class does not occur."""
+    """Add ``at_random``: the score of a random label; NaN if the class does not occur."""
     share = scores["share"].where(scores["recordings"] > 0)
     levels = {
         "recall": 0 * share + chance,
@@ -106,7 +106,7 @@ def with_chance(scores: pd.DataFrame, chance: float) -> pd.DataFrame:
 
 
 def score_table(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each class; texts are of one width, so that they sort as numbers do."""
+    """Return a row per class; texts have one width, so that they sort like numbers."""
     texts = scores.assign(text=base.interval_texts(scores)).pivot(
         index="class", columns="measure", values="text"
     )
@@ -135,7 +135,7 @@ def curve_data(
 
 
 def _named(curves: pd.DataFrame, scores: pd.DataFrame, area: str) -> pd.DataFrame:
-    """Add what the legend says: the class and the area under its curve."""
+    """Add legend names: the class and the area under its curve."""
     areas = scores[scores["measure"] == area]
     names = areas["class"].map(words) + " " + base.interval_texts(areas)
     return curves.assign(name=curves["class"].map(dict(zip(areas["class"], names, strict=True))))

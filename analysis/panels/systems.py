@@ -1,4 +1,4 @@
-"""Draw the paper's Table 2: what each model scores and what it costs."""
+"""Draw the paper's Table 2: the score and the cost of each model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TIMES_NOTE = "Times: a file ({}) to its answer, median on one machine ({}, torch
 
 
 class CostAxis(NamedTuple):
-    """Name a column of :func:`score_rows`, how much of it is one unit, and the axis in units."""
+    """Store a cost: its column in :func:`score_rows`, the size of a unit, and the axis title."""
 
     column: str
     unit: float
@@ -53,12 +53,12 @@ COST_AXES: Mapping[str, CostAxis] = {
 
 
 def score_rows(runs: Mapping[str, MeasuredRun], metric: str, costs: Costs | None) -> pd.DataFrame:
-    """Tabulate each model that was run or stands in the paper's Table 2; ours above the paper's.
+    """Tabulate each model that was run or is in the paper's Table 2; ours above the paper's.
 
-    Columns system, source ("measured" or "paper"), accuracy, metric, value, low, high (shares of
-    one), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``. ``runs``:
-    model -> its run, all of one cell; ``metric``: of :data:`cry_model.metrics.METRICS`; ``costs``:
-    None if the times of a clip are not known.
+    Columns are system, source ("measured" or "paper"), accuracy, metric, value, low, high
+    (fractions), parameters, multiply_adds_5s, mebibytes_float32 and ``ms_per_clip_<n>_threads``.
+    ``runs``: model -> its run, all of one cell; ``metric``: of
+    :data:`cry_model.metrics.METRICS`; ``costs``: None if the times per clip are unknown.
     """
     paper, rows = read_paper(), []
     for system in dict.fromkeys([*list_models(), *runs]):
@@ -74,7 +74,7 @@ def score_rows(runs: Mapping[str, MeasuredRun], metric: str, costs: Costs | None
 
 
 RANKED = ("macro_auc", "expected_calibration_error")
-"""Metrics of probabilities."""
+"""Metrics that need probabilities."""
 
 
 def _measured(run: MeasuredRun, metric: str) -> dict[str, Any]:
@@ -106,13 +106,13 @@ def _stated(system: str, metric: str) -> dict[str, Any]:
 
 
 SCORE = "{:.1f} [{:.0f}, {:.0f}]"
-"""How a score in per cent is written with its interval."""
+"""Format of a score in per cent with its interval."""
 
 
 def shown_table(rows: pd.DataFrame, metric: str, fewer: Mapping[str, str]) -> pd.DataFrame:
-    """Write :func:`score_rows` for the page: a row for each model, the paper's numbers beside ours.
+    """Return the page's table: a row per model, with the paper's numbers beside ours.
 
-    ``rows``: of :func:`score_rows`; ablations, which Table 1 has, are left out; ``metric``: the
+    ``rows``: of :func:`score_rows`; ablations are left out, as they are in Table 1; ``metric``: the
     same; ``fewer``: of :func:`base.fewer_seeds`.
     """
     rows = rows[~rows["system"].isin(list(WITHOUT))]
@@ -124,7 +124,7 @@ def shown_table(rows: pd.DataFrame, metric: str, fewer: Mapping[str, str]) -> pd
     score = base.interval_texts(ours, SCORE, 100).mask(ours["accuracy"].isna(), "not run")
     shown = {
         "model": [base.short_title(name) + fewer.get(name, "") for name in ours.index],
-        "accuracy, paper": (100 * paper["accuracy"]).round(2),  # as it prints them
+        "accuracy, paper": (100 * paper["accuracy"]).round(2),  # as printed
         "accuracy": (100 * ours["accuracy"]).round(1),
         METRIC_TITLES[metric]: score,
         "Param (MB), paper": (paper["parameters"] / MEBI).round(2),
@@ -140,8 +140,8 @@ def shown_table(rows: pd.DataFrame, metric: str, fewer: Mapping[str, str]) -> pd
 def systems(
     found: FoundRuns, cell: base.CellKey, metric: str, cost: str, benchmark: Path = BENCHMARK
 ) -> tuple[base.Exhibit, ...]:
-    """Draw a table of all models, their scores against one of their costs if any is known, and
-    what pruning leaves of them where that was measured."""
+    """Draw a table of all models, their scores against one of their costs if known, and the effect
+    of pruning if measured."""
     runs = found.of(*cell)
     try:
         costs = read_costs(benchmark)
@@ -179,14 +179,14 @@ def systems(
         data=plotted,
         figure=cost_figure(units, title, f"{METRIC_TITLES[metric]} per recording (%)"),
         note=f"{title}: {' to '.join(ends)}\n\n{SCATTER_NOTE}"
-        + (OPEN_MARKERS if metric == "accuracy" else ""),  # what it prints
+        + (OPEN_MARKERS if metric == "accuracy" else ""),  # the paper prints it
     )
     return (table, scatter, *small)
 
 
 def _best(rows: pd.DataFrame, runs: Mapping[str, MeasuredRun], metric: str) -> str:
     fewer = base.fewer_seeds(runs)
-    alike = ~rows["system"].isin(list(fewer))  # ours with fewer seeds cannot be compared
+    alike = ~rows["system"].isin(list(fewer))  # models with fewer seeds are not comparable
     values = rows.loc[(rows["source"] == "measured") & alike, "value"]
     if values.isna().all():
         return base.sample_text(list(runs.values()))
@@ -214,7 +214,7 @@ SYSTEMS = base.Panel(
 )
 
 
-# What is left of a score when channels are removed and numbers are int8.
+# Scores after channels are removed and weights are quantised to int8.
 
 PRUNING_NOTE = (
     "Each fold lost its least important channels (first-order Taylor importance, Molchanov et al. "
@@ -224,15 +224,15 @@ PRUNING_NOTE = (
     "onnxruntime, front end included. Other models: as in the table above, all their seeds."
 )
 COSTS = ("parameters", "multiply_adds")
-"""What of :data:`COST_AXES` was counted of a variant."""
+"""Those of :data:`COST_AXES` that were measured for pruned models."""
 
 
 def pruning(
     runs: Mapping[str, MeasuredRun], cell: base.CellKey, metric: str, cost: str
 ) -> tuple[base.Exhibit, ...]:
-    """Draw pruned models of one cell against their cost, if some were measured.
+    """Draw the pruned models of a cell against their cost, if any were measured.
 
-    What was not measured of them is shown as balanced accuracy, and costs as multiply-adds.
+    Metrics not measured for them become balanced accuracy, and costs multiply-adds.
     """
     found = {name: effect for name, run in runs.items() if (effect := read_pruning(run.folder))}
     if not found:
@@ -269,7 +269,7 @@ def pruning(
 
 
 def found_text(effect: PruningEffect, metric: str) -> str:
-    """Write how a score changes in int8, and with half of the multiply-adds or the most below."""
+    """Describe the change of a score in int8, and with half of the multiply-adds or just fewer."""
     full, quantised, *rest = effect.variants
     parts = [f"by {base.points_text(quantised.difference[metric])} in int8"]
     cheap = [one for one in rest if 2 * one.multiply_adds <= full.multiply_adds]

@@ -12,11 +12,11 @@ from cry_model.detector import clock
 from cry_model.records import fine_percent, percent, percent_interval, words
 
 SHARED = "words/words.js", "diary.js"
-"""Scripts that others begin with."""
+"""Scripts that come before those of a tab."""
 
 
 def either(labels: Sequence[str]) -> str:
-    """Name labels in a sentence: "hungry or belly pain"."""
+    """Join labels in a sentence: "hungry or belly pain"."""
     return one_of([words(label) for label in labels])
 
 
@@ -28,11 +28,11 @@ KNOWN = (
 
 
 def macros(template: str, *own: Callable[..., object]) -> Any:
-    """Return the macros of a template in ``analysis``; they may call :data:`KNOWN`, and ``own``."""
+    """Return the macros of a template in ``analysis``, which may call :data:`KNOWN` and ``own``."""
     known = {function.__name__: function for function in (*KNOWN, *own)}
     return TEMPLATES.get_template(template, globals=known).module
 
 
 def scripts(*names: str) -> str:
-    """Return scripts of ``analysis``, one after the other."""
+    """Return scripts of ``analysis``, concatenated."""
     return "".join((ANALYSIS / name).read_text(encoding="utf-8") for name in names)

@@ -1,4 +1,4 @@
-"""Lay out the About tab: the models, how they were trained and measured, and their limits."""
+"""Lay out the About tab: the models, their training and evaluation, and their limits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from cry_model.networks.registry import Complexity, get_system, measure
 from cry_model.records import dataset_title
 
 LEAD = ("recording", "privacy", "trust", "limits", "rest")
-"""Keys of what everybody should know; the rest is for researchers, and in English."""
+"""Keys of what all visitors should know; the rest is for researchers, and in English."""
 
 
 def hertz(frequency: float) -> str:
-    """Write a frequency: "50 Hz", "3.4 kHz"."""
+    """Format a frequency: "50 Hz", "3.4 kHz"."""
     return f"{frequency / 1000:g} kHz" if frequency >= 1000 else f"{frequency:g} Hz"
 
 
@@ -39,14 +39,14 @@ def build_about_tab(models: Sequence[Model], detector: CryDetector | None = None
 
 
 def about_detector(detector: CryDetector) -> str:
-    """Describe the cry detector, from its checkpoint's own config."""
+    """Describe the cry detector, from its checkpoint's config."""
     front_end = detector.config.front_end
     lengths = sorted({round(front_end.min_seconds), round(front_end.piece_seconds)})
     return ABOUT.about_detector(detector, _cost(detector.model, detector.config), lengths)
 
 
 def about(model: Model) -> str:
-    """Describe a model, from its checkpoint's own config."""
+    """Describe a model, from its checkpoint's config."""
     cost = _cost(model.classifier.model, model.classifier.config)
     return ABOUT.about(model, cost, model.family == SIX)
 

@@ -1,7 +1,7 @@
-// What is shown is what the address asks for; the server writes it, and figures are drawn here.
+// The address selects what is shown; the server writes the HTML, and figures are drawn here.
 const root = element.querySelector(".analysis"), player = element.querySelector(".listening");
-let shown = null; // the choices of what stands there
-let number = 0; // of the last question
+let shown = null; // the current choices
+let number = 0; // of the last request
 const read = (address) => Object.fromEntries(new URL(address, location.href).searchParams);
 const written = (choices) => "?" + new URLSearchParams({ tab: "analysis", ...choices });
 const ask = (choices) => {
@@ -15,7 +15,7 @@ const go = (choices) => {
 };
 const without = (choices, ...names) =>
   Object.fromEntries(Object.entries(choices).filter(([name]) => !names.includes(name)));
-// The split of a visitor's own results is of one corpus alone.
+// The split of a visitor's own results exists for one corpus only.
 const changed = (name, value) =>
   go({ ...without(shown, ...(name === "corpus" && shown.split === "own" ? ["split"] : [])), [name]: value });
 
@@ -34,10 +34,10 @@ const clickable = (place) => {
   });
 };
 const render = async () => {
-  if (props.value.number !== number) return; // somebody was quicker
+  if (props.value.number !== number) return; // a later request is running
   const fresh = document.createElement("template");
   fresh.innerHTML = props.value.html;
-  // A figure that stays is the same element, which Plotly changes faster than it makes one.
+  // Figures that stay keep their element, since Plotly updates one faster than it creates one.
   if (root.dataset.view === props.value.view)
     for (const place of fresh.content.querySelectorAll(".plot")) {
       const old = root.querySelector(`#${place.id}`);
@@ -45,7 +45,7 @@ const render = async () => {
       old.setAttribute("aria-label", place.getAttribute("aria-label"));
       place.replaceWith(old);
     }
-  // What an address asks for and a view lacks gives way to the nearest, and the address says so.
+  // The server replaces invalid choices by the nearest ones; the address is updated to match.
   const { choices } = props.value;
   const given = Object.keys(shown).filter((name) => name in choices && choices[name] !== shown[name]);
   for (const name of given) shown[name] = choices[name];
@@ -66,13 +66,13 @@ const render = async () => {
 };
 watch("value", render);
 
-// A table of predictions goes to the server once, and into the memory of the visit.
+// A table of predictions is sent to the server once, and stays in the memory of the session.
 const idle = async () => {
   while (root.getAttribute("aria-busy") === "true") await new Promise((done) => setTimeout(done, 50));
 };
 const take = async (files) => {
-  const problems = new Map(); // by what they say
-  for (const file of files) { // one after the other; what is wrong with each is kept
+  const problems = new Map(); // by their text
+  for (const file of files) { // one at a time; the problems of each are kept
     await idle();
     root.setAttribute("aria-busy", "true");
     try {
@@ -110,7 +110,7 @@ root.addEventListener("click", async (event) => {
   const link = target.closest("a[href^='?']");
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
-    // A way to another view keeps the corpus, the split and the metric.
+    // Links to other views keep the corpus, the split and the metric.
     const { tab, ...wanted } = read(link.href);
     const gone = root.querySelector(".problem") ? ["corpus", "split"] : [];
     go({ ...(link.closest(".views") ? without(shown, "view", ...gone) : {}), ...wanted });
@@ -130,7 +130,7 @@ root.addEventListener("click", async (event) => {
     player.hidden = false;
   }
 });
-// The Listen tab takes the sound as if the visitor had chosen the file.
+// Opens the sound in the Listen tab, as if the visitor had chosen the file.
 player.addEventListener("click", async ({ target }) => {
   if (!target.closest("button")) return;
   const bytes = await (await fetch(player.querySelector("audio").src)).blob();
@@ -141,7 +141,7 @@ player.addEventListener("click", async ({ target }) => {
     await new Promise((done) => setTimeout(done, 50));
   document.dispatchEvent(new CustomEvent("open-sound", { detail }));
 });
-// Chosen again, the tab shows what it showed, and the address says so.
+// When selected again, the tab shows its last view, and the address is updated to match.
 const arrive = () => {
   const { tab, ...wanted } = read(location.href);
   if (tab !== "analysis") return;

@@ -1,4 +1,4 @@
-"""Build the Analysis tab: one view at a time, chosen by the address that the browser shows."""
+"""Build the Analysis tab: one view at a time, selected by the address in the browser."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from cry_model.records import dataset_title
 OVERVIEW = "overview"
 YOUR_RESULTS = "yours"
 OF_THE_PAPER = ("ablation", "leakage")
-"""Panels that show the paper's models alone."""
+"""Panels that show the paper's models only."""
 MOST_TABLES = 6
 FULL = f"There are {MOST_TABLES} tables already; remove them first."
 SKELETON = """<div class="analysis" aria-busy="true"><p>Reading the results ...</p></div>
 <div class="listening" role="status" hidden></div>"""
 FILE_OF_PAGE = '(_, ...others) => [document.getElementById("analysis-view").file, ...others]'
-# Without the queue, whose places may be taken by recordings.
+# Bypass the queue, which recordings may have filled.
 EVENT: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 MOST_LETTERS = 200  # of a value in an address
 
 
 def build_analysis_tab(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> None:
-    """Lay out the tab, and offer its data to programs; runs that cannot be read are left out."""
+    """Lay out the tab, and offer its data as an API; unreadable runs are left out."""
     tab = gr.HTML(
         html_template=SKELETON,
         js_on_load=scripts("panels/figure.js", "upload.js", "tabs/analysis.js"),
@@ -51,12 +51,12 @@ def build_analysis_tab(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> No
     theirs = gr.State(time_to_live=HOUR)
 
     def show(event: gr.SelectData, joined: FoundRuns | None) -> dict[str, Any]:
-        """Return the view that an address asks for, and the number of the question."""
+        """Return the view for the choices of an address, and the number of the request."""
         view = shown(found.readable, panels, asked(event.value), joined)
         return {**view, "number": event.index}
 
     def add(event: gr.SelectData, file: str, joined: FoundRuns | None) -> tuple[Any, ...]:
-        """Set a visitor's table beside ours, and say so, or say why not."""
+        """Add a visitor's table to our runs; report success, or why it failed."""
         problem = ""
         with needing(file):
             try:
@@ -66,7 +66,7 @@ def build_analysis_tab(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> No
         return own_view(event, joined, problem), joined
 
     def remove(event: gr.SelectData) -> tuple[Any, ...]:
-        """Forget all that the visitor has added."""
+        """Delete everything that the visitor added."""
         return own_view(event, None), None
 
     def own_view(
@@ -76,7 +76,7 @@ def build_analysis_tab(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> No
         return {**view, "number": event.index}
 
     tab.select(show, [theirs], tab, trigger_mode="multiple", **EVENT)
-    # Gradio checks the path; its File would leave an empty file beside each upload.
+    # Gradio checks the path; gr.File would leave an empty file beside each upload.
     file = gr.Audio(type="filepath", visible=False)
     tab.upload(add, [file, theirs], [tab, theirs], js=FILE_OF_PAGE, **EVENT)
     tab.clear(remove, None, [tab, theirs], **EVENT)
@@ -84,7 +84,7 @@ def build_analysis_tab(found: FoundRuns, panels: Sequence[Panel] = PANELS) -> No
 
 
 def asked(value: object) -> dict[str, str]:
-    """Return the choices of an address, less what is none."""
+    """Return the choices of an address, without invalid ones."""
     if not isinstance(value, dict):
         return {}
     return {
@@ -104,10 +104,10 @@ def shown(
     joined: FoundRuns | None = None,
     problem: str = "",
 ) -> dict[str, Any]:
-    """Return the name of a view, its HTML with the ways to the others above it, and its choices.
+    """Return a view's name, its HTML below the links to other views, and its choices.
 
-    ``choices``: name in the address -> value; ``joined``: the runs with a visitor's own beside
-    them, of which the panels are drawn then; ``problem``: what was wrong with the last file.
+    ``choices``: name in the address -> value; ``joined``: the runs including a visitor's own, which
+    the panels then show; ``problem``: what was wrong with the last file.
     """
     by_name = {panel.name: panel for panel in panels}
     name, settled = choices.get("view", ""), {}
@@ -127,7 +127,7 @@ def shown(
 
 
 def add_results(found: FoundRuns, file: str, name: str) -> FoundRuns:
-    """Return the runs with that of a visitor's ``file`` beside them.
+    """Return the runs with that of a visitor's ``file`` added.
 
     Raises:
         ResultsError: if it is no table of predictions, or the visitor has added enough.
@@ -140,7 +140,7 @@ def add_results(found: FoundRuns, file: str, name: str) -> FoundRuns:
 def your_results_html(
     ours: FoundRuns, joined: FoundRuns | None, panels: Sequence[Panel], problem: str = ""
 ) -> str:
-    """Write what can be given, what was (``joined``: with our runs), and where it is shown."""
+    """Write what can be added, what was (``joined``: with our runs), and where it is shown."""
     joined, tables = joined or ours, []
     for run in (run for run in joined.runs if run.table is not None):
         cell = CellKey(run.dataset, run.protocol)
@@ -173,7 +173,7 @@ def offer_analysis(found: FoundRuns, panels: Sequence[Panel]) -> None:
             panel: its name.
             dataset: as in the results folder.
             protocol: clip, recording or baby.
-            choices: name of a selector -> value; what is left out is as at the beginning.
+            choices: name of a selector -> value; by default its initial value.
         """
         try:
             return exhibits_of(found.readable, panels, panel, CellKey(dataset, protocol), choices)
@@ -193,9 +193,9 @@ def exhibits_of(
     """Return the exhibits of one panel as JSON.
 
     Raises:
-        ResultsError: if there is no such panel, it has nothing for the cell, no such choice or not
-            this value of it, or the predictions of a run cannot be read.
-        ComparisonError: if two runs cannot be set against each other.
+        ResultsError: if the panel does not exist, has nothing for the cell, or lacks a choice or
+            this value of it, or if the predictions of a run cannot be read.
+        ComparisonError: if two runs cannot be compared.
     """
     by_name = {panel.name: panel for panel in panels}
     if not isinstance(name, str) or name not in by_name:
@@ -221,6 +221,6 @@ def exhibits_of(
 
 
 def _record(exhibit: Exhibit) -> dict[str, Any]:
-    # Through the table's own JSON, which knows its number types and writes null for what is none.
+    # The table's own JSON handles its number types and writes NaN as null.
     rows = json.loads(exhibit.data.to_json(orient="records"))
     return {"name": exhibit.name, "title": exhibit.title, "note": exhibit.note, "rows": rows}

@@ -1,4 +1,4 @@
-"""Write the answer: a few words first, its numbers and how it was measured folded below."""
+"""Write the answer: a few words first; numbers and how they were measured are in folds below."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from cry_model.records import (
 
 ANSWER = macros("tabs/answer.html.j2")
 
-# Sentences of the folds, and of the About tab.
+# Sentences in the folds and in the About tab.
 
 IMITATES = "This model imitates another one; its answers were never checked against labels."
 PRIVACY = (
@@ -41,11 +41,11 @@ PRIVACY = (
     "teaches, and goes with the answer. The answers and figures, which hold no sound, stay in the "
     "server's memory until your next recording, or until you have not used the page for an hour."
 )
-FEW = 3  # labels that are named; of a larger set, what it leaves out tells more
+FEW = 3  # most labels that are named; of a larger set, the labels it excludes tell more
 
 
 def no_cry_text(track: DetectionScores) -> str:
-    """Compare the greatest probability of a cry with the threshold, never rounded up to it."""
+    """Compare the peak cry probability with the threshold, never rounded up to it."""
     share, limit = percent(track.score), percent(track.threshold)
     if share == limit:
         share = f"{100 * track.score:.1f}%"
@@ -57,7 +57,7 @@ def no_cry_text(track: DetectionScores) -> str:
 
 
 def detector_text(record: DetectorRecord) -> str:
-    """Say how often the cry detector is right."""
+    """State how often the cry detector is right."""
     return (
         f"The cry detector accepts {percent(record.accepted.value)} of unseen cries and "
         f"{fine_percent(record.false_accepts.value)} of other unseen sounds."
@@ -65,7 +65,7 @@ def detector_text(record: DetectorRecord) -> str:
 
 
 def verdict(evaluation: Evaluation) -> str:
-    """Say whether it is better than chance."""
+    """State whether the model is better than chance."""
     how = "no better than chance"
     if evaluation.better_than_chance:
         how = "better than chance, and far from certain"
@@ -73,7 +73,7 @@ def verdict(evaluation: Evaluation) -> str:
 
 
 def evaluation_text(evaluation: Evaluation) -> str:
-    """Give the balanced accuracy and what it is to be compared with."""
+    """State the balanced accuracy and what to compare it with."""
     return (
         f"Balanced accuracy on {tested(evaluation.dataset, evaluation.protocol)}: "
         f"{percent_interval(evaluation.metrics['balanced_accuracy'])}; chance level "
@@ -84,7 +84,7 @@ def evaluation_text(evaluation: Evaluation) -> str:
 
 
 def agreement_text(agreement: Agreement) -> str:
-    """Give the agreement with the teacher and that of a constant answer."""
+    """State the agreement with the teacher, and that of a constant answer."""
     return (
         f"Same answer as its teacher ({agreement.teacher}) for "
         f"{percent_interval(agreement.agreement)} of {agreement.recordings} unseen cries; always "
@@ -94,7 +94,7 @@ def agreement_text(agreement: Agreement) -> str:
 
 
 def calibration_text(calibration: Calibration) -> str:
-    """Give the coverage and size of the sets and what a constant set would cover."""
+    """State coverage and size of the prediction sets, and what a constant set would cover."""
     always = either(calibration.constant_set)
     return (
         f"On {tested(calibration.dataset, calibration.protocol)}, the set holds the right reason "
@@ -106,7 +106,7 @@ def calibration_text(calibration: Calibration) -> str:
 
 
 def record_texts(told: Prediction | CheckpointConfig) -> list[str]:
-    """Say what was measured of a model: of its sets, and of its answers or its teacher's."""
+    """Describe the evaluation of a model: of its sets, and of its answers or its teacher's."""
     lines = [] if told.calibration is None else [calibration_text(told.calibration)]
     if told.evaluation is not None:
         return [*lines, verdict(told.evaluation), evaluation_text(told.evaluation)]
@@ -118,7 +118,7 @@ def record_texts(told: Prediction | CheckpointConfig) -> list[str]:
     return lines
 
 
-# The card: what is read in two seconds.
+# The card, to be read in two seconds.
 
 
 def answer_html(
@@ -129,10 +129,10 @@ def answer_html(
 ) -> Markup:
     """Write the card and the folds that need no figure; the folds are in English.
 
-    ``record``: what was measured of the cry detector; ``kept``: what a diary may keep of it.
+    ``record``: evaluation of the cry detector; ``kept``: what a diary may keep of the answer.
     """
     p, headline, trust = prediction, headline_html(prediction, say), trust_html(prediction, say)
-    ungated = replace(prediction, track=None)  # as if nobody had asked whether it is a cry
+    ungated = replace(prediction, track=None)  # as if there were no cry detector
     anyway = headline_html(ungated, say)
     no_cry = "" if p.track is None or p.is_cry else no_cry_text(p.track)
     lines = record_texts(p) if record is None else [*record_texts(p), detector_text(record)]
@@ -142,13 +142,13 @@ def answer_html(
 
 
 def error_html(sentence: str) -> Markup:
-    """Write one plain sentence in the place of the answer."""
+    """Write one plain sentence in place of the answer."""
     section = '<section class="answer problem" data-kind="problem"><p>{}</p></section>'
     return Markup(section).format(sentence)
 
 
 def headline_html(prediction: Prediction, say: Words = ENGLISH) -> Markup:
-    """Write what the answer comes down to, by the number of labels that it names."""
+    """Write the headline of the answer, by the number of labels that it names."""
     answer, labels = prediction.answer, prediction.answer.labels
     few = len(labels) <= FEW
     ruled_out = _ruled_out(prediction, say)
@@ -179,7 +179,7 @@ def _ruled_out(prediction: Prediction, say: Words) -> str:
 
 
 def in_short(prediction: Prediction, say: Words) -> str:
-    """Write the card in a line or two, to be shared or kept."""
+    """Write the card in a line or two, to share or to keep."""
     labels = prediction.answer.labels
     if not labels:
         return say({"cannot_tell": "cannot"}.get(prediction.answer.kind, prediction.answer.kind))
@@ -191,9 +191,9 @@ def in_short(prediction: Prediction, say: Words) -> str:
 
 
 def trust_html(prediction: Prediction, say: Words) -> Markup:
-    """Say in whole numbers how often such answers are right; nothing where none is given.
+    """State in whole numbers how often such answers are right; nothing if there is no answer.
 
-    Where one label comes first that is how often it is right, else how often one of the set is.
+    If the first label stands out, this is its rate, otherwise the coverage of the set.
     """
     answer, evaluation = prediction.answer, prediction.evaluation
     calibration, few = prediction.calibration, len(prediction.answer.labels) <= FEW
@@ -213,7 +213,7 @@ def trust_html(prediction: Prediction, say: Words) -> Markup:
 
 
 def spark(display: Display) -> str:
-    """Return two dozen digits that say how loud each part of a recording is."""
+    """Return 24 digits that give the loudness of each part of a recording."""
     parts = display.envelope.high.reshape(-1)
     peaks = [parts[i * len(parts) // 24 : (i + 1) * len(parts) // 24] for i in range(24)]
     loud = [float(part.max()) if len(part) else 0.0 for part in peaks]
@@ -222,7 +222,7 @@ def spark(display: Display) -> str:
 
 
 def numbers(prediction: Prediction) -> dict[str, Any]:
-    """Return what a diary keeps of a cry that a network heard: its length, and numbers."""
+    """Return the numbers that a diary keeps of a classified cry, its length included."""
     track, embedding = prediction.track, prediction.embedding
     found = {
         "seconds": round(prediction.cry_seconds or prediction.duration, 1),
@@ -234,22 +234,22 @@ def numbers(prediction: Prediction) -> dict[str, Any]:
     return found
 
 
-# For researchers: what other models say, and the record as files.
+# For researchers: the answers of other models, and the data as files.
 
 STRONG = 0.2
-"""Of probability. Both six-class models are unsure by calibration, so more would never be reached:
-on 453 held-out cries student and teacher are further apart, with different labels, in 3 of 100."""
+"""Total variation distance. Calibrated six-class models are too unsure to exceed a higher one: on
+453 held-out cries, student and teacher are further apart, with different labels, in 3 of 100."""
 FLAT = 0.01
 
 
 def has_answer(prediction: Prediction) -> bool:
-    """Tell whether any label is ahead: far out of distribution all are as probable."""
+    """Return whether any label stands out; far out of distribution, all are equally probable."""
     values = prediction.probabilities.values()
     return max(values) - min(values) >= FLAT
 
 
 def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -> bool:
-    """Tell whether two answers with the same labels should make a reader trust neither.
+    """Return whether two answers with the same labels disagree too much to trust either.
 
     Their most probable labels differ, and their total variation distance is above 0.2.
     """
@@ -258,9 +258,9 @@ def disagree_strongly(first: Mapping[str, float], second: Mapping[str, float]) -
 
 
 def research_html(prediction: Prediction, others: Mapping[str, Prediction]) -> Markup:
-    """Write what others with the same labels say (subject -> answer), and the files.
+    """Write the answers of other models with the same labels (subject -> answer), and the files.
 
-    Where the answer can't tell, no other one's labels stand in its place.
+    If this answer is "can't tell", no other model's labels are shown in its place.
     """
     if not prediction.answer.labels:
         others = {}
@@ -272,7 +272,7 @@ def research_html(prediction: Prediction, others: Mapping[str, Prediction]) -> M
 
 
 def pieces_csv(prediction: Prediction) -> str:
-    """Write a row for each piece: start and end in seconds, then the probability of each label."""
+    """Write a CSV row per piece: start and end in seconds, then the probability of each label."""
     return csv_text(
         ["start_s", "end_s", *prediction.probabilities],
         *([f"{p.start:.3f}", f"{p.end:.3f}", *p.probabilities.values()] for p in prediction.pieces),

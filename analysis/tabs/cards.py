@@ -1,4 +1,4 @@
-"""Draw an answer: sound and attention, each cry, and what the model made of them."""
+"""Draw an answer: sound and attention, each cry, and what the answer is based on."""
 
 from __future__ import annotations
 
@@ -55,15 +55,15 @@ compared with the average recording of the training data. The bars sum to the di
 logarithm of the answer's probability, before out-of-distribution smoothing and calibration."""
 TIMELINE_NOTE = "Each bar is a cry, as wide as it is long; a single long cry is shown in pieces."
 IF_A_CRY = "If it were a cry: "
-LONG = 15.0  # s: in a shorter recording, a single cry needs no timeline
+LONG = 15.0  # s; in a shorter recording, a single cry needs no timeline
 SOUND = ("sound", "spectral", "timeline")
 EXPLAINED = ("feature", "map", "branch", "differential")
-"""The figures of an answer, below the fold of the sound and that for researchers."""
+"""The figures of an answer, in the fold of the sound and in that for researchers."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """Hold a figure, its heading, a sentence that says the same, a note, and HTML of its own."""
+    """Store a figure, its heading, a sentence that describes it, a note, and additional HTML."""
 
     figure: go.Figure
     heading: str
@@ -73,7 +73,7 @@ class Card:
 
 
 def sound_cards(display: Display, prediction: Prediction, heard: AnyConfig) -> dict[str, Card]:
-    """Draw those of :data:`SOUND` that an answer has; ``heard``: of its model's front end."""
+    """Draw the :data:`SOUND` cards that an answer has; ``heard``: its model's front-end config."""
     cards = {"sound": _sound_card(display, prediction, heard.high_hz)}
     hz = heard.band_hz if isinstance(heard, FrontEndConfig) else ()
     if prediction.attention.spectral is not None and len(hz) and attention_shown(prediction):
@@ -112,7 +112,7 @@ def _sound_card(display: Display, prediction: Prediction, high_hz: float) -> Car
 
 
 def explained_cards(prediction: Prediction) -> dict[str, Card]:
-    """Draw those of :data:`EXPLAINED` that an answer has."""
+    """Draw the :data:`EXPLAINED` cards that an answer has."""
     maps, acoustic = prediction.attention, prediction.acoustic
     has_features = acoustic is not None and has_answer(prediction)
     possible = (
@@ -133,7 +133,7 @@ def explained_cards(prediction: Prediction) -> dict[str, Card]:
     }
 
 
-# Plotly's drawings are unnamed to a screen reader; the sentence under each names it.
+# Screen readers find no name in Plotly's drawings; the sentence below each provides it.
 DESCRIBE_FIGURES = f"""() => {{
   for (const figure of {[*SOUND, *EXPLAINED]}) {{
     const plot = document.getElementById(`${{figure}}-figure`);
@@ -146,7 +146,7 @@ DESCRIBE_FIGURES = f"""() => {{
 
 
 def lay_out_cards(names: Sequence[str]) -> list[gr.blocks.Block]:
-    """Lay out cards in the current block, hidden; return what :func:`card_values` fills."""
+    """Lay out hidden cards in the current block; return what :func:`card_values` fills."""
     return [block for name in names for block in _lay_out_card(name)]
 
 
@@ -161,7 +161,7 @@ def _lay_out_card(name: str) -> tuple[gr.Column | Component, ...]:
 
 
 def card_values(names: Sequence[str], cards: Mapping[str, Card]) -> list[Any]:
-    """Return the values for what :func:`lay_out_cards` made; what has no card is hidden."""
+    """Return the values of the blocks of :func:`lay_out_cards`; a missing card is hidden."""
     values: list[Any] = []
     for name in names:
         if (card := cards.get(name)) is None:
@@ -174,9 +174,9 @@ def card_values(names: Sequence[str], cards: Mapping[str, Card]) -> list[Any]:
 
 
 def has_timeline(prediction: Prediction) -> bool:
-    """Tell whether there are several cries, or one in a recording where it has to be found.
+    """Return whether there are several cries, or one in a long recording.
 
-    Where nothing can be told of any of them, there is nothing to draw.
+    If no cry can be given a label, there is nothing to draw.
     """
     cries = len(prediction.segments)
     if not any(map(prediction.named_in, prediction.segments)):
@@ -185,12 +185,12 @@ def has_timeline(prediction: Prediction) -> bool:
 
 
 def segments_html(prediction: Prediction) -> Markup:
-    """Write a table with a row for each cry, and the link to the same as a file."""
+    """Write a table with a row for each cry, and the link to download it."""
     return ANSWER.segments(prediction, _count(prediction), segments_csv(prediction))
 
 
 def segments_csv(prediction: Prediction) -> str:
-    """Write a row for each cry: times in seconds, cry detector, label, set, probabilities."""
+    """Write a CSV row per cry: times in seconds, cry detector, label, set, probabilities."""
     known = ("start_s", "end_s", "length_s", "cry_probability", "most_probable", "set")
     rows = []
     for s in prediction.segments:
@@ -201,7 +201,7 @@ def segments_csv(prediction: Prediction) -> str:
 
 
 def describe_segments(prediction: Prediction) -> str:
-    """Count the cries and their most probable reasons in words."""
+    """Describe the number of cries and their most probable reasons."""
     most = [segment.label for segment in prediction.segments]
     counted = sorted(((most.count(label), label) for label in set(most)), reverse=True)
     named = ", ".join(f"{words(label)} ({number})" for number, label in counted)

@@ -2,9 +2,9 @@
 const part = (name) => element.querySelector(`[data-diary="${name}"]`);
 const root = part("root");
 const say = sayIn(part("status"));
-const PAUSE = 600; // ms without a change before the server is asked
-const ROWS = 20; // at a time
-const DAYS = 28; // of the picture
+const PAUSE = 600; // ms without a change before the server is called
+const ROWS = 20; // added at a time
+const DAYS = 28; // in the figure
 const COLOURS = JSON.parse(root.dataset.colours), SYMBOLS = ["circle", "square", "triangle-up"]; // where colours come again
 let waiting = null, asked = "", rows = ROWS;
 
@@ -45,14 +45,14 @@ async function report() {
 
 function showReasons(diary) {
   const shown = [...part("reasons").querySelectorAll("[data-reason]")].map(({ dataset }) => dataset.reason);
-  if (shown.join("\n") === reasonsOf(diary).join("\n")) return; // somebody is writing there
+  if (shown.join("\n") === reasonsOf(diary).join("\n")) return; // the visitor may be typing there
   const names = reasonsOf(diary).map((reason) =>
     make("input", { maxlength: 40, value: reasonName(diary, reason), "data-reason": reason, "aria-label": reasonName(diary, reason) }));
   const own = make("input", { maxlength: 40, placeholder: words["diary.new"], "aria-label": words["diary.new"], "data-diary": "own" });
   part("reasons").replaceChildren(make("p", { class: "keys" }, ...names, own, key(words["diary.add"], { "data-do": "add" })));
 }
 
-// The log as a picture: a row a day, the latest below, a mark a cry.
+// The log as a figure: a row per day, the latest at the bottom, a mark per cry.
 async function draw({ cries: all, ...diary }) {
   const place = part("plot"), noon = (time) => Date.parse(`${time.slice(0, 10)}T12:00Z`);
   const last = all.length ? noon(all.at(-1).at) : 0;
@@ -110,7 +110,7 @@ function table(diary) {
   return [head, ...rows].map((row) => row.map(quoted).join(",")).join("\r\n") + "\r\n";
 }
 
-// What is loaded joins what is there; a cry that is there already gets a label if it has none.
+// Merges a loaded diary; a cry that exists already gets a label if it has none.
 async function load(file) {
   const found = parseDiary(await file.text());
   if (!found) return say(words["diary.wrong"]);
@@ -127,7 +127,7 @@ async function load(file) {
   say(problem ? words[problem] : fill("diary.loaded", { count: known.size - before }));
 }
 
-// A name that no other reason has; says so if there is one.
+// Returns whether no other reason has this name; says so if one does.
 function isNew(name, own) {
   const diary = readDiary(), others = [...reasonsOf(diary), "unknown"].filter((reason) => reason !== own);
   const taken = others.flatMap((reason) => [reason, reasonName(diary, reason)]).some((one) => one.toLowerCase() === name.toLowerCase());
@@ -135,7 +135,7 @@ function isNew(name, own) {
   return name && !taken;
 }
 
-// Without a name a reason is called as before; one of the parent's own goes if no cry has it.
+// Without a name a reason gets its default name; an unused one of the parent's own is removed.
 function renameReason({ dataset: { reason }, value }) {
   const name = value.trim();
   if (name && !isNew(name, reason)) return;

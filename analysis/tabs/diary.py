@@ -1,6 +1,6 @@
-"""Lay out the Diary tab: what cries were, kept in the visitor's browser, and what they teach.
+"""Lay out the Diary tab: labelled cries kept in the visitor's browser, and what they teach.
 
-The diary comes to the server with the request that asks what it teaches, and goes with the answer.
+The diary reaches the server with a request for what it teaches, and is deleted after the answer.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ from cry_model.records import Estimate
 LOG = logging.getLogger(__name__)
 DIARY = macros("tabs/diary.html.j2")
 NETWORK = "six-class"
-"""Whose numbers of a cry are kept: the network that the study was made with."""
+"""Model whose numbers of a cry are kept: the network that the study used."""
 PERMUTATIONS = 199
-"""Fewer than a study takes: two thousand cries would keep a core busy for a quarter minute."""
-BUSY = threading.Semaphore(2)  # reports at a time
+"""Fewer than in a study: two thousand cries would keep a core busy for a quarter minute."""
+BUSY = threading.Semaphore(2)  # answers and reports at a time
 Answer = dict[str, str]
 
 
 def entry(said: str, spark: str, answers: Mapping[str, object]) -> str:
-    """Return, as JSON, what the browser may keep of an answer: no sound can be made of it."""
+    """Return, as JSON, what the browser may keep of an answer; it allows no audio to be rebuilt."""
     heard = answers.get(NETWORK)
     told = {**numbers(heard), "model": NETWORK} if isinstance(heard, Prediction) else {}
     return to_json({"said": said, "spark": spark, **told}, None)
 
 
 def personal_answer(request: dict[str, Any], visitor: gr.Request) -> Answer:
-    """Return what a diary teaches of its last cry, as HTML."""
+    """Return the personal model's answer to a diary's last cry, as HTML."""
     return _within_reason(lambda: _answer(read_diary(request), language(visitor)))
 
 
 def personal_report(request: dict[str, Any], visitor: gr.Request) -> Answer:
-    """Return whether a diary teaches anything, as HTML."""
+    """Return, as HTML, whether a personal model of the diary is better than chance."""
     return _within_reason(lambda: _report(read_diary(request), language(visitor)))
 
 
 def _within_reason(make: Callable[[], str]) -> Answer:
-    """Return HTML, or the sentence on why there is none; nothing is kept of it either way."""
+    """Return HTML, or a sentence on why there is none; no data is kept either way."""
     try:
         with BUSY:
             return {"html": make()}
     except PersonalError as error:
         return {"problem": str(error)}
-    except Exception as error:  # its message may hold what the visitor wrote
+    except Exception as error:  # its message may contain what the visitor wrote
         LOG.error("A diary could not be answered: %s.", type(error).__name__)
         return {"problem": ENGLISH("diary.wrong")}
 
@@ -85,14 +85,14 @@ def _named(key: str, probabilities: Mapping[str, float], say: Words) -> Markup:
 
 
 def _with_reason(key: str, label: str, say: Words, **values: object) -> Markup:
-    """Write a sentence with a reason in it, which the page calls as the parent does."""
+    """Write a sentence that contains a reason, for which the page may insert the parent's name."""
     name = say.texts.get(f"label.{label}.short", label)
     place = Markup('<span data-reason="{}">{}</span>').format(label, name)
     return escape(say.texts[key]).format(label=place, **values)
 
 
 def _sentence(found: Findings, say: Words) -> Markup:
-    """Say one of three things of what the sound tells."""
+    """State which of three results the sound gives."""
     r = found.sound
     told = _with_reason(
         f"personal.{r.state.replace(' ', '_')}",
@@ -124,7 +124,7 @@ def _report(cries: Sequence[LabelledCry], say: Words) -> str:
 
 
 def _skills(found: Findings) -> list[tuple[str, Skill, str]]:
-    """Return what each head knew, and whether that was shown; the hour alone is not tested."""
+    """Return each head's skill, and whether it is significant; the hour alone is not tested."""
     heads = {"sound": found.sound, "context": found.context}
     tested = [
         (name, report.skill, "yes" if report.state == "better" else "not_yet")
@@ -158,7 +158,7 @@ def _caption(found: Findings) -> str:
 
 
 def study_line(study: PersonalStudy | None, say: Words = ENGLISH) -> str:
-    """Say what was measured before this shipped; empty without results."""
+    """State what the study found before release; empty without results."""
     if study is None or study.clear.needed is None:
         return ""
     needed = study.clear.needed
@@ -166,7 +166,7 @@ def study_line(study: PersonalStudy | None, say: Words = ENGLISH) -> str:
 
 
 def skeleton() -> str:
-    """Write the tab; the script fills it."""
+    """Write the tab, which the script fills."""
     study = read_personal(RESULTS)
     lines = {code: study_line(study, words) for code, words in LANGUAGES.items()}
     labels = " ".join(sorted(read_paper().labels))

@@ -1,5 +1,5 @@
-// What an answer rested on: if asked for, the file that this page still holds goes to the server
-// once more, and the reply, with sounds in it, stays in this page.
+// What an answer is based on: on request, the file that this page still holds is sent to the server
+// again; the reply, which contains sounds, stays in this page.
 document.addEventListener("click", async ({ target }) => {
   const button = target.closest?.("[data-explain]");
   if (!button || ["sending", "recording"].includes(root.dataset.state)) return;

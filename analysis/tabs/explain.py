@@ -1,9 +1,9 @@
-"""Let a visitor hear what an answer rested on, by a file that the browser sends once more.
+"""Let a visitor hear what an answer is based on; the browser sends the file again for this.
 
-The server has no sound any more when the fold is opened, and must not have kept one for it. So the
-browser, which still holds the visitor's own file, sends it again if asked to; it is read, answered
-and deleted like the first time. The sounds that come of it go back in the reply to that request, as
-data in the page: no component holds them, so neither Gradio's session nor a file keeps a copy.
+When the fold is opened, the server has no audio any more, and must not keep any for this. The
+browser still holds the visitor's file and sends it again on request; it is read, classified and
+deleted as before. The resulting sounds return in the reply as data URIs. No component holds
+them, so neither Gradio's session nor a file keeps a copy.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from cry_model.sound.audio import AudioError, Recording, load
 from cry_model.sound.frontend import FrontEnd
 
 EXPLAIN = macros("tabs/explain.html.j2")
-LONGEST = 20.0  # s of a cry that are explained
-WAIT_SECONDS = 30.0  # for other visitors' explanations
-MARGIN = 0.5  # s that are played on either side
-AROUND = 4.0  # s that are read on either side; no model hears more of a short cry
+LONGEST = 20.0  # s; longer cries are explained in part
+WAIT_SECONDS = 30.0  # for explanations of other visitors
+MARGIN = 0.5  # s played before and after
+AROUND = 4.0  # s read before and after; no model uses more around a short cry
 MAPS = {
     "why.gradient": gradient_times_input,
     "why.attention": temporal_attention,
@@ -52,7 +52,7 @@ _one_at_a_time = threading.BoundedSemaphore(1)
 
 
 def button_html(model: Model, prediction: Prediction, say: Words) -> str:
-    """Write the button; nothing unless a few labels are named and the model hears bands."""
+    """Write the button; empty unless few labels are named and the model uses mel bands."""
     few = 0 < len(prediction.answer.labels) <= FEW
     if not few or not isinstance(model.classifier.front_end, FrontEnd):
         return ""
@@ -65,7 +65,7 @@ def button_html(model: Model, prediction: Prediction, say: Words) -> str:
 def make_listen_explain(
     models: Sequence[Model],
 ) -> Callable[[dict[str, Any], gr.Request], dict[str, str]]:
-    """Return what the browser calls with its upload's path, a model and a stretch in seconds."""
+    """Return the function that explains a stretch, in seconds, of an upload by a model."""
 
     def listen_explain(asked: dict[str, Any], request: gr.Request) -> dict[str, str]:
         say = language(request)
@@ -73,7 +73,7 @@ def make_listen_explain(
             return {"html": _explained(models, asked, say)}
         except AudioError as error:
             return {"problem": error_html(say.problem(error))}
-        except (KeyError, TypeError, ValueError):  # nothing that the page's script sends
+        except (KeyError, TypeError, ValueError):  # not sent by the page's script
             return {"problem": error_html(say.problem(UNEXPECTED))}
 
     return listen_explain
@@ -106,7 +106,7 @@ def _explained(models: Sequence[Model], asked: dict[str, Any], say: Words) -> st
 
 
 def _around(recording: Recording, span: Span) -> tuple[Recording, Span]:
-    """Cut a recording to a stretch and all that a model hears around it."""
+    """Cut a recording to a stretch and all the context that a model uses."""
     if span.start >= recording.duration:
         raise ValueError("This recording ends before that stretch.")
     rate, first = recording.sample_rate, max(0.0, span.start - AROUND)

@@ -1,6 +1,6 @@
-// Runs when the Listen tab is there; Gradio gives `element`, `server` and `trigger`.
-// A sound is recorded, chosen, dropped or an example; it stays in this page's memory, so that it can
-// be played, and goes to the server once, for the answer.
+// Runs when the Listen tab is ready; Gradio provides `element`, `server` and `trigger`.
+// A sound is recorded, chosen, dropped or an example. It stays in this page's memory, so that it can
+// be played, and is sent to the server once, for the answer.
 const part = (name) => element.querySelector(`[data-listen="${name}"]`);
 const root = part("root");
 const home = element.closest("#listen");
@@ -9,10 +9,10 @@ const SECONDS = 10;
 let ear = null, asking = false; // the open microphone
 let chunks = [], heard = 0; // samples
 let hints = [], hinting = false, page = null;
-let until = null; // s, where a cry's playing ends
-let began = null; // ms, when the sound that is answered was made; null for an example
-let fresh = false; // whether the answer is not in the diary yet
-let latest = null; // the cry that was answered last
+let until = null; // s, where playback of a cry ends
+let began = null; // ms, when the current recording was made; null for an example
+let fresh = false; // whether the answer is still missing in the diary
+let latest = null; // id of the last cry that was answered
 
 function say(state, sentence = "") {
   root.dataset.state = state;
@@ -57,7 +57,7 @@ function hear(chunk, rate) {
   if (heard >= SECONDS * rate) finish();
 }
 
-// What the Live tab would say of it so far.
+// Shows what the Live tab would say so far.
 async function hint(rate) {
   if (hinting || !ear || !server.live_hear) return;
   hinting = true;
@@ -67,7 +67,7 @@ async function hint(rate) {
     const view = await server.live_hear({ page, seen: 0, lost: 0, first: false, rate, samples });
     const told = { cry: "crying", maybe: "maybe_cry" }[view.state] ?? "recording";
     if (ear && !view.problem) part("status").textContent = words[told];
-  } catch { /* it is a hint only */ }
+  } catch { /* only a hint */ }
   hinting = false;
 }
 
@@ -93,14 +93,14 @@ function wav(parts, samples, rate) {
 
 const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds) % 60).padStart(2, "0")}`;
 
-// A sound on its way to the answer
+// Sending a sound
 
 const why = (error) =>
   error instanceof Refusal ? words[`problem.${error.status}`] ?? words["problem.busy"] : words.unreachable;
 
 async function take(file, when = Math.min(file.lastModified, Date.now())) {
   began = when;
-  ear?.close(); // another sound was chosen while the microphone was on
+  ear?.close(); // another sound was chosen during recording
   ear = null;
   part("player").src = URL.createObjectURL(file);
   say("sending", words.sending);
@@ -113,7 +113,7 @@ async function take(file, when = Math.min(file.lastModified, Date.now())) {
 }
 
 part("player").addEventListener("loadstart", () => { part("player").hidden = false; });
-part("player").addEventListener("error", () => { part("player").hidden = true; }); // not every film
+part("player").addEventListener("error", () => { part("player").hidden = true; }); // not every video
 part("player").addEventListener("emptied", () => { until = null; });
 part("player").addEventListener("timeupdate", () => {
   if (until === null || part("player").currentTime < until) return;
@@ -142,7 +142,7 @@ document.addEventListener("drop", (event) => {
 });
 document.addEventListener("open-sound", ({ detail }) => take(detail, null)); // from the Analysis tab
 
-// The answer has come
+// Showing the answer
 
 const card = () => document.querySelector("#answer .answer");
 
@@ -188,7 +188,7 @@ async function share(button) {
     if (navigator.canShare?.({ files })) return await navigator.share({ text, files });
     await navigator.clipboard.writeText(text);
     button.textContent = words.shared;
-  } catch { /* the visitor thought better of it */ }
+  } catch { /* the visitor cancelled */ }
 }
 
 function draw(said) {
@@ -215,11 +215,11 @@ function draw(said) {
   return canvas;
 }
 
-// Tonight, as the diary has it
+// Tonight, from the diary
 
 const tonight = () => document.querySelector("[data-listen-tonight]");
 
-// Puts the answer into the diary, if there is one, and asks what the diary teaches of it.
+// Adds the answer to the diary, if there is one, and asks for its personal answer.
 function keep() {
   const heard = JSON.parse(card()?.dataset.kept || "null");
   if (fresh && heard && began !== null && readDiary()) {
@@ -238,7 +238,7 @@ async function ask(id) {
   try {
     const { html = "" } = await server.personal_answer(question(diary, id));
     if (id === latest) personal(html, diary);
-  } catch { /* the answer stands without it */ }
+  } catch { /* the answer is shown without it */ }
 }
 
 function personal(html, diary) {
@@ -273,7 +273,7 @@ function offer() {
 say("ready");
 for (const start of [() => translate(document), offer]) {
   start();
-  document.addEventListener("tonight", start); // its place may come later
+  document.addEventListener("tonight", start); // its element may be created later
 }
 document.addEventListener("diary", show);
 addEventListener("storage", show); // another window

@@ -1,4 +1,4 @@
-"""Lay out the Listen tab: a sound in, a few words out, figures and models below folds."""
+"""Lay out the Listen tab: audio in, a short answer out, figures and models in folds below."""
 
 from __future__ import annotations
 
@@ -39,32 +39,32 @@ UNANSWERED = '() => document.dispatchEvent(new Event("unanswered"))'
 SOUND_OF_PAGE = '(_, ...others) => [document.getElementById("listen").sound ?? null, ...others]'
 NOT_BOOLEAN = "full is true or false, without quotes; please correct it."
 I18N = gr.I18n(**{code: dict(words.texts) for code, words in LANGUAGES.items()})
-BAR = gr.Progress()  # as a default value: Gradio then hands in the visitor's own
+BAR = gr.Progress()  # as a default value: Gradio then passes the visitor's own
 EVENT: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
 def skeleton() -> str:
-    """Write what stands there before anything is heard; the script puts in the language."""
+    """Write the initial content; the script translates it."""
     texts = json.dumps({code: words.texts for code, words in LANGUAGES.items()})
     accepted = ",".join(("audio/*", "video/*", *SUFFIXES))
     return LISTEN.skeleton(texts, EXAMPLE_NAMES, accepted, ENGLISH)
 
 
 def listen_example(name: str) -> str:
-    """Return an example's file in base64; empty if there is none of this name."""
+    """Return an example's file in base64; empty if the name is unknown."""
     known = name in EXAMPLE_NAMES
     return base64.b64encode((EXAMPLES / name).read_bytes()).decode() if known else ""
 
 
 @dataclass(frozen=True)
 class Handlers:
-    """Answer the events of the tab; all models answer, so that the file is not needed again."""
+    """Handle the events of the tab; all models answer at once, so that the file can be deleted."""
 
     models: Sequence[Model]
     detector: CryDetector | None
 
     def told(self, session: Session | None, name: str = "", say: Words = ENGLISH) -> str:
-        """Return the answer's HTML: that of the named model, or of the one that fits the sound."""
+        """Return the answer's HTML, from the named model or the one that suits the recording."""
         if session is None:
             return error_html(say("gone"))
         _, answer = session.chosen(self.models, name)
@@ -77,7 +77,7 @@ class Handlers:
         return answer_html(answer, record, say, kept)
 
     def on_sound(self, file: str | None, request: gr.Request, bar: gr.Progress = BAR) -> list[Any]:
-        """Answer a recording; the folds are closed."""
+        """Classify a recording, and close the folds."""
         with needing(file):
             session = classify_all(self.models, file, self.detector, bar)
         html = self.told(session, "", language(request))
@@ -85,7 +85,7 @@ class Handlers:
         return [html, "", *folds, session]
 
     def on_fold(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
-        """Draw the sound, and where the model listened."""
+        """Draw the sound, and the attention of the model."""
         found = self._answer(session, name)
         if session is None or found is None:
             return ["", *card_values(SOUND, {})]
@@ -96,7 +96,7 @@ class Handlers:
         return [html, *card_values(SOUND, cards)]
 
     def on_research(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
-        """Tell what other models say, and draw what this one made of the sound."""
+        """Show the answers of other models, and draw what this one is based on."""
         found = self._answer(session, name)
         if session is None or found is None:
             return [error_html(language(request)("gone")), *card_values(EXPLAINED, {})]
@@ -105,12 +105,12 @@ class Handlers:
         return [html, *card_values(EXPLAINED, explained_cards(prediction))]
 
     def on_model(self, session: Session | None, name: str, request: gr.Request) -> list[Any]:
-        """Answer by another model."""
+        """Show the answer of another model."""
         html = self.told(session, name, language(request))
         return [html, gr.Accordion(open=False), *self.on_research(session, name, request)]
 
     def _answer(self, session: Session | None, name: str) -> tuple[Model, Prediction] | None:
-        """Return the model that answers and its answer; None if there is none, or no more."""
+        """Return the answering model and its answer; None if there is none any more."""
         if session is None or session.display is None:
             return None
         model, answer = session.chosen(self.models, name)
@@ -124,7 +124,7 @@ def build_listen_tab(
 ) -> None:
     """Lay out the tab and its events inside the current page.
 
-    ``live_functions`` are the Live tab's, which tell of crying while the microphone records.
+    ``live_functions`` are those of the Live tab, which report crying during recording.
     """
     folded: dict[str, Any] = {"open": False, "visible": False, "elem_classes": "fold"}
     with gr.Row(equal_height=False, elem_id="sound-and-answer"):
@@ -150,7 +150,7 @@ def build_listen_tab(
                 choices = [AUTOMATIC, *((model.label, model.name) for model in models)]
                 name = gr.Radio(choices, value="", label="Model", elem_id="model")
                 explained = [gr.HTML("", elem_id="others"), *lay_out_cards(EXPLAINED)]
-    file = gr.Audio(type="filepath", visible=False)  # the path is checked by Gradio
+    file = gr.Audio(type="filepath", visible=False)  # Gradio checks the path
     kept = gr.State(time_to_live=HOUR)
     on = Handlers(models, detector)
     heard = source.upload(
@@ -163,7 +163,7 @@ def build_listen_tab(
         api_visibility="private",
     )
     heard.success(None, js=ANSWERED, api_visibility="private")
-    heard.failure(None, js=UNANSWERED, api_visibility="private")  # too many wait already
+    heard.failure(None, js=UNANSWERED, api_visibility="private")  # the queue is full
     changed = answer, sound, *explained
     for event in (
         sound.expand(on.on_fold, [kept, name], drawn, **EVENT),
@@ -177,12 +177,12 @@ def offer_predict(models: Sequence[Model], detector: CryDetector | None) -> None
     """Offer ``/predict`` to programs: one model's answer as data."""
 
     def predict(file: str | None, model: str, full: bool) -> dict[str, Any]:
-        """Whether it is a cry, the cries, the labels that cannot be ruled out, probabilities.
+        """Return whether it is a cry, the cries, labels that cannot be ruled out, probabilities.
 
         Args:
             file: the recording.
             model: name of the model; by default the first that knows such recordings.
-            full: whether to tell all that is known, whatever the answer.
+            full: whether to return all that is known, whatever the answer.
         """
         try:
             with needing(file):

@@ -1,4 +1,4 @@
-"""Find the sound of a recording that a table names, and write the player for it."""
+"""Find the audio of a recording named in a table, and write a player for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from analysis.panels.base import UNLICENSED
 from cry_model.sound import audio
 from cry_model.sound.audio import Recording
 
-SECONDS = 60  # at most, for the sound travels inside of the page
+SECONDS = 60  # at most, since the page contains the audio
 VARIABLE = "CRY_DATA"
 NOT_TO_BE_PLAYED = "The source of these recordings states no licence, so they are not played here."
 NOT_FOUND = (
@@ -33,7 +33,7 @@ SILENT = Markup('<p class="name">{}</p><p>{}</p>')
 
 
 def data_uri(sound: Recording, start: float = 0.0, end: float = SECONDS) -> str:
-    """Write a stretch, in seconds, as a mono wav of 16 bits that is its own address."""
+    """Encode a stretch, in seconds, as a 16-bit mono wav in a data URI."""
     rate, file = sound.sample_rate, io.BytesIO()
     wave = sound.waveform[round(start * rate) : round(end * rate)].clamp(-1, 1)
     soundfile.write(file, wave.numpy(), rate, "PCM_16", format="WAV")
@@ -41,16 +41,16 @@ def data_uri(sound: Recording, start: float = 0.0, end: float = SECONDS) -> str:
 
 
 def player_html(name: str, sound: Recording) -> Markup:
-    """Write a player that starts at once, under the recording's name."""
+    """Write a player that starts at once, below the recording's name."""
     cut = f" (the first {SECONDS} s)" if sound.duration > SECONDS else ""
     return PLAYER.format(name=name, cut=cut, address=data_uri(sound))
 
 
 def find_audio(dataset: str, recording: str) -> Recording:
-    """Read a recording of the results from its file.
+    """Load a recording of the results.
 
     Raises:
-        AudioError: if ``CRY_DATA`` does not hold it, or not as sound, or if its source states no
+        AudioError: if ``CRY_DATA`` does not contain it as audio, or if its source states no
             licence.
     """
     if dataset.startswith(UNLICENSED):
@@ -61,10 +61,10 @@ def find_audio(dataset: str, recording: str) -> Recording:
 
 
 def find_recording(dataset: str, recording: str) -> Path | None:
-    """Return the file of a recording below ``CRY_DATA``, by the end of its path without its ending.
+    """Return the file of a recording below ``CRY_DATA``, by its path, name or stem.
 
-    Names are only looked up among the files of the dataset's folder, so none leads out of it. If
-    two folders hold a file of that name, it is unknown which is meant, and neither is taken.
+    Names are looked up among the files in the dataset's folder only, so none leads out of it. If
+    two folders contain a file of that name, it is ambiguous, and neither is returned.
     """
     root = os.environ.get(VARIABLE)
     if not root:
@@ -74,7 +74,7 @@ def find_recording(dataset: str, recording: str) -> Path | None:
 
 
 def _folder(root: Path, dataset: str) -> Path | None:
-    if dataset == f"folder-{root.resolve().name}":  # somebody's own: the data root is the corpus
+    if dataset == f"folder-{root.resolve().name}":  # a user's own corpus: the data root itself
         return root
     own = dataset != ".." and PurePath(dataset).parts == (dataset,)
     return root / dataset if own else None
@@ -82,7 +82,7 @@ def _folder(root: Path, dataset: str) -> Path | None:
 
 @lru_cache(maxsize=16)
 def _index(folder: Path) -> Mapping[str, Path]:
-    """Map names to files: its stem, its name with the ending, and its path below ``folder``."""
+    """Map stem, file name and path below ``folder`` to the file; drop ambiguous names."""
     named: defaultdict[str, list[Path]] = defaultdict(list)
     for path in sorted(folder.rglob("*")):
         below = path.relative_to(folder)
@@ -96,7 +96,7 @@ def _index(folder: Path) -> Mapping[str, Path]:
 
 
 def play(request: dict[str, str]) -> dict[str, str]:
-    """Return the HTML that plays a recording of a dataset, or the sentence why it cannot be."""
+    """Return the HTML that plays a recording of a dataset, or a sentence on why it cannot."""
     dataset, recording = str(request.get("dataset", "")), str(request.get("recording", ""))
     try:
         sound = find_audio(dataset, recording)

@@ -1,4 +1,4 @@
-// The words of the first language of the browser that we know; the Listen tab brings them all.
+// Texts in the first supported language of the browser; the Listen tab contains all languages.
 const languages = JSON.parse(document.querySelector("[data-words]").dataset.words);
 const language = navigator.languages.map((code) => code.slice(0, 2)).find((code) => languages[code]) ?? "en";
 const words = languages[language];
