@@ -1,6 +1,6 @@
 // Runs when the Listen tab is ready; Gradio provides `element`, `server` and `trigger`.
-// A sound is recorded, chosen, dropped or an example. It stays in this page's memory, so that it can
-// be played, and is sent to the server once, for the answer.
+// A sound is recorded, chosen, dropped or an example. It stays in this page's memory, so that it
+// can be played, and is sent to the server once, for the answer.
 const part = (name) => element.querySelector(`[data-listen="${name}"]`);
 const root = part("root");
 const home = element.closest("#listen");
@@ -113,7 +113,7 @@ async function take(file, when = Math.min(file.lastModified, Date.now())) {
 }
 
 part("player").addEventListener("loadstart", () => { part("player").hidden = false; });
-part("player").addEventListener("error", () => { part("player").hidden = true; }); // not every video
+part("player").addEventListener("error", () => { part("player").hidden = true; }); // not all videos
 part("player").addEventListener("emptied", () => { until = null; });
 part("player").addEventListener("timeupdate", () => {
   if (until === null || part("player").currentTime < until) return;
