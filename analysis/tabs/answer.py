@@ -193,7 +193,7 @@ def in_short(prediction: Prediction, say: Words) -> str:
 def trust_html(prediction: Prediction, say: Words) -> Markup:
     """State in whole numbers how often such answers are right; nothing if there is no answer.
 
-    If the first label stands out, this is its rate, otherwise the coverage of the set.
+    With few labels of a cry it is the balanced accuracy, otherwise the coverage of the set.
     """
     answer, evaluation = prediction.answer, prediction.evaluation
     calibration, few = prediction.calibration, len(prediction.answer.labels) <= FEW
@@ -237,8 +237,8 @@ def numbers(prediction: Prediction) -> dict[str, Any]:
 # For researchers: the answers of other models, and the data as files.
 
 STRONG = 0.2
-"""Total variation distance. Calibrated six-class models are too unsure to exceed a higher one: on
-453 held-out cries, student and teacher are further apart, with different labels, in 3 of 100."""
+"""Total variation distance. Both six-class models are too unsure after calibration to exceed more:
+on 453 held-out cries, student and teacher differ by this much, with other labels, in 3 of 100."""
 FLAT = 0.01
 
 
