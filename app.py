@@ -1,4 +1,4 @@
-"""Serve the page, locally and as a Hugging Face Space."""
+"""Serve the web page, locally or as a Hugging Face Space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 def results_folder(arguments: Sequence[str] | None = None) -> Path | None:
-    """Return the folder of other results to show beside ours, if one is named."""
+    """Return the results folder to show beside the bundled results, or None if none is given."""
     parser = argparse.ArgumentParser(description="Serve the page.")
     parser.add_argument(
         "--results",
@@ -28,17 +28,17 @@ def results_folder(arguments: Sequence[str] | None = None) -> Path | None:
 
 
 def main() -> None:
-    """Build the page on the bundled models and the one that CRY_MODEL names; serve it."""
+    """Build the page from the bundled models and the one that CRY_MODEL names, and serve it."""
     other = results_folder()
     print("Loading libraries and models; the address follows in some seconds.", flush=True)
-    gc.disable()  # until all is loaded, since none of it is garbage: a fifth of the time
+    gc.disable()  # while loading, which makes no garbage: saves a fifth of the time
     from analysis.models import choose, load_detector
     from analysis.page import build_page, launch_options, warm_up
     from analysis.server import leave_no_traces
     from analysis.stats.runs import RESULTS, find_runs, join_runs
     from analysis.uploads import upload_folder
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # shut down as on Ctrl-C
     leave_no_traces()
     with contextlib.suppress(KeyboardInterrupt), upload_folder():
         (models, note), detector = choose(os.environ.get("CRY_MODEL")), load_detector()

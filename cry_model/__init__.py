@@ -1,4 +1,4 @@
-"""Classify infant cries: build the systems, load a checkpoint, predict.
+"""Classify infant cries: build models, load checkpoints, predict.
 
 >>> import cry_model
 >>> cry_model.build_model("resnet18", num_classes=6).fc.out_features
@@ -72,7 +72,7 @@ _LATE = {
     "list_models": "networks.registry",
     "make_front_end": "networks.registry",
 }
-"""Name -> the module that has it, imported when it is asked for: the rest needs neither torch nor
+"""Name -> the module that defines it, imported on first access: the rest needs neither torch nor
 onnxruntime."""
 
 

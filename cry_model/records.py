@@ -1,6 +1,6 @@
-"""Hold what was measured of a checkpoint: by ``train``, stored in each config.
+"""Define the measurements of a checkpoint that ``train`` computes and stores in its config.
 
-Kept apart from :mod:`cry_model.metrics`: who reads a checkpoint computes nothing.
+Kept apart from :mod:`cry_model.metrics`: reading a checkpoint computes no metrics.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Measured = Annotated[float, Field(ge=-1000, le=1000)]
 @strict
 @dataclass(frozen=True)
 class Estimate:
-    """A measured value and its 95 % bootstrap interval."""
+    """A measured value with its 95 % bootstrap interval."""
 
     value: Measured
     low: Measured
@@ -45,15 +45,15 @@ Some = Annotated[int, Field(ge=1, le=10**12)]
 @strict
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of a system under one protocol, scored per recording.
+    """Metrics of a system under one protocol; those of a checkpoint are per recording.
 
     Attributes:
-        groups: how many babies (or sources) the recordings come from.
-        folds: number of folds that the scores are pooled over; 1 for a test part of the corpus.
-        chance: balanced accuracy of chance, one over the number of classes that occur.
+        groups: number of babies (or sources) that the recordings come from.
+        folds: number of held-out folds that are pooled; 1 for the corpus's own test split.
+        chance: chance level of the balanced accuracy, one over the number of classes that occur.
         majority_label, majority_accuracy: the most frequent label and its share.
         metrics: name -> estimate; names are those of :data:`cry_model.metrics.METRICS`.
-        recall, support: label -> recall and number of recordings, of the labels that occur.
+        recall, support: label -> recall and number of recordings, for the labels that occur.
     """
 
     dataset: Name
@@ -76,7 +76,7 @@ class Evaluation:
 
     @property
     def split(self) -> str:
-        """What was tested, in words: so many folds, or the corpus's own test part."""
+        """The test data in words: the number of folds, or the corpus's own test split."""
         return "its own test part" if self.folds == 1 else f"{self.folds} folds"
 
     @property
@@ -94,11 +94,11 @@ GROUPS = {
     "cries": "baby",
     "synthetic6": "synthetic baby",
 }
-"""Dataset -> what its groups are, as far as it tells."""
+"""Dataset -> what defines its groups, as far as its metadata tells."""
 
 
 def group_name(dataset: str) -> str:
-    """Return what the ``baby`` protocol keeps together in a dataset."""
+    """Return what defines a group of a dataset; the ``baby`` protocol never splits one."""
     return GROUPS.get(dataset, "group of recordings")
 
 
@@ -110,17 +110,17 @@ PLURALS = {
 
 
 def tested(dataset: str, protocol: str) -> str:
-    """Say on what a model was tested: "unseen babies"."""
+    """Describe the recordings that a model was tested on, such as "unseen babies"."""
     if protocol == "clip":
         return "other segments of recordings heard in training"
-    if dataset.startswith("challenge6"):  # names no baby, and has several recordings of one
+    if dataset.startswith("challenge6"):  # no baby ids; several recordings of the same baby
         return "unseen recordings (their babies may have been heard)"
     group = group_name(dataset) if protocol == "baby" else "recording"
     return f"unseen {PLURALS.get(group, f'{group}s')}"
 
 
 UNMEASURED = "This checkpoint was never measured on held-out recordings."
-"""Shown in the place of an evaluation, where there is none."""
+"""Shown in place of a missing evaluation."""
 
 DATASETS = {
     "challenge6_cuts": "220 cuts of the paper's corpus",
@@ -137,27 +137,27 @@ DATASETS = {
 
 
 def dataset_order(name: str) -> tuple[int, str]:
-    """Sort key: known datasets in the order of :data:`DATASETS`, then others by name."""
+    """Return a sort key: known datasets in the order of :data:`DATASETS`, then others by name."""
     return (list(DATASETS).index(name) if name in DATASETS else len(DATASETS), name)
 
 
 def dataset_title(name: str) -> str:
-    """Return a dataset as its makers write it."""
+    """Return the title of a dataset, or its name if it has none."""
     return DATASETS.get(name, name)
 
 
 def words(label: str) -> str:
-    """Return a label or a metric as a person writes it: ``belly_pain`` -> ``belly pain``."""
+    """Return a label or a metric's name with spaces: ``belly_pain`` -> ``belly pain``."""
     return label.replace("_", " ")
 
 
 def percent(share: float) -> str:
-    """Write a share in per cent: 0.236 -> "24%"."""
+    """Format a share as a percentage: 0.236 -> "24%"."""
     return f"{100 * share:.0f}%"
 
 
 def fine_percent(share: float) -> str:
-    """Write a share in per cent, a small one with a decimal: 0.013 -> "1.3%"."""
+    """Format a share as a percentage, below 10% with one decimal: 0.013 -> "1.3%"."""
     return f"{100 * share:.{_places(share)}f}%"
 
 
@@ -166,7 +166,7 @@ def _places(share: float) -> int:
 
 
 def percent_interval(estimate: Estimate) -> str:
-    """Write a share with its interval: "24% (95% interval 20% to 27%)", a small one finer."""
+    """Format a share with its interval: "24% (95% interval 20% to 27%)", below 10% more finely."""
     places = _places(estimate.value)
     numbers = (estimate.value, estimate.low, estimate.high)
     return "{} (95% interval {} to {})".format(*(f"{100 * n:.{places}f}%" for n in numbers))
@@ -175,7 +175,7 @@ def percent_interval(estimate: Estimate) -> str:
 @strict
 @dataclass(frozen=True)
 class Complexity:
-    """Parameters, and multiply-adds for one input."""
+    """Number of parameters, and of multiply-adds for one input."""
 
     parameters: Count
     multiply_adds: Count
@@ -184,15 +184,15 @@ class Complexity:
 @strict
 @dataclass(frozen=True)
 class PrunedVariant:
-    """A system of which a share of the channels was removed, computing in one precision.
+    """A system with a share of its channels pruned, evaluated in one numeric precision.
 
     Attributes:
-        ratio: share of the channels that was to go, in whole steps; 0 for the full model.
-        channels: that are left.
+        ratio: share of channels to prune, rounded to whole steps; 0 for the full model.
+        channels: number of channels left.
         parameters, multiply_adds: as in :class:`Complexity`, for 5 s of sound.
-        bytes: of the graph's file, the largest of all folds.
-        epochs: of fine-tuning; 0 for the full model.
-        scores, difference: metric -> estimate; the latter to the full model in float32, paired.
+        bytes: size of the exported graph's file, the largest over all folds.
+        epochs: number of fine-tuning epochs; 0 for the full model.
+        scores, difference: metric -> estimate; the paired difference is to the full float32 model.
     """
 
     ratio: Share
@@ -209,11 +209,11 @@ class PrunedVariant:
 @strict
 @dataclass(frozen=True)
 class PruningEffect:
-    """What pruning and int8 do to the answers of saved folds: ``pruning.json`` of a run.
+    """Effect of pruning and int8 on the answers of saved folds: ``pruning.json`` of a run.
 
     Attributes:
-        folds: how many, of all seeds.
-        variants: the full model in float32, the same in int8, then both of each ratio.
+        folds: number of folds, over all seeds.
+        variants: the full model in float32, the same in int8, then both for each ratio.
     """
 
     seeds: Seeds
@@ -230,18 +230,17 @@ class PruningEffect:
 @strict
 @dataclass(frozen=True)
 class Agreement:
-    """Of student and teacher on recordings of babies that the student had never heard.
+    """Agreement of student and teacher on recordings of babies that the student was not fitted on.
 
     Attributes:
         teacher: name of its checkpoint.
         agreement: share of recordings with the same most probable label.
         constant_label, constant: the teacher's most frequent label, and the agreement of always
-            answering it.
+            predicting it.
         gain: ``agreement - constant``.
-        divergence: Kullback-Leibler divergence of the student's probabilities from the teacher's,
-            nats, mean over recordings.
-        constant_divergence: that of always answering the teacher's mean probabilities.
-        teacher_evaluation: how often the teacher itself is right; None if nobody measured.
+        divergence: Kullback-Leibler divergence KL(teacher || student), nats, mean over recordings.
+        constant_divergence: that of always predicting the teacher's mean probabilities.
+        teacher_evaluation: metrics of the teacher itself; None if never measured.
     """
 
     teacher: Name
@@ -262,18 +261,18 @@ class Agreement:
 @strict
 @dataclass(frozen=True)
 class DetectorRecord:
-    """The thresholds of a detector, and its rates on sources that it was not fitted on.
+    """Thresholds of a detector, and its accept rates on sources that it was not fitted on.
 
     Attributes:
-        threshold, maybe: probability from which on it is a cry, and from which on it may be one.
-        accepted, false_accepts: share of the held-out cries, and of the other sounds, that reach
+        threshold, maybe: least probability of a cry, and least probability of a possible cry.
+        accepted, false_accepts: share of held-out cries, and of other held-out sounds, that reach
             the threshold.
-        area: AUC of those cries against those sounds.
+        area: ROC AUC of these cries against these sounds.
         kinds: kind of sound -> share that reaches the threshold.
-        conditions: what was done to cries -> share that still reaches it.
-        unheard: kind of sound -> share of it that a detector accepts which was fitted without it.
-        tagger: the same as ``false_accepts``, of YAMNet where it accepts as many cries.
-        alarms_per_hour: stretches of five seconds of other sound with a false alarm, an hour.
+        conditions: distortion applied to the cries -> share that still reaches the threshold.
+        unheard: kind of sound -> its accept rate by a detector fitted without that kind.
+        tagger: ``false_accepts`` of YAMNet, at the threshold where it accepts as many cries.
+        alarms_per_hour: false alarms per hour, counted as 5 s stretches of other sound with one.
         delay: median seconds from the onset of a cry to its detection.
     """
 
@@ -297,25 +296,24 @@ Temperature = Annotated[float, Field(ge=0.01, le=100)]
 @strict
 @dataclass(frozen=True)
 class Calibration:
-    """One temperature and one threshold, from all held-out recordings; applied to each answer.
+    """One temperature and one conformal threshold, fitted on all held-out recordings.
 
-    What was measured comes from recordings of folds that had no part in theirs; each group (baby
-    or source) counts alike in it.
+    The measurements are cross-fitted: each fold gets a temperature and threshold from the groups
+    (babies or sources) without a recording in it. All groups have equal weight.
 
     Attributes:
-        against: ``labels``; or ``teacher``, where nothing has a label: labels drawn from the
-            probabilities that its teacher gives, each counting by its probability.
-        teacher_temperature: of the teacher's own probabilities before that; None against labels.
-        temperature: divides the logarithm of the probabilities.
-        promised: share of recordings of a new group whose set holds the right label.
-        threshold: the largest ``1 - p`` of a label in the set.
-        coverage: the share that was promised, as it was measured.
+        against: ``labels``; or ``teacher`` for unlabelled data: labels drawn from the teacher's
+            probabilities, each weighted by its probability.
+        teacher_temperature: applied to the teacher's probabilities before; None against labels.
+        temperature: divides the log-probabilities.
+        promised: target coverage: share of recordings of a new group whose set has the right label.
+        threshold: largest nonconformity score ``1 - p`` of a label in the set.
+        coverage: measured coverage.
         size: mean number of labels in a set.
         empty, single, full: shares of sets with none, one, all of the labels.
         error_before, error_after: expected calibration error without and with the temperature.
-        constant_set, constant_coverage: the fewest labels that would, always named, hold what was
-            promised, and the share that they hold.
-        by_label: label -> share of its recordings whose set holds it.
+        constant_set, constant_coverage: smallest constant set with target coverage, its coverage.
+        by_label: label -> coverage of its recordings.
     """
 
     dataset: Name
@@ -341,17 +339,17 @@ class Calibration:
     by_label: Mapping[Name, Share] = field(default_factory=dict)
 
     def apply_temperature(self, probabilities: Mapping[str, float]) -> dict[str, float]:
-        """Label -> probability, calibrated; the order of the labels stays."""
+        """Return label -> calibrated probability, in the same order."""
         scaled = apply_temperature(np.array(list(probabilities.values())), self.temperature)
         return dict(zip(probabilities, scaled.tolist(), strict=True))
 
     def prediction_set(self, probabilities: Mapping[str, float]) -> tuple[str, ...]:
-        """Return the labels that calibrated probabilities leave, the most probable first."""
+        """Return the prediction set for calibrated probabilities, the most probable label first."""
         kept = included(np.array(list(probabilities.values())), self.threshold)
         names = [name for name, inside in zip(probabilities, kept, strict=True) if inside]
         return tuple(sorted(names, key=lambda name: -probabilities[name]))
 
     @property
     def condition(self) -> str:
-        """Name what the numbers rest on besides the recordings, as the end of a clause."""
+        """The assumption behind the measurements, as the end of a clause; empty against labels."""
         return "" if self.against == LABELS else ", if its teacher's probabilities are right"

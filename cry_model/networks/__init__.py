@@ -1,1 +1,1 @@
-"""The paper's networks, their baselines, and their names."""
+"""Define the paper's networks, their baselines, and a registry of them."""

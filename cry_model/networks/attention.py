@@ -1,4 +1,4 @@
-"""Hold the attention weights that a model returns beside its logits."""
+"""Define the attention maps that a model returns beside its logits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttentionMaps:
-    """What each attention module of a system, and its layer before the last, gave for one batch.
+    """Attention weights, out-of-distribution scores and classifier inputs of one batch.
 
-    Where a system has no such module, the tuple is empty or the tensor None.
+    If the system lacks a module, its tuple is empty or its tensor is None.
 
     Attributes:
         temporal: for each block the gate A_t of equation 10, (batch, frames), in (0, 1).
@@ -26,10 +26,10 @@ class AttentionMaps:
         differential_1, differential_2: A_1 and A_2 of equations 13 and 15,
             (batch, heads, tokens, tokens), rows sum to 1.
         differential_lambda: the learnt scalar of equation 12, shape ().
-        spectral: M of the hybrid system, (batch, bands, frames), in (0, 1).
-        ood_score: of a system that answers by acoustic features: how far each item lies from what
-            it was fitted on, (batch,), above 1 outside.
-        embedding: what the classifier gets, (batch, width).
+        spectral: gate M of the hybrid system, (batch, bands, frames), in (0, 1).
+        ood_score: out-of-distribution score of a system that classifies acoustic features, given or
+            predicted, (batch,); above 1 is out of distribution.
+        embedding: input of the final classifier, (batch, width).
     """
 
     temporal: tuple[Tensor, ...] = ()
@@ -51,9 +51,9 @@ class AttentionMaps:
 
 
 def concatenate(parts: Sequence[AttentionMaps]) -> AttentionMaps:
-    """Join the maps of several batches along the batch dimension; lambda is the same in all.
+    """Concatenate the maps of several batches along the batch dimension; lambda is the same in all.
 
-    Where pieces differ in length, what lies behind the end of the shorter ones is zero.
+    Maps of shorter pieces are zero-padded to the longest.
     """
     return AttentionMaps(
         **{f.name: _joined([getattr(part, f.name) for part in parts]) for f in fields(parts[0])}
@@ -79,6 +79,6 @@ def _joined(values: list[Any]) -> Any:
 
 
 def _filled(array: np.ndarray, longest: int) -> np.ndarray:
-    """Return (batch, ..., frames) with zeros up to ``longest`` frames; (batch,) as it is."""
+    """Zero-pad (batch, ..., frames) to ``longest`` frames; return (batch,) unchanged."""
     behind = longest - array.shape[-1] if array.ndim > 1 else 0
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, behind)])

@@ -1,4 +1,4 @@
-"""ECAPA-TDNN as its authors drew it, the baseline.
+"""ECAPA-TDNN as its authors published it, the baseline.
 
 Source: Desplanques, Thienpondt and Demuynck, "ECAPA-TDNN: Emphasized Channel Attention,
 Propagation and Aggregation in TDNN Based Speaker Verification", Interspeech 2020.
@@ -18,11 +18,11 @@ from cry_model.networks.attention import AttentionMaps
 from cry_model.networks.layers import Conv1d, ConvReLUBatchNorm, SqueezeExcitation
 
 DILATIONS = (2, 3, 4)
-"""Dilation of the three blocks, in frames."""
+"""Dilation of each of the three blocks, in frames."""
 
 
 class Res2DilatedConv(nn.Module):
-    """Res2Net convolution: channel groups, each added to the next before its own convolution.
+    """Res2Net convolution: from the third on, each channel group first adds the previous output.
 
     (B, C, T) -> (B, C, T). The first group passes unchanged. Source: Gao et al. 2019.
     """
@@ -62,11 +62,11 @@ class SERes2Block(nn.Module):
 class AttentiveStatisticsPooling(nn.Module):
     """Channel- and context-dependent attentive mean and standard deviation over time.
 
-    (B, C, T) -> (B, 2C). Each frame is scored beside the mean and standard deviation of the whole
-    utterance (Desplanques et al. 2020, section 3.1).
+    (B, C, T) -> (B, 2C). The attention score of a frame also depends on the mean and standard
+    deviation of the whole utterance (Desplanques et al. 2020, section 3.1).
     """
 
-    FLOOR = 1e-12  # of the variance, so that its root has a gradient
+    FLOOR = 1e-12  # of the variance, so that its square root has a finite gradient
 
     def __init__(self, channels: int, bottleneck: int):
         super().__init__()
@@ -74,7 +74,7 @@ class AttentiveStatisticsPooling(nn.Module):
         self.score = Conv1d(bottleneck, channels)
 
     def statistics(self, x: Tensor, weight: Tensor | float) -> tuple[Tensor, Tensor]:
-        """Weighted mean and standard deviation over time, (B, C, 1) each."""
+        """Return the weighted mean and standard deviation over time, (B, C, 1) each."""
         mean = (weight * x).sum(-1, keepdim=True)
         variance = (weight * (x - mean) ** 2).sum(-1, keepdim=True)
         return mean, variance.clamp_min(self.FLOOR).sqrt()
@@ -89,15 +89,15 @@ class AttentiveStatisticsPooling(nn.Module):
 class ECAPATDNN(nn.Module):
     """ECAPA-TDNN with a linear classifier on its embedding.
 
-    (B, bands, T) -> logits (B, classes). The paper that we follow trains every system with the
-    plain cross-entropy that its Figure 1 gives the improved one, so that margins do not decide.
+    (B, bands, T) -> logits (B, classes). Every system is trained with plain cross-entropy, as in
+    Figure 1 of the reproduced paper, so that a margin loss does not decide the comparison.
 
     Args:
         num_classes: number of logits.
         num_bands: rows of the input features.
         channels: width of the blocks.
         mfa_channels: width of the multi-layer feature aggregation.
-        bottleneck: hidden width of the SE detectors and of the attentive pooling.
+        bottleneck: hidden width of the SE modules and of the attentive pooling.
         embedding: width of the embedding.
         scale: number of channel groups in each Res2 convolution.
     """
@@ -123,7 +123,7 @@ class ECAPATDNN(nn.Module):
         self.classifier = nn.Linear(embedding, num_classes)
 
     def embedding(self, features: Tensor) -> Tensor:
-        """(B, bands, T) -> (B, embedding)."""
+        """Compute the embedding, (B, bands, T) -> (B, embedding)."""
         x = self.stem(features)
         outputs = []
         for block in self.blocks:

@@ -1,4 +1,4 @@
-"""FeatureMLP: the classical baseline on 26 clip-level acoustic features, an ensemble."""
+"""Define FeatureMLP, the classical baseline: an ensemble on 26 clip-level acoustic features."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from cry_model.sound.front_end_config import FEATURES, MELS
 
 RMS, MFCC1 = FEATURES.index("rms"), FEATURES.index("mfcc1")
 INPUTS: tuple[str, ...] = tuple(name for name in FEATURES if name != "rms")
-"""What the networks see: without the level, which is the microphone's and not the baby's."""
+"""Inputs of the networks: without the level, which depends on the microphone, not the baby."""
 
 
 def level_free(features: Tensor) -> Tensor:
-    """(batch, 26) means over frames -> (batch, 25) in the order of :data:`INPUTS`.
+    """Remove the level: means over frames (batch, 26) -> (batch, 25), ordered as :data:`INPUTS`.
 
-    A gain of g dB adds sqrt(128) g to MFCC 1 and g to the level of the RMS; what is left of MFCC 1
-    without that does not change, nor do the others, so neither does any answer.
+    A gain of g dB adds sqrt(128) g to MFCC 1 and g to the RMS level. So MFCC 1 less sqrt(128) times
+    the level does not depend on the gain, nor do the other inputs, nor the answer.
     """
     level = 20 * features[:, RMS].clamp_min(1e-8).log10()
     without = features.clone()
@@ -31,15 +31,15 @@ def level_free(features: Tensor) -> Tensor:
     return without[:, [i for i in range(len(FEATURES)) if i != RMS]]
 
 
-FAR = 1e6  # no recording is as far from anything
+FAR = 1e6  # initial limit, which no recording exceeds
 
 
 class Members(nn.Module):
-    """Networks of one shape side by side: (batch, inputs) -> (members, batch, classes).
+    """Networks of one shape, in parallel: (batch, inputs) -> (members, batch, classes).
 
-    GELU networks with dropout after every hidden layer; with ``fourier``, the first layer is random
-    Fourier features (Rahimi and Recht 2007) of this bandwidth, learnt from there on: close to a
-    kernel machine. ``widths``: inputs, hidden widths, classes.
+    GELU networks with dropout after every hidden layer. With ``fourier``, the first layer starts as
+    random Fourier features (Rahimi and Recht 2007), with frequencies of this standard deviation,
+    and is then trained: close to a kernel machine. ``widths``: inputs, hidden widths, classes.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Members(nn.Module):
             scale = math.sqrt(2 / width) * (0.3 if last else 1.0)
             bias = torch.zeros(members, 1, following)
             weight = torch.empty(members, width, following)
-            if not weight.is_meta:  # there, drawing would make torch import its compiler: a second
+            if not weight.is_meta:  # on meta, random draws make torch import its compiler: 1 s
                 if layer == 0 and fourier is not None:
                     scale, bias = fourier, 2 * math.pi * torch.rand(members, 1, following)
                 weight.normal_().mul_(scale)
@@ -61,7 +61,7 @@ class Members(nn.Module):
             self.biases.append(nn.Parameter(bias))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Also takes (members, batch, inputs), another batch for each."""
+        """Compute the logits; (members, batch, inputs) gives each member a batch of its own."""
         x = inputs
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             if layer == 1 and self.fourier:
@@ -76,12 +76,11 @@ class FeatureMLP(nn.Module):
     """Features (batch, 26, frames) -> log of the members' mean probabilities (batch, classes).
 
     Half of the members are GELU networks with two hidden layers, half have one layer of Fourier
-    features. A temperature (Guo et al. 2017) makes their mean as confident as it is right. What
-    lies outside of what the networks were fitted on is not answered with confidence: the
-    probabilities are mixed with equal ones, the more the further outside.
+    features. A temperature (Guo et al. 2017) calibrates their mean. Out of distribution, the
+    probabilities are mixed with uniform ones, the more the higher the out-of-distribution score.
 
-    ``members`` is an even number; ``hidden`` the width of each GELU layer, the Fourier layer has
-    twice as many; ``dropout`` is that of the GELU networks, a third of it in the others.
+    ``members`` is even. ``hidden`` is the width of each GELU layer; the Fourier layer has twice as
+    many units. ``dropout`` is that of the GELU networks; the others use a third of it.
     """
 
     @declared
@@ -106,24 +105,24 @@ class FeatureMLP(nn.Module):
         self.register_buffer("temperature", torch.tensor(1.0))
 
     def inputs(self, features: Tensor) -> Tensor:
-        """(batch, 26, frames) -> (batch, 25), standardised as the fit's recordings were."""
+        """Remove the level and standardise as in the fit: (batch, 26, frames) -> (batch, 25)."""
         return (level_free(features.mean(-1)) - self.mean) / self.scale
 
     def member_logits(self, inputs: Tensor) -> Tensor:
-        """(batch, 25) or (members, batch, 25), standardised -> (members, batch, classes)."""
-        # A value far outside says no more than one at the edge.
+        """Map (batch, 25) or (members, batch, 25), standardised, to (members, batch, classes)."""
+        # An outlier carries no more information than a value at the edge.
         clipped = inputs.clamp(-4, 4)
         parts = clipped.tensor_split(2) if clipped.dim() == 3 else (clipped, clipped)
         return torch.cat([self.deep(parts[0]), self.kernel(parts[1])])
 
     def log_probabilities(self, inputs: Tensor) -> Tensor:
-        """(batch, 25), standardised -> (batch, classes), calibrated, whatever the distance."""
+        """Map standardised (batch, 25) to calibrated (batch, classes), before :meth:`trusted`."""
         mean = self.member_logits(inputs).log_softmax(-1).logsumexp(0)
         return (mean / self.temperature).log_softmax(-1)
 
     def ood_score(self, inputs: Tensor) -> Tensor:
-        """(batch, 25), standardised -> (batch,): Mahalanobis distance from the fit's recordings,
-        over the distance that 97.5 % of held-out ones stay below; above 1 is outside."""
+        """Return the out-of-distribution score of standardised (batch, 25), (batch,): Mahalanobis
+        distance over its 97.5 % quantile of held-out recordings; above 1 is out of distribution."""
         return distance(inputs, self.precision) / self.limit
 
     def forward(
@@ -136,24 +135,24 @@ class FeatureMLP(nn.Module):
         return logits, AttentionMaps(ood_score=self.ood_score(inputs), embedding=inputs)
 
     def answer(self, inputs: Tensor) -> Tensor:
-        """(batch, 25), standardised -> logits (batch, classes): less sure the further outside."""
+        """Map standardised (batch, 25) to logits (batch, classes), flatter out of distribution."""
         return self.trusted(self.log_probabilities(inputs), inputs)
 
     def trusted(self, log_probabilities: Tensor, inputs: Tensor) -> Tensor:
-        """Mix probabilities with equal ones, the more the further outside the inputs lie.
+        """Mix probabilities with uniform ones as the out-of-distribution score rises from 1 to 2.
 
-        (batch, classes), logarithms, and (batch, 25), standardised -> (batch, classes), logarithms.
+        Log-probabilities (batch, classes) and standardised (batch, 25) -> log-probabilities.
         """
         trust = (2 - self.ood_score(inputs)).clamp(0, 1)[:, None]
         equal = 1 / log_probabilities.shape[-1]
         return (trust * log_probabilities.exp() + (1 - trust) * equal).log()
 
     def contributions(self, features: Tensor, label: int, steps: int = 64) -> Tensor:
-        """Return what each input added to the logarithm of the probability of ``label``.
+        """Attribute the log-probability of ``label`` to each input, by integrated gradients.
 
-        Integrated gradients (Sundararajan et al. 2017) on the way from the average recording:
-        they sum to the difference of that logarithm between ``features`` (batch, 26, frames) and
-        the average. (batch, 25), in the order of :data:`INPUTS`.
+        Source: Sundararajan et al. 2017, with the average recording as the baseline. The
+        attributions sum to the difference in log-probability between ``features``
+        (batch, 26, frames) and the baseline. Return (batch, 25), in the order of :data:`INPUTS`.
         """
         with torch.inference_mode(False), torch.enable_grad():
             end = self.inputs(features.clone()).detach()
@@ -165,5 +164,5 @@ class FeatureMLP(nn.Module):
 
 
 def distance(inputs: Tensor, precision: Tensor) -> Tensor:
-    """Mahalanobis distance of standardised inputs (batch, 25) -> (batch,)."""
+    """Return the Mahalanobis distance of standardised inputs, (batch, 25) -> (batch,)."""
     return ((inputs @ precision) * inputs).sum(-1).clamp_min(0).sqrt()

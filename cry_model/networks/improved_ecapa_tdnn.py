@@ -1,4 +1,4 @@
-"""Build the improved ECAPA-TDNN of the paper, its three ablations and the hybrid by switch.
+"""Define the paper's improved ECAPA-TDNN; switches give its three ablations and the hybrid.
 
 Source: Zhou, Li and Yu, section 2, Figures 1b, 2 and 3. Shapes: B batch, C channels, T frames.
 """
@@ -25,16 +25,16 @@ from cry_model.networks.layers import (
     TemporalChannelAttention,
 )
 
-EXTREME = 5.0  # standard deviations; no target lies further out
+EXTREME = 5.0  # standard deviations, to which predictions are clipped; no target exceeds it
 
 
 class Partner(nn.Module):
-    """An ECAPA-TDNN, fitted to labels, beside a student: an ensemble of two.
+    """An ECAPA-TDNN fitted to labels that forms an ensemble of two with a student.
 
-    It tells apart the classes ``known``, some of ``num_classes``. Among these the probabilities
-    are the geometric mean of both networks' (Hinton 2002, products of experts, equal weights);
-    their sum, and what the student gives the other classes, stay. ``centre`` is subtracted from
-    the student's features before it hears them.
+    It separates the classes ``known``, a subset of the ``num_classes``. Among these, the ensemble
+    takes the geometric mean of both networks' probabilities (Hinton 2002, products of experts,
+    equal weights). Their total and the other classes' probabilities remain the student's.
+    ``centre`` is subtracted from the student's features before they enter the partner.
     """
 
     @declared
@@ -42,7 +42,7 @@ class Partner(nn.Module):
         self,
         num_classes: Classes,
         num_bands: Bands,
-        known: Annotated[tuple[Classes, ...], Strict(False)],  # JSON has a list
+        known: Annotated[tuple[Classes, ...], Strict(False)],  # JSON gives a list
         centre: Annotated[float, Field(ge=-100, le=100)] = 0.0,
         **settings: Any,
     ):
@@ -55,7 +55,7 @@ class Partner(nn.Module):
         self.order = [from_both.get(place, place) for place in range(num_classes)]
 
     def forward(self, features: Tensor, log_probabilities: Tensor) -> Tensor:
-        """(B, bands, T) and the student's (B, classes) -> those of both, (B, classes)."""
+        """Combine (B, bands, T) and the student's log-probabilities (B, classes), into the same."""
         mine = log_probabilities[:, self.known]
         other = self.network(features - self.centre).log_softmax(-1)
         both = ((mine + other) / 2).log_softmax(-1)
@@ -64,12 +64,12 @@ class Partner(nn.Module):
 
 
 class ReusedClassifier(nn.Module):
-    """Embedding (batch, width) -> logits (batch, classes), by way of 25 predicted features.
+    """Embedding (batch, width) -> logits (batch, classes), via 25 predicted features.
 
     A linear layer predicts the standardised inputs of a :class:`FeatureMLP` with ``settings``,
-    whose networks, which a fit does not change, answer. In training mode it gives the predicted
-    features (batch, 25). ``adapted`` adds a linear layer of the embedding, fitted to labels, to the
-    logarithm of the probabilities; ``partner`` has the settings of a :class:`Partner`.
+    whose frozen networks compute the answer. In training mode, the output is the predicted features
+    (batch, 25). ``adapted`` adds a linear layer of the embedding, fitted to labels, to the
+    log-probabilities; ``partner`` holds the settings of a :class:`Partner`.
     """
 
     @declared
@@ -89,13 +89,13 @@ class ReusedClassifier(nn.Module):
         self.teacher = FeatureMLP(num_classes, **settings).requires_grad_(False)
 
     def train(self, mode: bool = True) -> ReusedClassifier:
-        """As usual, but the teacher stays in eval mode: its dropout is over."""
+        """Set the mode as usual, but keep the teacher in eval mode, without dropout."""
         super().train(mode)
         self.teacher.eval()
         return self
 
     def forward(self, embedding: Tensor, sound: Tensor) -> Tensor:
-        """``sound``, (batch, bands, frames), is what the partner hears."""
+        """Compute the logits; ``sound``, (batch, bands, frames), is the partner's input."""
         if self.training:
             return self.features(embedding)
         predicted = self.predicted(embedding)
@@ -107,23 +107,23 @@ class ReusedClassifier(nn.Module):
         return self.teacher.trusted(found, predicted)
 
     def log_probabilities(self, embedding: Tensor) -> Tensor:
-        """(batch, width) -> (batch, classes): of the classifier alone, whatever the distance."""
+        """Compute the teacher's own, before :meth:`FeatureMLP.trusted`: (batch, classes)."""
         return self.teacher.log_probabilities(self.predicted(embedding))
 
     def ood_score(self, embedding: Tensor) -> Tensor:
-        """(batch, width) -> (batch,): of the predicted features, see the teacher's."""
+        """Return the teacher's out-of-distribution score of the predicted features, (batch,)."""
         return self.teacher.ood_score(self.predicted(embedding))
 
     def predicted(self, embedding: Tensor) -> Tensor:
-        """(batch, width) -> (batch, 25): the features that the classifier hears."""
+        """Predict the features that the teacher classifies, (batch, width) -> (batch, 25)."""
         return self.features(embedding).clamp(-EXTREME, EXTREME)
 
 
 class MultiScaleDilatedStage(nn.Module):
     """MCA, 1 x 1 projection, dilated convolution back to full width, residual.
 
-    (B, C, T) -> (B, C, T) and the gate s (B, 4, C / 2); without ``multi_scale`` ECAPA-TDNN's
-    single-scale dilated convolution is in the place of the MCA, and s is None.
+    (B, C, T) -> (B, C, T) and the gate s (B, 4, C / 2). Without ``multi_scale``, ECAPA-TDNN's
+    single-scale dilated convolution replaces the MCA, and s is None.
     """
 
     def __init__(self, channels: int, dilation: int, multi_scale: bool):
@@ -147,11 +147,11 @@ class MultiScaleDilatedStage(nn.Module):
 
 
 class MultiScaleRes2DilatedConv(nn.Module):
-    """The "Muti-Res2DilatedConv1D" of Figure 3: stages in a row, each with its residual.
+    """The "Muti-Res2DilatedConv1D" of Figure 3: stages in sequence, each with its residual.
 
-    (B, C, T) -> (B, C, T) and the gates (B, stages, 4, C / 2) or None. Where Res2Net hands on
-    groups of channels, each stage gets the input plus what the stages before it found, at full
-    width: with groups the system would have a third of the size that the paper reports.
+    (B, C, T) -> (B, C, T) and the gates (B, stages, 4, C / 2) or None. Res2Net passes on channel
+    groups; here each stage takes the input plus the outputs of all earlier stages, at full width.
+    With groups, the system would have a third of the size that the paper reports.
     """
 
     def __init__(self, channels: int, dilation: int, multi_scale: bool, stages: int):
@@ -204,31 +204,31 @@ class ImprovedECAPATDNN(nn.Module):
     """Improved ECAPA-TDNN: RSE, MCA and differential attention (Figure 1b).
 
     (B, bands, T) -> logits (B, classes); with ``return_attention=True`` also the
-    :class:`~cry_model.AttentionMaps`. Every block gets the sum of the stem's and all
-    earlier blocks' outputs (dotted box). The N = 4 tokens Z are the time averages of the stem and
-    the three blocks, batch-normalised as ECAPA-TDNN does after pooling.
+    :class:`~cry_model.AttentionMaps`. Each block takes the sum of the outputs of the stem and all
+    earlier blocks (dotted box). The N = 4 tokens Z are the time averages of the stem and the three
+    blocks, batch-normalised as in ECAPA-TDNN after pooling.
 
     Args:
-        num_classes, num_bands: logits, and rows of the input features.
+        num_classes, num_bands: number of logits, and rows of the input features.
         channels: width C of the network.
-        stages: multi-scale stages in each block; two meet the paper's size.
+        stages: multi-scale stages per block; two match the paper's parameter count.
         heads: heads of the differential attention.
         multi_scale, rse, differential_attention: False for the ablation without it.
-        spatial_spectral: the hybrid attention that the paper leaves to future work: bands and time
-            are weighted together before the stem, where bands still are bands.
-        deviations: our own: the standard deviations over time are tokens beside the averages, the
-            two of a layer side by side, N = 8.
-        block_residual: the block's own residual beside the sum over the layers; without it a block
-            gives only what it adds, and the stem is not counted twice in each layer.
-        token_bias: where BatchNorm's bias of the tokens starts. Differential attention multiplies
-            two functions of the tokens; around 1 the product begins linear in them, and around 0,
-            BatchNorm's own start, with the square of each.
-        reused_classifier: settings of a :class:`~cry_model.networks.feature_mlp.FeatureMLP` whose
-            classifier answers in the place of a linear layer, for a student of one; None for the
-            linear layer.
+        spatial_spectral: add the hybrid attention that the paper leaves to future work: joint
+            weights over bands and time, before the stem mixes the bands.
+        deviations: not in the paper: add the standard deviations over time as tokens, each beside
+            its layer's average, N = 8.
+        block_residual: give each block its own residual beside the sum over the layers. Without it,
+            a block outputs only its increment, and the stem does not count twice in each layer.
+        token_bias: initial BatchNorm bias of the tokens. Differential attention multiplies two
+            functions of the tokens. Around 1, the product is at first linear in them; around 0, the
+            default of BatchNorm, it is quadratic.
+        reused_classifier: settings of a :class:`ReusedClassifier`, which replaces the linear layer
+            in a student of a :class:`~cry_model.networks.feature_mlp.FeatureMLP` and sets
+            ``token_bias`` to 1; None for the linear layer.
     """
 
-    FLOOR = 1e-6  # of a variance, so that its root has a gradient
+    FLOOR = 1e-6  # of a variance, so that its square root has a finite gradient
 
     @declared
     def __init__(
@@ -264,12 +264,12 @@ class ImprovedECAPATDNN(nn.Module):
             self.classifier: nn.Module = nn.Linear(width, num_classes)
         else:
             self.classifier = ReusedClassifier(width, num_classes, num_bands, **reused_classifier)
-            token_bias = 1.0  # features that are linear in the sound are found sooner
+            token_bias = 1.0  # features that are linear in the sound are learnt sooner
         nn.init.constant_(self.pool_norm.bias, token_bias)
 
     def pool(self, x: Tensor) -> Tensor:
-        """(B, C, T) -> the tokens of one layer, (B, C), or (B, 2 C) with the deviations."""
-        if self.deviations and x.dtype == torch.bfloat16:  # too coarse for differences
+        """Pool a layer over time, (B, C, T) -> (B, C), or (B, 2 C) with the deviations."""
+        if self.deviations and x.dtype == torch.bfloat16:  # too coarse for deviations
             x = x.float()
         mean = x.mean(-1)
         if not self.deviations:

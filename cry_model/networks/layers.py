@@ -1,8 +1,8 @@
-"""Build the attention layers of the paper, one small class each, named as in its figures.
+"""Define the paper's attention layers, one small class each, named as in its figures.
 
-Shapes: B batch, C channels, T frames, N tokens, H heads. Equation numbers are those of Zhou, Li
-and Yu, "Infant Cry Emotion Recognition Using Improved ECAPA-TDNN with Multi-scale Feature Fusion
-and Attention Enhancement", section 2.
+Shapes: B batch, C channels, T frames, N tokens, H heads. Equation numbers are those of Zhou, Li and
+Yu, "Infant Cry Emotion Recognition Using Improved ECAPA-TDNN with Multi-scale Feature Fusion and
+Attention Enhancement", section 2.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 
-@dataclass(frozen=True)  # torch's counter of operations would look into a tuple
+@dataclass(frozen=True)  # torch's FLOP counter would traverse a tuple
 class DifferentialMaps:
     """A_1 and A_2 of equations 13 and 15, (B, H, N, N), and lambda of equation 12."""
 
@@ -25,10 +25,10 @@ class DifferentialMaps:
 
 
 class Conv1d(nn.Conv1d):
-    """A convolution over time that keeps its length, (B, in_channels, T) -> (B, out_channels, T).
+    """Length-preserving convolution over time, (B, in_channels, T) -> (B, out_channels, T).
 
-    For a single item on the CPU it is one matrix product with shifted copies: torch has no fast
-    kernel there for small dilated convolutions of a batch of one (ATen's ``use_mkldnn``).
+    A single item on the CPU is computed as one matrix product with shifted copies: torch has no
+    fast kernel there for small dilated convolutions with batch size one (ATen's ``use_mkldnn``).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 1, dilation: int = 1):
@@ -69,7 +69,7 @@ class SqueezeExcitation(nn.Module):
         self.w2 = nn.Linear(bottleneck, channels)
 
     def gate(self, x: Tensor) -> Tensor:
-        """Return the channel weights alone: (B, C, T) -> (B, C), in (0, 1)."""
+        """Compute the channel weights alone: (B, C, T) -> (B, C), in (0, 1)."""
         return torch.sigmoid(self.w2(torch.relu(self.w1(x.mean(-1)))))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -90,9 +90,9 @@ class ResidualSqueezeExcitation(nn.Module):
 class TemporalChannelAttention(nn.Module):
     """Equations 7 to 11: X_out = X + Conv1D((A_t A_c^T) . X_rse).
 
-    (B, C, T) -> X_out (B, C, T), A_t (B, T), A_c (B, C). The paper does not say how the two gates
-    are computed. Here A_t is a sigmoid over a convolution along time, one weight a frame, and A_c
-    a sigmoid over a linear map of the time average, one weight a channel.
+    (B, C, T) -> X_out (B, C, T), A_t (B, T), A_c (B, C). The paper does not specify the two gates.
+    Here A_t is the sigmoid of a convolution over time, one weight per frame. A_c is the sigmoid of
+    a linear map of the time average, one weight per channel.
     """
 
     def __init__(self, channels: int, bottleneck: int, gate_kernel: int = 7, out_kernel: int = 5):
@@ -112,13 +112,13 @@ class TemporalChannelAttention(nn.Module):
 
 class MultiScaleChannelAttention(nn.Module):
     """Equations 1 to 6: parallel dilated convolutions of kernel 3, 5 and 7 and a max-pooling
-    branch, concatenated and weighted channel by channel.
+    branch, concatenated and weighted per channel.
 
     (B, in_channels, T) -> F_out (B, 4C, T), s (B, 4, C), with C = ``branch_channels`` and the
     branches in the order [F_3, F_5, F_7, M] of equation 2. Equation 5 says 3C where the
     concatenation has 4C; it is 4C here. The paper gives no values for d_k: here all three kernels
-    of a block share the dilation that ECAPA-TDNN has there (2, 3, 4), and span different lengths
-    because (k - 1) d + 1 does.
+    of a block share the dilation of ECAPA-TDNN (2, 3, 4). Their receptive fields (k - 1) d + 1
+    still differ.
     """
 
     KERNELS = (3, 5, 7)
@@ -127,7 +127,7 @@ class MultiScaleChannelAttention(nn.Module):
         super().__init__()
         self.branches = len(self.KERNELS) + 1
         cat = self.branches * branch_channels
-        # The four 1 x 1 convolutions of equations 1 and 3, side by side in one.
+        # The four 1 x 1 convolutions of equations 1 and 3, fused into one.
         self.reduce = Conv1d(in_channels, cat)
         self.convs = nn.ModuleList(
             Conv1d(branch_channels, branch_channels, k, dilation) for k in self.KERNELS
@@ -144,12 +144,12 @@ class MultiScaleChannelAttention(nn.Module):
 
 
 class SpatialSpectralAttention(nn.Module):
-    """Weight each band at each time by what lies around it: X_out = M . X.
+    """Weight each band at each time by its neighbourhood: X_out = M . X.
 
     (B, bands, T) -> X_out and M, both (B, bands, T), M in (0, 1), where
     M = sigmoid(Conv2D_7x7([mean_k F; max_k F]) + b) and F are ``maps`` 3 x 3 convolutions of X.
-    Source: Woo et al. 2018, "CBAM", equation 3; the bias b, one number a band, is ours: a pattern
-    means the same wherever it lies in a photograph, but not at every pitch.
+    Source: Woo et al. 2018, "CBAM", equation 3. The bias b, one per band, is our addition: a
+    pattern means the same anywhere in a photograph, but not at every pitch.
     """
 
     def __init__(self, bands: int, maps: int = 8, kernel: int = 7):
@@ -171,8 +171,8 @@ class DifferentialAttention(nn.Module):
     """Equations 12 to 17: Z_out = ((A_1 - lambda A_2) V) . Z, attention between the N tokens.
 
     (B, N, C) -> Z_out (B, N, C) and the maps A_1, A_2 (B, H, N, N) with lambda. ``Split`` divides
-    the channels into H heads of d = C / H; each head has maps of its own. Lambda is one learnt
-    scalar, started at the first layer's value of Ye et al. 2024 ("Differential transformer"). Raise
+    the channels into H heads of d = C / H; each head has its own maps. Lambda is one learnt scalar,
+    initialised at the first layer's value of Ye et al. 2024 ("Differential transformer"). Raise
     ValueError if ``channels`` is not a multiple of ``heads``.
     """
 
@@ -189,11 +189,11 @@ class DifferentialAttention(nn.Module):
         self.lambda_ = nn.Parameter(torch.tensor(self.LAMBDA_START))
 
     def split(self, z: Tensor) -> Tensor:
-        """(B, N, C) -> (B, H, N, C / H)."""
+        """Split the channels into heads, (B, N, C) -> (B, H, N, C / H)."""
         return z.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
     def attend(self, query: Tensor, key: Tensor) -> Tensor:
-        """Equations 13 and 15: softmax(Q K^T / sqrt(d)), (B, H, N, N)."""
+        """Compute softmax(Q K^T / sqrt(d)) of equations 13 and 15, (B, H, N, N)."""
         q, k = self.split(query), self.split(key)
         return torch.softmax(q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1]), dim=-1)
 

@@ -1,4 +1,4 @@
-"""Names -> systems. An ablation is its base system with one switch turned."""
+"""Registry of systems by name. An ablation is its base system with one setting switched off."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class UnknownSystemError(ValueError):
 
 @dataclass(frozen=True)
 class System:
-    """One row of the registry: what to build, how the page names it, rows of its features."""
+    """One registry entry: what to build, its title on the page, and its number of feature rows."""
 
     name: str
     title: str
@@ -38,13 +38,13 @@ class System:
 
 
 def _without(name: str, title: str, setting: str) -> System:
-    """Describe an ablation."""
+    """Return the registry entry of an ablation."""
     title = f"Improved ECAPA-TDNN without {title}"
     return System(f"improved-ecapa-tdnn-no-{name}", title, ImprovedECAPATDNN, {setting: False})
 
 
 HYBRID = "hybrid-ecapa-tdnn"
-"""The improved system with attention over bands and time, which the paper does not have."""
+"""The improved system with attention over bands and time, which is not in the paper."""
 SYSTEMS: Mapping[str, System] = {
     system.name: system
     for system in (
@@ -61,9 +61,9 @@ SYSTEMS: Mapping[str, System] = {
 
 
 ON_FEATURES = "feature-mlp"
-"""The one system that hears acoustic features of a whole recording."""
+"""The only system whose input is acoustic features of a whole recording."""
 ON_SPECTROGRAMS: tuple[str, ...] = tuple(name for name in SYSTEMS if name != ON_FEATURES)
-"""All others: they hear frames, and learn from crops of them."""
+"""All others: their input is a sequence of frames, and they are trained on crops of it."""
 
 
 def list_models() -> list[str]:
@@ -72,7 +72,7 @@ def list_models() -> list[str]:
 
 
 def get_system(name: str) -> System:
-    """Return the registry's row for ``name``, or raise :class:`UnknownSystemError`."""
+    """Return the registry entry of ``name``, or raise :class:`UnknownSystemError`."""
     try:
         return SYSTEMS[name]
     except KeyError:
@@ -88,7 +88,7 @@ def build_model(
     Args:
         name: one of :func:`list_models`.
         num_classes: number of logits.
-        num_bands: rows of the features; None for the paper's 13 MFCC, or what the system takes.
+        num_bands: rows of the input features; None for the system's default (13 MFCC, or 26).
         **overrides: settings of the system's class, such as ``channels=64``.
 
     Returns:
@@ -98,7 +98,7 @@ def build_model(
     Raises:
         UnknownSystemError: if ``name`` is not in :func:`list_models`.
         TypeError: if the system has no such setting.
-        ValueError: if the system cannot be built with these.
+        ValueError: if a setting is invalid.
     """
     system = get_system(name)
     bands = system.num_bands if num_bands is None else num_bands
@@ -109,27 +109,27 @@ AnyFrontEnd = FrontEnd | AcousticFrontEnd
 
 
 def usual_config(system: str) -> AnyConfig:
-    """Return what a system of the registry listens to unless its checkpoint says otherwise."""
+    """Return the default front-end configuration of a system, for lack of a checkpoint's own."""
     return AcousticConfig() if system == ON_FEATURES else FrontEndConfig()
 
 
 def make_front_end(config: AnyConfig) -> AnyFrontEnd:
-    """Return the front end, on the CPU, that the configuration describes."""
+    """Build the front end that the configuration describes, on the CPU."""
     if isinstance(config, AcousticConfig):
         return AcousticFrontEnd(config)
     return FrontEnd(config)
 
 
 FRAMES = 250  # 5 s at the paper's hop of 20 ms
-MEBI = 2**20  # the paper's "Param (MB)": its ResNet18 has 11.18 M parameters, printed as 10.66
+MEBI = 2**20  # unit of the paper's "Param (MB)": ResNet18's 11.18 M parameters are printed as 10.66
 
 
 def measure(model: nn.Module, num_bands: int = PAPER_BANDS) -> Complexity:
     """Count the parameters of ``model`` and its multiply-adds for (1, num_bands, FRAMES).
 
-    torch's counter takes convolutions and matrix products, two operations a multiply-add.
+    torch's counter covers convolutions and matrix products, at two operations per multiply-add.
     """
-    from torch.utils.flop_counter import FlopCounterMode  # a second, with what it counts
+    from torch.utils.flop_counter import FlopCounterMode  # slow to import: a second
 
     was_training = model.training
     features = torch.zeros(1, num_bands, FRAMES, device=next(model.parameters()).device)

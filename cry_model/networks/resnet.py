@@ -1,7 +1,7 @@
 """ResNet18 on a one-channel spectrogram, the paper's second baseline.
 
-Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. Parameter names are
-torchvision's, but for the first convolution, which has one input channel.
+Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016. Parameters are named
+as in torchvision, and shaped so but for the first convolution, which has one input channel.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class ResNet18(nn.Module):
     Args:
         num_classes: number of logits.
         num_bands: rows of the input features; any number works, so it is checked but not stored.
-        width: channels of the first stage, doubled from each to the next.
-        blocks: of each stage; one makes a ResNet10.
-        stem_pool: whether the first convolution is followed by max-pooling, as in the paper.
+        width: channels of the first stage, doubled at each further one.
+        blocks: residual blocks per stage; one makes a ResNet10.
+        stem_pool: whether max-pooling follows the first convolution, as in the paper.
     """
 
     @declared
@@ -76,11 +76,11 @@ class ResNet18(nn.Module):
 
     @property
     def classifier(self) -> nn.Linear:
-        """What makes logits of an embedding."""
+        """The linear layer, embedding -> logits."""
         return self.fc
 
     def embedding(self, features: Tensor) -> Tensor:
-        """(B, bands, T) -> (B, 8 width)."""
+        """Compute the embedding, (B, bands, T) -> (B, 8 width)."""
         x = self.maxpool(torch.relu(self.bn1(self.conv1(features.unsqueeze(1)))))
         return self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean(dim=(-2, -1))
 
