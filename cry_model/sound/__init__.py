@@ -1,1 +1,1 @@
-"""Any file or array -> samples -> features."""
+"""Decode audio files and arrays, and compute features of them."""

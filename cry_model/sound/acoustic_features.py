@@ -1,7 +1,7 @@
 """Compute the 26 features of the six-class challenge's tables as librosa 0.11 does by default.
 
-In torch, so that a batch is computed at once and where the model is. The mean over the frames of
-the first 15 s is the table's value (tests/cry_model/test_acoustic_features.py).
+Implemented in torch, for whole batches on the model's device. The mean over the frames of the first
+15 s is the table's value (tests/cry_model/test_acoustic_features.py).
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from cry_model.sound.front_end_config import FEATURES as FEATURES
 from cry_model.sound.front_end_config import MELS, MFCC, AcousticConfig, Clip, Pieces, cut
 from cry_model.sound.frontend import resample, torchaudio
 
-CLASSES = 12  # semitones of an octave
+CLASSES = 12  # pitch classes, the semitones of an octave
 A0_HZ = 27.5
-PEAK_HZ = (150.0, 4000.0)  # where peaks are looked for
-PEAK_SHARE = 0.1  # of the loudest bin's power: what counts as a peak
-CELLS = 100  # of the histogram: the resolution of the tuning is a cent
-CENTRE_OCTAVE, OCTAVE_WIDTH = 5.0, 2.0  # octaves above A0 that count, as a Gaussian
+PEAK_HZ = (150.0, 4000.0)  # range of spectral peaks
+PEAK_SHARE = 0.1  # least power of a peak, relative to its frame's loudest bin
+CELLS = 100  # histogram bins: the tuning has a resolution of one cent
+CENTRE_OCTAVE, OCTAVE_WIDTH = 5.0, 2.0  # Gaussian weight of octaves above A0
 
 
 def mean_chroma(power: Tensor, rate: int) -> Tensor:
-    """(batch, frames, bins) power -> (batch, frames): mean over the classes, the loudest being 1.
+    """Compute the mean chroma of power, the loudest class being 1: (batch, frames, bins) ->
+    (batch, frames).
 
     As ``librosa.feature.chroma_stft`` of 0.11, averaged over its rows; silent frames give 0.
     """
@@ -36,10 +37,10 @@ def mean_chroma(power: Tensor, rate: int) -> Tensor:
 
 
 def estimate_tuning(power: Tensor, rate: int) -> Tensor:
-    """(batch, frames, bins) power -> (batch,) semitones off A440, -0.5 to 0.49; 0 without a peak.
+    """Estimate the tuning: (batch, frames, bins) power -> (batch,) semitones off A440.
 
-    As ``librosa.estimate_tuning``: the commonest deviation from the nearest semitone among the
-    louder half of the item's spectral peaks.
+    As ``librosa.estimate_tuning``: the most frequent deviation from the nearest semitone among the
+    louder half of the item's spectral peaks; -0.5 to 0.49, 0 without a peak.
     """
     batch, step = len(power), rate / (2 * (power.shape[-1] - 1))
     low, high = (int(-(-hz // step)) for hz in PEAK_HZ)
@@ -54,7 +55,7 @@ def estimate_tuning(power: Tensor, rate: int) -> Tensor:
     semitones = CLASSES * ((low + position + shift) * step / A0_HZ).log2()
     cell = ((semitones + 0.5).remainder(1) * CELLS).long().clamp_max(CELLS - 1)
 
-    # Sorted by height within each item, the louder half are those of the higher ranks.
+    # Rank the peaks by height within each item; the louder half has the higher ranks.
     order = (here + slope * shift / 2).argsort()
     order = order[item[order].argsort(stable=True)]
     item, cell = item[order], cell[order]
@@ -62,15 +63,15 @@ def estimate_tuning(power: Tensor, rate: int) -> Tensor:
     rank = torch.arange(len(item), device=item.device) - (count.cumsum(0) - count)[item]
     louder = (item * CELLS + cell)[rank >= count[item] // 2]
     histogram = louder.bincount(minlength=batch * CELLS).view(batch, CELLS)
-    # Of equally full cells the first: each gets a rank of its own.
+    # Resolve ties in favour of the first cell, by making all counts distinct.
     fullest = (histogram * CELLS - torch.arange(CELLS, device=item.device)).argmax(-1)
     return torch.where(count > 0, fullest / CELLS - 0.5, 0.0)
 
 
 def chroma_filters(tuning: Tensor, bins: int, rate: int) -> Tensor:
-    """(batch,) semitones -> (batch, 12, bins) double, the weight of each bin in each pitch class.
+    """Return the weight of each bin in each pitch class, (batch,) semitones -> (batch, 12, bins).
 
-    As ``librosa.filters.chroma``, but beginning with A.
+    As ``librosa.filters.chroma``, but beginning with A, and in double precision.
     """
     step = rate / (2 * (bins - 1))
     number = torch.arange(1, bins + 1, dtype=torch.double, device=tuning.device)
@@ -87,17 +88,17 @@ def chroma_filters(tuning: Tensor, bins: int, rate: int) -> Tensor:
 
 
 FFT = 2048
-ROLLOFF = 0.85  # share of the magnitude below the roll-off
-POWER_FLOOR, TOP_DB = 1e-10, 80.0  # the latter below each item's own maximum
-ZERO = 1e-10  # samples this small are zero to librosa's zero crossings
+ROLLOFF = 0.85  # share of the total magnitude below the roll-off
+POWER_FLOOR, TOP_DB = 1e-10, 80.0  # dB below each item's own maximum
+ZERO = 1e-10  # librosa's zero crossings treat samples up to this as zero
 
 
 class AcousticFeatures(nn.Module):
     """(batch, samples) at 22,050 Hz -> (batch, 26, frames), the rows as in :data:`FEATURES`.
 
-    ``frames = 1 + samples // 512``, the first centred on the first sample. What lies outside the
-    waveform is zero, for the zero crossings the outermost sample. Items do not depend on each
-    other; silence gives finite numbers. Frequencies are in Hz, the level is the waveform's own.
+    ``frames = 1 + samples // 512``, the first centred on the first sample. The waveform is
+    zero-padded; for zero crossings, its outermost samples are repeated. Items are independent of
+    each other; silence gives finite values. Frequencies are in Hz; the level is not normalised.
     """
 
     def __init__(self):
@@ -115,7 +116,7 @@ class AcousticFeatures(nn.Module):
         spectrum = torch.stft(
             waveforms, FFT, HOP, window=self.window, pad_mode="constant", return_complex=True
         )
-        spectrum = spectrum.transpose(1, 2)  # (batch, frames, bins), as it lies in memory
+        spectrum = spectrum.transpose(1, 2)  # (batch, frames, bins), its memory layout
         power = spectrum.real.square() + spectrum.imag.square()
         magnitude = power.sqrt()
         rows = (
@@ -127,7 +128,7 @@ class AcousticFeatures(nn.Module):
         return torch.cat([torch.stack(rows, 1), self._mfcc(power).transpose(1, 2)], 1)
 
     def _shape(self, magnitude: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Centroid, bandwidth and roll-off in Hz, each (batch, frames); 0 in silence."""
+        """Return centroid, bandwidth and roll-off in Hz, each (batch, frames); 0 in silence."""
         cumulative = magnitude.cumsum(-1)
         total = cumulative[..., -1:]
         below = torch.searchsorted(cumulative, ROLLOFF * total).squeeze(-1)
@@ -137,7 +138,7 @@ class AcousticFeatures(nn.Module):
         return centroid, bandwidth, below * (RATE / FFT)
 
     def _mfcc(self, power: Tensor) -> Tensor:
-        """(batch, frames, bins) -> (batch, frames, coefficients)."""
+        """Compute the MFCC, (batch, frames, bins) power -> (batch, frames, coefficients)."""
         decibels = 10 * (power @ self.mel).clamp_min(POWER_FLOOR).log10()
         floor = decibels.amax((1, 2), keepdim=True) - TOP_DB
         return torch.maximum(decibels, floor) @ self.dct
@@ -149,18 +150,18 @@ def _rms(waveforms: Tensor) -> Tensor:
 
 
 def _zero_crossing_rate(waveforms: Tensor) -> Tensor:
-    """Change of sign within each frame, a share of its samples: (batch, frames)."""
+    """Return the sign changes within each frame, as a share of its samples: (batch, frames)."""
     negative = pad(waveforms, (FFT // 2, FFT // 2), mode="replicate") < -ZERO
     changes = (negative[:, 1:] != negative[:, :-1]).to(waveforms.dtype)
     return changes.unfold(-1, FFT - 1, HOP).sum(-1) / FFT
 
 
-DC_SHARE = 0.005  # of the standard deviation: a mean above it comes from the recorder
+DC_SHARE = 0.005  # of the standard deviation: a larger mean is the recorder's offset
 
 
 class AcousticFrontEnd(nn.Module):
-    """Recording -> clip -> pieces -> features; ``forward`` as :class:`AcousticFeatures` does, of
-    waveforms (batch, samples) at the configuration's rate."""
+    """Recording -> clip -> pieces -> features. ``forward`` takes waveforms (batch, samples) at the
+    configuration's rate and returns what :class:`AcousticFeatures` does."""
 
     def __init__(self, config: AcousticConfig):
         super().__init__()
@@ -168,21 +169,21 @@ class AcousticFrontEnd(nn.Module):
         self.features = AcousticFeatures()
 
     def prepare(self, recording: Recording) -> Clip:
-        """Resamples one recording and removes DC; its level stays, and nothing is cut off.
+        """Resample one recording and remove its DC offset, but keep its level and trim nothing.
 
-        Without DC the samples stay as they are, digital silence too, so the features are the public
-        table's. Raise SilentAudioError if nothing is left in the band.
+        Without an offset the samples are not shifted, digital silence included, so the features
+        match the public table. Raise SilentAudioError if nothing is left in the band.
         """
         wave = recording.waveform
         if (mean := wave.mean()).abs() > DC_SHARE * wave.std():
             wave = wave - mean
-        # Steep, so that a recording that was made at this rate sounds like one brought to it.
+        # A steep filter, so that resampled recordings resemble those made at this rate.
         wave = resample(wave, recording.sample_rate, self.config.sample_rate, 256, 0.985)
         require_sound(wave)
         return Clip(wave, 0.0)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.sound.front_end_config.cut`."""
+        """Cut a clip; see :func:`cry_model.sound.front_end_config.cut`."""
         return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Prepare recordings as the front end and the detector do, in NumPy, without torch.
 
-Where a small computer has no torch, this stands before the exported graphs, which compute the
-features. Both are held together by tests/cry_model/test_onnx.py.
+For small computers without torch, this precedes the exported graphs, which compute the features.
+tests/cry_model/test_onnx.py checks that both ways agree.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from cry_model.sound.front_end_config import (
 )
 
 Array = NDArray[np.float32]
-ROWS = 4096  # of a matrix product at a time
+ROWS = 4096  # per matrix product
 BETA = 14.769656459379492  # of the Kaiser window
-HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # of the mains and its overtones, below any cry
-HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side that are gone, and that rise to all
+HUM_HZ = (50, 60, 100, 120, 150, 180, 200, 240)  # mains frequencies and harmonics, below any cry
+HUM_WIDTH, HUM_EDGE = 1.0, 2.0  # Hz to either side: stop band, transition to full gain
 
 
-@lru_cache(8)  # a bank takes as long as the convolution with it
+@lru_cache(8)  # computing a bank takes as long as convolving with it
 def _sinc_bank(over: int, under: int, width: int, rolloff: float) -> tuple[Array, int]:
-    """Return the filters, (taps, under), and how far they reach back, in samples.
+    """Return the filters, (taps, under), and the number of samples that they reach back.
 
     Source: ``torchaudio.functional.resample`` with a Kaiser window.
     """
@@ -74,9 +74,9 @@ def band_pass(wave: Array, rate: int, low_hz: float, high_hz: float) -> Array:
 
 
 def without_hum(wave: Array, rate: int) -> Array:
-    """Return (samples,) with a notch at each of ``HUM_HZ``, zero-phase.
+    """Remove mains hum from (samples,) by a zero-phase notch at each of ``HUM_HZ``.
 
-    A high-pass would leave bands emptier than any that the detector was fitted on, and did worse.
+    A high-pass would leave bands emptier than in the detector's training data, and did worse.
     """
     padded = math.ceil((len(wave) + rate / 2) / 4096) * 4096  # as in band_pass
     spectrum = np.fft.rfft(wave, padded)
@@ -88,14 +88,14 @@ def without_hum(wave: Array, rate: int) -> Array:
 
 
 class ArrayFrontEnd:
-    """Recording -> clip, as :class:`cry_model.FrontEnd`; arrays throughout."""
+    """Recording -> clip, as :class:`cry_model.FrontEnd`, on arrays throughout."""
 
     def __init__(self, config: FrontEndConfig):
         self.config = config
 
     def prepare(self, recording: Recording) -> Clip:
-        """Resample, band-limit, level and trim one recording; raise SilentAudioError if nothing is
-        left in the band."""
+        """Resample, band-limit, normalise in level and trim one recording; raise SilentAudioError
+        if nothing is left in the band."""
         c = self.config
         wave = resample(recording.waveform, recording.sample_rate, c.sample_rate)
         wave = band_pass(wave, c.sample_rate, c.low_hz, c.high_hz)

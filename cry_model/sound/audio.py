@@ -1,4 +1,4 @@
-"""Any file or array -> mono float32 at its native rate and level; input errors are raised here."""
+"""Decode any file or array to mono float32 at its native rate and level; raise input errors."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
 MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
 SILENCE_PEAK = 1e-3  # -60 dB relative to full scale
 LOUDEST_PEAK = 2.0**32  # integers of 32 bits that were stored as floats lie below
-CANCELLED_DB = 12.0  # one live channel of five lies 14 dB below itself, eight unlike ones 9 dB
-# What a file holds decides how it is read; these only tell which files are worth trying.
+CANCELLED_DB = 12.0  # dB; the mean is 14 below one live channel of five, 9 below eight unlike ones
+# The content decides how a file is decoded; suffixes only tell which files to try.
 SUFFIXES: tuple[str, ...] = (
     ".3g2", ".3ga", ".3gp", ".aac", ".aif", ".aifc", ".aiff", ".amr", ".au", ".avi", ".awb",
     ".bw64", ".caf", ".flac", ".m4a", ".m4b", ".m4v", ".mka", ".mkv", ".mov", ".mp2", ".mp3",
     ".mp4", ".mpeg", ".mpg", ".oga", ".ogg", ".opus", ".rf64", ".snd", ".w64", ".wav", ".wave",
     ".weba", ".webm", ".wma", ".wmv", ".wv",
 )  # fmt: skip
-"""Endings, in lower case, of the files that are read: sound, and films with sound."""
+"""Lower-case suffixes of supported files: audio, and video with sound."""
 
 UNREADABLE = "This file could not be read as sound; please give a wav, mp3, m4a or webm file."
 _NOT_SAMPLES = "The samples must be real numbers in one or two dimensions; please convert them."
@@ -46,15 +46,15 @@ TOO_LONG = f"The recording is longer than {MAX_SECONDS / 60:g} minutes; please s
 
 
 class AudioError(ValueError):
-    """The base of all: its message is one sentence for a parent, free of paths and jargon."""
+    """Base class; the message is one sentence for a parent, free of paths and jargon."""
 
 
 class MissingAudioError(AudioError):
-    """No input was given, or the file does not exist or may not be opened."""
+    """No input was given, or the file does not exist or cannot be opened."""
 
 
 class UndecodableAudioError(AudioError):
-    """Not audio, or too damaged to yield any; what a damaged file does yield is used."""
+    """Not audio, or too damaged to yield any; whatever a damaged file yields is used."""
 
 
 class EmptyAudioError(AudioError):
@@ -62,7 +62,7 @@ class EmptyAudioError(AudioError):
 
 
 class SilentAudioError(AudioError):
-    """No sample is further than ``SILENCE_PEAK`` from the mean."""
+    """All samples are closer than ``SILENCE_PEAK`` to their mean."""
 
 
 class TooShortError(AudioError):
@@ -81,10 +81,10 @@ class InvalidSamplesError(AudioError):
     """NaN, beyond ``LOUDEST_PEAK``, complex or not numeric, or not in one or two dimensions."""
 
 
-@dataclass(frozen=True, eq=False)  # comparing tensors gives no bool
+@dataclass(frozen=True, eq=False)  # comparing tensors does not give a bool
 class Recording:
-    """Mono sound at its native level: waveform (samples,) float32, which is a tensor, or without
-    torch (:func:`load_array`) an array; sample rate in Hz."""
+    """Mono sound at its native level: waveform (samples,) float32, and sample rate in Hz. The
+    waveform is a tensor, or an array if loaded without torch (:func:`load_array`)."""
 
     waveform: torch.Tensor | np.ndarray
     sample_rate: int
@@ -99,17 +99,17 @@ def load(
     source: str | os.PathLike | bytes | BinaryIO | np.ndarray | torch.Tensor | Recording | None,
     sample_rate: int | None = None,
 ) -> Recording:
-    """Read a recording as the mean of its channels, sharing no memory with ``source``.
+    """Load a recording as the mean of its channels, sharing no memory with ``source``.
 
-    Where the channels cancel each other, the loudest is taken alone. Raise a subclass of
-    AudioError; their docstrings say when.
+    If the channels cancel each other, use only the loudest. Raise a subclass of AudioError; each
+    documents its condition.
 
     Args:
         source: a path, the bytes of a file, an open binary file (read from its start, left open),
             or samples: (samples,), (samples, channels) or (channels, samples), where the smaller
-            dimension is the channels. Floating-point samples keep their level, integers are
-            scaled to [-1, 1) by their full scale, unsigned ones after centring.
-        sample_rate: of an array or tensor, in Hz. Files and ``Recording`` bring their own.
+            dimension is the channels. Floating-point samples keep their level, integers are scaled
+            to [-1, 1) by their full scale, unsigned ones after centring.
+        sample_rate: of an array or tensor, in Hz. Files and ``Recording`` have their own.
     """
     import torch
 
@@ -118,7 +118,7 @@ def load(
 
 
 def load_array(source: Any, sample_rate: int | None = None) -> Recording:
-    """Read as :func:`load` does, without torch: the waveform is an array."""
+    """Load as :func:`load` does, without torch: the waveform is an array."""
     if isinstance(source, Recording):
         source, sample_rate = source.waveform, source.sample_rate
     if isinstance(source, np.ndarray) or _is_tensor(source):
@@ -127,17 +127,17 @@ def load_array(source: Any, sample_rate: int | None = None) -> Recording:
     try:
         with _open(source) as stream:
             return _checked(*decode(stream))
-    except OSError:  # the disk failed
+    except OSError:  # disk failure
         raise UndecodableAudioError(UNREADABLE) from None
 
 
 def _is_tensor(source: object) -> bool:
-    torch = sys.modules.get("torch")  # what was never imported made no tensor
+    torch = sys.modules.get("torch")  # without the import, there can be no tensor
     return torch is not None and isinstance(source, torch.Tensor)
 
 
 def require_sound(waveform: torch.Tensor | np.ndarray) -> None:
-    """Raise ``SilentAudioError`` if floating-point samples (samples,) hold nothing to hear."""
+    """Raise ``SilentAudioError`` if floating-point samples (samples,) are empty or silent."""
     if not len(waveform) or abs(waveform - waveform.mean()).max() < SILENCE_PEAK:
         raise SilentAudioError("The recording is silent; please check the microphone and repeat.")
 
@@ -146,7 +146,7 @@ def _checked(mono: np.ndarray, rate: object) -> Recording:
     if not (isinstance(rate, Real) and MIN_RATE <= rate <= MAX_RATE and rate == int(rate)):
         raise SampleRateError(_BAD_RATE)
     rate = int(rate)
-    if mono.size < MIN_SECONDS * rate:  # rounded down, for 0.499 s must not read as 0.5 s
+    if mono.size < MIN_SECONDS * rate:  # printed rounded down: 0.499 s must not read as 0.5 s
         raise TooShortError(_TOO_SHORT.format(mono.size * 100 // rate / 100))
     if mono.size > MAX_SECONDS * rate:
         raise TooLongError(TOO_LONG)
@@ -161,19 +161,19 @@ def _samples_to_mono(samples: np.ndarray | torch.Tensor) -> np.ndarray:
         try:
             samples = samples.detach().cpu()
             samples = (samples.float() if samples.is_floating_point() else samples).numpy()
-        except (RuntimeError, TypeError):  # sparse, without data, or of a type that NumPy lacks
+        except (RuntimeError, TypeError):  # sparse, without data, or of a dtype that NumPy lacks
             raise InvalidSamplesError(_NOT_SAMPLES) from None
     if samples.ndim not in (1, 2) or samples.dtype.kind not in "iuf":
         raise InvalidSamplesError(_NOT_SAMPLES)
     if not samples.size:
         raise EmptyAudioError(EMPTY)
-    samples = np.atleast_2d(np.asarray(samples))  # without mask
+    samples = np.atleast_2d(np.asarray(samples))  # drops a mask
     return mix(samples if samples.shape[0] >= samples.shape[1] else samples.T)
 
 
 class Mixer:
-    """Blocks of one recording, (samples, channels) -> their mean over the channels, (samples,), or
-    one ``channel`` alone."""
+    """Mix blocks of one recording, (samples, channels) -> (samples,): the mean over the channels,
+    or one ``channel`` alone."""
 
     def __init__(self, channel: int | None = None):
         self.channel = channel
@@ -183,14 +183,14 @@ class Mixer:
         columns = samples.T
         if self.channel is not None:
             return columns[min(self.channel, len(columns) - 1)].copy()
-        with np.errstate(all="ignore"):  # overflow becomes infinite, which is refused
+        with np.errstate(all="ignore"):  # overflow gives infinity, which _checked rejects
             if len(columns) > 1:
                 self._judge(columns.astype(np.float64, order="C"))
-            # Column by column: over so short an axis NumPy's own mean takes twenty times as long.
+            # Add columns: over so short an axis, NumPy's mean takes twenty times as long.
             return sum(columns[1:], columns[0]) / np.float32(len(columns))
 
     def _judge(self, columns: np.ndarray) -> None:
-        if len(self.total) != len(columns):  # a new layout is judged anew
+        if len(self.total) != len(columns):  # restart for a new layout
             self.count, self.total, self.products = 0, np.zeros(len(columns)), 0.0
         self.count += columns.shape[1]
         self.total += columns.sum(1)
@@ -198,8 +198,8 @@ class Mixer:
 
     @property
     def loudest(self) -> int | None:
-        """The loudest channel, where the mean lies ``CANCELLED_DB`` below it, as of channels in
-        opposite phase, or of a single live one among six; otherwise None."""
+        """The loudest channel, if the mean lies ``CANCELLED_DB`` below it, as with channels in
+        opposite phase or one live channel among six; otherwise None."""
         if not self.count:
             return None
         with np.errstate(all="ignore"):
@@ -208,12 +208,12 @@ class Mixer:
         power = np.diag(covariance)
         if not covariance.mean() < power.max() * 10 ** (-CANCELLED_DB / 10):
             return None
-        return int(np.argmax(power >= 0.9 * power.max()))  # of equals the first
+        return int(np.argmax(power >= 0.9 * power.max()))  # the first of near equals
 
 
 def mix(samples: np.ndarray) -> np.ndarray:
-    """Mix (samples, channels) of any real type to a new float32 array (samples,): the mean of the
-    channels, or the loudest where they cancel each other (:class:`Mixer`)."""
+    """Mix (samples, channels) of any real dtype to a new float32 array (samples,): the mean of the
+    channels, or the loudest if they cancel each other (:class:`Mixer`)."""
     if samples.dtype.kind in "iu":
         full_scale = 2.0 ** (8 * samples.dtype.itemsize - 1)
         samples = np.divide(samples, full_scale, dtype=np.float64) - (samples.dtype.kind == "u")
@@ -225,12 +225,12 @@ def mix(samples: np.ndarray) -> np.ndarray:
 
 
 def _open(source: object) -> BinaryIO:
-    """Return a seekable stream without a name, whose ending could mislead the libraries."""
+    """Return a seekable stream without a name, whose suffix could mislead the libraries."""
     if source is None:
         raise MissingAudioError("There is no recording; please record one or choose a file.")
     if not isinstance(source, str | os.PathLike):
         return io.BytesIO(_read_all(source))
-    try:  # unblocked: otherwise opening a named pipe waits for its writer
+    try:  # non-blocking: else opening a named pipe waits for its writer
         descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (OSError, ValueError):
         told = "This file is missing or could not be opened; please choose another."
@@ -248,43 +248,43 @@ def _read_all(source: object) -> memoryview:
                 source.seek(0)
             source = source.read()
         return memoryview(source)
-    except (AttributeError, TypeError, OSError, ValueError):  # not binary, no file, or closed
+    except (AttributeError, TypeError, OSError, ValueError):  # not binary, not a file, or closed
         raise UndecodableAudioError(UNREADABLE) from None
 
 
-# libsndfile gets wav, ogg and flac. Its mp3 decoder writes to stderr, even on sound mp3 files and
-# on bytes that only resemble one, and its aiff reader makes soundfile write there on damaged ones,
-# so FFmpeg reads everything else.
+# libsndfile gets wav, ogg and flac. Its mp3 decoder writes to stderr, even on intact mp3 files and
+# on bytes that only resemble one. Its aiff reader makes soundfile write there on damaged files.
+# So FFmpeg decodes everything else.
 _SOUNDFILE_MAGIC = (b"OggS", b"fLaC")
-# FFmpeg would also read pictures, text, and playlists that open other files of this machine.
+# FFmpeg would also read images, text, and playlists that open other local files.
 _FORMATS = "aac,ac3,aiff,amr,asf,au,avi,caf,flac,flv,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav,wv"
 
 _INSIDE = re.compile(rb"RIF[FX]....WAVE|fLaC\0", re.DOTALL)
-_SEARCHED = 2**16  # bytes of junk before a file
-_LONGEST_FRAME = 60.0  # s; a frame of more sound is a lie, which would fill the memory
+_SEARCHED = 2**16  # bytes of leading junk searched for a file
+_LONGEST_FRAME = 60.0  # s; a longer frame is bogus, and would exhaust memory
 TOO_SLOW = "This file takes too long to read; please save it again as wav or mp3."
-FLOOR, PER_SECOND = 10.0, 10.0 / 60  # s of work: for any file, and for each second of its sound
+FLOOR, PER_SECOND = 10.0, 10.0 / 60  # s of CPU time allowed: per file, and per second of sound
 
 _Block = tuple[np.ndarray, int]  # samples (samples, channels) float32 and their rate in Hz
 
 
 class _Work:
-    """Counts what decoding costs this thread: a file made to cost more ends there."""
+    """Track the CPU time that decoding costs this thread, to stop at files made to be expensive."""
 
     def __init__(self):
         self.start, self.begun = time.thread_time(), time.perf_counter()
         self.seconds, self.stopped = 0.0, False
 
     def done(self) -> bool:
-        """Whether it is too much by now; then for good."""
+        """Return whether the limit is exceeded; once True, it stays so."""
         limit = FLOOR + PER_SECOND * self.seconds
-        if time.perf_counter() - self.begun > limit:  # the quicker one to read, and never behind
+        if time.perf_counter() - self.begun > limit:  # faster to read, and never less
             self.stopped = self.stopped or time.thread_time() - self.start > limit
         return self.stopped
 
 
 def decode(stream: BinaryIO) -> tuple[np.ndarray, int]:
-    """Decode a file to mono samples (samples,) float32 and their rate in Hz, or AudioError."""
+    """Decode a file to mono samples (samples,) float32 and their rate in Hz; raise AudioError."""
     if not stream.read(1):
         raise EmptyAudioError(EMPTY)
     work, failure = _Work(), None
@@ -299,7 +299,7 @@ def decode(stream: BinaryIO) -> tuple[np.ndarray, int]:
 
 
 def _starts(stream: BinaryIO) -> Iterator[int]:
-    """Where the file may begin: after its tags, at once, or after junk."""
+    """Yield offsets where the file may begin: after its tags, at 0, or after leading junk."""
     tags = after_tags(stream)
     yield tags
     if tags:
@@ -312,22 +312,22 @@ def _starts(stream: BinaryIO) -> Iterator[int]:
 def _read(
     stream: BinaryIO, start: int, work: _Work, mixer: Mixer
 ) -> tuple[np.ndarray, int, int | None]:
-    """Mono samples, their rate, and the channel to take instead if they cancel each other."""
+    """Return mono samples, their rate, and the channel to use instead if channels cancel out."""
     failure: AudioError = UndecodableAudioError(UNREADABLE)
     whole = Part(stream, start, stopped=work.done)
     source = plain_wav(stream, start, work.done)
     if whole.read(4) in _SOUNDFILE_MAGIC:
         source = whole
     if source is not None:
-        import soundfile  # here: what never opens a file needs no decoder
+        import soundfile  # imported here: only files need a decoder
 
         source.seek(0)
         try:
             return _gather(_soundfile_blocks(source), failure, work, mixer)
         except EmptyAudioError as error:
-            failure = error  # unless the length was never filled in: FFmpeg reads to the end
+            failure = error  # or no length was filled in: FFmpeg reads to the end
         except soundfile.SoundFileError:
-            pass  # FFmpeg knows more codecs, and goes on after damage
+            pass  # FFmpeg knows more codecs, and continues after damage
     whole.seek(0)
     return _gather(_ffmpeg_blocks(whole, work.done), failure, work, mixer)
 
@@ -335,7 +335,7 @@ def _read(
 def _gather(
     blocks: Iterator[_Block], failure: AudioError, work: _Work, mixer: Mixer
 ) -> tuple[np.ndarray, int, int | None]:
-    """Join a file's blocks, up to where FFmpeg fails; raises ``failure`` if there are none."""
+    """Join a file's blocks, up to where FFmpeg fails; raise ``failure`` if there are none."""
     from av.error import FFmpegError
 
     parts, length = [], 0
@@ -358,9 +358,9 @@ def _gather(
 def _soundfile_blocks(stream: Part) -> Iterator[_Block]:
     import soundfile
 
-    # libsndfile reads little at a time, and each time would cost a step through Python.
+    # Buffered: libsndfile makes many small reads, each of which would call into Python.
     with soundfile.SoundFile(io.BufferedReader(stream, 2**17)) as file:
-        if not file.frames and file.format != "OGG":  # which states no length: it may be cut
+        if not file.frames and file.format != "OGG":  # Ogg states no length: it may be cut
             raise EmptyAudioError(EMPTY)
         if MAX_SECONDS * file.samplerate < file.frames < 2**62:
             raise TooLongError(TOO_LONG)  # a streamed flac states no length: 2**63 - 1 here
@@ -381,12 +381,12 @@ def _ffmpeg_blocks(stream: Part, stopped: Callable[[], bool]) -> Iterator[_Block
         for packet in file.demux(known[0]) if known else ():
             if stopped():
                 return
-            with contextlib.suppress(av.error.FFmpegError):  # leave a damaged packet out
+            with contextlib.suppress(av.error.FFmpegError):  # skip a damaged packet
                 for frame in packet.decode():
                     if frame.samples > _LONGEST_FRAME * frame.sample_rate:
                         continue
-                    rate = rate or frame.sample_rate  # joined files may change it on the way
+                    rate = rate or frame.sample_rate  # concatenated files may change it
                     kind = frame.format.name, frame.layout.name, frame.sample_rate
-                    # To interleaved samples: PyAV reads beyond planar frames of eight channels.
+                    # Interleaved: PyAV reads out of bounds on planar frames of eight channels.
                     for flat in resamplers[kind].resample(frame):
                         yield flat.to_ndarray().reshape(-1, flat.layout.nb_channels), rate

@@ -1,6 +1,6 @@
-"""Declare what a front end wants of a recording, as saved with each checkpoint, and cut by that.
+"""Configure a front end, as saved with each checkpoint, and cut recordings accordingly.
 
-Without torch: pieces are tensors, or arrays where there is none.
+Needs no torch: pieces are tensors, or arrays if the clip is one.
 """
 
 from __future__ import annotations
@@ -23,30 +23,29 @@ if TYPE_CHECKING:
 @plain
 @dataclass(frozen=True, config=STRICT)
 class FrontEndConfig:
-    """What a front end declares.
+    """Settings of a front end.
 
     Attributes:
         kind: "log-mel", "mfcc" or "pcen" (:mod:`cry_model.sound.frontend`).
         num_bands: rows of the features: mel bands or cepstral coefficients, and their deltas.
-        num_filters: mel filters; but for "mfcc" the number of bands without the deltas.
-        deltas: orders of differences over time that follow the bands, 0, 1 or 2.
-        sample_rate: Hz, what every recording is brought to.
-        low_hz, high_hz: the band that is heard. For an 8 kHz source that was resampled on its
-            way here, soxr, FFmpeg and SciPy agree within 0.1 dB up to 3.4 kHz, and no longer at
-            3.6 kHz.
+        num_filters: number of mel filters; except for "mfcc", that of the bands without the deltas.
+        deltas: orders of time differences appended to the bands, 0, 1 or 2.
+        sample_rate: Hz; every recording is resampled to it.
+        low_hz, high_hz: pass band. For an 8 kHz source that was resampled earlier, soxr, FFmpeg and
+            SciPy agree within 0.1 dB up to 3.4 kHz, but no longer at 3.6 kHz.
         window, hop, fft: samples; 40 ms, 20 ms and 64 ms at 8 kHz.
-        level: whose loud frames are brought to one level: those of the whole "recording", or those
-            of each "piece" again, so that a bang does not hide a faint cry.
+        level: scope of level normalisation to the loud frames: the whole "recording", or each
+            "piece" again, so that a bang does not mask a faint cry.
         floor_db: log floor, relative to the level of the loud frames.
-        centre: what is taken off the features, so that they lie around zero.
-        trim_db: frames at either end this far below the loudest are cut off.
-        trim_margin: seconds kept on either side of what is loud.
+        centre: constant subtracted from the features, so that they lie around zero.
+        trim_db: leading and trailing frames this far below the loudest are trimmed.
+        trim_margin: seconds kept on either side of the loud part.
         piece_seconds: length of a piece; a shorter recording is one piece.
         min_seconds: a shorter recording is repeated up to this length.
-        overlap: least share that neighbouring pieces have in common.
+        overlap: minimum overlap of neighbouring pieces, as a share of their length.
 
     Raises:
-        ValueError: if one is out of its range, or they do not fit together.
+        ValueError: if a value is out of range, or the values do not fit together.
     """
 
     kind: Literal["log-mel", "mfcc", "pcen"] = "log-mel"
@@ -68,7 +67,7 @@ class FrontEndConfig:
     min_seconds: Annotated[float, Field(ge=0.1, le=60)] = 3.0
     overlap: Annotated[float, Field(ge=0, le=0.95)] = 0.5
 
-    MOST_FRAMES = 4096  # of a piece: PCEN takes the square of it
+    MOST_FRAMES = 4096  # of a piece: PCEN's memory is quadratic in it
 
     def __post_init__(self):
         shortest, rows = self.min_seconds * self.sample_rate, self.num_bands // (1 + self.deltas)
@@ -98,7 +97,7 @@ class FrontEndConfig:
 
     @property
     def band_hz(self) -> NDArray[np.float64]:
-        """Middle of each mel band (num_filters,) in Hz; empty where the features are no bands."""
+        """Centre frequency of each mel band in Hz, (num_filters,); empty for cepstral features."""
         if self.kind == "mfcc":
             return np.empty(0)
         low, high = (np.log1p(hz / 700) for hz in (self.low_hz, self.high_hz))
@@ -108,9 +107,9 @@ class FrontEndConfig:
 PAPER_FRONT_END = FrontEndConfig(kind="mfcc", num_bands=13, num_filters=40)
 """The paper's 13 MFCC, with its 20 ms hop."""
 
-FILTERS = 16  # of a resampling bank, at least
-LOUD_DB = 20.0  # frames less than this below the loudest set the level
-ACOUSTIC_RATE, ACOUSTIC_HOP = 22_050, 512  # Hz and samples, of librosa's defaults
+FILTERS = 16  # approximate minimum size of a resampling filter bank
+LOUD_DB = 20.0  # frames within this of the loudest set the level
+ACOUSTIC_RATE, ACOUSTIC_HOP = 22_050, 512  # Hz and samples, librosa's defaults
 MELS, MFCC = 128, 20
 FEATURES: tuple[str, ...] = (
     "chroma_stft",
@@ -121,16 +120,16 @@ FEATURES: tuple[str, ...] = (
     "zero_crossing_rate",
     *(f"mfcc{number}" for number in range(1, MFCC + 1)),
 )
-"""Names and order of the tables' columns."""
+"""Names of the tables' columns, in their order."""
 
 
 @plain
 @dataclass(frozen=True, config=STRICT)
 class AcousticConfig:
-    """What the front end declares; see :class:`~cry_model.sound.frontend.FrontEndConfig`.
+    """Settings of this front end; see :class:`~cry_model.sound.frontend.FrontEndConfig`.
 
-    Every recording is brought to ``sample_rate``, so that the rate it came with (which goes with
-    the label) is not heard. The features themselves are of 22,050 Hz.
+    Every recording is resampled to ``sample_rate``, so that its original rate, which correlates
+    with the label, is no cue. The features themselves are computed at 22,050 Hz.
     """
 
     kind: Literal["acoustic"] = "acoustic"
@@ -149,7 +148,7 @@ class AcousticConfig:
 
     @property
     def high_hz(self) -> float:
-        """Upper edge of the band that is heard."""
+        """Upper edge of the pass band in Hz."""
         return self.sample_rate / 2
 
 
@@ -158,7 +157,7 @@ AnyConfig = Annotated[FrontEndConfig | AcousticConfig, Field(discriminator="kind
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """A recording at the front end's rate, (samples,), and the seconds cut off its beginning."""
+    """A recording at the front end's rate, (samples,), and the seconds trimmed from its start."""
 
     waveform: Tensor | NDArray[np.float32]
     offset: float
@@ -167,7 +166,7 @@ class Clip:
 def trimmed(
     waveform: Tensor | NDArray[np.float32], first: int, last: int, config: FrontEndConfig
 ) -> Clip:
-    """Cut (samples,) to its loud frames ``first`` to ``last``, with a margin on both sides."""
+    """Trim (samples,) to its loud frames, ``first`` to ``last``, with a margin on both sides."""
     c, margin = config, round(config.trim_margin * config.sample_rate)
     start = max(0, first * c.hop - margin)
     end = min(len(waveform), last * c.hop + c.window + margin)
@@ -176,9 +175,9 @@ def trimmed(
 
 @dataclasses.dataclass(frozen=True)
 class Pieces:
-    """A clip cut for the model: (pieces, samples), and where each piece starts, in seconds.
+    """A clip cut for the model: (pieces, samples), and the start of each piece in seconds.
 
-    ``seconds`` of each piece are recording: less than its length where a short one was repeated.
+    ``seconds`` of each piece are recording: less than its length if a short one is repeated.
     """
 
     waveforms: Tensor | NDArray[np.float32]
@@ -187,9 +186,9 @@ class Pieces:
 
 
 def cut(clip: Clip, config: AnyConfig, overlap: float | None = None) -> Pieces:
-    """Cut a clip into pieces of equal length that overlap and, spread evenly, cover all of it.
+    """Cut a clip into evenly spaced, overlapping pieces of equal length that cover all of it.
 
-    A short clip is repeated; ``overlap`` is in the place of the configuration's.
+    A short clip is repeated; ``overlap`` overrides that of the configuration.
     """
     wave, share = clip.waveform, config.overlap if overlap is None else overlap
     rate = config.sample_rate

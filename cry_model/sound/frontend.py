@@ -1,8 +1,8 @@
-"""Waveform -> features. What a front end wants of a recording is data, saved with each checkpoint.
+"""Compute features from waveforms, with settings that are saved with each checkpoint.
 
-The corpora differ in sample rate, codec, loudness and leading silence, and all of these go with
-the label. So a front end hears only the band that every source has, at one level, and every
-decision (how loud, where the silence ends, where to cut) is taken on that band-limited signal.
+The corpora differ in sample rate, codec, loudness and leading silence, and all of these correlate
+with the label. So a front end keeps only the band that every source has, at one level. Every
+decision (how loud, where silence ends, where to cut) is made on that band-limited signal.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ class PCEN(nn.Module):
     """(E / (eps + M)^alpha + delta)^r - delta^r, with M the smoothed past of E, (..., frames).
 
     Source: Wang et al. 2017, "Trainable frontend for robust and far-field keyword spotting",
-    equations 1 and 2, with its constants (alpha 0.98, delta 2, r 0.5). Where there is no past yet,
-    M is the first frame.
+    equations 1 and 2, with its constants (alpha 0.98, delta 2, r 0.5). M starts at the first frame,
+    which has no past.
     """
 
     ALPHA, DELTA, ROOT, EPSILON = 0.98, 2.0, 0.5, 1e-6
-    SECONDS = 0.4  # of M: s = 0.025 at a hop of 10 ms, as there
+    SECONDS = 0.4  # time constant of M: s = 0.025 at a hop of 10 ms, as in the paper
 
     def __init__(self, hop_seconds: float):
         super().__init__()
         self.keep = 1 - hop_seconds / self.SECONDS
 
     def smooth(self, power: Tensor) -> Tensor:
-        """M[t] = keep M[t-1] + (1 - keep) E[t], M[0] = E[0]; as one product, (..., frames)."""
+        """Compute M[t] = keep M[t-1] + (1 - keep) E[t], M[0] = E[0], as one matrix product."""
         frames = torch.arange(power.shape[-1], device=power.device)
-        behind = (frames.unsqueeze(0) - frames.unsqueeze(1)).to(power.dtype)  # from row to column
+        behind = (frames.unsqueeze(0) - frames.unsqueeze(1)).to(power.dtype)  # column minus row
         weight = (1 - self.keep) * self.keep**behind
         weight[0] /= 1 - self.keep
         return power @ weight.triu()
@@ -70,11 +70,11 @@ def _needs_extension(function: Callable) -> Callable:
 
 
 def import_torchaudio() -> types.ModuleType:
-    """Import torchaudio where its compiled extension does not load.
+    """Import torchaudio even if its compiled extension does not load.
 
-    Its wheels link CUDA: beside a CPU-only torch the import raises OSError, beside a torch built
-    for another CUDA RuntimeError. What is used of it is pure Python, so the extension is then
-    declared absent, which torchaudio itself allows for, and the import repeated.
+    Its wheels link CUDA: beside a CPU-only torch the import raises OSError, beside a torch for
+    another CUDA version RuntimeError. The functions used here are pure Python. So the extension is
+    declared absent, which torchaudio supports, and the import is repeated.
     """
     try:
         return importlib.import_module("torchaudio")
@@ -95,24 +95,24 @@ torchaudio = import_torchaudio()
 def resample(
     waveform: Tensor, rate: int, target: int, width: int = 64, rolloff: float = 0.9475937167399596
 ) -> Tensor:
-    """(..., samples) at ``rate`` Hz -> (..., samples) at ``target`` Hz.
+    """Resample (..., samples) from ``rate`` Hz to ``target`` Hz.
 
-    Windowed-sinc of torchaudio, by default at the quality of librosa's "kaiser_best". Rates
-    without a small common divisor would need a bank of thousands of filters; the ratio is then
-    rounded by less than one part in 1,000. No rate that recorders use is touched.
+    Uses torchaudio's windowed sinc, by default at the quality of librosa's "kaiser_best". Rates
+    without a small common divisor would need thousands of filters; their ratio is rounded by less
+    than one part in 1,000. No rate that recorders use is affected.
 
     Args:
-        waveform: any number of them.
+        waveform: (..., samples).
         rate: Hz.
         target: Hz.
         width: zero crossings of the sinc on either side; more make the cut-off steeper.
-        rolloff: cut-off, a share of half the lower rate.
+        rolloff: cut-off, as a share of half the lower rate.
     """
     if rate == target:
         return waveform
     ratio = Fraction(rate, target).limit_denominator(1000)
-    # As torchaudio.functional.resample, but with a bank of some FILTERS: from 16 to 8 kHz it has a
-    # single one, and a convolution with one output takes seven times as long.
+    # As torchaudio.functional.resample, but with some FILTERS filters: from 16 to 8 kHz it has one,
+    # and a convolution with a single output takes seven times as long.
     bank = max(1, FILTERS // ratio.denominator)
     over, under = bank * ratio.numerator, bank * ratio.denominator
     sinc = torchaudio.functional.functional
@@ -131,9 +131,9 @@ def resample(
 
 
 def band_pass(waveform: Tensor, rate: int, low_hz: float, high_hz: float) -> Tensor:
-    """Zero-phase band-pass with half-cosine edges, (samples,) -> (samples,); removes DC too."""
+    """Apply a zero-phase band-pass with half-cosine edges to (samples,); also removes DC."""
     edge_hz = (min(low_hz, 30.0), 150.0)
-    # Zeros at the end keep the tail from wrapping round; a length of small factors keeps it fast.
+    # Zero-padding prevents circular wrap-around; a length with small factors keeps the FFT fast.
     padded = math.ceil((len(waveform) + rate / 10) / 4096) * 4096
     spectrum = torch.fft.rfft(waveform, n=padded)
     hz = torch.linspace(0, rate / 2, len(spectrum), device=waveform.device)
@@ -144,10 +144,10 @@ def band_pass(waveform: Tensor, rate: int, low_hz: float, high_hz: float) -> Ten
 
 
 class FrontEnd(nn.Module):
-    """Recording -> clip -> pieces -> features, as its configuration declares.
+    """Recording -> clip -> pieces -> features, as configured.
 
-    ``forward`` takes waveforms (batch, samples) and gives features (batch, bands, frames) with
-    ``frames = samples // hop``, on the device where the module is.
+    ``forward`` maps waveforms (batch, samples) to features (batch, bands, frames) with
+    ``frames = samples // hop``, on the module's device.
     """
 
     def __init__(self, config: FrontEndConfig):
@@ -174,7 +174,7 @@ class FrontEnd(nn.Module):
         self.register_buffer("dct", dct, persistent=False)
 
     def prepare(self, recording: Recording) -> Clip:
-        """Resamples, band-limits, levels (loud frames at RMS 1) and trims one recording; raise
+        """Resample, band-limit, normalise (loud frames at RMS 1) and trim one recording; raise
         SilentAudioError if nothing is left in the band."""
         c = self.config
         wave = resample(recording.waveform, recording.sample_rate, c.sample_rate)
@@ -188,36 +188,35 @@ class FrontEnd(nn.Module):
         return trimmed(wave, int(loud[0]), int(loud[-1]), c)
 
     def cut(self, clip: Clip, overlap: float | None = None) -> Pieces:
-        """See :func:`cry_model.sound.front_end_config.cut`."""
+        """Cut a clip; see :func:`cry_model.sound.front_end_config.cut`."""
         return cut(clip, self.config, overlap)
 
     def forward(self, waveforms: Tensor) -> Tensor:
         return self.look(self.mel_power(waveforms))
 
     def to_level(self, waveforms: Tensor) -> Tensor:
-        """Each of (batch, samples) with its loud frames at RMS 1; digital silence stays."""
+        """Scale each of (batch, samples) to loud frames at RMS 1; digital silence is unchanged."""
         c = self.config
         power = waveforms.unfold(-1, c.window, c.hop).square().mean(-1, keepdim=True)
         loudness = self.loudness(power.transpose(-1, -2)).squeeze(-1)
         return waveforms / loudness.sqrt()
 
     def mel_power(self, waveforms: Tensor) -> Tensor:
-        """Power in each mel band, (..., samples) -> (..., bands, samples // hop)."""
+        """Compute the power in each mel band, (..., samples) -> (..., bands, samples // hop)."""
         return self.spectrogram(waveforms)[..., : waveforms.shape[-1] // self.config.hop]
 
     def look(self, power: Tensor) -> Tensor:
-        """Return what the model gets of pieces cut out of :meth:`mel_power`, (..., bands,
-        frames)."""
+        """Compute the model's input from pieces of :meth:`mel_power`, (..., bands, frames)."""
         if self.config.level == "piece":
             power = power / self.loudness(power)
         floored = power.clamp_min(10 ** (self.config.floor_db / 10))
         if self.pcen is not None:
             return self.with_deltas(self.pcen(floored))
-        features = (10 * floored.log10() - self.config.floor_db) / 20  # 0 is the floor
+        features = (10 * floored.log10() - self.config.floor_db) / 20  # 0 at the floor
         return self.with_deltas(features if self.dct is None else self.dct @ features)
 
     def with_deltas(self, features: Tensor) -> Tensor:
-        """Return the bands around zero, then their differences over time, (..., bands, frames)."""
+        """Return the centred bands, then their deltas over time, (..., bands, frames)."""
         orders = [features - self.config.centre]
         for _ in range(self.config.deltas):
             orders.append(self.slope(orders[-1]))
@@ -228,7 +227,7 @@ class FrontEnd(nn.Module):
         return torchaudio.functional.compute_deltas(features)
 
     def loudness(self, power: Tensor) -> Tensor:
-        """Mean power of the loud frames of each piece, (..., 1, 1); 1 for digital silence."""
+        """Return the mean power of each piece's loud frames, (..., 1, 1); 1 for digital silence."""
         frames = power.mean(-2, keepdim=True)
         peak = frames.amax(-1, keepdim=True)
         loud = (frames >= peak * 10 ** (-LOUD_DB / 10)).to(power.dtype)

@@ -1,7 +1,7 @@
-"""Read a part of a file as a stream, and reduce a wav file to its format and samples.
+"""Read part of a file as a stream, and reduce a wav file to its format and samples.
 
-libsndfile 1.2.2 never returns from a LIST chunk with a note of almost 2**32 bytes, and gives up at
-an odd chunk without its padding byte. So it is shown neither.
+libsndfile 1.2.2 hangs on a LIST chunk with a note of almost 2**32 bytes, and fails on an odd chunk
+without its padding byte. So neither is passed on to it.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
-MOST_CHUNKS = 1000  # before the samples
+MOST_CHUNKS = 1000  # searched for the samples
 LONGEST_FORMAT = 1024  # bytes
 
 
 class Part(io.RawIOBase):
-    """Bytes ``start`` to ``end`` of a seekable stream, after a ``header``; it stays open.
+    """Bytes ``start`` to ``end`` of a seekable stream, after a ``header``; the stream stays open.
 
-    Once ``stopped`` is true, it is at its end.
+    Once ``stopped`` returns True, reads return nothing, as at the end.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class Part(io.RawIOBase):
 
 
 def plain_wav(stream: BinaryIO, start: int, stopped: Callable[[], bool]) -> Part | None:
-    """Return the wav file that begins at ``start``, without any chunk that no sound needs.
+    """Return the wav file that begins at ``start``, without the chunks that decoding does not need.
 
-    None if there is none whose format and samples can be found.
+    None if there is none, or its format or samples are not found.
     """
     size = stream.seek(0, os.SEEK_END)
     stream.seek(start)
@@ -82,7 +82,7 @@ def plain_wav(stream: BinaryIO, start: int, stopped: Callable[[], bool]) -> Part
             break
         at += length
         stream.seek(at)
-        at += length % 2 and not stream.read(1).isalnum()  # some writers leave the padding out
+        at += length % 2 and not stream.read(1).isalnum()  # some writers omit the padding
     else:
         return None
     (at, length), (begin, count) = found[b"fmt "], found[b"data"]
@@ -96,9 +96,9 @@ def plain_wav(stream: BinaryIO, start: int, stopped: Callable[[], bool]) -> Part
 
 
 def after_tags(stream: BinaryIO) -> int:
-    """Where an ID3v2 tag before the sound ends; 0 without one."""
+    """Return the offset behind any leading ID3v2 tags; 0 without one."""
     start = 0
-    for _ in range(10):  # some programs write a second one before the first
+    for _ in range(10):  # some programs prepend a second one
         stream.seek(start)
         head = stream.read(10)
         if len(head) < 10 or head[:3] != b"ID3" or max(head[6:]) > 127:
