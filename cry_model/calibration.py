@@ -1,4 +1,4 @@
-"""Probabilities as sure as they are right, and the set of reasons that an answer names."""
+"""Calibrate probabilities with a temperature, and select the labels of a prediction set."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ FLOOR = 1e-6  # of a probability: result files keep six decimals
 
 
 def apply_temperature(probabilities: Array, temperature: float | Array) -> Array:
-    """Divides their logarithms (..., classes) by the temperature (Guo et al. 2017).
+    """Divide log-probabilities (..., classes) by the temperature, and normalise (Guo et al. 2017).
 
-    Temperatures of the rows are of shape (..., 1).
+    Temperatures of individual rows have shape (..., 1).
     """
     logits = np.log(np.maximum(probabilities, FLOOR)) / temperature
     powers = np.exp(logits - logits.max(-1, keepdims=True))
@@ -23,12 +23,13 @@ def apply_temperature(probabilities: Array, temperature: float | Array) -> Array
 
 
 def included(probabilities: Array, threshold: float) -> NDArray[np.bool_]:
-    """Which labels are in the set (Sadinle et al. 2019): those with 1 - p up to ``threshold``."""
+    """Return which labels are in the set (Sadinle et al. 2019): those with 1 - p <=
+    ``threshold``."""
     return 1 - probabilities <= threshold
 
 
 def one_of(names: Sequence[str]) -> str:
-    """("hungry", "tired", "burping") -> "hungry, tired or burping"."""
+    """Join names with "or": ("hungry", "tired", "burping") -> "hungry, tired or burping"."""
     *others, last = names
     return f"{', '.join(others)} or {last}" if others else last
 
@@ -37,17 +38,17 @@ RANGE = (0.05, 20.0)  # of a temperature
 
 
 def group_weights(groups: Sequence[str] | NDArray[np.str_]) -> Array:
-    """Of n recordings: one over the size of its group and the number of groups; they sum to 1."""
+    """Return weights of n recordings, equal in total for each group; they sum to 1."""
     _, member, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     return 1 / (sizes[member] * len(sizes))
 
 
 def fit_temperature(probabilities: Array, targets: Array, weights: Array) -> float:
-    """Return the temperature under which the labels are likeliest (Guo et al. 2017); 1 of none.
+    """Return the maximum-likelihood temperature (Guo et al. 2017); 1 without recordings.
 
     Args:
         probabilities: (n, classes) of recordings.
-        targets: (n, classes), rows that sum to 1: where the label is, or how probable each is.
+        targets: (n, classes), rows that sum to 1: one-hot labels, or probabilities of labels.
         weights: (n,).
     """
     from scipy.optimize import minimize_scalar
@@ -69,9 +70,9 @@ def fit_temperature(probabilities: Array, targets: Array, weights: Array) -> flo
 def apart(
     groups: NDArray[np.str_], folds: Iterable[NDArray[np.int64]]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
-    """Each fold (row numbers), and which rows are of groups that have no recording in it.
+    """Yield the row numbers of each fold, and a mask of the rows whose groups have none in it.
 
-    A fold that has every group, as the only test part has, comes in two halves by groups.
+    A fold with every group, such as a single test split, is yielded as two halves by groups.
     """
     for held_out in folds:
         others = ~np.isin(groups, groups[held_out])
@@ -89,9 +90,9 @@ def crossed_temperatures(
     groups: NDArray[np.str_],
     folds: Iterable[NDArray[np.int64]],
 ) -> Array:
-    """Return the temperature of each row, fitted on the groups that have no recording in its fold.
+    """Return cross-fitted temperatures, each row's from groups without a recording in its fold.
 
-    Args as for :func:`fit_temperature`; ``groups`` (n,), and the rows of each of the ``folds``.
+    Args as for :func:`fit_temperature`; ``groups`` (n,), and the row numbers of each fold.
     """
     found = np.empty(len(probabilities))
     for held_out, others in apart(groups, folds):

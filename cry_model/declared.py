@@ -1,7 +1,7 @@
-"""Hold JSON, settings and records against the types and ranges that they declare, by pydantic.
+"""Validate JSON, settings and records against their declared types and ranges, with pydantic.
 
-What a checkpoint says of itself is anyone's JSON. ``Annotated[int, Field(ge=1, le=8)]`` on a field
-or an argument is all that it takes for a sentence in the place of a crash.
+A checkpoint's config is untrusted JSON. Declaring ``Annotated[int, Field(ge=1, le=8)]`` for a field
+or an argument suffices to get an error message instead of a crash.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pydantic import (
 
 Record = TypeVar("Record")
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-ROUNDING = 1e-9  # a sum of shares may end this far above 1, a difference below 0
+ROUNDING = 1e-9  # tolerance of shares above 1 and below 0
 LONGEST = 200  # characters of a name
 
 
 def spoken(label: str) -> str:
-    """Write a label as the page does: belly_pain -> belly pain."""
+    """Return a label as the page shows it: belly_pain -> belly pain."""
     return " ".join(label.replace("_", " ").split())
 
 
@@ -48,7 +48,7 @@ def _different(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def strict(record: type[Record]) -> type[Record]:
-    """Let :func:`read` hold a dataclass to :data:`STRICT`, which code may fill as it likes."""
+    """Let :func:`read` validate a dataclass under :data:`STRICT`; code constructs it unchecked."""
     record.__pydantic_config__ = STRICT  # type: ignore[attr-defined]
     return record
 
@@ -57,7 +57,7 @@ Share = Annotated[float, Field(ge=-ROUNDING, le=1 + ROUNDING)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Seed = Annotated[int, Field(ge=-(2**63), le=2**64)]
 Name = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(_one_line)]
-Classes = Annotated[int, Field(ge=0, le=1000)]  # 0: `fit` builds one before it learns of labels
+Classes = Annotated[int, Field(ge=0, le=1000)]  # 0: `fit` builds a model before it knows the labels
 Bands = Annotated[int, Field(ge=1, le=1024)]
 Names = Annotated[
     tuple[Name, ...],
@@ -65,12 +65,12 @@ Names = Annotated[
     FailFast(),
     AfterValidator(_different),
 ]
-Seeds = Annotated[tuple[Seed, ...], FailFast()]  # one wrong entry is enough to know
+Seeds = Annotated[tuple[Seed, ...], FailFast()]  # stop at the first invalid entry
 
 
 def read(kind: Any, data: Any, name: str = "") -> Any:
-    """Make what a type or a dataclass declares of data out of JSON; raise ValueError, whose
-    sentence calls the data ``name``, if they are something else."""
+    """Validate JSON data as the type or dataclass ``kind``, and return that; raise ValueError,
+    whose message calls the data ``name``, if they do not conform."""
     try:
         return _adapter(kind).validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
@@ -83,8 +83,8 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def sentence(error: ValidationError, name: str = "") -> str:
-    """Say on one line of bounded length what is wrong first; nothing of anyone's JSON is in it but
-    what is printable."""
+    """Describe the first error in one line of bounded length, which quotes only printable parts of
+    the JSON."""
     first = error.errors(include_url=False)[0]
     place = ".".join([*filter(None, [name]), *map(_part, first["loc"])])
     match first["type"]:
@@ -112,18 +112,18 @@ def _part(part: str | int) -> str:
 def _repr(value: Any) -> str:
     try:
         return reprlib.repr(value)
-    except ValueError:  # a whole number of more digits than Python writes
+    except ValueError:  # an integer with more digits than Python prints
         return "that"
 
 
 def require(holds: bool, sentence: str) -> None:
-    """Raise ``ValueError`` with the sentence if it does not hold."""
+    """Raise ``ValueError`` with the sentence unless ``holds``."""
     if not holds:
         raise ValueError(sentence)
 
 
 def plainly(init: Callable[..., None]) -> Callable[..., None]:
-    """Let a constructor that pydantic checks raise ValueError with one :func:`sentence`."""
+    """Make a constructor checked by pydantic raise ValueError with one :func:`sentence`."""
 
     @wraps(init)
     def constructor(*args: Any, **kwargs: Any) -> None:
@@ -136,14 +136,14 @@ def plainly(init: Callable[..., None]) -> Callable[..., None]:
 
 
 def plain(record: type[Record]) -> type[Record]:
-    """Let a dataclass of pydantic raise ValueError with one :func:`sentence`."""
+    """Make a pydantic dataclass raise ValueError with one :func:`sentence`."""
     record.__init__ = plainly(record.__init__)  # type: ignore[method-assign, misc]
     return record
 
 
 def declared(init: Callable[..., None]) -> Callable[..., None]:
-    """Let a constructor first hold its arguments against its signature; ValueError if one is
-    wrong, TypeError if one is unknown or missing."""
+    """Make a constructor validate its arguments against its signature; ValueError if one is
+    invalid, TypeError if one is unknown or missing."""
     checked, signature = plainly(validate_call(config=STRICT)(init)), inspect.signature(init)
 
     @wraps(init)

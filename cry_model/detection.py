@@ -1,4 +1,4 @@
-"""Hold where a baby cries, and how a recording is looked through for that; without torch."""
+"""Define cry detection scores, and the windows that score a recording; without torch."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 
 
 def clock(seconds: float) -> str:
-    """Minutes, seconds and tenths: 75.25 -> "1:15.3"."""
+    """Format minutes, seconds and tenths: 75.25 -> "1:15.3"."""
     tenths = math.floor(10 * seconds + 0.5)
     return f"{tenths // 600}:{tenths % 600 / 10:04.1f}"
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of a recording, in seconds from its beginning."""
+    """A stretch of a recording, in seconds from its start."""
 
     start: float
     end: float
 
     @property
     def seconds(self) -> float:
-        """Its length."""
+        """Length in seconds."""
         return self.end - self.start
 
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """What the detector made of one recording, step by step.
+    """Detector output for one recording, step by step.
 
     Attributes:
         step: seconds; step i begins at ``i * step``.
-        probabilities: of a baby crying, one a step.
+        probabilities: probability of a cry, one per step.
         duration: seconds of the recording.
-        threshold: at and above it the detector hears a cry.
-        maybe: at and above it, it may be one.
+        threshold: least probability of a cry.
+        maybe: least probability of a possible cry.
     """
 
     step: float
@@ -58,14 +58,15 @@ class DetectionScores:
     def of(
         cls, config: CheckpointConfig, probabilities: Sequence[float], duration: float
     ) -> DetectionScores:
-        """Hold what the detector of a checkpoint made of a recording of ``duration`` seconds."""
+        """Build from the output of a checkpoint's detector for ``duration`` seconds of
+        recording."""
         own, c = config.detector, config.front_end
         assert own is not None  # a detector's checkpoint has one
         step = step_frames(c) * c.hop / c.sample_rate
         return cls(step, tuple(probabilities), duration, own.threshold, own.maybe)
 
-    KEEP = 0.75  # of the threshold: a cry does not end where it is a little less sure
-    MERGE = 1.5  # s: a pause for breath does not end a cry
+    KEEP = 0.75  # of the threshold: hysteresis, below which a cry ends
+    MERGE = 1.5  # s: shorter gaps, such as pauses for breath, do not end a cry
 
     @cached_property
     def cells(self) -> NDArray[np.float32]:
@@ -74,26 +75,26 @@ class DetectionScores:
 
     @property
     def score(self) -> float:
-        """The probability that there is a cry anywhere: that of the likeliest cell."""
+        """The probability that there is a cry anywhere: the maximum over the steps."""
         return float(self.cells.max())
 
     @property
     def is_cry(self) -> bool:
-        """Whether that reaches the threshold: then, and only then, there are :attr:`spans`."""
+        """Whether the score reaches the threshold: if and only if so, there are :attr:`spans`."""
         return self.score >= self.threshold
 
     @property
     def state(self) -> Literal["cry", "maybe", "no"]:
-        """Tell a cry from what may be one and from what is none."""
+        """The recording's class: a cry, a possible cry, or no cry."""
         if self.is_cry:
             return "cry"
         return "maybe" if self.score >= self.maybe else "no"
 
     @property
     def spans(self) -> tuple[Span, ...]:
-        """The cries in order; those with less than :attr:`MERGE` between them are one.
+        """The cries in order; those less than :attr:`MERGE` apart are merged.
 
-        A cry has to reach the threshold, and lasts while it stays above :attr:`KEEP` of it.
+        A cry must reach the threshold, and lasts while it stays at :attr:`KEEP` of it or above.
         """
         lasting = [
             (i, v) for i, v in enumerate(self.cells.tolist()) if v >= self.KEEP * self.threshold
@@ -109,31 +110,31 @@ class DetectionScores:
         return tuple(span for span, peak in found if peak >= self.threshold)
 
     def peak(self, span: Span) -> float:
-        """Return the greatest probability within a span."""
+        """Return the maximum probability within a span."""
         first = round(span.start / self.step)
         last = math.ceil(span.end / self.step - 1e-6)  # a recording may end within a step
         return float(self.cells[first:last].max())
 
 
 CRY = "cry"  # the label
-WIDTH = 16  # zero crossings of the resampling filter: nothing near the cut-off is heard
-BATCH = 256  # windows
+WIDTH = 16  # zero crossings of the resampling filter: no band is near the cut-off
+BATCH = 256  # windows per forward pass
 
 
 def windows(config: FrontEndConfig) -> tuple[int, ...]:
-    """Return the lengths of the windows in frames: the shortest and the longest piece."""
+    """Return the window lengths in frames: the shortest and the longest piece."""
     lengths = (config.min_seconds, config.piece_seconds)
     return tuple(sorted({round(s * config.sample_rate) // config.hop for s in lengths}))
 
 
 def step_frames(config: FrontEndConfig) -> int:
-    """Return the frames from one window to the next."""
+    """Return the hop from one window to the next, in frames."""
     return max(1, round(windows(config)[-1] * (1 - config.overlap)))
 
 
 def layout(samples: int, frames: int, config: FrontEndConfig) -> tuple[int, int]:
-    """Return how many windows of ``frames``, one every step, reach the end of a wave, and how many
-    samples they cover; a wave shorter than a window has one."""
+    """Return how many windows of ``frames``, one per step, reach the end of a waveform, and how
+    many samples they cover; a waveform shorter than a window has one."""
     window, step = frames * config.hop, step_frames(config) * config.hop
     count = max(1, math.ceil((samples - window) / step) + 1)
     return count, (count - 1) * step + window
@@ -145,17 +146,17 @@ def by_step(
     config: FrontEndConfig,
     progress: Callable[[float], None],
 ) -> NDArray[np.float32]:
-    """Return the probability of a cry in each step of so many samples, (steps,).
+    """Return the probability of a cry in each step of a waveform, (steps,).
 
-    The log odds of the windows that cover a step, mean over them and then over the lengths of
-    windows: short ones find short cries, long ones are seldom wrong. 0 where there is only silence.
+    Log odds are averaged over the windows that cover a step, then over the window lengths: short
+    windows find short cries, long ones are seldom wrong. 0 where there is only silence.
 
     Args:
-        score: frames of a window, and what is told the share that is done -> (windows,) log odds,
+        score: window length in frames, and a callback for the share done -> (windows,) log odds,
             NaN where there is only silence.
-        samples: at the configuration's rate.
-        config: of the detector.
-        progress: called with the share of all that is done.
+        samples: length of the waveform at the configuration's rate.
+        config: front end of the detector.
+        progress: called with the overall share done.
     """
     step, lengths = step_frames(config), windows(config)
     steps = max(1, math.ceil(samples / (step * config.hop)))

@@ -1,8 +1,8 @@
-"""Make audible what an answer rested on: mask a recording to it, and ask again.
+"""Make the evidence for an answer audible: mask the recording to it, and classify again.
 
-A map of relevance over bands and time is cut at its highest cells. The short-time spectrum of the
-recording, all but these cells dimmed, is a sound again; so is that with these cells dimmed. Whether
-the map tells the truth shows in the answers to both, beside that to as many cells elsewhere.
+A relevance map over bands and time is thresholded to its highest cells. Dimming all other cells of
+the recording's spectrogram gives one sound, dimming these cells another. Their new probabilities,
+and that of keeping as many cells elsewhere, show whether the map is faithful.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from cry_model.sound.audio import AudioError, Recording, load
 from cry_model.sound.front_end_config import FrontEndConfig, Pieces
 from cry_model.sound.frontend import FrontEnd, import_torchaudio, resample
 
-SHARE = 0.25  # of the cells that are heard: what is kept
-DIM_DB = 12.0  # of the rest; nothing is muted, as a model knows no recording with holes
-SMOOTHING = 3  # cells each way; a single cell of gradients is mostly noise
-WINDOW_SECONDS = 0.04  # of the spectrum that is masked, as of the front end
-RATE = 16_000  # Hz, of what is played
+SHARE = 0.25  # of the cells with sound: the share kept
+DIM_DB = 12.0  # attenuation of the rest; muted, it would be out of distribution
+SMOOTHING = 3  # cells in each dimension; single gradient cells are mostly noise
+WINDOW_SECONDS = 0.04  # of the masked spectrogram, as in the front end
+RATE = 16_000  # Hz, maximum for playback
 
 Relevance: TypeAlias = "Callable[[CryClassifier, Pieces, int], Tensor]"
-"""Classifier, pieces and the label's number -> (pieces, bands, frames), more where it matters."""
+"""Classifier, pieces and label index -> (pieces, bands, frames), higher where more relevant."""
 
 
 class NotExplainedError(TypeError):
-    """This model's answer cannot be traced back to the sound."""
+    """This model's answer cannot be attributed to the sound."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Hold a recording with a part of it dimmed, and the label's probability for it.
+    """A recording with a part of it dimmed, and the label's probability for it.
 
-    ``probability`` is None where nothing is left that the model hears.
+    ``probability`` is None if the front end's band is silent.
     """
 
     sound: Recording
@@ -51,13 +51,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Hold what an answer rested on.
+    """The evidence for an answer.
 
     Attributes:
-        label: whose probability it is about.
+        label: the explained label.
         probability: of the whole.
-        kept: all but the cells with the greatest relevance dimmed.
-        removed: these dimmed.
+        kept: all but the most relevant cells dimmed.
+        removed: the most relevant cells dimmed.
         elsewhere: the probability with as many cells kept at another pitch and time.
     """
 
@@ -69,10 +69,10 @@ class Explanation:
 
 
 def gradient_times_input(classifier: CryClassifier, pieces: Pieces, label: int) -> Tensor:
-    """Return d log p / d log power times how far each cell lies above the floor, in nats.
+    """Return d log p / d log power times the height of each cell above the floor, in nats.
 
-    So it is to first order what the label loses if a cell falls to the floor. Source: Shrikumar et
-    al. 2016, "Not just a black box", for gradient times input.
+    To first order, it is the drop in the label's log p if a cell falls to the floor. Source:
+    Shrikumar et al. 2016, "Not just a black box", for gradient times input.
     """
     front_end, config = classifier.front_end, classifier.config.front_end
     power = front_end.mel_power(torch.as_tensor(pieces.waveforms)).detach().requires_grad_()
@@ -87,7 +87,7 @@ def gradient_times_input(classifier: CryClassifier, pieces: Pieces, label: int) 
 
 
 def temporal_attention(classifier: CryClassifier, pieces: Pieces, label: int) -> Tensor:
-    """Return the mean of A_t over the blocks, alike for all bands that hold something.
+    """Return the mean of A_t over the blocks, the same for all bands.
 
     Raises:
         NotExplainedError: if the model has no temporal attention.
@@ -99,7 +99,7 @@ def temporal_attention(classifier: CryClassifier, pieces: Pieces, label: int) ->
 
 
 def spectral_attention(classifier: CryClassifier, pieces: Pieces, label: int) -> Tensor:
-    """Return M of the hybrid system.
+    """Return the gate M of the hybrid system.
 
     Raises:
         NotExplainedError: if the model has no attention over bands.
@@ -111,7 +111,7 @@ def spectral_attention(classifier: CryClassifier, pieces: Pieces, label: int) ->
 
 
 def _maps(classifier: CryClassifier, pieces: Pieces) -> tuple[Tensor, AttentionMaps]:
-    """Return the mel power (pieces, bands, frames), and the maps of the answer to it."""
+    """Return the mel power (pieces, bands, frames), and the model's attention maps for it."""
     power = classifier.front_end.mel_power(torch.as_tensor(pieces.waveforms))
     with torch.no_grad():
         _, maps = classifier.model(classifier.front_end.look(power), return_attention=True)
@@ -124,13 +124,13 @@ def explain(
     span: Span | None = None,
     relevance: Relevance = gradient_times_input,
 ) -> Explanation:
-    """Explain the most probable label of one stretch of a recording, a cry.
+    """Explain the most probable label of one stretch of a recording, such as a cry.
 
     Args:
-        classifier: with torch, on the CPU, whose front end has bands.
-        recording: all of it.
-        span: the cry; the whole by default.
-        relevance: which map.
+        classifier: on torch and the CPU, with a front end of bands.
+        recording: the whole recording.
+        span: the stretch; by default everything.
+        relevance: function that computes the relevance map.
 
     Raises:
         NotExplainedError: if the classifier cannot be explained.
@@ -163,7 +163,7 @@ def explain(
         sound = Recording(wave, recording.sample_rate)
         try:
             return Part(sound, classifier.probabilities(sound, span)[label])
-        except AudioError:  # silent in the band that is heard
+        except AudioError:  # silent in the front end's band
             return Part(sound, None)
 
     kept, removed = part(chosen, True), part(chosen, False)
@@ -172,10 +172,10 @@ def explain(
 
 
 def highest(heard: Tensor) -> Tensor:
-    """Choose the cells of (bands, frames) with the greatest relevance, once smoothed.
+    """Select the cells of (bands, frames) with the highest smoothed relevance.
 
     Returns:
-        1 for :data:`SHARE` of what is heard, less where fewer are above 0; 0 elsewhere.
+        1 for :data:`SHARE` of the known cells, or fewer if fewer are above 0; 0 elsewhere.
     """
     known = ~heard.isnan()
     smooth = avg_pool2d(heard.nan_to_num(0.0)[None], SMOOTHING, 1, SMOOTHING // 2)[0]
@@ -186,7 +186,7 @@ def highest(heard: Tensor) -> Tensor:
 
 
 def moved(chosen: Tensor, heard: Tensor) -> Tensor:
-    """Move a mask by half of the bands and half of what is heard, round their ends."""
+    """Shift a mask cyclically, by half of the bands and half of the known frames."""
     frames = (~heard[0].isnan()).nonzero().squeeze(1)
     there, by = torch.zeros_like(chosen), (len(chosen) // 2, len(frames) // 2)
     there[:, frames] = chosen[:, frames].roll(by, dims=(0, 1))
@@ -194,7 +194,7 @@ def moved(chosen: Tensor, heard: Tensor) -> Tensor:
 
 
 def masked(recording: Recording, cells: Tensor, config: FrontEndConfig) -> Recording:
-    """Keep of a recording what lies in a mask (bands, frames) of the front end's mel bands."""
+    """Apply a mask (bands, frames) over the front end's mel bands to a recording."""
     wave, rate = recording.waveform, recording.sample_rate
     fft = 2 ** round(math.log2(WINDOW_SECONDS * rate))
     window = torch.hann_window(fft, device=wave.device)
@@ -209,7 +209,7 @@ def masked(recording: Recording, cells: Tensor, config: FrontEndConfig) -> Recor
 
 
 def _to_bins(cells: Tensor, config: FrontEndConfig, rate: int, fft: int) -> Tensor:
-    """Spread a mask over mel bands (bands, frames) to that of a spectrum, (fft / 2 + 1, frames)."""
+    """Map a mask over mel bands (bands, frames) to frequency bins, (fft / 2 + 1, frames)."""
     filters = import_torchaudio().functional.melscale_fbanks(
         fft // 2 + 1, config.low_hz, min(config.high_hz, rate / 2), config.num_filters, rate
     )  # (bins, bands)

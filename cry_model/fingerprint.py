@@ -1,9 +1,9 @@
-"""Know again the recordings that a model was fitted on, re-encoded copies too.
+"""Recognise recordings that a model was fitted on, including re-encoded copies.
 
 Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): the signs of
-differences of band energies, along frequency and time, survive coding, filtering and levels. Here
-two such words of 24 bits, a quarter of a second apart, make one; of these only salted hashes of 32
-bits are kept, of all recordings in one heap and in no order, from which no sound can be got back.
+band-energy differences, along frequency and time, survive coding, filtering and level changes. Here
+two such 24-bit words, a quarter of a second apart, form one. Only salted 32-bit hashes are kept,
+pooled over all recordings and unordered, from which no sound can be recovered.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from cry_model.sound.audio import Recording
 RATE = 8000  # Hz
 WIDTH = 16  # zero crossings of the resampling filter
 WINDOW, HOP = 2048, 128  # samples: 256 and 16 ms
-KEPT = 4  # of so many frames one is kept; a copy that is shifted meets it with one of its own
-BITS, LOW, HIGH = 24, 300.0, 3000.0  # bands, but for one, evenly over the logarithm of Hz
-DIFFERENCE, APART = 8, 16  # frames: over which energies are compared, between the two words
-QUIET = 35.0  # dB: what is that far below the loudest frame is not looked at
-DOUBTFUL = 5  # bits nearest to no difference, of which a copy may have lost any
+KEPT = 4  # every fourth frame is stored; of a shifted copy, all frames are looked up
+BITS, LOW, HIGH = 24, 300.0, 3000.0  # number of bands less one, evenly spaced in log frequency
+DIFFERENCE, APART = 8, 16  # frames: lag of the energy difference, distance of the two words
+QUIET = 35.0  # dB: frames this far below the loudest are ignored
+DOUBTFUL = 5  # bits closest to zero difference, any of which a copy may flip
 SPAN = 312  # frames, 5 s
-MATCHES = 8  # within a span; 2,626 recordings that were not fitted had 4 at most
+MATCHES = 8  # within a span; 2,626 recordings outside the fit had 4 at most
 BLOCK = 4096  # frames at a time
 
 Words = NDArray[np.int64]
@@ -48,14 +48,14 @@ Hashes = NDArray[np.uint32]
 
 @cache
 def _bands() -> Array:
-    """Return (bins, bands): which bin of the spectrum counts in which band."""
+    """Return (bins, bands): 1 where a bin of the spectrum lies in a band."""
     hz = np.arange(WINDOW // 2 + 1) * (RATE / WINDOW)
     edges = np.logspace(np.log10(LOW), np.log10(HIGH), BITS + 2)
     return ((hz[:, None] >= edges[:-1]) & (hz[:, None] < edges[1:])).astype(np.float32)
 
 
 def energies(wave: Array) -> Array:
-    """Return those of the bands, (frames, 25), of a wave (samples,) at :data:`RATE`."""
+    """Compute band energies, (frames, 25), of a waveform (samples,) at :data:`RATE`."""
     window, blocks = np.hanning(WINDOW + 1)[:-1].astype(np.float32), []
     frames = sliding_window_view(wave, WINDOW)[::HOP]
     for begin in range(0, len(frames), BLOCK):
@@ -65,9 +65,9 @@ def energies(wave: Array) -> Array:
 
 
 def differences(recording: Recording) -> tuple[Array, NDArray[np.bool_]]:
-    """Return what the signs are taken of, (frames, 48), and which frames are loud, (frames,).
+    """Return the values whose signs are hashed, (frames, 48), and which frames are loud, (frames,).
 
-    No frames where the recording is too short, which is below two thirds of a second.
+    No frames if the recording is shorter than about two thirds of a second.
     """
     wave = recording.waveform
     wave = wave if isinstance(wave, np.ndarray) else wave.cpu().numpy()
@@ -85,19 +85,19 @@ def differences(recording: Recording) -> tuple[Array, NDArray[np.bool_]]:
 
 
 def words(values: Array) -> Words:
-    """Return the signs of (frames, 48) as bits, (frames,)."""
+    """Pack the signs of (frames, 48) into the bits of integers, (frames,)."""
     return ((values > 0).astype(np.int64) << np.arange(2 * BITS)).sum(1)
 
 
 def variants(values: Array) -> Words:
-    """Return each word and what it may have been before it was coded, (frames, 32)."""
+    """Return each word with the variants that coding may have altered, (frames, 32)."""
     nearest = np.argpartition(abs(values), DOUBTFUL, axis=1)[:, :DOUBTFUL]
     chosen = (np.arange(1 << DOUBTFUL)[:, None] >> np.arange(DOUBTFUL)) & 1
     return words(values)[:, None] ^ (1 << nearest) @ chosen.T
 
 
 def hashed(found: Words, salt: int) -> Hashes:
-    """Hash words of any shape; a hash has 65,000 words that give it."""
+    """Hash words of any shape; about 65,000 words share a hash."""
     mixed = found.astype(np.uint64) ^ np.uint64(salt)
     for factor in (0xBF58476D1CE4E5B9, 0x94D049BB133111EB):  # Steele et al. 2014, SplitMix64
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(factor)
@@ -109,7 +109,7 @@ class Fingerprints:
     """Salted hashes of the recordings that a model was fitted on.
 
     Attributes:
-        salt: of this model alone.
+        salt: specific to this model.
         hashes: (hashes,), sorted.
     """
 
@@ -118,7 +118,7 @@ class Fingerprints:
 
     @classmethod
     def of(cls, recordings: Iterable[Recording]) -> Fingerprints:
-        """Take those of recordings; the same ones give the same."""
+        """Compute the fingerprints of recordings; the same recordings give the same result."""
         every = [np.zeros(0, np.int64)]
         for recording in recordings:
             values, loud = differences(recording)
@@ -128,7 +128,7 @@ class Fingerprints:
         return cls(salt, np.unique(hashed(found, salt)))
 
     def know(self, recording: Recording) -> bool:
-        """Return whether five seconds of a recording, or all of a shorter one, are among them."""
+        """Return whether five seconds of a recording, or all of a shorter one, match the hashes."""
         values, loud = differences(recording)
         if not len(values) or not len(self.hashes):
             return False
@@ -142,7 +142,7 @@ class Fingerprints:
 
 
 def write_fingerprints(folder: str | PathLike, fingerprints: Fingerprints) -> None:
-    """Write them beside the weights of a checkpoint, which stay as they are."""
+    """Store fingerprints beside the weights of a checkpoint, leaving the weights unchanged."""
     import torch
     from safetensors.torch import load, save
 
@@ -155,8 +155,8 @@ def write_fingerprints(folder: str | PathLike, fingerprints: Fingerprints) -> No
 
 
 def load_fingerprints(folder: str | PathLike) -> Fingerprints | None:
-    """Read what a checkpoint keeps of the recordings that it was fitted on; None if nothing. Raise
-    CheckpointError if that is damaged."""
+    """Read the fingerprints of a checkpoint's training recordings; None if it has none. Raise
+    CheckpointError if they are damaged."""
     from safetensors import SafetensorError, safe_open
 
     try:

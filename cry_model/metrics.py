@@ -1,11 +1,10 @@
-"""Compute every metric of the results once, weighted, with bootstrap intervals over groups.
+"""Compute all metrics of the results, weighted, with bootstrap intervals over groups.
 
 Intervals resample whole groups (babies, source recordings): clips of one baby are not independent,
 and an interval over clips would be too narrow. Drawing groups with replacement is the same as
-weighting each row by how often its group was drawn, so every metric takes weights. All but the area
-under the ROC curve follow from two weighted sums over rows, so that a thousand resamplings are one
-matrix product; the area follows from counts of ordered pairs. The tests hold both against
-scikit-learn.
+weighting each row by how often its group was drawn, so every metric takes weights. All but the ROC
+AUC are functions of two weighted sums over rows, so a thousand resamples are one matrix product.
+The AUC follows from counts of ordered pairs. The tests check both against scikit-learn.
 """
 
 from __future__ import annotations
@@ -28,20 +27,20 @@ Metric = Callable[[Labels, Array, Array], float]
 Values = Callable[[Array], Array]
 """Weights (draws, groups) -> the metric of each draw, (draws,); NaN where it is undefined."""
 MOST_GROUPS = 500
-"""How many are resampled; more are put together at random, which leaves the variance as it is."""
+"""Maximum number of resampled groups; more are merged at random, which keeps the variance."""
 BLOCK = 10_000
-"""Scores whose pairs are counted at once: more would take too much memory."""
+"""Scores whose pairs are counted at once, to limit memory."""
 BINS = 10
-"""Into how many bins of equal width confidences are put."""
+"""Number of equal-width confidence bins."""
 
 
 class Sums(NamedTuple):
-    """Hold what a metric follows from.
+    """Two sums, numerator and denominator, from which a metric is computed.
 
     Attributes:
         combine: two sums, (draws, columns) each -> the metric of each draw, (draws,).
-        parts, totals: what each row, or each group, adds to them, (n, columns) each; sparse where
-            a row has one class.
+        parts, totals: terms of each row, or each group, (n, columns) each; sparse where a row has
+            one class.
     """
 
     combine: Callable[[Array, Array], Array]
@@ -53,7 +52,7 @@ class Sums(NamedTuple):
         return self.combine(weights @ self.parts, weights @ self.totals)
 
     def by_group(self, member: NDArray[np.int64], groups: int) -> Sums:
-        """Return the sums with a row for each group; ``member`` is the number of a row's group."""
+        """Return the sums with one row per group; ``member`` is the group number of each row."""
         both = (by_group(columns, member, groups) for columns in (self.parts, self.totals))
         return Sums(self.combine, *both)
 
@@ -65,38 +64,38 @@ def by_group(columns: Array | sparse.csr_array, member: NDArray[np.int64], group
 
 
 def _ones(places: NDArray[np.int64], columns: int) -> sparse.csr_array:
-    """Return rows that are 1 at one place each, (n, columns)."""
+    """Return one-hot rows, (n, columns)."""
     rows = np.arange(len(places) + 1)
     return sparse.csr_array((np.ones(len(places)), places, rows), (len(places), columns))
 
 
 def one_hot(labels: Labels, probabilities: Array) -> tuple[sparse.csr_array, sparse.csr_array]:
-    """Return labels and answers, (n, classes) each."""
+    """Return one-hot labels and predictions, (n, classes) each."""
     classes = probabilities.shape[1]
     return _ones(labels, classes), _ones(probabilities.argmax(1), classes)
 
 
 def recall_sums(labels: Labels, probabilities: Array) -> Sums:
-    """Return what recall is a share of, with a column for each class."""
+    """Return numerator and denominator of recall, one column per class."""
     truth, guess = one_hot(labels, probabilities)
     return Sums(mean_share, truth * guess, truth)
 
 
 def f1_sums(labels: Labels, probabilities: Array) -> Sums:
-    """Return what F1 is a share of, with a column for each class."""
+    """Return numerator and denominator of F1, one column per class."""
     truth, guess = one_hot(labels, probabilities)
     return Sums(mean_share, 2 * truth * guess, truth + guess)
 
 
 def mean_sums(values: Array) -> Sums:
-    """Return what the mean of one value a row, (n,), is a share of."""
+    """Return numerator and denominator of the mean of one value per row, (n,)."""
     return Sums(mean_share, np.asarray(values, np.float64)[:, None], np.ones((len(values), 1)))
 
 
 def calibration_sums(confidence: Array, right: Array, weights: Array) -> Sums:
-    """Return what the expected calibration error (Guo et al. 2017) follows from, of (n,) answers.
+    """Return the sums of the expected calibration error (Guo et al. 2017), of (n,) answers.
 
-    ``right``: whether each is right, or how probably.
+    ``right``: whether each is correct, or the probability of that.
     """
     gaps = np.eye(BINS)[bin_of(confidence)] * (weights * (right - confidence))[:, None]
     return Sums(_gaps, gaps, weights[:, None])
@@ -113,11 +112,11 @@ SUMS: Mapping[str, Callable[[Labels, Array], Sums]] = {
     "macro_f1": f1_sums,
     "expected_calibration_error": _error_sums,
 }
-"""Every metric but the area under the ROC curve."""
+"""Every metric but the ROC AUC."""
 
 
 def mean_share(parts: Array, totals: Array) -> Array:
-    """Return the mean over the columns of parts / totals, without those that have no total."""
+    """Return the mean of parts / totals over the columns with a positive total; NaN without one."""
     defined = totals > 0
     each = np.divide(parts, totals, out=np.zeros(parts.shape), where=defined)
     number = defined.sum(1)
@@ -134,7 +133,7 @@ def _gaps(parts: Array, totals: Array) -> Array:
 
 
 def bin_of(confidence: Array) -> Labels:
-    """Return the number of the bin of each confidence, (n,); that of 1 is the last."""
+    """Return the bin number of each confidence, (n,); 1 belongs to the last bin."""
     return np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
 
 
@@ -143,7 +142,7 @@ def _summed(metric: str, labels: Labels, probabilities: Array, weights: Array) -
 
 
 def macro_auc(labels: Labels, probabilities: Array, weights: Array) -> float:
-    """Return the mean one-against-rest area under the ROC curve over the classes that occur."""
+    """Return the mean one-vs-rest ROC AUC over the classes that occur; NaN if only one does."""
     present = np.unique(labels)
     if len(present) < 2:
         return float("nan")
@@ -151,7 +150,7 @@ def macro_auc(labels: Labels, probabilities: Array, weights: Array) -> float:
 
 
 def auc(positive: NDArray[np.bool_], scores: Array, weights: Array) -> float:
-    """Return the weight of the pairs that ``scores`` puts in the right order, ties a half."""
+    """Return the weighted share of pairs that ``scores`` ranks correctly, ties counting half."""
     _, rank = np.unique(scores, return_inverse=True)
     own = np.bincount(rank, weights * positive)
     other = np.bincount(rank, weights * ~positive)
@@ -161,27 +160,27 @@ def auc(positive: NDArray[np.bool_], scores: Array, weights: Array) -> float:
 
 balanced_accuracy: Metric = partial(_summed, "balanced_accuracy")
 METRICS: Mapping[str, Metric] = {
-    "accuracy": partial(_summed, "accuracy"),  # share of right answers
+    "accuracy": partial(_summed, "accuracy"),  # share of correct predictions
     "balanced_accuracy": balanced_accuracy,  # mean recall over the classes that occur
-    "macro_f1": partial(_summed, "macro_f1"),  # over the classes that occur or are answered
+    "macro_f1": partial(_summed, "macro_f1"),  # over the classes that occur or are predicted
     "macro_auc": macro_auc,
     # Mean gap between confidence and accuracy over equal-width bins (Guo et al. 2017).
     "expected_calibration_error": partial(_summed, "expected_calibration_error"),
 }
-"""Each of labels (n,), probabilities (n, classes) and weights (n,)."""
+"""Functions of labels (n,), probabilities (n, classes) and weights (n,)."""
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc")
 """Metrics that have a chance level; higher is better."""
 
 
 Pairs = Sequence[tuple[Labels, NDArray[np.float32]]]
-"""Of each class: the groups that have it, (rows,), and how many pairs of it there with the other
-classes of each group are in the right order, ties counting half, (rows, groups)."""
+"""For each class: the groups that contain it, (rows,), and the number of correctly ranked pairs of
+its rows there with other classes' rows in each group, ties counting half, (rows, groups)."""
 
 
 def pairs_of(
     labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
 ) -> tuple[Pairs, Array]:
-    """Count the pairs of each class, and its rows in each group, (groups, classes)."""
+    """Count the correctly ranked pairs of each class, and rows per group and class."""
     found = []
     for c, scores in enumerate(probabilities.T):
         own = labels == c
@@ -192,12 +191,12 @@ def pairs_of(
             cells = np.concatenate([*sides]) * groups + np.tile(member[~own], 2)
             below = np.bincount(cells, minlength=(len(part) + 1) * groups).reshape(-1, groups)
             wins += by_group(below.cumsum(0)[:-1] / 2, ours[part], len(rows))
-        found.append((rows, wins.astype(np.float32)))  # exact, as these are halves
+        found.append((rows, wins.astype(np.float32)))  # exact for multiples of 0.5
     return found, by_group(_ones(labels, probabilities.shape[1]), member, groups)
 
 
 def pairs_won(pairs: Pairs, counts: Array, weights: Array) -> tuple[Array, Array]:
-    """Count the pairs of each class in the right order, and all, (draws, classes) each.
+    """Count the correctly ranked pairs and all pairs of each class, (draws, classes) each.
 
     ``pairs`` and ``counts`` of :func:`pairs_of`, ``weights`` (draws, groups).
     """
@@ -210,7 +209,7 @@ def pairs_won(pairs: Pairs, counts: Array, weights: Array) -> tuple[Array, Array
 def weighted(
     metric: str, labels: Labels, probabilities: Array, member: NDArray[np.int64], groups: int
 ) -> Values:
-    """Prepare a metric of :data:`METRICS` for many bootstrap weights of the groups.
+    """Prepare a metric of :data:`METRICS` for many bootstrap weightings of the groups.
 
     ``member`` (n,) is the number of each row's group, out of ``groups``.
     """
@@ -223,13 +222,13 @@ def weighted(
 def resampled(
     groups: Names, repetitions: int = 1000, seed: int = 0
 ) -> tuple[NDArray[np.int64], Array]:
-    """Draw groups with replacement, as many as there are.
+    """Draw bootstrap samples of the groups, with replacement.
 
-    More than :data:`MOST_GROUPS` are first dealt at random into that many.
+    More than :data:`MOST_GROUPS` are first merged at random into that many.
 
     Returns:
         The number of each row's group, (n,), and how often each repetition drew each group,
-        (repetitions, groups).
+            (repetitions, groups).
     """
     rng, member = np.random.default_rng(seed), numbered(groups)
     count = int(member.max()) + 1
@@ -237,16 +236,16 @@ def resampled(
         member = (rng.permutation(count) % MOST_GROUPS)[member]
         count = MOST_GROUPS
     draws = rng.integers(count, size=(repetitions, count))
-    cells = draws + count * np.arange(repetitions)[:, None]  # of the table, row after row
+    cells = draws + count * np.arange(repetitions)[:, None]  # indices into the flattened table
     drawn = np.bincount(cells.ravel(), minlength=repetitions * count)
     return member, drawn.reshape(repetitions, count).astype(np.float64)
 
 
 def numbered(names: Names) -> Labels:
-    """(n,) The place of each name among the sorted ones."""
+    """Return the index of each name among the sorted distinct names, (n,)."""
     if isinstance(names, np.ndarray) and names.dtype.kind in "iu":
         return np.unique(names, return_inverse=True)[1]
-    # NumPy would take as many bytes for each text as the longest needs.
+    # A NumPy string array would give each text the size of the longest.
     texts = names if isinstance(names, pd.Series) else np.asarray(names, dtype=object)
     return pd.factorize(texts, sort=True)[0].astype(np.int64)
 
@@ -259,7 +258,8 @@ def bootstrap(
     repetitions: int = 1000,
     seed: int = 0,
 ) -> Estimate:
-    """Return a metric of :data:`METRICS` with its 95% percentile interval over resampled groups."""
+    """Compute a metric of :data:`METRICS` with its 95% percentile interval over resampled
+    groups."""
     member, drawn = resampled(groups, repetitions, seed)
     draws = weighted(metric, labels, probabilities, member, drawn.shape[1])(drawn)
     return interval(METRICS[metric](labels, probabilities, np.ones(len(labels))), draws)
@@ -268,7 +268,7 @@ def bootstrap(
 def bootstrap_difference(
     metric: str, labels: Labels, one: Array, other: Array, groups: Sequence[str]
 ) -> Estimate:
-    """Return the metric of ``one`` less that of ``other``, of the same groups in every draw."""
+    """Compute the metric of ``one`` minus that of ``other``, paired by drawing the same groups."""
     member, drawn = resampled(groups)
     first, second = (weighted(metric, labels, p, member, drawn.shape[1]) for p in (one, other))
     alike = np.ones(len(labels))
@@ -277,25 +277,25 @@ def bootstrap_difference(
 
 
 def bootstrap_sums(sums: Sums, groups: Sequence[str]) -> Estimate:
-    """Return what follows from sums over rows, with its interval over groups."""
+    """Compute a metric from sums over rows, with its bootstrap interval over groups."""
     member, drawn = resampled(groups)
     value = sums.of(np.ones((1, len(member))))[0]
     return interval(float(value), sums.by_group(member, drawn.shape[1]).of(drawn))
 
 
 def mean(values: Sequence[float] | Array, groups: Sequence[str]) -> Estimate:
-    """Return the mean of one value a recording, with its interval over groups."""
+    """Compute the mean of one value per recording, with its bootstrap interval over groups."""
     return bootstrap_sums(mean_sums(np.asarray(values, dtype=np.float64)), groups)
 
 
 def interval(value: float, draws: Sequence[float] | Array) -> Estimate:
-    """Return the value with the middle 95% of its draws; undefined ones are left out."""
+    """Return the value with the central 95% of its draws, ignoring undefined ones."""
     low, high = np.nanpercentile(draws, [2.5, 97.5])
     return Estimate(value, float(low), float(high))
 
 
 def intervals(values: Array, draws: Array) -> tuple[Estimate, ...]:
-    """Return it for several values (k,), draws (draws, k); NaN where a value is undefined."""
+    """Return intervals of several values (k,), draws (draws, k); NaN where a value is undefined."""
     known = ~(np.isnan(values) | np.isnan(draws).all(0))
     ends = np.full((2, len(values)), np.nan)
     ends[:, known] = np.nanpercentile(draws[:, known], [2.5, 97.5], axis=0)
@@ -314,10 +314,10 @@ def evaluate(
 ) -> Evaluation:
     """Compute all metrics of one set of predictions.
 
-    ``labels``: (n,) class indices; ``probabilities``: (n, classes); ``groups``: what each interval
-    resamples, n of them; ``recordings``: of each row; one counts once, however many pieces and
-    seeds it has; ``names``: class labels, in the order of the columns; ``**facts``: ``dataset``,
-    ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
+    ``labels``: (n,) class indices; ``probabilities``: (n, classes); ``groups``: of each row,
+    resampled for the intervals; ``recordings``: of each row; a recording counts once, with any
+    number of pieces and seeds; ``names``: class labels, in the order of the columns; ``**facts``:
+    ``dataset``, ``protocol``, ``folds``, ``seeds`` of the :class:`Evaluation`.
     """
     member, rows = numbered(groups), np.bincount(labels, minlength=len(names))
     _, first = np.unique(numbered(recordings), return_index=True)
