@@ -48,7 +48,7 @@ def fit_temperature(probabilities: Array, targets: Array, weights: Array) -> flo
 
     Args:
         probabilities: (n, classes) of recordings.
-        targets: (n, classes), rows that sum to 1: one-hot labels, or probabilities of labels.
+        targets: (n, classes), rows that sum to 1: one-hot labels, or label probabilities.
         weights: (n,).
     """
     from scipy.optimize import minimize_scalar
@@ -90,7 +90,7 @@ def crossed_temperatures(
     groups: NDArray[np.str_],
     folds: Iterable[NDArray[np.int64]],
 ) -> Array:
-    """Return cross-fitted temperatures, each row's from groups without a recording in its fold.
+    """Return cross-fitted temperatures, each from the groups without a recording in the row's fold.
 
     Args as for :func:`fit_temperature`; ``groups`` (n,), and the row numbers of each fold.
     """

@@ -1,4 +1,4 @@
-"""Hold the answer of a classifier: plain records of everything that the page draws."""
+"""Define the answer of a classifier: plain records of everything that the page shows."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ CANT_TELL: Mapping[AbstainReason, str] = {
     "every reason possible": "no reason can be ruled out",
     "no reason likely": "no reason is likely enough to be named",
 }
-"""Reason to abstain -> the end of "Can't tell: ..."."""
+"""Reason to abstain -> the end of the sentence "Can't tell: ..."."""
 AnswerKind = Literal["set", "cannot_tell", "maybe_cry", "not_a_cry"]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What an answer comes down to: page, terminal, JSON and API tell this and no more.
+    """The decision in a prediction; page, terminal, JSON and API state this and no more.
 
     Attributes:
-        kind: ``set`` names labels; ``maybe_cry`` names those of what may be a cry.
-        labels: the prediction set, the most probable first; the most probable label of a
-            checkpoint that was never calibrated. Empty where nothing can be told.
-        reason: why nothing can be told; None where there are labels.
+        kind: ``set`` names labels; ``maybe_cry`` names the labels of a possible cry.
+        labels: the prediction set, the most probable first; the most probable label if the
+            checkpoint was never calibrated. Empty if the model abstains.
+        reason: why the model abstains; None if there are labels.
     """
 
     kind: AnswerKind
@@ -49,7 +49,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class PieceAnswer:
-    """One piece of the recording: seconds from its beginning, label -> probability."""
+    """The answer for one piece: start and end in seconds, label -> probability."""
 
     start: float
     end: float
@@ -61,8 +61,8 @@ class Segment:
     """A cry within a recording.
 
     Attributes:
-        start, end: seconds from the recording's beginning.
-        detector: the greatest probability that the detector gave to a cry in it.
+        start, end: seconds from the recording's start.
+        detector: maximum probability of a cry within it, by the detector.
         probabilities: label -> probability, the mean over its pieces.
         prediction_set: as that of a :class:`Prediction`.
     """
@@ -81,13 +81,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class FeatureAttribution:
-    """What a feature MLP found in a recording; means over pieces.
+    """Acoustic features of a recording, and their contributions to the answer; means over pieces.
 
     Attributes:
         features: name -> value, those of :data:`~cry_model.sound.acoustic_features.FEATURES`.
-        contributions: name -> what it added to the logarithm of the answered label's probability,
-            those of :data:`~cry_model.networks.feature_mlp.INPUTS`.
-        ood_score: distance from the recordings it was fitted on; above 1 is outside of them.
+        contributions: name -> contribution to the log-probability of the most probable label, those
+            of :data:`~cry_model.networks.feature_mlp.INPUTS`.
+        ood_score: out-of-distribution score of the recording; above 1 is out of distribution.
     """
 
     features: Mapping[str, float]
@@ -100,24 +100,24 @@ class Prediction:
     """The answer for one recording.
 
     Attributes:
-        probabilities: label -> probability, the mean over the pieces, calibrated if the
-            checkpoint was; sums to 1.
-        pieces: the answer for each piece, in order, calibrated alike.
+        probabilities: label -> probability, the mean over the pieces, calibrated if the checkpoint
+            was; sums to 1.
+        pieces: the answer for each piece, in order, calibrated in the same way.
         system: name in the registry.
         duration, hop_seconds: seconds of the whole recording, and from one frame to the next.
-        attention: maps of the pieces, the batch dimension running over them.
-        evaluation: how well models fitted like this one did; None if never measured.
-        agreement: how far it answers as its teacher; None if it learnt from labels.
-        cautions: sentences on why this recording is none that the model knows how to answer.
-        outside: whether this recording is none that the model can answer.
+        attention: maps of the pieces, which are the batch dimension.
+        evaluation: held-out metrics of models fitted like this one; None if never measured.
+        agreement: agreement with its teacher; None if it was fitted to labels.
+        cautions: sentences on why this recording is out of the model's domain.
+        outside: whether it is, so that the model abstains.
         remembered: whether the model was fitted on this very recording: then it shows no skill.
-        fallback: whether it is told because the model that usually answers cannot answer it.
-        acoustic: what the answer was made from, for a system that has features and no attention.
+        fallback: whether this model answers only because the preferred one cannot.
+        acoustic: feature attribution, for a system on acoustic features without attention.
         track: the detector's probability of a cry over time; None without a detector.
-        segments: the cries, if the detector hears any: only what lies in them was answered for.
+        segments: the cries, if the detector finds any: only these are classified.
         prediction_set: the labels that cannot be ruled out, the most probable first; None if the
             checkpoint was never calibrated.
-        calibration: what that set is made to hold, and what it held.
+        calibration: target and measured coverage of such sets.
     """
 
     probabilities: Mapping[str, float]
@@ -140,7 +140,7 @@ class Prediction:
 
     @property
     def is_cry(self) -> bool | None:
-        """Whether the detector hears a baby crying; None without a detector."""
+        """Whether the detector finds a cry; None without a detector."""
         return None if self.track is None else self.track.is_cry
 
     @property
@@ -150,16 +150,16 @@ class Prediction:
 
     @property
     def embedding(self) -> NDArray[np.float32] | None:
-        """What the classifier gets, the mean over the pieces, (width,); None where it is not kept.
+        """Classifier input, the mean over the pieces, (width,); None if it is not kept.
 
-        A sound cannot be made of it again. See :class:`~cry_model.one_baby.personal.PersonalModel`.
+        No sound can be recovered from it. See :class:`~cry_model.one_baby.personal.PersonalModel`.
         """
         found = self.attention.embedding
         return None if found is None else np.asarray(found, dtype=np.float32).mean(0)
 
     @property
     def answer(self) -> Answer:
-        """What all of this comes down to."""
+        """The decision that follows from all of this."""
         state = "cry" if self.track is None else self.track.state
         if state == "no":
             return Answer("not_a_cry", reason="no cry")
@@ -171,11 +171,11 @@ class Prediction:
 
     @property
     def cry_seconds(self) -> float:
-        """How long the cries are together."""
+        """Total duration of the cries."""
         return sum(segment.end - segment.start for segment in self.segments)
 
     def named_in(self, segment: Segment) -> tuple[str, ...]:
-        """Return the labels that a cry may have, as in :class:`Answer`; none if it can't tell."""
+        """Return the labels of one cry, as in :class:`Answer`; none if the model abstains."""
         return () if self._reason(segment.prediction_set) else self._labels(segment)
 
     @staticmethod
@@ -183,7 +183,7 @@ class Prediction:
         return (told.label,) if told.prediction_set is None else told.prediction_set
 
     def _reason(self, named: tuple[str, ...] | None) -> AbstainReason | None:
-        """Return why a set tells nothing; None if it does, or if there is no set."""
+        """Return the reason to abstain, given a prediction set or None; None if there is none."""
         if self.outside:
             return "out of distribution"
         if self.evaluation is not None and not self.evaluation.better_than_chance:
@@ -193,7 +193,7 @@ class Prediction:
         return "every reason possible" if named else "no reason likely"
 
     def timeline(self, gates: Tensor) -> tuple[Tensor, Tensor]:
-        """Join per-piece values into one track over the recording.
+        """Merge per-piece values into one track over the recording.
 
         Args:
             gates: (pieces, ..., frames), such as ``attention.temporal[0]``.
@@ -211,9 +211,9 @@ class Prediction:
         return torch.arange(len(covered))[covered] * hop, track[..., covered]
 
     def to_dict(self, full: bool = False) -> dict[str, Any]:
-        """Return plain data for JSON: the answer and what it rests on.
+        """Return the answer and its basis as plain data for JSON.
 
-        Where it names no label, there are no probabilities either. ``full`` adds all the rest but
+        If it names no label, there are no probabilities either. ``full`` adds everything else but
         attention, whatever the answer is.
         """
         answer = self.answer
@@ -250,11 +250,11 @@ class Prediction:
 def over_time(
     values: Tensor, places: Iterable[tuple[float, float]], hop: float, frames: int
 ) -> Tensor:
-    """Lay values of pieces, (pieces, ..., frames), over the ``frames`` of a recording.
+    """Place values of pieces, (pieces, ..., frames), on the ``frames`` of a recording.
 
     Args:
-        values: of each piece, from its beginning on.
-        places: where each piece begins, and how long it is, in seconds.
+        values: of each piece, from its start.
+        places: start and length of each piece, in seconds.
         hop: seconds from one frame to the next.
         frames: of the recording.
 
@@ -271,10 +271,10 @@ def over_time(
 
 
 def choose(answers: Iterable[tuple[str, Prediction]]) -> tuple[str, Prediction]:
-    """Return the answer to tell, with its model's name.
+    """Return the answer to report, with its model's name.
 
-    The first of a model that knows such recordings and was not found to be at chance; else the
-    first of one that knows them; else the first. No more answers are asked for than that takes.
+    The first that is in distribution, of a model that was not found to be at chance; else the first
+    in distribution; else the first, as well if there is no cry. Later answers are requested lazily.
 
     Args:
         answers: a model's name and its answer, in the order of preference; one or more.

@@ -1,8 +1,8 @@
 """Read and write the files of a run: the one schema of ``run.json`` and ``predictions.csv``.
 
 A row of predictions is a piece: clip, recording, group, fold, seed, label and ``p_<label>`` for
-each class. The score of a recording is the mean of its pieces. Files are read with distrust: a disk
-may be full, a copy cut, a text edited by hand.
+each class. The score of a recording is the mean over its pieces. Files are validated: a disk may be
+full, a copy truncated, a text edited by hand.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import FailFast
-from typing_extensions import Required, TypedDict  # of pydantic, which reads no other
+from typing_extensions import Required, TypedDict  # pydantic accepts no other
 
 from cry_model.checkpoint import plain_object, to_json, write_atomically
 from cry_model.declared import Seeds, read
@@ -25,16 +25,16 @@ from cry_model.metrics import evaluate
 from cry_model.records import Evaluation
 
 PREDICTIONS, RUN = "predictions.csv", "run.json"
-WORDS = ("clip", "recording", "group", "label")  # a group may be called 007, or NA
+WORDS = ("clip", "recording", "group", "label")  # read as text: a group may be called 007, or NA
 WHOLE = ("fold", "seed")
 LARGEST_JSON, LARGEST_TABLE = 2**22, 2**29  # bytes: a hundred times what a large corpus needs
-ROUNDING = 1e-6  # of one probability in a table
+ROUNDING = 1e-6  # error of one probability in a table
 
 Object = Mapping[str, Any]
 
 
 class Configuration(TypedDict):
-    """What the configuration of every run has, beside what else its fit was made with."""
+    """Required fields of a run's configuration; its others describe how it was fitted."""
 
     dataset: str
     protocol: str
@@ -44,14 +44,14 @@ class Configuration(TypedDict):
 
 
 class JoinedRun(TypedDict):
-    """What each of the runs has that were joined."""
+    """Required fields of each run that was merged into this one."""
 
     environment: Object
     seeds: tuple[Any, ...]
 
 
 class RunRecord(TypedDict, total=False):
-    """What ``run.json`` has, if it is there, and of which type."""
+    """Fields of ``run.json``, all optional but the configuration, and their types."""
 
     configuration: Required[Configuration]
     environment: Object
@@ -64,20 +64,20 @@ class RunRecord(TypedDict, total=False):
 
 
 FORMER = {"beside", "gate", "neutralised", "shuffled", "draws", "balance", "tries", "average"}
-"""Fields of runs of earlier releases, one of which says that labels were permuted."""
+"""Fields of earlier releases, one of which marks runs with permuted labels."""
 
 
 class DamagedFileError(ValueError):
-    """A file of a run is damaged; the message goes on where a sentence began with its path."""
+    """A file of a run is damaged; the message continues a sentence that begins with its path."""
 
 
 def probability_columns(labels: Sequence[str]) -> list[str]:
-    """Return the columns that hold the probabilities, in the order of the labels."""
+    """Return the names of the probability columns, in the order of the labels."""
     return [f"p_{label}" for label in labels]
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object, or raise DamagedFileError; NaN and infinity are no JSON."""
+    """Read a JSON object, without NaN or infinity; raise DamagedFileError if it is none."""
     content = _read(path, LARGEST_JSON)
     try:
         return plain_object(content, LARGEST_JSON)
@@ -86,7 +86,7 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 def read_record(path: Path) -> dict[str, Any]:
-    """Read a ``run.json`` as ``python -m train fit`` writes it, or raise DamagedFileError."""
+    """Read a ``run.json`` of ``python -m train fit``; raise DamagedFileError if it is damaged."""
     record = read_object(path)
     try:
         read(RunRecord, record)
@@ -99,7 +99,7 @@ def read_record(path: Path) -> dict[str, Any]:
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV table in UTF-8 with a name above each column, or raise DamagedFileError."""
+    """Read a CSV table in UTF-8 with distinct column names; raise DamagedFileError if invalid."""
     content, texts = _read(path, LARGEST_TABLE), dict.fromkeys(WORDS, str)
     try:
         names = pd.read_csv(io.BytesIO(content), header=None, nrows=1, dtype=str).iloc[0]
@@ -117,8 +117,8 @@ def require_columns(
     whole: Sequence[str] = (),
     numbers: Sequence[str] = (),
 ) -> None:
-    """Refuse a table without rows, or without these columns of text, of whole numbers from 0 on
-    and of finite numbers, or with gaps in them."""
+    """Raise DamagedFileError unless a table has rows, and these columns of text, of non-negative
+    integers and of finite numbers, without gaps."""
     if missing := [name for name in (*words, *whole, *numbers) if name not in table]:
         raise DamagedFileError(f"is damaged: it has no column {', '.join(missing)}")
     if table.empty:
@@ -135,17 +135,17 @@ def require_columns(
 
 
 def require_unique(table: pd.DataFrame, *keys: str) -> None:
-    """Refuse a table in which two rows have the same values in all of these columns."""
+    """Raise DamagedFileError if two rows have the same values in all of these columns."""
     if table.duplicated([*keys]).any():
         raise DamagedFileError(f"is damaged: it has a {keys[-1]} twice")
 
 
 def read_predictions(path: Path, labels: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read the predictions of a run, a row for each piece.
+    """Read the predictions of a run, one row per piece.
 
-    Raise DamagedFileError if it is no such table, if probabilities do not sum to 1, a row is there
+    Raise DamagedFileError if the table is invalid, probabilities do not sum to 1, a row occurs
     twice, or a recording has two labels or groups. ``path``: of the file; ``labels``: of the run;
-    None takes those that have a column.
+    None takes those with a column.
     """
     table = read_table(path)
     if labels is None:
@@ -179,26 +179,26 @@ def _read(path: Path, largest: int) -> bytes:
 
 
 def ordered(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
-    """Return the columns in the order in which they are documented."""
+    """Return the columns in their documented order."""
     first = ["clip", "recording", "group", "fold", "seed", "label"]
     return table[[*first, *probability_columns(labels)]]
 
 
 def write_predictions(folder: Path, table: pd.DataFrame, name: str = PREDICTIONS) -> None:
-    """Replace the predictions of a run; probabilities keep six decimals."""
+    """Write the predictions of a run, replacing earlier ones; probabilities keep six decimals."""
     folder.mkdir(parents=True, exist_ok=True)
     csv = table.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     write_atomically(folder / name, csv.encode())
 
 
 def whole_seeds(table: pd.DataFrame, folds: int) -> pd.DataFrame:
-    """Return the predictions of the seeds that have all of their folds."""
+    """Return the predictions of the seeds whose folds are complete."""
     found = table.groupby("seed")["fold"].nunique()
     return table[table["seed"].isin(found.index[found == folds])]
 
 
 def score(table: pd.DataFrame, labels: Sequence[str], **facts: object) -> Evaluation:
-    """Metrics of a table of pieces or of recordings, pooled over folds and seeds."""
+    """Compute the metrics of a table of pieces or of recordings, pooled over folds and seeds."""
     return evaluate(
         label_numbers(table, labels),
         probabilities_of(table, labels),
@@ -219,30 +219,29 @@ def write_run(
 
 
 def write_record(folder: Path, record: dict[str, Any]) -> None:
-    """Replace ``run.json``."""
+    """Write ``run.json``, replacing an earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / RUN, (to_json(record) + "\n").encode())
 
 
 def label_numbers(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.int64]:
-    """(n,) The place of each row's label among the labels."""
+    """Return the class index of each row's label, (n,)."""
     return table["label"].map({label: i for i, label in enumerate(labels)}).to_numpy(np.int64)
 
 
 def probabilities_of(table: pd.DataFrame, labels: Sequence[str]) -> NDArray[np.float64]:
-    """(n, classes) The probabilities of each row, in the order of the labels."""
+    """Return the probabilities of each row, in the order of the labels, (n, classes)."""
     return table[probability_columns(labels)].to_numpy(np.float64)
 
 
 def recording_means(
     table: pd.DataFrame, labels: Sequence[str], by: Sequence[str] = ("seed",)
 ) -> pd.DataFrame:
-    """Return a row per seed and recording, sorted by them: the mean probabilities of its pieces.
+    """Return one row per seed and recording, sorted: the mean probabilities over its pieces.
 
-    Under the ``clip`` protocol the pieces come from several folds, each from the fit that did not
-    learn from it.
+    Under the ``clip`` protocol the pieces come from several folds, each held out from its own fit.
 
-    ``by``: the columns to keep apart; with "fold" in it, a row has the pieces of one fold.
+    ``by``: the columns to keep apart; with "fold" among them, a row has the pieces of one fold.
     """
     keys = [*by, "recording", "group", "label"]
     return table.groupby(keys, as_index=False, sort=True)[probability_columns(labels)].mean()

@@ -1,1 +1,1 @@
-"""A model of one baby, learnt from its own labelled cries."""
+"""Fit a model of one baby to its own labelled cries."""

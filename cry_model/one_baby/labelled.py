@@ -1,7 +1,7 @@
 """Read one baby's labelled cries, from a folder or a diary, and report what can be learnt of them.
 
-A diary is what the page keeps in a parent's browser and saves as one file: times, labels and a few
-numbers of each cry, and no sound.
+The page keeps a diary in a parent's browser and exports it as one file: times, labels and a few
+numbers per cry, and no sound.
 """
 
 from __future__ import annotations
@@ -32,27 +32,27 @@ from cry_model.sound.audio import AudioError
 TABLE = "labels.csv"
 COLUMNS = ("file", "label", "time")
 HOURS = ("fed", "slept", "changed")
-"""Optional columns: hours since the last feed, sleep and diaper; in a diary what was noted when."""
+"""Optional columns: hours since the last feed, sleep and diaper; in a diary, kinds of events."""
 EPOCH = datetime(1970, 1, 1)
 UNKNOWN = "unknown"
-"""What a parent answers who does not know what a cry was."""
-FORGOTTEN = 24.0  # hours after which a feed says nothing of a cry
+"""A parent's answer if the reason of a cry is not known."""
+FORGOTTEN = 24.0  # hours; older care events count as unknown
 MOST = 2000  # cries
 GREATEST = 1e6
-WIDEST = 64  # numbers of a cry: more would take minutes to fit
+WIDEST = 64  # numbers per cry: more would take minutes to fit
 LONGEST = 40  # characters of a label
 NO_DIARY = "This is no diary of ours; please choose the file that the page saved."
 
 
 @dataclass(frozen=True)
 class LabelledCry:
-    """What is known of a cry.
+    """One cry: its label, time, context and embedding.
 
     Attributes:
-        label: what it was; empty if nobody knows.
-        time: s on the clock of the home.
+        label: its reason; empty if unknown.
+        time: seconds of local time.
         hours: since feed, sleep and diaper; NaN where unknown.
-        embedding: its numbers, of the network ``model``; empty without any.
+        embedding: from the network ``model``; empty without any.
         prior: the general model's probabilities.
     """
 
@@ -66,14 +66,14 @@ class LabelledCry:
 
 @dataclass(frozen=True)
 class Heads:
-    """The two heads of one baby: by the sound, and by the hours since feed, sleep and diaper."""
+    """The two heads of one baby: on the sound, and on the hours since feed, sleep and diaper."""
 
     sound: PersonalModel
     context: PersonalModel | None  # None where no hours are known
 
     @classmethod
     def fit(cls, cries: Iterable[LabelledCry]) -> Heads:
-        """Fit both on labelled cries; raise PersonalError if nothing can be learnt of them."""
+        """Fit both to labelled cries; raise PersonalError if no model can be fitted to them."""
         cries = sorted(cries, key=lambda cry: cry.time)
         labels, times = [cry.label for cry in cries], [cry.time for cry in cries]
         prior = [cry.prior for cry in cries if cry.prior is not None]
@@ -84,17 +84,17 @@ class Heads:
 
     @staticmethod
     def hours(cries: Iterable[LabelledCry]) -> NDArray[np.float64]:
-        """Return the features of the second head, (cries, 6)."""
+        """Return the input features of the context head, (cries, 6)."""
         return context_features([cry.hours for cry in cries])
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What the sounds tell, and what the hours since feed, sleep and diaper do."""
+    """Test results of the sound head and of the context head."""
 
     sound: Report
     context: Report | None
-    passed_over: tuple[str, ...] = ()  # why a recording is not counted
+    passed_over: tuple[str, ...] = ()  # why each recording was skipped
 
     @classmethod
     def of(
@@ -106,10 +106,10 @@ class Findings:
 
 
 def read_labels(folder: Path) -> list[tuple[Path, LabelledCry]]:
-    """Return the rows of ``folder/labels.csv`` in the order of time.
+    """Return the rows of ``folder/labels.csv``, sorted by time.
 
-    Times are ISO 8601 (2026-03-01T04:30); what they say of a time zone is passed over, since days
-    are those of the home.
+    Times are ISO 8601 (2026-03-01T04:30); any time zone in them is ignored, since days are those of
+    local time.
 
     Raises:
         PersonalError: if there is no such table, or a row cannot be read.
@@ -143,14 +143,14 @@ def read_labels(folder: Path) -> list[tuple[Path, LabelledCry]]:
 
 
 def _seconds(time: str) -> float:
-    """Return a time of ISO 8601 on the clock of the home, s."""
+    """Convert an ISO 8601 time to seconds of local time."""
     return (datetime.fromisoformat(time.strip()).replace(tzinfo=None) - EPOCH).total_seconds()
 
 
 def report_folder(folder: Path, predict: Callable[[str], Prediction]) -> Findings:
-    """Hear every recording of the table, and test what can be learnt of them.
+    """Classify every recording of the table, and test what can be learnt from them.
 
-    Recordings without a cry, and those that cannot be used, are passed over.
+    Recordings without a cry, and those that cannot be used, are skipped.
 
     Raises:
         PersonalError: if the table, or what is left of it, cannot be used.
@@ -172,10 +172,10 @@ def report_folder(folder: Path, predict: Callable[[str], Prediction]) -> Finding
 
 
 def read_diary(document: object) -> list[LabelledCry]:
-    """Return the cries of a diary in the order of time, at most the last 2,000.
+    """Return the cries of a diary, sorted by time, at most the last 2,000.
 
     Args:
-        document: of JSON. ``cries`` have ``at`` (ISO 8601) and may have ``was``, ``embedding``,
+        document: parsed JSON. ``cries`` have ``at`` (ISO 8601) and may have ``was``, ``embedding``,
             ``prior`` and ``model``; ``care`` has ``at`` and ``kind``, one of :data:`HOURS`.
 
     Raises:
@@ -212,9 +212,9 @@ def _cry(cry: Mapping[str, Any], time: float, care: Sequence[tuple[float, str]])
 
 
 def usable(cries: Iterable[LabelledCry], model: str = "") -> list[LabelledCry]:
-    """Return the cries that have a label and equally many numbers of one network.
+    """Return the cries with a label and an embedding of one network and one width.
 
-    By default of the most used one.
+    By default those of the most frequent network.
     """
     known = [cry for cry in cries if cry.label and cry.embedding]
     kinds = [(cry.model, len(cry.embedding)) for cry in known if cry.model == (model or cry.model)]
@@ -223,7 +223,7 @@ def usable(cries: Iterable[LabelledCry], model: str = "") -> list[LabelledCry]:
 
 
 def report_diary(path: Path) -> Findings:
-    """Test what can be learnt of a diary that the page saved; raise PersonalError if nothing."""
+    """Test what can be learnt from a diary that the page saved; raise PersonalError if nothing."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -232,7 +232,7 @@ def report_diary(path: Path) -> Findings:
 
 
 def describe(found: Findings) -> str:
-    """Return the report for a terminal."""
+    """Format the report for a terminal."""
     r, lines = found.sound, [*found.passed_over]
     counts = ", ".join(f"{label} {count}" for label, count in r.support.items())
     lines += [

@@ -1,16 +1,16 @@
-"""Learn one baby from its own labelled cries, and test whether that is worth anything.
+"""Fit a model to one baby's labelled cries, and test whether it beats a constant answer.
 
-A ridge regression on the embeddings of a network that stays as it is. Cries of one hour are alike
-for other reasons than their cause (the room, the telephone, how long it has lasted), so recordings
-less than half an hour apart count as one cry, and a whole day is left out at a time.
+It is a ridge regression on the embeddings of a frozen network. Cries within an hour are alike for
+reasons other than their cause (the room, the telephone, how long it has lasted). So recordings less
+than half an hour apart count as one cry, and whole days are held out.
 
 The verdict is an e-process (Shafer and Vovk, "Game-Theoretic Foundations for Probability and
 Finance", 2019; Ramdas, Grünwald, Vovk and Shafer, "Game-theoretic statistics and safe anytime-valid
-inference", Statistical Science 38, 2023), so that one may look every night. Each day is a bet: how
-probable its labels are by what earlier days taught, over the mean of that over all orders of the
-same labels within the day (Koning, "Post-hoc and anytime valid permutation and group invariance
-testing", 2023). If sounds and labels of a day have nothing to do with one another, the wealth is a
-martingale, and by Ville's inequality it ever reaches 40 with a probability of 2.5% at most.
+inference", Statistical Science 38, 2023), so it remains valid if one looks every night. Each day is
+a bet: the likelihood of its labels under a fit to earlier days, over the mean of that over all
+orders of the same labels within the day (Koning, "Post-hoc and anytime valid permutation and group
+invariance testing", 2023). If sounds and labels of a day are unrelated, the wealth is a martingale.
+By Ville's inequality, it ever reaches 40 with a probability of 2.5% at most.
 """
 
 from __future__ import annotations
@@ -31,37 +31,37 @@ Labels = NDArray[np.int64]
 State = Literal["too few", "not better", "better"]
 
 DAY = 86_400.0  # s
-APART = 1_800.0  # s without a cry that part two cries
+APART = 1_800.0  # s from one recording to the next that separate two cries
 FADE = 20.0
-"""With so many own cries, they and the general model count half each."""
+"""Number of own cries at which they and the general model have equal weight."""
 GAIN = 4.0
-"""Of regressed labels, 0 to 1, as logits; this and FADE were chosen on synthetic babies."""
+"""Scale from regressed one-hot labels to logits; this and FADE were tuned on synthetic babies."""
 BETS = (0.5, 1.0)
-"""How boldly the e-process bets, relative to the model; its wealth is the mean of both."""
+"""Bet sizes of the e-process, relative to the model; its wealth is the mean over both."""
 LEVEL = 0.025
-"""How often "better" may ever be said where there is nothing to find: of sound and of context each,
-so that of both together it is 5%."""
+"""Probability of ever reporting "better" under the null hypothesis, for sound and context each; for
+both together it is 5%."""
 LEAST = 8
-"""Cries before anything is answered."""
+"""Minimum number of cries for an answer."""
 NEEDED = 130
 """Cries for 80% power at one standard deviation, 80% of labels right; see docs/experiments.md."""
-AT_ONCE = 12  # cries of a day whose labels are exchanged with one another
+AT_ONCE = 12  # cries of a day whose labels are permuted together
 PERMUTATIONS = 999
 
 
 class PersonalError(ValueError):
-    """Labelled cries that nothing can be learnt from; the message says what to change."""
+    """No model can be fitted to these labelled cries; the message says what to change."""
 
 
 @dataclass(frozen=True)
 class Skill:
-    """What a head knew of days that it was not fitted on.
+    """Performance of a head on held-out days.
 
     Attributes:
-        accuracy, balanced_accuracy: with the 95% bootstrap interval over what is left out.
-        permutation_p: how often labels permuted within days have as high a balanced accuracy; for
-            one look.
-        evidence: greatest wealth of the e-process.
+        accuracy, balanced_accuracy: with 95% bootstrap intervals over the held-out blocks.
+        permutation_p: p-value of the balanced accuracy in a permutation test of labels within days;
+            for one look.
+        evidence: maximum wealth of the e-process.
     """
 
     accuracy: Estimate
@@ -71,20 +71,20 @@ class Skill:
 
     @property
     def anytime_p(self) -> float:
-        """Return the p-value that holds however often one has looked."""
+        """The anytime-valid p-value, which holds for any number of looks."""
         return min(1.0, 1 / self.evidence)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Whether the personal model is worth anything, and the numbers.
+    """Test results of a personal model.
 
     Attributes:
-        cries, recordings, days: cries, of how many recordings, on how many days.
-        left_out: what is left out at a time.
+        cries, recordings, days: number of cries, of their recordings and of their days.
+        left_out: what is held out at a time.
         constant_label, constant_accuracy: the most frequent label and its share.
         chance: balanced accuracy of any constant answer.
-        skill: of what the model was fitted on, such as embeddings of sounds.
+        skill: of the model's own inputs, such as embeddings of sounds.
         time_of_day: of the hour alone, by the same code.
     """
 
@@ -102,7 +102,7 @@ class Report:
 
     @property
     def state(self) -> State:
-        """Return "better" from the night on that enough was won, while it is right more often."""
+        """"better" once the evidence suffices, as long as the accuracy exceeds the constant one."""
         ahead = self.skill.accuracy.value > self.constant_accuracy
         if self.cries >= LEAST and self.skill.evidence >= 1 / LEVEL and ahead:
             return "better"
@@ -124,15 +124,15 @@ class Report:
 
 @dataclass(frozen=True, eq=False)
 class PersonalModel:
-    """One baby's cries and what they taught.
+    """A ridge regression fitted to one baby's cries, with its training data.
 
     Attributes:
         labels: the K reasons of cries, sorted.
-        rows: what is known of each cry, (cries, width).
-        truth: its label, (cries,).
-        times: its beginning, (cries,).
+        rows: features of each cry, (cries, width).
+        truth: label index of each cry, (cries,).
+        times: start of each cry, (cries,).
         general: log-probabilities of the general model, (cries, K); zeros without one.
-        recordings: how many recordings these cries had.
+        recordings: number of recordings that make up these cries.
     """
 
     labels: tuple[str, ...]
@@ -151,7 +151,7 @@ class PersonalModel:
         times: ArrayLike,
         prior: Sequence[Mapping[str, float]] | None = None,
     ) -> PersonalModel:
-        """Fit a ridge regression on cries; takes milliseconds.
+        """Fit a ridge regression to cries; takes milliseconds.
 
         The guarantee of the report holds if labels are given within their day, and not changed
         after a look.
@@ -159,14 +159,13 @@ class PersonalModel:
         Args:
             embeddings: (n, width), finite, such as :attr:`cry_model.Prediction.embedding`; or
                 :func:`context_features`, or any other features.
-            labels: what each cry was, in hindsight; n of them, of two kinds or more.
-            times: (n,) ascending, seconds on the clock of the home; a multiple of 86,400 is
-                midnight.
-            prior: the general model's probabilities of each recording; of a label that it does not
-                know, an equal share is assumed.
+            labels: n labels given in hindsight, of two kinds or more.
+            times: (n,) ascending, seconds of local time; multiples of 86,400 are midnight.
+            prior: the general model's probabilities for each recording; a label that it does not
+                know gets an equal share.
 
         Raises:
-            PersonalError: if nothing can be learnt of these.
+            PersonalError: if no model can be fitted to these.
         """
         if len(set(labels)) < 2:
             raise PersonalError("All cries have one label; please label two kinds or more.")
@@ -178,7 +177,7 @@ class PersonalModel:
         first = np.flatnonzero(np.diff(cry, prepend=-1))
         share = np.eye(cry[-1] + 1)[:, cry]
         share /= share.sum(1, keepdims=True)
-        # The most frequent label of a cry; of several, the latest one.
+        # The most frequent label of a cry; the latest breaks ties.
         count = share @ np.eye(len(names))[number]
         last = np.array([np.flatnonzero(cry == c)[-1] for c in range(len(first))])
         count[np.arange(len(first)), number[last]] += 0.5 / len(rows)
@@ -196,10 +195,10 @@ class PersonalModel:
     def predict(
         self, embedding: ArrayLike, prior: Mapping[str, float] | None = None
     ) -> dict[str, float]:
-        """Return label -> probability of one cry; raise PersonalError if the width is another.
+        """Return label -> probability of one cry; raise PersonalError if the width is wrong.
 
-        The model's own answer weighs n / (n + 20), the general model's 20 / (n + 20), and the more
-        frequent labels are more probable.
+        The model's own logits weigh n / (n + 20), the general model's 20 / (n + 20), and frequent
+        labels are more probable.
         """
         row = np.asarray(embedding, dtype=np.float64)
         if row.shape != self.rows.shape[1:] or not np.isfinite(row).all():
@@ -215,7 +214,7 @@ class PersonalModel:
         return dict(zip(self.labels, found.tolist(), strict=True))
 
     def report(self, permutations: int = PERMUTATIONS) -> Report:
-        """Test the model on cries that it was not fitted on."""
+        """Test the model on held-out cries."""
         support = np.bincount(self.truth, minlength=len(self.labels))
         hour, nothing = time_features(self.times), np.zeros_like(self.general)
         return Report(
@@ -238,12 +237,12 @@ class PersonalModel:
 
     @property
     def blocks(self) -> Labels:
-        """What is left out together: days, or cries where all are of one day; (cries,)."""
+        """The held-out block of each cry, (cries,): its day, or itself if all are of one day."""
         days = numbered(self.days)
         return days if days.max() else np.arange(len(days))
 
     def answers(self) -> Array:
-        """Return what the model says of each cry when its day is left out, (cries, K)."""
+        """Return the cross-validated probabilities of each cry, its block held out, (cries, K)."""
         return left_out(self.rows, self.blocks, np.eye(len(self.labels))[self.truth], self.general)
 
     def wealth(self) -> Array:
@@ -267,9 +266,9 @@ class PersonalModel:
 
 
 def context_features(hours: ArrayLike) -> Array:
-    """Return features of hours since feed, sleep and diaper, (n, 3) -> (n, 6).
+    """Compute features of hours since feed, sleep and diaper, (n, 3) -> (n, 6).
 
-    NaN where a parent did not say: the logarithm's mean is taken, and a feature says so.
+    NaN marks hours that a parent did not give: they get the mean logarithm, and a flag of 0.
     """
     given = np.asarray(hours, dtype=np.float64)
     known = np.isfinite(given)
@@ -279,13 +278,13 @@ def context_features(hours: ArrayLike) -> Array:
 
 
 def time_features(times: Array) -> Array:
-    """Return the time of day on a circle, once and twice round, (n,) s -> (n, 4)."""
+    """Encode the time of day on a circle, with two harmonics, (n,) s -> (n, 4)."""
     angle = 2 * np.pi * times[:, None] / DAY * (1, 2)
     return np.hstack([np.sin(angle), np.cos(angle)])
 
 
 def _known(names: Sequence[str], prior: Mapping[str, float]) -> Array:
-    """Return the log-probabilities of a general model, (K,); an equal share if it knows none."""
+    """Return a general model's log-probabilities, (K,); unknown labels get an equal share."""
     equal = 1 / max(len(prior), 1)
     return np.log([max(prior.get(name, equal), 1e-6) for name in names])
 
@@ -296,15 +295,15 @@ def _scale(rows: Array) -> tuple[Array, Array]:
 
 
 def standardised(rows: Array) -> Array:
-    """Return a column of ones, and each column with mean 0 and deviation 1; (n, 1 + width)."""
+    """Standardise each column to mean 0 and deviation 1, after a column of ones; (n, 1 + width)."""
     centre, scale = _scale(rows)
     return np.hstack([np.ones((len(rows), 1)), (rows - centre) / scale])
 
 
 def _ridge(design: Array) -> Array:
-    """Return what makes weights of labels, (1 + width, n).
+    """Return the matrix that maps labels to weights, (1 + width, n).
 
-    The penalty, the width, is the squared length of one standardised row; none on the ones.
+    The penalty is the width, the squared norm of a standardised row; the intercept has none.
     """
     width = design.shape[1]
     penalty = np.diag(np.r_[1e-9, np.full(width - 1, float(width - 1))])
@@ -312,20 +311,20 @@ def _ridge(design: Array) -> Array:
 
 
 def _logits(score: Array, counts: Array, general: Array | float) -> Array:
-    """Join three answers (..., K): own cries, how frequent labels were, the general model."""
+    """Combine logits (..., K) of three sources: own cries, label frequencies, the general model."""
     n = counts.sum(-1, keepdims=True)
     frequent = np.log((counts + 1) / (n + counts.shape[-1]))
     return frequent + (n * GAIN * score + FADE * general) / (n + FADE)
 
 
 def left_out(rows: Array, blocks: Labels, truths: Array, general: Array) -> Array:
-    """Return probabilities of cries whose block is never learnt from.
+    """Return cross-validated probabilities of cries, each block held out in turn.
 
-    One ridge regression, of which each block's part is undone in closed form.
+    One ridge regression, from which each block is removed in closed form.
 
     Args:
         rows: (n, width).
-        blocks: (n,) the number of what is left out together.
+        blocks: (n,) block number of each cry.
         truths: one-hot labels (..., n, K), such as permuted ones.
         general: log-probabilities of the general model, (n, K).
     """
@@ -358,7 +357,7 @@ def permuted_within(truth: Labels, days: Labels, draws: int) -> Labels:
 
 
 def _wealth(rows: Array, general: Array, truth: Labels, days: Labels, kinds: int) -> Array:
-    """Return the wealth after each day, (days,); by the labels of earlier days alone."""
+    """Return the wealth after each day, (days,), with bets from earlier days alone."""
     won, total = np.zeros(len(BETS)), []
     for day in np.unique(days):
         past, today = int((days < day).sum()), np.flatnonzero(days == day)
@@ -375,12 +374,12 @@ def _wealth(rows: Array, general: Array, truth: Labels, days: Labels, kinds: int
 
 
 def log_bet(logits: Array, truth: Labels) -> Array:
-    """Return the logarithm of an e-value: these labels over the mean of all their orders.
+    """Return the log e-value: the likelihood of these labels over its mean over all their orders.
 
-    The sum over orders is a coefficient of a product of polynomials, found one cry after another.
+    The sum over orders is a coefficient of a product of polynomials, computed cry by cry.
 
     Args:
-        logits: (bets, n, K); what is the same for all labels of a cry makes no difference.
+        logits: (bets, n, K); a constant added to all logits of a cry makes no difference.
         truth: (n,).
     """
     present, place, counts = np.unique(truth, return_inverse=True, return_counts=True)
