@@ -47,7 +47,7 @@ INSTEAD = "The usual model does not know such recordings, so another one answers
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the command and its options."""
+    """Build the argument parser."""
     main = argparse.ArgumentParser(
         "cry-model", description="Classify infant cries; without a command, list the models."
     )
@@ -117,7 +117,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def is_here(name: str) -> bool:
-    """Return whether a bundled model is in this installation."""
+    """Return whether a bundled model is part of this installation."""
     return (ASSETS / BUNDLED[name]).is_dir()
 
 
@@ -133,7 +133,7 @@ def bundled() -> Iterator[str]:
 
 
 def as_text(prediction: Prediction) -> str:
-    """Return the answer for a terminal; no probabilities where it names no label."""
+    """Format the answer for a terminal; without probabilities if it names no label."""
     p, answer = prediction, prediction.answer
     lines = [*_detected(p)]
     if answer.kind == "not_a_cry":
@@ -149,7 +149,7 @@ def as_text(prediction: Prediction) -> str:
 
 
 def _detected(prediction: Prediction) -> Iterator[str]:
-    """Yield what the detector heard; nothing without one."""
+    """Yield lines on what the detector found; none without a detector."""
     if (track := prediction.track) is None:
         return
     if not prediction.is_cry:
@@ -170,7 +170,7 @@ def _detected(prediction: Prediction) -> Iterator[str]:
 
 
 def _heading(prediction: Prediction) -> str:
-    """Return what the answer comes down to."""
+    """Return the decision as one sentence."""
     answer = prediction.answer
     if answer.reason is not None:
         return f"Can't tell: {CANT_TELL[answer.reason]}."
@@ -180,7 +180,7 @@ def _heading(prediction: Prediction) -> str:
 
 
 def _measured(prediction: Prediction) -> Iterator[str]:
-    """Yield what was measured of the checkpoint, a line a record; of sets where there is one."""
+    """Yield a line per measurement of the checkpoint; on sets only if the answer names labels."""
     if (e := prediction.evaluation) is not None:
         recall = percent_interval(e.metrics["balanced_accuracy"])
         yield (
@@ -197,9 +197,9 @@ def _measured(prediction: Prediction) -> Iterator[str]:
 
 
 def recordings(named: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield the path of each file, and the same from the folder on that was named.
+    """Yield the path of each file, and its path relative to the folder that was named.
 
-    Of a folder, those within it that end as recordings do, in the order of their names.
+    Of a folder, yield the files in it with a suffix of audio or video, sorted by path.
     """
     for name in named:
         folder = Path(name)
@@ -216,7 +216,7 @@ whose own cost is not counted. The paper does not state the inputs behind its fi
 
 
 def systems() -> str:
-    """Write every system with six classes and 13 MFCC, the paper's figures beside ours."""
+    """Format a table of all systems with six classes and 13 MFCC, beside the paper's figures."""
     from cry_model.networks.registry import MEBI, build_model, get_system, list_models, measure
 
     paper = json.loads(PAPER_REFERENCE.read_text(encoding="utf-8"))["systems"]
@@ -232,12 +232,12 @@ def systems() -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 2 if a file or the checkpoint could not be used, 1 if the reader of the
-    answers has stopped."""
+    """Run one command; return 2 if a file or the checkpoint cannot be used, 1 if standard output
+    was closed by its reader."""
     try:
         status = run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # Python would write what is left at its end
+    except BrokenPipeError:  # Python would flush the rest at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return status
@@ -265,7 +265,7 @@ def run(arguments: Sequence[str] | None) -> int:
     try:
         answering = who.load()
         if table:
-            del answering  # each process has its own
+            del answering  # each process loads its own
             return write_table(args, who)
         export = None if args.out is None else Export(args.out)
     except (CheckpointError, TableError) as error:
@@ -280,14 +280,14 @@ def run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print("Stopped; the same command goes on.", file=sys.stderr)
         return 130
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that cannot be printed ends nothing
+    if isinstance(sys.stdout, io.TextIOWrapper):  # unprintable names must not abort
         sys.stdout.reconfigure(errors="backslashreplace")
     return predict(args, answering, export)
 
 
 def personal(args: argparse.Namespace) -> int:
-    """Report what one baby's cries teach; 2 if they, or the checkpoint, could not be used."""
-    from cry_model.one_baby.labelled import (  # pandas takes a while
+    """Report what one baby's cries teach; return 2 if they, or the checkpoint, cannot be used."""
+    from cry_model.one_baby.labelled import (  # pandas imports slowly
         describe,
         report_diary,
         report_folder,
@@ -312,7 +312,7 @@ def personal(args: argparse.Namespace) -> int:
 
 
 def predict(args: argparse.Namespace, answering: Answering, export: Export | None) -> int:
-    """Answer every file; 2 if one could not be used, or if there is none."""
+    """Classify every file; return 2 if one cannot be used, or if there is none."""
     files = list(recordings(args.files))
     if not files:
         print(NO_RECORDING, file=sys.stderr)
@@ -323,7 +323,7 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
             name, prediction = answering(file)
             if export is not None:
                 export.write(within, file, name, prediction)
-        except Exception as error:  # the other files are answered all the same
+        except Exception as error:  # continue with the other files
             tqdm.write(f"{file}: {problem(error)}", file=sys.stderr)
             bad += 1
             if export is not None:
@@ -342,10 +342,10 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
 
 
 def write_table(args: argparse.Namespace, who: Who) -> int:
-    """Answer every file that is not in the journal yet, and write the table; 2 if one is bad.
+    """Classify every file not yet in the journal, and write the table; return 2 if one fails.
 
     Raises:
-        TableError: if no table can be written; what was answered is kept.
+        TableError: if no table can be written; finished answers are kept.
         OSError: the same.
     """
     named = list(dict.fromkeys(file for file, _ in recordings(args.files)))

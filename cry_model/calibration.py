@@ -23,8 +23,7 @@ def apply_temperature(probabilities: Array, temperature: float | Array) -> Array
 
 
 def included(probabilities: Array, threshold: float) -> NDArray[np.bool_]:
-    """Return which labels are in the set (Sadinle et al. 2019): those with 1 - p <=
-    ``threshold``."""
+    """Return which labels are in the set (Sadinle et al. 2019): 1 - p is up to ``threshold``."""
     return 1 - probabilities <= threshold
 
 
@@ -90,7 +89,7 @@ def crossed_temperatures(
     groups: NDArray[np.str_],
     folds: Iterable[NDArray[np.int64]],
 ) -> Array:
-    """Return cross-fitted temperatures, each from the groups without a recording in the row's fold.
+    """Return cross-fitted temperatures, each row's from groups without a recording in its fold.
 
     Args as for :func:`fit_temperature`; ``groups`` (n,), and the row numbers of each fold.
     """

@@ -1,4 +1,4 @@
-"""Save and load: ``model.safetensors`` beside ``config.json``, both strict."""
+"""Save and load checkpoints, ``model.safetensors`` and ``config.json``, with strict validation."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ if TYPE_CHECKING:  # torch and safetensors are imported where weights are read o
 CONFIG = "config.json"
 FORMAT = 1
 LONGEST, DEEPEST = 256 * 1024, 20
-"""Characters and levels of a config: forty times what the bundled ones have, and four times."""
+"""Maximum characters and levels of a config: forty and four times those of the bundled ones."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that is missing, incomplete, or not what its config says."""
+    """A checkpoint is missing, incomplete, or does not match its config."""
 
 
 def unusable(reason: str) -> CheckpointError:
-    """Return the error whose sentence says why a checkpoint cannot be used, and what to do."""
+    """Return an error whose message says why a checkpoint is unusable, and what to do."""
     return CheckpointError(f"{reason}; fetch it again or choose another checkpoint.")
 
 
 @strict
 @dataclass(frozen=True)
 class CheckpointConfig:
-    """Everything but the weights.
+    """Everything in a checkpoint but the weights.
 
     Attributes:
         system: name in the registry.
         labels: class names, in the order of the logits.
-        settings: what :func:`~cry_model.build_model` got besides classes and bands.
+        settings: arguments of :func:`~cry_model.build_model` besides classes and bands.
         training: how the weights were fitted, for people to read.
-        evaluation: what was measured on held-out recordings with fits like this one.
-        agreement: of a student that saw no label: how far it answers as its teacher.
+        evaluation: held-out metrics of models fitted like this one.
+        agreement: of a student fitted without labels, with its teacher.
         detector: of a cry detector.
-        calibration: None leaves the probabilities as they are and names no set.
+        calibration: None leaves the probabilities unchanged, without prediction sets.
         complexity: None in a config from before it was stored.
     """
 
@@ -68,26 +68,26 @@ class CheckpointConfig:
     format: int = FORMAT
 
     def build(self) -> nn.Module:
-        """Return the system that the config describes, with fresh weights."""
+        """Build the system that the config describes, with freshly initialised weights."""
         from cry_model.networks.registry import build_model
 
         return build_model(self.system, len(self.labels), self.front_end.num_bands, **self.settings)
 
     def to_json(self) -> str:
-        """As written to ``config.json``; raise ValueError if a number is none, which
-        :meth:`from_json` would refuse."""
+        """Return the content of ``config.json``; raise ValueError on NaN or infinity, which
+        :meth:`from_json` would reject."""
         return json.dumps(asdict(self), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> CheckpointConfig:
-        """Read what :meth:`to_json` wrote; raise CheckpointError if a field is missing, unknown or
-        not what it must be."""
+        """Parse the output of :meth:`to_json`; raise CheckpointError if a field is missing, unknown
+        or invalid."""
         try:
             data = plain_object(text, LONGEST)
             if data.get("format") != FORMAT:
                 raise ValueError(f"its format is not {FORMAT}, the one that this version reads")
             found = read(cls, data)
-            for name in asdict(found.front_end):  # its defaults would be another front end
+            for name in asdict(found.front_end):  # a default could mean another front end
                 require(name in data["front_end"], f"front_end.{name} is missing")
             return found
         except (ValueError, RecursionError) as error:
@@ -97,7 +97,7 @@ class CheckpointConfig:
 
 
 def plain_object(text: str | bytes, longest: int) -> dict[str, Any]:
-    """Read an object of bounded size and depth, with each name once and finite numbers; raise
+    """Parse a JSON object of bounded size and depth, with unique names and finite numbers; raise
     ValueError or RecursionError if it is anything else."""
     require(len(text) <= longest, f"it is longer than {longest} characters")
     try:
@@ -106,7 +106,7 @@ def plain_object(text: str | bytes, longest: int) -> dict[str, Any]:
         raise ValueError(f"it is cut off or damaged in line {error.lineno}") from error
     require(isinstance(data, dict), "it is no object")
     require(_depth(data) <= DEEPEST, f"it is nested deeper than {DEEPEST} levels")
-    json.dumps(data, ensure_ascii=False, allow_nan=False).encode()  # whole characters, no NaN
+    json.dumps(data, ensure_ascii=False, allow_nan=False).encode()  # no lone surrogates, no NaN
     return data
 
 
@@ -122,31 +122,31 @@ def _depth(data: Any) -> int:
 
 WEIGHTS = "model.safetensors"
 LARGEST, HEADER = 512 * 2**20, 2**20
-"""Bytes of the weights' file and of its header: ten times what any of our systems has, and more."""
+"""Maximum bytes of the weights' file and of its header: ten times those of our systems, or more."""
 FLOATS = ("F16", "BF16", "F32", "F64")
-_INSTALLED = Path(__file__).with_name("assets")  # as pyproject.toml puts it into the package
+_INSTALLED = Path(__file__).with_name("assets")  # where pyproject.toml installs it
 _HERE = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).parents[1] / "assets"
 ASSETS = _HERE / "checkpoints"
 """The folder of the bundled checkpoints."""
 PAPER_REFERENCE = _HERE / "paper_reference.json"
-"""What the paper prints: sizes, tables, confusion matrices."""
+"""The paper's published numbers: sizes, tables, confusion matrices."""
 BUNDLED: Mapping[str, str] = {
     "six-class": "six-class-improved-ecapa-tdnn",
     "six-class-features": "challenge6-features-16khz-feature-mlp",
     "donate-a-cry": "donateacry-improved-ecapa-tdnn",
 }
-"""Short name of each bundled classifier -> its folder; an installed package has the first alone."""
+"""Short name of each bundled classifier -> its folder; an installed package has only the first."""
 DEFAULT = ASSETS / BUNDLED["six-class"]
-"""The bundled checkpoint that is used when none is named."""
+"""The bundled checkpoint that is the default."""
 DEFAULT_DETECTOR = ASSETS / "detector-resnet18"
 """The bundled detector."""
 
 
 def local_folder(name: str | os.PathLike, revision: str | None = None) -> Path | None:
     """Return the folder of a bundled checkpoint, or the one of this name; None if there is none.
-    Raise CheckpointError if there is one, and a revision is asked for."""
+    Raise CheckpointError if there is one and a revision is given."""
     found = ASSETS / BUNDLED[str(name)] if str(name) in BUNDLED else Path(name)
-    if not os.path.isdir(found):  # noqa: PTH112 - pathlib's raises where a name is too long
+    if not os.path.isdir(found):  # noqa: PTH112 - pathlib's raises if a name is too long
         return None
     if revision is not None:
         raise CheckpointError(
@@ -156,23 +156,23 @@ def local_folder(name: str | os.PathLike, revision: str | None = None) -> Path |
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace a file whole, so that a crash or a power cut leaves the old one or the new one; raise
-    OSError if the disk is full or may not be written; the old file is still there."""
+    """Replace a file atomically, so that a crash or a power cut leaves the old or the new one;
+    raise OSError if the disk is full or not writable, keeping the old file."""
     temporary = path.with_name(path.name + ".part")
     try:
         temporary.write_bytes(content)
         move_into_place(temporary, path)
-    except BaseException:  # Ctrl-C, too
-        with contextlib.suppress(OSError):  # what is half written only takes room
+    except BaseException:  # including Ctrl-C
+        with contextlib.suppress(OSError):  # a partial file only takes up space
             temporary.unlink()
         raise
 
 
 def move_into_place(whole: Path, path: Path) -> None:
-    """Give a whole file in the same folder the name ``path``, once its content is on the disk."""
+    """Rename a complete file in the same folder to ``path``, once its content is on the disk."""
     _sync(whole)
     whole.replace(path)
-    with contextlib.suppress(OSError):  # not every system opens a folder; the file is whole
+    with contextlib.suppress(OSError):  # not every system can open a folder; the file is complete
         _sync(path.parent)
 
 
@@ -187,7 +187,7 @@ def _sync(path: Path) -> None:
 def save_checkpoint(
     folder: str | os.PathLike, model: nn.Module, config: CheckpointConfig, half: bool = False
 ) -> None:
-    """Write weights and config; ``half`` stores float16, a loaded model computes in float32."""
+    """Write weights and config; ``half`` stores float16, but loaded models compute in float32."""
     from safetensors.torch import save
 
     from cry_model.networks.registry import measure
@@ -199,13 +199,13 @@ def save_checkpoint(
         weights = {n: t.half() if t.is_floating_point() else t for n, t in weights.items()}
     if config.complexity is None:
         config = replace(config, complexity=measure(model, config.front_end.num_bands))
-    text = config.to_json().encode()  # before anything is written: it may be refused
+    text = config.to_json().encode()  # before anything is written: it may be invalid
     write_atomically(folder / WEIGHTS, save(weights))
     write_atomically(folder / CONFIG, text)
 
 
 def read_config(folder: str | os.PathLike) -> CheckpointConfig:
-    """Read what a checkpoint says of itself; raise CheckpointError if its config cannot be read."""
+    """Read the config of a checkpoint; raise CheckpointError if it cannot be read."""
     path = Path(folder) / CONFIG
     try:
         with path.open("rb") as file:
@@ -218,10 +218,9 @@ def read_config(folder: str | os.PathLike) -> CheckpointConfig:
 def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointConfig]:
     """Load the model, in eval mode on the CPU, and its config.
 
-    Nothing is allocated before the config is within its ranges and the weights' shapes are known to
-    be those of its system. Draws no random numbers. Raise CheckpointError if a file is missing or
-    damaged, or the weights are not exactly those of the system that the config names, or no finite
-    numbers.
+    Nothing is allocated before the config is validated and the weights' shapes match its system.
+    Draws no random numbers. Raise CheckpointError if a file is missing or damaged, or the weights
+    do not match the system exactly or are not finite.
     """
     import torch
     from safetensors import SafetensorError
@@ -230,7 +229,7 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
 
     folder = Path(folder)
     for name in (CONFIG, WEIGHTS):
-        if not os.path.isfile(folder / name):  # noqa: PTH113 - pathlib's raises where it may not look
+        if not os.path.isfile(folder / name):  # noqa: PTH113 - pathlib's raises without permission
             raise unusable(f"There is no {name} in the folder '{folder}'")
     config = read_config(folder)
     try:
@@ -252,31 +251,31 @@ def load_checkpoint(folder: str | os.PathLike) -> tuple[nn.Module, CheckpointCon
 
 
 SALT, HASHES = "fingerprints.salt", "fingerprints.hashes"
-"""Tensors beside the weights, in their file: of what the model was fitted on, if that is known."""
+"""Tensors in the file of the weights: fingerprints of the training recordings, if known."""
 
 
 def try_out(answer: Callable[[Recording], Iterable[float]]) -> None:
-    """Let a loaded system answer a second of noise, so that nobody's recording is its first; raise
-    CheckpointError if that fails, or its probabilities are no finite numbers."""
+    """Run a loaded system on a second of noise, so that it fails here and not on a recording; raise
+    CheckpointError if it fails, or its outputs are not finite."""
     rate = 16_000
     noise = 0.1 * np.random.default_rng(0).standard_normal(rate, np.float32)
     try:
         finite = all(map(math.isfinite, answer(Recording(noise, rate))))
-    except Exception as error:  # whatever it is, it would be a trace for whoever came first
+    except Exception as error:  # else the first user would get a traceback
         raise unusable(f"The checkpoint loads but cannot answer: {one_line(error)}") from error
     if not finite:
         raise unusable("The checkpoint loads but its answers are no numbers")
 
 
 def one_line(error: Exception) -> str:
-    """Put what a library says on one line, without its full stop."""
+    """Put a library's message on one line, without its full stop."""
     return " ".join(str(error).split())[:300].rstrip(".") or type(error).__name__
 
 
 def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Read the tensors of a file, each as the type of the one in ``wanted``; raise ValueError with
-    the first thing that is wrong with them; OSError, SafetensorError if the file may not be read,
-    or is damaged."""
+    """Read the tensors of a file, with the dtypes of those in ``wanted``; raise ValueError with the
+    first mismatch or if one is not finite; OSError, SafetensorError if the file is unreadable or
+    damaged."""
     from safetensors import SafetensorError, safe_open
 
     with path.open("rb") as file:
@@ -284,9 +283,9 @@ def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
             raise SafetensorError("it is larger than any of our systems")
     with safe_open(path, "pt") as file:
         wrong = next(_differences(wanted, file), None)
-        if wrong is not None:  # one is enough; torch would list every tensor
+        if wrong is not None:  # the first suffices; torch would list every tensor
             raise ValueError(wrong)
-        # Copied, for the file may change.
+        # Copied, as the file may change.
         found = {n: file.get_tensor(n).to(t.dtype, copy=True) for n, t in wanted.items()}
     for name, tensor in found.items():
         if not tensor.isfinite().all():
@@ -295,7 +294,7 @@ def _weights(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _differences(wanted: Mapping[str, Tensor], file: safe_open) -> Iterator[str]:
-    """Tell what is wrong with the names, shapes and types in a file's header."""
+    """Yield the mismatches of names, shapes and dtypes in a file's header."""
     theirs = set(file.keys())
     for name, tensor in wanted.items():
         if name not in theirs:
@@ -311,7 +310,7 @@ def _differences(wanted: Mapping[str, Tensor], file: safe_open) -> Iterator[str]
 
 
 def to_json(record: Any, indent: int | None = 2) -> str:
-    """Return a record as JSON, on one line without ``indent``; a number that is none is null."""
+    """Return a record as JSON, on one line without ``indent``; NaN and infinity become null."""
     return json.dumps(_known(record), indent=indent, allow_nan=False)
 
 

@@ -1,4 +1,4 @@
-"""Recording in, answer out; what computes it, torch or onnxruntime, is a backend."""
+"""Classify recordings, with torch or onnxruntime as the backend."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from cry_model.sound.arrays import ArrayFrontEnd
 
 BACKENDS = ("torch", "onnx")
-"""What may compute the answers."""
-MARGIN = 0.5  # s, heard on either side of a cry
-LONGEST = 60.0  # s, of a recording without a cry
+"""Names of the backends."""
+MARGIN = 0.5  # s of context on either side of a cry
+LONGEST = 60.0  # s, maximum classified without a cry
 
 
 def parts(track: DetectionScores | None, duration: float) -> tuple[Span, ...]:
     """Return the cries of a recording; all of it without a detector.
 
-    Of no cry, the whole, or a longer one's minute that is most like a cry: an answer may be wanted
-    anyway.
+    If there is no cry, return everything, or of a longer recording the minute most like a cry: an
+    answer may be wanted anyway.
     """
     whole = (Span(0.0, duration),)
     if track is None:
@@ -54,10 +54,10 @@ def parts(track: DetectionScores | None, duration: float) -> tuple[Span, ...]:
 
 
 def widened(span: Span, least: float, duration: float) -> Span:
-    """Return a span with its margins, ``least`` s long or more, within the recording."""
+    """Return a span with its margins, at least ``least`` s long, within the recording."""
     spare = max(MARGIN, (least - span.seconds) / 2)
     start, end = max(0.0, span.start - spare), min(duration, span.end + spare)
-    if end - start < least:  # at an edge: the other side gives what is missing
+    if end - start < least:  # at an edge: extend the other side
         start, end = max(0.0, end - least), min(duration, start + least)
     return Span(start, end)
 
@@ -65,8 +65,8 @@ def widened(span: Span, least: float, duration: float) -> Span:
 def pieces_of(
     front_end: AnyFrontEnd | ArrayFrontEnd, recording: audio.Recording, spans: tuple[Span, ...]
 ) -> list[tuple[Span, Pieces]]:
-    """Each span with its pieces, cut and levelled on its own; those that are silent are left out.
-    Raise SilentAudioError if all of them are silent in the band that the front end hears."""
+    """Return each span with its pieces, cut and levelled separately, leaving out silent spans.
+    Raise SilentAudioError if all are silent in the front end's band."""
     found, failure = [], None
     for span in spans:
         part = widened(span, front_end.config.min_seconds, recording.duration)
@@ -77,7 +77,7 @@ def pieces_of(
         except audio.SilentAudioError as error:
             failure = error
             continue
-        overlap = None if part.seconds <= LONGEST else 0.0  # of minutes, enough is heard as it is
+        overlap = None if part.seconds <= LONGEST else 0.0  # long spans need no overlap
         pieces = cut(clip, front_end.config, overlap)
         starts = tuple(part.start + start for start in pieces.starts)
         found.append((span, replace(pieces, starts=starts)))
@@ -101,16 +101,16 @@ Source: TypeAlias = "str | os.PathLike | bytes | BinaryIO | np.ndarray | Tensor 
 
 
 class NoAnswerError(audio.AudioError):
-    """The model's answer to a recording is no number: its weights are damaged."""
+    """The model's probabilities for a recording are not finite: its weights are damaged."""
 
 
 class CryClassifier:
     """A fitted system with its front end.
 
-    Safe to share between threads: prediction changes nothing in it.
+    Thread-safe: prediction does not change it.
     """
 
-    AT_ONCE = 40.0  # s of sound; more costs memory, and time too, since no cache can hold it
+    AT_ONCE = 40.0  # s of sound per batch; more takes memory, and time, as it exceeds the cache
 
     def __init__(
         self,
@@ -142,15 +142,15 @@ class CryClassifier:
     ) -> CryClassifier:
         """Load a bundled model, a checkpoint folder or a Hub repository.
 
-        Raise CheckpointError if it cannot be loaded, or gives no numbers; ValueError if there is no
-        such backend.
+        Raise CheckpointError if it cannot be loaded, or its output is not finite; ValueError if
+        there is no such backend.
 
         Args:
             name: see :func:`~cry_model.hub.find_checkpoint`.
-            revision: the same.
-            device: where to compute; onnxruntime computes on the CPU.
-            detector: whether the bundled detector hears everything first.
-            backend: one of :data:`BACKENDS`; ``onnx`` takes the files that
+            revision: see there.
+            device: device of torch; onnxruntime computes on the CPU.
+            detector: whether to run the cry detector first.
+            backend: one of :data:`BACKENDS`; ``onnx`` reads the files that
                 ``python -m train export`` wrote, and needs no torch.
         """
         if backend not in BACKENDS:
@@ -175,12 +175,12 @@ class CryClassifier:
 
     @property
     def model(self) -> Any:
-        """The fitted system: a module of torch, or a session of onnxruntime."""
+        """The fitted system: a torch module, or an onnxruntime session."""
         return self.backend.model
 
     @property
     def front_end(self) -> Any:
-        """What prepares recordings, and with torch computes the features."""
+        """The front end, which prepares recordings and, with torch, computes the features."""
         return self.backend.front_end
 
     @property
@@ -195,17 +195,17 @@ class CryClassifier:
         track: DetectionScores | None = None,
         progress: Callable[[float], None] = lambda share: None,
     ) -> Prediction:
-        """Classify the cries in one recording; of more pieces than one it gives the mean.
+        """Classify the cries in one recording, by the mean over its pieces.
 
-        With a detector, only the cries that it hears are answered for. Where it hears none,
-        ``is_cry`` is False, and the probabilities mean nothing. Raise AudioError if the recording
-        cannot be used, or the model has no answer to it.
+        With a detector, only the cries that it finds are classified. If it finds none, ``is_cry``
+        is False, and the probabilities mean nothing. Raise AudioError if the recording cannot be
+        used, or the model's output is not finite.
 
         Args:
             source: see :func:`cry_model.sound.audio.load`.
-            sample_rate: the same.
-            track: what the detector made of it, if that is known already.
-            progress: called with the share that is done, now and then.
+            sample_rate: see there.
+            track: the detector's output for it, if already known.
+            progress: called now and then with the share done.
         """
         recording = self.backend.load(source, sample_rate)
         sound = recording
@@ -243,25 +243,25 @@ class CryClassifier:
         )
 
     def probabilities(self, recording: audio.Recording, span: Span) -> dict[str, float]:
-        """Classify one stretch, whatever sounds there.
+        """Classify one stretch, without running the detector.
 
         Args:
-            recording: at any rate, as the backend wants its arrays.
-            span: the stretch; as a cry's, it is heard with its margins.
+            recording: at any rate, with the backend's type of array.
+            span: the stretch, to which the margins of a cry are added.
 
         Returns:
             label -> probability, the mean over its pieces.
 
         Raises:
-            AudioError: if it is silent in the band that is heard.
+            AudioError: if it is silent in the front end's band.
         """
         ((_, pieces),) = pieces_of(self.front_end, recording, (span,))
         answers = self._answer([pieces], lambda share: None)
         return self._named(np.concatenate([found for found, _, _ in answers]).mean(0))
 
     def _lowered(self, recording: audio.Recording) -> audio.Recording:
-        """Return a recording at the front end's rate, if it has a higher one: the detector need not
-        start from the file's. Acoustic features are resampled in a way of their own."""
+        """Resample a recording down to the front end's rate, to save the detector work. Recordings
+        for acoustic features, which are resampled in another way, stay unchanged."""
         config, rate = self.config.front_end, recording.sample_rate
         if isinstance(config, AcousticConfig) or rate <= config.sample_rate:
             return recording
@@ -271,7 +271,7 @@ class CryClassifier:
     def _pieces(
         self, heard: list[tuple[Span, Pieces]], probabilities: NDArray[np.float32]
     ) -> Iterator[PieceAnswer]:
-        """Return the answer for each piece, from probabilities (pieces, classes)."""
+        """Yield the answer for each piece, from probabilities (pieces, classes)."""
         places = ((start, pieces.seconds) for _, pieces in heard for start in pieces.starts)
         for (start, seconds), row in zip(places, probabilities, strict=True):
             yield PieceAnswer(start, start + seconds, self._named(row))
@@ -282,7 +282,7 @@ class CryClassifier:
         heard: list[tuple[Span, Pieces]],
         probabilities: NDArray[np.float32],
     ) -> Iterator[Segment]:
-        """Return the answer for each cry, from probabilities (pieces, classes)."""
+        """Yield the answer for each cry, from probabilities (pieces, classes)."""
         if track is None or not track.is_cry:
             return
         counts = np.cumsum([len(pieces.starts) for _, pieces in heard])
@@ -305,7 +305,7 @@ class CryClassifier:
     def _answer(
         self, heard: Sequence[Pieces], progress: Callable[[float], None]
     ) -> list[tuple[NDArray[np.float32], AttentionMaps, Any]]:
-        """Return what the backend's ``forward`` makes of all pieces, in order."""
+        """Return the backend's ``forward`` output for all pieces, in order."""
         at_once = max(1, int(self.AT_ONCE / self.config.front_end.piece_seconds))
         batches = [
             pieces.waveforms[begin : begin + at_once]

@@ -58,8 +58,7 @@ class DetectionScores:
     def of(
         cls, config: CheckpointConfig, probabilities: Sequence[float], duration: float
     ) -> DetectionScores:
-        """Build from the output of a checkpoint's detector for ``duration`` seconds of
-        recording."""
+        """Wrap the output of a checkpoint's detector for a recording of ``duration`` seconds."""
         own, c = config.detector, config.front_end
         assert own is not None  # a detector's checkpoint has one
         step = step_frames(c) * c.hop / c.sample_rate

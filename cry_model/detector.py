@@ -1,4 +1,4 @@
-"""Detect whether a baby cries, and where: a small model that scores every window first."""
+"""Detect whether and where a baby cries, with a small model that scores sliding windows."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ from cry_model.sound.frontend import FrontEnd, FrontEndConfig, resample
 
 
 class CryDetector:
-    """A fitted system with the labels "cry" and another one, and the threshold between them.
+    """A fitted system with the label "cry" and another one, and the threshold between them.
 
-    It scores windows of one and of two seconds, each levelled on its own, so it hears a faint cry
-    beside a bang. Safe to share between threads.
+    It scores windows of one and two seconds, each normalised in level on its own, so that a bang
+    does not mask a faint cry. Thread-safe.
     """
 
     def __init__(self, model: nn.Module, config: CheckpointConfig, device: str = "cpu"):
@@ -65,32 +65,32 @@ class CryDetector:
         device: str = "cpu",
     ) -> CryDetector:
         """Load a checkpoint folder or a Hub repository, by default the bundled one; raise
-        CheckpointError if it cannot be loaded, is no detector, or gives no numbers."""
+        CheckpointError if it cannot be loaded, is no detector, or its output is not finite."""
         detector = cls(*load_checkpoint(find_checkpoint(name, revision)), device=device)
         try_out(detector._log_odds)
         return detector
 
     def _log_odds(self, recording: audio.Recording) -> list[float]:
-        """Return those of all windows: of broken weights they are no numbers."""
+        """Return the log odds of all windows; those of broken weights are not finite."""
         with torch.inference_mode():
             wave = self._brought(audio.load(recording))
             odds = [self.score_windows(wave, n) for n in windows(self.config.front_end)]
         return torch.cat(odds).tolist()
 
     def _brought(self, recording: audio.Recording) -> Tensor:
-        """Return (samples,) at the rate of the front end, without the hum of the mains."""
+        """Resample a recording to the front end's rate, (samples,), and remove mains hum."""
         rate = self.sample_rate
         wave = resample(recording.waveform.to(self.device), recording.sample_rate, rate, WIDTH)
         return torch.from_numpy(arrays.without_hum(wave.cpu().numpy(), rate)).to(self.device)
 
     @property
     def window_seconds(self) -> float:
-        """Seconds of the longest window."""
+        """Length of the longest window in seconds."""
         return self.config.front_end.piece_seconds
 
     @property
     def sample_rate(self) -> int:
-        """Hz, what a recording is brought to."""
+        """Rate in Hz that recordings are resampled to."""
         return self.config.front_end.sample_rate
 
     def scan(
@@ -100,7 +100,7 @@ class CryDetector:
 
         Args:
             recording: of any length.
-            progress: called with the share that is done.
+            progress: called with the share done.
         """
         with torch.inference_mode():
             wave = self._brought(recording)
@@ -112,7 +112,7 @@ class CryDetector:
         return DetectionScores.of(self.config, found.tolist(), recording.duration)
 
     def probability(self, waveform: Tensor, sample_rate: int) -> float:
-        """Of a cry at the end of (samples,) at ``sample_rate`` Hz; 0 for silence."""
+        """Return the probability of a cry at the end of (samples,), rate in Hz; 0 for silence."""
         last = waveform[-round(self.window_seconds * sample_rate) :]
         with torch.inference_mode():
             wave, c = self._brought(audio.Recording(last, sample_rate)), self.config.front_end
@@ -122,10 +122,10 @@ class CryDetector:
     def score_windows(
         self, wave: Tensor, frames: int, progress: Callable[[float], None] = lambda share: None
     ) -> Tensor:
-        """Score windows of ``frames`` over (samples,) at the front end's rate, one every step.
+        """Score windows of ``frames`` over (samples,) at the front end's rate, one per step.
 
-        The spectrogram is computed once and cut. A wave shorter than a window is repeated; the last
-        window reaches the end, if need be beyond it.
+        The spectrogram is computed once and sliced. A wave shorter than a window is repeated; the
+        last window reaches the end, zero-padded if necessary.
 
         Returns:
             (windows,) log odds of a cry, on the CPU; NaN where there is only silence.

@@ -1,4 +1,4 @@
-"""Checkpoints by name: a folder, or a repository of the Hugging Face Hub, fetched and kept."""
+"""Find checkpoints by name: a folder, or a Hugging Face Hub repository, downloaded and cached."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
 def find_checkpoint(
     name: str | os.PathLike, revision: str | None = None, files: Sequence[str] = (WEIGHTS,)
 ) -> Path:
-    """Return a local folder as it is, or a Hub repository's files, downloaded and cached.
+    """Return a local folder unchanged, or a Hub repository's files, downloaded and cached.
 
-    Raise CheckpointError if there is neither such a folder nor such a repository, or the Hub cannot
-    be reached and the files are not here from an earlier download.
+    Raise CheckpointError if neither exists, or if the Hub is unreachable and the files are not
+    cached.
 
     Args:
         name: a short name of :data:`~cry_model.checkpoint.BUNDLED`, a folder, or a repository id
-            such as "user/model"; no other name is asked for on the Hub.
+            such as "user/model"; only names of that form are looked up on the Hub.
         revision: branch, tag or commit of the repository.
-        files: what is fetched beside the config.
+        files: what to download beside the config.
     """
     if (found := local_folder(name, revision)) is not None:
         return found
@@ -47,16 +47,16 @@ def find_checkpoint(
     try:
         with one_attempt():
             config = Path(hf_hub_download(str(name), CONFIG, revision=revision))
-            # The folder is named after the commit: the weights must not come from a later one.
+            # The folder is named after the commit, which pins the weights to the same one.
             for file in files:
                 hf_hub_download(str(name), file, revision=config.parent.name)
-    except Exception as error:  # what does not come from the Hub can make the library raise any
+    except Exception as error:  # the library raises anything on responses that are not the Hub's
         raise CheckpointError(_sentence(error, str(name), revision)) from error
     return config.parent
 
 
 def _sentence(error: Exception, name: str, revision: str | None) -> str:
-    """Return what went wrong and what to do, in place of the library's paragraphs."""
+    """Return what went wrong and what to do, instead of the library's paragraphs."""
     nowhere, failed = f"'{name}' is neither a folder nor a model", f"'{name}' could not be fetched"
     response = response_of(error)
     status = None if response is None else response.status_code
@@ -89,23 +89,23 @@ def _sentence(error: Exception, name: str, revision: str | None) -> str:
     )
 
 
-TIMEOUT = 60.0  # s without a byte; the library itself would wait for ever
-AGAIN = 6  # times that one address is asked: a download goes on where it broke off
-LATER = (408, 425, 429)  # statuses, besides 500 and above, after which the same may succeed
+TIMEOUT = 60.0  # s without data; the library itself would wait forever
+AGAIN = 6  # requests per URL: a download resumes where it broke off
+LATER = (408, 425, 429)  # statuses below 500 after which a retry may succeed
 BUSY = "another conflicting operation is in progress"
 YEAR = 365 * 86400.0  # s
 _ALONE = threading.RLock()
 
 
 class UnreachableError(errors.OfflineModeIsEnabled):
-    """No answer came. As in its offline mode, the library then takes what was fetched before."""
+    """There was no response. The library then uses cached files, as in its offline mode."""
 
 
 @contextlib.contextmanager
 def one_attempt() -> Iterator[None]:
-    """Let each request fail at once while this lasts, instead of repeating it in silence.
+    """Make each request fail at once inside this context, instead of being retried silently.
 
-    A request without an answer raises :class:`UnreachableError`; one that may succeed later raises
+    A request without a response raises :class:`UnreachableError`; one that may succeed later raises
     the library's error for its status.
     """
     with _ALONE:
@@ -135,13 +135,13 @@ def one_attempt() -> Iterator[None]:
 
 
 def may_pass(response: Any) -> bool:
-    """Whether the same request can succeed a moment later."""
+    """Return whether a retry of the request may succeed a moment later."""
     status = response.status_code
     return status in LATER or status >= 500 or (status == 409 and BUSY in response.text)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and what led to it: the library wraps what happens in its threads."""
+    """Yield an error and its causes: the library wraps errors of its threads."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
@@ -154,13 +154,13 @@ def response_of(error: Exception) -> Any | None:
 
 
 def is_foreign(error: Exception) -> bool:
-    """Return whether what answered does not speak as the Hub does: a login page, a broken proxy."""
+    """Return whether the response is not the Hub's, but of a login page or a broken proxy."""
     kinds = (AttributeError, JSONDecodeError, LookupError, TypeError, UnicodeDecodeError)
     return any(isinstance(e, kinds) for e in causes(error))
 
 
 def pause_asked(error: Exception) -> float:
-    """Return for how many seconds the Hub wants to be left alone; 0 if it does not say."""
+    """Return how many seconds the Hub asks clients to wait; 0 if it does not say."""
     response = response_of(error)
     if response is None:
         return 0.0
@@ -171,7 +171,7 @@ def pause_asked(error: Exception) -> float:
 
 
 def when(seconds: float) -> str:
-    """Return in words when so many seconds are over, by this machine's clock."""
+    """Return in words when so many seconds have passed, by the local clock."""
     if seconds <= 120:
         return f"in {seconds:.0f} s"
     return f"after {datetime.now() + timedelta(seconds=seconds):%Y-%m-%d %H:%M}"

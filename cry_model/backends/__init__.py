@@ -1,1 +1,1 @@
-"""Compute answers with torch, or with onnxruntime from exported files."""
+"""Compute predictions with torch, or with onnxruntime from exported files."""

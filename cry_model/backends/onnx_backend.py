@@ -1,4 +1,4 @@
-"""Compute answers with onnxruntime, from files that ``python -m train export`` wrote; no torch."""
+"""Compute predictions with onnxruntime, from the files of ``python -m train export``; no torch."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 MODEL, DETECTOR = "model.onnx", "detector.onnx"
-"""The files of an exported folder: what classifies, and what hears everything first."""
+"""Files of an exported folder: the classifier, and the detector that runs first."""
 SAMPLES, FRAMES = "samples", "frames"
-"""Inputs of a graph: pieces (pieces, samples) at its rate; of a detector also a window's length."""
+"""Graph inputs: pieces (pieces, samples) at its rate; for a detector also the window length."""
 LOGITS, PROBABILITIES, ATTENTION, OOD_SCORE = "logits", "probabilities", "attention", "ood_score"
 EMBEDDING = "embedding"
 LOG_ODDS = "log_odds"
 CONFIG, FINGERPRINTS = "config", "fingerprints"
-"""Names in a file's metadata: a checkpoint's config.json, and salt and hashes in base 64."""
+"""Metadata keys of a file: a checkpoint's config.json, and salt and hashes in base 64."""
 
 
 def find_file(name: str | os.PathLike, revision: str | None, file: str) -> Path:
-    """Return an exported file in a folder or a repository of the Hub; raise CheckpointError if it
-    is not there."""
+    """Return the path of an exported file in a folder or a Hub repository; raise CheckpointError if
+    it is missing."""
     folder = local_folder(name, revision)
     if folder is None:
         from cry_model.hub import find_checkpoint
@@ -60,8 +60,8 @@ def find_file(name: str | os.PathLike, revision: str | None, file: str) -> Path:
 
 
 def open_file(path: Path) -> tuple[InferenceSession, CheckpointConfig, Mapping[str, str]]:
-    """Return a session on one thread a core that this process may use, config and metadata; raise
-    CheckpointError if onnxruntime is missing or cannot use the file, or it is none of ours."""
+    """Return session, config and metadata of a file; OMP_NUM_THREADS sets the number of threads.
+    Raise CheckpointError if onnxruntime is missing, or the file is unusable or not ours."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -86,7 +86,7 @@ def open_file(path: Path) -> tuple[InferenceSession, CheckpointConfig, Mapping[s
 
 
 def write_base64(fingerprints: Fingerprints) -> str:
-    """Return fingerprints as text for a file's metadata."""
+    """Encode fingerprints as text for a file's metadata."""
     raw = (
         np.array([fingerprints.salt], "<u8").tobytes() + fingerprints.hashes.astype("<u4").tobytes()
     )
@@ -94,7 +94,7 @@ def write_base64(fingerprints: Fingerprints) -> str:
 
 
 def read_base64(text: str | None) -> Fingerprints | None:
-    """Read what :func:`write_base64` wrote; None stays None. Raise CheckpointError if it is
+    """Decode the output of :func:`write_base64`; None stays None. Raise CheckpointError if it is
     damaged."""
     if text is None:
         return None
@@ -109,7 +109,7 @@ def read_base64(text: str | None) -> Fingerprints | None:
 class OnnxBackend:
     """Compute as :class:`~cry_model.backends.torch_backend.TorchBackend`, on the CPU, with arrays.
 
-    Of the attention maps it has A_t alone, and of acoustic features no attribution.
+    Of the attention weights it returns only A_t, and it attributes nothing to features.
     """
 
     resample = staticmethod(resample)
@@ -130,8 +130,8 @@ class OnnxBackend:
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, revision: str | None = None) -> OnnxBackend:
-        """Open the model of an exported folder, or of a repository of the Hub; raise
-        CheckpointError if it cannot be used."""
+        """Open the model of an exported folder or a Hub repository; raise CheckpointError if it
+        cannot be used."""
         session, config, facts = open_file(find_file(name, revision, MODEL))
         return cls(session, config, read_base64(facts.get(FINGERPRINTS)))
 
@@ -154,7 +154,7 @@ class OnnxBackend:
 
 
 class OnnxDetector:
-    """An exported detector: the scores of :class:`~cry_model.detector.CryDetector`, by NumPy."""
+    """An exported detector that scores as :class:`~cry_model.detector.CryDetector`, in NumPy."""
 
     def __init__(self, session: InferenceSession, config: CheckpointConfig):
         if config.detector is None or not isinstance(config.front_end, FrontEndConfig):
@@ -163,8 +163,8 @@ class OnnxDetector:
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike, revision: str | None = None) -> OnnxDetector:
-        """Open the detector of an exported folder, or of a repository of the Hub; raise
-        CheckpointError if it cannot be used, or gives no numbers."""
+        """Open the detector of an exported folder or a Hub repository; raise CheckpointError if it
+        cannot be used, or its output is not finite."""
         session, config, _ = open_file(find_file(name, revision, DETECTOR))
         detector = cls(session, config)
         try_out(lambda sound: detector.scan(sound).probabilities)
@@ -177,7 +177,7 @@ class OnnxDetector:
 
         Args:
             recording: of any length.
-            progress: called with the share that is done.
+            progress: called with the share done.
         """
         rate = self.front_end.sample_rate
         wave = resample(recording.waveform, recording.sample_rate, rate, WIDTH)
@@ -187,7 +187,8 @@ class OnnxDetector:
         return DetectionScores.of(self.config, found.tolist(), recording.duration)
 
     def score_windows(self, wave: Array, frames: int, progress: Callable[[float], None]) -> Array:
-        """Score as :meth:`cry_model.CryDetector.score_windows`: (windows,), NaN in silence."""
+        """Score as :meth:`cry_model.CryDetector.score_windows`: log odds (windows,), NaN in
+        silence."""
         c, step = self.front_end, step_frames(self.front_end)
         samples, hop = frames * c.hop, step * c.hop
         count, covered = layout(len(wave), frames, c)
@@ -197,7 +198,7 @@ class OnnxDetector:
         answers = []
         for begin in range(0, count, BATCH):
             end = min(count, begin + BATCH)
-            # A window more on either side, so that what is scored lies within what is heard.
+            # One extra window on either side, so that the scored ones do not touch the edges.
             before, after = min(begin, 1), min(count - end, 1)
             part = wave[(begin - before) * hop : (end - 1 + after) * hop + samples]
             given = {SAMPLES: part[None], FRAMES: np.array(frames, np.int64)}

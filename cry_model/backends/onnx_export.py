@@ -1,7 +1,7 @@
-"""Write a checkpoint as one ONNX graph: samples in, probabilities and A_t out.
+"""Export a checkpoint as one ONNX graph: samples in, probabilities and A_t out.
 
-The graph holds the front end from the short-time spectrum on, as matrix products, which every
-runtime computes; what stands before it is in :mod:`cry_model.sound.arrays`. Its opset is 17.
+The graph contains the front end from the spectrogram on, as matrix products, which every runtime
+supports; :mod:`cry_model.sound.arrays` has the steps before. The opset is 17.
 """
 
 from __future__ import annotations
@@ -52,23 +52,23 @@ from cry_model.sound.frontend import FrontEnd
 
 OPSET = 17
 FEATURE_MEANS = "features"
-"""The input of a system on acoustic features: means over frames (recordings, 26)."""
+"""Graph input of a system on acoustic features: means over frames (recordings, 26)."""
 
 
 class GraphFrontEnd(FrontEnd):
-    """A front end whose spectrum is two matrix products: with windowed cosines and with sines.
+    """A front end whose spectrogram is two matrix products, with windowed cosines and sines.
 
-    Phases count from the middle of a frame, about which its window is even. So cosines take the
-    sums of samples that lie alike on both sides of it, and sines the differences: half the work.
+    Phases are relative to the centre of a frame, about which its window is even. So cosines
+    multiply sums of mirrored samples, and sines their differences: half the work.
     """
 
     def __init__(self, config: FrontEndConfig):
         super().__init__(config)
         spectrogram, mel = self.spectrogram.spectrogram, self.spectrogram.mel_scale.fb.double()
-        heard = mel.sum(1).nonzero().squeeze(1)  # bins that are in some band
+        heard = mel.sum(1).nonzero().squeeze(1)  # bins that lie in some band
         window = spectrogram.window.double()
         self.half = (config.window + 1) // 2
-        place = torch.arange(1, config.window // 2 + 1, dtype=torch.double)  # the middle is last
+        place = torch.arange(1, config.window // 2 + 1, dtype=torch.double)  # the centre is last
         angle = 2 * math.pi / config.fft * (config.window / 2 - place)[:, None] * heard
         weight = (window / window.square().sum().sqrt())[1 : config.window // 2 + 1, None]
         self.register_buffer("cosines", (weight * angle.cos()).float(), persistent=False)
@@ -87,7 +87,7 @@ class GraphFrontEnd(FrontEnd):
         cut = torch.cat([hops[:, i : i + frames] for i in range(blocks)], -1)  # (b, frames, n)
         left = cut[..., 1 : self.half]
         right = cut[..., c.window - self.half + 1 : c.window].flip(-1)
-        middle = cut[..., self.half : c.window // 2 + 1]  # none of an odd window
+        middle = cut[..., self.half : c.window // 2 + 1]  # empty for an odd window
         even = torch.cat([left + right, middle], -1) @ self.cosines
         odd = (left - right) @ self.sines
         return ((even.square() + odd.square()) @ self.bands).transpose(1, 2)
@@ -99,7 +99,7 @@ class GraphFrontEnd(FrontEnd):
 
 
 class Classifying(nn.Module):
-    """Pieces (pieces, samples), or means of features (pieces, 26) -> what the graph gives."""
+    """Classifier graph: pieces (pieces, samples), or feature means (pieces, 26) -> its outputs."""
 
     def __init__(self, model: nn.Module, config: CheckpointConfig):
         super().__init__()
@@ -109,7 +109,7 @@ class Classifying(nn.Module):
         self.temperature = 1.0 if config.calibration is None else config.calibration.temperature
 
     def outputs(self, given: Tensor) -> dict[str, Tensor]:
-        """Name -> tensor, in the order of the graph's outputs."""
+        """Return name -> tensor, in the order of the graph's outputs."""
         features = given.unsqueeze(-1) if self.front_end is None else self.front_end(given)
         logits, maps = self.model(features, return_attention=True)
         scaled = logits.softmax(-1).clamp_min(FLOOR).log() / self.temperature
@@ -126,7 +126,7 @@ class Classifying(nn.Module):
 
 
 class Scanning(nn.Module):
-    """Samples (1, samples) and a window's frames -> log odds of a cry, one for each window."""
+    """Detector graph: samples (1, samples) and a window's frames -> log odds, one per window."""
 
     def __init__(self, model: nn.Module, config: CheckpointConfig):
         super().__init__()
@@ -144,9 +144,9 @@ class Scanning(nn.Module):
 
 
 class PlainConv(nn.Module):
-    """A convolution over time as one over images of height 1, with its padding in numbers.
+    """A convolution over time as one over images of height 1, with explicit padding.
 
-    onnxruntime has faster kernels for images, of float32 and int8, and cannot dilate with "same".
+    onnxruntime has faster kernels for images, in float32 and int8, and cannot dilate with "same".
     """
 
     def __init__(self, conv: nn.Conv1d):
@@ -178,7 +178,7 @@ def fold_norm(stage: MultiScaleDilatedStage) -> None:
 
 
 def for_graph(model: nn.Module) -> nn.Module:
-    """Return a copy that computes the same out of what onnxruntime is fast at."""
+    """Return a copy that computes the same with operations that are fast in onnxruntime."""
     model = copy.deepcopy(model).eval().requires_grad_(False)
     for module in [*model.modules()]:
         if isinstance(module, MultiScaleDilatedStage) and module.mca is not None:
@@ -193,16 +193,16 @@ def for_graph(model: nn.Module) -> nn.Module:
 def export_checkpoint(
     checkpoint: Path, folder: Path, pieces: Sequence[NDArray[np.float32]] = ()
 ) -> list[Path]:
-    """Write the graph of a checkpoint and, of a classifier, that of the bundled detector beside it.
+    """Export a checkpoint's graph and, for a classifier, that of the bundled detector beside it.
 
     Raise CheckpointError if the checkpoint cannot be loaded; OSError if the folder cannot be
     written.
 
     Args:
         checkpoint: its folder.
-        folder: where the files go; they are ``model.onnx`` and ``detector.onnx``.
-        pieces: (1, samples) each, of what the model was fitted on: the classifier computes in
-            int8 then, with ranges from these; none for float32.
+        folder: output folder, for ``model.onnx`` and ``detector.onnx``.
+        pieces: (1, samples) each, of the training data: the classifier is quantised to int8, with
+            ranges from these; none for float32.
     """
     model, config = load_checkpoint(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
@@ -222,7 +222,7 @@ def export_checkpoint(
 def write_graph(
     path: Path, model: nn.Module, config: CheckpointConfig, more: Mapping[str, str] | None = None
 ) -> Path:
-    """Write one system as ONNX, with all that an answer needs in the file's metadata."""
+    """Write one system as ONNX, with everything that an answer needs in the file's metadata."""
     import onnx
 
     model, c = for_graph(model), config.front_end
@@ -245,7 +245,7 @@ def write_graph(
         changing[ATTENTION][2] = "frames"
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the tracer; the graph is held against the model
+        warnings.simplefilter("ignore")  # of the tracer; tests compare graph and model
         torch.onnx.export(
             graph,
             given,
@@ -254,7 +254,7 @@ def write_graph(
             output_names=outputs,
             dynamic_axes=changing,
             opset_version=OPSET,
-            dynamo=False,  # the other way needs onnxscript
+            dynamo=False,  # the dynamo exporter needs onnxscript
         )
     proto = onnx.load_from_string(file.getvalue())
     onnx.helper.set_model_props(proto, {**facts(config), **(more or {})})
@@ -263,7 +263,7 @@ def write_graph(
 
 
 def facts(config: CheckpointConfig) -> dict[str, str]:
-    """Return what the file says of itself: for people and programs, and all of it for us."""
+    """Return the metadata of a file: fields for people and programs, and the full config for us."""
     calibration, detector = config.calibration, config.detector
     found = {
         "system": config.system,
@@ -280,10 +280,10 @@ def facts(config: CheckpointConfig) -> dict[str, str]:
 
 
 def quantise(path: Path, pieces: Sequence[NDArray[np.float32]]) -> None:
-    """Let the convolutions of a classifier's graph compute in int8.
+    """Quantise the convolutions of a classifier's graph to int8.
 
-    Static: the ranges of what lies between them are those that ``pieces`` (1, samples) gave. The
-    front end and what follows the time averages stay in float32; they cost little.
+    Static: activation ranges are those that ``pieces`` (1, samples) give. The front end and all
+    layers after the time averages stay in float32; they cost little.
     """
     from onnxruntime.quantization import CalibrationDataReader, quantize_static
 

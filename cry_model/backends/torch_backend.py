@@ -1,4 +1,4 @@
-"""Compute answers with torch: the front end and the system as they were fitted."""
+"""Compute predictions with torch: the front end and the system as they were fitted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from cry_model.sound.frontend import resample
 
 
 class TorchBackend:
-    """Compute what a classifier needs with a system in torch, on one device; tensors throughout."""
+    """Run a classifier's front end and system in torch, on one device; tensors throughout."""
 
     resample = staticmethod(resample)
 
@@ -36,8 +36,8 @@ class TorchBackend:
 
     @torch.inference_mode()
     def forward(self, waveforms: Tensor) -> tuple[NDArray[np.float32], AttentionMaps, Tensor]:
-        """Return of pieces (pieces, samples) probabilities (pieces, classes), maps, and means of
-        the features over frames, (pieces, bands, 1)."""
+        """Return probabilities (pieces, classes) of pieces (pieces, samples), attention maps, and
+        feature means over frames, (pieces, bands, 1)."""
         features = self.front_end(waveforms)
         logits, maps = self.model(features, return_attention=True)
         means = features.mean(-1, keepdim=True)
@@ -46,7 +46,7 @@ class TorchBackend:
     def attribute(
         self, features: Sequence[Tensor], label: int, ood_score: float | None
     ) -> FeatureAttribution | None:
-        """Return what a model on acoustic features makes its answer of; None of others."""
+        """Return the feature attribution of a model on acoustic features; None for other models."""
         if not isinstance(self.model, FeatureMLP):
             return None
         joined = torch.cat([*features])

@@ -1,1 +1,1 @@
-"""Many recordings at a time, and their answers as tables and label files."""
+"""Classify many recordings, and write the answers as tables and label files."""

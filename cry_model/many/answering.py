@@ -1,4 +1,4 @@
-"""Answer many recordings at a time: in processes of this machine, or on a cluster of Ray."""
+"""Classify many recordings, in local processes or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from cry_model.sound.audio import AudioError
 UNEXPECTED = "This file could not be classified ({}); please give another one, and report it."
 DIED = "This file ended the process that read it; please give another one, and report it."
 NO_START = "No process could be started; there may be too little memory. The same command goes on."
-BLOCK = 16  # files that a cluster hands to a process at once
+BLOCK = 16  # files per task on a cluster
 
 Answering: TypeAlias = Callable[[str], tuple[str, Prediction]]
-"""A file -> the name of the model that answers, and its answer."""
+"""A file -> the name of the model that answers, and its prediction."""
 
 
 @dataclass(frozen=True)
 class Who:
-    """Name who answers.
+    """The models that classify, and their options.
 
     Attributes:
         names: models in the order of preference; see :meth:`CryClassifier.from_pretrained`.
         revision: branch, tag or commit of a Hub repository.
-        detector: whether the cry detector hears everything first.
+        detector: whether the cry detector runs first.
         backend: one of :data:`~cry_model.classifier.BACKENDS`.
     """
 
@@ -49,14 +49,14 @@ class Who:
     backend: str
 
     def load(self) -> Answering:
-        """Load the first model, and return what classifies a file.
+        """Load the first model, and return a function that classifies a file.
 
-        Another one is loaded and asked where :func:`~cry_model.prediction.choose` needs it.
+        Further models are loaded only when :func:`~cry_model.prediction.choose` needs them.
 
         Raises:
             CheckpointError: if the first cannot be loaded.
         """
-        from cry_model.classifier import CryClassifier  # who only hands out files needs none
+        from cry_model.classifier import CryClassifier  # not needed to distribute files
 
         @functools.cache
         def model(name: str) -> CryClassifier:
@@ -77,17 +77,17 @@ class Who:
 
 
 def problem(error: Exception) -> str:
-    """Return the sentence on why a file has no answer."""
+    """Return a sentence on why a file has no answer."""
     if isinstance(error, AudioError | OSError):
         return str(error)
     return UNEXPECTED.format(type(error).__name__)
 
 
 def row_of(answering: Answering, file: str) -> Row:
-    """Return a file's row: its answer, or why it has none."""
+    """Return a file's row: its answer, or the reason that it has none."""
     try:
         return answer_row(file, *answering(file))
-    except Exception as error:  # the other files are answered all the same
+    except Exception as error:  # continue with the other files
         return {"file": file, ERROR: problem(error)}
 
 
@@ -96,7 +96,7 @@ def row_of(answering: Answering, file: str) -> Row:
 
 @contextlib.contextmanager
 def one_interrupt() -> Iterator[None]:
-    """Raise KeyboardInterrupt on the first Ctrl-C alone: a second would leave processes behind."""
+    """Raise KeyboardInterrupt on the first Ctrl-C only: a second would leave processes behind."""
 
     def heard(number: int, frame: object) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -110,20 +110,20 @@ def one_interrupt() -> Iterator[None]:
 
 
 def cores() -> int:
-    """Return how many cores this process may use."""
+    """Return the number of CPU cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 _answering: Answering
-"""What classifies a file in a process of :func:`in_processes`."""
+"""Classifies a file, in a worker process of :func:`in_processes`."""
 
 
 def _start(who: Who) -> None:
-    """Load the models in a new process, which ends when the one that started it is gone."""
+    """Load the models in a worker process, which exits when its parent has."""
     global _answering
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one that started it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     threading.Thread(target=_follow, daemon=True).start()
     _answering = who.load()
 
@@ -139,15 +139,15 @@ def _answer(file: str) -> Row:
 
 
 def in_processes(files: Sequence[str], who: Who, workers: int) -> Iterator[Row]:
-    """Yield the row of each file, as they get ready; each process computes on one thread.
+    """Yield the row of each file as it completes; each process computes on one thread.
 
-    Where a file kills the process that reads it, those that were being answered are asked again
-    one by one, so that only that file is passed over.
+    If a file crashes its worker process, the pending files are retried one by one, so that only
+    that file is skipped.
 
     Raises:
         TableError: if no process can be started.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes inherit it
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers inherit it
     most = 1 if workers == 1 else 2 * workers
     left, context = deque(files), multiprocessing.get_context("spawn")
     while left:
@@ -181,15 +181,15 @@ def _try_out(pool: ProcessPoolExecutor) -> None:
 
 
 def on_ray(files: Sequence[str], who: Who) -> Iterator[Row]:
-    """Yield the row of each file, as they get ready; Ray Data asks again what a node took along.
+    """Yield the row of each file as it completes; Ray Data retries the files of a lost node.
 
-    The cluster is that of the variable RAY_ADDRESS, else one of this machine alone. Its nodes need
-    this package, and must find the files under the same names.
+    The cluster is that of the variable RAY_ADDRESS, else a local one. Its nodes need this package,
+    and must find the files under the same paths.
 
     Raises:
-        TableError: if Ray is not installed, or its cluster gives up.
+        TableError: if Ray is not installed, or its cluster fails.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no telemetry
     try:
         import ray
         import ray.data
@@ -197,7 +197,7 @@ def on_ray(files: Sequence[str], who: Who) -> Iterator[Row]:
         raise TableError("--ray needs Ray; install it with `pip install '.[ray]'`.") from error
 
     class Worker:
-        """Answer in a process of the cluster; a row goes through Ray as JSON."""
+        """Classify in a process of the cluster; rows pass through Ray as JSON."""
 
         def __init__(self):
             self.answering = who.load()

@@ -13,7 +13,7 @@ from cry_model.records import words
 
 TABLE = "answers.csv"
 PROBABILITIES = "probabilities"
-"""A column of the table: label=probability, apart by semicolons."""
+"""A column of the table: label=probability pairs, separated by semicolons."""
 HEADER = (*COLUMNS, PROBABILITIES, ERROR)
 RAVEN = (
     "Selection",
@@ -27,12 +27,12 @@ RAVEN = (
     "Annotation",
     "Score",
 )
-BAND = 0.0, 4000.0  # Hz, of a selection: where cries have most of their power
+BAND = 0.0, 4000.0  # Hz, range of a selection: where cries have most of their power
 
 
 class Export:
-    """Write into one folder, a recording at a time, so that what was answered is never lost; raise
-    TableError if it has answers already, OSError if it cannot be written."""
+    """Write answers to one folder, one recording at a time, so that none is lost on interruption;
+    raise TableError if it has answers already, OSError if it cannot be written."""
 
     def __init__(self, folder: Path):
         if (folder / TABLE).exists():
@@ -45,7 +45,7 @@ class Export:
         """Write one recording's answer.
 
         Args:
-            within: its path from the folder on that was asked for: the labels are called so.
+            within: its path relative to the named folder, which names the label files.
             file: its path.
             model: the name of the model that answered.
             prediction: its answer.
@@ -74,7 +74,7 @@ class Export:
             csv.DictWriter(table, HEADER, lineterminator="\n").writerow(row)
 
     def _name(self, within: str) -> str:
-        """Return a name that no other recording has: that of the file, else with its ending."""
+        """Return the file's path without its suffix, numbered if another recording has it."""
         stem = Path(within).with_suffix("").as_posix()
         name, number = stem, 1
         while name.casefold() in self.taken:
@@ -91,7 +91,7 @@ class Export:
 
 
 def _spans(prediction: Prediction) -> Iterator[tuple[float, float, str, float]]:
-    """Yield start, end, label and probability of each cry; all of it without a detector."""
+    """Yield start, end, label and probability of each cry; without a detector, of the whole."""
     if prediction.track is None:
         yield 0.0, prediction.duration, _label(prediction.answer.labels), 1.0
     for cry in prediction.segments:

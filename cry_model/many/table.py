@@ -1,4 +1,4 @@
-"""Keep the answers for many recordings in a journal that survives a kill; write them as a table."""
+"""Keep answers for many recordings in a crash-safe journal, and write them as a table."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from cry_model.prediction import Prediction
 
 FORMATS = (".csv", ".parquet")
-"""Endings of a table."""
+"""Suffixes of supported tables."""
 NO_FORMATS = (".json", ".ods", ".tsv", ".txt", ".xls", ".xlsx")
-"""Endings of tables that are not written; a folder hardly has one."""
+"""Suffixes of unsupported tables, which a folder hardly has."""
 COLUMNS: Mapping[str, type] = {
     "file": str,
     "model": str,
@@ -33,13 +33,13 @@ COLUMNS: Mapping[str, type] = {
     "remembered": bool,
     "cautions": str,
 }
-"""Of an answer; several labels and cautions are apart by semicolons."""
-SHARE = "p_"  # before a label: the column of its probability, empty where nothing can be told
-ERROR = "error"  # why there is no answer
+"""Columns of an answer; several labels or cautions are separated by semicolons."""
+SHARE = "p_"  # prefix of a label's probability column; empty if the model abstains
+ERROR = "error"  # column: why there is no answer
 BATCH = 5000  # rows in memory while the table is written
 
 Row: TypeAlias = dict[str, Any]
-"""A column -> its value; ``probabilities`` are label -> probability."""
+"""A column -> its value; ``probabilities`` maps labels to probabilities."""
 
 
 class TableError(RuntimeError):
@@ -47,7 +47,7 @@ class TableError(RuntimeError):
 
 
 def answer_row(file: str, model: str, prediction: Prediction) -> Row:
-    """Return what a table says of a recording; no probabilities where its answer names no label."""
+    """Return the table row of a recording; without probabilities if its answer names no label."""
     answer, track = prediction.answer, prediction.track
     shares = prediction.probabilities if answer.labels else {}
     return {
@@ -67,16 +67,16 @@ def answer_row(file: str, model: str, prediction: Prediction) -> Row:
 
 
 class Journal:
-    """Hold a line of JSON for each recording, beside the table that is to become of them.
+    """A file beside the table to be written, with a line of JSON for each recording.
 
-    The first line says who answers. A process that is killed leaves at most one line torn, the
-    last; it is cut off, and that recording is answered again.
+    The first line identifies the models and options. A killed process leaves at most one torn line,
+    the last; it is truncated, and that recording is classified again.
 
     Attributes:
         done: the files that have a line.
 
     Raises:
-        TableError: if the table is there already, is being written, or was begun with other models.
+        TableError: if the table exists, is being written, or was begun with other models.
         OSError: if the folder cannot be written.
     """
 
@@ -91,7 +91,7 @@ class Journal:
         self._take()
         self.path.touch()
         self.done, end, head = set[str](), 0, None
-        for end, entry in _entries(self.path):  # noqa: B007 - the last one is where to go on
+        for end, entry in _entries(self.path):  # noqa: B007 - the last one is where to resume
             if head is None:
                 head = entry
             else:
@@ -115,7 +115,7 @@ class Journal:
         self.lock.release()
 
     def _take(self) -> None:
-        """Hold the table, or raise TableError; a process that ends holds it no more."""
+        """Lock the table, or raise TableError; the lock ends with the process."""
         try:
             self.lock.acquire()
         except Timeout:
@@ -124,7 +124,7 @@ class Journal:
             ) from None
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Keep a row: from now on, a kill of this process does not lose it."""
+        """Append a row, which from now on survives a kill of this process."""
         self.file.write(f"{json.dumps(entry)}\n".encode())
         self.file.flush()
 
@@ -135,8 +135,8 @@ class Journal:
             the number of rows, and of those with an error.
 
         Raises:
-            OSError: if the table cannot be written; the journal is still there.
-            TableError: if another command goes on with it.
+            OSError: if the table cannot be written; the journal is kept.
+            TableError: if another command continues it.
         """
         self._take()
         places, begin = dict[str, int](), 0
@@ -158,7 +158,7 @@ class Journal:
         return len(places), len(bad)
 
     def _batches(self, places: Mapping[str, int]) -> Iterator[list[Row]]:
-        """Yield the rows whose lines begin at these places, sorted by file, some at a time."""
+        """Yield batches of the rows at these byte offsets, sorted by file."""
         names = sorted(places)
         with self.path.open("rb") as file:
             for first in range(0, len(names), BATCH):
@@ -173,13 +173,13 @@ class Journal:
 
 
 def _entries(path: Path) -> Iterator[tuple[int, Any]]:
-    """Yield the lines that are whole, each with the place where it ends, in bytes."""
+    """Yield each complete line, with the byte offset of its end."""
     end = 0
     with path.open("rb") as file:
         for line in file:
             try:
                 entry = json.loads(line)
-            except ValueError:  # torn; or the power failed, and nothing behind it can be trusted
+            except ValueError:  # torn; or power failed, and nothing after it is reliable
                 return
             if not line.endswith(b"\n"):
                 return
@@ -188,7 +188,7 @@ def _entries(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _printable(value: Any) -> Any:
-    """Return text that UTF-8 can write: the name of a file may hold bytes that are none."""
+    """Return text that UTF-8 can encode: a file name may hold invalid bytes."""
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 

@@ -102,7 +102,8 @@ class Report:
 
     @property
     def state(self) -> State:
-        """"better" once the evidence suffices, as long as the accuracy exceeds the constant one."""
+        """The verdict: "better" once the evidence suffices, if accuracy exceeds the constant
+        one."""
         ahead = self.skill.accuracy.value > self.constant_accuracy
         if self.cries >= LEAST and self.skill.evidence >= 1 / LEVEL and ahead:
             return "better"

@@ -26,10 +26,9 @@ CENTRE_OCTAVE, OCTAVE_WIDTH = 5.0, 2.0  # Gaussian weight of octaves above A0
 
 
 def mean_chroma(power: Tensor, rate: int) -> Tensor:
-    """Compute the mean chroma of power, the loudest class being 1: (batch, frames, bins) ->
-    (batch, frames).
+    """Compute the mean chroma, the loudest class being 1: (batch, frames, bins) -> (batch, frames).
 
-    As ``librosa.feature.chroma_stft`` of 0.11, averaged over its rows; silent frames give 0.
+    As ``librosa.feature.chroma_stft`` of 0.11 on power, averaged over rows; 0 in silent frames.
     """
     filters = chroma_filters(estimate_tuning(power, rate), power.shape[-1], rate).to(power.dtype)
     chroma = power @ filters.transpose(1, 2)
