@@ -327,7 +327,7 @@ def predict(args: argparse.Namespace, answering: Answering, export: Export | Non
             tqdm.write(f"{file}: {problem(error)}", file=sys.stderr)
             bad += 1
             if export is not None:
-                with suppress(OSError):  # as when the disk is full
+                with suppress(OSError):  # such as a full disk
                     export.refuse(file, problem(error))
             continue
         if args.json:

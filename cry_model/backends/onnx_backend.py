@@ -77,7 +77,7 @@ def open_file(path: Path) -> tuple[InferenceSession, CheckpointConfig, Mapping[s
         session = onnxruntime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
-    except Exception as error:  # onnxruntime's errors share no class but this
+    except Exception as error:  # onnxruntime's errors have no other common base
         raise unusable(f"'{path}' cannot be used: {one_line(error)}") from error
     facts = session.get_modelmeta().custom_metadata_map
     if CONFIG not in facts:
@@ -94,8 +94,7 @@ def write_base64(fingerprints: Fingerprints) -> str:
 
 
 def read_base64(text: str | None) -> Fingerprints | None:
-    """Decode the output of :func:`write_base64`; None stays None. Raise CheckpointError if it is
-    damaged."""
+    """Decode the output of :func:`write_base64`, or None; raise CheckpointError if damaged."""
     if text is None:
         return None
     try:

@@ -142,7 +142,7 @@ class Journal:
         places, begin = dict[str, int](), 0
         labels, bad = set[str](), set[str]()
         for end, entry in _entries(self.path):
-            if begin:  # the first line is no row
+            if begin:  # the first line is not a row
                 places[entry["file"]] = begin
                 labels |= entry.get("probabilities", {}).keys()
                 bad |= {entry["file"]} if ERROR in entry else set()

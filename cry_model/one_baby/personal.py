@@ -102,8 +102,7 @@ class Report:
 
     @property
     def state(self) -> State:
-        """The verdict: "better" once the evidence suffices, if accuracy exceeds the constant
-        one."""
+        """The verdict: "better" on enough evidence, if the accuracy exceeds the constant one."""
         ahead = self.skill.accuracy.value > self.constant_accuracy
         if self.cries >= LEAST and self.skill.evidence >= 1 / LEVEL and ahead:
             return "better"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
 MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
 SILENCE_PEAK = 1e-3  # -60 dB relative to full scale
-LOUDEST_PEAK = 2.0**32  # integers of 32 bits that were stored as floats lie below
+LOUDEST_PEAK = 2.0**32  # 32-bit integers stored as floats lie below
 CANCELLED_DB = 12.0  # dB; the mean is 14 below one live channel of five, 9 below eight unlike ones
 # The content decides how a file is decoded; suffixes only tell which files to try.
 SUFFIXES: tuple[str, ...] = (
