@@ -28,11 +28,11 @@ PERMUTED = (MAIN, "macro_auc")
 """Metrics shown for permuted labels."""
 ATTENTIONS = {
     "differential": "A1 and A2 uniform",
-    "temporal": "A<sub>t</sub> its mean over time",
-    "channel": "A<sub>c</sub> its mean over channels",
-    "channel_fixed": "A<sub>c</sub> its mean over pieces",
-    "multi_scale": "gate of MCA its mean over channels and branches",
-    "multi_scale_fixed": "gate of MCA its mean over pieces",
+    "temporal": "A<sub>t</sub>: mean over time",
+    "channel": "A<sub>c</sub>: mean over channels",
+    "channel_fixed": "A<sub>c</sub>: mean over pieces",
+    "multi_scale": "MCA gate: mean over channels and branches",
+    "multi_scale_fixed": "MCA gate: mean over pieces",
 }
 MAPS = {
     "gradient_times_input": "gradient x input",
@@ -87,8 +87,8 @@ def _map_tests(record: Record) -> list[Row]:
             "whole": f"{record['whole']['value']:.3f}",
             **{key: f"{one[key]['value']:.3f}" for key in ("kept", "elsewhere", "removed")},
             "kept - elsewhere": text(one["ahead"]),
-            "kept, less A<sub>t</sub>'s": text(one["kept_more"]),
-            "removed, less A<sub>t</sub>'s": text(one["removed_more"]),
+            "kept - A<sub>t</sub>'s": text(one["kept_more"]),
+            "removed - A<sub>t</sub>'s": text(one["removed_more"]),
         }
         for name, one in record["maps"].items()
     ]
@@ -208,7 +208,7 @@ def _detector(record: Record) -> dict[str, list[Row]]:
         ("area under the ROC curve", shown["area"], shown["tagger_area"]),
         ("cries accepted", shown["accepted"], "as many"),
         ("other sounds accepted", shown["false_accepts"], shown["tagger_false_accepts"]),
-        ("false alarms an hour of other sounds", f"{own:.1f}", f"{theirs:.1f}"),
+        ("false alarms per hour of other sounds", f"{own:.1f}", f"{theirs:.1f}"),
         ("seconds from onset to detection, median", f"{found['delay']:.1f}", NONE),
         *(
             (f"cries of another corpus: {words(k)}", fine_percent(v), NONE)
